@@ -1,0 +1,63 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// The dependency directions are drawn in docs/ARCHITECTURE.md; nothing may point upwards.
+let package = Package(
+    name: "profiles",
+    products: [
+        .executable(name: "profiled", targets: ["profiled"]),
+        .executable(name: "profile-bench", targets: ["profile-bench"]),
+    ],
+    targets: [
+        // What Swift cannot import by itself.
+        .systemLibrary(
+            name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(
+            name: "CProtobufC", pkgConfig: "libprotobuf-c",
+            providers: [.apt(["libprotobuf-c-dev"])]),
+        .target(name: "CLinux"),
+        .target(name: "CCRC32C"),
+        .target(
+            name: "CMessages", dependencies: ["CProtobufC"], path: "Generated",
+            publicHeadersPath: ".", cSettings: [.headerSearchPath(".")]),
+
+        // Pure: no system call, no clock, no C.
+        .target(name: "Bytes"),
+        .target(name: "Profiles", dependencies: ["Bytes"]),
+
+        // Seams and their two sides.
+        .target(name: "IOCore", dependencies: ["Bytes"]),
+        .target(name: "IOLinux", dependencies: ["IOCore", "Bytes", "CLinux"]),
+        .target(name: "IOSimulation", dependencies: ["IOCore", "Bytes"]),
+
+        .target(name: "GRPCTransport", dependencies: ["IOCore", "Bytes", "CNGHTTP2"]),
+        .target(name: "Storage", dependencies: ["IOCore", "Bytes", "CCRC32C"]),
+        .target(name: "Messages", dependencies: ["Profiles", "Bytes", "CMessages", "CProtobufC"]),
+        .target(
+            name: "ProfileService",
+            dependencies: ["GRPCTransport", "Storage", "Messages", "Profiles", "IOCore", "Bytes"]),
+        .target(
+            name: "ProfileServer",
+            dependencies: ["ProfileService", "GRPCTransport", "Storage", "IOLinux", "IOCore", "Bytes"]),
+        .executableTarget(name: "profiled", dependencies: ["ProfileServer"]),
+
+        // The client side: apart from the server's state machines.
+        .target(name: "ProfileClient", dependencies: ["CNGHTTP2", "CMessages", "CProtobufC"]),
+        .executableTarget(name: "profile-bench", dependencies: ["ProfileClient"]),
+
+        .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
+        .testTarget(name: "IOLinuxTests", dependencies: ["IOLinux", "IOCore"]),
+        .testTarget(
+            name: "GRPCTransportTests", dependencies: ["GRPCTransport", "IOLinux", "CNGHTTP2"]),
+        .testTarget(
+            name: "StorageTests", dependencies: ["Storage", "IOSimulation", "IOLinux", "CCRC32C"]),
+        .testTarget(name: "ProfilesTests", dependencies: ["Profiles", "Bytes"]),
+        .testTarget(name: "MessagesTests", dependencies: ["Messages", "Profiles", "CMessages"]),
+        .testTarget(
+            name: "ProfileServiceTests",
+            dependencies: ["ProfileService", "IOSimulation", "IOLinux", "Storage", "Messages"]),
+        .testTarget(
+            name: "ProfileServerTests", dependencies: ["ProfileServer", "ProfileClient", "IOLinux"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,113 @@
+// The seam between the transport and what is served: calls go up as `RPCCall`, answers come down by `CallToken`.
+// Both sides run on the loop's thread; only `RPCLoop.wake` may be called from another.
+
+/// gRPC status codes, with the numbers of the protocol.
+package enum RPCStatusCode: UInt8, Sendable, CaseIterable {
+    case ok = 0
+    case cancelled = 1
+    case unknown = 2
+    case invalidArgument = 3
+    case deadlineExceeded = 4
+    case notFound = 5
+    case alreadyExists = 6
+    case permissionDenied = 7
+    case resourceExhausted = 8
+    case failedPrecondition = 9
+    case aborted = 10
+    case outOfRange = 11
+    case unimplemented = 12
+    case internalError = 13
+    case unavailable = 14
+    case dataLoss = 15
+    case unauthenticated = 16
+}
+
+/// How a call ends when not by a single OK answer. Made on error paths only, so it may allocate.
+package struct RPCStatus: Equatable, Sendable {
+    package var code: RPCStatusCode
+    /// UTF-8 for a developer; percent-encoded and cut at 1,024 bytes on the wire.
+    package var message: String
+    /// A serialised `google.rpc.Status` for `grpc-status-details-bin`; empty: none.
+    package var details: [UInt8]
+
+    package init(_ code: RPCStatusCode, _ message: String, details: [UInt8] = []) {
+        self.code = code
+        self.message = message
+        self.details = details
+    }
+}
+
+/// Names one open call: loop, connection slot and generation, stream slot and generation.
+///
+/// An answer to a call that has ended meanwhile finds another generation and is dropped and counted, so it can never
+/// reach another client's stream.
+package struct CallToken: Equatable, Sendable, BitwiseCopyable {
+    package var loop: UInt32
+    package var connectionSlot: UInt32
+    package var connectionGeneration: UInt32
+    package var streamSlot: UInt32
+    package var streamGeneration: UInt32
+
+    package init(
+        loop: UInt32, connectionSlot: UInt32, connectionGeneration: UInt32, streamSlot: UInt32,
+        streamGeneration: UInt32
+    ) {
+        self.loop = loop
+        self.connectionSlot = connectionSlot
+        self.connectionGeneration = connectionGeneration
+        self.streamSlot = streamSlot
+        self.streamGeneration = streamGeneration
+    }
+}
+
+/// One method that is served: its path and its cardinality. Built once at start.
+package struct RPCMethodDescriptor: Sendable {
+    /// Such as `/profiles.v1.Profiles/Track`.
+    package var path: String
+    package var streamsRequests: Bool
+    package var streamsResponses: Bool
+
+    package init(path: String, streamsRequests: Bool = false, streamsResponses: Bool = false) {
+        self.path = path
+        self.streamsRequests = streamsRequests
+        self.streamsResponses = streamsResponses
+    }
+}
+
+/// What a handler learns of a call; valid for the call of the handler only.
+package struct RPCCall {
+    package var token: CallToken
+    /// Index into the methods that the loop was made with.
+    package var method: Int
+    /// Monotonic nanoseconds after which the answer is worthless; `UInt64.max`: no deadline.
+    package var deadlineNanoseconds: UInt64
+    /// The `authorization` header's value; empty: none.
+    package var authorization: UnsafeRawBufferPointer
+
+    package init(
+        token: CallToken, method: Int, deadlineNanoseconds: UInt64, authorization: UnsafeRawBufferPointer
+    ) {
+        self.token = token
+        self.method = method
+        self.deadlineNanoseconds = deadlineNanoseconds
+        self.authorization = authorization
+    }
+}
+
+/// What is served on one loop. One instance per loop; called on the loop's thread only.
+///
+/// Budget of `receive` for a unary call: no allocation in the steady state.
+package protocol RPCHandler: AnyObject {
+    /// Headers are complete: whether the call may go on; called before any body is buffered.
+    func admit(_ call: RPCCall) -> RPCStatus?
+    /// One whole message; a unary call gets exactly one. `message` is valid for this call only.
+    func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall)
+    /// The client of a request stream has sent its last message.
+    func requestsEnded(of call: RPCCall)
+    /// The call ended otherwise than by the handler (reset, deadline, lost connection); the token is already dead.
+    func cancelled(_ token: CallToken)
+    /// Another thread called `wake`: completions may be waiting.
+    func woken()
+    /// All ready sockets of this tick are read, nothing has been written yet: hand batches over now.
+    func beforeSleep()
+}

@@ -1,0 +1,13 @@
+/// Time, as a seam: the bootstrap passes the machine's, the simulator its own.
+package protocol Clock: AnyObject, Sendable {
+    /// Wall-clock time in microseconds since 1970-01-01T00:00:00Z; may jump either way.
+    func wallMicroseconds() -> Int64
+    /// Time since an arbitrary start, in nanoseconds; never runs backwards.
+    func monotonicNanoseconds() -> UInt64
+}
+
+/// Randomness, as a seam; used for the genesis record only.
+package protocol RandomSource: AnyObject, Sendable {
+    /// Fills `bytes` with unpredictable bytes.
+    func fill(_ bytes: UnsafeMutableRawBufferPointer)
+}

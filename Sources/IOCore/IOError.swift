@@ -1,0 +1,35 @@
+/// A failed system call: which one, on what, and its errno.
+package struct IOError: Error, Equatable, Sendable {
+    /// Why it failed, as far as anything above tells the cases apart.
+    package enum Kind: Equatable, Sendable {
+        case notFound
+        case exists
+        case permission
+        /// Another process holds the lock.
+        case locked
+        /// ENOSPC, EDQUOT or EFBIG: may heal.
+        case noSpace
+        /// EMFILE or ENFILE.
+        case tooManyOpenFiles
+        case other
+    }
+
+    package var kind: Kind
+    /// The call, such as `fdatasync`.
+    package var operation: StaticString
+    /// The file or address, for the operator; never client data.
+    package var subject: String
+    /// The errno of the call, 0 if there was none.
+    package var code: Int32
+
+    package init(_ kind: Kind, operation: StaticString, subject: String, code: Int32) {
+        self.kind = kind
+        self.operation = operation
+        self.subject = subject
+        self.code = code
+    }
+
+    package static func == (left: IOError, right: IOError) -> Bool {
+        left.kind == right.kind && left.code == right.code && left.subject == right.subject
+    }
+}

@@ -1,0 +1,1 @@
+// Placeholder of the module; its files arrive beside it.

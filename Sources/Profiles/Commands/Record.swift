@@ -1,0 +1,72 @@
+import Bytes
+
+// The record is the unit that the log keeps and `apply` takes: one call, one record, hence atomic.
+// It is our own versioned format and never the client's bytes, because the log must outlive the API.
+
+/// What a record commands; the raw values stand in the log and may never change.
+package enum RecordKind: UInt8, Sendable {
+    /// The first record of a directory: its secrets and limits. Payload: `Genesis`.
+    case genesis = 1
+    /// Time passes: bounded clean-up of what is due. No payload.
+    case tick = 2
+    /// Payload: `TrackCommand`.
+    case track = 3
+}
+
+/// The eight bytes before each payload.
+///
+/// Layout, little-endian: `payloadBytes: UInt32 | kind: UInt8 | version: UInt8 | operations: UInt16`, then the payload,
+/// then zeros to the next multiple of 8. `operations` (1...65,535) is how many lsns the record takes.
+package enum RecordFormat {
+    /// Bytes of the header.
+    package static let headerBytes = 4 + 1 + 1 + 2
+    /// Records start at multiples of this many bytes, so that a length is never torn across sectors.
+    package static let alignmentBytes = 8
+    /// Largest payload, in bytes: a batch of 200 operations fits, an import is cut into several records.
+    package static let payloadBytesMax = (16 << 20) - 4096
+    /// The version that this release writes.
+    package static let version: UInt8 = 1
+}
+
+/// Reserves a record header at the end of `buffer` and returns its offset, for `endRecord`.
+package func beginRecord(_ kind: RecordKind, in buffer: inout ByteBuffer) -> Int {
+    let offset = buffer.count
+    buffer.append(UInt32(0))
+    buffer.append(kind.rawValue)
+    buffer.append(RecordFormat.version)
+    buffer.append(UInt16(0))
+    return offset
+}
+
+/// Completes the record begun at `offset`: length, operations, padding.
+package func endRecord(at offset: Int, operations: Int, in buffer: inout ByteBuffer) {
+    buffer.patch(UInt32(buffer.count - offset - RecordFormat.headerBytes), at: offset)
+    buffer.patch(UInt16(operations), at: offset + 6)
+    buffer.pad(to: RecordFormat.alignmentBytes)
+}
+
+/// One record, borrowed from a frame or a batch.
+package struct RecordView {
+    package var kind: UInt8
+    package var version: UInt8
+    /// How many lsns it takes, at least 1.
+    package var operations: Int
+    package var payload: UnsafeRawBufferPointer
+    /// Header, payload and padding together.
+    package var totalBytes: Int
+
+    /// Reads the record at the start of `bytes`; `nil` if it is not whole or its padding is not zero.
+    package init?(_ bytes: UnsafeRawBufferPointer) {
+        var reader = ByteReader(bytes)
+        let payloadBytes = Int(reader.read(UInt32.self))
+        self.kind = reader.read()
+        self.version = reader.read()
+        self.operations = Int(reader.read(UInt16.self))
+        self.payload = reader.read(count: payloadBytes)
+        let padding = (RecordFormat.alignmentBytes - payloadBytes % RecordFormat.alignmentBytes)
+            % RecordFormat.alignmentBytes
+        let zeros = reader.read(count: padding)
+        guard !reader.overrun, self.operations > 0, zeros.allSatisfy({ $0 == 0 }) else { return nil }
+        self.totalBytes = reader.offset
+    }
+}

@@ -1,0 +1,59 @@
+/// Why a call or an item of it was not carried out: the contract's reasons.
+///
+/// The raw values stand in stored answers and in the result digest; append only. gRPC codes are chosen in `StatusMapping.swift`.
+package enum Refusal: UInt8, Sendable, CaseIterable {
+    case none = 0
+    case invalidFields = 1
+    case timeWindow = 2
+    case profileNotFound = 3
+    case projectNotFound = 4
+    case requestIDReused = 5
+    case revisionMismatch = 6
+    case identifierErased = 7
+    case profileAnonymous = 8
+    case attributeTypeMismatch = 9
+    case limitExceeded = 10
+    case lsnNotReached = 11
+    case userUnsubscribed = 12
+    case tokenInvalid = 13
+    case tokenExpired = 14
+    case bothIdentified = 15
+    case mergeExpired = 16
+    case logUnavailable = 17
+    case diskFull = 18
+    case replaying = 19
+    case draining = 20
+    case rateExceeded = 21
+    case memoryExhausted = 22
+    case positionGone = 23
+
+    /// The reason as it stands in `google.rpc.ErrorInfo`.
+    package var reason: StaticString {
+        switch self {
+        case .none: ""
+        case .invalidFields: "INVALID_FIELDS"
+        case .timeWindow: "TIME_WINDOW"
+        case .profileNotFound: "PROFILE_NOT_FOUND"
+        case .projectNotFound: "PROJECT_NOT_FOUND"
+        case .requestIDReused: "REQUEST_ID_REUSED"
+        case .revisionMismatch: "REVISION_MISMATCH"
+        case .identifierErased: "IDENTIFIER_ERASED"
+        case .profileAnonymous: "PROFILE_ANONYMOUS"
+        case .attributeTypeMismatch: "ATTRIBUTE_TYPE_MISMATCH"
+        case .limitExceeded: "LIMIT_EXCEEDED"
+        case .lsnNotReached: "LSN_NOT_REACHED"
+        case .userUnsubscribed: "USER_UNSUBSCRIBED"
+        case .tokenInvalid: "TOKEN_INVALID"
+        case .tokenExpired: "TOKEN_EXPIRED"
+        case .bothIdentified: "BOTH_IDENTIFIED"
+        case .mergeExpired: "MERGE_EXPIRED"
+        case .logUnavailable: "LOG_UNAVAILABLE"
+        case .diskFull: "DISK_FULL"
+        case .replaying: "REPLAYING"
+        case .draining: "DRAINING"
+        case .rateExceeded: "RATE_EXCEEDED"
+        case .memoryExhausted: "MEMORY_EXHAUSTED"
+        case .positionGone: "POSITION_GONE"
+        }
+    }
+}
