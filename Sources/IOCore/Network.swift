@@ -1,0 +1,86 @@
+// Sockets and readiness, as seams. IOLinux implements them on epoll; a test may feed bytes without any.
+
+/// How a non-blocking read or write ended; "not now" is a value, not an error.
+package enum IOOutcome: Equatable, Sendable {
+    /// So many bytes were moved, at least one.
+    case bytes(Int)
+    /// Nothing can be moved now.
+    case wouldBlock
+    /// The peer closed its side (reads), or the connection is gone (writes).
+    case closed
+}
+
+/// A connected, non-blocking stream socket. Used by one thread.
+package protocol StreamSocket: AnyObject {
+    /// The descriptor, for the poller.
+    var descriptor: Int32 { get }
+    /// The peer's address, as `127.0.0.1:50123`.
+    var peer: String { get }
+    /// Moves up to `target.count` bytes in.
+    func read(into target: UnsafeMutableRawBufferPointer) -> IOOutcome
+    /// Moves up to `source.count` bytes out.
+    func write(_ source: UnsafeRawBufferPointer) -> IOOutcome
+    /// Closes it; once only.
+    func close()
+}
+
+/// How an accept ended.
+package enum AcceptOutcome {
+    case socket(any StreamSocket)
+    case wouldBlock
+    /// EMFILE, ENFILE, ENOMEM or ENOBUFS: pause accepting for a while.
+    case exhausted
+}
+
+/// A listening, non-blocking socket. Used by one thread.
+package protocol ListeningSocket: AnyObject {
+    var descriptor: Int32 { get }
+    /// The bound address with its real port, as `127.0.0.1:50051`.
+    var address: String { get }
+    func accept() -> AcceptOutcome
+    func close()
+}
+
+/// What a descriptor is watched for.
+package struct IOInterest: OptionSet, Sendable {
+    package let rawValue: UInt8
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+    package static let read = IOInterest(rawValue: 1)
+    package static let write = IOInterest(rawValue: 2)
+}
+
+/// One ready descriptor.
+package struct IOReadiness: Sendable {
+    /// The tag given when the descriptor was added.
+    package var tag: UInt64
+    /// What it is ready for; an error or hang-up counts as both.
+    package var interest: IOInterest
+
+    package init(tag: UInt64, interest: IOInterest) {
+        self.tag = tag
+        self.interest = interest
+    }
+}
+
+/// Level-triggered readiness of many descriptors. Used by one thread, but for `wake`.
+package protocol Poller: AnyObject, Sendable {
+    /// Starts to watch `descriptor`; its readiness comes with `tag`.
+    func add(_ descriptor: Int32, tag: UInt64, interest: IOInterest) throws(IOError)
+    /// Changes what it is watched for.
+    func modify(_ descriptor: Int32, tag: UInt64, interest: IOInterest)
+    /// Stops to watch it; before it is closed.
+    func remove(_ descriptor: Int32)
+    /// Waits until something is ready, `wake` was called, or `nanoseconds` have passed (`nil`: for ever).
+    ///
+    /// - Returns: The ready descriptors, in storage that the next wait reuses, and whether `wake` was called.
+    func wait(forNanoseconds nanoseconds: UInt64?) -> (ready: UnsafeBufferPointer<IOReadiness>, woken: Bool)
+    /// Ends the wait of the thread that polls; from any thread, cheap, never lost.
+    func wake()
+}
+
+/// Makes sockets and pollers; one per process.
+package protocol Network: AnyObject, Sendable {
+    func makePoller() throws(IOError) -> any Poller
+    /// Listens on `host:port` (port 0: any). With `sharesPort` several listeners share it (SO_REUSEPORT).
+    func listen(host: String, port: UInt16, sharesPort: Bool) throws(IOError) -> any ListeningSocket
+}
