@@ -1,1 +1,45 @@
+#define _GNU_SOURCE
 #include "CLinux.h"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+const uint32_t linux_epollin = EPOLLIN, linux_epollout = EPOLLOUT, linux_epollerr = EPOLLERR, linux_epollhup = EPOLLHUP,
+               linux_epollrdhup = EPOLLRDHUP;
+const int linux_sol_socket = SOL_SOCKET, linux_so_reuseaddr = SO_REUSEADDR, linux_so_reuseport = SO_REUSEPORT,
+          linux_ipproto_tcp = IPPROTO_TCP, linux_tcp_nodelay = TCP_NODELAY, linux_ipproto_ipv6 = IPPROTO_IPV6,
+          linux_ipv6_v6only = IPV6_V6ONLY;
+
+int linux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+int linux_epoll_ctl(int epoll, int operation, int descriptor, uint32_t events, uint64_t tag) {
+    struct epoll_event event = {.events = events, .data.u64 = tag};
+    return epoll_ctl(epoll, operation, descriptor, &event);
+}
+
+int linux_epoll_wait(int epoll, linux_ready *ready, int capacity, int milliseconds) {
+    struct epoll_event events[256];
+    int count = epoll_wait(epoll, events, capacity < 256 ? capacity : 256, milliseconds);
+    for (int i = 0; i < count; i++) ready[i] = (linux_ready){events[i].events, events[i].data.u64};
+    return count;
+}
+
+int linux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+int linux_accept(int listener, void *address, uint32_t *address_bytes) {
+    return accept4(listener, address, address_bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+int linux_tcp_socket(int family) { return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }
+
+int linux_set_option(int socket, int level, int option, int value) {
+    return setsockopt(socket, level, option, &value, sizeof value);
+}
+
+long linux_getrandom(void *target, uint64_t bytes) { return getrandom(target, bytes, 0); }
+
+void linux_name_thread(const char *name) { prctl(PR_SET_NAME, name); }

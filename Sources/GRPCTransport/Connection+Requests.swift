@@ -1,0 +1,180 @@
+import Bytes
+import CNGHTTP2
+
+extension Connection {
+    /// One whole frame of the peer.
+    func frameReceived(_ frame: nghttp2_frame) {
+        self.hasPreface = true
+        switch UInt32(frame.hd.type) {
+        case NGHTTP2_HEADERS.rawValue:
+            guard let stream = self.stream(frame.hd.stream_id) else { return }
+            // Trailers of a request (G27) only end it.
+            if frame.headers.cat == NGHTTP2_HCAT_REQUEST { self.headersComplete(stream) }
+            self.endRequest(of: stream, flags: frame.hd.flags)
+        case NGHTTP2_DATA.rawValue:
+            guard let stream = self.stream(frame.hd.stream_id) else { return }
+            self.countEmptyData(stream, frame)
+            self.endRequest(of: stream, flags: frame.hd.flags)
+        case NGHTTP2_RST_STREAM.rawValue: self.countReset()
+        case NGHTTP2_PING.rawValue: self.pingReceived(frame)
+        case NGHTTP2_SETTINGS.rawValue, NGHTTP2_PRIORITY.rawValue, NGHTTP2_WINDOW_UPDATE.rawValue:
+            self.countControlFrame()
+        default: break
+        }
+    }
+
+    /// Decides on a call from its headers, before any body is buffered.
+    private func headersComplete(_ stream: RPCStream) {
+        let loop = self.loop
+        let head = stream.head.method
+        loop.metrics.started(method: head)
+        guard stream.head.bytes <= loop.limits.headerBytesMax else {
+            return self.finish(stream, RPCStatus(
+                .resourceExhausted, "request headers of \(stream.head.bytes) bytes, at most \(loop.limits.headerBytesMax)"))
+        }
+        guard stream.head.isPOST else { return self.refuseHTTP(stream, "405") }
+        guard stream.head.contentType == .grpc else { return self.refuseHTTP(stream, "415") }
+        guard let method = stream.head.method else {
+            return self.finish(stream, RPCStatus(.unimplemented, "unknown service or method"))
+        }
+        guard !stream.head.hasInvalidTimeout else {
+            return self.finish(stream, RPCStatus(.internalError, "grpc-timeout is not 1 to 8 digits and a unit"))
+        }
+        guard stream.head.encoding != .unknown else { return self.refuseEncoding(stream) }
+        stream.machine = RPCStreamStateMachine(streamsRequests: loop.methods.methods[method].streamsRequests)
+        if let timeout = stream.head.timeoutNanoseconds {
+            let (due, overflow) = loop.nowNanoseconds.addingReportingOverflow(timeout)
+            stream.deadlineNanoseconds = overflow ? .max : due
+        }
+        let bodyDue = loop.nowNanoseconds + loop.limits.bodyNanoseconds
+        loop.schedule(stream, at: min(stream.deadlineNanoseconds, bodyDue))
+        guard !loop.isHealth(method: method) else { return }
+        stream.isWithHandler = true
+        if let status = loop.handler.admit(loop.call(of: stream)) { self.finish(stream, status) }
+    }
+
+    /// Bytes of a request's body, in any cut.
+    func data(stream id: Int32, _ bytes: UnsafeRawBufferPointer) {
+        // What is taken here is decoded or kept within the message limit, so the window opens again at once.
+        nghttp2_session_consume(self.session, id, bytes.count)
+        guard let stream = self.stream(id), stream.machine.awaitsAnswer else { return }
+        var rest = bytes
+        while true {
+            let event = stream.deframer.next(
+                &rest, into: &stream.message, messageBytesMax: self.loop.limits.messageBytesMax)
+            switch event {
+            case .needsMore: return
+            case .message:
+                self.message(of: stream)
+                guard stream.machine.awaitsAnswer, !rest.isEmpty else { return }
+            case .tooLarge(let size):
+                return self.finish(stream, RPCStatus(
+                    .resourceExhausted,
+                    "a message of \(size) bytes, at most \(self.loop.limits.messageBytesMax) are allowed"))
+            case .compressed:
+                guard stream.head.encoding == .identity else { return self.refuseEncoding(stream) }
+                return self.finish(stream, RPCStatus(.internalError, "a compressed message without grpc-encoding"))
+            case .invalidFlag(let flag):
+                return self.finish(stream, RPCStatus(.internalError, "a message flag of \(flag), 0 or 1 is allowed"))
+            }
+        }
+    }
+
+    private func message(of stream: RPCStream) {
+        switch stream.machine.message() {
+        case .keep: break
+        case .deliver:
+            self.loop.metrics.messageReceived()
+            self.loop.handler.receive(stream.message.bytes, of: self.loop.call(of: stream))
+            stream.message.removeAll()
+        case .reject(let status): self.finish(stream, status)
+        case .ignore: stream.message.removeAll()
+        }
+    }
+
+    private func endRequest(of stream: RPCStream, flags: UInt8) {
+        guard flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return }
+        switch stream.machine.endOfRequest(isBetweenMessages: stream.deframer.isBetweenMessages) {
+        case .dispatch:
+            self.loop.metrics.messageReceived()
+            self.loop.schedule(stream, at: stream.deadlineNanoseconds)
+            if let method = stream.head.method, self.loop.isHealth(method: method) {
+                self.answerHealth(stream, method: method)
+            } else {
+                self.loop.handler.receive(stream.message.bytes, of: self.loop.call(of: stream))
+            }
+        case .ended:
+            self.loop.schedule(stream, at: stream.deadlineNanoseconds)
+            self.loop.handler.requestsEnded(of: self.loop.call(of: stream))
+        case .reject(let status): self.finish(stream, status)
+        case .ignore: break
+        }
+    }
+
+    /// A stream's time is over: its deadline, or the wait for its body.
+    func timeExpired(_ stream: RPCStream) {
+        let isDeadline = self.loop.nowNanoseconds >= stream.deadlineNanoseconds
+        let wasWithHandler = stream.isWithHandler && stream.machine.awaitsAnswer
+        self.finish(stream, isDeadline
+            ? RPCStatus(.deadlineExceeded, "the deadline has passed")
+            : RPCStatus(.cancelled, "the request was not complete after \(self.loop.limits.bodyNanoseconds / 1_000_000_000) s"))
+        if wasWithHandler { self.loop.handler.cancelled(self.loop.token(of: stream)) }
+        // A late answer must not find this call: its token dies here, the stream closes when nghttp2 says so.
+        stream.generation &+= 1
+    }
+
+    // MARK: Floods
+
+    /// An RST_STREAM received, or provoked by an error of the peer (A1, A2).
+    func countReset() {
+        guard !self.resets.take(nowNanoseconds: self.loop.nowNanoseconds), self.closing == nil else { return }
+        self.closing = .rapidReset
+    }
+
+    private func countControlFrame() {
+        guard !self.controlFrames.take(nowNanoseconds: self.loop.nowNanoseconds), self.closing == nil else { return }
+        self.closing = .controlFlood
+    }
+
+    /// Empty DATA frames cost the peer nothing and us a callback (A6).
+    private func countEmptyData(_ stream: RPCStream, _ frame: nghttp2_frame) {
+        guard frame.hd.length == 0, frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) == 0 else { return }
+        stream.emptyDataFrames += 1
+        guard stream.emptyDataFrames > self.loop.limits.emptyDataFramesMax else { return }
+        nghttp2_submit_rst_stream(
+            self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
+        self.countReset()
+    }
+
+    private func pingReceived(_ frame: nghttp2_frame) {
+        if frame.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 { return self.pingAnswered() }
+        self.countControlFrame()
+        let now = self.loop.nowNanoseconds
+        let isEarly = self.lastPingNanoseconds != 0
+            && now - self.lastPingNanoseconds < self.loop.limits.pingIntervalNanoseconds
+        self.lastPingNanoseconds = now
+        self.pingStrikes += isEarly ? 1 : 0
+        if self.pingStrikes > self.loop.limits.pingStrikesMax, self.closing == nil { self.closing = .pings }
+    }
+
+    /// A frame of ours has left.
+    func frameSent(_ frame: nghttp2_frame) {
+        switch UInt32(frame.hd.type) {
+        case NGHTTP2_RST_STREAM.rawValue:
+            if frame.rst_stream.error_code != NGHTTP2_NO_ERROR.rawValue { self.countReset() }
+        case NGHTTP2_HEADERS.rawValue, NGHTTP2_DATA.rawValue:
+            self.pingStrikes = 0
+            self.closeUnendedRequest(frame)
+        default: break
+        }
+    }
+
+    /// The answer is complete and the client still sends: it is told to stop (G43).
+    private func closeUnendedRequest(_ frame: nghttp2_frame) {
+        guard frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
+            let stream = self.stream(frame.hd.stream_id), stream.machine.isRequestOpen
+        else { return }
+        nghttp2_submit_rst_stream(
+            self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), frame.hd.stream_id, NGHTTP2_NO_ERROR.rawValue)
+    }
+}

@@ -1,0 +1,215 @@
+import Bytes
+import CNGHTTP2
+import IOCore
+
+/// One HTTP/2 connection: bytes in, calls up; answers down, bytes out. It does no I/O of its own: its loop reads and writes.
+///
+/// Used by the loop's thread. nghttp2's callbacks record and dispatch; nothing in them sends, receives or destroys the session.
+final class Connection {
+    /// What the connection needs of its loop.
+    unowned(unsafe) let loop: RPCLoop
+    let slot: UInt32
+    let generation: UInt32
+    private(set) var session: OpaquePointer!
+    /// Bytes taken from nghttp2 and not yet written, from `outputOffset` on.
+    var output = ByteBuffer(capacity: 4 << 10)
+    var outputOffset = 0
+    /// Streams that are open, for the watches and the end of the connection.
+    var streams: [RPCStream] = []
+    var watches = 0
+    /// Bytes of answers waiting in the streams of this connection.
+    var pendingAnswerBytes = 0
+    /// Why it must be closed when the tick allows; `nil`: it lives.
+    var closing: ConnectionEnd?
+    var isDirty = false
+    /// Half the work of a shutdown is done: see `Connection+Drain`.
+    var drain = DrainStep.none
+    /// Guards the idle time, the preface, a stalled reader.
+    let timer = Timer()
+    var hasPreface = false
+    var lastActivityNanoseconds: UInt64
+    /// Since when output waits that the peer does not take; 0: none waits.
+    var stalledSinceNanoseconds: UInt64 = 0
+    var resets: TokenBucket
+    var controlFrames: TokenBucket
+    var lastPingNanoseconds: UInt64 = 0
+    var pingStrikes = 0
+
+    init(loop: RPCLoop, slot: UInt32, generation: UInt32, nowNanoseconds: UInt64) {
+        self.loop = loop
+        self.slot = slot
+        self.generation = generation
+        self.lastActivityNanoseconds = nowNanoseconds
+        let limits = loop.limits
+        self.resets = TokenBucket(
+            burst: limits.resetBurst, perSecond: limits.resetsPerSecond, nowNanoseconds: nowNanoseconds)
+        self.controlFrames = TokenBucket(
+            burst: limits.controlFrameBurst, perSecond: limits.controlFramesPerSecond,
+            nowNanoseconds: nowNanoseconds)
+        self.streams.reserveCapacity(limits.streamsPerConnectionMax)
+        var session: OpaquePointer?
+        // SAFETY: the session gets an unretained pointer to self and is deleted in `destroy`, before self ends.
+        let made = nghttp2_session_server_new3(
+            &session, loop.settings.callbacks, Unmanaged.passUnretained(self).toOpaque(),
+            loop.settings.options, &loop.memory.table)
+        precondition(made == 0, "nghttp2 has no memory for a session")
+        self.session = session
+        self.submitSettings(limits)
+    }
+
+    private func submitSettings(_ limits: TransportLimits) {
+        var entries = [
+            (NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.streamsPerConnectionMax),
+            (NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits.streamWindowBytes),
+            (NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits.headerBytesMax),
+            // RFC 9218: no RFC 7540 priorities.
+            (nghttp2_settings_id(9), 1),
+        ].map { nghttp2_settings_entry(settings_id: Int32($0.0.rawValue), value: UInt32($0.1)) }
+        nghttp2_submit_settings(self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), &entries, entries.count)
+        nghttp2_session_set_local_window_size(
+            self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, Int32(limits.connectionWindowBytes))
+    }
+
+    /// Deletes the session; no callback comes after it.
+    func destroy() {
+        nghttp2_session_del(self.session)
+        self.session = nil
+    }
+
+    static func from(_ user: UnsafeMutableRawPointer?) -> Connection {
+        // SAFETY: see `init`.
+        Unmanaged<Connection>.fromOpaque(user!).takeUnretainedValue()
+    }
+
+    // MARK: Bytes
+
+    /// Feeds bytes of the socket.
+    func receive(_ bytes: UnsafeRawBufferPointer) {
+        guard self.closing == nil else { return }
+        self.lastActivityNanoseconds = self.loop.nowNanoseconds
+        // SAFETY: `bytes` outlives the call; nghttp2 copies what it keeps; the count is passed with the pointer.
+        let consumed = nghttp2_session_mem_recv(
+            self.session, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
+        if consumed != bytes.count, self.closing == nil {
+            self.closing = consumed == Int(NGHTTP2_ERR_FLOODED.rawValue) ? .flood : .protocolError
+        }
+        self.markDirty()
+    }
+
+    /// Takes frames from nghttp2 into `output` while it is below the tick's share.
+    func collectOutput() {
+        if nghttp2_session_get_outbound_queue_size(self.session) > self.loop.limits.outboundFramesMax {
+            self.closing = .notReading
+            return
+        }
+        while self.output.count - self.outputOffset < self.loop.limits.sendBytes {
+            var bytes: UnsafePointer<UInt8>?
+            let count = nghttp2_session_mem_send(self.session, &bytes)
+            guard count > 0 else {
+                if count < 0 { self.closing = .protocolError }
+                break
+            }
+            // SAFETY: nghttp2's bytes are valid until its next call.
+            self.output.append(UnsafeRawBufferPointer(start: bytes, count: count))
+        }
+        if nghttp2_session_want_read(self.session) == 0, nghttp2_session_want_write(self.session) == 0 {
+            self.closing = self.closing ?? .done
+        }
+    }
+
+    /// Forgets `count` bytes that the socket took.
+    func didWrite(_ count: Int) {
+        self.outputOffset += count
+        if self.outputOffset == self.output.count {
+            self.output.removeAll()
+            self.outputOffset = 0
+        }
+    }
+
+    func markDirty() {
+        guard !self.isDirty else { return }
+        self.isDirty = true
+        self.loop.dirty.append(self)
+    }
+
+    // MARK: Streams
+
+    func stream(_ id: Int32) -> RPCStream? {
+        guard let pointer = nghttp2_session_get_stream_user_data(self.session, id) else { return nil }
+        // SAFETY: set in `beginHeaders`, cleared with the stream in `streamClosed`; the loop's table keeps the object.
+        return Unmanaged<RPCStream>.fromOpaque(pointer).takeUnretainedValue()
+    }
+
+    func beginHeaders(_ frame: nghttp2_frame) {
+        guard frame.hd.type == UInt8(NGHTTP2_HEADERS.rawValue), frame.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
+        let stream = self.loop.takeStream()
+        stream.open(id: frame.hd.stream_id, on: self, nowNanoseconds: self.loop.nowNanoseconds)
+        self.streams.append(stream)
+        nghttp2_session_set_stream_user_data(
+            self.session, frame.hd.stream_id, Unmanaged.passUnretained(stream).toOpaque())
+    }
+
+    /// One header field.
+    ///
+    /// - Returns: What nghttp2 shall do: 0 go on, or reset the stream.
+    func header(stream id: Int32, name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) -> Int32 {
+        guard let stream = self.stream(id) else { return 0 }
+        stream.head.bytes += name.count + value.count + 32
+        if stream.head.bytes > self.loop.limits.headerBytesFatal {
+            self.closing = .headerFlood
+            return Int32(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
+        }
+        guard stream.head.bytes <= self.loop.limits.headerBytesMax else { return 0 }
+        stream.head.add(name: name, value: value, methods: self.loop.methods)
+        return 0
+    }
+
+    func streamClosed(_ id: Int32) {
+        guard let stream = self.stream(id) else { return }
+        if let index = self.streams.firstIndex(where: { $0 === stream }) {
+            self.streams.swapAt(index, self.streams.count - 1)
+            self.streams.removeLast()
+        }
+        self.abandon(stream, code: .cancelled)
+        self.loop.giveBack(stream)
+    }
+
+    /// Ends a call whose stream is gone or expired: its token is dead and the handler told.
+    func abandon(_ stream: RPCStream, code: RPCStatusCode) {
+        self.loop.wheel.cancel(stream.timer)
+        self.pendingAnswerBytes -= stream.pendingOutputBytes
+        self.loop.pendingAnswerBytes -= stream.pendingOutputBytes
+        if stream.watchedService != nil { self.watches -= 1 }
+        stream.watchedService = nil
+        self.loop.count(stream, code: code)
+        guard stream.machine.awaitsAnswer, stream.isWithHandler else { return }
+        stream.isWithHandler = false
+        self.loop.handler.cancelled(self.loop.token(of: stream))
+    }
+}
+
+/// Why a connection ends; the raw value labels a metric.
+enum ConnectionEnd: String, CaseIterable {
+    case done
+    case peerClosed = "peer_closed"
+    case protocolError = "protocol_error"
+    case flood
+    case rapidReset = "rapid_reset"
+    case headerFlood = "header_flood"
+    case controlFlood = "control_flood"
+    case pings = "too_many_pings"
+    case notReading = "not_reading"
+    case prefaceTimeout = "preface_timeout"
+    case idle
+    case tooMany = "too_many_connections"
+    case drained
+}
+
+/// How far a graceful shutdown of a connection is (C12).
+enum DrainStep {
+    case none
+    /// GOAWAY(2^31-1) and a PING are sent.
+    case announced
+    /// GOAWAY(last id) is sent: open calls end, none comes.
+    case final
+}

@@ -1,0 +1,73 @@
+import CNGHTTP2
+
+/// Header fields that are sent with every answer, built once per process and never copied.
+struct StaticHeaders: @unchecked Sendable {
+    // SAFETY: the arrays are filled once, their strings are literals, and nothing writes to them afterwards.
+    static let shared = StaticHeaders()
+
+    /// `:status 200` and the content type.
+    let response: UnsafeMutableBufferPointer<nghttp2_nv>
+    /// `grpc-status: 0`.
+    let trailersOK: UnsafeMutableBufferPointer<nghttp2_nv>
+
+    private init() {
+        self.response = .allocate(capacity: 2)
+        _ = self.response.initialize(fromContentsOf: [
+            Self.field(":status", "200"), Self.field("content-type", "application/grpc"),
+        ])
+        self.trailersOK = .allocate(capacity: 1)
+        _ = self.trailersOK.initialize(fromContentsOf: [Self.field("grpc-status", "0")])
+    }
+
+    static func field(_ name: StaticString, _ value: StaticString) -> nghttp2_nv {
+        let flags = UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue | NGHTTP2_NV_FLAG_NO_COPY_VALUE.rawValue)
+        // SAFETY: literals live as long as the process; nghttp2 does not write through these pointers.
+        return nghttp2_nv(
+            name: UnsafeMutablePointer(mutating: name.utf8Start), value: UnsafeMutablePointer(mutating: value.utf8Start),
+            namelen: name.utf8CodeUnitCount, valuelen: value.utf8CodeUnitCount, flags: flags)
+    }
+}
+
+/// Fields made for one answer: error paths only, so it allocates.
+struct HeaderList {
+    private var names: [StaticString] = []
+    private var values: [[UInt8]] = []
+
+    mutating func add(_ name: StaticString, _ value: [UInt8]) {
+        self.names.append(name)
+        self.values.append(value)
+    }
+
+    mutating func add(_ name: StaticString, _ value: String) {
+        self.add(name, Array(value.utf8))
+    }
+
+    /// Adds status, message and details of a call that failed or ended.
+    mutating func add(_ status: RPCStatus) {
+        self.add("grpc-status", String(status.code.rawValue))
+        if !status.message.isEmpty { self.add("grpc-message", PercentEncoding.encode(status.message)) }
+        if !status.details.isEmpty {
+            self.add("grpc-status-details-bin", Base64.encodeUnpadded(status.details))
+        }
+    }
+
+    /// Calls `body` with the fields; nghttp2 copies the values.
+    func withFields<Result>(_ body: (UnsafePointer<nghttp2_nv>, Int) -> Result) -> Result {
+        var joined: [UInt8] = []
+        for value in self.values { joined += value }
+        return joined.withUnsafeMutableBufferPointer { bytes in
+            var fields: [nghttp2_nv] = []
+            var offset = 0
+            for (name, value) in zip(self.names, self.values) {
+                // SAFETY: `bytes` outlives `body`; nghttp2 copies the value during the call, and the name is a literal.
+                fields.append(nghttp2_nv(
+                    name: UnsafeMutablePointer(mutating: name.utf8Start),
+                    value: bytes.baseAddress.map { $0 + offset } ?? UnsafeMutablePointer(mutating: name.utf8Start),
+                    namelen: name.utf8CodeUnitCount, valuelen: value.count,
+                    flags: UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue)))
+                offset += value.count
+            }
+            return fields.withUnsafeBufferPointer { body($0.baseAddress!, $0.count) }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+import Bytes
+
+/// The served paths, found without a `String`: open addressing over an unkeyed hash of the server's own names.
+struct MethodTable {
+    let methods: [RPCMethodDescriptor]
+    private let paths: [[UInt8]]
+    private var slots: [Int16]
+    private static let key = SipHashKey(k0: 0, k1: 0)
+
+    init(_ methods: [RPCMethodDescriptor]) {
+        self.methods = methods
+        self.paths = methods.map { Array($0.path.utf8) }
+        var size = 8
+        while size < methods.count * 2 { size *= 2 }
+        self.slots = Array(repeating: -1, count: size)
+        for (index, path) in self.paths.enumerated() {
+            var slot = path.withUnsafeBytes { Self.hash($0) } & (size - 1)
+            while self.slots[slot] >= 0 { slot = (slot + 1) & (size - 1) }
+            self.slots[slot] = Int16(index)
+        }
+    }
+
+    /// The index of the method at `path`, compared byte for byte (G12); `nil` if there is none.
+    func index(of path: UnsafeRawBufferPointer) -> Int? {
+        var slot = Self.hash(path) & (self.slots.count - 1)
+        while self.slots[slot] >= 0 {
+            let index = Int(self.slots[slot])
+            if self.paths[index].count == path.count, self.paths[index].elementsEqual(path) { return index }
+            slot = (slot + 1) & (self.slots.count - 1)
+        }
+        return nil
+    }
+
+    private static func hash(_ path: UnsafeRawBufferPointer) -> Int {
+        Int(truncatingIfNeeded: SipHash.hash64(path, key: Self.key) >> 1)
+    }
+}

@@ -1,0 +1,78 @@
+import Bytes
+
+/// One HTTP/2 stream and the call on it. Taken from the loop's free list and used again; its buffers keep their storage.
+final class RPCStream {
+    /// Storage that an idle stream keeps, in bytes: most messages are smaller.
+    private static let bytesKept = 4 << 10
+
+    /// Place in the loop's table; never changes.
+    let slot: UInt32
+    /// Raised whenever a call ends, so that its token is dead.
+    var generation: UInt32 = 0
+    /// HTTP/2 stream id.
+    var id: Int32 = 0
+    /// The connection; alive as long as any of its streams.
+    unowned(unsafe) var connection: Connection!
+    var machine = RPCStreamStateMachine(streamsRequests: false)
+    var head = RequestHead()
+    var deframer = MessageDeframer()
+    /// The message being received.
+    var message = ByteBuffer(capacity: 512)
+    /// Framed answers not yet given to nghttp2, from `outputOffset` on.
+    var output = ByteBuffer(capacity: 512)
+    var outputOffset = 0
+    /// Set when the answers are complete: the status of the trailers.
+    var trailers: RPCStatus?
+    /// The answers are complete and the status is OK: the static trailers serve.
+    var endsWithOK = false
+    /// nghttp2 waits for more answers.
+    var isDeferred = false
+    /// The call has a deadline or the body must come; see `Connection`.
+    let timer = Timer()
+    /// When the headers came, monotonic nanoseconds.
+    var startedNanoseconds: UInt64 = 0
+    var deadlineNanoseconds: UInt64 = .max
+    var emptyDataFrames = 0
+    /// A handler knows the call's token.
+    var isWithHandler = false
+    /// The code was counted: each call is handled once.
+    var isCounted = false
+    /// The service watched by a health Watch; `nil`: not one.
+    var watchedService: String?
+    var watchedStatus: UInt8 = 0
+
+    init(slot: UInt32) {
+        self.slot = slot
+    }
+
+    /// Bytes of answers that wait.
+    var pendingOutputBytes: Int { self.output.count - self.outputOffset }
+
+    /// Makes it ready for a new stream.
+    func open(id: Int32, on connection: Connection, nowNanoseconds: UInt64) {
+        self.id = id
+        self.connection = connection
+        self.startedNanoseconds = nowNanoseconds
+    }
+
+    /// Forgets the call; its token is dead.
+    func reset() {
+        self.generation &+= 1
+        self.machine = RPCStreamStateMachine(streamsRequests: false)
+        self.head.reset()
+        self.deframer = MessageDeframer()
+        self.message.removeAll()
+        self.message.shrink(toCapacity: Self.bytesKept)
+        self.output.removeAll()
+        self.output.shrink(toCapacity: Self.bytesKept)
+        self.outputOffset = 0
+        self.trailers = nil
+        self.endsWithOK = false
+        self.isDeferred = false
+        self.deadlineNanoseconds = .max
+        self.emptyDataFrames = 0
+        self.isWithHandler = false
+        self.isCounted = false
+        self.watchedService = nil
+    }
+}

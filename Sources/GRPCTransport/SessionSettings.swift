@@ -1,0 +1,69 @@
+import CNGHTTP2
+
+/// nghttp2's callbacks and options, built once per loop and shared by its sessions.
+final class SessionSettings {
+    let callbacks: OpaquePointer
+    let options: OpaquePointer
+
+    /// - Precondition: libnghttp2 has the reset and CONTINUATION limits of CVE-2023-44487 and CVE-2024-28182; an older one does not link.
+    init(limits: TransportLimits) {
+        var callbacks: OpaquePointer?
+        var options: OpaquePointer?
+        precondition(nghttp2_session_callbacks_new(&callbacks) == 0, "out of memory")
+        precondition(nghttp2_option_new(&options) == 0, "out of memory")
+        self.callbacks = callbacks!
+        self.options = options!
+        nghttp2_option_set_no_auto_window_update(self.options, 1)
+        nghttp2_option_set_no_closed_streams(self.options, 1)
+        nghttp2_option_set_max_outbound_ack(self.options, 1_000)
+        nghttp2_option_set_max_settings(self.options, 32)
+        nghttp2_option_set_stream_reset_rate_limit(
+            self.options, UInt64(limits.resetBurst), UInt64(limits.resetsPerSecond))
+        nghttp2_option_set_max_continuations(self.options, limits.continuationsMax)
+        self.setCallbacks()
+    }
+
+    deinit {
+        nghttp2_session_callbacks_del(self.callbacks)
+        nghttp2_option_del(self.options)
+    }
+
+    // The thunks unwrap, call the connection, return. SAFETY, for all of them: `user` is the Connection that owns the session and
+    // outlives it; frames, names, values and chunks are valid for the call.
+    private func setCallbacks() {
+        nghttp2_session_callbacks_set_on_begin_headers_callback(self.callbacks) { _, frame, user in
+            Connection.from(user).beginHeaders(frame!.pointee)
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_header_callback(self.callbacks) {
+            _, frame, name, nameBytes, value, valueBytes, _, user in
+            Connection.from(user).header(
+                stream: frame!.pointee.hd.stream_id, name: UnsafeRawBufferPointer(start: name, count: nameBytes),
+                value: UnsafeRawBufferPointer(start: value, count: valueBytes))
+        }
+        nghttp2_session_callbacks_set_on_frame_recv_callback(self.callbacks) { _, frame, user in
+            Connection.from(user).frameReceived(frame!.pointee)
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(self.callbacks) { _, _, id, bytes, count, user in
+            Connection.from(user).data(stream: id, UnsafeRawBufferPointer(start: bytes, count: count))
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_stream_close_callback(self.callbacks) { _, id, _, user in
+            Connection.from(user).streamClosed(id)
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_frame_send_callback(self.callbacks) { _, frame, user in
+            Connection.from(user).frameSent(frame!.pointee)
+            return 0
+        }
+    }
+
+    /// Fills a DATA frame from a stream's output.
+    static let readOutput: nghttp2_data_source_read_callback = { _, _, target, length, flags, source, user in
+        // SAFETY: the source is the stream that the answer was submitted with; it is reset only after nghttp2 closed it.
+        let stream = Unmanaged<RPCStream>.fromOpaque(source!.pointee.ptr!).takeUnretainedValue()
+        return Connection.from(user).fill(
+            UnsafeMutableRawBufferPointer(start: target, count: length), from: stream, flags: flags!)
+    }
+}

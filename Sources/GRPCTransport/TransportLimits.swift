@@ -1,0 +1,54 @@
+/// Bounds of the transport. Admission and protection only: none of them can change what a call does.
+package struct TransportLimits: Sendable {
+    /// Open connections of one loop; more are closed at once. Each costs about 20 KiB when idle.
+    package var connectionsMax = 10_000
+    /// Open streams of one connection, advertised as SETTINGS_MAX_CONCURRENT_STREAMS (C3).
+    package var streamsPerConnectionMax = 100
+    /// One message, in bytes; refused from its prefix alone (G31).
+    package var messageBytesMax = 4 << 20
+    /// Bytes of one header block that are kept, counted as name + value + 32 per field (G22, A7).
+    package var headerBytesMax = 16 << 10
+    /// Bytes of one header block that close the connection.
+    package var headerBytesFatal = 64 << 10
+    /// Answers waiting in one connection, in bytes (A14, C15).
+    package var outputBytesPerConnectionMax = 1 << 20
+    /// Answers waiting in all connections of a loop, in bytes (A14).
+    package var outputBytesMax = 64 << 20
+    /// Bytes that one tick takes from nghttp2 before it writes them, in bytes: one send, one system call.
+    package var sendBytes = 64 << 10
+    /// Flow-control window of a stream, in bytes; a message of 4 MiB needs 16 round trips, a flood meets a wall.
+    package var streamWindowBytes = 256 << 10
+    /// Flow-control window of a connection, in bytes: 100 streams with small messages never wait.
+    package var connectionWindowBytes = 4 << 20
+    /// Frames nghttp2 may queue for a reader that does not read, before the connection is closed (A10).
+    package var outboundFramesMax = 2_000
+    /// Resets that a client may cause at once, and per second after that: RST_STREAM received (A1) or provoked (A2).
+    package var resetBurst = 200
+    package var resetsPerSecond = 33
+    /// CONTINUATION frames of one block (A3).
+    package var continuationsMax = 8
+    /// Control frames (SETTINGS, PING, PRIORITY, WINDOW_UPDATE) at once and per second without an answer of ours (A5, A8).
+    package var controlFrameBurst = 2_000
+    package var controlFramesPerSecond = 1_000
+    /// Pings closer together than this are strikes (C7); in nanoseconds.
+    package var pingIntervalNanoseconds: UInt64 = 300_000_000_000
+    /// Strikes after which the connection is told to calm down.
+    package var pingStrikesMax = 2
+    /// Empty DATA frames without END_STREAM in one stream (A6).
+    package var emptyDataFramesMax = 100
+    /// From accept to the end of the client's preface (C11), in nanoseconds.
+    package var prefaceNanoseconds: UInt64 = 10_000_000_000
+    /// A request whose last byte does not come (A13), in nanoseconds.
+    package var bodyNanoseconds: UInt64 = 60_000_000_000
+    /// A connection without a call is closed after this (C13), in nanoseconds.
+    package var idleNanoseconds: UInt64 = 300_000_000_000
+    /// Data waits and the peer takes none (C15), in nanoseconds.
+    package var sendStallNanoseconds: UInt64 = 30_000_000_000
+    /// A ping of ours to a silent peer, and the wait for its answer (C14), in nanoseconds.
+    package var keepaliveNanoseconds: UInt64 = 7_200_000_000_000
+    package var keepaliveTimeoutNanoseconds: UInt64 = 20_000_000_000
+    /// Health watches of one connection; they live for ever (H9).
+    package var watchesPerConnectionMax = 8
+
+    package init() {}
+}

@@ -1,0 +1,18 @@
+import Glibc
+import IOCore
+
+extension IOError {
+    /// The error of the system call that has just failed.
+    init(operation: StaticString, subject: String, errno code: Int32 = errno) {
+        let kind: IOError.Kind =
+            switch code {
+            case ENOENT: .notFound
+            case EEXIST: .exists
+            case EACCES, EPERM, EROFS: .permission
+            case ENOSPC, EDQUOT, EFBIG: .noSpace
+            case EMFILE, ENFILE: .tooManyOpenFiles
+            default: .other
+            }
+        self.init(kind, operation: operation, subject: subject, code: code)
+    }
+}

@@ -1,0 +1,86 @@
+import CLinux
+import Glibc
+import IOCore
+
+/// Readiness by epoll, level-triggered; woken through an eventfd.
+final class EpollPoller: Poller, @unchecked Sendable {
+    // Used by one thread but for `wake`, which only writes to the eventfd.
+
+    /// Descriptors reported by one wait; the rest come with the next.
+    private static let readyMax = 256
+    private static let wakeTag = UInt64.max - 1
+
+    private let epoll: Int32
+    private let event: Int32
+    private let raw: UnsafeMutablePointer<linux_ready>
+    private let ready: UnsafeMutablePointer<IOReadiness>
+
+    init() throws(IOError) {
+        self.epoll = linux_epoll_create()
+        self.event = linux_eventfd()
+        self.raw = .allocate(capacity: Self.readyMax)
+        self.ready = .allocate(capacity: Self.readyMax)
+        guard self.epoll >= 0, self.event >= 0 else {
+            throw IOError(operation: "epoll_create1", subject: "poller")
+        }
+        try self.add(self.event, tag: Self.wakeTag, interest: .read)
+    }
+
+    deinit {
+        Glibc.close(self.event)
+        Glibc.close(self.epoll)
+        self.raw.deallocate()
+        self.ready.deallocate()
+    }
+
+    func add(_ descriptor: Int32, tag: UInt64, interest: IOInterest) throws(IOError) {
+        guard linux_epoll_ctl(self.epoll, 1, descriptor, Self.events(interest), tag) == 0 else {
+            throw IOError(operation: "epoll_ctl", subject: "descriptor \(descriptor)")
+        }
+    }
+
+    func modify(_ descriptor: Int32, tag: UInt64, interest: IOInterest) {
+        let result = linux_epoll_ctl(self.epoll, 3, descriptor, Self.events(interest), tag)
+        precondition(result == 0, "only a watched descriptor is modified")
+    }
+
+    func remove(_ descriptor: Int32) {
+        // A descriptor that is not watched (accepting is paused) needs nothing.
+        _ = linux_epoll_ctl(self.epoll, 2, descriptor, 0, 0)
+    }
+
+    func wait(forNanoseconds nanoseconds: UInt64?) -> (ready: UnsafeBufferPointer<IOReadiness>, woken: Bool) {
+        // Rounded up: a timer must not find itself a fraction too early and spin.
+        let milliseconds = nanoseconds.map { Int32(clamping: ($0 + 999_999) / 1_000_000) } ?? -1
+        let found = linux_epoll_wait(self.epoll, self.raw, Int32(Self.readyMax), milliseconds)
+        var count = 0
+        var woken = false
+        for index in 0 ..< max(0, Int(found)) {
+            let entry = self.raw[index]
+            if entry.tag == Self.wakeTag {
+                woken = true
+                var value: UInt64 = 0
+                _ = Glibc.read(self.event, &value, 8)
+                continue
+            }
+            let failed = entry.events & (linux_epollerr | linux_epollhup) != 0
+            var interest: IOInterest = []
+            if failed || entry.events & (linux_epollin | linux_epollrdhup) != 0 { interest.insert(.read) }
+            if failed || entry.events & linux_epollout != 0 { interest.insert(.write) }
+            (self.ready + count).initialize(to: IOReadiness(tag: entry.tag, interest: interest))
+            count += 1
+        }
+        return (UnsafeBufferPointer(start: self.ready, count: count), woken)
+    }
+
+    func wake() {
+        var one: UInt64 = 1
+        // A full counter has woken the thread already.
+        _ = Glibc.write(self.event, &one, 8)
+    }
+
+    private static func events(_ interest: IOInterest) -> UInt32 {
+        (interest.contains(.read) ? linux_epollin | linux_epollrdhup : 0)
+            | (interest.contains(.write) ? linux_epollout : 0)
+    }
+}

@@ -1,0 +1,22 @@
+import CLinux
+import Glibc
+import IOCore
+
+/// getrandom(2).
+package final class LinuxRandomSource: RandomSource {
+    package init() {}
+
+    package func fill(_ bytes: UnsafeMutableRawBufferPointer) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let part = UnsafeMutableRawBufferPointer(rebasing: rest)
+            // SAFETY: `part` lies in the caller's buffer; pointer and count go together.
+            let count = linux_getrandom(part.baseAddress, UInt64(part.count))
+            if count > 0 {
+                rest = rest.dropFirst(count)
+            } else {
+                precondition(errno == EINTR, "the kernel gives no random bytes")
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+import IOCore
+import Profiles
+import Synchronization
+
+// The way of a command: a loop seals its batch (submit), the log thread takes all sealed batches, makes them durable in
+// as few frames as the bounds allow, applies them in that order, and gives each batch back to its loop.
+//
+// Invariants, checked by the tests:
+// - a batch is posted only after each of its records is durable and applied, or is marked refused;
+// - records are applied in the order of the log;
+// - after a failed write or sync nothing more is written or applied.
+
+/// The queue between the loops and the log thread of one partition.
+package final class CommitPipeline: Sendable {
+    private struct Waiting {
+        var batches: [LogBatch] = []
+        var isStopping = false
+    }
+
+    package let limits: PipelineLimits
+    package let metrics = PipelineMetrics()
+    private let waiting = Mutex(Waiting())
+    private let parker: any Parker
+    private let mailboxes: [CompletionMailbox]
+    private let isPoisoned_ = Atomic<Bool>(false)
+
+    /// - Parameters:
+    ///   - mailboxes: One per loop, by its index.
+    ///   - parker: Puts the log thread to sleep.
+    package init(limits: PipelineLimits, mailboxes: [CompletionMailbox], parker: any Parker) {
+        self.limits = limits
+        self.mailboxes = mailboxes
+        self.parker = parker
+    }
+
+    /// Whether the log has failed for good: writes are refused until a restart.
+    package var isPoisoned: Bool { self.isPoisoned_.load(ordering: .acquiring) }
+
+    /// Says whether one more command of `bytes` may wait; reserves its place if so.
+    ///
+    /// The bound may be passed by one command per loop at most, as the loops do not lock each other out.
+    package func reserve(bytes: Int) -> Refusal {
+        if self.isPoisoned { return .logUnavailable }
+        guard self.metrics.commandsWaiting < self.limits.commandsWaitingMax,
+            self.metrics.bytesWaiting + bytes <= self.limits.bytesWaitingMax
+        else { return .rateExceeded }
+        self.metrics.addWaiting(commands: 1, bytes: bytes)
+        return .none
+    }
+
+    /// Gives a reserved place back: the command was abandoned before it was submitted.
+    package func release(commands: Int, bytes: Int) {
+        self.metrics.addWaiting(commands: -commands, bytes: -bytes)
+    }
+
+    /// Hands a sealed batch over; from now on its commands may become durable.
+    package func submit(_ batch: LogBatch) {
+        self.waiting.withLock { $0.batches.append(batch) }
+        self.parker.unpark()
+    }
+
+    /// Lets the log thread finish what waits, seal the log and return.
+    package func stop() {
+        self.waiting.withLock { $0.isStopping = true }
+        self.parker.unpark()
+    }
+
+    /// The body of the log thread: returns after `stop`, with the log sealed.
+    package func run(_ committer: Committer) {
+        var batches: [LogBatch] = []
+        while true {
+            let isStopping = self.take(into: &batches)
+            if !batches.isEmpty {
+                committer.process(batches, in: self)
+                batches.removeAll(keepingCapacity: true)
+            } else if isStopping {
+                committer.close()
+                return
+            } else {
+                let pause = committer.rest(in: self)
+                self.parker.park(forNanoseconds: pause)
+            }
+        }
+    }
+
+    /// Takes everything that waits; the simulator and the tests call this instead of `run`.
+    package func take(into empty: inout [LogBatch]) -> Bool {
+        self.waiting.withLock { waiting in
+            swap(&waiting.batches, &empty)
+            return waiting.isStopping
+        }
+    }
+
+    /// Gives a batch back to its loop.
+    func complete(_ batch: LogBatch) {
+        self.metrics.addWaiting(commands: -batch.slots.count, bytes: -batch.records.count)
+        self.mailboxes[batch.loop].post(batch)
+    }
+
+    /// Refuses writes from now on.
+    func poison() {
+        self.isPoisoned_.store(true, ordering: .releasing)
+    }
+}

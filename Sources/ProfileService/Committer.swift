@@ -1,0 +1,226 @@
+import Bytes
+import IOCore
+import Profiles
+import Storage
+
+/// The log thread's own: numbers the records, makes them durable frame by frame, applies them.
+///
+/// Used by one thread. Budget per record: one hash of its result, no allocation.
+package final class Committer {
+    /// Where the next record will stand.
+    struct Position {
+        var nextLSN: UInt64
+        /// Never runs backwards, in microseconds since 1970.
+        var receivedAt: Int64
+        /// Of the results of the last frame.
+        var digest: ResultsDigest
+    }
+
+    private let log: any CommandLog
+    private let store: Store
+    private let clock: any Clock
+    private var position: Position
+    /// Records of several batches that go into one frame.
+    private var gathered = ByteBuffer(capacity: 64 << 10)
+    private var tickRecord = ByteBuffer()
+    private var tickResult = ByteBuffer()
+    private var isSealed = true
+    private var hasFailed = false
+    private var lastActivity: UInt64 = 0
+
+    init(log: any CommandLog, store: Store, clock: any Clock, position: Position) {
+        self.log = log
+        self.store = store
+        self.clock = clock
+        self.position = position
+        let offset = beginRecord(.tick, in: &self.tickRecord)
+        endRecord(at: offset, operations: 1, in: &self.tickRecord)
+    }
+
+    /// A run of slots of one batch that goes into the frame being built.
+    private struct FramePart {
+        var batch: Int
+        var slots: Range<Int>
+    }
+
+    /// Makes all batches durable, applies them, and gives each back.
+    package func process(_ batches: [LogBatch], in pipeline: CommitPipeline) {
+        var batch = 0
+        var slot = 0
+        while batch < batches.count {
+            let first = (batch: batch, slot: slot)
+            let operations = self.gather(batches, from: &batch, &slot, limits: pipeline.limits)
+            let refusal = self.append(batches, from: first, to: (batch, slot), operations: operations)
+            if refusal == .logUnavailable { pipeline.poison() }
+            self.settle(batches, from: first, to: (batch, slot), refusal: refusal)
+            for done in first.batch ..< batch { pipeline.complete(batches[done]) }
+        }
+        self.lastActivity = self.clock.monotonicNanoseconds()
+    }
+
+    /// Moves (`batch`, `slot`) past as many records as one frame takes, at least one.
+    ///
+    /// - Returns: The operations of these records.
+    private func gather(
+        _ batches: [LogBatch], from batch: inout Int, _ slot: inout Int, limits: PipelineLimits
+    ) -> Int {
+        var operations = 0
+        var bytes = 0
+        while batch < batches.count {
+            while slot < batches[batch].slots.count {
+                let next = batches[batch].slots[slot]
+                let fits = operations + next.operations <= limits.frameOperationsMax
+                    && bytes + next.recordBytes <= limits.frameBytesMax
+                guard fits || operations == 0 else { return operations }
+                operations += next.operations
+                bytes += next.recordBytes
+                slot += 1
+            }
+            batch += 1
+            slot = 0
+        }
+        return operations
+    }
+
+    /// Writes and syncs one frame of the records between two places.
+    ///
+    /// - Returns: `.none` when it is durable.
+    private func append(
+        _ batches: [LogBatch], from first: (batch: Int, slot: Int), to end: (batch: Int, slot: Int),
+        operations: Int
+    ) -> Refusal {
+        guard !self.hasFailed else { return .logUnavailable }
+        let spansBatches = end.batch > first.batch + 1 || (end.batch == first.batch + 1 && end.slot > 0)
+        self.gathered.removeAll()
+        if !spansBatches {
+            let last = end.batch == first.batch ? end.slot : batches[first.batch].slots.count
+            return self.append(Self.bytes(of: batches[first.batch], slots: first.slot ..< last), operations: operations)
+        }
+        Self.forEachRun(batches, from: first, to: end) { batch, slots in
+            self.gathered.append(Self.bytes(of: batch, slots: slots))
+        }
+        return self.append(self.gathered.bytes, operations: operations)
+    }
+
+    /// Writes and syncs one frame.
+    private func append(_ payload: UnsafeRawBufferPointer, operations: Int) -> Refusal {
+        self.position.receivedAt = max(self.position.receivedAt, self.clock.wallMicroseconds())
+        do throws(StorageError) {
+            try self.log.append(FrameContents(
+                firstLSN: self.position.nextLSN, operationCount: UInt32(operations),
+                receivedAt: self.position.receivedAt, rulesVersion: Store.rulesVersion,
+                previousResultsDigest: self.position.digest.value, payload: payload))
+            _ = try self.log.commit()
+            self.isSealed = false
+            self.position.digest = ResultsDigest()
+            return .none
+        } catch {
+            if case .noSpace = error { return .diskFull }
+            self.hasFailed = true
+            return .logUnavailable
+        }
+    }
+
+    /// Applies the records of a durable frame, or marks them refused.
+    private func settle(
+        _ batches: [LogBatch], from first: (batch: Int, slot: Int), to end: (batch: Int, slot: Int),
+        refusal: Refusal
+    ) {
+        Self.forEachRun(batches, from: first, to: end) { batch, slots in
+            for index in slots {
+                guard refusal == .none else {
+                    batch.slots[index].refusal = refusal
+                    continue
+                }
+                batch.slots[index].resultOffset = batch.results.count
+                self.apply(batch.record(of: batch.slots[index]), results: &batch.results)
+            }
+        }
+    }
+
+    /// Applies one durable record and adds its result to the digest.
+    private func apply(_ bytes: UnsafeRawBufferPointer, results: inout ByteBuffer) {
+        let start = results.count
+        guard let record = RecordView(bytes) else {
+            preconditionFailure("a record of this process is not whole")
+        }
+        do throws(ApplyError) {
+            try self.store.apply(
+                record, firstLSN: self.position.nextLSN, receivedAt: self.position.receivedAt,
+                results: &results)
+        } catch {
+            preconditionFailure("a record of this process is not understood: \(error)")
+        }
+        self.position.nextLSN += UInt64(record.operations)
+        self.position.digest.add(UnsafeRawBufferPointer(rebasing: results.bytes[start...]))
+    }
+
+    /// What is done when nothing waits: a due tick, a seal after idleness.
+    ///
+    /// - Returns: How long to sleep, in nanoseconds.
+    func rest(in pipeline: CommitPipeline) -> UInt64 {
+        guard !self.hasFailed else { return pipeline.limits.tickNanoseconds }
+        let now = self.clock.monotonicNanoseconds()
+        if self.store.tickDue(at: max(self.position.receivedAt, self.clock.wallMicroseconds())) {
+            self.tick(in: pipeline)
+            return 0
+        }
+        guard !self.isSealed else { return pipeline.limits.tickNanoseconds }
+        let idle = now &- self.lastActivity
+        guard idle >= pipeline.limits.idleSealNanoseconds else {
+            return pipeline.limits.idleSealNanoseconds - idle
+        }
+        self.seal(in: pipeline)
+        return pipeline.limits.tickNanoseconds
+    }
+
+    /// Seals what is not sealed; the log thread ends after it.
+    func close() {
+        guard !self.isSealed, !self.hasFailed else { return }
+        do throws(StorageError) {
+            try self.log.seal(previousResultsDigest: self.position.digest.value)
+        } catch {
+            // Nothing that was answered depends on a seal: the next start treats the tail as unsealed.
+        }
+    }
+
+    private func seal(in pipeline: CommitPipeline) {
+        do throws(StorageError) {
+            try self.log.seal(previousResultsDigest: self.position.digest.value)
+            self.isSealed = true
+        } catch {
+            if case .noSpace = error { return }
+            self.hasFailed = true
+            pipeline.poison()
+        }
+    }
+
+    private func tick(in pipeline: CommitPipeline) {
+        switch self.append(self.tickRecord.bytes, operations: 1) {
+        case .none:
+            self.tickResult.removeAll()
+            self.apply(self.tickRecord.bytes, results: &self.tickResult)
+        case .logUnavailable: pipeline.poison()
+        default: break
+        }
+    }
+
+    private static func bytes(of batch: LogBatch, slots: Range<Int>) -> UnsafeRawBufferPointer {
+        let first = batch.slots[slots.lowerBound]
+        let last = batch.slots[slots.upperBound - 1]
+        return UnsafeRawBufferPointer(
+            rebasing: batch.records.bytes[first.recordOffset ..< last.recordOffset + last.recordBytes])
+    }
+
+    /// Calls `body` with each batch's run of slots between two places.
+    private static func forEachRun(
+        _ batches: [LogBatch], from first: (batch: Int, slot: Int), to end: (batch: Int, slot: Int),
+        _ body: (LogBatch, Range<Int>) -> Void
+    ) {
+        for index in first.batch ... min(end.batch, batches.count - 1) {
+            let lower = index == first.batch ? first.slot : 0
+            let upper = index == end.batch ? end.slot : batches[index].slots.count
+            if lower < upper { body(batches[index], lower ..< upper) }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+import Bytes
+import GRPCTransport
+import Profiles
+
+/// One command of a batch: who waits for it, where its record is, and where its result will be.
+package struct BatchSlot: BitwiseCopyable {
+    /// The call that gets the answer.
+    package var token: CallToken
+    /// Echoed on streams; 0 for unary calls.
+    package var sequence: UInt64 = 0
+    /// Offset of the record in `LogBatch.records`.
+    package var recordOffset: Int
+    /// Header, payload and padding of the record.
+    package var recordBytes: Int
+    /// How many lsns the record takes.
+    package var operations: Int
+    /// Items of the call, for the accounting.
+    package var items: Int
+    /// Offset of the result in `LogBatch.results`; meaningless when `refusal` is set.
+    package var resultOffset: Int = 0
+    /// Set by the pipeline when the record did not become durable.
+    package var refusal: Refusal = .none
+}
+
+/// The commands that one loop gathers in a tick: built by the loop, made durable and applied by the log thread,
+/// answered by the loop, and used again.
+///
+/// Owned by one thread at a time; the hand-over goes through a lock, which orders the memory.
+package final class LogBatch: @unchecked Sendable {
+    /// Storage kept between uses; beyond it a batch gives back what one large message took.
+    private static let bytesKept = 1 << 20
+
+    /// The loop that built it and gets it back.
+    package let loop: Int
+    /// The records, one after the other.
+    package var records = ByteBuffer(capacity: 64 << 10)
+    /// The results, in the order of the slots.
+    package var results = ByteBuffer(capacity: 64 << 10)
+    package var slots: [BatchSlot] = []
+
+    package init(loop: Int) {
+        self.loop = loop
+        self.slots.reserveCapacity(1_024)
+    }
+
+    package var isEmpty: Bool { self.slots.isEmpty }
+
+    /// The record of a slot, header and padding included.
+    package func record(of slot: BatchSlot) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(
+            rebasing: self.records.bytes[slot.recordOffset ..< slot.recordOffset + slot.recordBytes])
+    }
+
+    /// The result of a slot, from its header on.
+    package func result(of slot: BatchSlot) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: self.results.bytes[slot.resultOffset...])
+    }
+
+    /// Takes out the commands whose call has ended meanwhile, so that nobody's abandoned call costs a write.
+    ///
+    /// - Returns: How many items were taken out.
+    /// - Complexity: O(slots), and a copy of the records behind the first one taken out.
+    package func removeAll(where isAbandoned: (CallToken) -> Bool) -> Int {
+        guard var kept = self.slots.firstIndex(where: { isAbandoned($0.token) }) else { return 0 }
+        var end = self.slots[kept].recordOffset
+        var items = self.slots[kept].items
+        let bytes = self.records.mutableBytes
+        for index in kept + 1 ..< self.slots.count {
+            var slot = self.slots[index]
+            if isAbandoned(slot.token) {
+                items += slot.items
+                continue
+            }
+            // SAFETY: `end` is at or before the record's old place and both lie in the written part; memmove semantics.
+            (bytes.baseAddress! + end).copyMemory(
+                from: bytes.baseAddress! + slot.recordOffset, byteCount: slot.recordBytes)
+            slot.recordOffset = end
+            end += slot.recordBytes
+            self.slots[kept] = slot
+            kept += 1
+        }
+        self.slots.removeLast(self.slots.count - kept)
+        self.records.truncate(to: end)
+        return items
+    }
+
+    /// Makes it ready for the next tick.
+    package func reset() {
+        self.slots.removeAll(keepingCapacity: true)
+        self.records.removeAll()
+        self.results.removeAll()
+        self.records.shrink(toCapacity: Self.bytesKept)
+        self.results.shrink(toCapacity: Self.bytesKept)
+    }
+}

@@ -1,0 +1,17 @@
+/// Bounds of the way into the log; admission only, so none of them can change an outcome.
+package struct PipelineLimits: Sendable {
+    /// Commands waiting for the log, in all loops together. At 200,000 a second this is a third of a second of work.
+    package var commandsWaitingMax = 65_536
+    /// Bytes of records waiting for the log.
+    package var bytesWaitingMax = 64 << 20
+    /// Operations of one frame: bounds how long one apply holds the answers of the others up.
+    package var frameOperationsMax = 4_096
+    /// Bytes of one frame, unless a single record is larger.
+    package var frameBytesMax = 4 << 20
+    /// Idle time after which the log is sealed, in nanoseconds.
+    package var idleSealNanoseconds: UInt64 = 100_000_000
+    /// How often the log thread looks for due ticks when nothing else happens, in nanoseconds.
+    package var tickNanoseconds: UInt64 = 10_000_000_000
+
+    package init() {}
+}

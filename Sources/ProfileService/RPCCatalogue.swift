@@ -1,0 +1,72 @@
+import GRPCTransport
+
+/// One RPC of the contract and whether this release carries it out.
+package struct CataloguedRPC: Sendable {
+    package var descriptor: RPCMethodDescriptor
+    package var operation: RPCOperation
+
+    init(_ service: String, _ name: String, _ operation: RPCOperation, requests: Bool = false, responses: Bool = false) {
+        self.descriptor = RPCMethodDescriptor(
+            path: "/profiles.v1.\(service)/\(name)", streamsRequests: requests, streamsResponses: responses)
+        self.operation = operation
+    }
+}
+
+/// What a method does; `.unbuilt` answers `UNIMPLEMENTED`.
+package enum RPCOperation: Sendable {
+    case track
+    case getProfile
+    case unbuilt
+}
+
+/// Every RPC of the contract, in its order; a method's number is its index here.
+///
+/// Source: Protos/profiles/v1/profiles.proto and admin.proto.
+package enum RPCCatalogue {
+    package static let all: [CataloguedRPC] = [
+        CataloguedRPC("Profiles", "Identify", .unbuilt),
+        CataloguedRPC("Profiles", "Track", .track),
+        CataloguedRPC("Profiles", "TrackStream", .unbuilt, requests: true, responses: true),
+        CataloguedRPC("Profiles", "GetProfile", .getProfile),
+        CataloguedRPC("Profiles", "BatchGetProfiles", .unbuilt),
+        CataloguedRPC("Profiles", "ListEvents", .unbuilt),
+        CataloguedRPC("Profiles", "LookupProfiles", .unbuilt),
+        CataloguedRPC("Profiles", "CountProfiles", .unbuilt),
+        CataloguedRPC("Profiles", "ListProfiles", .unbuilt),
+        CataloguedRPC("Profiles", "UpdateSubscription", .unbuilt),
+        CataloguedRPC("Profiles", "ConfirmSubscription", .unbuilt),
+        CataloguedRPC("Profiles", "AddSuppression", .unbuilt),
+        CataloguedRPC("Profiles", "RemoveSuppression", .unbuilt),
+        CataloguedRPC("Profiles", "CheckSendable", .unbuilt),
+        CataloguedRPC("Profiles", "CreateUnsubscribeToken", .unbuilt),
+        CataloguedRPC("Profiles", "RedeemUnsubscribeToken", .unbuilt),
+        CataloguedRPC("Profiles", "ListConsentHistory", .unbuilt),
+        CataloguedRPC("Profiles", "VerifyConsentLedger", .unbuilt),
+        CataloguedRPC("Profiles", "BatchWrite", .unbuilt),
+        CataloguedRPC("Profiles", "ImportProfiles", .unbuilt, requests: true),
+        CataloguedRPC("Profiles", "EraseProfile", .unbuilt),
+        CataloguedRPC("Profiles", "ExportProfile", .unbuilt, responses: true),
+        CataloguedRPC("Profiles", "ExportProject", .unbuilt, responses: true),
+        CataloguedRPC("Profiles", "DetachInstallation", .unbuilt),
+        CataloguedRPC("Profiles", "Watch", .unbuilt, responses: true),
+        CataloguedRPC("Profiles", "CreateTrigger", .unbuilt),
+        CataloguedRPC("Profiles", "ListTriggers", .unbuilt),
+        CataloguedRPC("Profiles", "DeleteTrigger", .unbuilt),
+        CataloguedRPC("Profiles", "WatchTriggers", .unbuilt, requests: true, responses: true),
+        CataloguedRPC("Profiles", "MergeProfiles", .unbuilt),
+        CataloguedRPC("Profiles", "UnmergeProfile", .unbuilt),
+        CataloguedRPC("Admin", "CreateProject", .unbuilt),
+        CataloguedRPC("Admin", "GetProject", .unbuilt),
+        CataloguedRPC("Admin", "ListProjects", .unbuilt),
+        CataloguedRPC("Admin", "UpdateProject", .unbuilt),
+        CataloguedRPC("Admin", "CreateKey", .unbuilt),
+        CataloguedRPC("Admin", "RevokeKey", .unbuilt),
+        CataloguedRPC("Admin", "ListKeys", .unbuilt),
+        CataloguedRPC("Admin", "GetStats", .unbuilt),
+        CataloguedRPC("Admin", "CreateSnapshot", .unbuilt),
+        CataloguedRPC("Admin", "Backup", .unbuilt, responses: true),
+    ]
+
+    /// The methods as the transport takes them.
+    package static var descriptors: [RPCMethodDescriptor] { self.all.map(\.descriptor) }
+}

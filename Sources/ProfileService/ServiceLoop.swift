@@ -1,0 +1,111 @@
+import Bytes
+import GRPCTransport
+import IOCore
+import Messages
+import Profiles
+
+/// The RPCs on one loop: decodes, reads the store or adds a command to the open batch, encodes answers.
+///
+/// Used by the loop's thread only. Budget of a Track or GetProfile in the steady state: no allocation.
+package final class ServiceLoop: RPCHandler {
+    /// Batches handed over and not yet back; beyond it the open batch goes on growing until one returns, which makes larger
+    /// frames, not more memory: the commands in all of them are bounded by `PipelineLimits`.
+    package static let batchesInFlightMax = 8
+
+    let transport: RPCLoop
+    let state: ServingState
+    let accounting: ItemAccounting
+    let decoder = MessageDecoder()
+    /// The answer being encoded.
+    var answer = ByteBuffer(capacity: 64 << 10)
+    /// The profile being read.
+    var image = ByteBuffer(capacity: 64 << 10)
+    /// The batch of this tick.
+    var batch: LogBatch
+    private var freeBatches: [LogBatch] = []
+    private var finished: [LogBatch] = []
+    private let mailbox: CompletionMailbox
+    /// Kept once the partition is recovered.
+    private var partition_: Partition?
+
+    package init(
+        index: Int, transport: RPCLoop, state: ServingState, accounting: ItemAccounting,
+        mailbox: CompletionMailbox
+    ) {
+        self.transport = transport
+        self.state = state
+        self.accounting = accounting
+        self.mailbox = mailbox
+        self.batch = LogBatch(loop: index)
+        self.freeBatches.reserveCapacity(Self.batchesInFlightMax)
+        for _ in 0 ..< Self.batchesInFlightMax { self.freeBatches.append(LogBatch(loop: index)) }
+        self.finished.reserveCapacity(Self.batchesInFlightMax)
+    }
+
+    /// The partition that the calls go to; `nil` while it is being recovered.
+    var partition: Partition? {
+        if let partition = self.partition_ { return partition }
+        self.partition_ = self.state.partition
+        return self.partition_
+    }
+
+    package func admit(_ call: RPCCall) -> RPCStatus? {
+        if RPCCatalogue.all[call.method].operation == .unbuilt {
+            return RPCStatus(.unimplemented, "this RPC is not built yet")
+        }
+        switch self.state.phase {
+        case .serving: return nil
+        case .replaying: return self.status(of: .replaying)
+        case .draining: return self.status(of: .draining)
+        }
+    }
+
+    package func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
+        guard let partition = self.partition else {
+            self.transport.finish(call.token, with: self.status(of: .replaying))
+            return
+        }
+        switch RPCCatalogue.all[call.method].operation {
+        case .track: self.track(message, of: call, in: partition)
+        case .getProfile: self.getProfile(message, of: call, in: partition)
+        case .unbuilt:
+            self.transport.finish(call.token, with: RPCStatus(.unimplemented, "this RPC is not built yet"))
+        }
+    }
+
+    package func requestsEnded(of call: RPCCall) {
+        // No request stream is built: `admit` refuses them before their first message.
+    }
+
+    package func cancelled(_ token: CallToken) {
+        // A command of this tick is taken out in `beforeSleep`; a later one is durable, and its answer finds a dead token.
+    }
+
+    package func beforeSleep() {
+        guard let partition = self.partition_, !self.batch.isEmpty, let next = self.freeBatches.popLast()
+        else { return }
+        let bytesBefore = self.batch.records.count
+        let commandsBefore = self.batch.slots.count
+        let abandoned = self.batch.removeAll { !self.transport.isOpen($0) }
+        partition.pipeline.release(
+            commands: commandsBefore - self.batch.slots.count, bytes: bytesBefore - self.batch.records.count)
+        self.accounting.add(rejected: abandoned)
+        guard !self.batch.isEmpty else {
+            self.batch.reset()
+            self.freeBatches.append(next)
+            return
+        }
+        partition.pipeline.submit(self.batch)
+        self.batch = next
+    }
+
+    package func woken() {
+        self.mailbox.take(into: &self.finished)
+        for batch in self.finished {
+            self.answer(batch)
+            batch.reset()
+            self.freeBatches.append(batch)
+        }
+        self.finished.removeAll(keepingCapacity: true)
+    }
+}

@@ -1,0 +1,37 @@
+import Synchronization
+
+/// What the process can do for a caller now.
+package enum ServingPhase: UInt8, Sendable {
+    /// The log is being read: nothing is answered yet.
+    case replaying = 0
+    /// Reads and writes.
+    case serving = 1
+    /// A shutdown has begun: open calls end, new ones are refused.
+    case draining = 2
+}
+
+/// The phase, and the partition once it is recovered; shared by all loops.
+package final class ServingState: Sendable {
+    private let phase_ = Atomic<UInt8>(ServingPhase.replaying.rawValue)
+    private let partition_ = Mutex<Partition?>(nil)
+
+    package init() {}
+
+    package var phase: ServingPhase {
+        ServingPhase(rawValue: self.phase_.load(ordering: .acquiring)) ?? .draining
+    }
+
+    /// The recovered partition; `nil` while replaying. Loops ask once and keep the answer.
+    package var partition: Partition? { self.partition_.withLock { $0 } }
+
+    /// Lets calls in.
+    package func serve(_ partition: Partition) {
+        self.partition_.withLock { $0 = partition }
+        self.phase_.store(ServingPhase.serving.rawValue, ordering: .releasing)
+    }
+
+    /// Refuses new calls from now on.
+    package func drain() {
+        self.phase_.store(ServingPhase.draining.rawValue, ordering: .releasing)
+    }
+}
