@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/vfs.h>
 
 const uint32_t linux_epollin = EPOLLIN, linux_epollout = EPOLLOUT, linux_epollerr = EPOLLERR, linux_epollhup = EPOLLHUP,
                linux_epollrdhup = EPOLLRDHUP;
@@ -43,3 +44,8 @@ int linux_set_option(int socket, int level, int option, int value) {
 long linux_getrandom(void *target, uint64_t bytes) { return getrandom(target, bytes, 0); }
 
 void linux_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
+
+uint64_t linux_file_system_magic(const char *path) {
+    struct statfs status;
+    return statfs(path, &status) == 0 ? (uint64_t)status.f_type & 0xFFFFFFFFu : 0;
+}

@@ -27,3 +27,5 @@ extern const int linux_sol_socket, linux_so_reuseaddr, linux_so_reuseport, linux
 long linux_getrandom(void *target, uint64_t bytes);
 /// Names the calling thread; at most 15 bytes show.
 void linux_name_thread(const char *name);
+/// The file system's magic number at `path` (linux/magic.h), or 0.
+uint64_t linux_file_system_magic(const char *path);

@@ -1,0 +1,55 @@
+// Files, as a seam: the log, its recovery and the snapshots see nothing else, so a simulated disk can stand in for a real one.
+
+/// How a file is opened.
+package enum FileAccess: Equatable, Sendable {
+    case read
+    /// Read and write; the file exists.
+    case update
+    /// Read and write; the file must not exist.
+    case create
+}
+
+/// An open file. Used by one thread at a time.
+package protocol File: AnyObject {
+    /// Its path, for errors.
+    var path: String { get }
+    /// Length in bytes.
+    func size() throws(IOError) -> Int
+    /// Reads up to `target.count` bytes at `offset`; fewer only at the end of the file.
+    func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws(IOError) -> Int
+    /// Writes all of `source` at `offset`; after an error any part of it may be there.
+    func write(_ source: UnsafeRawBufferPointer, at offset: Int) throws(IOError)
+    /// Makes content and length durable (fdatasync). After an error nothing may be concluded about earlier writes.
+    func sync() throws(IOError)
+    /// Shortens or extends the file to `size` bytes.
+    func truncate(to size: Int) throws(IOError)
+    /// Closes it; once only.
+    func close()
+}
+
+/// A lock that ends with the process, or by `release`.
+package protocol DirectoryLock: AnyObject, Sendable {
+    func release()
+}
+
+/// A file system below one directory tree. Safe to use from several threads.
+package protocol FileSystem: AnyObject, Sendable {
+    /// Creates a directory (0700) and those above it where missing.
+    func createDirectory(_ path: String) throws(IOError)
+    /// Names in a directory, in ascending byte order.
+    func list(_ directory: String) throws(IOError) -> [String]
+    /// Opens a file (0600 when created), never through a symbolic link.
+    func open(_ path: String, _ access: FileAccess) throws(IOError) -> any File
+    /// Replaces `target` by `source` at once; durable after `syncDirectory`.
+    func rename(_ source: String, to target: String) throws(IOError)
+    /// Removes a file; durable after `syncDirectory`.
+    func remove(_ path: String) throws(IOError)
+    /// Makes creations, renames and removals in a directory durable.
+    func syncDirectory(_ path: String) throws(IOError)
+    /// Takes the exclusive lock `path`, creating the file; `.locked` if another process has it.
+    func lock(_ path: String) throws(IOError) -> any DirectoryLock
+    /// Bytes that can still be written.
+    func freeBytes(_ directory: String) throws(IOError) -> UInt64
+    /// A name such as `ext4` or `tmpfs`; `unknown` if it has none here.
+    func kind(_ directory: String) -> String
+}

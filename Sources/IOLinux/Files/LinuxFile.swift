@@ -1,0 +1,75 @@
+import Glibc
+import IOCore
+
+/// An open file of the machine.
+final class LinuxFile: File {
+    let path: String
+    private let descriptor: Int32
+
+    init(path: String, descriptor: Int32) {
+        self.path = path
+        self.descriptor = descriptor
+    }
+
+    func size() throws(IOError) -> Int {
+        var status = stat()
+        guard fstat(self.descriptor, &status) == 0 else { throw IOError(operation: "fstat", subject: self.path) }
+        return Int(status.st_size)
+    }
+
+    func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws(IOError) -> Int {
+        var done = 0
+        while done < target.count {
+            // SAFETY: the rest of the caller's buffer; pointer and count go together.
+            let count = pread(self.descriptor, target.baseAddress! + done, target.count - done, off_t(offset + done))
+            if count == 0 { break }
+            if count > 0 {
+                done += count
+            } else if errno != EINTR {
+                throw IOError(operation: "pread", subject: self.path)
+            }
+        }
+        return done
+    }
+
+    func write(_ source: UnsafeRawBufferPointer, at offset: Int) throws(IOError) {
+        var done = 0
+        while done < source.count {
+            // SAFETY: as above.
+            let count = pwrite(self.descriptor, source.baseAddress! + done, source.count - done, off_t(offset + done))
+            if count > 0 {
+                done += count
+            } else if count == 0 || errno != EINTR {
+                throw IOError(operation: "pwrite", subject: self.path)
+            }
+        }
+    }
+
+    func sync() throws(IOError) {
+        // Never repeated, not even after EINTR: a second call proves nothing about the first one's pages.
+        guard fdatasync(self.descriptor) == 0 else { throw IOError(operation: "fdatasync", subject: self.path) }
+    }
+
+    func truncate(to size: Int) throws(IOError) {
+        while ftruncate(self.descriptor, off_t(size)) != 0 {
+            guard errno == EINTR else { throw IOError(operation: "ftruncate", subject: self.path) }
+        }
+    }
+
+    func close() {
+        Glibc.close(self.descriptor)
+    }
+}
+
+/// A lock file held open with flock.
+final class LinuxDirectoryLock: DirectoryLock {
+    private let descriptor: Int32
+
+    init(descriptor: Int32) {
+        self.descriptor = descriptor
+    }
+
+    func release() {
+        Glibc.close(self.descriptor)
+    }
+}

@@ -1,0 +1,102 @@
+import CLinux
+import Glibc
+import IOCore
+
+/// The machine's file system.
+package final class LinuxFileSystem: FileSystem {
+    private static let directoryMode: mode_t = 0o700
+    private static let fileMode: mode_t = 0o600
+
+    package init() {}
+
+    package func createDirectory(_ path: String) throws(IOError) {
+        var prefix = path.hasPrefix("/") ? "/" : ""
+        for part in path.split(separator: "/") {
+            prefix += part + "/"
+            if mkdir(prefix, Self.directoryMode) != 0, errno != EEXIST {
+                throw IOError(operation: "mkdir", subject: prefix)
+            }
+        }
+    }
+
+    package func list(_ directory: String) throws(IOError) -> [String] {
+        guard let stream = opendir(directory) else { throw IOError(operation: "opendir", subject: directory) }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while true {
+            errno = 0
+            guard let entry = readdir(stream) else {
+                guard errno == 0 else { throw IOError(operation: "readdir", subject: directory) }
+                break
+            }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { raw in
+                String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    package func open(_ path: String, _ access: FileAccess) throws(IOError) -> any File {
+        let flags =
+            switch access {
+            case .read: O_RDONLY
+            case .update: O_RDWR
+            case .create: O_RDWR | O_CREAT | O_EXCL
+            }
+        return LinuxFile(path: path, descriptor: try Self.open(path, flags))
+    }
+
+    package func rename(_ source: String, to target: String) throws(IOError) {
+        guard Glibc.rename(source, target) == 0 else { throw IOError(operation: "rename", subject: source) }
+    }
+
+    package func remove(_ path: String) throws(IOError) {
+        guard unlink(path) == 0 else { throw IOError(operation: "unlink", subject: path) }
+    }
+
+    package func syncDirectory(_ path: String) throws(IOError) {
+        let descriptor = try Self.open(path, O_RDONLY | O_DIRECTORY)
+        defer { Glibc.close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw IOError(operation: "fsync", subject: path) }
+    }
+
+    package func lock(_ path: String) throws(IOError) -> any DirectoryLock {
+        let descriptor = try Self.open(path, O_RDWR | O_CREAT)
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let code = errno
+            Glibc.close(descriptor)
+            if code == EWOULDBLOCK { throw IOError(.locked, operation: "flock", subject: path, code: code) }
+            throw IOError(operation: "flock", subject: path, errno: code)
+        }
+        return LinuxDirectoryLock(descriptor: descriptor)
+    }
+
+    package func freeBytes(_ directory: String) throws(IOError) -> UInt64 {
+        var status = statvfs()
+        guard statvfs(directory, &status) == 0 else { throw IOError(operation: "statvfs", subject: directory) }
+        return UInt64(status.f_bavail) * UInt64(status.f_frsize)
+    }
+
+    package func kind(_ directory: String) -> String {
+        // Source: linux/magic.h.
+        return switch linux_file_system_magic(directory) {
+        case 0xEF53: "ext4"
+        case 0x5846_5342: "xfs"
+        case 0x9123_683E: "btrfs"
+        case 0x0102_1994: "tmpfs"
+        case 0x794C_7630: "overlay"
+        case 0x6969: "nfs"
+        case 0x6573_5546: "fuse"
+        default: "unknown"
+        }
+    }
+
+    private static func open(_ path: String, _ flags: Int32) throws(IOError) -> Int32 {
+        while true {
+            let descriptor = Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW, Self.fileMode)
+            if descriptor >= 0 { return descriptor }
+            guard errno == EINTR else { throw IOError(operation: "open", subject: path) }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+import IOCore
+import Synchronization
+
+/// Figures of the log: written by its thread, read by any.
+package final class LogMetrics: Sendable {
+    /// Operations of a frame.
+    package let frameOperations = Histogram(bounds: .frameOperations)
+    /// Bytes of a frame.
+    package let frameBytes = Histogram(bounds: .frameBytes)
+    /// Nanoseconds of one fdatasync.
+    package let syncNanoseconds = Histogram(bounds: .fdatasyncSeconds)
+    private let bytes_ = Atomic<UInt64>(0)
+    private let segments_ = Atomic<UInt64>(0)
+
+    package init() {}
+
+    /// Bytes written since the start.
+    package var bytes: UInt64 { self.bytes_.load(ordering: .relaxed) }
+    /// Segments begun since the start.
+    package var segments: UInt64 { self.segments_.load(ordering: .relaxed) }
+
+    func wrote(operations: UInt32, bytes: Int) {
+        self.frameOperations.record(UInt64(operations))
+        self.frameBytes.record(UInt64(bytes))
+        self.bytes_.wrappingAdd(UInt64(bytes), ordering: .relaxed)
+    }
+
+    func beganSegment() {
+        self.segments_.wrappingAdd(1, ordering: .relaxed)
+    }
+}

@@ -1,0 +1,208 @@
+import Bytes
+import IOCore
+
+/// One frame as recovery hands it over for replay; borrowed for the call.
+package struct ReplayedFrame {
+    package var header: FrameHeader
+    package var payload: UnsafeRawBufferPointer
+}
+
+/// What recovery found; for the operator.
+package struct RecoveryReport: Equatable, Sendable {
+    /// Frames replayed, seals aside.
+    package var frames = 0
+    package var operations: UInt64 = 0
+    package var bytes = 0
+    package var segments = 0
+    /// A frame torn by a crash was set aside.
+    package var tornTail: TornTail?
+    /// Frames since the last seal that were made durable anew.
+    package var framesCopied = 0
+    /// Temporary files of a crash that were removed.
+    package var temporaryFilesRemoved = 0
+
+    /// Where a torn tail was, and where its bytes are kept.
+    package struct TornTail: Equatable, Sendable {
+        package var segment: UInt64
+        package var offsetBytes: Int
+        package var bytes: Int
+        package var keptIn: String
+    }
+
+    package init() {}
+}
+
+/// Reads the segments in order, frame by frame, and decides what the end of the last one is.
+///
+/// Reading changes nothing: a refusal leaves every byte as it was. Source: docs/formats/log.md, "Recovery".
+struct Recovery {
+    /// Where reading stands.
+    struct Position {
+        var segment: UInt64 = 0
+        var offset = 0
+        var chain = SegmentedLog.Chain(nextFrame: 1, nextLSN: 1, previousHeaderCRC: 0)
+    }
+
+    let files: SegmentFiles
+    let directoryID: DirectoryID
+    let numbers: [UInt64]
+    private let seed: UInt32
+    var report = RecoveryReport()
+    /// Behind the last good frame.
+    var end = Position()
+    /// Behind the last seal, or at the very beginning: what follows may exist in the page cache only.
+    var sealed = Position()
+    /// Behind the last byte that is not zero, in the last segment.
+    var endOfData = 0
+
+    init(files: SegmentFiles, directoryID: DirectoryID, numbers: [UInt64]) {
+        self.files = files
+        self.directoryID = directoryID
+        self.numbers = numbers
+        self.seed = directoryID.seed
+    }
+
+    /// Reads everything and hands each frame of records over.
+    mutating func replay(_ body: (ReplayedFrame) -> Bool) throws(StorageError) {
+        self.report.segments = self.numbers.count
+        var headers: [SegmentHeader] = []
+        for number in self.numbers {
+            headers.append(try Self.header(of: number, in: self.files, expecting: self.directoryID))
+        }
+        for (index, header) in headers.enumerated() {
+            // A later segment replaces every frame from its first on, in all segments before it.
+            let limit = headers[(index + 1)...].map(\.firstFrame).min()
+            if let limit, header.firstFrame >= limit { continue }
+            try self.replaySegment(header, upTo: limit, body)
+        }
+    }
+
+    /// - Parameter limit: The first frame that a later segment has; `nil` in the last segment.
+    private mutating func replaySegment(
+        _ header: SegmentHeader, upTo limit: UInt64?, _ body: (ReplayedFrame) -> Bool
+    ) throws(StorageError) {
+        let number = header.number
+        let name = SegmentFiles.name(of: number)
+        guard header.firstFrame == self.end.chain.nextFrame, header.firstLSN == self.end.chain.nextLSN,
+            header.previousHeaderCRC == self.end.chain.previousHeaderCRC
+        else { throw self.corruption(name, 0, "a segment that does not continue the one before") }
+        let file = try Self.storage { () throws(IOError) in
+            try self.files.fileSystem.open(self.files.path(name), .read)
+        }
+        defer { file.close() }
+        var reader = try Self.reader(file)
+        self.end.segment = number
+        self.end.offset = SegmentHeader.bytes
+        if self.report.frames == 0, self.sealed.segment == 0 { self.sealed = self.end }
+        while self.end.chain.nextFrame != limit {
+            guard case .frame(let frame, let crc, let payload) = try Self.frame(&reader, self.end.offset, number, self.seed)
+            else { break }
+            guard frame.number == self.end.chain.nextFrame, frame.firstLSN == self.end.chain.nextLSN,
+                frame.previousHeaderCRC == self.end.chain.previousHeaderCRC
+            else { throw self.corruption(name, self.end.offset, "frame \(frame.number) does not continue the one before") }
+            if frame.kind == .records, !body(ReplayedFrame(header: frame, payload: payload)) {
+                throw .replayRefused(lsn: frame.firstLSN)
+            }
+            self.advance(past: frame, crc: crc)
+        }
+        if let limit {
+            guard self.end.chain.nextFrame == limit else {
+                throw self.corruption(name, self.end.offset, "frame \(self.end.chain.nextFrame) is not whole, and a later segment goes on")
+            }
+            return
+        }
+        try self.examineTail(&reader, name)
+    }
+
+    private mutating func advance(past frame: FrameHeader, crc: UInt32) {
+        self.end.offset += frame.totalBytes
+        self.end.chain = SegmentedLog.Chain(
+            nextFrame: frame.number + 1, nextLSN: frame.firstLSN + UInt64(frame.operationCount), previousHeaderCRC: crc)
+        self.report.bytes += frame.totalBytes
+        switch frame.kind {
+        case .seal: self.sealed = self.end
+        case .records:
+            self.report.frames += 1
+            self.report.operations += UInt64(frame.operationCount)
+        }
+    }
+
+    /// Decides between a clean end, a torn tail, and corruption (L4): a good frame of this directory and segment behind a bad place means that
+    /// the bad place was once good.
+    private mutating func examineTail(_ reader: inout SegmentReader, _ name: String) throws(StorageError) {
+        self.endOfData = try Self.endOfData(&reader, self.end.offset)
+        var offset = self.end.offset + FrameHeader.alignmentBytes
+        while offset + FrameHeader.bytes <= self.endOfData {
+            let found = try Self.headerBytes(&reader, offset)
+            if let (frame, _) = FrameHeader.read(found, seed: self.seed), frame.segment == self.end.segment,
+                frame.number > self.end.chain.nextFrame {
+                throw self.corruption(name, self.end.offset, "frame \(self.end.chain.nextFrame) is not whole, and frame \(frame.number) follows at byte \(offset)")
+            }
+            offset += FrameHeader.alignmentBytes
+        }
+    }
+
+    /// Whether the end of the log is a seal with nothing behind it: then it is durable as it is.
+    var isSealed: Bool {
+        self.sealed.segment == self.end.segment && self.sealed.offset == self.end.offset && self.endOfData <= self.end.offset
+            && self.report.frames > 0
+    }
+
+    private func corruption(_ name: String, _ offset: Int, _ found: String) -> StorageError {
+        .corruption(file: self.files.path(name), offsetBytes: offset, lsn: self.end.chain.nextLSN, found: found)
+    }
+
+    // MARK: Typed bridges
+
+    static func header(
+        of number: UInt64, in files: SegmentFiles, expecting directoryID: DirectoryID?
+    ) throws(StorageError) -> SegmentHeader {
+        let path = files.path(SegmentFiles.name(of: number))
+        var bytes = ByteBuffer(capacity: SegmentHeader.bytes)
+        do throws(IOError) {
+            let file = try files.fileSystem.open(path, .read)
+            defer { file.close() }
+            bytes.truncate(to: try file.read(into: bytes.appendUninitialized(SegmentHeader.bytes), at: 0))
+        } catch {
+            throw .io(error)
+        }
+        switch SegmentHeader.read(bytes.bytes) {
+        case .newer(let version): throw .newerFormat(file: path, version: version)
+        case .damaged: throw .corruption(file: path, offsetBytes: 0, lsn: 0, found: "not a segment header")
+        case .header(let header):
+            guard directoryID == nil || header.directoryID == directoryID else { throw .foreign(file: path) }
+            guard header.number == number else {
+                throw .corruption(file: path, offsetBytes: 0, lsn: 0, found: "the header of segment \(header.number)")
+            }
+            return header
+        }
+    }
+
+    /// Runs file-system calls; their errors become `.io`.
+    static func storage<Result>(_ body: () throws(IOError) -> Result) throws(StorageError) -> Result {
+        do throws(IOError) {
+            return try body()
+        } catch {
+            if error.kind == .locked { throw .locked(path: error.subject) }
+            throw .io(error)
+        }
+    }
+
+    private static func reader(_ file: any File) throws(StorageError) -> SegmentReader {
+        do throws(IOError) { return try SegmentReader(file) } catch { throw .io(error) }
+    }
+
+    private static func frame(
+        _ reader: inout SegmentReader, _ offset: Int, _ segment: UInt64, _ seed: UInt32
+    ) throws(StorageError) -> SegmentReader.Finding {
+        do throws(IOError) { return try reader.frame(at: offset, segment: segment, seed: seed) } catch { throw .io(error) }
+    }
+
+    private static func endOfData(_ reader: inout SegmentReader, _ offset: Int) throws(StorageError) -> Int {
+        do throws(IOError) { return try reader.endOfData(after: offset) } catch { throw .io(error) }
+    }
+
+    private static func headerBytes(_ reader: inout SegmentReader, _ offset: Int) throws(StorageError) -> UnsafeRawBufferPointer {
+        do throws(IOError) { return try reader.bytes(at: offset, count: FrameHeader.bytes) } catch { throw .io(error) }
+    }
+}

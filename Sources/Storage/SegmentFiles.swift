@@ -1,0 +1,41 @@
+import Bytes
+import IOCore
+
+/// Names of the log's files, and the steps by which a segment comes into being.
+///
+/// A segment is written under a temporary name, header and all, synced, renamed, and its directory synced. So a file with a segment's name
+/// always has a whole header, and a crash on the way leaves only a temporary file, which recovery removes (L3, L13).
+struct SegmentFiles: Sendable {
+    static let suffix = ".log"
+    static let temporarySuffix = ".tmp"
+    static let tornPrefix = "torn-"
+
+    let fileSystem: any FileSystem
+    let directory: String
+
+    func path(_ name: String) -> String { "\(self.directory)/\(name)" }
+
+    /// 16 hexadecimal digits and the suffix, so that names sort as numbers.
+    static func name(of number: UInt64) -> String {
+        let digits = String(number, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits + Self.suffix
+    }
+
+    /// The number in a segment's name; `nil` if it is no such name.
+    static func number(of name: String) -> UInt64? {
+        guard name.hasSuffix(Self.suffix), name.utf8.count == 16 + Self.suffix.utf8.count else { return nil }
+        guard let number = UInt64(name.dropLast(Self.suffix.count), radix: 16), Self.name(of: number) == name
+        else { return nil }
+        return number
+    }
+
+    /// Gives a prepared file its header and its name. `file` is synced and durable under `header`'s number when this returns.
+    func publish(_ file: any File, named temporary: String, header: SegmentHeader) throws(IOError) {
+        var bytes = ByteBuffer(capacity: SegmentHeader.bytes)
+        header.write(into: &bytes)
+        try file.write(bytes.bytes, at: 0)
+        try file.sync()
+        try self.fileSystem.rename(self.path(temporary), to: self.path(Self.name(of: header.number)))
+        try self.fileSystem.syncDirectory(self.directory)
+    }
+}

@@ -1,0 +1,111 @@
+import Bytes
+import IOCore
+import Synchronization
+
+/// Fills the next segment with zeros ahead of use: a write into zeroed blocks costs half of one that extends the file, and cannot run
+/// out of space, so the spare segment is also the reserve that shows a full disk before a write starts (L9).
+///
+/// `step` belongs to one thread, `take` to the log's.
+package final class SegmentPreparer: Sendable {
+    /// A file being filled. Only whoever took it out of the lock touches it.
+    private struct Spare: @unchecked Sendable {
+        var file: any File
+        var filledBytes: Int
+    }
+
+    private enum State: @unchecked Sendable {
+        case none
+        case filling(Spare)
+        /// A step has it out of the lock.
+        case busy
+        case ready(Spare)
+    }
+
+    private static let name = "next" + SegmentFiles.temporarySuffix
+    private let state = Mutex<State>(.none)
+    private let files: SegmentFiles
+    private let segmentBytes: Int
+    private let stepBytes: Int
+    /// Woken when a spare was taken and the next one is wanted.
+    private let parker: (any Parker)?
+
+    init(files: SegmentFiles, options: LogOptions, parker: (any Parker)?) {
+        self.files = files
+        self.segmentBytes = options.segmentBytes
+        self.stepBytes = options.prepareStepBytes
+        self.parker = parker
+    }
+
+    /// Whether a whole spare segment waits.
+    package var isReady: Bool {
+        self.state.withLock { if case .ready = $0 { true } else { false } }
+    }
+
+    /// Writes and syncs the next piece of zeros.
+    ///
+    /// - Returns: Whether there is more to do.
+    /// - Throws: What the file system said; the piece is tried again by the next call.
+    package func step() throws(IOError) -> Bool {
+        guard var spare = try self.begin() else { return false }
+        let count = min(self.stepBytes, self.segmentBytes - spare.filledBytes)
+        var zeros = ByteBuffer(capacity: count)
+        zeros.appendUninitialized(count).initializeMemory(as: UInt8.self, repeating: 0)
+        do throws(IOError) {
+            try spare.file.write(zeros.bytes, at: spare.filledBytes)
+            try spare.file.sync()
+        } catch {
+            self.state.withLock { $0 = .filling(spare) }
+            throw error
+        }
+        spare.filledBytes += count
+        let isReady = spare.filledBytes == self.segmentBytes
+        self.state.withLock { $0 = isReady ? .ready(spare) : .filling(spare) }
+        return !isReady
+    }
+
+    private func begin() throws(IOError) -> Spare? {
+        let before = self.state.withLock { state in
+            let before = state
+            switch before {
+            case .none, .filling: state = .busy
+            case .busy, .ready: break
+            }
+            return before
+        }
+        switch before {
+        case .filling(let spare): return spare
+        case .busy, .ready: return nil
+        case .none: break
+        }
+        do throws(IOError) {
+            let path = self.files.path(Self.name)
+            // Left by a segment that could not be published.
+            if try self.files.fileSystem.list(self.files.directory).contains(Self.name) {
+                try self.files.fileSystem.remove(path)
+            }
+            return Spare(file: try self.files.fileSystem.open(path, .create), filledBytes: 0)
+        } catch {
+            self.state.withLock { $0 = .none }
+            throw error
+        }
+    }
+
+    /// Takes the spare segment, whole; `wakeForNext` lets the next one be made.
+    ///
+    /// Waits for nothing: when none is ready the caller makes its own.
+    func take() -> (file: any File, name: String)? {
+        let spare = self.state.withLock { state -> Spare? in
+            guard case .ready(let spare) = state else { return nil }
+            state = .busy
+            return spare
+        }
+        guard let spare else { return nil }
+        return (spare.file, Self.name)
+    }
+
+    /// The file that `take` gave has its own name now, or never will: the next one may be made.
+    func wakeForNext() {
+        self.state.withLock { $0 = .none }
+        self.parker?.unpark()
+    }
+}

@@ -1,0 +1,159 @@
+import Bytes
+import IOCore
+
+/// What opening a log needs to know of its surroundings.
+package struct LogEnvironment {
+    package var directory: String
+    package var fileSystem: any FileSystem
+    package var clock: any Clock
+    package var options: LogOptions
+    /// Woken when the next segment should be prepared; `nil`: nobody prepares.
+    package var preparerParker: (any Parker)?
+
+    package init(
+        directory: String, fileSystem: any FileSystem, clock: any Clock, options: LogOptions,
+        preparerParker: (any Parker)? = nil
+    ) {
+        self.directory = directory
+        self.fileSystem = fileSystem
+        self.clock = clock
+        self.options = options
+        self.preparerParker = preparerParker
+    }
+}
+
+/// The first frame of a new directory.
+package struct LogBirth {
+    package var directoryID: DirectoryID
+    /// One frame; its first lsn is 1 and its digest 0.
+    package var frame: FrameContents
+
+    package init(directoryID: DirectoryID, frame: FrameContents) {
+        self.directoryID = directoryID
+        self.frame = frame
+    }
+}
+
+extension SegmentedLog {
+    /// Name of the lock file in a data directory.
+    private static let lockName = "LOCK"
+
+    /// Makes the directory where missing and takes its lock, which must be held as long as the log is used (L14).
+    package static func lock(_ environment: LogEnvironment) throws(StorageError) -> any DirectoryLock {
+        try Recovery.storage { () throws(IOError) in
+            try environment.fileSystem.createDirectory(environment.directory)
+            return try environment.fileSystem.lock("\(environment.directory)/\(Self.lockName)")
+        }
+    }
+
+    /// Opens the log of a locked directory: creates it when empty, else reads all of it, then makes what was read durable.
+    ///
+    /// Before this returns, everything that `replay` saw is on stable storage (L21): the frames since the last seal are written to a new
+    /// segment and synced, because after a kill the page cache can hold what the disk does not.
+    ///
+    /// - Parameters:
+    ///   - birth: Makes the first frame of an empty directory; it is handed to `replay` like any other.
+    ///   - replay: Takes each frame of records in order; false refuses the start.
+    /// - Throws: Before anything is changed, if the log is damaged, foreign, newer, or refused by `replay`.
+    /// - Complexity: O(bytes of the log).
+    package static func open(
+        _ environment: LogEnvironment, birth: () -> LogBirth, replay: (ReplayedFrame) -> Bool
+    ) throws(StorageError) -> (log: SegmentedLog, report: RecoveryReport) {
+        let files = SegmentFiles(fileSystem: environment.fileSystem, directory: environment.directory)
+        let names = try Recovery.storage { () throws(IOError) in try files.fileSystem.list(files.directory) }
+        let numbers = names.compactMap(SegmentFiles.number(of:))
+        for (before, after) in zip(numbers, numbers.dropFirst()) where after != before + 1 {
+            throw .missingSegment(number: before + 1)
+        }
+        guard let first = numbers.first else {
+            return try Self.create(environment, files, names, birth: birth(), replay: replay)
+        }
+        guard first == 1 else { throw .missingSegment(number: first - 1) }
+        let directoryID = try Recovery.header(of: first, in: files, expecting: nil).directoryID
+        var recovery = Recovery(files: files, directoryID: directoryID, numbers: numbers)
+        try recovery.replay(replay)
+        recovery.report.temporaryFilesRemoved = try Self.removeTemporaryFiles(files, names)
+        let segment = try Self.settle(&recovery, environment)
+        return (Self.make(environment, files, directoryID, segment, recovery.end.chain), recovery.report)
+    }
+
+    private static func create(
+        _ environment: LogEnvironment, _ files: SegmentFiles, _ names: [String], birth: LogBirth,
+        replay: (ReplayedFrame) -> Bool
+    ) throws(StorageError) -> (log: SegmentedLog, report: RecoveryReport) {
+        var report = RecoveryReport()
+        report.temporaryFilesRemoved = try Self.removeTemporaryFiles(files, names)
+        // The first segment gets its name only with the first frame in it: a directory is never without its genesis.
+        let header = SegmentHeader(
+            directoryID: birth.directoryID, number: 1, firstFrame: 1, firstLSN: 1, previousHeaderCRC: 0)
+        var frames = ByteBuffer()
+        let writer = FrameCopier(segment: 1, seed: birth.directoryID.seed)
+        let chain = writer.write(birth.frame, kind: .records, after: Chain(nextFrame: 1, nextLSN: 1, previousHeaderCRC: 0), into: &frames)
+        let file = try Self.publish(header, frames: frames.bytes, files, segmentBytes: environment.options.segmentBytes)
+        let read = FrameHeader.read(frames.bytes, seed: birth.directoryID.seed)
+        guard let (frame, _) = read, replay(ReplayedFrame(header: frame, payload: birth.frame.payload)) else {
+            throw .replayRefused(lsn: 1)
+        }
+        report.segments = 1
+        report.frames = 1
+        report.operations = UInt64(birth.frame.operationCount)
+        let segment = OpenSegment(file: file, number: 1, offset: SegmentHeader.bytes + frames.count)
+        return (Self.make(environment, files, birth.directoryID, segment, chain), report)
+    }
+
+    /// Makes the end of the log durable and clean: goes on behind a seal, else copies the tail since the last seal into a new segment.
+    private static func settle(
+        _ recovery: inout Recovery, _ environment: LogEnvironment
+    ) throws(StorageError) -> OpenSegment {
+        let files = recovery.files
+        if recovery.isSealed {
+            let path = files.path(SegmentFiles.name(of: recovery.end.segment))
+            let file = try Recovery.storage { () throws(IOError) in try files.fileSystem.open(path, .update) }
+            return OpenSegment(file: file, number: recovery.end.segment, offset: recovery.end.offset)
+        }
+        try Self.setTornTailAside(&recovery, environment.options)
+        let number = recovery.end.segment + 1
+        var frames = ByteBuffer()
+        let chain = try Self.copyTail(&recovery, into: &frames, segment: number)
+        let header = SegmentHeader(
+            directoryID: recovery.directoryID, number: number, firstFrame: recovery.sealed.chain.nextFrame,
+            firstLSN: recovery.sealed.chain.nextLSN, previousHeaderCRC: recovery.sealed.chain.previousHeaderCRC)
+        let file = try Self.publish(header, frames: frames.bytes, files, segmentBytes: environment.options.segmentBytes)
+        recovery.end.chain = chain
+        try Self.removeSuperseded(recovery)
+        return OpenSegment(file: file, number: number, offset: SegmentHeader.bytes + frames.count)
+    }
+
+    /// Writes a segment with its first frames under a temporary name, syncs it, and gives it its name.
+    private static func publish(
+        _ header: SegmentHeader, frames: UnsafeRawBufferPointer, _ files: SegmentFiles, segmentBytes: Int
+    ) throws(StorageError) -> any File {
+        try Recovery.storage { () throws(IOError) in
+            let name = SegmentFiles.name(of: header.number) + SegmentFiles.temporarySuffix
+            let file = try files.fileSystem.open(files.path(name), .create)
+            try Self.fill(file, upTo: segmentBytes)
+            try file.write(frames, at: SegmentHeader.bytes)
+            try files.publish(file, named: name, header: header)
+            return file
+        }
+    }
+
+    private static func removeTemporaryFiles(_ files: SegmentFiles, _ names: [String]) throws(StorageError) -> Int {
+        let temporary = names.filter { $0.hasSuffix(SegmentFiles.temporarySuffix) }
+        try Recovery.storage { () throws(IOError) in
+            for name in temporary { try files.fileSystem.remove(files.path(name)) }
+        }
+        return temporary.count
+    }
+
+    private static func make(
+        _ environment: LogEnvironment, _ files: SegmentFiles, _ directoryID: DirectoryID, _ segment: OpenSegment,
+        _ chain: Chain
+    ) -> SegmentedLog {
+        SegmentedLog(
+            files: files, directoryID: directoryID, clock: environment.clock, options: environment.options,
+            metrics: LogMetrics(),
+            preparer: SegmentPreparer(files: files, options: environment.options, parker: environment.preparerParker),
+            segment: segment, chain: chain)
+    }
+}

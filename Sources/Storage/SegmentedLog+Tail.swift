@@ -1,0 +1,120 @@
+import Bytes
+import IOCore
+
+/// Writes frames under another segment's number: a copy must not be taken for the original, and its checksums cover the number.
+struct FrameCopier {
+    let segment: UInt64
+    let seed: UInt32
+
+    /// Appends one frame and returns what the next one continues.
+    func write(
+        _ contents: FrameContents, kind: FrameKind, after chain: SegmentedLog.Chain, into buffer: inout ByteBuffer
+    ) -> SegmentedLog.Chain {
+        let header = FrameHeader(
+            kind: kind, segment: self.segment, number: chain.nextFrame, payloadBytes: contents.payload.count,
+            operationCount: contents.operationCount, firstLSN: contents.firstLSN, receivedAt: contents.receivedAt,
+            rulesVersion: contents.rulesVersion, previousHeaderCRC: chain.previousHeaderCRC,
+            previousResultsDigest: contents.previousResultsDigest, payloadCRC: crc32c(contents.payload))
+        let crc = header.write(into: &buffer, seed: self.seed)
+        buffer.append(contents.payload)
+        let padding = header.totalBytes - FrameHeader.bytes - header.payloadBytes
+        if padding > 0 { buffer.appendUninitialized(padding).initializeMemory(as: UInt8.self, repeating: 0) }
+        return SegmentedLog.Chain(
+            nextFrame: header.number + 1, nextLSN: header.firstLSN + UInt64(header.operationCount),
+            previousHeaderCRC: crc)
+    }
+}
+
+// What a start does to the end of a log that was not sealed. Each step leaves a directory that the next start understands:
+// the new segment exists whole or not at all, and from then on its header says which older frames it replaces.
+extension SegmentedLog {
+    /// Copies the frames since the last seal, which lie in the last segment or in several, into `frames`.
+    static func copyTail(
+        _ recovery: inout Recovery, into frames: inout ByteBuffer, segment: UInt64
+    ) throws(StorageError) -> Chain {
+        let copier = FrameCopier(segment: segment, seed: recovery.directoryID.seed)
+        var chain = recovery.sealed.chain
+        var offset = recovery.sealed.offset
+        for number in recovery.sealed.segment ... recovery.end.segment {
+            let path = recovery.files.path(SegmentFiles.name(of: number))
+            do throws(IOError) {
+                let file = try recovery.files.fileSystem.open(path, .read)
+                defer { file.close() }
+                var reader = try SegmentReader(file)
+                while chain.nextFrame < recovery.end.chain.nextFrame,
+                    case .frame(let frame, _, let payload) = try reader.frame(
+                        at: offset, segment: number, seed: recovery.directoryID.seed),
+                    frame.number == chain.nextFrame {
+                    chain = copier.write(FrameContents(
+                        firstLSN: frame.firstLSN, operationCount: frame.operationCount, receivedAt: frame.receivedAt,
+                        rulesVersion: frame.rulesVersion, previousResultsDigest: frame.previousResultsDigest,
+                        payload: payload), kind: frame.kind, after: chain, into: &frames)
+                    offset += frame.totalBytes
+                    recovery.report.framesCopied += 1
+                }
+            } catch {
+                throw .io(error)
+            }
+            offset = SegmentHeader.bytes
+        }
+        guard chain.nextFrame == recovery.end.chain.nextFrame else {
+            throw .corruption(
+                file: recovery.files.directory, offsetBytes: 0, lsn: chain.nextLSN,
+                found: "frame \(chain.nextFrame) was whole a moment ago and is not now")
+        }
+        return chain
+    }
+
+    /// Keeps the bytes of a torn tail for a person to look at; the oldest such files go.
+    static func setTornTailAside(_ recovery: inout Recovery, _ options: LogOptions) throws(StorageError) {
+        let bytes = recovery.endOfData - recovery.end.offset
+        guard bytes > 0 else { return }
+        let files = recovery.files
+        let end = recovery.end
+        let name = "\(SegmentFiles.tornPrefix)\(SegmentFiles.name(of: end.segment).dropLast(SegmentFiles.suffix.count))-\(end.offset)"
+        try Recovery.storage { () throws(IOError) in
+            let source = try files.fileSystem.open(files.path(SegmentFiles.name(of: end.segment)), .read)
+            defer { source.close() }
+            var kept = ByteBuffer()
+            let target = kept.appendUninitialized(min(bytes, options.tornBytesKept))
+            kept.truncate(to: try source.read(into: target, at: end.offset))
+            let names = try files.fileSystem.list(files.directory)
+            let torn = names.filter { $0.hasPrefix(SegmentFiles.tornPrefix) }
+            for old in torn.dropLast(options.tornFilesKept - 1) { try files.fileSystem.remove(files.path(old)) }
+            if names.contains(name) { try files.fileSystem.remove(files.path(name)) }
+            let copy = try files.fileSystem.open(files.path(name), .create)
+            defer { copy.close() }
+            try copy.write(kept.bytes, at: 0)
+            try copy.sync()
+            try files.fileSystem.syncDirectory(files.directory)
+        }
+        recovery.report.tornTail = RecoveryReport.TornTail(
+            segment: end.segment, offsetBytes: end.offset, bytes: bytes, keptIn: name)
+    }
+
+    /// Zeroes what the new segment replaces, and what was torn, in the segment of the last seal, so that no reader ever meets it again.
+    static func removeSuperseded(_ recovery: Recovery) throws(StorageError) {
+        let files = recovery.files
+        try Recovery.storage { () throws(IOError) in
+            for number in recovery.sealed.segment ... recovery.end.segment {
+                let from = number == recovery.sealed.segment ? recovery.sealed.offset : SegmentHeader.bytes
+                let file = try files.fileSystem.open(files.path(SegmentFiles.name(of: number)), .update)
+                defer { file.close() }
+                try file.truncate(to: from)
+                try file.sync()
+            }
+        }
+    }
+
+    /// Fills a new file with zeros.
+    static func fill(_ file: any File, upTo bytes: Int) throws(IOError) {
+        var zeros = ByteBuffer(capacity: 1 << 20)
+        zeros.appendUninitialized(1 << 20).initializeMemory(as: UInt8.self, repeating: 0)
+        var filled = 0
+        while filled < bytes {
+            let count = min(zeros.count, bytes - filled)
+            try file.write(UnsafeRawBufferPointer(rebasing: zeros.bytes[..<count]), at: filled)
+            filled += count
+        }
+    }
+}

@@ -1,0 +1,180 @@
+import Bytes
+import IOCore
+
+/// The log of one data directory: segments of frames, one frame in flight, one write and one sync each.
+///
+/// Used by the log thread. A failed write or sync is final (L8): the kernel may have dropped the pages, so a second sync would prove nothing.
+package final class SegmentedLog: CommandLog {
+    package let epoch: UInt64 = 1
+    package let metrics: LogMetrics
+    package let preparer: SegmentPreparer
+
+    private let files: SegmentFiles
+    private let directoryID: DirectoryID
+    private let seed: UInt32
+    private let clock: any Clock
+    private let segmentBytes: Int
+    private var file: any File
+    private var segment: UInt64
+    /// Where the next frame goes.
+    private var offset: Int
+    private var chain: Chain
+    private var isPoisoned = false
+    private var isSyncDue = false
+    private var frame = ByteBuffer(capacity: 64 << 10)
+    /// Storage that the frame buffer keeps, in bytes.
+    private static let frameBytesKept = 1 << 20
+
+    /// What the next frame must continue.
+    struct Chain: Equatable {
+        var nextFrame: UInt64
+        var nextLSN: UInt64
+        var previousHeaderCRC: UInt32
+    }
+
+    /// The segment that is written to.
+    struct OpenSegment {
+        var file: any File
+        var number: UInt64
+        var offset: Int
+    }
+
+    init(
+        files: SegmentFiles, directoryID: DirectoryID, clock: any Clock, options: LogOptions, metrics: LogMetrics,
+        preparer: SegmentPreparer, segment: OpenSegment, chain: Chain
+    ) {
+        self.files = files
+        self.directoryID = directoryID
+        self.seed = directoryID.seed
+        self.clock = clock
+        self.segmentBytes = options.segmentBytes
+        self.metrics = metrics
+        self.preparer = preparer
+        self.file = segment.file
+        self.segment = segment.number
+        self.offset = segment.offset
+        self.chain = chain
+    }
+
+    /// The number that the next frame gets.
+    package var nextFrameNumber: UInt64 { self.chain.nextFrame }
+
+    package func append(_ contents: FrameContents) throws(StorageError) {
+        precondition(contents.firstLSN == self.chain.nextLSN, "lsns have no gap")
+        try self.write(.records, contents)
+    }
+
+    package func commit() throws(StorageError) -> UInt64 {
+        guard !self.isPoisoned else { throw .poisoned }
+        guard self.isSyncDue else { return self.chain.nextFrame - 1 }
+        let start = self.clock.monotonicNanoseconds()
+        do throws(IOError) {
+            try self.file.sync()
+        } catch {
+            self.isPoisoned = true
+            throw .io(error)
+        }
+        self.isSyncDue = false
+        self.metrics.syncNanoseconds.record(self.clock.monotonicNanoseconds() - start)
+        return self.chain.nextFrame - 1
+    }
+
+    package func seal(previousResultsDigest: UInt64) throws(StorageError) {
+        try self.write(.seal, FrameContents(
+            firstLSN: self.chain.nextLSN, operationCount: 0, receivedAt: 0, rulesVersion: 0,
+            previousResultsDigest: previousResultsDigest, payload: UnsafeRawBufferPointer(start: nil, count: 0)))
+        _ = try self.commit()
+    }
+
+    /// Closes the file; the caller seals first.
+    package func close() {
+        self.file.close()
+    }
+
+    private func write(_ kind: FrameKind, _ contents: FrameContents) throws(StorageError) {
+        guard !self.isPoisoned else { throw .poisoned }
+        // One frame in flight: the one before is durable, or this one could survive without it.
+        precondition(!self.isSyncDue, "commit comes between two frames")
+        precondition(contents.payload.count <= FrameHeader.payloadBytesMax, "a frame has a bound")
+        var header = FrameHeader(
+            kind: kind, segment: self.segment, number: self.chain.nextFrame, payloadBytes: contents.payload.count,
+            operationCount: contents.operationCount, firstLSN: contents.firstLSN, receivedAt: contents.receivedAt,
+            rulesVersion: contents.rulesVersion, previousHeaderCRC: self.chain.previousHeaderCRC,
+            previousResultsDigest: contents.previousResultsDigest, payloadCRC: crc32c(contents.payload))
+        if self.offset + header.totalBytes > self.segmentBytes, self.offset > SegmentHeader.bytes {
+            try self.roll()
+            header.segment = self.segment
+        }
+        self.frame.removeAll()
+        self.frame.shrink(toCapacity: Self.frameBytesKept)
+        let crc = header.write(into: &self.frame, seed: self.seed)
+        self.frame.append(contents.payload)
+        self.frame.pad(to: FrameHeader.alignmentBytes)
+        try self.writeFrame()
+        self.offset += self.frame.count
+        self.chain = Chain(
+            nextFrame: header.number + 1, nextLSN: contents.firstLSN + UInt64(contents.operationCount),
+            previousHeaderCRC: crc)
+        self.isSyncDue = true
+        self.metrics.wrote(operations: contents.operationCount, bytes: self.frame.count)
+    }
+
+    private func writeFrame() throws(StorageError) {
+        do throws(IOError) {
+            try self.file.write(self.frame.bytes, at: self.offset)
+        } catch {
+            guard error.kind == .noSpace, self.takeBack() else {
+                self.isPoisoned = true
+                throw .io(error)
+            }
+            throw .noSpace
+        }
+    }
+
+    /// Undoes a frame that was written in part for want of space; false if that failed too.
+    private func takeBack() -> Bool {
+        do throws(IOError) {
+            try self.file.truncate(to: self.offset)
+            try self.file.sync()
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// Goes on in the next segment: the prepared one, or one made now.
+    private func roll() throws(StorageError) {
+        let header = SegmentHeader(
+            directoryID: self.directoryID, number: self.segment + 1, firstFrame: self.chain.nextFrame,
+            firstLSN: self.chain.nextLSN, previousHeaderCRC: self.chain.previousHeaderCRC)
+        let next: any File
+        do throws(IOError) {
+            if let spare = self.preparer.take() {
+                defer { self.preparer.wakeForNext() }
+                try self.files.publish(spare.file, named: spare.name, header: header)
+                next = spare.file
+            } else {
+                next = try Self.makeSegment(header, in: self.files)
+            }
+        } catch {
+            // Nothing of a frame was written: the old segment stays the last one.
+            if error.kind == .noSpace { throw .noSpace }
+            self.isPoisoned = true
+            throw .io(error)
+        }
+        self.file.close()
+        self.file = next
+        self.segment = header.number
+        self.offset = SegmentHeader.bytes
+        self.metrics.beganSegment()
+    }
+
+    /// Makes a segment from nothing, as short as its header: the preparer was too slow, and the log must not wait for it.
+    private static func makeSegment(_ header: SegmentHeader, in files: SegmentFiles) throws(IOError) -> any File {
+        let name = SegmentFiles.name(of: header.number) + SegmentFiles.temporarySuffix
+        if try files.fileSystem.list(files.directory).contains(name) { try files.fileSystem.remove(files.path(name)) }
+        let file = try files.fileSystem.open(files.path(name), .create)
+        try files.publish(file, named: name, header: header)
+        return file
+    }
+}
