@@ -48,6 +48,8 @@ package struct ByteReader {
         var shift: UInt64 = 0
         while shift < 64 {
             let byte = self.read(UInt8.self)
+            // The tenth byte has room for one bit; what is cut off in silence would give one number two forms.
+            guard shift < 63 || byte <= 1 else { break }
             value |= UInt64(byte & 0x7F) << shift
             if byte & 0x80 == 0 { return value }
             shift += 7
