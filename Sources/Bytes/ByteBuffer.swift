@@ -1,18 +1,19 @@
 // The one growable buffer of the service: commands, results, frames and answers are built in it.
 // It keeps its storage between uses, so that the steady state of a loop allocates nothing.
+// Public, because `@inlinable package` is not inlined over a module edge (docs/decisions/0207-public-in-bytes.md).
 
 /// A growable, owned run of bytes that is written at its end; integers are little-endian.
 ///
 /// - Complexity: Appending is amortised O(bytes); `removeAll` keeps the storage.
-package struct ByteBuffer: ~Copyable {
-    package var base: UnsafeMutableRawPointer
+public struct ByteBuffer: ~Copyable {
+    public var base: UnsafeMutableRawPointer
     /// Bytes written.
-    package var count: Int
+    public var count: Int
     /// Bytes of storage.
-    package var capacity: Int
+    public var capacity: Int
 
     /// Makes an empty buffer with room for `capacity` bytes (at least 64).
-    @inlinable package init(capacity: Int = 64) {
+    @inlinable public init(capacity: Int = 64) {
         self.capacity = max(capacity, 64)
         self.base = UnsafeMutableRawPointer.allocate(byteCount: self.capacity, alignment: 16)
         self.count = 0
@@ -23,34 +24,34 @@ package struct ByteBuffer: ~Copyable {
     }
 
     /// What was written; valid until the buffer is changed or ends.
-    @inlinable package var bytes: UnsafeRawBufferPointer {
+    @inlinable public var bytes: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: self.base, count: self.count)
     }
 
     /// The same bytes, to be patched in place.
-    @inlinable package var mutableBytes: UnsafeMutableRawBufferPointer {
+    @inlinable public var mutableBytes: UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(start: self.base, count: self.count)
     }
 
     /// Forgets the content, keeps the storage.
-    @inlinable package mutating func removeAll() {
+    @inlinable public mutating func removeAll() {
         self.count = 0
     }
 
     /// Forgets everything after the first `count` bytes.
-    @inlinable package mutating func truncate(to count: Int) {
+    @inlinable public mutating func truncate(to count: Int) {
         precondition(count <= self.count && count >= 0, "truncate may only shorten")
         self.count = count
     }
 
     /// Gives storage beyond `capacity` back once the content is gone; for buffers that one large message inflated.
-    @inlinable package mutating func shrink(toCapacity wanted: Int) {
+    @inlinable public mutating func shrink(toCapacity wanted: Int) {
         guard self.capacity > wanted, self.count <= wanted else { return }
         self.reallocate(capacity: max(wanted, 64))
     }
 
     /// Makes room for `additional` more bytes.
-    @inlinable package mutating func reserve(_ additional: Int) {
+    @inlinable public mutating func reserve(_ additional: Int) {
         guard self.count + additional > self.capacity else { return }
         self.reallocate(capacity: max(self.capacity * 2, self.count + additional))
     }
@@ -64,14 +65,14 @@ package struct ByteBuffer: ~Copyable {
     }
 
     /// Appends one integer, little-endian, unaligned.
-    @inlinable package mutating func append<Integer: FixedWidthInteger>(_ value: Integer) {
+    @inlinable public mutating func append<Integer: FixedWidthInteger>(_ value: Integer) {
         self.reserve(MemoryLayout<Integer>.size)
         (self.base + self.count).storeBytes(of: value.littleEndian, as: Integer.self)
         self.count += MemoryLayout<Integer>.size
     }
 
     /// Appends a copy of `bytes`.
-    @inlinable package mutating func append(_ bytes: UnsafeRawBufferPointer) {
+    @inlinable public mutating func append(_ bytes: UnsafeRawBufferPointer) {
         guard let source = bytes.baseAddress, bytes.count > 0 else { return }
         self.reserve(bytes.count)
         (self.base + self.count).copyMemory(from: source, byteCount: bytes.count)
@@ -79,26 +80,26 @@ package struct ByteBuffer: ~Copyable {
     }
 
     /// Appends the UTF-8 of a literal.
-    @inlinable package mutating func append(_ literal: StaticString) {
+    @inlinable public mutating func append(_ literal: StaticString) {
         self.append(UnsafeRawBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount))
     }
 
     /// Appends `count` bytes for the caller to fill, and returns them; valid until the next change.
-    @inlinable package mutating func appendUninitialized(_ count: Int) -> UnsafeMutableRawBufferPointer {
+    @inlinable public mutating func appendUninitialized(_ count: Int) -> UnsafeMutableRawBufferPointer {
         self.reserve(count)
         defer { self.count += count }
         return UnsafeMutableRawBufferPointer(start: self.base + self.count, count: count)
     }
 
     /// Appends zeros up to the next multiple of `alignment` of `count`.
-    @inlinable package mutating func pad(to alignment: Int) {
+    @inlinable public mutating func pad(to alignment: Int) {
         let missing = (alignment - self.count % alignment) % alignment
         guard missing > 0 else { return }
         self.appendUninitialized(missing).initializeMemory(as: UInt8.self, repeating: 0)
     }
 
     /// Appends an unsigned LEB128 integer, 1...10 bytes.
-    @inlinable package mutating func appendVarint(_ value: UInt64) {
+    @inlinable public mutating func appendVarint(_ value: UInt64) {
         var rest = value
         self.reserve(10)
         while rest >= 0x80 {
@@ -111,13 +112,13 @@ package struct ByteBuffer: ~Copyable {
     }
 
     /// Appends a varint length and the bytes.
-    @inlinable package mutating func appendPrefixed(_ bytes: UnsafeRawBufferPointer) {
+    @inlinable public mutating func appendPrefixed(_ bytes: UnsafeRawBufferPointer) {
         self.appendVarint(UInt64(bytes.count))
         self.append(bytes)
     }
 
     /// Overwrites an integer written earlier at `offset`.
-    @inlinable package mutating func patch<Integer: FixedWidthInteger>(_ value: Integer, at offset: Int) {
+    @inlinable public mutating func patch<Integer: FixedWidthInteger>(_ value: Integer, at offset: Int) {
         precondition(offset >= 0 && offset + MemoryLayout<Integer>.size <= self.count, "patch out of bounds")
         (self.base + offset).storeBytes(of: value.littleEndian, as: Integer.self)
     }

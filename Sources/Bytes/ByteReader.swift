@@ -1,28 +1,29 @@
 // The reading side of ByteBuffer. It never traps on short input: the first read past the end makes it `overrun`
 // and every later read zero or empty, so that a parser checks once, at its end.
+// Public, because `@inlinable package` is not inlined over a module edge (docs/decisions/0207-public-in-bytes.md).
 
 /// A cursor over borrowed bytes; integers are little-endian and unaligned.
-package struct ByteReader {
+public struct ByteReader {
     @usableFromInline let bytes: UnsafeRawBufferPointer
     /// Offset of the next byte to read.
-    package var offset: Int
+    public var offset: Int
     /// True once more was asked for than there was, or a varint was malformed.
-    package var overrun = false
+    public var overrun = false
 
     /// Reads `bytes` from their beginning; they must outlive the reader.
-    @inlinable package init(_ bytes: UnsafeRawBufferPointer) {
+    @inlinable public init(_ bytes: UnsafeRawBufferPointer) {
         self.bytes = bytes
         self.offset = 0
     }
 
     /// Bytes not yet read.
-    @inlinable package var remaining: Int { self.bytes.count - self.offset }
+    @inlinable public var remaining: Int { self.bytes.count - self.offset }
 
     /// Whether all bytes were read and none was missing.
-    @inlinable package var isAtCleanEnd: Bool { !self.overrun && self.remaining == 0 }
+    @inlinable public var isAtCleanEnd: Bool { !self.overrun && self.remaining == 0 }
 
     /// Reads one integer; 0 past the end.
-    @inlinable package mutating func read<Integer: FixedWidthInteger>(_ type: Integer.Type = Integer.self) -> Integer {
+    @inlinable public mutating func read<Integer: FixedWidthInteger>(_ type: Integer.Type = Integer.self) -> Integer {
         let size = MemoryLayout<Integer>.size
         guard size <= self.remaining else {
             self.fail()
@@ -33,7 +34,7 @@ package struct ByteReader {
     }
 
     /// Reads `count` bytes in place; empty past the end.
-    @inlinable package mutating func read(count: Int) -> UnsafeRawBufferPointer {
+    @inlinable public mutating func read(count: Int) -> UnsafeRawBufferPointer {
         guard count >= 0 && count <= self.remaining else {
             self.fail()
             return UnsafeRawBufferPointer(start: nil, count: 0)
@@ -43,11 +44,13 @@ package struct ByteReader {
     }
 
     /// Reads an unsigned LEB128 integer of at most 10 bytes; 0 past the end.
-    @inlinable package mutating func readVarint() -> UInt64 {
+    @inlinable public mutating func readVarint() -> UInt64 {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while shift < 64 {
             let byte = self.read(UInt8.self)
+            // The tenth byte has room for one bit; what is cut off in silence would give one number two forms.
+            guard shift < 63 || byte <= 1 else { break }
             value |= UInt64(byte & 0x7F) << shift
             if byte & 0x80 == 0 { return value }
             shift += 7
@@ -57,7 +60,7 @@ package struct ByteReader {
     }
 
     /// Reads a varint length and that many bytes in place.
-    @inlinable package mutating func readPrefixed() -> UnsafeRawBufferPointer {
+    @inlinable public mutating func readPrefixed() -> UnsafeRawBufferPointer {
         self.read(count: Int(clamping: self.readVarint()))
     }
 

@@ -2,11 +2,11 @@
 // Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012); the 128-bit variant of the reference code.
 
 /// The two halves of a SipHash key, kept in the data directory.
-package struct SipHashKey: Equatable, Sendable, BitwiseCopyable {
-    package var k0: UInt64
-    package var k1: UInt64
+public struct SipHashKey: Equatable, Sendable, BitwiseCopyable {
+    public var k0: UInt64
+    public var k1: UInt64
 
-    package init(k0: UInt64, k1: UInt64) {
+    public init(k0: UInt64, k1: UInt64) {
         self.k0 = k0
         self.k1 = k1
     }
@@ -15,7 +15,7 @@ package struct SipHashKey: Equatable, Sendable, BitwiseCopyable {
 /// SipHash-1-3 (64 bit) and SipHash-2-4 (128 bit).
 ///
 /// - Complexity: O(bytes); about one cycle a byte for the first.
-package enum SipHash {
+public enum SipHash {
     private struct Lanes {
         var v0: UInt64
         var v1: UInt64
@@ -76,7 +76,7 @@ package enum SipHash {
     }
 
     /// SipHash-1-3 of `bytes`.
-    package static func hash64(_ bytes: UnsafeRawBufferPointer, key: SipHashKey) -> UInt64 {
+    public static func hash64(_ bytes: UnsafeRawBufferPointer, key: SipHashKey) -> UInt64 {
         var lanes = Lanes(key: key, wide: false)
         lanes.absorb(bytes, rounds: 1)
         lanes.v2 ^= 0xff
@@ -85,7 +85,7 @@ package enum SipHash {
     }
 
     /// SipHash-2-4 of `bytes` with the 128-bit result.
-    package static func hash128(
+    public static func hash128(
         _ bytes: UnsafeRawBufferPointer, key: SipHashKey
     ) -> (low: UInt64, high: UInt64) {
         var lanes = Lanes(key: key, wide: true)

@@ -1,0 +1,93 @@
+import Bytes
+
+/// Every hash that the store takes of what clients choose, each under a key of its own.
+struct KeyedHash {
+    private let key: SipHashKey
+    /// Ones, but in tests that want collisions everywhere.
+    private let mask: UInt64
+
+    /// What is hashed; the raw value separates the keys.
+    private enum Domain: UInt64 {
+        case identifier = 0x6964_656e_7469_6669
+        case event = 0x6576_656e_745f_6964
+        case request = 0x7265_7175_6573_7473
+        case name = 0x6e61_6d65_735f_5f5f
+        case fingerprint = 0x6669_6e67_6572_7072
+    }
+
+    init(key: SipHashKey, mask: UInt64) {
+        self.key = key
+        self.mask = mask
+    }
+
+    private func key(_ domain: Domain, _ detail: UInt64) -> SipHashKey {
+        SipHashKey(k0: self.key.k0 ^ detail, k1: self.key.k1 ^ domain.rawValue)
+    }
+
+    func identifier(_ project: ProjectID, _ identifier: IdentifierView) -> UInt64 {
+        let detail = UInt64(project.rawValue) << 8 | UInt64(identifier.kind.rawValue)
+        return SipHash.hash64(identifier.bytes, key: self.key(.identifier, detail)) & self.mask
+    }
+
+    /// Of (project, identifier as sent, event id): the identifier's hash keys that of the event id, so that
+    /// nothing is copied together first.
+    func event(identifierHash: UInt64, id: UnsafeRawBufferPointer) -> UInt64 {
+        SipHash.hash64(id, key: self.key(.event, identifierHash)) & self.mask
+    }
+
+    func request(_ kind: RecordKind, _ id: UnsafeRawBufferPointer) -> UInt64 {
+        SipHash.hash64(id, key: self.key(.request, UInt64(kind.rawValue))) & self.mask
+    }
+
+    func name(_ name: UnsafeRawBufferPointer) -> UInt64 {
+        SipHash.hash64(name, key: self.key(.name, 0)) & self.mask
+    }
+
+    /// Of a message without its request id: the part before keys the hash of the part after.
+    func fingerprint(
+        _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer
+    ) -> Fingerprint {
+        let first = SipHash.hash128(before, key: self.key(.fingerprint, 0))
+        let both = SipHash.hash128(after, key: SipHashKey(k0: first.low, k1: first.high))
+        return Fingerprint(low: both.low, high: both.high)
+    }
+}
+
+/// 128 bits that stand for a whole message.
+struct Fingerprint: Equatable, BitwiseCopyable {
+    var low: UInt64
+    var high: UInt64
+}
+
+/// Ids that the store makes: derived, so that a replay makes the same ones.
+struct DerivedIDs {
+    private let secret: SipHashKey
+
+    private enum Domain: UInt64 {
+        case profile = 1
+        case event = 2
+    }
+
+    init(secret: SipHashKey) {
+        self.secret = secret
+    }
+
+    /// The id of the profile that the operation `lsn` made.
+    func profile(receivedAt: Int64, lsn: UInt64) -> ProfileID {
+        self.ulid(.profile, receivedAt: receivedAt, lsn: lsn)
+    }
+
+    /// The id of an event that came without one.
+    func event(receivedAt: Int64, lsn: UInt64) -> ProfileID {
+        self.ulid(.event, receivedAt: receivedAt, lsn: lsn)
+    }
+
+    /// 48 bits of milliseconds, 16 bits of the lsn (so that ids of one millisecond ascend but for a wrap), 64 secret bits.
+    private func ulid(_ domain: Domain, receivedAt: Int64, lsn: UInt64) -> ProfileID {
+        let milliseconds = UInt64(bitPattern: receivedAt / 1_000) & 0xFFFF_FFFF_FFFF
+        let low = withUnsafeBytes(of: (receivedAt.littleEndian, lsn.littleEndian)) {
+            SipHash.hash128($0, key: SipHashKey(k0: self.secret.k0, k1: self.secret.k1 ^ domain.rawValue)).low
+        }
+        return ProfileID(high: milliseconds << 16 | lsn & 0xFFFF, low: low)
+    }
+}

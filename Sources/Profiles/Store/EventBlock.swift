@@ -1,0 +1,93 @@
+import Bytes
+
+/// A retained event: one immutable block of the slab.
+///
+/// Layout: `effectiveTime: Int64 µs | lsn: UInt64 | receivedAt: Int64 µs | holder: UInt32 | totalBytes: UInt32 |
+/// flags: UInt8 | platform: UInt8 | identifier, as sent: prefixed | [eventID: prefixed] | sourceName: prefixed |
+/// content to the end`, which is as `EventContent` lays it out. An id that the server made is not kept but derived again.
+struct EventBlock {
+    /// Bits of `flags`: two of identifier kind, then these.
+    private static let kindMask: UInt8 = 0b11
+    private static let historicalFlag: UInt8 = 1 << 2
+    private static let serverMadeFlag: UInt8 = 1 << 3
+    private static let fixedBytes = 8 + 8 + 8 + 4 + 4 + 1 + 1
+
+    // SAFETY: written whole by `write` before its handle is published; never changed after.
+    private let base: UnsafeMutableRawPointer
+
+    init(_ base: UnsafeMutableRawPointer) {
+        self.base = base
+    }
+
+    var effectiveTime: Int64 { self.base.load(as: Int64.self) }
+    var lsn: UInt64 { self.base.load(fromByteOffset: 8, as: UInt64.self) }
+    var receivedAt: Int64 { self.base.load(fromByteOffset: 16, as: Int64.self) }
+    var holder: ProfileRef { ProfileRef(rawValue: self.base.load(fromByteOffset: 24, as: UInt32.self)) }
+    var totalBytes: Int { Int(self.base.load(fromByteOffset: 28, as: UInt32.self)) }
+
+    /// All of it but `holder`, which is a matter of memory: for the digest.
+    var bytesAfterHolder: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: self.base + 28, count: self.totalBytes - 28)
+    }
+
+    /// The parts of variable length, borrowed.
+    struct Parts {
+        var identifier: IdentifierView
+        /// `nil`: made by the server, to be derived from `receivedAt` and `lsn`.
+        var eventID: UnsafeRawBufferPointer?
+        var isHistorical: Bool
+        var platform: UInt8
+        var sourceName: UnsafeRawBufferPointer
+        var content: UnsafeRawBufferPointer
+    }
+
+    var parts: Parts {
+        let flags = self.base.load(fromByteOffset: 32, as: UInt8.self)
+        var reader = ByteReader(UnsafeRawBufferPointer(start: self.base, count: self.totalBytes))
+        reader.offset = Self.fixedBytes
+        let kind = IdentifierKind(rawValue: flags & Self.kindMask) ?? .profileID
+        let identifier = IdentifierView(kind: kind, bytes: reader.readPrefixed())
+        let eventID = flags & Self.serverMadeFlag == 0 ? reader.readPrefixed() : nil
+        let source = reader.readPrefixed()
+        return Parts(
+            identifier: identifier, eventID: eventID, isHistorical: flags & Self.historicalFlag != 0,
+            platform: self.base.load(fromByteOffset: 33, as: UInt8.self), sourceName: source,
+            content: reader.read(count: reader.remaining))
+    }
+
+    /// What a block is made of.
+    struct Source {
+        var effectiveTime: Int64
+        var lsn: UInt64
+        var receivedAt: Int64
+        var holder: ProfileRef
+        var header: TrackHeader
+        /// `nil`: made by the server.
+        var eventID: UnsafeRawBufferPointer?
+        var content: UnsafeRawBufferPointer
+
+        var totalBytes: Int {
+            EventBlock.fixedBytes + RawWriter.prefixedBytes(self.header.identifier.bytes.count)
+                + (self.eventID.map { RawWriter.prefixedBytes($0.count) } ?? 0)
+                + RawWriter.prefixedBytes(self.header.sourceName.count) + self.content.count
+        }
+    }
+
+    static func write(_ source: Source, to target: UnsafeMutableRawPointer) {
+        var writer = RawWriter(target)
+        writer.write(source.effectiveTime)
+        writer.write(source.lsn)
+        writer.write(source.receivedAt)
+        writer.write(source.holder.rawValue)
+        writer.write(UInt32(source.totalBytes))
+        writer.write(
+            source.header.identifier.kind.rawValue
+                | (source.header.flags.contains(.historical) ? Self.historicalFlag : 0)
+                | (source.eventID == nil ? Self.serverMadeFlag : 0))
+        writer.write(source.header.platform)
+        writer.writePrefixed(source.header.identifier.bytes)
+        if let eventID = source.eventID { writer.writePrefixed(eventID) }
+        writer.writePrefixed(source.header.sourceName)
+        writer.write(source.content)
+    }
+}

@@ -1,0 +1,81 @@
+/// Names a profile's header: `(slot << 6 | shard) + 1`, so that 0 is none. Slots ascend in the order of creation.
+struct ProfileRef: Equatable, BitwiseCopyable {
+    var rawValue: UInt32
+
+    /// Profiles that one shard can hold; 64 shards of them fit the 32 bits.
+    static let slotsMax = 1 << (32 - Shards.bits) - 1
+
+    init(rawValue: UInt32) {
+        self.rawValue = rawValue
+    }
+
+    init(shard: Int, slot: Int) {
+        self.rawValue = UInt32(slot << Shards.bits | shard) + 1
+    }
+
+    var shard: Int { Int((self.rawValue - 1) & UInt32(Shards.count - 1)) }
+    var slot: Int { Int((self.rawValue - 1) >> UInt32(Shards.bits)) }
+}
+
+/// The fixed part of a profile, changed in place under its shard's lock; its other parts are blocks of the slab.
+struct ProfileHeader: BitwiseCopyable {
+    var id: ProfileID
+    var revision: UInt64 = 1
+    /// Of the call that raised the revision last.
+    var lsn: UInt64
+    /// Times in microseconds since 1970.
+    var createdAt: Int64
+    var updatedAt: Int64
+    var lastSeenAt: Int64
+    /// One past the newest event that was dropped; 0: none was.
+    var eventsTruncatedBefore: Int64 = 0
+    var project: ProjectID
+    /// An `IdentityPart`.
+    var identity: Handle
+    var identityBytes: UInt32
+    /// An array of `CounterEntry`; 0 while there is none.
+    var counters: Handle = 0
+    var counterCount: UInt16 = 0
+    var counterCapacity: UInt16 = 0
+    /// An array of handles of `EventBlock`s by (effective time, lsn): `eventCount` of them from `eventHead` on.
+    var events: Handle = 0
+    var eventHead: UInt32 = 0
+    var eventCount: UInt32 = 0
+    var eventCapacity: UInt32 = 0
+
+    init(id: ProfileID, project: ProjectID, lsn: UInt64, receivedAt: Int64, identity: Handle, identityBytes: Int) {
+        self.id = id
+        self.project = project
+        self.lsn = lsn
+        self.createdAt = receivedAt
+        self.updatedAt = receivedAt
+        self.lastSeenAt = receivedAt
+        self.identity = identity
+        self.identityBytes = UInt32(identityBytes)
+    }
+}
+
+/// One event name's counter, 24 bytes.
+struct CounterEntry: BitwiseCopyable {
+    /// `count << 16 | name`: 2^48 events of one name are more than a profile will see.
+    private var word: UInt64
+    /// Effective times in microseconds since 1970.
+    var first: Int64
+    var last: Int64
+
+    init(name: UInt16, count: UInt64, first: Int64, last: Int64) {
+        self.word = count << 16 | UInt64(name)
+        self.first = first
+        self.last = last
+    }
+
+    var name: UInt16 { UInt16(truncatingIfNeeded: self.word) }
+    var count: UInt64 { self.word >> 16 }
+
+    /// Counts one event more; `last` only moves forward, `first` only back.
+    mutating func add(_ effectiveTime: Int64) {
+        self.word += 1 << 16
+        self.first = min(self.first, effectiveTime)
+        self.last = max(self.last, effectiveTime)
+    }
+}

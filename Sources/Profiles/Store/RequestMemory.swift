@@ -1,0 +1,178 @@
+import Bytes
+
+/// The answers of one project's calls that named a request id, oldest first; applier only.
+///
+/// An entry is a block: `next: UInt32 | totalBytes: UInt32 | receivedAt: Int64 µs | fingerprint: 2 x UInt64 | hash: UInt64 |
+/// kind: UInt8 | idBytes: UInt8 | id | answer to the end`.
+struct RequestMemory {
+    private static let fixedBytes = 4 + 4 + 8 + 16 + 8 + 1 + 1
+
+    private struct Core {
+        var head: Handle = 0
+        var tail: Handle = 0
+        var count: UInt64 = 0
+        var bytes: UInt64 = 0
+        /// `receivedAt` of the head.
+        var oldest: Int64 = 0
+    }
+
+    private let core: UnsafeMutablePointer<Core>
+    private let table: ShardedTable
+    private let slab: Slab
+    private let limits: StoreLimits
+    private let ageMax: Int64
+
+    init(slab: Slab, limits: StoreLimits) {
+        self.slab = slab
+        self.limits = limits
+        self.ageMax = Int64(limits.requestIDSeconds) * 1_000_000
+        self.table = ShardedTable()
+        self.core = .allocate(capacity: 1)
+        self.core.initialize(to: Core())
+    }
+
+    func destroy() {
+        self.table.destroy()
+        self.core.deallocate()
+    }
+
+    /// Ids remembered.
+    var count: Int { Int(self.core.pointee.count) }
+    /// Bytes of the entries, which the limit counts.
+    var bytes: Int { Int(self.core.pointee.bytes) }
+    /// Bytes of the table.
+    var tableBytes: Int { self.table.bytes }
+    /// When the oldest entry begins to be past due, in microseconds; `nil` without one.
+    var nextDue: Int64? { self.core.pointee.head == 0 ? nil : self.core.pointee.oldest + self.ageMax + 1 }
+
+    /// What is known of a request id, borrowed until the next change.
+    struct Known {
+        var fingerprint: Fingerprint
+        var answer: UnsafeRawBufferPointer
+    }
+
+    /// Looks a request id up; one that is past due is as good as gone.
+    func find(_ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, now: Int64) -> Known? {
+        let table = self.table.table(hash)
+        let tag = Shards.tag(hash)
+        var position = table.start(tag)
+        while true {
+            let handle = table.next(tag, from: &position)
+            guard handle != 0 else { return nil }
+            let entry = Entry(self.slab.pointer(handle))
+            if entry.kind == kind.rawValue, entry.id.equals(id), now - entry.receivedAt <= self.ageMax {
+                return Known(fingerprint: entry.fingerprint, answer: entry.answer)
+            }
+        }
+    }
+
+    /// Remembers an answer, and forgets what is past due or over the limits.
+    func remember(
+        _ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, fingerprint: Fingerprint,
+        answer: UnsafeRawBufferPointer, now: Int64
+    ) {
+        // Two for one, so that steady traffic never leaves the clean-up behind.
+        self.dropPastDue(now: now, most: 2)
+        let totalBytes = Self.fixedBytes + id.count + answer.count
+        let handle = self.slab.allocate(totalBytes)
+        var writer = RawWriter(self.slab.pointer(handle))
+        writer.write(Handle(0))
+        writer.write(UInt32(totalBytes))
+        writer.write(now)
+        writer.write(fingerprint.low)
+        writer.write(fingerprint.high)
+        writer.write(hash)
+        writer.write(kind.rawValue)
+        writer.write(UInt8(id.count))
+        writer.write(id)
+        writer.write(answer)
+        self.table.insert(hash, handle)
+        if self.core.pointee.head == 0 {
+            self.core.pointee.head = handle
+            self.core.pointee.oldest = now
+        } else {
+            self.slab.pointer(self.core.pointee.tail).storeBytes(of: handle, as: Handle.self)
+        }
+        self.core.pointee.tail = handle
+        self.core.pointee.count += 1
+        self.core.pointee.bytes += UInt64(totalBytes)
+        while self.core.pointee.count > self.limits.requestIDsPerProject
+            || self.core.pointee.bytes > self.limits.requestIDBytesPerProject
+        {
+            self.dropOldest()
+        }
+    }
+
+    /// Forgets at most `most` ids that are past due, and returns how many.
+    @discardableResult
+    func dropPastDue(now: Int64, most: Int) -> Int {
+        var dropped = 0
+        while dropped < most, let due = self.nextDue, due <= now {
+            self.dropOldest()
+            dropped += 1
+        }
+        return dropped
+    }
+
+    /// Every entry, oldest first, without what is a matter of memory: for the digest.
+    func forEachEntry(_ body: (UnsafeRawBufferPointer) -> Void) {
+        var handle = self.core.pointee.head
+        while handle != 0 {
+            let entry = Entry(self.slab.pointer(handle))
+            body(entry.bytesAfterNext)
+            handle = entry.next
+        }
+    }
+
+    /// Every entry of the table as (tag, `receivedAt`): for the digest.
+    func forEachTableEntry(_ body: (_ shard: Int, _ tag: UInt32, _ receivedAt: Int64) -> Void) {
+        self.table.forEach { body($0, $1, Entry(self.slab.pointer($2)).receivedAt) }
+    }
+
+    private func dropOldest() {
+        let handle = self.core.pointee.head
+        let entry = Entry(self.slab.pointer(handle))
+        self.table.remove(entry.hash, handle)
+        self.core.pointee.head = entry.next
+        self.core.pointee.count -= 1
+        self.core.pointee.bytes -= UInt64(entry.totalBytes)
+        self.slab.deallocate(handle, bytes: entry.totalBytes)
+        let head = self.core.pointee.head
+        if head == 0 {
+            self.core.pointee.tail = 0
+        } else {
+            self.core.pointee.oldest = Entry(self.slab.pointer(head)).receivedAt
+        }
+    }
+
+    private struct Entry {
+        // SAFETY: written whole by `remember`; only its first field changes later.
+        let base: UnsafeMutableRawPointer
+
+        init(_ base: UnsafeMutableRawPointer) {
+            self.base = base
+        }
+
+        var next: Handle { self.base.load(as: Handle.self) }
+        var totalBytes: Int { Int(self.base.load(fromByteOffset: 4, as: UInt32.self)) }
+        var receivedAt: Int64 { self.base.load(fromByteOffset: 8, as: Int64.self) }
+        var fingerprint: Fingerprint {
+            Fingerprint(
+                low: self.base.load(fromByteOffset: 16, as: UInt64.self),
+                high: self.base.load(fromByteOffset: 24, as: UInt64.self))
+        }
+        var hash: UInt64 { self.base.load(fromByteOffset: 32, as: UInt64.self) }
+        var kind: UInt8 { self.base.load(fromByteOffset: 40, as: UInt8.self) }
+        private var idBytes: Int { Int(self.base.load(fromByteOffset: 41, as: UInt8.self)) }
+        var id: UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(start: self.base + RequestMemory.fixedBytes, count: self.idBytes)
+        }
+        var answer: UnsafeRawBufferPointer {
+            let start = RequestMemory.fixedBytes + self.idBytes
+            return UnsafeRawBufferPointer(start: self.base + start, count: self.totalBytes - start)
+        }
+        var bytesAfterNext: UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(start: self.base + 4, count: self.totalBytes - 4)
+        }
+    }
+}

@@ -1,0 +1,73 @@
+import Bytes
+
+/// A record that this release cannot understand: the start is refused with it.
+package enum ApplyError: Error, Equatable {
+    /// A kind of record that this release does not know.
+    case unknownKind(UInt8, lsn: UInt64)
+    /// A version of a known kind that this release does not know.
+    case unknownVersion(UInt8, lsn: UInt64)
+    /// The payload is not what its kind says.
+    case malformed(lsn: UInt64)
+    /// A genesis other than the store's, or not at the beginning.
+    case foreignGenesis(lsn: UInt64)
+    /// `receivedAt` is before that of an earlier record, or the lsn is not after it.
+    case outOfOrder(lsn: UInt64)
+}
+
+extension Store {
+    /// Carries out one record and appends its one result.
+    ///
+    /// Deterministic: reads the record, the two numbers and the state, nothing else. Only the applier calls it.
+    ///
+    /// - Parameters:
+    ///   - firstLSN: Of the record's first operation; the call's lsn is `firstLSN + operations - 1`.
+    ///   - receivedAt: Of its frame, in microseconds since 1970; never before that of an earlier record.
+    ///   - results: Gets one result: a `ResultHeader` and the body of its kind.
+    /// - Throws: `ApplyError`; nothing has changed then, and nothing was appended.
+    /// - Complexity: O(bytes of the record), but for late events and tables that grow.
+    package func apply(
+        _ record: RecordView, firstLSN: UInt64, receivedAt: Int64, results: inout ByteBuffer
+    ) throws(ApplyError) {
+        guard record.version == RecordFormat.version else {
+            throw .unknownVersion(record.version, lsn: firstLSN)
+        }
+        guard let kind = RecordKind(rawValue: record.kind) else {
+            throw .unknownKind(record.kind, lsn: firstLSN)
+        }
+        guard firstLSN > self.appliedLSN, receivedAt >= self.state.pointee.lastReceivedAt else {
+            throw .outOfOrder(lsn: firstLSN)
+        }
+        let lsn = firstLSN + UInt64(record.operations) - 1
+        switch kind {
+        case .genesis:
+            guard self.appliedLSN == 0, (try? Genesis(decoding: record.payload)) == self.genesis else {
+                throw .foreignGenesis(lsn: firstLSN)
+            }
+            self.appendEmptyResult(kind, lsn: lsn, into: &results)
+        case .tick:
+            guard record.payload.count == 0 else { throw .malformed(lsn: firstLSN) }
+            self.tick(at: receivedAt)
+            self.appendEmptyResult(kind, lsn: lsn, into: &results)
+        case .track:
+            let call = CallContext(firstLSN: firstLSN, lsn: lsn, receivedAt: receivedAt)
+            try self.track(record, call, results: &results)
+        }
+        self.state.pointee.lastReceivedAt = receivedAt
+        self.publish(lsn)
+        self.publishNextTick(self.nextTick)
+    }
+
+    private func appendEmptyResult(_ kind: RecordKind, lsn: UInt64, into results: inout ByteBuffer) {
+        let start = ResultHeader(refusal: .none, flags: [], kind: kind, lsn: lsn).begin(in: &results)
+        ResultHeader.end(at: start, in: &results)
+    }
+}
+
+/// What the log added to a record.
+struct CallContext {
+    var firstLSN: UInt64
+    /// Of the last operation.
+    var lsn: UInt64
+    /// Microseconds since 1970.
+    var receivedAt: Int64
+}

@@ -1,0 +1,91 @@
+import Bytes
+
+extension Store {
+    /// A digest of the whole logical state: equal for equal states, however they lie in memory. For the applier, or
+    /// while nothing is applied.
+    ///
+    /// Tables are summed, so that their order does not count; lists are hashed in their order.
+    ///
+    /// - Complexity: O(bytes of the store).
+    package func digest() -> UInt64 {
+        let key = self.genesis.hashKey
+        var buffer = ByteBuffer(capacity: 4_096)
+        var sum: UInt64 = 0
+        for shard in 0 ..< Shards.count {
+            for slot in 0 ..< self.pool.count(shard) {
+                buffer.removeAll()
+                self.appendProfile(ProfileRef(shard: shard, slot: slot), to: &buffer)
+                sum &+= SipHash.hash64(buffer.bytes, key: key)
+            }
+        }
+        self.index.forEach { shard, tag, profile in
+            let id = self.pool.header(profile).pointee.id
+            sum &+= self.digest(key, 1, UInt64(shard) << 32 | UInt64(tag), id.high, id.low)
+        }
+        self.events.forEach { shard, tag, handle in
+            let lsn = EventBlock(self.slab.pointer(handle)).lsn
+            sum &+= self.digest(key, 2, UInt64(shard) << 32 | UInt64(tag), lsn, 0)
+        }
+        self.project.requests.forEachTableEntry { shard, tag, receivedAt in
+            sum &+= self.digest(key, 3, UInt64(shard) << 32 | UInt64(tag), UInt64(bitPattern: receivedAt), 0)
+        }
+        buffer.removeAll()
+        self.appendCursors(to: &buffer)
+        for number in 0 ..< self.project.names.count { buffer.appendPrefixed(self.project.names.name(number)) }
+        self.project.requests.forEachEntry { buffer.append(SipHash.hash64($0, key: key)) }
+        return sum &+ SipHash.hash64(buffer.bytes, key: key)
+    }
+
+    private func digest(_ key: SipHashKey, _ a: UInt64, _ b: UInt64, _ c: UInt64, _ d: UInt64) -> UInt64 {
+        withUnsafeBytes(of: (a, b, c, d)) { SipHash.hash64($0, key: key) }
+    }
+
+    private func appendCursors(to buffer: inout ByteBuffer) {
+        let state = self.state.pointee
+        self.genesis.encode(into: &buffer)
+        buffer.append(self.appliedLSN)
+        buffer.append(state.lastReceivedAt)
+        buffer.append(state.profileCount)
+        buffer.append(state.oldestEvent)
+        buffer.append(state.sweep.isRunning ? UInt8(1) : 0)
+        buffer.append(state.sweep.shard)
+        buffer.append(state.sweep.slot)
+        buffer.append(state.sweep.startedAt)
+        buffer.append(state.sweep.lastTickAt)
+        buffer.append(state.sweep.oldestBehind)
+    }
+
+    private func appendProfile(_ profile: ProfileRef, to buffer: inout ByteBuffer) {
+        let header = self.pool.header(profile).pointee
+        buffer.append(profile.rawValue)
+        buffer.append(header.id.high)
+        buffer.append(header.id.low)
+        buffer.append(header.revision)
+        buffer.append(header.lsn)
+        buffer.append(header.createdAt)
+        buffer.append(header.updatedAt)
+        buffer.append(header.lastSeenAt)
+        buffer.append(header.eventsTruncatedBefore)
+        buffer.append(header.project.rawValue)
+        buffer.append(UnsafeRawBufferPointer(
+            start: self.slab.pointer(header.identity), count: Int(header.identityBytes)))
+        buffer.append(header.counterCount)
+        if header.counterCount > 0 {
+            buffer.append(UnsafeRawBufferPointer(
+                start: self.slab.pointer(header.counters),
+                count: Int(header.counterCount) * MemoryLayout<CounterEntry>.stride))
+        }
+        buffer.append(header.eventCount)
+        guard header.eventCount > 0 else { return }
+        let events = self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
+            + Int(header.eventHead)
+        for number in 0 ..< Int(header.eventCount) {
+            let block = EventBlock(self.slab.pointer(events[number]))
+            buffer.append(block.effectiveTime)
+            buffer.append(block.lsn)
+            buffer.append(block.receivedAt)
+            buffer.append(block.holder.rawValue)
+            buffer.append(block.bytesAfterHolder)
+        }
+    }
+}

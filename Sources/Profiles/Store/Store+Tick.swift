@@ -1,0 +1,110 @@
+import Bytes
+
+// Time passes in the state only through records. A tick does a bounded piece of what is due; what it has not come to
+// yet is hidden from reads and calls all the same, so nobody can tell when exactly it ran.
+
+/// How far the sweep for events past the retention has got.
+struct RetentionSweep: BitwiseCopyable {
+    /// Profiles looked at by one tick: about a millisecond.
+    static let profilesPerTick = 4_096
+    /// Events dropped by one tick, but for the last profile's.
+    static let eventsPerTick = 4_096
+    /// Request ids dropped by one tick.
+    static let requestIDsPerTick = 4_096
+    /// Shortest time between two ticks, in microseconds.
+    static let tickInterval: Int64 = 100_000
+    /// Shortest time between the starts of two sweeps, in microseconds: events stay at most this much longer in memory.
+    static let sweepInterval: Int64 = 3_600 * 1_000_000
+
+    var isRunning = false
+    /// The next profile to look at.
+    var shard = 0
+    var slot = 0
+    /// In microseconds; 0: never.
+    var startedAt: Int64 = 0
+    var lastTickAt: Int64 = 0
+    /// The oldest event left behind the sweep, or stored since it began.
+    var oldestBehind = Int64.max
+}
+
+extension AppliedState {
+    /// Keeps the bound on the oldest event.
+    mutating func eventStored(at effectiveTime: Int64) {
+        self.oldestEvent = min(self.oldestEvent, effectiveTime)
+        self.sweep.oldestBehind = min(self.sweep.oldestBehind, effectiveTime)
+    }
+}
+
+extension Store {
+    /// Drops some of what is past due at `now`.
+    func tick(at now: Int64) {
+        self.project.requests.dropPastDue(now: now, most: RetentionSweep.requestIDsPerTick)
+        self.state.pointee.sweep.lastTickAt = now
+        if !self.state.pointee.sweep.isRunning, let start = self.nextSweepStart, start <= now {
+            self.state.pointee.sweep = RetentionSweep(isRunning: true, startedAt: now, lastTickAt: now)
+        }
+        if self.state.pointee.sweep.isRunning { self.sweep(now) }
+    }
+
+    /// When the next tick is due, in microseconds; `.max`: nothing will be.
+    var nextTick: Int64 {
+        let sweep = self.state.pointee.sweep
+        let soonest = sweep.lastTickAt + RetentionSweep.tickInterval
+        var next = Int64.max
+        if sweep.isRunning {
+            next = soonest
+        } else if let start = self.nextSweepStart {
+            next = max(start, soonest)
+        }
+        if let due = self.project.requests.nextDue { next = min(next, max(due, soonest)) }
+        return next
+    }
+
+    private var nextSweepStart: Int64? {
+        guard self.state.pointee.oldestEvent != .max else { return nil }
+        let due = self.state.pointee.oldestEvent + Int64(self.limits.eventRetentionSeconds) * 1_000_000 + 1
+        return max(due, self.state.pointee.sweep.startedAt + RetentionSweep.sweepInterval)
+    }
+
+    private func sweep(_ now: Int64) {
+        var (visited, dropped) = (0, 0)
+        while visited < RetentionSweep.profilesPerTick, dropped < RetentionSweep.eventsPerTick {
+            let sweep = self.state.pointee.sweep
+            guard sweep.shard < Shards.count else {
+                self.state.pointee.oldestEvent = sweep.oldestBehind
+                self.state.pointee.sweep.isRunning = false
+                return
+            }
+            guard sweep.slot < self.pool.count(sweep.shard) else {
+                self.state.pointee.sweep.shard += 1
+                self.state.pointee.sweep.slot = 0
+                continue
+            }
+            dropped += self.sweepProfile(ProfileRef(shard: sweep.shard, slot: sweep.slot), now)
+            self.state.pointee.sweep.slot += 1
+            visited += 1
+        }
+    }
+
+    /// Drops a profile's events that are past due, and returns how many.
+    private func sweepProfile(_ profile: ProfileRef, _ now: Int64) -> Int {
+        let header = self.pool.header(profile)
+        guard let oldest = self.oldestEvent(header.pointee) else { return 0 }
+        var dropped = 0
+        if oldest < self.retainedSince(now) {
+            self.profileLocks.with(profile.shard) { self.dropPastDue(header, now: now) }
+            dropped = self.work.pointee.droppedCount
+            self.forgetDropped()
+        }
+        if let left = self.oldestEvent(header.pointee) {
+            self.state.pointee.sweep.oldestBehind = min(self.state.pointee.sweep.oldestBehind, left)
+        }
+        return dropped
+    }
+
+    private func oldestEvent(_ header: ProfileHeader) -> Int64? {
+        guard header.eventCount > 0 else { return nil }
+        let events = self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
+        return EventBlock(self.slab.pointer(events[Int(header.eventHead)])).effectiveTime
+    }
+}

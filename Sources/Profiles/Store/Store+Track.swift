@@ -1,0 +1,157 @@
+import Bytes
+
+// A Track in two passes: the first finds out how the call and each event end and changes nothing that anyone can see;
+// the second (Store+TrackCommit.swift) cannot fail. Order of checks: replay, `expected_revision`, existence, then each event.
+// Source: spec.md, sections 1 and 3.
+
+/// What a Track is about, as found before its events are looked at.
+struct TrackTarget {
+    var header: TrackHeader
+    var identifierHash: UInt64
+    /// `nil`: nobody is called so yet.
+    var profile: ProfileRef?
+}
+
+extension Store {
+    /// Carries out one Track.
+    func track(
+        _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
+    ) throws(ApplyError) {
+        var reader = ByteReader(record.payload)
+        guard let header = TrackHeader(from: &reader), Self.isWellFormed(header, record) else {
+            throw .malformed(lsn: call.firstLSN)
+        }
+        try self.readEvents(header, &reader, record, call)
+
+        guard header.project == self.project.id else {
+            return self.appendRefusal(.projectNotFound, call, into: &results)
+        }
+        let asked = self.remembered(header, record, call)
+        if let known = asked?.known {
+            guard known.fingerprint == asked?.fingerprint else {
+                return self.appendRefusal(.requestIDReused, call, into: &results)
+            }
+            return self.appendReplay(known.answer, into: &results)
+        }
+        let identifierHash = self.hash.identifier(header.project, header.identifier)
+        let profile = self.find(header.project, header.identifier, hash: identifierHash)
+        let target = TrackTarget(header: header, identifierHash: identifierHash, profile: profile)
+        if let refusal = self.refuseByState(target) {
+            return self.appendRefusal(refusal.reason, call, detail: refusal.detail, into: &results)
+        }
+
+        let namesBefore = self.project.names.count
+        guard self.judgeEvents(target, call) else {
+            self.project.names.truncate(to: namesBefore)
+            throw .malformed(lsn: call.firstLSN)
+        }
+        let partial = header.flags.contains(.allowPartial)
+        if !partial, let bad = self.firstBadEvent(header.eventCount) {
+            self.project.names.truncate(to: namesBefore)
+            return self.appendEventRefusals(header.eventCount, bad, call, into: &results)
+        }
+        let start = results.count
+        let holder = self.commit(target, call)
+        self.appendAnswer(header, holder, call, into: &results)
+        if let asked {
+            self.project.requests.remember(
+                .track, header.requestID, hash: asked.hash, fingerprint: asked.fingerprint,
+                answer: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
+                now: call.receivedAt)
+        }
+    }
+
+    private static func isWellFormed(_ header: TrackHeader, _ record: RecordView) -> Bool {
+        guard header.eventCount > 0, header.eventCount == record.operations else { return false }
+        guard header.requestID.count <= Int(UInt8.max) else { return false }
+        switch header.identifier.kind {
+        case .profileID: return header.identifier.bytes.count == ProfileID.binaryBytes
+        case .customID, .installationID: return 1 ... Int(UInt16.max) ~= header.identifier.bytes.count
+        }
+    }
+
+    private func readEvents(
+        _ header: TrackHeader, _ reader: inout ByteReader, _ record: RecordView, _ call: CallContext
+    ) throws(ApplyError) {
+        for number in 0 ..< header.eventCount {
+            guard let event = TrackEventView(from: &reader, in: record.payload) else {
+                throw .malformed(lsn: call.firstLSN)
+            }
+            var pending = PendingEvent()
+            pending.flags = event.flags
+            pending.eventID = event.eventID
+            pending.content = event.content
+            pending.violations = event.violations
+            pending.lsn = call.firstLSN + UInt64(number)
+            pending.effectiveTime = event.occurredAt
+            self.work.pointee.pending[number] = pending
+        }
+        guard reader.isAtCleanEnd else { throw .malformed(lsn: call.firstLSN) }
+    }
+
+    private struct AskedRequest {
+        var hash: UInt64
+        var fingerprint: Fingerprint
+        var known: RequestMemory.Known?
+    }
+
+    /// What is remembered of the call's request id; `nil` if it has none.
+    private func remembered(_ header: TrackHeader, _ record: RecordView, _ call: CallContext) -> AskedRequest? {
+        guard header.requestID.count > 0, let start = record.payload.baseAddress,
+            let id = header.requestID.baseAddress
+        else { return nil }
+        let before = id - start
+        let after = before + header.requestID.count
+        let fingerprint = self.hash.fingerprint(
+            UnsafeRawBufferPointer(rebasing: record.payload[..<(before - 1)]),
+            UnsafeRawBufferPointer(rebasing: record.payload[after...]))
+        let hash = self.hash.request(.track, header.requestID)
+        let known = self.project.requests.find(.track, header.requestID, hash: hash, now: call.receivedAt)
+        return AskedRequest(hash: hash, fingerprint: fingerprint, known: known)
+    }
+
+    /// The profile that an identifier names; for the applier, which needs no lock to read.
+    func find(_ project: ProjectID, _ identifier: IdentifierView, hash: UInt64) -> ProfileRef? {
+        let table = self.index.table(hash)
+        let tag = Shards.tag(hash)
+        var position = table.start(tag)
+        while true {
+            let value = table.next(tag, from: &position)
+            guard value != 0 else { return nil }
+            let profile = ProfileRef(rawValue: value)
+            if self.holds(self.pool.header(profile).pointee, project, identifier) { return profile }
+        }
+    }
+
+    /// Whether a profile is called so.
+    @inline(__always)
+    func holds(_ header: ProfileHeader, _ project: ProjectID, _ identifier: IdentifierView) -> Bool {
+        guard header.project == project else { return false }
+        guard identifier.kind != .profileID else {
+            return identifier.bytes.count == ProfileID.binaryBytes
+                && header.id == ProfileID(binary: identifier.bytes)
+        }
+        return IdentityPart(self.slab.pointer(header.identity)).holds(identifier)
+    }
+
+    private func refuseByState(_ target: TrackTarget) -> (reason: Refusal, detail: UInt64)? {
+        let header = target.header
+        if header.flags.contains(.hasExpectedRevision) {
+            let revision = target.profile.map { self.pool.header($0).pointee.revision } ?? 0
+            guard revision == header.expectedRevision else { return (.revisionMismatch, revision) }
+        }
+        let mayCreate = !header.flags.contains(.mustExist) && header.identifier.kind != .profileID
+        guard target.profile != nil || mayCreate else { return (.profileNotFound, 0) }
+        return nil
+    }
+
+    /// The event that decides the code of a refused call: the first malformed one, else the first bad one.
+    private func firstBadEvent(_ count: Int) -> Int? {
+        var first: Int?
+        for number in 0 ..< count where self.work.pointee.pending[number].outcome == .rejected {
+            if self.work.pointee.pending[number].refusal == .invalidFields { return number }
+            first = first ?? number
+        }
+        return first
+    }
+}

@@ -1,0 +1,182 @@
+import Bytes
+
+// The first pass over the events of a Track. Per event: malformed, duplicate, time window, limits, in this order: a
+// retry of what is retained is a duplicate even when it has become too late to be stored.
+
+extension Store {
+    /// Decides the outcome of each event; names that are new stay in the table until the caller takes them back.
+    ///
+    /// - Returns: False if an event's content is none.
+    func judgeEvents(_ target: TrackTarget, _ call: CallContext) -> Bool {
+        self.work.pointee.contents.removeAll()
+        let pending = self.work.pointee.pending
+        var counters = target.profile.map { Int(self.pool.header($0).pointee.counterCount) } ?? 0
+        for number in 0 ..< target.header.eventCount {
+            let event = pending + number
+            guard !event.pointee.flags.contains(.rejected) else {
+                event.pointee.refusal = .invalidFields
+                event.pointee.effectiveTime = 0
+                continue
+            }
+            guard let isDuplicate = self.judgeDuplicate(event, number, target, call) else { return false }
+            if isDuplicate { continue }
+            guard self.judgeTime(event, target.header, call) else { continue }
+            let namesBefore = self.project.names.count
+            switch self.translate(event, namesMax: Int(self.limits.namesPerProject)) {
+            case .translated: break
+            case .malformed: return false
+            case .unknownName, .namesExhausted:
+                self.project.names.truncate(to: namesBefore)
+                event.pointee.refusal = .limitExceeded
+                event.pointee.detail = Int64(self.limits.namesPerProject)
+                continue
+            }
+            event.pointee.addsCounter = !self.hasCounter(event.pointee.name, target.profile, before: number)
+            if event.pointee.addsCounter {
+                guard counters < Int(self.limits.countersPerProfile) else {
+                    self.project.names.truncate(to: namesBefore)
+                    event.pointee.refusal = .limitExceeded
+                    event.pointee.detail = Int64(self.limits.countersPerProfile)
+                    continue
+                }
+                counters += 1
+            }
+            event.pointee.outcome = .stored
+        }
+        return true
+    }
+
+    /// Whether the event was stored before, in an earlier call or in this one; `nil` if its content is none.
+    private func judgeDuplicate(
+        _ event: UnsafeMutablePointer<PendingEvent>, _ number: Int, _ target: TrackTarget, _ call: CallContext
+    ) -> Bool? {
+        guard event.pointee.eventID.count > 0 else {
+            // Derived from a secret and a new lsn: nobody can have sent it before.
+            event.pointee.hash = self.withDerivedEventID(call.receivedAt, event.pointee.lsn) {
+                self.hash.event(identifierHash: target.identifierHash, id: $0)
+            }
+            return false
+        }
+        event.pointee.hash = self.hash.event(identifierHash: target.identifierHash, id: event.pointee.eventID)
+        for earlier in 0 ..< number {
+            let first = self.work.pointee.pending + earlier
+            guard first.pointee.outcome == .stored, first.pointee.eventID.equals(event.pointee.eventID) else {
+                continue
+            }
+            event.pointee.outcome = .duplicate
+            event.pointee.effectiveTime = first.pointee.effectiveTime
+            event.pointee.contentDiffers = !first.pointee.content.equals(event.pointee.content)
+            return true
+        }
+        guard let retained = self.findEvent(event.pointee, target, call) else { return false }
+        event.pointee.outcome = .duplicate
+        event.pointee.effectiveTime = retained.effectiveTime
+        event.pointee.holder = retained.holder.rawValue
+        switch self.translate(event, namesMax: 0) {
+        case .translated:
+            let stored = UnsafeRawBufferPointer(
+                rebasing: self.work.pointee.contents.bytes[event.pointee.storedStart ..< event.pointee.storedEnd])
+            event.pointee.contentDiffers = !retained.parts.content.equals(stored)
+        case .unknownName, .namesExhausted: event.pointee.contentDiffers = true
+        case .malformed: return nil
+        }
+        return true
+    }
+
+    /// The retained event with the same identifier as sent and the same id.
+    private func findEvent(_ event: PendingEvent, _ target: TrackTarget, _ call: CallContext) -> EventBlock? {
+        let table = self.events.table(event.hash)
+        let tag = Shards.tag(event.hash)
+        var position = table.start(tag)
+        while true {
+            let handle = table.next(tag, from: &position)
+            guard handle != 0 else { return nil }
+            let block = EventBlock(self.slab.pointer(handle))
+            guard block.effectiveTime >= self.retainedSince(call.receivedAt) else { continue }
+            let parts = block.parts
+            let holder = self.pool.header(block.holder).pointee
+            guard holder.project == target.header.project, parts.identifier.kind == target.header.identifier.kind,
+                parts.identifier.bytes.equals(target.header.identifier.bytes)
+            else { continue }
+            if self.withEventID(block, parts, { $0.equals(event.eventID) }) { return block }
+        }
+    }
+
+    /// Sets the effective time; false if it is outside of its window.
+    private func judgeTime(
+        _ event: UnsafeMutablePointer<PendingEvent>, _ header: TrackHeader, _ call: CallContext
+    ) -> Bool {
+        let received = call.receivedAt
+        var time = received
+        if event.pointee.flags.contains(.hasOccurredAt) {
+            time = event.pointee.effectiveTime
+            if header.flags.contains(.hasSentAt), header.sentAt >= time {
+                time = received &- (header.sentAt &- time)
+            }
+        }
+        let late = min(self.limits.lateWindowSeconds, self.limits.eventRetentionSeconds)
+        let window = header.flags.contains(.historical) ? self.limits.eventRetentionSeconds : late
+        let earliest = received - Int64(window) * 1_000_000
+        let latest = received + Int64(self.limits.aheadWindowSeconds) * 1_000_000
+        event.pointee.effectiveTime = min(time, received)
+        guard time < earliest || time > latest else { return true }
+        event.pointee.effectiveTime = time
+        event.pointee.refusal = .timeWindow
+        event.pointee.detail = time < earliest ? earliest : latest
+        return false
+    }
+
+    /// The oldest effective time that is retained at `now`, in microseconds.
+    func retainedSince(_ now: Int64) -> Int64 {
+        now - Int64(self.limits.eventRetentionSeconds) * 1_000_000
+    }
+
+    private func translate(_ event: UnsafeMutablePointer<PendingEvent>, namesMax: Int) -> EventContent.Outcome {
+        let start = self.work.pointee.contents.count
+        let outcome = EventContent.translate(
+            event.pointee.content, names: self.project.names, namesMax: namesMax,
+            into: &self.work.pointee.contents)
+        guard outcome == .translated else {
+            self.work.pointee.contents.truncate(to: start)
+            return outcome
+        }
+        event.pointee.storedStart = start
+        event.pointee.storedEnd = self.work.pointee.contents.count
+        event.pointee.name = self.work.pointee.contents.bytes.loadUnaligned(fromByteOffset: start, as: UInt16.self)
+        return outcome
+    }
+
+    private func hasCounter(_ name: UInt16, _ profile: ProfileRef?, before number: Int) -> Bool {
+        for earlier in 0 ..< number {
+            let event = self.work.pointee.pending + earlier
+            if event.pointee.addsCounter, event.pointee.outcome == .stored, event.pointee.name == name { return true }
+        }
+        guard let profile else { return false }
+        return self.counterIndex(self.pool.header(profile).pointee, name) != nil
+    }
+
+    func counterIndex(_ header: ProfileHeader, _ name: UInt16) -> Int? {
+        guard header.counterCount > 0 else { return nil }
+        let entries = self.slab.pointer(header.counters).assumingMemoryBound(to: CounterEntry.self)
+        for index in 0 ..< Int(header.counterCount) where entries[index].name == name { return index }
+        return nil
+    }
+
+    /// Calls `body` with the text of an id that the server makes.
+    func withDerivedEventID<Result>(
+        _ receivedAt: Int64, _ lsn: UInt64, _ body: (UnsafeRawBufferPointer) -> Result
+    ) -> Result {
+        withUnsafeTemporaryAllocation(byteCount: ProfileID.textBytes, alignment: 1) { text in
+            self.ids.event(receivedAt: receivedAt, lsn: lsn).writeText(into: text)
+            return body(UnsafeRawBufferPointer(text))
+        }
+    }
+
+    /// Calls `body` with the id of a retained event.
+    func withEventID<Result>(
+        _ block: EventBlock, _ parts: EventBlock.Parts, _ body: (UnsafeRawBufferPointer) -> Result
+    ) -> Result {
+        if let id = parts.eventID { return body(id) }
+        return self.withDerivedEventID(block.receivedAt, block.lsn, body)
+    }
+}

@@ -1,0 +1,80 @@
+import Bytes
+
+// How a Track's end is written down: the answer, the refusal, the replay.
+
+extension Store {
+    /// Appends the answer of a call that was carried out; `holder` is `nil` when all was rejected and nobody is called so.
+    func appendAnswer(
+        _ header: TrackHeader, _ holder: ProfileRef?, _ call: CallContext, into results: inout ByteBuffer
+    ) {
+        let start = ResultHeader(refusal: .none, flags: [], kind: .track, lsn: call.lsn).begin(in: &results)
+        let none = ProfileID(high: 0, low: 0)
+        let present = holder.map { self.pool.header($0).pointee.id } ?? none
+        TrackResultBody(
+            profileID: present, revision: holder.map { self.pool.header($0).pointee.revision } ?? 0,
+            redirectedFrom: nil, eventCount: header.eventCount
+        ).write(into: &results)
+        for number in 0 ..< header.eventCount {
+            let event = self.work.pointee.pending[number]
+            var eventHolder = event.outcome == .rejected ? none : present
+            if event.holder != 0 { eventHolder = self.pool.header(ProfileRef(rawValue: event.holder)).pointee.id }
+            let view = EventResultView(
+                outcome: event.outcome, refusal: event.refusal, contentDiffers: event.contentDiffers,
+                effectiveTime: event.effectiveTime, lsn: event.lsn, holder: eventHolder, detail: event.detail,
+                eventID: event.eventID, violations: event.violations)
+            self.write(view, call, into: &results)
+        }
+        ResultHeader.end(at: start, in: &results)
+    }
+
+    /// An event that was stored without an id is answered with the one that the server made.
+    private func write(_ view: EventResultView, _ call: CallContext, into results: inout ByteBuffer) {
+        guard view.outcome == .stored, view.eventID.count == 0 else { return view.write(into: &results) }
+        withUnsafeTemporaryAllocation(byteCount: ProfileID.textBytes, alignment: 1) { text in
+            self.ids.event(receivedAt: call.receivedAt, lsn: view.lsn).writeText(into: text)
+            var named = view
+            named.eventID = UnsafeRawBufferPointer(text)
+            named.write(into: &results)
+        }
+    }
+
+    /// Appends the refusal of a whole call.
+    func appendRefusal(
+        _ refusal: Refusal, _ call: CallContext, detail: UInt64 = 0, into results: inout ByteBuffer
+    ) {
+        let start = ResultHeader(refusal: refusal, flags: [], kind: .track, lsn: call.lsn, detail: detail)
+            .begin(in: &results)
+        results.append(UInt8(0))
+        ResultHeader.end(at: start, in: &results)
+    }
+
+    /// Appends the refusal of a call for its events: every bad one is listed.
+    func appendEventRefusals(_ count: Int, _ first: Int, _ call: CallContext, into results: inout ByteBuffer) {
+        let pending = self.work.pointee.pending
+        let start = ResultHeader(
+            refusal: pending[first].refusal, flags: [], kind: .track, index: UInt8(first), lsn: call.lsn,
+            detail: UInt64(bitPattern: pending[first].detail)
+        ).begin(in: &results)
+        let countOffset = results.count
+        results.append(UInt8(0))
+        var bad: UInt8 = 0
+        for number in 0 ..< count where pending[number].outcome == .rejected {
+            results.append(UInt8(number))
+            results.append(pending[number].refusal.rawValue)
+            results.append(pending[number].effectiveTime)
+            results.append(pending[number].detail)
+            bad += 1
+        }
+        results.patch(bad, at: countOffset)
+        ResultHeader.end(at: start, in: &results)
+    }
+
+    /// Appends a remembered answer, marked as such.
+    func appendReplay(_ answer: UnsafeRawBufferPointer, into results: inout ByteBuffer) {
+        let start = results.count
+        results.append(answer)
+        // The flags follow the length (4) and the refusal (1).
+        let flags = ResultFlags(rawValue: results.bytes[start + 5]).union(.replayed)
+        results.patch(flags.rawValue, at: start + 5)
+    }
+}

@@ -1,0 +1,173 @@
+import Bytes
+import Synchronization
+
+// The deterministic state machine behind the log. One thread, the applier, changes it by `apply` in log order; any
+// thread reads it by `read`. The two meet in 64 + 64 shard locks: an identifier's shard says which profile it names,
+// a profile's shard guards its header and parts. A reader never holds two locks, and copies bytes only.
+
+/// All projects and profiles of one partition.
+package final class Store: @unchecked Sendable {
+    // SAFETY: `shards`, `pool` and the blocks behind them are changed by the applier under the shard's lock and read
+    // by others under it; everything else below is the applier's alone, or atomic, or never changes.
+
+    /// Names the rules that `apply` follows; a release that changes any outcome raises it.
+    package static let rulesVersion: UInt32 = 1
+
+    /// What this store began with.
+    package let genesis: Genesis
+
+    let limits: StoreLimits
+    let hash: KeyedHash
+    let ids: DerivedIDs
+    let slab = Slab()
+    let pool = ProfilePool()
+    let index = IdentifierIndex()
+    let profileLocks = ShardLocks()
+    /// Retained events by (identifier as sent, event id).
+    let events = ShardedTable()
+    let project: Project
+    let state: UnsafeMutablePointer<AppliedState>
+    let work: UnsafeMutablePointer<TrackWork>
+    private let appliedLSNCell = Atomic<UInt64>(0)
+    private let nextTickCell = Atomic<Int64>(.max)
+    private let profileCountCell = Atomic<Int>(0)
+
+    /// Makes the empty store of a genesis: no profiles, and the project `default`.
+    package convenience init(genesis: Genesis) {
+        self.init(genesis: genesis, hashMask: .max)
+    }
+
+    /// As above; with fewer bits of hash, for tests of what happens when hashes are equal.
+    init(genesis: Genesis, hashMask: UInt64) {
+        precondition(genesis.limits.isSupported, "Genesis(decoding:) refuses other limits")
+        self.genesis = genesis
+        self.limits = genesis.limits
+        self.hash = KeyedHash(key: genesis.hashKey, mask: hashMask)
+        self.ids = DerivedIDs(secret: genesis.secret)
+        self.project = Project(
+            id: ProjectID(rawValue: 1), name: "default",
+            names: NameTable(hash: KeyedHash(key: genesis.hashKey, mask: hashMask)),
+            requests: RequestMemory(slab: self.slab, limits: genesis.limits))
+        self.state = .allocate(capacity: 1)
+        self.state.initialize(to: AppliedState())
+        self.work = .allocate(capacity: 1)
+        self.work.initialize(to: TrackWork(droppedCapacity: Int(genesis.limits.eventsPerProfile)))
+    }
+
+    deinit {
+        self.work.pointee.destroy()
+        self.work.deinitialize(count: 1)
+        self.work.deallocate()
+        self.state.deallocate()
+        self.project.names.destroy()
+        self.project.requests.destroy()
+        self.events.destroy()
+        self.index.destroy()
+        self.pool.destroy()
+        self.profileLocks.destroy()
+        self.slab.destroy()
+    }
+
+    // MARK: Any thread
+
+    /// The lsn up to which everything is applied; 0 before the first record.
+    package var appliedLSN: UInt64 { self.appliedLSNCell.load(ordering: .acquiring) }
+
+    /// Profiles in all.
+    package var profileCount: Int { self.profileCountCell.load(ordering: .relaxed) }
+
+    /// Whether something is past due, so that the log thread should append a tick; `now` in microseconds.
+    package func tickDue(at now: Int64) -> Bool {
+        self.nextTickCell.load(ordering: .relaxed) <= now
+    }
+
+    /// The project of a name; `nil` if there is none.
+    package func findProject(_ name: UnsafeRawBufferPointer) -> ProjectID? {
+        let known = UnsafeRawBufferPointer(
+            start: self.project.name.utf8Start, count: self.project.name.utf8CodeUnitCount)
+        return known.equals(name) ? self.project.id : nil
+    }
+
+    /// The time windows of a project; `nil` if there is none.
+    package func timeWindows(of project: ProjectID) -> TimeWindows? {
+        guard project == self.project.id else { return nil }
+        return TimeWindows(
+            lateSeconds: min(self.limits.lateWindowSeconds, self.limits.eventRetentionSeconds),
+            aheadSeconds: self.limits.aheadWindowSeconds,
+            historicalSeconds: self.limits.eventRetentionSeconds)
+    }
+
+    // MARK: The applier
+
+    /// Shows readers that everything up to `lsn` is applied; inside the last lock that guards the change.
+    func publish(_ lsn: UInt64) {
+        self.appliedLSNCell.store(lsn, ordering: .releasing)
+    }
+
+    func publishProfileCount(_ count: Int) {
+        self.profileCountCell.store(count, ordering: .relaxed)
+    }
+
+    func publishNextTick(_ time: Int64) {
+        self.nextTickCell.store(time, ordering: .relaxed)
+    }
+
+    /// Where the memory goes; for the applier, or while nothing is applied.
+    package var memory: MemoryStatistics {
+        MemoryStatistics(
+            slabBytesInUse: self.slab.bytesInUse, slabBytesReserved: self.slab.bytesReserved,
+            profileHeaderBytes: self.pool.bytes, identifierIndexBytes: self.index.bytes,
+            eventIndexBytes: self.events.bytes,
+            requestBytes: self.project.requests.bytes + self.project.requests.tableBytes,
+            nameBytes: self.project.names.bytes, retainedEvents: self.events.count)
+    }
+}
+
+/// A project of the store.
+struct Project {
+    let id: ProjectID
+    let name: StaticString
+    let names: NameTable
+    let requests: RequestMemory
+}
+
+/// What the state knows of time, and how far it has got.
+struct AppliedState {
+    /// `receivedAt` of the last record, in microseconds; it never runs backwards.
+    var lastReceivedAt: Int64 = 0
+    var profileCount = 0
+    /// No retained event is older than this, in microseconds; `.max` without any.
+    var oldestEvent = Int64.max
+    var sweep = RetentionSweep()
+}
+
+/// How late, ahead and old an event may be, in seconds.
+package struct TimeWindows: Equatable, Sendable {
+    package var lateSeconds: UInt64
+    package var aheadSeconds: UInt64
+    /// With `historical`: the retention.
+    package var historicalSeconds: UInt64
+}
+
+/// Bytes of the store by their use.
+package struct MemoryStatistics: Equatable, Sendable {
+    /// Blocks in use: identities, counters, event indexes, events, remembered answers.
+    package var slabBytesInUse: Int
+    /// What the slab has taken from the system, free blocks included.
+    package var slabBytesReserved: Int
+    package var profileHeaderBytes: Int
+    package var identifierIndexBytes: Int
+    /// The table of retained events by id.
+    package var eventIndexBytes: Int
+    /// Remembered answers (inside the slab, too) and their table.
+    package var requestBytes: Int
+    package var nameBytes: Int
+    /// Events retained, in all profiles.
+    package var retainedEvents: Int
+
+    /// Bytes taken from the system, the answers' table aside.
+    package var totalBytes: Int {
+        self.slabBytesReserved + self.profileHeaderBytes + self.identifierIndexBytes + self.eventIndexBytes
+            + self.nameBytes
+    }
+}

@@ -1,0 +1,52 @@
+import Bytes
+
+/// What the first pass over a Track found out of one event; all of it borrowed from the record or the work's buffer.
+struct PendingEvent {
+    var flags = TrackEventFlags()
+    /// As sent; empty: the server makes one.
+    var eventID = UnsafeRawBufferPointer.none
+    var content = UnsafeRawBufferPointer.none
+    var violations = UnsafeRawBufferPointer.none
+    var lsn: UInt64 = 0
+    /// Of the event id under the identifier.
+    var hash: UInt64 = 0
+    var effectiveTime: Int64 = 0
+    var outcome = EventOutcome.rejected
+    var refusal = Refusal.none
+    var contentDiffers = false
+    var detail: Int64 = 0
+    /// Of a duplicate of a retained event: who holds that; 0: the present holder.
+    var holder: UInt32 = 0
+    /// Where the stored form of its content stands in the work's buffer.
+    var storedStart = 0
+    var storedEnd = 0
+    var name: UInt16 = 0
+    /// Whether it needs a counter that neither the profile nor an earlier event of the call has.
+    var addsCounter = false
+}
+
+/// The applier's scratch memory for one Track, reused by the next.
+///
+/// Budget: no allocation per record once its buffers have grown.
+struct TrackWork: ~Copyable {
+    /// Events that one record can carry: its count is a byte.
+    static let eventsMax = 255
+
+    let pending: UnsafeMutablePointer<PendingEvent>
+    let dropped: UnsafeMutablePointer<Handle>
+    var droppedCount = 0
+    /// Stored forms of the events' contents.
+    var contents = ByteBuffer(capacity: 1 << 16)
+
+    /// - Parameter droppedCapacity: Most events that one profile retains; a call can drop these and its own.
+    init(droppedCapacity: Int) {
+        self.pending = .allocate(capacity: Self.eventsMax)
+        self.pending.initialize(repeating: PendingEvent(), count: Self.eventsMax)
+        self.dropped = .allocate(capacity: droppedCapacity + Self.eventsMax)
+    }
+
+    func destroy() {
+        self.pending.deallocate()
+        self.dropped.deallocate()
+    }
+}

@@ -1,0 +1,266 @@
+@testable import Profiles
+
+/// Track and GetProfile written down a second time, with dictionaries, for comparison.
+///
+/// Ids that the store derives are learnt from its answers; everything else is predicted.
+final class TrackModel {
+    struct Key: Hashable {
+        var kind: UInt8
+        var bytes: [UInt8]
+    }
+    struct Stored {
+        var origin: Key
+        var id: String
+        var content: [String]
+        var effectiveTime: Int64
+        var lsn: UInt64
+        var holder: Int
+    }
+    final class Profile {
+        var answer = ProfileAnswer()
+        var events: [Stored] = []
+    }
+    struct Remembered {
+        var id: String
+        var message: [UInt8]
+        var answer: TrackAnswer
+        var bytes: Int
+        var at: Int64
+    }
+
+    let limits: StoreLimits
+    var profiles: [Profile] = []
+    var byKey: [Key: Int] = [:]
+    var names: Set<String> = []
+    var requests: [Remembered] = []
+
+    init(limits: StoreLimits) {
+        self.limits = limits
+    }
+
+    /// What the answer must be. `actual` gives only the ids that the store made, and the answer's length.
+    func track(_ spec: TrackSpec, firstLSN: UInt64, now: Int64, actual: TrackAnswer, bytes: Int) -> TrackAnswer {
+        var answer = TrackAnswer()
+        answer.lsn = firstLSN + UInt64(spec.events.count) - 1
+        let message = spec.with { $0.requestID = "" }.record
+        let retention = Int64(self.limits.eventRetentionSeconds) * 1_000_000
+        if !spec.requestID.isEmpty {
+            let age = Int64(self.limits.requestIDSeconds) * 1_000_000
+            if let known = self.requests.first(where: { $0.id == spec.requestID && now - $0.at <= age }) {
+                guard known.message == message else { return self.refused(.requestIDReused, answer) }
+                var replay = known.answer
+                replay.isReplayed = true
+                return replay
+            }
+        }
+        let key = Key(kind: spec.kind.rawValue, bytes: spec.identifier)
+        let holder = self.byKey[key]
+        if let expected = spec.expectedRevision {
+            let revision = holder.map { self.profiles[$0].answer.revision } ?? 0
+            guard revision == expected else { return self.refused(.revisionMismatch, answer, detail: revision) }
+        }
+        if holder == nil, spec.flags.contains(.mustExist) || spec.kind == .profileID {
+            return self.refused(.profileNotFound, answer)
+        }
+
+        var stored: [(number: Int, event: EventSpec)] = []
+        var newNames = self.names
+        var counters = Set(holder.map { self.profiles[$0].answer.counters.map(\.name) } ?? [])
+        for (number, event) in spec.events.enumerated() {
+            var result = TrackAnswer.Event(outcome: .rejected, lsn: firstLSN + UInt64(number), id: event.id)
+            defer { answer.events.append(result) }
+            guard event.violation.isEmpty else {
+                result.refusal = .invalidFields
+                result.violationBytes = 1 + 5 + 1 + event.violation.utf8.count
+                continue
+            }
+            if !event.id.isEmpty, let first = stored.first(where: { $0.event.id == event.id }) {
+                result.outcome = .duplicate
+                result.effectiveTime = answer.events[first.number].effectiveTime
+                result.contentDiffers = first.event.content != event.content
+                continue
+            }
+            if !event.id.isEmpty, let first = self.retained(key, event.id, since: now - retention) {
+                result.outcome = .duplicate
+                result.effectiveTime = first.effectiveTime
+                result.contentDiffers = first.content != event.content
+                result.holder = self.profiles[first.holder].answer.id
+                continue
+            }
+            var time = event.occurredAt ?? now
+            if event.occurredAt != nil, let sent = spec.sentAt, sent >= time { time = now - (sent - time) }
+            let seconds = spec.flags.contains(.historical)
+                ? self.limits.eventRetentionSeconds
+                : min(self.limits.lateWindowSeconds, self.limits.eventRetentionSeconds)
+            let earliest = now - Int64(seconds) * 1_000_000
+            let latest = now + Int64(self.limits.aheadWindowSeconds) * 1_000_000
+            result.effectiveTime = time
+            if time < earliest || time > latest {
+                result.refusal = .timeWindow
+                result.detail = time < earliest ? earliest : latest
+                continue
+            }
+            result.effectiveTime = min(time, now)
+            let needed = newNames.union([event.name] + event.attributes.map(\.0))
+            guard needed.count <= Int(self.limits.namesPerProject) else {
+                result.refusal = .limitExceeded
+                result.detail = Int64(self.limits.namesPerProject)
+                continue
+            }
+            guard counters.union([event.name]).count <= Int(self.limits.countersPerProfile) else {
+                result.refusal = .limitExceeded
+                result.detail = Int64(self.limits.countersPerProfile)
+                continue
+            }
+            newNames = needed
+            counters.insert(event.name)
+            result.outcome = .stored
+            stored.append((number, event))
+        }
+
+        if !spec.flags.contains(.allowPartial), answer.events.contains(where: { $0.outcome == .rejected }) {
+            let rejected = answer.events.enumerated().filter { $0.element.outcome == .rejected }
+            let first = rejected.first { $0.element.refusal == .invalidFields } ?? rejected[0]
+            var refusal = self.refused(
+                first.element.refusal, answer, detail: UInt64(bitPattern: first.element.detail))
+            refusal.index = UInt8(first.offset)
+            refusal.bad = rejected.map {
+                TrackAnswer.BadEvent(
+                    index: UInt8($0.offset), refusal: $0.element.refusal,
+                    effectiveTime: $0.element.effectiveTime, detail: $0.element.detail)
+            }
+            return refusal
+        }
+        self.names = newNames
+        if let index = holder ?? (stored.isEmpty ? nil : self.create(spec, key, actual, now)) {
+            let isNew = holder == nil
+            self.store(spec, stored, index, key, &answer, actual, now, isNew: isNew)
+        }
+        if !spec.requestID.isEmpty { self.remember(spec.requestID, message, answer, bytes, now) }
+        return answer
+    }
+
+    func read(_ kind: IdentifierKind, _ identifier: [UInt8], now: Int64) -> ProfileAnswer? {
+        guard let index = self.byKey[Key(kind: kind.rawValue, bytes: identifier)] else { return nil }
+        var answer = self.profiles[index].answer
+        let since = now - Int64(self.limits.eventRetentionSeconds) * 1_000_000
+        if let newest = self.profiles[index].events.last(where: { $0.effectiveTime < since }) {
+            answer.truncatedBefore = max(answer.truncatedBefore, newest.effectiveTime + 1)
+        }
+        return answer
+    }
+
+    private func refused(_ refusal: Refusal, _ answer: TrackAnswer, detail: UInt64 = 0) -> TrackAnswer {
+        var refused = TrackAnswer()
+        (refused.refusal, refused.lsn, refused.detail) = (refusal, answer.lsn, detail)
+        return refused
+    }
+
+    private func retained(_ origin: Key, _ id: String, since: Int64) -> Stored? {
+        for profile in self.profiles {
+            for event in profile.events
+            where event.origin == origin && event.id == id && event.effectiveTime >= since {
+                return event
+            }
+        }
+        return nil
+    }
+
+    private func create(_ spec: TrackSpec, _ key: Key, _ actual: TrackAnswer, _ now: Int64) -> Int {
+        let profile = Profile()
+        profile.answer.id = actual.profileID
+        profile.answer.revision = 1
+        profile.answer.lsn = actual.lsn
+        profile.answer.createdAt = now
+        profile.answer.updatedAt = now
+        profile.answer.lastSeenAt = now
+        let text = String(decoding: spec.identifier, as: UTF8.self)
+        if spec.kind == .customID {
+            profile.answer.customID = text
+        } else {
+            profile.answer.state = .anonymous
+            profile.answer.installations = [
+                .init(id: text, platform: spec.platform.rawValue, attachedAt: now, lastSeenAt: now)
+            ]
+        }
+        self.profiles.append(profile)
+        self.byKey[key] = self.profiles.count - 1
+        self.byKey[Key(kind: IdentifierKind.profileID.rawValue, bytes: actual.profileID.binary)] =
+            self.profiles.count - 1
+        return self.profiles.count - 1
+    }
+
+    private func store(
+        _ spec: TrackSpec, _ stored: [(number: Int, event: EventSpec)], _ index: Int, _ key: Key,
+        _ answer: inout TrackAnswer, _ actual: TrackAnswer, _ now: Int64, isNew: Bool
+    ) {
+        let profile = self.profiles[index]
+        let retention = Int64(self.limits.eventRetentionSeconds) * 1_000_000
+        for (number, event) in stored {
+            let result = answer.events[number]
+            if event.id.isEmpty, number < actual.events.count { answer.events[number].id = actual.events[number].id }
+            profile.events.append(Stored(
+                origin: key, id: answer.events[number].id, content: event.content,
+                effectiveTime: result.effectiveTime, lsn: result.lsn, holder: index))
+            profile.events.sort { ($0.effectiveTime, $0.lsn) < ($1.effectiveTime, $1.lsn) }
+            if let counter = profile.answer.counters.firstIndex(where: { $0.name == event.name }) {
+                profile.answer.counters[counter].count += 1
+                profile.answer.counters[counter].first =
+                    min(profile.answer.counters[counter].first, result.effectiveTime)
+                profile.answer.counters[counter].last =
+                    max(profile.answer.counters[counter].last, result.effectiveTime)
+            } else {
+                profile.answer.counters.append(.init(
+                    name: event.name, count: 1, first: result.effectiveTime, last: result.effectiveTime))
+            }
+        }
+        while profile.events.count > Int(self.limits.eventsPerProfile)
+            || (profile.events.first.map { $0.effectiveTime < now - retention } ?? false)
+        {
+            let dropped = profile.events.removeFirst()
+            profile.answer.truncatedBefore = max(profile.answer.truncatedBefore, dropped.effectiveTime + 1)
+        }
+        if !stored.isEmpty, !isNew {
+            profile.answer.revision += 1
+            profile.answer.lsn = answer.lsn
+            profile.answer.updatedAt = now
+        }
+        if !spec.flags.contains(.historical) {
+            profile.answer.lastSeenAt = now
+            if spec.kind == .installationID { profile.answer.installations[0].lastSeenAt = now }
+        }
+        answer.profileID = profile.answer.id
+        answer.revision = profile.answer.revision
+        for number in answer.events.indices
+        where answer.events[number].outcome != .rejected && answer.events[number].holder == .none {
+            answer.events[number].holder = profile.answer.id
+        }
+    }
+
+    private func remember(_ id: String, _ message: [UInt8], _ answer: TrackAnswer, _ bytes: Int, _ now: Int64) {
+        self.requests.removeAll { now - $0.at > Int64(self.limits.requestIDSeconds) * 1_000_000 }
+        self.requests.append(Remembered(
+            id: id, message: message, answer: answer, bytes: 42 + id.utf8.count + bytes, at: now))
+        while self.requests.count > Int(self.limits.requestIDsPerProject)
+            || self.requests.reduce(0, { $0 + $1.bytes }) > Int(self.limits.requestIDBytesPerProject)
+        {
+            self.requests.removeFirst()
+        }
+    }
+}
+
+/// SplitMix64, for seeded tests.
+struct SeededRandom: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        self.state &+= 0x9E37_79B9_7F4A_7C15
+        var word = self.state
+        word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
+        word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
+        return word ^ word >> 31
+    }
+
+    mutating func below(_ bound: Int) -> Int { Int(self.next() % UInt64(bound)) }
+    mutating func chance(_ percent: Int) -> Bool { self.below(100) < percent }
+}
