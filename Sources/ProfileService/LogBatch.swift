@@ -3,7 +3,7 @@ import GRPCTransport
 import Profiles
 
 /// One command of a batch: who waits for it, where its record is, and where its result will be.
-package struct BatchSlot: BitwiseCopyable {
+package struct BatchSlot {
     /// The call that gets the answer.
     package var token: CallToken
     /// Echoed on streams; 0 for unary calls.
@@ -20,6 +20,17 @@ package struct BatchSlot: BitwiseCopyable {
     package var resultOffset: Int = 0
     /// Set by the pipeline when the record did not become durable.
     package var refusal: Refusal = .none
+
+    package init(
+        token: CallToken, sequence: UInt64 = 0, recordOffset: Int, recordBytes: Int, operations: Int, items: Int
+    ) {
+        self.token = token
+        self.sequence = sequence
+        self.recordOffset = recordOffset
+        self.recordBytes = recordBytes
+        self.operations = operations
+        self.items = items
+    }
 }
 
 /// The commands that one loop gathers in a tick: built by the loop, made durable and applied by the log thread,

@@ -27,3 +27,124 @@ package final class Partition: Sendable {
         self.pipeline = pipeline
     }
 }
+
+extension Partition {
+    /// Reads a locked directory's log into a new store, and makes what was read durable.
+    ///
+    /// - Parameters:
+    ///   - random: Used only for the genesis record of an empty directory.
+    ///   - progress: Told the last lsn now and then.
+    /// - Returns: The store, the committer that goes on behind it, and what recovery found. The log is sealed.
+    /// - Throws: `RecoveryError`; nothing on disk has changed then.
+    /// - Complexity: O(bytes of the log).
+    package static func recover(
+        _ environment: LogEnvironment, limits: StoreLimits, random: any RandomSource,
+        progress: (UInt64) -> Void
+    ) throws(RecoveryError) -> (store: Store, committer: Committer, log: SegmentedLog, report: RecoveryReport) {
+        var replay = Replay()
+        var genesis = ByteBuffer()
+        let log: SegmentedLog
+        let report: RecoveryReport
+        do throws(StorageError) {
+            (log, report) = try SegmentedLog.open(environment, birth: {
+                Self.birth(limits: limits, random: random, now: environment.clock.wallMicroseconds(), record: &genesis)
+            }, replay: { frame in
+                let goesOn = replay.apply(frame)
+                progress(frame.header.firstLSN)
+                return goesOn
+            })
+        } catch {
+            throw replay.failure ?? .storage(error)
+        }
+        guard let store = replay.store else { throw .genesis }
+        do throws(StorageError) {
+            // So that the next start need not copy what this one has just made durable.
+            try log.seal(previousResultsDigest: replay.digest.value)
+        } catch {
+            throw .storage(error)
+        }
+        let committer = Committer(
+            log: log, store: store, clock: environment.clock,
+            position: Committer.Position(nextLSN: replay.nextLSN, receivedAt: replay.receivedAt, digest: replay.digest))
+        return (store, committer, log, report)
+    }
+
+    /// The first frame of a new directory: its secrets and limits.
+    private static func birth(
+        limits: StoreLimits, random: any RandomSource, now: Int64, record: inout ByteBuffer
+    ) -> LogBirth {
+        var words: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
+        withUnsafeMutableBytes(of: &words) { random.fill($0) }
+        let genesis = Genesis(
+            directoryID: ProfileID(high: words.0, low: words.1), hashKey: SipHashKey(k0: words.2, k1: words.3),
+            secret: SipHashKey(k0: words.4, k1: words.5), limits: limits)
+        let start = beginRecord(.genesis, in: &record)
+        genesis.encode(into: &record)
+        endRecord(at: start, operations: 1, in: &record)
+        return LogBirth(
+            directoryID: DirectoryID(high: words.0, low: words.1),
+            frame: FrameContents(
+                firstLSN: 1, operationCount: 1, receivedAt: now, rulesVersion: Store.rulesVersion,
+                previousResultsDigest: 0, payload: record.bytes))
+    }
+}
+
+/// Applies the frames of a log to a store, and checks that they give what they gave before.
+struct Replay: ~Copyable {
+    private(set) var store: Store?
+    private(set) var digest = ResultsDigest()
+    private(set) var nextLSN: UInt64 = 1
+    private(set) var receivedAt: Int64 = 0
+    /// Why the last frame was refused.
+    private(set) var failure: RecoveryError?
+    private var results = ByteBuffer(capacity: 1 << 20)
+
+    /// Applies one frame; false refuses it, and `failure` says why.
+    mutating func apply(_ frame: ReplayedFrame) -> Bool {
+        do throws(RecoveryError) {
+            try self.replay(frame)
+            return true
+        } catch {
+            self.failure = error
+            return false
+        }
+    }
+
+    private mutating func replay(_ frame: ReplayedFrame) throws(RecoveryError) {
+        guard frame.header.previousResultsDigest == self.digest.value else {
+            throw .digest(frame: frame.header.number, lsn: frame.header.firstLSN)
+        }
+        self.digest = ResultsDigest()
+        self.results.removeAll()
+        self.receivedAt = frame.header.receivedAt
+        self.nextLSN = frame.header.firstLSN
+        var offset = 0
+        while offset < frame.payload.count {
+            guard let record = RecordView(UnsafeRawBufferPointer(rebasing: frame.payload[offset...])) else {
+                throw .malformedRecord(lsn: self.nextLSN)
+            }
+            try self.apply(record)
+            self.nextLSN += UInt64(record.operations)
+            offset += record.totalBytes
+        }
+    }
+
+    private mutating func apply(_ record: RecordView) throws(RecoveryError) {
+        if self.store == nil {
+            guard record.kind == RecordKind.genesis.rawValue, let genesis = try? Genesis(decoding: record.payload) else {
+                throw .genesis
+            }
+            self.store = Store(genesis: genesis)
+        }
+        let start = self.results.count
+        do throws(ApplyError) {
+            try self.store?.apply(
+                record, firstLSN: self.nextLSN, receivedAt: self.receivedAt, results: &self.results)
+        } catch {
+            throw .record(error, lsn: self.nextLSN)
+        }
+        // The genesis frame has no digest of its own: nothing was answered from it.
+        guard record.kind != RecordKind.genesis.rawValue else { return }
+        self.digest.add(UnsafeRawBufferPointer(rebasing: self.results.bytes[start...]))
+    }
+}

@@ -55,14 +55,14 @@ package final class ServiceLoop: RPCHandler {
         }
         switch self.state.phase {
         case .serving: return nil
-        case .replaying: return self.status(of: .replaying)
-        case .draining: return self.status(of: .draining)
+        case .replaying: return Self.status(of: .replaying)
+        case .draining: return Self.status(of: .draining)
         }
     }
 
     package func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
         guard let partition = self.partition else {
-            self.transport.finish(call.token, with: self.status(of: .replaying))
+            self.transport.finish(call.token, with: Self.status(of: .replaying))
             return
         }
         switch RPCCatalogue.all[call.method].operation {
@@ -102,7 +102,7 @@ package final class ServiceLoop: RPCHandler {
     package func woken() {
         self.mailbox.take(into: &self.finished)
         for batch in self.finished {
-            self.answer(batch)
+            self.answerAll(of: batch)
             batch.reset()
             self.freeBatches.append(batch)
         }

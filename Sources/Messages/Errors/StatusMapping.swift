@@ -1,0 +1,184 @@
+import Bytes
+import CMessages
+import CProtobufC
+import Profiles
+
+/// A gRPC status as numbers and bytes; the transport's type is made of it by the service.
+package struct MappedStatus: Equatable, Sendable {
+    /// 0...16.
+    package var code: Int32
+    package var message: String
+    /// A serialised `google.rpc.Status`.
+    package var details: [UInt8]
+}
+
+/// What an error carries besides its reason; empty where nothing applies.
+package struct ErrorContext {
+    package var violations: Violations
+    /// Of `google.rpc.ErrorInfo`: keys of the contract, in the order given.
+    package var metadata: [(key: StaticString, value: String)]
+    /// Seconds until a retry is worthwhile; `nil`: no `RetryInfo`.
+    package var retrySeconds: Int64?
+
+    package init(
+        violations: Violations = Violations(), metadata: [(key: StaticString, value: String)] = [],
+        retrySeconds: Int64? = nil
+    ) {
+        self.violations = violations
+        self.metadata = metadata
+        self.retrySeconds = retrySeconds
+    }
+}
+
+/// The one place where gRPC codes are chosen. Error paths only: it allocates.
+package enum StatusMapping {
+    /// The domain of every `ErrorInfo`.
+    private static let domain = "profiles.v1"
+    /// Bytes of violations that are listed: trailers stay below 8 KiB, base64 included.
+    private static let violationBytesMax = 4_096
+
+    /// The code of a reason.
+    package static func code(of refusal: Refusal) -> Int32 {
+        switch refusal {
+        case .none: 0
+        case .invalidFields: 3
+        case .profileNotFound, .projectNotFound: 5
+        case .requestIDReused: 6
+        case .rateExceeded, .limitExceeded, .memoryExhausted: 8
+        case .identifierErased, .profileAnonymous, .attributeTypeMismatch, .lsnNotReached, .userUnsubscribed,
+            .tokenInvalid, .tokenExpired, .bothIdentified, .mergeExpired: 9
+        case .revisionMismatch: 10
+        case .timeWindow, .positionGone: 11
+        case .logUnavailable, .diskFull, .replaying, .draining: 14
+        }
+    }
+
+    /// One sentence for a developer.
+    package static func message(of refusal: Refusal) -> String {
+        switch refusal {
+        case .none: ""
+        case .invalidFields: "the request has invalid fields"
+        case .timeWindow: "the effective time lies outside of the allowed window"
+        case .profileNotFound: "no such profile"
+        case .projectNotFound: "no such project"
+        case .requestIDReused: "this request_id was used for another message"
+        case .revisionMismatch: "the profile has another revision than expected_revision"
+        case .identifierErased: "this identifier was erased and is blocked"
+        case .profileAnonymous: "this needs an identified profile"
+        case .attributeTypeMismatch: "the attribute has another type"
+        case .limitExceeded: "a limit of the stored profile or project is reached"
+        case .lsnNotReached: "the server has not applied min_lsn yet"
+        case .userUnsubscribed: "the person has unsubscribed"
+        case .tokenInvalid: "the token is not valid"
+        case .tokenExpired: "the token has expired"
+        case .bothIdentified: "both profiles are identified"
+        case .mergeExpired: "the merge can no longer be undone"
+        case .logUnavailable: "the log has failed: the outcome is unknown and writes are refused until a restart"
+        case .diskFull: "the disk is full: writes are refused until there is space"
+        case .replaying: "the server is reading its log"
+        case .draining: "the server is shutting down"
+        case .rateExceeded: "too many commands wait for the log"
+        case .memoryExhausted: "the memory for this is used up"
+        case .positionGone: "this position is not in the feed"
+        }
+    }
+
+    /// The whole status of a refused call or item.
+    package static func status(of refusal: Refusal, _ context: ErrorContext = ErrorContext()) -> MappedStatus {
+        let arena = DecodeArena()
+        let status = Self.cStatus(of: refusal, context, in: arena)
+        return MappedStatus(
+            code: Self.code(of: refusal), message: Self.message(of: refusal),
+            details: Self.packed(UnsafeMutableRawPointer(status)))
+    }
+
+    /// The same as a C message, for the error of one item inside an answer.
+    static func cStatus(
+        of refusal: Refusal, _ context: ErrorContext, in arena: DecodeArena
+    ) -> UnsafeMutablePointer<Google__Rpc__Status> {
+        let status = arena.make(google__rpc__status__init)
+        status.pointee.code = Self.code(of: refusal)
+        status.pointee.message = arena.string(Self.message(of: refusal))
+        var details: [UnsafeMutablePointer<Google__Protobuf__Any>] = []
+        if !context.violations.isEmpty { details.append(Self.badRequest(context.violations, in: arena)) }
+        details.append(Self.errorInfo(refusal, context.metadata, in: arena))
+        if let seconds = context.retrySeconds { details.append(Self.retryInfo(seconds, in: arena)) }
+        status.pointee.n_details = details.count
+        status.pointee.details = arena.pointers(details.count)
+        for (index, detail) in details.enumerated() { status.pointee.details[index] = detail }
+        return status
+    }
+
+    private static func errorInfo(
+        _ refusal: Refusal, _ metadata: [(key: StaticString, value: String)], in arena: DecodeArena
+    ) -> UnsafeMutablePointer<Google__Protobuf__Any> {
+        let info = arena.make(google__rpc__error_info__init)
+        info.pointee.reason = arena.string(refusal.reason.description)
+        info.pointee.domain = arena.string(Self.domain)
+        info.pointee.n_metadata = metadata.count
+        info.pointee.metadata = arena.pointers(metadata.count)
+        for (index, pair) in metadata.enumerated() {
+            let entry = arena.make(google__rpc__error_info__metadata_entry__init)
+            entry.pointee.key = arena.string(pair.key.description)
+            entry.pointee.value = arena.string(pair.value)
+            info.pointee.metadata[index] = entry
+        }
+        return Self.any("google.rpc.ErrorInfo", UnsafeMutableRawPointer(info), in: arena)
+    }
+
+    private static func badRequest(
+        _ violations: Violations, in arena: DecodeArena
+    ) -> UnsafeMutablePointer<Google__Protobuf__Any> {
+        var listed: [Violation] = []
+        var bytes = 0
+        for violation in violations.list {
+            bytes += violation.path.utf8.count + violation.description.utf8.count + 8
+            guard bytes <= Self.violationBytesMax else { break }
+            listed.append(violation)
+        }
+        let more = violations.list.count - listed.count + violations.unlisted
+        if more > 0 { listed.append(Violation(path: "", description: "and \(more) more")) }
+        let request = arena.make(google__rpc__bad_request__init)
+        request.pointee.n_field_violations = listed.count
+        request.pointee.field_violations = arena.pointers(listed.count)
+        for (index, violation) in listed.enumerated() {
+            let entry = arena.make(google__rpc__bad_request__field_violation__init)
+            entry.pointee.field = arena.string(violation.path)
+            entry.pointee.description = arena.string(violation.description)
+            request.pointee.field_violations[index] = entry
+        }
+        return Self.any("google.rpc.BadRequest", UnsafeMutableRawPointer(request), in: arena)
+    }
+
+    private static func retryInfo(_ seconds: Int64, in arena: DecodeArena) -> UnsafeMutablePointer<Google__Protobuf__Any> {
+        let info = arena.make(google__rpc__retry_info__init)
+        let delay = arena.make(google__protobuf__duration__init)
+        delay.pointee.seconds = seconds
+        info.pointee.retry_delay = delay
+        return Self.any("google.rpc.RetryInfo", UnsafeMutableRawPointer(info), in: arena)
+    }
+
+    private static func any(
+        _ type: String, _ message: UnsafeMutableRawPointer, in arena: DecodeArena
+    ) -> UnsafeMutablePointer<Google__Protobuf__Any> {
+        let any = arena.make(google__protobuf__any__init)
+        any.pointee.type_url = arena.string("type.googleapis.com/" + type)
+        let base = message.assumingMemoryBound(to: ProtobufCMessage.self)
+        let size = protobuf_c_message_get_packed_size(base)
+        let bytes = arena.memory(size)
+        // SAFETY: the target has exactly the size that protobuf-c asked for.
+        protobuf_c_message_pack(base, bytes.assumingMemoryBound(to: UInt8.self))
+        any.pointee.value = ProtobufCBinaryData(len: size, data: bytes.assumingMemoryBound(to: UInt8.self))
+        return any
+    }
+
+    /// Serialises a C message.
+    static func packed(_ message: UnsafeMutableRawPointer) -> [UInt8] {
+        let base = message.assumingMemoryBound(to: ProtobufCMessage.self)
+        let size = protobuf_c_message_get_packed_size(base)
+        return [UInt8](unsafeUninitializedCapacity: size) { bytes, count in
+            if let target = bytes.baseAddress { protobuf_c_message_pack(base, target) }
+            count = size
+        }
+    }
+}

@@ -1,0 +1,38 @@
+/// One thing that is wrong with a request: where, and what is allowed. Quotes no values.
+package struct Violation: Equatable, Sendable {
+    /// Such as `events[3].attributes.amount`.
+    package var path: String
+    package var description: String
+
+    package init(path: String, description: String) {
+        self.path = path
+        self.description = description
+    }
+}
+
+/// The violations of one request; made on error paths only.
+package struct Violations: Equatable, Sendable {
+    /// Violations that are listed; further ones are counted. With paths and texts of about 60 bytes they fit in response trailers.
+    package static let listedMax = 40
+
+    package private(set) var list: [Violation] = []
+    /// Found beyond those in the list.
+    package private(set) var unlisted = 0
+
+    package init() {}
+
+    package var isEmpty: Bool { self.list.isEmpty }
+
+    package mutating func add(_ violation: Violation) {
+        if self.list.count < Self.listedMax {
+            self.list.append(violation)
+        } else {
+            self.unlisted += 1
+        }
+    }
+
+    package mutating func removeAll() {
+        self.list.removeAll(keepingCapacity: true)
+        self.unlisted = 0
+    }
+}

@@ -1,0 +1,107 @@
+import Bytes
+import CMessages
+import CProtobufC
+import Profiles
+
+/// The codecs of one loop: wire check, protobuf-c into the arena, validation into commands, answers out of results.
+///
+/// Used by one thread. Budget: no system allocation per call in the steady state; violations allocate.
+package final class MessageDecoder {
+    let arena = DecodeArena()
+    var packer = ValuePacker()
+    /// A field list being packed, before its length is known.
+    var scratch = ByteBuffer(capacity: 4 << 10)
+
+    package init() {}
+
+    /// Checks and unpacks one message into the arena, which is reset first.
+    func decode<Message>(
+        _ message: UnsafeRawBufferPointer, root: Int,
+        _ unpack: (UnsafeMutablePointer<ProtobufCAllocator>, Int, UnsafePointer<UInt8>?) -> Message?
+    ) -> Decoded<Message> {
+        switch WireCheck.check(message, root: root) {
+        case .good: break
+        case .malformed(let found): return .malformed(found)
+        case .violation(let violation):
+            var violations = Violations()
+            violations.add(violation)
+            return .invalid(violations)
+        }
+        self.arena.reset()
+        // SAFETY: protobuf-c reads `message` during the call only and copies what it keeps into the arena.
+        let bytes = message.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        if let decoded = unpack(self.arena.allocator, message.count, bytes) { return .message(decoded) }
+        return self.arena.hasOverflowed ? .tooLarge : .malformed("not this message")
+    }
+
+    // MARK: Parts that several requests have; violations are noted at the packer's path
+
+    func checkProject(_ project: UnsafePointer<CChar>?) {
+        guard !TextRules.isProject(ValuePacker.text(project)) else { return }
+        self.packer.add("not a project name, ^[a-z0-9][a-z0-9_-]{0,62}$", at: "project")
+    }
+
+    /// A `request_id` or `event_id`; empty: none.
+    func id(_ string: UnsafePointer<CChar>?, _ field: StaticString) -> UnsafeRawBufferPointer {
+        let text = ValuePacker.text(string)
+        if text.count > TextRules.idBytesMax {
+            self.packer.add("\(text.count) bytes, at most \(TextRules.idBytesMax) are allowed", at: field)
+        }
+        return text
+    }
+
+    func time(_ time: UnsafeMutablePointer<Google__Protobuf__Timestamp>?, _ field: StaticString) -> Int64? {
+        guard let time else { return nil }
+        let microseconds = TimeRules.microseconds(time.pointee)
+        if microseconds == nil { self.packer.add(TimeRules.allowed, at: field) }
+        return microseconds
+    }
+
+    func source(_ source: UnsafeMutablePointer<Profiles__V1__Source>?) -> (platform: UInt8, name: UnsafeRawBufferPointer) {
+        guard let source else { return (0, UnsafeRawBufferPointer(start: nil, count: 0)) }
+        let platform = Platform(rawValue: UInt8(clamping: source.pointee.platform.rawValue))
+        if platform == nil { self.packer.add("not a platform of the contract", at: "source.platform") }
+        let name = ValuePacker.text(source.pointee.name)
+        if !name.isEmpty,
+            let error = TextRules.stringError(name, scalarsMax: TextRules.sourceNameScalarsMax, oneLine: true) {
+            self.packer.add(error, at: "source.name")
+        }
+        return (platform?.rawValue ?? 0, name)
+    }
+
+    /// An identifier; a profile id in its 16-byte form, which lies in the arena.
+    func identifier(_ identifier: UnsafeMutablePointer<Profiles__V1__Identifier>?) -> IdentifierView {
+        let none = IdentifierView(kind: .customID, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
+        guard let identifier = identifier?.pointee else {
+            self.packer.add("missing", at: "identifier")
+            return none
+        }
+        switch identifier.id_case {
+        case PROFILES__V1__IDENTIFIER__ID_PROFILE_ID:
+            guard let id = ProfileID(text: ValuePacker.text(identifier.profile_id)) else {
+                self.packer.add("not a profile id, 26 characters of a ULID", at: "identifier.profile_id")
+                return none
+            }
+            let binary = self.arena.memory(ProfileID.binaryBytes)
+            binary.storeBytes(of: id.high.bigEndian, as: UInt64.self)
+            binary.storeBytes(of: id.low.bigEndian, toByteOffset: 8, as: UInt64.self)
+            return IdentifierView(
+                kind: .profileID, bytes: UnsafeRawBufferPointer(start: binary, count: ProfileID.binaryBytes))
+        case PROFILES__V1__IDENTIFIER__ID_CUSTOM_ID:
+            return self.identifier(.customID, identifier.custom_id, "identifier.custom_id")
+        case PROFILES__V1__IDENTIFIER__ID_INSTALLATION_ID:
+            return self.identifier(.installationID, identifier.installation_id, "identifier.installation_id")
+        default:
+            self.packer.add("no identifier is set", at: "identifier")
+            return none
+        }
+    }
+
+    private func identifier(
+        _ kind: IdentifierKind, _ string: UnsafePointer<CChar>?, _ field: StaticString
+    ) -> IdentifierView {
+        let text = ValuePacker.text(string)
+        if let error = TextRules.identifierError(text) { self.packer.add(error, at: field) }
+        return IdentifierView(kind: kind, bytes: text)
+    }
+}

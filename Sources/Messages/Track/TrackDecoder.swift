@@ -1,0 +1,210 @@
+import Bytes
+import CMessages
+import Profiles
+
+/// What decoding a request gives.
+package enum Decoded<Message> {
+    case message(Message)
+    /// Protobuf, but not allowed.
+    case invalid(Violations)
+    /// Not protobuf, or not this message: INTERNAL.
+    case malformed(String)
+    /// It needs more memory than one call may have.
+    case tooLarge
+}
+
+/// Windows that the loop knows of a project, to list times that the log would refuse anyway beside other violations.
+package struct AdvisoryWindows {
+    package var nowMicroseconds: Int64
+    package var lateMicroseconds: Int64
+    package var historicalMicroseconds: Int64
+    package var aheadMicroseconds: Int64
+
+    package init(
+        nowMicroseconds: Int64, lateMicroseconds: Int64, historicalMicroseconds: Int64, aheadMicroseconds: Int64
+    ) {
+        self.nowMicroseconds = nowMicroseconds
+        self.lateMicroseconds = lateMicroseconds
+        self.historicalMicroseconds = historicalMicroseconds
+        self.aheadMicroseconds = aheadMicroseconds
+    }
+}
+
+/// A decoded TrackRequest, in the arena; valid until the decoder is used again.
+package struct DecodedTrack {
+    let request: UnsafeMutablePointer<Profiles__V1__TrackRequest>
+
+    /// The project's name, as sent.
+    package var project: UnsafeRawBufferPointer { ValuePacker.text(self.request.pointee.project) }
+    /// Events in the message.
+    package var eventCount: Int { self.request.pointee.n_events }
+}
+
+extension MessageDecoder {
+    /// Decodes a TrackRequest, bounded and checked on the wire, but not yet validated.
+    package func decodeTrack(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedTrack> {
+        self.decode(message, root: WireSchema.shared.trackRequest) { allocator, count, bytes in
+            profiles__v1__track_request__unpack(allocator, count, bytes).map { DecodedTrack(request: $0) }
+        }
+    }
+
+    /// Validates a Track and appends its record.
+    ///
+    /// Malformed events of a call that allows partial success become rejected entries of the record; any other violation refuses the call
+    /// and leaves `buffer` as it was.
+    ///
+    /// - Parameter project: `nil`: the project is unknown; its name may be no name at all.
+    /// - Returns: The violations, none if the record was written.
+    /// - Complexity: O(bytes of the message).
+    package func writeTrack(
+        _ track: DecodedTrack, project: ProjectID?, windows: AdvisoryWindows, into buffer: inout ByteBuffer
+    ) -> Violations {
+        let request = track.request.pointee
+        self.packer.path.removeAll()
+        self.packer.violations.removeAll()
+        let start = beginRecord(.track, in: &buffer)
+        let sentAt = self.time(request.sent_at, "sent_at")
+        self.header(request, project: project ?? ProjectID(rawValue: 0), sentAt: sentAt).write(into: &buffer)
+        let allowsPartial = request.allow_partial != 0
+        for index in 0 ..< request.n_events {
+            guard let event = request.events[index] else { continue }
+            self.packer.path.push("events")
+            self.packer.path.push(index: index)
+            self.write(event.pointee, allowsPartial: allowsPartial, into: &buffer)
+            self.packer.path.removeAll()
+        }
+        guard self.packer.violations.isEmpty else {
+            self.listTimes(request, sentAt: sentAt, windows)
+            buffer.truncate(to: start)
+            return self.packer.violations
+        }
+        endRecord(at: start, operations: request.n_events, in: &buffer)
+        return Violations()
+    }
+
+    /// Everything but the events; violations are noted.
+    private func header(
+        _ request: Profiles__V1__TrackRequest, project: ProjectID, sentAt: Int64?
+    ) -> TrackHeader {
+        self.checkProject(request.project)
+        let requestID = self.id(request.request_id, "request_id")
+        if request.n_events == 0 { self.packer.add("none, 1 to \(WireLimits.eventsMax) are needed", at: "events") }
+        let source = self.source(request.source)
+        var flags: TrackFlags = []
+        if request.allow_partial != 0 { flags.insert(.allowPartial) }
+        if request.historical != 0 { flags.insert(.historical) }
+        if request.must_exist != 0 { flags.insert(.mustExist) }
+        if sentAt != nil { flags.insert(.hasSentAt) }
+        if request.expected_revision != nil { flags.insert(.hasExpectedRevision) }
+        return TrackHeader(
+            project: project, flags: flags, platform: source.platform, eventCount: request.n_events,
+            identifier: self.identifier(request.identifier), requestID: requestID, sourceName: source.name,
+            sentAt: sentAt ?? 0, expectedRevision: request.expected_revision?.pointee.value ?? 0)
+    }
+
+    /// Appends one event, or its rejection.
+    private func write(_ event: Profiles__V1__Event, allowsPartial: Bool, into buffer: inout ByteBuffer) {
+        let start = buffer.count
+        let before = self.packer.violations
+        if allowsPartial { self.packer.violations.removeAll() }
+        let eventID = self.id(event.event_id, "event_id")
+        let occurredAt = self.time(event.occurred_at, "occurred_at")
+        buffer.append((occurredAt == nil ? [] : TrackEventFlags.hasOccurredAt).rawValue)
+        buffer.appendPrefixed(eventID)
+        if let occurredAt { buffer.append(occurredAt) }
+        let name = ValuePacker.text(event.name)
+        if !TextRules.isName(name) {
+            self.packer.add("a name that does not match ^[a-zA-Z0-9_]{1,30}$", at: "name")
+        }
+        ValuePacker.appendName(name, into: &buffer)
+        self.writeLabelAndTags(event, into: &buffer)
+        self.scratch.removeAll()
+        self.packer.path.push("attributes")
+        self.packer.pack(fields: event.attributes, count: event.n_attributes, level: 1, into: &self.scratch)
+        self.packer.path.pop()
+        buffer.appendPrefixed(self.scratch.bytes)
+        guard allowsPartial else { return }
+        let own = self.packer.violations
+        self.packer.violations = before
+        if !own.isEmpty { self.reject(eventID, own, from: start, in: &buffer) }
+    }
+
+    private func writeLabelAndTags(_ event: Profiles__V1__Event, into buffer: inout ByteBuffer) {
+        let label = ValuePacker.text(event.label)
+        if !label.isEmpty,
+            let error = TextRules.stringError(label, scalarsMax: TextRules.labelScalarsMax, oneLine: true) {
+            self.packer.add(error, at: "label")
+        }
+        buffer.appendPrefixed(label)
+        buffer.appendVarint(UInt64(event.n_tags))
+        if event.n_tags > Self.tagsMax {
+            return self.packer.add("\(event.n_tags) tags, at most \(Self.tagsMax) are allowed", at: "tags")
+        }
+        for index in 0 ..< event.n_tags {
+            let tag = ValuePacker.text(event.tags[index])
+            if let error = TextRules.stringError(tag, scalarsMax: TextRules.tagScalarsMax, oneLine: true) {
+                self.packer.path.push("tags")
+                self.packer.path.push(index: index)
+                self.packer.add(error)
+                self.packer.path.pop()
+                self.packer.path.pop()
+            }
+            buffer.appendPrefixed(tag)
+        }
+    }
+
+    /// Replaces what was written of an event by its violations. An id that is itself too long is left out.
+    private func reject(
+        _ eventID: UnsafeRawBufferPointer, _ violations: Violations, from start: Int, in buffer: inout ByteBuffer
+    ) {
+        buffer.truncate(to: start)
+        buffer.append(TrackEventFlags.rejected.rawValue)
+        buffer.appendPrefixed(
+            eventID.count <= TextRules.idBytesMax ? eventID : UnsafeRawBufferPointer(start: nil, count: 0))
+        let listed = violations.list.prefix(Self.violationsPerEventMax)
+        buffer.appendVarint(UInt64(listed.count))
+        for violation in listed {
+            for var text in [violation.path, violation.description] {
+                text.withUTF8 { buffer.appendPrefixed(UnsafeRawBufferPointer($0)) }
+            }
+        }
+    }
+
+    /// Adds the events whose time the log would refuse: the caller sees everything that is wrong at once.
+    private func listTimes(_ request: Profiles__V1__TrackRequest, sentAt: Int64?, _ windows: AdvisoryWindows) {
+        guard request.allow_partial == 0 else { return }
+        let past = request.historical != 0 ? windows.historicalMicroseconds : windows.lateMicroseconds
+        for index in 0 ..< request.n_events {
+            guard let event = request.events[index], let occurred = event.pointee.occurred_at,
+                let occurredAt = TimeRules.microseconds(occurred.pointee)
+            else { continue }
+            let effective = TimeRules.effective(
+                occurredAt: occurredAt, sentAt: sentAt, receivedAt: windows.nowMicroseconds)
+            let earliest = windows.nowMicroseconds - past
+            let latest = windows.nowMicroseconds + windows.aheadMicroseconds
+            guard effective < earliest || effective > latest else { continue }
+            self.packer.violations.add(TrackWindows.violation(
+                index: index, effective: effective, bound: effective < earliest ? earliest : latest))
+        }
+    }
+
+    /// Tags of one event.
+    private static let tagsMax = 10
+    /// Violations kept with one rejected event.
+    private static let violationsPerEventMax = 8
+}
+
+/// Texts of times outside of a window.
+enum TrackWindows {
+    /// - Parameters:
+    ///   - effective: The event's effective time, in microseconds.
+    ///   - bound: The earliest or latest time that is allowed, whichever it passed.
+    static func violation(index: Int, effective: Int64, bound: Int64) -> Violation {
+        let seconds = Double((effective - bound).magnitude / 1_000) / 1_000
+        return Violation(
+            path: "events[\(index)].occurred_at",
+            description: effective < bound
+                ? "an effective time \(seconds) s before the earliest that is allowed"
+                : "an effective time \(seconds) s after the latest that is allowed")
+    }
+}

@@ -1,0 +1,108 @@
+import CProtobufC
+
+/// Where protobuf-c puts what it decodes and what is encoded from: one run of memory per loop, forgotten whole after each call.
+///
+/// Bounded: over `WireLimits.arenaBytesMax` an allocation fails, protobuf-c gives up, and `hasOverflowed` tells why.
+/// Used by one thread. Budget: no system allocation for messages that fit the kept block.
+package final class DecodeArena {
+    /// Kept between calls, in bytes: 15 events with all their attributes fit.
+    private static let keptBytes = 256 << 10
+    /// Smallest block added for a larger message, in bytes.
+    private static let blockBytesMin = 1 << 20
+    private static let alignment = 16
+
+    private let kept: UnsafeMutableRawPointer
+    private var block: UnsafeMutableRawPointer
+    private var blockBytes: Int
+    private var used = 0
+    private var extra: [UnsafeMutableRawPointer] = []
+    private var totalBytes = 0
+    /// More was wanted than is allowed.
+    package private(set) var hasOverflowed = false
+    /// To be given to protobuf-c; valid as long as the arena.
+    let allocator: UnsafeMutablePointer<ProtobufCAllocator>
+
+    package init() {
+        self.kept = .allocate(byteCount: Self.keptBytes, alignment: Self.alignment)
+        self.block = self.kept
+        self.blockBytes = Self.keptBytes
+        self.allocator = .allocate(capacity: 1)
+        // SAFETY: the allocator is used only by calls that get it from this arena and end before it does; `free` is a no-op
+        // because everything is forgotten at once.
+        self.allocator.initialize(to: ProtobufCAllocator(
+            alloc: { data, size in Unmanaged<DecodeArena>.fromOpaque(data!).takeUnretainedValue().allocate(size) },
+            free: { _, _ in }, allocator_data: nil))
+        self.allocator.pointee.allocator_data = Unmanaged.passUnretained(self).toOpaque()
+    }
+
+    deinit {
+        self.reset()
+        self.kept.deallocate()
+        self.allocator.deallocate()
+    }
+
+    /// Forgets everything; pointers into it are dead.
+    package func reset() {
+        for block in self.extra { block.deallocate() }
+        self.extra.removeAll(keepingCapacity: true)
+        self.block = self.kept
+        self.blockBytes = Self.keptBytes
+        self.used = 0
+        self.totalBytes = 0
+        self.hasOverflowed = false
+    }
+
+    /// `bytes` bytes, aligned to 16; `nil` over the bound.
+    func allocate(_ bytes: Int) -> UnsafeMutableRawPointer? {
+        let rounded = (max(bytes, 1) + Self.alignment - 1) & ~(Self.alignment - 1)
+        guard self.totalBytes + rounded <= WireLimits.arenaBytesMax else {
+            self.hasOverflowed = true
+            return nil
+        }
+        if self.used + rounded > self.blockBytes {
+            self.blockBytes = max(rounded, Self.blockBytesMin)
+            self.block = .allocate(byteCount: self.blockBytes, alignment: Self.alignment)
+            self.extra.append(self.block)
+            self.used = 0
+        }
+        defer {
+            self.used += rounded
+            self.totalBytes += rounded
+        }
+        return self.block + self.used
+    }
+
+    // MARK: For encoding: what is sent is bounded far below the arena, so running out is our bug.
+
+    /// One C message, initialised by protobuf-c's own initialiser.
+    func make<Message>(_ initialize: (UnsafeMutablePointer<Message>) -> Void) -> UnsafeMutablePointer<Message> {
+        let pointer = self.memory(MemoryLayout<Message>.stride).bindMemory(to: Message.self, capacity: 1)
+        initialize(pointer)
+        return pointer
+    }
+
+    /// An array of `count` pointers, uninitialised.
+    func pointers<Element>(_ count: Int) -> UnsafeMutablePointer<UnsafeMutablePointer<Element>?> {
+        self.memory(count * MemoryLayout<UnsafeMutableRawPointer>.stride)
+            .bindMemory(to: UnsafeMutablePointer<Element>?.self, capacity: count)
+    }
+
+    /// A NUL-terminated copy of text that holds no NUL.
+    func string(_ text: UnsafeRawBufferPointer) -> UnsafeMutablePointer<CChar> {
+        let target = self.memory(text.count + 1)
+        if let base = text.baseAddress { target.copyMemory(from: base, byteCount: text.count) }
+        target.storeBytes(of: 0, toByteOffset: text.count, as: UInt8.self)
+        return target.bindMemory(to: CChar.self, capacity: text.count + 1)
+    }
+
+    /// A NUL-terminated copy of text that holds no NUL.
+    func string(_ text: String) -> UnsafeMutablePointer<CChar> {
+        var text = text
+        return text.withUTF8 { self.string(UnsafeRawBufferPointer($0)) }
+    }
+
+    func memory(_ bytes: Int) -> UnsafeMutableRawPointer {
+        guard let pointer = self.allocate(bytes) else { preconditionFailure("an answer has outgrown the arena") }
+        return pointer
+    }
+}

@@ -1,0 +1,122 @@
+import CMessages
+import CProtobufC
+
+/// How a field is encoded, as far as the check must tell.
+enum WireFieldKind: UInt8 {
+    case varint
+    case fixed32
+    case fixed64
+    case string
+    case bytes
+    case message
+}
+
+/// One field of a message, flattened from protobuf-c's descriptor.
+struct WireField {
+    var number: UInt32
+    var kind: WireFieldKind
+    var isRepeated: Bool
+    /// Entries of a map: at most `WireLimits.mapEntriesMax`, each key once.
+    var isMap: Bool
+    /// Which oneof it belongs to, from 1; 0: none.
+    var oneof: UInt8
+    /// Index of the sub-message in the schema.
+    var message: Int
+    /// Values of a repeated field that are allowed.
+    var countMax: Int
+    /// NUL-terminated, static.
+    var name: UnsafePointer<CChar>
+}
+
+/// The fields of one message, in ascending order of their numbers.
+struct WireMessage {
+    var firstField: Int
+    var fieldCount: Int
+}
+
+/// The table that drives `WireCheck`: made once from the descriptors that protoc-c generated, so it cannot differ from the contract.
+struct WireSchema: @unchecked Sendable {
+    // SAFETY: filled once; the names point into protobuf-c's static descriptors.
+
+    /// Roots of the calls that are built.
+    let trackRequest: Int
+    let getProfileRequest: Int
+    private(set) var messages: [WireMessage] = []
+    private(set) var fields: [WireField] = []
+
+    static let shared = WireSchema()
+
+    private init() {
+        var builder = Builder()
+        self.trackRequest = builder.add(profiles__v1__track_request__descriptor)
+        self.getProfileRequest = builder.add(profiles__v1__get_profile_request__descriptor)
+        self.messages = builder.messages
+        self.fields = builder.fields
+    }
+
+    private struct Builder {
+        var messages: [WireMessage] = []
+        var fields: [WireField] = []
+        private var known: [String: Int] = [:]
+
+        /// Adds a message and those below it; returns its index.
+        mutating func add(_ descriptor: ProtobufCMessageDescriptor) -> Int {
+            let name = String(cString: descriptor.name)
+            if let index = self.known[name] { return index }
+            let index = self.messages.count
+            self.known[name] = index
+            self.messages.append(WireMessage(firstField: 0, fieldCount: 0))
+            var own: [WireField] = []
+            var oneofs: [UInt32] = []
+            for position in 0 ..< Int(descriptor.n_fields) {
+                own.append(self.field(descriptor.fields[position], of: name, &oneofs))
+            }
+            self.messages[index] = WireMessage(firstField: self.fields.count, fieldCount: own.count)
+            self.fields += own
+            return index
+        }
+
+        private mutating func field(
+            _ field: ProtobufCFieldDescriptor, of message: String, _ oneofs: inout [UInt32]
+        ) -> WireField {
+            let isRepeated = field.label == PROTOBUF_C_LABEL_REPEATED
+            var isMap = false
+            var sub = -1
+            if field.type == PROTOBUF_C_TYPE_MESSAGE {
+                // SAFETY: of a message field, `descriptor` points to the static descriptor of its type.
+                let descriptor = field.descriptor.assumingMemoryBound(to: ProtobufCMessageDescriptor.self).pointee
+                sub = self.add(descriptor)
+                isMap = isRepeated && WireSchema.isMapEntry(descriptor, of: message)
+            }
+            var oneof: UInt8 = 0
+            if field.flags & PROTOBUF_C_FIELD_FLAG_ONEOF.rawValue != 0 {
+                let known = oneofs.firstIndex(of: field.quantifier_offset)
+                if known == nil { oneofs.append(field.quantifier_offset) }
+                oneof = UInt8((known ?? oneofs.count - 1) + 1)
+            }
+            let path = "\(message).\(String(cString: field.name))"
+            return WireField(
+                number: field.id, kind: WireSchema.kind(field.type), isRepeated: isRepeated, isMap: isMap, oneof: oneof,
+                message: sub, countMax: isMap ? WireLimits.mapEntriesMax : WireLimits.countMax(of: path),
+                name: field.name)
+        }
+    }
+
+    /// protoc-c keeps no mark of a map: its entries are a nested message `…Entry` of `key = 1` and `value = 2`.
+    private static func isMapEntry(_ descriptor: ProtobufCMessageDescriptor, of parent: String) -> Bool {
+        let name = String(cString: descriptor.name)
+        guard name.hasPrefix(parent + "."), name.hasSuffix("Entry"), descriptor.n_fields == 2 else { return false }
+        return String(cString: descriptor.fields[0].name) == "key" && String(cString: descriptor.fields[1].name) == "value"
+    }
+
+    private static func kind(_ type: ProtobufCType) -> WireFieldKind {
+        switch type {
+        case PROTOBUF_C_TYPE_STRING: .string
+        case PROTOBUF_C_TYPE_BYTES: .bytes
+        case PROTOBUF_C_TYPE_MESSAGE: .message
+        case PROTOBUF_C_TYPE_DOUBLE, PROTOBUF_C_TYPE_FIXED64, PROTOBUF_C_TYPE_SFIXED64: .fixed64
+        case PROTOBUF_C_TYPE_FLOAT, PROTOBUF_C_TYPE_FIXED32, PROTOBUF_C_TYPE_SFIXED32: .fixed32
+        default: .varint
+        }
+    }
+}

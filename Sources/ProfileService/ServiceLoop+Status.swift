@@ -1,0 +1,34 @@
+import GRPCTransport
+import Messages
+import Profiles
+
+// Error answers. They allocate; nothing here runs for a call that goes well.
+extension ServiceLoop {
+    /// Seconds after which a refused command may be tried again: the log has taken what waited by then.
+    private static let retrySeconds: Int64 = 1
+
+    /// The transport's status of a reason.
+    static func status(of refusal: Refusal, _ context: ErrorContext = ErrorContext()) -> RPCStatus {
+        let mapped = StatusMapping.status(of: refusal, context)
+        return RPCStatus(
+            RPCStatusCode(rawValue: UInt8(mapped.code)) ?? .unknown, mapped.message, details: mapped.details)
+    }
+
+    func refuse(_ token: CallToken, _ refusal: Refusal) {
+        var context = ErrorContext()
+        switch refusal {
+        case .rateExceeded, .diskFull, .replaying, .draining: context.retrySeconds = Self.retrySeconds
+        default: break
+        }
+        self.transport.finish(token, with: Self.status(of: refusal, context))
+    }
+
+    func refuse(_ token: CallToken, violations: Violations) {
+        self.transport.finish(token, with: Self.status(of: .invalidFields, ErrorContext(violations: violations)))
+    }
+
+    /// Source: gRPC status codes: a message that cannot be decoded is INTERNAL.
+    func refuseMalformed(_ token: CallToken, _ found: String) {
+        self.transport.finish(token, with: RPCStatus(.internalError, "the request cannot be decoded: \(found)"))
+    }
+}
