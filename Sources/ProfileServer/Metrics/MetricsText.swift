@@ -1,6 +1,8 @@
 // The text that Prometheus scrapes. Everything wrong with it shows in silence, in a dashboard, weeks later: so names are
 // checked here, and no family can be written twice.
 
+import IOCore
+
 /// Writes metric families in the Prometheus text format 0.0.4, in the order of the calls.
 ///
 /// - Source: prometheus.io, "Exposition formats", text-based format.
