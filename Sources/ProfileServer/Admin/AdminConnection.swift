@@ -1,0 +1,192 @@
+// One HTTP/1.1 connection of the admin listener. It is told the time and given a socket; it never waits.
+
+import Bytes
+import IOCore
+
+/// Answers the requests of one connection, one after the other.
+///
+/// ```
+/// head ──request──▶ answering ──sent──▶ idle ──first byte──▶ head
+///   └────garbage──▶ answering ──sent──▶ lingering ──peer closed, limit or time──▶ closed
+/// ```
+/// The next request is looked at only when the answer before it has left, so that a client which sends and never reads
+/// holds one answer at most, and its own requests wait in its socket.
+final class AdminConnection {
+    private enum Phase {
+        /// The first request, or one that has begun, is awaited.
+        case head
+        case answering
+        /// Between two requests.
+        case idle
+        /// Refused and told so: what still comes is thrown away, since closing with unread bytes resets the connection
+        /// and can take the refusal back before the peer has read it.
+        case lingering
+    }
+
+    /// What the answers are made from; the same for all connections of a turn.
+    struct Context {
+        let pages: any AdminPages
+        /// Monotonic, in nanoseconds.
+        let now: UInt64
+        let wallMicroseconds: Int64
+        /// Room for one read; shared by all connections.
+        let scratch: UnsafeMutableRawBufferPointer
+    }
+
+    /// For a request head from its first byte (or from the accept) to its last: a probe sends it in one packet.
+    static let headNanoseconds: UInt64 = 10 * 1_000_000_000
+    /// Between two requests: longer than usual probe periods (10 s) and scrape intervals (15 to 60 s).
+    static let idleNanoseconds: UInt64 = 60 * 1_000_000_000
+    /// For the peer to take one answer.
+    static let answerNanoseconds: UInt64 = 10 * 1_000_000_000
+    /// For the peer to see a refusal.
+    static let lingerNanoseconds: UInt64 = 1_000_000_000
+    /// Thrown away while lingering, at most.
+    static let lingerBytesMax = 64 * 1_024
+    /// Requests answered before other connections get their turn.
+    static let answersPerTurnMax = 16
+    /// Output storage kept between answers, in bytes.
+    private static let outputBytesKept = 64 * 1_024
+
+    let socket: any StreamSocket
+    /// When `expire` is due, in monotonic nanoseconds.
+    private(set) var deadline: UInt64
+
+    private var phase = Phase.head
+    private var parser = HTTPRequestParser()
+    private var output = ByteBuffer()
+    private var sentBytes = 0
+    private var lingeredBytes = 0
+    private var closesAfterAnswer = false
+    private var isRefused = false
+    private var inputEnded = false
+
+    init(socket: any StreamSocket, now: UInt64) {
+        self.socket = socket
+        self.deadline = now + Self.headNanoseconds
+    }
+
+    /// Whether it may be closed in favour of a new connection.
+    var isIdle: Bool { self.phase == .idle }
+
+    /// Goes on as far as it can without waiting.
+    ///
+    /// - Returns: What to watch the socket for, or `nil` if it is to be closed.
+    /// - Complexity: O(`answersPerTurnMax` pages).
+    func turn(_ context: Context) -> IOInterest? {
+        var answersLeft = Self.answersPerTurnMax
+        while true {
+            if self.sentBytes < self.output.count {
+                switch self.flush() {
+                case .bytes: break
+                case .wouldBlock: return .write
+                case .closed: return nil
+                }
+            }
+            if self.phase == .answering, self.closesAfterAnswer {
+                guard self.isRefused, !self.inputEnded else { return nil }
+                self.enter(.lingering, until: context.now + Self.lingerNanoseconds)
+            }
+            if self.phase == .lingering { return self.linger(context) }
+            // Ready to be written is what it is already: the poller brings it back after the others.
+            if answersLeft == 0, self.parser.holdsBytes { return .write }
+            switch self.parser.next() {
+            case .request(let request):
+                answersLeft -= 1
+                self.answer(request, context)
+            case .refuse(let status):
+                self.refuse(status, context)
+            case .needsMore:
+                guard let interest = self.read(context) else { continue }
+                return self.inputEnded ? nil : interest
+            }
+        }
+    }
+
+    /// Ends what has taken too long; the connection is to be closed then, whatever could still be sent.
+    func expire(_ context: Context) {
+        guard self.phase == .head, self.parser.holdsBytes else { return }
+        self.refuse(.requestTimeout, context)
+        _ = self.flush()
+    }
+
+    private func enter(_ phase: Phase, until deadline: UInt64) {
+        self.phase = phase
+        self.deadline = deadline
+    }
+
+    private func answer(_ request: HTTPRequest, _ context: Context) {
+        AdminResponse.append(
+            answerTo: request, pages: context.pages, wallMicroseconds: context.wallMicroseconds,
+            to: &self.output)
+        self.closesAfterAnswer = !request.keepsAlive
+        self.enter(.answering, until: context.now + Self.answerNanoseconds)
+    }
+
+    private func refuse(_ status: HTTPStatus, _ context: Context) {
+        AdminResponse.append(
+            refusal: status, wallMicroseconds: context.wallMicroseconds, to: &self.output)
+        self.closesAfterAnswer = true
+        self.isRefused = true
+        self.enter(.answering, until: context.now + Self.answerNanoseconds)
+    }
+
+    /// Sends what waits; `.bytes` once all of it has left.
+    private func flush() -> IOOutcome {
+        while self.sentBytes < self.output.count {
+            let rest = UnsafeRawBufferPointer(rebasing: self.output.bytes[self.sentBytes...])
+            switch self.socket.write(rest) {
+            case .bytes(let count): self.sentBytes += count
+            case .wouldBlock: return .wouldBlock
+            case .closed: return .closed
+            }
+        }
+        let sent = self.sentBytes
+        self.output.removeAll()
+        self.output.shrink(toCapacity: Self.outputBytesKept)
+        self.sentBytes = 0
+        return .bytes(sent)
+    }
+
+    /// Reads once; `nil` if bytes came, else what to wait for.
+    private func read(_ context: Context) -> IOInterest? {
+        // The parser would have refused a head that fills it, so there is room; a read into none would look like an end.
+        let room = min(self.parser.freeBytes, context.scratch.count)
+        precondition(room > 0, "the parser asks for more only when it has room")
+        let target = UnsafeMutableRawBufferPointer(rebasing: context.scratch[..<room])
+        switch self.inputEnded ? .closed : self.socket.read(into: target) {
+        case .bytes(let count):
+            self.parser.receive(UnsafeRawBufferPointer(rebasing: target[..<count]))
+            return nil
+        case .closed:
+            self.inputEnded = true
+            return .read
+        case .wouldBlock:
+            self.await(context)
+            return .read
+        }
+    }
+
+    /// Starts the clock of what is awaited now, unless it runs already.
+    private func await(_ context: Context) {
+        switch self.phase {
+        case .idle where self.parser.holdsBytes, .answering where self.parser.holdsBytes:
+            self.enter(.head, until: context.now + Self.headNanoseconds)
+        case .answering:
+            self.enter(.idle, until: context.now + Self.idleNanoseconds)
+        case .idle, .head, .lingering:
+            break
+        }
+    }
+
+    private func linger(_ context: Context) -> IOInterest? {
+        while self.lingeredBytes < Self.lingerBytesMax {
+            switch self.socket.read(into: context.scratch) {
+            case .bytes(let count): self.lingeredBytes += count
+            case .wouldBlock: return .read
+            case .closed: return nil
+            }
+        }
+        return nil
+    }
+}

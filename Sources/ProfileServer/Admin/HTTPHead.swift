@@ -1,0 +1,149 @@
+/// Reads the lines of one complete request head.
+enum HTTPHead {
+    struct Refusal: Error, Equatable {
+        let status: HTTPStatus
+    }
+
+    /// What the header fields said, as far as anything here depends on it.
+    private struct Fields {
+        var hosts = 0
+        var contentLength: Int?
+        var hasTransferEncoding = false
+        var asksToClose = false
+        var asksToKeepAlive = false
+    }
+
+    /// - Parameters:
+    ///   - bytes: The head; no controls but tabs inside its lines.
+    ///   - lines: Its lines without line breaks; the first is the request line.
+    static func read(
+        _ bytes: UnsafeBufferPointer<UInt8>, lines: [Range<Int>]
+    ) -> Result<HTTPRequest, Refusal> {
+        do {
+            var (request, isVersion10) = try Self.requestLine(bytes[lines[0]])
+            var fields = Fields()
+            for line in lines.dropFirst() { try Self.field(bytes[line], into: &fields) }
+            try Self.check(fields, isVersion10: isVersion10)
+            request.keepsAlive =
+                !fields.asksToClose && (!isVersion10 || fields.asksToKeepAlive)
+            return .success(request)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private static func check(_ fields: Fields, isVersion10: Bool) throws(Refusal) {
+        // RFC 9112, 3.2: exactly one Host; 1.0 did not know it.
+        guard fields.hosts == 1 || (isVersion10 && fields.hosts == 0) else { throw Self.malformed }
+        if fields.hasTransferEncoding {
+            // RFC 9112, 6.1: both lengths together, or chunks in 1.0, are how requests are smuggled.
+            guard fields.contentLength == nil, !isVersion10 else { throw Self.malformed }
+            throw Refusal(status: .contentTooLarge)
+        }
+        guard fields.contentLength ?? 0 == 0 else { throw Refusal(status: .contentTooLarge) }
+    }
+
+    private static let malformed = Refusal(status: .badRequest)
+
+    // MARK: - Request line
+
+    private static func requestLine(
+        _ line: Slice<UnsafeBufferPointer<UInt8>>
+    ) throws(Refusal) -> (HTTPRequest, isVersion10: Bool) {
+        let parts = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+        guard parts.count == 3, !parts[0].isEmpty, parts[0].allSatisfy(Self.isTokenByte) else {
+            throw Self.malformed
+        }
+        let minor = try Self.minorVersion(parts[2])
+        let path = try Self.path(parts[1])
+        let method: HTTPRequest.Method =
+            switch true {
+            case parts[0].elementsEqual("GET".utf8): .get
+            case parts[0].elementsEqual("HEAD".utf8): .head
+            default: .other
+            }
+        return (HTTPRequest(method: method, path: path, keepsAlive: true), minor == 0)
+    }
+
+    /// `HTTP/1.` and a digit; 0 is 1.0, any other is served as 1.1.
+    private static func minorVersion(_ text: Slice<UnsafeBufferPointer<UInt8>>) throws(Refusal) -> UInt8 {
+        let bytes = Array(text)
+        guard bytes.count == 8, bytes[..<5].elementsEqual("HTTP/".utf8),
+            DecimalNumber.isDigit(bytes[5]), bytes[6] == UInt8(ascii: "."),
+            DecimalNumber.isDigit(bytes[7])
+        else { throw Self.malformed }
+        guard bytes[5] == UInt8(ascii: "1") else { throw Refusal(status: .versionNotSupported) }
+        return bytes[7] - UInt8(ascii: "0")
+    }
+
+    /// The path of `/path?query` or `http://host/path?query`; `*` stays `*`.
+    private static func path(_ target: Slice<UnsafeBufferPointer<UInt8>>) throws(Refusal) -> String {
+        guard !target.isEmpty, target.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+            throw Self.malformed
+        }
+        var path = Substring(decoding: target, as: UTF8.self)
+        if path.lowercased().hasPrefix("http://") {
+            // RFC 9112, 3.2.2: the absolute form must be accepted, although only proxies get it.
+            let rest = path.dropFirst(7)
+            path = rest.firstIndex(of: "/").map { rest[$0...] } ?? "/"
+        }
+        guard path.first == "/" || path == "*" else { throw Self.malformed }
+        return String(path.prefix { $0 != "?" })
+    }
+
+    // MARK: - Header fields
+
+    private static func field(
+        _ line: Slice<UnsafeBufferPointer<UInt8>>, into fields: inout Fields
+    ) throws(Refusal) {
+        // A blank before the colon, or a folded line (a name that begins with a blank), fails as a token.
+        guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { throw Self.malformed }
+        let nameBytes = line[..<colon]
+        guard !nameBytes.isEmpty, nameBytes.allSatisfy(Self.isTokenByte) else {
+            throw Self.malformed
+        }
+        let name = String(decoding: nameBytes, as: UTF8.self).lowercased()
+        let value = Self.trim(Substring(decoding: line[(colon + 1)...], as: UTF8.self))
+        switch name {
+        case "host":
+            fields.hosts += 1
+        case "content-length":
+            // Twice is refused even when equal: no client of this listener has a reason to.
+            guard fields.contentLength == nil, value.utf8.count <= 19,
+                value.utf8.allSatisfy(DecimalNumber.isDigit), let length = Int(value)
+            else { throw Self.malformed }
+            fields.contentLength = length
+        case "transfer-encoding":
+            fields.hasTransferEncoding = true
+        case "connection":
+            for option in value.split(separator: ",") {
+                switch Self.trim(option).lowercased() {
+                case "close": fields.asksToClose = true
+                case "keep-alive": fields.asksToKeepAlive = true
+                default: break
+                }
+            }
+        default:
+            break
+        }
+    }
+
+    private static func trim(_ text: Substring) -> Substring {
+        func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
+        var bytes = text.utf8
+        while let first = bytes.first, isBlank(first) { bytes.removeFirst() }
+        while let last = bytes.last, isBlank(last) { bytes.removeLast() }
+        return Substring(bytes)
+    }
+
+    /// RFC 9110, 5.6.2.
+    private static func isTokenByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a") ... UInt8(ascii: "z"), UInt8(ascii: "A") ... UInt8(ascii: "Z"),
+            UInt8(ascii: "0") ... UInt8(ascii: "9"):
+            true
+        default:
+            "!#$%&'*+-.^_`|~".utf8.contains(byte)
+        }
+    }
+}

@@ -1,0 +1,49 @@
+/// One request of the admin listener; it never has a body.
+package struct HTTPRequest: Equatable, Sendable {
+    package enum Method: Equatable, Sendable {
+        case get
+        case head
+        case other
+    }
+
+    package var method: Method
+    /// Without query; not percent-decoded, as no path here needs it.
+    package var path: String
+    /// Whether the client takes another answer on this connection.
+    package var keepsAlive: Bool
+
+    package init(method: Method, path: String, keepsAlive: Bool) {
+        self.method = method
+        self.path = path
+        self.keepsAlive = keepsAlive
+    }
+}
+
+/// The statuses that the admin listener uses.
+package enum HTTPStatus: Int, Sendable {
+    case ok = 200
+    case badRequest = 400
+    case notFound = 404
+    case methodNotAllowed = 405
+    case requestTimeout = 408
+    case contentTooLarge = 413
+    case headTooLarge = 431
+    case internalError = 500
+    case unavailable = 503
+    case versionNotSupported = 505
+
+    package var reason: StaticString {
+        switch self {
+        case .ok: "OK"
+        case .badRequest: "Bad Request"
+        case .notFound: "Not Found"
+        case .methodNotAllowed: "Method Not Allowed"
+        case .requestTimeout: "Request Timeout"
+        case .contentTooLarge: "Content Too Large"
+        case .headTooLarge: "Request Header Fields Too Large"
+        case .internalError: "Internal Server Error"
+        case .unavailable: "Service Unavailable"
+        case .versionNotSupported: "HTTP Version Not Supported"
+        }
+    }
+}

@@ -1,0 +1,77 @@
+// What runs here: the answer to "--version", "/version" and the first line of a bug report.
+
+/// Versions of the program, of its rules and formats, and of the libraries it found at run time.
+package struct BuildVersion: Equatable, Sendable {
+    /// One on-disk format and its number, such as `log` 1.
+    package struct Format: Equatable, Sendable {
+        package var name: String
+        package var version: UInt32
+
+        package init(_ name: String, _ version: UInt32) {
+            self.name = name
+            self.version = version
+        }
+    }
+
+    /// The release, by semantic versioning.
+    package static let program = "0.1.0"
+
+    /// The compiler's minor release; there is no macro that tells the patch level.
+    package static var swift: String {
+        #if compiler(>=6.4)
+            "6.4 or newer"
+        #elseif compiler(>=6.3)
+            "6.3"
+        #else
+            "6.2 or older"
+        #endif
+    }
+
+    /// Version of `apply`'s rules that new frames carry.
+    package var rules: UInt32
+    /// Written formats, in the order they are shown.
+    package var formats: [Format]
+    /// As the loaded library reports it, not as the headers did.
+    package var nghttp2: String
+    package var protobufC: String
+
+    package init(rules: UInt32, formats: [Format], nghttp2: String, protobufC: String) {
+        self.rules = rules
+        self.formats = formats
+        self.nghttp2 = nghttp2
+        self.protobufC = protobufC
+    }
+
+    /// One line for `--version`, without a line break.
+    package var text: String {
+        let formats = self.formats.map { "\($0.name) format \($0.version)" }
+        let parts = ["rules \(self.rules)"] + formats + [
+            "Swift \(Self.swift)", "nghttp2 \(self.nghttp2)", "protobuf-c \(self.protobufC)",
+        ]
+        return "profiled \(Self.program) (\(parts.joined(separator: ", ")))"
+    }
+
+    /// One JSON object for `/version`, keys in a fixed order.
+    package var json: String {
+        let formats = self.formats.map { "\(JSONText.quoted($0.name)):\($0.version)" }
+        return "{\"program\":\"profiled\",\"version\":\(JSONText.quoted(Self.program)),"
+            + "\"rules\":\(self.rules),\"formats\":{\(formats.joined(separator: ","))},"
+            + "\"swift\":\(JSONText.quoted(Self.swift)),"
+            + "\"nghttp2\":\(JSONText.quoted(self.nghttp2)),"
+            + "\"protobuf_c\":\(JSONText.quoted(self.protobufC))}"
+    }
+
+    /// Adds the `profiles_build_info` gauge: always 1, the versions are its labels.
+    package func write(to metrics: inout MetricsText) {
+        metrics.gauge(
+            "profiles_build_info", help: "Versions of the running program; always 1.",
+            samples: [
+                MetricsText.Sample(
+                    labels: [
+                        .init("version", Self.program), .init("rules", "\(self.rules)"),
+                        .init("swift", Self.swift), .init("nghttp2", self.nghttp2),
+                        .init("protobuf_c", self.protobufC),
+                    ], value: 1.0)
+            ])
+    }
+}

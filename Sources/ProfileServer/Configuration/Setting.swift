@@ -1,0 +1,127 @@
+// The table of settings. Parsing, --help and --print-config all read it, so that none of them can forget a setting.
+
+/// One setting: its name, what it allows, and how it enters and leaves a configuration.
+package struct Setting: Sendable {
+    /// The flag without its dashes; also the key in a file.
+    package let name: String
+    /// Stands for the value in the help: `DIR`.
+    package let valueName: String
+    /// What it does; one or two sentences.
+    package let summary: String
+    /// What it is measured in, or its kind.
+    package let unit: String
+    /// What may be given, for people.
+    package let allowed: String
+    /// Takes a value over; `false` if it is not allowed.
+    let write: @Sendable (_ value: String, inout Configuration) -> Bool
+    /// The value as `write` takes it.
+    let read: @Sendable (Configuration) -> String
+
+    package var flag: String { "--\(self.name)" }
+    package var environmentName: String { Self.environmentName(of: self.name) }
+
+    /// `data-dir` is `PROFILES_DATA_DIR` in the environment.
+    static func environmentName(of name: String) -> String {
+        "PROFILES_" + name.uppercased().replacing("-", with: "_")
+    }
+
+    static let pathAllowed =
+        "a path of 1...\(Configuration.pathBytesMax) bytes without control characters"
+        + " and without blanks at its ends"
+
+    /// All of them, in the order of help and print.
+    package static let all: [Setting] = [
+        Setting(
+            name: "data-dir", valueName: "DIR",
+            summary: "Directory of the log and the snapshots; one process holds it at a time.",
+            unit: "path", allowed: Self.pathAllowed,
+            write: { value, configuration in
+                guard Self.isPath(value) else { return false }
+                configuration.dataDirectory = value
+                return true
+            },
+            read: { $0.dataDirectory }),
+        Setting(
+            name: "listen", valueName: "ADDRESS:PORT",
+            summary: "Where gRPC is served. Without keys it must be a loopback address.",
+            unit: "endpoint", allowed: Endpoint.allowed,
+            write: { Self.store(Endpoint($0), in: \.listen, of: &$1) },
+            read: { $0.listen.description }),
+        Setting(
+            name: "admin-listen", valueName: "ADDRESS:PORT",
+            summary: "Where probes, metrics and version are served over HTTP/1.1, without keys.",
+            unit: "endpoint", allowed: Endpoint.allowed,
+            write: { Self.store(Endpoint($0), in: \.adminListen, of: &$1) },
+            read: { $0.adminListen.description }),
+        Setting(
+            name: "loops", valueName: "N",
+            summary: "Threads that serve connections; by default one per core.",
+            unit: "threads", allowed: Self.text(Configuration.loopsRange),
+            write: { Self.store(Self.number($0, Configuration.loopsRange), in: \.loops, of: &$1) },
+            read: { "\($0.loops)" }),
+        Setting(
+            name: "segment-bytes", valueName: "SIZE",
+            summary: "Size of a log segment; applies to segments made from now on.",
+            unit: "bytes, or with a suffix KiB, MiB, GiB",
+            allowed: ByteSize.format(Configuration.segmentBytesRange.lowerBound) + "..."
+                + ByteSize.format(Configuration.segmentBytesRange.upperBound),
+            write: { value, configuration in
+                let bytes = ByteSize.parse(value).flatMap {
+                    Configuration.segmentBytesRange.contains($0) ? $0 : nil
+                }
+                return Self.store(bytes, in: \.segmentBytes, of: &configuration)
+            },
+            read: { ByteSize.format($0.segmentBytes) }),
+        Setting(
+            name: "drain-seconds", valueName: "N",
+            summary: "Longest wait for open calls after SIGTERM.",
+            unit: "seconds", allowed: Self.text(Configuration.drainSecondsRange),
+            write: {
+                Self.store(
+                    Self.number($0, Configuration.drainSecondsRange), in: \.drainSeconds, of: &$1)
+            },
+            read: { "\($0.drainSeconds)" }),
+        Setting(
+            name: "log-level", valueName: "LEVEL",
+            summary: "Lowest level that is logged to standard error.",
+            unit: "level", allowed: LogLevel.allCases.map(\.rawValue).joined(separator: ", "),
+            write: { Self.store(LogLevel(rawValue: $0), in: \.logLevel, of: &$1) },
+            read: { $0.logLevel.rawValue }),
+    ]
+
+    func apply(
+        _ value: String, from source: ConfigurationError.Source, to configuration: inout Configuration
+    ) throws(ConfigurationError) {
+        guard self.write(value, &configuration) else {
+            throw ConfigurationError(
+                source: source, setting: self.name, problem: .notAllowed, found: value,
+                allowed: self.allowed)
+        }
+    }
+
+    /// Whether `text` can name a file and be printed in one line of a configuration file.
+    static func isPath(_ text: String) -> Bool {
+        let bytes = text.utf8
+        guard let first = bytes.first, let last = bytes.last,
+            bytes.count <= Configuration.pathBytesMax
+        else { return false }
+        return first != 0x20 && last != 0x20 && bytes.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
+    }
+
+    private static func store<Value>(
+        _ value: Value?, in path: WritableKeyPath<Configuration, Value>,
+        of configuration: inout Configuration
+    ) -> Bool {
+        guard let value else { return false }
+        configuration[keyPath: path] = value
+        return true
+    }
+
+    private static func number(_ text: String, _ range: ClosedRange<Int>) -> Int? {
+        DecimalNumber.parse(text[...], max: range.upperBound).flatMap { range.contains($0) ? $0 : nil }
+    }
+
+    private static func text(_ range: ClosedRange<Int>) -> String {
+        "\(range.lowerBound)...\(range.upperBound)"
+    }
+}
