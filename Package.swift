@@ -38,7 +38,10 @@ let package = Package(
             dependencies: ["GRPCTransport", "Storage", "Messages", "Profiles", "IOCore", "Bytes"]),
         .target(
             name: "ProfileServer",
-            dependencies: ["ProfileService", "GRPCTransport", "Storage", "IOLinux", "IOCore", "Bytes"]),
+            dependencies: [
+                "ProfileService", "GRPCTransport", "Storage", "Profiles", "IOLinux", "IOCore", "Bytes",
+                "CNGHTTP2", "CProtobufC",
+            ]),
         .executableTarget(name: "profiled", dependencies: ["ProfileServer"]),
 
         // The client side: apart from the server's state machines.

@@ -23,18 +23,28 @@ package final class CommitPipeline: Sendable {
     private let parker: any Parker
     private let mailboxes: [CompletionMailbox]
     private let isPoisoned_ = Atomic<Bool>(false)
+    private let isDiskFull_ = Atomic<Bool>(false)
+    private let onPoison: @Sendable () -> Void
 
     /// - Parameters:
     ///   - mailboxes: One per loop, by its index.
     ///   - parker: Puts the log thread to sleep.
-    package init(limits: PipelineLimits, mailboxes: [CompletionMailbox], parker: any Parker) {
+    ///   - onPoison: Called once, on the log thread, when the log has failed for good.
+    package init(
+        limits: PipelineLimits, mailboxes: [CompletionMailbox], parker: any Parker,
+        onPoison: @escaping @Sendable () -> Void
+    ) {
         self.limits = limits
         self.mailboxes = mailboxes
         self.parker = parker
+        self.onPoison = onPoison
     }
 
     /// Whether the log has failed for good: writes are refused until a restart.
     package var isPoisoned: Bool { self.isPoisoned_.load(ordering: .acquiring) }
+
+    /// Whether the last frame found no space; the next one that does clears it.
+    package var isDiskFull: Bool { self.isDiskFull_.load(ordering: .relaxed) }
 
     /// Says whether one more command of `bytes` may wait; reserves its place if so.
     ///
@@ -99,6 +109,12 @@ package final class CommitPipeline: Sendable {
 
     /// Refuses writes from now on.
     func poison() {
-        self.isPoisoned_.store(true, ordering: .releasing)
+        guard !self.isPoisoned_.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        self.onPoison()
+    }
+
+    /// Notes whether there is space.
+    func setDiskFull(_ isFull: Bool) {
+        self.isDiskFull_.store(isFull, ordering: .relaxed)
     }
 }

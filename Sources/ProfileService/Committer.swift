@@ -52,6 +52,7 @@ package final class Committer {
             let operations = self.gather(batches, from: &batch, &slot, limits: pipeline.limits)
             let refusal = self.append(batches, from: first, to: (batch, slot), operations: operations)
             if refusal == .logUnavailable { pipeline.poison() }
+            pipeline.setDiskFull(refusal == .diskFull)
             self.settle(batches, from: first, to: (batch, slot), refusal: refusal)
             for done in first.batch ..< batch { pipeline.complete(batches[done]) }
         }

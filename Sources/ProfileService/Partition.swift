@@ -33,16 +33,17 @@ extension Partition {
     ///
     /// - Parameters:
     ///   - random: Used only for the genesis record of an empty directory.
-    ///   - progress: Told the last lsn now and then.
+    ///   - progress: Told how many bytes of frames are replayed, after each frame.
     /// - Returns: The store, the committer that goes on behind it, and what recovery found. The log is sealed.
     /// - Throws: `RecoveryError`; nothing on disk has changed then.
     /// - Complexity: O(bytes of the log).
     package static func recover(
         _ environment: LogEnvironment, limits: StoreLimits, random: any RandomSource,
-        progress: (UInt64) -> Void
+        progress: (Int) -> Void
     ) throws(RecoveryError) -> (store: Store, committer: Committer, log: SegmentedLog, report: RecoveryReport) {
         var replay = Replay()
         var genesis = ByteBuffer()
+        var doneBytes = 0
         let log: SegmentedLog
         let report: RecoveryReport
         do throws(StorageError) {
@@ -50,7 +51,8 @@ extension Partition {
                 Self.birth(limits: limits, random: random, now: environment.clock.wallMicroseconds(), record: &genesis)
             }, replay: { frame in
                 let goesOn = replay.apply(frame)
-                progress(frame.header.firstLSN)
+                doneBytes += frame.payload.count
+                progress(doneBytes)
                 return goesOn
             })
         } catch {

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// What the process can do for a caller now.
-package enum ServingPhase: UInt8, Sendable {
+package enum CallPhase: UInt8, Sendable {
     /// The log is being read: nothing is answered yet.
     case replaying = 0
     /// Reads and writes.
@@ -12,13 +12,13 @@ package enum ServingPhase: UInt8, Sendable {
 
 /// The phase, and the partition once it is recovered; shared by all loops.
 package final class ServingState: Sendable {
-    private let phase_ = Atomic<UInt8>(ServingPhase.replaying.rawValue)
+    private let phase_ = Atomic<UInt8>(CallPhase.replaying.rawValue)
     private let partition_ = Mutex<Partition?>(nil)
 
     package init() {}
 
-    package var phase: ServingPhase {
-        ServingPhase(rawValue: self.phase_.load(ordering: .acquiring)) ?? .draining
+    package var phase: CallPhase {
+        CallPhase(rawValue: self.phase_.load(ordering: .acquiring)) ?? .draining
     }
 
     /// The recovered partition; `nil` while replaying. Loops ask once and keep the answer.
@@ -27,11 +27,11 @@ package final class ServingState: Sendable {
     /// Lets calls in.
     package func serve(_ partition: Partition) {
         self.partition_.withLock { $0 = partition }
-        self.phase_.store(ServingPhase.serving.rawValue, ordering: .releasing)
+        self.phase_.store(CallPhase.serving.rawValue, ordering: .releasing)
     }
 
     /// Refuses new calls from now on.
     package func drain() {
-        self.phase_.store(ServingPhase.draining.rawValue, ordering: .releasing)
+        self.phase_.store(CallPhase.draining.rawValue, ordering: .releasing)
     }
 }

@@ -157,3 +157,17 @@ extension SegmentedLog {
             segment: segment, chain: chain)
     }
 }
+
+extension SegmentedLog {
+    /// Bytes of all segments, zeros included; 0 where there is no log.
+    package static func bytesOnDisk(_ environment: LogEnvironment) -> UInt64 {
+        guard let names = try? environment.fileSystem.list(environment.directory) else { return 0 }
+        var total: UInt64 = 0
+        for name in names where SegmentFiles.number(of: name) != nil {
+            guard let file = try? environment.fileSystem.open("\(environment.directory)/\(name)", .read) else { continue }
+            defer { file.close() }
+            total += UInt64((try? file.size()) ?? 0)
+        }
+        return total
+    }
+}

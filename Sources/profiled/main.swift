@@ -1,1 +1,6 @@
-print("not yet")
+import Foundation
+import ProfileServer
+
+exit(ServerMain.run(
+    arguments: Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment
+).rawValue)

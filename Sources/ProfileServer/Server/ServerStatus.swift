@@ -1,0 +1,143 @@
+import GRPCTransport
+import IOCore
+import ProfileService
+import Profiles
+import Storage
+import Synchronization
+
+/// What operators see of the server, from any thread: its phase, and every figure it keeps.
+final class ServerStatus: AdminPages {
+    /// What is known once the log is recovered.
+    struct Recovered: Sendable {
+        var store: Store
+        var pipeline: CommitPipeline
+        var log: LogMetrics
+        var report: RecoveryReport
+        var recoverySeconds: Double
+    }
+
+    private struct State {
+        var phase = ServingPhase.starting
+        var listenAddress = ""
+        var transports: [TransportMetrics] = []
+        var recovered: Recovered?
+    }
+
+    let accounting = ItemAccounting()
+    private let buildVersion: BuildVersion
+    private let state = Mutex(State())
+
+    init(version: BuildVersion) {
+        self.buildVersion = version
+    }
+
+    /// Where the server is between its start and its end. A failed log stays failed until a drain.
+    var phase: ServingPhase {
+        get {
+            let (phase, pipeline) = self.state.withLock { ($0.phase, $0.recovered?.pipeline) }
+            return phase == .ready && pipeline?.isDiskFull == true ? .diskFull : phase
+        }
+        set {
+            self.state.withLock { state in
+                guard state.phase != .logFailed || newValue == .draining else { return }
+                state.phase = newValue
+            }
+        }
+    }
+
+    /// The bound address with its real port.
+    var listenAddress: String {
+        get { self.state.withLock { $0.listenAddress } }
+        set { self.state.withLock { $0.listenAddress = newValue } }
+    }
+
+    func add(_ metrics: TransportMetrics) {
+        self.state.withLock { $0.transports.append(metrics) }
+    }
+
+    func attach(
+        store: Store, pipeline: CommitPipeline, log: LogMetrics, report: RecoveryReport, recoverySeconds: Double
+    ) {
+        let recovered = Recovered(
+            store: store, pipeline: pipeline, log: log, report: report, recoverySeconds: recoverySeconds)
+        self.state.withLock { $0.recovered = recovered }
+    }
+
+    // MARK: Pages
+
+    func livez() -> AdminCheck { self.phase.livez }
+    func readyz() -> AdminCheck { self.phase.readyz }
+    func startupz() -> AdminCheck { self.phase.startupz }
+    func version() -> String { self.buildVersion.json }
+
+    func metrics() -> String {
+        let (transports, recovered) = self.state.withLock { ($0.transports, $0.recovered) }
+        var text = MetricsText()
+        self.buildVersion.write(to: &text)
+        TransportFigures(transports).write(to: &text)
+        self.writeItems(to: &text)
+        if let recovered { Self.write(recovered, to: &text) }
+        return text.text
+    }
+
+    private func writeItems(to text: inout MetricsText) {
+        let fates = [
+            ("stored", self.accounting.stored), ("duplicate", self.accounting.duplicate),
+            ("stale", self.accounting.stale), ("rejected", self.accounting.rejected),
+        ]
+        text.counter(
+            "profiles_items_received_total", help: "Items (events, attribute writes, subscription changes) received.",
+            value: fates.reduce(0) { $0 + $1.1 })
+        text.counter(
+            "profiles_items_total", help: "Items by what became of them; their sum is profiles_items_received_total.",
+            samples: fates.map { .init(labels: [.init("result", $0.0)], value: $0.1) })
+    }
+
+    private static func write(_ recovered: Recovered, to text: inout MetricsText) {
+        let log = recovered.log
+        let memory = recovered.store.memory
+        text.histogram(
+            "profiles_log_frame_operations", help: "Operations of one frame of the log.", log.frameOperations.snapshot())
+        text.histogram("profiles_log_frame_bytes", help: "Bytes of one frame of the log.", log.frameBytes.snapshot())
+        text.histogram(
+            "profiles_log_fdatasync_seconds", help: "Time of one fdatasync of the log.", log.syncNanoseconds.snapshot())
+        text.counter("profiles_log_bytes_total", help: "Bytes written to the log since the start.", value: log.bytes)
+        text.counter("profiles_log_segments_total", help: "Segments begun since the start.", value: log.segments)
+        text.counter(
+            "profiles_log_torn_tails_total", help: "Torn tails set aside at the start.",
+            value: recovered.report.tornTail == nil ? 0 : 1)
+        text.gauge("profiles_recovery_seconds", help: "Time the last recovery took.", value: recovered.recoverySeconds)
+        text.gauge("profiles_profiles", help: "Profiles in the store.", value: Double(recovered.store.profileCount))
+        text.gauge("profiles_store_bytes", help: "Memory of the store.", value: Double(memory.totalBytes))
+        text.gauge("profiles_retained_events", help: "Events kept with their content.", value: Double(memory.retainedEvents))
+        text.gauge(
+            "profiles_applied_lsn", help: "Number of the last operation that is durable and visible.",
+            value: Double(recovered.store.appliedLSN))
+        text.gauge(
+            "profiles_commands_waiting", help: "Commands on their way through the log.",
+            value: Double(recovered.pipeline.metrics.commandsWaiting))
+        text.gauge(
+            "profiles_command_bytes_waiting", help: "Bytes of commands on their way through the log.",
+            value: Double(recovered.pipeline.metrics.bytesWaiting))
+        text.gauge(
+            "profiles_log_failed", help: "1 after a failed write or sync: writes are refused until a restart.",
+            value: recovered.pipeline.isPoisoned ? 1 : 0)
+        text.gauge(
+            "profiles_disk_full", help: "1 while the log finds no space.",
+            value: recovered.pipeline.isDiskFull ? 1 : 0)
+    }
+
+    /// How a failed recovery ends the process, and what the operator is told.
+    static func explain(_ error: RecoveryError) -> (code: ExitCode, text: String) {
+        switch error {
+        case .storage(.locked(let path)): (.directoryLocked, "\(path) is held by another process")
+        case .storage(.io(let error)): (.unexpected, StorageError.io(error).description)
+        case .storage(let error): (.dataRefused, error.description)
+        case .genesis: (.dataRefused, "the first record is not a genesis record that this release understands")
+        case .record(let error, let lsn): (.dataRefused, "the record at lsn \(lsn) cannot be applied: \(error)")
+        case .digest(let frame, let lsn):
+            (.dataRefused, "replaying the records before frame \(frame), lsn \(lsn), gave other results than before")
+        case .malformedRecord(let lsn): (.dataRefused, "the record at lsn \(lsn) is not whole")
+        }
+    }
+}
