@@ -1,0 +1,146 @@
+// The floor: what a gRPC answer costs in C on libnghttp2 when nothing is decoded, stored or kept.
+//
+// One thread, epoll, one recv and one send per connection and tick. Each request is read to its end and answered with a constant
+// TrackResponse and gRPC trailers. It uses the same nghttp2 options as the service and uncopied header fields, so that what the
+// service costs beyond it is the service.
+//
+// Usage: floor PORT RESPONSE_FILE (a gRPC frame: 5 bytes of prefix and the message). Listens on 127.0.0.1.
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <nghttp2/nghttp2.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SEND_BYTES (64 * 1024)
+#define RESPONSE_MAX 4096
+#define FIELD(n, v) {(uint8_t *)n, (uint8_t *)v, sizeof n - 1, sizeof v - 1, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE}
+
+static uint8_t response[RESPONSE_MAX];
+static size_t response_bytes;
+static nghttp2_nv headers[] = {FIELD(":status", "200"), FIELD("content-type", "application/grpc")};
+static nghttp2_nv trailers[] = {FIELD("grpc-status", "0")};
+
+struct connection {
+    int socket;
+    nghttp2_session *session;
+    uint8_t out[SEND_BYTES * 2];
+    size_t out_bytes;
+};
+
+static ssize_t read_response(nghttp2_session *session, int32_t stream, uint8_t *target, size_t room, uint32_t *flags,
+                             nghttp2_data_source *source, void *user) {
+    (void)source, (void)user;
+    if (room < response_bytes) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    memcpy(target, response, response_bytes);
+    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    nghttp2_submit_trailer(session, stream, trailers, 1);
+    return (ssize_t)response_bytes;
+}
+
+static int frame_received(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+    (void)user;
+    if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) && frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
+        nghttp2_data_provider provider = {.read_callback = read_response};
+        nghttp2_submit_response(session, frame->hd.stream_id, headers, 2, &provider);
+    }
+    return 0;
+}
+
+static int data_received(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *bytes, size_t count, void *user) {
+    (void)flags, (void)bytes, (void)user;
+    nghttp2_session_consume(session, stream, count);
+    return 0;
+}
+
+static void drop(struct connection *connection) {
+    nghttp2_session_del(connection->session);
+    close(connection->socket);
+    free(connection);
+}
+
+// Returns 0 when the connection has ended.
+static int flush(struct connection *connection) {
+    for (;;) {
+        while (connection->out_bytes < SEND_BYTES) {
+            const uint8_t *bytes;
+            ssize_t count = nghttp2_session_mem_send(connection->session, &bytes);
+            if (count <= 0) break;
+            memcpy(connection->out + connection->out_bytes, bytes, (size_t)count);
+            connection->out_bytes += (size_t)count;
+        }
+        if (connection->out_bytes == 0) return 1;
+        ssize_t sent = send(connection->socket, connection->out, connection->out_bytes, MSG_NOSIGNAL);
+        if (sent < 0) return errno == EAGAIN;
+        memmove(connection->out, connection->out + sent, connection->out_bytes - (size_t)sent);
+        connection->out_bytes -= (size_t)sent;
+        if (connection->out_bytes > 0) return 1;
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc != 3) return fprintf(stderr, "usage: floor PORT RESPONSE_FILE\n"), 2;
+    signal(SIGPIPE, SIG_IGN);
+    FILE *file = fopen(argv[2], "rb");
+    if (!file) return perror(argv[2]), 2;
+    response_bytes = fread(response, 1, sizeof response, file);
+    fclose(file);
+
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 128)) return perror("bind"), 1;
+
+    nghttp2_session_callbacks *callbacks;
+    nghttp2_session_callbacks_new(&callbacks);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame_received);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data_received);
+    nghttp2_option *option;
+    nghttp2_option_new(&option);
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1);
+
+    int epoll = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
+    static uint8_t input[64 * 1024];
+    for (;;) {
+        struct epoll_event ready[64];
+        int count = epoll_wait(epoll, ready, 64, -1);
+        for (int i = 0; i < count; i++) {
+            struct connection *connection = ready[i].data.ptr;
+            if (!connection) {
+                int accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+                if (accepted < 0) continue;
+                setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+                connection = calloc(1, sizeof *connection);
+                connection->socket = accepted;
+                nghttp2_session_server_new2(&connection->session, callbacks, connection, option);
+                nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1000}, {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 256 * 1024}, {9, 1}};
+                nghttp2_submit_settings(connection->session, 0, settings, 3);
+                nghttp2_session_set_local_window_size(connection->session, 0, 0, 4 << 20);
+                struct epoll_event added = {.events = EPOLLIN, .data.ptr = connection};
+                epoll_ctl(epoll, EPOLL_CTL_ADD, accepted, &added);
+                if (!flush(connection)) drop(connection);
+                continue;
+            }
+            ssize_t received = recv(connection->socket, input, sizeof input, 0);
+            if (received == 0 || (received < 0 && errno != EAGAIN)) {
+                drop(connection);
+                continue;
+            }
+            if (received > 0 && nghttp2_session_mem_recv(connection->session, input, (size_t)received) != received) {
+                drop(connection);
+                continue;
+            }
+            if (!flush(connection) || (!nghttp2_session_want_read(connection->session) && !nghttp2_session_want_write(connection->session)))
+                drop(connection);
+        }
+    }
+}

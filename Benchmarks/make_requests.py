@@ -1,0 +1,39 @@
+"""Writes the two fixed messages of the benchmarks, each as one gRPC frame (5 bytes of prefix and the message).
+
+track.bin     a Track of one event with 3 attributes for the custom id "user-000042", without an event id, so that each call stores one
+response.bin  what the floor answers: a TrackResponse of the usual size
+
+Usage: python Benchmarks/make_requests.py STUBS TARGET (STUBS: where grpcio-tools put the Python modules of Protos/).
+"""
+
+import pathlib
+import struct
+import sys
+
+
+def frame(message) -> bytes:
+    payload = message.SerializeToString(deterministic=True)
+    return b"\0" + struct.pack(">I", len(payload)) + payload
+
+
+def main(stubs: str, target: str) -> None:
+    sys.path.insert(0, stubs)
+    from profiles.v1 import profiles_pb2 as rpc, types_pb2 as types
+
+    event = types.Event(name="purchase")
+    event.attributes["amount"].number = 59.9
+    event.attributes["currency"].string = "EUR"
+    event.attributes["items"].integer = 3
+    track = rpc.TrackRequest(project="default", identifier=types.Identifier(custom_id="user-000042"), events=[event])
+    answer = rpc.TrackResponse(profile_id="01J0000000000000000000000A", revision=42, lsn=4_200_000)
+    result = answer.results.add(
+        event_id="01J0000000000000000000000B", status=types.EVENT_STATUS_STORED,
+        profile_id="01J0000000000000000000000A", lsn=4_200_000)
+    result.effective_time.FromMicroseconds(1_700_000_000_123_456)
+    folder = pathlib.Path(target)
+    folder.joinpath("track.bin").write_bytes(frame(track))
+    folder.joinpath("response.bin").write_bytes(frame(answer))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
