@@ -168,6 +168,7 @@ import Testing
         ("[0:0:0:0:0:0:0:1]:1", true), ("[::ffff:127.0.0.1]:1", true), ("0.0.0.0:1", false),
         ("10.0.0.1:1", false), ("128.0.0.1:1", false), ("[::]:1", false), ("[::2]:1", false),
         ("[::ffff:10.0.0.1]:1", false), ("[fe80::1]:1", false), ("[1::1]:1", false),
+        ("[1::ffff:127.0.0.1]:1", false),
     ])
     func endpointKnowsWhetherItIsLoopback(text: String, isLoopback: Bool) throws {
         let endpoint = try #require(Endpoint(text))

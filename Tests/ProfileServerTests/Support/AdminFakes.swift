@@ -203,6 +203,13 @@ final class AdminBench {
         preconditionFailure("the listener spins")
     }
 
+    /// Turns once with nothing ready, which lets time pass to the next deadline; how long that was.
+    func secondsToNextDeadline() -> UInt64? {
+        precondition(!self.hasReady, "settle first")
+        self.admin.turn()
+        return self.poller.waits.last.flatMap { $0 }.map { $0 / 1_000_000_000 }
+    }
+
     private var hasReady: Bool {
         self.poller.watched.contains { descriptor, watch in
             if descriptor == self.listener.descriptor {
