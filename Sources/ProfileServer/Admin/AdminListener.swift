@@ -102,6 +102,7 @@ package final class AdminListener: @unchecked Sendable {
         self.expire(context)
         // Accepted last, so that a connection that just ended makes room.
         if mayAccept { self.accept(context) }
+        self.updateAccepting()
     }
 
     // MARK: - Connections
@@ -121,8 +122,6 @@ package final class AdminListener: @unchecked Sendable {
         connection.socket.close()
         self.slots[index].connection = nil
         self.slots[index].generation &+= 1
-        // A pause for want of descriptors runs to its end; one for want of slots ends here.
-        if self.acceptResumesAt == nil { self.setAccepting(true) }
     }
 
     private func expire(_ context: AdminConnection.Context) {
@@ -135,7 +134,6 @@ package final class AdminListener: @unchecked Sendable {
         }
         if let resumesAt = self.acceptResumesAt, resumesAt <= context.now {
             self.acceptResumesAt = nil
-            self.setAccepting(true)
         }
     }
 
@@ -151,16 +149,17 @@ package final class AdminListener: @unchecked Sendable {
     // MARK: - Accepting
 
     private func accept(_ context: AdminConnection.Context) {
-        for _ in 0 ..< Self.acceptsPerTurnMax where self.isAccepting {
-            guard let index = self.freeSlot() else { return self.setAccepting(false) }
+        for _ in 0 ..< Self.acceptsPerTurnMax {
+            guard let index = self.slotToUse() else { return }
             switch self.listener.accept() {
             case .wouldBlock:
                 return
             case .exhausted:
                 // Readiness is level-triggered: without a pause this would spin.
                 self.acceptResumesAt = context.now + Self.acceptPauseNanoseconds
-                self.setAccepting(false)
+                return
             case .socket(let socket):
+                self.close(index)
                 self.open(socket, in: index, context)
             }
         }
@@ -181,23 +180,22 @@ package final class AdminListener: @unchecked Sendable {
         self.slots[index].interest = .read
     }
 
-    /// A slot without connection; the one that is idle for longest gives way, so that kept-alive connections cannot
-    /// shut a probe out.
-    private func freeSlot() -> Int? {
-        if let free = self.slots.firstIndex(where: { $0.connection == nil }) { return free }
+    /// A slot without connection, or the one that is idle for longest: connections that are merely kept alive cannot
+    /// shut a probe out. `nil` if all are at work.
+    private func slotToUse() -> Int? {
         var oldest: (index: Int, deadline: UInt64)?
         for (index, slot) in self.slots.enumerated() {
-            guard let connection = slot.connection, connection.isIdle else { continue }
-            if connection.deadline < oldest?.deadline ?? .max {
+            guard let connection = slot.connection else { return index }
+            if connection.isIdle, connection.deadline < oldest?.deadline ?? .max {
                 oldest = (index, connection.deadline)
             }
         }
-        guard let oldest else { return nil }
-        self.close(oldest.index)
-        return oldest.index
+        return oldest?.index
     }
 
-    private func setAccepting(_ accepting: Bool) {
+    /// Watches the listening socket exactly while a connection could be taken; the rest waits in the kernel's queue.
+    private func updateAccepting() {
+        let accepting = self.acceptResumesAt == nil && self.slotToUse() != nil
         guard accepting != self.isAccepting else { return }
         self.isAccepting = accepting
         self.poller.modify(

@@ -1,0 +1,261 @@
+import IOCore
+import ProfileServer
+import Testing
+
+@Suite struct AdminListenerTests {
+    private static func get(_ path: String, _ more: String = "") -> String {
+        "GET \(path) HTTP/1.1\r\nHost: a\r\n\(more)\r\n"
+    }
+
+    private func statusLines(_ socket: FakeSocket) -> [String] {
+        socket.text.split(whereSeparator: \.isNewline).map(String.init)
+            .filter { $0.hasPrefix("HTTP/1.1 ") }
+    }
+
+    @Test func livezIsAnsweredWithDateLengthAndBody() throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        client.send(Self.get("/livez"))
+        bench.settle()
+        #expect(
+            client.text == "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+                + "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 6\r\n"
+                + "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                + "Connection: keep-alive\r\n\r\nalive\n")
+        #expect(client.closes == 0)
+    }
+
+    @Test(arguments: [
+        ("/livez", "200 OK"), ("/readyz", "200 OK"), ("/startupz", "200 OK"),
+        ("/metrics", "200 OK"), ("/version", "200 OK"), ("/metrics?a=b", "200 OK"),
+        ("/", "404 Not Found"), ("/livez/", "404 Not Found"), ("/%6Civez", "404 Not Found"),
+    ])
+    func pathDecidesTheStatus(path: String, status: String) throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        client.send(Self.get(path))
+        bench.settle()
+        #expect(self.statusLines(client) == ["HTTP/1.1 \(status)"])
+    }
+
+    @Test func headHasTheHeadersOfGetAndNoBody() throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        client.send("HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        bench.settle()
+        #expect(client.text.contains("Content-Length: 5\r\n"))
+        #expect(client.text.contains("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"))
+        #expect(client.text.hasSuffix("\r\n\r\n"))
+    }
+
+    @Test func otherMethodIsNotAllowedAndToldWhichAre() throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        client.send("DELETE /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        bench.settle()
+        #expect(self.statusLines(client) == ["HTTP/1.1 405 Method Not Allowed"])
+        #expect(client.text.contains("\r\nAllow: GET, HEAD\r\n"))
+    }
+
+    @Test func replayingServerIsAliveButNeitherReadyNorStarted() throws {
+        let phase = ServingPhase.replaying(doneBytes: 25, totalBytes: 100)
+        let bench = try AdminBench(pages: FakePages(phase: phase))
+        let client = bench.connect()
+        client.send(Self.get("/livez") + Self.get("/readyz") + Self.get("/startupz"))
+        bench.settle()
+        #expect(
+            self.statusLines(client) == [
+                "HTTP/1.1 200 OK", "HTTP/1.1 503 Service Unavailable",
+                "HTTP/1.1 503 Service Unavailable",
+            ])
+        #expect(client.text.contains("not ready: replaying, 25 of 100 bytes (25 %)\n"))
+    }
+
+    @Test func pipelineLargerThanATurnIsAnsweredWholeWithoutShuttingOthersOut() throws {
+        let bench = try AdminBench()
+        let busy = bench.connect()
+        let other = bench.connect()
+        for _ in 0 ..< 100 { busy.send(Self.get("/livez")) }
+        other.send(Self.get("/livez"))
+        bench.admin.turn()
+        #expect(self.statusLines(busy).count == 16)
+        #expect(self.statusLines(other).count == 1)
+        bench.settle()
+        #expect(self.statusLines(busy).count == 100)
+        #expect(busy.closes == 0)
+    }
+
+    @Test func clientThatNeverReadsHoldsOneAnswerAndIsCut() throws {
+        let page = String(repeating: "x", count: 100_000)
+        let bench = try AdminBench(pages: FakePages(metrics: page))
+        let client = bench.connect()
+        client.window = 10
+        for _ in 0 ..< 1_000 { client.send(Self.get("/metrics")) }
+        let sent = client.incoming.count
+        bench.settle()
+        // It was read from once: its other requests wait in its own socket.
+        #expect(sent - client.incoming.count <= HTTPRequestParser.headBytesMax)
+        #expect(client.received.count == 10)
+        #expect(bench.secondsToNextDeadline() == 10)
+        #expect(client.closes == 1)
+    }
+
+    @Test func slowReaderGetsTheWholeAnswer() throws {
+        let bench = try AdminBench(pages: FakePages(metrics: String(repeating: "x", count: 999)))
+        let client = bench.connect()
+        client.window = 0
+        client.send(Self.get("/metrics", "Connection: close\r\n"))
+        while client.closes == 0 {
+            bench.settle()
+            client.window = 1
+        }
+        #expect(client.text.hasSuffix("\r\n\r\n" + String(repeating: "x", count: 999)))
+    }
+
+    @Test func closeIsHonouredAndWhatFollowsIsNotServed() throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        client.send(Self.get("/livez", "Connection: close\r\n") + Self.get("/livez"))
+        bench.settle()
+        #expect(self.statusLines(client).count == 1)
+        #expect(client.text.contains("\r\nConnection: close\r\n"))
+        #expect(client.closes == 1)
+    }
+
+    @Test func halfClosedClientStillGetsItsAnswers() throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        client.send(Self.get("/livez") + Self.get("/livez"))
+        client.incomingEnded = true
+        bench.settle()
+        #expect(self.statusLines(client).count == 2)
+        #expect(client.closes == 1)
+    }
+
+    @Test func refusedClientMaySeeTheRefusalBeforeTheClose() throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n")
+        client.send(String(repeating: "x", count: 9_000))
+        bench.settle()
+        #expect(self.statusLines(client) == ["HTTP/1.1 413 Content Too Large"])
+        #expect(client.closes == 0 && client.incoming.isEmpty)
+        #expect(bench.secondsToNextDeadline() == 1)
+        #expect(client.closes == 1)
+    }
+
+    @Test func lingeringEndsAtItsByteLimit() throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        client.send("\n" + String(repeating: "x", count: 1 << 20))
+        bench.settle()
+        #expect(client.closes == 1)
+        #expect(client.incoming.count > 900_000)
+    }
+
+    @Test func drippedHeadIsCutTenSecondsAfterItBegan() throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        for byte in Self.get("/livez").utf8.prefix(9) {
+            client.incoming.append(byte)
+            bench.settle()
+            bench.clock.advance(seconds: 1)
+        }
+        client.send("z")
+        bench.settle()
+        #expect(client.closes == 0, "nine seconds")
+        #expect(bench.secondsToNextDeadline() == 1)
+        #expect(self.statusLines(client) == ["HTTP/1.1 408 Request Timeout"])
+        #expect(client.closes == 1)
+    }
+
+    @Test func silentClientIsClosedAfterTenSecondsWithoutAWord() throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        #expect(bench.secondsToNextDeadline() == 10)
+        #expect(client.closes == 1 && client.received.isEmpty)
+    }
+
+    @Test func idleClientIsClosedSixtySecondsAfterItsAnswer() throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        bench.clock.advance(seconds: 9)
+        client.send(Self.get("/livez"))
+        bench.settle()
+        bench.clock.advance(seconds: 59)
+        client.send(Self.get("/livez"))
+        bench.settle()
+        #expect(self.statusLines(client).count == 2)
+        #expect(bench.secondsToNextDeadline() == 60)
+        #expect(client.closes == 1)
+    }
+
+    @Test func secondHeadIsCutTenSecondsAfterItsFirstByte() throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        client.send(Self.get("/livez"))
+        bench.settle()
+        bench.clock.advance(seconds: 59)
+        client.send("G")
+        bench.settle()
+        #expect(bench.secondsToNextDeadline() == 10)
+        #expect(self.statusLines(client).last == "HTTP/1.1 408 Request Timeout")
+        #expect(client.closes == 1)
+    }
+
+    @Test func idleConnectionGivesWayToANewOneWhenAllAreTaken() throws {
+        let bench = try AdminBench()
+        let clients = (0 ..< AdminListener.connectionsMax).map { _ in bench.connect() }
+        clients[7].send(Self.get("/livez"))
+        bench.settle()
+        let probe = bench.enqueue()
+        probe.send(Self.get("/livez"))
+        bench.settle()
+        #expect(self.statusLines(probe).count == 1)
+        #expect(clients.map(\.closes).enumerated().allSatisfy { $1 == ($0 == 7 ? 1 : 0) })
+    }
+
+    @Test func connectionOverTheLimitWaitsUntilOneEnds() throws {
+        let bench = try AdminBench()
+        let clients = (0 ..< AdminListener.connectionsMax).map { _ in bench.connect() }
+        let late = bench.enqueue()
+        late.send(Self.get("/livez"))
+        bench.settle()
+        #expect(bench.listener.waiting.count == 1)
+        clients[3].incomingEnded = true
+        bench.settle()
+        #expect(clients[3].closes == 1)
+        #expect(self.statusLines(late).count == 1)
+    }
+
+    @Test func exhaustedAcceptPausesForOneSecond() throws {
+        let bench = try AdminBench()
+        let client = bench.enqueue()
+        bench.listener.isExhausted = true
+        bench.settle()
+        bench.listener.isExhausted = false
+        client.send(Self.get("/livez"))
+        #expect(bench.secondsToNextDeadline() == 1)
+        bench.settle()
+        #expect(self.statusLines(client).count == 1)
+    }
+
+    @Test func pageOverTheLimitIsAnErrorOfAFewBytes() throws {
+        let page = String(repeating: "x", count: AdminResponse.pageBytesMax + 1)
+        let bench = try AdminBench(pages: FakePages(metrics: page))
+        let client = bench.connect()
+        client.send(Self.get("/metrics"))
+        bench.settle()
+        #expect(self.statusLines(client) == ["HTTP/1.1 500 Internal Server Error"])
+        #expect(client.received.count < 1_000)
+    }
+
+    @Test func stopClosesConnectionsAndListener() throws {
+        let bench = try AdminBench()
+        let client = bench.connect()
+        bench.admin.stop()
+        bench.admin.run()
+        #expect(client.closes == 1 && bench.listener.closes == 1)
+        #expect(bench.poller.watched.isEmpty)
+    }
+}

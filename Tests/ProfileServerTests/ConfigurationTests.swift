@@ -1,0 +1,255 @@
+import IOCore
+import ProfileServer
+import Testing
+
+@Suite struct ConfigurationTests {
+    private func resolve(
+        _ arguments: [String] = [], environment: [String: String] = [:], file: String? = nil,
+        cores: Int = 4
+    ) throws(ConfigurationError) -> Configuration.Invocation {
+        let reader: Configuration.FileReader = { path, bytesMax throws(IOError) in
+            guard let file, path == "p.conf" else {
+                throw IOError(.notFound, operation: "open", subject: path, code: 2)
+            }
+            return Array(file.utf8.prefix(bytesMax))
+        }
+        return try Configuration.resolve(
+            arguments: arguments, environment: environment, cores: cores, readFile: reader)
+    }
+
+    private func error(
+        _ arguments: [String] = [], environment: [String: String] = [:], file: String? = nil
+    ) throws -> ConfigurationError {
+        try #require(throws: ConfigurationError.self) {
+            try self.resolve(arguments, environment: environment, file: file)
+        }
+    }
+
+    /// A value other than the default, as given and as kept, for every setting of the table.
+    static let samples: [(name: String, value: String, shown: String)] = [
+        ("data-dir", "/srv/a # b", "/srv/a # b"), ("listen", "localhost:1", "127.0.0.1:1"),
+        ("admin-listen", "[::]:65535", "[::]:65535"), ("loops", "64", "64"),
+        ("segment-bytes", "1024 KiB", "1MiB"), ("drain-seconds", "0", "0"),
+        ("log-level", "debug", "debug"),
+    ]
+
+    @Test func everySettingHasASample() {
+        #expect(Setting.all.map(\.name) == Self.samples.map(\.name))
+    }
+
+    @Test func nothingGivenMeansTheDefaults() throws {
+        let expected = """
+            # default
+            data-dir = ./data
+            # default
+            listen = 127.0.0.1:50051
+            # default
+            admin-listen = 127.0.0.1:9464
+            # default
+            loops = 4
+            # default
+            segment-bytes = 64MiB
+            # default
+            drain-seconds = 10
+            # default
+            log-level = info
+
+            """
+        #expect(try self.resolve(["--print-config"]) == .printConfiguration(expected))
+        #expect(try self.resolve() == .serve(.defaults(cores: 4)))
+    }
+
+    @Test(arguments: [(0, 1), (1, 1), (64, 64), (65, 64)])
+    func coresDecideTheDefaultOfLoopsInsideItsLimits(cores: Int, loops: Int) {
+        #expect(Configuration.defaults(cores: cores).loops == loops)
+    }
+
+    @Test(arguments: Self.samples)
+    func everySettingIsTakenFromEachSource(name: String, value: String, shown: String) throws {
+        let setting = try #require(Setting.all.first { $0.name == name })
+        let ways: [(String, Configuration.Invocation)] = [
+            ("command line", try self.resolve(["--print-config", setting.flag, value])),
+            ("command line", try self.resolve(["\(setting.flag)=\(value)", "--print-config"])),
+            (
+                "environment",
+                try self.resolve(
+                    ["--print-config"], environment: [setting.environmentName: value])
+            ),
+            (
+                "p.conf:2",
+                try self.resolve(
+                    ["--print-config", "--config", "p.conf"],
+                    file: "# c\n\t\(name)  =  \(value) \r\n")
+            ),
+        ]
+        for (source, invocation) in ways {
+            guard case .printConfiguration(let text) = invocation else {
+                Issue.record("not printed")
+                continue
+            }
+            #expect(text.contains("# \(source)\n\(name) = \(shown)\n"))
+            #expect(text.split(separator: "# default\n", omittingEmptySubsequences: true).count >= 6)
+        }
+    }
+
+    @Test func flagBeatsEnvironmentBeatsFile() throws {
+        let file = "loops = 1\ndrain-seconds = 1\nlog-level = error\n"
+        let invocation = try self.resolve(
+            ["--loops", "3"],
+            environment: [
+                "PROFILES_LOOPS": "2", "PROFILES_DRAIN_SECONDS": "2", "PROFILES_CONFIG": "p.conf",
+            ], file: file)
+        var expected = Configuration.defaults(cores: 4)
+        expected.loops = 3
+        expected.drainSeconds = 2
+        expected.logLevel = .error
+        #expect(invocation == .serve(expected))
+    }
+
+    @Test func printedConfigurationGivesTheSameConfiguration() throws {
+        let arguments = Self.samples.map { "--\($0.name)=\($0.value)" }
+        guard case .printConfiguration(let text) = try self.resolve(arguments + ["--print-config"])
+        else {
+            Issue.record("not printed")
+            return
+        }
+        #expect(try self.resolve(arguments) == self.resolve(["--config=p.conf"], file: text))
+    }
+
+    @Test func flagsThatAskAreAnsweredWhateverElseIsWrong() throws {
+        guard case .printHelp(let help) = try self.resolve(["--nonsense", "--help"]) else {
+            Issue.record("no help")
+            return
+        }
+        for setting in Setting.all {
+            #expect(help.contains("  \(setting.flag) \(setting.valueName)\n"))
+            #expect(help.contains(setting.environmentName) && help.contains(setting.allowed))
+        }
+        #expect(help.contains("Default 64MiB") && help.contains("  4  data directory locked"))
+        #expect(try self.resolve(["--loops", "0", "--version"]) == .printVersion)
+        #expect(
+            try self.resolve(["--check-config"]) == .checkConfiguration(.defaults(cores: 4)))
+    }
+
+    @Test(arguments: [
+        ("data-dir", ["", " a", "a ", "a\nb", String(repeating: "a", count: 1_025)]),
+        (
+            "listen",
+            [
+                "", "50051", ":50051", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
+                "127.0.0.1:+1", "127.0.0.1:01", "127.0.0.01:1", "127.0.0.256:1", "127.0.0:1",
+                "example.org:1", "LOCALHOST:1", "::1:1", "[::1]", "[::1:1", "[127.0.0.1]:1",
+                "[::1%lo]:1", "[1:2:3:4:5:6:7]:1", "[1:2:3:4:5:6:7:8:9]:1", "[1::2::3]:1",
+                "[:::]:1", "[12345::]:1", "[1:2:3:4:5:6:7::8]:1", "[+1::]:1",
+            ]
+        ),
+        ("loops", ["", "0", "65", "1.0", "1e1", " 1", "٣"]),
+        (
+            "segment-bytes",
+            [
+                "", "0", "1048575", "1073741825", "1025MiB", "2GiB", "64MB", "64mib", "MiB",
+                "1.5MiB", "-1MiB", "9999999999GiB", "9999999999",
+            ]
+        ),
+        ("drain-seconds", ["", "-1", "3601", "10s"]), ("log-level", ["", "INFO", "trace"]),
+    ])
+    func valueOutsideItsLimitsIsRefused(name: String, values: [String]) throws {
+        let setting = try #require(Setting.all.first { $0.name == name })
+        for value in values {
+            let error = try self.error(["\(setting.flag)=\(value)"])
+            #expect(error.source == .flag && error.setting == name, "\(value)")
+            #expect(error.problem == .notAllowed && error.found == value, "\(value)")
+            #expect(error.allowed == setting.allowed)
+        }
+    }
+
+    @Test(arguments: [
+        ("127.0.0.1:0", true), ("127.9.9.9:1", true), ("localhost:1", true), ("[::1]:0", true),
+        ("[0:0:0:0:0:0:0:1]:1", true), ("[::ffff:127.0.0.1]:1", true), ("0.0.0.0:1", false),
+        ("10.0.0.1:1", false), ("128.0.0.1:1", false), ("[::]:1", false), ("[::2]:1", false),
+        ("[::ffff:10.0.0.1]:1", false), ("[fe80::1]:1", false), ("[1::1]:1", false),
+        ("[1::ffff:127.0.0.1]:1", false),
+    ])
+    func endpointKnowsWhetherItIsLoopback(text: String, isLoopback: Bool) throws {
+        let endpoint = try #require(Endpoint(text))
+        #expect(endpoint.isLoopback == isLoopback)
+        #expect(Endpoint(endpoint.description) == endpoint)
+    }
+
+    @Test func listeningBeyondLoopbackNeedsKeysWhileAdminDoesNot() throws {
+        let error = try self.error(environment: ["PROFILES_LISTEN": "0.0.0.0:50051"])
+        #expect(error.problem == .needsKeys && error.source == .environment)
+        #expect(
+            error.description
+                == #"environment: PROFILES_LISTEN: not on loopback, found "0.0.0.0:50051"; allowed: "#
+                + "a loopback address only, since without keys every caller is an operator"
+                + " (keys are not built yet)")
+        guard case .serve = try self.resolve(["--admin-listen", "0.0.0.0:9464"]) else {
+            Issue.record("refused")
+            return
+        }
+    }
+
+    @Test func oneEndpointForBothIsRefusedUnlessThePortIsFree() throws {
+        let error = try self.error(["--admin-listen", "127.0.0.1:50051"])
+        #expect(error.setting == "admin-listen" && error.problem == .notAllowed)
+        guard
+            case .serve = try self.resolve(
+                ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        else {
+            Issue.record("refused")
+            return
+        }
+    }
+
+    @Test(arguments: [
+        (["--lops", "1"], "command line: --lops: unknown setting"),
+        (["x"], "command line: x: unknown setting"),
+        (["--"], "command line: --: unknown setting"),
+        (["-l"], "command line: -l: unknown setting"),
+        (["--loops"], #"command line: --loops: value missing, found "";"#),
+        (["--loops", "--print-config"], #"value missing, found "--print-config";"#),
+        (["--loops=1", "--loops=2"], #"command line: --loops: given twice, found "2";"#),
+        (["--check-config=yes"], #"--check-config: takes no value, found "yes";"#),
+        (["--loops", "0"], #"command line: --loops: found "0"; allowed: 1...64"#),
+        (["--loops", "a\nb"], #"found "a\u000ab";"#),
+        (["--config", ""], "command line: --config: found"),
+        (["--config", "q.conf"], "q.conf: config: cannot be read, found \"open failed, errno 2\";"),
+    ])
+    func wrongCommandLineNamesTheFlag(arguments: [String], text: String) throws {
+        #expect(try self.error(arguments).description.contains(text))
+    }
+
+    @Test(arguments: [
+        ("loops = 1\n\nlops = 1", #"p.conf:3: lops: unknown setting, found "1"; allowed: data-dir"#),
+        ("config = x", "p.conf:1: config: unknown setting"),
+        ("loops", #"p.conf:1: config: malformed line, found "loops";"#),
+        ("loops = 1\nloops = 1", #"p.conf:2: loops: given twice, found "1";"#),
+        ("\r\nloops = x", #"p.conf:2: loops: found "x"; allowed: 1...64"#),
+        ("loops =", #"p.conf:1: loops: found "";"#), ("= 1", "p.conf:1: : unknown setting"),
+        (String(repeating: "#", count: 65_537), "p.conf: config: cannot be read"),
+    ])
+    func wrongFileNamesTheLine(file: String, text: String) throws {
+        #expect(try self.error(["--config", "p.conf"], file: file).description.contains(text))
+    }
+
+    @Test func fileThatIsNoUTF8IsRefused() throws {
+        let error = try #require(throws: ConfigurationError.self) {
+            try Configuration.resolve(
+                arguments: ["--config=p"], environment: [:], cores: 1,
+                readFile: { _, _ throws(IOError) in [0x23, 0xFF] })
+        }
+        #expect(error.problem == .unreadableFile)
+    }
+
+    @Test func wrongValueIsRefusedAlsoWhereAStrongerOneHidesIt() throws {
+        let error = try self.error(["--loops", "1"], environment: ["PROFILES_LOOPS": "many"])
+        #expect(error.source == .environment)
+    }
+
+    @Test func variablesThatAreNoSettingsAreIgnored() throws {
+        // An orchestrator sets such names for a service that is called "profiles".
+        let environment = ["PROFILES_SERVICE_HOST": "10.0.0.1", "PROFILES_PORT": "tcp://10.0.0.1:1"]
+        #expect(try self.resolve(environment: environment) == .serve(.defaults(cores: 4)))
+    }
+}
