@@ -3,18 +3,18 @@ import CNGHTTP2
 
 extension Connection {
     /// One whole frame of the peer.
-    func frameReceived(_ frame: nghttp2_frame) {
+    func frameReceived(_ frame: UnsafePointer<nghttp2_frame>) {
         self.hasPreface = true
-        switch UInt32(frame.hd.type) {
+        switch UInt32(frame.pointee.hd.type) {
         case NGHTTP2_HEADERS.rawValue:
-            guard let stream = self.stream(frame.hd.stream_id) else { return }
+            guard let stream = self.stream(frame.pointee.hd.stream_id) else { return }
             // Trailers of a request (G27) only end it.
-            if frame.headers.cat == NGHTTP2_HCAT_REQUEST { self.headersComplete(stream) }
-            self.endRequest(of: stream, flags: frame.hd.flags)
+            if frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST { self.headersComplete(stream) }
+            self.endRequest(of: stream, flags: frame.pointee.hd.flags)
         case NGHTTP2_DATA.rawValue:
-            guard let stream = self.stream(frame.hd.stream_id) else { return }
+            guard let stream = self.stream(frame.pointee.hd.stream_id) else { return }
             self.countEmptyData(stream, frame)
-            self.endRequest(of: stream, flags: frame.hd.flags)
+            self.endRequest(of: stream, flags: frame.pointee.hd.flags)
         case NGHTTP2_RST_STREAM.rawValue: self.countReset()
         case NGHTTP2_PING.rawValue: self.pingReceived(frame)
         case NGHTTP2_SETTINGS.rawValue, NGHTTP2_PRIORITY.rawValue, NGHTTP2_WINDOW_UPDATE.rawValue:
@@ -137,8 +137,8 @@ extension Connection {
     }
 
     /// Empty DATA frames cost the peer nothing and us a callback (A6).
-    private func countEmptyData(_ stream: RPCStream, _ frame: nghttp2_frame) {
-        guard frame.hd.length == 0, frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) == 0 else { return }
+    private func countEmptyData(_ stream: RPCStream, _ frame: UnsafePointer<nghttp2_frame>) {
+        guard frame.pointee.hd.length == 0, frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) == 0 else { return }
         stream.emptyDataFrames += 1
         guard stream.emptyDataFrames > self.loop.limits.emptyDataFramesMax else { return }
         nghttp2_submit_rst_stream(
@@ -146,8 +146,8 @@ extension Connection {
         self.countReset()
     }
 
-    private func pingReceived(_ frame: nghttp2_frame) {
-        if frame.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 { return self.pingAnswered() }
+    private func pingReceived(_ frame: UnsafePointer<nghttp2_frame>) {
+        if frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 { return self.pingAnswered() }
         self.countControlFrame()
         let now = self.loop.nowNanoseconds
         let isEarly = self.lastPingNanoseconds != 0
@@ -158,10 +158,10 @@ extension Connection {
     }
 
     /// A frame of ours has left.
-    func frameSent(_ frame: nghttp2_frame) {
-        switch UInt32(frame.hd.type) {
+    func frameSent(_ frame: UnsafePointer<nghttp2_frame>) {
+        switch UInt32(frame.pointee.hd.type) {
         case NGHTTP2_RST_STREAM.rawValue:
-            if frame.rst_stream.error_code != NGHTTP2_NO_ERROR.rawValue { self.countReset() }
+            if frame.pointee.rst_stream.error_code != NGHTTP2_NO_ERROR.rawValue { self.countReset() }
         case NGHTTP2_HEADERS.rawValue, NGHTTP2_DATA.rawValue:
             self.pingStrikes = 0
             self.closeUnendedRequest(frame)
@@ -170,11 +170,11 @@ extension Connection {
     }
 
     /// The answer is complete and the client still sends: it is told to stop (G43).
-    private func closeUnendedRequest(_ frame: nghttp2_frame) {
-        guard frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
-            let stream = self.stream(frame.hd.stream_id), stream.machine.isRequestOpen
+    private func closeUnendedRequest(_ frame: UnsafePointer<nghttp2_frame>) {
+        guard frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
+            let stream = self.stream(frame.pointee.hd.stream_id), stream.machine.isRequestOpen
         else { return }
         nghttp2_submit_rst_stream(
-            self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), frame.hd.stream_id, NGHTTP2_NO_ERROR.rawValue)
+            self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), frame.pointee.hd.stream_id, NGHTTP2_NO_ERROR.rawValue)
     }
 }

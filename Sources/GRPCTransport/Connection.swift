@@ -8,6 +8,9 @@ import IOCore
 final class Connection {
     /// What the connection needs of its loop.
     unowned(unsafe) let loop: RPCLoop
+    private let methods: MethodTable
+    private let headerBytesMax: Int
+    private let headerBytesFatal: Int
     let slot: UInt32
     let generation: UInt32
     private(set) var session: OpaquePointer!
@@ -34,9 +37,14 @@ final class Connection {
     var controlFrames: TokenBucket
     var lastPingNanoseconds: UInt64 = 0
     var pingStrikes = 0
+    /// The stream whose header block is being read: a block is never interrupted (RFC 9113, section 4.3).
+    private var headerStream: RPCStream?
 
     init(loop: RPCLoop, slot: UInt32, generation: UInt32, nowNanoseconds: UInt64) {
         self.loop = loop
+        self.methods = loop.methods
+        self.headerBytesMax = loop.limits.headerBytesMax
+        self.headerBytesFatal = loop.limits.headerBytesFatal
         self.slot = slot
         self.generation = generation
         self.lastActivityNanoseconds = nowNanoseconds
@@ -51,7 +59,7 @@ final class Connection {
         // SAFETY: the session gets an unretained pointer to self and is deleted in `destroy`, before self ends.
         let made = nghttp2_session_server_new3(
             &session, loop.settings.callbacks, Unmanaged.passUnretained(self).toOpaque(),
-            loop.settings.options, &loop.memory.table)
+            loop.settings.options, loop.memory.table)
         precondition(made == 0, "nghttp2 has no memory for a session")
         self.session = session
         self.submitSettings(limits)
@@ -76,9 +84,11 @@ final class Connection {
         self.session = nil
     }
 
-    static func from(_ user: UnsafeMutableRawPointer?) -> Connection {
+    /// Calls `body` with the connection of a callback, without counting a reference: its loop holds one.
+    @inline(__always)
+    static func with<Result>(_ user: UnsafeMutableRawPointer?, _ body: (Connection) -> Result) -> Result {
         // SAFETY: see `init`.
-        Unmanaged<Connection>.fromOpaque(user!).takeUnretainedValue()
+        Unmanaged<Connection>.fromOpaque(user!)._withUnsafeGuaranteedRef(body)
     }
 
     // MARK: Bytes
@@ -140,27 +150,30 @@ final class Connection {
         return Unmanaged<RPCStream>.fromOpaque(pointer).takeUnretainedValue()
     }
 
-    func beginHeaders(_ frame: nghttp2_frame) {
-        guard frame.hd.type == UInt8(NGHTTP2_HEADERS.rawValue), frame.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
+    func beginHeaders(_ frame: UnsafePointer<nghttp2_frame>) {
+        guard frame.pointee.hd.type == UInt8(NGHTTP2_HEADERS.rawValue),
+            frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
+        else { return }
         let stream = self.loop.takeStream()
-        stream.open(id: frame.hd.stream_id, on: self, nowNanoseconds: self.loop.nowNanoseconds)
+        stream.open(id: frame.pointee.hd.stream_id, on: self, nowNanoseconds: self.loop.nowNanoseconds)
         self.streams.append(stream)
+        self.headerStream = stream
         nghttp2_session_set_stream_user_data(
-            self.session, frame.hd.stream_id, Unmanaged.passUnretained(stream).toOpaque())
+            self.session, frame.pointee.hd.stream_id, Unmanaged.passUnretained(stream).toOpaque())
     }
 
     /// One header field.
     ///
     /// - Returns: What nghttp2 shall do: 0 go on, or reset the stream.
     func header(stream id: Int32, name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) -> Int32 {
-        guard let stream = self.stream(id) else { return 0 }
+        guard let stream = self.headerStream, stream.id == id else { return 0 }
         stream.head.bytes += name.count + value.count + 32
-        if stream.head.bytes > self.loop.limits.headerBytesFatal {
+        if stream.head.bytes > self.headerBytesFatal {
             self.closing = .headerFlood
             return Int32(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
         }
-        guard stream.head.bytes <= self.loop.limits.headerBytesMax else { return 0 }
-        stream.head.add(name: name, value: value, methods: self.loop.methods)
+        guard stream.head.bytes <= self.headerBytesMax else { return 0 }
+        stream.head.add(name: name, value: value, methods: self.methods)
         return 0
     }
 
@@ -170,6 +183,7 @@ final class Connection {
             self.streams.swapAt(index, self.streams.count - 1)
             self.streams.removeLast()
         }
+        if self.headerStream === stream { self.headerStream = nil }
         self.abandon(stream, code: .cancelled)
         self.loop.giveBack(stream)
     }

@@ -1,10 +1,10 @@
 import Bytes
 
 /// The served paths, found without a `String`: open addressing over an unkeyed hash of the server's own names.
-struct MethodTable {
+final class MethodTable {
     let methods: [RPCMethodDescriptor]
     private let paths: [[UInt8]]
-    private var slots: [Int16]
+    private let slots: [Int16]
     private static let key = SipHashKey(k0: 0, k1: 0)
 
     init(_ methods: [RPCMethodDescriptor]) {
@@ -12,12 +12,13 @@ struct MethodTable {
         self.paths = methods.map { Array($0.path.utf8) }
         var size = 8
         while size < methods.count * 2 { size *= 2 }
-        self.slots = Array(repeating: -1, count: size)
+        var slots = [Int16](repeating: -1, count: size)
         for (index, path) in self.paths.enumerated() {
             var slot = path.withUnsafeBytes { Self.hash($0) } & (size - 1)
-            while self.slots[slot] >= 0 { slot = (slot + 1) & (size - 1) }
-            self.slots[slot] = Int16(index)
+            while slots[slot] >= 0 { slot = (slot + 1) & (size - 1) }
+            slots[slot] = Int16(index)
         }
+        self.slots = slots
     }
 
     /// The index of the method at `path`, compared byte for byte (G12); `nil` if there is none.

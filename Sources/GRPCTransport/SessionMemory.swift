@@ -3,89 +3,95 @@ import CNGHTTP2
 /// The allocator that nghttp2 uses on one loop: free lists by size, so that the steady state never asks the system.
 ///
 /// Blocks of 32 B to 64 KiB come in powers of two and are kept when freed, at most `keptBytesMax` in all; larger ones go to the
-/// system. Used by one thread. A 16-byte header in front of each block remembers its class.
+/// system. Used by one thread. A 16-byte header in front of each block remembers its class and size.
 final class SessionMemory {
-    /// What idle free lists may hold: enough for 10,000 calls under way at once.
-    private static let keptBytesMax = 32 << 20
-    private static let headerBytes = 16
-    private static let smallestShift = 5
-    private static let classCount = 12
-    /// Class number of a block that came from the system alone.
-    private static let unpooled = classCount
+    /// What idle free lists may hold, in bytes: enough for 10,000 calls under way at once.
+    fileprivate static let keptBytesMax = 32 << 20
+    fileprivate static let headerBytes = 16
+    fileprivate static let smallestShift = 5
+    fileprivate static let classCount = 12
 
-    private var free: [UnsafeMutableRawPointer?] = Array(repeating: nil, count: classCount)
-    private var keptBytes = 0
+    /// The lists themselves, behind a plain pointer: the callbacks count no references.
+    private let pool: UnsafeMutablePointer<Pool>
+    /// To be passed to `nghttp2_session_server_new3`; this object must outlive the sessions.
+    let table: UnsafeMutablePointer<nghttp2_mem>
+
     /// Calls of the system's allocator; constant in the steady state.
-    private(set) var systemAllocations = 0
-    /// To be passed to `nghttp2_session_server_new3`; points back to this object, which must outlive its sessions.
-    var table = nghttp2_mem()
+    var systemAllocations: Int { self.pool.pointee.systemAllocations }
 
     init() {
-        self.table.mem_user_data = Unmanaged.passUnretained(self).toOpaque()
-        self.table.malloc = { size, owner in SessionMemory.from(owner).allocate(size) }
-        self.table.free = { block, owner in SessionMemory.from(owner).release(block) }
-        self.table.calloc = { count, size, owner in
-            let (bytes, overflow) = count.multipliedReportingOverflow(by: size)
-            guard !overflow else { return nil }
-            let block = SessionMemory.from(owner).allocate(bytes)
-            block?.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
-            return block
-        }
-        self.table.realloc = { block, size, owner in SessionMemory.from(owner).reallocate(block, size) }
+        self.pool = .allocate(capacity: 1)
+        self.pool.initialize(to: Pool())
+        self.table = .allocate(capacity: 1)
+        self.table.initialize(to: nghttp2_mem(
+            mem_user_data: self.pool,
+            malloc: { size, pool in Pool.from(pool).pointee.allocate(size) },
+            free: { block, pool in Pool.from(pool).pointee.release(block) },
+            calloc: { count, size, pool in
+                let (bytes, overflow) = count.multipliedReportingOverflow(by: size)
+                guard !overflow, let block = Pool.from(pool).pointee.allocate(bytes) else { return nil }
+                block.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+                return block
+            },
+            realloc: { block, size, pool in Pool.from(pool).pointee.reallocate(block, size) }))
     }
 
     deinit {
-        for index in 0 ..< Self.classCount {
-            while let block = self.free[index] {
-                self.free[index] = block.load(as: UnsafeMutableRawPointer?.self)
-                block.deallocate()
-            }
-        }
+        self.pool.pointee.releaseAll()
+        self.pool.deallocate()
+        self.table.deallocate()
+    }
+}
+
+/// Free lists by class; the first word of a free block links to the next.
+private struct Pool {
+    private var free = InlineArray<12, UnsafeMutableRawPointer?>(repeating: nil)
+    private var keptBytes = 0
+    private(set) var systemAllocations = 0
+
+    @inline(__always)
+    static func from(_ pool: UnsafeMutableRawPointer?) -> UnsafeMutablePointer<Pool> {
+        // SAFETY: `mem_user_data` is the pool of the table that the session was made with, which outlives it.
+        pool!.assumingMemoryBound(to: Pool.self)
     }
 
-    private static func from(_ owner: UnsafeMutableRawPointer?) -> SessionMemory {
-        // SAFETY: `table` is only given to sessions of the loop that owns this object and outlives them.
-        Unmanaged<SessionMemory>.fromOpaque(owner!).takeUnretainedValue()
-    }
-
-    private func allocate(_ size: Int) -> UnsafeMutableRawPointer? {
-        let needed = size + Self.headerBytes
-        let shift = max(Self.smallestShift, Int.bitWidth - (needed - 1).leadingZeroBitCount)
-        let index = min(shift - Self.smallestShift, Self.unpooled)
+    mutating func allocate(_ size: Int) -> UnsafeMutableRawPointer? {
+        let needed = size + SessionMemory.headerBytes
+        let shift = max(SessionMemory.smallestShift, Int.bitWidth - (needed - 1).leadingZeroBitCount)
+        let index = shift - SessionMemory.smallestShift
         let block: UnsafeMutableRawPointer
-        if index < Self.classCount, let first = self.free[index] {
+        if index < SessionMemory.classCount, let first = self.free[index] {
             self.free[index] = first.load(as: UnsafeMutableRawPointer?.self)
             self.keptBytes -= 1 << shift
             block = first
         } else {
             self.systemAllocations += 1
-            block = .allocate(byteCount: index < Self.classCount ? 1 << shift : needed, alignment: 16)
+            block = .allocate(byteCount: index < SessionMemory.classCount ? 1 << shift : needed, alignment: 16)
         }
         block.storeBytes(of: index, as: Int.self)
         block.storeBytes(of: size, toByteOffset: 8, as: Int.self)
-        return block + Self.headerBytes
+        return block + SessionMemory.headerBytes
     }
 
-    private func release(_ pointer: UnsafeMutableRawPointer?) {
+    mutating func release(_ pointer: UnsafeMutableRawPointer?) {
         guard let pointer else { return }
-        let block = pointer - Self.headerBytes
+        let block = pointer - SessionMemory.headerBytes
         let index = block.load(as: Int.self)
-        let bytes = 1 << (index + Self.smallestShift)
-        guard index < Self.classCount, self.keptBytes + bytes <= Self.keptBytesMax else {
-            block.deallocate()
-            return
-        }
+        guard index < SessionMemory.classCount else { return block.deallocate() }
+        let bytes = 1 << (index + SessionMemory.smallestShift)
+        guard self.keptBytes + bytes <= SessionMemory.keptBytesMax else { return block.deallocate() }
         block.storeBytes(of: self.free[index], as: UnsafeMutableRawPointer?.self)
         self.free[index] = block
         self.keptBytes += bytes
     }
 
-    private func reallocate(_ pointer: UnsafeMutableRawPointer?, _ size: Int) -> UnsafeMutableRawPointer? {
+    mutating func reallocate(_ pointer: UnsafeMutableRawPointer?, _ size: Int) -> UnsafeMutableRawPointer? {
         guard let pointer else { return self.allocate(size) }
-        let block = pointer - Self.headerBytes
+        let block = pointer - SessionMemory.headerBytes
         let index = block.load(as: Int.self)
         let oldSize = block.load(fromByteOffset: 8, as: Int.self)
-        if index < Self.classCount, size + Self.headerBytes <= 1 << (index + Self.smallestShift) {
+        let room = 1 << (min(index, SessionMemory.classCount) + SessionMemory.smallestShift)
+        if index < SessionMemory.classCount, size + SessionMemory.headerBytes <= room {
             block.storeBytes(of: size, toByteOffset: 8, as: Int.self)
             return pointer
         }
@@ -93,5 +99,14 @@ final class SessionMemory {
         moved.copyMemory(from: pointer, byteCount: min(size, oldSize))
         self.release(pointer)
         return moved
+    }
+
+    mutating func releaseAll() {
+        for index in 0 ..< SessionMemory.classCount {
+            while let block = self.free[index] {
+                self.free[index] = block.load(as: UnsafeMutableRawPointer?.self)
+                block.deallocate()
+            }
+        }
     }
 }

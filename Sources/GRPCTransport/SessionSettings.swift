@@ -32,29 +32,31 @@ final class SessionSettings {
     // outlives it; frames, names, values and chunks are valid for the call.
     private func setCallbacks() {
         nghttp2_session_callbacks_set_on_begin_headers_callback(self.callbacks) { _, frame, user in
-            Connection.from(user).beginHeaders(frame!.pointee)
+            Connection.with(user) { $0.beginHeaders(frame!) }
             return 0
         }
         nghttp2_session_callbacks_set_on_header_callback(self.callbacks) {
             _, frame, name, nameBytes, value, valueBytes, _, user in
-            Connection.from(user).header(
-                stream: frame!.pointee.hd.stream_id, name: UnsafeRawBufferPointer(start: name, count: nameBytes),
-                value: UnsafeRawBufferPointer(start: value, count: valueBytes))
+            Connection.with(user) {
+                $0.header(
+                    stream: frame!.pointee.hd.stream_id, name: UnsafeRawBufferPointer(start: name, count: nameBytes),
+                    value: UnsafeRawBufferPointer(start: value, count: valueBytes))
+            }
         }
         nghttp2_session_callbacks_set_on_frame_recv_callback(self.callbacks) { _, frame, user in
-            Connection.from(user).frameReceived(frame!.pointee)
+            Connection.with(user) { $0.frameReceived(frame!) }
             return 0
         }
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(self.callbacks) { _, _, id, bytes, count, user in
-            Connection.from(user).data(stream: id, UnsafeRawBufferPointer(start: bytes, count: count))
+            Connection.with(user) { $0.data(stream: id, UnsafeRawBufferPointer(start: bytes, count: count)) }
             return 0
         }
         nghttp2_session_callbacks_set_on_stream_close_callback(self.callbacks) { _, id, _, user in
-            Connection.from(user).streamClosed(id)
+            Connection.with(user) { $0.streamClosed(id) }
             return 0
         }
         nghttp2_session_callbacks_set_on_frame_send_callback(self.callbacks) { _, frame, user in
-            Connection.from(user).frameSent(frame!.pointee)
+            Connection.with(user) { $0.frameSent(frame!) }
             return 0
         }
     }
@@ -62,8 +64,10 @@ final class SessionSettings {
     /// Fills a DATA frame from a stream's output.
     static let readOutput: nghttp2_data_source_read_callback = { _, _, target, length, flags, source, user in
         // SAFETY: the source is the stream that the answer was submitted with; it is reset only after nghttp2 closed it.
-        let stream = Unmanaged<RPCStream>.fromOpaque(source!.pointee.ptr!).takeUnretainedValue()
-        return Connection.from(user).fill(
-            UnsafeMutableRawBufferPointer(start: target, count: length), from: stream, flags: flags!)
+        Unmanaged<RPCStream>.fromOpaque(source!.pointee.ptr!)._withUnsafeGuaranteedRef { stream in
+            Connection.with(user) {
+                $0.fill(UnsafeMutableRawBufferPointer(start: target, count: length), from: stream, flags: flags!)
+            }
+        }
     }
 }

@@ -64,7 +64,7 @@ final class EpollPoller: Poller, @unchecked Sendable {
                 continue
             }
             let failed = entry.events & (linux_epollerr | linux_epollhup) != 0
-            var interest: IOInterest = []
+            var interest = IOInterest(rawValue: 0)
             if failed || entry.events & (linux_epollin | linux_epollrdhup) != 0 { interest.insert(.read) }
             if failed || entry.events & linux_epollout != 0 { interest.insert(.write) }
             (self.ready + count).initialize(to: IOReadiness(tag: entry.tag, interest: interest))

@@ -90,7 +90,7 @@ extension MessageDecoder {
         let requestID = self.id(request.request_id, "request_id")
         if request.n_events == 0 { self.packer.add("none, 1 to \(WireLimits.eventsMax) are needed", at: "events") }
         let source = self.source(request.source)
-        var flags: TrackFlags = []
+        var flags = TrackFlags(rawValue: 0)
         if request.allow_partial != 0 { flags.insert(.allowPartial) }
         if request.historical != 0 { flags.insert(.historical) }
         if request.must_exist != 0 { flags.insert(.mustExist) }
@@ -109,7 +109,7 @@ extension MessageDecoder {
         if allowsPartial { self.packer.violations.removeAll() }
         let eventID = self.id(event.event_id, "event_id")
         let occurredAt = self.time(event.occurred_at, "occurred_at")
-        buffer.append((occurredAt == nil ? [] : TrackEventFlags.hasOccurredAt).rawValue)
+        buffer.append(occurredAt == nil ? UInt8(0) : TrackEventFlags.hasOccurredAt.rawValue)
         buffer.appendPrefixed(eventID)
         if let occurredAt { buffer.append(occurredAt) }
         let name = ValuePacker.text(event.name)

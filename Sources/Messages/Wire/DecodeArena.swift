@@ -30,7 +30,9 @@ package final class DecodeArena {
         // SAFETY: the allocator is used only by calls that get it from this arena and end before it does; `free` is a no-op
         // because everything is forgotten at once.
         self.allocator.initialize(to: ProtobufCAllocator(
-            alloc: { data, size in Unmanaged<DecodeArena>.fromOpaque(data!).takeUnretainedValue().allocate(size) },
+            alloc: { data, size in
+                Unmanaged<DecodeArena>.fromOpaque(data!)._withUnsafeGuaranteedRef { $0.allocate(size) }
+            },
             free: { _, _ in }, allocator_data: nil))
         self.allocator.pointee.allocator_data = Unmanaged.passUnretained(self).toOpaque()
     }

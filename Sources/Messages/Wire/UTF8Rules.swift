@@ -1,5 +1,27 @@
 /// What text must be, byte by byte.
 enum UTF8Rules {
+    /// What text on the wire is.
+    enum Validity {
+        case valid
+        case holdsNUL
+        case invalid
+    }
+
+    /// Whether text is well-formed UTF-8 without NUL; eight ASCII characters at a time where it can.
+    static func validity(_ text: UnsafeRawBufferPointer) -> Validity {
+        var index = 0
+        while index + 8 <= text.count {
+            let word = text.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            // A byte is zero exactly where the borrow of the subtraction reaches its clear top bit.
+            let zeros = (word &- 0x0101_0101_0101_0101) & ~word & 0x8080_8080_8080_8080
+            guard word & 0x8080_8080_8080_8080 == 0, zeros == 0 else { break }
+            index += 8
+        }
+        let rest = UnsafeRawBufferPointer(rebasing: text[index...])
+        guard Self.isValid(rest) else { return .invalid }
+        return rest.contains(0) ? .holdsNUL : .valid
+    }
+
     /// Whether the bytes are well-formed UTF-8: no overlong form, no surrogate, nothing above U+10FFFF.
     ///
     /// Source: Unicode 15, table 3-7.
@@ -64,6 +86,11 @@ enum UTF8Rules {
             for rest in 1 ..< max(length, 1) { scalar = scalar << 6 | UInt32(text[index + rest] & 0x3F) }
             index += length
             traits.scalars += 1
+            // Printable ASCII, which is most text, is neither.
+            if scalar > 0x20, scalar < 0x7F {
+                traits.isBlank = false
+                continue
+            }
             if !Self.isWhiteSpace(scalar) { traits.isBlank = false }
             if (0x0A ... 0x0D).contains(scalar) || scalar == 0x85 || scalar == 0x2028 || scalar == 0x2029 {
                 traits.hasLineBreak = true

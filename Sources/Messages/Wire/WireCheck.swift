@@ -14,9 +14,19 @@ struct WireCheck {
         case violation(Violation)
     }
 
+    /// Fields of one message that are counted, asserted where the schema is built.
+    static let fieldsPerMessageMax = 32
+
     private struct Level {
         var field: Int
         var index: Int
+    }
+
+    /// Where the key of a map entry stands, and the place of its map among the fields.
+    private struct Key {
+        var place: Int
+        var start: Int
+        var count: Int
     }
 
     private let schema: WireSchema
@@ -25,6 +35,8 @@ struct WireCheck {
     private var unknownCount = 0
     private var depth = 0
     private var verdict = Verdict.good
+    /// Of the message that was walked last, if it is a map entry: where its key stands.
+    private var entryKey = 0 ..< 0
     /// The way down to where the pass is: for paths.
     private var levels: InlineArray<17, Level> = InlineArray(repeating: Level(field: -1, index: 0))
 
@@ -40,12 +52,6 @@ struct WireCheck {
         return check.verdict
     }
 
-    /// How often each field of one message came: at most 32 known fields a message, asserted by the schema's users.
-    private struct Seen {
-        var counts: InlineArray<32, UInt16> = InlineArray(repeating: 0)
-        var oneofs: UInt32 = 0
-    }
-
     /// Walks one message; false ends the pass.
     private mutating func message(_ index: Int, from start: Int, to end: Int) -> Bool {
         guard self.depth < WireLimits.depthMax else {
@@ -53,9 +59,26 @@ struct WireCheck {
         }
         self.depth += 1
         defer { self.depth -= 1 }
-        let message = self.schema.messages[index]
-        var seen = Seen()
+        let keysMax = self.schema.messages[index].mapCount * WireLimits.mapEntriesMax
+        // On the stack: a message without maps takes none, one with maps 2.4 KiB a map.
+        return withUnsafeTemporaryAllocation(of: Key.self, capacity: keysMax) { keys in
+            withUnsafeTemporaryAllocation(of: UInt16.self, capacity: Self.fieldsPerMessageMax) { counts in
+                counts.initialize(repeating: 0)
+                return self.walk(index, start, end, counts, keys)
+            }
+        }
+    }
+
+    private mutating func walk(
+        _ index: Int, _ start: Int, _ end: Int, _ counts: UnsafeMutableBufferPointer<UInt16>,
+        _ keys: UnsafeMutableBufferPointer<Key>
+    ) -> Bool {
+        let message = self.schema.messages + index
+        let first = message.pointee.firstField
         var offset = start
+        var oneofs: UInt32 = 0
+        var keyCount = 0
+        var key = start ..< start
         while offset < end {
             guard let tag = self.varint(&offset, end), tag >> 3 != 0, tag >> 3 <= 536_870_911 else {
                 return self.fail("a field tag that is none")
@@ -64,69 +87,92 @@ struct WireCheck {
             guard self.fieldCount <= WireLimits.fieldsMax else {
                 return self.violate("more than \(WireLimits.fieldsMax) fields in all")
             }
-            guard let position = self.find(UInt32(tag >> 3), in: message) else {
+            guard let place = self.place(of: UInt32(tag >> 3), in: message) else {
                 guard self.skipUnknown(UInt8(tag & 7), &offset, end) else { return false }
                 continue
             }
-            self.levels[self.depth] = Level(field: position, index: 0)
-            guard self.count(position, message, &seen), self.value(position, UInt8(tag & 7), &offset, end, seen, message, start)
-            else { return false }
+            let field = self.schema.fields + first + place
+            self.levels[self.depth] = Level(field: first + place, index: Int(counts[place]))
+            guard self.count(field, place, counts, &oneofs) else { return false }
+            let valueStart = offset
+            guard self.value(field, UInt8(tag & 7), &offset, end) else { return false }
+            if field.pointee.isMap {
+                guard self.keyIsNew(place, keys, &keyCount) else { return false }
+            } else if field.pointee.number == 1, field.pointee.kind == .string {
+                key = self.content(from: valueStart, to: offset)
+            }
         }
+        self.entryKey = key
         return true
     }
 
-    private func find(_ number: UInt32, in message: WireMessage) -> Int? {
-        // Most numbers are dense from 1; the walk is over at most 20 entries otherwise.
-        for position in message.firstField ..< message.firstField + message.fieldCount
-        where self.schema.fields[position].number == number { return position }
+    private func place(of number: UInt32, in message: UnsafePointer<WireMessage>) -> Int? {
+        if number < WireMessage.denseNumbers {
+            let place = Int(message.pointee.places[Int(number)])
+            return place == 0 ? nil : place - 1
+        }
+        let first = message.pointee.firstField
+        for place in 0 ..< message.pointee.fieldCount where self.schema.fields[first + place].number == number {
+            return place
+        }
         return nil
     }
 
     /// Counts one more value of a field; false if it is one too many.
-    private mutating func count(_ position: Int, _ message: WireMessage, _ seen: inout Seen) -> Bool {
-        let field = self.schema.fields[position]
-        let slot = position - message.firstField
-        let before = Int(seen.counts[slot])
-        self.levels[self.depth].index = before
-        if field.isRepeated {
-            guard before < field.countMax else { return self.violate("more than \(field.countMax) values", isOfList: true) }
+    private mutating func count(
+        _ field: UnsafePointer<WireField>, _ place: Int, _ counts: UnsafeMutableBufferPointer<UInt16>,
+        _ oneofs: inout UInt32
+    ) -> Bool {
+        let before = Int(counts[place])
+        if field.pointee.isRepeated {
+            guard before < field.pointee.countMax else {
+                return self.violate("more than \(field.pointee.countMax) values", isOfList: true)
+            }
         } else if before > 0 {
             return self.violate("given twice")
         }
-        if field.oneof > 0 {
-            guard seen.oneofs & (1 << UInt32(field.oneof)) == 0 else { return self.violate("two values of one choice") }
-            seen.oneofs |= 1 << UInt32(field.oneof)
+        if field.pointee.oneof > 0 {
+            let bit = UInt32(1) << UInt32(field.pointee.oneof)
+            guard oneofs & bit == 0 else { return self.violate("two values of one choice") }
+            oneofs |= bit
         }
-        seen.counts[slot] = UInt16(clamping: before + 1)
+        counts[place] = UInt16(clamping: before + 1)
         return true
     }
 
     /// Checks one value and moves behind it.
     private mutating func value(
-        _ position: Int, _ wireType: UInt8, _ offset: inout Int, _ end: Int, _ seen: Seen, _ message: WireMessage,
-        _ start: Int
+        _ field: UnsafePointer<WireField>, _ wireType: UInt8, _ offset: inout Int, _ end: Int
     ) -> Bool {
-        let field = self.schema.fields[position]
-        switch (field.kind, wireType) {
+        let kind = field.pointee.kind
+        if wireType == 2 {
+            switch kind {
+            case .string, .bytes, .message: break
+            case .varint where field.pointee.isRepeated: return self.packed(&offset, end)
+            default: return self.fail("a field of another wire type")
+            }
+            guard let length = self.length(&offset, end) else { return false }
+            let start = offset
+            offset += length
+            switch kind {
+            case .message: return self.message(field.pointee.message, from: start, to: offset)
+            case .string: return self.text(UnsafeRawBufferPointer(rebasing: self.input[start ..< offset]))
+            default: return true
+            }
+        }
+        switch (kind, wireType) {
         case (.varint, 0): return self.varint(&offset, end) != nil || self.fail("a varint that does not end")
         case (.fixed64, 1): return self.skip(8, &offset, end)
         case (.fixed32, 5): return self.skip(4, &offset, end)
-        case (.varint, 2) where field.isRepeated: return self.packed(&offset, end)
-        case (.string, 2), (.bytes, 2), (.message, 2): break
         default: return self.fail("a field of another wire type")
         }
-        guard let length = self.length(&offset, end) else { return false }
-        let bytes = offset ..< offset + length
-        offset += length
-        switch field.kind {
-        case .string:
-            let text = UnsafeRawBufferPointer(rebasing: self.input[bytes])
-            guard UTF8Rules.isValid(text) else { return self.violate("not valid UTF-8") }
-            return !text.contains(0) || self.violate("holds a NUL character")
-        case .message:
-            guard self.message(field.message, from: bytes.lowerBound, to: bytes.upperBound) else { return false }
-            return !field.isMap || self.keyIsNew(bytes, field: field, from: start)
-        default: return true
+    }
+
+    private mutating func text(_ text: UnsafeRawBufferPointer) -> Bool {
+        switch UTF8Rules.validity(text) {
+        case .valid: true
+        case .holdsNUL: self.violate("holds a NUL character")
+        case .invalid: self.violate("not valid UTF-8")
         }
     }
 
@@ -146,52 +192,52 @@ struct WireCheck {
 
     // MARK: Map keys
 
-    /// Whether no earlier entry of the same map has the key of the entry at `bytes`.
+    /// Whether no earlier entry of the same map has the key of the entry that was just walked.
     ///
     /// - Complexity: O(entries before), so O(`mapEntriesMax`²) for a map.
-    private mutating func keyIsNew(_ bytes: Range<Int>, field: WireField, from start: Int) -> Bool {
-        let key = self.key(of: bytes)
-        var offset = start
-        while offset < bytes.lowerBound {
-            guard let tag = self.varint(&offset, bytes.lowerBound) else { return true }
-            var length = 0
-            if tag & 7 == 2 {
-                guard let found = self.varint(&offset, bytes.lowerBound) else { return true }
-                length = Int(found)
-                let entry = offset ..< offset + length
-                if tag >> 3 == UInt64(field.number), entry.upperBound <= bytes.lowerBound,
-                    self.input[self.key(of: entry)].elementsEqual(self.input[key]) {
-                    return self.violate("a key given twice")
-                }
-            } else if tag & 7 == 0 {
-                _ = self.varint(&offset, bytes.lowerBound)
-            } else {
-                length = tag & 7 == 1 ? 8 : 4
-            }
-            offset += length
+    private mutating func keyIsNew(
+        _ place: Int, _ keys: UnsafeMutableBufferPointer<Key>, _ keyCount: inout Int
+    ) -> Bool {
+        let key = Key(place: place, start: self.entryKey.lowerBound, count: self.entryKey.count)
+        for index in 0 ..< keyCount {
+            let other = keys[index]
+            guard other.count == key.count, other.place == place else { continue }
+            var same = 0
+            while same < key.count, self.input[other.start + same] == self.input[key.start + same] { same += 1 }
+            if same == key.count { return self.violate("a key given twice") }
         }
+        keys.initializeElement(at: keyCount, to: key)
+        keyCount += 1
         return true
     }
 
-    /// Where the key of a map entry stands; empty if it has none, which is the key "".
-    private func key(of entry: Range<Int>) -> Range<Int> {
-        var offset = entry.lowerBound
-        while offset < entry.upperBound {
-            guard let tag = self.varint(&offset, entry.upperBound) else { break }
-            guard tag & 7 == 2, let length = self.varint(&offset, entry.upperBound) else { break }
-            if tag >> 3 == 1 { return offset ..< offset + Int(length) }
-            offset += Int(length)
-        }
-        return entry.lowerBound ..< entry.lowerBound
+    /// The bytes of a length-delimited value, without its length.
+    private func content(from start: Int, to end: Int) -> Range<Int> {
+        var offset = start
+        _ = self.varint(&offset, end)
+        return offset ..< end
     }
 
     // MARK: Primitives
 
+    // Static, on the input alone: a method of this large struct would copy all of it for each call.
+    @inline(__always)
     private func varint(_ offset: inout Int, _ end: Int) -> UInt64? {
+        // Nearly all tags and lengths are one byte.
+        if offset < end, self.input[offset] < 0x80 {
+            offset += 1
+            return UInt64(self.input[offset - 1])
+        }
+        return Self.longVarint(self.input, &offset, end)
+    }
+
+    private static func longVarint(
+        _ input: UnsafeRawBufferPointer, _ offset: inout Int, _ end: Int
+    ) -> UInt64? {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while offset < end, shift < 70 {
-            let byte = self.input[offset]
+            let byte = input[offset]
             offset += 1
             if shift < 64 { value |= UInt64(byte & 0x7F) << shift }
             if byte < 0x80 { return value }

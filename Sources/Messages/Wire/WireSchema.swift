@@ -30,8 +30,15 @@ struct WireField {
 
 /// The fields of one message, in ascending order of their numbers.
 struct WireMessage {
+    /// Numbers below this are found without a search; the contract has none above yet.
+    static let denseNumbers = 32
+
     var firstField: Int
     var fieldCount: Int
+    /// Fields that are maps.
+    var mapCount = 0
+    /// Place of the field with a number below `denseNumbers`, plus one; 0: none.
+    var places = InlineArray<32, UInt8>(repeating: 0)
 }
 
 /// The table that drives `WireCheck`: made once from the descriptors that protoc-c generated, so it cannot differ from the contract.
@@ -41,8 +48,8 @@ struct WireSchema: @unchecked Sendable {
     /// Roots of the calls that are built.
     let trackRequest: Int
     let getProfileRequest: Int
-    private(set) var messages: [WireMessage] = []
-    private(set) var fields: [WireField] = []
+    let messages: UnsafePointer<WireMessage>
+    let fields: UnsafePointer<WireField>
 
     static let shared = WireSchema()
 
@@ -50,8 +57,15 @@ struct WireSchema: @unchecked Sendable {
         var builder = Builder()
         self.trackRequest = builder.add(profiles__v1__track_request__descriptor)
         self.getProfileRequest = builder.add(profiles__v1__get_profile_request__descriptor)
-        self.messages = builder.messages
-        self.fields = builder.fields
+        // Kept for the life of the process: tables behind plain pointers cost no reference counting on the way of a request.
+        self.messages = Self.keep(builder.messages)
+        self.fields = Self.keep(builder.fields)
+    }
+
+    private static func keep<Element>(_ elements: [Element]) -> UnsafePointer<Element> {
+        let target = UnsafeMutablePointer<Element>.allocate(capacity: max(elements.count, 1))
+        target.initialize(from: elements, count: elements.count)
+        return UnsafePointer(target)
     }
 
     private struct Builder {
@@ -71,7 +85,13 @@ struct WireSchema: @unchecked Sendable {
             for position in 0 ..< Int(descriptor.n_fields) {
                 own.append(self.field(descriptor.fields[position], of: name, &oneofs))
             }
-            self.messages[index] = WireMessage(firstField: self.fields.count, fieldCount: own.count)
+            precondition(own.count <= WireCheck.fieldsPerMessageMax, "the check counts so many fields of a message")
+            var message = WireMessage(firstField: self.fields.count, fieldCount: own.count)
+            message.mapCount = own.count { $0.isMap }
+            for (place, field) in own.enumerated() where field.number < WireMessage.denseNumbers {
+                message.places[Int(field.number)] = UInt8(place + 1)
+            }
+            self.messages[index] = message
             self.fields += own
             return index
         }

@@ -40,12 +40,23 @@ package struct ProfileID: Equatable, Hashable, Sendable, BitwiseCopyable {
     /// Writes the 26 characters, upper case, into `target`, which must hold exactly that many bytes.
     package func writeText(into target: UnsafeMutableRawBufferPointer) {
         precondition(target.count == Self.textBytes, "a profile id has 26 characters")
-        var high = self.high
-        var low = self.low
-        for index in stride(from: Self.textBytes - 1, through: 0, by: -1) {
-            target[index] = Self.alphabet.utf8Start[Int(low & 31)]
-            low = low >> 5 | high << 59
-            high >>= 5
+        let alphabet = Self.alphabet.utf8Start
+        // SAFETY: the precondition gives the target its 26 bytes; indices are 0...25, digits 0...31.
+        let digits = target.baseAddress!.assumingMemoryBound(to: UInt8.self)
+        // Digits of the lower half first, then the one that straddles both halves, then the upper half.
+        var index = Self.textBytes - 1
+        var lower = self.low
+        while index > 13 {
+            digits[index] = alphabet[Int(truncatingIfNeeded: lower & 31)]
+            lower >>= 5
+            index &-= 1
+        }
+        digits[index] = alphabet[Int(truncatingIfNeeded: (lower | self.high << 4) & 31)]
+        var upper = self.high >> 1
+        while index > 0 {
+            index &-= 1
+            digits[index] = alphabet[Int(truncatingIfNeeded: upper & 31)]
+            upper >>= 5
         }
     }
 
