@@ -1,0 +1,57 @@
+# The two commands of the README are `make run` and `make test`; `make help` lists the others.
+# Nothing here needs a terminal or an answer; every target can be run again at any time.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+DATA_DIR ?= ./data
+ROUNDS ?= 50
+PYTHON := .venv/bin/python
+BINARY := .build/release/profiled
+
+.PHONY: help run test build deps test-deps proto check-generated unit clients bench sanitize kill-test clean
+
+help: ## lists the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+run: deps build ## installs what is missing, builds, starts the service on ./data (DATA_DIR)
+	exec $(BINARY) --data-dir $(DATA_DIR)
+
+test: deps test-deps ## installs what is missing, builds, then every test
+	scripts/test.sh
+
+build: deps ## release build of profiled and profile-bench
+	swift build -c release
+
+deps: ## libraries that the default build needs
+	@scripts/install.sh libnghttp2-dev libprotobuf-c-dev pkg-config
+
+test-deps: ## programs and the Python environment that the tests need
+	@scripts/install.sh gcc python3-venv nghttp2-client curl strace protobuf-c-compiler protobuf-compiler libprotobuf-dev
+	@scripts/python-environment.sh
+
+proto: ## makes Generated/ anew from Protos/
+	@scripts/install.sh protobuf-c-compiler protobuf-compiler libprotobuf-dev
+	Protos/generate.sh
+
+check-generated: ## proves that Generated/ is what Protos/ gives
+	Protos/check-generated.sh
+
+unit: deps ## unit tests alone
+	swift test
+
+clients: deps test-deps build ## real clients against the real binary
+	PROFILED=$(CURDIR)/$(BINARY) $(PYTHON) -m pytest Tests/clients -q
+
+kill-test: deps test-deps build ## kill -9 under load (ROUNDS)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_KILL_ROUNDS=$(ROUNDS) $(PYTHON) -m pytest Tests/clients/test_kill.py -q -s
+
+sanitize: deps test-deps ## thread and address sanitizers over the tests and a 20,000-request run
+	scripts/sanitize.sh
+
+bench: deps test-deps build ## CPU per request beside the floor, interleaved (Benchmarks/README.md)
+	Benchmarks/compare.sh
+
+clean: ## removes what builds and tests have made
+	rm -rf .build .build-* .venv

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Every test: what is generated is fresh, unit tests, then real clients against the release binary.
+# Ends with one line that adds the counts of all parts up; fails when a part fails or its count is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+Protos/check-generated.sh
+
+echo "== unit tests"
+swift build --build-tests
+swift test --skip-build 2>&1 | tee "$logs/unit.log" | grep -vE '^(◇|✔)' || true
+unit_status=${PIPESTATUS[0]}
+# "Test run with 123 tests in 20 suites passed": the number of tests that ran.
+unit=$(grep -oE 'Test run with [0-9]+ tests?' "$logs/unit.log" | tail -1 | grep -oE '[0-9]+' || true)
+unit_failed=$(grep -cE '^✘ Test .* failed' "$logs/unit.log" || true)
+
+echo "== real clients"
+swift build -c release
+clients_status=0
+PROFILED=$PWD/.build/release/profiled .venv/bin/python -m pytest Tests/clients -q -rsx 2>&1 | tee "$logs/clients.log" ||
+    clients_status=$?
+count() { tail -3 "$logs/clients.log" | grep -oE "[0-9]+ $1" | tail -1 | grep -oE '[0-9]+' || echo 0; }
+passed=$(count passed)
+failed=$(( $(count failed) + $(count 'errors?') ))
+skipped=$(( $(count skipped) + $(count xfailed) ))
+
+if [ -z "$unit" ] || [ "$passed" -eq 0 ]; then
+    echo "a part of the tests left no count" >&2
+    echo "0 passed, 1 failed"
+    exit 1
+fi
+total_failed=$(( unit_failed + failed ))
+[ "$unit_status" -eq 0 ] || [ "$total_failed" -gt 0 ] || total_failed=1
+[ "$clients_status" -eq 0 ] || [ "$total_failed" -gt 0 ] || total_failed=1
+echo "$(( unit - unit_failed + passed )) passed, $total_failed failed, $skipped skipped"
+[ "$total_failed" -eq 0 ]
