@@ -51,7 +51,8 @@ public struct ByteBuffer: ~Copyable {
     }
 
     /// Makes room for `additional` more bytes.
-    @inlinable public mutating func reserve(_ additional: Int) {
+    @inlinable @inline(__always)
+    public mutating func reserve(_ additional: Int) {
         guard self.count + additional > self.capacity else { return }
         self.reallocate(capacity: max(self.capacity * 2, self.count + additional))
     }
@@ -65,7 +66,8 @@ public struct ByteBuffer: ~Copyable {
     }
 
     /// Appends one integer, little-endian, unaligned.
-    @inlinable public mutating func append<Integer: FixedWidthInteger>(_ value: Integer) {
+    @inlinable @inline(__always)
+    public mutating func append<Integer: FixedWidthInteger>(_ value: Integer) {
         self.reserve(MemoryLayout<Integer>.size)
         (self.base + self.count).storeBytes(of: value.littleEndian, as: Integer.self)
         self.count += MemoryLayout<Integer>.size
@@ -85,7 +87,8 @@ public struct ByteBuffer: ~Copyable {
     }
 
     /// Appends `count` bytes for the caller to fill, and returns them; valid until the next change.
-    @inlinable public mutating func appendUninitialized(_ count: Int) -> UnsafeMutableRawBufferPointer {
+    @inlinable @inline(__always)
+    public mutating func appendUninitialized(_ count: Int) -> UnsafeMutableRawBufferPointer {
         self.reserve(count)
         defer { self.count += count }
         return UnsafeMutableRawBufferPointer(start: self.base + self.count, count: count)
@@ -99,7 +102,14 @@ public struct ByteBuffer: ~Copyable {
     }
 
     /// Appends an unsigned LEB128 integer, 1...10 bytes.
-    @inlinable public mutating func appendVarint(_ value: UInt64) {
+    @inlinable @inline(__always)
+    public mutating func appendVarint(_ value: UInt64) {
+        // Nearly all lengths and counts are one byte.
+        guard value >= 0x80 else { return self.append(UInt8(truncatingIfNeeded: value)) }
+        self.appendLongVarint(value)
+    }
+
+    @usableFromInline mutating func appendLongVarint(_ value: UInt64) {
         var rest = value
         self.reserve(10)
         while rest >= 0x80 {

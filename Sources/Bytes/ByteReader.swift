@@ -23,7 +23,8 @@ public struct ByteReader {
     @inlinable public var isAtCleanEnd: Bool { !self.overrun && self.remaining == 0 }
 
     /// Reads one integer; 0 past the end.
-    @inlinable public mutating func read<Integer: FixedWidthInteger>(_ type: Integer.Type = Integer.self) -> Integer {
+    @inlinable @inline(__always)
+    public mutating func read<Integer: FixedWidthInteger>(_ type: Integer.Type = Integer.self) -> Integer {
         let size = MemoryLayout<Integer>.size
         guard size <= self.remaining else {
             self.fail()
@@ -34,7 +35,8 @@ public struct ByteReader {
     }
 
     /// Reads `count` bytes in place; empty past the end.
-    @inlinable public mutating func read(count: Int) -> UnsafeRawBufferPointer {
+    @inlinable @inline(__always)
+    public mutating func read(count: Int) -> UnsafeRawBufferPointer {
         guard count >= 0 && count <= self.remaining else {
             self.fail()
             return UnsafeRawBufferPointer(start: nil, count: 0)
@@ -44,7 +46,17 @@ public struct ByteReader {
     }
 
     /// Reads an unsigned LEB128 integer of at most 10 bytes; 0 past the end.
-    @inlinable public mutating func readVarint() -> UInt64 {
+    @inlinable @inline(__always)
+    public mutating func readVarint() -> UInt64 {
+        // Nearly all lengths and counts are one byte.
+        if self.offset < self.bytes.count, self.bytes[self.offset] < 0x80 {
+            self.offset += 1
+            return UInt64(self.bytes[self.offset - 1])
+        }
+        return self.readLongVarint()
+    }
+
+    @usableFromInline mutating func readLongVarint() -> UInt64 {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while shift < 64 {

@@ -64,15 +64,24 @@ public enum SipHash {
                 self.compress(UInt64(littleEndian: word), rounds: rounds)
                 offset += 8
             }
-            var last = UInt64(truncatingIfNeeded: bytes.count) << 56
-            var shift: UInt64 = 0
-            while offset < bytes.count {
-                last |= UInt64(bytes[offset]) << shift
-                shift += 8
-                offset += 1
-            }
-            self.compress(last, rounds: rounds)
+            self.compress(
+                UInt64(truncatingIfNeeded: bytes.count) << 56 | SipHash.tail(bytes, from: offset), rounds: rounds)
         }
+    }
+
+    /// The last 0...7 bytes as a little-endian number.
+    @inline(__always)
+    private static func tail(_ bytes: UnsafeRawBufferPointer, from offset: Int) -> UInt64 {
+        let rest = bytes.count - offset
+        guard rest > 0 else { return 0 }
+        // Longer input: one load that ends with the last byte, shifted free of what was absorbed before.
+        if bytes.count >= 8 {
+            let word = bytes.loadUnaligned(fromByteOffset: bytes.count - 8, as: UInt64.self)
+            return UInt64(littleEndian: word) >> UInt64(64 - 8 * rest)
+        }
+        var tail: UInt64 = 0
+        for index in 0 ..< rest { tail |= UInt64(bytes[offset + index]) << UInt64(8 * index) }
+        return tail
     }
 
     /// SipHash-1-3 of `bytes`.

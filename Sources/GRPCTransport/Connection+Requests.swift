@@ -118,7 +118,7 @@ extension Connection {
         self.finish(stream, isDeadline
             ? RPCStatus(.deadlineExceeded, "the deadline has passed")
             : RPCStatus(.cancelled, "the request was not complete after \(self.loop.limits.bodyNanoseconds / 1_000_000_000) s"))
-        if wasWithHandler { self.loop.handler.cancelled(self.loop.token(of: stream)) }
+        if wasWithHandler { self.loop.handler.cancelled(stream.token) }
         // A late answer must not find this call: its token dies here, the stream closes when nghttp2 says so.
         stream.generation &+= 1
     }

@@ -11,6 +11,7 @@ final class Connection {
     private let methods: MethodTable
     private let headerBytesMax: Int
     private let headerBytesFatal: Int
+    let loopIndex: UInt32
     let slot: UInt32
     let generation: UInt32
     private(set) var session: OpaquePointer!
@@ -42,6 +43,7 @@ final class Connection {
 
     init(loop: RPCLoop, slot: UInt32, generation: UInt32, nowNanoseconds: UInt64) {
         self.loop = loop
+        self.loopIndex = UInt32(loop.index)
         self.methods = loop.methods
         self.headerBytesMax = loop.limits.headerBytesMax
         self.headerBytesFatal = loop.limits.headerBytesFatal
@@ -198,7 +200,7 @@ final class Connection {
         self.loop.count(stream, code: code)
         guard stream.machine.awaitsAnswer, stream.isWithHandler else { return }
         stream.isWithHandler = false
-        self.loop.handler.cancelled(self.loop.token(of: stream))
+        self.loop.handler.cancelled(stream.token)
     }
 }
 

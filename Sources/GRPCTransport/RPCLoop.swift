@@ -328,16 +328,9 @@ package final class RPCLoop {
     func isHealth(method: Int) -> Bool { method >= self.methods.methods.count - 2 }
     func isHealthWatch(method: Int) -> Bool { method == self.methods.methods.count - 1 }
 
-    func token(of stream: RPCStream) -> CallToken {
-        CallToken(
-            loop: UInt32(self.index), connectionSlot: stream.connection.slot,
-            connectionGeneration: stream.connection.generation, streamSlot: stream.slot,
-            streamGeneration: stream.generation)
-    }
-
     func call(of stream: RPCStream) -> RPCCall {
         RPCCall(
-            token: self.token(of: stream), method: stream.head.method ?? 0,
+            token: stream.token, method: stream.head.method ?? 0,
             deadlineNanoseconds: stream.deadlineNanoseconds, authorization: stream.head.authorization.bytes)
     }
 
@@ -345,10 +338,7 @@ package final class RPCLoop {
     private func stream(of token: CallToken) -> RPCStream? {
         guard Int(token.streamSlot) < self.streams.count else { return nil }
         let stream = self.streams[Int(token.streamSlot)]
-        guard stream.generation == token.streamGeneration, stream.isWithHandler,
-            stream.connection.slot == token.connectionSlot,
-            stream.connection.generation == token.connectionGeneration
-        else { return nil }
+        guard stream.generation == token.streamGeneration, stream.isWithHandler, stream.token == token else { return nil }
         return stream
     }
 

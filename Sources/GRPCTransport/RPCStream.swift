@@ -13,6 +13,9 @@ final class RPCStream {
     var id: Int32 = 0
     /// The connection; alive as long as any of its streams.
     unowned(unsafe) var connection: Connection!
+    /// What the handler knows the call by; of this generation.
+    private(set) var token = CallToken(
+        loop: 0, connectionSlot: 0, connectionGeneration: 0, streamSlot: 0, streamGeneration: 0)
     var machine = RPCStreamStateMachine(streamsRequests: false)
     var head = RequestHead()
     var deframer = MessageDeframer()
@@ -53,6 +56,9 @@ final class RPCStream {
         self.id = id
         self.connection = connection
         self.startedNanoseconds = nowNanoseconds
+        self.token = CallToken(
+            loop: connection.loopIndex, connectionSlot: connection.slot,
+            connectionGeneration: connection.generation, streamSlot: self.slot, streamGeneration: self.generation)
     }
 
     /// Forgets the call; its token is dead.

@@ -45,33 +45,38 @@ package final class DecodeArena {
 
     /// Forgets everything; pointers into it are dead.
     package func reset() {
+        self.used = 0
+        guard !self.extra.isEmpty || self.hasOverflowed else { return }
         for block in self.extra { block.deallocate() }
         self.extra.removeAll(keepingCapacity: true)
         self.block = self.kept
         self.blockBytes = Self.keptBytes
-        self.used = 0
         self.totalBytes = 0
         self.hasOverflowed = false
     }
 
     /// `bytes` bytes, aligned to 16; `nil` over the bound.
+    @inline(__always)
     func allocate(_ bytes: Int) -> UnsafeMutableRawPointer? {
-        let rounded = (max(bytes, 1) + Self.alignment - 1) & ~(Self.alignment - 1)
-        guard self.totalBytes + rounded <= WireLimits.arenaBytesMax else {
+        let next = self.used + ((bytes + Self.alignment - 1) & ~(Self.alignment - 1))
+        guard bytes >= 0, next <= self.blockBytes else { return self.allocateInNewBlock(bytes) }
+        defer { self.used = next }
+        return self.block + self.used
+    }
+
+    /// A message that has outgrown the kept block: larger blocks from the system, up to the bound.
+    private func allocateInNewBlock(_ bytes: Int) -> UnsafeMutableRawPointer? {
+        let size = max(bytes + Self.alignment, Self.blockBytesMin)
+        guard bytes >= 0, self.totalBytes + size <= WireLimits.arenaBytesMax else {
             self.hasOverflowed = true
             return nil
         }
-        if self.used + rounded > self.blockBytes {
-            self.blockBytes = max(rounded, Self.blockBytesMin)
-            self.block = .allocate(byteCount: self.blockBytes, alignment: Self.alignment)
-            self.extra.append(self.block)
-            self.used = 0
-        }
-        defer {
-            self.used += rounded
-            self.totalBytes += rounded
-        }
-        return self.block + self.used
+        self.totalBytes += size
+        self.blockBytes = size
+        self.block = .allocate(byteCount: size, alignment: Self.alignment)
+        self.extra.append(self.block)
+        self.used = 0
+        return self.allocate(bytes)
     }
 
     // MARK: For encoding: what is sent is bounded far below the arena, so running out is our bug.

@@ -18,15 +18,21 @@ struct WireCheck {
     static let fieldsPerMessageMax = 32
 
     private struct Level {
-        var field: Int
-        var index: Int
+        var field: Int32
+        var index: Int32
     }
 
-    /// Where the key of a map entry stands, and the place of its map among the fields.
-    private struct Key {
-        var place: Int
-        var start: Int
-        var count: Int
+    /// Where the key of a map entry stands, and the place of its map among the fields, in 8 bytes: 100 of them stay on the stack.
+    private struct Key: Equatable {
+        private let packed: UInt64
+
+        init(place: Int, start: Int, count: Int) {
+            self.packed = UInt64(start) << 32 | UInt64(count) << 8 | UInt64(place)
+        }
+
+        var place: UInt8 { UInt8(truncatingIfNeeded: self.packed) }
+        var start: Int { Int(self.packed >> 32) }
+        var count: Int { Int(self.packed >> 8 & 0xFF_FFFF) }
     }
 
     private let schema: WireSchema
@@ -60,22 +66,23 @@ struct WireCheck {
         self.depth += 1
         defer { self.depth -= 1 }
         let keysMax = self.schema.messages[index].mapCount * WireLimits.mapEntriesMax
-        // On the stack: a message without maps takes none, one with maps 2.4 KiB a map.
+        // On the stack: 800 bytes a map.
+        guard keysMax > 0 else {
+            return self.walk(index, start, end, UnsafeMutableBufferPointer(start: nil, count: 0))
+        }
         return withUnsafeTemporaryAllocation(of: Key.self, capacity: keysMax) { keys in
-            withUnsafeTemporaryAllocation(of: UInt16.self, capacity: Self.fieldsPerMessageMax) { counts in
-                counts.initialize(repeating: 0)
-                return self.walk(index, start, end, counts, keys)
-            }
+            self.walk(index, start, end, keys)
         }
     }
 
     private mutating func walk(
-        _ index: Int, _ start: Int, _ end: Int, _ counts: UnsafeMutableBufferPointer<UInt16>,
-        _ keys: UnsafeMutableBufferPointer<Key>
+        _ index: Int, _ start: Int, _ end: Int, _ keys: UnsafeMutableBufferPointer<Key>
     ) -> Bool {
         let message = self.schema.messages + index
         let first = message.pointee.firstField
         var offset = start
+        // How often each field came: an array on the stack, as reading it is all that most fields need.
+        var counts = InlineArray<32, UInt16>(repeating: 0)
         var oneofs: UInt32 = 0
         var keyCount = 0
         var key = start ..< start
@@ -92,8 +99,10 @@ struct WireCheck {
                 continue
             }
             let field = self.schema.fields + first + place
-            self.levels[self.depth] = Level(field: first + place, index: Int(counts[place]))
-            guard self.count(field, place, counts, &oneofs) else { return false }
+            let before = counts[place]
+            self.levels[self.depth] = Level(field: Int32(first + place), index: Int32(before))
+            guard self.mayCome(field, before: Int(before), &oneofs) else { return false }
+            counts[place] = before + 1
             let valueStart = offset
             guard self.value(field, UInt8(tag & 7), &offset, end) else { return false }
             if field.pointee.isMap {
@@ -118,25 +127,19 @@ struct WireCheck {
         return nil
     }
 
-    /// Counts one more value of a field; false if it is one too many.
-    private mutating func count(
-        _ field: UnsafePointer<WireField>, _ place: Int, _ counts: UnsafeMutableBufferPointer<UInt16>,
-        _ oneofs: inout UInt32
-    ) -> Bool {
-        let before = Int(counts[place])
-        if field.pointee.isRepeated {
+    /// Whether a field that came `before` times may come again; false ends the pass.
+    @inline(__always)
+    private mutating func mayCome(_ field: UnsafePointer<WireField>, before: Int, _ oneofs: inout UInt32) -> Bool {
+        if before > 0 {
+            guard field.pointee.isRepeated else { return self.violate("given twice") }
             guard before < field.pointee.countMax else {
                 return self.violate("more than \(field.pointee.countMax) values", isOfList: true)
             }
-        } else if before > 0 {
-            return self.violate("given twice")
         }
-        if field.pointee.oneof > 0 {
-            let bit = UInt32(1) << UInt32(field.pointee.oneof)
-            guard oneofs & bit == 0 else { return self.violate("two values of one choice") }
-            oneofs |= bit
-        }
-        counts[place] = UInt16(clamping: before + 1)
+        guard field.pointee.oneof > 0 else { return true }
+        let bit = UInt32(1) << UInt32(field.pointee.oneof)
+        guard oneofs & bit == 0 else { return self.violate("two values of one choice") }
+        oneofs |= bit
         return true
     }
 
@@ -144,27 +147,28 @@ struct WireCheck {
     private mutating func value(
         _ field: UnsafePointer<WireField>, _ wireType: UInt8, _ offset: inout Int, _ end: Int
     ) -> Bool {
-        let kind = field.pointee.kind
-        if wireType == 2 {
-            switch kind {
-            case .string, .bytes, .message: break
-            case .varint where field.pointee.isRepeated: return self.packed(&offset, end)
-            default: return self.fail("a field of another wire type")
+        guard wireType == field.pointee.wireType else {
+            // Numbers of a repeated field may also come in one run.
+            guard wireType == 2, field.pointee.isRepeated, field.pointee.kind == .varint else {
+                return self.fail("a field of another wire type")
             }
-            guard let length = self.length(&offset, end) else { return false }
-            let start = offset
-            offset += length
-            switch kind {
-            case .message: return self.message(field.pointee.message, from: start, to: offset)
-            case .string: return self.text(UnsafeRawBufferPointer(rebasing: self.input[start ..< offset]))
-            default: return true
-            }
+            return self.packed(&offset, end)
         }
-        switch (kind, wireType) {
-        case (.varint, 0): return self.varint(&offset, end) != nil || self.fail("a varint that does not end")
-        case (.fixed64, 1): return self.skip(8, &offset, end)
-        case (.fixed32, 5): return self.skip(4, &offset, end)
-        default: return self.fail("a field of another wire type")
+        switch wireType {
+        case 0: return self.varint(&offset, end) != nil || self.fail("a varint that does not end")
+        case 1: return self.skip(8, &offset, end)
+        case 5: return self.skip(4, &offset, end)
+        default: break
+        }
+        guard let length = self.varint(&offset, end), length <= UInt64(end - offset) else {
+            return self.fail("a length that reaches past the end")
+        }
+        let start = offset
+        offset += Int(length)
+        switch field.pointee.kind {
+        case .message: return self.message(field.pointee.message, from: start, to: offset)
+        case .string: return self.text(UnsafeRawBufferPointer(rebasing: self.input[start ..< offset]))
+        default: return true
         }
     }
 
@@ -201,7 +205,7 @@ struct WireCheck {
         let key = Key(place: place, start: self.entryKey.lowerBound, count: self.entryKey.count)
         for index in 0 ..< keyCount {
             let other = keys[index]
-            guard other.count == key.count, other.place == place else { continue }
+            guard other.count == key.count, other.place == key.place else { continue }
             var same = 0
             while same < key.count, self.input[other.start + same] == self.input[key.start + same] { same += 1 }
             if same == key.count { return self.violate("a key given twice") }
@@ -288,7 +292,7 @@ struct WireCheck {
         for depth in 1 ... max(self.depth, 1) where depth < 17 {
             let level = self.levels[depth]
             guard level.field >= 0 else { continue }
-            let field = self.schema.fields[level.field]
+            let field = self.schema.fields[Int(level.field)]
             // The entry of a map is no level of its own: its key and value say enough.
             path += (path.isEmpty ? "" : ".") + String(cString: field.name)
             if field.isRepeated, !(isOfList && depth == self.depth) { path += "[\(level.index)]" }

@@ -15,6 +15,8 @@ enum WireFieldKind: UInt8 {
 struct WireField {
     var number: UInt32
     var kind: WireFieldKind
+    /// The wire type of `kind`.
+    var wireType: UInt8
     var isRepeated: Bool
     /// Entries of a map: at most `WireLimits.mapEntriesMax`, each key once.
     var isMap: Bool
@@ -115,8 +117,9 @@ struct WireSchema: @unchecked Sendable {
                 oneof = UInt8((known ?? oneofs.count - 1) + 1)
             }
             let path = "\(message).\(String(cString: field.name))"
+            let kind = WireSchema.kind(field.type)
             return WireField(
-                number: field.id, kind: WireSchema.kind(field.type), isRepeated: isRepeated, isMap: isMap, oneof: oneof,
+                number: field.id, kind: kind, wireType: WireSchema.wireType(kind), isRepeated: isRepeated, isMap: isMap, oneof: oneof,
                 message: sub, countMax: isMap ? WireLimits.mapEntriesMax : WireLimits.countMax(of: path),
                 name: field.name)
         }
@@ -127,6 +130,15 @@ struct WireSchema: @unchecked Sendable {
         let name = String(cString: descriptor.name)
         guard name.hasPrefix(parent + "."), name.hasSuffix("Entry"), descriptor.n_fields == 2 else { return false }
         return String(cString: descriptor.fields[0].name) == "key" && String(cString: descriptor.fields[1].name) == "value"
+    }
+
+    private static func wireType(_ kind: WireFieldKind) -> UInt8 {
+        switch kind {
+        case .varint: 0
+        case .fixed64: 1
+        case .string, .bytes, .message: 2
+        case .fixed32: 5
+        }
     }
 
     private static func kind(_ type: ProtobufCType) -> WireFieldKind {
