@@ -7,7 +7,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 target=${1:?usage: one-module.sh FOLDER}
 modules=(Bytes IOCore IOLinux GRPCTransport Storage Profiles Messages ProfileService ProfileServer)
 
-rm -rf "$target/Sources" && mkdir -p "$target/Sources/profiled"
+rm -rf "$target/Sources" "$target/Generated" && mkdir -p "$target/Sources/profiled"
 for c in CNGHTTP2 CProtobufC CLinux CCRC32C; do cp -r "$root/Sources/$c" "$target/Sources/$c"; done
 cp -r "$root/Generated" "$target/Generated"
 pattern=$(IFS='|'; echo "${modules[*]}")

@@ -11,3 +11,4 @@
 #include "profiles/v1/admin.pb-c.h"
 #include "profiles/v1/profiles.pb-c.h"
 #include "profiles/v1/types.pb-c.h"
+#include "descriptor_set.h"

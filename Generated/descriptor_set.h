@@ -1,0 +1,6 @@
+// The serialised google.protobuf.FileDescriptorSet of Protos/, imports included: what server reflection answers from.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+extern const uint8_t profiles_descriptor_set[];
+extern const size_t profiles_descriptor_set_bytes;
