@@ -1,0 +1,40 @@
+"""Every RPC of the contract is known; what is not built says so."""
+
+import grpc
+import pytest
+from google.protobuf import message_factory
+
+import conftest  # noqa: F401  (puts the stubs on the path)
+from profiles.v1 import admin_pb2, profiles_pb2
+
+BUILT = {"Track", "GetProfile"}
+METHODS = [
+    method
+    for module in (profiles_pb2, admin_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+]
+
+
+def call(channel, method):
+    kinds = {(False, False): channel.unary_unary, (False, True): channel.unary_stream,
+             (True, False): channel.stream_unary, (True, True): channel.stream_stream}
+    multi = kinds[(method.client_streaming, method.server_streaming)](
+        f"/{method.containing_service.full_name}/{method.name}",
+        request_serializer=lambda message: message.SerializeToString(), response_deserializer=lambda data: data)
+    request = message_factory.GetMessageClass(method.input_type)()
+    answer = multi(iter([request]) if method.client_streaming else request, timeout=10)
+    return list(answer) if method.server_streaming else answer
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name)
+def test_rpc_is_built_or_unimplemented(shared, method):
+    with shared.channel() as channel, pytest.raises(grpc.RpcError) as caught:
+        call(channel, method)
+    # An empty request is invalid for what is built, and not even looked at for what is not.
+    expected = grpc.StatusCode.INVALID_ARGUMENT if method.name in BUILT else grpc.StatusCode.UNIMPLEMENTED
+    assert caught.value.code() == expected
+
+
+def test_the_contract_has_41_rpcs():
+    assert len(METHODS) == 41
