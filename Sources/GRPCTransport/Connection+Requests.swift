@@ -163,7 +163,9 @@ extension Connection {
         case NGHTTP2_RST_STREAM.rawValue:
             if frame.pointee.rst_stream.error_code != NGHTTP2_NO_ERROR.rawValue { self.countReset() }
         case NGHTTP2_HEADERS.rawValue, NGHTTP2_DATA.rawValue:
+            // A client that gets answers may well send pings and window updates beside each.
             self.pingStrikes = 0
+            self.controlFrames.refill()
             self.closeUnendedRequest(frame)
         default: break
         }
