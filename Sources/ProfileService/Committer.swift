@@ -163,8 +163,8 @@ package final class Committer {
         guard !self.hasFailed else { return pipeline.limits.tickNanoseconds }
         let now = self.clock.monotonicNanoseconds()
         if self.store.tickDue(at: max(self.position.receivedAt, self.clock.wallMicroseconds())) {
-            self.tick(in: pipeline)
-            return 0
+            // A tick that found no space is tried again at the usual pace, not at once.
+            return self.tick(in: pipeline) ? 0 : pipeline.limits.tickNanoseconds
         }
         guard !self.isSealed else { return pipeline.limits.tickNanoseconds }
         let idle = now &- self.lastActivity
@@ -196,14 +196,17 @@ package final class Committer {
         }
     }
 
-    private func tick(in pipeline: CommitPipeline) {
-        switch self.append(self.tickRecord.bytes, operations: 1) {
-        case .none:
-            self.tickResult.removeAll()
-            self.apply(self.tickRecord.bytes, results: &self.tickResult)
-        case .logUnavailable: pipeline.poison()
-        default: break
+    /// Appends and applies one tick; false if it did not become durable.
+    private func tick(in pipeline: CommitPipeline) -> Bool {
+        let refusal = self.append(self.tickRecord.bytes, operations: 1)
+        pipeline.setDiskFull(refusal == .diskFull)
+        guard refusal == .none else {
+            if refusal == .logUnavailable { pipeline.poison() }
+            return false
         }
+        self.tickResult.removeAll()
+        self.apply(self.tickRecord.bytes, results: &self.tickResult)
+        return true
     }
 
     private static func bytes(of batch: LogBatch, slots: Range<Int>) -> UnsafeRawBufferPointer {
