@@ -60,6 +60,8 @@ package final class SegmentedLog: CommandLog {
     package var nextFrameNumber: UInt64 { self.chain.nextFrame }
 
     package func append(_ contents: FrameContents) throws(StorageError) {
+        // First: after a failed sync the place of the next frame is unknown, and so is what the caller believes it to be.
+        guard !self.isPoisoned else { throw .poisoned }
         precondition(contents.firstLSN == self.chain.nextLSN, "lsns have no gap")
         try self.write(.records, contents)
     }

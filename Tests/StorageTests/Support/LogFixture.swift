@@ -125,3 +125,15 @@ final class LogFixture {
         return fixture
     }
 }
+
+extension LogFixture {
+    /// One frame after the first, and a seal with this digest.
+    static func sealedBriefly(digest: UInt64) throws -> LogFixture {
+        let fixture = LogFixture()
+        try fixture.open()
+        try fixture.write(1)
+        try fixture.opened.seal(previousResultsDigest: digest)
+        fixture.disk.killProcess()
+        return fixture
+    }
+}
