@@ -107,7 +107,7 @@ import Testing
 
     @Test(arguments: [11, 12, 13, 14] as [UInt64])
     func F3_everyLegalStateKeepsWhatWasPromised(seed: UInt64) throws {
-        let history = try Self.run(seed: seed, steps: 60)
+        let history = try Self.run(seed: seed, steps: 40)
         let samples = max(1, 850 / (history.operations.count + 1) + 1)
         let result = Self.failures(of: history, samples: samples, seed: seed)
         print("F3: seed \(seed), \(history.operations.count) calls, \(result.states) states (3 recoveries each), \(result.wrong) wrong")
