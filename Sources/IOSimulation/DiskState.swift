@@ -140,7 +140,7 @@ extension DiskState.Node {
         guard !bytes.isEmpty else { return }
         let end = offset + bytes.count
         if end > self.content.count {
-            self.content.append(contentsOf: repeatElement(0, count: end - self.content.count))
+            self.content = Self.fit(self.content, to: end)
             self.sizes.append(end)
         }
         self.content.replaceSubrange(offset ..< end, with: bytes)
@@ -150,11 +150,7 @@ extension DiskState.Node {
     mutating func resize(to size: Int) {
         let before = self.content.count
         guard size != before else { return }
-        if size < before {
-            self.content.removeLast(before - size)
-        } else {
-            self.content.append(contentsOf: repeatElement(0, count: size - before))
-        }
+        self.content = Self.fit(self.content, to: size)
         self.sizes.append(size)
         self.note(sectorsOf: min(size, before) ..< max(size, before))
     }
@@ -191,6 +187,8 @@ extension DiskState.Node {
         return Self.fit(result, to: self.sizes.last ?? self.durable.count)
     }
 
+    private static let zeros = [UInt8](repeating: 0, count: 4096)
+
     private mutating func note(sectorsOf range: Range<Int>) {
         let sectorBytes = DiskState.sectorBytes
         for sector in range.lowerBound / sectorBytes ... (range.upperBound - 1) / sectorBytes {
@@ -209,7 +207,12 @@ extension DiskState.Node {
     }
 
     private static func fit(_ bytes: [UInt8], to size: Int) -> [UInt8] {
-        if bytes.count >= size { return Array(bytes[..<size]) }
-        return bytes + repeatElement(0, count: size - bytes.count)
+        if bytes.count == size { return bytes }
+        if bytes.count > size { return Array(bytes[..<size]) }
+        // In pieces: appending a slice copies memory, appending a repeated element calls for each byte in a debug build.
+        var result = bytes
+        result.reserveCapacity(size)
+        while result.count < size { result += Self.zeros[..<min(Self.zeros.count, size - result.count)] }
+        return result
     }
 }
