@@ -53,7 +53,8 @@ let package = Package(
         .testTarget(
             name: "GRPCTransportTests", dependencies: ["GRPCTransport", "IOLinux", "CNGHTTP2"]),
         .testTarget(
-            name: "StorageTests", dependencies: ["Storage", "IOSimulation", "IOLinux", "CCRC32C"]),
+            name: "StorageTests", dependencies: ["Storage", "IOSimulation", "IOLinux", "CCRC32C"],
+            resources: [.copy("Golden")]),
         .testTarget(name: "ProfilesTests", dependencies: ["Profiles", "Bytes"]),
         .testTarget(name: "MessagesTests", dependencies: ["Messages", "Profiles", "CMessages"]),
         .testTarget(

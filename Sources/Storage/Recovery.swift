@@ -50,8 +50,13 @@ struct Recovery {
     var report = RecoveryReport()
     /// Behind the last good frame.
     var end = Position()
-    /// Behind the last seal, or at the very beginning: what follows may exist in the page cache only.
+    /// Behind the last seal of the last segment, or at that segment's beginning: what follows may exist in the page cache only.
+    ///
+    /// A segment is made only when every frame before it is synced, so that its mere presence seals them. That bounds the tail, and what
+    /// a start copies, by one segment.
     var sealed = Position()
+    /// Whether the last frame is a seal.
+    private(set) var endsWithSeal = false
     /// Behind the last byte that is not zero, in the last segment.
     var endOfData = 0
 
@@ -93,7 +98,8 @@ struct Recovery {
         var reader = try Self.reader(file)
         self.end.segment = number
         self.end.offset = SegmentHeader.bytes
-        if self.report.frames == 0, self.sealed.segment == 0 { self.sealed = self.end }
+        self.sealed = self.end
+        self.endsWithSeal = false
         while self.end.chain.nextFrame != limit {
             guard case .frame(let frame, let crc, let payload) = try Self.frame(&reader, self.end.offset, number, self.seed)
             else { break }
@@ -120,8 +126,11 @@ struct Recovery {
             nextFrame: frame.number + 1, nextLSN: frame.firstLSN + UInt64(frame.operationCount), previousHeaderCRC: crc)
         self.report.bytes += frame.totalBytes
         switch frame.kind {
-        case .seal: self.sealed = self.end
+        case .seal:
+            self.sealed = self.end
+            self.endsWithSeal = true
         case .records:
+            self.endsWithSeal = false
             self.report.frames += 1
             self.report.operations += UInt64(frame.operationCount)
         }
@@ -132,7 +141,8 @@ struct Recovery {
     private mutating func examineTail(_ reader: inout SegmentReader, _ name: String) throws(StorageError) {
         self.endOfData = try Self.endOfData(&reader, self.end.offset)
         var offset = self.end.offset + FrameHeader.alignmentBytes
-        while offset + FrameHeader.bytes <= self.endOfData {
+        // Up to where a header can begin, not where it must end: a checksum's last bytes may be zero.
+        while offset < self.endOfData {
             let found = try Self.headerBytes(&reader, offset)
             if let (frame, _) = FrameHeader.read(found, seed: self.seed), frame.segment == self.end.segment,
                 frame.number > self.end.chain.nextFrame {
@@ -142,11 +152,8 @@ struct Recovery {
         }
     }
 
-    /// Whether the end of the log is a seal with nothing behind it: then it is durable as it is.
-    var isSealed: Bool {
-        self.sealed.segment == self.end.segment && self.sealed.offset == self.end.offset && self.endOfData <= self.end.offset
-            && self.report.frames > 0
-    }
+    /// Whether the end of the log is a seal with nothing behind it: then every frame is durable as it is.
+    var isSealed: Bool { self.endsWithSeal && self.endOfData <= self.end.offset }
 
     private func corruption(_ name: String, _ offset: Int, _ found: String) -> StorageError {
         .corruption(file: self.files.path(name), offsetBytes: offset, lsn: self.end.chain.nextLSN, found: found)

@@ -29,13 +29,20 @@ struct SegmentFiles: Sendable {
         return number
     }
 
-    /// Gives a prepared file its header and its name. `file` is synced and durable under `header`'s number when this returns.
-    func publish(_ file: any File, named temporary: String, header: SegmentHeader) throws(IOError) {
+    /// Gives a prepared file its header, durably; it has only its temporary name yet, so a failure changes nothing for the log.
+    func finish(_ file: any File, header: SegmentHeader) throws(IOError) {
         var bytes = ByteBuffer(capacity: SegmentHeader.bytes)
         header.write(into: &bytes)
         try file.write(bytes.bytes, at: 0)
         try file.sync()
-        try self.fileSystem.rename(self.path(temporary), to: self.path(Self.name(of: header.number)))
+    }
+
+    /// Gives a finished file its name, durably.
+    ///
+    /// - Throws: Then the name may be there or not, and after a restart the segment may rule over the frames of the one before: nothing
+    ///   more may be written to either.
+    func publish(named temporary: String, as number: UInt64) throws(IOError) {
+        try self.fileSystem.rename(self.path(temporary), to: self.path(Self.name(of: number)))
         try self.fileSystem.syncDirectory(self.directory)
     }
 }

@@ -44,7 +44,7 @@ package final class SegmentPreparer: Sendable {
     /// Writes and syncs the next piece of zeros.
     ///
     /// - Returns: Whether there is more to do.
-    /// - Throws: What the file system said; the piece is tried again by the next call.
+    /// - Throws: What the file system said; after `.noSpace` the next call goes on, after anything else it begins a new file.
     package func step() throws(IOError) -> Bool {
         guard var spare = try self.begin() else { return false }
         let count = min(self.stepBytes, self.segmentBytes - spare.filledBytes)
@@ -54,7 +54,10 @@ package final class SegmentPreparer: Sendable {
             try spare.file.write(zeros.bytes, at: spare.filledBytes)
             try spare.file.sync()
         } catch {
-            self.state.withLock { $0 = .filling(spare) }
+            // A full disk heals. After any other failure the file is not to be trusted again (L8): the next step begins another.
+            let isWorthKeeping = error.kind == .noSpace
+            if !isWorthKeeping { spare.file.close() }
+            self.state.withLock { $0 = isWorthKeeping ? .filling(spare) : .none }
             throw error
         }
         spare.filledBytes += count

@@ -89,7 +89,11 @@ extension SegmentedLog {
         var frames = ByteBuffer()
         let writer = FrameCopier(segment: 1, seed: birth.directoryID.seed)
         let chain = writer.write(birth.frame, kind: .records, after: Chain(nextFrame: 1, nextLSN: 1, previousHeaderCRC: 0), into: &frames)
-        let file = try Self.publish(header, frames: frames.bytes, files, segmentBytes: environment.options.segmentBytes)
+        let bytes = frames.bytes
+        let file = try Self.makeSegment(header, in: files, segmentBytes: environment.options.segmentBytes) {
+            file throws(StorageError) in
+            try Recovery.storage { () throws(IOError) in try file.write(bytes, at: SegmentHeader.bytes) }
+        }
         let read = FrameHeader.read(frames.bytes, seed: birth.directoryID.seed)
         guard let (frame, _) = read, replay(ReplayedFrame(header: frame, payload: birth.frame.payload)) else {
             throw .replayRefused(lsn: 1)
@@ -106,35 +110,62 @@ extension SegmentedLog {
         _ recovery: inout Recovery, _ environment: LogEnvironment
     ) throws(StorageError) -> OpenSegment {
         let files = recovery.files
-        if recovery.isSealed {
-            let path = files.path(SegmentFiles.name(of: recovery.end.segment))
-            let file = try Recovery.storage { () throws(IOError) in try files.fileSystem.open(path, .update) }
-            return OpenSegment(file: file, number: recovery.end.segment, offset: recovery.end.offset)
-        }
+        if recovery.isSealed { return try Self.reopen(recovery) }
         try Self.setTornTailAside(&recovery, environment.options)
-        let number = recovery.end.segment + 1
-        var frames = ByteBuffer()
-        let chain = try Self.copyTail(&recovery, into: &frames, segment: number)
         let header = SegmentHeader(
-            directoryID: recovery.directoryID, number: number, firstFrame: recovery.sealed.chain.nextFrame,
-            firstLSN: recovery.sealed.chain.nextLSN, previousHeaderCRC: recovery.sealed.chain.previousHeaderCRC)
-        let file = try Self.publish(header, frames: frames.bytes, files, segmentBytes: environment.options.segmentBytes)
-        recovery.end.chain = chain
+            directoryID: recovery.directoryID, number: recovery.end.segment + 1,
+            firstFrame: recovery.sealed.chain.nextFrame, firstLSN: recovery.sealed.chain.nextLSN,
+            previousHeaderCRC: recovery.sealed.chain.previousHeaderCRC)
+        var end = recovery.end
+        let file = try Self.makeSegment(header, in: files, segmentBytes: environment.options.segmentBytes) {
+            file throws(StorageError) in end = try Self.copyTail(&recovery, into: file, segment: header.number)
+        }
+        recovery.end.chain = end.chain
         try Self.removeSuperseded(recovery)
-        return OpenSegment(file: file, number: number, offset: SegmentHeader.bytes + frames.count)
+        return OpenSegment(file: file, number: header.number, offset: end.offset)
     }
 
-    /// Writes a segment with its first frames under a temporary name, syncs it, and gives it its name.
-    private static func publish(
-        _ header: SegmentHeader, frames: UnsafeRawBufferPointer, _ files: SegmentFiles, segmentBytes: Int
-    ) throws(StorageError) -> any File {
-        try Recovery.storage { () throws(IOError) in
-            let name = SegmentFiles.name(of: header.number) + SegmentFiles.temporarySuffix
-            let file = try files.fileSystem.open(files.path(name), .create)
-            try Self.fill(file, upTo: segmentBytes)
-            try file.write(frames, at: SegmentHeader.bytes)
-            try files.publish(file, named: name, header: header)
+    /// Goes on behind a seal.
+    ///
+    /// Every frame before it was synced before it was written, but the seal itself may be in the page cache only, and after a failed sync
+    /// no later one would write it: a frame behind it would then follow a hole. So it is written once more (L21).
+    private static func reopen(_ recovery: Recovery) throws(StorageError) -> OpenSegment {
+        let files = recovery.files
+        let seal = recovery.sealed.offset - FrameHeader.bytes
+        let file = try Recovery.storage { () throws(IOError) in
+            let file = try files.fileSystem.open(files.path(SegmentFiles.name(of: recovery.end.segment)), .update)
+            do throws(IOError) {
+                var bytes = ByteBuffer(capacity: FrameHeader.bytes)
+                bytes.truncate(to: try file.read(into: bytes.appendUninitialized(FrameHeader.bytes), at: seal))
+                try file.write(bytes.bytes, at: seal)
+                try file.sync()
+            } catch {
+                file.close()
+                throw error
+            }
             return file
+        }
+        return OpenSegment(file: file, number: recovery.end.segment, offset: recovery.end.offset)
+    }
+
+    /// Makes a segment full of zeros, lets `body` write its first frames, syncs it, and gives it its name.
+    private static func makeSegment(
+        _ header: SegmentHeader, in files: SegmentFiles, segmentBytes: Int,
+        _ body: (any File) throws(StorageError) -> Void
+    ) throws(StorageError) -> any File {
+        let name = SegmentFiles.name(of: header.number) + SegmentFiles.temporarySuffix
+        let file = try Recovery.storage { () throws(IOError) in try files.fileSystem.open(files.path(name), .create) }
+        do throws(StorageError) {
+            try Recovery.storage { () throws(IOError) in try Self.fill(file, upTo: segmentBytes) }
+            try body(file)
+            try Recovery.storage { () throws(IOError) in
+                try files.finish(file, header: header)
+                try files.publish(named: name, as: header.number)
+            }
+            return file
+        } catch {
+            file.close()
+            throw error
         }
     }
 

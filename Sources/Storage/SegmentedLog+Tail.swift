@@ -28,41 +28,47 @@ struct FrameCopier {
 // What a start does to the end of a log that was not sealed. Each step leaves a directory that the next start understands:
 // the new segment exists whole or not at all, and from then on its header says which older frames it replaces.
 extension SegmentedLog {
-    /// Copies the frames since the last seal, which lie in the last segment or in several, into `frames`.
+    /// Bytes of copied frames that are gathered before they are written.
+    private static let copyBytes = 1 << 20
+
+    /// Copies the frames since the last seal, all of the last segment, into a new one.
+    ///
+    /// - Returns: Behind the last frame of the copy.
+    /// - Complexity: O(bytes of one segment); holds `copyBytes` and one frame.
     static func copyTail(
-        _ recovery: inout Recovery, into frames: inout ByteBuffer, segment: UInt64
-    ) throws(StorageError) -> Chain {
+        _ recovery: inout Recovery, into target: any File, segment: UInt64
+    ) throws(StorageError) -> Recovery.Position {
         let copier = FrameCopier(segment: segment, seed: recovery.directoryID.seed)
-        var chain = recovery.sealed.chain
-        var offset = recovery.sealed.offset
-        for number in recovery.sealed.segment ... recovery.end.segment {
-            let path = recovery.files.path(SegmentFiles.name(of: number))
-            do throws(IOError) {
-                let file = try recovery.files.fileSystem.open(path, .read)
-                defer { file.close() }
-                var reader = try SegmentReader(file)
-                while chain.nextFrame < recovery.end.chain.nextFrame,
-                    case .frame(let frame, _, let payload) = try reader.frame(
-                        at: offset, segment: number, seed: recovery.directoryID.seed),
-                    frame.number == chain.nextFrame {
-                    chain = copier.write(FrameContents(
-                        firstLSN: frame.firstLSN, operationCount: frame.operationCount, receivedAt: frame.receivedAt,
-                        rulesVersion: frame.rulesVersion, previousResultsDigest: frame.previousResultsDigest,
-                        payload: payload), kind: frame.kind, after: chain, into: &frames)
-                    offset += frame.totalBytes
-                    recovery.report.framesCopied += 1
-                }
-            } catch {
-                throw .io(error)
+        let path = recovery.files.path(SegmentFiles.name(of: recovery.end.segment))
+        var copied = Recovery.Position(
+            segment: segment, offset: SegmentHeader.bytes, chain: recovery.sealed.chain)
+        try Recovery.storage { () throws(IOError) in
+            let file = try recovery.files.fileSystem.open(path, .read)
+            defer { file.close() }
+            var reader = try SegmentReader(file)
+            var frames = ByteBuffer(capacity: 64 << 10)
+            var offset = recovery.sealed.offset
+            while offset < recovery.end.offset,
+                case .frame(let frame, _, let payload) = try reader.frame(
+                    at: offset, segment: recovery.end.segment, seed: recovery.directoryID.seed) {
+                copied.chain = copier.write(FrameContents(
+                    firstLSN: frame.firstLSN, operationCount: frame.operationCount, receivedAt: frame.receivedAt,
+                    rulesVersion: frame.rulesVersion, previousResultsDigest: frame.previousResultsDigest,
+                    payload: payload), kind: frame.kind, after: copied.chain, into: &frames)
+                offset += frame.totalBytes
+                recovery.report.framesCopied += 1
+                guard frames.count >= Self.copyBytes || offset >= recovery.end.offset else { continue }
+                try target.write(frames.bytes, at: copied.offset)
+                copied.offset += frames.count
+                frames.removeAll()
             }
-            offset = SegmentHeader.bytes
         }
-        guard chain.nextFrame == recovery.end.chain.nextFrame else {
+        guard copied.chain.nextFrame == recovery.end.chain.nextFrame else {
             throw .corruption(
-                file: recovery.files.directory, offsetBytes: 0, lsn: chain.nextLSN,
-                found: "frame \(chain.nextFrame) was whole a moment ago and is not now")
+                file: path, offsetBytes: recovery.sealed.offset, lsn: copied.chain.nextLSN,
+                found: "frame \(copied.chain.nextFrame) was whole a moment ago and is not now")
         }
-        return chain
+        return copied
     }
 
     /// Keeps the bytes of a torn tail for a person to look at; the oldest such files go.
@@ -92,24 +98,21 @@ extension SegmentedLog {
             segment: end.segment, offsetBytes: end.offset, bytes: bytes, keptIn: name)
     }
 
-    /// Zeroes what the new segment replaces, and what was torn, in the segment of the last seal, so that no reader ever meets it again.
+    /// Cuts off what the new segment replaces, and what was torn, so that no reader ever meets it again.
     static func removeSuperseded(_ recovery: Recovery) throws(StorageError) {
         let files = recovery.files
         try Recovery.storage { () throws(IOError) in
-            for number in recovery.sealed.segment ... recovery.end.segment {
-                let from = number == recovery.sealed.segment ? recovery.sealed.offset : SegmentHeader.bytes
-                let file = try files.fileSystem.open(files.path(SegmentFiles.name(of: number)), .update)
-                defer { file.close() }
-                try file.truncate(to: from)
-                try file.sync()
-            }
+            let file = try files.fileSystem.open(files.path(SegmentFiles.name(of: recovery.end.segment)), .update)
+            defer { file.close() }
+            try file.truncate(to: recovery.sealed.offset)
+            try file.sync()
         }
     }
 
     /// Fills a new file with zeros.
     static func fill(_ file: any File, upTo bytes: Int) throws(IOError) {
-        var zeros = ByteBuffer(capacity: 1 << 20)
-        zeros.appendUninitialized(1 << 20).initializeMemory(as: UInt8.self, repeating: 0)
+        var zeros = ByteBuffer(capacity: min(bytes, 1 << 20))
+        zeros.appendUninitialized(min(bytes, 1 << 20)).initializeMemory(as: UInt8.self, repeating: 0)
         var filled = 0
         while filled < bytes {
             let count = min(zeros.count, bytes - filled)

@@ -60,6 +60,8 @@ package final class SegmentedLog: CommandLog {
     package var nextFrameNumber: UInt64 { self.chain.nextFrame }
 
     package func append(_ contents: FrameContents) throws(StorageError) {
+        // First: after a failed sync the place of the next frame is unknown, and so is what the caller believes it to be.
+        guard !self.isPoisoned else { throw .poisoned }
         precondition(contents.firstLSN == self.chain.nextLSN, "lsns have no gap")
         try self.write(.records, contents)
     }
@@ -147,34 +149,63 @@ package final class SegmentedLog: CommandLog {
         let header = SegmentHeader(
             directoryID: self.directoryID, number: self.segment + 1, firstFrame: self.chain.nextFrame,
             firstLSN: self.chain.nextLSN, previousHeaderCRC: self.chain.previousHeaderCRC)
-        let next: any File
+        let next = try self.finishedSegment(header)
         do throws(IOError) {
-            if let spare = self.preparer.take() {
-                defer { self.preparer.wakeForNext() }
-                try self.files.publish(spare.file, named: spare.name, header: header)
-                next = spare.file
-            } else {
-                next = try Self.makeSegment(header, in: self.files)
-            }
+            try self.files.publish(named: next.name, as: header.number)
         } catch {
-            // Nothing of a frame was written: the old segment stays the last one.
-            if error.kind == .noSpace { throw .noSpace }
+            // Even for want of space: the new segment may have its name, and would then replace what the old one got from here on.
+            next.file.close()
             self.isPoisoned = true
             throw .io(error)
         }
+        if next.isSpare { self.preparer.wakeForNext() }
         self.file.close()
-        self.file = next
+        self.file = next.file
         self.segment = header.number
         self.offset = SegmentHeader.bytes
         self.metrics.beganSegment()
     }
 
-    /// Makes a segment from nothing, as short as its header: the preparer was too slow, and the log must not wait for it.
-    private static func makeSegment(_ header: SegmentHeader, in files: SegmentFiles) throws(IOError) -> any File {
-        let name = SegmentFiles.name(of: header.number) + SegmentFiles.temporarySuffix
+    /// A segment with its header, under its temporary name.
+    private struct FinishedSegment {
+        var file: any File
+        var name: String
+        var isSpare: Bool
+    }
+
+    private func finishedSegment(_ header: SegmentHeader) throws(StorageError) -> FinishedSegment {
+        let spare = self.preparer.take()
+        var file: (any File)?
+        do throws(IOError) {
+            let name: String
+            if let spare {
+                (file, name) = (spare.file, spare.name)
+            } else {
+                name = SegmentFiles.name(of: header.number) + SegmentFiles.temporarySuffix
+                file = try self.makeFile(name)
+            }
+            guard let file else { preconditionFailure("a segment has a file") }
+            try self.files.finish(file, header: header)
+            return FinishedSegment(file: file, name: name, isSpare: spare != nil)
+        } catch {
+            file?.close()
+            if spare != nil { self.preparer.wakeForNext() }
+            // Nothing of a frame was written: the old segment stays the last one.
+            if error.kind == .noSpace { throw .noSpace }
+            self.isPoisoned = true
+            throw .io(error)
+        }
+    }
+
+    /// Makes an empty file: the preparer was too slow, and the log must not wait for it.
+    ///
+    /// - Throws: `.noSpace` before anything is made where there is not room for a whole segment: the reserve is gone (L9).
+    private func makeFile(_ name: String) throws(IOError) -> any File {
+        let files = self.files
         if try files.fileSystem.list(files.directory).contains(name) { try files.fileSystem.remove(files.path(name)) }
-        let file = try files.fileSystem.open(files.path(name), .create)
-        try files.publish(file, named: name, header: header)
-        return file
+        guard try files.fileSystem.freeBytes(files.directory) >= UInt64(self.segmentBytes) else {
+            throw IOError(.noSpace, operation: "statvfs", subject: files.directory, code: 0)
+        }
+        return try files.fileSystem.open(files.path(name), .create)
     }
 }

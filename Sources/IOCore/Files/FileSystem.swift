@@ -34,7 +34,7 @@ package protocol DirectoryLock: AnyObject, Sendable {
 
 /// A file system below one directory tree. Safe to use from several threads.
 package protocol FileSystem: AnyObject, Sendable {
-    /// Creates a directory (0700) and those above it where missing.
+    /// Creates a directory (0700) and those above it where missing, durably.
     func createDirectory(_ path: String) throws(IOError)
     /// Names in a directory, in ascending byte order.
     func list(_ directory: String) throws(IOError) -> [String]

@@ -12,10 +12,14 @@ package final class LinuxFileSystem: FileSystem {
     package func createDirectory(_ path: String) throws(IOError) {
         var prefix = path.hasPrefix("/") ? "/" : ""
         for part in path.split(separator: "/") {
+            let parent = prefix.isEmpty ? "." : prefix
             prefix += part + "/"
-            if mkdir(prefix, Self.directoryMode) != 0, errno != EEXIST {
-                throw IOError(operation: "mkdir", subject: prefix)
+            guard mkdir(prefix, Self.directoryMode) != 0 else {
+                // A directory whose own entry is lost takes everything in it along, synced or not.
+                try self.syncDirectory(parent)
+                continue
             }
+            guard errno == EEXIST else { throw IOError(operation: "mkdir", subject: prefix) }
         }
     }
 

@@ -1,0 +1,83 @@
+import Foundation
+import Glibc
+import IOCore
+import IOLinux
+import Storage
+import Testing
+
+/// The same log on the machine's own disk.
+@Suite struct RealDiskTests {
+    private static func withDirectory(_ body: (LogEnvironment) throws -> Void) throws {
+        let root = FileManager.default.temporaryDirectory.appendingPathComponent("profiles-storage-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        var options = LogOptions()
+        options.segmentBytes = 64 << 10
+        try body(LogEnvironment(
+            directory: root + "/above/data", fileSystem: LinuxFileSystem(), clock: LogFixture.clock, options: options))
+    }
+
+    private static func mode(_ path: String) -> mode_t {
+        var status = stat()
+        return lstat(path, &status) == 0 ? status.st_mode & 0o777 : 0
+    }
+
+    /// Opens the log and returns it with the frames replayed.
+    private static func open(_ environment: LogEnvironment) throws -> (log: SegmentedLog, replayed: Int) {
+        var replayed = 0
+        let log = try LogFixture.payload(0).withUnsafeBytes { payload in
+            try SegmentedLog.open(environment, birth: {
+                LogBirth(directoryID: LogFixture.directoryID, frame: LogFixture.contents(0, payload: payload))
+            }, replay: { frame in
+                defer { replayed += 1 }
+                return LogFixture.isExpected(frame, at: replayed)
+            }).log
+        }
+        return (log, replayed)
+    }
+
+    @Test func L14_directoryIsPrivateAndLockedOnce() throws {
+        try Self.withDirectory { environment in
+            let lock = try SegmentedLog.lock(environment)
+            #expect(throws: StorageError.locked(path: environment.directory + "/LOCK")) {
+                _ = try SegmentedLog.lock(environment)
+            }
+            let (log, _) = try Self.open(environment)
+            #expect(Self.mode(environment.directory) == 0o700)
+            for name in try environment.fileSystem.list(environment.directory) {
+                #expect(Self.mode("\(environment.directory)/\(name)") == 0o600, "\(name)")
+            }
+            log.close()
+            lock.release()
+            try SegmentedLog.lock(environment).release()
+        }
+    }
+
+    @Test func L14_symbolicLinkIsNotFollowed() throws {
+        try Self.withDirectory { environment in
+            try environment.fileSystem.createDirectory(environment.directory)
+            let target = environment.directory + "/elsewhere"
+            _ = try environment.fileSystem.open(target, .create)
+            try #require(symlink(target, environment.directory + "/LOCK") == 0)
+            #expect(throws: StorageError.self) { _ = try SegmentedLog.lock(environment) }
+        }
+    }
+
+    @Test func framesOverSeveralSegmentsAreReplayedAfterAnUncleanEnd() throws {
+        try Self.withDirectory { environment in
+            try environment.fileSystem.createDirectory(environment.directory)
+            var (log, replayed) = try Self.open(environment)
+            for round in 0 ..< 3 {
+                #expect(replayed == 1 + round * 300)
+                for index in replayed ..< replayed + 300 {
+                    try LogFixture.payload(index).withUnsafeBytes { try log.append(LogFixture.contents(index, payload: $0)) }
+                    _ = try log.commit()
+                }
+                log.close()
+                (log, replayed) = try Self.open(environment)
+            }
+            #expect(replayed == 901)
+            #expect(try environment.fileSystem.list(environment.directory).count > 4)
+            log.close()
+        }
+    }
+}
