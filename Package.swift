@@ -59,7 +59,7 @@ let package = Package(
         .testTarget(name: "MessagesTests", dependencies: ["Messages", "Profiles", "CMessages"]),
         .testTarget(
             name: "ProfileServiceTests",
-            dependencies: ["ProfileService", "IOSimulation", "IOLinux", "Storage", "Messages"]),
+            dependencies: ["ProfileService", "GRPCTransport", "IOSimulation", "IOCore", "Storage", "Profiles", "Bytes"]),
         .testTarget(
             name: "ProfileServerTests", dependencies: ["ProfileServer", "ProfileClient", "IOLinux"]),
     ],

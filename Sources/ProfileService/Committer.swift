@@ -19,7 +19,8 @@ package final class Committer {
     private let log: any CommandLog
     private let store: Store
     private let clock: any Clock
-    private var position: Position
+    /// Settable by tests, which forge it.
+    var position: Position
     /// Records of several batches that go into one frame.
     private var gathered = ByteBuffer(capacity: 64 << 10)
     private var tickRecord = ByteBuffer()
@@ -27,6 +28,8 @@ package final class Committer {
     private var isSealed = true
     private var hasFailed = false
     private var lastActivity: UInt64 = 0
+    /// Frames made durable since the start, seals included.
+    private(set) var framesAppended = 0
 
     init(log: any CommandLog, store: Store, clock: any Clock, position: Position) {
         self.log = log
@@ -112,6 +115,7 @@ package final class Committer {
                 receivedAt: self.position.receivedAt, rulesVersion: Store.rulesVersion,
                 previousResultsDigest: self.position.digest.value, payload: payload))
             _ = try self.log.commit()
+            self.framesAppended += 1
             self.isSealed = false
             self.position.digest = ResultsDigest()
             return .none
@@ -188,6 +192,7 @@ package final class Committer {
     private func seal(in pipeline: CommitPipeline) {
         do throws(StorageError) {
             try self.log.seal(previousResultsDigest: self.position.digest.value)
+            self.framesAppended += 1
             self.isSealed = true
         } catch {
             if case .noSpace = error { return }

@@ -1,0 +1,124 @@
+import IOSimulation
+import Profiles
+import Storage
+import Testing
+
+@testable import ProfileService
+
+@Suite struct CommitPipelineTests {
+    @Test func answeredTracksSurviveAPowerCut() throws {
+        let fixture = try ServiceFixture()
+        let done = fixture.commit([fixture.batch([("ann", ["1", "2"], ""), ("bob", ["1"], "")])])
+        #expect(done.count == 1)
+        #expect(ServiceFixture.header(done[0], 0)?.lsn == 3)
+        #expect(ServiceFixture.header(done[0], 1)?.lsn == 4)
+        let again = try ServiceFixture(fixture.disk.afterPowerCut(seed: 1))
+        #expect(again.count("ann") == 2)
+        #expect(again.count("bob") == 1)
+        #expect(again.store.digest() == fixture.store.digest())
+    }
+
+    @Test func lsnsGoOnAfterARestart() throws {
+        let fixture = try ServiceFixture()
+        _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])
+        fixture.disk.killProcess()
+        let again = try ServiceFixture(fixture.disk)
+        let done = again.commit([again.batch([("ann", ["2"], "")])])
+        #expect(ServiceFixture.header(done[0], 0)?.lsn == 3)
+    }
+
+    @Test func batchesOfSeveralLoopsShareAFrame() throws {
+        let fixture = try ServiceFixture()
+        let frames = fixture.committer.framesAppended
+        let batches = (0 ..< 5).map { fixture.batch([("p\($0)", ["1"], "")]) }
+        #expect(fixture.commit(batches).count == 5)
+        #expect(fixture.committer.framesAppended == frames + 1)
+        #expect((0 ..< 5).allSatisfy { fixture.count("p\($0)") == 1 })
+    }
+
+    @Test func aBatchLargerThanAFrameIsCutAndGivenBackOnce() throws {
+        var limits = PipelineLimits()
+        limits.frameOperationsMax = 7
+        let fixture = try ServiceFixture(pipelineLimits: limits)
+        let frames = fixture.committer.framesAppended
+        let done = fixture.commit([
+            fixture.batch((0 ..< 20).map { ("p\($0)", ["1", "2"], "") }), fixture.batch([("q", ["1"], "")]),
+        ])
+        #expect(done.count == 2)
+        // Three records of two operations each fit a frame of seven.
+        #expect(fixture.committer.framesAppended == frames + 7)
+        #expect((0 ..< 20).allSatisfy { fixture.count("p\($0)") == 2 })
+        #expect(fixture.count("q") == 1)
+        #expect(fixture.pipeline.metrics.commandsWaiting == 0)
+        #expect(fixture.pipeline.metrics.bytesWaiting == 0)
+    }
+
+    @Test func fsyncFailurePoisonsTheLogAndReadsGoOn() throws {
+        let fixture = try ServiceFixture()
+        _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])
+        fixture.disk.plan(DiskFaultPlan(.inputOutput, of: .syncs, number: 1))
+        let failed = fixture.commit([fixture.batch([("ann", ["2"], ""), ("bob", ["1"], "")])])
+        #expect(failed[0].slots.allSatisfy { $0.refusal == .logUnavailable })
+        #expect(fixture.pipeline.isPoisoned)
+        #expect(fixture.poisonings.count == 1)
+        #expect(fixture.count("ann") == 1)
+        #expect(fixture.count("bob") == 0)
+        #expect(fixture.pipeline.reserve(bytes: 1) == .logUnavailable)
+        let later = fixture.commit([fixture.batch([("ann", ["3"], "")])])
+        #expect(later[0].slots[0].refusal == .logUnavailable)
+        #expect(fixture.disk.syncsAfterFailure == 0)
+        #expect(fixture.poisonings.count == 1)
+    }
+
+    @Test func aFullDiskRefusesWritesAndHealsByItself() throws {
+        let fixture = try ServiceFixture()
+        var refused = 0
+        // The log rolls into segments that the disk has no room for.
+        fixture.disk.limit(toBytes: 400 << 10)
+        for number in 0 ..< 600 {
+            let done = fixture.commit([fixture.batch([("ann", (0 ..< 15).map { "\(number)-\($0)" }, String(repeating: "r", count: 90) + "\(number)")])])
+            if done[0].slots[0].refusal == .diskFull { refused += 1 }
+        }
+        #expect(refused > 0)
+        #expect(fixture.pipeline.isDiskFull)
+        #expect(!fixture.pipeline.isPoisoned)
+        fixture.disk.limit(toBytes: 64 << 20)
+        let done = fixture.commit([fixture.batch([("bob", ["1"], "")])])
+        #expect(done[0].slots[0].refusal == .none)
+        #expect(!fixture.pipeline.isDiskFull)
+        #expect(fixture.count("bob") == 1)
+    }
+
+    @Test func overTheBoundOfWaitingCommandsOneIsRefused() throws {
+        var limits = PipelineLimits()
+        limits.commandsWaitingMax = 3
+        let fixture = try ServiceFixture(pipelineLimits: limits)
+        #expect((0 ..< 3).allSatisfy { _ in fixture.pipeline.reserve(bytes: 10) == .none })
+        #expect(fixture.pipeline.reserve(bytes: 10) == .rateExceeded)
+        fixture.pipeline.release(commands: 1, bytes: 10)
+        #expect(fixture.pipeline.reserve(bytes: 10) == .none)
+    }
+
+    @Test func abandonedCallsLeaveTheBatchAndTheOthersStay() throws {
+        let fixture = try ServiceFixture()
+        let batch = fixture.batch((0 ..< 9).map { ("p\($0)", ["1", "2"], "") })
+        let items = batch.removeAll { [0, 4, 5, 8].contains(Int($0.streamSlot)) }
+        #expect(items == 8)
+        #expect(batch.slots.map { Int($0.token.streamSlot) } == [1, 2, 3, 6, 7])
+        _ = fixture.commit([batch])
+        #expect((0 ..< 9).map { fixture.count("p\($0)") } == [0, 2, 2, 2, 0, 0, 2, 2, 0])
+    }
+
+    @Test func idlenessSealsTheLogOnce() throws {
+        let fixture = try ServiceFixture()
+        _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])
+        let frames = fixture.committer.framesAppended
+        #expect(fixture.committer.rest(in: fixture.pipeline) == fixture.pipeline.limits.idleSealNanoseconds)
+        fixture.clock.advance(nanoseconds: fixture.pipeline.limits.idleSealNanoseconds)
+        _ = fixture.committer.rest(in: fixture.pipeline)
+        _ = fixture.committer.rest(in: fixture.pipeline)
+        #expect(fixture.committer.framesAppended == frames + 1)
+        fixture.disk.killProcess()
+        #expect(try ServiceFixture(fixture.disk).report.framesCopied == 0)
+    }
+}

@@ -1,0 +1,51 @@
+import IOSimulation
+import Profiles
+import Storage
+import Testing
+
+@testable import ProfileService
+
+@Suite struct ReplayTests {
+    @Test(arguments: [UInt64(7)])
+    func replayDigestEqualsLiveDigestAfter100000RandomOperations(seed: UInt64) throws {
+        // Limits so small that events, answers and names are dropped all the time.
+        var limits = StoreLimits()
+        limits.eventsPerProfile = 20
+        limits.requestIDsPerProject = 500
+        var fixture = try ServiceFixture(limits: limits)
+        var random = SeededRandom(seed: seed)
+        var operations = 0
+        var restarts = 0
+        while operations < 100_000 {
+            let batches = (0 ... random.below(3)).map { _ in
+                fixture.batch((0 ... random.below(40)).map { _ in
+                    let events = (0 ... random.below(10)).map { _ in "e\(random.below(400))" }
+                    operations += events.count
+                    return ("p\(random.below(300))", events, random.below(4) == 0 ? "r\(random.below(2_000))" : "")
+                })
+            }
+            fixture.clock.advance(nanoseconds: UInt64(random.below(50_000_000)))
+            #expect(fixture.commit(batches).count == batches.count)
+            guard random.below(60) == 0 else { continue }
+            restarts += 1
+            let live = fixture.store.digest()
+            let lsn = fixture.store.appliedLSN
+            fixture.disk.killProcess()
+            fixture = try ServiceFixture(fixture.disk, limits: limits)
+            #expect(fixture.store.digest() == live)
+            #expect(fixture.store.appliedLSN == lsn)
+        }
+        print("replay: seed \(seed), \(operations) operations, \(restarts) restarts, digests equal")
+        #expect(restarts > 3)
+    }
+
+    @Test func aFrameWhoseResultsDifferStopsTheStart() throws {
+        let fixture = try ServiceFixture()
+        _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])
+        // The next frame says that the one before gave other results.
+        fixture.committer.position.digest.add(UnsafeRawBufferPointer(start: nil, count: 0))
+        _ = fixture.commit([fixture.batch([("ann", ["2"], "")])])
+        fixture.disk.killProcess()
+        #expect(throws: RecoveryError.self) { try ServiceFixture(fixture.disk) }
+    }
+}

@@ -1,0 +1,143 @@
+import Bytes
+import GRPCTransport
+import IOCore
+import IOSimulation
+import Profiles
+import Storage
+import Synchronization
+
+@testable import ProfileService
+
+/// A partition on a simulated disk, driven step by step: no thread, no socket.
+final class ServiceFixture {
+    let disk: SimulatedDisk
+    let clock = SimulatedClock()
+    let limits: StoreLimits
+    private(set) var pipeline: CommitPipeline
+    private(set) var store: Store
+    private(set) var committer: Committer
+    private(set) var report: RecoveryReport
+    private let mailbox: CompletionMailbox
+    let wakes = WakeCounter()
+    let poisonings = WakeCounter()
+
+    /// Counts calls from wherever.
+    final class WakeCounter: Sendable {
+        private let count_ = Atomic<Int>(0)
+        var count: Int { self.count_.load(ordering: .relaxed) }
+        func add() { self.count_.add(1, ordering: .relaxed) }
+    }
+
+    private final class NoParker: Parker {
+        func park(forNanoseconds nanoseconds: UInt64?) {}
+        func unpark() {}
+    }
+
+    final class FixedRandom: RandomSource {
+        private let random = Mutex(SeededRandom(seed: 42))
+
+        func fill(_ bytes: UnsafeMutableRawBufferPointer) {
+            self.random.withLock { random in
+                for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: random.next()) }
+            }
+        }
+    }
+
+    init(_ disk: SimulatedDisk = SimulatedDisk(), limits: StoreLimits = StoreLimits(), pipelineLimits: PipelineLimits = PipelineLimits())
+        throws
+    {
+        self.disk = disk
+        self.limits = limits
+        var options = LogOptions()
+        options.segmentBytes = 256 << 10
+        let environment = LogEnvironment(directory: "d", fileSystem: disk, clock: self.clock, options: options)
+        let recovered = try Partition.recover(environment, limits: limits, random: FixedRandom()) { _ in }
+        (self.store, self.committer, self.report) = (recovered.store, recovered.committer, recovered.report)
+        let wakes = self.wakes
+        let poisonings = self.poisonings
+        self.mailbox = CompletionMailbox { wakes.add() }
+        self.pipeline = CommitPipeline(
+            limits: pipelineLimits, mailboxes: [self.mailbox], parker: NoParker(), onPoison: { poisonings.add() })
+    }
+
+    static func token(_ number: Int) -> CallToken {
+        CallToken(
+            loop: 0, connectionSlot: 0, connectionGeneration: 0, streamSlot: UInt32(number), streamGeneration: 0)
+    }
+
+    /// A batch with one Track per entry.
+    func batch(_ tracks: [(person: String, eventIDs: [String], requestID: String)]) -> LogBatch {
+        let batch = LogBatch(loop: 0)
+        for (number, track) in tracks.enumerated() {
+            let start = batch.records.count
+            Self.write(track.person, track.eventIDs, track.requestID, into: &batch.records)
+            _ = self.pipeline.reserve(bytes: batch.records.count - start)
+            batch.slots.append(BatchSlot(
+                token: Self.token(number), recordOffset: start, recordBytes: batch.records.count - start,
+                operations: track.eventIDs.count, items: track.eventIDs.count))
+        }
+        return batch
+    }
+
+    private static func write(
+        _ person: String, _ eventIDs: [String], _ requestID: String, into buffer: inout ByteBuffer
+    ) {
+        let start = beginRecord(.track, in: &buffer)
+        Self.with(person) { person in
+            Self.with(requestID) { requestID in
+                TrackHeader(
+                    project: ProjectID(rawValue: 1), flags: TrackFlags(rawValue: 0), platform: 0,
+                    eventCount: eventIDs.count, identifier: IdentifierView(kind: .customID, bytes: person),
+                    requestID: requestID, sourceName: UnsafeRawBufferPointer(start: nil, count: 0), sentAt: 0,
+                    expectedRevision: 0
+                ).write(into: &buffer)
+            }
+        }
+        for id in eventIDs {
+            buffer.append(UInt8(0))
+            Self.with(id) { buffer.appendPrefixed($0) }
+            Self.with("visit") { buffer.appendPrefixed($0) }
+            buffer.appendVarint(0)
+            buffer.appendVarint(0)
+            // The prefixed field list of no attributes.
+            buffer.appendVarint(1)
+            buffer.appendVarint(0)
+        }
+        endRecord(at: start, operations: eventIDs.count, in: &buffer)
+    }
+
+    private static func with<Result>(_ text: String, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        Array(text.utf8).withUnsafeBytes(body)
+    }
+
+    /// Runs what was submitted through the log thread's work; returns the finished batches.
+    func commit(_ batches: [LogBatch]) -> [LogBatch] {
+        for batch in batches { self.pipeline.submit(batch) }
+        var taken: [LogBatch] = []
+        _ = self.pipeline.take(into: &taken)
+        self.committer.process(taken, in: self.pipeline)
+        var finished: [LogBatch] = []
+        self.mailbox.take(into: &finished)
+        return finished
+    }
+
+    /// The header of a slot's result.
+    static func header(_ batch: LogBatch, _ slot: Int) -> ResultHeader? {
+        var reader = ByteReader(batch.result(of: batch.slots[slot]))
+        return ResultHeader(from: &reader)
+    }
+
+    /// The count of the one event name of a person; 0: no such profile.
+    func count(_ person: String) -> UInt64 {
+        var image = ByteBuffer()
+        let outcome = Self.with(person) {
+            self.store.read(
+                project: ProjectID(rawValue: 1), identifier: IdentifierView(kind: .customID, bytes: $0),
+                now: self.clock.wallMicroseconds(), into: &image)
+        }
+        guard outcome.finding != .notFound, var lists = ProfileImage(image.bytes)?.lists else { return 0 }
+        // No installations, no aliases, one counter.
+        _ = (lists.readVarint(), lists.readVarint(), lists.readVarint(), lists.readPrefixed())
+        return lists.read()
+    }
+}
