@@ -51,7 +51,7 @@ let package = Package(
         .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
         .testTarget(name: "IOLinuxTests", dependencies: ["IOLinux", "IOCore"]),
         .testTarget(
-            name: "GRPCTransportTests", dependencies: ["GRPCTransport", "IOLinux", "CNGHTTP2"]),
+            name: "GRPCTransportTests", dependencies: ["GRPCTransport", "IOSimulation", "Bytes"]),
         .testTarget(
             name: "StorageTests", dependencies: ["Storage", "IOSimulation", "IOLinux", "CCRC32C"],
             resources: [.copy("Golden")]),
