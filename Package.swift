@@ -56,7 +56,7 @@ let package = Package(
             name: "StorageTests", dependencies: ["Storage", "IOSimulation", "IOLinux", "CCRC32C"],
             resources: [.copy("Golden")]),
         .testTarget(name: "ProfilesTests", dependencies: ["Profiles", "Bytes"]),
-        .testTarget(name: "MessagesTests", dependencies: ["Messages", "Profiles", "CMessages"]),
+        .testTarget(name: "MessagesTests", dependencies: ["Messages", "Profiles", "Bytes", "CMessages"]),
         .testTarget(
             name: "ProfileServiceTests",
             dependencies: ["ProfileService", "GRPCTransport", "IOSimulation", "IOCore", "Storage", "Profiles", "Bytes"]),

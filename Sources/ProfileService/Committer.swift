@@ -28,6 +28,9 @@ package final class Committer {
     private var isSealed = true
     private var hasFailed = false
     private var lastActivity: UInt64 = 0
+    /// How often the store's memory is told to the metrics, in nanoseconds.
+    private static let memoryReportNanoseconds: UInt64 = 200_000_000
+    private var nextMemoryReport: UInt64 = 0
     /// Frames made durable since the start, seals included.
     private(set) var framesAppended = 0
 
@@ -60,6 +63,14 @@ package final class Committer {
             for done in first.batch ..< batch { pipeline.complete(batches[done]) }
         }
         self.lastActivity = self.clock.monotonicNanoseconds()
+        self.publishMemory(in: pipeline, now: self.lastActivity)
+    }
+
+    /// Tells the metrics what the store takes, now and then.
+    private func publishMemory(in pipeline: CommitPipeline, now: UInt64) {
+        guard now >= self.nextMemoryReport else { return }
+        self.nextMemoryReport = now + Self.memoryReportNanoseconds
+        pipeline.metrics.setMemory(self.store.memory)
     }
 
     /// Moves (`batch`, `slot`) past as many records as one frame takes, at least one.
@@ -164,8 +175,9 @@ package final class Committer {
     ///
     /// - Returns: How long to sleep, in nanoseconds.
     func rest(in pipeline: CommitPipeline) -> UInt64 {
-        guard !self.hasFailed else { return pipeline.limits.tickNanoseconds }
         let now = self.clock.monotonicNanoseconds()
+        self.publishMemory(in: pipeline, now: now)
+        guard !self.hasFailed else { return pipeline.limits.tickNanoseconds }
         if self.store.tickDue(at: max(self.position.receivedAt, self.clock.wallMicroseconds())) {
             // A tick that found no space is tried again at the usual pace, not at once.
             return self.tick(in: pipeline) ? 0 : pipeline.limits.tickNanoseconds

@@ -95,7 +95,6 @@ final class ServerStatus: AdminPages {
 
     private static func write(_ recovered: Recovered, to text: inout MetricsText) {
         let log = recovered.log
-        let memory = recovered.store.memory
         text.histogram(
             "profiles_log_frame_operations", help: "Operations of one frame of the log.", log.frameOperations.snapshot())
         text.histogram("profiles_log_frame_bytes", help: "Bytes of one frame of the log.", log.frameBytes.snapshot())
@@ -108,8 +107,12 @@ final class ServerStatus: AdminPages {
             value: recovered.report.tornTail == nil ? 0 : 1)
         text.gauge("profiles_recovery_seconds", help: "Time the last recovery took.", value: recovered.recoverySeconds)
         text.gauge("profiles_profiles", help: "Profiles in the store.", value: Double(recovered.store.profileCount))
-        text.gauge("profiles_store_bytes", help: "Memory of the store.", value: Double(memory.totalBytes))
-        text.gauge("profiles_retained_events", help: "Events kept with their content.", value: Double(memory.retainedEvents))
+        if let memory = recovered.pipeline.metrics.memory {
+            text.gauge("profiles_store_bytes", help: "Memory of the store.", value: Double(memory.totalBytes))
+            text.gauge(
+                "profiles_retained_events", help: "Events kept with their content.",
+                value: Double(memory.retainedEvents))
+        }
         text.gauge(
             "profiles_applied_lsn", help: "Number of the last operation that is durable and visible.",
             value: Double(recovered.store.appliedLSN))

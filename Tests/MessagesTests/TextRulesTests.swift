@@ -1,0 +1,66 @@
+import CMessages
+import Testing
+
+@testable import Messages
+
+private func bytes<Result>(_ text: String, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    Array(text.utf8).withUnsafeBytes(body)
+}
+
+@Suite struct TextRulesTests {
+    @Test(arguments: [
+        ("a", true), ("A_9", true), (String(repeating: "a", count: 30), true), (String(repeating: "a", count: 31), false),
+        ("", false), ("a-b", false), ("a b", false), ("é", false),
+    ])
+    func names(text: String, isValid: Bool) {
+        #expect(bytes(text) { TextRules.isName($0) } == isValid)
+    }
+
+    @Test(arguments: [
+        ("default", true), ("0", true), ("a_-", true), (String(repeating: "a", count: 63), true),
+        (String(repeating: "a", count: 64), false), ("", false), ("_a", false), ("-a", false), ("A", false), ("a.b", false),
+    ])
+    func projects(text: String, isValid: Bool) {
+        #expect(bytes(text) { TextRules.isProject($0) } == isValid)
+    }
+
+    @Test(arguments: [
+        ("ann", true), (" ann ", true), (String(repeating: "x", count: 512), true), (String(repeating: "x", count: 513), false),
+        (String(repeating: "é", count: 512), true), (String(repeating: "€", count: 341), true),
+        (String(repeating: "€", count: 342), false), ("", false), (" ", false), ("\u{2003}\u{3000}", false), ("a\nb", false),
+        ("a\rb", false), ("a\u{85}b", false), ("a\u{2028}b", false), ("null", false), ("NULL", false), ("Undefined", false),
+        ("(null)", false), ("[object Object]", false), ("TRUE", false), ("False", false), ("NaN", false), ("Infinity", false),
+        ("-INFINITY", false), ("nil", false), ("nulls", true), ("none", true),
+    ])
+    func identifiers(text: String, isValid: Bool) {
+        #expect((bytes(text) { TextRules.identifierError($0) } == nil) == isValid)
+    }
+
+    @Test(arguments: [
+        ("https://example.org", true), ("http://e.org:80/a?b#c", true), ("app+x://host", true), ("http://u@h/", true),
+        ("https://", false), ("example.org", false), ("//example.org", false), ("http:/example.org", false), ("1http://e", false),
+        ("http:///path", false), ("http://:80", false), ("http://a b", false), ("", false),
+        ("http://e/" + String(repeating: "x", count: 2_039), true), ("http://e/" + String(repeating: "x", count: 2_040), false),
+    ])
+    func urls(text: String, isValid: Bool) {
+        #expect((bytes(text) { TextRules.urlError($0) } == nil) == isValid)
+    }
+
+    @Test(arguments: [
+        (Int64(31_535_999), UInt64(0), false), (31_536_000, 0, true), (253_402_300_799, 999_999_999, true),
+        (253_402_300_800, 0, false), (-1, 0, false), (1_700_000_000, 1_000_000_000, false),
+    ] as [(Int64, UInt64, Bool)])
+    func times(seconds: Int64, nanos: UInt64, isValid: Bool) {
+        var time = Google__Protobuf__Timestamp()
+        time.seconds = seconds
+        time.nanos = Int32(truncatingIfNeeded: nanos)
+        #expect((TimeRules.microseconds(time) != nil) == isValid)
+    }
+
+    @Test func effectiveTimeFollowsTheClockOfTheSender() {
+        #expect(TimeRules.effective(occurredAt: nil, sentAt: 5, receivedAt: 100) == 100)
+        #expect(TimeRules.effective(occurredAt: 7, sentAt: nil, receivedAt: 100) == 7)
+        #expect(TimeRules.effective(occurredAt: 1_000, sentAt: 1_010, receivedAt: 100) == 90)
+        #expect(TimeRules.effective(occurredAt: 1_010, sentAt: 1_000, receivedAt: 100) == 1_010)
+    }
+}

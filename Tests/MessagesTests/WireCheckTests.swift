@@ -1,0 +1,117 @@
+import CMessages
+import Testing
+
+@testable import Messages
+
+@Suite struct WireCheckTests {
+    private func check(_ bytes: [UInt8]) -> WireCheck.Verdict {
+        bytes.withUnsafeBytes { WireCheck.check($0, root: WireSchema.shared.trackRequest) }
+    }
+
+    private func path(_ bytes: [UInt8]) -> String? {
+        guard case .violation(let violation) = self.check(bytes) else { return nil }
+        return violation.path
+    }
+
+    private func isMalformed(_ bytes: [UInt8]) -> Bool {
+        if case .malformed = self.check(bytes) { return true }
+        return false
+    }
+
+    @Test func aValidMessageIsGood() {
+        let attributes = [("s", Wire.string("é")), ("l", Wire.list(["a", "b"])), ("o", Wire.object([("x", Wire.integer(1))]))]
+        #expect(self.check(Wire.track([Wire.event("a", attributes), Wire.event()])) == .good)
+        #expect(self.check([]) == .good)
+    }
+
+    @Test(arguments: [
+        [0x0A, 5, 1], [0x08], [0x0A], [0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], [0x0B, 0x0C], [0x00, 0x01],
+        [0x08, 0x01], [0x0D, 1, 2, 3, 4], [0x38, 0x80], [0x07],
+        // The tag of field 1 with eleven bytes.
+        [0x8A, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00],
+    ] as [[UInt8]])
+    func bytesThatAreNoMessageAreMalformed(bytes: [UInt8]) {
+        #expect(self.isMalformed(bytes))
+    }
+
+    @Test func everyPrefixIsJudgedWithoutATrap() {
+        let whole = Wire.track([Wire.event("a", [("s", Wire.string("text")), ("n", Wire.number(1.5))])])
+        for count in 0 ... whole.count { _ = self.check(Array(whole[..<count])) }
+        #expect(self.isMalformed(Array(whole.dropLast())))
+    }
+
+    @Test(arguments: [
+        [0xC0, 0xAF], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xF8, 0x88, 0x80, 0x80, 0x80], [0x80], [0xC3],
+        [0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0xFF], [0xE2, 0x82],
+    ] as [[UInt8]])
+    func G41_invalidUTF8IsAViolation(text: [UInt8]) {
+        #expect(self.path(Wire.field(1, text)) == "project")
+        #expect(self.path(Wire.field(3, Wire.field(2, text))) == "identifier.custom_id")
+    }
+
+    @Test(arguments: [0, 1, 7, 8, 9, 20])
+    func aNULInAStringIsAViolation(position: Int) {
+        var text = Array(repeating: UInt8(ascii: "a"), count: 21)
+        text[position] = 0
+        #expect(self.path(Wire.field(3, Wire.field(2, text))) == "identifier.custom_id")
+    }
+
+    @Test func nestingDeeperThan16LevelsIsAViolation() {
+        func nested(_ levels: Int) -> [UInt8] {
+            var value = Wire.integer(1)
+            for _ in 0 ..< levels { value = Wire.object([("a", value)]) }
+            return Wire.track([Wire.event("deep", [("a", value)])])
+        }
+        // Request, event, entry and value are four levels; each object adds object, entry and value.
+        #expect(self.check(nested(4)) == .good)
+        #expect(self.path(nested(5)) != nil)
+        #expect(self.path(nested(10_000)) != nil)
+    }
+
+    @Test func repeatedFieldsHaveLimits() {
+        #expect(self.check(Wire.track(Array(repeating: Wire.event(), count: 15))) == .good)
+        #expect(self.path(Wire.track(Array(repeating: Wire.event(), count: 16))) == "events")
+        let keys = (0 ..< 101).map { ("k\($0)", Wire.integer(1)) }
+        #expect(self.check(Wire.track([Wire.event("a", Array(keys.dropLast()))])) == .good)
+        #expect(self.path(Wire.track([Wire.event("a", keys)])) == "events[0].attributes")
+    }
+
+    @Test func fieldsInAllAndUnknownOnesHaveLimits() {
+        let unknown = Array(repeating: Wire.field(99, 1), count: 4_096).flatMap { $0 }
+        #expect(self.check(Wire.track(extra: unknown)) == .good)
+        #expect(self.path(Wire.track(extra: unknown + Wire.field(99, 1))) != nil)
+        let items = Wire.field(7, Array(repeating: Wire.field(1, ""), count: 30_000).flatMap { $0 })
+        #expect(self.path(Wire.track([Wire.event("a", [("l", items)])])) != nil)
+    }
+
+    @Test func aChoiceOrASingularFieldGivenTwiceIsAViolation() {
+        #expect(self.path(Wire.field(3, Wire.field(2, "a") + Wire.field(3, "b"))) == "identifier.installation_id")
+        #expect(self.path(Wire.field(3, Wire.field(2, "a") + Wire.field(2, "b"))) == "identifier.custom_id")
+        #expect(self.path(Wire.track(extra: Wire.field(3, Wire.field(2, "b")))) == "identifier")
+        let value = Wire.string("a") + Wire.integer(1)
+        #expect(self.path(Wire.track([Wire.event("a", [("x", value)])])) == "events[0].attributes[0].value.integer")
+    }
+
+    @Test func aMapKeyGivenTwiceIsAViolation() {
+        let two = [("same", Wire.integer(1)), ("other", Wire.integer(1)), ("same", Wire.integer(2))]
+        #expect(self.path(Wire.track([Wire.event(), Wire.event("a", two)])) == "events[1].attributes[2]")
+        // An entry without a key has the key "".
+        let nameless = Wire.field(3, Wire.field(2, Wire.integer(1)))
+        #expect(self.path(Wire.track([Wire.event("a", extra: nameless + nameless)])) == "events[0].attributes[1]")
+        // The value's own first field is no key.
+        let tricky = [("a", Wire.string("b")), ("b", Wire.string("b"))]
+        #expect(self.check(Wire.track([Wire.event("a", tricky)])) == .good)
+    }
+
+    @Test func theSameKeyInTwoMapsIsGood() {
+        let event = Wire.event("a", [("k", Wire.object([("k", Wire.integer(1))]))])
+        #expect(self.check(Wire.track([event, event])) == .good)
+    }
+
+    @Test func entriesOfTheTwoKindsOfMapHaveOneLayout() {
+        // `FieldEntry` stands for both.
+        #expect(MemoryLayout<Profiles__V1__Object__FieldsEntry>.size == MemoryLayout<FieldEntry>.size)
+        #expect(MemoryLayout<Profiles__V1__Object__FieldsEntry>.offset(of: \.key) == MemoryLayout<FieldEntry>.offset(of: \.key))
+        #expect(MemoryLayout<Profiles__V1__Object__FieldsEntry>.offset(of: \.value) == MemoryLayout<FieldEntry>.offset(of: \.value))
+    }
+}
