@@ -45,7 +45,7 @@ let package = Package(
         .executableTarget(name: "profiled", dependencies: ["ProfileServer"]),
 
         // The client side: apart from the server's state machines.
-        .target(name: "ProfileClient", dependencies: ["CNGHTTP2", "CMessages", "CProtobufC"]),
+        .target(name: "ProfileClient", dependencies: ["CNGHTTP2"]),
         .executableTarget(name: "profile-bench", dependencies: ["ProfileClient"]),
 
         .testTarget(name: "BytesTests", dependencies: ["Bytes"]),

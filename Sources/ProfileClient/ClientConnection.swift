@@ -1,0 +1,181 @@
+import CNGHTTP2
+import Glibc
+
+/// Why a client connection cannot go on.
+public enum ClientError: Error {
+    /// A system call failed with this errno.
+    case socket(operation: StaticString, errno: Int32)
+    /// The server closed the connection, or spoke something else than HTTP/2.
+    case closed
+}
+
+/// One unary call of a load: reused for the next as soon as it has ended.
+final class ClientCall {
+    let index: Int
+    /// The framed request.
+    var body: [UInt8] = []
+    var bodyOffset = 0
+    var startedNanoseconds: UInt64 = 0
+    /// From the trailers; -1 until they came.
+    var status: Int32 = -1
+
+    init(index: Int) {
+        self.index = index
+    }
+}
+
+/// A client's HTTP/2 connection over a non-blocking socket: keeps a number of unary calls of one method under way.
+///
+/// Apart from the server's transport on purpose: the two must not share a mistake. Used by one thread.
+final class ClientConnection {
+    private(set) var descriptor: Int32
+    private var session: OpaquePointer!
+    private let path: [UInt8]
+    private let authority: [UInt8]
+    private var output: [UInt8] = []
+    private var outputOffset = 0
+    private let input: UnsafeMutableRawBufferPointer
+    private static let inputBytes = 64 << 10
+    /// Called when a call has ended; may start the next.
+    var onEnd: ((ClientConnection, ClientCall) -> Void)?
+
+    init(port: UInt16, path: String) throws(ClientError) {
+        self.path = Array(path.utf8)
+        self.authority = Array("127.0.0.1:\(port)".utf8)
+        self.input = .allocate(byteCount: Self.inputBytes, alignment: 16)
+        self.descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard self.descriptor >= 0 else { throw .socket(operation: "socket", errno: errno) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(INADDR_LOOPBACK).bigEndian
+        let connected = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(self.descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard connected == 0 else { throw .socket(operation: "connect", errno: errno) }
+        var one: Int32 = 1
+        setsockopt(self.descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
+        _ = fcntl(self.descriptor, F_SETFL, O_NONBLOCK)
+        self.openSession()
+    }
+
+    deinit {
+        nghttp2_session_del(self.session)
+        close(self.descriptor)
+        self.input.deallocate()
+    }
+
+    private func openSession() {
+        var callbacks: OpaquePointer?
+        nghttp2_session_callbacks_new(&callbacks)
+        nghttp2_session_callbacks_set_on_header_callback(callbacks) { session, frame, name, nameBytes, value, valueBytes, _, _ in
+            let field = UnsafeRawBufferPointer(start: name, count: nameBytes)
+            guard field.elementsEqual("grpc-status".utf8),
+                let call = ClientConnection.call(session, frame!.pointee.hd.stream_id)
+            else { return 0 }
+            call.status = Int32(String(decoding: UnsafeRawBufferPointer(start: value, count: valueBytes), as: UTF8.self)) ?? 2
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { session, id, _, user in
+            guard let call = ClientConnection.call(session, id) else { return 0 }
+            let connection = Unmanaged<ClientConnection>.fromOpaque(user!).takeUnretainedValue()
+            connection.onEnd?(connection, call)
+            return 0
+        }
+        var session: OpaquePointer?
+        // SAFETY: the session is deleted before self ends.
+        nghttp2_session_client_new(&session, callbacks, Unmanaged.passUnretained(self).toOpaque())
+        nghttp2_session_callbacks_del(callbacks)
+        self.session = session
+        var settings = [nghttp2_settings_entry(settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: 1 << 20)]
+        nghttp2_submit_settings(self.session, 0, &settings, 1)
+        nghttp2_session_set_local_window_size(self.session, 0, 0, 16 << 20)
+    }
+
+    private static func call(_ session: OpaquePointer?, _ id: Int32) -> ClientCall? {
+        // SAFETY: set at submit to a call that its owner keeps.
+        nghttp2_session_get_stream_user_data(session, id).map { Unmanaged<ClientCall>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    /// Starts a call; its `body` is a framed request.
+    func start(_ call: ClientCall) {
+        call.bodyOffset = 0
+        call.status = -1
+        let fields: [(StaticString, [UInt8])] = [
+            (":method", Array("POST".utf8)), (":scheme", Array("http".utf8)), (":path", self.path),
+            (":authority", self.authority), ("te", Array("trailers".utf8)),
+            ("content-type", Array("application/grpc".utf8)),
+        ]
+        let pointer = Unmanaged.passUnretained(call).toOpaque()
+        var provider = nghttp2_data_provider(
+            source: nghttp2_data_source(ptr: pointer),
+            read_callback: { _, _, target, room, flags, source, _ in
+                let call = Unmanaged<ClientCall>.fromOpaque(source!.pointee.ptr!).takeUnretainedValue()
+                let count = min(room, call.body.count - call.bodyOffset)
+                call.body.withUnsafeBytes { target!.update(from: $0.baseAddress!.assumingMemoryBound(to: UInt8.self) + call.bodyOffset, count: count) }
+                call.bodyOffset += count
+                if call.bodyOffset == call.body.count { flags!.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue }
+                return count
+            })
+        var joined: [UInt8] = []
+        for field in fields { joined += field.1 }
+        joined.withUnsafeMutableBufferPointer { bytes in
+            var offset = 0
+            // SAFETY: nghttp2 copies the values during the submit; the names are literals.
+            let list = fields.map { name, value in
+                defer { offset += value.count }
+                return nghttp2_nv(
+                    name: UnsafeMutablePointer(mutating: name.utf8Start), value: bytes.baseAddress! + offset,
+                    namelen: name.utf8CodeUnitCount, valuelen: value.count,
+                    flags: UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue))
+            }
+            nghttp2_submit_request(self.session, nil, list, list.count, &provider, pointer)
+        }
+    }
+
+    /// Reads what is there, and writes what can be written.
+    ///
+    /// - Returns: Whether something still waits to be written.
+    func turn() throws(ClientError) -> Bool {
+        while true {
+            let count = recv(self.descriptor, self.input.baseAddress, Self.inputBytes, 0)
+            if count == 0 { throw .closed }
+            if count < 0 {
+                guard errno == EAGAIN || errno == EINTR else { throw .socket(operation: "recv", errno: errno) }
+                break
+            }
+            // SAFETY: nghttp2 reads the bytes during the call only.
+            let taken = nghttp2_session_mem_recv(self.session, self.input.baseAddress!.assumingMemoryBound(to: UInt8.self), count)
+            guard taken == count else { throw .closed }
+            if count < Self.inputBytes { break }
+        }
+        return try self.flush()
+    }
+
+    private func flush() throws(ClientError) -> Bool {
+        while true {
+            var bytes: UnsafePointer<UInt8>?
+            while self.output.count - self.outputOffset < 64 << 10 {
+                let count = nghttp2_session_mem_send(self.session, &bytes)
+                guard count > 0, let bytes else { break }
+                self.output += UnsafeBufferPointer(start: bytes, count: count)
+            }
+            let waiting = self.output.count - self.outputOffset
+            guard waiting > 0 else { return false }
+            let sent = self.output.withUnsafeBytes {
+                send(self.descriptor, $0.baseAddress! + self.outputOffset, waiting, Int32(MSG_NOSIGNAL))
+            }
+            if sent < 0 {
+                guard errno == EAGAIN || errno == EINTR else { throw .socket(operation: "send", errno: errno) }
+                return true
+            }
+            self.outputOffset += sent
+            if self.outputOffset == self.output.count {
+                self.output.removeAll(keepingCapacity: true)
+                self.outputOffset = 0
+            }
+        }
+    }
+}
