@@ -1,3 +1,4 @@
+import IOCore
 import Synchronization
 
 /// Serving states of `grpc.health.v1`; the raw values are the protocol's.
@@ -12,14 +13,14 @@ package enum HealthStatus: UInt8, Sendable {
 ///
 /// Loops compare `version` once per tick and push changes to their watches.
 package final class HealthRegistry: Sendable {
-    private let statuses: Mutex<[String: HealthStatus]>
+    private let statuses: Guarded<[String: HealthStatus]>
     private let version_ = Atomic<UInt64>(0)
 
     /// Every service begins as `NOT_SERVING` (H8).
     package init(services: [String]) {
         var statuses: [String: HealthStatus] = [:]
         for service in services { statuses[service] = .notServing }
-        self.statuses = Mutex(statuses)
+        self.statuses = Guarded(statuses)
     }
 
     /// Raised with each change.

@@ -12,14 +12,14 @@ import Synchronization
 
 /// The queue between the loops and the log thread of one partition.
 package final class CommitPipeline: Sendable {
-    private struct Waiting {
+    private struct Waiting: Sendable {
         var batches: [LogBatch] = []
         var isStopping = false
     }
 
     package let limits: PipelineLimits
     package let metrics = PipelineMetrics()
-    private let waiting = Mutex(Waiting())
+    private let waiting = Guarded(Waiting())
     private let parker: any Parker
     private let mailboxes: [CompletionMailbox]
     private let isPoisoned_ = Atomic<Bool>(false)

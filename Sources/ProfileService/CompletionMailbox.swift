@@ -1,10 +1,10 @@
-import Synchronization
+import IOCore
 
 /// Where finished batches wait for their loop; filled by the log thread, emptied by the loop.
 ///
 /// Bounded by the batches that a loop may have in flight (`ServiceLoop.batchesInFlightMax`).
 package final class CompletionMailbox: Sendable {
-    private let batches = Mutex<[LogBatch]>([])
+    private let batches = Guarded<[LogBatch]>([])
     private let wake: @Sendable () -> Void
 
     /// - Parameter wake: Wakes the loop; from any thread.

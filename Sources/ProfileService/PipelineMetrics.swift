@@ -1,3 +1,4 @@
+import IOCore
 import Profiles
 import Synchronization
 
@@ -5,7 +6,7 @@ import Synchronization
 package final class PipelineMetrics: Sendable {
     private let commandsWaiting_ = Atomic<Int>(0)
     private let bytesWaiting_ = Atomic<Int>(0)
-    private let memory_ = Mutex<MemoryStatistics?>(nil)
+    private let memory_ = Guarded<MemoryStatistics?>(nil)
 
     /// The store's memory as the log thread saw it last: only the thread that applies may look at the store itself.
     package var memory: MemoryStatistics? { self.memory_.withLock { $0 } }

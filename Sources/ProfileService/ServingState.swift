@@ -1,3 +1,4 @@
+import IOCore
 import Synchronization
 
 /// What the process can do for a caller now.
@@ -13,7 +14,7 @@ package enum CallPhase: UInt8, Sendable {
 /// The phase, and the partition once it is recovered; shared by all loops.
 package final class ServingState: Sendable {
     private let phase_ = Atomic<UInt8>(CallPhase.replaying.rawValue)
-    private let partition_ = Mutex<Partition?>(nil)
+    private let partition_ = Guarded<Partition?>(nil)
 
     package init() {}
 

@@ -184,8 +184,12 @@ package final class Server {
 
     private func refuse(_ error: RecoveryError) -> ExitCode {
         let (code, text) = ServerStatus.explain(error)
-        self.log.error(
-            code == .directoryLocked ? "data directory locked" : "data refused", LogField("reason", text))
+        let reason = LogField("reason", text)
+        switch code {
+        case .directoryLocked: self.log.error("data directory locked", reason)
+        case .dataRefused: self.log.error("data refused", reason)
+        default: self.log.error("data cannot be read or written", reason)
+        }
         return code
     }
 

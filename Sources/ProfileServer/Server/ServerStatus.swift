@@ -3,7 +3,6 @@ import IOCore
 import ProfileService
 import Profiles
 import Storage
-import Synchronization
 
 /// What operators see of the server, from any thread: its phase, and every figure it keeps.
 final class ServerStatus: AdminPages {
@@ -16,7 +15,7 @@ final class ServerStatus: AdminPages {
         var recoverySeconds: Double
     }
 
-    private struct State {
+    private struct State: Sendable {
         var phase = ServingPhase.starting
         var listenAddress = ""
         var transports: [TransportMetrics] = []
@@ -25,7 +24,7 @@ final class ServerStatus: AdminPages {
 
     let accounting = ItemAccounting()
     private let buildVersion: BuildVersion
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     init(version: BuildVersion) {
         self.buildVersion = version
