@@ -42,6 +42,9 @@ typedef struct Profiles__V1__BackupResponse Profiles__V1__BackupResponse;
 
 /* --- enums --- */
 
+/*
+ * What a key may do.
+ */
 typedef enum _Profiles__V1__Scope {
   PROFILES__V1__SCOPE__SCOPE_UNSPECIFIED = 0,
   PROFILES__V1__SCOPE__SCOPE_READ = 1,
@@ -53,33 +56,18 @@ typedef enum _Profiles__V1__Scope {
 
 /* --- messages --- */
 
+/*
+ * What a project decides for itself; comments give the defaults.
+ */
 struct  Profiles__V1__ProjectOptions
 {
   ProtobufCMessage base;
-  /*
-   * SURVIVOR_WINS
-   */
   Profiles__V1__MergePolicy merge_policy;
-  /*
-   * none
-   */
   size_t n_double_opt_in;
   Profiles__V1__Channel *double_opt_in;
-  /*
-   * an UNSET topic of a subscribed channel is sendable unless this is set
-   */
   protobuf_c_boolean topic_default_unsubscribed;
-  /*
-   * 86,400; at most the retention
-   */
   uint32_t late_window_seconds;
-  /*
-   * 90
-   */
   uint32_t event_retention_days;
-  /*
-   * 1,000
-   */
   uint32_t events_per_profile_max;
   protobuf_c_boolean reset_consent_on_address_change;
 };
@@ -99,6 +87,9 @@ struct  Profiles__V1__Project__LimitsEntry
     , (char *)protobuf_c_empty_string, 0 }
 
 
+/*
+ * A project with its options and every limit by name.
+ */
 struct  Profiles__V1__Project
 {
   ProtobufCMessage base;
@@ -112,6 +103,9 @@ struct  Profiles__V1__Project
     , (char *)protobuf_c_empty_string, NULL, 0,NULL }
 
 
+/*
+ * What CreateProject takes.
+ */
 struct  Profiles__V1__CreateProjectRequest
 {
   ProtobufCMessage base;
@@ -124,6 +118,9 @@ struct  Profiles__V1__CreateProjectRequest
     , (char *)protobuf_c_empty_string, NULL, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What GetProject takes.
+ */
 struct  Profiles__V1__GetProjectRequest
 {
   ProtobufCMessage base;
@@ -134,6 +131,9 @@ struct  Profiles__V1__GetProjectRequest
     , (char *)protobuf_c_empty_string }
 
 
+/*
+ * What ListProjects takes.
+ */
 struct  Profiles__V1__ListProjectsRequest
 {
   ProtobufCMessage base;
@@ -143,6 +143,9 @@ struct  Profiles__V1__ListProjectsRequest
      }
 
 
+/*
+ * What ListProjects answers.
+ */
 struct  Profiles__V1__ListProjectsResponse
 {
   ProtobufCMessage base;
@@ -154,6 +157,9 @@ struct  Profiles__V1__ListProjectsResponse
     , 0,NULL }
 
 
+/*
+ * What UpdateProject takes.
+ */
 struct  Profiles__V1__UpdateProjectRequest
 {
   ProtobufCMessage base;
@@ -166,6 +172,9 @@ struct  Profiles__V1__UpdateProjectRequest
     , (char *)protobuf_c_empty_string, NULL, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What CreateKey takes.
+ */
 struct  Profiles__V1__CreateKeyRequest
 {
   ProtobufCMessage base;
@@ -181,6 +190,9 @@ struct  Profiles__V1__CreateKeyRequest
     , (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, NULL, 0 }
 
 
+/*
+ * What CreateKey answers.
+ */
 struct  Profiles__V1__CreateKeyResponse
 {
   ProtobufCMessage base;
@@ -192,6 +204,9 @@ struct  Profiles__V1__CreateKeyResponse
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What RevokeKey takes.
+ */
 struct  Profiles__V1__RevokeKeyRequest
 {
   ProtobufCMessage base;
@@ -204,6 +219,9 @@ struct  Profiles__V1__RevokeKeyRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What RevokeKey answers.
+ */
 struct  Profiles__V1__RevokeKeyResponse
 {
   ProtobufCMessage base;
@@ -213,6 +231,9 @@ struct  Profiles__V1__RevokeKeyResponse
      }
 
 
+/*
+ * What GetStats takes.
+ */
 struct  Profiles__V1__GetStatsRequest
 {
   ProtobufCMessage base;
@@ -223,6 +244,9 @@ struct  Profiles__V1__GetStatsRequest
     , (char *)protobuf_c_empty_string }
 
 
+/*
+ * What GetStats answers.
+ */
 struct  Profiles__V1__GetStatsResponse
 {
   ProtobufCMessage base;
@@ -239,6 +263,9 @@ struct  Profiles__V1__GetStatsResponse
     , 0, 0, 0, 0, 0, 0, 0 }
 
 
+/*
+ * What ListKeys takes.
+ */
 struct  Profiles__V1__ListKeysRequest
 {
   ProtobufCMessage base;
@@ -249,6 +276,9 @@ struct  Profiles__V1__ListKeysRequest
     , (char *)protobuf_c_empty_string }
 
 
+/*
+ * A key without its secret.
+ */
 struct  Profiles__V1__Key
 {
   ProtobufCMessage base;
@@ -264,6 +294,9 @@ struct  Profiles__V1__Key
     , (char *)protobuf_c_empty_string, 0,NULL, NULL, NULL, 0 }
 
 
+/*
+ * What ListKeys answers.
+ */
 struct  Profiles__V1__ListKeysResponse
 {
   ProtobufCMessage base;
@@ -275,6 +308,9 @@ struct  Profiles__V1__ListKeysResponse
     , 0,NULL }
 
 
+/*
+ * What CreateSnapshot takes.
+ */
 struct  Profiles__V1__CreateSnapshotRequest
 {
   ProtobufCMessage base;
@@ -284,6 +320,9 @@ struct  Profiles__V1__CreateSnapshotRequest
      }
 
 
+/*
+ * What CreateSnapshot answers.
+ */
 struct  Profiles__V1__CreateSnapshotResponse
 {
   ProtobufCMessage base;
@@ -295,6 +334,9 @@ struct  Profiles__V1__CreateSnapshotResponse
     , 0, 0 }
 
 
+/*
+ * What Backup takes.
+ */
 struct  Profiles__V1__BackupRequest
 {
   ProtobufCMessage base;
@@ -305,6 +347,9 @@ struct  Profiles__V1__BackupRequest
     , (char *)protobuf_c_empty_string }
 
 
+/*
+ * What Backup answers.
+ */
 struct  Profiles__V1__BackupResponse
 {
   ProtobufCMessage base;

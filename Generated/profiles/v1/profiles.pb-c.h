@@ -93,6 +93,9 @@ typedef struct Profiles__V1__UnmergeProfileResponse Profiles__V1__UnmergeProfile
 
 /* --- enums --- */
 
+/*
+ * What a change is about.
+ */
 typedef enum _Profiles__V1__ChangeKind {
   PROFILES__V1__CHANGE_KIND__CHANGE_KIND_UNSPECIFIED = 0,
   PROFILES__V1__CHANGE_KIND__CHANGE_KIND_PROFILE_CREATED = 1,
@@ -116,6 +119,9 @@ typedef enum {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__IDENTIFY_REQUEST__PERSON__CASE)
 } Profiles__V1__IdentifyRequest__PersonCase;
 
+/*
+ * What Identify takes.
+ */
 struct  Profiles__V1__IdentifyRequest
 {
   ProtobufCMessage base;
@@ -138,6 +144,9 @@ struct  Profiles__V1__IdentifyRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, NULL, NULL, NULL, NULL, PROFILES__V1__IDENTIFY_REQUEST__PERSON__NOT_SET, {0} }
 
 
+/*
+ * What Identify answers.
+ */
 struct  Profiles__V1__IdentifyResponse
 {
   ProtobufCMessage base;
@@ -157,22 +166,46 @@ struct  Profiles__V1__IdentifyResponse
     , NULL, PROFILES__V1__OUTCOME__OUTCOME_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What Track takes.
+ */
 struct  Profiles__V1__TrackRequest
 {
   ProtobufCMessage base;
   char *project;
+  /*
+   * 1 to 100 bytes: the same id and message within 24 h get the first answer, with `replayed`.
+   */
   char *request_id;
   Profiles__V1__Identifier *identifier;
+  /*
+   * 1 to 15.
+   */
   size_t n_events;
   Profiles__V1__Event **events;
+  /*
+   * Corrects a wrong client clock: effective time = received_at - (sent_at - occurred_at).
+   */
   Google__Protobuf__Timestamp *sent_at;
   Profiles__V1__Source *source;
+  /*
+   * Good events are stored although others are not.
+   */
   protobuf_c_boolean allow_partial;
+  /*
+   * Accepts events up to the retention, and fires no trigger.
+   */
   protobuf_c_boolean historical;
+  /*
+   * An unknown person is NOT_FOUND instead of created.
+   */
   protobuf_c_boolean must_exist;
+  /*
+   * Compared with the profile before the call; 0: it must not exist yet.
+   */
   Google__Protobuf__UInt64Value *expected_revision;
   /*
-   * TrackStream only; echoed
+   * TrackStream only; echoed.
    */
   uint64_t sequence;
 };
@@ -181,20 +214,38 @@ struct  Profiles__V1__TrackRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0,NULL, NULL, NULL, 0, 0, 0, NULL, 0 }
 
 
+/*
+ * What Track answers.
+ */
 struct  Profiles__V1__TrackResponse
 {
   ProtobufCMessage base;
+  /*
+   * Empty if every event was rejected and the person is unknown.
+   */
   char *profile_id;
+  /*
+   * Of the identifier's present holder, after the call.
+   */
   uint64_t revision;
+  /*
+   * Of the last event; the events have consecutive ones.
+   */
   uint64_t lsn;
   size_t n_results;
   Profiles__V1__EventResult **results;
+  /*
+   * This is the answer to an earlier call with the same request_id.
+   */
   protobuf_c_boolean replayed;
   uint64_t sequence;
   /*
-   * TrackStream only; the stream goes on
+   * TrackStream only; the stream goes on.
    */
   Google__Rpc__Status *error;
+  /*
+   * The identifier asked for, if it is an alias.
+   */
   char *redirected_from;
 };
 #define PROFILES__V1__TRACK_RESPONSE__INIT \
@@ -202,16 +253,28 @@ struct  Profiles__V1__TrackResponse
     , (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0, 0, NULL, (char *)protobuf_c_empty_string }
 
 
+/*
+ * How one event of a Track ended.
+ */
 struct  Profiles__V1__EventResult
 {
   ProtobufCMessage base;
+  /*
+   * As sent, or made by the server.
+   */
   char *event_id;
   Profiles__V1__EventStatus status;
   Google__Protobuf__Timestamp *effective_time;
+  /*
+   * A DUPLICATE whose name, attributes, label or tags differ: the id was used for another event.
+   */
   protobuf_c_boolean content_differs;
+  /*
+   * Why it was REJECTED.
+   */
   Google__Rpc__Status *error;
   /*
-   * the holder at the time of the event
+   * The holder at the time of the event.
    */
   char *profile_id;
   uint64_t lsn;
@@ -221,13 +284,25 @@ struct  Profiles__V1__EventResult
     , (char *)protobuf_c_empty_string, PROFILES__V1__EVENT_STATUS__EVENT_STATUS_UNSPECIFIED, NULL, 0, NULL, (char *)protobuf_c_empty_string, 0 }
 
 
+/*
+ * What GetProfile takes.
+ */
 struct  Profiles__V1__GetProfileRequest
 {
   ProtobufCMessage base;
   char *project;
   Profiles__V1__Identifier *identifier;
+  /*
+   * Top-level fields of Profile; empty: all but attribute_metadata.
+   */
   Google__Protobuf__FieldMask *read_mask;
+  /*
+   * The answer must know at least this.
+   */
   uint64_t min_lsn;
+  /*
+   * Allows attribute_metadata.
+   */
   protobuf_c_boolean metadata;
 };
 #define PROFILES__V1__GET_PROFILE_REQUEST__INIT \
@@ -235,11 +310,17 @@ struct  Profiles__V1__GetProfileRequest
     , (char *)protobuf_c_empty_string, NULL, NULL, 0, 0 }
 
 
+/*
+ * What GetProfile answers.
+ */
 struct  Profiles__V1__GetProfileResponse
 {
   ProtobufCMessage base;
   Profiles__V1__Profile *profile;
   char *redirected_from;
+  /*
+   * Up to where the answer knows.
+   */
   uint64_t lsn;
 };
 #define PROFILES__V1__GET_PROFILE_RESPONSE__INIT \
@@ -247,6 +328,9 @@ struct  Profiles__V1__GetProfileResponse
     , NULL, (char *)protobuf_c_empty_string, 0 }
 
 
+/*
+ * What BatchGetProfiles takes.
+ */
 struct  Profiles__V1__BatchGetProfilesRequest
 {
   ProtobufCMessage base;
@@ -262,6 +346,9 @@ struct  Profiles__V1__BatchGetProfilesRequest
     , (char *)protobuf_c_empty_string, 0,NULL, NULL, 0, 0 }
 
 
+/*
+ * What BatchGetProfiles answers.
+ */
 struct  Profiles__V1__BatchGetProfilesResponse
 {
   ProtobufCMessage base;
@@ -276,6 +363,9 @@ struct  Profiles__V1__BatchGetProfilesResponse
     , 0,NULL, 0,NULL, 0 }
 
 
+/*
+ * What ListEvents takes.
+ */
 struct  Profiles__V1__ListEventsRequest
 {
   ProtobufCMessage base;
@@ -295,6 +385,9 @@ struct  Profiles__V1__ListEventsRequest
     , (char *)protobuf_c_empty_string, NULL, 0,NULL, NULL, NULL, PROFILES__V1__EVENT_ORDER__EVENT_ORDER_UNSPECIFIED, 0, (char *)protobuf_c_empty_string, 0 }
 
 
+/*
+ * What ListEvents answers.
+ */
 struct  Profiles__V1__ListEventsResponse
 {
   ProtobufCMessage base;
@@ -317,6 +410,9 @@ typedef enum {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__LOOKUP_PROFILES_REQUEST__ADDRESS__CASE)
 } Profiles__V1__LookupProfilesRequest__AddressCase;
 
+/*
+ * What LookupProfiles takes.
+ */
 struct  Profiles__V1__LookupProfilesRequest
 {
   ProtobufCMessage base;
@@ -334,6 +430,9 @@ struct  Profiles__V1__LookupProfilesRequest
     , (char *)protobuf_c_empty_string, NULL, 0, PROFILES__V1__LOOKUP_PROFILES_REQUEST__ADDRESS__NOT_SET, {0} }
 
 
+/*
+ * What LookupProfiles answers.
+ */
 struct  Profiles__V1__LookupProfilesResponse
 {
   ProtobufCMessage base;
@@ -346,6 +445,9 @@ struct  Profiles__V1__LookupProfilesResponse
     , 0,NULL, 0 }
 
 
+/*
+ * Profiles by state, attribute or subscription; what is set must all match.
+ */
 struct  Profiles__V1__ProfileFilter
 {
   ProtobufCMessage base;
@@ -361,6 +463,9 @@ struct  Profiles__V1__ProfileFilter
     , PROFILES__V1__STATE__STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, NULL, PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string, PROFILES__V1__SUBSCRIPTION_STATE__SUBSCRIPTION_STATE_UNSPECIFIED }
 
 
+/*
+ * What CountProfiles takes.
+ */
 struct  Profiles__V1__CountProfilesRequest
 {
   ProtobufCMessage base;
@@ -373,6 +478,9 @@ struct  Profiles__V1__CountProfilesRequest
     , (char *)protobuf_c_empty_string, NULL, 0 }
 
 
+/*
+ * What CountProfiles answers.
+ */
 struct  Profiles__V1__CountProfilesResponse
 {
   ProtobufCMessage base;
@@ -384,6 +492,9 @@ struct  Profiles__V1__CountProfilesResponse
     , 0, 0 }
 
 
+/*
+ * What ListProfiles takes.
+ */
 struct  Profiles__V1__ListProfilesRequest
 {
   ProtobufCMessage base;
@@ -399,6 +510,9 @@ struct  Profiles__V1__ListProfilesRequest
     , (char *)protobuf_c_empty_string, NULL, 0, (char *)protobuf_c_empty_string, NULL, 0 }
 
 
+/*
+ * What ListProfiles answers.
+ */
 struct  Profiles__V1__ListProfilesResponse
 {
   ProtobufCMessage base;
@@ -412,6 +526,9 @@ struct  Profiles__V1__ListProfilesResponse
     , 0,NULL, (char *)protobuf_c_empty_string, 0 }
 
 
+/*
+ * What UpdateSubscription takes.
+ */
 struct  Profiles__V1__UpdateSubscriptionRequest
 {
   ProtobufCMessage base;
@@ -431,6 +548,9 @@ struct  Profiles__V1__UpdateSubscriptionRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0,NULL, PROFILES__V1__CONSENT_SOURCE__CONSENT_SOURCE_UNSPECIFIED, NULL, NULL, NULL, NULL }
 
 
+/*
+ * One change; without a topic it is the whole channel's.
+ */
 struct  Profiles__V1__SubscriptionChange
 {
   ProtobufCMessage base;
@@ -443,6 +563,9 @@ struct  Profiles__V1__SubscriptionChange
     , PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string, PROFILES__V1__SUBSCRIPTION_STATE__SUBSCRIPTION_STATE_UNSPECIFIED }
 
 
+/*
+ * How one change ended; `applied = false`: an older change, or one that lost.
+ */
 struct  Profiles__V1__SubscriptionResult
 {
   ProtobufCMessage base;
@@ -457,6 +580,9 @@ struct  Profiles__V1__SubscriptionResult
     , PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string, PROFILES__V1__SUBSCRIPTION_STATE__SUBSCRIPTION_STATE_UNSPECIFIED, 0, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What UpdateSubscription answers.
+ */
 struct  Profiles__V1__UpdateSubscriptionResponse
 {
   ProtobufCMessage base;
@@ -476,6 +602,9 @@ struct  Profiles__V1__UpdateSubscriptionResponse
     , (char *)protobuf_c_empty_string, NULL, 0,NULL, 0, 0, 0, (char *)protobuf_c_empty_string, 0,NULL }
 
 
+/*
+ * What ConfirmSubscription takes.
+ */
 struct  Profiles__V1__ConfirmSubscriptionRequest
 {
   ProtobufCMessage base;
@@ -488,6 +617,9 @@ struct  Profiles__V1__ConfirmSubscriptionRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What ConfirmSubscription answers.
+ */
 struct  Profiles__V1__ConfirmSubscriptionResponse
 {
   ProtobufCMessage base;
@@ -502,6 +634,9 @@ struct  Profiles__V1__ConfirmSubscriptionResponse
     , (char *)protobuf_c_empty_string, NULL, 0, 0, 0 }
 
 
+/*
+ * What AddSuppression takes.
+ */
 struct  Profiles__V1__AddSuppressionRequest
 {
   ProtobufCMessage base;
@@ -516,6 +651,9 @@ struct  Profiles__V1__AddSuppressionRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string, PROFILES__V1__SUPPRESSION_REASON__SUPPRESSION_REASON_UNSPECIFIED }
 
 
+/*
+ * What AddSuppression answers.
+ */
 struct  Profiles__V1__AddSuppressionResponse
 {
   ProtobufCMessage base;
@@ -527,6 +665,9 @@ struct  Profiles__V1__AddSuppressionResponse
     , 0, 0 }
 
 
+/*
+ * What RemoveSuppression takes.
+ */
 struct  Profiles__V1__RemoveSuppressionRequest
 {
   ProtobufCMessage base;
@@ -541,6 +682,9 @@ struct  Profiles__V1__RemoveSuppressionRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string, PROFILES__V1__SUPPRESSION_REASON__SUPPRESSION_REASON_UNSPECIFIED }
 
 
+/*
+ * What RemoveSuppression answers.
+ */
 struct  Profiles__V1__RemoveSuppressionResponse
 {
   ProtobufCMessage base;
@@ -553,6 +697,9 @@ struct  Profiles__V1__RemoveSuppressionResponse
     , 0, 0, 0 }
 
 
+/*
+ * What CheckSendable takes.
+ */
 struct  Profiles__V1__CheckSendableRequest
 {
   ProtobufCMessage base;
@@ -568,6 +715,9 @@ struct  Profiles__V1__CheckSendableRequest
     , (char *)protobuf_c_empty_string, NULL, PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string, PROFILES__V1__MESSAGE_CLASS__MESSAGE_CLASS_UNSPECIFIED, 0 }
 
 
+/*
+ * What CheckSendable answers.
+ */
 struct  Profiles__V1__CheckSendableResponse
 {
   ProtobufCMessage base;
@@ -580,6 +730,9 @@ struct  Profiles__V1__CheckSendableResponse
     , 0, PROFILES__V1__SENDABLE_REASON__SENDABLE_REASON_UNSPECIFIED, 0 }
 
 
+/*
+ * What CreateUnsubscribeToken takes.
+ */
 struct  Profiles__V1__CreateUnsubscribeTokenRequest
 {
   ProtobufCMessage base;
@@ -593,6 +746,9 @@ struct  Profiles__V1__CreateUnsubscribeTokenRequest
     , (char *)protobuf_c_empty_string, NULL, PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What CreateUnsubscribeToken answers.
+ */
 struct  Profiles__V1__CreateUnsubscribeTokenResponse
 {
   ProtobufCMessage base;
@@ -603,6 +759,9 @@ struct  Profiles__V1__CreateUnsubscribeTokenResponse
     , (char *)protobuf_c_empty_string }
 
 
+/*
+ * What RedeemUnsubscribeToken takes.
+ */
 struct  Profiles__V1__RedeemUnsubscribeTokenRequest
 {
   ProtobufCMessage base;
@@ -616,6 +775,9 @@ struct  Profiles__V1__RedeemUnsubscribeTokenRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL }
 
 
+/*
+ * What RedeemUnsubscribeToken answers.
+ */
 struct  Profiles__V1__RedeemUnsubscribeTokenResponse
 {
   ProtobufCMessage base;
@@ -627,6 +789,9 @@ struct  Profiles__V1__RedeemUnsubscribeTokenResponse
     , 0, 0 }
 
 
+/*
+ * What ListConsentHistory takes.
+ */
 struct  Profiles__V1__ListConsentHistoryRequest
 {
   ProtobufCMessage base;
@@ -640,6 +805,9 @@ struct  Profiles__V1__ListConsentHistoryRequest
     , (char *)protobuf_c_empty_string, NULL, 0, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What ListConsentHistory answers.
+ */
 struct  Profiles__V1__ListConsentHistoryResponse
 {
   ProtobufCMessage base;
@@ -652,6 +820,9 @@ struct  Profiles__V1__ListConsentHistoryResponse
     , 0,NULL, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What VerifyConsentLedger takes.
+ */
 struct  Profiles__V1__VerifyConsentLedgerRequest
 {
   ProtobufCMessage base;
@@ -663,6 +834,9 @@ struct  Profiles__V1__VerifyConsentLedgerRequest
     , (char *)protobuf_c_empty_string, NULL }
 
 
+/*
+ * What VerifyConsentLedger answers.
+ */
 struct  Profiles__V1__VerifyConsentLedgerResponse
 {
   ProtobufCMessage base;
@@ -683,6 +857,9 @@ typedef enum {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__WRITE_OPERATION__OPERATION__CASE)
 } Profiles__V1__WriteOperation__OperationCase;
 
+/*
+ * One write of a batch.
+ */
 struct  Profiles__V1__WriteOperation
 {
   ProtobufCMessage base;
@@ -707,6 +884,9 @@ typedef enum {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__WRITE_RESULT__RESULT__CASE)
 } Profiles__V1__WriteResult__ResultCase;
 
+/*
+ * How one write of a best-effort batch ended.
+ */
 struct  Profiles__V1__WriteResult
 {
   ProtobufCMessage base;
@@ -723,6 +903,9 @@ struct  Profiles__V1__WriteResult
     , PROFILES__V1__WRITE_RESULT__RESULT__NOT_SET, {0} }
 
 
+/*
+ * What BatchWrite takes.
+ */
 struct  Profiles__V1__BatchWriteRequest
 {
   ProtobufCMessage base;
@@ -737,6 +920,9 @@ struct  Profiles__V1__BatchWriteRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0 }
 
 
+/*
+ * What BatchWrite answers.
+ */
 struct  Profiles__V1__BatchWriteResponse
 {
   ProtobufCMessage base;
@@ -750,6 +936,9 @@ struct  Profiles__V1__BatchWriteResponse
     , 0,NULL, 0, 0 }
 
 
+/*
+ * What ImportProfiles takes.
+ */
 struct  Profiles__V1__ImportProfilesRequest
 {
   ProtobufCMessage base;
@@ -763,6 +952,9 @@ struct  Profiles__V1__ImportProfilesRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
 
 
+/*
+ * What ImportProfiles answers.
+ */
 struct  Profiles__V1__ImportProfilesResponse
 {
   ProtobufCMessage base;
@@ -778,6 +970,9 @@ struct  Profiles__V1__ImportProfilesResponse
     , 0, 0, 0, 0, 0,NULL }
 
 
+/*
+ * What EraseProfile takes.
+ */
 struct  Profiles__V1__EraseProfileRequest
 {
   ProtobufCMessage base;
@@ -791,6 +986,9 @@ struct  Profiles__V1__EraseProfileRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, NULL }
 
 
+/*
+ * What EraseProfile answers.
+ */
 struct  Profiles__V1__EraseProfileResponse
 {
   ProtobufCMessage base;
@@ -804,6 +1002,9 @@ struct  Profiles__V1__EraseProfileResponse
     , 0, NULL, 0, 0 }
 
 
+/*
+ * What ExportProfile takes.
+ */
 struct  Profiles__V1__ExportProfileRequest
 {
   ProtobufCMessage base;
@@ -815,6 +1016,9 @@ struct  Profiles__V1__ExportProfileRequest
     , (char *)protobuf_c_empty_string, NULL }
 
 
+/*
+ * What ExportProject takes.
+ */
 struct  Profiles__V1__ExportProjectRequest
 {
   ProtobufCMessage base;
@@ -826,6 +1030,9 @@ struct  Profiles__V1__ExportProjectRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What DetachInstallation takes.
+ */
 struct  Profiles__V1__DetachInstallationRequest
 {
   ProtobufCMessage base;
@@ -838,6 +1045,9 @@ struct  Profiles__V1__DetachInstallationRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What DetachInstallation answers.
+ */
 struct  Profiles__V1__DetachInstallationResponse
 {
   ProtobufCMessage base;
@@ -859,6 +1069,9 @@ typedef enum {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__EXPORT_PROFILE_RESPONSE__PART__CASE)
 } Profiles__V1__ExportProfileResponse__PartCase;
 
+/*
+ * What ExportProfile answers.
+ */
 struct  Profiles__V1__ExportProfileResponse
 {
   ProtobufCMessage base;
@@ -876,13 +1089,13 @@ struct  Profiles__V1__ExportProfileResponse
     , 0, (char *)protobuf_c_empty_string, PROFILES__V1__EXPORT_PROFILE_RESPONSE__PART__NOT_SET, {0} }
 
 
+/*
+ * What Watch takes.
+ */
 struct  Profiles__V1__WatchRequest
 {
   ProtobufCMessage base;
   char *project;
-  /*
-   * inclusive; 0: from now
-   */
   uint64_t from_lsn;
   size_t n_kinds;
   Profiles__V1__ChangeKind *kinds;
@@ -912,6 +1125,9 @@ struct  Profiles__V1__AttributesChange__SetEntry
     , (char *)protobuf_c_empty_string, NULL }
 
 
+/*
+ * What changed of attributes.
+ */
 struct  Profiles__V1__AttributesChange
 {
   ProtobufCMessage base;
@@ -926,6 +1142,9 @@ struct  Profiles__V1__AttributesChange
     , 0,NULL, 0,NULL, NULL }
 
 
+/*
+ * One committed change.
+ */
 struct  Profiles__V1__Change
 {
   ProtobufCMessage base;
@@ -939,9 +1158,6 @@ struct  Profiles__V1__Change
   Profiles__V1__AttributesChange *attributes;
   size_t n_consent_entries;
   Profiles__V1__ConsentEntry **consent_entries;
-  /*
-   * merged away, restored, or the former holder
-   */
   char *other_profile_id;
   char *installation_id;
 };
@@ -964,6 +1180,9 @@ struct  Profiles__V1__WatchResponse
     , 0, NULL }
 
 
+/*
+ * When to fire, and how often at most.
+ */
 struct  Profiles__V1__Trigger
 {
   ProtobufCMessage base;
@@ -981,6 +1200,9 @@ struct  Profiles__V1__Trigger
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0 }
 
 
+/*
+ * What CreateTrigger takes.
+ */
 struct  Profiles__V1__CreateTriggerRequest
 {
   ProtobufCMessage base;
@@ -993,6 +1215,9 @@ struct  Profiles__V1__CreateTriggerRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL }
 
 
+/*
+ * What CreateTrigger answers.
+ */
 struct  Profiles__V1__CreateTriggerResponse
 {
   ProtobufCMessage base;
@@ -1005,6 +1230,9 @@ struct  Profiles__V1__CreateTriggerResponse
     , NULL, 0, 0 }
 
 
+/*
+ * What ListTriggers takes.
+ */
 struct  Profiles__V1__ListTriggersRequest
 {
   ProtobufCMessage base;
@@ -1015,6 +1243,9 @@ struct  Profiles__V1__ListTriggersRequest
     , (char *)protobuf_c_empty_string }
 
 
+/*
+ * What ListTriggers answers.
+ */
 struct  Profiles__V1__ListTriggersResponse
 {
   ProtobufCMessage base;
@@ -1026,6 +1257,9 @@ struct  Profiles__V1__ListTriggersResponse
     , 0,NULL }
 
 
+/*
+ * What DeleteTrigger takes.
+ */
 struct  Profiles__V1__DeleteTriggerRequest
 {
   ProtobufCMessage base;
@@ -1038,6 +1272,9 @@ struct  Profiles__V1__DeleteTriggerRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What DeleteTrigger answers.
+ */
 struct  Profiles__V1__DeleteTriggerResponse
 {
   ProtobufCMessage base;
@@ -1064,6 +1301,9 @@ struct  Profiles__V1__WatchTriggersRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
 
 
+/*
+ * What WatchTriggers answers.
+ */
 struct  Profiles__V1__WatchTriggersResponse
 {
   ProtobufCMessage base;
@@ -1078,6 +1318,9 @@ struct  Profiles__V1__WatchTriggersResponse
     , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0 }
 
 
+/*
+ * What MergeProfiles takes.
+ */
 struct  Profiles__V1__MergeProfilesRequest
 {
   ProtobufCMessage base;
@@ -1093,6 +1336,9 @@ struct  Profiles__V1__MergeProfilesRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, NULL, 0, NULL }
 
 
+/*
+ * What MergeProfiles answers.
+ */
 struct  Profiles__V1__MergeProfilesResponse
 {
   ProtobufCMessage base;
@@ -1109,6 +1355,9 @@ struct  Profiles__V1__MergeProfilesResponse
     , NULL, (char *)protobuf_c_empty_string, PROFILES__V1__OUTCOME__OUTCOME_UNSPECIFIED, 0, 0,NULL, 0 }
 
 
+/*
+ * What UnmergeProfile takes.
+ */
 struct  Profiles__V1__UnmergeProfileRequest
 {
   ProtobufCMessage base;
@@ -1121,6 +1370,9 @@ struct  Profiles__V1__UnmergeProfileRequest
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
+/*
+ * What UnmergeProfile answers.
+ */
 struct  Profiles__V1__UnmergeProfileResponse
 {
   ProtobufCMessage base;

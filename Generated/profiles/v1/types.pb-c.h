@@ -48,6 +48,9 @@ typedef struct Profiles__V1__ConsentEntry Profiles__V1__ConsentEntry;
 
 /* --- enums --- */
 
+/*
+ * Where an update came from.
+ */
 typedef enum _Profiles__V1__Platform {
   PROFILES__V1__PLATFORM__PLATFORM_UNSPECIFIED = 0,
   PROFILES__V1__PLATFORM__PLATFORM_APP_IOS = 1,
@@ -57,12 +60,18 @@ typedef enum _Profiles__V1__Platform {
   PROFILES__V1__PLATFORM__PLATFORM_IMPORT = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__PLATFORM)
 } Profiles__V1__Platform;
+/*
+ * Whether the person is known by the company's own id.
+ */
 typedef enum _Profiles__V1__State {
   PROFILES__V1__STATE__STATE_UNSPECIFIED = 0,
   PROFILES__V1__STATE__STATE_ANONYMOUS = 1,
   PROFILES__V1__STATE__STATE_IDENTIFIED = 2
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__STATE)
 } Profiles__V1__State;
+/*
+ * What Identify or a merge did.
+ */
 typedef enum _Profiles__V1__Outcome {
   PROFILES__V1__OUTCOME__OUTCOME_UNSPECIFIED = 0,
   PROFILES__V1__OUTCOME__OUTCOME_CREATED = 1,
@@ -76,6 +85,9 @@ typedef enum _Profiles__V1__Outcome {
   PROFILES__V1__OUTCOME__OUTCOME_IGNORED_STALE_LINK = 9
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__OUTCOME)
 } Profiles__V1__Outcome;
+/*
+ * How an event ended.
+ */
 typedef enum _Profiles__V1__EventStatus {
   PROFILES__V1__EVENT_STATUS__EVENT_STATUS_UNSPECIFIED = 0,
   PROFILES__V1__EVENT_STATUS__EVENT_STATUS_STORED = 1,
@@ -83,6 +95,9 @@ typedef enum _Profiles__V1__EventStatus {
   PROFILES__V1__EVENT_STATUS__EVENT_STATUS_REJECTED = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__EVENT_STATUS)
 } Profiles__V1__EventStatus;
+/*
+ * A way to reach a person.
+ */
 typedef enum _Profiles__V1__Channel {
   PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED = 0,
   PROFILES__V1__CHANNEL__CHANNEL_EMAIL = 1,
@@ -90,6 +105,9 @@ typedef enum _Profiles__V1__Channel {
   PROFILES__V1__CHANNEL__CHANNEL_PUSH = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__CHANNEL)
 } Profiles__V1__Channel;
+/*
+ * What a person agreed to; PENDING waits for a confirmation and is never set by a client.
+ */
 typedef enum _Profiles__V1__SubscriptionState {
   PROFILES__V1__SUBSCRIPTION_STATE__SUBSCRIPTION_STATE_UNSPECIFIED = 0,
   PROFILES__V1__SUBSCRIPTION_STATE__SUBSCRIPTION_STATE_UNSET = 1,
@@ -98,6 +116,9 @@ typedef enum _Profiles__V1__SubscriptionState {
   PROFILES__V1__SUBSCRIPTION_STATE__SUBSCRIPTION_STATE_UNSUBSCRIBED = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__SUBSCRIPTION_STATE)
 } Profiles__V1__SubscriptionState;
+/*
+ * Who made a change of consent.
+ */
 typedef enum _Profiles__V1__ConsentSource {
   PROFILES__V1__CONSENT_SOURCE__CONSENT_SOURCE_UNSPECIFIED = 0,
   PROFILES__V1__CONSENT_SOURCE__CONSENT_SOURCE_USER = 1,
@@ -110,6 +131,9 @@ typedef enum _Profiles__V1__ConsentSource {
   PROFILES__V1__CONSENT_SOURCE__CONSENT_SOURCE_SYSTEM = 8
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__CONSENT_SOURCE)
 } Profiles__V1__ConsentSource;
+/*
+ * Why an address is not sent to.
+ */
 typedef enum _Profiles__V1__SuppressionReason {
   PROFILES__V1__SUPPRESSION_REASON__SUPPRESSION_REASON_UNSPECIFIED = 0,
   PROFILES__V1__SUPPRESSION_REASON__SUPPRESSION_REASON_HARD_BOUNCE = 1,
@@ -118,12 +142,18 @@ typedef enum _Profiles__V1__SuppressionReason {
   PROFILES__V1__SUPPRESSION_REASON__SUPPRESSION_REASON_MANUAL = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__SUPPRESSION_REASON)
 } Profiles__V1__SuppressionReason;
+/*
+ * What kind of message is to be sent.
+ */
 typedef enum _Profiles__V1__MessageClass {
   PROFILES__V1__MESSAGE_CLASS__MESSAGE_CLASS_UNSPECIFIED = 0,
   PROFILES__V1__MESSAGE_CLASS__MESSAGE_CLASS_MARKETING = 1,
   PROFILES__V1__MESSAGE_CLASS__MESSAGE_CLASS_TRANSACTIONAL = 2
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__MESSAGE_CLASS)
 } Profiles__V1__MessageClass;
+/*
+ * Why a message may or may not be sent.
+ */
 typedef enum _Profiles__V1__SendableReason {
   PROFILES__V1__SENDABLE_REASON__SENDABLE_REASON_UNSPECIFIED = 0,
   PROFILES__V1__SENDABLE_REASON__SENDABLE_REASON_OK = 1,
@@ -137,12 +167,18 @@ typedef enum _Profiles__V1__SendableReason {
   PROFILES__V1__SENDABLE_REASON__SENDABLE_REASON_TOPIC_DEFAULT = 9
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__SENDABLE_REASON)
 } Profiles__V1__SendableReason;
+/*
+ * Order of a listing.
+ */
 typedef enum _Profiles__V1__EventOrder {
   PROFILES__V1__EVENT_ORDER__EVENT_ORDER_UNSPECIFIED = 0,
   PROFILES__V1__EVENT_ORDER__EVENT_ORDER_NEWEST_FIRST = 1,
   PROFILES__V1__EVENT_ORDER__EVENT_ORDER_OLDEST_FIRST = 2
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__EVENT_ORDER)
 } Profiles__V1__EventOrder;
+/*
+ * Which attribute wins in a merge.
+ */
 typedef enum _Profiles__V1__MergePolicy {
   PROFILES__V1__MERGE_POLICY__MERGE_POLICY_UNSPECIFIED = 0,
   PROFILES__V1__MERGE_POLICY__MERGE_POLICY_SURVIVOR_WINS = 1,
@@ -160,6 +196,10 @@ typedef enum {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__IDENTIFIER__ID__CASE)
 } Profiles__V1__Identifier__IdCase;
 
+/*
+ * How a profile is named: exactly one. Custom and installation IDs are 1 to 512 characters, at most 1,024 bytes, one line, not
+ * blank, compared byte for byte, and none of the words that stand for no value (null, undefined, nan, ...).
+ */
 struct  Profiles__V1__Identifier
 {
   ProtobufCMessage base;
@@ -189,16 +229,31 @@ typedef enum {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__VALUE__KIND__CASE)
 } Profiles__V1__Value__KindCase;
 
+/*
+ * A typed value; exactly one kind. Objects and lists of objects are for events only.
+ */
 struct  Profiles__V1__Value
 {
   ProtobufCMessage base;
   Profiles__V1__Value__KindCase kind_case;
   union {
+    /*
+     * 1 to 300 characters, not blank; in events one line.
+     */
     char *string;
     int64_t integer;
+    /*
+     * Finite.
+     */
     double number;
     protobuf_c_boolean boolean;
+    /*
+     * Years 1971 to 9999, kept to the microsecond.
+     */
     Google__Protobuf__Timestamp *time;
+    /*
+     * At most 2,048 characters, with scheme and host.
+     */
     char *url;
     Profiles__V1__StringList *list;
     Profiles__V1__Object *object;
@@ -210,6 +265,9 @@ struct  Profiles__V1__Value
     , PROFILES__V1__VALUE__KIND__NOT_SET, {0} }
 
 
+/*
+ * At most 25 strings.
+ */
 struct  Profiles__V1__StringList
 {
   ProtobufCMessage base;
@@ -232,6 +290,9 @@ struct  Profiles__V1__Object__FieldsEntry
     , (char *)protobuf_c_empty_string, NULL }
 
 
+/*
+ * At most 20 fields; objects on at most 3 levels, an event's `attributes` being the first.
+ */
 struct  Profiles__V1__Object
 {
   ProtobufCMessage base;
@@ -243,6 +304,9 @@ struct  Profiles__V1__Object
     , 0,NULL }
 
 
+/*
+ * At most 25 objects.
+ */
 struct  Profiles__V1__ObjectList
 {
   ProtobufCMessage base;
@@ -254,10 +318,16 @@ struct  Profiles__V1__ObjectList
     , 0,NULL }
 
 
+/*
+ * Where an update came from.
+ */
 struct  Profiles__V1__Source
 {
   ProtobufCMessage base;
   Profiles__V1__Platform platform;
+  /*
+   * At most 100 characters, one line.
+   */
   char *name;
 };
 #define PROFILES__V1__SOURCE__INIT \
@@ -265,13 +335,31 @@ struct  Profiles__V1__Source
     , PROFILES__V1__PLATFORM__PLATFORM_UNSPECIFIED, (char *)protobuf_c_empty_string }
 
 
+/*
+ * Attributes that the service knows the meaning of; set but empty is invalid, absent is not set.
+ */
 struct  Profiles__V1__NativeAttributes
 {
   ProtobufCMessage base;
+  /*
+   * At most 254 characters, one @, no blanks.
+   */
   Google__Protobuf__StringValue *email_address;
+  /*
+   * E.164: + and 2 to 15 digits.
+   */
   Google__Protobuf__StringValue *phone_number;
+  /*
+   * ISO 639-1, or BCP 47 up to 15.
+   */
   Google__Protobuf__StringValue *language;
+  /*
+   * ISO 3166-1 alpha-2.
+   */
   Google__Protobuf__StringValue *region;
+  /*
+   * An IANA name, at most 64.
+   */
   Google__Protobuf__StringValue *timezone;
 };
 #define PROFILES__V1__NATIVE_ATTRIBUTES__INIT \
@@ -312,6 +400,9 @@ struct  Profiles__V1__AttributePatch__RemoveEntry
     , (char *)protobuf_c_empty_string, NULL }
 
 
+/*
+ * Changes of attributes; a name may stand in one of the parts only, also apart from case. The later effective time wins.
+ */
 struct  Profiles__V1__AttributePatch
 {
   ProtobufCMessage base;
@@ -330,6 +421,9 @@ struct  Profiles__V1__AttributePatch
     , 0,NULL, 0,NULL, 0,NULL, 0,NULL, NULL }
 
 
+/*
+ * A device or browser of a profile; at most 100.
+ */
 struct  Profiles__V1__Installation
 {
   ProtobufCMessage base;
@@ -343,6 +437,9 @@ struct  Profiles__V1__Installation
     , (char *)protobuf_c_empty_string, PROFILES__V1__PLATFORM__PLATFORM_UNSPECIFIED, NULL, NULL }
 
 
+/*
+ * When and by what an attribute was set.
+ */
 struct  Profiles__V1__AttributeMetadata
 {
   ProtobufCMessage base;
@@ -355,6 +452,9 @@ struct  Profiles__V1__AttributeMetadata
     , NULL, 0, NULL }
 
 
+/*
+ * How often an event name came, dropped events included.
+ */
 struct  Profiles__V1__EventCounter
 {
   ProtobufCMessage base;
@@ -368,6 +468,9 @@ struct  Profiles__V1__EventCounter
     , (char *)protobuf_c_empty_string, 0, NULL, NULL }
 
 
+/*
+ * The state of a channel, or of a topic of it.
+ */
 struct  Profiles__V1__Subscription
 {
   ProtobufCMessage base;
@@ -382,6 +485,9 @@ struct  Profiles__V1__Subscription
     , PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string, PROFILES__V1__SUBSCRIPTION_STATE__SUBSCRIPTION_STATE_UNSPECIFIED, PROFILES__V1__CONSENT_SOURCE__CONSENT_SOURCE_UNSPECIFIED, NULL }
 
 
+/*
+ * All subscriptions of a profile.
+ */
 struct  Profiles__V1__Subscriptions
 {
   ProtobufCMessage base;
@@ -430,9 +536,15 @@ struct  Profiles__V1__Profile__AttributeMetadataEntry
     , (char *)protobuf_c_empty_string, NULL }
 
 
+/*
+ * A person, or a device not yet known to be one's.
+ */
 struct  Profiles__V1__Profile
 {
   ProtobufCMessage base;
+  /*
+   * A 26-character ULID.
+   */
   char *profile_id;
   char *custom_id;
   Profiles__V1__State state;
@@ -448,14 +560,26 @@ struct  Profiles__V1__Profile
   Profiles__V1__EventCounter **event_counters;
   Google__Protobuf__Timestamp *created_at;
   Google__Protobuf__Timestamp *updated_at;
+  /*
+   * Moves without a new revision.
+   */
   Google__Protobuf__Timestamp *last_seen_at;
+  /*
+   * 1 at creation, +1 for each call that changes what a reader can see.
+   */
   uint64_t revision;
+  /*
+   * Of the last call that changed it.
+   */
   uint64_t lsn;
   /*
-   * merged-away profile_ids and custom IDs
+   * Merged-away profile_ids and custom IDs.
    */
   size_t n_aliases;
   Profiles__V1__Identifier **aliases;
+  /*
+   * Older events were dropped; the counters still know them.
+   */
   Google__Protobuf__Timestamp *events_truncated_before;
 };
 #define PROFILES__V1__PROFILE__INIT \
@@ -474,15 +598,36 @@ struct  Profiles__V1__Event__AttributesEntry
     , (char *)protobuf_c_empty_string, NULL }
 
 
+/*
+ * What a person did.
+ */
 struct  Profiles__V1__Event
 {
   ProtobufCMessage base;
+  /*
+   * 1 to 100 bytes; absent: the server makes one.
+   */
   char *event_id;
+  /*
+   * ^[a-zA-Z0-9_]{1,30}$, kept in lower case.
+   */
   char *name;
+  /*
+   * At most 20; names as the event's.
+   */
   size_t n_attributes;
   Profiles__V1__Event__AttributesEntry **attributes;
+  /*
+   * At most 24 h ago and 5 minutes ahead; absent: now.
+   */
   Google__Protobuf__Timestamp *occurred_at;
+  /*
+   * At most 200 characters, one line.
+   */
   char *label;
+  /*
+   * At most 10 of at most 64 characters.
+   */
   size_t n_tags;
   char **tags;
 };
@@ -502,6 +647,9 @@ struct  Profiles__V1__StoredEvent__AttributesEntry
     , (char *)protobuf_c_empty_string, NULL }
 
 
+/*
+ * An event as it is kept.
+ */
 struct  Profiles__V1__StoredEvent
 {
   ProtobufCMessage base;
@@ -516,7 +664,7 @@ struct  Profiles__V1__StoredEvent
   char **tags;
   uint64_t lsn;
   /*
-   * as it was sent
+   * As it was sent.
    */
   Profiles__V1__Identifier *identifier;
   Profiles__V1__Source *source;
@@ -527,6 +675,9 @@ struct  Profiles__V1__StoredEvent
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, NULL, NULL, (char *)protobuf_c_empty_string, 0,NULL, 0, NULL, NULL, 0 }
 
 
+/*
+ * How consent was given or withdrawn.
+ */
 struct  Profiles__V1__Evidence
 {
   ProtobufCMessage base;
@@ -542,6 +693,9 @@ struct  Profiles__V1__Evidence
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
+/*
+ * One entry of the consent ledger; `hash` = SHA-256(`previous_hash`, the entry without both hashes).
+ */
 struct  Profiles__V1__ConsentEntry
 {
   ProtobufCMessage base;
