@@ -237,7 +237,7 @@ struct ProfileAnswer: Equatable {
                 name: String(decoding: lists.readPrefixed(), as: UTF8.self), count: lists.read(),
                 first: lists.read(), last: lists.read()))
         }
-        guard lists.readVarint() == 0, lists.isAtCleanEnd else { return nil }
+        guard lists.readVarint() == 0, lists.readVarint() == 0, lists.isAtCleanEnd else { return nil }
     }
 }
 

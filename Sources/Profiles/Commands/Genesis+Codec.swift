@@ -68,6 +68,9 @@ extension StoreLimits {
         case requestIDsPerProject = 8
         case requestIDBytesPerProject = 9
         case requestIDSeconds = 10
+        case attributesPerProfile = 11
+        case mergeSeconds = 12
+        case mergesPerProject = 13
 
         /// What this release can hold: counts fit their 16- or 32-bit fields, and ten years in microseconds fit
         /// an Int64 a thousand times over, so no window arithmetic overflows.
@@ -75,9 +78,10 @@ extension StoreLimits {
             switch self {
             case .eventsPerProfile, .installationsPerProfile, .countersPerProfile, .namesPerProject:
                 1 ... 65_535
-            case .eventRetentionSeconds, .requestIDSeconds: 1 ... 10 * 366 * 86_400
+            case .attributesPerProfile: 1 ... 1_000
+            case .eventRetentionSeconds, .requestIDSeconds, .mergeSeconds: 1 ... 10 * 366 * 86_400
             case .lateWindowSeconds, .aheadWindowSeconds: 0 ... 10 * 366 * 86_400
-            case .requestIDsPerProject: 0 ... 100_000_000
+            case .requestIDsPerProject, .mergesPerProject: 0 ... 100_000_000
             case .requestIDBytesPerProject: 0 ... 16 << 30
             }
         }
@@ -106,6 +110,9 @@ extension StoreLimits {
         case .requestIDsPerProject: \.requestIDsPerProject
         case .requestIDBytesPerProject: \.requestIDBytesPerProject
         case .requestIDSeconds: \.requestIDSeconds
+        case .attributesPerProfile: \.attributesPerProfile
+        case .mergeSeconds: \.mergeSeconds
+        case .mergesPerProject: \.mergesPerProject
         }
     }
 }

@@ -43,6 +43,12 @@ package struct StoreLimits: Equatable, Sendable {
     package var requestIDBytesPerProject: UInt64 = 128 << 20
     /// How long a request id is remembered, in seconds.
     package var requestIDSeconds: UInt64 = 86_400
+    /// Custom attributes of one profile.
+    package var attributesPerProfile: UInt64 = 50
+    /// How long a merge can be taken back, in seconds.
+    package var mergeSeconds: UInt64 = 30 * 86_400
+    /// Merges of one project that can be taken back; each keeps the state of one profile.
+    package var mergesPerProject: UInt64 = 1_000_000
 
     package init() {}
 }

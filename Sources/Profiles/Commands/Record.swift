@@ -11,6 +11,20 @@ package enum RecordKind: UInt8, Sendable {
     case tick = 2
     /// Payload: `TrackCommand`.
     case track = 3
+    /// Payload: `IdentifyCommand`.
+    case identify = 4
+    /// Payload: `SubscriptionCommand`.
+    case updateSubscription = 5
+    /// Payload: a verified confirmation token.
+    case confirmSubscription = 6
+    /// Payload: a verified unsubscribe token.
+    case redeemUnsubscribe = 7
+    case addSuppression = 8
+    case removeSuppression = 9
+    /// Payload: `BatchCommand`.
+    case batch = 10
+    /// Payload: a project's options.
+    case updateProject = 11
 }
 
 /// The eight bytes before each payload.

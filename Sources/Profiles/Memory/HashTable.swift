@@ -30,8 +30,8 @@ struct HashTable {
     /// Whether one more entry needs `grown()` first.
     var isFull: Bool { (self.count + 1) * 4 > self.capacity * 3 }
 
-    /// Whether two more entries need `grown()` first.
-    var hasNoRoomForTwo: Bool { (self.count + 2) * 4 > self.capacity * 3 }
+    /// Whether `additional` more entries fit without `grown()`.
+    func hasRoom(for additional: Int) -> Bool { (self.count + additional) * 4 <= self.capacity * 3 }
 
     /// Where a search for `tag` begins.
     @inline(__always)

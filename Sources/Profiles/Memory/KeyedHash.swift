@@ -66,6 +66,7 @@ struct DerivedIDs {
     private enum Domain: UInt64 {
         case profile = 1
         case event = 2
+        case merge = 3
     }
 
     init(secret: SipHashKey) {
@@ -80,6 +81,11 @@ struct DerivedIDs {
     /// The id of an event that came without one.
     func event(receivedAt: Int64, lsn: UInt64) -> ProfileID {
         self.ulid(.event, receivedAt: receivedAt, lsn: lsn)
+    }
+
+    /// The id of the merge that the operation `lsn` made.
+    func merge(receivedAt: Int64, lsn: UInt64) -> ProfileID {
+        self.ulid(.merge, receivedAt: receivedAt, lsn: lsn)
     }
 
     /// 48 bits of milliseconds, 16 bits of the lsn (so that ids of one millisecond ascend but for a wrap), 64 secret bits.

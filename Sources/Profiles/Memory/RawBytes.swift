@@ -71,3 +71,13 @@ struct RawWriter {
         return prefix + count
     }
 }
+
+extension UnsafeRawBufferPointer {
+    /// Ascending order of bytes; a prefix stands first.
+    func isOrderedBefore(_ other: UnsafeRawBufferPointer) -> Bool {
+        for index in 0 ..< Swift.min(self.count, other.count) where self[index] != other[index] {
+            return self[index] < other[index]
+        }
+        return self.count < other.count
+    }
+}

@@ -14,15 +14,20 @@ struct ShardLocks: @unchecked Sendable {
 
     // SAFETY: made once, never moved, freed when no thread uses the store any more.
     private let lines: UnsafeMutablePointer<Line>
+    // SAFETY: the applier's alone.
+    private let held: UnsafeMutablePointer<UInt64>
 
     init() {
         self.lines = .allocate(capacity: Shards.count)
         for shard in 0 ..< Shards.count { (self.lines + shard).initialize(to: Line()) }
+        self.held = .allocate(capacity: 1)
+        self.held.initialize(to: 0)
     }
 
     func destroy() {
         self.lines.deinitialize(count: Shards.count)
         self.lines.deallocate()
+        self.held.deallocate()
     }
 
     /// Runs `body` while holding one shard's lock.
@@ -35,10 +40,28 @@ struct ShardLocks: @unchecked Sendable {
         }
     }
 
-    /// Runs `body` while holding two shards' locks, taken in ascending order.
+    /// Runs `body` while holding the locks of every shard whose bit is set, taken in ascending order.
+    func with<Result>(mask: UInt64, _ body: () -> Result) -> Result {
+        guard mask != 0 else { return body() }
+        return self.with(mask.trailingZeroBitCount) { self.with(mask: mask & (mask - 1), body) }
+    }
+
+    // MARK: The applier, whose larger changes run inside of locks that they hold already
+
+    /// As `with`; a lock that is held already is not taken again.
     @inline(__always)
-    func with<Result>(_ one: Int, _ other: Int, _ body: () -> Result) -> Result {
-        guard one != other else { return self.with(one, body) }
-        return self.with(min(one, other)) { self.with(max(one, other), body) }
+    func applying<Result>(_ shard: Int, _ body: () -> Result) -> Result {
+        guard self.held.pointee & 1 << UInt64(shard) == 0 else { return body() }
+        return self.with(shard, body)
+    }
+
+    /// As `with(mask:)`; `applying` inside of `body` does not take these locks again.
+    func holding<Result>(mask: UInt64, _ body: () -> Result) -> Result {
+        let missing = mask & ~self.held.pointee
+        return self.with(mask: missing) {
+            self.held.pointee |= missing
+            defer { self.held.pointee &= ~missing }
+            return body()
+        }
     }
 }

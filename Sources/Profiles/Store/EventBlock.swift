@@ -12,7 +12,7 @@ struct EventBlock {
     private static let serverMadeFlag: UInt8 = 1 << 3
     private static let fixedBytes = 8 + 8 + 8 + 4 + 4 + 1 + 1
 
-    // SAFETY: written whole by `write` before its handle is published; never changed after.
+    // SAFETY: written whole by `write` before its handle is published; only `holder`, which the applier alone reads, changes after.
     private let base: UnsafeMutableRawPointer
 
     init(_ base: UnsafeMutableRawPointer) {
@@ -24,6 +24,11 @@ struct EventBlock {
     var receivedAt: Int64 { self.base.load(fromByteOffset: 16, as: Int64.self) }
     var holder: ProfileRef { ProfileRef(rawValue: self.base.load(fromByteOffset: 24, as: UInt32.self)) }
     var totalBytes: Int { Int(self.base.load(fromByteOffset: 28, as: UInt32.self)) }
+
+    /// Says that another profile holds it now.
+    func move(to holder: ProfileRef) {
+        self.base.storeBytes(of: holder.rawValue, toByteOffset: 24, as: UInt32.self)
+    }
 
     /// All of it but `holder`, which is a matter of memory: for the digest.
     var bytesAfterHolder: UnsafeRawBufferPointer {

@@ -17,9 +17,6 @@ enum EventContent {
         case malformed
     }
 
-    /// Objects inside objects that a value may have here; the contract allows three, this bounds the recursion.
-    private static let depthMax = 16
-
     /// Appends the stored form of `content` to `target`.
     ///
     /// - Parameter namesMax: How many names the table may come to have; 0 adds none.
@@ -52,7 +49,7 @@ enum EventContent {
             guard let name = self.number(fields.readPrefixed(), names, namesMax, &outcome) else { return outcome }
             target.appendVarint(UInt64(name))
             let start = fields.offset
-            guard self.skipValue(&fields, depth: 1) else { return .malformed }
+            guard PackedValue.skip(&fields, depth: 1) else { return .malformed }
             target.append(UnsafeRawBufferPointer(rebasing: attributes[start ..< fields.offset]))
             count -= 1
         }
@@ -72,40 +69,5 @@ enum EventContent {
             return nil
         }
         return names.add(name)
-    }
-
-    /// Moves past one packed value; false if it is none.
-    private static func skipValue(_ reader: inout ByteReader, depth: Int) -> Bool {
-        guard depth <= Self.depthMax, let tag = PackedTag(rawValue: reader.read()) else { return false }
-        switch tag {
-        case .string, .url: _ = reader.readPrefixed()
-        case .integer: _ = reader.readVarint()
-        case .number, .time: _ = reader.read(UInt64.self)
-        case .no, .yes: break
-        case .list:
-            var count = reader.readVarint()
-            while count > 0, !reader.overrun {
-                _ = reader.readPrefixed()
-                count -= 1
-            }
-        case .object: return self.skipFields(&reader, depth: depth + 1)
-        case .objects:
-            var count = reader.readVarint()
-            while count > 0 {
-                guard self.skipFields(&reader, depth: depth + 1) else { return false }
-                count -= 1
-            }
-        }
-        return !reader.overrun
-    }
-
-    private static func skipFields(_ reader: inout ByteReader, depth: Int) -> Bool {
-        var count = reader.readVarint()
-        while count > 0 {
-            _ = reader.readPrefixed()
-            guard self.skipValue(&reader, depth: depth) else { return false }
-            count -= 1
-        }
-        return !reader.overrun
     }
 }

@@ -53,21 +53,40 @@ struct IdentifierIndex {
         }
     }
 
-    /// Adds a profile under two hashes at once; `publish` runs before either can be seen.
-    func insert(_ one: UInt64, _ other: UInt64, _ profile: ProfileRef, publish: () -> Void) {
-        // Larger tables are filled before the lock: readers wait for a swap, never for a rehash.
-        self.makeRoom(Shards.shard(one))
-        self.makeRoom(Shards.shard(other))
-        self.locks.with(Shards.shard(one), Shards.shard(other)) {
-            self.insertLocked(one, profile)
-            self.insertLocked(other, profile)
-            publish()
+    /// One entry that a change adds or takes away.
+    struct Change {
+        var hash: UInt64
+        var profile: ProfileRef
+        var isRemoval: Bool
+    }
+
+    /// Carries changes out at once; `body` runs under the locks of their shards, before any of them can be seen.
+    func apply(_ changes: [Change], _ body: () -> Void) {
+        var mask: UInt64 = 0
+        for change in changes {
+            mask |= 1 << UInt64(Shards.shard(change.hash))
+            // Larger tables are filled before the locks: readers wait for a swap, never for a rehash.
+            if !change.isRemoval { self.makeRoom(Shards.shard(change.hash), for: changes.count) }
+        }
+        self.locks.holding(mask: mask) {
+            body()
+            for change in changes { self.change(change) }
         }
     }
 
-    private func insertLocked(_ hash: UInt64, _ profile: ProfileRef) {
-        let shard = Shards.shard(hash)
-        self.shards[shard].table.insert(Shards.tag(hash), profile.rawValue)
+    /// Runs `body` while no reader can look anything up.
+    func holdingAll<Result>(_ body: () -> Result) -> Result {
+        self.locks.holding(mask: .max, body)
+    }
+
+    private func change(_ change: Change) {
+        let shard = Shards.shard(change.hash)
+        let tag = Shards.tag(change.hash)
+        if change.isRemoval {
+            self.shards[shard].table.remove(tag, change.profile.rawValue)
+        } else {
+            self.shards[shard].table.insert(tag, change.profile.rawValue)
+        }
         self.shards[shard].version &+= 1
     }
 
@@ -77,15 +96,16 @@ struct IdentifierIndex {
         }
     }
 
-    /// Makes room for the two entries that one call may add to a shard.
-    private func makeRoom(_ shard: Int) {
-        guard self.shards[shard].table.hasNoRoomForTwo else { return }
-        let larger = self.shards[shard].table.grown()
-        let old = self.shards[shard].table
-        self.locks.with(shard) {
-            self.shards[shard].table = larger
-            self.shards[shard].version &+= 1
+    /// Makes room for the entries that one change may add to a shard.
+    private func makeRoom(_ shard: Int, for additional: Int) {
+        while !self.shards[shard].table.hasRoom(for: additional) {
+            let larger = self.shards[shard].table.grown()
+            let old = self.shards[shard].table
+            self.locks.applying(shard) {
+                self.shards[shard].table = larger
+                self.shards[shard].version &+= 1
+            }
+            old.destroy()
         }
-        old.destroy()
     }
 }

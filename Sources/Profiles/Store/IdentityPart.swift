@@ -1,12 +1,16 @@
 import Bytes
 
-/// What a profile is called by: its custom id and its installations.
+/// What a profile is called by: its custom id, its aliases and its installations; in memory one block.
 ///
-/// Layout: `customIDBytes: UInt16 (0: anonymous) | installationCount: UInt16 | customID`, then per installation
-/// `attachedAt, lastSeenAt: Int64 µs | platform: UInt8 | idBytes: UInt16 | id`.
+/// Layout: `customIDBytes: UInt16 (0: anonymous) | installationCount: UInt16 | aliasCount: UInt16 | customID`, then per alias
+/// `kind: UInt8 | bytes: UInt16 | alias`, then per installation `attachedAt, lastSeenAt: Int64 µs | platform: UInt8 | moveCount: UInt8 |
+/// idBytes: UInt16 | id` and, if it ever moved, `firstHolder: UInt32 | (time: Int64 µs, holder: UInt32) each`, ascending by time.
 struct IdentityPart {
-    private static let fixedBytes = 2 + 2
-    private static let installationFixedBytes = 8 + 8 + 1 + 2
+    private static let fixedBytes = 2 + 2 + 2
+    private static let aliasFixedBytes = 1 + 2
+    private static let installationFixedBytes = 8 + 8 + 1 + 1 + 2
+    private static let firstHolderBytes = 4
+    private static let moveBytes = 8 + 4
 
     // SAFETY: the block holds what its own lengths say; it was written by `write`.
     private let base: UnsafeMutableRawPointer
@@ -15,43 +19,54 @@ struct IdentityPart {
         self.base = base
     }
 
-    /// One installation, borrowed.
-    struct Installation {
-        var id: UnsafeRawBufferPointer
-        var platform: UInt8
-        var attachedAt: Int64
-        var lastSeenAt: Int64
-    }
-
     var customID: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: self.base + Self.fixedBytes, count: self.customIDBytes)
     }
 
-    private var customIDBytes: Int { Int(self.base.loadUnaligned(as: UInt16.self)) }
-    var installationCount: Int { Int(self.base.loadUnaligned(fromByteOffset: 2, as: UInt16.self)) }
+    private var customIDBytes: Int { self.count(at: 0) }
+    var installationCount: Int { self.count(at: 2) }
+    var aliasCount: Int { self.count(at: 4) }
 
-    /// Every installation, in the order of their attachment.
-    func forEachInstallation(_ body: (Installation) -> Void) {
+    private func count(at offset: Int) -> Int {
+        Int(self.base.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
+    }
+
+    /// Every alias, in the order in which they came.
+    func forEachAlias(_ body: (IdentifierView) -> Void) {
         var offset = Self.fixedBytes + self.customIDBytes
-        for _ in 0 ..< self.installationCount {
-            let idBytes = Int(self.base.loadUnaligned(fromByteOffset: offset + 17, as: UInt16.self))
-            body(Installation(
-                id: UnsafeRawBufferPointer(start: self.base + offset + Self.installationFixedBytes, count: idBytes),
-                platform: self.base.load(fromByteOffset: offset + 16, as: UInt8.self),
-                attachedAt: self.base.loadUnaligned(fromByteOffset: offset, as: Int64.self),
-                lastSeenAt: self.base.loadUnaligned(fromByteOffset: offset + 8, as: Int64.self)))
-            offset += Self.installationFixedBytes + idBytes
+        for _ in 0 ..< self.aliasCount {
+            let bytes = self.count(at: offset + 1)
+            let kind = IdentifierKind(rawValue: self.base.load(fromByteOffset: offset, as: UInt8.self)) ?? .profileID
+            body(IdentifierView(
+                kind: kind,
+                bytes: UnsafeRawBufferPointer(start: self.base + offset + Self.aliasFixedBytes, count: bytes)))
+            offset += Self.aliasFixedBytes + bytes
         }
     }
 
-    /// The offset of an installation; `nil` if the profile has no such one.
-    private func installationOffset(_ id: UnsafeRawBufferPointer) -> Int? {
+    private var installationsOffset: Int {
         var offset = Self.fixedBytes + self.customIDBytes
+        for _ in 0 ..< self.aliasCount { offset += Self.aliasFixedBytes + self.count(at: offset + 1) }
+        return offset
+    }
+
+    /// Every installation, in the order of their attachment.
+    func forEachInstallation(_ body: (InstallationView) -> Void) {
+        var offset = self.installationsOffset
         for _ in 0 ..< self.installationCount {
-            let idBytes = Int(self.base.loadUnaligned(fromByteOffset: offset + 17, as: UInt16.self))
-            let start = self.base + offset + Self.installationFixedBytes
-            if UnsafeRawBufferPointer(start: start, count: idBytes).equals(id) { return offset }
-            offset += Self.installationFixedBytes + idBytes
+            let installation = InstallationView(self.base + offset)
+            body(installation)
+            offset += installation.totalBytes
+        }
+    }
+
+    /// An installation by its id; `nil` if the profile has no such one.
+    func installation(_ id: UnsafeRawBufferPointer) -> InstallationView? {
+        var offset = self.installationsOffset
+        for _ in 0 ..< self.installationCount {
+            let installation = InstallationView(self.base + offset)
+            if installation.id.equals(id) { return installation }
+            offset += installation.totalBytes
         }
         return nil
     }
@@ -61,15 +76,11 @@ struct IdentityPart {
         switch identifier.kind {
         case .profileID: false
         case .customID: self.customIDBytes > 0 && self.customID.equals(identifier.bytes)
-        case .installationID: self.installationOffset(identifier.bytes) != nil
+        case .installationID: self.installation(identifier.bytes) != nil
         }
     }
 
-    /// Moves an installation's `lastSeenAt`; under the shard's lock.
-    func installationSeen(_ id: UnsafeRawBufferPointer, at time: Int64) {
-        guard let offset = self.installationOffset(id) else { return }
-        self.base.storeBytes(of: time, toByteOffset: offset + 8, as: Int64.self)
-    }
+    // MARK: Writing
 
     /// Bytes of the part of a profile that one custom id or one installation id makes.
     static func bytes(of identifier: IdentifierView) -> Int {
@@ -83,12 +94,113 @@ struct IdentityPart {
         let isCustom = identifier.kind == .customID
         writer.write(UInt16(isCustom ? identifier.bytes.count : 0))
         writer.write(UInt16(isCustom ? 0 : 1))
+        writer.write(UInt16(0))
         if !isCustom {
             writer.write(time)
             writer.write(time)
             writer.write(platform)
+            writer.write(UInt8(0))
             writer.write(UInt16(identifier.bytes.count))
         }
         writer.write(identifier.bytes)
     }
+
+    /// Bytes that `write` of `draft` takes.
+    static func bytes(of draft: IdentityDraft) -> Int {
+        var bytes = Self.fixedBytes + draft.customID.count
+        for alias in draft.aliases { bytes += Self.aliasFixedBytes + alias.bytes.count }
+        for installation in draft.installations {
+            bytes += Self.installationFixedBytes + installation.id.count
+            if !installation.moves.isEmpty { bytes += Self.firstHolderBytes + installation.moves.count * Self.moveBytes }
+        }
+        return bytes
+    }
+
+    static func write(_ draft: IdentityDraft, to target: UnsafeMutableRawPointer) {
+        var writer = RawWriter(target)
+        writer.write(UInt16(draft.customID.count))
+        writer.write(UInt16(draft.installations.count))
+        writer.write(UInt16(draft.aliases.count))
+        writer.write(draft.customID)
+        for alias in draft.aliases {
+            writer.write(alias.kind.rawValue)
+            writer.write(UInt16(alias.bytes.count))
+            writer.write(alias.bytes)
+        }
+        for installation in draft.installations {
+            writer.write(installation.attachedAt)
+            writer.write(installation.lastSeenAt)
+            writer.write(installation.platform)
+            writer.write(UInt8(installation.moves.count))
+            writer.write(UInt16(installation.id.count))
+            writer.write(installation.id)
+            guard !installation.moves.isEmpty else { continue }
+            writer.write(installation.firstHolder.rawValue)
+            for move in installation.moves {
+                writer.write(move.time)
+                writer.write(move.holder.rawValue)
+            }
+        }
+    }
+
+    /// One installation inside a block, borrowed.
+    struct InstallationView {
+        // SAFETY: as the part's.
+        private let base: UnsafeMutableRawPointer
+
+        init(_ base: UnsafeMutableRawPointer) {
+            self.base = base
+        }
+
+        var attachedAt: Int64 { self.base.loadUnaligned(as: Int64.self) }
+        var lastSeenAt: Int64 { self.base.loadUnaligned(fromByteOffset: 8, as: Int64.self) }
+        var platform: UInt8 { self.base.load(fromByteOffset: 16, as: UInt8.self) }
+        var moveCount: Int { Int(self.base.load(fromByteOffset: 17, as: UInt8.self)) }
+        private var idBytes: Int { Int(self.base.loadUnaligned(fromByteOffset: 18, as: UInt16.self)) }
+        var id: UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(start: self.base + IdentityPart.installationFixedBytes, count: self.idBytes)
+        }
+
+        private var historyOffset: Int { IdentityPart.installationFixedBytes + self.idBytes }
+        var totalBytes: Int {
+            guard self.moveCount > 0 else { return self.historyOffset }
+            return self.historyOffset + IdentityPart.firstHolderBytes + self.moveCount * IdentityPart.moveBytes
+        }
+
+        /// Meaningful if it ever moved.
+        var firstHolder: ProfileRef {
+            ProfileRef(rawValue: self.base.loadUnaligned(fromByteOffset: self.historyOffset, as: UInt32.self))
+        }
+
+        func move(_ index: Int) -> InstallationMove {
+            let offset = self.historyOffset + IdentityPart.firstHolderBytes + index * IdentityPart.moveBytes
+            return InstallationMove(
+                time: self.base.loadUnaligned(fromByteOffset: offset, as: Int64.self),
+                holder: ProfileRef(rawValue: self.base.loadUnaligned(fromByteOffset: offset + 8, as: UInt32.self)))
+        }
+
+        /// Of the last move; `nil`: it never moved.
+        var lastMoveAt: Int64? { self.moveCount > 0 ? self.move(self.moveCount - 1).time : nil }
+
+        /// Who held it at a time, mergers aside; `nil`: the present holder, as it never moved.
+        func holder(at time: Int64) -> ProfileRef? {
+            guard self.moveCount > 0 else { return nil }
+            for index in stride(from: self.moveCount - 1, through: 0, by: -1) where self.move(index).time <= time {
+                return self.move(index).holder
+            }
+            return self.firstHolder
+        }
+
+        /// Moves `lastSeenAt`; under the shard's lock.
+        func seen(at time: Int64) {
+            self.base.storeBytes(of: time, toByteOffset: 8, as: Int64.self)
+        }
+    }
+}
+
+/// When an installation came to a profile.
+struct InstallationMove {
+    /// Effective time of the Identify that moved it, in microseconds.
+    var time: Int64
+    var holder: ProfileRef
 }

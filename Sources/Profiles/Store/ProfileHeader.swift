@@ -33,6 +33,17 @@ struct ProfileHeader: BitwiseCopyable {
     /// An `IdentityPart`.
     var identity: Handle
     var identityBytes: UInt32
+    /// An `AttributePart`; 0 while there is none.
+    var attributes: Handle = 0
+    var attributesBytes: UInt32 = 0
+    /// Subscription states; 0 while there is none.
+    var consent: Handle = 0
+    var consentBytes: UInt32 = 0
+    /// The consent ledger; 0 while there is none.
+    var ledger: Handle = 0
+    var ledgerBytes: UInt32 = 0
+    /// Where the profile went in a merge, as a `ProfileRef`; 0: it lives. What it was stays here for un-merge.
+    var mergedInto: UInt32 = 0
     /// An array of `CounterEntry`; 0 while there is none.
     var counters: Handle = 0
     var counterCount: UInt16 = 0
@@ -52,6 +63,18 @@ struct ProfileHeader: BitwiseCopyable {
         self.lastSeenAt = receivedAt
         self.identity = identity
         self.identityBytes = UInt32(identityBytes)
+    }
+}
+
+extension ProfileHeader {
+    /// The profile lives: it was not merged away.
+    var isLive: Bool { self.mergedInto == 0 }
+
+    /// Notes a change that a reader can see.
+    mutating func raiseRevision(_ call: CallContext) {
+        self.revision += 1
+        self.lsn = call.lsn
+        self.updatedAt = call.receivedAt
     }
 }
 
@@ -77,5 +100,12 @@ struct CounterEntry: BitwiseCopyable {
         self.word += 1 << 16
         self.first = min(self.first, effectiveTime)
         self.last = max(self.last, effectiveTime)
+    }
+
+    /// Adds another counter of the same name.
+    mutating func add(_ other: CounterEntry) {
+        self.word += other.count << 16
+        self.first = min(self.first, other.first)
+        self.last = max(self.last, other.last)
     }
 }

@@ -9,10 +9,12 @@ package enum ProfileState: UInt8, Sendable {
 /// A profile at one revision, self-contained: made by `Store.read`, valid as long as the bytes it was read from.
 ///
 /// Layout, little-endian: `profileID: 16 bytes | state: UInt8 | revision, lsn: UInt64 | createdAt, updatedAt, lastSeenAt,
-/// eventsTruncatedBefore: Int64 µs (0: none) | customID: prefixed`, then four lists, each `count: varint` and its items:
+/// eventsTruncatedBefore: Int64 µs (0: none) | customID: prefixed`, then five lists, each `count: varint` and its items:
 /// installations `id: prefixed | platform: UInt8 | attachedAt, lastSeenAt: Int64 µs`,
 /// aliases `kind: UInt8 | bytes: prefixed`, counters `name: prefixed | count: UInt64 | first, last: Int64 µs`,
-/// attributes `name: prefixed | packed value | effectiveTime: Int64 µs | lsn: UInt64 | platform: UInt8 | sourceName: prefixed`.
+/// attributes in name order, the native ones under their names, `name: prefixed | packed value | effectiveTime: Int64 µs | lsn: UInt64 |
+/// platform: UInt8 | sourceName: prefixed`,
+/// subscriptions `channel: UInt8 | topic: prefixed | state: UInt8 | source: UInt8 | effectiveTime: Int64 µs`.
 package struct ProfileImage {
     package var profileID: ProfileID
     package var state: ProfileState
@@ -26,7 +28,7 @@ package struct ProfileImage {
     package var eventsTruncatedBefore: Int64
     /// Empty: anonymous.
     package var customID: UnsafeRawBufferPointer
-    /// Positioned at the count of installations; read the four lists in their order.
+    /// Positioned at the count of installations; read the five lists in their order.
     package var lists: ByteReader
 
     package init(

@@ -6,6 +6,7 @@ struct ProfilePool {
     private struct Shard {
         var chunks: UnsafeMutablePointer<UnsafeMutablePointer<ProfileHeader>>
         var chunkCapacity = 4
+        var chunkCount = 0
         var count = 0
     }
 
@@ -37,13 +38,18 @@ struct ProfilePool {
     /// Profiles in a shard: slots `0 ..< count`.
     func count(_ shard: Int) -> Int { self.shards[shard].count }
 
+    /// Takes the newest profile of a shard back: nothing refers to it any more.
+    func removeLast(shard: Int, locks: ShardLocks) {
+        locks.applying(shard) { self.shards[shard].count -= 1 }
+    }
+
     /// Adds a profile under its shard's lock.
     func add(_ header: ProfileHeader, shard: Int, locks: ShardLocks) -> ProfileRef {
         let slot = self.shards[shard].count
         precondition(slot < ProfileRef.slotsMax, "a shard is full: admission must refuse long before")
         if slot == self.chunkCount(shard) * Self.chunkSlots { self.addChunk(shard, locks: locks) }
         let profile = ProfileRef(shard: shard, slot: slot)
-        locks.with(shard) {
+        locks.applying(shard) {
             self.header(profile).initialize(to: header)
             self.shards[shard].count = slot + 1
         }
@@ -57,20 +63,21 @@ struct ProfilePool {
     }
 
     private func chunkCount(_ shard: Int) -> Int {
-        (self.shards[shard].count + Self.chunkSlots - 1) / Self.chunkSlots
+        self.shards[shard].chunkCount
     }
 
     private func addChunk(_ shard: Int, locks: ShardLocks) {
         let used = self.chunkCount(shard)
         let chunk = UnsafeMutablePointer<ProfileHeader>.allocate(capacity: Self.chunkSlots)
         let old = self.shards[shard].chunks
+        defer { self.shards[shard].chunkCount = used + 1 }
         guard used == self.shards[shard].chunkCapacity else {
-            return locks.with(shard) { old[used] = chunk }
+            return locks.applying(shard) { old[used] = chunk }
         }
         let larger = UnsafeMutablePointer<UnsafeMutablePointer<ProfileHeader>>.allocate(capacity: used * 2)
         larger.initialize(from: old, count: used)
         (larger + used).initialize(to: chunk)
-        locks.with(shard) {
+        locks.applying(shard) {
             self.shards[shard].chunks = larger
             self.shards[shard].chunkCapacity = used * 2
         }

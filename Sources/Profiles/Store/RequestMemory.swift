@@ -5,6 +5,8 @@ import Bytes
 /// An entry is a block: `next: UInt32 | totalBytes: UInt32 | receivedAt: Int64 µs | fingerprint: 2 x UInt64 | hash: UInt64 |
 /// kind: UInt8 | idBytes: UInt8 | id | answer to the end`.
 struct RequestMemory {
+    /// Longest request id in a record, in bytes; the contract allows 100.
+    static let idBytesMax = 127
     private static let fixedBytes = 4 + 4 + 8 + 16 + 8 + 1 + 1
 
     private struct Core {

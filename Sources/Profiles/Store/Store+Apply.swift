@@ -38,6 +38,7 @@ extension Store {
             throw .outOfOrder(lsn: firstLSN)
         }
         let lsn = firstLSN + UInt64(record.operations) - 1
+        let call = CallContext(firstLSN: firstLSN, lsn: lsn, receivedAt: receivedAt)
         switch kind {
         case .genesis:
             guard self.appliedLSN == 0, (try? Genesis(decoding: record.payload)) == self.genesis else {
@@ -49,8 +50,12 @@ extension Store {
             self.tick(at: receivedAt)
             self.appendEmptyResult(kind, lsn: lsn, into: &results)
         case .track:
-            let call = CallContext(firstLSN: firstLSN, lsn: lsn, receivedAt: receivedAt)
             try self.track(record, call, results: &results)
+        case .identify:
+            try self.identify(record, call, results: &results)
+        case .updateSubscription, .confirmSubscription, .redeemUnsubscribe, .addSuppression, .removeSuppression, .batch,
+            .updateProject:
+            throw .unknownKind(record.kind, lsn: firstLSN)
         }
         self.state.pointee.lastReceivedAt = receivedAt
         self.publish(lsn)

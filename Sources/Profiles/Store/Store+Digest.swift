@@ -32,6 +32,7 @@ extension Store {
         buffer.removeAll()
         self.appendCursors(to: &buffer)
         for number in 0 ..< self.project.names.count { buffer.appendPrefixed(self.project.names.name(number)) }
+        self.forEachMerge { self.append($0, to: &buffer) }
         self.project.requests.forEachEntry { buffer.append(SipHash.hash64($0, key: key)) }
         return sum &+ SipHash.hash64(buffer.bytes, key: key)
     }
@@ -46,6 +47,7 @@ extension Store {
         buffer.append(self.appliedLSN)
         buffer.append(state.lastReceivedAt)
         buffer.append(state.profileCount)
+        withUnsafeBytes(of: state.options) { buffer.append($0) }
         buffer.append(state.oldestEvent)
         buffer.append(state.sweep.isRunning ? UInt8(1) : 0)
         buffer.append(state.sweep.shard)
@@ -53,6 +55,16 @@ extension Store {
         buffer.append(state.sweep.startedAt)
         buffer.append(state.sweep.lastTickAt)
         buffer.append(state.sweep.oldestBehind)
+    }
+
+    private func append(_ merge: MergeEntry, to buffer: inout ByteBuffer) {
+        buffer.append(merge.loser.rawValue)
+        buffer.append(merge.survivor.rawValue)
+        buffer.append(merge.receivedAt)
+        buffer.append(merge.lsn)
+        self.append(merge.events, Int(merge.eventCount) * MemoryLayout<UInt64>.stride, to: &buffer)
+        self.append(merge.survivorAttributes.block, Int(merge.survivorAttributes.bytes), to: &buffer)
+        self.append(merge.survivorConsent.block, Int(merge.survivorConsent.bytes), to: &buffer)
     }
 
     private func appendProfile(_ profile: ProfileRef, to buffer: inout ByteBuffer) {
@@ -67,8 +79,11 @@ extension Store {
         buffer.append(header.lastSeenAt)
         buffer.append(header.eventsTruncatedBefore)
         buffer.append(header.project.rawValue)
-        buffer.append(UnsafeRawBufferPointer(
-            start: self.slab.pointer(header.identity), count: Int(header.identityBytes)))
+        buffer.append(header.mergedInto)
+        self.append(header.identity, Int(header.identityBytes), to: &buffer)
+        self.append(header.attributes, Int(header.attributesBytes), to: &buffer)
+        self.append(header.consent, Int(header.consentBytes), to: &buffer)
+        self.append(header.ledger, Int(header.ledgerBytes), to: &buffer)
         buffer.append(header.counterCount)
         if header.counterCount > 0 {
             buffer.append(UnsafeRawBufferPointer(

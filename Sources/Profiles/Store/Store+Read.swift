@@ -39,11 +39,26 @@ extension Store {
             guard let profile = candidate.profile else {
                 return ReadOutcome(finding: .notFound, appliedLSN: candidate.appliedLSN)
             }
-            if let copy = self.copy(profile, project, identifier, now, into: &buffer) {
+            if let (copy, isAlias) = self.copyFollowing(profile, project, identifier, now, into: &buffer) {
                 self.encode(copy, from: start, in: &buffer)
-                return ReadOutcome(finding: .found(redirected: false), appliedLSN: copy.appliedLSN)
+                return ReadOutcome(finding: .found(redirected: isAlias), appliedLSN: copy.appliedLSN)
             }
             number += 1
+        }
+    }
+
+    /// Copies the profile, or the one that it was merged into; `nil` if it is not called so.
+    private func copyFollowing(
+        _ profile: ProfileRef, _ project: ProjectID, _ identifier: IdentifierView, _ now: Int64, into buffer: inout ByteBuffer
+    ) -> (copy: ProfileCopy, isAlias: Bool)? {
+        var next = profile
+        while true {
+            let isAlias = next != profile
+            switch self.copy(next, project, isAlias ? nil : identifier, now, into: &buffer) {
+            case .copied(let copy): return (copy, isAlias)
+            case .mergedInto(let survivor): next = survivor
+            case .notCalledSo: return nil
+            }
         }
     }
 
@@ -54,24 +69,35 @@ extension Store {
         var appliedLSN: UInt64
     }
 
-    /// Copies a profile's bytes under its lock; `nil` if it is not called so.
+    private enum CopyOutcome {
+        case copied(ProfileCopy)
+        case mergedInto(ProfileRef)
+        case notCalledSo
+    }
+
+    /// Copies a profile's bytes under its lock.
+    ///
+    /// - Parameter identifier: `nil`: it was reached through a merge, so it need not be called so.
     private func copy(
-        _ profile: ProfileRef, _ project: ProjectID, _ identifier: IdentifierView, _ now: Int64,
+        _ profile: ProfileRef, _ project: ProjectID, _ identifier: IdentifierView?, _ now: Int64,
         into buffer: inout ByteBuffer
-    ) -> ProfileCopy? {
+    ) -> CopyOutcome {
         self.profileLocks.with(profile.shard) {
             let header = self.pool.header(profile).pointee
-            guard self.holds(header, project, identifier) else { return nil }
-            buffer.append(UnsafeRawBufferPointer(
-                start: self.slab.pointer(header.identity), count: Int(header.identityBytes)))
-            if header.counterCount > 0 {
-                buffer.append(UnsafeRawBufferPointer(
-                    start: self.slab.pointer(header.counters),
-                    count: Int(header.counterCount) * MemoryLayout<CounterEntry>.stride))
-            }
-            return ProfileCopy(
-                header: header, eventsTruncatedBefore: self.truncatedBefore(header, now), appliedLSN: self.appliedLSN)
+            if let identifier, !self.holds(header, project, identifier) { return .notCalledSo }
+            guard header.isLive else { return .mergedInto(ProfileRef(rawValue: header.mergedInto)) }
+            self.append(header.identity, Int(header.identityBytes), to: &buffer)
+            self.append(header.counters, Int(header.counterCount) * MemoryLayout<CounterEntry>.stride, to: &buffer)
+            self.append(header.attributes, Int(header.attributesBytes), to: &buffer)
+            self.append(header.consent, Int(header.consentBytes), to: &buffer)
+            return .copied(ProfileCopy(
+                header: header, eventsTruncatedBefore: self.truncatedBefore(header, now), appliedLSN: self.appliedLSN))
         }
+    }
+
+    func append(_ block: Handle, _ bytes: Int, to buffer: inout ByteBuffer) {
+        guard block != 0 else { return }
+        buffer.append(UnsafeRawBufferPointer(start: self.slab.pointer(block), count: bytes))
     }
 
     /// One past the newest event that is dropped or past due; 0: none is. Under the profile's lock.
@@ -100,8 +126,13 @@ extension Store {
     private func encode(_ copy: ProfileCopy, from start: Int, in buffer: inout ByteBuffer) {
         let copied = buffer.count - start
         let header = copy.header
+        let countersOffset = start + Int(header.identityBytes)
+        let attributesOffset = countersOffset + Int(header.counterCount) * MemoryLayout<CounterEntry>.stride
+        let attributes = header.attributes == 0
+            ? nil : AttributePart(UnsafeRawPointer(buffer.base) + attributesOffset)
         // The image is written behind the copy, of which it is made. It is at most this long, so the copy does not move.
-        buffer.reserve(256 + copied * 3 + Int(header.counterCount) * (NameTable.nameBytesMax + 2))
+        buffer.reserve(
+            256 + copied * 3 + Int(header.counterCount) * (NameTable.nameBytesMax + 2) + (attributes?.imageBytesMax ?? 0))
         let identity = IdentityPart(buffer.base + start)
         let state: ProfileState = identity.customID.count > 0 ? .identified : .anonymous
         ProfileImage(
@@ -109,6 +140,29 @@ extension Store {
             createdAt: header.createdAt, updatedAt: header.updatedAt, lastSeenAt: header.lastSeenAt,
             eventsTruncatedBefore: copy.eventsTruncatedBefore, customID: identity.customID
         ).writeFixedPart(into: &buffer)
+        self.encode(identity, into: &buffer)
+        buffer.appendVarint(UInt64(header.counterCount))
+        for index in 0 ..< Int(header.counterCount) {
+            let offset = countersOffset + index * MemoryLayout<CounterEntry>.stride
+            let counter = buffer.bytes.loadUnaligned(fromByteOffset: offset, as: CounterEntry.self)
+            buffer.appendPrefixed(self.project.names.name(Int(counter.name)))
+            buffer.append(counter.count)
+            buffer.append(counter.first)
+            buffer.append(counter.last)
+        }
+        if header.attributes == 0 {
+            buffer.appendVarint(0)
+        } else {
+            AttributePart(UnsafeRawPointer(buffer.base) + attributesOffset).appendImage(
+                self.project.names, totalBytes: Int(header.attributesBytes), to: &buffer)
+        }
+        self.encodeSubscriptions(header, at: attributesOffset + Int(header.attributesBytes), in: &buffer)
+        let imageBytes = buffer.count - start - copied
+        (buffer.base + start).copyMemory(from: buffer.base + start + copied, byteCount: imageBytes)
+        buffer.truncate(to: start + imageBytes)
+    }
+
+    private func encode(_ identity: IdentityPart, into buffer: inout ByteBuffer) {
         buffer.appendVarint(UInt64(identity.installationCount))
         identity.forEachInstallation { installation in
             buffer.appendPrefixed(installation.id)
@@ -116,21 +170,15 @@ extension Store {
             buffer.append(installation.attachedAt)
             buffer.append(installation.lastSeenAt)
         }
-        // No aliases before there are merges.
-        buffer.appendVarint(0)
-        buffer.appendVarint(UInt64(header.counterCount))
-        for index in 0 ..< Int(header.counterCount) {
-            let offset = start + Int(header.identityBytes) + index * MemoryLayout<CounterEntry>.stride
-            let counter = buffer.bytes.loadUnaligned(fromByteOffset: offset, as: CounterEntry.self)
-            buffer.appendPrefixed(self.project.names.name(Int(counter.name)))
-            buffer.append(counter.count)
-            buffer.append(counter.first)
-            buffer.append(counter.last)
+        buffer.appendVarint(UInt64(identity.aliasCount))
+        identity.forEachAlias { alias in
+            buffer.append(alias.kind.rawValue)
+            buffer.appendPrefixed(alias.bytes)
         }
-        // No attributes before there is Identify.
+    }
+
+    /// Appends the list of subscriptions, of which the packed form stands at `offset`.
+    private func encodeSubscriptions(_ header: ProfileHeader, at offset: Int, in buffer: inout ByteBuffer) {
         buffer.appendVarint(0)
-        let imageBytes = buffer.count - start - copied
-        (buffer.base + start).copyMemory(from: buffer.base + start + copied, byteCount: imageBytes)
-        buffer.truncate(to: start + imageBytes)
     }
 }

@@ -39,6 +39,7 @@ extension Store {
     /// Drops some of what is past due at `now`.
     func tick(at now: Int64) {
         self.project.requests.dropPastDue(now: now, most: RetentionSweep.requestIDsPerTick)
+        self.forgetMerges(now: now)
         self.state.pointee.sweep.lastTickAt = now
         if !self.state.pointee.sweep.isRunning, let start = self.nextSweepStart, start <= now {
             self.state.pointee.sweep = RetentionSweep(isRunning: true, startedAt: now, lastTickAt: now)
@@ -57,6 +58,7 @@ extension Store {
             next = max(start, soonest)
         }
         if let due = self.project.requests.nextDue { next = min(next, max(due, soonest)) }
+        if let due = self.nextMergeDue { next = min(next, max(due, soonest)) }
         return next
     }
 
@@ -92,7 +94,7 @@ extension Store {
         guard let oldest = self.oldestEvent(header.pointee) else { return 0 }
         var dropped = 0
         if oldest < self.retainedSince(now) {
-            self.profileLocks.with(profile.shard) { self.dropPastDue(header, now: now) }
+            self.profileLocks.applying(profile.shard) { self.dropPastDue(header, now: now) }
             dropped = self.work.pointee.droppedCount
             self.forgetDropped()
         }

@@ -10,6 +10,8 @@ struct TrackTarget {
     var identifierHash: UInt64
     /// `nil`: nobody is called so yet.
     var profile: ProfileRef?
+    /// It was reached through an alias.
+    var isAlias = false
 }
 
 extension Store {
@@ -24,20 +26,16 @@ extension Store {
         try self.readEvents(header, &reader, record, call)
 
         guard header.project == self.project.id else {
-            return self.appendRefusal(.projectNotFound, call, into: &results)
+            return self.appendRefusal(.projectNotFound, .track, call, into: &results)
         }
-        let asked = self.remembered(header, record, call)
-        if let known = asked?.known {
-            guard known.fingerprint == asked?.fingerprint else {
-                return self.appendRefusal(.requestIDReused, call, into: &results)
-            }
-            return self.appendReplay(known.answer, into: &results)
-        }
+        let asked = self.remembered(.track, header.requestID, record, call)
+        if self.answerAgain(asked, call, into: &results) { return }
         let identifierHash = self.hash.identifier(header.project, header.identifier)
-        let profile = self.find(header.project, header.identifier, hash: identifierHash)
-        let target = TrackTarget(header: header, identifierHash: identifierHash, profile: profile)
+        let found = self.find(header.project, header.identifier, hash: identifierHash)
+        let target = TrackTarget(
+            header: header, identifierHash: identifierHash, profile: found?.profile, isAlias: found?.isAlias ?? false)
         if let refusal = self.refuseByState(target) {
-            return self.appendRefusal(refusal.reason, call, detail: refusal.detail, into: &results)
+            return self.appendRefusal(refusal.reason, .track, call, detail: refusal.detail, into: &results)
         }
 
         let namesBefore = self.project.names.count
@@ -52,18 +50,13 @@ extension Store {
         }
         let start = results.count
         let holder = self.commit(target, call)
-        self.appendAnswer(header, holder, call, into: &results)
-        if let asked {
-            self.project.requests.remember(
-                .track, header.requestID, hash: asked.hash, fingerprint: asked.fingerprint,
-                answer: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
-                now: call.receivedAt)
-        }
+        self.appendAnswer(target, holder, call, into: &results)
+        if let asked { self.remember(asked, results, from: start, call) }
     }
 
     private static func isWellFormed(_ header: TrackHeader, _ record: RecordView) -> Bool {
         guard header.eventCount > 0, header.eventCount == record.operations else { return false }
-        guard header.requestID.count <= Int(UInt8.max) else { return false }
+        guard header.requestID.count <= RequestMemory.idBytesMax else { return false }
         switch header.identifier.kind {
         case .profileID: return header.identifier.bytes.count == ProfileID.binaryBytes
         case .customID, .installationID: return 1 ... Int(UInt16.max) ~= header.identifier.bytes.count
@@ -87,51 +80,6 @@ extension Store {
             self.work.pointee.pending[number] = pending
         }
         guard reader.isAtCleanEnd else { throw .malformed(lsn: call.firstLSN) }
-    }
-
-    private struct AskedRequest {
-        var hash: UInt64
-        var fingerprint: Fingerprint
-        var known: RequestMemory.Known?
-    }
-
-    /// What is remembered of the call's request id; `nil` if it has none.
-    private func remembered(_ header: TrackHeader, _ record: RecordView, _ call: CallContext) -> AskedRequest? {
-        guard header.requestID.count > 0, let start = record.payload.baseAddress,
-            let id = header.requestID.baseAddress
-        else { return nil }
-        let before = id - start
-        let after = before + header.requestID.count
-        let fingerprint = self.hash.fingerprint(
-            UnsafeRawBufferPointer(rebasing: record.payload[..<(before - 1)]),
-            UnsafeRawBufferPointer(rebasing: record.payload[after...]))
-        let hash = self.hash.request(.track, header.requestID)
-        let known = self.project.requests.find(.track, header.requestID, hash: hash, now: call.receivedAt)
-        return AskedRequest(hash: hash, fingerprint: fingerprint, known: known)
-    }
-
-    /// The profile that an identifier names; for the applier, which needs no lock to read.
-    func find(_ project: ProjectID, _ identifier: IdentifierView, hash: UInt64) -> ProfileRef? {
-        let table = self.index.table(hash)
-        let tag = Shards.tag(hash)
-        var position = table.start(tag)
-        while true {
-            let value = table.next(tag, from: &position)
-            guard value != 0 else { return nil }
-            let profile = ProfileRef(rawValue: value)
-            if self.holds(self.pool.header(profile).pointee, project, identifier) { return profile }
-        }
-    }
-
-    /// Whether a profile is called so.
-    @inline(__always)
-    func holds(_ header: ProfileHeader, _ project: ProjectID, _ identifier: IdentifierView) -> Bool {
-        guard header.project == project else { return false }
-        guard identifier.kind != .profileID else {
-            return identifier.bytes.count == ProfileID.binaryBytes
-                && header.id == ProfileID(binary: identifier.bytes)
-        }
-        return IdentityPart(self.slab.pointer(header.identity)).holds(identifier)
     }
 
     private func refuseByState(_ target: TrackTarget) -> (reason: Refusal, detail: UInt64)? {

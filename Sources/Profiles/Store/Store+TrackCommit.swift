@@ -4,45 +4,50 @@ import Bytes
 // is taken and freed after it is released; in between readers wait for a few hundred bytes to be written.
 
 extension Store {
-    /// Carries out what `judgeEvents` decided, and returns the profile; `nil` if there is none and none was made.
+    /// Carries out what `judgeEvents` decided, and returns the present holder; `nil` if there is none and none was made.
     func commit(_ target: TrackTarget, _ call: CallContext) -> ProfileRef? {
         let pending = self.work.pointee.pending
         let count = target.header.eventCount
-        var stored: UInt32 = 0
-        for number in 0 ..< count where pending[number].outcome == .stored { stored += 1 }
+        var isAnyStored = false
+        var others: UInt64 = 0
+        for number in 0 ..< count where pending[number].outcome == .stored {
+            isAnyStored = true
+            let holder = pending[number].target
+            if holder != 0 { others |= 1 << UInt64(ProfileRef(rawValue: holder).shard) }
+        }
         guard let profile = target.profile else {
-            guard stored > 0 else { return nil }
+            guard isAnyStored else { return nil }
             let created = self.create(target, call)
-            self.change(created, target, call, stored: stored, isNew: true)
-            self.enter(created, target, call)
+            self.change(created, target, call, isNew: true)
+            self.commitChanges(call.lsn)
             return created
         }
-        self.change(profile, target, call, stored: stored, isNew: false)
+        guard others != 0 else {
+            self.change(profile, target, call, isNew: false)
+            return profile
+        }
+        // Late events of former holders: all of the call can be seen at once.
+        self.profileLocks.holding(mask: others | 1 << UInt64(profile.shard)) {
+            self.change(profile, target, call, isNew: false)
+            for number in 0 ..< count where pending[number].outcome == .stored && pending[number].target != 0 {
+                let holder = pending[number].target
+                let isFirst = !(0 ..< number).contains { pending[$0].outcome == .stored && pending[$0].target == holder }
+                if isFirst { self.change(ProfileRef(rawValue: holder), target, call, isNew: false) }
+            }
+        }
         return profile
     }
 
     private func create(_ target: TrackTarget, _ call: CallContext) -> ProfileRef {
         let identityBytes = IdentityPart.bytes(of: target.header.identifier)
-        let identity = self.slab.allocate(identityBytes)
+        let identity = self.allocate(identityBytes)
         IdentityPart.write(
             target.header.identifier, platform: target.header.platform, at: call.receivedAt,
             to: self.slab.pointer(identity))
-        let id = self.ids.profile(receivedAt: call.receivedAt, lsn: call.lsn)
-        let shard = Shards.shard(self.profileIDHash(target.header.project, id))
-        let header = ProfileHeader(
-            id: id, project: target.header.project, lsn: call.lsn, receivedAt: call.receivedAt,
-            identity: identity, identityBytes: identityBytes)
-        return self.pool.add(header, shard: shard, locks: self.profileLocks)
-    }
-
-    /// Makes a new profile known by its id and by what the call said.
-    private func enter(_ profile: ProfileRef, _ target: TrackTarget, _ call: CallContext) {
-        let idHash = self.profileIDHash(target.header.project, self.pool.header(profile).pointee.id)
-        self.index.insert(idHash, target.identifierHash, profile) {
-            self.publish(call.lsn)
-        }
-        self.state.pointee.profileCount += 1
-        self.publishProfileCount(self.state.pointee.profileCount)
+        let profile = self.createProfile(
+            call, project: target.header.project, identity: identity, identityBytes: identityBytes)
+        self.name(profile, target.identifierHash)
+        return profile
     }
 
     func profileIDHash(_ project: ProjectID, _ id: ProfileID) -> UInt64 {
@@ -51,40 +56,45 @@ extension Store {
         }
     }
 
-    private func change(
-        _ profile: ProfileRef, _ target: TrackTarget, _ call: CallContext, stored: UInt32, isNew: Bool
-    ) {
+    /// Stores the events that belong to one profile: the present holder of the identifier, or one who held it then.
+    private func change(_ profile: ProfileRef, _ target: TrackTarget, _ call: CallContext, isNew: Bool) {
+        self.preserve(profile)
         let header = self.pool.header(profile)
         let count = target.header.eventCount
+        let isPresent = isNew || profile == target.profile
+        let wanted: UInt32 = isPresent ? 0 : profile.rawValue
+        var stored: UInt32 = 0
+        for number in 0 ..< count {
+            let event = self.work.pointee.pending + number
+            if event.pointee.outcome == .stored, event.pointee.target == wanted { stored += 1 }
+        }
         self.work.pointee.droppedCount = 0
         let blocks = withUnsafeTemporaryAllocation(of: Handle.self, capacity: count) { blocks in
             for number in 0 ..< count {
-                blocks[number] = self.makeBlock(self.work.pointee.pending + number, profile, target.header, call)
+                let event = self.work.pointee.pending + number
+                blocks[number] = event.pointee.outcome == .stored && event.pointee.target == wanted
+                    ? self.makeBlock(event, profile, target.header, call) : 0
             }
-            let room = stored > 0 ? self.prepareRoom(header.pointee, stored, count) : ReplacedParts()
-            self.profileLocks.with(profile.shard) {
+            let room = stored > 0 ? self.prepareRoom(header.pointee, stored, blocks) : ReplacedParts()
+            self.profileLocks.applying(profile.shard) {
                 self.install(room, in: header)
                 if stored > 0 {
                     self.dropPastDue(header, now: call.receivedAt)
                     self.addEvents(header, blocks, count)
-                    if !isNew {
-                        header.pointee.revision += 1
-                        header.pointee.lsn = call.lsn
-                        header.pointee.updatedAt = call.receivedAt
-                    }
+                    if !isNew { header.pointee.raiseRevision(call) }
                 }
-                if !target.header.flags.contains(.historical) {
+                if isPresent, !target.header.flags.contains(.historical) {
                     header.pointee.lastSeenAt = call.receivedAt
                     if target.header.identifier.kind == .installationID {
                         IdentityPart(self.slab.pointer(header.pointee.identity))
-                            .installationSeen(target.header.identifier.bytes, at: call.receivedAt)
+                            .installation(target.header.identifier.bytes)?.seen(at: call.receivedAt)
                     }
                 }
                 if !isNew { self.publish(call.lsn) }
             }
             for number in 0 ..< count where blocks[number] != 0 {
                 let event = self.work.pointee.pending + number
-                self.events.insert(event.pointee.hash, blocks[number])
+                self.enterEvent(event.pointee.hash, blocks[number])
                 self.state.pointee.eventStored(at: event.pointee.effectiveTime)
             }
             return room
@@ -96,14 +106,13 @@ extension Store {
     private func makeBlock(
         _ event: UnsafeMutablePointer<PendingEvent>, _ profile: ProfileRef, _ header: TrackHeader, _ call: CallContext
     ) -> Handle {
-        guard event.pointee.outcome == .stored else { return 0 }
         let source = EventBlock.Source(
             effectiveTime: event.pointee.effectiveTime, lsn: event.pointee.lsn, receivedAt: call.receivedAt,
             holder: profile, header: header,
             eventID: event.pointee.eventID.count > 0 ? event.pointee.eventID : nil,
             content: UnsafeRawBufferPointer(
                 rebasing: self.work.pointee.contents.bytes[event.pointee.storedStart ..< event.pointee.storedEnd]))
-        let block = self.slab.allocate(source.totalBytes)
+        let block = self.allocate(source.totalBytes)
         EventBlock.write(source, to: self.slab.pointer(block))
         return block
     }
@@ -124,13 +133,15 @@ extension Store {
     /// Handles per step of an events index: one unit of the slab.
     private static let eventCapacityMin: UInt32 = 4
 
-    private func prepareRoom(_ header: ProfileHeader, _ stored: UInt32, _ count: Int) -> ReplacedParts {
+    private func prepareRoom(
+        _ header: ProfileHeader, _ stored: UInt32, _ blocks: UnsafeMutableBufferPointer<Handle>
+    ) -> ReplacedParts {
         var parts = ReplacedParts()
         if header.eventCount + stored > header.eventCapacity {
             var capacity = max(header.eventCapacity, Self.eventCapacityMin)
             while header.eventCount + stored > capacity { capacity *= 2 }
             parts.eventCapacity = capacity
-            parts.events = self.slab.allocate(Int(capacity) * MemoryLayout<Handle>.stride)
+            parts.events = self.allocate(Int(capacity) * MemoryLayout<Handle>.stride)
             parts.oldEvents = header.events
             parts.oldEventBytes = Int(header.eventCapacity) * MemoryLayout<Handle>.stride
             if header.eventCount > 0 {
@@ -140,11 +151,11 @@ extension Store {
                     from: old, byteCount: Int(header.eventCount) * MemoryLayout<Handle>.stride)
             }
         }
-        let needed = Int(header.counterCount) + self.countersAdded(count)
+        let needed = Int(header.counterCount) + self.countersAdded(blocks)
         if needed > Int(header.counterCapacity) {
             let capacity = min(max(needed, Int(header.counterCapacity) * 3 / 2), Int(UInt16.max))
             parts.counterCapacity = UInt16(capacity)
-            parts.counters = self.slab.allocate(capacity * MemoryLayout<CounterEntry>.stride)
+            parts.counters = self.allocate(capacity * MemoryLayout<CounterEntry>.stride)
             parts.oldCounters = header.counters
             parts.oldCounterBytes = Int(header.counterCapacity) * MemoryLayout<CounterEntry>.stride
             if header.counterCount > 0 {
@@ -156,11 +167,10 @@ extension Store {
         return parts
     }
 
-    private func countersAdded(_ count: Int) -> Int {
+    private func countersAdded(_ blocks: UnsafeMutableBufferPointer<Handle>) -> Int {
         var added = 0
-        for number in 0 ..< count {
-            let event = self.work.pointee.pending + number
-            if event.pointee.addsCounter, event.pointee.outcome == .stored { added += 1 }
+        for number in blocks.indices where blocks[number] != 0 {
+            if self.work.pointee.pending[number].addsCounter { added += 1 }
         }
         return added
     }
@@ -178,8 +188,8 @@ extension Store {
     }
 
     private func release(_ parts: ReplacedParts) {
-        if parts.oldEvents != 0 { self.slab.deallocate(parts.oldEvents, bytes: parts.oldEventBytes) }
-        if parts.oldCounters != 0 { self.slab.deallocate(parts.oldCounters, bytes: parts.oldCounterBytes) }
+        self.discard(parts.oldEvents, bytes: parts.oldEventBytes)
+        self.discard(parts.oldCounters, bytes: parts.oldCounterBytes)
     }
 
     /// Puts the stored events into the profile's index and counters; under its lock, with room for all.
@@ -191,6 +201,11 @@ extension Store {
             self.insertInOrder(header, blocks[number], event.pointee.effectiveTime)
             self.countEvent(header, event.pointee.name, event.pointee.effectiveTime)
         }
+        self.dropOverLimit(header)
+    }
+
+    /// Takes the oldest events over the limit out of a profile's index; under its lock, or of a header that is not visible yet.
+    func dropOverLimit(_ header: UnsafeMutablePointer<ProfileHeader>) {
         while header.pointee.eventCount > UInt32(self.limits.eventsPerProfile) { self.dropFirst(header) }
     }
 
@@ -261,8 +276,8 @@ extension Store {
             let project = self.pool.header(block.holder).pointee.project
             let identifierHash = self.hash.identifier(project, parts.identifier)
             let hash = self.withEventID(block, parts) { self.hash.event(identifierHash: identifierHash, id: $0) }
-            self.events.remove(hash, handle)
-            self.slab.deallocate(handle, bytes: block.totalBytes)
+            self.removeEvent(hash, handle)
+            self.discard(handle, bytes: block.totalBytes)
         }
         self.work.pointee.droppedCount = 0
     }

@@ -10,7 +10,6 @@ extension Store {
     func judgeEvents(_ target: TrackTarget, _ call: CallContext) -> Bool {
         self.work.pointee.contents.removeAll()
         let pending = self.work.pointee.pending
-        var counters = target.profile.map { Int(self.pool.header($0).pointee.counterCount) } ?? 0
         for number in 0 ..< target.header.eventCount {
             let event = pending + number
             guard !event.pointee.flags.contains(.rejected) else {
@@ -21,6 +20,7 @@ extension Store {
             guard let isDuplicate = self.judgeDuplicate(event, number, target, call) else { return false }
             if isDuplicate { continue }
             guard self.judgeTime(event, target.header, call) else { continue }
+            event.pointee.target = self.formerHolder(target, at: event.pointee.effectiveTime)
             let namesBefore = self.project.names.count
             switch self.translate(event, namesMax: Int(self.limits.namesPerProject)) {
             case .translated: break
@@ -31,15 +31,9 @@ extension Store {
                 event.pointee.detail = Int64(self.limits.namesPerProject)
                 continue
             }
-            event.pointee.addsCounter = !self.hasCounter(event.pointee.name, target.profile, before: number)
-            if event.pointee.addsCounter {
-                guard counters < Int(self.limits.countersPerProfile) else {
-                    self.project.names.truncate(to: namesBefore)
-                    event.pointee.refusal = .limitExceeded
-                    event.pointee.detail = Int64(self.limits.countersPerProfile)
-                    continue
-                }
-                counters += 1
+            guard self.judgeCounter(event, number, target) else {
+                self.project.names.truncate(to: namesBefore)
+                continue
             }
             event.pointee.outcome = .stored
         }
@@ -146,13 +140,36 @@ extension Store {
         return outcome
     }
 
-    private func hasCounter(_ name: UInt16, _ profile: ProfileRef?, before number: Int) -> Bool {
+    /// Who held the installation at a time, if that is not its present holder; 0: the present holder.
+    private func formerHolder(_ target: TrackTarget, at time: Int64) -> UInt32 {
+        guard target.header.identifier.kind == .installationID, let present = target.profile else { return 0 }
+        let identity = IdentityPart(self.slab.pointer(self.pool.header(present).pointee.identity))
+        guard let then = identity.installation(target.header.identifier.bytes)?.holder(at: time) else { return 0 }
+        let survivor = self.survivor(of: then)
+        return survivor == present ? 0 : survivor.rawValue
+    }
+
+    /// Whether the event's profile has a counter for it, or room for one; notes which.
+    private func judgeCounter(
+        _ event: UnsafeMutablePointer<PendingEvent>, _ number: Int, _ target: TrackTarget
+    ) -> Bool {
+        let holder = event.pointee.target == 0 ? target.profile : ProfileRef(rawValue: event.pointee.target)
+        var added = 0
         for earlier in 0 ..< number {
-            let event = self.work.pointee.pending + earlier
-            if event.pointee.addsCounter, event.pointee.outcome == .stored, event.pointee.name == name { return true }
+            let other = self.work.pointee.pending[earlier]
+            guard other.addsCounter, other.outcome == .stored, other.target == event.pointee.target else { continue }
+            if other.name == event.pointee.name { return true }
+            added += 1
         }
-        guard let profile else { return false }
-        return self.counterIndex(self.pool.header(profile).pointee, name) != nil
+        let header = holder.map { self.pool.header($0).pointee }
+        if let header, self.counterIndex(header, event.pointee.name) != nil { return true }
+        guard Int(header?.counterCount ?? 0) + added < Int(self.limits.countersPerProfile) else {
+            event.pointee.refusal = .limitExceeded
+            event.pointee.detail = Int64(self.limits.countersPerProfile)
+            return false
+        }
+        event.pointee.addsCounter = true
+        return true
     }
 
     func counterIndex(_ header: ProfileHeader, _ name: UInt16) -> Int? {

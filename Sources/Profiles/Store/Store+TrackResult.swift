@@ -5,18 +5,22 @@ import Bytes
 extension Store {
     /// Appends the answer of a call that was carried out; `holder` is `nil` when all was rejected and nobody is called so.
     func appendAnswer(
-        _ header: TrackHeader, _ holder: ProfileRef?, _ call: CallContext, into results: inout ByteBuffer
+        _ target: TrackTarget, _ holder: ProfileRef?, _ call: CallContext, into results: inout ByteBuffer
     ) {
+        let header = target.header
         let start = ResultHeader(refusal: .none, flags: [], kind: .track, lsn: call.lsn).begin(in: &results)
         let none = ProfileID(high: 0, low: 0)
         let present = holder.map { self.pool.header($0).pointee.id } ?? none
         TrackResultBody(
             profileID: present, revision: holder.map { self.pool.header($0).pointee.revision } ?? 0,
-            redirectedFrom: nil, eventCount: header.eventCount
+            redirectedFrom: target.isAlias ? header.identifier : nil, eventCount: header.eventCount
         ).write(into: &results)
         for number in 0 ..< header.eventCount {
             let event = self.work.pointee.pending[number]
             var eventHolder = event.outcome == .rejected ? none : present
+            if event.target != 0, event.outcome == .stored {
+                eventHolder = self.pool.header(ProfileRef(rawValue: event.target)).pointee.id
+            }
             if event.holder != 0 { eventHolder = self.pool.header(ProfileRef(rawValue: event.holder)).pointee.id }
             let view = EventResultView(
                 outcome: event.outcome, refusal: event.refusal, contentDiffers: event.contentDiffers,
@@ -38,11 +42,12 @@ extension Store {
         }
     }
 
-    /// Appends the refusal of a whole call.
+    /// Appends the refusal of a whole call; `index`: of the first bad item, where it has items.
     func appendRefusal(
-        _ refusal: Refusal, _ call: CallContext, detail: UInt64 = 0, into results: inout ByteBuffer
+        _ refusal: Refusal, _ kind: RecordKind, _ call: CallContext, index: UInt8 = 0, detail: UInt64 = 0,
+        into results: inout ByteBuffer
     ) {
-        let start = ResultHeader(refusal: refusal, flags: [], kind: .track, lsn: call.lsn, detail: detail)
+        let start = ResultHeader(refusal: refusal, flags: [], kind: kind, index: index, lsn: call.lsn, detail: detail)
             .begin(in: &results)
         results.append(UInt8(0))
         ResultHeader.end(at: start, in: &results)

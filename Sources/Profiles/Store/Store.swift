@@ -28,6 +28,8 @@ package final class Store: @unchecked Sendable {
     let project: Project
     let state: UnsafeMutablePointer<AppliedState>
     let work: UnsafeMutablePointer<TrackWork>
+    let changes: UnsafeMutablePointer<ChangeSet>
+    let undo: UnsafeMutablePointer<UndoLog>
     private let appliedLSNCell = Atomic<UInt64>(0)
     private let nextTickCell = Atomic<Int64>(.max)
     private let profileCountCell = Atomic<Int>(0)
@@ -52,12 +54,20 @@ package final class Store: @unchecked Sendable {
         self.state.initialize(to: AppliedState())
         self.work = .allocate(capacity: 1)
         self.work.initialize(to: TrackWork(droppedCapacity: Int(genesis.limits.eventsPerProfile)))
+        self.changes = .allocate(capacity: 1)
+        self.changes.initialize(to: ChangeSet())
+        self.undo = .allocate(capacity: 1)
+        self.undo.initialize(to: UndoLog())
     }
 
     deinit {
         self.work.pointee.destroy()
         self.work.deinitialize(count: 1)
         self.work.deallocate()
+        self.changes.deinitialize(count: 1)
+        self.changes.deallocate()
+        self.undo.deinitialize(count: 1)
+        self.undo.deallocate()
         self.state.deallocate()
         self.project.names.destroy()
         self.project.requests.destroy()
@@ -139,6 +149,24 @@ struct AppliedState {
     /// No retained event is older than this, in microseconds; `.max` without any.
     var oldestEvent = Int64.max
     var sweep = RetentionSweep()
+    var options = ProjectOptions()
+    var merges = MergeList()
+}
+
+/// What a project decides for itself; set by a record, so that every replay decides alike.
+struct ProjectOptions: Equatable, BitwiseCopyable {
+    /// In a merge the newer value of an attribute wins, not the survivor's.
+    var latestWins = false
+    /// Channels that demand a double opt-in: bit `1 << channel`.
+    var doubleOptIn: UInt8 = 0
+    var topicDefaultUnsubscribed = false
+    var resetConsentOnAddressChange = false
+    /// 0: the limit of the directory.
+    var lateWindowSeconds: UInt32 = 0
+    /// 0: the limit of the directory.
+    var eventRetentionDays: UInt32 = 0
+    /// 0: the limit of the directory.
+    var eventsPerProfileMax: UInt32 = 0
 }
 
 /// How late, ahead and old an event may be, in seconds.

@@ -17,6 +17,8 @@ struct PendingEvent {
     var detail: Int64 = 0
     /// Of a duplicate of a retained event: who holds that; 0: the present holder.
     var holder: UInt32 = 0
+    /// Of an event of a time when another profile held the installation: that profile; 0: the present holder.
+    var target: UInt32 = 0
     /// Where the stored form of its content stands in the work's buffer.
     var storedStart = 0
     var storedEnd = 0
@@ -37,12 +39,14 @@ struct TrackWork: ~Copyable {
     var droppedCount = 0
     /// Stored forms of the events' contents.
     var contents = ByteBuffer(capacity: 1 << 16)
+    /// A part of a profile before it becomes a block.
+    var part = ByteBuffer(capacity: 1 << 12)
 
-    /// - Parameter droppedCapacity: Most events that one profile retains; a call can drop these and its own.
+    /// - Parameter droppedCapacity: Most events that one profile retains; a merge can drop twice as many, a call these and its own.
     init(droppedCapacity: Int) {
         self.pending = .allocate(capacity: Self.eventsMax)
         self.pending.initialize(repeating: PendingEvent(), count: Self.eventsMax)
-        self.dropped = .allocate(capacity: droppedCapacity + Self.eventsMax)
+        self.dropped = .allocate(capacity: droppedCapacity * 2 + Self.eventsMax)
     }
 
     func destroy() {

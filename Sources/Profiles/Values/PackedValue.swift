@@ -53,3 +53,44 @@ extension ByteBuffer {
         self.append(timeMicroseconds)
     }
 }
+
+/// Walking over packed values.
+enum PackedValue {
+    /// Objects inside objects that a value may have here; the contract allows three, this bounds the recursion.
+    private static let depthMax = 16
+
+    /// Moves past one packed value; false if it is none.
+    static func skip(_ reader: inout ByteReader, depth: Int) -> Bool {
+        guard depth <= Self.depthMax, let tag = PackedTag(rawValue: reader.read()) else { return false }
+        switch tag {
+        case .string, .url: _ = reader.readPrefixed()
+        case .integer: _ = reader.readVarint()
+        case .number, .time: _ = reader.read(UInt64.self)
+        case .no, .yes: break
+        case .list:
+            var count = reader.readVarint()
+            while count > 0, !reader.overrun {
+                _ = reader.readPrefixed()
+                count -= 1
+            }
+        case .object: return Self.skipFields(&reader, depth: depth + 1)
+        case .objects:
+            var count = reader.readVarint()
+            while count > 0 {
+                guard Self.skipFields(&reader, depth: depth + 1) else { return false }
+                count -= 1
+            }
+        }
+        return !reader.overrun
+    }
+
+    private static func skipFields(_ reader: inout ByteReader, depth: Int) -> Bool {
+        var count = reader.readVarint()
+        while count > 0 {
+            _ = reader.readPrefixed()
+            guard Self.skip(&reader, depth: depth) else { return false }
+            count -= 1
+        }
+        return !reader.overrun
+    }
+}

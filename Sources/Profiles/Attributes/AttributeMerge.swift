@@ -1,0 +1,81 @@
+import Bytes
+
+// What becomes of the attributes of a profile that is merged into another one.
+// Source: spec.md, section 2, "Merge of A into B".
+
+/// Names of what found no room in a merge.
+struct AttributeMergeLosses {
+    /// Attributes.
+    var attributes: [UnsafeRawBufferPointer] = []
+    /// Lists, of which elements found none.
+    var lists: [UnsafeRawBufferPointer] = []
+}
+
+extension AttributeDraft {
+    /// Takes over what the survivor does not have, in name order.
+    ///
+    /// - Parameter latestWins: The newer value counts, not the survivor's.
+    mutating func merge(
+        _ loser: AttributeDraft, latestWins: Bool, names: NameTable, limits: AttributeLimits
+    ) -> AttributeMergeLosses {
+        var losses = AttributeMergeLosses()
+        for entry in loser.entries {
+            let index = self.index(of: entry.name, names)
+            let text = names.name(entry.name)
+            guard index < self.entries.count, self.entries[index].name == entry.name else {
+                let isCustom = entry.kind != .deleted && NativeAttribute(name: text) == nil
+                if isCustom, self.customCount(names) >= limits.customMax {
+                    losses.attributes.append(text)
+                } else {
+                    self.entries.insert(entry, at: index)
+                }
+                continue
+            }
+            if self.entries[index].kind == .list, entry.kind == .list {
+                if self.entries[index].unite(with: entry, latestWins: latestWins) { losses.lists.append(text) }
+                continue
+            }
+            guard latestWins, entry.newest.isNewer(than: self.entries[index].newest) else { continue }
+            let addsCustom = self.entries[index].kind == .deleted && entry.kind != .deleted && NativeAttribute(name: text) == nil
+            if addsCustom, self.customCount(names) >= limits.customMax {
+                losses.attributes.append(text)
+            } else {
+                self.entries[index] = entry
+            }
+        }
+        self.dropOldestDeleted()
+        return losses
+    }
+}
+
+extension AttributeEntry {
+    /// Adds the elements of another list behind its own, at most 25 in all; true if some found no room.
+    fileprivate mutating func unite(with other: AttributeEntry, latestWins: Bool) -> Bool {
+        var isOver = false
+        for element in other.elements {
+            if let index = self.elements.firstIndex(where: { $0.text.equals(element.text) }) {
+                if element.stamp.isNewer(than: self.elements[index].stamp) { self.elements[index].stamp = element.stamp }
+                continue
+            }
+            if let index = self.removed.firstIndex(where: { $0.text.equals(element.text) }) {
+                guard latestWins, element.stamp.isNewer(than: self.removed[index].stamp) else { continue }
+                self.removed.remove(at: index)
+            }
+            guard self.elements.count < AttributeLimits.elementsMax else {
+                isOver = true
+                continue
+            }
+            self.elements.append(element)
+        }
+        for element in other.removed where !self.removed.contains(where: { $0.text.equals(element.text) }) {
+            if let index = self.elements.firstIndex(where: { $0.text.equals(element.text) }) {
+                guard latestWins, element.stamp.isNewer(than: self.elements[index].stamp) else { continue }
+                self.elements.remove(at: index)
+            }
+            self.removed.append(element)
+        }
+        self.dropOldestRemoved()
+        if other.stamp.isNewer(than: self.stamp), self.stamp.isNever || latestWins { self.stamp = other.stamp }
+        return isOver
+    }
+}

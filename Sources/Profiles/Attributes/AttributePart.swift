@@ -1,0 +1,153 @@
+import Bytes
+
+/// A profile's attributes in memory: one block, replaced whole.
+///
+/// Layout: `stampCount: UInt16 | entryCount: UInt16 | sourcesBytes: UInt32`, then the stamps, 28 bytes each, `time: Int64 µs | lsn: UInt64 |
+/// origin: UInt64 | source << 8 | platform: UInt32` (source 0: none, else its place among the sources, plus 1), then the sources,
+/// `sourcesBytes` of prefixed texts, then the entries in name order, `name: UInt16 | kind: UInt8` and
+/// - value: `stamp: varint | packed value`;
+/// - list: `base: varint (0: never set whole, else stamp + 1) | count: varint | (stamp: varint, text: prefixed) each`, then the removed elements likewise;
+/// - deleted: `base: varint`, then the removed elements.
+/// All values of one write share a stamp: about one byte per attribute.
+struct AttributePart {
+    static let fixedBytes = 2 + 2 + 4
+    static let stampBytes = 8 + 8 + 8 + 4
+    /// Longest source name with its prefix, in bytes: 100 scalars.
+    private static let sourceBytesMax = 402
+
+    /// What an entry is.
+    enum Kind: UInt8 {
+        case value = 0
+        case list = 1
+        case deleted = 2
+    }
+
+    // SAFETY: the bytes hold what their own counts say; they were written by `AttributeDraft.write`.
+    private let base: UnsafeRawPointer
+
+    init(_ base: UnsafeRawPointer) {
+        self.base = base
+    }
+
+    var stampCount: Int { Int(self.base.loadUnaligned(as: UInt16.self)) }
+    var entryCount: Int { Int(self.base.loadUnaligned(fromByteOffset: 2, as: UInt16.self)) }
+    private var sourcesBytes: Int { Int(self.base.loadUnaligned(fromByteOffset: 4, as: UInt32.self)) }
+    private var sourcesOffset: Int { Self.fixedBytes + self.stampCount * Self.stampBytes }
+
+    /// Bytes beyond three times its own that its image may take: names, times and sources are spelt out.
+    var imageBytesMax: Int { self.entryCount * (64 + min(self.sourcesBytes, Self.sourceBytesMax)) }
+
+    func stamp(_ index: Int) -> AttributeStamp {
+        let offset = Self.fixedBytes + index * Self.stampBytes
+        let word = self.base.loadUnaligned(fromByteOffset: offset + 24, as: UInt32.self)
+        let source = Int(word >> 8)
+        var name = UnsafeRawBufferPointer.none
+        if source > 0 {
+            var reader = ByteReader(UnsafeRawBufferPointer(
+                start: self.base + self.sourcesOffset + source - 1, count: self.sourcesBytes - source + 1))
+            name = reader.readPrefixed()
+        }
+        return AttributeStamp(
+            time: self.base.loadUnaligned(fromByteOffset: offset, as: Int64.self),
+            lsn: self.base.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self),
+            origin: self.base.loadUnaligned(fromByteOffset: offset + 16, as: UInt64.self),
+            platform: UInt8(truncatingIfNeeded: word), sourceName: name)
+    }
+
+    /// A reader at the first entry; `totalBytes` bounds it.
+    func entries(totalBytes: Int) -> ByteReader {
+        var reader = ByteReader(UnsafeRawBufferPointer(start: self.base, count: totalBytes))
+        reader.offset = self.sourcesOffset + self.sourcesBytes
+        return reader
+    }
+
+    /// The packed value of one attribute; `nil` if it has none or is a list.
+    func value(_ name: Int, totalBytes: Int) -> UnsafeRawBufferPointer? {
+        var reader = self.entries(totalBytes: totalBytes)
+        for _ in 0 ..< self.entryCount {
+            let number = Int(reader.read(UInt16.self))
+            let kind = Kind(rawValue: reader.read())
+            guard kind == .value else {
+                Self.skipElements(&reader, kind)
+                continue
+            }
+            _ = reader.readVarint()
+            let start = reader.offset
+            _ = PackedValue.skip(&reader, depth: 1)
+            if number == name {
+                return UnsafeRawBufferPointer(start: self.base + start, count: reader.offset - start)
+            }
+        }
+        return nil
+    }
+
+    private static func skipElements(_ reader: inout ByteReader, _ kind: Kind?) {
+        _ = reader.readVarint()
+        for _ in 0 ..< (kind == .list ? 2 : 1) {
+            for _ in 0 ..< reader.readVarint() {
+                _ = reader.readVarint()
+                _ = reader.readPrefixed()
+            }
+        }
+    }
+
+    /// Appends the attributes as `ProfileImage` lays them out; `target` must not move, as this part may lie in it.
+    func appendImage(_ names: NameTable, totalBytes: Int, to target: inout ByteBuffer) {
+        var shown: UInt64 = 0
+        var reader = self.entries(totalBytes: totalBytes)
+        for _ in 0 ..< self.entryCount {
+            _ = reader.read(UInt16.self)
+            let kind = Kind(rawValue: reader.read())
+            if kind != .deleted { shown += 1 }
+            if kind == .value {
+                _ = reader.readVarint()
+                _ = PackedValue.skip(&reader, depth: 1)
+            } else {
+                Self.skipElements(&reader, kind)
+            }
+        }
+        target.appendVarint(shown)
+        reader = self.entries(totalBytes: totalBytes)
+        for _ in 0 ..< self.entryCount {
+            let name = Int(reader.read(UInt16.self))
+            switch Kind(rawValue: reader.read()) {
+            case .value:
+                let stamp = self.stamp(Int(reader.readVarint()))
+                let start = reader.offset
+                _ = PackedValue.skip(&reader, depth: 1)
+                target.appendPrefixed(names.name(name))
+                target.append(UnsafeRawBufferPointer(start: self.base + start, count: reader.offset - start))
+                Self.append(stamp, to: &target)
+            case .list: self.appendList(&reader, names.name(name), to: &target)
+            case .deleted, nil: Self.skipElements(&reader, .deleted)
+            }
+        }
+    }
+
+    private func appendList(_ reader: inout ByteReader, _ name: UnsafeRawBufferPointer, to target: inout ByteBuffer) {
+        let base = Int(reader.readVarint())
+        var newest = base == 0 ? AttributeStamp.never : self.stamp(base - 1)
+        let count = reader.readVarint()
+        target.appendPrefixed(name)
+        target.append(PackedTag.list.rawValue)
+        target.appendVarint(count)
+        for _ in 0 ..< count {
+            let stamp = self.stamp(Int(reader.readVarint()))
+            if stamp.isNewer(than: newest) { newest = stamp }
+            target.appendPrefixed(reader.readPrefixed())
+        }
+        for _ in 0 ..< reader.readVarint() {
+            let stamp = self.stamp(Int(reader.readVarint()))
+            if stamp.isNewer(than: newest) { newest = stamp }
+            _ = reader.readPrefixed()
+        }
+        Self.append(newest, to: &target)
+    }
+
+    private static func append(_ stamp: AttributeStamp, to target: inout ByteBuffer) {
+        target.append(stamp.time)
+        target.append(stamp.lsn)
+        target.append(stamp.platform)
+        target.appendPrefixed(stamp.sourceName)
+    }
+}

@@ -1,0 +1,246 @@
+import Bytes
+
+// An Identify in three steps: the table of the contract says what is to be done (this file); the patch is tried on a draft, and may
+// refuse the call; then everything is done at once (Store+IdentifyCommit.swift), which cannot fail.
+// Source: spec.md, section 2.
+
+/// What an Identify comes to: a row of the table.
+enum IdentifyStep {
+    /// Rows 1, 2 and 10: a profile of what the call names.
+    case create
+    /// Rows 6, 9 and 10: only the patch.
+    case patch(ProfileRef)
+    /// Row 3.
+    case attach(ProfileRef)
+    /// Row 4.
+    case promote(ProfileRef)
+    /// Row 5.
+    case merge(ProfileRef, into: ProfileRef)
+    /// Row 7; `nil`: the target is to be made.
+    case switchOver(ProfileRef, to: ProfileRef?)
+    /// Row 8.
+    case logOut(ProfileRef)
+    /// An older login than the device's last move; `nil`: the person is to be made, without the device.
+    case staleLink(ProfileRef?)
+    /// An older log-out than the device's last move.
+    case staleLogOut(ProfileRef)
+}
+
+/// An Identify on its way.
+struct IdentifyWork {
+    var header: IdentifyHeader
+    var patch: UnsafeRawBufferPointer
+    var call: CallContext
+    /// Microseconds since 1970, never ahead of `received_at`.
+    var effectiveTime: Int64
+    var installationHash: UInt64
+    var customHash: UInt64
+    /// Who holds the installation; `nil`: nobody, or the call names none.
+    var holder: ProfileRef?
+    /// Who is called so; `nil`: nobody, or the call names none.
+    var person: ProfileRef?
+    /// `person` was reached through an alias.
+    var isAlias: Bool
+    var warnings: [(reason: WarningReason, text: UnsafeRawBufferPointer)] = []
+
+    var hasInstallation: Bool { self.header.installationID.count > 0 }
+    var hasCustomID: Bool { self.header.customID.count > 0 }
+    var isLogOut: Bool { self.header.flags.contains(.loggedOut) }
+}
+
+extension Store {
+    /// Carries out one Identify.
+    func identify(
+        _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
+    ) throws(ApplyError) {
+        var reader = ByteReader(record.payload)
+        guard let header = IdentifyHeader(from: &reader), Self.isWellFormed(header), record.operations == 1 else {
+            throw .malformed(lsn: call.firstLSN)
+        }
+        guard header.project == self.project.id else {
+            return self.appendRefusal(.projectNotFound, .identify, call, into: &results)
+        }
+        let asked = self.remembered(.identify, header.requestID, record, call)
+        if self.answerAgain(asked, call, into: &results) { return }
+
+        var work = self.prepare(header, UnsafeRawBufferPointer(rebasing: record.payload[reader.offset...]), call)
+        let step = self.step(work)
+        let shown = self.shownBefore(step)
+        if header.flags.contains(.hasExpectedRevision) {
+            let revision = shown.map { self.pool.header($0).pointee.revision } ?? 0
+            guard revision == header.expectedRevision else {
+                return self.appendRefusal(.revisionMismatch, .identify, call, detail: revision, into: &results)
+            }
+        }
+        let namesBefore = self.project.names.count
+        var (draft, outcome) = self.tryPatch(step, &work)
+        guard !outcome.isMalformed else {
+            self.project.names.truncate(to: namesBefore)
+            throw .malformed(lsn: call.firstLSN)
+        }
+        guard outcome.refusal == .none else {
+            self.project.names.truncate(to: namesBefore)
+            return self.appendRefusal(outcome.refusal, .identify, call, detail: outcome.detail, into: &results)
+        }
+        let start = results.count
+        let done = self.carryOut(step, &draft, outcome, &work)
+        self.appendAnswer(done, outcome, work, into: &results)
+        if let asked { self.remember(asked, results, from: start, call) }
+    }
+
+    private static func isWellFormed(_ header: IdentifyHeader) -> Bool {
+        let ids = header.installationID.count + header.customID.count
+        return ids > 0 && header.installationID.count <= Int(UInt16.max) && header.customID.count <= Int(UInt16.max)
+            && !(header.flags.contains(.loggedOut) && (header.customID.count > 0 || header.installationID.count == 0))
+            && header.requestID.count <= RequestMemory.idBytesMax
+    }
+
+    private func prepare(_ header: IdentifyHeader, _ patch: UnsafeRawBufferPointer, _ call: CallContext) -> IdentifyWork {
+        let installation = IdentifierView(kind: .installationID, bytes: header.installationID)
+        let custom = IdentifierView(kind: .customID, bytes: header.customID)
+        let installationHash = self.hash.identifier(header.project, installation)
+        let customHash = self.hash.identifier(header.project, custom)
+        let person = header.customID.count > 0 ? self.find(header.project, custom, hash: customHash) : nil
+        return IdentifyWork(
+            header: header, patch: patch, call: call, effectiveTime: Self.effectiveTime(
+                occurredAt: header.flags.contains(.hasOccurredAt) ? header.occurredAt : nil,
+                sentAt: header.flags.contains(.hasSentAt) ? header.sentAt : nil, receivedAt: call.receivedAt),
+            installationHash: installationHash, customHash: customHash,
+            holder: header.installationID.count > 0
+                ? self.find(header.project, installation, hash: installationHash)?.profile : nil,
+            person: person?.profile, isAlias: person?.isAlias ?? false)
+    }
+
+    /// The effective time of an Identify or a subscription change, in microseconds: never ahead of `receivedAt`.
+    static func effectiveTime(occurredAt: Int64?, sentAt: Int64?, receivedAt: Int64) -> Int64 {
+        guard let occurredAt else { return receivedAt }
+        guard let sentAt, sentAt >= occurredAt else { return min(occurredAt, receivedAt) }
+        return receivedAt &- (sentAt &- occurredAt)
+    }
+
+    // MARK: The table
+
+    private func step(_ work: IdentifyWork) -> IdentifyStep {
+        guard work.hasInstallation else { return work.person.map { .patch($0) } ?? .create }
+        guard let holder = work.holder else {
+            return work.person.map { .attach($0) } ?? .create
+        }
+        let identity = IdentityPart(self.slab.pointer(self.pool.header(holder).pointee.identity))
+        let isIdentified = identity.customID.count > 0
+        let installation = identity.installation(work.header.installationID)
+        let isStale = installation?.lastMoveAt.map { work.effectiveTime < $0 } ?? false
+        if work.isLogOut {
+            guard isIdentified else { return .patch(holder) }
+            return isStale ? .staleLogOut(holder) : .logOut(holder)
+        }
+        guard work.hasCustomID else {
+            // A patch for a device alone goes to who held it then.
+            let then = installation?.holder(at: work.effectiveTime).map { self.survivor(of: $0) }
+            return .patch(then ?? holder)
+        }
+        if work.person == holder { return .patch(holder) }
+        if isStale { return .staleLink(work.person) }
+        if isIdentified { return .switchOver(holder, to: work.person) }
+        return work.person.map { .merge(holder, into: $0) } ?? .promote(holder)
+    }
+
+    /// The profile that the answer will show, as it is before the call; for a log-out the one that the device leaves.
+    private func shownBefore(_ step: IdentifyStep) -> ProfileRef? {
+        switch step {
+        case .create: nil
+        case .patch(let profile), .attach(let profile), .promote(let profile), .merge(_, into: let profile),
+            .logOut(let profile), .staleLogOut(let profile): profile
+        case .switchOver(_, to: let profile), .staleLink(let profile): profile
+        }
+    }
+
+    // MARK: The patch
+
+    /// Tries the patch on what the target will have, and returns that.
+    private func tryPatch(_ step: IdentifyStep, _ work: inout IdentifyWork) -> (AttributeDraft, PatchOutcome) {
+        var draft = AttributeDraft()
+        var isIdentified = true
+        switch step {
+        case .create: isIdentified = work.hasCustomID
+        case .patch(let profile):
+            let header = self.pool.header(profile).pointee
+            draft = self.attributeDraft(header)
+            isIdentified = IdentityPart(self.slab.pointer(header.identity)).customID.count > 0
+        case .attach(let profile), .promote(let profile): draft = self.attributeDraft(self.pool.header(profile).pointee)
+        case .merge(let loser, into: let survivor):
+            draft = self.attributeDraft(self.pool.header(survivor).pointee)
+            let losses = draft.merge(
+                self.attributeDraft(self.pool.header(loser).pointee), latestWins: self.state.pointee.options.latestWins,
+                names: self.project.names, limits: self.attributeLimits)
+            for name in losses.attributes { work.warnings.append((.attributeLimit, name)) }
+            for name in losses.lists { work.warnings.append((.listOverflow, name)) }
+        case .switchOver(_, to: let profile), .staleLink(let profile):
+            if let profile { draft = self.attributeDraft(self.pool.header(profile).pointee) }
+        case .logOut: isIdentified = false
+        case .staleLogOut: return (draft, self.dropPatch(work.patch))
+        }
+        var isLenient = false
+        if case .logOut = step { isLenient = true }
+        let stamp = AttributeStamp(
+            time: work.effectiveTime, lsn: work.call.lsn, origin: work.hasInstallation ? work.installationHash : 0,
+            platform: work.header.platform, sourceName: work.header.sourceName)
+        let outcome = draft.apply(
+            work.patch, stamp: stamp, names: self.project.names, limits: self.attributeLimits, isIdentified: isIdentified,
+            isLenient: isLenient)
+        for name in outcome.left { work.warnings.append((.limitExceeded, name)) }
+        return (draft, outcome)
+    }
+
+    private var attributeLimits: AttributeLimits {
+        AttributeLimits(
+            customMax: Int(self.limits.attributesPerProfile), namesMax: Int(self.limits.namesPerProject))
+    }
+
+    /// A patch that is dropped: every name of it is stale.
+    private func dropPatch(_ patch: UnsafeRawBufferPointer) -> PatchOutcome {
+        var outcome = PatchOutcome()
+        var reader = ByteReader(patch)
+        for _ in 0 ..< reader.readVarint() {
+            guard let item = PatchItem(from: &reader, in: patch) else {
+                outcome.isMalformed = true
+                return outcome
+            }
+            outcome.itemCount += 1
+            outcome.stale.append(item.name)
+        }
+        outcome.isMalformed = !reader.isAtCleanEnd
+        return outcome
+    }
+
+    // MARK: The answer
+
+    private func appendAnswer(
+        _ done: IdentifyDone, _ outcome: PatchOutcome, _ work: IdentifyWork, into results: inout ByteBuffer
+    ) {
+        let header = self.pool.header(done.shown).pointee
+        let start = ResultHeader(
+            refusal: .none, flags: work.isAlias ? [.redirected] : [], kind: .identify, lsn: work.call.lsn
+        ).begin(in: &results)
+        IdentifyResultBody(
+            profileID: header.id, revision: header.revision, outcome: done.outcome, mergeID: done.mergeID,
+            redirectedFrom: work.isAlias ? IdentifierView(kind: .customID, bytes: work.header.customID) : nil,
+            itemCount: outcome.itemCount
+        ).write(into: &results)
+        results.appendVarint(UInt64(outcome.stale.count))
+        for name in outcome.stale { results.appendPrefixed(name) }
+        results.appendVarint(UInt64(work.warnings.count))
+        for warning in work.warnings {
+            results.append(warning.reason.rawValue)
+            results.appendPrefixed(warning.text)
+        }
+        ResultHeader.end(at: start, in: &results)
+    }
+}
+
+/// What an Identify did.
+struct IdentifyDone {
+    var shown: ProfileRef
+    var outcome: IdentifyOutcome
+    /// Zeros: none.
+    var mergeID = ProfileID(high: 0, low: 0)
+}

@@ -1,0 +1,227 @@
+import Bytes
+
+// The last step of an Identify: everything was decided, nothing can fail, and all of it can be seen at once.
+
+extension Store {
+    /// Carries a step out, with the attributes that the target shall have.
+    func carryOut(
+        _ step: IdentifyStep, _ draft: inout AttributeDraft, _ outcome: PatchOutcome, _ work: inout IdentifyWork
+    ) -> IdentifyDone {
+        let done: IdentifyDone
+        switch step {
+        case .create: done = self.create(draft, work)
+        case .patch(let profile):
+            done = IdentifyDone(shown: profile, outcome: outcome.isVisible ? .updated : .noop)
+            self.patch(profile, draft, outcome, work)
+        case .attach(let profile):
+            done = IdentifyDone(shown: profile, outcome: .attached)
+            self.attach(profile, draft, outcome, &work)
+        case .promote(let profile):
+            done = IdentifyDone(shown: profile, outcome: .promoted)
+            self.promote(profile, draft, outcome, work)
+        case .merge(let loser, into: let survivor):
+            done = IdentifyDone(
+                shown: survivor, outcome: .merged, mergeID: self.merge(loser, into: survivor, draft, &work))
+        case .switchOver(let source, to: let target):
+            done = IdentifyDone(shown: self.move(from: source, to: target, draft, outcome, &work), outcome: .switched)
+        case .logOut(let source):
+            done = IdentifyDone(shown: self.move(from: source, to: nil, draft, outcome, &work), outcome: .loggedOut)
+        case .staleLink(let person): done = self.staleLink(person, draft, outcome, work)
+        case .staleLogOut(let holder): done = IdentifyDone(shown: holder, outcome: .ignoredStaleLink)
+        }
+        self.deviceSeen(work, done.shown)
+        self.commitChanges(work.call.lsn)
+        self.forgetDropped()
+        return done
+    }
+
+    /// Moves the device's `lastSeenAt` where it is now, in place; a move writes it with the identity.
+    private func deviceSeen(_ work: IdentifyWork, _ shown: ProfileRef) {
+        guard let holder = work.holder, !work.header.flags.contains(.historical) else { return }
+        let isGathered = self.changes.pointee.headers.contains { $0.profile == holder }
+        guard !isGathered else { return }
+        self.preserve(holder)
+        let header = self.pool.header(holder)
+        self.profileLocks.applying(holder.shard) {
+            header.pointee.lastSeenAt = max(header.pointee.lastSeenAt, work.call.receivedAt)
+            IdentityPart(self.slab.pointer(header.pointee.identity))
+                .installation(work.header.installationID)?.seen(at: work.call.receivedAt)
+        }
+    }
+
+    /// A header to be changed: its own blocks, inside a batch.
+    private func headerToChange(_ profile: ProfileRef) -> ProfileHeader {
+        self.preserve(profile)
+        return self.pool.header(profile).pointee
+    }
+
+    /// Notes that the person was seen.
+    private func seen(_ header: inout ProfileHeader, _ work: IdentifyWork) {
+        guard !work.header.flags.contains(.historical) else { return }
+        header.lastSeenAt = max(header.lastSeenAt, work.call.receivedAt)
+    }
+
+    private func newInstallation(_ work: IdentifyWork) -> IdentityDraft.Installation {
+        IdentityDraft.Installation(
+            id: work.header.installationID, platform: work.header.platform, attachedAt: work.call.receivedAt,
+            lastSeenAt: work.call.receivedAt)
+    }
+
+    /// A new profile without identity, to be completed and replaced.
+    private func begin(_ work: IdentifyWork, _ draft: AttributeDraft) -> (ProfileRef, ProfileHeader) {
+        let profile = self.createProfile(work.call, project: work.header.project, identity: 0, identityBytes: 0)
+        var header = self.pool.header(profile).pointee
+        self.setAttributes(draft, in: &header)
+        self.addressesChanged(profile, from: nil, to: draft)
+        return (profile, header)
+    }
+
+    private func create(_ draft: AttributeDraft, _ work: IdentifyWork) -> IdentifyDone {
+        var (profile, header) = self.begin(work, draft)
+        var identity = IdentityDraft()
+        identity.customID = work.header.customID
+        if work.hasInstallation {
+            var installation = self.newInstallation(work)
+            if work.hasCustomID { installation.move(to: profile, at: work.effectiveTime, former: profile) }
+            identity.installations.append(installation)
+            self.name(profile, work.installationHash)
+        }
+        if work.hasCustomID { self.name(profile, work.customHash) }
+        self.setIdentity(identity, in: &header)
+        self.replace(profile, with: header)
+        return IdentifyDone(shown: profile, outcome: .created)
+    }
+
+    private func patch(_ profile: ProfileRef, _ draft: AttributeDraft, _ outcome: PatchOutcome, _ work: IdentifyWork) {
+        var header = self.headerToChange(profile)
+        self.change(profile, &header, draft, outcome, work)
+        if outcome.isVisible { header.raiseRevision(work.call) }
+        if work.holder == nil || work.holder == profile { self.seen(&header, work) }
+        if work.holder == profile, !work.header.flags.contains(.historical) {
+            self.profileLocks.applying(profile.shard) {
+                IdentityPart(self.slab.pointer(header.identity))
+                    .installation(work.header.installationID)?.seen(at: work.call.receivedAt)
+            }
+        }
+        self.replace(profile, with: header)
+    }
+
+    /// Gives a profile its new attributes, if the patch has any.
+    private func change(
+        _ profile: ProfileRef, _ header: inout ProfileHeader, _ draft: AttributeDraft, _ outcome: PatchOutcome,
+        _ work: IdentifyWork
+    ) {
+        guard outcome.itemCount > 0 else { return }
+        self.addressesChanged(profile, from: header, to: draft)
+        self.setAttributes(draft, in: &header)
+    }
+
+    private func attach(
+        _ profile: ProfileRef, _ draft: AttributeDraft, _ outcome: PatchOutcome, _ work: inout IdentifyWork
+    ) {
+        var header = self.headerToChange(profile)
+        var identity = self.identityDraft(header)
+        var installation = self.newInstallation(work)
+        installation.move(to: profile, at: work.effectiveTime, former: profile)
+        self.add(installation, to: profile, &identity, &work)
+        self.name(profile, work.installationHash)
+        self.setIdentity(identity, in: &header)
+        self.change(profile, &header, draft, outcome, work)
+        header.raiseRevision(work.call)
+        self.seen(&header, work)
+        self.replace(profile, with: header)
+    }
+
+    /// Adds an installation; over the limit the least recently seen one leaves. A login is never refused for it.
+    private func add(
+        _ installation: IdentityDraft.Installation, to profile: ProfileRef, _ identity: inout IdentityDraft,
+        _ work: inout IdentifyWork
+    ) {
+        identity.installations.append(installation)
+        while identity.installations.count > Int(self.limits.installationsPerProfile),
+            let left = identity.removeLeastRecentlySeen(sparing: installation.id) {
+            self.unname(profile, self.installationHash(left.id, work))
+            work.warnings.append((.installationDetached, left.id))
+        }
+    }
+
+    private func installationHash(_ id: UnsafeRawBufferPointer, _ work: IdentifyWork) -> UInt64 {
+        self.hash.identifier(work.header.project, IdentifierView(kind: .installationID, bytes: id))
+    }
+
+    private func promote(_ profile: ProfileRef, _ draft: AttributeDraft, _ outcome: PatchOutcome, _ work: IdentifyWork) {
+        var header = self.headerToChange(profile)
+        var identity = self.identityDraft(header)
+        identity.customID = work.header.customID
+        for index in identity.installations.indices {
+            identity.installations[index].move(to: profile, at: work.effectiveTime, former: profile)
+            self.see(&identity.installations[index], work)
+        }
+        self.name(profile, work.customHash)
+        self.setIdentity(identity, in: &header)
+        self.change(profile, &header, draft, outcome, work)
+        header.raiseRevision(work.call)
+        self.seen(&header, work)
+        self.replace(profile, with: header)
+    }
+
+    /// Notes that the installation of the call was seen.
+    private func see(_ installation: inout IdentityDraft.Installation, _ work: IdentifyWork) {
+        guard installation.id.equals(work.header.installationID), !work.header.flags.contains(.historical) else { return }
+        installation.lastSeenAt = work.call.receivedAt
+    }
+
+    /// Moves the installation to another profile, which is made if there is none: a switch or a log-out.
+    private func move(
+        from source: ProfileRef, to target: ProfileRef?, _ draft: AttributeDraft, _ outcome: PatchOutcome,
+        _ work: inout IdentifyWork
+    ) -> ProfileRef {
+        var left = self.headerToChange(source)
+        var leftIdentity = self.identityDraft(left)
+        var installation = leftIdentity.remove(work.header.installationID)
+        self.setIdentity(leftIdentity, in: &left)
+        left.raiseRevision(work.call)
+        self.replace(source, with: left)
+        self.unname(source, work.installationHash)
+        self.see(&installation, work)
+        installation.attachedAt = work.call.receivedAt
+
+        var (profile, header) = target.map { ($0, self.headerToChange($0)) } ?? self.begin(work, draft)
+        var identity = IdentityDraft()
+        if target != nil {
+            identity = self.identityDraft(header)
+            self.change(profile, &header, draft, outcome, work)
+            header.raiseRevision(work.call)
+            self.seen(&header, work)
+        } else if work.hasCustomID {
+            identity.customID = work.header.customID
+            self.name(profile, work.customHash)
+        }
+        installation.move(to: profile, at: work.effectiveTime, former: source)
+        self.add(installation, to: profile, &identity, &work)
+        self.name(profile, work.installationHash)
+        self.setIdentity(identity, in: &header)
+        self.replace(profile, with: header)
+        return profile
+    }
+
+    private func staleLink(
+        _ person: ProfileRef?, _ draft: AttributeDraft, _ outcome: PatchOutcome, _ work: IdentifyWork
+    ) -> IdentifyDone {
+        guard let person else {
+            var (profile, header) = self.begin(work, draft)
+            var identity = IdentityDraft()
+            identity.customID = work.header.customID
+            self.name(profile, work.customHash)
+            self.setIdentity(identity, in: &header)
+            self.replace(profile, with: header)
+            return IdentifyDone(shown: profile, outcome: .ignoredStaleLink)
+        }
+        var header = self.headerToChange(person)
+        self.change(person, &header, draft, outcome, work)
+        if outcome.isVisible { header.raiseRevision(work.call) }
+        self.seen(&header, work)
+        self.replace(person, with: header)
+        return IdentifyDone(shown: person, outcome: .ignoredStaleLink)
+    }
+}

@@ -1,0 +1,140 @@
+import Bytes
+
+/// A merge that can still be taken back.
+///
+/// Layout of its block: `next: UInt32 | loser, survivor: UInt32 | eventCount: UInt32 | receivedAt: Int64 µs | lsn: UInt64 | events: UInt32 |
+/// survivorAttributes, bytes, survivorConsent, bytes: UInt32`. The rest of the loser's state stays at its header.
+struct MergeEntry {
+    static let blockBytes = 4 * 4 + 8 + 8 + 5 * 4
+
+    var loser: ProfileRef
+    var survivor: ProfileRef
+    var receivedAt: Int64
+    var lsn: UInt64
+    /// The lsns of the events that moved, a block of `UInt64`.
+    var events: Handle = 0
+    var eventCount: UInt32 = 0
+    /// What the survivor had before.
+    var survivorAttributes: (block: Handle, bytes: UInt32) = (0, 0)
+    var survivorConsent: (block: Handle, bytes: UInt32) = (0, 0)
+
+    init(loser: ProfileRef, survivor: ProfileRef, call: CallContext) {
+        self.loser = loser
+        self.survivor = survivor
+        self.receivedAt = call.receivedAt
+        self.lsn = call.lsn
+    }
+
+    init(_ base: UnsafeMutableRawPointer) {
+        self.loser = ProfileRef(rawValue: base.load(fromByteOffset: 4, as: UInt32.self))
+        self.survivor = ProfileRef(rawValue: base.load(fromByteOffset: 8, as: UInt32.self))
+        self.eventCount = base.load(fromByteOffset: 12, as: UInt32.self)
+        self.receivedAt = base.load(fromByteOffset: 16, as: Int64.self)
+        self.lsn = base.load(fromByteOffset: 24, as: UInt64.self)
+        self.events = base.load(fromByteOffset: 32, as: UInt32.self)
+        self.survivorAttributes = (
+            base.load(fromByteOffset: 36, as: UInt32.self), base.load(fromByteOffset: 40, as: UInt32.self))
+        self.survivorConsent = (
+            base.load(fromByteOffset: 44, as: UInt32.self), base.load(fromByteOffset: 48, as: UInt32.self))
+    }
+
+    func write(to target: UnsafeMutableRawPointer) {
+        var writer = RawWriter(target)
+        writer.write(Handle(0))
+        writer.write(self.loser.rawValue)
+        writer.write(self.survivor.rawValue)
+        writer.write(self.eventCount)
+        writer.write(self.receivedAt)
+        writer.write(self.lsn)
+        writer.write(self.events)
+        writer.write(self.survivorAttributes.block)
+        writer.write(self.survivorAttributes.bytes)
+        writer.write(self.survivorConsent.block)
+        writer.write(self.survivorConsent.bytes)
+    }
+}
+
+/// The merges that can still be taken back, oldest first: a list of blocks.
+struct MergeList: BitwiseCopyable {
+    /// Merges that one tick forgets.
+    static let perTick = 1_024
+
+    var head: Handle = 0
+    var tail: Handle = 0
+    var count: UInt64 = 0
+    /// `receivedAt` of the head.
+    var oldest: Int64 = 0
+}
+
+extension Store {
+    /// Keeps what taking the merge back will need; over the limit the oldest merges become final.
+    func remember(_ merge: MergeEntry) -> ProfileID {
+        let block = self.allocate(MergeEntry.blockBytes)
+        merge.write(to: self.slab.pointer(block))
+        var merges = self.state.pointee.merges
+        if merges.head == 0 {
+            merges.head = block
+            merges.oldest = merge.receivedAt
+        } else {
+            self.slab.pointer(merges.tail).storeBytes(of: block, as: Handle.self)
+        }
+        merges.tail = block
+        merges.count += 1
+        self.state.pointee.merges = merges
+        while self.state.pointee.merges.count > self.limits.mergesPerProject { self.forgetOldestMerge() }
+        return self.ids.merge(receivedAt: merge.receivedAt, lsn: merge.lsn)
+    }
+
+    /// When the oldest merge becomes final, in microseconds; `nil` without one.
+    var nextMergeDue: Int64? {
+        let merges = self.state.pointee.merges
+        return merges.head == 0 ? nil : merges.oldest + Int64(self.limits.mergeSeconds) * 1_000_000 + 1
+    }
+
+    /// Makes merges final that can no longer be taken back, some of them.
+    func forgetMerges(now: Int64) {
+        var left = MergeList.perTick
+        while left > 0, let due = self.nextMergeDue, due <= now {
+            self.forgetOldestMerge()
+            left -= 1
+        }
+    }
+
+    /// Every merge, oldest first: for the digest.
+    func forEachMerge(_ body: (MergeEntry) -> Void) {
+        var block = self.state.pointee.merges.head
+        while block != 0 {
+            body(MergeEntry(self.slab.pointer(block)))
+            block = self.slab.pointer(block).load(as: Handle.self)
+        }
+    }
+
+    private func forgetOldestMerge() {
+        let block = self.state.pointee.merges.head
+        let merge = MergeEntry(self.slab.pointer(block))
+        let next = self.slab.pointer(block).load(as: Handle.self)
+        self.noteForUndo(merge.loser)
+        let header = self.pool.header(merge.loser)
+        self.discard(header.pointee.identity, bytes: Int(header.pointee.identityBytes))
+        self.discard(header.pointee.attributes, bytes: Int(header.pointee.attributesBytes))
+        self.discard(header.pointee.consent, bytes: Int(header.pointee.consentBytes))
+        self.discard(header.pointee.counters, bytes: Int(header.pointee.counterCapacity) * MemoryLayout<CounterEntry>.stride)
+        self.discard(merge.events, bytes: Int(merge.eventCount) * MemoryLayout<UInt64>.stride)
+        self.discard(merge.survivorAttributes.block, bytes: Int(merge.survivorAttributes.bytes))
+        self.discard(merge.survivorConsent.block, bytes: Int(merge.survivorConsent.bytes))
+        self.discard(block, bytes: MergeEntry.blockBytes)
+        self.profileLocks.applying(merge.loser.shard) {
+            (header.pointee.identity, header.pointee.identityBytes) = (0, 0)
+            (header.pointee.attributes, header.pointee.attributesBytes) = (0, 0)
+            (header.pointee.consent, header.pointee.consentBytes) = (0, 0)
+            (header.pointee.counters, header.pointee.counterCount, header.pointee.counterCapacity) = (0, 0, 0)
+        }
+        self.state.pointee.merges.head = next
+        self.state.pointee.merges.count -= 1
+        if next == 0 {
+            self.state.pointee.merges.tail = 0
+        } else {
+            self.state.pointee.merges.oldest = MergeEntry(self.slab.pointer(next)).receivedAt
+        }
+    }
+}

@@ -1,0 +1,85 @@
+import Bytes
+
+/// A call's request id, and what is known of it.
+struct AskedRequest {
+    var kind: RecordKind
+    var id: UnsafeRawBufferPointer
+    var hash: UInt64
+    var fingerprint: Fingerprint
+    var known: RequestMemory.Known?
+}
+
+extension Store {
+    /// What is remembered of the call's request id; `nil` if it has none.
+    ///
+    /// - Parameter requestID: The prefixed text inside of the record's payload; at most 127 bytes, so that its prefix is one.
+    func remembered(
+        _ kind: RecordKind, _ requestID: UnsafeRawBufferPointer, _ record: RecordView, _ call: CallContext
+    ) -> AskedRequest? {
+        guard requestID.count > 0, let start = record.payload.baseAddress, let id = requestID.baseAddress else { return nil }
+        let before = id - start
+        let after = before + requestID.count
+        let fingerprint = self.hash.fingerprint(
+            UnsafeRawBufferPointer(rebasing: record.payload[..<(before - 1)]),
+            UnsafeRawBufferPointer(rebasing: record.payload[after...]))
+        let hash = self.hash.request(kind, requestID)
+        let known = self.project.requests.find(kind, requestID, hash: hash, now: call.receivedAt)
+        return AskedRequest(kind: kind, id: requestID, hash: hash, fingerprint: fingerprint, known: known)
+    }
+
+    /// Answers a call whose request id is known: the first answer, or a refusal if the message is another. False: it is new.
+    func answerAgain(_ asked: AskedRequest?, _ call: CallContext, into results: inout ByteBuffer) -> Bool {
+        guard let asked, let known = asked.known else { return false }
+        if known.fingerprint == asked.fingerprint {
+            self.appendReplay(known.answer, into: &results)
+        } else {
+            self.appendRefusal(.requestIDReused, asked.kind, call, into: &results)
+        }
+        return true
+    }
+
+    /// Remembers the answer that stands in `results` from `start` on.
+    func remember(_ asked: AskedRequest, _ results: borrowing ByteBuffer, from start: Int, _ call: CallContext) {
+        self.project.requests.remember(
+            asked.kind, asked.id, hash: asked.hash, fingerprint: asked.fingerprint,
+            answer: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]), now: call.receivedAt)
+    }
+
+    /// The profile that an identifier names, merges followed; for the applier, which needs no lock to read.
+    func find(
+        _ project: ProjectID, _ identifier: IdentifierView, hash: UInt64
+    ) -> (profile: ProfileRef, isAlias: Bool)? {
+        let table = self.index.table(hash)
+        let tag = Shards.tag(hash)
+        var position = table.start(tag)
+        while true {
+            let value = table.next(tag, from: &position)
+            guard value != 0 else { return nil }
+            let profile = ProfileRef(rawValue: value)
+            guard self.holds(self.pool.header(profile).pointee, project, identifier) else { continue }
+            let survivor = self.survivor(of: profile)
+            return (survivor, survivor != profile)
+        }
+    }
+
+    /// The profile that a chain of merges ends at.
+    func survivor(of profile: ProfileRef) -> ProfileRef {
+        var profile = profile
+        while true {
+            let next = self.pool.header(profile).pointee.mergedInto
+            guard next != 0 else { return profile }
+            profile = ProfileRef(rawValue: next)
+        }
+    }
+
+    /// Whether a profile is called so. One that was merged away keeps its own id only.
+    @inline(__always)
+    func holds(_ header: ProfileHeader, _ project: ProjectID, _ identifier: IdentifierView) -> Bool {
+        guard header.project == project else { return false }
+        guard identifier.kind != .profileID else {
+            return identifier.bytes.count == ProfileID.binaryBytes
+                && header.id == ProfileID(binary: identifier.bytes)
+        }
+        return header.isLive && IdentityPart(self.slab.pointer(header.identity)).holds(identifier)
+    }
+}

@@ -1,0 +1,98 @@
+import Bytes
+
+// An atomic batch is applied operation by operation, later ones seeing earlier ones, while no reader can look. If one is refused, what
+// the others did is taken back from this log. Outside of a batch nothing is noted.
+
+/// What an atomic batch has done so far, and what it must keep until it stands.
+struct UndoLog {
+    enum Step {
+        case header(ProfileRef, ProfileHeader)
+        case created(ProfileRef)
+        case index(IdentifierIndex.Change)
+        case eventEntered(UInt64, Handle)
+        case eventRemoved(UInt64, Handle)
+        case eventMoved(Handle, ProfileRef)
+    }
+
+    var isActive = false
+    var steps: [Step] = []
+    /// Blocks made in the batch: freed when it is refused.
+    var allocated: [(block: Handle, bytes: Int)] = []
+    /// Blocks that it replaced: freed when it stands.
+    var freed: [(block: Handle, bytes: Int)] = []
+    /// Profiles whose blocks that change in place are copies of this batch.
+    var preserved: Set<UInt32> = []
+    /// The state before the batch.
+    var state = AppliedState()
+    var nameCount = 0
+
+    mutating func note(_ changes: [IdentifierIndex.Change]) {
+        for change in changes { self.steps.append(.index(change)) }
+    }
+}
+
+extension Store {
+    func noteForUndo(_ profile: ProfileRef) {
+        guard self.undo.pointee.isActive else { return }
+        self.undo.pointee.steps.append(.header(profile, self.pool.header(profile).pointee))
+    }
+
+    /// Gives a profile copies of the blocks that are changed in place, once per batch.
+    func preserve(_ profile: ProfileRef) {
+        guard self.undo.pointee.isActive else { return }
+        self.noteForUndo(profile)
+        guard self.undo.pointee.preserved.insert(profile.rawValue).inserted else { return }
+        let header = self.pool.header(profile)
+        header.pointee.identity = self.copy(header.pointee.identity, Int(header.pointee.identityBytes))
+        header.pointee.counters = self.copy(
+            header.pointee.counters, Int(header.pointee.counterCapacity) * MemoryLayout<CounterEntry>.stride)
+        header.pointee.events = self.copy(
+            header.pointee.events, Int(header.pointee.eventCapacity) * MemoryLayout<Handle>.stride)
+    }
+
+    private func copy(_ block: Handle, _ bytes: Int) -> Handle {
+        guard block != 0 else { return 0 }
+        self.discard(block, bytes: bytes)
+        return self.allocate(copying: UnsafeRawBufferPointer(start: self.slab.pointer(block), count: bytes))
+    }
+
+    /// Runs a batch: all of it stands if `body` returns true, nothing of it otherwise. No reader sees anything in between.
+    func atomically(_ body: () -> Bool) -> Bool {
+        self.index.holdingAll {
+            self.profileLocks.holding(mask: .max) {
+                self.undo.pointee.isActive = true
+                self.undo.pointee.state = self.state.pointee
+                self.undo.pointee.nameCount = self.project.names.count
+                let stands = body()
+                self.undo.pointee.isActive = false
+                if !stands { self.takeBack() }
+                let blocks = stands ? self.undo.pointee.freed : self.undo.pointee.allocated
+                for (block, bytes) in blocks { self.slab.deallocate(block, bytes: bytes) }
+                self.undo.pointee = UndoLog()
+                return stands
+            }
+        }
+    }
+
+    private func takeBack() {
+        self.changes.pointee.removeAll()
+        for step in self.undo.pointee.steps.reversed() {
+            switch step {
+            case .header(let profile, let header): self.pool.header(profile).pointee = header
+            case .created(let profile): self.pool.removeLast(shard: profile.shard, locks: self.profileLocks)
+            case .index(var change):
+                change.isRemoval.toggle()
+                self.index.apply([change]) {}
+            case .eventEntered(let hash, let block): self.events.remove(hash, block)
+            case .eventRemoved(let hash, let block): self.events.insert(hash, block)
+            case .eventMoved(let block, let holder): EventBlock(self.slab.pointer(block)).move(to: holder)
+            }
+        }
+        self.project.names.truncate(to: self.undo.pointee.nameCount)
+        self.state.pointee = self.undo.pointee.state
+        // A merge of the batch may have been linked behind the newest one before it.
+        let newest = self.state.pointee.merges.tail
+        if newest != 0 { self.slab.pointer(newest).storeBytes(of: 0, as: Handle.self) }
+        self.publishProfileCount(self.state.pointee.profileCount)
+    }
+}
