@@ -29,10 +29,10 @@ extension Connection {
 
     /// Tells the watches of this connection what has changed (H7).
     func pushHealth() {
-        for stream in self.streams {
-            guard let service = stream.watchedService else { continue }
+        self.forEachStream { stream in
+            guard let service = stream.watchedService else { return }
             let status = self.loop.health.status(of: service) ?? .serviceUnknown
-            guard status.rawValue != stream.watchedStatus else { continue }
+            guard status.rawValue != stream.watchedStatus else { return }
             // A watcher that does not read gets the newest state once it does: `watchedStatus` stays behind.
             if self.sendHealth(status, on: stream, isLast: false) == .sent { stream.watchedStatus = status.rawValue }
         }

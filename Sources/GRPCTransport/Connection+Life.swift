@@ -21,7 +21,8 @@ extension Connection {
     func finishDrain() {
         guard self.drain == .announced, self.closing == nil else { return }
         self.drain = .final
-        for stream in self.streams where stream.watchedService != nil {
+        self.forEachStream { stream in
+            guard stream.watchedService != nil else { return }
             self.finish(stream, RPCStatus(.unavailable, "the server is shutting down"))
         }
         let last = nghttp2_session_get_last_proc_stream_id(self.session)

@@ -7,14 +7,16 @@ extension Connection {
         self.hasPreface = true
         switch UInt32(frame.pointee.hd.type) {
         case NGHTTP2_HEADERS.rawValue:
-            guard let stream = self.stream(frame.pointee.hd.stream_id) else { return }
-            // Trailers of a request (G27) only end it.
-            if frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST { self.headersComplete(stream) }
-            self.endRequest(of: stream, flags: frame.pointee.hd.flags)
+            self.withStream(frame.pointee.hd.stream_id) { stream in
+                // Trailers of a request (G27) only end it.
+                if frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST { self.headersComplete(stream) }
+                self.endRequest(of: stream, flags: frame.pointee.hd.flags)
+            }
         case NGHTTP2_DATA.rawValue:
-            guard let stream = self.stream(frame.pointee.hd.stream_id) else { return }
-            self.countEmptyData(stream, frame)
-            self.endRequest(of: stream, flags: frame.pointee.hd.flags)
+            self.withStream(frame.pointee.hd.stream_id) { stream in
+                self.countEmptyData(stream, frame)
+                self.endRequest(of: stream, flags: frame.pointee.hd.flags)
+            }
         case NGHTTP2_RST_STREAM.rawValue: self.countReset()
         case NGHTTP2_PING.rawValue: self.pingReceived(frame)
         case NGHTTP2_SETTINGS.rawValue, NGHTTP2_PRIORITY.rawValue, NGHTTP2_WINDOW_UPDATE.rawValue:
@@ -57,7 +59,11 @@ extension Connection {
     func data(stream id: Int32, _ bytes: UnsafeRawBufferPointer) {
         // What is taken here is decoded or kept within the message limit, so the window opens again at once.
         nghttp2_session_consume(self.session, id, bytes.count)
-        guard let stream = self.stream(id), stream.machine.awaitsAnswer else { return }
+        self.withStream(id) { self.data(of: $0, bytes) }
+    }
+
+    private func data(of stream: RPCStream, _ bytes: UnsafeRawBufferPointer) {
+        guard stream.machine.awaitsAnswer else { return }
         var rest = bytes
         while true {
             let event = stream.deframer.next(
@@ -173,10 +179,11 @@ extension Connection {
 
     /// The answer is complete and the client still sends: it is told to stop (G43).
     private func closeUnendedRequest(_ frame: UnsafePointer<nghttp2_frame>) {
-        guard frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
-            let stream = self.stream(frame.pointee.hd.stream_id), stream.machine.isRequestOpen
-        else { return }
-        nghttp2_submit_rst_stream(
-            self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), frame.pointee.hd.stream_id, NGHTTP2_NO_ERROR.rawValue)
+        guard frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return }
+        self.withStream(frame.pointee.hd.stream_id) { stream in
+            guard stream.machine.isRequestOpen else { return }
+            nghttp2_submit_rst_stream(
+                self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, NGHTTP2_NO_ERROR.rawValue)
+        }
     }
 }

@@ -6,8 +6,8 @@ import IOCore
 ///
 /// Used by the loop's thread. nghttp2's callbacks record and dispatch; nothing in them sends, receives or destroys the session.
 final class Connection {
-    /// What the connection needs of its loop.
-    unowned(unsafe) let loop: RPCLoop
+    /// Its loop, which lets go of it in `close`: this is no cycle that lasts.
+    let loop: RPCLoop
     private let methods: MethodTable
     private let headerBytesMax: Int
     private let headerBytesFatal: Int
@@ -19,7 +19,7 @@ final class Connection {
     var output = ByteBuffer(capacity: 4 << 10)
     var outputOffset = 0
     /// Streams that are open, for the watches and the end of the connection.
-    var streams: [RPCStream] = []
+    private(set) var streams: [Unmanaged<RPCStream>] = []
     var watches = 0
     /// Bytes of answers waiting in the streams of this connection.
     var pendingAnswerBytes = 0
@@ -39,7 +39,7 @@ final class Connection {
     var lastPingNanoseconds: UInt64 = 0
     var pingStrikes = 0
     /// The stream whose header block is being read: a block is never interrupted (RFC 9113, section 4.3).
-    private var headerStream: RPCStream?
+    private var headerStream: Unmanaged<RPCStream>?
 
     init(loop: RPCLoop, slot: UInt32, generation: UInt32, nowNanoseconds: UInt64) {
         self.loop = loop
@@ -146,48 +146,76 @@ final class Connection {
 
     // MARK: Streams
 
-    func stream(_ id: Int32) -> RPCStream? {
-        guard let pointer = nghttp2_session_get_stream_user_data(self.session, id) else { return nil }
-        // SAFETY: set in `beginHeaders`, cleared with the stream in `streamClosed`; the loop's table keeps the object.
-        return Unmanaged<RPCStream>.fromOpaque(pointer).takeUnretainedValue()
+    /// Calls `body` with an open stream; does nothing if there is none.
+    @inline(__always)
+    func withStream(_ id: Int32, _ body: (RPCStream) -> Void) {
+        guard let pointer = nghttp2_session_get_stream_user_data(self.session, id) else { return }
+        // SAFETY: set in `beginHeaders`, gone with the stream in `streamClosed`; the loop's table keeps the object.
+        Unmanaged<RPCStream>.fromOpaque(pointer)._withUnsafeGuaranteedRef(body)
+    }
+
+    /// Calls `body` with every open stream.
+    func forEachStream(_ body: (RPCStream) -> Void) {
+        for stream in self.streams { stream._withUnsafeGuaranteedRef(body) }
     }
 
     func beginHeaders(_ frame: UnsafePointer<nghttp2_frame>) {
         guard frame.pointee.hd.type == UInt8(NGHTTP2_HEADERS.rawValue),
             frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
         else { return }
+        let id = frame.pointee.hd.stream_id
         let stream = self.loop.takeStream()
-        stream.open(id: frame.pointee.hd.stream_id, on: self, nowNanoseconds: self.loop.nowNanoseconds)
+        stream._withUnsafeGuaranteedRef {
+            $0.open(id: id, on: self, nowNanoseconds: self.loop.nowNanoseconds)
+            $0.place = self.streams.count
+        }
         self.streams.append(stream)
         self.headerStream = stream
-        nghttp2_session_set_stream_user_data(
-            self.session, frame.pointee.hd.stream_id, Unmanaged.passUnretained(stream).toOpaque())
+        nghttp2_session_set_stream_user_data(self.session, id, stream.toOpaque())
     }
 
     /// One header field.
     ///
     /// - Returns: What nghttp2 shall do: 0 go on, or reset the stream.
     func header(stream id: Int32, name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) -> Int32 {
-        guard let stream = self.headerStream, stream.id == id else { return 0 }
-        stream.head.bytes += name.count + value.count + 32
-        if stream.head.bytes > self.headerBytesFatal {
-            self.closing = .headerFlood
-            return Int32(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
+        guard let stream = self.headerStream else { return 0 }
+        return stream._withUnsafeGuaranteedRef { stream in
+            guard stream.id == id else { return 0 }
+            stream.head.bytes += name.count + value.count + 32
+            if stream.head.bytes > self.headerBytesFatal {
+                self.closing = .headerFlood
+                return Int32(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
+            }
+            guard stream.head.bytes <= self.headerBytesMax else { return 0 }
+            stream.head.add(name: name, value: value, methods: self.methods)
+            return 0
         }
-        guard stream.head.bytes <= self.headerBytesMax else { return 0 }
-        stream.head.add(name: name, value: value, methods: self.methods)
-        return 0
     }
 
     func streamClosed(_ id: Int32) {
-        guard let stream = self.stream(id) else { return }
-        if let index = self.streams.firstIndex(where: { $0 === stream }) {
-            self.streams.swapAt(index, self.streams.count - 1)
-            self.streams.removeLast()
+        self.withStream(id) { stream in
+            self.remove(stream)
+            self.abandon(stream, code: .cancelled)
+            self.loop.giveBack(stream)
         }
-        if self.headerStream === stream { self.headerStream = nil }
-        self.abandon(stream, code: .cancelled)
-        self.loop.giveBack(stream)
+    }
+
+    /// Takes a stream out of `streams`; the last one gets its place.
+    private func remove(_ stream: RPCStream) {
+        // Between two pieces of its block other streams may close.
+        if self.headerStream?.toOpaque() == Unmanaged.passUnretained(stream).toOpaque() { self.headerStream = nil }
+        guard let last = self.streams.popLast(), stream.place < self.streams.count else { return }
+        self.streams[stream.place] = last
+        last._withUnsafeGuaranteedRef { $0.place = stream.place }
+    }
+
+    /// Ends the calls of a connection that is lost.
+    func abandonAll() {
+        self.forEachStream { stream in
+            self.abandon(stream, code: .cancelled)
+            self.loop.giveBack(stream)
+        }
+        self.streams.removeAll()
     }
 
     /// Ends a call whose stream is gone or expired: its token is dead and the handler told.

@@ -46,8 +46,9 @@ package final class RPCLoop {
     private var freeSlots: [UInt32] = []
     private var generation: UInt32 = 0
     private var connectionCount = 0
-    private var streams: [RPCStream] = []
-    private var freeStreams: [RPCStream] = []
+    /// Every stream ever made, each with a reference of this loop.
+    private var streams: [Unmanaged<RPCStream>] = []
+    private var freeStreams: [Unmanaged<RPCStream>] = []
     private var healthVersion: UInt64 = 0
     private var isAccepting = true
     private var acceptAgainNanoseconds: UInt64 = 0
@@ -92,6 +93,7 @@ package final class RPCLoop {
     }
 
     deinit {
+        for stream in self.streams { stream.release() }
         self.readBuffer.deallocate()
     }
 
@@ -271,11 +273,7 @@ package final class RPCLoop {
         self.metrics.ended(reason)
         self.sayGoodbye(connection, reason, on: open.socket)
         self.wheel.cancel(connection.timer)
-        for stream in connection.streams {
-            connection.abandon(stream, code: .cancelled)
-            self.giveBack(stream)
-        }
-        connection.streams.removeAll()
+        connection.abandonAll()
         connection.destroy()
         self.poller.remove(open.socket.descriptor)
         open.socket.close()
@@ -296,18 +294,19 @@ package final class RPCLoop {
 
     // MARK: Streams
 
-    func takeStream() -> RPCStream {
+    func takeStream() -> Unmanaged<RPCStream> {
         if let stream = self.freeStreams.popLast() { return stream }
         let stream = RPCStream(slot: UInt32(self.streams.count))
-        stream.timer.fire = { [unowned(unsafe) stream] in stream.connection.timeExpired(stream) }
-        self.streams.append(stream)
-        return stream
+        stream.timer.fire = { [unowned(unsafe) stream] in stream.withConnection { $0.timeExpired(stream) } }
+        let kept = Unmanaged.passRetained(stream)
+        self.streams.append(kept)
+        return kept
     }
 
     func giveBack(_ stream: RPCStream) {
         stream.machine.close()
         stream.reset()
-        self.freeStreams.append(stream)
+        self.freeStreams.append(Unmanaged.passUnretained(stream))
     }
 
     func schedule(_ stream: RPCStream, at nanoseconds: UInt64) {
@@ -335,11 +334,13 @@ package final class RPCLoop {
     }
 
     /// The stream of a token; `nil` if its call has ended.
-    private func stream(of token: CallToken) -> RPCStream? {
+    private func stream(of token: CallToken) -> Unmanaged<RPCStream>? {
         guard Int(token.streamSlot) < self.streams.count else { return nil }
         let stream = self.streams[Int(token.streamSlot)]
-        guard stream.generation == token.streamGeneration, stream.isWithHandler, stream.token == token else { return nil }
-        return stream
+        let isCurrent = stream._withUnsafeGuaranteedRef {
+            $0.generation == token.streamGeneration && $0.isWithHandler && $0.token == token
+        }
+        return isCurrent ? stream : nil
     }
 
     // MARK: Answers
@@ -352,7 +353,9 @@ package final class RPCLoop {
     /// Answers a unary call with one message and OK; a call that has ended meanwhile is counted and dropped.
     package func respond(to token: CallToken, message: UnsafeRawBufferPointer) {
         guard let stream = self.stream(of: token) else { return self.metrics.lateAnswer() }
-        _ = stream.connection.send(message, on: stream, isLast: true)
+        stream._withUnsafeGuaranteedRef { stream in
+            _ = stream.withConnection { $0.send(message, on: stream, isLast: true) }
+        }
     }
 
     /// Sends one message of a response stream.
@@ -361,13 +364,15 @@ package final class RPCLoop {
             self.metrics.lateAnswer()
             return .gone
         }
-        return stream.connection.send(message, on: stream, isLast: false)
+        return stream._withUnsafeGuaranteedRef { stream in
+            stream.withConnection { $0.send(message, on: stream, isLast: false) }
+        }
     }
 
     /// Ends a call with a status.
     package func finish(_ token: CallToken, with status: RPCStatus) {
         guard let stream = self.stream(of: token) else { return self.metrics.lateAnswer() }
-        stream.connection.finish(stream, status)
+        stream._withUnsafeGuaranteedRef { stream in stream.withConnection { $0.finish(stream, status) } }
     }
 
     private func pushHealth() {

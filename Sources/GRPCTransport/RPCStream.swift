@@ -1,6 +1,9 @@
 import Bytes
 
 /// One HTTP/2 stream and the call on it. Taken from the loop's free list and used again; its buffers keep their storage.
+///
+/// Only the loop's table counts a reference to it, for the life of the loop. Everything else keeps it `Unmanaged` and looks at it inside
+/// `_withUnsafeGuaranteedRef`: counting cost a sixth of the loop's time, 78 atomic operations a call.
 final class RPCStream {
     /// Storage that an idle stream keeps, in bytes: most messages are smaller.
     private static let bytesKept = 4 << 10
@@ -12,7 +15,9 @@ final class RPCStream {
     /// HTTP/2 stream id.
     var id: Int32 = 0
     /// The connection; alive as long as any of its streams.
-    unowned(unsafe) var connection: Connection!
+    private var connection: Unmanaged<Connection>!
+    /// Place in `Connection.streams`, kept by the connection.
+    var place = 0
     /// What the handler knows the call by; of this generation.
     private(set) var token = CallToken(
         loop: 0, connectionSlot: 0, connectionGeneration: 0, streamSlot: 0, streamGeneration: 0)
@@ -51,10 +56,16 @@ final class RPCStream {
     /// Bytes of answers that wait.
     var pendingOutputBytes: Int { self.output.count - self.outputOffset }
 
+    /// Calls `body` with the connection of an open stream, without counting a reference.
+    @inline(__always)
+    func withConnection<Result>(_ body: (Connection) -> Result) -> Result {
+        self.connection._withUnsafeGuaranteedRef(body)
+    }
+
     /// Makes it ready for a new stream.
     func open(id: Int32, on connection: Connection, nowNanoseconds: UInt64) {
         self.id = id
-        self.connection = connection
+        self.connection = Unmanaged.passUnretained(connection)
         self.startedNanoseconds = nowNanoseconds
         self.token = CallToken(
             loop: connection.loopIndex, connectionSlot: connection.slot,
