@@ -1,8 +1,9 @@
 // The floor: what a gRPC answer costs in C on libnghttp2 when nothing is decoded, stored or kept.
 //
-// One thread, epoll, one recv and one send per connection and tick. Each request is read to its end and answered with a constant
-// TrackResponse and gRPC trailers. It uses the same nghttp2 options as the service and uncopied header fields, so that what the
-// service costs beyond it is the service.
+// One thread, epoll, one recv and one send per connection and tick. Each request is read as any gRPC server must read it: path and content
+// type are compared, the message is gathered in one piece and its frame checked. Then it is answered with a constant TrackResponse and gRPC
+// trailers. Options, settings and windows of nghttp2 are those of the service, header fields are not copied, streams are used again: what
+// the service costs beyond it is the service. nghttp2 keeps its default allocator.
 //
 // Usage: floor PORT RESPONSE_FILE (a gRPC frame: 5 bytes of prefix and the message). Listens on 127.0.0.1.
 #define _GNU_SOURCE
@@ -20,12 +21,23 @@
 
 #define SEND_BYTES (64 * 1024)
 #define RESPONSE_MAX 4096
+#define REQUEST_MAX 512
+#define PREFIX_BYTES 5
 #define FIELD(n, v) {(uint8_t *)n, (uint8_t *)v, sizeof n - 1, sizeof v - 1, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE}
 
 static uint8_t response[RESPONSE_MAX];
 static size_t response_bytes;
 static nghttp2_nv headers[] = {FIELD(":status", "200"), FIELD("content-type", "application/grpc")};
 static nghttp2_nv trailers[] = {FIELD("grpc-status", "0")};
+
+// A request while it is read; taken from a free list and used again.
+struct request {
+    struct request *next;
+    int is_track, is_grpc;
+    size_t bytes;
+    uint8_t message[REQUEST_MAX];
+};
+static struct request *free_requests;
 
 struct connection {
     int socket;
@@ -44,18 +56,66 @@ static ssize_t read_response(nghttp2_session *session, int32_t stream, uint8_t *
     return (ssize_t)response_bytes;
 }
 
-static int frame_received(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+static int headers_began(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
     (void)user;
-    if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) && frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
-        nghttp2_data_provider provider = {.read_callback = read_response};
-        nghttp2_submit_response(session, frame->hd.stream_id, headers, 2, &provider);
-    }
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    struct request *request = free_requests;
+    if (request) free_requests = request->next;
+    else request = malloc(sizeof *request);
+    request->is_track = request->is_grpc = 0;
+    request->bytes = 0;
+    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, request);
     return 0;
 }
 
+static int header_received(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_bytes,
+                           const uint8_t *value, size_t value_bytes, uint8_t flags, void *user) {
+    (void)flags, (void)user;
+    static const char path[] = "/profiles.v1.Profiles/Track", type[] = "application/grpc";
+    struct request *request = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (!request) return 0;
+    if (name_bytes == 5 && !memcmp(name, ":path", 5))
+        request->is_track = value_bytes == sizeof path - 1 && !memcmp(value, path, value_bytes);
+    else if (name_bytes == 12 && !memcmp(name, "content-type", 12))
+        request->is_grpc = value_bytes >= sizeof type - 1 && !memcmp(value, type, sizeof type - 1);
+    return 0;
+}
+
+// Whether the request is one whole gRPC message for Track.
+static int is_whole(const struct request *request) {
+    if (!request->is_track || !request->is_grpc || request->bytes < PREFIX_BYTES || request->message[0]) return 0;
+    uint32_t length;
+    memcpy(&length, request->message + 1, sizeof length);
+    return ntohl(length) == request->bytes - PREFIX_BYTES;
+}
+
+static int frame_received(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+    (void)user;
+    if ((frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
+    struct request *request = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (!request) return 0;
+    if (!is_whole(request)) return nghttp2_submit_rst_stream(session, 0, frame->hd.stream_id, NGHTTP2_PROTOCOL_ERROR);
+    nghttp2_data_provider provider = {.read_callback = read_response};
+    return nghttp2_submit_response(session, frame->hd.stream_id, headers, 2, &provider);
+}
+
 static int data_received(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *bytes, size_t count, void *user) {
-    (void)flags, (void)bytes, (void)user;
+    (void)flags, (void)user;
     nghttp2_session_consume(session, stream, count);
+    struct request *request = nghttp2_session_get_stream_user_data(session, stream);
+    if (!request) return 0;
+    if (count > REQUEST_MAX - request->bytes) return nghttp2_submit_rst_stream(session, 0, stream, NGHTTP2_REFUSED_STREAM);
+    memcpy(request->message + request->bytes, bytes, count);
+    request->bytes += count;
+    return 0;
+}
+
+static int stream_closed(nghttp2_session *session, int32_t stream, uint32_t error, void *user) {
+    (void)error, (void)user;
+    struct request *request = nghttp2_session_get_stream_user_data(session, stream);
+    if (!request) return 0;
+    request->next = free_requests;
+    free_requests = request;
     return 0;
 }
 
@@ -99,6 +159,9 @@ int main(int argc, char **argv) {
 
     nghttp2_session_callbacks *callbacks;
     nghttp2_session_callbacks_new(&callbacks);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, headers_began);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, header_received);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, stream_closed);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame_received);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data_received);
     nghttp2_option *option;
@@ -122,8 +185,10 @@ int main(int argc, char **argv) {
                 connection = calloc(1, sizeof *connection);
                 connection->socket = accepted;
                 nghttp2_session_server_new2(&connection->session, callbacks, connection, option);
-                nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1000}, {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 256 * 1024}, {9, 1}};
-                nghttp2_submit_settings(connection->session, 0, settings, 3);
+                nghttp2_settings_entry settings[] = {
+                    {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 100}, {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 256 * 1024},
+                    {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 16 * 1024}, {9, 1}};
+                nghttp2_submit_settings(connection->session, 0, settings, 4);
                 nghttp2_session_set_local_window_size(connection->session, 0, 0, 4 << 20);
                 struct epoll_event added = {.events = EPOLLIN, .data.ptr = connection};
                 epoll_ctl(epoll, EPOLL_CTL_ADD, accepted, &added);
