@@ -14,6 +14,7 @@ package struct CataloguedRPC: Sendable {
 
 /// What a method does; `.unbuilt` answers `UNIMPLEMENTED`.
 package enum RPCOperation: Sendable {
+    case identify
     case track
     case getProfile
     case unbuilt
@@ -24,7 +25,7 @@ package enum RPCOperation: Sendable {
 /// Source: Protos/profiles/v1/profiles.proto and admin.proto.
 package enum RPCCatalogue {
     package static let all: [CataloguedRPC] = [
-        CataloguedRPC("Profiles", "Identify", .unbuilt),
+        CataloguedRPC("Profiles", "Identify", .identify),
         CataloguedRPC("Profiles", "Track", .track),
         CataloguedRPC("Profiles", "TrackStream", .unbuilt, requests: true, responses: true),
         CataloguedRPC("Profiles", "GetProfile", .getProfile),

@@ -63,7 +63,8 @@ extension ServiceLoop {
     private func encode(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot) -> ItemFates {
         switch header.kind {
         case .track: self.encodeTrack(header, &body, slot)
-        case .genesis, .tick, .identify, .updateSubscription, .confirmSubscription, .redeemUnsubscribe, .addSuppression,
+        case .identify: self.encodeIdentify(header, &body)
+        case .genesis, .tick, .updateSubscription, .confirmSubscription, .redeemUnsubscribe, .addSuppression,
             .removeSuppression, .batch, .updateProject:
             preconditionFailure("no call has such a result")
         }

@@ -7,7 +7,7 @@ from google.protobuf import message_factory
 import conftest  # noqa: F401  (puts the stubs on the path)
 from profiles.v1 import admin_pb2, profiles_pb2
 
-BUILT = {"Track", "GetProfile"}
+BUILT = {"Identify", "Track", "GetProfile"}
 METHODS = [
     method
     for module in (profiles_pb2, admin_pb2)

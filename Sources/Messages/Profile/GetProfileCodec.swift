@@ -73,7 +73,7 @@ extension MessageDecoder {
         Self.pack(UnsafeMutableRawPointer(response), into: &answer)
     }
 
-    private func profile(_ image: ProfileImage, mask: ReadMask) -> UnsafeMutablePointer<Profiles__V1__Profile> {
+    func profile(_ image: ProfileImage, mask: ReadMask) -> UnsafeMutablePointer<Profiles__V1__Profile> {
         let profile = self.arena.make(profiles__v1__profile__init)
         if mask.contains(.profileID) { profile.pointee.profile_id = self.profileIDText(image.profileID) }
         if mask.contains(.customID) { profile.pointee.custom_id = self.arena.string(image.customID) }
@@ -94,6 +94,7 @@ extension MessageDecoder {
         self.readInstallations(&lists, mask, into: profile)
         self.readAliases(&lists, mask, into: profile)
         self.readCounters(&lists, mask, into: profile)
+        self.readAttributes(&lists, mask, into: profile)
         return profile
     }
 
@@ -134,7 +135,7 @@ extension MessageDecoder {
         if shows { profile.pointee.n_aliases = count }
     }
 
-    private func identifierMessage(_ identifier: IdentifierView) -> UnsafeMutablePointer<Profiles__V1__Identifier> {
+    func identifierMessage(_ identifier: IdentifierView) -> UnsafeMutablePointer<Profiles__V1__Identifier> {
         let message = self.arena.make(profiles__v1__identifier__init)
         switch identifier.kind {
         case .profileID: message.pointee.id_case = PROFILES__V1__IDENTIFIER__ID_PROFILE_ID
@@ -149,11 +150,18 @@ extension MessageDecoder {
     private func readCounters(
         _ lists: inout ByteReader, _ mask: ReadMask, into profile: UnsafeMutablePointer<Profiles__V1__Profile>
     ) {
-        guard mask.contains(.eventCounters) else { return }
         let count = Int(lists.readVarint())
-        profile.pointee.n_event_counters = count
-        profile.pointee.event_counters = self.arena.pointers(count)
+        let shows = mask.contains(.eventCounters)
+        if shows {
+            profile.pointee.n_event_counters = count
+            profile.pointee.event_counters = self.arena.pointers(count)
+        }
         for index in 0 ..< count {
+            guard shows else {
+                _ = lists.readPrefixed()
+                _ = (lists.read(UInt64.self), lists.read(Int64.self), lists.read(Int64.self))
+                continue
+            }
             let counter = self.arena.make(profiles__v1__event_counter__init)
             counter.pointee.name = self.arena.string(lists.readPrefixed())
             counter.pointee.count = lists.read()

@@ -20,6 +20,8 @@ struct ValuePacker {
 
     var path = FieldPath()
     var violations = Violations()
+    /// The items of the patch being packed; its storage is kept.
+    var patchItems: [PatchSource] = []
 
     mutating func add(_ description: @autoclosure () -> String, at field: StaticString? = nil) {
         self.violations.add(Violation(path: self.path.text(field), description: description()))
@@ -168,7 +170,7 @@ struct ValuePacker {
     }
 
     /// Orders names by their lower-case bytes.
-    private static func compare(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Int {
+    static func compare(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Int {
         let common = min(left.count, right.count)
         for index in 0 ..< common {
             let difference = Int(TextRules.lower(left[index])) - Int(TextRules.lower(right[index]))

@@ -65,6 +65,8 @@ enum UTF8Rules {
         var isBlank = true
         /// One is a line break: LF, VT, FF, CR, NEL, LS or PS.
         var hasLineBreak = false
+        /// One has the property White_Space.
+        var hasWhiteSpace = false
         var scalars = 0
     }
 
@@ -91,7 +93,7 @@ enum UTF8Rules {
                 traits.isBlank = false
                 continue
             }
-            if !Self.isWhiteSpace(scalar) { traits.isBlank = false }
+            if Self.isWhiteSpace(scalar) { traits.hasWhiteSpace = true } else { traits.isBlank = false }
             if (0x0A ... 0x0D).contains(scalar) || scalar == 0x85 || scalar == 0x2028 || scalar == 0x2029 {
                 traits.hasLineBreak = true
             }

@@ -50,6 +50,7 @@ struct WireSchema: @unchecked Sendable {
     /// Roots of the calls that are built.
     let trackRequest: Int
     let getProfileRequest: Int
+    let identifyRequest: Int
     let messages: UnsafePointer<WireMessage>
     let fields: UnsafePointer<WireField>
 
@@ -59,6 +60,7 @@ struct WireSchema: @unchecked Sendable {
         var builder = Builder()
         self.trackRequest = builder.add(profiles__v1__track_request__descriptor)
         self.getProfileRequest = builder.add(profiles__v1__get_profile_request__descriptor)
+        self.identifyRequest = builder.add(profiles__v1__identify_request__descriptor)
         // Kept for the life of the process: tables behind plain pointers cost no reference counting on the way of a request.
         self.messages = Self.keep(builder.messages)
         self.fields = Self.keep(builder.fields)

@@ -1,0 +1,66 @@
+import Bytes
+import CMessages
+import Profiles
+
+extension MessageDecoder {
+    /// Appends the IdentifyResponse of a call that was carried out.
+    ///
+    /// - Parameters:
+    ///   - body: Behind the result's header.
+    ///   - image: The profile as it is now; `nil`: it is gone.
+    /// - Returns: How the call's attribute writes ended.
+    package func encodeIdentifyResponse(
+        _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?, into answer: inout ByteBuffer
+    ) -> ItemFates {
+        self.arena.reset()
+        let (response, fates) = self.identifyResponse(header, body: &body, image: image)
+        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        return fates
+    }
+
+    /// The response as a C message in the arena.
+    func identifyResponse(
+        _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?
+    ) -> (UnsafeMutablePointer<Profiles__V1__IdentifyResponse>, ItemFates) {
+        guard let result = IdentifyResultBody(from: &body) else { preconditionFailure("a result of this process is whole") }
+        let response = self.arena.make(profiles__v1__identify_response__init)
+        if let image { response.pointee.profile = self.profile(image, mask: .standard) }
+        response.pointee.outcome = Profiles__V1__Outcome(rawValue: UInt32(result.outcome.rawValue))
+        if result.mergeID != ProfileID(high: 0, low: 0) { response.pointee.merge_id = self.profileIDText(result.mergeID) }
+        response.pointee.lsn = header.lsn
+        let isReplay = header.flags.contains(.replayed)
+        response.pointee.replayed = isReplay ? 1 : 0
+        if let from = result.redirectedFrom { response.pointee.redirected_from = self.identifierText(from) }
+        let staleCount = Int(body.readVarint())
+        response.pointee.n_ignored_stale = staleCount
+        response.pointee.ignored_stale = self.arena.pointers(staleCount)
+        for index in 0 ..< staleCount { response.pointee.ignored_stale[index] = self.arena.string(body.readPrefixed()) }
+        self.readWarnings(&body, into: response)
+        var fates = ItemFates()
+        if isReplay {
+            fates.duplicate = result.itemCount
+        } else {
+            fates.stale = staleCount
+            fates.stored = result.itemCount - staleCount
+        }
+        return (response, fates)
+    }
+
+    private func readWarnings(_ body: inout ByteReader, into response: UnsafeMutablePointer<Profiles__V1__IdentifyResponse>) {
+        let count = Int(body.readVarint())
+        response.pointee.n_warnings = count
+        response.pointee.warnings = self.arena.pointers(count)
+        for index in 0 ..< count {
+            let warning = self.arena.make(profiles__v1__warning__init)
+            let reason = WarningReason(rawValue: body.read())
+            let text = body.readPrefixed()
+            if let reason { warning.pointee.reason = self.arena.string(reason.reason.description) }
+            if reason == .installationDetached {
+                warning.pointee.identifier = self.identifierMessage(IdentifierView(kind: .installationID, bytes: text))
+            } else {
+                warning.pointee.name = self.arena.string(text)
+            }
+            response.pointee.warnings[index] = warning
+        }
+    }
+}

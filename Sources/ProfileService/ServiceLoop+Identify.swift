@@ -1,0 +1,38 @@
+import Bytes
+import GRPCTransport
+import Messages
+import Profiles
+
+extension ServiceLoop {
+    /// Adds an Identify to the open batch, or refuses it.
+    func identify(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+        switch self.decoder.decodeIdentify(message) {
+        case .message(let identify):
+            let project = partition.store.findProject(identify.project)
+            self.submit(call, project, items: identify.itemCount, operations: 1, in: partition) { decoder, records in
+                decoder.writeIdentify(identify, project: project, into: &records)
+            }
+        case .invalid(let violations): self.refuse(call.token, violations: violations)
+        case .malformed(let found): self.refuseMalformed(call.token, found)
+        case .tooLarge: self.refuse(call.token, .memoryExhausted)
+        }
+    }
+
+    /// Appends the answer of an Identify that was carried out, with the profile as it is now.
+    func encodeIdentify(_ header: ResultHeader, _ body: inout ByteReader) -> ItemFates {
+        let image = self.readImage(ofResult: body)
+        return self.decoder.encodeIdentifyResponse(header, body: &body, image: image, into: &self.answer)
+    }
+
+    /// The profile that a result begins with the id of, as it is now; valid until the next read.
+    private func readImage(ofResult body: ByteReader) -> ProfileImage? {
+        var body = body
+        let id = body.read(count: ProfileID.binaryBytes)
+        guard let partition = self.partition else { return nil }
+        self.image.removeAll()
+        _ = partition.store.read(
+            project: ProjectID(rawValue: 1), identifier: IdentifierView(kind: .profileID, bytes: id),
+            now: self.transport.nowWallMicroseconds, into: &self.image)
+        return ProfileImage(self.image.bytes)
+    }
+}
