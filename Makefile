@@ -7,10 +7,11 @@ SHELL := /bin/bash
 
 DATA_DIR ?= ./data
 ROUNDS ?= 50
+SEEDS ?= 1000
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: help run test build deps test-deps proto check-generated unit clients bench sanitize kill-test clean
+.PHONY: help run test build deps test-deps proto check-generated unit clients bench sanitize kill-test model-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -46,6 +47,9 @@ clients: deps test-deps build ## real clients against the real binary
 
 kill-test: deps test-deps build ## kill -9 under load (ROUNDS)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_KILL_ROUNDS=$(ROUNDS) $(PYTHON) -m pytest Tests/clients/test_kill.py -q -s
+
+model-test: deps test-deps build ## the reference model against the service (SEEDS)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_MODEL_SEEDS=$(SEEDS) $(PYTHON) -m pytest Tests/clients/test_reference_model.py -q -s
 
 sanitize: deps test-deps ## thread and address sanitizers over the tests and a 20,000-request run
 	scripts/sanitize.sh

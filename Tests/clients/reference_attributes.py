@@ -1,0 +1,180 @@
+"""The rules of attribute conflicts, small and plain: part of the reference model.
+
+Every write carries a stamp, (effective time in microseconds, lsn), and the greater one wins; losers are named. Lists follow the
+rule per element. Attributes are values that are replaced, never changed in place, so that a refused call leaves nothing behind.
+"""
+
+from dataclasses import dataclass, field, replace
+
+NATIVE = ("email_address", "phone_number", "language", "region", "timezone")
+CUSTOM_MAX = 50
+ELEMENTS_MAX = 25
+DELETED_MAX = 50
+REMOVED_MAX = 100
+# Older than every stamp: of what was never set whole.
+NEVER = (float("-inf"), 0)
+
+
+class Refused(Exception):
+    """A call or an operation that changes nothing."""
+
+    def __init__(self, code, reason, index=None, **metadata):
+        super().__init__(code, reason, index, metadata)
+        self.code, self.reason, self.index, self.metadata = code, reason, index, metadata
+
+
+@dataclass(frozen=True)
+class Attribute:
+    # Of a scalar: of its write. Of a list: of its last `set`. Of a deleted one: of the delete.
+    base: tuple = NEVER
+    scalar: object = None  # a `Value`, or the text of a native attribute
+    elements: dict = None  # text -> stamp, in insertion order; None: not a list
+    removed: dict = field(default_factory=dict)  # text -> stamp
+    source: object = None
+
+    @property
+    def is_deleted(self):
+        return self.scalar is None and self.elements is None
+
+    @property
+    def shown(self):
+        return self.scalar if self.elements is None else list(self.elements)
+
+    @property
+    def newest(self):
+        return max([self.base, *(self.elements or {}).values(), *self.removed.values()])
+
+
+def set_scalar(old, value, stamp, source):
+    if stamp <= max([old.base, *(old.elements or {}).values()]):
+        return old, True
+    return Attribute(stamp, value, source=source), False
+
+
+def set_list(old, texts, stamp, source):
+    if stamp <= old.base:
+        return old, True
+    before = old.elements or {}
+    removed = {text: at for text, at in old.removed.items() if at > stamp}
+    elements = {text: max(stamp, before.get(text, NEVER)) for text in texts if text not in removed}
+    elements |= {text: at for text, at in before.items() if at > stamp and text not in texts}
+    if len(elements) > ELEMENTS_MAX:
+        raise Refused("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
+    return Attribute(stamp, None, elements, removed, source), False
+
+
+def delete(old, stamp, source):
+    if stamp <= old.base:
+        return old, True
+    elements = {text: at for text, at in (old.elements or {}).items() if at > stamp}
+    removed = {text: at for text, at in old.removed.items() if at > stamp}
+    return Attribute(stamp, None, elements or None, removed, source), False
+
+
+def add(old, texts, stamp, source):
+    if old.scalar is not None:
+        raise Refused("FAILED_PRECONDITION", "ATTRIBUTE_TYPE_MISMATCH")
+    if stamp <= old.base:
+        return old, True
+    elements, removed, is_stale = dict(old.elements or {}), dict(old.removed), False
+    for text in dict.fromkeys(texts):
+        if stamp <= max(elements.get(text, NEVER), removed.get(text, NEVER)):
+            is_stale = True
+            continue
+        removed.pop(text, None)
+        elements[text] = stamp  # An element that is there keeps its place.
+    if len(elements) > ELEMENTS_MAX:
+        raise Refused("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
+    return replace(old, elements=elements, removed=removed, source=source), is_stale
+
+
+def remove(old, texts, stamp, source):
+    if old.scalar is not None:
+        raise Refused("FAILED_PRECONDITION", "ATTRIBUTE_TYPE_MISMATCH")
+    if stamp <= old.base:
+        return old, True
+    elements, removed, is_stale = dict(old.elements or {}), dict(old.removed), False
+    for text in dict.fromkeys(texts):
+        if stamp <= max(elements.get(text, NEVER), removed.get(text, NEVER)):
+            is_stale = True
+            continue
+        elements.pop(text, None)
+        removed[text] = stamp
+    while len(removed) > REMOVED_MAX:
+        del removed[min(removed, key=removed.get)]
+    return replace(old, elements=elements if old.elements is not None else None, removed=removed, source=source), is_stale
+
+
+def items_of(patch):
+    """The items of a patch as (name, how it changes an attribute), in name order."""
+    items = [(name.lower(), set_list, list(value.list.items)) if value.WhichOneof("kind") == "list"
+             else (name.lower(), set_scalar, value) for name, value in patch.set.items()]
+    items += [(name.lower(), delete, None) for name in patch.delete]
+    items += [(name.lower(), add, list(texts.items)) for name, texts in patch.add.items()]
+    items += [(name.lower(), remove, list(texts.items)) for name, texts in patch.remove.items()]
+    items += [(name, set_scalar, getattr(patch.native, name).value) for name in NATIVE if patch.native.HasField(name)]
+    return sorted(items, key=lambda item: item[0])
+
+
+def custom_count(attributes):
+    return sum(1 for name, attribute in attributes.items() if name not in NATIVE and not attribute.is_deleted)
+
+
+def forget_oldest_deleted(attributes):
+    deleted = sorted((name for name in attributes if attributes[name].is_deleted), key=lambda name: attributes[name].newest)
+    for name in deleted[:max(0, len(deleted) - DELETED_MAX)]:
+        del attributes[name]
+
+
+def apply_patch(attributes, patch, stamp, source, is_identified):
+    """What a patch makes of the attributes (by name): the new ones, the names that lost, whether a reader sees a change."""
+    attributes, stale, is_visible = dict(attributes), [], False
+    for name, change, value in items_of(patch):
+        if name in ("email_address", "phone_number") and change is set_scalar and not is_identified:
+            raise Refused("FAILED_PRECONDITION", "PROFILE_ANONYMOUS")
+        old = attributes.get(name, Attribute())
+        new, is_stale = (change(old, stamp, source) if change is delete else change(old, value, stamp, source))
+        if is_stale:
+            stale.append(name)
+        if new is not old:
+            attributes[name] = new
+        is_visible |= new.shown != old.shown
+    if custom_count(attributes) > CUSTOM_MAX:
+        raise Refused("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
+    forget_oldest_deleted(attributes)
+    return attributes, stale, is_visible
+
+
+def unite(mine, other):
+    """The union of two lists, the survivor's first; and whether elements found no room."""
+    elements, removed, is_over = dict(mine.elements), dict(mine.removed), False
+    for text, at in other.elements.items():
+        if text in elements:
+            elements[text] = max(elements[text], at)
+        elif text not in removed:
+            if len(elements) < ELEMENTS_MAX:
+                elements[text] = at
+            else:
+                is_over = True
+    for text, at in other.removed.items():
+        if text not in removed and text not in elements:
+            removed[text] = at
+    return replace(mine, base=other.base if mine.base == NEVER else mine.base, elements=elements, removed=removed), is_over
+
+
+def merge(survivor, loser):
+    """What the survivor of a merge has, and warnings as (reason, name)."""
+    attributes, warnings = dict(survivor), []
+    for name in sorted(loser):
+        mine, other = attributes.get(name), loser[name]
+        if mine is None:
+            if not other.is_deleted and name not in NATIVE and custom_count(attributes) >= CUSTOM_MAX:
+                warnings.append(("ATTRIBUTE_LIMIT", name))
+            else:
+                attributes[name] = other
+        elif mine.elements is not None and other.elements is not None:
+            attributes[name], is_over = unite(mine, other)
+            if is_over:
+                warnings.append(("LIST_OVERFLOW", name))
+    forget_oldest_deleted(attributes)
+    return attributes, warnings

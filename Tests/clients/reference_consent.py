@@ -1,0 +1,115 @@
+"""The rules of consent, small and plain: part of the reference model."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from reference_attributes import Refused
+from conftest import types_pb2 as types
+
+UNSET, PENDING, SUBSCRIBED, UNSUBSCRIBED = 1, 2, 3, 4
+USER, ONE_CLICK, SMS_KEYWORD, PREFERENCE_CENTER, API, IMPORT, SUPPORT, SYSTEM = range(1, 9)
+EMAIL, SMS, PUSH = 1, 2, 3
+TOPICS_MAX = 25
+OPENS = {USER, SMS_KEYWORD, PREFERENCE_CENTER}
+CLOSES = OPENS | {ONE_CLICK, SUPPORT}
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What is stored of one (channel, topic)."""
+
+    state: int = UNSET
+    source: int = 0
+    time: float = float("-inf")
+    is_by_keyword: bool = False
+
+    @property
+    def is_persons_act(self):
+        return self.source in (CLOSES if self.state == UNSUBSCRIBED else OPENS)
+
+    @property
+    def shown(self):
+        return self.state, self.source, self.time
+
+
+def beats_opt_out(consent, time):
+    return consent.state == SUBSCRIBED and consent.time > time and consent.is_persons_act
+
+
+def stronger_opt_out(one, other):
+    """Of two opt-outs of one key, `other` the later to arrive: the newer, but never a machine's instead of a person's."""
+    newer, older = (other, one) if other.time >= one.time else (one, other)
+    winner = newer if newer.is_persons_act or not older.is_persons_act else older
+    return replace(winner, is_by_keyword=one.is_by_keyword or other.is_by_keyword)
+
+
+def change_consent(stored, channel, state, source, time, has_reference):
+    """What one change makes of what is stored, or None if it is not applied. Raises Refused."""
+    new = Consent(state, source, time, state == UNSUBSCRIBED and channel == SMS and source == SMS_KEYWORD)
+    if state == UNSUBSCRIBED:
+        if stored.state == UNSUBSCRIBED:
+            return stronger_opt_out(stored, new)
+        return None if beats_opt_out(stored, time) else new
+    if time < stored.time or (time == stored.time and stored.state == UNSUBSCRIBED):
+        return None
+    if stored.state == UNSUBSCRIBED:
+        may = source in OPENS or (state == SUBSCRIBED and source == SUPPORT and has_reference)
+        if state == SUBSCRIBED and stored.is_by_keyword:
+            may = source == SMS_KEYWORD
+        if not may:
+            raise Refused("FAILED_PRECONDITION", "USER_UNSUBSCRIBED")
+    if state == SUBSCRIBED and stored.state == SUBSCRIBED and stored.is_persons_act and source not in OPENS:
+        return stored
+    return new
+
+
+def merge_consent(mine, other):
+    """Which of the survivor's and the loser's stands after a merge."""
+    if mine.state == UNSUBSCRIBED and other.state == UNSUBSCRIBED:
+        # At equal times the survivor's is taken as the newer one.
+        return stronger_opt_out(other, mine)
+    for opt_out, opposite in ((mine, other), (other, mine)):
+        if opt_out.state == UNSUBSCRIBED:
+            return opposite if beats_opt_out(opposite, opt_out.time) else opt_out
+    return other if other.time > mine.time else mine
+
+
+def chain(entry, previous):
+    """Puts an entry at the end of a chain."""
+    entry.ClearField("hash")
+    entry.ClearField("previous_hash")
+    digest = hashlib.sha256(previous + entry.SerializeToString(deterministic=True)).digest()
+    entry.previous_hash, entry.hash = previous, digest
+    return digest
+
+
+def check_sendable(profile, suppressed, channel, topic, message_class):
+    """The verdict and its reason."""
+    names = {EMAIL: "email_address", SMS: "phone_number"}
+    if channel == PUSH:
+        address = any(device.platform in (types.PLATFORM_APP_IOS, types.PLATFORM_APP_ANDROID, types.PLATFORM_WEB)
+                      for device in profile.devices.values())
+    else:
+        attribute = profile.attributes.get(names[channel])
+        address = attribute.scalar if attribute else None
+    if not address:
+        return False, types.SENDABLE_REASON_NO_ADDRESS
+    reasons = suppressed.get((channel, address.lower()), set()) if channel != PUSH else set()
+    for reason, answer in ((types.SUPPRESSION_REASON_HARD_BOUNCE, types.SENDABLE_REASON_HARD_BOUNCE),
+                           (types.SUPPRESSION_REASON_INVALID, types.SENDABLE_REASON_INVALID),
+                           (types.SUPPRESSION_REASON_MANUAL, types.SENDABLE_REASON_MANUAL)):
+        if reason in reasons:
+            return False, answer
+    if message_class == types.MESSAGE_CLASS_TRANSACTIONAL:
+        return True, types.SENDABLE_REASON_OK
+    if types.SUPPRESSION_REASON_COMPLAINT in reasons:
+        return False, types.SENDABLE_REASON_COMPLAINT
+    if profile.consents.get((channel, ""), Consent()).state != SUBSCRIBED:
+        return False, types.SENDABLE_REASON_CHANNEL_NOT_SUBSCRIBED
+    if topic:
+        state = profile.consents.get((channel, topic.lower()), Consent()).state
+        if state == UNSET:
+            return True, types.SENDABLE_REASON_TOPIC_DEFAULT
+        if state != SUBSCRIBED:
+            return False, types.SENDABLE_REASON_TOPIC_UNSUBSCRIBED
+    return True, types.SENDABLE_REASON_OK

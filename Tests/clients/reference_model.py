@@ -1,0 +1,547 @@
+"""The reference model: the rules of the contract for Identify, Track, UpdateSubscription, suppressions and batches, small and plain.
+
+It predicts each answer and each profile whole. Only what the server alone can know is learnt from its answers (`Learned`): lsns, the
+time of receipt, ids that it makes. Times are microseconds since 1970. Dictionaries, no packing, no speed.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import reference_attributes as attributes_of
+import reference_consent as consent_of
+from conftest import profiles_pb2 as rpc, types_pb2 as types
+from reference_attributes import Refused
+from reference_consent import Consent, UNSUBSCRIBED
+
+SECOND = 1_000_000
+LATE_WINDOW = 86_400 * SECOND
+RETENTION = 90 * LATE_WINDOW
+AHEAD_WINDOW = 300 * SECOND
+EVENTS_MAX, DEVICES_MAX, COUNTERS_MAX, MOVES_MAX = 1_000, 100, 300, 32
+
+
+@dataclass
+class Learned:
+    """What the answer tells and nobody can predict."""
+
+    lsn: int
+    received: int
+    profile_id: str = ""
+    merge_id: str = ""
+    event_ids: tuple = ()
+    operations: tuple = ()  # of a batch
+
+
+@dataclass(frozen=True)
+class Device:
+    platform: int
+    attached: int
+    seen: int
+    first: str = ""  # the first holder
+    moves: tuple = ()  # (effective time, holder)
+
+    @property
+    def last_move(self):
+        return self.moves[-1][0] if self.moves else float("-inf")
+
+    def moved(self, time, holder, former, attached=None):
+        moves, first = self.moves + ((time, holder),), self.first or former
+        if len(moves) > MOVES_MAX:
+            first, moves = moves[0][1], moves[1:]
+        return replace(self, first=first, moves=moves, attached=attached or self.attached)
+
+    def holder_at(self, time):
+        return next((holder for at, holder in reversed(self.moves) if at <= time), self.first)
+
+
+@dataclass
+class Profile:
+    id: str
+    created: int
+    lsn: int
+    custom_id: str = ""
+    revision: int = 1
+    updated: int = 0
+    seen: int = 0
+    devices: dict = field(default_factory=dict)
+    attributes: dict = field(default_factory=dict)
+    events: list = field(default_factory=list)  # ((effective time, lsn), event), ascending
+    counters: dict = field(default_factory=dict)  # name -> (count, first, last)
+    consents: dict = field(default_factory=dict)  # (channel, topic) -> Consent
+    ledger: list = field(default_factory=list)
+    head: bytes = bytes(32)
+    merged_ledgers: list = field(default_factory=list)
+    aliases: list = field(default_factory=list)
+    truncated: int = 0
+
+    def copy(self):
+        return replace(self, **{name: value.copy() for name, value in vars(self).items() if isinstance(value, (dict, list))})
+
+    def raise_revision(self, learned):
+        self.revision += 1
+        self.updated, self.lsn = learned.received, learned.lsn
+
+
+def micros(stamp):
+    return stamp.seconds * SECOND + stamp.nanos // 1000
+
+
+def timestamp(time, target):
+    target.seconds, target.nanos = time // SECOND, time % SECOND * 1000
+
+
+def effective_time(request, received):
+    """Of an Identify or a subscription change; and of an event, whose `occurred_at` the caller puts in."""
+    if not request.HasField("occurred_at"):
+        return received
+    occurred = micros(request.occurred_at)
+    if request.HasField("sent_at") and micros(request.sent_at) >= occurred:
+        return received - (micros(request.sent_at) - occurred)
+    return occurred
+
+
+def same_content(one, other):
+    return all(getattr(one, name) == getattr(other, name) for name in ("name", "attributes", "label", "tags"))
+
+
+class Model:
+    def __init__(self):
+        self.profiles, self.customs, self.devices = {}, {}, {}
+        self.aliases = {}  # merged-away profile id -> survivor's
+        self.events = {}  # (kind, identifier, event id) -> (holder, event)
+        self.suppressed = {}  # (channel, address) -> reasons
+        self.requests = {}  # (method, request id) -> (request, answer)
+
+    # MARK: Names
+
+    def survivor(self, profile_id):
+        while profile_id in self.aliases:
+            profile_id = self.aliases[profile_id]
+        return self.profiles.get(profile_id)
+
+    def find(self, identifier):
+        kind, text = identifier.WhichOneof("id"), getattr(identifier, identifier.WhichOneof("id"))
+        if kind == "profile_id":
+            return self.survivor(text)
+        return self.profiles.get((self.customs if kind == "custom_id" else self.devices).get(text))
+
+    def redirected(self, identifier):
+        return identifier.profile_id if identifier.profile_id in self.aliases else ""
+
+    def create(self, learned):
+        profile = Profile(learned.profile_id, learned.received, learned.lsn, updated=learned.received, seen=learned.received)
+        self.profiles[profile.id] = profile
+        return profile
+
+    def create_named(self, identifier, platform, learned):
+        profile = self.create(learned)
+        if identifier.WhichOneof("id") == "custom_id":
+            self.name(profile, identifier.custom_id)
+        else:
+            self.put_device(profile, identifier.installation_id,
+                            Device(platform, learned.received, learned.received, profile.id))
+        return profile
+
+    def name(self, profile, custom_id):
+        profile.custom_id = custom_id
+        self.customs[custom_id] = profile.id
+
+    def put_device(self, profile, installation, device):
+        """Over the limit the least recently seen one is detached; returns those."""
+        profile.devices[installation] = device
+        self.devices[installation] = profile.id
+        left = []
+        while len(profile.devices) > DEVICES_MAX:
+            oldest = min((name for name in profile.devices if name != installation), key=lambda name: profile.devices[name].seen)
+            del profile.devices[oldest], self.devices[oldest]
+            left.append(oldest)
+        return left
+
+    # MARK: Calls
+
+    def call(self, method, request, learned):
+        """The answer to a call, or Refused; a refused call changes nothing."""
+        known = self.requests.get((method, request.request_id)) if request.request_id else None
+        if known:
+            if known[0] != request:
+                raise Refused("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+            return self.again(known[1])
+        saved = self.save()
+        try:
+            answer = getattr(self, method)(request, learned)
+        except Refused:
+            self.restore(saved)
+            raise
+        if request.request_id:
+            self.requests[method, request.request_id] = (request, answer)
+        return answer
+
+    def again(self, answer):
+        """A replayed answer: as then, but with today's profile."""
+        answer = type(answer).FromString(answer.SerializeToString())
+        answer.replayed = True
+        for identify in [answer] if isinstance(answer, rpc.IdentifyResponse) else [
+                result.identify for result in getattr(answer, "results", ()) if isinstance(answer, rpc.BatchWriteResponse)
+                and result.HasField("identify")]:
+            identify.profile.CopyFrom(self.show(self.survivor(identify.profile.profile_id)))
+        return answer
+
+    def save(self):
+        return ({key: profile.copy() for key, profile in self.profiles.items()}, dict(self.customs), dict(self.devices),
+                dict(self.aliases), dict(self.events))
+
+    def restore(self, saved):
+        self.profiles, self.customs, self.devices, self.aliases, self.events = saved
+
+    def check_revision(self, request, profile):
+        if not request.HasField("expected_revision"):
+            return
+        revision = profile.revision if profile else 0
+        if revision != request.expected_revision.value:
+            raise Refused("ABORTED", "REVISION_MISMATCH", current_revision=str(revision))
+
+    # MARK: Identify
+
+    def Identify(self, request, learned):
+        time = min(effective_time(request, learned.received), learned.received)
+        installation, custom = request.installation_id, request.custom_id
+        holder = self.profiles.get(self.devices.get(installation))
+        person = self.profiles.get(self.customs.get(custom)) if custom else None
+        device = holder.devices[installation] if holder else None
+        answer = rpc.IdentifyResponse(lsn=learned.lsn)
+        step = self.identify_step(request, holder, person, device, time)
+        if step == "patch then":
+            holder_then = self.survivor(device.holder_at(time)) or holder
+        shown = {"create": None, "patch then": holder_then if step == "patch then" else None, "patch": holder or person,
+                 "log out": holder, "stale log-out": holder, "promote": holder}.get(step, person)
+        self.check_revision(request, shown)
+        if holder and not step.startswith("log"):
+            holder.seen = learned.received
+            holder.devices[installation] = replace(device, seen=learned.received)
+
+        if step == "stale log-out":
+            answer.ignored_stale.extend(name for name, _, _ in attributes_of.items_of(request.attributes))
+            answer.outcome = types.OUTCOME_IGNORED_STALE_LINK
+            answer.profile.CopyFrom(self.show(holder))
+            return answer
+
+        created = shown is None or step == "log out"
+        target = self.create(learned) if created else shown
+        if created and custom:
+            self.name(target, custom)
+        moved = self.link(step, request, holder, target, time, learned, answer)
+        target.attributes, stale, is_visible = attributes_of.apply_patch(
+            target.attributes, request.attributes, (time, learned.lsn), request.source, bool(target.custom_id))
+        answer.ignored_stale.extend(stale)
+        if not created and (moved or is_visible):
+            target.raise_revision(learned)
+        if step != "patch then" or target is holder:
+            target.seen = learned.received
+        answer.outcome = {
+            "create": types.OUTCOME_CREATED, "attach": types.OUTCOME_ATTACHED, "promote": types.OUTCOME_PROMOTED,
+            "merge": types.OUTCOME_MERGED, "switch": types.OUTCOME_SWITCHED, "log out": types.OUTCOME_LOGGED_OUT,
+            "stale link": types.OUTCOME_IGNORED_STALE_LINK,
+        }.get(step) or (types.OUTCOME_CREATED if created else types.OUTCOME_UPDATED if is_visible else types.OUTCOME_NOOP)
+        answer.profile.CopyFrom(self.show(target))
+        return answer
+
+    def identify_step(self, request, holder, person, device, time):
+        """The row of the contract's table."""
+        if not request.installation_id:
+            return "patch" if person else "create"
+        if not holder:
+            return "attach" if person else "create"
+        is_stale = time < device.last_move
+        if request.WhichOneof("person") == "logged_out":
+            if not holder.custom_id:
+                return "patch"
+            return "stale log-out" if is_stale else "log out"
+        if not request.custom_id:
+            return "patch then"
+        if person is holder:
+            return "patch"
+        if is_stale:
+            return "stale link"
+        if holder.custom_id:
+            return "switch"
+        return "merge" if person else "promote"
+
+    def link(self, step, request, holder, target, time, learned, answer):
+        """Moves devices; says whether that alone is a change of the target."""
+        installation, received = request.installation_id, learned.received
+        left = []
+        if step == "create" and installation:
+            device = Device(request.source.platform, received, received, target.id)
+            self.put_device(target, installation, device.moved(time, target.id, target.id) if request.custom_id else device)
+        elif step == "attach":
+            device = Device(request.source.platform, received, received, target.id).moved(time, target.id, target.id)
+            left = self.put_device(target, installation, device)
+        elif step == "promote":
+            self.name(target, request.custom_id)
+            for name, device in target.devices.items():
+                target.devices[name] = device.moved(time, target.id, target.id)
+        elif step == "merge":
+            left = self.merge(holder, target, time, learned, answer)
+            answer.merge_id = learned.merge_id
+        elif step in ("switch", "log out"):
+            device = replace(holder.devices.pop(installation), seen=received)
+            holder.raise_revision(learned)
+            left = self.put_device(target, installation, device.moved(time, target.id, holder.id, attached=received))
+        for name in left:
+            answer.warnings.add(reason="INSTALLATION_DETACHED", identifier=types.Identifier(installation_id=name))
+        return step in ("attach", "promote", "merge", "switch", "log out")
+
+    def merge(self, loser, survivor, time, learned, answer):
+        survivor.attributes, warnings = attributes_of.merge(survivor.attributes, loser.attributes)
+        for name in sorted(loser.counters):
+            count, first, last = loser.counters[name]
+            if name not in survivor.counters and len(survivor.counters) >= COUNTERS_MAX:
+                warnings.append(("COUNTER_LIMIT", name))
+                continue
+            mine = survivor.counters.get(name, (0, first, last))
+            survivor.counters[name] = (mine[0] + count, min(mine[1], first), max(mine[2], last))
+        for reason, name in warnings:
+            answer.warnings.add(reason=reason, name=name)
+        survivor.events = sorted(survivor.events + loser.events, key=lambda item: item[0])
+        survivor.truncated = max(survivor.truncated, loser.truncated)
+        for _, event in loser.events:
+            self.events[self.event_key(event.identifier, event.event_id)] = (survivor.id, event)
+        self.drop_events(survivor)
+        survivor.created = min(survivor.created, loser.created)
+        survivor.aliases += [loser.id, *loser.aliases]
+        self.aliases[loser.id] = survivor.id
+        del self.profiles[loser.id]
+        self.merge_consents(loser, survivor, learned)
+        left = []
+        for name, device in loser.devices.items():
+            left += self.put_device(survivor, name, device.moved(max(time, device.last_move), survivor.id, loser.id))
+        return left
+
+    def merge_consents(self, loser, survivor, learned):
+        survivor.merged_ledgers += [ledger for ledger in [loser.ledger, *loser.merged_ledgers] if ledger]
+        for key in sorted(loser.consents):
+            mine = survivor.consents.get(key, Consent())
+            winner = consent_of.merge_consent(mine, loser.consents[key])
+            survivor.consents[key] = winner
+            if winner.shown != mine.shown:
+                entry = types.ConsentEntry(
+                    channel=key[0], topic=key[1], before=mine.state, after=winner.state, applied=True,
+                    source=consent_of.SYSTEM, lsn=learned.lsn)
+                timestamp(winner.time, entry.effective_time)
+                self.append_entry(survivor, entry, learned)
+
+    # MARK: Track
+
+    @staticmethod
+    def event_key(identifier, event_id):
+        return identifier.WhichOneof("id"), getattr(identifier, identifier.WhichOneof("id")), event_id
+
+    def Track(self, request, learned):
+        profile = self.find(request.identifier)
+        self.check_revision(request, profile)
+        kind = request.identifier.WhichOneof("id")
+        if not profile and (request.must_exist or kind == "profile_id"):
+            raise Refused("NOT_FOUND", "PROFILE_NOT_FOUND")
+        device = profile.devices.get(request.identifier.installation_id) if profile and kind == "installation_id" else None
+        first_lsn = learned.lsn - len(request.events) + 1
+        answer = rpc.TrackResponse(lsn=learned.lsn, sequence=request.sequence)
+        changed, bad = {}, []
+        for index, event in enumerate(request.events):
+            result = answer.results.add(event_id=event.event_id or learned.event_ids[index], lsn=first_lsn + index)
+            stored = self.stored_event(request, event, result, learned)
+            key = self.event_key(request.identifier, result.event_id)
+            known = self.events.get(key)
+            if known:
+                result.status = types.EVENT_STATUS_DUPLICATE
+                result.profile_id = self.survivor(known[0]).id
+                result.effective_time.CopyFrom(known[1].effective_time)
+                result.content_differs = not same_content(known[1], stored)
+                continue
+            time = micros(stored.effective_time)
+            window = RETENTION if request.historical else LATE_WINDOW
+            if not learned.received - window <= time <= learned.received + AHEAD_WINDOW:
+                result.status = types.EVENT_STATUS_REJECTED
+                result.error.code = 11
+                bad.append(index)
+                continue
+            time = min(time, learned.received)
+            timestamp(time, stored.effective_time)
+            if not profile:
+                profile = self.create_named(request.identifier, request.source.platform, learned)
+                changed[profile.id] = None
+            holder = self.survivor(device.holder_at(time)) if device else profile
+            if holder.id not in changed:
+                changed[holder.id] = holder
+            self.store_event(holder, key, stored)
+            result.status, result.profile_id = types.EVENT_STATUS_STORED, holder.id
+            result.effective_time.CopyFrom(stored.effective_time)
+        if bad and not request.allow_partial:
+            raise Refused("OUT_OF_RANGE", "TIME_WINDOW", index=bad[0])
+        for holder in changed.values():
+            if holder:
+                holder.raise_revision(learned)
+        if profile:
+            if not request.historical:
+                profile.seen = learned.received
+                if kind == "installation_id":
+                    name = request.identifier.installation_id
+                    profile.devices[name] = replace(profile.devices[name], seen=learned.received)
+            answer.profile_id, answer.revision = profile.id, profile.revision
+        answer.redirected_from = self.redirected(request.identifier)
+        return answer
+
+    def stored_event(self, request, event, result, learned):
+        stored = types.StoredEvent(
+            event_id=result.event_id, name=event.name.lower(), label=event.label, tags=event.tags, lsn=result.lsn,
+            identifier=request.identifier, historical=request.historical)
+        if request.HasField("source"):
+            stored.source.CopyFrom(request.source)
+        for name, value in event.attributes.items():
+            stored.attributes[name.lower()].CopyFrom(value)
+        clock = rpc.IdentifyRequest()  # the message that has both times
+        if event.HasField("occurred_at"):
+            clock.occurred_at.CopyFrom(event.occurred_at)
+        if request.HasField("sent_at"):
+            clock.sent_at.CopyFrom(request.sent_at)
+        timestamp(effective_time(clock, learned.received), stored.effective_time)
+        timestamp(learned.received, stored.received_at)
+        return stored
+
+    def store_event(self, profile, key, event):
+        time = micros(event.effective_time)
+        profile.events.append(((time, event.lsn), event))
+        profile.events.sort(key=lambda item: item[0])
+        count, first, last = profile.counters.get(event.name, (0, time, time))
+        profile.counters[event.name] = (count + 1, min(first, time), max(last, time))
+        self.events[key] = (profile.id, event)
+        self.drop_events(profile)
+
+    def drop_events(self, profile):
+        while len(profile.events) > EVENTS_MAX:
+            (time, _), event = profile.events.pop(0)
+            profile.truncated = max(profile.truncated, time + 1)
+            del self.events[self.event_key(event.identifier, event.event_id)]
+
+    # MARK: Consent
+
+    def append_entry(self, profile, entry, learned):
+        timestamp(learned.received, entry.received_at)
+        entry.profile_id = profile.id
+        profile.head = consent_of.chain(entry, profile.head)
+        profile.ledger.append(entry)
+
+    def UpdateSubscription(self, request, learned):
+        profile = self.find(request.identifier)
+        self.check_revision(request, profile)
+        created = profile is None
+        if created:
+            if request.identifier.WhichOneof("id") == "profile_id":
+                raise Refused("NOT_FOUND", "PROFILE_NOT_FOUND")
+            profile = self.create_named(request.identifier, 0, learned)
+        time = min(effective_time(request, learned.received), learned.received)
+        answer = rpc.UpdateSubscriptionResponse(lsn=learned.lsn, redirected_from=self.redirected(request.identifier))
+        first_lsn, is_visible = learned.lsn - len(request.changes) + 1, False
+        for index, change in enumerate(request.changes):
+            key = (change.channel, change.topic.lower())
+            stored = profile.consents.get(key, Consent())
+            try:
+                new = consent_of.change_consent(
+                    stored, change.channel, change.state, request.source, time, bool(request.evidence.reference))
+                topics = sum(1 for channel, topic in profile.consents if channel == change.channel and topic)
+                if new and key[1] and key not in profile.consents and topics >= consent_of.TOPICS_MAX \
+                        and new.state != UNSUBSCRIBED:
+                    raise Refused("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
+            except Refused as refused:
+                refused.index = index
+                raise
+            applied, new = new is not None, new or stored
+            if applied:
+                profile.consents[key] = new
+            is_visible |= new.shown != stored.shown
+            answer.results.add(channel=change.channel, topic=key[1], state=new.state, applied=applied)
+            entry = types.ConsentEntry(
+                channel=change.channel, topic=key[1], before=stored.state, after=new.state, applied=applied,
+                source=request.source, lsn=first_lsn + index)
+            if request.HasField("evidence"):
+                entry.evidence.CopyFrom(request.evidence)
+            timestamp(time, entry.effective_time)
+            self.append_entry(profile, entry, learned)
+            answer.entries.append(entry)
+        if is_visible and not created:
+            profile.raise_revision(learned)
+        answer.profile_id, answer.revision = profile.id, profile.revision
+        answer.subscriptions.CopyFrom(self.show(profile).subscriptions)
+        return answer
+
+    def AddSuppression(self, request, learned):
+        self.suppressed.setdefault((request.channel, request.address.lower()), set()).add(request.reason)
+        return rpc.AddSuppressionResponse(lsn=learned.lsn)
+
+    def RemoveSuppression(self, request, learned):
+        reasons = self.suppressed.get((request.channel, request.address.lower()), set())
+        gone = reasons & {request.reason} if request.reason else set(reasons)
+        reasons -= gone
+        return rpc.RemoveSuppressionResponse(existed=bool(gone), lsn=learned.lsn)
+
+    # MARK: Batches
+
+    def BatchWrite(self, request, learned):
+        answer = rpc.BatchWriteResponse(lsn=learned.lsn)
+        for index, (operation, its) in enumerate(zip(request.operations, learned.operations)):
+            kind = operation.WhichOneof("operation")
+            method = {"identify": "Identify", "track": "Track", "update_subscription": "UpdateSubscription"}[kind]
+            result = answer.results.add()
+            saved = self.save()
+            try:
+                getattr(result, kind).CopyFrom(getattr(self, method)(getattr(operation, kind), its))
+            except Refused as refused:
+                self.restore(saved)
+                if not request.best_effort:
+                    refused.index = index
+                    raise
+                result.error.code = CODES[refused.code]
+                result.error.message = refused.reason
+        return answer
+
+    # MARK: What a reader sees
+
+    def show(self, profile):
+        """The profile as GetProfile shows it, lists without order of their own sorted."""
+        shown = types.Profile(
+            profile_id=profile.id, custom_id=profile.custom_id, revision=profile.revision, lsn=profile.lsn,
+            state=types.STATE_IDENTIFIED if profile.custom_id else types.STATE_ANONYMOUS)
+        for name in sorted(profile.devices):
+            device = profile.devices[name]
+            item = shown.installations.add(installation_id=name, platform=device.platform)
+            timestamp(device.attached, item.attached_at)
+            timestamp(device.seen, item.last_seen_at)
+        for name, attribute in profile.attributes.items():
+            if attribute.is_deleted:
+                continue
+            if name in attributes_of.NATIVE:
+                getattr(shown.native, name).value = attribute.scalar
+            elif attribute.elements is not None:
+                shown.attributes[name].list.SetInParent()
+                shown.attributes[name].list.items.extend(attribute.elements)
+            else:
+                shown.attributes[name].CopyFrom(attribute.scalar)
+        for channel, topic in sorted(profile.consents):
+            consent = profile.consents[channel, topic]
+            item = shown.subscriptions.items.add(channel=channel, topic=topic, state=consent.state, source=consent.source)
+            timestamp(consent.time, item.effective_time)
+        for name in sorted(profile.counters):
+            count, first, last = profile.counters[name]
+            item = shown.event_counters.add(name=name, count=count)
+            timestamp(first, item.first)
+            timestamp(last, item.last)
+        timestamp(profile.created, shown.created_at)
+        timestamp(profile.updated, shown.updated_at)
+        timestamp(profile.seen, shown.last_seen_at)
+        for alias in sorted(profile.aliases):
+            shown.aliases.add(profile_id=alias)
+        if profile.truncated:
+            timestamp(profile.truncated, shown.events_truncated_before)
+        return shown
+
+
+CODES = {"INVALID_ARGUMENT": 3, "NOT_FOUND": 5, "ALREADY_EXISTS": 6, "RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9,
+         "ABORTED": 10, "OUT_OF_RANGE": 11}

@@ -1,0 +1,281 @@
+"""Random operations for the reference model: plain dictionaries that can be printed, dropped one by one, and sent under any prefix.
+
+Devices are `d0`, `d1`, ..., people `c0`, `c1`, ...; times are whole seconds relative to the start of the run (None: not given); a
+revision is `right`, `wrong` or `new` and is looked up in the model when the request is made.
+"""
+
+import random
+from dataclasses import dataclass
+
+from conftest import profiles_pb2 as rpc, types_pb2 as types
+
+UNKNOWN_ID = "01J00000000000000000000000"
+REVISION_WRONG = 1_000_000
+SCALARS = {
+    "s1": lambda chance: {"integer": chance.randrange(4)}, "s2": lambda chance: {"string": chance.choice("xyz")},
+    "s3": lambda chance: {"boolean": chance.random() < 0.5}, "s4": lambda chance: {"number": chance.choice([0.5, -1.25, 1e300])},
+    "s5": lambda chance: {"url": f"https://example.org/{chance.randrange(3)}"},
+}
+NATIVES = {
+    "email_address": lambda chance: f"e{chance.randrange(4)}", "phone_number": lambda chance: f"p{chance.randrange(4)}",
+    "language": lambda chance: chance.choice(["en", "de", "pt-BR"]), "region": lambda chance: chance.choice(["DE", "FR"]),
+    "timezone": lambda chance: chance.choice(["Europe/Berlin", "America/New_York"]),
+}
+
+
+@dataclass
+class Shape:
+    """How many names a seed has, and what is likely."""
+
+    people: int = 6
+    devices: int = 6
+    names: tuple = tuple(SCALARS)
+    elements: str = "abcdefgh"
+    topics: int = 4
+    patch_items: int = 3
+    weights: tuple = (("Identify", 45), ("Track", 20), ("UpdateSubscription", 20), ("AddSuppression", 3),
+                      ("RemoveSuppression", 2), ("BatchWrite", 10))
+
+
+# Full profiles: the limits of installations, attributes, list elements and topics are met.
+WIDE = Shape(people=2, devices=112, names=tuple(f"n{number}" for number in range(58)), topics=28, patch_items=9,
+             elements="abcdefghijklmnopqrstuvwxyzABCDEF",
+             weights=(("Identify", 75), ("Track", 5), ("UpdateSubscription", 20)))
+
+
+class Generator:
+    def __init__(self, seed, shape, kinds):
+        self.chance, self.shape = random.Random(seed), shape
+        self.weights = [(kind, weight) for kind, weight in shape.weights if kind in kinds]
+        # Few different times, so that equal ones are common and many arrive late.
+        self.times = [-self.chance.randrange(20 * 3_600) for _ in range(25)]
+        self.sent = []
+
+    def operations(self, count):
+        return [self.operation() for _ in range(count)]
+
+    def operation(self):
+        chance = self.chance
+        if self.sent and chance.random() < 0.04:
+            return dict(chance.choice(self.sent), **({"request": "r0"} if chance.random() < 0.1 else {}))
+        kind = chance.choices([kind for kind, _ in self.weights], [weight for _, weight in self.weights])[0]
+        operation = getattr(self, kind)()
+        if chance.random() < 0.12:
+            operation["request"] = f"r{len(self.sent)}"
+            self.sent.append(operation)
+        return operation
+
+    def maybe(self, probability, make):
+        return make() if self.chance.random() < probability else None
+
+    def some(self, **fields):
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def device(self):
+        return f"d{self.chance.randrange(self.shape.devices)}"
+
+    def person(self):
+        return f"c{self.chance.randrange(self.shape.people)}"
+
+    def time(self):
+        return self.maybe(0.8, lambda: self.chance.choice(self.times))
+
+    def sent_at(self, at):
+        return self.maybe(0.15, lambda: at + self.chance.choice([-5, 0, 60, 3_000, 3_000_000])) if at is not None else None
+
+    def revision(self):
+        return self.maybe(0.08, lambda: self.chance.choice(["right", "right", "wrong", "new"]))
+
+    def identifier(self):
+        chance = self.chance.random()
+        if chance < 0.1:
+            # The profile_id that the device's or person's first holder had; perhaps merged away since.
+            return "id of " + (self.device() if self.chance.random() < 0.6 else self.person())
+        return "id of nobody" if chance < 0.11 else self.device() if chance < 0.55 else self.person()
+
+    def Identify(self):
+        chance = self.chance
+        device = self.maybe(0.85, self.device)
+        person = self.person() if device is None else chance.choices([self.person(), "nobody", None], [60, 18, 22])[0]
+        at = self.maybe(0.75, lambda: chance.choice(self.times))
+        return self.some(do="Identify", device=device, person=person, at=at, sent=self.sent_at(at), revision=self.revision(),
+                         platform=chance.randrange(1, 5), patch=self.maybe(0.7, self.patch))
+
+    def patch(self):
+        chance, patch = self.chance, {}
+        if chance.random() < 0.02:
+            return {"add": {chance.choice(self.shape.names): ["a"]}}
+        names = [*self.shape.names, "l1", "l2", "l3", *NATIVES]
+        for name in chance.sample(names, chance.randint(1, self.shape.patch_items)):
+            if chance.random() < 0.15:
+                patch.setdefault("delete", []).append(name)
+            elif name in NATIVES:
+                patch.setdefault("native", {})[name] = NATIVES[name](chance)
+            elif name in ("l1", "l2", "l3"):
+                action = chance.choices(["list", "add", "remove"], [1, 3, 2])[0]
+                texts = chance.sample(self.shape.elements, chance.randint(0 if action == "list" else 1, min(5, len(self.shape.elements))))
+                patch.setdefault(action, {})[name] = texts
+            else:
+                shown = name.upper() if chance.random() < 0.1 else name
+                patch.setdefault("set", {})[shown] = SCALARS.get(name, SCALARS["s1"])(chance)
+        return patch
+
+    def Track(self):
+        chance = self.chance
+        historical = chance.random() < 0.1
+        events = [self.event(historical) for _ in range(chance.choice([1, 1, 2, 3, 5]))]
+        if historical:
+            events.append({"name": "now"})
+        return self.some(do="Track", who=self.identifier(), events=events, sent=self.maybe(0.1, lambda: chance.choice(self.times) + 60),
+                         platform=chance.randrange(1, 5), revision=self.revision(), historical=historical or None,
+                         partial=self.maybe(0.4, lambda: True), must_exist=self.maybe(0.1, lambda: True))
+
+    def event(self, historical):
+        chance = self.chance
+        at = self.time()
+        if chance.random() < 0.04:
+            at = chance.choice([-30 * 3_600, -100 * 86_400, 120, 900])
+        return self.some(name=chance.choice(["view", "View", "buy", "open"]), id=self.maybe(0.8, lambda: f"e{chance.randrange(40)}"),
+                         at=at, value=self.maybe(0.5, lambda: chance.randrange(2)), label=self.maybe(0.2, lambda: chance.choice("ab")))
+
+    def UpdateSubscription(self):
+        chance = self.chance
+        source = chance.choices([1, 2, 3, 4, 5, 6, 7], [4, 1, 3, 2, 4, 1, 2])[0]
+        changes = []
+        for _ in range(chance.choice([1, 1, 1, 2, 4])):
+            channel = 2 if source == 3 else chance.randint(1, 3)
+            state = 4 if source == 2 else chance.choices([3, 4, 1], [5, 4, 1])[0]
+            topic = "" if chance.random() < 0.5 else f"t{chance.randrange(self.shape.topics)}"
+            changes.append([channel, topic.upper() if chance.random() < 0.1 else topic, state])
+        at = self.time()
+        return self.some(do="UpdateSubscription", who=self.identifier(), changes=changes, source=source, at=at, sent=self.sent_at(at),
+                         reference=self.maybe(0.4, lambda: "ticket"), revision=self.revision())
+
+    def AddSuppression(self):
+        channel = self.chance.choice([1, 2])
+        return {"do": "AddSuppression", "channel": channel, "address": f"{'ep'[channel - 1]}{self.chance.randrange(4)}",
+                "reason": self.chance.randint(1, 4)}
+
+    def RemoveSuppression(self):
+        return dict(self.AddSuppression(), do="RemoveSuppression", reason=self.chance.randint(0, 4))
+
+    def BatchWrite(self):
+        inner = [kind for kind, _ in self.weights if kind in ("Identify", "Track", "UpdateSubscription")]
+        operations = [getattr(self, self.chance.choice(inner))() for _ in range(self.chance.choice([1, 2, 3, 6]))]
+        return {"do": "BatchWrite", "best_effort": self.chance.random() < 0.5, "operations": operations}
+
+
+def affected(operation):
+    """The names that an operation is about."""
+    if operation["do"] == "BatchWrite":
+        return [name for inner in operation["operations"] for name in affected(inner)]
+    return [operation[part] for part in ("device", "person", "who") if operation.get(part, "nobody") != "nobody"]
+
+
+class Requests:
+    """Makes requests of operations, under one prefix."""
+
+    def __init__(self, prefix, number, base):
+        self.prefix, self.base = prefix, base
+        # Phone numbers have digits only; ten of them tell the runs apart.
+        self.phone = f"+49{number % 10_000_000_000:010}"
+
+    def identifier(self, name, first_ids):
+        if name.startswith("id of "):
+            return types.Identifier(profile_id=first_ids.get(name[len("id of "):], UNKNOWN_ID))
+        if name.startswith("d"):
+            return types.Identifier(installation_id=self.prefix + name)
+        return types.Identifier(custom_id=self.prefix + name)
+
+    def address(self, name):
+        return f"{name}.{self.prefix}@Example.org" if name.startswith("e") else self.phone + name[1:]
+
+    def stamp(self, target, offset):
+        target.seconds = self.base + offset
+
+    def make(self, operation, first_ids, revision_of, inside_batch=False):
+        """The method's name and the request; `revision_of` looks up what `right` means."""
+        method = operation["do"]
+        request = getattr(self, method)(operation, first_ids, revision_of)
+        if not inside_batch:
+            request.project = "default"
+            if "request" in operation:
+                request.request_id = self.prefix + operation["request"]
+        if "revision" in operation:
+            right = revision_of(request)
+            request.expected_revision.value = {"right": right, "wrong": right + REVISION_WRONG, "new": 0}[operation["revision"]]
+        return method, request
+
+    def times(self, request, operation):
+        if "at" in operation:
+            self.stamp(request.occurred_at, operation["at"])
+        if "sent" in operation:
+            self.stamp(request.sent_at, operation["sent"])
+
+    def Identify(self, operation, first_ids, revision_of):
+        request = rpc.IdentifyRequest()
+        if "device" in operation:
+            request.installation_id = self.prefix + operation["device"]
+            request.source.platform = operation["platform"]
+        if operation.get("person") == "nobody":
+            request.logged_out = True
+        elif "person" in operation:
+            request.custom_id = self.prefix + operation["person"]
+        self.times(request, operation)
+        patch = operation.get("patch", {})
+        for name, value in patch.get("set", {}).items():
+            request.attributes.set[name].CopyFrom(types.Value(**value))
+        for name, texts in patch.get("list", {}).items():
+            request.attributes.set[name].list.SetInParent()
+            request.attributes.set[name].list.items.extend(texts)
+        request.attributes.delete.extend(patch.get("delete", []))
+        for action in ("add", "remove"):
+            for name, texts in patch.get(action, {}).items():
+                getattr(request.attributes, action)[name].items.extend(texts)
+        for name, value in patch.get("native", {}).items():
+            is_address = name in ("email_address", "phone_number")
+            getattr(request.attributes.native, name).value = self.address(value) if is_address else value
+        return request
+
+    def Track(self, operation, first_ids, revision_of):
+        request = rpc.TrackRequest(
+            identifier=self.identifier(operation["who"], first_ids), allow_partial=operation.get("partial", False),
+            historical=operation.get("historical", False), must_exist=operation.get("must_exist", False))
+        request.source.platform = operation["platform"]
+        if "sent" in operation:
+            self.stamp(request.sent_at, operation["sent"])
+        for its in operation["events"]:
+            event = request.events.add(name=its["name"], event_id=its.get("id", ""), label=its.get("label", ""))
+            if "at" in its:
+                self.stamp(event.occurred_at, its["at"])
+            if "value" in its:
+                event.attributes["Amount"].integer = its["value"]
+        return request
+
+    def UpdateSubscription(self, operation, first_ids, revision_of):
+        request = rpc.UpdateSubscriptionRequest(
+            identifier=self.identifier(operation["who"], first_ids), source=operation["source"])
+        for channel, topic, state in operation["changes"]:
+            request.changes.add(channel=channel, topic=topic, state=state)
+        if "reference" in operation:
+            request.evidence.reference = operation["reference"]
+            request.evidence.method = "call"
+        self.times(request, operation)
+        return request
+
+    def AddSuppression(self, operation, first_ids, revision_of):
+        return rpc.AddSuppressionRequest(
+            channel=operation["channel"], address=self.address(operation["address"]), reason=operation["reason"])
+
+    def RemoveSuppression(self, operation, first_ids, revision_of):
+        return rpc.RemoveSuppressionRequest(
+            channel=operation["channel"], address=self.address(operation["address"]), reason=operation["reason"])
+
+    def BatchWrite(self, operation, first_ids, revision_of):
+        request = rpc.BatchWriteRequest(best_effort=operation["best_effort"])
+        kinds = {"Identify": "identify", "Track": "track", "UpdateSubscription": "update_subscription"}
+        for inner in operation["operations"]:
+            inner = {name: value for name, value in inner.items() if name != "request"}
+            method, its = self.make(inner, first_ids, revision_of, inside_batch=True)
+            getattr(request.operations.add(), kinds[method]).CopyFrom(its)
+        return request

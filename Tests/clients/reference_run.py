@@ -1,0 +1,315 @@
+"""Runs the same operations on the reference model and on the service, and compares everything that a client can see."""
+
+import time
+
+import grpc
+
+import reference_attributes as attributes_of
+import reference_consent as consent_of
+from conftest import Failure, profiles_pb2 as rpc, types_pb2 as types
+from google.protobuf import text_format
+from reference_attributes import Refused
+from reference_model import SECOND, Learned, Model, micros, timestamp
+from reference_operations import Requests, affected
+
+TIMEOUT_SECONDS = 60
+# The server's clock is ours; one tick of a loop may have read it a little earlier.
+CLOCK_SLACK = 5 * SECOND
+
+
+class Difference(Exception):
+    """The service and the model do not agree."""
+
+
+def lines(message):
+    return text_format.MessageToString(message).splitlines()
+
+
+def expect(same, what, expected, found):
+    if same:
+        return
+    if hasattr(expected, "DESCRIPTOR") and hasattr(found, "DESCRIPTOR"):
+        mine, theirs = lines(expected), lines(found)
+        expected = [line for line in mine if mine.count(line) > theirs.count(line)]
+        found = [line for line in theirs if theirs.count(line) > mine.count(line)]
+    raise Difference(f"{what}\n    expected {expected}\n    found    {found}")
+
+
+def sort_field(items, key):
+    ordered = sorted(items, key=key)
+    copies = [type(item).FromString(item.SerializeToString()) for item in ordered]
+    del items[:]
+    items.extend(copies)
+
+
+def normal_profile(profile):
+    """Lists whose order the contract leaves open are sorted; element order of attributes is kept."""
+    sort_field(profile.installations, lambda item: item.installation_id)
+    sort_field(profile.subscriptions.items, lambda item: (item.channel, item.topic))
+    if not profile.subscriptions.items:
+        profile.ClearField("subscriptions")
+    if not profile.native.ListFields():
+        profile.ClearField("native")
+    sort_field(profile.event_counters, lambda item: item.name)
+    sort_field(profile.aliases, lambda item: item.SerializeToString())
+    return profile
+
+
+def normal(answer):
+    """A copy of an answer without what the contract leaves open."""
+    answer = type(answer).FromString(answer.SerializeToString())
+    if isinstance(answer, rpc.IdentifyResponse):
+        normal_profile(answer.profile)
+        sort_field(answer.warnings, lambda item: (item.reason, item.name, item.identifier.installation_id))
+    elif isinstance(answer, rpc.TrackResponse):
+        for result in answer.results:
+            if result.status == types.EVENT_STATUS_REJECTED:
+                code = result.error.code
+                for name in ("error", "effective_time", "profile_id", "event_id"):
+                    result.ClearField(name)
+                result.error.code = code
+    elif isinstance(answer, rpc.UpdateSubscriptionResponse):
+        sort_field(answer.subscriptions.items, lambda item: (item.channel, item.topic))
+        if not answer.subscriptions.items:
+            answer.ClearField("subscriptions")
+    elif isinstance(answer, rpc.BatchWriteResponse):
+        for result in answer.results:
+            kind = result.WhichOneof("result")
+            if kind == "error":
+                failure = Failure.__new__(Failure)
+                failure.violations, failure.reason, failure.metadata = {}, result.error.message, {}
+                failure.read(result.error)
+                code = result.error.code
+                result.ClearField("error")
+                result.error.code, result.error.message = code, failure.reason
+            else:
+                getattr(result, kind).CopyFrom(normal(getattr(result, kind)))
+    return answer
+
+
+class Run:
+    """One seed under one prefix."""
+
+    def __init__(self, service, prefix, number, base=None):
+        self.service = service
+        self.model = Model()
+        self.requests = Requests(prefix, number, base or int(time.time()) - 10)
+        self.prefix = prefix
+        # The profile_id that the first holder of each device and person had.
+        self.first_ids = {}
+        self.names = []
+        self.last_lsn = self.last_received = 0
+
+    def find(self, name):
+        return self.model.find(self.requests.identifier(name, self.first_ids))
+
+    def get(self, name, **fields):
+        return rpc.GetProfileRequest(project="default", identifier=self.requests.identifier(name, self.first_ids), **fields)
+
+    # MARK: One operation
+
+    def step(self, operation):
+        method, request = self.requests.make(operation, self.first_ids, self.revision_of)
+        names = affected(operation)
+        before = {profile.id for name in names if (profile := self.find(name))}
+        answer, failure = self.send(method, request)
+        learned = self.learn(method, request, answer, names)
+        try:
+            predicted, refused = self.model.call(method, request, learned), None
+        except Refused as error:
+            predicted, refused = None, error
+        self.compare_answers(answer, failure, predicted, refused)
+        for name in names:
+            profile = self.find(name)
+            if profile and not name.startswith("id of "):
+                self.first_ids.setdefault(name, profile.id)
+                if name not in self.names:
+                    self.names.append(name)
+        after = {profile.id for name in names if (profile := self.find(name))}
+        if isinstance(predicted, rpc.TrackResponse):
+            after |= {result.profile_id for result in predicted.results if result.profile_id}
+        for name in names:
+            self.compare_profile(self.requests.identifier(name, self.first_ids))
+        for profile_id in sorted(before | after):
+            self.compare_profile(types.Identifier(profile_id=profile_id))
+
+    def send(self, method, request):
+        try:
+            return getattr(self.service.stub, method)(request, timeout=TIMEOUT_SECONDS), None
+        except grpc.RpcError as error:
+            return None, Failure(error)
+
+    def revision_of(self, request):
+        """The revision of the profile that the answer will show, as the model has it."""
+        if not isinstance(request, rpc.IdentifyRequest):
+            profile = self.model.find(request.identifier)
+        elif request.custom_id:
+            known = self.model.profiles.get(self.model.customs.get(request.custom_id))
+            holder = self.model.profiles.get(self.model.devices.get(request.installation_id))
+            profile = known or (holder if holder and not holder.custom_id else None)
+        else:
+            profile = self.model.profiles.get(self.model.devices.get(request.installation_id))
+        return profile.revision if profile else 0
+
+    # MARK: What only the server knows
+
+    def learn(self, method, request, answer, names):
+        now = time.time_ns() // 1_000
+        if answer is None:
+            return self.learned(self.last_lsn + 1, now, request)
+        if getattr(answer, "replayed", False):
+            return self.learned(answer.lsn, now, request)
+        expect(answer.lsn > self.last_lsn, "lsn does not rise", f"> {self.last_lsn}", answer.lsn)
+        self.last_lsn = answer.lsn
+        received = max(self.times_seen(answer, names), default=0)
+        if received <= self.last_received:
+            received = now
+        expect(abs(received - now) < CLOCK_SLACK, "received_at", now, received)
+        self.last_received = received
+        return self.learned(answer.lsn, received, request, answer)
+
+    def learned(self, lsn, received, request, answer=None):
+        its = Learned(lsn, received)
+        if isinstance(request, rpc.BatchWriteRequest):
+            results = answer.results if answer else [rpc.WriteResult()] * len(request.operations)
+            kinds = [operation.WhichOneof("operation") for operation in request.operations]
+            inner = [getattr(result, kind) if result.HasField(kind) else None for result, kind in zip(results, kinds)]
+            its.operations = [
+                self.learned(one.lsn if one else lsn, received, getattr(operation, kind), one)
+                for operation, kind, one in zip(request.operations, kinds, inner)]
+        elif isinstance(request, rpc.IdentifyRequest):
+            its.profile_id = answer.profile.profile_id if answer else "?"
+            its.merge_id = answer.merge_id if answer else ""
+        elif isinstance(request, rpc.TrackRequest):
+            its.profile_id = answer.profile_id if answer else "?"
+            its.event_ids = [result.event_id for result in answer.results] if answer else [
+                f"made {index}" for index in range(len(request.events))]
+        elif isinstance(request, rpc.UpdateSubscriptionRequest):
+            its.profile_id = answer.profile_id if answer else "?"
+        if answer and its.profile_id and its.profile_id not in self.model.profiles:
+            expect(len(its.profile_id) == 26, "profile_id of a new profile", "26 characters", its.profile_id)
+        if its.merge_id:
+            expect(len(its.merge_id) == 26, "merge_id", "26 characters", its.merge_id)
+        return its
+
+    def times_seen(self, answer, names):
+        """Times of receipt that can be found after a call."""
+        for entry in getattr(answer, "entries", ()):
+            yield micros(entry.received_at)
+        profiles = [answer.profile] if isinstance(answer, rpc.IdentifyResponse) else []
+        if not isinstance(answer, (rpc.AddSuppressionResponse, rpc.RemoveSuppressionResponse)):
+            for name in names:
+                try:
+                    profiles.append(self.service.stub.GetProfile(self.get(name), timeout=TIMEOUT_SECONDS).profile)
+                except grpc.RpcError as error:
+                    expect(error.code() == grpc.StatusCode.NOT_FOUND, f"GetProfile {name}", "OK or NOT_FOUND", error.code())
+        for profile in profiles:
+            yield micros(profile.last_seen_at)
+            yield micros(profile.updated_at)
+
+    # MARK: Comparing
+
+    def compare_answers(self, answer, failure, predicted, refused):
+        found = f"{failure.code.name} {failure.reason}" if failure else "OK"
+        expected = f"{refused.code} {refused.reason}" if refused else "OK"
+        expect(found == expected, "code and reason", expected, found + (f" {failure.violations}" if failure else ""))
+        if not refused:
+            mine, theirs = normal(predicted), normal(answer)
+            return expect(mine == theirs, type(answer).__name__, mine, theirs)
+        for name, value in refused.metadata.items():
+            expect(failure.metadata.get(name) == value, f"metadata {name}", value, failure.metadata.get(name))
+        if refused.index is not None and refused.reason != "TIME_WINDOW":
+            expect(failure.metadata.get("index") == str(refused.index), "metadata index", refused.index, failure.metadata)
+
+    def compare_profile(self, identifier, metadata=False):
+        profile = self.model.find(identifier)
+        request = rpc.GetProfileRequest(project="default", identifier=identifier, metadata=metadata)
+        try:
+            answer = self.service.stub.GetProfile(request, timeout=TIMEOUT_SECONDS)
+        except grpc.RpcError as error:
+            return expect(error.code() == grpc.StatusCode.NOT_FOUND and not profile, f"GetProfile {identifier}",
+                          "OK" if profile else "NOT_FOUND", error.code())
+        expect(profile is not None, f"GetProfile {identifier}", "NOT_FOUND", "OK")
+        redirected = self.model.redirected(identifier)
+        expect(answer.redirected_from == redirected, "redirected_from", redirected, answer.redirected_from)
+        if metadata:
+            self.compare_metadata(profile, answer.profile.attribute_metadata)
+            answer.profile.ClearField("attribute_metadata")
+        mine, theirs = normal_profile(self.model.show(profile)), normal_profile(answer.profile)
+        expect(mine == theirs, f"GetProfile {str(identifier).strip()}", mine, theirs)
+
+    def compare_metadata(self, profile, found):
+        for name, attribute in profile.attributes.items():
+            # What a list's metadata is about, its last `set` or its newest element, is left open.
+            if attribute.is_deleted or attribute.elements is not None or name in attributes_of.NATIVE:
+                continue
+            mine = types.AttributeMetadata(lsn=attribute.base[1])
+            if attribute.source.ListFields():
+                mine.source.CopyFrom(attribute.source)
+            timestamp(attribute.base[0], mine.effective_time)
+            theirs = types.AttributeMetadata.FromString(found[name].SerializeToString()) if name in found else types.AttributeMetadata()
+            if not theirs.source.ListFields():
+                theirs.ClearField("source")
+            expect(mine == theirs, f"attribute_metadata {name}", mine, theirs)
+
+    def compare_all(self, built):
+        """Everything that can be read of every identifier."""
+        for name in self.names:
+            identifier = self.requests.identifier(name, self.first_ids)
+            self.compare_profile(identifier, metadata=True)
+            profile = self.model.find(identifier)
+            if not profile:
+                continue
+            if "ListEvents" in built:
+                self.compare_events(identifier, profile)
+            if "ListConsentHistory" in built:
+                self.compare_ledger(identifier, profile)
+            if "CheckSendable" in built:
+                self.compare_sendable(identifier, profile)
+
+    def compare_events(self, identifier, profile):
+        expected = [event for _, event in profile.events]
+        for order in (types.EVENT_ORDER_NEWEST_FIRST, types.EVENT_ORDER_OLDEST_FIRST):
+            found, token = [], ""
+            while True:
+                page = self.service.stub.ListEvents(rpc.ListEventsRequest(
+                    project="default", identifier=identifier, order=order, page_size=37, page_token=token), timeout=TIMEOUT_SECONDS)
+                found += page.events
+                token = page.next_page_token
+                if not token:
+                    break
+            mine = expected if order == types.EVENT_ORDER_OLDEST_FIRST else expected[::-1]
+            expect([event.event_id for event in mine] == [event.event_id for event in found], f"ListEvents {identifier}",
+                   [event.event_id for event in mine], [event.event_id for event in found])
+            for one, other in zip(mine, found):
+                expect(one == other, f"ListEvents {identifier}", one, other)
+
+    def compare_ledger(self, identifier, profile):
+        found, token = {}, ""
+        while True:
+            page = self.service.stub.ListConsentHistory(rpc.ListConsentHistoryRequest(
+                project="default", identifier=identifier, page_size=23, page_token=token), timeout=TIMEOUT_SECONDS)
+            for entry in page.entries:
+                found.setdefault(entry.profile_id, []).append(entry)
+            token = page.next_page_token
+            if not token:
+                break
+        expected = {ledger[0].profile_id: ledger for ledger in [profile.ledger, *profile.merged_ledgers] if ledger}
+        expect(set(expected) == set(found), f"ledgers of {identifier}", sorted(expected), sorted(found))
+        for profile_id, ledger in expected.items():
+            expect(len(ledger) == len(found[profile_id]), "entries of a ledger", len(ledger), len(found[profile_id]))
+            head = bytes(32)
+            for mine, theirs in zip(ledger, found[profile_id]):
+                expect(mine == theirs, f"ledger of {identifier}", mine, theirs)
+                again = types.ConsentEntry.FromString(theirs.SerializeToString())
+                head = consent_of.chain(again, head)
+                expect(again == theirs, "chain of a ledger", again, theirs)
+
+    def compare_sendable(self, identifier, profile):
+        for channel, topic, message_class in ((1, "", 1), (2, "", 1), (3, "", 1), (1, "", 2), (2, "t0", 1), (1, "t1", 1), (3, "t2", 1)):
+            answer = self.service.stub.CheckSendable(rpc.CheckSendableRequest(
+                project="default", identifier=identifier, channel=channel, topic=topic, message_class=message_class),
+                timeout=TIMEOUT_SECONDS)
+            mine = consent_of.check_sendable(profile, self.model.suppressed, channel, topic, message_class)
+            expect((answer.sendable, answer.reason) == mine, f"CheckSendable {identifier} {channel} {topic} {message_class}",
+                   mine, (answer.sendable, answer.reason))

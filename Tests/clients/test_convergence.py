@@ -1,0 +1,191 @@
+"""The order of arrival does not matter where the contract says so, and no machine re-subscribes a person.
+
+Writes with times of their own, to one profile between two identity changes, are sent in several orders under different names; the
+profiles must be equal apart from ids, revision, lsn and the server's own times. What is bounded, or decided by who came first at equal
+times, is left out: times differ. Subscription changes here are persons' own SUBSCRIBED and UNSUBSCRIBED: the contract lets a
+machine's SUBSCRIBED that came first outlive an older one of the person, so that those depend on the order by design.
+"""
+
+import os
+import random
+import time
+
+import grpc
+import pytest
+
+from conftest import Failure, get, profiles_pb2 as rpc, types_pb2 as types, unique
+from reference_run import normal_profile
+
+ORDERS = int(os.environ.get("PROFILES_CONVERGENCE_ORDERS", "4"))
+SEEDS = int(os.environ.get("PROFILES_CONVERGENCE_SEEDS", "5"))
+WRITES = int(os.environ.get("PROFILES_CONVERGENCE_WRITES", "60"))
+# 100,000 in the full run.
+CHANGES = int(os.environ.get("PROFILES_CONSENT_CHANGES", "4000"))
+CHANGES_PER_CALL = 100
+USER, ONE_CLICK, SMS_KEYWORD, PREFERENCE_CENTER, API, IMPORT, SUPPORT = range(1, 8)
+UNSET, SUBSCRIBED, UNSUBSCRIBED = 1, 3, 4
+
+
+def needs(stub, *names):
+    """Skips a test of RPCs that are not built."""
+    for name in names:
+        try:
+            getattr(stub, name)(getattr(rpc, f"{name}Request")(), timeout=20)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+                pytest.skip(f"{name} is not built")
+
+
+def attribute_write(chance, number):
+    """A scalar, a delete, or a list change of an element of its own."""
+    patch = types.AttributePatch()
+    kind = chance.choice(["set", "set", "delete", "add", "remove", "native"])
+    if kind == "set":
+        patch.set[f"s{chance.randrange(4)}"].integer = chance.randrange(100)
+    elif kind == "delete":
+        patch.delete.append(f"s{chance.randrange(4)}")
+    elif kind == "native":
+        patch.native.language.value = chance.choice(["de", "en", "fr"])
+    else:
+        getattr(patch, kind)["list"].items.append(f"x{number % 20}")
+    return patch
+
+
+def writes_of(seed, base):
+    """Makers of requests, each with a time of its own, to be sent in any order to one person."""
+    chance = random.Random(seed)
+    makers, elements = [], set()
+    for number, offset in enumerate(chance.sample(range(20 * 3_600), WRITES)):
+        at = {"seconds": base - offset}
+        kind = chance.choice(["attributes", "attributes", "event", "consent"])
+        if kind == "attributes":
+            patch = attribute_write(chance, number)
+            # Each element is added or removed once: bounded memories and places in the list are not at issue here.
+            names = {text for part in (patch.add, patch.remove) for texts in part.values() for text in texts.items}
+            if names & elements:
+                continue
+            elements |= names
+            makers.append(lambda who, patch=patch, at=at: (
+                "Identify", rpc.IdentifyRequest(project="default", custom_id=who, attributes=patch, occurred_at=at)))
+        elif kind == "event":
+            event = types.Event(name=chance.choice(["view", "buy"]), event_id=f"e{number}", occurred_at=at)
+            makers.append(lambda who, event=event: (
+                "Track", rpc.TrackRequest(project="default", identifier=types.Identifier(custom_id=who), events=[event])))
+        else:
+            change = types_change(chance.choice([1, 3]), chance.choice(["", "news"]), chance.choice([SUBSCRIBED, UNSUBSCRIBED]))
+            makers.append(lambda who, change=change, source=chance.choice([USER, PREFERENCE_CENTER]), at=at: (
+                "UpdateSubscription", rpc.UpdateSubscriptionRequest(
+                    project="default", identifier=types.Identifier(custom_id=who), changes=[change], source=source, occurred_at=at)))
+    return makers
+
+
+def types_change(channel, topic, state):
+    return rpc.SubscriptionChange(channel=channel, topic=topic, state=state)
+
+
+def state_of(stub, who):
+    """What must be the same in every order."""
+    answer = normal_profile(stub.GetProfile(get(types.Identifier(custom_id=who), metadata=True)).profile)
+    for name in ("profile_id", "custom_id", "revision", "lsn", "created_at", "updated_at", "last_seen_at"):
+        answer.ClearField(name)
+    for name, value in answer.attributes.items():
+        if value.WhichOneof("kind") == "list":
+            items = sorted(value.list.items)
+            del value.list.items[:]
+            value.list.items.extend(items)
+    for metadata in answer.attribute_metadata.values():
+        metadata.ClearField("lsn")
+    # A list's own stamp is that of the element that came last.
+    answer.attribute_metadata.pop("list", None)
+    events = stub.ListEvents(rpc.ListEventsRequest(project="default", identifier=types.Identifier(custom_id=who), page_size=1_000)).events
+    return answer, [(event.event_id, event.name, event.effective_time.seconds) for event in events]
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_any_order_of_the_same_writes_gives_the_same_state(stub, seed):
+    needs(stub, "Identify", "UpdateSubscription", "ListEvents")
+    makers = writes_of(seed, int(time.time()) - 10)
+    chance, first = random.Random(seed), None
+    for order in range(ORDERS):
+        who = unique("order")
+        for maker in makers:
+            method, request = maker(who)
+            getattr(stub, method)(request, timeout=20)
+        found = state_of(stub, who)
+        first = first or found
+        assert found == first, f"seed {seed}, order {order}"
+        chance.shuffle(makers)
+
+
+class Person:
+    """Someone whose opt-outs are noted: (channel, topic) -> when, while it stands."""
+
+    def __init__(self):
+        self.id = unique("person")
+        self.opted_out = {}
+
+
+def consent_call(chance, person, base):
+    """A call of up to 100 changes, by the person or by a machine."""
+    by_person = chance.random() < 0.25
+    source = chance.choice([USER, PREFERENCE_CENTER]) if by_person else chance.choice([API, IMPORT])
+    request = rpc.UpdateSubscriptionRequest(
+        project="default", identifier=types.Identifier(custom_id=person.id), source=source)
+    if chance.random() < 0.8:
+        request.occurred_at.seconds = base - chance.randrange(40 * 3_600)
+    for _ in range(chance.choice([1, 1, 2, 5, 20, CHANGES_PER_CALL])):
+        # A machine's call that re-subscribes is refused whole, so most of its calls must be small to get through.
+        topic = "" if chance.random() < 0.3 else f"t{chance.randrange(20)}"
+        state = chance.choices([SUBSCRIBED, UNSET, UNSUBSCRIBED], [1, 1, 8] if by_person else [8, 1, 1])[0]
+        request.changes.append(types_change(chance.randint(1, 3), topic, state))
+    return request
+
+
+def note(person, request, answer):
+    """Opens by the person clear the note, opt-outs make it; and nothing of a machine may do the former."""
+    is_person = request.source in (USER, PREFERENCE_CENTER)
+    for change, result in zip(request.changes, answer.results):
+        key = (change.channel, change.topic)
+        if not result.applied:
+            continue
+        if is_person and change.state == UNSUBSCRIBED:
+            person.opted_out[key] = True
+        elif is_person:
+            person.opted_out.pop(key, None)
+        elif key in person.opted_out:
+            assert result.state == UNSUBSCRIBED, f"{person.id}: a machine took {key} to {result.state}"
+
+
+def test_no_machine_write_resubscribes_a_person(stub):
+    needs(stub, "UpdateSubscription", "BatchWrite")
+    seed = random.randrange(1 << 32)
+    chance, base, sent, refused = random.Random(seed), int(time.time()) - 10, 0, 0
+    print(f"seed {seed}")
+    people = [Person() for _ in range(20)]
+    while sent < CHANGES:
+        calls = [(person, consent_call(chance, person, base)) for person in chance.choices(people, k=chance.choice([1, 5, 20]))]
+        sent += sum(len(request.changes) for _, request in calls)
+        if len(calls) == 1:
+            person, request = calls[0]
+            try:
+                note(person, request, stub.UpdateSubscription(request, timeout=20))
+            except grpc.RpcError as error:
+                assert Failure(error).reason == "USER_UNSUBSCRIBED"
+                refused += 1
+            continue
+        batch = rpc.BatchWriteRequest(project="default", best_effort=True)
+        batch.operations.extend(rpc.WriteOperation(update_subscription=request) for _, request in calls)
+        for (person, request), result in zip(calls, stub.BatchWrite(batch, timeout=60).results):
+            if result.HasField("update_subscription"):
+                note(person, request, result.update_subscription)
+            else:
+                refused += 1
+    opted_out = 0
+    for person in people:
+        items = stub.GetProfile(get(types.Identifier(custom_id=person.id))).profile.subscriptions.items
+        states = {(item.channel, item.topic): item.state for item in items}
+        for key in person.opted_out:
+            assert states[key] == UNSUBSCRIBED, f"{person.id} opted out of {key} and is {states[key]}"
+            opted_out += 1
+    print(f"{sent} changes, {refused} calls refused, {opted_out} opt-outs stand, 0 undone")
+    assert refused and opted_out

@@ -1,0 +1,178 @@
+"""The service against the reference model: seeded random operations, every answer and every profile compared.
+
+PROFILES_MODEL_SEEDS says how many seeds (1,000 in `make model-test`), PROFILES_MODEL_OPERATIONS how long each is,
+PROFILES_MODEL_FIRST the first seed. Every tenth seed has a server of its own, which is killed with SIGKILL in between. A difference
+is shrunk: operations are dropped while it still differs. With PROFILES_MODEL_STRICT=1 an RPC that is not built is a failure,
+otherwise its operations are left out.
+"""
+
+import multiprocessing
+import os
+import pathlib
+import pprint
+import signal
+import tempfile
+import time
+
+import grpc
+from google.protobuf import message_factory
+
+from conftest import Server, profiles_pb2 as rpc, profiles_pb2_grpc
+from reference_operations import WIDE, Generator, Shape
+from reference_run import Difference, Run
+
+SEEDS = int(os.environ.get("PROFILES_MODEL_SEEDS", "40"))
+OPERATIONS = int(os.environ.get("PROFILES_MODEL_OPERATIONS", "200"))
+FIRST = int(os.environ.get("PROFILES_MODEL_FIRST", "0"))
+STRICT = os.environ.get("PROFILES_MODEL_STRICT") == "1"
+# Several seeds at a time, so that their writes share syncs.
+WORKERS = int(os.environ.get("PROFILES_MODEL_WORKERS", str(2 * (os.cpu_count() or 2))))
+# A difference is shrunk until nothing more can be dropped, or for this long.
+SHRINK_SECONDS = 120
+KILL_EVERY, WIDE_EVERY = 10, 7
+WRITES = ("Identify", "Track", "UpdateSubscription", "AddSuppression", "RemoveSuppression", "BatchWrite")
+READS = ("GetProfile", "ListEvents", "ListConsentHistory", "CheckSendable")
+
+
+class Service:
+    """How a run reaches a server; `own` is one that it may kill."""
+
+    def __init__(self, listen, own=None):
+        self.own = own
+        self.connect(listen)
+
+    def connect(self, listen):
+        self.channel = grpc.insecure_channel(listen, options=[("grpc.use_local_subchannel_pool", 1)])
+        self.stub = profiles_pb2_grpc.ProfilesStub(self.channel)
+
+    def kill_and_restart(self):
+        self.channel.close()
+        self.own.stop(signal.SIGKILL)
+        self.own.start()
+        self.connect(self.own.listen)
+
+
+def built(stub):
+    """The RPCs that an empty request does not find UNIMPLEMENTED."""
+    names = set()
+    for method in rpc.DESCRIPTOR.services_by_name["Profiles"].methods:
+        if method.name in WRITES + READS:
+            try:
+                getattr(stub, method.name)(message_factory.GetMessageClass(method.input_type)(), timeout=20)
+            except grpc.RpcError as error:
+                if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+                    continue
+            names.add(method.name)
+    return names
+
+
+def plan(seed, names):
+    """The operations of a seed, and the places where its server is killed."""
+    shape = WIDE if seed % WIDE_EVERY == WIDE_EVERY - 1 else Shape()
+    generator = Generator(seed, shape, names)
+    operations = generator.operations(OPERATIONS)
+    kills = set()
+    if seed % KILL_EVERY == KILL_EVERY - 1:
+        kills = {generator.chance.randrange(OPERATIONS) for _ in range(generator.chance.choice([1, 2]))}
+    return operations, kills
+
+
+_attempts = iter(range(1, 1 << 62))
+
+
+def play(service, seed, operations, kills, names):
+    """The difference that a seed shows, as (number of the operation, text), or None."""
+    attempt = next(_attempts)
+    number = (os.getpid() * 100_000 + attempt) * 7 + time.time_ns() // 1_000_000
+    run = Run(service, f"{os.getpid()}x{attempt}x{seed}-", number)
+    for index, operation in enumerate(operations):
+        try:
+            run.step(operation)
+            if index in kills:
+                service.kill_and_restart()
+                run.compare_all(names)
+        except Difference as difference:
+            return index, str(difference)
+    try:
+        run.compare_all(names)
+    except Difference as difference:
+        return len(operations) - 1, f"at the end: {difference}"
+    return None
+
+
+def shrink(service, seed, operations, names, found):
+    """Fewer operations that still differ; large parts are tried first."""
+    operations, deadline = operations[:found[0] + 1], time.monotonic() + SHRINK_SECONDS
+    size = max(1, len(operations) // 2)
+    while size and time.monotonic() < deadline:
+        start, dropped = 0, False
+        while start < len(operations) and time.monotonic() < deadline:
+            fewer = operations[:start] + operations[start + size:]
+            again = play(service, seed, fewer, set(), names) if fewer else None
+            if again:
+                operations, found, dropped = fewer[:again[0] + 1], again, True
+            else:
+                start += size
+        if not (dropped and size == 1):
+            size //= 2
+    return operations, found
+
+
+def run_seed(seed, listen, names):
+    """None, or a text that tells the difference and the shrunk operations."""
+    operations, kills = plan(seed, names)
+    if not kills:
+        return tell(Service(listen), seed, operations, kills, names)
+    with tempfile.TemporaryDirectory(prefix="profiles-model-") as folder:
+        own = Server(pathlib.Path(folder) / "data").start()
+        try:
+            return tell(Service(own.listen, own), seed, operations, kills, names)
+        finally:
+            own.stop(signal.SIGKILL)
+
+
+def tell(service, seed, operations, kills, names):
+    try:
+        found = play(service, seed, operations, kills, names)
+        if not found:
+            return None
+        without_kills = play(service, seed, operations, set(), names) if kills else found
+        if not without_kills:
+            return f"seed {seed}: differs only after a kill\n{found[1]}\nkills after {sorted(kills)}"
+        fewer, difference = shrink(service, seed, operations, names, without_kills)
+        return f"seed {seed}: {difference[1]}\n  operations, shrunk from {found[0] + 1}:\n" + "\n".join(
+            pprint.pformat(operation, width=140, compact=True) for operation in fewer)
+    finally:
+        service.channel.close()
+
+
+def work(seeds, differences, listen, names):
+    while (seed := seeds.get()) is not None:
+        try:
+            differences.put((seed, run_seed(seed, listen, names)))
+        except BaseException as error:
+            differences.put((seed, f"seed {seed}: {error!r}"))
+            raise
+
+
+def test_service_answers_as_the_model(shared):
+    with shared.channel() as channel:
+        names = built(profiles_pb2_grpc.ProfilesStub(channel))
+    missing = sorted(set(WRITES + READS) - names)
+    print(f"left out, not built: {missing}" if missing else "nothing left out")
+    assert not (STRICT and missing), f"not built: {missing}"
+    # Processes, since one interpreter is slower than the service; `spawn`, since gRPC does not outlive a fork.
+    context = multiprocessing.get_context("spawn")
+    seeds, answers = context.Queue(), context.Queue()
+    workers = [context.Process(target=work, args=(seeds, answers, shared.listen, names), daemon=True)
+               for _ in range(min(WORKERS, SEEDS))]
+    started = time.monotonic()
+    for worker in workers:
+        worker.start()
+    for seed in list(range(FIRST, FIRST + SEEDS)) + [None] * len(workers):
+        seeds.put(seed)
+    differences = [text for _, text in (answers.get(timeout=1_800) for _ in range(SEEDS)) if text]
+    for worker in workers:
+        worker.join(60)
+    print(f"{SEEDS} seeds of {OPERATIONS} operations in {time.monotonic() - started:.0f} s: {len(differences)} differ")
+    assert not differences, "\n\n".join(differences[:10])
