@@ -13,6 +13,7 @@ struct KeyedHash {
         case request = 0x7265_7175_6573_7473
         case name = 0x6e61_6d65_735f_5f5f
         case fingerprint = 0x6669_6e67_6572_7072
+        case address = 0x6164_6472_6573_735f
     }
 
     init(key: SipHashKey, mask: UInt64) {
@@ -41,6 +42,13 @@ struct KeyedHash {
 
     func name(_ name: UnsafeRawBufferPointer) -> UInt64 {
         SipHash.hash64(name, key: self.key(.name, 0)) & self.mask
+    }
+
+    /// Of an address as it is compared: an e-mail address in lower case.
+    func address(_ project: ProjectID, _ channel: Channel, _ address: UnsafeRawBufferPointer) -> AddressHash {
+        let detail = UInt64(project.rawValue) << 8 | UInt64(channel.rawValue)
+        let hash = SipHash.hash128(address, key: self.key(.address, detail))
+        return AddressHash(low: hash.low & self.mask, high: hash.high)
     }
 
     /// Of a message without its request id: the part before keys the hash of the part after.

@@ -53,8 +53,15 @@ extension Store {
             try self.track(record, call, results: &results)
         case .identify:
             try self.identify(record, call, results: &results)
-        case .updateSubscription, .confirmSubscription, .redeemUnsubscribe, .addSuppression, .removeSuppression, .batch,
-            .updateProject:
+        case .updateSubscription:
+            try self.updateSubscription(record, call, results: &results)
+        case .confirmSubscription:
+            try self.confirmSubscription(record, call, results: &results)
+        case .redeemUnsubscribe:
+            try self.redeemUnsubscribe(record, call, results: &results)
+        case .addSuppression, .removeSuppression:
+            try self.changeSuppression(record, kind, call, results: &results)
+        case .batch, .updateProject:
             throw .unknownKind(record.kind, lsn: firstLSN)
         }
         self.state.pointee.lastReceivedAt = receivedAt

@@ -29,6 +29,9 @@ extension Store {
         self.project.requests.forEachTableEntry { shard, tag, receivedAt in
             sum &+= self.digest(key, 3, UInt64(shard) << 32 | UInt64(tag), UInt64(bitPattern: receivedAt), 0)
         }
+        self.suppressions.forEach { address, reasons in
+            sum &+= self.digest(key, 4, address.low, address.high, UInt64(reasons.rawValue))
+        }
         buffer.removeAll()
         self.appendCursors(to: &buffer)
         for number in 0 ..< self.project.names.count { buffer.appendPrefixed(self.project.names.name(number)) }

@@ -16,6 +16,7 @@ extension Store {
         var merge = MergeEntry(loser: loser, survivor: survivor, call: work.call)
         merge.survivorAttributes = (header.attributes, header.attributesBytes)
         merge.survivorConsent = (header.consent, header.consentBytes)
+        self.mergeConsent(from: loser, into: &header, survivor: survivor, call: work.call)
 
         self.addressesChanged(survivor, from: header, to: draft)
         header.attributes = 0

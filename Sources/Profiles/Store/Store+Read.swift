@@ -179,6 +179,8 @@ extension Store {
 
     /// Appends the list of subscriptions, of which the packed form stands at `offset`.
     private func encodeSubscriptions(_ header: ProfileHeader, at offset: Int, in buffer: inout ByteBuffer) {
-        buffer.appendVarint(0)
+        // An item of the list is shorter than what it is made of, so the copy does not move.
+        let bytes = UnsafeRawBufferPointer(start: buffer.base + offset, count: Int(header.consentBytes))
+        ConsentPart(bytes).appendImage(to: &buffer)
     }
 }

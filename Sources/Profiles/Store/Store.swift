@@ -29,10 +29,13 @@ package final class Store: @unchecked Sendable {
     let state: UnsafeMutablePointer<AppliedState>
     let work: UnsafeMutablePointer<TrackWork>
     let changes: UnsafeMutablePointer<ChangeSet>
+    let suppressions = SuppressionTable()
+    let tokens: TokenKey
     let undo: UnsafeMutablePointer<UndoLog>
     private let appliedLSNCell = Atomic<UInt64>(0)
     private let nextTickCell = Atomic<Int64>(.max)
     private let profileCountCell = Atomic<Int>(0)
+    private let topicDefaultCell = Atomic<Bool>(false)
 
     /// Makes the empty store of a genesis: no profiles, and the project `default`.
     package convenience init(genesis: Genesis) {
@@ -46,6 +49,7 @@ package final class Store: @unchecked Sendable {
         self.limits = genesis.limits
         self.hash = KeyedHash(key: genesis.hashKey, mask: hashMask)
         self.ids = DerivedIDs(secret: genesis.secret)
+        self.tokens = TokenKey(secret: genesis.secret)
         self.project = Project(
             id: ProjectID(rawValue: 1), name: "default",
             names: NameTable(hash: KeyedHash(key: genesis.hashKey, mask: hashMask)),
@@ -74,6 +78,7 @@ package final class Store: @unchecked Sendable {
         self.events.destroy()
         self.index.destroy()
         self.pool.destroy()
+        self.suppressions.destroy()
         self.profileLocks.destroy()
         self.slab.destroy()
     }
@@ -107,7 +112,15 @@ package final class Store: @unchecked Sendable {
             historicalSeconds: self.limits.eventRetentionSeconds)
     }
 
+    /// Whether a topic that a person said nothing about counts as unsubscribed.
+    package var isTopicUnsubscribedByDefault: Bool { self.topicDefaultCell.load(ordering: .relaxed) }
+
     // MARK: The applier
+
+    /// Shows readers the options that they need; to be called whenever `state.options` changed.
+    func publishOptions() {
+        self.topicDefaultCell.store(self.state.pointee.options.topicDefaultUnsubscribed, ordering: .relaxed)
+    }
 
     /// Shows readers that everything up to `lsn` is applied; inside the last lock that guards the change.
     func publish(_ lsn: UInt64) {

@@ -1,0 +1,132 @@
+import Bytes
+
+// One entry of the consent ledger as the bytes that are hashed. They are the protobuf form of `ConsentEntry` without its two hashes, so that
+// anyone who holds an entry can compute them again; written here, because the state machine may not depend on a codec.
+// Source: spec.md, section 5, "Ledger"; the encoding rules of protobuf, fields in the order of their numbers, defaults left out.
+
+/// How consent was given, borrowed; as it stands in a record.
+///
+/// Layout: `method, ip, userAgent, textVersion, actor, reference: prefixed`.
+package struct EvidenceView {
+    package var method = UnsafeRawBufferPointer.none
+    package var ip = UnsafeRawBufferPointer.none
+    package var userAgent = UnsafeRawBufferPointer.none
+    package var textVersion = UnsafeRawBufferPointer.none
+    package var actor = UnsafeRawBufferPointer.none
+    package var reference = UnsafeRawBufferPointer.none
+
+    package init(
+        method: UnsafeRawBufferPointer, ip: UnsafeRawBufferPointer, userAgent: UnsafeRawBufferPointer,
+        textVersion: UnsafeRawBufferPointer, actor: UnsafeRawBufferPointer, reference: UnsafeRawBufferPointer
+    ) {
+        self.method = method
+        self.ip = ip
+        self.userAgent = userAgent
+        self.textVersion = textVersion
+        self.actor = actor
+        self.reference = reference
+    }
+
+    package init(from reader: inout ByteReader) {
+        self.method = reader.readPrefixed()
+        self.ip = reader.readPrefixed()
+        self.userAgent = reader.readPrefixed()
+        self.textVersion = reader.readPrefixed()
+        self.actor = reader.readPrefixed()
+        self.reference = reader.readPrefixed()
+    }
+
+    package func write(into buffer: inout ByteBuffer) {
+        for text in self.fields { buffer.appendPrefixed(text) }
+    }
+
+    /// In the order of the message's field numbers, from 1 on.
+    fileprivate var fields: [UnsafeRawBufferPointer] {
+        [self.method, self.ip, self.userAgent, self.textVersion, self.actor, self.reference]
+    }
+}
+
+/// What an entry says.
+struct ConsentEntry {
+    var channel: Channel
+    /// Empty: the whole channel.
+    var topic: UnsafeRawBufferPointer
+    var before: SubscriptionState
+    var after: SubscriptionState
+    var applied: Bool
+    var source: ConsentSource
+    /// `nil`: none was given.
+    var evidence: EvidenceView?
+    /// Microseconds since 1970.
+    var effectiveTime: Int64
+    var receivedAt: Int64
+    var lsn: UInt64
+    /// Of the profile that the entry was written for; after a merge it still names that one.
+    var profileID: ProfileID
+
+    /// Field numbers of `profiles.v1.ConsentEntry`; 11 and 12 are the hashes.
+    private enum Field {
+        static let channel: UInt64 = 1
+        static let topic: UInt64 = 2
+        static let before: UInt64 = 3
+        static let after: UInt64 = 4
+        static let applied: UInt64 = 5
+        static let source: UInt64 = 6
+        static let evidence: UInt64 = 7
+        static let effectiveTime: UInt64 = 8
+        static let receivedAt: UInt64 = 9
+        static let lsn: UInt64 = 10
+        static let profileID: UInt64 = 13
+    }
+
+    /// Appends the bytes that are hashed.
+    func write(into buffer: inout ByteBuffer) {
+        Self.append(number: UInt64(self.channel.rawValue), Field.channel, to: &buffer)
+        Self.append(text: self.topic, Field.topic, to: &buffer)
+        Self.append(number: UInt64(self.before.rawValue), Field.before, to: &buffer)
+        Self.append(number: UInt64(self.after.rawValue), Field.after, to: &buffer)
+        Self.append(number: self.applied ? 1 : 0, Field.applied, to: &buffer)
+        Self.append(number: UInt64(self.source.rawValue), Field.source, to: &buffer)
+        if let evidence = self.evidence {
+            Self.append(message: Field.evidence, to: &buffer) { message in
+                for (index, text) in evidence.fields.enumerated() { Self.append(text: text, UInt64(index + 1), to: &message) }
+            }
+        }
+        Self.append(time: self.effectiveTime, Field.effectiveTime, to: &buffer)
+        Self.append(time: self.receivedAt, Field.receivedAt, to: &buffer)
+        Self.append(number: self.lsn, Field.lsn, to: &buffer)
+        withUnsafeTemporaryAllocation(byteCount: ProfileID.textBytes, alignment: 1) { text in
+            self.profileID.writeText(into: text)
+            Self.append(text: UnsafeRawBufferPointer(text), Field.profileID, to: &buffer)
+        }
+    }
+
+    private static func append(number: UInt64, _ field: UInt64, to buffer: inout ByteBuffer) {
+        guard number != 0 else { return }
+        buffer.appendVarint(field << 3)
+        buffer.appendVarint(number)
+    }
+
+    private static func append(text: UnsafeRawBufferPointer, _ field: UInt64, to buffer: inout ByteBuffer) {
+        guard text.count > 0 else { return }
+        buffer.appendVarint(field << 3 | 2)
+        buffer.appendPrefixed(text)
+    }
+
+    private static func append(message field: UInt64, to buffer: inout ByteBuffer, _ body: (inout ByteBuffer) -> Void) {
+        var message = ByteBuffer()
+        body(&message)
+        buffer.appendVarint(field << 3 | 2)
+        buffer.appendPrefixed(message.bytes)
+    }
+
+    /// A `google.protobuf.Timestamp`, whose nanoseconds count forward also before 1970.
+    private static func append(time: Int64, _ field: UInt64, to buffer: inout ByteBuffer) {
+        var (seconds, rest) = time.quotientAndRemainder(dividingBy: 1_000_000)
+        if rest < 0 { (seconds, rest) = (seconds - 1, rest + 1_000_000) }
+        Self.append(message: field, to: &buffer) { message in
+            Self.append(number: UInt64(bitPattern: seconds), 1, to: &message)
+            Self.append(number: UInt64(rest * 1_000), 2, to: &message)
+        }
+    }
+}

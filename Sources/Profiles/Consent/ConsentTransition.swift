@@ -1,0 +1,145 @@
+// The whole table of consent as one function over values: what is stored, what is asked, what comes of it. Nothing else decides on consent.
+// Source: spec.md, section 5.
+
+/// What is stored of one (channel, topic).
+struct StoredConsent: Equatable {
+    var state = SubscriptionState.unset
+    var source = ConsentSource.system
+    /// Microseconds since 1970; `neverSet` for a key that is not stored.
+    var effectiveTime = Self.neverSet
+    /// Opted out by an SMS keyword: only a keyword opens it again.
+    var isByKeyword = false
+
+    /// Older than any effective time.
+    static let neverSet = Int64.min
+
+    /// The person's own act, which a machine cannot undo or renew.
+    var isPersonsAct: Bool {
+        self.state == .unsubscribed ? self.source.closesForPerson : self.source.opensForPerson
+    }
+}
+
+/// One change that is asked for.
+struct ConsentChange: Equatable {
+    var channel: Channel
+    /// Not `.pending`.
+    var state: SubscriptionState
+    var source: ConsentSource
+    /// Microseconds since 1970.
+    var effectiveTime: Int64
+    /// `evidence.reference` is given.
+    var hasReference = false
+    /// The project demands double opt-in on the channel.
+    var needsConfirmation = false
+}
+
+/// What comes of a change.
+enum ConsentOutcome: Equatable {
+    /// Recorded, and nothing else: older than what is stored, or equally old and weaker.
+    case stale
+    /// Carried out; what is stored now, which may be what was. With a token if it waits for a confirmation.
+    case applied(StoredConsent, needsToken: Bool)
+    /// Nobody but the person may do this: the whole call is refused.
+    case refused
+}
+
+extension StoredConsent {
+    /// What comes of `change`: the time rule first, then the table.
+    func judge(_ change: ConsentChange) -> ConsentOutcome {
+        guard change.state != .unsubscribed else { return self.judgeOptOut(change) }
+        let isOlder = change.effectiveTime < self.effectiveTime
+        let loses = change.effectiveTime == self.effectiveTime && self.state == .unsubscribed
+        guard !isOlder, !loses else { return .stale }
+        return change.state == .subscribed ? self.judgeOptIn(change) : self.judgeUnset(change)
+    }
+
+    /// Any state → UNSUBSCRIBED: always, unless the person subscribed strictly later.
+    private func judgeOptOut(_ change: ConsentChange) -> ConsentOutcome {
+        var next = StoredConsent(
+            state: .unsubscribed, source: change.source, effectiveTime: change.effectiveTime,
+            isByKeyword: change.channel == .sms && change.source == .smsKeyword)
+        guard self.state == .unsubscribed else {
+            let isOverruled = self.state == .subscribed && self.effectiveTime > change.effectiveTime && self.isPersonsAct
+            return isOverruled ? .stale : .applied(next, needsToken: false)
+        }
+        // Who chose it is never weakened: the newer of the two stands, unless the older is a person's act and the newer a machine's.
+        let isNewer = change.effectiveTime >= self.effectiveTime
+        let (newer, older) = isNewer ? (next, self) : (self, next)
+        let isByKeyword = self.isByKeyword || next.isByKeyword
+        next = newer.isPersonsAct || !older.isPersonsAct ? newer : older
+        next.isByKeyword = isByKeyword
+        return .applied(next, needsToken: false)
+    }
+
+    private func judgeOptIn(_ change: ConsentChange) -> ConsentOutcome {
+        let subscribed = StoredConsent(state: .subscribed, source: change.source, effectiveTime: change.effectiveTime)
+        let pending = StoredConsent(state: .pending, source: change.source, effectiveTime: change.effectiveTime)
+        switch self.state {
+        case .subscribed:
+            let keeps = self.isPersonsAct && !change.source.opensForPerson
+            return .applied(keeps ? self : subscribed, needsToken: false)
+        case .unset:
+            return change.needsConfirmation ? .applied(pending, needsToken: true) : .applied(subscribed, needsToken: false)
+        case .pending:
+            return .applied(pending, needsToken: true)
+        case .unsubscribed:
+            guard !self.isByKeyword || change.source == .smsKeyword else { return .refused }
+            let isBySupport = change.source == .support && change.hasReference
+            guard change.source.opensForPerson || isBySupport else { return .refused }
+            return change.needsConfirmation ? .applied(pending, needsToken: true) : .applied(subscribed, needsToken: false)
+        }
+    }
+
+    private func judgeUnset(_ change: ConsentChange) -> ConsentOutcome {
+        guard self.state != .unsubscribed || change.source.opensForPerson else { return .refused }
+        return .applied(
+            StoredConsent(state: .unset, source: change.source, effectiveTime: change.effectiveTime), needsToken: false)
+    }
+
+    /// Which of two states of one key stands after a merge.
+    ///
+    /// - Parameter other: Of the profile that is merged away; this one is the survivor's.
+    func merged(with other: StoredConsent) -> StoredConsent {
+        var winner = self
+        if other.effectiveTime > self.effectiveTime { winner = other }
+        if other.effectiveTime == self.effectiveTime, other.state == .unsubscribed, self.state != .unsubscribed { winner = other }
+        if self.state == .unsubscribed, other.state == .unsubscribed {
+            // A keyword's opt-out binds whoever chose last.
+            winner.isByKeyword = self.isByKeyword || other.isByKeyword
+            return winner
+        }
+        let loser = winner == self ? other : self
+        guard loser.state == .unsubscribed else { return winner }
+        let isOverruled = winner.state == .subscribed && winner.effectiveTime > loser.effectiveTime && winner.isPersonsAct
+        return isOverruled ? winner : loser
+    }
+}
+
+/// How a confirmation ends.
+enum ConfirmationOutcome: Equatable {
+    case confirmed
+    /// The token was used before, or the person is subscribed otherwise: OK, and nothing changes.
+    case alreadySubscribed
+    case refused(Refusal)
+
+    /// Days that a confirmation token is good for.
+    private static let daysMax: Int64 = 7
+
+    /// - Parameters:
+    ///   - pendingSince: The lsn of the first request of the present PENDING.
+    ///   - tokenLSN: The lsn of the request that the token was made for.
+    ///   - age: Of the token, in microseconds.
+    static func judge(
+        _ stored: StoredConsent, pendingSince: UInt64, tokenLSN: UInt64, age: Int64
+    ) -> ConfirmationOutcome {
+        switch stored.state {
+        case .unsubscribed: return .refused(.userUnsubscribed)
+        case .subscribed: return .alreadySubscribed
+        case .unset: return .refused(.tokenInvalid)
+        case .pending:
+            // The person opted out after this token was made, and asked anew: the old link does not speak for that.
+            guard tokenLSN >= pendingSince else { return .refused(.userUnsubscribed) }
+            return age > Self.daysMax * 86_400 * 1_000_000 ? .refused(.tokenExpired) : .confirmed
+        }
+    }
+}

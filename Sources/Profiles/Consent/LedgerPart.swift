@@ -1,0 +1,91 @@
+import Bytes
+
+/// The consent ledger of a profile: entries in the order of their lsns, each chained to the one before; in memory one block, replaced whole.
+///
+/// Layout: `foldedCount: UInt64 | foldedHash: 32 bytes | head: 32 bytes`, then per entry `E: prefixed`. The chain begins with
+/// `foldedHash`, which is 32 zero bytes until the first fold; `hash = SHA-256(previous hash || E)`; `head` is the last one's.
+struct LedgerPart {
+    /// Entries that are kept; older ones are folded into the checkpoint, which keeps their count and hash.
+    static let entriesMax = 4_096
+    static let fixedBytes = 8 + 2 * SHA256Digest.bytes
+
+    /// Entries that were folded away.
+    var foldedCount: UInt64 = 0
+    /// The hash of the last of them.
+    var foldedHash = SHA256Digest.zero
+    /// The hash of the newest entry.
+    var head = SHA256Digest.zero
+    /// The kept entries, prefixed each; borrowed.
+    var entries = UnsafeRawBufferPointer.none
+
+    init() {}
+
+    /// Reads a block or its copy; all of `bytes`.
+    init(_ bytes: UnsafeRawBufferPointer) {
+        var reader = ByteReader(bytes)
+        self.foldedCount = reader.read()
+        self.foldedHash = SHA256Digest(from: &reader)
+        self.head = SHA256Digest(from: &reader)
+        self.entries = reader.read(count: reader.remaining)
+    }
+
+    /// `SHA-256(previous || E)`.
+    static func hash(_ entry: UnsafeRawBufferPointer, after previous: SHA256Digest) -> SHA256Digest {
+        var hash = SHA256()
+        withUnsafeBytes(of: (
+            previous.words.0.bigEndian, previous.words.1.bigEndian, previous.words.2.bigEndian, previous.words.3.bigEndian
+        )) { hash.update($0) }
+        hash.update(entry)
+        return hash.finish()
+    }
+
+    /// Entries that are kept.
+    var keptCount: Int {
+        var count = 0
+        self.forEach { _ in count += 1 }
+        return count
+    }
+
+    /// Every kept entry, oldest first.
+    func forEach(_ body: (UnsafeRawBufferPointer) -> Void) {
+        var reader = ByteReader(self.entries)
+        while reader.remaining > 0 { body(reader.readPrefixed()) }
+    }
+
+    /// Every kept entry with the two hashes, computed again from the checkpoint on; returns the last.
+    @discardableResult
+    func forEachChained(
+        _ body: (_ entry: UnsafeRawBufferPointer, _ previous: SHA256Digest, _ hash: SHA256Digest) -> Void
+    ) -> SHA256Digest {
+        var previous = self.foldedHash
+        self.forEach { entry in
+            let hash = Self.hash(entry, after: previous)
+            body(entry, previous, hash)
+            previous = hash
+        }
+        return previous
+    }
+
+    /// Appends the block with new entries behind the old ones, folding what is too many.
+    ///
+    /// - Parameters:
+    ///   - added: The new entries, prefixed each.
+    ///   - head: The hash of the last of them.
+    func write(adding added: UnsafeRawBufferPointer, head: SHA256Digest, into buffer: inout ByteBuffer) {
+        var new = LedgerPart()
+        new.entries = added
+        var folded = max(0, self.keptCount + new.keptCount - Self.entriesMax)
+        var foldedHash = self.foldedHash
+        let foldedCount = self.foldedCount + UInt64(folded)
+        var old = ByteReader(self.entries)
+        while folded > 0, old.remaining > 0 {
+            foldedHash = Self.hash(old.readPrefixed(), after: foldedHash)
+            folded -= 1
+        }
+        buffer.append(foldedCount)
+        foldedHash.write(into: &buffer)
+        head.write(into: &buffer)
+        buffer.append(old.read(count: old.remaining))
+        buffer.append(added)
+    }
+}

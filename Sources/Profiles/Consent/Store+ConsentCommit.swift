@@ -1,0 +1,164 @@
+import Bytes
+
+// The second pass over a change of consent: new blocks for state and ledger, and one commit.
+
+extension Store {
+    /// A profile that nobody can find yet, of what the call said.
+    func createProfile(of identifier: IdentifierView, hash: UInt64, _ work: ConsentWork) -> ProfileRef {
+        let bytes = IdentityPart.bytes(of: identifier)
+        let identity = self.allocate(bytes)
+        IdentityPart.write(
+            identifier, platform: Platform.unspecified.rawValue, at: work.call.receivedAt, to: self.slab.pointer(identity))
+        let profile = self.createProfile(work.call, project: work.project, identity: identity, identityBytes: bytes)
+        self.name(profile, hash)
+        return profile
+    }
+
+    /// Writes what was judged into state and ledger, and appends the answer.
+    func commit(
+        _ work: ConsentWork, to profile: ProfileRef, isNew: Bool, redirectedFrom: IdentifierView?,
+        results: inout ByteBuffer
+    ) {
+        var header = self.pool.header(profile).pointee
+        let start = ResultHeader(
+            refusal: .none, flags: redirectedFrom == nil ? [] : [.redirected], kind: work.kind, lsn: work.call.lsn
+        ).begin(in: &results)
+        if work.isVisible, !isNew { header.raiseRevision(work.call) }
+        SubscriptionResultBody(
+            profileID: header.id, revision: header.revision, redirectedFrom: redirectedFrom, changeCount: work.judged.count
+        ).write(into: &results)
+        self.appendLedger(work, to: &header, results: &results)
+        work.part.appendImage(to: &results)
+        ResultHeader.end(at: start, in: &results)
+        // Topics of `work.part` are borrowed from the old block, which lives until the commit.
+        self.free(header.consent, bytes: Int(header.consentBytes))
+        self.setConsent(work.part, in: &header)
+        self.replace(profile, with: header)
+        self.commitChanges(work.call.lsn)
+    }
+
+    /// Gives a header a new consent block; the old one is the caller's to free.
+    func setConsent(_ part: ConsentPart, in header: inout ProfileHeader) {
+        var block = ByteBuffer()
+        part.write(into: &block)
+        header.consent = self.allocate(copying: block.bytes)
+        header.consentBytes = UInt32(block.count)
+    }
+
+    /// Gives a header a new ledger block with an entry for each judged change, and appends each change's result.
+    private func appendLedger(_ work: ConsentWork, to header: inout ProfileHeader, results: inout ByteBuffer) {
+        guard !work.judged.isEmpty else { return }
+        var chain = LedgerAppend(self.ledgerPart(header))
+        var entry = ByteBuffer()
+        var token = ByteBuffer()
+        for change in work.judged {
+            entry.removeAll()
+            self.entry(change, work, of: header.id).write(into: &entry)
+            let previous = chain.head
+            chain.append(entry.bytes)
+            token.removeAll()
+            if change.needsToken {
+                self.appendText(
+                    of: ConsentToken(
+                        kind: .confirmation, project: work.project, profileID: header.id, channel: change.channel,
+                        topic: change.topic, issuedAt: work.call.receivedAt, lsn: change.lsn),
+                    to: &token)
+            }
+            SubscriptionResultView(
+                channel: change.channel, topic: change.topic, state: change.after, applied: change.applied,
+                token: token.bytes, previousHash: previous, hash: chain.head, entry: entry.bytes
+            ).write(into: &results)
+        }
+        self.setLedger(chain, in: &header)
+    }
+
+    private func entry(_ change: JudgedChange, _ work: ConsentWork, of profileID: ProfileID) -> ConsentEntry {
+        ConsentEntry(
+            channel: change.channel, topic: change.topic, before: change.before, after: change.after,
+            applied: change.applied, source: change.source, evidence: work.evidence, effectiveTime: change.effectiveTime,
+            receivedAt: work.call.receivedAt, lsn: change.lsn, profileID: profileID)
+    }
+
+    func ledgerPart(_ header: ProfileHeader) -> LedgerPart {
+        guard header.ledger != 0 else { return LedgerPart() }
+        return LedgerPart(UnsafeRawBufferPointer(
+            start: self.slab.pointer(header.ledger), count: Int(header.ledgerBytes)))
+    }
+
+    private func setLedger(_ chain: borrowing LedgerAppend, in header: inout ProfileHeader) {
+        var block = ByteBuffer()
+        chain.write(into: &block)
+        self.free(header.ledger, bytes: Int(header.ledgerBytes))
+        header.ledger = self.allocate(copying: block.bytes)
+        header.ledgerBytes = UInt32(block.count)
+    }
+
+    // MARK: Merge
+
+    /// Gives the survivor of a merge the consent that both had, and an entry for each key of it that changed. Gathers, commits nothing.
+    ///
+    /// The survivor's former consent block is not freed: the merge keeps it for un-merge. The loser keeps its consent and its ledger.
+    ///
+    /// - Returns: Whether a reader can see a difference.
+    @discardableResult
+    func mergeConsent(
+        from loser: ProfileRef, into header: inout ProfileHeader, survivor: ProfileRef, call: CallContext
+    ) -> Bool {
+        let lost = self.consentPart(loser)
+        var work = ConsentWork(kind: .identify, call: call, project: header.project, part: self.consentPart(survivor))
+        for other in lost.keys {
+            let own = work.part.find(other.channel, other.topic)
+                ?? ConsentPart.Key(channel: other.channel, topic: other.topic)
+            var merged = own
+            merged.stored = own.stored.merged(with: other.stored)
+            merged.pendingSince = Self.pendingSince(merged.stored, own, other)
+            work.part.set(merged)
+            guard merged.stored != own.stored else { continue }
+            work.isVisible = true
+            work.judged.append(JudgedChange(
+                channel: own.channel, topic: own.topic, before: own.stored.state, after: merged.stored.state, applied: true,
+                source: .system, effectiveTime: merged.stored.effectiveTime, lsn: call.lsn))
+        }
+        self.setConsent(work.part, in: &header)
+        guard !work.judged.isEmpty else { return false }
+        var chain = LedgerAppend(self.ledgerPart(header))
+        var entry = ByteBuffer()
+        for change in work.judged {
+            entry.removeAll()
+            self.entry(change, work, of: header.id).write(into: &entry)
+            chain.append(entry.bytes)
+        }
+        self.setLedger(chain, in: &header)
+        return work.isVisible
+    }
+
+    /// Where both wait for a confirmation, either's link confirms.
+    private static func pendingSince(_ merged: StoredConsent, _ own: ConsentPart.Key, _ other: ConsentPart.Key) -> UInt64 {
+        guard merged.state == .pending else { return 0 }
+        guard own.pendingSince != 0, other.pendingSince != 0 else { return max(own.pendingSince, other.pendingSince) }
+        return min(own.pendingSince, other.pendingSince)
+    }
+}
+
+/// A ledger and what is added to it.
+struct LedgerAppend: ~Copyable {
+    private let ledger: LedgerPart
+    private var added = ByteBuffer()
+    /// The hash of the newest entry.
+    private(set) var head: SHA256Digest
+
+    init(_ ledger: LedgerPart) {
+        self.ledger = ledger
+        self.head = ledger.head
+    }
+
+    mutating func append(_ entry: UnsafeRawBufferPointer) {
+        self.head = LedgerPart.hash(entry, after: self.head)
+        self.added.appendPrefixed(entry)
+    }
+
+    /// Appends the whole block.
+    borrowing func write(into buffer: inout ByteBuffer) {
+        self.ledger.write(adding: self.added.bytes, head: self.head, into: &buffer)
+    }
+}

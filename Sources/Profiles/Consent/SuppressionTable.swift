@@ -1,0 +1,133 @@
+import Bytes
+
+/// 128 keyed bits that stand for a (project, channel, address): the address itself enters neither the log nor the state.
+package struct AddressHash: Equatable, Sendable, BitwiseCopyable {
+    package var low: UInt64
+    package var high: UInt64
+
+    package init(low: UInt64, high: UInt64) {
+        self.low = low
+        self.high = high
+    }
+}
+
+/// Which addresses are not sent to, and why: 64 open-addressing tables, each with its lock. An address without a reason has no slot.
+///
+/// Changed by the applier under the shard's lock, read by loops under it.
+struct SuppressionTable {
+    /// Addresses of one project: 4 million, at most 256 MiB with the slack of the tables. One more is refused.
+    static let addressesMax = 4_000_000
+    /// Slots of an empty table, a power of two.
+    private static let capacityMin = 16
+
+    private struct Slot: BitwiseCopyable {
+        var address = AddressHash(low: 0, high: 0)
+        /// Empty: a free slot.
+        var reasons = SuppressionReasons()
+    }
+
+    private struct Shard {
+        var slots: UnsafeMutablePointer<Slot>
+        var mask: Int
+        var count = 0
+    }
+
+    // SAFETY: made once, never moved; a shard's slots are replaced and freed under its lock.
+    private let shards: UnsafeMutablePointer<Shard>
+    private let locks = ShardLocks()
+
+    init() {
+        self.shards = .allocate(capacity: Shards.count)
+        for shard in 0 ..< Shards.count {
+            (self.shards + shard).initialize(to: Self.emptyShard(capacity: Self.capacityMin))
+        }
+    }
+
+    func destroy() {
+        for shard in 0 ..< Shards.count { self.shards[shard].slots.deallocate() }
+        self.shards.deallocate()
+        self.locks.destroy()
+    }
+
+    private static func emptyShard(capacity: Int) -> Shard {
+        let slots = UnsafeMutablePointer<Slot>.allocate(capacity: capacity)
+        slots.initialize(repeating: Slot(), count: capacity)
+        return Shard(slots: slots, mask: capacity - 1)
+    }
+
+    /// Suppressed addresses; for the applier.
+    var count: Int { (0 ..< Shards.count).reduce(0) { $0 + self.shards[$1].count } }
+    /// Bytes of the tables; for the applier.
+    var bytes: Int { (0 ..< Shards.count).reduce(0) { $0 + (self.shards[$1].mask + 1) * MemoryLayout<Slot>.stride } }
+
+    /// The reasons that an address is suppressed for. Any thread.
+    func reasons(_ address: AddressHash) -> SuppressionReasons {
+        let shard = Shards.shard(address.high)
+        return self.locks.with(shard) { self.shards[shard].slots[self.position(address, shard)].reasons }
+    }
+
+    /// Sets them; none takes the address out. `publish` runs before anyone can see it.
+    func set(_ address: AddressHash, _ reasons: SuppressionReasons, publish: () -> Void) {
+        let shard = Shards.shard(address.high)
+        self.locks.with(shard) {
+            if !reasons.isEmpty, (self.shards[shard].count + 1) * 4 > (self.shards[shard].mask + 1) * 3 { self.grow(shard) }
+            let position = self.position(address, shard)
+            let wasThere = !self.shards[shard].slots[position].reasons.isEmpty
+            switch (wasThere, reasons.isEmpty) {
+            case (_, false):
+                self.shards[shard].slots[position] = Slot(address: address, reasons: reasons)
+                if !wasThere { self.shards[shard].count += 1 }
+            case (true, true): self.remove(at: position, shard)
+            case (false, true): break
+            }
+            publish()
+        }
+    }
+
+    /// The slot of an address, or the free one where it would stand.
+    private func position(_ address: AddressHash, _ shard: Int) -> Int {
+        let mask = self.shards[shard].mask
+        var position = Int(truncatingIfNeeded: address.low) & mask
+        while !self.shards[shard].slots[position].reasons.isEmpty, self.shards[shard].slots[position].address != address {
+            position = (position + 1) & mask
+        }
+        return position
+    }
+
+    private func grow(_ shard: Int) {
+        let old = self.shards[shard]
+        self.shards[shard] = Self.emptyShard(capacity: (old.mask + 1) * 2)
+        self.shards[shard].count = old.count
+        for index in 0 ... old.mask where !old.slots[index].reasons.isEmpty {
+            self.shards[shard].slots[self.position(old.slots[index].address, shard)] = old.slots[index]
+        }
+        old.slots.deallocate()
+    }
+
+    /// Frees a slot and closes the gap: no marks of removal, so a search never slows down with age.
+    private func remove(at position: Int, _ shard: Int) {
+        let slots = self.shards[shard].slots
+        let mask = self.shards[shard].mask
+        var hole = position
+        var probe = (hole + 1) & mask
+        while !slots[probe].reasons.isEmpty {
+            let home = Int(truncatingIfNeeded: slots[probe].address.low) & mask
+            if (probe - home) & mask >= (probe - hole) & mask {
+                slots[hole] = slots[probe]
+                hole = probe
+            }
+            probe = (probe + 1) & mask
+        }
+        slots[hole] = Slot()
+        self.shards[shard].count -= 1
+    }
+
+    /// Every address, in no order that means anything: for the digest.
+    func forEach(_ body: (AddressHash, SuppressionReasons) -> Void) {
+        for shard in 0 ..< Shards.count {
+            for index in 0 ... self.shards[shard].mask where !self.shards[shard].slots[index].reasons.isEmpty {
+                body(self.shards[shard].slots[index].address, self.shards[shard].slots[index].reasons)
+            }
+        }
+    }
+}
