@@ -17,6 +17,15 @@ package enum RPCOperation: Sendable {
     case identify
     case track
     case getProfile
+    case updateSubscription
+    case confirmSubscription
+    case addSuppression
+    case removeSuppression
+    case checkSendable
+    case createUnsubscribeToken
+    case redeemUnsubscribeToken
+    case listConsentHistory
+    case verifyConsentLedger
     case unbuilt
 }
 
@@ -34,15 +43,15 @@ package enum RPCCatalogue {
         CataloguedRPC("Profiles", "LookupProfiles", .unbuilt),
         CataloguedRPC("Profiles", "CountProfiles", .unbuilt),
         CataloguedRPC("Profiles", "ListProfiles", .unbuilt),
-        CataloguedRPC("Profiles", "UpdateSubscription", .unbuilt),
-        CataloguedRPC("Profiles", "ConfirmSubscription", .unbuilt),
-        CataloguedRPC("Profiles", "AddSuppression", .unbuilt),
-        CataloguedRPC("Profiles", "RemoveSuppression", .unbuilt),
-        CataloguedRPC("Profiles", "CheckSendable", .unbuilt),
-        CataloguedRPC("Profiles", "CreateUnsubscribeToken", .unbuilt),
-        CataloguedRPC("Profiles", "RedeemUnsubscribeToken", .unbuilt),
-        CataloguedRPC("Profiles", "ListConsentHistory", .unbuilt),
-        CataloguedRPC("Profiles", "VerifyConsentLedger", .unbuilt),
+        CataloguedRPC("Profiles", "UpdateSubscription", .updateSubscription),
+        CataloguedRPC("Profiles", "ConfirmSubscription", .confirmSubscription),
+        CataloguedRPC("Profiles", "AddSuppression", .addSuppression),
+        CataloguedRPC("Profiles", "RemoveSuppression", .removeSuppression),
+        CataloguedRPC("Profiles", "CheckSendable", .checkSendable),
+        CataloguedRPC("Profiles", "CreateUnsubscribeToken", .createUnsubscribeToken),
+        CataloguedRPC("Profiles", "RedeemUnsubscribeToken", .redeemUnsubscribeToken),
+        CataloguedRPC("Profiles", "ListConsentHistory", .listConsentHistory),
+        CataloguedRPC("Profiles", "VerifyConsentLedger", .verifyConsentLedger),
         CataloguedRPC("Profiles", "BatchWrite", .unbuilt),
         CataloguedRPC("Profiles", "ImportProfiles", .unbuilt, requests: true),
         CataloguedRPC("Profiles", "EraseProfile", .unbuilt),

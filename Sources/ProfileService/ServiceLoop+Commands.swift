@@ -64,8 +64,9 @@ extension ServiceLoop {
         switch header.kind {
         case .track: self.encodeTrack(header, &body, slot)
         case .identify: self.encodeIdentify(header, &body)
-        case .genesis, .tick, .updateSubscription, .confirmSubscription, .redeemUnsubscribe, .addSuppression,
-            .removeSuppression, .batch, .updateProject:
+        case .updateSubscription, .confirmSubscription, .redeemUnsubscribe, .addSuppression, .removeSuppression:
+            self.encodeConsent(header, &body)
+        case .genesis, .tick, .batch, .updateProject:
             preconditionFailure("no call has such a result")
         }
     }

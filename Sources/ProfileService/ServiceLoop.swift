@@ -69,6 +69,15 @@ package final class ServiceLoop: RPCHandler {
         case .identify: self.identify(message, of: call, in: partition)
         case .track: self.track(message, of: call, in: partition)
         case .getProfile: self.getProfile(message, of: call, in: partition)
+        case .updateSubscription: self.updateSubscription(message, of: call, in: partition)
+        case .confirmSubscription: self.confirmSubscription(message, of: call, in: partition)
+        case .addSuppression: self.addSuppression(message, of: call, in: partition)
+        case .removeSuppression: self.removeSuppression(message, of: call, in: partition)
+        case .checkSendable: self.checkSendable(message, of: call, in: partition)
+        case .createUnsubscribeToken: self.createUnsubscribeToken(message, of: call, in: partition)
+        case .redeemUnsubscribeToken: self.redeemUnsubscribeToken(message, of: call, in: partition)
+        case .listConsentHistory: self.listConsentHistory(message, of: call, in: partition)
+        case .verifyConsentLedger: self.verifyConsentLedger(message, of: call, in: partition)
         case .unbuilt:
             self.transport.finish(call.token, with: RPCStatus(.unimplemented, "this RPC is not built yet"))
         }

@@ -7,7 +7,10 @@ from google.protobuf import message_factory
 import conftest  # noqa: F401  (puts the stubs on the path)
 from profiles.v1 import admin_pb2, profiles_pb2
 
-BUILT = {"Identify", "Track", "GetProfile"}
+BUILT = {
+    "Identify", "Track", "GetProfile", "UpdateSubscription", "ConfirmSubscription", "AddSuppression", "RemoveSuppression",
+    "CheckSendable", "CreateUnsubscribeToken", "RedeemUnsubscribeToken", "ListConsentHistory", "VerifyConsentLedger",
+}
 METHODS = [
     method
     for module in (profiles_pb2, admin_pb2)

@@ -94,6 +94,7 @@ extension MessageDecoder {
         self.readInstallations(&lists, mask, into: profile)
         self.readAliases(&lists, mask, into: profile)
         self.readCounters(&lists, mask, into: profile)
+        if mask.contains(.subscriptions) { profile.pointee.subscriptions = self.subscriptions(of: image) }
         self.readAttributes(&lists, mask, into: profile)
         return profile
     }

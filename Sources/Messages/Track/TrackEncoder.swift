@@ -83,6 +83,9 @@ extension MessageDecoder {
         case .limitExceeded: context.metadata = [("maximum", String(header.detail))]
         default: break
         }
+        if header.kind == .updateSubscription, header.refusal == .userUnsubscribed || header.refusal == .limitExceeded {
+            context.metadata.insert(("index", String(header.index)), at: 0)
+        }
         let count = body.read(UInt8.self)
         if count > 0 { context.metadata.insert(("index", String(header.index)), at: 0) }
         for _ in 0 ..< count {

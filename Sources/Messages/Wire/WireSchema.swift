@@ -50,6 +50,15 @@ struct WireSchema: @unchecked Sendable {
     /// Roots of the calls that are built.
     let trackRequest: Int
     let getProfileRequest: Int
+    let updateSubscriptionRequest: Int
+    let confirmSubscriptionRequest: Int
+    let addSuppressionRequest: Int
+    let removeSuppressionRequest: Int
+    let checkSendableRequest: Int
+    let createUnsubscribeTokenRequest: Int
+    let redeemUnsubscribeTokenRequest: Int
+    let listConsentHistoryRequest: Int
+    let verifyConsentLedgerRequest: Int
     let identifyRequest: Int
     let messages: UnsafePointer<WireMessage>
     let fields: UnsafePointer<WireField>
@@ -60,6 +69,15 @@ struct WireSchema: @unchecked Sendable {
         var builder = Builder()
         self.trackRequest = builder.add(profiles__v1__track_request__descriptor)
         self.getProfileRequest = builder.add(profiles__v1__get_profile_request__descriptor)
+        self.updateSubscriptionRequest = builder.add(profiles__v1__update_subscription_request__descriptor)
+        self.confirmSubscriptionRequest = builder.add(profiles__v1__confirm_subscription_request__descriptor)
+        self.addSuppressionRequest = builder.add(profiles__v1__add_suppression_request__descriptor)
+        self.removeSuppressionRequest = builder.add(profiles__v1__remove_suppression_request__descriptor)
+        self.checkSendableRequest = builder.add(profiles__v1__check_sendable_request__descriptor)
+        self.createUnsubscribeTokenRequest = builder.add(profiles__v1__create_unsubscribe_token_request__descriptor)
+        self.redeemUnsubscribeTokenRequest = builder.add(profiles__v1__redeem_unsubscribe_token_request__descriptor)
+        self.listConsentHistoryRequest = builder.add(profiles__v1__list_consent_history_request__descriptor)
+        self.verifyConsentLedgerRequest = builder.add(profiles__v1__verify_consent_ledger_request__descriptor)
         self.identifyRequest = builder.add(profiles__v1__identify_request__descriptor)
         // Kept for the life of the process: tables behind plain pointers cost no reference counting on the way of a request.
         self.messages = Self.keep(builder.messages)

@@ -101,6 +101,21 @@ struct ConsentEntry {
         }
     }
 
+    /// The lsn of an entry that `write` wrote.
+    static func lsn(of entry: UnsafeRawBufferPointer) -> UInt64 {
+        var reader = ByteReader(entry)
+        while reader.remaining > 0 {
+            let key = reader.readVarint()
+            guard key & 7 == 0 else {
+                _ = reader.readPrefixed()
+                continue
+            }
+            let number = reader.readVarint()
+            if key >> 3 == Field.lsn { return number }
+        }
+        return 0
+    }
+
     private static func append(number: UInt64, _ field: UInt64, to buffer: inout ByteBuffer) {
         guard number != 0 else { return }
         buffer.appendVarint(field << 3)

@@ -89,3 +89,65 @@ struct LedgerPart {
         buffer.append(added)
     }
 }
+
+/// An entry of a history, borrowed from a copy of its ledger.
+package struct ListedEntry {
+    package var lsn: UInt64
+    package var previousHash: SHA256Digest
+    package var hash: SHA256Digest
+    /// The entry without its hashes, as protobuf.
+    package var entry: UnsafeRawBufferPointer
+}
+
+/// What a computation of all hashes of a person's ledgers found.
+package struct VerifiedLedger {
+    /// Every chain ends at the head that was kept beside it.
+    package var isValid = true
+    /// In all chains, folded ones included.
+    package var entryCount: UInt64 = 0
+    /// Of the person's own chain.
+    package var head = SHA256Digest.zero
+
+    package init() {}
+}
+
+/// Copies of the ledgers of one person: its own first, then those of the profiles that were merged into it.
+package struct LedgerHistory {
+    /// Borrowed.
+    private var ledgers: [LedgerPart] = []
+
+    package init() {}
+
+    /// Adds a copy that `Store.readLedger` made.
+    package mutating func add(_ copy: UnsafeRawBufferPointer) {
+        self.ledgers.append(LedgerPart(copy))
+    }
+
+    /// Every kept entry of all chains, ascending by lsn; those of one lsn in the order of their chains.
+    ///
+    /// - Complexity: O(entries · log entries), and a hash of each.
+    package var entries: [ListedEntry] {
+        var entries: [ListedEntry] = []
+        for ledger in self.ledgers {
+            ledger.forEachChained { entry, previous, hash in
+                entries.append(ListedEntry(
+                    lsn: ConsentEntry.lsn(of: entry), previousHash: previous, hash: hash, entry: entry))
+            }
+        }
+        guard self.ledgers.count > 1 else { return entries }
+        return entries.enumerated().sorted {
+            ($0.element.lsn, $0.offset) < ($1.element.lsn, $1.offset)
+        }.map(\.element)
+    }
+
+    /// Computes every hash again.
+    package func verify() -> VerifiedLedger {
+        var verified = VerifiedLedger()
+        for (index, ledger) in self.ledgers.enumerated() {
+            if index == 0 { verified.head = ledger.head }
+            if ledger.forEachChained({ _, _, _ in verified.entryCount += 1 }) != ledger.head { verified.isValid = false }
+            verified.entryCount += ledger.foldedCount
+        }
+        return verified
+    }
+}

@@ -1,0 +1,81 @@
+import Bytes
+import CMessages
+import CProtobufC
+import Profiles
+
+// Fields that several requests about consent have; violations are noted at the packer's path.
+extension MessageDecoder {
+    /// `^[a-z0-9_]{1,300}$` after lower-casing, in bytes.
+    static let topicBytesMax = 300
+    /// Texts of an evidence, in scalars: a user agent is the longest.
+    private static let evidenceScalarsMax = 512
+
+    func channel(_ channel: Profiles__V1__Channel) -> Channel {
+        if let channel = Channel(rawValue: UInt8(clamping: channel.rawValue)) { return channel }
+        self.packer.add("not a channel of the contract", at: "channel")
+        return .email
+    }
+
+    /// A topic in lower case, in the arena; empty: the whole channel.
+    func topic(_ topic: UnsafePointer<CChar>?) -> UnsafeRawBufferPointer {
+        let text = ValuePacker.text(topic)
+        guard text.count <= Self.topicBytesMax, text.allSatisfy({ TextRules.isAlphanumeric($0) || $0 == UInt8(ascii: "_") })
+        else {
+            self.packer.add("a topic that does not match ^[a-z0-9_]{1,300}$", at: "topic")
+            return UnsafeRawBufferPointer(start: nil, count: 0)
+        }
+        guard text.count > 0 else { return text }
+        let lower = self.arena.memory(text.count)
+        for (index, byte) in text.enumerated() { lower.storeBytes(of: TextRules.lower(byte), toByteOffset: index, as: UInt8.self) }
+        return UnsafeRawBufferPointer(start: lower, count: text.count)
+    }
+
+    /// Evidence as it was given; `nil`: none.
+    func evidence(_ evidence: UnsafeMutablePointer<Profiles__V1__Evidence>?) -> EvidenceView? {
+        guard let evidence = evidence?.pointee else { return nil }
+        return EvidenceView(
+            method: self.evidence(evidence.method, "evidence.method"), ip: self.evidence(evidence.ip, "evidence.ip"),
+            userAgent: self.evidence(evidence.user_agent, "evidence.user_agent"),
+            textVersion: self.evidence(evidence.text_version, "evidence.text_version"),
+            actor: self.evidence(evidence.actor, "evidence.actor"),
+            reference: self.evidence(evidence.reference, "evidence.reference"))
+    }
+
+    private func evidence(_ string: UnsafePointer<CChar>?, _ field: StaticString) -> UnsafeRawBufferPointer {
+        let text = ValuePacker.text(string)
+        if !text.isEmpty, let error = TextRules.stringError(text, scalarsMax: Self.evidenceScalarsMax, oneLine: true) {
+            self.packer.add(error, at: field)
+        }
+        return text
+    }
+
+    func token(_ string: UnsafePointer<CChar>?) -> UnsafeRawBufferPointer {
+        let text = ValuePacker.text(string)
+        if text.isEmpty { self.packer.add("missing", at: "token") }
+        return text
+    }
+
+    /// Begins the validation of a request.
+    func beginValidation(_ project: UnsafePointer<CChar>?) {
+        self.packer.path.removeAll()
+        self.packer.violations.removeAll()
+        self.checkProject(project)
+    }
+
+    /// What was decoded, or what is wrong with it.
+    func validated<Message>(_ message: Message) -> Decoded<Message> {
+        self.packer.violations.isEmpty ? .message(message) : .invalid(self.packer.violations)
+    }
+}
+
+extension Decoded {
+    /// The next step of decoding.
+    func map<Next>(_ next: (Message) -> Decoded<Next>) -> Decoded<Next> {
+        switch self {
+        case .message(let message): next(message)
+        case .invalid(let violations): .invalid(violations)
+        case .malformed(let found): .malformed(found)
+        case .tooLarge: .tooLarge
+        }
+    }
+}
