@@ -11,6 +11,8 @@ package final class MessageDecoder {
     var packer = ValuePacker()
     /// A field list being packed, before its length is known.
     var scratch = ByteBuffer(capacity: 4 << 10)
+    /// Inside of a batch: the batch's project, to which that of a write must be equal or empty.
+    var batchProject: UnsafeRawBufferPointer?
 
     package init() {}
 
@@ -37,8 +39,20 @@ package final class MessageDecoder {
     // MARK: Parts that several requests have; violations are noted at the packer's path
 
     func checkProject(_ project: UnsafePointer<CChar>?) {
+        if let outer = self.batchProject {
+            let inner = ValuePacker.text(project)
+            if !inner.isEmpty, !inner.elementsEqual(outer) { self.packer.add("another project than the batch's", at: "project") }
+            return
+        }
         guard !TextRules.isProject(ValuePacker.text(project)) else { return }
         self.packer.add("not a project name, ^[a-z0-9][a-z0-9_-]{0,62}$", at: "project")
+    }
+
+    /// A `request_id`; empty: none. A write inside of a batch may have none of its own.
+    func requestID(_ string: UnsafePointer<CChar>?) -> UnsafeRawBufferPointer {
+        let text = self.id(string, "request_id")
+        if self.batchProject != nil, !text.isEmpty { self.packer.add("not allowed inside of a batch, which has its own", at: "request_id") }
+        return text
     }
 
     /// A `request_id` or `event_id`; empty: none.

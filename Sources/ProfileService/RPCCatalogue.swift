@@ -14,6 +14,7 @@ package struct CataloguedRPC: Sendable {
 
 /// What a method does; `.unbuilt` answers `UNIMPLEMENTED`.
 package enum RPCOperation: Sendable {
+    case batchWrite
     case identify
     case track
     case getProfile
@@ -52,7 +53,7 @@ package enum RPCCatalogue {
         CataloguedRPC("Profiles", "RedeemUnsubscribeToken", .redeemUnsubscribeToken),
         CataloguedRPC("Profiles", "ListConsentHistory", .listConsentHistory),
         CataloguedRPC("Profiles", "VerifyConsentLedger", .verifyConsentLedger),
-        CataloguedRPC("Profiles", "BatchWrite", .unbuilt),
+        CataloguedRPC("Profiles", "BatchWrite", .batchWrite),
         CataloguedRPC("Profiles", "ImportProfiles", .unbuilt, requests: true),
         CataloguedRPC("Profiles", "EraseProfile", .unbuilt),
         CataloguedRPC("Profiles", "ExportProfile", .unbuilt, responses: true),

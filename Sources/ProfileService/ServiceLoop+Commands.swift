@@ -10,10 +10,9 @@ extension ServiceLoop {
     /// - Parameters:
     ///   - project: `nil`: there is no such project.
     ///   - items: What the accounting counts: events, attribute writes, subscription changes.
-    ///   - operations: How many lsns the record takes.
     ///   - write: Appends the record, or says what is wrong with the request and leaves the buffer as it was.
     func submit(
-        _ call: RPCCall, _ project: ProjectID?, items: Int, operations: Int, in partition: Partition,
+        _ call: RPCCall, _ project: ProjectID?, items: Int, in partition: Partition,
         write: (MessageDecoder, inout ByteBuffer) -> Violations
     ) {
         let start = self.batch.records.count
@@ -29,8 +28,11 @@ extension ServiceLoop {
             self.accounting.add(rejected: items)
             return self.refuse(call.token, refusal)
         }
+        guard let record = RecordView(UnsafeRawBufferPointer(rebasing: self.batch.records.bytes[start...])) else {
+            preconditionFailure("a record of this process is whole")
+        }
         self.batch.slots.append(BatchSlot(
-            token: call.token, recordOffset: start, recordBytes: bytes, operations: operations, items: items))
+            token: call.token, recordOffset: start, recordBytes: bytes, operations: record.operations, items: items))
     }
 
     /// Answers every call of a batch that came back from the log.
@@ -66,7 +68,8 @@ extension ServiceLoop {
         case .identify: self.encodeIdentify(header, &body)
         case .updateSubscription, .confirmSubscription, .redeemUnsubscribe, .addSuppression, .removeSuppression:
             self.encodeConsent(header, &body)
-        case .genesis, .tick, .batch, .updateProject:
+        case .batch: self.encodeBatch(header, &body, slot)
+        case .genesis, .tick, .updateProject:
             preconditionFailure("no call has such a result")
         }
     }

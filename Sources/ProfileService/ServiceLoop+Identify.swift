@@ -9,7 +9,7 @@ extension ServiceLoop {
         switch self.decoder.decodeIdentify(message) {
         case .message(let identify):
             let project = partition.store.findProject(identify.project)
-            self.submit(call, project, items: identify.itemCount, operations: 1, in: partition) { decoder, records in
+            self.submit(call, project, items: identify.itemCount, in: partition) { decoder, records in
                 decoder.writeIdentify(identify, project: project, into: &records)
             }
         case .invalid(let violations): self.refuse(call.token, violations: violations)
@@ -25,7 +25,7 @@ extension ServiceLoop {
     }
 
     /// The profile that a result begins with the id of, as it is now; valid until the next read.
-    private func readImage(ofResult body: ByteReader) -> ProfileImage? {
+    func readImage(ofResult body: ByteReader) -> ProfileImage? {
         var body = body
         let id = body.read(count: ProfileID.binaryBytes)
         guard let partition = self.partition else { return nil }

@@ -17,12 +17,12 @@ extension ServiceLoop {
     private func add(_ track: DecodedTrack, of call: RPCCall, in partition: Partition) {
         let project = partition.store.findProject(track.project)
         let windows = self.windows(of: project, in: partition)
-        self.submit(call, project, items: track.eventCount, operations: track.eventCount, in: partition) { decoder, records in
+        self.submit(call, project, items: track.eventCount, in: partition) { decoder, records in
             decoder.writeTrack(track, project: project, windows: windows, into: &records)
         }
     }
 
-    private func windows(of project: ProjectID?, in partition: Partition) -> AdvisoryWindows {
+    func windows(of project: ProjectID?, in partition: Partition) -> AdvisoryWindows {
         let windows = project.flatMap { partition.store.timeWindows(of: $0) }
         return AdvisoryWindows(
             nowMicroseconds: self.transport.nowWallMicroseconds,

@@ -66,6 +66,7 @@ package final class ServiceLoop: RPCHandler {
             return
         }
         switch RPCCatalogue.all[call.method].operation {
+        case .batchWrite: self.batchWrite(message, of: call, in: partition)
         case .identify: self.identify(message, of: call, in: partition)
         case .track: self.track(message, of: call, in: partition)
         case .getProfile: self.getProfile(message, of: call, in: partition)

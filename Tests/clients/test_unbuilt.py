@@ -8,7 +8,7 @@ import conftest  # noqa: F401  (puts the stubs on the path)
 from profiles.v1 import admin_pb2, profiles_pb2
 
 BUILT = {
-    "Identify", "Track", "GetProfile", "UpdateSubscription", "ConfirmSubscription", "AddSuppression", "RemoveSuppression",
+    "BatchWrite", "Identify", "Track", "GetProfile", "UpdateSubscription", "ConfirmSubscription", "AddSuppression", "RemoveSuppression",
     "CheckSendable", "CreateUnsubscribeToken", "RedeemUnsubscribeToken", "ListConsentHistory", "VerifyConsentLedger",
 }
 METHODS = [

@@ -8,6 +8,12 @@ package struct Violation: Equatable, Sendable {
         self.path = path
         self.description = description
     }
+
+    /// The same inside of something else, such as `operations[3].track`.
+    func below(_ path: String) -> Violation {
+        guard !path.isEmpty else { return self }
+        return Violation(path: self.path.isEmpty ? path : "\(path).\(self.path)", description: self.description)
+    }
 }
 
 /// The violations of one request; made on error paths only.
@@ -20,6 +26,9 @@ package struct Violations: Equatable, Sendable {
     package private(set) var unlisted = 0
 
     package init() {}
+
+    /// All that were found.
+    var count: Int { self.list.count + self.unlisted }
 
     package var isEmpty: Bool { self.list.isEmpty }
 

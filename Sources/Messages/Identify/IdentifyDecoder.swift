@@ -44,11 +44,8 @@ extension MessageDecoder {
         self.packer.path.removeAll()
         self.packer.violations.removeAll()
         let start = beginRecord(.identify, in: &buffer)
-        self.checkProject(identify.request.pointee.project)
-        let requestID = self.id(identify.request.pointee.request_id, "request_id")
         self.write(
-            identify.request.pointee, project: project ?? ProjectID(rawValue: 0), requestID: requestID, isHistorical: false,
-            into: &buffer)
+            identify.request.pointee, project: project ?? ProjectID(rawValue: 0), isHistorical: false, into: &buffer)
         guard self.packer.violations.isEmpty else {
             buffer.truncate(to: start)
             return self.packer.violations
@@ -59,9 +56,10 @@ extension MessageDecoder {
 
     /// Appends the payload of an Identify; violations are noted below the packer's path.
     func write(
-        _ request: Profiles__V1__IdentifyRequest, project: ProjectID, requestID: UnsafeRawBufferPointer, isHistorical: Bool,
-        into buffer: inout ByteBuffer
+        _ request: Profiles__V1__IdentifyRequest, project: ProjectID, isHistorical: Bool, into buffer: inout ByteBuffer
     ) {
+        self.checkProject(request.project)
+        let requestID = self.requestID(request.request_id)
         let source = self.source(request.source)
         let occurredAt = self.time(request.occurred_at, "occurred_at")
         let sentAt = self.time(request.sent_at, "sent_at")

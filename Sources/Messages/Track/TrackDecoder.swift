@@ -59,27 +59,35 @@ extension MessageDecoder {
     package func writeTrack(
         _ track: DecodedTrack, project: ProjectID?, windows: AdvisoryWindows, into buffer: inout ByteBuffer
     ) -> Violations {
-        let request = track.request.pointee
         self.packer.path.removeAll()
         self.packer.violations.removeAll()
         let start = beginRecord(.track, in: &buffer)
+        self.write(track.request.pointee, project: project ?? ProjectID(rawValue: 0), windows, into: &buffer)
+        guard self.packer.violations.isEmpty else {
+            buffer.truncate(to: start)
+            return self.packer.violations
+        }
+        endRecord(at: start, operations: track.eventCount, in: &buffer)
+        return Violations()
+    }
+
+    /// Appends the payload of a Track; violations are noted below the packer's path.
+    func write(
+        _ request: Profiles__V1__TrackRequest, project: ProjectID, _ windows: AdvisoryWindows, into buffer: inout ByteBuffer
+    ) {
+        let violationsBefore = self.packer.violations.count
         let sentAt = self.time(request.sent_at, "sent_at")
-        self.header(request, project: project ?? ProjectID(rawValue: 0), sentAt: sentAt).write(into: &buffer)
+        self.header(request, project: project, sentAt: sentAt).write(into: &buffer)
         let allowsPartial = request.allow_partial != 0
         for index in 0 ..< request.n_events {
             guard let event = request.events[index] else { continue }
             self.packer.path.push("events")
             self.packer.path.push(index: index)
             self.write(event.pointee, allowsPartial: allowsPartial, into: &buffer)
-            self.packer.path.removeAll()
+            self.packer.path.pop()
+            self.packer.path.pop()
         }
-        guard self.packer.violations.isEmpty else {
-            self.listTimes(request, sentAt: sentAt, windows)
-            buffer.truncate(to: start)
-            return self.packer.violations
-        }
-        endRecord(at: start, operations: request.n_events, in: &buffer)
-        return Violations()
+        if self.packer.violations.count > violationsBefore { self.listTimes(request, sentAt: sentAt, windows) }
     }
 
     /// Everything but the events; violations are noted.
@@ -87,7 +95,7 @@ extension MessageDecoder {
         _ request: Profiles__V1__TrackRequest, project: ProjectID, sentAt: Int64?
     ) -> TrackHeader {
         self.checkProject(request.project)
-        let requestID = self.id(request.request_id, "request_id")
+        let requestID = self.requestID(request.request_id)
         if request.n_events == 0 { self.packer.add("none, 1 to \(WireLimits.eventsMax) are needed", at: "events") }
         let source = self.source(request.source)
         var flags = TrackFlags(rawValue: 0)
@@ -161,13 +169,7 @@ extension MessageDecoder {
         buffer.append(TrackEventFlags.rejected.rawValue)
         buffer.appendPrefixed(
             eventID.count <= TextRules.idBytesMax ? eventID : UnsafeRawBufferPointer(start: nil, count: 0))
-        let listed = violations.list.prefix(Self.violationsPerEventMax)
-        buffer.appendVarint(UInt64(listed.count))
-        for violation in listed {
-            for var text in [violation.path, violation.description] {
-                text.withUTF8 { buffer.appendPrefixed(UnsafeRawBufferPointer($0)) }
-            }
-        }
+        Self.append(violations, into: &buffer)
     }
 
     /// Adds the events whose time the log would refuse: the caller sees everything that is wrong at once.
@@ -184,14 +186,13 @@ extension MessageDecoder {
             let latest = windows.nowMicroseconds + windows.aheadMicroseconds
             guard effective < earliest || effective > latest else { continue }
             self.packer.violations.add(TrackWindows.violation(
-                index: index, effective: effective, bound: effective < earliest ? earliest : latest))
+                index: index, effective: effective, bound: effective < earliest ? earliest : latest
+            ).below(self.packer.path.text()))
         }
     }
 
     /// Tags of one event.
     private static let tagsMax = 10
-    /// Violations kept with one rejected event.
-    private static let violationsPerEventMax = 8
 }
 
 /// Texts of times outside of a window.

@@ -14,6 +14,16 @@ extension MessageDecoder {
         _ header: ResultHeader, body: inout ByteReader, sequence: UInt64, into answer: inout ByteBuffer
     ) -> ItemFates {
         self.arena.reset()
+        let (response, fates) = self.trackResponse(header, body: &body)
+        response.pointee.sequence = sequence
+        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        return fates
+    }
+
+    /// The response as a C message in the arena.
+    func trackResponse(
+        _ header: ResultHeader, body: inout ByteReader
+    ) -> (UnsafeMutablePointer<Profiles__V1__TrackResponse>, ItemFates) {
         guard let track = TrackResultBody(from: &body) else { preconditionFailure("a result of this process is whole") }
         let response = self.arena.make(profiles__v1__track_response__init)
         // No profile: every event was rejected and the identifier is unknown.
@@ -23,7 +33,6 @@ extension MessageDecoder {
         response.pointee.revision = track.revision
         response.pointee.lsn = header.lsn
         response.pointee.replayed = header.flags.contains(.replayed) ? 1 : 0
-        response.pointee.sequence = sequence
         if let from = track.redirectedFrom { response.pointee.redirected_from = self.identifierText(from) }
         response.pointee.n_results = track.eventCount
         response.pointee.results = self.arena.pointers(track.eventCount)
@@ -35,8 +44,7 @@ extension MessageDecoder {
             response.pointee.results[index] = self.eventResult(event, index: index)
             fates.count(event.outcome, isReplay: header.flags.contains(.replayed))
         }
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
-        return fates
+        return (response, fates)
     }
 
     private func eventResult(
@@ -66,12 +74,7 @@ extension MessageDecoder {
         case .limitExceeded: context.metadata = [("maximum", String(event.detail))]
         default: break
         }
-        var reader = ByteReader(event.violations)
-        for _ in 0 ..< (event.violations.isEmpty ? 0 : reader.readVarint()) {
-            let path = String(decoding: reader.readPrefixed(), as: UTF8.self)
-            context.violations.add(Violation(
-                path: path, description: String(decoding: reader.readPrefixed(), as: UTF8.self)))
-        }
+        for violation in Self.violations(event.violations).list { context.violations.add(violation) }
         return context
     }
 
@@ -86,6 +89,7 @@ extension MessageDecoder {
         if header.kind == .updateSubscription, header.refusal == .userUnsubscribed || header.refusal == .limitExceeded {
             context.metadata.insert(("index", String(header.index)), at: 0)
         }
+        if header.kind == .batch { return self.context(ofRefusedBatch: header, body: &body) }
         let count = body.read(UInt8.self)
         if count > 0 { context.metadata.insert(("index", String(header.index)), at: 0) }
         for _ in 0 ..< count {

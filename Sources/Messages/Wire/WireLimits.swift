@@ -15,8 +15,15 @@ package enum WireLimits {
     /// Events of one Track.
     package static let eventsMax = 15
 
+    /// Writes of one batch.
+    package static let batchOperationsMax = 200
+
     /// Values of one repeated field.
     static func countMax(of path: String) -> Int {
-        path == "profiles.v1.TrackRequest.events" ? Self.eventsMax : Self.fieldsMax
+        switch path {
+        case "profiles.v1.TrackRequest.events": Self.eventsMax
+        case "profiles.v1.BatchWriteRequest.operations": Self.batchOperationsMax
+        default: Self.fieldsMax
+        }
     }
 }

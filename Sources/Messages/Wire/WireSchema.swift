@@ -60,6 +60,7 @@ struct WireSchema: @unchecked Sendable {
     let listConsentHistoryRequest: Int
     let verifyConsentLedgerRequest: Int
     let identifyRequest: Int
+    let batchWriteRequest: Int
     let messages: UnsafePointer<WireMessage>
     let fields: UnsafePointer<WireField>
 
@@ -78,6 +79,7 @@ struct WireSchema: @unchecked Sendable {
         self.redeemUnsubscribeTokenRequest = builder.add(profiles__v1__redeem_unsubscribe_token_request__descriptor)
         self.listConsentHistoryRequest = builder.add(profiles__v1__list_consent_history_request__descriptor)
         self.verifyConsentLedgerRequest = builder.add(profiles__v1__verify_consent_ledger_request__descriptor)
+        self.batchWriteRequest = builder.add(profiles__v1__batch_write_request__descriptor)
         self.identifyRequest = builder.add(profiles__v1__identify_request__descriptor)
         // Kept for the life of the process: tables behind plain pointers cost no reference counting on the way of a request.
         self.messages = Self.keep(builder.messages)

@@ -69,6 +69,15 @@ package struct RecordView {
     /// Header, payload and padding together.
     package var totalBytes: Int
 
+    /// An item of a batch, which has no header of its own.
+    init(kind: UInt8, operations: Int, payload: UnsafeRawBufferPointer) {
+        self.kind = kind
+        self.version = RecordFormat.version
+        self.operations = operations
+        self.payload = payload
+        self.totalBytes = payload.count
+    }
+
     /// Reads the record at the start of `bytes`; `nil` if it is not whole or its padding is not zero.
     package init?(_ bytes: UnsafeRawBufferPointer) {
         var reader = ByteReader(bytes)

@@ -61,7 +61,9 @@ extension Store {
             try self.redeemUnsubscribe(record, call, results: &results)
         case .addSuppression, .removeSuppression:
             try self.changeSuppression(record, kind, call, results: &results)
-        case .batch, .updateProject:
+        case .batch:
+            try self.batch(record, call, results: &results)
+        case .updateProject:
             throw .unknownKind(record.kind, lsn: firstLSN)
         }
         self.state.pointee.lastReceivedAt = receivedAt

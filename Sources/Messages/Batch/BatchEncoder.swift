@@ -1,0 +1,78 @@
+import Bytes
+import CMessages
+import CProtobufC
+import Profiles
+
+// The answer of a batch is written result by result, so that 200 of them need the memory of one. Protobuf allows it: a repeated field is
+// the sequence of its elements.
+
+extension MessageDecoder {
+    /// Bytes of an answer beyond which the profiles of further Identify results are left out: clients take 4 MiB by default.
+    package static let batchProfilesBytesMax = 2 << 20
+
+    /// Appends the result of one write.
+    ///
+    /// - Parameters:
+    ///   - body: Behind the result's header.
+    ///   - image: Of an Identify: the profile as it is now; `nil`: it is not shown.
+    ///   - isReplay: The whole batch is a replay.
+    package func appendBatchResult(
+        _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?, isReplay: Bool, into answer: inout ByteBuffer
+    ) -> ItemFates {
+        self.arena.reset()
+        let result = self.arena.make(profiles__v1__write_result__init)
+        var header = header
+        if isReplay { header.flags.insert(.replayed) }
+        var fates = ItemFates()
+        switch header.kind {
+        case _ where header.refusal != .none:
+            result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_ERROR
+            let context = header.kind == .batch
+                ? ErrorContext(violations: Self.violations(body.read(count: body.remaining)))
+                : Self.context(ofRefused: header, body: &body)
+            result.pointee.error = StatusMapping.cStatus(of: header.refusal, context, in: self.arena)
+        case .identify:
+            result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_IDENTIFY
+            (result.pointee.identify, fates) = self.identifyResponse(header, body: &body, image: image)
+        case .track:
+            result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_TRACK
+            (result.pointee.track, fates) = self.trackResponse(header, body: &body)
+        default: preconditionFailure("a batch has no such item")
+        }
+        let size = protobuf_c_message_get_packed_size(
+            UnsafeMutableRawPointer(result).assumingMemoryBound(to: ProtobufCMessage.self))
+        // Field 1, length-delimited.
+        answer.append(UInt8(1 << 3 | 2))
+        answer.appendVarint(UInt64(size))
+        Self.pack(UnsafeMutableRawPointer(result), into: &answer)
+        return fates
+    }
+
+    /// Appends what follows the results.
+    package func endBatchResponse(_ header: ResultHeader, into answer: inout ByteBuffer) {
+        self.arena.reset()
+        let response = self.arena.make(profiles__v1__batch_write_response__init)
+        response.pointee.lsn = header.lsn
+        response.pointee.replayed = header.flags.contains(.replayed) ? 1 : 0
+        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+    }
+
+    /// What a refused batch tells: the first failing write's reason, and its place.
+    static func context(ofRefusedBatch header: ResultHeader, body: inout ByteReader) -> ErrorContext {
+        guard let inner = ResultHeader(from: &body) else { return ErrorContext() }
+        var context = self.context(ofRefused: inner, body: &body)
+        context.metadata.removeAll { $0.key.description == "index" }
+        context.metadata.insert(("index", String(header.index)), at: 0)
+        let name = switch inner.kind {
+        case .identify: "identify"
+        case .track: "track"
+        default: "update_subscription"
+        }
+        var violations = Violations()
+        for violation in context.violations.list {
+            violations.add(violation.below("operations[\(header.index)].\(name)"))
+        }
+        context.violations = violations
+        return context
+    }
+}

@@ -1,0 +1,47 @@
+import Bytes
+import GRPCTransport
+import Messages
+import Profiles
+
+extension ServiceLoop {
+    /// Adds a batch of writes to the open batch of the log as one record, or refuses it.
+    func batchWrite(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+        switch self.decoder.decodeBatch(message) {
+        case .message(let batch):
+            let project = partition.store.findProject(batch.project)
+            let windows = self.windows(of: project, in: partition)
+            self.submit(call, project, items: batch.itemCount, in: partition) { decoder, records in
+                decoder.writeBatch(batch, project: project, windows: windows, into: &records)
+            }
+        case .invalid(let violations): self.refuse(call.token, violations: violations)
+        case .malformed(let found): self.refuseMalformed(call.token, found)
+        case .tooLarge: self.refuse(call.token, .memoryExhausted)
+        }
+    }
+
+    /// Appends the answer of a batch that was carried out.
+    func encodeBatch(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot) -> ItemFates {
+        var fates = ItemFates()
+        for _ in 0 ..< body.read(UInt16.self) {
+            var item = body
+            guard let inner = ResultHeader(from: &item) else { preconditionFailure("a result of this process is whole") }
+            let bytes = body.read(count: inner.totalBytes)
+            var result = ByteReader(bytes)
+            _ = result.read(count: ResultHeader.bytes)
+            var image: ProfileImage?
+            if inner.kind == .identify, inner.refusal == .none, self.answer.count < MessageDecoder.batchProfilesBytesMax {
+                image = self.readImage(ofResult: result)
+            }
+            let own = self.decoder.appendBatchResult(
+                inner, body: &result, image: image, isReplay: header.flags.contains(.replayed), into: &self.answer)
+            fates.stored += own.stored
+            fates.duplicate += own.duplicate
+            fates.stale += own.stale
+            fates.rejected += own.rejected
+        }
+        // What refused writes held does not stand in their results.
+        fates.rejected = slot.items - fates.stored - fates.duplicate - fates.stale
+        self.decoder.endBatchResponse(header, into: &self.answer)
+        return fates
+    }
+}

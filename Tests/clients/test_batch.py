@@ -1,0 +1,135 @@
+"""BatchWrite: atomic and best effort, as spec section 6 has it."""
+
+import signal
+
+import grpc
+import pytest
+from google.protobuf import timestamp_pb2
+
+from conftest import Failure, custom, event, fails, get, profiles_pb2, profiles_pb2_grpc, track, types_pb2, unique
+from test_identify import MERGED, identify, patch, shown
+
+W = profiles_pb2.WriteOperation
+
+
+def batch(*operations, **fields):
+    return profiles_pb2.BatchWriteRequest(project="default", operations=operations, **fields)
+
+
+def inner(request):
+    request.ClearField("project")
+    return W(track=request) if isinstance(request, profiles_pb2.TrackRequest) else W(identify=request)
+
+
+def state(stub, *people):
+    profiles = []
+    for person in people:
+        try:
+            profiles.append(stub.GetProfile(get(custom(person))).profile)
+        except grpc.RpcError as error:
+            profiles.append(error.code())
+    return profiles
+
+
+@pytest.mark.parametrize("best_effort", [False, True])
+def test_later_writes_see_earlier_ones(stub, best_effort):
+    d, p = unique("d"), unique("p")
+    answer = stub.BatchWrite(batch(
+        inner(track(types_pb2.Identifier(installation_id=d), event("visit", event_id="1"))),
+        inner(identify(None, p, patch(plan="gold"))), inner(identify(d, p)),
+        inner(track(custom(p), event("purchase"), event("purchase"))), best_effort=best_effort))
+    results = answer.results
+    assert [r.WhichOneof("result") for r in results] == ["track", "identify", "identify", "track"]
+    assert results[2].identify.outcome == MERGED and results[3].track.profile_id == results[1].identify.profile.profile_id
+    assert answer.lsn == results[3].track.lsn == results[0].track.lsn + 4
+    profile, = state(stub, p)
+    assert {c.name: c.count for c in profile.event_counters} == {"visit": 1, "purchase": 2}
+
+
+def test_one_refused_write_takes_all_of_an_atomic_batch_back(stub):
+    d, p, q, r = unique("d"), unique("p"), unique("q"), unique("r")
+    stub.Identify(identify(None, p, patch(plan="gold")))
+    stub.Track(track(custom(p), event("visit", event_id="1")))
+    stub.Identify(identify(d, attributes=patch(color="red")))
+    before = state(stub, p, q, r)
+    failure = fails(stub.BatchWrite, batch(
+        inner(track(custom(p), event("visit", event_id="2"), event(unique("n").replace("-", "_")[:30]))), inner(identify(d, p)),
+        inner(identify(d, q)), inner(identify(unique("d"), r)), inner(track(custom(r), event("visit"))),
+        inner(track(custom(unique("u")), must_exist=True))))
+    assert failure.code == grpc.StatusCode.NOT_FOUND and failure.metadata["index"] == "5"
+    assert state(stub, p, q, r) == before
+    holder = stub.GetProfile(get(types_pb2.Identifier(installation_id=d))).profile
+    assert shown(holder) == {"color": "red"} and holder.state == types_pb2.STATE_ANONYMOUS
+    # What the batch would have stored is no duplicate.
+    assert stub.Track(track(custom(p), event("visit", event_id="2"))).results[0].status == 1
+
+
+def test_best_effort_tells_of_each_write(stub):
+    p, q = unique("p"), unique("q")
+    answer = stub.BatchWrite(batch(
+        inner(track(custom(p), event("bad name"))), inner(track(custom(p))),
+        inner(track(custom(q), must_exist=True)), W(), best_effort=True))
+    kinds = [r.WhichOneof("result") for r in answer.results]
+    assert kinds == ["error", "track", "error", "error"]
+    assert [r.error.code for r in answer.results] == [3, 0, 5, 3]
+    failure = Failure.__new__(Failure)
+    failure.violations, failure.reason = {}, ""
+    failure.read(answer.results[0].error)
+    assert failure.reason == "INVALID_FIELDS" and "operations[0].track.events[0].name" in failure.violations
+
+
+def test_every_violation_of_an_atomic_batch_is_listed(stub):
+    other = track(custom())
+    other.project = "other"
+    failure = fails(stub.BatchWrite, batch(
+        inner(track(custom(), event("bad name"))), W(track=other),
+        inner(identify(None, unique("p"), patch(**{"bad name": 1}))), inner(track(custom(), request_id="x"))))
+    assert failure.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert set(failure.violations) == {
+        "operations[0].track.events[0].name", "operations[1].track.project", "operations[2].identify.attributes.set[0]",
+        "operations[3].track.request_id"}
+
+
+def test_a_late_event_in_an_atomic_batch_is_named_with_its_path(stub):
+    late = event(occurred_at=timestamp_pb2.Timestamp(seconds=1_600_000_000))
+    failure = fails(stub.BatchWrite, batch(inner(track(custom())), inner(track(custom(), event(), late))))
+    assert failure.code == grpc.StatusCode.OUT_OF_RANGE and failure.metadata["index"] == "1"
+    assert list(failure.violations) == ["operations[1].track.events[1].occurred_at"]
+
+
+@pytest.mark.parametrize("count, is_allowed", [(0, False), (1, True), (200, True), (201, False)])
+def test_a_batch_has_1_to_200_writes(stub, count, is_allowed):
+    request = batch(*[inner(track(custom())) for _ in range(count)])
+    if is_allowed:
+        assert len(stub.BatchWrite(request).results) == count
+    else:
+        assert fails(stub.BatchWrite, request).code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_replayed_batch_answers_as_before(stub):
+    p, request_id = unique("p"), unique("r")
+    request = batch(inner(track(custom(p), event(event_id="1"))), inner(identify(None, p, patch(a=1))), request_id=request_id)
+    first = stub.BatchWrite(request)
+    again = stub.BatchWrite(request)
+    assert again.replayed and again.lsn == first.lsn and again.results[0].track.lsn == first.results[0].track.lsn
+    assert state(stub, p)[0].event_counters[0].count == 1
+    request.operations[0].track.events[0].event_id = "2"
+    assert fails(stub.BatchWrite, request).code == grpc.StatusCode.ALREADY_EXISTS
+
+
+def test_refused_batches_leave_a_log_that_replays(server):
+    stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
+    people = [f"p{n}" for n in range(7)]
+    for round in range(60):
+        d, p = f"d{round % 5}", people[round % 7]
+        writes = [inner(track(types_pb2.Identifier(installation_id=d), event("visit", event_id=str(round)))), inner(identify(d, p)),
+                  inner(identify(d, people[(round + 1) % 7], patch(n=round))), inner(identify(d, logged_out=True))]
+        if round % 3:
+            writes.append(inner(track(custom("nobody"), must_exist=True)))
+            fails(stub.BatchWrite, batch(*writes))
+        else:
+            stub.BatchWrite(batch(*writes))
+    before = state(stub, *people)
+    server.stop(signal.SIGKILL)
+    stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
+    assert state(stub, *people) == before
