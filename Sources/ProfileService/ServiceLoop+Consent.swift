@@ -26,7 +26,7 @@ extension ServiceLoop {
         self.withMessage(self.decoder.decodeUpdateSubscription(message), of: call) { request in
             let project = partition.store.findProject(request.project)
             let count = request.changeCount
-            self.submit(call, project, items: count, operations: count, in: partition) { decoder, records in
+            self.submit(call, project, items: count, in: partition) { decoder, records in
                 decoder.writeUpdateSubscription(request, project: project, into: &records)
             }
         }
@@ -58,7 +58,7 @@ extension ServiceLoop {
             self.accounting.add(rejected: 1)
             return self.refuse(call.token, .tokenInvalid)
         }
-        self.submit(call, project, items: 1, operations: 1, in: partition) { decoder, records in
+        self.submit(call, project, items: 1, in: partition) { decoder, records in
             decoder.writeTokenCommand(record, request, token, into: &records)
             return Violations()
         }
@@ -84,7 +84,7 @@ extension ServiceLoop {
             return self.refuse(call.token, .projectNotFound)
         }
         let address = partition.store.addressHash(project, request.channel, request.address)
-        self.submit(call, project, items: 0, operations: 1, in: partition) { decoder, records in
+        self.submit(call, project, items: 0, in: partition) { decoder, records in
             decoder.writeSuppression(record, request, project: project, address: address, into: &records)
             return Violations()
         }

@@ -18,7 +18,14 @@ def batch(*operations, **fields):
 
 def inner(request):
     request.ClearField("project")
+    if isinstance(request, profiles_pb2.UpdateSubscriptionRequest):
+        return W(update_subscription=request)
     return W(track=request) if isinstance(request, profiles_pb2.TrackRequest) else W(identify=request)
+
+
+def subscribe(person, state, source=types_pb2.CONSENT_SOURCE_API, **fields):
+    return profiles_pb2.UpdateSubscriptionRequest(project="default", identifier=custom(person), source=source, changes=[
+        profiles_pb2.SubscriptionChange(channel=types_pb2.CHANNEL_EMAIL, state=state)], **fields)
 
 
 def state(stub, *people):
@@ -133,3 +140,21 @@ def test_refused_batches_leave_a_log_that_replays(server):
     server.stop(signal.SIGKILL)
     stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
     assert state(stub, *people) == before
+
+
+def test_subscriptions_are_part_of_a_batch_and_of_its_fate(stub):
+    p, q = unique("p"), unique("q")
+    on, off = types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED, types_pb2.SUBSCRIPTION_STATE_UNSUBSCRIBED
+    answer = stub.BatchWrite(batch(inner(subscribe(p, on)), inner(subscribe(p, off))))
+    assert [r.update_subscription.results[0].applied for r in answer.results] == [True, True]
+    history = lambda who: stub.ListConsentHistory(profiles_pb2.ListConsentHistoryRequest(
+        project="default", identifier=custom(who))).entries
+    assert len(history(p)) == 2
+    before = state(stub, p)
+    failure = fails(stub.BatchWrite, batch(inner(subscribe(q, on)), inner(track(custom(p))), inner(subscribe(p, on))))
+    assert failure.reason == "USER_UNSUBSCRIBED" and failure.metadata["index"] == "2"
+    assert state(stub, p) == before and len(history(p)) == 2 and state(stub, q) == [grpc.StatusCode.NOT_FOUND]
+    answer = stub.BatchWrite(batch(inner(subscribe(q, on)), inner(subscribe(p, on)), best_effort=True))
+    assert [r.WhichOneof("result") for r in answer.results] == ["update_subscription", "error"]
+    verified = stub.VerifyConsentLedger(profiles_pb2.VerifyConsentLedgerRequest(project="default", identifier=custom(p)))
+    assert verified.valid and verified.entries == 2

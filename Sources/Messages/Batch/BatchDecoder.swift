@@ -100,6 +100,13 @@ extension MessageDecoder {
             self.write(operation.track.pointee, project: project, windows, into: &buffer)
             endBatchItem(at: item, operations: operations, in: &buffer)
             self.packer.path.pop()
+        case PROFILES__V1__WRITE_OPERATION__OPERATION_UPDATE_SUBSCRIPTION:
+            let item = beginBatchItem(.updateSubscription, in: &buffer)
+            operations = max(operation.update_subscription.pointee.n_changes, 1)
+            self.packer.path.push("update_subscription")
+            self.write(operation.update_subscription.pointee, project: project, into: &buffer)
+            endBatchItem(at: item, operations: operations, in: &buffer)
+            self.packer.path.pop()
         default: self.packer.add("no operation is set")
         }
         guard isBestEffort else { return operations }

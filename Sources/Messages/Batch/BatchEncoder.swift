@@ -37,6 +37,9 @@ extension MessageDecoder {
         case .track:
             result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_TRACK
             (result.pointee.track, fates) = self.trackResponse(header, body: &body)
+        case .updateSubscription:
+            result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_UPDATE_SUBSCRIPTION
+            (result.pointee.update_subscription, fates) = self.subscriptionResponse(header, body: &body)
         default: preconditionFailure("a batch has no such item")
         }
         let size = protobuf_c_message_get_packed_size(

@@ -9,6 +9,15 @@ extension MessageDecoder {
         _ header: ResultHeader, body: inout ByteReader, into answer: inout ByteBuffer
     ) -> ItemFates {
         self.arena.reset()
+        let (response, fates) = self.subscriptionResponse(header, body: &body)
+        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        return fates
+    }
+
+    /// The response as a C message in the arena.
+    func subscriptionResponse(
+        _ header: ResultHeader, body: inout ByteReader
+    ) -> (UnsafeMutablePointer<Profiles__V1__UpdateSubscriptionResponse>, ItemFates) {
         guard let result = SubscriptionResultBody(from: &body) else { preconditionFailure("a result of this process is whole") }
         let response = self.arena.make(profiles__v1__update_subscription_response__init)
         response.pointee.profile_id = self.profileIDText(result.profileID)
@@ -30,8 +39,7 @@ extension MessageDecoder {
             fates.count(change, isReplay: header.flags.contains(.replayed))
         }
         response.pointee.subscriptions = self.subscriptions(&body)
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
-        return fates
+        return (response, fates)
     }
 
     private func subscriptionResult(

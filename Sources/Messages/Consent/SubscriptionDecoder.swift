@@ -27,17 +27,31 @@ extension MessageDecoder {
     package func writeUpdateSubscription(
         _ subscription: DecodedSubscription, project: ProjectID?, into buffer: inout ByteBuffer
     ) -> Violations {
-        let request = subscription.request.pointee
-        self.beginValidation(request.project)
+        self.packer.path.removeAll()
+        self.packer.violations.removeAll()
+        let start = beginRecord(.updateSubscription, in: &buffer)
+        self.write(subscription.request.pointee, project: project ?? ProjectID(rawValue: 0), into: &buffer)
+        guard self.packer.violations.isEmpty else {
+            buffer.truncate(to: start)
+            return self.packer.violations
+        }
+        endRecord(at: start, operations: subscription.changeCount, in: &buffer)
+        return Violations()
+    }
+
+    /// Appends the payload of an UpdateSubscription; violations are noted below the packer's path.
+    func write(
+        _ request: Profiles__V1__UpdateSubscriptionRequest, project: ProjectID, into buffer: inout ByteBuffer
+    ) {
+        self.checkProject(request.project)
         if request.n_changes < 1 || request.n_changes > SubscriptionHeader.changesMax {
             self.packer.add("\(request.n_changes) changes, 1 to \(SubscriptionHeader.changesMax) are needed", at: "changes")
         }
         let count = min(request.n_changes, SubscriptionHeader.changesMax)
-        let start = beginRecord(.updateSubscription, in: &buffer)
         let source = self.consentSource(request.source)
         SubscriptionHeader(
-            project: project ?? ProjectID(rawValue: 0), source: source, changeCount: count,
-            identifier: self.identifier(request.identifier), requestID: self.id(request.request_id, "request_id"),
+            project: project, source: source, changeCount: count,
+            identifier: self.identifier(request.identifier), requestID: self.requestID(request.request_id),
             occurredAt: self.time(request.occurred_at, "occurred_at"), sentAt: self.time(request.sent_at, "sent_at"),
             expectedRevision: request.expected_revision?.pointee.value, evidence: self.evidence(request.evidence)
         ).write(into: &buffer)
@@ -49,14 +63,9 @@ extension MessageDecoder {
                 channel: self.channel(change.pointee.channel), topic: self.topic(change.pointee.topic),
                 state: self.state(change.pointee.state, source)
             ).write(into: &buffer)
-            self.packer.path.removeAll()
+            self.packer.path.pop()
+            self.packer.path.pop()
         }
-        guard self.packer.violations.isEmpty else {
-            buffer.truncate(to: start)
-            return self.packer.violations
-        }
-        endRecord(at: start, operations: count, in: &buffer)
-        return Violations()
     }
 
     private func consentSource(_ raw: Profiles__V1__ConsentSource) -> ConsentSource {

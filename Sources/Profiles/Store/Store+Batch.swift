@@ -55,6 +55,7 @@ extension Store {
         switch item.kind {
         case .track: try self.track(item.record, call, results: &results)
         case .identify: try self.identify(item.record, call, results: &results)
+        case .updateSubscription: try self.updateSubscription(item.record, call, results: &results)
         case nil:
             let start = ResultHeader(refusal: .invalidFields, flags: [], kind: .batch, lsn: call.lsn).begin(in: &results)
             results.append(item.record.payload)

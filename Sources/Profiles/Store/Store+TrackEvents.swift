@@ -59,6 +59,7 @@ extension Store {
             }
             event.pointee.outcome = .duplicate
             event.pointee.effectiveTime = first.pointee.effectiveTime
+            event.pointee.holder = first.pointee.target
             event.pointee.contentDiffers = !first.pointee.content.equals(event.pointee.content)
             return true
         }
