@@ -2,20 +2,25 @@ import IOCore
 import Synchronization
 
 /// Counters of one loop: written by its thread, read by any, all relaxed.
-package final class TransportMetrics: Sendable {
-    private final class Counters: Sendable {
-        let started = Atomic<UInt64>(0)
-        let handled: [Counter]
-        let handling = Histogram(bounds: .handlingSeconds)
+package final class TransportMetrics: @unchecked Sendable {
+    // SAFETY: the tables are made once and freed with this object; all that changes in them is atomic.
 
-        init() {
-            self.handled = RPCStatusCode.allCases.map { _ in Counter() }
-        }
+    /// One counter: as its loop alone raises it, that is a load and a store, where an addition would lock the cache line.
+    private struct Counter: ~Copyable {
+        private let value_ = Atomic<UInt64>(0)
+
+        var value: UInt64 { self.value_.load(ordering: .relaxed) }
+
+        @inline(__always)
+        func raise() { self.value_.store(self.value_.load(ordering: .relaxed) &+ 1, ordering: .relaxed) }
     }
 
-    /// One counter that lives in an array.
-    private final class Counter: Sendable {
-        let value = Atomic<UInt64>(0)
+    /// Of one method; they lie in a table, so that a call counts no reference.
+    private struct Counters: ~Copyable {
+        let started = Counter()
+        /// By `RPCStatusCode.rawValue`.
+        let handled = InlineArray<17, Counter> { _ in Counter() }
+        let handling = Histogram(bounds: .handlingSeconds)
     }
 
     /// One method's figures at some moment.
@@ -29,19 +34,26 @@ package final class TransportMetrics: Sendable {
     }
 
     private let names: [String]
-    private let methods: [Counters]
-    private let ends: [Counter]
+    /// As many as names.
+    private let methods: UnsafeMutablePointer<Counters>
+    private let ends = InlineArray<13, Counter> { _ in Counter() }
     private let connections_ = Atomic<Int>(0)
     private let streams_ = Atomic<Int>(0)
-    private let lateAnswers_ = Atomic<UInt64>(0)
-    private let received_ = Atomic<UInt64>(0)
-    private let sent_ = Atomic<UInt64>(0)
+    private let lateAnswers_ = Counter()
+    private let received_ = Counter()
+    private let sent_ = Counter()
 
     /// - Parameter paths: Of the served methods, in their order.
     init(paths: [String]) {
         self.names = paths.map { String($0.dropFirst()) } + ["unknown"]
-        self.methods = self.names.map { _ in Counters() }
-        self.ends = ConnectionEnd.allCases.map { _ in Counter() }
+        self.methods = .allocate(capacity: self.names.count)
+        for index in self.names.indices { (self.methods + index).initialize(to: Counters()) }
+        precondition(RPCStatusCode.allCases.count == 17 && ConnectionEnd.allCases.count == self.ends.count, "a counter for each")
+    }
+
+    deinit {
+        self.methods.deinitialize(count: self.names.count)
+        self.methods.deallocate()
     }
 
     /// Open connections.
@@ -49,40 +61,40 @@ package final class TransportMetrics: Sendable {
     /// Open streams.
     package var streams: Int { self.streams_.load(ordering: .relaxed) }
     /// Answers whose call had ended.
-    package var lateAnswers: UInt64 { self.lateAnswers_.load(ordering: .relaxed) }
+    package var lateAnswers: UInt64 { self.lateAnswers_.value }
     /// Messages received whole.
-    package var messagesReceived: UInt64 { self.received_.load(ordering: .relaxed) }
+    package var messagesReceived: UInt64 { self.received_.value }
     /// Messages sent.
-    package var messagesSent: UInt64 { self.sent_.load(ordering: .relaxed) }
+    package var messagesSent: UInt64 { self.sent_.value }
 
     /// Figures of every method; the last is for unknown ones.
     package func snapshot() -> [Method] {
-        zip(self.names, self.methods).map { name, counters in
+        self.names.indices.map { index in
             Method(
-                name: name, started: counters.started.load(ordering: .relaxed),
-                handled: counters.handled.map { $0.value.load(ordering: .relaxed) },
-                handling: counters.handling.snapshot())
+                name: self.names[index], started: self.methods[index].started.value,
+                handled: RPCStatusCode.allCases.map { self.methods[index].handled[Int($0.rawValue)].value },
+                handling: self.methods[index].handling.snapshot())
         }
     }
 
     /// Ended connections by reason.
     package func connectionEnds() -> [(reason: String, count: UInt64)] {
-        zip(ConnectionEnd.allCases, self.ends).map { ($0.rawValue, $1.value.load(ordering: .relaxed)) }
+        ConnectionEnd.allCases.enumerated().map { ($1.rawValue, self.ends[$0].value) }
     }
 
     func started(method: Int?) {
-        self.methods[method ?? self.methods.count - 1].started.wrappingAdd(1, ordering: .relaxed)
+        self.methods[method ?? self.names.count - 1].started.raise()
     }
 
     func handled(method: Int?, code: RPCStatusCode, nanoseconds: UInt64) {
-        let counters = self.methods[method ?? self.methods.count - 1]
-        counters.handled[Int(code.rawValue)].value.wrappingAdd(1, ordering: .relaxed)
-        counters.handling.record(nanoseconds)
+        let index = method ?? self.names.count - 1
+        self.methods[index].handled[Int(code.rawValue)].raise()
+        self.methods[index].handling.record(nanoseconds)
     }
 
     func ended(_ reason: ConnectionEnd) {
         guard let index = ConnectionEnd.allCases.firstIndex(of: reason) else { return }
-        self.ends[index].value.wrappingAdd(1, ordering: .relaxed)
+        self.ends[index].raise()
     }
 
     func setOpen(connections: Int, streams: Int) {
@@ -90,7 +102,7 @@ package final class TransportMetrics: Sendable {
         self.streams_.store(streams, ordering: .relaxed)
     }
 
-    func lateAnswer() { self.lateAnswers_.wrappingAdd(1, ordering: .relaxed) }
-    func messageReceived() { self.received_.wrappingAdd(1, ordering: .relaxed) }
-    func messageSent() { self.sent_.wrappingAdd(1, ordering: .relaxed) }
+    func lateAnswer() { self.lateAnswers_.raise() }
+    func messageReceived() { self.received_.raise() }
+    func messageSent() { self.sent_.raise() }
 }
