@@ -5,6 +5,8 @@ final class MethodTable {
     let methods: [RPCMethodDescriptor]
     private let paths: [[UInt8]]
     private let slots: [Int16]
+    /// Found last: what comes next is most often the same.
+    private var last = 0
     private static let key = SipHashKey(k0: 0, k1: 0)
 
     init(_ methods: [RPCMethodDescriptor]) {
@@ -23,13 +25,21 @@ final class MethodTable {
 
     /// The index of the method at `path`, compared byte for byte (G12); `nil` if there is none.
     func index(of path: UnsafeRawBufferPointer) -> Int? {
+        if self.isPath(self.last, path) { return self.last }
         var slot = Self.hash(path) & (self.slots.count - 1)
         while self.slots[slot] >= 0 {
             let index = Int(self.slots[slot])
-            if self.paths[index].count == path.count, self.paths[index].elementsEqual(path) { return index }
+            if self.isPath(index, path) {
+                self.last = index
+                return index
+            }
             slot = (slot + 1) & (self.slots.count - 1)
         }
         return nil
+    }
+
+    private func isPath(_ index: Int, _ path: UnsafeRawBufferPointer) -> Bool {
+        self.paths[index].withUnsafeBytes { $0.count == path.count && $0.hasSameBytes(as: path, count: path.count) }
     }
 
     private static func hash(_ path: UnsafeRawBufferPointer) -> Int {

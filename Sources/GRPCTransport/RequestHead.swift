@@ -85,8 +85,28 @@ extension UnsafeRawBufferPointer {
     /// Whether the bytes begin with those of a literal.
     func starts(with literal: StaticString) -> Bool {
         guard self.count >= literal.utf8CodeUnitCount else { return false }
-        for index in 0 ..< literal.utf8CodeUnitCount where self[index] != literal.utf8Start[index] {
-            return false
+        let wanted = UnsafeRawBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount)
+        return self.hasSameBytes(as: wanted, count: wanted.count)
+    }
+
+    /// Whether the first `count` bytes of both, which must have as many, are the same; eight at a time.
+    func hasSameBytes(as other: UnsafeRawBufferPointer, count: Int) -> Bool {
+        precondition(self.count >= count && other.count >= count, "both have the bytes that are compared")
+        func differ<Word: FixedWidthInteger & BitwiseCopyable>(at offset: Int, _: Word.Type) -> Bool {
+            self.loadUnaligned(fromByteOffset: offset, as: Word.self)
+                != other.loadUnaligned(fromByteOffset: offset, as: Word.self)
+        }
+        var offset = 0
+        while offset + 8 <= count {
+            if differ(at: offset, UInt64.self) { return false }
+            offset += 8
+        }
+        // The last words may overlap what was compared before.
+        if offset < count, count >= 8 { return !differ(at: count - 8, UInt64.self) }
+        if count >= 4 { return !differ(at: 0, UInt32.self) && !differ(at: count - 4, UInt32.self) }
+        while offset < count {
+            if differ(at: offset, UInt8.self) { return false }
+            offset += 1
         }
         return true
     }

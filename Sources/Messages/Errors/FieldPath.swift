@@ -1,6 +1,6 @@
 /// Where the validation is: pushed and popped on the way, made into text only for a violation.
 ///
-/// Keeps its storage, so that a request without violations allocates nothing.
+/// A stack in place, so that a request without violations allocates nothing.
 struct FieldPath {
     private enum Part {
         case field(StaticString)
@@ -9,23 +9,30 @@ struct FieldPath {
         case key(UnsafeRawBufferPointer, index: Int)
     }
 
-    private var parts: [Part] = []
+    /// Deepest: `events[0].attributes.a.items[0].b.items[0].c.items[0]` has 12 parts.
+    private var parts = InlineArray<16, Part>(repeating: .index(0))
+    private var count = 0
 
-    init() {
-        self.parts.reserveCapacity(16)
+    mutating func push(_ field: StaticString) { self.push(.field(field)) }
+    mutating func push(index: Int) { self.push(.index(index)) }
+    mutating func push(key: UnsafeRawBufferPointer, index: Int) { self.push(.key(key, index: index)) }
+    mutating func removeAll() { self.count = 0 }
+
+    mutating func pop() {
+        precondition(self.count > 0, "each pop has its push")
+        self.count -= 1
     }
 
-    mutating func push(_ field: StaticString) { self.parts.append(.field(field)) }
-    mutating func push(index: Int) { self.parts.append(.index(index)) }
-    mutating func push(key: UnsafeRawBufferPointer, index: Int) { self.parts.append(.key(key, index: index)) }
-    mutating func pop() { self.parts.removeLast() }
-    mutating func removeAll() { self.parts.removeAll(keepingCapacity: true) }
+    private mutating func push(_ part: Part) {
+        self.parts[self.count] = part
+        self.count += 1
+    }
 
     /// Such as `events[3].attributes.amount`; with `field` as the last part.
     func text(_ field: StaticString? = nil) -> String {
         var text = ""
-        for part in self.parts {
-            switch part {
+        for index in 0 ..< self.count {
+            switch self.parts[index] {
             case .field(let name): text += (text.isEmpty ? "" : ".") + name.description
             case .index(let index): text += "[\(index)]"
             case .key(let key, let index):

@@ -41,6 +41,8 @@ package struct Violations: Equatable, Sendable {
     }
 
     package mutating func removeAll() {
+        // Nearly always: without a look at the list's storage.
+        guard !self.isEmpty else { return }
         self.list.removeAll(keepingCapacity: true)
         self.unlisted = 0
     }

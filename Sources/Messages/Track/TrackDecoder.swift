@@ -112,9 +112,17 @@ extension MessageDecoder {
 
     /// Appends one event, or its rejection.
     private func write(_ event: Profiles__V1__Event, allowsPartial: Bool, into buffer: inout ByteBuffer) {
+        guard allowsPartial else { return self.write(event, into: &buffer) }
         let start = buffer.count
         let before = self.packer.violations
-        if allowsPartial { self.packer.violations.removeAll() }
+        self.packer.violations.removeAll()
+        self.write(event, into: &buffer)
+        let own = self.packer.violations
+        self.packer.violations = before
+        if !own.isEmpty { self.reject(ValuePacker.text(event.event_id), own, from: start, in: &buffer) }
+    }
+
+    private func write(_ event: Profiles__V1__Event, into buffer: inout ByteBuffer) {
         let eventID = self.id(event.event_id, "event_id")
         let occurredAt = self.time(event.occurred_at, "occurred_at")
         buffer.append(occurredAt == nil ? UInt8(0) : TrackEventFlags.hasOccurredAt.rawValue)
@@ -131,10 +139,6 @@ extension MessageDecoder {
         self.packer.pack(fields: event.attributes, count: event.n_attributes, level: 1, into: &self.scratch)
         self.packer.path.pop()
         buffer.appendPrefixed(self.scratch.bytes)
-        guard allowsPartial else { return }
-        let own = self.packer.violations
-        self.packer.violations = before
-        if !own.isEmpty { self.reject(eventID, own, from: start, in: &buffer) }
     }
 
     private func writeLabelAndTags(_ event: Profiles__V1__Event, into buffer: inout ByteBuffer) {

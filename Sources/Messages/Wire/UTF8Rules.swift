@@ -7,7 +7,7 @@ enum UTF8Rules {
         case invalid
     }
 
-    /// Whether text is well-formed UTF-8 without NUL; eight ASCII characters at a time where it can.
+    /// Whether text is well-formed UTF-8 without NUL; eight ASCII characters at a time, then one by one, where it can.
     static func validity(_ text: UnsafeRawBufferPointer) -> Validity {
         var index = 0
         while index + 8 <= text.count {
@@ -17,6 +17,8 @@ enum UTF8Rules {
             guard word & 0x8080_8080_8080_8080 == 0, zeros == 0 else { break }
             index += 8
         }
+        while index < text.count, text[index] &- 1 < 0x7F { index += 1 }
+        guard index < text.count else { return .valid }
         let rest = UnsafeRawBufferPointer(rebasing: text[index...])
         guard Self.isValid(rest) else { return .invalid }
         return rest.contains(0) ? .holdsNUL : .valid
@@ -76,6 +78,13 @@ enum UTF8Rules {
         var index = 0
         while index < text.count {
             let first = text[index]
+            // Printable ASCII, which is most text, is neither.
+            if first > 0x20, first < 0x7F {
+                traits.isBlank = false
+                traits.scalars += 1
+                index += 1
+                continue
+            }
             var scalar = UInt32(first)
             var length = 1
             if first >= 0xF0 {
@@ -88,11 +97,6 @@ enum UTF8Rules {
             for rest in 1 ..< max(length, 1) { scalar = scalar << 6 | UInt32(text[index + rest] & 0x3F) }
             index += length
             traits.scalars += 1
-            // Printable ASCII, which is most text, is neither.
-            if scalar > 0x20, scalar < 0x7F {
-                traits.isBlank = false
-                continue
-            }
             if Self.isWhiteSpace(scalar) { traits.hasWhiteSpace = true } else { traits.isBlank = false }
             if (0x0A ... 0x0D).contains(scalar) || scalar == 0x85 || scalar == 0x2028 || scalar == 0x2029 {
                 traits.hasLineBreak = true

@@ -115,6 +115,7 @@ struct WireCheck {
         return true
     }
 
+    @inline(__always)
     private func place(of number: UInt32, in message: UnsafePointer<WireMessage>) -> Int? {
         if number < WireMessage.denseNumbers {
             let place = Int(message.pointee.places[Int(number)])
@@ -144,6 +145,7 @@ struct WireCheck {
     }
 
     /// Checks one value and moves behind it.
+    @inline(__always)
     private mutating func value(
         _ field: UnsafePointer<WireField>, _ wireType: UInt8, _ offset: inout Int, _ end: Int
     ) -> Bool {
