@@ -214,7 +214,8 @@ class Model:
         shown = {"create": None, "patch then": holder_then if step == "patch then" else None, "patch": holder or person,
                  "log out": holder, "stale log-out": holder, "promote": holder}.get(step, person)
         self.check_revision(request, shown)
-        if holder and not step.startswith("log"):
+        # A device that leaves says nothing of the person it leaves.
+        if holder and step not in ("switch", "log out"):
             holder.seen = learned.received
             holder.devices[installation] = replace(device, seen=learned.received)
 

@@ -7,7 +7,7 @@ import grpc
 import reference_attributes as attributes_of
 import reference_consent as consent_of
 from conftest import Failure, profiles_pb2 as rpc, types_pb2 as types
-from google.protobuf import text_format
+from google.protobuf import timestamp_pb2
 from reference_attributes import Refused
 from reference_model import SECOND, Learned, Model, micros, timestamp
 from reference_operations import Requests, affected
@@ -21,8 +21,19 @@ class Difference(Exception):
     """The service and the model do not agree."""
 
 
-def lines(message):
-    return text_format.MessageToString(message).splitlines()
+def lines(message, path=""):
+    """Every set field as `path = value`; times in seconds."""
+    if isinstance(message, timestamp_pb2.Timestamp):
+        return [f"{path} = {micros(message) / SECOND:.6f}"]
+    found = []
+    for field, value in message.ListFields():
+        name = f"{path}.{field.name}" if path else field.name
+        is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
+        parts = [(f"{name}[{key}]", value[key]) for key in sorted(value)] if is_map else [
+            (f"{name}[{index}]", item) for index, item in enumerate(value)] if field.is_repeated else [(name, value)]
+        for where, part in parts:
+            found += lines(part, where) or [f"{where} = (empty)"] if hasattr(part, "ListFields") else [f"{where} = {part!r}"]
+    return found
 
 
 def expect(same, what, expected, found):
@@ -156,7 +167,8 @@ class Run:
     def learn(self, method, request, answer, names):
         now = time.time_ns() // 1_000
         if answer is None:
-            return self.learned(self.last_lsn + 1, now, request)
+            # Refused: any lsn that is greater than all before.
+            return self.learned(self.last_lsn + 1_000, now, request)
         if getattr(answer, "replayed", False):
             return self.learned(answer.lsn, now, request)
         expect(answer.lsn > self.last_lsn, "lsn does not rise", f"> {self.last_lsn}", answer.lsn)
