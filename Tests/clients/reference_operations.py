@@ -33,14 +33,20 @@ class Shape:
     elements: str = "abcdefgh"
     topics: int = 4
     patch_items: int = 3
+    patch_share: float = 0.7
+    # How many of the calls with a device bring the next one that nobody has seen, and how many name the person.
+    new_device_share: float = 0.0
+    person_share: float = 0.6
     weights: tuple = (("Identify", 45), ("Track", 20), ("UpdateSubscription", 20), ("AddSuppression", 3),
                       ("RemoveSuppression", 2), ("BatchWrite", 10))
 
 
-# Full profiles: the limits of installations, attributes, list elements and topics are met.
-WIDE = Shape(people=2, devices=112, names=tuple(f"n{number}" for number in range(58)), topics=28, patch_items=9,
-             elements="abcdefghijklmnopqrstuvwxyzABCDEF",
-             weights=(("Identify", 75), ("Track", 5), ("UpdateSubscription", 20)))
+# Full profiles: the limits of installations are met, and those of attributes, list elements and topics.
+MANY_DEVICES = Shape(people=1, devices=20, new_device_share=0.9, person_share=0.85, patch_share=0.3,
+                     weights=(("Identify", 92), ("Track", 8)))
+MANY_ATTRIBUTES = Shape(people=2, devices=8, names=tuple(f"n{number}" for number in range(58)), topics=28, patch_items=9,
+                        person_share=0.4, elements="abcdefghijklmnopqrstuvwxyzABCDEFGH",
+                        weights=(("Identify", 70), ("Track", 5), ("UpdateSubscription", 25)))
 
 
 class Generator:
@@ -50,9 +56,14 @@ class Generator:
         # Few different times, so that equal ones are common and many arrive late.
         self.times = [-self.chance.randrange(20 * 3_600) for _ in range(25)]
         self.sent = []
+        self.progress, self.devices = 0.0, 0
 
     def operations(self, count):
-        return [self.operation() for _ in range(count)]
+        operations = []
+        for number in range(count):
+            self.progress = number / count
+            operations.append(self.operation())
+        return operations
 
     def operation(self):
         chance = self.chance
@@ -72,13 +83,26 @@ class Generator:
         return {name: value for name, value in fields.items() if value is not None}
 
     def device(self):
+        if self.chance.random() < self.shape.new_device_share:
+            self.devices += 1
+            return f"d{self.devices}"
         return f"d{self.chance.randrange(self.shape.devices)}"
 
     def person(self):
+        # Now and then somebody unknown, so that promotions do not end.
+        if self.chance.random() < 0.06:
+            return f"c{self.shape.people + self.chance.randrange(6)}"
         return f"c{self.chance.randrange(self.shape.people)}"
 
     def time(self):
-        return self.maybe(0.8, lambda: self.chance.choice(self.times))
+        """Mostly later and later, often any of a few; seldom none, for then all that follows is older."""
+        kind = self.chance.random()
+        if kind < 0.02 + 0.25 * self.progress ** 3:
+            return None
+        now = -int(20 * 3_600 * (1 - self.progress)) - 660
+        if kind < 0.35:
+            return self.chance.choice([at for at in self.times if at < now] or [now])
+        return now + self.chance.choice([-600, -60, 0, 0, 60])
 
     def sent_at(self, at):
         return self.maybe(0.15, lambda: at + self.chance.choice([-5, 0, 60, 3_000, 3_000_000])) if at is not None else None
@@ -96,10 +120,12 @@ class Generator:
     def Identify(self):
         chance = self.chance
         device = self.maybe(0.85, self.device)
-        person = self.person() if device is None else chance.choices([self.person(), "nobody", None], [60, 18, 22])[0]
-        at = self.maybe(0.75, lambda: chance.choice(self.times))
+        person = self.person()
+        if device and chance.random() > self.shape.person_share:
+            person = chance.choice(["nobody", None])
+        at = self.time()
         return self.some(do="Identify", device=device, person=person, at=at, sent=self.sent_at(at), revision=self.revision(),
-                         platform=chance.randrange(1, 5), patch=self.maybe(0.7, self.patch))
+                         platform=chance.randrange(1, 5), patch=self.maybe(self.shape.patch_share, self.patch))
 
     def patch(self):
         chance, patch = self.chance, {}

@@ -1,5 +1,6 @@
 """Runs the same operations on the reference model and on the service, and compares everything that a client can see."""
 
+import collections
 import time
 
 import grpc
@@ -98,6 +99,26 @@ def normal(answer):
     return answer
 
 
+def seen_in(answer):
+    """What an answer has of what is worth counting."""
+    if answer.DESCRIPTOR.fields_by_name.get("replayed") and answer.replayed:
+        yield "replayed"
+    elif isinstance(answer, rpc.IdentifyResponse):
+        yield types.Outcome.Name(answer.outcome)
+        yield from (warning.reason for warning in answer.warnings)
+        yield from ["ignored_stale"] * bool(answer.ignored_stale)
+    elif isinstance(answer, rpc.TrackResponse):
+        for result in answer.results:
+            yield types.EventStatus.Name(result.status)
+            yield from ["late for a former holder"] * (result.profile_id not in ("", answer.profile_id))
+    elif isinstance(answer, rpc.UpdateSubscriptionResponse):
+        yield from ("change applied" if result.applied else "change not applied" for result in answer.results)
+    elif isinstance(answer, rpc.BatchWriteResponse):
+        for result in answer.results:
+            kind = result.WhichOneof("result")
+            yield from [f"in a batch: {result.error.message}"] if kind == "error" else seen_in(getattr(result, kind))
+
+
 class Run:
     """One seed under one prefix."""
 
@@ -109,6 +130,8 @@ class Run:
         # The profile_id that the first holder of each device and person had.
         self.first_ids = {}
         self.names = []
+        # How often each outcome, reason and warning came: what the seeds have reached.
+        self.seen = collections.Counter()
         self.last_lsn = self.last_received = 0
 
     def find(self, name):
@@ -130,6 +153,7 @@ class Run:
         except Refused as error:
             predicted, refused = None, error
         self.compare_answers(answer, failure, predicted, refused)
+        self.seen.update([refused.reason] if refused else seen_in(predicted))
         for name in names:
             profile = self.find(name)
             if profile and not name.startswith("id of "):

@@ -6,6 +6,7 @@ is shrunk: operations are dropped while it still differs. With PROFILES_MODEL_ST
 otherwise its operations are left out.
 """
 
+import collections
 import multiprocessing
 import os
 import pathlib
@@ -19,7 +20,7 @@ import pytest
 from google.protobuf import message_factory
 
 from conftest import Server, profiles_pb2 as rpc, profiles_pb2_grpc
-from reference_operations import WIDE, Generator, Shape
+from reference_operations import MANY_ATTRIBUTES, MANY_DEVICES, Generator, Shape
 from reference_run import Difference, Run
 
 SEEDS = int(os.environ.get("PROFILES_MODEL_SEEDS", "40"))
@@ -30,7 +31,9 @@ STRICT = os.environ.get("PROFILES_MODEL_STRICT") == "1"
 WORKERS = int(os.environ.get("PROFILES_MODEL_WORKERS", str(2 * (os.cpu_count() or 2))))
 # A difference is shrunk until nothing more can be dropped, or for this long.
 SHRINK_SECONDS = 120
-KILL_EVERY, WIDE_EVERY = 10, 7
+KILL_EVERY = 10
+# Of seven seeds, which ones have full profiles.
+SHAPES = {3: MANY_ATTRIBUTES, 6: MANY_DEVICES}
 WRITES = ("Identify", "Track", "UpdateSubscription", "AddSuppression", "RemoveSuppression", "BatchWrite")
 READS = ("GetProfile", "ListEvents", "ListConsentHistory", "CheckSendable")
 
@@ -69,8 +72,7 @@ def built(stub):
 
 def plan(seed, names):
     """The operations of a seed, and the places where its server is killed."""
-    shape = WIDE if seed % WIDE_EVERY == WIDE_EVERY - 1 else Shape()
-    generator = Generator(seed, shape, names)
+    generator = Generator(seed, SHAPES.get(seed % 7, Shape()), names)
     operations = generator.operations(OPERATIONS)
     kills = set()
     if seed % KILL_EVERY == KILL_EVERY - 1:
@@ -81,8 +83,8 @@ def plan(seed, names):
 _attempts = iter(range(1, 1 << 62))
 
 
-def play(service, seed, operations, kills, names):
-    """The difference that a seed shows, as (number of the operation, text), or None."""
+def play(service, seed, operations, kills, names, seen=None):
+    """The difference that a seed shows, as (number of the operation, text), or None; `seen` counts what came."""
     attempt = next(_attempts)
     number = (os.getpid() * 100_000 + attempt) * 7 + time.time_ns() // 1_000_000
     run = Run(service, f"{os.getpid()}x{attempt}x{seed}-", number)
@@ -98,6 +100,8 @@ def play(service, seed, operations, kills, names):
         run.compare_all(names)
     except Difference as difference:
         return len(operations) - 1, f"at the end: {difference}"
+    if seen is not None:
+        seen.update(run.seen)
     return None
 
 
@@ -119,22 +123,22 @@ def shrink(service, seed, operations, names, found):
     return operations, found
 
 
-def run_seed(seed, listen, names):
+def run_seed(seed, listen, names, seen):
     """None, or a text that tells the difference and the shrunk operations."""
     operations, kills = plan(seed, names)
     if not kills:
-        return tell(Service(listen), seed, operations, kills, names)
+        return tell(Service(listen), seed, operations, kills, names, seen)
     with tempfile.TemporaryDirectory(prefix="profiles-model-") as folder:
         own = Server(pathlib.Path(folder) / "data").start()
         try:
-            return tell(Service(own.listen, own), seed, operations, kills, names)
+            return tell(Service(own.listen, own), seed, operations, kills, names, seen)
         finally:
             own.stop(signal.SIGKILL)
 
 
-def tell(service, seed, operations, kills, names):
+def tell(service, seed, operations, kills, names, seen):
     try:
-        found = play(service, seed, operations, kills, names)
+        found = play(service, seed, operations, kills, names, seen)
         if not found:
             return None
         without_kills = play(service, seed, operations, set(), names) if kills else found
@@ -147,12 +151,13 @@ def tell(service, seed, operations, kills, names):
         service.channel.close()
 
 
-def work(seeds, differences, listen, names):
+def work(seeds, answers, listen, names):
     while (seed := seeds.get()) is not None:
+        seen = collections.Counter()
         try:
-            differences.put((seed, run_seed(seed, listen, names)))
+            answers.put((run_seed(seed, listen, names, seen), seen))
         except BaseException as error:
-            differences.put((seed, f"seed {seed}: {error!r}"))
+            answers.put((f"seed {seed}: {error!r}", seen))
             raise
 
 
@@ -172,9 +177,13 @@ def test_service_answers_as_the_model(shared):
         worker.start()
     for seed in list(range(FIRST, FIRST + SEEDS)) + [None] * len(workers):
         seeds.put(seed)
-    differences = [text for _, text in (answers.get(timeout=1_800) for _ in range(SEEDS)) if text]
+    differences, seen = [], collections.Counter()
+    for text, its in (answers.get(timeout=1_800) for _ in range(SEEDS)):
+        seen.update(its)
+        differences += [text] * bool(text)
     for worker in workers:
         worker.join(60)
     print(f"{SEEDS} seeds of {OPERATIONS} operations in {time.monotonic() - started:.0f} s: {len(differences)} differ")
+    print("seen: " + ", ".join(f"{count} {name}" for name, count in sorted(seen.items())))
     if differences:
         pytest.fail("\n\n".join(differences[:10]), pytrace=False)
