@@ -323,7 +323,8 @@ class Model:
             mine = survivor.consents.get(key, Consent())
             winner = consent_of.merge_consent(mine, loser.consents[key])
             survivor.consents[key] = winner
-            if winner.shown != mine.shown:
+            # That a keyword closed it is a change too, though no reader sees it on the profile.
+            if winner != mine:
                 entry = types.ConsentEntry(
                     channel=key[0], topic=key[1], before=mine.state, after=winner.state, applied=True,
                     source=consent_of.SYSTEM, lsn=learned.lsn)
