@@ -8,6 +8,8 @@
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
 #include "grpc/health/v1/health.pb-c.h"
+#include "grpc/reflection/v1/reflection.pb-c.h"
+#include "grpc/reflection/v1alpha/reflection.pb-c.h"
 #include "profiles/v1/admin.pb-c.h"
 #include "profiles/v1/profiles.pb-c.h"
 #include "profiles/v1/types.pb-c.h"

@@ -4,3 +4,5 @@
 #include <stdint.h>
 extern const uint8_t profiles_descriptor_set[];
 extern const size_t profiles_descriptor_set_bytes;
+// Swift imports no array of unknown size.
+static inline const uint8_t *profiles_descriptor_set_start(void) { return profiles_descriptor_set; }

@@ -7,6 +7,7 @@ target=$(realpath -m "${1:-../Generated}")
 
 well_known=(any duration field_mask timestamp wrappers)
 own=(google/rpc/error_details.proto google/rpc/status.proto grpc/health/v1/health.proto
+    grpc/reflection/v1/reflection.proto grpc/reflection/v1alpha/reflection.proto
     profiles/v1/admin.proto profiles/v1/profiles.proto profiles/v1/types.proto)
 all=("${well_known[@]/#/google/protobuf/}")
 all=("${all[@]/%/.proto}" "${own[@]}")
@@ -35,6 +36,8 @@ cat > "$target/descriptor_set.h" <<'HEADER'
 #include <stdint.h>
 extern const uint8_t profiles_descriptor_set[];
 extern const size_t profiles_descriptor_set_bytes;
+// Swift imports no array of unknown size.
+static inline const uint8_t *profiles_descriptor_set_start(void) { return profiles_descriptor_set; }
 HEADER
 
 binary=$(mktemp)

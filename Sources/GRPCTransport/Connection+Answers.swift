@@ -11,7 +11,17 @@ extension Connection {
         // The limit guards against readers that do not read; a single answer always fits an empty connection.
         if self.pendingAnswerBytes > 0, self.pendingAnswerBytes + framedBytes > loop.limits.outputBytesPerConnectionMax
             || loop.pendingAnswerBytes + framedBytes > loop.limits.outputBytesMax {
-            if isLast { self.finish(stream, RPCStatus(.resourceExhausted, "too many unread answers wait on this connection")) }
+            if isLast {
+                self.finish(stream, RPCStatus(.resourceExhausted, "too many unread answers wait on this connection"))
+            } else {
+                loop.awaitRoom(stream)
+            }
+            return .full
+        }
+        // The bound of one stream: its handler waits for room and so does what feeds it.
+        if !isLast, stream.pendingOutputBytes > 0,
+            stream.pendingOutputBytes + framedBytes > loop.limits.outputBytesPerStreamMax {
+            loop.awaitRoom(stream)
             return .full
         }
         let action = stream.machine.send()
@@ -26,6 +36,7 @@ extension Connection {
             _ = stream.machine.finish()
             stream.endsWithOK = true
             stream.isWithHandler = false
+            self.dropHeld(of: stream)
             loop.wheel.cancel(stream.timer)
             loop.count(stream, code: .ok)
         }
@@ -35,12 +46,15 @@ extension Connection {
     }
 
     /// Ends a call with a status.
-    func finish(_ stream: RPCStream, _ status: RPCStatus) {
+    ///
+    /// - Parameter listsEncodings: It is refused for its compression, and the client is told which there are (G33).
+    func finish(_ stream: RPCStream, _ status: RPCStatus, listsEncodings: Bool = false) {
         switch stream.machine.finish() {
         case .trailersOnly:
             var headers = HeaderList()
             headers.add(":status", "200")
             headers.add("content-type", "application/grpc")
+            if listsEncodings { headers.add("grpc-accept-encoding", "identity") }
             headers.add(status)
             self.submitTrailersOnly(stream, headers)
         case .trailersAfterMessages:
@@ -60,20 +74,9 @@ extension Connection {
         self.ended(stream, code: .unknown)
     }
 
-    /// Refuses a compression that is not built, and says which there are (G33).
-    func refuseEncoding(_ stream: RPCStream) {
-        guard stream.machine.finish() == .trailersOnly else { return }
-        var headers = HeaderList()
-        headers.add(":status", "200")
-        headers.add("content-type", "application/grpc")
-        headers.add("grpc-accept-encoding", "identity")
-        headers.add(RPCStatus(.unimplemented, "this compression is not supported, identity is"))
-        self.submitTrailersOnly(stream, headers)
-        self.ended(stream, code: .unimplemented)
-    }
-
     private func ended(_ stream: RPCStream, code: RPCStatusCode) {
         stream.isWithHandler = false
+        self.dropHeld(of: stream)
         self.loop.wheel.cancel(stream.timer)
         self.loop.count(stream, code: code)
         self.markDirty()
@@ -108,6 +111,7 @@ extension Connection {
             stream.outputOffset += count
             self.pendingAnswerBytes -= count
             self.loop.pendingAnswerBytes -= count
+            self.loop.hasDrained = true
         }
         guard stream.pendingOutputBytes == 0 else { return count }
         stream.output.removeAll()
@@ -132,7 +136,7 @@ extension Connection {
 /// What became of a message for a stream.
 package enum SendOutcome: Equatable, Sendable {
     case sent
-    /// The peer does not read as fast as this: try after `RPCHandler` hears of it again, or give the call up.
+    /// The peer does not read as fast as this: nothing was taken. `RPCHandler.hasRoom` tells when to try again.
     case full
     /// The call has ended.
     case gone

@@ -17,14 +17,11 @@ extension Connection {
         self.markDirty()
     }
 
-    /// Second half: calls that are open end, none comes. Watches would never end and get a status.
+    /// Second half: calls that are open end, none comes; those that would never end are told to.
     func finishDrain() {
         guard self.drain == .announced, self.closing == nil else { return }
         self.drain = .final
-        self.forEachStream { stream in
-            guard stream.watchedService != nil else { return }
-            self.finish(stream, RPCStatus(.unavailable, "the server is shutting down"))
-        }
+        self.drainStreams()
         let last = nghttp2_session_get_last_proc_stream_id(self.session)
         nghttp2_submit_goaway(
             self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, NGHTTP2_NO_ERROR.rawValue, nil, 0)

@@ -2,6 +2,10 @@ import Bytes
 import CNGHTTP2
 
 extension Connection {
+    /// Storage for messages that a request stream keeps, in bytes.
+    private static let messageBytesKept = 64 << 10
+    private static let encodingText = "this compression is not supported, identity is"
+
     /// One whole frame of the peer.
     func frameReceived(_ frame: UnsafePointer<nghttp2_frame>) {
         self.hasPreface = true
@@ -42,47 +46,59 @@ extension Connection {
         guard !stream.head.hasInvalidTimeout else {
             return self.finish(stream, RPCStatus(.internalError, "grpc-timeout is not 1 to 8 digits and a unit"))
         }
-        guard stream.head.encoding != .unknown else { return self.refuseEncoding(stream) }
+        guard stream.head.encoding != .unknown else {
+            return self.finish(stream, RPCStatus(.unimplemented, Self.encodingText), listsEncodings: true)
+        }
         stream.machine = RPCStreamStateMachine(streamsRequests: loop.methods.methods[method].streamsRequests)
         if let timeout = stream.head.timeoutNanoseconds {
             let (due, overflow) = loop.nowNanoseconds.addingReportingOverflow(timeout)
             stream.deadlineNanoseconds = overflow ? .max : due
         }
-        let bodyDue = loop.nowNanoseconds + loop.limits.bodyNanoseconds
+        // A request stream may rest before and between its messages: `watchBody` bounds the time inside of one.
+        let isStream = loop.methods.methods[method].streamsRequests
+        let bodyDue = isStream ? .max : loop.nowNanoseconds + loop.limits.bodyNanoseconds
         loop.schedule(stream, at: min(stream.deadlineNanoseconds, bodyDue))
         guard !loop.isHealth(method: method) else { return }
         stream.isWithHandler = true
         if let status = loop.handler.admit(loop.call(of: stream)) { self.finish(stream, status) }
     }
 
-    /// Bytes of a request's body, in any cut.
-    func data(stream id: Int32, _ bytes: UnsafeRawBufferPointer) {
-        // What is taken here is decoded or kept within the message limit, so the window opens again at once.
-        nghttp2_session_consume(self.session, id, bytes.count)
-        self.withStream(id) { self.data(of: $0, bytes) }
-    }
-
-    private func data(of stream: RPCStream, _ bytes: UnsafeRawBufferPointer) {
-        guard stream.machine.awaitsAnswer else { return }
+    /// Cuts bytes into messages and gives them on until the handler pauses or the call ends.
+    ///
+    /// - Returns: How many bytes were taken: decoded, or kept within the message limit.
+    func deliver(_ bytes: UnsafeRawBufferPointer, to stream: RPCStream) -> Int {
         var rest = bytes
-        while true {
+        var hasDelivered = false
+        defer { self.watchBody(of: stream, hasDelivered: hasDelivered) }
+        while stream.machine.awaitsAnswer, !stream.flow.isPaused {
             let event = stream.deframer.next(
                 &rest, into: &stream.message, messageBytesMax: self.loop.limits.messageBytesMax)
             switch event {
-            case .needsMore: return
+            case .needsMore: return bytes.count
             case .message:
                 self.message(of: stream)
-                guard stream.machine.awaitsAnswer, !rest.isEmpty else { return }
-            case .tooLarge(let size):
-                return self.finish(stream, RPCStatus(
-                    .resourceExhausted,
-                    "a message of \(size) bytes, at most \(self.loop.limits.messageBytesMax) are allowed"))
-            case .compressed:
-                guard stream.head.encoding == .identity else { return self.refuseEncoding(stream) }
-                return self.finish(stream, RPCStatus(.internalError, "a compressed message without grpc-encoding"))
-            case .invalidFlag(let flag):
-                return self.finish(stream, RPCStatus(.internalError, "a message flag of \(flag), 0 or 1 is allowed"))
+                hasDelivered = true
+                if rest.isEmpty { return bytes.count }
+            case .tooLarge, .compressed, .invalidFlag: self.refuse(stream, event)
             }
+        }
+        return bytes.count - rest.count
+    }
+
+    /// Ends a call whose bytes are no messages.
+    private func refuse(_ stream: RPCStream, _ event: MessageDeframer.Event) {
+        switch event {
+        case .tooLarge(let size):
+            self.reject(stream, RPCStatus(
+                .resourceExhausted,
+                "a message of \(size) bytes, at most \(self.loop.limits.messageBytesMax) are allowed"))
+        case .compressed where stream.head.encoding == .identity:
+            self.reject(stream, RPCStatus(.internalError, "a compressed message without grpc-encoding"))
+        case .compressed:
+            self.reject(stream, RPCStatus(.unimplemented, Self.encodingText), listsEncodings: true)
+        case .invalidFlag(let flag):
+            self.reject(stream, RPCStatus(.internalError, "a message flag of \(flag), 0 or 1 is allowed"))
+        case .needsMore, .message: break
         }
     }
 
@@ -93,13 +109,19 @@ extension Connection {
             self.loop.metrics.messageReceived()
             self.loop.handler.receive(stream.message.bytes, of: self.loop.call(of: stream))
             stream.message.removeAll()
-        case .reject(let status): self.finish(stream, status)
+            // What one large message took is not kept for the life of a stream.
+            stream.message.shrink(toCapacity: Self.messageBytesKept)
+        case .reject(let status): self.reject(stream, status)
         case .ignore: stream.message.removeAll()
         }
     }
 
     private func endRequest(of stream: RPCStream, flags: UInt8) {
         guard flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return }
+        if stream.machine.streamsRequests {
+            if stream.flow.end() == .deliver { self.requestsEnd(of: stream) }
+            return
+        }
         switch stream.machine.endOfRequest(isBetweenMessages: stream.deframer.isBetweenMessages) {
         case .dispatch:
             self.loop.metrics.messageReceived()
@@ -109,11 +131,8 @@ extension Connection {
             } else {
                 self.loop.handler.receive(stream.message.bytes, of: self.loop.call(of: stream))
             }
-        case .ended:
-            self.loop.schedule(stream, at: stream.deadlineNanoseconds)
-            self.loop.handler.requestsEnded(of: self.loop.call(of: stream))
         case .reject(let status): self.finish(stream, status)
-        case .ignore: break
+        case .ended, .ignore: break
         }
     }
 
@@ -125,6 +144,11 @@ extension Connection {
             ? RPCStatus(.deadlineExceeded, "the deadline has passed")
             : RPCStatus(.cancelled, "the request was not complete after \(self.loop.limits.bodyNanoseconds / 1_000_000_000) s"))
         if wasWithHandler { self.loop.handler.cancelled(stream.token) }
+        // Trailers would wait behind answers that the client does not read, perhaps for ever (G16).
+        if stream.pendingOutputBytes > 0 {
+            nghttp2_submit_rst_stream(
+                self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, NGHTTP2_CANCEL.rawValue)
+        }
         // A late answer must not find this call: its token dies here, the stream closes when nghttp2 says so.
         stream.generation &+= 1
     }
@@ -167,7 +191,9 @@ extension Connection {
     func frameSent(_ frame: UnsafePointer<nghttp2_frame>) {
         switch UInt32(frame.pointee.hd.type) {
         case NGHTTP2_RST_STREAM.rawValue:
-            if frame.pointee.rst_stream.error_code != NGHTTP2_NO_ERROR.rawValue { self.countReset() }
+            // NO_ERROR and CANCEL are ours: an answer before the end of its request, a deadline.
+            let code = frame.pointee.rst_stream.error_code
+            if code != NGHTTP2_NO_ERROR.rawValue, code != NGHTTP2_CANCEL.rawValue { self.countReset() }
         case NGHTTP2_HEADERS.rawValue, NGHTTP2_DATA.rawValue:
             // A client that gets answers may well send pings and window updates beside each.
             self.pingStrikes = 0

@@ -226,6 +226,8 @@ final class Connection {
         self.loop.wheel.cancel(stream.timer)
         self.pendingAnswerBytes -= stream.pendingOutputBytes
         self.loop.pendingAnswerBytes -= stream.pendingOutputBytes
+        self.loop.hasDrained = true
+        self.dropHeld(of: stream)
         if stream.watchedService != nil { self.watches -= 1 }
         stream.watchedService = nil
         self.loop.count(stream, code: code)

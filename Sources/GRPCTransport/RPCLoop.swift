@@ -36,6 +36,12 @@ package final class RPCLoop {
     /// Connections with something to send in this tick.
     var dirty: [Connection] = []
     var pendingAnswerBytes = 0
+    /// Answers have left since the last look at `waitingForRoom`.
+    var hasDrained = false
+    /// Streams that were told `.full`; an entry counts only while its stream says so.
+    var waitingForRoom: [RPCStream] = []
+    /// Calls whose requests may come again.
+    var resumed: [CallToken] = []
 
     private let listener: any ListeningSocket
     private let poller: any Poller
@@ -140,6 +146,8 @@ package final class RPCLoop {
         self.resumeAccepting()
         self.pushHealth()
         let isDrained = self.advanceDrain()
+        self.announceRoom()
+        self.deliverHeld()
         self.handler.beforeSleep()
         self.flush()
         self.metrics.setOpen(
@@ -149,6 +157,7 @@ package final class RPCLoop {
 
     /// How long the next wait may last.
     private func pause() -> UInt64? {
+        if self.hasMoreToDo { return 0 }
         if self.wheel.count > 0 || self.drainDeadline != nil || !self.isAccepting { return TimerWheel.slotNanoseconds }
         return nil
     }
@@ -334,7 +343,7 @@ package final class RPCLoop {
     }
 
     /// The stream of a token; `nil` if its call has ended.
-    private func stream(of token: CallToken) -> Unmanaged<RPCStream>? {
+    func stream(of token: CallToken) -> Unmanaged<RPCStream>? {
         guard Int(token.streamSlot) < self.streams.count else { return nil }
         let stream = self.streams[Int(token.streamSlot)]
         let isCurrent = stream._withUnsafeGuaranteedRef {

@@ -104,6 +104,10 @@ package protocol RPCHandler: AnyObject {
     func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall)
     /// The client of a request stream has sent its last message.
     func requestsEnded(of call: RPCCall)
+    /// A message of this call was refused as `.full`, and there is room again.
+    func hasRoom(_ token: CallToken)
+    /// The server ends: the call, a stream, shall be brought to its end with a status soon.
+    func drain(_ token: CallToken)
     /// The call ended otherwise than by the handler (reset, deadline, lost connection); the token is already dead.
     func cancelled(_ token: CallToken)
     /// Another thread called `wake`: completions may be waiting.

@@ -24,6 +24,12 @@ final class RPCStream {
     var machine = RPCStreamStateMachine(streamsRequests: false)
     var head = RequestHead()
     var deframer = MessageDeframer()
+    var flow = RequestFlow()
+    /// Bytes of requests that the handler has not asked for yet, from `heldOffset` on; at most `TransportLimits.streamWindowBytes`.
+    var held = ByteBuffer()
+    var heldOffset = 0
+    /// The timer watches a message of a request stream that is not whole.
+    var isBodyDue = false
     /// The message being received.
     var message = ByteBuffer(capacity: 512)
     /// Framed answers not yet given to nghttp2, from `outputOffset` on.
@@ -35,6 +41,8 @@ final class RPCStream {
     var endsWithOK = false
     /// nghttp2 waits for more answers.
     var isDeferred = false
+    /// A message was refused as `.full`: the handler wants to hear when there is room.
+    var waitsForRoom = false
     /// The call has a deadline or the body must come; see `Connection`.
     let timer = Timer()
     /// When the headers came, monotonic nanoseconds.
@@ -55,6 +63,8 @@ final class RPCStream {
 
     /// Bytes of answers that wait.
     var pendingOutputBytes: Int { self.output.count - self.outputOffset }
+    /// Bytes of requests that wait.
+    var heldBytes: Int { self.held.count - self.heldOffset }
 
     /// Calls `body` with the connection of an open stream, without counting a reference.
     @inline(__always)
@@ -78,6 +88,12 @@ final class RPCStream {
         self.machine = RPCStreamStateMachine(streamsRequests: false)
         self.head.reset()
         self.deframer = MessageDeframer()
+        self.flow = RequestFlow()
+        self.held.removeAll()
+        self.held.shrink(toCapacity: Self.bytesKept)
+        self.heldOffset = 0
+        self.isBodyDue = false
+        self.waitsForRoom = false
         self.message.removeAll()
         self.message.shrink(toCapacity: Self.bytesKept)
         self.output.removeAll()

@@ -21,7 +21,8 @@ struct RPCStreamStateMachine: Equatable {
 
     private var request = Request.open(messages: 0)
     private var answer = Answer.none
-    private let streamsRequests: Bool
+    /// Whether messages go up one by one.
+    let streamsRequests: Bool
 
     init(streamsRequests: Bool) {
         self.streamsRequests = streamsRequests

@@ -49,10 +49,13 @@ package final class CommitPipeline: Sendable {
     /// Says whether one more command of `bytes` may wait; reserves its place if so.
     ///
     /// The bound may be passed by one command per loop at most, as the loops do not lock each other out.
-    package func reserve(bytes: Int) -> Refusal {
+    ///
+    /// - Parameter isOfStream: Streams stop earlier, so that unary calls, which cannot wait, are not refused because of them.
+    package func reserve(bytes: Int, isOfStream: Bool = false) -> Refusal {
         if self.isPoisoned { return .logUnavailable }
-        guard self.metrics.commandsWaiting < self.limits.commandsWaitingMax,
-            self.metrics.bytesWaiting + bytes <= self.limits.bytesWaitingMax
+        let commandsMax = isOfStream ? self.limits.streamCommandsWaitingMax : self.limits.commandsWaitingMax
+        let bytesMax = isOfStream ? self.limits.streamBytesWaitingMax : self.limits.bytesWaitingMax
+        guard self.metrics.commandsWaiting < commandsMax, self.metrics.bytesWaiting + bytes <= bytesMax
         else { return .rateExceeded }
         self.metrics.addWaiting(commands: 1, bytes: bytes)
         return .none

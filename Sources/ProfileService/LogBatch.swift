@@ -8,6 +8,8 @@ package struct BatchSlot {
     package var token: CallToken
     /// Echoed on streams; 0 for unary calls.
     package var sequence: UInt64 = 0
+    /// Place among the unanswered requests of a stream; 0: a unary call.
+    var ticket: UInt64 = 0
     /// Offset of the record in `LogBatch.records`.
     package var recordOffset: Int
     /// Header, payload and padding of the record.

@@ -4,6 +4,10 @@ package struct PipelineLimits: Sendable {
     package var commandsWaitingMax = 65_536
     /// Bytes of records waiting for the log.
     package var bytesWaitingMax = 64 << 20
+    /// Commands waiting for the log above which streams wait for room: half of the bound.
+    package var streamCommandsWaitingMax = 32_768
+    /// The same in bytes of records.
+    package var streamBytesWaitingMax = 32 << 20
     /// Operations of one frame: bounds how long one apply holds the answers of the others up.
     package var frameOperationsMax = 4_096
     /// Bytes of one frame, unless a single record is larger.

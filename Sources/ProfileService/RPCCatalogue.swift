@@ -5,6 +5,13 @@ package struct CataloguedRPC: Sendable {
     package var descriptor: RPCMethodDescriptor
     package var operation: RPCOperation
 
+    init(reflection version: String) {
+        self.descriptor = RPCMethodDescriptor(
+            path: "/grpc.reflection.\(version).ServerReflection/ServerReflectionInfo", streamsRequests: true,
+            streamsResponses: true)
+        self.operation = .reflection
+    }
+
     init(_ service: String, _ name: String, _ operation: RPCOperation, requests: Bool = false, responses: Bool = false) {
         self.descriptor = RPCMethodDescriptor(
             path: "/profiles.v1.\(service)/\(name)", streamsRequests: requests, streamsResponses: responses)
@@ -17,6 +24,7 @@ package enum RPCOperation: Sendable {
     case batchWrite
     case identify
     case track
+    case trackStream
     case getProfile
     case updateSubscription
     case confirmSubscription
@@ -27,6 +35,7 @@ package enum RPCOperation: Sendable {
     case redeemUnsubscribeToken
     case listConsentHistory
     case verifyConsentLedger
+    case reflection
     case unbuilt
 }
 
@@ -37,7 +46,7 @@ package enum RPCCatalogue {
     package static let all: [CataloguedRPC] = [
         CataloguedRPC("Profiles", "Identify", .identify),
         CataloguedRPC("Profiles", "Track", .track),
-        CataloguedRPC("Profiles", "TrackStream", .unbuilt, requests: true, responses: true),
+        CataloguedRPC("Profiles", "TrackStream", .trackStream, requests: true, responses: true),
         CataloguedRPC("Profiles", "GetProfile", .getProfile),
         CataloguedRPC("Profiles", "BatchGetProfiles", .unbuilt),
         CataloguedRPC("Profiles", "ListEvents", .unbuilt),
@@ -76,8 +85,15 @@ package enum RPCCatalogue {
         CataloguedRPC("Admin", "GetStats", .unbuilt),
         CataloguedRPC("Admin", "CreateSnapshot", .unbuilt),
         CataloguedRPC("Admin", "Backup", .unbuilt, responses: true),
+        // Last, so that leaving them out moves no number.
+        CataloguedRPC(reflection: "v1"),
+        CataloguedRPC(reflection: "v1alpha"),
     ]
 
     /// The methods as the transport takes them.
-    package static var descriptors: [RPCMethodDescriptor] { self.all.map(\.descriptor) }
+    ///
+    /// - Parameter reflection: Whether server reflection is among them (decision 0306).
+    package static func descriptors(reflection: Bool) -> [RPCMethodDescriptor] {
+        self.all.filter { reflection || $0.operation != .reflection }.map(\.descriptor)
+    }
 }

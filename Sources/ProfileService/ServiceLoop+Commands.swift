@@ -15,29 +15,54 @@ extension ServiceLoop {
         _ call: RPCCall, _ project: ProjectID?, items: Int, in partition: Partition,
         write: (MessageDecoder, inout ByteBuffer) -> Violations
     ) {
+        let admission = self.append(call.token, project, items: items, isOfStream: false, in: partition, write: write)
+        self.settle(admission, of: call, items: items)
+    }
+
+    /// Refuses a unary call whose command did not get into the batch.
+    func settle(_ admission: CommandAdmission, of call: RPCCall, items: Int) {
+        switch admission {
+        case .added: break
+        case .invalid(let violations):
+            self.accounting.add(rejected: items)
+            self.refuse(call.token, violations: violations)
+        case .refused(let refusal):
+            self.accounting.add(rejected: items)
+            self.refuse(call.token, refusal)
+        }
+    }
+
+    /// Adds a command to the open batch, if it may.
+    ///
+    /// - Parameter isOfStream: It waits for room sooner than a unary call is refused.
+    func append(
+        _ token: CallToken, _ project: ProjectID?, items: Int, isOfStream: Bool, in partition: Partition,
+        write: (MessageDecoder, inout ByteBuffer) -> Violations
+    ) -> CommandAdmission {
         let start = self.batch.records.count
         let violations = write(self.decoder, &self.batch.records)
-        guard violations.isEmpty else {
-            self.accounting.add(rejected: items)
-            return self.refuse(call.token, violations: violations)
-        }
+        guard violations.isEmpty else { return .invalid(violations) }
         let bytes = self.batch.records.count - start
-        let refusal = project == nil ? .projectNotFound : partition.pipeline.reserve(bytes: bytes)
+        let refusal = project == nil ? .projectNotFound : partition.pipeline.reserve(bytes: bytes, isOfStream: isOfStream)
         guard refusal == .none else {
             self.batch.records.truncate(to: start)
-            self.accounting.add(rejected: items)
-            return self.refuse(call.token, refusal)
+            return .refused(refusal)
         }
         guard let record = RecordView(UnsafeRawBufferPointer(rebasing: self.batch.records.bytes[start...])) else {
             preconditionFailure("a record of this process is whole")
         }
         self.batch.slots.append(BatchSlot(
-            token: call.token, recordOffset: start, recordBytes: bytes, operations: record.operations, items: items))
+            token: token, recordOffset: start, recordBytes: bytes, operations: record.operations, items: items))
+        return .added
     }
 
     /// Answers every call of a batch that came back from the log.
     func answerAll(of batch: LogBatch) {
         for slot in batch.slots {
+            if slot.ticket != 0 {
+                self.answerItem(slot, of: batch)
+                continue
+            }
             guard slot.refusal == .none else {
                 self.accounting.add(rejected: slot.items)
                 self.refuse(slot.token, slot.refusal)
@@ -62,7 +87,7 @@ extension ServiceLoop {
     }
 
     /// Appends the answer of a command that was carried out, and says how its items ended.
-    private func encode(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot) -> ItemFates {
+    func encode(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot) -> ItemFates {
         switch header.kind {
         case .track: self.encodeTrack(header, &body, slot)
         case .identify: self.encodeIdentify(header, &body)
@@ -73,4 +98,11 @@ extension ServiceLoop {
             preconditionFailure("no call has such a result")
         }
     }
+}
+
+/// What became of a command on its way into the open batch; the accounting is the caller's.
+enum CommandAdmission {
+    case added
+    case invalid(Violations)
+    case refused(Refusal)
 }

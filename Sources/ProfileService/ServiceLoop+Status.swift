@@ -14,13 +14,18 @@ extension ServiceLoop {
             RPCStatusCode(rawValue: UInt8(mapped.code)) ?? .unknown, mapped.message, details: mapped.details)
     }
 
-    func refuse(_ token: CallToken, _ refusal: Refusal) {
+    /// The status of a command that did not get into the log, with the time after which it may be tried again.
+    static func status(ofRefused refusal: Refusal) -> RPCStatus {
         var context = ErrorContext()
         switch refusal {
         case .rateExceeded, .diskFull, .replaying, .draining: context.retrySeconds = Self.retrySeconds
         default: break
         }
-        self.transport.finish(token, with: Self.status(of: refusal, context))
+        return Self.status(of: refusal, context)
+    }
+
+    func refuse(_ token: CallToken, _ refusal: Refusal) {
+        self.transport.finish(token, with: Self.status(ofRefused: refusal))
     }
 
     func refuse(_ token: CallToken, violations: Violations) {
@@ -28,7 +33,11 @@ extension ServiceLoop {
     }
 
     /// Source: gRPC status codes: a message that cannot be decoded is INTERNAL.
+    static func status(ofMalformed found: String) -> RPCStatus {
+        RPCStatus(.internalError, "the request cannot be decoded: \(found)")
+    }
+
     func refuseMalformed(_ token: CallToken, _ found: String) {
-        self.transport.finish(token, with: RPCStatus(.internalError, "the request cannot be decoded: \(found)"))
+        self.transport.finish(token, with: Self.status(ofMalformed: found))
     }
 }

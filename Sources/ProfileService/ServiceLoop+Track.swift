@@ -15,9 +15,17 @@ extension ServiceLoop {
     }
 
     private func add(_ track: DecodedTrack, of call: RPCCall, in partition: Partition) {
+        let admission = self.append(track, token: call.token, isOfStream: false, in: partition)
+        self.settle(admission, of: call, items: track.eventCount)
+    }
+
+    /// Validates a Track and appends its record and slot to the open batch.
+    func append(
+        _ track: DecodedTrack, token: CallToken, isOfStream: Bool, in partition: Partition
+    ) -> CommandAdmission {
         let project = partition.store.findProject(track.project)
         let windows = self.windows(of: project, in: partition)
-        self.submit(call, project, items: track.eventCount, in: partition) { decoder, records in
+        return self.append(token, project, items: track.eventCount, isOfStream: isOfStream, in: partition) { decoder, records in
             decoder.writeTrack(track, project: project, windows: windows, into: &records)
         }
     }

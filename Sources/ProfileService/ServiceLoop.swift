@@ -22,6 +22,13 @@ package final class ServiceLoop: RPCHandler {
     var image = ByteBuffer(capacity: 64 << 10)
     /// The batch of this tick.
     var batch: LogBatch
+    let streamLimits = StreamLimits()
+    /// Open streams whose requests are answered in order, by their slot in the transport.
+    var streams: [ServiceStream?] = []
+    /// Streams with a request that found no room in the log.
+    var postponed: [ServiceStream] = []
+    /// Bytes of answers that wait in `streams`.
+    var streamAnswerBytes = 0
     private var freeBatches: [LogBatch] = []
     private var finished: [LogBatch] = []
     private let mailbox: CompletionMailbox
@@ -61,6 +68,7 @@ package final class ServiceLoop: RPCHandler {
     }
 
     package func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
+        if RPCCatalogue.all[call.method].operation == .reflection { return self.reflect(message, of: call) }
         guard let partition = self.partition else {
             self.transport.finish(call.token, with: Self.status(of: .replaying))
             return
@@ -69,6 +77,7 @@ package final class ServiceLoop: RPCHandler {
         case .batchWrite: self.batchWrite(message, of: call, in: partition)
         case .identify: self.identify(message, of: call, in: partition)
         case .track: self.track(message, of: call, in: partition)
+        case .trackStream: self.trackStream(message, of: call, in: partition)
         case .getProfile: self.getProfile(message, of: call, in: partition)
         case .updateSubscription: self.updateSubscription(message, of: call, in: partition)
         case .confirmSubscription: self.confirmSubscription(message, of: call, in: partition)
@@ -79,20 +88,18 @@ package final class ServiceLoop: RPCHandler {
         case .redeemUnsubscribeToken: self.redeemUnsubscribeToken(message, of: call, in: partition)
         case .listConsentHistory: self.listConsentHistory(message, of: call, in: partition)
         case .verifyConsentLedger: self.verifyConsentLedger(message, of: call, in: partition)
-        case .unbuilt:
+        case .unbuilt, .reflection:
             self.transport.finish(call.token, with: RPCStatus(.unimplemented, "this RPC is not built yet"))
         }
     }
 
-    package func requestsEnded(of call: RPCCall) {
-        // No request stream is built: `admit` refuses them before their first message.
-    }
-
     package func cancelled(_ token: CallToken) {
         // A command of this tick is taken out in `beforeSleep`; a later one is durable, and its answer finds a dead token.
+        if let stream = self.stream(of: token) { self.forget(stream) }
     }
 
     package func beforeSleep() {
+        if let partition = self.partition_ { self.retryPostponed(in: partition) }
         guard let partition = self.partition_, !self.batch.isEmpty, let next = self.freeBatches.popLast()
         else { return }
         let bytesBefore = self.batch.records.count

@@ -30,7 +30,7 @@ import Testing
         ("data-dir", "/srv/a # b", "/srv/a # b"), ("listen", "localhost:1", "127.0.0.1:1"),
         ("admin-listen", "[::]:65535", "[::]:65535"), ("loops", "64", "64"),
         ("segment-bytes", "1024 KiB", "1MiB"), ("drain-seconds", "0", "0"),
-        ("log-level", "debug", "debug"),
+        ("reflection", "off", "off"), ("log-level", "debug", "debug"),
     ]
 
     @Test func everySettingHasASample() {
@@ -51,6 +51,8 @@ import Testing
             segment-bytes = 64MiB
             # default
             drain-seconds = 10
+            # default
+            reflection = on
             # default
             log-level = info
 
@@ -151,7 +153,8 @@ import Testing
                 "1.5MiB", "-1MiB", "9999999999GiB", "9999999999",
             ]
         ),
-        ("drain-seconds", ["", "-1", "3601", "10s"]), ("log-level", ["", "INFO", "trace"]),
+        ("drain-seconds", ["", "-1", "3601", "10s"]), ("reflection", ["", "ON", "true"]),
+        ("log-level", ["", "INFO", "trace"]),
     ])
     func valueOutsideItsLimitsIsRefused(name: String, values: [String]) throws {
         let setting = try #require(Setting.all.first { $0.name == name })

@@ -38,6 +38,8 @@ package struct DecodedTrack {
     package var project: UnsafeRawBufferPointer { ValuePacker.text(self.request.pointee.project) }
     /// Events in the message.
     package var eventCount: Int { self.request.pointee.n_events }
+    /// Echoed on streams.
+    package var sequence: UInt64 { self.request.pointee.sequence }
 }
 
 extension MessageDecoder {

@@ -17,6 +17,8 @@ package struct Configuration: Equatable, Sendable {
     package var segmentBytes: Int
     /// Longest wait for open calls after SIGTERM, in seconds.
     package var drainSeconds: Int
+    /// Whether clients may ask for the descriptors of what is served.
+    package var reflection: Bool
     /// Lowest level that is logged.
     package var logLevel: LogLevel
 
@@ -42,7 +44,7 @@ package struct Configuration: Equatable, Sendable {
         return Configuration(
             dataDirectory: "./data", listen: listen, adminListen: admin,
             loops: min(max(cores, Self.loopsRange.lowerBound), Self.loopsRange.upperBound),
-            segmentBytes: 64 << 20, drainSeconds: 10, logLevel: .info)
+            segmentBytes: 64 << 20, drainSeconds: 10, reflection: true, logLevel: .info)
     }
 
     /// What the process was asked to do.

@@ -82,6 +82,12 @@ package struct Setting: Sendable {
             },
             read: { "\($0.drainSeconds)" }),
         Setting(
+            name: "reflection", valueName: "on|off",
+            summary: "Whether server reflection tells clients the messages and RPCs of this server.",
+            unit: "switch", allowed: "on, off",
+            write: { Self.store(Self.isOn($0), in: \.reflection, of: &$1) },
+            read: { $0.reflection ? "on" : "off" }),
+        Setting(
             name: "log-level", valueName: "LEVEL",
             summary: "Lowest level that is logged to standard error.",
             unit: "level", allowed: LogLevel.allCases.map(\.rawValue).joined(separator: ", "),
@@ -115,6 +121,14 @@ package struct Setting: Sendable {
         guard let value else { return false }
         configuration[keyPath: path] = value
         return true
+    }
+
+    private static func isOn(_ text: String) -> Bool? {
+        switch text {
+        case "on": true
+        case "off": false
+        default: nil
+        }
     }
 
     private static func number(_ text: String, _ range: ClosedRange<Int>) -> Int? {

@@ -98,7 +98,8 @@ package final class Server {
             let poller = try network.makePoller()
             let loop = RPCLoop(
                 index: index, listener: listener, poller: poller, clock: self.clock,
-                methods: RPCCatalogue.descriptors, limits: TransportLimits(), health: self.health)
+                methods: RPCCatalogue.descriptors(reflection: self.configuration.reflection),
+                limits: TransportLimits(), health: self.health)
             let mailbox = CompletionMailbox { poller.wake() }
             let handler = ServiceLoop(
                 index: index, transport: loop, state: self.state, accounting: self.status.accounting,

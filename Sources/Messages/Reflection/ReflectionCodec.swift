@@ -1,0 +1,116 @@
+import Bytes
+import CMessages
+
+// grpc.reflection.v1, and v1alpha, whose messages have the same numbers. Answers are written by hand: they consist of bytes that exist
+// already, the request and the descriptors, and would only be copied into C messages first.
+
+extension MessageDecoder {
+    /// `ServerReflectionResponse` and what is in it; all of them have a length but `errorCode`.
+    private enum Tag {
+        static let validHost: UInt64 = 1 << 3 | 2
+        static let originalRequest: UInt64 = 2 << 3 | 2
+        static let fileDescriptors: UInt64 = 4 << 3 | 2
+        static let extensionNumbers: UInt64 = 5 << 3 | 2
+        static let services: UInt64 = 6 << 3 | 2
+        static let error: UInt64 = 7 << 3 | 2
+        /// The first field of each of the four.
+        static let first: UInt64 = 1 << 3 | 2
+        static let errorCode: UInt64 = 1 << 3
+        static let errorMessage: UInt64 = 2 << 3 | 2
+    }
+
+    /// Codes of an `ErrorResponse`: gRPC's.
+    private enum ErrorCode: UInt64 {
+        case invalidArgument = 3
+        case notFound = 5
+    }
+
+    /// Appends the answer to one reflection request. What is unknown is an error inside of the answer, and the stream goes on (R3).
+    ///
+    /// - Returns: Why the request cannot be decoded; `nil` if it was answered.
+    package func answerReflection(_ message: UnsafeRawBufferPointer, into answer: inout ByteBuffer) -> String? {
+        let decoded = self.decode(message, root: WireSchema.shared.reflectionRequest) { allocator, count, bytes in
+            grpc__reflection__v1__server_reflection_request__unpack(allocator, count, bytes)
+        }
+        var host = UnsafeRawBufferPointer(start: nil, count: 0)
+        if case .message(let request) = decoded { host = ValuePacker.text(request.pointee.host) }
+        if !host.isEmpty {
+            answer.appendVarint(Tag.validHost)
+            answer.appendPrefixed(host)
+        }
+        answer.appendVarint(Tag.originalRequest)
+        answer.appendPrefixed(message)
+        switch decoded {
+        case .message(let request): self.answer(request.pointee, into: &answer)
+        case .invalid, .tooLarge: self.writeError(.invalidArgument, "not a valid request", into: &answer)
+        case .malformed(let found): return found
+        }
+        return nil
+    }
+
+    private func answer(_ request: Grpc__Reflection__V1__ServerReflectionRequest, into answer: inout ByteBuffer) {
+        let index = DescriptorIndex.shared
+        switch request.message_request_case {
+        case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
+            let name = String(cString: request.file_by_filename)
+            self.writeFiles(index.file(named: name).map(index.closure), "file", into: &answer)
+        case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
+            let symbol = String(cString: request.file_containing_symbol)
+            self.writeFiles(index.file(containing: symbol).map(index.closure), "symbol", into: &answer)
+        case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION:
+            // proto3 has none, so there is no file to name.
+            self.writeError(.notFound, "no such extension", into: &answer)
+        case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_ALL_EXTENSION_NUMBERS_OF_TYPE:
+            let type = ValuePacker.text(request.all_extension_numbers_of_type)
+            guard index.isMessage(String(decoding: type, as: UTF8.self)) else {
+                return self.writeError(.notFound, "no such message type", into: &answer)
+            }
+            self.scratch.removeAll()
+            self.scratch.appendVarint(Tag.first)
+            self.scratch.appendPrefixed(type)
+            answer.appendVarint(Tag.extensionNumbers)
+            answer.appendPrefixed(self.scratch.bytes)
+        case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_LIST_SERVICES:
+            self.writeServices(index.services, into: &answer)
+        default:
+            self.writeError(.invalidArgument, "the request asks for nothing", into: &answer)
+        }
+    }
+
+    private func writeFiles(_ files: [DescriptorIndex.File]?, _ kind: String, into answer: inout ByteBuffer) {
+        guard let files else { return self.writeError(.notFound, "no such \(kind)", into: &answer) }
+        self.scratch.removeAll()
+        for file in files {
+            self.scratch.appendVarint(Tag.first)
+            self.scratch.appendPrefixed(file.bytes)
+        }
+        answer.appendVarint(Tag.fileDescriptors)
+        answer.appendPrefixed(self.scratch.bytes)
+    }
+
+    private func writeServices(_ services: [String], into answer: inout ByteBuffer) {
+        self.scratch.removeAll()
+        for service in services {
+            // A ServiceResponse: its name.
+            var response = ByteBuffer()
+            var name = service
+            response.appendVarint(Tag.first)
+            name.withUTF8 { response.appendPrefixed(UnsafeRawBufferPointer($0)) }
+            self.scratch.appendVarint(Tag.first)
+            self.scratch.appendPrefixed(response.bytes)
+        }
+        answer.appendVarint(Tag.services)
+        answer.appendPrefixed(self.scratch.bytes)
+    }
+
+    private func writeError(_ code: ErrorCode, _ message: String, into answer: inout ByteBuffer) {
+        var text = message
+        self.scratch.removeAll()
+        self.scratch.appendVarint(Tag.errorCode)
+        self.scratch.appendVarint(code.rawValue)
+        self.scratch.appendVarint(Tag.errorMessage)
+        text.withUTF8 { self.scratch.appendPrefixed(UnsafeRawBufferPointer($0)) }
+        answer.appendVarint(Tag.error)
+        answer.appendPrefixed(self.scratch.bytes)
+    }
+}

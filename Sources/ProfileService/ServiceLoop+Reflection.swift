@@ -1,0 +1,17 @@
+import Bytes
+import GRPCTransport
+import Messages
+
+extension ServiceLoop {
+    /// Answers one request of a reflection stream; v1 and v1alpha have the same messages.
+    func reflect(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
+        let stream = self.openStream(call)
+        self.answer.removeAll()
+        if let found = self.decoder.answerReflection(message, into: &self.answer) {
+            self.transport.pauseRequests(of: call.token)
+            return self.end(stream, with: Self.status(ofMalformed: found))
+        }
+        self.reply(to: stream.machine.answers.begin(), of: stream, with: self.answer.bytes)
+        self.advance(stream)
+    }
+}
