@@ -26,6 +26,7 @@ package enum RPCOperation: Sendable {
     case track
     case trackStream
     case getProfile
+    case listEvents
     case updateSubscription
     case confirmSubscription
     case addSuppression
@@ -49,7 +50,7 @@ package enum RPCCatalogue {
         CataloguedRPC("Profiles", "TrackStream", .trackStream, requests: true, responses: true),
         CataloguedRPC("Profiles", "GetProfile", .getProfile),
         CataloguedRPC("Profiles", "BatchGetProfiles", .unbuilt),
-        CataloguedRPC("Profiles", "ListEvents", .unbuilt),
+        CataloguedRPC("Profiles", "ListEvents", .listEvents),
         CataloguedRPC("Profiles", "LookupProfiles", .unbuilt),
         CataloguedRPC("Profiles", "CountProfiles", .unbuilt),
         CataloguedRPC("Profiles", "ListProfiles", .unbuilt),

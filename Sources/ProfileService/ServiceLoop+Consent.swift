@@ -8,7 +8,7 @@ extension ServiceLoop {
     /// Runs `body` with what was decoded, or refuses the call.
     ///
     /// - Parameter items: What the accounting counts when the message is refused.
-    private func withMessage<Message>(
+    func withMessage<Message>(
         _ decoded: Decoded<Message>, of call: RPCCall, items: Int = 0, _ body: (Message) -> Void
     ) {
         switch decoded {
@@ -197,7 +197,7 @@ extension ServiceLoop {
         return isOne
     }
 
-    private func refusePageToken(_ call: RPCCall) {
+    func refusePageToken(_ call: RPCCall) {
         var violations = Violations()
         violations.add(Violation(path: "page_token", description: "not a token of this listing"))
         self.refuse(call.token, violations: violations)

@@ -79,6 +79,7 @@ package final class ServiceLoop: RPCHandler {
         case .track: self.track(message, of: call, in: partition)
         case .trackStream: self.trackStream(message, of: call, in: partition)
         case .getProfile: self.getProfile(message, of: call, in: partition)
+        case .listEvents: self.listEvents(message, of: call, in: partition)
         case .updateSubscription: self.updateSubscription(message, of: call, in: partition)
         case .confirmSubscription: self.confirmSubscription(message, of: call, in: partition)
         case .addSuppression: self.addSuppression(message, of: call, in: partition)

@@ -62,6 +62,7 @@ struct WireSchema: @unchecked Sendable {
     let identifyRequest: Int
     let batchWriteRequest: Int
     let reflectionRequest: Int
+    let listEventsRequest: Int
     let messages: UnsafePointer<WireMessage>
     let fields: UnsafePointer<WireField>
 
@@ -83,6 +84,7 @@ struct WireSchema: @unchecked Sendable {
         self.batchWriteRequest = builder.add(profiles__v1__batch_write_request__descriptor)
         self.identifyRequest = builder.add(profiles__v1__identify_request__descriptor)
         self.reflectionRequest = builder.add(grpc__reflection__v1__server_reflection_request__descriptor)
+        self.listEventsRequest = builder.add(profiles__v1__list_events_request__descriptor)
         // Kept for the life of the process: tables behind plain pointers cost no reference counting on the way of a request.
         self.messages = Self.keep(builder.messages)
         self.fields = Self.keep(builder.fields)

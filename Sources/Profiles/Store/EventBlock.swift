@@ -35,6 +35,14 @@ struct EventBlock {
         UnsafeRawBufferPointer(start: self.base + 28, count: self.totalBytes - 28)
     }
 
+    /// Appends a copy without `holder`, which is the applier's, and with zeros up to a multiple of 8.
+    func appendCopy(to buffer: inout ByteBuffer) {
+        buffer.append(UnsafeRawBufferPointer(start: self.base, count: 24))
+        buffer.append(UInt32(0))
+        buffer.append(self.bytesAfterHolder)
+        buffer.pad(to: 8)
+    }
+
     /// The parts of variable length, borrowed.
     struct Parts {
         var identifier: IdentifierView

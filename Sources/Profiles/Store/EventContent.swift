@@ -56,6 +56,25 @@ enum EventContent {
         return fields.isAtCleanEnd ? .translated : .malformed
     }
 
+    /// Appends a stored form with names again: `name, label: prefixed | tagCount: varint | tags: prefixed each | fieldCount: varint`, then per
+    /// field `name: prefixed | packed value`.
+    static func appendNamed(_ content: UnsafeRawBufferPointer, names: NameTable, to buffer: inout ByteBuffer) {
+        var reader = ByteReader(content)
+        buffer.appendPrefixed(names.name(Int(reader.read(UInt16.self))))
+        let labelAndTags = reader.offset
+        _ = reader.readPrefixed()
+        for _ in 0 ..< reader.readVarint() { _ = reader.readPrefixed() }
+        buffer.append(UnsafeRawBufferPointer(rebasing: content[labelAndTags ..< reader.offset]))
+        let count = reader.readVarint()
+        buffer.appendVarint(count)
+        for _ in 0 ..< count {
+            buffer.appendPrefixed(names.name(Int(reader.readVarint())))
+            let start = reader.offset
+            guard PackedValue.skip(&reader, depth: 1) else { preconditionFailure("a stored event is whole") }
+            buffer.append(UnsafeRawBufferPointer(rebasing: content[start ..< reader.offset]))
+        }
+    }
+
     private static func number(
         _ name: UnsafeRawBufferPointer, _ names: NameTable, _ namesMax: Int, _ outcome: inout Outcome
     ) -> Int? {

@@ -1,0 +1,132 @@
+import Bytes
+import CMessages
+import Profiles
+
+/// A valid ListEventsRequest; what it borrows lies in the arena.
+package struct DecodedListEvents {
+    package var project: UnsafeRawBufferPointer
+    package var identifier: IdentifierView
+    package var query: EventQuery
+    /// Empty: the first page.
+    package var pageToken: UnsafeRawBufferPointer
+    package var minLSN: UInt64
+}
+
+extension MessageDecoder {
+    /// Events of a page, by default and at most.
+    private static let eventPageSizeDefault = 100
+    private static let eventPageSizeMax = 1_000
+    /// Names that one listing may ask for: each is compared with every event.
+    private static let eventNamesMax = 100
+
+    /// Decodes and validates a ListEventsRequest.
+    package func decodeListEvents(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedListEvents> {
+        self.decode(message, root: WireSchema.shared.listEventsRequest) { allocator, count, bytes in
+            profiles__v1__list_events_request__unpack(allocator, count, bytes)
+        }.map { request in
+            self.beginValidation(request.pointee.project)
+            let identifier = self.identifier(request.pointee.identifier)
+            let size = Int(request.pointee.page_size)
+            if size > Self.eventPageSizeMax {
+                self.packer.add("\(size), at most \(Self.eventPageSizeMax) is allowed", at: "page_size")
+            }
+            var query = EventQuery(pageSize: size == 0 ? Self.eventPageSizeDefault : size)
+            query.names = self.eventNames(request.pointee.names, count: request.pointee.n_names)
+            query.from = self.time(request.pointee.from, "from")
+            query.to = self.time(request.pointee.to, "to")
+            switch request.pointee.order {
+            case PROFILES__V1__EVENT_ORDER__EVENT_ORDER_OLDEST_FIRST: query.isOldestFirst = true
+            case PROFILES__V1__EVENT_ORDER__EVENT_ORDER_NEWEST_FIRST, PROFILES__V1__EVENT_ORDER__EVENT_ORDER_UNSPECIFIED: break
+            default: self.packer.add("not an order of the contract", at: "order")
+            }
+            return self.validated(DecodedListEvents(
+                project: ValuePacker.text(request.pointee.project), identifier: identifier, query: query,
+                pageToken: ValuePacker.text(request.pointee.page_token), minLSN: request.pointee.min_lsn))
+        }
+    }
+
+    /// Names in lower case, in the arena.
+    private func eventNames(
+        _ names: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, count: Int
+    ) -> [UnsafeRawBufferPointer] {
+        guard count <= Self.eventNamesMax else {
+            self.packer.add("\(count) names, at most \(Self.eventNamesMax) are allowed", at: "names")
+            return []
+        }
+        guard let names, count > 0 else { return [] }
+        var lowered: [UnsafeRawBufferPointer] = []
+        self.packer.path.push("names")
+        for index in 0 ..< count {
+            let name = ValuePacker.text(names[index])
+            guard TextRules.isName(name) else {
+                self.packer.path.push(index: index)
+                self.packer.add("not a name, ^[a-zA-Z0-9_]{1,30}$")
+                self.packer.path.pop()
+                continue
+            }
+            let lower = self.arena.memory(name.count)
+            for (offset, byte) in name.enumerated() {
+                lower.storeBytes(of: TextRules.lower(byte), toByteOffset: offset, as: UInt8.self)
+            }
+            lowered.append(UnsafeRawBufferPointer(start: lower, count: name.count))
+        }
+        self.packer.path.pop()
+        return lowered
+    }
+
+    /// Appends the ListEventsResponse of a page.
+    ///
+    /// - Parameter images: Of the page's events. Each is serialised by itself, so that a page needs no more of the arena than its largest event.
+    package func encodeListEventsResponse(
+        _ page: EventPage, images: UnsafeRawBufferPointer, of request: DecodedListEvents, nextPageToken: UnsafeRawBufferPointer,
+        into answer: inout ByteBuffer
+    ) {
+        // The rest first: what was asked for lies in the arena, which the events reset.
+        let rest = self.arena.make(profiles__v1__list_events_response__init)
+        rest.pointee.next_page_token = self.arena.string(nextPageToken)
+        rest.pointee.truncated = page.isTruncated ? 1 : 0
+        if page.isRedirected { rest.pointee.redirected_from = self.identifierText(request.identifier) }
+        rest.pointee.lsn = page.appliedLSN
+        self.scratch.removeAll()
+        Self.pack(UnsafeMutableRawPointer(rest), into: &self.scratch)
+        var reader = ByteReader(images)
+        for _ in 0 ..< page.eventCount {
+            self.arena.reset()
+            let part = self.arena.make(profiles__v1__list_events_response__init)
+            part.pointee.n_events = 1
+            part.pointee.events = self.arena.pointers(1)
+            part.pointee.events[0] = self.storedEvent(&reader)
+            Self.pack(UnsafeMutableRawPointer(part), into: &answer)
+        }
+        answer.append(self.scratch.bytes)
+    }
+
+    private func storedEvent(_ reader: inout ByteReader) -> UnsafeMutablePointer<Profiles__V1__StoredEvent> {
+        guard let view = StoredEventView(from: &reader) else { preconditionFailure("an image of this process is whole") }
+        let event = self.arena.make(profiles__v1__stored_event__init)
+        event.pointee.event_id = self.arena.string(view.eventID)
+        event.pointee.name = self.arena.string(view.name)
+        event.pointee.effective_time = self.timestamp(view.position.effectiveTime)
+        event.pointee.received_at = self.timestamp(view.receivedAt)
+        event.pointee.label = self.arena.string(view.label)
+        event.pointee.lsn = view.position.lsn
+        event.pointee.identifier = self.identifierMessage(view.identifier)
+        event.pointee.source = self.sourceMessage(platform: view.platform, name: view.sourceName)
+        event.pointee.historical = view.isHistorical ? 1 : 0
+        let tagCount = Int(reader.readVarint())
+        event.pointee.n_tags = tagCount
+        event.pointee.tags = self.arena.memory(tagCount * MemoryLayout<UnsafeMutableRawPointer>.stride)
+            .bindMemory(to: UnsafeMutablePointer<CChar>?.self, capacity: tagCount)
+        for index in 0 ..< tagCount { event.pointee.tags[index] = self.arena.string(reader.readPrefixed()) }
+        let fieldCount = Int(reader.readVarint())
+        event.pointee.n_attributes = fieldCount
+        event.pointee.attributes = self.arena.pointers(fieldCount)
+        for index in 0 ..< fieldCount {
+            let entry = self.arena.make(profiles__v1__stored_event__attributes_entry__init)
+            entry.pointee.key = self.arena.string(reader.readPrefixed())
+            entry.pointee.value = self.value(&reader)
+            event.pointee.attributes[index] = entry
+        }
+        return event
+    }
+}

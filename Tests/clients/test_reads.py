@@ -1,0 +1,173 @@
+"""Reads beside GetProfile, as spec section 4 has them."""
+
+import time
+
+import grpc
+import pytest
+from google.protobuf import timestamp_pb2
+
+from conftest import custom, event, fails, profiles_pb2, track, types_pb2, unique
+
+NEWEST, OLDEST = 1, 2
+NOW = int(time.time())
+
+
+def ago(seconds):
+    return timestamp_pb2.Timestamp(seconds=NOW - seconds)
+
+
+def events_of(identifier, **fields):
+    return profiles_pb2.ListEventsRequest(project="default", identifier=identifier, **fields)
+
+
+def filled(stub, count, **fields):
+    """A person with events e0 (oldest) to e<count - 1>, a minute apart."""
+    who = custom()
+    for first in range(0, count, 15):
+        stub.Track(track(who, *(
+            event("odd" if number % 2 else "even", event_id=f"e{number}", occurred_at=ago((count - number) * 60), **fields)
+            for number in range(first, min(count, first + 15)))))
+    return who
+
+
+def ids(answer):
+    return [item.event_id for item in answer.events]
+
+
+def pages(stub, request):
+    """All pages of a listing."""
+    while True:
+        answer = stub.ListEvents(request)
+        yield answer
+        if not answer.next_page_token:
+            return
+        request.page_token = answer.next_page_token
+
+
+def test_an_event_is_listed_as_it_was_sent(stub):
+    device = types_pb2.Identifier(installation_id=unique("device"))
+    values = {
+        "s": types_pb2.Value(string="é"), "n": types_pb2.Value(number=1.5), "i": types_pb2.Value(integer=-7),
+        "l": types_pb2.Value(list=types_pb2.StringList(items=["a", "b"])),
+        "o": types_pb2.Value(object=types_pb2.Object(fields={"x": types_pb2.Value(boolean=True)})),
+    }
+    sent = event("Purchase", event_id="one", attributes=values, label="L", tags=["t", "u"], occurred_at=ago(60))
+    source = types_pb2.Source(platform=types_pb2.PLATFORM_WEB, name="shop")
+    lsn = stub.Track(track(device, sent, source=source)).lsn
+    answer = stub.ListEvents(events_of(device, min_lsn=lsn))
+    assert answer.lsn >= lsn and not answer.truncated and not answer.next_page_token and not answer.redirected_from
+    listed = answer.events[0]
+    assert (listed.event_id, listed.name, listed.label, list(listed.tags)) == ("one", "purchase", "L", ["t", "u"])
+    assert dict(listed.attributes) == values and listed.effective_time == ago(60)
+    assert (listed.lsn, listed.identifier, listed.source, listed.historical) == (lsn, device, source, False)
+    assert listed.received_at.seconds >= NOW
+
+
+def test_an_event_without_an_id_is_listed_with_the_one_it_was_given(stub):
+    who = custom()
+    made = stub.Track(track(who)).results[0].event_id
+    assert ids(stub.ListEvents(events_of(who))) == [made]
+
+
+def test_both_orders_and_bounds(stub):
+    who = filled(stub, 6)
+    assert ids(stub.ListEvents(events_of(who))) == ["e5", "e4", "e3", "e2", "e1", "e0"]
+    assert ids(stub.ListEvents(events_of(who, order=NEWEST))) == ["e5", "e4", "e3", "e2", "e1", "e0"]
+    assert ids(stub.ListEvents(events_of(who, order=OLDEST))) == ["e0", "e1", "e2", "e3", "e4", "e5"]
+    # e2 is 240 s old: it is in `from`, and not in `to`.
+    between = {"from": ago(240), "to": ago(120)}
+    assert ids(stub.ListEvents(events_of(who, order=OLDEST, **between))) == ["e2", "e3"]
+    assert ids(stub.ListEvents(events_of(who, names=["ODD"]))) == ["e5", "e3", "e1"]
+    assert ids(stub.ListEvents(events_of(who, names=["odd", "even"], page_size=2))) == ["e5", "e4"]
+    assert ids(stub.ListEvents(events_of(who, names=["never"]))) == []
+
+
+@pytest.mark.parametrize("order", [NEWEST, OLDEST])
+def test_events_that_come_while_paging_neither_repeat_nor_skip_others(stub, order):
+    who = filled(stub, 40)
+    seen, request = [], events_of(who, order=order, page_size=7)
+    for number, answer in enumerate(pages(stub, request)):
+        assert len(answer.events) <= 7
+        seen += [item for item in ids(answer) if item.startswith("e")]
+        # In front of the reader, behind it, and between.
+        stub.Track(track(who, *(event(event_id=f"late{number}-{age}", occurred_at=ago(age)) for age in (1, 1230, 3000))))
+    expected = [f"e{number}" for number in range(40)]
+    assert seen == (expected if order == OLDEST else expected[::-1])
+
+
+def test_a_page_has_100_events_unless_asked_and_never_over_1000(stub):
+    who = filled(stub, 120)
+    assert len(stub.ListEvents(events_of(who)).events) == 100
+    assert len(stub.ListEvents(events_of(who, page_size=1_000)).events) == 120
+    # A last page that is full has no token.
+    assert not stub.ListEvents(events_of(who, page_size=120)).next_page_token
+    failure = fails(stub.ListEvents, events_of(who, page_size=1_001))
+    assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and "page_size" in failure.violations
+
+
+def test_a_page_of_large_events_is_cut_early(stub):
+    wide = {f"a{number}": types_pb2.Value(list=types_pb2.StringList(items=["é" * 300] * 25)) for number in range(20)}
+    who = custom()
+    for number in range(12):
+        stub.Track(track(who, event(event_id=f"e{number}", attributes=wide, occurred_at=ago(60 * (20 - number)))))
+    sizes, seen = [], []
+    for answer in pages(stub, events_of(who)):
+        sizes.append(answer.ByteSize())
+        seen += ids(answer)
+    assert seen == [f"e{number}" for number in reversed(range(12))]
+    assert len(sizes) > 1 and max(sizes) < 2 << 20
+
+
+def test_a_token_serves_its_own_listing_only(stub):
+    who = filled(stub, 6)
+    token = stub.ListEvents(events_of(who, page_size=2)).next_page_token
+    assert ids(stub.ListEvents(events_of(who, page_size=3, page_token=token))) == ["e3", "e2", "e1"]
+    forged = token[:-1] + ("A" if token[-1] != "A" else "B")
+    others = [
+        events_of(custom(), page_token=token), events_of(who, order=OLDEST, page_token=token),
+        events_of(who, names=["odd"], page_token=token), events_of(who, to=ago(1), page_token=token),
+        events_of(who, page_token=forged), events_of(who, page_token="x"),
+    ]
+    for request in others:
+        failure = fails(stub.ListEvents, request)
+        assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and list(failure.violations) == ["page_token"]
+
+
+def test_a_listing_that_begins_before_what_is_retained_says_so(stub):
+    who = filled(stub, 1_005)
+    answer = stub.ListEvents(events_of(who, order=OLDEST, page_size=1))
+    assert answer.truncated and ids(answer) == ["e5"]
+    dropped = {"from": ago((1_005 - 4) * 60)}
+    assert stub.ListEvents(events_of(who, **dropped)).truncated
+    retained = {"from": ago((1_005 - 5) * 60)}
+    assert not stub.ListEvents(events_of(who, **retained)).truncated
+    long_ago = {"from": ago(100 * 86_400)}
+    assert stub.ListEvents(events_of(custom_with_event(stub), **long_ago)).truncated
+
+
+def custom_with_event(stub):
+    who = custom()
+    stub.Track(track(who))
+    return who
+
+
+def test_a_listing_by_the_id_of_a_merged_profile_shows_the_survivors(stub):
+    device = unique("device")
+    gone = stub.Track(track(types_pb2.Identifier(installation_id=device), event(event_id="before"))).profile_id
+    who = custom_with_event(stub)
+    stub.Identify(profiles_pb2.IdentifyRequest(
+        project="default", custom_id=who.custom_id, installation_id=device))
+    answer = stub.ListEvents(events_of(types_pb2.Identifier(profile_id=gone)))
+    assert answer.redirected_from == gone and len(answer.events) == 2 and "before" in ids(answer)
+
+
+def test_bad_requests_and_unknown_people(stub):
+    failure = fails(stub.ListEvents, profiles_pb2.ListEventsRequest(
+        project="Default", names=["good", "not a name"], order=9, page_size=2_000))
+    assert failure.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert set(failure.violations) == {"project", "identifier", "names[1]", "order", "page_size"}
+    assert "names" in fails(stub.ListEvents, events_of(custom(), names=["n"] * 101)).violations
+    assert fails(stub.ListEvents, events_of(custom())).code == grpc.StatusCode.NOT_FOUND
+    who = custom_with_event(stub)
+    failure = fails(stub.ListEvents, events_of(who, min_lsn=1 << 60))
+    assert failure.code == grpc.StatusCode.FAILED_PRECONDITION and failure.reason == "LSN_NOT_REACHED"
