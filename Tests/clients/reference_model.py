@@ -178,11 +178,13 @@ class Model:
     def again(self, answer):
         """A replayed answer: as then, but with today's profile."""
         answer = type(answer).FromString(answer.SerializeToString())
-        answer.replayed = True
-        for identify in [answer] if isinstance(answer, rpc.IdentifyResponse) else [
-                result.identify for result in getattr(answer, "results", ()) if isinstance(answer, rpc.BatchWriteResponse)
-                and result.HasField("identify")]:
-            identify.profile.CopyFrom(self.show(self.survivor(identify.profile.profile_id)))
+        parts = [answer]
+        if isinstance(answer, rpc.BatchWriteResponse):
+            parts += [getattr(result, kind) for result in answer.results if (kind := result.WhichOneof("result")) != "error"]
+        for part in parts:
+            part.replayed = True
+            if isinstance(part, rpc.IdentifyResponse):
+                part.profile.CopyFrom(self.show(self.survivor(part.profile.profile_id)))
         return answer
 
     def save(self):
@@ -502,6 +504,10 @@ class Model:
                     raise
                 result.error.code = CODES[refused.code]
                 result.error.message = refused.reason
+        # A batch is seen at once: the profiles in its answer are as they are after it.
+        for result in answer.results:
+            if result.HasField("identify"):
+                result.identify.profile.CopyFrom(self.show(self.survivor(result.identify.profile.profile_id)))
         return answer
 
     # MARK: What a reader sees

@@ -120,6 +120,21 @@ def shrink(service, seed, operations, names, found):
                 start += size
         if not (dropped and size == 1):
             size //= 2
+    return shrink_batches(service, seed, operations, names, found, deadline)
+
+
+def shrink_batches(service, seed, operations, names, found, deadline):
+    """Drops operations of the batches that are left."""
+    for index, batch in enumerate(operations):
+        inner = 0
+        while batch["do"] == "BatchWrite" and inner < len(batch["operations"]) > 1 and time.monotonic() < deadline:
+            fewer = dict(batch, operations=batch["operations"][:inner] + batch["operations"][inner + 1:])
+            again = play(service, seed, operations[:index] + [fewer] + operations[index + 1:], set(), names)
+            if again:
+                batch, found = fewer, again
+                operations = operations[:index] + [batch] + operations[index + 1:]
+            else:
+                inner += 1
     return operations, found
 
 
