@@ -62,13 +62,17 @@ extension StoredConsent {
             let isOverruled = self.state == .subscribed && self.effectiveTime > change.effectiveTime && self.isPersonsAct
             return isOverruled ? .stale : .applied(next, needsToken: false)
         }
-        // Who chose it is never weakened: the newer of the two stands, unless the older is a person's act and the newer a machine's.
         let isNewer = change.effectiveTime >= self.effectiveTime
-        let (newer, older) = isNewer ? (next, self) : (self, next)
-        let isByKeyword = self.isByKeyword || next.isByKeyword
-        next = newer.isPersonsAct || !older.isPersonsAct ? newer : older
-        next.isByKeyword = isByKeyword
+        next = isNewer ? next.standing(before: self) : self.standing(before: next)
         return .applied(next, needsToken: false)
+    }
+
+    /// Which of two opt-outs of one key stands: the newer, which this one is, unless the older is a person's act and this a machine's, so
+    /// that who chose it is never weakened. A keyword's binds whoever opted out last.
+    private func standing(before older: StoredConsent) -> StoredConsent {
+        var winner = self.isPersonsAct || !older.isPersonsAct ? self : older
+        winner.isByKeyword = self.isByKeyword || older.isByKeyword
+        return winner
     }
 
     private func judgeOptIn(_ change: ConsentChange) -> ConsentOutcome {
@@ -100,14 +104,12 @@ extension StoredConsent {
     ///
     /// - Parameter other: Of the profile that is merged away; this one is the survivor's.
     func merged(with other: StoredConsent) -> StoredConsent {
+        if self.state == .unsubscribed, other.state == .unsubscribed {
+            return other.effectiveTime > self.effectiveTime ? other.standing(before: self) : self.standing(before: other)
+        }
         var winner = self
         if other.effectiveTime > self.effectiveTime { winner = other }
         if other.effectiveTime == self.effectiveTime, other.state == .unsubscribed, self.state != .unsubscribed { winner = other }
-        if self.state == .unsubscribed, other.state == .unsubscribed {
-            // A keyword's opt-out binds whoever chose last.
-            winner.isByKeyword = self.isByKeyword || other.isByKeyword
-            return winner
-        }
         let loser = winner == self ? other : self
         guard loser.state == .unsubscribed else { return winner }
         let isOverruled = winner.state == .subscribed && winner.effectiveTime > loser.effectiveTime && winner.isPersonsAct

@@ -1,0 +1,254 @@
+import Testing
+
+@testable import Profiles
+
+/// The table of spec.md, section 5, row by row: what is stored, what is asked, what comes of it.
+@Suite struct ConsentTransitionTests {
+    /// One line: a state stored at time 100, a change, and what is stored after it.
+    struct Row: CustomTestStringConvertible {
+        var stored: StoredConsent
+        var change: ConsentChange
+        var outcome: ConsentOutcome
+
+        init(
+            _ from: SubscriptionState, _ by: ConsentSource, to: SubscriptionState, _ source: ConsentSource, at time: Int64 = 200,
+            channel: Channel = .email, keyword: Bool = false, reference: Bool = false, confirms: Bool = false,
+            _ outcome: Expected
+        ) {
+            self.stored = StoredConsent(state: from, source: by, effectiveTime: 100, isByKeyword: keyword)
+            self.change = ConsentChange(
+                channel: channel, state: to, source: source, effectiveTime: time, hasReference: reference,
+                needsConfirmation: confirms)
+            switch outcome {
+            case .stale: self.outcome = .stale
+            case .refused: self.outcome = .refused
+            case .kept: self.outcome = .applied(self.stored, needsToken: false)
+            case .pending:
+                self.outcome = .applied(
+                    StoredConsent(state: .pending, source: source, effectiveTime: time), needsToken: true)
+            case .taken:
+                let isByKeyword = to == .unsubscribed && (keyword || channel == .sms && source == .smsKeyword)
+                self.outcome = .applied(
+                    StoredConsent(state: to, source: source, effectiveTime: time, isByKeyword: isByKeyword), needsToken: false)
+            }
+        }
+
+        var testDescription: String { "\(self.stored) ← \(self.change)" }
+    }
+
+    enum Expected {
+        /// The change stands.
+        case taken
+        /// Applied, and what was stored stands.
+        case kept
+        case pending
+        case stale
+        case refused
+    }
+
+    static let rows: [Row] = [
+        // The time rule.
+        Row(.subscribed, .user, to: .subscribed, .user, at: 99, .stale),
+        Row(.subscribed, .api, to: .unset, .user, at: 99, .stale),
+        Row(.unset, .api, to: .subscribed, .user, at: 99, .stale),
+        Row(.unsubscribed, .api, to: .subscribed, .user, at: 99, .stale),
+        Row(.unsubscribed, .user, to: .subscribed, .api, at: 99, .stale),
+        Row(.unsubscribed, .api, to: .subscribed, .user, at: 100, .stale),
+        Row(.unsubscribed, .api, to: .unset, .user, at: 100, .stale),
+        Row(.subscribed, .user, to: .unset, .user, at: 100, .taken),
+        Row(.subscribed, .user, to: .unsubscribed, .api, at: 100, .taken),
+        // A late opt-out.
+        Row(.subscribed, .user, to: .unsubscribed, .user, at: 99, .stale),
+        Row(.subscribed, .preferenceCenter, to: .unsubscribed, .api, at: 99, .stale),
+        Row(.subscribed, .api, to: .unsubscribed, .api, at: 99, .taken),
+        Row(.subscribed, .support, to: .unsubscribed, .imported, at: 99, .taken),
+        Row(.pending, .user, to: .unsubscribed, .user, at: 99, .taken),
+        Row(.unset, .user, to: .unsubscribed, .api, at: 99, .taken),
+        // Any → UNSUBSCRIBED.
+        Row(.subscribed, .user, to: .unsubscribed, .api, .taken),
+        Row(.unset, .user, to: .unsubscribed, .oneClick, .taken),
+        Row(.unsubscribed, .api, to: .unsubscribed, .user, .taken),
+        Row(.unsubscribed, .api, to: .unsubscribed, .user, at: 99, .taken),
+        Row(.unsubscribed, .user, to: .unsubscribed, .api, .kept),
+        Row(.unsubscribed, .oneClick, to: .unsubscribed, .imported, .kept),
+        Row(.unsubscribed, .user, to: .unsubscribed, .support, .taken),
+        Row(.unsubscribed, .api, to: .unsubscribed, .imported, at: 99, .kept),
+        Row(.unsubscribed, .user, to: .unsubscribed, .user, at: 99, .kept),
+        Row(.unsubscribed, .smsKeyword, to: .unsubscribed, .user, channel: .sms, keyword: true, .taken),
+        Row(.unsubscribed, .smsKeyword, to: .unsubscribed, .api, channel: .sms, keyword: true, .kept),
+        Row(.unset, .system, to: .unsubscribed, .smsKeyword, channel: .sms, .taken),
+        // SUBSCRIBED → SUBSCRIBED.
+        Row(.subscribed, .user, to: .subscribed, .api, .kept),
+        Row(.subscribed, .smsKeyword, to: .subscribed, .imported, .kept),
+        Row(.subscribed, .user, to: .subscribed, .support, .kept),
+        Row(.subscribed, .user, to: .subscribed, .preferenceCenter, .taken),
+        Row(.subscribed, .api, to: .subscribed, .imported, .taken),
+        Row(.subscribed, .api, to: .subscribed, .support, .taken),
+        Row(.subscribed, .support, to: .subscribed, .api, .taken),
+        Row(.subscribed, .api, to: .subscribed, .user, confirms: true, .taken),
+        // UNSET → SUBSCRIBED.
+        Row(.unset, .user, to: .subscribed, .api, .taken),
+        Row(.unset, .user, to: .subscribed, .user, confirms: true, .pending),
+        Row(.unset, .user, to: .subscribed, .api, confirms: true, .pending),
+        // PENDING → SUBSCRIBED.
+        Row(.pending, .user, to: .subscribed, .user, confirms: true, .pending),
+        Row(.pending, .user, to: .subscribed, .api, confirms: true, .pending),
+        Row(.pending, .user, to: .subscribed, .user, confirms: false, .pending),
+        // UNSUBSCRIBED → SUBSCRIBED.
+        Row(.unsubscribed, .api, to: .subscribed, .user, .taken),
+        Row(.unsubscribed, .user, to: .subscribed, .preferenceCenter, .taken),
+        Row(.unsubscribed, .user, to: .subscribed, .user, confirms: true, .pending),
+        Row(.unsubscribed, .api, to: .subscribed, .api, .refused),
+        Row(.unsubscribed, .api, to: .subscribed, .imported, .refused),
+        Row(.unsubscribed, .user, to: .subscribed, .support, .refused),
+        Row(.unsubscribed, .user, to: .subscribed, .support, reference: true, .taken),
+        Row(.unsubscribed, .user, to: .subscribed, .api, reference: true, .refused),
+        // By keyword.
+        Row(.unsubscribed, .smsKeyword, to: .subscribed, .user, channel: .sms, keyword: true, .refused),
+        Row(.unsubscribed, .user, to: .subscribed, .support, channel: .sms, keyword: true, reference: true, .refused),
+        Row(.unsubscribed, .user, to: .subscribed, .smsKeyword, channel: .sms, keyword: true, .taken),
+        Row(.unsubscribed, .smsKeyword, to: .subscribed, .smsKeyword, channel: .sms, keyword: true, confirms: true, .pending),
+        // → UNSET.
+        Row(.unsubscribed, .api, to: .unset, .api, .refused),
+        Row(.unsubscribed, .api, to: .unset, .support, reference: true, .refused),
+        Row(.unsubscribed, .api, to: .unset, .oneClick, .refused),
+        Row(.unsubscribed, .api, to: .unset, .user, .taken),
+        Row(.subscribed, .user, to: .unset, .api, .taken),
+        Row(.pending, .user, to: .unset, .api, .taken),
+        Row(.unset, .user, to: .unset, .imported, .taken),
+    ]
+
+    @Test(arguments: Self.rows)
+    func rowOfTheTableHasItsOutcome(row: Row) {
+        #expect(row.stored.judge(row.change) == row.outcome)
+    }
+
+    @Test func keyThatWasNeverSetHasNoTime() {
+        let change = ConsentChange(channel: .push, state: .subscribed, source: .api, effectiveTime: -5)
+        #expect(StoredConsent().judge(change)
+            == .applied(StoredConsent(state: .subscribed, source: .api, effectiveTime: -5), needsToken: false))
+    }
+
+    // MARK: Confirmation
+
+    /// A state, the lsn that it is pending since, the token's lsn and age, and how its confirmation ends.
+    struct ConfirmationRow {
+        var state: SubscriptionState
+        var pendingSince: UInt64
+        var tokenLSN: UInt64
+        var age: Int64
+        var outcome: ConfirmationOutcome
+
+        init(_ state: SubscriptionState, _ pendingSince: UInt64, _ tokenLSN: UInt64, days: Int64, _ outcome: ConfirmationOutcome) {
+            self.state = state
+            self.pendingSince = pendingSince
+            self.tokenLSN = tokenLSN
+            self.age = days * 86_400_000_000
+            self.outcome = outcome
+        }
+    }
+
+    static let confirmations: [ConfirmationRow] = [
+        ConfirmationRow(.pending, 10, 10, days: 0, .confirmed),
+        ConfirmationRow(.pending, 10, 12, days: 7, .confirmed),
+        ConfirmationRow(.pending, 10, 12, days: 8, .refused(.tokenExpired)),
+        ConfirmationRow(.pending, 10, 9, days: 0, .refused(.userUnsubscribed)),
+        ConfirmationRow(.subscribed, 0, 9, days: 30, .alreadySubscribed),
+        ConfirmationRow(.unsubscribed, 0, 9, days: 0, .refused(.userUnsubscribed)),
+        ConfirmationRow(.unset, 0, 9, days: 0, .refused(.tokenInvalid)),
+    ]
+
+    @Test(arguments: Self.confirmations)
+    func confirmationHasItsOutcome(row: ConfirmationRow) {
+        let stored = StoredConsent(state: row.state, source: .user, effectiveTime: 100)
+        let outcome = ConfirmationOutcome.judge(
+            stored, pendingSince: row.pendingSince, tokenLSN: row.tokenLSN, age: row.age)
+        #expect(outcome == row.outcome)
+    }
+
+    // MARK: Merge
+
+    /// Two states of one key, and whether the survivor's stands.
+    struct MergeRow {
+        var survivor: StoredConsent
+        var loser: StoredConsent
+        var isSurvivor: Bool
+
+        init(
+            _ survivor: (SubscriptionState, ConsentSource, Int64), _ loser: (SubscriptionState, ConsentSource, Int64),
+            _ isSurvivor: Bool
+        ) {
+            self.survivor = StoredConsent(state: survivor.0, source: survivor.1, effectiveTime: survivor.2)
+            self.loser = StoredConsent(state: loser.0, source: loser.1, effectiveTime: loser.2)
+            self.isSurvivor = isSurvivor
+        }
+    }
+
+    static let merges: [MergeRow] = [
+        MergeRow((.subscribed, .user, 100), (.subscribed, .api, 99), true),
+        MergeRow((.subscribed, .user, 100), (.subscribed, .api, 101), false),
+        MergeRow((.subscribed, .user, 100), (.subscribed, .api, 100), true),
+        MergeRow((.subscribed, .user, 100), (.unsubscribed, .api, 100), false),
+        MergeRow((.unsubscribed, .api, 100), (.subscribed, .user, 100), true),
+        MergeRow((.subscribed, .user, 101), (.unsubscribed, .user, 100), true),
+        MergeRow((.subscribed, .api, 101), (.unsubscribed, .api, 100), false),
+        MergeRow((.unsubscribed, .user, 100), (.subscribed, .user, 101), false),
+        MergeRow((.unsubscribed, .user, 100), (.subscribed, .support, 101), true),
+        MergeRow((.unsubscribed, .user, 100), (.unset, .user, 101), true),
+        MergeRow((.pending, .user, 101), (.unsubscribed, .api, 100), false),
+        MergeRow((.unsubscribed, .user, 100), (.unsubscribed, .user, 101), false),
+        MergeRow((.unsubscribed, .user, 100), (.unsubscribed, .api, 101), true),
+        MergeRow((.unsubscribed, .api, 101), (.unsubscribed, .user, 100), false),
+        MergeRow((.unsubscribed, .user, 100), (.unsubscribed, .user, 100), true),
+    ]
+
+    @Test(arguments: Self.merges)
+    func mergeKeepsTheNewerAndNeverForgetsAnOptOut(row: MergeRow) {
+        #expect(row.survivor.merged(with: row.loser) == (row.isSurvivor ? row.survivor : row.loser))
+    }
+
+    @Test func keyThatOnlyOneHasIsTaken() {
+        let stored = StoredConsent(state: .unset, source: .user, effectiveTime: 5)
+        #expect(StoredConsent().merged(with: stored) == stored)
+    }
+
+    @Test func keywordBindsAfterAMergeWhoeverOptedOutLast() {
+        let keyword = StoredConsent(state: .unsubscribed, source: .smsKeyword, effectiveTime: 1, isByKeyword: true)
+        let later = StoredConsent(state: .unsubscribed, source: .user, effectiveTime: 2)
+        #expect(later.merged(with: keyword).isByKeyword && keyword.merged(with: later).isByKeyword)
+    }
+
+    // MARK: Verdicts
+
+    @Test func verdictsFollowTheOrderOfTheContract() {
+        var check = SendableCheck()
+        check.reasons = [.hardBounce, .invalid, .manual, .complaint]
+        check.channelState = .unsubscribed
+        check.topicState = .unsubscribed
+        func verdict() -> String { "\(check.verdict.isSendable) \(check.verdict.reason)" }
+        #expect(verdict() == "false noAddress")
+        check.hasAddress = true
+        #expect(verdict() == "false hardBounce")
+        check.reasons.remove(.hardBounce)
+        #expect(verdict() == "false invalid")
+        check.reasons.remove(.invalid)
+        #expect(verdict() == "false manual")
+        check.reasons.remove(.manual)
+        check.messageClass = .transactional
+        #expect(verdict() == "true ok")
+        check.messageClass = .marketing
+        #expect(verdict() == "false complaint")
+        check.reasons = []
+        #expect(verdict() == "false channelNotSubscribed")
+        check.channelState = .subscribed
+        #expect(verdict() == "false topicUnsubscribed")
+        check.topicState = .unset
+        #expect(verdict() == "true topicDefault")
+        check.isTopicUnsubscribedByDefault = true
+        #expect(verdict() == "false topicDefault")
+        check.topicState = .subscribed
+        #expect(verdict() == "true ok")
+        check.topicState = nil
+        #expect(verdict() == "true ok")
+    }
+}

@@ -1,0 +1,212 @@
+import Bytes
+import Testing
+
+@testable import Profiles
+
+/// Changes of consent through `apply`.
+@Suite struct StoreConsentTests {
+    static let day: Int64 = 86_400 * TrackFixture.second
+
+    @Test func doubleOptInIsPendingUntilItsTokenConfirmsIt() throws {
+        let fixture = TrackFixture()
+        fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.email.rawValue
+        let asked = try fixture.consent([(.email, "", .subscribed), (.sms, "", .subscribed)], by: .api)
+        #expect(asked.states == [.pending, .subscribed] && asked.tokens[0].count > 20 && asked.tokens[1].isEmpty)
+        fixture.now += 7 * Self.day
+        let confirmed = try fixture.confirm(asked.tokens[0])
+        #expect(confirmed.refusal == .none && confirmed.states == [.subscribed] && confirmed.revision == 2)
+        let subscription = try #require(fixture.subscriptions("ann").first)
+        #expect(subscription.state == .subscribed && subscription.source == .user && subscription.time == fixture.now)
+        let again = try fixture.confirm(asked.tokens[0])
+        #expect(again.refusal == .none && again.states.isEmpty && again.revision == 2)
+        _ = try fixture.consent([(.email, "", .unsubscribed)], by: .api)
+        #expect(try fixture.confirm(asked.tokens[0]).refusal == .userUnsubscribed)
+    }
+
+    @Test func tokenExpiresAfterSevenDaysAndANewRequestGivesANewOne() throws {
+        let fixture = TrackFixture()
+        fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.email.rawValue
+        let first = try fixture.consent([(.email, "news", .subscribed)], by: .user)
+        fixture.now += 7 * Self.day + 1
+        #expect(try fixture.confirm(first.tokens[0]).refusal == .tokenExpired)
+        let second = try fixture.consent([(.email, "news", .subscribed)], by: .user)
+        #expect(second.states == [.pending] && second.tokens[0] != first.tokens[0])
+        #expect(try fixture.confirm(second.tokens[0]).states == [.subscribed])
+    }
+
+    @Test func tokenFromBeforeAnOptOutDoesNotConfirmALaterRequest() throws {
+        let fixture = TrackFixture()
+        fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.email.rawValue
+        let first = try fixture.consent([(.email, "", .subscribed)], by: .user)
+        fixture.now += 1
+        _ = try fixture.consent([(.email, "", .unsubscribed)], by: .user)
+        fixture.now += 1
+        let second = try fixture.consent([(.email, "", .subscribed)], by: .user)
+        #expect(try fixture.confirm(first.tokens[0]).refusal == .userUnsubscribed)
+        #expect(try fixture.confirm(second.tokens[0]).states == [.subscribed])
+    }
+
+    @Test func refusedChangeLeavesNothingOfItsCall() throws {
+        let fixture = TrackFixture()
+        _ = try fixture.consent([(.email, "", .unsubscribed)], by: .user)
+        let digest = fixture.store.digest()
+        let refused = try fixture.consent([(.sms, "", .subscribed), (.email, "", .subscribed)], by: .api, after: 1)
+        #expect(refused.refusal == .userUnsubscribed && refused.index == 1)
+        #expect(fixture.subscriptions("ann").count == 1)
+        #expect(fixture.store.digest() != digest, "the lsn is part of the state")
+        #expect(fixture.revision("ann") == 1)
+    }
+
+    @Test func revisionMovesOnlyWithWhatAReaderSees() throws {
+        let fixture = TrackFixture()
+        #expect(try fixture.consent([(.email, "", .subscribed)], by: .user).revision == 1)
+        #expect(try fixture.consent([(.email, "", .subscribed)], by: .api, after: 1).revision == 1)
+        #expect(try fixture.consent([(.email, "", .unset)], by: .api, occurredAt: fixture.now - 5).revision == 1)
+        #expect(try fixture.consent([(.email, "", .subscribed)], by: .user, after: 1).revision == 2)
+        #expect(try fixture.consent([(.email, "", .unset), (.email, "a", .unset)], by: .api, after: 1).revision == 3)
+    }
+
+    @Test func redeemedTokenOfNobodyIsAnswered() throws {
+        let fixture = TrackFixture()
+        let token = ConsentToken(
+            kind: .unsubscribe, project: ProjectID(rawValue: 1), profileID: ProfileID(high: 9, low: 9), channel: .email,
+            topic: .none)
+        let answer = try fixture.token(.redeemUnsubscribe, token)
+        #expect(answer.refusal == .none && answer.states.isEmpty && fixture.store.profileCount == 0)
+    }
+
+    @Test func replayComesToTheSameState() throws {
+        let fixture = TrackFixture()
+        fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.push.rawValue
+        for number in 0 ..< 200 {
+            let channel = Channel.allCases[number % 3]
+            let state: SubscriptionState = number % 5 == 0 ? .unsubscribed : .subscribed
+            let source = ConsentSource.allCases[number % 7]
+            if !(state == .subscribed && source == .oneClick) {
+                _ = try fixture.consent(
+                    [(channel, number % 4 == 0 ? "t\(number % 30)" : "", state)], by: source, after: 1_000,
+                    of: "person\(number % 5)")
+            }
+            try fixture.suppress(UInt64(number % 17), number % 3 == 0 ? nil : .manual)
+        }
+        let replayed = Store(genesis: TrackFixture.genesis())
+        replayed.state.pointee.options.doubleOptIn = 1 << Channel.push.rawValue
+        for entry in fixture.log {
+            let result = try TrackFixture.apply(
+                entry.record, to: replayed, firstLSN: entry.firstLSN, receivedAt: entry.receivedAt)
+            #expect(result == entry.result)
+        }
+        #expect(replayed.digest() == fixture.store.digest())
+    }
+}
+
+/// A result of a change of consent, taken apart.
+struct ConsentAnswer {
+    var refusal = Refusal.none
+    var index: UInt8 = 0
+    var revision: UInt64 = 0
+    var states: [SubscriptionState] = []
+    var applied: [Bool] = []
+    var tokens: [[UInt8]] = []
+
+    init?(_ bytes: [UInt8]) {
+        let isWhole = bytes.withUnsafeBytes { bytes -> Bool in
+            var reader = ByteReader(bytes)
+            guard let header = ResultHeader(from: &reader), header.totalBytes == bytes.count else { return false }
+            (self.refusal, self.index) = (header.refusal, header.index)
+            guard header.refusal == .none else { return true }
+            guard let body = SubscriptionResultBody(from: &reader) else { return false }
+            self.revision = body.revision
+            for _ in 0 ..< body.changeCount {
+                guard let change = SubscriptionResultView(from: &reader) else { return false }
+                self.states.append(change.state)
+                self.applied.append(change.applied)
+                self.tokens.append(Array(change.token))
+            }
+            SubscriptionView.forEach(in: &reader) { _ in }
+            return reader.isAtCleanEnd
+        }
+        guard isWhole else { return nil }
+    }
+}
+
+extension TrackFixture {
+    func consent(
+        _ changes: [(Channel, String, SubscriptionState)], by source: ConsentSource, after: Int64 = 0,
+        occurredAt: Int64? = nil, of customID: String = "ann"
+    ) throws -> ConsentAnswer {
+        self.now += after
+        var buffer = ByteBuffer()
+        let start = beginRecord(.updateSubscription, in: &buffer)
+        withBytes(customID) { identifier in
+            SubscriptionHeader(
+                project: ProjectID(rawValue: 1), source: source, changeCount: changes.count,
+                identifier: IdentifierView(kind: .customID, bytes: identifier), requestID: .none, occurredAt: occurredAt,
+                sentAt: nil, expectedRevision: nil, evidence: nil
+            ).write(into: &buffer)
+        }
+        for (channel, topic, state) in changes {
+            withBytes(topic) { SubscriptionChangeView(channel: channel, topic: $0, state: state).write(into: &buffer) }
+        }
+        endRecord(at: start, operations: changes.count, in: &buffer)
+        guard let answer = ConsentAnswer(try self.apply(Array(buffer.bytes))) else { throw ApplyError.malformed(lsn: 0) }
+        return answer
+    }
+
+    func confirm(_ text: [UInt8]) throws -> ConsentAnswer {
+        var content = ByteBuffer()
+        let token = text.withUnsafeBytes {
+            self.store.verify($0, .confirmation, in: ProjectID(rawValue: 1), into: &content)
+        }
+        guard let token else { throw ApplyError.malformed(lsn: 0) }
+        return try self.token(.confirmSubscription, token)
+    }
+
+    func token(_ kind: RecordKind, _ token: ConsentToken) throws -> ConsentAnswer {
+        var buffer = ByteBuffer()
+        let start = beginRecord(kind, in: &buffer)
+        TokenCommand(project: token.project, requestID: .none, token: token, evidence: nil).write(into: &buffer)
+        endRecord(at: start, operations: 1, in: &buffer)
+        guard let answer = ConsentAnswer(try self.apply(Array(buffer.bytes))) else { throw ApplyError.malformed(lsn: 0) }
+        return answer
+    }
+
+    /// Suppresses an address, or takes all reasons back.
+    func suppress(_ address: UInt64, _ reason: SuppressionReason?) throws {
+        let kind: RecordKind = reason == nil ? .removeSuppression : .addSuppression
+        var buffer = ByteBuffer()
+        let start = beginRecord(kind, in: &buffer)
+        SuppressionCommand(
+            project: ProjectID(rawValue: 1), reason: reason, address: AddressHash(low: address, high: ~address),
+            requestID: .none
+        ).write(into: &buffer)
+        endRecord(at: start, operations: 1, in: &buffer)
+        try self.apply(Array(buffer.bytes))
+    }
+
+    func revision(_ customID: String) -> UInt64? {
+        var buffer = ByteBuffer()
+        withBytes(customID) {
+            _ = self.store.read(
+                project: ProjectID(rawValue: 1), identifier: IdentifierView(kind: .customID, bytes: $0), now: self.now,
+                into: &buffer)
+        }
+        return ProfileImage(buffer.bytes)?.revision
+    }
+
+    func subscriptions(
+        _ customID: String
+    ) -> [(channel: Channel, topic: String, state: SubscriptionState, source: ConsentSource, time: Int64)] {
+        var buffer = ByteBuffer()
+        withBytes(customID) {
+            _ = self.store.read(
+                project: ProjectID(rawValue: 1), identifier: IdentifierView(kind: .customID, bytes: $0), now: self.now,
+                into: &buffer)
+        }
+        var found: [(channel: Channel, topic: String, state: SubscriptionState, source: ConsentSource, time: Int64)] = []
+        ProfileImage(buffer.bytes)?.forEachSubscription {
+            found.append(($0.channel, String(decoding: $0.topic, as: UTF8.self), $0.state, $0.source, $0.effectiveTime))
+        }
+        return found
+    }
+}
