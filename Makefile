@@ -49,7 +49,7 @@ kill-test: deps test-deps build ## kill -9 under load (ROUNDS)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_KILL_ROUNDS=$(ROUNDS) $(PYTHON) -m pytest Tests/clients/test_kill.py -q -s
 
 model-test: deps test-deps build ## the reference model against the service (SEEDS)
-	PROFILED=$(CURDIR)/$(BINARY) PROFILES_MODEL_SEEDS=$(SEEDS) $(PYTHON) -m pytest Tests/clients/test_reference_model.py -q -s
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_MODEL_SEEDS=$(SEEDS) PROFILES_MODEL_STRICT=1 $(PYTHON) -m pytest Tests/clients/test_reference_model.py -q -s
 
 sanitize: deps test-deps ## thread and address sanitizers over the tests and a 20,000-request run
 	scripts/sanitize.sh

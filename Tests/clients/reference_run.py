@@ -142,11 +142,18 @@ class Run:
 
     # MARK: One operation
 
-    def step(self, operation):
+    def step(self, operation, kill_after=None):
+        """Carries an operation out on both; the server may be killed meanwhile, after so many seconds."""
         method, request = self.requests.make(operation, self.first_ids, self.revision_of)
+        killed = kill_after is not None and not request.request_id
+        if killed:
+            request.request_id = f"{self.prefix}kill-{len(self.model.requests)}"
+            self.send_and_kill(method, request, kill_after)
         names = affected(operation)
         before = {profile.id for name in names if (profile := self.find(name))}
         answer, failure = self.send(method, request)
+        if answer and killed:
+            self.forget_replayed(answer)
         learned = self.learn(method, request, answer, names)
         try:
             predicted, refused = self.model.call(method, request, learned), None
@@ -173,6 +180,22 @@ class Run:
             return getattr(self.service.stub, method)(request, timeout=TIMEOUT_SECONDS), None
         except grpc.RpcError as error:
             return None, Failure(error)
+
+    def send_and_kill(self, method, request, kill_after):
+        """Sends a request whose outcome nobody will know; sent again with its id, it is carried out once all the same."""
+        call = getattr(self.service.stub, method).future(request, timeout=TIMEOUT_SECONDS)
+        time.sleep(kill_after)
+        self.service.kill_and_restart()
+        call.cancel()
+
+    @staticmethod
+    def forget_replayed(answer):
+        """Whether the first attempt was stored is open."""
+        answer.replayed = False
+        if isinstance(answer, rpc.BatchWriteResponse):
+            for result in answer.results:
+                if (kind := result.WhichOneof("result")) != "error":
+                    getattr(result, kind).replayed = False
 
     def revision_of(self, request):
         """The revision of the profile that the answer will show, as the model has it."""
@@ -213,6 +236,8 @@ class Run:
             its.operations = [
                 self.learned(one.lsn if one else lsn, received, getattr(operation, kind), one)
                 for operation, kind, one in zip(request.operations, kinds, inner)]
+            for index, operation in enumerate(its.operations):
+                operation.profile_id = f"?{index}"
             if answer:
                 self.learn_ids_of_batch(request, inner, its)
         elif isinstance(request, rpc.IdentifyRequest):
@@ -235,15 +260,14 @@ class Run:
 
         So the model carries the batch out once with ids of our own, which tells whose each answered id is.
         """
-        for index, operation in enumerate(its.operations):
-            operation.profile_id = f"?{index}"
         saved = self.model.save()
         try:
             trial = self.model.BatchWrite(request, its)
         except Refused:
-            return
+            # It was answered OK: the comparison will tell.
+            return self.model.restore(saved)
         then = [getattr(result, result.WhichOneof("result")) for result in trial.results]
-        for index, (operation, found) in enumerate(zip(its.operations, inner)):
+        for operation, found in zip(its.operations, inner):
             mine = operation.profile_id
             if found is None:
                 continue

@@ -1,9 +1,9 @@
 """The service against the reference model: seeded random operations, every answer and every profile compared.
 
 PROFILES_MODEL_SEEDS says how many seeds (1,000 in `make model-test`), PROFILES_MODEL_OPERATIONS how long each is,
-PROFILES_MODEL_FIRST the first seed. Every tenth seed has a server of its own, which is killed with SIGKILL in between. A difference
-is shrunk: operations are dropped while it still differs. With PROFILES_MODEL_STRICT=1 an RPC that is not built is a failure,
-otherwise its operations are left out.
+PROFILES_MODEL_FIRST the first seed. Every tenth seed has a server of its own, which is killed with SIGKILL while it has a request
+that is then sent again. A difference is shrunk: operations are dropped while it still differs. With PROFILES_MODEL_STRICT=1 an RPC
+that is not built is a failure, otherwise its operations are left out.
 """
 
 import collections
@@ -14,6 +14,7 @@ import pprint
 import signal
 import tempfile
 import time
+import traceback
 
 import grpc
 import pytest
@@ -32,6 +33,8 @@ WORKERS = int(os.environ.get("PROFILES_MODEL_WORKERS", str(2 * (os.cpu_count() o
 # A difference is shrunk until nothing more can be dropped, or for this long.
 SHRINK_SECONDS = 120
 KILL_EVERY = 10
+# About as long as a write takes, so that the kill comes before it, in it, and after it.
+KILL_SECONDS_MAX = 0.006
 # Of seven seeds, which ones have full profiles.
 SHAPES = {3: MANY_ATTRIBUTES, 6: MANY_DEVICES}
 WRITES = ("Identify", "Track", "UpdateSubscription", "AddSuppression", "RemoveSuppression", "BatchWrite")
@@ -71,12 +74,12 @@ def built(stub):
 
 
 def plan(seed, names):
-    """The operations of a seed, and the places where its server is killed."""
+    """The operations of a seed, and the places where its server is killed, with how long after the request."""
     generator = Generator(seed, SHAPES.get(seed % 7, Shape()), names)
     operations = generator.operations(OPERATIONS)
-    kills = set()
+    kills, chance = {}, generator.chance
     if seed % KILL_EVERY == KILL_EVERY - 1:
-        kills = {generator.chance.randrange(OPERATIONS) for _ in range(generator.chance.choice([1, 2]))}
+        kills = {chance.randrange(OPERATIONS): chance.uniform(0, KILL_SECONDS_MAX) for _ in range(chance.choice([1, 2]))}
     return operations, kills
 
 
@@ -90,9 +93,8 @@ def play(service, seed, operations, kills, names, seen=None):
     run = Run(service, f"{os.getpid()}x{attempt}x{seed}-", number)
     for index, operation in enumerate(operations):
         try:
-            run.step(operation)
+            run.step(operation, kills.get(index))
             if index in kills:
-                service.kill_and_restart()
                 run.compare_all(names)
         except Difference as difference:
             return index, str(difference)
@@ -113,7 +115,7 @@ def shrink(service, seed, operations, names, found):
         start, dropped = 0, False
         while start < len(operations) and time.monotonic() < deadline:
             fewer = operations[:start] + operations[start + size:]
-            again = play(service, seed, fewer, set(), names) if fewer else None
+            again = play(service, seed, fewer, {}, names) if fewer else None
             if again:
                 operations, found, dropped = fewer[:again[0] + 1], again, True
             else:
@@ -129,7 +131,7 @@ def shrink_batches(service, seed, operations, names, found, deadline):
         inner = 0
         while batch["do"] == "BatchWrite" and inner < len(batch["operations"]) > 1 and time.monotonic() < deadline:
             fewer = dict(batch, operations=batch["operations"][:inner] + batch["operations"][inner + 1:])
-            again = play(service, seed, operations[:index] + [fewer] + operations[index + 1:], set(), names)
+            again = play(service, seed, operations[:index] + [fewer] + operations[index + 1:], {}, names)
             if again:
                 batch, found = fewer, again
                 operations = operations[:index] + [batch] + operations[index + 1:]
@@ -156,7 +158,7 @@ def tell(service, seed, operations, kills, names, seen):
         found = play(service, seed, operations, kills, names, seen)
         if not found:
             return None
-        without_kills = play(service, seed, operations, set(), names) if kills else found
+        without_kills = play(service, seed, operations, {}, names) if kills else found
         if not without_kills:
             return f"seed {seed}: differs only after a kill\n{found[1]}\nkills after {sorted(kills)}"
         fewer, difference = shrink(service, seed, operations, names, without_kills)
@@ -171,9 +173,8 @@ def work(seeds, answers, listen, names):
         seen = collections.Counter()
         try:
             answers.put((run_seed(seed, listen, names, seen), seen))
-        except BaseException as error:
-            answers.put((f"seed {seed}: {error!r}", seen))
-            raise
+        except Exception:
+            answers.put((f"seed {seed}: {traceback.format_exc()}", seen))
 
 
 def test_service_answers_as_the_model(shared):
