@@ -85,15 +85,22 @@ package final class MessageDecoder {
 
     /// An identifier; a profile id in its 16-byte form, which lies in the arena.
     func identifier(_ identifier: UnsafeMutablePointer<Profiles__V1__Identifier>?) -> IdentifierView {
+        self.packer.path.push("identifier")
+        defer { self.packer.path.pop() }
+        return self.identifierHere(identifier)
+    }
+
+    /// As above; the packer's path is that of the identifier.
+    func identifierHere(_ identifier: UnsafeMutablePointer<Profiles__V1__Identifier>?) -> IdentifierView {
         let none = IdentifierView(kind: .customID, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
         guard let identifier = identifier?.pointee else {
-            self.packer.add("missing", at: "identifier")
+            self.packer.add("missing")
             return none
         }
         switch identifier.id_case {
         case PROFILES__V1__IDENTIFIER__ID_PROFILE_ID:
             guard let id = ProfileID(text: ValuePacker.text(identifier.profile_id)) else {
-                self.packer.add("not a profile id, 26 characters of a ULID", at: "identifier.profile_id")
+                self.packer.add("not a profile id, 26 characters of a ULID", at: "profile_id")
                 return none
             }
             let binary = self.arena.memory(ProfileID.binaryBytes)
@@ -102,11 +109,11 @@ package final class MessageDecoder {
             return IdentifierView(
                 kind: .profileID, bytes: UnsafeRawBufferPointer(start: binary, count: ProfileID.binaryBytes))
         case PROFILES__V1__IDENTIFIER__ID_CUSTOM_ID:
-            return self.identifier(.customID, identifier.custom_id, "identifier.custom_id")
+            return self.identifier(.customID, identifier.custom_id, "custom_id")
         case PROFILES__V1__IDENTIFIER__ID_INSTALLATION_ID:
-            return self.identifier(.installationID, identifier.installation_id, "identifier.installation_id")
+            return self.identifier(.installationID, identifier.installation_id, "installation_id")
         default:
-            self.packer.add("no identifier is set", at: "identifier")
+            self.packer.add("no identifier is set")
             return none
         }
     }

@@ -26,7 +26,9 @@ package enum RPCOperation: Sendable {
     case track
     case trackStream
     case getProfile
+    case batchGetProfiles
     case listEvents
+    case lookupProfiles
     case updateSubscription
     case confirmSubscription
     case addSuppression
@@ -49,9 +51,9 @@ package enum RPCCatalogue {
         CataloguedRPC("Profiles", "Track", .track),
         CataloguedRPC("Profiles", "TrackStream", .trackStream, requests: true, responses: true),
         CataloguedRPC("Profiles", "GetProfile", .getProfile),
-        CataloguedRPC("Profiles", "BatchGetProfiles", .unbuilt),
+        CataloguedRPC("Profiles", "BatchGetProfiles", .batchGetProfiles),
         CataloguedRPC("Profiles", "ListEvents", .listEvents),
-        CataloguedRPC("Profiles", "LookupProfiles", .unbuilt),
+        CataloguedRPC("Profiles", "LookupProfiles", .lookupProfiles),
         CataloguedRPC("Profiles", "CountProfiles", .unbuilt),
         CataloguedRPC("Profiles", "ListProfiles", .unbuilt),
         CataloguedRPC("Profiles", "UpdateSubscription", .updateSubscription),

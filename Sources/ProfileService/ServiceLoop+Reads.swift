@@ -5,6 +5,9 @@ import Profiles
 
 // Reads of more than one profile at one revision. They are answered from the store and never wait for the log.
 extension ServiceLoop {
+    /// Of the buffer for images, after a read of many.
+    private static let imageBytesKept = 1 << 20
+
     /// The project of a read; `nil`: the call was refused, because there is none or because it asks for what is not applied yet.
     private func project(
         _ name: UnsafeRawBufferPointer, minLSN: UInt64, of call: RPCCall, in partition: Partition
@@ -54,5 +57,53 @@ extension ServiceLoop {
         self.decoder.encodeListEventsResponse(
             page, images: self.image.bytes, of: request, nextPageToken: token.bytes, into: &self.answer)
         self.transport.respond(to: call.token, message: self.answer.bytes)
+    }
+
+    func batchGetProfiles(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+        self.withMessage(self.decoder.decodeBatchGetProfiles(message), of: call) { request in
+            guard let project = self.project(request.project, minLSN: request.minLSN, of: call, in: partition)
+            else { return }
+            self.image.removeAll()
+            self.answer.removeAll()
+            defer { self.forgetImages() }
+            let images = partition.store.readMany(
+                project: project, identifiers: request.identifiers, now: self.transport.nowWallMicroseconds, into: &self.image)
+            guard let images,
+                self.decoder.encodeBatchGetProfilesResponse(images, in: self.image.bytes, of: request, into: &self.answer)
+            else { return self.refuseTooMuch(call, limit: "answer_bytes", maximum: MessageDecoder.answerBytesMax) }
+            self.transport.respond(to: call.token, message: self.answer.bytes)
+        }
+    }
+
+    func lookupProfiles(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+        self.withMessage(self.decoder.decodeLookupProfiles(message), of: call) { request in
+            guard let project = self.project(request.project, minLSN: request.minLSN, of: call, in: partition)
+            else { return }
+            self.image.removeAll()
+            self.answer.removeAll()
+            defer { self.forgetImages() }
+            let images = partition.store.lookupProfiles(
+                project: project, channel: request.channel, address: request.address,
+                now: self.transport.nowWallMicroseconds, into: &self.image)
+            guard let images else {
+                return self.refuseTooMuch(call, limit: "lookup_profiles", maximum: Store.lookupProfilesMax)
+            }
+            guard self.decoder.encodeLookupProfilesResponse(
+                images, in: self.image.bytes, mask: request.mask, into: &self.answer)
+            else { return self.refuseTooMuch(call, limit: "answer_bytes", maximum: MessageDecoder.answerBytesMax) }
+            self.transport.respond(to: call.token, message: self.answer.bytes)
+        }
+    }
+
+    /// Gives the memory of many images back.
+    private func forgetImages() {
+        self.image.removeAll()
+        self.image.shrink(toCapacity: Self.imageBytesKept)
+    }
+
+    /// Refuses an answer that would be larger than one may be: nothing is cut silently.
+    private func refuseTooMuch(_ call: RPCCall, limit: String, maximum: Int) {
+        let context = ErrorContext(metadata: [("limit", limit), ("maximum", String(maximum))])
+        self.transport.finish(call.token, with: Self.status(of: .limitExceeded, context))
     }
 }

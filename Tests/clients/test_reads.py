@@ -171,3 +171,135 @@ def test_bad_requests_and_unknown_people(stub):
     who = custom_with_event(stub)
     failure = fails(stub.ListEvents, events_of(who, min_lsn=1 << 60))
     assert failure.code == grpc.StatusCode.FAILED_PRECONDITION and failure.reason == "LSN_NOT_REACHED"
+
+
+def batch(identifiers, **fields):
+    return profiles_pb2.BatchGetProfilesRequest(project="default", identifiers=identifiers, **fields)
+
+
+def test_a_batch_answers_the_known_and_lists_the_missing(stub):
+    known = [custom_with_event(stub) for _ in range(3)]
+    unknown = [custom(), types_pb2.Identifier(installation_id=unique("device"))]
+    answer = stub.BatchGetProfiles(batch([known[0], unknown[0], known[1], known[0], unknown[1], known[2]]))
+    shown = [item.profile.custom_id for item in answer.profiles]
+    assert shown == [who.custom_id for who in (known[0], known[1], known[0], known[2])]
+    assert list(answer.missing) == unknown
+    assert {item.lsn for item in answer.profiles} == {answer.lsn}
+    masked = stub.BatchGetProfiles(batch(known, read_mask={"paths": ["custom_id"]}))
+    assert [item.profile for item in masked.profiles] == [types_pb2.Profile(custom_id=who.custom_id) for who in known]
+    assert not stub.BatchGetProfiles(batch([])).profiles
+
+
+def test_a_batch_follows_merges(stub):
+    device = unique("device")
+    gone = stub.Track(track(types_pb2.Identifier(installation_id=device))).profile_id
+    who = custom_with_event(stub)
+    stub.Identify(profiles_pb2.IdentifyRequest(project="default", custom_id=who.custom_id, installation_id=device))
+    answer = stub.BatchGetProfiles(batch([types_pb2.Identifier(profile_id=gone), who]))
+    assert [item.redirected_from for item in answer.profiles] == [gone, ""]
+    assert answer.profiles[0].profile == answer.profiles[1].profile
+
+
+def test_a_batch_takes_200_identifiers_and_says_what_is_wrong_with_them(stub):
+    who = custom_with_event(stub)
+    assert len(stub.BatchGetProfiles(batch([who] * 200)).profiles) == 200
+    failure = fails(stub.BatchGetProfiles, batch([who] * 201))
+    assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and list(failure.violations) == ["identifiers"]
+    bad = [who, types_pb2.Identifier(), types_pb2.Identifier(profile_id="x"), types_pb2.Identifier(custom_id="null")]
+    failure = fails(stub.BatchGetProfiles, batch(bad, read_mask={"paths": ["nothing"]}))
+    assert set(failure.violations) == {
+        "identifiers[1]", "identifiers[2].profile_id", "identifiers[3].custom_id", "read_mask.paths[0]"}
+    assert fails(stub.BatchGetProfiles, batch([who], min_lsn=1 << 60)).reason == "LSN_NOT_REACHED"
+
+
+def test_a_batch_is_read_at_one_lsn_while_others_write(shared, stub):
+    """Two people get one event each in turn: no batch sees the second ahead of the first."""
+    import threading
+    first, second = custom(), custom()
+    done = threading.Event()
+
+    def write():
+        for _ in range(300):
+            stub.Track(track(first))
+            stub.Track(track(second))
+        done.set()
+
+    stub.Track(track(first))
+    stub.Track(track(second))
+    threading.Thread(target=write).start()
+    while not done.is_set():
+        answer = stub.BatchGetProfiles(batch([second, first]))
+        counts = [item.profile.event_counters[0].count for item in answer.profiles]
+        assert counts[1] - counts[0] in (0, 1)
+
+
+def identify(stub, who, email=None, phone=None, device="", **fields):
+    native = {}
+    if email:
+        native["email_address"] = {"value": email}
+    if phone:
+        native["phone_number"] = {"value": phone}
+    return stub.Identify(profiles_pb2.IdentifyRequest(
+        project="default", custom_id=who.custom_id, installation_id=device,
+        attributes=types_pb2.AttributePatch(native=types_pb2.NativeAttributes(**native), **fields)))
+
+
+def lookup(stub, **fields):
+    return [item.custom_id for item in stub.LookupProfiles(
+        profiles_pb2.LookupProfilesRequest(project="default", **fields)).profiles]
+
+
+def test_a_lookup_finds_everyone_with_an_address(stub):
+    address, phone = f"{unique('Ann')}@Example.org", f"+49{time.time_ns() % 10**11}"
+    one, two = custom(), custom()
+    identify(stub, one, email=address, phone=phone)
+    lsn = identify(stub, two, email=address.lower()).lsn
+    assert set(lookup(stub, email_address=address.upper(), min_lsn=lsn)) == {one.custom_id, two.custom_id}
+    assert lookup(stub, phone_number=phone) == [one.custom_id]
+    assert lookup(stub, email_address=f"{unique('nobody')}@example.org") == []
+
+
+def test_a_lookup_follows_what_happens_to_an_address(stub):
+    old, new = f"{unique('old')}@example.org", f"{unique('new')}@example.org"
+    who = custom()
+    identify(stub, who, email=old)
+    identify(stub, who, email=new)
+    assert lookup(stub, email_address=old) == [] and lookup(stub, email_address=new) == [who.custom_id]
+    identify(stub, who, delete=["email_address"])
+    assert lookup(stub, email_address=new) == []
+    identify(stub, who, email=old)
+    # A merge into the person keeps it.
+    device = unique("device")
+    stub.Track(track(types_pb2.Identifier(installation_id=device)))
+    assert identify(stub, who, device=device).outcome == types_pb2.OUTCOME_MERGED
+    assert lookup(stub, email_address=old) == [who.custom_id]
+
+
+def test_a_lookup_survives_a_restart(server):
+    from conftest import profiles_pb2_grpc
+    server.start()
+    who = custom()
+    with server.channel() as channel:
+        identify(profiles_pb2_grpc.ProfilesStub(channel), who, email="someone@example.org")
+    assert server.stop() == 0
+    server.start()
+    with server.channel() as channel:
+        assert lookup(profiles_pb2_grpc.ProfilesStub(channel), email_address="someone@example.org") == [who.custom_id]
+
+
+def test_a_lookup_of_too_many_is_refused_and_never_cut(stub):
+    address = f"{unique('info')}@example.org"
+    for _ in range(100):
+        identify(stub, custom(), email=address)
+    assert len(lookup(stub, email_address=address)) == 100
+    identify(stub, custom(), email=address)
+    failure = fails(stub.LookupProfiles, profiles_pb2.LookupProfilesRequest(project="default", email_address=address))
+    assert failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED and failure.reason == "LIMIT_EXCEEDED"
+    assert failure.metadata == {"limit": "lookup_profiles", "maximum": "100"}
+
+
+@pytest.mark.parametrize("fields,path", [
+    ({}, "address"), ({"email_address": "no"}, "email_address"), ({"phone_number": "0049"}, "phone_number")])
+def test_a_lookup_says_what_is_wrong_with_an_address(stub, fields, path):
+    failure = fails(stub.LookupProfiles, profiles_pb2.LookupProfilesRequest(project="default", **fields))
+    assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and list(failure.violations) == [path]

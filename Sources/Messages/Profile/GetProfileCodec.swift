@@ -36,7 +36,7 @@ extension MessageDecoder {
             minLSN: request.pointee.min_lsn, request: request))
     }
 
-    private func mask(_ mask: UnsafeMutablePointer<Google__Protobuf__FieldMask>?, withMetadata: Bool) -> ReadMask {
+    func mask(_ mask: UnsafeMutablePointer<Google__Protobuf__FieldMask>?, withMetadata: Bool) -> ReadMask {
         guard let mask = mask?.pointee, mask.n_paths > 0 else {
             return withMetadata ? ReadMask.standard.union(.attributeMetadata) : .standard
         }

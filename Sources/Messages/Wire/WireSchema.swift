@@ -63,6 +63,8 @@ struct WireSchema: @unchecked Sendable {
     let batchWriteRequest: Int
     let reflectionRequest: Int
     let listEventsRequest: Int
+    let batchGetProfilesRequest: Int
+    let lookupProfilesRequest: Int
     let messages: UnsafePointer<WireMessage>
     let fields: UnsafePointer<WireField>
 
@@ -85,6 +87,8 @@ struct WireSchema: @unchecked Sendable {
         self.identifyRequest = builder.add(profiles__v1__identify_request__descriptor)
         self.reflectionRequest = builder.add(grpc__reflection__v1__server_reflection_request__descriptor)
         self.listEventsRequest = builder.add(profiles__v1__list_events_request__descriptor)
+        self.batchGetProfilesRequest = builder.add(profiles__v1__batch_get_profiles_request__descriptor)
+        self.lookupProfilesRequest = builder.add(profiles__v1__lookup_profiles_request__descriptor)
         // Kept for the life of the process: tables behind plain pointers cost no reference counting on the way of a request.
         self.messages = Self.keep(builder.messages)
         self.fields = Self.keep(builder.fields)

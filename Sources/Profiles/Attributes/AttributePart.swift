@@ -61,8 +61,8 @@ struct AttributePart {
         return reader
     }
 
-    /// The packed value of one attribute; `nil` if it has none or is a list.
-    func value(_ name: Int, totalBytes: Int) -> UnsafeRawBufferPointer? {
+    /// Every packed value that is no list.
+    func forEachValue(totalBytes: Int, _ body: (_ name: Int, _ value: UnsafeRawBufferPointer) -> Void) {
         var reader = self.entries(totalBytes: totalBytes)
         for _ in 0 ..< self.entryCount {
             let number = Int(reader.read(UInt16.self))
@@ -74,11 +74,15 @@ struct AttributePart {
             _ = reader.readVarint()
             let start = reader.offset
             _ = PackedValue.skip(&reader, depth: 1)
-            if number == name {
-                return UnsafeRawBufferPointer(start: self.base + start, count: reader.offset - start)
-            }
+            body(number, UnsafeRawBufferPointer(start: self.base + start, count: reader.offset - start))
         }
-        return nil
+    }
+
+    /// The packed value of one attribute; `nil` if it has none or is a list.
+    func value(_ name: Int, totalBytes: Int) -> UnsafeRawBufferPointer? {
+        var found: UnsafeRawBufferPointer?
+        self.forEachValue(totalBytes: totalBytes) { if $0 == name { found = $1 } }
+        return found
     }
 
     private static func skipElements(_ reader: inout ByteReader, _ kind: Kind?) {

@@ -147,6 +147,10 @@ package enum NativeAttribute: UInt8, Sendable, CaseIterable {
         }
     }
 
+    var nameBytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: self.name.utf8Start, count: self.name.utf8CodeUnitCount)
+    }
+
     /// The native attribute of a name in lower case; `nil`: a custom one.
     package init?(name: UnsafeRawBufferPointer) {
         for native in Self.allCases

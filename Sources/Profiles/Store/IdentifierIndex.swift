@@ -74,6 +74,28 @@ struct IdentifierIndex {
         }
     }
 
+    /// Everything under a hash, at most `max` entries; takes and releases the shard's lock. `appliedLSN` is read inside of it.
+    func candidates(_ hash: UInt64, max: Int, appliedLSN: () -> UInt64) -> (profiles: [ProfileRef], appliedLSN: UInt64) {
+        let shard = Shards.shard(hash)
+        let tag = Shards.tag(hash)
+        var profiles: [ProfileRef] = []
+        let applied = self.locks.with(shard) { () -> UInt64 in
+            var position = self.shards[shard].table.start(tag)
+            while profiles.count < max {
+                let value = self.shards[shard].table.next(tag, from: &position)
+                if value == 0 { break }
+                profiles.append(ProfileRef(rawValue: value))
+            }
+            return appliedLSN()
+        }
+        return (profiles, applied)
+    }
+
+    /// Runs `body` while nothing can be changed; for readers, who take the profiles' locks after these.
+    func readingAll<Result>(_ body: () -> Result) -> Result {
+        self.locks.with(mask: .max, body)
+    }
+
     /// Runs `body` while no reader can look anything up.
     func holdingAll<Result>(_ body: () -> Result) -> Result {
         self.locks.holding(mask: .max, body)

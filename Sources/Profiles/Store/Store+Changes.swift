@@ -7,12 +7,15 @@ import Bytes
 struct ChangeSet {
     var headers: [(profile: ProfileRef, header: ProfileHeader)] = []
     var index: [IdentifierIndex.Change] = []
+    /// Of `Store.addresses`.
+    var addresses: [IdentifierIndex.Change] = []
     /// Blocks that nobody refers to once the change is made.
     var freed: [(block: Handle, bytes: Int)] = []
 
     mutating func removeAll() {
         self.headers.removeAll(keepingCapacity: true)
         self.index.removeAll(keepingCapacity: true)
+        self.addresses.removeAll(keepingCapacity: true)
         self.freed.removeAll(keepingCapacity: true)
     }
 }
@@ -91,18 +94,21 @@ extension Store {
     func commitChanges(_ lsn: UInt64) {
         var mask: UInt64 = 0
         for change in self.changes.pointee.headers { mask |= 1 << UInt64(change.profile.shard) }
-        self.index.apply(self.changes.pointee.index) {
-            self.profileLocks.holding(mask: mask) {
-                for change in self.changes.pointee.headers {
-                    let header = self.pool.header(change.profile)
-                    self.noteForUndo(change.profile)
-                    header.pointee = change.header
+        self.addresses.apply(self.changes.pointee.addresses) {
+            self.index.apply(self.changes.pointee.index) {
+                self.profileLocks.holding(mask: mask) {
+                    for change in self.changes.pointee.headers {
+                        let header = self.pool.header(change.profile)
+                        self.noteForUndo(change.profile)
+                        header.pointee = change.header
+                    }
+                    self.publish(lsn)
                 }
-                self.publish(lsn)
             }
         }
         if self.undo.pointee.isActive {
             self.undo.pointee.note(self.changes.pointee.index)
+            for change in self.changes.pointee.addresses { self.undo.pointee.steps.append(.address(change)) }
         }
         for (block, bytes) in self.changes.pointee.freed { self.discard(block, bytes: bytes) }
         self.changes.pointee.removeAll()

@@ -22,6 +22,10 @@ extension Store {
             let id = self.pool.header(profile).pointee.id
             sum &+= self.digest(key, 1, UInt64(shard) << 32 | UInt64(tag), id.high, id.low)
         }
+        self.addresses.forEach { shard, tag, profile in
+            let id = self.pool.header(profile).pointee.id
+            sum &+= self.digest(key, 5, UInt64(shard) << 32 | UInt64(tag), id.high, id.low)
+        }
         self.events.forEach { shard, tag, handle in
             let lsn = EventBlock(self.slab.pointer(handle)).lsn
             sum &+= self.digest(key, 2, UInt64(shard) << 32 | UInt64(tag), lsn, 0)

@@ -63,7 +63,7 @@ extension Store {
     }
 
     /// What was copied under the lock: the header, and behind `start` the identity and the counters.
-    private struct ProfileCopy {
+    struct ProfileCopy {
         var header: ProfileHeader
         var eventsTruncatedBefore: Int64
         var appliedLSN: UInt64
@@ -86,13 +86,18 @@ extension Store {
             let header = self.pool.header(profile).pointee
             if let identifier, !self.holds(header, project, identifier) { return .notCalledSo }
             guard header.isLive else { return .mergedInto(ProfileRef(rawValue: header.mergedInto)) }
-            self.append(header.identity, Int(header.identityBytes), to: &buffer)
-            self.append(header.counters, Int(header.counterCount) * MemoryLayout<CounterEntry>.stride, to: &buffer)
-            self.append(header.attributes, Int(header.attributesBytes), to: &buffer)
-            self.append(header.consent, Int(header.consentBytes), to: &buffer)
-            return .copied(ProfileCopy(
-                header: header, eventsTruncatedBefore: self.truncatedBefore(header, now), appliedLSN: self.appliedLSN))
+            return .copied(self.copyParts(of: header, now, into: &buffer))
         }
+    }
+
+    /// Appends a copy of what an image is made of. Under the profile's lock.
+    func copyParts(of header: ProfileHeader, _ now: Int64, into buffer: inout ByteBuffer) -> ProfileCopy {
+        self.append(header.identity, Int(header.identityBytes), to: &buffer)
+        self.append(header.counters, Int(header.counterCount) * MemoryLayout<CounterEntry>.stride, to: &buffer)
+        self.append(header.attributes, Int(header.attributesBytes), to: &buffer)
+        self.append(header.consent, Int(header.consentBytes), to: &buffer)
+        return ProfileCopy(
+            header: header, eventsTruncatedBefore: self.truncatedBefore(header, now), appliedLSN: self.appliedLSN)
     }
 
     func append(_ block: Handle, _ bytes: Int, to buffer: inout ByteBuffer) {
@@ -123,7 +128,7 @@ extension Store {
     }
 
     /// Turns the copied bytes behind `start` into an image, without a lock.
-    private func encode(_ copy: ProfileCopy, from start: Int, in buffer: inout ByteBuffer) {
+    func encode(_ copy: ProfileCopy, from start: Int, in buffer: inout ByteBuffer) {
         let copied = buffer.count - start
         let header = copy.header
         let countersOffset = start + Int(header.identityBytes)

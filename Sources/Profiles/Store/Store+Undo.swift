@@ -9,6 +9,7 @@ struct UndoLog {
         case header(ProfileRef, ProfileHeader)
         case created(ProfileRef)
         case index(IdentifierIndex.Change)
+        case address(IdentifierIndex.Change)
         case eventEntered(UInt64, Handle)
         case eventRemoved(UInt64, Handle)
         case eventMoved(Handle, ProfileRef)
@@ -58,20 +59,24 @@ extension Store {
 
     /// Runs a batch: all of it stands if `body` returns true, nothing of it otherwise. No reader sees anything in between.
     func atomically(_ body: () -> Bool) -> Bool {
-        self.index.holdingAll {
-            self.profileLocks.holding(mask: .max) {
-                self.undo.pointee.isActive = true
-                self.undo.pointee.state = self.state.pointee
-                self.undo.pointee.nameCount = self.project.names.count
-                let stands = body()
-                self.undo.pointee.isActive = false
-                if !stands { self.takeBack() }
-                let blocks = stands ? self.undo.pointee.freed : self.undo.pointee.allocated
-                for (block, bytes) in blocks { self.slab.deallocate(block, bytes: bytes) }
-                self.undo.pointee = UndoLog()
-                return stands
+        self.addresses.holdingAll {
+            self.index.holdingAll {
+                self.profileLocks.holding(mask: .max) { self.standsOrIsTakenBack(body) }
             }
         }
+    }
+
+    private func standsOrIsTakenBack(_ body: () -> Bool) -> Bool {
+        self.undo.pointee.isActive = true
+        self.undo.pointee.state = self.state.pointee
+        self.undo.pointee.nameCount = self.project.names.count
+        let stands = body()
+        self.undo.pointee.isActive = false
+        if !stands { self.takeBack() }
+        let blocks = stands ? self.undo.pointee.freed : self.undo.pointee.allocated
+        for (block, bytes) in blocks { self.slab.deallocate(block, bytes: bytes) }
+        self.undo.pointee = UndoLog()
+        return stands
     }
 
     private func takeBack() {
@@ -83,6 +88,9 @@ extension Store {
             case .index(var change):
                 change.isRemoval.toggle()
                 self.index.apply([change]) {}
+            case .address(var change):
+                change.isRemoval.toggle()
+                self.addresses.apply([change]) {}
             case .eventEntered(let hash, let block): self.events.remove(hash, block)
             case .eventRemoved(let hash, let block): self.events.insert(hash, block)
             case .eventMoved(let block, let holder): EventBlock(self.slab.pointer(block)).move(to: holder)

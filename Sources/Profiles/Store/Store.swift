@@ -22,6 +22,8 @@ package final class Store: @unchecked Sendable {
     let slab = Slab()
     let pool = ProfilePool()
     let index = IdentifierIndex()
+    /// Which profiles have an e-mail address or a phone number; its locks come before those of `index`.
+    let addresses = IdentifierIndex()
     let profileLocks = ShardLocks()
     /// Retained events by (identifier as sent, event id).
     let events = ShardedTable()
@@ -77,6 +79,7 @@ package final class Store: @unchecked Sendable {
         self.project.requests.destroy()
         self.events.destroy()
         self.index.destroy()
+        self.addresses.destroy()
         self.pool.destroy()
         self.suppressions.destroy()
         self.profileLocks.destroy()
@@ -139,7 +142,7 @@ package final class Store: @unchecked Sendable {
     package var memory: MemoryStatistics {
         MemoryStatistics(
             slabBytesInUse: self.slab.bytesInUse, slabBytesReserved: self.slab.bytesReserved,
-            profileHeaderBytes: self.pool.bytes, identifierIndexBytes: self.index.bytes,
+            profileHeaderBytes: self.pool.bytes, identifierIndexBytes: self.index.bytes + self.addresses.bytes,
             eventIndexBytes: self.events.bytes,
             requestBytes: self.project.requests.bytes + self.project.requests.tableBytes,
             nameBytes: self.project.names.bytes, retainedEvents: self.events.count)
@@ -197,6 +200,7 @@ package struct MemoryStatistics: Equatable, Sendable {
     /// What the slab has taken from the system, free blocks included.
     package var slabBytesReserved: Int
     package var profileHeaderBytes: Int
+    /// With that of addresses.
     package var identifierIndexBytes: Int
     /// The table of retained events by id.
     package var eventIndexBytes: Int
