@@ -66,8 +66,8 @@ def change_consent(stored, channel, state, source, time, has_reference):
 def merge_consent(mine, other):
     """Which of the survivor's and the loser's stands after a merge."""
     if mine.state == UNSUBSCRIBED and other.state == UNSUBSCRIBED:
-        newer = other if other.time > mine.time else mine
-        return replace(newer, is_by_keyword=mine.is_by_keyword or other.is_by_keyword)
+        # A merge weakens nobody's choice either; at equal times the survivor's is taken as the newer one.
+        return stronger_opt_out(other, mine)
     for opt_out, opposite in ((mine, other), (other, mine)):
         if opt_out.state == UNSUBSCRIBED:
             return opposite if beats_opt_out(opposite, opt_out.time) else opt_out
