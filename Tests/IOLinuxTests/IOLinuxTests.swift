@@ -1,1 +1,78 @@
+import Foundation
+import IOCore
+import IOLinux
 import Testing
+
+/// Files of the machine as the log uses them.
+@Suite struct LinuxFileTests {
+    private static func withFile(_ body: (LinuxFileSystem, String) throws -> Void) throws {
+        let root = FileManager.default.temporaryDirectory.appendingPathComponent("profiles-files-\(UUID().uuidString)").path
+        let files = LinuxFileSystem()
+        try files.createDirectory(root)
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        try body(files, root + "/file")
+    }
+
+    private static func kind(of body: () throws -> Void) -> IOError.Kind? {
+        do {
+            try body()
+            return nil
+        } catch {
+            return (error as? IOError)?.kind
+        }
+    }
+
+    @Test func L17_readGoesOnToTheEndOfTheFileAndSaysHowFar() throws {
+        try Self.withFile { files, path in
+            let file = try files.open(path, .create)
+            defer { file.close() }
+            let content = (0 ..< 100_000).map { UInt8(truncatingIfNeeded: $0 / 7) }
+            try content.withUnsafeBytes { try file.write($0, at: 0) }
+            try file.sync()
+            #expect(try file.size() == content.count)
+            var target = [UInt8](repeating: 0, count: 200_000)
+            let count = try target.withUnsafeMutableBytes { try file.read(into: $0, at: 10) }
+            #expect(count == content.count - 10)
+            #expect(target[..<count] == content[10...])
+        }
+    }
+
+    @Test func L17_writeThatTheFileSystemCutsShortIsAnError() throws {
+        try Self.withFile { files, path in
+            let file = try files.open(path, .create)
+            defer { file.close() }
+            // Across the largest offset there is: whatever fits is written, and the rest must not be forgotten.
+            let kind = Self.kind { try [UInt8](repeating: 1, count: 8_192).withUnsafeBytes { try file.write($0, at: Int.max - 4_096) } }
+            #expect(kind == .noSpace || kind == .other)
+        }
+    }
+
+    @Test func errorsAreToldApart() throws {
+        try Self.withFile { files, path in
+            #expect(Self.kind { _ = try files.open(path, .update) } == .notFound)
+            try files.open(path, .create).close()
+            #expect(Self.kind { _ = try files.open(path, .create) } == .exists)
+            #expect(try files.freeBytes(path) > 0)
+        }
+    }
+}
+
+/// Threads that wait for each other.
+@Suite struct LinuxParkerTests {
+    @Test func wakeBeforeTheSleepIsNotLost() {
+        let parker = LinuxParker()
+        parker.unpark()
+        parker.park(forNanoseconds: nil)
+    }
+
+    @Test func sleepEndsAfterItsTime() {
+        LinuxParker().park(forNanoseconds: 1_000_000)
+    }
+
+    @Test func pollerThatWasWokenSaysSo() throws {
+        let poller = try LinuxNetwork().makePoller()
+        #expect(!poller.wait(forNanoseconds: 1_000_000).woken)
+        poller.wake()
+        #expect(poller.wait(forNanoseconds: nil).woken)
+    }
+}

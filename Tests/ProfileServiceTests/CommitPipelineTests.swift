@@ -6,7 +6,7 @@ import Testing
 @testable import ProfileService
 
 @Suite struct CommitPipelineTests {
-    @Test func answeredTracksSurviveAPowerCut() throws {
+    @Test func L10_answeredTracksSurviveAPowerCutAndReplayGivesTheSame() throws {
         let fixture = try ServiceFixture()
         let done = fixture.commit([fixture.batch([("ann", ["1", "2"], ""), ("bob", ["1"], "")])])
         #expect(done.count == 1)
@@ -27,7 +27,7 @@ import Testing
         #expect(ServiceFixture.header(done[0], 0)?.lsn == 3)
     }
 
-    @Test func batchesOfSeveralLoopsShareAFrame() throws {
+    @Test func L7_batchesOfSeveralLoopsShareAFrame() throws {
         let fixture = try ServiceFixture()
         let frames = fixture.committer.framesAppended
         let batches = (0 ..< 5).map { fixture.batch([("p\($0)", ["1"], "")]) }
@@ -36,7 +36,7 @@ import Testing
         #expect((0 ..< 5).allSatisfy { fixture.count("p\($0)") == 1 })
     }
 
-    @Test func aBatchLargerThanAFrameIsCutAndGivenBackOnce() throws {
+    @Test func L7_aBatchLargerThanAFrameIsCutAndGivenBackOnce() throws {
         var limits = PipelineLimits()
         limits.frameOperationsMax = 7
         let fixture = try ServiceFixture(pipelineLimits: limits)
@@ -53,7 +53,7 @@ import Testing
         #expect(fixture.pipeline.metrics.bytesWaiting == 0)
     }
 
-    @Test func fsyncFailurePoisonsTheLogAndReadsGoOn() throws {
+    @Test func L8_fsyncFailurePoisonsTheLogAndNothingOfItIsApplied() throws {
         let fixture = try ServiceFixture()
         _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])
         fixture.disk.plan(DiskFaultPlan(.inputOutput, of: .syncs, number: 1))
@@ -70,7 +70,7 @@ import Testing
         #expect(fixture.poisonings.count == 1)
     }
 
-    @Test func aFullDiskRefusesWritesAndHealsByItself() throws {
+    @Test func L9_aFullDiskRefusesWritesAndHealsByItself() throws {
         let fixture = try ServiceFixture()
         var refused = 0
         // The log rolls into segments that the disk has no room for.
@@ -89,7 +89,7 @@ import Testing
         #expect(fixture.count("bob") == 1)
     }
 
-    @Test func overTheBoundOfWaitingCommandsOneIsRefused() throws {
+    @Test func L7_overTheBoundOfWaitingCommandsOneIsRefused() throws {
         var limits = PipelineLimits()
         limits.commandsWaitingMax = 3
         let fixture = try ServiceFixture(pipelineLimits: limits)

@@ -7,7 +7,7 @@ import Testing
 
 @Suite struct ReplayTests {
     @Test(arguments: [UInt64(7)])
-    func replayDigestEqualsLiveDigestAfter100000RandomOperations(seed: UInt64) throws {
+    func L10_replayDigestEqualsLiveDigestAfter100000RandomOperations(seed: UInt64) throws {
         // Limits so small that events, answers and names are dropped all the time.
         var limits = StoreLimits()
         limits.eventsPerProfile = 20

@@ -2,7 +2,7 @@ import IOSimulation
 import Storage
 import Testing
 
-/// F4 to F6: a log that was cut, flipped, or had blocks changed behind its back.
+/// F4 to F6: a log that was cut, flipped, or had blocks changed behind its back (L1, L2, L4).
 @Suite struct DamageTests {
     /// What a start made of damage.
     private enum Outcome {
@@ -70,6 +70,7 @@ import Testing
                 return
             }
         }
+        print("F4: \(last.content.count + 1) lengths, always the longest whole prefix")
     }
 
     @Test func F5_everyFlippedBitIsSeen() throws {

@@ -2,7 +2,8 @@ import IOSimulation
 import Storage
 import Testing
 
-/// F3: what a power cut may leave, after every single call of a workload.
+/// F3: what a power cut may leave, after every single call of a workload. Names are lost and kept apart from contents and from each other, unless
+/// their directory was synced (L6, L13).
 @Suite struct PowerCutTests {
     /// A workload's calls, and what had been promised after how many of them.
     private struct History {

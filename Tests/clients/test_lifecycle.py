@@ -1,9 +1,12 @@
 """Start, restart, drain, exit codes, probes: what operators see."""
 
 import hashlib
+import os
+import pathlib
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 
 import grpc
@@ -124,6 +127,15 @@ def test_help_explains_each_flag():
     text = subprocess.run([str(BINARY), "--help"], capture_output=True, text=True, timeout=30).stdout
     for flag in ("--data-dir", "--listen", "--admin-listen", "--loops", "--segment-bytes", "127.0.0.1:50051", "PROFILES_DATA_DIR"):
         assert flag in text
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="no tmpfs here")
+def test_a_file_system_that_forgets_is_warned_of():
+    """L16: tmpfs acknowledges what it does not keep."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        server = Server(pathlib.Path(folder) / "data").start()
+        assert any('"file_system":"tmpfs"' in line and '"warning"' in line.lower() for line in server.lines)
+        assert server.stop() == 0
 
 
 def test_corruption_before_a_seal_is_refused_with_3_and_changes_nothing(server):
