@@ -9,6 +9,7 @@ from grpc_reflection.v1alpha import reflection_pb2 as messages
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from conftest import BINARY, Server
+from raw import WINDOW_UPDATE, Raw, frame, message
 
 NOT_FOUND = 5
 SERVICES = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
@@ -91,6 +92,26 @@ def test_many_requests_of_one_stream_are_answered_in_order_with_errors_between(s
         answers = ask(channel, "v1", *[messages.ServerReflectionRequest(file_containing_symbol=name) for name in names])
     assert len(answers) == 600
     assert [answer.HasField("error_response") for answer in answers] == [name.endswith("Nothing") for name in names]
+
+
+def test_a_reader_that_reads_late_gets_every_answer_and_costs_no_memory(tmp_path):
+    """30 KB for each 40 bytes: the stream is not read on before its answers are."""
+    server = Server(tmp_path / "data").start()
+    one = message(messages.ServerReflectionRequest(file_by_filename="profiles/v1/profiles.proto").SerializeToString())
+    with Raw(server.listen, settings=b"\0\4\0\0\0\0") as raw:
+        before = server.resident_bytes()
+        stream = raw.headers(path="/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+        raw.data(stream, one * 100, end=False)
+        raw.data(stream, one * 100, end=False)
+        assert raw.call(messages.ServerReflectionRequest().SerializeToString(), path="/nothing").grpc == 12
+        assert server.resident_bytes() - before < 4 << 20
+        raw.send(frame(WINDOW_UPDATE, stream=stream, payload=(1 << 30).to_bytes(4, "big")))
+        raw.send(frame(WINDOW_UPDATE, payload=(1 << 30).to_bytes(4, "big")))
+        raw.data(stream, b"")
+        answer = raw.answer(stream)
+        assert answer.grpc == 0 and len(answer.data) > 200 * 20_000
+        assert server.resident_bytes() - before < 16 << 20
+    assert server.stop() == 0
 
 
 def test_a_reflection_client_finds_a_method_and_its_messages(shared):

@@ -270,6 +270,35 @@ def test_a_stream_is_held_back_and_never_refused_while_the_log_is_slow(tmp_path)
         server.stop(signal.SIGKILL)
 
 
+def test_large_requests_wait_for_room_and_unary_calls_do_not(tmp_path):
+    """Requests of 1 MB in all pass the bytes that streams may have waiting (32 MiB); a unary call still finds its place."""
+    server = Server(tmp_path / "data")
+    server.wrapper = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=300ms")
+    values = {f"list{number}": types_pb2.Value(list=types_pb2.StringList(items=["x" * 290 + str(item) for item in range(25)]))
+              for number in range(9)}
+    large = [event(attributes=values) for _ in range(15)]
+    try:
+        server.start()
+        stub, results, waiting = profiles_pb2_grpc.ProfilesStub(server.channel()), [], []
+
+        def run():
+            with server.channel() as channel:
+                requests = (item(number, None, *large) for number in range(1, 26))
+                answers = profiles_pb2_grpc.ProfilesStub(channel).TrackStream(requests, timeout=120)
+                results.append([(answer.sequence, answer.error.code) for answer in answers])
+
+        threads = [threading.Thread(target=run) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            waiting.append(server.metric("profiles_command_bytes_waiting"))
+            assert stub.Track(track(custom()), timeout=20).lsn
+        assert results == [[(number, 0) for number in range(1, 26)]] * 4
+        assert 1 << 20 < max(waiting) <= 33 << 20
+    finally:
+        server.stop(signal.SIGKILL)
+
+
 def test_a_drain_ends_streams_with_unavailable_after_their_answers(server):
     """C12: what was taken is answered, then UNAVAILABLE and DRAINING, well inside the grace time."""
     server.start()
