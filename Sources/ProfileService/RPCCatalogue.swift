@@ -39,6 +39,9 @@ package enum RPCOperation: Sendable {
     case listConsentHistory
     case verifyConsentLedger
     case reflection
+    case getProject
+    case listProjects
+    case updateProject
     case unbuilt
 }
 
@@ -79,9 +82,9 @@ package enum RPCCatalogue {
         CataloguedRPC("Profiles", "MergeProfiles", .unbuilt),
         CataloguedRPC("Profiles", "UnmergeProfile", .unbuilt),
         CataloguedRPC("Admin", "CreateProject", .unbuilt),
-        CataloguedRPC("Admin", "GetProject", .unbuilt),
-        CataloguedRPC("Admin", "ListProjects", .unbuilt),
-        CataloguedRPC("Admin", "UpdateProject", .unbuilt),
+        CataloguedRPC("Admin", "GetProject", .getProject),
+        CataloguedRPC("Admin", "ListProjects", .listProjects),
+        CataloguedRPC("Admin", "UpdateProject", .updateProject),
         CataloguedRPC("Admin", "CreateKey", .unbuilt),
         CataloguedRPC("Admin", "RevokeKey", .unbuilt),
         CataloguedRPC("Admin", "ListKeys", .unbuilt),

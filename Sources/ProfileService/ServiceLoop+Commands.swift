@@ -94,7 +94,8 @@ extension ServiceLoop {
         case .updateSubscription, .confirmSubscription, .redeemUnsubscribe, .addSuppression, .removeSuppression:
             self.encodeConsent(header, &body)
         case .batch: self.encodeBatch(header, &body, slot)
-        case .genesis, .tick, .updateProject:
+        case .updateProject: self.encodeUpdateProject(&body)
+        case .genesis, .tick:
             preconditionFailure("no call has such a result")
         }
     }

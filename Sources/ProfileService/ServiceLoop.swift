@@ -91,6 +91,9 @@ package final class ServiceLoop: RPCHandler {
         case .redeemUnsubscribeToken: self.redeemUnsubscribeToken(message, of: call, in: partition)
         case .listConsentHistory: self.listConsentHistory(message, of: call, in: partition)
         case .verifyConsentLedger: self.verifyConsentLedger(message, of: call, in: partition)
+        case .getProject: self.getProject(message, of: call, in: partition)
+        case .listProjects: self.listProjects(message, of: call, in: partition)
+        case .updateProject: self.updateProject(message, of: call, in: partition)
         case .unbuilt, .reflection:
             self.transport.finish(call.token, with: RPCStatus(.unimplemented, "this RPC is not built yet"))
         }

@@ -15,9 +15,9 @@ package struct DecodedListEvents {
 extension MessageDecoder {
     /// Events of a page, by default and at most.
     private static let eventPageSizeDefault = 100
-    private static let eventPageSizeMax = 1_000
+    static let eventPageSizeMax = 1_000
     /// Names that one listing may ask for: each is compared with every event.
-    private static let eventNamesMax = 100
+    static let eventNamesMax = 100
 
     /// Decodes and validates a ListEventsRequest.
     package func decodeListEvents(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedListEvents> {

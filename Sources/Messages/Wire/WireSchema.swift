@@ -65,6 +65,9 @@ struct WireSchema: @unchecked Sendable {
     let listEventsRequest: Int
     let batchGetProfilesRequest: Int
     let lookupProfilesRequest: Int
+    let getProjectRequest: Int
+    let listProjectsRequest: Int
+    let updateProjectRequest: Int
     let messages: UnsafePointer<WireMessage>
     let fields: UnsafePointer<WireField>
 
@@ -89,6 +92,9 @@ struct WireSchema: @unchecked Sendable {
         self.listEventsRequest = builder.add(profiles__v1__list_events_request__descriptor)
         self.batchGetProfilesRequest = builder.add(profiles__v1__batch_get_profiles_request__descriptor)
         self.lookupProfilesRequest = builder.add(profiles__v1__lookup_profiles_request__descriptor)
+        self.getProjectRequest = builder.add(profiles__v1__get_project_request__descriptor)
+        self.listProjectsRequest = builder.add(profiles__v1__list_projects_request__descriptor)
+        self.updateProjectRequest = builder.add(profiles__v1__update_project_request__descriptor)
         // Kept for the life of the process: tables behind plain pointers cost no reference counting on the way of a request.
         self.messages = Self.keep(builder.messages)
         self.fields = Self.keep(builder.fields)

@@ -64,7 +64,7 @@ extension Store {
         case .batch:
             try self.batch(record, call, results: &results)
         case .updateProject:
-            throw .unknownKind(record.kind, lsn: firstLSN)
+            try self.updateProject(record, call, results: &results)
         }
         self.state.pointee.lastReceivedAt = receivedAt
         self.publish(lsn)

@@ -64,7 +64,7 @@ extension Store {
 
     private var nextSweepStart: Int64? {
         guard self.state.pointee.oldestEvent != .max else { return nil }
-        let due = self.state.pointee.oldestEvent + Int64(self.limits.eventRetentionSeconds) * 1_000_000 + 1
+        let due = self.state.pointee.oldestEvent + Int64(self.retentionSeconds) * 1_000_000 + 1
         return max(due, self.state.pointee.sweep.startedAt + RetentionSweep.sweepInterval)
     }
 

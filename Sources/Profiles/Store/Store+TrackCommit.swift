@@ -206,7 +206,7 @@ extension Store {
 
     /// Takes the oldest events over the limit out of a profile's index; under its lock, or of a header that is not visible yet.
     func dropOverLimit(_ header: UnsafeMutablePointer<ProfileHeader>) {
-        while header.pointee.eventCount > UInt32(self.limits.eventsPerProfile) { self.dropFirst(header) }
+        while header.pointee.eventCount > self.eventsPerProfileMax { self.dropFirst(header) }
     }
 
     private func insertInOrder(

@@ -109,8 +109,8 @@ extension Store {
                 time = received &- (header.sentAt &- time)
             }
         }
-        let late = min(self.limits.lateWindowSeconds, self.limits.eventRetentionSeconds)
-        let window = header.flags.contains(.historical) ? self.limits.eventRetentionSeconds : late
+        let late = self.limits.lateSeconds(self.state.pointee.options)
+        let window = header.flags.contains(.historical) ? self.retentionSeconds : late
         let earliest = received - Int64(window) * 1_000_000
         let latest = received + Int64(self.limits.aheadWindowSeconds) * 1_000_000
         event.pointee.effectiveTime = min(time, received)
@@ -123,7 +123,7 @@ extension Store {
 
     /// The oldest effective time that is retained at `now`, in microseconds.
     func retainedSince(_ now: Int64) -> Int64 {
-        now - Int64(self.limits.eventRetentionSeconds) * 1_000_000
+        now - Int64(self.retentionSeconds) * 1_000_000
     }
 
     private func translate(_ event: UnsafeMutablePointer<PendingEvent>, namesMax: Int) -> EventContent.Outcome {

@@ -37,7 +37,10 @@ package final class Store: @unchecked Sendable {
     private let appliedLSNCell = Atomic<UInt64>(0)
     private let nextTickCell = Atomic<Int64>(.max)
     private let profileCountCell = Atomic<Int>(0)
+    private let publishedOptions = Mutex(ProjectOptions())
     private let topicDefaultCell = Atomic<Bool>(false)
+    private let retentionCell: Atomic<UInt64>
+    private let lateCell: Atomic<UInt64>
 
     /// Makes the empty store of a genesis: no profiles, and the project `default`.
     package convenience init(genesis: Genesis) {
@@ -49,6 +52,8 @@ package final class Store: @unchecked Sendable {
         precondition(genesis.limits.isSupported, "Genesis(decoding:) refuses other limits")
         self.genesis = genesis
         self.limits = genesis.limits
+        self.retentionCell = Atomic(genesis.limits.retentionSeconds(ProjectOptions()))
+        self.lateCell = Atomic(genesis.limits.lateSeconds(ProjectOptions()))
         self.hash = KeyedHash(key: genesis.hashKey, mask: hashMask)
         self.ids = DerivedIDs(secret: genesis.secret)
         self.tokens = TokenKey(secret: genesis.secret)
@@ -110,10 +115,21 @@ package final class Store: @unchecked Sendable {
     package func timeWindows(of project: ProjectID) -> TimeWindows? {
         guard project == self.project.id else { return nil }
         return TimeWindows(
-            lateSeconds: min(self.limits.lateWindowSeconds, self.limits.eventRetentionSeconds),
+            lateSeconds: self.lateCell.load(ordering: .relaxed),
             aheadSeconds: self.limits.aheadWindowSeconds,
-            historicalSeconds: self.limits.eventRetentionSeconds)
+            historicalSeconds: self.retentionSeconds)
     }
+
+    /// How long events are retained, in seconds.
+    package var retentionSeconds: UInt64 { self.retentionCell.load(ordering: .relaxed) }
+
+    /// What a project decides for itself; `nil` if there is none.
+    package func options(of project: ProjectID) -> ProjectOptions? {
+        project == self.project.id ? self.publishedOptions.withLock { $0 } : nil
+    }
+
+    /// The name of the one project.
+    package var projectName: StaticString { self.project.name }
 
     /// Whether a topic that a person said nothing about counts as unsubscribed.
     package var isTopicUnsubscribedByDefault: Bool { self.topicDefaultCell.load(ordering: .relaxed) }
@@ -122,7 +138,11 @@ package final class Store: @unchecked Sendable {
 
     /// Shows readers the options that they need; to be called whenever `state.options` changed.
     func publishOptions() {
-        self.topicDefaultCell.store(self.state.pointee.options.topicDefaultUnsubscribed, ordering: .relaxed)
+        let options = self.state.pointee.options
+        self.publishedOptions.withLock { $0 = options }
+        self.topicDefaultCell.store(options.topicDefaultUnsubscribed, ordering: .relaxed)
+        self.retentionCell.store(self.limits.retentionSeconds(options), ordering: .relaxed)
+        self.lateCell.store(self.limits.lateSeconds(options), ordering: .relaxed)
     }
 
     /// Shows readers that everything up to `lsn` is applied; inside the last lock that guards the change.
@@ -167,22 +187,6 @@ struct AppliedState {
     var sweep = RetentionSweep()
     var options = ProjectOptions()
     var merges = MergeList()
-}
-
-/// What a project decides for itself; set by a record, so that every replay decides alike.
-struct ProjectOptions: Equatable, BitwiseCopyable {
-    /// In a merge the newer value of an attribute wins, not the survivor's.
-    var latestWins = false
-    /// Channels that demand a double opt-in: bit `1 << channel`.
-    var doubleOptIn: UInt8 = 0
-    var topicDefaultUnsubscribed = false
-    var resetConsentOnAddressChange = false
-    /// 0: the limit of the directory.
-    var lateWindowSeconds: UInt32 = 0
-    /// 0: the limit of the directory.
-    var eventRetentionDays: UInt32 = 0
-    /// 0: the limit of the directory.
-    var eventsPerProfileMax: UInt32 = 0
 }
 
 /// How late, ahead and old an event may be, in seconds.

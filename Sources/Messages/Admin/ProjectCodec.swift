@@ -1,0 +1,196 @@
+import Bytes
+import CMessages
+import Profiles
+
+/// A valid GetProjectRequest or UpdateProjectRequest; what it borrows lies in the arena.
+package struct DecodedProjectRequest {
+    package var project: UnsafeRawBufferPointer
+    /// Empty: none.
+    package var requestID: UnsafeRawBufferPointer
+    /// Of an UpdateProject.
+    package var options = ProjectOptions()
+}
+
+/// A project as it is answered.
+package struct ProjectView {
+    package var name: StaticString
+    package var options: ProjectOptions
+    package var limits: StoreLimits
+
+    package init(name: StaticString, options: ProjectOptions, limits: StoreLimits) {
+        self.name = name
+        self.options = options
+        self.limits = limits
+    }
+}
+
+extension MessageDecoder {
+    package func decodeGetProject(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedProjectRequest> {
+        self.decode(message, root: WireSchema.shared.getProjectRequest) { allocator, count, bytes in
+            profiles__v1__get_project_request__unpack(allocator, count, bytes)
+        }.map { request in
+            self.beginValidation(request.pointee.project)
+            return self.validated(DecodedProjectRequest(
+                project: ValuePacker.text(request.pointee.project), requestID: UnsafeRawBufferPointer(start: nil, count: 0)))
+        }
+    }
+
+    package func decodeListProjects(_ message: UnsafeRawBufferPointer) -> Decoded<Void> {
+        self.decode(message, root: WireSchema.shared.listProjectsRequest) { allocator, count, bytes in
+            profiles__v1__list_projects_request__unpack(allocator, count, bytes)
+        }.map { _ in .message(()) }
+    }
+
+    /// Decodes and validates an UpdateProjectRequest.
+    ///
+    /// - Parameter limits: Of the directory, which options may narrow but not exceed.
+    package func decodeUpdateProject(_ message: UnsafeRawBufferPointer, limits: StoreLimits) -> Decoded<DecodedProjectRequest> {
+        self.decode(message, root: WireSchema.shared.updateProjectRequest) { allocator, count, bytes in
+            profiles__v1__update_project_request__unpack(allocator, count, bytes)
+        }.map { request in
+            self.beginValidation(request.pointee.project)
+            let requestID = self.id(request.pointee.request_id, "request_id")
+            var options = ProjectOptions()
+            if let given = request.pointee.options?.pointee {
+                options = self.options(given, limits)
+            } else {
+                self.packer.add("missing", at: "options")
+            }
+            return self.validated(DecodedProjectRequest(
+                project: ValuePacker.text(request.pointee.project), requestID: requestID, options: options))
+        }
+    }
+
+    private func options(_ given: Profiles__V1__ProjectOptions, _ limits: StoreLimits) -> ProjectOptions {
+        self.packer.path.push("options")
+        defer { self.packer.path.pop() }
+        var options = ProjectOptions()
+        switch given.merge_policy {
+        case PROFILES__V1__MERGE_POLICY__MERGE_POLICY_LATEST_WINS: options.latestWins = true
+        case PROFILES__V1__MERGE_POLICY__MERGE_POLICY_SURVIVOR_WINS, PROFILES__V1__MERGE_POLICY__MERGE_POLICY_UNSPECIFIED: break
+        default: self.packer.add("not a policy of the contract", at: "merge_policy")
+        }
+        for index in 0 ..< given.n_double_opt_in {
+            if let channel = Channel(rawValue: UInt8(clamping: given.double_opt_in[index].rawValue)) {
+                options.doubleOptIn |= 1 << channel.rawValue
+            } else {
+                self.packer.add("holds what is no channel of the contract", at: "double_opt_in")
+            }
+        }
+        options.topicDefaultUnsubscribed = given.topic_default_unsubscribed != 0
+        if given.reset_consent_on_address_change != 0 {
+            self.packer.add("not built yet: only false is allowed", at: "reset_consent_on_address_change")
+        }
+        options.eventRetentionDays = self.atMost(
+            limits.eventRetentionSeconds / 86_400, given.event_retention_days, "event_retention_days")
+        options.lateWindowSeconds = self.atMost(
+            limits.retentionSeconds(options), given.late_window_seconds, "late_window_seconds")
+        options.eventsPerProfileMax = self.atMost(
+            limits.eventsPerProfile, given.events_per_profile_max, "events_per_profile_max")
+        return options
+    }
+
+    /// A number within a limit; else a violation, and 0.
+    private func atMost(_ limit: UInt64, _ value: UInt32, _ field: StaticString) -> UInt32 {
+        guard UInt64(value) > limit else { return value }
+        self.packer.add("\(value), at most \(limit) is allowed", at: field)
+        return 0
+    }
+
+    /// Appends the record of a valid UpdateProject.
+    package func writeUpdateProject(_ request: DecodedProjectRequest, project: ProjectID, into buffer: inout ByteBuffer) {
+        let start = beginRecord(.updateProject, in: &buffer)
+        ProjectCommand(project: project, requestID: request.requestID, options: request.options).write(into: &buffer)
+        endRecord(at: start, operations: 1, in: &buffer)
+    }
+
+    /// Appends the Project that answers GetProject and UpdateProject.
+    package func encodeProject(_ project: ProjectView, into answer: inout ByteBuffer) {
+        self.arena.reset()
+        Self.pack(UnsafeMutableRawPointer(self.project(project)), into: &answer)
+    }
+
+    /// Appends the ListProjectsResponse of one project.
+    package func encodeListProjectsResponse(_ project: ProjectView, into answer: inout ByteBuffer) {
+        self.arena.reset()
+        let response = self.arena.make(profiles__v1__list_projects_response__init)
+        response.pointee.n_projects = 1
+        response.pointee.projects = self.arena.pointers(1)
+        response.pointee.projects[0] = self.project(project)
+        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+    }
+
+    private func project(_ view: ProjectView) -> UnsafeMutablePointer<Profiles__V1__Project> {
+        let project = self.arena.make(profiles__v1__project__init)
+        project.pointee.project = self.arena.string(view.name.description)
+        project.pointee.options = self.options(view)
+        let limits = Self.limits(of: view)
+        project.pointee.n_limits = limits.count
+        project.pointee.limits = self.arena.pointers(limits.count)
+        for (index, limit) in limits.enumerated() {
+            let entry = self.arena.make(profiles__v1__project__limits_entry__init)
+            entry.pointee.key = self.arena.string(limit.name)
+            entry.pointee.value = limit.value
+            project.pointee.limits[index] = entry
+        }
+        return project
+    }
+
+    /// Options as they hold: a default is shown as the number that it stands for.
+    private func options(_ view: ProjectView) -> UnsafeMutablePointer<Profiles__V1__ProjectOptions> {
+        let options = self.arena.make(profiles__v1__project_options__init)
+        options.pointee.merge_policy = view.options.latestWins
+            ? PROFILES__V1__MERGE_POLICY__MERGE_POLICY_LATEST_WINS : PROFILES__V1__MERGE_POLICY__MERGE_POLICY_SURVIVOR_WINS
+        let channels = [Channel.email, .sms, .push].filter { view.options.doubleOptIn & 1 << $0.rawValue != 0 }
+        options.pointee.n_double_opt_in = channels.count
+        options.pointee.double_opt_in = self.arena.memory(max(channels.count, 1) * MemoryLayout<Profiles__V1__Channel>.stride)
+            .bindMemory(to: Profiles__V1__Channel.self, capacity: max(channels.count, 1))
+        for (index, channel) in channels.enumerated() {
+            options.pointee.double_opt_in[index] = Profiles__V1__Channel(rawValue: UInt32(channel.rawValue))
+        }
+        options.pointee.topic_default_unsubscribed = view.options.topicDefaultUnsubscribed ? 1 : 0
+        options.pointee.reset_consent_on_address_change = view.options.resetConsentOnAddressChange ? 1 : 0
+        options.pointee.late_window_seconds = UInt32(view.limits.lateSeconds(view.options))
+        options.pointee.event_retention_days = UInt32(view.limits.retentionSeconds(view.options) / 86_400)
+        options.pointee.events_per_profile_max = UInt32(
+            view.options.eventsPerProfileMax == 0 ? view.limits.eventsPerProfile : UInt64(view.options.eventsPerProfileMax))
+        return options
+    }
+
+    /// Every limit by its name: those of stored state, then those of a request.
+    private static func limits(of view: ProjectView) -> [(name: String, value: UInt64)] {
+        let limits = view.limits
+        let events = view.options.eventsPerProfileMax
+        return [
+            ("events_per_profile", events == 0 ? limits.eventsPerProfile : UInt64(events)),
+            ("event_retention_seconds", limits.retentionSeconds(view.options)),
+            ("late_window_seconds", limits.lateSeconds(view.options)),
+            ("ahead_window_seconds", limits.aheadWindowSeconds),
+            ("attributes_per_profile", limits.attributesPerProfile),
+            ("installations_per_profile", limits.installationsPerProfile),
+            ("event_names_per_profile", limits.countersPerProfile),
+            ("topics_per_channel", 25),
+            ("names_per_project", limits.namesPerProject),
+            ("request_ids_per_project", limits.requestIDsPerProject),
+            ("request_id_seconds", limits.requestIDSeconds),
+            ("merge_undo_seconds", limits.mergeSeconds),
+            ("merges_per_project", limits.mergesPerProject),
+            ("suppressed_addresses_per_project", 4_000_000),
+            ("lookup_profiles", UInt64(Store.lookupProfilesMax)),
+            ("events_per_track", UInt64(WireLimits.eventsMax)),
+            ("name_bytes", UInt64(TextRules.nameBytesMax)),
+            ("string_characters", UInt64(TextRules.stringScalarsMax)),
+            ("url_characters", UInt64(TextRules.urlScalarsMax)),
+            ("identifier_bytes", UInt64(TextRules.identifierBytesMax)),
+            ("id_bytes", UInt64(TextRules.idBytesMax)),
+            ("label_characters", UInt64(TextRules.labelScalarsMax)),
+            ("tag_characters", UInt64(TextRules.tagScalarsMax)),
+            ("email_characters", UInt64(NativeRules.emailCharactersMax)),
+            ("phone_digits", UInt64(NativeRules.phoneDigitsMax)),
+            ("batch_get_profiles", UInt64(Self.batchGetProfilesMax)),
+            ("list_events_page", UInt64(Self.eventPageSizeMax)),
+            ("list_events_names", UInt64(Self.eventNamesMax)),
+            ("answer_bytes", UInt64(Self.answerBytesMax)),
+        ]
+    }
+}

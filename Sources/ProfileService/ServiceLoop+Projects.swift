@@ -1,0 +1,51 @@
+import Bytes
+import GRPCTransport
+import Messages
+import Profiles
+
+// The RPCs about projects.
+extension ServiceLoop {
+    func getProject(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+        self.withMessage(self.decoder.decodeGetProject(message), of: call) { request in
+            guard let project = partition.store.findProject(request.project),
+                let options = partition.store.options(of: project)
+            else { return self.refuse(call.token, .projectNotFound) }
+            self.answer.removeAll()
+            self.decoder.encodeProject(self.view(options, in: partition), into: &self.answer)
+            self.transport.respond(to: call.token, message: self.answer.bytes)
+        }
+    }
+
+    func listProjects(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+        self.withMessage(self.decoder.decodeListProjects(message), of: call) {
+            let options = partition.store.options(of: ProjectID(rawValue: 1)) ?? ProjectOptions()
+            self.answer.removeAll()
+            self.decoder.encodeListProjectsResponse(self.view(options, in: partition), into: &self.answer)
+            self.transport.respond(to: call.token, message: self.answer.bytes)
+        }
+    }
+
+    func updateProject(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+        let limits = partition.store.genesis.limits
+        self.withMessage(self.decoder.decodeUpdateProject(message, limits: limits), of: call) { request in
+            guard let project = partition.store.findProject(request.project) else {
+                return self.refuse(call.token, .projectNotFound)
+            }
+            self.submit(call, project, items: 0, in: partition) { decoder, records in
+                decoder.writeUpdateProject(request, project: project, into: &records)
+                return Violations()
+            }
+        }
+    }
+
+    /// Appends the answer of an UpdateProject that was carried out.
+    func encodeUpdateProject(_ body: inout ByteReader) -> ItemFates {
+        guard let partition = self.partition else { preconditionFailure("a result comes from a partition") }
+        self.decoder.encodeProject(self.view(ProjectOptions(from: &body), in: partition), into: &self.answer)
+        return ItemFates()
+    }
+
+    private func view(_ options: ProjectOptions, in partition: Partition) -> ProjectView {
+        ProjectView(name: partition.store.projectName, options: options, limits: partition.store.genesis.limits)
+    }
+}

@@ -1,0 +1,74 @@
+import Bytes
+
+/// What a project decides for itself; set by a record, so that every replay decides alike.
+///
+/// Layout: `flags: UInt8 (1 latestWins, 2 topicDefaultUnsubscribed, 4 resetConsentOnAddressChange) | doubleOptIn: UInt8 | lateWindowSeconds,
+/// eventRetentionDays, eventsPerProfileMax: UInt32`.
+package struct ProjectOptions: Equatable, Sendable, BitwiseCopyable {
+    /// In a merge the newer value of an attribute wins, not the survivor's.
+    package var latestWins = false
+    /// Channels that demand a double opt-in: bit `1 << channel`.
+    package var doubleOptIn: UInt8 = 0
+    package var topicDefaultUnsubscribed = false
+    package var resetConsentOnAddressChange = false
+    /// 0: the limit of the directory.
+    package var lateWindowSeconds: UInt32 = 0
+    /// 0: the limit of the directory.
+    package var eventRetentionDays: UInt32 = 0
+    /// 0: the limit of the directory.
+    package var eventsPerProfileMax: UInt32 = 0
+
+    package init() {}
+
+    package func write(into buffer: inout ByteBuffer) {
+        buffer.append(
+            (self.latestWins ? UInt8(1) : 0) | (self.topicDefaultUnsubscribed ? 2 : 0)
+                | (self.resetConsentOnAddressChange ? 4 : 0))
+        buffer.append(self.doubleOptIn)
+        buffer.append(self.lateWindowSeconds)
+        buffer.append(self.eventRetentionDays)
+        buffer.append(self.eventsPerProfileMax)
+    }
+
+    package init(from reader: inout ByteReader) {
+        let flags = reader.read(UInt8.self)
+        self.latestWins = flags & 1 != 0
+        self.topicDefaultUnsubscribed = flags & 2 != 0
+        self.resetConsentOnAddressChange = flags & 4 != 0
+        self.doubleOptIn = reader.read()
+        self.lateWindowSeconds = reader.read()
+        self.eventRetentionDays = reader.read()
+        self.eventsPerProfileMax = reader.read()
+    }
+}
+
+/// The payload of an UpdateProject.
+///
+/// Layout: `project: UInt32 | requestID: prefixed | ProjectOptions`. Its result's body is the options.
+package struct ProjectCommand {
+    package var project: ProjectID
+    /// Empty: none.
+    package var requestID: UnsafeRawBufferPointer
+    package var options: ProjectOptions
+
+    package init(project: ProjectID, requestID: UnsafeRawBufferPointer, options: ProjectOptions) {
+        self.project = project
+        self.requestID = requestID
+        self.options = options
+    }
+
+    package func write(into buffer: inout ByteBuffer) {
+        buffer.append(self.project.rawValue)
+        buffer.appendPrefixed(self.requestID)
+        self.options.write(into: &buffer)
+    }
+
+    /// Reads a payload; `nil` if it is not one.
+    init?(_ payload: UnsafeRawBufferPointer) {
+        var reader = ByteReader(payload)
+        self.project = ProjectID(rawValue: reader.read())
+        self.requestID = reader.readPrefixed()
+        self.options = ProjectOptions(from: &reader)
+        guard reader.isAtCleanEnd else { return nil }
+    }
+}

@@ -1,0 +1,50 @@
+import Bytes
+
+// A project's options: set by a record, obeyed by the applier from the next one on, and shown to loops.
+
+extension Store {
+    /// Carries out one UpdateProject.
+    func updateProject(
+        _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
+    ) throws(ApplyError) {
+        guard let command = ProjectCommand(record.payload), record.operations == 1,
+            command.requestID.count <= RequestMemory.idBytesMax, self.limits.allow(command.options)
+        else { throw .malformed(lsn: call.firstLSN) }
+        guard command.project == self.project.id else {
+            return self.appendRefusal(.projectNotFound, .updateProject, call, into: &results)
+        }
+        let asked = self.remembered(.updateProject, command.requestID, record, call)
+        if self.answerAgain(asked, call, into: &results) { return }
+        self.state.pointee.options = command.options
+        self.publishOptions()
+        let start = ResultHeader(refusal: .none, flags: [], kind: .updateProject, lsn: call.lsn).begin(in: &results)
+        command.options.write(into: &results)
+        ResultHeader.end(at: start, in: &results)
+        if let asked { self.remember(asked, results, from: start, call) }
+    }
+
+    /// Events that one profile retains.
+    var eventsPerProfileMax: UInt32 {
+        let own = self.state.pointee.options.eventsPerProfileMax
+        return own == 0 ? UInt32(self.limits.eventsPerProfile) : own
+    }
+}
+
+extension StoreLimits {
+    /// Retention of events under a project's options, in seconds.
+    package func retentionSeconds(_ options: ProjectOptions) -> UInt64 {
+        options.eventRetentionDays == 0 ? self.eventRetentionSeconds : UInt64(options.eventRetentionDays) * 86_400
+    }
+
+    /// How late an event may be under a project's options, in seconds.
+    package func lateSeconds(_ options: ProjectOptions) -> UInt64 {
+        min(options.lateWindowSeconds == 0 ? self.lateWindowSeconds : UInt64(options.lateWindowSeconds), self.retentionSeconds(options))
+    }
+
+    /// Whether options stay within what the directory can hold.
+    package func allow(_ options: ProjectOptions) -> Bool {
+        self.retentionSeconds(options) <= self.eventRetentionSeconds
+            && UInt64(options.lateWindowSeconds) <= self.retentionSeconds(options)
+            && UInt64(options.eventsPerProfileMax) <= self.eventsPerProfile
+    }
+}

@@ -1,0 +1,159 @@
+"""A project's options and limits, and that writes and reads follow them."""
+
+import time
+
+import grpc
+import pytest
+from google.protobuf import timestamp_pb2
+
+from conftest import custom, event, fails, get, profiles_pb2, profiles_pb2_grpc, track, types_pb2, unique
+from profiles.v1 import admin_pb2, admin_pb2_grpc
+
+EMAIL = 1
+SURVIVOR, LATEST = 1, 2
+
+
+@pytest.fixture
+def own(server):
+    """A server of one test: stubs of Profiles and Admin."""
+    server.start()
+    with server.channel() as channel:
+        yield profiles_pb2_grpc.ProfilesStub(channel), admin_pb2_grpc.AdminStub(channel)
+
+
+def update(admin, **options):
+    return admin.UpdateProject(admin_pb2.UpdateProjectRequest(
+        project="default", options=admin_pb2.ProjectOptions(**options)))
+
+
+def project(admin):
+    return admin.GetProject(admin_pb2.GetProjectRequest(project="default"))
+
+
+def ago(seconds):
+    return timestamp_pb2.Timestamp(seconds=int(time.time()) - seconds)
+
+
+def test_the_defaults_and_every_limit_are_in_one_answer(shared):
+    with shared.channel() as channel:
+        admin = admin_pb2_grpc.AdminStub(channel)
+        answer = project(admin)
+        assert list(admin.ListProjects(admin_pb2.ListProjectsRequest()).projects) == [answer]
+    assert answer.project == "default"
+    assert answer.options == admin_pb2.ProjectOptions(
+        merge_policy=SURVIVOR, late_window_seconds=86_400, event_retention_days=90, events_per_profile_max=1_000)
+    expected = {
+        "events_per_profile": 1_000, "attributes_per_profile": 50, "installations_per_profile": 100, "events_per_track": 15,
+        "event_retention_seconds": 90 * 86_400, "topics_per_channel": 25, "batch_get_profiles": 200}
+    assert expected.items() <= dict(answer.limits).items()
+
+
+def test_options_are_kept_through_a_restart(server):
+    server.start()
+    options = {
+        "merge_policy": LATEST, "double_opt_in": [EMAIL], "topic_default_unsubscribed": True, "late_window_seconds": 60,
+        "event_retention_days": 7, "events_per_profile_max": 10}
+    with server.channel() as channel:
+        answer = update(admin_pb2_grpc.AdminStub(channel), **options)
+    assert answer.options == admin_pb2.ProjectOptions(**options)
+    assert server.stop() == 0
+    server.start()
+    with server.channel() as channel:
+        assert project(admin_pb2_grpc.AdminStub(channel)) == answer
+
+
+def test_the_late_window_is_followed(own):
+    stub, admin = own
+    update(admin, late_window_seconds=60)
+    assert stub.Track(track(custom(), event(occurred_at=ago(30))))
+    failure = fails(stub.Track, track(custom(), event(occurred_at=ago(90))))
+    assert failure.code == grpc.StatusCode.OUT_OF_RANGE
+    update(admin)
+    assert stub.Track(track(custom(), event(occurred_at=ago(90))))
+
+
+def test_the_retention_is_followed(own):
+    stub, admin = own
+    who = custom()
+    stub.Track(track(who, event(event_id="old", occurred_at=ago(3 * 86_400)), event(event_id="new"), historical=True))
+    update(admin, event_retention_days=2)
+    listed = stub.ListEvents(profiles_pb2.ListEventsRequest(project="default", identifier=who))
+    assert [item.event_id for item in listed.events] == ["new"] and listed.truncated
+    assert stub.GetProfile(get(who)).profile.HasField("events_truncated_before")
+    failure = fails(stub.Track, track(who, event(occurred_at=ago(3 * 86_400)), historical=True))
+    assert failure.code == grpc.StatusCode.OUT_OF_RANGE
+    # A late window of a day or more is cut to the retention.
+    update(admin, event_retention_days=1)
+    assert project(admin).options.late_window_seconds == 86_400
+
+
+def test_the_number_of_retained_events_is_followed(own):
+    stub, admin = own
+    update(admin, events_per_profile_max=3)
+    who = custom()
+    stub.Track(track(who, *(event(event_id=f"e{number}", occurred_at=ago(60 - number)) for number in range(5))))
+    listed = stub.ListEvents(profiles_pb2.ListEventsRequest(project="default", identifier=who))
+    assert [item.event_id for item in listed.events] == ["e4", "e3", "e2"]
+
+
+def test_the_merge_policy_is_followed(own):
+    stub, admin = own
+
+    def merged_value():
+        who, device = custom(), unique("device")
+
+        def identify(value, seconds, **identity):
+            stub.Identify(profiles_pb2.IdentifyRequest(
+                project="default", occurred_at=ago(seconds), attributes=types_pb2.AttributePatch(
+                    set={"plan": types_pb2.Value(string=value)} if value else {}), **identity))
+
+        identify("older, on the survivor", 60, custom_id=who.custom_id)
+        identify("newer, on the device", 30, installation_id=device)
+        identify(None, 0, custom_id=who.custom_id, installation_id=device)
+        return stub.GetProfile(get(who)).profile.attributes["plan"].string
+
+    assert merged_value() == "older, on the survivor"
+    update(admin, merge_policy=LATEST)
+    assert merged_value() == "newer, on the device"
+
+
+def test_double_opt_in_is_followed(own):
+    stub, admin = own
+    update(admin, double_opt_in=[EMAIL])
+    answer = stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
+        project="default", identifier=custom(), source=1,
+        changes=[profiles_pb2.SubscriptionChange(channel=EMAIL, state=types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED)]))
+    assert answer.results[0].state == types_pb2.SUBSCRIPTION_STATE_PENDING and answer.results[0].confirmation_token
+
+
+@pytest.mark.parametrize("options,path", [
+    ({"late_window_seconds": 90 * 86_400 + 1}, "late_window_seconds"),
+    ({"event_retention_days": 2, "late_window_seconds": 2 * 86_400 + 1}, "late_window_seconds"),
+    ({"event_retention_days": 91}, "event_retention_days"),
+    ({"events_per_profile_max": 1_001}, "events_per_profile_max"),
+    ({"merge_policy": 9}, "merge_policy"),
+    ({"double_opt_in": [9]}, "double_opt_in"),
+    ({"reset_consent_on_address_change": True}, "reset_consent_on_address_change"),
+])
+def test_an_option_outside_of_its_range_is_refused(shared, options, path):
+    with shared.channel() as channel:
+        admin = admin_pb2_grpc.AdminStub(channel)
+        failure = fails(admin.UpdateProject, admin_pb2.UpdateProjectRequest(
+            project="default", options=admin_pb2.ProjectOptions(**options)))
+        assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and list(failure.violations) == [f"options.{path}"]
+        assert project(admin).options.events_per_profile_max == 1_000
+
+
+def test_request_ids_and_unknown_projects(own):
+    _, admin = own
+    request = admin_pb2.UpdateProjectRequest(
+        project="default", request_id="once", options=admin_pb2.ProjectOptions(late_window_seconds=60))
+    first = admin.UpdateProject(request)
+    update(admin, late_window_seconds=90)
+    assert admin.UpdateProject(request) == first and project(admin).options.late_window_seconds == 90
+    request.options.late_window_seconds = 61
+    assert fails(admin.UpdateProject, request).code == grpc.StatusCode.ALREADY_EXISTS
+    request.project = "other"
+    assert fails(admin.UpdateProject, request).code == grpc.StatusCode.NOT_FOUND
+    assert fails(admin.GetProject, admin_pb2.GetProjectRequest(project="other")).reason == "PROJECT_NOT_FOUND"
+    assert "options" in fails(admin.UpdateProject, admin_pb2.UpdateProjectRequest(project="default")).violations
