@@ -66,6 +66,20 @@ import Testing
         #expect(try fixture.consent([(.email, "", .unset), (.email, "a", .unset)], by: .api, after: 1).revision == 3)
     }
 
+    @Test(arguments: [false, true])
+    func changedAddressTakesItsConsentBackWhereTheProjectWantsThat(wants: Bool) throws {
+        let fixture = TrackFixture()
+        fixture.store.state.pointee.options.resetConsentOnAddressChange = wants
+        try fixture.setEmail("a@example.org")
+        _ = try fixture.consent([(.email, "", .subscribed), (.email, "x", .unsubscribed), (.sms, "", .subscribed)], by: .user)
+        try fixture.setEmail("A@example.org")
+        #expect(fixture.subscriptions("ann").map(\.state) == [.subscribed, .unsubscribed, .subscribed], "the same address")
+        try fixture.setEmail("b@example.org")
+        #expect(fixture.subscriptions("ann").map(\.state) == [wants ? .unset : .subscribed, .unsubscribed, .subscribed])
+        #expect(fixture.subscriptions("ann")[0].source == (wants ? .system : .user))
+        #expect(try fixture.consent([(.email, "", .subscribed)], by: .api, after: 1).states == [.subscribed])
+    }
+
     @Test func redeemedTokenOfNobodyIsAnswered() throws {
         let fixture = TrackFixture()
         let token = ConsentToken(
@@ -180,6 +194,25 @@ extension TrackFixture {
             project: ProjectID(rawValue: 1), reason: reason, address: AddressHash(low: address, high: ~address),
             requestID: .none
         ).write(into: &buffer)
+        endRecord(at: start, operations: 1, in: &buffer)
+        try self.apply(Array(buffer.bytes))
+    }
+
+    /// Gives "ann" an e-mail address.
+    func setEmail(_ address: String) throws {
+        self.now += 1
+        var buffer = ByteBuffer()
+        let start = beginRecord(.identify, in: &buffer)
+        withBytes("ann") { person in
+            IdentifyHeader(
+                project: ProjectID(rawValue: 1), flags: [], platform: 0, installationID: .none, customID: person,
+                requestID: .none, sourceName: .none, occurredAt: 0, sentAt: 0, expectedRevision: 0
+            ).write(into: &buffer)
+        }
+        buffer.appendVarint(1)
+        withBytes("email_address") { buffer.appendPrefixed($0) }
+        buffer.append(PatchAction.set.rawValue)
+        withBytes(address) { buffer.appendPacked(text: $0, isURL: false) }
         endRecord(at: start, operations: 1, in: &buffer)
         try self.apply(Array(buffer.bytes))
     }

@@ -58,7 +58,7 @@ extension Store {
         }
         var work = ConsentWork(
             kind: .updateSubscription, call: call, project: header.project, evidence: header.evidence,
-            part: self.consentPart(found?.profile))
+            part: found.map { self.consentPart(self.pool.header($0.profile).pointee) } ?? ConsentPart())
         for (index, change) in changes.enumerated() {
             let refusal = self.judge(change, index, header, &work)
             guard refusal == .none else {
@@ -99,8 +99,8 @@ extension Store {
     }
 
     /// What a profile's consent is, to be changed.
-    func consentPart(_ profile: ProfileRef?) -> ConsentPart {
-        guard let header = profile.map({ self.pool.header($0).pointee }), header.consent != 0 else { return ConsentPart() }
+    func consentPart(_ header: ProfileHeader) -> ConsentPart {
+        guard header.consent != 0 else { return ConsentPart() }
         return ConsentPart(UnsafeRawBufferPointer(
             start: self.slab.pointer(header.consent), count: Int(header.consentBytes)))
     }
@@ -177,7 +177,7 @@ extension Store {
             return self.appendRefusal(.tokenInvalid, .confirmSubscription, call, into: &results)
         }
         var work = ConsentWork(
-            kind: .confirmSubscription, call: call, project: command.project, part: self.consentPart(profile))
+            kind: .confirmSubscription, call: call, project: command.project, part: self.consentPart(self.pool.header(profile).pointee))
         let key = work.part.find(token.channel, token.topic)
             ?? ConsentPart.Key(channel: token.channel, topic: token.topic)
         switch ConfirmationOutcome.judge(
@@ -214,7 +214,7 @@ extension Store {
         if let profile = self.find(command.token) {
             var work = ConsentWork(
                 kind: .redeemUnsubscribe, call: call, project: command.project, evidence: command.evidence,
-                part: self.consentPart(profile))
+                part: self.consentPart(self.pool.header(profile).pointee))
             let change = ConsentChange(
                 channel: command.token.channel, state: .unsubscribed, source: .oneClick, effectiveTime: call.receivedAt)
             // An opt-out is never refused.

@@ -72,7 +72,7 @@ extension Store {
         self.setLedger(chain, in: &header)
     }
 
-    private func entry(_ change: JudgedChange, _ work: ConsentWork, of profileID: ProfileID) -> ConsentEntry {
+    func entry(_ change: JudgedChange, _ work: ConsentWork, of profileID: ProfileID) -> ConsentEntry {
         ConsentEntry(
             channel: change.channel, topic: change.topic, before: change.before, after: change.after,
             applied: change.applied, source: change.source, evidence: work.evidence, effectiveTime: change.effectiveTime,
@@ -85,58 +85,12 @@ extension Store {
             start: self.slab.pointer(header.ledger), count: Int(header.ledgerBytes)))
     }
 
-    private func setLedger(_ chain: borrowing LedgerAppend, in header: inout ProfileHeader) {
+    func setLedger(_ chain: borrowing LedgerAppend, in header: inout ProfileHeader) {
         var block = ByteBuffer()
         chain.write(into: &block)
         self.free(header.ledger, bytes: Int(header.ledgerBytes))
         header.ledger = self.allocate(copying: block.bytes)
         header.ledgerBytes = UInt32(block.count)
-    }
-
-    // MARK: Merge
-
-    /// Gives the survivor of a merge the consent that both had, and an entry for each key of it that changed. Gathers, commits nothing.
-    ///
-    /// The survivor's former consent block is not freed: the merge keeps it for un-merge. The loser keeps its consent and its ledger.
-    ///
-    /// - Returns: Whether a reader can see a difference.
-    @discardableResult
-    func mergeConsent(
-        from loser: ProfileRef, into header: inout ProfileHeader, survivor: ProfileRef, call: CallContext
-    ) -> Bool {
-        let lost = self.consentPart(loser)
-        var work = ConsentWork(kind: .identify, call: call, project: header.project, part: self.consentPart(survivor))
-        for other in lost.keys {
-            let own = work.part.find(other.channel, other.topic)
-                ?? ConsentPart.Key(channel: other.channel, topic: other.topic)
-            var merged = own
-            merged.stored = own.stored.merged(with: other.stored)
-            merged.pendingSince = Self.pendingSince(merged.stored, own, other)
-            work.part.set(merged)
-            guard merged.stored != own.stored else { continue }
-            work.isVisible = true
-            work.judged.append(JudgedChange(
-                channel: own.channel, topic: own.topic, before: own.stored.state, after: merged.stored.state, applied: true,
-                source: .system, effectiveTime: merged.stored.effectiveTime, lsn: call.lsn))
-        }
-        self.setConsent(work.part, in: &header)
-        guard !work.judged.isEmpty else { return false }
-        var chain = LedgerAppend(self.ledgerPart(header))
-        var entry = ByteBuffer()
-        for change in work.judged {
-            entry.removeAll()
-            self.entry(change, work, of: header.id).write(into: &entry)
-            chain.append(entry.bytes)
-        }
-        self.setLedger(chain, in: &header)
-        return work.isVisible
-    }
-
-    /// Where both wait for a confirmation, either's link confirms.
-    private static func pendingSince(_ merged: StoredConsent, _ own: ConsentPart.Key, _ other: ConsentPart.Key) -> UInt64 {
-        guard merged.state == .pending else { return 0 }
-        guard own.pendingSince != 0, other.pendingSince != 0 else { return max(own.pendingSince, other.pendingSince) }
-        return min(own.pendingSince, other.pendingSince)
     }
 }
 

@@ -113,6 +113,7 @@ extension Store {
     ) {
         guard outcome.itemCount > 0 else { return }
         self.addressesChanged(profile, from: header, to: draft)
+        self.resetConsent(for: draft, in: &header, work.call)
         self.setAttributes(draft, in: &header)
     }
 

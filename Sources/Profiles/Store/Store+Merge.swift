@@ -18,6 +18,7 @@ extension Store {
         merge.survivorConsent = (header.consent, header.consentBytes)
         self.mergeConsent(from: loser, into: &header, survivor: survivor, call: work.call)
 
+        self.resetConsent(for: draft, in: &header, work.call)
         self.addressesChanged(survivor, from: header, to: draft)
         header.attributes = 0
         self.setAttributes(draft, in: &header)
