@@ -4,19 +4,19 @@ It predicts each answer and each profile whole. Only what the server alone can k
 time of receipt, ids that it makes. Times are microseconds since 1970. Dictionaries, no packing, no speed.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import reference_attributes as attributes_of
 import reference_consent as consent_of
 from conftest import profiles_pb2 as rpc, types_pb2 as types
 from reference_attributes import Refused
 from reference_consent import Consent, UNSUBSCRIBED
+from reference_profile import SECOND, Device, Profile, micros, show, timestamp
 
-SECOND = 1_000_000
 LATE_WINDOW = 86_400 * SECOND
 RETENTION = 90 * LATE_WINDOW
 AHEAD_WINDOW = 300 * SECOND
-EVENTS_MAX, DEVICES_MAX, COUNTERS_MAX, MOVES_MAX = 1_000, 100, 300, 32
+EVENTS_MAX, DEVICES_MAX, COUNTERS_MAX = 1_000, 100, 300
 
 
 @dataclass
@@ -29,64 +29,6 @@ class Learned:
     merge_id: str = ""
     event_ids: tuple = ()
     operations: tuple = ()  # of a batch
-
-
-@dataclass(frozen=True)
-class Device:
-    platform: int
-    attached: int
-    seen: int
-    first: str = ""  # the first holder
-    moves: tuple = ()  # (effective time, holder)
-
-    @property
-    def last_move(self):
-        return self.moves[-1][0] if self.moves else float("-inf")
-
-    def moved(self, time, holder, former, attached=None):
-        moves, first = self.moves + ((time, holder),), self.first or former
-        if len(moves) > MOVES_MAX:
-            first, moves = moves[0][1], moves[1:]
-        return replace(self, first=first, moves=moves, attached=attached or self.attached)
-
-    def holder_at(self, time):
-        return next((holder for at, holder in reversed(self.moves) if at <= time), self.first)
-
-
-@dataclass
-class Profile:
-    id: str
-    created: int
-    lsn: int
-    custom_id: str = ""
-    revision: int = 1
-    updated: int = 0
-    seen: int = 0
-    devices: dict = field(default_factory=dict)
-    attributes: dict = field(default_factory=dict)
-    events: list = field(default_factory=list)  # ((effective time, lsn), event), ascending
-    counters: dict = field(default_factory=dict)  # name -> (count, first, last)
-    consents: dict = field(default_factory=dict)  # (channel, topic) -> Consent
-    ledger: list = field(default_factory=list)
-    head: bytes = bytes(32)
-    merged_ledgers: list = field(default_factory=list)
-    aliases: list = field(default_factory=list)
-    truncated: int = 0
-
-    def copy(self):
-        return replace(self, **{name: value.copy() for name, value in vars(self).items() if isinstance(value, (dict, list))})
-
-    def raise_revision(self, learned):
-        self.revision += 1
-        self.updated, self.lsn = learned.received, learned.lsn
-
-
-def micros(stamp):
-    return stamp.seconds * SECOND + stamp.nanos // 1000
-
-
-def timestamp(time, target):
-    target.seconds, target.nanos = time // SECOND, time % SECOND * 1000
 
 
 def effective_time(request, received):
@@ -184,7 +126,7 @@ class Model:
         for part in parts:
             part.replayed = True
             if isinstance(part, rpc.IdentifyResponse):
-                part.profile.CopyFrom(self.show(self.survivor(part.profile.profile_id)))
+                part.profile.CopyFrom(show(self.survivor(part.profile.profile_id)))
         return answer
 
     def save(self):
@@ -224,7 +166,7 @@ class Model:
         if step == "stale log-out":
             answer.ignored_stale.extend(name for name, _, _ in attributes_of.items_of(request.attributes))
             answer.outcome = types.OUTCOME_IGNORED_STALE_LINK
-            answer.profile.CopyFrom(self.show(holder))
+            answer.profile.CopyFrom(show(holder))
             return answer
 
         created = shown is None or step == "log out"
@@ -244,7 +186,7 @@ class Model:
             "merge": types.OUTCOME_MERGED, "switch": types.OUTCOME_SWITCHED, "log out": types.OUTCOME_LOGGED_OUT,
             "stale link": types.OUTCOME_IGNORED_STALE_LINK,
         }.get(step) or (types.OUTCOME_CREATED if created else types.OUTCOME_UPDATED if is_visible else types.OUTCOME_NOOP)
-        answer.profile.CopyFrom(self.show(target))
+        answer.profile.CopyFrom(show(target))
         return answer
 
     def identify_step(self, request, holder, person, device, time):
@@ -473,7 +415,7 @@ class Model:
         if is_visible and not created:
             profile.raise_revision(learned)
         answer.profile_id, answer.revision = profile.id, profile.revision
-        answer.subscriptions.CopyFrom(self.show(profile).subscriptions)
+        answer.subscriptions.CopyFrom(show(profile).subscriptions)
         return answer
 
     def AddSuppression(self, request, learned):
@@ -507,48 +449,8 @@ class Model:
         # A batch is seen at once: the profiles in its answer are as they are after it.
         for result in answer.results:
             if result.HasField("identify"):
-                result.identify.profile.CopyFrom(self.show(self.survivor(result.identify.profile.profile_id)))
+                result.identify.profile.CopyFrom(show(self.survivor(result.identify.profile.profile_id)))
         return answer
-
-    # MARK: What a reader sees
-
-    def show(self, profile):
-        """The profile as GetProfile shows it, lists without order of their own sorted."""
-        shown = types.Profile(
-            profile_id=profile.id, custom_id=profile.custom_id, revision=profile.revision, lsn=profile.lsn,
-            state=types.STATE_IDENTIFIED if profile.custom_id else types.STATE_ANONYMOUS)
-        for name in sorted(profile.devices):
-            device = profile.devices[name]
-            item = shown.installations.add(installation_id=name, platform=device.platform)
-            timestamp(device.attached, item.attached_at)
-            timestamp(device.seen, item.last_seen_at)
-        for name, attribute in profile.attributes.items():
-            if attribute.is_deleted:
-                continue
-            if name in attributes_of.NATIVE:
-                getattr(shown.native, name).value = attribute.scalar
-            elif attribute.elements is not None:
-                shown.attributes[name].list.SetInParent()
-                shown.attributes[name].list.items.extend(attribute.elements)
-            else:
-                shown.attributes[name].CopyFrom(attribute.scalar)
-        for channel, topic in sorted(profile.consents):
-            consent = profile.consents[channel, topic]
-            item = shown.subscriptions.items.add(channel=channel, topic=topic, state=consent.state, source=consent.source)
-            timestamp(consent.time, item.effective_time)
-        for name in sorted(profile.counters):
-            count, first, last = profile.counters[name]
-            item = shown.event_counters.add(name=name, count=count)
-            timestamp(first, item.first)
-            timestamp(last, item.last)
-        timestamp(profile.created, shown.created_at)
-        timestamp(profile.updated, shown.updated_at)
-        timestamp(profile.seen, shown.last_seen_at)
-        for alias in sorted(profile.aliases):
-            shown.aliases.add(profile_id=alias)
-        if profile.truncated:
-            timestamp(profile.truncated, shown.events_truncated_before)
-        return shown
 
 
 CODES = {"INVALID_ARGUMENT": 3, "NOT_FOUND": 5, "ALREADY_EXISTS": 6, "RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9,

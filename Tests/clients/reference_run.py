@@ -10,8 +10,9 @@ import reference_consent as consent_of
 from conftest import Failure, profiles_pb2 as rpc, types_pb2 as types
 from google.protobuf import timestamp_pb2
 from reference_attributes import Refused
-from reference_model import SECOND, Learned, Model, micros, timestamp
+from reference_model import Learned, Model
 from reference_operations import Requests, affected
+from reference_profile import SECOND, micros, show, timestamp
 
 TIMEOUT_SECONDS = 60
 # The server's clock is ours; one tick of a loop may have read it a little earlier.
@@ -329,7 +330,7 @@ class Run:
         if metadata:
             self.compare_metadata(profile, answer.profile.attribute_metadata)
             answer.profile.ClearField("attribute_metadata")
-        mine, theirs = normal_profile(self.model.show(profile)), normal_profile(answer.profile)
+        mine, theirs = normal_profile(show(profile)), normal_profile(answer.profile)
         expect(mine == theirs, f"GetProfile {str(identifier).strip()}", mine, theirs)
 
     def compare_metadata(self, profile, found):
