@@ -6,6 +6,7 @@ let package = Package(
     name: "profiles",
     products: [
         .executable(name: "profiled", targets: ["profiled"]),
+        .executable(name: "profilectl", targets: ["profilectl"]),
         .executable(name: "profile-bench", targets: ["profile-bench"]),
     ],
     targets: [
@@ -45,7 +46,9 @@ let package = Package(
         .executableTarget(name: "profiled", dependencies: ["ProfileServer"]),
 
         // The client side: apart from the server's state machines.
-        .target(name: "ProfileClient", dependencies: ["CNGHTTP2"]),
+        .target(name: "ProfileClient", dependencies: ["CNGHTTP2", "CMessages", "CProtobufC"]),
+        .target(name: "ProfileTool", dependencies: ["ProfileClient"]),
+        .executableTarget(name: "profilectl", dependencies: ["ProfileTool"]),
         .executableTarget(name: "profile-bench", dependencies: ["ProfileClient"]),
 
         .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
@@ -60,6 +63,8 @@ let package = Package(
         .testTarget(
             name: "ProfileServiceTests",
             dependencies: ["ProfileService", "GRPCTransport", "IOSimulation", "IOCore", "Storage", "Profiles", "Bytes"]),
+        .testTarget(name: "ProfileClientTests", dependencies: ["ProfileClient"]),
+        .testTarget(name: "ProfileToolTests", dependencies: ["ProfileTool", "ProfileClient"]),
         .testTarget(
             name: "ProfileServerTests", dependencies: ["ProfileServer", "ProfileClient", "IOLinux"]),
     ],

@@ -1,50 +1,127 @@
 import Foundation
 import ProfileClient
 
-// The load generator: a closed loop of Track or GetProfile calls over many people.
+// The load generator: closed or open loop, a mix of methods over many people, a line each second, a histogram at the end.
 
 let usage = """
-    profile-bench: load for a profiled on 127.0.0.1
+    profile-bench: load for a profiled
 
-      --port N            port of the service (50051)
-      --connections N     connections (8)
-      --streams N         calls under way on each (100)
-      --requests N        calls in all (400000)
-      --ids N             people (100000)
-      --method NAME       Track or GetProfile (Track)
+      --address HOST:PORT  the service (127.0.0.1:50051); --port N is short for 127.0.0.1:N
+      --connections N      connections (8)
+      --streams N          calls under way on each (100)
+      --requests N         calls in all (400000, unless --seconds is given)
+      --seconds N          how long
+      --rate N             calls a second, due whatever the server does; latency counts from when a call was due (as fast as it goes)
+      --mix LIST           track=80,get=20 of: track get identify events subscribe sendable (track=100)
+      --method NAME        Track or GetProfile alone
+      --ids N              people (100000)
+      --project NAME       project (default)
+      --json               one JSON object instead of text
+
+    Exit codes: 0 every call was answered OK (or NOT_FOUND: a read before the first write), 1 not every one, 2 usage, 3 cannot connect.
 
     """
 
-var load = Load(port: 50051)
+func fail(_ text: String) -> Never {
+    FileHandle.standardError.write(Data("profile-bench: \(text)\n".utf8))
+    exit(2)
+}
+
+func milliseconds(_ nanoseconds: UInt64) -> String {
+    String(format: "%.2f", Double(nanoseconds) / 1e6)
+}
+
+let shares: [(name: String, share: Double)] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1)]
+
+func latencyText(_ latencies: LatencyHistogram) -> String {
+    shares.map { "\($0.name) \(milliseconds(latencies.percentile($0.share)))" }.joined(separator: ", ")
+}
+
+func latencyJSON(_ latencies: LatencyHistogram) -> JSONValue {
+    .object(of: shares.map { ($0.name, .number(String(format: "%.3f", Double(latencies.percentile($0.share)) / 1e6))) })
+}
+
+/// A bar of `#` for each power of two that has calls.
+func histogramText(_ latencies: LatencyHistogram) -> String {
+    let rows = latencies.rows
+    let most = rows.map(\.count).max() ?? 1
+    var text = ""
+    for row in rows {
+        let label = milliseconds(row.top)
+        let pad = String(repeating: " ", count: max(0, 9 - label.count))
+        let bar = String(repeating: "#", count: row.count == 0 ? 0 : max(1, Int(50 * row.count / most)))
+        text += "  up to \(pad)\(label) ms |\(bar) \(row.count)\n"
+    }
+    return text
+}
+
+var load = Load(ServerAddress(port: 50_051))
+var wantsJSON = false
+var requests: Int?
 var arguments = CommandLine.arguments.dropFirst()
 while let flag = arguments.popFirst() {
-    guard let value = arguments.popFirst() else {
+    if flag == "--help" || flag == "-h" {
         print(usage)
-        exit(flag == "--help" ? 0 : 2)
+        exit(0)
     }
+    if flag == "--json" {
+        wantsJSON = true
+        continue
+    }
+    guard let value = arguments.popFirst() else { fail("\(flag) needs a value; --help lists the flags") }
     let number = Int(value) ?? 0
     switch flag {
-    case "--port" where number > 0 && number < 65_536: load.port = UInt16(number)
-    case "--connections" where number > 0: load.connections = number
-    case "--streams" where number > 0: load.streams = number
-    case "--requests" where number > 0: load.requests = number
-    case "--ids" where number > 0: load.ids = number
-    case "--method" where value == "Track" || value == "GetProfile": load.method = value
-    default:
-        print("profile-bench: \(flag) \(value) is not understood\n\n" + usage)
-        exit(2)
+    case "--port" where number > 0 && number < 65_536: load.address = ServerAddress(port: UInt16(number))
+    case "--address":
+        guard let address = ServerAddress(value) else { fail("--address \(value): expected HOST:PORT") }
+        load.address = address
+    case "--connections" where number > 0 && number <= 10_000: load.connections = number
+    case "--streams" where number > 0 && number <= 10_000: load.streams = number
+    case "--requests" where number > 0: requests = number
+    case "--seconds" where number > 0: load.seconds = Double(number)
+    case "--rate" where number > 0: load.rate = Double(number)
+    case "--ids" where number > 0 && number <= 1_000_000_000: load.ids = number
+    case "--project": load.project = value
+    case "--method" where value == "Track": load.mix = [(.track, 1)]
+    case "--method" where value == "GetProfile": load.mix = [(.get, 1)]
+    case "--mix":
+        guard let mix = LoadMethod.mix(value) else { fail("--mix \(value): expected a list such as track=80,get=20; --help has the names") }
+        load.mix = mix
+    default: fail("\(flag) \(value) is not understood; --help lists the flags")
     }
 }
+load.requests = requests ?? (load.seconds == nil ? 400_000 : nil)
+
 do {
-    let report = try load.run()
-    let statuses = report.statuses.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
-    print("\(report.requests) requests in \(String(format: "%.2f", report.seconds)) s,"
-        + " \(Int(Double(report.requests) / report.seconds)) a second; status \(statuses.joined(separator: ", "))")
-    print("latency in ms: p50 \(String(format: "%.2f", report.percentile(0.5))),"
-        + " p99 \(String(format: "%.2f", report.percentile(0.99))),"
-        + " p99.9 \(String(format: "%.2f", report.percentile(0.999)))")
-    exit(report.statuses.keys.allSatisfy { $0 == 0 } ? 0 : 1)
+    var elapsed = 0.0
+    let report = try load.run { second in
+        elapsed += second.seconds
+        guard !wantsJSON else { return }
+        let line = String(format: "%4.0f s %9.0f a second; ms: ", elapsed, Double(second.requests) / second.seconds)
+            + latencyText(second.latencies) + (second.failures > 0 ? "; \(second.failures) failed" : "")
+        FileHandle.standardError.write(Data((line + "\n").utf8))
+    }
+    let rate = Int(Double(report.requests) / report.seconds)
+    let statuses = report.statuses.sorted { $0.key < $1.key }
+    if wantsJSON {
+        print(JSONValue.object(of: [
+            ("requests", .number(String(report.requests))), ("seconds", .number(String(format: "%.3f", report.seconds))),
+            ("per_second", .number(String(rate))),
+            ("statuses", .object(of: statuses.map { (RPCFailure.name(of: $0.key), .number(String($0.value))) })),
+            ("latency_ms", latencyJSON(report.latencies)),
+            ("methods", .object(of: report.methods.count < 2 ? [] : report.methods.map { ($0.method.rawValue, latencyJSON($0.latencies)) })),
+        ]))
+    } else {
+        print("\(report.requests) requests in \(String(format: "%.2f", report.seconds)) s, \(rate) a second;"
+            + " status \(statuses.map { "\($0.key): \($0.value)" }.joined(separator: ", "))")
+        print("latency in ms: \(latencyText(report.latencies))")
+        if report.methods.count > 1 {
+            for method in report.methods { print("  \(method.method.rawValue): \(method.latencies.count) calls, \(latencyText(method.latencies))") }
+        }
+        print(histogramText(report.latencies), terminator: "")
+    }
+    exit(report.failures == 0 ? 0 : 1)
 } catch {
-    print("profile-bench: \(error)")
-    exit(1)
+    FileHandle.standardError.write(Data("profile-bench: cannot reach \(load.address): \(error)\n".utf8))
+    exit(3)
 }

@@ -49,10 +49,12 @@ class Server:
         self.lines = []
         self.process = None
         self.listen = self.admin = None
+        # A test that starts it again at the same place sets this to `listen`.
+        self.address = "127.0.0.1:0"
 
     def start(self, wait=True):
         self.process = subprocess.Popen(
-            [*self.wrapper, str(BINARY), "--data-dir", str(self.data_dir), "--listen", "127.0.0.1:0",
+            [*self.wrapper, str(BINARY), "--data-dir", str(self.data_dir), "--listen", self.address,
              "--admin-listen", "127.0.0.1:0", "--loops", "2", *self.flags],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self._serving = threading.Event()

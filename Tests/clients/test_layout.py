@@ -24,7 +24,9 @@ ALLOWED = {
         "CNGHTTP2", "CProtobufC", "Glibc", "Foundation", "Synchronization"},
     "profiled": {"ProfileServer", "Foundation"},
     "ProfileClient": {
-        "CNGHTTP2", "Glibc"},
+        "CNGHTTP2", "CMessages", "CProtobufC", "Glibc"},
+    "ProfileTool": {"ProfileClient", "Glibc", "Foundation"},
+    "profilectl": {"ProfileTool", "Foundation"},
     "profile-bench": {
         "ProfileClient", "Glibc", "Foundation", "Dispatch", "Synchronization"},
 }

@@ -2,35 +2,49 @@ import CNGHTTP2
 import Glibc
 
 /// Why a client connection cannot go on.
-public enum ClientError: Error {
+package enum ClientError: Error {
     /// A system call failed with this errno.
     case socket(operation: StaticString, errno: Int32)
+    /// The name of the host has no address.
+    case unknownHost
     /// The server closed the connection, or spoke something else than HTTP/2.
     case closed
 }
 
-/// One unary call of a load: reused for the next as soon as it has ended.
+/// One unary call; a load uses it for the next as soon as it has ended.
 final class ClientCall {
-    let index: Int
+    /// Such as `/profiles.v1.Profiles/Track`.
+    var path: [UInt8] = []
+    /// `grpc-timeout` and `authorization`, where given.
+    var metadata: [(StaticString, [UInt8])] = []
     /// The framed request.
     var body: [UInt8] = []
     var bodyOffset = 0
+    /// Of the load that started it: which method, and when it was due.
+    var kind = 0
     var startedNanoseconds: UInt64 = 0
     /// From the trailers; -1 until they came.
     var status: Int32 = -1
+    /// Whether `response`, `message` and `details` are wanted; a load looks at the status only.
+    let keepsAnswer: Bool
+    /// The framed response.
+    var response: [UInt8] = []
+    /// `grpc-message` and `grpc-status-details-bin`, as sent.
+    var message = ""
+    var details = ""
+    var hasEnded = false
 
-    init(index: Int) {
-        self.index = index
+    init(keepsAnswer: Bool) {
+        self.keepsAnswer = keepsAnswer
     }
 }
 
-/// A client's HTTP/2 connection over a non-blocking socket: keeps a number of unary calls of one method under way.
+/// A client's HTTP/2 connection over a non-blocking socket: keeps a number of unary calls under way.
 ///
 /// Apart from the server's transport on purpose: the two must not share a mistake. Used by one thread.
 final class ClientConnection {
     private(set) var descriptor: Int32
     private var session: OpaquePointer!
-    private let path: [UInt8]
     private let authority: [UInt8]
     private var output: [UInt8] = []
     private var outputOffset = 0
@@ -39,31 +53,20 @@ final class ClientConnection {
     /// Called when a call has ended; may start the next.
     var onEnd: ((ClientConnection, ClientCall) -> Void)?
 
-    init(port: UInt16, path: String) throws(ClientError) {
-        self.path = Array(path.utf8)
-        self.authority = Array("127.0.0.1:\(port)".utf8)
+    init(_ address: ServerAddress, timeoutMilliseconds: Int32 = 5_000) throws(ClientError) {
+        self.authority = Array(address.description.utf8)
         self.input = .allocate(byteCount: Self.inputBytes, alignment: 16)
-        self.descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        guard self.descriptor >= 0 else { throw .socket(operation: "socket", errno: errno) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(INADDR_LOOPBACK).bigEndian
-        let connected = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(self.descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard connected == 0 else { throw .socket(operation: "connect", errno: errno) }
+        self.descriptor = -1
+        // After a throw deinit runs, since every property has its value by now.
+        self.descriptor = try address.connect(timeoutMilliseconds: timeoutMilliseconds)
         var one: Int32 = 1
         setsockopt(self.descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
-        _ = fcntl(self.descriptor, F_SETFL, O_NONBLOCK)
         self.openSession()
     }
 
     deinit {
         nghttp2_session_del(self.session)
-        close(self.descriptor)
+        if self.descriptor >= 0 { close(self.descriptor) }
         self.input.deallocate()
     }
 
@@ -71,15 +74,18 @@ final class ClientConnection {
         var callbacks: OpaquePointer?
         nghttp2_session_callbacks_new(&callbacks)
         nghttp2_session_callbacks_set_on_header_callback(callbacks) { session, frame, name, nameBytes, value, valueBytes, _, _ in
-            let field = UnsafeRawBufferPointer(start: name, count: nameBytes)
-            guard field.elementsEqual("grpc-status".utf8),
-                let call = ClientConnection.call(session, frame!.pointee.hd.stream_id)
-            else { return 0 }
-            call.status = Int32(String(decoding: UnsafeRawBufferPointer(start: value, count: valueBytes), as: UTF8.self)) ?? 2
+            guard let call = ClientConnection.call(session, frame!.pointee.hd.stream_id) else { return 0 }
+            call.take(UnsafeRawBufferPointer(start: name, count: nameBytes), UnsafeRawBufferPointer(start: value, count: valueBytes))
+            return 0
+        }
+        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { session, _, id, bytes, count, _ in
+            guard let call = ClientConnection.call(session, id), call.keepsAnswer else { return 0 }
+            call.response += UnsafeBufferPointer(start: bytes, count: count)
             return 0
         }
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { session, id, _, user in
             guard let call = ClientConnection.call(session, id) else { return 0 }
+            call.hasEnded = true
             let connection = Unmanaged<ClientConnection>.fromOpaque(user!).takeUnretainedValue()
             connection.onEnd?(connection, call)
             return 0
@@ -103,11 +109,12 @@ final class ClientConnection {
     func start(_ call: ClientCall) {
         call.bodyOffset = 0
         call.status = -1
+        call.hasEnded = false
         let fields: [(StaticString, [UInt8])] = [
-            (":method", Array("POST".utf8)), (":scheme", Array("http".utf8)), (":path", self.path),
+            (":method", Array("POST".utf8)), (":scheme", Array("http".utf8)), (":path", call.path),
             (":authority", self.authority), ("te", Array("trailers".utf8)),
             ("content-type", Array("application/grpc".utf8)),
-        ]
+        ] + call.metadata
         let pointer = Unmanaged.passUnretained(call).toOpaque()
         var provider = nghttp2_data_provider(
             source: nghttp2_data_source(ptr: pointer),
@@ -176,6 +183,18 @@ final class ClientConnection {
                 self.output.removeAll(keepingCapacity: true)
                 self.outputOffset = 0
             }
+        }
+    }
+}
+
+extension ClientCall {
+    /// Notes a header or trailer that matters.
+    fileprivate func take(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+        if name.elementsEqual("grpc-status".utf8) {
+            self.status = Int32(String(decoding: value, as: UTF8.self)) ?? 2
+        } else if self.keepsAnswer {
+            if name.elementsEqual("grpc-message".utf8) { self.message = String(decoding: value, as: UTF8.self) }
+            if name.elementsEqual("grpc-status-details-bin".utf8) { self.details = String(decoding: value, as: UTF8.self) }
         }
     }
 }

@@ -1,0 +1,57 @@
+import Glibc
+
+/// Where a server listens: `127.0.0.1:50051`, `localhost:50051`, `[::1]:50051`, `:50051` (this machine).
+package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
+    package let host: String
+    package let port: UInt16
+
+    package init(host: String = "127.0.0.1", port: UInt16) {
+        self.host = host
+        self.port = port
+    }
+
+    package init?(_ text: String) {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else { return nil }
+        var host = String(text[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+        self.init(host: host.isEmpty ? "127.0.0.1" : host, port: port)
+    }
+
+    package var description: String {
+        self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
+    }
+
+    /// Opens a non-blocking connection to the first address of the name that takes one.
+    func connect(timeoutMilliseconds: Int32) throws(ClientError) -> Int32 {
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        guard getaddrinfo(self.host, String(self.port), &hints, &list) == 0 else { throw .unknownHost }
+        defer { freeaddrinfo(list) }
+        var failure = ECONNREFUSED
+        var next = list
+        while let candidate = next {
+            next = candidate.pointee.ai_next
+            let descriptor = socket(candidate.pointee.ai_family, Int32(SOCK_STREAM.rawValue), 0)
+            guard descriptor >= 0 else { throw .socket(operation: "socket", errno: errno) }
+            _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+            failure = self.finish(
+                descriptor, Glibc.connect(descriptor, candidate.pointee.ai_addr, candidate.pointee.ai_addrlen), timeoutMilliseconds)
+            if failure == 0 { return descriptor }
+            close(descriptor)
+        }
+        throw .socket(operation: "connect", errno: failure)
+    }
+
+    /// Waits for a connection under way; 0, or the errno of its failure.
+    private func finish(_ descriptor: Int32, _ started: Int32, _ timeoutMilliseconds: Int32) -> Int32 {
+        if started == 0 { return 0 }
+        guard errno == EINPROGRESS else { return errno }
+        var polled = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        guard poll(&polled, 1, timeoutMilliseconds) > 0 else { return ETIMEDOUT }
+        var failure: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &failure, &length)
+        return failure
+    }
+}

@@ -1,0 +1,117 @@
+// JSON as the client needs it: numbers keep their digits (an int64 does not fit a Double) and members keep their order, which
+// Foundation's JSON loses.
+
+/// One JSON value.
+package indirect enum JSONValue: Equatable, Sendable {
+    case null
+    case bool(Bool)
+    /// The digits as they were written.
+    case number(String)
+    case string(String)
+    case array([JSONValue])
+    /// In the order written; names are distinct.
+    case object([JSONMember])
+
+    /// One name with its value.
+    package struct JSONMember: Equatable, Sendable {
+        package let name: String
+        package let value: JSONValue
+
+        package init(_ name: String, _ value: JSONValue) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    /// An object from pairs; a pair without a value is left out.
+    package static func object(of members: [(String, JSONValue?)]) -> JSONValue {
+        .object(members.compactMap { name, value in value.map { JSONMember(name, $0) } })
+    }
+
+    /// The member of an object; `nil` for other values and unknown names.
+    package subscript(_ name: String) -> JSONValue? {
+        guard case .object(let members) = self else { return nil }
+        return members.first { $0.name == name }?.value
+    }
+
+    /// The text of a string.
+    package var text: String? {
+        guard case .string(let text) = self else { return nil }
+        return text
+    }
+
+    /// The elements of an array; empty for other values.
+    package var items: [JSONValue] {
+        guard case .array(let items) = self else { return [] }
+        return items
+    }
+
+    /// The members of an object; empty for other values.
+    package var members: [JSONMember] {
+        guard case .object(let members) = self else { return [] }
+        return members
+    }
+
+    /// A whole number, also one written as a string, as proto3 JSON has 64-bit ones.
+    package var integer: Int64? {
+        switch self {
+        case .number(let digits), .string(let digits): Int64(digits)
+        default: nil
+        }
+    }
+
+    /// Whether it is `true`.
+    package var isTrue: Bool { self == .bool(true) }
+}
+
+extension JSONValue: CustomStringConvertible {
+    /// On one line, without blanks.
+    package var description: String {
+        var text = ""
+        self.write(to: &text)
+        return text
+    }
+
+    private func write(to text: inout String) {
+        switch self {
+        case .null: text += "null"
+        case .bool(let value): text += value ? "true" : "false"
+        case .number(let digits): text += digits
+        case .string(let value): Self.write(value, to: &text)
+        case .array(let items):
+            text += "["
+            for (index, item) in items.enumerated() {
+                if index > 0 { text += "," }
+                item.write(to: &text)
+            }
+            text += "]"
+        case .object(let members):
+            text += "{"
+            for (index, member) in members.enumerated() {
+                if index > 0 { text += "," }
+                Self.write(member.name, to: &text)
+                text += ":"
+                member.value.write(to: &text)
+            }
+            text += "}"
+        }
+    }
+
+    private static func write(_ value: String, to text: inout String) {
+        text += "\""
+        for scalar in value.unicodeScalars {
+            switch scalar {
+            case "\"": text += "\\\""
+            case "\\": text += "\\\\"
+            case "\n": text += "\\n"
+            case "\r": text += "\\r"
+            case "\t": text += "\\t"
+            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
+                let digits = String(scalar.value, radix: 16)
+                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: text.unicodeScalars.append(scalar)
+            }
+        }
+        text += "\""
+    }
+}

@@ -1,0 +1,190 @@
+import Glibc
+
+/// A load over many people, on one thread.
+///
+/// Closed loop by default: each of `connections * streams` calls is followed by the next when it has ended. With a `rate` it is open: calls are
+/// due at fixed times whatever the server does, and a latency counts from when the call was due, so that a stall is not hidden by
+/// the calls that it kept from starting.
+package struct Load {
+    package var address: ServerAddress
+    package var project = "default"
+    package var connections = 8
+    /// Calls under way on each connection.
+    package var streams = 100
+    /// Calls in all; `nil`: until `seconds` are over.
+    package var requests: Int? = 400_000
+    package var seconds: Double?
+    /// Calls a second; `nil`: as fast as they are answered.
+    package var rate: Double?
+    /// Custom IDs `user-000000` and on, chosen in a fixed shuffled order.
+    package var ids = 100_000
+    package var mix: [(method: LoadMethod, share: Int)] = [(.track, 100)]
+
+    package init(_ address: ServerAddress) {
+        self.address = address
+    }
+
+    /// What a load has measured.
+    package struct Report {
+        package var requests = 0
+        package var seconds = 0.0
+        /// By gRPC status number; -1: no status came.
+        package var statuses: [Int32: Int] = [:]
+        package var latencies = LatencyHistogram()
+        /// Of each method of the mix, in its order.
+        package var methods: [(method: LoadMethod, latencies: LatencyHistogram)] = []
+
+        /// Answers that were neither OK nor NOT_FOUND: a read may come before the first write of its person.
+        package var failures: Int { self.requests - self.statuses[0, default: 0] - self.statuses[5, default: 0] }
+    }
+
+    /// How long answers are awaited after the last call was started, in nanoseconds.
+    private static let drainNanoseconds: UInt64 = 10_000_000_000
+    /// Prime to any power of ten: visits every id once before any twice.
+    private static let step = 7_919
+
+    /// Runs it on this thread.
+    ///
+    /// - Parameter eachSecond: Told what the second before brought.
+    package func run(eachSecond: (Report) -> Void = { _ in }) throws(ClientError) -> Report {
+        let run = try LoadRun(self)
+        return try run.run(eachSecond: eachSecond)
+    }
+
+    /// The state of one run.
+    private final class LoadRun {
+        private let load: Load
+        private let templates: [LoadTemplate]
+        private let paths: [[UInt8]]
+        /// One entry for each share of the mix, so that a turn through it has each method as often as wanted.
+        private let order: [Int]
+        private var open: [ClientConnection] = []
+        private var calls: [ClientCall] = []
+        private var idle: [(ClientConnection, ClientCall)] = []
+        private var report = Report()
+        private var second = Report()
+        private var started = 0
+        /// Calls of each method: the reads visit the people in the order in which the writes made them.
+        private var startedByKind: [Int]
+        private var ended = 0
+        private var begin: UInt64 = 0
+
+        init(_ load: Load) throws(ClientError) {
+            self.load = load
+            self.templates = load.mix.map { LoadTemplate($0.method, project: load.project, ids: load.ids) }
+            self.paths = load.mix.map { Array($0.method.rpc.path.utf8) }
+            self.startedByKind = load.mix.map { _ in 0 }
+            self.order = Self.interleaved(load.mix.map(\.share))
+            self.report.methods = load.mix.map { ($0.method, LatencyHistogram()) }
+            for _ in 0 ..< load.connections {
+                let connection = try ClientConnection(load.address)
+                // The run outlives its connections.
+                connection.onEnd = { [unowned self] in self.end($0, $1) }
+                self.open.append(connection)
+                for _ in 0 ..< load.streams {
+                    let call = ClientCall(keepsAnswer: false)
+                    self.calls.append(call)
+                    self.idle.append((connection, call))
+                }
+            }
+        }
+
+        func run(eachSecond: (Report) -> Void) throws(ClientError) -> Report {
+            self.begin = Load.now()
+            var nextSecond = self.begin + 1_000_000_000
+            var polled = self.open.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+            var lastStart = self.begin
+            while true {
+                let now = Load.now()
+                if self.startDue(now) { lastStart = now }
+                if self.isDone(now), self.ended == self.started || now > lastStart + Load.drainNanoseconds { break }
+                for (index, connection) in self.open.enumerated() {
+                    polled[index].events = Int16(POLLIN) | (try connection.turn() ? Int16(POLLOUT) : 0)
+                }
+                if now >= nextSecond {
+                    self.second.seconds = 1 + Double(now - nextSecond) / 1e9
+                    eachSecond(self.second)
+                    self.second = Report()
+                    nextSecond = now + 1_000_000_000
+                }
+                self.wait(&polled, until: nextSecond)
+            }
+            self.report.seconds = Double(Load.now() - self.begin) / 1e9
+            return self.report
+        }
+
+        private func isDone(_ now: UInt64) -> Bool {
+            if let requests = self.load.requests, self.started >= requests { return true }
+            if let seconds = self.load.seconds, Double(now - self.begin) / 1e9 >= seconds { return true }
+            return false
+        }
+
+        /// When the next call is due, in nanoseconds.
+        private var due: UInt64 {
+            self.load.rate.map { self.begin + UInt64(Double(self.started) / $0 * 1e9) } ?? 0
+        }
+
+        private func startDue(_ now: UInt64) -> Bool {
+            var hasStarted = false
+            while !self.isDone(now), self.due <= now, let (connection, call) = self.idle.popLast() {
+                self.start(connection, call, self.load.rate == nil ? now : self.due)
+                hasStarted = true
+            }
+            return hasStarted
+        }
+
+        private func start(_ connection: ClientConnection, _ call: ClientCall, _ due: UInt64) {
+            call.kind = self.order[self.started % self.order.count]
+            call.path = self.paths[call.kind]
+            call.body = self.templates[call.kind].request(person: (self.startedByKind[call.kind] * Load.step) % self.load.ids)
+            self.startedByKind[call.kind] += 1
+            call.startedNanoseconds = due
+            self.started += 1
+            connection.start(call)
+        }
+
+        private func end(_ connection: ClientConnection, _ call: ClientCall) {
+            let now = Load.now()
+            let latency = now - call.startedNanoseconds
+            self.ended += 1
+            for keyPath in [\LoadRun.report, \LoadRun.second] {
+                self[keyPath: keyPath].requests += 1
+                self[keyPath: keyPath].statuses[call.status, default: 0] += 1
+                self[keyPath: keyPath].latencies.record(latency)
+            }
+            if self.report.methods.count > 1 { self.report.methods[call.kind].latencies.record(latency) }
+            if self.load.rate == nil, !self.isDone(now) {
+                self.start(connection, call, now)
+            } else {
+                self.idle.append((connection, call))
+            }
+        }
+
+        /// Sleeps until a socket is ready, a call is due, or the second is over.
+        private func wait(_ polled: inout [pollfd], until second: UInt64) {
+            let now = Load.now()
+            let next = self.load.rate != nil && !self.idle.isEmpty && !self.isDone(now) ? min(second, self.due) : second
+            let rest = next > now ? next - now : 0
+            // Less than a millisecond to the next call is spun away: poll knows no shorter sleep, and a late start would count as latency.
+            poll(&polled, nfds_t(polled.count), Int32(rest / 1_000_000))
+        }
+
+        /// Spreads the shares evenly: 80 and 20 become a, a, b, a, a and again, not 80 of one and then 20 of the other.
+        private static func interleaved(_ shares: [Int]) -> [Int] {
+            let sum = shares.reduce(0, +)
+            var credit = [Int](repeating: 0, count: shares.count)
+            return (0 ..< min(sum, 10_000)).map { _ in
+                for index in shares.indices { credit[index] += shares[index] }
+                let chosen = credit.indices.max { credit[$0] < credit[$1] }!
+                credit[chosen] -= sum
+                return chosen
+            }
+        }
+    }
+
+    private static func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}

@@ -1,0 +1,66 @@
+/// Completion scripts, made of the table of commands so that they cannot fall behind it.
+package enum Completion {
+    package static func script(for shell: String) -> String? {
+        switch shell {
+        case "bash": self.bash
+        case "zsh": "autoload -U +X bashcompinit && bashcompinit\n" + self.bash
+        case "fish": self.fish
+        default: nil
+        }
+    }
+
+    private static var commands: String { ToolCommand.all.map(\.name).joined(separator: " ") }
+
+    private static func flags(_ options: [ToolCommand.Option]) -> String {
+        options.map(\.name).joined(separator: " ")
+    }
+
+    /// The command is the first word without dashes; a flag's value is completed from its choices.
+    private static var bash: String {
+        var choices = ""
+        for option in Set(ToolCommand.all.flatMap(\.options).filter { !$0.choices.isEmpty }.map { "\($0.name)) words=\"\($0.choices.joined(separator: " "))\";;" }).sorted() {
+            choices += "        \(option)\n"
+        }
+        let cases = ToolCommand.all.map { "            \($0.name)) words=\"$words \(self.flags($0.options))\";;\n" }.joined()
+        return """
+            _profilectl() {
+                local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command= word words=
+                for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+                    case " \(self.commands) " in *" $word "*) command=$word; break;; esac
+                done
+                case $previous in
+            \(choices)    esac
+                if [ -z "$words" ]; then
+                    words="\(self.flags(ToolCommand.globalOptions))"
+                    case $command in
+                        "") words="$words \(self.commands)";;
+                        import) COMPREPLY=($(compgen -f -- "$current")); words="$words \(self.flags(ToolCommand.named("import")!.options))";;
+                        completion) words="bash zsh fish";;
+                        help) words="\(self.commands)";;
+            \(cases)        esac
+                fi
+                COMPREPLY+=($(compgen -W "$words" -- "$current"))
+            }
+            complete -F _profilectl profilectl
+
+            """
+    }
+
+    private static var fish: String {
+        func quoted(_ text: String) -> String { "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "\\'") + "'" }
+        func line(_ option: ToolCommand.Option, _ condition: String) -> String {
+            let value = option.value == nil ? "" : option.choices.isEmpty ? " -r" : " -x -a \(quoted(option.choices.joined(separator: " ")))"
+            return "complete -c profilectl \(condition)-l \(option.name.dropFirst(2)) -d \(quoted(option.help))\(value)\n"
+        }
+        var text = "complete -c profilectl -f\n"
+        for command in ToolCommand.all {
+            text += "complete -c profilectl -n __fish_use_subcommand -a \(command.name) -d \(quoted(command.summary))\n"
+            for option in command.options { text += line(option, "-n '__fish_seen_subcommand_from \(command.name)' ") }
+        }
+        for option in ToolCommand.globalOptions { text += line(option, "") }
+        text += "complete -c profilectl -n '__fish_seen_subcommand_from import' -F\n"
+        text += "complete -c profilectl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
+        text += "complete -c profilectl -n '__fish_seen_subcommand_from help' -a '\(self.commands)'\n"
+        return text
+    }
+}

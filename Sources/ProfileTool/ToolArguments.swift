@@ -1,0 +1,96 @@
+/// What the person at the keyboard got wrong: exit code 2.
+package struct UsageError: Error, Equatable {
+    package let text: String
+
+    package init(_ text: String) {
+        self.text = text
+    }
+}
+
+/// A command line taken apart: the command, its flags, and the rest in order.
+package struct ToolArguments {
+    package let command: ToolCommand
+    package private(set) var positional: [String] = []
+    private var values: [String: [String]] = [:]
+
+    /// - Parameter arguments: Without the program's name. Flags may stand anywhere; `--` ends them; `--flag=value` is the same as two words.
+    /// - Throws: `UsageError` for an unknown command or flag, naming the nearest known one.
+    package init(_ arguments: [String]) throws(UsageError) {
+        var rest = ArraySlice(arguments)
+        var found: ToolCommand?
+        var early: [(String, String)] = []
+        while let word = rest.popFirst() {
+            if word == "--" {
+                self.positional += rest
+                break
+            }
+            guard word.hasPrefix("--"), word.count > 2 else {
+                if found == nil {
+                    guard let command = ToolCommand.named(word) else {
+                        throw UsageError("unknown command \(word)\(Self.nearest(word, ToolCommand.all.map(\.name))); `profilectl help` lists them")
+                    }
+                    found = command
+                } else {
+                    self.positional.append(word)
+                }
+                continue
+            }
+            let options = ToolCommand.globalOptions + (found?.options ?? [])
+            let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
+            guard let option = options.first(where: { $0.name == parts[0] }) else {
+                let place = found.map { " for \($0.name)" } ?? " before the command"
+                throw UsageError("unknown flag \(parts[0])\(place)\(Self.nearest(parts[0], options.map(\.name)))")
+            }
+            if option.value == nil {
+                guard parts.count == 1 else { throw UsageError("\(option.name) takes no value") }
+                early.append((option.name, ""))
+            } else if let value = parts.count == 2 ? parts[1] : rest.popFirst() {
+                early.append((option.name, value))
+            } else {
+                throw UsageError("\(option.name) needs a value: \(option.value!)")
+            }
+        }
+        let wantsHelp = early.contains { $0.0 == "--help" }
+        guard let command = found ?? (wantsHelp ? ToolCommand.named("help") : nil) else {
+            throw UsageError("no command; `profilectl help` lists them")
+        }
+        self.command = command
+        for (name, value) in early { self.values[name, default: []].append(value) }
+    }
+
+    package func has(_ flag: String) -> Bool { self.values[flag] != nil }
+
+    /// The last value given.
+    package subscript(_ flag: String) -> String? { self.values[flag]?.last }
+
+    package func all(_ flag: String) -> [String] { self.values[flag] ?? [] }
+
+    /// A whole number from 0 on.
+    package func number(_ flag: String, _ absent: Int) throws(UsageError) -> Int {
+        guard let text = self[flag] else { return absent }
+        guard let number = Int(text), number >= 0 else { throw UsageError("\(flag) \(text): expected a whole number from 0 on") }
+        return number
+    }
+
+    /// `, did you mean X?` for a word that is one or two letters off.
+    static func nearest(_ word: String, _ known: [String]) -> String {
+        let best = known.map { ($0, self.distance(Array(word), Array($0))) }.min { $0.1 < $1.1 }
+        guard let best, best.1 <= max(2, word.count / 3) else { return "" }
+        return ", did you mean \(best.0)?"
+    }
+
+    /// Letters to add, drop or change.
+    private static func distance(_ left: [Character], _ right: [Character]) -> Int {
+        var row = Array(0 ... right.count)
+        for (line, character) in left.enumerated() {
+            var diagonal = row[0]
+            row[0] = line + 1
+            for (index, other) in right.enumerated() {
+                let changed = diagonal + (character == other ? 0 : 1)
+                diagonal = row[index + 1]
+                row[index + 1] = min(changed, row[index] + 1, row[index + 1] + 1)
+            }
+        }
+        return row[right.count]
+    }
+}

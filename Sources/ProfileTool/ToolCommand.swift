@@ -1,0 +1,196 @@
+/// One command of `profilectl`: what its help says, what it accepts, and what completion offers all come from here.
+package struct ToolCommand: Sendable {
+    /// One flag of a command.
+    package struct Option: Sendable {
+        /// With its dashes.
+        package let name: String
+        /// What the value is called in help; `nil`: the flag takes none.
+        package let value: String?
+        package let help: String
+        /// What completion offers for the value.
+        package let choices: [String]
+
+        init(_ name: String, _ value: String? = nil, _ help: String, choices: [String] = []) {
+            self.name = name
+            self.value = value
+            self.help = help
+            self.choices = choices
+        }
+    }
+
+    package let name: String
+    /// What stands after the name and the flags.
+    let arguments: String
+    let summary: String
+    let details: String
+    package let options: [Option]
+    let examples: [String]
+
+    private init(_ name: String, _ arguments: String, _ summary: String, details: String = "", options: [Option] = [], examples: [String] = []) {
+        self.name = name
+        self.arguments = arguments
+        self.summary = summary
+        self.details = details
+        self.options = options
+        self.examples = examples
+    }
+
+    static func named(_ name: String) -> ToolCommand? {
+        self.all.first { $0.name == name }
+    }
+
+    /// Flags that every command takes.
+    package static let globalOptions: [Option] = [
+        Option("--address", "HOST:PORT", "where the service listens (127.0.0.1:50051, or PROFILES_ADDRESS)"),
+        Option("--project", "NAME", "the project (default, or PROFILES_PROJECT)"),
+        Option("--key", "KEY", "sent as authorization: Bearer KEY (PROFILES_KEY)"),
+        Option("--timeout", "SPAN", "how long to wait for an answer, retries included (10s)"),
+        Option("--json", nil, "answers as JSON, one a line, for scripts"),
+        Option("--help", nil, "help for the command"),
+    ]
+
+    private static let platforms = ["app_ios", "app_android", "web", "api", "import"]
+    private static let who = "WHO is a custom ID, or device:ID, profile:ID, custom:ID."
+    private static let requestID = Option("--request-id", "ID", "makes a repetition answer what the first call answered (default: made up)")
+    private static let times = [
+        Option("--at", "TIME", "when it happened, RFC 3339 (now)"),
+        Option("--ago", "SPAN", "when it happened, such as 90s, 5m, 3h, 2d"),
+    ]
+    private static let platform = Option("--platform", "NAME", "where it came from", choices: platforms)
+    private static let revision = Option("--expected-revision", "N", "refused unless the profile has this revision; 0: unless there is none")
+    private static let consentOptions = [
+        Option(
+            "--source", "WHO", "who decided (api)",
+            choices: ["user", "one_click", "sms_keyword", "preference_center", "api", "import", "support"]),
+        Option("--method", "TEXT", "evidence: how, such as a form"),
+        Option("--reference", "TEXT", "evidence: a ticket or document; SUPPORT needs it to subscribe one who unsubscribed"),
+        Option("--actor", "TEXT", "evidence: who typed it in"),
+    ] + times + [requestID]
+
+    /// In the order of help.
+    package static let all: [ToolCommand] = [
+        ToolCommand(
+            "identify", "[CUSTOM_ID] [NAME=VALUE]...", "links a device and a person, sets attributes",
+            details: "Without a custom ID the attributes go to whom the device belongs to.\n" + ValueText.help
+                + "\n  name+=[a,b]    adds to a list           name-=[a,b]    removes from a list"
+                + "\n  email_address, phone_number, language, region and timezone are the native attributes.",
+            options: [
+                Option("--device", "ID", "the installation"),
+                Option("--logged-out", nil, "the person left the device"),
+                Option("--delete", "NAME", "deletes an attribute; may be given several times"),
+                revision, platform, requestID,
+            ] + times,
+            examples: [
+                "profilectl identify anna --device phone-1 email_address=anna@example.org plan=gold",
+                "profilectl identify --device phone-1 --logged-out",
+                "profilectl identify anna interests+=[shoes,hats] --delete plan",
+            ]),
+        ToolCommand(
+            "track", "WHO EVENT [NAME=VALUE]...", "stores an event of a person",
+            details: who + " An unknown one is created.\n" + ValueText.help,
+            options: [
+                Option("--event-id", "ID", "the same id is stored once (default: made by the server)"),
+                Option("--label", "TEXT", "a label"),
+                Option("--tag", "TEXT", "a tag; may be given several times"),
+                Option("--historical", nil, "accepts events older than 24 h, and fires no trigger"),
+                Option("--must-exist", nil, "an unknown person is refused instead of created"),
+                revision, platform, requestID,
+            ] + times,
+            examples: [
+                "profilectl track anna purchase amount=59.9 currency=EUR --event-id order-1001",
+                "profilectl track device:phone-1 page_view url=https://shop.example/shoes --ago 5m",
+            ]),
+        ToolCommand(
+            "get", "WHO", "shows a profile with its last events",
+            details: who,
+            options: [Option("--events", "N", "how many events to show (5; 0: none)")],
+            examples: ["profilectl get anna", "profilectl --json get device:phone-1 | jq .profile.attributes"]),
+        ToolCommand(
+            "events", "WHO", "lists events, newest first",
+            details: who,
+            options: [
+                Option("--name", "EVENT", "only these; may be given several times"),
+                Option("--limit", "N", "at most so many (20; 0: all)"),
+                Option("--from", "TIME", "not before this time"),
+                Option("--to", "TIME", "before this time"),
+                Option("--oldest-first", nil, "in the other order"),
+            ],
+            examples: ["profilectl events anna --name purchase --limit 0"]),
+        ToolCommand(
+            "subscribe", "WHO CHANNEL[/TOPIC]...", "notes that a person wants to receive something",
+            details: who + " CHANNEL is email, sms or push.", options: consentOptions,
+            examples: ["profilectl subscribe anna email email/offers --source user"]),
+        ToolCommand(
+            "unsubscribe", "WHO CHANNEL[/TOPIC]...", "notes that a person does not want it any more",
+            details: who + " CHANNEL is email, sms or push.", options: consentOptions,
+            examples: ["profilectl unsubscribe anna email/offers --source support --reference T-17"]),
+        ToolCommand(
+            "consent", "WHO", "lists the consent ledger, oldest first",
+            details: who, options: [Option("--verify", nil, "recomputes the hash chain as well")],
+            examples: ["profilectl consent anna --verify"]),
+        ToolCommand(
+            "sendable", "WHO CHANNEL[/TOPIC]", "says whether a message may be sent, and why not",
+            details: who + " The answer no is an answer: exit code 0.",
+            options: [Option("--transactional", nil, "a message that needs no consent, such as a receipt")],
+            examples: ["profilectl sendable anna email/offers"]),
+        ToolCommand(
+            "import", "FILE.jsonl", "writes a file of operations, one a line; goes on where it was interrupted",
+            details: ImportFile.help,
+            options: [
+                Option("--resume", "FILE", "the position file (FILE.jsonl.position)"),
+                Option("--batch", "N", "operations a call, 1 to 200 (200)"),
+            ],
+            examples: ["profilectl import Examples/shop.jsonl", "profilectl import shop.jsonl --resume /var/tmp/shop.position"]),
+        ToolCommand(
+            "health", "[SERVICE]", "asks whether the service takes calls",
+            details: "SERVICE is \"\" (all), profiles.v1.Profiles or profiles.v1.Admin. Exit code 1 when it does not serve.",
+            examples: ["profilectl health"]),
+        ToolCommand(
+            "completion", "bash|zsh|fish", "prints a completion script",
+            examples: ["source <(profilectl completion bash)", "profilectl completion fish > ~/.config/fish/completions/profilectl.fish"]),
+        ToolCommand("help", "[COMMAND]", "explains a command", examples: ["profilectl help import"]),
+    ]
+}
+
+extension ToolCommand {
+    /// `profilectl help`.
+    package static var overview: String {
+        var text = "profilectl: profiles from the command line\n\nUsage: profilectl [FLAGS] COMMAND ...\n\nCommands:\n"
+        for command in self.all { text += "  \(self.column(command.name, 13)) \(command.summary)\n" }
+        text += "\nFlags of every command:\n" + self.list(self.globalOptions)
+        text += """
+
+            Exit codes: 0 done; 1 refused by the server; 2 usage; 3 no answer: cannot connect, out of time, or not serving.
+
+            A first look:
+              profilectl track anna purchase amount=59.9 currency=EUR
+              profilectl get anna
+
+            `profilectl help COMMAND` has flags and examples.
+
+            """
+        return text
+    }
+
+    /// `profilectl help COMMAND`.
+    package var help: String {
+        var text = "profilectl \(self.name) \(self.arguments)\n  \(self.summary)\n"
+        if !self.details.isEmpty { text += "\n\(self.details)\n" }
+        if !self.options.isEmpty { text += "\nFlags:\n" + Self.list(self.options) }
+        text += "\nFlags of every command:\n" + Self.list(Self.globalOptions)
+        if !self.examples.isEmpty { text += "\nExamples:\n" + self.examples.map { "  \($0)\n" }.joined() }
+        return text
+    }
+
+    private static func list(_ options: [Option]) -> String {
+        options.map { option in
+            let head = option.value.map { "\(option.name) \($0)" } ?? option.name
+            let choices = option.choices.isEmpty ? "" : ": \(option.choices.joined(separator: ", "))"
+            return "  \(self.column(head, 24)) \(option.help)\(choices)\n"
+        }.joined()
+    }
+
+    static func column(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(0, width - text.count))
+    }
+}

@@ -1,0 +1,139 @@
+import Glibc
+import ProfileClient
+
+/// `profilectl`: takes the command line apart, runs one command, and turns what went wrong into one line and an exit code.
+package enum ToolMain {
+    /// Exit codes of `profilectl`, as its help lists them.
+    package enum ExitCode {
+        package static let done: Int32 = 0
+        package static let refused: Int32 = 1
+        package static let usage: Int32 = 2
+    }
+
+    /// - Parameter environment: `PROFILES_ADDRESS`, `PROFILES_PROJECT` and `PROFILES_KEY` stand in for absent flags.
+    /// - Returns: The exit code.
+    package static func run(_ arguments: [String], environment: [String: String], terminal: ToolTerminal) -> Int32 {
+        do {
+            let parsed = try ToolArguments(arguments.isEmpty ? ["help"] : arguments)
+            if parsed.has("--help") {
+                terminal.say(parsed.command.name == "help" ? ToolCommand.overview : parsed.command.help)
+                return ExitCode.done
+            }
+            return try Tool(parsed, environment: environment, terminal: terminal).run()
+        } catch let error as UsageError {
+            terminal.complain(error.text)
+            return ExitCode.usage
+        } catch let error as MessageJSONError {
+            terminal.complain("\(error.path): \(error.reason)")
+            return ExitCode.usage
+        } catch let error as RPCFailure {
+            terminal.progress("")
+            terminal.complain(FailureText.line(error))
+            return FailureText.exitCode(error)
+        } catch {
+            terminal.complain("\(error)")
+            return ExitCode.refused
+        }
+    }
+}
+
+/// One run of one command.
+struct Tool {
+    let arguments: ToolArguments
+    let terminal: ToolTerminal
+    let client: UnaryClient
+    let project: String
+    let now: Int64
+
+    /// How long an import waits for a server that is away, in milliseconds, unless --timeout says otherwise.
+    private static let importPatienceMilliseconds: Int64 = 60_000
+
+    init(_ arguments: ToolArguments, environment: [String: String], terminal: ToolTerminal) throws(UsageError) {
+        self.arguments = arguments
+        self.terminal = terminal
+        self.project = arguments["--project"] ?? environment["PROFILES_PROJECT"] ?? "default"
+        self.now = terminal.now()
+        let text = arguments["--address"] ?? environment["PROFILES_ADDRESS"] ?? "127.0.0.1:50051"
+        guard let address = ServerAddress(text) else { throw UsageError("--address \(text): expected HOST:PORT") }
+        var patience = UnaryClient.Patience()
+        if arguments.command.name == "import" {
+            patience.waitsForServer = true
+            patience.timeoutMilliseconds = Self.importPatienceMilliseconds
+        }
+        if let span = arguments["--timeout"] {
+            guard let microseconds = TimeText.span(span), microseconds > 0 else {
+                throw UsageError("--timeout \(span): expected a span such as 10s or 2m")
+            }
+            patience.timeoutMilliseconds = microseconds / 1_000
+        }
+        self.client = UnaryClient(address, patience: patience, key: arguments["--key"] ?? environment["PROFILES_KEY"])
+    }
+
+    func run() throws -> Int32 {
+        switch self.arguments.command.name {
+        case "identify": try self.identify()
+        case "track": try self.track()
+        case "get": try self.get()
+        case "events": try self.events()
+        case "subscribe": try self.changeSubscription("SUBSCRIBED")
+        case "unsubscribe": try self.changeSubscription("UNSUBSCRIBED")
+        case "consent": try self.consent()
+        case "sendable": try self.sendable()
+        case "import": return try self.importFile()
+        case "health": return try self.health()
+        case "completion": try self.completion()
+        default: try self.help()
+        }
+        return ToolMain.ExitCode.done
+    }
+
+    // MARK: Parts that several commands have
+
+    var wantsJSON: Bool { self.arguments.has("--json") }
+
+    func call(_ method: RPCMethod, _ members: [(String, JSONValue?)]) throws -> JSONValue {
+        try self.client.call(method, .object(of: members), encoder: MessageEncoder(now: self.now))
+    }
+
+    /// Prints an answer as JSON, or as the text made of it.
+    func show(_ answer: JSONValue, _ text: () -> String) {
+        self.terminal.say(self.wantsJSON ? "\(answer)\n" : text())
+    }
+
+    /// The arguments after the command, of which there must be so many.
+    func positional(_ least: Int, _ most: Int = .max) throws(UsageError) -> [String] {
+        let found = self.arguments.positional
+        guard found.count >= least else {
+            throw UsageError("\(self.arguments.command.name) needs \(self.arguments.command.arguments); `profilectl help \(self.arguments.command.name)` explains")
+        }
+        guard found.count <= most else {
+            throw UsageError("\(self.arguments.command.name): \(found[most]) is one argument too many; it takes \(self.arguments.command.arguments)")
+        }
+        return found
+    }
+
+    /// `occurred_at` of --at or --ago.
+    func time() throws(UsageError) -> JSONValue? {
+        if let text = self.arguments["--at"] {
+            guard TimeText.parse(text) != nil else { throw UsageError("--at \(text): expected a time such as 2026-01-31T12:00:00Z") }
+            return .string(text)
+        }
+        guard let text = self.arguments["--ago"] else { return nil }
+        guard let span = TimeText.span(text) else { throw UsageError("--ago \(text): expected a span such as 90s, 5m, 3h or 2d") }
+        return .string(TimeText.text(microseconds: self.now - span))
+    }
+
+    /// The one given, or one made up: then a retry of this call cannot be applied twice.
+    func requestID() -> JSONValue {
+        .string(self.arguments["--request-id"] ?? "profilectl-\(self.terminal.unique())")
+    }
+
+    func source() -> JSONValue {
+        .object(of: [("platform", .string(self.arguments["--platform"] ?? "API")), ("name", .string("profilectl"))])
+    }
+
+    func expectedRevision() throws(UsageError) -> JSONValue? {
+        guard self.arguments.has("--expected-revision") else { return nil }
+        return .number(String(try self.arguments.number("--expected-revision", 0)))
+    }
+}

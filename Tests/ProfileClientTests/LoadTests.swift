@@ -1,0 +1,57 @@
+import ProfileClient
+import Testing
+
+@Suite struct LoadTests {
+    @Test func percentilesAreWithinABucketOfTheTruth() {
+        var histogram = LatencyHistogram()
+        for value in UInt64(1) ... 100_000 { histogram.record(value * 1_000) }
+        for (share, truth) in [(0.5, 50_000_000.0), (0.99, 99_000_000), (0.999, 99_900_000)] {
+            let found = Double(histogram.percentile(share))
+            #expect(found >= truth && found <= truth * 1.016)
+        }
+        #expect(histogram.percentile(1) == 100_000_000)
+        #expect(histogram.count == 100_000)
+    }
+
+    @Test(arguments: [0, 1, 63, 64, 127, 128, 1 << 40, UInt64.max])
+    func everyLatencyHasABucket(value: UInt64) {
+        var histogram = LatencyHistogram()
+        histogram.record(value)
+        #expect(histogram.percentile(0.5) == value)
+        #expect(histogram.rows.map(\.count) .reduce(0, +) == 1)
+    }
+
+    @Test func histogramsAddUp() {
+        var (one, other) = (LatencyHistogram(), LatencyHistogram())
+        one.record(10)
+        other.record(1_000_000)
+        one.add(other)
+        #expect(one.count == 2 && one.maximum == 1_000_000 && one.percentile(0.5) == 10)
+    }
+
+    @Test func emptyHistogramHasNoRows() {
+        #expect(LatencyHistogram().rows.isEmpty)
+        #expect(LatencyHistogram().percentile(0.99) == 0)
+    }
+
+    @Test func mixesAreRead() {
+        #expect(LoadMethod.mix("track=80,get=20")?.map(\.share) == [80, 20])
+        #expect(LoadMethod.mix("get")?.map(\.method) == [.get])
+        for text in ["", "track=", "track=0", "fetch=1", "track=1,,get=1", "track=x"] { #expect(LoadMethod.mix(text) == nil, "\(text)") }
+    }
+
+    @Test func addressesAreRead() {
+        #expect(ServerAddress("[::1]:80") == ServerAddress(host: "::1", port: 80))
+        #expect(ServerAddress(":80") == ServerAddress(port: 80))
+        #expect(ServerAddress("localhost:50051")?.description == "localhost:50051")
+        for text in ["", "localhost", "localhost:", "a:0", "a:65536", "a:b"] { #expect(ServerAddress(text) == nil, "\(text)") }
+    }
+
+    @Test(arguments: ["", "f", "fo", "foo", "foob", "fooba", "foobar"])
+    func base64ComesBack(text: String) {
+        let encoded = Base64Text.encode(Array(text.utf8))
+        #expect(encoded.utf8.count == (text.utf8.count + 2) / 3 * 4)
+        #expect(Base64Text.decode(encoded) == Array(text.utf8))
+        #expect(Base64Text.decode(String(encoded.prefix { $0 != "=" })) == Array(text.utf8))
+    }
+}

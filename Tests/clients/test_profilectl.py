@@ -1,0 +1,249 @@
+"""profilectl and profile-bench, as people and scripts use them, against the real server."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from conftest import BINARY, ROOT, unique, wait_until
+
+TOOL = BINARY.parent / "profilectl"
+BENCH = BINARY.parent / "profile-bench"
+
+
+class Result:
+    def __init__(self, finished):
+        self.code, self.out, self.errors = finished.returncode, finished.stdout, finished.stderr
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def ctl(server, *words, **options):
+    environment = {**os.environ, "PROFILES_ADDRESS": server.listen}
+    return Result(subprocess.run(
+        [str(TOOL), *map(str, words)], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, **options))
+
+
+def one_line(result, code, *parts):
+    """A failure: its exit code, and one line that says what is wrong."""
+    assert result.code == code, result.errors
+    assert result.errors.startswith("profilectl: ") and result.errors.count("\n") == 1
+    for part in parts:
+        assert part in result.errors
+    return True
+
+
+def test_a_first_event_is_stored_and_shown(shared):
+    who = unique("anna")
+    stored = ctl(shared, "track", who, "purchase", "amount=59.9", "currency=EUR", "--event-id", "order-1")
+    assert stored.code == 0 and stored.out.startswith("stored: purchase order-1, profile ")
+    assert ctl(shared, "track", who, "purchase", "amount=59.9", "currency=EUR", "--event-id", "order-1").out.startswith("duplicate: ")
+    shown = ctl(shared, "get", who)
+    assert shown.code == 0
+    assert shown.out.startswith(f"{who} (identified)\n")
+    assert re.search(r"Counters\n  purchase  1  last just now", shown.out)
+    assert re.search(r"Last events\n  just now  purchase  amount=59.9 currency=EUR \(api profilectl\)", shown.out)
+
+
+def test_values_reach_the_server_with_the_type_seen_in_the_text(shared):
+    who = unique("values")
+    ctl(shared, "identify", who, "plan=gold", "count=3", "share=0.5", "vip=true", "since=2026-01-31T12:00:00+02:00",
+        "site=https://shop.example/a", "sizes=[s, m]", 'code:="007"', "email_address=a@example.org", "--device", who + "-phone")
+    profile = ctl(shared, "--json", "get", who).json["profile"]
+    assert profile["attributes"] == {
+        "code": {"string": "007"}, "count": {"integer": 3}, "plan": {"string": "gold"}, "share": {"number": 0.5},
+        "since": {"time": "2026-01-31T10:00:00Z"}, "site": {"url": "https://shop.example/a"}, "sizes": {"list": {"items": ["s", "m"]}},
+        "vip": {"boolean": True}}
+    assert profile["native"] == {"email_address": "a@example.org"}
+    assert [device["installation_id"] for device in profile["installations"]] == [who + "-phone"]
+    assert ctl(shared, "identify", who, "sizes+=[l]", "--delete", "plan").out.startswith("updated: ")
+    attributes = ctl(shared, "--json", "get", f"device:{who}-phone").json["profile"]["attributes"]
+    assert attributes["sizes"] == {"list": {"items": ["s", "m", "l"]}} and "plan" not in attributes
+
+
+def test_login_switch_and_logout_say_what_happened(shared):
+    who, device = unique("ida"), unique("phone")
+    assert ctl(shared, "identify", "--device", device).out.startswith("created: anonymous, profile ")
+    assert ctl(shared, "identify", who, "--device", device).out.startswith(f"promoted: {who}, ")
+    assert ctl(shared, "identify", "--device", device, "--logged-out").out.startswith("logged out: anonymous, ")
+
+
+def test_consent_is_changed_listed_and_asked(shared):
+    who = unique("carla")
+    ctl(shared, "identify", who, f"email_address={who}@example.org")
+    assert "subscribed" in ctl(shared, "subscribe", who, "email", "email/offers", "--source", "user").out
+    assert ctl(shared, "sendable", who, "email/offers").out == "yes\n"
+    ctl(shared, "unsubscribe", who, "email/offers", "--source", "one_click")
+    assert ctl(shared, "sendable", who, "email/offers").out == "no: topic unsubscribed\n"
+    assert one_line(ctl(shared, "subscribe", who, "email/offers"), 1, "USER_UNSUBSCRIBED", "--source user")
+    ledger = ctl(shared, "consent", who, "--verify")
+    assert ledger.code == 0 and ledger.out.count("\n") == 4 and "subscribed -> unsubscribed  by one click" in ledger.out
+    assert ledger.out.endswith("the chain of 3 entries is whole\n")
+    assert "email/offers  unsubscribed  by one click" in ctl(shared, "get", who).out
+
+
+def test_events_are_listed_over_pages_and_filtered(shared):
+    who = unique("emma")
+    for number in range(3):
+        ctl(shared, "track", who, "view" if number else "start", f"n={number}", "--ago", f"{3 - number}h")
+    lines = [json.loads(line) for line in ctl(shared, "--json", "events", who).out.splitlines()]
+    assert [line["attributes"]["n"]["integer"] for line in lines] == [2, 1, 0]
+    assert ctl(shared, "events", who, "--name", "start").out.startswith("3 h ago  start  n=0")
+    assert len(ctl(shared, "events", who, "--limit", "2").out.splitlines()) == 2
+
+
+def test_refusals_name_the_field_and_the_remedy(shared):
+    who = unique("fail")
+    assert one_line(ctl(shared, "track", who, "bad name"), 1, "events[0].name: ")
+    assert one_line(ctl(shared, "track", who, "late", "--ago", "3d"), 1, "events[0].occurred_at: ", "--historical")
+    assert one_line(ctl(shared, "get", who), 1, "PROFILE_NOT_FOUND", "device:ID")
+    assert one_line(ctl(shared, "identify", "--device", who, "email_address=a@example.org"), 1, "PROFILE_ANONYMOUS", "custom ID")
+    ctl(shared, "track", who, "a", "--request-id", who)
+    assert one_line(ctl(shared, "track", who, "b", "--request-id", who), 1, "REQUEST_ID_REUSED", "--request-id")
+    assert one_line(ctl(shared, "track", who, "b", "--expected-revision", "9"), 1, "REVISION_MISMATCH", "current_revision 1")
+    assert one_line(ctl(shared, "track", who), 2, "WHO EVENT")
+
+
+def test_health_follows_the_server(server):
+    server.start()
+    assert ctl(server, "health").out == "SERVING\n"
+    assert ctl(server, "health", "profiles.v1.Profiles").code == 0
+    server.stop()
+    assert one_line(ctl(server, "health"), 3, server.listen)
+
+
+def test_an_answer_that_does_not_come_ends_with_code_three(shared):
+    # The server's HTTP/1.1 listener is no gRPC.
+    environment = {**os.environ, "PROFILES_ADDRESS": shared.admin}
+    finished = subprocess.run([str(TOOL), "health", "--timeout", "2s"], env=environment, capture_output=True, text=True, timeout=30)
+    assert one_line(Result(finished), 3)
+
+
+def operations(count, prefix):
+    for number in range(count):
+        yield {"track": {"identifier": {"custom_id": f"{prefix}-{number % 10}"}, "events": [{"name": "step", "ago": "30h", "attributes": {"n": number}}],
+                         "historical": True}}
+
+
+def write_lines(path, lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def counts(server, prefix):
+    profiles = [ctl(server, "--json", "get", f"{prefix}-{number}").json["profile"] for number in range(10)]
+    return sum(counter["count"] for profile in profiles for counter in profile["event_counters"])
+
+
+def test_import_tells_good_lines_from_bad_ones(shared, tmp_path):
+    prefix = unique("import")
+    file = tmp_path / "some.jsonl"
+    lines = list(operations(20, prefix))
+    lines[3]["track"]["events"][0]["name"] = "bad name"
+    lines[5]["track"]["events"][0]["nome"] = "x"
+    write_lines(file, lines)
+    file.write_text("# a comment\n\n" + file.read_text() + "{no json\n")
+    result = ctl(shared, "import", file)
+    assert result.code == 1 and result.out.startswith("18 operations done, 3 refused; 18 events stored")
+    errors = result.errors.splitlines()
+    assert len(errors) == 3
+    assert any(f"{file}:6: " in line and "events[0].name: " in line for line in errors)
+    assert any(f"{file}:8: track.events[0].nome: unknown; known here: event_id, name, " in line for line in errors)
+    assert any(f"{file}:23: no JSON at byte 1: " in line for line in errors)
+    assert counts(shared, prefix) == 18
+
+
+@pytest.mark.parametrize("kept", [0, 200, 600])
+def test_an_interrupted_import_goes_on_and_does_nothing_twice(shared, tmp_path, kept):
+    """Events here have no event id: only the request ids of the import keep them from being stored twice."""
+    prefix = unique("resume")
+    file, position = tmp_path / "steps.jsonl", tmp_path / "position"
+    write_lines(file, operations(1_000, prefix))
+    assert ctl(shared, "import", file, "--resume", position).code == 0
+    # As if it had been killed after `kept` lines: what was sent later is sent again.
+    state = json.loads(position.read_text()) | {"lines": kept, "complete": False}
+    position.write_text(json.dumps(state))
+    again = ctl(shared, "import", file, "--resume", position)
+    assert again.code == 0 and again.out.startswith(f"{1_000 - kept} operations done, 0 refused")
+    assert counts(shared, prefix) == 1_000
+    assert "is imported: 1000 lines" in ctl(shared, "import", file, "--resume", position).out
+
+
+def test_an_import_survives_a_kill_of_the_server(server, tmp_path):
+    prefix = unique("killed")
+    file = tmp_path / "steps.jsonl"
+    write_lines(file, operations(4_000, prefix))
+    server.start()
+    environment = {**os.environ, "PROFILES_ADDRESS": server.listen}
+    running = subprocess.Popen([str(TOOL), "import", str(file), "--batch", "20"], env=environment, stdout=subprocess.PIPE, text=True)
+    position = tmp_path / "steps.jsonl.position"
+    assert wait_until(lambda: position.exists() and json.loads(position.read_text())["lines"] > 100)
+    server.stop(signal.SIGKILL)
+    server.address = server.listen
+    server.start()
+    assert running.wait(90) == 0
+    assert running.stdout.read().startswith("4000 operations done, 0 refused")
+    assert counts(server, prefix) == 4_000
+
+
+def test_position_of_another_file_is_refused(shared, tmp_path):
+    file = tmp_path / "a.jsonl"
+    write_lines(file, operations(1, unique("other")))
+    assert ctl(shared, "import", file).code == 0
+    write_lines(file, operations(2, unique("other")))
+    assert one_line(ctl(shared, "import", file), 2, "a.jsonl.position belongs to another file")
+
+
+def test_shop_is_what_its_generator_makes():
+    made = subprocess.run([sys.executable, str(ROOT / "Examples/generate_shop.py")], capture_output=True, check=True).stdout
+    assert made == (ROOT / "Examples/shop.jsonl").read_bytes()
+    lines = [json.loads(line) for line in made.splitlines()]
+    people = {number for line in made.decode().splitlines() for number in re.findall(r'"(?:phone|browser)-(\d{3})"', line)}
+    assert len(lines) >= 5_000 and len(people) == 500
+    assert {next(iter(line)) for line in lines} == {"identify", "track", "update_subscription"}
+
+
+def test_demo_shows_that_nothing_is_missing():
+    environment = {**os.environ, "PROFILED": str(BINARY), "PROFILECTL": str(TOOL)}
+    finished = subprocess.run(
+        [str(ROOT / "scripts/demo.sh")], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    assert "operations done, 0 refused" in finished.stdout and finished.stdout.endswith("nothing is missing\n")
+    digests = re.findall(r"^(?:before|after): (.*)$", finished.stdout, re.MULTILINE)
+    assert len(digests) == 2 and digests[0] == digests[1] and digests[0].startswith("441 profiles, 6783 events")
+
+
+@pytest.mark.parametrize("shell", ["bash"])
+def test_completion_script_offers_commands_and_flags(shell):
+    script = subprocess.run([str(TOOL), "completion", shell], capture_output=True, text=True, check=True).stdout
+    ask = script + '\nCOMP_WORDS=(profilectl track --la); COMP_CWORD=2; _profilectl; echo "${COMPREPLY[@]}"' \
+        + '\nCOMPREPLY=(); COMP_WORDS=(profilectl uns); COMP_CWORD=1; _profilectl; echo "${COMPREPLY[@]}"' \
+        + '\nCOMPREPLY=(); COMP_WORDS=(profilectl subscribe a email --source pref); COMP_CWORD=5; _profilectl; echo "${COMPREPLY[@]}"'
+    finished = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
+    assert finished.stdout.splitlines() == ["--label", "unsubscribe", "preference_center"]
+
+
+def test_bench_answers_with_a_histogram_or_json(shared):
+    flags = ["--connections", "2", "--streams", "10", "--ids", "50"]
+    text = subprocess.run(
+        [str(BENCH), "--port", shared.listen.rsplit(":", 1)[1], "--requests", "2000", *flags], capture_output=True, text=True, timeout=120)
+    assert text.returncode == 0, text.stderr
+    assert re.search(r"^2000 requests in [0-9.]+ s, [0-9]+ a second; status 0: 2000$", text.stdout, re.MULTILINE)
+    assert re.search(r"^  up to +[0-9.]+ ms \|#+ \d+$", text.stdout, re.MULTILINE)
+    mixed = subprocess.run(
+        [str(BENCH), "--address", shared.listen, "--seconds", "2", "--rate", "500", "--mix", "track=80,get=10,identify=10", "--json", *flags],
+        capture_output=True, text=True, timeout=120)
+    assert mixed.returncode == 0, mixed.stderr
+    report = json.loads(mixed.stdout)
+    assert 900 <= report["requests"] <= 1_001 and set(report["methods"]) == {"track", "get", "identify"}
+    assert report["latency_ms"]["p50"] <= report["latency_ms"]["p99"] <= report["latency_ms"]["max"]
+
+
+def test_bench_without_a_server_says_so():
+    finished = subprocess.run([str(BENCH), "--port", "1"], capture_output=True, text=True, timeout=30)
+    assert finished.returncode == 3 and "cannot reach 127.0.0.1:1" in finished.stderr
