@@ -11,7 +11,7 @@ SEEDS ?= 1000
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: help run test build deps test-deps proto check-generated unit clients bench sanitize kill-test model-test clean
+.PHONY: help run demo test build deps test-deps proto check-generated unit clients bench sanitize kill-test model-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -22,7 +22,10 @@ run: deps build ## installs what is missing, builds, starts the service on ./dat
 test: deps test-deps ## installs what is missing, builds, then every test
 	scripts/test.sh
 
-build: deps ## release build of profiled and profile-bench
+demo: deps build ## imports a shop of 500 people, shows three, kills the service, proves that nothing is missing
+	scripts/demo.sh
+
+build: deps ## release build of profiled, profilectl and profile-bench
 	swift build -c release
 
 deps: ## libraries that the default build needs
