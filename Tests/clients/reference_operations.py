@@ -37,6 +37,8 @@ class Shape:
     # How many of the calls with a device bring the next one that nobody has seen, and how many name the person.
     new_device_share: float = 0.0
     person_share: float = 0.6
+    # How many patches write the list l1 for certain.
+    list_share: float = 0.0
     weights: tuple = (("Identify", 45), ("Track", 20), ("UpdateSubscription", 20), ("AddSuppression", 3),
                       ("RemoveSuppression", 2), ("BatchWrite", 10))
 
@@ -45,7 +47,7 @@ class Shape:
 MANY_DEVICES = Shape(people=1, devices=20, new_device_share=0.9, person_share=0.85, patch_share=0.3,
                      weights=(("Identify", 92), ("Track", 8)))
 MANY_ATTRIBUTES = Shape(people=2, devices=8, names=tuple(f"n{number}" for number in range(58)), topics=28, patch_items=9,
-                        person_share=0.4, elements="abcdefghijklmnopqrstuvwxyzABCDEFGH",
+                        person_share=0.4, list_share=0.6, elements="abcdefghijklmnopqrstuvwxyzABCDEFGH",
                         weights=(("Identify", 70), ("Track", 5), ("UpdateSubscription", 25)))
 
 
@@ -132,14 +134,18 @@ class Generator:
         if chance.random() < 0.02:
             return {"add": {chance.choice(self.shape.names): ["a"]}}
         names = [*self.shape.names, "l1", "l2", "l3", *NATIVES]
-        for name in chance.sample(names, chance.randint(1, self.shape.patch_items)):
+        chosen = chance.sample(names, chance.randint(1, self.shape.patch_items))
+        if self.shape.list_share and chance.random() < self.shape.list_share:
+            chosen = list(dict.fromkeys(chosen + ["l1"]))
+        for name in chosen:
             if chance.random() < 0.15:
                 patch.setdefault("delete", []).append(name)
             elif name in NATIVES:
                 patch.setdefault("native", {})[name] = NATIVES[name](chance)
             elif name in ("l1", "l2", "l3"):
                 action = chance.choices(["list", "add", "remove"], [1, 3, 2])[0]
-                texts = chance.sample(self.shape.elements, chance.randint(0 if action == "list" else 1, min(5, len(self.shape.elements))))
+                least, most = 0 if action == "list" else 1, max(5, len(self.shape.elements) // 3)
+                texts = chance.sample(self.shape.elements, chance.randint(least, most))
                 patch.setdefault(action, {})[name] = texts
             else:
                 shown = name.upper() if chance.random() < 0.1 else name
