@@ -133,7 +133,6 @@ def test_double_opt_in_is_followed(own):
     ({"events_per_profile_max": 1_001}, "events_per_profile_max"),
     ({"merge_policy": 9}, "merge_policy"),
     ({"double_opt_in": [9]}, "double_opt_in"),
-    ({"reset_consent_on_address_change": True}, "reset_consent_on_address_change"),
 ])
 def test_an_option_outside_of_its_range_is_refused(shared, options, path):
     with shared.channel() as channel:
@@ -157,3 +156,32 @@ def test_request_ids_and_unknown_projects(own):
     assert fails(admin.UpdateProject, request).code == grpc.StatusCode.NOT_FOUND
     assert fails(admin.GetProject, admin_pb2.GetProjectRequest(project="other")).reason == "PROJECT_NOT_FOUND"
     assert "options" in fails(admin.UpdateProject, admin_pb2.UpdateProjectRequest(project="default")).violations
+
+
+def test_another_address_takes_consent_back_where_the_project_wants_it(own):
+    from google.protobuf import wrappers_pb2
+    from test_identify import identify
+    stub, admin = own
+    def address(text):
+        return types_pb2.AttributePatch(native=types_pb2.NativeAttributes(email_address=wrappers_pb2.StringValue(value=text)))
+    def state(person):
+        items = stub.GetProfile(get(custom(person))).profile.subscriptions.items
+        return [(item.state, item.source) for item in items]
+    def change(person, to):
+        stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
+            project="default", identifier=custom(person), source=types_pb2.CONSENT_SOURCE_USER,
+            changes=[profiles_pb2.SubscriptionChange(channel=types_pb2.CHANNEL_EMAIL, state=to)]))
+    on, off = types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED, types_pb2.SUBSCRIPTION_STATE_UNSUBSCRIBED
+    for person in ("ann", "bob"):
+        stub.Identify(identify(None, person, address(f"{person}@one.example")))
+        change(person, on)
+    stub.Identify(identify(None, "ann", address("ann@two.example")))
+    assert state("ann") == [(on, types_pb2.CONSENT_SOURCE_USER)]
+    update(admin, reset_consent_on_address_change=True)
+    stub.Identify(identify(None, "bob", address("BOB@one.example")))
+    assert state("bob") == [(on, types_pb2.CONSENT_SOURCE_USER)]
+    stub.Identify(identify(None, "ann", address("ann@three.example")))
+    assert state("ann") == [(types_pb2.SUBSCRIPTION_STATE_UNSET, types_pb2.CONSENT_SOURCE_SYSTEM)]
+    change("bob", off)
+    stub.Identify(identify(None, "bob", address("bob@two.example")))
+    assert state("bob") == [(off, types_pb2.CONSENT_SOURCE_USER)]

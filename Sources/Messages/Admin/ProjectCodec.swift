@@ -78,9 +78,7 @@ extension MessageDecoder {
             }
         }
         options.topicDefaultUnsubscribed = given.topic_default_unsubscribed != 0
-        if given.reset_consent_on_address_change != 0 {
-            self.packer.add("not built yet: only false is allowed", at: "reset_consent_on_address_change")
-        }
+        options.resetConsentOnAddressChange = given.reset_consent_on_address_change != 0
         options.eventRetentionDays = self.atMost(
             limits.eventRetentionSeconds / 86_400, given.event_retention_days, "event_retention_days")
         options.lateWindowSeconds = self.atMost(
