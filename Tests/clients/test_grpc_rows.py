@@ -314,3 +314,29 @@ def test_abandoned_calls_are_not_applied_once_reset_in_the_same_read(raw, stub):
     raw.next_stream = 3
     assert raw.call(good()).grpc == OK
     assert fails(stub.GetProfile, get(who)).code.value[0] == NOT_FOUND
+
+
+def test_H7_a_watch_that_reads_late_gets_the_state_of_the_drain(server):
+    """The client gives no window until the drain has begun: NOT_SERVING comes all the same, then a status."""
+    server.start()
+    with Raw(server.listen, settings=b"\0\4\0\0\0\0") as raw:
+        stream = raw.headers(path="/grpc.health.v1.Health/Watch")
+        raw.data(stream, message(b""))
+        assert raw.call(b"", path="/nothing").grpc == UNIMPLEMENTED
+        os.kill(server.pid, signal.SIGTERM)
+        raw.send(frame(WINDOW_UPDATE, 0, stream, (1 << 20).to_bytes(4, "big")))
+        answer = raw.answer(stream)
+    assert answer.data == message(b"\x08\x01") + message(b"\x08\x02") and answer.grpc == 14
+    assert server.process.wait(30) == 0
+
+
+def test_H5_H8_health_answers_while_nothing_else_does(server):
+    """No key, no project; the streams of health are no work in flight, so they hold no drain up."""
+    server.start()
+    with Raw(server.listen) as raw:
+        stream = raw.headers(path="/grpc.health.v1.Health/Check")
+        raw.data(stream, message(b""))
+        assert raw.answer(stream).data == message(b"\x08\x01")
+        for _ in range(8):
+            raw.data(raw.headers(path="/grpc.health.v1.Health/Watch"), message(b""))
+        assert server.stop() == 0

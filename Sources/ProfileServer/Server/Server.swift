@@ -26,6 +26,7 @@ package final class Server {
     private var serving: [ServingLoop] = []
     private var loopThreads: [any RunningThread] = []
     private var mailboxes: [CompletionMailbox] = []
+    private var pollers: [any Poller] = []
 
     /// A loop and what it serves; both live as long as its thread.
     private struct ServingLoop: @unchecked Sendable {
@@ -106,6 +107,7 @@ package final class Server {
                 mailbox: mailbox)
             loop.handler = handler
             self.mailboxes.append(mailbox)
+            self.pollers.append(poller)
             self.serving.append(ServingLoop(loop: loop, handler: handler))
             self.status.add(loop.metrics)
         }
@@ -161,14 +163,15 @@ package final class Server {
         let health = self.health
         let status = self.status
         let operatorsLog = self.log
-        let loops = self.serving
+        // The pipeline must hold neither the loops nor the status: both hold it.
+        let pollers = self.pollers
         let pipeline = CommitPipeline(
             limits: PipelineLimits(), mailboxes: self.mailboxes, parker: LinuxParker(),
-            onPoison: {
+            onPoison: { [weak status] in
                 health.setAll(.notServing)
-                status.phase = .logFailed
+                status?.phase = .logFailed
                 operatorsLog.error("log failed: writes are refused until a restart")
-                for serving in loops { serving.loop.wake() }
+                for poller in pollers { poller.wake() }
             })
         return Recovered(
             lock: lock, store: store, pipeline: pipeline, committer: committer, log: log, parker: preparerParker,
