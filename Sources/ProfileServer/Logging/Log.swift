@@ -3,7 +3,6 @@
 
 import Bytes
 import IOCore
-import Synchronization
 
 /// Writes one JSON object per line: `time`, `level`, `message`, then the fields in the order given.
 ///
@@ -22,7 +21,7 @@ package final class Log: Sendable {
     private let clock: any Clock
     private let sink: Sink
     /// The line being built; its storage is kept between lines.
-    private let line = Mutex(ByteBuffer(capacity: 1_024))
+    private let line = Guarded(ByteBuffer(capacity: 1_024))
 
     /// Makes a log that passes on lines of `level` and above.
     package init(level: LogLevel, clock: any Clock, sink: @escaping Sink) {
