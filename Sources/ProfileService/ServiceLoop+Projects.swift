@@ -40,8 +40,10 @@ extension ServiceLoop {
 
     /// Appends the answer of an UpdateProject that was carried out.
     func encodeUpdateProject(_ body: inout ByteReader) -> ItemFates {
-        guard let partition = self.partition else { preconditionFailure("a result comes from a partition") }
-        self.decoder.encodeProject(self.view(ProjectOptions(from: &body), in: partition), into: &self.answer)
+        guard let partition = self.partition, let options = ProjectOptions(from: &body) else {
+            preconditionFailure("a result comes from a partition, and is whole")
+        }
+        self.decoder.encodeProject(self.view(options, in: partition), into: &self.answer)
         return ItemFates()
     }
 

@@ -122,7 +122,7 @@ extension MessageDecoder {
         let project = self.arena.make(profiles__v1__project__init)
         project.pointee.project = self.arena.string(view.name.description)
         project.pointee.options = self.options(view)
-        let limits = Self.limits(of: view)
+        let limits = Self.stateLimits(of: view) + Self.fixedLimits
         project.pointee.n_limits = limits.count
         project.pointee.limits = self.arena.pointers(limits.count)
         for (index, limit) in limits.enumerated() {
@@ -153,42 +153,5 @@ extension MessageDecoder {
         options.pointee.events_per_profile_max = UInt32(
             view.options.eventsPerProfileMax == 0 ? view.limits.eventsPerProfile : UInt64(view.options.eventsPerProfileMax))
         return options
-    }
-
-    /// Every limit by its name: those of stored state, then those of a request.
-    private static func limits(of view: ProjectView) -> [(name: String, value: UInt64)] {
-        let limits = view.limits
-        let events = view.options.eventsPerProfileMax
-        return [
-            ("events_per_profile", events == 0 ? limits.eventsPerProfile : UInt64(events)),
-            ("event_retention_seconds", limits.retentionSeconds(view.options)),
-            ("late_window_seconds", limits.lateSeconds(view.options)),
-            ("ahead_window_seconds", limits.aheadWindowSeconds),
-            ("attributes_per_profile", limits.attributesPerProfile),
-            ("installations_per_profile", limits.installationsPerProfile),
-            ("event_names_per_profile", limits.countersPerProfile),
-            ("topics_per_channel", 25),
-            ("names_per_project", limits.namesPerProject),
-            ("request_ids_per_project", limits.requestIDsPerProject),
-            ("request_id_seconds", limits.requestIDSeconds),
-            ("merge_undo_seconds", limits.mergeSeconds),
-            ("merges_per_project", limits.mergesPerProject),
-            ("suppressed_addresses_per_project", 4_000_000),
-            ("lookup_profiles", UInt64(Store.lookupProfilesMax)),
-            ("events_per_track", UInt64(WireLimits.eventsMax)),
-            ("name_bytes", UInt64(TextRules.nameBytesMax)),
-            ("string_characters", UInt64(TextRules.stringScalarsMax)),
-            ("url_characters", UInt64(TextRules.urlScalarsMax)),
-            ("identifier_bytes", UInt64(TextRules.identifierBytesMax)),
-            ("id_bytes", UInt64(TextRules.idBytesMax)),
-            ("label_characters", UInt64(TextRules.labelScalarsMax)),
-            ("tag_characters", UInt64(TextRules.tagScalarsMax)),
-            ("email_characters", UInt64(NativeRules.emailCharactersMax)),
-            ("phone_digits", UInt64(NativeRules.phoneDigitsMax)),
-            ("batch_get_profiles", UInt64(Self.batchGetProfilesMax)),
-            ("list_events_page", UInt64(Self.eventPageSizeMax)),
-            ("list_events_names", UInt64(Self.eventNamesMax)),
-            ("answer_bytes", UInt64(Self.answerBytesMax)),
-        ]
     }
 }

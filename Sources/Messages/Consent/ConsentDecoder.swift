@@ -49,7 +49,7 @@ package struct DecodedLedgerQuestion {
 extension MessageDecoder {
     /// Entries of a page, by default and at most.
     private static let pageSizeDefault = 100
-    private static let pageSizeMax = 1_000
+    static let pageSizeMax = 1_000
 
     package func decodeConfirmSubscription(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedTokenRequest> {
         self.decode(message, root: WireSchema.shared.confirmSubscriptionRequest) { allocator, count, bytes in

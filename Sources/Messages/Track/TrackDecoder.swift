@@ -198,7 +198,7 @@ extension MessageDecoder {
     }
 
     /// Tags of one event.
-    private static let tagsMax = 10
+    static let tagsMax = 10
 }
 
 /// Texts of times outside of a window.

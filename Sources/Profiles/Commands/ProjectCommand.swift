@@ -30,7 +30,8 @@ package struct ProjectOptions: Equatable, Sendable, BitwiseCopyable {
         buffer.append(self.eventsPerProfileMax)
     }
 
-    package init(from reader: inout ByteReader) {
+    /// `nil`: of a release that knows more options, or no options at all.
+    package init?(from reader: inout ByteReader) {
         let flags = reader.read(UInt8.self)
         self.latestWins = flags & 1 != 0
         self.topicDefaultUnsubscribed = flags & 2 != 0
@@ -39,6 +40,8 @@ package struct ProjectOptions: Equatable, Sendable, BitwiseCopyable {
         self.lateWindowSeconds = reader.read()
         self.eventRetentionDays = reader.read()
         self.eventsPerProfileMax = reader.read()
+        let channels = Channel.allCases.reduce(UInt8(0)) { $0 | 1 << $1.rawValue }
+        guard flags & ~7 == 0, self.doubleOptIn & ~channels == 0, !reader.overrun else { return nil }
     }
 }
 
@@ -68,7 +71,7 @@ package struct ProjectCommand {
         var reader = ByteReader(payload)
         self.project = ProjectID(rawValue: reader.read())
         self.requestID = reader.readPrefixed()
-        self.options = ProjectOptions(from: &reader)
-        guard reader.isAtCleanEnd else { return nil }
+        guard let options = ProjectOptions(from: &reader), reader.isAtCleanEnd else { return nil }
+        self.options = options
     }
 }

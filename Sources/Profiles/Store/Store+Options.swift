@@ -23,6 +23,18 @@ extension Store {
         if let asked { self.remember(asked, results, from: start, call) }
     }
 
+    /// Limits of stored state that neither a genesis nor a project changes, by the names that GetProject shows.
+    package static let fixedLimits: [(name: StaticString, value: Int)] = [
+        ("elements_per_list", AttributeLimits.elementsMax),
+        ("deleted_attributes_per_profile", AttributeLimits.deletedMax),
+        ("removed_elements_per_attribute", AttributeLimits.removedMax),
+        ("moves_per_installation", IdentityDraft.Installation.movesMax),
+        ("topics_per_channel", ConsentPart.topicsPerChannelMax),
+        ("consent_entries_per_profile", LedgerPart.entriesMax),
+        ("suppressed_addresses_per_project", SuppressionTable.addressesMax),
+        ("lookup_profiles", Store.lookupProfilesMax),
+    ]
+
     /// Events that one profile retains.
     var eventsPerProfileMax: UInt32 {
         let own = self.state.pointee.options.eventsPerProfileMax
