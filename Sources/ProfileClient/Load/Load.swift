@@ -97,10 +97,12 @@ package struct Load {
             while true {
                 let now = Load.now()
                 if self.startDue(now) { lastStart = now }
-                if self.isDone(now), self.ended == self.started || now > lastStart + Load.drainNanoseconds { break }
+                if self.isDone(now), now > lastStart + Load.drainNanoseconds { break }
                 for (index, connection) in self.open.enumerated() {
                     polled[index].events = Int16(POLLIN) | (try connection.turn() ? Int16(POLLOUT) : 0)
                 }
+                // Before the wait: after the last answer nothing would end it early.
+                if self.ended == self.started, self.isDone(now) { break }
                 if now >= nextSecond {
                     self.second.seconds = 1 + Double(now - nextSecond) / 1e9
                     eachSecond(self.second)
