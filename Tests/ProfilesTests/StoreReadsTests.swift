@@ -1,4 +1,6 @@
 import Bytes
+import Dispatch
+import Synchronization
 import Testing
 
 @testable import Profiles
@@ -18,11 +20,15 @@ import Testing
     private static func list(
         _ fixture: TrackFixture, _ query: EventQuery, after position: EventPosition? = nil
     ) -> Page? {
+        Self.list(fixture.store, fixture.now, query, after: position)
+    }
+
+    private static func list(_ store: Store, _ now: Int64, _ query: EventQuery, after position: EventPosition?) -> Page? {
         var buffer = ByteBuffer()
         let page = withBytes("ann") {
-            fixture.store.listEvents(
+            store.listEvents(
                 project: Self.project, identifier: IdentifierView(kind: .customID, bytes: $0), query: query,
-                after: position, now: fixture.now, into: &buffer)
+                after: position, now: now, into: &buffer)
         }
         guard let page else { return nil }
         var result = Page(next: page.next, isTruncated: page.isTruncated, isRedirected: page.isRedirected)
@@ -225,5 +231,65 @@ import Testing
             item.map { String(decoding: found.image($0, in: buffer.bytes).customID, as: UTF8.self) }
         }
         #expect(shown == ["bob", nil, "ann", "bob"])
+    }
+
+    /// Readers on other threads while one thread applies; also meant for the thread sanitizer.
+    @Test func readsOfManyThingsAreWholeWhileOthersWrite() throws {
+        var limits = StoreLimits()
+        limits.eventsPerProfile = 40
+        let fixture = TrackFixture(limits: limits)
+        try fixture.apply(Self.identify("bob", "bob@example.org"))
+        try fixture.track(TrackSpec("ann", [EventSpec(id: "0"), EventSpec(id: "1")]))
+        let store = fixture.store
+        let finished = Atomic<Bool>(false)
+        let wrong = Atomic<Int>(0)
+        let group = DispatchGroup()
+        for reader in 0 ..< 2 {
+            DispatchQueue.global().async(group: group) {
+                repeat {
+                    let isRight = reader == 0 ? Self.pagesAreConsecutive(store) : Self.isBobWhole(store)
+                    if !isRight { wrong.add(1, ordering: .relaxed) }
+                } while !finished.load(ordering: .acquiring)
+            }
+        }
+        for round in 1 ..< 2_000 {
+            try fixture.track(TrackSpec("ann", [EventSpec(id: "\(round * 2)"), EventSpec(id: "\(round * 2 + 1)")]), after: 1)
+            try fixture.apply(Self.identify("ann", round % 2 == 0 ? "bob@example.org" : "ann@example.org"))
+        }
+        finished.store(true, ordering: .releasing)
+        group.wait()
+        #expect(wrong.load(ordering: .relaxed) == 0)
+    }
+
+    /// Each call adds two events, numbered on: a listing begins with an odd one and leaves none out.
+    private static func pagesAreConsecutive(_ store: Store) -> Bool {
+        var (last, place): (Int?, EventPosition?) = (nil, nil)
+        repeat {
+            guard let page = Self.list(store, TrackFixture.start, EventQuery(pageSize: 7), after: place) else { return false }
+            for id in page.ids {
+                guard let number = Int(id), last.map({ $0 == number + 1 }) ?? (number % 2 == 1) else { return false }
+                last = number
+            }
+            place = page.next
+        } while place != nil
+        return last != nil
+    }
+
+    /// Bob keeps an address that Ann comes to and leaves; a read of both at once finds him twice alike.
+    private static func isBobWhole(_ store: Store) -> Bool {
+        var buffer = ByteBuffer()
+        let found = withBytes("bob@example.org") {
+            store.lookupProfiles(
+                project: Self.project, channel: .email, address: $0, now: TrackFixture.start, into: &buffer)
+        }
+        guard let found, (1 ... 2).contains(found.profiles.count) else { return false }
+        buffer.removeAll()
+        let both = withBytes("ann") { bytes in
+            let ann = IdentifierView(kind: .customID, bytes: bytes)
+            return store.readMany(project: Self.project, identifiers: [ann, ann], now: TrackFixture.start, into: &buffer)
+        }
+        guard let both, let first = both.profiles[0], let second = both.profiles[1] else { return false }
+        let (one, other) = (both.image(first, in: buffer.bytes), both.image(second, in: buffer.bytes))
+        return one.revision == other.revision && one.lsn == other.lsn && one.lsn <= both.appliedLSN
     }
 }
