@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -189,6 +190,21 @@ def test_an_import_survives_a_kill_of_the_server(server, tmp_path):
     assert running.wait(90) == 0
     assert running.stdout.read().startswith("4000 operations done, 0 refused")
     assert counts(server, prefix) == 4_000
+
+
+def test_progress_is_shown_on_a_terminal_only(shared, tmp_path):
+    file = tmp_path / "steps.jsonl"
+    write_lines(file, operations(400, unique("progress")))
+    assert ctl(shared, "import", file).errors == ""
+    controller, terminal = pty.openpty()
+    environment = {**os.environ, "PROFILES_ADDRESS": shared.listen}
+    finished = subprocess.run(
+        [str(TOOL), "import", str(file), "--resume", str(tmp_path / "other")], env=environment, stdout=subprocess.PIPE, stderr=terminal, timeout=60)
+    os.close(terminal)
+    shown = os.read(controller, 10_000).decode()
+    os.close(controller)
+    assert finished.returncode == 0
+    assert re.search(r"200 of 400 lines, 50 %, \d+ a second, \d+ s left", shown)
 
 
 def test_position_of_another_file_is_refused(shared, tmp_path):
