@@ -6,16 +6,12 @@ import Profiles
 extension ServiceLoop {
     /// Adds a batch of writes to the open batch of the log as one record, or refuses it.
     func batchWrite(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
-        switch self.decoder.decodeBatch(message) {
-        case .message(let batch):
+        self.withMessage(self.decoder.decodeBatch(message), of: call) { batch in
             let project = partition.store.findProject(batch.project)
             let windows = self.windows(of: project, in: partition)
             self.submit(call, project, items: batch.itemCount, in: partition) { decoder, records in
                 decoder.writeBatch(batch, project: project, windows: windows, into: &records)
             }
-        case .invalid(let violations): self.refuse(call.token, violations: violations)
-        case .malformed(let found): self.refuseMalformed(call.token, found)
-        case .tooLarge: self.refuse(call.token, .memoryExhausted)
         }
     }
 

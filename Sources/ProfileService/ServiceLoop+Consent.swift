@@ -5,21 +5,6 @@ import Profiles
 
 // The RPCs about consent. Writes go into the batch; reads are answered from the store and never wait for the log.
 extension ServiceLoop {
-    /// Runs `body` with what was decoded, or refuses the call.
-    ///
-    /// - Parameter items: What the accounting counts when the message is refused.
-    func withMessage<Message>(
-        _ decoded: Decoded<Message>, of call: RPCCall, items: Int = 0, _ body: (Message) -> Void
-    ) {
-        switch decoded {
-        case .message(let message): return body(message)
-        case .invalid(let violations): self.refuse(call.token, violations: violations)
-        case .malformed(let found): self.refuseMalformed(call.token, found)
-        case .tooLarge: self.refuse(call.token, .memoryExhausted)
-        }
-        self.accounting.add(rejected: items)
-    }
-
     // MARK: Writes
 
     func updateSubscription(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
@@ -111,16 +96,7 @@ extension ServiceLoop {
         _ projectName: UnsafeRawBufferPointer, _ identifier: IdentifierView, minLSN: UInt64, of call: RPCCall,
         in partition: Partition
     ) -> (image: ProfileImage, project: ProjectID, appliedLSN: UInt64)? {
-        guard let project = partition.store.findProject(projectName) else {
-            self.refuse(call.token, .projectNotFound)
-            return nil
-        }
-        let applied = partition.store.appliedLSN
-        guard minLSN <= applied else {
-            let context = ErrorContext(metadata: [("actual", String(applied))], retrySeconds: 0)
-            self.transport.finish(call.token, with: Self.status(of: .lsnNotReached, context))
-            return nil
-        }
+        guard let project = self.project(projectName, minLSN: minLSN, of: call, in: partition) else { return nil }
         self.image.removeAll()
         let outcome = partition.store.read(
             project: project, identifier: identifier, now: self.transport.nowWallMicroseconds, into: &self.image)

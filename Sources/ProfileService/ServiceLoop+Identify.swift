@@ -6,15 +6,11 @@ import Profiles
 extension ServiceLoop {
     /// Adds an Identify to the open batch, or refuses it.
     func identify(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
-        switch self.decoder.decodeIdentify(message) {
-        case .message(let identify):
+        self.withMessage(self.decoder.decodeIdentify(message), of: call) { identify in
             let project = partition.store.findProject(identify.project)
             self.submit(call, project, items: identify.itemCount, in: partition) { decoder, records in
                 decoder.writeIdentify(identify, project: project, into: &records)
             }
-        case .invalid(let violations): self.refuse(call.token, violations: violations)
-        case .malformed(let found): self.refuseMalformed(call.token, found)
-        case .tooLarge: self.refuse(call.token, .memoryExhausted)
         }
     }
 
@@ -31,7 +27,7 @@ extension ServiceLoop {
         guard let partition = self.partition else { return nil }
         self.image.removeAll()
         _ = partition.store.read(
-            project: ProjectID(rawValue: 1), identifier: IdentifierView(kind: .profileID, bytes: id),
+            project: partition.store.defaultProject, identifier: IdentifierView(kind: .profileID, bytes: id),
             now: self.transport.nowWallMicroseconds, into: &self.image)
         return ProfileImage(self.image.bytes)
     }

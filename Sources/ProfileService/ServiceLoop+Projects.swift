@@ -18,7 +18,7 @@ extension ServiceLoop {
 
     func listProjects(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
         self.withMessage(self.decoder.decodeListProjects(message), of: call) {
-            let options = partition.store.options(of: ProjectID(rawValue: 1)) ?? ProjectOptions()
+            let options = partition.store.options(of: partition.store.defaultProject) ?? ProjectOptions()
             self.answer.removeAll()
             self.decoder.encodeListProjectsResponse(self.view(options, in: partition), into: &self.answer)
             self.transport.respond(to: call.token, message: self.answer.bytes)

@@ -8,23 +8,6 @@ extension ServiceLoop {
     /// Of the buffer for images, after a read of many.
     private static let imageBytesKept = 1 << 20
 
-    /// The project of a read; `nil`: the call was refused, because there is none or because it asks for what is not applied yet.
-    private func project(
-        _ name: UnsafeRawBufferPointer, minLSN: UInt64, of call: RPCCall, in partition: Partition
-    ) -> ProjectID? {
-        guard let project = partition.store.findProject(name) else {
-            self.refuse(call.token, .projectNotFound)
-            return nil
-        }
-        let applied = partition.store.appliedLSN
-        guard minLSN <= applied else {
-            let context = ErrorContext(metadata: [("actual", String(applied))], retrySeconds: 0)
-            self.transport.finish(call.token, with: Self.status(of: .lsnNotReached, context))
-            return nil
-        }
-        return project
-    }
-
     func listEvents(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
         self.withMessage(self.decoder.decodeListEvents(message), of: call) { request in
             guard let project = self.project(request.project, minLSN: request.minLSN, of: call, in: partition)

@@ -6,12 +6,7 @@ import Profiles
 extension ServiceLoop {
     /// Adds a Track to the open batch, or refuses it.
     func track(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
-        switch self.decoder.decodeTrack(message) {
-        case .message(let track): self.add(track, of: call, in: partition)
-        case .invalid(let violations): self.refuse(call.token, violations: violations)
-        case .malformed(let found): self.refuseMalformed(call.token, found)
-        case .tooLarge: self.refuse(call.token, .memoryExhausted)
-        }
+        self.withMessage(self.decoder.decodeTrack(message), of: call) { self.add($0, of: call, in: partition) }
     }
 
     private func add(_ track: DecodedTrack, of call: RPCCall, in partition: Partition) {

@@ -1,6 +1,5 @@
 import Bytes
 import IOCore
-import Synchronization
 
 /// Fills the next segment with zeros ahead of use: a write into zeroed blocks costs half of one that extends the file, and cannot run
 /// out of space, so the spare segment is also the reserve that shows a full disk before a write starts (L9).
@@ -22,7 +21,7 @@ package final class SegmentPreparer: Sendable {
     }
 
     private static let name = "next" + SegmentFiles.temporarySuffix
-    private let state = Mutex<State>(.none)
+    private let state = Guarded<State>(.none)
     private let files: SegmentFiles
     private let segmentBytes: Int
     private let stepBytes: Int

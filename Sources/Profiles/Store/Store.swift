@@ -37,7 +37,8 @@ package final class Store: @unchecked Sendable {
     private let appliedLSNCell = Atomic<UInt64>(0)
     private let nextTickCell = Atomic<Int64>(.max)
     private let profileCountCell = Atomic<Int>(0)
-    private let publishedOptions = Mutex(ProjectOptions())
+    // SAFETY: written and read under the lock of shard 0, whose order the thread sanitizer understands.
+    private let publishedOptions: UnsafeMutablePointer<ProjectOptions>
     private let topicDefaultCell = Atomic<Bool>(false)
     private let retentionCell: Atomic<UInt64>
     private let lateCell: Atomic<UInt64>
@@ -61,6 +62,8 @@ package final class Store: @unchecked Sendable {
             id: ProjectID(rawValue: 1), name: "default",
             names: NameTable(hash: KeyedHash(key: genesis.hashKey, mask: hashMask)),
             requests: RequestMemory(slab: self.slab, limits: genesis.limits))
+        self.publishedOptions = .allocate(capacity: 1)
+        self.publishedOptions.initialize(to: ProjectOptions())
         self.state = .allocate(capacity: 1)
         self.state.initialize(to: AppliedState())
         self.work = .allocate(capacity: 1)
@@ -80,6 +83,7 @@ package final class Store: @unchecked Sendable {
         self.undo.deinitialize(count: 1)
         self.undo.deallocate()
         self.state.deallocate()
+        self.publishedOptions.deallocate()
         self.project.names.destroy()
         self.project.requests.destroy()
         self.events.destroy()
@@ -104,6 +108,9 @@ package final class Store: @unchecked Sendable {
         self.nextTickCell.load(ordering: .relaxed) <= now
     }
 
+    /// The project `default`, the one that every store has.
+    package var defaultProject: ProjectID { self.project.id }
+
     /// The project of a name; `nil` if there is none.
     package func findProject(_ name: UnsafeRawBufferPointer) -> ProjectID? {
         let known = UnsafeRawBufferPointer(
@@ -125,7 +132,7 @@ package final class Store: @unchecked Sendable {
 
     /// What a project decides for itself; `nil` if there is none.
     package func options(of project: ProjectID) -> ProjectOptions? {
-        project == self.project.id ? self.publishedOptions.withLock { $0 } : nil
+        project == self.project.id ? self.profileLocks.with(0) { self.publishedOptions.pointee } : nil
     }
 
     /// The name of the one project.
@@ -139,7 +146,7 @@ package final class Store: @unchecked Sendable {
     /// Shows readers the options that they need; to be called whenever `state.options` changed.
     func publishOptions() {
         let options = self.state.pointee.options
-        self.publishedOptions.withLock { $0 = options }
+        self.profileLocks.applying(0) { self.publishedOptions.pointee = options }
         self.topicDefaultCell.store(options.topicDefaultUnsubscribed, ordering: .relaxed)
         self.retentionCell.store(self.limits.retentionSeconds(options), ordering: .relaxed)
         self.lateCell.store(self.limits.lateSeconds(options), ordering: .relaxed)
