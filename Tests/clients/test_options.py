@@ -187,3 +187,34 @@ def test_another_address_takes_consent_back_where_the_project_wants_it(own):
     change("bob", off)
     stub.Identify(identify(None, "bob", address("bob@two.example")))
     assert state("bob") == [(off, types_pb2.CONSENT_SOURCE_USER)]
+
+
+def test_a_double_opt_in_is_confirmed_by_its_token_alone(own):
+    stub, admin = own
+    update(admin, double_opt_in=[EMAIL])
+    on, off = types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED, types_pb2.SUBSCRIPTION_STATE_UNSUBSCRIBED
+    def change(to):
+        return stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
+            project="default", identifier=custom("ann"), source=types_pb2.CONSENT_SOURCE_USER,
+            changes=[profiles_pb2.SubscriptionChange(channel=types_pb2.CHANNEL_EMAIL, state=to)])).results[0]
+    def confirm(token):
+        return profiles_pb2.ConfirmSubscriptionRequest(project="default", token=token)
+    first, second = change(on), change(on)
+    assert first.state == second.state == types_pb2.SUBSCRIPTION_STATE_PENDING
+    assert first.confirmation_token and first.confirmation_token != second.confirmation_token
+    forged = first.confirmation_token[:-1] + ("A" if first.confirmation_token[-1] != "A" else "B")
+    for token in (forged, "x", first.confirmation_token[4:]):
+        assert fails(stub.ConfirmSubscription, confirm(token)).reason == "TOKEN_INVALID"
+    confirmed = stub.ConfirmSubscription(confirm(second.confirmation_token))
+    item, = confirmed.subscriptions.items
+    assert (item.state, item.source) == (on, types_pb2.CONSENT_SOURCE_USER)
+    again = stub.ConfirmSubscription(confirm(second.confirmation_token))
+    assert again.revision == confirmed.revision and again.subscriptions == confirmed.subscriptions
+    change(off)
+    failure = fails(stub.ConfirmSubscription, confirm(first.confirmation_token))
+    assert failure.code == grpc.StatusCode.FAILED_PRECONDITION and failure.reason == "USER_UNSUBSCRIBED"
+    third = change(on)
+    assert third.state == types_pb2.SUBSCRIPTION_STATE_PENDING
+    # A link from before the opt-out confirms nothing.
+    assert fails(stub.ConfirmSubscription, confirm(first.confirmation_token)).code == grpc.StatusCode.FAILED_PRECONDITION
+    assert stub.ConfirmSubscription(confirm(third.confirmation_token)).subscriptions.items[0].state == on
