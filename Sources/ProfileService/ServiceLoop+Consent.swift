@@ -179,6 +179,9 @@ extension ServiceLoop {
         self.refuse(call.token, violations: violations)
     }
 
+    /// Bytes of entries that end a page: answers stay far below the 4 MiB that clients take.
+    private static let historyPageBytesMax = 1 << 20
+
     /// Answers the page of `entries` that follows a position.
     private func answer(
         _ entries: [ListedEntry], from position: HistoryPosition, _ pageSize: Int, of call: RPCCall, in partition: Partition
@@ -189,7 +192,14 @@ extension ServiceLoop {
             start += 1
             left -= 1
         }
-        let page = entries[start ..< min(entries.count, start + pageSize)]
+        // At least one entry, then as many as the page and its bytes allow.
+        var end = start
+        var bytes = 0
+        while end < min(entries.count, start + pageSize), bytes < Self.historyPageBytesMax {
+            bytes += entries[end].entry.count
+            end += 1
+        }
+        let page = entries[start ..< end]
         var token = ByteBuffer(capacity: 128)
         if page.endIndex < entries.count, let last = page.last {
             var next = position

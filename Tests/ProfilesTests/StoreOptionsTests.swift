@@ -39,7 +39,8 @@ import Testing
         let old = fixture.now - 40 * Self.day
         try fixture.track(TrackSpec("ann", [EventSpec(occurredAt: old), EventSpec()]).with { $0.flags = .historical })
         try fixture.apply(Self.record(Self.options { $0.eventRetentionDays = 30 }))
-        #expect(fixture.store.timeWindows(of: ProjectID(rawValue: 1))?.historicalSeconds == 30 * 86_400)
+        let windows = try #require(fixture.store.timeWindows(of: ProjectID(rawValue: 1)))
+        #expect(windows.historicalSeconds == 30 * 86_400)
         let before = fixture.read("ann")
         #expect(before?.truncatedBefore == old + 1 && before?.counters.first?.count == 2)
         #expect(fixture.store.tickDue(at: fixture.now))

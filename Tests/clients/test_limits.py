@@ -139,3 +139,31 @@ def test_what_came_in_is_what_became_of_it(server):
         step()
         received, *fates = [after - was for after, was in zip(counts(server), before)]
         assert tuple(fates) == expected and received == sum(fates)
+
+
+def test_a_history_of_much_evidence_comes_in_pages_that_clients_take(stub):
+    who = custom()
+    evidence = types_pb2.Evidence(**{name: "€" * 512 for name in ("method", "ip", "user_agent", "text_version", "actor", "reference")})
+    for _ in range(6):
+        stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
+            project="default", identifier=who, source=types_pb2.CONSENT_SOURCE_USER, evidence=evidence,
+            changes=[change(f"t{number % 25}") for number in range(100)]))
+    entries, token, pages = [], "", 0
+    while True:
+        page = stub.ListConsentHistory(profiles_pb2.ListConsentHistoryRequest(
+            project="default", identifier=who, page_size=1_000, page_token=token))
+        entries += page.entries
+        pages, token = pages + 1, page.next_page_token
+        if not token:
+            break
+    assert len(entries) == 600 and pages > 1
+    assert all(before.hash == after.previous_hash for before, after in zip(entries, entries[1:]))
+
+
+def test_clocks_thousands_of_years_apart_give_a_time_of_the_contract(stub):
+    person = unique("p")
+    stub.Identify(identify(None, person, types_pb2.AttributePatch(set={"a": V(integer=1)}),
+                           occurred_at=timestamp_pb2.Timestamp(seconds=31_536_000), sent_at=timestamp_pb2.Timestamp(seconds=253_402_300_799)))
+    profile = stub.GetProfile(profiles_pb2.GetProfileRequest(
+        project="default", identifier=custom(person), metadata=True)).profile
+    assert profile.attribute_metadata["a"].effective_time.seconds == 31_536_000

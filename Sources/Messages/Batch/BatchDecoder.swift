@@ -9,6 +9,18 @@ package struct DecodedBatch {
     /// The project's name, as sent.
     package var project: UnsafeRawBufferPointer { ValuePacker.text(self.request.pointee.project) }
 
+    /// Subscription changes of all writes.
+    var changeCount: Int {
+        var count = 0
+        for index in 0 ..< self.request.pointee.n_operations {
+            guard let operation = self.request.pointee.operations[index]?.pointee,
+                operation.operation_case == PROFILES__V1__WRITE_OPERATION__OPERATION_UPDATE_SUBSCRIPTION
+            else { continue }
+            count += operation.update_subscription.pointee.n_changes
+        }
+        return count
+    }
+
     /// Items of all writes, for the accounting.
     package var itemCount: Int {
         var count = 0
@@ -57,6 +69,10 @@ extension MessageDecoder {
             project: project ?? ProjectID(rawValue: 0), flags: isBestEffort ? .bestEffort : [], requestID: requestID,
             itemCount: request.n_operations
         ).write(into: &buffer)
+        if batch.changeCount > Self.batchChangesMax {
+            self.packer.add(
+                "\(batch.changeCount) subscription changes, at most \(Self.batchChangesMax) are allowed in a batch", at: "operations")
+        }
         self.batchProject = batch.project
         defer { self.batchProject = nil }
         var operations = 0
@@ -143,6 +159,8 @@ extension MessageDecoder {
         return violations
     }
 
+    /// Subscription changes of one batch: each of them keeps a copy of its call's evidence, of up to 12 KiB.
+    static let batchChangesMax = 1_000
     /// Violations kept with one refused item or event.
     private static let violationsPerItemMax = 8
 }

@@ -71,6 +71,10 @@ package final class DecodeArena {
             self.hasOverflowed = true
             return nil
         }
+        return self.addBlock(size, for: bytes)
+    }
+
+    private func addBlock(_ size: Int, for bytes: Int) -> UnsafeMutableRawPointer? {
         self.totalBytes += size
         self.blockBytes = size
         self.block = .allocate(byteCount: size, alignment: Self.alignment)
@@ -79,7 +83,7 @@ package final class DecodeArena {
         return self.allocate(bytes)
     }
 
-    // MARK: For encoding: what is sent is bounded far below the arena, so running out is our bug.
+    // MARK: For encoding: an answer is bounded by what is stored, not by the arena. Few pass it, and none may end the process.
 
     /// One C message, initialised by protobuf-c's own initialiser.
     func make<Message>(_ initialize: (UnsafeMutablePointer<Message>) -> Void) -> UnsafeMutablePointer<Message> {
@@ -109,7 +113,10 @@ package final class DecodeArena {
     }
 
     func memory(_ bytes: Int) -> UnsafeMutableRawPointer {
-        guard let pointer = self.allocate(bytes) else { preconditionFailure("an answer has outgrown the arena") }
+        if let pointer = self.allocate(bytes) { return pointer }
+        guard let pointer = self.addBlock(max(bytes + Self.alignment, Self.blockBytesMin), for: bytes) else {
+            preconditionFailure("a new block holds what it was made for")
+        }
         return pointer
     }
 }

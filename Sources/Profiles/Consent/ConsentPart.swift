@@ -10,6 +10,9 @@ struct ConsentPart {
     /// Topics of one channel that a call may come to; a merge, and an opt-out, may pass it.
     static let topicsPerChannelMax = 25
 
+    /// Topics of one channel that a profile can hold, opt-outs and merged ones included: what an answer of 4 MiB can show.
+    static let topicsPerChannelHeldMax = 1_000
+
     /// One (channel, topic), its topic borrowed.
     struct Key {
         var channel: Channel

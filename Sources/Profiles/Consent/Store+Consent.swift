@@ -132,8 +132,11 @@ extension Store {
         case .refused: return .userUnsubscribed
         case .stale: break
         case .applied(let stored, let needsToken):
-            let isNewTopic = known == nil && topic.count > 0 && stored.state != .unsubscribed
-            if isNewTopic, work.part.topicCount(change.channel) >= ConsentPart.topicsPerChannelMax { return .limitExceeded }
+            if known == nil, topic.count > 0 {
+                let topicsMax = stored.state == .unsubscribed
+                    ? ConsentPart.topicsPerChannelHeldMax : ConsentPart.topicsPerChannelMax
+                if work.part.topicCount(change.channel) >= topicsMax { return .limitExceeded }
+            }
             judged.after = stored.state
             judged.applied = true
             judged.needsToken = needsToken

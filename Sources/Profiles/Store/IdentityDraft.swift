@@ -5,6 +5,10 @@ struct IdentityDraft {
     /// Empty: anonymous.
     var customID = UnsafeRawBufferPointer.none
     var aliases: [IdentifierView] = []
+    /// Aliases that a profile lists; over it the oldest is no longer listed, but leads to the survivor all the same. A thousand
+    /// devices that one person logged in from are listed; without a bound a robot's merges would fill the answer.
+    static let aliasesMax = 1_000
+
     /// In the order of their attachment.
     var installations: [Installation] = []
 
@@ -44,6 +48,12 @@ struct IdentityDraft {
             for index in 0 ..< view.moveCount { installation.moves.append(view.move(index)) }
             self.installations.append(installation)
         }
+    }
+
+    /// Adds aliases behind those that it has.
+    mutating func add(aliases: [IdentifierView]) {
+        self.aliases += aliases
+        if self.aliases.count > Self.aliasesMax { self.aliases.removeFirst(self.aliases.count - Self.aliasesMax) }
     }
 
     /// Takes an installation out; it must be there.

@@ -111,11 +111,15 @@ extension Store {
             person: person?.profile, isAlias: person?.isAlias ?? false)
     }
 
-    /// The effective time of an Identify or a subscription change, in microseconds: never ahead of `receivedAt`.
+    /// The earliest time of the contract, 1971-01-01T00:00:00Z, in microseconds.
+    private static let earliestTime: Int64 = 31_536_000 * 1_000_000
+
+    /// The effective time of an Identify or a subscription change, in microseconds: never ahead of `receivedAt`, never before 1971,
+    /// where clocks that are thousands of years apart would bring it.
     static func effectiveTime(occurredAt: Int64?, sentAt: Int64?, receivedAt: Int64) -> Int64 {
         guard let occurredAt else { return receivedAt }
         guard let sentAt, sentAt >= occurredAt else { return min(occurredAt, receivedAt) }
-        return receivedAt &- (sentAt &- occurredAt)
+        return max(receivedAt - (sentAt - occurredAt), Self.earliestTime)
     }
 
     // MARK: The table

@@ -48,8 +48,7 @@ extension Store {
         var identity = self.identityDraft(header)
         let other = self.identityDraft(lost)
         withUnsafeBytes(of: (lost.id.high.bigEndian, lost.id.low.bigEndian)) { id in
-            identity.aliases.append(IdentifierView(kind: .profileID, bytes: id))
-            identity.aliases += other.aliases
+            identity.add(aliases: [IdentifierView(kind: .profileID, bytes: id)] + other.aliases)
             for var installation in other.installations {
                 let hash = self.hash.identifier(
                     header.project, IdentifierView(kind: .installationID, bytes: installation.id))
