@@ -25,7 +25,7 @@ extension ServiceLoop {
             var result = ByteReader(bytes)
             _ = result.read(count: ResultHeader.bytes)
             var image: ProfileImage?
-            if inner.kind == .identify, inner.refusal == .none, self.answer.count < MessageDecoder.batchProfilesBytesMax {
+            if inner.kind == .identify, inner.refusal == .none, self.answer.count < MessageDecoder.batchDetailBytesMax {
                 image = self.readImage(ofResult: result)
             }
             let own = self.decoder.appendBatchResult(

@@ -158,3 +158,17 @@ def test_subscriptions_are_part_of_a_batch_and_of_its_fate(stub):
     assert [r.WhichOneof("result") for r in answer.results] == ["update_subscription", "error"]
     verified = stub.VerifyConsentLedger(profiles_pb2.VerifyConsentLedgerRequest(project="default", identifier=custom(p)))
     assert verified.valid and verified.entries == 2
+
+
+def test_a_batch_of_much_evidence_is_answered_in_what_clients_take(stub):
+    evidence = types_pb2.Evidence(**{name: "𝄞" * 512 for name in ("method", "ip", "user_agent", "text_version", "actor", "reference")})
+    def changes(person):
+        request = subscribe(person, types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED, types_pb2.CONSENT_SOURCE_USER, evidence=evidence)
+        for number in range(99):
+            request.changes.add(channel=types_pb2.CHANNEL_EMAIL, topic=f"t{number % 25}", state=types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED)
+        return inner(request)
+    answer = stub.BatchWrite(batch(*[changes(unique("p")) for _ in range(10)]))
+    results = [result.update_subscription for result in answer.results]
+    assert all(len(result.results) == 100 for result in results)
+    assert len(results[0].entries) == 100 and not results[-1].entries
+    assert "operations" in fails(stub.BatchWrite, batch(*[changes(unique("p")) for _ in range(11)])).violations

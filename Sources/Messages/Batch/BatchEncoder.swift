@@ -7,8 +7,9 @@ import Profiles
 // the sequence of its elements.
 
 extension MessageDecoder {
-    /// Bytes of an answer beyond which the profiles of further Identify results are left out: clients take 4 MiB by default.
-    package static let batchProfilesBytesMax = 2 << 20
+    /// Bytes of an answer beyond which further results leave out profiles and ledger entries, which can be read: clients take 4 MiB by
+    /// default, and could not learn that their writes were carried out.
+    package static let batchDetailBytesMax = 2 << 20
 
     /// Appends the result of one write.
     ///
@@ -40,6 +41,7 @@ extension MessageDecoder {
         case .updateSubscription:
             result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_UPDATE_SUBSCRIPTION
             (result.pointee.update_subscription, fates) = self.subscriptionResponse(header, body: &body)
+            if answer.count >= Self.batchDetailBytesMax { result.pointee.update_subscription.pointee.n_entries = 0 }
         default: preconditionFailure("a batch has no such item")
         }
         let size = protobuf_c_message_get_packed_size(
