@@ -129,8 +129,21 @@ import Testing
         }
         #expect(help.contains("Default 64MiB") && help.contains("  4  data directory locked"))
         #expect(try self.resolve(["--loops", "0", "--version"]) == .printVersion)
+    }
+
+    @Test func checkedConfigurationIsShownAsItIsPrinted() throws {
+        let arguments = ["--loops", "2", "--config", "p.conf"]
+        let (environment, file) = (["PROFILES_SEGMENT_BYTES": "2MiB"], "log-level = debug\n")
+        guard case .printConfiguration(let printed) = try self.resolve(arguments + ["--print-config"], environment: environment, file: file)
+        else {
+            Issue.record("not printed")
+            return
+        }
         #expect(
-            try self.resolve(["--check-config"]) == .checkConfiguration(.defaults(cores: 4)))
+            try self.resolve(arguments + ["--check-config"], environment: environment, file: file)
+                == .checkConfiguration("# the configuration is good\n" + printed))
+        #expect(printed.contains("# command line\nloops = 2\n") && printed.contains("# environment\nsegment-bytes = 2MiB\n"))
+        #expect(printed.contains("# p.conf:1\nlog-level = debug\n") && printed.contains("# default\nlisten = "))
     }
 
     @Test(arguments: [

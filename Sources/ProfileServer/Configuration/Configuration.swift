@@ -50,8 +50,8 @@ package struct Configuration: Equatable, Sendable {
     /// What the process was asked to do.
     package enum Invocation: Equatable, Sendable {
         case serve(Configuration)
-        /// Say that it is good, and exit.
-        case checkConfiguration(Configuration)
+        /// Say that it is good with this text, the configuration in force, and exit.
+        case checkConfiguration(String)
         /// Print this text, itself a configuration file, and exit.
         case printConfiguration(String)
         /// Print this text and exit.
@@ -107,7 +107,7 @@ package struct Configuration: Equatable, Sendable {
 
         switch commandLine.action {
         case .serve: return .serve(configuration)
-        case .check: return .checkConfiguration(configuration)
+        case .check: return .checkConfiguration(Setting.good + Setting.print(configuration, sources: sources))
         case .print: return .printConfiguration(Setting.print(configuration, sources: sources))
         }
     }

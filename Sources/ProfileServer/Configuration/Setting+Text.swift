@@ -33,7 +33,8 @@ extension Setting {
                   File of "key = value" lines and # comments; unknown keys are refused.
                   Environment \(ConfigurationFile.environmentName).
               --check-config
-                  Check the configuration and exit.
+                  Check flags, environment and file, print what would hold, and exit with 0 or 2.
+                  Nothing is opened: no directory, no lock, no port.
               --print-config
                   Print the configuration as a file, with the source of each value, and exit.
               --help
@@ -48,7 +49,11 @@ extension Setting {
         return text
     }
 
+    /// The first line of `--check-config`: a comment, so that what follows it is still a file.
+    static let good = "# the configuration is good\n"
+
     /// The text of `--print-config`: a file that gives the same configuration, with each value's source above it.
+    /// No setting holds a secret.
     ///
     /// - Parameter sources: In the order of the table; `nil`: the default.
     static func print(
