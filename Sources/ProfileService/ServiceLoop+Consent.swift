@@ -142,7 +142,7 @@ extension ServiceLoop {
         self.withMessage(self.decoder.decodeVerifyConsentLedger(message), of: call) { request in
             guard let read = self.readImage(request.project, request.identifier, minLSN: 0, of: call, in: partition)
             else { return }
-            let verified = self.withHistory(of: read.image, read.project, in: partition) { $0.verify() }
+            let verified = partition.store.withHistory(of: read.image, project: read.project) { $0.verify() }
             self.answer.removeAll()
             self.decoder.encodeVerifyConsentLedgerResponse(verified, into: &self.answer)
             self.transport.respond(to: call.token, message: self.answer.bytes)
@@ -160,7 +160,7 @@ extension ServiceLoop {
                 else { return self.refusePageToken(call) }
                 position = given
             }
-            self.withHistory(of: read.image, read.project, in: partition) { history in
+            partition.store.withHistory(of: read.image, project: read.project) { history in
                 self.answer(history.entries, from: position, request.pageSize, of: call, in: partition)
             }
         }
@@ -210,25 +210,5 @@ extension ServiceLoop {
         self.answer.removeAll()
         self.decoder.encodeListConsentHistoryResponse(page, nextPageToken: token.bytes, into: &self.answer)
         self.transport.respond(to: call.token, message: self.answer.bytes)
-    }
-
-    /// Runs `body` with copies of a person's own ledger and of those of the profiles merged into it.
-    private func withHistory<Result>(
-        of image: ProfileImage, _ project: ProjectID, in partition: Partition, _ body: (LedgerHistory) -> Result
-    ) -> Result {
-        var copies = ByteBuffer(capacity: 4 << 10)
-        var ends: [Int] = []
-        _ = partition.store.readLedger(project: project, id: image.profileID, into: &copies)
-        ends.append(copies.count)
-        image.forEachProfileAlias { id in
-            if partition.store.readLedger(project: project, id: id, into: &copies) { ends.append(copies.count) }
-        }
-        var history = LedgerHistory()
-        var start = 0
-        for end in ends {
-            history.add(UnsafeRawBufferPointer(rebasing: copies.bytes[start ..< end]))
-            start = end
-        }
-        return body(history)
     }
 }

@@ -209,6 +209,15 @@ extension MessageDecoder {
         Self.pack(UnsafeMutableRawPointer(response), into: &answer)
     }
 
+    /// Appends entries as they stand in a ListConsentHistoryResponse, so that the bytes are one by themselves.
+    package func encodeConsentEntries(_ entries: [ListedEntry], into answer: inout ByteBuffer) {
+        for index in entries.indices {
+            self.arena.reset()
+            self.encodeListConsentHistoryResponse(
+                entries[index ... index], nextPageToken: UnsafeRawBufferPointer(start: nil, count: 0), into: &answer)
+        }
+    }
+
     package func encodeVerifyConsentLedgerResponse(
         _ verified: VerifiedLedger, into answer: inout ByteBuffer
     ) {

@@ -73,6 +73,15 @@ extension MessageDecoder {
         Self.pack(UnsafeMutableRawPointer(response), into: &answer)
     }
 
+    /// Appends the GetProfileResponse that shows everything of a profile, the metadata of attributes included.
+    package func encodeWholeProfile(_ image: ProfileImage, appliedLSN: UInt64, into answer: inout ByteBuffer) {
+        self.arena.reset()
+        let response = self.arena.make(profiles__v1__get_profile_response__init)
+        response.pointee.profile = self.profile(image, mask: ReadMask.standard.union(.attributeMetadata))
+        response.pointee.lsn = appliedLSN
+        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+    }
+
     func profile(_ image: ProfileImage, mask: ReadMask) -> UnsafeMutablePointer<Profiles__V1__Profile> {
         let profile = self.arena.make(profiles__v1__profile__init)
         if mask.contains(.profileID) { profile.pointee.profile_id = self.profileIDText(image.profileID) }

@@ -89,8 +89,16 @@ extension MessageDecoder {
         rest.pointee.lsn = page.appliedLSN
         self.scratch.removeAll()
         Self.pack(UnsafeMutableRawPointer(rest), into: &self.scratch)
+        self.encodeEvents(page.eventCount, images: images, into: &answer)
+        answer.append(self.scratch.bytes)
+    }
+
+    /// Appends events as they stand in a ListEventsResponse, so that the bytes are one by themselves.
+    ///
+    /// - Parameter images: Of so many events (`StoredEventView`).
+    package func encodeEvents(_ count: Int, images: UnsafeRawBufferPointer, into answer: inout ByteBuffer) {
         var reader = ByteReader(images)
-        for _ in 0 ..< page.eventCount {
+        for _ in 0 ..< count {
             self.arena.reset()
             let part = self.arena.make(profiles__v1__list_events_response__init)
             part.pointee.n_events = 1
@@ -98,7 +106,6 @@ extension MessageDecoder {
             part.pointee.events[0] = self.storedEvent(&reader)
             Self.pack(UnsafeMutableRawPointer(part), into: &answer)
         }
-        answer.append(self.scratch.bytes)
     }
 
     private func storedEvent(_ reader: inout ByteReader) -> UnsafeMutablePointer<Profiles__V1__StoredEvent> {

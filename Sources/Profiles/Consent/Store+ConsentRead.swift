@@ -84,6 +84,26 @@ extension Store {
 
     // MARK: Ledgers
 
+    /// Runs `body` with copies of a person's own ledger and of those of the profiles merged into it. Any thread.
+    package func withHistory<Result>(
+        of image: ProfileImage, project: ProjectID, _ body: (LedgerHistory) -> Result
+    ) -> Result {
+        var copies = ByteBuffer(capacity: 4 << 10)
+        var ends: [Int] = []
+        _ = self.readLedger(project: project, id: image.profileID, into: &copies)
+        ends.append(copies.count)
+        image.forEachProfileAlias { id in
+            if self.readLedger(project: project, id: id, into: &copies) { ends.append(copies.count) }
+        }
+        var history = LedgerHistory()
+        var start = 0
+        for end in ends {
+            history.add(UnsafeRawBufferPointer(rebasing: copies.bytes[start ..< end]))
+            start = end
+        }
+        return body(history)
+    }
+
     /// Bytes copied under one lock.
     private static let copyBytesMax = 64 << 10
 
