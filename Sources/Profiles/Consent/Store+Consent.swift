@@ -262,6 +262,7 @@ extension Store {
             return self.appendRefusal(
                 .limitExceeded, kind, call, detail: UInt64(SuppressionTable.addressesMax), into: &results)
         }
+        self.willChangeSuppression(of: command.address)
         self.suppressions.set(command.address, after) { self.publish(call.lsn) }
         let start = ResultHeader(refusal: .none, flags: [], kind: kind, lsn: call.lsn).begin(in: &results)
         results.append(before.intersection(command.reasons).isEmpty ? UInt8(0) : 1)

@@ -62,13 +62,13 @@ struct SuppressionTable {
 
     /// The reasons that an address is suppressed for. Any thread.
     func reasons(_ address: AddressHash) -> SuppressionReasons {
-        let shard = Shards.shard(address.high)
+        let shard = Self.shard(address)
         return self.locks.with(shard) { self.shards[shard].slots[self.position(address, shard)].reasons }
     }
 
     /// Sets them; none takes the address out. `publish` runs before anyone can see it.
     func set(_ address: AddressHash, _ reasons: SuppressionReasons, publish: () -> Void) {
-        let shard = Shards.shard(address.high)
+        let shard = Self.shard(address)
         self.locks.with(shard) {
             if !reasons.isEmpty, (self.shards[shard].count + 1) * 4 > (self.shards[shard].mask + 1) * 3 { self.grow(shard) }
             let position = self.position(address, shard)
@@ -122,12 +122,18 @@ struct SuppressionTable {
         self.shards[shard].count -= 1
     }
 
+    /// The shard of an address.
+    static func shard(_ address: AddressHash) -> Int { Shards.shard(address.high) }
+
     /// Every address, in no order that means anything: for the digest.
     func forEach(_ body: (AddressHash, SuppressionReasons) -> Void) {
-        for shard in 0 ..< Shards.count {
-            for index in 0 ... self.shards[shard].mask where !self.shards[shard].slots[index].reasons.isEmpty {
-                body(self.shards[shard].slots[index].address, self.shards[shard].slots[index].reasons)
-            }
+        for shard in 0 ..< Shards.count { self.forEach(in: shard, body) }
+    }
+
+    /// Every address of one shard.
+    func forEach(in shard: Int, _ body: (AddressHash, SuppressionReasons) -> Void) {
+        for index in 0 ... self.shards[shard].mask where !self.shards[shard].slots[index].reasons.isEmpty {
+            body(self.shards[shard].slots[index].address, self.shards[shard].slots[index].reasons)
         }
     }
 }

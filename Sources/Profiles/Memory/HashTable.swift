@@ -24,6 +24,14 @@ struct HashTable {
         self.slots.deallocate()
     }
 
+    /// A table of entries as they lie in its slots, `value << 32 | tag`.
+    init(entries: UnsafeBufferPointer<UInt64>) {
+        var capacity = Self.capacityMin
+        while (entries.count + 1) * 4 > capacity * 3 { capacity *= 2 }
+        self.init(capacity: capacity)
+        for entry in entries { self.insert(UInt32(truncatingIfNeeded: entry), UInt32(entry >> 32)) }
+    }
+
     var capacity: Int { self.mask + 1 }
     /// Bytes of its slots.
     var bytes: Int { self.capacity * MemoryLayout<UInt64>.stride }

@@ -26,6 +26,15 @@ struct ShardedTable {
         self.tables[Shards.shard(hash)].remove(Shards.tag(hash), value)
     }
 
+    /// Entries of a shard.
+    func count(_ shard: Int) -> Int { self.tables[shard].count }
+
+    /// Gives a shard of an empty table its entries.
+    func load(_ shard: Int, _ table: HashTable) {
+        self.tables[shard].destroy()
+        self.tables[shard] = table
+    }
+
     /// Bytes of all slots.
     var bytes: Int { (0 ..< Shards.count).reduce(0) { $0 + self.tables[$1].bytes } }
     /// Entries in all.

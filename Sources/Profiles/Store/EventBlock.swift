@@ -43,6 +43,12 @@ struct EventBlock {
         buffer.pad(to: 8)
     }
 
+    /// Appends a copy without `holder`, for a snapshot: the holder is the profile that lists it.
+    func appendWithoutHolder(to buffer: inout ByteBuffer) {
+        buffer.append(UnsafeRawBufferPointer(start: self.base, count: SnapshotFormat.eventBytesBeforeHolder))
+        buffer.append(self.bytesAfterHolder)
+    }
+
     /// The parts of variable length, borrowed.
     struct Parts {
         var identifier: IdentifierView

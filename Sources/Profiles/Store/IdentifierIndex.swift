@@ -25,6 +25,15 @@ struct IdentifierIndex {
 
     var bytes: Int { (0 ..< Shards.count).reduce(0) { $0 + self.shards[$1].table.bytes } }
 
+    /// Entries of a shard; for the applier.
+    func count(_ shard: Int) -> Int { self.shards[shard].table.count }
+
+    /// Gives a shard of an empty index its entries, while nobody reads.
+    func load(_ shard: Int, _ table: HashTable) {
+        self.shards[shard].table.destroy()
+        self.shards[shard].table = table
+    }
+
     /// The table of a hash; for the applier.
     func table(_ hash: UInt64) -> HashTable { self.shards[Shards.shard(hash)].table }
 

@@ -56,6 +56,13 @@ struct ProfilePool {
         return profile
     }
 
+    /// Makes a shard of an empty pool as large as a snapshot says, while nobody reads; the headers are the caller's to initialise.
+    func load(_ shard: Int, count: Int, locks: ShardLocks) {
+        precondition(self.shards[shard].count == 0 && count <= ProfileRef.slotsMax, "checked by the caller")
+        while self.chunkCount(shard) * Self.chunkSlots < count { self.addChunk(shard, locks: locks) }
+        self.shards[shard].count = count
+    }
+
     /// Bytes of headers reserved.
     var bytes: Int {
         let chunks = (0 ..< Shards.count).reduce(0) { $0 + self.chunkCount($1) }

@@ -23,9 +23,11 @@ struct RequestMemory {
     private let slab: Slab
     private let limits: StoreLimits
     private let ageMax: Int64
+    private let snapshot: UnsafeMutablePointer<SnapshotWork>
 
-    init(slab: Slab, limits: StoreLimits) {
+    init(slab: Slab, limits: StoreLimits, snapshot: UnsafeMutablePointer<SnapshotWork>) {
         self.slab = slab
+        self.snapshot = snapshot
         self.limits = limits
         self.ageMax = Int64(limits.requestIDSeconds) * 1_000_000
         self.table = ShardedTable()
@@ -88,21 +90,55 @@ struct RequestMemory {
         writer.write(UInt8(id.count))
         writer.write(id)
         writer.write(answer)
-        self.table.insert(hash, handle)
-        if self.core.pointee.head == 0 {
-            self.core.pointee.head = handle
-            self.core.pointee.oldest = now
-        } else {
-            self.slab.pointer(self.core.pointee.tail).storeBytes(of: handle, as: Handle.self)
-        }
-        self.core.pointee.tail = handle
-        self.core.pointee.count += 1
-        self.core.pointee.bytes += UInt64(totalBytes)
+        self.enter(handle)
         while self.core.pointee.count > self.limits.requestIDsPerProject
             || self.core.pointee.bytes > self.limits.requestIDBytesPerProject
         {
             self.dropOldest()
         }
+    }
+
+    /// Puts an entry that is written whole at the end of the list and into the table.
+    private func enter(_ handle: Handle) {
+        let entry = Entry(self.slab.pointer(handle))
+        self.table.insert(entry.hash, handle)
+        if self.core.pointee.head == 0 {
+            self.core.pointee.head = handle
+            self.core.pointee.oldest = entry.receivedAt
+        } else {
+            self.slab.pointer(self.core.pointee.tail).storeBytes(of: handle, as: Handle.self)
+        }
+        self.core.pointee.tail = handle
+        self.core.pointee.count += 1
+        self.core.pointee.bytes += UInt64(entry.totalBytes)
+    }
+
+    // MARK: Snapshots
+
+    /// All entries, for a snapshot that begins now.
+    var snapshotCursor: SnapshotWork.ListCursor {
+        SnapshotWork.ListCursor(next: self.core.pointee.head, left: self.core.pointee.count)
+    }
+
+    /// Writes the next entry that a running snapshot owes, and returns its bytes; 0: there is none.
+    func writeNext() -> Int {
+        guard self.snapshot.pointee.requests.left > 0 else { return 0 }
+        let entry = Entry(self.slab.pointer(self.snapshot.pointee.requests.next))
+        self.snapshot.pointee.requests.left -= 1
+        self.snapshot.pointee.requests.next = self.snapshot.pointee.requests.left > 0 ? entry.next : 0
+        return self.snapshot.pointee.writeItem(.request) { $0.append(entry.bytesAfterNext) }
+    }
+
+    /// Enters what `writeNext` wrote, behind the entries so far; false if it is no entry.
+    func load(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard bytes.count >= Self.fixedBytes - 4, Int(bytes.loadUnaligned(as: UInt32.self)) == bytes.count + 4 else { return false }
+        let handle = self.slab.allocate(bytes.count + 4)
+        var writer = RawWriter(self.slab.pointer(handle))
+        writer.write(Handle(0))
+        writer.write(bytes)
+        guard Entry(self.slab.pointer(handle)).isWhole else { return false }
+        self.enter(handle)
+        return true
     }
 
     /// Forgets at most `most` ids that are past due, and returns how many.
@@ -133,6 +169,8 @@ struct RequestMemory {
 
     private func dropOldest() {
         let handle = self.core.pointee.head
+        // A running snapshot still needs what it has not come to.
+        if self.snapshot.pointee.isActive, self.snapshot.pointee.requests.next == handle { _ = self.writeNext() }
         let entry = Entry(self.slab.pointer(handle))
         self.table.remove(entry.hash, handle)
         self.core.pointee.head = entry.next
@@ -173,6 +211,8 @@ struct RequestMemory {
             let start = RequestMemory.fixedBytes + self.idBytes
             return UnsafeRawBufferPointer(start: self.base + start, count: self.totalBytes - start)
         }
+        /// Whether the id ends within the entry.
+        var isWhole: Bool { RequestMemory.fixedBytes + self.idBytes <= self.totalBytes }
         var bytesAfterNext: UnsafeRawBufferPointer {
             UnsafeRawBufferPointer(start: self.base + 4, count: self.totalBytes - 4)
         }

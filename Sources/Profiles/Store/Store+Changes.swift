@@ -93,6 +93,7 @@ extension Store {
     /// - Parameter lsn: Of the call; shown to readers inside the locks.
     func commitChanges(_ lsn: UInt64) {
         var mask: UInt64 = 0
+        for change in self.changes.pointee.headers { self.willChange(change.profile) }
         for change in self.changes.pointee.headers { mask |= 1 << UInt64(change.profile.shard) }
         self.addresses.apply(self.changes.pointee.addresses) {
             self.index.apply(self.changes.pointee.index) {

@@ -71,18 +71,23 @@ extension Store {
     func remember(_ merge: MergeEntry) -> ProfileID {
         let block = self.allocate(MergeEntry.blockBytes)
         merge.write(to: self.slab.pointer(block))
+        self.enter(block, receivedAt: merge.receivedAt)
+        while self.state.pointee.merges.count > self.limits.mergesPerProject { self.forgetOldestMerge() }
+        return self.ids.merge(receivedAt: merge.receivedAt, lsn: merge.lsn)
+    }
+
+    /// Puts a merge whose block is written at the end of the list.
+    func enter(_ block: Handle, receivedAt: Int64) {
         var merges = self.state.pointee.merges
         if merges.head == 0 {
             merges.head = block
-            merges.oldest = merge.receivedAt
+            merges.oldest = receivedAt
         } else {
             self.slab.pointer(merges.tail).storeBytes(of: block, as: Handle.self)
         }
         merges.tail = block
         merges.count += 1
         self.state.pointee.merges = merges
-        while self.state.pointee.merges.count > self.limits.mergesPerProject { self.forgetOldestMerge() }
-        return self.ids.merge(receivedAt: merge.receivedAt, lsn: merge.lsn)
     }
 
     /// When the oldest merge becomes final, in microseconds; `nil` without one.
@@ -113,6 +118,8 @@ extension Store {
         let block = self.state.pointee.merges.head
         let merge = MergeEntry(self.slab.pointer(block))
         let next = self.slab.pointer(block).load(as: Handle.self)
+        self.willForgetOldestMerge()
+        self.willChange(merge.loser)
         self.noteForUndo(merge.loser)
         let header = self.pool.header(merge.loser)
         self.discard(header.pointee.identity, bytes: Int(header.pointee.identityBytes))

@@ -101,8 +101,7 @@ extension Store {
     }
 
     func append(_ block: Handle, _ bytes: Int, to buffer: inout ByteBuffer) {
-        guard block != 0 else { return }
-        buffer.append(UnsafeRawBufferPointer(start: self.slab.pointer(block), count: bytes))
+        self.slab.append(block, bytes, to: &buffer)
     }
 
     /// One past the newest event that is dropped or past due; 0: none is. Under the profile's lock.

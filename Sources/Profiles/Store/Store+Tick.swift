@@ -94,6 +94,7 @@ extension Store {
         guard let oldest = self.oldestEvent(header.pointee) else { return 0 }
         var dropped = 0
         if oldest < self.retainedSince(now) {
+            self.willChange(profile)
             self.profileLocks.applying(profile.shard) { self.dropPastDue(header, now: now) }
             dropped = self.work.pointee.droppedCount
             self.forgetDropped()

@@ -38,8 +38,9 @@ extension Store {
         self.undo.pointee.steps.append(.header(profile, self.pool.header(profile).pointee))
     }
 
-    /// Gives a profile copies of the blocks that are changed in place, once per batch.
+    /// To be called before a profile is changed in place: writes it for a running snapshot, and gives it copies of such blocks, once per batch.
     func preserve(_ profile: ProfileRef) {
+        self.willChange(profile)
         guard self.undo.pointee.isActive else { return }
         self.noteForUndo(profile)
         guard self.undo.pointee.preserved.insert(profile.rawValue).inserted else { return }

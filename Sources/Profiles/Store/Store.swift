@@ -34,6 +34,7 @@ package final class Store: @unchecked Sendable {
     let suppressions = SuppressionTable()
     let tokens: TokenKey
     let undo: UnsafeMutablePointer<UndoLog>
+    let snapshot: UnsafeMutablePointer<SnapshotWork>
     private let appliedLSNCell = Atomic<UInt64>(0)
     private let nextTickCell = Atomic<Int64>(.max)
     private let profileCountCell = Atomic<Int>(0)
@@ -58,10 +59,12 @@ package final class Store: @unchecked Sendable {
         self.hash = KeyedHash(key: genesis.hashKey, mask: hashMask)
         self.ids = DerivedIDs(secret: genesis.secret)
         self.tokens = TokenKey(secret: genesis.secret)
+        self.snapshot = .allocate(capacity: 1)
+        self.snapshot.initialize(to: SnapshotWork())
         self.project = Project(
             id: ProjectID(rawValue: 1), name: "default",
             names: NameTable(hash: KeyedHash(key: genesis.hashKey, mask: hashMask)),
-            requests: RequestMemory(slab: self.slab, limits: genesis.limits))
+            requests: RequestMemory(slab: self.slab, limits: genesis.limits, snapshot: self.snapshot))
         self.publishedOptions = .allocate(capacity: 1)
         self.publishedOptions.initialize(to: ProjectOptions())
         self.state = .allocate(capacity: 1)
@@ -82,6 +85,8 @@ package final class Store: @unchecked Sendable {
         self.changes.deallocate()
         self.undo.deinitialize(count: 1)
         self.undo.deallocate()
+        self.snapshot.deinitialize(count: 1)
+        self.snapshot.deallocate()
         self.state.deallocate()
         self.publishedOptions.deallocate()
         self.project.names.destroy()

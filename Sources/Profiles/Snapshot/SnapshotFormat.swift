@@ -1,0 +1,48 @@
+import Bytes
+
+/// What the blocks of a snapshot hold: items, one after the other; no item spans two blocks.
+///
+/// An item is `kind: UInt8 | zero: 3 bytes | bytes: UInt32 | body`, little-endian. `state` comes first, then `names`; the others follow in any
+/// order, but requests, merges and erased identifiers oldest first among themselves; `end` comes last.
+/// Source: docs/formats/snapshot.md, "Items".
+enum SnapshotItem: UInt8 {
+    /// Genesis, cursors, options, and how many of everything follow.
+    case state = 1
+    /// Every attribute and event name, in the order of their numbers.
+    case names = 2
+    /// The suppressed addresses of one shard.
+    case suppressions = 3
+    /// One remembered request id and its answer.
+    case request = 4
+    /// One merge that can still be taken back.
+    case merge = 5
+    /// One profile with all its parts and events.
+    case profile = 7
+    /// Nothing follows.
+    case end = 8
+}
+
+/// Numbers of the item format.
+enum SnapshotFormat {
+    /// Of the items; the container has its own.
+    static let version: UInt32 = 1
+    /// Kind, zeros, length of the body.
+    static let itemHeaderBytes = 8
+    /// A block is closed by the first item that brings it to this size, in bytes.
+    static let blockBytes = 1 << 20
+    /// Fixed fields of a profile's body, in bytes: reference, project, mergedInto, and seven lengths; id, revision, lsn, four times.
+    static let profileFixedBytes = 10 * 4 + 2 * 8 + 2 * 8 + 4 * 8
+    /// Bytes of an event block that stand before its holder, which is not written: it is the profile that lists the event.
+    static let eventBytesBeforeHolder = 24
+    static let holderBytes = 4
+}
+
+/// Bytes of a snapshot that are ready to be written; made by the applier, handed over as a whole.
+package final class SnapshotBlock: @unchecked Sendable {
+    // SAFETY: only whoever holds the block touches it; it is handed over under a lock.
+    var buffer = ByteBuffer(capacity: SnapshotFormat.blockBytes + SnapshotFormat.blockBytes / 8)
+
+    init() {}
+
+    package var bytes: UnsafeRawBufferPointer { self.buffer.bytes }
+}

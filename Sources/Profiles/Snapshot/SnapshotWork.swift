@@ -1,0 +1,138 @@
+import Bytes
+
+/// What the applier remembers while a snapshot is written.
+///
+/// The store goes on changing. A profile that is about to change and is not written yet is written first, as it still is; of the lists only
+/// the head is ever dropped, and what is dropped is written first, too. So every item is that of the lsn at which the snapshot began, and
+/// nothing is kept twice: the copy goes straight into the stream.
+struct SnapshotWork: ~Copyable {
+    /// What is written next; the cases follow each other.
+    enum Phase {
+        case suppressions
+        case requests
+        case merges
+        case profiles
+        case end
+    }
+
+    private(set) var isActive = false
+    var phase = Phase.suppressions
+    /// The block that items are appended to.
+    private(set) var block = SnapshotBlock()
+    /// Full blocks that nobody has taken yet, oldest first.
+    private var full: [SnapshotBlock] = []
+    /// Bytes of `full`.
+    private(set) var fullBytes = 0
+    /// Whether the last block is full and everything is in one.
+    private(set) var isComplete = false
+    var requests = ListCursor()
+    var merges = ListCursor()
+    /// Shards of the suppression table that are written: bit `1 << shard`.
+    var suppressionsWritten: UInt64 = 0
+    private var profiles = ProfileCursor()
+
+    /// Where the writing of a list stands: its next block, and how many more.
+    struct ListCursor {
+        var next: Handle = 0
+        var left: UInt64 = 0
+    }
+
+    /// Which profiles are written: those before the cursor, and those whose bit is set.
+    private struct ProfileCursor {
+        var shard = 0
+        var slot = 0
+        /// Profiles of each shard when the snapshot began.
+        var counts = [Int](repeating: 0, count: Shards.count)
+        /// One bit for each of them, shard by shard, from `firstWords[shard]` on.
+        var early: [UInt64] = []
+        var firstWords = [Int](repeating: 0, count: Shards.count)
+    }
+
+    /// Begins: `counts` are the profiles of each shard.
+    mutating func begin(counts: [Int], requests: ListCursor, merges: ListCursor) {
+        precondition(!self.isActive, "one snapshot at a time")
+        self.isActive = true
+        self.phase = .suppressions
+        self.isComplete = false
+        self.suppressionsWritten = 0
+        self.requests = requests
+        self.merges = merges
+        self.profiles = ProfileCursor()
+        self.profiles.counts = counts
+        var words = 0
+        for shard in 0 ..< Shards.count {
+            self.profiles.firstWords[shard] = words
+            words += (counts[shard] + 63) / 64
+        }
+        self.profiles.early = [UInt64](repeating: 0, count: words)
+    }
+
+    /// Forgets everything; what was not taken is lost.
+    mutating func end() {
+        self.isActive = false
+        self.block = SnapshotBlock()
+        self.full.removeAll()
+        self.fullBytes = 0
+        self.profiles = ProfileCursor()
+    }
+
+    // MARK: Blocks
+
+    /// Closes the block if it is large enough; to be called after each item.
+    mutating func closeBlockIfFull() {
+        guard self.block.buffer.count >= SnapshotFormat.blockBytes else { return }
+        self.closeBlock()
+    }
+
+    /// Closes the last block.
+    mutating func complete() {
+        self.closeBlock()
+        self.isComplete = true
+    }
+
+    private mutating func closeBlock() {
+        self.full.append(self.block)
+        self.fullBytes += self.block.buffer.count
+        self.block = SnapshotBlock()
+    }
+
+    /// The oldest full block.
+    mutating func takeBlock() -> SnapshotBlock? {
+        guard !self.full.isEmpty else { return nil }
+        let block = self.full.removeFirst()
+        self.fullBytes -= block.buffer.count
+        return block
+    }
+
+    // MARK: Profiles
+
+    /// Whether a profile must be written before it changes.
+    func owes(_ profile: ProfileRef) -> Bool {
+        let (shard, slot) = (profile.shard, profile.slot)
+        guard slot < self.profiles.counts[shard] else { return false }
+        guard shard > self.profiles.shard || (shard == self.profiles.shard && slot >= self.profiles.slot) else { return false }
+        return self.profiles.early[self.profiles.firstWords[shard] + slot / 64] & 1 << UInt64(slot % 64) == 0
+    }
+
+    /// Notes that a profile was written out of its turn.
+    mutating func wroteEarly(_ profile: ProfileRef) {
+        let word = self.profiles.firstWords[profile.shard] + profile.slot / 64
+        self.profiles.early[word] |= 1 << UInt64(profile.slot % 64)
+    }
+
+    /// The next profile in turn that is not written, which counts as written from now on; `nil`: all are.
+    mutating func nextProfile() -> ProfileRef? {
+        while self.profiles.shard < Shards.count {
+            guard self.profiles.slot < self.profiles.counts[self.profiles.shard] else {
+                self.profiles.shard += 1
+                self.profiles.slot = 0
+                continue
+            }
+            let profile = ProfileRef(shard: self.profiles.shard, slot: self.profiles.slot)
+            let isOwed = self.owes(profile)
+            self.profiles.slot += 1
+            if isOwed { return profile }
+        }
+        return nil
+    }
+}
