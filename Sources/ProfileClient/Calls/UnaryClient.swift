@@ -1,6 +1,6 @@
 import Glibc
 
-/// A blocking client: one call at a time over one connection, with a deadline and retries on UNAVAILABLE.
+/// A blocking client: one request at a time over one connection, with a deadline and retries on UNAVAILABLE.
 ///
 /// Retries are safe only for calls that carry a `request_id` or change nothing; giving one is the caller's part.
 package final class UnaryClient {
@@ -57,7 +57,34 @@ package final class UnaryClient {
         }
     }
 
+    /// Calls once and hands over each message of the answer as it comes; what has begun is not tried again.
+    ///
+    /// - Throws: `RPCFailure`, when the stream ends otherwise than with OK.
+    package func stream(_ method: RPCMethod, _ request: [UInt8], _ body: (JSONValue) -> Void) throws(RPCFailure) {
+        let deadline = Self.nowMilliseconds() + self.patience.timeoutMilliseconds
+        var malformed = false
+        let call = try self.attempt(method, request, deadline) { call in
+            while let message = Self.nextMessage(of: call) {
+                if let json = MessageJSON.decode(message, as: method.response) { body(json) } else { malformed = true }
+            }
+        }
+        try withExtendedLifetime(call) { () throws(RPCFailure) in try Self.checkStatus(of: call) }
+        guard call.response.isEmpty, !malformed else {
+            throw RPCFailure(unanswered: 13, "the answer of \(method.path) is not the contract's message")
+        }
+    }
+
     private func attempt(_ method: RPCMethod, _ request: [UInt8], _ deadline: Int64) throws(RPCFailure) -> [UInt8] {
+        let call = try self.attempt(method, request, deadline) { _ in }
+        return try withExtendedLifetime(call) { () throws(RPCFailure) in try Self.response(call) }
+    }
+
+    /// Makes one call and waits for its end.
+    ///
+    /// - Parameter arrived: Told after each read from the socket; may take from the call's response.
+    private func attempt(
+        _ method: RPCMethod, _ request: [UInt8], _ deadline: Int64, _ arrived: (ClientCall) -> Void
+    ) throws(RPCFailure) -> ClientCall {
         let call = ClientCall(keepsAnswer: true)
         call.path = Array(method.path.utf8)
         call.body = [0] + withUnsafeBytes(of: UInt32(request.count).bigEndian) { Array($0) } + request
@@ -67,7 +94,7 @@ package final class UnaryClient {
         do {
             connection = try self.connected(deadline)
             connection.start(call)
-            try self.finish(call, on: connection, deadline)
+            try self.finish(call, on: connection, deadline, arrived)
         } catch {
             self.connection = nil
             throw RPCFailure(unanswered: RPCFailure.unavailable, self.text(error))
@@ -77,7 +104,7 @@ package final class UnaryClient {
             self.connection = nil
             throw RPCFailure(unanswered: RPCFailure.deadlineExceeded, "\(self.address) did not answer in time")
         }
-        return try withExtendedLifetime(call) { () throws(RPCFailure) in try Self.response(call) }
+        return call
     }
 
     private func connected(_ deadline: Int64) throws(ClientError) -> ClientConnection {
@@ -88,9 +115,12 @@ package final class UnaryClient {
         return connection
     }
 
-    private func finish(_ call: ClientCall, on connection: ClientConnection, _ deadline: Int64) throws(ClientError) {
+    private func finish(
+        _ call: ClientCall, on connection: ClientConnection, _ deadline: Int64, _ arrived: (ClientCall) -> Void
+    ) throws(ClientError) {
         while true {
             let wantsToWrite = try connection.turn()
+            arrived(call)
             let rest = deadline - Self.nowMilliseconds()
             guard !call.hasEnded, rest > 0 else { return }
             var polled = pollfd(fd: connection.descriptor, events: Int16(POLLIN) | (wantsToWrite ? Int16(POLLOUT) : 0), revents: 0)
@@ -98,12 +128,24 @@ package final class UnaryClient {
         }
     }
 
+    private static func checkStatus(of call: ClientCall) throws(RPCFailure) {
+        guard call.status != 0 else { return }
+        // A stream that ended without a status was reset, or was no gRPC: nobody knows what became of it.
+        let code = call.status < 0 ? RPCFailure.unavailable : call.status
+        throw RPCFailure(code: code, message: call.status < 0 ? "the call was cut off" : call.message, details: call.details)
+    }
+
+    /// Takes the first whole message out of what has come; `nil`: none is whole.
+    private static func nextMessage(of call: ClientCall) -> [UInt8]? {
+        guard call.response.count >= 5, call.response[0] == 0 else { return nil }
+        let end = 5 + call.response[1 ..< 5].reduce(0) { $0 << 8 | Int($1) }
+        guard call.response.count >= end else { return nil }
+        defer { call.response.removeSubrange(..<end) }
+        return Array(call.response[5 ..< end])
+    }
+
     private static func response(_ call: ClientCall) throws(RPCFailure) -> [UInt8] {
-        guard call.status == 0 else {
-            // A stream that ended without a status was reset, or was no gRPC: nobody knows what became of it.
-            let code = call.status < 0 ? RPCFailure.unavailable : call.status
-            throw RPCFailure(code: code, message: call.status < 0 ? "the call was cut off" : call.message, details: call.details)
-        }
+        try self.checkStatus(of: call)
         guard call.response.count >= 5, call.response[0] == 0,
             call.response[1 ..< 5].reduce(0, { $0 << 8 | Int($1) }) == call.response.count - 5
         else { throw RPCFailure(unanswered: 13, "the answer is not one message") }
