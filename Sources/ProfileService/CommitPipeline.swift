@@ -25,25 +25,28 @@ package final class CommitPipeline: Sendable {
     private let isPoisoned_ = Atomic<Bool>(false)
     private let isDiskFull_ = Atomic<Bool>(false)
     private let onPoison: @Sendable () -> Void
+    private let onDiskFull: @Sendable (Bool) -> Void
 
     /// - Parameters:
     ///   - mailboxes: One per loop, by its index.
     ///   - parker: Puts the log thread to sleep.
     ///   - onPoison: Called once, on the log thread, when the log has failed for good.
+    ///   - onDiskFull: Called on the log thread when writes begin or cease to be refused for want of space.
     package init(
         limits: PipelineLimits, mailboxes: [CompletionMailbox], parker: any Parker,
-        onPoison: @escaping @Sendable () -> Void
+        onPoison: @escaping @Sendable () -> Void, onDiskFull: @escaping @Sendable (Bool) -> Void = { _ in }
     ) {
         self.limits = limits
         self.mailboxes = mailboxes
         self.parker = parker
         self.onPoison = onPoison
+        self.onDiskFull = onDiskFull
     }
 
     /// Whether the log has failed for good: writes are refused until a restart.
     package var isPoisoned: Bool { self.isPoisoned_.load(ordering: .acquiring) }
 
-    /// Whether the last frame found no space; the next one that does clears it.
+    /// Whether writes are refused for want of space; the log thread takes it back by itself when there is some (L9).
     package var isDiskFull: Bool { self.isDiskFull_.load(ordering: .relaxed) }
 
     /// Says whether one more command of `bytes` may wait; reserves its place if so.
@@ -53,6 +56,7 @@ package final class CommitPipeline: Sendable {
     /// - Parameter isOfStream: Streams stop earlier, so that unary calls, which cannot wait, are not refused because of them.
     package func reserve(bytes: Int, isOfStream: Bool = false) -> Refusal {
         if self.isPoisoned { return .logUnavailable }
+        if self.isDiskFull { return .diskFull }
         let commandsMax = isOfStream ? self.limits.streamCommandsWaitingMax : self.limits.commandsWaitingMax
         let bytesMax = isOfStream ? self.limits.streamBytesWaitingMax : self.limits.bytesWaitingMax
         guard self.metrics.commandsWaiting < commandsMax, self.metrics.bytesWaiting + bytes <= bytesMax
@@ -116,8 +120,11 @@ package final class CommitPipeline: Sendable {
         self.onPoison()
     }
 
-    /// Notes whether there is space.
+    /// Notes whether there is space; only the log thread does.
     func setDiskFull(_ isFull: Bool) {
+        guard isFull != self.isDiskFull else { return }
+        if isFull { self.metrics.countDiskFull() }
         self.isDiskFull_.store(isFull, ordering: .relaxed)
+        self.onDiskFull(isFull)
     }
 }

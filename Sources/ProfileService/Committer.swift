@@ -56,14 +56,39 @@ package final class Committer {
         while batch < batches.count {
             let first = (batch: batch, slot: slot)
             let operations = self.gather(batches, from: &batch, &slot, limits: pipeline.limits)
-            let refusal = self.append(batches, from: first, to: (batch, slot), operations: operations)
-            if refusal == .logUnavailable { pipeline.poison() }
-            pipeline.setDiskFull(refusal == .diskFull)
+            var refusal = Refusal.diskFull
+            if self.hasRoom(in: pipeline) {
+                refusal = self.append(batches, from: first, to: (batch, slot), operations: operations)
+                self.note(refusal, in: pipeline)
+            }
             self.settle(batches, from: first, to: (batch, slot), refusal: refusal)
             for done in first.batch ..< batch { pipeline.complete(batches[done]) }
         }
         self.lastActivity = self.clock.monotonicNanoseconds()
         self.publishMemory(in: pipeline, now: self.lastActivity)
+    }
+
+    /// Whether a frame may be written: not once the reserve is touched, until there is somewhere to go on (L9). Nothing of the log is
+    /// touched in between, so what waits for space is a question to the disk and never a write that may tear.
+    ///
+    /// A write that fails although there seemed to be space ends in the same state, and costs one try a probe while that lasts.
+    private func hasRoom(in pipeline: CommitPipeline) -> Bool {
+        guard !self.hasFailed else { return true }
+        switch self.log.room() {
+        case .low: pipeline.setDiskFull(true)
+        case .high: pipeline.setDiskFull(false)
+        case .middle: break
+        }
+        return !pipeline.isDiskFull
+    }
+
+    /// Draws the consequences of how a frame ended.
+    private func note(_ refusal: Refusal, in pipeline: CommitPipeline) {
+        switch refusal {
+        case .logUnavailable: pipeline.poison()
+        case .diskFull: pipeline.setDiskFull(true)
+        default: break
+        }
     }
 
     /// Tells the metrics what the store takes, now and then.
@@ -178,17 +203,19 @@ package final class Committer {
         let now = self.clock.monotonicNanoseconds()
         self.publishMemory(in: pipeline, now: now)
         guard !self.hasFailed else { return pipeline.limits.tickNanoseconds }
-        if self.store.tickDue(at: max(self.position.receivedAt, self.clock.wallMicroseconds())) {
-            // A tick that found no space is tried again at the usual pace, not at once.
-            return self.tick(in: pipeline) ? 0 : pipeline.limits.tickNanoseconds
+        let hasRoom = self.hasRoom(in: pipeline)
+        let pause = hasRoom ? pipeline.limits.tickNanoseconds : pipeline.limits.spaceProbeNanoseconds
+        if hasRoom, self.store.tickDue(at: max(self.position.receivedAt, self.clock.wallMicroseconds())) {
+            // A tick that found no space waits for the next probe.
+            return self.tick(in: pipeline) ? 0 : pipeline.limits.spaceProbeNanoseconds
         }
-        guard !self.isSealed else { return pipeline.limits.tickNanoseconds }
+        guard !self.isSealed else { return pause }
         let idle = now &- self.lastActivity
         guard idle >= pipeline.limits.idleSealNanoseconds else {
             return pipeline.limits.idleSealNanoseconds - idle
         }
         self.seal(in: pipeline)
-        return pipeline.limits.tickNanoseconds
+        return pause
     }
 
     /// Seals what is not sealed; the log thread ends after it.
@@ -207,7 +234,7 @@ package final class Committer {
             self.framesAppended += 1
             self.isSealed = true
         } catch {
-            if case .noSpace = error { return }
+            if case .noSpace = error { return pipeline.setDiskFull(true) }
             self.hasFailed = true
             pipeline.poison()
         }
@@ -216,11 +243,8 @@ package final class Committer {
     /// Appends and applies one tick; false if it did not become durable.
     private func tick(in pipeline: CommitPipeline) -> Bool {
         let refusal = self.append(self.tickRecord.bytes, operations: 1)
-        pipeline.setDiskFull(refusal == .diskFull)
-        guard refusal == .none else {
-            if refusal == .logUnavailable { pipeline.poison() }
-            return false
-        }
+        self.note(refusal, in: pipeline)
+        guard refusal == .none else { return false }
         self.tickResult.removeAll()
         self.apply(self.tickRecord.bytes, results: &self.tickResult)
         return true

@@ -16,6 +16,8 @@ package struct PipelineLimits: Sendable {
     package var idleSealNanoseconds: UInt64 = 100_000_000
     /// How often the log thread looks for due ticks when nothing else happens, in nanoseconds.
     package var tickNanoseconds: UInt64 = 10_000_000_000
+    /// How often the log thread looks for space while the disk is full, in nanoseconds: a fifth of the 5 s within which writes are back.
+    package var spaceProbeNanoseconds: UInt64 = 1_000_000_000
 
     package init() {}
 }

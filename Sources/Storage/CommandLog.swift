@@ -24,10 +24,22 @@ package struct FrameContents {
     }
 }
 
+/// How much room a log has left (L9). Between the two marks whoever writes goes on, and whoever has stopped waits: a disk at its brink
+/// would otherwise take the small frames and refuse the large ones.
+package enum LogRoom: Equatable, Sendable {
+    /// Less than the reserve is left, and there is nothing to go on in.
+    case low
+    case middle
+    /// There is somewhere to go on.
+    case high
+}
+
 /// What makes frames durable: one file's log here, a replicated one later. Used by one thread.
 package protocol CommandLog: AnyObject {
     /// Who writes: a replicated log raises it when the writer changes, a local one stays at 1.
     var epoch: UInt64 { get }
+    /// How much can still be written; asked before a frame, and now and then while none comes.
+    func room() -> LogRoom
     /// Hands one frame over; it may not be durable yet when this returns.
     ///
     /// - Throws: `.noSpace` if nothing was written and a later try may go; `.poisoned` or `.io` if the outcome is unknown and nothing

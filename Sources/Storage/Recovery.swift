@@ -26,6 +26,7 @@ package struct RecoveryReport: Equatable, Sendable {
         package var segment: UInt64
         package var offsetBytes: Int
         package var bytes: Int
+        /// A file of the directory; empty where the disk had no room for it.
         package var keptIn: String
     }
 

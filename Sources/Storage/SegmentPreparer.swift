@@ -43,7 +43,8 @@ package final class SegmentPreparer: Sendable {
     /// Writes and syncs the next piece of zeros.
     ///
     /// - Returns: Whether there is more to do.
-    /// - Throws: What the file system said; after `.noSpace` the next call goes on, after anything else it begins a new file.
+    /// - Throws: `.noSpace` before a file is begun where there is not room for all of it; else what the file system said. After `.noSpace`
+    ///   the next call goes on, after anything else it begins a new file.
     package func step() throws(IOError) -> Bool {
         guard var spare = try self.begin() else { return false }
         let count = min(self.stepBytes, self.segmentBytes - spare.filledBytes)
@@ -84,6 +85,10 @@ package final class SegmentPreparer: Sendable {
             // Left by a segment that could not be published.
             if try self.files.fileSystem.list(self.files.directory).contains(Self.name) {
                 try self.files.fileSystem.remove(path)
+            }
+            // A part of a segment is no reserve, and what it took may be what a snapshot needs to free the rest.
+            guard try self.files.fileSystem.freeBytes(self.files.directory) >= UInt64(self.segmentBytes) else {
+                throw IOError(.noSpace, operation: "statvfs", subject: self.files.directory, code: 0)
             }
             return Spare(file: try self.files.fileSystem.open(path, .create), filledBytes: 0)
         } catch {

@@ -156,7 +156,7 @@ extension SegmentedLog {
         let name = SegmentFiles.name(of: header.number) + SegmentFiles.temporarySuffix
         let file = try Recovery.storage { () throws(IOError) in try files.fileSystem.open(files.path(name), .create) }
         do throws(StorageError) {
-            try Recovery.storage { () throws(IOError) in try Self.fill(file, upTo: segmentBytes) }
+            try Recovery.storage { () throws(IOError) in try Self.fillWithinSpace(file, upTo: segmentBytes) }
             try body(file)
             try Recovery.storage { () throws(IOError) in
                 try files.finish(file, header: header)
@@ -166,6 +166,17 @@ extension SegmentedLog {
         } catch {
             file.close()
             throw error
+        }
+    }
+
+    /// Fills a new file with zeros, or leaves it empty where there is no room for them: a full disk must not keep a start from answering
+    /// reads, and the frames to be copied take less.
+    private static func fillWithinSpace(_ file: any File, upTo bytes: Int) throws(IOError) {
+        do throws(IOError) {
+            try Self.fill(file, upTo: bytes)
+        } catch {
+            guard error.kind == .noSpace else { throw error }
+            try file.truncate(to: 0)
         }
     }
 

@@ -78,24 +78,43 @@ extension SegmentedLog {
         let files = recovery.files
         let end = recovery.end
         let name = "\(SegmentFiles.tornPrefix)\(SegmentFiles.name(of: end.segment).dropLast(SegmentFiles.suffix.count))-\(end.offset)"
-        try Recovery.storage { () throws(IOError) in
-            let source = try files.fileSystem.open(files.path(SegmentFiles.name(of: end.segment)), .read)
-            defer { source.close() }
-            var kept = ByteBuffer()
-            let target = kept.appendUninitialized(min(bytes, options.tornBytesKept))
-            kept.truncate(to: try source.read(into: target, at: end.offset))
-            let names = try files.fileSystem.list(files.directory)
-            let torn = names.filter { $0.hasPrefix(SegmentFiles.tornPrefix) }
-            for old in torn.dropLast(options.tornFilesKept - 1) { try files.fileSystem.remove(files.path(old)) }
-            if names.contains(name) { try files.fileSystem.remove(files.path(name)) }
-            let copy = try files.fileSystem.open(files.path(name), .create)
-            defer { copy.close() }
-            try copy.write(kept.bytes, at: 0)
-            try copy.sync()
-            try files.fileSystem.syncDirectory(files.directory)
+        var isKept = true
+        do throws(IOError) {
+            try Self.keep(bytes, of: end, as: name, in: files, options)
+        } catch {
+            // Nothing in it was ever answered: on a full disk a start that answers reads is worth more than a look at it.
+            guard error.kind == .noSpace else { throw .io(error) }
+            isKept = false
         }
         recovery.report.tornTail = RecoveryReport.TornTail(
-            segment: end.segment, offsetBytes: end.offset, bytes: bytes, keptIn: name)
+            segment: end.segment, offsetBytes: end.offset, bytes: bytes, keptIn: isKept ? name : "")
+    }
+
+    /// Copies the first of `bytes` bytes behind the last good frame into a file of their own.
+    ///
+    /// - Throws: `.noSpace` with that file removed again, or what else the file system said.
+    private static func keep(
+        _ bytes: Int, of end: Recovery.Position, as name: String, in files: SegmentFiles, _ options: LogOptions
+    ) throws(IOError) {
+        let source = try files.fileSystem.open(files.path(SegmentFiles.name(of: end.segment)), .read)
+        defer { source.close() }
+        var kept = ByteBuffer()
+        let target = kept.appendUninitialized(min(bytes, options.tornBytesKept))
+        kept.truncate(to: try source.read(into: target, at: end.offset))
+        let names = try files.fileSystem.list(files.directory)
+        let torn = names.filter { $0.hasPrefix(SegmentFiles.tornPrefix) }
+        for old in torn.dropLast(options.tornFilesKept - 1) { try files.fileSystem.remove(files.path(old)) }
+        if names.contains(name) { try files.fileSystem.remove(files.path(name)) }
+        let copy = try files.fileSystem.open(files.path(name), .create)
+        defer { copy.close() }
+        do throws(IOError) {
+            try copy.write(kept.bytes, at: 0)
+            try copy.sync()
+        } catch {
+            if error.kind == .noSpace { try files.fileSystem.remove(files.path(name)) }
+            throw error
+        }
+        try files.fileSystem.syncDirectory(files.directory)
     }
 
     /// Cuts off what the new segment replaces, and what was torn, so that no reader ever meets it again.

@@ -13,7 +13,8 @@ package final class SegmentedLog: CommandLog {
     private let directoryID: DirectoryID
     private let seed: UInt32
     private let clock: any Clock
-    private let segmentBytes: Int
+    private let options: LogOptions
+    private var segmentBytes: Int { self.options.segmentBytes }
     private var file: any File
     private var segment: UInt64
     /// Where the next frame goes.
@@ -47,7 +48,7 @@ package final class SegmentedLog: CommandLog {
         self.directoryID = directoryID
         self.seed = directoryID.seed
         self.clock = clock
-        self.segmentBytes = options.segmentBytes
+        self.options = options
         self.metrics = metrics
         self.preparer = preparer
         self.file = segment.file
@@ -58,6 +59,16 @@ package final class SegmentedLog: CommandLog {
 
     /// The number that the next frame gets.
     package var nextFrameNumber: UInt64 { self.chain.nextFrame }
+
+    /// - Complexity: One statvfs, and that only while no spare segment waits.
+    package func room() -> LogRoom {
+        if self.preparer.isReady { return .high }
+        // A file system that cannot say how much it has will say so when it is written to.
+        guard let free = try? self.files.fileSystem.freeBytes(self.files.directory) else { return .middle }
+        if free >= UInt64(self.options.roomBytes) { return .high }
+        let isAtEnd = self.segmentBytes - self.offset < self.options.reserveBytes
+        return isAtEnd && free < UInt64(self.segmentBytes) ? .low : .middle
+    }
 
     package func append(_ contents: FrameContents) throws(StorageError) {
         // First: after a failed sync the place of the next frame is unknown, and so is what the caller believes it to be.
@@ -103,7 +114,9 @@ package final class SegmentedLog: CommandLog {
             operationCount: contents.operationCount, firstLSN: contents.firstLSN, receivedAt: contents.receivedAt,
             rulesVersion: contents.rulesVersion, previousHeaderCRC: self.chain.previousHeaderCRC,
             previousResultsDigest: contents.previousResultsDigest, payloadCRC: crc32c(contents.payload))
-        if self.offset + header.totalBytes > self.segmentBytes, self.offset > SegmentHeader.bytes {
+        // A seal must find its place also where there is no next segment: a start on a full disk has nothing to copy then.
+        let sealBytes = kind == .seal ? 0 : FrameHeader.bytes
+        if self.offset + header.totalBytes + sealBytes > self.segmentBytes, self.offset > SegmentHeader.bytes {
             try self.roll()
             header.segment = self.segment
         }

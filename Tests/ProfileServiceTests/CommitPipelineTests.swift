@@ -89,6 +89,47 @@ import Testing
         #expect(fixture.count("bob") == 1)
     }
 
+    /// Commits Tracks of 15 events until one is refused.
+    private static func fillDisk(_ fixture: ServiceFixture, from first: Int = 0) -> Int {
+        for number in first ..< first + 2_000 {
+            let done = fixture.commit([fixture.batch([("ann", (0 ..< 15).map { "\(number)-\($0)" }, "")])])
+            if done[0].slots[0].refusal == .diskFull { return number }
+        }
+        return -1
+    }
+
+    @Test func L9_whileTheDiskIsFullTheLogIsNotTouchedAndReadsGoOn() throws {
+        let fixture = try ServiceFixture()
+        fixture.disk.limit(toBytes: 400 << 10)
+        let refused = Self.fillDisk(fixture)
+        try #require(refused > 0)
+        let operations = fixture.disk.operationCount
+        #expect(Self.fillDisk(fixture, from: refused + 1) == refused + 1)
+        #expect(fixture.pipeline.reserve(bytes: 1) == .diskFull, "refused on the loop")
+        #expect(fixture.disk.operationCount == operations)
+        #expect(fixture.count("ann") == UInt64(15 * refused))
+        #expect(fixture.pipeline.metrics.diskFulls == 1)
+    }
+
+    @Test func L9_withSpaceForOneSegmentWritesStayRefusedAndWithTwoTheRestHeals() throws {
+        let fixture = try ServiceFixture()
+        fixture.disk.limit(toBytes: 300 << 10)
+        let refused = Self.fillDisk(fixture)
+        try #require(refused > 0)
+        let used = fixture.disk.snapshot.files.reduce(0) { $0 + $1.content.count }
+        fixture.disk.limit(toBytes: used + (512 << 10) - 1)
+        #expect(Self.fillDisk(fixture, from: refused) == refused, "hysteresis")
+        #expect(fixture.committer.rest(in: fixture.pipeline) <= fixture.pipeline.limits.spaceProbeNanoseconds)
+        #expect(fixture.pipeline.isDiskFull)
+        fixture.disk.limit(toBytes: used + (512 << 10))
+        // Nobody writes: the log thread looks by itself.
+        _ = fixture.committer.rest(in: fixture.pipeline)
+        #expect(!fixture.pipeline.isDiskFull)
+        #expect(fixture.pipeline.reserve(bytes: 1) == .none)
+        let done = fixture.commit([fixture.batch([("bob", ["1"], "")])])
+        #expect(done[0].slots[0].refusal == .none)
+    }
+
     @Test func L7_overTheBoundOfWaitingCommandsOneIsRefused() throws {
         var limits = PipelineLimits()
         limits.commandsWaitingMax = 3

@@ -172,6 +172,13 @@ package final class Server {
                 status?.phase = .logFailed
                 operatorsLog.error("log failed: writes are refused until a restart")
                 for poller in pollers { poller.wake() }
+            },
+            onDiskFull: { isFull in
+                if isFull {
+                    operatorsLog.warning("disk full: writes are refused until there is space, reads go on")
+                } else {
+                    operatorsLog.info("there is space again: writes go on")
+                }
             })
         return Recovered(
             lock: lock, store: store, pipeline: pipeline, committer: committer, log: log, parker: preparerParker,

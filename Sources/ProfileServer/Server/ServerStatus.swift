@@ -125,8 +125,11 @@ final class ServerStatus: AdminPages {
             "profiles_log_failed", help: "1 after a failed write or sync: writes are refused until a restart.",
             value: recovered.pipeline.isPoisoned ? 1 : 0)
         text.gauge(
-            "profiles_disk_full", help: "1 while the log finds no space.",
+            "profiles_disk_full", help: "1 while writes are refused for want of space.",
             value: recovered.pipeline.isDiskFull ? 1 : 0)
+        text.counter(
+            "profiles_disk_full_total", help: "Times that writes began to be refused for want of space.",
+            value: recovered.pipeline.metrics.diskFulls)
     }
 
     /// How a failed recovery ends the process, and what the operator is told.

@@ -1,0 +1,167 @@
+import IOSimulation
+import Storage
+import Testing
+
+/// L9: a full disk is seen before a write starts, and nothing but space is needed to go on.
+@Suite struct DiskFullTests {
+    /// Writes frames while the log says that it has room.
+    ///
+    /// - Returns: The frame that was not written for want of room.
+    private static func writeWhileRoom(_ fixture: LogFixture, limit: Int = 1_000) throws -> Int {
+        var next = fixture.replayed
+        while next < limit, fixture.opened.room() != .low {
+            try fixture.write(next)
+            next += 1
+        }
+        return next
+    }
+
+    /// A directory whose disk has the first segment and nothing else.
+    private static func full() throws -> LogFixture {
+        let fixture = LogFixture()
+        try fixture.open()
+        fixture.disk.limit(toBytes: 4096)
+        return fixture
+    }
+
+    /// Frames of the fixture are at most 1,576 bytes: every one ahead of the mark that fits a whole segment fits what is left.
+    @Test func L9_roomIsLowWithinTheReserveAndHighAgainWithTwoSegments() throws {
+        let fixture = try Self.full()
+        #expect(fixture.opened.room() == .middle)
+        var next = fixture.replayed
+        while fixture.opened.room() != .low {
+            do throws(StorageError) {
+                try fixture.write(next)
+                next += 1
+            } catch {
+                // Too large for what is left; the others go on.
+                try #require(error == .noSpace)
+                break
+            }
+        }
+        let operations = fixture.disk.operationCount
+        #expect(fixture.opened.room() != .high)
+        fixture.disk.limit(toBytes: 4096 + 2 * 4096 - 1)
+        #expect(fixture.opened.room() == .middle, "room for one segment: who has stopped waits, who writes goes on")
+        fixture.disk.limit(toBytes: 4096 + 2 * 4096)
+        #expect(fixture.opened.room() == .high)
+        #expect(fixture.disk.operationCount == operations, "asking changes nothing")
+        try fixture.write(next)
+    }
+
+    @Test func L9_aSpareSegmentIsRoomWhateverTheDiskHas() throws {
+        let fixture = try Self.full()
+        fixture.disk.limit(toBytes: 2 * 4096)
+        while try fixture.opened.preparer.step() {}
+        #expect(fixture.opened.room() == .high)
+        let next = try Self.writeWhileRoom(fixture)
+        #expect(fixture.opened.metrics.segments == 1, "it was used")
+        try fixture.seal(after: next - 1)
+        fixture.disk.killProcess()
+        let again = LogFixture(fixture.disk)
+        try again.open()
+        #expect(again.replayed == next)
+    }
+
+    @Test func L9_preparerBeginsNothingWithoutRoomForAll() throws {
+        let fixture = try Self.full()
+        fixture.disk.limit(toBytes: 2 * 4096 - 1)
+        let operations = fixture.disk.operationCount
+        #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.step() }
+        #expect(fixture.disk.operationCount == operations)
+        fixture.disk.limit(toBytes: 2 * 4096)
+        while try fixture.opened.preparer.step() {}
+        #expect(fixture.opened.preparer.isReady)
+    }
+
+    /// The sizes go past that of a seal, so that in some of them a frame ends where no seal would fit.
+    @Test(arguments: stride(from: 4096, to: 4096 + 400, by: 8))
+    func L9_sealFitsAFullSegmentSoThatAStartOnAFullDiskCopiesNothing(segmentBytes: Int) throws {
+        let fixture = LogFixture(segmentBytes: segmentBytes)
+        try fixture.open()
+        fixture.disk.limit(toBytes: segmentBytes)
+        var next = fixture.replayed
+        while true {
+            do throws(StorageError) {
+                try fixture.write(next)
+                next += 1
+            } catch {
+                try #require(error == .noSpace)
+                break
+            }
+        }
+        try fixture.seal(after: next - 1)
+        fixture.disk.killProcess()
+        let again = LogFixture(fixture.disk, segmentBytes: segmentBytes)
+        try again.open()
+        #expect(again.replayed == next)
+        #expect(again.report.framesCopied == 0)
+    }
+
+    @Test func L9_startWithoutASealFindsRoomForTheFramesItCopies() throws {
+        let fixture = try LogFixture.written(frames: 12)
+        let used = fixture.files.reduce(0) { $0 + $1.content.count }
+        // Not for a segment of zeros, but for the tail.
+        fixture.disk.limit(toBytes: used + 3_000)
+        let again = LogFixture(fixture.disk)
+        try again.open()
+        #expect(again.replayed == 13)
+        #expect(again.report.framesCopied > 0)
+        // What follows extends the new segment.
+        fixture.disk.limit(toBytes: used + 64_000)
+        try again.write(13)
+        let cut = LogFixture(fixture.disk.afterPowerCut(seed: 3))
+        try cut.open()
+        #expect(cut.replayed == 14)
+    }
+
+    @Test func L9_tornTailThatHasNoRoomToBeKeptDoesNotHoldAStartUp() throws {
+        let origin = try LogFixture.written(frames: 12, sealedAfter: [11])
+        var files = origin.files
+        // The end of the last frame is torn.
+        let last = try #require(files.last?.content.lastIndex { $0 != 0 })
+        for offset in last - 40 ... last { files[files.count - 1].content[offset] ^= 0xA5 }
+        let cut = LogFixture(SimulatedDisk(DiskState(files: files)))
+        let used = cut.files.reduce(0) { $0 + $1.content.count }
+        cut.disk.limit(toBytes: used + 100)
+        try cut.open()
+        #expect(cut.replayed == 12)
+        let torn = try #require(cut.report.tornTail)
+        #expect(torn.keptIn.isEmpty)
+        #expect(!cut.files.contains { $0.path.contains("torn-") })
+    }
+
+    /// Taking a frame back cuts the prepared zeros off too: later frames extend the file.
+    @Test func L9_frameTakenBackFromAPreparedSegmentLeavesAGoodLog() throws {
+        for number in 1 ... 12 {
+            let fixture = LogFixture()
+            try fixture.open()
+            while try fixture.opened.preparer.step() {}
+            var next = try Self.writeUntilNextSegment(fixture)
+            fixture.disk.plan(DiskFaultPlan(.noSpace, of: .writes, number: number))
+            var refusals = 0
+            for _ in 0 ..< 40 {
+                do throws(StorageError) {
+                    try fixture.write(next)
+                    next += 1
+                } catch {
+                    try #require(error == .noSpace)
+                    refusals += 1
+                }
+            }
+            #expect(refusals == 1)
+            let cut = LogFixture(fixture.disk.afterPowerCut(seed: UInt64(number)))
+            try cut.open()
+            #expect(cut.replayed == next)
+        }
+    }
+
+    private static func writeUntilNextSegment(_ fixture: LogFixture) throws -> Int {
+        var next = fixture.replayed
+        while fixture.opened.metrics.segments == 0 {
+            try fixture.write(next)
+            next += 1
+        }
+        return next
+    }
+}
