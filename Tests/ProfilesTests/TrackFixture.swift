@@ -262,6 +262,12 @@ final class TrackFixture {
         self.store = Store(genesis: Self.genesis(limits), hashMask: hashMask)
     }
 
+    /// Goes on with a store that has been something before.
+    init(store: Store) {
+        self.store = store
+        self.lsn = store.appliedLSN
+    }
+
     static func genesis(_ limits: StoreLimits = StoreLimits()) -> Genesis {
         Genesis(
             directoryID: ProfileID(high: 1, low: 2), hashKey: SipHashKey(k0: 3, k1: 4),

@@ -49,6 +49,21 @@ struct EventBlock {
         buffer.append(self.bytesAfterHolder)
     }
 
+    /// A new block of what `appendWithoutHolder` wrote; `nil` if it is none.
+    static func load(from reader: inout ByteReader, holder: ProfileRef, slab: Slab) -> Handle? {
+        let before = reader.read(count: SnapshotFormat.eventBytesBeforeHolder)
+        var ahead = reader
+        let totalBytes = Int(ahead.read(UInt32.self))
+        let after = reader.read(count: totalBytes - SnapshotFormat.eventBytesBeforeHolder - SnapshotFormat.holderBytes)
+        guard totalBytes >= Self.fixedBytes, !reader.overrun, let first = before.baseAddress, let rest = after.baseAddress else { return nil }
+        let block = slab.allocate(totalBytes)
+        let target = slab.pointer(block)
+        target.copyMemory(from: first, byteCount: before.count)
+        target.storeBytes(of: holder.rawValue, toByteOffset: before.count, as: UInt32.self)
+        (target + before.count + SnapshotFormat.holderBytes).copyMemory(from: rest, byteCount: after.count)
+        return block
+    }
+
     /// The parts of variable length, borrowed.
     struct Parts {
         var identifier: IdentifierView

@@ -267,16 +267,19 @@ extension Store {
         self.work.pointee.droppedCount += 1
     }
 
+    /// What a retained event is found by.
+    func eventHash(_ block: EventBlock, _ project: ProjectID) -> UInt64 {
+        let parts = block.parts
+        let identifierHash = self.hash.identifier(project, parts.identifier)
+        return self.withEventID(block, parts) { self.hash.event(identifierHash: identifierHash, id: $0) }
+    }
+
     /// Forgets and frees the events that were dropped; readers cannot reach them any more.
     func forgetDropped() {
         for index in 0 ..< self.work.pointee.droppedCount {
             let handle = self.work.pointee.dropped[index]
             let block = EventBlock(self.slab.pointer(handle))
-            let parts = block.parts
-            let project = self.pool.header(block.holder).pointee.project
-            let identifierHash = self.hash.identifier(project, parts.identifier)
-            let hash = self.withEventID(block, parts) { self.hash.event(identifierHash: identifierHash, id: $0) }
-            self.removeEvent(hash, handle)
+            self.removeEvent(self.eventHash(block, self.pool.header(block.holder).pointee.project), handle)
             self.discard(handle, bytes: block.totalBytes)
         }
         self.work.pointee.droppedCount = 0

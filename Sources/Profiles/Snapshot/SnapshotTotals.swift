@@ -1,0 +1,71 @@
+import Bytes
+
+/// How many of everything a snapshot's first item announces, and how many were found.
+///
+/// Layout: `names: UInt32 | suppressions, requests, merges: UInt64`, then per shard `profiles, identifiers, addresses, events: UInt32`.
+struct SnapshotTotals: Equatable {
+    var names = 0
+    var suppressions = 0
+    var requests = 0
+    var merges = 0
+    var profiles = 0
+
+    init() {}
+
+    /// The part that is not per shard; `nil` past the end.
+    init?(from reader: inout ByteReader) {
+        self.names = Int(reader.read(UInt32.self))
+        self.suppressions = Int(clamping: reader.read(UInt64.self))
+        self.requests = Int(clamping: reader.read(UInt64.self))
+        self.merges = Int(clamping: reader.read(UInt64.self))
+        guard !reader.overrun else { return nil }
+    }
+
+    /// Whether a store of these limits can hold as many.
+    func areSupported(_ limits: StoreLimits) -> Bool {
+        self.names <= NameTable.namesMax && self.suppressions <= SuppressionTable.addressesMax
+            && self.requests <= limits.requestIDsPerProject && self.merges <= limits.mergesPerProject
+    }
+
+    mutating func add(_ counts: ShardCounts) {
+        self.profiles += counts.profiles
+    }
+
+    /// What one shard has; those of the tables only make room ahead.
+    struct ShardCounts {
+        var profiles: Int
+        var identifiers: Int
+        var addresses: Int
+        var events: Int
+
+        init(from reader: inout ByteReader) {
+            self.profiles = Int(reader.read(UInt32.self))
+            self.identifiers = Int(reader.read(UInt32.self))
+            self.addresses = Int(reader.read(UInt32.self))
+            self.events = Int(reader.read(UInt32.self))
+        }
+    }
+}
+
+/// Entries of a sharded table that is not made yet.
+struct GatheredEntries {
+    private var shards = [[UInt64]](repeating: [], count: Shards.count)
+
+    /// Makes room; what is announced is believed up to a bound only, since memory must not be had for a number.
+    mutating func reserve(_ shard: Int, _ count: Int) {
+        self.shards[shard].reserveCapacity(min(count, Self.reservedMax))
+    }
+
+    /// Entries that are made room for ahead, per shard: 64 MiB in all.
+    private static let reservedMax = 1 << 17
+
+    mutating func append(_ hash: UInt64, _ value: UInt32) {
+        self.shards[Shards.shard(hash)].append(UInt64(value) << 32 | UInt64(Shards.tag(hash)))
+    }
+
+    /// The table of a shard, and forgets its entries.
+    mutating func table(_ shard: Int) -> HashTable {
+        defer { self.shards[shard] = [] }
+        return self.shards[shard].withUnsafeBufferPointer { HashTable(entries: $0) }
+    }
+}

@@ -1,0 +1,216 @@
+import Bytes
+
+/// Why a snapshot whose checksums are right is refused.
+package enum SnapshotError: Error, Equatable {
+    /// Written by a newer release.
+    case newerVersion(UInt32)
+    /// An item is not what its kind says, stands where it must not, or comes twice.
+    case malformed(item: UInt8)
+    /// The end came before everything that the first item announced.
+    case incomplete
+}
+
+/// Builds a store from the blocks of a snapshot, in their order; one thread.
+///
+/// Identifiers are not in the snapshot as a table: the tables are made from the profiles, shard by shard at the end, so that each is filled
+/// while it is in the cache.
+///
+/// - Complexity: O(bytes of the snapshot).
+package final class StoreLoader {
+    private var store: Store?
+    private var expected = SnapshotTotals()
+    private var found = SnapshotTotals()
+    private var hasNames = false
+    private var isEnded = false
+    /// Entries of the three tables, gathered.
+    private var index = GatheredEntries()
+    private var addresses = GatheredEntries()
+    private var events = GatheredEntries()
+    /// Which profiles have come: one bit each, shard by shard.
+    private var seen: [[UInt64]] = []
+    /// Numbers of the names of addresses.
+    private var addressNames: [(number: Int, channel: Channel)] = []
+    private var appliedLSN: UInt64 = 0
+
+    package init() {}
+
+    /// Takes the next block.
+    package func load(_ block: UnsafeRawBufferPointer) throws(SnapshotError) {
+        var reader = ByteReader(block)
+        while reader.remaining > 0 {
+            let kind = reader.read(UInt8.self)
+            let zeros = (reader.read(UInt8.self), reader.read(UInt16.self))
+            let body = reader.read(count: Int(reader.read(UInt32.self)))
+            guard !reader.overrun, zeros == (0, 0), !self.isEnded, let item = SnapshotItem(rawValue: kind) else {
+                throw .malformed(item: kind)
+            }
+            guard try self.load(item, body) else { throw .malformed(item: kind) }
+        }
+    }
+
+    /// The store, once every block was taken.
+    package func finish() throws(SnapshotError) -> Store {
+        guard let store = self.store, self.isEnded, self.found == self.expected else { throw .incomplete }
+        for shard in 0 ..< Shards.count {
+            store.index.load(shard, self.index.table(shard))
+            store.addresses.load(shard, self.addresses.table(shard))
+            store.events.load(shard, self.events.table(shard))
+        }
+        store.publishOptions()
+        store.publishProfileCount(store.state.pointee.profileCount)
+        store.publishNextTick(store.nextTick)
+        store.publish(self.appliedLSN)
+        return store
+    }
+
+    private func load(_ item: SnapshotItem, _ body: UnsafeRawBufferPointer) throws(SnapshotError) -> Bool {
+        guard let store = self.store else {
+            guard item == .state else { return false }
+            return try self.loadState(body)
+        }
+        guard self.hasNames else { return item == .names && self.loadNames(body, store) }
+        switch item {
+        case .state, .names: return false
+        case .suppressions: return self.loadSuppressions(body, store)
+        case .request:
+            self.found.requests += 1
+            return self.found.requests <= self.expected.requests && store.project.requests.load(body)
+        case .merge: return self.loadMerge(body, store)
+        case .profile: return self.loadProfile(body, store)
+        case .end:
+            self.isEnded = true
+            return body.count == 0
+        }
+    }
+
+    // MARK: What comes once
+
+    private func loadState(_ body: UnsafeRawBufferPointer) throws(SnapshotError) -> Bool {
+        var reader = ByteReader(body)
+        let version = reader.read(UInt32.self)
+        guard version <= SnapshotFormat.version else { throw .newerVersion(version) }
+        guard version == SnapshotFormat.version, let genesis = try? Genesis(decoding: reader.readPrefixed()) else { return false }
+        self.appliedLSN = reader.read()
+        guard let state = AppliedState(from: &reader) else { return false }
+        let store = Store(genesis: genesis)
+        store.state.pointee = state
+        guard let totals = SnapshotTotals(from: &reader), totals.areSupported(genesis.limits) else { return false }
+        self.expected = totals
+        for shard in 0 ..< Shards.count {
+            let counts = SnapshotTotals.ShardCounts(from: &reader)
+            guard counts.profiles <= ProfileRef.slotsMax else { return false }
+            self.expected.add(counts)
+            store.pool.load(shard, count: counts.profiles, locks: store.profileLocks)
+            self.seen.append([UInt64](repeating: 0, count: (counts.profiles + 63) / 64))
+            self.index.reserve(shard, counts.identifiers)
+            self.addresses.reserve(shard, counts.addresses)
+            self.events.reserve(shard, counts.events)
+        }
+        self.store = store
+        return reader.isAtCleanEnd
+    }
+
+    private func loadNames(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
+        var reader = ByteReader(body)
+        for _ in 0 ..< self.expected.names {
+            let name = reader.readPrefixed()
+            guard 1 ... NameTable.nameBytesMax ~= name.count, store.project.names.find(name) == nil else { return false }
+            _ = store.project.names.add(name)
+        }
+        self.found.names = self.expected.names
+        self.hasNames = true
+        for (native, channel) in [(NativeAttribute.emailAddress, Channel.email), (.phoneNumber, .sms)] {
+            if let number = store.project.names.find(native.nameBytes) { self.addressNames.append((number, channel)) }
+        }
+        return reader.isAtCleanEnd
+    }
+
+    // MARK: What comes many times
+
+    private func loadSuppressions(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
+        var reader = ByteReader(body)
+        while reader.remaining > 0 {
+            let address = AddressHash(low: reader.read(), high: reader.read())
+            let reasons = SuppressionReasons(rawValue: reader.read())
+            guard !reader.overrun, !reasons.isEmpty, store.suppressions.reasons(address).isEmpty else { return false }
+            store.suppressions.set(address, reasons) {}
+            self.found.suppressions += 1
+        }
+        return self.found.suppressions <= self.expected.suppressions
+    }
+
+    private func loadMerge(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
+        var reader = ByteReader(body)
+        guard let merge = MergeEntry(from: &reader, slab: store.slab), reader.isAtCleanEnd else { return false }
+        let block = store.slab.allocate(MergeEntry.blockBytes)
+        merge.write(to: store.slab.pointer(block))
+        store.enter(block, receivedAt: merge.receivedAt)
+        self.found.merges += 1
+        return self.found.merges <= self.expected.merges
+    }
+
+    private func loadProfile(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
+        var reader = ByteReader(body)
+        var reference: UInt32 = 0
+        var header = ProfileHeader(from: &reader, reference: &reference)
+        guard reference > 0, self.isNew(ProfileRef(rawValue: reference)) else { return false }
+        let profile = ProfileRef(rawValue: reference)
+        header.identity = store.slab.allocate(copying: reader.read(count: Int(header.identityBytes)))
+        header.attributes = store.slab.allocate(copying: reader.read(count: Int(header.attributesBytes)))
+        header.consent = store.slab.allocate(copying: reader.read(count: Int(header.consentBytes)))
+        header.ledger = store.slab.allocate(copying: reader.read(count: Int(header.ledgerBytes)))
+        header.counters = store.slab.allocate(
+            copying: reader.read(count: Int(header.counterCount) * MemoryLayout<CounterEntry>.stride))
+        header.counterCapacity = header.counterCount
+        guard !reader.overrun, self.loadEvents(of: profile, &header, &reader, store), reader.isAtCleanEnd else { return false }
+        store.pool.header(profile).initialize(to: header)
+        self.gatherIdentifiers(of: profile, header, store)
+        self.found.profiles += 1
+        return true
+    }
+
+    private func isNew(_ profile: ProfileRef) -> Bool {
+        let (word, bit) = (profile.slot / 64, UInt64(1) << UInt64(profile.slot % 64))
+        guard let store = self.store, profile.slot < store.pool.count(profile.shard) else { return false }
+        guard self.seen[profile.shard][word] & bit == 0 else { return false }
+        self.seen[profile.shard][word] |= bit
+        return true
+    }
+
+    private func loadEvents(
+        of profile: ProfileRef, _ header: inout ProfileHeader, _ reader: inout ByteReader, _ store: Store
+    ) -> Bool {
+        guard header.eventCount > 0 else { return true }
+        // Each takes bytes of what is left, so a wrong count cannot ask for much memory.
+        guard Int(header.eventCount) <= reader.remaining / SnapshotFormat.eventBytesBeforeHolder else { return false }
+        header.eventCapacity = header.eventCount
+        header.events = store.slab.allocate(Int(header.eventCount) * MemoryLayout<Handle>.stride)
+        let handles = store.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
+        for number in 0 ..< Int(header.eventCount) {
+            guard let block = EventBlock.load(from: &reader, holder: profile, slab: store.slab) else { return false }
+            handles[number] = block
+            self.events.append(store.eventHash(EventBlock(store.slab.pointer(block)), header.project), block)
+        }
+        return true
+    }
+
+    /// Notes under which hashes a profile is found.
+    private func gatherIdentifiers(of profile: ProfileRef, _ header: ProfileHeader, _ store: Store) {
+        self.index.append(store.profileIDHash(header.project, header.id), profile.rawValue)
+        guard header.isLive, header.identity != 0 else { return }
+        let identity = IdentityPart(store.slab.pointer(header.identity))
+        if identity.customID.count > 0 {
+            let custom = IdentifierView(kind: .customID, bytes: identity.customID)
+            self.index.append(store.hash.identifier(header.project, custom), profile.rawValue)
+        }
+        identity.forEachInstallation {
+            let installation = IdentifierView(kind: .installationID, bytes: $0.id)
+            self.index.append(store.hash.identifier(header.project, installation), profile.rawValue)
+        }
+        guard header.attributes != 0 else { return }
+        for (number, channel) in self.addressNames {
+            guard let address = store.address(in: header, number) else { continue }
+            self.addresses.append(store.addressIndexHash(header.project, channel, address), profile.rawValue)
+        }
+    }
+}
