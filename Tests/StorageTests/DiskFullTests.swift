@@ -75,7 +75,7 @@ import Testing
     }
 
     /// The sizes go past that of a seal, so that in some of them a frame ends where no seal would fit.
-    @Test(arguments: stride(from: 4096, to: 4096 + 400, by: 8))
+    @Test(arguments: Array(stride(from: 4096, to: 4096 + 400, by: 8)))
     func L9_sealFitsAFullSegmentSoThatAStartOnAFullDiskCopiesNothing(segmentBytes: Int) throws {
         let fixture = LogFixture(segmentBytes: segmentBytes)
         try fixture.open()
