@@ -57,6 +57,8 @@ final class SimulatedFile: File {
         }
     }
 
+    func dropCache() {}
+
     func truncate(to size: Int) throws(IOError) {
         try self.disk.attempt("ftruncate", self.path) { state throws(IOError) in
             try state.meet(.changes, "ftruncate", self.path)

@@ -39,35 +39,30 @@ extension Partition {
     /// - Complexity: O(bytes of the log).
     package static func recover(
         _ environment: LogEnvironment, limits: StoreLimits, random: any RandomSource,
-        progress: (Int) -> Void
+        progress: @escaping (Int) -> Void
     ) throws(RecoveryError) -> (store: Store, committer: Committer, log: SegmentedLog, report: RecoveryReport) {
-        var replay = Replay()
+        let target = LogTarget(progress: progress)
         var genesis = ByteBuffer()
-        var doneBytes = 0
         let log: SegmentedLog
         let report: RecoveryReport
         do throws(StorageError) {
             (log, report) = try SegmentedLog.open(environment, birth: {
                 Self.birth(limits: limits, random: random, now: environment.clock.wallMicroseconds(), record: &genesis)
-            }, replay: { frame in
-                let goesOn = replay.apply(frame)
-                doneBytes += frame.payload.count
-                progress(doneBytes)
-                return goesOn
-            })
+            }, target: target)
         } catch {
-            throw replay.failure ?? .storage(error)
+            throw target.replay.failure ?? .storage(error)
         }
-        guard let store = replay.store else { throw .genesis }
+        guard let store = target.replay.store else { throw .genesis }
         do throws(StorageError) {
             // So that the next start need not copy what this one has just made durable.
-            try log.seal(previousResultsDigest: replay.digest.value)
+            try log.seal(previousResultsDigest: target.replay.digest.value)
         } catch {
             throw .storage(error)
         }
         let committer = Committer(
             log: log, store: store, clock: environment.clock,
-            position: Committer.Position(nextLSN: replay.nextLSN, receivedAt: replay.receivedAt, digest: replay.digest))
+            position: Committer.Position(
+                nextLSN: target.replay.nextLSN, receivedAt: target.replay.receivedAt, digest: target.replay.digest))
         return (store, committer, log, report)
     }
 
@@ -88,6 +83,29 @@ extension Partition {
             frame: FrameContents(
                 firstLSN: 1, operationCount: 1, receivedAt: now, rulesVersion: Store.rulesVersion,
                 previousResultsDigest: 0, payload: record.bytes))
+    }
+}
+
+/// Replays the log; snapshots are refused.
+private final class LogTarget: RecoveryTarget {
+    var replay = Replay()
+    private var doneBytes = 0
+    private let progress: (Int) -> Void
+
+    init(progress: @escaping (Int) -> Void) {
+        self.progress = progress
+    }
+
+    func begin(_ position: SnapshotPosition) {}
+    func load(_ block: UnsafeRawBufferPointer) -> Bool { false }
+    func endOfSnapshot() -> Bool { false }
+    func abandonSnapshot() {}
+
+    func replay(_ frame: ReplayedFrame) -> Bool {
+        let goesOn = self.replay.apply(frame)
+        self.doneBytes += frame.payload.count
+        self.progress(self.doneBytes)
+        return goesOn
     }
 }
 

@@ -7,32 +7,6 @@ package struct ReplayedFrame {
     package var payload: UnsafeRawBufferPointer
 }
 
-/// What recovery found; for the operator.
-package struct RecoveryReport: Equatable, Sendable {
-    /// Frames replayed, seals aside.
-    package var frames = 0
-    package var operations: UInt64 = 0
-    package var bytes = 0
-    package var segments = 0
-    /// A frame torn by a crash was set aside.
-    package var tornTail: TornTail?
-    /// Frames since the last seal that were made durable anew.
-    package var framesCopied = 0
-    /// Temporary files of a crash that were removed.
-    package var temporaryFilesRemoved = 0
-
-    /// Where a torn tail was, and where its bytes are kept.
-    package struct TornTail: Equatable, Sendable {
-        package var segment: UInt64
-        package var offsetBytes: Int
-        package var bytes: Int
-        /// A file of the directory; empty where the disk had no room for it.
-        package var keptIn: String
-    }
-
-    package init() {}
-}
-
 /// Reads the segments in order, frame by frame, and decides what the end of the last one is.
 ///
 /// Reading changes nothing: a refusal leaves every byte as it was. Source: docs/formats/log.md, "Recovery".
@@ -46,8 +20,13 @@ struct Recovery {
 
     let files: SegmentFiles
     let directoryID: DirectoryID
-    let numbers: [UInt64]
+    /// Of the segments at the end of the log whose numbers have no gap.
+    let headers: [SegmentHeader]
     private let seed: UInt32
+    /// Frames before this are in the snapshot that was loaded; without one, the beginning of all.
+    private(set) var base = Position().chain
+    /// The name of that snapshot.
+    private(set) var snapshotPath: String?
     var report = RecoveryReport()
     /// Behind the last good frame.
     var end = Position()
@@ -61,37 +40,51 @@ struct Recovery {
     /// Behind the last byte that is not zero, in the last segment.
     var endOfData = 0
 
-    init(files: SegmentFiles, directoryID: DirectoryID, numbers: [UInt64]) {
+    init(files: SegmentFiles, directoryID: DirectoryID, headers: [SegmentHeader]) {
         self.files = files
         self.directoryID = directoryID
-        self.numbers = numbers
+        self.headers = headers
         self.seed = directoryID.seed
     }
 
-    /// Reads everything and hands each frame of records over.
-    mutating func replay(_ body: (ReplayedFrame) -> Bool) throws(StorageError) {
-        self.report.segments = self.numbers.count
-        var headers: [SegmentHeader] = []
-        for number in self.numbers {
-            headers.append(try Self.header(of: number, in: self.files, expecting: self.directoryID))
+    /// From here on frames before the position of a loaded snapshot are read and not handed over.
+    mutating func goOn(behind snapshot: SnapshotFile) {
+        self.base = snapshot.position.chain
+        self.snapshotPath = self.files.path(snapshot.name)
+        self.report.snapshot = snapshot
+    }
+
+    /// Reads the log from the segment that holds the base, and hands each frame of records from the base on over.
+    mutating func replay(into target: any RecoveryTarget) throws(StorageError) {
+        guard let first = self.headers.lastIndex(where: { $0.firstFrame <= self.base.nextFrame }) else {
+            throw self.missingLog("it begins at frame \(self.headers[0].firstFrame)")
         }
-        for (index, header) in headers.enumerated() {
+        self.report.segments = self.headers.count - first
+        self.end.chain = self.headers[first].firstFrame == self.base.nextFrame ? self.base : self.headers[first].chain
+        for (index, header) in self.headers.enumerated().dropFirst(first) {
             // A later segment replaces every frame from its first on, in all segments before it.
-            let limit = headers[(index + 1)...].map(\.firstFrame).min()
+            let limit = self.headers[(index + 1)...].map(\.firstFrame).min()
             if let limit, header.firstFrame >= limit { continue }
-            try self.replaySegment(header, upTo: limit, body)
+            try self.replaySegment(header, upTo: limit, target)
         }
+        guard self.end.chain.nextFrame >= self.base.nextFrame else {
+            throw self.missingLog("it ends before frame \(self.end.chain.nextFrame)")
+        }
+    }
+
+    private func missingLog(_ found: String) -> StorageError {
+        .missingLog(after: self.snapshotPath ?? self.files.directory, lsn: self.base.nextLSN - 1, found: found)
     }
 
     /// - Parameter limit: The first frame that a later segment has; `nil` in the last segment.
     private mutating func replaySegment(
-        _ header: SegmentHeader, upTo limit: UInt64?, _ body: (ReplayedFrame) -> Bool
+        _ header: SegmentHeader, upTo limit: UInt64?, _ target: any RecoveryTarget
     ) throws(StorageError) {
         let number = header.number
         let name = SegmentFiles.name(of: number)
         guard header.firstFrame == self.end.chain.nextFrame, header.firstLSN == self.end.chain.nextLSN,
             header.previousHeaderCRC == self.end.chain.previousHeaderCRC
-        else { throw self.corruption(name, 0, "a segment that does not continue the one before") }
+        else { throw self.corruption(name, 0, "a segment that does not continue what is before it") }
         let file = try Self.storage { () throws(IOError) in
             try self.files.fileSystem.open(self.files.path(name), .read)
         }
@@ -107,10 +100,14 @@ struct Recovery {
             guard frame.number == self.end.chain.nextFrame, frame.firstLSN == self.end.chain.nextLSN,
                 frame.previousHeaderCRC == self.end.chain.previousHeaderCRC
             else { throw self.corruption(name, self.end.offset, "frame \(frame.number) does not continue the one before") }
-            if frame.kind == .records, !body(ReplayedFrame(header: frame, payload: payload)) {
+            if frame.kind == .records, frame.number >= self.base.nextFrame,
+                !target.replay(ReplayedFrame(header: frame, payload: payload)) {
                 throw .replayRefused(lsn: frame.firstLSN)
             }
             self.advance(past: frame, crc: crc)
+            guard self.end.chain.nextFrame != self.base.nextFrame || self.end.chain == self.base else {
+                throw self.corruption(name, self.end.offset, "the snapshot was made from another log")
+            }
         }
         if let limit {
             guard self.end.chain.nextFrame == limit else {
@@ -132,6 +129,7 @@ struct Recovery {
             self.endsWithSeal = true
         case .records:
             self.endsWithSeal = false
+            guard frame.number >= self.base.nextFrame else { return }
             self.report.frames += 1
             self.report.operations += UInt64(frame.operationCount)
         }
@@ -151,6 +149,9 @@ struct Recovery {
             }
             offset += FrameHeader.alignmentBytes
         }
+        guard self.endOfData > self.end.offset else { return }
+        self.report.tornTail = RecoveryReport.TornTail(
+            segment: self.end.segment, offsetBytes: self.end.offset, bytes: self.endOfData - self.end.offset)
     }
 
     /// Whether the end of the log is a seal with nothing behind it: then every frame is durable as it is.

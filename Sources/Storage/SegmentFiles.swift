@@ -16,9 +16,27 @@ struct SegmentFiles: Sendable {
     func path(_ name: String) -> String { "\(self.directory)/\(name)" }
 
     /// 16 hexadecimal digits and the suffix, so that names sort as numbers.
-    static func name(of number: UInt64) -> String {
+    static func name(of number: UInt64) -> String { Self.digits(of: number) + Self.suffix }
+
+    /// 16 lower-case hexadecimal digits.
+    static func digits(of number: UInt64) -> String {
         let digits = String(number, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits + Self.suffix
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    /// The name under which the bytes of a torn tail are kept.
+    static func tornName(segment: UInt64, offset: Int) -> String {
+        "\(Self.tornPrefix)\(Self.digits(of: segment))-\(offset)"
+    }
+
+    /// The segment of a file with a torn tail; `nil` if it is no such name.
+    static func tornSegment(of name: String) -> UInt64? {
+        guard name.hasPrefix(Self.tornPrefix) else { return nil }
+        let rest = name.dropFirst(Self.tornPrefix.count)
+        guard rest.count > 17, rest.dropFirst(16).first == "-", let offset = Int(rest.dropFirst(17)),
+            let segment = UInt64(rest.prefix(16), radix: 16), Self.tornName(segment: segment, offset: offset) == name
+        else { return nil }
+        return segment
     }
 
     /// The number in a segment's name; `nil` if it is no such name.

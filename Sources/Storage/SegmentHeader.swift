@@ -43,6 +43,12 @@ struct SegmentHeader: Equatable {
     /// CRC of the header of the frame before the first; 0 for the first frame of all.
     var previousHeaderCRC: UInt32
 
+    /// What the first frame continues.
+    var chain: SegmentedLog.Chain {
+        SegmentedLog.Chain(
+            nextFrame: self.firstFrame, nextLSN: self.firstLSN, previousHeaderCRC: self.previousHeaderCRC)
+    }
+
     func write(into buffer: inout ByteBuffer) {
         let start = buffer.count
         buffer.append(Self.magic)

@@ -46,40 +46,47 @@ extension SegmentedLog {
         }
     }
 
-    /// Opens the log of a locked directory: creates it when empty, else reads all of it, then makes what was read durable.
+    /// Opens the log of a locked directory: creates it when empty, else loads the newest whole snapshot and the log behind it, then makes
+    /// what was read durable.
     ///
-    /// Before this returns, everything that `replay` saw is on stable storage (L21): the frames since the last seal are written to a new
-    /// segment and synced, because after a kill the page cache can hold what the disk does not.
+    /// Before this returns, everything that `target` was given is on stable storage (L21): the frames since the last seal are written to a
+    /// new segment and synced, because after a kill the page cache can hold what the disk does not.
     ///
     /// - Parameters:
-    ///   - birth: Makes the first frame of an empty directory; it is handed to `replay` like any other.
-    ///   - replay: Takes each frame of records in order; false refuses the start.
-    /// - Throws: Before anything is changed, if the log is damaged, foreign, newer, or refused by `replay`.
-    /// - Complexity: O(bytes of the log).
+    ///   - birth: Makes the first frame of an empty directory; it is handed to the target like any other.
+    ///   - target: Takes the blocks of a snapshot and the frames of records.
+    /// - Throws: Before anything is changed, if the log is damaged, foreign, newer, or refused by the target.
+    /// - Complexity: O(bytes of the snapshot and of the log behind it).
     package static func open(
-        _ environment: LogEnvironment, birth: () -> LogBirth, replay: (ReplayedFrame) -> Bool
+        _ environment: LogEnvironment, birth: () -> LogBirth, target: any RecoveryTarget
     ) throws(StorageError) -> (log: SegmentedLog, report: RecoveryReport) {
         let files = SegmentFiles(fileSystem: environment.fileSystem, directory: environment.directory)
         let names = try Recovery.storage { () throws(IOError) in try files.fileSystem.list(files.directory) }
-        let numbers = names.compactMap(SegmentFiles.number(of:))
-        for (before, after) in zip(numbers, numbers.dropFirst()) where after != before + 1 {
-            throw .missingSegment(number: before + 1)
+        guard var recovery = try Recovery.read(files, names, into: target) else {
+            return try Self.create(environment, files, names, birth: birth(), target: target)
         }
-        guard let first = numbers.first else {
-            return try Self.create(environment, files, names, birth: birth(), replay: replay)
-        }
-        guard first == 1 else { throw .missingSegment(number: first - 1) }
-        let directoryID = try Recovery.header(of: first, in: files, expecting: nil).directoryID
-        var recovery = Recovery(files: files, directoryID: directoryID, numbers: numbers)
-        try recovery.replay(replay)
         recovery.report.temporaryFilesRemoved = try Self.removeTemporaryFiles(files, names)
         let segment = try Self.settle(&recovery, environment)
-        return (Self.make(environment, files, directoryID, segment, recovery.end.chain), recovery.report)
+        return (Self.make(environment, files, recovery.directoryID, segment, recovery.end.chain), recovery.report)
+    }
+
+    /// Everything that a start of this directory would read and refuse, and nothing that it would change.
+    ///
+    /// The caller holds the lock, or a server may be writing.
+    ///
+    /// - Returns: `nil` if there is no log and no snapshot.
+    /// - Throws: As `open`.
+    package static func inspect(
+        _ environment: LogEnvironment, target: any RecoveryTarget
+    ) throws(StorageError) -> RecoveryReport? {
+        let files = SegmentFiles(fileSystem: environment.fileSystem, directory: environment.directory)
+        let names = try Recovery.storage { () throws(IOError) in try files.fileSystem.list(files.directory) }
+        return try Recovery.read(files, names, into: target)?.report
     }
 
     private static func create(
         _ environment: LogEnvironment, _ files: SegmentFiles, _ names: [String], birth: LogBirth,
-        replay: (ReplayedFrame) -> Bool
+        target: any RecoveryTarget
     ) throws(StorageError) -> (log: SegmentedLog, report: RecoveryReport) {
         var report = RecoveryReport()
         report.temporaryFilesRemoved = try Self.removeTemporaryFiles(files, names)
@@ -95,7 +102,7 @@ extension SegmentedLog {
             try Recovery.storage { () throws(IOError) in try file.write(bytes, at: SegmentHeader.bytes) }
         }
         let read = FrameHeader.read(frames.bytes, seed: birth.directoryID.seed)
-        guard let (frame, _) = read, replay(ReplayedFrame(header: frame, payload: birth.frame.payload)) else {
+        guard let (frame, _) = read, target.replay(ReplayedFrame(header: frame, payload: birth.frame.payload)) else {
             throw .replayRefused(lsn: 1)
         }
         report.segments = 1

@@ -77,7 +77,7 @@ extension SegmentedLog {
         guard bytes > 0 else { return }
         let files = recovery.files
         let end = recovery.end
-        let name = "\(SegmentFiles.tornPrefix)\(SegmentFiles.name(of: end.segment).dropLast(SegmentFiles.suffix.count))-\(end.offset)"
+        let name = SegmentFiles.tornName(segment: end.segment, offset: end.offset)
         var isKept = true
         do throws(IOError) {
             try Self.keep(bytes, of: end, as: name, in: files, options)
@@ -86,8 +86,7 @@ extension SegmentedLog {
             guard error.kind == .noSpace else { throw .io(error) }
             isKept = false
         }
-        recovery.report.tornTail = RecoveryReport.TornTail(
-            segment: end.segment, offsetBytes: end.offset, bytes: bytes, keptIn: isKept ? name : "")
+        recovery.report.tornTail?.keptIn = isKept ? name : ""
     }
 
     /// Copies the first of `bytes` bytes behind the last good frame into a file of their own.

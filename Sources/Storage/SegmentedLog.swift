@@ -10,7 +10,7 @@ package final class SegmentedLog: CommandLog {
     package let preparer: SegmentPreparer
 
     private let files: SegmentFiles
-    private let directoryID: DirectoryID
+    package let directoryID: DirectoryID
     private let seed: UInt32
     private let clock: any Clock
     private let options: LogOptions
@@ -21,6 +21,8 @@ package final class SegmentedLog: CommandLog {
     private var offset: Int
     private var chain: Chain
     private var isPoisoned = false
+    /// Whether the last frame written is a seal.
+    private var endsWithSeal = false
     private var isSyncDue = false
     private var frame = ByteBuffer(capacity: 64 << 10)
     /// Storage that the frame buffer keeps, in bytes.
@@ -99,6 +101,30 @@ package final class SegmentedLog: CommandLog {
         _ = try self.commit()
     }
 
+    /// Ends the segment, so that a snapshot of the state as it is now makes everything before removable.
+    ///
+    /// The position is the beginning of a segment, which is durable with its name: the header before it is never written anew, and a log
+    /// that does not reach the position is not whole.
+    ///
+    /// - Parameters: Of the last frame of records; they stand in the snapshot, for whoever goes on behind it.
+    /// - Throws: `.noSpace` if nothing was changed but perhaps a seal written: the log goes on. `.poisoned` or `.io` as `append`.
+    package func cut(
+        receivedAt: Int64, previousResultsDigest: UInt64, rulesVersion: UInt32
+    ) throws(StorageError) -> SnapshotPosition {
+        guard !self.isPoisoned else { throw .poisoned }
+        precondition(!self.isSyncDue, "commit comes before a cut")
+        if self.offset > SegmentHeader.bytes {
+            // A seal that does not fit would begin the next segment; that one's presence says as much.
+            if !self.endsWithSeal, self.offset + FrameHeader.bytes <= self.segmentBytes {
+                try self.seal(previousResultsDigest: previousResultsDigest)
+            }
+            try self.roll()
+        }
+        return SnapshotPosition(
+            nextFrame: self.chain.nextFrame, nextLSN: self.chain.nextLSN, previousHeaderCRC: self.chain.previousHeaderCRC,
+            receivedAt: receivedAt, rulesVersion: rulesVersion, resultsDigest: previousResultsDigest)
+    }
+
     /// Closes the file; the caller seals first.
     package func close() {
         self.file.close()
@@ -130,6 +156,7 @@ package final class SegmentedLog: CommandLog {
         self.chain = Chain(
             nextFrame: header.number + 1, nextLSN: contents.firstLSN + UInt64(contents.operationCount),
             previousHeaderCRC: crc)
+        self.endsWithSeal = kind == .seal
         self.isSyncDue = true
         self.metrics.wrote(operations: contents.operationCount, bytes: self.frame.count)
     }

@@ -12,8 +12,14 @@ package enum StorageError: Error, Equatable, Sendable {
     case newerFormat(file: String, version: UInt32)
     /// A file of another data directory.
     case foreign(file: String)
-    /// A segment between others is missing.
+    /// A segment between others, or between a snapshot and the log, is missing.
     case missingSegment(number: UInt64)
+    /// A snapshot is not whole or not what was written. A start falls back to the one before, if that and its log are there.
+    case snapshotDamaged(file: String, offsetBytes: Int, found: String)
+    /// The log does not reach a whole snapshot, or begins behind it: what lies between is lost.
+    case missingLog(after: String, lsn: UInt64, found: String)
+    /// Every checksum of a snapshot is right, but the caller does not understand what is in it.
+    case snapshotRefused(file: String)
     /// The disk is full; writes heal by themselves when there is space.
     case noSpace
     /// A write or sync has failed: this log writes nothing more.
@@ -30,12 +36,20 @@ extension StorageError: CustomStringConvertible {
         case .corruption(let file, let offset, let lsn, let found):
             "\(file) is damaged at byte \(offset), before lsn \(lsn): \(found)"
         case .newerFormat(let file, let version):
-            "\(file) has format \(version), this release reads up to \(SegmentHeader.version)"
+            "\(file) has format \(version), this release reads up to \(Self.versionRead(of: file))"
         case .foreign(let file): "\(file) belongs to another data directory"
         case .missingSegment(let number): "segment \(number) is missing between others"
+        case .snapshotDamaged(let file, let offset, let found): "\(file) is damaged at byte \(offset): \(found)"
+        case .missingLog(let snapshot, let lsn, let found):
+            "the log does not go on behind \(snapshot), which covers lsn \(lsn): \(found)"
+        case .snapshotRefused(let file): "\(file) is whole, but this release cannot load it"
         case .noSpace: "no space left for the log"
         case .poisoned: "the log has failed and is closed until a restart"
         case .replayRefused(let lsn): "the record at lsn \(lsn) cannot be replayed"
         }
+    }
+
+    private static func versionRead(of file: String) -> UInt32 {
+        file.hasSuffix(SnapshotNames.suffix) ? SnapshotHeader.version : SegmentHeader.version
     }
 }

@@ -32,7 +32,7 @@ import Testing
         let (log, report) = try SegmentedLog.open(
             LogEnvironment(directory: "d", fileSystem: disk, clock: LogFixture.clock, options: options),
             birth: { preconditionFailure("there is a log") },
-            replay: { frame in
+            target: FrameTarget { frame in
                 seen.append(frame.header.kind)
                 return Array(frame.payload) == Array("hello".utf8) && frame.header.firstLSN == 1
                     && frame.header.operationCount == 1 && frame.header.receivedAt == 1_700_000_000_000_000
@@ -55,7 +55,7 @@ import Testing
                     LogBirth(directoryID: LogFixture.directoryID, frame: FrameContents(
                         firstLSN: 1, operationCount: 1, receivedAt: 1_700_000_000_000_000, rulesVersion: 1,
                         previousResultsDigest: 0, payload: payload))
-                }, replay: { _ in true })
+                }, target: FrameTarget { _ in true })
             try log.seal(previousResultsDigest: 0x0102_0304_0506_0708)
         }
         #expect(try disk.snapshot.files.map(\.content) == [Self.documentedExample()])

@@ -23,16 +23,13 @@ import Testing
 
     /// Opens the log and returns it with the frames replayed.
     private static func open(_ environment: LogEnvironment) throws -> (log: SegmentedLog, replayed: Int) {
-        var replayed = 0
+        let target = CheckingTarget()
         let log = try LogFixture.payload(0).withUnsafeBytes { payload in
             try SegmentedLog.open(environment, birth: {
                 LogBirth(directoryID: LogFixture.directoryID, frame: LogFixture.contents(0, payload: payload))
-            }, replay: { frame in
-                defer { replayed += 1 }
-                return LogFixture.isExpected(frame, at: replayed)
-            }).log
+            }, target: target).log
         }
-        return (log, replayed)
+        return (log, target.frames)
     }
 
     @Test func L14_directoryIsPrivateAndLockedOnce() throws {

@@ -21,6 +21,8 @@ package protocol File: AnyObject {
     func write(_ source: UnsafeRawBufferPointer, at offset: Int) throws(IOError)
     /// Makes content and length durable (fdatasync). After an error nothing may be concluded about earlier writes.
     func sync() throws(IOError)
+    /// Asks the system to forget what it holds of the file in memory, so that later reads show what the disk has; call `sync` before.
+    func dropCache()
     /// Shortens or extends the file to `size` bytes.
     func truncate(to size: Int) throws(IOError)
     /// Closes it; once only.

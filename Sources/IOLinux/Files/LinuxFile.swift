@@ -50,6 +50,11 @@ final class LinuxFile: File {
         guard fdatasync(self.descriptor) == 0 else { throw IOError(operation: "fdatasync", subject: self.path) }
     }
 
+    func dropCache() {
+        // Only advice: where it is not taken, a read shows the cache, and nothing is wrong.
+        _ = posix_fadvise(self.descriptor, 0, 0, POSIX_FADV_DONTNEED)
+    }
+
     func truncate(to size: Int) throws(IOError) {
         while ftruncate(self.descriptor, off_t(size)) != 0 {
             guard errno == EINTR else { throw IOError(operation: "ftruncate", subject: self.path) }

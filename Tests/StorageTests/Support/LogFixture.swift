@@ -15,8 +15,9 @@ final class LogFixture {
     let segmentBytes: Int
     private(set) var log: SegmentedLog?
     private(set) var report = RecoveryReport()
-    /// Frames of records that the last replay handed over, the first frame of the directory included.
+    /// Frames of records that the last recovery found, in a snapshot and the log, the first frame of the directory included.
     private(set) var replayed = 0
+    private(set) var target = CheckingTarget()
 
     init(_ disk: SimulatedDisk = SimulatedDisk(), segmentBytes: Int = 4096) {
         self.disk = disk
@@ -65,7 +66,8 @@ final class LogFixture {
 
     /// Opens the log and checks every replayed frame; `.replayRefused` if one is not what was written.
     func open() throws(StorageError) {
-        var replayed = 0
+        let target = CheckingTarget()
+        self.target = target
         let genesis = Self.payload(0)
         // SAFETY: the copy is given back after `open`, which borrows it.
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: genesis.count, alignment: 8)
@@ -73,13 +75,10 @@ final class LogFixture {
         bytes.copyBytes(from: genesis)
         let (log, report) = try SegmentedLog.open(self.environment, birth: {
             LogBirth(directoryID: Self.directoryID, frame: Self.contents(0, payload: UnsafeRawBufferPointer(bytes)))
-        }, replay: { frame in
-            defer { replayed += 1 }
-            return Self.isExpected(frame, at: replayed)
-        })
+        }, target: target)
         self.log = log
         self.report = report
-        self.replayed = replayed
+        self.replayed = target.frames
     }
 
     /// Hands the frame at a place over, and makes it durable.

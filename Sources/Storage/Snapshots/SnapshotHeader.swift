@@ -1,0 +1,67 @@
+import Bytes
+
+/// The first 80 bytes of a snapshot.
+///
+/// Layout, little-endian: `magic: 8 bytes | version: UInt32 | zero: UInt32 | directoryID: 16 bytes, big-endian |
+/// nextFrame: UInt64 | nextLSN: UInt64 | receivedAt: Int64 µs | resultsDigest: UInt64 | previousHeaderCRC: UInt32 |
+/// rulesVersion: UInt32 | zero: UInt32 | crc: UInt32` over the 76 bytes before.
+/// Source: docs/formats/snapshot.md.
+struct SnapshotHeader: Equatable {
+    static let bytes = 80
+    static let version: UInt32 = 1
+    /// `PRFLSNP` and a zero.
+    static let magic: UInt64 = 0x0050_4E53_4C46_5250
+
+    var directoryID: DirectoryID
+    var position: SnapshotPosition
+
+    /// Appends the header; returns its CRC, which the first block carries.
+    func write(into buffer: inout ByteBuffer) -> UInt32 {
+        let start = buffer.count
+        buffer.append(Self.magic)
+        buffer.append(Self.version)
+        buffer.append(UInt32(0))
+        buffer.append(self.directoryID.high.bigEndian)
+        buffer.append(self.directoryID.low.bigEndian)
+        buffer.append(self.position.nextFrame)
+        buffer.append(self.position.nextLSN)
+        buffer.append(self.position.receivedAt)
+        buffer.append(self.position.resultsDigest)
+        buffer.append(self.position.previousHeaderCRC)
+        buffer.append(self.position.rulesVersion)
+        buffer.append(UInt32(0))
+        let crc = crc32c(UnsafeRawBufferPointer(rebasing: buffer.bytes[start...]))
+        buffer.append(crc)
+        return crc
+    }
+
+    /// What reading a header can find.
+    enum Reading: Equatable {
+        case header(SnapshotHeader, crc: UInt32)
+        case newer(version: UInt32)
+        case damaged
+    }
+
+    /// Every version keeps magic, version and checksum where they are: only then can an older release tell a newer file from a damaged one.
+    static func read(_ bytes: UnsafeRawBufferPointer) -> Reading {
+        guard bytes.count >= Self.bytes else { return .damaged }
+        let body = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.bytes - 4)])
+        var reader = ByteReader(bytes)
+        guard reader.read(UInt64.self) == Self.magic else { return .damaged }
+        let version = reader.read(UInt32.self)
+        let zero = reader.read(UInt32.self)
+        let id = DirectoryID(high: UInt64(bigEndian: reader.read()), low: UInt64(bigEndian: reader.read()))
+        let (nextFrame, nextLSN): (UInt64, UInt64) = (reader.read(), reader.read())
+        let (receivedAt, digest): (Int64, UInt64) = (reader.read(), reader.read())
+        let (previousHeaderCRC, rulesVersion): (UInt32, UInt32) = (reader.read(), reader.read())
+        let secondZero = reader.read(UInt32.self)
+        let crc = reader.read(UInt32.self)
+        guard crc == crc32c(body) else { return .damaged }
+        if version > Self.version { return .newer(version: version) }
+        guard version == Self.version, zero == 0, secondZero == 0, nextFrame > 0, nextLSN > 0 else { return .damaged }
+        let position = SnapshotPosition(
+            nextFrame: nextFrame, nextLSN: nextLSN, previousHeaderCRC: previousHeaderCRC, receivedAt: receivedAt,
+            rulesVersion: rulesVersion, resultsDigest: digest)
+        return .header(SnapshotHeader(directoryID: id, position: position), crc: crc)
+    }
+}
