@@ -76,4 +76,38 @@ struct StoreMeasurements {
         }
         print("bytes of a second event: \(Double(store.memory.totalBytes - one.totalBytes) / 1e6)", store.memory)
     }
+
+    @Test func snapshotOfAMillionProfilesOfTenAttributes() throws {
+        let store = Store(genesis: TrackFixture.genesis())
+        var results = ByteBuffer()
+        for number in 0 ..< 1_000_000 {
+            var spec = IdentifySpec(person: "customer-\(1_000_000 + number)")
+            for index in 0 ..< 10 { spec.patch.append(("attribute_\(index)", .set, Int64(number + index), [])) }
+            results.removeAll()
+            try spec.record.withUnsafeBytes { bytes in
+                guard let view = RecordView(bytes) else { return }
+                try store.apply(view, firstLSN: UInt64(number + 1), receivedAt: TrackFixture.start, results: &results)
+            }
+        }
+        print("live:", store.memory)
+        var start = DispatchTime.now().uptimeNanoseconds
+        var blocks: [SnapshotBlock] = []
+        store.beginSnapshot()
+        while !store.isSnapshotComplete {
+            store.advanceSnapshot(bytes: 64 << 10)
+            while let block = store.takeSnapshotBlock() { blocks.append(block) }
+        }
+        store.endSnapshot()
+        var seconds = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9
+        let bytes = blocks.reduce(0) { $0 + $1.bytes.count }
+        print("written: \(seconds) s, \(bytes) bytes, \(blocks.count) blocks")
+        for _ in 0 ..< 3 {
+            start = DispatchTime.now().uptimeNanoseconds
+            let loader = StoreLoader()
+            for block in blocks { try loader.load(block.bytes) }
+            let loaded = try loader.finish()
+            seconds = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9
+            print("loaded: \(seconds) s", loaded.memory.totalBytes)
+        }
+    }
 }
