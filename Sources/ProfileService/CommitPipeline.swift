@@ -10,6 +10,12 @@ import Synchronization
 // - records are applied in the order of the log;
 // - after a failed write or sync nothing more is written or applied.
 
+/// What may run out and come back.
+package enum Shortage: Sendable {
+    case disk
+    case memory
+}
+
 /// The queue between the loops and the log thread of one partition.
 package final class CommitPipeline: Sendable {
     private struct Waiting: Sendable {
@@ -24,23 +30,25 @@ package final class CommitPipeline: Sendable {
     private let mailboxes: [CompletionMailbox]
     private let isPoisoned_ = Atomic<Bool>(false)
     private let isDiskFull_ = Atomic<Bool>(false)
+    private let isMemoryFull_ = Atomic<Bool>(false)
     private let onPoison: @Sendable () -> Void
-    private let onDiskFull: @Sendable (Bool) -> Void
+    private let onShortage: @Sendable (Shortage, Bool) -> Void
 
     /// - Parameters:
     ///   - mailboxes: One per loop, by its index.
     ///   - parker: Puts the log thread to sleep.
     ///   - onPoison: Called once, on the log thread, when the log has failed for good.
-    ///   - onDiskFull: Called on the log thread when writes begin or cease to be refused for want of space.
+    ///   - onShortage: Called on the log thread when writes begin or cease to be refused for want of something.
     package init(
         limits: PipelineLimits, mailboxes: [CompletionMailbox], parker: any Parker,
-        onPoison: @escaping @Sendable () -> Void, onDiskFull: @escaping @Sendable (Bool) -> Void = { _ in }
+        onPoison: @escaping @Sendable () -> Void,
+        onShortage: @escaping @Sendable (Shortage, Bool) -> Void = { _, _ in }
     ) {
         self.limits = limits
         self.mailboxes = mailboxes
         self.parker = parker
         self.onPoison = onPoison
-        self.onDiskFull = onDiskFull
+        self.onShortage = onShortage
     }
 
     /// Whether the log has failed for good: writes are refused until a restart.
@@ -48,6 +56,10 @@ package final class CommitPipeline: Sendable {
 
     /// Whether writes are refused for want of space; the log thread takes it back by itself when there is some (L9).
     package var isDiskFull: Bool { self.isDiskFull_.load(ordering: .relaxed) }
+
+    /// Whether the store has passed its limit: writes that need room are refused on their loop, and what must not be refused goes on
+    /// (`RecordView.isTakenOverMemoryLimit`).
+    package var isMemoryFull: Bool { self.isMemoryFull_.load(ordering: .relaxed) }
 
     /// Says whether one more command of `bytes` may wait; reserves its place if so.
     ///
@@ -125,6 +137,13 @@ package final class CommitPipeline: Sendable {
         guard isFull != self.isDiskFull else { return }
         if isFull { self.metrics.countDiskFull() }
         self.isDiskFull_.store(isFull, ordering: .relaxed)
-        self.onDiskFull(isFull)
+        self.onShortage(.disk, isFull)
+    }
+
+    /// Notes whether the store is over its limit; only the log thread does.
+    func setMemoryFull(_ isFull: Bool) {
+        guard isFull != self.isMemoryFull else { return }
+        self.isMemoryFull_.store(isFull, ordering: .relaxed)
+        self.onShortage(.memory, isFull)
     }
 }

@@ -31,6 +31,8 @@ package final class Committer {
     /// How often the store's memory is told to the metrics, in nanoseconds.
     private static let memoryReportNanoseconds: UInt64 = 200_000_000
     private var nextMemoryReport: UInt64 = 0
+    /// Made with the first pipeline, whose limits it needs.
+    private var memoryGate: MemoryGate?
     /// Frames made durable since the start, seals included.
     private(set) var framesAppended = 0
 
@@ -65,7 +67,7 @@ package final class Committer {
             for done in first.batch ..< batch { pipeline.complete(batches[done]) }
         }
         self.lastActivity = self.clock.monotonicNanoseconds()
-        self.publishMemory(in: pipeline, now: self.lastActivity)
+        self.observeMemory(in: pipeline, now: self.lastActivity)
     }
 
     /// Whether a frame may be written: not once the reserve is touched, until there is somewhere to go on (L9). Nothing of the log is
@@ -91,11 +93,16 @@ package final class Committer {
         }
     }
 
-    /// Tells the metrics what the store takes, now and then.
-    private func publishMemory(in pipeline: CommitPipeline, now: UInt64) {
+    /// Holds what the store takes against its limit, and tells the metrics now and then.
+    private func observeMemory(in pipeline: CommitPipeline, now: UInt64) {
+        let memory = self.store.memory
+        var gate = self.memoryGate ?? MemoryGate(limitBytes: pipeline.limits.memoryBytesMax)
+        gate.observe(memory)
+        self.memoryGate = gate
+        pipeline.setMemoryFull(gate.isFull)
         guard now >= self.nextMemoryReport else { return }
         self.nextMemoryReport = now + Self.memoryReportNanoseconds
-        pipeline.metrics.setMemory(self.store.memory)
+        pipeline.metrics.setMemory(memory)
     }
 
     /// Moves (`batch`, `slot`) past as many records as one frame takes, at least one.
@@ -201,7 +208,7 @@ package final class Committer {
     /// - Returns: How long to sleep, in nanoseconds.
     func rest(in pipeline: CommitPipeline) -> UInt64 {
         let now = self.clock.monotonicNanoseconds()
-        self.publishMemory(in: pipeline, now: now)
+        self.observeMemory(in: pipeline, now: now)
         guard !self.hasFailed else { return pipeline.limits.tickNanoseconds }
         let hasRoom = self.hasRoom(in: pipeline)
         let pause = hasRoom ? pipeline.limits.tickNanoseconds : pipeline.limits.spaceProbeNanoseconds

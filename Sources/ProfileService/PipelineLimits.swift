@@ -8,6 +8,8 @@ package struct PipelineLimits: Sendable {
     package var streamCommandsWaitingMax = 32_768
     /// The same in bytes of records.
     package var streamBytesWaitingMax = 32 << 20
+    /// Memory of the store above which writes that need room are refused, in bytes; 0: what the store can name at all.
+    package var memoryBytesMax = 0
     /// Operations of one frame: bounds how long one apply holds the answers of the others up.
     package var frameOperationsMax = 4_096
     /// Bytes of one frame, unless a single record is larger.

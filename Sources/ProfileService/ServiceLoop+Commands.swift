@@ -43,17 +43,25 @@ extension ServiceLoop {
         let violations = write(self.decoder, &self.batch.records)
         guard violations.isEmpty else { return .invalid(violations) }
         let bytes = self.batch.records.count - start
-        let refusal = project == nil ? .projectNotFound : partition.pipeline.reserve(bytes: bytes, isOfStream: isOfStream)
+        guard let record = RecordView(UnsafeRawBufferPointer(rebasing: self.batch.records.bytes[start...])) else {
+            preconditionFailure("a record of this process is whole")
+        }
+        let refusal = project == nil ? .projectNotFound : Self.reserve(record, bytes, isOfStream, in: partition.pipeline)
         guard refusal == .none else {
             self.batch.records.truncate(to: start)
             return .refused(refusal)
         }
-        guard let record = RecordView(UnsafeRawBufferPointer(rebasing: self.batch.records.bytes[start...])) else {
-            preconditionFailure("a record of this process is whole")
-        }
         self.batch.slots.append(BatchSlot(
             token: token, recordOffset: start, recordBytes: bytes, operations: record.operations, items: items))
         return .added
+    }
+
+    /// Reserves the place of a record, unless the store has no room for what it holds.
+    private static func reserve(
+        _ record: RecordView, _ bytes: Int, _ isOfStream: Bool, in pipeline: CommitPipeline
+    ) -> Refusal {
+        if pipeline.isMemoryFull, !record.isTakenOverMemoryLimit { return .memoryExhausted }
+        return pipeline.reserve(bytes: bytes, isOfStream: isOfStream)
     }
 
     /// Answers every call of a batch that came back from the log.

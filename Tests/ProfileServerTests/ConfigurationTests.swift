@@ -29,7 +29,7 @@ import Testing
     static let samples: [(name: String, value: String, shown: String)] = [
         ("data-dir", "/srv/a # b", "/srv/a # b"), ("listen", "localhost:1", "127.0.0.1:1"),
         ("admin-listen", "[::]:65535", "[::]:65535"), ("loops", "64", "64"),
-        ("segment-bytes", "1024 KiB", "1MiB"), ("drain-seconds", "0", "0"),
+        ("segment-bytes", "1024 KiB", "1MiB"), ("memory-limit", "3 GiB", "3GiB"), ("drain-seconds", "0", "0"),
         ("reflection", "off", "off"), ("log-level", "debug", "debug"),
     ]
 
@@ -50,6 +50,8 @@ import Testing
             # default
             segment-bytes = 64MiB
             # default
+            memory-limit = 0
+            # default
             drain-seconds = 10
             # default
             reflection = on
@@ -64,6 +66,17 @@ import Testing
     @Test(arguments: [(0, 1), (1, 1), (64, 64), (65, 64)])
     func coresDecideTheDefaultOfLoopsInsideItsLimits(cores: Int, loops: Int) {
         #expect(Configuration.defaults(cores: cores).loops == loops)
+    }
+
+    /// Three quarters, inside what is allowed, and none where the machine does not say.
+    @Test(arguments: [(0, 0), (1 << 30, 768 << 20), (1, 16 << 20), (1 << 40, 56 << 30), (1_000_000_007, 715 << 20)])
+    func memoryDecidesTheDefaultOfItsLimit(memoryBytes: Int, limit: Int) {
+        #expect(Configuration.defaults(cores: 1, memoryBytes: memoryBytes).memoryLimit == limit)
+    }
+
+    @Test(arguments: ["1", "15MiB", "57GiB", "-1", "all", "1GB"])
+    func memoryLimitThatCannotHoldIsRefused(value: String) throws {
+        #expect(try self.error(["--memory-limit", value]).setting == "memory-limit")
     }
 
     @Test(arguments: Self.samples)

@@ -2,6 +2,7 @@
 // comes as arguments, so every precedence and every error can be tested as a table.
 
 import IOCore
+import Profiles
 
 /// The settings of one server process; every value has passed its limits.
 package struct Configuration: Equatable, Sendable {
@@ -15,6 +16,8 @@ package struct Configuration: Equatable, Sendable {
     package var loops: Int
     /// Size of a log segment, in bytes.
     package var segmentBytes: Int
+    /// Memory of the store above which writes are refused, in bytes; 0: only what the store can name at all.
+    package var memoryLimit: Int
     /// Longest wait for open calls after SIGTERM, in seconds.
     package var drainSeconds: Int
     /// Whether clients may ask for the descriptors of what is served.
@@ -26,6 +29,8 @@ package struct Configuration: Equatable, Sendable {
     package static let loopsRange = 1 ... 64
     /// Smaller ones would be created all the time, larger ones take minutes to check.
     package static let segmentBytesRange = (1 << 20) ... (1 << 30)
+    /// An empty store takes 2 MiB; the store can name 56 GiB.
+    package static let memoryLimitRange = (16 << 20) ... MemoryStatistics.bytesMax
     /// An hour is longer than any supervisor waits.
     package static let drainSecondsRange = 0 ... 3_600
     /// In bytes; leaves room for file names below the 4,096 of PATH_MAX.
@@ -35,8 +40,10 @@ package struct Configuration: Equatable, Sendable {
 
     /// What holds where nothing is said.
     ///
-    /// - Parameter cores: Of this machine; decides the number of loops.
-    package static func defaults(cores: Int) -> Configuration {
+    /// - Parameters:
+    ///   - cores: Of this machine; decides the number of loops.
+    ///   - memoryBytes: What this process may use; decides the memory limit. 0: not known, no limit.
+    package static func defaults(cores: Int, memoryBytes: Int = 0) -> Configuration {
         // Literals that `Endpoint` accepts; a test resolves an empty command line.
         guard let listen = Endpoint("127.0.0.1:50051"), let admin = Endpoint("127.0.0.1:9464") else {
             preconditionFailure("the default endpoints are well-formed")
@@ -44,7 +51,15 @@ package struct Configuration: Equatable, Sendable {
         return Configuration(
             dataDirectory: "./data", listen: listen, adminListen: admin,
             loops: min(max(cores, Self.loopsRange.lowerBound), Self.loopsRange.upperBound),
-            segmentBytes: 64 << 20, drainSeconds: 10, reflection: true, logLevel: .info)
+            segmentBytes: 64 << 20, memoryLimit: Self.memoryLimit(ofMachine: memoryBytes), drainSeconds: 10, reflection: true, logLevel: .info)
+    }
+
+    /// Three quarters, in whole MiB: connections, batches and the system need the rest, and a process that is killed for its memory would be
+    /// killed again after each restart.
+    private static func memoryLimit(ofMachine bytes: Int) -> Int {
+        guard bytes > 0 else { return 0 }
+        let share = (bytes / 4 * 3) & ~((1 << 20) - 1)
+        return min(max(share, Self.memoryLimitRange.lowerBound), Self.memoryLimitRange.upperBound)
     }
 
     /// What the process was asked to do.
@@ -70,19 +85,21 @@ package struct Configuration: Equatable, Sendable {
     ///   - arguments: Of the process, without its name.
     ///   - environment: Of the process; names that are no settings are ignored.
     ///   - cores: Of this machine.
+    ///   - memoryBytes: What this process may use; 0: not known.
     ///   - readFile: How to read the file of `--config`; called at most once.
     /// - Throws: The first thing that is wrong, from the weakest source to the strongest.
     package static func resolve(
-        arguments: [String], environment: [String: String], cores: Int, readFile: FileReader
+        arguments: [String], environment: [String: String], cores: Int, memoryBytes: Int = 0,
+        readFile: FileReader
     ) throws(ConfigurationError) -> Invocation {
         // Asked for help, one wants help, whatever else is wrong.
         if arguments.contains("--help") || arguments.contains("-h") {
-            return .printHelp(Setting.help(cores: cores))
+            return .printHelp(Setting.help(cores: cores, memoryBytes: memoryBytes))
         }
         if arguments.contains("--version") { return .printVersion }
         let commandLine = try CommandLineArguments(arguments)
 
-        var configuration = Self.defaults(cores: cores)
+        var configuration = Self.defaults(cores: cores, memoryBytes: memoryBytes)
         var sources = [ConfigurationError.Source?](repeating: nil, count: Setting.all.count)
         if let path = try Self.configurationPath(commandLine, environment) {
             let file = try ConfigurationFile(path: path, readFile: readFile)

@@ -3,9 +3,9 @@
 extension Setting {
     /// The text of `--help`.
     ///
-    /// - Parameter cores: Of this machine, for the default that depends on it.
-    package static func help(cores: Int) -> String {
-        let defaults = Configuration.defaults(cores: cores)
+    /// - Parameters: Of this machine, for the defaults that depend on it.
+    package static func help(cores: Int, memoryBytes: Int = 0) -> String {
+        let defaults = Configuration.defaults(cores: cores, memoryBytes: memoryBytes)
         var text = """
             Usage: profiled [FLAG ...]
 

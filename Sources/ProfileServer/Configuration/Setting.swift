@@ -73,6 +73,20 @@ package struct Setting: Sendable {
             },
             read: { ByteSize.format($0.segmentBytes) }),
         Setting(
+            name: "memory-limit", valueName: "SIZE",
+            summary: "Memory of the store above which writes are refused; by default three quarters of what the process may use. Reads,"
+                + " opt-outs, log-outs and erasures go on.",
+            unit: "bytes, or with a suffix KiB, MiB, GiB",
+            allowed: "0 (none), or " + ByteSize.format(Configuration.memoryLimitRange.lowerBound) + "..."
+                + ByteSize.format(Configuration.memoryLimitRange.upperBound),
+            write: { value, configuration in
+                let bytes = ByteSize.parse(value).flatMap {
+                    $0 == 0 || Configuration.memoryLimitRange.contains($0) ? $0 : nil
+                }
+                return Self.store(bytes, in: \.memoryLimit, of: &configuration)
+            },
+            read: { ByteSize.format($0.memoryLimit) }),
+        Setting(
             name: "drain-seconds", valueName: "N",
             summary: "Longest wait for open calls after SIGTERM.",
             unit: "seconds", allowed: Self.text(Configuration.drainSecondsRange),

@@ -165,24 +165,30 @@ package final class Server {
         let operatorsLog = self.log
         // The pipeline must hold neither the loops nor the status: both hold it.
         let pollers = self.pollers
+        var limits = PipelineLimits()
+        limits.memoryBytesMax = self.configuration.memoryLimit
         let pipeline = CommitPipeline(
-            limits: PipelineLimits(), mailboxes: self.mailboxes, parker: LinuxParker(),
+            limits: limits, mailboxes: self.mailboxes, parker: LinuxParker(),
             onPoison: { [weak status] in
                 health.setAll(.notServing)
                 status?.phase = .logFailed
                 operatorsLog.error("log failed: writes are refused until a restart")
                 for poller in pollers { poller.wake() }
             },
-            onDiskFull: { isFull in
-                if isFull {
-                    operatorsLog.warning("disk full: writes are refused until there is space, reads go on")
-                } else {
-                    operatorsLog.info("there is space again: writes go on")
-                }
-            })
+            onShortage: { shortage, isShort in Self.report(shortage, isShort, to: operatorsLog) })
         return Recovered(
             lock: lock, store: store, pipeline: pipeline, committer: committer, log: log, parker: preparerParker,
             report: report, seconds: Double(self.clock.monotonicNanoseconds() - started) / 1e9)
+    }
+
+    private static func report(_ shortage: Shortage, _ isShort: Bool, to log: Log) {
+        switch (shortage, isShort) {
+        case (.disk, true): log.warning("disk full: writes are refused until there is space, reads go on")
+        case (.disk, false): log.info("there is space again: writes go on")
+        case (.memory, true):
+            log.warning("memory limit reached: writes are refused, but for opt-outs, log-outs and erasures; reads go on")
+        case (.memory, false): log.info("below the memory limit again: writes go on")
+        }
     }
 
     private func warnOfFileSystem(_ environment: LogEnvironment) {

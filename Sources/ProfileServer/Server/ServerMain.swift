@@ -14,7 +14,8 @@ package enum ServerMain {
         let invocation: Configuration.Invocation
         do throws(ConfigurationError) {
             invocation = try Configuration.resolve(
-                arguments: arguments, environment: environment, cores: LinuxProcess.cores, readFile: Self.read)
+                arguments: arguments, environment: environment, cores: LinuxProcess.cores,
+                memoryBytes: LinuxProcess.memoryBytes, readFile: Self.read)
         } catch {
             Self.print("profiled: \(error.description)\n", to: STDERR_FILENO)
             return .configuration

@@ -113,6 +113,12 @@ final class ServerStatus: AdminPages {
                 value: Double(memory.retainedEvents))
         }
         text.gauge(
+            "profiles_memory_limit_bytes", help: "Memory of the store above which writes are refused; 0: no limit is set.",
+            value: Double(recovered.pipeline.limits.memoryBytesMax))
+        text.gauge(
+            "profiles_memory_exhausted", help: "1 while writes are refused for want of memory.",
+            value: recovered.pipeline.isMemoryFull ? 1 : 0)
+        text.gauge(
             "profiles_applied_lsn", help: "Number of the last operation that is durable and visible.",
             value: Double(recovered.store.appliedLSN))
         text.gauge(

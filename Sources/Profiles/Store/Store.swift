@@ -176,7 +176,8 @@ package final class Store: @unchecked Sendable {
             slabBytesInUse: self.slab.bytesInUse, slabBytesReserved: self.slab.bytesReserved,
             profileHeaderBytes: self.pool.bytes, identifierIndexBytes: self.index.bytes + self.addresses.bytes,
             eventIndexBytes: self.events.bytes,
-            requestBytes: self.project.requests.bytes + self.project.requests.tableBytes,
+            requestBytes: self.project.requests.bytes, requestTableBytes: self.project.requests.tableBytes,
+            suppressionBytes: self.suppressions.bytes,
             nameBytes: self.project.names.bytes, retainedEvents: self.events.count)
     }
 }
@@ -220,15 +221,24 @@ package struct MemoryStatistics: Equatable, Sendable {
     package var identifierIndexBytes: Int
     /// The table of retained events by id.
     package var eventIndexBytes: Int
-    /// Remembered answers (inside the slab, too) and their table.
+    /// Remembered answers; inside the slab.
     package var requestBytes: Int
+    package var requestTableBytes: Int
+    /// The table of suppressed addresses.
+    package var suppressionBytes: Int
     package var nameBytes: Int
     /// Events retained, in all profiles.
     package var retainedEvents: Int
 
-    /// Bytes taken from the system, the answers' table aside.
+    /// Bytes taken from the system.
     package var totalBytes: Int {
         self.slabBytesReserved + self.profileHeaderBytes + self.identifierIndexBytes + self.eventIndexBytes
-            + self.nameBytes
+            + self.requestTableBytes + self.suppressionBytes + self.nameBytes
     }
+
+    /// Bytes that hold something: the rest is blocks that were freed and wait for their next use.
+    package var usedBytes: Int { self.totalBytes - self.slabBytesReserved + self.slabBytesInUse }
+
+    /// What a store may ever take: handles name 64 GiB, and an eighth is left for what may never be refused.
+    package static let bytesMax = Slab.chunksMax / 8 * 7 * Slab.chunkBytes
 }
