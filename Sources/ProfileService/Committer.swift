@@ -180,6 +180,11 @@ package final class Committer {
                     batch.slots[index].refusal = refusal
                     continue
                 }
+                if (index - slots.lowerBound).isMultiple(of: Store.lookAheadMax) {
+                    self.store.lookAhead(
+                        Self.bytes(of: batch, slots: index ..< slots.upperBound), firstLSN: self.position.nextLSN,
+                        receivedAt: self.position.receivedAt)
+                }
                 batch.slots[index].resultOffset = batch.results.count
                 self.apply(batch.record(of: batch.slots[index]), results: &batch.results)
             }

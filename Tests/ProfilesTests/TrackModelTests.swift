@@ -129,4 +129,29 @@ import Testing
         #expect(replayed.digest() == live.store.digest())
         #expect(replayed.appliedLSN == live.store.appliedLSN)
     }
+
+    /// Frames of up to 100 records, most of them longer than one look. `shift`: what the look ahead is told wrongly of the frame's time.
+    @Test(arguments: [0, 1] as [Int64], [.max, 0xC000_0000_0000_0001] as [UInt64])
+    func lookingAheadChangesNothing(shift: Int64, hashMask: UInt64) throws {
+        let limits = Self.smallLimits
+        let plain = TrackFixture(limits: limits, hashMask: hashMask)
+        let ahead = Store(genesis: TrackFixture.genesis(limits), hashMask: hashMask)
+        var generator = Generator(random: SeededRandom(state: 7), limits: limits)
+        for frame in 0 ..< 60 {
+            plain.now += Int64(generator.random.below(20_000_000))
+            var records = (0 ..< 1 + generator.random.below(100)).map { _ in generator.track(plain.now, known: []).record }
+            records.insert(TrackFixture.tickRecord, at: generator.random.below(records.count))
+            for (index, record) in records.enumerated() {
+                let firstLSN = plain.lsn + 1
+                if index.isMultiple(of: Store.lookAheadMax) {
+                    Array(records[index...].joined()).withUnsafeBytes {
+                        ahead.lookAhead($0, firstLSN: firstLSN, receivedAt: plain.now + shift)
+                    }
+                }
+                let result = try TrackFixture.apply(record, to: ahead, firstLSN: firstLSN, receivedAt: plain.now)
+                try #require(try plain.apply(record) == result, "record \(index) of frame \(frame)")
+            }
+            try #require(ahead.digest() == plain.store.digest())
+        }
+    }
 }

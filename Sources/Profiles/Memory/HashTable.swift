@@ -56,6 +56,10 @@ struct HashTable {
         }
     }
 
+    /// What stands where a search for `tag` begins: looked at only to have it near.
+    @inline(__always)
+    func firstSlot(_ tag: UInt32) -> UInt64 { self.slots[self.start(tag)] }
+
     /// Adds an entry; there must be room.
     mutating func insert(_ tag: UInt32, _ value: UInt32) {
         precondition(!self.isFull && value != 0, "grow before inserting, and insert something")

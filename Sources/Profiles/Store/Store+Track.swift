@@ -8,6 +8,8 @@ import Bytes
 struct TrackTarget {
     var header: TrackHeader
     var identifierHash: UInt64
+    /// What the look ahead found out; `nil`: nothing.
+    var expected: UnsafePointer<ExpectedTrack>?
     /// `nil`: nobody is called so yet.
     var profile: ProfileRef?
     /// It was reached through an alias.
@@ -30,10 +32,12 @@ extension Store {
         }
         let asked = self.remembered(.track, header.requestID, record, call)
         if self.answerAgain(asked, call, into: &results) { return }
-        let identifierHash = self.hash.identifier(header.project, header.identifier)
+        let expected = self.expected(call)
+        let identifierHash = expected?.pointee.identifierHash ?? self.hash.identifier(header.project, header.identifier)
         let found = self.find(header.project, header.identifier, hash: identifierHash)
         let target = TrackTarget(
-            header: header, identifierHash: identifierHash, profile: found?.profile, isAlias: found?.isAlias ?? false)
+            header: header, identifierHash: identifierHash, expected: expected, profile: found?.profile,
+            isAlias: found?.isAlias ?? false)
         if let refusal = self.refuseByState(target) {
             return self.appendRefusal(refusal.reason, .track, call, detail: refusal.detail, into: &results)
         }

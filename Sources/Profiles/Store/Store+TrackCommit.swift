@@ -248,6 +248,8 @@ extension Store {
     /// Takes the events that are past the retention out of a profile's index; under its lock.
     func dropPastDue(_ header: UnsafeMutablePointer<ProfileHeader>, now: Int64) {
         let since = self.retainedSince(now)
+        // Mostly nothing is that old anywhere, and the profile's first event need not be looked at.
+        guard self.state.pointee.oldestEvent < since else { return }
         while header.pointee.eventCount > 0 {
             let events = self.slab.pointer(header.pointee.events).assumingMemoryBound(to: Handle.self)
             let first = EventBlock(self.slab.pointer(events[Int(header.pointee.eventHead)]))

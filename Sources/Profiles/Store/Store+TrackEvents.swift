@@ -46,9 +46,12 @@ extension Store {
     ) -> Bool? {
         guard event.pointee.eventID.count > 0 else {
             // Derived from a secret and a new lsn: nobody can have sent it before.
-            event.pointee.hash = self.withDerivedEventID(call.receivedAt, event.pointee.lsn) {
-                self.hash.event(identifierHash: target.identifierHash, id: $0)
+            if let expected = target.expected, let id = expected.pointee.eventID {
+                (event.pointee.madeID, event.pointee.hash) = (id, expected.pointee.eventHash)
+                return false
             }
+            event.pointee.madeID = self.ids.event(receivedAt: call.receivedAt, lsn: event.pointee.lsn)
+            event.pointee.hash = self.eventHash(target.identifierHash, event.pointee.madeID)
             return false
         }
         event.pointee.hash = self.hash.event(identifierHash: target.identifierHash, id: event.pointee.eventID)
@@ -180,14 +183,9 @@ extension Store {
         return nil
     }
 
-    /// Calls `body` with the text of an id that the server makes.
-    func withDerivedEventID<Result>(
-        _ receivedAt: Int64, _ lsn: UInt64, _ body: (UnsafeRawBufferPointer) -> Result
-    ) -> Result {
-        withUnsafeTemporaryAllocation(byteCount: ProfileID.textBytes, alignment: 1) { text in
-            self.ids.event(receivedAt: receivedAt, lsn: lsn).writeText(into: text)
-            return body(UnsafeRawBufferPointer(text))
-        }
+    /// The hash of an id that the server made, which clients see and send as text.
+    func eventHash(_ identifierHash: UInt64, _ id: ProfileID) -> UInt64 {
+        id.withText { self.hash.event(identifierHash: identifierHash, id: $0) }
     }
 
     /// Calls `body` with the id of a retained event.
@@ -195,6 +193,6 @@ extension Store {
         _ block: EventBlock, _ parts: EventBlock.Parts, _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result {
         if let id = parts.eventID { return body(id) }
-        return self.withDerivedEventID(block.receivedAt, block.lsn, body)
+        return self.ids.event(receivedAt: block.receivedAt, lsn: block.lsn).withText(body)
     }
 }

@@ -26,18 +26,17 @@ extension Store {
                 outcome: event.outcome, refusal: event.refusal, contentDiffers: event.contentDiffers,
                 effectiveTime: event.effectiveTime, lsn: event.lsn, holder: eventHolder, detail: event.detail,
                 eventID: event.eventID, violations: event.violations)
-            self.write(view, call, into: &results)
+            self.write(view, event.madeID, into: &results)
         }
         ResultHeader.end(at: start, in: &results)
     }
 
     /// An event that was stored without an id is answered with the one that the server made.
-    private func write(_ view: EventResultView, _ call: CallContext, into results: inout ByteBuffer) {
+    private func write(_ view: EventResultView, _ madeID: ProfileID, into results: inout ByteBuffer) {
         guard view.outcome == .stored, view.eventID.count == 0 else { return view.write(into: &results) }
-        withUnsafeTemporaryAllocation(byteCount: ProfileID.textBytes, alignment: 1) { text in
-            self.ids.event(receivedAt: call.receivedAt, lsn: view.lsn).writeText(into: text)
+        madeID.withText {
             var named = view
-            named.eventID = UnsafeRawBufferPointer(text)
+            named.eventID = $0
             named.write(into: &results)
         }
     }

@@ -5,6 +5,8 @@ struct PendingEvent {
     var flags = TrackEventFlags()
     /// As sent; empty: the server makes one.
     var eventID = UnsafeRawBufferPointer.none
+    /// Where none was sent.
+    var madeID = ProfileID(high: 0, low: 0)
     var content = UnsafeRawBufferPointer.none
     var violations = UnsafeRawBufferPointer.none
     var lsn: UInt64 = 0
@@ -39,6 +41,12 @@ struct TrackWork: ~Copyable {
     var droppedCount = 0
     /// Stored forms of the events' contents.
     var contents = ByteBuffer(capacity: 1 << 16)
+    /// The Tracks among the next records, as `Store.lookAhead` saw them, and which of them comes next.
+    let expected: UnsafeMutablePointer<ExpectedTrack>
+    var expectedCount = 0
+    var expectedNext = 0
+    /// What the look ahead read; nobody needs it.
+    var seen: UInt64 = 0
     /// A part of a profile before it becomes a block.
     var part = ByteBuffer(capacity: 1 << 12)
 
@@ -46,11 +54,13 @@ struct TrackWork: ~Copyable {
     init(droppedCapacity: Int) {
         self.pending = .allocate(capacity: Self.eventsMax)
         self.pending.initialize(repeating: PendingEvent(), count: Self.eventsMax)
+        self.expected = .allocate(capacity: Store.lookAheadMax)
         self.dropped = .allocate(capacity: droppedCapacity * 2 + Self.eventsMax)
     }
 
     func destroy() {
         self.pending.deallocate()
         self.dropped.deallocate()
+        self.expected.deallocate()
     }
 }

@@ -60,6 +60,14 @@ package struct ProfileID: Equatable, Hashable, Sendable, BitwiseCopyable {
         }
     }
 
+    /// Calls `body` with the text form.
+    func withText<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        withUnsafeTemporaryAllocation(byteCount: Self.textBytes, alignment: 1) { text in
+            self.writeText(into: text)
+            return body(UnsafeRawBufferPointer(text))
+        }
+    }
+
     private static let alphabet: StaticString = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
     private static func digit(_ character: UInt8) -> UInt8? {

@@ -1,0 +1,116 @@
+import Bytes
+
+// A Track touches ten places of memory that nothing has touched for a while: the slot of its identifier, the profile's header, its parts, its
+// first and last event. Each is found through the one before, so a call alone waits for them one after the other. The applier knows the calls
+// that come next; looking at one place of all of them, then at the next place of all, makes the waits overlap.
+
+/// What the look ahead found out of one Track.
+struct ExpectedTrack {
+    /// Of the record's first operation.
+    var lsn: UInt64
+    var receivedAt: Int64
+    var identifierHash: UInt64
+    /// Of its only event, if the server makes that one's id: the id, and its hash under the identifier.
+    var eventID: ProfileID?
+    var eventHash: UInt64 = 0
+    /// The profile that the index names first; it need not be the one. 0: none.
+    var profile: UInt32 = 0
+}
+
+extension Store {
+    /// Records that are looked at together: their places, about 20 KiB, stay in the nearest cache until they are used.
+    package static let lookAheadMax = 32
+
+    /// Fetches what the next records will touch; changes nothing, and what it finds is only a hint.
+    ///
+    /// - Parameters:
+    ///   - records: Whole records, one after the other; the first `lookAheadMax` of them are looked at.
+    ///   - firstLSN: Of the first one.
+    ///   - receivedAt: Of their frame, in microseconds since 1970.
+    package func lookAhead(_ records: UnsafeRawBufferPointer, firstLSN: UInt64, receivedAt: Int64) {
+        let tracks = self.expect(records, firstLSN: firstLSN, receivedAt: receivedAt)
+        var seen: UInt64 = 0
+        for track in tracks {
+            seen &+= self.index.table(track.identifierHash).firstSlot(Shards.tag(track.identifierHash))
+            seen &+= self.events.table(track.eventHash).firstSlot(Shards.tag(track.eventHash))
+        }
+        for index in tracks.indices {
+            let tag = Shards.tag(tracks[index].identifierHash)
+            let table = self.index.table(tracks[index].identifierHash)
+            var position = table.start(tag)
+            tracks[index].profile = table.next(tag, from: &position)
+        }
+        for track in tracks where track.profile != 0 {
+            let header = self.pool.header(ProfileRef(rawValue: track.profile))
+            seen &+= header.pointee.revision &+ UInt64(header.pointee.events)
+        }
+        for track in tracks where track.profile != 0 {
+            let header = self.pool.header(ProfileRef(rawValue: track.profile))
+            seen &+= self.firstWord(header.pointee.identity) &+ self.firstWord(header.pointee.counters)
+            if header.pointee.eventCount > 0 { seen &+= UInt64(self.lastEvent(header.pointee)) }
+        }
+        for track in tracks where track.profile != 0 {
+            let header = self.pool.header(ProfileRef(rawValue: track.profile))
+            if header.pointee.eventCount > 0 { seen &+= self.firstWord(self.lastEvent(header.pointee)) }
+        }
+        // Kept, so that the loads are not taken for useless.
+        self.work.pointee.seen = seen
+    }
+
+    /// What the look ahead found out of a call; `nil` if it has not seen just this one. Lsns are asked for in ascending order.
+    func expected(_ call: CallContext) -> UnsafePointer<ExpectedTrack>? {
+        var next = self.work.pointee.expectedNext
+        let count = self.work.pointee.expectedCount
+        while next < count, self.work.pointee.expected[next].lsn < call.firstLSN { next += 1 }
+        self.work.pointee.expectedNext = next
+        guard next < count, self.work.pointee.expected[next].lsn == call.firstLSN,
+            self.work.pointee.expected[next].receivedAt == call.receivedAt
+        else { return nil }
+        return UnsafePointer(self.work.pointee.expected + next)
+    }
+
+    /// Notes the Tracks among the next records.
+    private func expect(
+        _ records: UnsafeRawBufferPointer, firstLSN: UInt64, receivedAt: Int64
+    ) -> UnsafeMutableBufferPointer<ExpectedTrack> {
+        var lsn = firstLSN
+        var offset = 0
+        var count = 0
+        for _ in 0 ..< Self.lookAheadMax where offset < records.count {
+            guard let record = RecordView(UnsafeRawBufferPointer(rebasing: records[offset...])) else { break }
+            if record.kind == RecordKind.track.rawValue, let track = self.expect(record, lsn: lsn, receivedAt: receivedAt) {
+                (self.work.pointee.expected + count).initialize(to: track)
+                count += 1
+            }
+            lsn += UInt64(record.operations)
+            offset += record.totalBytes
+        }
+        self.work.pointee.expectedCount = count
+        self.work.pointee.expectedNext = 0
+        return UnsafeMutableBufferPointer(start: self.work.pointee.expected, count: count)
+    }
+
+    private func expect(_ record: RecordView, lsn: UInt64, receivedAt: Int64) -> ExpectedTrack? {
+        var reader = ByteReader(record.payload)
+        guard let header = TrackHeader(from: &reader) else { return nil }
+        var track = ExpectedTrack(
+            lsn: lsn, receivedAt: receivedAt, identifierHash: self.hash.identifier(header.project, header.identifier))
+        // The event's flags and the length of its id, as `TrackEventView` lays them out: rejected or named events have hashes of their own.
+        guard record.operations == 1, reader.read(UInt8.self) & TrackEventFlags.rejected.rawValue == 0,
+            reader.read(UInt8.self) == 0, !reader.overrun
+        else { return track }
+        let id = self.ids.event(receivedAt: receivedAt, lsn: lsn)
+        track.eventID = id
+        track.eventHash = self.eventHash(track.identifierHash, id)
+        return track
+    }
+
+    private func lastEvent(_ header: ProfileHeader) -> Handle {
+        let events = self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
+        return events[Int(header.eventHead + header.eventCount) - 1]
+    }
+
+    private func firstWord(_ handle: Handle) -> UInt64 {
+        handle == 0 ? 0 : self.slab.pointer(handle).load(as: UInt64.self)
+    }
+}
