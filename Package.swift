@@ -45,9 +45,14 @@ let package = Package(
             ]),
         .executableTarget(name: "profiled", dependencies: ["ProfileServer"]),
 
+        // A directory without its server: for those who look at one, or put one back.
+        .target(
+            name: "ProfileOffline",
+            dependencies: ["ProfileService", "Storage", "Messages", "Profiles", "IOLinux", "IOCore", "Bytes"]),
+
         // The client side: apart from the server's state machines.
         .target(name: "ProfileClient", dependencies: ["CNGHTTP2", "CMessages", "CProtobufC"]),
-        .target(name: "ProfileTool", dependencies: ["ProfileClient"]),
+        .target(name: "ProfileTool", dependencies: ["ProfileClient", "ProfileOffline"]),
         .executableTarget(name: "profilectl", dependencies: ["ProfileTool"]),
         .executableTarget(name: "profile-bench", dependencies: ["ProfileClient"]),
 

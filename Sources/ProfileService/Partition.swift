@@ -21,10 +21,13 @@ package enum RecoveryError: Error {
 package final class Partition: Sendable {
     package let store: Store
     package let pipeline: CommitPipeline
+    /// Takes snapshots and makes backups; `nil` where there are no files.
+    package let desk: OperatorDesk?
 
-    package init(store: Store, pipeline: CommitPipeline) {
+    package init(store: Store, pipeline: CommitPipeline, desk: OperatorDesk? = nil) {
         self.store = store
         self.pipeline = pipeline
+        self.desk = desk
     }
 }
 
@@ -87,7 +90,7 @@ extension Partition {
 }
 
 /// Replays the log; snapshots are refused.
-private final class LogTarget: RecoveryTarget {
+final class LogTarget: RecoveryTarget {
     var replay = Replay()
     private var doneBytes = 0
     private let progress: (Int) -> Void

@@ -42,6 +42,8 @@ package enum RPCOperation: Sendable {
     case getProject
     case listProjects
     case updateProject
+    case createSnapshot
+    case backup
     case unbuilt
 }
 

@@ -106,7 +106,7 @@ extension ServiceLoop {
     }
 
     package func hasRoom(_ token: CallToken) {
-        guard let stream = self.stream(of: token) else { return }
+        guard let stream = self.stream(of: token) else { return self.retryEnd(of: token) }
         self.sendReady(of: stream)
         self.advance(stream)
     }
@@ -114,6 +114,7 @@ extension ServiceLoop {
     package func drain(_ token: CallToken) {
         // A stream without a request yet is none to us.
         guard let stream = self.stream(of: token) else {
+            self.forgetOperator(token)
             return self.transport.finish(token, with: Self.status(of: .draining))
         }
         // What is not taken yet is not answered: the client resumes from the last answer.

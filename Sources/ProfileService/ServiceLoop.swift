@@ -27,11 +27,13 @@ package final class ServiceLoop: RPCHandler {
     var streams: [ServiceStream?] = []
     /// Streams with a request that found no room in the log.
     var postponed: [ServiceStream] = []
+    /// Backups that are done and whose clients do not know it yet.
+    var unsentEnds: [UnsentEnd] = []
     /// Bytes of answers that wait in `streams`.
     var streamAnswerBytes = 0
     private var freeBatches: [LogBatch] = []
     private var finished: [LogBatch] = []
-    private let mailbox: CompletionMailbox
+    let mailbox: CompletionMailbox
     /// Kept once the partition is recovered.
     private var partition_: Partition?
 
@@ -94,6 +96,8 @@ package final class ServiceLoop: RPCHandler {
         case .getProject: self.getProject(message, of: call, in: partition)
         case .listProjects: self.listProjects(message, of: call, in: partition)
         case .updateProject: self.updateProject(message, of: call, in: partition)
+        case .createSnapshot: self.createSnapshot(message, of: call, in: partition)
+        case .backup: self.backUp(message, of: call, in: partition)
         case .unbuilt, .reflection:
             self.transport.finish(call.token, with: RPCStatus(.unimplemented, "this RPC is not built yet"))
         }
@@ -101,7 +105,8 @@ package final class ServiceLoop: RPCHandler {
 
     package func cancelled(_ token: CallToken) {
         // A command of this tick is taken out in `beforeSleep`; a later one is durable, and its answer finds a dead token.
-        if let stream = self.stream(of: token) { self.forget(stream) }
+        if let stream = self.stream(of: token) { return self.forget(stream) }
+        self.forgetOperator(token)
     }
 
     package func beforeSleep() {
@@ -131,5 +136,6 @@ package final class ServiceLoop: RPCHandler {
             self.freeBatches.append(batch)
         }
         self.finished.removeAll(keepingCapacity: true)
+        self.answerOperators()
     }
 }

@@ -15,6 +15,9 @@ package enum Completion {
         options.map(\.name).joined(separator: " ")
     }
 
+    /// Commands whose arguments name files or directories.
+    private static let withPaths = ["import", "backup", "restore", "verify", "dump"]
+
     /// The command is the first word without dashes; a flag's value is completed from its choices.
     private static var bash: String {
         var choices = ""
@@ -31,10 +34,10 @@ package enum Completion {
                 case $previous in
             \(choices)    esac
                 if [ -z "$words" ]; then
+                    case $command in \(self.withPaths.joined(separator: "|"))) COMPREPLY=($(compgen -f -- "$current"));; esac
                     words="\(self.flags(ToolCommand.globalOptions))"
                     case $command in
                         "") words="$words \(self.commands)";;
-                        import) COMPREPLY=($(compgen -f -- "$current")); words="$words \(self.flags(ToolCommand.named("import")!.options))";;
                         completion) words="bash zsh fish";;
                         help) words="\(self.commands)";;
             \(cases)        esac
@@ -58,7 +61,7 @@ package enum Completion {
             for option in command.options { text += line(option, "-n '__fish_seen_subcommand_from \(command.name)' ") }
         }
         for option in ToolCommand.globalOptions { text += line(option, "") }
-        text += "complete -c profilectl -n '__fish_seen_subcommand_from import' -F\n"
+        text += "complete -c profilectl -n '__fish_seen_subcommand_from \(self.withPaths.joined(separator: " "))' -F\n"
         text += "complete -c profilectl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
         text += "complete -c profilectl -n '__fish_seen_subcommand_from help' -a '\(self.commands)'\n"
         return text

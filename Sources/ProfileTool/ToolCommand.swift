@@ -146,6 +146,33 @@ package struct ToolCommand: Sendable {
             details: "SERVICE is \"\" (all), profiles.v1.Profiles or profiles.v1.Admin. Exit code 1 when it does not serve.",
             examples: ["profilectl health"]),
         ToolCommand(
+            "snapshot", "", "has the server take a snapshot; answers when it is verified",
+            details: "The server takes snapshots by itself, too. After this one the next start reads only what comes later."
+                + "\nTwo of them free the log before the first.",
+            examples: ["profilectl snapshot"]),
+        ToolCommand(
+            "backup", "DEST", "has the server copy a fresh snapshot to a directory, while it goes on",
+            details: "DEST is a directory on the server's machine, missing or empty. It holds everything that was answered before the call, and is a"
+                + "\ndata directory itself. Copy it to another machine: a backup on the same disk is lost with it.",
+            examples: ["profilectl backup /var/backups/profiles-2026-01-31"]),
+        ToolCommand(
+            "restore", "BACKUP DIR", "verifies a backup and copies it into a new data directory",
+            details: "Without a server. DIR is missing or empty; what is copied is read back and compared.",
+            examples: ["profilectl restore /var/backups/profiles-2026-01-31 ./data"]),
+        ToolCommand(
+            "verify", "DIR", "reads all of a data directory or backup, and says whether it is whole",
+            details: "Without a server; changes no byte. Every file is read to its end, then the state is built from each snapshot and, where the log"
+                + "\nreaches back so far, from the first record: all must be equal. Exit code 3 for damage, 4 if a server has the directory.",
+            examples: ["profilectl verify ./data", "profilectl --json verify /var/backups/profiles-2026-01-31 | tail -1"]),
+        ToolCommand(
+            "dump", "DIR", "prints every profile of a data directory or backup as JSON lines",
+            details: "Without a server; changes no byte. Each line is what `profilectl get --json` prints. The order is always the same.",
+            options: [
+                Option("--events", nil, "with all retained events, oldest first, as \"events\""),
+                Option("--ledger", nil, "with the consent ledger, oldest first, as \"consent\""),
+            ],
+            examples: ["profilectl dump /var/backups/profiles-2026-01-31 | jq -r .profile.custom_id", "profilectl dump ./data --events --ledger > base.jsonl"]),
+        ToolCommand(
             "completion", "bash|zsh|fish", "prints a completion script",
             examples: ["source <(profilectl completion bash)", "profilectl completion fish > ~/.config/fish/completions/profilectl.fish"]),
         ToolCommand("help", "[COMMAND]", "explains a command", examples: ["profilectl help import"]),
@@ -160,7 +187,8 @@ extension ToolCommand {
         text += "\nFlags of every command:\n" + self.list(self.globalOptions)
         text += """
 
-            Exit codes: 0 done; 1 refused by the server; 2 usage; 3 no answer: cannot connect, out of time, or not serving.
+            Exit codes: 0 done; 1 refused by the server, or a file that cannot be read; 2 usage; 3 no answer: cannot connect, out of time, or not
+            serving; without a server: 3 damaged data, 4 a server has the directory.
 
             A first look:
               profilectl track anna purchase amount=59.9 currency=EUR

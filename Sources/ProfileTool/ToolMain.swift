@@ -1,5 +1,6 @@
 import Glibc
 import ProfileClient
+import ProfileOffline
 
 /// `profilectl`: takes the command line apart, runs one command, and turns what went wrong into one line and an exit code.
 package enum ToolMain {
@@ -8,6 +9,9 @@ package enum ToolMain {
         package static let done: Int32 = 0
         package static let refused: Int32 = 1
         package static let usage: Int32 = 2
+        /// No answer, or data that must not be served, as `profiled` says it.
+        package static let dataRefused: Int32 = 3
+        package static let directoryLocked: Int32 = 4
     }
 
     /// - Parameter environment: `PROFILES_ADDRESS`, `PROFILES_PROJECT` and `PROFILES_KEY` stand in for absent flags.
@@ -30,9 +34,20 @@ package enum ToolMain {
             terminal.progress("")
             terminal.complain(FailureText.line(error))
             return FailureText.exitCode(error)
+        } catch let error as OfflineFailure {
+            terminal.complain(TerminalText.safe(error.text))
+            return self.exitCode(error)
         } catch {
             terminal.complain("\(error)")
             return ExitCode.refused
+        }
+    }
+
+    private static func exitCode(_ failure: OfflineFailure) -> Int32 {
+        switch failure {
+        case .locked: ExitCode.directoryLocked
+        case .refused: ExitCode.dataRefused
+        case .files, .target: ExitCode.refused
         }
     }
 }
@@ -47,6 +62,8 @@ struct Tool {
 
     /// How long an import waits for a server that is away, in milliseconds, unless --timeout says otherwise.
     private static let importPatienceMilliseconds: Int64 = 60_000
+    /// How long a snapshot or a backup may take: a terabyte at 300 MB a second.
+    private static let copyPatienceMilliseconds: Int64 = 3_600_000
 
     init(_ arguments: ToolArguments, environment: [String: String], terminal: ToolTerminal) throws(UsageError) {
         self.arguments = arguments
@@ -60,6 +77,7 @@ struct Tool {
             patience.waitsForServer = true
             patience.timeoutMilliseconds = Self.importPatienceMilliseconds
         }
+        if ["snapshot", "backup"].contains(arguments.command.name) { patience.timeoutMilliseconds = Self.copyPatienceMilliseconds }
         if let span = arguments["--timeout"] {
             guard let microseconds = TimeText.span(span), microseconds > 0 else {
                 throw UsageError("--timeout \(span): expected a span such as 10s or 2m")
@@ -81,6 +99,11 @@ struct Tool {
         case "sendable": try self.sendable()
         case "import": return try self.importFile()
         case "health": return try self.health()
+        case "snapshot": try self.snapshot()
+        case "backup": try self.backup()
+        case "restore": return try self.restore()
+        case "verify": return try self.verify()
+        case "dump": return try self.dump()
         case "completion": try self.completion()
         default: try self.help()
         }

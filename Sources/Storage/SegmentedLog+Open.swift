@@ -36,7 +36,7 @@ package struct LogBirth {
 
 extension SegmentedLog {
     /// Name of the lock file in a data directory.
-    private static let lockName = "LOCK"
+    static let lockName = "LOCK"
 
     /// Makes the directory where missing and takes its lock, which must be held as long as the log is used (L14).
     package static func lock(_ environment: LogEnvironment) throws(StorageError) -> any DirectoryLock {

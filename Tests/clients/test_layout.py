@@ -25,7 +25,9 @@ ALLOWED = {
     "profiled": {"ProfileServer", "Foundation"},
     "ProfileClient": {
         "CNGHTTP2", "CMessages", "CProtobufC", "Glibc"},
-    "ProfileTool": {"ProfileClient", "Glibc", "Foundation"},
+    "ProfileOffline": {
+        "ProfileService", "Storage", "Messages", "Profiles", "IOLinux", "IOCore", "Bytes"},
+    "ProfileTool": {"ProfileClient", "ProfileOffline", "Glibc", "Foundation"},
     "profilectl": {"ProfileTool", "Foundation"},
     "profile-bench": {
         "ProfileClient", "Glibc", "Foundation", "Dispatch", "Synchronization"},

@@ -66,14 +66,30 @@ package final class LinuxFileSystem: FileSystem {
     }
 
     package func lock(_ path: String) throws(IOError) -> any DirectoryLock {
-        let descriptor = try Self.open(path, O_RDWR | O_CREAT)
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        try Self.lock(try Self.open(path, O_RDWR | O_CREAT), LOCK_EX, path)
+    }
+
+    private static func lock(_ descriptor: Int32, _ kind: Int32, _ path: String) throws(IOError) -> any DirectoryLock {
+        guard flock(descriptor, kind | LOCK_NB) == 0 else {
             let code = errno
             Glibc.close(descriptor)
             if code == EWOULDBLOCK { throw IOError(.locked, operation: "flock", subject: path, code: code) }
             throw IOError(operation: "flock", subject: path, errno: code)
         }
         return LinuxDirectoryLock(descriptor: descriptor)
+    }
+
+    /// Takes a shared lock on a lock file that is there, read-only: readers do not lock each other out, and whoever would write is locked out.
+    ///
+    /// - Returns: `nil` if there is no such file.
+    /// - Throws: `.locked` if another process holds the exclusive lock.
+    package func lockShared(_ path: String) throws(IOError) -> (any DirectoryLock)? {
+        let descriptor: Int32
+        do throws(IOError) { descriptor = try Self.open(path, O_RDONLY) } catch {
+            if error.kind == .notFound { return nil }
+            throw error
+        }
+        return try Self.lock(descriptor, LOCK_SH, path)
     }
 
     package func freeBytes(_ directory: String) throws(IOError) -> UInt64 {

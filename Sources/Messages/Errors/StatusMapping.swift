@@ -19,14 +19,17 @@ package struct ErrorContext {
     package var metadata: [(key: StaticString, value: String)]
     /// Seconds until a retry is worthwhile; `nil`: no `RetryInfo`.
     package var retrySeconds: Int64?
+    /// Says more than the reason's own sentence, for a developer; `nil`: that sentence.
+    package var message: String?
 
     package init(
         violations: Violations = Violations(), metadata: [(key: StaticString, value: String)] = [],
-        retrySeconds: Int64? = nil
+        retrySeconds: Int64? = nil, message: String? = nil
     ) {
         self.violations = violations
         self.metadata = metadata
         self.retrySeconds = retrySeconds
+        self.message = message
     }
 }
 
@@ -88,7 +91,7 @@ package enum StatusMapping {
         let arena = DecodeArena()
         let status = Self.cStatus(of: refusal, context, in: arena)
         return MappedStatus(
-            code: Self.code(of: refusal), message: Self.message(of: refusal),
+            code: Self.code(of: refusal), message: context.message ?? Self.message(of: refusal),
             details: Self.packed(UnsafeMutableRawPointer(status)))
     }
 
@@ -98,7 +101,7 @@ package enum StatusMapping {
     ) -> UnsafeMutablePointer<Google__Rpc__Status> {
         let status = arena.make(google__rpc__status__init)
         status.pointee.code = Self.code(of: refusal)
-        status.pointee.message = arena.string(Self.message(of: refusal))
+        status.pointee.message = arena.string(context.message ?? Self.message(of: refusal))
         var details: [UnsafeMutablePointer<Google__Protobuf__Any>] = []
         if !context.violations.isEmpty { details.append(Self.badRequest(context.violations, in: arena)) }
         details.append(Self.errorInfo(refusal, context.metadata, in: arena))

@@ -68,6 +68,8 @@ struct WireSchema: @unchecked Sendable {
     let getProjectRequest: Int
     let listProjectsRequest: Int
     let updateProjectRequest: Int
+    let createSnapshotRequest: Int
+    let backupRequest: Int
     let messages: UnsafePointer<WireMessage>
     let fields: UnsafePointer<WireField>
 
@@ -95,6 +97,8 @@ struct WireSchema: @unchecked Sendable {
         self.getProjectRequest = builder.add(profiles__v1__get_project_request__descriptor)
         self.listProjectsRequest = builder.add(profiles__v1__list_projects_request__descriptor)
         self.updateProjectRequest = builder.add(profiles__v1__update_project_request__descriptor)
+        self.createSnapshotRequest = builder.add(profiles__v1__create_snapshot_request__descriptor)
+        self.backupRequest = builder.add(profiles__v1__backup_request__descriptor)
         // Kept for the life of the process: tables behind plain pointers cost no reference counting on the way of a request.
         self.messages = Self.keep(builder.messages)
         self.fields = Self.keep(builder.fields)

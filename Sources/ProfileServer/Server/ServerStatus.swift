@@ -141,14 +141,9 @@ final class ServerStatus: AdminPages {
     /// How a failed recovery ends the process, and what the operator is told.
     static func explain(_ error: RecoveryError) -> (code: ExitCode, text: String) {
         switch error {
-        case .storage(.locked(let path)): (.directoryLocked, "\(path) is held by another process")
-        case .storage(.io(let error)): (.unexpected, StorageError.io(error).description)
-        case .storage(let error): (.dataRefused, error.description)
-        case .genesis: (.dataRefused, "the first record is not a genesis record that this release understands")
-        case .record(let error, let lsn): (.dataRefused, "the record at lsn \(lsn) cannot be applied: \(error)")
-        case .digest(let frame, let lsn):
-            (.dataRefused, "replaying the records before frame \(frame), lsn \(lsn), gave other results than before")
-        case .malformedRecord(let lsn): (.dataRefused, "the record at lsn \(lsn) is not whole")
+        case .storage(.locked): (.directoryLocked, error.description)
+        case .storage(.io): (.unexpected, error.description)
+        default: (.dataRefused, error.description)
         }
     }
 }

@@ -1,0 +1,59 @@
+import Bytes
+import Messages
+import Profiles
+
+/// One profile of a dump, as messages of the contract.
+package struct DumpedProfile {
+    /// A serialised GetProfileResponse with the metadata of attributes.
+    package var profile: UnsafeRawBufferPointer
+    /// A serialised ListEventsResponse of all retained events, oldest first; empty: not asked for, or none.
+    package var events: UnsafeRawBufferPointer
+    /// A serialised ListConsentHistoryResponse of the whole ledger, oldest first; empty: not asked for, or none.
+    package var ledger: UnsafeRawBufferPointer
+}
+
+/// Tells a store profile by profile, with the encoders that answer GetProfile, ListEvents and ListConsentHistory.
+///
+/// The order is that of the store: it depends on the log alone, so two dumps of one state are equal. Memory beside the store: that of the
+/// largest profile.
+package struct Dump {
+    /// Events that are read at once.
+    private static let eventPageSize = 1_000
+
+    private let store: Store
+    private let withEvents: Bool
+    private let withLedger: Bool
+
+    package init(of store: Store, withEvents: Bool, withLedger: Bool) {
+        self.store = store
+        self.withEvents = withEvents
+        self.withLedger = withLedger
+    }
+
+    /// - Parameter body: Gets what is valid for its call.
+    package func forEachProfile(_ body: (DumpedProfile) -> Void) {
+        let decoder = MessageDecoder()
+        let project = self.store.defaultProject
+        // As of the last record, not of today: a dump of a backup says tomorrow what it says now.
+        let now = self.store.lastReceivedAt
+        let appliedLSN = self.store.appliedLSN
+        var profile = ByteBuffer(capacity: 64 << 10)
+        var events = ByteBuffer()
+        var ledger = ByteBuffer()
+        self.store.forEachProfile(now: now) { image in
+            profile.removeAll()
+            events.removeAll()
+            ledger.removeAll()
+            decoder.encodeWholeProfile(image, appliedLSN: appliedLSN, into: &profile)
+            if self.withEvents {
+                self.store.forEachEventPage(project: project, id: image.profileID, pageSize: Self.eventPageSize, now: now) {
+                    decoder.encodeEvents($0, images: $1, into: &events)
+                }
+            }
+            if self.withLedger {
+                self.store.withHistory(of: image, project: project) { decoder.encodeConsentEntries($0.entries, into: &ledger) }
+            }
+            body(DumpedProfile(profile: profile.bytes, events: events.bytes, ledger: ledger.bytes))
+        }
+    }
+}

@@ -1,0 +1,137 @@
+import Bytes
+import IOCore
+import IOLinux
+import Storage
+
+/// Puts a backup, or a data directory that no server has open, into an empty place.
+///
+/// Files are copied byte by byte and compared with their source. The oldest segment comes after all newer ones, and snapshots last: a directory left
+/// by a crash on the way is refused by every start, and never taken for a shorter log.
+package struct Restore {
+    package struct Summary: Equatable, Sendable {
+        package var files = 0
+        package var bytes = 0
+        package var state: Verification.Replay
+    }
+
+    private static let pieceBytes = 1 << 20
+    private static let temporarySuffix = ".tmp"
+
+    private let source: String
+    private let target: String
+    private let files = LinuxFileSystem()
+
+    /// - Parameter tell: As a verification of the backup tells it.
+    /// - Throws: `OfflineFailure`; nothing of the copy is left then.
+    /// - Complexity: O(bytes of the backup), read four times.
+    package static func run(
+        _ backup: OfflineDirectory, to target: String, tell: @escaping (Verification.Finding) -> Void
+    ) throws(OfflineFailure) -> Summary {
+        var names: [String] = []
+        let verdict = try Verification.run(backup) { finding in
+            if case .file(let name, _, let found) = finding {
+                switch found {
+                case .segment, .snapshot: names.append(name)
+                case .tornTail, .temporary, .lock, .other: break
+                }
+            }
+            tell(finding)
+        }
+        guard verdict.isGood, let state = verdict.state else {
+            throw .refused("\(backup.path) is damaged and was not restored: take an older backup")
+        }
+        return try Restore(source: backup.path, target: target).copy(names, state)
+    }
+
+    private init(source: String, target: String) {
+        self.source = source
+        self.target = target
+    }
+
+    private func copy(_ names: [String], _ state: Verification.Replay) throws(OfflineFailure) -> Summary {
+        let lock = try self.prepare()
+        defer { lock.release() }
+        var summary = Summary(state: state)
+        // Segments descending, then snapshots; both sort as their numbers.
+        let ordered = names.filter { !LogSurvey.isSnapshot($0) }.reversed() + names.filter(LogSurvey.isSnapshot)
+        do throws(OfflineFailure) {
+            for name in ordered {
+                summary.bytes += try self.copy(name)
+                summary.files += 1
+            }
+            let restored = try OfflineDirectory(unlocked: self.target).read()
+            guard (restored.store.appliedLSN, restored.store.digest()) == (state.lsn, state.digest) else {
+                throw .refused("\(self.target) holds another state than \(self.source) after the copy: check its disk")
+            }
+        } catch {
+            // What cannot be removed is no start's: the oldest segment or the snapshot is not there.
+            for name in ordered.reversed() {
+                try? self.files.remove("\(self.target)/\(name)")
+                try? self.files.remove("\(self.target)/\(name)\(Self.temporarySuffix)")
+            }
+            try? self.files.remove("\(self.target)/\(OfflineDirectory.lockName)")
+            throw error
+        }
+        return summary
+    }
+
+    /// Makes the target and takes its lock, so that no server begins there meanwhile.
+    private func prepare() throws(OfflineFailure) -> any DirectoryLock {
+        let isEmpty: Bool
+        do throws(IOError) {
+            try self.files.createDirectory(self.target)
+            isEmpty = try self.files.list(self.target).isEmpty
+        } catch {
+            throw .files(error)
+        }
+        guard isEmpty else {
+            throw .target(
+                "\(self.target) is not empty; restore into a new directory, then start the server there or put it in this one's place")
+        }
+        do throws(IOError) { return try self.files.lock("\(self.target)/\(OfflineDirectory.lockName)") } catch {
+            throw error.kind == .locked ? .locked(path: self.target) : .files(error)
+        }
+    }
+
+    /// - Returns: The bytes of the file.
+    private func copy(_ name: String) throws(OfflineFailure) -> Int {
+        do throws(IOError) {
+            let source = try self.files.open("\(self.source)/\(name)", .read)
+            defer { source.close() }
+            let temporary = "\(self.target)/\(name)\(Self.temporarySuffix)"
+            let target = try self.files.open(temporary, .create)
+            defer { target.close() }
+            let bytes = try Self.forEachPiece(of: source) { piece, offset throws(IOError) in try target.write(piece, at: offset) }
+            try target.sync()
+            var found = ByteBuffer(capacity: Self.pieceBytes)
+            _ = try Self.forEachPiece(of: source) { piece, offset throws(IOError) in
+                found.removeAll()
+                found.truncate(to: try target.read(into: found.appendUninitialized(piece.count), at: offset))
+                guard found.bytes.elementsEqual(piece) else {
+                    throw IOError(.other, operation: "reading back", subject: temporary, code: 0)
+                }
+            }
+            try self.files.rename(temporary, to: "\(self.target)/\(name)")
+            try self.files.syncDirectory(self.target)
+            return bytes
+        } catch {
+            throw .files(error)
+        }
+    }
+
+    private static func forEachPiece(
+        of file: any File, _ body: (UnsafeRawBufferPointer, Int) throws(IOError) -> Void
+    ) throws(IOError) -> Int {
+        var piece = ByteBuffer(capacity: Self.pieceBytes)
+        var offset = 0
+        let size = try file.size()
+        while offset < size {
+            piece.removeAll()
+            piece.truncate(to: try file.read(into: piece.appendUninitialized(min(Self.pieceBytes, size - offset)), at: offset))
+            guard piece.count > 0 else { throw IOError(.other, operation: "reading", subject: file.path, code: 0) }
+            try body(piece.bytes, offset)
+            offset += piece.count
+        }
+        return offset
+    }
+}

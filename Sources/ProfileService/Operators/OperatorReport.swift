@@ -1,0 +1,52 @@
+import GRPCTransport
+import Messages
+import Storage
+
+/// Why a snapshot or a backup was not made.
+package enum OperatorFailure: Error, Equatable, Sendable {
+    /// The disk of the data directory or of the backup is full.
+    case diskFull
+    /// The log has failed: nothing is written until a restart.
+    case logUnavailable
+    /// Another backup runs; one at a time.
+    case busy
+    /// The server is shutting down.
+    case draining
+    /// The call has ended, by its client or by its deadline: nobody waits for the outcome.
+    case cancelled
+    /// The place of the backup cannot be used.
+    case destination(String)
+    /// Anything else: what was done, to what, and what was found.
+    case unexpected(String)
+
+    package init(_ error: StorageError) {
+        switch error {
+        case .noSpace: self = .diskFull
+        case .io(let error) where error.kind == .noSpace: self = .diskFull
+        case .poisoned: self = .logUnavailable
+        default: self = .unexpected(error.description)
+        }
+    }
+}
+
+/// News of an operator's call, on their way from the thread that works to the loop that answers.
+package struct OperatorReport: Sendable {
+    package enum News: Sendable {
+        /// The snapshot is verified: the end of the call.
+        case snapshot(lsn: UInt64, bytes: UInt64)
+        /// The backup goes on; later news replace these.
+        case progress(BackupProgress)
+        /// The backup is durable and verified: the end of the call.
+        case backup(BackupProgress)
+        /// The end of the call.
+        case failed(OperatorFailure)
+    }
+
+    package var token: CallToken
+    package var news: News
+
+    package init(token: CallToken, news: News) {
+        self.token = token
+        self.news = news
+    }
+}

@@ -1,0 +1,42 @@
+import Profiles
+import Storage
+
+/// The state of a directory that was only looked at.
+package struct InspectedDirectory {
+    package let store: Store
+    package let report: RecoveryReport
+}
+
+extension Partition {
+    /// Reads a directory as a start would, and changes nothing. The caller keeps servers away from it.
+    ///
+    /// - Returns: `nil` if it holds neither a log nor a snapshot.
+    /// - Throws: As a start is refused.
+    /// - Complexity: O(bytes of the snapshot and of the log behind it).
+    package static func inspect(_ environment: LogEnvironment) throws(RecoveryError) -> InspectedDirectory? {
+        let target = LogTarget { _ in }
+        let report: RecoveryReport?
+        do throws(StorageError) {
+            report = try SegmentedLog.inspect(environment, target: target)
+        } catch {
+            throw target.replay.failure ?? .storage(error)
+        }
+        guard let report else { return nil }
+        guard let store = target.replay.store else { throw .genesis }
+        return InspectedDirectory(store: store, report: report)
+    }
+}
+
+extension RecoveryError: CustomStringConvertible {
+    /// What the operator is told.
+    package var description: String {
+        switch self {
+        case .storage(let error): error.description
+        case .genesis: "the first record is not a genesis record that this release understands"
+        case .record(let error, let lsn): "the record at lsn \(lsn) cannot be applied: \(error)"
+        case .digest(let frame, let lsn):
+            "replaying the records before frame \(frame), lsn \(lsn), gave other results than before"
+        case .malformedRecord(let lsn): "the record at lsn \(lsn) is not whole"
+        }
+    }
+}

@@ -1,0 +1,41 @@
+import Glibc
+import ProfileClient
+
+/// The commands that have a running server make a snapshot or a backup.
+extension Tool {
+    func snapshot() throws {
+        _ = try self.positional(0, 0)
+        let answer = try self.call(.admin("CreateSnapshot"), [])
+        self.show(answer) {
+            "snapshot of lsn \(answer["lsn"]?.description ?? "0"): \(answer["bytes"]?.description ?? "0") bytes, verified\n"
+        }
+    }
+
+    func backup() throws {
+        let destination = Self.absolute(try self.positional(1, 1)[0])
+        let method = RPCMethod.admin("Backup")
+        let request = try MessageEncoder(now: self.now).encode(.object(of: [("destination", .string(destination))]), as: method.request)
+        var last = JSONValue.null
+        try self.client.stream(method, request) { progress in
+            last = progress
+            if self.wantsJSON { return self.terminal.say("\(progress)\n") }
+            self.terminal.progress(Self.progressText(progress))
+        }
+        self.terminal.progress("")
+        guard !self.wantsJSON else { return }
+        self.terminal.say(
+            "backup of lsn \(last["lsn"]?.description ?? "0") in \(TerminalText.safe(destination)): \(last["bytes_total"]?.description ?? "0") bytes, verified\n")
+    }
+
+    private static func progressText(_ progress: JSONValue) -> String {
+        let (done, total) = (progress["bytes_done"]?.integer ?? 0, progress["bytes_total"]?.integer ?? 0)
+        return "\(progress["file"]?.text ?? ""): \(done) of \(total) bytes, \(total == 0 ? 100 : 100 * done / total) %"
+    }
+
+    /// The server has another working directory: it takes absolute paths only.
+    private static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let here = getcwd(nil, 0) else { return path }
+        defer { free(here) }
+        return "\(String(cString: here))/\(path)"
+    }
+}

@@ -1,0 +1,176 @@
+import Bytes
+import IOCore
+
+/// Why a backup was not made. Nothing of it is left then.
+package enum BackupError: Error, Equatable, Sendable {
+    case storage(StorageError)
+    /// The directory cannot be used: what was found.
+    case destination(String)
+    /// The caller gave it up.
+    case cancelled
+}
+
+/// Makes a directory that a server can start from: a copy of one snapshot, and a log that goes on behind it, sealed and empty.
+///
+/// The log comes first and the snapshot last, both under temporary names until they are whole: a directory left by a crash on the way has
+/// no snapshot, and no start takes it for anything. Used by one thread, while a server writes to the source.
+package struct BackupWriter {
+    private let source: LogEnvironment
+    private let target: LogEnvironment
+    private let files: SegmentFiles
+
+    /// The lowest number of a backup's segment: 1 belongs to a log that holds everything since the beginning.
+    private static let segmentNumberMin: UInt64 = 2
+
+    /// - Parameter destination: An empty directory, or none yet.
+    package init(of source: LogEnvironment, to destination: String) {
+        self.source = source
+        self.target = LogEnvironment(
+            directory: destination, fileSystem: source.fileSystem, clock: source.clock, options: source.options)
+        self.files = SegmentFiles(fileSystem: source.fileSystem, directory: destination)
+    }
+
+    /// Writes the backup, durably, and reads all of it back.
+    ///
+    /// Every block is verified as it is read; the open file keeps the snapshot readable when its name is removed meanwhile.
+    ///
+    /// - Parameter goesOn: Told the file being written and the bytes of it that are done, after each block; false gives the backup up.
+    /// - Returns: The snapshot in the backup, and the bytes of the segment beside it.
+    /// - Throws: `BackupError`.
+    /// - Complexity: O(bytes of the snapshot), read twice; holds one block.
+    package func write(
+        _ snapshot: SnapshotFile, goesOn: (_ file: String, _ bytesDone: Int) -> Bool
+    ) throws(BackupError) -> (snapshot: SnapshotFile, segmentBytes: Int) {
+        var reader = try Self.storage { () throws(StorageError) in try SnapshotReader(self.source, name: snapshot.name) }
+        try self.prepareDirectory()
+        let segment = max(Self.segmentNumberMin, self.segmentNumber(at: reader.position, of: reader.directoryID))
+        let segmentName = SegmentFiles.name(of: segment)
+        do throws(BackupError) {
+            let bytes = try Self.storage { () throws(StorageError) in
+                try self.writeSegment(segment, behind: reader.position, of: reader.directoryID)
+            }
+            return (try self.copy(&reader, goesOn), bytes)
+        } catch {
+            self.remove([segmentName, segmentName + SegmentFiles.temporarySuffix])
+            throw error
+        }
+    }
+
+    /// Makes the directory; it must be empty.
+    private func prepareDirectory() throws(BackupError) {
+        let (fileSystem, directory) = (self.files.fileSystem, self.files.directory)
+        do throws(IOError) {
+            try fileSystem.createDirectory(directory)
+            // Never through a symbolic link: whoever can place one would choose where people's data goes.
+            try fileSystem.syncDirectory(directory)
+            guard try fileSystem.list(directory).isEmpty else { throw IOError(.exists, operation: "opendir", subject: directory, code: 0) }
+        } catch {
+            if error.kind == .noSpace { throw .storage(.noSpace) }
+            if error.kind == .exists, error.code == 0 { throw .destination("not an empty directory") }
+            throw .destination("\(error.operation) failed with errno \(error.code)")
+        }
+    }
+
+    /// The number of the source's segment that begins at a position; 0 if it is gone. Never used for another segment of the same log.
+    private func segmentNumber(at position: SnapshotPosition, of directoryID: DirectoryID) -> UInt64 {
+        let files = SegmentFiles(fileSystem: self.source.fileSystem, directory: self.source.directory)
+        guard let names = try? files.fileSystem.list(files.directory) else { return 0 }
+        for number in names.compactMap(SegmentFiles.number(of:)).reversed() {
+            guard let header = try? Recovery.header(of: number, in: files, expecting: directoryID) else { continue }
+            if header.firstFrame == position.nextFrame { return number }
+        }
+        return 0
+    }
+
+    // MARK: Log
+
+    /// Writes a segment that holds a seal and nothing else, and reads it back.
+    ///
+    /// - Returns: Its bytes.
+    private func writeSegment(
+        _ number: UInt64, behind position: SnapshotPosition, of directoryID: DirectoryID
+    ) throws(StorageError) -> Int {
+        var bytes = ByteBuffer(capacity: SegmentHeader.bytes + FrameHeader.bytes)
+        let header = SegmentHeader(
+            directoryID: directoryID, number: number, firstFrame: position.nextFrame, firstLSN: position.nextLSN,
+            previousHeaderCRC: position.previousHeaderCRC)
+        header.write(into: &bytes)
+        let seal = FrameHeader(
+            kind: .seal, segment: number, number: position.nextFrame, payloadBytes: 0, operationCount: 0,
+            firstLSN: position.nextLSN, receivedAt: 0, rulesVersion: 0, previousHeaderCRC: position.previousHeaderCRC,
+            previousResultsDigest: position.resultsDigest, payloadCRC: crc32c(UnsafeRawBufferPointer(start: nil, count: 0)))
+        _ = seal.write(into: &bytes, seed: directoryID.seed)
+        let name = SegmentFiles.name(of: number)
+        let written = bytes
+        let isSame = try Self.files { () throws(IOError) -> Bool in
+            let temporary = name + SegmentFiles.temporarySuffix
+            let file = try self.files.fileSystem.open(self.files.path(temporary), .create)
+            defer { file.close() }
+            try file.write(written.bytes, at: 0)
+            try file.sync()
+            try self.files.publish(named: temporary, as: number)
+            var found = ByteBuffer(capacity: written.count)
+            found.truncate(to: try file.read(into: found.appendUninitialized(written.count), at: 0))
+            return try file.size() == written.count && found.bytes.elementsEqual(written.bytes)
+        }
+        guard isSame else {
+            throw .corruption(
+                file: self.files.path(name), offsetBytes: 0, lsn: position.nextLSN, found: "other bytes than were written a moment ago")
+        }
+        return written.count
+    }
+
+    // MARK: Snapshot
+
+    private func copy(
+        _ reader: inout SnapshotReader, _ goesOn: (String, Int) -> Bool
+    ) throws(BackupError) -> SnapshotFile {
+        let (directoryID, position) = (reader.directoryID, reader.position)
+        let writer = try Self.storage { () throws(StorageError) in
+            try SnapshotWriter(self.target, directoryID: directoryID, position: position)
+        }
+        let name = SnapshotNames.name(of: position.lsn)
+        do throws(BackupError) {
+            while try Self.copyBlock(&reader, to: writer) {
+                guard goesOn(name, writer.bytes) else { throw .cancelled }
+            }
+            return try Self.storage { () throws(StorageError) in try writer.finish() }
+        } catch {
+            writer.abandon()
+            throw error
+        }
+    }
+
+    /// - Returns: Whether there was one more.
+    private static func copyBlock(
+        _ reader: inout SnapshotReader, to writer: SnapshotWriter
+    ) throws(BackupError) -> Bool {
+        do throws(StorageError) {
+            guard let block = try reader.next() else { return false }
+            try writer.append(block)
+            return true
+        } catch {
+            throw .storage(error)
+        }
+    }
+
+    /// What cannot be removed is left: the directory is no backup without a snapshot.
+    private func remove(_ names: [String]) {
+        for name in names { try? self.files.fileSystem.remove(self.files.path(name)) }
+        try? self.files.fileSystem.syncDirectory(self.files.directory)
+    }
+
+    // MARK: Errors
+
+    private static func storage<Result: ~Copyable>(_ body: () throws(StorageError) -> Result) throws(BackupError) -> Result {
+        do throws(StorageError) { return try body() } catch { throw .storage(error) }
+    }
+
+    /// A full disk is told apart.
+    private static func files<Result>(_ body: () throws(IOError) -> Result) throws(StorageError) -> Result {
+        do throws(IOError) { return try body() } catch {
+            if error.kind == .noSpace { throw .noSpace }
+            throw .io(error)
+        }
+    }
+}
