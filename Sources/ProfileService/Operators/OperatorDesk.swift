@@ -7,7 +7,7 @@ import Storage
 // returns through its mailbox.
 
 /// Who takes snapshots when asked.
-package protocol SnapshotSource: AnyObject, Sendable {
+package protocol SnapshotTaker: AnyObject, Sendable {
     /// Takes a snapshot of everything that is answered by now, or more; calls with the verified snapshot, or why there is none, on
     /// any thread, once.
     func requestSnapshot(_ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void)
@@ -41,7 +41,7 @@ package final class OperatorDesk: Sendable {
     }
 
     private let state = Guarded(State())
-    private let source: any SnapshotSource
+    private let source: any SnapshotTaker
     private let copier: any BackupCopier
     private let mailboxes: [CompletionMailbox]
     private let parker: any Parker
@@ -52,7 +52,7 @@ package final class OperatorDesk: Sendable {
     ///   - mailboxes: One per loop, by its index.
     ///   - parker: Puts the thread that copies to sleep.
     package init(
-        source: any SnapshotSource, copier: any BackupCopier, mailboxes: [CompletionMailbox], parker: any Parker
+        source: any SnapshotTaker, copier: any BackupCopier, mailboxes: [CompletionMailbox], parker: any Parker
     ) {
         self.source = source
         self.copier = copier
