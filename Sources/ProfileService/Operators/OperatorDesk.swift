@@ -106,17 +106,21 @@ package final class OperatorDesk: Sendable {
 
     package func run() {
         while true {
-            let (backup, isStopping) = self.state.withLock { ($0.backup, $0.isStopping) }
-            if let backup {
-                let news = self.make(backup)
-                self.state.withLock { $0.backup = nil }
-                self.report(news, to: backup.token)
-            } else if isStopping {
-                return
-            } else {
-                self.parker.park(forNanoseconds: nil)
-            }
+            guard !self.runOne() else { continue }
+            if self.state.withLock({ $0.isStopping }) { return }
+            self.parker.park(forNanoseconds: nil)
         }
+    }
+
+    /// Makes the backup that waits.
+    ///
+    /// - Returns: Whether there was one.
+    func runOne() -> Bool {
+        guard let backup = self.state.withLock({ $0.backup }) else { return false }
+        let news = self.make(backup)
+        self.state.withLock { $0.backup = nil }
+        self.report(news, to: backup.token)
+        return true
     }
 
     private func make(_ backup: Backup) -> OperatorReport.News {

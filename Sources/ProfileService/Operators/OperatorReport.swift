@@ -30,8 +30,8 @@ package enum OperatorFailure: Error, Equatable, Sendable {
 }
 
 /// News of an operator's call, on their way from the thread that works to the loop that answers.
-package struct OperatorReport: Sendable {
-    package enum News: Sendable {
+package struct OperatorReport: Equatable, Sendable {
+    package enum News: Equatable, Sendable {
         /// The snapshot is verified: the end of the call.
         case snapshot(lsn: UInt64, bytes: UInt64)
         /// The backup goes on; later news replace these.

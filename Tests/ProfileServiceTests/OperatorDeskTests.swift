@@ -1,0 +1,136 @@
+import GRPCTransport
+import IOCore
+import Messages
+import Testing
+
+@testable import ProfileService
+@testable import Storage
+
+/// What loops leave at the desk, and what comes back; the thread's body runs here, on the test's own.
+@Suite struct OperatorDeskTests {
+    private final class NoParker: Parker {
+        func park(forNanoseconds nanoseconds: UInt64?) {}
+        func unpark() {}
+    }
+
+    /// Answers every request at once, with what it was given.
+    private final class Taker: SnapshotTaker {
+        let requests = Guarded(0)
+        let result: Result<SnapshotFile, OperatorFailure>
+
+        init(_ result: Result<SnapshotFile, OperatorFailure>) {
+            self.result = result
+        }
+
+        func requestSnapshot(_ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void) {
+            self.requests.withLock { $0 += 1 }
+            completion(self.result)
+        }
+    }
+
+    /// Reports so many steps, and stops when told to.
+    private final class Copier: BackupCopier {
+        let onStep: @Sendable (Int) -> Void
+        let steps: Int
+
+        init(steps: Int, onStep: @escaping @Sendable (Int) -> Void = { _ in }) {
+            self.steps = steps
+            self.onStep = onStep
+        }
+
+        func copy(
+            _ snapshot: SnapshotFile, to destination: String, goesOn: (BackupProgress) -> Bool
+        ) throws(OperatorFailure) -> BackupProgress {
+            var progress = BackupProgress()
+            progress.lsn = snapshot.position.lsn
+            for step in 0 ..< self.steps {
+                self.onStep(step)
+                progress.bytesDone += 1
+                guard goesOn(progress) else { throw .cancelled }
+            }
+            return progress
+        }
+    }
+
+    private static let snapshot = SnapshotFile(
+        position: SnapshotPosition(nextFrame: 5, nextLSN: 8, previousHeaderCRC: 1, receivedAt: 1, rulesVersion: 1, resultsDigest: 1),
+        name: "0000000000000007.snapshot", bytes: 700, blocks: 2)
+
+    private static func token(_ slot: UInt32) -> CallToken {
+        CallToken(loop: 0, connectionSlot: 1, connectionGeneration: 1, streamSlot: slot, streamGeneration: 1)
+    }
+
+    private let mailbox = CompletionMailbox {}
+
+    private func desk(_ result: Result<SnapshotFile, OperatorFailure> = .success(Self.snapshot), _ copier: Copier = Copier(steps: 3)) -> OperatorDesk {
+        OperatorDesk(source: Taker(result), copier: copier, mailboxes: [self.mailbox], parker: NoParker())
+    }
+
+    /// The last news of each call.
+    private func news() -> [OperatorReport] { self.mailbox.takeReports() }
+
+    private static func report(_ slot: UInt32, _ news: OperatorReport.News) -> OperatorReport {
+        OperatorReport(token: self.token(slot), news: news)
+    }
+
+    @Test func snapshotIsAnsweredWithLSNAndBytes() {
+        self.desk().snapshot(for: Self.token(4))
+        #expect(self.news() == [Self.report(4, .snapshot(lsn: 7, bytes: 700))])
+        self.desk(.failure(.diskFull)).snapshot(for: Self.token(4))
+        #expect(self.news() == [Self.report(4, .failed(.diskFull))])
+    }
+
+    @Test func secondBackupIsRefusedUntilTheFirstHasEnded() {
+        let holder = Guarded<OperatorDesk?>(nil)
+        let desk = self.desk(.success(Self.snapshot), Copier(steps: 2) { step in
+            // The end: the thread's body returns after this backup.
+            if step == 1 { holder.withLock { $0 }?.stop() }
+        })
+        holder.withLock { $0 = desk }
+        #expect(desk.backUp(to: "/b", for: Self.token(1)) == nil)
+        #expect(desk.backUp(to: "/c", for: Self.token(2)) == .busy)
+        desk.run()
+        #expect(self.news() == [Self.report(1, .failed(.draining))])
+        #expect(desk.backUp(to: "/c", for: Self.token(2)) == .draining)
+        holder.withLock { $0 = nil }
+    }
+
+    @Test func progressIsReplacedByWhatComesLater() {
+        let box = self.mailbox
+        box.post(OperatorReport(token: Self.token(1), news: .progress(BackupProgress())))
+        box.post(OperatorReport(token: Self.token(2), news: .progress(BackupProgress())))
+        box.post(OperatorReport(token: Self.token(1), news: .failed(.busy)))
+        #expect(self.news() == [Self.report(2, .progress(BackupProgress())), Self.report(1, .failed(.busy))])
+    }
+
+    @Test func backupWhoseCallHasEndedIsGivenUp() {
+        let holder = Guarded<OperatorDesk?>(nil)
+        let steps = Guarded(0)
+        let desk = self.desk(.success(Self.snapshot), Copier(steps: 1_000) { step in
+            steps.withLock { $0 = step }
+            if step == 3 { holder.withLock { $0 }?.cancel(Self.token(9)) }
+            if step == 5 { holder.withLock { $0 }?.cancel(Self.token(1)) }
+            // Only so that the test ends, should the cancellation be lost.
+            if step == 999 { holder.withLock { $0 }?.stop() }
+        })
+        holder.withLock { $0 = desk }
+        #expect(desk.backUp(to: "/b", for: Self.token(1)) == nil)
+        desk.cancel(Self.token(2))
+        let ended = self.run(desk)
+        #expect(ended == [Self.report(1, .failed(.cancelled))])
+        #expect(steps.withLock { $0 } == 5, "another call's end gives nothing up")
+        holder.withLock { $0 = nil }
+    }
+
+    @Test func failedSnapshotEndsTheBackup() {
+        let desk = self.desk(.failure(.logUnavailable))
+        #expect(desk.backUp(to: "/b", for: Self.token(1)) == nil)
+        #expect(self.run(desk) == [Self.report(1, .failed(.logUnavailable))])
+    }
+
+    /// Makes the backup that waits; what was reported last.
+    private func run(_ desk: OperatorDesk) -> [OperatorReport] {
+        #expect(desk.runOne())
+        return self.news()
+    }
+}
