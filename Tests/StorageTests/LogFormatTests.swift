@@ -86,15 +86,4 @@ import Testing
         #expect(crc(Array(0 ..< 32)) == 0x46DD_794E)
         #expect(crc((0 ..< 32).reversed()) == 0x113F_DB5C)
     }
-
-    @Test func checksumContinuesAtEverySplit() {
-        let bytes = LogFixture.payload(3)
-        bytes.withUnsafeBytes { bytes in
-            let whole = profiles_crc32c(0, bytes.baseAddress, bytes.count)
-            for split in 0 ... bytes.count {
-                let head = profiles_crc32c(0, bytes.baseAddress, split)
-                #expect(profiles_crc32c(head, bytes.baseAddress! + split, bytes.count - split) == whole)
-            }
-        }
-    }
 }
