@@ -140,6 +140,7 @@ extension SimulatedDisk.State {
         switch fault {
         case .inputOutput: IOError(.other, operation: operation, subject: subject, code: 5)
         case .noSpace: IOError(.noSpace, operation: operation, subject: subject, code: 28)
+        case .lost: preconditionFailure("only a write can be lost")
         }
     }
 }

@@ -33,6 +33,7 @@ final class SimulatedFile: File {
         let bytes = Array(source)
         try self.disk.attempt("pwrite", self.path) { state throws(IOError) in
             var fault = state.faultDue(for: .writes)
+            if fault == .lost { return }
             var kept = fault == nil ? bytes.count : bytes.count / 2
             let growth = max(0, offset + bytes.count - state.disk.nodes[self.node].content.count)
             let free = state.capacityBytes == Int.max ? Int.max : max(0, state.capacityBytes - state.usedBytes)

@@ -44,14 +44,17 @@ extension Recovery {
     private func checkBeginning(_ snapshots: [String]) throws(StorageError) {
         guard self.headers[0].number > 1 else { return }
         var oldest: UInt64?
+        var newestDamage: StorageError?
         for name in snapshots.prefix(Self.snapshotsKept) {
             do throws(StorageError) {
                 let position = try SnapshotReader(self.files, name, directoryID: self.directoryID).position
                 oldest = min(oldest ?? .max, position.nextFrame)
             } catch {
                 guard case .snapshotDamaged = error else { throw error }
+                newestDamage = newestDamage ?? error
             }
         }
+        if oldest == nil, let newestDamage { throw newestDamage }
         guard let oldest, self.headers[0].firstFrame <= oldest else {
             throw .missingSegment(number: self.headers[0].number - 1)
         }

@@ -65,6 +65,9 @@ extension SegmentedLog {
         guard var recovery = try Recovery.read(files, names, into: target) else {
             return try Self.create(environment, files, names, birth: birth(), target: target)
         }
+        // A process killed between a rename and the sync of the directory leaves a name that only the system's memory has. A newer segment
+        // beside it could otherwise outlive it.
+        try Recovery.storage { () throws(IOError) in try files.fileSystem.syncDirectory(files.directory) }
         recovery.report.temporaryFilesRemoved = try Self.removeTemporaryFiles(files, names)
         let segment = try Self.settle(&recovery, environment)
         return (Self.make(environment, files, recovery.directoryID, segment, recovery.end.chain), recovery.report)

@@ -38,7 +38,7 @@ extension StorageError: CustomStringConvertible {
         case .newerFormat(let file, let version):
             "\(file) has format \(version), this release reads up to \(Self.versionRead(of: file))"
         case .foreign(let file): "\(file) belongs to another data directory"
-        case .missingSegment(let number): "segment \(number) is missing between others"
+        case .missingSegment(let number): "segment \(number) is missing, and later ones are there"
         case .snapshotDamaged(let file, let offset, let found): "\(file) is damaged at byte \(offset): \(found)"
         case .missingLog(let snapshot, let lsn, let found):
             "the log does not go on behind \(snapshot), which covers lsn \(lsn): \(found)"

@@ -4,26 +4,35 @@ import Storage
 
 /// The state of the tests, as a snapshot holds it: how many frames of records there were. All blocks follow from that, so that a load can
 /// be checked without keeping them.
-enum SnapshotContent {
-    static let blocks = 5
+struct SnapshotContent: Equatable {
+    /// Frames of records that it covers.
+    var frames: Int
+    /// How many blocks hold it.
+    var blocks = 5
 
-    /// The block at a place of the snapshot after `frames` frames.
-    static func block(_ index: Int, frames: Int) -> [UInt8] {
-        let head = withUnsafeBytes(of: (UInt64(frames).littleEndian, UInt64(index).littleEndian)) { Array($0) }
-        // Sizes differ; some are no multiple of 8.
-        return head + LogFixture.payload((frames * 31 + index * 7) % 290)
+    /// The block at a place; sizes differ, and some are no multiple of 8.
+    func block(_ index: Int) -> [UInt8] {
+        let numbers = (UInt64(self.frames).littleEndian, UInt64(self.blocks).littleEndian, UInt64(index).littleEndian)
+        return withUnsafeBytes(of: numbers) { Array($0) } + LogFixture.payload((self.frames * 31 + index * 7) % 290)
     }
 
-    /// The frames that a block speaks of, if it is the one at its place.
-    static func frames(of block: UnsafeRawBufferPointer, at index: Int) -> Int? {
-        guard block.count >= 16 else { return nil }
+    /// The content that a block is part of, if it is the one at this place of it.
+    init?(_ block: UnsafeRawBufferPointer, at index: Int) {
+        guard block.count >= 24 else { return nil }
         var reader = ByteReader(block)
-        let frames = Int(truncatingIfNeeded: reader.read(UInt64.self))
-        guard frames >= 0, frames < 1 << 32, reader.read(UInt64.self) == UInt64(index) else { return nil }
-        let wanted = Self.block(index, frames: frames)
-        guard wanted.count == block.count else { return nil }
-        let isSame = wanted.withUnsafeBytes { memcmp($0.baseAddress!, block.baseAddress!, wanted.count) } == 0
-        return isSame ? frames : nil
+        guard let frames = Int(exactly: reader.read(UInt64.self)), let blocks = Int(exactly: reader.read(UInt64.self)),
+            frames < 1 << 32, index < blocks
+        else { return nil }
+        self.init(frames: frames, blocks: blocks)
+        let wanted = self.block(index)
+        guard wanted.count == block.count,
+            wanted.withUnsafeBytes({ memcmp($0.baseAddress!, block.baseAddress!, wanted.count) }) == 0
+        else { return nil }
+    }
+
+    init(frames: Int, blocks: Int = 5) {
+        self.frames = frames
+        self.blocks = blocks
     }
 }
 
@@ -35,33 +44,36 @@ final class CheckingTarget: RecoveryTarget {
     private(set) var framesLoaded = 0
     private(set) var abandoned = 0
     private var position: SnapshotPosition?
+    private var content: SnapshotContent?
     private var blocks = 0
 
     func begin(_ position: SnapshotPosition) {
+        self.forget()
         self.position = position
-        self.blocks = 0
-        (self.frames, self.framesLoaded) = (0, 0)
+    }
+
+    private func forget() {
+        (self.position, self.content, self.blocks, self.frames, self.framesLoaded) = (nil, nil, 0, 0, 0)
     }
 
     func load(_ block: UnsafeRawBufferPointer) -> Bool {
-        guard self.position != nil, let frames = SnapshotContent.frames(of: block, at: self.blocks),
-            self.blocks == 0 || frames == self.framesLoaded
+        guard self.position != nil, let content = SnapshotContent(block, at: self.blocks),
+            self.content == nil || self.content == content
         else { return false }
-        self.framesLoaded = frames
+        self.content = content
         self.blocks += 1
         return true
     }
 
     func endOfSnapshot() -> Bool {
-        self.frames = self.framesLoaded
-        return self.blocks == SnapshotContent.blocks && self.position == LogFixture.position(
-            after: self.frames, at: self.position)
+        guard let content = self.content, self.blocks == content.blocks else { return false }
+        (self.frames, self.framesLoaded) = (content.frames, content.frames)
+        return self.position == LogFixture.position(after: self.frames, at: self.position)
     }
 
     func abandonSnapshot() {
         self.abandoned += 1
-        self.position = nil
-        (self.frames, self.framesLoaded) = (0, 0)
+        self.forget()
     }
 
     func replay(_ frame: ReplayedFrame) -> Bool {
@@ -107,8 +119,8 @@ extension LogFixture {
     }
 
     /// Writes the block at a place.
-    static func write(block index: Int, frames: Int, to writer: SnapshotWriter) throws(StorageError) {
-        let outcome = SnapshotContent.block(index, frames: frames).withUnsafeBytes { bytes -> Result<Void, StorageError> in
+    static func write(block index: Int, of content: SnapshotContent, to writer: SnapshotWriter) throws(StorageError) {
+        let outcome = content.block(index).withUnsafeBytes { bytes -> Result<Void, StorageError> in
             do throws(StorageError) { return .success(try writer.append(bytes)) } catch { return .failure(error) }
         }
         try outcome.get()
@@ -116,10 +128,36 @@ extension LogFixture {
 
     /// Writes a whole snapshot of the state after `frames` frames, verified.
     @discardableResult
-    func writeSnapshot(after frames: Int) throws(StorageError) -> SnapshotFile {
+    func writeSnapshot(after frames: Int, blocks: Int = 5) throws(StorageError) -> SnapshotFile {
+        let content = SnapshotContent(frames: frames, blocks: blocks)
         let writer = try self.beginSnapshot(after: frames)
-        for index in 0 ..< SnapshotContent.blocks { try Self.write(block: index, frames: frames, to: writer) }
-        return try writer.finish()
+        do throws(StorageError) {
+            for index in 0 ..< blocks { try Self.write(block: index, of: content, to: writer) }
+            return try writer.finish()
+        } catch {
+            writer.abandon()
+            throw error
+        }
+    }
+
+    /// A log of `frames` frames with a snapshot, and a removal of what may go, after each of `snapshots`.
+    static func written(frames: Int, snapshotsAfter snapshots: [Int], blocks: Int = 5) throws -> LogFixture {
+        let fixture = LogFixture()
+        try fixture.open()
+        for index in 1 ... frames {
+            if snapshots.contains(index) {
+                _ = try fixture.catalogue.prune(after: fixture.writeSnapshot(after: index, blocks: blocks))
+            }
+            if index < frames { try fixture.write(index) }
+        }
+        fixture.disk.killProcess()
+        return fixture
+    }
+
+    /// The index of the newest snapshot, or of one before it, among files.
+    static func snapshot(in files: [(path: String, content: [UInt8])], beforeNewest steps: Int = 0) -> Int? {
+        let found = files.indices.filter { files[$0].path.hasSuffix(".snapshot") }
+        return found.dropLast(steps).last
     }
 
     var catalogue: SnapshotCatalogue { SnapshotCatalogue(self.environment, directoryID: Self.directoryID) }
