@@ -26,6 +26,9 @@ package final class Committer {
     private var tickRecord = ByteBuffer()
     private var tickResult = ByteBuffer()
     private var isSealed = true
+    private let snapshots: SnapshotMaker?
+    /// The last lsn that a snapshot began at: two never have the same, so that the older one can go.
+    private var lastCut: UInt64 = 0
     private var hasFailed = false
     private var lastActivity: UInt64 = 0
     /// How often the store's memory is told to the metrics, in nanoseconds.
@@ -36,8 +39,10 @@ package final class Committer {
     /// Frames made durable since the start, seals included.
     private(set) var framesAppended = 0
 
-    init(log: any CommandLog, store: Store, clock: any Clock, position: Position) {
+    /// - Parameter feed: Where snapshots go; `nil`: none are made.
+    init(log: any CommandLog, store: Store, clock: any Clock, position: Position, feed: SnapshotFeed? = nil) {
         self.log = log
+        self.snapshots = feed.map { SnapshotMaker(feed: $0, store: store) }
         self.store = store
         self.clock = clock
         self.position = position
@@ -65,6 +70,7 @@ package final class Committer {
             }
             self.settle(batches, from: first, to: (batch, slot), refusal: refusal)
             for done in first.batch ..< batch { pipeline.complete(batches[done]) }
+            _ = self.advanceSnapshot(in: pipeline)
         }
         self.lastActivity = self.clock.monotonicNanoseconds()
         self.observeMemory(in: pipeline, now: self.lastActivity)
@@ -214,7 +220,11 @@ package final class Committer {
     func rest(in pipeline: CommitPipeline) -> UInt64 {
         let now = self.clock.monotonicNanoseconds()
         self.observeMemory(in: pipeline, now: now)
-        guard !self.hasFailed else { return pipeline.limits.tickNanoseconds }
+        guard !self.hasFailed else {
+            self.snapshots?.fail(.logFailed)
+            return pipeline.limits.tickNanoseconds
+        }
+        if self.advanceSnapshot(in: pipeline) { return 0 }
         let hasRoom = self.hasRoom(in: pipeline)
         let pause = hasRoom ? pipeline.limits.tickNanoseconds : pipeline.limits.spaceProbeNanoseconds
         if hasRoom, self.store.tickDue(at: max(self.position.receivedAt, self.clock.wallMicroseconds())) {
@@ -232,6 +242,7 @@ package final class Committer {
 
     /// Seals what is not sealed; the log thread ends after it.
     func close() {
+        self.snapshots?.fail(.stopping)
         guard !self.isSealed, !self.hasFailed else { return }
         do throws(StorageError) {
             try self.log.seal(previousResultsDigest: self.position.digest.value)
@@ -249,6 +260,41 @@ package final class Committer {
             if case .noSpace = error { return pipeline.setDiskFull(true) }
             self.hasFailed = true
             pipeline.poison()
+        }
+    }
+
+    /// Begins a snapshot that is wanted, or makes the next piece of one; between two frames.
+    ///
+    /// - Returns: Whether there is more to do at once.
+    private func advanceSnapshot(in pipeline: CommitPipeline) -> Bool {
+        guard let snapshots = self.snapshots else { return false }
+        guard snapshots.isWanted else { return snapshots.advance() }
+        guard !self.hasFailed else {
+            snapshots.fail(.logFailed)
+            return false
+        }
+        // Without a new record the lsn would be that of the snapshot before.
+        if self.lastCut == self.position.nextLSN, !(self.hasRoom(in: pipeline) && self.tick(in: pipeline)) {
+            snapshots.fail(self.hasFailed ? .logFailed : .noSpace)
+            return false
+        }
+        do throws(StorageError) {
+            let position = try self.log.cut(
+                receivedAt: self.position.receivedAt, previousResultsDigest: self.position.digest.value,
+                rulesVersion: Store.rulesVersion)
+            self.isSealed = true
+            self.lastCut = self.position.nextLSN
+            snapshots.begin(at: position)
+            return true
+        } catch {
+            if case .noSpace = error {
+                snapshots.fail(.noSpace)
+            } else {
+                self.hasFailed = true
+                pipeline.poison()
+                snapshots.fail(.logFailed)
+            }
+            return false
         }
     }
 

@@ -14,15 +14,15 @@ extension Partition {
     /// - Throws: As a start is refused.
     /// - Complexity: O(bytes of the snapshot and of the log behind it).
     package static func inspect(_ environment: LogEnvironment) throws(RecoveryError) -> InspectedDirectory? {
-        let target = LogTarget { _ in }
+        let target = Replay()
         let report: RecoveryReport?
         do throws(StorageError) {
             report = try SegmentedLog.inspect(environment, target: target)
         } catch {
-            throw target.replay.failure ?? .storage(error)
+            throw target.failure ?? .storage(error)
         }
         guard let report else { return nil }
-        guard let store = target.replay.store else { throw .genesis }
+        guard let store = target.store else { throw .genesis }
         return InspectedDirectory(store: store, report: report)
     }
 }
@@ -36,6 +36,7 @@ extension RecoveryError: CustomStringConvertible {
         case .record(let error, let lsn): "the record at lsn \(lsn) cannot be applied: \(error)"
         case .digest(let frame, let lsn):
             "replaying the records before frame \(frame), lsn \(lsn), gave other results than before"
+        case .snapshot(let error): "the snapshot is not understood although its checksums are right: \(error)"
         case .malformedRecord(let lsn): "the record at lsn \(lsn) is not whole"
         }
     }

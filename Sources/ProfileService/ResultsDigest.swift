@@ -10,6 +10,11 @@ package struct ResultsDigest: Equatable, Sendable, BitwiseCopyable {
 
     package init() {}
 
+    /// One that was kept.
+    package init(value: UInt64) {
+        self.value = value
+    }
+
     /// Adds the result of the next record.
     package mutating func add(_ result: UnsafeRawBufferPointer) {
         self.value = SipHash.hash64(result, key: SipHashKey(k0: self.value, k1: Self.domain))

@@ -52,4 +52,11 @@ package protocol CommandLog: AnyObject {
     func commit() throws(StorageError) -> UInt64
     /// Marks that everything before is durable, so that damage there can never be taken for a torn tail.
     func seal(previousResultsDigest: UInt64) throws(StorageError)
+    /// Seals, and ends what is being written to, so that everything before can go once a snapshot covers it.
+    ///
+    /// - Returns: Where the log goes on: the position of a snapshot of the state as it is now.
+    /// - Throws: `.noSpace` if the log goes on as before; anything else as `append`.
+    func cut(
+        receivedAt: Int64, previousResultsDigest: UInt64, rulesVersion: UInt32
+    ) throws(StorageError) -> SnapshotPosition
 }

@@ -29,7 +29,8 @@ import Testing
     static let samples: [(name: String, value: String, shown: String)] = [
         ("data-dir", "/srv/a # b", "/srv/a # b"), ("listen", "localhost:1", "127.0.0.1:1"),
         ("admin-listen", "[::]:65535", "[::]:65535"), ("loops", "64", "64"),
-        ("segment-bytes", "1024 KiB", "1MiB"), ("memory-limit", "3 GiB", "3GiB"), ("drain-seconds", "0", "0"),
+        ("segment-bytes", "1024 KiB", "1MiB"), ("memory-limit", "3 GiB", "3GiB"),
+        ("snapshot-log-bytes", "1GiB", "1GiB"), ("snapshot-seconds", "60", "60"), ("drain-seconds", "0", "0"),
         ("reflection", "off", "off"), ("log-level", "debug", "debug"),
     ]
 
@@ -51,6 +52,10 @@ import Testing
             segment-bytes = 64MiB
             # default
             memory-limit = 0
+            # default
+            snapshot-log-bytes = 256MiB
+            # default
+            snapshot-seconds = 28800
             # default
             drain-seconds = 10
             # default
@@ -179,6 +184,7 @@ import Testing
                 "1.5MiB", "-1MiB", "9999999999GiB", "9999999999",
             ]
         ),
+        ("snapshot-log-bytes", ["", "0", "1048575", "1025GiB"]), ("snapshot-seconds", ["0", "28801", "1h"]),
         ("drain-seconds", ["", "-1", "3601", "10s"]), ("reflection", ["", "ON", "true"]),
         ("log-level", ["", "INFO", "trace"]),
     ])

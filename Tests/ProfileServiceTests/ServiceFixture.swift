@@ -18,6 +18,9 @@ final class ServiceFixture {
     private(set) var committer: Committer
     private(set) var report: RecoveryReport
     private let mailbox: CompletionMailbox
+    let environment: LogEnvironment
+    let recovered: Partition.Recovered
+    let feed = SnapshotFeed(logParker: NoParker(), parker: NoParker())
     let wakes = WakeCounter()
     let poisonings = WakeCounter()
 
@@ -51,8 +54,10 @@ final class ServiceFixture {
         var options = LogOptions()
         options.segmentBytes = 256 << 10
         let environment = LogEnvironment(directory: "d", fileSystem: disk, clock: self.clock, options: options)
-        let recovered = try Partition.recover(environment, limits: limits, random: FixedRandom()) { _ in }
+        let recovered = try Partition.recover(environment, limits: limits, random: FixedRandom(), feed: self.feed) { _ in }
         (self.store, self.committer, self.report) = (recovered.store, recovered.committer, recovered.report)
+        self.environment = environment
+        self.recovered = recovered
         let wakes = self.wakes
         let poisonings = self.poisonings
         self.mailbox = CompletionMailbox { wakes.add() }

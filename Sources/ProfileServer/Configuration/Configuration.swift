@@ -18,6 +18,10 @@ package struct Configuration: Equatable, Sendable {
     package var segmentBytes: Int
     /// Memory of the store above which writes are refused, in bytes; 0: only what the store can name at all.
     package var memoryLimit: Int
+    /// Bytes of log since the last snapshot after which the next one is made.
+    package var snapshotLogBytes: Int
+    /// Longest time from a record to a snapshot that covers it, in seconds.
+    package var snapshotSeconds: Int
     /// Longest wait for open calls after SIGTERM, in seconds.
     package var drainSeconds: Int
     /// Whether clients may ask for the descriptors of what is served.
@@ -31,6 +35,10 @@ package struct Configuration: Equatable, Sendable {
     package static let segmentBytesRange = (1 << 20) ... (1 << 30)
     /// An empty store takes 2 MiB; the store can name 56 GiB.
     package static let memoryLimitRange = (16 << 20) ... MemoryStatistics.bytesMax
+    /// Less than a segment would make snapshots all the time; a TiB is more than any disk of a service keeps for replay.
+    package static let snapshotLogBytesRange = (1 << 20) ... (1 << 40)
+    /// At most 8 hours: two of them take what was erased off the disk within the 24 that are promised.
+    package static let snapshotSecondsRange = 1 ... 28_800
     /// An hour is longer than any supervisor waits.
     package static let drainSecondsRange = 0 ... 3_600
     /// In bytes; leaves room for file names below the 4,096 of PATH_MAX.
@@ -51,7 +59,8 @@ package struct Configuration: Equatable, Sendable {
         return Configuration(
             dataDirectory: "./data", listen: listen, adminListen: admin,
             loops: min(max(cores, Self.loopsRange.lowerBound), Self.loopsRange.upperBound),
-            segmentBytes: 64 << 20, memoryLimit: Self.memoryLimit(ofMachine: memoryBytes), drainSeconds: 10, reflection: true, logLevel: .info)
+            segmentBytes: 64 << 20, memoryLimit: Self.memoryLimit(ofMachine: memoryBytes), snapshotLogBytes: 256 << 20,
+            snapshotSeconds: 28_800, drainSeconds: 10, reflection: true, logLevel: .info)
     }
 
     /// Three quarters, in whole MiB: connections, batches and the system need the rest, and a process that is killed for its memory would be

@@ -87,6 +87,28 @@ package struct Setting: Sendable {
             },
             read: { ByteSize.format($0.memoryLimit) }),
         Setting(
+            name: "snapshot-log-bytes", valueName: "SIZE",
+            summary: "Bytes of log since the last snapshot after which the next one is made; a start replays about as much.",
+            unit: "bytes, or with a suffix KiB, MiB, GiB",
+            allowed: ByteSize.format(Configuration.snapshotLogBytesRange.lowerBound) + "..."
+                + ByteSize.format(Configuration.snapshotLogBytesRange.upperBound),
+            write: { value, configuration in
+                let bytes = ByteSize.parse(value).flatMap {
+                    Configuration.snapshotLogBytesRange.contains($0) ? $0 : nil
+                }
+                return Self.store(bytes, in: \.snapshotLogBytes, of: &configuration)
+            },
+            read: { ByteSize.format($0.snapshotLogBytes) }),
+        Setting(
+            name: "snapshot-seconds", valueName: "N",
+            summary: "Longest time from a record to a snapshot that covers it. What is erased leaves the disk within two of them.",
+            unit: "seconds", allowed: Self.text(Configuration.snapshotSecondsRange),
+            write: {
+                Self.store(
+                    Self.number($0, Configuration.snapshotSecondsRange), in: \.snapshotSeconds, of: &$1)
+            },
+            read: { "\($0.snapshotSeconds)" }),
+        Setting(
             name: "drain-seconds", valueName: "N",
             summary: "Longest wait for open calls after SIGTERM.",
             unit: "seconds", allowed: Self.text(Configuration.drainSecondsRange),

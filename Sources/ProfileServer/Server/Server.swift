@@ -15,18 +15,18 @@ package final class Server {
     /// Names that `grpc.health.v1` knows; the empty one is the process.
     private static let healthServices = ["", "profiles.v1.Profiles", "profiles.v1.Admin"]
 
-    private let configuration: Configuration
-    private let log: Log
+    let configuration: Configuration
+    let log: Log
     private let version: BuildVersion
-    private let clock: LinuxClock
+    let clock: LinuxClock
     private let threads = LinuxThreadStarter()
-    private let health: HealthRegistry
+    let health: HealthRegistry
     private let state = ServingState()
-    private let status: ServerStatus
+    let status: ServerStatus
     private var serving: [ServingLoop] = []
     private var loopThreads: [any RunningThread] = []
-    private var mailboxes: [CompletionMailbox] = []
-    private var pollers: [any Poller] = []
+    private(set) var mailboxes: [CompletionMailbox] = []
+    private(set) var pollers: [any Poller] = []
 
     /// A loop and what it serves; both live as long as its thread.
     private struct ServingLoop: @unchecked Sendable {
@@ -60,7 +60,7 @@ package final class Server {
         }
         let adminThread = self.threads.start(name: "admin") { admin.run() }
         self.startLoops()
-        let recovered: Recovered
+        let recovered: RecoveredDirectory
         do throws(RecoveryError) {
             recovered = try self.recover()
         } catch {
@@ -69,9 +69,13 @@ package final class Server {
         let logThread = self.threads.start(name: "log") { recovered.pipeline.run(recovered.committer) }
         let preparer = SegmentThread(recovered.log.preparer, parker: recovered.parker, log: self.log)
         let preparerThread = self.threads.start(name: "segments") { preparer.run() }
+        let snapshotter = recovered.snapshotter
+        let snapshotThread = self.threads.start(name: "snapshots") { snapshotter.run() }
         self.serve(recovered, admin: admin)
         self.waitForEnd()
         self.drain()
+        snapshotter.stop()
+        snapshotThread.join()
         recovered.pipeline.stop()
         logThread.join()
         recovered.log.close()
@@ -128,77 +132,6 @@ package final class Server {
 
     // MARK: Recovery
 
-    /// What serving needs of a recovered directory. The committer and the log belong to the log thread from its start to its end.
-    private struct Recovered: @unchecked Sendable {
-        let lock: any DirectoryLock
-        let store: Store
-        let pipeline: CommitPipeline
-        let committer: Committer
-        let log: SegmentedLog
-        let parker: LinuxParker
-        let report: RecoveryReport
-        let seconds: Double
-    }
-
-    private func recover() throws(RecoveryError) -> Recovered {
-        var options = LogOptions()
-        options.segmentBytes = self.configuration.segmentBytes
-        let preparerParker = LinuxParker()
-        let environment = LogEnvironment(
-            directory: self.configuration.dataDirectory, fileSystem: LinuxFileSystem(), clock: self.clock,
-            options: options, preparerParker: preparerParker)
-        let started = self.clock.monotonicNanoseconds()
-        let lock: any DirectoryLock
-        do throws(StorageError) {
-            lock = try SegmentedLog.lock(environment)
-        } catch {
-            throw .storage(error)
-        }
-        self.warnOfFileSystem(environment)
-        let total = SegmentedLog.bytesOnDisk(environment)
-        self.status.phase = .replaying(doneBytes: 0, totalBytes: total)
-        let (store, committer, log, report) = try Partition.recover(
-            environment, limits: StoreLimits(), random: LinuxRandomSource()
-        ) { done in self.status.phase = .replaying(doneBytes: UInt64(done), totalBytes: total) }
-        let health = self.health
-        let status = self.status
-        let operatorsLog = self.log
-        // The pipeline must hold neither the loops nor the status: both hold it.
-        let pollers = self.pollers
-        var limits = PipelineLimits()
-        limits.memoryBytesMax = self.configuration.memoryLimit
-        let pipeline = CommitPipeline(
-            limits: limits, mailboxes: self.mailboxes, parker: LinuxParker(),
-            onPoison: { [weak status] in
-                health.setAll(.notServing)
-                status?.phase = .logFailed
-                operatorsLog.error("log failed: writes are refused until a restart")
-                for poller in pollers { poller.wake() }
-            },
-            onShortage: { shortage, isShort in Self.report(shortage, isShort, to: operatorsLog) })
-        return Recovered(
-            lock: lock, store: store, pipeline: pipeline, committer: committer, log: log, parker: preparerParker,
-            report: report, seconds: Double(self.clock.monotonicNanoseconds() - started) / 1e9)
-    }
-
-    private static func report(_ shortage: Shortage, _ isShort: Bool, to log: Log) {
-        switch (shortage, isShort) {
-        case (.disk, true): log.warning("disk full: writes are refused until there is space, reads go on")
-        case (.disk, false): log.info("there is space again: writes go on")
-        case (.memory, true):
-            log.warning("memory limit reached: writes are refused, but for opt-outs, log-outs and erasures; reads go on")
-        case (.memory, false): log.info("below the memory limit again: writes go on")
-        }
-    }
-
-    private func warnOfFileSystem(_ environment: LogEnvironment) {
-        let kind = environment.fileSystem.kind(environment.directory)
-        guard ["tmpfs", "overlay", "nfs", "fuse"].contains(kind) else { return }
-        self.log.warning(
-            "the data directory lies on a file system that may not keep what it acknowledges",
-            LogField("file_system", kind))
-    }
-
     private func refuse(_ error: RecoveryError) -> ExitCode {
         let (code, text) = ServerStatus.explain(error)
         let reason = LogField("reason", text)
@@ -212,10 +145,10 @@ package final class Server {
 
     // MARK: Serving and the end
 
-    private func serve(_ recovered: Recovered, admin: AdminListener) {
+    private func serve(_ recovered: RecoveredDirectory, admin: AdminListener) {
         self.status.attach(
             store: recovered.store, pipeline: recovered.pipeline, log: recovered.log.metrics,
-            report: recovered.report, recoverySeconds: recovered.seconds)
+            snapshots: recovered.snapshotter.metrics, report: recovered.report, recoverySeconds: recovered.seconds)
         self.state.serve(Partition(store: recovered.store, pipeline: recovered.pipeline))
         self.status.phase = .ready
         self.health.setAll(.serving)

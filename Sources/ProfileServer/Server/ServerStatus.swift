@@ -11,6 +11,7 @@ final class ServerStatus: AdminPages {
         var store: Store
         var pipeline: CommitPipeline
         var log: LogMetrics
+        var snapshots: SnapshotMetrics
         var report: RecoveryReport
         var recoverySeconds: Double
     }
@@ -55,10 +56,12 @@ final class ServerStatus: AdminPages {
     }
 
     func attach(
-        store: Store, pipeline: CommitPipeline, log: LogMetrics, report: RecoveryReport, recoverySeconds: Double
+        store: Store, pipeline: CommitPipeline, log: LogMetrics, snapshots: SnapshotMetrics, report: RecoveryReport,
+        recoverySeconds: Double
     ) {
         let recovered = Recovered(
-            store: store, pipeline: pipeline, log: log, report: report, recoverySeconds: recoverySeconds)
+            store: store, pipeline: pipeline, log: log, snapshots: snapshots, report: report,
+            recoverySeconds: recoverySeconds)
         self.state.withLock { $0.recovered = recovered }
     }
 
@@ -75,7 +78,10 @@ final class ServerStatus: AdminPages {
         self.buildVersion.write(to: &text)
         TransportFigures(transports).write(to: &text)
         self.writeItems(to: &text)
-        if let recovered { Self.write(recovered, to: &text) }
+        if let recovered {
+            Self.write(recovered, to: &text)
+            Self.write(recovered.snapshots, to: &text)
+        }
         return text.text
     }
 
@@ -136,6 +142,21 @@ final class ServerStatus: AdminPages {
         text.counter(
             "profiles_disk_full_total", help: "Times that writes began to be refused for want of space.",
             value: recovered.pipeline.metrics.diskFulls)
+    }
+
+    private static func write(_ snapshots: SnapshotMetrics, to text: inout MetricsText) {
+        text.counter(
+            "profiles_snapshots_total", help: "Snapshots since the start, by how they ended.",
+            samples: [
+                .init(labels: [.init("result", "verified")], value: snapshots.completed),
+                .init(labels: [.init("result", "failed")], value: snapshots.failed),
+            ])
+        text.gauge("profiles_snapshot_running", help: "1 while a snapshot is written.", value: snapshots.isRunning ? 1 : 0)
+        text.gauge("profiles_snapshot_lsn", help: "What the newest snapshot covers.", value: Double(snapshots.lsn))
+        text.gauge("profiles_snapshot_bytes", help: "Size of the newest snapshot.", value: Double(snapshots.bytes))
+        text.gauge(
+            "profiles_snapshot_seconds", help: "Time that the last snapshot took, verification included.",
+            value: Double(snapshots.nanoseconds) / 1e9)
     }
 
     /// How a failed recovery ends the process, and what the operator is told.

@@ -1,0 +1,128 @@
+import IOSimulation
+import Profiles
+import Storage
+import Testing
+
+@testable import ProfileService
+
+/// Snapshots of a partition on a simulated disk, from the wish to the next start.
+@Suite struct SnapshotTests {
+    private static func write(_ fixture: ServiceFixture, _ random: inout SeededRandom, batches: Int = 1) {
+        for _ in 0 ..< batches {
+            fixture.clock.advance(nanoseconds: 1_000_000)
+            let tracks = (0 ... random.below(20)).map { _ in
+                ("p\(random.below(2_000))", ["e\(random.below(10_000))"], random.below(4) == 0 ? "r\(random.below(500))" : "")
+            }
+            _ = fixture.commit([fixture.batch(tracks)])
+        }
+    }
+
+    @Test(arguments: [1, 2, 3] as [UInt64])
+    func L12_startFromASnapshotAndTheLogBehindItEqualsTheLiveState(seed: UInt64) throws {
+        var fixture = try ServiceFixture()
+        var random = SeededRandom(seed: seed)
+        Self.write(fixture, &random, batches: 300)
+        for round in 1 ... 3 {
+            let live = fixture
+            let file = try SnapshotRun(fixture).take { Self.write(live, &random) }
+            #expect(file.blocks > 0)
+            Self.write(fixture, &random, batches: 20)
+            let digest = fixture.store.digest()
+            let lsn = fixture.store.appliedLSN
+            #expect(lsn > file.position.lsn, "writes went on")
+            fixture.disk.killProcess()
+            fixture = try ServiceFixture(fixture.disk)
+            #expect(fixture.report.snapshot?.position == file.position, "round \(round)")
+            #expect(fixture.store.digest() == digest)
+            #expect(fixture.store.appliedLSN == lsn)
+        }
+    }
+
+    @Test func L11_logIsDroppedBehindTheOlderOfTwoSnapshots() throws {
+        let fixture = try ServiceFixture()
+        var random = SeededRandom(seed: 5)
+        let run = SnapshotRun(fixture)
+        for _ in 0 ..< 4 {
+            Self.write(fixture, &random, batches: 400)
+            _ = try run.take()
+        }
+        let prunings = run.prunings
+        #expect(prunings.count == 4)
+        #expect(prunings[0].older == nil && prunings[0].segmentsRemoved == 0, "one snapshot alone lets nothing go")
+        #expect(prunings[1].segmentsRemoved > 0 && prunings[1].snapshotsRemoved == 0)
+        #expect(prunings[2].snapshotsRemoved == 1 && prunings[2].segmentsRemoved > 0)
+        let digest = fixture.store.digest()
+        fixture.disk.killProcess()
+        #expect(try ServiceFixture(fixture.disk).store.digest() == digest)
+    }
+
+    @Test func snapshotsOfAnUnchangedStateHaveLSNsOfTheirOwn() throws {
+        let fixture = try ServiceFixture()
+        _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])
+        let run = SnapshotRun(fixture)
+        let first = try run.take()
+        let second = try run.take()
+        #expect(second.position.lsn == first.position.lsn + 1)
+        #expect(run.prunings[1].segmentsRemoved > 0, "what only the first had is gone")
+    }
+
+    @Test func fullDiskFailsTheSnapshotAndNotTheLog() throws {
+        let fixture = try ServiceFixture()
+        var random = SeededRandom(seed: 6)
+        Self.write(fixture, &random, batches: 200)
+        let run = SnapshotRun(fixture)
+        var turns = 0
+        #expect(throws: SnapshotFailure.noSpace) {
+            _ = try run.take {
+                turns += 1
+                if turns == 2 { fixture.disk.limit(toBytes: 0) }
+            }
+        }
+        #expect(!fixture.pipeline.isPoisoned)
+        #expect(!fixture.store.isSnapshotting, "the store copies nothing more")
+        fixture.disk.limit(toBytes: .max)
+        _ = fixture.committer.rest(in: fixture.pipeline)
+        Self.write(fixture, &random)
+        _ = try run.take()
+        let digest = fixture.store.digest()
+        fixture.disk.killProcess()
+        #expect(try ServiceFixture(fixture.disk).store.digest() == digest)
+    }
+
+    @Test func failedLogEndsTheSnapshot() throws {
+        let fixture = try ServiceFixture()
+        var random = SeededRandom(seed: 7)
+        Self.write(fixture, &random, batches: 200)
+        var turns = 0
+        #expect(throws: SnapshotFailure.logFailed) {
+            _ = try SnapshotRun(fixture).take {
+                turns += 1
+                guard turns == 2 else { return }
+                fixture.disk.plan(DiskFaultPlan(.inputOutput, of: .syncs, number: 1))
+                Self.write(fixture, &random)
+            }
+        }
+        #expect(fixture.pipeline.isPoisoned)
+        #expect(fixture.count("nobody") == 0, "reads go on")
+    }
+
+    @Test func scheduleGoesByBytesOfLogByTimeAndByErasures() throws {
+        let fixture = try ServiceFixture()
+        var policy = SnapshotPolicy()
+        policy.logBytesMax = 100_000
+        let run = SnapshotRun(fixture, policy: policy)
+        var random = SeededRandom(seed: 8)
+        #expect(!run.isMadeBySchedule())
+        Self.write(fixture, &random, batches: 400)
+        #expect(run.isMadeBySchedule(), "more than 100,000 bytes of log")
+        #expect(!run.isMadeBySchedule())
+        Self.write(fixture, &random)
+        #expect(!run.isMadeBySchedule())
+        fixture.clock.advance(nanoseconds: policy.ageNanosecondsMax - 1)
+        #expect(!run.isMadeBySchedule())
+        fixture.clock.advance(nanoseconds: 1)
+        #expect(run.isMadeBySchedule(), "8 hours after the first record that is not covered")
+        fixture.clock.advance(nanoseconds: policy.ageNanosecondsMax * 2)
+        #expect(!run.isMadeBySchedule(), "nothing new")
+    }
+}
