@@ -44,6 +44,7 @@ package enum RPCOperation: Sendable {
     case updateProject
     case createSnapshot
     case backup
+    case eraseProfile
     case unbuilt
 }
 
@@ -72,7 +73,7 @@ package enum RPCCatalogue {
         CataloguedRPC("Profiles", "VerifyConsentLedger", .verifyConsentLedger),
         CataloguedRPC("Profiles", "BatchWrite", .batchWrite),
         CataloguedRPC("Profiles", "ImportProfiles", .unbuilt, requests: true),
-        CataloguedRPC("Profiles", "EraseProfile", .unbuilt),
+        CataloguedRPC("Profiles", "EraseProfile", .eraseProfile),
         CataloguedRPC("Profiles", "ExportProfile", .unbuilt, responses: true),
         CataloguedRPC("Profiles", "ExportProject", .unbuilt, responses: true),
         CataloguedRPC("Profiles", "DetachInstallation", .unbuilt),

@@ -29,6 +29,9 @@ extension ServiceLoop {
         case .refused(let refusal):
             self.accounting.add(rejected: items)
             self.refuse(call.token, refusal)
+        case .blocked(let until):
+            self.accounting.add(rejected: items)
+            self.transport.finish(call.token, with: Self.status(ofBlockedUntil: until))
         }
     }
 
@@ -45,6 +48,10 @@ extension ServiceLoop {
         let bytes = self.batch.records.count - start
         guard let record = RecordView(UnsafeRawBufferPointer(rebasing: self.batch.records.bytes[start...])) else {
             preconditionFailure("a record of this process is whole")
+        }
+        if let until = partition.store.blockedUntil(record, now: self.transport.nowWallMicroseconds) {
+            self.batch.records.truncate(to: start)
+            return .blocked(until: until)
         }
         let refusal = project == nil ? .projectNotFound : Self.reserve(record, bytes, isOfStream, in: partition.pipeline)
         guard refusal == .none else {
@@ -103,6 +110,7 @@ extension ServiceLoop {
             self.encodeConsent(header, &body)
         case .batch: self.encodeBatch(header, &body, slot)
         case .updateProject: self.encodeUpdateProject(&body)
+        case .erase: self.encodeErase(header, &body)
         case .genesis, .tick:
             preconditionFailure("no call has such a result")
         }
@@ -114,4 +122,6 @@ enum CommandAdmission {
     case added
     case invalid(Violations)
     case refused(Refusal)
+    /// It names an identifier that is blocked until then, in microseconds.
+    case blocked(until: Int64)
 }

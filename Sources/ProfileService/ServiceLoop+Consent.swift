@@ -39,10 +39,12 @@ extension ServiceLoop {
             return self.refuse(call.token, .projectNotFound)
         }
         var content = ByteBuffer(capacity: 128)
-        guard let token = partition.store.verify(request.token, kind, in: project, into: &content) else {
+        guard var token = partition.store.verify(request.token, kind, in: project, into: &content) else {
             self.accounting.add(rejected: 1)
             return self.refuse(call.token, .tokenInvalid)
         }
+        // A token outlives its person; what it says of an erased one need not enter the log again.
+        if !partition.store.isKnown(token) { token.forgetPerson() }
         self.submit(call, project, items: 1, in: partition) { decoder, records in
             decoder.writeTokenCommand(record, request, token, into: &records)
             return Violations()

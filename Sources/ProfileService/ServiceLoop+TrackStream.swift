@@ -32,6 +32,9 @@ extension ServiceLoop {
             case .refused(let refusal):
                 self.accounting.add(rejected: track.eventCount)
                 self.fail(stream, Self.status(ofRefused: refusal), sequence)
+            case .blocked(let until):
+                self.accounting.add(rejected: track.eventCount)
+                self.fail(stream, Self.status(ofBlockedUntil: until), sequence)
             }
         case .invalid(let violations):
             self.fail(

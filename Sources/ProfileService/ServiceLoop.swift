@@ -98,6 +98,7 @@ package final class ServiceLoop: RPCHandler {
         case .updateProject: self.updateProject(message, of: call, in: partition)
         case .createSnapshot: self.createSnapshot(message, of: call, in: partition)
         case .backup: self.backUp(message, of: call, in: partition)
+        case .eraseProfile: self.eraseProfile(message, of: call, in: partition)
         case .unbuilt, .reflection:
             self.transport.finish(call.token, with: RPCStatus(.unimplemented, "this RPC is not built yet"))
         }

@@ -7,7 +7,7 @@ import Testing
     private static func memory(taken: Int, used: Int) -> MemoryStatistics {
         MemoryStatistics(
             slabBytesInUse: used, slabBytesReserved: taken, profileHeaderBytes: 0, identifierIndexBytes: 0, eventIndexBytes: 0,
-            requestBytes: 0, requestTableBytes: 0, suppressionBytes: 0, nameBytes: 0, retainedEvents: 0)
+            requestBytes: 0, requestTableBytes: 0, suppressionBytes: 0, blockTableBytes: 0, nameBytes: 0, retainedEvents: 0)
     }
 
     @Test func limitReachedShutsAndStaysShutUntilThereIsRoomToSpeakOf() {

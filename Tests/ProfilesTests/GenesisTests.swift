@@ -21,6 +21,16 @@ import Testing
         #expect(try Self.decoded(Self.encoded(genesis)) == genesis)
     }
 
+    @Test func limitThatAnOlderReleaseDidNotWriteHasItsDefault() throws {
+        var limits = StoreLimits()
+        (limits.blockSeconds, limits.blocksPerProject) = (5, 5)
+        var bytes = Self.encoded(TrackFixture.genesis(limits))
+        // The last two limits are taken out again: their count and 10 bytes each.
+        let countOffset = 16 + 16 + 16
+        bytes[countOffset] -= 2
+        #expect(try Self.decoded(Array(bytes.dropLast(20))).limits == StoreLimits())
+    }
+
     @Test func everyProperPrefixIsMalformed() throws {
         let bytes = Self.encoded(TrackFixture.genesis())
         for count in 0 ..< bytes.count {

@@ -36,13 +36,15 @@ import Testing
         var limits = BatchTests.limits
         limits.requestIDsPerProject = 20
         limits.eventRetentionSeconds = 3_600
+        limits.blocksPerProject = 4
+        limits.blockSeconds = 300
         return limits
     }
 
     /// One record of a random kind.
     static func step(_ fixture: TrackFixture, _ generator: inout MixedGenerator) throws {
         fixture.now += Int64(generator.random.below(20_000_000))
-        switch generator.random.below(12) {
+        switch generator.random.below(13) {
         case 0: try fixture.apply(generator.batch(fixture.now, fails: generator.random.chance(30)).record)
         case 1: try fixture.tick(after: 0)
         case 2 ..< 6: try fixture.apply(generator.identify(fixture.now).record)
@@ -57,6 +59,10 @@ import Testing
             let address = AddressHash(low: 1, high: UInt64(generator.random.below(40)) << 57)
             let kind: RecordKind = generator.random.chance(70) ? .addSuppression : .removeSuppression
             try fixture.apply(Self.suppression(kind, address))
+        case 9:
+            let isDevice = generator.random.chance(50)
+            let name = (isDevice ? "d" : "p") + "\(generator.random.below(5))"
+            if generator.random.chance(30) { try fixture.erase(isDevice ? .installationID : .customID, Array(name.utf8)) }
         default:
             let request = generator.random.chance(50) ? "r\(generator.random.below(60))" : ""
             try fixture.apply(generator.track(fixture.now).with { $0.requestID = request }.record)

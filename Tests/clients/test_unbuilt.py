@@ -10,7 +10,7 @@ from profiles.v1 import admin_pb2, profiles_pb2
 BUILT = {
     "BatchWrite", "Identify", "Track", "GetProfile", "UpdateSubscription", "ConfirmSubscription", "AddSuppression", "RemoveSuppression",
     "CheckSendable", "CreateUnsubscribeToken", "RedeemUnsubscribeToken", "ListConsentHistory", "VerifyConsentLedger",
-    "BatchGetProfiles", "ListEvents", "LookupProfiles", "GetProject", "UpdateProject",
+    "BatchGetProfiles", "ListEvents", "LookupProfiles", "GetProject", "UpdateProject", "EraseProfile",
 }
 # Built, and a failed request does not end the call: test_streams.py.
 STREAMS = {"TrackStream"}

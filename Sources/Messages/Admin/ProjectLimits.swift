@@ -20,6 +20,8 @@ extension MessageDecoder {
             ("request_id_seconds", limits.requestIDSeconds),
             ("merge_undo_seconds", limits.mergeSeconds),
             ("merges_per_project", limits.mergesPerProject),
+            ("erased_identifier_seconds", limits.blockSeconds),
+            ("erased_identifiers_per_project", limits.blocksPerProject),
         ]
     }
 

@@ -66,7 +66,7 @@ package enum StatusMapping {
         case .projectNotFound: "no such project"
         case .requestIDReused: "this request_id was used for another message"
         case .revisionMismatch: "the profile has another revision than expected_revision"
-        case .identifierErased: "this identifier was erased and is blocked"
+        case .identifierErased: "what this names was erased with a person; identifiers are blocked for a while"
         case .profileAnonymous: "this needs an identified profile"
         case .attributeTypeMismatch: "the attribute has another type"
         case .limitExceeded: "a limit of the stored profile or project is reached"

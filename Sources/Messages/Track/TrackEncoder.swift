@@ -84,6 +84,8 @@ extension MessageDecoder {
         switch header.refusal {
         case .revisionMismatch: context.metadata = [("current_revision", String(header.detail))]
         case .limitExceeded: context.metadata = [("maximum", String(header.detail))]
+        case .identifierErased where header.detail != 0:
+            context = self.context(ofBlockedUntil: Int64(bitPattern: header.detail))
         default: break
         }
         if header.kind == .updateSubscription, header.refusal == .userUnsubscribed || header.refusal == .limitExceeded {
@@ -102,6 +104,11 @@ extension MessageDecoder {
                 : Violation(path: "events[\(index)]", description: StatusMapping.message(of: refusal)))
         }
         return context
+    }
+
+    /// What the refusal of a blocked identifier tells.
+    package static func context(ofBlockedUntil until: Int64) -> ErrorContext {
+        ErrorContext(metadata: [("blocked_until", UTCText.text(until))])
     }
 
     // MARK: Parts of answers

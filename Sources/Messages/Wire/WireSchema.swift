@@ -70,6 +70,7 @@ struct WireSchema: @unchecked Sendable {
     let updateProjectRequest: Int
     let createSnapshotRequest: Int
     let backupRequest: Int
+    let eraseProfileRequest: Int
     let messages: UnsafePointer<WireMessage>
     let fields: UnsafePointer<WireField>
 
@@ -99,6 +100,7 @@ struct WireSchema: @unchecked Sendable {
         self.updateProjectRequest = builder.add(profiles__v1__update_project_request__descriptor)
         self.createSnapshotRequest = builder.add(profiles__v1__create_snapshot_request__descriptor)
         self.backupRequest = builder.add(profiles__v1__backup_request__descriptor)
+        self.eraseProfileRequest = builder.add(profiles__v1__erase_profile_request__descriptor)
         // Kept for the life of the process: tables behind plain pointers cost no reference counting on the way of a request.
         self.messages = Self.keep(builder.messages)
         self.fields = Self.keep(builder.fields)

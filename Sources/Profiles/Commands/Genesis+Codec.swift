@@ -71,6 +71,8 @@ extension StoreLimits {
         case attributesPerProfile = 11
         case mergeSeconds = 12
         case mergesPerProject = 13
+        case blockSeconds = 14
+        case blocksPerProject = 15
 
         /// What this release can hold: counts fit their 16- or 32-bit fields, and ten years in microseconds fit
         /// an Int64 a thousand times over, so no window arithmetic overflows.
@@ -79,9 +81,9 @@ extension StoreLimits {
             case .eventsPerProfile, .installationsPerProfile, .countersPerProfile, .namesPerProject:
                 1 ... 65_535
             case .attributesPerProfile: 1 ... 1_000
-            case .eventRetentionSeconds, .requestIDSeconds, .mergeSeconds: 1 ... 10 * 366 * 86_400
+            case .eventRetentionSeconds, .requestIDSeconds, .mergeSeconds, .blockSeconds: 1 ... 10 * 366 * 86_400
             case .lateWindowSeconds, .aheadWindowSeconds: 0 ... 10 * 366 * 86_400
-            case .requestIDsPerProject, .mergesPerProject: 0 ... 100_000_000
+            case .requestIDsPerProject, .mergesPerProject, .blocksPerProject: 0 ... 100_000_000
             case .requestIDBytesPerProject: 0 ... 16 << 30
             }
         }
@@ -113,6 +115,8 @@ extension StoreLimits {
         case .attributesPerProfile: \.attributesPerProfile
         case .mergeSeconds: \.mergeSeconds
         case .mergesPerProject: \.mergesPerProject
+        case .blockSeconds: \.blockSeconds
+        case .blocksPerProject: \.blocksPerProject
         }
     }
 }

@@ -49,6 +49,10 @@ package struct StoreLimits: Equatable, Sendable {
     package var mergeSeconds: UInt64 = 30 * 86_400
     /// Merges of one project that can be taken back; each keeps the state of one profile.
     package var mergesPerProject: UInt64 = 1_000_000
+    /// How long what an erased person was called by stays blocked, in seconds.
+    package var blockSeconds: UInt64 = 30 * 86_400
+    /// Blocked identifiers of one project: with their tables at most 250 MiB. Over it the oldest can be used again.
+    package var blocksPerProject: UInt64 = 4_000_000
 
     package init() {}
 }

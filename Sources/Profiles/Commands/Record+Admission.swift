@@ -10,7 +10,7 @@ extension RecordView {
     /// of nothing else.
     package var isTakenOverMemoryLimit: Bool {
         switch RecordKind(rawValue: self.kind) {
-        case .redeemUnsubscribe, .addSuppression, .updateProject: true
+        case .redeemUnsubscribe, .addSuppression, .updateProject, .erase: true
         case .updateSubscription: Self.isOptOut(self.payload)
         case .identify: Self.isLogOut(self.payload)
         case .batch: Self.isOfTaken(self.payload)

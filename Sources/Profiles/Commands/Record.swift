@@ -25,6 +25,8 @@ package enum RecordKind: UInt8, Sendable {
     case batch = 10
     /// Payload: a project's options.
     case updateProject = 11
+    /// Payload: `EraseCommand`.
+    case erase = 12
 }
 
 /// The eight bytes before each payload.

@@ -42,6 +42,13 @@ package struct ConsentToken {
         self.lsn = lsn
     }
 
+    /// Leaves nothing but what kind of token it is: its person is gone.
+    package mutating func forgetPerson() {
+        self.profileID = ProfileID(high: 0, low: 0)
+        self.topic = .none
+        (self.issuedAt, self.lsn) = (0, 0)
+    }
+
     /// Appends the content: in a token, and in the record of one that was verified.
     package func write(into buffer: inout ByteBuffer) {
         buffer.append(self.kind.rawValue)

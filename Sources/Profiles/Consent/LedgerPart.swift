@@ -66,6 +66,13 @@ struct LedgerPart {
         return previous
     }
 
+    /// Appends the block without entries: all of them are folded, so that their count and the last hash remain.
+    func writeHead(into buffer: inout ByteBuffer) {
+        buffer.append(self.foldedCount + UInt64(self.keptCount))
+        self.head.write(into: &buffer)
+        self.head.write(into: &buffer)
+    }
+
     /// Appends the block with new entries behind the old ones, folding what is too many.
     ///
     /// - Parameters:

@@ -44,11 +44,12 @@ extension Store {
         guard header.project == self.project.id else {
             return self.appendRefusal(.projectNotFound, .updateSubscription, call, into: &results)
         }
+        let hash = self.hash.identifier(header.project, header.identifier)
+        let found = self.find(header.project, header.identifier, hash: hash)
+        if found == nil, self.refuseBlocked(header.identifier, header.project, .updateSubscription, call, into: &results) { return }
         let asked = self.remembered(.updateSubscription, header.requestID, record, call)
         if self.answerAgain(asked, call, into: &results) { return }
 
-        let hash = self.hash.identifier(header.project, header.identifier)
-        let found = self.find(header.project, header.identifier, hash: hash)
         let revision = found.map { self.pool.header($0.profile).pointee.revision } ?? 0
         if let expected = header.expectedRevision, expected != revision {
             return self.appendRefusal(.revisionMismatch, .updateSubscription, call, detail: revision, into: &results)
@@ -211,7 +212,9 @@ extension Store {
         guard command.project == self.project.id else {
             return self.appendRefusal(.projectNotFound, .redeemUnsubscribe, call, into: &results)
         }
-        let asked = self.remembered(.redeemUnsubscribe, command.requestID, record, call)
+        var asked = self.remembered(.redeemUnsubscribe, command.requestID, record, call)
+        // The link of an erased person is answered as if it were new: it has done its work, and its id stays the erased call's.
+        if let known = asked?.known, known.isErased { asked = nil }
         if self.answerAgain(asked, call, into: &results) { return }
         let start = results.count
         if let profile = self.find(command.token) {

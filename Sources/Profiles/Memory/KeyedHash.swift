@@ -14,6 +14,10 @@ struct KeyedHash {
         case name = 0x6e61_6d65_735f_5f5f
         case fingerprint = 0x6669_6e67_6572_7072
         case address = 0x6164_6472_6573_735f
+        case erased = 0x6572_6173_6564_5f5f
+        case tombstone = 0x746f_6d62_7374_6f6e
+        case forgotten = 0x666f_7267_6f74_7465
+        case answered = 0x616e_7377_6572_6564
     }
 
     init(key: SipHashKey, mask: UInt64) {
@@ -49,6 +53,32 @@ struct KeyedHash {
         let detail = UInt64(project.rawValue) << 8 | UInt64(channel.rawValue)
         let hash = SipHash.hash128(address, key: self.key(.address, detail))
         return AddressHash(low: hash.low & self.mask, high: hash.high)
+    }
+
+    /// Of an identifier where its bytes may not stand: in the record of an erasure, and for as long as it is blocked.
+    func identifierHash(_ project: ProjectID, _ identifier: IdentifierView) -> IdentifierHash {
+        let detail = UInt64(project.rawValue) << 8 | UInt64(identifier.kind.rawValue)
+        let hash = SipHash.hash128(identifier.bytes, key: self.key(.erased, detail))
+        return IdentifierHash(low: hash.low & self.mask, high: hash.high)
+    }
+
+    /// What stands for a profile's id once the person is erased.
+    func tombstone(_ project: ProjectID, _ id: ProfileID) -> ProfileID {
+        let hash = withUnsafeBytes(of: (id.high.bigEndian, id.low.bigEndian)) {
+            SipHash.hash128($0, key: self.key(.tombstone, UInt64(project.rawValue)))
+        }
+        return ProfileID(high: hash.high, low: hash.low)
+    }
+
+    /// Of a request id whose answer was erased: the id may have been made of what the person was called by.
+    func forgottenRequest(_ kind: UInt8, _ id: UnsafeRawBufferPointer) -> Fingerprint {
+        let hash = SipHash.hash128(id, key: self.key(.forgotten, UInt64(kind)))
+        return Fingerprint(low: hash.low, high: hash.high)
+    }
+
+    /// Of a profile that a remembered answer names.
+    func answered(_ id: ProfileID) -> UInt64 {
+        withUnsafeBytes(of: (id.high, id.low)) { SipHash.hash64($0, key: self.key(.answered, 0)) } & self.mask
     }
 
     /// Of a message without its request id: the part before keys the hash of the part after.

@@ -85,12 +85,14 @@ struct Slab {
         return handle
     }
 
-    /// Gives back a block that was allocated with the same `bytes`.
+    /// Gives back a block that was allocated with the same `bytes`, and zeroes it: what people are told is gone shall not lie in free memory, and
+    /// which free blocks once held something of theirs is not known. For the blocks of a Track that is a few dozen nanoseconds.
     func deallocate(_ handle: Handle, bytes: Int) {
         let units = (bytes + Self.unitBytes - 1) / Self.unitBytes
         guard units <= Self.classUnitsMax else { return self.deallocateRegion(handle, bytes: bytes) }
         let (index, rounded) = Self.sizeClass(units: units)
         self.core.pointee.bytesInUse -= rounded * Self.unitBytes
+        self.pointer(handle).initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
         self.pointer(handle).storeBytes(of: self.free[index], as: Handle.self)
         self.free[index] = handle
     }
@@ -104,6 +106,14 @@ struct Slab {
         let shift = top - 3
         let eighths = ((wanted - 1) >> shift) + 1
         return (16 + (top - 4) * 8 + (eighths - 9), eighths << shift)
+    }
+
+    /// Every chunk as it lies in memory, for tests of what is not there any more; what was never used holds anything.
+    func forEachChunk(_ body: (UnsafeRawBufferPointer) -> Void) {
+        for chunk in 0 ..< self.core.pointee.chunkCount {
+            guard let memory = self.directory[chunk] else { continue }
+            body(UnsafeRawBufferPointer(start: memory, count: Self.chunkBytes))
+        }
     }
 
     /// Cuts what is left of the present chunk into free blocks and starts a new one.
@@ -157,6 +167,7 @@ struct Slab {
     private func deallocateRegion(_ handle: Handle, bytes: Int) {
         let count = (bytes + Self.chunkBytes - 1) / Self.chunkBytes
         let first = Int(handle >> 16)
+        self.directory[first]?.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
         self.directory[first]?.deallocate()
         self.directory[first] = nil
         self.core.pointee.bytesInUse -= count * Self.chunkBytes

@@ -26,7 +26,7 @@ extension Store {
             buffer.truncate(to: start)
             guard let (profile, page) = self.beginPage(project, identifier, query, now) else { return nil }
             if let page = self.fillPage(page, of: profile, query, after: position, now, &piece, &buffer) { return page }
-            // It was merged away since: begin again with the survivor.
+            // It was merged away or erased since: begin again with the survivor, if there is one.
         }
     }
 
@@ -83,6 +83,7 @@ extension Store {
             let found = self.profileLocks.with(asked.shard) { () -> Result? in
                 let header = self.pool.header(asked).pointee
                 guard asked != profile || self.holds(header, project, identifier) else { return nil }
+                guard !header.isErased else { return nil }
                 guard header.isLive else {
                     next = ProfileRef(rawValue: header.mergedInto)
                     return nil

@@ -16,6 +16,8 @@ enum SnapshotItem: UInt8 {
     case request = 4
     /// One merge that can still be taken back.
     case merge = 5
+    /// Some of the blocked identifiers of erased people.
+    case blocks = 6
     /// One profile with all its parts and events.
     case profile = 7
     /// Nothing follows.
@@ -28,6 +30,8 @@ enum SnapshotFormat {
     static let version: UInt32 = 1
     /// Kind, zeros, length of the body.
     static let itemHeaderBytes = 8
+    /// Blocked identifiers in one item.
+    static let blocksPerItem = 1_024
     /// A block is closed by the first item that brings it to this size, in bytes.
     static let blockBytes = 1 << 20
     /// Fixed fields of a profile's body, in bytes: reference, project, mergedInto, and seven lengths; id, revision, lsn, four times.

@@ -5,7 +5,7 @@ import Bytes
 
 extension AppliedState {
     /// Layout: `lastReceivedAt, profileCount, oldestEvent: Int64 | sweep: isRunning: UInt8, shard, slot: UInt32, startedAt, lastTickAt,
-    /// oldestBehind: Int64 | ProjectOptions`. The list of merges is items of its own.
+    /// oldestBehind: Int64 | lastEraseLSN: UInt64 | ProjectOptions`. The list of merges is items of its own.
     func write(into buffer: inout ByteBuffer) {
         buffer.append(self.lastReceivedAt)
         buffer.append(Int64(self.profileCount))
@@ -16,6 +16,7 @@ extension AppliedState {
         buffer.append(self.sweep.startedAt)
         buffer.append(self.sweep.lastTickAt)
         buffer.append(self.sweep.oldestBehind)
+        buffer.append(self.lastEraseLSN)
         self.options.write(into: &buffer)
     }
 
@@ -30,6 +31,7 @@ extension AppliedState {
         self.sweep.startedAt = reader.read()
         self.sweep.lastTickAt = reader.read()
         self.sweep.oldestBehind = reader.read()
+        self.lastEraseLSN = reader.read()
         guard let options = ProjectOptions(from: &reader) else { return nil }
         self.options = options
     }
@@ -113,6 +115,20 @@ extension MergeEntry {
         self.events = slab.allocate(copying: reader.read(count: Int(self.eventCount) * MemoryLayout<UInt64>.stride))
         self.survivorAttributes = (slab.allocate(copying: reader.read(count: Int(attributesBytes))), attributesBytes)
         self.survivorConsent = (slab.allocate(copying: reader.read(count: Int(consentBytes))), consentBytes)
+    }
+}
+
+extension BlockList.Block {
+    /// Layout: `low, high: UInt64 | erasedAt: Int64 µs`.
+    func write(into buffer: inout ByteBuffer) {
+        buffer.append(self.identifier.low)
+        buffer.append(self.identifier.high)
+        buffer.append(self.erasedAt)
+    }
+
+    init(from reader: inout ByteReader) {
+        self.identifier = IdentifierHash(low: reader.read(), high: reader.read())
+        self.erasedAt = reader.read()
     }
 }
 

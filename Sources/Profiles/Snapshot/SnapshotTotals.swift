@@ -2,12 +2,13 @@ import Bytes
 
 /// How many of everything a snapshot's first item announces, and how many were found.
 ///
-/// Layout: `names: UInt32 | suppressions, requests, merges: UInt64`, then per shard `profiles, identifiers, addresses, events: UInt32`.
+/// Layout: `names: UInt32 | suppressions, requests, merges, blocks: UInt64`, then per shard `profiles, identifiers, addresses, events: UInt32`.
 struct SnapshotTotals: Equatable {
     var names = 0
     var suppressions = 0
     var requests = 0
     var merges = 0
+    var blocks = 0
     var profiles = 0
 
     init() {}
@@ -18,6 +19,7 @@ struct SnapshotTotals: Equatable {
         self.suppressions = Int(clamping: reader.read(UInt64.self))
         self.requests = Int(clamping: reader.read(UInt64.self))
         self.merges = Int(clamping: reader.read(UInt64.self))
+        self.blocks = Int(clamping: reader.read(UInt64.self))
         guard !reader.overrun else { return nil }
     }
 
@@ -25,6 +27,7 @@ struct SnapshotTotals: Equatable {
     func areSupported(_ limits: StoreLimits) -> Bool {
         self.names <= NameTable.namesMax && self.suppressions <= SuppressionTable.addressesMax
             && self.requests <= limits.requestIDsPerProject && self.merges <= limits.mergesPerProject
+            && self.blocks <= limits.blocksPerProject
     }
 
     mutating func add(_ counts: ShardCounts) {

@@ -11,6 +11,7 @@ struct SnapshotWork: ~Copyable {
         case suppressions
         case requests
         case merges
+        case blocks
         case profiles
         case end
     }
@@ -27,6 +28,7 @@ struct SnapshotWork: ~Copyable {
     private(set) var isComplete = false
     var requests = ListCursor()
     var merges = ListCursor()
+    var blocks = ListCursor()
     /// Shards of the suppression table that are written: bit `1 << shard`.
     var suppressionsWritten: UInt64 = 0
     private var profiles = ProfileCursor()
@@ -49,7 +51,7 @@ struct SnapshotWork: ~Copyable {
     }
 
     /// Begins: `counts` are the profiles of each shard.
-    mutating func begin(counts: [Int], requests: ListCursor, merges: ListCursor) {
+    mutating func begin(counts: [Int], requests: ListCursor, merges: ListCursor, blocks: ListCursor) {
         precondition(!self.isActive, "one snapshot at a time")
         self.isActive = true
         self.phase = .suppressions
@@ -57,6 +59,7 @@ struct SnapshotWork: ~Copyable {
         self.suppressionsWritten = 0
         self.requests = requests
         self.merges = merges
+        self.blocks = blocks
         self.profiles = ProfileCursor()
         self.profiles.counts = counts
         var words = 0

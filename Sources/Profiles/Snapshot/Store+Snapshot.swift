@@ -13,7 +13,7 @@ extension Store {
         let merges = self.state.pointee.merges
         self.snapshot.pointee.begin(
             counts: (0 ..< Shards.count).map { self.pool.count($0) }, requests: self.project.requests.snapshotCursor,
-            merges: SnapshotWork.ListCursor(next: merges.head, left: merges.count))
+            merges: SnapshotWork.ListCursor(next: merges.head, left: merges.count), blocks: self.blocks.snapshotCursor)
         self.writeStateItem()
         self.writeNamesItem()
     }
@@ -80,6 +80,14 @@ extension Store {
         while self.project.requests.writeNext() > 0 {}
     }
 
+    /// To be called before the oldest block is forgotten.
+    func willForgetOldestBlock() {
+        guard self.snapshot.pointee.isActive, self.snapshot.pointee.blocks.left > 0,
+            self.snapshot.pointee.blocks.next == self.blocks.snapshotCursor.next
+        else { return }
+        _ = self.writeNextBlocks()
+    }
+
     // MARK: Items
 
     /// Writes one item, whichever is next, and returns about how many bytes it has.
@@ -95,6 +103,9 @@ extension Store {
             self.snapshot.pointee.phase = .merges
         case .merges:
             if self.snapshot.pointee.merges.left > 0 { return self.writeNextMerge() }
+            self.snapshot.pointee.phase = .blocks
+        case .blocks:
+            if self.snapshot.pointee.blocks.left > 0 { return self.writeNextBlocks() }
             self.snapshot.pointee.phase = .profiles
         case .profiles:
             if let profile = self.snapshot.pointee.nextProfile() { return self.writeProfileItem(profile) }
@@ -125,6 +136,17 @@ extension Store {
         return self.snapshot.pointee.writeItem(.merge) { merge.write(into: &$0, slab: self.slab) }
     }
 
+    private func writeNextBlocks() -> Int {
+        self.snapshot.pointee.writeItem(.blocks) { buffer in
+            for _ in 0 ..< min(self.snapshot.pointee.blocks.left, UInt64(SnapshotFormat.blocksPerItem)) {
+                let (block, next) = self.blocks.entry(self.snapshot.pointee.blocks.next)
+                block.write(into: &buffer)
+                self.snapshot.pointee.blocks.next = next
+                self.snapshot.pointee.blocks.left -= 1
+            }
+        }
+    }
+
     private func writeStateItem() {
         let state = self.state.pointee
         self.snapshot.pointee.writeItem(.state) { buffer in
@@ -138,6 +160,7 @@ extension Store {
             buffer.append(UInt64(self.suppressions.count))
             buffer.append(UInt64(self.project.requests.count))
             buffer.append(state.merges.count)
+            buffer.append(UInt64(self.blocks.count))
             for shard in 0 ..< Shards.count {
                 buffer.append(UInt32(self.pool.count(shard)))
                 buffer.append(UInt32(self.index.count(shard)))

@@ -58,6 +58,8 @@ package final class StoreLoader {
         }
         store.publishOptions()
         store.publishProfileCount(store.state.pointee.profileCount)
+        store.publishBlocks()
+        store.publishLastErase()
         store.publishNextTick(store.nextTick)
         store.publish(self.appliedLSN)
         return store
@@ -76,6 +78,7 @@ package final class StoreLoader {
             self.found.requests += 1
             return self.found.requests <= self.expected.requests && store.project.requests.load(body)
         case .merge: return self.loadMerge(body, store)
+        case .blocks: return self.loadBlocks(body, store)
         case .profile: return self.loadProfile(body, store)
         case .end:
             self.isEnded = true
@@ -149,6 +152,15 @@ package final class StoreLoader {
         return self.found.merges <= self.expected.merges
     }
 
+    private func loadBlocks(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
+        var reader = ByteReader(body)
+        while reader.remaining > 0 {
+            store.blocks.append(BlockList.Block(from: &reader))
+            self.found.blocks += 1
+        }
+        return !reader.overrun && self.found.blocks <= self.expected.blocks
+    }
+
     private func loadProfile(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
         var reader = ByteReader(body)
         var reference: UInt32 = 0
@@ -196,6 +208,8 @@ package final class StoreLoader {
 
     /// Notes under which hashes a profile is found.
     private func gatherIdentifiers(of profile: ProfileRef, _ header: ProfileHeader, _ store: Store) {
+        // Nothing leads to the erased.
+        guard !header.isTombstone else { return }
         self.index.append(store.profileIDHash(header.project, header.id), profile.rawValue)
         guard header.isLive, header.identity != 0 else { return }
         let identity = IdentityPart(store.slab.pointer(header.identity))

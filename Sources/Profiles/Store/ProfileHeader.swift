@@ -67,8 +67,14 @@ struct ProfileHeader: BitwiseCopyable {
 }
 
 extension ProfileHeader {
-    /// The profile lives: it was not merged away.
-    var isLive: Bool { self.mergedInto == 0 }
+    /// The profile lives: it was neither merged away nor erased.
+    var isLive: Bool { self.mergedInto == 0 && self.identity != 0 }
+
+    /// The person was erased: moves of installations and merged-away profiles still lead here, and find nobody.
+    var isErased: Bool { self.mergedInto == 0 && self.identity == 0 }
+
+    /// A header that an erasure left: of the erased person, or of one that was merged into them before. A profile has a revision.
+    var isTombstone: Bool { self.revision == 0 }
 
     /// Notes a change that a reader can see.
     mutating func raiseRevision(_ call: CallContext) {

@@ -3,7 +3,8 @@ import Bytes
 /// The answers of one project's calls that named a request id, oldest first; applier only.
 ///
 /// An entry is a block: `next: UInt32 | totalBytes: UInt32 | receivedAt: Int64 µs | fingerprint: 2 x UInt64 | hash: UInt64 |
-/// kind: UInt8 | idBytes: UInt8 | id | answer to the end`.
+/// kind: UInt8 | idBytes: UInt8 | id | answer to the end`. Of one whose answer was erased the id is 16 bytes, a keyed hash, and fingerprint and answer
+/// are zeros: no answer begins with zeros.
 struct RequestMemory {
     /// Longest request id in a record, in bytes; the contract allows 100.
     static let idBytesMax = 127
@@ -20,23 +21,29 @@ struct RequestMemory {
 
     private let core: UnsafeMutablePointer<Core>
     private let table: ShardedTable
+    /// The entries whose answers name a profile, by its id.
+    private let profiles: ShardedTable
     private let slab: Slab
+    private let hash: KeyedHash
     private let limits: StoreLimits
     private let ageMax: Int64
     private let snapshot: UnsafeMutablePointer<SnapshotWork>
 
-    init(slab: Slab, limits: StoreLimits, snapshot: UnsafeMutablePointer<SnapshotWork>) {
+    init(slab: Slab, hash: KeyedHash, limits: StoreLimits, snapshot: UnsafeMutablePointer<SnapshotWork>) {
         self.slab = slab
+        self.hash = hash
         self.snapshot = snapshot
         self.limits = limits
         self.ageMax = Int64(limits.requestIDSeconds) * 1_000_000
         self.table = ShardedTable()
+        self.profiles = ShardedTable()
         self.core = .allocate(capacity: 1)
         self.core.initialize(to: Core())
     }
 
     func destroy() {
         self.table.destroy()
+        self.profiles.destroy()
         self.core.deallocate()
     }
 
@@ -44,8 +51,8 @@ struct RequestMemory {
     var count: Int { Int(self.core.pointee.count) }
     /// Bytes of the entries, which the limit counts.
     var bytes: Int { Int(self.core.pointee.bytes) }
-    /// Bytes of the table.
-    var tableBytes: Int { self.table.bytes }
+    /// Bytes of the tables.
+    var tableBytes: Int { self.table.bytes + self.profiles.bytes }
     /// When the oldest entry begins to be past due, in microseconds; `nil` without one.
     var nextDue: Int64? { self.core.pointee.head == 0 ? nil : self.core.pointee.oldest + self.ageMax + 1 }
 
@@ -53,6 +60,8 @@ struct RequestMemory {
     struct Known {
         var fingerprint: Fingerprint
         var answer: UnsafeRawBufferPointer
+        /// The answer went with a person it concerned.
+        var isErased: Bool
     }
 
     /// Looks a request id up; one that is past due is as good as gone.
@@ -64,10 +73,14 @@ struct RequestMemory {
             let handle = table.next(tag, from: &position)
             guard handle != 0 else { return nil }
             let entry = Entry(self.slab.pointer(handle))
-            if entry.kind == kind.rawValue, entry.id.equals(id), now - entry.receivedAt <= self.ageMax {
-                return Known(fingerprint: entry.fingerprint, answer: entry.answer)
-            }
+            guard entry.kind == kind.rawValue, now - entry.receivedAt <= self.ageMax, self.isOf(id, entry) else { continue }
+            return Known(fingerprint: entry.fingerprint, answer: entry.answer, isErased: entry.isErased)
         }
+    }
+
+    private func isOf(_ id: UnsafeRawBufferPointer, _ entry: Entry) -> Bool {
+        guard entry.isErased else { return entry.id.equals(id) }
+        return withUnsafeBytes(of: self.hash.forgottenRequest(entry.kind, id)) { entry.id.equals($0) }
     }
 
     /// Remembers an answer, and forgets what is past due or over the limits.
@@ -102,6 +115,7 @@ struct RequestMemory {
     private func enter(_ handle: Handle) {
         let entry = Entry(self.slab.pointer(handle))
         self.table.insert(entry.hash, handle)
+        AnsweredProfiles.forEach(in: entry.answer) { self.profiles.insert(self.hash.answered($0), handle) }
         if self.core.pointee.head == 0 {
             self.core.pointee.head = handle
             self.core.pointee.oldest = entry.receivedAt
@@ -111,6 +125,37 @@ struct RequestMemory {
         self.core.pointee.tail = handle
         self.core.pointee.count += 1
         self.core.pointee.bytes += UInt64(entry.totalBytes)
+    }
+
+    // MARK: Erasure
+
+    /// Erases the answers that name a profile, where they lie; their ids stay known. `before` runs before the first of them changes.
+    ///
+    /// - Complexity: O(bytes of these answers).
+    func erase(_ profile: ProfileID, before: () -> Void) {
+        let handles = self.naming(profile)
+        if !handles.isEmpty { before() }
+        for handle in handles {
+            let entry = Entry(self.slab.pointer(handle))
+            AnsweredProfiles.forEach(in: entry.answer) { self.profiles.remove(self.hash.answered($0), handle) }
+            entry.erase(id: self.hash.forgottenRequest(entry.kind, entry.id))
+        }
+    }
+
+    /// The entries whose answers name a profile, each once.
+    private func naming(_ profile: ProfileID) -> [Handle] {
+        let hash = self.hash.answered(profile)
+        let table = self.profiles.table(hash)
+        var position = table.start(Shards.tag(hash))
+        var handles: [Handle] = []
+        while true {
+            let handle = table.next(Shards.tag(hash), from: &position)
+            guard handle != 0 else { return handles }
+            guard !handles.contains(handle) else { continue }
+            var names = false
+            AnsweredProfiles.forEach(in: Entry(self.slab.pointer(handle)).answer) { names = names || $0 == profile }
+            if names { handles.append(handle) }
+        }
     }
 
     // MARK: Snapshots
@@ -173,6 +218,7 @@ struct RequestMemory {
         if self.snapshot.pointee.isActive, self.snapshot.pointee.requests.next == handle { _ = self.writeNext() }
         let entry = Entry(self.slab.pointer(handle))
         self.table.remove(entry.hash, handle)
+        AnsweredProfiles.forEach(in: entry.answer) { self.profiles.remove(self.hash.answered($0), handle) }
         self.core.pointee.head = entry.next
         self.core.pointee.count -= 1
         self.core.pointee.bytes -= UInt64(entry.totalBytes)
@@ -186,7 +232,7 @@ struct RequestMemory {
     }
 
     private struct Entry {
-        // SAFETY: written whole by `remember`; only its first field changes later.
+        // SAFETY: written whole by `remember`; later only its first field changes, and what `erase` overwrites within its bytes.
         let base: UnsafeMutableRawPointer
 
         init(_ base: UnsafeMutableRawPointer) {
@@ -211,6 +257,21 @@ struct RequestMemory {
             let start = RequestMemory.fixedBytes + self.idBytes
             return UnsafeRawBufferPointer(start: self.base + start, count: self.totalBytes - start)
         }
+        /// Whether the answer is none: an answer begins with its length.
+        var isErased: Bool { self.answer.prefix(4).allSatisfy { $0 == 0 } }
+
+        /// Overwrites id, fingerprint and answer; the id's hash fits, since an answer is longer than it.
+        func erase(id hash: Fingerprint) {
+            let idBytes = MemoryLayout<Fingerprint>.size
+            precondition(RequestMemory.fixedBytes + idBytes + 4 <= self.totalBytes, "an answer has a header")
+            (self.base + 16).storeBytes(of: 0, as: UInt64.self)
+            (self.base + 24).storeBytes(of: 0, as: UInt64.self)
+            (self.base + 41).storeBytes(of: UInt8(idBytes), as: UInt8.self)
+            let rest = self.base + RequestMemory.fixedBytes
+            rest.initializeMemory(as: UInt8.self, repeating: 0, count: self.totalBytes - RequestMemory.fixedBytes)
+            rest.storeBytes(of: hash, as: Fingerprint.self)
+        }
+
         /// Whether the id ends within the entry.
         var isWhole: Bool { RequestMemory.fixedBytes + self.idBytes <= self.totalBytes }
         var bytesAfterNext: UnsafeRawBufferPointer {

@@ -65,6 +65,8 @@ extension Store {
             try self.batch(record, call, results: &results)
         case .updateProject:
             try self.updateProject(record, call, results: &results)
+        case .erase:
+            try self.erase(record, call, results: &results)
         }
         self.state.pointee.lastReceivedAt = receivedAt
         self.publish(lsn)

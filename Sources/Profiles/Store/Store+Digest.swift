@@ -39,6 +39,11 @@ extension Store {
         buffer.removeAll()
         self.appendCursors(to: &buffer)
         for number in 0 ..< self.project.names.count { buffer.appendPrefixed(self.project.names.name(number)) }
+        self.blocks.forEach { block in
+            buffer.append(block.identifier.low)
+            buffer.append(block.identifier.high)
+            buffer.append(block.erasedAt)
+        }
         self.forEachMerge { self.append($0, to: &buffer) }
         self.project.requests.forEachEntry { buffer.append(SipHash.hash64($0, key: key)) }
         return sum &+ SipHash.hash64(buffer.bytes, key: key)
@@ -62,6 +67,7 @@ extension Store {
         buffer.append(state.sweep.startedAt)
         buffer.append(state.sweep.lastTickAt)
         buffer.append(state.sweep.oldestBehind)
+        buffer.append(state.lastEraseLSN)
     }
 
     private func append(_ merge: MergeEntry, to buffer: inout ByteBuffer) {

@@ -60,11 +60,16 @@ extension Store {
         guard header.project == self.project.id else {
             return self.appendRefusal(.projectNotFound, .identify, call, into: &results)
         }
+        var work = self.prepare(header, UnsafeRawBufferPointer(rebasing: record.payload[reader.offset...]), call)
+        if self.refuseBlocked(work, into: &results) { return }
         let asked = self.remembered(.identify, header.requestID, record, call)
         if self.answerAgain(asked, call, into: &results) { return }
 
-        var work = self.prepare(header, UnsafeRawBufferPointer(rebasing: record.payload[reader.offset...]), call)
         let step = self.step(work)
+        if case .patch(let profile) = step, self.pool.header(profile).pointee.isErased {
+            // Who held the device then was erased: the patch is nobody else's.
+            return self.appendRefusal(.identifierErased, .identify, call, into: &results)
+        }
         let shown = self.shownBefore(step)
         if header.flags.contains(.hasExpectedRevision) {
             let revision = shown.map { self.pool.header($0).pointee.revision } ?? 0
@@ -93,6 +98,17 @@ extension Store {
         return ids > 0 && header.installationID.count <= Int(UInt16.max) && header.customID.count <= Int(UInt16.max)
             && !(header.flags.contains(.loggedOut) && (header.customID.count > 0 || header.installationID.count == 0))
             && header.requestID.count <= RequestMemory.idBytesMax
+    }
+
+    /// Refuses a call that names a blocked device or person.
+    private func refuseBlocked(_ work: IdentifyWork, into results: inout ByteBuffer) -> Bool {
+        let named = [
+            (work.holder, IdentifierView(kind: .installationID, bytes: work.header.installationID)),
+            (work.person, IdentifierView(kind: .customID, bytes: work.header.customID)),
+        ]
+        return named.contains { profile, identifier in
+            profile == nil && self.refuseBlocked(identifier, work.header.project, .identify, work.call, into: &results)
+        }
     }
 
     private func prepare(_ header: IdentifyHeader, _ patch: UnsafeRawBufferPointer, _ call: CallContext) -> IdentifyWork {

@@ -114,6 +114,14 @@ extension Store {
         }
     }
 
+    /// Frees an entry and the blocks that are its own; what stands at the loser's header is the caller's.
+    func discard(_ merge: MergeEntry, _ block: Handle) {
+        self.discard(merge.events, bytes: Int(merge.eventCount) * MemoryLayout<UInt64>.stride)
+        self.discard(merge.survivorAttributes.block, bytes: Int(merge.survivorAttributes.bytes))
+        self.discard(merge.survivorConsent.block, bytes: Int(merge.survivorConsent.bytes))
+        self.discard(block, bytes: MergeEntry.blockBytes)
+    }
+
     private func forgetOldestMerge() {
         let block = self.state.pointee.merges.head
         let merge = MergeEntry(self.slab.pointer(block))
@@ -126,10 +134,7 @@ extension Store {
         self.discard(header.pointee.attributes, bytes: Int(header.pointee.attributesBytes))
         self.discard(header.pointee.consent, bytes: Int(header.pointee.consentBytes))
         self.discard(header.pointee.counters, bytes: Int(header.pointee.counterCapacity) * MemoryLayout<CounterEntry>.stride)
-        self.discard(merge.events, bytes: Int(merge.eventCount) * MemoryLayout<UInt64>.stride)
-        self.discard(merge.survivorAttributes.block, bytes: Int(merge.survivorAttributes.bytes))
-        self.discard(merge.survivorConsent.block, bytes: Int(merge.survivorConsent.bytes))
-        self.discard(block, bytes: MergeEntry.blockBytes)
+        self.discard(merge, block)
         self.profileLocks.applying(merge.loser.shard) {
             (header.pointee.identity, header.pointee.identityBytes) = (0, 0)
             (header.pointee.attributes, header.pointee.attributesBytes) = (0, 0)

@@ -85,6 +85,7 @@ extension Store {
         self.profileLocks.with(profile.shard) {
             let header = self.pool.header(profile).pointee
             if let identifier, !self.holds(header, project, identifier) { return .notCalledSo }
+            guard !header.isErased else { return .notCalledSo }
             guard header.isLive else { return .mergedInto(ProfileRef(rawValue: header.mergedInto)) }
             return .copied(self.copyParts(of: header, now, into: &buffer))
         }

@@ -27,10 +27,13 @@ extension Store {
         return AskedRequest(kind: kind, id: requestID, hash: hash, fingerprint: fingerprint, known: known)
     }
 
-    /// Answers a call whose request id is known: the first answer, or a refusal if the message is another. False: it is new.
+    /// Answers a call whose request id is known: the first answer, or a refusal if the message is another or the answer was erased. False: it is
+    /// new.
     func answerAgain(_ asked: AskedRequest?, _ call: CallContext, into results: inout ByteBuffer) -> Bool {
         guard let asked, let known = asked.known else { return false }
-        if known.fingerprint == asked.fingerprint {
+        if known.isErased {
+            self.appendRefusal(.identifierErased, asked.kind, call, into: &results)
+        } else if known.fingerprint == asked.fingerprint {
             self.appendReplay(known.answer, into: &results)
         } else {
             self.appendRefusal(.requestIDReused, asked.kind, call, into: &results)

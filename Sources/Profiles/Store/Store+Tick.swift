@@ -40,6 +40,7 @@ extension Store {
     func tick(at now: Int64) {
         self.project.requests.dropPastDue(now: now, most: RetentionSweep.requestIDsPerTick)
         self.forgetMerges(now: now)
+        self.forgetBlocks(now: now)
         self.state.pointee.sweep.lastTickAt = now
         if !self.state.pointee.sweep.isRunning, let start = self.nextSweepStart, start <= now {
             self.state.pointee.sweep = RetentionSweep(isRunning: true, startedAt: now, lastTickAt: now)
@@ -58,6 +59,7 @@ extension Store {
             next = max(start, soonest)
         }
         if let due = self.project.requests.nextDue { next = min(next, max(due, soonest)) }
+        if let due = self.blocks.nextDue { next = min(next, max(due, soonest)) }
         if let due = self.nextMergeDue { next = min(next, max(due, soonest)) }
         return next
     }

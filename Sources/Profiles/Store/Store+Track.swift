@@ -1,7 +1,7 @@
 import Bytes
 
 // A Track in two passes: the first finds out how the call and each event end and changes nothing that anyone can see;
-// the second (Store+TrackCommit.swift) cannot fail. Order of checks: replay, `expected_revision`, existence, then each event.
+// the second (Store+TrackCommit.swift) cannot fail. Order of checks: blocked identifier, replay, `expected_revision`, existence, then each event.
 // Source: spec.md, sections 1 and 3.
 
 /// What a Track is about, as found before its events are looked at.
@@ -30,11 +30,12 @@ extension Store {
         guard header.project == self.project.id else {
             return self.appendRefusal(.projectNotFound, .track, call, into: &results)
         }
-        let asked = self.remembered(.track, header.requestID, record, call)
-        if self.answerAgain(asked, call, into: &results) { return }
         let expected = self.expected(call)
         let identifierHash = expected?.pointee.identifierHash ?? self.hash.identifier(header.project, header.identifier)
         let found = self.find(header.project, header.identifier, hash: identifierHash)
+        if found == nil, self.refuseBlocked(header.identifier, header.project, .track, call, into: &results) { return }
+        let asked = self.remembered(.track, header.requestID, record, call)
+        if self.answerAgain(asked, call, into: &results) { return }
         let target = TrackTarget(
             header: header, identifierHash: identifierHash, expected: expected, profile: found?.profile,
             isAlias: found?.isAlias ?? false)

@@ -1,6 +1,6 @@
 import Bytes
 
-// The first pass over the events of a Track. Per event: malformed, duplicate, time window, limits, in this order: a
+// The first pass over the events of a Track. Per event: malformed, duplicate, time window, erased holder, limits, in this order: a
 // retry of what is retained is a duplicate even when it has become too late to be stored.
 
 extension Store {
@@ -21,6 +21,11 @@ extension Store {
             if isDuplicate { continue }
             guard self.judgeTime(event, target.header, call) else { continue }
             event.pointee.target = self.formerHolder(target, at: event.pointee.effectiveTime)
+            if event.pointee.target != 0, self.pool.header(ProfileRef(rawValue: event.pointee.target)).pointee.isErased {
+                event.pointee.target = 0
+                event.pointee.refusal = .identifierErased
+                continue
+            }
             let namesBefore = self.project.names.count
             switch self.translate(event, namesMax: Int(self.limits.namesPerProject)) {
             case .translated: break

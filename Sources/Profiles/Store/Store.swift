@@ -32,12 +32,16 @@ package final class Store: @unchecked Sendable {
     let work: UnsafeMutablePointer<TrackWork>
     let changes: UnsafeMutablePointer<ChangeSet>
     let suppressions = SuppressionTable()
+    /// What erased people were called by.
+    let blocks: BlockList
     let tokens: TokenKey
     let undo: UnsafeMutablePointer<UndoLog>
     let snapshot: UnsafeMutablePointer<SnapshotWork>
     private let appliedLSNCell = Atomic<UInt64>(0)
     private let nextTickCell = Atomic<Int64>(.max)
     private let profileCountCell = Atomic<Int>(0)
+    private let blockCountCell = Atomic<Int>(0)
+    private let lastEraseLSNCell = Atomic<UInt64>(0)
     // SAFETY: written and read under the lock of shard 0, whose order the thread sanitizer understands.
     private let publishedOptions: UnsafeMutablePointer<ProjectOptions>
     private let topicDefaultCell = Atomic<Bool>(false)
@@ -64,7 +68,8 @@ package final class Store: @unchecked Sendable {
         self.project = Project(
             id: ProjectID(rawValue: 1), name: "default",
             names: NameTable(hash: KeyedHash(key: genesis.hashKey, mask: hashMask)),
-            requests: RequestMemory(slab: self.slab, limits: genesis.limits, snapshot: self.snapshot))
+            requests: RequestMemory(slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot))
+        self.blocks = BlockList(slab: self.slab, limits: genesis.limits)
         self.publishedOptions = .allocate(capacity: 1)
         self.publishedOptions.initialize(to: ProjectOptions())
         self.state = .allocate(capacity: 1)
@@ -96,6 +101,7 @@ package final class Store: @unchecked Sendable {
         self.addresses.destroy()
         self.pool.destroy()
         self.suppressions.destroy()
+        self.blocks.destroy()
         self.profileLocks.destroy()
         self.slab.destroy()
     }
@@ -107,6 +113,12 @@ package final class Store: @unchecked Sendable {
 
     /// Profiles in all.
     package var profileCount: Int { self.profileCountCell.load(ordering: .relaxed) }
+
+    /// Of the last erasure that removed something; 0: there was none.
+    package var lastEraseLSN: UInt64 { self.lastEraseLSNCell.load(ordering: .acquiring) }
+
+    /// Whether anything is blocked at all; spares most calls a hash.
+    var hasBlocks: Bool { self.blockCountCell.load(ordering: .relaxed) > 0 }
 
     /// Whether something is past due, so that the log thread should append a tick; `now` in microseconds.
     package func tickDue(at now: Int64) -> Bool {
@@ -166,6 +178,16 @@ package final class Store: @unchecked Sendable {
         self.profileCountCell.store(count, ordering: .relaxed)
     }
 
+    /// Shows readers how many identifiers are blocked.
+    func publishBlocks() {
+        self.blockCountCell.store(self.blocks.count, ordering: .relaxed)
+    }
+
+    /// Shows readers when the last erasure was.
+    func publishLastErase() {
+        self.lastEraseLSNCell.store(self.state.pointee.lastEraseLSN, ordering: .releasing)
+    }
+
     func publishNextTick(_ time: Int64) {
         self.nextTickCell.store(time, ordering: .relaxed)
     }
@@ -178,6 +200,7 @@ package final class Store: @unchecked Sendable {
             eventIndexBytes: self.events.bytes,
             requestBytes: self.project.requests.bytes, requestTableBytes: self.project.requests.tableBytes,
             suppressionBytes: self.suppressions.bytes,
+            blockTableBytes: self.blocks.tableBytes,
             nameBytes: self.project.names.bytes, retainedEvents: self.events.count)
     }
 }
@@ -200,6 +223,8 @@ struct AppliedState {
     var sweep = RetentionSweep()
     var options = ProjectOptions()
     var merges = MergeList()
+    /// Of the last erasure that removed something; 0: there was none. Snapshots are due until none of it is left on disk.
+    var lastEraseLSN: UInt64 = 0
 }
 
 /// How late, ahead and old an event may be, in seconds.
@@ -226,6 +251,8 @@ package struct MemoryStatistics: Equatable, Sendable {
     package var requestTableBytes: Int
     /// The table of suppressed addresses.
     package var suppressionBytes: Int
+    /// The tables of blocked identifiers; the entries lie in the slab.
+    package var blockTableBytes: Int
     package var nameBytes: Int
     /// Events retained, in all profiles.
     package var retainedEvents: Int
@@ -233,7 +260,7 @@ package struct MemoryStatistics: Equatable, Sendable {
     /// Bytes taken from the system.
     package var totalBytes: Int {
         self.slabBytesReserved + self.profileHeaderBytes + self.identifierIndexBytes + self.eventIndexBytes
-            + self.requestTableBytes + self.suppressionBytes + self.nameBytes
+            + self.requestTableBytes + self.suppressionBytes + self.blockTableBytes + self.nameBytes
     }
 
     /// Bytes that hold something: the rest is blocks that were freed and wait for their next use.

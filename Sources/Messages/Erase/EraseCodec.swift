@@ -1,0 +1,46 @@
+import Bytes
+import CMessages
+import CProtobufC
+import Profiles
+
+/// A valid EraseProfileRequest; what it borrows lies in the arena.
+package struct DecodedErase {
+    package var project: UnsafeRawBufferPointer
+    /// Empty: none.
+    package var requestID: UnsafeRawBufferPointer
+    package var identifier: IdentifierView
+    package var expectedRevision: UInt64?
+}
+
+extension MessageDecoder {
+    package func decodeErase(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedErase> {
+        self.decode(message, root: WireSchema.shared.eraseProfileRequest) { allocator, count, bytes in
+            profiles__v1__erase_profile_request__unpack(allocator, count, bytes)
+        }.map { request in
+            self.beginValidation(request.pointee.project)
+            return self.validated(DecodedErase(
+                project: ValuePacker.text(request.pointee.project), requestID: self.id(request.pointee.request_id, "request_id"),
+                identifier: self.identifier(request.pointee.identifier),
+                expectedRevision: request.pointee.expected_revision?.pointee.value))
+        }
+    }
+
+    /// Appends the record of an erasure.
+    package func writeErase(_ command: EraseCommand, into buffer: inout ByteBuffer) {
+        let start = beginRecord(.erase, in: &buffer)
+        command.write(into: &buffer)
+        endRecord(at: start, operations: 1, in: &buffer)
+    }
+
+    /// Appends the EraseProfileResponse of a result that was carried out.
+    package func encodeEraseProfileResponse(_ header: ResultHeader, body: inout ByteReader, into answer: inout ByteBuffer) {
+        guard let result = EraseResultBody(from: &body) else { preconditionFailure("a result of this process is whole") }
+        self.arena.reset()
+        let response = self.arena.make(profiles__v1__erase_profile_response__init)
+        response.pointee.existed = result.existed ? 1 : 0
+        response.pointee.log_purge_due = self.timestamp(result.logPurgeDue)
+        response.pointee.lsn = header.lsn
+        response.pointee.replayed = header.flags.contains(.replayed) ? 1 : 0
+        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+    }
+}

@@ -1,0 +1,38 @@
+import Bytes
+
+/// Which profiles a remembered answer names: what links it to the persons that it concerns.
+enum AnsweredProfiles {
+    /// Calls `body` with the id of each profile of an answer; one may come several times. An erased answer names nobody.
+    ///
+    /// These are the profile that the answer shows, the holders of a Track's events, and those of every write of a batch.
+    static func forEach(in answer: UnsafeRawBufferPointer, _ body: (ProfileID) -> Void) {
+        var reader = ByteReader(answer)
+        guard let header = ResultHeader(from: &reader), header.refusal == .none else { return }
+        var last = ProfileID(high: 0, low: 0)
+        // Most events of a Track have one holder.
+        func name(_ id: ProfileID) {
+            guard id != last, id != ProfileID(high: 0, low: 0) else { return }
+            last = id
+            body(id)
+        }
+        switch header.kind {
+        case .track:
+            guard let track = TrackResultBody(from: &reader) else { return }
+            name(track.profileID)
+            for _ in 0 ..< track.eventCount {
+                guard let event = EventResultView(from: &reader) else { return }
+                name(event.holder)
+            }
+        case .identify, .updateSubscription, .confirmSubscription, .redeemUnsubscribe:
+            let id = reader.read(count: ProfileID.binaryBytes)
+            if !reader.overrun { name(ProfileID(binary: id)) }
+        case .batch:
+            for _ in 0 ..< reader.read(UInt16.self) {
+                var item = reader
+                guard let inner = ResultHeader(from: &item) else { return }
+                Self.forEach(in: reader.read(count: inner.totalBytes), body)
+            }
+        case .genesis, .tick, .addSuppression, .removeSuppression, .updateProject, .erase: return
+        }
+    }
+}

@@ -1,0 +1,142 @@
+import Bytes
+
+// Everything of a person goes at once: the profile, the profiles that were merged into it, and what points at them. The headers stay as tombstones,
+// since merges and moves of installations of other people refer to them by number; nothing in one tells who it was.
+
+extension Store {
+    /// Erases a live profile and everything that was merged into it.
+    func erase(_ profile: ProfileRef, _ call: CallContext) {
+        let losers = self.losers(of: profile)
+        self.forgetMerges(of: losers)
+        for one in [profile] + losers {
+            self.project.requests.erase(self.pool.header(one).pointee.id) { self.willChangeRequests() }
+            self.blockIdentifiers(of: one, erasing: profile, call)
+        }
+        self.gatherDropped(self.pool.header(profile).pointee)
+        for one in [profile] + losers { self.makeTombstone(one, call) }
+        self.addToProfileCount(-1)
+        self.state.pointee.lastEraseLSN = call.lsn
+        self.commitChanges(call.lsn)
+        self.forgetDropped()
+        self.publishLastErase()
+    }
+
+    /// Every profile that was merged into this one, by whatever way.
+    ///
+    /// - Complexity: O(aliases); O(profiles) for one that has more aliases than it lists.
+    private func losers(of profile: ProfileRef) -> [ProfileRef] {
+        let header = self.pool.header(profile).pointee
+        var losers: [ProfileRef] = []
+        let identity = IdentityPart(self.slab.pointer(header.identity))
+        guard identity.aliasCount >= IdentityDraft.aliasesMax else {
+            identity.forEachAlias { alias in
+                if alias.kind == .profileID, let loser = self.holder(of: alias, header.project) { losers.append(loser) }
+            }
+            return losers
+        }
+        for shard in 0 ..< Shards.count {
+            for slot in 0 ..< self.pool.count(shard) {
+                let one = ProfileRef(shard: shard, slot: slot)
+                if one != profile, self.survivor(of: one) == profile { losers.append(one) }
+            }
+        }
+        return losers
+    }
+
+    /// The profile that has this id, merges not followed.
+    private func holder(of identifier: IdentifierView, _ project: ProjectID) -> ProfileRef? {
+        let hash = self.hash.identifier(project, identifier)
+        let table = self.index.table(hash)
+        var position = table.start(Shards.tag(hash))
+        while true {
+            let value = table.next(Shards.tag(hash), from: &position)
+            guard value != 0 else { return nil }
+            let profile = ProfileRef(rawValue: value)
+            if self.holds(self.pool.header(profile).pointee, project, identifier) { return profile }
+        }
+    }
+
+    /// Takes the merges of these losers out of the list: none can be taken back any more.
+    ///
+    /// - Complexity: O(merges that can be taken back), about 50 ms for a million; nothing if all of these are final.
+    private func forgetMerges(of losers: [ProfileRef]) {
+        var open = Set(losers.filter { self.pool.header($0).pointee.identity != 0 }.map(\.rawValue))
+        guard !open.isEmpty else { return }
+        self.willChangeMerges()
+        var merges = self.state.pointee.merges
+        var (previous, block): (Handle, Handle) = (0, merges.head)
+        while block != 0, !open.isEmpty {
+            let merge = MergeEntry(self.slab.pointer(block))
+            let next = self.slab.pointer(block).load(as: Handle.self)
+            guard open.remove(merge.loser.rawValue) != nil else {
+                (previous, block) = (block, next)
+                continue
+            }
+            self.discard(merge, block)
+            merges.count -= 1
+            if previous == 0 { merges.head = next } else { self.slab.pointer(previous).storeBytes(of: next, as: Handle.self) }
+            if next == 0 { merges.tail = previous }
+            block = next
+        }
+        if merges.head != 0 { merges.oldest = MergeEntry(self.slab.pointer(merges.head)).receivedAt }
+        self.state.pointee.merges = merges
+    }
+
+    // MARK: Identifiers
+
+    /// Blocks what a profile is called by, and takes it out of the index. Of a profile that was merged away, or has its devices no more, what
+    /// someone else is called by today is theirs.
+    private func blockIdentifiers(of one: ProfileRef, erasing profile: ProfileRef, _ call: CallContext) {
+        let header = self.pool.header(one).pointee
+        self.unname(one, self.profileIDHash(header.project, header.id))
+        guard header.identity != 0 else { return }
+        let identity = IdentityPart(self.slab.pointer(header.identity))
+        func block(_ identifier: IdentifierView) {
+            let hash = self.hash.identifier(header.project, identifier)
+            if let holder = self.find(header.project, identifier, hash: hash)?.profile {
+                guard holder == profile else { return }
+                // A loser's devices are the survivor's by now, and were or will be blocked as such.
+                guard one == profile else { return }
+                self.unname(profile, hash)
+            }
+            self.block(header.project, identifier, call)
+        }
+        if identity.customID.count > 0 { block(IdentifierView(kind: .customID, bytes: identity.customID)) }
+        identity.forEachAlias { if $0.kind != .profileID { block($0) } }
+        identity.forEachInstallation { block(IdentifierView(kind: .installationID, bytes: $0.id)) }
+    }
+
+    // MARK: Headers
+
+    /// Marks all of a profile's events to be forgotten once they cannot be reached.
+    private func gatherDropped(_ header: ProfileHeader) {
+        self.work.pointee.droppedCount = Int(header.eventCount)
+        guard header.eventCount > 0 else { return }
+        let events = self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self) + Int(header.eventHead)
+        for number in 0 ..< Int(header.eventCount) { self.work.pointee.dropped[number] = events[number] }
+    }
+
+    /// Gathers a header that keeps the ledger's head and where merges lead, under an id that only who knows the old one can compute.
+    private func makeTombstone(_ profile: ProfileRef, _ call: CallContext) {
+        let old = self.pool.header(profile).pointee
+        var stone = ProfileHeader(
+            id: self.hash.tombstone(old.project, old.id), project: old.project, lsn: call.lsn, receivedAt: 0, identity: 0,
+            identityBytes: 0)
+        stone.revision = 0
+        stone.mergedInto = old.mergedInto
+        if old.ledger != 0 {
+            var block = ByteBuffer(capacity: LedgerPart.fixedBytes)
+            self.ledgerPart(old).writeHead(into: &block)
+            stone.ledger = self.allocate(copying: block.bytes)
+            stone.ledgerBytes = UInt32(block.count)
+        }
+        self.addressesChanged(profile, from: old, to: AttributeDraft())
+        self.free(old.identity, bytes: Int(old.identityBytes))
+        self.free(old.attributes, bytes: Int(old.attributesBytes))
+        self.free(old.consent, bytes: Int(old.consentBytes))
+        self.free(old.ledger, bytes: Int(old.ledgerBytes))
+        self.free(old.counters, bytes: Int(old.counterCapacity) * MemoryLayout<CounterEntry>.stride)
+        self.free(old.events, bytes: Int(old.eventCapacity) * MemoryLayout<Handle>.stride)
+        self.replace(profile, with: stone)
+    }
+}

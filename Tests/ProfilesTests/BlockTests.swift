@@ -1,0 +1,201 @@
+import Bytes
+import Testing
+
+@testable import Profiles
+
+/// What erased people were called by cannot be used for a while, and their answers are gone.
+@Suite struct BlockTests {
+    static let day: Int64 = 86_400 * TrackFixture.second
+
+    /// Ann with a phone, erased.
+    private static func erased(limits: StoreLimits = StoreLimits()) throws -> (fixture: TrackFixture, until: Int64) {
+        let fixture = TrackFixture(limits: limits)
+        try fixture.apply(IdentifySpec(device: "phone", person: "ann").record)
+        try fixture.erase("ann")
+        return (fixture, fixture.now + 30 * Self.day)
+    }
+
+    @Test func everyWriteWithABlockedIdentifierIsRefusedAndMakesNobody() throws {
+        let (fixture, until) = try Self.erased()
+        for spec in [TrackSpec("ann"), .installation("phone"), TrackSpec("ann").with { $0.expectedRevision = 0 }] {
+            let answer = try fixture.track(spec)
+            #expect(answer.refusal == .identifierErased && answer.detail == UInt64(until))
+        }
+        for spec in [
+            IdentifySpec(person: "ann"), IdentifySpec(device: "phone"), IdentifySpec(device: "phone", isLogOut: true),
+            IdentifySpec(device: "phone", person: "bob"), IdentifySpec(device: "tablet", person: "ann"),
+        ] {
+            #expect(try fixture.outcome(spec.record) == (.identifierErased, UInt64(until)))
+        }
+        #expect(try fixture.consent([(.email, "", .unsubscribed)], by: .user).refusal == .identifierErased)
+        #expect(try fixture.outcome(fixture.batch([TrackSpec("bob"), TrackSpec("ann")])).refusal == .identifierErased)
+        #expect(fixture.store.profileCount == 0)
+        #expect(try fixture.outcome(fixture.batch([TrackSpec("bob"), TrackSpec("ann")], isBestEffort: true)).refusal == .none)
+        #expect(fixture.store.profileCount == 1, "the other write of the batch stands")
+    }
+
+    @Test func loopSeesABlockBeforeTheLog() throws {
+        let (fixture, until) = try Self.erased()
+        func blockedUntil(_ record: [UInt8]) -> Int64? {
+            record.withUnsafeBytes { RecordView($0).flatMap { fixture.store.blockedUntil($0, now: fixture.now) } }
+        }
+        #expect(blockedUntil(TrackSpec("ann").record) == until)
+        #expect(blockedUntil(TrackSpec.installation("phone").record) == until)
+        #expect(blockedUntil(IdentifySpec(device: "phone", person: "bob").record) == until)
+        #expect(blockedUntil(IdentifySpec(device: "other", person: "ann").record) == until)
+        #expect(blockedUntil(TrackSpec("bob").record) == nil)
+        fixture.now = until
+        #expect(blockedUntil(TrackSpec("ann").record) == nil)
+    }
+
+    @Test func blockEndsByTimeWithOrWithoutATick() throws {
+        let (fixture, until) = try Self.erased()
+        fixture.now = until - 1
+        #expect(try fixture.track(TrackSpec("ann")).refusal == .identifierErased)
+        fixture.now = until
+        #expect(fixture.store.tickDue(at: until))
+        #expect(try fixture.track(TrackSpec("ann")).refusal == .none)
+        #expect(fixture.store.blocks.count == 2, "no tick has run")
+        try fixture.tick()
+        #expect(fixture.store.blocks.count == 0)
+        #expect(try fixture.outcome(IdentifySpec(device: "phone", person: "ann").record).refusal == .none)
+    }
+
+    @Test func identifierErasedAgainBeforeATickIsBlockedAgain() throws {
+        let (fixture, until) = try Self.erased()
+        fixture.now = until
+        try fixture.track(TrackSpec("ann"))
+        try fixture.erase("ann", after: 7)
+        #expect(try fixture.track(TrackSpec("ann")).detail == UInt64(until + 7 + 30 * Self.day))
+        try fixture.tick()
+        #expect(fixture.store.blocks.count == 1)
+        #expect(try fixture.track(TrackSpec("ann")).refusal == .identifierErased)
+    }
+
+    @Test func overTheBoundTheOldestBlocksLeave() throws {
+        var limits = StoreLimits()
+        limits.blocksPerProject = 3
+        let (fixture, _) = try Self.erased(limits: limits)
+        for name in ["bob", "cid"] {
+            try fixture.track(TrackSpec(name), after: 1)
+            try fixture.erase(name, after: 1)
+        }
+        #expect(fixture.store.blocks.count == 3)
+        #expect(try fixture.track(TrackSpec("ann")).refusal == .none, "the custom id was blocked first")
+        #expect(try fixture.track(.installation("phone")).refusal == .identifierErased)
+        #expect(try fixture.track(TrackSpec("bob")).refusal == .identifierErased)
+    }
+
+    @Test func deviceThatMovedToSomebodyElseStaysTheirs() throws {
+        let fixture = TrackFixture()
+        try fixture.track(.installation("phone"))
+        try fixture.apply(IdentifySpec(person: "ann").record)
+        try fixture.apply(IdentifySpec(device: "phone", person: "ann").record)
+        fixture.now += 1
+        try fixture.apply(IdentifySpec(device: "phone", person: "bob").record)
+        try fixture.erase("ann")
+        #expect(try fixture.track(.installation("phone")).refusal == .none)
+        #expect(fixture.store.blocks.count == 1)
+    }
+
+    @Test func lateEventOfAnErasedHolderIsRejectedAndSoIsALatePatch() throws {
+        let fixture = TrackFixture()
+        try fixture.apply(IdentifySpec(device: "phone", person: "ann").record)
+        let then = fixture.now + 1
+        fixture.now += 10
+        try fixture.apply(IdentifySpec(device: "phone", person: "bob").record)
+        try fixture.erase("ann")
+        fixture.now += 10
+        let late = EventSpec(occurredAt: then)
+        let refused = try fixture.track(.installation("phone", [EventSpec(), late]))
+        #expect(refused.refusal == .identifierErased && refused.index == 1 && refused.bad.map(\.index) == [1])
+        let partial = try fixture.track(.installation("phone", [EventSpec(), late]).with { $0.flags = .allowPartial })
+        #expect(partial.events.map(\.outcome) == [.stored, .rejected])
+        #expect(partial.events[1].refusal == .identifierErased && partial.events[1].holder == .none)
+        let patch = IdentifySpec(device: "phone", occurredAt: then, patch: [("a", .set, 1, [])])
+        #expect(try fixture.outcome(patch.record).refusal == .identifierErased)
+    }
+
+    @Test func eventIDsOfTheErasedAreFreeOnceTheBlockEnds() throws {
+        let fixture = TrackFixture()
+        try fixture.track(TrackSpec("ann", [EventSpec(id: "one")]))
+        try fixture.erase("ann")
+        fixture.now += 30 * Self.day
+        #expect(try fixture.track(TrackSpec("ann", [EventSpec(id: "one")])).events[0].outcome == .stored)
+    }
+
+    // MARK: Stored answers
+
+    @Test func storedAnswersThatNameThePersonAreErasedAndTheirIDsStayKnown() throws {
+        let fixture = TrackFixture()
+        let ann = TrackSpec("ann").with { $0.requestID = "of-ann" }
+        let bob = TrackSpec("bob").with { $0.requestID = "of-bob" }
+        let id = try fixture.track(ann).profileID
+        let original = try fixture.track(bob)
+        let both = fixture.batch([TrackSpec("bob"), TrackSpec("ann")], requestID: "of-both")
+        try fixture.apply(both)
+        let byID = TrackSpec.profile(id).with { $0.requestID = "by-id" }
+        try fixture.track(byID)
+        try fixture.erase("ann", requestID: "erase")
+        #expect(try fixture.track(ann).refusal == .identifierErased)
+        #expect(try fixture.outcome(both) == (.identifierErased, 0))
+        #expect(try fixture.track(byID).refusal == .identifierErased)
+        #expect(try fixture.track(byID.with { $0.identifier = Array("eve".utf8); $0.kind = .customID }).refusal == .identifierErased)
+        let replayed = try fixture.track(bob)
+        #expect(replayed.isReplayed && replayed.lsn == original.lsn)
+        let again = try fixture.erase("ann", requestID: "erase", after: 3)
+        #expect(again.isReplayed && again.existed && again.logPurgeDue == fixture.now - 3 + Self.day)
+        #expect(try fixture.erase("bob", requestID: "erase").refusal == .requestIDReused)
+        #expect(fixture.store.project.requests.count == 5)
+        for text in ["of-ann", "of-both", "by-id"] { #expect(!fixture.slabContains(text)) }
+        fixture.now += Self.day + 1
+        try fixture.tick()
+        #expect(fixture.store.project.requests.count == 0)
+        #expect(try fixture.track(TrackSpec("eve").with { $0.requestID = "by-id" }).refusal == .none)
+    }
+
+    @Test func answerThatNamesAFormerHolderIsErasedWithThem() throws {
+        let fixture = TrackFixture()
+        try fixture.apply(IdentifySpec(device: "phone", person: "ann").record)
+        let then = fixture.now + 1
+        fixture.now += 10
+        try fixture.apply(IdentifySpec(device: "phone", person: "bob").record)
+        fixture.now += 10
+        let spec = TrackSpec.installation("phone", [EventSpec(), EventSpec(occurredAt: then)]).with { $0.requestID = "late" }
+        let answer = try fixture.track(spec)
+        try #require(answer.events[0].holder != answer.events[1].holder)
+        try fixture.erase("ann")
+        #expect(try fixture.track(spec).refusal == .identifierErased)
+    }
+
+    @Test func answerGivenBeforeAMergeIsErasedWithTheSurvivor() throws {
+        let fixture = TrackFixture()
+        let spec = TrackSpec.installation("phone").with { $0.requestID = "before" }
+        try fixture.track(spec)
+        try fixture.apply(IdentifySpec(person: "ann").record)
+        try fixture.apply(IdentifySpec(device: "phone", person: "ann").record)
+        try fixture.erase("ann")
+        fixture.now += 1
+        #expect(!fixture.slabContains("before"))
+        #expect(try fixture.track(spec.with { $0.identifier = Array("other".utf8) }).refusal == .identifierErased)
+    }
+
+    // MARK: Tokens
+
+    @Test func unsubscribeLinkOfTheErasedIsAnsweredAndAConfirmationIsNot() throws {
+        let fixture = TrackFixture()
+        fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.email.rawValue
+        let asked = try fixture.consent([(.email, "", .subscribed)], by: .user)
+        let profile = try #require(EraseTests.only(fixture))
+        let token = ConsentToken(
+            kind: .unsubscribe, project: ProjectID(rawValue: 1), profileID: fixture.store.pool.header(profile).pointee.id,
+            channel: .email, topic: .none)
+        #expect(fixture.store.isKnown(token))
+        try fixture.erase("ann")
+        #expect(!fixture.store.isKnown(token))
+        let redeemed = try fixture.token(.redeemUnsubscribe, token)
+        #expect(redeemed.refusal == .none && redeemed.states.isEmpty)
+        #expect(try fixture.confirm(asked.tokens[0]).refusal == .tokenInvalid)
+        #expect(fixture.store.profileCount == 0)
+    }
+}
