@@ -60,7 +60,10 @@ class Server:
         self._serving = threading.Event()
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
         if wait:
-            assert self._serving.wait(60), f"not serving: {self.lines[-5:]}"
+            deadline = time.monotonic() + 60
+            while not self._serving.wait(0.1) and self.process.poll() is None and time.monotonic() < deadline:
+                pass
+            assert self._serving.is_set(), f"not serving: {self.lines[-5:]}"
         return self
 
     def _read(self, process):
@@ -77,7 +80,8 @@ class Server:
         if not self.wrapper:
             return self.process.pid
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return int(children[0])
+        # A wrapper such as nsenter becomes the server; one such as strace has it as its child.
+        return int(children[0]) if children else self.process.pid
 
     def stop(self, sig=signal.SIGTERM, timeout=30):
         """Ends it and returns its exit code."""

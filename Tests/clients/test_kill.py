@@ -12,51 +12,11 @@ import signal
 import threading
 import time
 
-import grpc
-
-from conftest import custom, event, get, profiles_pb2_grpc, track, unique
+from conftest import profiles_pb2_grpc
+from journal import Writer
 
 ROUNDS = int(os.environ.get("PROFILES_KILL_ROUNDS", "50"))
 WRITERS = 8
-EVENTS = 3
-# A profile retains 1,000 events, and only retained ones are known as duplicates.
-CALLS_MAX = 300
-DUPLICATE = 2
-
-
-class Writer:
-    def __init__(self):
-        self.who = custom(unique("writer"))
-        self.sent = 0
-        self.answered = set()
-
-    def call(self, number):
-        return track(self.who, *[event("step", event_id=f"{number}-{part}") for part in range(EVENTS)])
-
-    def run(self, stub, stop):
-        while not stop.is_set() and self.sent < CALLS_MAX:
-            number = self.sent
-            self.sent += 1
-            try:
-                stub.Track(self.call(number), timeout=20)
-            except grpc.RpcError:
-                return
-            self.answered.add(number)
-
-    def send_again(self, stub):
-        """Every call once more; returns how many unanswered ones had been stored."""
-        kept = 0
-        for number in range(self.sent):
-            statuses = {result.status for result in stub.Track(self.call(number), timeout=20).results}
-            assert len(statuses) == 1, f"call {number} was there in part"
-            assert statuses == {DUPLICATE} or number not in self.answered, f"answered call {number} was lost"
-            kept += statuses == {DUPLICATE} and number not in self.answered
-        self.check(stub)
-        return kept
-
-    def check(self, stub):
-        counters = stub.GetProfile(get(self.who), timeout=20).profile.event_counters
-        assert counters[0].count == EVENTS * self.sent, "a call is there twice, or not at all"
 
 
 def test_kill_under_load_loses_nothing_answered(server, capsys):

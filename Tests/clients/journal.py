@@ -1,0 +1,183 @@
+"""What clients know of their writes, and what must hold of it later: shared by the tests that break the server.
+
+A call was *answered* (it must be there), *refused* with a code that promises that nothing happened (it must not be there), or ended
+*unknown* (it may be there, whole, once).
+"""
+
+import threading
+import time
+
+import grpc
+
+from conftest import Failure, custom, event, get, profiles_pb2, track, types_pb2, unique
+
+EVENTS = 3
+# A profile retains 1,000 events, and only retained ones are known as duplicates.
+CALLS_MAX = 300
+DUPLICATE = 2
+# What the contract says was not applied. LOG_UNAVAILABLE is not among them: the write may have reached the disk.
+NOT_APPLIED = {"DISK_FULL", "MEMORY_EXHAUSTED", "RATE_EXCEEDED", "REPLAYING", "DRAINING"}
+
+
+class Writer:
+    """A person to whom numbered Tracks of three events are sent, until the first call that fails."""
+
+    def __init__(self):
+        self.who = custom(unique("writer"))
+        self.sent = 0
+        self.answered = set()
+
+    def call(self, number):
+        return track(self.who, *[event("step", event_id=f"{number}-{part}") for part in range(EVENTS)])
+
+    def run(self, stub, stop):
+        while not stop.is_set() and self.sent < CALLS_MAX:
+            number = self.sent
+            self.sent += 1
+            try:
+                stub.Track(self.call(number), timeout=20)
+            except grpc.RpcError:
+                return
+            self.answered.add(number)
+
+    def send_again(self, stub):
+        """Every call once more; returns how many unanswered ones had been stored."""
+        kept = 0
+        for number in range(self.sent):
+            statuses = {result.status for result in stub.Track(self.call(number), timeout=20).results}
+            assert len(statuses) == 1, f"call {number} was there in part"
+            assert statuses == {DUPLICATE} or number not in self.answered, f"answered call {number} was lost"
+            kept += statuses == {DUPLICATE} and number not in self.answered
+        self.check(stub)
+        return kept
+
+    def check(self, stub):
+        counters = stub.GetProfile(get(self.who), timeout=20).profile.event_counters
+        assert counters[0].count == EVENTS * self.sent, "a call is there twice, or not at all"
+
+
+class Register:
+    """A person whose attribute `n` is set to one number after the other, through any failure.
+
+    What is read later must be the last answered number or one of the unknown ones sent after it. The state stays small however
+    much is written, so that a log can be filled with it.
+    """
+
+    def __init__(self, padding=0):
+        self.who = custom(unique("register"))
+        self.padding = {f"p{index}": types_pb2.Value(string="x" * 300) for index in range(padding)}
+        self.sent = self.answered = self.refused = self.unknown = 0
+        # Numbers that may be read.
+        self.possible = {0}
+        self.lock = threading.Lock()
+        self.reasons = {}
+
+    def request(self, number):
+        values = {"n": types_pb2.Value(integer=number), **self.padding}
+        return profiles_pb2.IdentifyRequest(
+            project="default", custom_id=self.who.custom_id, attributes=types_pb2.AttributePatch(set=values))
+
+    def write(self, stub, timeout=20):
+        """One number more; returns whether it was answered."""
+        with self.lock:
+            self.sent += 1
+            number = self.sent
+            self.possible.add(number)
+        try:
+            stub.Identify(self.request(number), timeout=timeout)
+        except grpc.RpcError as error:
+            self.failed(number, error)
+            return False
+        with self.lock:
+            self.answered += 1
+            self.possible = {other for other in self.possible if other >= number}
+        return True
+
+    def failed(self, number, error):
+        reason = Failure(error).reason or error.code().name
+        with self.lock:
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+            if reason in NOT_APPLIED:
+                self.refused += 1
+                self.possible.discard(number)
+            else:
+                self.unknown += 1
+
+    def run(self, stub, stop, pause=0.01, timeout=20):
+        """Writes until told to stop; rests after a failure."""
+        while not stop.is_set():
+            if not self.write(stub, timeout):
+                time.sleep(pause)
+
+    def check(self, stub):
+        """Reads the number back; nobody may write meanwhile."""
+        try:
+            found = stub.GetProfile(get(self.who), timeout=20).profile.attributes["n"].integer
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.NOT_FOUND
+            found = 0
+        assert found in self.possible, f"{found} is read of {self.sent} sent, {self.answered} answered; possible: {sorted(self.possible)}"
+        self.possible = {found}
+
+
+class Reader:
+    """Reads the registers all the time; every read must be answered, and never with a number older than one answered before."""
+
+    def __init__(self, registers):
+        self.registers = registers
+        self.count = 0
+        self.failures = []
+
+    def run(self, stub, stop):
+        while not stop.is_set():
+            for register in self.registers:
+                if register.answered == 0:
+                    continue
+                with register.lock:
+                    oldest = min(register.possible)
+                try:
+                    found = stub.GetProfile(get(register.who), timeout=20).profile.attributes["n"].integer
+                    if found < oldest:
+                        self.failures.append(f"{found} was read after {oldest} was answered")
+                    self.count += 1
+                except grpc.RpcError as error:
+                    self.failures.append(str(error.code()))
+            time.sleep(0.002)
+
+
+class Load:
+    """Registers and a reader, each on a thread of its own, while the block runs."""
+
+    def __init__(self, stub, registers, timeout=20):
+        self.stub, self.registers, self.timeout = stub, registers, timeout
+        self.reader = Reader(registers)
+
+    def __enter__(self):
+        self.stop = threading.Event()
+        runs = [(register.run, (self.stub, self.stop, 0.01, self.timeout)) for register in self.registers]
+        runs.append((self.reader.run, (self.stub, self.stop)))
+        self.threads = [threading.Thread(target=run, args=arguments) for run, arguments in runs]
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(60)
+
+    @property
+    def answered(self):
+        return sum(register.answered for register in self.registers)
+
+    @property
+    def refused(self):
+        return sum(register.refused for register in self.registers)
+
+    @property
+    def unknown(self):
+        return sum(register.unknown for register in self.registers)
+
+    def check(self, stub):
+        for register in self.registers:
+            register.check(stub)

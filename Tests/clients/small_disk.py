@@ -1,0 +1,67 @@
+"""A file system of a few MiB in a mount namespace of its own, that ends with the process that holds it."""
+
+import os
+import pathlib
+import subprocess
+
+
+class SmallDisk:
+    """An ext4 on a loop device; where there are none, a tmpfs of the same size.
+
+    The mount is seen below `path` by processes started with `wrapper`, and through the holder's root by everyone else.
+    """
+
+    def __init__(self, folder, size_bytes):
+        self.folder, self.size_bytes = pathlib.Path(folder), size_bytes
+        self.path = self.folder / "disk"
+        self.kind = None
+
+    def __enter__(self):
+        self.path.mkdir()
+        image = self.folder / "image"
+        with open(image, "wb") as file:
+            file.truncate(self.size_bytes)
+        ways = (
+            ("ext4", ["unshare", "-m"], f"mkfs.ext4 -q -F {image} && mount -o loop {image} {self.path}"),
+            ("tmpfs", ["unshare", "-m"], f"mount -t tmpfs -o size={self.size_bytes} none {self.path}"),
+            ("tmpfs", ["unshare", "-rm"], f"mount -t tmpfs -o size={self.size_bytes} none {self.path}"),
+        )
+        self.why_not = []
+        for kind, unshare, mount in ways:
+            holder = subprocess.Popen(
+                [*unshare, "sh", "-c", f"{mount} && echo ready && exec sleep infinity"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            if holder.stdout.readline() == "ready\n":
+                self.holder, self.kind = holder, kind
+                user = ["-U", "--preserve-credentials"] if "-rm" in unshare else []
+                self.wrapper = ("nsenter", "-t", str(holder.pid), *user, "-m")
+                self.outside = pathlib.Path(f"/proc/{holder.pid}/root{self.path}")
+                return self
+            self.why_not.append(f"{kind}: {holder.stderr.read().strip()}")
+            holder.wait(10)
+        return self
+
+    def __exit__(self, *_):
+        if self.kind:
+            self.holder.kill()
+            self.holder.wait(10)
+
+    @property
+    def free_bytes(self):
+        status = os.statvfs(self.outside)
+        return status.f_bavail * status.f_frsize
+
+    def fill(self, leave=0):
+        """Takes all that is free with a file of ballast; returns its bytes."""
+        path = self.outside / "ballast"
+        with open(path, "ab") as file:
+            for step in (256 << 10, 16 << 10, 1 << 10):
+                while self.free_bytes > leave + step:
+                    try:
+                        os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, step)
+                    except OSError:
+                        break
+            return os.fstat(file.fileno()).st_size
+
+    def free(self):
+        (self.outside / "ballast").unlink(missing_ok=True)

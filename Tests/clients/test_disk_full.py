@@ -1,0 +1,73 @@
+"""A full disk (F10, L9): fill, free, refill.
+
+The service lives on a small file system of its own, with ballast that takes everything it leaves free. Writers and a reader never
+stop. PROFILES_DISK_ROUNDS sets the rounds; from 50 on the time within which writes must be back is asserted too.
+"""
+
+import os
+import signal
+import time
+
+import pytest
+
+from conftest import Server, profiles_pb2_grpc, wait_until
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from journal import Load, Register
+from small_disk import SmallDisk
+
+ROUNDS = int(os.environ.get("PROFILES_DISK_ROUNDS", "5"))
+ROUNDS_OF_THE_ROW = 50
+DISK_BYTES = 8 << 20
+WRITERS = 4
+# Attributes of 300 bytes in each write: a segment of 1 MiB takes about seventy.
+PADDING = 45
+
+
+def hold_full(disk, server):
+    """Fills the disk, again and again, until the server refuses writes."""
+    def is_full():
+        disk.fill()
+        return server.metric("profiles_disk_full") == 1
+    assert wait_until(is_full, 60), "the disk is full and nothing is refused"
+
+
+def test_F10_full_disk_refuses_writes_serves_reads_and_heals(tmp_path, capsys):
+    with SmallDisk(tmp_path, DISK_BYTES) as disk:
+        if disk.kind is None:
+            pytest.skip("no small file system can be mounted here: " + "; ".join(disk.why_not))
+        server = Server(
+            disk.path / "data", "--segment-bytes", "1MiB", wrapper=disk.wrapper).start()
+        stub = profiles_pb2_grpc.ProfilesStub(server.channel())
+        health = health_pb2_grpc.HealthStub(server.channel())
+        load = Load(stub, [Register(PADDING) for _ in range(WRITERS)])
+        back, reads_while_full = [], 0
+        with load:
+            assert wait_until(lambda: load.answered > 20)
+            for _ in range(ROUNDS):
+                hold_full(disk, server)
+                refused, reads = load.refused, load.reader.count
+                assert wait_until(lambda: load.refused > refused + WRITERS and load.reader.count > reads + 20)
+                assert health.Check(health_pb2.HealthCheckRequest(service=""), timeout=10).status == 1
+                assert server.get("/readyz") == (503, "not ready: disk full, writes are refused\n")
+                reads_while_full += load.reader.count - reads
+                answered, start = load.answered, time.monotonic()
+                disk.free()
+                assert wait_until(lambda: load.answered > answered, 60), "space came back and writes did not"
+                back.append(time.monotonic() - start)
+                answered = load.answered
+                assert wait_until(lambda: load.answered > answered + WRITERS)
+        assert load.reader.failures == []
+        assert set().union(*[register.reasons for register in load.registers]) == {"DISK_FULL"}
+        assert load.unknown == 0
+        load.check(stub)
+        server.stop(signal.SIGKILL)
+        stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
+        load.check(stub)
+        assert server.stop() == 0
+    with capsys.disabled():
+        print(
+            f"F10: {disk.kind} of {DISK_BYTES >> 20} MiB, {ROUNDS} rounds, {load.answered} answered, {load.refused} refused, "
+            f"{load.reader.count} reads ({reads_while_full} while full, 0 failed); 0 crashes, 0 lost; "
+            f"writes back after {sorted(back)[len(back) // 2]:.2f} s (longest {max(back):.2f} s)")
+    if ROUNDS >= ROUNDS_OF_THE_ROW:
+        assert max(back) < 5
