@@ -11,7 +11,7 @@ SEEDS ?= 1000
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: help run demo test build deps test-deps proto check-generated unit clients bench sanitize kill-test model-test clean
+.PHONY: help run demo test build deps test-deps proto check-generated unit clients bench sanitize kill-test model-test disk-full-test slow-disk-test resource-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,7 +32,7 @@ deps: ## libraries that the default build needs
 	@scripts/install.sh libnghttp2-dev libprotobuf-c-dev pkg-config
 
 test-deps: ## programs and the Python environment that the tests need
-	@scripts/install.sh gcc python3-venv nghttp2-client curl strace protobuf-c-compiler protobuf-compiler libprotobuf-dev
+	@scripts/install.sh gcc python3-venv nghttp2-client curl strace e2fsprogs protobuf-c-compiler protobuf-compiler libprotobuf-dev
 	@scripts/python-environment.sh
 
 proto: ## makes Generated/ anew from Protos/
@@ -50,6 +50,15 @@ clients: deps test-deps build ## real clients against the real binary
 
 kill-test: deps test-deps build ## kill -9 under load (ROUNDS)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_KILL_ROUNDS=$(ROUNDS) $(PYTHON) -m pytest Tests/clients/test_kill.py -q -s
+
+disk-full-test: deps test-deps build ## a full disk, emptied and filled again, 50 rounds (F10)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_DISK_ROUNDS=50 $(PYTHON) -m pytest Tests/clients/test_disk_full.py -q -s
+
+slow-disk-test: deps test-deps build ## each fdatasync 300 ms to 5 s late (F13)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_SYNC_DELAYS=300,1000,5000 $(PYTHON) -m pytest Tests/clients/test_slow_disk.py -q -s
+
+resource-test: deps test-deps build ## no descriptors, no memory, interrupted calls, a stop of 10 s (F14)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_STOP_SECONDS=10 $(PYTHON) -m pytest Tests/clients/test_resources.py -q -s
 
 model-test: deps test-deps build ## the reference model against the service (SEEDS)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_MODEL_SEEDS=$(SEEDS) PROFILES_MODEL_STRICT=1 $(PYTHON) -m pytest Tests/clients/test_reference_model.py -q -s

@@ -231,7 +231,7 @@ package final class SegmentedLog: CommandLog {
             file?.close()
             if spare != nil { self.preparer.wakeForNext() }
             // Nothing of a frame was written: the old segment stays the last one.
-            if error.kind == .noSpace { throw .noSpace }
+            if error.kind == .noSpace || error.kind == .tooManyOpenFiles { throw .noSpace }
             self.isPoisoned = true
             throw .io(error)
         }

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from journal import Load, Register
 from small_disk import SmallDisk
 
-ROUNDS = int(os.environ.get("PROFILES_DISK_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("PROFILES_DISK_ROUNDS", "2"))
 ROUNDS_OF_THE_ROW = 50
 DISK_BYTES = 8 << 20
 WRITERS = 4

@@ -24,7 +24,7 @@ package final class LinuxFileSystem: FileSystem {
     }
 
     package func list(_ directory: String) throws(IOError) -> [String] {
-        guard let stream = opendir(directory) else { throw IOError(operation: "opendir", subject: directory) }
+        let stream = try Self.openDirectory(directory)
         defer { closedir(stream) }
         var names: [String] = []
         while true {
@@ -94,7 +94,9 @@ package final class LinuxFileSystem: FileSystem {
 
     package func freeBytes(_ directory: String) throws(IOError) -> UInt64 {
         var status = statvfs()
-        guard statvfs(directory, &status) == 0 else { throw IOError(operation: "statvfs", subject: directory) }
+        while statvfs(directory, &status) != 0 {
+            guard errno == EINTR else { throw IOError(operation: "statvfs", subject: directory) }
+        }
         return UInt64(status.f_bavail) * UInt64(status.f_frsize)
     }
 
@@ -109,6 +111,13 @@ package final class LinuxFileSystem: FileSystem {
         case 0x6969: "nfs"
         case 0x6573_5546: "fuse"
         default: "unknown"
+        }
+    }
+
+    private static func openDirectory(_ path: String) throws(IOError) -> OpaquePointer {
+        while true {
+            if let stream = opendir(path) { return stream }
+            guard errno == EINTR else { throw IOError(operation: "opendir", subject: path) }
         }
     }
 

@@ -31,6 +31,13 @@ package enum LinuxProcess {
         _exit(code)
     }
 
+    /// Descriptors that this process may have open; after `harden`, all that it is allowed.
+    package static var descriptorsMax: Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return Int.max }
+        return Int(clamping: limit.rlim_cur)
+    }
+
     /// New files are readable by their owner only; descriptors up to the hard limit; no core dumps, which would hold people's data (S11).
     package static func harden() {
         umask(0o077)

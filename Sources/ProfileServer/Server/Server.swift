@@ -15,6 +15,12 @@ package final class Server {
     /// Names that `grpc.health.v1` knows; the empty one is the process.
     private static let healthServices = ["", "profiles.v1.Profiles", "profiles.v1.Admin"]
 
+    /// Descriptors that no connection of gRPC may take: those of the operators' listener, and as many again for sockets that listen,
+    /// pollers, segments and snapshots. A log that cannot open its next segment is a log that has failed.
+    private static let descriptorsReserved = 2 * AdminListener.connectionsMax
+    /// Connections that a loop takes however few descriptors there are.
+    private static let connectionsPerLoopMin = 8
+
     let configuration: Configuration
     let log: Log
     private let version: BuildVersion
@@ -104,7 +110,7 @@ package final class Server {
             let loop = RPCLoop(
                 index: index, listener: listener, poller: poller, clock: self.clock,
                 methods: RPCCatalogue.descriptors(reflection: self.configuration.reflection),
-                limits: TransportLimits(), health: self.health)
+                limits: self.transportLimits, health: self.health)
             let mailbox = CompletionMailbox { poller.wake() }
             let handler = ServiceLoop(
                 index: index, transport: loop, state: self.state, accounting: self.status.accounting,
@@ -115,6 +121,13 @@ package final class Server {
             self.serving.append(ServingLoop(loop: loop, handler: handler))
             self.status.add(loop.metrics)
         }
+    }
+
+    private var transportLimits: TransportLimits {
+        var limits = TransportLimits()
+        let share = (LinuxProcess.descriptorsMax - Self.descriptorsReserved) / self.configuration.loops
+        limits.connectionsMax = min(limits.connectionsMax, max(share, Self.connectionsPerLoopMin))
+        return limits
     }
 
     private func startLoops() {

@@ -1,0 +1,178 @@
+"""What the machine may refuse or do to a process (F14): descriptors, memory, interrupted calls, a stop of seconds.
+
+Registers write and a reader reads through all of it. PROFILES_STOP_SECONDS sets how long the process is stopped; from 10 on the
+time until it is back to normal is asserted too.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from conftest import Server, profiles_pb2_grpc, unique, wait_until
+from journal import Load, Register
+from test_memory_limit import fill, identify, much, whole
+
+STOP_SECONDS = int(os.environ.get("PROFILES_STOP_SECONDS", "2"))
+STOP_OF_THE_ROW = 10
+WRITERS = 4
+DESCRIPTORS = 160
+HELD_CONNECTIONS = 400
+# A connection has 8 at least, and the two loops share what 160 descriptors leave.
+CONNECTIONS_MAX = 32
+
+
+def stub_of(server):
+    return profiles_pb2_grpc.ProfilesStub(server.channel())
+
+
+def progresses(load, calls=20):
+    """Whether writes are answered from now on."""
+    answered, reads = load.answered, load.reader.count
+    return wait_until(lambda: load.answered > answered + calls and load.reader.count > reads, 60)
+
+
+def check_after_kill(server, load):
+    """What was answered is there, now and after a kill."""
+    load.check(stub_of(server))
+    server.stop(signal.SIGKILL)
+    server.wrapper = ()
+    load.check(stub_of(server.start()))
+    assert server.stop() == 0
+
+
+def hold(server):
+    host, port = server.listen.rsplit(":", 1)
+    held = []
+    for _ in range(HELD_CONNECTIONS):
+        held.append(socket.create_connection((host, int(port)), timeout=10))
+    return held
+
+
+@pytest.mark.skipif(not shutil.which("prlimit"), reason="prlimit is not installed")
+def test_F14_without_descriptors_connections_are_refused_and_the_log_rolls_on(server, capsys):
+    server.wrapper = ("prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}")
+    server.flags = ("--segment-bytes", "1MiB")
+    load = Load(stub_of(server.start()), [Register(45) for _ in range(WRITERS)])
+    with load:
+        assert progresses(load)
+        held = hold(server)
+        segments = server.metric("profiles_log_segments_total")
+        assert wait_until(lambda: server.metric("profiles_log_segments_total") > segments + 3, 60)
+        used = len(os.listdir(f"/proc/{server.pid}/fd"))
+        assert used < DESCRIPTORS and server.metric("profiles_connections") <= CONNECTIONS_MAX
+        for connection in held:
+            connection.close()
+        # There is room for a new client again.
+        assert wait_until(lambda: server.metric("profiles_connections") <= 2)
+        assert stub_of(server).Identify(identify(unique()), timeout=20).lsn > 0
+        assert progresses(load)
+    assert load.reader.failures == [] and load.refused == load.unknown == 0
+    check_after_kill(server, load)
+    with capsys.disabled():
+        print(
+            f"F14: {HELD_CONNECTIONS} connections beside {DESCRIPTORS} descriptors: {used} used, {load.answered} answered, 0 failed, 0 lost")
+
+
+@pytest.mark.skipif(not shutil.which("prlimit"), reason="prlimit is not installed")
+def test_F14_without_memory_the_limit_refuses_first_and_a_death_loses_nothing(server, capsys):
+    # Of addresses: the program, its threads' stacks and arenas come to about 300 MiB.
+    server.wrapper = ("prlimit", f"--as={768 << 20}")
+    server.flags = ("--memory-limit", "32MiB")
+    stub = stub_of(server.start())
+    people, _ = fill(stub)
+    assert whole(stub, people) and server.process.poll() is None
+    server.stop(signal.SIGKILL)
+
+    # Without the limit nothing can stop an allocation from failing, which ends a Swift process: what was answered is there.
+    server.wrapper = ("prlimit", f"--as={400 << 20}")
+    server.flags = ("--memory-limit", "0")
+    stub = stub_of(server.start())
+    more = []
+    while len(more) < 20_000:
+        person = unique("more")
+        try:
+            stub.Identify(identify(person, attributes=much()), timeout=60)
+        except Exception:
+            break
+        more.append(person)
+    code = server.process.wait(60)
+    assert code < 0 and len(more) < 20_000
+    server.wrapper = server.flags = ()
+    stub = stub_of(server.start())
+    assert whole(stub, people) and whole(stub, more)
+    assert server.stop() == 0
+    with capsys.disabled():
+        print(
+            f"F14: memory limit below the address space: {len(people)} people, then refused, alive; "
+            f"no limit: {len(more)} more, then signal {-code}; 0 lost")
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+def test_F14_interrupted_calls_are_made_again(server, tmp_path, capsys):
+    # Every third call; fdatasync is never made again (L8), and no file system interrupts it.
+    calls = "pwrite64,pread64,openat,accept4,recvfrom,sendto,read,epoll_wait,epoll_pwait,ftruncate,statfs"
+    trace = tmp_path / "trace"
+    server.flags = ("--segment-bytes", "1MiB")
+    load = Load(stub_of(server.start()), [Register(45) for _ in range(WRITERS)])
+    # Beside the server, not around it: the loader of programs gives up when it is interrupted.
+    strace = subprocess.Popen(
+        ["strace", "-f", "-qq", "-o", str(trace), "-p", str(server.pid), "-e", f"trace={calls}",
+         "-e", f"inject={calls}:error=EINTR:when=3+3"])
+    with load:
+        stop = threading.Event()
+
+        def storm():
+            while not stop.is_set():
+                os.kill(server.pid, signal.SIGHUP)
+                os.kill(server.pid, signal.SIGWINCH)
+                time.sleep(0.001)
+
+        thread = threading.Thread(target=storm)
+        thread.start()
+        assert progresses(load, 300)
+        stop.set()
+        thread.join()
+        strace.terminate()
+        strace.wait(30)
+        assert progresses(load)
+    assert load.reader.failures == [] and load.refused == load.unknown == 0
+    check_after_kill(server, load)
+    interrupted = trace.read_text().count("EINTR")
+    with capsys.disabled():
+        print(f"F14: {interrupted} calls interrupted and a storm of signals: {load.answered} answered, 0 failed, 0 lost")
+    assert interrupted > 100
+
+
+def test_F14_stopped_process_goes_on_where_it_was(server, capsys):
+    load = Load(stub_of(server.start()), [Register() for _ in range(WRITERS)], timeout=STOP_SECONDS / 2)
+    with load:
+        assert progresses(load)
+        os.kill(server.pid, signal.SIGSTOP)
+        answered = load.answered
+        # A call that waits longer than its deadline: the clients go on.
+        assert wait_until(lambda: load.unknown >= WRITERS, 60)
+        time.sleep(STOP_SECONDS / 2)
+        assert load.answered <= answered + WRITERS
+        os.kill(server.pid, signal.SIGCONT)
+        start = time.monotonic()
+        assert progresses(load)
+        back = time.monotonic() - start
+        health = health_pb2_grpc.HealthStub(server.channel())
+        assert health.Check(health_pb2.HealthCheckRequest(service=""), timeout=10).status == 1
+        assert server.get("/readyz")[0] == 200
+    assert load.reader.failures == []
+    assert set().union(*[register.reasons for register in load.registers]) == {"DEADLINE_EXCEEDED"}
+    check_after_kill(server, load)
+    with capsys.disabled():
+        print(
+            f"F14: stopped for {STOP_SECONDS} s: {load.unknown} past their deadline, {load.answered} answered, 0 lost, "
+            f"back to normal after {back:.2f} s")
+    if STOP_SECONDS >= STOP_OF_THE_ROW:
+        assert back < 5
