@@ -92,8 +92,8 @@ package enum RPCCatalogue {
         CataloguedRPC("Admin", "RevokeKey", .unbuilt),
         CataloguedRPC("Admin", "ListKeys", .unbuilt),
         CataloguedRPC("Admin", "GetStats", .unbuilt),
-        CataloguedRPC("Admin", "CreateSnapshot", .unbuilt),
-        CataloguedRPC("Admin", "Backup", .unbuilt, responses: true),
+        CataloguedRPC("Admin", "CreateSnapshot", .createSnapshot),
+        CataloguedRPC("Admin", "Backup", .backup, responses: true),
         // Last, so that leaving them out moves no number.
         CataloguedRPC(reflection: "v1"),
         CataloguedRPC(reflection: "v1alpha"),

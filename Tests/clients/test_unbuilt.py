@@ -10,12 +10,12 @@ from profiles.v1 import admin_pb2, profiles_pb2
 BUILT = {
     "BatchWrite", "Identify", "Track", "GetProfile", "UpdateSubscription", "ConfirmSubscription", "AddSuppression", "RemoveSuppression",
     "CheckSendable", "CreateUnsubscribeToken", "RedeemUnsubscribeToken", "ListConsentHistory", "VerifyConsentLedger",
-    "BatchGetProfiles", "ListEvents", "LookupProfiles", "GetProject", "UpdateProject", "EraseProfile",
+    "BatchGetProfiles", "ListEvents", "LookupProfiles", "GetProject", "UpdateProject", "EraseProfile", "Backup",
 }
 # Built, and a failed request does not end the call: test_streams.py.
 STREAMS = {"TrackStream"}
-# Built, and an empty request is valid: test_options.py.
-ALWAYS_VALID = {"ListProjects"}
+# Built, and an empty request is valid: test_options.py, test_operator_tools.py.
+ALWAYS_VALID = {"ListProjects", "CreateSnapshot"}
 METHODS = [
     method
     for module in (profiles_pb2, admin_pb2)

@@ -12,6 +12,7 @@ struct RecoveredDirectory: @unchecked Sendable {
     let committer: Committer
     let log: SegmentedLog
     let snapshotter: Snapshotter
+    let desk: OperatorDesk
     let parker: LinuxParker
     let report: RecoveryReport
     let seconds: Double
@@ -46,7 +47,10 @@ extension Server {
         let snapshotter = self.makeSnapshotter(environment, recovered, feed: feed, parker: snapshotParker)
         return RecoveredDirectory(
             lock: lock, store: recovered.store, pipeline: self.makePipeline(parker: logParker),
-            committer: recovered.committer, log: recovered.log, snapshotter: snapshotter, parker: preparerParker,
+            committer: recovered.committer, log: recovered.log, snapshotter: snapshotter,
+            desk: OperatorDesk(
+                source: snapshotter, copier: DirectoryBackup(environment), mailboxes: self.mailboxes, parker: LinuxParker()),
+            parker: preparerParker,
             report: recovered.report, seconds: Double(self.clock.monotonicNanoseconds() - started) / 1e9)
     }
 

@@ -77,9 +77,13 @@ package final class Server {
         let preparerThread = self.threads.start(name: "segments") { preparer.run() }
         let snapshotter = recovered.snapshotter
         let snapshotThread = self.threads.start(name: "snapshots") { snapshotter.run() }
+        let desk = recovered.desk
+        let deskThread = self.threads.start(name: "backups") { desk.run() }
         self.serve(recovered, admin: admin)
         self.waitForEnd()
         self.drain()
+        desk.stop()
+        deskThread.join()
         snapshotter.stop()
         snapshotThread.join()
         recovered.pipeline.stop()
@@ -162,7 +166,7 @@ package final class Server {
         self.status.attach(
             store: recovered.store, pipeline: recovered.pipeline, log: recovered.log.metrics,
             snapshots: recovered.snapshotter.metrics, report: recovered.report, recoverySeconds: recovered.seconds)
-        self.state.serve(Partition(store: recovered.store, pipeline: recovered.pipeline))
+        self.state.serve(Partition(store: recovered.store, pipeline: recovered.pipeline, desk: recovered.desk))
         self.status.phase = .ready
         self.health.setAll(.serving)
         for serving in self.serving { serving.loop.wake() }

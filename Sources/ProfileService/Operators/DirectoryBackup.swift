@@ -24,15 +24,14 @@ package final class DirectoryBackup: BackupCopier {
             directory: self.directory, fileSystem: self.fileSystem, clock: self.clock, options: self.options)
         var progress = BackupProgress()
         progress.lsn = snapshot.position.lsn
-        progress.bytesTotal = UInt64(snapshot.bytes)
+        progress.bytesTotal = UInt64(snapshot.bytes + BackupWriter.segmentBytes)
         do throws(BackupError) {
-            let written = try BackupWriter(of: source, to: destination).write(snapshot) { file, bytesDone in
+            _ = try BackupWriter(of: source, to: destination).write(snapshot) { file, bytesDone in
                 progress.file = file
-                progress.bytesDone = UInt64(bytesDone)
+                progress.bytesDone = UInt64(bytesDone + BackupWriter.segmentBytes)
                 return goesOn(progress)
             }
             progress.file = ""
-            progress.bytesTotal = UInt64(written.snapshot.bytes + written.segmentBytes)
             progress.bytesDone = progress.bytesTotal
             return progress
         } catch {

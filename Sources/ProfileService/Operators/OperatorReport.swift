@@ -10,6 +10,8 @@ package enum OperatorFailure: Error, Equatable, Sendable {
     case logUnavailable
     /// Another backup runs; one at a time.
     case busy
+    /// Too many calls wait for a snapshot.
+    case tooMany
     /// The server is shutting down.
     case draining
     /// The call has ended, by its client or by its deadline: nobody waits for the outcome.
@@ -25,6 +27,25 @@ package enum OperatorFailure: Error, Equatable, Sendable {
         case .io(let error) where error.kind == .noSpace: self = .diskFull
         case .poisoned: self = .logUnavailable
         default: self = .unexpected(error.description)
+        }
+    }
+}
+
+extension Snapshotter: SnapshotTaker {
+    package func requestSnapshot(_ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void) {
+        self.request { result in completion(result.mapError(OperatorFailure.init)) }
+    }
+}
+
+extension OperatorFailure {
+    init(_ failure: SnapshotFailure) {
+        switch failure {
+        case .noSpace: self = .diskFull
+        case .logFailed: self = .logUnavailable
+        case .stopping: self = .draining
+        case .tooManyRequests: self = .tooMany
+        case .storage(let error): self.init(error)
+        case .fellBehind: self = .unexpected("the snapshot was given up: \(failure.description)")
         }
     }
 }

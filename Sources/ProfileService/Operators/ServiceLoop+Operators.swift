@@ -83,6 +83,9 @@ extension ServiceLoop {
         case .busy:
             return self.status(of: .rateExceeded, ErrorContext(
                 metadata: [("limit", "backups"), ("maximum", "1")], retrySeconds: 1, message: "another backup runs; one at a time"))
+        case .tooMany:
+            return self.status(of: .rateExceeded, ErrorContext(
+                metadata: [("limit", "snapshot_requests")], retrySeconds: 1, message: "too many calls wait for a snapshot"))
         case .destination(let found):
             var violations = Violations()
             violations.add(Violation(path: "destination", description: found))

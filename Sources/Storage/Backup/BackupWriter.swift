@@ -19,6 +19,8 @@ package struct BackupWriter {
     private let target: LogEnvironment
     private let files: SegmentFiles
 
+    /// Of the segment beside the snapshot: a header and a seal.
+    package static let segmentBytes = SegmentHeader.bytes + FrameHeader.bytes
     /// The lowest number of a backup's segment: 1 belongs to a log that holds everything since the beginning.
     private static let segmentNumberMin: UInt64 = 2
 
@@ -35,21 +37,21 @@ package struct BackupWriter {
     /// Every block is verified as it is read; the open file keeps the snapshot readable when its name is removed meanwhile.
     ///
     /// - Parameter goesOn: Told the file being written and the bytes of it that are done, after each block; false gives the backup up.
-    /// - Returns: The snapshot in the backup, and the bytes of the segment beside it.
+    /// - Returns: The snapshot in the backup; the segment beside it has `segmentBytes`.
     /// - Throws: `BackupError`.
     /// - Complexity: O(bytes of the snapshot), read twice; holds one block.
     package func write(
         _ snapshot: SnapshotFile, goesOn: (_ file: String, _ bytesDone: Int) -> Bool
-    ) throws(BackupError) -> (snapshot: SnapshotFile, segmentBytes: Int) {
+    ) throws(BackupError) -> SnapshotFile {
         var reader = try Self.storage { () throws(StorageError) in try SnapshotReader(self.source, name: snapshot.name) }
         try self.prepareDirectory()
         let segment = max(Self.segmentNumberMin, self.segmentNumber(at: reader.position, of: reader.directoryID))
         let segmentName = SegmentFiles.name(of: segment)
         do throws(BackupError) {
-            let bytes = try Self.storage { () throws(StorageError) in
+            try Self.storage { () throws(StorageError) in
                 try self.writeSegment(segment, behind: reader.position, of: reader.directoryID)
             }
-            return (try self.copy(&reader, goesOn), bytes)
+            return try self.copy(&reader, goesOn)
         } catch {
             self.remove([segmentName, segmentName + SegmentFiles.temporarySuffix])
             throw error
@@ -85,12 +87,10 @@ package struct BackupWriter {
     // MARK: Log
 
     /// Writes a segment that holds a seal and nothing else, and reads it back.
-    ///
-    /// - Returns: Its bytes.
     private func writeSegment(
         _ number: UInt64, behind position: SnapshotPosition, of directoryID: DirectoryID
-    ) throws(StorageError) -> Int {
-        var bytes = ByteBuffer(capacity: SegmentHeader.bytes + FrameHeader.bytes)
+    ) throws(StorageError) {
+        var bytes = ByteBuffer(capacity: Self.segmentBytes)
         let header = SegmentHeader(
             directoryID: directoryID, number: number, firstFrame: position.nextFrame, firstLSN: position.nextLSN,
             previousHeaderCRC: position.previousHeaderCRC)
@@ -117,7 +117,6 @@ package struct BackupWriter {
             throw .corruption(
                 file: self.files.path(name), offsetBytes: 0, lsn: position.nextLSN, found: "other bytes than were written a moment ago")
         }
-        return written.count
     }
 
     // MARK: Snapshot
