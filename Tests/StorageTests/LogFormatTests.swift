@@ -7,21 +7,7 @@ import Testing
 /// The format as documented and as once written: neither the page nor the golden files may drift from the code.
 @Suite struct LogFormatTests {
     /// The bytes of the example in docs/formats/log.md.
-    private static func documentedExample() throws -> [UInt8] {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let page = try String(contentsOf: root.appendingPathComponent("docs/formats/log.md"), encoding: .utf8)
-        let block = try #require(page.components(separatedBy: "```hex\n").dropFirst().first?.components(separatedBy: "```").first)
-        var bytes: [UInt8] = []
-        for line in block.split(separator: "\n") {
-            let columns = line.split(separator: "|")
-            try #require(columns.count == 3)
-            let offset = try #require(Int(columns[0].trimmingCharacters(in: .whitespaces)))
-            try #require(offset == bytes.count, "the offsets of the page add up")
-            for pair in columns[1].split(separator: " ") { bytes.append(try #require(UInt8(pair, radix: 16))) }
-        }
-        return bytes
-    }
+    private static func documentedExample() throws -> [UInt8] { try DocumentedExample.bytes(of: "log.md") }
 
     @Test func documentedExampleIsReadAsThePageSays() throws {
         let disk = SimulatedDisk(

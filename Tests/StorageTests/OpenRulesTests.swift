@@ -18,20 +18,10 @@ import Testing
         }
     }
 
-    private static func crc(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
-        // Table-free and slow on purpose: a second implementation, to write what the log itself never writes.
-        var crc: UInt32 = 0xFFFF_FFFF
-        for byte in bytes {
-            crc ^= UInt32(byte)
-            for _ in 0 ..< 8 { crc = (crc >> 1) ^ (crc & 1 == 1 ? 0x82F6_3B78 : 0) }
-        }
-        return withUnsafeBytes(of: (~crc).littleEndian) { Array($0) }
-    }
-
     @Test func L15_newerVersionIsRefusedByName() throws {
         var files = try LogFixture.written(frames: 2).files
         files[0].content[8] = 2
-        files[0].content.replaceSubrange(60 ..< 64, with: Self.crc(files[0].content[..<60]))
+        files[0].content.replaceSubrange(60 ..< 64, with: SlowChecksum.bytes(of: files[0].content[..<60]))
         #expect(try Self.refusal(files) == .newerFormat(file: files[0].path, version: 2))
     }
 
@@ -39,7 +29,7 @@ import Testing
         var files = try LogFixture.written(frames: 60).files
         try #require(files.count > 2)
         files[1].content[20] ^= 1
-        files[1].content.replaceSubrange(60 ..< 64, with: Self.crc(files[1].content[..<60]))
+        files[1].content.replaceSubrange(60 ..< 64, with: SlowChecksum.bytes(of: files[1].content[..<60]))
         #expect(try Self.refusal(files) == .foreign(file: files[1].path))
     }
 
