@@ -1,4 +1,4 @@
-"""The reference model: the rules of the contract for Identify, Track, UpdateSubscription, suppressions and batches, small and plain.
+"""The reference model: the rules of the contract for Identify, Track, UpdateSubscription, suppressions, batches and erasures, small and plain.
 
 It predicts each answer and each profile whole. Only what the server alone can know is learnt from its answers (`Learned`): lsns, the
 time of receipt, ids that it makes. Times are microseconds since 1970. Dictionaries, no packing, no speed.
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import reference_attributes as attributes_of
 import reference_consent as consent_of
+import reference_erasure as erasure_of
 from conftest import profiles_pb2 as rpc, types_pb2 as types
 from reference_attributes import Refused
 from reference_consent import Consent, UNSUBSCRIBED
@@ -51,7 +52,9 @@ class Model:
         self.aliases = {}  # merged-away profile id -> survivor's
         self.events = {}  # (kind, identifier, event id) -> (holder, event)
         self.suppressed = {}  # (channel, address) -> reasons
-        self.requests = {}  # (method, request id) -> (request, answer)
+        self.requests = {}  # (method, request id) -> (request, answer; None: erased with a person)
+        self.blocked = {}  # (kind, identifier) -> until
+        self.gone = set()  # profile ids of the erased, and of those that were merged into them
 
     # MARK: Names
 
@@ -102,8 +105,12 @@ class Model:
 
     def call(self, method, request, learned):
         """The answer to a call, or Refused; a refused call changes nothing."""
+        for name in erasure_of.names_of(request):
+            self.check_blocked(*name)
         known = self.requests.get((method, request.request_id)) if request.request_id else None
         if known:
+            if known[1] is None:
+                raise Refused("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
             if known[0] != request:
                 raise Refused("ALREADY_EXISTS", "REQUEST_ID_REUSED")
             return self.again(known[1])
@@ -154,6 +161,7 @@ class Model:
         answer = rpc.IdentifyResponse(lsn=learned.lsn)
         step = self.identify_step(request, holder, person, device, time)
         if step == "patch then":
+            self.check_gone(device.holder_at(time))
             holder_then = self.survivor(device.holder_at(time)) or holder
         shown = {"create": None, "patch then": holder_then if step == "patch then" else None, "patch": holder or person,
                  "log out": holder, "stale log-out": holder, "promote": holder}.get(step, person)
@@ -253,6 +261,7 @@ class Model:
         self.drop_events(survivor)
         survivor.created = min(survivor.created, loser.created)
         survivor.aliases += [loser.id, *loser.aliases]
+        survivor.merged_devices += [*loser.devices, *loser.merged_devices]
         self.aliases[loser.id] = survivor.id
         del self.profiles[loser.id]
         self.merge_consents(loser, survivor, learned)
@@ -307,10 +316,15 @@ class Model:
             if not learned.received - window <= time <= learned.received + AHEAD_WINDOW:
                 result.status = types.EVENT_STATUS_REJECTED
                 result.error.code = 11
-                bad.append(index)
+                bad.append((index, "OUT_OF_RANGE", "TIME_WINDOW"))
                 continue
             time = min(time, learned.received)
             timestamp(time, stored.effective_time)
+            if device and device.holder_at(time) in self.gone:
+                result.status = types.EVENT_STATUS_REJECTED
+                result.error.code = 9
+                bad.append((index, "FAILED_PRECONDITION", "IDENTIFIER_ERASED"))
+                continue
             if not profile:
                 profile = self.create_named(request.identifier, request.source.platform, learned)
                 changed[profile.id] = None
@@ -321,7 +335,8 @@ class Model:
             result.status, result.profile_id = types.EVENT_STATUS_STORED, holder.id
             result.effective_time.CopyFrom(stored.effective_time)
         if bad and not request.allow_partial:
-            raise Refused("OUT_OF_RANGE", "TIME_WINDOW", index=bad[0])
+            index, code, reason = bad[0]
+            raise Refused(code, reason, index=index)
         for holder in changed.values():
             if holder:
                 holder.raise_revision(learned)
@@ -438,6 +453,8 @@ class Model:
             result = answer.results.add()
             saved = self.save()
             try:
+                for name in erasure_of.names_of(getattr(operation, kind)):
+                    self.check_blocked(*name)
                 getattr(result, kind).CopyFrom(getattr(self, method)(getattr(operation, kind), its))
             except Refused as refused:
                 self.restore(saved)
@@ -451,6 +468,47 @@ class Model:
             if result.HasField("identify"):
                 result.identify.profile.CopyFrom(show(self.survivor(result.identify.profile.profile_id)))
         return answer
+
+    # MARK: Erasure
+
+    def check_blocked(self, kind, text):
+        if (kind, text) in self.blocked:
+            raise Refused("FAILED_PRECONDITION", "IDENTIFIER_ERASED", blocked_until=erasure_of.until_text(self.blocked[kind, text]))
+
+    def check_gone(self, profile_id):
+        if profile_id in self.gone:
+            raise Refused("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
+
+    def EraseProfile(self, request, learned):
+        profile = self.find(request.identifier)
+        self.check_revision(request, profile)
+        answer = rpc.EraseProfileResponse(existed=profile is not None, lsn=learned.lsn)
+        timestamp(learned.received + erasure_of.PURGE_WITHIN, answer.log_purge_due)
+        if profile:
+            self.erase(profile, learned.received + erasure_of.BLOCKED_FOR)
+        return answer
+
+    def erase(self, profile, until):
+        ids = {profile.id, *profile.aliases}
+        self.gone |= ids
+        if profile.custom_id:
+            del self.customs[profile.custom_id]
+            self.blocked["custom_id", profile.custom_id] = until
+        for name in profile.devices:
+            del self.devices[name]
+            self.blocked["installation_id", name] = until
+        for name in profile.merged_devices:
+            # A former device that is somebody else's by now is theirs.
+            if name not in self.devices:
+                self.blocked["installation_id", name] = until
+        for _, event in profile.events:
+            del self.events[self.event_key(event.identifier, event.event_id)]
+        for alias in profile.aliases:
+            del self.aliases[alias]
+        del self.profiles[profile.id]
+        for key, (request, answer) in self.requests.items():
+            if answer is not None and ids & erasure_of.profiles_in(answer):
+                self.requests[key] = (request, None)
 
 
 CODES = {"INVALID_ARGUMENT": 3, "NOT_FOUND": 5, "ALREADY_EXISTS": 6, "RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9,

@@ -39,16 +39,22 @@ class Shape:
     person_share: float = 0.6
     # How many patches write the list l1 for certain.
     list_share: float = 0.0
+    # Erasures come after so much of the run, for what they leave is little.
+    erase_from: float = 0.0
     weights: tuple = (("Identify", 45), ("Track", 20), ("UpdateSubscription", 20), ("AddSuppression", 3),
-                      ("RemoveSuppression", 2), ("BatchWrite", 10))
+                      ("RemoveSuppression", 2), ("BatchWrite", 10), ("EraseProfile", 1))
 
 
 # Full profiles: the limits of installations are met, and those of attributes, list elements and topics.
-MANY_DEVICES = Shape(people=1, devices=20, new_device_share=0.9, person_share=0.85, patch_share=0.3,
-                     weights=(("Identify", 92), ("Track", 8)))
+MANY_DEVICES = Shape(people=1, devices=20, new_device_share=0.9, person_share=0.85, patch_share=0.3, erase_from=0.9,
+                     weights=(("Identify", 90), ("Track", 8), ("EraseProfile", 2)))
 MANY_ATTRIBUTES = Shape(people=2, devices=8, names=tuple(f"n{number}" for number in range(58)), topics=28, patch_items=9,
                         person_share=0.4, list_share=0.6, elements="abcdefghijklmnopqrstuvwxyzABCDEFGH",
                         weights=(("Identify", 70), ("Track", 5), ("UpdateSubscription", 25)))
+
+# Erasures all the time, and names enough to go on.
+ERASURES = Shape(people=14, devices=14, weights=(("Identify", 40), ("Track", 22), ("UpdateSubscription", 14), ("AddSuppression", 1),
+                                                 ("RemoveSuppression", 1), ("BatchWrite", 12), ("EraseProfile", 6)))
 
 
 class Generator:
@@ -72,6 +78,8 @@ class Generator:
         if self.sent and chance.random() < 0.04:
             return dict(chance.choice(self.sent), **({"request": "r0"} if chance.random() < 0.1 else {}))
         kind = chance.choices([kind for kind, _ in self.weights], [weight for _, weight in self.weights])[0]
+        if kind == "EraseProfile" and self.progress < self.shape.erase_from:
+            kind = "Identify"
         operation = getattr(self, kind)()
         if chance.random() < 0.12:
             operation["request"] = f"r{len(self.sent)}"
@@ -182,6 +190,9 @@ class Generator:
         at = self.time()
         return self.some(do="UpdateSubscription", who=self.identifier(), changes=changes, source=source, at=at, sent=self.sent_at(at),
                          reference=self.maybe(0.4, lambda: "ticket"), revision=self.revision())
+
+    def EraseProfile(self):
+        return self.some(do="EraseProfile", who=self.identifier(), revision=self.revision())
 
     def AddSuppression(self):
         channel = self.chance.choice([1, 2])
@@ -294,6 +305,9 @@ class Requests:
             request.evidence.method = "call"
         self.times(request, operation)
         return request
+
+    def EraseProfile(self, operation, first_ids, revision_of):
+        return rpc.EraseProfileRequest(identifier=self.identifier(operation["who"], first_ids))
 
     def AddSuppression(self, operation, first_ids, revision_of):
         return rpc.AddSuppressionRequest(

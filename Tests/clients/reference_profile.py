@@ -49,6 +49,7 @@ class Profile:
     head: bytes = bytes(32)
     merged_ledgers: list = field(default_factory=list)
     aliases: list = field(default_factory=list)
+    merged_devices: list = field(default_factory=list)  # of those that were merged into it, as they were then
     truncated: int = 0
 
     def copy(self):

@@ -7,6 +7,7 @@ import grpc
 
 import reference_attributes as attributes_of
 import reference_consent as consent_of
+import reference_erasure as erasure_of
 from conftest import Failure, profiles_pb2 as rpc, types_pb2 as types
 from google.protobuf import timestamp_pb2
 from reference_attributes import Refused
@@ -112,6 +113,8 @@ def seen_in(answer):
         for result in answer.results:
             yield types.EventStatus.Name(result.status)
             yield from ["late for a former holder"] * (result.profile_id not in ("", answer.profile_id))
+    elif isinstance(answer, rpc.EraseProfileResponse):
+        yield "erased" if answer.existed else "nobody to erase"
     elif isinstance(answer, rpc.UpdateSubscriptionResponse):
         yield from ("change applied" if result.applied else "change not applied" for result in answer.results)
     elif isinstance(answer, rpc.BatchWriteResponse):
@@ -288,6 +291,8 @@ class Run:
         parts = [answer]
         if isinstance(answer, rpc.BatchWriteResponse):
             parts = [getattr(result, kind) for result in answer.results if (kind := result.WhichOneof("result")) != "error"]
+        if isinstance(answer, rpc.EraseProfileResponse):
+            yield micros(answer.log_purge_due) - erasure_of.PURGE_WITHIN
         for part in parts:
             for entry in getattr(part, "entries", ()):
                 yield micros(entry.received_at)

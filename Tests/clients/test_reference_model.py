@@ -21,7 +21,7 @@ import pytest
 from google.protobuf import message_factory
 
 from conftest import Server, profiles_pb2 as rpc, profiles_pb2_grpc
-from reference_operations import MANY_ATTRIBUTES, MANY_DEVICES, Generator, Shape
+from reference_operations import ERASURES, MANY_ATTRIBUTES, MANY_DEVICES, Generator, Shape
 from reference_run import Difference, Run
 
 SEEDS = int(os.environ.get("PROFILES_MODEL_SEEDS", "40"))
@@ -35,9 +35,9 @@ SHRINK_SECONDS = 120
 KILL_EVERY = 10
 # About as long as a write takes, so that the kill comes before it, in it, and after it.
 KILL_SECONDS_MAX = 0.006
-# Of seven seeds, which ones have full profiles.
-SHAPES = {3: MANY_ATTRIBUTES, 6: MANY_DEVICES}
-WRITES = ("Identify", "Track", "UpdateSubscription", "AddSuppression", "RemoveSuppression", "BatchWrite")
+# Of seven seeds, which ones have full profiles, and which ones many erasures.
+SHAPES = {1: ERASURES, 3: MANY_ATTRIBUTES, 5: ERASURES, 6: MANY_DEVICES}
+WRITES = ("Identify", "Track", "UpdateSubscription", "AddSuppression", "RemoveSuppression", "BatchWrite", "EraseProfile")
 READS = ("GetProfile", "ListEvents", "ListConsentHistory", "CheckSendable")
 
 

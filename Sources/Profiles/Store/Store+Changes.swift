@@ -90,8 +90,10 @@ extension Store {
 
     /// Makes everything that was gathered visible at once, and frees what it replaced.
     ///
-    /// - Parameter lsn: Of the call; shown to readers inside the locks.
-    func commitChanges(_ lsn: UInt64) {
+    /// - Parameters:
+    ///   - lsn: Of the call; shown to readers inside the locks.
+    ///   - keepsReplaced: The answer still quotes what was replaced; `freeReplaced` follows.
+    func commitChanges(_ lsn: UInt64, keepsReplaced: Bool = false) {
         var mask: UInt64 = 0
         for change in self.changes.pointee.headers { self.willChange(change.profile) }
         for change in self.changes.pointee.headers { mask |= 1 << UInt64(change.profile.shard) }
@@ -111,6 +113,11 @@ extension Store {
             self.undo.pointee.note(self.changes.pointee.index)
             for change in self.changes.pointee.addresses { self.undo.pointee.steps.append(.address(change)) }
         }
+        if !keepsReplaced { self.freeReplaced() }
+    }
+
+    /// Frees what the last commit replaced.
+    func freeReplaced() {
         for (block, bytes) in self.changes.pointee.freed { self.discard(block, bytes: bytes) }
         self.changes.pointee.removeAll()
     }

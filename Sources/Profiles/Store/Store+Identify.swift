@@ -90,6 +90,7 @@ extension Store {
         let start = results.count
         let done = self.carryOut(step, &draft, outcome, &work)
         self.appendAnswer(done, outcome, work, into: &results)
+        self.freeReplaced()
         if let asked { self.remember(asked, results, from: start, call) }
     }
 

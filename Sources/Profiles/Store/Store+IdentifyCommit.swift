@@ -3,7 +3,7 @@ import Bytes
 // The last step of an Identify: everything was decided, nothing can fail, and all of it can be seen at once.
 
 extension Store {
-    /// Carries a step out, with the attributes that the target shall have.
+    /// Carries a step out, with the attributes that the target shall have. What it replaced is kept for the warnings, which quote it.
     func carryOut(
         _ step: IdentifyStep, _ draft: inout AttributeDraft, _ outcome: PatchOutcome, _ work: inout IdentifyWork
     ) -> IdentifyDone {
@@ -30,7 +30,7 @@ extension Store {
         case .staleLogOut(let holder): done = IdentifyDone(shown: holder, outcome: .ignoredStaleLink)
         }
         self.deviceSeen(work, done.shown)
-        self.commitChanges(work.call.lsn)
+        self.commitChanges(work.call.lsn, keepsReplaced: true)
         self.forgetDropped()
         return done
     }
