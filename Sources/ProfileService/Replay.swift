@@ -108,7 +108,14 @@ package final class Replay: RecoveryTarget {
         self.uncoveredSince = self.uncoveredSince ?? frame.header.receivedAt
         self.nextLSN = frame.header.firstLSN
         var offset = 0
+        var count = 0
         while offset < frame.payload.count {
+            if count.isMultiple(of: Store.lookAheadMax) {
+                self.store?.lookAhead(
+                    UnsafeRawBufferPointer(rebasing: frame.payload[offset...]), firstLSN: self.nextLSN,
+                    receivedAt: self.receivedAt)
+            }
+            count += 1
             guard let record = RecordView(UnsafeRawBufferPointer(rebasing: frame.payload[offset...])) else {
                 throw .malformedRecord(lsn: self.nextLSN)
             }

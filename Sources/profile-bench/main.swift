@@ -12,7 +12,7 @@ let usage = """
       --requests N         calls in all (400000, unless --seconds is given)
       --seconds N          how long
       --rate N             calls a second, due whatever the server does; latency counts from when a call was due (as fast as it goes)
-      --mix LIST           track=80,get=20 of: track get identify events subscribe sendable (track=100)
+      --mix LIST           track=80,get=20 of: track get identify profile events subscribe sendable (track=100)
       --method NAME        Track or GetProfile alone
       --ids N              people (100000)
       --project NAME       project (default)

@@ -1,6 +1,8 @@
 /// A kind of call that a load can consist of.
 package enum LoadMethod: String, CaseIterable, Sendable {
     case track, get, identify, events, subscribe, sendable
+    /// An Identify with ten attributes: fills a store.
+    case profile
 
     /// Reads `track=80,get=20`: shares need not add up to 100; one without a number counts 1.
     package static func mix(_ text: String) -> [(method: LoadMethod, share: Int)]? {
@@ -19,7 +21,7 @@ package enum LoadMethod: String, CaseIterable, Sendable {
         switch self {
         case .track: .profiles("Track")
         case .get: .profiles("GetProfile")
-        case .identify: .profiles("Identify")
+        case .identify, .profile: .profiles("Identify")
         case .events: .profiles("ListEvents")
         case .subscribe: .profiles("UpdateSubscription")
         case .sendable: .profiles("CheckSendable")
@@ -38,6 +40,9 @@ package enum LoadMethod: String, CaseIterable, Sendable {
         case .identify:
             let set = JSONValue.object(of: [("plan", .string("gold")), ("visits", .number("3"))])
             members += [("custom_id", .string(customID)), ("attributes", .object(of: [("set", set)]))]
+        case .profile:
+            let set = (0 ..< 10).map { ("attribute_\($0)", JSONValue.number("\(1_000 + $0)")) }
+            members += [("custom_id", .string(customID)), ("attributes", .object(of: [("set", .object(of: set))]))]
         case .subscribe:
             let change = JSONValue.object(of: [("channel", .string("EMAIL")), ("state", .string("SUBSCRIBED"))])
             members += [("identifier", who), ("changes", .array([change])), ("source", .string("USER"))]
