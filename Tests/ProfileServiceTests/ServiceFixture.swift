@@ -115,6 +115,25 @@ final class ServiceFixture {
         Array(text.utf8).withUnsafeBytes(body)
     }
 
+    /// A batch that erases a person.
+    func erasure(of person: String) -> LogBatch {
+        let batch = LogBatch(loop: 0)
+        Self.with(person) { person in
+            self.store.withEraseCommand(
+                ProjectID(rawValue: 1), IdentifierView(kind: .customID, bytes: person),
+                requestID: UnsafeRawBufferPointer(start: nil, count: 0), expectedRevision: nil
+            ) { command in
+                let start = beginRecord(.erase, in: &batch.records)
+                command.write(into: &batch.records)
+                endRecord(at: start, operations: 1, in: &batch.records)
+            }
+        }
+        _ = self.pipeline.reserve(bytes: batch.records.count)
+        batch.slots.append(BatchSlot(
+            token: Self.token(0), recordOffset: 0, recordBytes: batch.records.count, operations: 1, items: 0))
+        return batch
+    }
+
     /// Runs what was submitted through the log thread's work; returns the finished batches.
     func commit(_ batches: [LogBatch]) -> [LogBatch] {
         for batch in batches { self.pipeline.submit(batch) }

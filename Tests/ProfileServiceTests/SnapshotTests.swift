@@ -125,4 +125,45 @@ import Testing
         fixture.clock.advance(nanoseconds: policy.ageNanosecondsMax * 2)
         #expect(!run.isMadeBySchedule(), "nothing new")
     }
+
+    /// Everything that is on the disk, whether synced or not.
+    private static func holds(_ text: String, _ disk: SimulatedDisk) -> Bool {
+        let wanted = Array(text.utf8)
+        return disk.snapshot.files.contains { file in
+            var rest = file.content[...]
+            while let first = rest.firstIndex(of: wanted[0]) {
+                if rest[first...].starts(with: wanted) { return true }
+                rest = rest[(first + 1)...]
+            }
+            return false
+        }
+    }
+
+    @Test func twoSnapshotsAfterAnErasureNothingOfThePersonIsOnTheDisk() throws {
+        let fixture = try ServiceFixture()
+        let policy = SnapshotPolicy()
+        let run = SnapshotRun(fixture, policy: policy)
+        let texts = ["secret-person", "secret-event", "secret-request"]
+        _ = fixture.commit([fixture.batch([(texts[0], [texts[1]], texts[2]), ("bob", ["1"], "")])])
+        _ = try run.take()
+        _ = fixture.commit([fixture.batch([(texts[0], ["\(texts[1])-2"], "")])])
+        _ = try run.take()
+        _ = fixture.commit([fixture.erasure(of: texts[0])])
+        #expect(fixture.count(texts[0]) == 0)
+        for text in texts { #expect(Self.holds(text, fixture.disk)) }
+        // Nobody asks, and nothing else is written: the schedule alone must do it, within 24 hours.
+        fixture.clock.advance(nanoseconds: policy.ageNanosecondsMax)
+        #expect(run.isMadeBySchedule())
+        #expect(!run.isMadeBySchedule())
+        fixture.clock.advance(nanoseconds: policy.ageNanosecondsMax)
+        #expect(run.isMadeBySchedule(), "the older of the two snapshots has the person still")
+        for text in texts { #expect(!Self.holds(text, fixture.disk), "\(text)") }
+        fixture.clock.advance(nanoseconds: policy.ageNanosecondsMax)
+        #expect(!run.isMadeBySchedule(), "nothing is left to remove")
+        fixture.disk.killProcess()
+        let again = try ServiceFixture(fixture.disk)
+        #expect(again.count(texts[0]) == 0 && again.count("bob") == 1)
+        #expect(again.commit([again.batch([(texts[0], ["3"], "")])]).count == 1)
+        #expect(again.count(texts[0]) == 0, "blocked")
+    }
 }

@@ -36,7 +36,7 @@ struct SnapshotSchedule {
     /// - Parameters:
     ///   - lastEraseLSN: Of the last erasure; until both snapshots that are kept are later, the disk still has what was erased.
     ///   - logBytes: Written to the log since the start.
-    mutating func isDue(appliedLSN: UInt64, lastEraseLSN: UInt64 = 0, logBytes: UInt64, now: UInt64) -> Bool {
+    mutating func isDue(appliedLSN: UInt64, lastEraseLSN: UInt64, logBytes: UInt64, now: UInt64) -> Bool {
         if appliedLSN > self.lsn, self.uncoveredSince == nil { self.uncoveredSince = now }
         guard now >= self.retryAt else { return false }
         if self.replayedBytes + logBytes - self.bytesCovered >= self.policy.logBytesMax { return true }

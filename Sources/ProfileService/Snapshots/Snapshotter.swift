@@ -100,7 +100,7 @@ package final class Snapshotter: Sendable {
     func takeIfDue(_ schedule: inout SnapshotSchedule) -> Bool {
         let answers = self.takeAnswers()
         let isDue = schedule.isDue(
-            appliedLSN: self.store.appliedLSN, logBytes: self.log.bytes,
+            appliedLSN: self.store.appliedLSN, lastEraseLSN: self.store.lastEraseLSN, logBytes: self.log.bytes,
             now: self.environment.clock.monotonicNanoseconds())
         guard isDue || !answers.isEmpty else { return false }
         let result = self.take(&schedule)
