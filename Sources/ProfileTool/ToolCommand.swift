@@ -134,6 +134,12 @@ package struct ToolCommand: Sendable {
             options: [Option("--transactional", nil, "a message that needs no consent, such as a receipt")],
             examples: ["profilectl sendable anna email/offers"]),
         ToolCommand(
+            "erase", "WHO --yes", "erases a person for good, with everything that is known of them",
+            details: who + "\nCustom ID and devices are blocked for 30 days, so that nothing brings the person back by accident; suppressions of"
+                + "\naddresses stay. Log and snapshots lose the data within 24 hours.",
+            options: [Option("--yes", nil, "needed: there is no way back"), revision, requestID],
+            examples: ["profilectl erase anna --yes", "profilectl erase device:phone-1 --yes"]),
+        ToolCommand(
             "import", "FILE.jsonl", "writes a file of operations, one a line; goes on where it was interrupted",
             details: ImportFile.help,
             options: [

@@ -97,6 +97,7 @@ struct Tool {
         case "unsubscribe": try self.changeSubscription("UNSUBSCRIBED")
         case "consent": try self.consent()
         case "sendable": try self.sendable()
+        case "erase": try self.erase()
         case "import": return try self.importFile()
         case "health": return try self.health()
         case "snapshot": try self.snapshot()

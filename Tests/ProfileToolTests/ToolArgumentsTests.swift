@@ -32,7 +32,7 @@ import Testing
     @Test(arguments: [
         ["get"], ["get", "a", "b"], ["track", "anna"], ["track", "anna", "buy", "amount"], ["identify"], ["identify", "a", "--logged-out"],
         ["subscribe", "anna", "fax"], ["import", "/nowhere"], ["track", "a", "b", "--ago", "soon"], ["get", "a", "--events", "-1"],
-        ["verify"], ["dump"], ["restore", "a"], ["backup"], ["snapshot", "a"], ["dump", "a", "b"],
+        ["verify"], ["dump"], ["restore", "a"], ["erase"], ["erase", "anna"], ["erase", "a", "b", "--yes"], ["backup"], ["snapshot", "a"], ["dump", "a", "b"],
         ["health", "--address", "nowhere"], ["health", "--timeout", "0s"], ["completion", "tcsh"],
     ])
     func usageMistakesEndWithCodeTwoAndOneLine(words: [String]) {

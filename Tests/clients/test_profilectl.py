@@ -75,6 +75,18 @@ def test_login_switch_and_logout_say_what_happened(shared):
     assert ctl(shared, "identify", "--device", device, "--logged-out").out.startswith("logged out: anonymous, ")
 
 
+def test_erasure_wants_to_be_told_twice(shared):
+    who = unique("greta")
+    ctl(shared, "identify", who, "plan=gold", "--device", who + "-phone")
+    assert one_line(ctl(shared, "erase", who), 2, "--yes") and ctl(shared, "get", who).code == 0
+    erased = ctl(shared, "erase", f"device:{who}-phone", "--yes")
+    assert erased.code == 0 and erased.out.startswith(f"erased: device:{who}-phone; gone from log and snapshots by 20")
+    assert one_line(ctl(shared, "get", who), 1, "PROFILE_NOT_FOUND")
+    assert one_line(ctl(shared, "track", who, "purchase"), 1, "IDENTIFIER_ERASED", "blocked_until 20")
+    assert ctl(shared, "erase", who, "--yes").out == "nobody is called so, nothing was erased\n"
+    assert ctl(shared, "--json", "erase", who, "--yes").json["log_purge_due"].startswith("20")
+
+
 def test_consent_is_changed_listed_and_asked(shared):
     who = unique("carla")
     ctl(shared, "identify", who, f"email_address={who}@example.org")
