@@ -58,7 +58,7 @@ extension Store {
 
     /// Takes the merges of these losers out of the list: none can be taken back any more.
     ///
-    /// - Complexity: O(merges that can be taken back), about 50 ms for a million; nothing if all of these are final.
+    /// - Complexity: O(merges that can be taken back), up to the last one of these; nothing if all of them are final.
     private func forgetMerges(of losers: [ProfileRef]) {
         var open = Set(losers.filter { self.pool.header($0).pointee.identity != 0 }.map(\.rawValue))
         guard !open.isEmpty else { return }
