@@ -11,10 +11,28 @@ package final class DecodeArena {
     private static let blockBytesMin = 1 << 20
     private static let alignment = 16
 
+    /// Where the next bytes come from, behind a plain pointer: protobuf-c asks some fifteen times for a Track.
+    private struct Run {
+        var next: UnsafeMutableRawPointer
+        /// Bytes behind `next`, a multiple of the alignment.
+        var left: Int
+        let arena: Unmanaged<DecodeArena>
+
+        /// `bytes` bytes of the present block; `nil` if it has not as many.
+        @inline(__always)
+        mutating func take(_ bytes: Int) -> UnsafeMutableRawPointer? {
+            guard UInt(bitPattern: bytes) <= UInt(bitPattern: self.left) else { return nil }
+            let rounded = (bytes &+ (DecodeArena.alignment &- 1)) & ~(DecodeArena.alignment &- 1)
+            defer {
+                self.next += rounded
+                self.left &-= rounded
+            }
+            return self.next
+        }
+    }
+
     private let kept: UnsafeMutableRawPointer
-    private var block: UnsafeMutableRawPointer
-    private var blockBytes: Int
-    private var used = 0
+    private let run: UnsafeMutablePointer<Run>
     private var extra: [UnsafeMutableRawPointer] = []
     private var totalBytes = 0
     /// More was wanted than is allowed.
@@ -24,33 +42,33 @@ package final class DecodeArena {
 
     package init() {
         self.kept = .allocate(byteCount: Self.keptBytes, alignment: Self.alignment)
-        self.block = self.kept
-        self.blockBytes = Self.keptBytes
+        self.run = .allocate(capacity: 1)
         self.allocator = .allocate(capacity: 1)
         // SAFETY: the allocator is used only by calls that get it from this arena and end before it does; `free` is a no-op
         // because everything is forgotten at once.
         self.allocator.initialize(to: ProtobufCAllocator(
             alloc: { data, size in
-                Unmanaged<DecodeArena>.fromOpaque(data!)._withUnsafeGuaranteedRef { $0.allocate(size) }
+                let run = data!.assumingMemoryBound(to: Run.self)
+                if let bytes = run.pointee.take(size) { return bytes }
+                return run.pointee.arena._withUnsafeGuaranteedRef { $0.allocateInNewBlock(size) }
             },
-            free: { _, _ in }, allocator_data: nil))
-        self.allocator.pointee.allocator_data = Unmanaged.passUnretained(self).toOpaque()
+            free: { _, _ in }, allocator_data: self.run))
+        self.run.initialize(to: Run(next: self.kept, left: Self.keptBytes, arena: Unmanaged.passUnretained(self)))
     }
 
     deinit {
         self.reset()
         self.kept.deallocate()
+        self.run.deallocate()
         self.allocator.deallocate()
     }
 
     /// Forgets everything; pointers into it are dead.
     package func reset() {
-        self.used = 0
+        self.begin(self.kept, bytes: Self.keptBytes)
         guard !self.extra.isEmpty || self.hasOverflowed else { return }
         for block in self.extra { block.deallocate() }
         self.extra.removeAll(keepingCapacity: true)
-        self.block = self.kept
-        self.blockBytes = Self.keptBytes
         self.totalBytes = 0
         self.hasOverflowed = false
     }
@@ -58,10 +76,12 @@ package final class DecodeArena {
     /// `bytes` bytes, aligned to 16; `nil` over the bound.
     @inline(__always)
     func allocate(_ bytes: Int) -> UnsafeMutableRawPointer? {
-        let next = self.used + ((bytes + Self.alignment - 1) & ~(Self.alignment - 1))
-        guard bytes >= 0, next <= self.blockBytes else { return self.allocateInNewBlock(bytes) }
-        defer { self.used = next }
-        return self.block + self.used
+        self.run.pointee.take(bytes) ?? self.allocateInNewBlock(bytes)
+    }
+
+    private func begin(_ block: UnsafeMutableRawPointer, bytes: Int) {
+        self.run.pointee.next = block
+        self.run.pointee.left = bytes & ~(Self.alignment - 1)
     }
 
     /// A message that has outgrown the kept block: larger blocks from the system, up to the bound.
@@ -76,10 +96,9 @@ package final class DecodeArena {
 
     private func addBlock(_ size: Int, for bytes: Int) -> UnsafeMutableRawPointer? {
         self.totalBytes += size
-        self.blockBytes = size
-        self.block = .allocate(byteCount: size, alignment: Self.alignment)
-        self.extra.append(self.block)
-        self.used = 0
+        let block = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: Self.alignment)
+        self.extra.append(block)
+        self.begin(block, bytes: size)
         return self.allocate(bytes)
     }
 
