@@ -90,8 +90,12 @@ package struct RecordView {
         self.payload = reader.read(count: payloadBytes)
         let padding = (RecordFormat.alignmentBytes - payloadBytes % RecordFormat.alignmentBytes)
             % RecordFormat.alignmentBytes
-        let zeros = reader.read(count: padding)
-        guard !reader.overrun, self.operations > 0, zeros.allSatisfy({ $0 == 0 }) else { return nil }
+        _ = reader.read(count: padding)
+        guard !reader.overrun, self.operations > 0 else { return nil }
         self.totalBytes = reader.offset
+        // The header alone is a word, so there is a last one; its upper bytes are the padding.
+        let last = UInt64(littleEndian: bytes.loadUnaligned(
+            fromByteOffset: reader.offset - MemoryLayout<UInt64>.size, as: UInt64.self))
+        guard padding == 0 || last >> UInt64(64 - 8 * padding) == 0 else { return nil }
     }
 }

@@ -12,7 +12,11 @@ struct NameTable {
     /// Names that 16 bits can number.
     static let namesMax = 65_535
 
+    /// Names found last, by some of their bytes: most calls name what others named just before, and need no keyed hash.
+    private static let recentCount = 64
+
     private struct Core {
+        var recent = InlineArray<64, UInt16>(repeating: 0)
         var table = HashTable()
         var count = 0
         var chunkCount = 0
@@ -55,6 +59,24 @@ struct NameTable {
 
     /// The number of a name; `nil` if it was never added.
     func find(_ name: UnsafeRawBufferPointer) -> Int? {
+        let place = Self.place(name)
+        let recent = Int(self.core.pointee.recent[place])
+        // What was found before may have been taken back since, or stand for another name.
+        if recent < self.core.pointee.count, self.name(recent).equals(name) { return recent }
+        guard let found = self.search(name) else { return nil }
+        self.core.pointee.recent[place] = UInt16(found)
+        return found
+    }
+
+    /// Where a name stands among the recent ones. Unkeyed: clients that choose names for one place only make them be searched.
+    @inline(__always)
+    private static func place(_ name: UnsafeRawBufferPointer) -> Int {
+        guard let last = name.last, let first = name.first else { return 0 }
+        let mixed = Int(first) &* 5 &+ Int(last) &* 11 &+ Int(name[name.count / 2]) &* 23 &+ name.count
+        return mixed % Self.recentCount
+    }
+
+    private func search(_ name: UnsafeRawBufferPointer) -> Int? {
         let tag = Shards.tag(self.hash.name(name))
         var position = self.core.pointee.table.start(tag)
         while true {
