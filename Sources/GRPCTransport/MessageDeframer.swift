@@ -31,6 +31,14 @@ struct MessageDeframer {
     mutating func next(
         _ input: inout UnsafeRawBufferPointer, into message: inout ByteBuffer, messageBytesMax: Int
     ) -> Event {
+        if self.prefixCount == 0, input.count >= Self.prefixBytes {
+            // A prefix in one piece, which nearly all are.
+            let flag = input[0]
+            let length = UInt32(bigEndian: input.loadUnaligned(fromByteOffset: 1, as: UInt32.self))
+            input = UnsafeRawBufferPointer(rebasing: input[Self.prefixBytes...])
+            self.prefixCount = Self.prefixBytes
+            if let end = self.begin(flag: flag, length: length, messageBytesMax) { return end }
+        }
         while self.prefixCount < Self.prefixBytes {
             guard let byte = input.first else { return .needsMore }
             input = UnsafeRawBufferPointer(rebasing: input.dropFirst())
@@ -40,9 +48,7 @@ struct MessageDeframer {
             guard self.prefixCount == Self.prefixBytes else { continue }
             let length = UInt32(self.prefix.1) << 24 | UInt32(self.prefix.2) << 16
                 | UInt32(self.prefix.3) << 8 | UInt32(self.prefix.4)
-            guard Int(length) <= messageBytesMax else { return .tooLarge(bytes: Int(length)) }
-            if self.prefix.0 == 1 { return .compressed }
-            self.missing = Int(length)
+            if let end = self.begin(flag: self.prefix.0, length: length, messageBytesMax) { return end }
         }
         let taken = min(self.missing, input.count)
         message.append(UnsafeRawBufferPointer(rebasing: input[..<taken]))
@@ -51,5 +57,15 @@ struct MessageDeframer {
         guard self.missing == 0 else { return .needsMore }
         self.prefixCount = 0
         return .message
+    }
+
+    /// Begins a message behind its prefix, or says why there is none.
+    @inline(__always)
+    private mutating func begin(flag: UInt8, length: UInt32, _ messageBytesMax: Int) -> Event? {
+        if flag > 1 { return .invalidFlag(flag) }
+        guard Int(length) <= messageBytesMax else { return .tooLarge(bytes: Int(length)) }
+        if flag == 1 { return .compressed }
+        self.missing = Int(length)
+        return nil
     }
 }

@@ -63,6 +63,7 @@ struct RequestHead: ~Copyable {
     private static func contentType(_ value: UnsafeRawBufferPointer) -> ContentType {
         let base: StaticString = "application/grpc"
         let proto: StaticString = "application/grpc+proto"
+        if value.equals(base) { return .grpc }
         for type in [proto, base] where value.starts(with: type) {
             let rest = value.dropFirst(type.utf8CodeUnitCount)
             if rest.isEmpty || rest.first == UInt8(ascii: ";") { return .grpc }
@@ -78,11 +79,13 @@ struct RequestHead: ~Copyable {
 
 extension UnsafeRawBufferPointer {
     /// Whether the bytes are exactly those of a literal.
+    @inline(__always)
     func equals(_ literal: StaticString) -> Bool {
         self.count == literal.utf8CodeUnitCount && self.starts(with: literal)
     }
 
     /// Whether the bytes begin with those of a literal.
+    @inline(__always)
     func starts(with literal: StaticString) -> Bool {
         guard self.count >= literal.utf8CodeUnitCount else { return false }
         let wanted = UnsafeRawBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount)
@@ -90,6 +93,7 @@ extension UnsafeRawBufferPointer {
     }
 
     /// Whether the first `count` bytes of both, which must have as many, are the same; eight at a time.
+    @inline(__always)
     func hasSameBytes(as other: UnsafeRawBufferPointer, count: Int) -> Bool {
         precondition(self.count >= count && other.count >= count, "both have the bytes that are compared")
         func differ<Word: FixedWidthInteger & BitwiseCopyable>(at offset: Int, _: Word.Type) -> Bool {

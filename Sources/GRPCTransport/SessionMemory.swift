@@ -55,34 +55,40 @@ private struct Pool {
         pool!.assumingMemoryBound(to: Pool.self)
     }
 
+    @inline(__always)
     mutating func allocate(_ size: Int) -> UnsafeMutableRawPointer? {
-        let needed = size + SessionMemory.headerBytes
-        let shift = max(SessionMemory.smallestShift, Int.bitWidth - (needed - 1).leadingZeroBitCount)
-        let index = shift - SessionMemory.smallestShift
+        let needed = size &+ SessionMemory.headerBytes
+        let shift = max(SessionMemory.smallestShift, Int.bitWidth &- (needed &- 1).leadingZeroBitCount)
+        let index = shift &- SessionMemory.smallestShift
         let block: UnsafeMutableRawPointer
         if index < SessionMemory.classCount, let first = self.free[index] {
             self.free[index] = first.load(as: UnsafeMutableRawPointer?.self)
-            self.keptBytes -= 1 << shift
+            self.keptBytes &-= 1 &<< shift
             block = first
         } else {
-            self.systemAllocations += 1
-            block = .allocate(byteCount: index < SessionMemory.classCount ? 1 << shift : needed, alignment: 16)
+            block = self.allocateNew(index < SessionMemory.classCount ? 1 &<< shift : needed)
         }
         block.storeBytes(of: index, as: Int.self)
         block.storeBytes(of: size, toByteOffset: 8, as: Int.self)
         return block + SessionMemory.headerBytes
     }
 
+    private mutating func allocateNew(_ bytes: Int) -> UnsafeMutableRawPointer {
+        self.systemAllocations += 1
+        return .allocate(byteCount: bytes, alignment: 16)
+    }
+
+    @inline(__always)
     mutating func release(_ pointer: UnsafeMutableRawPointer?) {
         guard let pointer else { return }
         let block = pointer - SessionMemory.headerBytes
         let index = block.load(as: Int.self)
         guard index < SessionMemory.classCount else { return block.deallocate() }
-        let bytes = 1 << (index + SessionMemory.smallestShift)
-        guard self.keptBytes + bytes <= SessionMemory.keptBytesMax else { return block.deallocate() }
+        let bytes = 1 &<< (index &+ SessionMemory.smallestShift)
+        guard self.keptBytes &+ bytes <= SessionMemory.keptBytesMax else { return block.deallocate() }
         block.storeBytes(of: self.free[index], as: UnsafeMutableRawPointer?.self)
         self.free[index] = block
-        self.keptBytes += bytes
+        self.keptBytes &+= bytes
     }
 
     mutating func reallocate(_ pointer: UnsafeMutableRawPointer?, _ size: Int) -> UnsafeMutableRawPointer? {

@@ -159,13 +159,26 @@ struct ValuePacker {
     private static func sort(_ fields: UnsafeMutablePointer<UnsafeMutablePointer<FieldEntry>?>, _ count: Int) {
         for index in 1 ..< max(count, 1) {
             let moving = fields[index]
-            let name = Self.text(moving?.pointee.key)
             var place = index
-            while place > 0, Self.compare(Self.text(fields[place - 1]?.pointee.key), name) > 0 {
+            while place > 0, Self.isOrdered(moving, before: fields[place - 1]) {
                 fields[place] = fields[place - 1]
                 place -= 1
             }
             fields[place] = moving
+        }
+    }
+
+    /// Whether an entry's name in lower case stands before another's; the NUL behind a name is less than all of it.
+    private static func isOrdered(
+        _ entry: UnsafeMutablePointer<FieldEntry>?, before other: UnsafeMutablePointer<FieldEntry>?
+    ) -> Bool {
+        guard let left = entry?.pointee.key, let right = other?.pointee.key else { return false }
+        var index = 0
+        while true {
+            let one = TextRules.lower(UInt8(bitPattern: left[index]))
+            let two = TextRules.lower(UInt8(bitPattern: right[index]))
+            guard one == two, one != 0 else { return one < two }
+            index &+= 1
         }
     }
 

@@ -59,17 +59,22 @@ struct WireCheck {
     }
 
     /// Walks one message; false ends the pass.
+    @inline(__always)
     private mutating func message(_ index: Int, from start: Int, to end: Int) -> Bool {
         guard self.depth < WireLimits.depthMax else {
             return self.violate("nested deeper than \(WireLimits.depthMax) levels")
         }
         self.depth += 1
         defer { self.depth -= 1 }
-        let keysMax = self.schema.messages[index].mapCount * WireLimits.mapEntriesMax
-        // On the stack: 800 bytes a map.
-        guard keysMax > 0 else {
+        guard self.schema.messages[index].mapCount > 0 else {
             return self.walk(index, start, end, UnsafeMutableBufferPointer(start: nil, count: 0))
         }
+        return self.messageWithMaps(index, start, end)
+    }
+
+    private mutating func messageWithMaps(_ index: Int, _ start: Int, _ end: Int) -> Bool {
+        // On the stack: 800 bytes a map.
+        let keysMax = self.schema.messages[index].mapCount * WireLimits.mapEntriesMax
         return withUnsafeTemporaryAllocation(of: Key.self, capacity: keysMax) { keys in
             self.walk(index, start, end, keys)
         }
@@ -90,7 +95,7 @@ struct WireCheck {
             guard let tag = self.varint(&offset, end), tag >> 3 != 0, tag >> 3 <= 536_870_911 else {
                 return self.fail("a field tag that is none")
             }
-            self.fieldCount += 1
+            self.fieldCount &+= 1
             guard self.fieldCount <= WireLimits.fieldsMax else {
                 return self.violate("more than \(WireLimits.fieldsMax) fields in all")
             }
@@ -98,11 +103,13 @@ struct WireCheck {
                 guard self.skipUnknown(UInt8(tag & 7), &offset, end) else { return false }
                 continue
             }
-            let field = self.schema.fields + first + place
+            let number = first &+ place
+            let field = self.schema.fields + number
             let before = counts[place]
-            self.levels[self.depth] = Level(field: Int32(first + place), index: Int32(before))
+            self.levels[self.depth] = Level(field: Int32(truncatingIfNeeded: number), index: Int32(before))
             guard self.mayCome(field, before: Int(before), &oneofs) else { return false }
-            counts[place] = before + 1
+            // `fieldsMax` fits 16 bits.
+            counts[place] = before &+ 1
             let valueStart = offset
             guard self.value(field, UInt8(tag & 7), &offset, end) else { return false }
             if field.pointee.isMap {
@@ -156,17 +163,18 @@ struct WireCheck {
             }
             return self.packed(&offset, end)
         }
-        switch wireType {
-        case 0: return self.varint(&offset, end) != nil || self.fail("a varint that does not end")
-        case 1: return self.skip(8, &offset, end)
-        case 5: return self.skip(4, &offset, end)
-        default: break
+        guard wireType == 2 else {
+            switch wireType {
+            case 0: return self.varint(&offset, end) != nil || self.fail("a varint that does not end")
+            case 1: return self.skip(8, &offset, end)
+            default: return self.skip(4, &offset, end)
+            }
         }
-        guard let length = self.varint(&offset, end), length <= UInt64(end - offset) else {
+        guard let length = self.varint(&offset, end), length <= UInt64(truncatingIfNeeded: end &- offset) else {
             return self.fail("a length that reaches past the end")
         }
         let start = offset
-        offset += Int(length)
+        offset &+= Int(length)
         switch field.pointee.kind {
         case .message: return self.message(field.pointee.message, from: start, to: offset)
         case .string: return self.text(UnsafeRawBufferPointer(rebasing: self.input[start ..< offset]))
