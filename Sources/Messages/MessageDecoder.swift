@@ -21,13 +21,15 @@ package final class MessageDecoder {
         _ message: UnsafeRawBufferPointer, root: Int,
         _ unpack: (UnsafeMutablePointer<ProtobufCAllocator>, Int, UnsafePointer<UInt8>?) -> Message?
     ) -> Decoded<Message> {
-        switch WireCheck.check(message, root: root) {
-        case .good: break
-        case .malformed(let found): return .malformed(found)
-        case .violation(let violation):
-            var violations = Violations()
-            violations.add(violation)
-            return .invalid(violations)
+        if !WireGlance.isGood(message, root: root) {
+            switch WireCheck.check(message, root: root) {
+            case .good: break
+            case .malformed(let found): return .malformed(found)
+            case .violation(let violation):
+                var violations = Violations()
+                violations.add(violation)
+                return .invalid(violations)
+            }
         }
         self.arena.reset()
         // SAFETY: protobuf-c reads `message` during the call only and copies what it keeps into the arena.

@@ -5,7 +5,13 @@ import Testing
 
 @Suite struct WireCheckTests {
     private func check(_ bytes: [UInt8]) -> WireCheck.Verdict {
-        bytes.withUnsafeBytes { WireCheck.check($0, root: WireSchema.shared.trackRequest) }
+        let verdict = bytes.withUnsafeBytes { WireCheck.check($0, root: WireSchema.shared.trackRequest) }
+        #expect(verdict == .good || !self.isGoodAtAGlance(bytes), "the glance passes only what the check does")
+        return verdict
+    }
+
+    private func isGoodAtAGlance(_ bytes: [UInt8]) -> Bool {
+        bytes.withUnsafeBytes { WireGlance.isGood($0, root: WireSchema.shared.trackRequest) }
     }
 
     private func path(_ bytes: [UInt8]) -> String? {
@@ -113,5 +119,40 @@ import Testing
         #expect(MemoryLayout<Profiles__V1__Object__FieldsEntry>.size == MemoryLayout<FieldEntry>.size)
         #expect(MemoryLayout<Profiles__V1__Object__FieldsEntry>.offset(of: \.key) == MemoryLayout<FieldEntry>.offset(of: \.key))
         #expect(MemoryLayout<Profiles__V1__Object__FieldsEntry>.offset(of: \.value) == MemoryLayout<FieldEntry>.offset(of: \.value))
+    }
+
+    @Test func plainMessagesAreGoodAtAGlance() {
+        let attributes = [("s", Wire.string("é")), ("l", Wire.list(["a", "b"])), ("o", Wire.object([("x", Wire.integer(1))]))]
+        #expect(self.isGoodAtAGlance(Wire.track([Wire.event("a", attributes)])))
+        #expect(self.isGoodAtAGlance(Wire.track((0 ..< 15).map { _ in Wire.event("a", id: "e", attributes) })))
+        #expect(!self.isGoodAtAGlance(Wire.track((0 ..< 16).map { _ in Wire.event() })), "one event too many")
+        #expect(!self.isGoodAtAGlance(Wire.track([Wire.event("a", attributes + [attributes[0]])])), "a key given twice")
+    }
+
+    /// Bytes of a good message changed, taken out and put in; the helper compares both judges.
+    @Test func theGlancePassesNothingThatTheCheckRefuses() {
+        let attributes = [("size", Wire.integer(-3)), ("colour", Wire.string("red é")), ("o", Wire.object([("x", Wire.number(1)), ("y", Wire.integer(2))]))]
+        let whole = Wire.track(
+            [Wire.event("a", id: "e1", attributes), Wire.event("b")], extra: Wire.field(2, "r1") + Wire.field(7, 1) + Wire.field(10, Wire.field(1, 9)))
+        var state: UInt64 = 42
+        func below(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(state >> 33) % bound
+        }
+        var passed = 0
+        for _ in 0 ..< 20_000 {
+            var bytes = whole
+            for _ in 0 ... below(2) {
+                switch below(4) {
+                case 0: bytes.remove(at: below(bytes.count))
+                case 1: bytes.insert(UInt8(below(256)), at: below(bytes.count))
+                case 2: bytes[below(bytes.count)] = UInt8(below(32))
+                default: bytes[below(bytes.count)] = UInt8(below(256))
+                }
+            }
+            if self.isGoodAtAGlance(bytes) { passed += 1 }
+            _ = self.check(bytes)
+        }
+        #expect(passed > 1_000, "changes of text leave most of a message good")
     }
 }

@@ -20,6 +20,8 @@ struct WireField {
     var isRepeated: Bool
     /// Entries of a map: at most `WireLimits.mapEntriesMax`, each key once.
     var isMap: Bool
+    /// Places, as bits, of the fields that it may not follow: itself unless it is repeated, and the others of its oneof.
+    var excluded: UInt32 = 0
     /// Which oneof it belongs to, from 1; 0: none.
     var oneof: UInt8
     /// Index of the sub-message in the schema.
@@ -134,6 +136,11 @@ struct WireSchema: @unchecked Sendable {
             message.mapCount = own.count { $0.isMap }
             for (place, field) in own.enumerated() where field.number < WireMessage.denseNumbers {
                 message.places[Int(field.number)] = UInt8(place + 1)
+            }
+            for (place, field) in own.enumerated() where !field.isRepeated {
+                for (other, known) in own.enumerated() where other == place || (field.oneof > 0 && known.oneof == field.oneof) {
+                    own[place].excluded |= 1 << UInt32(other)
+                }
             }
             self.messages[index] = message
             self.fields += own

@@ -1,0 +1,154 @@
+import Bytes
+
+/// A quick look at a message: true only where `WireCheck` would find nothing to say.
+///
+/// Nearly every message is small, plain and good. The check keeps account of where it is, of every count and of what it does not know, so
+/// that it can say what is wrong; the look keeps a few bits, and gives up where those do not suffice. It costs a third.
+/// Budget: no allocation, nothing on the heap.
+struct WireGlance {
+    /// Larger messages are left to the check. Below it neither the fields in all nor the bytes of a length can pass their bounds.
+    static let bytesMax = 16 << 10
+    /// Entries of the maps of one message; with more the check decides.
+    private static let keysMax = 32
+    /// A varint has at most so many bytes.
+    private static let varintBytesMax = 10
+
+    /// The key of a map entry and the place of its map among the fields.
+    private struct Key {
+        var bytes: UnsafePointer<UInt8>
+        var count: Int
+        var place: UInt8
+    }
+
+    private let messages: UnsafePointer<WireMessage>
+    private let fields: UnsafePointer<WireField>
+    /// The first field of the message that was looked at last, if it is text: the key of a map entry.
+    private var firstText: UnsafePointer<UInt8>
+    private var firstTextCount = 0
+
+    /// Whether `input` is surely good as the message with index `root` of the schema.
+    static func isGood(_ input: UnsafeRawBufferPointer, root: Int, schema: WireSchema = .shared) -> Bool {
+        guard let base = input.baseAddress, 1 ... Self.bytesMax ~= input.count else { return false }
+        precondition(Self.bytesMax <= WireLimits.fieldsMax, "a field has at least a byte")
+        let start = base.assumingMemoryBound(to: UInt8.self)
+        var glance = WireGlance(messages: schema.messages, fields: schema.fields, firstText: start)
+        return glance.message(root, start, start + input.count, depth: 1)
+    }
+
+    @inline(__always)
+    private mutating func message(
+        _ index: Int, _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, depth: Int
+    ) -> Bool {
+        guard self.messages[index].mapCount > 0 else { return self.look(index, start, end, depth, nil) }
+        return self.messageWithMaps(index, start, end, depth)
+    }
+
+    private mutating func messageWithMaps(
+        _ index: Int, _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ depth: Int
+    ) -> Bool {
+        withUnsafeTemporaryAllocation(of: Key.self, capacity: Self.keysMax) {
+            self.look(index, start, end, depth, $0.baseAddress)
+        }
+    }
+
+    /// - Parameter keys: Room for `keysMax` keys, if the message has maps.
+    private mutating func look(
+        _ index: Int, _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ depth: Int,
+        _ keys: UnsafeMutablePointer<Key>?
+    ) -> Bool {
+        guard depth <= WireLimits.depthMax else { return false }
+        // SAFETY (all of it): nothing is read at or behind `end`, which lies in the message or at its end.
+        let message = self.messages + index
+        let fields = self.fields + message.pointee.firstField
+        var next = start
+        // Fields that came, by their place; values of bounded fields together; keys.
+        var seen: UInt32 = 0
+        var bounded = 0
+        var keyCount = 0
+        var (text, textCount) = (start, 0)
+        while next < end {
+            let tag = next.pointee
+            next += 1
+            // Two bytes of tag: a number over 15, which no field of the common messages has.
+            guard tag < 0x80 else { return false }
+            let place = message.pointee.places[Int(tag >> 3)]
+            guard place != 0 else { return false }
+            let field = fields + Int(place &- 1)
+            guard tag & 7 == field.pointee.wireType, seen & field.pointee.excluded == 0 else { return false }
+            seen |= 1 &<< UInt32(place &- 1)
+            guard tag & 7 == 2 else {
+                guard Self.skip(tag & 7, &next, end) else { return false }
+                continue
+            }
+            guard let length = Self.length(&next, end) else { return false }
+            let value = next
+            next += length
+            switch field.pointee.kind {
+            case .string:
+                guard Self.isText(value, length) else { return false }
+                if field.pointee.number == 1 { (text, textCount) = (value, length) }
+            case .message:
+                guard self.message(field.pointee.message, value, next, depth: depth &+ 1) else { return false }
+                guard field.pointee.isMap else { break }
+                guard let keys, self.addKey(to: keys, &keyCount, place: place) else { return false }
+            default: break
+            }
+            guard field.pointee.isRepeated else { continue }
+            bounded &+= 1
+            guard bounded <= field.pointee.countMax else { return false }
+        }
+        (self.firstText, self.firstTextCount) = (text, textCount)
+        return true
+    }
+
+    /// Notes the key of the entry that was just looked at; false if it was there before, or there are too many.
+    private func addKey(to keys: UnsafeMutablePointer<Key>, _ count: inout Int, place: UInt8) -> Bool {
+        guard count < Self.keysMax else { return false }
+        let key = Key(bytes: self.firstText, count: self.firstTextCount, place: place)
+        for index in 0 ..< count where keys[index].count == key.count && keys[index].place == place {
+            var same = 0
+            while same < key.count, keys[index].bytes[same] == key.bytes[same] { same &+= 1 }
+            if same == key.count { return false }
+        }
+        (keys + count).initialize(to: key)
+        count &+= 1
+        return true
+    }
+
+    /// Moves behind a value that is not length-delimited.
+    @inline(__always)
+    private static func skip(_ wireType: UInt8, _ next: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> Bool {
+        guard wireType == 0 else {
+            next += wireType == 1 ? 8 : 4
+            return next <= end
+        }
+        for _ in 0 ..< Self.varintBytesMax where next < end {
+            next += 1
+            if next[-1] < 0x80 { return true }
+        }
+        return false
+    }
+
+    /// A length of one or two bytes that does not reach past the end.
+    @inline(__always)
+    private static func length(_ next: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> Int? {
+        guard next < end else { return nil }
+        var length = Int(next.pointee)
+        next += 1
+        if length >= 0x80 {
+            guard next < end, next.pointee < 0x80 else { return nil }
+            length = length & 0x7F | Int(next.pointee) << 7
+            next += 1
+        }
+        return length <= end - next ? length : nil
+    }
+
+    /// Whether text is UTF-8 without NUL.
+    @inline(__always)
+    private static func isText(_ text: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        var index = 0
+        while index < count, text[index] &- 1 < 0x7F { index &+= 1 }
+        if index == count { return true }
+        return UTF8Rules.validity(UnsafeRawBufferPointer(start: text, count: count)) == .valid
+    }
+}
