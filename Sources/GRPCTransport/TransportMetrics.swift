@@ -20,7 +20,10 @@ package final class TransportMetrics: @unchecked Sendable {
         let started = Counter()
         /// By `RPCStatusCode.rawValue`.
         let handled = InlineArray<17, Counter> { _ in Counter() }
-        let handling = Histogram(bounds: .handlingSeconds)
+        /// Reached without counting a reference; this holds one.
+        let handling = Unmanaged.passRetained(Histogram(bounds: .handlingSeconds))
+
+        deinit { self.handling.release() }
     }
 
     /// One method's figures at some moment.
@@ -73,7 +76,7 @@ package final class TransportMetrics: @unchecked Sendable {
             Method(
                 name: self.names[index], started: self.methods[index].started.value,
                 handled: RPCStatusCode.allCases.map { self.methods[index].handled[Int($0.rawValue)].value },
-                handling: self.methods[index].handling.snapshot())
+                handling: self.methods[index].handling._withUnsafeGuaranteedRef { $0.snapshot() })
         }
     }
 
@@ -89,7 +92,7 @@ package final class TransportMetrics: @unchecked Sendable {
     func handled(method: Int?, code: RPCStatusCode, nanoseconds: UInt64) {
         let index = method ?? self.names.count - 1
         self.methods[index].handled[Int(code.rawValue)].raise()
-        self.methods[index].handling.record(nanoseconds)
+        self.methods[index].handling._withUnsafeGuaranteedRef { $0.record(nanoseconds) }
     }
 
     func ended(_ reason: ConnectionEnd) {

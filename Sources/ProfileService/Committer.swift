@@ -182,7 +182,7 @@ package final class Committer {
     ) {
         Self.forEachRun(batches, from: first, to: end) { batch, slots in
             for index in slots {
-                guard refusal == .none else {
+                guard case .none = refusal else {
                     batch.slots[index].refusal = refusal
                     continue
                 }

@@ -42,11 +42,13 @@ extension ServiceLoop {
         _ token: CallToken, _ project: ProjectID?, items: Int, isOfStream: Bool, in partition: Partition,
         write: (MessageDecoder, inout ByteBuffer) -> Violations
     ) -> CommandAdmission {
-        let start = self.batch.records.count
-        let violations = write(self.decoder, &self.batch.records)
+        // Looked up once: each look at a property that can change counts a reference.
+        let batch = self.batch
+        let start = batch.records.count
+        let violations = write(self.decoder, &batch.records)
         guard violations.isEmpty else { return .invalid(violations) }
-        let bytes = self.batch.records.count - start
-        guard let record = RecordView(UnsafeRawBufferPointer(rebasing: self.batch.records.bytes[start...])) else {
+        let bytes = batch.records.count - start
+        guard let record = RecordView(UnsafeRawBufferPointer(rebasing: batch.records.bytes[start...])) else {
             preconditionFailure("a record of this process is whole")
         }
         if let until = partition.store.blockedUntil(record, now: self.transport.nowWallMicroseconds) {
@@ -54,11 +56,12 @@ extension ServiceLoop {
             return .blocked(until: until)
         }
         let refusal = project == nil ? .projectNotFound : Self.reserve(record, bytes, isOfStream, in: partition.pipeline)
-        guard refusal == .none else {
-            self.batch.records.truncate(to: start)
+        // Not by `==`, which another module's enum is compared with through a witness.
+        guard case .none = refusal else {
+            batch.records.truncate(to: start)
             return .refused(refusal)
         }
-        self.batch.slots.append(BatchSlot(
+        batch.slots.append(BatchSlot(
             token: token, recordOffset: start, recordBytes: bytes, operations: record.operations, items: items))
         return .added
     }
@@ -78,7 +81,7 @@ extension ServiceLoop {
                 self.answerItem(slot, of: batch)
                 continue
             }
-            guard slot.refusal == .none else {
+            guard case .none = slot.refusal else {
                 self.accounting.add(rejected: slot.items)
                 self.refuse(slot.token, slot.refusal)
                 continue
@@ -87,7 +90,7 @@ extension ServiceLoop {
             guard let header = ResultHeader(from: &body) else {
                 preconditionFailure("a result of this process is whole")
             }
-            guard header.refusal == .none else {
+            guard case .none = header.refusal else {
                 self.accounting.add(rejected: slot.items)
                 let context = MessageDecoder.context(ofRefused: header, body: &body)
                 self.transport.finish(slot.token, with: Self.status(of: header.refusal, context))

@@ -36,6 +36,7 @@ package final class ServiceLoop: RPCHandler {
     let mailbox: CompletionMailbox
     /// Kept once the partition is recovered.
     private var partition_: Partition?
+    private var knownPartition: Unmanaged<Partition>?
 
     package init(
         index: Int, transport: RPCLoop, state: ServingState, accounting: ItemAccounting,
@@ -52,10 +53,15 @@ package final class ServiceLoop: RPCHandler {
     }
 
     /// The partition that the calls go to; `nil` while it is being recovered.
-    var partition: Partition? {
-        if let partition = self.partition_ { return partition }
+    var partition: Partition? { self.partitionReference?.takeUnretainedValue() }
+
+    /// As above, to be looked at without counting a reference.
+    private var partitionReference: Unmanaged<Partition>? {
+        if let partition = self.knownPartition { return partition }
         self.partition_ = self.state.partition
-        return self.partition_
+        // SAFETY: `partition_` keeps it and never changes again.
+        self.knownPartition = self.partition_.map { Unmanaged.passUnretained($0) }
+        return self.knownPartition
     }
 
     package func admit(_ call: RPCCall) -> RPCStatus? {
@@ -71,10 +77,14 @@ package final class ServiceLoop: RPCHandler {
 
     package func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
         if RPCCatalogue.all[call.method].operation == .reflection { return self.reflect(message, of: call) }
-        guard let partition = self.partition else {
+        guard let partition = self.partitionReference else {
             self.transport.finish(call.token, with: Self.status(of: .replaying))
             return
         }
+        partition._withUnsafeGuaranteedRef { self.receive(message, of: call, in: $0) }
+    }
+
+    private func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
         switch RPCCatalogue.all[call.method].operation {
         case .batchWrite: self.batchWrite(message, of: call, in: partition)
         case .identify: self.identify(message, of: call, in: partition)

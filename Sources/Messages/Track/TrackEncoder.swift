@@ -39,12 +39,11 @@ extension MessageDecoder {
         guard let track = TrackResultBody(from: &body) else { preconditionFailure("a result of this process is whole") }
         let response = self.arena.make(profiles__v1__track_response__init)
         // No profile: every event was rejected and the identifier is unknown.
-        if track.profileID != ProfileID(high: 0, low: 0) {
-            response.pointee.profile_id = self.profileIDText(track.profileID)
-        }
+        if track.profileID.isSet { response.pointee.profile_id = self.profileIDText(track.profileID) }
         response.pointee.revision = track.revision
         response.pointee.lsn = header.lsn
-        response.pointee.replayed = header.flags.contains(.replayed) ? 1 : 0
+        let isReplayed = header.isReplayed
+        response.pointee.replayed = isReplayed ? 1 : 0
         if let from = track.redirectedFrom { response.pointee.redirected_from = self.identifierText(from) }
         response.pointee.n_results = track.eventCount
         response.pointee.results = self.arena.pointers(track.eventCount)
@@ -53,8 +52,14 @@ extension MessageDecoder {
             guard let event = EventResultView(from: &body) else {
                 preconditionFailure("a result of this process is whole")
             }
-            response.pointee.results[index] = self.eventResult(event, index: index)
-            fates.count(event.outcome, isReplay: header.flags.contains(.replayed))
+            let result = self.eventResult(event, index: index)
+            // Mostly the holder of the identifier; its text is made once.
+            if event.holder.isSet {
+                result.pointee.profile_id = event.holder.isSame(as: track.profileID)
+                    ? response.pointee.profile_id : self.profileIDText(event.holder)
+            }
+            response.pointee.results[index] = result
+            fates.count(event.outcome, isReplay: isReplayed)
         }
         return (response, fates)
     }
@@ -68,8 +73,7 @@ extension MessageDecoder {
         result.pointee.lsn = event.lsn
         result.pointee.content_differs = event.contentDiffers ? 1 : 0
         if event.effectiveTime != 0 { result.pointee.effective_time = self.timestamp(event.effectiveTime) }
-        if event.holder != ProfileID(high: 0, low: 0) { result.pointee.profile_id = self.profileIDText(event.holder) }
-        if event.outcome == .rejected {
+        if case .rejected = event.outcome {
             result.pointee.error = StatusMapping.cStatus(
                 of: event.refusal, Self.context(of: event, index: index), in: self.arena)
         }
@@ -184,4 +188,12 @@ package struct ItemFates: Equatable, Sendable {
         case .rejected: self.rejected += 1
         }
     }
+}
+
+// Operators of another module's types are called through their witnesses; fields are read in place.
+extension ProfileID {
+    /// Not the id of nobody.
+    fileprivate var isSet: Bool { self.high | self.low != 0 }
+
+    fileprivate func isSame(as other: ProfileID) -> Bool { self.high == other.high && self.low == other.low }
 }

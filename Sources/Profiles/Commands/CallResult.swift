@@ -45,6 +45,9 @@ package struct ResultHeader {
         self.detail = detail
     }
 
+    /// It is the answer of an earlier call with the same request id.
+    package var isReplayed: Bool { self.flags.contains(.replayed) }
+
     /// Appends the header and returns its offset, for `end`.
     package func begin(in buffer: inout ByteBuffer) -> Int {
         let offset = buffer.count
