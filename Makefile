@@ -11,7 +11,7 @@ SEEDS ?= 1000
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: help run demo test build deps test-deps proto check-generated unit clients bench sanitize kill-test model-test disk-full-test slow-disk-test resource-test clean
+.PHONY: help run demo test build deps test-deps proto check-generated unit clients bench sanitize kill-test model-test disk-full-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -59,6 +59,15 @@ slow-disk-test: deps test-deps build ## each fdatasync 300 ms to 5 s late (F13)
 
 resource-test: deps test-deps build ## no descriptors, no memory, interrupted calls, a stop of 10 s (F14)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_STOP_SECONDS=10 $(PYTHON) -m pytest Tests/clients/test_resources.py -q -s
+
+log-damage-test: deps ## blocks of the log zeroed, stale, swapped, written over each other (F6)
+	PROFILES_DAMAGE_FRAMES=1500 PROFILES_DAMAGE_SEGMENT_BYTES=32768 PROFILES_DAMAGE_PAIRS=2500 swift test --filter LogBlockDamageTests 2>&1 | grep -E '^F6|✘|error:|Test run'
+
+snapshot-damage-test: deps ## the same and every bit, on snapshots (F7)
+	PROFILES_DAMAGE_BLOCKS=500 PROFILES_DAMAGE_BIT_BLOCKS=25 swift test --filter 'SnapshotDamageTests|SnapshotBlockTests' 2>&1 | grep -E '^F7|✘|error:|Test run'
+
+snapshot-crash-test: deps ## a crash and a power cut at every call of snapshots and removals, on the simulated disk (F11)
+	PROFILES_CRASH_ROUNDS=12 PROFILES_CRASH_SAMPLES=10 swift test --filter SnapshotPowerCutTests 2>&1 | grep -E '^F11|✘|error:|Test run'
 
 model-test: deps test-deps build ## the reference model against the service (SEEDS)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_MODEL_SEEDS=$(SEEDS) PROFILES_MODEL_STRICT=1 $(PYTHON) -m pytest Tests/clients/test_reference_model.py -q -s

@@ -45,6 +45,17 @@ package struct FrameHeader: Equatable, Sendable {
         return Self.bytes + self.payloadBytes + (rest == 0 ? 0 : Self.alignmentBytes - rest)
     }
 
+    /// Whether it is the one that comes next.
+    func continues(_ chain: SegmentedLog.Chain) -> Bool {
+        self.number == chain.nextFrame && self.firstLSN == chain.nextLSN && self.previousHeaderCRC == chain.previousHeaderCRC
+    }
+
+    /// What the frame behind it must continue.
+    func chain(crc: UInt32) -> SegmentedLog.Chain {
+        SegmentedLog.Chain(
+            nextFrame: self.number + 1, nextLSN: self.firstLSN + UInt64(self.operationCount), previousHeaderCRC: crc)
+    }
+
     /// Appends the header; returns its CRC, which the next header carries.
     func write(into buffer: inout ByteBuffer, seed: UInt32) -> UInt32 {
         let start = buffer.count

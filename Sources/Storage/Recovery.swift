@@ -97,9 +97,7 @@ struct Recovery {
         while self.end.chain.nextFrame != limit {
             guard case .frame(let frame, let crc, let payload) = try Self.frame(&reader, self.end.offset, number, self.seed)
             else { break }
-            guard frame.number == self.end.chain.nextFrame, frame.firstLSN == self.end.chain.nextLSN,
-                frame.previousHeaderCRC == self.end.chain.previousHeaderCRC
-            else { throw self.corruption(name, self.end.offset, "frame \(frame.number) does not continue the one before") }
+            guard frame.continues(self.end.chain) else { throw self.corruption(name, self.end.offset, "frame \(frame.number) does not continue the one before") }
             if frame.kind == .records, frame.number >= self.base.nextFrame,
                 !target.replay(ReplayedFrame(header: frame, payload: payload)) {
                 throw .replayRefused(lsn: frame.firstLSN)
@@ -120,8 +118,7 @@ struct Recovery {
 
     private mutating func advance(past frame: FrameHeader, crc: UInt32) {
         self.end.offset += frame.totalBytes
-        self.end.chain = SegmentedLog.Chain(
-            nextFrame: frame.number + 1, nextLSN: frame.firstLSN + UInt64(frame.operationCount), previousHeaderCRC: crc)
+        self.end.chain = frame.chain(crc: crc)
         self.report.bytes += frame.totalBytes
         switch frame.kind {
         case .seal:
@@ -197,11 +194,11 @@ struct Recovery {
         }
     }
 
-    private static func reader(_ file: any File) throws(StorageError) -> SegmentReader {
+    static func reader(_ file: any File) throws(StorageError) -> SegmentReader {
         do throws(IOError) { return try SegmentReader(file) } catch { throw .io(error) }
     }
 
-    private static func frame(
+    static func frame(
         _ reader: inout SegmentReader, _ offset: Int, _ segment: UInt64, _ seed: UInt32
     ) throws(StorageError) -> SegmentReader.Finding {
         do throws(IOError) { return try reader.frame(at: offset, segment: segment, seed: seed) } catch { throw .io(error) }

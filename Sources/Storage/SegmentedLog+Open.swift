@@ -211,15 +211,22 @@ extension SegmentedLog {
 }
 
 extension SegmentedLog {
-    /// Bytes of all segments, zeros included; 0 where there is no log.
-    package static func bytesOnDisk(_ environment: LogEnvironment) -> UInt64 {
-        guard let names = try? environment.fileSystem.list(environment.directory) else { return 0 }
-        var total: UInt64 = 0
-        for name in names where SegmentFiles.number(of: name) != nil {
-            guard let file = try? environment.fileSystem.open("\(environment.directory)/\(name)", .read) else { continue }
-            defer { file.close() }
-            total += UInt64((try? file.size()) ?? 0)
+    /// Bytes that a start may have to read: the newest snapshot, and the segments behind it, zeros included; 0 where there is nothing.
+    package static func bytesToRecover(_ environment: LogEnvironment) -> UInt64 {
+        let files = SegmentFiles(fileSystem: environment.fileSystem, directory: environment.directory)
+        guard let names = try? files.fileSystem.list(files.directory) else { return 0 }
+        let snapshot = SnapshotCatalogue.names(in: names).first
+        let position = snapshot.flatMap { try? SnapshotReader(files, $0, directoryID: nil).position }
+        var needed = snapshot.map { [$0] } ?? []
+        for number in names.compactMap(SegmentFiles.number(of:)).reversed() {
+            needed.append(SegmentFiles.name(of: number))
+            guard let position, let header = try? Recovery.header(of: number, in: files, expecting: nil) else { continue }
+            if header.firstFrame <= position.nextFrame { break }
         }
-        return total
+        return needed.reduce(0) { total, name in
+            guard let file = try? files.fileSystem.open(files.path(name), .read) else { return total }
+            defer { file.close() }
+            return total + UInt64((try? file.size()) ?? 0)
+        }
     }
 }

@@ -50,9 +50,14 @@ import Testing
         }
     }
 
-    /// The newest snapshot of a directory with two, its header changed and its checksum made right.
-    private static func changed(_ change: (inout [UInt8]) -> Void) throws -> [(path: String, content: [UInt8])] {
-        var files = try LogFixture.written(frames: 30, snapshotsAfter: [10, 20]).files
+    /// A directory with an older snapshot, and one with a whole log: both could do without the newest snapshot.
+    private static let snapshots = [[10, 20], [20]]
+
+    /// The newest snapshot of a directory, its header changed and its checksum made right.
+    private static func changed(
+        snapshots: [Int], _ change: (inout [UInt8]) -> Void
+    ) throws -> [(path: String, content: [UInt8])] {
+        var files = try LogFixture.written(frames: 30, snapshotsAfter: snapshots).files
         let index = try #require(LogFixture.snapshot(in: files))
         change(&files[index].content)
         files[index].content.replaceSubrange(76 ..< 80, with: SlowChecksum.bytes(of: files[index].content[..<76]))
@@ -70,15 +75,17 @@ import Testing
         }
     }
 
-    @Test func L15_newerSnapshotIsRefusedByNameAndNotFallenBackFrom() throws {
-        let files = try Self.changed { $0[8] = 2 }
+    @Test(arguments: snapshots)
+    func L15_newerSnapshotIsRefusedByNameAndNotFallenBackFrom(snapshots: [Int]) throws {
+        let files = try Self.changed(snapshots: snapshots) { $0[8] = 2 }
         let error = Self.refusal(files)
         #expect(error == .newerFormat(file: "d/000000000000003c.snapshot", version: 2))
         #expect(error?.description == "d/000000000000003c.snapshot has format 2, this release reads up to 1")
     }
 
-    @Test func L12_snapshotOfAnotherDirectoryIsRefusedAndNotFallenBackFrom() throws {
-        let files = try Self.changed { $0[16] ^= 1 }
+    @Test(arguments: snapshots)
+    func L12_snapshotOfAnotherDirectoryIsRefusedAndNotFallenBackFrom(snapshots: [Int]) throws {
+        let files = try Self.changed(snapshots: snapshots) { $0[16] ^= 1 }
         #expect(Self.refusal(files) == .foreign(file: "d/000000000000003c.snapshot"))
     }
 

@@ -161,6 +161,38 @@ import Testing
         #expect(result.loaded > result.states / 3 && result.fellBack == 0, "only what was synced ever had a snapshot's name")
     }
 
+    @Test func L13_startAfterAKillAtAnyCallMayBeCutAtAnyCall() throws {
+        // The names that a killed process gave may be in memory only; what a start names beside them must not outlive them.
+        let fixture = LogFixture(segmentBytes: Self.segmentBytes)
+        try fixture.open()
+        var promised = [(operations: fixture.disk.operationCount, frames: 1)]
+        for index in 1 ..< 9 {
+            if index % 3 == 0 { _ = try fixture.cut(after: index) }
+            try fixture.write(index)
+            promised.append((fixture.disk.operationCount, index + 1))
+        }
+        let operations = fixture.disk.operations
+        var killed = DiskState()
+        var random = SeededRandom(seed: 4)
+        var states = 0
+        for count in operations.indices {
+            killed.apply(operations[count])
+            let disk = SimulatedDisk(killed)
+            try LogFixture(disk, segmentBytes: Self.segmentBytes).open()
+            var middle = killed
+            for operation in disk.operations {
+                middle.apply(operation)
+                for _ in 0 ..< 6 {
+                    let again = LogFixture(SimulatedDisk(middle.afterPowerCut(&random)), segmentBytes: Self.segmentBytes)
+                    try again.open()
+                    #expect(again.replayed >= promised.last { $0.operations <= count + 1 }?.frames ?? 0)
+                    states += 1
+                }
+            }
+        }
+        #expect(states > 1_000)
+    }
+
     @Test func diskThatIgnoresSyncsLosesSnapshotsAndFrames() throws {
         // Sabotage: shows that the test above can fail.
         let history = try Self.run(seed: 21, rounds: 3, ignoringSyncs: true)

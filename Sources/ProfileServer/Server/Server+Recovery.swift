@@ -13,6 +13,7 @@ struct RecoveredDirectory: @unchecked Sendable {
     let log: SegmentedLog
     let snapshotter: Snapshotter
     let desk: OperatorDesk
+    let scrubber: Scrubber
     let parker: LinuxParker
     let report: RecoveryReport
     let seconds: Double
@@ -50,13 +51,13 @@ extension Server {
             committer: recovered.committer, log: recovered.log, snapshotter: snapshotter,
             desk: OperatorDesk(
                 source: snapshotter, copier: DirectoryBackup(environment), mailboxes: self.mailboxes, parker: LinuxParker()),
-            parker: preparerParker,
+            scrubber: Scrubber(environment, directoryID: recovered.log.directoryID), parker: preparerParker,
             report: recovered.report, seconds: Double(self.clock.monotonicNanoseconds() - started) / 1e9)
     }
 
     /// Shows a start's progress to probes at once, to the operator now and then.
     private func progress(of environment: LogEnvironment, since started: UInt64) -> (RecoveryProgress) -> Void {
-        let total = SegmentedLog.bytesOnDisk(environment)
+        let total = SegmentedLog.bytesToRecover(environment)
         self.status.phase = .replaying(doneBytes: 0, totalBytes: total)
         var nextLine = started + Self.progressNanoseconds
         return { progress in

@@ -79,9 +79,13 @@ package final class Server {
         let snapshotThread = self.threads.start(name: "snapshots") { snapshotter.run() }
         let desk = recovered.desk
         let deskThread = self.threads.start(name: "backups") { desk.run() }
+        let scrub = ScrubThread(recovered.scrubber, metrics: self.status.scrub, clock: self.clock, log: self.log)
+        let scrubThread = self.threads.start(name: "scrub") { scrub.run() }
         self.serve(recovered, admin: admin)
         self.waitForEnd()
         self.drain()
+        scrub.stop()
+        scrubThread.join()
         desk.stop()
         deskThread.join()
         snapshotter.stop()
@@ -170,6 +174,11 @@ package final class Server {
         self.status.phase = .ready
         self.health.setAll(.serving)
         for serving in self.serving { serving.loop.wake() }
+        for skipped in recovered.report.snapshotsSkipped {
+            self.log.error(
+                "a snapshot is damaged: the state was recovered without it", LogField("file", skipped.name),
+                LogField("reason", skipped.reason))
+        }
         if let torn = recovered.report.tornTail {
             self.log.warning(
                 "a torn tail was set aside", LogField("segment", torn.segment),

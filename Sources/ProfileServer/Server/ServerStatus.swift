@@ -24,6 +24,7 @@ final class ServerStatus: AdminPages {
     }
 
     let accounting = ItemAccounting()
+    let scrub = ScrubMetrics()
     private let buildVersion: BuildVersion
     private let state = Guarded(State())
 
@@ -78,6 +79,12 @@ final class ServerStatus: AdminPages {
         self.buildVersion.write(to: &text)
         TransportFigures(transports).write(to: &text)
         self.writeItems(to: &text)
+        text.counter(
+            "profiles_scrub_runs_total", help: "Times that all sealed segments and snapshots were read again.",
+            value: self.scrub.runs)
+        text.counter(
+            "profiles_scrub_failures_total", help: "Files in which a scrub found damage, or that it could not read.",
+            value: self.scrub.failures)
         if let recovered {
             Self.write(recovered, to: &text)
             Self.write(recovered.snapshots, to: &text)

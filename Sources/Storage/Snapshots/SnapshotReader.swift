@@ -71,6 +71,11 @@ package struct SnapshotReader: ~Copyable {
         self.file.close()
     }
 
+    /// Makes what follows come from the disk and not from memory.
+    func dropCache() {
+        self.file.dropCache()
+    }
+
     private static func header(
         in bytes: UnsafeRawBufferPointer, _ path: String
     ) throws(StorageError) -> (SnapshotHeader, UInt32) {
