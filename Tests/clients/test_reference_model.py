@@ -146,7 +146,7 @@ def run_seed(seed, listen, names, seen):
     if not kills:
         return tell(Service(listen), seed, operations, kills, names, seen)
     with tempfile.TemporaryDirectory(prefix="profiles-model-") as folder:
-        own = Server(pathlib.Path(folder) / "data").start()
+        own = Server(pathlib.Path(folder) / "data", "--snapshot-seconds", "1").start()
         try:
             return tell(Service(own.listen, own), seed, operations, kills, names, seen)
         finally:
