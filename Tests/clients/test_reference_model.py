@@ -1,8 +1,8 @@
 """The service against the reference model: seeded random operations, every answer and every profile compared.
 
 PROFILES_MODEL_SEEDS says how many seeds (1,000 in `make model-test`), PROFILES_MODEL_OPERATIONS how long each is,
-PROFILES_MODEL_FIRST the first seed. Every tenth seed has a server of its own, which is killed with SIGKILL while it has a request
-that is then sent again. A difference is shrunk: operations are dropped while it still differs. With PROFILES_MODEL_STRICT=1 an RPC
+PROFILES_MODEL_FIRST the first seed. Every tenth seed has a server of its own, which takes a snapshot and some operations later is
+killed with SIGKILL while it has a request that is then sent again. A difference is shrunk: operations are dropped while it still differs. With PROFILES_MODEL_STRICT=1 an RPC
 that is not built is a failure, otherwise its operations are left out.
 """
 
@@ -21,6 +21,7 @@ import pytest
 from google.protobuf import message_factory
 
 from conftest import Server, profiles_pb2 as rpc, profiles_pb2_grpc
+from profiles.v1 import admin_pb2, admin_pb2_grpc
 from reference_operations import ERASURES, MANY_ATTRIBUTES, MANY_DEVICES, Generator, Shape
 from reference_run import Difference, Run
 
@@ -51,6 +52,9 @@ class Service:
     def connect(self, listen):
         self.channel = grpc.insecure_channel(listen, options=[("grpc.use_local_subchannel_pool", 1)])
         self.stub = profiles_pb2_grpc.ProfilesStub(self.channel)
+
+    def take_snapshot(self):
+        admin_pb2_grpc.AdminStub(self.channel).CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=30)
 
     def kill_and_restart(self):
         self.channel.close()
@@ -91,8 +95,12 @@ def play(service, seed, operations, kills, names, seen=None):
     attempt = next(_attempts)
     number = (os.getpid() * 100_000 + attempt) * 7 + time.time_ns() // 1_000_000
     run = Run(service, f"{os.getpid()}x{attempt}x{seed}-", number)
+    # Up to 30 operations before a kill: the start finds them in the log, and everything before in the snapshot.
+    snapshots = {max(0, index - seed % 31) for index in kills}
     for index, operation in enumerate(operations):
         try:
+            if index in snapshots:
+                service.take_snapshot()
             run.step(operation, kills.get(index))
             if index in kills:
                 run.compare_all(names)
@@ -146,7 +154,7 @@ def run_seed(seed, listen, names, seen):
     if not kills:
         return tell(Service(listen), seed, operations, kills, names, seen)
     with tempfile.TemporaryDirectory(prefix="profiles-model-") as folder:
-        own = Server(pathlib.Path(folder) / "data", "--snapshot-seconds", "1").start()
+        own = Server(pathlib.Path(folder) / "data").start()
         try:
             return tell(Service(own.listen, own), seed, operations, kills, names, seen)
         finally:
