@@ -166,4 +166,28 @@ import Testing
         #expect(again.commit([again.batch([(texts[0], ["3"], "")])]).count == 1)
         #expect(again.count(texts[0]) == 0, "blocked")
     }
+
+    /// At every turn of the log thread the machine loses its power; whatever the disk makes of it, the next start has exactly what was answered.
+    @Test(arguments: [11, 12] as [UInt64])
+    func L12_powerCutsWhileASnapshotIsWrittenLoseNothing(seed: UInt64) throws {
+        let fixture = try ServiceFixture()
+        var random = SeededRandom(seed: seed)
+        let run = SnapshotRun(fixture)
+        var cuts = 0
+        var fromSnapshots = 0
+        for _ in 0 ..< 3 {
+            Self.write(fixture, &random, batches: 60)
+            _ = try run.take {
+                Self.write(fixture, &random)
+                cuts += 1
+                guard let again = try? ServiceFixture(fixture.disk.afterPowerCut(seed: random.next())) else {
+                    Issue.record("power cut \(cuts): no start")
+                    return
+                }
+                if again.report.snapshot != nil { fromSnapshots += 1 }
+                #expect(again.store.digest() == fixture.store.digest(), "power cut \(cuts)")
+            }
+        }
+        #expect(cuts > 6 && fromSnapshots > 0)
+    }
 }
