@@ -67,7 +67,8 @@ let package = Package(
         .testTarget(name: "MessagesTests", dependencies: ["Messages", "Profiles", "Bytes", "CMessages"]),
         .testTarget(
             name: "ProfileServiceTests",
-            dependencies: ["ProfileService", "GRPCTransport", "IOSimulation", "IOCore", "Storage", "Profiles", "Bytes"]),
+            dependencies: ["ProfileService", "GRPCTransport", "IOSimulation", "IOCore", "Storage", "Profiles", "Bytes"],
+            resources: [.copy("Golden")]),
         .testTarget(name: "ProfileClientTests", dependencies: ["ProfileClient"]),
         .testTarget(name: "ProfileToolTests", dependencies: ["ProfileTool", "ProfileClient"]),
         .testTarget(
