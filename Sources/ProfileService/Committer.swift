@@ -274,7 +274,8 @@ package final class Committer {
             return false
         }
         // Without a new record the lsn would be that of the snapshot before.
-        if self.lastCut == self.position.nextLSN, !(self.hasRoom(in: pipeline) && self.tick(in: pipeline)) {
+        // On a full disk it goes into the reserve: the snapshot may be what frees some space.
+        if self.lastCut == self.position.nextLSN, !self.tick(in: pipeline) {
             snapshots.fail(self.hasFailed ? .logFailed : .noSpace)
             return false
         }

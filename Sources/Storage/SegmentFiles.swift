@@ -60,7 +60,17 @@ struct SegmentFiles: Sendable {
     /// - Throws: Then the name may be there or not, and after a restart the segment may rule over the frames of the one before: nothing
     ///   more may be written to either.
     func publish(named temporary: String, as number: UInt64) throws(IOError) {
+        try self.name(temporary, as: number)
+        try self.syncNames()
+    }
+
+    /// The first half of `publish`.
+    func name(_ temporary: String, as number: UInt64) throws(IOError) {
         try self.fileSystem.rename(self.path(temporary), to: self.path(Self.name(of: number)))
+    }
+
+    /// The second half of `publish`.
+    func syncNames() throws(IOError) {
         try self.fileSystem.syncDirectory(self.directory)
     }
 }

@@ -1,5 +1,6 @@
 import Bytes
 import IOCore
+import Synchronization
 
 /// Fills the next segment with zeros ahead of use: a write into zeroed blocks costs half of one that extends the file, and cannot run
 /// out of space, so the spare segment is also the reserve that shows a full disk before a write starts (L9).
@@ -22,15 +23,21 @@ package final class SegmentPreparer: Sendable {
 
     private static let name = "next" + SegmentFiles.temporarySuffix
     private let state = Guarded<State>(.none)
+    private let keptBytes_ = Atomic<Int>(0)
     private let files: SegmentFiles
     private let segmentBytes: Int
+    private let reserveBytes: Int
     private let stepBytes: Int
     /// Woken when a spare was taken and the next one is wanted.
     private let parker: (any Parker)?
 
+    /// Space that no segment may take, in bytes: what the next snapshot needs, or a disk full of log could not be freed by one.
+    var keptBytes: Int { self.keptBytes_.load(ordering: .relaxed) }
+
     init(files: SegmentFiles, options: LogOptions, parker: (any Parker)?) {
         self.files = files
         self.segmentBytes = options.segmentBytes
+        self.reserveBytes = options.reserveBytes
         self.stepBytes = options.prepareStepBytes
         self.parker = parker
     }
@@ -83,11 +90,11 @@ package final class SegmentPreparer: Sendable {
         do throws(IOError) {
             let path = self.files.path(Self.name)
             // Left by a segment that could not be published.
-            if try self.files.fileSystem.list(self.files.directory).contains(Self.name) {
-                try self.files.fileSystem.remove(path)
-            }
+            let names = try self.files.fileSystem.list(self.files.directory)
+            if names.contains(Self.name) { try self.files.fileSystem.remove(path) }
+            try self.noteKept(names)
             // A part of a segment is no reserve, and what it took may be what a snapshot needs to free the rest.
-            guard try self.files.fileSystem.freeBytes(self.files.directory) >= UInt64(self.segmentBytes) else {
+            guard try self.files.fileSystem.freeBytes(self.files.directory) >= UInt64(self.segmentBytes + self.keptBytes) else {
                 throw IOError(.noSpace, operation: "statvfs", subject: self.files.directory, code: 0)
             }
             return Spare(file: try self.files.fileSystem.open(path, .create), filledBytes: 0)
@@ -95,6 +102,21 @@ package final class SegmentPreparer: Sendable {
             self.state.withLock { $0 = .none }
             throw error
         }
+    }
+
+    /// As much as the newest snapshot took; its cut and what it has grown by go into the reserve.
+    private func noteKept(_ names: [String]) throws(IOError) {
+        guard let newest = SnapshotCatalogue.names(in: names).first else { return }
+        let file: any File
+        do throws(IOError) {
+            file = try self.files.fileSystem.open(self.files.path(newest), .read)
+        } catch {
+            // Pruned a moment ago, after a newer one.
+            guard error.kind != .notFound else { return }
+            throw error
+        }
+        defer { file.close() }
+        self.keptBytes_.store(try file.size() + 2 * self.reserveBytes, ordering: .relaxed)
     }
 
     /// Takes the spare segment, whole; `wakeForNext` lets the next one be made.

@@ -19,6 +19,8 @@ package final class SegmentedLog: CommandLog {
     private var segment: UInt64
     /// Where the next frame goes.
     private var offset: Int
+    /// Whether the segment has its zeros up to its end, so that frames in it need no space.
+    private var isFilled: Bool
     private var chain: Chain
     private var isPoisoned = false
     /// Whether the last frame written is a seal.
@@ -56,6 +58,7 @@ package final class SegmentedLog: CommandLog {
         self.file = segment.file
         self.segment = segment.number
         self.offset = segment.offset
+        self.isFilled = ((try? segment.file.size()) ?? 0) >= options.segmentBytes
         self.chain = chain
     }
 
@@ -67,9 +70,12 @@ package final class SegmentedLog: CommandLog {
         if self.preparer.isReady { return .high }
         // A file system that cannot say how much it has will say so when it is written to.
         guard let free = try? self.files.fileSystem.freeBytes(self.files.directory) else { return .middle }
-        if free >= UInt64(self.options.roomBytes) { return .high }
+        let kept = self.preparer.keptBytes
+        if free >= UInt64(self.options.roomBytes + kept) { return .high }
+        // A segment that grows takes what it has not yet from the same space.
+        if !self.isFilled, free < UInt64(self.options.reserveBytes + kept) { return .low }
         let isAtEnd = self.segmentBytes - self.offset < self.options.reserveBytes
-        return isAtEnd && free < UInt64(self.segmentBytes) ? .low : .middle
+        return isAtEnd && free < UInt64(self.segmentBytes + kept) ? .low : .middle
     }
 
     package func append(_ contents: FrameContents) throws(StorageError) {
@@ -118,7 +124,8 @@ package final class SegmentedLog: CommandLog {
             if !self.endsWithSeal, self.offset + FrameHeader.bytes <= self.segmentBytes {
                 try self.seal(previousResultsDigest: previousResultsDigest)
             }
-            try self.roll()
+            // The snapshot is what frees space: its segment is made where there is room for little more than the snapshot.
+            try self.roll(freeBytesMin: self.options.reserveBytes)
         }
         return SnapshotPosition(
             nextFrame: self.chain.nextFrame, nextLSN: self.chain.nextLSN, previousHeaderCRC: self.chain.previousHeaderCRC,
@@ -143,7 +150,7 @@ package final class SegmentedLog: CommandLog {
         // A seal must find its place also where there is no next segment: a start on a full disk has nothing to copy then.
         let sealBytes = kind == .seal ? 0 : FrameHeader.bytes
         if self.offset + header.totalBytes + sealBytes > self.segmentBytes, self.offset > SegmentHeader.bytes {
-            try self.roll()
+            try self.roll(freeBytesMin: self.segmentBytes + self.preparer.keptBytes)
             header.segment = self.segment
         }
         self.frame.removeAll()
@@ -175,6 +182,7 @@ package final class SegmentedLog: CommandLog {
 
     /// Undoes a frame that was written in part for want of space; false if that failed too.
     private func takeBack() -> Bool {
+        self.isFilled = false
         do throws(IOError) {
             try self.file.truncate(to: self.offset)
             try self.file.sync()
@@ -184,17 +192,23 @@ package final class SegmentedLog: CommandLog {
         }
     }
 
-    /// Goes on in the next segment: the prepared one, or one made now.
-    private func roll() throws(StorageError) {
+    /// Goes on in the next segment: the prepared one, or one made now where the disk has at least so much room.
+    private func roll(freeBytesMin: Int) throws(StorageError) {
         let header = SegmentHeader(
             directoryID: self.directoryID, number: self.segment + 1, firstFrame: self.chain.nextFrame,
             firstLSN: self.chain.nextLSN, previousHeaderCRC: self.chain.previousHeaderCRC)
-        let next = try self.finishedSegment(header)
+        let next = try self.finishedSegment(header, freeBytesMin: freeBytesMin)
         do throws(IOError) {
-            try self.files.publish(named: next.name, as: header.number)
+            try self.files.name(next.name, as: header.number)
+            try self.files.syncNames()
         } catch {
-            // Even for want of space: the new segment may have its name, and would then replace what the old one got from here on.
             next.file.close()
+            // A rename that fails leaves the new name unaffected (POSIX, rename). Once it is done, not even want of space is harmless: the new
+            // segment may have its name, and would then replace what the old one got from here on.
+            if error.kind == .noSpace, error.operation.description == "rename" {
+                if next.isSpare { self.preparer.wakeForNext() }
+                throw .noSpace
+            }
             self.isPoisoned = true
             throw .io(error)
         }
@@ -203,6 +217,7 @@ package final class SegmentedLog: CommandLog {
         self.file = next.file
         self.segment = header.number
         self.offset = SegmentHeader.bytes
+        self.isFilled = next.isSpare
         self.metrics.beganSegment()
     }
 
@@ -213,7 +228,7 @@ package final class SegmentedLog: CommandLog {
         var isSpare: Bool
     }
 
-    private func finishedSegment(_ header: SegmentHeader) throws(StorageError) -> FinishedSegment {
+    private func finishedSegment(_ header: SegmentHeader, freeBytesMin: Int) throws(StorageError) -> FinishedSegment {
         let spare = self.preparer.take()
         var file: (any File)?
         do throws(IOError) {
@@ -222,7 +237,7 @@ package final class SegmentedLog: CommandLog {
                 (file, name) = (spare.file, spare.name)
             } else {
                 name = SegmentFiles.name(of: header.number) + SegmentFiles.temporarySuffix
-                file = try self.makeFile(name)
+                file = try self.makeFile(name, freeBytesMin: freeBytesMin)
             }
             guard let file else { preconditionFailure("a segment has a file") }
             try self.files.finish(file, header: header)
@@ -239,11 +254,11 @@ package final class SegmentedLog: CommandLog {
 
     /// Makes an empty file: the preparer was too slow, and the log must not wait for it.
     ///
-    /// - Throws: `.noSpace` before anything is made where there is not room for a whole segment: the reserve is gone (L9).
-    private func makeFile(_ name: String) throws(IOError) -> any File {
+    /// - Throws: `.noSpace` before anything is made where there is not so much room: for frames a whole segment, or the reserve is gone (L9).
+    private func makeFile(_ name: String, freeBytesMin: Int) throws(IOError) -> any File {
         let files = self.files
         if try files.fileSystem.list(files.directory).contains(name) { try files.fileSystem.remove(files.path(name)) }
-        guard try files.fileSystem.freeBytes(files.directory) >= UInt64(self.segmentBytes) else {
+        guard try files.fileSystem.freeBytes(files.directory) >= UInt64(freeBytesMin) else {
             throw IOError(.noSpace, operation: "statvfs", subject: files.directory, code: 0)
         }
         return try files.fileSystem.open(files.path(name), .create)

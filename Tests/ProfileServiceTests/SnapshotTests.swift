@@ -106,6 +106,49 @@ import Testing
         #expect(fixture.count("nobody") == 0, "reads go on")
     }
 
+    @Test func L9_diskThatIsFullOfLogIsFreedByTwoSnapshots() throws {
+        let fixture = try ServiceFixture()
+        let run = SnapshotRun(fixture)
+        fixture.disk.limit(toBytes: 5 * (256 << 10))
+        // The same events again and again: much log, and little that a snapshot has to hold.
+        let write = { _ = fixture.commit([fixture.batch([("ann", (0 ..< 15).map { "event-\($0)" }, "")])]) }
+        while !fixture.pipeline.isDiskFull { write() }
+        let written = fixture.store.appliedLSN
+        // Somebody takes what is left, but for the reserve of a segment and a snapshot.
+        let used = fixture.disk.snapshot.files.reduce(0) { $0 + $1.content.count }
+        fixture.disk.limit(toBytes: used + (200 << 10))
+        run.snapshotter.note(isDiskFull: true)
+        #expect(run.isMadeBySchedule() && run.prunings.last?.segmentsRemoved == 0, "there is no older one")
+        #expect(run.isMadeBySchedule() && (run.prunings.last?.segmentsRemoved ?? 0) >= 3)
+        #expect(!run.isMadeBySchedule(), "nothing is left to free")
+        _ = fixture.committer.rest(in: fixture.pipeline)
+        #expect(!fixture.pipeline.isDiskFull)
+        let before = fixture.store.appliedLSN
+        write()
+        #expect(fixture.store.appliedLSN > before && before > written)
+        fixture.disk.killProcess()
+        #expect(try ServiceFixture(fixture.disk).store.appliedLSN == fixture.store.appliedLSN)
+    }
+
+    @Test func L9_withoutRoomForASnapshotTheLogIsNotCut() throws {
+        let fixture = try ServiceFixture()
+        var random = SeededRandom(seed: 10)
+        let run = SnapshotRun(fixture)
+        Self.write(fixture, &random)
+        _ = try run.take()
+        let used = fixture.disk.snapshot.files.reduce(0) { $0 + $1.content.count }
+        fixture.disk.limit(toBytes: used + (16 << 10))
+        let operations = fixture.disk.operationCount
+        #expect(throws: SnapshotFailure.noSpace) { _ = try run.take() }
+        #expect(fixture.disk.operationCount == operations)
+        run.snapshotter.note(isDiskFull: true)
+        #expect(run.isMadeBySchedule(), "tried, and given up")
+        #expect(!run.isMadeBySchedule(), "not at once again")
+        fixture.disk.limit(toBytes: 64 << 20)
+        fixture.clock.advance(nanoseconds: SnapshotPolicy().retryFullNanoseconds)
+        #expect(run.isMadeBySchedule() && run.prunings.count == 2)
+    }
+
     @Test func scheduleGoesByBytesOfLogByTimeAndByErasures() throws {
         let fixture = try ServiceFixture()
         var policy = SnapshotPolicy()

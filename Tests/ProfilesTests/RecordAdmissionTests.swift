@@ -48,7 +48,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (RecordKind.redeemUnsubscribe, true), (.addSuppression, true), (.updateProject, true), (.track, false),
+        (RecordKind.redeemUnsubscribe, true), (.addSuppression, true), (.updateProject, true), (.erase, true), (.track, false),
         (.confirmSubscription, false), (.removeSuppression, false),
     ])
     func kindDecidesOfTheOthers(kind: RecordKind, isTaken: Bool) throws {

@@ -74,6 +74,21 @@ import Testing
         #expect(fixture.opened.preparer.isReady)
     }
 
+    @Test func L9_segmentsLeaveTheSpaceThatTheNextSnapshotNeeds() throws {
+        let fixture = LogFixture()
+        try fixture.open()
+        try fixture.writeSnapshot(after: 1)
+        let files = fixture.files
+        let snapshot = try #require(files.first { $0.path.hasSuffix(".snapshot") }).content.count
+        let used = files.reduce(0) { $0 + $1.content.count }
+        fixture.disk.limit(toBytes: used + 4096 + snapshot)
+        #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.step() }
+        fixture.disk.limit(toBytes: used + 2 * 4096 + snapshot)
+        #expect(fixture.opened.room() == .middle, "room for two segments, and none for a snapshot beside them")
+        while try fixture.opened.preparer.step() {}
+        #expect(fixture.opened.room() == .high)
+    }
+
     /// The sizes go past that of a seal, so that in some of them a frame ends where no seal would fit.
     @Test(arguments: Array(stride(from: 4096, to: 4096 + 400, by: 8)))
     func L9_sealFitsAFullSegmentSoThatAStartOnAFullDiskCopiesNothing(segmentBytes: Int) throws {
@@ -153,6 +168,74 @@ import Testing
             let cut = LogFixture(fixture.disk.afterPowerCut(seed: UInt64(number)))
             try cut.open()
             #expect(cut.replayed == next)
+        }
+    }
+
+    /// Every call that changes the disk finds no space once. Only a name that may be there ends the log.
+    @Test func L9_noSpaceForTheNthChangeHealsUnlessASegmentMayHaveItsName() throws {
+        var healed = 0
+        var renames = 0
+        var number = 1
+        while true {
+            let fixture = LogFixture()
+            try fixture.open()
+            fixture.disk.plan(DiskFaultPlan(.noSpace, of: .changes, number: number))
+            var next = fixture.replayed
+            var failure: StorageError?
+            while next < 60 {
+                do throws(StorageError) {
+                    try fixture.write(next)
+                    next += 1
+                } catch {
+                    failure = failure ?? error
+                    guard error == .noSpace else { break }
+                    let last = fixture.disk.operations.last
+                    if case .sync = last { renames += 1 }
+                }
+            }
+            guard fixture.disk.faultsHit == 1 else { break }
+            if case .io(let error) = failure {
+                #expect(error.operation.description.hasPrefix("f"), "a sync, of the file or the directory, is final: \(error.operation)")
+            } else {
+                healed += 1
+                #expect(next == 60)
+            }
+            let cut = LogFixture(fixture.disk.afterPowerCut(seed: UInt64(number)))
+            try cut.open()
+            #expect((next ... next + 1).contains(cut.replayed))
+            number += 1
+        }
+        #expect(healed > 60 && renames > 0)
+    }
+
+    @Test func L9_cutFindsASegmentWhereFramesFindNone() throws {
+        // The snapshot that frees space must be able to begin: it needs a name, not 4096 bytes.
+        let fixture = try Self.full()
+        let next = try Self.writeUntilFull(fixture)
+        fixture.disk.limit(toBytes: 4096 + 400)
+        #expect(throws: StorageError.noSpace) { try fixture.write(next) }
+        _ = try fixture.cut(after: next)
+        #expect(fixture.opened.room() == .middle, "400 bytes are free and more than a sixteenth of a segment")
+        fixture.disk.limit(toBytes: 4096 + 300)
+        #expect(fixture.opened.room() == .low, "what the segment has not yet it would take from what is left")
+        fixture.disk.limit(toBytes: 8 * 4096)
+        try fixture.write(next)
+        fixture.disk.killProcess()
+        let again = LogFixture(fixture.disk)
+        try again.open()
+        #expect(again.replayed == next + 1)
+    }
+
+    private static func writeUntilFull(_ fixture: LogFixture) throws -> Int {
+        var next = fixture.replayed
+        while true {
+            do throws(StorageError) {
+                try fixture.write(next)
+                next += 1
+            } catch {
+                try #require(error == .noSpace)
+                return next
+            }
         }
     }
 

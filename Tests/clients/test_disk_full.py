@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from journal import Load, Register
 from small_disk import SmallDisk
 
-ROUNDS = int(os.environ.get("PROFILES_DISK_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("PROFILES_DISK_ROUNDS", "5"))
 ROUNDS_OF_THE_ROW = 50
 DISK_BYTES = 8 << 20
 WRITERS = 4
@@ -23,12 +23,18 @@ WRITERS = 4
 PADDING = 45
 
 
-def hold_full(disk, server):
-    """Fills the disk, again and again, until the server refuses writes."""
-    def is_full():
+def while_full(disk, condition):
+    """Fills the disk, again and again, until `condition` holds: a snapshot may free some of the log meanwhile."""
+    def is_so():
         disk.fill()
-        return server.metric("profiles_disk_full") == 1
-    assert wait_until(is_full, 60), "the disk is full and nothing is refused"
+        return condition()
+    return wait_until(is_so, 60)
+
+
+def state(disk, server):
+    """For a failure: what the server said last, and what fills the disk."""
+    files = {path.name: path.stat().st_size for path in sorted((disk.outside / "data").iterdir())}
+    return f"space came back and writes did not: {disk.free_bytes} bytes free, {files}, {server.lines[-4:]}"
 
 
 def test_F10_full_disk_refuses_writes_serves_reads_and_heals(tmp_path, capsys):
@@ -36,23 +42,24 @@ def test_F10_full_disk_refuses_writes_serves_reads_and_heals(tmp_path, capsys):
         if disk.kind is None:
             pytest.skip("no small file system can be mounted here: " + "; ".join(disk.why_not))
         server = Server(
-            disk.path / "data", "--segment-bytes", "1MiB", wrapper=disk.wrapper).start()
+            disk.path / "data", "--segment-bytes", "1MiB", "--snapshot-log-bytes", "1MiB", wrapper=disk.wrapper).start()
         stub = profiles_pb2_grpc.ProfilesStub(server.channel())
         health = health_pb2_grpc.HealthStub(server.channel())
         load = Load(stub, [Register(PADDING) for _ in range(WRITERS)])
         back, reads_while_full = [], 0
         with load:
-            assert wait_until(lambda: load.answered > 20)
+            # So that it is known how much space a snapshot needs.
+            assert wait_until(lambda: server.metric('profiles_snapshots_total{result="verified"}') >= 2, 60)
             for _ in range(ROUNDS):
-                hold_full(disk, server)
+                assert while_full(disk, lambda: server.metric("profiles_disk_full") == 1), "the disk is full and nothing is refused"
                 refused, reads = load.refused, load.reader.count
-                assert wait_until(lambda: load.refused > refused + WRITERS and load.reader.count > reads + 20)
+                assert while_full(disk, lambda: load.refused > refused + WRITERS and load.reader.count > reads + 20)
+                assert while_full(disk, lambda: server.get("/readyz") == (503, "not ready: disk full, writes are refused\n"))
                 assert health.Check(health_pb2.HealthCheckRequest(service=""), timeout=10).status == 1
-                assert server.get("/readyz") == (503, "not ready: disk full, writes are refused\n")
                 reads_while_full += load.reader.count - reads
                 answered, start = load.answered, time.monotonic()
                 disk.free()
-                assert wait_until(lambda: load.answered > answered, 60), "space came back and writes did not"
+                assert wait_until(lambda: load.answered > answered, 60), state(disk, server)
                 back.append(time.monotonic() - start)
                 answered = load.answered
                 assert wait_until(lambda: load.answered > answered + WRITERS)

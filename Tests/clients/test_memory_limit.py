@@ -106,6 +106,9 @@ def test_over_the_memory_limit_writes_are_refused_and_reads_and_opt_outs_go_on(s
     admin = admin_pb2_grpc.AdminStub(server.channel())
     admin.UpdateProject(admin_pb2.UpdateProjectRequest(
         project="default", options=admin_pb2.ProjectOptions(event_retention_days=30)), timeout=20)
+    erased = profiles_pb2.EraseProfileRequest(project="default", identifier=custom(people.pop()))
+    assert stub.EraseProfile(erased, timeout=20).existed
+    assert fails(stub.GetProfile, get(erased.identifier)).code == grpc.StatusCode.NOT_FOUND
     expected = {f"t{index}": UNSUBSCRIBED if index < 4 else SUBSCRIBED for index in range(6)}
     assert states(stub, who) == expected
 

@@ -47,7 +47,7 @@ extension Server {
             onProgress: self.progress(of: environment, since: started))
         let snapshotter = self.makeSnapshotter(environment, recovered, feed: feed, parker: snapshotParker)
         return RecoveredDirectory(
-            lock: lock, store: recovered.store, pipeline: self.makePipeline(parker: logParker),
+            lock: lock, store: recovered.store, pipeline: self.makePipeline(parker: logParker, snapshotter),
             committer: recovered.committer, log: recovered.log, snapshotter: snapshotter,
             desk: OperatorDesk(
                 source: snapshotter, copier: DirectoryBackup(environment), mailboxes: self.mailboxes, parker: LinuxParker()),
@@ -71,7 +71,7 @@ extension Server {
         }
     }
 
-    private func makePipeline(parker: LinuxParker) -> CommitPipeline {
+    private func makePipeline(parker: LinuxParker, _ snapshotter: Snapshotter) -> CommitPipeline {
         let (health, log, pollers) = (self.health, self.log, self.pollers)
         var limits = PipelineLimits()
         limits.memoryBytesMax = self.configuration.memoryLimit
@@ -84,7 +84,10 @@ extension Server {
                 log.error("log failed: writes are refused until a restart")
                 for poller in pollers { poller.wake() }
             },
-            onShortage: { shortage, isShort in Self.report(shortage, isShort, to: log) })
+            onShortage: { shortage, isShort in
+                if shortage == .disk { snapshotter.note(isDiskFull: isShort) }
+                Self.report(shortage, isShort, to: log)
+            })
     }
 
     private static func report(_ shortage: Shortage, _ isShort: Bool, to log: Log) {

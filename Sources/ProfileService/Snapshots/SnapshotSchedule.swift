@@ -16,6 +16,9 @@ struct SnapshotSchedule {
     /// When the last snapshot began.
     private var lastAt: UInt64
     private var retryAt: UInt64 = 0
+    private var isDiskFull = false
+    /// Snapshots made since the disk is full.
+    private var madeWhileFull = 0
 
     init(_ coverage: SnapshotCoverage, policy: SnapshotPolicy, clock: any Clock) {
         let now = clock.monotonicNanoseconds()
@@ -36,9 +39,19 @@ struct SnapshotSchedule {
     /// - Parameters:
     ///   - lastEraseLSN: Of the last erasure; until both snapshots that are kept are later, the disk still has what was erased.
     ///   - logBytes: Written to the log since the start.
-    mutating func isDue(appliedLSN: UInt64, lastEraseLSN: UInt64, logBytes: UInt64, now: UInt64) -> Bool {
+    ///   - isDiskFull: Whether writes wait for space, which a snapshot may free.
+    mutating func isDue(
+        appliedLSN: UInt64, lastEraseLSN: UInt64, logBytes: UInt64, isDiskFull: Bool = false, now: UInt64
+    ) -> Bool {
+        if isDiskFull != self.isDiskFull {
+            self.isDiskFull = isDiskFull
+            self.madeWhileFull = 0
+            // What failed for want of space need not wait when there is some, nor when it is wanted most.
+            self.retryAt = 0
+        }
         if appliedLSN > self.lsn, self.uncoveredSince == nil { self.uncoveredSince = now }
         guard now >= self.retryAt else { return false }
+        if isDiskFull, self.madeWhileFull < self.policy.whileFullMax { return true }
         if self.replayedBytes + logBytes - self.bytesCovered >= self.policy.logBytesMax { return true }
         if let since = self.uncoveredSince, now - since >= self.policy.ageNanosecondsMax { return true }
         return lastEraseLSN > self.olderLSN && now - self.lastAt >= self.policy.ageNanosecondsMax
@@ -55,9 +68,10 @@ struct SnapshotSchedule {
         self.uncoveredSince = nil
         self.lastAt = startedAt
         self.retryAt = 0
+        self.madeWhileFull += 1
     }
 
     mutating func failed(at now: UInt64) {
-        self.retryAt = now + self.policy.retryNanoseconds
+        self.retryAt = now + (self.isDiskFull ? self.policy.retryFullNanoseconds : self.policy.retryNanoseconds)
     }
 }

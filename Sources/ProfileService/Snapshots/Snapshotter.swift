@@ -43,6 +43,7 @@ package final class Snapshotter: Sendable {
     private let coverage: SnapshotCoverage
     private let onNews: @Sendable (News) -> Void
     private let wishes = Guarded(Wishes())
+    private let isDiskFull = Atomic<Bool>(false)
 
     /// - Parameters:
     ///   - parker: The one that the feed wakes.
@@ -77,6 +78,12 @@ package final class Snapshotter: Sendable {
         answer(.failure(refusal))
     }
 
+    /// Says that writes wait for space, or no longer: a snapshot may free some of the log.
+    package func note(isDiskFull: Bool) {
+        self.isDiskFull.store(isDiskFull, ordering: .relaxed)
+        self.parker.unpark()
+    }
+
     /// Makes `run` return.
     package func stop() {
         self.wishes.withLock { $0.isStopping = true }
@@ -101,6 +108,7 @@ package final class Snapshotter: Sendable {
         let answers = self.takeAnswers()
         let isDue = schedule.isDue(
             appliedLSN: self.store.appliedLSN, lastEraseLSN: self.store.lastEraseLSN, logBytes: self.log.bytes,
+            isDiskFull: self.isDiskFull.load(ordering: .relaxed),
             now: self.environment.clock.monotonicNanoseconds())
         guard isDue || !answers.isEmpty else { return false }
         let result = self.take(&schedule)
@@ -151,6 +159,7 @@ package final class Snapshotter: Sendable {
 
     /// Writes one snapshot and verifies it.
     private func write() throws(SnapshotFailure) -> SnapshotFile {
+        guard self.hasRoom else { throw .noSpace }
         self.feed.want()
         var writer: SnapshotWriter?
         do throws(SnapshotFailure) {
@@ -175,6 +184,12 @@ package final class Snapshotter: Sendable {
             writer?.abandon()
             throw error
         }
+    }
+
+    /// Whether the disk has room for a snapshot like the last one: one that fails half way has cut the log for nothing.
+    private var hasRoom: Bool {
+        let free = try? self.environment.fileSystem.freeBytes(self.environment.directory)
+        return free.map { $0 >= self.metrics.bytes + UInt64(self.environment.options.reserveBytes) } ?? true
     }
 
     /// Writes one block, and rests as long as that took.

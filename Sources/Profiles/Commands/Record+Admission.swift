@@ -6,8 +6,8 @@ extension RecordView {
     /// Whether the record is taken whatever the store's memory: a person who leaves may not be held by a lack of room, and a project's
     /// options (a shorter retention) are a way out of it.
     ///
-    /// So are an opt-out (an UpdateSubscription of nothing but UNSUBSCRIBED, an unsubscribe link, a suppression), a log-out, and a batch
-    /// of nothing else.
+    /// So are an opt-out (an UpdateSubscription of nothing but UNSUBSCRIBED, an unsubscribe link, a suppression), a log-out, an
+    /// erasure, and a batch of nothing else.
     package var isTakenOverMemoryLimit: Bool {
         switch RecordKind(rawValue: self.kind) {
         case .redeemUnsubscribe, .addSuppression, .updateProject, .erase: true
