@@ -72,7 +72,7 @@ struct BlockList {
             while true {
                 let handle = self.tables[shard].next(Shards.tag(identifier.low), from: &position)
                 guard handle != 0 else { return until }
-                let block = self.entry(handle).block
+                let block = self.block(handle)
                 // One that is past due may not have been forgotten yet, while the identifier was used and erased again.
                 guard block.identifier == identifier, now < self.end(of: block) else { continue }
                 until = max(until ?? .min, self.end(of: block))
@@ -130,12 +130,15 @@ struct BlockList {
 
     /// An entry and the one behind it; 0: it is the newest.
     func entry(_ handle: Handle) -> (block: Block, next: Handle) {
+        (self.block(handle), self.slab.pointer(handle).load(as: Handle.self))
+    }
+
+    /// What an entry says; not the link, which changes without a lock.
+    private func block(_ handle: Handle) -> Block {
         let base = self.slab.pointer(handle)
         let identifier = IdentifierHash(
             low: base.load(fromByteOffset: 8, as: UInt64.self), high: base.load(fromByteOffset: 16, as: UInt64.self))
-        return (
-            Block(identifier: identifier, erasedAt: base.load(fromByteOffset: 24, as: Int64.self)),
-            base.load(as: Handle.self))
+        return Block(identifier: identifier, erasedAt: base.load(fromByteOffset: 24, as: Int64.self))
     }
 
     /// All entries, for a snapshot that begins now.

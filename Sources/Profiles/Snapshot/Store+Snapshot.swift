@@ -137,14 +137,16 @@ extension Store {
     }
 
     private func writeNextBlocks() -> Int {
-        self.snapshot.pointee.writeItem(.blocks) { buffer in
-            for _ in 0 ..< min(self.snapshot.pointee.blocks.left, UInt64(SnapshotFormat.blocksPerItem)) {
-                let (block, next) = self.blocks.entry(self.snapshot.pointee.blocks.next)
+        var cursor = self.snapshot.pointee.blocks
+        let written = self.snapshot.pointee.writeItem(.blocks) { buffer in
+            for _ in 0 ..< min(cursor.left, UInt64(SnapshotFormat.blocksPerItem)) {
+                let (block, next) = self.blocks.entry(cursor.next)
                 block.write(into: &buffer)
-                self.snapshot.pointee.blocks.next = next
-                self.snapshot.pointee.blocks.left -= 1
+                cursor = SnapshotWork.ListCursor(next: next, left: cursor.left - 1)
             }
         }
+        self.snapshot.pointee.blocks = cursor
+        return written
     }
 
     private func writeStateItem() {
@@ -203,12 +205,14 @@ extension SnapshotWork {
     /// Appends one item whose body `write` appends, and returns its bytes.
     @discardableResult
     mutating func writeItem(_ kind: SnapshotItem, _ write: (inout ByteBuffer) -> Void) -> Int {
-        let start = self.block.buffer.count
-        self.block.buffer.append(UInt64(kind.rawValue))
-        write(&self.block.buffer)
-        let bytes = self.block.buffer.count - start
+        // A name of its own: Swift 6.3 cannot compile the whole path for the thread sanitizer.
+        let block = self.block
+        let start = block.buffer.count
+        block.buffer.append(UInt64(kind.rawValue))
+        write(&block.buffer)
+        let bytes = block.buffer.count - start
         precondition(bytes - SnapshotFormat.itemHeaderBytes <= Int(UInt32.max), "an item has a bound")
-        self.block.buffer.patch(UInt32(bytes - SnapshotFormat.itemHeaderBytes), at: start + 4)
+        block.buffer.patch(UInt32(bytes - SnapshotFormat.itemHeaderBytes), at: start + 4)
         self.closeBlockIfFull()
         return bytes
     }
