@@ -11,7 +11,7 @@ SEEDS ?= 1000
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: help run demo test build deps test-deps proto check-generated unit clients bench sanitize kill-test model-test disk-full-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
+.PHONY: help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay sanitize kill-test model-test disk-full-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -77,6 +77,12 @@ sanitize: deps test-deps ## thread and address sanitizers over the tests and a 2
 
 bench: deps test-deps build ## CPU per request beside the floor, interleaved (Benchmarks/README.md)
 	Benchmarks/compare.sh
+
+bench-snapshot: deps build ## latency beside a snapshot of a million profiles, and starts from it
+	Benchmarks/snapshot.sh
+
+bench-replay: deps build ## commands a second that a start replays
+	Benchmarks/replay.sh
 
 clean: ## removes what builds and tests have made
 	rm -rf .build .build-* .venv

@@ -20,10 +20,12 @@ start() {
 load() { # MIX ARGUMENTS: the latencies as JSON
     .build/release/profile-bench --port "$port" --ids "$profiles" --json --mix "$@"
 }
+memory() { awk -v k="$1:" '$1 == k {printf "%.0f MiB", $2 / 1024}' "/proc/$pid/status"; }
 field() { grep -oE "\"$1\":[ ]*[0-9.]+" | head -1 | grep -oE '[0-9.]+$'; }
 start
 load profile --requests "$profiles" > /dev/null
 load track --rate "$rate" --seconds 2 > /dev/null
+before=$(memory VmRSS)
 for _ in $(seq "$rounds"); do
     load track --rate "$rate" --seconds "$seconds" > "$work/json"
     echo "without $(field p99.9 < "$work/json") $(field max < "$work/json")" >> "$work/rounds"
@@ -44,6 +46,7 @@ awk '{v[$1] = v[$1] " " $2} END {
     for (i = 1; i <= n; i++) r[i] = b[i] / a[i]
     for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++) if (r[j] < r[i]) {t = r[i]; r[i] = r[j]; r[j] = t}
     printf "ratio of p99.9, round by round: median %.2f (%.2f to %.2f)\n", r[int((n + 1) / 2)], r[1], r[n]}' "$work/rounds"
+echo "memory of the process: $before before the rounds, at most $(memory VmHWM) in them, $(memory VmRSS) after them"
 grep -oE '"message":"snapshot".*' "$work/log" | tail -1
 kill "$pid"
 wait "$pid" 2> /dev/null || true
