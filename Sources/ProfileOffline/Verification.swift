@@ -67,6 +67,7 @@ package struct Verification {
     private mutating func readFiles() throws(OfflineFailure) {
         do throws(StorageError) {
             let survey = try LogSurvey(self.directory.environment())
+            self.beginsAtFirstRecord = survey.beginsAtFirstFrame
             for name in survey.names { try self.readFile(name, survey) }
         } catch {
             throw OfflineFailure(error)
@@ -78,9 +79,8 @@ package struct Verification {
             let finding = try survey.read(name)
             let bytes = finding == .other ? 0 : try survey.bytes(of: name)
             switch finding {
-            case .segment(let segment): self.beginsAtFirstRecord = self.beginsAtFirstRecord || segment.firstFrame == 1
             case .snapshot: self.snapshots.insert((name, true), at: 0)
-            case .tornTail, .temporary, .lock, .other: break
+            case .segment, .tornTail, .temporary, .lock, .other: break
             }
             self.verdict.files += 1
             self.verdict.bytes += bytes

@@ -1,5 +1,6 @@
 import GRPCTransport
 import IOCore
+import IOSimulation
 import Messages
 import Testing
 
@@ -63,7 +64,7 @@ import Testing
     private let mailbox = CompletionMailbox {}
 
     private func desk(_ result: Result<SnapshotFile, OperatorFailure> = .success(Self.snapshot), _ copier: Copier = Copier(steps: 3)) -> OperatorDesk {
-        OperatorDesk(source: Taker(result), copier: copier, mailboxes: [self.mailbox], parker: NoParker())
+        OperatorDesk(source: Taker(result), copier: copier, mailboxes: [self.mailbox], parker: NoParker(), clock: SimulatedClock())
     }
 
     /// The last news of each call.

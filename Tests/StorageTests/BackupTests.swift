@@ -54,7 +54,15 @@ import Testing
         }
         #expect(UInt64(seen.count) == snapshot.blocks && seen == seen.sorted())
         #expect(written == snapshot)
-        #expect(fixture.disk.snapshot.files.map(\.path).filter { $0.hasPrefix("b/") }.count == 2)
+        // The segment has its own number in the source, where the snapshot's log goes on: it is no other segment of the same log.
+        let names = fixture.disk.snapshot.files.map(\.path).filter { $0.hasPrefix("b/") }.map { $0.dropFirst(2) }
+        let segment = try #require(names.first { $0.hasSuffix(".log") })
+        #expect(names.count == 2 && segment != "0000000000000001.log")
+        guard case .segment(let found) = try LogSurvey(fixture.environment).read(String(segment)) else {
+            Issue.record("no segment")
+            return
+        }
+        #expect(found.firstFrame == written.position.nextFrame)
         fixture.disk.killProcess()
         for round in 0 ..< 2 {
             let target = CheckingTarget()

@@ -50,7 +50,8 @@ extension Server {
             lock: lock, store: recovered.store, pipeline: self.makePipeline(parker: logParker, snapshotter),
             committer: recovered.committer, log: recovered.log, snapshotter: snapshotter,
             desk: OperatorDesk(
-                source: snapshotter, copier: DirectoryBackup(environment), mailboxes: self.mailboxes, parker: LinuxParker()),
+                source: snapshotter, copier: DirectoryBackup(environment), mailboxes: self.mailboxes, parker: LinuxParker(),
+                clock: self.clock),
             scrubber: Scrubber(environment, directoryID: recovered.log.directoryID), parker: preparerParker,
             report: recovered.report, seconds: Double(self.clock.monotonicNanoseconds() - started) / 1e9)
     }

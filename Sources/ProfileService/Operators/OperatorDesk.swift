@@ -45,6 +45,9 @@ package final class OperatorDesk: Sendable {
     private let copier: any BackupCopier
     private let mailboxes: [CompletionMailbox]
     private let parker: any Parker
+    private let clock: any Clock
+    /// Longest rest after one block of a copy, in nanoseconds.
+    private static let restNanosecondsMax: UInt64 = 250_000_000
     /// How often a thread that waits for a snapshot looks whether it still should, in nanoseconds.
     private static let lookNanoseconds: UInt64 = 100_000_000
 
@@ -52,8 +55,9 @@ package final class OperatorDesk: Sendable {
     ///   - mailboxes: One per loop, by its index.
     ///   - parker: Puts the thread that copies to sleep.
     package init(
-        source: any SnapshotTaker, copier: any BackupCopier, mailboxes: [CompletionMailbox], parker: any Parker
+        source: any SnapshotTaker, copier: any BackupCopier, mailboxes: [CompletionMailbox], parker: any Parker, clock: any Clock
     ) {
+        self.clock = clock
         self.source = source
         self.copier = copier
         self.mailboxes = mailboxes
@@ -126,13 +130,22 @@ package final class OperatorDesk: Sendable {
     private func make(_ backup: Backup) -> OperatorReport.News {
         do throws(OperatorFailure) {
             let snapshot = try self.freshSnapshot()
+            var rested = self.clock.monotonicNanoseconds()
             return .backup(try self.copier.copy(snapshot, to: backup.destination) { progress in
                 self.report(.progress(progress), to: backup.token)
+                self.rest(since: &rested)
                 return self.reasonToStop == nil
             })
         } catch {
             return .failed(error == .cancelled ? self.reasonToStop ?? error : error)
         }
+    }
+
+    /// Rests as long as the block took: half of the disk's time is left to the log. Ends early when the backup is given up.
+    private func rest(since rested: inout UInt64) {
+        let nanoseconds = min(self.clock.monotonicNanoseconds() - rested, Self.restNanosecondsMax)
+        self.parker.park(forNanoseconds: nanoseconds)
+        rested = self.clock.monotonicNanoseconds()
     }
 
     /// Waits for a snapshot that has everything which was answered before the backup was asked for.

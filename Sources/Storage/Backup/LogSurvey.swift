@@ -53,6 +53,13 @@ package struct LogSurvey {
         }
     }
 
+    /// Whether the segments that a start reads, the last ones without a gap, begin with the first frame of all.
+    package var beginsAtFirstFrame: Bool {
+        guard var first = self.segments.last else { return false }
+        while first > 0, self.segments.contains(first - 1) { first -= 1 }
+        return self.firstFrames[first] == 1
+    }
+
     /// Whether a name is that of a snapshot, whatever is in it.
     package static func isSnapshot(_ name: String) -> Bool { SnapshotNames.lsn(of: name) != nil }
 
@@ -106,7 +113,9 @@ package struct LogSurvey {
         } catch {
             throw .io(error)
         }
-        // A later segment goes on where this one must have come to; what stands behind that is superseded.
+        // A later segment goes on where this one must have come to; what stands behind that is superseded. Before a gap stands only what a
+        // removal has left over: no start reads it.
+        guard self.segments.contains(number &+ 1) else { return found }
         let limit = self.firstFrames.filter { $0.key > number }.map(\.value).min()
         guard let limit, chain.nextFrame < limit, header.firstFrame < limit else { return found }
         throw .corruption(
