@@ -5,8 +5,8 @@ import Storage
 
 /// Puts a backup, or a data directory that no server has open, into an empty place.
 ///
-/// Files are copied byte by byte and compared with their source. The oldest segment comes after all newer ones, and snapshots last: a directory left
-/// by a crash on the way is refused by every start, and never taken for a shorter log.
+/// Files are copied byte by byte and compared with their source. The oldest segment comes after all newer ones, and snapshots last: a
+/// directory left by a crash on the way is refused by every start, and never taken for a shorter log.
 package struct Restore {
     package struct Summary: Equatable, Sendable {
         package var files = 0

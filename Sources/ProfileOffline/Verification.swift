@@ -2,8 +2,8 @@ import Storage
 
 /// Looks at everything in a directory that no server has open, and changes no byte.
 ///
-/// Every file is read to its end. Then the state is built on each way that a start may take (from either snapshot, and from the beginning where the
-/// log reaches back so far); all of them must come to the same. One store at a time.
+/// Every file is read to its end. Then the state is built on each way that a start may take (from either snapshot, and from the beginning
+/// where the log reaches back so far); all of them must come to the same. One store at a time.
 package struct Verification {
     /// One state, and how it was come by.
     package struct Replay: Equatable, Sendable {

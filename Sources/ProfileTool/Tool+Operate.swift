@@ -23,8 +23,8 @@ extension Tool {
         }
         self.terminal.progress("")
         guard !self.wantsJSON else { return }
-        self.terminal.say(
-            "backup of lsn \(last["lsn"]?.description ?? "0") in \(TerminalText.safe(destination)): \(last["bytes_total"]?.description ?? "0") bytes, verified\n")
+        let (lsn, bytes) = (last["lsn"]?.description ?? "0", last["bytes_total"]?.description ?? "0")
+        self.terminal.say("backup of lsn \(lsn) in \(TerminalText.safe(destination)): \(bytes) bytes, verified\n")
     }
 
     private static func progressText(_ progress: JSONValue) -> String {

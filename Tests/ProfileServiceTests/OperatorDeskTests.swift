@@ -63,7 +63,9 @@ import Testing
 
     private let mailbox = CompletionMailbox {}
 
-    private func desk(_ result: Result<SnapshotFile, OperatorFailure> = .success(Self.snapshot), _ copier: Copier = Copier(steps: 3)) -> OperatorDesk {
+    private func desk(
+        _ result: Result<SnapshotFile, OperatorFailure> = .success(Self.snapshot), _ copier: Copier = Copier(steps: 3)
+    ) -> OperatorDesk {
         OperatorDesk(source: Taker(result), copier: copier, mailboxes: [self.mailbox], parker: NoParker(), clock: SimulatedClock())
     }
 

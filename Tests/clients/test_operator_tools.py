@@ -1,6 +1,5 @@
-"""The tools of those who run the service, against the real binaries: what is checked, copied, shown and put back."""
+"""What those who run the service do without it, against the real binaries: check a configuration; verify, dump and restore a directory."""
 
-import hashlib
 import json
 import os
 import pathlib
@@ -8,26 +7,13 @@ import shutil
 import signal
 import socket
 import struct
-import subprocess
-import threading
 
-import grpc
 import pytest
-from google.protobuf.wrappers_pb2 import StringValue
 
-from conftest import (
-    BINARY, Failure, Server, custom, event, fails, get, profiles_pb2, profiles_pb2_grpc, track, types_pb2, unique, wait_until)
-from profiles.v1 import admin_pb2, admin_pb2_grpc
-
-TOOL = BINARY.parent / "profilectl"
-
-
-def profiled(*flags, cwd, **variables):
-    """Runs `profiled` to its end, which a check reaches by itself."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROFILES_")} | variables
-    return subprocess.run(
-        [str(BINARY), *map(str, flags)], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
-
+from conftest import Server, custom, event, get, profiles_pb2, profiles_pb2_grpc, track, types_pb2, wait_until
+from operator_tools import (
+    Journal, admin_stub, crc32c, ctl, damages, fill, fingerprint, flip, newest_log, profiled, sealed_again, verified)
+from profiles.v1 import admin_pb2
 
 # --check-config
 
@@ -45,8 +31,9 @@ def test_a_good_configuration_is_shown_with_its_sources_and_touches_nothing(tmp_
             cwd=tmp_path, PROFILES_DRAIN_SECONDS="9", PROFILES_LOOPS="2")
     assert checked.returncode == 0 and checked.stderr == ""
     assert checked.stdout.startswith("# the configuration is good\n")
-    for line in (f"# command line\ndata-dir = {tmp_path}/data\n", f"# command line\nlisten = 127.0.0.1:{port}\n", "# environment\nloops = 2\n",
-                 "# environment\ndrain-seconds = 9\n", f"# {file}:2\nlog-level = debug\n", "# default\nsegment-bytes = 64MiB\n"):
+    for line in (f"# command line\ndata-dir = {tmp_path}/data\n", f"# command line\nlisten = 127.0.0.1:{port}\n",
+                 "# environment\nloops = 2\n", "# environment\ndrain-seconds = 9\n", f"# {file}:2\nlog-level = debug\n",
+                 "# default\nsegment-bytes = 64MiB\n"):
         assert line in checked.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["profiles.conf"]
     # What it shows is a configuration file that gives the same.
@@ -78,63 +65,6 @@ def test_a_wrong_configuration_is_named_with_its_place(tmp_path, flags, variable
 
 
 # verify, dump, restore: without a server
-
-
-def ctl(*words, server=None):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROFILES_")}
-    if server:
-        environment["PROFILES_ADDRESS"] = server.listen
-    return subprocess.run(
-        [str(TOOL), *map(str, words)], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
-
-
-def verified(folder):
-    """What verify says of a directory: exit code, its findings, its verdict. No byte, name or mode may change meanwhile."""
-    before = fingerprint(folder)
-    result = ctl("--json", "verify", folder)
-    assert fingerprint(folder) == before
-    lines = [json.loads(line) for line in result.stdout.splitlines()]
-    return result.returncode, lines[:-1], lines[-1]
-
-
-def fingerprint(folder):
-    return {path.name: (path.stat().st_mode, path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()) for path in folder.iterdir()}
-
-
-def damages(found):
-    return [line["damage"] for line in found if "damage" in line]
-
-
-def fill(server, people=40):
-    """People with everything that a profile can have: attributes, devices, consent, events, a merge."""
-    names = [unique("person") for _ in range(people)]
-    stub = profiles_pb2_grpc.ProfilesStub(server.channel())
-    for number, name in enumerate(names):
-        value = types_pb2.Value(string=f"plan {number}")
-        device = f"{name}-phone"
-        stub.Track(track(types_pb2.Identifier(installation_id=device), event("opened")))
-        stub.Identify(profiles_pb2.IdentifyRequest(
-            project="default", custom_id=name, installation_id=device,
-            attributes=types_pb2.AttributePatch(
-                set={"plan": value, "sizes": types_pb2.Value(list=types_pb2.StringList(items=["s", "m"]))},
-                native=types_pb2.NativeAttributes(email_address=StringValue(value=f"{name}@example.org")))))
-        for _ in range(number % 4):
-            stub.Track(track(custom(name), event("bought", attributes={"amount": types_pb2.Value(number=number / 8)}, label="x", tags=["a", "b"])))
-        if number % 3 == 0:
-            stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
-                project="default", identifier=custom(name), source=types_pb2.CONSENT_SOURCE_USER,
-                changes=[profiles_pb2.SubscriptionChange(channel=types_pb2.CHANNEL_EMAIL, state=types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED)]))
-    return names
-
-
-def newest_log(folder):
-    return sorted(folder.glob("*.log"))[-1]
-
-
-def flip(path, offset):
-    content = bytearray(path.read_bytes())
-    content[offset] ^= 1
-    path.write_bytes(content)
 
 
 def test_a_whole_directory_is_good_and_keeps_every_byte(server):
@@ -189,9 +119,10 @@ def test_a_torn_tail_is_no_damage_and_is_told(server):
 def test_each_kind_of_damage_of_the_log_is_found(tmp_path):
     server = Server(tmp_path / "data", "--segment-bytes", "1MiB").start()
     stub = profiles_pb2_grpc.ProfilesStub(server.channel())
+    text = {"text": types_pb2.Value(string="x" * 200)}
     for number in range(90):
         stub.BatchWrite(profiles_pb2.BatchWriteRequest(project="default", operations=[
-            profiles_pb2.WriteOperation(track=track(custom(f"p-{number}"), event("big", attributes={"text": types_pb2.Value(string="x" * 200)})))
+            profiles_pb2.WriteOperation(track=track(custom(f"p-{number}"), event("big", attributes=text)))
             for _ in range(200)]))
     assert server.stop() == 0
     good = server.data_dir
@@ -233,16 +164,6 @@ def test_each_kind_of_damage_of_the_log_is_found(tmp_path):
     assert verified(stray)[0] == 0
 
 
-def crc32c(content, before=0):
-    """CRC-32C behind `before`, bit by bit: another implementation than the server's."""
-    crc = before ^ 0xFFFFFFFF
-    for byte in content:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
 def test_a_dump_says_what_the_server_answers(server):
     server.start()
     names = fill(server)
@@ -251,9 +172,12 @@ def test_a_dump_says_what_the_server_answers(server):
     stub.Track(track(types_pb2.Identifier(installation_id="stray-phone"), event("opened")))
     stub.Identify(profiles_pb2.IdentifyRequest(project="default", custom_id=names[0], installation_id="stray-phone"))
     answers = {name: json.loads(ctl("--json", "get", name, server=server).stdout) for name in names}
-    events = {name: [json.loads(line) for line in ctl("--json", "events", name, "--limit", "0", "--oldest-first", server=server).stdout.splitlines()]
-              for name in names}
-    ledgers = {name: [json.loads(line) for line in ctl("--json", "consent", name, server=server).stdout.splitlines()] for name in names}
+
+    def lists(*words):
+        return [json.loads(line) for line in ctl("--json", *words, server=server).stdout.splitlines()]
+
+    events = {name: lists("events", name, "--limit", "0", "--oldest-first") for name in names}
+    ledgers = {name: lists("consent", name) for name in names}
     assert server.stop() == 0
     before = fingerprint(server.data_dir)
     dumped = ctl("dump", server.data_dir)
@@ -308,253 +232,7 @@ def test_a_restore_refuses_what_would_lose_something(server, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-# snapshot, backup: of a running server
-
-
-def admin_stub(server):
-    return admin_pb2_grpc.AdminStub(server.channel())
-
-
-def backups(server, destination, **options):
-    """Every message of a backup."""
-    return list(admin_stub(server).Backup(admin_pb2.BackupRequest(destination=str(destination)), timeout=60, **options))
-
-
-def fill_much(server, batches=30):
-    """So much that a backup takes a moment: about 6 MB."""
-    stub = profiles_pb2_grpc.ProfilesStub(server.channel())
-    text = types_pb2.Value(string="x" * 200)
-    for number in range(batches):
-        stub.BatchWrite(profiles_pb2.BatchWriteRequest(project="default", operations=[
-            profiles_pb2.WriteOperation(track=track(custom(f"m-{number}-{one}"), event("big", attributes={f"text{part}": text for part in range(5)})))
-            for one in range(200)]))
-
-
-class Journal:
-    """A writer of one person, and how many of its calls were answered; each call stores three events, all or none."""
-
-    def __init__(self, server):
-        self.name = unique("writer")
-        self.stub = profiles_pb2_grpc.ProfilesStub(server.channel())
-        self.sent = self.answered = 0
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-
-    def run(self):
-        while not self.stop.is_set() and self.sent < 330:
-            self.sent += 1
-            try:
-                self.stub.Track(track(custom(self.name), *[event("step", event_id=f"{self.sent}-{part}") for part in range(3)]), timeout=20)
-            except grpc.RpcError:
-                return
-            self.answered += 1
-
-    def check(self, stub, least):
-        try:
-            counters = stub.GetProfile(get(custom(self.name)), timeout=20).profile.event_counters
-        except grpc.RpcError as error:
-            assert error.code() == grpc.StatusCode.NOT_FOUND and least == 0
-            return
-        assert counters[0].count % 3 == 0, "a call is there in part"
-        assert 3 * least <= counters[0].count <= 3 * self.sent, "an answered call is missing, or one that was never sent is there"
-
-
-def test_everything_answered_before_a_backup_is_in_it(server, tmp_path):
-    """A backup under load, kill -9, a restore elsewhere, and a server on it."""
-    server.start()
-    names = fill(server)
-    writers = [Journal(server) for _ in range(6)]
-    assert wait_until(lambda: all(writer.answered > 20 for writer in writers))
-    # Two, so that the second one's snapshot prunes what the first was made of.
-    answered = {}
-    for number in (1, 2):
-        answered[number] = [writer.answered for writer in writers]
-        result = ctl("backup", tmp_path / f"backup-{number}", server=server)
-        assert result.returncode == 0 and "verified" in result.stdout, result.stderr
-    assert any(writer.answered > before for writer, before in zip(writers, answered[2])), "writes went on meanwhile"
-    for writer in writers:
-        writer.stop.set()
-    for writer in writers:
-        writer.thread.join(30)
-    still = ctl("backup", tmp_path / "still", server=server)
-    assert still.returncode == 0
-    server.stop(signal.SIGKILL)
-    for number in (1, 2):
-        folder = tmp_path / f"backup-{number}"
-        assert folder.stat().st_mode & 0o777 == 0o700 and {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
-        code, found, verdict = verified(folder)
-        assert code == 0, found
-        restored = ctl("--json", "restore", folder, tmp_path / f"restored-{number}")
-        assert restored.returncode == 0 and json.loads(restored.stdout)["digest"] == verdict["digest"]
-        second = Server(tmp_path / f"restored-{number}").start()
-        stub = profiles_pb2_grpc.ProfilesStub(second.channel())
-        for writer, least in zip(writers, answered[number]):
-            writer.check(stub, least)
-        assert all(stub.GetProfile(get(custom(name))).profile.custom_id == name for name in names)
-        # The log goes on where the backup ended, and is found again.
-        stub.Track(track(custom("after"), event()))
-        second.stop(signal.SIGKILL)
-        assert profiles_pb2_grpc.ProfilesStub(second.start().channel()).GetProfile(get(custom("after"))).profile.custom_id == "after"
-        assert second.stop() == 0
-    # Nothing was written after the last backup: it and its source are the same state.
-    _, _, source = verified(server.data_dir)
-    _, _, copy = verified(tmp_path / "still")
-    assert (source["lsn"], source["digest"]) == (copy["lsn"], copy["digest"])
-    assert ctl("dump", server.data_dir, "--events", "--ledger").stdout == ctl("dump", tmp_path / "still", "--events", "--ledger").stdout
-
-
-def test_a_server_starts_on_a_backup_as_it_is(server, tmp_path):
-    server.start()
-    names = fill(server, 5)
-    progress = backups(server, tmp_path / "deep" / "backup")
-    assert server.stop() == 0
-    assert progress[-1].bytes_done == progress[-1].bytes_total == sum(path.stat().st_size for path in (tmp_path / "deep/backup").iterdir())
-    assert len({one.lsn for one in progress}) == 1 and all(a.bytes_done <= b.bytes_done for a, b in zip(progress, progress[1:]))
-    second = Server(tmp_path / "deep" / "backup").start()
-    stub = profiles_pb2_grpc.ProfilesStub(second.channel())
-    assert all(stub.GetProfile(get(custom(name))).profile.custom_id == name for name in names)
-    assert second.stop() == 0
-
-
-def test_a_backup_goes_only_where_nothing_is(server, tmp_path):
-    server.start()
-    fill(server, 2)
-    full, file, elsewhere, link = tmp_path / "full", tmp_path / "file", tmp_path / "elsewhere", tmp_path / "link"
-    full.mkdir()
-    (full / "mine").write_text("keep")
-    file.write_text("keep")
-    elsewhere.mkdir()
-    link.symlink_to(elsewhere)
-    for destination, said in ((full, "not an empty directory"), (server.data_dir, "not an empty directory"), (file, "failed with errno"), (link, "failed with errno"),
-                              ("data/relative", "not an absolute path"), ("", "not an absolute path"), ("/tmp/a\nb", "control character")):
-        failure = fails(lambda request, **options: list(admin_stub(server).Backup(request, **options)), admin_pb2.BackupRequest(destination=str(destination)))
-        assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and said in failure.violations["destination"], destination
-    assert [path.name for path in full.iterdir()] == ["mine"] and file.read_text() == "keep" and not list(elsewhere.iterdir())
-    refused = ctl("backup", full, server=server)
-    assert refused.returncode == 1 and "destination: not an empty directory" in refused.stderr
-    # An empty directory is a place; a relative one is made absolute by the tool.
-    result = subprocess.run(
-        [str(TOOL), "backup", "elsewhere"], cwd=tmp_path, env={**os.environ, "PROFILES_ADDRESS": server.listen}, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0 and str(elsewhere) in result.stdout and verified(elsewhere)[0] == 0
-
-
-def test_one_backup_at_a_time(server, tmp_path):
-    server.start()
-    fill_much(server)
-    outcomes = [None] * 6
-    ready = threading.Barrier(len(outcomes))
-
-    def one(number):
-        stub = admin_stub(server)
-        ready.wait()
-        try:
-            outcomes[number] = list(stub.Backup(admin_pb2.BackupRequest(destination=str(tmp_path / f"b{number}")), timeout=60))
-        except grpc.RpcError as error:
-            outcomes[number] = Failure(error)
-
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(len(outcomes))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(90)
-    refused = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-    assert refused and all(
-        (failure.code, failure.reason, failure.metadata["limit"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_EXCEEDED", "backups") for failure in refused)
-    assert len(refused) < len(outcomes)
-    for number, outcome in enumerate(outcomes):
-        if isinstance(outcome, Failure):
-            assert not (tmp_path / f"b{number}").exists()
-        else:
-            assert verified(tmp_path / f"b{number}")[0] == 0
-
-
-def test_a_cancelled_backup_leaves_nothing(server, tmp_path):
-    server.start()
-    fill_much(server, 60)
-    destination = tmp_path / "backup"
-    for _ in range(20):
-        call = admin_stub(server).Backup(admin_pb2.BackupRequest(destination=str(destination)), timeout=60)
-        next(call)
-        call.cancel()
-        # The desk takes the next one when the given-up one is cleaned away.
-        assert wait_until(lambda: snapshotless(server, tmp_path / "next"))
-        shutil.rmtree(tmp_path / "next")
-        if not list(destination.iterdir()):
-            break
-        # It was faster than the cancellation: then it is whole.
-        assert verified(destination)[0] == 0
-        shutil.rmtree(destination)
-    else:
-        raise AssertionError("no cancellation came in time")
-    assert backups(server, destination)[-1].bytes_done > 0 and verified(destination)[0] == 0
-
-
-def snapshotless(server, destination):
-    """Whether a backup can be made now: false while another one runs."""
-    try:
-        return bool(backups(server, destination))
-    except grpc.RpcError as error:
-        assert Failure(error).reason == "RATE_EXCEEDED"
-        return False
-
-
-def test_a_backup_ends_with_the_server_and_leaves_nothing_half(server, tmp_path):
-    server.start()
-    fill_much(server, 60)
-    call = admin_stub(server).Backup(admin_pb2.BackupRequest(destination=str(tmp_path / "backup")), timeout=60)
-    next(call)
-    assert server.stop() == 0
-    try:
-        list(call)
-        assert verified(tmp_path / "backup")[0] == 0
-    except grpc.RpcError as error:
-        assert error.code() == grpc.StatusCode.UNAVAILABLE
-        assert not list((tmp_path / "backup").iterdir())
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 2 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True).returncode:
-        pytest.skip("needs to mount a file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_full_disk_of_the_backup_is_told_and_harms_nothing(server, small_disk):
-    server.start()
-    fill_much(server)
-    failure = fails(lambda request, **options: list(admin_stub(server).Backup(request, **options)), admin_pb2.BackupRequest(destination=str(small_disk / "backup")))
-    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "DISK_FULL")
-    assert not list((small_disk / "backup").iterdir())
-    # The server's own disk is not full.
-    fill(server, 1)
-    assert server.get("/readyz")[0] == 200
-
-
-def test_a_snapshot_is_answered_when_it_is_there(server):
-    server.start()
-    fill(server, 3)
-    stub = admin_stub(server)
-    lsns = []
-    for _ in range(3):
-        answer = stub.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=30)
-        file = server.data_dir / f"{answer.lsn:016x}.snapshot"
-        assert file.stat().st_size == answer.bytes
-        lsns.append(answer.lsn)
-    assert lsns == sorted(set(lsns))
-    said = ctl("snapshot", server=server)
-    assert said.returncode == 0 and said.stdout.startswith("snapshot of lsn ") and said.stdout.endswith(" bytes, verified\n")
-    # Those that wait share one.
-    calls = [stub.CreateSnapshot.future(admin_pb2.CreateSnapshotRequest(), timeout=60) for _ in range(30)]
-    assert len({call.result().lsn for call in calls}) < 30
-    # Two are kept, and what they make superfluous is gone.
-    assert len(list(server.data_dir.glob("*.snapshot"))) == 2
-    assert server.stop() == 0
-    assert verified(server.data_dir)[0] == 0
+# with snapshots
 
 
 @pytest.fixture
@@ -631,42 +309,10 @@ def test_a_snapshot_that_was_written_wrong_is_found(with_snapshots):
     assert len(damages(found)) == 1 and "lead to different states" in damages(found)[0] and snapshot.name in damages(found)[0]
 
 
-def sealed_again(content):
-    """A snapshot with all its checksums made anew (docs/formats/snapshot.md)."""
-    lsn = struct.unpack_from("<Q", content, 40)[0] - 1
-    seed = crc32c(struct.pack("<Q", lsn), crc32c(bytes(content[16:32])))
-    content[76:80] = struct.pack("<I", crc32c(bytes(content[:76])))
-    previous, offset = content[76:80], 80
-    while offset < len(content):
-        number, size = struct.unpack_from("<QI", content, offset + 8)
-        block = crc32c(struct.pack("<Q", number), seed)
-        content[offset + 20:offset + 24] = previous
-        content[offset + 24:offset + 28] = struct.pack("<I", crc32c(bytes(content[offset + 32:offset + 32 + size]), block))
-        content[offset + 28:offset + 32] = struct.pack("<I", crc32c(bytes(content[offset:offset + 28]), block))
-        previous = content[offset + 28:offset + 32]
-        offset += 32 + (size + 7) // 8 * 8
-    return content
-
-
 def test_a_snapshot_with_its_checksums_made_anew_is_the_same(with_snapshots):
     """The tool of the test above makes what the server makes."""
     content = sorted(with_snapshots.glob("*.snapshot"))[-1].read_bytes()
     assert bytes(sealed_again(bytearray(content))) == content
-
-
-def test_a_backup_after_an_erasure_knows_nothing_of_the_person(server, tmp_path):
-    server.start()
-    names = fill(server, 6)
-    stub = profiles_pb2_grpc.ProfilesStub(server.channel())
-    for name in names[:3]:
-        stub.EraseProfile(profiles_pb2.EraseProfileRequest(project="default", identifier=custom(name)))
-    backups(server, tmp_path / "backup")
-    assert server.stop() == 0
-    for folder in (server.data_dir, tmp_path / "backup"):
-        dumped = [json.loads(line)["profile"]["custom_id"] for line in ctl("dump", folder, "--events", "--ledger").stdout.splitlines()]
-        assert sorted(dumped) == sorted(names[3:])
-    everything = b"".join(path.read_bytes() for path in (tmp_path / "backup").iterdir())
-    assert all(name.encode() not in everything for name in names[:3]) and all(name.encode() in everything for name in names[3:])
 
 
 def test_what_a_crash_left_of_a_removal_is_no_damage(server, tmp_path):

@@ -14,7 +14,7 @@ BUILT = {
 }
 # Built, and a failed request does not end the call: test_streams.py.
 STREAMS = {"TrackStream"}
-# Built, and an empty request is valid: test_options.py, test_operator_tools.py.
+# Built, and an empty request is valid: test_options.py, test_backup.py.
 ALWAYS_VALID = {"ListProjects", "CreateSnapshot"}
 METHODS = [
     method
