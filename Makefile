@@ -64,7 +64,7 @@ log-damage-test: deps ## blocks of the log zeroed, stale, swapped, written over 
 	PROFILES_DAMAGE_FRAMES=1500 PROFILES_DAMAGE_SEGMENT_BYTES=32768 PROFILES_DAMAGE_PAIRS=2500 swift test --filter LogBlockDamageTests 2>&1 | grep -E '^F6|✘|error:|Test run'
 
 snapshot-damage-test: deps ## the same and every bit, on snapshots (F7)
-	PROFILES_DAMAGE_BLOCKS=500 PROFILES_DAMAGE_BIT_BLOCKS=25 swift test --filter 'SnapshotDamageTests|SnapshotBlockTests' 2>&1 | grep -E '^F7|✘|error:|Test run'
+	PROFILES_DAMAGE_BLOCKS=300 PROFILES_DAMAGE_BIT_BLOCKS=12 PROFILES_DAMAGE_PAIRS=3000 swift test --filter 'SnapshotDamageTests|SnapshotBlockTests' 2>&1 | grep -E '^F7|✘|error:|Test run'
 
 snapshot-crash-test: deps ## a crash and a power cut at every call of snapshots and removals, on the simulated disk (F11)
 	PROFILES_CRASH_ROUNDS=12 PROFILES_CRASH_SAMPLES=10 swift test --filter SnapshotPowerCutTests 2>&1 | grep -E '^F11|✘|error:|Test run'

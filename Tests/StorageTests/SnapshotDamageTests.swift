@@ -23,6 +23,8 @@ import Testing
     private static let newer = 20
     /// Blocks of the snapshot that is damaged block by block; about 200 bytes each.
     private static let blocks = Scale.of("PROFILES_DAMAGE_BLOCKS", otherwise: 90)
+    /// Pairs of its blocks that are swapped, and written over each other.
+    private static let pairs = Scale.of("PROFILES_DAMAGE_PAIRS", otherwise: 400)
     /// Blocks of the one of which each bit is flipped.
     private static let bitBlocks = Scale.of("PROFILES_DAMAGE_BIT_BLOCKS", otherwise: 3)
 
@@ -131,22 +133,26 @@ import Testing
         let content = files[try #require(LogFixture.snapshot(in: files))].content
         let count = content.count / size
         try #require(count > 2)
+        var random = SeededRandom(seed: UInt64(size))
         var split = Split()
-        for first in 0 ..< count {
-            for second in 0 ..< count where first != second {
-                let (one, other) = (first * size ..< (first + 1) * size, second * size ..< (second + 1) * size)
-                var copied = content
-                copied.replaceSubrange(one, with: content[other])
-                try Self.start(files, with: copied, &split, "block \(second) over \(first)")
-                guard first < second else { continue }
-                copied.replaceSubrange(other, with: content[one])
-                try Self.start(files, with: copied, &split, "blocks \(first) and \(second) swapped")
-            }
+        for number in 0 ..< Self.pairs {
+            // Neighbours first, then any two.
+            let first = number < count - 1 ? number : random.below(count)
+            let second = number < count - 1 ? number + 1 : random.below(count)
+            guard first != second else { continue }
+            let (one, other) = (first * size ..< (first + 1) * size, second * size ..< (second + 1) * size)
+            var copied = content
+            copied.replaceSubrange(one, with: content[other])
+            try Self.start(files, with: copied, &split, "block \(second) over \(first)")
+            copied.replaceSubrange(other, with: content[one])
+            try Self.start(files, with: copied, &split, "blocks \(first) and \(second) swapped")
+        }
+        for block in 0 ..< count {
             var inserted = content
-            inserted.insert(contentsOf: content[first * size ..< (first + 1) * size], at: first * size)
-            try Self.start(files, with: inserted, &split, "block \(first) twice")
-            inserted.removeSubrange(first * size ..< (first + 2) * size)
-            try Self.start(files, with: inserted, &split, "without block \(first)")
+            inserted.insert(contentsOf: content[block * size ..< (block + 1) * size], at: block * size)
+            try Self.start(files, with: inserted, &split, "block \(block) twice")
+            inserted.removeSubrange(block * size ..< (block + 2) * size)
+            try Self.start(files, with: inserted, &split, "without block \(block)")
         }
         Self.report(split, "blocks of \(size) bytes swapped, duplicated, left out")
     }
