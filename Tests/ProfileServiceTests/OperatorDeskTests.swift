@@ -53,7 +53,7 @@ import Testing
         }
     }
 
-    private static let snapshot = SnapshotFile(
+    fileprivate static let snapshot = SnapshotFile(
         position: SnapshotPosition(nextFrame: 5, nextLSN: 8, previousHeaderCRC: 1, receivedAt: 1, rulesVersion: 1, resultsDigest: 1),
         name: "0000000000000007.snapshot", bytes: 700, blocks: 2)
 
@@ -122,6 +122,53 @@ import Testing
         let ended = self.run(desk)
         #expect(ended == [Self.report(1, .failed(.cancelled))])
         #expect(steps.withLock { $0 } == 5, "another call's end gives nothing up")
+        holder.withLock { $0 = nil }
+    }
+
+    /// Keeps what it is asked, and answers when told to.
+    private final class SlowTaker: SnapshotTaker {
+        private let waiting = Guarded<[@Sendable (Result<SnapshotFile, OperatorFailure>) -> Void]>([])
+        let onRequest: @Sendable (Int) -> Void
+
+        init(onRequest: @escaping @Sendable (Int) -> Void) {
+            self.onRequest = onRequest
+        }
+
+        func requestSnapshot(_ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void) {
+            let count = self.waiting.withLock { waiting in
+                waiting.append(completion)
+                return waiting.count
+            }
+            self.onRequest(count)
+        }
+
+        /// Answers a request with a snapshot of this lsn.
+        func answer(_ request: Int, lsn: UInt64) {
+            var snapshot = OperatorDeskTests.snapshot
+            snapshot.position.nextLSN = lsn + 1
+            self.waiting.withLock { $0[request] }(.success(snapshot))
+        }
+    }
+
+    @Test func snapshotOfABackupThatWasGivenUpIsTooOldForTheNext() {
+        let holder = Guarded<(desk: OperatorDesk, taker: SlowTaker)?>(nil)
+        let taker = SlowTaker { count in
+            guard let (desk, taker) = holder.withLock({ $0 }) else { return }
+            if count == 1 { return desk.cancel(Self.token(1)) }
+            // The first request's answer comes when the second backup waits for its own, or has it.
+            taker.answer(1, lsn: 9)
+            taker.answer(0, lsn: 7)
+        }
+        let desk = OperatorDesk(
+            source: taker, copier: Copier(steps: 1), mailboxes: [self.mailbox], parker: NoParker(), clock: SimulatedClock())
+        holder.withLock { $0 = (desk, taker) }
+        #expect(desk.backUp(to: "/b", for: Self.token(1)) == nil)
+        #expect(self.run(desk) == [Self.report(1, .failed(.cancelled))])
+        #expect(desk.backUp(to: "/b", for: Self.token(2)) == nil)
+        var progress = BackupProgress()
+        progress.lsn = 9
+        progress.bytesDone = 1
+        #expect(self.run(desk) == [Self.report(2, .backup(progress))])
         holder.withLock { $0 = nil }
     }
 

@@ -129,7 +129,7 @@ package final class OperatorDesk: Sendable {
 
     private func make(_ backup: Backup) -> OperatorReport.News {
         do throws(OperatorFailure) {
-            let snapshot = try self.freshSnapshot()
+            let snapshot = try self.freshSnapshot(for: backup.token)
             var rested = self.clock.monotonicNanoseconds()
             return .backup(try self.copier.copy(snapshot, to: backup.destination) { progress in
                 self.report(.progress(progress), to: backup.token)
@@ -149,9 +149,12 @@ package final class OperatorDesk: Sendable {
     }
 
     /// Waits for a snapshot that has everything which was answered before the backup was asked for.
-    private func freshSnapshot() throws(OperatorFailure) -> SnapshotFile {
+    private func freshSnapshot(for token: CallToken) throws(OperatorFailure) -> SnapshotFile {
         self.source.requestSnapshot { result in
-            self.state.withLock { $0.backup?.snapshot = result }
+            self.state.withLock { state in
+                // One that was given up meanwhile may have a successor, for which this snapshot is too old.
+                if state.backup?.token == token { state.backup?.snapshot = result }
+            }
             self.parker.unpark()
         }
         while true {
