@@ -146,4 +146,23 @@ import Testing
         #expect(throws: SnapshotError.self) { try Self.load([block, block]) }
         #expect(throws: SnapshotError.self) { try Self.load([]) }
     }
+
+    /// One event can be as large as a message, 4 MiB, and a profile keeps a thousand.
+    @Test func eventsOfOneProfileSpanItemsAndBlocks() throws {
+        let live = TrackFixture()
+        for number in 0 ..< 9 {
+            try live.track(TrackSpec("ann", [EventSpec(id: "\(number)", label: String(repeating: "x", count: 700_000))]), after: 1)
+        }
+        try live.track(TrackSpec("bob"), after: 1)
+        let digest = live.store.digest()
+        let blocks = try Self.blocks(of: live.store) { try live.track(TrackSpec("ann"), after: 1) }
+        #expect(blocks.count > 3)
+        #expect(blocks.allSatisfy { $0.count < 3 * SnapshotFormat.blockBytes })
+        #expect(try Self.load(blocks).digest() == digest)
+        // An item of events that is missing, or comes twice, is seen.
+        for index in 1 ..< blocks.count - 1 {
+            #expect(throws: SnapshotError.self) { try Self.load(Array(blocks[..<index] + blocks[(index + 1)...])) }
+            #expect(throws: SnapshotError.self) { try Self.load(Array(blocks[...index] + blocks[index...])) }
+        }
+    }
 }

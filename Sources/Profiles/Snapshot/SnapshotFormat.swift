@@ -18,10 +18,12 @@ enum SnapshotItem: UInt8 {
     case merge = 5
     /// Some of the blocked identifiers of erased people.
     case blocks = 6
-    /// One profile with all its parts and events.
+    /// One profile with all its parts, and its first events.
     case profile = 7
     /// Nothing follows.
     case end = 8
+    /// More events of the profile before it: a thousand of them can be gigabytes, and a block has a bound.
+    case events = 9
 }
 
 /// Numbers of the item format.

@@ -178,12 +178,24 @@ extension Store {
         }
     }
 
+    /// Writes a profile, and what does not fit one item in further ones.
     private func writeProfileItem(_ profile: ProfileRef) -> Int {
         let header = self.pool.header(profile).pointee
-        return self.snapshot.pointee.writeItem(.profile) { self.writeProfile(profile, header, into: &$0) }
+        var next = 0
+        var bytes = self.snapshot.pointee.writeItem(.profile) { buffer in
+            self.writeProfile(profile, header, into: &buffer)
+            next = self.writeEvents(of: header, from: 0, into: &buffer)
+        }
+        while next < Int(header.eventCount) {
+            bytes += self.snapshot.pointee.writeItem(.events) { buffer in
+                buffer.append(profile.rawValue)
+                next = self.writeEvents(of: header, from: next, into: &buffer)
+            }
+        }
+        return bytes
     }
 
-    /// Layout: docs/formats/snapshot.md, "Profile".
+    /// Layout: docs/formats/snapshot.md, "Profile"; the events follow.
     private func writeProfile(_ profile: ProfileRef, _ header: ProfileHeader, into buffer: inout ByteBuffer) {
         let counterBytes = Int(header.counterCount) * MemoryLayout<CounterEntry>.stride
         let blockBytes = Int(header.identityBytes) + Int(header.attributesBytes) + Int(header.consentBytes) + Int(header.ledgerBytes)
@@ -195,9 +207,18 @@ extension Store {
         self.append(header.consent, Int(header.consentBytes), to: &buffer)
         self.append(header.ledger, Int(header.ledgerBytes), to: &buffer)
         self.append(header.counters, counterBytes, to: &buffer)
-        guard header.eventCount > 0 else { return }
+    }
+
+    /// Writes events until the item has about a block's size, and returns the number of the next one.
+    private func writeEvents(of header: ProfileHeader, from first: Int, into buffer: inout ByteBuffer) -> Int {
+        guard header.eventCount > 0 else { return 0 }
+        let start = buffer.count
         let events = self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self) + Int(header.eventHead)
-        for number in 0 ..< Int(header.eventCount) { EventBlock(self.slab.pointer(events[number])).appendWithoutHolder(to: &buffer) }
+        for number in first ..< Int(header.eventCount) {
+            guard buffer.count - start < SnapshotFormat.blockBytes else { return number }
+            EventBlock(self.slab.pointer(events[number])).appendWithoutHolder(to: &buffer)
+        }
+        return Int(header.eventCount)
     }
 }
 

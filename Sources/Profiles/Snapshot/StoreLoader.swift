@@ -31,6 +31,8 @@ package final class StoreLoader {
     /// Numbers of the names of addresses.
     private var addressNames: [(number: Int, channel: Channel)] = []
     private var appliedLSN: UInt64 = 0
+    /// The profile that has more events, and the number of the next one.
+    private var unfinished: (profile: ProfileRef, next: Int)?
 
     package init() {}
 
@@ -71,6 +73,7 @@ package final class StoreLoader {
             return try self.loadState(body)
         }
         guard self.hasNames else { return item == .names && self.loadNames(body, store) }
+        guard self.unfinished == nil || item == .events else { return false }
         switch item {
         case .state, .names: return false
         case .suppressions: return self.loadSuppressions(body, store)
@@ -80,6 +83,7 @@ package final class StoreLoader {
         case .merge: return self.loadMerge(body, store)
         case .blocks: return self.loadBlocks(body, store)
         case .profile: return self.loadProfile(body, store)
+        case .events: return self.loadMoreEvents(body, store)
         case .end:
             self.isEnded = true
             return body.count == 0
@@ -174,7 +178,7 @@ package final class StoreLoader {
         header.counters = store.slab.allocate(
             copying: reader.read(count: Int(header.counterCount) * MemoryLayout<CounterEntry>.stride))
         header.counterCapacity = header.counterCount
-        guard !reader.overrun, self.loadEvents(of: profile, &header, &reader, store), reader.isAtCleanEnd else { return false }
+        guard !reader.overrun, self.loadEvents(of: profile, &header, &reader, store) else { return false }
         store.pool.header(profile).initialize(to: header)
         self.gatherIdentifiers(of: profile, header, store)
         self.found.profiles += 1
@@ -189,21 +193,43 @@ package final class StoreLoader {
         return true
     }
 
+    /// Reads the events of a profile's item; those that are missing come in items behind it.
     private func loadEvents(
         of profile: ProfileRef, _ header: inout ProfileHeader, _ reader: inout ByteReader, _ store: Store
     ) -> Bool {
-        guard header.eventCount > 0 else { return true }
-        // Each takes bytes of what is left, so a wrong count cannot ask for much memory.
-        guard Int(header.eventCount) <= reader.remaining / SnapshotFormat.eventBytesBeforeHolder else { return false }
+        guard header.eventCount > 0 else { return reader.isAtCleanEnd }
+        guard UInt64(header.eventCount) <= store.limits.eventsPerProfile else { return false }
         header.eventCapacity = header.eventCount
         header.events = store.slab.allocate(Int(header.eventCount) * MemoryLayout<Handle>.stride)
-        let handles = store.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
-        for number in 0 ..< Int(header.eventCount) {
-            guard let block = EventBlock.load(from: &reader, holder: profile, slab: store.slab) else { return false }
-            handles[number] = block
-            self.events.append(store.eventHash(EventBlock(store.slab.pointer(block)), header.project), block)
-        }
+        guard let next = self.loadEvents(from: 0, of: profile, header, &reader, store) else { return false }
+        if next < Int(header.eventCount) { self.unfinished = (profile, next) }
         return true
+    }
+
+    /// Reads more events of the profile whose item came last.
+    private func loadMoreEvents(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
+        var reader = ByteReader(body)
+        guard let (profile, first) = self.unfinished, reader.read(UInt32.self) == profile.rawValue else { return false }
+        let header = store.pool.header(profile).pointee
+        guard let next = self.loadEvents(from: first, of: profile, header, &reader, store), next > first else { return false }
+        self.unfinished = next < Int(header.eventCount) ? (profile, next) : nil
+        return true
+    }
+
+    /// - Returns: The number of the next event; `nil` if these are none, or too many.
+    private func loadEvents(
+        from first: Int, of profile: ProfileRef, _ header: ProfileHeader, _ reader: inout ByteReader, _ store: Store
+    ) -> Int? {
+        let handles = store.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
+        var next = first
+        while reader.remaining > 0 {
+            guard next < Int(header.eventCount), let block = EventBlock.load(from: &reader, holder: profile, slab: store.slab)
+            else { return nil }
+            handles[next] = block
+            self.events.append(store.eventHash(EventBlock(store.slab.pointer(block)), header.project), block)
+            next += 1
+        }
+        return next
     }
 
     /// Notes under which hashes a profile is found.
