@@ -103,7 +103,8 @@ def test_every_write_with_a_blocked_identifier_is_refused(shared, stub):
     who, phone, profile = person(stub)
     rejected = 'profiles_items_total{result="rejected"}'
     stub.EraseProfile(erase(custom(who)))
-    before = shared.metric(rejected)
+    before, blocked = shared.metric(rejected), shared.metric("profiles_blocked_identifiers")
+    assert blocked >= 2
     for request in (track(custom(who)), track(device(phone)), track(custom(who), request_id=unique("r")), track(custom(who), must_exist=True)):
         assert is_blocked(fails(stub.Track, request))
     assert shared.metric(rejected) == before + 4

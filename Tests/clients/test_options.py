@@ -45,9 +45,10 @@ def test_the_defaults_and_every_limit_are_in_one_answer(shared):
     expected = {
         "events_per_profile": 1_000, "attributes_per_profile": 50, "installations_per_profile": 100, "events_per_track": 15,
         "event_retention_seconds": 90 * 86_400, "topics_per_channel": 25, "batch_get_profiles": 200, "elements_per_list": 25,
-        "operations_per_batch": 200, "subscription_changes_per_call": 100, "suppressed_addresses_per_project": 4_000_000}
+        "operations_per_batch": 200, "subscription_changes_per_call": 100, "suppressed_addresses_per_project": 4_000_000,
+        "erased_identifier_seconds": 30 * 86_400, "erased_identifiers_per_project": 4_000_000}
     assert expected.items() <= dict(answer.limits).items()
-    assert len(answer.limits) == 47 and all(answer.limits.values())
+    assert len(answer.limits) == 49 and all(answer.limits.values())
 
 
 def test_options_are_kept_through_a_restart(server):

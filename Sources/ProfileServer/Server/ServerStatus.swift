@@ -119,6 +119,9 @@ final class ServerStatus: AdminPages {
             value: recovered.report.tornTail == nil ? 0 : 1)
         text.gauge("profiles_recovery_seconds", help: "Time the last recovery took.", value: recovered.recoverySeconds)
         text.gauge("profiles_profiles", help: "Profiles in the store.", value: Double(recovered.store.profileCount))
+        text.gauge(
+            "profiles_blocked_identifiers", help: "Identifiers of erased people that nobody may use yet.",
+            value: Double(recovered.store.blockedIdentifierCount))
         if let memory = recovered.pipeline.metrics.memory {
             text.gauge("profiles_store_bytes", help: "Memory of the store.", value: Double(memory.totalBytes))
             text.gauge(

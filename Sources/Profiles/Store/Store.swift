@@ -117,8 +117,11 @@ package final class Store: @unchecked Sendable {
     /// Of the last erasure that removed something; 0: there was none.
     package var lastEraseLSN: UInt64 { self.lastEraseLSNCell.load(ordering: .acquiring) }
 
+    /// Identifiers of erased people that are blocked, until a tick forgets them.
+    package var blockedIdentifierCount: Int { self.blockCountCell.load(ordering: .relaxed) }
+
     /// Whether anything is blocked at all; spares most calls a hash.
-    var hasBlocks: Bool { self.blockCountCell.load(ordering: .relaxed) > 0 }
+    var hasBlocks: Bool { self.blockedIdentifierCount > 0 }
 
     /// Whether something is past due, so that the log thread should append a tick; `now` in microseconds.
     package func tickDue(at now: Int64) -> Bool {
