@@ -77,4 +77,35 @@ import Testing
             log.close()
         }
     }
+
+    @Test func L11_snapshotsAndRemovalsOnTheMachinesOwnDisk() throws {
+        try Self.withDirectory { environment in
+            try environment.fileSystem.createDirectory(environment.directory)
+            var next = 1
+            for round in 1 ... 4 {
+                let (log, replayed) = try Self.open(environment)
+                #expect(replayed == next)
+                for index in next ..< next + 300 {
+                    try LogFixture.payload(index).withUnsafeBytes { try log.append(LogFixture.contents(index, payload: $0)) }
+                    _ = try log.commit()
+                }
+                next += 300
+                let position = try log.cut(receivedAt: Int64(next - 1) + 1_000, previousResultsDigest: UInt64(next), rulesVersion: 1)
+                let writer = try SnapshotWriter(environment, directoryID: log.directoryID, position: position)
+                let content = SnapshotContent(frames: next, blocks: 40)
+                for index in 0 ..< content.blocks { try LogFixture.write(block: index, of: content, to: writer) }
+                let file = try writer.finish()
+                #expect(Self.mode("\(environment.directory)/\(file.name)") == 0o600)
+                let pruning = try SnapshotCatalogue(environment, directoryID: log.directoryID).prune(after: file)
+                #expect((pruning.segmentsRemoved > 0) == (round > 1) && pruning.snapshotsRemoved == (round > 2 ? 1 : 0))
+                var damaged = 0
+                let figures = try Scrubber(environment, directoryID: log.directoryID).run(pause: { _ in true }) { _ in damaged += 1 }
+                #expect(damaged == 0 && (figures?.bytes ?? 0) > file.bytes / 2)
+                log.close()
+            }
+            let (log, replayed) = try Self.open(environment)
+            #expect(replayed == next)
+            log.close()
+        }
+    }
 }
