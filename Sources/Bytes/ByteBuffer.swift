@@ -123,8 +123,15 @@ public struct ByteBuffer: ~Copyable {
 
     /// Appends a varint length and the bytes.
     @inlinable public mutating func appendPrefixed(_ bytes: UnsafeRawBufferPointer) {
-        self.appendVarint(UInt64(bytes.count))
-        self.append(bytes)
+        guard bytes.count < 0x80, let source = bytes.baseAddress else {
+            self.appendVarint(UInt64(bytes.count))
+            return self.append(bytes)
+        }
+        self.reserve(bytes.count &+ 1)
+        let target = self.base + self.count
+        target.storeBytes(of: UInt8(truncatingIfNeeded: bytes.count), as: UInt8.self)
+        (target + 1).copyMemory(from: source, byteCount: bytes.count)
+        self.count &+= bytes.count &+ 1
     }
 
     /// Overwrites an integer written earlier at `offset`.

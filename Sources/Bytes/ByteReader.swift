@@ -72,7 +72,18 @@ public struct ByteReader {
     }
 
     /// Reads a varint length and that many bytes in place.
-    @inlinable public mutating func readPrefixed() -> UnsafeRawBufferPointer {
+    @inlinable @inline(__always)
+    public mutating func readPrefixed() -> UnsafeRawBufferPointer {
+        let left = self.bytes.count &- self.offset
+        if left > 0, case let length = Int(self.bytes[self.offset]), length < 0x80, length < left {
+            let start = self.offset &+ 1
+            self.offset = start &+ length
+            return UnsafeRawBufferPointer(rebasing: self.bytes[start ..< self.offset])
+        }
+        return self.readLongPrefixed()
+    }
+
+    @usableFromInline mutating func readLongPrefixed() -> UnsafeRawBufferPointer {
         self.read(count: Int(clamping: self.readVarint()))
     }
 

@@ -68,16 +68,16 @@ package struct ResultHeader {
 
     /// Reads a header; `nil` if it is not one.
     package init?(from reader: inout ByteReader) {
-        self.totalBytes = Int(reader.read(UInt32.self))
-        guard let refusal = Refusal(rawValue: reader.read()) else { return nil }
+        let fixed = reader.read(count: Self.bytes)
+        guard fixed.count == Self.bytes, let refusal = Refusal(rawValue: fixed[4]), let kind = RecordKind(rawValue: fixed[6])
+        else { return nil }
+        self.totalBytes = Int(fixed.integer(at: 0, UInt32.self))
         self.refusal = refusal
-        self.flags = ResultFlags(rawValue: reader.read())
-        guard let kind = RecordKind(rawValue: reader.read()) else { return nil }
+        self.flags = ResultFlags(rawValue: fixed[5])
         self.kind = kind
-        self.index = reader.read()
-        self.lsn = reader.read()
-        self.detail = reader.read()
-        guard !reader.overrun else { return nil }
+        self.index = fixed[7]
+        self.lsn = fixed.integer(at: 8)
+        self.detail = fixed.integer(at: 16)
     }
 }
 
@@ -147,6 +147,9 @@ package struct EventResultView {
     /// `violationCount | (path, description) each` of a malformed event; empty otherwise.
     package var violations: UnsafeRawBufferPointer
 
+    /// Bytes before the event's id.
+    private static let fixedBytes = 1 + 1 + 1 + 8 + 8 + ProfileID.binaryBytes + 8
+
     package init(
         outcome: EventOutcome, refusal: Refusal, contentDiffers: Bool, effectiveTime: Int64, lsn: UInt64,
         holder: ProfileID, detail: Int64, eventID: UnsafeRawBufferPointer, violations: UnsafeRawBufferPointer
@@ -178,18 +181,19 @@ package struct EventResultView {
 
     /// Reads the next one; `nil` if it is not one.
     package init?(from reader: inout ByteReader) {
-        guard let outcome = EventOutcome(rawValue: reader.read()) else { return nil }
-        guard let refusal = Refusal(rawValue: reader.read()) else { return nil }
+        let fixed = reader.read(count: Self.fixedBytes)
+        guard fixed.count == Self.fixedBytes, let outcome = EventOutcome(rawValue: fixed[0]),
+            let refusal = Refusal(rawValue: fixed[1])
+        else { return nil }
         self.outcome = outcome
         self.refusal = refusal
-        self.contentDiffers = reader.read(UInt8.self) != 0
-        self.effectiveTime = reader.read()
-        self.lsn = reader.read()
-        let holder = reader.read(count: ProfileID.binaryBytes)
-        self.detail = reader.read()
+        self.contentDiffers = fixed[2] != 0
+        self.effectiveTime = fixed.integer(at: 3)
+        self.lsn = fixed.integer(at: 11)
+        self.holder = ProfileID(binary: UnsafeRawBufferPointer(rebasing: fixed[19 ..< 35]))
+        self.detail = fixed.integer(at: 35)
         self.eventID = reader.readPrefixed()
         self.violations = reader.readPrefixed()
         guard !reader.overrun else { return nil }
-        self.holder = ProfileID(binary: holder)
     }
 }

@@ -83,10 +83,12 @@ package struct RecordView {
     /// Reads the record at the start of `bytes`; `nil` if it is not whole or its padding is not zero.
     package init?(_ bytes: UnsafeRawBufferPointer) {
         var reader = ByteReader(bytes)
-        let payloadBytes = Int(reader.read(UInt32.self))
-        self.kind = reader.read()
-        self.version = reader.read()
-        self.operations = Int(reader.read(UInt16.self))
+        let header = reader.read(count: RecordFormat.headerBytes)
+        guard header.count == RecordFormat.headerBytes else { return nil }
+        let payloadBytes = Int(header.integer(at: 0, UInt32.self))
+        self.kind = header[4]
+        self.version = header[5]
+        self.operations = Int(header.integer(at: 6, UInt16.self))
         self.payload = reader.read(count: payloadBytes)
         let padding = (RecordFormat.alignmentBytes - payloadBytes % RecordFormat.alignmentBytes)
             % RecordFormat.alignmentBytes

@@ -35,6 +35,9 @@ package struct TrackHeader {
     /// Read only with `.hasExpectedRevision`.
     package var expectedRevision: UInt64
 
+    /// Bytes before the identifier.
+    private static let fixedBytes = 4 + 1 + 1 + 1 + 1
+
     package init(
         project: ProjectID, flags: TrackFlags, platform: UInt8, eventCount: Int,
         identifier: IdentifierView, requestID: UnsafeRawBufferPointer,
@@ -67,11 +70,12 @@ package struct TrackHeader {
 
     /// Reads a header; `nil` if it is not one.
     package init?(from reader: inout ByteReader) {
-        self.project = ProjectID(rawValue: reader.read())
-        self.flags = TrackFlags(rawValue: reader.read())
-        self.platform = reader.read()
-        self.eventCount = Int(reader.read(UInt8.self))
-        guard let kind = IdentifierKind(rawValue: reader.read()) else { return nil }
+        let fixed = reader.read(count: Self.fixedBytes)
+        guard fixed.count == Self.fixedBytes, let kind = IdentifierKind(rawValue: fixed[7]) else { return nil }
+        self.project = ProjectID(rawValue: fixed.integer(at: 0))
+        self.flags = TrackFlags(rawValue: fixed[4])
+        self.platform = fixed[5]
+        self.eventCount = Int(fixed[6])
         self.identifier = IdentifierView(kind: kind, bytes: reader.readPrefixed())
         self.requestID = reader.readPrefixed()
         self.sourceName = reader.readPrefixed()

@@ -4,6 +4,12 @@ extension UnsafeRawBufferPointer {
     /// No bytes.
     static var none: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
 
+    /// A little-endian integer at `offset`; the bytes must hold it.
+    @inline(__always)
+    func integer<Integer: FixedWidthInteger & BitwiseCopyable>(at offset: Int, _ type: Integer.Type = Integer.self) -> Integer {
+        Integer(littleEndian: self.loadUnaligned(fromByteOffset: offset, as: Integer.self))
+    }
+
     /// Whether both are the same bytes.
     @inline(__always)
     func equals(_ other: UnsafeRawBufferPointer) -> Bool {
