@@ -181,6 +181,7 @@ final class Connection {
     /// One header field.
     ///
     /// - Returns: What nghttp2 shall do: 0 go on, or reset the stream.
+    @inline(__always)
     func header(stream id: Int32, name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) -> Int32 {
         guard let stream = self.latestStream else { return 0 }
         return stream._withUnsafeGuaranteedRef { stream in

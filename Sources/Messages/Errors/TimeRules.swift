@@ -14,6 +14,12 @@ enum TimeRules {
         return time.seconds * 1_000_000 + Int64(time.nanos) / 1_000
     }
 
+    /// Microseconds since 1970 as a timestamp has them: nanoseconds are never negative.
+    static func parts(_ microseconds: Int64) -> (seconds: Int64, nanoseconds: Int32) {
+        let (seconds, rest) = microseconds.quotientAndRemainder(dividingBy: 1_000_000)
+        return (rest < 0 ? seconds - 1 : seconds, Int32(rest < 0 ? rest + 1_000_000 : rest) * 1_000)
+    }
+
     static let allowed = "not a time between the years 1971 and 9999"
 
     /// The effective time of an event, by the rule of section 1, before the windows are applied.

@@ -13,23 +13,12 @@ extension MessageDecoder {
     package func encodeTrackResponse(
         _ header: ResultHeader, body: inout ByteReader, sequence: UInt64, into answer: inout ByteBuffer
     ) -> ItemFates {
+        if let fates = Self.writePlainAnswer(header, body: &body, sequence: sequence, into: &answer) { return fates }
         self.arena.reset()
         let (response, fates) = self.trackResponse(header, body: &body)
         response.pointee.sequence = sequence
-        if fates.rejected == 0 {
-            Self.pack(UnsafeMutableRawPointer(response), bytesMax: Self.trackBytesMax(header), into: &answer)
-        } else {
-            // The errors of rejected events are as long as they are.
-            Self.pack(UnsafeMutableRawPointer(response), into: &answer)
-        }
+        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
         return fates
-    }
-
-    /// Bytes that the response of a Track without rejected events cannot pass.
-    ///
-    /// Beside its events 94 bytes and an identifier; an event's id and 73 bytes, where its result has the id and 45.
-    private static func trackBytesMax(_ header: ResultHeader) -> Int {
-        128 + 2 * header.totalBytes
     }
 
     /// The response as a C message in the arena.
@@ -131,9 +120,7 @@ extension MessageDecoder {
 
     func timestamp(_ microseconds: Int64) -> UnsafeMutablePointer<Google__Protobuf__Timestamp> {
         let time = self.arena.make(google__protobuf__timestamp__init)
-        let (seconds, rest) = microseconds.quotientAndRemainder(dividingBy: 1_000_000)
-        time.pointee.seconds = rest < 0 ? seconds - 1 : seconds
-        time.pointee.nanos = Int32(rest < 0 ? rest + 1_000_000 : rest) * 1_000
+        (time.pointee.seconds, time.pointee.nanos) = TimeRules.parts(microseconds)
         return time
     }
 
@@ -147,17 +134,6 @@ extension MessageDecoder {
     func identifierText(_ identifier: IdentifierView) -> UnsafeMutablePointer<CChar> {
         identifier.kind == .profileID
             ? self.profileIDText(ProfileID(binary: identifier.bytes)) : self.arena.string(identifier.bytes)
-    }
-
-    /// Appends the serialised form of a C message that is known to take at most `bytesMax` bytes: it need not be measured first.
-    static func pack(_ message: UnsafeMutableRawPointer, bytesMax: Int, into answer: inout ByteBuffer) {
-        let start = answer.count
-        let target = answer.appendUninitialized(bytesMax)
-        // SAFETY: the caller has added up every field; the precondition says so if one is forgotten.
-        let bytes = protobuf_c_message_pack(
-            message.assumingMemoryBound(to: ProtobufCMessage.self), target.baseAddress!.assumingMemoryBound(to: UInt8.self))
-        precondition(bytes <= bytesMax, "a message is longer than it can be")
-        answer.truncate(to: start + bytes)
     }
 
     /// Appends the serialised form of a C message.
@@ -188,12 +164,4 @@ package struct ItemFates: Equatable, Sendable {
         case .rejected: self.rejected += 1
         }
     }
-}
-
-// Operators of another module's types are called through their witnesses; fields are read in place.
-extension ProfileID {
-    /// Not the id of nobody.
-    fileprivate var isSet: Bool { self.high | self.low != 0 }
-
-    fileprivate func isSame(as other: ProfileID) -> Bool { self.high == other.high && self.low == other.low }
 }
