@@ -11,7 +11,7 @@ SEEDS ?= 1000
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay sanitize kill-test model-test disk-full-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
+.PHONY: help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay sanitize kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ kill-test: deps test-deps build ## kill -9 under load (ROUNDS)
 
 disk-full-test: deps test-deps build ## a full disk, emptied and filled again, 50 rounds (F10)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_DISK_ROUNDS=50 $(PYTHON) -m pytest Tests/clients/test_disk_full.py -q -s
+
+snapshot-kill-test: deps test-deps build ## killed at each system call of a snapshot, 200 points (F11)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_SNAPSHOT_POINTS=200 $(PYTHON) -m pytest Tests/clients/test_snapshot_kill.py -q -s
 
 slow-disk-test: deps test-deps build ## each fdatasync 300 ms to 5 s late (F13)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_SYNC_DELAYS=300,1000,5000 $(PYTHON) -m pytest Tests/clients/test_slow_disk.py -q -s

@@ -130,7 +130,7 @@ def test_help_explains_each_flag():
 
 
 @pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="no tmpfs here")
-def test_a_file_system_that_forgets_is_warned_of():
+def test_L16_a_file_system_that_forgets_is_warned_of():
     """L16: tmpfs acknowledges what it does not keep."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         server = Server(pathlib.Path(folder) / "data").start()
@@ -138,7 +138,7 @@ def test_a_file_system_that_forgets_is_warned_of():
         assert server.stop() == 0
 
 
-def test_corruption_before_a_seal_is_refused_with_3_and_changes_nothing(server):
+def test_L4_corruption_before_a_seal_is_refused_with_3_and_changes_nothing(server):
     stub = stub_of(server.start())
     stub.Track(track(custom()))
     assert server.stop() == 0
@@ -176,7 +176,7 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-def test_a_torn_tail_is_set_aside(server):
+def test_L4_L20_a_torn_tail_is_set_aside_and_counted(server):
     stub = stub_of(server.start())
     who = custom()
     stub.Track(track(who))
@@ -270,7 +270,7 @@ def test_http1_on_the_grpc_port_does_no_harm(shared, stub):
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
-def test_failed_fdatasync_poisons_the_log_and_reads_go_on(tmp_path):
+def test_L8_failed_fdatasync_poisons_the_log_and_reads_go_on(tmp_path):
     """F8: the answer is UNAVAILABLE, nothing is synced again, a restart recovers."""
     trace = tmp_path / "trace"
     server = Server(tmp_path / "data")

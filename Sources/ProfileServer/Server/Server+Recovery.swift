@@ -38,7 +38,7 @@ extension Server {
         } catch {
             throw .storage(error)
         }
-        self.warnOfFileSystem(environment)
+        self.examineFileSystem(environment)
         let logParker = LinuxParker()
         let snapshotParker = LinuxParker()
         let feed = SnapshotFeed(logParker: logParker, parker: snapshotParker)
@@ -128,7 +128,13 @@ extension Server {
         }
     }
 
-    private func warnOfFileSystem(_ environment: LogEnvironment) {
+    /// Warns of what will not hold, or not for long (L16). That it can be written was shown by the lock.
+    private func examineFileSystem(_ environment: LogEnvironment) {
+        if let free = try? environment.fileSystem.freeBytes(environment.directory), free < UInt64(environment.options.roomBytes) {
+            self.log.warning(
+                "the data directory has room for less than two segments", LogField("free_bytes", free),
+                LogField("segment_bytes", environment.options.segmentBytes))
+        }
         let kind = environment.fileSystem.kind(environment.directory)
         guard ["tmpfs", "overlay", "nfs", "fuse"].contains(kind) else { return }
         self.log.warning(

@@ -1,5 +1,6 @@
 import GRPCTransport
 import IOCore
+import IOLinux
 import ProfileService
 import Profiles
 import Storage
@@ -173,7 +174,7 @@ final class ServerStatus: AdminPages {
     static func explain(_ error: RecoveryError) -> (code: ExitCode, text: String) {
         switch error {
         case .storage(.locked): (.directoryLocked, error.description)
-        case .storage(.io): (.unexpected, error.description)
+        case .storage(.io(let error)): (.unexpected, error.explanation)
         default: (.dataRefused, error.description)
         }
     }

@@ -1,0 +1,111 @@
+"""Killed while a snapshot is made (F11): at the n-th call of each kind, by strace, on whichever thread makes it first.
+
+Each point: some writes, a snapshot with writes beside it, SIGKILL at one system call, a start, and everything answered is there.
+PROFILES_SNAPSHOT_POINTS sets how many points; the calls are those of the log thread, the snapshot thread and the preparing one.
+"""
+
+import collections
+import os
+import shutil
+import signal
+import subprocess
+import threading
+
+import grpc
+import pytest
+
+from conftest import profiles_pb2_grpc, unique
+from journal import Register, Writer
+from profiles.v1 import admin_pb2, admin_pb2_grpc
+from test_memory_limit import identify, much, whole
+
+POINTS = int(os.environ.get("PROFILES_SNAPSHOT_POINTS", "16"))
+# What making, verifying and pruning a snapshot calls; each by itself, so that the n-th is counted in its own kind.
+CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "openat", "unlink", "pread64", "statfs", "getdents64", "close", "ftruncate")
+# About 15 KB each: a snapshot of several blocks.
+PEOPLE = 300
+
+pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+
+
+def ask(server, answered):
+    admin = admin_pb2_grpc.AdminStub(server.channel())
+    try:
+        admin.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=120)
+        answered.append(True)
+    except grpc.RpcError as error:
+        answered.append(error.code())
+
+
+def attach(server, call, number):
+    """A strace that kills the server at a call; returns when all threads are followed."""
+    strace = subprocess.Popen(
+        ["strace", "-f", "-o", "/dev/null", "-p", str(server.pid), "-e", f"trace={call}",
+         "-e", f"inject={call}:signal=KILL:when={number}"],
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    for line in strace.stderr:
+        if "attached" in line:
+            return strace
+    raise AssertionError("strace cannot attach")
+
+
+def killed_at(server, call, number, registers, writers):
+    """One point; returns whether the server was killed before the snapshot was answered."""
+    stub = profiles_pb2_grpc.ProfilesStub(server.channel())
+    for register in registers:
+        for _ in range(5):
+            assert register.write(stub)
+    strace = attach(server, call, number)
+    answered, stop = [], threading.Event()
+    asking = threading.Thread(target=ask, args=(server, answered))
+    writing = [threading.Thread(target=writer.run, args=(stub, stop)) for writer in writers]
+    for thread in [asking, *writing]:
+        thread.start()
+    asking.join(180)
+    stop.set()
+    for thread in writing:
+        thread.join(60)
+    if answered == [True] and server.process.poll() is None:
+        server.stop(signal.SIGKILL)
+    server.process.wait(30)
+    strace.wait(30)
+    return answered != [True]
+
+
+def test_F11_kill_at_each_call_of_a_snapshot_loses_nothing(server, capsys):
+    server.flags = ("--segment-bytes", "1MiB")
+    stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
+    people = [unique("person") for _ in range(PEOPLE)]
+    for person in people:
+        stub.Identify(identify(person, attributes=much()), timeout=20)
+    registers = [Register() for _ in range(3)]
+    done, kept, by_call, everyone = 0, 0, dict.fromkeys(CALLS, 0), []
+    # Every kind of call in turn, its first, its second, ... until a snapshot ends before there is one; then from the first on again.
+    points = collections.deque()
+    while done < POINTS:
+        points = points or collections.deque((call, 1) for call in CALLS)
+        call, number = points.popleft()
+        # A writer beside the snapshot at every other point: without one the calls are the snapshot's alone.
+        writers = [Writer()] if done % 2 else []
+        was_killed = killed_at(server, call, number, registers, writers)
+        stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
+        for register in registers:
+            register.check(stub)
+        writers = [writer for writer in writers if writer.sent]
+        kept += sum(writer.send_again(stub) for writer in writers)
+        everyone += writers
+        assert not list(server.data_dir.glob("*.snapshot.tmp"))
+        if was_killed:
+            done += 1
+            by_call[call] += 1
+            points.append((call, number + 1))
+    assert whole(stub, people)
+    for writer in everyone:
+        writer.check(stub)
+    snapshots = len(list(server.data_dir.glob("*.snapshot")))
+    assert server.stop() == 0
+    with capsys.disabled():
+        print(
+            f"F11: {done} points ({', '.join(f'{call} {count}' for call, count in by_call.items())}), {PEOPLE} people, "
+            f"{sum(register.answered for register in registers)} + {sum(len(writer.answered) for writer in everyone)} answered, "
+            f"{kept} unanswered stored, {snapshots} snapshots left; 0 lost, 0 in part, 0 twice")
