@@ -22,7 +22,7 @@ class SmallDisk:
         with open(image, "wb") as file:
             file.truncate(self.size_bytes)
         ways = (
-            ("ext4", ["unshare", "-m"], f"mkfs.ext4 -q -F {image} && mount -o loop {image} {self.path}"),
+            ("ext4", ["unshare", "-m"], f"mkfs.ext4 -q -F -m 0 {image} && mount -o loop {image} {self.path}"),
             ("tmpfs", ["unshare", "-m"], f"mount -t tmpfs -o size={self.size_bytes} none {self.path}"),
             ("tmpfs", ["unshare", "-rm"], f"mount -t tmpfs -o size={self.size_bytes} none {self.path}"),
         )
