@@ -72,6 +72,23 @@ import Testing
         }
     }
 
+    @Test(arguments: ["", "r"])
+    func recordThatIsNotWholeIsMalformedAndChangesNothing(requestID: String) throws {
+        let fixture = TrackFixture()
+        try fixture.track(TrackSpec("ann"))
+        let record = fixture.eraseRecord(.customID, Array("ann".utf8), requestID: requestID, expectedRevision: 1)
+        let payloadBytes = Int(record[0])
+        for kept in 0 ..< payloadBytes {
+            var buffer = ByteBuffer()
+            let start = beginRecord(.erase, in: &buffer)
+            record[8 ..< 8 + kept].withUnsafeBytes { buffer.append($0) }
+            endRecord(at: start, operations: 1, in: &buffer)
+            #expect(throws: ApplyError.malformed(lsn: 2)) { try fixture.apply(Array(buffer.bytes)) }
+        }
+        #expect(fixture.read("ann") != nil && fixture.lsn == 1)
+        #expect(EraseAnswer(try fixture.apply(record))?.existed == true)
+    }
+
     @Test func tombstoneKeepsTheLedgersHeadAndNothingElse() throws {
         let fixture = TrackFixture()
         _ = try fixture.consent([(.email, "", .subscribed), (.sms, "", .unsubscribed)], by: .user)
