@@ -189,7 +189,8 @@ package final class Server {
         self.log.info(
             "serving", LogField("listen", self.status.listenAddress), LogField("admin", admin.address),
             LogField("loops", self.configuration.loops), LogField("profiles", recovered.store.profileCount),
-            LogField("lsn", recovered.store.appliedLSN), LogField("recovery_seconds", recovered.seconds),
+            LogField("lsn", recovered.store.appliedLSN), LogField("snapshot_lsn", recovered.report.snapshot?.position.lsn ?? 0),
+            LogField("replayed", recovered.report.operations), LogField("recovery_seconds", recovered.seconds),
             LogField("version", BuildVersion.program))
     }
 
