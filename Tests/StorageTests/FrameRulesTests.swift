@@ -64,4 +64,52 @@ import Testing
         }
         #expect(met > 10)
     }
+
+    /// Whole frames with right checksums in the wrong place, and one of another history in the right place: what a write that went astray, or
+    /// one that was lost, leaves. All frames have the same size.
+    static func misplaced() throws -> [[(path: String, content: [UInt8])]] {
+        func written(digestOfSixth digest: UInt64) throws -> LogFixture {
+            let fixture = LogFixture(segmentBytes: 32 << 10)
+            try fixture.open()
+            for index in 1 ... 12 {
+                try [UInt8](repeating: UInt8(index), count: 40).withUnsafeBytes { payload in
+                    var contents = LogFixture.contents(index, payload: payload)
+                    if index == 6 { contents.previousResultsDigest = digest }
+                    try fixture.opened.append(contents)
+                }
+                _ = try fixture.opened.commit()
+            }
+            _ = try fixture.cut(after: 13)
+            return fixture
+        }
+        let files = try written(digestOfSixth: 6).files
+        let other = try written(digestOfSixth: 7).files
+        let index = try #require(files.firstIndex { $0.path.hasSuffix(".log") })
+        let starts = Self.bounds(files[index].content)
+        func frame(_ number: Int, of content: [UInt8]) -> ArraySlice<UInt8> { content[starts[number] ..< starts[number + 1]] }
+        var result: [[(path: String, content: [UInt8])]] = []
+        for (first, second) in [(2, 3), (3, 2), (1, 11), (11, 1), (6, 5)] {
+            var changed = files
+            changed[index].content.replaceSubrange(starts[first] ..< starts[first + 1], with: frame(second, of: files[index].content))
+            result.append(changed)
+            changed[index].content.replaceSubrange(starts[second] ..< starts[second + 1], with: frame(first, of: files[index].content))
+            result.append(changed)
+        }
+        var changed = files
+        changed[index].content.replaceSubrange(starts[6] ..< starts[7], with: frame(6, of: other[index].content))
+        #expect(changed[index].content != files[index].content)
+        return result + [changed]
+    }
+
+    @Test func L2_wholeFrameInTheWrongPlaceOrOfAnotherHistoryIsCorruption() throws {
+        for files in try Self.misplaced() {
+            let fixture = LogFixture(SimulatedDisk(DiskState(files: files)), segmentBytes: 32 << 10)
+            do throws(StorageError) {
+                _ = try SegmentedLog.inspect(fixture.environment, target: FrameTarget { _ in true })
+                Issue.record("not seen")
+            } catch {
+                guard case .corruption = error else { throw error }
+            }
+        }
+    }
 }

@@ -117,4 +117,10 @@ import Testing
         }
         #expect(try Self.scrub(fixture).damaged.isEmpty)
     }
+
+    @Test func L19_wholeFrameInTheWrongPlaceOrOfAnotherHistoryIsFound() throws {
+        for files in try FrameRulesTests.misplaced() {
+            #expect(try Self.scrub(Self.fixture(files)).damaged.count == 1)
+        }
+    }
 }
