@@ -1,3 +1,4 @@
+import Bytes
 import CMessages
 import Testing
 
@@ -14,6 +15,18 @@ private func bytes<Result>(_ text: String, _ body: (UnsafeRawBufferPointer) -> R
     ])
     func names(text: String, isValid: Bool) {
         #expect(bytes(text) { TextRules.isName($0) } == isValid)
+    }
+
+    @Test func eachByteIsWrittenInLowerCaseOrRefusedAsAName() {
+        #expect(TextRules.lowerNameLetters.utf8CodeUnitCount == 128)
+        for byte in UInt8.min ... .max {
+            for name in [[byte], [0x61, byte, 0x61]] {
+                var buffer = ByteBuffer()
+                let isName = name.withUnsafeBytes { ValuePacker.appendName($0, into: &buffer) }
+                #expect(isName == name.withUnsafeBytes { TextRules.isName($0) })
+                if isName { #expect(Array(buffer.bytes) == [UInt8(name.count)] + name.map(TextRules.lower)) }
+            }
+        }
     }
 
     @Test(arguments: [

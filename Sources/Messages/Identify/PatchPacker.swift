@@ -93,8 +93,7 @@ extension ValuePacker {
     }
 
     private mutating func pack(_ item: PatchSource, into buffer: inout ByteBuffer) {
-        if !TextRules.isName(item.name) { self.add("a name that does not match ^[a-zA-Z0-9_]{1,30}$") }
-        Self.appendName(item.name, into: &buffer)
+        if !Self.appendName(item.name, into: &buffer) { self.add("a name that does not match ^[a-zA-Z0-9_]{1,30}$") }
         switch item.part {
         case .set(let value):
             self.refuseNative(item.name)

@@ -131,10 +131,9 @@ extension MessageDecoder {
         buffer.appendPrefixed(eventID)
         if let occurredAt { buffer.append(occurredAt) }
         let name = ValuePacker.text(event.name)
-        if !TextRules.isName(name) {
+        if !ValuePacker.appendName(name, into: &buffer) {
             self.packer.add("a name that does not match ^[a-zA-Z0-9_]{1,30}$", at: "name")
         }
-        ValuePacker.appendName(name, into: &buffer)
         self.writeLabelAndTags(event, into: &buffer)
         self.scratch.removeAll()
         self.packer.path.push("attributes")

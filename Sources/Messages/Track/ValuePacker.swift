@@ -47,13 +47,12 @@ struct ValuePacker {
             let name = Self.text(field.pointee.key)
             self.path.push(key: name, index: index)
             defer { self.path.pop() }
-            guard TextRules.isName(name) else {
+            guard Self.appendName(name, into: &buffer) else {
                 self.add("a name that does not match ^[a-zA-Z0-9_]{1,30}$")
                 continue
             }
             if index > 0, Self.compare(previous, name) == 0 { self.add("a name given twice, apart from case") }
             previous = name
-            Self.appendName(name, into: &buffer)
             self.pack(field.pointee.value, level: level, into: &buffer)
         }
     }
@@ -149,10 +148,22 @@ struct ValuePacker {
     }
 
     /// Appends a name in lower case, prefixed.
-    static func appendName(_ name: UnsafeRawBufferPointer, into buffer: inout ByteBuffer) {
-        buffer.appendVarint(UInt64(name.count))
-        let target = buffer.appendUninitialized(name.count)
-        for index in 0 ..< name.count { target[index] = TextRules.lower(name[index]) }
+    ///
+    /// - Returns: Whether it is one (`TextRules.isName`); if not, what was appended means nothing.
+    static func appendName(_ name: UnsafeRawBufferPointer, into buffer: inout ByteBuffer) -> Bool {
+        guard 1 ... TextRules.nameBytesMax ~= name.count else { return false }
+        let letters = TextRules.lowerNameLetters.utf8Start
+        let target = buffer.appendUninitialized(1 + name.count)
+        target[0] = UInt8(truncatingIfNeeded: name.count)
+        // The top bit of each byte that may not stand in a name: set in itself, or in the letter of none less one.
+        var wrong: UInt8 = 0
+        for index in 0 ..< name.count {
+            let byte = name[index]
+            let letter = letters[Int(byte & 0x7F)]
+            wrong |= byte | (letter &- 1)
+            target[index &+ 1] = letter
+        }
+        return wrong < 0x80
     }
 
     /// Sorts at most `fieldsMax` entries by lower-case name; insertion, as most clients send them sorted or few.
