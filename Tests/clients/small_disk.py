@@ -2,7 +2,10 @@
 
 import os
 import pathlib
+import signal
 import subprocess
+
+from conftest import Server
 
 
 class SmallDisk:
@@ -15,6 +18,12 @@ class SmallDisk:
         self.folder, self.size_bytes = pathlib.Path(folder), size_bytes
         self.path = self.folder / "disk"
         self.kind = None
+        self.servers = []
+
+    def server(self, *flags):
+        """One on this disk, not started; it ends with the disk at the latest."""
+        self.servers.append(Server(self.path / "data", *flags, wrapper=self.wrapper))
+        return self.servers[-1]
 
     def __enter__(self):
         self.path.mkdir()
@@ -42,6 +51,10 @@ class SmallDisk:
         return self
 
     def __exit__(self, *_):
+        # As long as one of its processes lives, so does a mount.
+        for server in self.servers:
+            if server.process and server.process.poll() is None:
+                server.stop(signal.SIGKILL)
         if self.kind:
             self.holder.kill()
             self.holder.wait(10)

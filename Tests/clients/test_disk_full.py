@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import Server, profiles_pb2_grpc, wait_until
+from conftest import profiles_pb2_grpc, wait_until
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from journal import Load, Register
 from small_disk import SmallDisk
@@ -41,8 +41,7 @@ def test_F10_full_disk_refuses_writes_serves_reads_and_heals(tmp_path, capsys):
     with SmallDisk(tmp_path, DISK_BYTES) as disk:
         if disk.kind is None:
             pytest.skip("no small file system can be mounted here: " + "; ".join(disk.why_not))
-        server = Server(
-            disk.path / "data", "--segment-bytes", "1MiB", "--snapshot-log-bytes", "1MiB", wrapper=disk.wrapper).start()
+        server = disk.server("--segment-bytes", "1MiB", "--snapshot-log-bytes", "1MiB").start()
         stub = profiles_pb2_grpc.ProfilesStub(server.channel())
         health = health_pb2_grpc.HealthStub(server.channel())
         load = Load(stub, [Register(PADDING) for _ in range(WRITERS)])

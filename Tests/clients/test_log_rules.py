@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from conftest import Server, custom, event, fails, get, profiles_pb2_grpc, track, wait_until
+from conftest import custom, event, fails, get, profiles_pb2_grpc, track, wait_until
 from small_disk import SmallDisk
 from test_refusals import fingerprint
 
@@ -29,8 +29,8 @@ def stub_of(server):
     return profiles_pb2_grpc.ProfilesStub(server.channel())
 
 
-def small(disk, **options):
-    return Server(disk.path / "data", "--segment-bytes", "1MiB", wrapper=disk.wrapper, **options)
+def small(disk):
+    return disk.server("--segment-bytes", "1MiB")
 
 
 def said(server, *texts):

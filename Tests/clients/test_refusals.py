@@ -6,6 +6,7 @@ import shutil
 import signal
 import stat
 import struct
+import subprocess
 
 import pytest
 
@@ -64,15 +65,24 @@ def copy(templates, tmp_path):
     return of
 
 
+def ends(server):
+    """The exit code of a server that must end by itself."""
+    try:
+        return server.process.wait(60)
+    except subprocess.TimeoutExpired:
+        server.stop(signal.SIGKILL)
+        return None
+
+
 def refused(data, code, *texts, wrapper=()):
     """Starts on `data`; it must end with `code`, say all `texts` in one line, and change nothing."""
     before = fingerprint(data)
     server = Server(data, "--segment-bytes", "1MiB", wrapper=wrapper).start(wait=False)
-    assert server.process.wait(60) == code, server.lines[-3:]
+    assert ends(server) == code, server.lines[-3:]
     assert wait_until(lambda: any(all(text in line for text in texts) for line in server.lines)), server.lines[-3:]
     assert fingerprint(data) == before
     # And again: a supervisor may try.
-    assert Server(data, wrapper=wrapper).start(wait=False).process.wait(60) == code
+    assert ends(Server(data, wrapper=wrapper).start(wait=False)) == code
     assert fingerprint(data) == before
 
 
@@ -185,7 +195,7 @@ def test_F12_data_directory_that_is_a_file_is_refused(tmp_path):
     file.write_bytes(b"something of somebody")
     before = file.stat().st_mtime_ns
     server = Server(file).start(wait=False)
-    assert server.process.wait(30) == UNEXPECTED
+    assert ends(server) == UNEXPECTED
     assert wait_until(lambda: any("Not a directory" in line for line in server.lines)), server.lines
     assert file.read_bytes() == b"something of somebody" and file.stat().st_mtime_ns == before
 

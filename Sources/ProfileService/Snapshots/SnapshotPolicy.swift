@@ -9,8 +9,8 @@ package struct SnapshotPolicy: Sendable {
     package var ageNanosecondsMax: UInt64 = 8 * 3_600 * 1_000_000_000
     /// Shortest time between a failure and the next try, in nanoseconds; a request does not wait for it.
     package var retryNanoseconds: UInt64 = 60 * 1_000_000_000
-    /// The same while the disk is full: writes wait for what a snapshot frees.
-    package var retryFullNanoseconds: UInt64 = 5 * 1_000_000_000
+    /// The same while the disk is full: writes wait for what a snapshot frees, and where there is no room for one only that is asked.
+    package var retryFullNanoseconds: UInt64 = 1_000_000_000
     /// Snapshots made for a full disk, one after the other: after two nothing of the log is left to free.
     package var whileFullMax = 2
 

@@ -111,6 +111,11 @@ package final class Snapshotter: Sendable {
             isDiskFull: self.isDiskFull.load(ordering: .relaxed),
             now: self.environment.clock.monotonicNanoseconds())
         guard isDue || !answers.isEmpty else { return false }
+        if answers.isEmpty, self.isDiskFull.load(ordering: .relaxed), !self.hasRoom {
+            // Told already, by those whose writes are refused.
+            schedule.failed(at: self.environment.clock.monotonicNanoseconds())
+            return false
+        }
         let result = self.take(&schedule)
         for answer in answers { answer(result) }
         return true
