@@ -59,46 +59,19 @@ package struct Setting: Sendable {
             unit: "threads", allowed: Self.text(Configuration.loopsRange),
             write: { Self.store(Self.number($0, Configuration.loopsRange), in: \.loops, of: &$1) },
             read: { "\($0.loops)" }),
-        Setting(
-            name: "segment-bytes", valueName: "SIZE",
+        .size(
+            "segment-bytes",
             summary: "Size of a log segment; applies to segments made from now on.",
-            unit: "bytes, or with a suffix KiB, MiB, GiB",
-            allowed: ByteSize.format(Configuration.segmentBytesRange.lowerBound) + "..."
-                + ByteSize.format(Configuration.segmentBytesRange.upperBound),
-            write: { value, configuration in
-                let bytes = ByteSize.parse(value).flatMap {
-                    Configuration.segmentBytesRange.contains($0) ? $0 : nil
-                }
-                return Self.store(bytes, in: \.segmentBytes, of: &configuration)
-            },
-            read: { ByteSize.format($0.segmentBytes) }),
-        Setting(
-            name: "memory-limit", valueName: "SIZE",
+            in: \.segmentBytes, Configuration.segmentBytesRange),
+        .size(
+            "memory-limit",
             summary: "Memory of the store above which writes are refused; by default three quarters of what the process may use. Reads,"
                 + " opt-outs, log-outs and erasures go on.",
-            unit: "bytes, or with a suffix KiB, MiB, GiB",
-            allowed: "0 (none), or " + ByteSize.format(Configuration.memoryLimitRange.lowerBound) + "..."
-                + ByteSize.format(Configuration.memoryLimitRange.upperBound),
-            write: { value, configuration in
-                let bytes = ByteSize.parse(value).flatMap {
-                    $0 == 0 || Configuration.memoryLimitRange.contains($0) ? $0 : nil
-                }
-                return Self.store(bytes, in: \.memoryLimit, of: &configuration)
-            },
-            read: { ByteSize.format($0.memoryLimit) }),
-        Setting(
-            name: "snapshot-log-bytes", valueName: "SIZE",
+            in: \.memoryLimit, Configuration.memoryLimitRange, allowsNone: true),
+        .size(
+            "snapshot-log-bytes",
             summary: "Bytes of log since the last snapshot after which the next one is made; a start replays about as much.",
-            unit: "bytes, or with a suffix KiB, MiB, GiB",
-            allowed: ByteSize.format(Configuration.snapshotLogBytesRange.lowerBound) + "..."
-                + ByteSize.format(Configuration.snapshotLogBytesRange.upperBound),
-            write: { value, configuration in
-                let bytes = ByteSize.parse(value).flatMap {
-                    Configuration.snapshotLogBytesRange.contains($0) ? $0 : nil
-                }
-                return Self.store(bytes, in: \.snapshotLogBytes, of: &configuration)
-            },
-            read: { ByteSize.format($0.snapshotLogBytes) }),
+            in: \.snapshotLogBytes, Configuration.snapshotLogBytesRange),
         Setting(
             name: "snapshot-seconds", valueName: "N",
             summary: "Longest time from a record to a snapshot that covers it. What is erased leaves the disk within two of them.",
@@ -148,6 +121,22 @@ package struct Setting: Sendable {
             bytes.count <= Configuration.pathBytesMax
         else { return false }
         return first != 0x20 && last != 0x20 && bytes.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
+    }
+
+    /// A number of bytes in a range; with `allowsNone`, 0 as well.
+    private static func size(
+        _ name: String, summary: String, in path: WritableKeyPath<Configuration, Int> & Sendable, _ range: ClosedRange<Int>,
+        allowsNone: Bool = false
+    ) -> Setting {
+        Setting(
+            name: name, valueName: "SIZE", summary: summary, unit: "bytes, or with a suffix KiB, MiB, GiB",
+            allowed: (allowsNone ? "0 (none), or " : "") + ByteSize.format(range.lowerBound) + "..."
+                + ByteSize.format(range.upperBound),
+            write: { value, configuration in
+                let bytes = ByteSize.parse(value).flatMap { range.contains($0) || allowsNone && $0 == 0 ? $0 : nil }
+                return Self.store(bytes, in: path, of: &configuration)
+            },
+            read: { ByteSize.format($0[keyPath: path]) })
     }
 
     private static func store<Value>(

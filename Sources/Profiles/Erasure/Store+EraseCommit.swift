@@ -30,7 +30,7 @@ extension Store {
         let identity = IdentityPart(self.slab.pointer(header.identity))
         guard identity.aliasCount >= IdentityDraft.aliasesMax else {
             identity.forEachAlias { alias in
-                if alias.kind == .profileID, let loser = self.holder(of: alias, header.project) { losers.append(loser) }
+                if alias.kind == .profileID, let loser = self.holder(header.project, alias, hash: self.hash.identifier(header.project, alias)) { losers.append(loser) }
             }
             return losers
         }
@@ -41,19 +41,6 @@ extension Store {
             }
         }
         return losers
-    }
-
-    /// The profile that has this id, merges not followed.
-    private func holder(of identifier: IdentifierView, _ project: ProjectID) -> ProfileRef? {
-        let hash = self.hash.identifier(project, identifier)
-        let table = self.index.table(hash)
-        var position = table.start(Shards.tag(hash))
-        while true {
-            let value = table.next(Shards.tag(hash), from: &position)
-            guard value != 0 else { return nil }
-            let profile = ProfileRef(rawValue: value)
-            if self.holds(self.pool.header(profile).pointee, project, identifier) { return profile }
-        }
     }
 
     /// Takes the merges of these losers out of the list: none can be taken back any more.

@@ -74,18 +74,10 @@ extension Store {
         _ project: ProjectID, _ identifier: IdentifierView, _ now: Int64, into copies: inout ByteBuffer
     ) -> Copied? {
         let hash = self.hash.identifier(project, identifier)
-        let table = self.index.table(hash)
-        var position = table.start(Shards.tag(hash))
-        while true {
-            let value = table.next(Shards.tag(hash), from: &position)
-            guard value != 0 else { return nil }
-            let profile = ProfileRef(rawValue: value)
-            guard self.holds(self.pool.header(profile).pointee, project, identifier) else { continue }
-            let survivor = self.survivor(of: profile)
-            let start = copies.count
-            let copy = self.copyParts(of: self.pool.header(survivor).pointee, now, into: &copies)
-            return Copied(copy: copy, bytes: start ..< copies.count, isRedirected: survivor != profile)
-        }
+        guard let found = self.find(project, identifier, hash: hash) else { return nil }
+        let start = copies.count
+        let copy = self.copyParts(of: self.pool.header(found.profile).pointee, now, into: &copies)
+        return Copied(copy: copy, bytes: start ..< copies.count, isRedirected: found.isAlias)
     }
 
     private func appendImage(

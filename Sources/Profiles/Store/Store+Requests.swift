@@ -48,10 +48,19 @@ extension Store {
             answer: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]), now: call.receivedAt)
     }
 
-    /// The profile that an identifier names, merges followed; for the applier, which needs no lock to read.
+    /// The profile that an identifier names, merges followed; for the applier, which needs no lock to read, or while all are held.
+    @inline(__always)
     func find(
         _ project: ProjectID, _ identifier: IdentifierView, hash: UInt64
     ) -> (profile: ProfileRef, isAlias: Bool)? {
+        guard let profile = self.holder(project, identifier, hash: hash) else { return nil }
+        let survivor = self.survivor(of: profile)
+        return (survivor, survivor != profile)
+    }
+
+    /// As `find`, merges not followed: of a profile id the one that was given it.
+    @inline(__always)
+    func holder(_ project: ProjectID, _ identifier: IdentifierView, hash: UInt64) -> ProfileRef? {
         let table = self.index.table(hash)
         let tag = Shards.tag(hash)
         var position = table.start(tag)
@@ -59,9 +68,7 @@ extension Store {
             let value = table.next(tag, from: &position)
             guard value != 0 else { return nil }
             let profile = ProfileRef(rawValue: value)
-            guard self.holds(self.pool.header(profile).pointee, project, identifier) else { continue }
-            let survivor = self.survivor(of: profile)
-            return (survivor, survivor != profile)
+            if self.holds(self.pool.header(profile).pointee, project, identifier) { return profile }
         }
     }
 
