@@ -99,6 +99,12 @@ extension JSONValue: CustomStringConvertible {
 
     private static func write(_ value: String, to text: inout String) {
         text += "\""
+        // Nearly always there is nothing to escape: a dump writes a million times as many texts as a person types.
+        guard value.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") || $0 == 0x7F }) else {
+            text += value
+            text += "\""
+            return
+        }
         for scalar in value.unicodeScalars {
             switch scalar {
             case "\"": text += "\\\""
