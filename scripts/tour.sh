@@ -5,6 +5,8 @@ cd "$(dirname "$0")/.."
 profiled=${PROFILED:-.build/release/profiled}
 profilectl=${PROFILECTL:-.build/release/profilectl}
 work=$(mktemp -d)
+# What the temporary directory is called in the text.
+shown=/srv/profiles
 server=
 trap '[ -z "$server" ] || kill -9 "$server" 2> /dev/null || true; rm -rf "$work"' EXIT
 "$profiled" --data-dir "$work/data" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 2> "$work/log" &
@@ -19,8 +21,9 @@ show() { # the words of one profilectl call
     for word in "$@"; do
         case $word in *[!a-zA-Z0-9_=.:/@+,-]*) words+=("'$word'") ;; *) words+=("$word") ;; esac
     done
-    printf '```console\n$ profilectl %s\n' "${words[*]}"
-    "$profilectl" "$@" 2>&1 || status=$?
+    printf '```console\n$ profilectl %s\n' "${words[*]//$work/$shown}"
+    "$profilectl" "$@" > "$work/answer" 2>&1 || status=$?
+    sed "s|$work|$shown|g" "$work/answer"
     [ "$status" -eq 0 ] || printf '(exit code %s)\n' "$status"
     printf '```\n\n'
 }
@@ -48,6 +51,13 @@ show track anna "bad name" amount=1
 show track anna refund --ago 3d
 show get nobody
 show trakc anna
+section 'A backup, and the way back'
+show backup "$work/monday"
 kill "$server"
 wait "$server"
 server=
+echo 'Without the server:'
+echo
+show verify "$work/monday"
+show restore "$work/monday" "$work/again"
+show restore "$work/monday" "$work/data"

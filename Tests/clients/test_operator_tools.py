@@ -267,6 +267,21 @@ def test_a_flipped_bit_in_a_snapshot_is_found(with_snapshots, which):
     assert any(snapshot.name in text and "byte" in text for text in damages(found))
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_damaged_snapshot_is_replaced_by_the_next(with_snapshots, which):
+    """What operations.md advises."""
+    _, _, before = verified(with_snapshots)
+    snapshot = sorted(with_snapshots.glob("*.snapshot"))[which]
+    flip(snapshot, snapshot.stat().st_size // 2)
+    assert verified(with_snapshots)[0] == 3
+    server = Server(with_snapshots).start()
+    admin_stub(server).CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=30)
+    assert server.stop() == 0
+    code, found, after = verified(with_snapshots)
+    assert code == 0 and after["lsn"] >= before["lsn"], found
+    assert not snapshot.exists() and len(list(with_snapshots.glob("*.snapshot"))) == 2
+
+
 def test_damage_around_snapshots_is_found(with_snapshots, tmp_path):
     def copy(name):
         return pathlib.Path(shutil.copytree(with_snapshots, tmp_path / name))
