@@ -155,7 +155,10 @@ import Testing
     func F11_crashAtEveryCallLosesNothingAndAlwaysStarts(seed: UInt64) throws {
         let history = try Self.run(seed: seed, rounds: Self.rounds)
         let result = Self.check(history, samples: Self.samples, seed: seed)
-        print("F11: seed \(seed), \(history.snapshots) snapshots, \(history.operations.count) calls (\(history.snapshotCalls) of snapshots), \(result.states) states (3 starts each), \(result.loaded) used a snapshot, \(result.fellBack) fell back, \(result.wrong) wrong")
+        print(
+            "F11: seed \(seed), \(history.snapshots) snapshots, \(history.operations.count) calls (\(history.snapshotCalls) of",
+            "snapshots), \(result.states) states (3 starts each), \(result.loaded) used a snapshot, \(result.fellBack) fell back,",
+            "\(result.wrong) wrong")
         #expect(result.wrong == 0, "\(result.first)")
         #expect(history.snapshotCalls >= 100 && history.operations.count >= 200)
         #expect(result.loaded > result.states / 3 && result.fellBack == 0, "only what was synced ever had a snapshot's name")

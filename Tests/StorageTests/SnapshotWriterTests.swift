@@ -107,6 +107,19 @@ import Testing
         }
     }
 
+    @Test func readingBackAndVerifyingTheOlderOnePauseAfterEachBlock() throws {
+        let fixture = try Self.written()
+        let writer = try fixture.beginSnapshot(after: 60)
+        let content = SnapshotContent(frames: 60, blocks: 7)
+        for index in 0 ..< content.blocks { try LogFixture.write(block: index, of: content, to: writer) }
+        var bytes: [Int] = []
+        let file = try writer.finish { bytes.append($0) }
+        #expect(bytes == (0 ..< 7).map { content.block($0).count })
+        bytes = []
+        _ = try fixture.catalogue.prune(after: file) { bytes.append($0) }
+        #expect(bytes == (0 ..< 5).map { SnapshotContent(frames: 30).block($0).count })
+    }
+
     @Test func L11_tornFilesGoWithTheirSegments() throws {
         var files = try Self.written().files
         let last = try #require(files.lastIndex { $0.path.hasSuffix(".log") })

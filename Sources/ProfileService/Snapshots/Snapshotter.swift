@@ -155,7 +155,9 @@ package final class Snapshotter: Sendable {
 
     private func prune(after file: SnapshotFile) -> SnapshotCatalogue.Pruning? {
         do throws(StorageError) {
-            return try SnapshotCatalogue(self.environment, directoryID: self.directoryID).prune(after: file)
+            var started = self.environment.clock.monotonicNanoseconds()
+            return try SnapshotCatalogue(self.environment, directoryID: self.directoryID).prune(
+                after: file, pause: { _ in self.rest(since: &started) })
         } catch {
             self.onNews(.notPruned(error))
             return nil
@@ -181,7 +183,10 @@ package final class Snapshotter: Sendable {
                 case .failed(let failure): throw failure
                 case .complete:
                     guard let writer else { throw .logFailed }
-                    return try Self.storage { () throws(StorageError) in try writer.finish() }
+                    var started = self.environment.clock.monotonicNanoseconds()
+                    return try Self.storage { () throws(StorageError) in
+                        try writer.finish(pause: { _ in self.rest(since: &started) })
+                    }
                 }
             }
         } catch {
@@ -199,11 +204,17 @@ package final class Snapshotter: Sendable {
 
     /// Writes one block, and rests as long as that took.
     private func write(_ block: SnapshotBlock, to writer: SnapshotWriter?) throws(SnapshotFailure) {
-        let clock = self.environment.clock
-        let started = clock.monotonicNanoseconds()
+        var started = self.environment.clock.monotonicNanoseconds()
         try Self.storage { () throws(StorageError) in try writer?.append(block.bytes) }
-        let written = clock.monotonicNanoseconds()
-        let until = written + min(written - started, Self.restNanosecondsMax)
+        self.rest(since: &started)
+    }
+
+    /// Rests as long as the work since `started` took, and sets `started` to the end of the rest.
+    private func rest(since started: inout UInt64) {
+        let clock = self.environment.clock
+        let done = clock.monotonicNanoseconds()
+        let until = done + min(done - started, Self.restNanosecondsMax)
+        defer { started = clock.monotonicNanoseconds() }
         // Each new block wakes this thread; it goes on resting.
         while self.feed.bytesWaiting < Self.pressureBytes, !self.isStopping {
             let now = clock.monotonicNanoseconds()

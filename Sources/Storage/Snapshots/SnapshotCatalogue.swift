@@ -42,19 +42,19 @@ package struct SnapshotCatalogue {
     ///
     /// - Throws: `.snapshotDamaged`, `.newerFormat`, `.foreign`, `.io`.
     /// - Complexity: O(bytes of the file); holds one block.
-    package func verify(_ name: String) throws(StorageError) -> SnapshotFile {
-        try SnapshotReader.verify(self.files, name, directoryID: self.directoryID)
+    package func verify(_ name: String, pause: (_ bytes: Int) -> Void = { _ in }) throws(StorageError) -> SnapshotFile {
+        try SnapshotReader.verify(self.files, name, directoryID: self.directoryID, pause: pause)
     }
 
     /// The newest snapshot that verifies, older than `limit`.
     ///
     /// - Parameter damaged: Gets the names of those that do not.
     private func newest(
-        in names: [String], before limit: UInt64, damaged: inout [String]
+        in names: [String], before limit: UInt64, damaged: inout [String], pause: (Int) -> Void
     ) throws(StorageError) -> SnapshotFile? {
         for name in names where SnapshotNames.lsn(of: name).map({ $0 < limit }) == true {
             do throws(StorageError) {
-                return try self.verify(name)
+                return try self.verify(name, pause: pause)
             } catch {
                 guard case .snapshotDamaged = error else { throw error }
                 damaged.append(name)
@@ -69,7 +69,7 @@ package struct SnapshotCatalogue {
     /// - Complexity: O(bytes of the snapshots read).
     package func newest() throws(StorageError) -> SnapshotFile? {
         var damaged: [String] = []
-        return try self.newest(in: try self.names(), before: .max, damaged: &damaged)
+        return try self.newest(in: try self.names(), before: .max, damaged: &damaged, pause: { _ in })
     }
 
     /// Removes what no start needs any more: all snapshots but `newest` and the newest valid one before it, and the log before that.
@@ -77,12 +77,16 @@ package struct SnapshotCatalogue {
     /// Without a valid older snapshot nothing of the log goes. A crash at any step leaves a directory that a start reads alike: the removal of
     /// snapshots is durable before that of segments begins, and segments that remain before a gap are passed over.
     ///
-    /// - Parameter newest: As `SnapshotWriter.finish` returned it: verified, and not by its name alone.
+    /// - Parameters:
+    ///   - newest: As `SnapshotWriter.finish` returned it: verified, and not by its name alone.
+    ///   - pause: Called with the bytes of each block of an older snapshot that is read; rests as long as it likes.
     /// - Throws: `.io`; what was not removed goes the next time.
-    package func prune(after newest: SnapshotFile) throws(StorageError) -> Pruning {
+    package func prune(
+        after newest: SnapshotFile, pause: (_ bytes: Int) -> Void = { _ in }
+    ) throws(StorageError) -> Pruning {
         var result = Pruning()
         let names = try self.names()
-        result.older = try self.newest(in: names, before: newest.position.lsn, damaged: &result.damaged)
+        result.older = try self.newest(in: names, before: newest.position.lsn, damaged: &result.damaged, pause: pause)
         let kept = [newest.name, result.older?.name]
         let superseded = names.reversed().filter { name in
             !kept.contains(name) && SnapshotNames.lsn(of: name).map { $0 < newest.position.lsn } == true

@@ -158,13 +158,14 @@ package struct SnapshotReader: ~Copyable {
 
     /// Reads all of a snapshot.
     ///
+    /// - Parameter pause: Called with the bytes of each block; rests as long as it likes.
     /// - Throws: As `init` and `next`.
     /// - Complexity: O(bytes of the file); holds one block.
     static func verify(
-        _ files: SegmentFiles, _ name: String, directoryID: DirectoryID?
+        _ files: SegmentFiles, _ name: String, directoryID: DirectoryID?, pause: (Int) -> Void = { _ in }
     ) throws(StorageError) -> SnapshotFile {
         var reader = try SnapshotReader(files, name, directoryID: directoryID)
-        while try reader.next() != nil {}
+        while let block = try reader.next() { pause(block.count) }
         return reader.verified(name: name)
     }
 }

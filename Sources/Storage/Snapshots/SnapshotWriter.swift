@@ -98,10 +98,12 @@ package final class SnapshotWriter {
 
     /// Ends the file, gives it its name, reads all of it back and verifies it (L11).
     ///
+    /// - Parameter pause: Called with the bytes of each block that is read back; rests as long as it likes, since the log's own syncs wait
+    ///   for the same disk.
     /// - Returns: The snapshot; only now may anything older be removed.
     /// - Throws: `.snapshotDamaged` if what is read is not what was written: the file is removed then. `.noSpace`, `.io`: abandon it.
     /// - Complexity: O(bytes of the file); holds one block.
-    package func finish() throws(StorageError) -> SnapshotFile {
+    package func finish(pause: (_ bytes: Int) -> Void = { _ in }) throws(StorageError) -> SnapshotFile {
         var footer = ByteBuffer(capacity: SnapshotFooter.bytes)
         self.footer.write(into: &footer)
         try self.append(footer.bytes, as: .footer)
@@ -115,7 +117,7 @@ package final class SnapshotWriter {
                 nameNow = self.name
                 try files.fileSystem.syncDirectory(files.directory)
             }
-            return try SnapshotReader.verify(files, self.name, directoryID: self.header.directoryID)
+            return try SnapshotReader.verify(files, self.name, directoryID: self.header.directoryID, pause: pause)
         } catch {
             // Whatever it is worth, nothing may come to rest on it.
             self.remove(nameNow)
