@@ -27,8 +27,8 @@ package final class Committer {
     private var tickResult = ByteBuffer()
     private var isSealed = true
     private let snapshots: SnapshotMaker?
-    /// The last lsn that a snapshot began at: two never have the same, so that the older one can go.
-    private var lastCut: UInt64 = 0
+    /// Where the log went on behind the last snapshot: two never have the same, so that the older one can go.
+    private var lastCut: UInt64
     private var hasFailed = false
     private var lastActivity: UInt64 = 0
     /// How often the store's memory is told to the metrics, in nanoseconds.
@@ -39,13 +39,18 @@ package final class Committer {
     /// Frames made durable since the start, seals included.
     private(set) var framesAppended = 0
 
-    /// - Parameter feed: Where snapshots go; `nil`: none are made.
-    init(log: any CommandLog, store: Store, clock: any Clock, position: Position, feed: SnapshotFeed? = nil) {
+    /// - Parameters:
+    ///   - feed: Where snapshots go; `nil`: none are made.
+    ///   - lastCut: The next lsn of the snapshot that was loaded; 0: there was none.
+    init(
+        log: any CommandLog, store: Store, clock: any Clock, position: Position, feed: SnapshotFeed? = nil, lastCut: UInt64 = 0
+    ) {
         self.log = log
         self.snapshots = feed.map { SnapshotMaker(feed: $0, store: store) }
         self.store = store
         self.clock = clock
         self.position = position
+        self.lastCut = lastCut
         let offset = beginRecord(.tick, in: &self.tickRecord)
         endRecord(at: offset, operations: 1, in: &self.tickRecord)
     }

@@ -78,7 +78,7 @@ extension Partition {
         let committer = Committer(
             log: log, store: store, clock: environment.clock,
             position: Committer.Position(nextLSN: replay.nextLSN, receivedAt: replay.receivedAt, digest: replay.digest),
-            feed: feed)
+            feed: feed, lastCut: report.snapshot?.position.nextLSN ?? 0)
         let coverage = SnapshotCoverage(
             newest: report.snapshot, logBytes: replay.progress.logBytes, uncoveredSince: replay.uncoveredSince)
         return Recovered(store: store, committer: committer, log: log, report: report, coverage: coverage)

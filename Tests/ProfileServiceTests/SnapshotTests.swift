@@ -1,9 +1,9 @@
 import IOSimulation
 import Profiles
-import Storage
 import Testing
 
 @testable import ProfileService
+@testable import Storage
 
 /// Snapshots of a partition on a simulated disk, from the wish to the next start.
 @Suite struct SnapshotTests {
@@ -64,6 +64,23 @@ import Testing
         let second = try run.take()
         #expect(second.position.lsn == first.position.lsn + 1)
         #expect(run.prunings[1].segmentsRemoved > 0, "what only the first had is gone")
+    }
+
+    /// A restart between the two must not let the second take the name of the first: the one before both has the person still.
+    @Test func snapshotsOfAnUnchangedStateHaveLSNsOfTheirOwnAcrossARestart() throws {
+        var fixture = try ServiceFixture()
+        let text = "secret-person"
+        _ = fixture.commit([fixture.batch([(text, ["1"], "")])])
+        _ = try SnapshotRun(fixture).take()
+        _ = fixture.commit([fixture.erasure(of: text)])
+        let first = try SnapshotRun(fixture).take()
+        fixture.disk.killProcess()
+        fixture = try ServiceFixture(fixture.disk)
+        let run = SnapshotRun(fixture)
+        let second = try run.take()
+        #expect(second.position.lsn == first.position.lsn + 1)
+        #expect(run.prunings[0].older == first)
+        #expect(!Self.holds(text, fixture.disk), "two snapshots later")
     }
 
     @Test func fullDiskFailsTheSnapshotAndNotTheLog() throws {
@@ -167,6 +184,37 @@ import Testing
         #expect(run.isMadeBySchedule(), "8 hours after the first record that is not covered")
         fixture.clock.advance(nanoseconds: policy.ageNanosecondsMax * 2)
         #expect(!run.isMadeBySchedule(), "nothing new")
+    }
+
+    /// A machine whose monotonic clock began an hour ago, and data that is older.
+    @Test func ageOfWhatIsNotCoveredCountsAcrossARestartOfTheMachine() throws {
+        let clock = SimulatedClock()
+        let hour: UInt64 = 3_600_000_000_000
+        clock.advance(nanoseconds: hour)
+        let policy = SnapshotPolicy()
+        let received = clock.wallMicroseconds() - 7 * Int64(hour / 1_000)
+        var coverage = SnapshotCoverage(newest: nil, logBytes: 100, uncoveredSince: received)
+        var schedule = SnapshotSchedule(coverage, policy: policy, clock: clock)
+        let isDue = { (schedule: inout SnapshotSchedule, lastEraseLSN: UInt64, after: UInt64) in
+            schedule.isDue(appliedLSN: 5, lastEraseLSN: lastEraseLSN, logBytes: 0, now: clock.monotonicNanoseconds() + after)
+        }
+        #expect(!isDue(&schedule, 0, hour - 1))
+        #expect(isDue(&schedule, 0, hour), "8 hours after it was received")
+        // The same for what was erased, and the older of the two snapshots still has.
+        let position = SnapshotPosition(
+            nextFrame: 6, nextLSN: 6, previousHeaderCRC: 0, receivedAt: received, rulesVersion: 1, resultsDigest: 0)
+        coverage = SnapshotCoverage(newest: SnapshotFile(position: position, name: "", bytes: 1, blocks: 1), logBytes: 0)
+        schedule = SnapshotSchedule(coverage, policy: policy, clock: clock)
+        #expect(!isDue(&schedule, 5, hour - 1))
+        #expect(isDue(&schedule, 5, hour))
+        // A clock that was set back makes nothing older, and one of another century nothing younger.
+        coverage.newest = nil
+        coverage.uncoveredSince = clock.wallMicroseconds() + 1
+        schedule = SnapshotSchedule(coverage, policy: policy, clock: clock)
+        #expect(!isDue(&schedule, 0, hour))
+        coverage.uncoveredSince = 0
+        schedule = SnapshotSchedule(coverage, policy: policy, clock: clock)
+        #expect(isDue(&schedule, 0, 0))
     }
 
     /// Everything that is on the disk, whether synced or not.

@@ -30,10 +30,11 @@ struct SnapshotSchedule {
         self.uncoveredSince = coverage.uncoveredSince.map { Self.monotonic($0, now: now, wall: wall) }
     }
 
-    /// The monotonic time of a wall-clock time that is past, or now if it is not.
+    /// The monotonic time of a wall-clock time that is past, or now if it is not. Before the machine's start it wraps, so that ages come out
+    /// right all the same: a machine that is restarted every few hours must not put off what is due.
     private static func monotonic(_ microseconds: Int64, now: UInt64, wall: Int64) -> UInt64 {
         let ago = UInt64(max(0, wall - microseconds)).multipliedReportingOverflow(by: 1_000)
-        return ago.overflow || ago.partialValue > now ? 0 : now - ago.partialValue
+        return now &- (ago.overflow ? .max : ago.partialValue)
     }
 
     /// - Parameters:
@@ -53,8 +54,8 @@ struct SnapshotSchedule {
         guard now >= self.retryAt else { return false }
         if isDiskFull, self.madeWhileFull < self.policy.whileFullMax { return true }
         if self.replayedBytes + logBytes - self.bytesCovered >= self.policy.logBytesMax { return true }
-        if let since = self.uncoveredSince, now - since >= self.policy.ageNanosecondsMax { return true }
-        return lastEraseLSN > self.olderLSN && now - self.lastAt >= self.policy.ageNanosecondsMax
+        if let since = self.uncoveredSince, now &- since >= self.policy.ageNanosecondsMax { return true }
+        return lastEraseLSN > self.olderLSN && now &- self.lastAt >= self.policy.ageNanosecondsMax
     }
 
     /// - Parameters:
