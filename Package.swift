@@ -72,7 +72,7 @@ let package = Package(
         .testTarget(name: "ProfileClientTests", dependencies: ["ProfileClient"]),
         .testTarget(name: "ProfileToolTests", dependencies: ["ProfileTool", "ProfileClient"]),
         .testTarget(
-            name: "ProfileServerTests", dependencies: ["ProfileServer", "ProfileClient", "IOLinux"]),
+            name: "ProfileServerTests", dependencies: ["ProfileServer", "ProfileClient", "Storage", "IOLinux"]),
     ],
     swiftLanguageModes: [.v6]
 )

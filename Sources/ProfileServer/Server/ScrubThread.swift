@@ -5,10 +5,14 @@ import Synchronization
 
 /// Reads the sealed files of the data directory once a day, and says when one of them is damaged.
 final class ScrubThread: Sendable {
-    /// Between the start and the first run, in nanoseconds: a start has just read what it needed, and others have work to do then.
-    private static let firstRunNanoseconds: UInt64 = 3_600_000_000_000
-    /// Between two runs, in nanoseconds.
-    private static let intervalNanoseconds: UInt64 = 86_400_000_000_000
+    /// When it runs.
+    struct Schedule {
+        /// Between the start and the first run, in nanoseconds: a start has just read what it needed, and others have work to do then.
+        var firstNanoseconds: UInt64 = 3_600_000_000_000
+        /// Between two runs, in nanoseconds.
+        var intervalNanoseconds: UInt64 = 86_400_000_000_000
+    }
+
     /// It rests this many times as long as reading took: a tenth of the disk, and of a core, at most.
     private static let restFactor: UInt64 = 9
 
@@ -16,19 +20,21 @@ final class ScrubThread: Sendable {
     private let metrics: ScrubMetrics
     private let clock: any Clock
     private let log: Log
+    private let schedule: Schedule
     private let parker = LinuxParker()
     private let isStopping = Atomic<Bool>(false)
 
-    init(_ scrubber: Scrubber, metrics: ScrubMetrics, clock: any Clock, log: Log) {
+    init(_ scrubber: Scrubber, metrics: ScrubMetrics, clock: any Clock, log: Log, schedule: Schedule = Schedule()) {
         self.scrubber = scrubber
         self.metrics = metrics
         self.clock = clock
         self.log = log
+        self.schedule = schedule
     }
 
     /// The body of the thread.
     func run() {
-        var next = self.clock.monotonicNanoseconds() + Self.firstRunNanoseconds
+        var next = self.clock.monotonicNanoseconds() + self.schedule.firstNanoseconds
         while !self.isStopping.load(ordering: .acquiring) {
             let now = self.clock.monotonicNanoseconds()
             guard now >= next else {
@@ -36,7 +42,7 @@ final class ScrubThread: Sendable {
                 continue
             }
             self.scrub()
-            next = self.clock.monotonicNanoseconds() + Self.intervalNanoseconds
+            next = self.clock.monotonicNanoseconds() + self.schedule.intervalNanoseconds
         }
     }
 
