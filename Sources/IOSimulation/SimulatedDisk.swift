@@ -95,6 +95,8 @@ package final class SimulatedDisk: FileSystem {
         self.state.withLock { UInt64(max(0, $0.capacityBytes - $0.usedBytes)) }
     }
 
+    package func canonicalPath(_ path: String) throws(IOError) -> String { path }
+
     package func kind(_ directory: String) -> String { "simulated" }
 
     func attempt<Result: Sendable>(

@@ -23,6 +23,7 @@ final class ReadOnlyFiles: FileSystem {
     }
 
     func freeBytes(_ directory: String) throws(IOError) -> UInt64 { try self.files.freeBytes(directory) }
+    func canonicalPath(_ path: String) throws(IOError) -> String { try self.files.canonicalPath(path) }
     func kind(_ directory: String) -> String { self.files.kind(directory) }
 
     func createDirectory(_ path: String) throws(IOError) { preconditionFailure("nothing is written here") }

@@ -95,6 +95,15 @@ import Testing
         #expect(fixture.disk.snapshot.files.map(\.path) == before)
     }
 
+    @Test func placeInTheSourceIsRefused() throws {
+        let (fixture, snapshot) = try Self.source()
+        let before = fixture.disk.snapshot.files.map(\.path)
+        #expect(throws: BackupError.destination("in the data directory")) {
+            try BackupWriter(of: fixture.environment, to: "d/b.tmp").write(snapshot) { _, _ in true }
+        }
+        #expect(fixture.disk.snapshot.files.map(\.path) == before)
+    }
+
     @Test func damagedSnapshotIsNeverPassedOn() throws {
         let (fixture, snapshot) = try Self.source()
         var files = fixture.files

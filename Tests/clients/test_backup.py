@@ -81,16 +81,20 @@ def test_a_backup_goes_only_where_nothing_is(server, tmp_path):
     server.start()
     fill(server, 2)
     full, file, elsewhere, link = tmp_path / "full", tmp_path / "file", tmp_path / "elsewhere", tmp_path / "link"
+    way = tmp_path / "way"
+    way.symlink_to(server.data_dir)
     full.mkdir()
     (full / "mine").write_text("keep")
     file.write_text("keep")
     elsewhere.mkdir()
     link.symlink_to(elsewhere)
     for destination, said in ((full, "not an empty directory"), (server.data_dir, "not an empty directory"),
-                              (file, "failed with errno"), (link, "failed with errno"), ("data/relative", "not an absolute path"),
+                              (file, "failed with errno"), (link, "failed with errno"), (server.data_dir / "b.tmp", "in the data directory"),
+                              (way / "new" / "b", "in the data directory"), ("data/relative", "not an absolute path"),
                               ("", "not an absolute path"), ("/tmp/a\nb", "control character")):
         failure = backup_fails(server, destination)
         assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and said in failure.violations["destination"], destination
+    assert not {"b.tmp", "new"} & {path.name for path in server.data_dir.iterdir()}
     assert [path.name for path in full.iterdir()] == ["mine"] and file.read_text() == "keep" and not list(elsewhere.iterdir())
     refused = ctl("backup", full, server=server)
     assert refused.returncode == 1 and "destination: not an empty directory" in refused.stderr

@@ -52,6 +52,8 @@ package protocol FileSystem: AnyObject, Sendable {
     func lock(_ path: String) throws(IOError) -> any DirectoryLock
     /// Bytes that can still be written.
     func freeBytes(_ directory: String) throws(IOError) -> UInt64
+    /// The absolute path of something that is there, without links, `.` and `..`.
+    func canonicalPath(_ path: String) throws(IOError) -> String
     /// A name such as `ext4` or `tmpfs`; `unknown` if it has none here.
     func kind(_ directory: String) -> String
 }

@@ -100,6 +100,12 @@ package final class LinuxFileSystem: FileSystem {
         return UInt64(status.f_bavail) * UInt64(status.f_frsize)
     }
 
+    package func canonicalPath(_ path: String) throws(IOError) -> String {
+        guard let found = realpath(path, nil) else { throw IOError(operation: "realpath", subject: path) }
+        defer { free(found) }
+        return String(cString: found)
+    }
+
     package func kind(_ directory: String) -> String {
         // Source: linux/magic.h.
         return switch linux_file_system_magic(directory) {

@@ -61,6 +61,7 @@ package struct BackupWriter {
     /// Makes the directory; it must be empty.
     private func prepareDirectory() throws(BackupError) {
         let (fileSystem, directory) = (self.files.fileSystem, self.files.directory)
+        guard !self.isInSource else { throw .destination("in the data directory") }
         do throws(IOError) {
             try fileSystem.createDirectory(directory)
             // Never through a symbolic link: whoever can place one would choose where people's data goes.
@@ -71,6 +72,22 @@ package struct BackupWriter {
             if error.kind == .exists, error.code == 0 { throw .destination("not an empty directory") }
             throw .destination("\(error.operation) failed with errno \(error.code)")
         }
+    }
+
+    /// Whether the destination is below the source: what was erased would stay there, and the next start would meet names that it takes
+    /// for its own.
+    private var isInSource: Bool {
+        let (fileSystem, destination) = (self.files.fileSystem, self.files.directory)
+        guard let source = try? fileSystem.canonicalPath(self.source.directory) else { return false }
+        // What is missing will be made below the nearest that is there.
+        var path = destination[...]
+        while !path.isEmpty {
+            if let found = try? fileSystem.canonicalPath(String(path)) {
+                return "\(found)\(destination[path.endIndex...])".hasPrefix("\(source)/")
+            }
+            path = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]
+        }
+        return false
     }
 
     /// The number of the source's segment that begins at a position; 0 if it is gone. Never used for another segment of the same log.
