@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -328,6 +329,39 @@ def test_a_snapshot_with_its_checksums_made_anew_is_the_same(with_snapshots):
     """The tool of the test above makes what the server makes."""
     content = sorted(with_snapshots.glob("*.snapshot"))[-1].read_bytes()
     assert bytes(sealed_again(bytearray(content))) == content
+
+
+def test_whatever_is_done_to_a_file_verify_ends_with_a_verdict(with_snapshots, tmp_path):
+    """Flips, zeros, cuts, additions, exchanges and odd names: good or damaged, never a crash; a flip is always found."""
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    files = [path for path in with_snapshots.iterdir() if path.suffix in (".log", ".snapshot")]
+    odd_names = ["0000000000000000.log", "ffffffffffffffff.log", "ffffffffffffffff.snapshot", "0000000000000000.snapshot"]
+    for number in range(60):
+        folder = pathlib.Path(shutil.copytree(with_snapshots, tmp_path / f"round-{number}", ignore=shutil.ignore_patterns("*.tmp")))
+        path = folder / chance.choice(files).name
+        content = bytearray(path.read_bytes())
+        used = len(content.rstrip(b"\0"))
+        place = chance.randrange(used)
+        kind = number % 6
+        if kind == 0:
+            content[place] ^= 1 << chance.randrange(8)
+        elif kind == 1:
+            content[place:place + 512] = bytes(len(content[place:place + 512]))
+        elif kind == 2:
+            del content[place:]
+        elif kind == 3:
+            content += chance.randbytes(chance.randrange(1, 900))
+        elif kind == 4:
+            content = chance.choice(files).read_bytes()
+        else:
+            path.unlink()
+            path = folder / chance.choice(odd_names)
+        path.write_bytes(content)
+        code, _, verdict = verified(folder)
+        assert (code, verdict["verdict"]) in ((0, "good"), (3, "damaged")), f"seed {seed}, round {number}"
+        assert kind != 0 or code == 3, f"seed {seed}, round {number}"
+        shutil.rmtree(folder)
 
 
 def test_what_a_crash_left_of_a_removal_is_no_damage(server, tmp_path):
