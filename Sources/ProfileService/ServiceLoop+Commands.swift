@@ -76,13 +76,19 @@ extension ServiceLoop {
 
     /// Answers every call of a batch that came back from the log.
     func answerAll(of batch: LogBatch) {
+        // Counted once for all: the counters are shared, and none of these answers has left yet.
+        var ended = ItemFates()
+        defer {
+            self.accounting.add(
+                stored: ended.stored, duplicate: ended.duplicate, stale: ended.stale, rejected: ended.rejected)
+        }
         for slot in batch.slots {
             if slot.ticket != 0 {
                 self.answerItem(slot, of: batch)
                 continue
             }
             guard case .none = slot.refusal else {
-                self.accounting.add(rejected: slot.items)
+                ended.rejected += slot.items
                 self.refuse(slot.token, slot.refusal)
                 continue
             }
@@ -91,15 +97,13 @@ extension ServiceLoop {
                 preconditionFailure("a result of this process is whole")
             }
             guard case .none = header.refusal else {
-                self.accounting.add(rejected: slot.items)
+                ended.rejected += slot.items
                 let context = MessageDecoder.context(ofRefused: header, body: &body)
                 self.transport.finish(slot.token, with: Self.status(of: header.refusal, context))
                 continue
             }
             self.answer.removeAll()
-            let fates = self.encode(header, &body, slot)
-            self.accounting.add(
-                stored: fates.stored, duplicate: fates.duplicate, stale: fates.stale, rejected: fates.rejected)
+            ended.add(self.encode(header, &body, slot))
             self.transport.respond(to: slot.token, message: self.answer.bytes)
         }
     }

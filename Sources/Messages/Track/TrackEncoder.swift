@@ -156,6 +156,14 @@ package struct ItemFates: Equatable, Sendable {
 
     package init() {}
 
+    /// Adds those of another call.
+    package mutating func add(_ other: ItemFates) {
+        self.stored += other.stored
+        self.duplicate += other.duplicate
+        self.stale += other.stale
+        self.rejected += other.rejected
+    }
+
     /// Counts one; what a replayed answer tells of was kept before.
     mutating func count(_ outcome: EventOutcome, isReplay: Bool) {
         switch outcome {

@@ -11,7 +11,7 @@ struct ExpectedTrack {
     var receivedAt: Int64
     var identifierHash: UInt64
     /// Of its only event, if the server makes that one's id: the id, and its hash under the identifier.
-    var eventID: ProfileID?
+    var eventID: MadeID?
     var eventHash: UInt64 = 0
     /// The profile that the index names first; it need not be the one. 0: none.
     var profile: UInt32 = 0
@@ -99,9 +99,9 @@ extension Store {
         guard record.operations == 1, reader.read(UInt8.self) & TrackEventFlags.rejected.rawValue == 0,
             reader.read(UInt8.self) == 0, !reader.overrun
         else { return track }
-        let id = self.ids.event(receivedAt: receivedAt, lsn: lsn)
+        let id = MadeID(self.ids.event(receivedAt: receivedAt, lsn: lsn))
         track.eventID = id
-        track.eventHash = self.eventHash(track.identifierHash, id)
+        track.eventHash = id.withText { self.hash.event(identifierHash: track.identifierHash, id: $0) }
         return track
     }
 

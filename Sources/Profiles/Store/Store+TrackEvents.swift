@@ -55,8 +55,10 @@ extension Store {
                 (event.pointee.madeID, event.pointee.hash) = (id, expected.pointee.eventHash)
                 return false
             }
-            event.pointee.madeID = self.ids.event(receivedAt: call.receivedAt, lsn: event.pointee.lsn)
-            event.pointee.hash = self.eventHash(target.identifierHash, event.pointee.madeID)
+            event.pointee.madeID = MadeID(self.ids.event(receivedAt: call.receivedAt, lsn: event.pointee.lsn))
+            event.pointee.hash = event.pointee.madeID.withText {
+                self.hash.event(identifierHash: target.identifierHash, id: $0)
+            }
             return false
         }
         event.pointee.hash = self.hash.event(identifierHash: target.identifierHash, id: event.pointee.eventID)
@@ -186,11 +188,6 @@ extension Store {
         let entries = self.slab.pointer(header.counters).assumingMemoryBound(to: CounterEntry.self)
         for index in 0 ..< Int(header.counterCount) where entries[index].name == name { return index }
         return nil
-    }
-
-    /// The hash of an id that the server made, which clients see and send as text.
-    func eventHash(_ identifierHash: UInt64, _ id: ProfileID) -> UInt64 {
-        id.withText { self.hash.event(identifierHash: identifierHash, id: $0) }
     }
 
     /// Calls `body` with the id of a retained event.

@@ -32,7 +32,7 @@ extension Store {
     }
 
     /// An event that was stored without an id is answered with the one that the server made.
-    private func write(_ view: EventResultView, _ madeID: ProfileID, into results: inout ByteBuffer) {
+    private func write(_ view: EventResultView, _ madeID: MadeID, into results: inout ByteBuffer) {
         guard view.outcome == .stored, view.eventID.count == 0 else { return view.write(into: &results) }
         madeID.withText {
             var named = view

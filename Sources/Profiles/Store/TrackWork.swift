@@ -6,7 +6,7 @@ struct PendingEvent {
     /// As sent; empty: the server makes one.
     var eventID = UnsafeRawBufferPointer.none
     /// Where none was sent.
-    var madeID = ProfileID(high: 0, low: 0)
+    var madeID = MadeID()
     var content = UnsafeRawBufferPointer.none
     var violations = UnsafeRawBufferPointer.none
     var lsn: UInt64 = 0
@@ -27,6 +27,25 @@ struct PendingEvent {
     var name: UInt16 = 0
     /// Whether it needs a counter that neither the profile nor an earlier event of the call has.
     var addsCounter = false
+}
+
+/// The text of an id that the server makes, in place.
+struct MadeID {
+    // The 26 characters, and 6 bytes of nothing.
+    private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+
+    init() {}
+
+    init(_ id: ProfileID) {
+        withUnsafeMutableBytes(of: &self.words) {
+            id.writeText(into: UnsafeMutableRawBufferPointer(rebasing: $0[..<ProfileID.textBytes]))
+        }
+    }
+
+    /// Calls `body` with the text.
+    func withText<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        withUnsafeBytes(of: self.words) { body(UnsafeRawBufferPointer(rebasing: $0[..<ProfileID.textBytes])) }
+    }
 }
 
 /// The applier's scratch memory for one Track, reused by the next.
