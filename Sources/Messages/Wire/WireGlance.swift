@@ -10,6 +10,8 @@ struct WireGlance {
     static let bytesMax = 16 << 10
     /// Entries of the maps of one message; with more the check decides.
     private static let keysMax = 32
+    /// Field 1, length-delimited.
+    private static let keyTag: UInt8 = 1 << 3 | 2
     /// A varint has at most so many bytes.
     private static let varintBytesMax = 10
 
@@ -22,28 +24,25 @@ struct WireGlance {
 
     private let messages: UnsafePointer<WireMessage>
     private let fields: UnsafePointer<WireField>
-    /// The first field of the message that was looked at last, if it is text: the key of a map entry.
-    private var firstText: UnsafePointer<UInt8>
-    private var firstTextCount = 0
 
     /// Whether `input` is surely good as the message with index `root` of the schema.
     static func isGood(_ input: UnsafeRawBufferPointer, root: Int, schema: WireSchema = .shared) -> Bool {
         guard let base = input.baseAddress, 1 ... Self.bytesMax ~= input.count else { return false }
         precondition(Self.bytesMax <= WireLimits.fieldsMax, "a field has at least a byte")
         let start = base.assumingMemoryBound(to: UInt8.self)
-        var glance = WireGlance(messages: schema.messages, fields: schema.fields, firstText: start)
+        let glance = WireGlance(messages: schema.messages, fields: schema.fields)
         return glance.message(root, start, start + input.count, depth: 1)
     }
 
     @inline(__always)
-    private mutating func message(
+    private func message(
         _ index: Int, _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, depth: Int
     ) -> Bool {
         guard self.messages[index].mapCount > 0 else { return self.look(index, start, end, depth, nil) }
         return self.messageWithMaps(index, start, end, depth)
     }
 
-    private mutating func messageWithMaps(
+    private func messageWithMaps(
         _ index: Int, _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ depth: Int
     ) -> Bool {
         withUnsafeTemporaryAllocation(of: Key.self, capacity: Self.keysMax) {
@@ -52,7 +51,7 @@ struct WireGlance {
     }
 
     /// - Parameter keys: Room for `keysMax` keys, if the message has maps.
-    private mutating func look(
+    private func look(
         _ index: Int, _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ depth: Int,
         _ keys: UnsafeMutablePointer<Key>?
     ) -> Bool {
@@ -61,11 +60,10 @@ struct WireGlance {
         let message = self.messages + index
         let fields = self.fields + message.pointee.firstField
         var next = start
-        // Fields that came, by their place; values of bounded fields together; keys.
+        // Fields that came, by their place; values of repeated fields together; keys.
         var seen: UInt32 = 0
-        var bounded = 0
+        var repeated = 0
         var keyCount = 0
-        var (text, textCount) = (start, 0)
         while next < end {
             let tag = next.pointee
             next += 1
@@ -86,25 +84,27 @@ struct WireGlance {
             switch field.pointee.kind {
             case .string:
                 guard Self.isText(value, length) else { return false }
-                if field.pointee.number == 1 { (text, textCount) = (value, length) }
             case .message:
                 guard self.message(field.pointee.message, value, next, depth: depth &+ 1) else { return false }
                 guard field.pointee.isMap else { break }
-                guard let keys, self.addKey(to: keys, &keyCount, place: place) else { return false }
+                guard let keys, Self.addKey(of: value, next, to: keys, &keyCount, place: place) else { return false }
             default: break
             }
             guard field.pointee.isRepeated else { continue }
-            bounded &+= 1
-            guard bounded <= field.pointee.countMax else { return false }
+            repeated &+= 1
+            guard repeated <= field.pointee.countMax else { return false }
         }
-        (self.firstText, self.firstTextCount) = (text, textCount)
         return true
     }
 
-    /// Notes the key of the entry that was just looked at; false if it was there before, or there are too many.
-    private func addKey(to keys: UnsafeMutablePointer<Key>, _ count: inout Int, place: UInt8) -> Bool {
-        guard count < Self.keysMax else { return false }
-        let key = Key(bytes: self.firstText, count: self.firstTextCount, place: place)
+    /// Notes the key of an entry that was just looked at; false if it was there before, does not come first, or there are too many.
+    private static func addKey(
+        of entry: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, to keys: UnsafeMutablePointer<Key>, _ count: inout Int,
+        place: UInt8
+    ) -> Bool {
+        // The entry is good: behind the tag of its text is a length that ends within it. One byte of it holds every name.
+        guard count < Self.keysMax, entry < end, entry[0] == Self.keyTag, entry[1] < 0x80 else { return false }
+        let key = Key(bytes: entry + 2, count: Int(entry[1]), place: place)
         for index in 0 ..< count where keys[index].count == key.count && keys[index].place == place {
             var same = 0
             while same < key.count, keys[index].bytes[same] == key.bytes[same] { same &+= 1 }
