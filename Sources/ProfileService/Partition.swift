@@ -70,8 +70,8 @@ extension Partition {
         }
         guard let store = replay.store else { throw .genesis }
         do throws(StorageError) {
-            // So that the next start need not copy what this one has just made durable.
-            try log.seal(previousResultsDigest: replay.digest.value)
+            // So that the next start need not copy what this one has just made durable. Behind a seal there may be no place for another.
+            if !log.endsWithSeal { try log.seal(previousResultsDigest: replay.digest.value) }
         } catch {
             throw .storage(error)
         }

@@ -155,7 +155,7 @@ extension SegmentedLog {
             }
             return file
         }
-        return OpenSegment(file: file, number: recovery.end.segment, offset: recovery.end.offset)
+        return OpenSegment(file: file, number: recovery.end.segment, offset: recovery.end.offset, endsWithSeal: true)
     }
 
     /// Makes a segment full of zeros, lets `body` write its first frames, syncs it, and gives it its name.

@@ -24,7 +24,7 @@ package final class SegmentedLog: CommandLog {
     private var chain: Chain
     private var isPoisoned = false
     /// Whether the last frame written is a seal.
-    private var endsWithSeal = false
+    package private(set) var endsWithSeal: Bool
     private var isSyncDue = false
     private var frame = ByteBuffer(capacity: 64 << 10)
     /// Storage that the frame buffer keeps, in bytes.
@@ -42,6 +42,7 @@ package final class SegmentedLog: CommandLog {
         var file: any File
         var number: UInt64
         var offset: Int
+        var endsWithSeal = false
     }
 
     init(
@@ -58,6 +59,7 @@ package final class SegmentedLog: CommandLog {
         self.file = segment.file
         self.segment = segment.number
         self.offset = segment.offset
+        self.endsWithSeal = segment.endsWithSeal
         self.isFilled = ((try? segment.file.size()) ?? 0) >= options.segmentBytes
         self.chain = chain
     }

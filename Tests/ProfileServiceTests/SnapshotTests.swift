@@ -166,6 +166,33 @@ import Testing
         #expect(run.isMadeBySchedule() && run.prunings.count == 2)
     }
 
+    /// A clean end leaves a seal; the next start needs no other, for which there may be no place.
+    @Test func L9_startsOnAFullDiskBehindASealAtTheEndOfTheSegment() throws {
+        var fixture = try ServiceFixture()
+        let segmentBytes = 256 << 10
+        let write = { (bytes: Int) in
+            _ = fixture.commit([fixture.batch([(String(repeating: "p", count: bytes), ["1"], "")])])
+        }
+        let end = { () -> Int in
+            let content = fixture.disk.snapshot.files.last { $0.path.hasSuffix(".log") }?.content ?? []
+            return ((content.lastIndex { $0 != 0 } ?? 0) + 8) / 8 * 8
+        }
+        let before = end()
+        write(1_000)
+        let overhead = end() - before - 1_000
+        while segmentBytes - end() > 60_000 { write(30_000) }
+        write(segmentBytes - end() - overhead - 100)
+        fixture.committer.close()
+        #expect(segmentBytes - end() < 72, "room for one seal, and not for two")
+        let lsn = fixture.store.appliedLSN
+        fixture.disk.limit(toBytes: fixture.disk.snapshot.files.reduce(0) { $0 + $1.content.count })
+        for _ in 0 ..< 3 {
+            fixture.disk.killProcess()
+            fixture = try ServiceFixture(fixture.disk)
+            #expect(fixture.store.appliedLSN == lsn)
+        }
+    }
+
     @Test func scheduleGoesByBytesOfLogByTimeAndByErasures() throws {
         let fixture = try ServiceFixture()
         var policy = SnapshotPolicy()
