@@ -1,9 +1,11 @@
 """A file system of a few MiB in a mount namespace of its own, that ends with the process that holds it."""
 
+import contextlib
 import os
 import pathlib
 import signal
 import subprocess
+import threading
 
 from conftest import Server
 
@@ -75,6 +77,23 @@ class SmallDisk:
                     except OSError:
                         break
             return os.fstat(file.fileno()).st_size
+
+    @contextlib.contextmanager
+    def held_full(self):
+        """Fills it again and again while the block runs: what a snapshot frees of the log would do for the next segment."""
+        stop = threading.Event()
+
+        def hold():
+            while not stop.wait(0.001):
+                self.fill()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
     def free(self):
         (self.outside / "ballast").unlink(missing_ok=True)
