@@ -7,6 +7,7 @@ PROFILED names the binary (default: the release build). Every server here is a p
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,15 @@ sys.path.insert(0, _generate_stubs())
 
 from google.rpc import error_details_pb2, status_pb2  # noqa: E402
 from profiles.v1 import profiles_pb2, profiles_pb2_grpc, types_pb2  # noqa: E402
+
+
+def can_trace():
+    """Whether strace is there and may follow a process: containers may forbid it."""
+    return shutil.which("strace") is not None and subprocess.run(
+        ["strace", "-o", "/dev/null", "true"], capture_output=True, timeout=30).returncode == 0
+
+
+needs_strace = pytest.mark.skipif(not can_trace(), reason="strace is not installed, or may not follow a process here")
 
 
 class Server:

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from conftest import BINARY, Server, custom, event, fails, get, profiles_pb2_grpc, track, unique, wait_until
+from conftest import BINARY, Server, custom, event, fails, get, needs_strace, profiles_pb2_grpc, track, unique, wait_until
 
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
@@ -269,7 +269,7 @@ def test_http1_on_the_grpc_port_does_no_harm(shared, stub):
     stub.Track(track(custom()))
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@needs_strace
 def test_L8_failed_fdatasync_poisons_the_log_and_reads_go_on(tmp_path):
     """F8: the answer is UNAVAILABLE, nothing is synced again, a restart recovers."""
     trace = tmp_path / "trace"

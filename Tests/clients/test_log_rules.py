@@ -1,6 +1,5 @@
 """Rules of the log that only the real binary on a real file system can show; each test is named after its rule."""
 
-import shutil
 import signal
 import subprocess
 
@@ -8,13 +7,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from conftest import custom, event, fails, get, profiles_pb2_grpc, track, wait_until
+from conftest import custom, event, fails, get, needs_strace, profiles_pb2_grpc, track, wait_until
 from small_disk import SmallDisk
 from test_refusals import fingerprint
 
 NOT_SERVING = 2
 SEGMENT_BYTES = 1 << 20
-strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
 
 @pytest.fixture
@@ -37,7 +35,7 @@ def said(server, *texts):
     return wait_until(lambda: any(all(text in line for text in texts) for line in server.lines))
 
 
-@strace
+@needs_strace
 @pytest.mark.parametrize("error", ["EIO", "EDQUOT"])
 def test_L8_failed_write_ends_the_log_or_waits_for_space_and_loses_nothing(server, tmp_path, error):
     """EIO is final. A quota that is used up is a full disk: the frame is taken back, and writes are back when they can be."""
@@ -118,7 +116,7 @@ def test_L16_directory_that_cannot_be_written_is_refused(disk):
     assert small(disk).start().stop() == 0
 
 
-@strace
+@needs_strace
 def test_L17_failed_read_refuses_the_start_and_is_no_end_of_file(server, tmp_path):
     who = custom()
     # Small, so that it is read in few pieces.

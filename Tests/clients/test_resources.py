@@ -15,7 +15,7 @@ import time
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from conftest import Server, profiles_pb2_grpc, unique, wait_until
+from conftest import needs_strace, profiles_pb2_grpc, unique, wait_until
 from journal import Load, Register
 from test_memory_limit import fill, identify, much, whole
 
@@ -114,7 +114,7 @@ def test_F14_without_memory_the_limit_refuses_first_and_a_death_loses_nothing(se
             f"no limit: {len(more)} more, then signal {-code}; 0 lost")
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@needs_strace
 def test_F14_interrupted_calls_are_made_again(server, tmp_path, capsys):
     # Every third call; fdatasync is never made again (L8), and no file system interrupts it.
     calls = "pwrite64,pread64,openat,accept4,recvfrom,sendto,read,epoll_wait,epoll_pwait,ftruncate,statfs"

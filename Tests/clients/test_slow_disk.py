@@ -5,7 +5,6 @@ is bounded. Times are printed; they are asserted only for the delays of the row,
 """
 
 import os
-import shutil
 import signal
 import time
 
@@ -13,7 +12,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from conftest import Failure, Server, custom, event, get, profiles_pb2_grpc, track, types_pb2
+from conftest import Failure, Server, custom, event, get, needs_strace, profiles_pb2_grpc, track, types_pb2
 from journal import Load, Register
 
 DELAYS = [int(delay) for delay in os.environ.get("PROFILES_SYNC_DELAYS", "300").split(",")]
@@ -25,7 +24,7 @@ BYTES_WAITING_MAX = 64 << 20
 # What waits, what of it is stored meanwhile, and the buffers of sixteen connections.
 RSS_GROWTH_MAX = 512 << 20
 
-pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+pytestmark = needs_strace
 
 
 def slowed(server, tmp_path, milliseconds):

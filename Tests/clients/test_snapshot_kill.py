@@ -6,15 +6,13 @@ PROFILES_SNAPSHOT_POINTS sets how many points; the calls are those of the log th
 
 import collections
 import os
-import shutil
 import signal
 import subprocess
 import threading
 
 import grpc
-import pytest
 
-from conftest import profiles_pb2_grpc, unique
+from conftest import needs_strace, profiles_pb2_grpc, unique
 from journal import Register, Writer
 from profiles.v1 import admin_pb2, admin_pb2_grpc
 from test_memory_limit import identify, much, whole
@@ -25,7 +23,7 @@ CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "openat", "unlink", "pread6
 # About 15 KB each: a snapshot of several blocks.
 PEOPLE = 300
 
-pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+pytestmark = needs_strace
 
 
 def ask(server, answered):
