@@ -157,6 +157,7 @@ def test_L20_figures_of_the_log_are_metrics(server):
     assert grown["profiles_log_fdatasync_seconds_count"] >= grown["profiles_log_frame_operations_count"] >= 10
     assert grown["profiles_log_bytes_total"] >= grown["profiles_log_frame_bytes_sum"] > 0
     assert server.metric("profiles_recovery_seconds") > 0
+    assert server.metric("profiles_disk_free_bytes") > 0
     assert server.metric("profiles_log_torn_tails_total") == 0
     for name in ("profiles_log_failed", "profiles_disk_full", "profiles_disk_full_total", "profiles_memory_exhausted"):
         assert server.metric(name) == 0

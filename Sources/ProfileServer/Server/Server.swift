@@ -47,7 +47,7 @@ package final class Server {
         self.clock = clock
         self.version = version
         self.health = HealthRegistry(services: Self.healthServices)
-        self.status = ServerStatus(version: version)
+        self.status = ServerStatus(version: version, dataDirectory: configuration.dataDirectory)
     }
 
     /// Serves until SIGTERM or SIGINT.

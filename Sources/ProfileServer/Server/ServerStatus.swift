@@ -27,10 +27,12 @@ final class ServerStatus: AdminPages {
     let accounting = ItemAccounting()
     let scrub = ScrubMetrics()
     private let buildVersion: BuildVersion
+    private let dataDirectory: String
     private let state = Guarded(State())
 
-    init(version: BuildVersion) {
+    init(version: BuildVersion, dataDirectory: String) {
         self.buildVersion = version
+        self.dataDirectory = dataDirectory
     }
 
     /// Where the server is between its start and its end. A failed log stays failed until a drain.
@@ -80,6 +82,9 @@ final class ServerStatus: AdminPages {
         self.buildVersion.write(to: &text)
         TransportFigures(transports).write(to: &text)
         self.writeItems(to: &text)
+        if let free = try? LinuxFileSystem().freeBytes(self.dataDirectory) {
+            text.gauge("profiles_disk_free_bytes", help: "Free space where the data directory lies.", value: Double(free))
+        }
         text.counter(
             "profiles_scrub_runs_total", help: "Times that all sealed segments and snapshots were read again.",
             value: self.scrub.runs)
