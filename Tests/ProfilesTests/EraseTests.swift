@@ -89,6 +89,20 @@ import Testing
         #expect(EraseAnswer(try fixture.apply(record))?.existed == true)
     }
 
+    /// One person with all the answers there are: a step that passes all of them for each of them took seconds here, and minutes at the limit.
+    @Test(.timeLimit(.minutes(1))) func answersOfOnePersonAreErasedInTimeThatGrowsWithTheirNumber() throws {
+        let fixture = TrackFixture()
+        let count = 50_000
+        for number in 0 ..< count { try fixture.track(TrackSpec("ann").with { $0.requestID = "r\(number)" }) }
+        try fixture.track(TrackSpec("bob").with { $0.requestID = "bob" })
+        let seconds = try ContinuousClock().measure { try fixture.erase("ann") }
+        #expect(seconds < .seconds(5))
+        let requests = fixture.store.project.requests
+        var erased = 0
+        requests.forEachEntry { if $0.suffix(16).allSatisfy({ $0 == 0 }) { erased += 1 } }
+        #expect(requests.count == count + 1 && erased == count)
+    }
+
     @Test func tombstoneKeepsTheLedgersHeadAndNothingElse() throws {
         let fixture = TrackFixture()
         _ = try fixture.consent([(.email, "", .subscribed), (.sms, "", .unsubscribed)], by: .user)

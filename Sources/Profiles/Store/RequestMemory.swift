@@ -115,7 +115,7 @@ struct RequestMemory {
     private func enter(_ handle: Handle) {
         let entry = Entry(self.slab.pointer(handle))
         self.table.insert(entry.hash, handle)
-        AnsweredProfiles.forEach(in: entry.answer) { self.profiles.insert(self.hash.answered($0), handle) }
+        AnsweredProfiles.forEach(in: entry.answer) { self.profiles.insert(self.place(of: handle, $0), handle) }
         if self.core.pointee.head == 0 {
             self.core.pointee.head = handle
             self.core.pointee.oldest = entry.receivedAt
@@ -137,25 +137,45 @@ struct RequestMemory {
         if !handles.isEmpty { before() }
         for handle in handles {
             let entry = Entry(self.slab.pointer(handle))
-            AnsweredProfiles.forEach(in: entry.answer) { self.profiles.remove(self.hash.answered($0), handle) }
+            AnsweredProfiles.forEach(in: entry.answer) { self.profiles.remove(self.place(of: handle, $0), handle) }
             entry.erase(id: self.hash.forgottenRequest(entry.kind, entry.id))
         }
     }
 
     /// The entries whose answers name a profile, each once.
+    ///
+    /// - Complexity: O(bytes of these answers).
     private func naming(_ profile: ProfileID) -> [Handle] {
         let hash = self.hash.answered(profile)
-        let table = self.profiles.table(hash)
-        var position = table.start(Shards.tag(hash))
         var handles: [Handle] = []
-        while true {
-            let handle = table.next(Shards.tag(hash), from: &position)
-            guard handle != 0 else { return handles }
-            guard !handles.contains(handle) else { continue }
-            var names = false
-            AnsweredProfiles.forEach(in: Entry(self.slab.pointer(handle)).answer) { names = names || $0 == profile }
-            if names { handles.append(handle) }
+        for number in 0 ..< Self.placesPerProfile {
+            let place = Self.place(hash, number)
+            let table = self.profiles.table(place)
+            var position = table.start(Shards.tag(place))
+            var seen: Set<Handle> = []
+            while true {
+                let handle = table.next(Shards.tag(place), from: &position)
+                guard handle != 0 else { break }
+                // An answer that names the profile several times is there as often.
+                guard seen.insert(handle).inserted else { continue }
+                var names = false
+                AnsweredProfiles.forEach(in: Entry(self.slab.pointer(handle)).answer) { names = names || $0 == profile }
+                if names { handles.append(handle) }
+            }
         }
+        return handles
+    }
+
+    /// The answers of one profile are spread over as many hashes: a table passes all entries of one hash whenever it adds another, and one
+    /// profile can have all the answers there are.
+    private static let placesPerProfile: UInt64 = 256
+
+    private static func place(_ answered: UInt64, _ number: UInt64) -> UInt64 {
+        (answered &+ number) &* 0x9E37_79B9_7F4A_7C15
+    }
+
+    private func place(of handle: Handle, _ profile: ProfileID) -> UInt64 {
+        Self.place(self.hash.answered(profile), UInt64((handle &* 0x9E37_79B1) >> 24))
     }
 
     // MARK: Snapshots
@@ -218,7 +238,7 @@ struct RequestMemory {
         if self.snapshot.pointee.isActive, self.snapshot.pointee.requests.next == handle { _ = self.writeNext() }
         let entry = Entry(self.slab.pointer(handle))
         self.table.remove(entry.hash, handle)
-        AnsweredProfiles.forEach(in: entry.answer) { self.profiles.remove(self.hash.answered($0), handle) }
+        AnsweredProfiles.forEach(in: entry.answer) { self.profiles.remove(self.place(of: handle, $0), handle) }
         self.core.pointee.head = entry.next
         self.core.pointee.count -= 1
         self.core.pointee.bytes -= UInt64(entry.totalBytes)
