@@ -67,3 +67,17 @@ def test_package_manifest_agrees_with_the_rules():
         found = set(re.findall(r'"([^"]+)"', dependencies))
         if name in ALLOWED:
             assert found <= ALLOWED[name], name
+
+
+def test_every_rule_of_durability_is_held_by_tests_of_its_name():
+    """docs/durability.md names tests that exist, and some for each of L1 to L21; `F5_...` stands for all that begin so."""
+    tests = set()
+    for path in [*(ROOT / "Tests").rglob("*.swift"), *(ROOT / "Tests").rglob("*.py")]:
+        tests |= set(re.findall(r"(?:func|def) ((?:test_)?[LF]\d+_\w+)", path.read_text()))
+    rows = dict(re.findall(r"^\| (L\d+) \|(.*)$", (ROOT / "docs/durability.md").read_text(), re.MULTILINE))
+    assert list(rows) == [f"L{number}" for number in range(1, 22)]
+    for rule, row in rows.items():
+        named = re.findall(r"`((?:test_)?[LF]\d+_[\w.]+)`", row)
+        for name in named:
+            assert name in tests or name.endswith("...") and any(test.startswith(name[:-3]) for test in tests), name
+        assert any(re.search(rf"(^|_){rule}_", name) for name in named), rule
