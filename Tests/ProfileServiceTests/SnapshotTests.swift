@@ -213,6 +213,28 @@ import Testing
         #expect(!run.isMadeBySchedule(), "nothing new")
     }
 
+    /// A batch is decided in the log: what its refused writes say of the erased is there again.
+    @Test func twoSnapshotsAfterARefusedWriteNothingOfTheErasedIsOnTheDisk() throws {
+        let fixture = try ServiceFixture()
+        let policy = SnapshotPolicy()
+        let run = SnapshotRun(fixture, policy: policy)
+        let text = "secret-person"
+        _ = fixture.commit([fixture.batch([(text, ["1"], "")])])
+        _ = fixture.commit([fixture.erasure(of: text)])
+        _ = try run.take()
+        let refused = try #require(fixture.commit([fixture.batch([(text, ["2"], "")])]).first)
+        #expect(ServiceFixture.header(refused, 0)?.refusal == .identifierErased)
+        // Nothing else is written.
+        for _ in 0 ..< 2 {
+            #expect(Self.holds(text, fixture.disk))
+            fixture.clock.advance(nanoseconds: policy.ageNanosecondsMax)
+            #expect(run.isMadeBySchedule())
+        }
+        #expect(!Self.holds(text, fixture.disk))
+        fixture.clock.advance(nanoseconds: policy.ageNanosecondsMax)
+        #expect(!run.isMadeBySchedule())
+    }
+
     /// A machine whose monotonic clock began an hour ago, and data that is older.
     @Test func ageOfWhatIsNotCoveredCountsAcrossARestartOfTheMachine() throws {
         let clock = SimulatedClock()

@@ -34,6 +34,22 @@ import Testing
         #expect(fixture.store.profileCount == 1, "the other write of the batch stands")
     }
 
+    /// Its bytes are in the log: snapshots are due until they are not.
+    @Test func refusedCallCountsAsTheLastErasure() throws {
+        let (fixture, _) = try Self.erased()
+        let erased = fixture.lsn
+        try fixture.track(TrackSpec("bob"))
+        #expect(fixture.store.lastEraseLSN == erased)
+        for record in [
+            TrackSpec("ann").record, fixture.batch([TrackSpec("bob"), TrackSpec("ann")]),
+            fixture.batch([TrackSpec("bob"), TrackSpec("ann")], isBestEffort: true),
+        ] {
+            try fixture.apply(record)
+            #expect(fixture.store.lastEraseLSN == fixture.lsn)
+            #expect(fixture.store.state.pointee.lastEraseLSN == fixture.lsn, "also where a batch was taken back")
+        }
+    }
+
     @Test func loopSeesABlockBeforeTheLog() throws {
         let (fixture, until) = try Self.erased()
         func blockedUntil(_ record: [UInt8]) -> Int64? {

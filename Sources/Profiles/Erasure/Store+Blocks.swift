@@ -59,6 +59,12 @@ extension Store {
         self.blocks.dropOldest()
     }
 
+    /// Notes a call that was refused because it is about somebody erased: with it something of theirs is in the log again.
+    func noteErasedInLog(_ call: CallContext) {
+        self.state.pointee.lastEraseLSN = call.lsn
+        self.publishLastErase()
+    }
+
     /// Refuses a call whose identifier is blocked and names nobody; false: it is not.
     func refuseBlocked(
         _ identifier: IdentifierView, _ project: ProjectID, _ kind: RecordKind, _ call: CallContext,

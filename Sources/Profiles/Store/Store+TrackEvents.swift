@@ -24,6 +24,7 @@ extension Store {
             if event.pointee.target != 0, self.pool.header(ProfileRef(rawValue: event.pointee.target)).pointee.isErased {
                 event.pointee.target = 0
                 event.pointee.refusal = .identifierErased
+                self.noteErasedInLog(call)
                 continue
             }
             let namesBefore = self.project.names.count

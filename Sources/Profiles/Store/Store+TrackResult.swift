@@ -46,6 +46,7 @@ extension Store {
         _ refusal: Refusal, _ kind: RecordKind, _ call: CallContext, index: UInt8 = 0, detail: UInt64 = 0,
         into results: inout ByteBuffer
     ) {
+        if refusal == .identifierErased { self.noteErasedInLog(call) }
         let start = ResultHeader(refusal: refusal, flags: [], kind: kind, index: index, lsn: call.lsn, detail: detail)
             .begin(in: &results)
         results.append(UInt8(0))

@@ -98,7 +98,10 @@ extension Store {
             }
         }
         self.project.names.truncate(to: self.undo.pointee.nameCount)
+        // A batch erases nobody. What it was refused for is in the log all the same.
+        let lastEraseLSN = self.state.pointee.lastEraseLSN
         self.state.pointee = self.undo.pointee.state
+        self.state.pointee.lastEraseLSN = lastEraseLSN
         // A merge of the batch may have been linked behind the newest one before it.
         let newest = self.state.pointee.merges.tail
         if newest != 0 { self.slab.pointer(newest).storeBytes(of: 0, as: Handle.self) }

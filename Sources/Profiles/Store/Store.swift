@@ -114,7 +114,7 @@ package final class Store: @unchecked Sendable {
     /// Profiles in all.
     package var profileCount: Int { self.profileCountCell.load(ordering: .relaxed) }
 
-    /// Of the last erasure that removed something; 0: there was none.
+    /// Of the last erasure that removed something, or of the last call refused for one; 0: there was none.
     package var lastEraseLSN: UInt64 { self.lastEraseLSNCell.load(ordering: .acquiring) }
 
     /// Identifiers of erased people that are blocked, until a tick forgets them.
@@ -226,7 +226,8 @@ struct AppliedState {
     var sweep = RetentionSweep()
     var options = ProjectOptions()
     var merges = MergeList()
-    /// Of the last erasure that removed something; 0: there was none. Snapshots are due until none of it is left on disk.
+    /// Of the last erasure that removed something, or of the last call that was refused for one and is in the log; 0: there was none.
+    /// Snapshots are due until none of it is left on disk.
     var lastEraseLSN: UInt64 = 0
 }
 
