@@ -69,6 +69,29 @@ import Testing
         }
     }
 
+    /// A million merges can be open: an erasure may not have the log thread write them all at once.
+    @Test(arguments: [(0, 0), (0, 7), (0, 19), (7, 7), (8, 7), (8, 18), (19, 19), (20, 3)])
+    func erasureInTheListOfMergesWritesItsOwnOnly(written: Int, erased: Int) throws {
+        let fixture = TrackFixture()
+        for number in 0 ..< 20 {
+            try fixture.apply(IdentifySpec(person: "p\(number)").record)
+            try fixture.track(.installation("d\(number)"))
+            try fixture.apply(IdentifySpec(device: "d\(number)", person: "p\(number)").record)
+        }
+        let store = fixture.store
+        let digest = store.digest()
+        store.beginSnapshot()
+        while store.snapshot.pointee.merges.left > UInt64(20 - written) { store.advanceSnapshot(bytes: 1) }
+        try fixture.erase("p\(erased)")
+        // One that comes later is not of the snapshot.
+        try fixture.track(.installation("late"))
+        try fixture.apply(IdentifySpec(device: "late", person: "p15").record)
+        try fixture.erase("p15")
+        let owed = [erased, 15].filter { $0 >= written }.count
+        #expect(store.snapshot.pointee.merges.left == UInt64(20 - written - owed))
+        #expect(try Self.load(Self.blocks(of: store, isBegun: true)).digest() == digest)
+    }
+
     private static func suppression(_ kind: RecordKind, _ address: AddressHash) -> [UInt8] {
         var buffer = ByteBuffer()
         let start = beginRecord(kind, in: &buffer)

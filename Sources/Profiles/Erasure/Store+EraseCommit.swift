@@ -49,7 +49,6 @@ extension Store {
     private func forgetMerges(of losers: [ProfileRef]) {
         var open = Set(losers.filter { self.pool.header($0).pointee.identity != 0 }.map(\.rawValue))
         guard !open.isEmpty else { return }
-        self.willChangeMerges()
         var merges = self.state.pointee.merges
         var (previous, block): (Handle, Handle) = (0, merges.head)
         while block != 0, !open.isEmpty {
@@ -59,6 +58,7 @@ extension Store {
                 (previous, block) = (block, next)
                 continue
             }
+            self.willRemove(merge, block, next: next)
             self.discard(merge, block)
             merges.count -= 1
             if previous == 0 { merges.head = next } else { self.slab.pointer(previous).storeBytes(of: next, as: Handle.self) }

@@ -3,7 +3,7 @@ import Bytes
 /// What the blocks of a snapshot hold: items, one after the other; no item spans two blocks.
 ///
 /// An item is `kind: UInt8 | zero: 3 bytes | bytes: UInt32 | body`, little-endian. `state` comes first, then `names`; the others follow in any
-/// order, but requests, merges and erased identifiers oldest first among themselves; `end` comes last.
+/// order, but requests and erased identifiers oldest first among themselves; `end` comes last.
 /// Source: docs/formats/snapshot.md, "Items".
 enum SnapshotItem: UInt8 {
     /// Genesis, cursors, options, and how many of everything follow.

@@ -2,8 +2,8 @@ import Bytes
 
 /// What the applier remembers while a snapshot is written.
 ///
-/// The store goes on changing. A profile that is about to change and is not written yet is written first, as it still is; of the lists only
-/// the head is ever dropped, and what is dropped is written first, too. So every item is that of the lsn at which the snapshot began, and
+/// The store goes on changing. A profile that is about to change and is not written yet is written first, as it still is; of the lists
+/// the head is dropped, or a merge that is erased, and what is dropped is written first, too. So every item is that of the lsn at which the snapshot began, and
 /// nothing is kept twice: the copy goes straight into the stream.
 struct SnapshotWork: ~Copyable {
     /// What is written next; the cases follow each other.
@@ -17,6 +17,8 @@ struct SnapshotWork: ~Copyable {
     }
 
     private(set) var isActive = false
+    /// Of the state that is written.
+    private(set) var lsn: UInt64 = 0
     var phase = Phase.suppressions
     /// The block that items are appended to.
     private(set) var block = SnapshotBlock()
@@ -51,9 +53,10 @@ struct SnapshotWork: ~Copyable {
     }
 
     /// Begins: `counts` are the profiles of each shard.
-    mutating func begin(counts: [Int], requests: ListCursor, merges: ListCursor, blocks: ListCursor) {
+    mutating func begin(lsn: UInt64, counts: [Int], requests: ListCursor, merges: ListCursor, blocks: ListCursor) {
         precondition(!self.isActive, "one snapshot at a time")
         self.isActive = true
+        self.lsn = lsn
         self.phase = .suppressions
         self.isComplete = false
         self.suppressionsWritten = 0

@@ -12,7 +12,8 @@ extension Store {
     package func beginSnapshot() {
         let merges = self.state.pointee.merges
         self.snapshot.pointee.begin(
-            counts: (0 ..< Shards.count).map { self.pool.count($0) }, requests: self.project.requests.snapshotCursor,
+            lsn: self.appliedLSN, counts: (0 ..< Shards.count).map { self.pool.count($0) },
+            requests: self.project.requests.snapshotCursor,
             merges: SnapshotWork.ListCursor(next: merges.head, left: merges.count), blocks: self.blocks.snapshotCursor)
         self.writeStateItem()
         self.writeNamesItem()
@@ -68,10 +69,17 @@ extension Store {
         _ = self.writeNextMerge()
     }
 
-    /// To be called before any other change of the list of merges: all that is still owed is written. Rare, so its length is borne.
-    func willChangeMerges() {
-        guard self.snapshot.pointee.isActive else { return }
-        while self.snapshot.pointee.merges.left > 0 { _ = self.writeNextMerge() }
+    /// To be called before a merge is taken out of the list from wherever it stands; one that is owed is written before its turn.
+    ///
+    /// - Parameter next: The one behind it.
+    func willRemove(_ merge: MergeEntry, _ block: Handle, next: Handle) {
+        let owed = self.snapshot.pointee.merges
+        // Lsns ascend along the list.
+        guard self.snapshot.pointee.isActive, owed.left > 0, merge.lsn <= self.snapshot.pointee.lsn,
+            merge.lsn >= MergeEntry(self.slab.pointer(owed.next)).lsn
+        else { return }
+        self.snapshot.pointee.merges = SnapshotWork.ListCursor(next: owed.next == block ? next : owed.next, left: owed.left - 1)
+        self.snapshot.pointee.writeItem(.merge) { merge.write(into: &$0, slab: self.slab) }
     }
 
     /// To be called before a remembered answer is changed: all that are still owed are written. Rare, so its length is borne.

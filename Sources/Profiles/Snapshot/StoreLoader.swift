@@ -26,6 +26,8 @@ package final class StoreLoader {
     private var index = GatheredEntries()
     private var addresses = GatheredEntries()
     private var events = GatheredEntries()
+    /// The blocks of the merges, which come by their lsns but for those that were removed meanwhile.
+    private var merges: [(lsn: UInt64, block: Handle)] = []
     /// Which profiles have come: one bit each, shard by shard.
     private var seen: [[UInt64]] = []
     /// Numbers of the names of addresses.
@@ -58,6 +60,8 @@ package final class StoreLoader {
             store.addresses.load(shard, self.addresses.table(shard))
             store.events.load(shard, self.events.table(shard))
         }
+        self.merges.sort { $0.lsn < $1.lsn }
+        for (_, block) in self.merges { store.enter(block, receivedAt: MergeEntry(store.slab.pointer(block)).receivedAt) }
         store.publishOptions()
         store.publishProfileCount(store.state.pointee.profileCount)
         store.publishBlocks()
@@ -151,7 +155,7 @@ package final class StoreLoader {
         guard let merge = MergeEntry(from: &reader, slab: store.slab), reader.isAtCleanEnd else { return false }
         let block = store.slab.allocate(MergeEntry.blockBytes)
         merge.write(to: store.slab.pointer(block))
-        store.enter(block, receivedAt: merge.receivedAt)
+        self.merges.append((merge.lsn, block))
         self.found.merges += 1
         return self.found.merges <= self.expected.merges
     }
