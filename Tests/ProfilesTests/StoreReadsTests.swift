@@ -210,6 +210,23 @@ import Testing
         #expect(Self.lookup(fixture, "all@example.org") == nil)
     }
 
+    /// A placeholder that everyone has: a table passes all entries of a tag whenever it adds one, also when a snapshot is loaded.
+    @Test func entriesOfOneAddressAreSpreadOverManyTags() throws {
+        let fixture = TrackFixture()
+        let count = 4_000
+        for number in 0 ..< count { try fixture.apply(Self.identify("p\(number)", "none@example.org")) }
+        let loaded = try SnapshotTests.load(SnapshotTests.blocks(of: fixture.store, pieceBytes: 1 << 20))
+        #expect(loaded.digest() == fixture.store.digest())
+        for store in [fixture.store, loaded] {
+            var tags: [UInt32: Int] = [:]
+            store.addresses.forEach { _, tag, _ in tags[tag, default: 0] += 1 }
+            #expect(tags.values.reduce(0, +) == count && tags.count > 200)
+            #expect(tags.values.max() ?? count < count / 50)
+        }
+        for number in 2 ..< count { try fixture.apply(Self.identify("p\(number)", "p\(number)@example.org")) }
+        #expect(Self.lookup(fixture, "none@example.org") == ["p0", "p1"])
+    }
+
     @Test(arguments: [UInt64.max, 0xC000_0000_0000_0001])
     func severalProfilesAreReadInTheOrderAskedForWithGaps(hashMask: UInt64) throws {
         let fixture = TrackFixture(hashMask: hashMask)

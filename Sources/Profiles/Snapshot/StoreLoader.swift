@@ -254,7 +254,8 @@ package final class StoreLoader {
         guard header.attributes != 0 else { return }
         for (number, channel) in self.addressNames {
             guard let address = store.address(in: header, number) else { continue }
-            self.addresses.append(store.addressIndexHash(header.project, channel, address), profile.rawValue)
+            let hash = store.addressIndexHash(header.project, channel, address)
+            self.addresses.append(IdentifierIndex.spread(hash, for: profile), profile.rawValue)
         }
     }
 }

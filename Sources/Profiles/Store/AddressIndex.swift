@@ -20,7 +20,8 @@ extension Store {
     }
 
     private func changeAddress(_ profile: ProfileRef, _ hash: UInt64, isRemoval: Bool) {
-        self.changes.pointee.addresses.append(IdentifierIndex.Change(hash: hash, profile: profile, isRemoval: isRemoval))
+        self.changes.pointee.addresses.append(IdentifierIndex.Change(
+            hash: IdentifierIndex.spread(hash, for: profile), profile: profile, isRemoval: isRemoval))
     }
 
     private func addressHash(in header: ProfileHeader, _ number: Int, _ channel: Channel) -> UInt64? {

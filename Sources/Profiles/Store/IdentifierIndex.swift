@@ -83,22 +83,45 @@ struct IdentifierIndex {
         }
     }
 
-    /// Everything under a hash, at most `max` entries; takes and releases the shard's lock. `appliedLSN` is read inside of it.
+    /// Everything that was spread from a hash, at most `max` entries; takes and releases the shard's lock. `appliedLSN` is read inside.
     func candidates(_ hash: UInt64, max: Int, appliedLSN: () -> UInt64) -> (profiles: [ProfileRef], appliedLSN: UInt64) {
         let shard = Shards.shard(hash)
-        let tag = Shards.tag(hash)
         var profiles: [ProfileRef] = []
         let applied = self.locks.with(shard) { () -> UInt64 in
-            var position = self.shards[shard].table.start(tag)
-            while profiles.count < max {
-                let value = self.shards[shard].table.next(tag, from: &position)
-                if value == 0 { break }
-                profiles.append(ProfileRef(rawValue: value))
+            for place in 0 ..< Self.placesMax {
+                let tag = Shards.tag(hash) &+ place &* Self.placeStep
+                var position = self.shards[shard].table.start(tag)
+                while profiles.count < max {
+                    let value = self.shards[shard].table.next(tag, from: &position)
+                    if value == 0 { break }
+                    profiles.append(ProfileRef(rawValue: value))
+                }
             }
             return appliedLSN()
         }
         return (profiles, applied)
     }
+
+    // MARK: Hashes of many
+
+    /// Tags over which the profiles of one hash are spread: a table passes all entries of one tag whenever it adds another, and a million
+    /// profiles may have one address.
+    private static let placesMax: UInt32 = 256
+    /// Odd, and its multiples lie far apart.
+    private static let placeStep: UInt32 = 0x9E37_79B1
+
+    /// What is added to the tag of a profile's entry.
+    private static func offset(of profile: ProfileRef) -> UInt32 {
+        ((profile.rawValue &* Self.placeStep) >> 24) &* Self.placeStep
+    }
+
+    /// The hash to enter a profile under, of one that many may have: of the same shard.
+    static func spread(_ hash: UInt64, for profile: ProfileRef) -> UInt64 {
+        hash & ~UInt64(UInt32.max) | UInt64(Shards.tag(hash) &+ Self.offset(of: profile))
+    }
+
+    /// The tag of the hash that an entry was spread from.
+    static func gathered(_ tag: UInt32, of profile: ProfileRef) -> UInt32 { tag &- Self.offset(of: profile) }
 
     /// Runs `body` while nothing can be changed; for readers, who take the profiles' locks after these.
     func readingAll<Result>(_ body: () -> Result) -> Result {

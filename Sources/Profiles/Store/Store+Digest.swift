@@ -24,6 +24,7 @@ extension Store {
         }
         self.addresses.forEach { shard, tag, profile in
             let id = self.pool.header(profile).pointee.id
+            let tag = IdentifierIndex.gathered(tag, of: profile)
             sum &+= self.digest(key, 5, UInt64(shard) << 32 | UInt64(tag), id.high, id.low)
         }
         self.events.forEach { shard, tag, handle in
