@@ -27,7 +27,9 @@ round() {
     echo "$4 $1 $(awk -v a="$before" -v b="$after" -v n="$requests" 'BEGIN {printf "%.3f", (b - a) / n}') $speed" | tee -a "$work/rounds"
 }
 start() { # NAME BINARY: starts a profiled, sets pid and port
-    "$2" --data-dir "$work/$1" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --loops 1 2> "$work/$1.log" &
+    # No snapshot falls into a round; Benchmarks/snapshot.sh has those.
+    PROFILES_SNAPSHOT_LOG_BYTES=1024GiB "$2" --data-dir "$work/$1" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --loops 1 \
+        2> "$work/$1.log" &
     pid=$!
     pids+=("$pid")
     port=$(port_of "$work/$1.log")

@@ -9,6 +9,7 @@ import Profiles
 package final class MessageDecoder {
     let arena = DecodeArena()
     var packer = ValuePacker()
+    var plainTracks = PlainTrackReader()
     /// A field list being packed, before its length is known.
     var scratch = ByteBuffer(capacity: 4 << 10)
     /// Inside of a batch: the batch's project, to which that of a write must be equal or empty.

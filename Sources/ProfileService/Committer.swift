@@ -38,6 +38,8 @@ package final class Committer {
     private var memoryGate: MemoryGate?
     /// Frames made durable since the start, seals included.
     private(set) var framesAppended = 0
+    /// `Store.memoryMark` at the last look.
+    private var memoryMark = -1
 
     /// - Parameters:
     ///   - feed: Where snapshots go; `nil`: none are made.
@@ -87,7 +89,7 @@ package final class Committer {
     /// A write that fails although there seemed to be space ends in the same state, and costs one try a probe while that lasts.
     private func hasRoom(in pipeline: CommitPipeline) -> Bool {
         guard !self.hasFailed else { return true }
-        switch self.log.room() {
+        switch self.log.room(isStopped: pipeline.isDiskFull) {
         case .low: pipeline.setDiskFull(true)
         case .high: pipeline.setDiskFull(false)
         case .middle: break
@@ -105,7 +107,12 @@ package final class Committer {
     }
 
     /// Holds what the store takes against its limit, and tells the metrics now and then.
+    ///
+    /// A look goes over all tables. Between two pieces of memory that the store takes there is nothing to see, but for somebody who waits.
     private func observeMemory(in pipeline: CommitPipeline, now: UInt64) {
+        let mark = self.store.memoryMark
+        guard mark != self.memoryMark || now >= self.nextMemoryReport || pipeline.isMemoryFull else { return }
+        self.memoryMark = mark
         let memory = self.store.memory
         var gate = self.memoryGate ?? MemoryGate(limitBytes: pipeline.limits.memoryBytesMax)
         gate.observe(memory)

@@ -39,7 +39,9 @@ package protocol CommandLog: AnyObject {
     /// Who writes: a replicated log raises it when the writer changes, a local one stays at 1.
     var epoch: UInt64 { get }
     /// How much can still be written; asked before a frame, and now and then while none comes.
-    func room() -> LogRoom
+    ///
+    /// - Parameter isStopped: Whoever asks waits for room: false spares a question to the disk where only `.low` would matter.
+    func room(isStopped: Bool) -> LogRoom
     /// Hands one frame over; it may not be durable yet when this returns.
     ///
     /// - Throws: `.noSpace` if nothing was written and a later try may go; `.poisoned` or `.io` if the outcome is unknown and nothing

@@ -28,6 +28,8 @@ package final class SegmentPreparer: Sendable {
     private let segmentBytes: Int
     private let reserveBytes: Int
     private let stepBytes: Int
+    /// One piece of zeros, made once: fresh memory for each would cost as much as the write.
+    private let zeros: Zeros
     /// Woken when a spare was taken and the next one is wanted.
     private let parker: (any Parker)?
 
@@ -39,7 +41,25 @@ package final class SegmentPreparer: Sendable {
         self.segmentBytes = options.segmentBytes
         self.reserveBytes = options.reserveBytes
         self.stepBytes = options.prepareStepBytes
+        self.zeros = Zeros(count: min(options.prepareStepBytes, options.segmentBytes))
         self.parker = parker
+    }
+
+    /// Zeros that nobody changes.
+    private final class Zeros: @unchecked Sendable {
+        // SAFETY: written once, here, and only read until the end.
+        private let memory: UnsafeMutableRawBufferPointer
+
+        init(count: Int) {
+            self.memory = .allocate(byteCount: count, alignment: 16)
+            self.memory.initializeMemory(as: UInt8.self, repeating: 0)
+        }
+
+        deinit {
+            self.memory.deallocate()
+        }
+
+        func prefix(_ count: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: self.memory[..<count]) }
     }
 
     /// Whether a whole spare segment waits.
@@ -55,10 +75,8 @@ package final class SegmentPreparer: Sendable {
     package func step() throws(IOError) -> Bool {
         guard var spare = try self.begin() else { return false }
         let count = min(self.stepBytes, self.segmentBytes - spare.filledBytes)
-        var zeros = ByteBuffer(capacity: count)
-        zeros.appendUninitialized(count).initializeMemory(as: UInt8.self, repeating: 0)
         do throws(IOError) {
-            try spare.file.write(zeros.bytes, at: spare.filledBytes)
+            try spare.file.write(self.zeros.prefix(count), at: spare.filledBytes)
             try spare.file.sync()
         } catch {
             // A full disk heals. After any other failure the file is not to be trusted again (L8): the next step begins another.

@@ -68,15 +68,17 @@ package final class SegmentedLog: CommandLog {
     package var nextFrameNumber: UInt64 { self.chain.nextFrame }
 
     /// - Complexity: One statvfs, and that only while no spare segment waits.
-    package func room() -> LogRoom {
+    package func room(isStopped: Bool) -> LogRoom {
         if self.preparer.isReady { return .high }
+        let isAtEnd = self.segmentBytes - self.offset < self.options.reserveBytes
+        // What is filled with zeros has its space already.
+        if self.isFilled, !isAtEnd, !isStopped { return .middle }
         // A file system that cannot say how much it has will say so when it is written to.
         guard let free = try? self.files.fileSystem.freeBytes(self.files.directory) else { return .middle }
         let kept = self.preparer.keptBytes
         if free >= UInt64(self.options.roomBytes + kept) { return .high }
         // A segment that grows takes what it has not yet from the same space.
         if !self.isFilled, free < UInt64(self.options.reserveBytes + kept) { return .low }
-        let isAtEnd = self.segmentBytes - self.offset < self.options.reserveBytes
         return isAtEnd && free < UInt64(self.segmentBytes + kept) ? .low : .middle
     }
 

@@ -13,7 +13,12 @@ import Testing
         aheadMicroseconds: 300_000_000)
 
     /// The record of a message, or its violations.
+    ///
+    /// What goes the short way must come to the same on the long one.
     private func record(_ wire: [UInt8]) -> (record: [UInt8], violations: [String]) {
+        if let short = PlainTrackTests.outcome(wire, self.decoder, isPlain: true) {
+            #expect(short == PlainTrackTests.outcome(wire, self.decoder, isPlain: false))
+        }
         var buffer = ByteBuffer()
         buffer.append(UInt64(0xAA))
         return wire.withUnsafeBytes { bytes in

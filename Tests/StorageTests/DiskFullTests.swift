@@ -9,7 +9,7 @@ import Testing
     /// - Returns: The frame that was not written for want of room.
     private static func writeWhileRoom(_ fixture: LogFixture, limit: Int = 1_000) throws -> Int {
         var next = fixture.replayed
-        while next < limit, fixture.opened.room() != .low {
+        while next < limit, fixture.opened.room(isStopped: true) != .low {
             try fixture.write(next)
             next += 1
         }
@@ -27,9 +27,9 @@ import Testing
     /// Frames of the fixture are at most 1,576 bytes: every one ahead of the mark that fits a whole segment fits what is left.
     @Test func L9_roomIsLowWithinTheReserveAndHighAgainWithTwoSegments() throws {
         let fixture = try Self.full()
-        #expect(fixture.opened.room() == .middle)
+        #expect(fixture.opened.room(isStopped: true) == .middle)
         var next = fixture.replayed
-        while fixture.opened.room() != .low {
+        while fixture.opened.room(isStopped: true) != .low {
             do throws(StorageError) {
                 try fixture.write(next)
                 next += 1
@@ -40,11 +40,11 @@ import Testing
             }
         }
         let operations = fixture.disk.operationCount
-        #expect(fixture.opened.room() != .high)
+        #expect(fixture.opened.room(isStopped: true) != .high)
         fixture.disk.limit(toBytes: 4096 + 2 * 4096 - 1)
-        #expect(fixture.opened.room() == .middle, "room for one segment: who has stopped waits, who writes goes on")
+        #expect(fixture.opened.room(isStopped: true) == .middle, "room for one segment: who has stopped waits, who writes goes on")
         fixture.disk.limit(toBytes: 4096 + 2 * 4096)
-        #expect(fixture.opened.room() == .high)
+        #expect(fixture.opened.room(isStopped: true) == .high)
         #expect(fixture.disk.operationCount == operations, "asking changes nothing")
         try fixture.write(next)
     }
@@ -53,7 +53,7 @@ import Testing
         let fixture = try Self.full()
         fixture.disk.limit(toBytes: 2 * 4096)
         while try fixture.opened.preparer.step() {}
-        #expect(fixture.opened.room() == .high)
+        #expect(fixture.opened.room(isStopped: true) == .high)
         let next = try Self.writeWhileRoom(fixture)
         #expect(fixture.opened.metrics.segments == 1, "it was used")
         try fixture.seal(after: next - 1)
@@ -84,9 +84,9 @@ import Testing
         fixture.disk.limit(toBytes: used + 4096 + snapshot)
         #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.step() }
         fixture.disk.limit(toBytes: used + 2 * 4096 + snapshot)
-        #expect(fixture.opened.room() == .middle, "room for two segments, and none for a snapshot beside them")
+        #expect(fixture.opened.room(isStopped: true) == .middle, "room for two segments, and none for a snapshot beside them")
         while try fixture.opened.preparer.step() {}
-        #expect(fixture.opened.room() == .high)
+        #expect(fixture.opened.room(isStopped: true) == .high)
     }
 
     /// The sizes go past that of a seal, so that in some of them a frame ends where no seal would fit.
@@ -215,9 +215,9 @@ import Testing
         fixture.disk.limit(toBytes: 4096 + 400)
         #expect(throws: StorageError.noSpace) { try fixture.write(next) }
         _ = try fixture.cut(after: next)
-        #expect(fixture.opened.room() == .middle, "400 bytes are free and more than a sixteenth of a segment")
+        #expect(fixture.opened.room(isStopped: true) == .middle, "400 bytes are free and more than a sixteenth of a segment")
         fixture.disk.limit(toBytes: 4096 + 300)
-        #expect(fixture.opened.room() == .low, "what the segment has not yet it would take from what is left")
+        #expect(fixture.opened.room(isStopped: true) == .low, "what the segment has not yet it would take from what is left")
         fixture.disk.limit(toBytes: 8 * 4096)
         try fixture.write(next)
         fixture.disk.killProcess()

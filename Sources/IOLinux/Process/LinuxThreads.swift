@@ -112,9 +112,10 @@ package final class LinuxParker: Parker, @unchecked Sendable {
     package func unpark() {
         let before = self.state.exchange(State.notified.rawValue, ordering: .acquiringAndReleasing)
         guard before == State.parked.rawValue else { return }
-        // The lock makes sure that the sleeper is in its wait, not on the way to it.
+        // Taking the lock makes sure that the sleeper is in its wait, not on the way to it. The signal comes after: whoever wakes must
+        // not find the lock held and sleep again.
         pthread_mutex_lock(self.mutex)
-        pthread_cond_signal(self.condition)
         pthread_mutex_unlock(self.mutex)
+        pthread_cond_signal(self.condition)
     }
 }

@@ -62,10 +62,12 @@ enum TextRules {
             return "\(text.count) bytes, at most \(Self.identifierBytesMax) are allowed"
         }
         if let error = Self.stringError(text, scalarsMax: Self.identifierScalarsMax, oneLine: true) { return error }
-        for word in Self.reservedWords where Self.equalsIgnoringCase(text, word) {
-            return "a word that stands for no value, an identifier is needed"
-        }
-        return nil
+        return Self.isReserved(text) ? "a word that stands for no value, an identifier is needed" : nil
+    }
+
+    /// Whether a text is a word that stands for no value.
+    static func isReserved(_ text: UnsafeRawBufferPointer) -> Bool {
+        Self.reservedWords.contains { Self.equalsIgnoringCase(text, $0) }
     }
 
     /// What is wrong with an URL: a scheme, `://`, and a host that is not empty.

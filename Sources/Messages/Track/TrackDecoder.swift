@@ -30,23 +30,43 @@ package struct AdvisoryWindows {
     }
 }
 
-/// A decoded TrackRequest, in the arena; valid until the decoder is used again.
+/// A decoded TrackRequest; valid until the decoder is used again, or the message ends.
 package struct DecodedTrack {
-    let request: UnsafeMutablePointer<Profiles__V1__TrackRequest>
-
+    /// In the arena; `nil`: a plain one, whose payload is written already.
+    let request: UnsafeMutablePointer<Profiles__V1__TrackRequest>?
     /// The project's name, as sent.
-    package var project: UnsafeRawBufferPointer { ValuePacker.text(self.request.pointee.project) }
+    package let project: UnsafeRawBufferPointer
     /// Events in the message.
-    package var eventCount: Int { self.request.pointee.n_events }
+    package let eventCount: Int
     /// Echoed on streams.
-    package var sequence: UInt64 { self.request.pointee.sequence }
+    package let sequence: UInt64
+
+    init(_ request: UnsafeMutablePointer<Profiles__V1__TrackRequest>) {
+        self.request = request
+        self.project = ValuePacker.text(request.pointee.project)
+        self.eventCount = request.pointee.n_events
+        self.sequence = request.pointee.sequence
+    }
+
+    init(_ plain: PlainTrack) {
+        self.request = nil
+        self.project = plain.project
+        self.eventCount = plain.eventCount
+        self.sequence = plain.sequence
+    }
 }
 
 extension MessageDecoder {
-    /// Decodes a TrackRequest, bounded and checked on the wire, but not yet validated.
+    /// Decodes a TrackRequest, bounded and checked on the wire, but not yet validated unless it is a plain one.
     package func decodeTrack(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedTrack> {
+        if let plain = self.plainTracks.read(message) { return .message(DecodedTrack(plain)) }
+        return self.decodeAnyTrack(message)
+    }
+
+    /// As `decodeTrack`, always the long way.
+    func decodeAnyTrack(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedTrack> {
         self.decode(message, root: WireSchema.shared.trackRequest) { allocator, count, bytes in
-            profiles__v1__track_request__unpack(allocator, count, bytes).map { DecodedTrack(request: $0) }
+            profiles__v1__track_request__unpack(allocator, count, bytes).map { DecodedTrack($0) }
         }
     }
 
@@ -61,14 +81,26 @@ extension MessageDecoder {
     package func writeTrack(
         _ track: DecodedTrack, project: ProjectID?, windows: AdvisoryWindows, into buffer: inout ByteBuffer
     ) -> Violations {
+        guard let request = track.request else { return self.writePlain(track, project: project, into: &buffer) }
         self.packer.path.removeAll()
         self.packer.violations.removeAll()
         let start = beginRecord(.track, in: &buffer)
-        self.write(track.request.pointee, project: project ?? ProjectID(rawValue: 0), windows, into: &buffer)
+        self.write(request.pointee, project: project ?? ProjectID(rawValue: 0), windows, into: &buffer)
         guard self.packer.violations.isEmpty else {
             buffer.truncate(to: start)
             return self.packer.violations
         }
+        endRecord(at: start, operations: track.eventCount, in: &buffer)
+        return Violations()
+    }
+
+    /// Appends the record of the plain Track that was read last.
+    private func writePlain(_ track: DecodedTrack, project: ProjectID?, into buffer: inout ByteBuffer) -> Violations {
+        let start = beginRecord(.track, in: &buffer)
+        let payload = buffer.count
+        buffer.append(self.plainTracks.payload.bytes)
+        // The first field of the payload (`TrackHeader`).
+        buffer.patch((project ?? ProjectID(rawValue: 0)).rawValue, at: payload)
         endRecord(at: start, operations: track.eventCount, in: &buffer)
         return Violations()
     }

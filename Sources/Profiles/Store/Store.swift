@@ -195,6 +195,9 @@ package final class Store: @unchecked Sendable {
         self.nextTickCell.store(time, ordering: .relaxed)
     }
 
+    /// Changes with each piece of memory that the store takes for blocks and headers, and costs nothing to look at; for the applier.
+    package var memoryMark: Int { self.slab.bytesReserved &+ self.state.pointee.profileCount / ProfilePool.chunkSlots }
+
     /// Where the memory goes; for the applier, or while nothing is applied.
     package var memory: MemoryStatistics {
         MemoryStatistics(
