@@ -113,21 +113,7 @@ extension Store {
     package func readLedger(project: ProjectID, id: ProfileID, into buffer: inout ByteBuffer) -> Bool {
         withUnsafeBytes(of: (id.high.bigEndian, id.low.bigEndian)) { bytes in
             let identifier = IdentifierView(kind: .profileID, bytes: bytes)
-            let hash = self.hash.identifier(project, identifier)
-            var number = 0
-            var version: UInt64 = 0
-            while true {
-                let candidate = self.index.candidate(hash, number) { 0 }
-                if number > 0, candidate.version != version {
-                    // The shard changed since the last candidate: begin again with what it says now.
-                    number = 0
-                    continue
-                }
-                version = candidate.version
-                guard let profile = candidate.profile else { return false }
-                if let isThere = self.copyLedger(profile, project, identifier, into: &buffer) { return isThere }
-                number += 1
-            }
+            return self.firstCandidate(project, identifier) { self.copyLedger($0, project, identifier, into: &buffer) } ?? false
         }
     }
 

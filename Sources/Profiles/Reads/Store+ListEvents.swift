@@ -55,6 +55,14 @@ extension Store {
     func withHolder<Result>(
         _ project: ProjectID, _ identifier: IdentifierView, _ body: (_ profile: ProfileRef, _ isRedirected: Bool) -> Result
     ) -> Result? {
+        self.firstCandidate(project, identifier) { self.withSurvivor(of: $0, project, identifier, body) }
+    }
+
+    /// What `body` makes of the first profile under an identifier's hash that it makes something of; `nil`: of none. A profile under the hash
+    /// need not be called so, which `body` finds out under the profile's lock.
+    func firstCandidate<Result>(
+        _ project: ProjectID, _ identifier: IdentifierView, _ body: (_ profile: ProfileRef) -> Result?
+    ) -> Result? {
         let hash = self.hash.identifier(project, identifier)
         var number = 0
         var version: UInt64 = 0
@@ -67,7 +75,7 @@ extension Store {
             }
             version = candidate.version
             guard let profile = candidate.profile else { return nil }
-            if let found = self.withSurvivor(of: profile, project, identifier, body) { return found }
+            if let found = body(profile) { return found }
             number += 1
         }
     }
