@@ -23,6 +23,7 @@ test: deps test-deps ## installs what is missing, builds, then every test
 	scripts/test.sh
 
 demo: deps build ## imports a shop of 500 people, shows three, kills the service, proves that nothing is missing
+	@scripts/install.sh python3
 	scripts/demo.sh
 
 build: deps ## release build of profiled, profilectl and profile-bench

@@ -35,6 +35,10 @@ say "start the service on an empty directory"
 start
 "$profilectl" health
 
+if [ ! -f Examples/shop.jsonl ]; then
+    python3 Examples/generate_shop.py "$work/shop.jsonl"
+    mv "$work/shop.jsonl" Examples/shop.jsonl
+fi
 say "import Examples/shop.jsonl: $(wc -l < Examples/shop.jsonl) operations of 500 people over apps, website and back end"
 "$profilectl" import Examples/shop.jsonl --resume "$work/position"
 

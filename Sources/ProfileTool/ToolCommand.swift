@@ -146,7 +146,7 @@ package struct ToolCommand: Sendable {
                 Option("--resume", "FILE", "the position file (FILE.jsonl.position)"),
                 Option("--batch", "N", "operations a call, 1 to 200 (200)"),
             ],
-            examples: ["profilectl import Examples/shop.jsonl", "profilectl import shop.jsonl --resume /var/tmp/shop.position"]),
+            examples: ["profilectl import shop.jsonl", "profilectl import shop.jsonl --resume /var/tmp/shop.position"]),
         ToolCommand(
             "health", "[SERVICE]", "asks whether the service takes calls",
             details: "SERVICE is \"\" (all), profiles.v1.Profiles or profiles.v1.Admin. Exit code 1 when it does not serve.",
