@@ -1,6 +1,7 @@
 import Foundation
 import IOCore
 import IOLinux
+import Synchronization
 import Testing
 
 /// Files of the machine as the log uses them.
@@ -59,10 +60,36 @@ import Testing
 
 /// Threads that wait for each other.
 @Suite struct LinuxParkerTests {
+    private final class Ball: Sendable {
+        private let hits_ = Atomic<Int>(0)
+        var hits: Int { self.hits_.load(ordering: .acquiring) }
+        func hit() { self.hits_.add(1, ordering: .acquiringAndReleasing) }
+    }
+
     @Test func wakeBeforeTheSleepIsNotLost() {
         let parker = LinuxParker()
         parker.unpark()
         parker.park(forNanoseconds: nil)
+    }
+
+    /// Two threads wake each other in turn; a wake that is lost costs a sleep of ten seconds, and a thousand of them the test's time.
+    @Test(.timeLimit(.minutes(1))) func wakeOfASleeperIsNotLost() {
+        let (left, right) = (LinuxParker(), LinuxParker())
+        let ball = Ball()
+        let thread = LinuxThreadStarter().start(name: "right") {
+            for turn in 0 ..< 1_000 {
+                while ball.hits < 2 * turn + 1 { right.park(forNanoseconds: 10_000_000_000) }
+                ball.hit()
+                left.unpark()
+            }
+        }
+        for turn in 0 ..< 1_000 {
+            ball.hit()
+            right.unpark()
+            while ball.hits < 2 * turn + 2 { left.park(forNanoseconds: 10_000_000_000) }
+        }
+        thread.join()
+        #expect(ball.hits == 2_000)
     }
 
     @Test func sleepEndsAfterItsTime() {

@@ -44,7 +44,7 @@ import Testing
         let fixture = try ServiceFixture(pipelineLimits: limits)
         #expect(!fixture.pipeline.isMemoryFull)
         var number = 0
-        while !fixture.pipeline.isMemoryFull, number < 100_000 {
+        while !fixture.pipeline.isMemoryFull, number < 1_000 {
             _ = fixture.commit([fixture.batch((0 ..< 100).map { ("person-\(number)-\($0)", ["1"], "r\(number)-\($0)") })])
             number += 1
         }

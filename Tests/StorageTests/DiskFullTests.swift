@@ -9,7 +9,7 @@ import Testing
     /// - Returns: The frame that was not written for want of room.
     private static func writeWhileRoom(_ fixture: LogFixture, limit: Int = 1_000) throws -> Int {
         var next = fixture.replayed
-        while next < limit, fixture.opened.room(isStopped: true) != .low {
+        while next < limit, fixture.opened.room(isStopped: false) != .low {
             try fixture.write(next)
             next += 1
         }
@@ -29,7 +29,7 @@ import Testing
         let fixture = try Self.full()
         #expect(fixture.opened.room(isStopped: true) == .middle)
         var next = fixture.replayed
-        while fixture.opened.room(isStopped: true) != .low {
+        while fixture.opened.room(isStopped: false) != .low {
             do throws(StorageError) {
                 try fixture.write(next)
                 next += 1
