@@ -72,13 +72,13 @@ import Testing
         parker.park(forNanoseconds: nil)
     }
 
-    /// Two threads wake each other in turn; a wake that is lost costs a sleep of 50 ms, and a thousand of them more than the test may take.
+    /// Two threads wake each other in turn; a wake that is lost costs a sleep of 150 ms, and a thousand of them more than the test may take.
     @Test(.timeLimit(.minutes(1))) func wakeOfASleeperIsNotLost() {
         let (left, right) = (LinuxParker(), LinuxParker())
         let ball = Ball()
         let thread = LinuxThreadStarter().start(name: "right") {
             for turn in 0 ..< 1_000 {
-                while ball.hits < 2 * turn + 1 { right.park(forNanoseconds: 50_000_000) }
+                while ball.hits < 2 * turn + 1 { right.park(forNanoseconds: 150_000_000) }
                 ball.hit()
                 left.unpark()
             }
@@ -86,7 +86,7 @@ import Testing
         for turn in 0 ..< 1_000 {
             ball.hit()
             right.unpark()
-            while ball.hits < 2 * turn + 2 { left.park(forNanoseconds: 50_000_000) }
+            while ball.hits < 2 * turn + 2 { left.park(forNanoseconds: 150_000_000) }
         }
         thread.join()
         #expect(ball.hits == 2_000)
