@@ -40,7 +40,8 @@ let package = Package(
         .target(
             name: "ProfileServer",
             dependencies: [
-                "ProfileService", "GRPCTransport", "Storage", "Profiles", "IOLinux", "IOCore", "Bytes",
+                "ProfileService", "GRPCTransport", "Storage", "Profiles", "IOLinux", "IOCore",
+                "Bytes",
                 "CNGHTTP2", "CProtobufC",
             ]),
         .executableTarget(name: "profiled", dependencies: ["ProfileServer"]),
@@ -48,7 +49,9 @@ let package = Package(
         // A directory without its server: for those who look at one, or put one back.
         .target(
             name: "ProfileOffline",
-            dependencies: ["ProfileService", "Storage", "Messages", "Profiles", "IOLinux", "IOCore", "Bytes"]),
+            dependencies: [
+                "ProfileService", "Storage", "Messages", "Profiles", "IOLinux", "IOCore", "Bytes",
+            ]),
 
         // The client side: apart from the server's state machines.
         .target(name: "ProfileClient", dependencies: ["CNGHTTP2", "CMessages", "CProtobufC"]),
@@ -64,15 +67,20 @@ let package = Package(
             name: "StorageTests", dependencies: ["Storage", "IOSimulation", "IOLinux", "CCRC32C"],
             resources: [.copy("Golden")]),
         .testTarget(name: "ProfilesTests", dependencies: ["Profiles", "Bytes"]),
-        .testTarget(name: "MessagesTests", dependencies: ["Messages", "Profiles", "Bytes", "CMessages"]),
+        .testTarget(
+            name: "MessagesTests", dependencies: ["Messages", "Profiles", "Bytes", "CMessages"]),
         .testTarget(
             name: "ProfileServiceTests",
-            dependencies: ["ProfileService", "GRPCTransport", "IOSimulation", "IOCore", "Storage", "Profiles", "Bytes"],
+            dependencies: [
+                "ProfileService", "GRPCTransport", "IOSimulation", "IOCore", "Storage", "Profiles",
+                "Bytes",
+            ],
             resources: [.copy("Golden")]),
         .testTarget(name: "ProfileClientTests", dependencies: ["ProfileClient"]),
         .testTarget(name: "ProfileToolTests", dependencies: ["ProfileTool", "ProfileClient"]),
         .testTarget(
-            name: "ProfileServerTests", dependencies: ["ProfileServer", "ProfileClient", "Storage", "IOLinux"]),
+            name: "ProfileServerTests",
+            dependencies: ["ProfileServer", "ProfileClient", "Storage", "IOLinux"]),
     ],
     swiftLanguageModes: [.v6]
 )

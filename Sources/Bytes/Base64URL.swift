@@ -2,7 +2,8 @@
 ///
 /// Source: RFC 4648, section 5.
 public enum Base64URL {
-    private static let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    private static let alphabet: StaticString =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
     /// Appends the text of `bytes`.
     public static func encode(_ bytes: UnsafeRawBufferPointer, into buffer: inout ByteBuffer) {
@@ -19,8 +20,10 @@ public enum Base64URL {
         if count > 0 { buffer.append(Self.alphabet.utf8Start[Int(bits << (6 - count) & 63)]) }
     }
 
-    /// Appends what `text` stands for; false if it is no such text. Each run of bytes has one text only.
-    public static func decode(_ text: UnsafeRawBufferPointer, into buffer: inout ByteBuffer) -> Bool {
+    /// Appends what `text` stands for; false if it is no such text. Each run of bytes has one text
+    /// only.
+    public static func decode(_ text: UnsafeRawBufferPointer, into buffer: inout ByteBuffer) -> Bool
+    {
         guard text.count % 4 != 1 else { return false }
         var bits: UInt32 = 0
         var count: UInt32 = 0

@@ -1,6 +1,7 @@
 // The one growable buffer of the service: commands, results, frames and answers are built in it.
 // It keeps its storage between uses, so that the steady state of a loop allocates nothing.
-// Public, because `@inlinable package` is not inlined over a module edge (docs/decisions/0207-public-in-bytes.md).
+// Public, because `@inlinable package` is not inlined over a module edge
+// (docs/decisions/0207-public-in-bytes.md).
 
 /// A growable, owned run of bytes that is written at its end; integers are little-endian.
 ///
@@ -44,7 +45,8 @@ public struct ByteBuffer: ~Copyable {
         self.count = count
     }
 
-    /// Gives storage beyond `capacity` back once the content is gone; for buffers that one large message inflated.
+    /// Gives storage beyond `capacity` back once the content is gone; for buffers that one large
+    /// message inflated.
     @inlinable public mutating func shrink(toCapacity wanted: Int) {
         guard self.capacity > wanted, self.count <= wanted else { return }
         self.reallocate(capacity: max(wanted, 64))
@@ -83,7 +85,8 @@ public struct ByteBuffer: ~Copyable {
 
     /// Appends the UTF-8 of a literal.
     @inlinable public mutating func append(_ literal: StaticString) {
-        self.append(UnsafeRawBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount))
+        self.append(
+            UnsafeRawBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount))
     }
 
     /// Appends `count` bytes for the caller to fill, and returns them; valid until the next change.
@@ -113,7 +116,8 @@ public struct ByteBuffer: ~Copyable {
         var rest = value
         self.reserve(10)
         while rest >= 0x80 {
-            (self.base + self.count).storeBytes(of: UInt8(truncatingIfNeeded: rest) | 0x80, as: UInt8.self)
+            (self.base + self.count).storeBytes(
+                of: UInt8(truncatingIfNeeded: rest) | 0x80, as: UInt8.self)
             self.count += 1
             rest >>= 7
         }
@@ -135,8 +139,11 @@ public struct ByteBuffer: ~Copyable {
     }
 
     /// Overwrites an integer written earlier at `offset`.
-    @inlinable public mutating func patch<Integer: FixedWidthInteger>(_ value: Integer, at offset: Int) {
-        precondition(offset >= 0 && offset + MemoryLayout<Integer>.size <= self.count, "patch out of bounds")
+    @inlinable public mutating func patch<Integer: FixedWidthInteger>(
+        _ value: Integer, at offset: Int
+    ) {
+        precondition(
+            offset >= 0 && offset + MemoryLayout<Integer>.size <= self.count, "patch out of bounds")
         (self.base + offset).storeBytes(of: value.littleEndian, as: Integer.self)
     }
 }

@@ -1,6 +1,7 @@
-// The reading side of ByteBuffer. It never traps on short input: the first read past the end makes it `overrun`
-// and every later read zero or empty, so that a parser checks once, at its end.
-// Public, because `@inlinable package` is not inlined over a module edge (docs/decisions/0207-public-in-bytes.md).
+// The reading side of ByteBuffer. It never traps on short input: the first read past the end makes
+// it `overrun` and every later read zero or empty, so that a parser checks once, at its end.
+// Public, because `@inlinable package` is not inlined over a module edge
+// (docs/decisions/0207-public-in-bytes.md).
 
 /// A cursor over borrowed bytes; integers are little-endian and unaligned.
 public struct ByteReader {
@@ -24,14 +25,17 @@ public struct ByteReader {
 
     /// Reads one integer; 0 past the end.
     @inlinable @inline(__always)
-    public mutating func read<Integer: FixedWidthInteger>(_ type: Integer.Type = Integer.self) -> Integer {
+    public mutating func read<Integer: FixedWidthInteger>(_ type: Integer.Type = Integer.self)
+        -> Integer
+    {
         let size = MemoryLayout<Integer>.size
         guard size <= self.remaining else {
             self.fail()
             return 0
         }
         defer { self.offset += size }
-        return Integer(littleEndian: self.bytes.loadUnaligned(fromByteOffset: self.offset, as: Integer.self))
+        return Integer(
+            littleEndian: self.bytes.loadUnaligned(fromByteOffset: self.offset, as: Integer.self))
     }
 
     /// Reads `count` bytes in place; empty past the end.
@@ -61,7 +65,8 @@ public struct ByteReader {
         var shift: UInt64 = 0
         while shift < 64 {
             let byte = self.read(UInt8.self)
-            // The tenth byte has room for one bit; what is cut off in silence would give one number two forms.
+            // The tenth byte has room for one bit; what is cut off in silence would give one number
+            // two forms.
             guard shift < 63 || byte <= 1 else { break }
             value |= UInt64(byte & 0x7F) << shift
             if byte & 0x80 == 0 { return value }

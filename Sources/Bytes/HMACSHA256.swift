@@ -5,7 +5,9 @@ public enum HMACSHA256 {
     /// The code of `message` under a key of any length.
     ///
     /// - Complexity: O(bytes of key and message).
-    public static func code(_ message: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) -> SHA256Digest {
+    public static func code(_ message: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer)
+        -> SHA256Digest
+    {
         var shortKey = ByteBuffer(capacity: SHA256.blockBytes)
         if key.count > SHA256.blockBytes {
             SHA256.hash(key).write(into: &shortKey)

@@ -1,5 +1,5 @@
-// The hash of the consent ledger and, under HMAC, of tokens. Our own, because the default build has no library for it.
-// Source: FIPS 180-4, sections 4.1.2, 5.1.1, 5.3.3 and 6.2.2.
+// The hash of the consent ledger and, under HMAC, of tokens. Our own, because the default build has
+// no library for it. Source: FIPS 180-4, sections 4.1.2, 5.1.1, 5.3.3 and 6.2.2.
 
 /// A 256-bit hash as four big-endian words.
 public struct SHA256Digest: Equatable, Sendable, BitwiseCopyable {
@@ -17,8 +17,13 @@ public struct SHA256Digest: Equatable, Sendable, BitwiseCopyable {
 
     /// Reads 32 bytes.
     public init(from reader: inout ByteReader) {
-        let words = (reader.read(UInt64.self), reader.read(UInt64.self), reader.read(UInt64.self), reader.read(UInt64.self))
-        self.words = (words.0.byteSwapped, words.1.byteSwapped, words.2.byteSwapped, words.3.byteSwapped)
+        let words = (
+            reader.read(UInt64.self), reader.read(UInt64.self), reader.read(UInt64.self),
+            reader.read(UInt64.self)
+        )
+        self.words = (
+            words.0.byteSwapped, words.1.byteSwapped, words.2.byteSwapped, words.3.byteSwapped
+        )
     }
 
     /// Appends the 32 bytes.
@@ -44,7 +49,8 @@ public struct SHA256: ~Copyable {
     private static let lengthBytes = 8
 
     private var state: (UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32) = (
-        0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19
+        0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab,
+        0x5be0_cd19
     )
     /// What does not fill a block yet.
     private var pending = ByteBuffer(capacity: Self.blockBytes)
@@ -92,10 +98,11 @@ public struct SHA256: ~Copyable {
         self.pending.append(bits.bigEndian)
         self.compress(self.pending.bytes)
         let state = self.state
-        return SHA256Digest(words: (
-            UInt64(state.0) << 32 | UInt64(state.1), UInt64(state.2) << 32 | UInt64(state.3),
-            UInt64(state.4) << 32 | UInt64(state.5), UInt64(state.6) << 32 | UInt64(state.7)
-        ))
+        return SHA256Digest(
+            words: (
+                UInt64(state.0) << 32 | UInt64(state.1), UInt64(state.2) << 32 | UInt64(state.3),
+                UInt64(state.4) << 32 | UInt64(state.5), UInt64(state.6) << 32 | UInt64(state.7)
+            ))
     }
 
     /// One block; the message schedule is a ring of 16 words, computed as it is used.
@@ -111,7 +118,8 @@ public struct SHA256: ~Copyable {
                 if round >= 16 {
                     let fifteenth = schedule[(round &+ 1) & 15]
                     let second = schedule[(round &+ 14) & 15]
-                    let low = Self.rotate(fifteenth, 7) ^ Self.rotate(fifteenth, 18) ^ fifteenth >> 3
+                    let low =
+                        Self.rotate(fifteenth, 7) ^ Self.rotate(fifteenth, 18) ^ fifteenth >> 3
                     let high = Self.rotate(second, 17) ^ Self.rotate(second, 19) ^ second >> 10
                     schedule[slot] = schedule[slot] &+ low &+ schedule[(round &+ 9) & 15] &+ high
                 }
@@ -139,13 +147,21 @@ public struct SHA256: ~Copyable {
 
     /// The first 32 bits of the fractional parts of the cube roots of the first 64 primes.
     private static let constants: [UInt32] = [
-        0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
-        0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,
-        0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da,
-        0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7, 0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967,
-        0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13, 0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85,
-        0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3, 0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070,
-        0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5, 0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3,
-        0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
+        0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4,
+        0xab1c_5ed5,
+        0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7,
+        0xc19b_f174,
+        0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc,
+        0x76f9_88da,
+        0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7, 0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351,
+        0x1429_2967,
+        0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13, 0x650a_7354, 0x766a_0abb, 0x81c2_c92e,
+        0x9272_2c85,
+        0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3, 0xd192_e819, 0xd699_0624, 0xf40e_3585,
+        0x106a_a070,
+        0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5, 0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f,
+        0x682e_6ff3,
+        0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7,
+        0xc671_78f2,
     ]
 }

@@ -1,5 +1,6 @@
 // Keyed hashing for every table whose keys a client chooses, and the digest of results.
-// Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012); the 128-bit variant of the reference code.
+// Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012); the 128-bit variant of
+// the reference code.
 
 /// The two halves of a SipHash key, kept in the data directory.
 public struct SipHashKey: Equatable, Sendable, BitwiseCopyable {
@@ -65,7 +66,8 @@ public enum SipHash {
                 offset += 8
             }
             self.compress(
-                UInt64(truncatingIfNeeded: bytes.count) << 56 | SipHash.tail(bytes, from: offset), rounds: rounds)
+                UInt64(truncatingIfNeeded: bytes.count) << 56 | SipHash.tail(bytes, from: offset),
+                rounds: rounds)
         }
     }
 
@@ -74,7 +76,8 @@ public enum SipHash {
     private static func tail(_ bytes: UnsafeRawBufferPointer, from offset: Int) -> UInt64 {
         let rest = bytes.count - offset
         guard rest > 0 else { return 0 }
-        // Longer input: one load that ends with the last byte, shifted free of what was absorbed before.
+        // Longer input: one load that ends with the last byte, shifted free of what was absorbed
+        // before.
         if bytes.count >= 8 {
             let word = bytes.loadUnaligned(fromByteOffset: bytes.count - 8, as: UInt64.self)
             return UInt64(littleEndian: word) >> UInt64(64 - 8 * rest)

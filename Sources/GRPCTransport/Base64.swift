@@ -1,7 +1,8 @@
 /// Base64 of `-bin` metadata, emitted without padding (G17).
 enum Base64 {
     static func encodeUnpadded(_ bytes: [UInt8]) -> [UInt8] {
-        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+        let alphabet = Array(
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
         var encoded: [UInt8] = []
         encoded.reserveCapacity((bytes.count * 4 + 2) / 3)
         var index = 0

@@ -5,14 +5,21 @@ extension Connection {
     /// Queues one message; with `isLast` the OK trailers follow it.
     ///
     /// Budget: one copy, no allocation in the steady state.
-    func send(_ message: UnsafeRawBufferPointer, on stream: RPCStream, isLast: Bool) -> SendOutcome {
+    func send(_ message: UnsafeRawBufferPointer, on stream: RPCStream, isLast: Bool) -> SendOutcome
+    {
         let framedBytes = message.count + 5
         let loop = self.loop
-        // The limit guards against readers that do not read; a single answer always fits an empty connection.
-        if self.pendingAnswerBytes > 0, self.pendingAnswerBytes + framedBytes > loop.limits.outputBytesPerConnectionMax
-            || loop.pendingAnswerBytes + framedBytes > loop.limits.outputBytesMax {
+        // The limit guards against readers that do not read; a single answer always fits an empty
+        // connection.
+        if self.pendingAnswerBytes > 0,
+            self.pendingAnswerBytes + framedBytes > loop.limits.outputBytesPerConnectionMax
+                || loop.pendingAnswerBytes + framedBytes > loop.limits.outputBytesMax
+        {
             if isLast {
-                self.finish(stream, RPCStatus(.resourceExhausted, "too many unread answers wait on this connection"))
+                self.finish(
+                    stream,
+                    RPCStatus(.resourceExhausted, "too many unread answers wait on this connection")
+                )
             } else {
                 loop.awaitRoom(stream)
             }
@@ -20,7 +27,8 @@ extension Connection {
         }
         // The bound of one stream: its handler waits for room and so does what feeds it.
         if !isLast, stream.pendingOutputBytes > 0,
-            stream.pendingOutputBytes + framedBytes > loop.limits.outputBytesPerStreamMax {
+            stream.pendingOutputBytes + framedBytes > loop.limits.outputBytesPerStreamMax
+        {
             loop.awaitRoom(stream)
             return .full
         }
@@ -47,7 +55,8 @@ extension Connection {
 
     /// Ends a call with a status.
     ///
-    /// - Parameter listsEncodings: It is refused for its compression, and the client is told which there are (G33).
+    /// - Parameter listsEncodings: It is refused for its compression, and the client is told which
+    ///   there are (G33).
     func finish(_ stream: RPCStream, _ status: RPCStatus, listsEncodings: Bool = false) {
         switch stream.machine.finish() {
         case .trailersOnly:
@@ -91,7 +100,8 @@ extension Connection {
             source: nghttp2_data_source(ptr: Unmanaged.passUnretained(stream).toOpaque()),
             read_callback: SessionSettings.readOutput)
         let fields = StaticHeaders.shared.response
-        nghttp2_submit_response(self.session, stream.id, fields.baseAddress, fields.count, &provider)
+        nghttp2_submit_response(
+            self.session, stream.id, fields.baseAddress, fields.count, &provider)
     }
 
     private func resume(_ stream: RPCStream) {
@@ -102,12 +112,15 @@ extension Connection {
 
     /// Moves answers of a stream into a DATA frame; trailers follow the last.
     func fill(
-        _ target: UnsafeMutableRawBufferPointer, from stream: RPCStream, flags: UnsafeMutablePointer<UInt32>
+        _ target: UnsafeMutableRawBufferPointer, from stream: RPCStream,
+        flags: UnsafeMutablePointer<UInt32>
     ) -> Int {
         let count = min(target.count, stream.pendingOutputBytes)
         if count > 0 {
-            target.copyMemory(from: UnsafeRawBufferPointer(
-                rebasing: stream.output.bytes[stream.outputOffset ..< stream.outputOffset + count]))
+            target.copyMemory(
+                from: UnsafeRawBufferPointer(
+                    rebasing: stream.output.bytes[
+                        stream.outputOffset ..< stream.outputOffset + count]))
             stream.outputOffset += count
             self.pendingAnswerBytes -= count
             self.loop.pendingAnswerBytes -= count
@@ -117,11 +130,13 @@ extension Connection {
         stream.output.removeAll()
         stream.outputOffset = 0
         if stream.endsWithOK {
-            flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+            flags.pointee |=
+                NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
             let fields = StaticHeaders.shared.trailersOK
             nghttp2_submit_trailer(self.session, stream.id, fields.baseAddress, fields.count)
         } else if let status = stream.trailers {
-            flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+            flags.pointee |=
+                NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
             var headers = HeaderList()
             headers.add(status)
             headers.withFields { _ = nghttp2_submit_trailer(self.session, stream.id, $0, $1) }
@@ -136,7 +151,8 @@ extension Connection {
 /// What became of a message for a stream.
 package enum SendOutcome: Equatable, Sendable {
     case sent
-    /// The peer does not read as fast as this: nothing was taken. `RPCHandler.hasRoom` tells when to try again.
+    /// The peer does not read as fast as this: nothing was taken. `RPCHandler.hasRoom` tells when
+    /// to try again.
     case full
     /// The call has ended.
     case gone

@@ -1,7 +1,8 @@
 import Bytes
 
-// grpc.health.v1, answered inside the transport: it must work when nothing above does, and needs no credentials (H5).
-// Its two messages have one field each, so they are read and written here by hand.
+// grpc.health.v1, answered inside the transport: it must work when nothing above does, and needs no
+// credentials (H5). Its two messages have one field each, so they are read and written here by
+// hand.
 
 extension Connection {
     /// Answers Check, or begins a Watch.
@@ -10,15 +11,23 @@ extension Connection {
             return self.finish(stream, RPCStatus(.internalError, "not a HealthCheckRequest"))
         }
         let status = self.loop.health.status(of: service)
-        if self.loop.isHealthWatch(method: method) { return self.watch(stream, service: service, status) }
-        guard let status else { return self.finish(stream, RPCStatus(.notFound, "unknown service")) }
+        if self.loop.isHealthWatch(method: method) {
+            return self.watch(stream, service: service, status)
+        }
+        guard let status else {
+            return self.finish(stream, RPCStatus(.notFound, "unknown service"))
+        }
         _ = self.sendHealth(status, on: stream, isLast: true)
     }
 
     private func watch(_ stream: RPCStream, service: String, _ status: HealthStatus?) {
         guard self.watches < self.loop.limits.watchesPerConnectionMax else {
-            return self.finish(stream, RPCStatus(
-                .resourceExhausted, "at most \(self.loop.limits.watchesPerConnectionMax) watches on one connection"))
+            return self.finish(
+                stream,
+                RPCStatus(
+                    .resourceExhausted,
+                    "at most \(self.loop.limits.watchesPerConnectionMax) watches on one connection")
+            )
         }
         self.watches += 1
         stream.watchedService = service
@@ -33,12 +42,17 @@ extension Connection {
             guard let service = stream.watchedService else { return }
             let status = self.loop.health.status(of: service) ?? .serviceUnknown
             guard status.rawValue != stream.watchedStatus else { return }
-            // A watcher that does not read gets the newest state once it does: `watchedStatus` stays behind.
-            if self.sendHealth(status, on: stream, isLast: false) == .sent { stream.watchedStatus = status.rawValue }
+            // A watcher that does not read gets the newest state once it does: `watchedStatus`
+            // stays behind.
+            if self.sendHealth(status, on: stream, isLast: false) == .sent {
+                stream.watchedStatus = status.rawValue
+            }
         }
     }
 
-    private func sendHealth(_ status: HealthStatus, on stream: RPCStream, isLast: Bool) -> SendOutcome {
+    private func sendHealth(_ status: HealthStatus, on stream: RPCStream, isLast: Bool)
+        -> SendOutcome
+    {
         // Field 1, varint. A default value (UNKNOWN) would be left out; it is never sent.
         let bytes: [UInt8] = [0x08, status.rawValue]
         return bytes.withUnsafeBytes { self.send($0, on: stream, isLast: isLast) }

@@ -24,7 +24,8 @@ extension Connection {
         self.drainStreams()
         let last = nghttp2_session_get_last_proc_stream_id(self.session)
         nghttp2_submit_goaway(
-            self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, NGHTTP2_NO_ERROR.rawValue, nil, 0)
+            self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, NGHTTP2_NO_ERROR.rawValue, nil, 0
+        )
         self.markDirty()
     }
 
@@ -37,7 +38,8 @@ extension Connection {
 extension RPCLoop {
     /// Schedules the next look at a connection's timeouts.
     func scheduleCheck(of connection: Connection) {
-        var due = connection.lastActivityNanoseconds
+        var due =
+            connection.lastActivityNanoseconds
             + (connection.hasPreface ? self.limits.idleNanoseconds : self.limits.prefaceNanoseconds)
         if connection.stalledSinceNanoseconds > 0 {
             due = min(due, connection.stalledSinceNanoseconds + self.limits.sendStallNanoseconds)
@@ -49,21 +51,26 @@ extension RPCLoop {
     func check(_ connection: Connection) {
         let idle = self.nowNanoseconds &- connection.lastActivityNanoseconds
         if connection.stalledSinceNanoseconds > 0,
-            self.nowNanoseconds - connection.stalledSinceNanoseconds >= self.limits.sendStallNanoseconds {
+            self.nowNanoseconds - connection.stalledSinceNanoseconds
+                >= self.limits.sendStallNanoseconds
+        {
             connection.closing = .notReading
         } else if !connection.hasPreface, idle >= self.limits.prefaceNanoseconds {
             connection.closing = .prefaceTimeout
         } else if connection.streams.isEmpty, idle >= self.limits.idleNanoseconds {
             connection.closing = .idle
         } else {
-            if !connection.streams.isEmpty { connection.lastActivityNanoseconds = self.nowNanoseconds }
+            if !connection.streams.isEmpty {
+                connection.lastActivityNanoseconds = self.nowNanoseconds
+            }
             return self.scheduleCheck(of: connection)
         }
         connection.markDirty()
     }
 
     /// Tells a peer that is cut off why, as far as one write gets.
-    func sayGoodbye(_ connection: Connection, _ reason: ConnectionEnd, on socket: any StreamSocket) {
+    func sayGoodbye(_ connection: Connection, _ reason: ConnectionEnd, on socket: any StreamSocket)
+    {
         let code: nghttp2_error_code
         let text: StaticString
         switch reason {
@@ -76,7 +83,8 @@ extension RPCLoop {
         }
         nghttp2_submit_goaway(
             connection.session, UInt8(NGHTTP2_FLAG_NONE.rawValue),
-            nghttp2_session_get_last_proc_stream_id(connection.session), code.rawValue, text.utf8Start,
+            nghttp2_session_get_last_proc_stream_id(connection.session), code.rawValue,
+            text.utf8Start,
             text.utf8CodeUnitCount)
         var bytes: UnsafePointer<UInt8>?
         // A few frames at most: what does not fit one write is not worth waiting for.
@@ -85,7 +93,8 @@ extension RPCLoop {
             guard count > 0 else { break }
             connection.output.append(UnsafeRawBufferPointer(start: bytes, count: count))
         }
-        let rest = UnsafeRawBufferPointer(rebasing: connection.output.bytes[connection.outputOffset...])
+        let rest = UnsafeRawBufferPointer(
+            rebasing: connection.output.bytes[connection.outputOffset...])
         if !rest.isEmpty { _ = socket.write(rest) }
     }
 }

@@ -13,7 +13,9 @@ extension Connection {
         case NGHTTP2_HEADERS.rawValue:
             self.withStream(frame.pointee.hd.stream_id) { stream in
                 // Trailers of a request (G27) only end it.
-                if frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST { self.headersComplete(stream) }
+                if frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
+                    self.headersComplete(stream)
+                }
                 self.endRequest(of: stream, flags: frame.pointee.hd.flags)
             }
         case NGHTTP2_DATA.rawValue:
@@ -35,8 +37,12 @@ extension Connection {
         let head = stream.head.method
         loop.metrics.started(method: head)
         guard stream.head.bytes <= loop.limits.headerBytesMax else {
-            return self.finish(stream, RPCStatus(
-                .resourceExhausted, "request headers of \(stream.head.bytes) bytes, at most \(loop.limits.headerBytesMax)"))
+            return self.finish(
+                stream,
+                RPCStatus(
+                    .resourceExhausted,
+                    "request headers of \(stream.head.bytes) bytes, at most \(loop.limits.headerBytesMax)"
+                ))
         }
         guard stream.head.isPOST else { return self.refuseHTTP(stream, "405") }
         guard stream.head.contentType == .grpc else { return self.refuseHTTP(stream, "415") }
@@ -44,17 +50,21 @@ extension Connection {
             return self.finish(stream, RPCStatus(.unimplemented, "unknown service or method"))
         }
         guard !stream.head.hasInvalidTimeout else {
-            return self.finish(stream, RPCStatus(.internalError, "grpc-timeout is not 1 to 8 digits and a unit"))
+            return self.finish(
+                stream, RPCStatus(.internalError, "grpc-timeout is not 1 to 8 digits and a unit"))
         }
         guard stream.head.encoding != .unknown else {
-            return self.finish(stream, RPCStatus(.unimplemented, Self.encodingText), listsEncodings: true)
+            return self.finish(
+                stream, RPCStatus(.unimplemented, Self.encodingText), listsEncodings: true)
         }
-        stream.machine = RPCStreamStateMachine(streamsRequests: loop.methods.methods[method].streamsRequests)
+        stream.machine = RPCStreamStateMachine(
+            streamsRequests: loop.methods.methods[method].streamsRequests)
         if let timeout = stream.head.timeoutNanoseconds {
             let (due, overflow) = loop.nowNanoseconds.addingReportingOverflow(timeout)
             stream.deadlineNanoseconds = overflow ? .max : due
         }
-        // A request stream may rest before and between its messages: `watchBody` bounds the time inside of one.
+        // A request stream may rest before and between its messages: `watchBody` bounds the time
+        // inside of one.
         let isStream = loop.methods.methods[method].streamsRequests
         let bodyDue = isStream ? .max : loop.nowNanoseconds + loop.limits.bodyNanoseconds
         loop.schedule(stream, at: min(stream.deadlineNanoseconds, bodyDue))
@@ -89,15 +99,20 @@ extension Connection {
     private func refuse(_ stream: RPCStream, _ event: MessageDeframer.Event) {
         switch event {
         case .tooLarge(let size):
-            self.reject(stream, RPCStatus(
-                .resourceExhausted,
-                "a message of \(size) bytes, at most \(self.loop.limits.messageBytesMax) are allowed"))
+            self.reject(
+                stream,
+                RPCStatus(
+                    .resourceExhausted,
+                    "a message of \(size) bytes, at most \(self.loop.limits.messageBytesMax) are allowed"
+                ))
         case .compressed where stream.head.encoding == .identity:
-            self.reject(stream, RPCStatus(.internalError, "a compressed message without grpc-encoding"))
+            self.reject(
+                stream, RPCStatus(.internalError, "a compressed message without grpc-encoding"))
         case .compressed:
             self.reject(stream, RPCStatus(.unimplemented, Self.encodingText), listsEncodings: true)
         case .invalidFlag(let flag):
-            self.reject(stream, RPCStatus(.internalError, "a message flag of \(flag), 0 or 1 is allowed"))
+            self.reject(
+                stream, RPCStatus(.internalError, "a message flag of \(flag), 0 or 1 is allowed"))
         case .needsMore, .message: break
         }
     }
@@ -140,16 +155,22 @@ extension Connection {
     func timeExpired(_ stream: RPCStream) {
         let isDeadline = self.loop.nowNanoseconds >= stream.deadlineNanoseconds
         let wasWithHandler = stream.isWithHandler && stream.machine.awaitsAnswer
-        self.finish(stream, isDeadline
-            ? RPCStatus(.deadlineExceeded, "the deadline has passed")
-            : RPCStatus(.cancelled, "the request was not complete after \(self.loop.limits.bodyNanoseconds / 1_000_000_000) s"))
+        self.finish(
+            stream,
+            isDeadline
+                ? RPCStatus(.deadlineExceeded, "the deadline has passed")
+                : RPCStatus(
+                    .cancelled,
+                    "the request was not complete after \(self.loop.limits.bodyNanoseconds / 1_000_000_000) s"
+                ))
         if wasWithHandler { self.loop.handler.cancelled(stream.token) }
         // Trailers would wait behind answers that the client does not read, perhaps for ever (G16).
         if stream.pendingOutputBytes > 0 {
             nghttp2_submit_rst_stream(
                 self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, NGHTTP2_CANCEL.rawValue)
         }
-        // A late answer must not find this call: its token dies here, the stream closes when nghttp2 says so.
+        // A late answer must not find this call: its token dies here, the stream closes when
+        // nghttp2 says so.
         stream.generation &+= 1
     }
 
@@ -157,34 +178,45 @@ extension Connection {
 
     /// An RST_STREAM received, or provoked by an error of the peer (A1, A2).
     func countReset() {
-        guard !self.resets.take(nowNanoseconds: self.loop.nowNanoseconds), self.closing == nil else { return }
+        guard !self.resets.take(nowNanoseconds: self.loop.nowNanoseconds), self.closing == nil
+        else { return }
         self.closing = .rapidReset
     }
 
     private func countControlFrame() {
-        guard !self.controlFrames.take(nowNanoseconds: self.loop.nowNanoseconds), self.closing == nil else { return }
+        guard !self.controlFrames.take(nowNanoseconds: self.loop.nowNanoseconds),
+            self.closing == nil
+        else { return }
         self.closing = .controlFlood
     }
 
     /// Empty DATA frames cost the peer nothing and us a callback (A6).
     private func countEmptyData(_ stream: RPCStream, _ frame: UnsafePointer<nghttp2_frame>) {
-        guard frame.pointee.hd.length == 0, frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) == 0 else { return }
+        guard frame.pointee.hd.length == 0,
+            frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) == 0
+        else { return }
         stream.emptyDataFrames += 1
         guard stream.emptyDataFrames > self.loop.limits.emptyDataFramesMax else { return }
         nghttp2_submit_rst_stream(
-            self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
+            self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id,
+            NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
         self.countReset()
     }
 
     private func pingReceived(_ frame: UnsafePointer<nghttp2_frame>) {
-        if frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 { return self.pingAnswered() }
+        if frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
+            return self.pingAnswered()
+        }
         self.countControlFrame()
         let now = self.loop.nowNanoseconds
-        let isEarly = self.lastPingNanoseconds != 0
+        let isEarly =
+            self.lastPingNanoseconds != 0
             && now - self.lastPingNanoseconds < self.loop.limits.pingIntervalNanoseconds
         self.lastPingNanoseconds = now
         self.pingStrikes += isEarly ? 1 : 0
-        if self.pingStrikes > self.loop.limits.pingStrikesMax, self.closing == nil { self.closing = .pings }
+        if self.pingStrikes > self.loop.limits.pingStrikesMax, self.closing == nil {
+            self.closing = .pings
+        }
     }
 
     /// A frame of ours has left.
@@ -193,7 +225,9 @@ extension Connection {
         case NGHTTP2_RST_STREAM.rawValue:
             // NO_ERROR and CANCEL are ours: an answer before the end of its request, a deadline.
             let code = frame.pointee.rst_stream.error_code
-            if code != NGHTTP2_NO_ERROR.rawValue, code != NGHTTP2_CANCEL.rawValue { self.countReset() }
+            if code != NGHTTP2_NO_ERROR.rawValue, code != NGHTTP2_CANCEL.rawValue {
+                self.countReset()
+            }
         case NGHTTP2_HEADERS.rawValue, NGHTTP2_DATA.rawValue:
             // A client that gets answers may well send pings and window updates beside each.
             self.pingStrikes = 0
@@ -209,7 +243,8 @@ extension Connection {
         self.withStream(frame.pointee.hd.stream_id) { stream in
             guard stream.machine.isRequestOpen else { return }
             nghttp2_submit_rst_stream(
-                self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, NGHTTP2_NO_ERROR.rawValue)
+                self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id,
+                NGHTTP2_NO_ERROR.rawValue)
         }
     }
 }

@@ -1,13 +1,15 @@
 import Bytes
 import CNGHTTP2
 
-// Calls with several requests: what the handler does not take waits here, and the peer's window stays shut by as much (C16).
+// Calls with several requests: what the handler does not take waits here, and the peer's window
+// stays shut by as much (C16).
 
 extension Connection {
     /// Bytes of a request's body, in any cut.
     ///
-    /// Both windows, the stream's and the connection's, open only by what was taken: paused streams hold at most
-    /// `connectionWindowBytes` in one connection. The price is that a client which leaves many streams unread stalls itself.
+    /// Both windows, the stream's and the connection's, open only by what was taken: paused streams
+    /// hold at most `connectionWindowBytes` in one connection. The price is that a client which
+    /// leaves many streams unread stalls itself.
     func data(stream id: Int32, _ bytes: UnsafeRawBufferPointer) {
         var taken = bytes.count
         self.withStream(id) { taken = self.take(bytes, of: $0) }
@@ -67,13 +69,15 @@ extension Connection {
 
     /// Ends a call for what its client sent; a handler that knows it already is told.
     func reject(_ stream: RPCStream, _ status: RPCStatus, listsEncodings: Bool = false) {
-        let wasWithHandler = stream.isWithHandler && stream.machine.awaitsAnswer && stream.machine.streamsRequests
+        let wasWithHandler =
+            stream.isWithHandler && stream.machine.awaitsAnswer && stream.machine.streamsRequests
         let token = stream.token
         self.finish(stream, status, listsEncodings: listsEncodings)
         if wasWithHandler { self.loop.handler.cancelled(token) }
     }
 
-    /// Bounds the time that one message of a request stream may take; between messages a stream may rest as long as it likes (A13).
+    /// Bounds the time that one message of a request stream may take; between messages a stream may
+    /// rest as long as it likes (A13).
     func watchBody(of stream: RPCStream, hasDelivered: Bool) {
         guard stream.machine.streamsRequests, stream.machine.awaitsAnswer else { return }
         let isInside = !stream.deframer.isBetweenMessages && !stream.flow.isPaused
@@ -83,7 +87,8 @@ extension Connection {
         self.loop.schedule(stream, at: min(stream.deadlineNanoseconds, bodyDue))
     }
 
-    /// Whether a stream that was told `.full` may send again: half of every bound is free, so that it is not woken for each message.
+    /// Whether a stream that was told `.full` may send again: half of every bound is free, so that
+    /// it is not woken for each message.
     func hasRoom(for stream: RPCStream) -> Bool {
         let limits = self.loop.limits
         return stream.pendingOutputBytes <= limits.outputBytesPerStreamMax / 2
@@ -91,7 +96,8 @@ extension Connection {
             && self.loop.pendingAnswerBytes <= limits.outputBytesMax / 2
     }
 
-    /// Tells the handler of every open stream that the server ends (C12); a watch would never end and gets its status at once.
+    /// Tells the handler of every open stream that the server ends (C12); a watch would never end
+    /// and gets its status at once.
     func drainStreams() {
         self.forEachStream { stream in
             if stream.watchedService != nil {

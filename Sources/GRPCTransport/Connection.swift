@@ -2,9 +2,11 @@ import Bytes
 import CNGHTTP2
 import IOCore
 
-/// One HTTP/2 connection: bytes in, calls up; answers down, bytes out. It does no I/O of its own: its loop reads and writes.
+/// One HTTP/2 connection: bytes in, calls up; answers down, bytes out. It does no I/O of its own:
+/// its loop reads and writes.
 ///
-/// Used by the loop's thread. nghttp2's callbacks record and dispatch; nothing in them sends, receives or destroys the session.
+/// Used by the loop's thread. nghttp2's callbacks record and dispatch; nothing in them sends,
+/// receives or destroys the session.
 final class Connection {
     /// Its loop, which lets go of it in `close`: this is no cycle that lasts.
     let loop: RPCLoop
@@ -38,7 +40,8 @@ final class Connection {
     var controlFrames: TokenBucket
     var lastPingNanoseconds: UInt64 = 0
     var pingStrikes = 0
-    /// The stream that began last. Its header block is never interrupted (RFC 9113, section 4.3), and its body follows most often.
+    /// The stream that began last. Its header block is never interrupted (RFC 9113, section 4.3),
+    /// and its body follows most often.
     private var latestStream: Unmanaged<RPCStream>?
 
     init(loop: RPCLoop, slot: UInt32, generation: UInt32, nowNanoseconds: UInt64) {
@@ -52,13 +55,15 @@ final class Connection {
         self.lastActivityNanoseconds = nowNanoseconds
         let limits = loop.limits
         self.resets = TokenBucket(
-            burst: limits.resetBurst, perSecond: limits.resetsPerSecond, nowNanoseconds: nowNanoseconds)
+            burst: limits.resetBurst, perSecond: limits.resetsPerSecond,
+            nowNanoseconds: nowNanoseconds)
         self.controlFrames = TokenBucket(
             burst: limits.controlFrameBurst, perSecond: limits.controlFramesPerSecond,
             nowNanoseconds: nowNanoseconds)
         self.streams.reserveCapacity(limits.streamsPerConnectionMax)
         var session: OpaquePointer?
-        // SAFETY: the session gets an unretained pointer to self and is deleted in `destroy`, before self ends.
+        // SAFETY: the session gets an unretained pointer to self and is deleted in `destroy`,
+        // before self ends.
         let made = nghttp2_session_server_new3(
             &session, loop.settings.callbacks, Unmanaged.passUnretained(self).toOpaque(),
             loop.settings.options, loop.memory.table)
@@ -75,7 +80,8 @@ final class Connection {
             // RFC 9218: no RFC 7540 priorities.
             (nghttp2_settings_id(9), 1),
         ].map { nghttp2_settings_entry(settings_id: Int32($0.0.rawValue), value: UInt32($0.1)) }
-        nghttp2_submit_settings(self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), &entries, entries.count)
+        nghttp2_submit_settings(
+            self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), &entries, entries.count)
         nghttp2_session_set_local_window_size(
             self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, Int32(limits.connectionWindowBytes))
     }
@@ -86,9 +92,12 @@ final class Connection {
         self.session = nil
     }
 
-    /// Calls `body` with the connection of a callback, without counting a reference: its loop holds one.
+    /// Calls `body` with the connection of a callback, without counting a reference: its loop holds
+    /// one.
     @inline(__always)
-    static func with<Result>(_ user: UnsafeMutableRawPointer?, _ body: (Connection) -> Result) -> Result {
+    static func with<Result>(_ user: UnsafeMutableRawPointer?, _ body: (Connection) -> Result)
+        -> Result
+    {
         // SAFETY: see `init`.
         Unmanaged<Connection>.fromOpaque(user!)._withUnsafeGuaranteedRef(body)
     }
@@ -99,7 +108,8 @@ final class Connection {
     func receive(_ bytes: UnsafeRawBufferPointer) {
         guard self.closing == nil else { return }
         self.lastActivityNanoseconds = self.loop.nowNanoseconds
-        // SAFETY: `bytes` outlives the call; nghttp2 copies what it keeps; the count is passed with the pointer.
+        // SAFETY: `bytes` outlives the call; nghttp2 copies what it keeps; the count is passed with
+        // the pointer.
         let consumed = nghttp2_session_mem_recv(
             self.session, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
         if consumed != bytes.count, self.closing == nil {
@@ -110,7 +120,9 @@ final class Connection {
 
     /// Takes frames from nghttp2 into `output` while it is below the tick's share.
     func collectOutput() {
-        if nghttp2_session_get_outbound_queue_size(self.session) > self.loop.limits.outboundFramesMax {
+        if nghttp2_session_get_outbound_queue_size(self.session)
+            > self.loop.limits.outboundFramesMax
+        {
             self.closing = .notReading
             return
         }
@@ -124,7 +136,9 @@ final class Connection {
             // SAFETY: nghttp2's bytes are valid until its next call.
             self.output.append(UnsafeRawBufferPointer(start: bytes, count: count))
         }
-        if nghttp2_session_want_read(self.session) == 0, nghttp2_session_want_write(self.session) == 0 {
+        if nghttp2_session_want_read(self.session) == 0,
+            nghttp2_session_want_write(self.session) == 0
+        {
             self.closing = self.closing ?? .done
         }
     }
@@ -154,7 +168,8 @@ final class Connection {
             return latest._withUnsafeGuaranteedRef(body)
         }
         guard let pointer = nghttp2_session_get_stream_user_data(self.session, id) else { return }
-        // SAFETY: set in `beginHeaders`, gone with the stream in `streamClosed`; the loop's table keeps the object.
+        // SAFETY: set in `beginHeaders`, gone with the stream in `streamClosed`; the loop's table
+        // keeps the object.
         Unmanaged<RPCStream>.fromOpaque(pointer)._withUnsafeGuaranteedRef(body)
     }
 
@@ -182,7 +197,9 @@ final class Connection {
     ///
     /// - Returns: What nghttp2 shall do: 0 go on, or reset the stream.
     @inline(__always)
-    func header(stream id: Int32, name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) -> Int32 {
+    func header(stream id: Int32, name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)
+        -> Int32
+    {
         guard let stream = self.latestStream else { return 0 }
         return stream._withUnsafeGuaranteedRef { stream in
             guard stream.id == id else { return 0 }
@@ -207,7 +224,9 @@ final class Connection {
 
     /// Takes a stream out of `streams`; the last one gets its place.
     private func remove(_ stream: RPCStream) {
-        if self.latestStream?.toOpaque() == Unmanaged.passUnretained(stream).toOpaque() { self.latestStream = nil }
+        if self.latestStream?.toOpaque() == Unmanaged.passUnretained(stream).toOpaque() {
+            self.latestStream = nil
+        }
         guard let last = self.streams.popLast(), stream.place < self.streams.count else { return }
         self.streams[stream.place] = last
         last._withUnsafeGuaranteedRef { $0.place = stream.place }

@@ -2,7 +2,8 @@ import CNGHTTP2
 
 /// Header fields that are sent with every answer, built once per process and never copied.
 struct StaticHeaders: @unchecked Sendable {
-    // SAFETY: the arrays are filled once, their strings are literals, and nothing writes to them afterwards.
+    // SAFETY: the arrays are filled once, their strings are literals, and nothing writes to them
+    // afterwards.
     static let shared = StaticHeaders()
 
     /// `:status 200` and the content type.
@@ -20,10 +21,13 @@ struct StaticHeaders: @unchecked Sendable {
     }
 
     static func field(_ name: StaticString, _ value: StaticString) -> nghttp2_nv {
-        let flags = UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue | NGHTTP2_NV_FLAG_NO_COPY_VALUE.rawValue)
-        // SAFETY: literals live as long as the process; nghttp2 does not write through these pointers.
+        let flags = UInt8(
+            NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue | NGHTTP2_NV_FLAG_NO_COPY_VALUE.rawValue)
+        // SAFETY: literals live as long as the process; nghttp2 does not write through these
+        // pointers.
         return nghttp2_nv(
-            name: UnsafeMutablePointer(mutating: name.utf8Start), value: UnsafeMutablePointer(mutating: value.utf8Start),
+            name: UnsafeMutablePointer(mutating: name.utf8Start),
+            value: UnsafeMutablePointer(mutating: value.utf8Start),
             namelen: name.utf8CodeUnitCount, valuelen: value.utf8CodeUnitCount, flags: flags)
     }
 }
@@ -45,7 +49,9 @@ struct HeaderList {
     /// Adds status, message and details of a call that failed or ended.
     mutating func add(_ status: RPCStatus) {
         self.add("grpc-status", String(status.code.rawValue))
-        if !status.message.isEmpty { self.add("grpc-message", PercentEncoding.encode(status.message)) }
+        if !status.message.isEmpty {
+            self.add("grpc-message", PercentEncoding.encode(status.message))
+        }
         if !status.details.isEmpty {
             self.add("grpc-status-details-bin", Base64.encodeUnpadded(status.details))
         }
@@ -59,12 +65,15 @@ struct HeaderList {
             var fields: [nghttp2_nv] = []
             var offset = 0
             for (name, value) in zip(self.names, self.values) {
-                // SAFETY: `bytes` outlives `body`; nghttp2 copies the value during the call, and the name is a literal.
-                fields.append(nghttp2_nv(
-                    name: UnsafeMutablePointer(mutating: name.utf8Start),
-                    value: bytes.baseAddress.map { $0 + offset } ?? UnsafeMutablePointer(mutating: name.utf8Start),
-                    namelen: name.utf8CodeUnitCount, valuelen: value.count,
-                    flags: UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue)))
+                // SAFETY: `bytes` outlives `body`; nghttp2 copies the value during the call, and
+                // the name is a literal.
+                fields.append(
+                    nghttp2_nv(
+                        name: UnsafeMutablePointer(mutating: name.utf8Start),
+                        value: bytes.baseAddress.map { $0 + offset }
+                            ?? UnsafeMutablePointer(mutating: name.utf8Start),
+                        namelen: name.utf8CodeUnitCount, valuelen: value.count,
+                        flags: UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue)))
                 offset += value.count
             }
             return fields.withUnsafeBufferPointer { body($0.baseAddress!, $0.count) }

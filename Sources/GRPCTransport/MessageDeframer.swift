@@ -2,8 +2,9 @@ import Bytes
 
 /// Cuts the bytes of a request into messages: a flag byte, a big-endian 32-bit length, the message.
 ///
-/// Frame edges carry no meaning: any cut of the same bytes gives the same messages (G26, G47). A length over the limit is refused from
-/// the prefix alone and nothing is ever allocated by it (G31).
+/// Frame edges carry no meaning: any cut of the same bytes gives the same messages (G26, G47). A
+/// length over the limit is refused from the prefix alone and nothing is ever allocated by it
+/// (G31).
 struct MessageDeframer {
     enum Event: Equatable {
         /// All bytes are taken and no message is complete.
@@ -27,7 +28,8 @@ struct MessageDeframer {
     /// Whether the bytes so far end at the edge of a message.
     var isBetweenMessages: Bool { self.prefixCount == 0 }
 
-    /// Takes bytes from `input`, which is shortened by them, and appends message bytes to `message`.
+    /// Takes bytes from `input`, which is shortened by them, and appends message bytes to
+    /// `message`.
     mutating func next(
         _ input: inout UnsafeRawBufferPointer, into message: inout ByteBuffer, messageBytesMax: Int
     ) -> Event {
@@ -46,9 +48,12 @@ struct MessageDeframer {
             self.prefixCount += 1
             if self.prefixCount == 1, byte > 1 { return .invalidFlag(byte) }
             guard self.prefixCount == Self.prefixBytes else { continue }
-            let length = UInt32(self.prefix.1) << 24 | UInt32(self.prefix.2) << 16
+            let length =
+                UInt32(self.prefix.1) << 24 | UInt32(self.prefix.2) << 16
                 | UInt32(self.prefix.3) << 8 | UInt32(self.prefix.4)
-            if let end = self.begin(flag: self.prefix.0, length: length, messageBytesMax) { return end }
+            if let end = self.begin(flag: self.prefix.0, length: length, messageBytesMax) {
+                return end
+            }
         }
         let taken = min(self.missing, input.count)
         message.append(UnsafeRawBufferPointer(rebasing: input[..<taken]))

@@ -1,6 +1,7 @@
 import Bytes
 
-/// The served paths, found without a `String`: open addressing over an unkeyed hash of the server's own names.
+/// The served paths, found without a `String`: open addressing over an unkeyed hash of the server's
+/// own names.
 final class MethodTable {
     let methods: [RPCMethodDescriptor]
     private let paths: [[UInt8]]
@@ -39,7 +40,9 @@ final class MethodTable {
     }
 
     private func isPath(_ index: Int, _ path: UnsafeRawBufferPointer) -> Bool {
-        self.paths[index].withUnsafeBytes { $0.count == path.count && $0.hasSameBytes(as: path, count: path.count) }
+        self.paths[index].withUnsafeBytes {
+            $0.count == path.count && $0.hasSameBytes(as: path, count: path.count)
+        }
     }
 
     private static func hash(_ path: UnsafeRawBufferPointer) -> Int {

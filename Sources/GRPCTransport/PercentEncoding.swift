@@ -1,4 +1,5 @@
-/// `grpc-message` on the wire: 0x20-0x24 and 0x26-0x7E stand for themselves, every other byte of the UTF-8 is `%XX`.
+/// `grpc-message` on the wire: 0x20-0x24 and 0x26-0x7E stand for themselves, every other byte of
+/// the UTF-8 is `%XX`.
 ///
 /// Source: gRPC over HTTP/2, "Status-Message".
 enum PercentEncoding {

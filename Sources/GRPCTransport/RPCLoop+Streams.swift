@@ -1,12 +1,14 @@
 // Flow control of streams towards the handler, in both directions.
 
 extension RPCLoop {
-    /// Stops the delivery of a call's requests after the present one; the peer's window stays shut by what waits.
+    /// Stops the delivery of a call's requests after the present one; the peer's window stays shut
+    /// by what waits.
     package func pauseRequests(of token: CallToken) {
         self.stream(of: token)?._withUnsafeGuaranteedRef { $0.flow.pause() }
     }
 
-    /// Lets a call's requests come again: from the next step of the tick on, never inside of this call.
+    /// Lets a call's requests come again: from the next step of the tick on, never inside of this
+    /// call.
     package func resumeRequests(of token: CallToken) {
         guard let stream = self.stream(of: token),
             stream._withUnsafeGuaranteedRef({ $0.flow.resume() }) == .schedule
@@ -17,7 +19,8 @@ extension RPCLoop {
     /// Delivers what waited of the calls resumed since the last time.
     func deliverHeld() {
         guard !self.resumed.isEmpty else { return }
-        // A handler may pause and resume a call meanwhile: that is for the next tick, or one stream could hold the loop for ever.
+        // A handler may pause and resume a call meanwhile: that is for the next tick, or one stream
+        // could hold the loop for ever.
         let tokens = self.resumed
         self.resumed.removeAll(keepingCapacity: true)
         for token in tokens {
@@ -64,6 +67,7 @@ extension RPCLoop {
 
     func isStreaming(_ stream: RPCStream) -> Bool {
         guard let method = stream.head.method else { return false }
-        return self.methods.methods[method].streamsRequests || self.methods.methods[method].streamsResponses
+        return self.methods.methods[method].streamsRequests
+            || self.methods.methods[method].streamsResponses
     }
 }

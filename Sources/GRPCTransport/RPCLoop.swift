@@ -4,9 +4,9 @@ import Synchronization
 
 /// One thread's share of the server: its listener, its connections, their streams, its timers.
 ///
-/// A tick: wait for readiness; completions of other threads (`RPCHandler.woken`); one read per ready connection; due timers;
-/// `RPCHandler.beforeSleep`; then one write per connection that has output. Everything but `wake`, `beginDrain` and `stop` belongs to
-/// the thread that called `run`.
+/// A tick: wait for readiness; completions of other threads (`RPCHandler.woken`); one read per
+/// ready connection; due timers; `RPCHandler.beforeSleep`; then one write per connection that has
+/// output. Everything but `wake`, `beginDrain` and `stop` belongs to the thread that called `run`.
 package final class RPCLoop {
     /// Most bytes that one read takes from a socket.
     private static let readBytes = 64 << 10
@@ -86,10 +86,11 @@ package final class RPCLoop {
         self.clock = clock
         self.limits = limits
         self.health = health
-        self.methods = MethodTable(methods + [
-            RPCMethodDescriptor(path: Self.checkPath),
-            RPCMethodDescriptor(path: Self.watchPath, streamsResponses: true),
-        ])
+        self.methods = MethodTable(
+            methods + [
+                RPCMethodDescriptor(path: Self.checkPath),
+                RPCMethodDescriptor(path: Self.watchPath, streamsResponses: true),
+            ])
         self.metrics = TransportMetrics(paths: self.methods.methods.map(\.path))
         self.settings = SessionSettings(limits: limits)
         self.nowNanoseconds = clock.monotonicNanoseconds()
@@ -110,7 +111,8 @@ package final class RPCLoop {
         self.poller.wake()
     }
 
-    /// Ends every connection in order: no new one, GOAWAY, open calls end or `graceNanoseconds` pass; then `run` returns (C12).
+    /// Ends every connection in order: no new one, GOAWAY, open calls end or `graceNanoseconds`
+    /// pass; then `run` returns (C12).
     package func beginDrain(graceNanoseconds: UInt64) {
         self.graceNanoseconds.store(graceNanoseconds, ordering: .relaxed)
         self.command.store(Command.drain.rawValue, ordering: .releasing)
@@ -139,7 +141,9 @@ package final class RPCLoop {
         self.nowWallMicroseconds = self.clock.wallMicroseconds()
         if woken {
             self.handler.woken()
-            guard self.command.load(ordering: .acquiring) != Command.stop.rawValue else { return false }
+            guard self.command.load(ordering: .acquiring) != Command.stop.rawValue else {
+                return false
+            }
         }
         for readiness in ready { self.handle(readiness) }
         while let timer = self.wheel.popDue(nowNanoseconds: self.nowNanoseconds) { timer.fire?() }
@@ -158,7 +162,9 @@ package final class RPCLoop {
     /// How long the next wait may last.
     private func pause() -> UInt64? {
         if self.hasMoreToDo { return 0 }
-        if self.wheel.count > 0 || self.drainDeadline != nil || !self.isAccepting { return TimerWheel.slotNanoseconds }
+        if self.wheel.count > 0 || self.drainDeadline != nil || !self.isAccepting {
+            return TimerWheel.slotNanoseconds
+        }
         return nil
     }
 
@@ -192,13 +198,17 @@ package final class RPCLoop {
     }
 
     private func flush(_ connection: Connection) {
-        guard let open = self.connections[Int(connection.slot)], open.connection === connection else { return }
+        guard let open = self.connections[Int(connection.slot)], open.connection === connection
+        else { return }
         while true {
             if connection.closing == nil { connection.collectOutput() }
-            if let reason = connection.closing, reason != .done { return self.close(connection, reason) }
+            if let reason = connection.closing, reason != .done {
+                return self.close(connection, reason)
+            }
             let waiting = connection.output.count - connection.outputOffset
             guard waiting > 0 else { break }
-            let bytes = UnsafeRawBufferPointer(rebasing: connection.output.bytes[connection.outputOffset...])
+            let bytes = UnsafeRawBufferPointer(
+                rebasing: connection.output.bytes[connection.outputOffset...])
             switch open.socket.write(bytes) {
             case .bytes(let count):
                 connection.didWrite(count)
@@ -224,7 +234,8 @@ package final class RPCLoop {
         guard let open = self.connections[slot], open.wantsWrite != forWrite else { return }
         self.connections[slot]?.wantsWrite = forWrite
         self.poller.modify(
-            open.socket.descriptor, tag: Self.tag(of: connection), interest: forWrite ? [.read, .write] : .read)
+            open.socket.descriptor, tag: Self.tag(of: connection),
+            interest: forWrite ? [.read, .write] : .read)
     }
 
     // MARK: Connections
@@ -244,11 +255,14 @@ package final class RPCLoop {
     }
 
     private func resumeAccepting() {
-        guard !self.isAccepting, self.drainDeadline == nil, self.nowNanoseconds >= self.acceptAgainNanoseconds
+        guard !self.isAccepting, self.drainDeadline == nil,
+            self.nowNanoseconds >= self.acceptAgainNanoseconds
         else { return }
         // A failure leaves it paused: it is tried again after the next pause.
         self.acceptAgainNanoseconds = self.nowNanoseconds + Self.acceptPauseNanoseconds
-        self.isAccepting = (try? self.poller.add(self.listener.descriptor, tag: Self.listenerTag, interest: .read)) != nil
+        self.isAccepting =
+            (try? self.poller.add(self.listener.descriptor, tag: Self.listenerTag, interest: .read))
+            != nil
     }
 
     private func open(_ socket: any StreamSocket) {
@@ -260,7 +274,8 @@ package final class RPCLoop {
         if Int(slot) == self.connections.count { self.connections.append(nil) }
         self.generation &+= 1
         let connection = Connection(
-            loop: self, slot: slot, generation: self.generation, nowNanoseconds: self.nowNanoseconds)
+            loop: self, slot: slot, generation: self.generation, nowNanoseconds: self.nowNanoseconds
+        )
         connection.timer.fire = { [unowned self, unowned connection] in self.check(connection) }
         do throws(IOError) {
             try self.poller.add(socket.descriptor, tag: Self.tag(of: connection), interest: .read)
@@ -276,7 +291,8 @@ package final class RPCLoop {
     }
 
     private func close(_ connection: Connection, _ reason: ConnectionEnd) {
-        guard let open = self.connections[Int(connection.slot)], open.connection === connection else { return }
+        guard let open = self.connections[Int(connection.slot)], open.connection === connection
+        else { return }
         self.connections[Int(connection.slot)] = nil
         connection.closing = reason
         self.metrics.ended(reason)
@@ -306,7 +322,9 @@ package final class RPCLoop {
     func takeStream() -> Unmanaged<RPCStream> {
         if let stream = self.freeStreams.popLast() { return stream }
         let stream = RPCStream(slot: UInt32(self.streams.count))
-        stream.timer.fire = { [unowned(unsafe) stream] in stream.withConnection { $0.timeExpired(stream) } }
+        stream.timer.fire = { [unowned(unsafe) stream] in
+            stream.withConnection { $0.timeExpired(stream) }
+        }
         let kept = Unmanaged.passRetained(stream)
         self.streams.append(kept)
         return kept
@@ -330,7 +348,8 @@ package final class RPCLoop {
         guard !stream.isCounted else { return }
         stream.isCounted = true
         self.metrics.handled(
-            method: stream.head.method, code: code, nanoseconds: self.nowNanoseconds - stream.startedNanoseconds)
+            method: stream.head.method, code: code,
+            nanoseconds: self.nowNanoseconds - stream.startedNanoseconds)
     }
 
     func isHealth(method: Int) -> Bool { method >= self.methods.methods.count - 2 }
@@ -339,7 +358,8 @@ package final class RPCLoop {
     func call(of stream: RPCStream) -> RPCCall {
         RPCCall(
             token: stream.token, method: stream.head.method ?? 0,
-            deadlineNanoseconds: stream.deadlineNanoseconds, authorization: stream.head.authorization.bytes)
+            deadlineNanoseconds: stream.deadlineNanoseconds,
+            authorization: stream.head.authorization.bytes)
     }
 
     /// The stream of a token; `nil` if its call has ended.
@@ -359,7 +379,8 @@ package final class RPCLoop {
         self.stream(of: token) != nil
     }
 
-    /// Answers a unary call with one message and OK; a call that has ended meanwhile is counted and dropped.
+    /// Answers a unary call with one message and OK; a call that has ended meanwhile is counted and
+    /// dropped.
     package func respond(to token: CallToken, message: UnsafeRawBufferPointer) {
         guard let stream = self.stream(of: token) else { return self.metrics.lateAnswer() }
         stream._withUnsafeGuaranteedRef { stream in
@@ -381,23 +402,30 @@ package final class RPCLoop {
     /// Ends a call with a status.
     package func finish(_ token: CallToken, with status: RPCStatus) {
         guard let stream = self.stream(of: token) else { return self.metrics.lateAnswer() }
-        stream._withUnsafeGuaranteedRef { stream in stream.withConnection { $0.finish(stream, status) } }
+        stream._withUnsafeGuaranteedRef { stream in
+            stream.withConnection { $0.finish(stream, status) }
+        }
     }
 
     private func pushHealth() {
         let version = self.health.version
         guard version != self.healthVersion else { return }
         self.healthVersion = version
-        for case let open? in self.connections where open.connection.watches > 0 { open.connection.pushHealth() }
+        for case let open? in self.connections where open.connection.watches > 0 {
+            open.connection.pushHealth()
+        }
     }
 
     // MARK: Shutdown
 
     /// - Returns: Whether every connection has ended, or the grace is over.
     private func advanceDrain() -> Bool {
-        guard self.command.load(ordering: .acquiring) == Command.drain.rawValue else { return false }
+        guard self.command.load(ordering: .acquiring) == Command.drain.rawValue else {
+            return false
+        }
         guard let deadline = self.drainDeadline else {
-            self.drainDeadline = self.nowNanoseconds + self.graceNanoseconds.load(ordering: .relaxed)
+            self.drainDeadline =
+                self.nowNanoseconds + self.graceNanoseconds.load(ordering: .relaxed)
             self.drainFinalAt = self.nowNanoseconds + Connection.drainPingNanoseconds
             if self.isAccepting { self.poller.remove(self.listener.descriptor) }
             self.isAccepting = false

@@ -1,5 +1,5 @@
-// The seam between the transport and what is served: calls go up as `RPCCall`, answers come down by `CallToken`.
-// Both sides run on the loop's thread; only `RPCLoop.wake` may be called from another.
+// The seam between the transport and what is served: calls go up as `RPCCall`, answers come down by
+// `CallToken`. Both sides run on the loop's thread; only `RPCLoop.wake` may be called from another.
 
 /// gRPC status codes, with the numbers of the protocol.
 package enum RPCStatusCode: UInt8, Sendable, CaseIterable {
@@ -39,8 +39,8 @@ package struct RPCStatus: Equatable, Sendable {
 
 /// Names one open call: loop, connection slot and generation, stream slot and generation.
 ///
-/// An answer to a call that has ended meanwhile finds another generation and is dropped and counted, so it can never
-/// reach another client's stream.
+/// An answer to a call that has ended meanwhile finds another generation and is dropped and
+/// counted, so it can never reach another client's stream.
 package struct CallToken: Equatable, Sendable, BitwiseCopyable {
     package var loop: UInt32
     package var connectionSlot: UInt32
@@ -85,7 +85,8 @@ package struct RPCCall {
     package var authorization: UnsafeRawBufferPointer
 
     package init(
-        token: CallToken, method: Int, deadlineNanoseconds: UInt64, authorization: UnsafeRawBufferPointer
+        token: CallToken, method: Int, deadlineNanoseconds: UInt64,
+        authorization: UnsafeRawBufferPointer
     ) {
         self.token = token
         self.method = method
@@ -108,10 +109,12 @@ package protocol RPCHandler: AnyObject {
     func hasRoom(_ token: CallToken)
     /// The server ends: the call, a stream, shall be brought to its end with a status soon.
     func drain(_ token: CallToken)
-    /// The call ended otherwise than by the handler (reset, deadline, lost connection); the token is already dead.
+    /// The call ended otherwise than by the handler (reset, deadline, lost connection); the token
+    /// is already dead.
     func cancelled(_ token: CallToken)
     /// Another thread called `wake`: completions may be waiting.
     func woken()
-    /// All ready sockets of this tick are read, nothing has been written yet: hand batches over now.
+    /// All ready sockets of this tick are read, nothing has been written yet: hand batches over
+    /// now.
     func beforeSleep()
 }

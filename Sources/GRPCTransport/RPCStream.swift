@@ -1,9 +1,11 @@
 import Bytes
 
-/// One HTTP/2 stream and the call on it. Taken from the loop's free list and used again; its buffers keep their storage.
+/// One HTTP/2 stream and the call on it. Taken from the loop's free list and used again; its
+/// buffers keep their storage.
 ///
-/// Only the loop's table counts a reference to it, for the life of the loop. Everything else keeps it `Unmanaged` and looks at it inside
-/// `_withUnsafeGuaranteedRef`: counting cost a sixth of the loop's time, 78 atomic operations a call.
+/// Only the loop's table counts a reference to it, for the life of the loop. Everything else keeps
+/// it `Unmanaged` and looks at it inside `_withUnsafeGuaranteedRef`: counting cost a sixth of the
+/// loop's time, 78 atomic operations a call.
 final class RPCStream {
     /// Storage that an idle stream keeps, in bytes: most messages are smaller.
     private static let bytesKept = 4 << 10
@@ -25,7 +27,8 @@ final class RPCStream {
     var head = RequestHead()
     var deframer = MessageDeframer()
     var flow = RequestFlow()
-    /// Bytes of requests that the handler has not asked for yet, from `heldOffset` on; at most `TransportLimits.streamWindowBytes`.
+    /// Bytes of requests that the handler has not asked for yet, from `heldOffset` on; at most
+    /// `TransportLimits.streamWindowBytes`.
     var held = ByteBuffer()
     var heldOffset = 0
     /// The timer watches a message of a request stream that is not whole.
@@ -79,7 +82,8 @@ final class RPCStream {
         self.startedNanoseconds = nowNanoseconds
         self.token = CallToken(
             loop: connection.loopIndex, connectionSlot: connection.slot,
-            connectionGeneration: connection.generation, streamSlot: self.slot, streamGeneration: self.generation)
+            connectionGeneration: connection.generation, streamSlot: self.slot,
+            streamGeneration: self.generation)
     }
 
     /// Forgets the call; its token is dead.

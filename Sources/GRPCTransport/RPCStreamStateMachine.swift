@@ -49,7 +49,8 @@ struct RPCStreamStateMachine: Equatable {
         if self.streamsRequests { return .deliver }
         // Source: gRPC status codes, cardinality violations (G28).
         guard messages == 0 else {
-            return .reject(RPCStatus(.unimplemented, "a unary call takes one message, two were sent"))
+            return .reject(
+                RPCStatus(.unimplemented, "a unary call takes one message, two were sent"))
         }
         return .keep
     }
@@ -72,7 +73,8 @@ struct RPCStreamStateMachine: Equatable {
         }
         if self.streamsRequests { return .ended }
         guard messages == 1 else {
-            return .reject(RPCStatus(.unimplemented, "a unary call takes one message, none was sent"))
+            return .reject(
+                RPCStatus(.unimplemented, "a unary call takes one message, none was sent"))
         }
         return .dispatch
     }

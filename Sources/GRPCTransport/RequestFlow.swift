@@ -5,7 +5,8 @@
 ///                       ▲──────pause───────┘
 /// ```
 ///
-/// What waits is not given back to the peer's window, so flow control bounds it: a paused stream holds one window of bytes.
+/// What waits is not given back to the peer's window, so flow control bounds it: a paused stream
+/// holds one window of bytes.
 struct RequestFlow: Equatable {
     private enum State: Equatable {
         case flowing

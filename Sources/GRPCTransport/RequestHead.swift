@@ -1,6 +1,7 @@
 import Bytes
 
-/// What the headers of a request said, as far as it matters; filled field by field, kept by the stream.
+/// What the headers of a request said, as far as it matters; filled field by field, kept by the
+/// stream.
 struct RequestHead: ~Copyable {
     /// How a content type reads.
     enum ContentType {
@@ -43,7 +44,9 @@ struct RequestHead: ~Copyable {
     }
 
     /// Takes one field. Names are compared by length first, then all bytes.
-    mutating func add(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, methods: MethodTable) {
+    mutating func add(
+        name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, methods: MethodTable
+    ) {
         switch name.count {
         case 5 where name.equals(":path"): self.method = methods.index(of: value)
         case 7 where name.equals(":method"): self.isPOST = value.equals("POST")
@@ -88,15 +91,19 @@ extension UnsafeRawBufferPointer {
     @inline(__always)
     func starts(with literal: StaticString) -> Bool {
         guard self.count >= literal.utf8CodeUnitCount else { return false }
-        let wanted = UnsafeRawBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount)
+        let wanted = UnsafeRawBufferPointer(
+            start: literal.utf8Start, count: literal.utf8CodeUnitCount)
         return self.hasSameBytes(as: wanted, count: wanted.count)
     }
 
-    /// Whether the first `count` bytes of both, which must have as many, are the same; eight at a time.
+    /// Whether the first `count` bytes of both, which must have as many, are the same; eight at a
+    /// time.
     @inline(__always)
     func hasSameBytes(as other: UnsafeRawBufferPointer, count: Int) -> Bool {
-        precondition(self.count >= count && other.count >= count, "both have the bytes that are compared")
-        func differ<Word: FixedWidthInteger & BitwiseCopyable>(at offset: Int, _: Word.Type) -> Bool {
+        precondition(
+            self.count >= count && other.count >= count, "both have the bytes that are compared")
+        func differ<Word: FixedWidthInteger & BitwiseCopyable>(at offset: Int, _: Word.Type) -> Bool
+        {
             self.loadUnaligned(fromByteOffset: offset, as: Word.self)
                 != other.loadUnaligned(fromByteOffset: offset, as: Word.self)
         }

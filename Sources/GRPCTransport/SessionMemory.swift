@@ -1,9 +1,11 @@
 import CNGHTTP2
 
-/// The allocator that nghttp2 uses on one loop: free lists by size, so that the steady state never asks the system.
+/// The allocator that nghttp2 uses on one loop: free lists by size, so that the steady state never
+/// asks the system.
 ///
-/// Blocks of 32 B to 64 KiB come in powers of two and are kept when freed, at most `keptBytesMax` in all; larger ones go to the
-/// system. Used by one thread. A 16-byte header in front of each block remembers its class and size.
+/// Blocks of 32 B to 64 KiB come in powers of two and are kept when freed, at most `keptBytesMax`
+/// in all; larger ones go to the system. Used by one thread. A 16-byte header in front of each
+/// block remembers its class and size.
 final class SessionMemory {
     /// What idle free lists may hold, in bytes: enough for 10,000 calls under way at once.
     fileprivate static let keptBytesMax = 32 << 20
@@ -23,17 +25,20 @@ final class SessionMemory {
         self.pool = .allocate(capacity: 1)
         self.pool.initialize(to: Pool())
         self.table = .allocate(capacity: 1)
-        self.table.initialize(to: nghttp2_mem(
-            mem_user_data: self.pool,
-            malloc: { size, pool in Pool.from(pool).pointee.allocate(size) },
-            free: { block, pool in Pool.from(pool).pointee.release(block) },
-            calloc: { count, size, pool in
-                let (bytes, overflow) = count.multipliedReportingOverflow(by: size)
-                guard !overflow, let block = Pool.from(pool).pointee.allocate(bytes) else { return nil }
-                block.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
-                return block
-            },
-            realloc: { block, size, pool in Pool.from(pool).pointee.reallocate(block, size) }))
+        self.table.initialize(
+            to: nghttp2_mem(
+                mem_user_data: self.pool,
+                malloc: { size, pool in Pool.from(pool).pointee.allocate(size) },
+                free: { block, pool in Pool.from(pool).pointee.release(block) },
+                calloc: { count, size, pool in
+                    let (bytes, overflow) = count.multipliedReportingOverflow(by: size)
+                    guard !overflow, let block = Pool.from(pool).pointee.allocate(bytes) else {
+                        return nil
+                    }
+                    block.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+                    return block
+                },
+                realloc: { block, size, pool in Pool.from(pool).pointee.reallocate(block, size) }))
     }
 
     deinit {
@@ -51,14 +56,16 @@ private struct Pool {
 
     @inline(__always)
     static func from(_ pool: UnsafeMutableRawPointer?) -> UnsafeMutablePointer<Pool> {
-        // SAFETY: `mem_user_data` is the pool of the table that the session was made with, which outlives it.
+        // SAFETY: `mem_user_data` is the pool of the table that the session was made with, which
+        // outlives it.
         pool!.assumingMemoryBound(to: Pool.self)
     }
 
     @inline(__always)
     mutating func allocate(_ size: Int) -> UnsafeMutableRawPointer? {
         let needed = size &+ SessionMemory.headerBytes
-        let shift = max(SessionMemory.smallestShift, Int.bitWidth &- (needed &- 1).leadingZeroBitCount)
+        let shift = max(
+            SessionMemory.smallestShift, Int.bitWidth &- (needed &- 1).leadingZeroBitCount)
         let index = shift &- SessionMemory.smallestShift
         let block: UnsafeMutableRawPointer
         if index < SessionMemory.classCount, let first = self.free[index] {
@@ -85,13 +92,17 @@ private struct Pool {
         let index = block.load(as: Int.self)
         guard index < SessionMemory.classCount else { return block.deallocate() }
         let bytes = 1 &<< (index &+ SessionMemory.smallestShift)
-        guard self.keptBytes &+ bytes <= SessionMemory.keptBytesMax else { return block.deallocate() }
+        guard self.keptBytes &+ bytes <= SessionMemory.keptBytesMax else {
+            return block.deallocate()
+        }
         block.storeBytes(of: self.free[index], as: UnsafeMutableRawPointer?.self)
         self.free[index] = block
         self.keptBytes &+= bytes
     }
 
-    mutating func reallocate(_ pointer: UnsafeMutableRawPointer?, _ size: Int) -> UnsafeMutableRawPointer? {
+    mutating func reallocate(_ pointer: UnsafeMutableRawPointer?, _ size: Int)
+        -> UnsafeMutableRawPointer?
+    {
         guard let pointer else { return self.allocate(size) }
         let block = pointer - SessionMemory.headerBytes
         let index = block.load(as: Int.self)

@@ -5,7 +5,8 @@ final class SessionSettings {
     let callbacks: OpaquePointer
     let options: OpaquePointer
 
-    /// - Precondition: libnghttp2 has the reset and CONTINUATION limits of CVE-2023-44487 and CVE-2024-28182; an older one does not link.
+    /// - Precondition: libnghttp2 has the reset and CONTINUATION limits of CVE-2023-44487 and
+    ///   CVE-2024-28182; an older one does not link.
     init(limits: TransportLimits) {
         var callbacks: OpaquePointer?
         var options: OpaquePointer?
@@ -28,8 +29,9 @@ final class SessionSettings {
         nghttp2_option_del(self.options)
     }
 
-    // The thunks unwrap, call the connection, return. SAFETY, for all of them: `user` is the Connection that owns the session and
-    // outlives it; frames, names, values and chunks are valid for the call.
+    // The thunks unwrap, call the connection, return. SAFETY, for all of them: `user` is the
+    // Connection that owns the session and outlives it; frames, names, values and chunks are valid
+    // for the call.
     private func setCallbacks() {
         nghttp2_session_callbacks_set_on_begin_headers_callback(self.callbacks) { _, frame, user in
             Connection.with(user) { $0.beginHeaders(frame!) }
@@ -39,7 +41,8 @@ final class SessionSettings {
             _, frame, name, nameBytes, value, valueBytes, _, user in
             Connection.with(user) {
                 $0.header(
-                    stream: frame!.pointee.hd.stream_id, name: UnsafeRawBufferPointer(start: name, count: nameBytes),
+                    stream: frame!.pointee.hd.stream_id,
+                    name: UnsafeRawBufferPointer(start: name, count: nameBytes),
                     value: UnsafeRawBufferPointer(start: value, count: valueBytes))
             }
         }
@@ -47,8 +50,11 @@ final class SessionSettings {
             Connection.with(user) { $0.frameReceived(frame!) }
             return 0
         }
-        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(self.callbacks) { _, _, id, bytes, count, user in
-            Connection.with(user) { $0.data(stream: id, UnsafeRawBufferPointer(start: bytes, count: count)) }
+        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(self.callbacks) {
+            _, _, id, bytes, count, user in
+            Connection.with(user) {
+                $0.data(stream: id, UnsafeRawBufferPointer(start: bytes, count: count))
+            }
             return 0
         }
         nghttp2_session_callbacks_set_on_stream_close_callback(self.callbacks) { _, id, _, user in
@@ -62,11 +68,15 @@ final class SessionSettings {
     }
 
     /// Fills a DATA frame from a stream's output.
-    static let readOutput: nghttp2_data_source_read_callback = { _, _, target, length, flags, source, user in
-        // SAFETY: the source is the stream that the answer was submitted with; it is reset only after nghttp2 closed it.
+    static let readOutput: nghttp2_data_source_read_callback = {
+        _, _, target, length, flags, source, user in
+        // SAFETY: the source is the stream that the answer was submitted with; it is reset only
+        // after nghttp2 closed it.
         Unmanaged<RPCStream>.fromOpaque(source!.pointee.ptr!)._withUnsafeGuaranteedRef { stream in
             Connection.with(user) {
-                $0.fill(UnsafeMutableRawBufferPointer(start: target, count: length), from: stream, flags: flags!)
+                $0.fill(
+                    UnsafeMutableRawBufferPointer(start: target, count: length), from: stream,
+                    flags: flags!)
             }
         }
     }

@@ -11,10 +11,12 @@ final class Timer {
     var isScheduled: Bool { self.slot >= 0 }
 }
 
-/// Deadlines of everything on one loop: scheduling and cancelling cost the same whatever their number, and a cancelled one leaves
-/// nothing behind, so the wheel holds at most one timer per open stream and connection.
+/// Deadlines of everything on one loop: scheduling and cancelling cost the same whatever their
+/// number, and a cancelled one leaves nothing behind, so the wheel holds at most one timer per open
+/// stream and connection.
 ///
-/// One turn is `slotCount` slots of `slotNanoseconds`; a timer further away stays in its slot for more turns.
+/// One turn is `slotCount` slots of `slotNanoseconds`; a timer further away stays in its slot for
+/// more turns.
 struct TimerWheel {
     /// Deadlines fire at most this late, in nanoseconds.
     static let slotNanoseconds: UInt64 = 4_000_000

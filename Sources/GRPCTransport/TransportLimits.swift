@@ -1,4 +1,5 @@
-/// Bounds of the transport. Admission and protection only: none of them can change what a call does.
+/// Bounds of the transport. Admission and protection only: none of them can change what a call
+/// does.
 package struct TransportLimits: Sendable {
     /// Open connections of one loop; more are closed at once. Each costs about 20 KiB when idle.
     package var connectionsMax = 10_000
@@ -10,26 +11,33 @@ package struct TransportLimits: Sendable {
     package var headerBytesMax = 16 << 10
     /// Bytes of one header block that close the connection.
     package var headerBytesFatal = 64 << 10
-    /// Answers waiting in one stream that its reader does not drain, in bytes; a larger single answer fits an empty stream.
+    /// Answers waiting in one stream that its reader does not drain, in bytes; a larger single
+    /// answer fits an empty stream.
     package var outputBytesPerStreamMax = 64 << 10
     /// Answers waiting in one connection, in bytes (A14, C15).
     package var outputBytesPerConnectionMax = 1 << 20
     /// Answers waiting in all connections of a loop, in bytes (A14).
     package var outputBytesMax = 64 << 20
-    /// Bytes that one tick takes from nghttp2 before it writes them, in bytes: one send, one system call.
+    /// Bytes that one tick takes from nghttp2 before it writes them, in bytes: one send, one system
+    /// call.
     package var sendBytes = 64 << 10
-    /// Flow-control window of a stream, in bytes, and so the most that a paused stream holds (C16); a message of 4 MiB needs 16 round trips, a flood meets a wall.
+    /// Flow-control window of a stream, in bytes, and so the most that a paused stream holds (C16);
+    /// a message of 4 MiB needs 16 round trips, a flood meets a wall.
     package var streamWindowBytes = 256 << 10
-    /// Flow-control window of a connection, in bytes, and so the most that its paused streams hold together: 100 streams with small messages never wait.
+    /// Flow-control window of a connection, in bytes, and so the most that its paused streams hold
+    /// together: 100 streams with small messages never wait.
     package var connectionWindowBytes = 4 << 20
-    /// Frames nghttp2 may queue for a reader that does not read, before the connection is closed (A10).
+    /// Frames nghttp2 may queue for a reader that does not read, before the connection is closed
+    /// (A10).
     package var outboundFramesMax = 2_000
-    /// Resets that a client may cause at once, and per second after that: RST_STREAM received (A1) or provoked (A2).
+    /// Resets that a client may cause at once, and per second after that: RST_STREAM received (A1)
+    /// or provoked (A2).
     package var resetBurst = 200
     package var resetsPerSecond = 33
     /// CONTINUATION frames of one block (A3).
     package var continuationsMax = 8
-    /// Control frames (SETTINGS, PING, PRIORITY, WINDOW_UPDATE) at once and per second without an answer of ours (A5, A8).
+    /// Control frames (SETTINGS, PING, PRIORITY, WINDOW_UPDATE) at once and per second without an
+    /// answer of ours (A5, A8).
     package var controlFrameBurst = 2_000
     package var controlFramesPerSecond = 1_000
     /// Pings closer together than this are strikes (C7); in nanoseconds.
@@ -40,7 +48,8 @@ package struct TransportLimits: Sendable {
     package var emptyDataFramesMax = 100
     /// From accept to the end of the client's preface (C11), in nanoseconds.
     package var prefaceNanoseconds: UInt64 = 10_000_000_000
-    /// A request whose last byte does not come, or that of one message of a request stream (A13), in nanoseconds.
+    /// A request whose last byte does not come, or that of one message of a request stream (A13),
+    /// in nanoseconds.
     package var bodyNanoseconds: UInt64 = 60_000_000_000
     /// A connection without a call is closed after this (C13), in nanoseconds.
     package var idleNanoseconds: UInt64 = 300_000_000_000

@@ -3,16 +3,20 @@ import Synchronization
 
 /// Counters of one loop: written by its thread, read by any, all relaxed.
 package final class TransportMetrics: @unchecked Sendable {
-    // SAFETY: the tables are made once and freed with this object; all that changes in them is atomic.
+    // SAFETY: the tables are made once and freed with this object; all that changes in them is
+    // atomic.
 
-    /// One counter: as its loop alone raises it, that is a load and a store, where an addition would lock the cache line.
+    /// One counter: as its loop alone raises it, that is a load and a store, where an addition
+    /// would lock the cache line.
     private struct Counter: ~Copyable {
         private let value_ = Atomic<UInt64>(0)
 
         var value: UInt64 { self.value_.load(ordering: .relaxed) }
 
         @inline(__always)
-        func raise() { self.value_.store(self.value_.load(ordering: .relaxed) &+ 1, ordering: .relaxed) }
+        func raise() {
+            self.value_.store(self.value_.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+        }
     }
 
     /// Of one method; they lie in a table, so that a call counts no reference.
@@ -51,7 +55,9 @@ package final class TransportMetrics: @unchecked Sendable {
         self.names = paths.map { String($0.dropFirst()) } + ["unknown"]
         self.methods = .allocate(capacity: self.names.count)
         for index in self.names.indices { (self.methods + index).initialize(to: Counters()) }
-        precondition(RPCStatusCode.allCases.count == 17 && ConnectionEnd.allCases.count == self.ends.count, "a counter for each")
+        precondition(
+            RPCStatusCode.allCases.count == 17 && ConnectionEnd.allCases.count == self.ends.count,
+            "a counter for each")
     }
 
     deinit {
@@ -75,7 +81,9 @@ package final class TransportMetrics: @unchecked Sendable {
         self.names.indices.map { index in
             Method(
                 name: self.names[index], started: self.methods[index].started.value,
-                handled: RPCStatusCode.allCases.map { self.methods[index].handled[Int($0.rawValue)].value },
+                handled: RPCStatusCode.allCases.map {
+                    self.methods[index].handled[Int($0.rawValue)].value
+                },
                 handling: self.methods[index].handling._withUnsafeGuaranteedRef { $0.snapshot() })
         }
     }

@@ -1,4 +1,5 @@
-// Sockets and readiness, as seams. IOLinux implements them on epoll; a test may feed bytes without any.
+// Sockets and readiness, as seams. IOLinux implements them on epoll; a test may feed bytes without
+// any.
 
 /// How a non-blocking read or write ended; "not now" is a value, not an error.
 package enum IOOutcome: Equatable, Sendable {
@@ -70,10 +71,14 @@ package protocol Poller: AnyObject, Sendable {
     func modify(_ descriptor: Int32, tag: UInt64, interest: IOInterest)
     /// Stops to watch it; before it is closed.
     func remove(_ descriptor: Int32)
-    /// Waits until something is ready, `wake` was called, or `nanoseconds` have passed (`nil`: for ever).
+    /// Waits until something is ready, `wake` was called, or `nanoseconds` have passed (`nil`: for
+    /// ever).
     ///
-    /// - Returns: The ready descriptors, in storage that the next wait reuses, and whether `wake` was called.
-    func wait(forNanoseconds nanoseconds: UInt64?) -> (ready: UnsafeBufferPointer<IOReadiness>, woken: Bool)
+    /// - Returns: The ready descriptors, in storage that the next wait reuses, and whether `wake`
+    ///   was called.
+    func wait(forNanoseconds nanoseconds: UInt64?) -> (
+        ready: UnsafeBufferPointer<IOReadiness>, woken: Bool
+    )
     /// Ends the wait of the thread that polls; from any thread, cheap, never lost.
     func wake()
 }
@@ -81,6 +86,7 @@ package protocol Poller: AnyObject, Sendable {
 /// Makes sockets and pollers; one per process.
 package protocol Network: AnyObject, Sendable {
     func makePoller() throws(IOError) -> any Poller
-    /// Listens on `host:port` (port 0: any). With `sharesPort` several listeners share it (SO_REUSEPORT).
+    /// Listens on `host:port` (port 0: any). With `sharesPort` several listeners share it
+    /// (SO_REUSEPORT).
     func listen(host: String, port: UInt16, sharesPort: Bool) throws(IOError) -> any ListeningSocket
 }

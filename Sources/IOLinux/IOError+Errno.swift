@@ -4,8 +4,11 @@ import IOCore
 extension IOError {
     /// What failed and why, in the system's words; for an operator.
     package var explanation: String {
-        guard self.code != 0, let text = strerror(self.code) else { return "\(self.operation) of \(self.subject) failed" }
-        return "\(self.operation) of \(self.subject) failed: \(String(cString: text)) (errno \(self.code))"
+        guard self.code != 0, let text = strerror(self.code) else {
+            return "\(self.operation) of \(self.subject) failed"
+        }
+        return
+            "\(self.operation) of \(self.subject) failed: \(String(cString: text)) (errno \(self.code))"
     }
 
     /// The error of the system call that has just failed.

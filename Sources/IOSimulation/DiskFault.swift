@@ -4,7 +4,8 @@ package enum DiskFault: Equatable, Sendable {
     case inputOutput
     /// ENOSPC. A write leaves the first half of its bytes.
     case noSpace
-    /// Nothing is said, and nothing is kept: a write that never reaches the disk. Only for calls of files.
+    /// Nothing is said, and nothing is kept: a write that never reaches the disk. Only for calls of
+    /// files.
     case lost
 }
 

@@ -1,9 +1,12 @@
 /// What programs see of a simulated disk, and what of it a power cut would leave.
 ///
-/// - Content is durable per sector of 512 bytes: until a sync, a sector holds what it held at the last one or any version written since,
-///   each sector by itself. A file's size is chosen in the same way.
-/// - Creations, renames and removals are durable with the next sync of their directory; until then each may or may not have happened.
-/// - After a failed sync reads still see everything, but no later sync writes it (as ext4, XFS and Btrfs do).
+/// - Content is durable per sector of 512 bytes: until a sync, a sector holds what it held at the
+///   last one or any version written since, each sector by itself. A file's size is chosen in the
+///   same way.
+/// - Creations, renames and removals are durable with the next sync of their directory; until then
+///   each may or may not have happened.
+/// - After a failed sync reads still see everything, but no later sync writes it (as ext4, XFS and
+///   Btrfs do).
 package struct DiskState: Sendable {
     package static let sectorBytes = 512
 
@@ -89,7 +92,9 @@ extension DiskState {
             self.change(.rename(source: source, target: target, node: node))
         case .remove(let path): self.change(.unlink(path: path))
         case .syncDirectory(let path):
-            for change in self.changes where change.directory == path { change.apply(to: &self.durableEntries) }
+            for change in self.changes where change.directory == path {
+                change.apply(to: &self.durableEntries)
+            }
             self.changes.removeAll { $0.directory == path }
         }
     }
@@ -99,7 +104,8 @@ extension DiskState {
         self.changes.append(change)
     }
 
-    /// One legal state after a power cut, chosen by `random`: all that was synced, and any part of the rest.
+    /// One legal state after a power cut, chosen by `random`: all that was synced, and any part of
+    /// the rest.
     package func afterPowerCut(_ random: inout SeededRandom) -> DiskState {
         // The two extremes are likely enough to be met in every run.
         let survival: Survival =
@@ -110,7 +116,9 @@ extension DiskState {
             }
         var result = DiskState()
         result.durableEntries = self.durableEntries
-        for change in self.changes where Self.survives(survival, &random) { change.apply(to: &result.durableEntries) }
+        for change in self.changes where Self.survives(survival, &random) {
+            change.apply(to: &result.durableEntries)
+        }
         result.entries = result.durableEntries
         result.nodes = self.nodes.map { node in
             let content = node.afterPowerCut(survival, &random)
@@ -180,10 +188,13 @@ extension DiskState.Node {
         return Self.fit(result, to: size)
     }
 
-    /// The durable content with every later write: after a failed sync that is less than what reads see.
+    /// The durable content with every later write: after a failed sync that is less than what reads
+    /// see.
     func lastWritten() -> [UInt8] {
         var result = Self.fit(self.durable, to: max(self.durable.count, self.content.count))
-        for (sector, versions) in self.versions { Self.place(versions[versions.count - 1], sector, in: &result) }
+        for (sector, versions) in self.versions {
+            Self.place(versions[versions.count - 1], sector, in: &result)
+        }
         return Self.fit(result, to: self.sizes.last ?? self.durable.count)
     }
 
@@ -209,10 +220,13 @@ extension DiskState.Node {
     private static func fit(_ bytes: [UInt8], to size: Int) -> [UInt8] {
         if bytes.count == size { return bytes }
         if bytes.count > size { return Array(bytes[..<size]) }
-        // In pieces: appending a slice copies memory, appending a repeated element calls for each byte in a debug build.
+        // In pieces: appending a slice copies memory, appending a repeated element calls for each
+        // byte in a debug build.
         var result = bytes
         result.reserveCapacity(size)
-        while result.count < size { result += Self.zeros[..<min(Self.zeros.count, size - result.count)] }
+        while result.count < size {
+            result += Self.zeros[..<min(Self.zeros.count, size - result.count)]
+        }
         return result
     }
 }

@@ -1,4 +1,5 @@
-/// A generator whose whole sequence follows from its seed, so that a failing run can be repeated (SplitMix64).
+/// A generator whose whole sequence follows from its seed, so that a failing run can be repeated
+/// (SplitMix64).
 package struct SeededRandom: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
@@ -14,7 +15,8 @@ package struct SeededRandom: RandomNumberGenerator, Sendable {
         return mixed ^ (mixed >> 31)
     }
 
-    /// A number in `0 ..< bound`; the bias of the remainder does not matter for the small bounds of tests.
+    /// A number in `0 ..< bound`; the bias of the remainder does not matter for the small bounds of
+    /// tests.
     package mutating func below(_ bound: Int) -> Int {
         precondition(bound > 0, "a choice needs something to choose from")
         return Int(self.next() % UInt64(bound))

@@ -1,10 +1,12 @@
-// A disk in memory that remembers every call, knows what a power cut would leave, and fails when told to. Tests only.
+// A disk in memory that remembers every call, knows what a power cut would leave, and fails when
+// told to. Tests only.
 
 import Bytes
 import IOCore
 import Synchronization
 
-/// A file system for tests: deterministic, with faults, power cuts and a record of everything that changed it.
+/// A file system for tests: deterministic, with faults, power cuts and a record of everything that
+/// changed it.
 package final class SimulatedDisk: FileSystem {
     /// Everything behind the lock.
     struct State: Sendable {
@@ -37,18 +39,23 @@ package final class SimulatedDisk: FileSystem {
     package func list(_ directory: String) throws(IOError) -> [String] {
         let prefix = directory + "/"
         let paths = self.state.withLock { $0.disk.entries.keys.filter { $0.hasPrefix(prefix) } }
-        return paths.map { String($0.dropFirst(prefix.count)) }.filter { !$0.contains("/") }.sorted()
+        return paths.map { String($0.dropFirst(prefix.count)) }.filter { !$0.contains("/") }
+            .sorted()
     }
 
     package func open(_ path: String, _ access: FileAccess) throws(IOError) -> any File {
         let node = try self.attempt("open", path) { state throws(IOError) in
             let found = state.disk.entries[path]
             guard access == .create else {
-                guard let found else { throw IOError(.notFound, operation: "open", subject: path, code: 2) }
+                guard let found else {
+                    throw IOError(.notFound, operation: "open", subject: path, code: 2)
+                }
                 state.openFiles += 1
                 return found
             }
-            guard found == nil else { throw IOError(.exists, operation: "open", subject: path, code: 17) }
+            guard found == nil else {
+                throw IOError(.exists, operation: "open", subject: path, code: 17)
+            }
             try state.meet(.changes, "open", path)
             let node = state.disk.nodes.count
             state.perform(.create(path: path, node: node))
@@ -100,17 +107,22 @@ package final class SimulatedDisk: FileSystem {
     package func kind(_ directory: String) -> String { "simulated" }
 
     func attempt<Result: Sendable>(
-        _ operation: StaticString, _ subject: String, _ body: (inout State) throws(IOError) -> Result
+        _ operation: StaticString, _ subject: String,
+        _ body: (inout State) throws(IOError) -> Result
     ) throws(IOError) -> Result {
         let outcome = self.state.withLock { state -> Swift.Result<Result, IOError> in
-            do throws(IOError) { return .success(try body(&state)) } catch { return .failure(error) }
+            do throws(IOError) { return .success(try body(&state)) } catch {
+                return .failure(error)
+            }
         }
         return try outcome.get()
     }
 }
 
 extension SimulatedDisk.State {
-    var usedBytes: Int { self.disk.entries.values.reduce(0) { $0 + self.disk.nodes[$1].content.count } }
+    var usedBytes: Int {
+        self.disk.entries.values.reduce(0) { $0 + self.disk.nodes[$1].content.count }
+    }
 
     mutating func perform(_ operation: DiskOperation) {
         self.disk.apply(operation)
@@ -128,7 +140,9 @@ extension SimulatedDisk.State {
     }
 
     mutating func faultDue(for call: DiskFaultPlan.Calls) -> DiskFault? {
-        guard var plan = self.fault, plan.calls == call || (plan.calls == .changes && call != .reads) else {
+        guard var plan = self.fault,
+            plan.calls == call || (plan.calls == .changes && call != .reads)
+        else {
             return nil
         }
         plan.countdown -= 1
@@ -171,7 +185,9 @@ extension SimulatedDisk {
     package func plan(_ fault: DiskFaultPlan?) { self.state.withLock { $0.fault = fault } }
 
     /// Limits what all files together may hold, in bytes: what is over fails with ENOSPC.
-    package func limit(toBytes capacity: Int) { self.state.withLock { $0.capacityBytes = capacity } }
+    package func limit(toBytes capacity: Int) {
+        self.state.withLock { $0.capacityBytes = capacity }
+    }
 
     /// Sabotage: from now on a sync says yes and does nothing.
     package func ignoreSyncs() { self.state.withLock { $0.ignoresSync = true } }

@@ -1,6 +1,7 @@
 import IOCore
 
-/// An open file of a simulated disk; it goes on to name the same node when that is renamed or removed.
+/// An open file of a simulated disk; it goes on to name the same node when that is renamed or
+/// removed.
 final class SimulatedFile: File {
     let path: String
     private let disk: SimulatedDisk
@@ -24,7 +25,10 @@ final class SimulatedFile: File {
             let content = state.disk.nodes[self.node].content
             let count = max(0, min(target.count, content.count - offset))
             guard count > 0 else { return 0 }
-            content.withUnsafeBytes { target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset ..< offset + count])) }
+            content.withUnsafeBytes {
+                target.copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: $0[offset ..< offset + count]))
+            }
             return count
         }
     }
@@ -36,12 +40,16 @@ final class SimulatedFile: File {
             if fault == .lost { return }
             var kept = fault == nil ? bytes.count : bytes.count / 2
             let growth = max(0, offset + bytes.count - state.disk.nodes[self.node].content.count)
-            let free = state.capacityBytes == Int.max ? Int.max : max(0, state.capacityBytes - state.usedBytes)
+            let free =
+                state.capacityBytes == Int.max
+                ? Int.max : max(0, state.capacityBytes - state.usedBytes)
             if fault == nil, growth > free {
                 fault = .noSpace
                 kept = max(0, bytes.count - (growth - free))
             }
-            if kept > 0 { state.perform(.write(node: self.node, offset: offset, bytes: Array(bytes[..<kept]))) }
+            if kept > 0 {
+                state.perform(.write(node: self.node, offset: offset, bytes: Array(bytes[..<kept])))
+            }
             if let fault { throw SimulatedDisk.State.error(fault, "pwrite", self.path) }
         }
     }

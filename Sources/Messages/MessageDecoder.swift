@@ -3,9 +3,11 @@ import CMessages
 import CProtobufC
 import Profiles
 
-/// The codecs of one loop: wire check, protobuf-c into the arena, validation into commands, answers out of results.
+/// The codecs of one loop: wire check, protobuf-c into the arena, validation into commands, answers
+/// out of results.
 ///
-/// Used by one thread. Budget: no system allocation per call in the steady state; violations allocate.
+/// Used by one thread. Budget: no system allocation per call in the steady state; violations
+/// allocate.
 package final class MessageDecoder {
     let arena = DecodeArena()
     var packer = ValuePacker()
@@ -33,9 +35,12 @@ package final class MessageDecoder {
             }
         }
         self.arena.reset()
-        // SAFETY: protobuf-c reads `message` during the call only and copies what it keeps into the arena.
+        // SAFETY: protobuf-c reads `message` during the call only and copies what it keeps into the
+        // arena.
         let bytes = message.baseAddress?.assumingMemoryBound(to: UInt8.self)
-        if let decoded = unpack(self.arena.allocator, message.count, bytes) { return .message(decoded) }
+        if let decoded = unpack(self.arena.allocator, message.count, bytes) {
+            return .message(decoded)
+        }
         return self.arena.hasOverflowed ? .tooLarge : .malformed("not this message")
     }
 
@@ -44,7 +49,9 @@ package final class MessageDecoder {
     func checkProject(_ project: UnsafePointer<CChar>?) {
         if let outer = self.batchProject {
             let inner = ValuePacker.text(project)
-            if !inner.isEmpty, !inner.elementsEqual(outer) { self.packer.add("another project than the batch's", at: "project") }
+            if !inner.isEmpty, !inner.elementsEqual(outer) {
+                self.packer.add("another project than the batch's", at: "project")
+            }
             return
         }
         guard !TextRules.isProject(ValuePacker.text(project)) else { return }
@@ -54,7 +61,9 @@ package final class MessageDecoder {
     /// A `request_id`; empty: none. A write inside of a batch may have none of its own.
     func requestID(_ string: UnsafePointer<CChar>?) -> UnsafeRawBufferPointer {
         let text = self.id(string, "request_id")
-        if self.batchProject != nil, !text.isEmpty { self.packer.add("not allowed inside of a batch, which has its own", at: "request_id") }
+        if self.batchProject != nil, !text.isEmpty {
+            self.packer.add("not allowed inside of a batch, which has its own", at: "request_id")
+        }
         return text
     }
 
@@ -62,40 +71,53 @@ package final class MessageDecoder {
     func id(_ string: UnsafePointer<CChar>?, _ field: StaticString) -> UnsafeRawBufferPointer {
         let text = ValuePacker.text(string)
         if text.count > TextRules.idBytesMax {
-            self.packer.add("\(text.count) bytes, at most \(TextRules.idBytesMax) are allowed", at: field)
+            self.packer.add(
+                "\(text.count) bytes, at most \(TextRules.idBytesMax) are allowed", at: field)
         }
         return text
     }
 
-    func time(_ time: UnsafeMutablePointer<Google__Protobuf__Timestamp>?, _ field: StaticString) -> Int64? {
+    func time(_ time: UnsafeMutablePointer<Google__Protobuf__Timestamp>?, _ field: StaticString)
+        -> Int64?
+    {
         guard let time else { return nil }
         let microseconds = TimeRules.microseconds(time.pointee)
         if microseconds == nil { self.packer.add(TimeRules.allowed, at: field) }
         return microseconds
     }
 
-    func source(_ source: UnsafeMutablePointer<Profiles__V1__Source>?) -> (platform: UInt8, name: UnsafeRawBufferPointer) {
+    func source(_ source: UnsafeMutablePointer<Profiles__V1__Source>?) -> (
+        platform: UInt8, name: UnsafeRawBufferPointer
+    ) {
         guard let source else { return (0, UnsafeRawBufferPointer(start: nil, count: 0)) }
         let platform = Platform(rawValue: UInt8(clamping: source.pointee.platform.rawValue))
-        if platform == nil { self.packer.add("not a platform of the contract", at: "source.platform") }
+        if platform == nil {
+            self.packer.add("not a platform of the contract", at: "source.platform")
+        }
         let name = ValuePacker.text(source.pointee.name)
         if !name.isEmpty,
-            let error = TextRules.stringError(name, scalarsMax: TextRules.sourceNameScalarsMax, oneLine: true) {
+            let error = TextRules.stringError(
+                name, scalarsMax: TextRules.sourceNameScalarsMax, oneLine: true)
+        {
             self.packer.add(error, at: "source.name")
         }
         return (platform?.rawValue ?? 0, name)
     }
 
     /// An identifier; a profile id in its 16-byte form, which lies in the arena.
-    func identifier(_ identifier: UnsafeMutablePointer<Profiles__V1__Identifier>?) -> IdentifierView {
+    func identifier(_ identifier: UnsafeMutablePointer<Profiles__V1__Identifier>?) -> IdentifierView
+    {
         self.packer.path.push("identifier")
         defer { self.packer.path.pop() }
         return self.identifierHere(identifier)
     }
 
     /// As above; the packer's path is that of the identifier.
-    func identifierHere(_ identifier: UnsafeMutablePointer<Profiles__V1__Identifier>?) -> IdentifierView {
-        let none = IdentifierView(kind: .customID, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
+    func identifierHere(_ identifier: UnsafeMutablePointer<Profiles__V1__Identifier>?)
+        -> IdentifierView
+    {
+        let none = IdentifierView(
+            kind: .customID, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
         guard let identifier = identifier?.pointee else {
             self.packer.add("missing")
             return none
@@ -110,7 +132,8 @@ package final class MessageDecoder {
             binary.storeBytes(of: id.high.bigEndian, as: UInt64.self)
             binary.storeBytes(of: id.low.bigEndian, toByteOffset: 8, as: UInt64.self)
             return IdentifierView(
-                kind: .profileID, bytes: UnsafeRawBufferPointer(start: binary, count: ProfileID.binaryBytes))
+                kind: .profileID,
+                bytes: UnsafeRawBufferPointer(start: binary, count: ProfileID.binaryBytes))
         case PROFILES__V1__IDENTIFIER__ID_CUSTOM_ID:
             return self.identifier(.customID, identifier.custom_id, "custom_id")
         case PROFILES__V1__IDENTIFIER__ID_INSTALLATION_ID:

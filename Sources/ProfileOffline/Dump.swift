@@ -6,16 +6,19 @@ import Profiles
 package struct DumpedProfile {
     /// A serialised GetProfileResponse with the metadata of attributes.
     package var profile: UnsafeRawBufferPointer
-    /// A serialised ListEventsResponse of all retained events, oldest first; empty: not asked for, or none.
+    /// A serialised ListEventsResponse of all retained events, oldest first; empty: not asked for,
+    /// or none.
     package var events: UnsafeRawBufferPointer
-    /// A serialised ListConsentHistoryResponse of the whole ledger, oldest first; empty: not asked for, or none.
+    /// A serialised ListConsentHistoryResponse of the whole ledger, oldest first; empty: not asked
+    /// for, or none.
     package var ledger: UnsafeRawBufferPointer
 }
 
-/// Tells a store profile by profile, with the encoders that answer GetProfile, ListEvents and ListConsentHistory.
+/// Tells a store profile by profile, with the encoders that answer GetProfile, ListEvents and
+/// ListConsentHistory.
 ///
-/// The order is that of the store: it depends on the log alone, so two dumps of one state are equal. Memory beside the store: that of the
-/// largest profile.
+/// The order is that of the store: it depends on the log alone, so two dumps of one state are
+/// equal. Memory beside the store: that of the largest profile.
 package struct Dump {
     /// Events that are read at once.
     private static let eventPageSize = 1_000
@@ -46,12 +49,16 @@ package struct Dump {
             ledger.removeAll()
             decoder.encodeWholeProfile(image, appliedLSN: appliedLSN, into: &profile)
             if self.withEvents {
-                self.store.forEachEventPage(project: project, id: image.profileID, pageSize: Self.eventPageSize, now: now) {
+                self.store.forEachEventPage(
+                    project: project, id: image.profileID, pageSize: Self.eventPageSize, now: now
+                ) {
                     decoder.encodeEvents($0, images: $1, into: &events)
                 }
             }
             if self.withLedger {
-                self.store.withHistory(of: image, project: project) { decoder.encodeConsentEntries($0.entries, into: &ledger) }
+                self.store.withHistory(of: image, project: project) {
+                    decoder.encodeConsentEntries($0.entries, into: &ledger)
+                }
             }
             body(DumpedProfile(profile: profile.bytes, events: events.bytes, ledger: ledger.bytes))
         }

@@ -12,7 +12,8 @@ package final class OfflineDirectory {
     package let path: String
     private let files = LinuxFileSystem()
     private let clock = LinuxClock()
-    /// Keeps servers away, if the directory has ever been served; `nil`: it has no lock file, and gets none.
+    /// Keeps servers away, if the directory has ever been served; `nil`: it has no lock file, and
+    /// gets none.
     private let lock: (any DirectoryLock)?
 
     /// - Throws: `.locked` if a server runs on it, `.files`.
@@ -39,7 +40,8 @@ package final class OfflineDirectory {
     /// The directory as recovery sees it, without some of its files.
     func environment(hiding hidden: Set<String> = []) -> LogEnvironment {
         LogEnvironment(
-            directory: self.path, fileSystem: ReadOnlyFiles(self.files, hiding: hidden), clock: self.clock, options: LogOptions())
+            directory: self.path, fileSystem: ReadOnlyFiles(self.files, hiding: hidden),
+            clock: self.clock, options: LogOptions())
     }
 
     /// Reads the state as a start would.
@@ -47,9 +49,12 @@ package final class OfflineDirectory {
     /// - Parameter hidden: Names of files that are passed over.
     /// - Throws: As a start is refused.
     /// - Complexity: O(bytes of the newest snapshot and the log behind it).
-    package func read(hiding hidden: Set<String> = []) throws(OfflineFailure) -> InspectedDirectory {
+    package func read(hiding hidden: Set<String> = []) throws(OfflineFailure) -> InspectedDirectory
+    {
         let found: InspectedDirectory?
-        do throws(RecoveryError) { found = try Partition.inspect(self.environment(hiding: hidden)) } catch {
+        do throws(RecoveryError) {
+            found = try Partition.inspect(self.environment(hiding: hidden))
+        } catch {
             throw OfflineFailure(error)
         }
         guard let found else { throw .refused("\(self.path) holds neither a log nor a snapshot") }

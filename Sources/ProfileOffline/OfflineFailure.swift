@@ -22,13 +22,18 @@ package enum OfflineFailure: Error {
     }
 
     init(_ error: RecoveryError) {
-        if case .storage(let error) = error { self.init(error) } else { self = .refused(error.description) }
+        if case .storage(let error) = error {
+            self.init(error)
+        } else {
+            self = .refused(error.description)
+        }
     }
 
     /// One sentence for the operator.
     package var text: String {
         switch self {
-        case .locked(let path): "\(path) is held by another process: a server runs on this directory; stop it, or look at a backup instead"
+        case .locked(let path):
+            "\(path) is held by another process: a server runs on this directory; stop it, or look at a backup instead"
         case .refused(let found), .target(let found): found
         case .files(let error): StorageError.io(error).description
         }

@@ -5,8 +5,9 @@ import Storage
 
 /// Puts a backup, or a data directory that no server has open, into an empty place.
 ///
-/// Files are copied byte by byte and compared with their source. The oldest segment comes after all newer ones, and snapshots last: a
-/// directory left by a crash on the way is refused by every start, and never taken for a shorter log.
+/// Files are copied byte by byte and compared with their source. The oldest segment comes after all
+/// newer ones, and snapshots last: a directory left by a crash on the way is refused by every
+/// start, and never taken for a shorter log.
 package struct Restore {
     package struct Summary: Equatable, Sendable {
         package var files = 0
@@ -25,7 +26,8 @@ package struct Restore {
     /// - Throws: `OfflineFailure`; nothing of the copy is left then.
     /// - Complexity: O(bytes of the backup), read four times.
     package static func run(
-        _ backup: OfflineDirectory, to target: String, tell: @escaping (Verification.Finding) -> Void
+        _ backup: OfflineDirectory, to target: String,
+        tell: @escaping (Verification.Finding) -> Void
     ) throws(OfflineFailure) -> Summary {
         var names: [String] = []
         let verdict = try Verification.run(backup) { finding in
@@ -48,23 +50,31 @@ package struct Restore {
         self.target = target
     }
 
-    private func copy(_ names: [String], _ state: Verification.Replay) throws(OfflineFailure) -> Summary {
+    private func copy(_ names: [String], _ state: Verification.Replay) throws(OfflineFailure)
+        -> Summary
+    {
         let lock = try self.prepare()
         defer { lock.release() }
         var summary = Summary(state: state)
         // Segments descending, then snapshots; both sort as their numbers.
-        let ordered = names.filter { !LogSurvey.isSnapshot($0) }.reversed() + names.filter(LogSurvey.isSnapshot)
+        let ordered =
+            names.filter { !LogSurvey.isSnapshot($0) }.reversed()
+            + names.filter(LogSurvey.isSnapshot)
         do throws(OfflineFailure) {
             for name in ordered {
                 summary.bytes += try self.copy(name)
                 summary.files += 1
             }
             let restored = try OfflineDirectory(unlocked: self.target).read()
-            guard (restored.store.appliedLSN, restored.store.digest()) == (state.lsn, state.digest) else {
-                throw .refused("\(self.target) holds another state than \(self.source) after the copy: check its disk")
+            guard (restored.store.appliedLSN, restored.store.digest()) == (state.lsn, state.digest)
+            else {
+                throw .refused(
+                    "\(self.target) holds another state than \(self.source) after the copy: check its disk"
+                )
             }
         } catch {
-            // What cannot be removed is no start's: the oldest segment or the snapshot is not there.
+            // What cannot be removed is no start's: the oldest segment or the snapshot is not
+            // there.
             for name in ordered.reversed() {
                 try? self.files.remove("\(self.target)/\(name)")
                 try? self.files.remove("\(self.target)/\(name)\(Self.temporarySuffix)")
@@ -86,9 +96,12 @@ package struct Restore {
         }
         guard isEmpty else {
             throw .target(
-                "\(self.target) is not empty; restore into a new directory, then start the server there or put it in this one's place")
+                "\(self.target) is not empty; restore into a new directory, then start the server there or put it in this one's place"
+            )
         }
-        do throws(IOError) { return try self.files.lock("\(self.target)/\(OfflineDirectory.lockName)") } catch {
+        do throws(IOError) {
+            return try self.files.lock("\(self.target)/\(OfflineDirectory.lockName)")
+        } catch {
             throw error.kind == .locked ? .locked(path: self.target) : .files(error)
         }
     }
@@ -101,12 +114,15 @@ package struct Restore {
             let temporary = "\(self.target)/\(name)\(Self.temporarySuffix)"
             let target = try self.files.open(temporary, .create)
             defer { target.close() }
-            let bytes = try Self.forEachPiece(of: source) { piece, offset throws(IOError) in try target.write(piece, at: offset) }
+            let bytes = try Self.forEachPiece(of: source) { piece, offset throws(IOError) in
+                try target.write(piece, at: offset)
+            }
             try target.sync()
             var found = ByteBuffer(capacity: Self.pieceBytes)
             _ = try Self.forEachPiece(of: source) { piece, offset throws(IOError) in
                 found.removeAll()
-                found.truncate(to: try target.read(into: found.appendUninitialized(piece.count), at: offset))
+                found.truncate(
+                    to: try target.read(into: found.appendUninitialized(piece.count), at: offset))
                 guard found.bytes.elementsEqual(piece) else {
                     throw IOError(.other, operation: "reading back", subject: temporary, code: 0)
                 }
@@ -127,8 +143,13 @@ package struct Restore {
         let size = try file.size()
         while offset < size {
             piece.removeAll()
-            piece.truncate(to: try file.read(into: piece.appendUninitialized(min(Self.pieceBytes, size - offset)), at: offset))
-            guard piece.count > 0 else { throw IOError(.other, operation: "reading", subject: file.path, code: 0) }
+            piece.truncate(
+                to: try file.read(
+                    into: piece.appendUninitialized(min(Self.pieceBytes, size - offset)), at: offset
+                ))
+            guard piece.count > 0 else {
+                throw IOError(.other, operation: "reading", subject: file.path, code: 0)
+            }
             try body(piece.bytes, offset)
             offset += piece.count
         }

@@ -2,8 +2,9 @@ import Storage
 
 /// Looks at everything in a directory that no server has open, and changes no byte.
 ///
-/// Every file is read to its end. Then the state is built on each way that a start may take (from either snapshot, and from the beginning
-/// where the log reaches back so far); all of them must come to the same. One store at a time.
+/// Every file is read to its end. Then the state is built on each way that a start may take (from
+/// either snapshot, and from the beginning where the log reaches back so far); all of them must
+/// come to the same. One store at a time.
 package struct Verification {
     /// One state, and how it was come by.
     package struct Replay: Equatable, Sendable {
@@ -54,7 +55,8 @@ package struct Verification {
         self.tell = tell
     }
 
-    /// - Throws: `.files` if something cannot be read. Damage is no error: it is told, and stands in the verdict.
+    /// - Throws: `.files` if something cannot be read. Damage is no error: it is told, and stands
+    ///   in the verdict.
     package static func run(
         _ directory: OfflineDirectory, tell: @escaping (Finding) -> Void
     ) throws(OfflineFailure) -> Verdict {
@@ -115,8 +117,11 @@ package struct Verification {
             }
         }
         guard let first = states.first else { return }
-        for other in states.dropFirst() where (other.lsn, other.digest) != (first.lsn, first.digest) {
-            self.damage("\(first.snapshot ?? "the first record") and \(other.snapshot ?? "the first record") lead to different states")
+        for other in states.dropFirst() where (other.lsn, other.digest) != (first.lsn, first.digest)
+        {
+            self.damage(
+                "\(first.snapshot ?? "the first record") and \(other.snapshot ?? "the first record") lead to different states"
+            )
         }
         if self.verdict.damages == 0 { self.verdict.state = first }
     }
@@ -126,7 +131,8 @@ package struct Verification {
         let found = try self.directory.read(hiding: hidden)
         return Replay(
             snapshot: snapshot, frames: found.report.frames, operations: found.report.operations,
-            profiles: found.store.profileCount, lsn: found.store.appliedLSN, digest: found.store.digest(),
+            profiles: found.store.profileCount, lsn: found.store.appliedLSN,
+            digest: found.store.digest(),
             tornTail: found.report.tornTail)
     }
 }

@@ -45,9 +45,10 @@ package struct BuildVersion: Equatable, Sendable {
     /// One line for `--version`, without a line break.
     package var text: String {
         let formats = self.formats.map { "\($0.name) format \($0.version)" }
-        let parts = ["rules \(self.rules)"] + formats + [
-            "Swift \(Self.swift)", "nghttp2 \(self.nghttp2)", "protobuf-c \(self.protobufC)",
-        ]
+        let parts =
+            ["rules \(self.rules)"] + formats + [
+                "Swift \(Self.swift)", "nghttp2 \(self.nghttp2)", "protobuf-c \(self.protobufC)",
+            ]
         return "profiled \(Self.program) (\(parts.joined(separator: ", ")))"
     }
 

@@ -2,8 +2,9 @@ import IOCore
 import Profiles
 import Synchronization
 
-// The way of a command: a loop seals its batch (submit), the log thread takes all sealed batches, makes them durable in
-// as few frames as the bounds allow, applies them in that order, and gives each batch back to its loop.
+// The way of a command: a loop seals its batch (submit), the log thread takes all sealed batches,
+// makes them durable in as few frames as the bounds allow, applies them in that order, and gives
+// each batch back to its loop.
 //
 // Invariants, checked by the tests:
 // - a batch is posted only after each of its records is durable and applied, or is marked refused;
@@ -38,7 +39,8 @@ package final class CommitPipeline: Sendable {
     ///   - mailboxes: One per loop, by its index.
     ///   - parker: Puts the log thread to sleep.
     ///   - onPoison: Called once, on the log thread, when the log has failed for good.
-    ///   - onShortage: Called on the log thread when writes begin or cease to be refused for want of something.
+    ///   - onShortage: Called on the log thread when writes begin or cease to be refused for want
+    ///     of something.
     package init(
         limits: PipelineLimits, mailboxes: [CompletionMailbox], parker: any Parker,
         onPoison: @escaping @Sendable () -> Void,
@@ -54,24 +56,29 @@ package final class CommitPipeline: Sendable {
     /// Whether the log has failed for good: writes are refused until a restart.
     package var isPoisoned: Bool { self.isPoisoned_.load(ordering: .acquiring) }
 
-    /// Whether writes are refused for want of space; the log thread takes it back by itself when there is some (L9).
+    /// Whether writes are refused for want of space; the log thread takes it back by itself when
+    /// there is some (L9).
     package var isDiskFull: Bool { self.isDiskFull_.load(ordering: .relaxed) }
 
-    /// Whether the store has passed its limit: writes that need room are refused on their loop, and what must not be refused goes on
-    /// (`RecordView.isTakenOverMemoryLimit`).
+    /// Whether the store has passed its limit: writes that need room are refused on their loop, and
+    /// what must not be refused goes on (`RecordView.isTakenOverMemoryLimit`).
     package var isMemoryFull: Bool { self.isMemoryFull_.load(ordering: .relaxed) }
 
     /// Says whether one more command of `bytes` may wait; reserves its place if so.
     ///
-    /// The bound may be passed by one command per loop at most, as the loops do not lock each other out.
+    /// The bound may be passed by one command per loop at most, as the loops do not lock each other
+    /// out.
     ///
-    /// - Parameter isOfStream: Streams stop earlier, so that unary calls, which cannot wait, are not refused because of them.
+    /// - Parameter isOfStream: Streams stop earlier, so that unary calls, which cannot wait, are
+    ///   not refused because of them.
     package func reserve(bytes: Int, isOfStream: Bool = false) -> Refusal {
         if self.isPoisoned { return .logUnavailable }
         if self.isDiskFull { return .diskFull }
-        let commandsMax = isOfStream ? self.limits.streamCommandsWaitingMax : self.limits.commandsWaitingMax
+        let commandsMax =
+            isOfStream ? self.limits.streamCommandsWaitingMax : self.limits.commandsWaitingMax
         let bytesMax = isOfStream ? self.limits.streamBytesWaitingMax : self.limits.bytesWaitingMax
-        guard self.metrics.commandsWaiting < commandsMax, self.metrics.bytesWaiting + bytes <= bytesMax
+        guard self.metrics.commandsWaiting < commandsMax,
+            self.metrics.bytesWaiting + bytes <= bytesMax
         else { return .rateExceeded }
         self.metrics.addWaiting(commands: 1, bytes: bytes)
         return .none

@@ -27,7 +27,8 @@ package final class Committer {
     private var tickResult = ByteBuffer()
     private var isSealed = true
     private let snapshots: SnapshotMaker?
-    /// Where the log went on behind the last snapshot: two never have the same, so that the older one can go.
+    /// Where the log went on behind the last snapshot: two never have the same, so that the older
+    /// one can go.
     private var lastCut: UInt64
     private var hasFailed = false
     private var lastActivity: UInt64 = 0
@@ -45,7 +46,8 @@ package final class Committer {
     ///   - feed: Where snapshots go; `nil`: none are made.
     ///   - lastCut: The next lsn of the snapshot that was loaded; 0: there was none.
     init(
-        log: any CommandLog, store: Store, clock: any Clock, position: Position, feed: SnapshotFeed? = nil, lastCut: UInt64 = 0
+        log: any CommandLog, store: Store, clock: any Clock, position: Position,
+        feed: SnapshotFeed? = nil, lastCut: UInt64 = 0
     ) {
         self.log = log
         self.snapshots = feed.map { SnapshotMaker(feed: $0, store: store) }
@@ -72,7 +74,8 @@ package final class Committer {
             let operations = self.gather(batches, from: &batch, &slot, limits: pipeline.limits)
             var refusal = Refusal.diskFull
             if self.hasRoom(in: pipeline) {
-                refusal = self.append(batches, from: first, to: (batch, slot), operations: operations)
+                refusal = self.append(
+                    batches, from: first, to: (batch, slot), operations: operations)
                 self.note(refusal, in: pipeline)
             }
             self.settle(batches, from: first, to: (batch, slot), refusal: refusal)
@@ -83,10 +86,12 @@ package final class Committer {
         self.observeMemory(in: pipeline, now: self.lastActivity)
     }
 
-    /// Whether a frame may be written: not once the reserve is touched, until there is somewhere to go on (L9). Nothing of the log is
-    /// touched in between, so what waits for space is a question to the disk and never a write that may tear.
+    /// Whether a frame may be written: not once the reserve is touched, until there is somewhere to
+    /// go on (L9). Nothing of the log is touched in between, so what waits for space is a question
+    /// to the disk and never a write that may tear.
     ///
-    /// A write that fails although there seemed to be space ends in the same state, and costs one try a probe while that lasts.
+    /// A write that fails although there seemed to be space ends in the same state, and costs one
+    /// try a probe while that lasts.
     private func hasRoom(in pipeline: CommitPipeline) -> Bool {
         guard !self.hasFailed else { return true }
         switch self.log.room(isStopped: pipeline.isDiskFull) {
@@ -108,10 +113,12 @@ package final class Committer {
 
     /// Holds what the store takes against its limit, and tells the metrics now and then.
     ///
-    /// A look goes over all tables. Between two pieces of memory that the store takes there is nothing to see, but for somebody who waits.
+    /// A look goes over all tables. Between two pieces of memory that the store takes there is
+    /// nothing to see, but for somebody who waits.
     private func observeMemory(in pipeline: CommitPipeline, now: UInt64) {
         let mark = self.store.memoryMark
-        guard mark != self.memoryMark || now >= self.nextMemoryReport || pipeline.isMemoryFull else { return }
+        guard mark != self.memoryMark || now >= self.nextMemoryReport || pipeline.isMemoryFull
+        else { return }
         self.memoryMark = mark
         let memory = self.store.memory
         var gate = self.memoryGate ?? MemoryGate(limitBytes: pipeline.limits.memoryBytesMax)
@@ -134,7 +141,8 @@ package final class Committer {
         while batch < batches.count {
             while slot < batches[batch].slots.count {
                 let next = batches[batch].slots[slot]
-                let fits = operations + next.operations <= limits.frameOperationsMax
+                let fits =
+                    operations + next.operations <= limits.frameOperationsMax
                     && bytes + next.recordBytes <= limits.frameBytesMax
                 guard fits || operations == 0 else { return operations }
                 operations += next.operations
@@ -155,11 +163,14 @@ package final class Committer {
         operations: Int
     ) -> Refusal {
         guard !self.hasFailed else { return .logUnavailable }
-        let spansBatches = end.batch > first.batch + 1 || (end.batch == first.batch + 1 && end.slot > 0)
+        let spansBatches =
+            end.batch > first.batch + 1 || (end.batch == first.batch + 1 && end.slot > 0)
         self.gathered.removeAll()
         if !spansBatches {
             let last = end.batch == first.batch ? end.slot : batches[first.batch].slots.count
-            return self.append(Self.bytes(of: batches[first.batch], slots: first.slot ..< last), operations: operations)
+            return self.append(
+                Self.bytes(of: batches[first.batch], slots: first.slot ..< last),
+                operations: operations)
         }
         Self.forEachRun(batches, from: first, to: end) { batch, slots in
             self.gathered.append(Self.bytes(of: batch, slots: slots))
@@ -171,10 +182,11 @@ package final class Committer {
     private func append(_ payload: UnsafeRawBufferPointer, operations: Int) -> Refusal {
         self.position.receivedAt = max(self.position.receivedAt, self.clock.wallMicroseconds())
         do throws(StorageError) {
-            try self.log.append(FrameContents(
-                firstLSN: self.position.nextLSN, operationCount: UInt32(operations),
-                receivedAt: self.position.receivedAt, rulesVersion: Store.rulesVersion,
-                previousResultsDigest: self.position.digest.value, payload: payload))
+            try self.log.append(
+                FrameContents(
+                    firstLSN: self.position.nextLSN, operationCount: UInt32(operations),
+                    receivedAt: self.position.receivedAt, rulesVersion: Store.rulesVersion,
+                    previousResultsDigest: self.position.digest.value, payload: payload))
             _ = try self.log.commit()
             self.framesAppended += 1
             self.isSealed = false
@@ -200,7 +212,8 @@ package final class Committer {
                 }
                 if (index - slots.lowerBound).isMultiple(of: Store.lookAheadMax) {
                     self.store.lookAhead(
-                        Self.bytes(of: batch, slots: index ..< slots.upperBound), firstLSN: self.position.nextLSN,
+                        Self.bytes(of: batch, slots: index ..< slots.upperBound),
+                        firstLSN: self.position.nextLSN,
                         receivedAt: self.position.receivedAt)
                 }
                 batch.slots[index].resultOffset = batch.results.count
@@ -238,8 +251,11 @@ package final class Committer {
         }
         if self.advanceSnapshot(in: pipeline) { return 0 }
         let hasRoom = self.hasRoom(in: pipeline)
-        let pause = hasRoom ? pipeline.limits.tickNanoseconds : pipeline.limits.spaceProbeNanoseconds
-        if hasRoom, self.store.tickDue(at: max(self.position.receivedAt, self.clock.wallMicroseconds())) {
+        let pause =
+            hasRoom ? pipeline.limits.tickNanoseconds : pipeline.limits.spaceProbeNanoseconds
+        if hasRoom,
+            self.store.tickDue(at: max(self.position.receivedAt, self.clock.wallMicroseconds()))
+        {
             // A tick that found no space waits for the next probe.
             return self.tick(in: pipeline) ? 0 : pipeline.limits.spaceProbeNanoseconds
         }
@@ -259,7 +275,8 @@ package final class Committer {
         do throws(StorageError) {
             try self.log.seal(previousResultsDigest: self.position.digest.value)
         } catch {
-            // Nothing that was answered depends on a seal: the next start treats the tail as unsealed.
+            // Nothing that was answered depends on a seal: the next start treats the tail as
+            // unsealed.
         }
     }
 
@@ -293,7 +310,8 @@ package final class Committer {
         }
         do throws(StorageError) {
             let position = try self.log.cut(
-                receivedAt: self.position.receivedAt, previousResultsDigest: self.position.digest.value,
+                receivedAt: self.position.receivedAt,
+                previousResultsDigest: self.position.digest.value,
                 rulesVersion: Store.rulesVersion)
             self.isSealed = true
             self.lastCut = self.position.nextLSN
@@ -325,7 +343,8 @@ package final class Committer {
         let first = batch.slots[slots.lowerBound]
         let last = batch.slots[slots.upperBound - 1]
         return UnsafeRawBufferPointer(
-            rebasing: batch.records.bytes[first.recordOffset ..< last.recordOffset + last.recordBytes])
+            rebasing: batch.records.bytes[
+                first.recordOffset ..< last.recordOffset + last.recordBytes])
     }
 
     /// Calls `body` with each batch's run of slots between two places.

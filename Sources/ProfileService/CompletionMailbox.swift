@@ -1,8 +1,10 @@
 import IOCore
 
-/// Where finished batches wait for their loop, filled by the log thread, and news of operators' calls; emptied by the loop.
+/// Where finished batches wait for their loop, filled by the log thread, and news of operators'
+/// calls; emptied by the loop.
 ///
-/// Bounded by the batches that a loop may have in flight (`ServiceLoop.batchesInFlightMax`), and one report a call.
+/// Bounded by the batches that a loop may have in flight (`ServiceLoop.batchesInFlightMax`), and
+/// one report a call.
 package final class CompletionMailbox: Sendable {
     private let batches = Guarded<[LogBatch]>([])
     private let reports = Guarded<[OperatorReport]>([])
@@ -22,7 +24,8 @@ package final class CompletionMailbox: Sendable {
         if wasEmpty { self.wake() }
     }
 
-    /// Leaves news of an operator's call and wakes the loop; what it has not fetched of the same call is replaced.
+    /// Leaves news of an operator's call and wakes the loop; what it has not fetched of the same
+    /// call is replaced.
     package func post(_ report: OperatorReport) {
         self.reports.withLock { reports in
             reports.removeAll { $0.token == report.token }

@@ -1,8 +1,10 @@
 import Synchronization
 
-/// Counts items (events, attribute writes, subscription changes) so that what came in always equals what became of it.
+/// Counts items (events, attribute writes, subscription changes) so that what came in always equals
+/// what became of it.
 ///
-/// An item is counted in and out in one go, when its fate is known, so the sum holds at every moment but inside that call.
+/// An item is counted in and out in one go, when its fate is known, so the sum holds at every
+/// moment but inside that call.
 package final class ItemAccounting: Sendable {
     private let stored_ = Atomic<UInt64>(0)
     private let duplicate_ = Atomic<UInt64>(0)

@@ -24,7 +24,8 @@ package struct BatchSlot {
     package var refusal: Refusal = .none
 
     package init(
-        token: CallToken, sequence: UInt64 = 0, recordOffset: Int, recordBytes: Int, operations: Int, items: Int
+        token: CallToken, sequence: UInt64 = 0, recordOffset: Int, recordBytes: Int,
+        operations: Int, items: Int
     ) {
         self.token = token
         self.sequence = sequence
@@ -35,8 +36,8 @@ package struct BatchSlot {
     }
 }
 
-/// The commands that one loop gathers in a tick: built by the loop, made durable and applied by the log thread,
-/// answered by the loop, and used again.
+/// The commands that one loop gathers in a tick: built by the loop, made durable and applied by the
+/// log thread, answered by the loop, and used again.
 ///
 /// Owned by one thread at a time; the hand-over goes through a lock, which orders the memory.
 package final class LogBatch: @unchecked Sendable {
@@ -61,7 +62,8 @@ package final class LogBatch: @unchecked Sendable {
     /// The record of a slot, header and padding included.
     package func record(of slot: BatchSlot) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(
-            rebasing: self.records.bytes[slot.recordOffset ..< slot.recordOffset + slot.recordBytes])
+            rebasing: self.records.bytes[slot.recordOffset ..< slot.recordOffset + slot.recordBytes]
+        )
     }
 
     /// The result of a slot, from its header on.
@@ -69,7 +71,8 @@ package final class LogBatch: @unchecked Sendable {
         UnsafeRawBufferPointer(rebasing: self.results.bytes[slot.resultOffset...])
     }
 
-    /// Takes out the commands whose call has ended meanwhile, so that nobody's abandoned call costs a write.
+    /// Takes out the commands whose call has ended meanwhile, so that nobody's abandoned call costs
+    /// a write.
     ///
     /// - Returns: How many items were taken out.
     /// - Complexity: O(slots), and a copy of the records behind the first one taken out.
@@ -84,7 +87,8 @@ package final class LogBatch: @unchecked Sendable {
                 items += slot.items
                 continue
             }
-            // SAFETY: `end` is at or before the record's old place and both lie in the written part; memmove semantics.
+            // SAFETY: `end` is at or before the record's old place and both lie in the written
+            // part; memmove semantics.
             (bytes.baseAddress! + end).copyMemory(
                 from: bytes.baseAddress! + slot.recordOffset, byteCount: slot.recordBytes)
             slot.recordOffset = end

@@ -1,9 +1,10 @@
 import Profiles
 
-/// Says when the store takes more than it may, and when it no longer does; with a gap, so that one freed profile does not let one in.
+/// Says when the store takes more than it may, and when it no longer does; with a gap, so that one
+/// freed profile does not let one in.
 ///
-/// Memory that the store has taken from the system stays taken, but freed blocks in it are used again: it is full when what it has taken
-/// is over the limit *and* most of that is in use.
+/// Memory that the store has taken from the system stays taken, but freed blocks in it are used
+/// again: it is full when what it has taken is over the limit *and* most of that is in use.
 struct MemoryGate {
     /// 0: only what the store can name at all.
     private let limitBytes: Int
@@ -14,7 +15,8 @@ struct MemoryGate {
     private static let openSixteenths = 13
 
     init(limitBytes: Int) {
-        self.limitBytes = limitBytes == 0 ? MemoryStatistics.bytesMax : min(limitBytes, MemoryStatistics.bytesMax)
+        self.limitBytes =
+            limitBytes == 0 ? MemoryStatistics.bytesMax : min(limitBytes, MemoryStatistics.bytesMax)
     }
 
     /// Takes a look.
@@ -22,7 +24,9 @@ struct MemoryGate {
         if self.isFull {
             self.isFull = memory.usedBytes >= self.limitBytes / 16 * Self.openSixteenths
         } else {
-            self.isFull = memory.totalBytes >= self.limitBytes && memory.usedBytes >= self.limitBytes / 16 * Self.shutSixteenths
+            self.isFull =
+                memory.totalBytes >= self.limitBytes
+                && memory.usedBytes >= self.limitBytes / 16 * Self.shutSixteenths
         }
     }
 }

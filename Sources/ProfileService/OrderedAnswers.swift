@@ -1,4 +1,5 @@
-/// The answers of one stream in the order of its requests, whatever the order in which they become ready.
+/// The answers of one stream in the order of its requests, whatever the order in which they become
+/// ready.
 ///
 /// Each request gets a ticket; tickets are consecutive, so an answer's place is a subtraction.
 struct OrderedAnswers {
@@ -20,7 +21,8 @@ struct OrderedAnswers {
 
     /// The oldest request's answer, if it is ready.
     var next: [UInt8]? {
-        guard self.head < self.answers.count, case .ready(let bytes) = self.answers[self.head] else { return nil }
+        guard self.head < self.answers.count, case .ready(let bytes) = self.answers[self.head]
+        else { return nil }
         return bytes
     }
 
@@ -40,7 +42,9 @@ struct OrderedAnswers {
     /// - Precondition: `ticket` came from `begin` and has no answer yet.
     mutating func keep(_ bytes: UnsafeRawBufferPointer, for ticket: UInt64) {
         let index = self.head + Int(ticket - self.headTicket)
-        guard case .awaited = self.answers[index] else { preconditionFailure("a request is answered once") }
+        guard case .awaited = self.answers[index] else {
+            preconditionFailure("a request is answered once")
+        }
         self.answers[index] = .ready(Array(bytes))
         self.readyBytes += bytes.count
     }

@@ -8,12 +8,15 @@ package struct InspectedDirectory {
 }
 
 extension Partition {
-    /// Reads a directory as a start would, and changes nothing. The caller keeps servers away from it.
+    /// Reads a directory as a start would, and changes nothing. The caller keeps servers away from
+    /// it.
     ///
     /// - Returns: `nil` if it holds neither a log nor a snapshot.
     /// - Throws: As a start is refused.
     /// - Complexity: O(bytes of the snapshot and of the log behind it).
-    package static func inspect(_ environment: LogEnvironment) throws(RecoveryError) -> InspectedDirectory? {
+    package static func inspect(_ environment: LogEnvironment) throws(RecoveryError)
+        -> InspectedDirectory?
+    {
         let target = Replay()
         let report: RecoveryReport?
         do throws(StorageError) {
@@ -36,7 +39,8 @@ extension RecoveryError: CustomStringConvertible {
         case .record(let error, let lsn): "the record at lsn \(lsn) cannot be applied: \(error)"
         case .digest(let frame, let lsn):
             "replaying the records before frame \(frame), lsn \(lsn), gave other results than before"
-        case .snapshot(let error): "the snapshot is not understood although its checksums are right: \(error)"
+        case .snapshot(let error):
+            "the snapshot is not understood although its checksums are right: \(error)"
         case .malformedRecord(let lsn): "the record at lsn \(lsn) is not whole"
         }
     }

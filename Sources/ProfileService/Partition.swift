@@ -19,7 +19,8 @@ package enum RecoveryError: Error {
     case malformedRecord(lsn: UInt64)
 }
 
-/// One log and one store: a project lives in exactly one partition, so each of its calls is one record.
+/// One log and one store: a project lives in exactly one partition, so each of its calls is one
+/// record.
 package final class Partition: Sendable {
     package let store: Store
     package let pipeline: CommitPipeline
@@ -54,7 +55,8 @@ extension Partition {
     /// - Throws: `RecoveryError`; nothing on disk has changed then.
     /// - Complexity: O(bytes of the snapshot and of the log behind it).
     package static func recover(
-        _ environment: LogEnvironment, limits: StoreLimits, random: any RandomSource, feed: SnapshotFeed? = nil,
+        _ environment: LogEnvironment, limits: StoreLimits, random: any RandomSource,
+        feed: SnapshotFeed? = nil,
         onProgress: @escaping (RecoveryProgress) -> Void
     ) throws(RecoveryError) -> Recovered {
         let replay = Replay(onProgress: onProgress)
@@ -62,26 +64,34 @@ extension Partition {
         let log: SegmentedLog
         let report: RecoveryReport
         do throws(StorageError) {
-            (log, report) = try SegmentedLog.open(environment, birth: {
-                Self.birth(limits: limits, random: random, now: environment.clock.wallMicroseconds(), record: &genesis)
-            }, target: replay)
+            (log, report) = try SegmentedLog.open(
+                environment,
+                birth: {
+                    Self.birth(
+                        limits: limits, random: random, now: environment.clock.wallMicroseconds(),
+                        record: &genesis)
+                }, target: replay)
         } catch {
             throw replay.failure ?? .storage(error)
         }
         guard let store = replay.store else { throw .genesis }
         do throws(StorageError) {
-            // So that the next start need not copy what this one has just made durable. Behind a seal there may be no place for another.
+            // So that the next start need not copy what this one has just made durable. Behind a
+            // seal there may be no place for another.
             if !log.endsWithSeal { try log.seal(previousResultsDigest: replay.digest.value) }
         } catch {
             throw .storage(error)
         }
         let committer = Committer(
             log: log, store: store, clock: environment.clock,
-            position: Committer.Position(nextLSN: replay.nextLSN, receivedAt: replay.receivedAt, digest: replay.digest),
+            position: Committer.Position(
+                nextLSN: replay.nextLSN, receivedAt: replay.receivedAt, digest: replay.digest),
             feed: feed, lastCut: report.snapshot?.position.nextLSN ?? 0)
         let coverage = SnapshotCoverage(
-            newest: report.snapshot, logBytes: replay.progress.logBytes, uncoveredSince: replay.uncoveredSince)
-        return Recovered(store: store, committer: committer, log: log, report: report, coverage: coverage)
+            newest: report.snapshot, logBytes: replay.progress.logBytes,
+            uncoveredSince: replay.uncoveredSince)
+        return Recovered(
+            store: store, committer: committer, log: log, report: report, coverage: coverage)
     }
 
     /// The first frame of a new directory: its secrets and limits.
@@ -91,7 +101,8 @@ extension Partition {
         var words: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
         withUnsafeMutableBytes(of: &words) { random.fill($0) }
         let genesis = Genesis(
-            directoryID: ProfileID(high: words.0, low: words.1), hashKey: SipHashKey(k0: words.2, k1: words.3),
+            directoryID: ProfileID(high: words.0, low: words.1),
+            hashKey: SipHashKey(k0: words.2, k1: words.3),
             secret: SipHashKey(k0: words.4, k1: words.5), limits: limits)
         let start = beginRecord(.genesis, in: &record)
         genesis.encode(into: &record)

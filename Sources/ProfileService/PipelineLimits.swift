@@ -1,6 +1,7 @@
 /// Bounds of the way into the log; admission only, so none of them can change an outcome.
 package struct PipelineLimits: Sendable {
-    /// Commands waiting for the log, in all loops together. At 200,000 a second this is a third of a second of work.
+    /// Commands waiting for the log, in all loops together. At 200,000 a second this is a third of
+    /// a second of work.
     package var commandsWaitingMax = 65_536
     /// Bytes of records waiting for the log.
     package var bytesWaitingMax = 64 << 20
@@ -8,7 +9,8 @@ package struct PipelineLimits: Sendable {
     package var streamCommandsWaitingMax = 32_768
     /// The same in bytes of records.
     package var streamBytesWaitingMax = 32 << 20
-    /// Memory of the store above which writes that need room are refused, in bytes; 0: what the store can name at all.
+    /// Memory of the store above which writes that need room are refused, in bytes; 0: what the
+    /// store can name at all.
     package var memoryBytesMax = 0
     /// Operations of one frame: bounds how long one apply holds the answers of the others up.
     package var frameOperationsMax = 4_096
@@ -18,7 +20,8 @@ package struct PipelineLimits: Sendable {
     package var idleSealNanoseconds: UInt64 = 100_000_000
     /// How often the log thread looks for due ticks when nothing else happens, in nanoseconds.
     package var tickNanoseconds: UInt64 = 10_000_000_000
-    /// How often the log thread looks for space while the disk is full, in nanoseconds: a fifth of the 5 s within which writes are back.
+    /// How often the log thread looks for space while the disk is full, in nanoseconds: a fifth of
+    /// the 5 s within which writes are back.
     package var spaceProbeNanoseconds: UInt64 = 1_000_000_000
 
     package init() {}

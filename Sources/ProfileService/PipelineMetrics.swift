@@ -2,14 +2,16 @@ import IOCore
 import Profiles
 import Synchronization
 
-/// What waits for the log, and what the store takes; written by loops and log thread, read by anyone.
+/// What waits for the log, and what the store takes; written by loops and log thread, read by
+/// anyone.
 package final class PipelineMetrics: Sendable {
     private let commandsWaiting_ = Atomic<Int>(0)
     private let bytesWaiting_ = Atomic<Int>(0)
     private let diskFulls_ = Atomic<UInt64>(0)
     private let memory_ = Guarded<MemoryStatistics?>(nil)
 
-    /// The store's memory as the log thread saw it last: only the thread that applies may look at the store itself.
+    /// The store's memory as the log thread saw it last: only the thread that applies may look at
+    /// the store itself.
     package var memory: MemoryStatistics? { self.memory_.withLock { $0 } }
 
     /// Commands reserved and not yet answered.

@@ -7,14 +7,19 @@ package struct CataloguedRPC: Sendable {
 
     init(reflection version: String) {
         self.descriptor = RPCMethodDescriptor(
-            path: "/grpc.reflection.\(version).ServerReflection/ServerReflectionInfo", streamsRequests: true,
+            path: "/grpc.reflection.\(version).ServerReflection/ServerReflectionInfo",
+            streamsRequests: true,
             streamsResponses: true)
         self.operation = .reflection
     }
 
-    init(_ service: String, _ name: String, _ operation: RPCOperation, requests: Bool = false, responses: Bool = false) {
+    init(
+        _ service: String, _ name: String, _ operation: RPCOperation, requests: Bool = false,
+        responses: Bool = false
+    ) {
         self.descriptor = RPCMethodDescriptor(
-            path: "/profiles.v1.\(service)/\(name)", streamsRequests: requests, streamsResponses: responses)
+            path: "/profiles.v1.\(service)/\(name)", streamsRequests: requests,
+            streamsResponses: responses)
         self.operation = operation
     }
 }

@@ -15,14 +15,16 @@ package struct RecoveryProgress: Equatable, Sendable {
     package var bytes: UInt64 { self.snapshotBytes + self.logBytes }
 }
 
-/// Builds a store from a snapshot and the frames of a log behind it, and checks that these give what they gave before.
+/// Builds a store from a snapshot and the frames of a log behind it, and checks that these give
+/// what they gave before.
 package final class Replay: RecoveryTarget {
     /// `nil` before the first record, and while a snapshot is loaded.
     package private(set) var store: Store?
     private(set) var digest = ResultsDigest()
     private(set) var nextLSN: UInt64 = 1
     private(set) var receivedAt: Int64 = 0
-    /// `receivedAt` of the first record that no snapshot covers, in microseconds; `nil`: there is none.
+    /// `receivedAt` of the first record that no snapshot covers, in microseconds; `nil`: there is
+    /// none.
     private(set) var uncoveredSince: Int64?
     private(set) var progress = RecoveryProgress()
     /// Why something was refused.
@@ -62,7 +64,9 @@ package final class Replay: RecoveryTarget {
         self.loader = nil
         do throws(SnapshotError) {
             let store = try loader.finish()
-            guard position.rulesVersion <= Store.rulesVersion else { throw .newerVersion(position.rulesVersion) }
+            guard position.rulesVersion <= Store.rulesVersion else {
+                throw .newerVersion(position.rulesVersion)
+            }
             guard store.appliedLSN == position.lsn else { throw .incomplete }
             self.store = store
         } catch {
@@ -112,11 +116,14 @@ package final class Replay: RecoveryTarget {
         while offset < frame.payload.count {
             if count.isMultiple(of: Store.lookAheadMax) {
                 self.store?.lookAhead(
-                    UnsafeRawBufferPointer(rebasing: frame.payload[offset...]), firstLSN: self.nextLSN,
+                    UnsafeRawBufferPointer(rebasing: frame.payload[offset...]),
+                    firstLSN: self.nextLSN,
                     receivedAt: self.receivedAt)
             }
             count += 1
-            guard let record = RecordView(UnsafeRawBufferPointer(rebasing: frame.payload[offset...])) else {
+            guard
+                let record = RecordView(UnsafeRawBufferPointer(rebasing: frame.payload[offset...]))
+            else {
                 throw .malformedRecord(lsn: self.nextLSN)
             }
             try self.apply(record)
@@ -129,7 +136,8 @@ package final class Replay: RecoveryTarget {
         let start = self.results.count
         let store = try self.store(for: record)
         do throws(ApplyError) {
-            try store.apply(record, firstLSN: self.nextLSN, receivedAt: self.receivedAt, results: &self.results)
+            try store.apply(
+                record, firstLSN: self.nextLSN, receivedAt: self.receivedAt, results: &self.results)
         } catch {
             throw .record(error, lsn: self.nextLSN)
         }
@@ -141,7 +149,9 @@ package final class Replay: RecoveryTarget {
     /// The store; the first record of all makes it.
     private func store(for record: RecordView) throws(RecoveryError) -> Store {
         if let store = self.store { return store }
-        guard record.kind == RecordKind.genesis.rawValue, let genesis = try? Genesis(decoding: record.payload) else {
+        guard record.kind == RecordKind.genesis.rawValue,
+            let genesis = try? Genesis(decoding: record.payload)
+        else {
             throw .genesis
         }
         let store = Store(genesis: genesis)

@@ -2,7 +2,8 @@ import Bytes
 
 /// The 64-bit digest of the results of a frame: what a replay must reproduce.
 ///
-/// Chained over the records: each result is hashed with the digest so far as the key, so order and content both count.
+/// Chained over the records: each result is hashed with the digest so far as the key, so order and
+/// content both count.
 package struct ResultsDigest: Equatable, Sendable, BitwiseCopyable {
     /// The digest of a frame without records.
     package private(set) var value: UInt64 = 0

@@ -16,20 +16,27 @@ extension ServiceLoop {
     }
 
     /// Appends the answer of a batch that was carried out.
-    func encodeBatch(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot) -> ItemFates {
+    func encodeBatch(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot)
+        -> ItemFates
+    {
         var fates = ItemFates()
         for _ in 0 ..< body.read(UInt16.self) {
             var item = body
-            guard let inner = ResultHeader(from: &item) else { preconditionFailure("a result of this process is whole") }
+            guard let inner = ResultHeader(from: &item) else {
+                preconditionFailure("a result of this process is whole")
+            }
             let bytes = body.read(count: inner.totalBytes)
             var result = ByteReader(bytes)
             _ = result.read(count: ResultHeader.bytes)
             var image: ProfileImage?
-            if inner.kind == .identify, inner.refusal == .none, self.answer.count < MessageDecoder.batchDetailBytesMax {
+            if inner.kind == .identify, inner.refusal == .none,
+                self.answer.count < MessageDecoder.batchDetailBytesMax
+            {
                 image = self.readImage(ofResult: result)
             }
             let own = self.decoder.appendBatchResult(
-                inner, body: &result, image: image, isReplay: header.flags.contains(.replayed), into: &self.answer)
+                inner, body: &result, image: image, isReplay: header.flags.contains(.replayed),
+                into: &self.answer)
             fates.stored += own.stored
             fates.duplicate += own.duplicate
             fates.stale += own.stale

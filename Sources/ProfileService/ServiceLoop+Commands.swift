@@ -10,12 +10,14 @@ extension ServiceLoop {
     /// - Parameters:
     ///   - project: `nil`: there is no such project.
     ///   - items: What the accounting counts: events, attribute writes, subscription changes.
-    ///   - write: Appends the record, or says what is wrong with the request and leaves the buffer as it was.
+    ///   - write: Appends the record, or says what is wrong with the request and leaves the buffer
+    ///     as it was.
     func submit(
         _ call: RPCCall, _ project: ProjectID?, items: Int, in partition: Partition,
         write: (MessageDecoder, inout ByteBuffer) -> Violations
     ) {
-        let admission = self.append(call.token, project, items: items, isOfStream: false, in: partition, write: write)
+        let admission = self.append(
+            call.token, project, items: items, isOfStream: false, in: partition, write: write)
         self.settle(admission, of: call, items: items)
     }
 
@@ -39,7 +41,8 @@ extension ServiceLoop {
     ///
     /// - Parameter isOfStream: It waits for room sooner than a unary call is refused.
     func append(
-        _ token: CallToken, _ project: ProjectID?, items: Int, isOfStream: Bool, in partition: Partition,
+        _ token: CallToken, _ project: ProjectID?, items: Int, isOfStream: Bool,
+        in partition: Partition,
         write: (MessageDecoder, inout ByteBuffer) -> Violations
     ) -> CommandAdmission {
         // Looked up once: each look at a property that can change counts a reference.
@@ -48,21 +51,28 @@ extension ServiceLoop {
         let violations = write(self.decoder, &batch.records)
         guard violations.isEmpty else { return .invalid(violations) }
         let bytes = batch.records.count - start
-        guard let record = RecordView(UnsafeRawBufferPointer(rebasing: batch.records.bytes[start...])) else {
+        guard
+            let record = RecordView(UnsafeRawBufferPointer(rebasing: batch.records.bytes[start...]))
+        else {
             preconditionFailure("a record of this process is whole")
         }
-        if let until = partition.store.blockedUntil(record, now: self.transport.nowWallMicroseconds) {
+        if let until = partition.store.blockedUntil(record, now: self.transport.nowWallMicroseconds)
+        {
             self.batch.records.truncate(to: start)
             return .blocked(until: until)
         }
-        let refusal = project == nil ? .projectNotFound : Self.reserve(record, bytes, isOfStream, in: partition.pipeline)
+        let refusal =
+            project == nil
+            ? .projectNotFound : Self.reserve(record, bytes, isOfStream, in: partition.pipeline)
         // Not by `==`, which another module's enum is compared with through a witness.
         guard case .none = refusal else {
             batch.records.truncate(to: start)
             return .refused(refusal)
         }
-        batch.slots.append(BatchSlot(
-            token: token, recordOffset: start, recordBytes: bytes, operations: record.operations, items: items))
+        batch.slots.append(
+            BatchSlot(
+                token: token, recordOffset: start, recordBytes: bytes,
+                operations: record.operations, items: items))
         return .added
     }
 
@@ -80,7 +90,8 @@ extension ServiceLoop {
         var ended = ItemFates()
         defer {
             self.accounting.add(
-                stored: ended.stored, duplicate: ended.duplicate, stale: ended.stale, rejected: ended.rejected)
+                stored: ended.stored, duplicate: ended.duplicate, stale: ended.stale,
+                rejected: ended.rejected)
         }
         for slot in batch.slots {
             if slot.ticket != 0 {
@@ -113,7 +124,8 @@ extension ServiceLoop {
         switch header.kind {
         case .track: self.encodeTrack(header, &body, slot)
         case .identify: self.encodeIdentify(header, &body)
-        case .updateSubscription, .confirmSubscription, .redeemUnsubscribe, .addSuppression, .removeSuppression:
+        case .updateSubscription, .confirmSubscription, .redeemUnsubscribe, .addSuppression,
+            .removeSuppression:
             self.encodeConsent(header, &body)
         case .batch: self.encodeBatch(header, &body, slot)
         case .updateProject: self.encodeUpdateProject(&body)

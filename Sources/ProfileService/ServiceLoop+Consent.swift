@@ -3,11 +3,14 @@ import GRPCTransport
 import Messages
 import Profiles
 
-// The RPCs about consent. Writes go into the batch; reads are answered from the store and never wait for the log.
+// The RPCs about consent. Writes go into the batch; reads are answered from the store and never
+// wait for the log.
 extension ServiceLoop {
     // MARK: Writes
 
-    func updateSubscription(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    func updateSubscription(
+        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
+    ) {
         self.withMessage(self.decoder.decodeUpdateSubscription(message), of: call) { request in
             let project = partition.store.findProject(request.project)
             let count = request.changeCount
@@ -17,21 +20,28 @@ extension ServiceLoop {
         }
     }
 
-    func confirmSubscription(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
-        self.withMessage(self.decoder.decodeConfirmSubscription(message), of: call, items: 1) { request in
+    func confirmSubscription(
+        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
+    ) {
+        self.withMessage(self.decoder.decodeConfirmSubscription(message), of: call, items: 1) {
+            request in
             self.submit(request, .confirmation, .confirmSubscription, of: call, in: partition)
         }
     }
 
-    func redeemUnsubscribeToken(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
-        self.withMessage(self.decoder.decodeRedeemUnsubscribeToken(message), of: call, items: 1) { request in
+    func redeemUnsubscribeToken(
+        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
+    ) {
+        self.withMessage(self.decoder.decodeRedeemUnsubscribeToken(message), of: call, items: 1) {
+            request in
             self.submit(request, .unsubscribe, .redeemUnsubscribe, of: call, in: partition)
         }
     }
 
     /// Adds a command whose token is one of ours; any other is refused before the log.
     private func submit(
-        _ request: DecodedTokenRequest, _ kind: ConsentToken.Kind, _ record: RecordKind, of call: RPCCall,
+        _ request: DecodedTokenRequest, _ kind: ConsentToken.Kind, _ record: RecordKind,
+        of call: RPCCall,
         in partition: Partition
     ) {
         guard let project = partition.store.findProject(request.project) else {
@@ -39,7 +49,8 @@ extension ServiceLoop {
             return self.refuse(call.token, .projectNotFound)
         }
         var content = ByteBuffer(capacity: 128)
-        guard var token = partition.store.verify(request.token, kind, in: project, into: &content) else {
+        guard var token = partition.store.verify(request.token, kind, in: project, into: &content)
+        else {
             self.accounting.add(rejected: 1)
             return self.refuse(call.token, .tokenInvalid)
         }
@@ -53,26 +64,34 @@ extension ServiceLoop {
         content.removeAll()
     }
 
-    func addSuppression(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    func addSuppression(
+        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
+    ) {
         self.withMessage(self.decoder.decodeAddSuppression(message), of: call) { request in
             self.submit(request, .addSuppression, of: call, in: partition)
         }
     }
 
-    func removeSuppression(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    func removeSuppression(
+        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
+    ) {
         self.withMessage(self.decoder.decodeRemoveSuppression(message), of: call) { request in
             self.submit(request, .removeSuppression, of: call, in: partition)
         }
     }
 
     /// Adds a command that carries the hash of the address, never the address.
-    private func submit(_ request: DecodedSuppression, _ record: RecordKind, of call: RPCCall, in partition: Partition) {
+    private func submit(
+        _ request: DecodedSuppression, _ record: RecordKind, of call: RPCCall,
+        in partition: Partition
+    ) {
         guard let project = partition.store.findProject(request.project) else {
             return self.refuse(call.token, .projectNotFound)
         }
         let address = partition.store.addressHash(project, request.channel, request.address)
         self.submit(call, project, items: 0, in: partition) { decoder, records in
-            decoder.writeSuppression(record, request, project: project, address: address, into: &records)
+            decoder.writeSuppression(
+                record, request, project: project, address: address, into: &records)
             return Violations()
         }
     }
@@ -83,7 +102,8 @@ extension ServiceLoop {
         case .confirmSubscription:
             self.decoder.encodeConfirmSubscriptionResponse(header, body: &body, into: &self.answer)
         case .redeemUnsubscribe:
-            self.decoder.encodeRedeemUnsubscribeTokenResponse(header, body: &body, into: &self.answer)
+            self.decoder.encodeRedeemUnsubscribeTokenResponse(
+                header, body: &body, into: &self.answer)
         case .addSuppression, .removeSuppression:
             self.decoder.encodeSuppressionResponse(header, body: &body, into: &self.answer)
         default:
@@ -93,15 +113,19 @@ extension ServiceLoop {
 
     // MARK: Reads
 
-    /// The profile that a question is about, and up to where it is known; `nil`: the call was refused.
+    /// The profile that a question is about, and up to where it is known; `nil`: the call was
+    /// refused.
     private func readImage(
-        _ projectName: UnsafeRawBufferPointer, _ identifier: IdentifierView, minLSN: UInt64, of call: RPCCall,
+        _ projectName: UnsafeRawBufferPointer, _ identifier: IdentifierView, minLSN: UInt64,
+        of call: RPCCall,
         in partition: Partition
     ) -> (image: ProfileImage, project: ProjectID, appliedLSN: UInt64)? {
-        guard let project = self.project(projectName, minLSN: minLSN, of: call, in: partition) else { return nil }
+        guard let project = self.project(projectName, minLSN: minLSN, of: call, in: partition)
+        else { return nil }
         self.image.removeAll()
         let outcome = partition.store.read(
-            project: project, identifier: identifier, now: self.transport.nowWallMicroseconds, into: &self.image)
+            project: project, identifier: identifier, now: self.transport.nowWallMicroseconds,
+            into: &self.image)
         guard case .found = outcome.finding, let image = ProfileImage(self.image.bytes) else {
             self.refuse(call.token, .profileNotFound)
             return nil
@@ -109,53 +133,74 @@ extension ServiceLoop {
         return (image, project, outcome.appliedLSN)
     }
 
-    func checkSendable(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    func checkSendable(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition)
+    {
         self.withMessage(self.decoder.decodeCheckSendable(message), of: call) { request in
-            guard let read = self.readImage(
-                request.project, request.identifier, minLSN: request.minLSN, of: call, in: partition)
+            guard
+                let read = self.readImage(
+                    request.project, request.identifier, minLSN: request.minLSN, of: call,
+                    in: partition)
             else { return }
             let verdict = partition.store.checkSendable(
                 read.image, project: read.project, channel: request.channel, topic: request.topic,
                 messageClass: request.messageClass)
             self.answer.removeAll()
             self.decoder.encodeCheckSendableResponse(
-                isSendable: verdict.isSendable, reason: verdict.reason, appliedLSN: read.appliedLSN, into: &self.answer)
+                isSendable: verdict.isSendable, reason: verdict.reason, appliedLSN: read.appliedLSN,
+                into: &self.answer)
             self.transport.respond(to: call.token, message: self.answer.bytes)
         }
     }
 
-    func createUnsubscribeToken(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    func createUnsubscribeToken(
+        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
+    ) {
         self.withMessage(self.decoder.decodeCreateUnsubscribeToken(message), of: call) { request in
-            guard let read = self.readImage(request.project, request.identifier, minLSN: 0, of: call, in: partition)
+            guard
+                let read = self.readImage(
+                    request.project, request.identifier, minLSN: 0, of: call, in: partition)
             else { return }
             var token = ByteBuffer(capacity: 256)
             partition.store.appendText(
                 of: ConsentToken(
-                    kind: .unsubscribe, project: read.project, profileID: read.image.profileID, channel: request.channel,
+                    kind: .unsubscribe, project: read.project, profileID: read.image.profileID,
+                    channel: request.channel,
                     topic: request.topic),
                 to: &token)
             self.answer.removeAll()
-            self.decoder.encodeCreateUnsubscribeTokenResponse(token: token.bytes, into: &self.answer)
+            self.decoder.encodeCreateUnsubscribeTokenResponse(
+                token: token.bytes, into: &self.answer)
             self.transport.respond(to: call.token, message: self.answer.bytes)
         }
     }
 
-    func verifyConsentLedger(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    func verifyConsentLedger(
+        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
+    ) {
         self.withMessage(self.decoder.decodeVerifyConsentLedger(message), of: call) { request in
-            guard let read = self.readImage(request.project, request.identifier, minLSN: 0, of: call, in: partition)
+            guard
+                let read = self.readImage(
+                    request.project, request.identifier, minLSN: 0, of: call, in: partition)
             else { return }
-            let verified = partition.store.withHistory(of: read.image, project: read.project) { $0.verify() }
+            let verified = partition.store.withHistory(of: read.image, project: read.project) {
+                $0.verify()
+            }
             self.answer.removeAll()
             self.decoder.encodeVerifyConsentLedgerResponse(verified, into: &self.answer)
             self.transport.respond(to: call.token, message: self.answer.bytes)
         }
     }
 
-    func listConsentHistory(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    func listConsentHistory(
+        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
+    ) {
         self.withMessage(self.decoder.decodeListConsentHistory(message), of: call) { request in
-            guard let read = self.readImage(request.project, request.identifier, minLSN: 0, of: call, in: partition)
+            guard
+                let read = self.readImage(
+                    request.project, request.identifier, minLSN: 0, of: call, in: partition)
             else { return }
-            var position = HistoryPosition(project: read.project, profileID: read.image.profileID, lsn: 0, number: 0)
+            var position = HistoryPosition(
+                project: read.project, profileID: read.image.profileID, lsn: 0, number: 0)
             if !request.pageToken.isEmpty {
                 guard let given = partition.store.verifyPage(request.pageToken, in: read.project),
                     self.isOfPerson(given.profileID, read.image)
@@ -163,7 +208,8 @@ extension ServiceLoop {
                 position = given
             }
             partition.store.withHistory(of: read.image, project: read.project) { history in
-                self.answer(history.entries, from: position, request.pageSize, of: call, in: partition)
+                self.answer(
+                    history.entries, from: position, request.pageSize, of: call, in: partition)
             }
         }
     }
@@ -186,7 +232,8 @@ extension ServiceLoop {
 
     /// Answers the page of `entries` that follows a position.
     private func answer(
-        _ entries: [ListedEntry], from position: HistoryPosition, _ pageSize: Int, of call: RPCCall, in partition: Partition
+        _ entries: [ListedEntry], from position: HistoryPosition, _ pageSize: Int, of call: RPCCall,
+        in partition: Partition
     ) {
         var start = entries.firstIndex { $0.lsn >= position.lsn } ?? entries.count
         var left = position.number
@@ -206,11 +253,13 @@ extension ServiceLoop {
         if page.endIndex < entries.count, let last = page.last {
             var next = position
             next.lsn = last.lsn
-            next.number = UInt32(entries[..<page.endIndex].reversed().prefix { $0.lsn == last.lsn }.count)
+            next.number = UInt32(
+                entries[..<page.endIndex].reversed().prefix { $0.lsn == last.lsn }.count)
             partition.store.appendText(of: next, to: &token)
         }
         self.answer.removeAll()
-        self.decoder.encodeListConsentHistoryResponse(page, nextPageToken: token.bytes, into: &self.answer)
+        self.decoder.encodeListConsentHistoryResponse(
+            page, nextPageToken: token.bytes, into: &self.answer)
         self.transport.respond(to: call.token, message: self.answer.bytes)
     }
 }

@@ -4,14 +4,17 @@ import Messages
 import Profiles
 
 extension ServiceLoop {
-    /// Adds an erasure to the open batch, or refuses it. Its record carries hashes, so that it brings nothing back into the log.
-    func eraseProfile(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    /// Adds an erasure to the open batch, or refuses it. Its record carries hashes, so that it
+    /// brings nothing back into the log.
+    func eraseProfile(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition)
+    {
         self.withMessage(self.decoder.decodeErase(message), of: call) { request in
             guard let project = partition.store.findProject(request.project) else {
                 return self.refuse(call.token, .projectNotFound)
             }
             partition.store.withEraseCommand(
-                project, request.identifier, requestID: request.requestID, expectedRevision: request.expectedRevision
+                project, request.identifier, requestID: request.requestID,
+                expectedRevision: request.expectedRevision
             ) { command in
                 self.submit(call, project, items: 0, in: partition) { decoder, records in
                     decoder.writeErase(command, into: &records)

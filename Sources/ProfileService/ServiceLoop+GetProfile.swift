@@ -12,10 +12,14 @@ extension ServiceLoop {
     }
 
     private func read(_ request: DecodedGetProfile, of call: RPCCall, in partition: Partition) {
-        guard let project = self.project(request.project, minLSN: request.minLSN, of: call, in: partition) else { return }
+        guard
+            let project = self.project(
+                request.project, minLSN: request.minLSN, of: call, in: partition)
+        else { return }
         self.image.removeAll()
         let outcome = partition.store.read(
-            project: project, identifier: request.identifier, now: self.transport.nowWallMicroseconds,
+            project: project, identifier: request.identifier,
+            now: self.transport.nowWallMicroseconds,
             into: &self.image)
         guard case .found(let isRedirected) = outcome.finding else {
             return self.refuse(call.token, .profileNotFound)
@@ -25,7 +29,8 @@ extension ServiceLoop {
         }
         self.answer.removeAll()
         self.decoder.encodeGetProfileResponse(
-            image, of: request, isRedirected: isRedirected, appliedLSN: outcome.appliedLSN, into: &self.answer)
+            image, of: request, isRedirected: isRedirected, appliedLSN: outcome.appliedLSN,
+            into: &self.answer)
         self.transport.respond(to: call.token, message: self.answer.bytes)
     }
 }

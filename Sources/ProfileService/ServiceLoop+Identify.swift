@@ -8,7 +8,8 @@ extension ServiceLoop {
     func identify(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
         self.withMessage(self.decoder.decodeIdentify(message), of: call) { identify in
             let project = partition.store.findProject(identify.project)
-            self.submit(call, project, items: identify.itemCount, in: partition) { decoder, records in
+            self.submit(call, project, items: identify.itemCount, in: partition) {
+                decoder, records in
                 decoder.writeIdentify(identify, project: project, into: &records)
             }
         }
@@ -17,7 +18,8 @@ extension ServiceLoop {
     /// Appends the answer of an Identify that was carried out, with the profile as it is now.
     func encodeIdentify(_ header: ResultHeader, _ body: inout ByteReader) -> ItemFates {
         let image = self.readImage(ofResult: body)
-        return self.decoder.encodeIdentifyResponse(header, body: &body, image: image, into: &self.answer)
+        return self.decoder.encodeIdentifyResponse(
+            header, body: &body, image: image, into: &self.answer)
     }
 
     /// The profile that a result begins with the id of, as it is now; valid until the next read.
@@ -27,7 +29,8 @@ extension ServiceLoop {
         guard let partition = self.partition else { return nil }
         self.image.removeAll()
         _ = partition.store.read(
-            project: partition.store.defaultProject, identifier: IdentifierView(kind: .profileID, bytes: id),
+            project: partition.store.defaultProject,
+            identifier: IdentifierView(kind: .profileID, bytes: id),
             now: self.transport.nowWallMicroseconds, into: &self.image)
         return ProfileImage(self.image.bytes)
     }

@@ -16,18 +16,23 @@ extension ServiceLoop {
         }
     }
 
-    func listProjects(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    func listProjects(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition)
+    {
         self.withMessage(self.decoder.decodeListProjects(message), of: call) {
-            let options = partition.store.options(of: partition.store.defaultProject) ?? ProjectOptions()
+            let options =
+                partition.store.options(of: partition.store.defaultProject) ?? ProjectOptions()
             self.answer.removeAll()
-            self.decoder.encodeListProjectsResponse(self.view(options, in: partition), into: &self.answer)
+            self.decoder.encodeListProjectsResponse(
+                self.view(options, in: partition), into: &self.answer)
             self.transport.respond(to: call.token, message: self.answer.bytes)
         }
     }
 
-    func updateProject(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    func updateProject(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition)
+    {
         let limits = partition.store.genesis.limits
-        self.withMessage(self.decoder.decodeUpdateProject(message, limits: limits), of: call) { request in
+        self.withMessage(self.decoder.decodeUpdateProject(message, limits: limits), of: call) {
+            request in
             guard let project = partition.store.findProject(request.project) else {
                 return self.refuse(call.token, .projectNotFound)
             }
@@ -48,6 +53,8 @@ extension ServiceLoop {
     }
 
     private func view(_ options: ProjectOptions, in partition: Partition) -> ProjectView {
-        ProjectView(name: partition.store.projectName, options: options, limits: partition.store.genesis.limits)
+        ProjectView(
+            name: partition.store.projectName, options: options,
+            limits: partition.store.genesis.limits)
     }
 }

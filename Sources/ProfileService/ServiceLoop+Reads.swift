@@ -3,19 +3,23 @@ import GRPCTransport
 import Messages
 import Profiles
 
-// Reads of more than one profile at one revision. They are answered from the store and never wait for the log.
+// Reads of more than one profile at one revision. They are answered from the store and never wait
+// for the log.
 extension ServiceLoop {
     /// Of the buffer for images, after a read of many.
     private static let imageBytesKept = 1 << 20
 
     func listEvents(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
         self.withMessage(self.decoder.decodeListEvents(message), of: call) { request in
-            guard let project = self.project(request.project, minLSN: request.minLSN, of: call, in: partition)
+            guard
+                let project = self.project(
+                    request.project, minLSN: request.minLSN, of: call, in: partition)
             else { return }
             var position: EventPosition?
             if !request.pageToken.isEmpty {
                 position = partition.store.verifyPage(
-                    request.pageToken, project: project, identifier: request.identifier, query: request.query)
+                    request.pageToken, project: project, identifier: request.identifier,
+                    query: request.query)
                 guard position != nil else { return self.refusePageToken(call) }
             }
             self.listEvents(request, project, after: position, of: call, in: partition)
@@ -23,7 +27,8 @@ extension ServiceLoop {
     }
 
     private func listEvents(
-        _ request: DecodedListEvents, _ project: ProjectID, after position: EventPosition?, of call: RPCCall,
+        _ request: DecodedListEvents, _ project: ProjectID, after position: EventPosition?,
+        of call: RPCCall,
         in partition: Partition
     ) {
         self.image.removeAll()
@@ -34,33 +39,48 @@ extension ServiceLoop {
         var token = ByteBuffer(capacity: 128)
         if let next = page.next {
             partition.store.appendPageToken(
-                project: project, identifier: request.identifier, query: request.query, position: next, to: &token)
+                project: project, identifier: request.identifier, query: request.query,
+                position: next, to: &token)
         }
         self.answer.removeAll()
         self.decoder.encodeListEventsResponse(
-            page, images: self.image.bytes, of: request, nextPageToken: token.bytes, into: &self.answer)
+            page, images: self.image.bytes, of: request, nextPageToken: token.bytes,
+            into: &self.answer)
         self.transport.respond(to: call.token, message: self.answer.bytes)
     }
 
-    func batchGetProfiles(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    func batchGetProfiles(
+        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
+    ) {
         self.withMessage(self.decoder.decodeBatchGetProfiles(message), of: call) { request in
-            guard let project = self.project(request.project, minLSN: request.minLSN, of: call, in: partition)
+            guard
+                let project = self.project(
+                    request.project, minLSN: request.minLSN, of: call, in: partition)
             else { return }
             self.image.removeAll()
             self.answer.removeAll()
             defer { self.forgetImages() }
             let images = partition.store.readMany(
-                project: project, identifiers: request.identifiers, now: self.transport.nowWallMicroseconds, into: &self.image)
+                project: project, identifiers: request.identifiers,
+                now: self.transport.nowWallMicroseconds, into: &self.image)
             guard let images,
-                self.decoder.encodeBatchGetProfilesResponse(images, in: self.image.bytes, of: request, into: &self.answer)
-            else { return self.refuseTooMuch(call, limit: "answer_bytes", maximum: MessageDecoder.answerBytesMax) }
+                self.decoder.encodeBatchGetProfilesResponse(
+                    images, in: self.image.bytes, of: request, into: &self.answer)
+            else {
+                return self.refuseTooMuch(
+                    call, limit: "answer_bytes", maximum: MessageDecoder.answerBytesMax)
+            }
             self.transport.respond(to: call.token, message: self.answer.bytes)
         }
     }
 
-    func lookupProfiles(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    func lookupProfiles(
+        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
+    ) {
         self.withMessage(self.decoder.decodeLookupProfiles(message), of: call) { request in
-            guard let project = self.project(request.project, minLSN: request.minLSN, of: call, in: partition)
+            guard
+                let project = self.project(
+                    request.project, minLSN: request.minLSN, of: call, in: partition)
             else { return }
             self.image.removeAll()
             self.answer.removeAll()
@@ -69,11 +89,16 @@ extension ServiceLoop {
                 project: project, channel: request.channel, address: request.address,
                 now: self.transport.nowWallMicroseconds, into: &self.image)
             guard let images else {
-                return self.refuseTooMuch(call, limit: "lookup_profiles", maximum: Store.lookupProfilesMax)
+                return self.refuseTooMuch(
+                    call, limit: "lookup_profiles", maximum: Store.lookupProfilesMax)
             }
-            guard self.decoder.encodeLookupProfilesResponse(
-                images, in: self.image.bytes, mask: request.mask, into: &self.answer)
-            else { return self.refuseTooMuch(call, limit: "answer_bytes", maximum: MessageDecoder.answerBytesMax) }
+            guard
+                self.decoder.encodeLookupProfilesResponse(
+                    images, in: self.image.bytes, mask: request.mask, into: &self.answer)
+            else {
+                return self.refuseTooMuch(
+                    call, limit: "answer_bytes", maximum: MessageDecoder.answerBytesMax)
+            }
             self.transport.respond(to: call.token, message: self.answer.bytes)
         }
     }

@@ -19,7 +19,8 @@ extension ServiceLoop {
         self.accounting.add(rejected: items)
     }
 
-    /// The project of a read; `nil`: the call was refused, because there is none or because it asks for what is not applied yet.
+    /// The project of a read; `nil`: the call was refused, because there is none or because it asks
+    /// for what is not applied yet.
     func project(
         _ name: UnsafeRawBufferPointer, minLSN: UInt64, of call: RPCCall, in partition: Partition
     ) -> ProjectID? {

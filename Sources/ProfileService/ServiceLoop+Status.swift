@@ -4,21 +4,25 @@ import Profiles
 
 // Error answers. They allocate; nothing here runs for a call that goes well.
 extension ServiceLoop {
-    /// Seconds after which a refused command may be tried again: the log has taken what waited by then.
+    /// Seconds after which a refused command may be tried again: the log has taken what waited by
+    /// then.
     private static let retrySeconds: Int64 = 1
 
     /// The transport's status of a reason.
     static func status(of refusal: Refusal, _ context: ErrorContext = ErrorContext()) -> RPCStatus {
         let mapped = StatusMapping.status(of: refusal, context)
         return RPCStatus(
-            RPCStatusCode(rawValue: UInt8(mapped.code)) ?? .unknown, mapped.message, details: mapped.details)
+            RPCStatusCode(rawValue: UInt8(mapped.code)) ?? .unknown, mapped.message,
+            details: mapped.details)
     }
 
-    /// The status of a command that did not get into the log, with the time after which it may be tried again.
+    /// The status of a command that did not get into the log, with the time after which it may be
+    /// tried again.
     static func status(ofRefused refusal: Refusal) -> RPCStatus {
         var context = ErrorContext()
         switch refusal {
-        case .rateExceeded, .diskFull, .replaying, .draining: context.retrySeconds = Self.retrySeconds
+        case .rateExceeded, .diskFull, .replaying, .draining:
+            context.retrySeconds = Self.retrySeconds
         default: break
         }
         return Self.status(of: refusal, context)
@@ -29,7 +33,8 @@ extension ServiceLoop {
     }
 
     func refuse(_ token: CallToken, violations: Violations) {
-        self.transport.finish(token, with: Self.status(of: .invalidFields, ErrorContext(violations: violations)))
+        self.transport.finish(
+            token, with: Self.status(of: .invalidFields, ErrorContext(violations: violations)))
     }
 
     /// Source: gRPC status codes: a message that cannot be decoded is INTERNAL.

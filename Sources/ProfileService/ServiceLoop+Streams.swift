@@ -10,14 +10,16 @@ extension ServiceLoop {
         if let stream = self.stream(of: call.token) { return stream }
         let slot = Int(call.token.streamSlot)
         while self.streams.count <= slot { self.streams.append(nil) }
-        let stream = ServiceStream(token: call.token, requestsInFlightMax: self.streamLimits.requestsInFlightMax)
+        let stream = ServiceStream(
+            token: call.token, requestsInFlightMax: self.streamLimits.requestsInFlightMax)
         self.streams[slot] = stream
         return stream
     }
 
     /// The stream of a token; `nil`: it has ended, or is none.
     func stream(of token: CallToken) -> ServiceStream? {
-        guard Int(token.streamSlot) < self.streams.count, let stream = self.streams[Int(token.streamSlot)],
+        guard Int(token.streamSlot) < self.streams.count,
+            let stream = self.streams[Int(token.streamSlot)],
             stream.token == token
         else { return nil }
         return stream
@@ -25,7 +27,9 @@ extension ServiceLoop {
 
     /// Answers one request of a stream: at once if it is its turn and the client reads, else later.
     func reply(to ticket: UInt64, of stream: ServiceStream, with message: UnsafeRawBufferPointer) {
-        if stream.machine.answers.isOldest(ticket), self.transport.send(message, to: stream.token) == .sent {
+        if stream.machine.answers.isOldest(ticket),
+            self.transport.send(message, to: stream.token) == .sent
+        {
             stream.machine.answers.sent()
             self.sendReady(of: stream)
         } else {
@@ -38,7 +42,8 @@ extension ServiceLoop {
     /// Sends what has become the oldest answer, as far as there is room.
     func sendReady(of stream: ServiceStream) {
         while let bytes = stream.machine.answers.next {
-            guard bytes.withUnsafeBytes({ self.transport.send($0, to: stream.token) }) == .sent else { return }
+            guard bytes.withUnsafeBytes({ self.transport.send($0, to: stream.token) }) == .sent
+            else { return }
             stream.machine.answers.sent()
             self.streamAnswerBytes -= bytes.count
         }
@@ -74,11 +79,14 @@ extension ServiceLoop {
         self.postponed.removeAll { $0 === stream }
     }
 
-    /// Only clients that do not read get here: a stream that is read has at most `requestsInFlightMax` answers of its own size waiting.
+    /// Only clients that do not read get here: a stream that is read has at most
+    /// `requestsInFlightMax` answers of its own size waiting.
     private func giveUpUnread(_ stream: ServiceStream) {
         guard self.streamAnswerBytes > self.streamLimits.unreadAnswerBytesMax else { return }
         self.transport.finish(
-            stream.token, with: RPCStatus(.resourceExhausted, "too many answers wait for clients that do not read them"))
+            stream.token,
+            with: RPCStatus(
+                .resourceExhausted, "too many answers wait for clients that do not read them"))
         self.forget(stream)
     }
 
@@ -88,7 +96,9 @@ extension ServiceLoop {
         let waiting = self.postponed
         self.postponed.removeAll(keepingCapacity: true)
         for stream in waiting {
-            let isTaken = stream.postponed.withUnsafeBytes { self.takeTrack($0, of: stream, in: partition) }
+            let isTaken = stream.postponed.withUnsafeBytes {
+                self.takeTrack($0, of: stream, in: partition)
+            }
             guard isTaken else {
                 self.postponed.append(stream)
                 continue

@@ -6,7 +6,9 @@ import Profiles
 extension ServiceLoop {
     /// Adds a Track to the open batch, or refuses it.
     func track(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
-        self.withMessage(self.decoder.decodeTrack(message), of: call) { self.add($0, of: call, in: partition) }
+        self.withMessage(self.decoder.decodeTrack(message), of: call) {
+            self.add($0, of: call, in: partition)
+        }
     }
 
     private func add(_ track: DecodedTrack, of call: RPCCall, in partition: Partition) {
@@ -20,7 +22,9 @@ extension ServiceLoop {
     ) -> CommandAdmission {
         let project = partition.store.findProject(track.project)
         let windows = self.windows(of: project, in: partition)
-        return self.append(token, project, items: track.eventCount, isOfStream: isOfStream, in: partition) { decoder, records in
+        return self.append(
+            token, project, items: track.eventCount, isOfStream: isOfStream, in: partition
+        ) { decoder, records in
             decoder.writeTrack(track, project: project, windows: windows, into: &records)
         }
     }
@@ -35,7 +39,10 @@ extension ServiceLoop {
     }
 
     /// Appends the answer of a Track that was carried out.
-    func encodeTrack(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot) -> ItemFates {
-        self.decoder.encodeTrackResponse(header, body: &body, sequence: slot.sequence, into: &self.answer)
+    func encodeTrack(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot)
+        -> ItemFates
+    {
+        self.decoder.encodeTrackResponse(
+            header, body: &body, sequence: slot.sequence, into: &self.answer)
     }
 }

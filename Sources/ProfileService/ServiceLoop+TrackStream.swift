@@ -18,7 +18,9 @@ extension ServiceLoop {
     /// Adds a request to the open batch, or answers what is wrong with it.
     ///
     /// - Returns: Whether it is taken; false: the log is behind.
-    func takeTrack(_ message: UnsafeRawBufferPointer, of stream: ServiceStream, in partition: Partition) -> Bool {
+    func takeTrack(
+        _ message: UnsafeRawBufferPointer, of stream: ServiceStream, in partition: Partition
+    ) -> Bool {
         switch self.decoder.decodeTrack(message) {
         case .message(let track):
             let sequence = track.sequence
@@ -27,7 +29,9 @@ extension ServiceLoop {
             case .added: return true
             case .invalid(let violations):
                 self.accounting.add(rejected: track.eventCount)
-                self.fail(stream, Self.status(of: .invalidFields, ErrorContext(violations: violations)), sequence)
+                self.fail(
+                    stream, Self.status(of: .invalidFields, ErrorContext(violations: violations)),
+                    sequence)
             case .refused(.rateExceeded): return false
             case .refused(let refusal):
                 self.accounting.add(rejected: track.eventCount)
@@ -41,16 +45,21 @@ extension ServiceLoop {
                 stream, Self.status(of: .invalidFields, ErrorContext(violations: violations)),
                 MessageDecoder.sequence(ofTrack: message))
         case .tooLarge:
-            self.fail(stream, Self.status(of: .memoryExhausted), MessageDecoder.sequence(ofTrack: message))
+            self.fail(
+                stream, Self.status(of: .memoryExhausted), MessageDecoder.sequence(ofTrack: message)
+            )
         case .malformed(let found):
-            // What follows may be cut wrongly too: the stream ends, after the answers to what came before.
+            // What follows may be cut wrongly too: the stream ends, after the answers to what came
+            // before.
             self.transport.pauseRequests(of: stream.token)
             stream.machine.end(with: Self.status(ofMalformed: found))
         }
         return true
     }
 
-    private func append(_ track: DecodedTrack, for stream: ServiceStream, in partition: Partition) -> CommandAdmission {
+    private func append(_ track: DecodedTrack, for stream: ServiceStream, in partition: Partition)
+        -> CommandAdmission
+    {
         let admission = self.append(track, token: stream.token, isOfStream: true, in: partition)
         guard case .added = admission else { return admission }
         let last = self.batch.slots.count - 1
@@ -80,7 +89,8 @@ extension ServiceLoop {
         guard slot.refusal == .none else {
             self.accounting.add(rejected: slot.items)
             let status = Self.status(ofRefused: slot.refusal)
-            return MessageDecoder.encodeTrackFailure(status.details, sequence: slot.sequence, into: &self.answer)
+            return MessageDecoder.encodeTrackFailure(
+                status.details, sequence: slot.sequence, into: &self.answer)
         }
         var body = ByteReader(batch.result(of: slot))
         guard let header = ResultHeader(from: &body) else {
@@ -90,10 +100,12 @@ extension ServiceLoop {
             self.accounting.add(rejected: slot.items)
             let context = MessageDecoder.context(ofRefused: header, body: &body)
             let status = Self.status(of: header.refusal, context)
-            return MessageDecoder.encodeTrackFailure(status.details, sequence: slot.sequence, into: &self.answer)
+            return MessageDecoder.encodeTrackFailure(
+                status.details, sequence: slot.sequence, into: &self.answer)
         }
         let fates = self.encode(header, &body, slot)
         self.accounting.add(
-            stored: fates.stored, duplicate: fates.duplicate, stale: fates.stale, rejected: fates.rejected)
+            stored: fates.stored, duplicate: fates.duplicate, stale: fates.stale,
+            rejected: fates.rejected)
     }
 }

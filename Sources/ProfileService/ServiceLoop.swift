@@ -4,12 +4,15 @@ import IOCore
 import Messages
 import Profiles
 
-/// The RPCs on one loop: decodes, reads the store or adds a command to the open batch, encodes answers.
+/// The RPCs on one loop: decodes, reads the store or adds a command to the open batch, encodes
+/// answers.
 ///
-/// Used by the loop's thread only. Budget of a Track or GetProfile in the steady state: no allocation.
+/// Used by the loop's thread only. Budget of a Track or GetProfile in the steady state: no
+/// allocation.
 package final class ServiceLoop: RPCHandler {
-    /// Batches handed over and not yet back; beyond it the open batch goes on growing until one returns, which makes larger
-    /// frames, not more memory: the commands in all of them are bounded by `PipelineLimits`.
+    /// Batches handed over and not yet back; beyond it the open batch goes on growing until one
+    /// returns, which makes larger frames, not more memory: the commands in all of them are bounded
+    /// by `PipelineLimits`.
     package static let batchesInFlightMax = 8
 
     let transport: RPCLoop
@@ -76,7 +79,9 @@ package final class ServiceLoop: RPCHandler {
     }
 
     package func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
-        if RPCCatalogue.all[call.method].operation == .reflection { return self.reflect(message, of: call) }
+        if RPCCatalogue.all[call.method].operation == .reflection {
+            return self.reflect(message, of: call)
+        }
         guard let partition = self.partitionReference else {
             self.transport.finish(call.token, with: Self.status(of: .replaying))
             return
@@ -84,7 +89,9 @@ package final class ServiceLoop: RPCHandler {
         partition._withUnsafeGuaranteedRef { self.receive(message, of: call, in: $0) }
     }
 
-    private func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    private func receive(
+        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
+    ) {
         switch RPCCatalogue.all[call.method].operation {
         case .batchWrite: self.batchWrite(message, of: call, in: partition)
         case .identify: self.identify(message, of: call, in: partition)
@@ -110,25 +117,29 @@ package final class ServiceLoop: RPCHandler {
         case .backup: self.backUp(message, of: call, in: partition)
         case .eraseProfile: self.eraseProfile(message, of: call, in: partition)
         case .unbuilt, .reflection:
-            self.transport.finish(call.token, with: RPCStatus(.unimplemented, "this RPC is not built yet"))
+            self.transport.finish(
+                call.token, with: RPCStatus(.unimplemented, "this RPC is not built yet"))
         }
     }
 
     package func cancelled(_ token: CallToken) {
-        // A command of this tick is taken out in `beforeSleep`; a later one is durable, and its answer finds a dead token.
+        // A command of this tick is taken out in `beforeSleep`; a later one is durable, and its
+        // answer finds a dead token.
         if let stream = self.stream(of: token) { return self.forget(stream) }
         self.forgetOperator(token)
     }
 
     package func beforeSleep() {
         if let partition = self.partition_ { self.retryPostponed(in: partition) }
-        guard let partition = self.partition_, !self.batch.isEmpty, let next = self.freeBatches.popLast()
+        guard let partition = self.partition_, !self.batch.isEmpty,
+            let next = self.freeBatches.popLast()
         else { return }
         let bytesBefore = self.batch.records.count
         let commandsBefore = self.batch.slots.count
         let abandoned = self.batch.removeAll { !self.transport.isOpen($0) }
         partition.pipeline.release(
-            commands: commandsBefore - self.batch.slots.count, bytes: bytesBefore - self.batch.records.count)
+            commands: commandsBefore - self.batch.slots.count,
+            bytes: bytesBefore - self.batch.records.count)
         self.accounting.add(rejected: abandoned)
         guard !self.batch.isEmpty else {
             self.batch.reset()

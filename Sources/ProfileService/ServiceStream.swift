@@ -4,7 +4,8 @@ import GRPCTransport
 final class ServiceStream {
     let token: CallToken
     var machine: ServiceStreamStateMachine
-    /// The request that waits for room in the log, serialised; at most one, as the stream is paused meanwhile.
+    /// The request that waits for room in the log, serialised; at most one, as the stream is paused
+    /// meanwhile.
     var postponed: [UInt8] = []
 
     init(token: CallToken, requestsInFlightMax: Int) {

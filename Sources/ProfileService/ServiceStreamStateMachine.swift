@@ -1,6 +1,7 @@
 import GRPCTransport
 
-/// What a stream of requests that are answered in order may do next: its place between the log and a client that may not read.
+/// What a stream of requests that are answered in order may do next: its place between the log and
+/// a client that may not read.
 ///
 /// ```
 /// reading ──too many unanswered, answers unread, log behind──▶ paused
@@ -31,7 +32,8 @@ struct ServiceStreamStateMachine {
     /// The postponed request is with the log, or answered.
     mutating func postponedIsTaken() { self.isPostponed = false }
 
-    /// No further request is taken; once those before are answered the call ends so. The first reason counts.
+    /// No further request is taken; once those before are answered the call ends so. The first
+    /// reason counts.
     mutating func end(with status: RPCStatus) {
         switch self.state {
         case .reading, .paused:
@@ -53,12 +55,15 @@ struct ServiceStreamStateMachine {
     mutating func step() -> Step {
         switch self.state {
         case .reading:
-            guard self.isPostponed || self.answers.next != nil || self.answers.count >= self.requestsInFlightMax
+            guard
+                self.isPostponed || self.answers.next != nil
+                    || self.answers.count >= self.requestsInFlightMax
             else { return .none }
             self.state = .paused
             return .pause
         case .paused:
-            guard !self.isPostponed, self.answers.next == nil, self.answers.count <= self.requestsInFlightMax / 2
+            guard !self.isPostponed, self.answers.next == nil,
+                self.answers.count <= self.requestsInFlightMax / 2
             else { return .none }
             self.state = .reading
             return .resume

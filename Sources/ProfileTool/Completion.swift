@@ -21,10 +21,16 @@ package enum Completion {
     /// The command is the first word without dashes; a flag's value is completed from its choices.
     private static var bash: String {
         var choices = ""
-        for option in Set(ToolCommand.all.flatMap(\.options).filter { !$0.choices.isEmpty }.map { "\($0.name)) words=\"\($0.choices.joined(separator: " "))\";;" }).sorted() {
+        for option in Set(
+            ToolCommand.all.flatMap(\.options).filter { !$0.choices.isEmpty }.map {
+                "\($0.name)) words=\"\($0.choices.joined(separator: " "))\";;"
+            }
+        ).sorted() {
             choices += "        \(option)\n"
         }
-        let cases = ToolCommand.all.map { "            \($0.name)) words=\"$words \(self.flags($0.options))\";;\n" }.joined()
+        let cases = ToolCommand.all.map {
+            "            \($0.name)) words=\"$words \(self.flags($0.options))\";;\n"
+        }.joined()
         return """
             _profilectl() {
                 local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command= word words=
@@ -50,20 +56,35 @@ package enum Completion {
     }
 
     private static var fish: String {
-        func quoted(_ text: String) -> String { "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "\\'") + "'" }
+        func quoted(_ text: String) -> String {
+            "'"
+                + text.split(separator: "'", omittingEmptySubsequences: false).joined(
+                    separator: "\\'") + "'"
+        }
         func line(_ option: ToolCommand.Option, _ condition: String) -> String {
-            let value = option.value == nil ? "" : option.choices.isEmpty ? " -r" : " -x -a \(quoted(option.choices.joined(separator: " ")))"
-            return "complete -c profilectl \(condition)-l \(option.name.dropFirst(2)) -d \(quoted(option.help))\(value)\n"
+            let value =
+                option.value == nil
+                ? ""
+                : option.choices.isEmpty
+                    ? " -r" : " -x -a \(quoted(option.choices.joined(separator: " ")))"
+            return
+                "complete -c profilectl \(condition)-l \(option.name.dropFirst(2)) -d \(quoted(option.help))\(value)\n"
         }
         var text = "complete -c profilectl -f\n"
         for command in ToolCommand.all {
-            text += "complete -c profilectl -n __fish_use_subcommand -a \(command.name) -d \(quoted(command.summary))\n"
-            for option in command.options { text += line(option, "-n '__fish_seen_subcommand_from \(command.name)' ") }
+            text +=
+                "complete -c profilectl -n __fish_use_subcommand -a \(command.name) -d \(quoted(command.summary))\n"
+            for option in command.options {
+                text += line(option, "-n '__fish_seen_subcommand_from \(command.name)' ")
+            }
         }
         for option in ToolCommand.globalOptions { text += line(option, "") }
-        text += "complete -c profilectl -n '__fish_seen_subcommand_from \(self.withPaths.joined(separator: " "))' -F\n"
-        text += "complete -c profilectl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
-        text += "complete -c profilectl -n '__fish_seen_subcommand_from help' -a '\(self.commands)'\n"
+        text +=
+            "complete -c profilectl -n '__fish_seen_subcommand_from \(self.withPaths.joined(separator: " "))' -F\n"
+        text +=
+            "complete -c profilectl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
+        text +=
+            "complete -c profilectl -n '__fish_seen_subcommand_from help' -a '\(self.commands)'\n"
         return text
     }
 }

@@ -1,7 +1,8 @@
 import Glibc
 import ProfileClient
 
-/// A file of operations, one JSON object a line, and what is known of the whole before the first is sent.
+/// A file of operations, one JSON object a line, and what is known of the whole before the first is
+/// sent.
 package struct ImportFile {
     static let help = """
         Each line is one of
@@ -26,7 +27,9 @@ package struct ImportFile {
 
     /// Reads the file once.
     package init(path: String) throws(UsageError) {
-        guard let file = fopen(path, "r") else { throw UsageError("\(path): \(String(cString: strerror(errno)))") }
+        guard let file = fopen(path, "r") else {
+            throw UsageError("\(path): \(String(cString: strerror(errno)))")
+        }
         defer { fclose(file) }
         var lines = 0
         var digest: UInt64 = 0xCBF2_9CE4_8422_2325
@@ -34,14 +37,19 @@ package struct ImportFile {
         while let line = Self.readLine(file) {
             lines += 1
             for byte in line { digest = (digest ^ UInt64(byte)) &* 0x100_0000_01B3 }
-            countsFromNow = countsFromNow || String(decoding: line, as: UTF8.self).contains("\"ago\"")
+            countsFromNow =
+                countsFromNow || String(decoding: line, as: UTF8.self).contains("\"ago\"")
         }
-        (self.path, self.lines, self.digest, self.countsFromNow) = (path, lines, digest, countsFromNow)
+        (self.path, self.lines, self.digest, self.countsFromNow) = (
+            path, lines, digest, countsFromNow
+        )
     }
 
     /// Gives each line from a position on, with its number from 1, until told to stop.
     package func forEach(after done: Int, _ body: (Int, [UInt8]) throws -> Void) throws {
-        guard let file = fopen(self.path, "r") else { throw UsageError("\(self.path): \(String(cString: strerror(errno)))") }
+        guard let file = fopen(self.path, "r") else {
+            throw UsageError("\(self.path): \(String(cString: strerror(errno)))")
+        }
         defer { fclose(file) }
         var number = 0
         while let line = Self.readLine(file) {
@@ -66,7 +74,8 @@ package struct ImportPosition: Equatable {
     package var digest: UInt64
     package var project: String
     package var batch: Int
-    /// What `ago` counts from; the same after a resumption, so that a repeated call is the same call.
+    /// What `ago` counts from; the same after a resumption, so that a repeated call is the same
+    /// call.
     package var begunAt: Int64
     /// Lines whose operations are answered.
     package var lines = 0
@@ -75,8 +84,10 @@ package struct ImportPosition: Equatable {
 
     package var json: JSONValue {
         .object(of: [
-            ("digest", .string(String(self.digest, radix: 16))), ("project", .string(self.project)), ("batch", .number(String(self.batch))),
-            ("begun_at", .string(TimeText.text(microseconds: self.begunAt))), ("lines", .number(String(self.lines))),
+            ("digest", .string(String(self.digest, radix: 16))), ("project", .string(self.project)),
+            ("batch", .number(String(self.batch))),
+            ("begun_at", .string(TimeText.text(microseconds: self.begunAt))),
+            ("lines", .number(String(self.lines))),
             ("refused", .number(String(self.refused))), ("complete", .bool(self.isComplete)),
         ])
     }
@@ -86,8 +97,10 @@ package struct ImportPosition: Equatable {
     }
 
     package init?(json: JSONValue) {
-        guard let digest = json["digest"]?.text.flatMap({ UInt64($0, radix: 16) }), let project = json["project"]?.text,
-            let batch = json["batch"]?.integer, let begunAt = json["begun_at"]?.text.flatMap(TimeText.parse),
+        guard let digest = json["digest"]?.text.flatMap({ UInt64($0, radix: 16) }),
+            let project = json["project"]?.text,
+            let batch = json["batch"]?.integer,
+            let begunAt = json["begun_at"]?.text.flatMap(TimeText.parse),
             let lines = json["lines"]?.integer, let refused = json["refused"]?.integer
         else { return nil }
         self.init(digest: digest, project: project, batch: Int(batch), begunAt: begunAt)
@@ -102,8 +115,11 @@ package struct ImportPosition: Equatable {
         defer { fclose(file) }
         var bytes = [UInt8](repeating: 0, count: 4_096)
         let count = fread(&bytes, 1, bytes.count, file)
-        guard let json = try? JSONParser.parse(bytes[..<count]), let position = ImportPosition(json: json) else {
-            throw UsageError("\(path) is no position file; delete it, or name another with --resume")
+        guard let json = try? JSONParser.parse(bytes[..<count]),
+            let position = ImportPosition(json: json)
+        else {
+            throw UsageError(
+                "\(path) is no position file; delete it, or name another with --resume")
         }
         return position
     }
@@ -112,7 +128,9 @@ package struct ImportPosition: Equatable {
     func write(_ path: String) throws(UsageError) {
         let text = Array("\(self.json)\n".utf8)
         let beside = path + ".new"
-        guard let file = fopen(beside, "w") else { throw UsageError("\(beside): \(String(cString: strerror(errno)))") }
+        guard let file = fopen(beside, "w") else {
+            throw UsageError("\(beside): \(String(cString: strerror(errno)))")
+        }
         let written = fwrite(text, 1, text.count, file)
         guard fclose(file) == 0, written == text.count, rename(beside, path) == 0 else {
             throw UsageError("\(path): \(String(cString: strerror(errno)))")

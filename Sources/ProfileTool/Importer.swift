@@ -1,6 +1,7 @@
 import ProfileClient
 
-/// Sends a file of operations in groups, each under a request id of its own that depends on the file and its line alone.
+/// Sends a file of operations in groups, each under a request id of its own that depends on the
+/// file and its line alone.
 final class Importer {
     private let file: ImportFile
     private let positionPath: String
@@ -32,7 +33,10 @@ final class Importer {
         var duplicates = 0
     }
 
-    init(_ file: ImportFile, positionPath: String, position: ImportPosition, client: UnaryClient, terminal: ToolTerminal) {
+    init(
+        _ file: ImportFile, positionPath: String, position: ImportPosition, client: UnaryClient,
+        terminal: ToolTerminal
+    ) {
         self.file = file
         self.positionPath = positionPath
         self.position = position
@@ -54,7 +58,9 @@ final class Importer {
                 self.batch.append(operation)
                 self.batchLines.append(number)
             }
-            if self.batch.count >= self.position.batch || self.batch.bytes >= Self.batchBytesMax { try self.send(upTo: number) }
+            if self.batch.count >= self.position.batch || self.batch.bytes >= Self.batchBytesMax {
+                try self.send(upTo: number)
+            }
         }
         try self.send(upTo: last)
         self.position.isComplete = true
@@ -66,10 +72,12 @@ final class Importer {
     /// Seconds since the beginning of this run.
     var seconds: Double { Double(self.terminal.nanoseconds() - self.startedNanoseconds) / 1e9 }
 
-    /// The encoded operation of a line; `nil` for a blank one and for one that is refused here already.
+    /// The encoded operation of a line; `nil` for a blank one and for one that is refused here
+    /// already.
     private func operation(_ number: Int, _ line: [UInt8]) -> [UInt8]? {
         let blanks: Set<UInt8> = [0x20, 0x09, 0x0A, 0x0D]
-        guard let first = line.first(where: { !blanks.contains($0) }), first != UInt8(ascii: "#") else { return nil }
+        guard let first = line.first(where: { !blanks.contains($0) }), first != UInt8(ascii: "#")
+        else { return nil }
         do {
             let json = try JSONParser.parse(line)
             guard json.members.count == 1 else {
@@ -94,17 +102,23 @@ final class Importer {
         guard self.shownRefusals <= Self.refusalsShownMax else { return }
         self.terminal.progress("")
         self.terminal.complain("\(self.file.path):\(number): \(TerminalText.safe(why))")
-        if self.shownRefusals == Self.refusalsShownMax { self.terminal.complain("further refusals are only counted") }
+        if self.shownRefusals == Self.refusalsShownMax {
+            self.terminal.complain("further refusals are only counted")
+        }
     }
 
     private func send(upTo line: Int) throws {
         if self.batch.count > 0 {
-            let message = self.batch.message(project: self.position.project, requestID: self.requestID)
+            let message = self.batch.message(
+                project: self.position.project, requestID: self.requestID)
             let response = try self.client.call(BatchRequest.method, message)
             guard let json = MessageJSON.decode(response, as: BatchRequest.method.response) else {
-                throw RPCFailure(unanswered: 13, "the answer of BatchWrite is not the contract's message")
+                throw RPCFailure(
+                    unanswered: 13, "the answer of BatchWrite is not the contract's message")
             }
-            for (index, result) in (json["results"]?.items ?? []).enumerated() { self.count(result, line: self.batchLines[index]) }
+            for (index, result) in (json["results"]?.items ?? []).enumerated() {
+                self.count(result, line: self.batchLines[index])
+            }
         }
         self.batch = BatchRequest()
         self.batchLines = []
@@ -117,7 +131,8 @@ final class Importer {
     /// Depends on the file, the cut into groups and, where times count from the beginning, on that.
     private var requestID: String {
         let begun = self.file.countsFromNow ? String(self.position.begunAt, radix: 36) : ""
-        return "import-\(String(self.position.digest, radix: 36))-\(begun)-\(self.position.batch)-\(self.batchFirstLine)"
+        return
+            "import-\(String(self.position.digest, radix: 36))-\(begun)-\(self.position.batch)-\(self.batchFirstLine)"
     }
 
     private func count(_ result: JSONValue, line: Int) {
@@ -137,12 +152,17 @@ final class Importer {
         guard now - self.shownNanoseconds >= Self.progressNanoseconds else { return }
         self.shownNanoseconds = now
         let rate = Double(self.position.lines - self.startedLine) / max(self.seconds, 0.001)
-        self.terminal.progress(Self.progressText(lines: self.position.lines, of: self.file.lines, rate: rate))
+        self.terminal.progress(
+            Self.progressText(lines: self.position.lines, of: self.file.lines, rate: rate))
     }
 
     static func progressText(lines: Int, of all: Int, rate: Double) -> String {
         let left = rate > 0 ? Int((Double(all - lines) / rate).rounded(.up)) : 0
-        let span = left >= 3_600 ? "\(left / 3_600) h \(left / 60 % 60) min" : left >= 60 ? "\(left / 60) min \(left % 60) s" : "\(left) s"
-        return "\(lines) of \(all) lines, \(all == 0 ? 100 : 100 * lines / all) %, \(Int(rate)) a second, \(span) left"
+        let span =
+            left >= 3_600
+            ? "\(left / 3_600) h \(left / 60 % 60) min"
+            : left >= 60 ? "\(left / 60) min \(left % 60) s" : "\(left) s"
+        return
+            "\(lines) of \(all) lines, \(all == 0 ? 100 : 100 * lines / all) %, \(Int(rate)) a second, \(span) left"
     }
 }

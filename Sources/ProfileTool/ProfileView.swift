@@ -1,6 +1,7 @@
 import ProfileClient
 
-/// Answers as a person reads them: who, devices, attributes with their age, consent with who gave it, counters, events.
+/// Answers as a person reads them: who, devices, attributes with their age, consent with who gave
+/// it, counters, events.
 package struct ProfileView {
     /// What ages count from, in microseconds since 1970.
     private let now: Int64
@@ -17,9 +18,13 @@ package struct ProfileView {
         var text = self.head(profile, redirectedFrom: response["redirected_from"]?.text)
         text += self.section("Devices", (profile["installations"]?.items ?? []).map(self.device))
         text += self.section("Attributes", self.attributes(profile))
-        text += self.section("Subscriptions", (profile["subscriptions"]?["items"]?.items ?? []).map(self.subscription))
+        text += self.section(
+            "Subscriptions",
+            (profile["subscriptions"]?["items"]?.items ?? []).map(self.subscription))
         text += self.section("Counters", (profile["event_counters"]?.items ?? []).map(self.counter))
-        if let events { text += self.section("Last events", (events["events"]?.items ?? []).map(self.event)) }
+        if let events {
+            text += self.section("Last events", (events["events"]?.items ?? []).map(self.event))
+        }
         return text
     }
 
@@ -27,12 +32,27 @@ package struct ProfileView {
         let customID = profile["custom_id"]?.text ?? ""
         let state = Self.word(profile["state"], "STATE_")
         let name = customID.isEmpty ? "nobody known by name" : TerminalText.safe(customID)
-        var rows = [["profile", "\(profile["profile_id"]?.text ?? ""), revision \(profile["revision"]?.description ?? "0"), lsn \(profile["lsn"]?.description ?? "0")"]]
-        rows.append(["times", "created \(self.age(profile["created_at"])), changed \(self.age(profile["updated_at"])), seen \(self.age(profile["last_seen_at"]))"])
+        var rows = [
+            [
+                "profile",
+                "\(profile["profile_id"]?.text ?? ""), revision \(profile["revision"]?.description ?? "0"), lsn \(profile["lsn"]?.description ?? "0")",
+            ]
+        ]
+        rows.append([
+            "times",
+            "created \(self.age(profile["created_at"])), changed \(self.age(profile["updated_at"])), seen \(self.age(profile["last_seen_at"]))",
+        ])
         let aliases = (profile["aliases"]?.items ?? []).flatMap { $0.members.map { self.who($0) } }
         if !aliases.isEmpty { rows.append(["aliases", aliases.joined(separator: ", ")]) }
-        if let redirectedFrom, !redirectedFrom.isEmpty { rows.append(["reached by", TerminalText.safe(redirectedFrom)]) }
-        if let before = profile["events_truncated_before"] { rows.append(["events", "older ones were dropped up to \(self.age(before)); the counters still know them"]) }
+        if let redirectedFrom, !redirectedFrom.isEmpty {
+            rows.append(["reached by", TerminalText.safe(redirectedFrom)])
+        }
+        if let before = profile["events_truncated_before"] {
+            rows.append([
+                "events",
+                "older ones were dropped up to \(self.age(before)); the counters still know them",
+            ])
+        }
         return "\(name) (\(state))\n" + TerminalText.table(rows)
     }
 
@@ -42,17 +62,24 @@ package struct ProfileView {
 
     private func device(_ device: JSONValue) -> [String] {
         [
-            TerminalText.safe(device["installation_id"]?.text ?? ""), Self.word(device["platform"], "PLATFORM_"),
+            TerminalText.safe(device["installation_id"]?.text ?? ""),
+            Self.word(device["platform"], "PLATFORM_"),
             "attached \(self.age(device["attached_at"])), seen \(self.age(device["last_seen_at"]))",
         ]
     }
 
     private func attributes(_ profile: JSONValue) -> [[String]] {
-        let all = (profile["native"]?.members ?? []).map { ($0.name, TerminalText.safe($0.value.text ?? "")) }
+        let all =
+            (profile["native"]?.members ?? []).map {
+                ($0.name, TerminalText.safe($0.value.text ?? ""))
+            }
             + (profile["attributes"]?.members ?? []).map { ($0.name, Self.value($0.value)) }
         return all.map { name, value in
             let metadata = profile["attribute_metadata"]?[name]
-            return [name, value, metadata.map { self.age($0["effective_time"]) + self.origin($0["source"]) } ?? ""]
+            return [
+                name, value,
+                metadata.map { self.age($0["effective_time"]) + self.origin($0["source"]) } ?? "",
+            ]
         }
     }
 
@@ -64,25 +91,40 @@ package struct ProfileView {
     }
 
     private func counter(_ counter: JSONValue) -> [String] {
-        [counter["name"]?.text ?? "", counter["count"]?.description ?? "0", "last \(self.age(counter["last"])), first \(self.age(counter["first"]))"]
+        [
+            counter["name"]?.text ?? "", counter["count"]?.description ?? "0",
+            "last \(self.age(counter["last"])), first \(self.age(counter["first"]))",
+        ]
     }
 
     /// One line of an event list.
     package func event(_ event: JSONValue) -> [String] {
-        let attributes = (event["attributes"]?.members ?? []).map { "\($0.name)=\(Self.value($0.value))" }
+        let attributes = (event["attributes"]?.members ?? []).map {
+            "\($0.name)=\(Self.value($0.value))"
+        }
         let label = event["label"]?.text.map { ["\"\(TerminalText.safe($0))\""] } ?? []
-        let tags = (event["tags"]?.items ?? []).compactMap(\.text).map { "#\(TerminalText.safe($0))" }
-        let origin = self.origin(event["source"]).split(separator: ",").map { "(\($0.drop { $0 == " " }))" }
-        return [self.age(event["effective_time"]), event["name"]?.text ?? "", (label + attributes + tags + origin).joined(separator: " ")]
+        let tags = (event["tags"]?.items ?? []).compactMap(\.text).map {
+            "#\(TerminalText.safe($0))"
+        }
+        let origin = self.origin(event["source"]).split(separator: ",").map {
+            "(\($0.drop { $0 == " " }))"
+        }
+        return [
+            self.age(event["effective_time"]), event["name"]?.text ?? "",
+            (label + attributes + tags + origin).joined(separator: " "),
+        ]
     }
 
     /// One line of the consent ledger.
     package func consent(_ entry: JSONValue) -> [String] {
         let before = Self.word(entry["before"], "SUBSCRIPTION_STATE_")
         let after = Self.word(entry["after"], "SUBSCRIPTION_STATE_")
-        let evidence = (entry["evidence"]?.members ?? []).map { "\($0.name)=\(TerminalText.safe($0.value.text ?? ""))" }.joined(separator: " ")
+        let evidence = (entry["evidence"]?.members ?? []).map {
+            "\($0.name)=\(TerminalText.safe($0.value.text ?? ""))"
+        }.joined(separator: " ")
         return [
-            self.age(entry["effective_time"]), Self.channel(entry), entry["applied"]?.isTrue == true ? "\(before) -> \(after)" : "\(before), not applied",
+            self.age(entry["effective_time"]), Self.channel(entry),
+            entry["applied"]?.isTrue == true ? "\(before) -> \(after)" : "\(before), not applied",
             "by \(Self.word(entry["source"], "CONSENT_SOURCE_"))", evidence,
         ]
     }
@@ -102,14 +144,19 @@ package struct ProfileView {
     }
 
     private func who(_ member: JSONValue.JSONMember) -> String {
-        let prefix = ["profile_id": "profile", "custom_id": "custom", "installation_id": "device"][member.name] ?? member.name
+        let prefix =
+            ["profile_id": "profile", "custom_id": "custom", "installation_id": "device"][
+                member.name] ?? member.name
         return "\(prefix):\(TerminalText.safe(member.value.text ?? ""))"
     }
 
     /// `CHANNEL_EMAIL` as `email`; absent: `unspecified`.
     static func word(_ value: JSONValue?, _ prefix: String) -> String {
-        guard let text = value?.text, text.hasPrefix(prefix) else { return value?.description ?? "unspecified" }
-        return text.dropFirst(prefix.count).lowercased().split(separator: "_").joined(separator: " ")
+        guard let text = value?.text, text.hasPrefix(prefix) else {
+            return value?.description ?? "unspecified"
+        }
+        return text.dropFirst(prefix.count).lowercased().split(separator: "_").joined(
+            separator: " ")
     }
 
     /// `email`, or `email/offers`.
@@ -123,15 +170,22 @@ package struct ProfileView {
     package static func value(_ value: JSONValue) -> String {
         guard let kind = value.members.first else { return "" }
         switch kind.name {
-        case "list": return "[" + (kind.value["items"]?.items ?? []).map { TerminalText.safe($0.text ?? "") }.joined(separator: ", ") + "]"
+        case "list":
+            return "["
+                + (kind.value["items"]?.items ?? []).map { TerminalText.safe($0.text ?? "") }
+                .joined(separator: ", ") + "]"
         case "object": return self.object(kind.value)
-        case "objects": return "[" + (kind.value["items"]?.items ?? []).map(self.object).joined(separator: ", ") + "]"
+        case "objects":
+            return "[" + (kind.value["items"]?.items ?? []).map(self.object).joined(separator: ", ")
+                + "]"
         case "boolean": return kind.value.isTrue ? "true" : "false"
         default: return TerminalText.safe(kind.value.text ?? kind.value.description)
         }
     }
 
     private static func object(_ object: JSONValue) -> String {
-        "{" + (object["fields"]?.members ?? []).map { "\($0.name): \(self.value($0.value))" }.joined(separator: ", ") + "}"
+        "{"
+            + (object["fields"]?.members ?? []).map { "\($0.name): \(self.value($0.value))" }
+            .joined(separator: ", ") + "}"
     }
 }

@@ -5,16 +5,25 @@ extension Tool {
     func erase() throws {
         let who = try self.positional(1, 1)[0]
         guard self.arguments.has("--yes") else {
-            throw UsageError("nothing brings an erased person back: `profilectl get \(who)` shows who it is, --yes erases")
+            throw UsageError(
+                "nothing brings an erased person back: `profilectl get \(who)` shows who it is, --yes erases"
+            )
         }
-        let answer = try self.call(.profiles("EraseProfile"), [
-            ("project", .string(self.project)), ("request_id", self.requestID()), ("identifier", WhoText.identifier(who)),
-            ("expected_revision", try self.expectedRevision()),
-        ])
+        let answer = try self.call(
+            .profiles("EraseProfile"),
+            [
+                ("project", .string(self.project)), ("request_id", self.requestID()),
+                ("identifier", WhoText.identifier(who)),
+                ("expected_revision", try self.expectedRevision()),
+            ])
         self.show(answer) {
-            let isReplayed = answer["replayed"]?.isTrue == true ? " (this is the answer of the first call)" : ""
-            guard answer["existed"]?.isTrue == true else { return "nobody is called so, nothing was erased\(isReplayed)\n" }
-            return "erased: \(TerminalText.safe(who)); gone from log and snapshots by \(answer["log_purge_due"]?.text ?? "then")\(isReplayed)\n"
+            let isReplayed =
+                answer["replayed"]?.isTrue == true ? " (this is the answer of the first call)" : ""
+            guard answer["existed"]?.isTrue == true else {
+                return "nobody is called so, nothing was erased\(isReplayed)\n"
+            }
+            return
+                "erased: \(TerminalText.safe(who)); gone from log and snapshots by \(answer["log_purge_due"]?.text ?? "then")\(isReplayed)\n"
         }
     }
 }

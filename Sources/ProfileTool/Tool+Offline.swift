@@ -19,7 +19,8 @@ extension Tool {
         }
         let state = summary.state
         let answer = JSONValue.object(of: [
-            ("restored", .string(words[1])), ("files", .number("\(summary.files)")), ("bytes", .number("\(summary.bytes)")),
+            ("restored", .string(words[1])), ("files", .number("\(summary.files)")),
+            ("bytes", .number("\(summary.bytes)")),
             ("profiles", .number("\(state.profiles)")), ("lsn", .number("\(state.lsn)")),
             ("digest", .string(VerificationText.digest(state))),
         ])
@@ -45,12 +46,21 @@ extension Tool {
     func dump() throws -> Int32 {
         let directory = try OfflineDirectory(try self.positional(1, 1)[0])
         let store = try directory.read().store
-        let (withEvents, withLedger) = (self.arguments.has("--events"), self.arguments.has("--ledger"))
+        let (withEvents, withLedger) = (
+            self.arguments.has("--events"), self.arguments.has("--ledger")
+        )
         var lines = ""
         Dump(of: store, withEvents: withEvents, withLedger: withLedger).forEachProfile { dumped in
             var members = Self.json(dumped.profile, .profiles("GetProfile"))
-            if withEvents { members += Self.list("events", in: Self.json(dumped.events, .profiles("ListEvents")), as: "events") }
-            if withLedger { members += Self.list("entries", in: Self.json(dumped.ledger, .profiles("ListConsentHistory")), as: "consent") }
+            if withEvents {
+                members += Self.list(
+                    "events", in: Self.json(dumped.events, .profiles("ListEvents")), as: "events")
+            }
+            if withLedger {
+                members += Self.list(
+                    "entries", in: Self.json(dumped.ledger, .profiles("ListConsentHistory")),
+                    as: "consent")
+            }
             lines += "\(JSONValue.object(members))\n"
             guard lines.utf8.count >= Self.dumpBytesKept else { return }
             self.terminal.say(lines)
@@ -60,7 +70,9 @@ extension Tool {
         return ToolMain.ExitCode.done
     }
 
-    private static func json(_ message: UnsafeRawBufferPointer, _ method: RPCMethod) -> [JSONValue.JSONMember] {
+    private static func json(_ message: UnsafeRawBufferPointer, _ method: RPCMethod) -> [JSONValue
+        .JSONMember]
+    {
         guard let json = MessageJSON.decode(message, as: method.response) else {
             preconditionFailure("a message of this process is whole")
         }
@@ -68,7 +80,9 @@ extension Tool {
     }
 
     /// One list of an answer, also an empty one, under its name in a dump.
-    private static func list(_ name: String, in members: [JSONValue.JSONMember], as shown: String) -> [JSONValue.JSONMember] {
+    private static func list(_ name: String, in members: [JSONValue.JSONMember], as shown: String)
+        -> [JSONValue.JSONMember]
+    {
         [.init(shown, members.first { $0.name == name }?.value ?? .array([]))]
     }
 }

@@ -14,7 +14,8 @@ extension Tool {
     func backup() throws {
         let destination = Self.absolute(try self.positional(1, 1)[0])
         let method = RPCMethod.admin("Backup")
-        let request = try MessageEncoder(now: self.now).encode(.object(of: [("destination", .string(destination))]), as: method.request)
+        let request = try MessageEncoder(now: self.now).encode(
+            .object(of: [("destination", .string(destination))]), as: method.request)
         var last = JSONValue.null
         try self.client.stream(method, request) { progress in
             last = progress
@@ -23,13 +24,19 @@ extension Tool {
         }
         self.terminal.progress("")
         guard !self.wantsJSON else { return }
-        let (lsn, bytes) = (last["lsn"]?.description ?? "0", last["bytes_total"]?.description ?? "0")
-        self.terminal.say("backup of lsn \(lsn) in \(TerminalText.safe(destination)): \(bytes) bytes, verified\n")
+        let (lsn, bytes) = (
+            last["lsn"]?.description ?? "0", last["bytes_total"]?.description ?? "0"
+        )
+        self.terminal.say(
+            "backup of lsn \(lsn) in \(TerminalText.safe(destination)): \(bytes) bytes, verified\n")
     }
 
     private static func progressText(_ progress: JSONValue) -> String {
-        let (done, total) = (progress["bytes_done"]?.integer ?? 0, progress["bytes_total"]?.integer ?? 0)
-        return "\(progress["file"]?.text ?? ""): \(done) of \(total) bytes, \(total == 0 ? 100 : 100 * done / total) %"
+        let (done, total) = (
+            progress["bytes_done"]?.integer ?? 0, progress["bytes_total"]?.integer ?? 0
+        )
+        return
+            "\(progress["file"]?.text ?? ""): \(done) of \(total) bytes, \(total == 0 ? 100 : 100 * done / total) %"
     }
 
     /// The server has another working directory: it takes absolute paths only.

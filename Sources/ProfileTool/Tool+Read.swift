@@ -8,9 +8,11 @@ extension Tool {
     func get() throws {
         let who = WhoText.identifier(try self.positional(1, 1)[0])
         let count = try self.arguments.number("--events", 5)
-        let answer = try self.call(.profiles("GetProfile"), [
-            ("project", .string(self.project)), ("identifier", who), ("metadata", .bool(true)),
-        ])
+        let answer = try self.call(
+            .profiles("GetProfile"),
+            [
+                ("project", .string(self.project)), ("identifier", who), ("metadata", .bool(true)),
+            ])
         guard !self.wantsJSON else { return self.terminal.say("\(answer)\n") }
         let events = count == 0 ? nil : try self.lastEvents(who, count)
         self.terminal.say(ProfileView(now: self.now).text(answer, events: events))
@@ -19,9 +21,12 @@ extension Tool {
     /// `nil` where the server has no ListEvents: the rest of the profile is worth showing.
     private func lastEvents(_ who: JSONValue, _ count: Int) throws -> JSONValue? {
         do {
-            return try self.call(.profiles("ListEvents"), [
-                ("project", .string(self.project)), ("identifier", who), ("page_size", .number(String(min(count, Self.pageMax)))),
-            ])
+            return try self.call(
+                .profiles("ListEvents"),
+                [
+                    ("project", .string(self.project)), ("identifier", who),
+                    ("page_size", .number(String(min(count, Self.pageMax)))),
+                ])
         } catch let failure as RPCFailure where failure.code == RPCFailure.unimplemented {
             return nil
         }
@@ -36,12 +41,17 @@ extension Tool {
         var left = limit == 0 ? Int.max : limit
         var token = ""
         repeat {
-            let answer = try self.call(.profiles("ListEvents"), [
-                ("project", .string(self.project)), ("identifier", who), ("names", names.isEmpty ? nil : .array(names)),
-                ("from", self.arguments["--from"].map(JSONValue.string)), ("to", self.arguments["--to"].map(JSONValue.string)),
-                ("order", self.arguments.has("--oldest-first") ? .string("OLDEST_FIRST") : nil),
-                ("page_size", .number(String(min(left, Self.pageMax)))), ("page_token", token.isEmpty ? nil : .string(token)),
-            ])
+            let answer = try self.call(
+                .profiles("ListEvents"),
+                [
+                    ("project", .string(self.project)), ("identifier", who),
+                    ("names", names.isEmpty ? nil : .array(names)),
+                    ("from", self.arguments["--from"].map(JSONValue.string)),
+                    ("to", self.arguments["--to"].map(JSONValue.string)),
+                    ("order", self.arguments.has("--oldest-first") ? .string("OLDEST_FIRST") : nil),
+                    ("page_size", .number(String(min(left, Self.pageMax)))),
+                    ("page_token", token.isEmpty ? nil : .string(token)),
+                ])
             let page = answer["events"]?.items ?? []
             if self.wantsJSON {
                 for event in page { self.terminal.say("\(event)\n") }
@@ -61,33 +71,52 @@ extension Tool {
         var rows: [[String]] = []
         var token = ""
         repeat {
-            let answer = try self.call(.profiles("ListConsentHistory"), [
-                ("project", .string(self.project)), ("identifier", who), ("page_token", token.isEmpty ? nil : .string(token)),
-            ])
+            let answer = try self.call(
+                .profiles("ListConsentHistory"),
+                [
+                    ("project", .string(self.project)), ("identifier", who),
+                    ("page_token", token.isEmpty ? nil : .string(token)),
+                ])
             for entry in answer["entries"]?.items ?? [] {
-                if self.wantsJSON { self.terminal.say("\(entry)\n") } else { rows.append(view.consent(entry)) }
+                if self.wantsJSON {
+                    self.terminal.say("\(entry)\n")
+                } else {
+                    rows.append(view.consent(entry))
+                }
             }
             token = answer["next_page_token"]?.text ?? ""
         } while !token.isEmpty
-        if !self.wantsJSON { self.terminal.say(rows.isEmpty ? "no entries\n" : TerminalText.table(rows, indent: "")) }
+        if !self.wantsJSON {
+            self.terminal.say(rows.isEmpty ? "no entries\n" : TerminalText.table(rows, indent: ""))
+        }
         guard self.arguments.has("--verify") else { return }
-        let answer = try self.call(.profiles("VerifyConsentLedger"), [("project", .string(self.project)), ("identifier", who)])
+        let answer = try self.call(
+            .profiles("VerifyConsentLedger"),
+            [("project", .string(self.project)), ("identifier", who)])
         self.show(answer) {
             answer["valid"]?.isTrue == true
-                ? "the chain of \(answer["entries"]?.description ?? "0") entries is whole\n" : "THE CHAIN IS BROKEN: entries were changed\n"
+                ? "the chain of \(answer["entries"]?.description ?? "0") entries is whole\n"
+                : "THE CHAIN IS BROKEN: entries were changed\n"
         }
     }
 
     func sendable() throws {
         let words = try self.positional(2, 2)
         let (channel, topic) = try WhoText.channel(words[1])
-        let answer = try self.call(.profiles("CheckSendable"), [
-            ("project", .string(self.project)), ("identifier", WhoText.identifier(words[0])), ("channel", channel), ("topic", topic),
-            ("message_class", .string(self.arguments.has("--transactional") ? "TRANSACTIONAL" : "MARKETING")),
-        ])
+        let answer = try self.call(
+            .profiles("CheckSendable"),
+            [
+                ("project", .string(self.project)), ("identifier", WhoText.identifier(words[0])),
+                ("channel", channel), ("topic", topic),
+                (
+                    "message_class",
+                    .string(self.arguments.has("--transactional") ? "TRANSACTIONAL" : "MARKETING")
+                ),
+            ])
         self.show(answer) {
             let reason = ProfileView.word(answer["reason"], "SENDABLE_REASON_")
-            return answer["sendable"]?.isTrue == true ? "yes\(reason == "ok" ? "" : ": \(reason)")\n" : "no: \(reason)\n"
+            return answer["sendable"]?.isTrue == true
+                ? "yes\(reason == "ok" ? "" : ": \(reason)")\n" : "no: \(reason)\n"
         }
     }
 
@@ -100,16 +129,22 @@ extension Tool {
     }
 
     func help() throws {
-        guard let name = try self.positional(0, 1).first else { return self.terminal.say(ToolCommand.overview) }
+        guard let name = try self.positional(0, 1).first else {
+            return self.terminal.say(ToolCommand.overview)
+        }
         guard let command = ToolCommand.named(name) else {
-            throw UsageError("unknown command \(name)\(ToolArguments.nearest(name, ToolCommand.all.map(\.name)))")
+            throw UsageError(
+                "unknown command \(name)\(ToolArguments.nearest(name, ToolCommand.all.map(\.name)))"
+            )
         }
         self.terminal.say(command.help)
     }
 
     func completion() throws {
         let shell = try self.positional(1, 1)[0]
-        guard let script = Completion.script(for: shell) else { throw UsageError("\(shell): expected bash, zsh or fish") }
+        guard let script = Completion.script(for: shell) else {
+            throw UsageError("\(shell): expected bash, zsh or fish")
+        }
         self.terminal.say(script)
     }
 }

@@ -4,7 +4,9 @@ import ProfileClient
 /// The commands that write.
 extension Tool {
     /// Attributes with a meaning of their own, which go into `native`.
-    private static let nativeNames: Set<String> = ["email_address", "phone_number", "language", "region", "timezone"]
+    private static let nativeNames: Set<String> = [
+        "email_address", "phone_number", "language", "region", "timezone",
+    ]
 
     func identify() throws {
         var words = try self.positional(0)
@@ -13,25 +15,38 @@ extension Tool {
         guard customID != nil || self.arguments.has("--device") else {
             throw UsageError("identify needs a custom ID, or --device ID, or both")
         }
-        if customID != nil, self.arguments.has("--logged-out") { throw UsageError("--logged-out and a custom ID exclude each other") }
-        let answer = try self.call(.profiles("Identify"), [
-            ("project", .string(self.project)), ("request_id", self.requestID()),
-            ("installation_id", self.arguments["--device"].map(JSONValue.string)),
-            ("custom_id", customID.map { .string($0.hasPrefix("custom:") ? String($0.dropFirst(7)) : $0) }),
-            ("logged_out", self.arguments.has("--logged-out") ? .bool(true) : nil),
-            ("attributes", try self.patch(words)), ("occurred_at", try self.time()), ("source", self.source()),
-            ("expected_revision", try self.expectedRevision()),
-        ])
+        if customID != nil, self.arguments.has("--logged-out") {
+            throw UsageError("--logged-out and a custom ID exclude each other")
+        }
+        let answer = try self.call(
+            .profiles("Identify"),
+            [
+                ("project", .string(self.project)), ("request_id", self.requestID()),
+                ("installation_id", self.arguments["--device"].map(JSONValue.string)),
+                (
+                    "custom_id",
+                    customID.map { .string($0.hasPrefix("custom:") ? String($0.dropFirst(7)) : $0) }
+                ),
+                ("logged_out", self.arguments.has("--logged-out") ? .bool(true) : nil),
+                ("attributes", try self.patch(words)), ("occurred_at", try self.time()),
+                ("source", self.source()),
+                ("expected_revision", try self.expectedRevision()),
+            ])
         self.show(answer) {
             let profile = answer["profile"] ?? .null
             let name = profile["custom_id"]?.text ?? "anonymous"
-            var text = "\(ProfileView.word(answer["outcome"], "OUTCOME_")): \(TerminalText.safe(name)), profile \(profile["profile_id"]?.text ?? ""),"
+            var text =
+                "\(ProfileView.word(answer["outcome"], "OUTCOME_")): \(TerminalText.safe(name)), profile \(profile["profile_id"]?.text ?? ""),"
                 + " revision \(profile["revision"]?.description ?? "0")\(Self.replayed(answer))\n"
             let stale = (answer["ignored_stale"]?.items ?? []).compactMap(\.text)
-            if !stale.isEmpty { text += "not changed, newer values are stored: \(stale.joined(separator: ", "))\n" }
+            if !stale.isEmpty {
+                text += "not changed, newer values are stored: \(stale.joined(separator: ", "))\n"
+            }
             for warning in answer["warnings"]?.items ?? [] {
-                let about = warning["name"]?.text ?? warning["identifier"]?.members.first?.value.text ?? ""
-                text += "warning: \(ProfileView.word(warning["reason"], "")) \(TerminalText.safe(about))\n"
+                let about =
+                    warning["name"]?.text ?? warning["identifier"]?.members.first?.value.text ?? ""
+                text +=
+                    "warning: \(ProfileView.word(warning["reason"], "")) \(TerminalText.safe(about))\n"
             }
             return text
         }
@@ -42,19 +57,25 @@ extension Tool {
         var parts: [String: [JSONValue.JSONMember]] = [:]
         for word in words {
             let assignment = try ValueText.split(word)
-            let list = JSONValue.object([.init("items", .array(ValueText.list(assignment.text).map(JSONValue.string)))])
+            let list = JSONValue.object([
+                .init("items", .array(ValueText.list(assignment.text).map(JSONValue.string)))
+            ])
             switch assignment.operation {
             case .add: parts["add", default: []].append(.init(assignment.name, list))
             case .remove: parts["remove", default: []].append(.init(assignment.name, list))
             case .set where Self.nativeNames.contains(assignment.name):
-                parts["native", default: []].append(.init(assignment.name, .string(assignment.text)))
-            case .set, .json: parts["set", default: []].append(.init(assignment.name, try ValueText.value(assignment)))
+                parts["native", default: []].append(
+                    .init(assignment.name, .string(assignment.text)))
+            case .set, .json:
+                parts["set", default: []].append(
+                    .init(assignment.name, try ValueText.value(assignment)))
             }
         }
         let deleted = self.arguments.all("--delete").map(JSONValue.string)
         guard !parts.isEmpty || !deleted.isEmpty else { return nil }
-        return .object(of: ["set", "add", "remove", "native"].map { ($0, parts[$0].map(JSONValue.object)) }
-            + [("delete", deleted.isEmpty ? nil : .array(deleted))])
+        return .object(
+            of: ["set", "add", "remove", "native"].map { ($0, parts[$0].map(JSONValue.object)) }
+                + [("delete", deleted.isEmpty ? nil : .array(deleted))])
     }
 
     func track() throws {
@@ -63,27 +84,37 @@ extension Tool {
         for word in words.dropFirst(2) {
             let assignment = try ValueText.split(word)
             guard assignment.operation == .set || assignment.operation == .json else {
-                throw UsageError("\(word): events have no lists to add to; write \(assignment.name)=...")
+                throw UsageError(
+                    "\(word): events have no lists to add to; write \(assignment.name)=...")
             }
             attributes.append(.init(assignment.name, try ValueText.value(assignment)))
         }
         let tags = self.arguments.all("--tag").map(JSONValue.string)
         let event = JSONValue.object(of: [
-            ("event_id", self.arguments["--event-id"].map(JSONValue.string)), ("name", .string(words[1])),
-            ("attributes", attributes.isEmpty ? nil : .object(attributes)), ("occurred_at", try self.time()),
-            ("label", self.arguments["--label"].map(JSONValue.string)), ("tags", tags.isEmpty ? nil : .array(tags)),
+            ("event_id", self.arguments["--event-id"].map(JSONValue.string)),
+            ("name", .string(words[1])),
+            ("attributes", attributes.isEmpty ? nil : .object(attributes)),
+            ("occurred_at", try self.time()),
+            ("label", self.arguments["--label"].map(JSONValue.string)),
+            ("tags", tags.isEmpty ? nil : .array(tags)),
         ])
-        let answer = try self.call(.profiles("Track"), [
-            ("project", .string(self.project)), ("request_id", self.requestID()), ("identifier", WhoText.identifier(words[0])),
-            ("events", .array([event])), ("source", self.source()),
-            ("historical", self.arguments.has("--historical") ? .bool(true) : nil),
-            ("must_exist", self.arguments.has("--must-exist") ? .bool(true) : nil),
-            ("expected_revision", try self.expectedRevision()),
-        ])
+        let answer = try self.call(
+            .profiles("Track"),
+            [
+                ("project", .string(self.project)), ("request_id", self.requestID()),
+                ("identifier", WhoText.identifier(words[0])),
+                ("events", .array([event])), ("source", self.source()),
+                ("historical", self.arguments.has("--historical") ? .bool(true) : nil),
+                ("must_exist", self.arguments.has("--must-exist") ? .bool(true) : nil),
+                ("expected_revision", try self.expectedRevision()),
+            ])
         self.show(answer) {
             let result = answer["results"]?.items.first ?? .null
-            let differs = result["content_differs"]?.isTrue == true ? ", and its content differs from the stored one" : ""
-            return "\(ProfileView.word(result["status"], "EVENT_STATUS_")): \(words[1]) \(TerminalText.safe(result["event_id"]?.text ?? ""))\(differs),"
+            let differs =
+                result["content_differs"]?.isTrue == true
+                ? ", and its content differs from the stored one" : ""
+            return
+                "\(ProfileView.word(result["status"], "EVENT_STATUS_")): \(words[1]) \(TerminalText.safe(result["event_id"]?.text ?? ""))\(differs),"
                 + " profile \(answer["profile_id"]?.text ?? ""), revision \(answer["revision"]?.description ?? "0"),"
                 + " lsn \(answer["lsn"]?.description ?? "0")\(Self.replayed(answer))\n"
         }
@@ -93,22 +124,40 @@ extension Tool {
         let words = try self.positional(2)
         let changes = try words.dropFirst().map { word in
             let (channel, topic) = try WhoText.channel(word)
-            return JSONValue.object(of: [("channel", channel), ("topic", topic), ("state", .string(state))])
+            return JSONValue.object(of: [
+                ("channel", channel), ("topic", topic), ("state", .string(state)),
+            ])
         }
-        let evidence = [("method", "--method"), ("actor", "--actor"), ("reference", "--reference")].compactMap { field, flag in
-            self.arguments[flag].map { JSONValue.JSONMember(field, .string($0)) }
-        }
-        let answer = try self.call(.profiles("UpdateSubscription"), [
-            ("project", .string(self.project)), ("request_id", self.requestID()), ("identifier", WhoText.identifier(words[0])),
-            ("changes", .array(changes)), ("source", .string(self.arguments["--source"] ?? "API")),
-            ("evidence", evidence.isEmpty ? nil : .object(evidence)), ("occurred_at", try self.time()),
-        ])
+        let evidence = [("method", "--method"), ("actor", "--actor"), ("reference", "--reference")]
+            .compactMap { field, flag in
+                self.arguments[flag].map { JSONValue.JSONMember(field, .string($0)) }
+            }
+        let answer = try self.call(
+            .profiles("UpdateSubscription"),
+            [
+                ("project", .string(self.project)), ("request_id", self.requestID()),
+                ("identifier", WhoText.identifier(words[0])),
+                ("changes", .array(changes)),
+                ("source", .string(self.arguments["--source"] ?? "API")),
+                ("evidence", evidence.isEmpty ? nil : .object(evidence)),
+                ("occurred_at", try self.time()),
+            ])
         self.show(answer) {
-            TerminalText.table((answer["results"]?.items ?? []).map { result in
-                let applied = result["applied"]?.isTrue == true ? "" : "not applied: a newer choice is stored"
-                let token = result["confirmation_token"]?.text.map { $0.isEmpty ? "" : "to be confirmed with \($0)" } ?? ""
-                return [ProfileView.channel(result), ProfileView.word(result["state"], "SUBSCRIPTION_STATE_"), applied + token + Self.replayed(answer)]
-            }, indent: "")
+            TerminalText.table(
+                (answer["results"]?.items ?? []).map { result in
+                    let applied =
+                        result["applied"]?.isTrue == true
+                        ? "" : "not applied: a newer choice is stored"
+                    let token =
+                        result["confirmation_token"]?.text.map {
+                            $0.isEmpty ? "" : "to be confirmed with \($0)"
+                        } ?? ""
+                    return [
+                        ProfileView.channel(result),
+                        ProfileView.word(result["state"], "SUBSCRIPTION_STATE_"),
+                        applied + token + Self.replayed(answer),
+                    ]
+                }, indent: "")
         }
     }
 
@@ -119,21 +168,30 @@ extension Tool {
     func importFile() throws -> Int32 {
         let path = try self.positional(1, 1)[0]
         let batch = try self.arguments.number("--batch", BatchRequest.operationsMax)
-        guard (1 ... BatchRequest.operationsMax).contains(batch) else { throw UsageError("--batch \(batch): expected 1 to \(BatchRequest.operationsMax)") }
+        guard (1 ... BatchRequest.operationsMax).contains(batch) else {
+            throw UsageError("--batch \(batch): expected 1 to \(BatchRequest.operationsMax)")
+        }
         let file = try ImportFile(path: path)
         let positionPath = self.arguments["--resume"] ?? path + ".position"
-        var position = ImportPosition(digest: file.digest, project: self.project, batch: batch, begunAt: self.now)
+        var position = ImportPosition(
+            digest: file.digest, project: self.project, batch: batch, begunAt: self.now)
         if let stored = try ImportPosition.read(positionPath) {
             guard stored.digest == file.digest, stored.project == self.project else {
-                throw UsageError("\(positionPath) belongs to another file or project; delete it, or name another with --resume")
+                throw UsageError(
+                    "\(positionPath) belongs to another file or project; delete it, or name another with --resume"
+                )
             }
             position = stored
         }
         guard !position.isComplete else {
-            self.terminal.say("\(path) is imported: \(position.lines) lines; to import it again, delete \(positionPath)\n")
+            self.terminal.say(
+                "\(path) is imported: \(position.lines) lines; to import it again, delete \(positionPath)\n"
+            )
             return ToolMain.ExitCode.done
         }
-        let importer = Importer(file, positionPath: positionPath, position: position, client: self.client, terminal: self.terminal)
+        let importer = Importer(
+            file, positionPath: positionPath, position: position, client: self.client,
+            terminal: self.terminal)
         let end = try importer.run()
         self.report(importer, from: position, to: end)
         return end.refused == 0 ? ToolMain.ExitCode.done : ToolMain.ExitCode.refused
@@ -142,13 +200,16 @@ extension Tool {
     private func report(_ importer: Importer, from: ImportPosition, to: ImportPosition) {
         let tally = importer.tally
         let json = JSONValue.object(of: [
-            ("lines", .number(String(to.lines))), ("done", .number(String(tally.done))), ("refused", .number(String(tally.refused))),
-            ("events_stored", .number(String(tally.stored))), ("events_duplicate", .number(String(tally.duplicates))),
+            ("lines", .number(String(to.lines))), ("done", .number(String(tally.done))),
+            ("refused", .number(String(tally.refused))),
+            ("events_stored", .number(String(tally.stored))),
+            ("events_duplicate", .number(String(tally.duplicates))),
         ])
         self.show(json) {
             let resumed = from.lines > 0 ? ", gone on from line \(from.lines + 1)" : ""
             let rate = Int(Double(to.lines - from.lines) / max(importer.seconds, 0.001))
-            return "\(tally.done) operations done, \(tally.refused) refused; \(tally.stored) events stored, \(tally.duplicates) already there;"
+            return
+                "\(tally.done) operations done, \(tally.refused) refused; \(tally.stored) events stored, \(tally.duplicates) already there;"
                 + " \(to.lines - from.lines) lines at \(rate) a second\(resumed)\n"
         }
     }

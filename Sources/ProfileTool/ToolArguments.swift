@@ -13,7 +13,8 @@ package struct ToolArguments {
     package private(set) var positional: [String] = []
     private var values: [String: [String]] = [:]
 
-    /// - Parameter arguments: Without the program's name. Flags may stand anywhere; `--` ends them; `--flag=value` is the same as two words.
+    /// - Parameter arguments: Without the program's name. Flags may stand anywhere; `--` ends them;
+    ///   `--flag=value` is the same as two words.
     /// - Throws: `UsageError` for an unknown command or flag, naming the nearest known one.
     package init(_ arguments: [String]) throws(UsageError) {
         var rest = ArraySlice(arguments)
@@ -27,7 +28,9 @@ package struct ToolArguments {
             guard word.hasPrefix("--"), word.count > 2 else {
                 if found == nil {
                     guard let command = ToolCommand.named(word) else {
-                        throw UsageError("unknown command \(word)\(Self.nearest(word, ToolCommand.all.map(\.name))); `profilectl help` lists them")
+                        throw UsageError(
+                            "unknown command \(word)\(Self.nearest(word, ToolCommand.all.map(\.name))); `profilectl help` lists them"
+                        )
                     }
                     found = command
                 } else {
@@ -39,7 +42,9 @@ package struct ToolArguments {
             let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
             guard let option = options.first(where: { $0.name == parts[0] }) else {
                 let place = found.map { " for \($0.name)" } ?? " before the command"
-                throw UsageError("unknown flag \(parts[0])\(place)\(Self.nearest(parts[0], options.map(\.name)))")
+                throw UsageError(
+                    "unknown flag \(parts[0])\(place)\(Self.nearest(parts[0], options.map(\.name)))"
+                )
             }
             if option.value == nil {
                 guard parts.count == 1 else { throw UsageError("\(option.name) takes no value") }
@@ -68,7 +73,9 @@ package struct ToolArguments {
     /// A whole number from 0 on.
     package func number(_ flag: String, _ absent: Int) throws(UsageError) -> Int {
         guard let text = self[flag] else { return absent }
-        guard let number = Int(text), number >= 0 else { throw UsageError("\(flag) \(text): expected a whole number from 0 on") }
+        guard let number = Int(text), number >= 0 else {
+            throw UsageError("\(flag) \(text): expected a whole number from 0 on")
+        }
         return number
     }
 

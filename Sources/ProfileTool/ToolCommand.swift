@@ -1,4 +1,5 @@
-/// One command of `profilectl`: what its help says, what it accepts, and what completion offers all come from here.
+/// One command of `profilectl`: what its help says, what it accepts, and what completion offers all
+/// come from here.
 package struct ToolCommand: Sendable {
     /// One flag of a command.
     package struct Option: Sendable {
@@ -26,7 +27,10 @@ package struct ToolCommand: Sendable {
     package let options: [Option]
     let examples: [String]
 
-    private init(_ name: String, _ arguments: String, _ summary: String, details: String = "", options: [Option] = [], examples: [String] = []) {
+    private init(
+        _ name: String, _ arguments: String, _ summary: String, details: String = "",
+        options: [Option] = [], examples: [String] = []
+    ) {
         self.name = name
         self.arguments = arguments
         self.summary = summary
@@ -41,7 +45,9 @@ package struct ToolCommand: Sendable {
 
     /// Flags that every command takes.
     package static let globalOptions: [Option] = [
-        Option("--address", "HOST:PORT", "where the service listens (127.0.0.1:50051, or PROFILES_ADDRESS)"),
+        Option(
+            "--address", "HOST:PORT",
+            "where the service listens (127.0.0.1:50051, or PROFILES_ADDRESS)"),
         Option("--project", "NAME", "the project (default, or PROFILES_PROJECT)"),
         Option("--key", "KEY", "sent as authorization: Bearer KEY (PROFILES_KEY)"),
         Option("--timeout", "SPAN", "how long to wait for an answer, retries included (10s)"),
@@ -51,27 +57,41 @@ package struct ToolCommand: Sendable {
 
     private static let platforms = ["app_ios", "app_android", "web", "api", "import"]
     private static let who = "WHO is a custom ID, or device:ID, profile:ID, custom:ID."
-    private static let requestID = Option("--request-id", "ID", "makes a repetition answer what the first call answered (default: made up)")
+    private static let requestID = Option(
+        "--request-id", "ID",
+        "makes a repetition answer what the first call answered (default: made up)")
     private static let times = [
         Option("--at", "TIME", "when it happened, RFC 3339 (now)"),
         Option("--ago", "SPAN", "when it happened, such as 90s, 5m, 3h, 2d"),
     ]
-    private static let platform = Option("--platform", "NAME", "where it came from", choices: platforms)
-    private static let revision = Option("--expected-revision", "N", "refused unless the profile has this revision; 0: unless there is none")
-    private static let consentOptions = [
-        Option(
-            "--source", "WHO", "who decided (api)",
-            choices: ["user", "one_click", "sms_keyword", "preference_center", "api", "import", "support"]),
-        Option("--method", "TEXT", "evidence: how, such as a form"),
-        Option("--reference", "TEXT", "evidence: a ticket or document; SUPPORT needs it to subscribe one who unsubscribed"),
-        Option("--actor", "TEXT", "evidence: who typed it in"),
-    ] + times + [requestID]
+    private static let platform = Option(
+        "--platform", "NAME", "where it came from", choices: platforms)
+    private static let revision = Option(
+        "--expected-revision", "N",
+        "refused unless the profile has this revision; 0: unless there is none")
+    private static let consentOptions =
+        [
+            Option(
+                "--source", "WHO", "who decided (api)",
+                choices: [
+                    "user", "one_click", "sms_keyword", "preference_center", "api", "import",
+                    "support",
+                ]),
+            Option("--method", "TEXT", "evidence: how, such as a form"),
+            Option(
+                "--reference", "TEXT",
+                "evidence: a ticket or document; SUPPORT needs it to subscribe one who unsubscribed"
+            ),
+            Option("--actor", "TEXT", "evidence: who typed it in"),
+        ] + times + [requestID]
 
     /// In the order of help.
     package static let all: [ToolCommand] = [
         ToolCommand(
-            "identify", "[CUSTOM_ID] [NAME=VALUE]...", "links a device and a person, sets attributes",
-            details: "Without a custom ID the attributes go to whom the device belongs to.\n" + ValueText.help
+            "identify", "[CUSTOM_ID] [NAME=VALUE]...",
+            "links a device and a person, sets attributes",
+            details: "Without a custom ID the attributes go to whom the device belongs to.\n"
+                + ValueText.help
                 + "\n  name+=[a,b]    adds to a list           name-=[a,b]    removes from a list"
                 + "\n  email_address, phone_number, language, region and timezone are the native attributes.",
             options: [
@@ -89,7 +109,8 @@ package struct ToolCommand: Sendable {
             "track", "WHO EVENT [NAME=VALUE]...", "stores an event of a person",
             details: who + " An unknown one is created.\n" + ValueText.help,
             options: [
-                Option("--event-id", "ID", "the same id is stored once (default: made by the server)"),
+                Option(
+                    "--event-id", "ID", "the same id is stored once (default: made by the server)"),
                 Option("--label", "TEXT", "a label"),
                 Option("--tag", "TEXT", "a tag; may be given several times"),
                 Option("--historical", nil, "accepts events older than 24 h, and fires no trigger"),
@@ -104,7 +125,10 @@ package struct ToolCommand: Sendable {
             "get", "WHO", "shows a profile with its last events",
             details: who,
             options: [Option("--events", "N", "how many events to show (5; 0: none)")],
-            examples: ["profilectl get anna", "profilectl --json get device:phone-1 | jq .profile.attributes"]),
+            examples: [
+                "profilectl get anna",
+                "profilectl --json get device:phone-1 | jq .profile.attributes",
+            ]),
         ToolCommand(
             "events", "WHO", "lists events, newest first",
             details: who,
@@ -121,9 +145,11 @@ package struct ToolCommand: Sendable {
             details: who + " CHANNEL is email, sms or push.", options: consentOptions,
             examples: ["profilectl subscribe anna email email/offers --source user"]),
         ToolCommand(
-            "unsubscribe", "WHO CHANNEL[/TOPIC]...", "notes that a person does not want it any more",
+            "unsubscribe", "WHO CHANNEL[/TOPIC]...",
+            "notes that a person does not want it any more",
             details: who + " CHANNEL is email, sms or push.", options: consentOptions,
-            examples: ["profilectl unsubscribe anna email/offers --source support --reference T-17"]),
+            examples: ["profilectl unsubscribe anna email/offers --source support --reference T-17"]
+        ),
         ToolCommand(
             "consent", "WHO", "lists the consent ledger, oldest first",
             details: who, options: [Option("--verify", nil, "recomputes the hash chain as well")],
@@ -131,65 +157,93 @@ package struct ToolCommand: Sendable {
         ToolCommand(
             "sendable", "WHO CHANNEL[/TOPIC]", "says whether a message may be sent, and why not",
             details: who + " The answer no is an answer: exit code 0.",
-            options: [Option("--transactional", nil, "a message that needs no consent, such as a receipt")],
+            options: [
+                Option("--transactional", nil, "a message that needs no consent, such as a receipt")
+            ],
             examples: ["profilectl sendable anna email/offers"]),
         ToolCommand(
             "erase", "WHO --yes", "erases a person for good, with everything that is known of them",
-            details: who + "\nCustom ID and devices are blocked for 30 days, so that nothing brings the person back by accident; suppressions of"
+            details: who
+                + "\nCustom ID and devices are blocked for 30 days, so that nothing brings the person back by accident; suppressions of"
                 + "\naddresses stay. Log and snapshots lose the data within 24 hours.",
             options: [Option("--yes", nil, "needed: there is no way back"), revision, requestID],
             examples: ["profilectl erase anna --yes", "profilectl erase device:phone-1 --yes"]),
         ToolCommand(
-            "import", "FILE.jsonl", "writes a file of operations, one a line; goes on where it was interrupted",
+            "import", "FILE.jsonl",
+            "writes a file of operations, one a line; goes on where it was interrupted",
             details: ImportFile.help,
             options: [
                 Option("--resume", "FILE", "the position file (FILE.jsonl.position)"),
                 Option("--batch", "N", "operations a call, 1 to 200 (200)"),
             ],
-            examples: ["profilectl import shop.jsonl", "profilectl import shop.jsonl --resume /var/tmp/shop.position"]),
+            examples: [
+                "profilectl import shop.jsonl",
+                "profilectl import shop.jsonl --resume /var/tmp/shop.position",
+            ]),
         ToolCommand(
             "health", "[SERVICE]", "asks whether the service takes calls",
-            details: "SERVICE is \"\" (all), profiles.v1.Profiles or profiles.v1.Admin. Exit code 1 when it does not serve.",
+            details:
+                "SERVICE is \"\" (all), profiles.v1.Profiles or profiles.v1.Admin. Exit code 1 when it does not serve.",
             examples: ["profilectl health"]),
         ToolCommand(
             "snapshot", "", "has the server take a snapshot; answers when it is verified",
-            details: "The server takes snapshots by itself, too. After this one the next start reads only what comes later."
+            details:
+                "The server takes snapshots by itself, too. After this one the next start reads only what comes later."
                 + "\nTwo of them free the log before the first.",
             examples: ["profilectl snapshot"]),
         ToolCommand(
-            "backup", "DEST", "has the server copy a fresh snapshot to a directory, while it goes on",
-            details: "DEST is a directory on the server's machine, missing or empty. It holds everything that was answered before the call, and is a"
+            "backup", "DEST",
+            "has the server copy a fresh snapshot to a directory, while it goes on",
+            details:
+                "DEST is a directory on the server's machine, missing or empty. It holds everything that was answered before the call, and is a"
                 + "\ndata directory itself. Copy it to another machine: a backup on the same disk is lost with it.",
             examples: ["profilectl backup /var/backups/profiles-2026-01-31"]),
         ToolCommand(
             "restore", "BACKUP DIR", "verifies a backup and copies it into a new data directory",
-            details: "Without a server. DIR is missing or empty; what is copied is read back and compared.",
+            details:
+                "Without a server. DIR is missing or empty; what is copied is read back and compared.",
             examples: ["profilectl restore /var/backups/profiles-2026-01-31 ./data"]),
         ToolCommand(
-            "verify", "DIR", "reads all of a data directory or backup, and says whether it is whole",
-            details: "Without a server; changes no byte. Every file is read to its end, then the state is built from each snapshot and, where the log"
+            "verify", "DIR",
+            "reads all of a data directory or backup, and says whether it is whole",
+            details:
+                "Without a server; changes no byte. Every file is read to its end, then the state is built from each snapshot and, where the log"
                 + "\nreaches back so far, from the first record: all must be equal. Exit code 3 for damage, 4 if a server has the directory.",
-            examples: ["profilectl verify ./data", "profilectl --json verify /var/backups/profiles-2026-01-31 | tail -1"]),
+            examples: [
+                "profilectl verify ./data",
+                "profilectl --json verify /var/backups/profiles-2026-01-31 | tail -1",
+            ]),
         ToolCommand(
             "dump", "DIR", "prints every profile of a data directory or backup as JSON lines",
-            details: "Without a server; changes no byte. Each line is what `profilectl get --json` prints. The order is always the same.",
+            details:
+                "Without a server; changes no byte. Each line is what `profilectl get --json` prints. The order is always the same.",
             options: [
                 Option("--events", nil, "with all retained events, oldest first, as \"events\""),
                 Option("--ledger", nil, "with the consent ledger, oldest first, as \"consent\""),
             ],
-            examples: ["profilectl dump /var/backups/profiles-2026-01-31 | jq -r .profile.custom_id", "profilectl dump ./data --events --ledger > base.jsonl"]),
+            examples: [
+                "profilectl dump /var/backups/profiles-2026-01-31 | jq -r .profile.custom_id",
+                "profilectl dump ./data --events --ledger > base.jsonl",
+            ]),
         ToolCommand(
             "completion", "bash|zsh|fish", "prints a completion script",
-            examples: ["source <(profilectl completion bash)", "profilectl completion fish > ~/.config/fish/completions/profilectl.fish"]),
-        ToolCommand("help", "[COMMAND]", "explains a command", examples: ["profilectl help import"]),
+            examples: [
+                "source <(profilectl completion bash)",
+                "profilectl completion fish > ~/.config/fish/completions/profilectl.fish",
+            ]),
+        ToolCommand(
+            "help", "[COMMAND]", "explains a command", examples: ["profilectl help import"]),
     ]
 }
 
 extension ToolCommand {
     /// `profilectl help`.
     package static var overview: String {
-        var text = "profilectl: profiles from the command line\n\nUsage: profilectl [FLAGS] COMMAND ...\n\nCommands:\n"
-        for command in self.all { text += "  \(self.column(command.name, 13)) \(command.summary)\n" }
+        var text =
+            "profilectl: profiles from the command line\n\nUsage: profilectl [FLAGS] COMMAND ...\n\nCommands:\n"
+        for command in self.all {
+            text += "  \(self.column(command.name, 13)) \(command.summary)\n"
+        }
         text += "\nFlags of every command:\n" + self.list(self.globalOptions)
         text += """
 
@@ -212,14 +266,17 @@ extension ToolCommand {
         if !self.details.isEmpty { text += "\n\(self.details)\n" }
         if !self.options.isEmpty { text += "\nFlags:\n" + Self.list(self.options) }
         text += "\nFlags of every command:\n" + Self.list(Self.globalOptions)
-        if !self.examples.isEmpty { text += "\nExamples:\n" + self.examples.map { "  \($0)\n" }.joined() }
+        if !self.examples.isEmpty {
+            text += "\nExamples:\n" + self.examples.map { "  \($0)\n" }.joined()
+        }
         return text
     }
 
     private static func list(_ options: [Option]) -> String {
         options.map { option in
             let head = option.value.map { "\(option.name) \($0)" } ?? option.name
-            let choices = option.choices.isEmpty ? "" : ": \(option.choices.joined(separator: ", "))"
+            let choices =
+                option.choices.isEmpty ? "" : ": \(option.choices.joined(separator: ", "))"
             return "  \(self.column(head, 24)) \(option.help)\(choices)\n"
         }.joined()
     }

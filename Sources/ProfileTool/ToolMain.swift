@@ -2,7 +2,8 @@ import Glibc
 import ProfileClient
 import ProfileOffline
 
-/// `profilectl`: takes the command line apart, runs one command, and turns what went wrong into one line and an exit code.
+/// `profilectl`: takes the command line apart, runs one command, and turns what went wrong into one
+/// line and an exit code.
 package enum ToolMain {
     /// Exit codes of `profilectl`, as its help lists them.
     package enum ExitCode {
@@ -14,13 +15,17 @@ package enum ToolMain {
         package static let directoryLocked: Int32 = 4
     }
 
-    /// - Parameter environment: `PROFILES_ADDRESS`, `PROFILES_PROJECT` and `PROFILES_KEY` stand in for absent flags.
+    /// - Parameter environment: `PROFILES_ADDRESS`, `PROFILES_PROJECT` and `PROFILES_KEY` stand in
+    ///   for absent flags.
     /// - Returns: The exit code.
-    package static func run(_ arguments: [String], environment: [String: String], terminal: ToolTerminal) -> Int32 {
+    package static func run(
+        _ arguments: [String], environment: [String: String], terminal: ToolTerminal
+    ) -> Int32 {
         do {
             let parsed = try ToolArguments(arguments.isEmpty ? ["help"] : arguments)
             if parsed.has("--help") {
-                terminal.say(parsed.command.name == "help" ? ToolCommand.overview : parsed.command.help)
+                terminal.say(
+                    parsed.command.name == "help" ? ToolCommand.overview : parsed.command.help)
                 return ExitCode.done
             }
             return try Tool(parsed, environment: environment, terminal: terminal).run()
@@ -60,31 +65,39 @@ struct Tool {
     let project: String
     let now: Int64
 
-    /// How long an import waits for a server that is away, in milliseconds, unless --timeout says otherwise.
+    /// How long an import waits for a server that is away, in milliseconds, unless --timeout says
+    /// otherwise.
     private static let importPatienceMilliseconds: Int64 = 60_000
     /// How long a snapshot or a backup may take: a terabyte at 300 MB a second.
     private static let copyPatienceMilliseconds: Int64 = 3_600_000
 
-    init(_ arguments: ToolArguments, environment: [String: String], terminal: ToolTerminal) throws(UsageError) {
+    init(_ arguments: ToolArguments, environment: [String: String], terminal: ToolTerminal)
+        throws(UsageError)
+    {
         self.arguments = arguments
         self.terminal = terminal
         self.project = arguments["--project"] ?? environment["PROFILES_PROJECT"] ?? "default"
         self.now = terminal.now()
         let text = arguments["--address"] ?? environment["PROFILES_ADDRESS"] ?? "127.0.0.1:50051"
-        guard let address = ServerAddress(text) else { throw UsageError("--address \(text): expected HOST:PORT") }
+        guard let address = ServerAddress(text) else {
+            throw UsageError("--address \(text): expected HOST:PORT")
+        }
         var patience = UnaryClient.Patience()
         if arguments.command.name == "import" {
             patience.waitsForServer = true
             patience.timeoutMilliseconds = Self.importPatienceMilliseconds
         }
-        if ["snapshot", "backup"].contains(arguments.command.name) { patience.timeoutMilliseconds = Self.copyPatienceMilliseconds }
+        if ["snapshot", "backup"].contains(arguments.command.name) {
+            patience.timeoutMilliseconds = Self.copyPatienceMilliseconds
+        }
         if let span = arguments["--timeout"] {
             guard let microseconds = TimeText.span(span), microseconds > 0 else {
                 throw UsageError("--timeout \(span): expected a span such as 10s or 2m")
             }
             patience.timeoutMilliseconds = microseconds / 1_000
         }
-        self.client = UnaryClient(address, patience: patience, key: arguments["--key"] ?? environment["PROFILES_KEY"])
+        self.client = UnaryClient(
+            address, patience: patience, key: arguments["--key"] ?? environment["PROFILES_KEY"])
     }
 
     func run() throws -> Int32 {
@@ -128,10 +141,14 @@ struct Tool {
     func positional(_ least: Int, _ most: Int = .max) throws(UsageError) -> [String] {
         let found = self.arguments.positional
         guard found.count >= least else {
-            throw UsageError("\(self.arguments.command.name) needs \(self.arguments.command.arguments); `profilectl help \(self.arguments.command.name)` explains")
+            throw UsageError(
+                "\(self.arguments.command.name) needs \(self.arguments.command.arguments); `profilectl help \(self.arguments.command.name)` explains"
+            )
         }
         guard found.count <= most else {
-            throw UsageError("\(self.arguments.command.name): \(found[most]) is one argument too many; it takes \(self.arguments.command.arguments)")
+            throw UsageError(
+                "\(self.arguments.command.name): \(found[most]) is one argument too many; it takes \(self.arguments.command.arguments)"
+            )
         }
         return found
     }
@@ -139,11 +156,15 @@ struct Tool {
     /// `occurred_at` of --at or --ago.
     func time() throws(UsageError) -> JSONValue? {
         if let text = self.arguments["--at"] {
-            guard TimeText.parse(text) != nil else { throw UsageError("--at \(text): expected a time such as 2026-01-31T12:00:00Z") }
+            guard TimeText.parse(text) != nil else {
+                throw UsageError("--at \(text): expected a time such as 2026-01-31T12:00:00Z")
+            }
             return .string(text)
         }
         guard let text = self.arguments["--ago"] else { return nil }
-        guard let span = TimeText.span(text) else { throw UsageError("--ago \(text): expected a span such as 90s, 5m, 3h or 2d") }
+        guard let span = TimeText.span(text) else {
+            throw UsageError("--ago \(text): expected a span such as 90s, 5m, 3h or 2d")
+        }
         return .string(TimeText.text(microseconds: self.now - span))
     }
 
@@ -153,7 +174,10 @@ struct Tool {
     }
 
     func source() -> JSONValue {
-        .object(of: [("platform", .string(self.arguments["--platform"] ?? "API")), ("name", .string("profilectl"))])
+        .object(of: [
+            ("platform", .string(self.arguments["--platform"] ?? "API")),
+            ("name", .string("profilectl")),
+        ])
     }
 
     func expectedRevision() throws(UsageError) -> JSONValue? {

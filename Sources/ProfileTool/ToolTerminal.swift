@@ -16,7 +16,8 @@ package struct ToolTerminal {
     package var unique: () -> String
 
     package init(
-        say: @escaping (String) -> Void, complainLine: @escaping (String) -> Void, showsProgress: Bool, now: @escaping () -> Int64,
+        say: @escaping (String) -> Void, complainLine: @escaping (String) -> Void,
+        showsProgress: Bool, now: @escaping () -> Int64,
         nanoseconds: @escaping () -> UInt64, unique: @escaping () -> String
     ) {
         (self.say, self.complainLine, self.showsProgress) = (say, complainLine, showsProgress)
@@ -26,7 +27,8 @@ package struct ToolTerminal {
     /// The real one.
     package static var system: ToolTerminal {
         ToolTerminal(
-            say: { Self.write($0, to: 1) }, complainLine: { Self.write($0 + "\n", to: 2) }, showsProgress: isatty(2) == 1,
+            say: { Self.write($0, to: 1) }, complainLine: { Self.write($0 + "\n", to: 2) },
+            showsProgress: isatty(2) == 1,
             now: {
                 var time = timespec()
                 clock_gettime(CLOCK_REALTIME, &time)
@@ -37,7 +39,10 @@ package struct ToolTerminal {
                 clock_gettime(CLOCK_MONOTONIC, &time)
                 return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
             },
-            unique: { String(UInt64.random(in: .min ... .max), radix: 36) + String(UInt64.random(in: .min ... .max), radix: 36) })
+            unique: {
+                String(UInt64.random(in: .min ... .max), radix: 36)
+                    + String(UInt64.random(in: .min ... .max), radix: 36)
+            })
     }
 
     /// An error, as one line.
@@ -45,7 +50,8 @@ package struct ToolTerminal {
         self.complainLine("profilectl: \(text)")
     }
 
-    /// Writes over the progress line; an empty text removes it. Nothing where standard error is no terminal.
+    /// Writes over the progress line; an empty text removes it. Nothing where standard error is no
+    /// terminal.
     func progress(_ text: String) {
         guard self.showsProgress else { return }
         Self.write("\r\u{1B}[K\(text)", to: 2)

@@ -36,7 +36,9 @@ package enum ValueText {
         let before = word.index(before: place)
         let operation = Operator(rawValue: String(word[before ... place]))
         let name = String(word[..<(operation == nil ? place : before)])
-        guard !name.isEmpty else { throw UsageError("\(word): the name is missing before \(operation?.rawValue ?? "=")") }
+        guard !name.isEmpty else {
+            throw UsageError("\(word): the name is missing before \(operation?.rawValue ?? "=")")
+        }
         return Assignment(name: name, operation: operation ?? .set, text: text)
     }
 
@@ -46,7 +48,9 @@ package enum ValueText {
         do {
             return try JSONParser.parse(assignment.text.utf8)
         } catch {
-            throw UsageError("\(assignment.name):= is not JSON at byte \(error.offset): \(error.reason); a string needs quotes, or use \(assignment.name)=...")
+            throw UsageError(
+                "\(assignment.name):= is not JSON at byte \(error.offset): \(error.reason); a string needs quotes, or use \(assignment.name)=..."
+            )
         }
     }
 
@@ -55,9 +59,14 @@ package enum ValueText {
         func kind(_ name: String, _ value: JSONValue) -> JSONValue { .object([.init(name, value)]) }
         if text == "true" || text == "false" { return kind("boolean", .bool(text == "true")) }
         if let number = self.number(text) { return number }
-        if let time = TimeText.parse(text), text.utf8.count > 10 { return kind("time", .string(TimeText.text(microseconds: time))) }
+        if let time = TimeText.parse(text), text.utf8.count > 10 {
+            return kind("time", .string(TimeText.text(microseconds: time)))
+        }
         if self.isURL(text) { return kind("url", .string(text)) }
-        if text.hasPrefix("["), text.hasSuffix("]") { return kind("list", .object([.init("items", .array(self.list(text).map(JSONValue.string)))])) }
+        if text.hasPrefix("["), text.hasSuffix("]") {
+            return kind(
+                "list", .object([.init("items", .array(self.list(text).map(JSONValue.string)))]))
+        }
         return kind("string", .string(text))
     }
 
@@ -73,18 +82,28 @@ package enum ValueText {
         }
     }
 
-    /// Only what JSON takes for a number too: `007`, `+1` and `1e` stay strings, as do numbers too large for their type.
+    /// Only what JSON takes for a number too: `007`, `+1` and `1e` stay strings, as do numbers too
+    /// large for their type.
     private static func number(_ text: String) -> JSONValue? {
-        guard case .number(let digits)? = try? JSONParser.parse(text.utf8), digits == text else { return nil }
+        guard case .number(let digits)? = try? JSONParser.parse(text.utf8), digits == text else {
+            return nil
+        }
         if Int64(digits) != nil { return .object([.init("integer", .number(digits))]) }
-        guard digits.contains(where: { ".eE".contains($0) }), let value = Double(digits), value.isFinite else { return nil }
+        guard digits.contains(where: { ".eE".contains($0) }), let value = Double(digits),
+            value.isFinite
+        else { return nil }
         return .object([.init("number", .number(digits))])
     }
 
     private static func isURL(_ text: String) -> Bool {
-        guard let range = text.firstRange(of: "://"), range.lowerBound > text.startIndex, range.upperBound < text.endIndex else { return false }
+        guard let range = text.firstRange(of: "://"), range.lowerBound > text.startIndex,
+            range.upperBound < text.endIndex
+        else { return false }
         let scheme = text[..<range.lowerBound]
-        return scheme.first!.isLetter && scheme.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) }
+        return scheme.first!.isLetter
+            && scheme.allSatisfy {
+                $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0))
+            }
             && !text.contains(" ")
     }
 }
@@ -93,14 +112,18 @@ package enum ValueText {
 package enum WhoText {
     /// A custom ID as it is; `device:`, `profile:` and `custom:` say otherwise.
     package static func identifier(_ text: String) -> JSONValue {
-        for (prefix, field) in [("device:", "installation_id"), ("profile:", "profile_id"), ("custom:", "custom_id")] where text.hasPrefix(prefix) {
+        for (prefix, field) in [
+            ("device:", "installation_id"), ("profile:", "profile_id"), ("custom:", "custom_id"),
+        ] where text.hasPrefix(prefix) {
             return .object([.init(field, .string(String(text.dropFirst(prefix.count))))])
         }
         return .object([.init("custom_id", .string(text))])
     }
 
     /// `email` or `email/offers`.
-    package static func channel(_ text: String) throws(UsageError) -> (channel: JSONValue, topic: JSONValue?) {
+    package static func channel(_ text: String) throws(UsageError) -> (
+        channel: JSONValue, topic: JSONValue?
+    ) {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard ["email", "sms", "push"].contains(parts[0].lowercased()) else {
             throw UsageError("\(text): expected email, sms or push, with /TOPIC for one topic")

@@ -7,31 +7,45 @@ enum VerificationText {
         switch finding {
         case .file(let name, let bytes, let found): self.file(name, bytes, found)
         case .replay(let state): self.replay(state)
-        case .damage(let found): ("DAMAGED: \(TerminalText.safe(found))", .object(of: [("damage", .string(found))]))
+        case .damage(let found):
+            ("DAMAGED: \(TerminalText.safe(found))", .object(of: [("damage", .string(found))]))
         }
     }
 
-    private static func file(_ name: String, _ bytes: Int, _ found: Verification.FileFinding) -> (String, JSONValue) {
-        var members: [(String, JSONValue?)] = [("file", .string(name)), ("bytes", .number("\(bytes)"))]
+    private static func file(_ name: String, _ bytes: Int, _ found: Verification.FileFinding) -> (
+        String, JSONValue
+    ) {
+        var members: [(String, JSONValue?)] = [
+            ("file", .string(name)), ("bytes", .number("\(bytes)")),
+        ]
         let text: String
         switch found {
         case .segment(let segment):
             members += [
-                ("kind", .string("segment")), ("segment", .number("\(segment.number)")), ("frames", .number("\(segment.frames)")),
-                ("first_lsn", .number("\(segment.firstLSN)")), ("next_lsn", .number("\(segment.nextLSN)")),
-                ("used_bytes", .number("\(segment.usedBytes)")), ("sealed", .bool(segment.endsWithSeal)),
+                ("kind", .string("segment")), ("segment", .number("\(segment.number)")),
+                ("frames", .number("\(segment.frames)")),
+                ("first_lsn", .number("\(segment.firstLSN)")),
+                ("next_lsn", .number("\(segment.nextLSN)")),
+                ("used_bytes", .number("\(segment.usedBytes)")),
+                ("sealed", .bool(segment.endsWithSeal)),
                 ("tail_bytes", .number("\(segment.tailBytes)")),
             ]
-            let lsns = segment.nextLSN > segment.firstLSN
-                ? "lsn \(segment.firstLSN) to \(segment.nextLSN - 1)" : "nothing yet behind lsn \(segment.firstLSN - 1)"
-            text = "segment \(segment.number): \(segment.frames) frames, \(lsns), \(segment.usedBytes) of \(bytes) bytes used"
+            let lsns =
+                segment.nextLSN > segment.firstLSN
+                ? "lsn \(segment.firstLSN) to \(segment.nextLSN - 1)"
+                : "nothing yet behind lsn \(segment.firstLSN - 1)"
+            text =
+                "segment \(segment.number): \(segment.frames) frames, \(lsns), \(segment.usedBytes) of \(bytes) bytes used"
                 + (segment.endsWithSeal ? ", sealed" : "")
-                + (segment.tailBytes > 0 ? ", then \(segment.tailBytes) bytes that are no frame" : "")
+                + (segment.tailBytes > 0
+                    ? ", then \(segment.tailBytes) bytes that are no frame" : "")
         case .snapshot(let snapshot):
             members += [
-                ("kind", .string("snapshot")), ("lsn", .number("\(snapshot.position.lsn)")), ("blocks", .number("\(snapshot.blocks)")),
+                ("kind", .string("snapshot")), ("lsn", .number("\(snapshot.position.lsn)")),
+                ("blocks", .number("\(snapshot.blocks)")),
             ]
-            text = "snapshot of lsn \(snapshot.position.lsn): \(snapshot.blocks) blocks, \(bytes) bytes"
+            text =
+                "snapshot of lsn \(snapshot.position.lsn): \(snapshot.blocks) blocks, \(bytes) bytes"
         case .tornTail:
             members.append(("kind", .string("torn_tail")))
             text = "a torn tail that a start has set aside: \(bytes) bytes, never answered"
@@ -49,32 +63,46 @@ enum VerificationText {
     }
 
     private static func replay(_ state: Verification.Replay) -> (String, JSONValue) {
-        var text = "from \(state.snapshot ?? "the first record"), \(state.frames) frames: \(state.profiles) profiles at lsn \(state.lsn), "
+        var text =
+            "from \(state.snapshot ?? "the first record"), \(state.frames) frames: \(state.profiles) profiles at lsn \(state.lsn), "
             + "digest \(self.digest(state))"
         if let torn = state.tornTail {
-            text += "\n  a torn tail of \(torn.bytes) bytes at byte \(torn.offsetBytes) of segment \(torn.segment): "
+            text +=
+                "\n  a torn tail of \(torn.bytes) bytes at byte \(torn.offsetBytes) of segment \(torn.segment): "
                 + "never answered, no damage; the next start sets it aside"
         }
-        return (text, .object(of: [
-            ("from", .string(state.snapshot ?? "")), ("frames", .number("\(state.frames)")),
-            ("operations", .number("\(state.operations)")),
-            ("profiles", .number("\(state.profiles)")), ("lsn", .number("\(state.lsn)")), ("digest", .string(self.digest(state))),
-            ("torn_tail_bytes", state.tornTail.map { .number("\($0.bytes)") }),
-        ]))
+        return (
+            text,
+            .object(of: [
+                ("from", .string(state.snapshot ?? "")), ("frames", .number("\(state.frames)")),
+                ("operations", .number("\(state.operations)")),
+                ("profiles", .number("\(state.profiles)")), ("lsn", .number("\(state.lsn)")),
+                ("digest", .string(self.digest(state))),
+                ("torn_tail_bytes", state.tornTail.map { .number("\($0.bytes)") }),
+            ])
+        )
     }
 
-    static func verdict(_ verdict: Verification.Verdict, _ path: String) -> (text: String, json: JSONValue) {
+    static func verdict(_ verdict: Verification.Verdict, _ path: String) -> (
+        text: String, json: JSONValue
+    ) {
         let json = JSONValue.object(of: [
-            ("verdict", .string(verdict.isGood ? "good" : "damaged")), ("files", .number("\(verdict.files)")),
+            ("verdict", .string(verdict.isGood ? "good" : "damaged")),
+            ("files", .number("\(verdict.files)")),
             ("bytes", .number("\(verdict.bytes)")),
             ("damages", .number("\(verdict.damages)")),
-            ("lsn", verdict.state.map { .number("\($0.lsn)") }), ("digest", verdict.state.map { .string(self.digest($0)) }),
+            ("lsn", verdict.state.map { .number("\($0.lsn)") }),
+            ("digest", verdict.state.map { .string(self.digest($0)) }),
         ])
         guard verdict.isGood, let state = verdict.state else {
-            let advice = "keep \(TerminalText.safe(path)) as it is and restore a backup (docs/operations.md)"
+            let advice =
+                "keep \(TerminalText.safe(path)) as it is and restore a backup (docs/operations.md)"
             return ("damaged: \(verdict.damages) findings; \(advice)", json)
         }
-        return ("good: \(verdict.files) files, \(verdict.bytes) bytes, \(state.profiles) profiles at lsn \(state.lsn)", json)
+        return (
+            "good: \(verdict.files) files, \(verdict.bytes) bytes, \(state.profiles) profiles at lsn \(state.lsn)",
+            json
+        )
     }
 
     /// 16 hexadecimal digits.

@@ -24,8 +24,9 @@ package struct FrameContents {
     }
 }
 
-/// How much room a log has left (L9). Between the two marks whoever writes goes on, and whoever has stopped waits: a disk at its brink
-/// would otherwise take the small frames and refuse the large ones.
+/// How much room a log has left (L9). Between the two marks whoever writes goes on, and whoever has
+/// stopped waits: a disk at its brink would otherwise take the small frames and refuse the large
+/// ones.
 package enum LogRoom: Equatable, Sendable {
     /// Less than the reserve is left, and there is nothing to go on in.
     case low
@@ -40,21 +41,24 @@ package protocol CommandLog: AnyObject {
     var epoch: UInt64 { get }
     /// How much can still be written; asked before a frame, and now and then while none comes.
     ///
-    /// - Parameter isStopped: Whoever asks waits for room: false spares a question to the disk where only `.low` would matter.
+    /// - Parameter isStopped: Whoever asks waits for room: false spares a question to the disk
+    ///   where only `.low` would matter.
     func room(isStopped: Bool) -> LogRoom
     /// Hands one frame over; it may not be durable yet when this returns.
     ///
-    /// - Throws: `.noSpace` if nothing was written and a later try may go; `.poisoned` or `.io` if the outcome is unknown and nothing
-    ///   more may be written.
+    /// - Throws: `.noSpace` if nothing was written and a later try may go; `.poisoned` or `.io` if
+    ///   the outcome is unknown and nothing more may be written.
     func append(_ frame: FrameContents) throws(StorageError)
     /// Waits until everything handed over is durable.
     ///
     /// - Returns: The number of the last durable frame.
     /// - Throws: As `append`; the outcome of what was handed over is unknown then.
     func commit() throws(StorageError) -> UInt64
-    /// Marks that everything before is durable, so that damage there can never be taken for a torn tail.
+    /// Marks that everything before is durable, so that damage there can never be taken for a torn
+    /// tail.
     func seal(previousResultsDigest: UInt64) throws(StorageError)
-    /// Seals, and ends what is being written to, so that everything before can go once a snapshot covers it.
+    /// Seals, and ends what is being written to, so that everything before can go once a snapshot
+    /// covers it.
     ///
     /// - Returns: Where the log goes on: the position of a snapshot of the state as it is now.
     /// - Throws: `.noSpace` if the log goes on as before; anything else as `append`.

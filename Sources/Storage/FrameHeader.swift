@@ -10,11 +10,12 @@ package enum FrameKind: UInt32, Sendable {
 
 /// The 72 bytes before the records of one group commit: the unit of tearing.
 ///
-/// Layout, little-endian: `magic: UInt32 | kind: UInt32 | segment: UInt64 | number: UInt64 | payloadBytes: UInt32 |
-/// operationCount: UInt32 | firstLSN: UInt64 | receivedAt: Int64 µs | rulesVersion: UInt32 | previousHeaderCRC: UInt32 |
-/// previousResultsDigest: UInt64 | payloadCRC: UInt32 | headerCRC: UInt32` over the directory id and the 68 bytes before.
-/// Then the payload, then zeros to a multiple of 8.
-/// Source: docs/formats/log.md.
+/// Layout, little-endian:
+/// `magic: UInt32 | kind: UInt32 | segment: UInt64 | number: UInt64 | payloadBytes: UInt32 |
+/// operationCount: UInt32 | firstLSN: UInt64 | receivedAt: Int64 µs | rulesVersion: UInt32 |
+/// previousHeaderCRC: UInt32 | previousResultsDigest: UInt64 | payloadCRC: UInt32 | headerCRC:
+/// UInt32` over the directory id and the 68 bytes before. Then the payload, then zeros to a
+/// multiple of 8. Source: docs/formats/log.md.
 package struct FrameHeader: Equatable, Sendable {
     static let bytes = 72
     /// `PFRM`.
@@ -47,13 +48,15 @@ package struct FrameHeader: Equatable, Sendable {
 
     /// Whether it is the one that comes next.
     func continues(_ chain: SegmentedLog.Chain) -> Bool {
-        self.number == chain.nextFrame && self.firstLSN == chain.nextLSN && self.previousHeaderCRC == chain.previousHeaderCRC
+        self.number == chain.nextFrame && self.firstLSN == chain.nextLSN
+            && self.previousHeaderCRC == chain.previousHeaderCRC
     }
 
     /// What the frame behind it must continue.
     func chain(crc: UInt32) -> SegmentedLog.Chain {
         SegmentedLog.Chain(
-            nextFrame: self.number + 1, nextLSN: self.firstLSN + UInt64(self.operationCount), previousHeaderCRC: crc)
+            nextFrame: self.number + 1, nextLSN: self.firstLSN + UInt64(self.operationCount),
+            previousHeaderCRC: crc)
     }
 
     /// Appends the header; returns its CRC, which the next header carries.
@@ -77,18 +80,24 @@ package struct FrameHeader: Equatable, Sendable {
     }
 
     /// Reads a header whose checksum is right; `nil` for anything else.
-    static func read(_ bytes: UnsafeRawBufferPointer, seed: UInt32) -> (header: FrameHeader, crc: UInt32)? {
+    static func read(_ bytes: UnsafeRawBufferPointer, seed: UInt32) -> (
+        header: FrameHeader, crc: UInt32
+    )? {
         guard bytes.count >= Self.bytes else { return nil }
         var reader = ByteReader(bytes)
-        guard reader.read(UInt32.self) == Self.magic, let kind = FrameKind(rawValue: reader.read()) else { return nil }
+        guard reader.read(UInt32.self) == Self.magic, let kind = FrameKind(rawValue: reader.read())
+        else { return nil }
         let header = FrameHeader(
-            kind: kind, segment: reader.read(), number: reader.read(), payloadBytes: Int(reader.read(UInt32.self)),
+            kind: kind, segment: reader.read(), number: reader.read(),
+            payloadBytes: Int(reader.read(UInt32.self)),
             operationCount: reader.read(), firstLSN: reader.read(), receivedAt: reader.read(),
-            rulesVersion: reader.read(), previousHeaderCRC: reader.read(), previousResultsDigest: reader.read(),
+            rulesVersion: reader.read(), previousHeaderCRC: reader.read(),
+            previousResultsDigest: reader.read(),
             payloadCRC: reader.read())
         let crc = reader.read(UInt32.self)
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.bytes - 4)])
-        guard crc == crc32c(body, continuing: seed), header.payloadBytes <= Self.payloadBytesMax else { return nil }
+        guard crc == crc32c(body, continuing: seed), header.payloadBytes <= Self.payloadBytesMax
+        else { return nil }
         return (header, crc)
     }
 }

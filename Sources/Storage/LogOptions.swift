@@ -1,15 +1,18 @@
 /// Sizes of the log; none of them changes what it holds.
 package struct LogOptions: Sendable {
-    /// Size of a segment, in bytes. The largest frame fits besides its header, whatever the setting.
+    /// Size of a segment, in bytes. The largest frame fits besides its header, whatever the
+    /// setting.
     package var segmentBytes = 64 << 20
-    /// What is left of a segment when writes stop for want of the next one, in bytes: 4 MiB of the default, as much as an ordinary frame
-    /// takes at most. Seals go into it, and ticks before a snapshot, which
-    /// is what frees the log.
+    /// What is left of a segment when writes stop for want of the next one, in bytes: 4 MiB of the
+    /// default, as much as an ordinary frame takes at most. Seals go into it, and ticks before a
+    /// snapshot, which is what frees the log.
     package var reserveBytes: Int { self.segmentBytes / 16 }
-    /// Free space at which writes go on where no segment waits, in bytes: the next segment and its successor. Twice what a segment takes,
-    /// so that a disk with room for just one does not stop and start with every segment.
+    /// Free space at which writes go on where no segment waits, in bytes: the next segment and its
+    /// successor. Twice what a segment takes, so that a disk with room for just one does not stop
+    /// and start with every segment.
     package var roomBytes: Int { 2 * self.segmentBytes }
-    /// Zeros written between two syncs while a segment is prepared: small enough that a commit beside it does not wait long.
+    /// Zeros written between two syncs while a segment is prepared: small enough that a commit
+    /// beside it does not wait long.
     package var prepareStepBytes = 256 << 10
     /// Bytes of a torn tail that are kept aside for a person to look at.
     package var tornBytesKept = 1 << 20

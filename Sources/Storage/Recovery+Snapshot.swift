@@ -1,5 +1,6 @@
-// Which files of a directory a start reads: the newest whole snapshot, and the log from its position.
-// Source: docs/formats/log.md, "Recovery"; docs/formats/snapshot.md, "Which snapshot is used".
+// Which files of a directory a start reads: the newest whole snapshot, and the log from its
+// position. Source: docs/formats/log.md, "Recovery"; docs/formats/snapshot.md, "Which snapshot is
+// used".
 
 extension Recovery {
     /// Snapshots that are always kept together with the log from the older one on.
@@ -16,7 +17,8 @@ extension Recovery {
         guard let first = numbers.first else {
             guard let newest = snapshots.first else { return nil }
             throw .missingLog(
-                after: files.path(newest), lsn: SnapshotNames.lsn(of: newest) ?? 0, found: "there is no segment")
+                after: files.path(newest), lsn: SnapshotNames.lsn(of: newest) ?? 0,
+                found: "there is no segment")
         }
         var headers = [try Self.header(of: first, in: files, expecting: nil)]
         let directoryID = headers[0].directoryID
@@ -25,29 +27,33 @@ extension Recovery {
         }
         var recovery = Recovery(files: files, directoryID: directoryID, headers: headers)
         try recovery.checkBeginning(snapshots)
-        if let snapshot = try recovery.load(snapshots, into: target) { recovery.goOn(behind: snapshot) }
+        if let snapshot = try recovery.load(snapshots, into: target) {
+            recovery.goOn(behind: snapshot)
+        }
         try recovery.replay(into: target)
         return recovery
     }
 
     /// The numbers at the end that have no gap.
     ///
-    /// Removals are durable in no certain order: a crash among them can leave any of the segments that were to go (L13).
+    /// Removals are durable in no certain order: a crash among them can leave any of the segments
+    /// that were to go (L13).
     private static func run(_ numbers: [UInt64]) -> ArraySlice<UInt64> {
         var start = max(0, numbers.count - 1)
         while start > 0, numbers[start - 1] + 1 == numbers[start] { start -= 1 }
         return numbers[start...]
     }
 
-    /// A log that does not begin with segment 1 must reach back to the older of the two snapshots that are kept: whatever is missing
-    /// behind that was not removed by this program.
+    /// A log that does not begin with segment 1 must reach back to the older of the two snapshots
+    /// that are kept: whatever is missing behind that was not removed by this program.
     private func checkBeginning(_ snapshots: [String]) throws(StorageError) {
         guard self.headers[0].number > 1 else { return }
         var oldest: UInt64?
         var newestDamage: StorageError?
         for name in snapshots.prefix(Self.snapshotsKept) {
             do throws(StorageError) {
-                let position = try SnapshotReader(self.files, name, directoryID: self.directoryID).position
+                let position = try SnapshotReader(self.files, name, directoryID: self.directoryID)
+                    .position
                 oldest = min(oldest ?? .max, position.nextFrame)
             } catch {
                 guard case .snapshotDamaged = error else { throw error }
@@ -62,8 +68,8 @@ extension Recovery {
 
     /// Loads the newest snapshot that is whole.
     ///
-    /// It is loaded block by block as it is read, before all of it is verified: one pass over the file instead of two, and the target
-    /// forgets what it has when a later block is damaged.
+    /// It is loaded block by block as it is read, before all of it is verified: one pass over the
+    /// file instead of two, and the target forgets what it has when a later block is damaged.
     ///
     /// - Returns: `nil` if there is none, and the log begins at its first record.
     private mutating func load(
@@ -84,12 +90,15 @@ extension Recovery {
         throw newestDamage
     }
 
-    private func load(_ name: String, into target: any RecoveryTarget) throws(StorageError) -> SnapshotFile {
+    private func load(_ name: String, into target: any RecoveryTarget) throws(StorageError)
+        -> SnapshotFile
+    {
         var reader = try SnapshotReader(self.files, name, directoryID: self.directoryID)
         let path = self.files.path(name)
         guard self.headers[0].firstFrame <= reader.position.nextFrame else {
             throw .missingLog(
-                after: path, lsn: reader.position.lsn, found: "it begins at frame \(self.headers[0].firstFrame)")
+                after: path, lsn: reader.position.lsn,
+                found: "it begins at frame \(self.headers[0].firstFrame)")
         }
         target.begin(reader.position)
         do throws(StorageError) {

@@ -9,7 +9,8 @@ package struct ReplayedFrame {
 
 /// Reads the segments in order, frame by frame, and decides what the end of the last one is.
 ///
-/// Reading changes nothing: a refusal leaves every byte as it was. Source: docs/formats/log.md, "Recovery".
+/// Reading changes nothing: a refusal leaves every byte as it was. Source: docs/formats/log.md,
+/// "Recovery".
 struct Recovery {
     /// Where reading stands.
     struct Position {
@@ -30,10 +31,11 @@ struct Recovery {
     var report = RecoveryReport()
     /// Behind the last good frame.
     var end = Position()
-    /// Behind the last seal of the last segment, or at that segment's beginning: what follows may exist in the page cache only.
+    /// Behind the last seal of the last segment, or at that segment's beginning: what follows may
+    /// exist in the page cache only.
     ///
-    /// A segment is made only when every frame before it is synced, so that its mere presence seals them. That bounds the tail, and what
-    /// a start copies, by one segment.
+    /// A segment is made only when every frame before it is synced, so that its mere presence seals
+    /// them. That bounds the tail, and what a start copies, by one segment.
     var sealed = Position()
     /// Whether the last frame is a seal.
     private(set) var endsWithSeal = false
@@ -54,13 +56,17 @@ struct Recovery {
         self.report.snapshot = snapshot
     }
 
-    /// Reads the log from the segment that holds the base, and hands each frame of records from the base on over.
+    /// Reads the log from the segment that holds the base, and hands each frame of records from the
+    /// base on over.
     mutating func replay(into target: any RecoveryTarget) throws(StorageError) {
-        guard let first = self.headers.lastIndex(where: { $0.firstFrame <= self.base.nextFrame }) else {
+        guard let first = self.headers.lastIndex(where: { $0.firstFrame <= self.base.nextFrame })
+        else {
             throw self.missingLog("it begins at frame \(self.headers[0].firstFrame)")
         }
         self.report.segments = self.headers.count - first
-        self.end.chain = self.headers[first].firstFrame == self.base.nextFrame ? self.base : self.headers[first].chain
+        self.end.chain =
+            self.headers[first].firstFrame == self.base.nextFrame
+            ? self.base : self.headers[first].chain
         for (index, header) in self.headers.enumerated().dropFirst(first) {
             // A later segment replaces every frame from its first on, in all segments before it.
             let limit = self.headers[(index + 1)...].map(\.firstFrame).min()
@@ -73,7 +79,9 @@ struct Recovery {
     }
 
     private func missingLog(_ found: String) -> StorageError {
-        .missingLog(after: self.snapshotPath ?? self.files.directory, lsn: self.base.nextLSN - 1, found: found)
+        .missingLog(
+            after: self.snapshotPath ?? self.files.directory, lsn: self.base.nextLSN - 1,
+            found: found)
     }
 
     /// - Parameter limit: The first frame that a later segment has; `nil` in the last segment.
@@ -82,9 +90,12 @@ struct Recovery {
     ) throws(StorageError) {
         let number = header.number
         let name = SegmentFiles.name(of: number)
-        guard header.firstFrame == self.end.chain.nextFrame, header.firstLSN == self.end.chain.nextLSN,
+        guard header.firstFrame == self.end.chain.nextFrame,
+            header.firstLSN == self.end.chain.nextLSN,
             header.previousHeaderCRC == self.end.chain.previousHeaderCRC
-        else { throw self.corruption(name, 0, "a segment that does not continue what is before it") }
+        else {
+            throw self.corruption(name, 0, "a segment that does not continue what is before it")
+        }
         let file = try Self.storage { () throws(IOError) in
             try self.files.fileSystem.open(self.files.path(name), .read)
         }
@@ -95,21 +106,31 @@ struct Recovery {
         self.sealed = self.end
         self.endsWithSeal = false
         while self.end.chain.nextFrame != limit {
-            guard case .frame(let frame, let crc, let payload) = try Self.frame(&reader, self.end.offset, number, self.seed)
+            guard
+                case .frame(let frame, let crc, let payload) = try Self.frame(
+                    &reader, self.end.offset, number, self.seed)
             else { break }
-            guard frame.continues(self.end.chain) else { throw self.corruption(name, self.end.offset, "frame \(frame.number) does not continue the one before") }
+            guard frame.continues(self.end.chain) else {
+                throw self.corruption(
+                    name, self.end.offset, "frame \(frame.number) does not continue the one before")
+            }
             if frame.kind == .records, frame.number >= self.base.nextFrame,
-                !target.replay(ReplayedFrame(header: frame, payload: payload)) {
+                !target.replay(ReplayedFrame(header: frame, payload: payload))
+            {
                 throw .replayRefused(lsn: frame.firstLSN)
             }
             self.advance(past: frame, crc: crc)
-            guard self.end.chain.nextFrame != self.base.nextFrame || self.end.chain == self.base else {
-                throw self.corruption(name, self.end.offset, "the snapshot was made from another log")
+            guard self.end.chain.nextFrame != self.base.nextFrame || self.end.chain == self.base
+            else {
+                throw self.corruption(
+                    name, self.end.offset, "the snapshot was made from another log")
             }
         }
         if let limit {
             guard self.end.chain.nextFrame == limit else {
-                throw self.corruption(name, self.end.offset, "frame \(self.end.chain.nextFrame) is not whole, and a later segment goes on")
+                throw self.corruption(
+                    name, self.end.offset,
+                    "frame \(self.end.chain.nextFrame) is not whole, and a later segment goes on")
             }
             return
         }
@@ -132,30 +153,42 @@ struct Recovery {
         }
     }
 
-    /// Decides between a clean end, a torn tail, and corruption (L4): a good frame of this directory and segment behind a bad place means that
-    /// the bad place was once good.
-    private mutating func examineTail(_ reader: inout SegmentReader, _ name: String) throws(StorageError) {
+    /// Decides between a clean end, a torn tail, and corruption (L4): a good frame of this
+    /// directory and segment behind a bad place means that the bad place was once good.
+    private mutating func examineTail(_ reader: inout SegmentReader, _ name: String)
+        throws(StorageError)
+    {
         self.endOfData = try Self.endOfData(&reader, self.end.offset)
         var offset = self.end.offset + FrameHeader.alignmentBytes
-        // Up to where a header can begin, not where it must end: a checksum's last bytes may be zero.
+        // Up to where a header can begin, not where it must end: a checksum's last bytes may be
+        // zero.
         while offset < self.endOfData {
             let found = try Self.headerBytes(&reader, offset)
-            if let (frame, _) = FrameHeader.read(found, seed: self.seed), frame.segment == self.end.segment,
-                frame.number > self.end.chain.nextFrame {
-                throw self.corruption(name, self.end.offset, "frame \(self.end.chain.nextFrame) is not whole, and frame \(frame.number) follows at byte \(offset)")
+            if let (frame, _) = FrameHeader.read(found, seed: self.seed),
+                frame.segment == self.end.segment,
+                frame.number > self.end.chain.nextFrame
+            {
+                throw self.corruption(
+                    name, self.end.offset,
+                    "frame \(self.end.chain.nextFrame) is not whole, and frame \(frame.number) follows at byte \(offset)"
+                )
             }
             offset += FrameHeader.alignmentBytes
         }
         guard self.endOfData > self.end.offset else { return }
         self.report.tornTail = RecoveryReport.TornTail(
-            segment: self.end.segment, offsetBytes: self.end.offset, bytes: self.endOfData - self.end.offset)
+            segment: self.end.segment, offsetBytes: self.end.offset,
+            bytes: self.endOfData - self.end.offset)
     }
 
-    /// Whether the end of the log is a seal with nothing behind it: then every frame is durable as it is.
+    /// Whether the end of the log is a seal with nothing behind it: then every frame is durable as
+    /// it is.
     var isSealed: Bool { self.endsWithSeal && self.endOfData <= self.end.offset }
 
     private func corruption(_ name: String, _ offset: Int, _ found: String) -> StorageError {
-        .corruption(file: self.files.path(name), offsetBytes: offset, lsn: self.end.chain.nextLSN, found: found)
+        .corruption(
+            file: self.files.path(name), offsetBytes: offset, lsn: self.end.chain.nextLSN,
+            found: found)
     }
 
     // MARK: Typed bridges
@@ -168,24 +201,31 @@ struct Recovery {
         do throws(IOError) {
             let file = try files.fileSystem.open(path, .read)
             defer { file.close() }
-            bytes.truncate(to: try file.read(into: bytes.appendUninitialized(SegmentHeader.bytes), at: 0))
+            bytes.truncate(
+                to: try file.read(into: bytes.appendUninitialized(SegmentHeader.bytes), at: 0))
         } catch {
             throw .io(error)
         }
         switch SegmentHeader.read(bytes.bytes) {
         case .newer(let version): throw .newerFormat(file: path, version: version)
-        case .damaged: throw .corruption(file: path, offsetBytes: 0, lsn: 0, found: "not a segment header")
+        case .damaged:
+            throw .corruption(file: path, offsetBytes: 0, lsn: 0, found: "not a segment header")
         case .header(let header):
-            guard directoryID == nil || header.directoryID == directoryID else { throw .foreign(file: path) }
+            guard directoryID == nil || header.directoryID == directoryID else {
+                throw .foreign(file: path)
+            }
             guard header.number == number else {
-                throw .corruption(file: path, offsetBytes: 0, lsn: 0, found: "the header of segment \(header.number)")
+                throw .corruption(
+                    file: path, offsetBytes: 0, lsn: 0,
+                    found: "the header of segment \(header.number)")
             }
             return header
         }
     }
 
     /// Runs file-system calls; their errors become `.io`.
-    static func storage<Result>(_ body: () throws(IOError) -> Result) throws(StorageError) -> Result {
+    static func storage<Result>(_ body: () throws(IOError) -> Result) throws(StorageError) -> Result
+    {
         do throws(IOError) {
             return try body()
         } catch {
@@ -201,14 +241,22 @@ struct Recovery {
     static func frame(
         _ reader: inout SegmentReader, _ offset: Int, _ segment: UInt64, _ seed: UInt32
     ) throws(StorageError) -> SegmentReader.Finding {
-        do throws(IOError) { return try reader.frame(at: offset, segment: segment, seed: seed) } catch { throw .io(error) }
+        do throws(IOError) {
+            return try reader.frame(at: offset, segment: segment, seed: seed)
+        } catch { throw .io(error) }
     }
 
-    private static func endOfData(_ reader: inout SegmentReader, _ offset: Int) throws(StorageError) -> Int {
+    private static func endOfData(_ reader: inout SegmentReader, _ offset: Int) throws(StorageError)
+        -> Int
+    {
         do throws(IOError) { return try reader.endOfData(after: offset) } catch { throw .io(error) }
     }
 
-    private static func headerBytes(_ reader: inout SegmentReader, _ offset: Int) throws(StorageError) -> UnsafeRawBufferPointer {
-        do throws(IOError) { return try reader.bytes(at: offset, count: FrameHeader.bytes) } catch { throw .io(error) }
+    private static func headerBytes(_ reader: inout SegmentReader, _ offset: Int)
+        throws(StorageError) -> UnsafeRawBufferPointer
+    {
+        do throws(IOError) { return try reader.bytes(at: offset, count: FrameHeader.bytes) } catch {
+            throw .io(error)
+        }
     }
 }

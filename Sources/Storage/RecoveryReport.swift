@@ -29,7 +29,8 @@ package struct RecoveryReport: Equatable, Sendable {
         package var segment: UInt64
         package var offsetBytes: Int
         package var bytes: Int
-        /// A file of the directory; empty where the disk had no room for it, or where it was only looked at.
+        /// A file of the directory; empty where the disk had no room for it, or where it was only
+        /// looked at.
         package var keptIn = ""
     }
 

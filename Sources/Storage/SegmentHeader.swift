@@ -7,7 +7,8 @@ func crc32c(_ bytes: UnsafeRawBufferPointer, continuing crc: UInt32 = 0) -> UInt
     profiles_crc32c(crc, bytes.baseAddress, bytes.count)
 }
 
-/// Names a data directory; in every segment header and inside every frame's checksum, so that foreign bytes never parse.
+/// Names a data directory; in every segment header and inside every frame's checksum, so that
+/// foreign bytes never parse.
 package struct DirectoryID: Equatable, Sendable, BitwiseCopyable {
     package var high: UInt64
     package var low: UInt64
@@ -25,9 +26,10 @@ package struct DirectoryID: Equatable, Sendable, BitwiseCopyable {
 
 /// The first 64 bytes of a segment.
 ///
-/// Layout, little-endian: `magic: 8 bytes | version: UInt32 | zero: UInt32 | directoryID: 16 bytes, big-endian |
-/// number: UInt64 | firstFrame: UInt64 | firstLSN: UInt64 | previousHeaderCRC: UInt32 | crc: UInt32` over the 60 bytes before.
-/// Source: docs/formats/log.md.
+/// Layout, little-endian:
+/// `magic: 8 bytes | version: UInt32 | zero: UInt32 | directoryID: 16 bytes, big-endian | number:
+/// UInt64 | firstFrame: UInt64 | firstLSN: UInt64 | previousHeaderCRC: UInt32 | crc:
+/// UInt32` over the 60 bytes before. Source: docs/formats/log.md.
 struct SegmentHeader: Equatable {
     static let bytes = 64
     static let version: UInt32 = 1
@@ -46,7 +48,8 @@ struct SegmentHeader: Equatable {
     /// What the first frame continues.
     var chain: SegmentedLog.Chain {
         SegmentedLog.Chain(
-            nextFrame: self.firstFrame, nextLSN: self.firstLSN, previousHeaderCRC: self.previousHeaderCRC)
+            nextFrame: self.firstFrame, nextLSN: self.firstLSN,
+            previousHeaderCRC: self.previousHeaderCRC)
     }
 
     func write(into buffer: inout ByteBuffer) {
@@ -77,9 +80,11 @@ struct SegmentHeader: Equatable {
         guard reader.read(UInt64.self) == Self.magic else { return .damaged }
         let version = reader.read(UInt32.self)
         let zero = reader.read(UInt32.self)
-        let id = DirectoryID(high: UInt64(bigEndian: reader.read()), low: UInt64(bigEndian: reader.read()))
+        let id = DirectoryID(
+            high: UInt64(bigEndian: reader.read()), low: UInt64(bigEndian: reader.read()))
         let header = SegmentHeader(
-            directoryID: id, number: reader.read(), firstFrame: reader.read(), firstLSN: reader.read(),
+            directoryID: id, number: reader.read(), firstFrame: reader.read(),
+            firstLSN: reader.read(),
             previousHeaderCRC: reader.read())
         guard reader.read(UInt32.self) == crc32c(body) else { return .damaged }
         if version > Self.version { return .newer(version: version) }

@@ -2,8 +2,9 @@ import Bytes
 import IOCore
 import Synchronization
 
-/// Fills the next segment with zeros ahead of use: a write into zeroed blocks costs half of one that extends the file, and cannot run
-/// out of space, so the spare segment is also the reserve that shows a full disk before a write starts (L9).
+/// Fills the next segment with zeros ahead of use: a write into zeroed blocks costs half of one
+/// that extends the file, and cannot run out of space, so the spare segment is also the reserve
+/// that shows a full disk before a write starts (L9).
 ///
 /// `step` belongs to one thread, `take` to the log's.
 package final class SegmentPreparer: Sendable {
@@ -33,7 +34,8 @@ package final class SegmentPreparer: Sendable {
     /// Woken when a spare was taken and the next one is wanted.
     private let parker: (any Parker)?
 
-    /// Space that no segment may take, in bytes: what the next snapshot needs, or a disk full of log could not be freed by one.
+    /// Space that no segment may take, in bytes: what the next snapshot needs, or a disk full of
+    /// log could not be freed by one.
     var keptBytes: Int { self.keptBytes_.load(ordering: .relaxed) }
 
     init(files: SegmentFiles, options: LogOptions, parker: (any Parker)?) {
@@ -59,7 +61,9 @@ package final class SegmentPreparer: Sendable {
             self.memory.deallocate()
         }
 
-        func prefix(_ count: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: self.memory[..<count]) }
+        func prefix(_ count: Int) -> UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(rebasing: self.memory[..<count])
+        }
     }
 
     /// Whether a whole spare segment waits.
@@ -70,8 +74,9 @@ package final class SegmentPreparer: Sendable {
     /// Writes and syncs the next piece of zeros.
     ///
     /// - Returns: Whether there is more to do.
-    /// - Throws: `.noSpace` before a file is begun where there is not room for all of it; else what the file system said. After `.noSpace`
-    ///   the next call goes on, after anything else it begins a new file.
+    /// - Throws: `.noSpace` before a file is begun where there is not room for all of it; else what
+    ///   the file system said. After `.noSpace` the next call goes on, after anything else it
+    ///   begins a new file.
     package func step() throws(IOError) -> Bool {
         guard var spare = try self.begin() else { return false }
         let count = min(self.stepBytes, self.segmentBytes - spare.filledBytes)
@@ -79,7 +84,8 @@ package final class SegmentPreparer: Sendable {
             try spare.file.write(self.zeros.prefix(count), at: spare.filledBytes)
             try spare.file.sync()
         } catch {
-            // A full disk heals. After any other failure the file is not to be trusted again (L8): the next step begins another.
+            // A full disk heals. After any other failure the file is not to be trusted again (L8):
+            // the next step begins another.
             let isWorthKeeping = error.kind == .noSpace
             if !isWorthKeeping { spare.file.close() }
             self.state.withLock { $0 = isWorthKeeping ? .filling(spare) : .none }
@@ -111,9 +117,14 @@ package final class SegmentPreparer: Sendable {
             let names = try self.files.fileSystem.list(self.files.directory)
             if names.contains(Self.name) { try self.files.fileSystem.remove(path) }
             try self.noteKept(names)
-            // A part of a segment is no reserve, and what it took may be what a snapshot needs to free the rest.
-            guard try self.files.fileSystem.freeBytes(self.files.directory) >= UInt64(self.segmentBytes + self.keptBytes) else {
-                throw IOError(.noSpace, operation: "statvfs", subject: self.files.directory, code: 0)
+            // A part of a segment is no reserve, and what it took may be what a snapshot needs to
+            // free the rest.
+            guard
+                try self.files.fileSystem.freeBytes(self.files.directory)
+                    >= UInt64(self.segmentBytes + self.keptBytes)
+            else {
+                throw IOError(
+                    .noSpace, operation: "statvfs", subject: self.files.directory, code: 0)
             }
             return Spare(file: try self.files.fileSystem.open(path, .create), filledBytes: 0)
         } catch {

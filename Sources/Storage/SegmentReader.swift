@@ -1,7 +1,8 @@
 import Bytes
 import IOCore
 
-/// Reads one segment from its beginning through a window, so that many small frames cost few system calls.
+/// Reads one segment from its beginning through a window, so that many small frames cost few system
+/// calls.
 struct SegmentReader: ~Copyable {
     /// Read at once, in bytes; a larger frame makes the window grow to it.
     private static let windowBytes = 1 << 20
@@ -23,7 +24,8 @@ struct SegmentReader: ~Copyable {
         if offset < self.windowStart || offset + wanted > self.windowStart + self.window.count {
             self.window.removeAll()
             self.windowStart = offset
-            let target = self.window.appendUninitialized(min(max(wanted, Self.windowBytes), self.sizeBytes - offset))
+            let target = self.window.appendUninitialized(
+                min(max(wanted, Self.windowBytes), self.sizeBytes - offset))
             let read = try self.file.read(into: target, at: offset)
             self.window.truncate(to: read)
         }
@@ -34,7 +36,8 @@ struct SegmentReader: ~Copyable {
 
     /// What stands at an offset.
     enum Finding {
-        /// A whole frame whose header and payload are right; the payload is valid until the next call.
+        /// A whole frame whose header and payload are right; the payload is valid until the next
+        /// call.
         case frame(FrameHeader, crc: UInt32, payload: UnsafeRawBufferPointer)
         /// Anything else, the end of the file included.
         case nothing
@@ -42,20 +45,26 @@ struct SegmentReader: ~Copyable {
 
     /// Reads the frame at `offset`, if a good one of this segment stands there.
     mutating func frame(at offset: Int, segment: UInt64, seed: UInt32) throws(IOError) -> Finding {
-        guard let (header, crc) = FrameHeader.read(try self.bytes(at: offset, count: FrameHeader.bytes), seed: seed),
+        guard
+            let (header, crc) = FrameHeader.read(
+                try self.bytes(at: offset, count: FrameHeader.bytes), seed: seed),
             header.segment == segment
         else { return .nothing }
         let whole = try self.bytes(at: offset, count: header.totalBytes)
         guard whole.count == header.totalBytes else { return .nothing }
         let end = FrameHeader.bytes + header.payloadBytes
         let payload = UnsafeRawBufferPointer(rebasing: whole[FrameHeader.bytes ..< end])
-        guard whole[end...].allSatisfy({ $0 == 0 }), crc32c(payload) == header.payloadCRC else { return .nothing }
+        guard whole[end...].allSatisfy({ $0 == 0 }), crc32c(payload) == header.payloadCRC else {
+            return .nothing
+        }
         return .frame(header, crc: crc, payload: payload)
     }
 
     private static func lastNonZero(_ bytes: UnsafeRawBufferPointer) -> Int? {
         var end = bytes.count
-        while end >= 8, bytes.loadUnaligned(fromByteOffset: end - 8, as: UInt64.self) == 0 { end -= 8 }
+        while end >= 8, bytes.loadUnaligned(fromByteOffset: end - 8, as: UInt64.self) == 0 {
+            end -= 8
+        }
         return bytes[..<end].lastIndex { $0 != 0 }
     }
 

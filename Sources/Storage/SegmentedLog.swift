@@ -1,9 +1,11 @@
 import Bytes
 import IOCore
 
-/// The log of one data directory: segments of frames, one frame in flight, one write and one sync each.
+/// The log of one data directory: segments of frames, one frame in flight, one write and one sync
+/// each.
 ///
-/// Used by the log thread. A failed write or sync is final (L8): the kernel may have dropped the pages, so a second sync would prove nothing.
+/// Used by the log thread. A failed write or sync is final (L8): the kernel may have dropped the
+/// pages, so a second sync would prove nothing.
 package final class SegmentedLog: CommandLog {
     package let epoch: UInt64 = 1
     package let metrics: LogMetrics
@@ -46,7 +48,8 @@ package final class SegmentedLog: CommandLog {
     }
 
     init(
-        files: SegmentFiles, directoryID: DirectoryID, clock: any Clock, options: LogOptions, metrics: LogMetrics,
+        files: SegmentFiles, directoryID: DirectoryID, clock: any Clock, options: LogOptions,
+        metrics: LogMetrics,
         preparer: SegmentPreparer, segment: OpenSegment, chain: Chain
     ) {
         self.files = files
@@ -74,7 +77,9 @@ package final class SegmentedLog: CommandLog {
         // What is filled with zeros has its space already.
         if self.isFilled, !isAtEnd, !isStopped { return .middle }
         // A file system that cannot say how much it has will say so when it is written to.
-        guard let free = try? self.files.fileSystem.freeBytes(self.files.directory) else { return .middle }
+        guard let free = try? self.files.fileSystem.freeBytes(self.files.directory) else {
+            return .middle
+        }
         let kept = self.preparer.keptBytes
         if free >= UInt64(self.options.roomBytes + kept) { return .high }
         // A segment that grows takes what it has not yet from the same space.
@@ -83,7 +88,8 @@ package final class SegmentedLog: CommandLog {
     }
 
     package func append(_ contents: FrameContents) throws(StorageError) {
-        // First: after a failed sync the place of the next frame is unknown, and so is what the caller believes it to be.
+        // First: after a failed sync the place of the next frame is unknown, and so is what the
+        // caller believes it to be.
         guard !self.isPoisoned else { throw .poisoned }
         precondition(contents.firstLSN == self.chain.nextLSN, "lsns have no gap")
         try self.write(.records, contents)
@@ -105,35 +111,45 @@ package final class SegmentedLog: CommandLog {
     }
 
     package func seal(previousResultsDigest: UInt64) throws(StorageError) {
-        try self.write(.seal, FrameContents(
-            firstLSN: self.chain.nextLSN, operationCount: 0, receivedAt: 0, rulesVersion: 0,
-            previousResultsDigest: previousResultsDigest, payload: UnsafeRawBufferPointer(start: nil, count: 0)))
+        try self.write(
+            .seal,
+            FrameContents(
+                firstLSN: self.chain.nextLSN, operationCount: 0, receivedAt: 0, rulesVersion: 0,
+                previousResultsDigest: previousResultsDigest,
+                payload: UnsafeRawBufferPointer(start: nil, count: 0)))
         _ = try self.commit()
     }
 
-    /// Ends the segment, so that a snapshot of the state as it is now makes everything before removable.
+    /// Ends the segment, so that a snapshot of the state as it is now makes everything before
+    /// removable.
     ///
-    /// The position is the beginning of a segment, which is durable with its name: the header before it is never written anew, and a log
-    /// that does not reach the position is not whole.
+    /// The position is the beginning of a segment, which is durable with its name: the header
+    /// before it is never written anew, and a log that does not reach the position is not whole.
     ///
-    /// - Parameters: Of the last frame of records; they stand in the snapshot, for whoever goes on behind it.
-    /// - Throws: `.noSpace` if nothing was changed but perhaps a seal written: the log goes on. `.poisoned` or `.io` as `append`.
+    /// - Parameters: Of the last frame of records; they stand in the snapshot, for whoever goes on
+    ///   behind it.
+    /// - Throws: `.noSpace` if nothing was changed but perhaps a seal written: the log goes on.
+    ///   `.poisoned` or `.io` as `append`.
     package func cut(
         receivedAt: Int64, previousResultsDigest: UInt64, rulesVersion: UInt32
     ) throws(StorageError) -> SnapshotPosition {
         guard !self.isPoisoned else { throw .poisoned }
         precondition(!self.isSyncDue, "commit comes before a cut")
         if self.offset > SegmentHeader.bytes {
-            // A seal that does not fit would begin the next segment; that one's presence says as much.
+            // A seal that does not fit would begin the next segment; that one's presence says as
+            // much.
             if !self.endsWithSeal, self.offset + FrameHeader.bytes <= self.segmentBytes {
                 try self.seal(previousResultsDigest: previousResultsDigest)
             }
-            // The snapshot is what frees space: its segment is made where there is room for little more than the snapshot.
+            // The snapshot is what frees space: its segment is made where there is room for little
+            // more than the snapshot.
             try self.roll(freeBytesMin: self.options.reserveBytes)
         }
         return SnapshotPosition(
-            nextFrame: self.chain.nextFrame, nextLSN: self.chain.nextLSN, previousHeaderCRC: self.chain.previousHeaderCRC,
-            receivedAt: receivedAt, rulesVersion: rulesVersion, resultsDigest: previousResultsDigest)
+            nextFrame: self.chain.nextFrame, nextLSN: self.chain.nextLSN,
+            previousHeaderCRC: self.chain.previousHeaderCRC,
+            receivedAt: receivedAt, rulesVersion: rulesVersion, resultsDigest: previousResultsDigest
+        )
     }
 
     /// Closes the file; the caller seals first.
@@ -147,13 +163,19 @@ package final class SegmentedLog: CommandLog {
         precondition(!self.isSyncDue, "commit comes between two frames")
         precondition(contents.payload.count <= FrameHeader.payloadBytesMax, "a frame has a bound")
         var header = FrameHeader(
-            kind: kind, segment: self.segment, number: self.chain.nextFrame, payloadBytes: contents.payload.count,
-            operationCount: contents.operationCount, firstLSN: contents.firstLSN, receivedAt: contents.receivedAt,
+            kind: kind, segment: self.segment, number: self.chain.nextFrame,
+            payloadBytes: contents.payload.count,
+            operationCount: contents.operationCount, firstLSN: contents.firstLSN,
+            receivedAt: contents.receivedAt,
             rulesVersion: contents.rulesVersion, previousHeaderCRC: self.chain.previousHeaderCRC,
-            previousResultsDigest: contents.previousResultsDigest, payloadCRC: crc32c(contents.payload))
-        // A seal must find its place also where there is no next segment: a start on a full disk has nothing to copy then.
+            previousResultsDigest: contents.previousResultsDigest,
+            payloadCRC: crc32c(contents.payload))
+        // A seal must find its place also where there is no next segment: a start on a full disk
+        // has nothing to copy then.
         let sealBytes = kind == .seal ? 0 : FrameHeader.bytes
-        if self.offset + header.totalBytes + sealBytes > self.segmentBytes, self.offset > SegmentHeader.bytes {
+        if self.offset + header.totalBytes + sealBytes > self.segmentBytes,
+            self.offset > SegmentHeader.bytes
+        {
             try self.roll(freeBytesMin: self.segmentBytes + self.preparer.keptBytes)
             header.segment = self.segment
         }
@@ -165,7 +187,8 @@ package final class SegmentedLog: CommandLog {
         try self.writeFrame()
         self.offset += self.frame.count
         self.chain = Chain(
-            nextFrame: header.number + 1, nextLSN: contents.firstLSN + UInt64(contents.operationCount),
+            nextFrame: header.number + 1,
+            nextLSN: contents.firstLSN + UInt64(contents.operationCount),
             previousHeaderCRC: crc)
         self.endsWithSeal = kind == .seal
         self.isSyncDue = true
@@ -196,10 +219,12 @@ package final class SegmentedLog: CommandLog {
         }
     }
 
-    /// Goes on in the next segment: the prepared one, or one made now where the disk has at least so much room.
+    /// Goes on in the next segment: the prepared one, or one made now where the disk has at least
+    /// so much room.
     private func roll(freeBytesMin: Int) throws(StorageError) {
         let header = SegmentHeader(
-            directoryID: self.directoryID, number: self.segment + 1, firstFrame: self.chain.nextFrame,
+            directoryID: self.directoryID, number: self.segment + 1,
+            firstFrame: self.chain.nextFrame,
             firstLSN: self.chain.nextLSN, previousHeaderCRC: self.chain.previousHeaderCRC)
         let next = try self.finishedSegment(header, freeBytesMin: freeBytesMin)
         do throws(IOError) {
@@ -207,8 +232,9 @@ package final class SegmentedLog: CommandLog {
             try self.files.syncNames()
         } catch {
             next.file.close()
-            // A rename that fails leaves the new name unaffected (POSIX, rename). Once it is done, not even want of space is harmless: the new
-            // segment may have its name, and would then replace what the old one got from here on.
+            // A rename that fails leaves the new name unaffected (POSIX, rename). Once it is done,
+            // not even want of space is harmless: the new segment may have its name, and would then
+            // replace what the old one got from here on.
             if error.kind == .noSpace, error.operation.description == "rename" {
                 if next.isSpare { self.preparer.wakeForNext() }
                 throw .noSpace
@@ -232,7 +258,9 @@ package final class SegmentedLog: CommandLog {
         var isSpare: Bool
     }
 
-    private func finishedSegment(_ header: SegmentHeader, freeBytesMin: Int) throws(StorageError) -> FinishedSegment {
+    private func finishedSegment(_ header: SegmentHeader, freeBytesMin: Int) throws(StorageError)
+        -> FinishedSegment
+    {
         let spare = self.preparer.take()
         var file: (any File)?
         do throws(IOError) {
@@ -258,10 +286,13 @@ package final class SegmentedLog: CommandLog {
 
     /// Makes an empty file: the preparer was too slow, and the log must not wait for it.
     ///
-    /// - Throws: `.noSpace` before anything is made where there is not so much room: for frames a whole segment, or the reserve is gone (L9).
+    /// - Throws: `.noSpace` before anything is made where there is not so much room: for frames a
+    ///   whole segment, or the reserve is gone (L9).
     private func makeFile(_ name: String, freeBytesMin: Int) throws(IOError) -> any File {
         let files = self.files
-        if try files.fileSystem.list(files.directory).contains(name) { try files.fileSystem.remove(files.path(name)) }
+        if try files.fileSystem.list(files.directory).contains(name) {
+            try files.fileSystem.remove(files.path(name))
+        }
         guard try files.fileSystem.freeBytes(files.directory) >= UInt64(freeBytesMin) else {
             throw IOError(.noSpace, operation: "statvfs", subject: files.directory, code: 0)
         }

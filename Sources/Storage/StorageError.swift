@@ -14,7 +14,8 @@ package enum StorageError: Error, Equatable, Sendable {
     case foreign(file: String)
     /// A segment between others, or between a snapshot and the log, is missing.
     case missingSegment(number: UInt64)
-    /// A snapshot is not whole or not what was written. A start falls back to the one before, if that and its log are there.
+    /// A snapshot is not whole or not what was written. A start falls back to the one before, if
+    /// that and its log are there.
     case snapshotDamaged(file: String, offsetBytes: Int, found: String)
     /// The log does not reach a whole snapshot, or begins behind it: what lies between is lost.
     case missingLog(after: String, lsn: UInt64, found: String)
@@ -31,7 +32,8 @@ package enum StorageError: Error, Equatable, Sendable {
 extension StorageError: CustomStringConvertible {
     package var description: String {
         switch self {
-        case .io(let error): "\(error.operation) of \(error.subject) failed with errno \(error.code)"
+        case .io(let error):
+            "\(error.operation) of \(error.subject) failed with errno \(error.code)"
         case .locked(let path): "\(path) is held by another process"
         case .corruption(let file, let offset, let lsn, let found):
             "\(file) is damaged at byte \(offset), before lsn \(lsn): \(found)"
@@ -39,7 +41,8 @@ extension StorageError: CustomStringConvertible {
             "\(file) has format \(version), this release reads up to \(Self.versionRead(of: file))"
         case .foreign(let file): "\(file) belongs to another data directory"
         case .missingSegment(let number): "segment \(number) is missing, and later ones are there"
-        case .snapshotDamaged(let file, let offset, let found): "\(file) is damaged at byte \(offset): \(found)"
+        case .snapshotDamaged(let file, let offset, let found):
+            "\(file) is damaged at byte \(offset): \(found)"
         case .missingLog(let snapshot, let lsn, let found):
             "the log does not go on behind \(snapshot), which covers lsn \(lsn): \(found)"
         case .snapshotRefused(let file): "\(file) is whole, but this release cannot load it"

@@ -1,7 +1,8 @@
 import Foundation
 import ProfileClient
 
-// The load generator: closed or open loop, a mix of methods over many people, a line each second, a histogram at the end.
+// The load generator: closed or open loop, a mix of methods over many people, a line each second, a
+// histogram at the end.
 
 let usage = """
     profile-bench: load for a profiled
@@ -31,14 +32,20 @@ func milliseconds(_ nanoseconds: UInt64) -> String {
     String(format: "%.2f", Double(nanoseconds) / 1e6)
 }
 
-let shares: [(name: String, share: Double)] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1)]
+let shares: [(name: String, share: Double)] = [
+    ("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1),
+]
 
 func latencyText(_ latencies: LatencyHistogram) -> String {
-    shares.map { "\($0.name) \(milliseconds(latencies.percentile($0.share)))" }.joined(separator: ", ")
+    shares.map { "\($0.name) \(milliseconds(latencies.percentile($0.share)))" }.joined(
+        separator: ", ")
 }
 
 func latencyJSON(_ latencies: LatencyHistogram) -> JSONValue {
-    .object(of: shares.map { ($0.name, .number(String(format: "%.3f", Double(latencies.percentile($0.share)) / 1e6))) })
+    .object(
+        of: shares.map {
+            ($0.name, .number(String(format: "%.3f", Double(latencies.percentile($0.share)) / 1e6)))
+        })
 }
 
 /// A bar of `#` for each power of two that has calls.
@@ -49,7 +56,8 @@ func histogramText(_ latencies: LatencyHistogram) -> String {
     for row in rows {
         let label = milliseconds(row.top)
         let pad = String(repeating: " ", count: max(0, 9 - label.count))
-        let bar = String(repeating: "#", count: row.count == 0 ? 0 : max(1, Int(50 * row.count / most)))
+        let bar = String(
+            repeating: "#", count: row.count == 0 ? 0 : max(1, Int(50 * row.count / most)))
         text += "  up to \(pad)\(label) ms |\(bar) \(row.count)\n"
     }
     return text
@@ -68,12 +76,17 @@ while let flag = arguments.popFirst() {
         wantsJSON = true
         continue
     }
-    guard let value = arguments.popFirst() else { fail("\(flag) needs a value; --help lists the flags") }
+    guard let value = arguments.popFirst() else {
+        fail("\(flag) needs a value; --help lists the flags")
+    }
     let number = Int(value) ?? 0
     switch flag {
-    case "--port" where number > 0 && number < 65_536: load.address = ServerAddress(port: UInt16(number))
+    case "--port" where number > 0 && number < 65_536:
+        load.address = ServerAddress(port: UInt16(number))
     case "--address":
-        guard let address = ServerAddress(value) else { fail("--address \(value): expected HOST:PORT") }
+        guard let address = ServerAddress(value) else {
+            fail("--address \(value): expected HOST:PORT")
+        }
         load.address = address
     case "--connections" where number > 0 && number <= 10_000: load.connections = number
     case "--streams" where number > 0 && number <= 10_000: load.streams = number
@@ -85,7 +98,9 @@ while let flag = arguments.popFirst() {
     case "--method" where value == "Track": load.mix = [(.track, 1)]
     case "--method" where value == "GetProfile": load.mix = [(.get, 1)]
     case "--mix":
-        guard let mix = LoadMethod.mix(value) else { fail("--mix \(value): expected a list such as track=80,get=20; --help has the names") }
+        guard let mix = LoadMethod.mix(value) else {
+            fail("--mix \(value): expected a list such as track=80,get=20; --help has the names")
+        }
         load.mix = mix
     default: fail("\(flag) \(value) is not understood; --help lists the flags")
     }
@@ -97,31 +112,56 @@ do {
     let report = try load.run { second in
         elapsed += second.seconds
         guard !wantsJSON else { return }
-        let line = String(format: "%4.0f s %9.0f a second; ms: ", elapsed, Double(second.requests) / second.seconds)
-            + latencyText(second.latencies) + (second.failures > 0 ? "; \(second.failures) failed" : "")
+        let line =
+            String(
+                format: "%4.0f s %9.0f a second; ms: ", elapsed,
+                Double(second.requests) / second.seconds)
+            + latencyText(second.latencies)
+            + (second.failures > 0 ? "; \(second.failures) failed" : "")
         FileHandle.standardError.write(Data((line + "\n").utf8))
     }
     let rate = Int(Double(report.requests) / report.seconds)
     let statuses = report.statuses.sorted { $0.key < $1.key }
     if wantsJSON {
-        print(JSONValue.object(of: [
-            ("requests", .number(String(report.requests))), ("seconds", .number(String(format: "%.3f", report.seconds))),
-            ("per_second", .number(String(rate))),
-            ("statuses", .object(of: statuses.map { (RPCFailure.name(of: $0.key), .number(String($0.value))) })),
-            ("latency_ms", latencyJSON(report.latencies)),
-            ("methods", .object(of: report.methods.count < 2 ? [] : report.methods.map { ($0.method.rawValue, latencyJSON($0.latencies)) })),
-        ]))
+        print(
+            JSONValue.object(of: [
+                ("requests", .number(String(report.requests))),
+                ("seconds", .number(String(format: "%.3f", report.seconds))),
+                ("per_second", .number(String(rate))),
+                (
+                    "statuses",
+                    .object(
+                        of: statuses.map {
+                            (RPCFailure.name(of: $0.key), .number(String($0.value)))
+                        })
+                ),
+                ("latency_ms", latencyJSON(report.latencies)),
+                (
+                    "methods",
+                    .object(
+                        of: report.methods.count < 2
+                            ? []
+                            : report.methods.map { ($0.method.rawValue, latencyJSON($0.latencies)) }
+                    )
+                ),
+            ]))
     } else {
-        print("\(report.requests) requests in \(String(format: "%.2f", report.seconds)) s, \(rate) a second;"
-            + " status \(statuses.map { "\($0.key): \($0.value)" }.joined(separator: ", "))")
+        print(
+            "\(report.requests) requests in \(String(format: "%.2f", report.seconds)) s, \(rate) a second;"
+                + " status \(statuses.map { "\($0.key): \($0.value)" }.joined(separator: ", "))")
         print("latency in ms: \(latencyText(report.latencies))")
         if report.methods.count > 1 {
-            for method in report.methods { print("  \(method.method.rawValue): \(method.latencies.count) calls, \(latencyText(method.latencies))") }
+            for method in report.methods {
+                print(
+                    "  \(method.method.rawValue): \(method.latencies.count) calls, \(latencyText(method.latencies))"
+                )
+            }
         }
         print(histogramText(report.latencies), terminator: "")
     }
     exit(report.failures == 0 ? 0 : 1)
 } catch {
-    FileHandle.standardError.write(Data("profile-bench: cannot reach \(load.address): \(error)\n".utf8))
+    FileHandle.standardError.write(
+        Data("profile-bench: cannot reach \(load.address): \(error)\n".utf8))
     exit(3)
 }

@@ -51,9 +51,11 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        (0, 1), (1, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (UInt64(UInt32.max), 5), (1 << 63, 10), (.max, 10),
-    ] as [(UInt64, Int)])
+    @Test(
+        arguments: [
+            (0, 1), (1, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (UInt64(UInt32.max), 5),
+            (1 << 63, 10), (.max, 10),
+        ] as [(UInt64, Int)])
     func varintTakesTheBytesOfItsSize(value: UInt64, bytes: Int) {
         var buffer = ByteBuffer()
         buffer.appendVarint(value)
@@ -83,7 +85,8 @@ import Testing
     }
 
     @Test func varintPastSixtyFourBitsIsMalformed() {
-        // The tenth byte holds one bit; more would be cut off in silence, and two byte strings would be one number.
+        // The tenth byte holds one bit; more would be cut off in silence, and two byte strings
+        // would be one number.
         let bytes = [UInt8](repeating: 0xFF, count: 9) + [0x02]
         bytes.withUnsafeBytes {
             var reader = ByteReader($0)

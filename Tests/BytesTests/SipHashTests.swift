@@ -2,7 +2,8 @@ import Testing
 
 @testable import Bytes
 
-/// Against the paper's and the reference code's published vectors: key 00 01 ... 0f, message 00 01 ... (n - 1).
+/// Against the paper's and the reference code's published vectors: key 00 01 ... 0f, message 00 01
+/// ... (n - 1).
 @Suite struct SipHashTests {
     static let key = SipHashKey(k0: 0x0706_0504_0302_0100, k1: 0x0f0e_0d0c_0b0a_0908)
 
@@ -20,18 +21,20 @@ import Testing
         #expect(Self.hex(hash.low) + Self.hex(hash.high) == expected)
     }
 
-    /// SipHash-1-3; the first is published, the others come from an independent implementation that was
-    /// checked against the paper's example of SipHash-2-4.
-    @Test(arguments: [
-        (0, 0xabac0158050fc4dc),
-        (1, 0xc9f49bf37d57ca93),
-        (7, 0xd3927d989bb11140),
-        (8, 0x369095118d299a8e),
-        (15, 0xd320d86d2a519956),
-        (63, 0x9d199062b7bbb3a8),
-    ] as [(Int, UInt64)])
+    /// SipHash-1-3; the first is published, the others come from an independent implementation that
+    /// was checked against the paper's example of SipHash-2-4.
+    @Test(
+        arguments: [
+            (0, 0xabac_0158_050f_c4dc),
+            (1, 0xc9f4_9bf3_7d57_ca93),
+            (7, 0xd392_7d98_9bb1_1140),
+            (8, 0x3690_9511_8d29_9a8e),
+            (15, 0xd320_d86d_2a51_9956),
+            (63, 0x9d19_9062_b7bb_b3a8),
+        ] as [(Int, UInt64)])
     func hash64EqualsTheVector(count: Int, expected: UInt64) {
-        #expect(Self.message(count).withUnsafeBytes { SipHash.hash64($0, key: Self.key) } == expected)
+        #expect(
+            Self.message(count).withUnsafeBytes { SipHash.hash64($0, key: Self.key) } == expected)
     }
 
     @Test func hash64DependsOnKeyLengthAndEachByte() {

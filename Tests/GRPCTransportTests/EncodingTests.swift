@@ -4,21 +4,27 @@ import Testing
 @testable import GRPCTransport
 
 @Suite struct EncodingTests {
-    @Test(arguments: [
-        ("1n", 1), ("1u", 1_000), ("1m", 1_000_000), ("1S", 1_000_000_000), ("1M", 60_000_000_000),
-        ("1H", 3_600_000_000_000), ("0S", 0), ("99999999S", 99_999_999_000_000_000), ("99999999H", UInt64.max),
-    ] as [(String, UInt64)])
+    @Test(
+        arguments: [
+            ("1n", 1), ("1u", 1_000), ("1m", 1_000_000), ("1S", 1_000_000_000),
+            ("1M", 60_000_000_000),
+            ("1H", 3_600_000_000_000), ("0S", 0), ("99999999S", 99_999_999_000_000_000),
+            ("99999999H", UInt64.max),
+        ] as [(String, UInt64)])
     func G13_timeoutsAreReadAndSaturate(text: String, nanoseconds: UInt64) {
         #expect(Array(text.utf8).withUnsafeBytes { GRPCTimeout.nanoseconds($0) } == nanoseconds)
     }
 
-    @Test(arguments: ["", "1", "S", "123456789S", "-1S", "+1S", "1.5S", " 1S", "1 S", "1s", "1h", "٣S"])
+    @Test(arguments: [
+        "", "1", "S", "123456789S", "-1S", "+1S", "1.5S", " 1S", "1 S", "1s", "1h", "٣S",
+    ])
     func G14_malformedTimeoutsAreNone(text: String) {
         #expect(Array(text.utf8).withUnsafeBytes { GRPCTimeout.nanoseconds($0) } == nil)
     }
 
     @Test(arguments: [
-        ("plain text", "plain text"), ("100%", "100%25"), ("a\nb", "a%0Ab"), ("é", "%C3%A9"), ("~ ~", "~ ~"),
+        ("plain text", "plain text"), ("100%", "100%25"), ("a\nb", "a%0Ab"), ("é", "%C3%A9"),
+        ("~ ~", "~ ~"),
         ("\u{7F}", "%7F"), ("", ""),
     ])
     func G42_messagesArePercentEncoded(text: String, encoded: String) {
@@ -31,7 +37,10 @@ import Testing
         #expect(encoded.count % 6 == 0)
     }
 
-    @Test(arguments: [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE"), ("foobar", "Zm9vYmFy")])
+    @Test(arguments: [
+        ("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"),
+        ("fooba", "Zm9vYmE"), ("foobar", "Zm9vYmFy"),
+    ])
     func G17_binaryMetadataIsUnpaddedBase64(text: String, encoded: String) {
         // Vectors: RFC 4648, section 10, without their padding.
         #expect(String(decoding: Base64.encodeUnpadded(Array(text.utf8)), as: UTF8.self) == encoded)
@@ -42,12 +51,14 @@ import Testing
         let times: [UInt64] = [0, 0, 50_000_000, 150_000_000]
         #expect(times.map { bucket.take(nowNanoseconds: $0) } == [true, true, false, true])
         bucket.refill()
-        #expect([150_000_000, 150_000_000].map { bucket.take(nowNanoseconds: $0) } == [true, true])
+        #expect(
+            [150_000_000, 150_000_000].map { bucket.take(nowNanoseconds: $0) } == [true, true])
     }
 
     @Test(arguments: ["", "profiles.v1.Profiles"])
     func healthRequestsAreRead(service: String) {
-        let message: [UInt8] = service.isEmpty ? [] : [0x0A, UInt8(service.utf8.count)] + Array(service.utf8)
+        let message: [UInt8] =
+            service.isEmpty ? [] : [0x0A, UInt8(service.utf8.count)] + Array(service.utf8)
         #expect(message.withUnsafeBytes { Connection.service(in: $0) } == service)
     }
 

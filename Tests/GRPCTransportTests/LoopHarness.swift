@@ -4,7 +4,8 @@ import IOSimulation
 
 @testable import GRPCTransport
 
-/// One loop with one connection, driven tick by tick on the test's thread: no socket, no time but the clock's.
+/// One loop with one connection, driven tick by tick on the test's thread: no socket, no time but
+/// the clock's.
 final class LoopHarness {
     static let unary = 0
     static let clientStream = 1
@@ -25,7 +26,8 @@ final class LoopHarness {
                 RPCMethodDescriptor(path: "/t.T/Unary"),
                 RPCMethodDescriptor(path: "/t.T/Client", streamsRequests: true),
                 RPCMethodDescriptor(path: "/t.T/Server", streamsResponses: true),
-                RPCMethodDescriptor(path: "/t.T/Both", streamsRequests: true, streamsResponses: true),
+                RPCMethodDescriptor(
+                    path: "/t.T/Both", streamsRequests: true, streamsResponses: true),
             ], limits: limits, health: HealthRegistry(services: [""]))
         self.loop.handler = self.handler
         self.handler.loop = self.loop
@@ -35,7 +37,9 @@ final class LoopHarness {
     func run(_ steps: [(LoopHarness) -> Void]) throws {
         let idle: (LoopHarness) -> Void = { _ in }
         // The windows of our SETTINGS hold once the client has acknowledged them.
-        var rest = ([{ $0.send(Frames.preface) }, { $0.send(Frames.settingsAck) }] + steps + [idle, idle])[...]
+        var rest =
+            ([{ $0.send(Frames.preface) }, { $0.send(Frames.settingsAck) }] + steps + [idle, idle])[
+                ...]
         self.poller.onWait = { [unowned self] in
             guard let step = rest.popFirst() else {
                 self.loop.stop()
@@ -55,12 +59,17 @@ final class LoopHarness {
     /// Bytes by which the windows of a stream (0: the connection) were opened.
     func windowUpdates(of stream: UInt32) -> Int {
         self.frames.filter { $0.kind == Frames.windowUpdate && $0.stream == stream }
-            .reduce(0) { $0 + Int($1.payload[0] & 0x7F) << 24 + Int($1.payload[1]) << 16 + Int($1.payload[2]) << 8 + Int($1.payload[3]) }
+            .reduce(0) {
+                $0 + Int($1.payload[0] & 0x7F) << 24 + Int($1.payload[1]) << 16 + Int($1.payload[2])
+                    << 8 + Int($1.payload[3])
+            }
     }
 
     /// Bytes of DATA that a stream was sent.
     func dataBytes(of stream: UInt32) -> Int {
-        self.frames.filter { $0.kind == Frames.data && $0.stream == stream }.reduce(0) { $0 + $1.payload.count }
+        self.frames.filter { $0.kind == Frames.data && $0.stream == stream }.reduce(0) {
+            $0 + $1.payload.count
+        }
     }
 }
 
@@ -145,14 +154,19 @@ private final class ScriptedPoller: Poller, @unchecked Sendable {
     deinit { self.storage.deallocate() }
 
     func readiness(of socket: ScriptedSocket) -> (ready: [IOReadiness], woken: Bool) {
-        ([(self.tags[socket.descriptor]).map { IOReadiness(tag: $0, interest: .read) }].compactMap { $0 }, true)
+        (
+            [(self.tags[socket.descriptor]).map { IOReadiness(tag: $0, interest: .read) }]
+                .compactMap { $0 }, true
+        )
     }
 
     func add(_ descriptor: Int32, tag: UInt64, interest: IOInterest) { self.tags[descriptor] = tag }
     func modify(_ descriptor: Int32, tag: UInt64, interest: IOInterest) {}
     func remove(_ descriptor: Int32) { self.tags[descriptor] = nil }
 
-    func wait(forNanoseconds nanoseconds: UInt64?) -> (ready: UnsafeBufferPointer<IOReadiness>, woken: Bool) {
+    func wait(forNanoseconds nanoseconds: UInt64?) -> (
+        ready: UnsafeBufferPointer<IOReadiness>, woken: Bool
+    ) {
         var found: (ready: [IOReadiness], woken: Bool)
         if let listener = self.tags[6], !self.hasAccepted {
             self.hasAccepted = true
@@ -185,25 +199,36 @@ enum Frames {
 
     static let settingsAck = frame(4, 1, 0, [])
 
-    static func frame(_ kind: UInt8, _ flags: UInt8, _ stream: UInt32, _ payload: [UInt8]) -> [UInt8] {
+    static func frame(_ kind: UInt8, _ flags: UInt8, _ stream: UInt32, _ payload: [UInt8])
+        -> [UInt8]
+    {
         let length = UInt32(payload.count)
-        return [UInt8(truncatingIfNeeded: length >> 16), UInt8(truncatingIfNeeded: length >> 8), UInt8(truncatingIfNeeded: length), kind, flags]
+        return [
+            UInt8(truncatingIfNeeded: length >> 16), UInt8(truncatingIfNeeded: length >> 8),
+            UInt8(truncatingIfNeeded: length), kind, flags,
+        ]
             + self.bytes(stream) + payload
     }
 
     /// Headers of a call, each field a literal that is not indexed.
     static func open(_ stream: UInt32, _ path: String, timeout: String? = nil) -> [UInt8] {
-        var fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "t"),
-            ("content-type", "application/grpc"), ("te", "trailers")]
+        var fields = [
+            (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "t"),
+            ("content-type", "application/grpc"), ("te", "trailers"),
+        ]
         if let timeout { fields.append(("grpc-timeout", timeout)) }
         var block: [UInt8] = []
         for (name, value) in fields {
-            block += [0, UInt8(name.utf8.count)] + Array(name.utf8) + [UInt8(value.utf8.count)] + Array(value.utf8)
+            block +=
+                [0, UInt8(name.utf8.count)] + Array(name.utf8) + [UInt8(value.utf8.count)]
+                + Array(value.utf8)
         }
         return self.frame(self.headers, 4, stream, block)
     }
 
-    static func message(_ payload: [UInt8]) -> [UInt8] { [0] + self.bytes(UInt32(payload.count)) + payload }
+    static func message(_ payload: [UInt8]) -> [UInt8] {
+        [0] + self.bytes(UInt32(payload.count)) + payload
+    }
 
     /// The bytes as DATA frames of at most 16,000 bytes.
     static func data(_ stream: UInt32, _ bytes: [UInt8], end: Bool = false) -> [UInt8] {
@@ -227,14 +252,22 @@ enum Frames {
         while rest.count >= 9 {
             let head = Array(rest.prefix(9))
             let length = Int(head[0]) << 16 | Int(head[1]) << 8 | Int(head[2])
-            let stream = UInt32(head[5]) << 24 | UInt32(head[6]) << 16 | UInt32(head[7]) << 8 | UInt32(head[8])
-            frames.append(Frame(kind: head[3], flags: head[4], stream: stream, payload: Array(rest.dropFirst(9).prefix(length))))
+            let stream =
+                UInt32(head[5]) << 24 | UInt32(head[6]) << 16 | UInt32(head[7]) << 8
+                | UInt32(head[8])
+            frames.append(
+                Frame(
+                    kind: head[3], flags: head[4], stream: stream,
+                    payload: Array(rest.dropFirst(9).prefix(length))))
             rest = rest.dropFirst(9 + length)
         }
         return frames
     }
 
     private static func bytes(_ value: UInt32) -> [UInt8] {
-        [UInt8(truncatingIfNeeded: value >> 24), UInt8(truncatingIfNeeded: value >> 16), UInt8(truncatingIfNeeded: value >> 8), UInt8(truncatingIfNeeded: value)]
+        [
+            UInt8(truncatingIfNeeded: value >> 24), UInt8(truncatingIfNeeded: value >> 16),
+            UInt8(truncatingIfNeeded: value >> 8), UInt8(truncatingIfNeeded: value),
+        ]
     }
 }

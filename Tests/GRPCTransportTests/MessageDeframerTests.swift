@@ -4,14 +4,18 @@ import Testing
 @testable import GRPCTransport
 
 @Suite struct MessageDeframerTests {
-    /// Feeds `wire` in pieces and returns the messages, and the event that ended it if not all was taken.
-    private func deframe(_ wire: [UInt8], cuts: [Int], max: Int = 1 << 20) -> (messages: [[UInt8]], end: MessageDeframer.Event?) {
+    /// Feeds `wire` in pieces and returns the messages, and the event that ended it if not all was
+    /// taken.
+    private func deframe(_ wire: [UInt8], cuts: [Int], max: Int = 1 << 20) -> (
+        messages: [[UInt8]], end: MessageDeframer.Event?
+    ) {
         var deframer = MessageDeframer()
         var message = ByteBuffer()
         var messages: [[UInt8]] = []
         let edges = [0] + cuts + [wire.count]
         for (from, to) in zip(edges, edges.dropFirst()) {
-            let event = Array(wire[from ..< to]).withUnsafeBytes { piece -> MessageDeframer.Event? in
+            let event = Array(wire[from ..< to]).withUnsafeBytes {
+                piece -> MessageDeframer.Event? in
                 var rest = piece
                 while true {
                     switch deframer.next(&rest, into: &message, messageBytesMax: max) {
@@ -49,7 +53,8 @@ import Testing
 
     @Test func lengthOverTheLimitIsRefusedFromThePrefix() {
         #expect(self.deframe([0, 0, 0, 0, 11], cuts: [], max: 10).end == .tooLarge(bytes: 11))
-        #expect(self.deframe([0, 255, 255, 255, 255], cuts: []).end == .tooLarge(bytes: 4_294_967_295))
+        #expect(
+            self.deframe([0, 255, 255, 255, 255], cuts: []).end == .tooLarge(bytes: 4_294_967_295))
         #expect(self.deframe([0, 0, 0, 0, 10], cuts: [], max: 10).end == nil)
     }
 

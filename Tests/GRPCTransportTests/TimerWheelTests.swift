@@ -45,7 +45,9 @@ import Testing
     @Test func movingATimerKeepsOne() {
         var wheel = TimerWheel(nowNanoseconds: 0)
         let timer = Timer()
-        for time in [5, 9, 2, 7] as [UInt64] { wheel.schedule(timer, atNanoseconds: time * 1_000_000_000) }
+        for time in [5, 9, 2, 7] as [UInt64] {
+            wheel.schedule(timer, atNanoseconds: time * 1_000_000_000)
+        }
         #expect(wheel.count == 1)
         let early = wheel.popDue(nowNanoseconds: 6_000_000_000)
         #expect(early == nil)

@@ -7,7 +7,9 @@ import Testing
 /// Files of the machine as the log uses them.
 @Suite struct LinuxFileTests {
     private static func withFile(_ body: (LinuxFileSystem, String) throws -> Void) throws {
-        let root = FileManager.default.temporaryDirectory.appendingPathComponent("profiles-files-\(UUID().uuidString)").path
+        let root = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "profiles-files-\(UUID().uuidString)"
+        ).path
         let files = LinuxFileSystem()
         try files.createDirectory(root)
         defer { try? FileManager.default.removeItem(atPath: root) }
@@ -42,8 +44,13 @@ import Testing
         try Self.withFile { files, path in
             let file = try files.open(path, .create)
             defer { file.close() }
-            // Across the largest offset there is: whatever fits is written, and the rest must not be forgotten.
-            let kind = Self.kind { try [UInt8](repeating: 1, count: 8_192).withUnsafeBytes { try file.write($0, at: Int.max - 4_096) } }
+            // Across the largest offset there is: whatever fits is written, and the rest must not
+            // be forgotten.
+            let kind = Self.kind {
+                try [UInt8](repeating: 1, count: 8_192).withUnsafeBytes {
+                    try file.write($0, at: Int.max - 4_096)
+                }
+            }
             #expect(kind == .noSpace || kind == .other)
         }
     }
@@ -72,7 +79,8 @@ import Testing
         parker.park(forNanoseconds: nil)
     }
 
-    /// Two threads wake each other in turn; a wake that is lost costs a sleep of 150 ms, and a thousand of them more than the test may take.
+    /// Two threads wake each other in turn; a wake that is lost costs a sleep of 150 ms, and a
+    /// thousand of them more than the test may take.
     @Test(.timeLimit(.minutes(1))) func wakeOfASleeperIsNotLost() {
         let (left, right) = (LinuxParker(), LinuxParker())
         let ball = Ball()

@@ -7,7 +7,8 @@ import Testing
         let arena = DecodeArena()
         #expect(arena.allocate(WireLimits.arenaBytesMax + 1) == nil)
         #expect(arena.hasOverflowed)
-        // An answer that has outgrown the bound goes on, piece by piece, and every byte of it is there.
+        // An answer that has outgrown the bound goes on, piece by piece, and every byte of it is
+        // there.
         let pieces = (0 ..< 12).map { number in
             let piece = arena.memory(1 << 20)
             piece.initializeMemory(as: UInt8.self, repeating: UInt8(number), count: 1 << 20)

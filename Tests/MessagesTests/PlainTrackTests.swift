@@ -8,10 +8,12 @@ import Testing
 @Suite struct PlainTrackTests {
     private let decoder = MessageDecoder()
     private static let windows = AdvisoryWindows(
-        nowMicroseconds: 1_700_000_000_000_000, lateMicroseconds: 86_400_000_000, historicalMicroseconds: 90 * 86_400_000_000,
+        nowMicroseconds: 1_700_000_000_000_000, lateMicroseconds: 86_400_000_000,
+        historicalMicroseconds: 90 * 86_400_000_000,
         aheadMicroseconds: 300_000_000)
 
-    /// The record and what is known beside it, by one of the two ways; `nil`: refused, or not plain.
+    /// The record and what is known beside it, by one of the two ways; `nil`: refused, or not
+    /// plain.
     struct Outcome: Equatable {
         var record: [UInt8]
         var project: [UInt8]
@@ -23,11 +25,15 @@ import Testing
         var buffer = ByteBuffer()
         return wire.withUnsafeBytes { bytes in
             let decoded = isPlain ? decoder.decodeTrack(bytes) : decoder.decodeAnyTrack(bytes)
-            guard case .message(let track) = decoded, (track.request == nil) == isPlain else { return nil }
-            let violations = decoder.writeTrack(track, project: ProjectID(rawValue: 7), windows: Self.windows, into: &buffer)
+            guard case .message(let track) = decoded, (track.request == nil) == isPlain else {
+                return nil
+            }
+            let violations = decoder.writeTrack(
+                track, project: ProjectID(rawValue: 7), windows: Self.windows, into: &buffer)
             guard violations.isEmpty else { return nil }
             return Outcome(
-                record: Array(buffer.bytes), project: Array(track.project), eventCount: track.eventCount, sequence: track.sequence)
+                record: Array(buffer.bytes), project: Array(track.project),
+                eventCount: track.eventCount, sequence: track.sequence)
         }
     }
 
@@ -39,49 +45,86 @@ import Testing
     }
 
     private static let scalars = [
-        ("Size", Wire.integer(-3)), ("colour", Wire.string("red é")), ("price", Wire.number(1.5)), ("a", Wire.field(4, 1)),
-        ("b", Wire.field(4, 0)), ("at", Wire.field(5, Wire.timestamp(1_700_000_000, nanos: 5_000))), ("ab", Wire.string("x")),
+        ("Size", Wire.integer(-3)), ("colour", Wire.string("red é")), ("price", Wire.number(1.5)),
+        ("a", Wire.field(4, 1)),
+        ("b", Wire.field(4, 0)), ("at", Wire.field(5, Wire.timestamp(1_700_000_000, nanos: 5_000))),
+        ("ab", Wire.string("x")),
     ]
 
     @Test func commonTracksArePlain() {
         #expect(self.isPlain(Wire.track()))
         #expect(self.isPlain(Wire.track([Wire.event("Purchase", id: "e1", Self.scalars)])))
         #expect(self.isPlain(Wire.track((0 ..< 15).map { Wire.event("e\($0)", Self.scalars) })))
-        #expect(self.isPlain(Wire.track([Wire.event("a", extra: Wire.field(5, "a label") + Wire.field(4, Wire.timestamp(1_700_000_000)))])))
-        let extra = Wire.field(2, "r1") + Wire.field(5, Wire.timestamp(1_700_000_000, nanos: 1)) + Wire.field(6, Wire.field(1, 3) + Wire.field(2, "shop"))
-            + Wire.field(7, 1) + Wire.field(8, 1) + Wire.field(9, 1) + Wire.field(10, Wire.field(1, 9)) + Wire.field(11, 1 << 40)
+        #expect(
+            self.isPlain(
+                Wire.track([
+                    Wire.event(
+                        "a",
+                        extra: Wire.field(5, "a label")
+                            + Wire.field(4, Wire.timestamp(1_700_000_000)))
+                ])))
+        let extra =
+            Wire.field(2, "r1") + Wire.field(5, Wire.timestamp(1_700_000_000, nanos: 1))
+            + Wire.field(6, Wire.field(1, 3) + Wire.field(2, "shop"))
+            + Wire.field(7, 1) + Wire.field(8, 1) + Wire.field(9, 1)
+            + Wire.field(10, Wire.field(1, 9)) + Wire.field(11, 1 << 40)
         #expect(self.isPlain(Wire.track(extra: extra)))
-        #expect(self.isPlain(Wire.track(extra: Wire.field(10, [] as [UInt8]))), "an expected revision of 0")
-        #expect(self.isPlain(Wire.field(4, Wire.event()) + Wire.field(3, Wire.field(3, "phone")) + Wire.field(1, "default")), "any order")
+        #expect(
+            self.isPlain(Wire.track(extra: Wire.field(10, [] as [UInt8]))),
+            "an expected revision of 0")
+        #expect(
+            self.isPlain(
+                Wire.field(4, Wire.event()) + Wire.field(3, Wire.field(3, "phone"))
+                    + Wire.field(1, "default")), "any order")
     }
 
     @Test func whatIsRareOrWrongGoesTheLongWay() {
         let wrong: [[UInt8]] = [
-            [], Wire.track([]), Wire.track((0 ..< 16).map { _ in Wire.event() }), Wire.track(project: ""), Wire.track(project: "Default"),
-            Wire.track(customID: ""), Wire.track(customID: " "), Wire.track(customID: "null"), Wire.track(customID: "a\nb"),
-            Wire.track(extra: Wire.field(1, "default")), Wire.track(extra: Wire.field(12, 1)), Wire.track(extra: Wire.field(200, 1)),
-            Wire.track(extra: Wire.field(2, String(repeating: "r", count: 101))), Wire.track(extra: Wire.field(6, Wire.field(1, 6))),
-            Wire.track(extra: Wire.field(6, Wire.field(2, "\n"))), Wire.track(extra: Wire.field(5, Wire.timestamp(1))),
-            Wire.track([Wire.event("")]), Wire.track([Wire.event("a b")]), Wire.track([Wire.event(String(repeating: "a", count: 31))]),
-            Wire.track([Wire.event("a", extra: Wire.field(6, "tag"))]), Wire.track([Wire.event("a", extra: Wire.field(2, "b"))]),
-            Wire.track([Wire.event("a", extra: Wire.field(4, Wire.timestamp(-1)))]), Wire.track([Wire.event("a", extra: Wire.field(5, " "))]),
-            Wire.field(1, "default") + Wire.field(3, Wire.field(1, "01ARZ3NDEKTSV4RRFFQ69G5FAV")) + Wire.field(4, Wire.event()),
-            Wire.field(1, "default") + Wire.field(3, Wire.field(2, "a") + Wire.field(3, "b")) + Wire.field(4, Wire.event()),
+            [], Wire.track([]), Wire.track((0 ..< 16).map { _ in Wire.event() }),
+            Wire.track(project: ""), Wire.track(project: "Default"),
+            Wire.track(customID: ""), Wire.track(customID: " "), Wire.track(customID: "null"),
+            Wire.track(customID: "a\nb"),
+            Wire.track(extra: Wire.field(1, "default")), Wire.track(extra: Wire.field(12, 1)),
+            Wire.track(extra: Wire.field(200, 1)),
+            Wire.track(extra: Wire.field(2, String(repeating: "r", count: 101))),
+            Wire.track(extra: Wire.field(6, Wire.field(1, 6))),
+            Wire.track(extra: Wire.field(6, Wire.field(2, "\n"))),
+            Wire.track(extra: Wire.field(5, Wire.timestamp(1))),
+            Wire.track([Wire.event("")]), Wire.track([Wire.event("a b")]),
+            Wire.track([Wire.event(String(repeating: "a", count: 31))]),
+            Wire.track([Wire.event("a", extra: Wire.field(6, "tag"))]),
+            Wire.track([Wire.event("a", extra: Wire.field(2, "b"))]),
+            Wire.track([Wire.event("a", extra: Wire.field(4, Wire.timestamp(-1)))]),
+            Wire.track([Wire.event("a", extra: Wire.field(5, " "))]),
+            Wire.field(1, "default") + Wire.field(3, Wire.field(1, "01ARZ3NDEKTSV4RRFFQ69G5FAV"))
+                + Wire.field(4, Wire.event()),
+            Wire.field(1, "default") + Wire.field(3, Wire.field(2, "a") + Wire.field(3, "b"))
+                + Wire.field(4, Wire.event()),
             Wire.field(1, "default") + Wire.field(4, Wire.event()),
         ]
         for wire in wrong { #expect(!self.isPlain(wire), "\(wire)") }
         let values: [[UInt8]] = [
-            [], Wire.list(["a"]), Wire.object([("x", Wire.integer(1))]), Wire.field(6, "https://example.org"), Wire.number(.nan), Wire.string(""),
-            Wire.string("a\nb"), Wire.string(String(repeating: "x", count: 301)), Wire.integer(1) + Wire.integer(2), Wire.field(4, 300),
+            [], Wire.list(["a"]), Wire.object([("x", Wire.integer(1))]),
+            Wire.field(6, "https://example.org"), Wire.number(.nan), Wire.string(""),
+            Wire.string("a\nb"), Wire.string(String(repeating: "x", count: 301)),
+            Wire.integer(1) + Wire.integer(2), Wire.field(4, 300),
             Wire.field(1, [0xFF]), Wire.field(1, [0x61, 0x00]),
         ]
-        for value in values { #expect(!self.isPlain(Wire.track([Wire.event("a", [("k", value)])])), "\(value)") }
-        #expect(!self.isPlain(Wire.track([Wire.event("a", [("k", Wire.integer(1)), ("K", Wire.integer(2))])])), "apart from case")
+        for value in values {
+            #expect(!self.isPlain(Wire.track([Wire.event("a", [("k", value)])])), "\(value)")
+        }
+        #expect(
+            !self.isPlain(
+                Wire.track([Wire.event("a", [("k", Wire.integer(1)), ("K", Wire.integer(2))])])),
+            "apart from case")
         let many = (0 ..< 21).map { ("k\($0)", Wire.integer(1)) }
-        #expect(!self.isPlain(Wire.track([Wire.event("a", many)])) && self.isPlain(Wire.track([Wire.event("a", Array(many.dropLast()))])))
+        #expect(
+            !self.isPlain(Wire.track([Wire.event("a", many)]))
+                && self.isPlain(Wire.track([Wire.event("a", Array(many.dropLast()))])))
     }
 
-    /// Whole messages of random parts, good and bad, and then with bytes changed, taken out and put in.
+    /// Whole messages of random parts, good and bad, and then with bytes changed, taken out and put
+    /// in.
     @Test func whatIsAcceptedTheLongWayAcceptsWithTheSameBytes() {
         var random = SeededGenerator(state: 42)
         var plain = 0
@@ -111,11 +154,17 @@ private struct SeededGenerator {
     }
 
     private mutating func text() -> String {
-        ["a", "Purchase", "red é", "x y", "~!@#", "UPPER_case9", "\u{7F}", "null", " ", "", "line\nbreak", "\u{2028}"][self.below(self.below(20) == 0 ? 12 : 7)]
+        [
+            "a", "Purchase", "red é", "x y", "~!@#", "UPPER_case9", "\u{7F}", "null", " ", "",
+            "line\nbreak", "\u{2028}",
+        ][self.below(self.below(20) == 0 ? 12 : 7)]
     }
 
     private mutating func name() -> String {
-        ["a", "b", "size", "Colour", "price_1", "ab", "zz9", "_x", "q7", "A", "aB", "bad name", ""][self.below(self.below(20) == 0 ? 13 : 9)]
+        [
+            "a", "b", "size", "Colour", "price_1", "ab", "zz9", "_x", "q7", "A", "aB", "bad name",
+            "",
+        ][self.below(self.below(20) == 0 ? 13 : 9)]
     }
 
     private mutating func value() -> [UInt8] {
@@ -124,7 +173,11 @@ private struct SeededGenerator {
         case 8 ..< 16: Wire.integer(Int64(self.below(1 << 20)) - 1 << 19)
         case 16 ..< 20: Wire.number(Double(self.below(1_000)) / 7)
         case 20 ..< 24: Wire.field(4, UInt64(self.below(3)))
-        case 24 ..< 28: Wire.field(5, Wire.timestamp(Int64(self.below(1 << 31)), nanos: UInt64(self.below(1_050_000_000))))
+        case 24 ..< 28:
+            Wire.field(
+                5,
+                Wire.timestamp(Int64(self.below(1 << 31)), nanos: UInt64(self.below(1_050_000_000)))
+            )
         case 28: Wire.list(["a"])
         default: Wire.field(6, "https://example.org/")
         }
@@ -134,9 +187,16 @@ private struct SeededGenerator {
         let fields = (0 ..< self.below(4)).map { _ in (self.name(), self.value()) }
         var extra: [UInt8] = []
         if self.below(5) == 0 { extra += Wire.field(5, self.text()) }
-        if self.below(4) == 0 { extra += Wire.field(4, Wire.timestamp(1_700_000_000 + Int64(self.below(1_000)), nanos: UInt64(self.below(1_000_000_000)))) }
+        if self.below(4) == 0 {
+            extra += Wire.field(
+                4,
+                Wire.timestamp(
+                    1_700_000_000 + Int64(self.below(1_000)),
+                    nanos: UInt64(self.below(1_000_000_000))))
+        }
         if self.below(40) == 0 { extra += Wire.field(6, "tag") }
-        return Wire.event(self.name(), id: self.below(2) == 0 ? "" : self.text(), fields, extra: extra)
+        return Wire.event(
+            self.name(), id: self.below(2) == 0 ? "" : self.text(), fields, extra: extra)
     }
 
     mutating func track() -> [UInt8] {
@@ -144,13 +204,23 @@ private struct SeededGenerator {
         for number in [2, 5, 6, 7, 8, 9, 10, 11] as [UInt64] where self.below(6) == 0 {
             switch number {
             case 2: extra += Wire.field(2, self.text())
-            case 5: extra += Wire.field(5, Wire.timestamp(1_700_000_000, nanos: UInt64(self.below(1_050_000_000))))
-            case 6: extra += Wire.field(6, Wire.field(1, UInt64(self.below(20) == 0 ? 7 : self.below(6))) + Wire.field(2, self.text()))
+            case 5:
+                extra += Wire.field(
+                    5, Wire.timestamp(1_700_000_000, nanos: UInt64(self.below(1_050_000_000))))
+            case 6:
+                extra += Wire.field(
+                    6,
+                    Wire.field(1, UInt64(self.below(20) == 0 ? 7 : self.below(6)))
+                        + Wire.field(2, self.text()))
             case 10: extra += Wire.field(10, Wire.field(1, UInt64(self.below(1 << 30))))
-            default: extra += Wire.field(number, UInt64(self.below(number == 11 || self.below(20) == 0 ? 300 : 2)))
+            default:
+                extra += Wire.field(
+                    number, UInt64(self.below(number == 11 || self.below(20) == 0 ? 300 : 2)))
             }
         }
         let events = (0 ... self.below(3)).map { _ in self.event() }
-        return Wire.track(events, customID: self.below(4) == 0 ? self.text() : "customer-\(self.below(1_000))", extra: extra)
+        return Wire.track(
+            events, customID: self.below(4) == 0 ? self.text() : "customer-\(self.below(1_000))",
+            extra: extra)
     }
 }

@@ -16,14 +16,19 @@ import Testing
     }
 
     @Test(arguments: [
-        "profiles.v1.TrackRequest", "profiles.v1.TrackRequest.sequence", "profiles.v1.Profiles", "profiles.v1.Profiles.TrackStream",
-        "profiles.v1.STATE_IDENTIFIED", "google.protobuf.Timestamp.seconds", "grpc.reflection.v1alpha.ServerReflection",
+        "profiles.v1.TrackRequest", "profiles.v1.TrackRequest.sequence", "profiles.v1.Profiles",
+        "profiles.v1.Profiles.TrackStream",
+        "profiles.v1.STATE_IDENTIFIED", "google.protobuf.Timestamp.seconds",
+        "grpc.reflection.v1alpha.ServerReflection",
     ])
     func aSymbolIsFound(symbol: String) {
         #expect(DescriptorIndex.shared.file(containing: symbol) != nil)
     }
 
-    @Test(arguments: ["", "profiles", "profiles.v1", ".profiles.v1.Profiles", "profiles.v1.Profiles.", "profiles.v1.State.STATE_IDENTIFIED"])
+    @Test(arguments: [
+        "", "profiles", "profiles.v1", ".profiles.v1.Profiles", "profiles.v1.Profiles.",
+        "profiles.v1.State.STATE_IDENTIFIED",
+    ])
     func whatIsNoSymbolIsNotFound(symbol: String) {
         #expect(DescriptorIndex.shared.file(containing: symbol) == nil)
     }
@@ -31,7 +36,8 @@ import Testing
 
 @Suite struct TrackStreamCodecTests {
     @Test func theSequenceIsFoundBehindFieldsOfEveryKind() {
-        // Field 1 as text, 99 as fixed64, 98 as fixed32, 97 as varint; then 11, twice: the last counts.
+        // Field 1 as text, 99 as fixed64, 98 as fixed32, 97 as varint; then 11, twice: the last
+        // counts.
         var message = ByteBuffer()
         message.append([0x0A, 1, 0x61] as [UInt8])
         for (tag, bytes) in [(99 << 3 | 1, 8), (98 << 3 | 5, 4)] as [(UInt64, Int)] {

@@ -10,7 +10,8 @@ private func bytes<Result>(_ text: String, _ body: (UnsafeRawBufferPointer) -> R
 
 @Suite struct TextRulesTests {
     @Test(arguments: [
-        ("a", true), ("A_9", true), (String(repeating: "a", count: 30), true), (String(repeating: "a", count: 31), false),
+        ("a", true), ("A_9", true), (String(repeating: "a", count: 30), true),
+        (String(repeating: "a", count: 31), false),
         ("", false), ("a-b", false), ("a b", false), ("é", false),
     ])
     func names(text: String, isValid: Bool) {
@@ -24,25 +25,32 @@ private func bytes<Result>(_ text: String, _ body: (UnsafeRawBufferPointer) -> R
                 var buffer = ByteBuffer()
                 let isName = name.withUnsafeBytes { ValuePacker.appendName($0, into: &buffer) }
                 #expect(isName == name.withUnsafeBytes { TextRules.isName($0) })
-                if isName { #expect(Array(buffer.bytes) == [UInt8(name.count)] + name.map(TextRules.lower)) }
+                if isName {
+                    #expect(Array(buffer.bytes) == [UInt8(name.count)] + name.map(TextRules.lower))
+                }
             }
         }
     }
 
     @Test(arguments: [
         ("default", true), ("0", true), ("a_-", true), (String(repeating: "a", count: 63), true),
-        (String(repeating: "a", count: 64), false), ("", false), ("_a", false), ("-a", false), ("A", false), ("a.b", false),
+        (String(repeating: "a", count: 64), false), ("", false), ("_a", false), ("-a", false),
+        ("A", false), ("a.b", false),
     ])
     func projects(text: String, isValid: Bool) {
         #expect(bytes(text) { TextRules.isProject($0) } == isValid)
     }
 
     @Test(arguments: [
-        ("ann", true), (" ann ", true), (String(repeating: "x", count: 512), true), (String(repeating: "x", count: 513), false),
+        ("ann", true), (" ann ", true), (String(repeating: "x", count: 512), true),
+        (String(repeating: "x", count: 513), false),
         (String(repeating: "é", count: 512), true), (String(repeating: "€", count: 341), true),
-        (String(repeating: "€", count: 342), false), ("", false), (" ", false), ("\u{2003}\u{3000}", false), ("a\nb", false),
-        ("a\rb", false), ("a\u{85}b", false), ("a\u{2028}b", false), ("null", false), ("NULL", false), ("Undefined", false),
-        ("(null)", false), ("[object Object]", false), ("TRUE", false), ("False", false), ("NaN", false), ("Infinity", false),
+        (String(repeating: "€", count: 342), false), ("", false), (" ", false),
+        ("\u{2003}\u{3000}", false), ("a\nb", false),
+        ("a\rb", false), ("a\u{85}b", false), ("a\u{2028}b", false), ("null", false),
+        ("NULL", false), ("Undefined", false),
+        ("(null)", false), ("[object Object]", false), ("TRUE", false), ("False", false),
+        ("NaN", false), ("Infinity", false),
         ("-INFINITY", false), ("nil", false), ("nulls", true), ("none", true),
     ])
     func identifiers(text: String, isValid: Bool) {
@@ -50,19 +58,24 @@ private func bytes<Result>(_ text: String, _ body: (UnsafeRawBufferPointer) -> R
     }
 
     @Test(arguments: [
-        ("https://example.org", true), ("http://e.org:80/a?b#c", true), ("app+x://host", true), ("http://u@h/", true),
-        ("https://", false), ("example.org", false), ("//example.org", false), ("http:/example.org", false), ("1http://e", false),
+        ("https://example.org", true), ("http://e.org:80/a?b#c", true), ("app+x://host", true),
+        ("http://u@h/", true),
+        ("https://", false), ("example.org", false), ("//example.org", false),
+        ("http:/example.org", false), ("1http://e", false),
         ("http:///path", false), ("http://:80", false), ("http://a b", false), ("", false),
-        ("http://e/" + String(repeating: "x", count: 2_039), true), ("http://e/" + String(repeating: "x", count: 2_040), false),
+        ("http://e/" + String(repeating: "x", count: 2_039), true),
+        ("http://e/" + String(repeating: "x", count: 2_040), false),
     ])
     func urls(text: String, isValid: Bool) {
         #expect((bytes(text) { TextRules.urlError($0) } == nil) == isValid)
     }
 
-    @Test(arguments: [
-        (Int64(31_535_999), UInt64(0), false), (31_536_000, 0, true), (253_402_300_799, 999_999_999, true),
-        (253_402_300_800, 0, false), (-1, 0, false), (1_700_000_000, 1_000_000_000, false),
-    ] as [(Int64, UInt64, Bool)])
+    @Test(
+        arguments: [
+            (Int64(31_535_999), UInt64(0), false), (31_536_000, 0, true),
+            (253_402_300_799, 999_999_999, true),
+            (253_402_300_800, 0, false), (-1, 0, false), (1_700_000_000, 1_000_000_000, false),
+        ] as [(Int64, UInt64, Bool)])
     func times(seconds: Int64, nanos: UInt64, isValid: Bool) {
         var time = Google__Protobuf__Timestamp()
         time.seconds = seconds

@@ -22,16 +22,20 @@ import Testing
         }
 
         mutating func id() -> ProfileID {
-            self.below(4) == 0 ? ProfileID(high: 0, low: 0) : ProfileID(high: self.number(), low: self.number())
+            self.below(4) == 0
+                ? ProfileID(high: 0, low: 0) : ProfileID(high: self.number(), low: self.number())
         }
 
-        mutating func text(_ countMax: Int) -> [UInt8] { (0 ..< self.below(countMax + 1)).map { _ in UInt8(97 + self.below(26)) } }
+        mutating func text(_ countMax: Int) -> [UInt8] {
+            (0 ..< self.below(countMax + 1)).map { _ in UInt8(97 + self.below(26)) }
+        }
     }
 
     private func result(_ numbers: inout Numbers) -> [UInt8] {
         var buffer = ByteBuffer()
         let flags: ResultFlags = numbers.below(3) == 0 ? .replayed : []
-        let start = ResultHeader(refusal: .none, flags: flags, kind: .track, lsn: numbers.number()).begin(in: &buffer)
+        let start = ResultHeader(refusal: .none, flags: flags, kind: .track, lsn: numbers.number())
+            .begin(in: &buffer)
         let profile = numbers.id()
         let count = 1 + numbers.below(15)
         let kind: IdentifierKind? = [nil, .profileID, .customID, .installationID][numbers.below(4)]
@@ -39,14 +43,17 @@ import Testing
         from.withUnsafeBytes { bytes in
             TrackResultBody(
                 profileID: profile, revision: numbers.number(),
-                redirectedFrom: kind.map { IdentifierView(kind: $0, bytes: bytes) }, eventCount: count
+                redirectedFrom: kind.map { IdentifierView(kind: $0, bytes: bytes) },
+                eventCount: count
             ).write(into: &buffer)
         }
         for _ in 0 ..< count {
             numbers.text(100).withUnsafeBytes { id in
                 EventResultView(
-                    outcome: numbers.below(2) == 0 ? .stored : .duplicate, refusal: .none, contentDiffers: numbers.below(2) == 0,
-                    effectiveTime: Int64(numbers.below(3) - 1) &* Int64(truncatingIfNeeded: numbers.number() >> 2), lsn: numbers.number(),
+                    outcome: numbers.below(2) == 0 ? .stored : .duplicate, refusal: .none,
+                    contentDiffers: numbers.below(2) == 0,
+                    effectiveTime: Int64(numbers.below(3) - 1)
+                        &* Int64(truncatingIfNeeded: numbers.number() >> 2), lsn: numbers.number(),
                     holder: numbers.below(2) == 0 ? profile : numbers.id(), detail: 0, eventID: id,
                     violations: UnsafeRawBufferPointer(start: nil, count: 0)
                 ).write(into: &buffer)
@@ -67,7 +74,8 @@ import Testing
                 var body = plainBody
                 var plain = ByteBuffer()
                 plain.append(UInt8(1))
-                let fates = MessageDecoder.writePlainAnswer(header, body: &plainBody, sequence: sequence, into: &plain)
+                let fates = MessageDecoder.writePlainAnswer(
+                    header, body: &plainBody, sequence: sequence, into: &plain)
                 var packed = ByteBuffer()
                 packed.append(UInt8(1))
                 self.decoder.arena.reset()
@@ -84,11 +92,14 @@ import Testing
     @Test func anAnswerWithARejectedEventIsLeftToProtobufC() throws {
         var buffer = ByteBuffer()
         let start = ResultHeader(refusal: .none, flags: [], kind: .track, lsn: 9).begin(in: &buffer)
-        TrackResultBody(profileID: ProfileID(high: 1, low: 2), revision: 3, redirectedFrom: nil, eventCount: 2).write(into: &buffer)
+        TrackResultBody(
+            profileID: ProfileID(high: 1, low: 2), revision: 3, redirectedFrom: nil, eventCount: 2
+        ).write(into: &buffer)
         for outcome in [EventOutcome.stored, .rejected] {
             let none = UnsafeRawBufferPointer(start: nil, count: 0)
             EventResultView(
-                outcome: outcome, refusal: outcome == .stored ? .none : .timeWindow, contentDiffers: false, effectiveTime: 1, lsn: 8,
+                outcome: outcome, refusal: outcome == .stored ? .none : .timeWindow,
+                contentDiffers: false, effectiveTime: 1, lsn: 8,
                 holder: ProfileID(high: 0, low: 0), detail: 5, eventID: none, violations: none
             ).write(into: &buffer)
         }
@@ -97,9 +108,11 @@ import Testing
         let header = try #require(ResultHeader(from: &body))
         let offset = body.offset
         var answer = ByteBuffer()
-        #expect(MessageDecoder.writePlainAnswer(header, body: &body, sequence: 0, into: &answer) == nil)
+        #expect(
+            MessageDecoder.writePlainAnswer(header, body: &body, sequence: 0, into: &answer) == nil)
         #expect(answer.count == 0 && body.offset == offset)
-        let fates = self.decoder.encodeTrackResponse(header, body: &body, sequence: 0, into: &answer)
+        let fates = self.decoder.encodeTrackResponse(
+            header, body: &body, sequence: 0, into: &answer)
         #expect(fates.rejected == 1 && answer.count > 0)
     }
 }

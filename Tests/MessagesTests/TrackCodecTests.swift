@@ -9,7 +9,8 @@ import Testing
     private static let now: Int64 = 1_700_000_000_000_000
 
     private static let windows = AdvisoryWindows(
-        nowMicroseconds: now, lateMicroseconds: 86_400_000_000, historicalMicroseconds: 90 * 86_400_000_000,
+        nowMicroseconds: now, lateMicroseconds: 86_400_000_000,
+        historicalMicroseconds: 90 * 86_400_000_000,
         aheadMicroseconds: 300_000_000)
 
     /// The record of a message, or its violations.
@@ -37,9 +38,15 @@ import Testing
     }
 
     @Test func aTrackIsWrittenAsItsRecord() throws {
-        let attributes = [("Size", Wire.integer(-3)), ("colour", Wire.string("red")), ("price", Wire.number(1.5))]
+        let attributes = [
+            ("Size", Wire.integer(-3)), ("colour", Wire.string("red")), ("price", Wire.number(1.5)),
+        ]
         let wire = Wire.track(
-            [Wire.event("Purchase", id: "e1", attributes, extra: Wire.field(4, Wire.timestamp(1_700_000_000, nanos: 123_456_789)))],
+            [
+                Wire.event(
+                    "Purchase", id: "e1", attributes,
+                    extra: Wire.field(4, Wire.timestamp(1_700_000_000, nanos: 123_456_789)))
+            ],
             extra: Wire.field(2, "r1") + Wire.field(7, 1) + Wire.field(10, Wire.field(1, 9)))
         let (bytes, violations) = self.record(wire)
         #expect(violations.isEmpty)
@@ -75,40 +82,78 @@ import Testing
     }
 
     @Test func equalMessagesGiveEqualBytes() {
-        let fields = [("b", Wire.integer(1)), ("A", Wire.integer(2)), ("c", Wire.object([("y", Wire.integer(1)), ("x", Wire.integer(2))]))]
-        let other = [("c", Wire.object([("X", Wire.integer(2)), ("y", Wire.integer(1))])), ("a", Wire.integer(2)), ("B", Wire.integer(1))]
+        let fields = [
+            ("b", Wire.integer(1)), ("A", Wire.integer(2)),
+            ("c", Wire.object([("y", Wire.integer(1)), ("x", Wire.integer(2))])),
+        ]
+        let other = [
+            ("c", Wire.object([("X", Wire.integer(2)), ("y", Wire.integer(1))])),
+            ("a", Wire.integer(2)), ("B", Wire.integer(1)),
+        ]
         let one = self.record(Wire.track([Wire.event("V", fields)])).record
         #expect(!one.isEmpty)
         #expect(one == self.record(Wire.track([Wire.event("v", other)])).record)
         #expect(one != self.record(Wire.track([Wire.event("v", fields.dropLast())])).record)
     }
 
-    @Test(arguments: [
-        (Wire.track(project: "Bad"), ["project"]),
-        (Wire.track([]), ["events"]),
-        (Wire.track(customID: ""), ["identifier.custom_id"]),
-        (Wire.field(1, "default") + Wire.field(4, Wire.event()), ["identifier"]),
-        (Wire.track([Wire.event("a b")]), ["events[0].name"]),
-        (Wire.track([Wire.event("a", id: String(repeating: "x", count: 101))]), ["events[0].event_id"]),
-        (Wire.track([Wire.event("a", [("x y", Wire.integer(1))])]), ["events[0].attributes[0]"]),
-        (Wire.track([Wire.event("a", [("x", [])])]), ["events[0].attributes.x"]),
-        (Wire.track([Wire.event("a", [("x", Wire.number(.nan))])]), ["events[0].attributes.x"]),
-        (Wire.track([Wire.event("a", [("x", Wire.number(.infinity))])]), ["events[0].attributes.x"]),
-        (Wire.track([Wire.event("a", [("x", Wire.list(["ok", " "]))])]), ["events[0].attributes.x.items[1]"]),
-        (Wire.track([Wire.event("a", [("x", Wire.field(6, "nohost"))])]), ["events[0].attributes.x"]),
-        (Wire.track([Wire.event("a", [("x", Wire.string("a\nb"))])]), ["events[0].attributes.x"]),
-        (Wire.track([Wire.event("a", [("x", Wire.object([("y", Wire.object([("z", Wire.object([]))]))]))])]), ["events[0].attributes.x.y.z"]),
-        (Wire.track([Wire.event("a", [("K", Wire.integer(1)), ("k", Wire.integer(1))])]), ["events[0].attributes.k"]),
-        (Wire.track(extra: Wire.field(6, Wire.field(1, 77))), ["source.platform"]),
-        (Wire.track(extra: Wire.field(5, Wire.timestamp(0))), ["sent_at"]),
-        (Wire.track([Wire.event("", extra: Wire.field(4, Wire.timestamp(1_600_000_000)))]), ["events[0].name", "events[0].occurred_at"]),
-    ] as [([UInt8], [String])])
+    @Test(
+        arguments: [
+            (Wire.track(project: "Bad"), ["project"]),
+            (Wire.track([]), ["events"]),
+            (Wire.track(customID: ""), ["identifier.custom_id"]),
+            (Wire.field(1, "default") + Wire.field(4, Wire.event()), ["identifier"]),
+            (Wire.track([Wire.event("a b")]), ["events[0].name"]),
+            (
+                Wire.track([Wire.event("a", id: String(repeating: "x", count: 101))]),
+                ["events[0].event_id"]
+            ),
+            (
+                Wire.track([Wire.event("a", [("x y", Wire.integer(1))])]),
+                ["events[0].attributes[0]"]
+            ),
+            (Wire.track([Wire.event("a", [("x", [])])]), ["events[0].attributes.x"]),
+            (Wire.track([Wire.event("a", [("x", Wire.number(.nan))])]), ["events[0].attributes.x"]),
+            (
+                Wire.track([Wire.event("a", [("x", Wire.number(.infinity))])]),
+                ["events[0].attributes.x"]
+            ),
+            (
+                Wire.track([Wire.event("a", [("x", Wire.list(["ok", " "]))])]),
+                ["events[0].attributes.x.items[1]"]
+            ),
+            (
+                Wire.track([Wire.event("a", [("x", Wire.field(6, "nohost"))])]),
+                ["events[0].attributes.x"]
+            ),
+            (
+                Wire.track([Wire.event("a", [("x", Wire.string("a\nb"))])]),
+                ["events[0].attributes.x"]
+            ),
+            (
+                Wire.track([
+                    Wire.event(
+                        "a", [("x", Wire.object([("y", Wire.object([("z", Wire.object([]))]))]))])
+                ]), ["events[0].attributes.x.y.z"]
+            ),
+            (
+                Wire.track([Wire.event("a", [("K", Wire.integer(1)), ("k", Wire.integer(1))])]),
+                ["events[0].attributes.k"]
+            ),
+            (Wire.track(extra: Wire.field(6, Wire.field(1, 77))), ["source.platform"]),
+            (Wire.track(extra: Wire.field(5, Wire.timestamp(0))), ["sent_at"]),
+            (
+                Wire.track([Wire.event("", extra: Wire.field(4, Wire.timestamp(1_600_000_000)))]),
+                ["events[0].name", "events[0].occurred_at"]
+            ),
+        ] as [([UInt8], [String])])
     func violationsHaveTheirPaths(wire: [UInt8], paths: [String]) {
         #expect(self.record(wire).violations == paths)
     }
 
     @Test func allowPartialTurnsBadEventsIntoRejectedOnes() throws {
-        let (bytes, violations) = self.record(Wire.track([Wire.event("bad name", id: "b"), Wire.event("good")], extra: Wire.field(7, 1)))
+        let (bytes, violations) = self.record(
+            Wire.track(
+                [Wire.event("bad name", id: "b"), Wire.event("good")], extra: Wire.field(7, 1)))
         #expect(violations.isEmpty)
         try bytes.withUnsafeBytes { raw in
             let record = try #require(RecordView(raw))
@@ -123,8 +168,14 @@ import Testing
     }
 
     @Test func mutatedMessagesNeverTrapAndAlwaysGiveWholeRecords() {
-        let attributes = [("a", Wire.string("text")), ("b", Wire.list(["x", "y"])), ("c", Wire.object([("d", Wire.number(2))]))]
-        let valid = Wire.track([Wire.event("one", id: "1", attributes), Wire.event("two", extra: Wire.field(5, "label") + Wire.field(6, "tag"))])
+        let attributes = [
+            ("a", Wire.string("text")), ("b", Wire.list(["x", "y"])),
+            ("c", Wire.object([("d", Wire.number(2))])),
+        ]
+        let valid = Wire.track([
+            Wire.event("one", id: "1", attributes),
+            Wire.event("two", extra: Wire.field(5, "label") + Wire.field(6, "tag")),
+        ])
         var state: UInt64 = 0x9E37_79B9_7F4A_7C15
         func next(_ bound: Int) -> Int {
             state ^= state << 13
@@ -154,10 +205,14 @@ import Testing
     @Test func detailsStayBelowTheLimitOfTrailers() {
         var violations = Violations()
         for index in 0 ..< 1_000 {
-            violations.add(Violation(path: "events[\(index)].attributes.some_long_name", description: String(repeating: "x", count: 90)))
+            violations.add(
+                Violation(
+                    path: "events[\(index)].attributes.some_long_name",
+                    description: String(repeating: "x", count: 90)))
         }
         for refusal in Refusal.allCases where refusal != .none {
-            let status = StatusMapping.status(of: refusal, ErrorContext(violations: violations, retrySeconds: 1))
+            let status = StatusMapping.status(
+                of: refusal, ErrorContext(violations: violations, retrySeconds: 1))
             #expect(status.code > 0 && status.code <= 16 && !status.message.isEmpty)
             // Base64 adds a third; names of the fields and the message come beside it.
             #expect(status.details.count * 4 / 3 < 7_000)

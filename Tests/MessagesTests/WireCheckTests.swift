@@ -5,8 +5,12 @@ import Testing
 
 @Suite struct WireCheckTests {
     private func check(_ bytes: [UInt8]) -> WireCheck.Verdict {
-        let verdict = bytes.withUnsafeBytes { WireCheck.check($0, root: WireSchema.shared.trackRequest) }
-        #expect(verdict == .good || !self.isGoodAtAGlance(bytes), "the glance passes only what the check does")
+        let verdict = bytes.withUnsafeBytes {
+            WireCheck.check($0, root: WireSchema.shared.trackRequest)
+        }
+        #expect(
+            verdict == .good || !self.isGoodAtAGlance(bytes),
+            "the glance passes only what the check does")
         return verdict
     }
 
@@ -25,31 +29,41 @@ import Testing
     }
 
     @Test func aValidMessageIsGood() {
-        let attributes = [("s", Wire.string("é")), ("l", Wire.list(["a", "b"])), ("o", Wire.object([("x", Wire.integer(1))]))]
+        let attributes = [
+            ("s", Wire.string("é")), ("l", Wire.list(["a", "b"])),
+            ("o", Wire.object([("x", Wire.integer(1))])),
+        ]
         #expect(self.check(Wire.track([Wire.event("a", attributes), Wire.event()])) == .good)
         #expect(self.check([]) == .good)
     }
 
-    @Test(arguments: [
-        [0x0A, 5, 1], [0x08], [0x0A], [0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], [0x0B, 0x0C], [0x00, 0x01],
-        [0x08, 0x01], [0x0D, 1, 2, 3, 4], [0x38, 0x80], [0x07],
-        // The tag of field 1 with eleven bytes.
-        [0x8A, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0x0A, 5, 1], [0x08], [0x0A],
+            [0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], [0x0B, 0x0C],
+            [0x00, 0x01],
+            [0x08, 0x01], [0x0D, 1, 2, 3, 4], [0x38, 0x80], [0x07],
+            // The tag of field 1 with eleven bytes.
+            [0x8A, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00],
+        ] as [[UInt8]])
     func bytesThatAreNoMessageAreMalformed(bytes: [UInt8]) {
         #expect(self.isMalformed(bytes))
     }
 
     @Test func everyPrefixIsJudgedWithoutATrap() {
-        let whole = Wire.track([Wire.event("a", [("s", Wire.string("text")), ("n", Wire.number(1.5))])])
+        let whole = Wire.track([
+            Wire.event("a", [("s", Wire.string("text")), ("n", Wire.number(1.5))])
+        ])
         for count in 0 ... whole.count { _ = self.check(Array(whole[..<count])) }
         #expect(self.isMalformed(Array(whole.dropLast())))
     }
 
-    @Test(arguments: [
-        [0xC0, 0xAF], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xF8, 0x88, 0x80, 0x80, 0x80], [0x80], [0xC3],
-        [0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0xFF], [0xE2, 0x82],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0xC0, 0xAF], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80],
+            [0xF8, 0x88, 0x80, 0x80, 0x80], [0x80], [0xC3],
+            [0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0xFF], [0xE2, 0x82],
+        ] as [[UInt8]])
     func G41_invalidUTF8IsAViolation(text: [UInt8]) {
         #expect(self.path(Wire.field(1, text)) == "project")
         #expect(self.path(Wire.field(3, Wire.field(2, text))) == "identifier.custom_id")
@@ -68,7 +82,8 @@ import Testing
             for _ in 0 ..< levels { value = Wire.object([("a", value)]) }
             return Wire.track([Wire.event("deep", [("a", value)])])
         }
-        // Request, event, entry and value are four levels; each object adds object, entry and value.
+        // Request, event, entry and value are four levels; each object adds object, entry and
+        // value.
         #expect(self.check(nested(4)) == .good)
         #expect(self.path(nested(5)) != nil)
         #expect(self.path(nested(10_000)) != nil)
@@ -91,19 +106,31 @@ import Testing
     }
 
     @Test func aChoiceOrASingularFieldGivenTwiceIsAViolation() {
-        #expect(self.path(Wire.field(3, Wire.field(2, "a") + Wire.field(3, "b"))) == "identifier.installation_id")
-        #expect(self.path(Wire.field(3, Wire.field(2, "a") + Wire.field(2, "b"))) == "identifier.custom_id")
+        #expect(
+            self.path(Wire.field(3, Wire.field(2, "a") + Wire.field(3, "b")))
+                == "identifier.installation_id")
+        #expect(
+            self.path(Wire.field(3, Wire.field(2, "a") + Wire.field(2, "b")))
+                == "identifier.custom_id")
         #expect(self.path(Wire.track(extra: Wire.field(3, Wire.field(2, "b")))) == "identifier")
         let value = Wire.string("a") + Wire.integer(1)
-        #expect(self.path(Wire.track([Wire.event("a", [("x", value)])])) == "events[0].attributes[0].value.integer")
+        #expect(
+            self.path(Wire.track([Wire.event("a", [("x", value)])]))
+                == "events[0].attributes[0].value.integer")
     }
 
     @Test func aMapKeyGivenTwiceIsAViolation() {
-        let two = [("same", Wire.integer(1)), ("other", Wire.integer(1)), ("same", Wire.integer(2))]
-        #expect(self.path(Wire.track([Wire.event(), Wire.event("a", two)])) == "events[1].attributes[2]")
+        let two = [
+            ("same", Wire.integer(1)), ("other", Wire.integer(1)), ("same", Wire.integer(2)),
+        ]
+        #expect(
+            self.path(Wire.track([Wire.event(), Wire.event("a", two)])) == "events[1].attributes[2]"
+        )
         // An entry without a key has the key "".
         let nameless = Wire.field(3, Wire.field(2, Wire.integer(1)))
-        #expect(self.path(Wire.track([Wire.event("a", extra: nameless + nameless)])) == "events[0].attributes[1]")
+        #expect(
+            self.path(Wire.track([Wire.event("a", extra: nameless + nameless)]))
+                == "events[0].attributes[1]")
         // The value's own first field is no key.
         let tricky = [("a", Wire.string("b")), ("b", Wire.string("b"))]
         #expect(self.check(Wire.track([Wire.event("a", tricky)])) == .good)
@@ -116,24 +143,42 @@ import Testing
 
     @Test func entriesOfTheTwoKindsOfMapHaveOneLayout() {
         // `FieldEntry` stands for both.
-        #expect(MemoryLayout<Profiles__V1__Object__FieldsEntry>.size == MemoryLayout<FieldEntry>.size)
-        #expect(MemoryLayout<Profiles__V1__Object__FieldsEntry>.offset(of: \.key) == MemoryLayout<FieldEntry>.offset(of: \.key))
-        #expect(MemoryLayout<Profiles__V1__Object__FieldsEntry>.offset(of: \.value) == MemoryLayout<FieldEntry>.offset(of: \.value))
+        #expect(
+            MemoryLayout<Profiles__V1__Object__FieldsEntry>.size == MemoryLayout<FieldEntry>.size)
+        #expect(
+            MemoryLayout<Profiles__V1__Object__FieldsEntry>.offset(of: \.key)
+                == MemoryLayout<FieldEntry>.offset(of: \.key))
+        #expect(
+            MemoryLayout<Profiles__V1__Object__FieldsEntry>.offset(of: \.value)
+                == MemoryLayout<FieldEntry>.offset(of: \.value))
     }
 
     @Test func plainMessagesAreGoodAtAGlance() {
-        let attributes = [("s", Wire.string("é")), ("l", Wire.list(["a", "b"])), ("o", Wire.object([("x", Wire.integer(1))]))]
+        let attributes = [
+            ("s", Wire.string("é")), ("l", Wire.list(["a", "b"])),
+            ("o", Wire.object([("x", Wire.integer(1))])),
+        ]
         #expect(self.isGoodAtAGlance(Wire.track([Wire.event("a", attributes)])))
-        #expect(self.isGoodAtAGlance(Wire.track((0 ..< 15).map { _ in Wire.event("a", id: "e", attributes) })))
-        #expect(!self.isGoodAtAGlance(Wire.track((0 ..< 16).map { _ in Wire.event() })), "one event too many")
-        #expect(!self.isGoodAtAGlance(Wire.track([Wire.event("a", attributes + [attributes[0]])])), "a key given twice")
+        #expect(
+            self.isGoodAtAGlance(
+                Wire.track((0 ..< 15).map { _ in Wire.event("a", id: "e", attributes) })))
+        #expect(
+            !self.isGoodAtAGlance(Wire.track((0 ..< 16).map { _ in Wire.event() })),
+            "one event too many")
+        #expect(
+            !self.isGoodAtAGlance(Wire.track([Wire.event("a", attributes + [attributes[0]])])),
+            "a key given twice")
     }
 
     /// Bytes of a good message changed, taken out and put in; the helper compares both judges.
     @Test func theGlancePassesNothingThatTheCheckRefuses() {
-        let attributes = [("size", Wire.integer(-3)), ("colour", Wire.string("red é")), ("o", Wire.object([("x", Wire.number(1)), ("y", Wire.integer(2))]))]
+        let attributes = [
+            ("size", Wire.integer(-3)), ("colour", Wire.string("red é")),
+            ("o", Wire.object([("x", Wire.number(1)), ("y", Wire.integer(2))])),
+        ]
         let whole = Wire.track(
-            [Wire.event("a", id: "e1", attributes), Wire.event("b")], extra: Wire.field(2, "r1") + Wire.field(7, 1) + Wire.field(10, Wire.field(1, 9)))
+            [Wire.event("a", id: "e1", attributes), Wire.event("b")],
+            extra: Wire.field(2, "r1") + Wire.field(7, 1) + Wire.field(10, Wire.field(1, 9)))
         var state: UInt64 = 42
         func below(_ bound: Int) -> Int {
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407

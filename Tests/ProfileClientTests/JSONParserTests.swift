@@ -5,7 +5,8 @@ import Testing
     private func parsed(_ text: String) throws -> JSONValue { try JSONParser.parse(text.utf8) }
 
     @Test(arguments: [
-        "null", "true", "-0", "12345678901234567890", "1.5e-7", #""a\"b\\c\nd""#, "[]", "{}", #"{"b":[1,{"a":null}],"a":"ü𝄞"}"#,
+        "null", "true", "-0", "12345678901234567890", "1.5e-7", #""a\"b\\c\nd""#, "[]", "{}",
+        #"{"b":[1,{"a":null}],"a":"ü𝄞"}"#,
     ])
     func textComesBackAsItWas(text: String) throws {
         #expect(try self.parsed(text).description == text)
@@ -16,7 +17,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "nul", "01", "1.", ".5", "+1", "1e", "[1,]", "{\"a\":1,}", "{a:1}", "{\"a\" 1}", "\"a", "\"\u{1}\"", #""\x""#, #""\ud834""#,
+        "", "nul", "01", "1.", ".5", "+1", "1e", "[1,]", "{\"a\":1,}", "{a:1}", "{\"a\" 1}", "\"a",
+        "\"\u{1}\"", #""\x""#, #""\ud834""#,
         #""\udd1e""#, #""\u12g4""#, "1 2", #"{"a":1,"a":2}"#, "[[", "NaN",
     ])
     func whatIsNoJSONIsRefused(text: String) {
@@ -31,15 +33,23 @@ import Testing
     }
 
     @Test func depthIsBounded() throws {
-        #expect(throws: Never.self) { try self.parsed(String(repeating: "[", count: 60) + String(repeating: "]", count: 60)) }
-        #expect(throws: JSONSyntaxError.self) { try self.parsed(String(repeating: "[", count: 100_000)) }
+        #expect(throws: Never.self) {
+            try self.parsed(String(repeating: "[", count: 60) + String(repeating: "]", count: 60))
+        }
+        #expect(throws: JSONSyntaxError.self) {
+            try self.parsed(String(repeating: "[", count: 100_000))
+        }
     }
 
     @Test func mistakesAreNamedWithTheirPlace() {
-        #expect(throws: JSONSyntaxError(offset: 5, reason: "this is no value")) { try self.parsed(#"{"a":x}"#) }
+        #expect(throws: JSONSyntaxError(offset: 5, reason: "this is no value")) {
+            try self.parsed(#"{"a":x}"#)
+        }
     }
 
     @Test func invalidUTF8IsRefused() {
-        #expect(throws: JSONSyntaxError.self) { try JSONParser.parse([0x22, 0xFF, 0x22] as [UInt8]) }
+        #expect(throws: JSONSyntaxError.self) {
+            try JSONParser.parse([0x22, 0xFF, 0x22] as [UInt8])
+        }
     }
 }

@@ -18,7 +18,7 @@ import Testing
         var histogram = LatencyHistogram()
         histogram.record(value)
         #expect(histogram.percentile(0.5) == value)
-        #expect(histogram.rows.map(\.count) .reduce(0, +) == 1)
+        #expect(histogram.rows.map(\.count).reduce(0, +) == 1)
     }
 
     @Test func histogramsAddUp() {
@@ -37,14 +37,18 @@ import Testing
     @Test func mixesAreRead() {
         #expect(LoadMethod.mix("track=80,get=20")?.map(\.share) == [80, 20])
         #expect(LoadMethod.mix("get")?.map(\.method) == [.get])
-        for text in ["", "track=", "track=0", "fetch=1", "track=1,,get=1", "track=x"] { #expect(LoadMethod.mix(text) == nil, "\(text)") }
+        for text in ["", "track=", "track=0", "fetch=1", "track=1,,get=1", "track=x"] {
+            #expect(LoadMethod.mix(text) == nil, "\(text)")
+        }
     }
 
     @Test func addressesAreRead() {
         #expect(ServerAddress("[::1]:80") == ServerAddress(host: "::1", port: 80))
         #expect(ServerAddress(":80") == ServerAddress(port: 80))
         #expect(ServerAddress("localhost:50051")?.description == "localhost:50051")
-        for text in ["", "localhost", "localhost:", "a:0", "a:65536", "a:b"] { #expect(ServerAddress(text) == nil, "\(text)") }
+        for text in ["", "localhost", "localhost:", "a:0", "a:65536", "a:b"] {
+            #expect(ServerAddress(text) == nil, "\(text)")
+        }
     }
 
     @Test(arguments: ["", "f", "fo", "foo", "foob", "fooba", "foobar"])

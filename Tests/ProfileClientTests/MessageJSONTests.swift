@@ -22,56 +22,78 @@ import Testing
     }
 
     @Test(arguments: [
-        (#""red""#, #"{"string":"red"}"#), ("3", #"{"integer":3}"#), ("-9223372036854775808", #"{"integer":"-9223372036854775808"}"#),
-        ("3.5", #"{"number":3.5}"#), ("true", #"{"boolean":true}"#), ("false", #"{"boolean":false}"#),
-        (#"["a","b"]"#, #"{"list":{"items":["a","b"]}}"#), (#"{"time":"2026-01-31T14:00:00+02:00"}"#, #"{"time":"2026-01-31T12:00:00Z"}"#),
+        (#""red""#, #"{"string":"red"}"#), ("3", #"{"integer":3}"#),
+        ("-9223372036854775808", #"{"integer":"-9223372036854775808"}"#),
+        ("3.5", #"{"number":3.5}"#), ("true", #"{"boolean":true}"#),
+        ("false", #"{"boolean":false}"#),
+        (#"["a","b"]"#, #"{"list":{"items":["a","b"]}}"#),
+        (#"{"time":"2026-01-31T14:00:00+02:00"}"#, #"{"time":"2026-01-31T12:00:00Z"}"#),
         (#"{"url":"https://a.example"}"#, #"{"url":"https://a.example"}"#),
-        (#"{"a":1,"b":{"c":"d"}}"#, #"{"object":{"fields":{"a":{"integer":1},"b":{"object":{"fields":{"c":{"string":"d"}}}}}}}"#),
+        (
+            #"{"a":1,"b":{"c":"d"}}"#,
+            #"{"object":{"fields":{"a":{"integer":1},"b":{"object":{"fields":{"c":{"string":"d"}}}}}}}"#
+        ),
         (#"[{"a":1}]"#, #"{"objects":{"items":[{"fields":{"a":{"integer":1}}}]}}"#),
         (#"{"number":"NaN"}"#, #"{"number":"NaN"}"#),
     ])
     func plainJSONBecomesTheValueItStandsFor(plain: String, explicit: String) throws {
         let text = #"{"name":"n","attributes":{"x":\#(plain)}}"#
-        let answer = try self.roundTrip(#"{"events":[\#(text)]}"#, RPCMethod.profiles("Track").request)
+        let answer = try self.roundTrip(
+            #"{"events":[\#(text)]}"#, RPCMethod.profiles("Track").request)
         #expect(answer == #"{"events":[{"name":"n","attributes":{"x":\#(explicit)}}]}"#)
     }
 
     @Test func enumsAreTakenByNameWithAndWithoutPrefixAndByNumber() throws {
         let schema = RPCMethod.profiles("CheckSendable").request
         for name in [#""CHANNEL_SMS""#, #""SMS""#, #""sms""#, "2"] {
-            #expect(try self.roundTrip(#"{"channel":\#(name)}"#, schema) == #"{"channel":"CHANNEL_SMS"}"#)
+            #expect(
+                try self.roundTrip(#"{"channel":\#(name)}"#, schema)
+                    == #"{"channel":"CHANNEL_SMS"}"#)
         }
-        #expect(throws: MessageJSONError.self) { try self.encoded(#"{"channel":"PIGEON"}"#, schema) }
+        #expect(throws: MessageJSONError.self) {
+            try self.encoded(#"{"channel":"PIGEON"}"#, schema)
+        }
     }
 
     @Test func lowerCamelCaseNamesAreTakenToo() throws {
-        let answer = try self.roundTrip(#"{"customId":"a","installationId":"b"}"#, RPCMethod.profiles("Identify").request)
+        let answer = try self.roundTrip(
+            #"{"customId":"a","installationId":"b"}"#, RPCMethod.profiles("Identify").request)
         #expect(answer == #"{"installation_id":"b","custom_id":"a"}"#)
     }
 
     @Test func wrappersAndMasksArePlainValues() throws {
-        let native = #"{"attributes":{"native":{"email_address":"a@b.example"}},"expected_revision":12}"#
+        let native =
+            #"{"attributes":{"native":{"email_address":"a@b.example"}},"expected_revision":12}"#
         #expect(try self.roundTrip(native, RPCMethod.profiles("Identify").request) == native)
-        let mask = try self.roundTrip(#"{"read_mask":"attributes,state"}"#, RPCMethod.profiles("GetProfile").request)
+        let mask = try self.roundTrip(
+            #"{"read_mask":"attributes,state"}"#, RPCMethod.profiles("GetProfile").request)
         #expect(mask == #"{"read_mask":{"paths":["attributes","state"]}}"#)
     }
 
     @Test func agoCountsBackFromNow() throws {
-        let answer = try self.roundTrip(#"{"events":[{"name":"n","ago":"1h"}]}"#, RPCMethod.profiles("Track").request)
+        let answer = try self.roundTrip(
+            #"{"events":[{"name":"n","ago":"1h"}]}"#, RPCMethod.profiles("Track").request)
         #expect(answer == #"{"events":[{"name":"n","occurred_at":"2027-01-15T07:00:00Z"}]}"#)
     }
 
     @Test func emptyListsAndMapsAreNothing() throws {
-        #expect(try self.encoded(#"{"events":[],"identifier":null}"#, RPCMethod.profiles("Track").request) == [])
+        #expect(
+            try self.encoded(
+                #"{"events":[],"identifier":null}"#, RPCMethod.profiles("Track").request) == [])
     }
 
     @Test(arguments: [
-        (#"{"events":[{"name":3}]}"#, "events[0].name"), (#"{"events":{}}"#, "events"), (#"{"events":[{"nome":"x"}]}"#, "events[0].nome"),
-        (#"{"events":[{"attributes":{"a":{"time":"noon"}}}]}"#, "events[0].attributes.a.time"), (#"{"sequence":-1}"#, "sequence"),
-        (#"{"historical":"yes"}"#, "historical"), (#"{"events":[{"ago":"soon"}]}"#, "events[0].ago"), ("[]", ""),
+        (#"{"events":[{"name":3}]}"#, "events[0].name"), (#"{"events":{}}"#, "events"),
+        (#"{"events":[{"nome":"x"}]}"#, "events[0].nome"),
+        (#"{"events":[{"attributes":{"a":{"time":"noon"}}}]}"#, "events[0].attributes.a.time"),
+        (#"{"sequence":-1}"#, "sequence"),
+        (#"{"historical":"yes"}"#, "historical"),
+        (#"{"events":[{"ago":"soon"}]}"#, "events[0].ago"), ("[]", ""),
     ])
     func whatDoesNotFitIsNamedByItsPath(text: String, path: String) throws {
-        let error = try #require(throws: MessageJSONError.self) { try self.encoded(text, RPCMethod.profiles("Track").request) }
+        let error = try #require(throws: MessageJSONError.self) {
+            try self.encoded(text, RPCMethod.profiles("Track").request)
+        }
         #expect(error.path == path)
     }
 
@@ -79,23 +101,30 @@ import Testing
         let schema = RPCMethod.admin("CreateProject").request
         let packed: [UInt8] = [0x12, 0x04, 0x12, 0x02, 1, 3]
         let unpacked: [UInt8] = [0x12, 0x04, 0x10, 1, 0x10, 3]
-        #expect(MessageJSON.decode(packed, as: schema)?.description == #"{"options":{"double_opt_in":["CHANNEL_EMAIL","CHANNEL_PUSH"]}}"#)
+        #expect(
+            MessageJSON.decode(packed, as: schema)?.description
+                == #"{"options":{"double_opt_in":["CHANNEL_EMAIL","CHANNEL_PUSH"]}}"#)
         #expect(MessageJSON.decode(packed, as: schema) == MessageJSON.decode(unpacked, as: schema))
     }
 
     @Test func unknownFieldsArePassedOver() {
-        #expect(MessageJSON.decode([0x7A, 1, 0, 0x0A, 1, 0x70], as: RPCMethod.profiles("GetProfile").request)?.description == #"{"project":"p"}"#)
+        #expect(
+            MessageJSON.decode(
+                [0x7A, 1, 0, 0x0A, 1, 0x70], as: RPCMethod.profiles("GetProfile").request)?
+                .description == #"{"project":"p"}"#)
     }
 
     @Test func everyTruncationOfAMessageIsSurvived() throws {
         let schema = RPCMethod.profiles("Track").request
-        let whole = try self.encoded(#"{"project":"p","events":[{"name":"n","attributes":{"a":1.5}}]}"#, schema)
+        let whole = try self.encoded(
+            #"{"project":"p","events":[{"name":"n","attributes":{"a":1.5}}]}"#, schema)
         for count in 0 ..< whole.count { _ = MessageJSON.decode(whole.prefix(count), as: schema) }
         #expect(MessageJSON.decode(whole.dropLast(), as: schema) == nil)
     }
 
     @Test func bytesAreBase64() throws {
         let text = #"{"valid":true,"entries":2,"head":"AAEC/w=="}"#
-        #expect(try self.roundTrip(text, RPCMethod.profiles("VerifyConsentLedger").response) == text)
+        #expect(
+            try self.roundTrip(text, RPCMethod.profiles("VerifyConsentLedger").response) == text)
     }
 }

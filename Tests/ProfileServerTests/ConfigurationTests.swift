@@ -30,7 +30,8 @@ import Testing
         ("data-dir", "/srv/a # b", "/srv/a # b"), ("listen", "localhost:1", "127.0.0.1:1"),
         ("admin-listen", "[::]:65535", "[::]:65535"), ("loops", "64", "64"),
         ("segment-bytes", "1024 KiB", "1MiB"), ("memory-limit", "3 GiB", "3GiB"),
-        ("snapshot-log-bytes", "1GiB", "1GiB"), ("snapshot-seconds", "60", "60"), ("drain-seconds", "0", "0"),
+        ("snapshot-log-bytes", "1GiB", "1GiB"), ("snapshot-seconds", "60", "60"),
+        ("drain-seconds", "0", "0"),
         ("reflection", "off", "off"), ("log-level", "debug", "debug"),
     ]
 
@@ -74,7 +75,10 @@ import Testing
     }
 
     /// Three quarters, inside what is allowed, and none where the machine does not say.
-    @Test(arguments: [(0, 0), (1 << 30, 768 << 20), (1, 16 << 20), (1 << 40, 56 << 30), (1_000_000_007, 715 << 20)])
+    @Test(arguments: [
+        (0, 0), (1 << 30, 768 << 20), (1, 16 << 20), (1 << 40, 56 << 30),
+        (1_000_000_007, 715 << 20),
+    ])
     func memoryDecidesTheDefaultOfItsLimit(memoryBytes: Int, limit: Int) {
         #expect(Configuration.defaults(cores: 1, memoryBytes: memoryBytes).memoryLimit == limit)
     }
@@ -108,7 +112,8 @@ import Testing
                 continue
             }
             #expect(text.contains("# \(source)\n\(name) = \(shown)\n"))
-            #expect(text.split(separator: "# default\n", omittingEmptySubsequences: true).count >= 6)
+            #expect(
+                text.split(separator: "# default\n", omittingEmptySubsequences: true).count >= 6)
         }
     }
 
@@ -152,7 +157,9 @@ import Testing
     @Test func checkedConfigurationIsShownAsItIsPrinted() throws {
         let arguments = ["--loops", "2", "--config", "p.conf"]
         let (environment, file) = (["PROFILES_SEGMENT_BYTES": "2MiB"], "log-level = debug\n")
-        guard case .printConfiguration(let printed) = try self.resolve(arguments + ["--print-config"], environment: environment, file: file)
+        guard
+            case .printConfiguration(let printed) = try self.resolve(
+                arguments + ["--print-config"], environment: environment, file: file)
         else {
             Issue.record("not printed")
             return
@@ -160,8 +167,12 @@ import Testing
         #expect(
             try self.resolve(arguments + ["--check-config"], environment: environment, file: file)
                 == .checkConfiguration("# the configuration is good\n" + printed))
-        #expect(printed.contains("# command line\nloops = 2\n") && printed.contains("# environment\nsegment-bytes = 2MiB\n"))
-        #expect(printed.contains("# p.conf:1\nlog-level = debug\n") && printed.contains("# default\nlisten = "))
+        #expect(
+            printed.contains("# command line\nloops = 2\n")
+                && printed.contains("# environment\nsegment-bytes = 2MiB\n"))
+        #expect(
+            printed.contains("# p.conf:1\nlog-level = debug\n")
+                && printed.contains("# default\nlisten = "))
     }
 
     @Test(arguments: [
@@ -184,7 +195,8 @@ import Testing
                 "1.5MiB", "-1MiB", "9999999999GiB", "9999999999",
             ]
         ),
-        ("snapshot-log-bytes", ["", "0", "1048575", "1025GiB"]), ("snapshot-seconds", ["0", "28801", "1h"]),
+        ("snapshot-log-bytes", ["", "0", "1048575", "1025GiB"]),
+        ("snapshot-seconds", ["0", "28801", "1h"]),
         ("drain-seconds", ["", "-1", "3601", "10s"]), ("reflection", ["", "ON", "true"]),
         ("log-level", ["", "INFO", "trace"]),
     ])
@@ -249,14 +261,20 @@ import Testing
         (["--loops", "0"], #"command line: --loops: found "0"; allowed: 1...64"#),
         (["--loops", "a\nb"], #"found "a\u000ab";"#),
         (["--config", ""], "command line: --config: found"),
-        (["--config", "q.conf"], "q.conf: config: cannot be read, found \"open failed, errno 2\";"),
+        (
+            ["--config", "q.conf"],
+            "q.conf: config: cannot be read, found \"open failed, errno 2\";"
+        ),
     ])
     func wrongCommandLineNamesTheFlag(arguments: [String], text: String) throws {
         #expect(try self.error(arguments).description.contains(text))
     }
 
     @Test(arguments: [
-        ("loops = 1\n\nlops = 1", #"p.conf:3: lops: unknown setting, found "1"; allowed: data-dir"#),
+        (
+            "loops = 1\n\nlops = 1",
+            #"p.conf:3: lops: unknown setting, found "1"; allowed: data-dir"#
+        ),
         ("config = x", "p.conf:1: config: unknown setting"),
         ("loops", #"p.conf:1: config: malformed line, found "loops";"#),
         ("loops = 1\nloops = 1", #"p.conf:2: loops: given twice, found "1";"#),
@@ -284,7 +302,9 @@ import Testing
 
     @Test func variablesThatAreNoSettingsAreIgnored() throws {
         // An orchestrator sets such names for a service that is called "profiles".
-        let environment = ["PROFILES_SERVICE_HOST": "10.0.0.1", "PROFILES_PORT": "tcp://10.0.0.1:1"]
+        let environment = [
+            "PROFILES_SERVICE_HOST": "10.0.0.1", "PROFILES_PORT": "tcp://10.0.0.1:1",
+        ]
         #expect(try self.resolve(environment: environment) == .serve(.defaults(cores: 4)))
     }
 }

@@ -50,14 +50,17 @@ import Testing
         for value in UInt32(0) ... 0x2FF { hostile.unicodeScalars.append(Unicode.Scalar(value)!) }
         hostile += "\u{2028}\u{2029}\u{202E}\u{2066}\",\"level\":\"error\n{}"
         for start in stride(from: 0, to: hostile.unicodeScalars.count, by: 97) {
-            let part = String(String.UnicodeScalarView(hostile.unicodeScalars.dropFirst(start).prefix(97)))
+            let part = String(
+                String.UnicodeScalarView(hostile.unicodeScalars.dropFirst(start).prefix(97)))
             let line = try self.line([LogField("value", part)])
             #expect(line.unicodeScalars.filter { $0.value < 0x20 }.map(\.value) == [0x0A])
             for scalar in ["\u{7F}", "\u{85}", "\u{9B}", "\u{2028}", "\u{202E}", "\u{2066}"] {
                 #expect(!line.contains(scalar))
             }
             let decoded = try self.decoded(line)
-            #expect((decoded["value"] as? String)?.unicodeScalars.elementsEqual(part.unicodeScalars) == true)
+            #expect(
+                (decoded["value"] as? String)?.unicodeScalars.elementsEqual(part.unicodeScalars)
+                    == true)
             #expect(decoded["level"] as? String == "info")
         }
     }
@@ -69,7 +72,8 @@ import Testing
             try self.decoded(line)["value"] as? String
                 == "x" + String(repeating: "é", count: 255) + "…")
         let whole = String(repeating: "x", count: Log.valueBytesMax)
-        #expect(try self.decoded(self.line([LogField("value", whole)]))["value"] as? String == whole)
+        #expect(
+            try self.decoded(self.line([LogField("value", whole)]))["value"] as? String == whole)
     }
 
     @Test func fieldsOverTheLimitAreCounted() throws {
@@ -81,7 +85,9 @@ import Testing
         let lines = Lines()
         let log = Log(level: .info, clock: FakeClock(), sink: lines.sink)
         DispatchQueue.concurrentPerform(iterations: 400) {
-            log.info("happened", LogField("thread", $0), LogField("text", String(repeating: "x", count: $0)))
+            log.info(
+                "happened", LogField("thread", $0),
+                LogField("text", String(repeating: "x", count: $0)))
         }
         var seen: Set<Int> = []
         for line in lines.value.split(separator: "\n") {

@@ -27,7 +27,9 @@ private struct ParsedMetrics {
                 }
             } else {
                 let sample = try Self.sample(line)
-                guard sample.name.hasPrefix(family), !family.isEmpty else { throw Problem(line: line) }
+                guard sample.name.hasPrefix(family), !family.isEmpty else {
+                    throw Problem(line: line)
+                }
                 self.samples.append(sample)
             }
         }

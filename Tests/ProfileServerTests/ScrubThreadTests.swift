@@ -22,7 +22,9 @@ import Testing
 
     /// A directory with a sealed segment of one frame, and one more.
     private static func withDirectory(_ body: (LogEnvironment, DirectoryID) throws -> Void) throws {
-        let root = FileManager.default.temporaryDirectory.appendingPathComponent("profiles-scrub-\(UUID().uuidString)").path
+        let root = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "profiles-scrub-\(UUID().uuidString)"
+        ).path
         defer { try? FileManager.default.removeItem(atPath: root) }
         var options = LogOptions()
         options.segmentBytes = 64 << 10
@@ -31,10 +33,16 @@ import Testing
         try environment.fileSystem.createDirectory(root)
         let id = DirectoryID(high: 1, low: 2)
         let log = try [UInt8](repeating: 7, count: 1_000).withUnsafeBytes { payload in
-            try SegmentedLog.open(environment, birth: {
-                LogBirth(directoryID: id, frame: FrameContents(
-                    firstLSN: 1, operationCount: 1, receivedAt: 0, rulesVersion: 1, previousResultsDigest: 0, payload: payload))
-            }, target: NoState()).log
+            try SegmentedLog.open(
+                environment,
+                birth: {
+                    LogBirth(
+                        directoryID: id,
+                        frame: FrameContents(
+                            firstLSN: 1, operationCount: 1, receivedAt: 0, rulesVersion: 1,
+                            previousResultsDigest: 0, payload: payload))
+                }, target: NoState()
+            ).log
         }
         _ = try log.cut(receivedAt: 0, previousResultsDigest: 0, rulesVersion: 1)
         log.close()
@@ -42,11 +50,16 @@ import Testing
     }
 
     /// Runs the thread until it has read everything once, and returns what it logged.
-    private static func run(_ environment: LogEnvironment, _ id: DirectoryID, _ metrics: ScrubMetrics) -> String {
+    private static func run(
+        _ environment: LogEnvironment, _ id: DirectoryID, _ metrics: ScrubMetrics
+    ) -> String {
         let lines = Lines()
-        let log = Log(level: .info, clock: FakeClock()) { line in lines.text.withLock { $0 += String(decoding: line, as: UTF8.self) } }
+        let log = Log(level: .info, clock: FakeClock()) { line in
+            lines.text.withLock { $0 += String(decoding: line, as: UTF8.self) }
+        }
         let scrub = ScrubThread(
-            Scrubber(environment, directoryID: id), metrics: metrics, clock: environment.clock, log: log,
+            Scrubber(environment, directoryID: id), metrics: metrics, clock: environment.clock,
+            log: log,
             schedule: .init(firstNanoseconds: 0))
         let thread = LinuxThreadStarter().start(name: "scrub") { scrub.run() }
         for _ in 0 ..< 2_000 where metrics.runs == 0 { usleep(5_000) }
@@ -60,13 +73,15 @@ import Testing
             let metrics = ScrubMetrics()
             let lines = Self.run(environment, id, metrics)
             #expect(metrics.runs == 1 && metrics.failures == 0)
-            #expect(lines.contains("\"level\":\"info\",\"message\":\"data read again\",\"files\":1,"))
+            #expect(
+                lines.contains("\"level\":\"info\",\"message\":\"data read again\",\"files\":1,"))
         }
     }
 
     @Test func L19_damageIsAnErrorInTheLogAndAFailureInTheMetricsAndNothingElse() throws {
         try Self.withDirectory { environment, id in
-            let file = URL(fileURLWithPath: environment.directory).appendingPathComponent("0000000000000001.log")
+            let file = URL(fileURLWithPath: environment.directory).appendingPathComponent(
+                "0000000000000001.log")
             var content = try Data(contentsOf: file)
             content[600] ^= 4
             try content.write(to: file)
@@ -83,7 +98,9 @@ import Testing
         try Self.withDirectory { environment, id in
             let metrics = ScrubMetrics()
             let log = Log(level: .info, clock: FakeClock()) { _ in }
-            let scrub = ScrubThread(Scrubber(environment, directoryID: id), metrics: metrics, clock: environment.clock, log: log)
+            let scrub = ScrubThread(
+                Scrubber(environment, directoryID: id), metrics: metrics, clock: environment.clock,
+                log: log)
             let thread = LinuxThreadStarter().start(name: "scrub") { scrub.run() }
             scrub.stop()
             thread.join()

@@ -42,7 +42,8 @@ import Testing
         let fixture = try ServiceFixture(pipelineLimits: limits)
         let frames = fixture.committer.framesAppended
         let done = fixture.commit([
-            fixture.batch((0 ..< 20).map { ("p\($0)", ["1", "2"], "") }), fixture.batch([("q", ["1"], "")]),
+            fixture.batch((0 ..< 20).map { ("p\($0)", ["1", "2"], "") }),
+            fixture.batch([("q", ["1"], "")]),
         ])
         #expect(done.count == 2)
         // Three records of two operations each fit a frame of seven.
@@ -76,7 +77,14 @@ import Testing
         // The log rolls into segments that the disk has no room for.
         fixture.disk.limit(toBytes: 400 << 10)
         for number in 0 ..< 600 {
-            let done = fixture.commit([fixture.batch([("ann", (0 ..< 15).map { "\(number)-\($0)" }, String(repeating: "r", count: 90) + "\(number)")])])
+            let done = fixture.commit([
+                fixture.batch([
+                    (
+                        "ann", (0 ..< 15).map { "\(number)-\($0)" },
+                        String(repeating: "r", count: 90) + "\(number)"
+                    )
+                ])
+            ])
             if done[0].slots[0].refusal == .diskFull { refused += 1 }
         }
         #expect(refused > 0)
@@ -92,7 +100,9 @@ import Testing
     /// Commits Tracks of 15 events until one is refused.
     private static func fillDisk(_ fixture: ServiceFixture, from first: Int = 0) -> Int {
         for number in first ..< first + 2_000 {
-            let done = fixture.commit([fixture.batch([("ann", (0 ..< 15).map { "\(number)-\($0)" }, "")])])
+            let done = fixture.commit([
+                fixture.batch([("ann", (0 ..< 15).map { "\(number)-\($0)" }, "")])
+            ])
             if done[0].slots[0].refusal == .diskFull { return number }
         }
         return -1
@@ -119,7 +129,9 @@ import Testing
         let used = fixture.disk.snapshot.files.reduce(0) { $0 + $1.content.count }
         fixture.disk.limit(toBytes: used + (512 << 10) - 1)
         #expect(Self.fillDisk(fixture, from: refused) == refused, "hysteresis")
-        #expect(fixture.committer.rest(in: fixture.pipeline) <= fixture.pipeline.limits.spaceProbeNanoseconds)
+        #expect(
+            fixture.committer.rest(in: fixture.pipeline)
+                <= fixture.pipeline.limits.spaceProbeNanoseconds)
         #expect(fixture.pipeline.isDiskFull)
         fixture.disk.limit(toBytes: used + (512 << 10))
         // Nobody writes: the log thread looks by itself.
@@ -154,7 +166,9 @@ import Testing
         let fixture = try ServiceFixture()
         _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])
         let frames = fixture.committer.framesAppended
-        #expect(fixture.committer.rest(in: fixture.pipeline) == fixture.pipeline.limits.idleSealNanoseconds)
+        #expect(
+            fixture.committer.rest(in: fixture.pipeline)
+                == fixture.pipeline.limits.idleSealNanoseconds)
         fixture.clock.advance(nanoseconds: fixture.pipeline.limits.idleSealNanoseconds)
         _ = fixture.committer.rest(in: fixture.pipeline)
         _ = fixture.committer.rest(in: fixture.pipeline)

@@ -4,8 +4,9 @@ import Testing
 
 @testable import ProfileService
 
-/// A data directory that a service of format 1 wrote: two snapshots and the log from the older one on, of five seeds of the reference model
-/// (every kind of record, merges, erasures, opt-outs). Made once; no test writes it anew.
+/// A data directory that a service of format 1 wrote: two snapshots and the log from the older one
+/// on, of five seeds of the reference model (every kind of record, merges, erasures, opt-outs).
+/// Made once; no test writes it anew.
 @Suite struct GoldenDirectoryTests {
     /// Of the whole state at the end.
     private static let digest: UInt64 = 5_035_109_408_437_910_022
@@ -14,9 +15,14 @@ import Testing
     private static func disk(without missing: String...) throws -> SimulatedDisk {
         let golden = try #require(Bundle.module.url(forResource: "Golden", withExtension: nil))
         let folder = golden.appendingPathComponent("data-v1")
-        let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { !missing.contains($0) }
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
+            !missing.contains($0)
+        }
         let files = try names.sorted().map { name in
-            (path: "d/\(name)", content: [UInt8](try Data(contentsOf: folder.appendingPathComponent(name))))
+            (
+                path: "d/\(name)",
+                content: [UInt8](try Data(contentsOf: folder.appendingPathComponent(name)))
+            )
         }
         return SimulatedDisk(DiskState(files: files))
     }

@@ -6,8 +6,10 @@ import Testing
 @Suite struct MemoryGateTests {
     private static func memory(taken: Int, used: Int) -> MemoryStatistics {
         MemoryStatistics(
-            slabBytesInUse: used, slabBytesReserved: taken, profileHeaderBytes: 0, identifierIndexBytes: 0, eventIndexBytes: 0,
-            requestBytes: 0, requestTableBytes: 0, suppressionBytes: 0, blockTableBytes: 0, nameBytes: 0, retainedEvents: 0)
+            slabBytesInUse: used, slabBytesReserved: taken, profileHeaderBytes: 0,
+            identifierIndexBytes: 0, eventIndexBytes: 0,
+            requestBytes: 0, requestTableBytes: 0, suppressionBytes: 0, blockTableBytes: 0,
+            nameBytes: 0, retainedEvents: 0)
     }
 
     @Test func limitReachedShutsAndStaysShutUntilThereIsRoomToSpeakOf() {
@@ -32,7 +34,8 @@ import Testing
 
     @Test func withoutALimitTheStoresOwnBoundHolds() {
         var gate = MemoryGate(limitBytes: 0)
-        gate.observe(Self.memory(taken: MemoryStatistics.bytesMax - 1, used: MemoryStatistics.bytesMax - 1))
+        gate.observe(
+            Self.memory(taken: MemoryStatistics.bytesMax - 1, used: MemoryStatistics.bytesMax - 1))
         #expect(!gate.isFull)
         gate.observe(Self.memory(taken: MemoryStatistics.bytesMax, used: MemoryStatistics.bytesMax))
         #expect(gate.isFull)
@@ -45,12 +48,17 @@ import Testing
         #expect(!fixture.pipeline.isMemoryFull)
         var number = 0
         while !fixture.pipeline.isMemoryFull, number < 1_000 {
-            _ = fixture.commit([fixture.batch((0 ..< 100).map { ("person-\(number)-\($0)", ["1"], "r\(number)-\($0)") })])
+            _ = fixture.commit([
+                fixture.batch(
+                    (0 ..< 100).map { ("person-\(number)-\($0)", ["1"], "r\(number)-\($0)") })
+            ])
             number += 1
         }
         let memory = fixture.store.memory
         #expect(memory.totalBytes >= 3 << 20)
-        #expect(memory.totalBytes < 6 << 20, "one round past the limit, and the tables that doubled in it")
+        #expect(
+            memory.totalBytes < 6 << 20,
+            "one round past the limit, and the tables that doubled in it")
         #expect(memory.requestTableBytes > 0 && memory.suppressionBytes > 0)
         #expect(fixture.count("person-0-0") == 1)
         // Recovery is never refused: what was taken once is taken again.

@@ -7,7 +7,8 @@ import Testing
 @testable import ProfileService
 @testable import Storage
 
-/// What loops leave at the desk, and what comes back; the thread's body runs here, on the test's own.
+/// What loops leave at the desk, and what comes back; the thread's body runs here, on the test's
+/// own.
 @Suite struct OperatorDeskTests {
     private final class NoParker: Parker {
         func park(forNanoseconds nanoseconds: UInt64?) {}
@@ -23,7 +24,9 @@ import Testing
             self.result = result
         }
 
-        func requestSnapshot(_ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void) {
+        func requestSnapshot(
+            _ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void
+        ) {
             self.requests.withLock { $0 += 1 }
             completion(self.result)
         }
@@ -54,19 +57,26 @@ import Testing
     }
 
     fileprivate static let snapshot = SnapshotFile(
-        position: SnapshotPosition(nextFrame: 5, nextLSN: 8, previousHeaderCRC: 1, receivedAt: 1, rulesVersion: 1, resultsDigest: 1),
+        position: SnapshotPosition(
+            nextFrame: 5, nextLSN: 8, previousHeaderCRC: 1, receivedAt: 1, rulesVersion: 1,
+            resultsDigest: 1),
         name: "0000000000000007.snapshot", bytes: 700, blocks: 2)
 
     private static func token(_ slot: UInt32) -> CallToken {
-        CallToken(loop: 0, connectionSlot: 1, connectionGeneration: 1, streamSlot: slot, streamGeneration: 1)
+        CallToken(
+            loop: 0, connectionSlot: 1, connectionGeneration: 1, streamSlot: slot,
+            streamGeneration: 1)
     }
 
     private let mailbox = CompletionMailbox {}
 
     private func desk(
-        _ result: Result<SnapshotFile, OperatorFailure> = .success(Self.snapshot), _ copier: Copier = Copier(steps: 3)
+        _ result: Result<SnapshotFile, OperatorFailure> = .success(Self.snapshot),
+        _ copier: Copier = Copier(steps: 3)
     ) -> OperatorDesk {
-        OperatorDesk(source: Taker(result), copier: copier, mailboxes: [self.mailbox], parker: NoParker(), clock: SimulatedClock())
+        OperatorDesk(
+            source: Taker(result), copier: copier, mailboxes: [self.mailbox], parker: NoParker(),
+            clock: SimulatedClock())
     }
 
     /// The last news of each call.
@@ -85,10 +95,12 @@ import Testing
 
     @Test func secondBackupIsRefusedUntilTheFirstHasEnded() {
         let holder = Guarded<OperatorDesk?>(nil)
-        let desk = self.desk(.success(Self.snapshot), Copier(steps: 2) { step in
-            // The end: the thread's body returns after this backup.
-            if step == 1 { holder.withLock { $0 }?.stop() }
-        })
+        let desk = self.desk(
+            .success(Self.snapshot),
+            Copier(steps: 2) { step in
+                // The end: the thread's body returns after this backup.
+                if step == 1 { holder.withLock { $0 }?.stop() }
+            })
         holder.withLock { $0 = desk }
         #expect(desk.backUp(to: "/b", for: Self.token(1)) == nil)
         #expect(desk.backUp(to: "/c", for: Self.token(2)) == .busy)
@@ -103,19 +115,24 @@ import Testing
         box.post(OperatorReport(token: Self.token(1), news: .progress(BackupProgress())))
         box.post(OperatorReport(token: Self.token(2), news: .progress(BackupProgress())))
         box.post(OperatorReport(token: Self.token(1), news: .failed(.busy)))
-        #expect(self.news() == [Self.report(2, .progress(BackupProgress())), Self.report(1, .failed(.busy))])
+        #expect(
+            self.news() == [
+                Self.report(2, .progress(BackupProgress())), Self.report(1, .failed(.busy)),
+            ])
     }
 
     @Test func backupWhoseCallHasEndedIsGivenUp() {
         let holder = Guarded<OperatorDesk?>(nil)
         let steps = Guarded(0)
-        let desk = self.desk(.success(Self.snapshot), Copier(steps: 1_000) { step in
-            steps.withLock { $0 = step }
-            if step == 3 { holder.withLock { $0 }?.cancel(Self.token(9)) }
-            if step == 5 { holder.withLock { $0 }?.cancel(Self.token(1)) }
-            // Only so that the test ends, should the cancellation be lost.
-            if step == 999 { holder.withLock { $0 }?.stop() }
-        })
+        let desk = self.desk(
+            .success(Self.snapshot),
+            Copier(steps: 1_000) { step in
+                steps.withLock { $0 = step }
+                if step == 3 { holder.withLock { $0 }?.cancel(Self.token(9)) }
+                if step == 5 { holder.withLock { $0 }?.cancel(Self.token(1)) }
+                // Only so that the test ends, should the cancellation be lost.
+                if step == 999 { holder.withLock { $0 }?.stop() }
+            })
         holder.withLock { $0 = desk }
         #expect(desk.backUp(to: "/b", for: Self.token(1)) == nil)
         desk.cancel(Self.token(2))
@@ -127,14 +144,17 @@ import Testing
 
     /// Keeps what it is asked, and answers when told to.
     private final class SlowTaker: SnapshotTaker {
-        private let waiting = Guarded<[@Sendable (Result<SnapshotFile, OperatorFailure>) -> Void]>([])
+        private let waiting = Guarded<[@Sendable (Result<SnapshotFile, OperatorFailure>) -> Void]>(
+            [])
         let onRequest: @Sendable (Int) -> Void
 
         init(onRequest: @escaping @Sendable (Int) -> Void) {
             self.onRequest = onRequest
         }
 
-        func requestSnapshot(_ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void) {
+        func requestSnapshot(
+            _ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void
+        ) {
             let count = self.waiting.withLock { waiting in
                 waiting.append(completion)
                 return waiting.count
@@ -160,7 +180,8 @@ import Testing
             taker.answer(0, lsn: 7)
         }
         let desk = OperatorDesk(
-            source: taker, copier: Copier(steps: 1), mailboxes: [self.mailbox], parker: NoParker(), clock: SimulatedClock())
+            source: taker, copier: Copier(steps: 1), mailboxes: [self.mailbox], parker: NoParker(),
+            clock: SimulatedClock())
         holder.withLock { $0 = (desk, taker) }
         #expect(desk.backUp(to: "/b", for: Self.token(1)) == nil)
         #expect(self.run(desk) == [Self.report(1, .failed(.cancelled))])

@@ -18,11 +18,15 @@ import Testing
         var restarts = 0
         while operations < 100_000 {
             let batches = (0 ... random.below(3)).map { _ in
-                fixture.batch((0 ... random.below(40)).map { _ in
-                    let events = (0 ... random.below(10)).map { _ in "e\(random.below(400))" }
-                    operations += events.count
-                    return ("p\(random.below(300))", events, random.below(4) == 0 ? "r\(random.below(2_000))" : "")
-                })
+                fixture.batch(
+                    (0 ... random.below(40)).map { _ in
+                        let events = (0 ... random.below(10)).map { _ in "e\(random.below(400))" }
+                        operations += events.count
+                        return (
+                            "p\(random.below(300))", events,
+                            random.below(4) == 0 ? "r\(random.below(2_000))" : ""
+                        )
+                    })
             }
             fixture.clock.advance(nanoseconds: UInt64(random.below(50_000_000)))
             #expect(fixture.commit(batches).count == batches.count)

@@ -41,33 +41,45 @@ final class ServiceFixture {
 
         func fill(_ bytes: UnsafeMutableRawBufferPointer) {
             self.random.withLock { random in
-                for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: random.next()) }
+                for index in bytes.indices {
+                    bytes[index] = UInt8(truncatingIfNeeded: random.next())
+                }
             }
         }
     }
 
-    init(_ disk: SimulatedDisk = SimulatedDisk(), limits: StoreLimits = StoreLimits(), pipelineLimits: PipelineLimits = PipelineLimits())
+    init(
+        _ disk: SimulatedDisk = SimulatedDisk(), limits: StoreLimits = StoreLimits(),
+        pipelineLimits: PipelineLimits = PipelineLimits()
+    )
         throws
     {
         self.disk = disk
         self.limits = limits
         var options = LogOptions()
         options.segmentBytes = 256 << 10
-        let environment = LogEnvironment(directory: "d", fileSystem: disk, clock: self.clock, options: options)
-        let recovered = try Partition.recover(environment, limits: limits, random: FixedRandom(), feed: self.feed) { _ in }
-        (self.store, self.committer, self.report) = (recovered.store, recovered.committer, recovered.report)
+        let environment = LogEnvironment(
+            directory: "d", fileSystem: disk, clock: self.clock, options: options)
+        let recovered = try Partition.recover(
+            environment, limits: limits, random: FixedRandom(), feed: self.feed
+        ) { _ in }
+        (self.store, self.committer, self.report) = (
+            recovered.store, recovered.committer, recovered.report
+        )
         self.environment = environment
         self.recovered = recovered
         let wakes = self.wakes
         let poisonings = self.poisonings
         self.mailbox = CompletionMailbox { wakes.add() }
         self.pipeline = CommitPipeline(
-            limits: pipelineLimits, mailboxes: [self.mailbox], parker: NoParker(), onPoison: { poisonings.add() })
+            limits: pipelineLimits, mailboxes: [self.mailbox], parker: NoParker(),
+            onPoison: { poisonings.add() })
     }
 
     static func token(_ number: Int) -> CallToken {
         CallToken(
-            loop: 0, connectionSlot: 0, connectionGeneration: 0, streamSlot: UInt32(number), streamGeneration: 0)
+            loop: 0, connectionSlot: 0, connectionGeneration: 0, streamSlot: UInt32(number),
+            streamGeneration: 0)
     }
 
     /// A batch with one Track per entry.
@@ -77,9 +89,11 @@ final class ServiceFixture {
             let start = batch.records.count
             Self.write(track.person, track.eventIDs, track.requestID, into: &batch.records)
             _ = self.pipeline.reserve(bytes: batch.records.count - start)
-            batch.slots.append(BatchSlot(
-                token: Self.token(number), recordOffset: start, recordBytes: batch.records.count - start,
-                operations: track.eventIDs.count, items: track.eventIDs.count))
+            batch.slots.append(
+                BatchSlot(
+                    token: Self.token(number), recordOffset: start,
+                    recordBytes: batch.records.count - start,
+                    operations: track.eventIDs.count, items: track.eventIDs.count))
         }
         return batch
     }
@@ -92,8 +106,10 @@ final class ServiceFixture {
             Self.with(requestID) { requestID in
                 TrackHeader(
                     project: ProjectID(rawValue: 1), flags: TrackFlags(rawValue: 0), platform: 0,
-                    eventCount: eventIDs.count, identifier: IdentifierView(kind: .customID, bytes: person),
-                    requestID: requestID, sourceName: UnsafeRawBufferPointer(start: nil, count: 0), sentAt: 0,
+                    eventCount: eventIDs.count,
+                    identifier: IdentifierView(kind: .customID, bytes: person),
+                    requestID: requestID, sourceName: UnsafeRawBufferPointer(start: nil, count: 0),
+                    sentAt: 0,
                     expectedRevision: 0
                 ).write(into: &buffer)
             }
@@ -111,7 +127,9 @@ final class ServiceFixture {
         endRecord(at: start, operations: eventIDs.count, in: &buffer)
     }
 
-    private static func with<Result>(_ text: String, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    private static func with<Result>(_ text: String, _ body: (UnsafeRawBufferPointer) -> Result)
+        -> Result
+    {
         Array(text.utf8).withUnsafeBytes(body)
     }
 
@@ -129,8 +147,10 @@ final class ServiceFixture {
             }
         }
         _ = self.pipeline.reserve(bytes: batch.records.count)
-        batch.slots.append(BatchSlot(
-            token: Self.token(0), recordOffset: 0, recordBytes: batch.records.count, operations: 1, items: 0))
+        batch.slots.append(
+            BatchSlot(
+                token: Self.token(0), recordOffset: 0, recordBytes: batch.records.count,
+                operations: 1, items: 0))
         return batch
     }
 
@@ -156,10 +176,13 @@ final class ServiceFixture {
         var image = ByteBuffer()
         let outcome = Self.with(person) {
             self.store.read(
-                project: ProjectID(rawValue: 1), identifier: IdentifierView(kind: .customID, bytes: $0),
+                project: ProjectID(rawValue: 1),
+                identifier: IdentifierView(kind: .customID, bytes: $0),
                 now: self.clock.wallMicroseconds(), into: &image)
         }
-        guard outcome.finding != .notFound, var lists = ProfileImage(image.bytes)?.lists else { return 0 }
+        guard outcome.finding != .notFound, var lists = ProfileImage(image.bytes)?.lists else {
+            return 0
+        }
         // No installations, no aliases, one counter.
         _ = (lists.readVarint(), lists.readVarint(), lists.readVarint(), lists.readPrefixed())
         return lists.read()

@@ -13,13 +13,16 @@ import Testing
     }
 
     private static let position = SnapshotPosition(
-        nextFrame: 2, nextLSN: 3, previousHeaderCRC: 4, receivedAt: 5, rulesVersion: 1, resultsDigest: 6)
+        nextFrame: 2, nextLSN: 3, previousHeaderCRC: 4, receivedAt: 5, rulesVersion: 1,
+        resultsDigest: 6)
 
     /// A block with something in it.
     private static func block() -> SnapshotBlock? {
-        let store = Store(genesis: Genesis(
-            directoryID: ProfileID(high: 1, low: 2), hashKey: SipHashKey(k0: 3, k1: 4), secret: SipHashKey(k0: 5, k1: 6),
-            limits: StoreLimits()))
+        let store = Store(
+            genesis: Genesis(
+                directoryID: ProfileID(high: 1, low: 2), hashKey: SipHashKey(k0: 3, k1: 4),
+                secret: SipHashKey(k0: 5, k1: 6),
+                limits: StoreLimits()))
         store.beginSnapshot()
         while !store.isSnapshotComplete { store.advanceSnapshot(bytes: 1 << 20) }
         return store.takeSnapshotBlock()
@@ -40,7 +43,9 @@ import Testing
         #expect(feed.push(block, of: number) == block.bytes.count)
         feed.complete(number)
         #expect(!feed.isRunning(number))
-        guard case .begun(let position) = feed.next(), case .block(let taken) = feed.next(), case .complete = feed.next() else {
+        guard case .begun(let position) = feed.next(), case .block(let taken) = feed.next(),
+            case .complete = feed.next()
+        else {
             Issue.record("another order")
             return
         }
@@ -75,7 +80,9 @@ import Testing
         feed.begin(number, at: Self.position)
         let block = try #require(Self.block())
         while feed.hasRoom { _ = feed.push(block, of: number) }
-        #expect(feed.bytesWaiting >= SnapshotFeed.roomBytes && feed.bytesWaiting < SnapshotFeed.roomBytes + block.bytes.count)
+        #expect(
+            feed.bytesWaiting >= SnapshotFeed.roomBytes
+                && feed.bytesWaiting < SnapshotFeed.roomBytes + block.bytes.count)
         _ = (feed.next(), feed.next())
         #expect(feed.hasRoom)
     }

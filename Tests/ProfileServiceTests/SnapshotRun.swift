@@ -3,7 +3,8 @@ import Storage
 
 @testable import ProfileService
 
-/// Runs the snapshot thread's work on the test's thread: whenever it would sleep, the log thread has its turn.
+/// Runs the snapshot thread's work on the test's thread: whenever it would sleep, the log thread
+/// has its turn.
 final class SnapshotRun {
     private final class TurnParker: Parker, @unchecked Sendable {
         // Used by the test's thread only.
@@ -23,15 +24,20 @@ final class SnapshotRun {
         self.fixture = fixture
         let news = self.news
         self.snapshotter = Snapshotter(
-            environment: fixture.environment, directoryID: fixture.recovered.log.directoryID, feed: fixture.feed,
+            environment: fixture.environment, directoryID: fixture.recovered.log.directoryID,
+            feed: fixture.feed,
             parker: self.parker, store: fixture.store, log: fixture.recovered.log.metrics,
-            coverage: fixture.recovered.coverage, policy: policy, onNews: { item in news.withLock { $0.append(item) } })
-        self.schedule = SnapshotSchedule(fixture.recovered.coverage, policy: policy, clock: fixture.clock)
+            coverage: fixture.recovered.coverage, policy: policy,
+            onNews: { item in news.withLock { $0.append(item) } })
+        self.schedule = SnapshotSchedule(
+            fixture.recovered.coverage, policy: policy, clock: fixture.clock)
     }
 
     /// What was removed after each snapshot.
     var prunings: [SnapshotCatalogue.Pruning] {
-        self.news.withLock { $0.compactMap { if case .finished(_, let pruning, _) = $0 { pruning } else { nil } } }
+        self.news.withLock {
+            $0.compactMap { if case .finished(_, let pruning, _) = $0 { pruning } else { nil } }
+        }
     }
 
     /// Whether the schedule made one.
@@ -40,7 +46,8 @@ final class SnapshotRun {
         return self.snapshotter.takeIfDue(&self.schedule)
     }
 
-    /// Asks for a snapshot and waits for it; `between` is called before each turn of the log thread.
+    /// Asks for a snapshot and waits for it; `between` is called before each turn of the log
+    /// thread.
     func take(between: @escaping () -> Void = {}) throws -> SnapshotFile {
         let answer = Guarded<Result<SnapshotFile, SnapshotFailure>?>(nil)
         self.snapshotter.request { result in answer.withLock { $0 = result } }

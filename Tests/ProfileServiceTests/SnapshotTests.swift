@@ -7,11 +7,16 @@ import Testing
 
 /// Snapshots of a partition on a simulated disk, from the wish to the next start.
 @Suite struct SnapshotTests {
-    private static func write(_ fixture: ServiceFixture, _ random: inout SeededRandom, batches: Int = 1) {
+    private static func write(
+        _ fixture: ServiceFixture, _ random: inout SeededRandom, batches: Int = 1
+    ) {
         for _ in 0 ..< batches {
             fixture.clock.advance(nanoseconds: 1_000_000)
             let tracks = (0 ... random.below(20)).map { _ in
-                ("p\(random.below(2_000))", ["e\(random.below(10_000))"], random.below(4) == 0 ? "r\(random.below(500))" : "")
+                (
+                    "p\(random.below(2_000))", ["e\(random.below(10_000))"],
+                    random.below(4) == 0 ? "r\(random.below(500))" : ""
+                )
             }
             _ = fixture.commit([fixture.batch(tracks)])
         }
@@ -48,7 +53,9 @@ import Testing
         }
         let prunings = run.prunings
         #expect(prunings.count == 4)
-        #expect(prunings[0].older == nil && prunings[0].segmentsRemoved == 0, "one snapshot alone lets nothing go")
+        #expect(
+            prunings[0].older == nil && prunings[0].segmentsRemoved == 0,
+            "one snapshot alone lets nothing go")
         #expect(prunings[1].segmentsRemoved > 0 && prunings[1].snapshotsRemoved == 0)
         #expect(prunings[2].snapshotsRemoved == 1 && prunings[2].segmentsRemoved > 0)
         let digest = fixture.store.digest()
@@ -66,7 +73,8 @@ import Testing
         #expect(run.prunings[1].segmentsRemoved > 0, "what only the first had is gone")
     }
 
-    /// A restart between the two must not let the second take the name of the first: the one before both has the person still.
+    /// A restart between the two must not let the second take the name of the first: the one before
+    /// both has the person still.
     @Test func snapshotsOfAnUnchangedStateHaveLSNsOfTheirOwnAcrossARestart() throws {
         var fixture = try ServiceFixture()
         let text = "secret-person"
@@ -128,14 +136,18 @@ import Testing
         let run = SnapshotRun(fixture)
         fixture.disk.limit(toBytes: 5 * (256 << 10))
         // The same events again and again: much log, and little that a snapshot has to hold.
-        let write = { _ = fixture.commit([fixture.batch([("ann", (0 ..< 15).map { "event-\($0)" }, "")])]) }
+        let write = {
+            _ = fixture.commit([fixture.batch([("ann", (0 ..< 15).map { "event-\($0)" }, "")])])
+        }
         while !fixture.pipeline.isDiskFull { write() }
         let written = fixture.store.appliedLSN
         // Somebody takes what is left, but for the reserve of a segment and a snapshot.
         let used = fixture.disk.snapshot.files.reduce(0) { $0 + $1.content.count }
         fixture.disk.limit(toBytes: used + (200 << 10))
         run.snapshotter.note(isDiskFull: true)
-        #expect(run.isMadeBySchedule() && run.prunings.last?.segmentsRemoved == 0, "there is no older one")
+        #expect(
+            run.isMadeBySchedule() && run.prunings.last?.segmentsRemoved == 0,
+            "there is no older one")
         #expect(run.isMadeBySchedule() && (run.prunings.last?.segmentsRemoved ?? 0) >= 3)
         #expect(!run.isMadeBySchedule(), "nothing is left to free")
         _ = fixture.committer.rest(in: fixture.pipeline)
@@ -174,7 +186,8 @@ import Testing
             _ = fixture.commit([fixture.batch([(String(repeating: "p", count: bytes), ["1"], "")])])
         }
         let end = { () -> Int in
-            let content = fixture.disk.snapshot.files.last { $0.path.hasSuffix(".log") }?.content ?? []
+            let content =
+                fixture.disk.snapshot.files.last { $0.path.hasSuffix(".log") }?.content ?? []
             return ((content.lastIndex { $0 != 0 } ?? 0) + 8) / 8 * 8
         }
         let before = end()
@@ -245,18 +258,23 @@ import Testing
         var coverage = SnapshotCoverage(newest: nil, logBytes: 100, uncoveredSince: received)
         var schedule = SnapshotSchedule(coverage, policy: policy, clock: clock)
         let isDue = { (schedule: inout SnapshotSchedule, lastEraseLSN: UInt64, after: UInt64) in
-            schedule.isDue(appliedLSN: 5, lastEraseLSN: lastEraseLSN, logBytes: 0, now: clock.monotonicNanoseconds() + after)
+            schedule.isDue(
+                appliedLSN: 5, lastEraseLSN: lastEraseLSN, logBytes: 0,
+                now: clock.monotonicNanoseconds() + after)
         }
         #expect(!isDue(&schedule, 0, hour - 1))
         #expect(isDue(&schedule, 0, hour), "8 hours after it was received")
         // The same for what was erased, and the older of the two snapshots still has.
         let position = SnapshotPosition(
-            nextFrame: 6, nextLSN: 6, previousHeaderCRC: 0, receivedAt: received, rulesVersion: 1, resultsDigest: 0)
-        coverage = SnapshotCoverage(newest: SnapshotFile(position: position, name: "", bytes: 1, blocks: 1), logBytes: 0)
+            nextFrame: 6, nextLSN: 6, previousHeaderCRC: 0, receivedAt: received, rulesVersion: 1,
+            resultsDigest: 0)
+        coverage = SnapshotCoverage(
+            newest: SnapshotFile(position: position, name: "", bytes: 1, blocks: 1), logBytes: 0)
         schedule = SnapshotSchedule(coverage, policy: policy, clock: clock)
         #expect(!isDue(&schedule, 5, hour - 1))
         #expect(isDue(&schedule, 5, hour))
-        // A clock that was set back makes nothing older, and one of another century nothing younger.
+        // A clock that was set back makes nothing older, and one of another century nothing
+        // younger.
         coverage.newest = nil
         coverage.uncoveredSince = clock.wallMicroseconds() + 1
         schedule = SnapshotSchedule(coverage, policy: policy, clock: clock)
@@ -307,7 +325,8 @@ import Testing
         #expect(again.count(texts[0]) == 0, "blocked")
     }
 
-    /// At every turn of the log thread the machine loses its power; whatever the disk makes of it, the next start has exactly what was answered.
+    /// At every turn of the log thread the machine loses its power; whatever the disk makes of it,
+    /// the next start has exactly what was answered.
     @Test(arguments: [11, 12] as [UInt64])
     func L12_powerCutsWhileASnapshotIsWrittenLoseNothing(seed: UInt64) throws {
         let fixture = try ServiceFixture()
@@ -320,7 +339,9 @@ import Testing
             _ = try run.take {
                 Self.write(fixture, &random)
                 cuts += 1
-                guard let again = try? ServiceFixture(fixture.disk.afterPowerCut(seed: random.next())) else {
+                guard
+                    let again = try? ServiceFixture(fixture.disk.afterPowerCut(seed: random.next()))
+                else {
                     Issue.record("power cut \(cuts): no start")
                     return
                 }

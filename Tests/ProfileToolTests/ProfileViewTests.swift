@@ -8,7 +8,8 @@ import Testing
     private func json(_ text: String) throws -> JSONValue { try JSONParser.parse(text.utf8) }
 
     @Test func profileIsShownAsAPersonReadsIt() throws {
-        let response = try self.json(#"""
+        let response = try self.json(
+            #"""
             {"profile": {"profile_id": "01J", "custom_id": "anna", "state": "STATE_IDENTIFIED", "revision": 7, "lsn": 12,
             "installations": [{"installation_id": "phone-1", "platform": "PLATFORM_APP_IOS", "attached_at": "2026-01-29T12:00:00Z",
             "last_seen_at": "2026-02-01T11:55:00Z"}], "native": {"email_address": "anna@example.org"},
@@ -20,7 +21,8 @@ import Testing
             "created_at": "2026-01-29T12:00:00Z", "updated_at": "2026-02-01T11:00:00Z", "last_seen_at": "2026-02-01T11:55:00Z",
             "aliases": [{"profile_id": "01H"}]}}
             """#)
-        let events = try self.json(#"""
+        let events = try self.json(
+            #"""
             {"events": [{"name": "purchase", "attributes": {"amount": {"number": 59.9}}, "effective_time": "2026-02-01T11:00:00Z",
             "source": {"platform": "PLATFORM_API"}}]}
             """#)
@@ -52,8 +54,14 @@ import Testing
     }
 
     @Test func emptyAnonymousProfileHasNoSections() throws {
-        let text = Self.view.text(try self.json(#"{"profile": {"profile_id": "01J", "state": "STATE_ANONYMOUS", "revision": 1}}"#), events: nil)
-        #expect(text == "nobody known by name (anonymous)\n  profile  01J, revision 1, lsn 0\n  times    created never, changed never, seen never\n")
+        let text = Self.view.text(
+            try self.json(
+                #"{"profile": {"profile_id": "01J", "state": "STATE_ANONYMOUS", "revision": 1}}"#),
+            events: nil)
+        #expect(
+            text
+                == "nobody known by name (anonymous)\n  profile  01J, revision 1, lsn 0\n  times    created never, changed never, seen never\n"
+        )
     }
 
     @Test func controlCharactersCannotReachTheTerminal() {
@@ -62,7 +70,8 @@ import Testing
     }
 
     @Test func objectsAreShownInside() throws {
-        let value = try self.json(#"{"objects": {"items": [{"fields": {"sku": {"string": "a"}, "n": {"integer": 2}}}]}}"#)
+        let value = try self.json(
+            #"{"objects": {"items": [{"fields": {"sku": {"string": "a"}, "n": {"integer": 2}}}]}}"#)
         #expect(ProfileView.value(value) == "[{sku: a, n: 2}]")
     }
 

@@ -6,23 +6,32 @@ import Testing
 @Suite struct ToolArgumentsTests {
     /// What a run without a server says.
     private func run(_ words: String...) -> (code: Int32, out: String, errors: String) {
-        let out = Mutex(""), errors = Mutex("")
+        let out = Mutex("")
+        let errors = Mutex("")
         let terminal = ToolTerminal(
-            say: { text in out.withLock { $0 += text } }, complainLine: { text in errors.withLock { $0 += text + "\n" } }, showsProgress: false,
+            say: { text in out.withLock { $0 += text } },
+            complainLine: { text in errors.withLock { $0 += text + "\n" } }, showsProgress: false,
             now: { 0 }, nanoseconds: { 0 }, unique: { "1" })
         let code = ToolMain.run(words, environment: [:], terminal: terminal)
         return (code, out.withLock { $0 }, errors.withLock { $0 })
     }
 
     @Test func flagsStandAnywhereAndTakeTheirValueEitherWay() throws {
-        let parsed = try ToolArguments(["--json", "track", "anna", "--label=a=b", "buy", "--tag", "x", "--tag", "y", "--", "--n=1"])
+        let parsed = try ToolArguments([
+            "--json", "track", "anna", "--label=a=b", "buy", "--tag", "x", "--tag", "y", "--",
+            "--n=1",
+        ])
         #expect(parsed.positional == ["anna", "buy", "--n=1"])
-        #expect(parsed["--label"] == "a=b" && parsed.all("--tag") == ["x", "y"] && parsed.has("--json"))
+        #expect(
+            parsed["--label"] == "a=b" && parsed.all("--tag") == ["x", "y"] && parsed.has("--json"))
     }
 
     @Test(arguments: [
-        (["trakc", "anna"], "did you mean track?"), (["get", "anna", "--evnets", "3"], "did you mean --events?"), (["get", "--events"], "needs a value"),
-        (["--json"], "no command"), (["get", "a", "--json=yes"], "takes no value"), (["--label", "x", "get"], "before the command"),
+        (["trakc", "anna"], "did you mean track?"),
+        (["get", "anna", "--evnets", "3"], "did you mean --events?"),
+        (["get", "--events"], "needs a value"),
+        (["--json"], "no command"), (["get", "a", "--json=yes"], "takes no value"),
+        (["--label", "x", "get"], "before the command"),
     ])
     func wrongWordsAreNamed(words: [String], part: String) throws {
         let error = try #require(throws: UsageError.self) { try ToolArguments(words) }
@@ -30,15 +39,19 @@ import Testing
     }
 
     @Test(arguments: [
-        ["get"], ["get", "a", "b"], ["track", "anna"], ["track", "anna", "buy", "amount"], ["identify"], ["identify", "a", "--logged-out"],
-        ["subscribe", "anna", "fax"], ["import", "/nowhere"], ["track", "a", "b", "--ago", "soon"], ["get", "a", "--events", "-1"],
-        ["verify"], ["dump"], ["restore", "a"], ["erase"], ["erase", "anna"], ["erase", "a", "b", "--yes"], ["backup"], ["snapshot", "a"], ["dump", "a", "b"],
+        ["get"], ["get", "a", "b"], ["track", "anna"], ["track", "anna", "buy", "amount"],
+        ["identify"], ["identify", "a", "--logged-out"],
+        ["subscribe", "anna", "fax"], ["import", "/nowhere"], ["track", "a", "b", "--ago", "soon"],
+        ["get", "a", "--events", "-1"],
+        ["verify"], ["dump"], ["restore", "a"], ["erase"], ["erase", "anna"],
+        ["erase", "a", "b", "--yes"], ["backup"], ["snapshot", "a"], ["dump", "a", "b"],
         ["health", "--address", "nowhere"], ["health", "--timeout", "0s"], ["completion", "tcsh"],
     ])
     func usageMistakesEndWithCodeTwoAndOneLine(words: [String]) {
         let errors = Mutex("")
         let terminal = ToolTerminal(
-            say: { _ in }, complainLine: { text in errors.withLock { $0 += text + "\n" } }, showsProgress: false, now: { 0 }, nanoseconds: { 0 },
+            say: { _ in }, complainLine: { text in errors.withLock { $0 += text + "\n" } },
+            showsProgress: false, now: { 0 }, nanoseconds: { 0 },
             unique: { "1" })
         #expect(ToolMain.run(words, environment: [:], terminal: terminal) == 2)
         let text = errors.withLock { $0 }
@@ -68,12 +81,17 @@ import Testing
         let script = try #require(Completion.script(for: shell))
         for command in ToolCommand.all {
             #expect(script.contains(command.name))
-            for option in command.options { #expect(script.contains(shell == "fish" ? "-l \(option.name.dropFirst(2)) " : option.name)) }
+            for option in command.options {
+                #expect(
+                    script.contains(
+                        shell == "fish" ? "-l \(option.name.dropFirst(2)) " : option.name))
+            }
         }
     }
 
     @Test func positionOfAnImportComesBack() {
-        var position = ImportPosition(digest: .max, project: "default", batch: 200, begunAt: 1_800_000_000_123_456)
+        var position = ImportPosition(
+            digest: .max, project: "default", batch: 200, begunAt: 1_800_000_000_123_456)
         position.lines = 12
         position.refused = 1
         position.isComplete = true

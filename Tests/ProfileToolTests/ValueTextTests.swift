@@ -4,22 +4,31 @@ import Testing
 
 @Suite struct ValueTextTests {
     @Test(arguments: [
-        ("gold", #"{"string":"gold"}"#), ("3", #"{"integer":3}"#), ("-3", #"{"integer":-3}"#), ("59.9", #"{"number":59.9}"#), ("1e3", #"{"number":1e3}"#),
-        ("true", #"{"boolean":true}"#), ("TRUE", #"{"string":"TRUE"}"#), ("007", #"{"string":"007"}"#), ("+1", #"{"string":"+1"}"#),
-        ("99999999999999999999", #"{"string":"99999999999999999999"}"#), ("2026-01-31T12:00:00Z", #"{"time":"2026-01-31T12:00:00Z"}"#),
-        ("2026-01-31", #"{"string":"2026-01-31"}"#), ("https://a.example/b?c=d", #"{"url":"https://a.example/b?c=d"}"#),
-        ("see https://a.example", #"{"string":"see https://a.example"}"#), ("[a, b,c]", #"{"list":{"items":["a","b","c"]}}"#),
-        ("[]", #"{"list":{"items":[]}}"#), ("", #"{"string":""}"#), ("null", #"{"string":"null"}"#), ("1.0e999", #"{"string":"1.0e999"}"#),
+        ("gold", #"{"string":"gold"}"#), ("3", #"{"integer":3}"#), ("-3", #"{"integer":-3}"#),
+        ("59.9", #"{"number":59.9}"#), ("1e3", #"{"number":1e3}"#),
+        ("true", #"{"boolean":true}"#), ("TRUE", #"{"string":"TRUE"}"#),
+        ("007", #"{"string":"007"}"#), ("+1", #"{"string":"+1"}"#),
+        ("99999999999999999999", #"{"string":"99999999999999999999"}"#),
+        ("2026-01-31T12:00:00Z", #"{"time":"2026-01-31T12:00:00Z"}"#),
+        ("2026-01-31", #"{"string":"2026-01-31"}"#),
+        ("https://a.example/b?c=d", #"{"url":"https://a.example/b?c=d"}"#),
+        ("see https://a.example", #"{"string":"see https://a.example"}"#),
+        ("[a, b,c]", #"{"list":{"items":["a","b","c"]}}"#),
+        ("[]", #"{"list":{"items":[]}}"#), ("", #"{"string":""}"#), ("null", #"{"string":"null"}"#),
+        ("1.0e999", #"{"string":"1.0e999"}"#),
     ])
     func typeIsSeenFromTheText(text: String, value: String) {
         #expect(ValueText.detect(text).description == value)
     }
 
     @Test(arguments: [
-        ("a=b", "a", ValueText.Operator.set, "b"), ("a:=1", "a", .json, "1"), ("a+=[x]", "a", .add, "[x]"), ("a-=x", "a", .remove, "x"),
+        ("a=b", "a", ValueText.Operator.set, "b"), ("a:=1", "a", .json, "1"),
+        ("a+=[x]", "a", .add, "[x]"), ("a-=x", "a", .remove, "x"),
         ("a=b=c", "a", .set, "b=c"), ("a=", "a", .set, ""), ("a=:=", "a", .set, ":="),
     ])
-    func assignmentsAreSplitAtTheFirstEqualsSign(word: String, name: String, operation: ValueText.Operator, text: String) throws {
+    func assignmentsAreSplitAtTheFirstEqualsSign(
+        word: String, name: String, operation: ValueText.Operator, text: String
+    ) throws {
         let found = try ValueText.split(word)
         #expect(found.name == name && found.operation == operation && found.text == text)
     }

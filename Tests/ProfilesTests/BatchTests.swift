@@ -16,7 +16,9 @@ import Testing
 
     /// A refused Track that takes as many lsns: it changes nothing but the time and the lsn.
     private static func nothing(_ operations: Int) -> [UInt8] {
-        TrackSpec("nobody", (0 ..< operations).map { _ in EventSpec() }).with { $0.flags = .mustExist }.record
+        TrackSpec("nobody", (0 ..< operations).map { _ in EventSpec() }).with {
+            $0.flags = .mustExist
+        }.record
     }
 
     @Test(arguments: [1, 2, 3, 4, 5, 6] as [UInt64])
@@ -33,7 +35,8 @@ import Testing
                 try batched.apply(record)
                 try plain.apply(Self.nothing(operations))
             } else {
-                let record = generator.random.chance(50)
+                let record =
+                    generator.random.chance(50)
                     ? generator.identify(batched.now).record : generator.track(batched.now).record
                 try batched.apply(record)
                 try plain.apply(record)
@@ -51,7 +54,8 @@ import Testing
         for _ in 0 ..< 1_500 {
             live.now += Int64(generator.random.below(20_000_000))
             switch generator.random.below(10) {
-            case 0: try live.apply(generator.batch(live.now, fails: generator.random.chance(30)).record)
+            case 0:
+                try live.apply(generator.batch(live.now, fails: generator.random.chance(30)).record)
             case 1: try live.tick(after: 0)
             case 2 ..< 6: try live.apply(generator.identify(live.now).record)
             default: try live.apply(generator.track(live.now).record)
@@ -60,7 +64,8 @@ import Testing
         let replayed = TrackFixture(limits: Self.limits)
         for entry in live.log {
             let result = try TrackFixture.apply(
-                entry.record, to: replayed.store, firstLSN: entry.firstLSN, receivedAt: entry.receivedAt)
+                entry.record, to: replayed.store, firstLSN: entry.firstLSN,
+                receivedAt: entry.receivedAt)
             #expect(result == entry.result)
         }
         #expect(replayed.store.digest() == live.store.digest())
@@ -71,7 +76,8 @@ import Testing
         try fixture.apply(IdentifySpec(person: "ann").record)
         let before = fixture.store.memory.slabBytesInUse
         try fixture.apply(IdentifySpec(device: "phone", patch: [("color", .set, 1, [])]).record)
-        try fixture.apply(IdentifySpec(device: "phone", person: "ann", patch: [("color", .delete, 0, [])]).record)
+        try fixture.apply(
+            IdentifySpec(device: "phone", person: "ann", patch: [("color", .delete, 0, [])]).record)
         let merged = fixture.store.memory.slabBytesInUse
         try fixture.tick(after: Int64(Self.limits.mergeSeconds) * 1_000_000)
         #expect(fixture.store.memory.slabBytesInUse == merged)

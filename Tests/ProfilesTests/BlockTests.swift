@@ -8,7 +8,9 @@ import Testing
     static let day: Int64 = 86_400 * TrackFixture.second
 
     /// Ann with a phone, erased.
-    private static func erased(limits: StoreLimits = StoreLimits()) throws -> (fixture: TrackFixture, until: Int64) {
+    private static func erased(limits: StoreLimits = StoreLimits()) throws -> (
+        fixture: TrackFixture, until: Int64
+    ) {
         let fixture = TrackFixture(limits: limits)
         try fixture.apply(IdentifySpec(device: "phone", person: "ann").record)
         try fixture.erase("ann")
@@ -17,20 +19,32 @@ import Testing
 
     @Test func everyWriteWithABlockedIdentifierIsRefusedAndMakesNobody() throws {
         let (fixture, until) = try Self.erased()
-        for spec in [TrackSpec("ann"), .installation("phone"), TrackSpec("ann").with { $0.expectedRevision = 0 }] {
+        for spec in [
+            TrackSpec("ann"), .installation("phone"),
+            TrackSpec("ann").with { $0.expectedRevision = 0 },
+        ] {
             let answer = try fixture.track(spec)
             #expect(answer.refusal == .identifierErased && answer.detail == UInt64(until))
         }
         for spec in [
-            IdentifySpec(person: "ann"), IdentifySpec(device: "phone"), IdentifySpec(device: "phone", isLogOut: true),
-            IdentifySpec(device: "phone", person: "bob"), IdentifySpec(device: "tablet", person: "ann"),
+            IdentifySpec(person: "ann"), IdentifySpec(device: "phone"),
+            IdentifySpec(device: "phone", isLogOut: true),
+            IdentifySpec(device: "phone", person: "bob"),
+            IdentifySpec(device: "tablet", person: "ann"),
         ] {
             #expect(try fixture.outcome(spec.record) == (.identifierErased, UInt64(until)))
         }
-        #expect(try fixture.consent([(.email, "", .unsubscribed)], by: .user).refusal == .identifierErased)
-        #expect(try fixture.outcome(fixture.batch([TrackSpec("bob"), TrackSpec("ann")])).refusal == .identifierErased)
+        #expect(
+            try fixture.consent([(.email, "", .unsubscribed)], by: .user).refusal
+                == .identifierErased)
+        #expect(
+            try fixture.outcome(fixture.batch([TrackSpec("bob"), TrackSpec("ann")])).refusal
+                == .identifierErased)
         #expect(fixture.store.profileCount == 0)
-        #expect(try fixture.outcome(fixture.batch([TrackSpec("bob"), TrackSpec("ann")], isBestEffort: true)).refusal == .none)
+        #expect(
+            try fixture.outcome(
+                fixture.batch([TrackSpec("bob"), TrackSpec("ann")], isBestEffort: true)
+            ).refusal == .none)
         #expect(fixture.store.profileCount == 1, "the other write of the batch stands")
     }
 
@@ -46,14 +60,18 @@ import Testing
         ] {
             try fixture.apply(record)
             #expect(fixture.store.lastEraseLSN == fixture.lsn)
-            #expect(fixture.store.state.pointee.lastEraseLSN == fixture.lsn, "also where a batch was taken back")
+            #expect(
+                fixture.store.state.pointee.lastEraseLSN == fixture.lsn,
+                "also where a batch was taken back")
         }
     }
 
     @Test func loopSeesABlockBeforeTheLog() throws {
         let (fixture, until) = try Self.erased()
         func blockedUntil(_ record: [UInt8]) -> Int64? {
-            record.withUnsafeBytes { RecordView($0).flatMap { fixture.store.blockedUntil($0, now: fixture.now) } }
+            record.withUnsafeBytes {
+                RecordView($0).flatMap { fixture.store.blockedUntil($0, now: fixture.now) }
+            }
         }
         #expect(blockedUntil(TrackSpec("ann").record) == until)
         #expect(blockedUntil(TrackSpec.installation("phone").record) == until)
@@ -74,7 +92,9 @@ import Testing
         #expect(fixture.store.blocks.count == 2, "no tick has run")
         try fixture.tick()
         #expect(fixture.store.blocks.count == 0)
-        #expect(try fixture.outcome(IdentifySpec(device: "phone", person: "ann").record).refusal == .none)
+        #expect(
+            try fixture.outcome(IdentifySpec(device: "phone", person: "ann").record).refusal
+                == .none)
     }
 
     @Test func identifierErasedAgainBeforeATickIsBlockedAgain() throws {
@@ -97,7 +117,8 @@ import Testing
             try fixture.erase(name, after: 1)
         }
         #expect(fixture.store.blocks.count == 3)
-        #expect(try fixture.track(TrackSpec("ann")).refusal == .none, "the custom id was blocked first")
+        #expect(
+            try fixture.track(TrackSpec("ann")).refusal == .none, "the custom id was blocked first")
         #expect(try fixture.track(.installation("phone")).refusal == .identifierErased)
         #expect(try fixture.track(TrackSpec("bob")).refusal == .identifierErased)
     }
@@ -124,8 +145,11 @@ import Testing
         fixture.now += 10
         let late = EventSpec(occurredAt: then)
         let refused = try fixture.track(.installation("phone", [EventSpec(), late]))
-        #expect(refused.refusal == .identifierErased && refused.index == 1 && refused.bad.map(\.index) == [1])
-        let partial = try fixture.track(.installation("phone", [EventSpec(), late]).with { $0.flags = .allowPartial })
+        #expect(
+            refused.refusal == .identifierErased && refused.index == 1
+                && refused.bad.map(\.index) == [1])
+        let partial = try fixture.track(
+            .installation("phone", [EventSpec(), late]).with { $0.flags = .allowPartial })
         #expect(partial.events.map(\.outcome) == [.stored, .rejected])
         #expect(partial.events[1].refusal == .identifierErased && partial.events[1].holder == .none)
         let patch = IdentifySpec(device: "phone", occurredAt: then, patch: [("a", .set, 1, [])])
@@ -137,7 +161,9 @@ import Testing
         try fixture.track(TrackSpec("ann", [EventSpec(id: "one")]))
         try fixture.erase("ann")
         fixture.now += 30 * Self.day
-        #expect(try fixture.track(TrackSpec("ann", [EventSpec(id: "one")])).events[0].outcome == .stored)
+        #expect(
+            try fixture.track(TrackSpec("ann", [EventSpec(id: "one")])).events[0].outcome == .stored
+        )
     }
 
     // MARK: Stored answers
@@ -156,18 +182,26 @@ import Testing
         #expect(try fixture.track(ann).refusal == .identifierErased)
         #expect(try fixture.outcome(both) == (.identifierErased, 0))
         #expect(try fixture.track(byID).refusal == .identifierErased)
-        #expect(try fixture.track(byID.with { $0.identifier = Array("eve".utf8); $0.kind = .customID }).refusal == .identifierErased)
+        #expect(
+            try fixture.track(
+                byID.with {
+                    $0.identifier = Array("eve".utf8)
+                    $0.kind = .customID
+                }
+            ).refusal == .identifierErased)
         let replayed = try fixture.track(bob)
         #expect(replayed.isReplayed && replayed.lsn == original.lsn)
         let again = try fixture.erase("ann", requestID: "erase", after: 3)
-        #expect(again.isReplayed && again.existed && again.logPurgeDue == fixture.now - 3 + Self.day)
+        #expect(
+            again.isReplayed && again.existed && again.logPurgeDue == fixture.now - 3 + Self.day)
         #expect(try fixture.erase("bob", requestID: "erase").refusal == .requestIDReused)
         #expect(fixture.store.project.requests.count == 5)
         for text in ["of-ann", "of-both", "by-id"] { #expect(!fixture.slabContains(text)) }
         fixture.now += Self.day + 1
         try fixture.tick()
         #expect(fixture.store.project.requests.count == 0)
-        #expect(try fixture.track(TrackSpec("eve").with { $0.requestID = "by-id" }).refusal == .none)
+        #expect(
+            try fixture.track(TrackSpec("eve").with { $0.requestID = "by-id" }).refusal == .none)
     }
 
     @Test func answerThatNamesAFormerHolderIsErasedWithThem() throws {
@@ -177,7 +211,8 @@ import Testing
         fixture.now += 10
         try fixture.apply(IdentifySpec(device: "phone", person: "bob").record)
         fixture.now += 10
-        let spec = TrackSpec.installation("phone", [EventSpec(), EventSpec(occurredAt: then)]).with { $0.requestID = "late" }
+        let spec = TrackSpec.installation("phone", [EventSpec(), EventSpec(occurredAt: then)]).with
+        { $0.requestID = "late" }
         let answer = try fixture.track(spec)
         try #require(answer.events[0].holder != answer.events[1].holder)
         try fixture.erase("ann")
@@ -193,7 +228,9 @@ import Testing
         try fixture.erase("ann")
         fixture.now += 1
         #expect(!fixture.slabContains("before"))
-        #expect(try fixture.track(spec.with { $0.identifier = Array("other".utf8) }).refusal == .identifierErased)
+        #expect(
+            try fixture.track(spec.with { $0.identifier = Array("other".utf8) }).refusal
+                == .identifierErased)
     }
 
     // MARK: Tokens
@@ -204,7 +241,8 @@ import Testing
         let asked = try fixture.consent([(.email, "", .subscribed)], by: .user)
         let profile = try #require(EraseTests.only(fixture))
         let token = ConsentToken(
-            kind: .unsubscribe, project: ProjectID(rawValue: 1), profileID: fixture.store.pool.header(profile).pointee.id,
+            kind: .unsubscribe, project: ProjectID(rawValue: 1),
+            profileID: fixture.store.pool.header(profile).pointee.id,
             channel: .email, topic: .none)
         #expect(fixture.store.isKnown(token))
         try fixture.erase("ann")

@@ -18,9 +18,12 @@ import Testing
 
     // MARK: Entries
 
-    private static func entry(effectiveTime: Int64 = 1_500_000, evidence: EvidenceView? = nil) -> ConsentEntry {
+    private static func entry(effectiveTime: Int64 = 1_500_000, evidence: EvidenceView? = nil)
+        -> ConsentEntry
+    {
         ConsentEntry(
-            channel: .sms, topic: Self.text("ab"), before: .unset, after: .unsubscribed, applied: true, source: .user,
+            channel: .sms, topic: Self.text("ab"), before: .unset, after: .unsubscribed,
+            applied: true, source: .user,
             evidence: evidence, effectiveTime: effectiveTime, receivedAt: 2_000_000, lsn: 300,
             profileID: ProfileID(high: 0, low: 0))
     }
@@ -28,13 +31,19 @@ import Testing
     @Test func entryIsProtobufInTheOrderOfItsFields() {
         let head: [UInt8] = [0x08, 2, 0x12, 2, 0x61, 0x62, 0x18, 1, 0x20, 4, 0x28, 1, 0x30, 1]
         // 1.5 s: seconds 1, nanoseconds 500,000,000; 2 s; lsn 300; the id of zeros in text.
-        let tail: [UInt8] = [0x42, 8, 0x08, 1, 0x10, 0x80, 0xCA, 0xB5, 0xEE, 0x01, 0x4A, 2, 0x08, 2, 0x50, 0xAC, 0x02, 0x6A, 26]
+        let tail: [UInt8] =
+            [
+                0x42, 8, 0x08, 1, 0x10, 0x80, 0xCA, 0xB5, 0xEE, 0x01, 0x4A, 2, 0x08, 2, 0x50, 0xAC,
+                0x02, 0x6A, 26,
+            ]
             + [UInt8](repeating: UInt8(ascii: "0"), count: 26)
         #expect(Self.bytes { Self.entry().write(into: &$0) } == head + tail)
         let evidence = EvidenceView(
-            method: .none, ip: Self.text("x"), userAgent: .none, textVersion: .none, actor: .none, reference: Self.text("y"))
-        #expect(Self.bytes { Self.entry(evidence: evidence).write(into: &$0) }
-            == head + [0x3A, 6, 0x12, 1, 0x78, 0x32, 1, 0x79] + tail)
+            method: .none, ip: Self.text("x"), userAgent: .none, textVersion: .none, actor: .none,
+            reference: Self.text("y"))
+        #expect(
+            Self.bytes { Self.entry(evidence: evidence).write(into: &$0) }
+                == head + [0x3A, 6, 0x12, 1, 0x78, 0x32, 1, 0x79] + tail)
     }
 
     @Test func timeBefore1970CountsItsNanosecondsForward() {
@@ -56,7 +65,9 @@ import Testing
         var block: [UInt8] = []
         var heads: [SHA256Digest] = []
         // Most in one call, the last ones each in its own.
-        let calls = [0 ..< LedgerPart.entriesMax - 2] + (LedgerPart.entriesMax - 2 ..< LedgerPart.entriesMax + 10).map { $0 ..< $0 + 1 }
+        let calls =
+            [0 ..< LedgerPart.entriesMax - 2]
+            + (LedgerPart.entriesMax - 2 ..< LedgerPart.entriesMax + 10).map { $0 ..< $0 + 1 }
         for call in calls {
             block = block.withUnsafeBytes { old in
                 var chain = LedgerAppend(old.isEmpty ? LedgerPart() : LedgerPart(old))
@@ -103,15 +114,25 @@ import Testing
             for (index, topic) in topics.enumerated() {
                 for channel in [Channel.push, .email] {
                     let stored = StoredConsent(
-                        state: .subscribed, source: .api, effectiveTime: Int64(index), isByKeyword: index == 2)
-                    part.set(.init(channel: channel, topic: topic, stored: stored, pendingSince: UInt64(index)))
+                        state: .subscribed, source: .api, effectiveTime: Int64(index),
+                        isByKeyword: index == 2)
+                    part.set(
+                        .init(
+                            channel: channel, topic: topic, stored: stored,
+                            pendingSince: UInt64(index)))
                 }
             }
             let block = Self.bytes { part.write(into: &$0) }
             block.withUnsafeBytes { bytes in
                 let read = ConsentPart(bytes)
-                let keys = read.keys.map { "\($0.channel)-" + String(decoding: $0.topic, as: UTF8.self) }
-                #expect(keys == ["email-", "email-a", "email-b", "email-c", "push-", "push-a", "push-b", "push-c"])
+                let keys = read.keys.map {
+                    "\($0.channel)-" + String(decoding: $0.topic, as: UTF8.self)
+                }
+                #expect(
+                    keys == [
+                        "email-", "email-a", "email-b", "email-c", "push-", "push-a", "push-b",
+                        "push-c",
+                    ])
                 #expect(read.keys.map(\.stored) == part.keys.map(\.stored))
                 #expect(read.keys.map(\.pendingSince) == part.keys.map(\.pendingSince))
                 #expect(read.topicCount(.email) == 3 && read.topicCount(.sms) == 0)
@@ -126,10 +147,13 @@ import Testing
     @Test func tokenIsReadAsItWasMadeAndNoChangedOneIs() throws {
         let key = TokenKey(secret: SipHashKey(k0: 1, k1: 2))
         let token = ConsentToken(
-            kind: .confirmation, project: ProjectID(rawValue: 1), profileID: ProfileID(high: 3, low: 4), channel: .sms,
+            kind: .confirmation, project: ProjectID(rawValue: 1),
+            profileID: ProfileID(high: 3, low: 4), channel: .sms,
             topic: Self.text("news"), issuedAt: 5, lsn: 6)
         let content = Self.bytes { token.write(into: &$0) }
-        let text = Self.bytes { buffer in content.withUnsafeBytes { key.appendText($0, to: &buffer) } }
+        let text = Self.bytes { buffer in
+            content.withUnsafeBytes { key.appendText($0, to: &buffer) }
+        }
         func verify(_ text: [UInt8], _ key: TokenKey) -> [UInt8]? {
             var buffer = ByteBuffer()
             return text.withUnsafeBytes { key.verify($0, into: &buffer).map { Array($0) } }
@@ -138,11 +162,15 @@ import Testing
         #expect(verify(text, TokenKey(secret: SipHashKey(k0: 1, k1: 3))) == nil)
         for index in text.indices {
             var changed = text
-            changed[index] = changed[index] == UInt8(ascii: "A") ? UInt8(ascii: "B") : UInt8(ascii: "A")
+            changed[index] =
+                changed[index] == UInt8(ascii: "A") ? UInt8(ascii: "B") : UInt8(ascii: "A")
             #expect(verify(changed, key) == nil)
             #expect(verify(Array(text[..<index]), key) == nil)
         }
-        let read = try #require(content.withUnsafeBytes { ConsentToken(content: $0).map { ($0.lsn, $0.issuedAt, $0.topic.count) } })
+        let read = try #require(
+            content.withUnsafeBytes {
+                ConsentToken(content: $0).map { ($0.lsn, $0.issuedAt, $0.topic.count) }
+            })
         #expect(read == (6, 5, 4))
     }
 
@@ -155,7 +183,8 @@ import Testing
         var seed: UInt64 = 1
         for _ in 0 ..< 40_000 {
             seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            // Few distinct addresses in few shards and slots, so that runs of slots form and are cut.
+            // Few distinct addresses in few shards and slots, so that runs of slots form and are
+            // cut.
             let number = seed >> 33 & 4_095
             let address = AddressHash(low: number % 97, high: number << 62 | number)
             let reasons = SuppressionReasons(rawValue: UInt8(seed >> 59) & 0b11110)
@@ -163,7 +192,9 @@ import Testing
             model[number] = reasons.isEmpty ? nil : reasons
         }
         for number in 0 ..< UInt64(4_096) {
-            #expect(table.reasons(AddressHash(low: number % 97, high: number << 62 | number)) == model[number] ?? [])
+            #expect(
+                table.reasons(AddressHash(low: number % 97, high: number << 62 | number)) == model[
+                    number] ?? [])
         }
         #expect(table.count == model.count)
         var listed = 0
@@ -175,14 +206,15 @@ import Testing
 extension [String] {
     /// Calls `body` with the bytes of all at once.
     fileprivate func withTopics(_ body: ([UnsafeRawBufferPointer]) -> Void) {
-        let bytes = self.map { Array<UInt8>($0.utf8) }
+        let bytes = self.map { [UInt8]($0.utf8) }
         let all = bytes.flatMap { $0 }
         all.withUnsafeBytes { all in
             var offset = 0
-            body(bytes.map { topic in
-                defer { offset += topic.count }
-                return UnsafeRawBufferPointer(rebasing: all[offset ..< offset + topic.count])
-            })
+            body(
+                bytes.map { topic in
+                    defer { offset += topic.count }
+                    return UnsafeRawBufferPointer(rebasing: all[offset ..< offset + topic.count])
+                })
         }
     }
 }

@@ -11,13 +11,17 @@ import Testing
         var outcome: ConsentOutcome
 
         init(
-            _ from: SubscriptionState, _ by: ConsentSource, to: SubscriptionState, _ source: ConsentSource, at time: Int64 = 200,
-            channel: Channel = .email, keyword: Bool = false, reference: Bool = false, confirms: Bool = false,
+            _ from: SubscriptionState, _ by: ConsentSource, to: SubscriptionState,
+            _ source: ConsentSource, at time: Int64 = 200,
+            channel: Channel = .email, keyword: Bool = false, reference: Bool = false,
+            confirms: Bool = false,
             _ outcome: Expected
         ) {
-            self.stored = StoredConsent(state: from, source: by, effectiveTime: 100, isByKeyword: keyword)
+            self.stored = StoredConsent(
+                state: from, source: by, effectiveTime: 100, isByKeyword: keyword)
             self.change = ConsentChange(
-                channel: channel, state: to, source: source, effectiveTime: time, hasReference: reference,
+                channel: channel, state: to, source: source, effectiveTime: time,
+                hasReference: reference,
                 needsConfirmation: confirms)
             switch outcome {
             case .stale: self.outcome = .stale
@@ -25,11 +29,15 @@ import Testing
             case .kept: self.outcome = .applied(self.stored, needsToken: false)
             case .pending:
                 self.outcome = .applied(
-                    StoredConsent(state: .pending, source: source, effectiveTime: time), needsToken: true)
+                    StoredConsent(state: .pending, source: source, effectiveTime: time),
+                    needsToken: true)
             case .taken:
-                let isByKeyword = to == .unsubscribed && (keyword || channel == .sms && source == .smsKeyword)
+                let isByKeyword =
+                    to == .unsubscribed && (keyword || channel == .sms && source == .smsKeyword)
                 self.outcome = .applied(
-                    StoredConsent(state: to, source: source, effectiveTime: time, isByKeyword: isByKeyword), needsToken: false)
+                    StoredConsent(
+                        state: to, source: source, effectiveTime: time, isByKeyword: isByKeyword),
+                    needsToken: false)
             }
         }
 
@@ -74,8 +82,12 @@ import Testing
         Row(.unsubscribed, .user, to: .unsubscribed, .support, .taken),
         Row(.unsubscribed, .api, to: .unsubscribed, .imported, at: 99, .kept),
         Row(.unsubscribed, .user, to: .unsubscribed, .user, at: 99, .kept),
-        Row(.unsubscribed, .smsKeyword, to: .unsubscribed, .user, channel: .sms, keyword: true, .taken),
-        Row(.unsubscribed, .smsKeyword, to: .unsubscribed, .api, channel: .sms, keyword: true, .kept),
+        Row(
+            .unsubscribed, .smsKeyword, to: .unsubscribed, .user, channel: .sms, keyword: true,
+            .taken),
+        Row(
+            .unsubscribed, .smsKeyword, to: .unsubscribed, .api, channel: .sms, keyword: true, .kept
+        ),
         Row(.unset, .system, to: .unsubscribed, .smsKeyword, channel: .sms, .taken),
         // SUBSCRIBED → SUBSCRIBED.
         Row(.subscribed, .user, to: .subscribed, .api, .kept),
@@ -104,10 +116,18 @@ import Testing
         Row(.unsubscribed, .user, to: .subscribed, .support, reference: true, .taken),
         Row(.unsubscribed, .user, to: .subscribed, .api, reference: true, .refused),
         // By keyword.
-        Row(.unsubscribed, .smsKeyword, to: .subscribed, .user, channel: .sms, keyword: true, .refused),
-        Row(.unsubscribed, .user, to: .subscribed, .support, channel: .sms, keyword: true, reference: true, .refused),
-        Row(.unsubscribed, .user, to: .subscribed, .smsKeyword, channel: .sms, keyword: true, .taken),
-        Row(.unsubscribed, .smsKeyword, to: .subscribed, .smsKeyword, channel: .sms, keyword: true, confirms: true, .pending),
+        Row(
+            .unsubscribed, .smsKeyword, to: .subscribed, .user, channel: .sms, keyword: true,
+            .refused),
+        Row(
+            .unsubscribed, .user, to: .subscribed, .support, channel: .sms, keyword: true,
+            reference: true, .refused),
+        Row(
+            .unsubscribed, .user, to: .subscribed, .smsKeyword, channel: .sms, keyword: true, .taken
+        ),
+        Row(
+            .unsubscribed, .smsKeyword, to: .subscribed, .smsKeyword, channel: .sms, keyword: true,
+            confirms: true, .pending),
         // → UNSET.
         Row(.unsubscribed, .api, to: .unset, .api, .refused),
         Row(.unsubscribed, .api, to: .unset, .support, reference: true, .refused),
@@ -124,14 +144,19 @@ import Testing
     }
 
     @Test func keyThatWasNeverSetHasNoTime() {
-        let change = ConsentChange(channel: .push, state: .subscribed, source: .api, effectiveTime: -5)
-        #expect(StoredConsent().judge(change)
-            == .applied(StoredConsent(state: .subscribed, source: .api, effectiveTime: -5), needsToken: false))
+        let change = ConsentChange(
+            channel: .push, state: .subscribed, source: .api, effectiveTime: -5)
+        #expect(
+            StoredConsent().judge(change)
+                == .applied(
+                    StoredConsent(state: .subscribed, source: .api, effectiveTime: -5),
+                    needsToken: false))
     }
 
     // MARK: Confirmation
 
-    /// A state, the lsn that it is pending since, the token's lsn and age, and how its confirmation ends.
+    /// A state, the lsn that it is pending since, the token's lsn and age, and how its confirmation
+    /// ends.
     struct ConfirmationRow {
         var state: SubscriptionState
         var pendingSince: UInt64
@@ -139,7 +164,10 @@ import Testing
         var age: Int64
         var outcome: ConfirmationOutcome
 
-        init(_ state: SubscriptionState, _ pendingSince: UInt64, _ tokenLSN: UInt64, days: Int64, _ outcome: ConfirmationOutcome) {
+        init(
+            _ state: SubscriptionState, _ pendingSince: UInt64, _ tokenLSN: UInt64, days: Int64,
+            _ outcome: ConfirmationOutcome
+        ) {
             self.state = state
             self.pendingSince = pendingSince
             self.tokenLSN = tokenLSN
@@ -175,10 +203,12 @@ import Testing
         var isSurvivor: Bool
 
         init(
-            _ survivor: (SubscriptionState, ConsentSource, Int64), _ loser: (SubscriptionState, ConsentSource, Int64),
+            _ survivor: (SubscriptionState, ConsentSource, Int64),
+            _ loser: (SubscriptionState, ConsentSource, Int64),
             _ isSurvivor: Bool
         ) {
-            self.survivor = StoredConsent(state: survivor.0, source: survivor.1, effectiveTime: survivor.2)
+            self.survivor = StoredConsent(
+                state: survivor.0, source: survivor.1, effectiveTime: survivor.2)
             self.loser = StoredConsent(state: loser.0, source: loser.1, effectiveTime: loser.2)
             self.isSurvivor = isSurvivor
         }
@@ -213,7 +243,8 @@ import Testing
     }
 
     @Test func keywordBindsAfterAMergeWhoeverOptedOutLast() {
-        let keyword = StoredConsent(state: .unsubscribed, source: .smsKeyword, effectiveTime: 1, isByKeyword: true)
+        let keyword = StoredConsent(
+            state: .unsubscribed, source: .smsKeyword, effectiveTime: 1, isByKeyword: true)
         let later = StoredConsent(state: .unsubscribed, source: .user, effectiveTime: 2)
         #expect(later.merged(with: keyword).isByKeyword && keyword.merged(with: later).isByKeyword)
     }

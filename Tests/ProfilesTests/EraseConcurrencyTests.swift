@@ -5,11 +5,13 @@ import Testing
 
 @testable import Profiles
 
-/// Readers on other threads while people come, merge and are erased; also meant for the thread sanitizer.
+/// Readers on other threads while people come, merge and are erased; also meant for the thread
+/// sanitizer.
 @Suite struct EraseConcurrencyTests {
     private static let people = 20
 
-    /// What the readers know and find; the lsns of the last erasures that had ended before a read began.
+    /// What the readers know and find; the lsns of the last erasures that had ended before a read
+    /// began.
     private final class Watch: @unchecked Sendable {
         /// What is known of one person; half of an id of another time is an id that nobody has.
         struct Person: ~Copyable {
@@ -25,7 +27,9 @@ import Testing
         let people = UnsafeMutablePointer<Person>.allocate(capacity: EraseConcurrencyTests.people)
 
         init() {
-            for person in 0 ..< EraseConcurrencyTests.people { (self.people + person).initialize(to: Person()) }
+            for person in 0 ..< EraseConcurrencyTests.people {
+                (self.people + person).initialize(to: Person())
+            }
         }
 
         deinit {
@@ -41,7 +45,9 @@ import Testing
         let watch = Watch()
         let group = DispatchGroup()
         for reader in 0 ..< 2 {
-            DispatchQueue.global().async(group: group) { Self.read(store, watch, seed: UInt64(reader)) }
+            DispatchQueue.global().async(group: group) {
+                Self.read(store, watch, seed: UInt64(reader))
+            }
         }
         // Until the readers have met enough of them, however busy the machine is.
         var rounds = 0
@@ -53,7 +59,8 @@ import Testing
                 watch.people[person].high.store(id.high, ordering: .releasing)
                 watch.people[person].low.store(id.low, ordering: .releasing)
                 try fixture.apply(IdentifySpec(person: "person\(person)").record)
-                try fixture.apply(IdentifySpec(device: "device\(person)", person: "person\(person)").record)
+                try fixture.apply(
+                    IdentifySpec(device: "device\(person)", person: "person\(person)").record)
                 try fixture.erase("person\(person)")
                 watch.people[person].erased.store(fixture.lsn, ordering: .releasing)
             }
@@ -72,18 +79,21 @@ import Testing
         repeat {
             let person = random.below(Self.people)
             let id = ProfileID(
-                high: watch.people[person].high.load(ordering: .acquiring), low: watch.people[person].low.load(ordering: .acquiring))
-            let (kind, name): (IdentifierKind, [UInt8]) = switch random.below(3) {
-            case 0: (.customID, Array("person\(person)".utf8))
-            case 1: (.installationID, Array("device\(person)".utf8))
-            default: (.profileID, id.binary)
-            }
+                high: watch.people[person].high.load(ordering: .acquiring),
+                low: watch.people[person].low.load(ordering: .acquiring))
+            let (kind, name): (IdentifierKind, [UInt8]) =
+                switch random.below(3) {
+                case 0: (.customID, Array("person\(person)".utf8))
+                case 1: (.installationID, Array("device\(person)".utf8))
+                default: (.profileID, id.binary)
+                }
             let erased = watch.people[person].erased.load(ordering: .acquiring)
             buffer.removeAll()
             name.withUnsafeBytes { name in
                 let identifier = IdentifierView(kind: kind, bytes: name)
                 let outcome = store.read(
-                    project: ProjectID(rawValue: 1), identifier: identifier, now: TrackFixture.start, into: &buffer)
+                    project: ProjectID(rawValue: 1), identifier: identifier,
+                    now: TrackFixture.start, into: &buffer)
                 if case .found = outcome.finding {
                     watch.found.add(1, ordering: .relaxed)
                     let image = ProfileImage(buffer.bytes)
@@ -92,12 +102,14 @@ import Testing
                 }
                 buffer.removeAll()
                 _ = store.listEvents(
-                    project: ProjectID(rawValue: 1), identifier: identifier, query: query, after: nil, now: TrackFixture.start,
+                    project: ProjectID(rawValue: 1), identifier: identifier, query: query,
+                    after: nil, now: TrackFixture.start,
                     into: &buffer)
                 _ = store.blockedUntil(ProjectID(rawValue: 1), identifier, now: TrackFixture.start)
                 buffer.removeAll()
                 _ = store.readMany(
-                    project: ProjectID(rawValue: 1), identifiers: [identifier], now: TrackFixture.start, into: &buffer)
+                    project: ProjectID(rawValue: 1), identifiers: [identifier],
+                    now: TrackFixture.start, into: &buffer)
             }
         } while !watch.finished.load(ordering: .acquiring)
     }

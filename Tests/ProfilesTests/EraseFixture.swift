@@ -13,8 +13,12 @@ struct EraseAnswer: Equatable {
     init?(_ bytes: [UInt8]) {
         let isWhole = bytes.withUnsafeBytes { bytes -> Bool in
             var reader = ByteReader(bytes)
-            guard let header = ResultHeader(from: &reader), header.totalBytes == bytes.count, header.kind == .erase else { return false }
-            (self.refusal, self.isReplayed, self.detail) = (header.refusal, header.flags.contains(.replayed), header.detail)
+            guard let header = ResultHeader(from: &reader), header.totalBytes == bytes.count,
+                header.kind == .erase
+            else { return false }
+            (self.refusal, self.isReplayed, self.detail) = (
+                header.refusal, header.flags.contains(.replayed), header.detail
+            )
             guard header.refusal == .none else { return true }
             guard let body = EraseResultBody(from: &reader) else { return false }
             (self.existed, self.logPurgeDue) = (body.existed, body.logPurgeDue)
@@ -26,14 +30,16 @@ struct EraseAnswer: Equatable {
 
 extension TrackFixture {
     func eraseRecord(
-        _ kind: IdentifierKind, _ identifier: [UInt8], requestID: String = "", expectedRevision: UInt64? = nil
+        _ kind: IdentifierKind, _ identifier: [UInt8], requestID: String = "",
+        expectedRevision: UInt64? = nil
     ) -> [UInt8] {
         var buffer = ByteBuffer()
         let start = beginRecord(.erase, in: &buffer)
         identifier.withUnsafeBytes { identifier in
             withBytes(requestID) { requestID in
                 self.store.withEraseCommand(
-                    ProjectID(rawValue: 1), IdentifierView(kind: kind, bytes: identifier), requestID: requestID,
+                    ProjectID(rawValue: 1), IdentifierView(kind: kind, bytes: identifier),
+                    requestID: requestID,
                     expectedRevision: expectedRevision
                 ) { $0.write(into: &buffer) }
             }
@@ -44,11 +50,15 @@ extension TrackFixture {
 
     @discardableResult
     func erase(
-        _ kind: IdentifierKind, _ identifier: [UInt8], requestID: String = "", expectedRevision: UInt64? = nil, after: Int64 = 0
+        _ kind: IdentifierKind, _ identifier: [UInt8], requestID: String = "",
+        expectedRevision: UInt64? = nil, after: Int64 = 0
     ) throws -> EraseAnswer {
         self.now += after
-        let record = self.eraseRecord(kind, identifier, requestID: requestID, expectedRevision: expectedRevision)
-        guard let answer = EraseAnswer(try self.apply(record)) else { throw ApplyError.malformed(lsn: 0) }
+        let record = self.eraseRecord(
+            kind, identifier, requestID: requestID, expectedRevision: expectedRevision)
+        guard let answer = EraseAnswer(try self.apply(record)) else {
+            throw ApplyError.malformed(lsn: 0)
+        }
         return answer
     }
 
@@ -68,12 +78,14 @@ extension TrackFixture {
         return (header.refusal, header.detail)
     }
 
-    func batch(_ tracks: [TrackSpec], requestID: String = "", isBestEffort: Bool = false) -> [UInt8] {
+    func batch(_ tracks: [TrackSpec], requestID: String = "", isBestEffort: Bool = false) -> [UInt8]
+    {
         var buffer = ByteBuffer()
         let start = beginRecord(.batch, in: &buffer)
         withBytes(requestID) {
             BatchHeader(
-                project: ProjectID(rawValue: 1), flags: isBestEffort ? .bestEffort : [], requestID: $0, itemCount: tracks.count
+                project: ProjectID(rawValue: 1), flags: isBestEffort ? .bestEffort : [],
+                requestID: $0, itemCount: tracks.count
             ).write(into: &buffer)
         }
         for spec in tracks {
@@ -88,11 +100,15 @@ extension TrackFixture {
     }
 
     /// Applies the whole log to another store, and says whether all results are the same.
-    func replayed(limits: StoreLimits = StoreLimits(), hashMask: UInt64 = .max) throws -> (store: Store, isSame: Bool) {
+    func replayed(limits: StoreLimits = StoreLimits(), hashMask: UInt64 = .max) throws -> (
+        store: Store, isSame: Bool
+    ) {
         let other = TrackFixture(limits: limits, hashMask: hashMask)
         var isSame = true
         for entry in self.log {
-            let result = try Self.apply(entry.record, to: other.store, firstLSN: entry.firstLSN, receivedAt: entry.receivedAt)
+            let result = try Self.apply(
+                entry.record, to: other.store, firstLSN: entry.firstLSN,
+                receivedAt: entry.receivedAt)
             isSame = isSame && result == entry.result
         }
         return (other.store, isSame)
@@ -105,7 +121,11 @@ extension TrackFixture {
         self.store.slab.forEachChunk { chunk in
             var index = 0
             while !isThere, index + wanted.count <= chunk.count {
-                if chunk[index] == wanted[0], chunk[index ..< index + wanted.count].elementsEqual(wanted) { isThere = true }
+                if chunk[index] == wanted[0],
+                    chunk[index ..< index + wanted.count].elementsEqual(wanted)
+                {
+                    isThere = true
+                }
                 index += 1
             }
         }

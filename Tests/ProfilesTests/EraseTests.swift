@@ -11,7 +11,9 @@ import Testing
         let fixture = TrackFixture()
         try fixture.setEmail("ann@example.org")
         try fixture.apply(IdentifySpec(device: "phone", person: "ann").record)
-        let id = try fixture.track(.installation("phone", [EventSpec(id: "one"), EventSpec(id: "two")])).profileID
+        let id = try fixture.track(
+            .installation("phone", [EventSpec(id: "one"), EventSpec(id: "two")])
+        ).profileID
         let answer = try fixture.erase("ann", after: 5)
         #expect(answer.existed && answer.logPurgeDue == fixture.now + Self.day)
         #expect(fixture.read("ann") == nil)
@@ -23,7 +25,8 @@ import Testing
         var buffer = ByteBuffer()
         let images = withBytes("ann@example.org") {
             fixture.store.lookupProfiles(
-                project: ProjectID(rawValue: 1), channel: .email, address: $0, now: fixture.now, into: &buffer)
+                project: ProjectID(rawValue: 1), channel: .email, address: $0, now: fixture.now,
+                into: &buffer)
         }
         #expect(images?.profiles.isEmpty == true)
     }
@@ -48,7 +51,9 @@ import Testing
         #expect(try fixture.erase("ann").existed)
         let (erased, digest) = (fixture.store.lastEraseLSN, fixture.store.blocks.count)
         #expect(try fixture.erase("ann").existed == false)
-        #expect(fixture.lsn == 4 && fixture.store.lastEraseLSN == erased && fixture.store.blocks.count == digest)
+        #expect(
+            fixture.lsn == 4 && fixture.store.lastEraseLSN == erased
+                && fixture.store.blocks.count == digest)
     }
 
     @Test func expectedRevisionIsThatOfTheSurvivorAndZeroOfNobody() throws {
@@ -65,10 +70,14 @@ import Testing
 
     @Test func recordHoldsNoByteOfWhatThePersonIsCalledBy() {
         let fixture = TrackFixture()
-        let record = fixture.eraseRecord(.customID, Array("annabel-42".utf8), requestID: "erase-annabel-42", expectedRevision: 3)
+        let record = fixture.eraseRecord(
+            .customID, Array("annabel-42".utf8), requestID: "erase-annabel-42", expectedRevision: 3)
         for piece in ["annabel", "erase-"] {
             let bytes = Array(piece.utf8)
-            #expect(!(0 ... record.count - bytes.count).contains { Array(record[$0 ..< $0 + bytes.count]) == bytes })
+            #expect(
+                !(0 ... record.count - bytes.count).contains {
+                    Array(record[$0 ..< $0 + bytes.count]) == bytes
+                })
         }
     }
 
@@ -76,7 +85,8 @@ import Testing
     func recordThatIsNotWholeIsMalformedAndChangesNothing(requestID: String) throws {
         let fixture = TrackFixture()
         try fixture.track(TrackSpec("ann"))
-        let record = fixture.eraseRecord(.customID, Array("ann".utf8), requestID: requestID, expectedRevision: 1)
+        let record = fixture.eraseRecord(
+            .customID, Array("ann".utf8), requestID: requestID, expectedRevision: 1)
         let payloadBytes = Int(record[0])
         for kept in 0 ..< payloadBytes {
             var buffer = ByteBuffer()
@@ -89,11 +99,16 @@ import Testing
         #expect(EraseAnswer(try fixture.apply(record))?.existed == true)
     }
 
-    /// One person with all the answers there are: a step that passes all of them for each of them took seconds here, and minutes at the limit.
-    @Test(.timeLimit(.minutes(1))) func answersOfOnePersonAreErasedInTimeThatGrowsWithTheirNumber() throws {
+    /// One person with all the answers there are: a step that passes all of them for each of them
+    /// took seconds here, and minutes at the limit.
+    @Test(.timeLimit(.minutes(1))) func answersOfOnePersonAreErasedInTimeThatGrowsWithTheirNumber()
+        throws
+    {
         let fixture = TrackFixture()
         let count = 50_000
-        for number in 0 ..< count { try fixture.track(TrackSpec("ann").with { $0.requestID = "r\(number)" }) }
+        for number in 0 ..< count {
+            try fixture.track(TrackSpec("ann").with { $0.requestID = "r\(number)" })
+        }
         try fixture.track(TrackSpec("bob").with { $0.requestID = "bob" })
         let seconds = try ContinuousClock().measure { try fixture.erase("ann") }
         #expect(seconds < .seconds(5))
@@ -111,8 +126,12 @@ import Testing
         let (head, id) = (before.head, fixture.store.pool.header(profile).pointee.id)
         try fixture.erase("ann")
         let stone = fixture.store.pool.header(profile).pointee
-        #expect(stone.isErased && stone.id != id && stone.id == fixture.store.hash.tombstone(stone.project, id))
-        #expect(stone.createdAt == 0 && stone.updatedAt == 0 && stone.lastSeenAt == 0 && stone.revision == 0)
+        #expect(
+            stone.isErased && stone.id != id
+                && stone.id == fixture.store.hash.tombstone(stone.project, id))
+        #expect(
+            stone.createdAt == 0 && stone.updatedAt == 0 && stone.lastSeenAt == 0
+                && stone.revision == 0)
         let ledger = fixture.store.ledgerPart(stone)
         #expect(ledger.head == head && ledger.foldedCount == 2 && ledger.keptCount == 0)
         #expect(Int(stone.ledgerBytes) == LedgerPart.fixedBytes)
@@ -127,14 +146,20 @@ import Testing
     @Test func noBlockInUseOrFreeHoldsAByteOfThePerson() throws {
         let fixture = TrackFixture()
         try fixture.track(TrackSpec("bystander"))
-        let marks = ["Wq7annabel", "Wq7phone", "wq7event", "Wq7label", "Wq7@example.org", "Wq7request", "Wq7list"]
+        let marks = [
+            "Wq7annabel", "Wq7phone", "wq7event", "Wq7label", "Wq7@example.org", "Wq7request",
+            "Wq7list",
+        ]
         try fixture.track(.installation(marks[1], [EventSpec(id: marks[2], label: marks[3])]))
-        try fixture.apply(IdentifySpec(person: marks[0], patch: [("l", .set, 0, [marks[6]])]).record)
+        try fixture.apply(
+            IdentifySpec(person: marks[0], patch: [("l", .set, 0, [marks[6]])]).record)
         try fixture.apply(IdentifySpec(device: marks[1], person: marks[0]).record)
         try fixture.track(TrackSpec(marks[0]).with { $0.requestID = marks[5] })
         // Blocks that were replaced lie free, with what they held.
         for number in 0 ..< 20 {
-            try fixture.apply(IdentifySpec(person: marks[0], patch: [("l", .add, 0, ["\(marks[6])\(number)"])]).record)
+            try fixture.apply(
+                IdentifySpec(person: marks[0], patch: [("l", .add, 0, ["\(marks[6])\(number)"])])
+                    .record)
         }
         try #require(marks.filter { $0 != marks[4] }.allSatisfy { fixture.slabContains($0) })
         try fixture.erase(marks[0])
@@ -197,12 +222,15 @@ import Testing
         for _ in 0 ..< 2_000 {
             live.now += Int64(generator.random.below(20_000_000))
             switch generator.random.below(12) {
-            case 0: try live.apply(generator.batch(live.now, fails: generator.random.chance(30)).record)
+            case 0:
+                try live.apply(generator.batch(live.now, fails: generator.random.chance(30)).record)
             case 1: try live.tick()
             case 2:
                 let name = "\(generator.random.below(5))"
                 let isDevice = generator.random.chance(50)
-                try live.erase(isDevice ? .installationID : .customID, Array(((isDevice ? "d" : "p") + name).utf8))
+                try live.erase(
+                    isDevice ? .installationID : .customID,
+                    Array(((isDevice ? "d" : "p") + name).utf8))
             case 3 ..< 8: try live.apply(generator.identify(live.now).record)
             default: try live.apply(generator.track(live.now).record)
             }
@@ -219,7 +247,8 @@ import Testing
         var generator = MixedGenerator(random: SeededRandom(state: 31))
         for _ in 0 ..< 500 {
             fixture.now += Int64(generator.random.below(20_000_000))
-            let record = generator.random.chance(50)
+            let record =
+                generator.random.chance(50)
                 ? generator.identify(fixture.now).record : generator.track(fixture.now).record
             try fixture.apply(record)
         }

@@ -16,7 +16,9 @@ import Testing
 
     @Test func encodedGenesisDecodesToItself() throws {
         var limits = StoreLimits()
-        for (index, number) in StoreLimits.Number.allCases.enumerated() { limits[number] = UInt64(100 + index) }
+        for (index, number) in StoreLimits.Number.allCases.enumerated() {
+            limits[number] = UInt64(100 + index)
+        }
         let genesis = TrackFixture.genesis(limits)
         #expect(try Self.decoded(Self.encoded(genesis)) == genesis)
     }

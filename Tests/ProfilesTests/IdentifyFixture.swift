@@ -19,8 +19,10 @@ struct IdentifySpec {
         withBytes(self.device) { device in
             withBytes(self.person) { person in
                 IdentifyHeader(
-                    project: ProjectID(rawValue: 1), flags: flags, platform: 3, installationID: device, customID: person,
-                    requestID: .none, sourceName: .none, occurredAt: self.occurredAt ?? 0, sentAt: 0, expectedRevision: 0
+                    project: ProjectID(rawValue: 1), flags: flags, platform: 3,
+                    installationID: device, customID: person,
+                    requestID: .none, sourceName: .none, occurredAt: self.occurredAt ?? 0,
+                    sentAt: 0, expectedRevision: 0
                 ).write(into: &buffer)
             }
         }
@@ -55,11 +57,16 @@ struct MixedGenerator {
     mutating func identify(_ now: Int64) -> IdentifySpec {
         var spec = IdentifySpec()
         if self.random.chance(80) { spec.device = "d\(self.random.below(5))" }
-        if spec.device.isEmpty || self.random.chance(60) { spec.person = "p\(self.random.below(5))" }
+        if spec.device.isEmpty || self.random.chance(60) {
+            spec.person = "p\(self.random.below(5))"
+        }
         if spec.person.isEmpty, self.random.chance(40) { spec.isLogOut = true }
-        if self.random.chance(60) { spec.occurredAt = now - Int64(self.random.below(2_000)) * 1_000_000 }
+        if self.random.chance(60) {
+            spec.occurredAt = now - Int64(self.random.below(2_000)) * 1_000_000
+        }
         for name in ["a", "b", "c"] where self.random.chance(30) {
-            spec.patch.append((name, self.random.chance(20) ? .delete : .set, Int64(self.random.below(3)), []))
+            spec.patch.append(
+                (name, self.random.chance(20) ? .delete : .set, Int64(self.random.below(3)), []))
         }
         for name in ["l", "m"] where self.random.chance(40) {
             let texts = (0 ... self.random.below(3)).map { _ in "x\(self.random.below(5))" }
@@ -72,11 +79,13 @@ struct MixedGenerator {
     mutating func track(_ now: Int64) -> TrackSpec {
         let events = (0 ... self.random.below(3)).map { _ in
             EventSpec(
-                name: "e\(self.random.below(4))", id: self.random.chance(60) ? "i\(self.random.below(9))" : "",
+                name: "e\(self.random.below(4))",
+                id: self.random.chance(60) ? "i\(self.random.below(9))" : "",
                 occurredAt: now - Int64(self.random.below(2_000)) * 1_000_000)
         }
         let name = self.random.below(5)
-        return self.random.chance(60) ? .installation("d\(name)", events) : TrackSpec("p\(name)", events)
+        return self.random.chance(60)
+            ? .installation("d\(name)", events) : TrackSpec("p\(name)", events)
     }
 
     /// An item of a batch, and how many operations it takes.
@@ -114,7 +123,8 @@ struct MixedGenerator {
         var buffer = ByteBuffer()
         let start = beginRecord(.batch, in: &buffer)
         BatchHeader(
-            project: ProjectID(rawValue: 1), flags: [], requestID: .none, itemCount: count + (fails ? 1 : 0)
+            project: ProjectID(rawValue: 1), flags: [], requestID: .none,
+            itemCount: count + (fails ? 1 : 0)
         ).write(into: &buffer)
         buffer.append(items.bytes)
         endRecord(at: start, operations: operations, in: &buffer)

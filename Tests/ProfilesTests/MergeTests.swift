@@ -20,7 +20,8 @@ import Testing
         var buffer = ByteBuffer()
         let outcome = first.withUnsafeBytes {
             fixture.store.read(
-                project: ProjectID(rawValue: 1), identifier: IdentifierView(kind: .profileID, bytes: $0), now: fixture.now,
+                project: ProjectID(rawValue: 1),
+                identifier: IdentifierView(kind: .profileID, bytes: $0), now: fixture.now,
                 into: &buffer)
         }
         #expect(outcome.finding == .found(redirected: true))

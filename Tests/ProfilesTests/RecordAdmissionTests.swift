@@ -7,26 +7,33 @@ import Testing
     private static var none: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
     private static let project = ProjectID(rawValue: 1)
 
-    private static func writeSubscription(_ states: [SubscriptionState], into buffer: inout ByteBuffer) {
+    private static func writeSubscription(
+        _ states: [SubscriptionState], into buffer: inout ByteBuffer
+    ) {
         SubscriptionHeader(
             project: Self.project, source: .user, changeCount: states.count,
-            identifier: IdentifierView(kind: .customID, bytes: Self.none), requestID: Self.none, occurredAt: 1, sentAt: 2,
+            identifier: IdentifierView(kind: .customID, bytes: Self.none), requestID: Self.none,
+            occurredAt: 1, sentAt: 2,
             expectedRevision: 3, evidence: nil
         ).write(into: &buffer)
         for state in states {
-            SubscriptionChangeView(channel: .email, topic: Self.none, state: state).write(into: &buffer)
+            SubscriptionChangeView(channel: .email, topic: Self.none, state: state).write(
+                into: &buffer)
         }
     }
 
     private static func writeIdentify(_ flags: IdentifyFlags, into buffer: inout ByteBuffer) {
         IdentifyHeader(
-            project: Self.project, flags: flags, platform: 0, installationID: Self.none, customID: Self.none, requestID: Self.none,
+            project: Self.project, flags: flags, platform: 0, installationID: Self.none,
+            customID: Self.none, requestID: Self.none,
             sourceName: Self.none, occurredAt: 0, sentAt: 0, expectedRevision: 0
         ).write(into: &buffer)
         buffer.appendVarint(0)
     }
 
-    private static func isTaken(_ kind: RecordKind, _ write: (inout ByteBuffer) -> Void) throws -> Bool {
+    private static func isTaken(_ kind: RecordKind, _ write: (inout ByteBuffer) -> Void) throws
+        -> Bool
+    {
         var buffer = ByteBuffer()
         let start = beginRecord(kind, in: &buffer)
         write(&buffer)
@@ -35,11 +42,14 @@ import Testing
     }
 
     @Test(arguments: [
-        ([SubscriptionState.unsubscribed], true), ([.unsubscribed, .unsubscribed], true), ([.subscribed], false),
+        ([SubscriptionState.unsubscribed], true), ([.unsubscribed, .unsubscribed], true),
+        ([.subscribed], false),
         ([.unsubscribed, .subscribed], false), ([.unset], false), ([], false),
     ])
     func onlyPureOptOutsAreTaken(states: [SubscriptionState], isTaken: Bool) throws {
-        #expect(try Self.isTaken(.updateSubscription) { Self.writeSubscription(states, into: &$0) } == isTaken)
+        #expect(
+            try Self.isTaken(.updateSubscription) { Self.writeSubscription(states, into: &$0) }
+                == isTaken)
     }
 
     @Test func logOutIsTakenAndALoginIsNot() throws {
@@ -48,17 +58,22 @@ import Testing
     }
 
     @Test(arguments: [
-        (RecordKind.redeemUnsubscribe, true), (.addSuppression, true), (.updateProject, true), (.erase, true), (.track, false),
+        (RecordKind.redeemUnsubscribe, true), (.addSuppression, true), (.updateProject, true),
+        (.erase, true), (.track, false),
         (.confirmSubscription, false), (.removeSuppression, false),
     ])
     func kindDecidesOfTheOthers(kind: RecordKind, isTaken: Bool) throws {
         #expect(try Self.isTaken(kind) { _ in } == isTaken)
     }
 
-    @Test(arguments: [([true], true), ([true, true], true), ([true, false], false), ([false], false)])
+    @Test(arguments: [
+        ([true], true), ([true, true], true), ([true, false], false), ([false], false),
+    ])
     func batchIsTakenWhenEveryItemIs(optOuts: [Bool], isTaken: Bool) throws {
         let result = try Self.isTaken(.batch) { buffer in
-            BatchHeader(project: Self.project, flags: [], requestID: Self.none, itemCount: optOuts.count).write(into: &buffer)
+            BatchHeader(
+                project: Self.project, flags: [], requestID: Self.none, itemCount: optOuts.count
+            ).write(into: &buffer)
             for isOptOut in optOuts {
                 let start = beginBatchItem(.updateSubscription, in: &buffer)
                 Self.writeSubscription([isOptOut ? .unsubscribed : .subscribed], into: &buffer)

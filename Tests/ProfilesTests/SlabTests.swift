@@ -16,14 +16,16 @@ import Testing
         #expect(lastIndex == Slab.classCount - 1)
     }
 
-    /// Blocks of all sizes, large regions too, each filled with its own byte: none may overlap another.
+    /// Blocks of all sizes, large regions too, each filled with its own byte: none may overlap
+    /// another.
     @Test func blocksNeverOverlapThroughAllocationAndRelease() {
         let slab = Slab()
         defer { slab.destroy() }
         var random = SeededRandom(state: 5)
         var live: [(handle: Handle, bytes: Int, mark: UInt8)] = []
         func check(_ block: (handle: Handle, bytes: Int, mark: UInt8)) {
-            let bytes = UnsafeRawBufferPointer(start: slab.pointer(block.handle), count: block.bytes)
+            let bytes = UnsafeRawBufferPointer(
+                start: slab.pointer(block.handle), count: block.bytes)
             #expect(bytes.first == block.mark && bytes.last == block.mark)
         }
         for step in 0 ..< 5_000 {
@@ -34,7 +36,8 @@ import Testing
                 continue
             }
             let large = random.chance(2)
-            let bytes = large ? 200_000 + random.below(2_000_000) : 1 + random.below(1 << random.below(16))
+            let bytes =
+                large ? 200_000 + random.below(2_000_000) : 1 + random.below(1 << random.below(16))
             let block = (slab.allocate(bytes), bytes, UInt8(truncatingIfNeeded: step))
             let memory = UnsafeMutableRawBufferPointer(start: slab.pointer(block.0), count: bytes)
             memory.initializeMemory(as: UInt8.self, repeating: block.2)

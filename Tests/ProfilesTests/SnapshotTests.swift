@@ -45,24 +45,31 @@ import Testing
     static func step(_ fixture: TrackFixture, _ generator: inout MixedGenerator) throws {
         fixture.now += Int64(generator.random.below(20_000_000))
         switch generator.random.below(13) {
-        case 0: try fixture.apply(generator.batch(fixture.now, fails: generator.random.chance(30)).record)
+        case 0:
+            try fixture.apply(
+                generator.batch(fixture.now, fails: generator.random.chance(30)).record)
         case 1: try fixture.tick(after: 0)
         case 2 ..< 6: try fixture.apply(generator.identify(fixture.now).record)
         case 6:
             let states: [SubscriptionState] = [.subscribed, .unsubscribed, .unset]
-            _ = try fixture.consent([(.email, "t\(generator.random.below(3))", states[generator.random.below(3)])], by: .user)
+            _ = try fixture.consent(
+                [(.email, "t\(generator.random.below(3))", states[generator.random.below(3)])],
+                by: .user)
         case 7:
             // Now and then events come past their retention, and the sweep runs.
             if generator.random.chance(20) { fixture.now += 3_600 * TrackFixture.second }
             try fixture.tick(after: 0)
         case 8:
             let address = AddressHash(low: 1, high: UInt64(generator.random.below(40)) << 57)
-            let kind: RecordKind = generator.random.chance(70) ? .addSuppression : .removeSuppression
+            let kind: RecordKind =
+                generator.random.chance(70) ? .addSuppression : .removeSuppression
             try fixture.apply(Self.suppression(kind, address))
         case 9:
             let isDevice = generator.random.chance(50)
             let name = (isDevice ? "d" : "p") + "\(generator.random.below(5))"
-            if generator.random.chance(30) { try fixture.erase(isDevice ? .installationID : .customID, Array(name.utf8)) }
+            if generator.random.chance(30) {
+                try fixture.erase(isDevice ? .installationID : .customID, Array(name.utf8))
+            }
         default:
             let request = generator.random.chance(50) ? "r\(generator.random.below(60))" : ""
             try fixture.apply(generator.track(fixture.now).with { $0.requestID = request }.record)
@@ -81,7 +88,9 @@ import Testing
         let store = fixture.store
         let digest = store.digest()
         store.beginSnapshot()
-        while store.snapshot.pointee.merges.left > UInt64(20 - written) { store.advanceSnapshot(bytes: 1) }
+        while store.snapshot.pointee.merges.left > UInt64(20 - written) {
+            store.advanceSnapshot(bytes: 1)
+        }
         try fixture.erase("p\(erased)")
         // One that comes later is not of the snapshot.
         try fixture.track(.installation("late"))
@@ -123,7 +132,8 @@ import Testing
         let replayed = TrackFixture(store: loaded)
         for entry in live.log where entry.firstLSN > lsn {
             let result = try TrackFixture.apply(
-                entry.record, to: replayed.store, firstLSN: entry.firstLSN, receivedAt: entry.receivedAt)
+                entry.record, to: replayed.store, firstLSN: entry.firstLSN,
+                receivedAt: entry.receivedAt)
             #expect(result == entry.result)
         }
         #expect(loaded.digest() == live.store.digest())
@@ -150,7 +160,8 @@ import Testing
         let before = live.store.memory
         live.store.beginSnapshot()
         for number in 0 ..< 2_000 { try live.track(TrackSpec("p\(number)")) }
-        // All that was changed was copied into blocks; the store itself grew by the new events alone.
+        // All that was changed was copied into blocks; the store itself grew by the new events
+        // alone.
         #expect(live.store.memory.profileHeaderBytes == before.profileHeaderBytes)
         while live.store.takeSnapshotBlock() != nil {}
         #expect(live.store.snapshotBytesWaiting == 0)
@@ -174,7 +185,11 @@ import Testing
     @Test func eventsOfOneProfileSpanItemsAndBlocks() throws {
         let live = TrackFixture()
         for number in 0 ..< 9 {
-            try live.track(TrackSpec("ann", [EventSpec(id: "\(number)", label: String(repeating: "x", count: 700_000))]), after: 1)
+            try live.track(
+                TrackSpec(
+                    "ann",
+                    [EventSpec(id: "\(number)", label: String(repeating: "x", count: 700_000))]),
+                after: 1)
         }
         try live.track(TrackSpec("bob"), after: 1)
         let digest = live.store.digest()
@@ -184,8 +199,12 @@ import Testing
         #expect(try Self.load(blocks).digest() == digest)
         // An item of events that is missing, or comes twice, is seen.
         for index in 1 ..< blocks.count - 1 {
-            #expect(throws: SnapshotError.self) { try Self.load(Array(blocks[..<index] + blocks[(index + 1)...])) }
-            #expect(throws: SnapshotError.self) { try Self.load(Array(blocks[...index] + blocks[index...])) }
+            #expect(throws: SnapshotError.self) {
+                try Self.load(Array(blocks[..<index] + blocks[(index + 1)...]))
+            }
+            #expect(throws: SnapshotError.self) {
+                try Self.load(Array(blocks[...index] + blocks[index...]))
+            }
         }
     }
 }

@@ -7,9 +7,11 @@ import Testing
 
 /// Readers on other threads while one thread applies; also meant for the thread sanitizer.
 @Suite struct StoreConcurrencyTests {
-    /// Every image is one that some prefix of the log made: each call adds two events and one revision, so a torn one shows.
+    /// Every image is one that some prefix of the log made: each call adds two events and one
+    /// revision, so a torn one shows.
     @Test func readersSeeWholeCallsAndNeverLoseOne() throws {
-        let fixture = TrackFixture(limits: TrackModelTests.smallLimits.with { $0.namesPerProject = 100 })
+        let fixture = TrackFixture(
+            limits: TrackModelTests.smallLimits.with { $0.namesPerProject = 100 })
         let people = 300
         let rounds = 20
         let store = fixture.store
@@ -28,7 +30,8 @@ import Testing
                     let before = store.appliedLSN
                     let outcome = withBytes("person\(person)") {
                         store.read(
-                            project: ProjectID(rawValue: 1), identifier: IdentifierView(kind: .customID, bytes: $0),
+                            project: ProjectID(rawValue: 1),
+                            identifier: IdentifierView(kind: .customID, bytes: $0),
                             now: TrackFixture.start, into: &buffer)
                     }
                     reads.add(1, ordering: .relaxed)
@@ -37,8 +40,11 @@ import Testing
                         bad = bad || seen[person] > 0
                     } else if let profile = ProfileAnswer(buffer.bytes) {
                         let counted = profile.counters.reduce(0) { $0 + $1.count }
-                        bad = bad || counted != profile.revision * 2 || profile.revision < seen[person]
-                            || profile.customID != "person\(person)" || profile.lsn > outcome.appliedLSN
+                        bad =
+                            bad || counted != profile.revision * 2
+                            || profile.revision < seen[person]
+                            || profile.customID != "person\(person)"
+                            || profile.lsn > outcome.appliedLSN
                         seen[person] = profile.revision
                     } else {
                         bad = true
@@ -49,7 +55,9 @@ import Testing
         }
         for round in 0 ..< rounds {
             for person in 0 ..< people {
-                let events = [EventSpec(name: "a\(round % 4)"), EventSpec(name: "a\((round + 1) % 4)")]
+                let events = [
+                    EventSpec(name: "a\(round % 4)"), EventSpec(name: "a\((round + 1) % 4)"),
+                ]
                 try fixture.track(TrackSpec("person\(person)", events))
             }
         }

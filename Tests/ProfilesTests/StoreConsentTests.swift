@@ -10,13 +10,20 @@ import Testing
     @Test func doubleOptInIsPendingUntilItsTokenConfirmsIt() throws {
         let fixture = TrackFixture()
         fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.email.rawValue
-        let asked = try fixture.consent([(.email, "", .subscribed), (.sms, "", .subscribed)], by: .api)
-        #expect(asked.states == [.pending, .subscribed] && asked.tokens[0].count > 20 && asked.tokens[1].isEmpty)
+        let asked = try fixture.consent(
+            [(.email, "", .subscribed), (.sms, "", .subscribed)], by: .api)
+        #expect(
+            asked.states == [.pending, .subscribed] && asked.tokens[0].count > 20
+                && asked.tokens[1].isEmpty)
         fixture.now += 7 * Self.day
         let confirmed = try fixture.confirm(asked.tokens[0])
-        #expect(confirmed.refusal == .none && confirmed.states == [.subscribed] && confirmed.revision == 2)
+        #expect(
+            confirmed.refusal == .none && confirmed.states == [.subscribed]
+                && confirmed.revision == 2)
         let subscription = try #require(fixture.subscriptions("ann").first)
-        #expect(subscription.state == .subscribed && subscription.source == .user && subscription.time == fixture.now)
+        #expect(
+            subscription.state == .subscribed && subscription.source == .user
+                && subscription.time == fixture.now)
         let again = try fixture.confirm(asked.tokens[0])
         #expect(again.refusal == .none && again.states.isEmpty && again.revision == 2)
         _ = try fixture.consent([(.email, "", .unsubscribed)], by: .api)
@@ -50,7 +57,8 @@ import Testing
         let fixture = TrackFixture()
         _ = try fixture.consent([(.email, "", .unsubscribed)], by: .user)
         let digest = fixture.store.digest()
-        let refused = try fixture.consent([(.sms, "", .subscribed), (.email, "", .subscribed)], by: .api, after: 1)
+        let refused = try fixture.consent(
+            [(.sms, "", .subscribed), (.email, "", .subscribed)], by: .api, after: 1)
         #expect(refused.refusal == .userUnsubscribed && refused.index == 1)
         #expect(fixture.subscriptions("ann").count == 1)
         #expect(fixture.store.digest() != digest, "the lsn is part of the state")
@@ -61,9 +69,13 @@ import Testing
         let fixture = TrackFixture()
         #expect(try fixture.consent([(.email, "", .subscribed)], by: .user).revision == 1)
         #expect(try fixture.consent([(.email, "", .subscribed)], by: .api, after: 1).revision == 1)
-        #expect(try fixture.consent([(.email, "", .unset)], by: .api, occurredAt: fixture.now - 5).revision == 1)
+        #expect(
+            try fixture.consent([(.email, "", .unset)], by: .api, occurredAt: fixture.now - 5)
+                .revision == 1)
         #expect(try fixture.consent([(.email, "", .subscribed)], by: .user, after: 1).revision == 2)
-        #expect(try fixture.consent([(.email, "", .unset), (.email, "a", .unset)], by: .api, after: 1).revision == 3)
+        #expect(
+            try fixture.consent([(.email, "", .unset), (.email, "a", .unset)], by: .api, after: 1)
+                .revision == 3)
     }
 
     @Test(arguments: [false, true])
@@ -71,19 +83,30 @@ import Testing
         let fixture = TrackFixture()
         fixture.store.state.pointee.options.resetConsentOnAddressChange = wants
         try fixture.setEmail("a@example.org")
-        _ = try fixture.consent([(.email, "", .subscribed), (.email, "x", .unsubscribed), (.sms, "", .subscribed)], by: .user)
+        _ = try fixture.consent(
+            [(.email, "", .subscribed), (.email, "x", .unsubscribed), (.sms, "", .subscribed)],
+            by: .user)
         try fixture.setEmail("A@example.org")
-        #expect(fixture.subscriptions("ann").map(\.state) == [.subscribed, .unsubscribed, .subscribed], "the same address")
+        #expect(
+            fixture.subscriptions("ann").map(\.state) == [.subscribed, .unsubscribed, .subscribed],
+            "the same address")
         try fixture.setEmail("b@example.org")
-        #expect(fixture.subscriptions("ann").map(\.state) == [wants ? .unset : .subscribed, .unsubscribed, .subscribed])
+        #expect(
+            fixture.subscriptions("ann").map(\.state) == [
+                wants ? .unset : .subscribed, .unsubscribed, .subscribed,
+            ])
         #expect(fixture.subscriptions("ann")[0].source == (wants ? .system : .user))
-        #expect(try fixture.consent([(.email, "", .subscribed)], by: .api, after: 1).states == [.subscribed])
+        #expect(
+            try fixture.consent([(.email, "", .subscribed)], by: .api, after: 1).states == [
+                .subscribed
+            ])
     }
 
     @Test func redeemedTokenOfNobodyIsAnswered() throws {
         let fixture = TrackFixture()
         let token = ConsentToken(
-            kind: .unsubscribe, project: ProjectID(rawValue: 1), profileID: ProfileID(high: 9, low: 9), channel: .email,
+            kind: .unsubscribe, project: ProjectID(rawValue: 1),
+            profileID: ProfileID(high: 9, low: 9), channel: .email,
             topic: .none)
         let answer = try fixture.token(.redeemUnsubscribe, token)
         #expect(answer.refusal == .none && answer.states.isEmpty && fixture.store.profileCount == 0)
@@ -98,7 +121,8 @@ import Testing
             let source = ConsentSource.allCases[number % 7]
             if !(state == .subscribed && source == .oneClick) {
                 _ = try fixture.consent(
-                    [(channel, number % 4 == 0 ? "t\(number % 30)" : "", state)], by: source, after: 1_000,
+                    [(channel, number % 4 == 0 ? "t\(number % 30)" : "", state)], by: source,
+                    after: 1_000,
                     of: "person\(number % 5)")
             }
             try fixture.suppress(UInt64(number % 17), number % 3 == 0 ? nil : .manual)
@@ -126,7 +150,9 @@ struct ConsentAnswer {
     init?(_ bytes: [UInt8]) {
         let isWhole = bytes.withUnsafeBytes { bytes -> Bool in
             var reader = ByteReader(bytes)
-            guard let header = ResultHeader(from: &reader), header.totalBytes == bytes.count else { return false }
+            guard let header = ResultHeader(from: &reader), header.totalBytes == bytes.count else {
+                return false
+            }
             (self.refusal, self.index) = (header.refusal, header.index)
             guard header.refusal == .none else { return true }
             guard let body = SubscriptionResultBody(from: &reader) else { return false }
@@ -146,7 +172,8 @@ struct ConsentAnswer {
 
 extension TrackFixture {
     func consent(
-        _ changes: [(Channel, String, SubscriptionState)], by source: ConsentSource, after: Int64 = 0,
+        _ changes: [(Channel, String, SubscriptionState)], by source: ConsentSource,
+        after: Int64 = 0,
         occurredAt: Int64? = nil, of customID: String = "ann"
     ) throws -> ConsentAnswer {
         self.now += after
@@ -155,15 +182,21 @@ extension TrackFixture {
         withBytes(customID) { identifier in
             SubscriptionHeader(
                 project: ProjectID(rawValue: 1), source: source, changeCount: changes.count,
-                identifier: IdentifierView(kind: .customID, bytes: identifier), requestID: .none, occurredAt: occurredAt,
+                identifier: IdentifierView(kind: .customID, bytes: identifier), requestID: .none,
+                occurredAt: occurredAt,
                 sentAt: nil, expectedRevision: nil, evidence: nil
             ).write(into: &buffer)
         }
         for (channel, topic, state) in changes {
-            withBytes(topic) { SubscriptionChangeView(channel: channel, topic: $0, state: state).write(into: &buffer) }
+            withBytes(topic) {
+                SubscriptionChangeView(channel: channel, topic: $0, state: state).write(
+                    into: &buffer)
+            }
         }
         endRecord(at: start, operations: changes.count, in: &buffer)
-        guard let answer = ConsentAnswer(try self.apply(Array(buffer.bytes))) else { throw ApplyError.malformed(lsn: 0) }
+        guard let answer = ConsentAnswer(try self.apply(Array(buffer.bytes))) else {
+            throw ApplyError.malformed(lsn: 0)
+        }
         return answer
     }
 
@@ -179,9 +212,12 @@ extension TrackFixture {
     func token(_ kind: RecordKind, _ token: ConsentToken) throws -> ConsentAnswer {
         var buffer = ByteBuffer()
         let start = beginRecord(kind, in: &buffer)
-        TokenCommand(project: token.project, requestID: .none, token: token, evidence: nil).write(into: &buffer)
+        TokenCommand(project: token.project, requestID: .none, token: token, evidence: nil).write(
+            into: &buffer)
         endRecord(at: start, operations: 1, in: &buffer)
-        guard let answer = ConsentAnswer(try self.apply(Array(buffer.bytes))) else { throw ApplyError.malformed(lsn: 0) }
+        guard let answer = ConsentAnswer(try self.apply(Array(buffer.bytes))) else {
+            throw ApplyError.malformed(lsn: 0)
+        }
         return answer
     }
 
@@ -191,7 +227,8 @@ extension TrackFixture {
         var buffer = ByteBuffer()
         let start = beginRecord(kind, in: &buffer)
         SuppressionCommand(
-            project: ProjectID(rawValue: 1), reason: reason, address: AddressHash(low: address, high: ~address),
+            project: ProjectID(rawValue: 1), reason: reason,
+            address: AddressHash(low: address, high: ~address),
             requestID: .none
         ).write(into: &buffer)
         endRecord(at: start, operations: 1, in: &buffer)
@@ -205,7 +242,8 @@ extension TrackFixture {
         let start = beginRecord(.identify, in: &buffer)
         withBytes("ann") { person in
             IdentifyHeader(
-                project: ProjectID(rawValue: 1), flags: [], platform: 0, installationID: .none, customID: person,
+                project: ProjectID(rawValue: 1), flags: [], platform: 0, installationID: .none,
+                customID: person,
                 requestID: .none, sourceName: .none, occurredAt: 0, sentAt: 0, expectedRevision: 0
             ).write(into: &buffer)
         }
@@ -221,7 +259,8 @@ extension TrackFixture {
         var buffer = ByteBuffer()
         withBytes(customID) {
             _ = self.store.read(
-                project: ProjectID(rawValue: 1), identifier: IdentifierView(kind: .customID, bytes: $0), now: self.now,
+                project: ProjectID(rawValue: 1),
+                identifier: IdentifierView(kind: .customID, bytes: $0), now: self.now,
                 into: &buffer)
         }
         return ProfileImage(buffer.bytes)?.revision
@@ -229,16 +268,28 @@ extension TrackFixture {
 
     func subscriptions(
         _ customID: String
-    ) -> [(channel: Channel, topic: String, state: SubscriptionState, source: ConsentSource, time: Int64)] {
+    ) -> [(
+        channel: Channel, topic: String, state: SubscriptionState, source: ConsentSource,
+        time: Int64
+    )] {
         var buffer = ByteBuffer()
         withBytes(customID) {
             _ = self.store.read(
-                project: ProjectID(rawValue: 1), identifier: IdentifierView(kind: .customID, bytes: $0), now: self.now,
+                project: ProjectID(rawValue: 1),
+                identifier: IdentifierView(kind: .customID, bytes: $0), now: self.now,
                 into: &buffer)
         }
-        var found: [(channel: Channel, topic: String, state: SubscriptionState, source: ConsentSource, time: Int64)] = []
+        var found:
+            [(
+                channel: Channel, topic: String, state: SubscriptionState, source: ConsentSource,
+                time: Int64
+            )] = []
         ProfileImage(buffer.bytes)?.forEachSubscription {
-            found.append(($0.channel, String(decoding: $0.topic, as: UTF8.self), $0.state, $0.source, $0.effectiveTime))
+            found.append(
+                (
+                    $0.channel, String(decoding: $0.topic, as: UTF8.self), $0.state, $0.source,
+                    $0.effectiveTime
+                ))
         }
         return found
     }

@@ -4,10 +4,12 @@ import Testing
 
 @testable import Profiles
 
-/// Figures, not promises: `PROFILES_MEASURE=1 swift test -c release -Xswiftc -enable-testing --filter StoreMeasurements`.
+/// Figures, not promises:
+/// `PROFILES_MEASURE=1 swift test -c release -Xswiftc -enable-testing --filter StoreMeasurements`.
 @Suite(.enabled(if: ProcessInfo.processInfo.environment["PROFILES_MEASURE"] != nil), .serialized)
 struct StoreMeasurements {
-    /// The records of one Track per id, each with one event of three attributes, packed one after the other.
+    /// The records of one Track per id, each with one event of three attributes, packed one after
+    /// the other.
     static func records(_ ids: Range<Int>) -> ByteBuffer {
         var buffer = ByteBuffer(capacity: 1 << 20)
         for number in ids {
@@ -20,7 +22,9 @@ struct StoreMeasurements {
         return buffer
     }
 
-    static func apply(_ records: borrowing ByteBuffer, to store: Store, lsn: inout UInt64, at time: Int64) throws {
+    static func apply(
+        _ records: borrowing ByteBuffer, to store: Store, lsn: inout UInt64, at time: Int64
+    ) throws {
         var results = ByteBuffer(capacity: 1 << 16)
         var rest = records.bytes[...]
         while let record = RecordView(UnsafeRawBufferPointer(rebasing: rest)) {
@@ -51,7 +55,8 @@ struct StoreMeasurements {
             buffer.removeAll()
             _ = withBytes("customer-\(1_000_000 + random.below(100_000))") {
                 store.read(
-                    project: ProjectID(rawValue: 1), identifier: IdentifierView(kind: .customID, bytes: $0),
+                    project: ProjectID(rawValue: 1),
+                    identifier: IdentifierView(kind: .customID, bytes: $0),
                     now: TrackFixture.start, into: &buffer)
             }
         }
@@ -69,12 +74,18 @@ struct StoreMeasurements {
             let seconds = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9
             print("creating: \(Int(100_000 / seconds)) profiles/s")
         }
-        print("bytes per profile with one event: \(Double(store.memory.totalBytes) / 1e6)", store.memory)
+        print(
+            "bytes per profile with one event: \(Double(store.memory.totalBytes) / 1e6)",
+            store.memory)
         let one = store.memory
         for part in 0 ..< 10 {
-            try Self.apply(Self.records(part * 100_000 ..< (part + 1) * 100_000), to: store, lsn: &lsn, at: TrackFixture.start)
+            try Self.apply(
+                Self.records(part * 100_000 ..< (part + 1) * 100_000), to: store, lsn: &lsn,
+                at: TrackFixture.start)
         }
-        print("bytes of a second event: \(Double(store.memory.totalBytes - one.totalBytes) / 1e6)", store.memory)
+        print(
+            "bytes of a second event: \(Double(store.memory.totalBytes - one.totalBytes) / 1e6)",
+            store.memory)
     }
 
     @Test func snapshotOfAMillionProfilesOfTenAttributes() throws {
@@ -82,11 +93,15 @@ struct StoreMeasurements {
         var results = ByteBuffer()
         for number in 0 ..< 1_000_000 {
             var spec = IdentifySpec(person: "customer-\(1_000_000 + number)")
-            for index in 0 ..< 10 { spec.patch.append(("attribute_\(index)", .set, Int64(number + index), [])) }
+            for index in 0 ..< 10 {
+                spec.patch.append(("attribute_\(index)", .set, Int64(number + index), []))
+            }
             results.removeAll()
             try spec.record.withUnsafeBytes { bytes in
                 guard let view = RecordView(bytes) else { return }
-                try store.apply(view, firstLSN: UInt64(number + 1), receivedAt: TrackFixture.start, results: &results)
+                try store.apply(
+                    view, firstLSN: UInt64(number + 1), receivedAt: TrackFixture.start,
+                    results: &results)
             }
         }
         print("live:", store.memory)

@@ -19,7 +19,9 @@ import Testing
 
     @Test func ticksDropWhatIsPastDueAndThenNoneIsDue() throws {
         let fixture = TrackFixture()
-        for number in 0 ..< 10_000 { try fixture.track(TrackSpec("c\(number)", [EventSpec(id: "e")])) }
+        for number in 0 ..< 10_000 {
+            try fixture.track(TrackSpec("c\(number)", [EventSpec(id: "e")]))
+        }
         #expect(fixture.store.memory.retainedEvents == 10_000)
         fixture.now += 90 * Self.day + 1
         var ticks = 0
@@ -50,7 +52,9 @@ import Testing
 
     @Test func requestIDsThatArePastDueAreDropped() throws {
         let fixture = TrackFixture()
-        for number in 0 ..< 5_000 { try fixture.track(TrackSpec().with { $0.requestID = "r\(number)" }) }
+        for number in 0 ..< 5_000 {
+            try fixture.track(TrackSpec().with { $0.requestID = "r\(number)" })
+        }
         #expect(!fixture.store.tickDue(at: fixture.now + Self.day))
         #expect(fixture.store.tickDue(at: fixture.now + Self.day + 1))
         try fixture.tick(after: Self.day + 1)

@@ -72,10 +72,13 @@ struct TrackSpec {
             withBytes(self.requestID) { request in
                 withBytes(self.source) { source in
                     TrackHeader(
-                        project: ProjectID(rawValue: self.project), flags: flags, platform: self.platform.rawValue,
+                        project: ProjectID(rawValue: self.project), flags: flags,
+                        platform: self.platform.rawValue,
                         eventCount: self.events.count,
-                        identifier: IdentifierView(kind: self.kind, bytes: identifier), requestID: request,
-                        sourceName: source, sentAt: self.sentAt ?? 0, expectedRevision: self.expectedRevision ?? 0
+                        identifier: IdentifierView(kind: self.kind, bytes: identifier),
+                        requestID: request,
+                        sourceName: source, sentAt: self.sentAt ?? 0,
+                        expectedRevision: self.expectedRevision ?? 0
                     ).write(into: &buffer)
                 }
             }
@@ -169,9 +172,11 @@ struct TrackAnswer: Equatable {
             (self.index, self.lsn, self.detail) = (header.index, header.lsn, header.detail)
             if header.refusal != .none {
                 for _ in 0 ..< reader.read(UInt8.self) {
-                    self.bad.append(BadEvent(
-                        index: reader.read(), refusal: Refusal(rawValue: reader.read()) ?? .none,
-                        effectiveTime: reader.read(), detail: reader.read()))
+                    self.bad.append(
+                        BadEvent(
+                            index: reader.read(),
+                            refusal: Refusal(rawValue: reader.read()) ?? .none,
+                            effectiveTime: reader.read(), detail: reader.read()))
                 }
                 return reader.isAtCleanEnd
             }
@@ -179,10 +184,14 @@ struct TrackAnswer: Equatable {
             (self.profileID, self.revision) = (body.profileID, body.revision)
             for _ in 0 ..< body.eventCount {
                 guard let event = EventResultView(from: &reader) else { return false }
-                self.events.append(Event(
-                    outcome: event.outcome, refusal: event.refusal, contentDiffers: event.contentDiffers,
-                    effectiveTime: event.effectiveTime, lsn: event.lsn, holder: event.holder, detail: event.detail,
-                    id: String(decoding: event.eventID, as: UTF8.self), violationBytes: event.violations.count))
+                self.events.append(
+                    Event(
+                        outcome: event.outcome, refusal: event.refusal,
+                        contentDiffers: event.contentDiffers,
+                        effectiveTime: event.effectiveTime, lsn: event.lsn, holder: event.holder,
+                        detail: event.detail,
+                        id: String(decoding: event.eventID, as: UTF8.self),
+                        violationBytes: event.violations.count))
             }
             return reader.isAtCleanEnd
         }
@@ -221,23 +230,31 @@ struct ProfileAnswer: Equatable {
 
     init?(_ bytes: UnsafeRawBufferPointer) {
         guard let image = ProfileImage(bytes) else { return nil }
-        (self.id, self.state, self.revision, self.lsn) = (image.profileID, image.state, image.revision, image.lsn)
+        (self.id, self.state, self.revision, self.lsn) = (
+            image.profileID, image.state, image.revision, image.lsn
+        )
         (self.createdAt, self.updatedAt) = (image.createdAt, image.updatedAt)
         (self.lastSeenAt, self.truncatedBefore) = (image.lastSeenAt, image.eventsTruncatedBefore)
         self.customID = String(decoding: image.customID, as: UTF8.self)
         var lists = image.lists
         for _ in 0 ..< lists.readVarint() {
-            self.installations.append(Installation(
-                id: String(decoding: lists.readPrefixed(), as: UTF8.self), platform: lists.read(),
-                attachedAt: lists.read(), lastSeenAt: lists.read()))
+            self.installations.append(
+                Installation(
+                    id: String(decoding: lists.readPrefixed(), as: UTF8.self),
+                    platform: lists.read(),
+                    attachedAt: lists.read(), lastSeenAt: lists.read()))
         }
         guard lists.readVarint() == 0 else { return nil }
         for _ in 0 ..< lists.readVarint() {
-            self.counters.append(Counter(
-                name: String(decoding: lists.readPrefixed(), as: UTF8.self), count: lists.read(),
-                first: lists.read(), last: lists.read()))
+            self.counters.append(
+                Counter(
+                    name: String(decoding: lists.readPrefixed(), as: UTF8.self),
+                    count: lists.read(),
+                    first: lists.read(), last: lists.read()))
         }
-        guard lists.readVarint() == 0, lists.readVarint() == 0, lists.isAtCleanEnd else { return nil }
+        guard lists.readVarint() == 0, lists.readVarint() == 0, lists.isAtCleanEnd else {
+            return nil
+        }
     }
 }
 
@@ -277,13 +294,17 @@ final class TrackFixture {
     /// Applies a record at `now` and returns the bytes of its result.
     @discardableResult
     func apply(_ record: [UInt8]) throws -> [UInt8] {
-        let result = try Self.apply(record, to: self.store, firstLSN: self.lsn + 1, receivedAt: self.now)
-        self.log.append(Entry(record: record, firstLSN: self.lsn + 1, receivedAt: self.now, result: result))
+        let result = try Self.apply(
+            record, to: self.store, firstLSN: self.lsn + 1, receivedAt: self.now)
+        self.log.append(
+            Entry(record: record, firstLSN: self.lsn + 1, receivedAt: self.now, result: result))
         self.lsn = self.store.appliedLSN
         return result
     }
 
-    static func apply(_ record: [UInt8], to store: Store, firstLSN: UInt64, receivedAt: Int64) throws -> [UInt8] {
+    static func apply(_ record: [UInt8], to store: Store, firstLSN: UInt64, receivedAt: Int64)
+        throws -> [UInt8]
+    {
         var results = ByteBuffer()
         try record.withUnsafeBytes { bytes in
             guard let view = RecordView(bytes) else { throw ApplyError.malformed(lsn: firstLSN) }
@@ -317,12 +338,14 @@ final class TrackFixture {
         self.read(.customID, Array(customID.utf8))
     }
 
-    func read(_ kind: IdentifierKind, _ identifier: [UInt8], project: UInt32 = 1) -> ProfileAnswer? {
+    func read(_ kind: IdentifierKind, _ identifier: [UInt8], project: UInt32 = 1) -> ProfileAnswer?
+    {
         var buffer = ByteBuffer()
         buffer.append(UInt8(7))
         let outcome = identifier.withUnsafeBytes {
             self.store.read(
-                project: ProjectID(rawValue: project), identifier: IdentifierView(kind: kind, bytes: $0),
+                project: ProjectID(rawValue: project),
+                identifier: IdentifierView(kind: kind, bytes: $0),
                 now: self.now, into: &buffer)
         }
         guard outcome.finding != .notFound else { return nil }

@@ -38,16 +38,23 @@ final class TrackModel {
         self.limits = limits
     }
 
-    /// What the answer must be. `actual` gives only the ids that the store made, and the answer's length.
-    func track(_ spec: TrackSpec, firstLSN: UInt64, now: Int64, actual: TrackAnswer, bytes: Int) -> TrackAnswer {
+    /// What the answer must be. `actual` gives only the ids that the store made, and the answer's
+    /// length.
+    func track(_ spec: TrackSpec, firstLSN: UInt64, now: Int64, actual: TrackAnswer, bytes: Int)
+        -> TrackAnswer
+    {
         var answer = TrackAnswer()
         answer.lsn = firstLSN + UInt64(spec.events.count) - 1
         let message = spec.with { $0.requestID = "" }.record
         let retention = Int64(self.limits.eventRetentionSeconds) * 1_000_000
         if !spec.requestID.isEmpty {
             let age = Int64(self.limits.requestIDSeconds) * 1_000_000
-            if let known = self.requests.first(where: { $0.id == spec.requestID && now - $0.at <= age }) {
-                guard known.message == message else { return self.refused(.requestIDReused, answer) }
+            if let known = self.requests.first(where: {
+                $0.id == spec.requestID && now - $0.at <= age
+            }) {
+                guard known.message == message else {
+                    return self.refused(.requestIDReused, answer)
+                }
                 var replay = known.answer
                 replay.isReplayed = true
                 return replay
@@ -57,7 +64,9 @@ final class TrackModel {
         let holder = self.byKey[key]
         if let expected = spec.expectedRevision {
             let revision = holder.map { self.profiles[$0].answer.revision } ?? 0
-            guard revision == expected else { return self.refused(.revisionMismatch, answer, detail: revision) }
+            guard revision == expected else {
+                return self.refused(.revisionMismatch, answer, detail: revision)
+            }
         }
         if holder == nil, spec.flags.contains(.mustExist) || spec.kind == .profileID {
             return self.refused(.profileNotFound, answer)
@@ -67,7 +76,8 @@ final class TrackModel {
         var newNames = self.names
         var counters = Set(holder.map { self.profiles[$0].answer.counters.map(\.name) } ?? [])
         for (number, event) in spec.events.enumerated() {
-            var result = TrackAnswer.Event(outcome: .rejected, lsn: firstLSN + UInt64(number), id: event.id)
+            var result = TrackAnswer.Event(
+                outcome: .rejected, lsn: firstLSN + UInt64(number), id: event.id)
             defer { answer.events.append(result) }
             guard event.violation.isEmpty else {
                 result.refusal = .invalidFields
@@ -88,8 +98,11 @@ final class TrackModel {
                 continue
             }
             var time = event.occurredAt ?? now
-            if event.occurredAt != nil, let sent = spec.sentAt, sent >= time { time = now - (sent - time) }
-            let seconds = spec.flags.contains(.historical)
+            if event.occurredAt != nil, let sent = spec.sentAt, sent >= time {
+                time = now - (sent - time)
+            }
+            let seconds =
+                spec.flags.contains(.historical)
                 ? self.limits.eventRetentionSeconds
                 : min(self.limits.lateWindowSeconds, self.limits.eventRetentionSeconds)
             let earliest = now - Int64(seconds) * 1_000_000
@@ -118,7 +131,9 @@ final class TrackModel {
             stored.append((number, event))
         }
 
-        if !spec.flags.contains(.allowPartial), answer.events.contains(where: { $0.outcome == .rejected }) {
+        if !spec.flags.contains(.allowPartial),
+            answer.events.contains(where: { $0.outcome == .rejected })
+        {
             let rejected = answer.events.enumerated().filter { $0.element.outcome == .rejected }
             let first = rejected.first { $0.element.refusal == .invalidFields } ?? rejected[0]
             var refusal = self.refused(
@@ -141,7 +156,9 @@ final class TrackModel {
     }
 
     func read(_ kind: IdentifierKind, _ identifier: [UInt8], now: Int64) -> ProfileAnswer? {
-        guard let index = self.byKey[Key(kind: kind.rawValue, bytes: identifier)] else { return nil }
+        guard let index = self.byKey[Key(kind: kind.rawValue, bytes: identifier)] else {
+            return nil
+        }
         var answer = self.profiles[index].answer
         let since = now - Int64(self.limits.eventRetentionSeconds) * 1_000_000
         if let newest = self.profiles[index].events.last(where: { $0.effectiveTime < since }) {
@@ -150,7 +167,9 @@ final class TrackModel {
         return answer
     }
 
-    private func refused(_ refusal: Refusal, _ answer: TrackAnswer, detail: UInt64 = 0) -> TrackAnswer {
+    private func refused(_ refusal: Refusal, _ answer: TrackAnswer, detail: UInt64 = 0)
+        -> TrackAnswer
+    {
         var refused = TrackAnswer()
         (refused.refusal, refused.lsn, refused.detail) = (refusal, answer.lsn, detail)
         return refused
@@ -198,10 +217,13 @@ final class TrackModel {
         let retention = Int64(self.limits.eventRetentionSeconds) * 1_000_000
         for (number, event) in stored {
             let result = answer.events[number]
-            if event.id.isEmpty, number < actual.events.count { answer.events[number].id = actual.events[number].id }
-            profile.events.append(Stored(
-                origin: key, id: answer.events[number].id, content: event.content,
-                effectiveTime: result.effectiveTime, lsn: result.lsn, holder: index))
+            if event.id.isEmpty, number < actual.events.count {
+                answer.events[number].id = actual.events[number].id
+            }
+            profile.events.append(
+                Stored(
+                    origin: key, id: answer.events[number].id, content: event.content,
+                    effectiveTime: result.effectiveTime, lsn: result.lsn, holder: index))
             profile.events.sort { ($0.effectiveTime, $0.lsn) < ($1.effectiveTime, $1.lsn) }
             if let counter = profile.answer.counters.firstIndex(where: { $0.name == event.name }) {
                 profile.answer.counters[counter].count += 1
@@ -210,15 +232,18 @@ final class TrackModel {
                 profile.answer.counters[counter].last =
                     max(profile.answer.counters[counter].last, result.effectiveTime)
             } else {
-                profile.answer.counters.append(.init(
-                    name: event.name, count: 1, first: result.effectiveTime, last: result.effectiveTime))
+                profile.answer.counters.append(
+                    .init(
+                        name: event.name, count: 1, first: result.effectiveTime,
+                        last: result.effectiveTime))
             }
         }
         while profile.events.count > Int(self.limits.eventsPerProfile)
             || (profile.events.first.map { $0.effectiveTime < now - retention } ?? false)
         {
             let dropped = profile.events.removeFirst()
-            profile.answer.truncatedBefore = max(profile.answer.truncatedBefore, dropped.effectiveTime + 1)
+            profile.answer.truncatedBefore = max(
+                profile.answer.truncatedBefore, dropped.effectiveTime + 1)
         }
         if !stored.isEmpty, !isNew {
             profile.answer.revision += 1
@@ -237,12 +262,17 @@ final class TrackModel {
         }
     }
 
-    private func remember(_ id: String, _ message: [UInt8], _ answer: TrackAnswer, _ bytes: Int, _ now: Int64) {
+    private func remember(
+        _ id: String, _ message: [UInt8], _ answer: TrackAnswer, _ bytes: Int, _ now: Int64
+    ) {
         self.requests.removeAll { now - $0.at > Int64(self.limits.requestIDSeconds) * 1_000_000 }
-        self.requests.append(Remembered(
-            id: id, message: message, answer: answer, bytes: 42 + id.utf8.count + bytes, at: now))
+        self.requests.append(
+            Remembered(
+                id: id, message: message, answer: answer, bytes: 42 + id.utf8.count + bytes, at: now
+            ))
         while self.requests.count > Int(self.limits.requestIDsPerProject)
-            || self.requests.reduce(0, { $0 + $1.bytes }) > Int(self.limits.requestIDBytesPerProject)
+            || self.requests.reduce(0, { $0 + $1.bytes })
+                > Int(self.limits.requestIDBytesPerProject)
         {
             self.requests.removeFirst()
         }

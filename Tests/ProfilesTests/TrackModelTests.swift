@@ -3,7 +3,8 @@ import Testing
 
 @testable import Profiles
 
-/// Random Tracks with small limits, against the model, and against a second store that replays them.
+/// Random Tracks with small limits, against the model, and against a second store that replays
+/// them.
 @Suite struct TrackModelTests {
     /// Limits that a few hundred operations run into.
     static var smallLimits: StoreLimits {
@@ -32,7 +33,11 @@ import Testing
             if self.random.chance(30) { event.label = "label\(self.random.below(2))" }
             if self.random.chance(20) { event.tags = ["x", "y\(self.random.below(2))"] }
             for attribute in 0 ..< self.random.below(3) {
-                event.attributes.append(("attribute_\(attribute + self.random.below(3) * 3)", Int64(self.random.below(2))))
+                event.attributes.append(
+                    (
+                        "attribute_\(attribute + self.random.below(3) * 3)",
+                        Int64(self.random.below(2))
+                    ))
             }
             event.attributes.sort { $0.0 < $1.0 }
             if self.random.chance(50) { event.occurredAt = now + self.offset() }
@@ -45,7 +50,8 @@ import Testing
                 0, -Int64(self.limits.lateWindowSeconds), Int64(self.limits.aheadWindowSeconds),
                 -Int64(self.limits.eventRetentionSeconds), -50, -20, -90,
             ]
-            return bounds[self.random.below(bounds.count)] * 1_000_000 + Int64(self.random.below(3)) - 1
+            return bounds[self.random.below(bounds.count)] * 1_000_000 + Int64(self.random.below(3))
+                - 1
         }
 
         mutating func track(_ now: Int64, known: [ProfileID]) -> TrackSpec {
@@ -71,9 +77,11 @@ import Testing
         }
     }
 
-    /// The second mask leaves three bits of hash: everything collides, and only comparing the things themselves helps.
-    @Test(arguments: zip(
-        [1, 2, 3, 4] as [UInt64], [.max, 0xC000_0000_0000_0001, .max, 0] as [UInt64]))
+    /// The second mask leaves three bits of hash: everything collides, and only comparing the
+    /// things themselves helps.
+    @Test(
+        arguments: zip(
+            [1, 2, 3, 4] as [UInt64], [.max, 0xC000_0000_0000_0001, .max, 0] as [UInt64]))
     func randomTracksAnswerAsTheModelSays(seed: UInt64, hashMask: UInt64) throws {
         var limits = Self.smallLimits
         if seed == 3 { limits.namesPerProject = 100 }
@@ -82,7 +90,9 @@ import Testing
         var generator = Generator(random: SeededRandom(state: seed), limits: limits)
         var last: TrackSpec?
         for step in 0 ..< 5_000 {
-            if generator.random.chance(60) { fixture.now += Int64(generator.random.below(20_000_000)) }
+            if generator.random.chance(60) {
+                fixture.now += Int64(generator.random.below(20_000_000))
+            }
             if fixture.store.tickDue(at: fixture.now) { try fixture.tick() }
             var spec = generator.track(fixture.now, known: model.profiles.map(\.answer.id))
             if generator.random.chance(10), let again = last { spec = again }
@@ -95,7 +105,8 @@ import Testing
             try #require(actual == expected, "step \(step) of seed \(seed)")
             let image = fixture.read(spec.kind, spec.identifier)
             try #require(
-                image == model.read(spec.kind, spec.identifier, now: fixture.now), "step \(step) of seed \(seed)")
+                image == model.read(spec.kind, spec.identifier, now: fixture.now),
+                "step \(step) of seed \(seed)")
         }
         for (key, _) in model.byKey {
             let kind = try #require(IdentifierKind(rawValue: key.kind))
@@ -130,7 +141,8 @@ import Testing
         #expect(replayed.appliedLSN == live.store.appliedLSN)
     }
 
-    /// Frames of up to 100 records, most of them longer than one look. `shift`: what the look ahead is told wrongly of the frame's time.
+    /// Frames of up to 100 records, most of them longer than one look. `shift`: what the look ahead
+    /// is told wrongly of the frame's time.
     @Test(arguments: [0, 1] as [Int64], [.max, 0xC000_0000_0000_0001] as [UInt64])
     func lookingAheadChangesNothing(shift: Int64, hashMask: UInt64) throws {
         let limits = Self.smallLimits
@@ -139,7 +151,9 @@ import Testing
         var generator = Generator(random: SeededRandom(state: 7), limits: limits)
         for frame in 0 ..< 60 {
             plain.now += Int64(generator.random.below(20_000_000))
-            var records = (0 ..< 1 + generator.random.below(100)).map { _ in generator.track(plain.now, known: []).record }
+            var records = (0 ..< 1 + generator.random.below(100)).map { _ in
+                generator.track(plain.now, known: []).record
+            }
             records.insert(TrackFixture.tickRecord, at: generator.random.below(records.count))
             for (index, record) in records.enumerated() {
                 let firstLSN = plain.lsn + 1
@@ -148,7 +162,8 @@ import Testing
                         ahead.lookAhead($0, firstLSN: firstLSN, receivedAt: plain.now + shift)
                     }
                 }
-                let result = try TrackFixture.apply(record, to: ahead, firstLSN: firstLSN, receivedAt: plain.now)
+                let result = try TrackFixture.apply(
+                    record, to: ahead, firstLSN: firstLSN, receivedAt: plain.now)
                 try #require(try plain.apply(record) == result, "record \(index) of frame \(frame)")
             }
             try #require(ahead.digest() == plain.store.digest())

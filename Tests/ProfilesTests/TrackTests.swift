@@ -20,7 +20,10 @@ import Testing
         #expect(profile.customID == "ann")
         #expect(profile.installations.isEmpty)
         #expect(profile.createdAt == fixture.now && profile.updatedAt == fixture.now)
-        #expect(profile.counters == [.init(name: "visit", count: 1, first: fixture.now, last: fixture.now)])
+        #expect(
+            profile.counters == [
+                .init(name: "visit", count: 1, first: fixture.now, last: fixture.now)
+            ])
         #expect(fixture.read(.profileID, answer.profileID.binary) == profile)
         #expect(fixture.store.profileCount == 1)
     }
@@ -33,9 +36,12 @@ import Testing
         let profile = try #require(fixture.read(.installationID, Array("phone".utf8)))
         #expect(profile.state == .anonymous)
         #expect(profile.customID.isEmpty)
-        #expect(profile.installations == [
-            .init(id: "phone", platform: Platform.web.rawValue, attachedAt: created, lastSeenAt: created + 5)
-        ])
+        #expect(
+            profile.installations == [
+                .init(
+                    id: "phone", platform: Platform.web.rawValue, attachedAt: created,
+                    lastSeenAt: created + 5)
+            ])
     }
 
     @Test func sameBytesAsAnotherKindOrInAnotherProjectAreAnotherIdentifier() throws {
@@ -133,18 +139,25 @@ import Testing
     @Test func derivedIDsAreDistinctAndAscendByMillisecond() throws {
         let fixture = TrackFixture()
         var ids: [ProfileID] = []
-        for number in 0 ..< 50 { ids.append(try fixture.track(TrackSpec("c\(number)"), after: 1_000).profileID) }
+        for number in 0 ..< 50 {
+            ids.append(try fixture.track(TrackSpec("c\(number)"), after: 1_000).profileID)
+        }
         #expect(zip(ids, ids.dropFirst()).allSatisfy { ($0.high, $0.low) < ($1.high, $1.low) })
     }
 
     // MARK: Time
 
-    /// Offsets in microseconds from `received_at`; late 24 h and ahead 5 min, at the bound and one past.
+    /// Offsets in microseconds from `received_at`; late 24 h and ahead 5 min, at the bound and one
+    /// past.
     @Test(arguments: [
-        (-day, false, true), (-day - 1, false, false), (300 * second, false, true), (300 * second + 1, false, false),
-        (-90 * day, true, true), (-90 * day - 1, true, false), (-2 * day, true, true), (300 * second + 1, true, false),
+        (-day, false, true), (-day - 1, false, false), (300 * second, false, true),
+        (300 * second + 1, false, false),
+        (-90 * day, true, true), (-90 * day - 1, true, false), (-2 * day, true, true),
+        (300 * second + 1, true, false),
     ])
-    func timeWindowHoldsAtItsBoundAndNotOnePast(offset: Int64, historical: Bool, accepted: Bool) throws {
+    func timeWindowHoldsAtItsBoundAndNotOnePast(offset: Int64, historical: Bool, accepted: Bool)
+        throws
+    {
         let fixture = TrackFixture()
         let spec = TrackSpec("ann", [EventSpec(occurredAt: fixture.now + offset)])
             .with { $0.flags = historical ? .historical : [] }
@@ -157,7 +170,9 @@ import Testing
     @Test func wrongClientClockIsCorrectedBySentAt() throws {
         let fixture = TrackFixture()
         let answer = try fixture.track(
-            TrackSpec("ann", [EventSpec(occurredAt: 5 * Self.second)]).with { $0.sentAt = 8 * Self.second })
+            TrackSpec("ann", [EventSpec(occurredAt: 5 * Self.second)]).with {
+                $0.sentAt = 8 * Self.second
+            })
         #expect(answer.events[0].effectiveTime == fixture.now - 3 * Self.second)
     }
 
@@ -174,9 +189,10 @@ import Testing
         try fixture.track()
         let late = fixture.now - 100
         try fixture.track(TrackSpec("ann", [EventSpec(occurredAt: late)]))
-        #expect(fixture.read("ann")?.counters == [
-            .init(name: "visit", count: 2, first: late, last: fixture.now)
-        ])
+        #expect(
+            fixture.read("ann")?.counters == [
+                .init(name: "visit", count: 2, first: late, last: fixture.now)
+            ])
     }
 
     // MARK: Duplicates
@@ -195,8 +211,10 @@ import Testing
     }
 
     @Test(arguments: [
-        EventSpec(name: "other", id: "a"), EventSpec(id: "a", tags: ["t"]), EventSpec(id: "a", label: "l"),
-        EventSpec(id: "a", attributes: [("known", 2)]), EventSpec(id: "a", attributes: [("unknown", 1)]),
+        EventSpec(name: "other", id: "a"), EventSpec(id: "a", tags: ["t"]),
+        EventSpec(id: "a", label: "l"),
+        EventSpec(id: "a", attributes: [("known", 2)]),
+        EventSpec(id: "a", attributes: [("unknown", 1)]),
     ])
     func contentDiffersInEachOfItsParts(event: EventSpec) throws {
         let fixture = TrackFixture()
@@ -207,13 +225,17 @@ import Testing
     @Test func twoPeopleMayUseTheSameEventID() throws {
         let fixture = TrackFixture()
         try fixture.track(TrackSpec("ann", [EventSpec(id: "a")]))
-        #expect(try fixture.track(TrackSpec("bob", [EventSpec(id: "a")])).events[0].outcome == .stored)
-        #expect(try fixture.track(.installation("ann", [EventSpec(id: "a")])).events[0].outcome == .stored)
+        #expect(
+            try fixture.track(TrackSpec("bob", [EventSpec(id: "a")])).events[0].outcome == .stored)
+        #expect(
+            try fixture.track(.installation("ann", [EventSpec(id: "a")])).events[0].outcome
+                == .stored)
     }
 
     @Test func twiceInOneRequestTheSecondIsTheDuplicate() throws {
         let fixture = TrackFixture()
-        let answer = try fixture.track(TrackSpec("ann", [EventSpec(id: "a"), EventSpec(name: "z", id: "a")]))
+        let answer = try fixture.track(
+            TrackSpec("ann", [EventSpec(id: "a"), EventSpec(name: "z", id: "a")]))
         #expect(answer.events.map(\.outcome) == [.stored, .duplicate])
         #expect(answer.events[1].contentDiffers)
         #expect(fixture.store.project.names.count == 1)
@@ -223,7 +245,9 @@ import Testing
         let fixture = TrackFixture()
         let made = try fixture.track().events[0].id
         #expect(made.utf8.count == 26)
-        #expect(try fixture.track(TrackSpec("ann", [EventSpec(id: made)])).events[0].outcome == .duplicate)
+        #expect(
+            try fixture.track(TrackSpec("ann", [EventSpec(id: made)])).events[0].outcome
+                == .duplicate)
     }
 
     @Test func retryThatHasBecomeLateIsStillADuplicate() throws {
@@ -251,7 +275,9 @@ import Testing
         try fixture.track()
         let (before, names) = (fixture.read("ann"), fixture.store.project.names.count)
         let late = fixture.now - 2 * Self.day
-        let events = [EventSpec(name: "fresh"), EventSpec(occurredAt: late), EventSpec(occurredAt: late)]
+        let events = [
+            EventSpec(name: "fresh"), EventSpec(occurredAt: late), EventSpec(occurredAt: late),
+        ]
         let answer = try fixture.track(TrackSpec("ann", events), after: 3)
         #expect(answer.refusal == .timeWindow)
         #expect(answer.index == 1)
@@ -263,7 +289,9 @@ import Testing
 
     @Test func allowPartialStoresTheGoodOnes() throws {
         let fixture = TrackFixture()
-        let events = [EventSpec(occurredAt: 0), EventSpec(), EventSpec(id: "x", violation: "no name")]
+        let events = [
+            EventSpec(occurredAt: 0), EventSpec(), EventSpec(id: "x", violation: "no name"),
+        ]
         let answer = try fixture.track(TrackSpec("ann", events).with { $0.flags = .allowPartial })
         #expect(answer.refusal == .none)
         #expect(answer.events.map(\.outcome) == [.rejected, .stored, .rejected])
@@ -340,22 +368,28 @@ import Testing
         var limits = StoreLimits()
         limits.namesPerProject = 2
         let fixture = TrackFixture(limits: limits)
-        let answer = try fixture.track(TrackSpec("ann", [EventSpec(name: "a", attributes: [("b", 1), ("c", 1)])]))
+        let answer = try fixture.track(
+            TrackSpec("ann", [EventSpec(name: "a", attributes: [("b", 1), ("c", 1)])]))
         #expect(answer.refusal == .limitExceeded)
         #expect(fixture.store.project.names.count == 0)
-        #expect(try fixture.track(TrackSpec("ann", [EventSpec(name: "a", attributes: [("c", 1)])])).refusal == .none)
+        #expect(
+            try fixture.track(TrackSpec("ann", [EventSpec(name: "a", attributes: [("c", 1)])]))
+                .refusal == .none)
     }
 
     @Test func oldestEventLeavesOverTheLimitAndStaysCounted() throws {
         var limits = StoreLimits()
         limits.eventsPerProfile = 3
         let fixture = TrackFixture(limits: limits)
-        for number in 0 ..< 5 { try fixture.track(TrackSpec("ann", [EventSpec(id: "e\(number)")]), after: 10) }
+        for number in 0 ..< 5 {
+            try fixture.track(TrackSpec("ann", [EventSpec(id: "e\(number)")]), after: 10)
+        }
         let profile = try #require(fixture.read("ann"))
         #expect(profile.counters[0].count == 5)
         #expect(profile.truncatedBefore == TrackFixture.start + 20 + 1)
         #expect(fixture.store.memory.retainedEvents == 3)
-        #expect(try fixture.track(TrackSpec("ann", [EventSpec(id: "e0")])).events[0].outcome == .stored)
+        #expect(
+            try fixture.track(TrackSpec("ann", [EventSpec(id: "e0")])).events[0].outcome == .stored)
     }
 
     // MARK: Records
@@ -373,14 +407,17 @@ import Testing
             try TrackFixture.apply(good, to: fixture.store, firstLSN: 1, receivedAt: fixture.now)
         }
         #expect(throws: ApplyError.outOfOrder(lsn: 2)) {
-            try TrackFixture.apply(good, to: fixture.store, firstLSN: 2, receivedAt: fixture.now - 1)
+            try TrackFixture.apply(
+                good, to: fixture.store, firstLSN: 2, receivedAt: fixture.now - 1)
         }
         #expect(fixture.store.digest() == digest)
     }
 
-    /// Every prefix of the payload, announced as the whole, must be refused and leave no name behind.
+    /// Every prefix of the payload, announced as the whole, must be refused and leave no name
+    /// behind.
     @Test func everyTruncatedTrackThrows() throws {
-        let whole = TrackSpec("ann", [EventSpec(id: "a", tags: ["t"], attributes: [("x", 1)])]).record
+        let whole = TrackSpec("ann", [EventSpec(id: "a", tags: ["t"], attributes: [("x", 1)])])
+            .record
         let payloadBytes = Int(whole[0]) | Int(whole[1]) << 8
         for kept in 0 ..< payloadBytes {
             let fixture = TrackFixture()

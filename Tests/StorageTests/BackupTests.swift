@@ -2,7 +2,8 @@ import IOSimulation
 import Storage
 import Testing
 
-/// A directory made of one snapshot: what a start makes of it, and what is left when it could not be made (S34).
+/// A directory made of one snapshot: what a start makes of it, and what is left when it could not
+/// be made (S34).
 @Suite struct BackupTests {
     private static let directory = "b"
     private static let frames = 80
@@ -18,14 +19,18 @@ import Testing
     }
 
     private static func environment(_ disk: SimulatedDisk) -> LogEnvironment {
-        LogEnvironment(directory: Self.directory, fileSystem: disk, clock: LogFixture.clock, options: LogOptions())
+        LogEnvironment(
+            directory: Self.directory, fileSystem: disk, clock: LogFixture.clock,
+            options: LogOptions())
     }
 
     @discardableResult
     private static func backUp(
-        _ fixture: LogFixture, _ snapshot: SnapshotFile, goesOn: (String, Int) -> Bool = { _, _ in true }
+        _ fixture: LogFixture, _ snapshot: SnapshotFile,
+        goesOn: (String, Int) -> Bool = { _, _ in true }
     ) throws(BackupError) -> SnapshotFile {
-        try BackupWriter(of: fixture.environment, to: Self.directory).write(snapshot, goesOn: goesOn)
+        try BackupWriter(of: fixture.environment, to: Self.directory).write(
+            snapshot, goesOn: goesOn)
     }
 
     /// What a start makes of a directory.
@@ -38,7 +43,9 @@ import Testing
     private static func start(_ disk: SimulatedDisk) -> Start {
         let target = CheckingTarget()
         do throws(StorageError) {
-            guard try SegmentedLog.inspect(Self.environment(disk), target: target) != nil else { return .nothing }
+            guard try SegmentedLog.inspect(Self.environment(disk), target: target) != nil else {
+                return .nothing
+            }
             return .frames(target.frames)
         } catch {
             return .refused
@@ -54,11 +61,15 @@ import Testing
         }
         #expect(UInt64(seen.count) == snapshot.blocks && seen == seen.sorted())
         #expect(written == snapshot)
-        // The segment has its own number in the source, where the snapshot's log goes on: it is no other segment of the same log.
-        let names = fixture.disk.snapshot.files.map(\.path).filter { $0.hasPrefix("b/") }.map { $0.dropFirst(2) }
+        // The segment has its own number in the source, where the snapshot's log goes on: it is no
+        // other segment of the same log.
+        let names = fixture.disk.snapshot.files.map(\.path).filter { $0.hasPrefix("b/") }.map {
+            $0.dropFirst(2)
+        }
         let segment = try #require(names.first { $0.hasSuffix(".log") })
         #expect(names.count == 2 && segment != "0000000000000001.log")
-        guard case .segment(let found) = try LogSurvey(fixture.environment).read(String(segment)) else {
+        guard case .segment(let found) = try LogSurvey(fixture.environment).read(String(segment))
+        else {
             Issue.record("no segment")
             return
         }
@@ -67,10 +78,15 @@ import Testing
         for round in 0 ..< 2 {
             let target = CheckingTarget()
             let (log, report) = try SegmentedLog.open(
-                Self.environment(fixture.disk), birth: { preconditionFailure("the directory is not new") }, target: target)
-            #expect(target.frames == Self.frames + round && report.frames == round && report.tornTail == nil)
+                Self.environment(fixture.disk),
+                birth: { preconditionFailure("the directory is not new") }, target: target)
+            #expect(
+                target.frames == Self.frames + round && report.frames == round
+                    && report.tornTail == nil)
             let payload = LogFixture.payload(target.frames)
-            try payload.withUnsafeBytes { try log.append(LogFixture.contents(target.frames, payload: $0)) }
+            try payload.withUnsafeBytes {
+                try log.append(LogFixture.contents(target.frames, payload: $0))
+            }
             _ = try log.commit()
             log.close()
             fixture.disk.killProcess()
@@ -91,7 +107,9 @@ import Testing
         let (fixture, snapshot) = try Self.source()
         try fixture.disk.open("b/notes", .create).close()
         let before = fixture.disk.snapshot.files.map(\.path)
-        #expect(throws: BackupError.destination("not an empty directory")) { try Self.backUp(fixture, snapshot) }
+        #expect(throws: BackupError.destination("not an empty directory")) {
+            try Self.backUp(fixture, snapshot)
+        }
         #expect(fixture.disk.snapshot.files.map(\.path) == before)
     }
 
@@ -99,7 +117,8 @@ import Testing
         let (fixture, snapshot) = try Self.source()
         let before = fixture.disk.snapshot.files.map(\.path)
         #expect(throws: BackupError.destination("in the data directory")) {
-            try BackupWriter(of: fixture.environment, to: "d/b.tmp").write(snapshot) { _, _ in true }
+            try BackupWriter(of: fixture.environment, to: "d/b.tmp").write(snapshot) { _, _ in true
+            }
         }
         #expect(fixture.disk.snapshot.files.map(\.path) == before)
     }
@@ -142,16 +161,21 @@ import Testing
                 #expect(number > 12 && Self.start(fixture.disk) == .frames(Self.frames))
                 return
             } catch {
-                if fault == .noSpace, error != .storage(.noSpace) { Issue.record("call \(number): \(error)") }
+                if fault == .noSpace, error != .storage(.noSpace) {
+                    Issue.record("call \(number): \(error)")
+                }
                 #expect(Self.start(fixture.disk) != .frames(Self.frames), "call \(number)")
                 let paths = fixture.disk.snapshot.files.map(\.path)
-                #expect(!paths.contains { $0.hasSuffix(".snapshot") && $0.hasPrefix("b/") }, "call \(number)")
+                #expect(
+                    !paths.contains { $0.hasSuffix(".snapshot") && $0.hasPrefix("b/") },
+                    "call \(number)")
             }
         }
         Issue.record("it never came through")
     }
 
-    /// What a power cut may leave after each call: all of it, or what every start refuses, or nothing at all.
+    /// What a power cut may leave after each call: all of it, or what every start refuses, or
+    /// nothing at all.
     @Test func powerCutNeverLeavesAShorterBackup() throws {
         let (fixture, snapshot) = try Self.source()
         let first = fixture.disk.operationCount
@@ -163,10 +187,13 @@ import Testing
         var starts: [Start] = []
         for count in first ... operations.count {
             if count > first { state.apply(operations[count - 1]) }
-            for _ in 0 ..< 20 { starts.append(Self.start(SimulatedDisk(state.afterPowerCut(&random)))) }
+            for _ in 0 ..< 20 {
+                starts.append(Self.start(SimulatedDisk(state.afterPowerCut(&random))))
+            }
         }
         #expect(starts.allSatisfy { [.nothing, .refused, .frames(Self.frames)].contains($0) })
-        #expect(starts.suffix(20).allSatisfy { $0 == .frames(Self.frames) }, "answered, and so durable")
+        #expect(
+            starts.suffix(20).allSatisfy { $0 == .frames(Self.frames) }, "answered, and so durable")
         #expect(starts.contains(.refused) && starts.contains(.nothing))
     }
 }

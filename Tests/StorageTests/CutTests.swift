@@ -4,7 +4,9 @@ import Testing
 
 /// The place in the log where a snapshot's state ends.
 @Suite struct CutTests {
-    private static func segments(_ fixture: LogFixture) -> Int { fixture.files.count { $0.path.hasSuffix(".log") } }
+    private static func segments(_ fixture: LogFixture) -> Int {
+        fixture.files.count { $0.path.hasSuffix(".log") }
+    }
 
     @Test func cutEndsTheSegmentAndSaysWhereTheLogGoesOn() throws {
         let fixture = LogFixture()
@@ -14,7 +16,9 @@ import Testing
         #expect(Self.segments(fixture) == 2)
         #expect(position.nextFrame == fixture.opened.nextFrameNumber)
         #expect(position.nextLSN == 7 && position.lsn == 6)
-        #expect(position.receivedAt == 1_001 && position.resultsDigest == 2 && position.rulesVersion == 1)
+        #expect(
+            position.receivedAt == 1_001 && position.resultsDigest == 2
+                && position.rulesVersion == 1)
         #expect(try fixture.cut(after: 2) == position, "nothing was written: the place is the same")
         #expect(Self.segments(fixture) == 2)
     }

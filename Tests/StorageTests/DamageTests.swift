@@ -20,27 +20,37 @@ import Testing
         _ change: (inout [UInt8]) -> Void
     ) -> Outcome {
         var damaged = files
-        guard let index = damaged.firstIndex(where: { $0.path == path }) else { return .wrong("no such file") }
+        guard let index = damaged.firstIndex(where: { $0.path == path }) else {
+            return .wrong("no such file")
+        }
         change(&damaged[index].content)
         let disk = SimulatedDisk(DiskState(files: damaged))
         let fixture = LogFixture(disk)
         do throws(StorageError) {
             try fixture.open()
         } catch {
-            if case .replayRefused = error { return .wrong("a frame with other content was replayed") }
+            if case .replayRefused = error {
+                return .wrong("a frame with other content was replayed")
+            }
             return disk.operationCount == 0 ? .refused : .wrong("refused after changing the disk")
         }
         if fixture.replayed == whole { return .unchanged }
-        guard fixture.replayed >= sealed else { return .wrong("\(fixture.replayed) frames where a seal vouches for \(sealed)") }
+        guard fixture.replayed >= sealed else {
+            return .wrong("\(fixture.replayed) frames where a seal vouches for \(sealed)")
+        }
         return fixture.report.tornTail == nil ? .wrong("frames gone in silence") : .truncated
     }
 
-    private static func lastSegment(_ fixture: LogFixture) throws -> (path: String, content: [UInt8]) {
+    private static func lastSegment(_ fixture: LogFixture) throws -> (
+        path: String, content: [UInt8]
+    ) {
         try #require(fixture.files.last { $0.path.hasSuffix(".log") })
     }
 
     /// Behind the last byte that is not zero.
-    private static func usedBytes(_ content: [UInt8]) -> Int { (content.lastIndex { $0 != 0 } ?? -1) + 1 }
+    private static func usedBytes(_ content: [UInt8]) -> Int {
+        (content.lastIndex { $0 != 0 } ?? -1) + 1
+    }
 
     @Test func F4_truncationAtEveryByteKeepsTheLongestWholePrefix() throws {
         let fixture = try LogFixture.written(frames: 7)
@@ -55,12 +65,14 @@ import Testing
         try #require(end < 4096, "all frames are in one segment")
         for kept in 0 ... last.content.count {
             var cut = files
-            cut[try #require(cut.firstIndex { $0.path == last.path })].content.removeLast(last.content.count - kept)
+            cut[try #require(cut.firstIndex { $0.path == last.path })].content.removeLast(
+                last.content.count - kept)
             let reader = LogFixture(SimulatedDisk(DiskState(files: cut)))
             do throws(StorageError) {
                 try reader.open()
             } catch {
-                // Less than the first frame: such a file cannot come from a crash, because it has its name only with that frame in it.
+                // Less than the first frame: such a file cannot come from a crash, because it has
+                // its name only with that frame in it.
                 guard kept < ends[0] else { throw error }
                 continue
             }
@@ -85,7 +97,9 @@ import Testing
         var unseen: [Int] = []
         for byte in bytes {
             for bit in 0 ..< 8 {
-                switch Self.outcome(files, at: last.path, whole: 5, sealed: 4, { $0[byte] ^= 1 << bit }) {
+                switch Self.outcome(
+                    files, at: last.path, whole: 5, sealed: 4, { $0[byte] ^= 1 << bit })
+                {
                 case .refused: refused += 1
                 case .truncated: truncated += 1
                 case .unchanged where byte >= used: unchanged += 1
@@ -96,7 +110,9 @@ import Testing
                 }
             }
         }
-        print("F5: \(bytes.count * 8) flips: \(refused) refused, \(truncated) taken for a torn tail, \(unchanged) in unused zeros")
+        print(
+            "F5: \(bytes.count * 8) flips: \(refused) refused, \(truncated) taken for a torn tail, \(unchanged) in unused zeros"
+        )
         #expect(unseen.isEmpty)
         #expect(refused > 0 && truncated > 0)
     }
@@ -111,10 +127,15 @@ import Testing
             for start in stride(from: 0, to: content.count, by: 512) {
                 let block = start ..< min(start + 512, content.count)
                 guard content[block].contains(where: { $0 != value }) else { continue }
-                // A block that takes the last seal away together with frames before it looks like a frame that was never whole: one copy
-                // cannot tell. It must be reported all the same.
-                let takesLastSeal = path == logs[logs.count - 1].path && block.upperBound > Self.usedBytes(content) - 72
-                let outcome = Self.outcome(files, at: path, whole: 61, sealed: takesLastSeal ? 0 : 61) { bytes in
+                // A block that takes the last seal away together with frames before it looks like a
+                // frame that was never whole: one copy cannot tell. It must be reported all the
+                // same.
+                let takesLastSeal =
+                    path == logs[logs.count - 1].path
+                    && block.upperBound > Self.usedBytes(content) - 72
+                let outcome = Self.outcome(
+                    files, at: path, whole: 61, sealed: takesLastSeal ? 0 : 61
+                ) { bytes in
                     for byte in block { bytes[byte] = value }
                 }
                 if case .wrong(let text) = outcome { Issue.record("\(path) at \(start): \(text)") }
@@ -139,16 +160,21 @@ import Testing
     }
 
     @Test func L4_sealWhoseChecksumEndsInZerosIsStillSeen() throws {
-        // The reader must not take the last byte that is not zero for the end of the last header: one seal in 256 ends in a zero byte.
+        // The reader must not take the last byte that is not zero for the end of the last header:
+        // one seal in 256 ends in a zero byte.
         var met = 0
         for frames in 1 ..< 900 where met < 2 {
             let fixture = try LogFixture.sealedBriefly(digest: UInt64(frames))
             let last = try Self.lastSegment(fixture)
-            let sealEnd = 64 + 72 + (LogFixture.payload(0).count + 7) / 8 * 8 + 72 + (LogFixture.payload(1).count + 7) / 8 * 8 + 72
+            let sealEnd =
+                64 + 72 + (LogFixture.payload(0).count + 7) / 8 * 8 + 72
+                + (LogFixture.payload(1).count + 7) / 8 * 8 + 72
             guard last.content[sealEnd - 1] == 0 else { continue }
             met += 1
             let frameStart = sealEnd - 72 - (LogFixture.payload(1).count + 7) / 8 * 8 - 72
-            let outcome = Self.outcome(fixture.files, at: last.path, whole: 2, sealed: 2) { $0[frameStart + 80] ^= 1 }
+            let outcome = Self.outcome(fixture.files, at: last.path, whole: 2, sealed: 2) {
+                $0[frameStart + 80] ^= 1
+            }
             guard case .refused = outcome else {
                 Issue.record("digest \(frames): \(outcome)")
                 return

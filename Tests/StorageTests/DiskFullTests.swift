@@ -24,7 +24,8 @@ import Testing
         return fixture
     }
 
-    /// Frames of the fixture are at most 1,576 bytes: every one ahead of the mark that fits a whole segment fits what is left.
+    /// Frames of the fixture are at most 1,576 bytes: every one ahead of the mark that fits a whole
+    /// segment fits what is left.
     @Test func L9_roomIsLowWithinTheReserveAndHighAgainWithTwoSegments() throws {
         let fixture = try Self.full()
         #expect(fixture.opened.room(isStopped: true) == .middle)
@@ -42,7 +43,9 @@ import Testing
         let operations = fixture.disk.operationCount
         #expect(fixture.opened.room(isStopped: true) != .high)
         fixture.disk.limit(toBytes: 4096 + 2 * 4096 - 1)
-        #expect(fixture.opened.room(isStopped: true) == .middle, "room for one segment: who has stopped waits, who writes goes on")
+        #expect(
+            fixture.opened.room(isStopped: true) == .middle,
+            "room for one segment: who has stopped waits, who writes goes on")
         fixture.disk.limit(toBytes: 4096 + 2 * 4096)
         #expect(fixture.opened.room(isStopped: true) == .high)
         #expect(fixture.disk.operationCount == operations, "asking changes nothing")
@@ -84,12 +87,15 @@ import Testing
         fixture.disk.limit(toBytes: used + 4096 + snapshot)
         #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.step() }
         fixture.disk.limit(toBytes: used + 2 * 4096 + snapshot)
-        #expect(fixture.opened.room(isStopped: true) == .middle, "room for two segments, and none for a snapshot beside them")
+        #expect(
+            fixture.opened.room(isStopped: true) == .middle,
+            "room for two segments, and none for a snapshot beside them")
         while try fixture.opened.preparer.step() {}
         #expect(fixture.opened.room(isStopped: true) == .high)
     }
 
-    /// The sizes go past that of a seal, so that in some of them a frame ends where no seal would fit.
+    /// The sizes go past that of a seal, so that in some of them a frame ends where no seal would
+    /// fit.
     @Test(arguments: Array(stride(from: 4096, to: 4096 + 400, by: 8)))
     func L9_sealFitsAFullSegmentSoThatAStartOnAFullDiskCopiesNothing(segmentBytes: Int) throws {
         let fixture = LogFixture(segmentBytes: segmentBytes)
@@ -171,7 +177,8 @@ import Testing
         }
     }
 
-    /// Every call that changes the disk finds no space once. Only a name that may be there ends the log.
+    /// Every call that changes the disk finds no space once. Only a name that may be there ends the
+    /// log.
     @Test func L9_noSpaceForTheNthChangeHealsUnlessASegmentMayHaveItsName() throws {
         var healed = 0
         var renames = 0
@@ -195,7 +202,9 @@ import Testing
             }
             guard fixture.disk.faultsHit == 1 else { break }
             if case .io(let error) = failure {
-                #expect(error.operation.description.hasPrefix("f"), "a sync, of the file or the directory, is final: \(error.operation)")
+                #expect(
+                    error.operation.description.hasPrefix("f"),
+                    "a sync, of the file or the directory, is final: \(error.operation)")
             } else {
                 healed += 1
                 #expect(next == 60)
@@ -215,9 +224,13 @@ import Testing
         fixture.disk.limit(toBytes: 4096 + 400)
         #expect(throws: StorageError.noSpace) { try fixture.write(next) }
         _ = try fixture.cut(after: next)
-        #expect(fixture.opened.room(isStopped: true) == .middle, "400 bytes are free and more than a sixteenth of a segment")
+        #expect(
+            fixture.opened.room(isStopped: true) == .middle,
+            "400 bytes are free and more than a sixteenth of a segment")
         fixture.disk.limit(toBytes: 4096 + 300)
-        #expect(fixture.opened.room(isStopped: true) == .low, "what the segment has not yet it would take from what is left")
+        #expect(
+            fixture.opened.room(isStopped: true) == .low,
+            "what the segment has not yet it would take from what is left")
         fixture.disk.limit(toBytes: 8 * 4096)
         try fixture.write(next)
         fixture.disk.killProcess()

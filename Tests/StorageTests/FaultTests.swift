@@ -7,7 +7,9 @@ import Testing
     /// Writes frames until one fails or `limit` is reached.
     ///
     /// - Returns: Frames acknowledged, the genesis included, and what ended it.
-    private static func writeUntilFailure(_ fixture: LogFixture, limit: Int) -> (acknowledged: Int, error: StorageError?) {
+    private static func writeUntilFailure(_ fixture: LogFixture, limit: Int) -> (
+        acknowledged: Int, error: StorageError?
+    ) {
         var next = fixture.replayed
         while next < limit {
             do throws(StorageError) {
@@ -37,11 +39,14 @@ import Testing
             }
             let before = fixture.disk.operationCount
             #expect(throws: StorageError.poisoned) { try fixture.append(result.acknowledged) }
-            #expect(throws: StorageError.poisoned) { try fixture.seal(after: result.acknowledged - 1) }
+            #expect(throws: StorageError.poisoned) {
+                try fixture.seal(after: result.acknowledged - 1)
+            }
             #expect(throws: StorageError.poisoned) { _ = try fixture.opened.commit() }
             #expect(fixture.disk.operationCount == before, "a poisoned log touches nothing")
             #expect(fixture.disk.syncsAfterFailure == 0)
-            // The process is started again, then the power goes: both starts have all that was acknowledged.
+            // The process is started again, then the power goes: both starts have all that was
+            // acknowledged.
             fixture.disk.killProcess()
             let again = LogFixture(fixture.disk)
             try again.open()
@@ -96,7 +101,8 @@ import Testing
             try #require(error == .noSpace)
             #expect(fixture.disk.openFiles == 1, "a refused append leaves no file open")
             // The same frame goes through as soon as there is space: no gap, no second copy.
-            let rest = Self.writeUntilFailure(fixture, from: result.acknowledged, limit: result.acknowledged + 20)
+            let rest = Self.writeUntilFailure(
+                fixture, from: result.acknowledged, limit: result.acknowledged + 20)
             #expect(rest.error == nil)
             let cut = LogFixture(fixture.disk.afterPowerCut(seed: UInt64(number)))
             try cut.open()
@@ -117,7 +123,8 @@ import Testing
     }
 
     @Test func L9_directoryThatHasNoRoomForANameEndsTheLog() throws {
-        // The new segment's name may be there: had the old one gone on, a start would have dropped what it got.
+        // The new segment's name may be there: had the old one gone on, a start would have dropped
+        // what it got.
         let fixture = LogFixture()
         try fixture.open()
         fixture.disk.plan(DiskFaultPlan(.noSpace, of: .directorySyncs, number: 1))
@@ -141,10 +148,13 @@ import Testing
         let full = Self.writeUntilFailure(fixture, limit: 1_000)
         try #require(full.error == .noSpace)
         let held = fixture.disk.openFiles
-        for _ in 0 ..< 50 { #expect(throws: StorageError.noSpace) { try fixture.append(full.acknowledged) } }
+        for _ in 0 ..< 50 {
+            #expect(throws: StorageError.noSpace) { try fixture.append(full.acknowledged) }
+        }
         #expect(fixture.disk.openFiles == held, "a refused append leaves no file open")
         fixture.disk.limit(toBytes: 12 * 4096)
-        let rest = Self.writeUntilFailure(fixture, from: full.acknowledged, limit: full.acknowledged + 10)
+        let rest = Self.writeUntilFailure(
+            fixture, from: full.acknowledged, limit: full.acknowledged + 10)
         #expect(rest.error == nil)
         fixture.disk.killProcess()
         let again = LogFixture(fixture.disk)

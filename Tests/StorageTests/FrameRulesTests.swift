@@ -6,12 +6,15 @@ import Testing
 
 /// What bytes may count as a frame, and which frame as the next one.
 @Suite struct FrameRulesTests {
-    /// Starts of the frames in a segment, the first of the directory included, and the end of the last.
+    /// Starts of the frames in a segment, the first of the directory included, and the end of the
+    /// last.
     private static func bounds(_ content: [UInt8]) -> [Int] {
         var starts = [SegmentHeader.bytes]
         while let last = starts.last, last + FrameHeader.bytes <= content.count {
             let frame = content[last...].withUnsafeBytes { bytes -> Int? in
-                FrameHeader.read(UnsafeRawBufferPointer(rebasing: bytes[...]), seed: LogFixture.directoryID.seed)?.header.totalBytes
+                FrameHeader.read(
+                    UnsafeRawBufferPointer(rebasing: bytes[...]), seed: LogFixture.directoryID.seed)?
+                    .header.totalBytes
             }
             guard let frame else { break }
             starts.append(last + frame)
@@ -20,26 +23,32 @@ import Testing
     }
 
     @Test func L1_headerWithALengthOverTheBoundIsNone() {
-        for (length, isHeader) in [(FrameHeader.payloadBytesMax, true), (FrameHeader.payloadBytesMax + 1, false)] {
+        for (length, isHeader) in [
+            (FrameHeader.payloadBytesMax, true), (FrameHeader.payloadBytesMax + 1, false),
+        ] {
             var buffer = ByteBuffer()
             let header = FrameHeader(
-                kind: .records, segment: 1, number: 1, payloadBytes: length, operationCount: 1, firstLSN: 1, receivedAt: 0,
+                kind: .records, segment: 1, number: 1, payloadBytes: length, operationCount: 1,
+                firstLSN: 1, receivedAt: 0,
                 rulesVersion: 1, previousHeaderCRC: 0, previousResultsDigest: 0, payloadCRC: 0)
             _ = header.write(into: &buffer, seed: 7)
-            // Its checksum is right, and the payload is not there at all: the length is tested before anything is read.
+            // Its checksum is right, and the payload is not there at all: the length is tested
+            // before anything is read.
             #expect((FrameHeader.read(buffer.bytes, seed: 7) != nil) == isHeader)
         }
     }
 
     @Test func L1_everyFrameStartsOnEightBytes() throws {
         let fixture = try LogFixture.written(frames: 9, segmentBytes: 32 << 10)
-        let starts = Self.bounds(try #require(fixture.files.first { $0.path.hasSuffix(".log") }).content)
+        let starts = Self.bounds(
+            try #require(fixture.files.first { $0.path.hasSuffix(".log") }).content)
         #expect(starts.count == 11)
         #expect(starts.allSatisfy { $0 % 8 == 0 })
     }
 
     @Test func L5_staleFrameBehindTheLastIsNotReplayed() throws {
-        // What a reused segment or block may show: whole frames, with right checksums, that were written before, here or elsewhere.
+        // What a reused segment or block may show: whole frames, with right checksums, that were
+        // written before, here or elsewhere.
         let fixture = try LogFixture.written(frames: 40)
         let files = fixture.files
         let logs = files.indices.filter { files[$0].path.hasSuffix(".log") }
@@ -50,13 +59,16 @@ import Testing
             let starts = Self.bounds(files[source].content)
             for (start, stop) in zip(starts, starts.dropFirst()) {
                 var damaged = files
-                damaged[last].content.replaceSubrange(end..., with: files[source].content[start ..< stop])
+                damaged[last].content.replaceSubrange(
+                    end..., with: files[source].content[start ..< stop])
                 let reader = LogFixture(SimulatedDisk(DiskState(files: damaged)))
                 do throws(StorageError) {
                     try reader.open()
-                    #expect(reader.replayed == 41, "stale frame of \(files[source].path) at \(start)")
+                    #expect(
+                        reader.replayed == 41, "stale frame of \(files[source].path) at \(start)")
                 } catch {
-                    // Of this very segment: a write that went astray, which no crash explains. L2: a repeat is corruption.
+                    // Of this very segment: a write that went astray, which no crash explains. L2:
+                    // a repeat is corruption.
                     #expect(source == last, "\(error)")
                 }
                 met += 1
@@ -65,8 +77,9 @@ import Testing
         #expect(met > 10)
     }
 
-    /// Whole frames with right checksums in the wrong place, and one of another history in the right place: what a write that went astray, or
-    /// one that was lost, leaves. All frames have the same size.
+    /// Whole frames with right checksums in the wrong place, and one of another history in the
+    /// right place: what a write that went astray, or one that was lost, leaves. All frames have
+    /// the same size.
     static func misplaced() throws -> [[(path: String, content: [UInt8])]] {
         func written(digestOfSixth digest: UInt64) throws -> LogFixture {
             let fixture = LogFixture(segmentBytes: 32 << 10)
@@ -86,17 +99,22 @@ import Testing
         let other = try written(digestOfSixth: 7).files
         let index = try #require(files.firstIndex { $0.path.hasSuffix(".log") })
         let starts = Self.bounds(files[index].content)
-        func frame(_ number: Int, of content: [UInt8]) -> ArraySlice<UInt8> { content[starts[number] ..< starts[number + 1]] }
+        func frame(_ number: Int, of content: [UInt8]) -> ArraySlice<UInt8> {
+            content[starts[number] ..< starts[number + 1]]
+        }
         var result: [[(path: String, content: [UInt8])]] = []
         for (first, second) in [(2, 3), (3, 2), (1, 11), (11, 1), (6, 5)] {
             var changed = files
-            changed[index].content.replaceSubrange(starts[first] ..< starts[first + 1], with: frame(second, of: files[index].content))
+            changed[index].content.replaceSubrange(
+                starts[first] ..< starts[first + 1], with: frame(second, of: files[index].content))
             result.append(changed)
-            changed[index].content.replaceSubrange(starts[second] ..< starts[second + 1], with: frame(first, of: files[index].content))
+            changed[index].content.replaceSubrange(
+                starts[second] ..< starts[second + 1], with: frame(first, of: files[index].content))
             result.append(changed)
         }
         var changed = files
-        changed[index].content.replaceSubrange(starts[6] ..< starts[7], with: frame(6, of: other[index].content))
+        changed[index].content.replaceSubrange(
+            starts[6] ..< starts[7], with: frame(6, of: other[index].content))
         #expect(changed[index].content != files[index].content)
         return result + [changed]
     }

@@ -2,7 +2,8 @@ import IOSimulation
 import Storage
 import Testing
 
-/// F6: blocks of the log that are zeroed, filled with ones, stale, swapped or written over each other, as disks and their caches do it.
+/// F6: blocks of the log that are zeroed, filled with ones, stale, swapped or written over each
+/// other, as disks and their caches do it.
 @Suite struct LogBlockDamageTests {
     private typealias Files = [(path: String, content: [UInt8])]
 
@@ -28,7 +29,8 @@ import Testing
     /// Pairs of blocks that are swapped, and written over each other.
     private static let pairs = Scale.of("PROFILES_DAMAGE_PAIRS", otherwise: 250)
 
-    /// A log with seals among its frames and at its end, and the versions that each block had before its last write.
+    /// A log with seals among its frames and at its end, and the versions that each block had
+    /// before its last write.
     private struct Written {
         var files: Files
         var before: [String: [UInt8]]
@@ -52,8 +54,11 @@ import Testing
             self.lastSeal = end - 72 ..< end
         }
 
-        /// Each file as it would be if the last write that met a block had not reached it, for all its blocks.
-        private static func versionsBefore(_ operations: [DiskOperation], size: Int) -> [String: [UInt8]] {
+        /// Each file as it would be if the last write that met a block had not reached it, for all
+        /// its blocks.
+        private static func versionsBefore(_ operations: [DiskOperation], size: Int) -> [String:
+            [UInt8]]
+        {
             var state = DiskState()
             var stale: [Int: [UInt8]] = [:]
             var paths: [Int: String] = [:]
@@ -66,11 +71,16 @@ import Testing
                     for (node, path) in paths where path == source { paths[node] = target }
                 case .write(let node, let offset, let bytes):
                     let content = state.files.first { $0.path == paths[node] }?.content ?? []
-                    let met = offset / size * size ..< (offset + bytes.count + size - 1) / size * size
+                    let met =
+                        offset / size * size ..< (offset + bytes.count + size - 1) / size * size
                     var old = stale[node] ?? []
-                    if old.count < met.upperBound { old += [UInt8](repeating: 0, count: met.upperBound - old.count) }
-                    let known = content[min(met.lowerBound, content.count) ..< min(met.upperBound, content.count)]
-                    old.replaceSubrange(met, with: known + [UInt8](repeating: 0, count: met.count - known.count))
+                    if old.count < met.upperBound {
+                        old += [UInt8](repeating: 0, count: met.upperBound - old.count)
+                    }
+                    let known = content[
+                        min(met.lowerBound, content.count) ..< min(met.upperBound, content.count)]
+                    old.replaceSubrange(
+                        met, with: known + [UInt8](repeating: 0, count: met.count - known.count))
                     stale[node] = old
                 default: break
                 }
@@ -92,9 +102,14 @@ import Testing
         ///
         /// - Parameter changed: The blocks that were changed.
         func start(
-            _ damaged: Files, changed: [(file: Int, bytes: Range<Int>)], _ split: inout Split, _ text: @autoclosure () -> String
+            _ damaged: Files, changed: [(file: Int, bytes: Range<Int>)], _ split: inout Split,
+            _ text: @autoclosure () -> String
         ) {
-            guard changed.contains(where: { self.files[$0.file].content[$0.bytes] != damaged[$0.file].content[$0.bytes] }) else {
+            guard
+                changed.contains(where: {
+                    self.files[$0.file].content[$0.bytes] != damaged[$0.file].content[$0.bytes]
+                })
+            else {
                 split.void += 1
                 return
             }
@@ -109,8 +124,11 @@ import Testing
                 }
                 return
             }
-            // A seal is behind every frame: frames may be missed only if that one was hit too. One copy cannot tell then.
-            let hitsEnd = changed.contains { self.files[$0.file].path == self.last && $0.bytes.overlaps(self.lastSeal) }
+            // A seal is behind every frame: frames may be missed only if that one was hit too. One
+            // copy cannot tell then.
+            let hitsEnd = changed.contains {
+                self.files[$0.file].path == self.last && $0.bytes.overlaps(self.lastSeal)
+            }
             if fixture.replayed == LogBlockDamageTests.frames + 1 {
                 split.complete += 1
             } else if !hitsEnd {
@@ -140,7 +158,8 @@ import Testing
         for value in [0x00, 0xFF] as [UInt8] {
             for block in written.blocks(of: size) {
                 var damaged = written.files
-                damaged[block.file].content.replaceSubrange(block.bytes, with: repeatElement(value, count: block.bytes.count))
+                damaged[block.file].content.replaceSubrange(
+                    block.bytes, with: repeatElement(value, count: block.bytes.count))
                 written.start(damaged, changed: [block], &split, "\(value) in \(block)")
             }
         }
@@ -152,12 +171,16 @@ import Testing
         let written = try Written(size: size)
         var split = Split()
         for block in written.blocks(of: size) {
-            // Of the segment before, in the same place; and of this segment, before the last write that met the block.
+            // Of the segment before, in the same place; and of this segment, before the last write
+            // that met the block.
             let older = written.files[max(0, block.file - 1)].content
             let before = written.before[written.files[block.file].path] ?? []
             for stale in [older, before] {
                 var damaged = written.files
-                let bytes = (stale + [UInt8](repeating: 0, count: max(0, block.bytes.upperBound - stale.count)))[block.bytes]
+                let bytes =
+                    (stale
+                    + [UInt8](repeating: 0, count: max(0, block.bytes.upperBound - stale.count)))[
+                        block.bytes]
                 damaged[block.file].content.replaceSubrange(block.bytes, with: bytes)
                 written.start(damaged, changed: [block], &split, "stale \(block)")
             }
@@ -179,9 +202,11 @@ import Testing
             guard first != second else { continue }
             let (one, other) = (blocks[first], blocks[second])
             var damaged = written.files
-            damaged[one.file].content.replaceSubrange(one.bytes, with: written.files[other.file].content[other.bytes])
+            damaged[one.file].content.replaceSubrange(
+                one.bytes, with: written.files[other.file].content[other.bytes])
             written.start(damaged, changed: [one], &split, "\(other) over \(one)")
-            damaged[other.file].content.replaceSubrange(other.bytes, with: written.files[one.file].content[one.bytes])
+            damaged[other.file].content.replaceSubrange(
+                other.bytes, with: written.files[one.file].content[one.bytes])
             written.start(damaged, changed: [one, other], &split, "\(one) and \(other) swapped")
         }
         Self.report(split, "blocks of \(size) bytes swapped and written over another")

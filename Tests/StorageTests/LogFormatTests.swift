@@ -4,10 +4,13 @@ import IOSimulation
 import Storage
 import Testing
 
-/// The format as documented and as once written: neither the page nor the golden files may drift from the code.
+/// The format as documented and as once written: neither the page nor the golden files may drift
+/// from the code.
 @Suite struct LogFormatTests {
     /// The bytes of the example in docs/formats/log.md.
-    private static func documentedExample() throws -> [UInt8] { try DocumentedExample.bytes(of: "log.md") }
+    private static func documentedExample() throws -> [UInt8] {
+        try DocumentedExample.bytes(of: "log.md")
+    }
 
     @Test func documentedExampleIsReadAsThePageSays() throws {
         let disk = SimulatedDisk(
@@ -16,12 +19,14 @@ import Testing
         options.segmentBytes = 256
         var seen: [FrameKind] = []
         let (log, report) = try SegmentedLog.open(
-            LogEnvironment(directory: "d", fileSystem: disk, clock: LogFixture.clock, options: options),
+            LogEnvironment(
+                directory: "d", fileSystem: disk, clock: LogFixture.clock, options: options),
             birth: { preconditionFailure("there is a log") },
             target: FrameTarget { frame in
                 seen.append(frame.header.kind)
                 return Array(frame.payload) == Array("hello".utf8) && frame.header.firstLSN == 1
-                    && frame.header.operationCount == 1 && frame.header.receivedAt == 1_700_000_000_000_000
+                    && frame.header.operationCount == 1
+                    && frame.header.receivedAt == 1_700_000_000_000_000
                     && frame.header.rulesVersion == 1 && frame.header.previousResultsDigest == 0
                     && frame.header.number == 1 && frame.header.previousHeaderCRC == 0
             })
@@ -36,11 +41,15 @@ import Testing
         options.segmentBytes = 216
         try Array("hello".utf8).withUnsafeBytes { payload in
             let (log, _) = try SegmentedLog.open(
-                LogEnvironment(directory: "d", fileSystem: disk, clock: LogFixture.clock, options: options),
+                LogEnvironment(
+                    directory: "d", fileSystem: disk, clock: LogFixture.clock, options: options),
                 birth: {
-                    LogBirth(directoryID: LogFixture.directoryID, frame: FrameContents(
-                        firstLSN: 1, operationCount: 1, receivedAt: 1_700_000_000_000_000, rulesVersion: 1,
-                        previousResultsDigest: 0, payload: payload))
+                    LogBirth(
+                        directoryID: LogFixture.directoryID,
+                        frame: FrameContents(
+                            firstLSN: 1, operationCount: 1, receivedAt: 1_700_000_000_000_000,
+                            rulesVersion: 1,
+                            previousResultsDigest: 0, payload: payload))
                 }, target: FrameTarget { _ in true })
             try log.seal(previousResultsDigest: 0x0102_0304_0506_0708)
         }
@@ -48,7 +57,8 @@ import Testing
     }
 
     @Test func L15_goldenLogOfVersion1IsReplayed() throws {
-        // Twice killed, sealed once, three segments of which one is superseded. Never written by a test.
+        // Twice killed, sealed once, three segments of which one is superseded. Never written by a
+        // test.
         let folder = try #require(Bundle.module.url(forResource: "Golden", withExtension: nil))
             .appendingPathComponent("log-v1")
         let files = try ["1", "2", "3"].map { digit in
@@ -64,7 +74,9 @@ import Testing
 
     @Test func checksumsAreThoseOfTheStandard() {
         // RFC 3720, appendix B.4, and the usual check value.
-        func crc(_ bytes: [UInt8]) -> UInt32 { bytes.withUnsafeBytes { profiles_crc32c(0, $0.baseAddress, $0.count) } }
+        func crc(_ bytes: [UInt8]) -> UInt32 {
+            bytes.withUnsafeBytes { profiles_crc32c(0, $0.baseAddress, $0.count) }
+        }
         #expect(crc([]) == 0)
         #expect(crc(Array("123456789".utf8)) == 0xE306_9283)
         #expect(crc([UInt8](repeating: 0, count: 32)) == 0x8A91_36AA)

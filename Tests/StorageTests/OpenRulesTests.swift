@@ -6,7 +6,8 @@ import Testing
 /// What a start accepts, and what it refuses without touching a byte (F12).
 @Suite struct OpenRulesTests {
     /// Opens changed files; expects a refusal that changes nothing, and returns it.
-    private static func refusal(_ files: [(path: String, content: [UInt8])]) throws -> StorageError? {
+    private static func refusal(_ files: [(path: String, content: [UInt8])]) throws -> StorageError?
+    {
         let disk = SimulatedDisk(DiskState(files: files))
         let fixture = LogFixture(disk)
         do throws(StorageError) {
@@ -21,7 +22,8 @@ import Testing
     @Test func L15_newerVersionIsRefusedByName() throws {
         var files = try LogFixture.written(frames: 2).files
         files[0].content[8] = 2
-        files[0].content.replaceSubrange(60 ..< 64, with: SlowChecksum.bytes(of: files[0].content[..<60]))
+        files[0].content.replaceSubrange(
+            60 ..< 64, with: SlowChecksum.bytes(of: files[0].content[..<60]))
         #expect(try Self.refusal(files) == .newerFormat(file: files[0].path, version: 2))
     }
 
@@ -29,7 +31,8 @@ import Testing
         var files = try LogFixture.written(frames: 60).files
         try #require(files.count > 2)
         files[1].content[20] ^= 1
-        files[1].content.replaceSubrange(60 ..< 64, with: SlowChecksum.bytes(of: files[1].content[..<60]))
+        files[1].content.replaceSubrange(
+            60 ..< 64, with: SlowChecksum.bytes(of: files[1].content[..<60]))
         #expect(try Self.refusal(files) == .foreign(file: files[1].path))
     }
 
@@ -98,7 +101,9 @@ import Testing
             fixture.disk.killProcess()
             try fixture.open()
             #expect(fixture.replayed == 81)
-            #expect(fixture.report.framesCopied < 40, "the segments before the last are durable as they are")
+            #expect(
+                fixture.report.framesCopied < 40,
+                "the segments before the last are durable as they are")
         }
     }
 
@@ -113,7 +118,9 @@ import Testing
             index += 1
         }
         #expect(fixture.files.filter { $0.path.hasSuffix(".log") }.count == 2)
-        #expect(fixture.files.last?.content.count == 4096, "the new segment is filled with zeros already")
+        #expect(
+            fixture.files.last?.content.count == 4096,
+            "the new segment is filled with zeros already")
         #expect(try fixture.opened.preparer.step())
     }
 

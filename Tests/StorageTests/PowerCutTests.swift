@@ -2,8 +2,8 @@ import IOSimulation
 import Storage
 import Testing
 
-/// F3: what a power cut may leave, after every single call of a workload. Names are lost and kept apart from contents and from each other, unless
-/// their directory was synced (L6, L13).
+/// F3: what a power cut may leave, after every single call of a workload. Names are lost and kept
+/// apart from contents and from each other, unless their directory was synced (L6, L13).
 @Suite struct PowerCutTests {
     /// A workload's calls, and what had been promised after how many of them.
     private struct History {
@@ -13,13 +13,18 @@ import Testing
         /// From `operations` calls on, no more than `handedOver` frames can be there.
         var handed: [(operations: Int, handedOver: Int)] = []
 
-        func acknowledged(after count: Int) -> Int { self.marks.last { $0.operations <= count }?.acknowledged ?? 0 }
-        func handedOver(after count: Int) -> Int { self.handed.last { $0.operations <= count }?.handedOver ?? 0 }
+        func acknowledged(after count: Int) -> Int {
+            self.marks.last { $0.operations <= count }?.acknowledged ?? 0
+        }
+        func handedOver(after count: Int) -> Int {
+            self.handed.last { $0.operations <= count }?.handedOver ?? 0
+        }
     }
 
     private static let segmentBytes = 4096
 
-    /// Frames, seals, rolls with and without a prepared segment, clean ends, kills, and kills between a write and its sync.
+    /// Frames, seals, rolls with and without a prepared segment, clean ends, kills, and kills
+    /// between a write and its sync.
     private static func run(
         seed: UInt64, steps: Int, ignoringSyncs: Bool = false
     ) throws -> History {
@@ -42,7 +47,8 @@ import Testing
             case 10, 11: try fixture.seal(after: next - 1)
             case 12, 13: while try fixture.opened.preparer.step() {}
             case 14:
-                // Killed with a frame written and not synced: the page cache has it, the disk may not (L21).
+                // Killed with a frame written and not synced: the page cache has it, the disk may
+                // not (L21).
                 try fixture.append(next)
                 disk.killProcess()
                 fixture = LogFixture(disk, segmentBytes: Self.segmentBytes)
@@ -62,7 +68,8 @@ import Testing
         return history
     }
 
-    /// Recovers `samples` legal states after each prefix of the calls; returns how many were wrong, and the first of them.
+    /// Recovers `samples` legal states after each prefix of the calls; returns how many were wrong,
+    /// and the first of them.
     private static func failures(
         of history: History, samples: Int, seed: UInt64
     ) -> (states: Int, wrong: Int, first: String) {
@@ -75,8 +82,10 @@ import Testing
             let possible = history.handedOver(after: count)
             for _ in 0 ..< samples {
                 states += 1
-                guard let found = Self.complaint(
-                    SimulatedDisk(state.afterPowerCut(&random)), promised: promised, possible: possible, &random)
+                guard
+                    let found = Self.complaint(
+                        SimulatedDisk(state.afterPowerCut(&random)), promised: promised,
+                        possible: possible, &random)
                 else { continue }
                 wrong += 1
                 if first.isEmpty { first = "after call \(count): \(found)" }
@@ -85,25 +94,41 @@ import Testing
         return (states, wrong, first)
     }
 
-    /// Recovers, cuts the power again at any call of that recovery, recovers, and once more after it.
+    /// Recovers, cuts the power again at any call of that recovery, recovers, and once more after
+    /// it.
     private static func complaint(
         _ disk: SimulatedDisk, promised: Int, possible: Int, _ random: inout SeededRandom
     ) -> String? {
         let start = disk.snapshot
         let first = LogFixture(disk, segmentBytes: Self.segmentBytes)
         do throws(StorageError) { try first.open() } catch { return "refused: \(error)" }
-        guard first.replayed >= promised else { return "\(first.replayed) frames of \(promised) promised" }
-        guard first.replayed <= possible else { return "\(first.replayed) frames where \(possible) were written" }
+        guard first.replayed >= promised else {
+            return "\(first.replayed) frames of \(promised) promised"
+        }
+        guard first.replayed <= possible else {
+            return "\(first.replayed) frames where \(possible) were written"
+        }
         // In the middle of the recovery: what was promised before it must hold.
         var middle = start
-        for operation in disk.operations.prefix(random.below(disk.operationCount + 1)) { middle.apply(operation) }
-        let second = LogFixture(SimulatedDisk(middle.afterPowerCut(&random)), segmentBytes: Self.segmentBytes)
-        do throws(StorageError) { try second.open() } catch { return "refused after a cut in recovery: \(error)" }
-        guard second.replayed >= promised else { return "\(second.replayed) of \(promised) after a cut in recovery" }
+        for operation in disk.operations.prefix(random.below(disk.operationCount + 1)) {
+            middle.apply(operation)
+        }
+        let second = LogFixture(
+            SimulatedDisk(middle.afterPowerCut(&random)), segmentBytes: Self.segmentBytes)
+        do throws(StorageError) { try second.open() } catch {
+            return "refused after a cut in recovery: \(error)"
+        }
+        guard second.replayed >= promised else {
+            return "\(second.replayed) of \(promised) after a cut in recovery"
+        }
         // After it: all that it replayed may have been read by somebody (L21).
-        let third = LogFixture(disk.afterPowerCut(seed: random.next()), segmentBytes: Self.segmentBytes)
-        do throws(StorageError) { try third.open() } catch { return "refused after recovery: \(error)" }
-        return third.replayed == first.replayed ? nil : "\(third.replayed) of \(first.replayed) replayed frames"
+        let third = LogFixture(
+            disk.afterPowerCut(seed: random.next()), segmentBytes: Self.segmentBytes)
+        do throws(StorageError) { try third.open() } catch {
+            return "refused after recovery: \(error)"
+        }
+        return third.replayed == first.replayed
+            ? nil : "\(third.replayed) of \(first.replayed) replayed frames"
     }
 
     @Test(arguments: [11, 12, 13, 14] as [UInt64])
@@ -112,7 +137,9 @@ import Testing
         // All prefixes; four seeds give 10,000 states.
         let samples = 2_500 / (history.operations.count + 1) + 1
         let result = Self.failures(of: history, samples: samples, seed: seed)
-        print("F3: seed \(seed), \(history.operations.count) calls, \(result.states) states (3 recoveries each), \(result.wrong) wrong")
+        print(
+            "F3: seed \(seed), \(history.operations.count) calls, \(result.states) states (3 recoveries each), \(result.wrong) wrong"
+        )
         #expect(result.wrong == 0, "\(result.first)")
         #expect(result.states >= 2_500)
     }

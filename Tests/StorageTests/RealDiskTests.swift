@@ -8,12 +8,16 @@ import Testing
 /// The same log on the machine's own disk.
 @Suite struct RealDiskTests {
     private static func withDirectory(_ body: (LogEnvironment) throws -> Void) throws {
-        let root = FileManager.default.temporaryDirectory.appendingPathComponent("profiles-storage-\(UUID().uuidString)").path
+        let root = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "profiles-storage-\(UUID().uuidString)"
+        ).path
         defer { try? FileManager.default.removeItem(atPath: root) }
         var options = LogOptions()
         options.segmentBytes = 64 << 10
-        try body(LogEnvironment(
-            directory: root + "/above/data", fileSystem: LinuxFileSystem(), clock: LogFixture.clock, options: options))
+        try body(
+            LogEnvironment(
+                directory: root + "/above/data", fileSystem: LinuxFileSystem(),
+                clock: LogFixture.clock, options: options))
     }
 
     private static func mode(_ path: String) -> mode_t {
@@ -22,12 +26,19 @@ import Testing
     }
 
     /// Opens the log and returns it with the frames replayed.
-    private static func open(_ environment: LogEnvironment) throws -> (log: SegmentedLog, replayed: Int) {
+    private static func open(_ environment: LogEnvironment) throws -> (
+        log: SegmentedLog, replayed: Int
+    ) {
         let target = CheckingTarget()
         let log = try LogFixture.payload(0).withUnsafeBytes { payload in
-            try SegmentedLog.open(environment, birth: {
-                LogBirth(directoryID: LogFixture.directoryID, frame: LogFixture.contents(0, payload: payload))
-            }, target: target).log
+            try SegmentedLog.open(
+                environment,
+                birth: {
+                    LogBirth(
+                        directoryID: LogFixture.directoryID,
+                        frame: LogFixture.contents(0, payload: payload))
+                }, target: target
+            ).log
         }
         return (log, target.frames)
     }
@@ -66,7 +77,9 @@ import Testing
             for round in 0 ..< 3 {
                 #expect(replayed == 1 + round * 300)
                 for index in replayed ..< replayed + 300 {
-                    try LogFixture.payload(index).withUnsafeBytes { try log.append(LogFixture.contents(index, payload: $0)) }
+                    try LogFixture.payload(index).withUnsafeBytes {
+                        try log.append(LogFixture.contents(index, payload: $0))
+                    }
                     _ = try log.commit()
                 }
                 log.close()
@@ -86,20 +99,32 @@ import Testing
                 let (log, replayed) = try Self.open(environment)
                 #expect(replayed == next)
                 for index in next ..< next + 300 {
-                    try LogFixture.payload(index).withUnsafeBytes { try log.append(LogFixture.contents(index, payload: $0)) }
+                    try LogFixture.payload(index).withUnsafeBytes {
+                        try log.append(LogFixture.contents(index, payload: $0))
+                    }
                     _ = try log.commit()
                 }
                 next += 300
-                let position = try log.cut(receivedAt: Int64(next - 1) + 1_000, previousResultsDigest: UInt64(next), rulesVersion: 1)
-                let writer = try SnapshotWriter(environment, directoryID: log.directoryID, position: position)
+                let position = try log.cut(
+                    receivedAt: Int64(next - 1) + 1_000, previousResultsDigest: UInt64(next),
+                    rulesVersion: 1)
+                let writer = try SnapshotWriter(
+                    environment, directoryID: log.directoryID, position: position)
                 let content = SnapshotContent(frames: next, blocks: 40)
-                for index in 0 ..< content.blocks { try LogFixture.write(block: index, of: content, to: writer) }
+                for index in 0 ..< content.blocks {
+                    try LogFixture.write(block: index, of: content, to: writer)
+                }
                 let file = try writer.finish()
                 #expect(Self.mode("\(environment.directory)/\(file.name)") == 0o600)
-                let pruning = try SnapshotCatalogue(environment, directoryID: log.directoryID).prune(after: file)
-                #expect((pruning.segmentsRemoved > 0) == (round > 1) && pruning.snapshotsRemoved == (round > 2 ? 1 : 0))
+                let pruning = try SnapshotCatalogue(environment, directoryID: log.directoryID)
+                    .prune(after: file)
+                #expect(
+                    (pruning.segmentsRemoved > 0) == (round > 1)
+                        && pruning.snapshotsRemoved == (round > 2 ? 1 : 0))
                 var damaged = 0
-                let figures = try Scrubber(environment, directoryID: log.directoryID).run(pause: { _ in true }) { _ in damaged += 1 }
+                let figures = try Scrubber(environment, directoryID: log.directoryID).run(pause: {
+                    _ in true
+                }) { _ in damaged += 1 }
                 #expect(damaged == 0 && (figures?.bytes ?? 0) > file.bytes / 2)
                 log.close()
             }

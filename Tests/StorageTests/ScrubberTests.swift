@@ -10,11 +10,15 @@ import Testing
         _ fixture: LogFixture, pause: (Int) -> Bool = { _ in true }
     ) throws -> (figures: Scrubber.Figures?, damaged: [StorageError]) {
         var damaged: [StorageError] = []
-        let figures = try Scrubber(fixture.environment, directoryID: LogFixture.directoryID).run(pause: pause) { damaged.append($0) }
+        let figures = try Scrubber(fixture.environment, directoryID: LogFixture.directoryID).run(
+            pause: pause
+        ) { damaged.append($0) }
         return (figures, damaged)
     }
 
-    private static func fixture(_ files: Files) -> LogFixture { LogFixture(SimulatedDisk(DiskState(files: files))) }
+    private static func fixture(_ files: Files) -> LogFixture {
+        LogFixture(SimulatedDisk(DiskState(files: files)))
+    }
 
     @Test func L19_wholeDirectoryIsReadToItsEndAndNothingIsFound() throws {
         let fixture = try LogFixture.written(frames: 100, snapshotsAfter: [40, 80])
@@ -28,7 +32,9 @@ import Testing
         let segments = fixture.files.count { $0.path.hasSuffix(".log") }
         #expect(figures?.files == segments - 1 + 2 && figures?.damaged == 0)
         #expect(figures?.bytes == paused && paused > 10_000)
-        #expect(fixture.disk.operationCount == operations && fixture.disk.openFiles == 0, "it reads only")
+        #expect(
+            fixture.disk.operationCount == operations && fixture.disk.openFiles == 0,
+            "it reads only")
     }
 
     @Test func L19_everyDamagedFrameAndBlockIsFoundAndLeftAlone() throws {
@@ -44,7 +50,9 @@ import Testing
                 damaged[index].content[byte] ^= 0x10
                 let fixture = Self.fixture(damaged)
                 let result = try Self.scrub(fixture)
-                guard result.figures?.damaged == 1, result.damaged.count == 1, "\(result.damaged[0])".contains(files[index].path) else {
+                guard result.figures?.damaged == 1, result.damaged.count == 1,
+                    "\(result.damaged[0])".contains(files[index].path)
+                else {
                     Issue.record("\(files[index].path) at \(byte): \(result)")
                     return
                 }
@@ -59,7 +67,9 @@ import Testing
     @Test func L19_damageInOneFileDoesNotHideDamageInAnother() throws {
         var files = try LogFixture.written(frames: 100, snapshotsAfter: [40, 80]).files
         let logs = files.indices.filter { files[$0].path.hasSuffix(".log") }
-        for index in [logs[0], logs[1], try #require(LogFixture.snapshot(in: files))] { files[index].content[200] ^= 1 }
+        for index in [logs[0], logs[1], try #require(LogFixture.snapshot(in: files))] {
+            files[index].content[200] ^= 1
+        }
         #expect(try Self.scrub(Self.fixture(files)).damaged.count == 3)
     }
 

@@ -7,9 +7,12 @@ import Testing
 /// Whole blocks in the wrong place, whatever is in them (F7), and the bounds of a block.
 @Suite struct SnapshotBlockTests {
     /// Reads a file of blocks through the reader; returns the blocks, or what was found.
-    private static func read(_ content: [UInt8], name: String = SnapshotBlockTests.name) throws -> [[UInt8]] {
+    private static func read(_ content: [UInt8], name: String = SnapshotBlockTests.name) throws
+        -> [[UInt8]]
+    {
         let fixture = LogFixture(SimulatedDisk(DiskState(files: [("d/\(name)", content)])))
-        var reader = try SnapshotReader(fixture.environment, name: name, directoryID: LogFixture.directoryID)
+        var reader = try SnapshotReader(
+            fixture.environment, name: name, directoryID: LogFixture.directoryID)
         var blocks: [[UInt8]] = []
         while let block = try reader.next() { blocks.append(Array(block)) }
         return blocks
@@ -17,14 +20,16 @@ import Testing
 
     private static let name = "0000000000000006.snapshot"
     private static let position = SnapshotPosition(
-        nextFrame: 4, nextLSN: 7, previousHeaderCRC: 5, receivedAt: 1_000, rulesVersion: 1, resultsDigest: 9)
+        nextFrame: 4, nextLSN: 7, previousHeaderCRC: 5, receivedAt: 1_000, rulesVersion: 1,
+        resultsDigest: 9)
 
     private static func written(
         _ payloads: [[UInt8]], position: SnapshotPosition = SnapshotBlockTests.position,
         directoryID: DirectoryID = LogFixture.directoryID
     ) throws -> [UInt8] {
         let fixture = LogFixture()
-        let writer = try SnapshotWriter(fixture.environment, directoryID: directoryID, position: position)
+        let writer = try SnapshotWriter(
+            fixture.environment, directoryID: directoryID, position: position)
         for payload in payloads { try payload.withUnsafeBytes { try writer.append($0) } }
         _ = try writer.finish()
         return try #require(fixture.files.first).content
@@ -43,7 +48,9 @@ import Testing
     }
 
     @Test func blocksComeBackAsTheyWereWritten() throws {
-        let payloads: [[UInt8]] = [[], [1], Array(0 ..< 8), Array(repeating: 7, count: 3_000_000), [9, 9]]
+        let payloads: [[UInt8]] = [
+            [], [1], Array(0 ..< 8), Array(repeating: 7, count: 3_000_000), [9, 9],
+        ]
         let content = try Self.written(payloads)
         #expect(try Self.read(content) == payloads)
         #expect(try Self.read(Self.written([])) == [])
@@ -55,7 +62,9 @@ import Testing
         let content = try Self.written([[UInt8]](repeating: Array(1 ... 40), count: 6))
         let starts = Self.starts(content)
         try #require(starts.count == 8)
-        func block(_ index: Int) -> ArraySlice<UInt8> { content[starts[index] ..< starts[index + 1]] }
+        func block(_ index: Int) -> ArraySlice<UInt8> {
+            content[starts[index] ..< starts[index + 1]]
+        }
         var variants: [[UInt8]] = []
         for first in 0 ..< 6 {
             for second in 0 ..< 6 where first != second {
@@ -77,7 +86,8 @@ import Testing
     }
 
     @Test func F7_blocksOfAnotherSnapshotOrDirectoryAreSeen() throws {
-        // The same blocks in the same places, under another lsn, another directory, or behind other blocks.
+        // The same blocks in the same places, under another lsn, another directory, or behind other
+        // blocks.
         let payloads = [[UInt8]](repeating: Array(1 ... 40), count: 6)
         let content = try Self.written(payloads)
         let starts = Self.starts(content)
@@ -93,7 +103,9 @@ import Testing
         for other in others {
             for index in 1 ..< 7 {
                 var mixed = content
-                mixed.replaceSubrange(starts[index] ..< starts[index + 1], with: other[starts[index] ..< starts[index + 1]])
+                mixed.replaceSubrange(
+                    starts[index] ..< starts[index + 1],
+                    with: other[starts[index] ..< starts[index + 1]])
                 #expect(throws: StorageError.self) { _ = try Self.read(mixed) }
                 // Everything from a block on.
                 mixed.replaceSubrange(starts[index]..., with: other[starts[index]...])
@@ -103,7 +115,8 @@ import Testing
     }
 
     @Test func lengthOfABlockIsNotBelievedPastTheEndOfTheFile() throws {
-        // A header whose checksums are right, for more than there is: nothing of that size is asked for.
+        // A header whose checksums are right, for more than there is: nothing of that size is asked
+        // for.
         let content = try Self.written([Array(repeating: 3, count: 100_000)])
         for kept in [80, 111, 112, 113, 4096, 100_111] {
             #expect(throws: StorageError.self) { _ = try Self.read(Array(content[..<kept])) }
@@ -112,6 +125,8 @@ import Testing
 
     @Test func fileUnderAnotherNameIsNotTheSnapshotOfThatName() throws {
         let content = try Self.written([[1]])
-        #expect(throws: StorageError.self) { _ = try Self.read(content, name: "0000000000000007.snapshot") }
+        #expect(throws: StorageError.self) {
+            _ = try Self.read(content, name: "0000000000000007.snapshot")
+        }
     }
 }

@@ -2,7 +2,8 @@ import IOSimulation
 import Storage
 import Testing
 
-/// F7: whatever happens to a snapshot behind our back, a start does without it or refuses; never does it load other than what was written.
+/// F7: whatever happens to a snapshot behind our back, a start does without it or refuses; never
+/// does it load other than what was written.
 @Suite struct SnapshotDamageTests {
     private typealias Files = [(path: String, content: [UInt8])]
 
@@ -30,20 +31,24 @@ import Testing
 
     /// Two snapshots and the log behind the older one.
     private static func written(blocks: Int) throws -> Files {
-        try LogFixture.written(frames: Self.frames, snapshotsAfter: [Self.older, Self.newer], blocks: blocks).files
+        try LogFixture.written(
+            frames: Self.frames, snapshotsAfter: [Self.older, Self.newer], blocks: blocks
+        ).files
     }
 
     /// The newest snapshot alone, with the log behind it: there is nothing to fall back to.
     private static func withoutOlder(_ files: Files) throws -> Files {
         let fixture = LogFixture(SimulatedDisk(DiskState(files: files)))
-        let report = try #require(try SegmentedLog.inspect(fixture.environment, target: CheckingTarget()))
+        let report = try #require(
+            try SegmentedLog.inspect(fixture.environment, target: CheckingTarget()))
         let logs = files.filter { $0.path.hasSuffix(".log") }
         return [files[try #require(LogFixture.snapshot(in: files))]] + logs.suffix(report.segments)
     }
 
     /// Starts on `files` with the newest snapshot replaced.
     private static func start(
-        _ files: Files, with content: [UInt8], _ split: inout Split, _ text: @autoclosure () -> String
+        _ files: Files, with content: [UInt8], _ split: inout Split,
+        _ text: @autoclosure () -> String
     ) throws {
         let index = try #require(LogFixture.snapshot(in: files))
         guard files[index].content != content else {
@@ -63,14 +68,19 @@ import Testing
             }
             return
         }
-        if fixture.replayed == Self.frames, fixture.target.framesLoaded == Self.older, fixture.report.snapshotsSkipped.count == 1 {
+        if fixture.replayed == Self.frames, fixture.target.framesLoaded == Self.older,
+            fixture.report.snapshotsSkipped.count == 1
+        {
             split.fellBack += 1
         } else {
-            split.wrong.append("\(text()): \(fixture.target.framesLoaded) frames loaded, \(fixture.replayed) in all")
+            split.wrong.append(
+                "\(text()): \(fixture.target.framesLoaded) frames loaded, \(fixture.replayed) in all"
+            )
         }
     }
 
-    /// Each block of one size of the newest snapshot replaced by what `replacement` makes of its place.
+    /// Each block of one size of the newest snapshot replaced by what `replacement` makes of its
+    /// place.
     private static func replaceBlocks(
         _ files: Files, of size: Int, _ split: inout Split, _ what: String,
         by replacement: (Range<Int>, [UInt8]) -> ArraySlice<UInt8>
@@ -85,7 +95,9 @@ import Testing
     }
 
     private static func report(_ split: Split, _ what: String) {
-        print("F7: \(what): \(split.total) damages: \(split.fellBack) fell back, \(split.refused) refused, \(split.wrong.count) undetected")
+        print(
+            "F7: \(what): \(split.total) damages: \(split.fellBack) fell back, \(split.refused) refused, \(split.wrong.count) undetected"
+        )
         #expect(split.wrong.isEmpty, "\(split.wrong.prefix(3))")
     }
 
@@ -109,7 +121,8 @@ import Testing
     func F7_staleBlockIsSeen(size: Int) throws {
         let files = try Self.written(blocks: Self.blocks)
         let before = files[try #require(LogFixture.snapshot(in: files, beforeNewest: 1))].content
-        // An attempt at the same lsn that was given up, of which the disk still has blocks: the same header, other content behind it.
+        // An attempt at the same lsn that was given up, of which the disk still has blocks: the
+        // same header, other content behind it.
         let attempt = try Self.written(blocks: Self.blocks + 1)
         let abandoned = attempt[try #require(LogFixture.snapshot(in: attempt))].content
         var split = Split()
@@ -119,7 +132,8 @@ import Testing
                     stale[min(block.lowerBound, stale.count) ..< min(block.upperBound, stale.count)]
                 }
                 // Everything up to a block's end, or from it on, is of the other file.
-                try Self.replaceBlocks(directory, of: size, &split, "stale up to a block") { block, content in
+                try Self.replaceBlocks(directory, of: size, &split, "stale up to a block") {
+                    block, content in
                     (stale + [UInt8](repeating: 0, count: content.count))[block]
                 }
             }
@@ -140,7 +154,9 @@ import Testing
             let first = number < count - 1 ? number : random.below(count)
             let second = number < count - 1 ? number + 1 : random.below(count)
             guard first != second else { continue }
-            let (one, other) = (first * size ..< (first + 1) * size, second * size ..< (second + 1) * size)
+            let (one, other) = (
+                first * size ..< (first + 1) * size, second * size ..< (second + 1) * size
+            )
             var copied = content
             copied.replaceSubrange(one, with: content[other])
             try Self.start(files, with: copied, &split, "block \(second) over \(first)")
@@ -149,7 +165,8 @@ import Testing
         }
         for block in 0 ..< count {
             var inserted = content
-            inserted.insert(contentsOf: content[block * size ..< (block + 1) * size], at: block * size)
+            inserted.insert(
+                contentsOf: content[block * size ..< (block + 1) * size], at: block * size)
             try Self.start(files, with: inserted, &split, "block \(block) twice")
             inserted.removeSubrange(block * size ..< (block + 2) * size)
             try Self.start(files, with: inserted, &split, "without block \(block)")
@@ -183,7 +200,9 @@ import Testing
             try Self.start(files, with: content[..<kept] + zeros, &split, "zeros from \(kept)")
         }
         for appendix in [[0], [UInt8](repeating: 0, count: 4096), content, Array(content[80...])] {
-            try Self.start(files, with: content + appendix, &split, "\(appendix.count) bytes behind the footer")
+            try Self.start(
+                files, with: content + appendix, &split, "\(appendix.count) bytes behind the footer"
+            )
         }
         Self.report(split, "cut at every length of \(content.count)")
         #expect(split.fellBack + split.void == content.count * 2 + 4)

@@ -3,18 +3,23 @@ import IOSimulation
 import Storage
 import Testing
 
-/// The format as documented and as once written: neither the page nor the golden files may drift from the code (L15).
+/// The format as documented and as once written: neither the page nor the golden files may drift
+/// from the code (L15).
 @Suite struct SnapshotFormatTests {
     /// The bytes of the example in docs/formats/snapshot.md.
-    private static func documentedExample() throws -> [UInt8] { try DocumentedExample.bytes(of: "snapshot.md") }
+    private static func documentedExample() throws -> [UInt8] {
+        try DocumentedExample.bytes(of: "snapshot.md")
+    }
 
     private static let name = "0000000000000001.snapshot"
     private static let position = SnapshotPosition(
-        nextFrame: 3, nextLSN: 2, previousHeaderCRC: 0x2A6C_E59E, receivedAt: 1_700_000_000_000_000, rulesVersion: 1,
+        nextFrame: 3, nextLSN: 2, previousHeaderCRC: 0x2A6C_E59E, receivedAt: 1_700_000_000_000_000,
+        rulesVersion: 1,
         resultsDigest: 0x0102_0304_0506_0708)
 
     @Test func documentedExampleIsReadAsThePageSays() throws {
-        let fixture = LogFixture(SimulatedDisk(DiskState(files: [("d/\(Self.name)", try Self.documentedExample())])))
+        let fixture = LogFixture(
+            SimulatedDisk(DiskState(files: [("d/\(Self.name)", try Self.documentedExample())])))
         var reader = try SnapshotReader(fixture.environment, name: Self.name)
         #expect(reader.directoryID == LogFixture.directoryID)
         #expect(reader.position == Self.position)
@@ -39,18 +44,23 @@ import Testing
         let folder = try #require(Bundle.module.url(forResource: "Golden", withExtension: nil))
             .appendingPathComponent("snapshot-v1")
         let names = ["0000000000000001.log", "0000000000000002.log", "0000000000000018.snapshot"]
-        let files = try names.map { ("d/\($0)", [UInt8](try Data(contentsOf: folder.appendingPathComponent($0)))) }
+        let files = try names.map {
+            ("d/\($0)", [UInt8](try Data(contentsOf: folder.appendingPathComponent($0))))
+        }
         // Both with all of the log and with what the snapshot needs.
         for kept in [files, Array(files[1...])] {
             let fixture = LogFixture(SimulatedDisk(DiskState(files: kept)))
             try fixture.open()
             #expect(fixture.replayed == 12 && fixture.target.framesLoaded == 8)
             #expect(fixture.report.snapshot?.position.lsn == 24)
-            #expect(fixture.report.frames == 4 && fixture.report.tornTail == nil && fixture.report.framesCopied == 0)
+            #expect(
+                fixture.report.frames == 4 && fixture.report.tornTail == nil
+                    && fixture.report.framesCopied == 0)
         }
     }
 
-    /// A directory with an older snapshot, and one with a whole log: both could do without the newest snapshot.
+    /// A directory with an older snapshot, and one with a whole log: both could do without the
+    /// newest snapshot.
     private static let snapshots = [[10, 20], [20]]
 
     /// The newest snapshot of a directory, its header changed and its checksum made right.
@@ -60,7 +70,8 @@ import Testing
         var files = try LogFixture.written(frames: 30, snapshotsAfter: snapshots).files
         let index = try #require(LogFixture.snapshot(in: files))
         change(&files[index].content)
-        files[index].content.replaceSubrange(76 ..< 80, with: SlowChecksum.bytes(of: files[index].content[..<76]))
+        files[index].content.replaceSubrange(
+            76 ..< 80, with: SlowChecksum.bytes(of: files[index].content[..<76]))
         return files
     }
 
@@ -80,7 +91,9 @@ import Testing
         let files = try Self.changed(snapshots: snapshots) { $0[8] = 2 }
         let error = Self.refusal(files)
         #expect(error == .newerFormat(file: "d/000000000000003c.snapshot", version: 2))
-        #expect(error?.description == "d/000000000000003c.snapshot has format 2, this release reads up to 1")
+        #expect(
+            error?.description
+                == "d/000000000000003c.snapshot has format 2, this release reads up to 1")
     }
 
     @Test(arguments: snapshots)
@@ -90,7 +103,8 @@ import Testing
     }
 
     @Test func L12_contentThatIsNotUnderstoodIsRefusedAndNotFallenBackFrom() throws {
-        // Every checksum is right; the target says no to the content: to its first block, or at its end.
+        // Every checksum is right; the target says no to the content: to its first block, or at its
+        // end.
         for blocks in [[Array("no such item".utf8)], []] as [[[UInt8]]] {
             let fixture = LogFixture()
             try fixture.open()
@@ -105,7 +119,8 @@ import Testing
     }
 
     @Test func L12_framesBelowThePositionAreCheckedAndNotReplayed() throws {
-        // A position within a segment: this program does not make such, a reader must not depend on it.
+        // A position within a segment: this program does not make such, a reader must not depend on
+        // it.
         let fixture = LogFixture(segmentBytes: 32 << 10)
         try fixture.open()
         for index in 1 ..< 10 { try fixture.write(index) }
@@ -120,13 +135,18 @@ import Testing
             var position = LogFixture.position(after: frames, at: nil)
             position.nextFrame = nextFrame
             position.previousHeaderCRC = crc &+ difference
-            let writer = try SnapshotWriter(again.environment, directoryID: LogFixture.directoryID, position: position)
+            let writer = try SnapshotWriter(
+                again.environment, directoryID: LogFixture.directoryID, position: position)
             let content = SnapshotContent(frames: frames)
-            for index in 0 ..< content.blocks { try LogFixture.write(block: index, of: content, to: writer) }
+            for index in 0 ..< content.blocks {
+                try LogFixture.write(block: index, of: content, to: writer)
+            }
             _ = try writer.finish()
             if difference == 0 {
                 try again.open()
-                #expect(again.replayed == 10 && again.target.framesLoaded == 10 && again.report.frames == 0)
+                #expect(
+                    again.replayed == 10 && again.target.framesLoaded == 10
+                        && again.report.frames == 0)
             } else {
                 guard case .corruption = Self.refusal(again.files) else {
                     Issue.record("the position is that of another log")

@@ -2,8 +2,8 @@ import IOSimulation
 import Storage
 import Testing
 
-/// F11: the process is killed, or the power goes, at any call while snapshots are written and old files removed. Nothing that was answered
-/// is lost, and a start always succeeds.
+/// F11: the process is killed, or the power goes, at any call while snapshots are written and old
+/// files removed. Nothing that was answered is lost, and a start always succeeds.
 @Suite struct SnapshotPowerCutTests {
     /// A workload's calls, and what had been promised after how many of them.
     private struct History {
@@ -16,8 +16,12 @@ import Testing
         var snapshotCalls = 0
         var snapshots = 0
 
-        func promised(after count: Int) -> Int { self.acknowledged.last { $0.operations <= count }?.frames ?? 0 }
-        func possible(after count: Int) -> Int { self.handed.last { $0.operations <= count }?.frames ?? 0 }
+        func promised(after count: Int) -> Int {
+            self.acknowledged.last { $0.operations <= count }?.frames ?? 0
+        }
+        func possible(after count: Int) -> Int {
+            self.handed.last { $0.operations <= count }?.frames ?? 0
+        }
     }
 
     private static let segmentBytes = 2048
@@ -26,7 +30,8 @@ import Testing
     /// Legal states tried after each call.
     private static let samples = Scale.of("PROFILES_CRASH_SAMPLES", otherwise: 2)
 
-    /// Writes frames, between the blocks of snapshots too, as the log's thread does beside the snapshot's.
+    /// Writes frames, between the blocks of snapshots too, as the log's thread does beside the
+    /// snapshot's.
     private final class Workload {
         let fixture: LogFixture
         var history = History()
@@ -80,12 +85,16 @@ import Testing
         }
     }
 
-    private static func run(seed: UInt64, rounds: Int, ignoringSyncs: Bool = false) throws -> History {
+    private static func run(seed: UInt64, rounds: Int, ignoringSyncs: Bool = false) throws
+        -> History
+    {
         let workload = try Workload(seed: seed, ignoringSyncs: ignoringSyncs)
         for _ in 0 ..< rounds {
             try workload.writeFrames(6 + workload.random.below(8))
             if workload.random.below(2) == 0 { try workload.fixture.seal(after: workload.next - 1) }
-            if workload.random.below(2) == 0 { while try workload.fixture.opened.preparer.step() {} }
+            if workload.random.below(2) == 0 {
+                while try workload.fixture.opened.preparer.step() {}
+            }
             try workload.snapshot()
         }
         try workload.writeFrames(3)
@@ -101,7 +110,8 @@ import Testing
         var first = ""
     }
 
-    /// After each call: the process is killed (everything written is there), and `samples` states after a power cut.
+    /// After each call: the process is killed (everything written is there), and `samples` states
+    /// after a power cut.
     private static func check(_ history: History, samples: Int, seed: UInt64) -> Result {
         var random = SeededRandom(seed: seed)
         var state = DiskState()
@@ -111,17 +121,22 @@ import Testing
             for sample in 0 ... samples {
                 result.states += 1
                 let disk = SimulatedDisk(sample == 0 ? state : state.afterPowerCut(&random))
-                guard let found = Self.complaint(disk, history, after: count, &random, &result) else { continue }
+                guard let found = Self.complaint(disk, history, after: count, &random, &result)
+                else { continue }
                 result.wrong += 1
-                if result.first.isEmpty { result.first = "after call \(count), sample \(sample): \(found)" }
+                if result.first.isEmpty {
+                    result.first = "after call \(count), sample \(sample): \(found)"
+                }
             }
         }
         return result
     }
 
-    /// Starts, goes on with a frame and a snapshot, starts again; and cuts the power within the first start.
+    /// Starts, goes on with a frame and a snapshot, starts again; and cuts the power within the
+    /// first start.
     private static func complaint(
-        _ disk: SimulatedDisk, _ history: History, after count: Int, _ random: inout SeededRandom, _ result: inout Result
+        _ disk: SimulatedDisk, _ history: History, after count: Int, _ random: inout SeededRandom,
+        _ result: inout Result
     ) -> String? {
         let promised = history.promised(after: count)
         let start = disk.snapshot
@@ -129,24 +144,38 @@ import Testing
         do throws(StorageError) { try first.open() } catch { return "refused: \(error)" }
         if first.report.snapshot != nil { result.loaded += 1 }
         if !first.report.snapshotsSkipped.isEmpty { result.fellBack += 1 }
-        guard first.replayed >= promised else { return "\(first.replayed) frames of \(promised) promised" }
+        guard first.replayed >= promised else {
+            return "\(first.replayed) frames of \(promised) promised"
+        }
         guard first.replayed <= history.possible(after: count) else {
             return "\(first.replayed) frames where \(history.possible(after: count)) were written"
         }
         var middle = start
-        for operation in disk.operations.prefix(random.below(disk.operationCount + 1)) { middle.apply(operation) }
-        let second = LogFixture(SimulatedDisk(middle.afterPowerCut(&random)), segmentBytes: Self.segmentBytes)
-        do throws(StorageError) { try second.open() } catch { return "refused after a cut in recovery: \(error)" }
-        guard second.replayed >= promised else { return "\(second.replayed) of \(promised) after a cut in recovery" }
+        for operation in disk.operations.prefix(random.below(disk.operationCount + 1)) {
+            middle.apply(operation)
+        }
+        let second = LogFixture(
+            SimulatedDisk(middle.afterPowerCut(&random)), segmentBytes: Self.segmentBytes)
+        do throws(StorageError) { try second.open() } catch {
+            return "refused after a cut in recovery: \(error)"
+        }
+        guard second.replayed >= promised else {
+            return "\(second.replayed) of \(promised) after a cut in recovery"
+        }
         // What a crash left over must not stand in the way of the next snapshot and its removal.
         do throws(StorageError) {
             try first.write(first.replayed)
             _ = try first.catalogue.prune(after: first.writeSnapshot(after: first.replayed + 1))
         } catch { return "cannot go on: \(error)" }
-        let third = LogFixture(disk.afterPowerCut(seed: random.next()), segmentBytes: Self.segmentBytes)
-        do throws(StorageError) { try third.open() } catch { return "refused after going on: \(error)" }
-        guard third.replayed == first.replayed + 1, third.target.framesLoaded == first.replayed + 1 else {
-            return "\(third.replayed) frames, \(third.target.framesLoaded) of them loaded, after going on from \(first.replayed)"
+        let third = LogFixture(
+            disk.afterPowerCut(seed: random.next()), segmentBytes: Self.segmentBytes)
+        do throws(StorageError) { try third.open() } catch {
+            return "refused after going on: \(error)"
+        }
+        guard third.replayed == first.replayed + 1, third.target.framesLoaded == first.replayed + 1
+        else {
+            return
+                "\(third.replayed) frames, \(third.target.framesLoaded) of them loaded, after going on from \(first.replayed)"
         }
         return nil
     }
@@ -161,11 +190,14 @@ import Testing
             "\(result.wrong) wrong")
         #expect(result.wrong == 0, "\(result.first)")
         #expect(history.snapshotCalls >= 100 && history.operations.count >= 200)
-        #expect(result.loaded > result.states / 3 && result.fellBack == 0, "only what was synced ever had a snapshot's name")
+        #expect(
+            result.loaded > result.states / 3 && result.fellBack == 0,
+            "only what was synced ever had a snapshot's name")
     }
 
     @Test func L13_startAfterAKillAtAnyCallMayBeCutAtAnyCall() throws {
-        // The names that a killed process gave may be in memory only; what a start names beside them must not outlive them.
+        // The names that a killed process gave may be in memory only; what a start names beside
+        // them must not outlive them.
         let fixture = LogFixture(segmentBytes: Self.segmentBytes)
         try fixture.open()
         var promised = [(operations: fixture.disk.operationCount, frames: 1)]
@@ -186,9 +218,12 @@ import Testing
             for operation in disk.operations {
                 middle.apply(operation)
                 for _ in 0 ..< 6 {
-                    let again = LogFixture(SimulatedDisk(middle.afterPowerCut(&random)), segmentBytes: Self.segmentBytes)
+                    let again = LogFixture(
+                        SimulatedDisk(middle.afterPowerCut(&random)),
+                        segmentBytes: Self.segmentBytes)
                     try again.open()
-                    #expect(again.replayed >= promised.last { $0.operations <= count + 1 }?.frames ?? 0)
+                    #expect(
+                        again.replayed >= promised.last { $0.operations <= count + 1 }?.frames ?? 0)
                     states += 1
                 }
             }

@@ -2,12 +2,15 @@ import IOSimulation
 import Storage
 import Testing
 
-/// Which snapshot and which part of the log a start reads, and what it refuses without changing a byte (L12, L13).
+/// Which snapshot and which part of the log a start reads, and what it refuses without changing a
+/// byte (L12, L13).
 @Suite struct SnapshotRecoveryTests {
     private typealias Files = [(path: String, content: [UInt8])]
 
     /// 100 frames, snapshots after 40 and 80 of them; what may go is gone.
-    private static func written() throws -> LogFixture { try LogFixture.written(frames: 100, snapshotsAfter: [40, 80]) }
+    private static func written() throws -> LogFixture {
+        try LogFixture.written(frames: 100, snapshotsAfter: [40, 80])
+    }
 
     private static let newestName = "00000000000000f0.snapshot"
     private static let olderName = "0000000000000078.snapshot"
@@ -31,7 +34,9 @@ import Testing
         }
     }
 
-    private static func segments(_ files: Files) -> [Int] { files.indices.filter { files[$0].path.hasSuffix(".log") } }
+    private static func segments(_ files: Files) -> [Int] {
+        files.indices.filter { files[$0].path.hasSuffix(".log") }
+    }
 
     @Test func L12_newestSnapshotAndTheLogBehindItAreLoaded() throws {
         let again = try Self.start(Self.written().files)
@@ -42,7 +47,9 @@ import Testing
         #expect(again.report.snapshot?.position.lsn == 240)
         #expect(again.report.snapshot?.blocks == 5)
         #expect(again.report.snapshotsSkipped.isEmpty)
-        #expect(!again.files.contains { $0.path == "d/0000000000000001.log" }, "what lies before the older snapshot is gone")
+        #expect(
+            !again.files.contains { $0.path == "d/0000000000000001.log" },
+            "what lies before the older snapshot is gone")
     }
 
     @Test func L12_damagedSnapshotFallsBackToTheOlderOneAndItsLog() throws {
@@ -68,7 +75,9 @@ import Testing
 
     @Test func L12_bothSnapshotsDamagedAreRefusedWhereTheLogBeginsLater() throws {
         var files = try Self.written().files
-        for index in files.indices where files[index].path.hasSuffix(".snapshot") { files[index].content[200] ^= 1 }
+        for index in files.indices where files[index].path.hasSuffix(".snapshot") {
+            files[index].content[200] ^= 1
+        }
         guard case .snapshotDamaged(let file, _, _) = Self.refusal(files) else {
             Issue.record("not refused as damaged")
             return
@@ -84,7 +93,8 @@ import Testing
             if snapshots == 1 { holed.removeAll { $0.path.hasSuffix(Self.olderName) } }
             let logs = Self.segments(holed)
             let behind = try #require(logs.last)
-            holed = holed.enumerated().filter { !logs.contains($0.offset) || $0.offset == behind }.map(\.element)
+            holed = holed.enumerated().filter { !logs.contains($0.offset) || $0.offset == behind }
+                .map(\.element)
             guard case .missingSegment = Self.refusal(holed) else {
                 Issue.record("\(snapshots) snapshots: \(String(describing: Self.refusal(holed)))")
                 return
@@ -96,16 +106,19 @@ import Testing
         let fixture = try Self.written()
         let files = fixture.files
         var refused = 0
-        // The last segments go, one after the other: from some point on the newest snapshot is not reached any more.
+        // The last segments go, one after the other: from some point on the newest snapshot is not
+        // reached any more.
         for kept in (0 ..< Self.segments(files).count).reversed() {
             let logs = Self.segments(files)
-            let cut = files.enumerated().filter { !logs.dropFirst(kept).contains($0.offset) }.map(\.element)
+            let cut = files.enumerated().filter { !logs.dropFirst(kept).contains($0.offset) }.map(
+                \.element)
             switch Self.refusal(cut) {
             case .missingLog(let file, let lsn, _):
                 #expect(file == "d/\(Self.newestName)" && lsn == 240)
                 refused += 1
             case nil:
-                #expect(refused == 0, "segments behind the snapshot: missing last ones cannot be told")
+                #expect(
+                    refused == 0, "segments behind the snapshot: missing last ones cannot be told")
             case let other: Issue.record("\(kept) segments: \(String(describing: other))")
             }
         }
@@ -176,7 +189,8 @@ import Testing
         let pruning = try fixture.catalogue.prune(after: newest)
         let after = Set(fixture.files.map(\.path))
         let gone = before.filter { !after.contains($0.path) }
-        #expect(gone.count == pruning.segmentsRemoved && pruning.segmentsRemoved > 2 && gone.count < 12)
+        #expect(
+            gone.count == pruning.segmentsRemoved && pruning.segmentsRemoved > 2 && gone.count < 12)
         for subset in 0 ..< 1 << gone.count {
             let left = gone.indices.filter { subset & (1 << $0) != 0 }.map { gone[$0] }
             let again = try Self.start((fixture.files + left).sorted { $0.path < $1.path })
@@ -222,7 +236,8 @@ import Testing
                 return
             } catch {
                 guard case .io = error else { throw error }
-                #expect(disk.snapshot.files.map(\.content) == files.map(\.content), "read \(number)")
+                #expect(
+                    disk.snapshot.files.map(\.content) == files.map(\.content), "read \(number)")
                 met += 1
             }
         }

@@ -15,7 +15,9 @@ import Testing
         return fixture
     }
 
-    private static func names(_ fixture: LogFixture) -> [String] { fixture.files.map { String($0.path.dropFirst(2)) } }
+    private static func names(_ fixture: LogFixture) -> [String] {
+        fixture.files.map { String($0.path.dropFirst(2)) }
+    }
 
     @Test func L11_firstSnapshotRemovesNothing() throws {
         let fixture = LogFixture()
@@ -32,7 +34,9 @@ import Testing
         let fixture = try Self.written()
         let pruning = try fixture.catalogue.prune(after: fixture.writeSnapshot(after: 60))
         #expect(pruning.older?.position.lsn == 90)
-        #expect(pruning.segmentsRemoved > 0 && pruning.snapshotsRemoved == 0 && pruning.bytesRemoved > 4096)
+        #expect(
+            pruning.segmentsRemoved > 0 && pruning.snapshotsRemoved == 0
+                && pruning.bytesRemoved > 4096)
         // The start that must do without the newest has all of the rest.
         var files = fixture.files
         let newest = try #require(LogFixture.snapshot(in: files))
@@ -40,31 +44,41 @@ import Testing
         let again = LogFixture(SimulatedDisk(DiskState(files: files)))
         try again.open()
         #expect(again.replayed == 60 && again.target.framesLoaded == 30)
-        #expect(again.report.frames == 30, "not a frame more of the log is kept than the older snapshot needs")
+        #expect(
+            again.report.frames == 30,
+            "not a frame more of the log is kept than the older snapshot needs")
     }
 
     @Test func L11_thirdSnapshotRemovesTheFirst() throws {
         let fixture = try LogFixture.written(frames: 120, snapshotsAfter: [30, 60, 90])
-        #expect(Self.names(fixture).filter { $0.hasSuffix(".snapshot") } == ["00000000000000b4.snapshot", "000000000000010e.snapshot"])
+        #expect(
+            Self.names(fixture).filter { $0.hasSuffix(".snapshot") } == [
+                "00000000000000b4.snapshot", "000000000000010e.snapshot",
+            ])
     }
 
     @Test func L11_snapshotIsVerifiedBeforeLogIsDropped() throws {
-        // Each write of the file is lost once: the disk says yes and keeps nothing. The next read shows it.
+        // Each write of the file is lost once: the disk says yes and keeps nothing. The next read
+        // shows it.
         var lost = 0
         for number in 1 ... 100 {
             let fixture = try Self.written()
             let position = try fixture.cut(after: 60)
             let before = Self.names(fixture)
             fixture.disk.plan(DiskFaultPlan(.lost, of: .writes, number: number))
-            let writer = try SnapshotWriter(fixture.environment, directoryID: LogFixture.directoryID, position: position)
+            let writer = try SnapshotWriter(
+                fixture.environment, directoryID: LogFixture.directoryID, position: position)
             let content = SnapshotContent(frames: 60)
-            for index in 0 ..< content.blocks { try LogFixture.write(block: index, of: content, to: writer) }
+            for index in 0 ..< content.blocks {
+                try LogFixture.write(block: index, of: content, to: writer)
+            }
             do throws(StorageError) {
                 _ = try writer.finish()
             } catch {
                 guard case .snapshotDamaged = error else { throw error }
                 lost += 1
-                #expect(Self.names(fixture) == before, "what did not verify is gone, and nothing else")
+                #expect(
+                    Self.names(fixture) == before, "what did not verify is gone, and nothing else")
                 fixture.disk.killProcess()
                 let again = LogFixture(fixture.disk)
                 try again.open()
@@ -72,7 +86,8 @@ import Testing
                 continue
             }
             guard fixture.disk.faultsHit > 0 else { break }
-            // Only padding may be lost unseen: what extends the file behind it leaves the same zeros.
+            // Only padding may be lost unseen: what extends the file behind it leaves the same
+            // zeros.
             let whole = try Self.written()
             try whole.writeSnapshot(after: 60)
             #expect(fixture.files.last?.content == whole.files.last?.content)
@@ -97,7 +112,8 @@ import Testing
     }
 
     @Test func L11_finishedSnapshotSurvivesAPowerCut() throws {
-        // Only that is verified which is on the disk: the file before its name, the name before anything else.
+        // Only that is verified which is on the disk: the file before its name, the name before
+        // anything else.
         for seed in 1 ... 60 as ClosedRange<UInt64> {
             let fixture = try Self.written()
             try fixture.writeSnapshot(after: 60)
@@ -111,7 +127,9 @@ import Testing
         let fixture = try Self.written()
         let writer = try fixture.beginSnapshot(after: 60)
         let content = SnapshotContent(frames: 60, blocks: 7)
-        for index in 0 ..< content.blocks { try LogFixture.write(block: index, of: content, to: writer) }
+        for index in 0 ..< content.blocks {
+            try LogFixture.write(block: index, of: content, to: writer)
+        }
         var bytes: [Int] = []
         let file = try writer.finish { bytes.append($0) }
         #expect(bytes == (0 ..< 7).map { content.block($0).count })
@@ -131,7 +149,8 @@ import Testing
         let kept = fixture.report.tornTail?.keptIn
         try #require(kept?.isEmpty == false)
         _ = try fixture.catalogue.prune(after: fixture.writeSnapshot(after: 60))
-        #expect(Self.names(fixture).contains { $0 == kept }, "its segment is behind the older snapshot")
+        #expect(
+            Self.names(fixture).contains { $0 == kept }, "its segment is behind the older snapshot")
         try fixture.write(60)
         let pruning = try fixture.catalogue.prune(after: fixture.writeSnapshot(after: 61))
         #expect(pruning.tornFilesRemoved == 1)
@@ -145,7 +164,9 @@ import Testing
         try LogFixture.write(block: 0, of: SnapshotContent(frames: 60), to: writer)
         writer.abandon()
         writer.abandon()
-        #expect(Self.names(fixture).filter { !$0.hasSuffix(".log") } == before.filter { !$0.hasSuffix(".log") })
+        #expect(
+            Self.names(fixture).filter { !$0.hasSuffix(".log") }
+                == before.filter { !$0.hasSuffix(".log") })
         // The segment was ended for nothing; the same position serves the next attempt.
         try fixture.writeSnapshot(after: 60)
         fixture.disk.killProcess()
@@ -163,9 +184,12 @@ import Testing
             fixture.disk.plan(DiskFaultPlan(fault, of: .changes, number: number))
             var writer: SnapshotWriter?
             do throws(StorageError) {
-                let begun = try SnapshotWriter(fixture.environment, directoryID: LogFixture.directoryID, position: position)
+                let begun = try SnapshotWriter(
+                    fixture.environment, directoryID: LogFixture.directoryID, position: position)
                 writer = begun
-                for index in 0 ..< 5 { try LogFixture.write(block: index, of: SnapshotContent(frames: 60), to: begun) }
+                for index in 0 ..< 5 {
+                    try LogFixture.write(block: index, of: SnapshotContent(frames: 60), to: begun)
+                }
                 _ = try fixture.catalogue.prune(after: begun.finish())
             } catch {
                 writer?.abandon()

@@ -1,4 +1,5 @@
-// Files, as a seam: the log, its recovery and the snapshots see nothing else, so a simulated disk can stand in for a real one.
+// Files, as a seam: the log, its recovery and the snapshots see nothing else, so a simulated disk
+// can stand in for a real one.
 
 /// How a file is opened.
 package enum FileAccess: Equatable, Sendable {
@@ -19,9 +20,11 @@ package protocol File: AnyObject {
     func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws(IOError) -> Int
     /// Writes all of `source` at `offset`; after an error any part of it may be there.
     func write(_ source: UnsafeRawBufferPointer, at offset: Int) throws(IOError)
-    /// Makes content and length durable (fdatasync). After an error nothing may be concluded about earlier writes.
+    /// Makes content and length durable (fdatasync). After an error nothing may be concluded about
+    /// earlier writes.
     func sync() throws(IOError)
-    /// Asks the system to forget what it holds of the file in memory, so that later reads show what the disk has; call `sync` before.
+    /// Asks the system to forget what it holds of the file in memory, so that later reads show what
+    /// the disk has; call `sync` before.
     func dropCache()
     /// Shortens or extends the file to `size` bytes.
     func truncate(to size: Int) throws(IOError)

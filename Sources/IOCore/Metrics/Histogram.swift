@@ -1,12 +1,13 @@
-// A histogram that a working thread records into and the admin thread reads, with no lock between them. It depends on
-// nothing but the standard library, so that a lower module can take it over unchanged.
+// A histogram that a working thread records into and the admin thread reads, with no lock between
+// them. It depends on nothing but the standard library, so that a lower module can take it over
+// unchanged.
 
 import Synchronization
 
 /// Counts observations in fixed buckets; records and reads from any thread.
 ///
-/// All accesses are relaxed: a reader may see an observation in its bucket before it is in the sum. The count is derived
-/// from the buckets, so that it always equals the `+Inf` bucket.
+/// All accesses are relaxed: a reader may see an observation in its bucket before it is in the sum.
+/// The count is derived from the buckets, so that it always equals the `+Inf` bucket.
 package final class Histogram: Sendable {
     /// What was recorded up to some moment; can be added up over threads.
     package struct Snapshot: Equatable, Sendable {
@@ -58,7 +59,9 @@ package final class Histogram: Sendable {
 
     /// Reads all buckets.
     package func snapshot() -> Snapshot {
-        let counts = (0 ... self.bounds.upper.count).map { self.counts[$0].load(ordering: .relaxed) }
+        let counts = (0 ... self.bounds.upper.count).map {
+            self.counts[$0].load(ordering: .relaxed)
+        }
         return Snapshot(
             bounds: self.bounds, counts: counts, sum: self.sum.load(ordering: .relaxed))
     }

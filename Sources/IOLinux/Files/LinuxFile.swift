@@ -13,7 +13,9 @@ final class LinuxFile: File {
 
     func size() throws(IOError) -> Int {
         var status = stat()
-        guard fstat(self.descriptor, &status) == 0 else { throw IOError(operation: "fstat", subject: self.path) }
+        guard fstat(self.descriptor, &status) == 0 else {
+            throw IOError(operation: "fstat", subject: self.path)
+        }
         return Int(status.st_size)
     }
 
@@ -21,7 +23,9 @@ final class LinuxFile: File {
         var done = 0
         while done < target.count {
             // SAFETY: the rest of the caller's buffer; pointer and count go together.
-            let count = pread(self.descriptor, target.baseAddress! + done, target.count - done, off_t(offset + done))
+            let count = pread(
+                self.descriptor, target.baseAddress! + done, target.count - done,
+                off_t(offset + done))
             if count == 0 { break }
             if count > 0 {
                 done += count
@@ -36,7 +40,9 @@ final class LinuxFile: File {
         var done = 0
         while done < source.count {
             // SAFETY: as above.
-            let count = pwrite(self.descriptor, source.baseAddress! + done, source.count - done, off_t(offset + done))
+            let count = pwrite(
+                self.descriptor, source.baseAddress! + done, source.count - done,
+                off_t(offset + done))
             if count > 0 {
                 done += count
             } else if count == 0 || errno != EINTR {
@@ -46,8 +52,11 @@ final class LinuxFile: File {
     }
 
     func sync() throws(IOError) {
-        // Never repeated, not even after EINTR: a second call proves nothing about the first one's pages.
-        guard fdatasync(self.descriptor) == 0 else { throw IOError(operation: "fdatasync", subject: self.path) }
+        // Never repeated, not even after EINTR: a second call proves nothing about the first one's
+        // pages.
+        guard fdatasync(self.descriptor) == 0 else {
+            throw IOError(operation: "fdatasync", subject: self.path)
+        }
     }
 
     func dropCache() {

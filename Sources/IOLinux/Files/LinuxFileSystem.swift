@@ -52,7 +52,9 @@ package final class LinuxFileSystem: FileSystem {
     }
 
     package func rename(_ source: String, to target: String) throws(IOError) {
-        guard Glibc.rename(source, target) == 0 else { throw IOError(operation: "rename", subject: source) }
+        guard Glibc.rename(source, target) == 0 else {
+            throw IOError(operation: "rename", subject: source)
+        }
     }
 
     package func remove(_ path: String) throws(IOError) {
@@ -69,17 +71,22 @@ package final class LinuxFileSystem: FileSystem {
         try Self.lock(try Self.open(path, O_RDWR | O_CREAT), LOCK_EX, path)
     }
 
-    private static func lock(_ descriptor: Int32, _ kind: Int32, _ path: String) throws(IOError) -> any DirectoryLock {
+    private static func lock(_ descriptor: Int32, _ kind: Int32, _ path: String) throws(IOError)
+        -> any DirectoryLock
+    {
         guard flock(descriptor, kind | LOCK_NB) == 0 else {
             let code = errno
             Glibc.close(descriptor)
-            if code == EWOULDBLOCK { throw IOError(.locked, operation: "flock", subject: path, code: code) }
+            if code == EWOULDBLOCK {
+                throw IOError(.locked, operation: "flock", subject: path, code: code)
+            }
             throw IOError(operation: "flock", subject: path, errno: code)
         }
         return LinuxDirectoryLock(descriptor: descriptor)
     }
 
-    /// Takes a shared lock on a lock file that is there, read-only: readers do not lock each other out, and whoever would write is locked out.
+    /// Takes a shared lock on a lock file that is there, read-only: readers do not lock each other
+    /// out, and whoever would write is locked out.
     ///
     /// - Returns: `nil` if there is no such file.
     /// - Throws: `.locked` if another process holds the exclusive lock.
@@ -101,7 +108,9 @@ package final class LinuxFileSystem: FileSystem {
     }
 
     package func canonicalPath(_ path: String) throws(IOError) -> String {
-        guard let found = realpath(path, nil) else { throw IOError(operation: "realpath", subject: path) }
+        guard let found = realpath(path, nil) else {
+            throw IOError(operation: "realpath", subject: path)
+        }
         defer { free(found) }
         return String(cString: found)
     }

@@ -49,7 +49,9 @@ final class EpollPoller: Poller, @unchecked Sendable {
         _ = linux_epoll_ctl(self.epoll, 2, descriptor, 0, 0)
     }
 
-    func wait(forNanoseconds nanoseconds: UInt64?) -> (ready: UnsafeBufferPointer<IOReadiness>, woken: Bool) {
+    func wait(forNanoseconds nanoseconds: UInt64?) -> (
+        ready: UnsafeBufferPointer<IOReadiness>, woken: Bool
+    ) {
         // Rounded up: a timer must not find itself a fraction too early and spin.
         let milliseconds = nanoseconds.map { Int32(clamping: ($0 + 999_999) / 1_000_000) } ?? -1
         let found = linux_epoll_wait(self.epoll, self.raw, Int32(Self.readyMax), milliseconds)
@@ -65,7 +67,9 @@ final class EpollPoller: Poller, @unchecked Sendable {
             }
             let failed = entry.events & (linux_epollerr | linux_epollhup) != 0
             var interest = IOInterest(rawValue: 0)
-            if failed || entry.events & (linux_epollin | linux_epollrdhup) != 0 { interest.insert(.read) }
+            if failed || entry.events & (linux_epollin | linux_epollrdhup) != 0 {
+                interest.insert(.read)
+            }
             if failed || entry.events & linux_epollout != 0 { interest.insert(.write) }
             (self.ready + count).initialize(to: IOReadiness(tag: entry.tag, interest: interest))
             count += 1

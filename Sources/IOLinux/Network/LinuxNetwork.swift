@@ -13,7 +13,9 @@ package final class LinuxNetwork: Network {
         try EpollPoller()
     }
 
-    package func listen(host: String, port: UInt16, sharesPort: Bool) throws(IOError) -> any ListeningSocket {
+    package func listen(host: String, port: UInt16, sharesPort: Bool) throws(IOError)
+        -> any ListeningSocket
+    {
         guard var address = SocketAddress(host: host, port: port) else {
             throw IOError(.other, operation: "listen", subject: host, code: EINVAL)
         }
@@ -21,10 +23,14 @@ package final class LinuxNetwork: Network {
         guard descriptor >= 0 else { throw IOError(operation: "socket", subject: "\(address)") }
         _ = linux_set_option(descriptor, linux_sol_socket, linux_so_reuseaddr, 1)
         if sharesPort { _ = linux_set_option(descriptor, linux_sol_socket, linux_so_reuseport, 1) }
-        if address.family == AF_INET6 { _ = linux_set_option(descriptor, linux_ipproto_ipv6, linux_ipv6_v6only, 1) }
+        if address.family == AF_INET6 {
+            _ = linux_set_option(descriptor, linux_ipproto_ipv6, linux_ipv6_v6only, 1)
+        }
         let bytes = address.bytes
         let bound = withUnsafePointer(to: &address.storage) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.bind(descriptor, $0, bytes) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.bind(descriptor, $0, bytes)
+            }
         }
         guard bound == 0, Glibc.listen(descriptor, Self.backlog) == 0 else {
             let error = IOError(operation: bound == 0 ? "listen" : "bind", subject: "\(address)")
@@ -34,7 +40,9 @@ package final class LinuxNetwork: Network {
         var actual = SocketAddress()
         var actualBytes = SocketAddress.capacity
         withUnsafeMutablePointer(to: &actual.storage) {
-            _ = $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &actualBytes) }
+            _ = $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                getsockname(descriptor, $0, &actualBytes)
+            }
         }
         return LinuxListener(descriptor: descriptor, address: actual.description)
     }

@@ -28,7 +28,8 @@ final class LinuxSocket: StreamSocket {
     func write(_ source: UnsafeRawBufferPointer) -> IOOutcome {
         while true {
             // SAFETY: as above.
-            let count = Glibc.send(self.descriptor, source.baseAddress, source.count, Int32(MSG_NOSIGNAL))
+            let count = Glibc.send(
+                self.descriptor, source.baseAddress, source.count, Int32(MSG_NOSIGNAL))
             if count > 0 { return .bytes(count) }
             if count < 0, errno == EINTR { continue }
             return errno == EAGAIN ? .wouldBlock : .closed

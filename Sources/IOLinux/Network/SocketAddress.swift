@@ -14,11 +14,15 @@ struct SocketAddress: CustomStringConvertible {
         if inet_pton(AF_INET, host, &four.sin_addr) == 1 {
             four.sin_family = sa_family_t(AF_INET)
             four.sin_port = port.bigEndian
-            withUnsafeMutableBytes(of: &self.storage) { $0.storeBytes(of: four, as: sockaddr_in.self) }
+            withUnsafeMutableBytes(of: &self.storage) {
+                $0.storeBytes(of: four, as: sockaddr_in.self)
+            }
         } else if inet_pton(AF_INET6, host, &six.sin6_addr) == 1 {
             six.sin6_family = sa_family_t(AF_INET6)
             six.sin6_port = port.bigEndian
-            withUnsafeMutableBytes(of: &self.storage) { $0.storeBytes(of: six, as: sockaddr_in6.self) }
+            withUnsafeMutableBytes(of: &self.storage) {
+                $0.storeBytes(of: six, as: sockaddr_in6.self)
+            }
         } else {
             return nil
         }
@@ -26,7 +30,9 @@ struct SocketAddress: CustomStringConvertible {
 
     var family: Int32 { Int32(self.storage.ss_family) }
     var bytes: UInt32 {
-        UInt32(self.family == AF_INET6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size)
+        UInt32(
+            self.family == AF_INET6
+                ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size)
     }
 
     /// Such as `127.0.0.1:50051` or `[::1]:50051`.

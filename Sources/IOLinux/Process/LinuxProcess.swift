@@ -5,7 +5,8 @@ package enum LinuxProcess {
     /// Cores that this process may use.
     package static var cores: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
-    /// Memory that this process may use, in bytes: that of the machine, or what its control group allows.
+    /// Memory that this process may use, in bytes: that of the machine, or what its control group
+    /// allows.
     package static var memoryBytes: Int {
         let machine = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
         let limits = Self.memoryLimitFiles.compactMap(Self.number(inFile:))
@@ -13,7 +14,9 @@ package enum LinuxProcess {
     }
 
     /// Of control groups, version 2 and 1, as a container sees its own.
-    private static let memoryLimitFiles = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+    private static let memoryLimitFiles = [
+        "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ]
 
     /// `nil` where there is no such file, or no number in it, such as `max`.
     private static func number(inFile path: String) -> Int? {
@@ -34,11 +37,14 @@ package enum LinuxProcess {
     /// Descriptors that this process may have open; after `harden`, all that it is allowed.
     package static var descriptorsMax: Int {
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return Int.max }
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
+            return Int.max
+        }
         return Int(clamping: limit.rlim_cur)
     }
 
-    /// New files are readable by their owner only; descriptors up to the hard limit; no core dumps, which would hold people's data (S11).
+    /// New files are readable by their owner only; descriptors up to the hard limit; no core dumps,
+    /// which would hold people's data (S11).
     package static func harden() {
         umask(0o077)
         var limit = rlimit()

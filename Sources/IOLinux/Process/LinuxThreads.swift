@@ -36,12 +36,14 @@ final class LinuxThread: RunningThread {
         pthread_attr_setstacksize(&attributes, stackBytes)
         var thread = pthread_t()
         // SAFETY: the retained start is taken over, once, by the thread that begins.
-        let result = pthread_create(&thread, &attributes, { argument in
-            let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
-            linux_name_thread(start.name)
-            start.body()
-            return nil
-        }, start.toOpaque())
+        let result = pthread_create(
+            &thread, &attributes,
+            { argument in
+                let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
+                linux_name_thread(start.name)
+                start.body()
+                return nil
+            }, start.toOpaque())
         precondition(result == 0, "the system starts no thread")
         pthread_attr_destroy(&attributes)
         self.thread = thread
@@ -65,7 +67,8 @@ package final class LinuxParker: Parker, @unchecked Sendable {
     private let condition: UnsafeMutablePointer<pthread_cond_t>
 
     package init() {
-        // SAFETY: both are initialised here, used by address only, and destroyed with the object, when no thread parks.
+        // SAFETY: both are initialised here, used by address only, and destroyed with the object,
+        // when no thread parks.
         self.mutex = .allocate(capacity: 1)
         self.condition = .allocate(capacity: 1)
         pthread_mutex_init(self.mutex, nil)
@@ -87,7 +90,8 @@ package final class LinuxParker: Parker, @unchecked Sendable {
         pthread_mutex_lock(self.mutex)
         defer { pthread_mutex_unlock(self.mutex) }
         let (isParked, _) = self.state.compareExchange(
-            expected: State.awake.rawValue, desired: State.parked.rawValue, ordering: .acquiringAndReleasing)
+            expected: State.awake.rawValue, desired: State.parked.rawValue,
+            ordering: .acquiringAndReleasing)
         if isParked { self.wait(forNanoseconds: nanoseconds) }
         self.state.store(State.awake.rawValue, ordering: .releasing)
     }
@@ -112,8 +116,8 @@ package final class LinuxParker: Parker, @unchecked Sendable {
     package func unpark() {
         let before = self.state.exchange(State.notified.rawValue, ordering: .acquiringAndReleasing)
         guard before == State.parked.rawValue else { return }
-        // Taking the lock makes sure that the sleeper is in its wait, not on the way to it. The signal comes after: whoever wakes must
-        // not find the lock held and sleep again.
+        // Taking the lock makes sure that the sleeper is in its wait, not on the way to it. The
+        // signal comes after: whoever wakes must not find the lock held and sleep again.
         pthread_mutex_lock(self.mutex)
         pthread_mutex_unlock(self.mutex)
         pthread_cond_signal(self.condition)

@@ -21,12 +21,14 @@ extension MessageDecoder {
     private static let destinationBytesMax = 1_024
 
     package func decodeCreateSnapshot(_ message: UnsafeRawBufferPointer) -> Decoded<Void> {
-        self.decode(message, root: WireSchema.shared.createSnapshotRequest) { allocator, count, bytes in
+        self.decode(message, root: WireSchema.shared.createSnapshotRequest) {
+            allocator, count, bytes in
             profiles__v1__create_snapshot_request__unpack(allocator, count, bytes)
         }.map { _ in .message(()) }
     }
 
-    /// Decodes a BackupRequest; its destination is an absolute path of some bytes, without control characters.
+    /// Decodes a BackupRequest; its destination is an absolute path of some bytes, without control
+    /// characters.
     package func decodeBackup(_ message: UnsafeRawBufferPointer) -> Decoded<String> {
         self.decode(message, root: WireSchema.shared.backupRequest) { allocator, count, bytes in
             profiles__v1__backup_request__unpack(allocator, count, bytes)
@@ -37,7 +39,9 @@ extension MessageDecoder {
             if path.first != UInt8(ascii: "/") {
                 self.packer.add("not an absolute path on the server", at: "destination")
             } else if path.count > Self.destinationBytesMax {
-                self.packer.add("\(path.count) bytes, at most \(Self.destinationBytesMax) are allowed", at: "destination")
+                self.packer.add(
+                    "\(path.count) bytes, at most \(Self.destinationBytesMax) are allowed",
+                    at: "destination")
             } else if path.contains(where: { $0 < 0x20 || $0 == 0x7F }) {
                 self.packer.add("has a control character", at: "destination")
             }
@@ -45,7 +49,9 @@ extension MessageDecoder {
         }
     }
 
-    package func encodeCreateSnapshotResponse(lsn: UInt64, bytes: UInt64, into answer: inout ByteBuffer) {
+    package func encodeCreateSnapshotResponse(
+        lsn: UInt64, bytes: UInt64, into answer: inout ByteBuffer
+    ) {
         self.arena.reset()
         let response = self.arena.make(profiles__v1__create_snapshot_response__init)
         response.pointee.lsn = lsn

@@ -25,18 +25,23 @@ package struct ProjectView {
 }
 
 extension MessageDecoder {
-    package func decodeGetProject(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedProjectRequest> {
+    package func decodeGetProject(_ message: UnsafeRawBufferPointer) -> Decoded<
+        DecodedProjectRequest
+    > {
         self.decode(message, root: WireSchema.shared.getProjectRequest) { allocator, count, bytes in
             profiles__v1__get_project_request__unpack(allocator, count, bytes)
         }.map { request in
             self.beginValidation(request.pointee.project)
-            return self.validated(DecodedProjectRequest(
-                project: ValuePacker.text(request.pointee.project), requestID: UnsafeRawBufferPointer(start: nil, count: 0)))
+            return self.validated(
+                DecodedProjectRequest(
+                    project: ValuePacker.text(request.pointee.project),
+                    requestID: UnsafeRawBufferPointer(start: nil, count: 0)))
         }
     }
 
     package func decodeListProjects(_ message: UnsafeRawBufferPointer) -> Decoded<Void> {
-        self.decode(message, root: WireSchema.shared.listProjectsRequest) { allocator, count, bytes in
+        self.decode(message, root: WireSchema.shared.listProjectsRequest) {
+            allocator, count, bytes in
             profiles__v1__list_projects_request__unpack(allocator, count, bytes)
         }.map { _ in .message(()) }
     }
@@ -44,8 +49,11 @@ extension MessageDecoder {
     /// Decodes and validates an UpdateProjectRequest.
     ///
     /// - Parameter limits: Of the directory, which options may narrow but not exceed.
-    package func decodeUpdateProject(_ message: UnsafeRawBufferPointer, limits: StoreLimits) -> Decoded<DecodedProjectRequest> {
-        self.decode(message, root: WireSchema.shared.updateProjectRequest) { allocator, count, bytes in
+    package func decodeUpdateProject(_ message: UnsafeRawBufferPointer, limits: StoreLimits)
+        -> Decoded<DecodedProjectRequest>
+    {
+        self.decode(message, root: WireSchema.shared.updateProjectRequest) {
+            allocator, count, bytes in
             profiles__v1__update_project_request__unpack(allocator, count, bytes)
         }.map { request in
             self.beginValidation(request.pointee.project)
@@ -56,22 +64,29 @@ extension MessageDecoder {
             } else {
                 self.packer.add("missing", at: "options")
             }
-            return self.validated(DecodedProjectRequest(
-                project: ValuePacker.text(request.pointee.project), requestID: requestID, options: options))
+            return self.validated(
+                DecodedProjectRequest(
+                    project: ValuePacker.text(request.pointee.project), requestID: requestID,
+                    options: options))
         }
     }
 
-    private func options(_ given: Profiles__V1__ProjectOptions, _ limits: StoreLimits) -> ProjectOptions {
+    private func options(_ given: Profiles__V1__ProjectOptions, _ limits: StoreLimits)
+        -> ProjectOptions
+    {
         self.packer.path.push("options")
         defer { self.packer.path.pop() }
         var options = ProjectOptions()
         switch given.merge_policy {
         case PROFILES__V1__MERGE_POLICY__MERGE_POLICY_LATEST_WINS: options.latestWins = true
-        case PROFILES__V1__MERGE_POLICY__MERGE_POLICY_SURVIVOR_WINS, PROFILES__V1__MERGE_POLICY__MERGE_POLICY_UNSPECIFIED: break
+        case PROFILES__V1__MERGE_POLICY__MERGE_POLICY_SURVIVOR_WINS,
+            PROFILES__V1__MERGE_POLICY__MERGE_POLICY_UNSPECIFIED:
+            break
         default: self.packer.add("not a policy of the contract", at: "merge_policy")
         }
         for index in 0 ..< given.n_double_opt_in {
-            if let channel = Channel(rawValue: UInt8(clamping: given.double_opt_in[index].rawValue)) {
+            if let channel = Channel(rawValue: UInt8(clamping: given.double_opt_in[index].rawValue))
+            {
                 options.doubleOptIn |= 1 << channel.rawValue
             } else {
                 self.packer.add("holds what is no channel of the contract", at: "double_opt_in")
@@ -80,7 +95,8 @@ extension MessageDecoder {
         options.topicDefaultUnsubscribed = given.topic_default_unsubscribed != 0
         options.resetConsentOnAddressChange = given.reset_consent_on_address_change != 0
         options.eventRetentionDays = self.atMost(
-            limits.eventRetentionSeconds / 86_400, given.event_retention_days, "event_retention_days")
+            limits.eventRetentionSeconds / 86_400, given.event_retention_days,
+            "event_retention_days")
         options.lateWindowSeconds = self.atMost(
             limits.retentionSeconds(options), given.late_window_seconds, "late_window_seconds")
         options.eventsPerProfileMax = self.atMost(
@@ -96,9 +112,12 @@ extension MessageDecoder {
     }
 
     /// Appends the record of a valid UpdateProject.
-    package func writeUpdateProject(_ request: DecodedProjectRequest, project: ProjectID, into buffer: inout ByteBuffer) {
+    package func writeUpdateProject(
+        _ request: DecodedProjectRequest, project: ProjectID, into buffer: inout ByteBuffer
+    ) {
         let start = beginRecord(.updateProject, in: &buffer)
-        ProjectCommand(project: project, requestID: request.requestID, options: request.options).write(into: &buffer)
+        ProjectCommand(project: project, requestID: request.requestID, options: request.options)
+            .write(into: &buffer)
         endRecord(at: start, operations: 1, in: &buffer)
     }
 
@@ -135,23 +154,34 @@ extension MessageDecoder {
     }
 
     /// Options as they hold: a default is shown as the number that it stands for.
-    private func options(_ view: ProjectView) -> UnsafeMutablePointer<Profiles__V1__ProjectOptions> {
+    private func options(_ view: ProjectView) -> UnsafeMutablePointer<Profiles__V1__ProjectOptions>
+    {
         let options = self.arena.make(profiles__v1__project_options__init)
-        options.pointee.merge_policy = view.options.latestWins
-            ? PROFILES__V1__MERGE_POLICY__MERGE_POLICY_LATEST_WINS : PROFILES__V1__MERGE_POLICY__MERGE_POLICY_SURVIVOR_WINS
-        let channels = [Channel.email, .sms, .push].filter { view.options.doubleOptIn & 1 << $0.rawValue != 0 }
+        options.pointee.merge_policy =
+            view.options.latestWins
+            ? PROFILES__V1__MERGE_POLICY__MERGE_POLICY_LATEST_WINS
+            : PROFILES__V1__MERGE_POLICY__MERGE_POLICY_SURVIVOR_WINS
+        let channels = [Channel.email, .sms, .push].filter {
+            view.options.doubleOptIn & 1 << $0.rawValue != 0
+        }
         options.pointee.n_double_opt_in = channels.count
-        options.pointee.double_opt_in = self.arena.memory(max(channels.count, 1) * MemoryLayout<Profiles__V1__Channel>.stride)
-            .bindMemory(to: Profiles__V1__Channel.self, capacity: max(channels.count, 1))
+        options.pointee.double_opt_in = self.arena.memory(
+            max(channels.count, 1) * MemoryLayout<Profiles__V1__Channel>.stride
+        )
+        .bindMemory(to: Profiles__V1__Channel.self, capacity: max(channels.count, 1))
         for (index, channel) in channels.enumerated() {
-            options.pointee.double_opt_in[index] = Profiles__V1__Channel(rawValue: UInt32(channel.rawValue))
+            options.pointee.double_opt_in[index] = Profiles__V1__Channel(
+                rawValue: UInt32(channel.rawValue))
         }
         options.pointee.topic_default_unsubscribed = view.options.topicDefaultUnsubscribed ? 1 : 0
-        options.pointee.reset_consent_on_address_change = view.options.resetConsentOnAddressChange ? 1 : 0
+        options.pointee.reset_consent_on_address_change =
+            view.options.resetConsentOnAddressChange ? 1 : 0
         options.pointee.late_window_seconds = UInt32(view.limits.lateSeconds(view.options))
-        options.pointee.event_retention_days = UInt32(view.limits.retentionSeconds(view.options) / 86_400)
+        options.pointee.event_retention_days = UInt32(
+            view.limits.retentionSeconds(view.options) / 86_400)
         options.pointee.events_per_profile_max = UInt32(
-            view.options.eventsPerProfileMax == 0 ? view.limits.eventsPerProfile : UInt64(view.options.eventsPerProfileMax))
+            view.options.eventsPerProfileMax == 0
+                ? view.limits.eventsPerProfile : UInt64(view.options.eventsPerProfileMax))
         return options
     }
 }

@@ -1,6 +1,7 @@
 import Profiles
 
-// What GetProject says of limits, so that nobody has to look for them in a manual: every one that a caller can run into, by name.
+// What GetProject says of limits, so that nobody has to look for them in a manual: every one that a
+// caller can run into, by name.
 extension MessageDecoder {
     /// Limits of stored state and time, as they hold for a project.
     static func stateLimits(of view: ProjectView) -> [(name: String, value: UInt64)] {
@@ -25,7 +26,8 @@ extension MessageDecoder {
         ]
     }
 
-    /// Limits that are the same in every project: of the store's rules, of requests, and of the texts in them.
+    /// Limits that are the same in every project: of the store's rules, of requests, and of the
+    /// texts in them.
     static let fixedLimits: [(name: String, value: UInt64)] =
         Store.fixedLimits.map { ($0.name.description, UInt64($0.value)) }
         + [

@@ -14,7 +14,8 @@ package struct DecodedBatch {
         var count = 0
         for index in 0 ..< self.request.pointee.n_operations {
             guard let operation = self.request.pointee.operations[index]?.pointee,
-                operation.operation_case == PROFILES__V1__WRITE_OPERATION__OPERATION_UPDATE_SUBSCRIPTION
+                operation.operation_case
+                    == PROFILES__V1__WRITE_OPERATION__OPERATION_UPDATE_SUBSCRIPTION
             else { continue }
             count += operation.update_subscription.pointee.n_changes
         }
@@ -29,7 +30,8 @@ package struct DecodedBatch {
             switch operation.operation_case {
             case PROFILES__V1__WRITE_OPERATION__OPERATION_IDENTIFY:
                 count += DecodedIdentify.itemCount(operation.identify.pointee.attributes)
-            case PROFILES__V1__WRITE_OPERATION__OPERATION_TRACK: count += operation.track.pointee.n_events
+            case PROFILES__V1__WRITE_OPERATION__OPERATION_TRACK:
+                count += operation.track.pointee.n_events
             case PROFILES__V1__WRITE_OPERATION__OPERATION_UPDATE_SUBSCRIPTION:
                 count += operation.update_subscription.pointee.n_changes
             default: break
@@ -43,17 +45,21 @@ extension MessageDecoder {
     /// Decodes a BatchWriteRequest, bounded and checked on the wire, but not yet validated.
     package func decodeBatch(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedBatch> {
         self.decode(message, root: WireSchema.shared.batchWriteRequest) { allocator, count, bytes in
-            profiles__v1__batch_write_request__unpack(allocator, count, bytes).map { DecodedBatch(request: $0) }
+            profiles__v1__batch_write_request__unpack(allocator, count, bytes).map {
+                DecodedBatch(request: $0)
+            }
         }
     }
 
-    /// Validates a batch and appends its record. With `best_effort` a malformed write becomes a refused item of the record;
-    /// any other violation refuses the call and leaves `buffer` as it was.
+    /// Validates a batch and appends its record. With `best_effort` a malformed write becomes a
+    /// refused item of the record; any other violation refuses the call and leaves `buffer` as it
+    /// was.
     ///
     /// - Parameter project: `nil`: the project is unknown; its name may be no name at all.
     /// - Returns: The violations, none if the record was written.
     package func writeBatch(
-        _ batch: DecodedBatch, project: ProjectID?, windows: AdvisoryWindows, into buffer: inout ByteBuffer
+        _ batch: DecodedBatch, project: ProjectID?, windows: AdvisoryWindows,
+        into buffer: inout ByteBuffer
     ) -> Violations {
         let request = batch.request.pointee
         self.packer.path.removeAll()
@@ -62,16 +68,19 @@ extension MessageDecoder {
         self.checkProject(request.project)
         let requestID = self.requestID(request.request_id)
         if request.n_operations == 0 {
-            self.packer.add("none, 1 to \(WireLimits.batchOperationsMax) are needed", at: "operations")
+            self.packer.add(
+                "none, 1 to \(WireLimits.batchOperationsMax) are needed", at: "operations")
         }
         let isBestEffort = request.best_effort != 0
         BatchHeader(
-            project: project ?? ProjectID(rawValue: 0), flags: isBestEffort ? .bestEffort : [], requestID: requestID,
+            project: project ?? ProjectID(rawValue: 0), flags: isBestEffort ? .bestEffort : [],
+            requestID: requestID,
             itemCount: request.n_operations
         ).write(into: &buffer)
         if batch.changeCount > Self.batchChangesMax {
             self.packer.add(
-                "\(batch.changeCount) subscription changes, at most \(Self.batchChangesMax) are allowed in a batch", at: "operations")
+                "\(batch.changeCount) subscription changes, at most \(Self.batchChangesMax) are allowed in a batch",
+                at: "operations")
         }
         self.batchProject = batch.project
         defer { self.batchProject = nil }
@@ -81,7 +90,8 @@ extension MessageDecoder {
             self.packer.path.push("operations")
             self.packer.path.push(index: index)
             operations += self.writeItem(
-                operation.pointee, project: project ?? ProjectID(rawValue: 0), windows, isBestEffort: isBestEffort, into: &buffer)
+                operation.pointee, project: project ?? ProjectID(rawValue: 0), windows,
+                isBestEffort: isBestEffort, into: &buffer)
             self.packer.path.pop()
             self.packer.path.pop()
         }
@@ -95,7 +105,8 @@ extension MessageDecoder {
 
     /// Appends one write, or its refusal; returns how many lsns it takes.
     private func writeItem(
-        _ operation: Profiles__V1__WriteOperation, project: ProjectID, _ windows: AdvisoryWindows, isBestEffort: Bool,
+        _ operation: Profiles__V1__WriteOperation, project: ProjectID, _ windows: AdvisoryWindows,
+        isBestEffort: Bool,
         into buffer: inout ByteBuffer
     ) -> Int {
         let before = self.packer.violations
@@ -106,7 +117,8 @@ extension MessageDecoder {
         case PROFILES__V1__WRITE_OPERATION__OPERATION_IDENTIFY:
             let item = beginBatchItem(.identify, in: &buffer)
             self.packer.path.push("identify")
-            self.write(operation.identify.pointee, project: project, isHistorical: false, into: &buffer)
+            self.write(
+                operation.identify.pointee, project: project, isHistorical: false, into: &buffer)
             endBatchItem(at: item, operations: 1, in: &buffer)
             self.packer.path.pop()
         case PROFILES__V1__WRITE_OPERATION__OPERATION_TRACK:
@@ -153,13 +165,16 @@ extension MessageDecoder {
         var reader = ByteReader(bytes)
         for _ in 0 ..< (bytes.isEmpty ? 0 : reader.readVarint()) {
             let path = String(decoding: reader.readPrefixed(), as: UTF8.self)
-            violations.add(Violation(
-                path: path, description: String(decoding: reader.readPrefixed(), as: UTF8.self)))
+            violations.add(
+                Violation(
+                    path: path, description: String(decoding: reader.readPrefixed(), as: UTF8.self))
+            )
         }
         return violations
     }
 
-    /// Subscription changes of one batch: each of them keeps a copy of its call's evidence, of up to 12 KiB.
+    /// Subscription changes of one batch: each of them keeps a copy of its call's evidence, of up
+    /// to 12 KiB.
     static let batchChangesMax = 1_000
     /// Violations kept with one refused item or event.
     private static let violationsPerItemMax = 8

@@ -3,12 +3,13 @@ import CMessages
 import CProtobufC
 import Profiles
 
-// The answer of a batch is written result by result, so that 200 of them need the memory of one. Protobuf allows it: a repeated field is
-// the sequence of its elements.
+// The answer of a batch is written result by result, so that 200 of them need the memory of one.
+// Protobuf allows it: a repeated field is the sequence of its elements.
 
 extension MessageDecoder {
-    /// Bytes of an answer beyond which further results leave out profiles and ledger entries, which can be read: clients take 4 MiB by
-    /// default, and could not learn that their writes were carried out.
+    /// Bytes of an answer beyond which further results leave out profiles and ledger entries, which
+    /// can be read: clients take 4 MiB by default, and could not learn that their writes were
+    /// carried out.
     package static let batchDetailBytesMax = 2 << 20
 
     /// Appends the result of one write.
@@ -18,7 +19,8 @@ extension MessageDecoder {
     ///   - image: Of an Identify: the profile as it is now; `nil`: it is not shown.
     ///   - isReplay: The whole batch is a replay.
     package func appendBatchResult(
-        _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?, isReplay: Bool, into answer: inout ByteBuffer
+        _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?, isReplay: Bool,
+        into answer: inout ByteBuffer
     ) -> ItemFates {
         self.arena.reset()
         let result = self.arena.make(profiles__v1__write_result__init)
@@ -28,20 +30,26 @@ extension MessageDecoder {
         switch header.kind {
         case _ where header.refusal != .none:
             result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_ERROR
-            let context = header.kind == .batch
+            let context =
+                header.kind == .batch
                 ? ErrorContext(violations: Self.violations(body.read(count: body.remaining)))
                 : Self.context(ofRefused: header, body: &body)
-            result.pointee.error = StatusMapping.cStatus(of: header.refusal, context, in: self.arena)
+            result.pointee.error = StatusMapping.cStatus(
+                of: header.refusal, context, in: self.arena)
         case .identify:
             result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_IDENTIFY
-            (result.pointee.identify, fates) = self.identifyResponse(header, body: &body, image: image)
+            (result.pointee.identify, fates) = self.identifyResponse(
+                header, body: &body, image: image)
         case .track:
             result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_TRACK
             (result.pointee.track, fates) = self.trackResponse(header, body: &body)
         case .updateSubscription:
             result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_UPDATE_SUBSCRIPTION
-            (result.pointee.update_subscription, fates) = self.subscriptionResponse(header, body: &body)
-            if answer.count >= Self.batchDetailBytesMax { result.pointee.update_subscription.pointee.n_entries = 0 }
+            (result.pointee.update_subscription, fates) = self.subscriptionResponse(
+                header, body: &body)
+            if answer.count >= Self.batchDetailBytesMax {
+                result.pointee.update_subscription.pointee.n_entries = 0
+            }
         default: preconditionFailure("a batch has no such item")
         }
         let size = protobuf_c_message_get_packed_size(
@@ -63,16 +71,18 @@ extension MessageDecoder {
     }
 
     /// What a refused batch tells: the first failing write's reason, and its place.
-    static func context(ofRefusedBatch header: ResultHeader, body: inout ByteReader) -> ErrorContext {
+    static func context(ofRefusedBatch header: ResultHeader, body: inout ByteReader) -> ErrorContext
+    {
         guard let inner = ResultHeader(from: &body) else { return ErrorContext() }
         var context = self.context(ofRefused: inner, body: &body)
         context.metadata.removeAll { $0.key.description == "index" }
         context.metadata.insert(("index", String(header.index)), at: 0)
-        let name = switch inner.kind {
-        case .identify: "identify"
-        case .track: "track"
-        default: "update_subscription"
-        }
+        let name =
+            switch inner.kind {
+            case .identify: "identify"
+            case .track: "track"
+            default: "update_subscription"
+            }
         var violations = Violations()
         for violation in context.violations.list {
             violations.add(violation.below("operations[\(header.index)].\(name)"))

@@ -18,13 +18,17 @@ extension MessageDecoder {
     func subscriptionResponse(
         _ header: ResultHeader, body: inout ByteReader
     ) -> (UnsafeMutablePointer<Profiles__V1__UpdateSubscriptionResponse>, ItemFates) {
-        guard let result = SubscriptionResultBody(from: &body) else { preconditionFailure("a result of this process is whole") }
+        guard let result = SubscriptionResultBody(from: &body) else {
+            preconditionFailure("a result of this process is whole")
+        }
         let response = self.arena.make(profiles__v1__update_subscription_response__init)
         response.pointee.profile_id = self.profileIDText(result.profileID)
         response.pointee.revision = result.revision
         response.pointee.lsn = header.lsn
         response.pointee.replayed = header.flags.contains(.replayed) ? 1 : 0
-        if let from = result.redirectedFrom { response.pointee.redirected_from = self.identifierText(from) }
+        if let from = result.redirectedFrom {
+            response.pointee.redirected_from = self.identifierText(from)
+        }
         response.pointee.n_results = result.changeCount
         response.pointee.results = self.arena.pointers(result.changeCount)
         response.pointee.n_entries = result.changeCount
@@ -35,7 +39,8 @@ extension MessageDecoder {
                 preconditionFailure("a result of this process is whole")
             }
             response.pointee.results[index] = self.subscriptionResult(change)
-            response.pointee.entries[index] = self.consentEntry(change.entry, change.previousHash, change.hash)
+            response.pointee.entries[index] = self.consentEntry(
+                change.entry, change.previousHash, change.hash)
             fates.count(change, isReplay: header.flags.contains(.replayed))
         }
         response.pointee.subscriptions = self.subscriptions(&body)
@@ -48,7 +53,8 @@ extension MessageDecoder {
         let result = self.arena.make(profiles__v1__subscription_result__init)
         result.pointee.channel = Profiles__V1__Channel(rawValue: UInt32(change.channel.rawValue))
         result.pointee.topic = self.arena.string(change.topic)
-        result.pointee.state = Profiles__V1__SubscriptionState(rawValue: UInt32(change.state.rawValue))
+        result.pointee.state = Profiles__V1__SubscriptionState(
+            rawValue: UInt32(change.state.rawValue))
         result.pointee.applied = change.applied ? 1 : 0
         result.pointee.confirmation_token = self.arena.string(change.token)
         return result
@@ -59,7 +65,10 @@ extension MessageDecoder {
         _ entry: UnsafeRawBufferPointer, _ previous: SHA256Digest, _ hash: SHA256Digest
     ) -> UnsafeMutablePointer<Profiles__V1__ConsentEntry> {
         let bytes = entry.baseAddress?.assumingMemoryBound(to: UInt8.self)
-        guard let message = profiles__v1__consent_entry__unpack(self.arena.allocator, entry.count, bytes) else {
+        guard
+            let message = profiles__v1__consent_entry__unpack(
+                self.arena.allocator, entry.count, bytes)
+        else {
             preconditionFailure("an entry of this process is whole")
         }
         message.pointee.previous_hash = self.digestBytes(previous)
@@ -73,18 +82,22 @@ extension MessageDecoder {
         bytes.storeBytes(of: digest.words.1.bigEndian, toByteOffset: 8, as: UInt64.self)
         bytes.storeBytes(of: digest.words.2.bigEndian, toByteOffset: 16, as: UInt64.self)
         bytes.storeBytes(of: digest.words.3.bigEndian, toByteOffset: 24, as: UInt64.self)
-        return ProtobufCBinaryData(len: SHA256Digest.bytes, data: bytes.assumingMemoryBound(to: UInt8.self))
+        return ProtobufCBinaryData(
+            len: SHA256Digest.bytes, data: bytes.assumingMemoryBound(to: UInt8.self))
     }
 
     /// The list of subscriptions that stands in a result.
-    private func subscriptions(_ list: inout ByteReader) -> UnsafeMutablePointer<Profiles__V1__Subscriptions> {
+    private func subscriptions(_ list: inout ByteReader) -> UnsafeMutablePointer<
+        Profiles__V1__Subscriptions
+    > {
         var items: [UnsafeMutablePointer<Profiles__V1__Subscription>] = []
         SubscriptionView.forEach(in: &list) { items.append(self.subscription($0)) }
         return self.subscriptions(items)
     }
 
     /// The subscriptions of a profile.
-    func subscriptions(of image: ProfileImage) -> UnsafeMutablePointer<Profiles__V1__Subscriptions> {
+    func subscriptions(of image: ProfileImage) -> UnsafeMutablePointer<Profiles__V1__Subscriptions>
+    {
         var items: [UnsafeMutablePointer<Profiles__V1__Subscription>] = []
         image.forEachSubscription { items.append(self.subscription($0)) }
         return self.subscriptions(items)
@@ -100,12 +113,17 @@ extension MessageDecoder {
         return message
     }
 
-    private func subscription(_ view: SubscriptionView) -> UnsafeMutablePointer<Profiles__V1__Subscription> {
+    private func subscription(_ view: SubscriptionView) -> UnsafeMutablePointer<
+        Profiles__V1__Subscription
+    > {
         let subscription = self.arena.make(profiles__v1__subscription__init)
-        subscription.pointee.channel = Profiles__V1__Channel(rawValue: UInt32(view.channel.rawValue))
+        subscription.pointee.channel = Profiles__V1__Channel(
+            rawValue: UInt32(view.channel.rawValue))
         subscription.pointee.topic = self.arena.string(view.topic)
-        subscription.pointee.state = Profiles__V1__SubscriptionState(rawValue: UInt32(view.state.rawValue))
-        subscription.pointee.source = Profiles__V1__ConsentSource(rawValue: UInt32(view.source.rawValue))
+        subscription.pointee.state = Profiles__V1__SubscriptionState(
+            rawValue: UInt32(view.state.rawValue))
+        subscription.pointee.source = Profiles__V1__ConsentSource(
+            rawValue: UInt32(view.source.rawValue))
         subscription.pointee.effective_time = self.timestamp(view.effectiveTime)
         return subscription
     }
@@ -143,7 +161,9 @@ extension MessageDecoder {
     private func skipChanges(
         _ header: ResultHeader, _ body: inout ByteReader
     ) -> (result: SubscriptionResultBody, fates: ItemFates) {
-        guard let result = SubscriptionResultBody(from: &body) else { preconditionFailure("a result of this process is whole") }
+        guard let result = SubscriptionResultBody(from: &body) else {
+            preconditionFailure("a result of this process is whole")
+        }
         var fates = ItemFates()
         // Used before, or the person is gone: nothing was left to change.
         if result.changeCount == 0 { fates.duplicate = 1 }
@@ -190,31 +210,37 @@ extension MessageDecoder {
         Self.pack(UnsafeMutableRawPointer(response), into: &answer)
     }
 
-    package func encodeCreateUnsubscribeTokenResponse(token: UnsafeRawBufferPointer, into answer: inout ByteBuffer) {
+    package func encodeCreateUnsubscribeTokenResponse(
+        token: UnsafeRawBufferPointer, into answer: inout ByteBuffer
+    ) {
         let response = self.arena.make(profiles__v1__create_unsubscribe_token_response__init)
         response.pointee.token = self.arena.string(token)
         Self.pack(UnsafeMutableRawPointer(response), into: &answer)
     }
 
     package func encodeListConsentHistoryResponse(
-        _ page: ArraySlice<ListedEntry>, nextPageToken: UnsafeRawBufferPointer, into answer: inout ByteBuffer
+        _ page: ArraySlice<ListedEntry>, nextPageToken: UnsafeRawBufferPointer,
+        into answer: inout ByteBuffer
     ) {
         let response = self.arena.make(profiles__v1__list_consent_history_response__init)
         response.pointee.n_entries = page.count
         response.pointee.entries = self.arena.pointers(page.count)
         for (index, listed) in page.enumerated() {
-            response.pointee.entries[index] = self.consentEntry(listed.entry, listed.previousHash, listed.hash)
+            response.pointee.entries[index] = self.consentEntry(
+                listed.entry, listed.previousHash, listed.hash)
         }
         response.pointee.next_page_token = self.arena.string(nextPageToken)
         Self.pack(UnsafeMutableRawPointer(response), into: &answer)
     }
 
-    /// Appends entries as they stand in a ListConsentHistoryResponse, so that the bytes are one by themselves.
+    /// Appends entries as they stand in a ListConsentHistoryResponse, so that the bytes are one by
+    /// themselves.
     package func encodeConsentEntries(_ entries: [ListedEntry], into answer: inout ByteBuffer) {
         for index in entries.indices {
             self.arena.reset()
             self.encodeListConsentHistoryResponse(
-                entries[index ... index], nextPageToken: UnsafeRawBufferPointer(start: nil, count: 0), into: &answer)
+                entries[index ... index],
+                nextPageToken: UnsafeRawBufferPointer(start: nil, count: 0), into: &answer)
         }
     }
 

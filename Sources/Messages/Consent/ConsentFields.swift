@@ -19,14 +19,17 @@ extension MessageDecoder {
     /// A topic in lower case, in the arena; empty: the whole channel.
     func topic(_ topic: UnsafePointer<CChar>?) -> UnsafeRawBufferPointer {
         let text = ValuePacker.text(topic)
-        guard text.count <= Self.topicBytesMax, text.allSatisfy({ TextRules.isAlphanumeric($0) || $0 == UInt8(ascii: "_") })
+        guard text.count <= Self.topicBytesMax,
+            text.allSatisfy({ TextRules.isAlphanumeric($0) || $0 == UInt8(ascii: "_") })
         else {
             self.packer.add("a topic that does not match ^[a-z0-9_]{1,300}$", at: "topic")
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
         guard text.count > 0 else { return text }
         let lower = self.arena.memory(text.count)
-        for (index, byte) in text.enumerated() { lower.storeBytes(of: TextRules.lower(byte), toByteOffset: index, as: UInt8.self) }
+        for (index, byte) in text.enumerated() {
+            lower.storeBytes(of: TextRules.lower(byte), toByteOffset: index, as: UInt8.self)
+        }
         return UnsafeRawBufferPointer(start: lower, count: text.count)
     }
 
@@ -34,16 +37,22 @@ extension MessageDecoder {
     func evidence(_ evidence: UnsafeMutablePointer<Profiles__V1__Evidence>?) -> EvidenceView? {
         guard let evidence = evidence?.pointee else { return nil }
         return EvidenceView(
-            method: self.evidence(evidence.method, "evidence.method"), ip: self.evidence(evidence.ip, "evidence.ip"),
+            method: self.evidence(evidence.method, "evidence.method"),
+            ip: self.evidence(evidence.ip, "evidence.ip"),
             userAgent: self.evidence(evidence.user_agent, "evidence.user_agent"),
             textVersion: self.evidence(evidence.text_version, "evidence.text_version"),
             actor: self.evidence(evidence.actor, "evidence.actor"),
             reference: self.evidence(evidence.reference, "evidence.reference"))
     }
 
-    private func evidence(_ string: UnsafePointer<CChar>?, _ field: StaticString) -> UnsafeRawBufferPointer {
+    private func evidence(_ string: UnsafePointer<CChar>?, _ field: StaticString)
+        -> UnsafeRawBufferPointer
+    {
         let text = ValuePacker.text(string)
-        if !text.isEmpty, let error = TextRules.stringError(text, scalarsMax: Self.evidenceScalarsMax, oneLine: true) {
+        if !text.isEmpty,
+            let error = TextRules.stringError(
+                text, scalarsMax: Self.evidenceScalarsMax, oneLine: true)
+        {
             self.packer.add(error, at: field)
         }
         return text

@@ -14,14 +14,17 @@ package struct DecodedErase {
 
 extension MessageDecoder {
     package func decodeErase(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedErase> {
-        self.decode(message, root: WireSchema.shared.eraseProfileRequest) { allocator, count, bytes in
+        self.decode(message, root: WireSchema.shared.eraseProfileRequest) {
+            allocator, count, bytes in
             profiles__v1__erase_profile_request__unpack(allocator, count, bytes)
         }.map { request in
             self.beginValidation(request.pointee.project)
-            return self.validated(DecodedErase(
-                project: ValuePacker.text(request.pointee.project), requestID: self.id(request.pointee.request_id, "request_id"),
-                identifier: self.identifier(request.pointee.identifier),
-                expectedRevision: request.pointee.expected_revision?.pointee.value))
+            return self.validated(
+                DecodedErase(
+                    project: ValuePacker.text(request.pointee.project),
+                    requestID: self.id(request.pointee.request_id, "request_id"),
+                    identifier: self.identifier(request.pointee.identifier),
+                    expectedRevision: request.pointee.expected_revision?.pointee.value))
         }
     }
 
@@ -33,8 +36,12 @@ extension MessageDecoder {
     }
 
     /// Appends the EraseProfileResponse of a result that was carried out.
-    package func encodeEraseProfileResponse(_ header: ResultHeader, body: inout ByteReader, into answer: inout ByteBuffer) {
-        guard let result = EraseResultBody(from: &body) else { preconditionFailure("a result of this process is whole") }
+    package func encodeEraseProfileResponse(
+        _ header: ResultHeader, body: inout ByteReader, into answer: inout ByteBuffer
+    ) {
+        guard let result = EraseResultBody(from: &body) else {
+            preconditionFailure("a result of this process is whole")
+        }
         self.arena.reset()
         let response = self.arena.make(profiles__v1__erase_profile_response__init)
         response.pointee.existed = result.existed ? 1 : 0

@@ -15,7 +15,9 @@ struct FieldPath {
 
     mutating func push(_ field: StaticString) { self.push(.field(field)) }
     mutating func push(index: Int) { self.push(.index(index)) }
-    mutating func push(key: UnsafeRawBufferPointer, index: Int) { self.push(.key(key, index: index)) }
+    mutating func push(key: UnsafeRawBufferPointer, index: Int) {
+        self.push(.key(key, index: index))
+    }
     mutating func removeAll() { self.count = 0 }
 
     mutating func pop() {
@@ -36,7 +38,9 @@ struct FieldPath {
             case .field(let name): text += (text.isEmpty ? "" : ".") + name.description
             case .index(let index): text += "[\(index)]"
             case .key(let key, let index):
-                text += TextRules.isName(key) ? ".\(String(decoding: key, as: UTF8.self))" : "[\(index)]"
+                text +=
+                    TextRules.isName(key)
+                    ? ".\(String(decoding: key, as: UTF8.self))" : "[\(index)]"
             }
         }
         if let field { text += (text.isEmpty ? "" : ".") + field.description }

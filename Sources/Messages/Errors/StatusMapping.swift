@@ -48,8 +48,10 @@ package enum StatusMapping {
         case .profileNotFound, .projectNotFound: 5
         case .requestIDReused: 6
         case .rateExceeded, .limitExceeded, .memoryExhausted: 8
-        case .identifierErased, .profileAnonymous, .attributeTypeMismatch, .lsnNotReached, .userUnsubscribed,
-            .tokenInvalid, .tokenExpired, .bothIdentified, .mergeExpired: 9
+        case .identifierErased, .profileAnonymous, .attributeTypeMismatch, .lsnNotReached,
+            .userUnsubscribed,
+            .tokenInvalid, .tokenExpired, .bothIdentified, .mergeExpired:
+            9
         case .revisionMismatch: 10
         case .timeWindow, .positionGone: 11
         case .logUnavailable, .diskFull, .replaying, .draining: 14
@@ -66,7 +68,8 @@ package enum StatusMapping {
         case .projectNotFound: "no such project"
         case .requestIDReused: "this request_id was used for another message"
         case .revisionMismatch: "the profile has another revision than expected_revision"
-        case .identifierErased: "what this names was erased with a person; identifiers are blocked for a while"
+        case .identifierErased:
+            "what this names was erased with a person; identifiers are blocked for a while"
         case .profileAnonymous: "this needs an identified profile"
         case .attributeTypeMismatch: "the attribute has another type"
         case .limitExceeded: "a limit of the stored profile or project is reached"
@@ -76,7 +79,8 @@ package enum StatusMapping {
         case .tokenExpired: "the token has expired"
         case .bothIdentified: "both profiles are identified"
         case .mergeExpired: "the merge can no longer be undone"
-        case .logUnavailable: "the log has failed: the outcome is unknown and writes are refused until a restart"
+        case .logUnavailable:
+            "the log has failed: the outcome is unknown and writes are refused until a restart"
         case .diskFull: "the disk is full: writes are refused until there is space"
         case .replaying: "the server is reading its log"
         case .draining: "the server is shutting down"
@@ -87,7 +91,9 @@ package enum StatusMapping {
     }
 
     /// The whole status of a refused call or item.
-    package static func status(of refusal: Refusal, _ context: ErrorContext = ErrorContext()) -> MappedStatus {
+    package static func status(of refusal: Refusal, _ context: ErrorContext = ErrorContext())
+        -> MappedStatus
+    {
         let arena = DecodeArena()
         let status = Self.cStatus(of: refusal, context, in: arena)
         return MappedStatus(
@@ -103,7 +109,9 @@ package enum StatusMapping {
         status.pointee.code = Self.code(of: refusal)
         status.pointee.message = arena.string(context.message ?? Self.message(of: refusal))
         var details: [UnsafeMutablePointer<Google__Protobuf__Any>] = []
-        if !context.violations.isEmpty { details.append(Self.badRequest(context.violations, in: arena)) }
+        if !context.violations.isEmpty {
+            details.append(Self.badRequest(context.violations, in: arena))
+        }
         details.append(Self.errorInfo(refusal, context.metadata, in: arena))
         if let seconds = context.retrySeconds { details.append(Self.retryInfo(seconds, in: arena)) }
         status.pointee.n_details = details.count
@@ -153,7 +161,9 @@ package enum StatusMapping {
         return Self.any("google.rpc.BadRequest", UnsafeMutableRawPointer(request), in: arena)
     }
 
-    private static func retryInfo(_ seconds: Int64, in arena: DecodeArena) -> UnsafeMutablePointer<Google__Protobuf__Any> {
+    private static func retryInfo(_ seconds: Int64, in arena: DecodeArena) -> UnsafeMutablePointer<
+        Google__Protobuf__Any
+    > {
         let info = arena.make(google__rpc__retry_info__init)
         let delay = arena.make(google__protobuf__duration__init)
         delay.pointee.seconds = seconds
@@ -171,7 +181,8 @@ package enum StatusMapping {
         let bytes = arena.memory(size)
         // SAFETY: the target has exactly the size that protobuf-c asked for.
         protobuf_c_message_pack(base, bytes.assumingMemoryBound(to: UInt8.self))
-        any.pointee.value = ProtobufCBinaryData(len: size, data: bytes.assumingMemoryBound(to: UInt8.self))
+        any.pointee.value = ProtobufCBinaryData(
+            len: size, data: bytes.assumingMemoryBound(to: UInt8.self))
         return any
     }
 

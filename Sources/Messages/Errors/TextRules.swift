@@ -42,9 +42,13 @@ enum TextRules {
     }
 
     /// What is wrong with a string value; in events it is one line.
-    static func stringError(_ text: UnsafeRawBufferPointer, scalarsMax: Int = stringScalarsMax, oneLine: Bool) -> String? {
+    static func stringError(
+        _ text: UnsafeRawBufferPointer, scalarsMax: Int = stringScalarsMax, oneLine: Bool
+    ) -> String? {
         let traits = UTF8Rules.traits(text)
-        if traits.scalars > scalarsMax { return "\(traits.scalars) characters, at most \(scalarsMax) are allowed" }
+        if traits.scalars > scalarsMax {
+            return "\(traits.scalars) characters, at most \(scalarsMax) are allowed"
+        }
         if traits.isBlank { return text.isEmpty ? "empty" : "blank" }
         if oneLine, traits.hasLineBreak { return "holds a line break, one line is allowed" }
         return nil
@@ -52,7 +56,8 @@ enum TextRules {
 
     /// Words that stand for "no value" somewhere, in any case.
     private static let reservedWords: [StaticString] = [
-        "undefined", "null", "nil", "(null)", "[object object]", "true", "false", "nan", "infinity", "-infinity",
+        "undefined", "null", "nil", "(null)", "[object object]", "true", "false", "nan", "infinity",
+        "-infinity",
     ]
 
     /// What is wrong with a custom or installation id.
@@ -61,8 +66,12 @@ enum TextRules {
         if text.count > Self.identifierBytesMax {
             return "\(text.count) bytes, at most \(Self.identifierBytesMax) are allowed"
         }
-        if let error = Self.stringError(text, scalarsMax: Self.identifierScalarsMax, oneLine: true) { return error }
-        return Self.isReserved(text) ? "a word that stands for no value, an identifier is needed" : nil
+        if let error = Self.stringError(text, scalarsMax: Self.identifierScalarsMax, oneLine: true)
+        {
+            return error
+        }
+        return Self.isReserved(text)
+            ? "a word that stands for no value, an identifier is needed" : nil
     }
 
     /// Whether a text is a word that stands for no value.
@@ -76,25 +85,32 @@ enum TextRules {
         if traits.scalars > Self.urlScalarsMax {
             return "\(traits.scalars) characters, at most \(Self.urlScalarsMax) are allowed"
         }
-        guard !text.contains(where: { $0 <= 0x20 || $0 == 0x7F }), Self.hasSchemeAndHost(text) else {
+        guard !text.contains(where: { $0 <= 0x20 || $0 == 0x7F }), Self.hasSchemeAndHost(text)
+        else {
             return "not a URL with a scheme and a host"
         }
         return nil
     }
 
     private static func hasSchemeAndHost(_ text: UnsafeRawBufferPointer) -> Bool {
-        guard let first = text.first, Self.isLetter(first), let colon = text.firstIndex(of: UInt8(ascii: ":")) else {
+        guard let first = text.first, Self.isLetter(first),
+            let colon = text.firstIndex(of: UInt8(ascii: ":"))
+        else {
             return false
         }
         let isScheme = text[..<colon].allSatisfy {
-            Self.isAlphanumeric($0) || $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: ".")
+            Self.isAlphanumeric($0) || $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "-")
+                || $0 == UInt8(ascii: ".")
         }
-        guard isScheme, text.count > colon + 3, text[colon + 1] == UInt8(ascii: "/"), text[colon + 2] == UInt8(ascii: "/")
+        guard isScheme, text.count > colon + 3, text[colon + 1] == UInt8(ascii: "/"),
+            text[colon + 2] == UInt8(ascii: "/")
         else { return false }
         var authority = text[(colon + 3)...].prefix {
             $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#")
         }
-        if let at = authority.lastIndex(of: UInt8(ascii: "@")) { authority = authority[(at + 1)...] }
+        if let at = authority.lastIndex(of: UInt8(ascii: "@")) {
+            authority = authority[(at + 1)...]
+        }
         return authority.first.map { $0 != UInt8(ascii: ":") } ?? false
     }
 
@@ -112,9 +128,13 @@ enum TextRules {
         byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte
     }
 
-    private static func equalsIgnoringCase(_ text: UnsafeRawBufferPointer, _ word: StaticString) -> Bool {
+    private static func equalsIgnoringCase(_ text: UnsafeRawBufferPointer, _ word: StaticString)
+        -> Bool
+    {
         guard text.count == word.utf8CodeUnitCount else { return false }
-        for index in 0 ..< text.count where Self.lower(text[index]) != word.utf8Start[index] { return false }
+        for index in 0 ..< text.count where Self.lower(text[index]) != word.utf8Start[index] {
+            return false
+        }
         return true
     }
 }

@@ -9,7 +9,8 @@ enum TimeRules {
 
     /// Microseconds since 1970; `nil` if it is not a time that is allowed.
     static func microseconds(_ time: Google__Protobuf__Timestamp) -> Int64? {
-        guard time.seconds >= Self.secondsMin, time.seconds <= Self.secondsMax, time.nanos >= 0, time.nanos <= 999_999_999
+        guard time.seconds >= Self.secondsMin, time.seconds <= Self.secondsMax, time.nanos >= 0,
+            time.nanos <= 999_999_999
         else { return nil }
         return time.seconds * 1_000_000 + Int64(time.nanos) / 1_000
     }

@@ -1,6 +1,7 @@
 /// Times as they stand in the metadata of an error.
 enum UTCText {
-    /// `YYYY-MM-DDThh:mm:ssZ` of a time in microseconds since 1970, rounded up to the second: a time to wait for is never told too early.
+    /// `YYYY-MM-DDThh:mm:ssZ` of a time in microseconds since 1970, rounded up to the second: a
+    /// time to wait for is never told too early.
     ///
     /// Source: RFC 3339, section 5.6.
     static func text(_ microseconds: Int64) -> String {

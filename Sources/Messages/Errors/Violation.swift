@@ -12,13 +12,15 @@ package struct Violation: Equatable, Sendable {
     /// The same inside of something else, such as `operations[3].track`.
     func below(_ path: String) -> Violation {
         guard !path.isEmpty else { return self }
-        return Violation(path: self.path.isEmpty ? path : "\(path).\(self.path)", description: self.description)
+        return Violation(
+            path: self.path.isEmpty ? path : "\(path).\(self.path)", description: self.description)
     }
 }
 
 /// The violations of one request; made on error paths only.
 package struct Violations: Equatable, Sendable {
-    /// Violations that are listed; further ones are counted. With paths and texts of about 60 bytes they fit in response trailers.
+    /// Violations that are listed; further ones are counted. With paths and texts of about 60 bytes
+    /// they fit in response trailers.
     package static let listedMax = 40
 
     package private(set) var list: [Violation] = []

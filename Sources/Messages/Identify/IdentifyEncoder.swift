@@ -10,7 +10,8 @@ extension MessageDecoder {
     ///   - image: The profile as it is now; `nil`: it is gone.
     /// - Returns: How the call's attribute writes ended.
     package func encodeIdentifyResponse(
-        _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?, into answer: inout ByteBuffer
+        _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?,
+        into answer: inout ByteBuffer
     ) -> ItemFates {
         self.arena.reset()
         let (response, fates) = self.identifyResponse(header, body: &body, image: image)
@@ -22,19 +23,27 @@ extension MessageDecoder {
     func identifyResponse(
         _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?
     ) -> (UnsafeMutablePointer<Profiles__V1__IdentifyResponse>, ItemFates) {
-        guard let result = IdentifyResultBody(from: &body) else { preconditionFailure("a result of this process is whole") }
+        guard let result = IdentifyResultBody(from: &body) else {
+            preconditionFailure("a result of this process is whole")
+        }
         let response = self.arena.make(profiles__v1__identify_response__init)
         if let image { response.pointee.profile = self.profile(image, mask: .standard) }
         response.pointee.outcome = Profiles__V1__Outcome(rawValue: UInt32(result.outcome.rawValue))
-        if result.mergeID != ProfileID(high: 0, low: 0) { response.pointee.merge_id = self.profileIDText(result.mergeID) }
+        if result.mergeID != ProfileID(high: 0, low: 0) {
+            response.pointee.merge_id = self.profileIDText(result.mergeID)
+        }
         response.pointee.lsn = header.lsn
         let isReplay = header.flags.contains(.replayed)
         response.pointee.replayed = isReplay ? 1 : 0
-        if let from = result.redirectedFrom { response.pointee.redirected_from = self.identifierText(from) }
+        if let from = result.redirectedFrom {
+            response.pointee.redirected_from = self.identifierText(from)
+        }
         let staleCount = Int(body.readVarint())
         response.pointee.n_ignored_stale = staleCount
         response.pointee.ignored_stale = self.arena.pointers(staleCount)
-        for index in 0 ..< staleCount { response.pointee.ignored_stale[index] = self.arena.string(body.readPrefixed()) }
+        for index in 0 ..< staleCount {
+            response.pointee.ignored_stale[index] = self.arena.string(body.readPrefixed())
+        }
         self.readWarnings(&body, into: response)
         var fates = ItemFates()
         if isReplay {
@@ -46,7 +55,10 @@ extension MessageDecoder {
         return (response, fates)
     }
 
-    private func readWarnings(_ body: inout ByteReader, into response: UnsafeMutablePointer<Profiles__V1__IdentifyResponse>) {
+    private func readWarnings(
+        _ body: inout ByteReader,
+        into response: UnsafeMutablePointer<Profiles__V1__IdentifyResponse>
+    ) {
         let count = Int(body.readVarint())
         response.pointee.n_warnings = count
         response.pointee.warnings = self.arena.pointers(count)
@@ -56,7 +68,8 @@ extension MessageDecoder {
             let text = body.readPrefixed()
             if let reason { warning.pointee.reason = self.arena.string(reason.reason.description) }
             if reason == .installationDetached {
-                warning.pointee.identifier = self.identifierMessage(IdentifierView(kind: .installationID, bytes: text))
+                warning.pointee.identifier = self.identifierMessage(
+                    IdentifierView(kind: .installationID, bytes: text))
             } else {
                 warning.pointee.name = self.arena.string(text)
             }

@@ -15,19 +15,25 @@ enum NativeRules {
         case .emailAddress: self.emailError(text)
         case .phoneNumber: self.phoneError(text)
         case .language: self.languageError(text)
-        case .region: self.isRegion(text) ? nil : "not a region, two upper-case letters of ISO 3166-1 are allowed"
+        case .region:
+            self.isRegion(text)
+                ? nil : "not a region, two upper-case letters of ISO 3166-1 are allowed"
         case .timezone: self.timezoneError(text)
         }
     }
 
     static func emailError(_ text: UnsafeRawBufferPointer) -> String? {
         let scalars = UTF8Rules.scalarCount(text)
-        if scalars > Self.emailCharactersMax { return "\(scalars) characters, at most \(Self.emailCharactersMax) are allowed" }
+        if scalars > Self.emailCharactersMax {
+            return "\(scalars) characters, at most \(Self.emailCharactersMax) are allowed"
+        }
         let ats = text.count { $0 == UInt8(ascii: "@") }
         guard ats == 1, text.first != UInt8(ascii: "@"), text.last != UInt8(ascii: "@") else {
             return "not an e-mail address, one @ between two parts is needed"
         }
-        guard !UTF8Rules.traits(text).hasWhiteSpace, !text.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
+        guard !UTF8Rules.traits(text).hasWhiteSpace,
+            !text.contains(where: { $0 < 0x20 || $0 == 0x7F })
+        else {
             return "holds a blank, none is allowed in an e-mail address"
         }
         return nil
@@ -36,29 +42,39 @@ enum NativeRules {
     /// `^\+[1-9][0-9]{1,14}$`.
     static func phoneError(_ text: UnsafeRawBufferPointer) -> String? {
         let digits = text.dropFirst()
-        let isNumber = text.first == UInt8(ascii: "+") && 2 ... Self.phoneDigitsMax ~= digits.count
-            && digits.first != UInt8(ascii: "0") && digits.allSatisfy { UInt8(ascii: "0") ... UInt8(ascii: "9") ~= $0 }
+        let isNumber =
+            text.first == UInt8(ascii: "+") && 2 ... Self.phoneDigitsMax ~= digits.count
+            && digits.first != UInt8(ascii: "0")
+            && digits.allSatisfy { UInt8(ascii: "0") ... UInt8(ascii: "9") ~= $0 }
         return isNumber ? nil : "not a phone number of E.164, + and 2 to 15 digits are allowed"
     }
 
     /// Subtags of letters and digits, the first one of 2 or 3 letters.
     private static func languageError(_ text: UnsafeRawBufferPointer) -> String? {
-        let error = "not a language, ISO 639-1 or BCP 47 of at most \(Self.languageCharactersMax) characters is allowed"
+        let error =
+            "not a language, ISO 639-1 or BCP 47 of at most \(Self.languageCharactersMax) characters is allowed"
         guard text.count <= Self.languageCharactersMax else { return error }
         let subtags = text.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
-        guard let primary = subtags.first, 2 ... 3 ~= primary.count, primary.allSatisfy(Self.isLetter) else { return error }
-        let isTag = subtags.dropFirst().allSatisfy { 1 ... 8 ~= $0.count && $0.allSatisfy(Self.isAlphanumeric) }
+        guard let primary = subtags.first, 2 ... 3 ~= primary.count,
+            primary.allSatisfy(Self.isLetter)
+        else { return error }
+        let isTag = subtags.dropFirst().allSatisfy {
+            1 ... 8 ~= $0.count && $0.allSatisfy(Self.isAlphanumeric)
+        }
         return isTag ? nil : error
     }
 
     private static func timezoneError(_ text: UnsafeRawBufferPointer) -> String? {
         let error = "not an IANA time zone name of at most \(Self.timezoneCharactersMax) characters"
-        guard text.count <= Self.timezoneCharactersMax, let first = text.first, Self.isLetter(first) else { return error }
+        guard text.count <= Self.timezoneCharactersMax, let first = text.first, Self.isLetter(first)
+        else { return error }
         let parts = text.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         let isName = parts.allSatisfy { part in
-            !part.isEmpty && part.allSatisfy {
-                Self.isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "+")
-            }
+            !part.isEmpty
+                && part.allSatisfy {
+                    Self.isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-")
+                        || $0 == UInt8(ascii: "+")
+                }
         }
         return isName ? nil : error
     }
@@ -66,7 +82,9 @@ enum NativeRules {
     private static func isRegion(_ text: UnsafeRawBufferPointer) -> Bool {
         guard text.count == 2 else { return false }
         for place in stride(from: 0, to: Self.regions.utf8CodeUnitCount, by: 2)
-        where Self.regions.utf8Start[place] == text[0] && Self.regions.utf8Start[place + 1] == text[1] {
+        where Self.regions.utf8Start[place] == text[0]
+            && Self.regions.utf8Start[place + 1] == text[1]
+        {
             return true
         }
         return false

@@ -30,13 +30,16 @@ struct PatchSource {
     }
 }
 
-/// Turns attribute patches into the items of a record, in ascending order of their lower-case names.
+/// Turns attribute patches into the items of a record, in ascending order of their lower-case
+/// names.
 extension ValuePacker {
     /// Names of one patch; the pass over the wire allows 100 in each map.
     static let patchItemsMax = 200
 
     /// Appends a patch: its count and its items. Violations are noted.
-    mutating func pack(patch: UnsafeMutablePointer<Profiles__V1__AttributePatch>?, into buffer: inout ByteBuffer) {
+    mutating func pack(
+        patch: UnsafeMutablePointer<Profiles__V1__AttributePatch>?, into buffer: inout ByteBuffer
+    ) {
         guard let patch else { return buffer.appendVarint(0) }
         self.path.push("attributes")
         defer { self.path.pop() }
@@ -50,9 +53,16 @@ extension ValuePacker {
         for number in self.patchItems.indices {
             let item = self.patchItems[number]
             self.path.push(item.partName)
-            if case .delete = item.part { self.path.push(index: item.index) } else { self.path.push(key: item.name, index: item.index) }
-            let previous = number > 0 ? self.patchItems[number - 1].name : .init(start: nil, count: 0)
-            if number > 0, Self.compare(previous, item.name) == 0 { self.add("a name given twice in the patch, apart from case") }
+            if case .delete = item.part {
+                self.path.push(index: item.index)
+            } else {
+                self.path.push(key: item.name, index: item.index)
+            }
+            let previous =
+                number > 0 ? self.patchItems[number - 1].name : .init(start: nil, count: 0)
+            if number > 0, Self.compare(previous, item.name) == 0 {
+                self.add("a name given twice in the patch, apart from case")
+            }
             self.pack(item, into: &buffer)
             self.path.pop()
             self.path.pop()
@@ -63,28 +73,36 @@ extension ValuePacker {
         self.patchItems.removeAll(keepingCapacity: true)
         for index in 0 ..< patch.n_set {
             guard let entry = patch.set[index]?.pointee else { continue }
-            self.patchItems.append(PatchSource(name: Self.text(entry.key), index: index, part: .set(entry.value)))
+            self.patchItems.append(
+                PatchSource(name: Self.text(entry.key), index: index, part: .set(entry.value)))
         }
         for index in 0 ..< patch.n_delete_ {
-            self.patchItems.append(PatchSource(name: Self.text(patch.delete_[index]), index: index, part: .delete))
+            self.patchItems.append(
+                PatchSource(name: Self.text(patch.delete_[index]), index: index, part: .delete))
         }
         for index in 0 ..< patch.n_add {
             guard let entry = patch.add[index]?.pointee else { continue }
-            self.patchItems.append(PatchSource(name: Self.text(entry.key), index: index, part: .add(entry.value)))
+            self.patchItems.append(
+                PatchSource(name: Self.text(entry.key), index: index, part: .add(entry.value)))
         }
         for index in 0 ..< patch.n_remove {
             guard let entry = patch.remove[index]?.pointee else { continue }
-            self.patchItems.append(PatchSource(name: Self.text(entry.key), index: index, part: .remove(entry.value)))
+            self.patchItems.append(
+                PatchSource(name: Self.text(entry.key), index: index, part: .remove(entry.value)))
         }
         guard let native = patch.native?.pointee else { return }
         let values = [
-            native.email_address, native.phone_number, native.language, native.region, native.timezone,
+            native.email_address, native.phone_number, native.language, native.region,
+            native.timezone,
         ]
         for (attribute, value) in zip(NativeAttribute.allCases, values) {
             guard let value else { continue }
-            let name = UnsafeRawBufferPointer(start: attribute.name.utf8Start, count: attribute.name.utf8CodeUnitCount)
-            self.patchItems.append(PatchSource(
-                name: name, index: Int(attribute.rawValue), part: .native(attribute, Self.text(value.pointee.value))))
+            let name = UnsafeRawBufferPointer(
+                start: attribute.name.utf8Start, count: attribute.name.utf8CodeUnitCount)
+            self.patchItems.append(
+                PatchSource(
+                    name: name, index: Int(attribute.rawValue),
+                    part: .native(attribute, Self.text(value.pointee.value))))
         }
     }
 
@@ -93,7 +111,9 @@ extension ValuePacker {
     }
 
     private mutating func pack(_ item: PatchSource, into buffer: inout ByteBuffer) {
-        if !Self.appendName(item.name, into: &buffer) { self.add("a name that does not match ^[a-zA-Z0-9_]{1,30}$") }
+        if !Self.appendName(item.name, into: &buffer) {
+            self.add("a name that does not match ^[a-zA-Z0-9_]{1,30}$")
+        }
         switch item.part {
         case .set(let value):
             self.refuseNative(item.name)
@@ -102,7 +122,11 @@ extension ValuePacker {
         case .delete: buffer.append(PatchAction.delete.rawValue)
         case .add(let list), .remove(let list):
             self.refuseNative(item.name)
-            if case .add = item.part { buffer.append(PatchAction.add.rawValue) } else { buffer.append(PatchAction.remove.rawValue) }
+            if case .add = item.part {
+                buffer.append(PatchAction.add.rawValue)
+            } else {
+                buffer.append(PatchAction.remove.rawValue)
+            }
             self.pack(strings: list, into: &buffer)
         case .native(let attribute, let text):
             if let error = NativeRules.error(attribute, text) { self.add(error) }
@@ -114,13 +138,18 @@ extension ValuePacker {
     /// A custom attribute may not be called like a native one, or nobody could tell them apart.
     private mutating func refuseNative(_ name: UnsafeRawBufferPointer) {
         for native in NativeAttribute.allCases {
-            let text = UnsafeRawBufferPointer(start: native.name.utf8Start, count: native.name.utf8CodeUnitCount)
-            if Self.compare(name, text) == 0 { self.add("the name of a native attribute, to be set in attributes.native") }
+            let text = UnsafeRawBufferPointer(
+                start: native.name.utf8Start, count: native.name.utf8CodeUnitCount)
+            if Self.compare(name, text) == 0 {
+                self.add("the name of a native attribute, to be set in attributes.native")
+            }
         }
     }
 
     /// Appends the value of an attribute: no objects, and text may have lines.
-    private mutating func pack(attribute value: UnsafeMutablePointer<Profiles__V1__Value>?, into buffer: inout ByteBuffer) {
+    private mutating func pack(
+        attribute value: UnsafeMutablePointer<Profiles__V1__Value>?, into buffer: inout ByteBuffer
+    ) {
         guard let value else { return self.add("a value without a kind") }
         switch value.pointee.kind_case {
         case PROFILES__V1__VALUE__KIND_STRING:
@@ -134,7 +163,9 @@ extension ValuePacker {
         }
     }
 
-    private mutating func pack(strings: UnsafeMutablePointer<Profiles__V1__StringList>?, into buffer: inout ByteBuffer) {
+    private mutating func pack(
+        strings: UnsafeMutablePointer<Profiles__V1__StringList>?, into buffer: inout ByteBuffer
+    ) {
         let list = strings?.pointee
         let count = list?.n_items ?? 0
         self.path.push("items")

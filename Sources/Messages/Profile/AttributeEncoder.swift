@@ -3,13 +3,17 @@ import CMessages
 import Profiles
 
 extension MessageDecoder {
-    /// Reads the image's list of attributes: native ones, custom ones and, if asked for, when and by what each was written.
+    /// Reads the image's list of attributes: native ones, custom ones and, if asked for, when and
+    /// by what each was written.
     func readAttributes(
-        _ lists: inout ByteReader, _ mask: ReadMask, into profile: UnsafeMutablePointer<Profiles__V1__Profile>
+        _ lists: inout ByteReader, _ mask: ReadMask,
+        into profile: UnsafeMutablePointer<Profiles__V1__Profile>
     ) {
         let count = Int(lists.readVarint())
         if mask.contains(.attributes) { profile.pointee.attributes = self.arena.pointers(count) }
-        if mask.contains(.attributeMetadata) { profile.pointee.attribute_metadata = self.arena.pointers(count) }
+        if mask.contains(.attributeMetadata) {
+            profile.pointee.attribute_metadata = self.arena.pointers(count)
+        }
         for _ in 0 ..< count {
             let name = lists.readPrefixed()
             let value = self.value(&lists)
@@ -27,7 +31,9 @@ extension MessageDecoder {
         }
     }
 
-    private func metadata(_ lists: inout ByteReader) -> UnsafeMutablePointer<Profiles__V1__AttributeMetadata> {
+    private func metadata(_ lists: inout ByteReader) -> UnsafeMutablePointer<
+        Profiles__V1__AttributeMetadata
+    > {
         let metadata = self.arena.make(profiles__v1__attribute_metadata__init)
         metadata.pointee.effective_time = self.timestamp(lists.read())
         metadata.pointee.lsn = lists.read()
@@ -37,7 +43,9 @@ extension MessageDecoder {
     }
 
     /// A source; `nil` if nothing of it is known.
-    func sourceMessage(platform: UInt8, name: UnsafeRawBufferPointer) -> UnsafeMutablePointer<Profiles__V1__Source>? {
+    func sourceMessage(platform: UInt8, name: UnsafeRawBufferPointer) -> UnsafeMutablePointer<
+        Profiles__V1__Source
+    >? {
         guard platform != 0 || name.count > 0 else { return nil }
         let source = self.arena.make(profiles__v1__source__init)
         source.pointee.platform = Profiles__V1__Platform(rawValue: UInt32(platform))
@@ -46,7 +54,8 @@ extension MessageDecoder {
     }
 
     private func add(
-        _ metadata: UnsafeMutablePointer<Profiles__V1__AttributeMetadata>, _ name: UnsafeRawBufferPointer,
+        _ metadata: UnsafeMutablePointer<Profiles__V1__AttributeMetadata>,
+        _ name: UnsafeRawBufferPointer,
         to profile: UnsafeMutablePointer<Profiles__V1__Profile>
     ) {
         let entry = self.arena.make(profiles__v1__profile__attribute_metadata_entry__init)
@@ -57,7 +66,8 @@ extension MessageDecoder {
     }
 
     private func set(
-        _ native: NativeAttribute, _ text: UnsafeMutablePointer<CChar>?, in profile: UnsafeMutablePointer<Profiles__V1__Profile>
+        _ native: NativeAttribute, _ text: UnsafeMutablePointer<CChar>?,
+        in profile: UnsafeMutablePointer<Profiles__V1__Profile>
     ) {
         if profile.pointee.native == nil {
             profile.pointee.native = self.arena.make(profiles__v1__native_attributes__init)

@@ -2,7 +2,8 @@ import Bytes
 import CMessages
 import Profiles
 
-/// A decoded and valid GetProfileRequest; the identifier lies in the arena until the decoder is used again.
+/// A decoded and valid GetProfileRequest; the identifier lies in the arena until the decoder is
+/// used again.
 package struct DecodedGetProfile {
     package var project: UnsafeRawBufferPointer
     package var identifier: IdentifierView
@@ -15,7 +16,8 @@ package struct DecodedGetProfile {
 extension MessageDecoder {
     /// Decodes and validates a GetProfileRequest.
     package func decodeGetProfile(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedGetProfile> {
-        let decoded = self.decode(message, root: WireSchema.shared.getProfileRequest) { allocator, count, bytes in
+        let decoded = self.decode(message, root: WireSchema.shared.getProfileRequest) {
+            allocator, count, bytes in
             profiles__v1__get_profile_request__unpack(allocator, count, bytes)
         }
         let request: UnsafeMutablePointer<Profiles__V1__GetProfileRequest>
@@ -31,12 +33,16 @@ extension MessageDecoder {
         let identifier = self.identifier(request.pointee.identifier)
         let mask = self.mask(request.pointee.read_mask, withMetadata: request.pointee.metadata != 0)
         guard self.packer.violations.isEmpty else { return .invalid(self.packer.violations) }
-        return .message(DecodedGetProfile(
-            project: ValuePacker.text(request.pointee.project), identifier: identifier, mask: mask,
-            minLSN: request.pointee.min_lsn, request: request))
+        return .message(
+            DecodedGetProfile(
+                project: ValuePacker.text(request.pointee.project), identifier: identifier,
+                mask: mask,
+                minLSN: request.pointee.min_lsn, request: request))
     }
 
-    func mask(_ mask: UnsafeMutablePointer<Google__Protobuf__FieldMask>?, withMetadata: Bool) -> ReadMask {
+    func mask(_ mask: UnsafeMutablePointer<Google__Protobuf__FieldMask>?, withMetadata: Bool)
+        -> ReadMask
+    {
         guard let mask = mask?.pointee, mask.n_paths > 0 else {
             return withMetadata ? ReadMask.standard.union(.attributeMetadata) : .standard
         }
@@ -46,14 +52,17 @@ extension MessageDecoder {
                 self.refusePath(index, "not a field of Profile")
                 continue
             }
-            if part == .attributeMetadata, !withMetadata { self.refusePath(index, "needs metadata = true") }
+            if part == .attributeMetadata, !withMetadata {
+                self.refusePath(index, "needs metadata = true")
+            }
             parts.insert(part)
         }
         return parts
     }
 
     private func refusePath(_ index: Int, _ description: String) {
-        self.packer.violations.add(Violation(path: "read_mask.paths[\(index)]", description: description))
+        self.packer.violations.add(
+            Violation(path: "read_mask.paths[\(index)]", description: description))
     }
 
     /// Appends the GetProfileResponse of a profile that was found.
@@ -62,35 +71,52 @@ extension MessageDecoder {
     ///   - isRedirected: The identifier asked for is an alias: it is shown in `redirected_from`.
     ///   - appliedLSN: Up to where the answer knows.
     package func encodeGetProfileResponse(
-        _ image: ProfileImage, of request: DecodedGetProfile, isRedirected: Bool, appliedLSN: UInt64,
+        _ image: ProfileImage, of request: DecodedGetProfile, isRedirected: Bool,
+        appliedLSN: UInt64,
         into answer: inout ByteBuffer
     ) {
         // The arena is not reset: `redirected_from` still lies in it.
         let response = self.arena.make(profiles__v1__get_profile_response__init)
         response.pointee.profile = self.profile(image, mask: request.mask)
         response.pointee.lsn = appliedLSN
-        if isRedirected { response.pointee.redirected_from = self.identifierText(request.identifier) }
+        if isRedirected {
+            response.pointee.redirected_from = self.identifierText(request.identifier)
+        }
         Self.pack(UnsafeMutableRawPointer(response), into: &answer)
     }
 
-    /// Appends the GetProfileResponse that shows everything of a profile, the metadata of attributes included.
-    package func encodeWholeProfile(_ image: ProfileImage, appliedLSN: UInt64, into answer: inout ByteBuffer) {
+    /// Appends the GetProfileResponse that shows everything of a profile, the metadata of
+    /// attributes included.
+    package func encodeWholeProfile(
+        _ image: ProfileImage, appliedLSN: UInt64, into answer: inout ByteBuffer
+    ) {
         self.arena.reset()
         let response = self.arena.make(profiles__v1__get_profile_response__init)
-        response.pointee.profile = self.profile(image, mask: ReadMask.standard.union(.attributeMetadata))
+        response.pointee.profile = self.profile(
+            image, mask: ReadMask.standard.union(.attributeMetadata))
         response.pointee.lsn = appliedLSN
         Self.pack(UnsafeMutableRawPointer(response), into: &answer)
     }
 
-    func profile(_ image: ProfileImage, mask: ReadMask) -> UnsafeMutablePointer<Profiles__V1__Profile> {
+    func profile(_ image: ProfileImage, mask: ReadMask) -> UnsafeMutablePointer<
+        Profiles__V1__Profile
+    > {
         let profile = self.arena.make(profiles__v1__profile__init)
-        if mask.contains(.profileID) { profile.pointee.profile_id = self.profileIDText(image.profileID) }
-        if mask.contains(.customID) { profile.pointee.custom_id = self.arena.string(image.customID) }
+        if mask.contains(.profileID) {
+            profile.pointee.profile_id = self.profileIDText(image.profileID)
+        }
+        if mask.contains(.customID) {
+            profile.pointee.custom_id = self.arena.string(image.customID)
+        }
         if mask.contains(.state) {
             profile.pointee.state = Profiles__V1__State(rawValue: UInt32(image.state.rawValue))
         }
-        if mask.contains(.createdAt) { profile.pointee.created_at = self.timestamp(image.createdAt) }
-        if mask.contains(.updatedAt) { profile.pointee.updated_at = self.timestamp(image.updatedAt) }
+        if mask.contains(.createdAt) {
+            profile.pointee.created_at = self.timestamp(image.createdAt)
+        }
+        if mask.contains(.updatedAt) {
+            profile.pointee.updated_at = self.timestamp(image.updatedAt)
+        }
         if mask.contains(.lastSeenAt), image.lastSeenAt != 0 {
             profile.pointee.last_seen_at = self.timestamp(image.lastSeenAt)
         }
@@ -103,13 +129,16 @@ extension MessageDecoder {
         self.readInstallations(&lists, mask, into: profile)
         self.readAliases(&lists, mask, into: profile)
         self.readCounters(&lists, mask, into: profile)
-        if mask.contains(.subscriptions) { profile.pointee.subscriptions = self.subscriptions(of: image) }
+        if mask.contains(.subscriptions) {
+            profile.pointee.subscriptions = self.subscriptions(of: image)
+        }
         self.readAttributes(&lists, mask, into: profile)
         return profile
     }
 
     private func readInstallations(
-        _ lists: inout ByteReader, _ mask: ReadMask, into profile: UnsafeMutablePointer<Profiles__V1__Profile>
+        _ lists: inout ByteReader, _ mask: ReadMask,
+        into profile: UnsafeMutablePointer<Profiles__V1__Profile>
     ) {
         let count = Int(lists.readVarint())
         let shows = mask.contains(.installations)
@@ -131,7 +160,8 @@ extension MessageDecoder {
     }
 
     private func readAliases(
-        _ lists: inout ByteReader, _ mask: ReadMask, into profile: UnsafeMutablePointer<Profiles__V1__Profile>
+        _ lists: inout ByteReader, _ mask: ReadMask,
+        into profile: UnsafeMutablePointer<Profiles__V1__Profile>
     ) {
         let count = Int(lists.readVarint())
         let shows = mask.contains(.aliases)
@@ -140,12 +170,15 @@ extension MessageDecoder {
             let kind = IdentifierKind(rawValue: lists.read())
             let bytes = lists.readPrefixed()
             guard shows, let kind else { continue }
-            profile.pointee.aliases[index] = self.identifierMessage(IdentifierView(kind: kind, bytes: bytes))
+            profile.pointee.aliases[index] = self.identifierMessage(
+                IdentifierView(kind: kind, bytes: bytes))
         }
         if shows { profile.pointee.n_aliases = count }
     }
 
-    func identifierMessage(_ identifier: IdentifierView) -> UnsafeMutablePointer<Profiles__V1__Identifier> {
+    func identifierMessage(_ identifier: IdentifierView) -> UnsafeMutablePointer<
+        Profiles__V1__Identifier
+    > {
         let message = self.arena.make(profiles__v1__identifier__init)
         switch identifier.kind {
         case .profileID: message.pointee.id_case = PROFILES__V1__IDENTIFIER__ID_PROFILE_ID
@@ -158,7 +191,8 @@ extension MessageDecoder {
     }
 
     private func readCounters(
-        _ lists: inout ByteReader, _ mask: ReadMask, into profile: UnsafeMutablePointer<Profiles__V1__Profile>
+        _ lists: inout ByteReader, _ mask: ReadMask,
+        into profile: UnsafeMutablePointer<Profiles__V1__Profile>
     ) {
         let count = Int(lists.readVarint())
         let shows = mask.contains(.eventCounters)

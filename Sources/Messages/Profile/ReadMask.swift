@@ -27,16 +27,20 @@ package struct ReadMask: OptionSet, Sendable {
 
     /// Names of the fields, in the order of their numbers.
     private static let names: [StaticString] = [
-        "profile_id", "custom_id", "state", "installations", "native", "attributes", "attribute_metadata",
-        "subscriptions", "event_counters", "created_at", "updated_at", "last_seen_at", "revision", "lsn", "aliases",
+        "profile_id", "custom_id", "state", "installations", "native", "attributes",
+        "attribute_metadata",
+        "subscriptions", "event_counters", "created_at", "updated_at", "last_seen_at", "revision",
+        "lsn", "aliases",
         "events_truncated_before",
     ]
 
-    /// The part that a path names; `nil` if there is none. Paths below a field are not built: decision 0102.
+    /// The part that a path names; `nil` if there is none. Paths below a field are not built:
+    /// decision 0102.
     static func part(_ path: UnsafeRawBufferPointer) -> ReadMask? {
         for (index, name) in Self.names.enumerated()
         where path.count == name.utf8CodeUnitCount
-            && path.elementsEqual(UnsafeRawBufferPointer(start: name.utf8Start, count: path.count)) {
+            && path.elementsEqual(UnsafeRawBufferPointer(start: name.utf8Start, count: path.count))
+        {
             return Self.field(UInt32(index + 1))
         }
         return nil

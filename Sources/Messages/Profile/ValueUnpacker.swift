@@ -49,12 +49,16 @@ extension MessageDecoder {
         return value
     }
 
-    private func stringList(_ reader: inout ByteReader) -> UnsafeMutablePointer<Profiles__V1__StringList> {
+    private func stringList(_ reader: inout ByteReader) -> UnsafeMutablePointer<
+        Profiles__V1__StringList
+    > {
         let list = self.arena.make(profiles__v1__string_list__init)
         let count = Int(reader.readVarint())
         list.pointee.n_items = count
         list.pointee.items = self.arena.pointers(count)
-        for index in 0 ..< count { list.pointee.items[index] = self.arena.string(reader.readPrefixed()) }
+        for index in 0 ..< count {
+            list.pointee.items[index] = self.arena.string(reader.readPrefixed())
+        }
         return list
     }
 

@@ -28,7 +28,8 @@ extension MessageDecoder {
             let identifier = self.identifier(request.pointee.identifier)
             let size = Int(request.pointee.page_size)
             if size > Self.eventPageSizeMax {
-                self.packer.add("\(size), at most \(Self.eventPageSizeMax) is allowed", at: "page_size")
+                self.packer.add(
+                    "\(size), at most \(Self.eventPageSizeMax) is allowed", at: "page_size")
             }
             var query = EventQuery(pageSize: size == 0 ? Self.eventPageSizeDefault : size)
             query.names = self.eventNames(request.pointee.names, count: request.pointee.n_names)
@@ -36,12 +37,17 @@ extension MessageDecoder {
             query.to = self.time(request.pointee.to, "to")
             switch request.pointee.order {
             case PROFILES__V1__EVENT_ORDER__EVENT_ORDER_OLDEST_FIRST: query.isOldestFirst = true
-            case PROFILES__V1__EVENT_ORDER__EVENT_ORDER_NEWEST_FIRST, PROFILES__V1__EVENT_ORDER__EVENT_ORDER_UNSPECIFIED: break
+            case PROFILES__V1__EVENT_ORDER__EVENT_ORDER_NEWEST_FIRST,
+                PROFILES__V1__EVENT_ORDER__EVENT_ORDER_UNSPECIFIED:
+                break
             default: self.packer.add("not an order of the contract", at: "order")
             }
-            return self.validated(DecodedListEvents(
-                project: ValuePacker.text(request.pointee.project), identifier: identifier, query: query,
-                pageToken: ValuePacker.text(request.pointee.page_token), minLSN: request.pointee.min_lsn))
+            return self.validated(
+                DecodedListEvents(
+                    project: ValuePacker.text(request.pointee.project), identifier: identifier,
+                    query: query,
+                    pageToken: ValuePacker.text(request.pointee.page_token),
+                    minLSN: request.pointee.min_lsn))
         }
     }
 
@@ -50,7 +56,8 @@ extension MessageDecoder {
         _ names: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, count: Int
     ) -> [UnsafeRawBufferPointer] {
         guard count <= Self.eventNamesMax else {
-            self.packer.add("\(count) names, at most \(Self.eventNamesMax) are allowed", at: "names")
+            self.packer.add(
+                "\(count) names, at most \(Self.eventNamesMax) are allowed", at: "names")
             return []
         }
         guard let names, count > 0 else { return [] }
@@ -76,16 +83,20 @@ extension MessageDecoder {
 
     /// Appends the ListEventsResponse of a page.
     ///
-    /// - Parameter images: Of the page's events. Each is serialised by itself, so that a page needs no more of the arena than its largest event.
+    /// - Parameter images: Of the page's events. Each is serialised by itself, so that a page needs
+    ///   no more of the arena than its largest event.
     package func encodeListEventsResponse(
-        _ page: EventPage, images: UnsafeRawBufferPointer, of request: DecodedListEvents, nextPageToken: UnsafeRawBufferPointer,
+        _ page: EventPage, images: UnsafeRawBufferPointer, of request: DecodedListEvents,
+        nextPageToken: UnsafeRawBufferPointer,
         into answer: inout ByteBuffer
     ) {
         // The rest first: what was asked for lies in the arena, which the events reset.
         let rest = self.arena.make(profiles__v1__list_events_response__init)
         rest.pointee.next_page_token = self.arena.string(nextPageToken)
         rest.pointee.truncated = page.isTruncated ? 1 : 0
-        if page.isRedirected { rest.pointee.redirected_from = self.identifierText(request.identifier) }
+        if page.isRedirected {
+            rest.pointee.redirected_from = self.identifierText(request.identifier)
+        }
         rest.pointee.lsn = page.appliedLSN
         self.scratch.removeAll()
         Self.pack(UnsafeMutableRawPointer(rest), into: &self.scratch)
@@ -93,10 +104,13 @@ extension MessageDecoder {
         answer.append(self.scratch.bytes)
     }
 
-    /// Appends events as they stand in a ListEventsResponse, so that the bytes are one by themselves.
+    /// Appends events as they stand in a ListEventsResponse, so that the bytes are one by
+    /// themselves.
     ///
     /// - Parameter images: Of so many events (`StoredEventView`).
-    package func encodeEvents(_ count: Int, images: UnsafeRawBufferPointer, into answer: inout ByteBuffer) {
+    package func encodeEvents(
+        _ count: Int, images: UnsafeRawBufferPointer, into answer: inout ByteBuffer
+    ) {
         var reader = ByteReader(images)
         for _ in 0 ..< count {
             self.arena.reset()
@@ -108,8 +122,12 @@ extension MessageDecoder {
         }
     }
 
-    private func storedEvent(_ reader: inout ByteReader) -> UnsafeMutablePointer<Profiles__V1__StoredEvent> {
-        guard let view = StoredEventView(from: &reader) else { preconditionFailure("an image of this process is whole") }
+    private func storedEvent(_ reader: inout ByteReader) -> UnsafeMutablePointer<
+        Profiles__V1__StoredEvent
+    > {
+        guard let view = StoredEventView(from: &reader) else {
+            preconditionFailure("an image of this process is whole")
+        }
         let event = self.arena.make(profiles__v1__stored_event__init)
         event.pointee.event_id = self.arena.string(view.eventID)
         event.pointee.name = self.arena.string(view.name)
@@ -122,9 +140,13 @@ extension MessageDecoder {
         event.pointee.historical = view.isHistorical ? 1 : 0
         let tagCount = Int(reader.readVarint())
         event.pointee.n_tags = tagCount
-        event.pointee.tags = self.arena.memory(tagCount * MemoryLayout<UnsafeMutableRawPointer>.stride)
-            .bindMemory(to: UnsafeMutablePointer<CChar>?.self, capacity: tagCount)
-        for index in 0 ..< tagCount { event.pointee.tags[index] = self.arena.string(reader.readPrefixed()) }
+        event.pointee.tags = self.arena.memory(
+            tagCount * MemoryLayout<UnsafeMutableRawPointer>.stride
+        )
+        .bindMemory(to: UnsafeMutablePointer<CChar>?.self, capacity: tagCount)
+        for index in 0 ..< tagCount {
+            event.pointee.tags[index] = self.arena.string(reader.readPrefixed())
+        }
         let fieldCount = Int(reader.readVarint())
         event.pointee.n_attributes = fieldCount
         event.pointee.attributes = self.arena.pointers(fieldCount)

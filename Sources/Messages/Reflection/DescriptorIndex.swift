@@ -3,7 +3,8 @@ import CMessages
 
 /// The descriptor set that is built into the program, by file name and by symbol.
 ///
-/// Made once, when the first reflection request comes; 40 KB are walked by hand, as protobuf-c knows no descriptors of descriptors.
+/// Made once, when the first reflection request comes; 40 KB are walked by hand, as protobuf-c
+/// knows no descriptors of descriptors.
 package struct DescriptorIndex: @unchecked Sendable {
     // SAFETY: filled once; the bytes are a constant of the program.
 
@@ -17,13 +18,15 @@ package struct DescriptorIndex: @unchecked Sendable {
 
     /// The set of Protos/, imports included.
     package static let shared = DescriptorIndex(
-        UnsafeRawBufferPointer(start: profiles_descriptor_set_start(), count: profiles_descriptor_set_bytes))
+        UnsafeRawBufferPointer(
+            start: profiles_descriptor_set_start(), count: profiles_descriptor_set_bytes))
 
     private(set) var files: [File] = []
     /// Full names of the services, in the order of the set.
     package private(set) var services: [String] = []
     private var byName: [String: Int] = [:]
-    /// Index of the file that a symbol is in: messages, fields, oneofs, enums and their values, services, methods.
+    /// Index of the file that a symbol is in: messages, fields, oneofs, enums and their values,
+    /// services, methods.
     private var bySymbol: [String: Int] = [:]
     private var messages: Set<String> = []
 
@@ -94,7 +97,9 @@ package struct DescriptorIndex: @unchecked Sendable {
         }
     }
 
-    private mutating func add(enumeration bytes: UnsafeRawBufferPointer, in scope: String, file: Int) {
+    private mutating func add(
+        enumeration bytes: UnsafeRawBufferPointer, in scope: String, file: Int
+    ) {
         self.bySymbol[scope + Self.name(of: bytes)] = file
         Self.forEachField(of: bytes) { number, value in
             // Values live beside their enum, not in it.
@@ -125,7 +130,8 @@ package struct DescriptorIndex: @unchecked Sendable {
 
     /// Calls `body` with every field that has a length; the others do not matter here.
     private static func forEachField(
-        of message: UnsafeRawBufferPointer, _ body: (_ number: UInt64, _ value: UnsafeRawBufferPointer) -> Void
+        of message: UnsafeRawBufferPointer,
+        _ body: (_ number: UInt64, _ value: UnsafeRawBufferPointer) -> Void
     ) {
         var reader = ByteReader(message)
         while reader.remaining > 0 {

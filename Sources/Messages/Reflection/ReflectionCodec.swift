@@ -1,8 +1,9 @@
 import Bytes
 import CMessages
 
-// grpc.reflection.v1, and v1alpha, whose messages have the same numbers. Answers are written by hand: they consist of bytes that exist
-// already, the request and the descriptors, and would only be copied into C messages first.
+// grpc.reflection.v1, and v1alpha, whose messages have the same numbers. Answers are written by
+// hand: they consist of bytes that exist already, the request and the descriptors, and would only
+// be copied into C messages first.
 
 extension MessageDecoder {
     /// `ServerReflectionResponse` and what is in it; all of them have a length but `errorCode`.
@@ -25,11 +26,15 @@ extension MessageDecoder {
         case notFound = 5
     }
 
-    /// Appends the answer to one reflection request. What is unknown is an error inside of the answer, and the stream goes on (R3).
+    /// Appends the answer to one reflection request. What is unknown is an error inside of the
+    /// answer, and the stream goes on (R3).
     ///
     /// - Returns: Why the request cannot be decoded; `nil` if it was answered.
-    package func answerReflection(_ message: UnsafeRawBufferPointer, into answer: inout ByteBuffer) -> String? {
-        let decoded = self.decode(message, root: WireSchema.shared.reflectionRequest) { allocator, count, bytes in
+    package func answerReflection(_ message: UnsafeRawBufferPointer, into answer: inout ByteBuffer)
+        -> String?
+    {
+        let decoded = self.decode(message, root: WireSchema.shared.reflectionRequest) {
+            allocator, count, bytes in
             grpc__reflection__v1__server_reflection_request__unpack(allocator, count, bytes)
         }
         var host = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -42,13 +47,16 @@ extension MessageDecoder {
         answer.appendPrefixed(message)
         switch decoded {
         case .message(let request): self.answer(request.pointee, into: &answer)
-        case .invalid, .tooLarge: self.writeError(.invalidArgument, "not a valid request", into: &answer)
+        case .invalid, .tooLarge:
+            self.writeError(.invalidArgument, "not a valid request", into: &answer)
         case .malformed(let found): return found
         }
         return nil
     }
 
-    private func answer(_ request: Grpc__Reflection__V1__ServerReflectionRequest, into answer: inout ByteBuffer) {
+    private func answer(
+        _ request: Grpc__Reflection__V1__ServerReflectionRequest, into answer: inout ByteBuffer
+    ) {
         let index = DescriptorIndex.shared
         switch request.message_request_case {
         case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
@@ -56,7 +64,8 @@ extension MessageDecoder {
             self.writeFiles(index.file(named: name).map(index.closure), "file", into: &answer)
         case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
             let symbol = String(cString: request.file_containing_symbol)
-            self.writeFiles(index.file(containing: symbol).map(index.closure), "symbol", into: &answer)
+            self.writeFiles(
+                index.file(containing: symbol).map(index.closure), "symbol", into: &answer)
         case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION:
             // proto3 has none, so there is no file to name.
             self.writeError(.notFound, "no such extension", into: &answer)
@@ -77,7 +86,9 @@ extension MessageDecoder {
         }
     }
 
-    private func writeFiles(_ files: [DescriptorIndex.File]?, _ kind: String, into answer: inout ByteBuffer) {
+    private func writeFiles(
+        _ files: [DescriptorIndex.File]?, _ kind: String, into answer: inout ByteBuffer
+    ) {
         guard let files else { return self.writeError(.notFound, "no such \(kind)", into: &answer) }
         self.scratch.removeAll()
         for file in files {

@@ -9,14 +9,17 @@ struct PlainTrack {
     var sequence: UInt64
 }
 
-/// Reads a plain Track from the wire into the payload of its record, in one pass and without protobuf-c.
+/// Reads a plain Track from the wire into the payload of its record, in one pass and without
+/// protobuf-c.
 ///
-/// Nearly every Track names a person or a device, has a few events with scalar attributes, and has nothing wrong. Of such a one nothing needs
-/// to be said, so nothing needs to be kept: it is checked, validated and written where it stands. Whatever else there is (a field or a kind
-/// that is rare, two of what may be one, anything that is not allowed) is not judged here: the reader gives up, and the message goes the long
-/// way by `WireCheck`, protobuf-c and `ValuePacker`, which alone decide what is wrong and how it is said. What the reader accepts the long way
-/// accepts with the same bytes; `PlainTrackTests` hold the two together.
-/// Budget: no allocation once its buffers have grown (docs/decisions/0103-plain-tracks.md).
+/// Nearly every Track names a person or a device, has a few events with scalar attributes, and has
+/// nothing wrong. Of such a one nothing needs to be said, so nothing needs to be kept: it is
+/// checked, validated and written where it stands. Whatever else there is (a field or a kind that
+/// is rare, two of what may be one, anything that is not allowed) is not judged here: the reader
+/// gives up, and the message goes the long way by `WireCheck`, protobuf-c and `ValuePacker`, which
+/// alone decide what is wrong and how it is said. What the reader accepts the long way accepts with
+/// the same bytes; `PlainTrackTests` hold the two together. Budget: no allocation once its buffers
+/// have grown (docs/decisions/0103-plain-tracks.md).
 struct PlainTrackReader: ~Copyable {
     /// Larger messages go the long way: lengths have two bytes at most here.
     private static let bytesMax = 16 << 10
@@ -56,12 +59,15 @@ struct PlainTrackReader: ~Copyable {
         while let tag = cursor.tag() {
             guard self.read(tag, &cursor, into: &parts) else { return nil }
         }
-        guard parts.eventCount > 0, TextRules.isProject(UnsafeRawBufferPointer(parts.project)), self.writeHeader(parts) else { return nil }
+        guard parts.eventCount > 0, TextRules.isProject(UnsafeRawBufferPointer(parts.project)),
+            self.writeHeader(parts)
+        else { return nil }
         for number in 0 ..< parts.eventCount {
             guard self.writeEvent(self.events[number]) else { return nil }
         }
         return PlainTrack(
-            project: UnsafeRawBufferPointer(parts.project), eventCount: parts.eventCount, sequence: parts.sequence)
+            project: UnsafeRawBufferPointer(parts.project), eventCount: parts.eventCount,
+            sequence: parts.sequence)
     }
 
     // MARK: The request
@@ -91,7 +97,9 @@ struct PlainTrackReader: ~Copyable {
     /// Tags: `number << 3 | wire type`, of the contract's `TrackRequest`.
     private func read(_ tag: UInt8, _ cursor: inout Cursor, into parts: inout Parts) -> Bool {
         if tag == 4 << 3 | 2 {
-            guard parts.eventCount < WireLimits.eventsMax, let event = cursor.span() else { return false }
+            guard parts.eventCount < WireLimits.eventsMax, let event = cursor.span() else {
+                return false
+            }
             (self.events + parts.eventCount).initialize(to: event)
             parts.eventCount += 1
             return true
@@ -110,7 +118,8 @@ struct PlainTrackReader: ~Copyable {
             }
         case 7 << 3, 8 << 3, 9 << 3:
             guard let isSet = cursor.boolean() else { return false }
-            let flag: TrackFlags = tag == 7 << 3 ? .allowPartial : tag == 8 << 3 ? .historical : .mustExist
+            let flag: TrackFlags =
+                tag == 7 << 3 ? .allowPartial : tag == 8 << 3 ? .historical : .mustExist
             if isSet { parts.flags.insert(flag) }
         case 11 << 3:
             guard let sequence = cursor.varint() else { return false }
@@ -121,10 +130,13 @@ struct PlainTrackReader: ~Copyable {
     }
 
     private mutating func writeHeader(_ parts: Parts) -> Bool {
-        guard let identifier = parts.identifier.flatMap(Self.identifier), Self.isID(parts.requestID) else { return false }
+        guard let identifier = parts.identifier.flatMap(Self.identifier), Self.isID(parts.requestID)
+        else { return false }
         var header = TrackHeader(
-            project: ProjectID(rawValue: 0), flags: parts.flags, platform: 0, eventCount: parts.eventCount, identifier: identifier,
-            requestID: UnsafeRawBufferPointer(parts.requestID), sourceName: UnsafeRawBufferPointer(start: nil, count: 0), sentAt: 0,
+            project: ProjectID(rawValue: 0), flags: parts.flags, platform: 0,
+            eventCount: parts.eventCount, identifier: identifier,
+            requestID: UnsafeRawBufferPointer(parts.requestID),
+            sourceName: UnsafeRawBufferPointer(start: nil, count: 0), sentAt: 0,
             expectedRevision: 0)
         if let span = parts.sentAt {
             guard let time = Self.time(span) else { return false }
@@ -138,7 +150,9 @@ struct PlainTrackReader: ~Copyable {
         if let span = parts.expectedRevision {
             var cursor = Cursor(span)
             if let tag = cursor.tag() {
-                guard tag == 1 << 3, let revision = cursor.varint(), cursor.isAtEnd else { return false }
+                guard tag == 1 << 3, let revision = cursor.varint(), cursor.isAtEnd else {
+                    return false
+                }
                 header.expectedRevision = revision
             }
             header.flags.insert(.hasExpectedRevision)
@@ -151,9 +165,12 @@ struct PlainTrackReader: ~Copyable {
     /// A custom or an installation id; profile ids go the long way.
     private static func identifier(_ span: Span) -> IdentifierView? {
         var cursor = Cursor(span)
-        guard let tag = cursor.tag(), tag == 2 << 3 | 2 || tag == 3 << 3 | 2, let text = cursor.span(), cursor.isAtEnd else { return nil }
+        guard let tag = cursor.tag(), tag == 2 << 3 | 2 || tag == 3 << 3 | 2,
+            let text = cursor.span(), cursor.isAtEnd
+        else { return nil }
         let bytes = UnsafeRawBufferPointer(text)
-        guard Self.isLine(text, scalarsMax: TextRules.identifierScalarsMax), bytes.count <= TextRules.identifierBytesMax,
+        guard Self.isLine(text, scalarsMax: TextRules.identifierScalarsMax),
+            bytes.count <= TextRules.identifierBytesMax,
             !TextRules.isReserved(bytes)
         else { return nil }
         return IdentifierView(kind: tag == 2 << 3 | 2 ? .customID : .installationID, bytes: bytes)
@@ -164,12 +181,16 @@ struct PlainTrackReader: ~Copyable {
         var (platform, name) = (UInt8(0), Span(start: nil, count: 0))
         var next = cursor.tag()
         if next == 1 << 3 {
-            guard let value = cursor.varint(), value <= UInt8.max, Platform(rawValue: UInt8(value)) != nil else { return nil }
+            guard let value = cursor.varint(), value <= UInt8.max,
+                Platform(rawValue: UInt8(value)) != nil
+            else { return nil }
             platform = UInt8(value)
             next = cursor.tag()
         }
         if next == 2 << 3 | 2 {
-            guard let text = cursor.span(), text.isEmpty || Self.isLine(text, scalarsMax: TextRules.sourceNameScalarsMax) else { return nil }
+            guard let text = cursor.span(),
+                text.isEmpty || Self.isLine(text, scalarsMax: TextRules.sourceNameScalarsMax)
+            else { return nil }
             name = text
             next = cursor.tag()
         }
@@ -188,7 +209,9 @@ struct PlainTrackReader: ~Copyable {
         while let tag = cursor.tag() {
             guard tag & 7 == 2, let span = cursor.span() else { return false }
             if tag == 3 << 3 | 2 {
-                guard fieldCount < ValuePacker.fieldsMax, let field = Self.field(span), self.insert(field, behind: fieldCount) else { return false }
+                guard fieldCount < ValuePacker.fieldsMax, let field = Self.field(span),
+                    self.insert(field, behind: fieldCount)
+                else { return false }
                 fieldCount += 1
                 continue
             }
@@ -202,14 +225,18 @@ struct PlainTrackReader: ~Copyable {
             default: return false
             }
         }
-        guard cursor.isAtEnd, Self.isID(id), label.isEmpty || Self.isLine(label, scalarsMax: TextRules.labelScalarsMax) else { return false }
+        guard cursor.isAtEnd, Self.isID(id),
+            label.isEmpty || Self.isLine(label, scalarsMax: TextRules.labelScalarsMax)
+        else { return false }
         self.payload.append(time == nil ? UInt8(0) : TrackEventFlags.hasOccurredAt.rawValue)
         self.payload.appendPrefixed(UnsafeRawBufferPointer(id))
         if let time {
             guard let occurredAt = Self.time(time) else { return false }
             self.payload.append(occurredAt)
         }
-        guard ValuePacker.appendName(UnsafeRawBufferPointer(name), into: &self.payload) else { return false }
+        guard ValuePacker.appendName(UnsafeRawBufferPointer(name), into: &self.payload) else {
+            return false
+        }
         self.payload.appendPrefixed(UnsafeRawBufferPointer(label))
         // No tags: they are rare.
         self.payload.append(UInt8(0))
@@ -219,22 +246,27 @@ struct PlainTrackReader: ~Copyable {
     /// An entry of the map: the name, then the value, and nothing else.
     private static func field(_ entry: Span) -> Field? {
         var cursor = Cursor(entry)
-        guard cursor.tag() == 1 << 3 | 2, let name = cursor.span(), cursor.tag() == 2 << 3 | 2, let value = cursor.span(), cursor.isAtEnd
+        guard cursor.tag() == 1 << 3 | 2, let name = cursor.span(), cursor.tag() == 2 << 3 | 2,
+            let value = cursor.span(), cursor.isAtEnd
         else { return nil }
         return Field(name: name, value: value)
     }
 
-    /// Puts a field in its place by its lower-case name; most clients send them sorted or few. False if the name was there before.
+    /// Puts a field in its place by its lower-case name; most clients send them sorted or few.
+    /// False if the name was there before.
     private func insert(_ field: Field, behind count: Int) -> Bool {
         var place = count
         let name = UnsafeRawBufferPointer(field.name)
         while place > 0 {
-            let order = ValuePacker.compare(name, UnsafeRawBufferPointer(self.fields[place - 1].name))
+            let order = ValuePacker.compare(
+                name, UnsafeRawBufferPointer(self.fields[place - 1].name))
             guard order != 0 else { return false }
             if order > 0 { break }
             place -= 1
         }
-        for index in stride(from: count, to: place, by: -1) { (self.fields + index).initialize(to: self.fields[index - 1]) }
+        for index in stride(from: count, to: place, by: -1) {
+            (self.fields + index).initialize(to: self.fields[index - 1])
+        }
         (self.fields + place).initialize(to: field)
         return true
     }
@@ -244,7 +276,9 @@ struct PlainTrackReader: ~Copyable {
         self.attributes.appendVarint(UInt64(count))
         for index in 0 ..< count {
             let name = UnsafeRawBufferPointer(self.fields[index].name)
-            guard ValuePacker.appendName(name, into: &self.attributes), self.writeValue(self.fields[index].value) else { return false }
+            guard ValuePacker.appendName(name, into: &self.attributes),
+                self.writeValue(self.fields[index].value)
+            else { return false }
         }
         self.payload.appendPrefixed(self.attributes.bytes)
         return true
@@ -255,13 +289,17 @@ struct PlainTrackReader: ~Copyable {
         var cursor = Cursor(value)
         switch cursor.tag() {
         case 1 << 3 | 2:
-            guard let text = cursor.span(), Self.isLine(text, scalarsMax: TextRules.stringScalarsMax) else { return false }
+            guard let text = cursor.span(),
+                Self.isLine(text, scalarsMax: TextRules.stringScalarsMax)
+            else { return false }
             self.attributes.appendPacked(text: UnsafeRawBufferPointer(text), isURL: false)
         case 2 << 3:
             guard let integer = cursor.varint() else { return false }
             self.attributes.appendPacked(integer: Int64(bitPattern: integer))
         case 3 << 3 | 1:
-            guard let bits = cursor.fixed64(), Double(bitPattern: bits).isFinite else { return false }
+            guard let bits = cursor.fixed64(), Double(bitPattern: bits).isFinite else {
+                return false
+            }
             self.attributes.appendPacked(number: Double(bitPattern: bits))
         case 4 << 3:
             guard let boolean = cursor.boolean() else { return false }
@@ -295,7 +333,8 @@ struct PlainTrackReader: ~Copyable {
         }
         if isVisible, !isBlank { return true }
         return Self.isText(text)
-            && TextRules.stringError(UnsafeRawBufferPointer(text), scalarsMax: scalarsMax, oneLine: true) == nil
+            && TextRules.stringError(
+                UnsafeRawBufferPointer(text), scalarsMax: scalarsMax, oneLine: true) == nil
     }
 
     /// A timestamp, in microseconds.
@@ -318,7 +357,8 @@ struct PlainTrackReader: ~Copyable {
 
     /// A place in a message.
     private struct Cursor {
-        // SAFETY: `next <= end`, and nothing is read at or behind `end`; both lie in the message, which outlives the reading.
+        // SAFETY: `next <= end`, and nothing is read at or behind `end`; both lie in the message,
+        // which outlives the reading.
         private var next: UnsafePointer<UInt8>?
         private let end: UnsafePointer<UInt8>?
 
@@ -344,7 +384,9 @@ struct PlainTrackReader: ~Copyable {
                 guard let second = self.tag(), second < 0x80 else { return nil }
                 length = length & 0x7F | Int(second) << 7
             }
-            guard let start = self.next, let end = self.end, length <= end - start else { return nil }
+            guard let start = self.next, let end = self.end, length <= end - start else {
+                return nil
+            }
             self.next = start + length
             return Span(start: start, count: length)
         }

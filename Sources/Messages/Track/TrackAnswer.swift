@@ -1,11 +1,13 @@
 import Bytes
 import Profiles
 
-// The answer of nearly every Track, written from its result in one go. Through protobuf-c it costs four times as much: each field is copied
-// into a C message, and all of them again out of it. What has errors in it still goes that way (TrackEncoder.swift), and
-// `TrackAnswerTests` holds both to the same bytes.
+// The answer of nearly every Track, written from its result in one go. Through protobuf-c it costs
+// four times as much: each field is copied into a C message, and all of them again out of it. What
+// has errors in it still goes that way (TrackEncoder.swift), and `TrackAnswerTests` holds both to
+// the same bytes.
 
-/// Writes protobuf fields into room that is known to suffice; as proto3 wants it, zero and empty are left out.
+/// Writes protobuf fields into room that is known to suffice; as proto3 wants it, zero and empty
+/// are left out.
 struct FieldWriter {
     // SAFETY: whoever makes one has added up what it will write, and checks where it ended.
     private(set) var next: UnsafeMutablePointer<UInt8>
@@ -52,7 +54,8 @@ struct FieldWriter {
         guard id.isSet else { return }
         self.byte(field << 3 | 2)
         self.byte(UInt8(ProfileID.textBytes))
-        id.writeText(into: UnsafeMutableRawBufferPointer(start: self.next, count: ProfileID.textBytes))
+        id.writeText(
+            into: UnsafeMutableRawBufferPointer(start: self.next, count: ProfileID.textBytes))
         self.next += ProfileID.textBytes
     }
 
@@ -76,32 +79,41 @@ struct FieldWriter {
 }
 
 extension MessageDecoder {
-    /// Appends the TrackResponse of a result in which no event was rejected; leaves all as it was and returns `nil` for any other.
+    /// Appends the TrackResponse of a result in which no event was rejected; leaves all as it was
+    /// and returns `nil` for any other.
     ///
     /// Budget: one pass, no allocation.
     static func writePlainAnswer(
-        _ header: ResultHeader, body: inout ByteReader, sequence: UInt64, into answer: inout ByteBuffer
+        _ header: ResultHeader, body: inout ByteReader, sequence: UInt64,
+        into answer: inout ByteBuffer
     ) -> ItemFates? {
         var reader = body
-        guard let track = TrackResultBody(from: &reader) else { preconditionFailure("a result of this process is whole") }
+        guard let track = TrackResultBody(from: &reader) else {
+            preconditionFailure("a result of this process is whole")
+        }
         let start = answer.count
-        // Beside its events an answer takes 94 bytes and an identifier, an event its id and 73, where the result has the id and 45.
+        // Beside its events an answer takes 94 bytes and an identifier, an event its id and 73,
+        // where the result has the id and 45.
         let bytesMax = 128 + 2 * header.totalBytes
-        let target = answer.appendUninitialized(bytesMax).baseAddress!.assumingMemoryBound(to: UInt8.self)
+        let target = answer.appendUninitialized(bytesMax).baseAddress!.assumingMemoryBound(
+            to: UInt8.self)
         var writer = FieldWriter(target)
         writer.write(1, track.profileID)
         writer.write(2, track.revision)
         writer.write(3, header.lsn)
         var fates = ItemFates()
         for _ in 0 ..< track.eventCount {
-            guard let event = EventResultView(from: &reader) else { preconditionFailure("a result of this process is whole") }
+            guard let event = EventResultView(from: &reader) else {
+                preconditionFailure("a result of this process is whole")
+            }
             if case .rejected = event.outcome {
                 answer.truncate(to: start)
                 return nil
             }
             fates.count(event.outcome, isReplay: header.isReplayed)
             // Mostly the holder of the identifier, whose text stands at the beginning.
-            let holder = event.holder.isSet && event.holder.isSame(as: track.profileID)
+            let holder =
+                event.holder.isSet && event.holder.isSame(as: track.profileID)
                 ? UnsafeRawBufferPointer(start: target + 2, count: ProfileID.textBytes) : nil
             writer.write(4) { Self.write(event, holder, into: &$0) }
         }
@@ -122,7 +134,9 @@ extension MessageDecoder {
     }
 
     @inline(__always)
-    private static func write(_ event: EventResultView, _ holder: UnsafeRawBufferPointer?, into writer: inout FieldWriter) {
+    private static func write(
+        _ event: EventResultView, _ holder: UnsafeRawBufferPointer?, into writer: inout FieldWriter
+    ) {
         writer.write(1, event.eventID)
         writer.write(2, UInt64(event.outcome.rawValue))
         if event.effectiveTime != 0 {

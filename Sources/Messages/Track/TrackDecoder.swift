@@ -13,7 +13,8 @@ package enum Decoded<Message> {
     case tooLarge
 }
 
-/// Windows that the loop knows of a project, to list times that the log would refuse anyway beside other violations.
+/// Windows that the loop knows of a project, to list times that the log would refuse anyway beside
+/// other violations.
 package struct AdvisoryWindows {
     package var nowMicroseconds: Int64
     package var lateMicroseconds: Int64
@@ -21,7 +22,8 @@ package struct AdvisoryWindows {
     package var aheadMicroseconds: Int64
 
     package init(
-        nowMicroseconds: Int64, lateMicroseconds: Int64, historicalMicroseconds: Int64, aheadMicroseconds: Int64
+        nowMicroseconds: Int64, lateMicroseconds: Int64, historicalMicroseconds: Int64,
+        aheadMicroseconds: Int64
     ) {
         self.nowMicroseconds = nowMicroseconds
         self.lateMicroseconds = lateMicroseconds
@@ -57,7 +59,8 @@ package struct DecodedTrack {
 }
 
 extension MessageDecoder {
-    /// Decodes a TrackRequest, bounded and checked on the wire, but not yet validated unless it is a plain one.
+    /// Decodes a TrackRequest, bounded and checked on the wire, but not yet validated unless it is
+    /// a plain one.
     package func decodeTrack(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedTrack> {
         if let plain = self.plainTracks.read(message) { return .message(DecodedTrack(plain)) }
         return self.decodeAnyTrack(message)
@@ -72,20 +75,24 @@ extension MessageDecoder {
 
     /// Validates a Track and appends its record.
     ///
-    /// Malformed events of a call that allows partial success become rejected entries of the record; any other violation refuses the call
-    /// and leaves `buffer` as it was.
+    /// Malformed events of a call that allows partial success become rejected entries of the
+    /// record; any other violation refuses the call and leaves `buffer` as it was.
     ///
     /// - Parameter project: `nil`: the project is unknown; its name may be no name at all.
     /// - Returns: The violations, none if the record was written.
     /// - Complexity: O(bytes of the message).
     package func writeTrack(
-        _ track: DecodedTrack, project: ProjectID?, windows: AdvisoryWindows, into buffer: inout ByteBuffer
+        _ track: DecodedTrack, project: ProjectID?, windows: AdvisoryWindows,
+        into buffer: inout ByteBuffer
     ) -> Violations {
-        guard let request = track.request else { return self.writePlain(track, project: project, into: &buffer) }
+        guard let request = track.request else {
+            return self.writePlain(track, project: project, into: &buffer)
+        }
         self.packer.path.removeAll()
         self.packer.violations.removeAll()
         let start = beginRecord(.track, in: &buffer)
-        self.write(request.pointee, project: project ?? ProjectID(rawValue: 0), windows, into: &buffer)
+        self.write(
+            request.pointee, project: project ?? ProjectID(rawValue: 0), windows, into: &buffer)
         guard self.packer.violations.isEmpty else {
             buffer.truncate(to: start)
             return self.packer.violations
@@ -95,7 +102,9 @@ extension MessageDecoder {
     }
 
     /// Appends the record of the plain Track that was read last.
-    private func writePlain(_ track: DecodedTrack, project: ProjectID?, into buffer: inout ByteBuffer) -> Violations {
+    private func writePlain(
+        _ track: DecodedTrack, project: ProjectID?, into buffer: inout ByteBuffer
+    ) -> Violations {
         let start = beginRecord(.track, in: &buffer)
         let payload = buffer.count
         buffer.append(self.plainTracks.payload.bytes)
@@ -107,7 +116,8 @@ extension MessageDecoder {
 
     /// Appends the payload of a Track; violations are noted below the packer's path.
     func write(
-        _ request: Profiles__V1__TrackRequest, project: ProjectID, _ windows: AdvisoryWindows, into buffer: inout ByteBuffer
+        _ request: Profiles__V1__TrackRequest, project: ProjectID, _ windows: AdvisoryWindows,
+        into buffer: inout ByteBuffer
     ) {
         let violationsBefore = self.packer.violations.count
         let sentAt = self.time(request.sent_at, "sent_at")
@@ -121,7 +131,9 @@ extension MessageDecoder {
             self.packer.path.pop()
             self.packer.path.pop()
         }
-        if self.packer.violations.count > violationsBefore { self.listTimes(request, sentAt: sentAt, windows) }
+        if self.packer.violations.count > violationsBefore {
+            self.listTimes(request, sentAt: sentAt, windows)
+        }
     }
 
     /// Everything but the events; violations are noted.
@@ -130,7 +142,9 @@ extension MessageDecoder {
     ) -> TrackHeader {
         self.checkProject(request.project)
         let requestID = self.requestID(request.request_id)
-        if request.n_events == 0 { self.packer.add("none, 1 to \(WireLimits.eventsMax) are needed", at: "events") }
+        if request.n_events == 0 {
+            self.packer.add("none, 1 to \(WireLimits.eventsMax) are needed", at: "events")
+        }
         let source = self.source(request.source)
         var flags = TrackFlags(rawValue: 0)
         if request.allow_partial != 0 { flags.insert(.allowPartial) }
@@ -140,12 +154,15 @@ extension MessageDecoder {
         if request.expected_revision != nil { flags.insert(.hasExpectedRevision) }
         return TrackHeader(
             project: project, flags: flags, platform: source.platform, eventCount: request.n_events,
-            identifier: self.identifier(request.identifier), requestID: requestID, sourceName: source.name,
+            identifier: self.identifier(request.identifier), requestID: requestID,
+            sourceName: source.name,
             sentAt: sentAt ?? 0, expectedRevision: request.expected_revision?.pointee.value ?? 0)
     }
 
     /// Appends one event, or its rejection.
-    private func write(_ event: Profiles__V1__Event, allowsPartial: Bool, into buffer: inout ByteBuffer) {
+    private func write(
+        _ event: Profiles__V1__Event, allowsPartial: Bool, into buffer: inout ByteBuffer
+    ) {
         guard allowsPartial else { return self.write(event, into: &buffer) }
         let start = buffer.count
         let before = self.packer.violations
@@ -153,7 +170,9 @@ extension MessageDecoder {
         self.write(event, into: &buffer)
         let own = self.packer.violations
         self.packer.violations = before
-        if !own.isEmpty { self.reject(ValuePacker.text(event.event_id), own, from: start, in: &buffer) }
+        if !own.isEmpty {
+            self.reject(ValuePacker.text(event.event_id), own, from: start, in: &buffer)
+        }
     }
 
     private func write(_ event: Profiles__V1__Event, into buffer: inout ByteBuffer) {
@@ -169,7 +188,8 @@ extension MessageDecoder {
         self.writeLabelAndTags(event, into: &buffer)
         self.scratch.removeAll()
         self.packer.path.push("attributes")
-        self.packer.pack(fields: event.attributes, count: event.n_attributes, level: 1, into: &self.scratch)
+        self.packer.pack(
+            fields: event.attributes, count: event.n_attributes, level: 1, into: &self.scratch)
         self.packer.path.pop()
         buffer.appendPrefixed(self.scratch.bytes)
     }
@@ -177,17 +197,22 @@ extension MessageDecoder {
     private func writeLabelAndTags(_ event: Profiles__V1__Event, into buffer: inout ByteBuffer) {
         let label = ValuePacker.text(event.label)
         if !label.isEmpty,
-            let error = TextRules.stringError(label, scalarsMax: TextRules.labelScalarsMax, oneLine: true) {
+            let error = TextRules.stringError(
+                label, scalarsMax: TextRules.labelScalarsMax, oneLine: true)
+        {
             self.packer.add(error, at: "label")
         }
         buffer.appendPrefixed(label)
         buffer.appendVarint(UInt64(event.n_tags))
         if event.n_tags > Self.tagsMax {
-            return self.packer.add("\(event.n_tags) tags, at most \(Self.tagsMax) are allowed", at: "tags")
+            return self.packer.add(
+                "\(event.n_tags) tags, at most \(Self.tagsMax) are allowed", at: "tags")
         }
         for index in 0 ..< event.n_tags {
             let tag = ValuePacker.text(event.tags[index])
-            if let error = TextRules.stringError(tag, scalarsMax: TextRules.tagScalarsMax, oneLine: true) {
+            if let error = TextRules.stringError(
+                tag, scalarsMax: TextRules.tagScalarsMax, oneLine: true)
+            {
                 self.packer.path.push("tags")
                 self.packer.path.push(index: index)
                 self.packer.add(error)
@@ -198,21 +223,28 @@ extension MessageDecoder {
         }
     }
 
-    /// Replaces what was written of an event by its violations. An id that is itself too long is left out.
+    /// Replaces what was written of an event by its violations. An id that is itself too long is
+    /// left out.
     private func reject(
-        _ eventID: UnsafeRawBufferPointer, _ violations: Violations, from start: Int, in buffer: inout ByteBuffer
+        _ eventID: UnsafeRawBufferPointer, _ violations: Violations, from start: Int,
+        in buffer: inout ByteBuffer
     ) {
         buffer.truncate(to: start)
         buffer.append(TrackEventFlags.rejected.rawValue)
         buffer.appendPrefixed(
-            eventID.count <= TextRules.idBytesMax ? eventID : UnsafeRawBufferPointer(start: nil, count: 0))
+            eventID.count <= TextRules.idBytesMax
+                ? eventID : UnsafeRawBufferPointer(start: nil, count: 0))
         Self.append(violations, into: &buffer)
     }
 
-    /// Adds the events whose time the log would refuse: the caller sees everything that is wrong at once.
-    private func listTimes(_ request: Profiles__V1__TrackRequest, sentAt: Int64?, _ windows: AdvisoryWindows) {
+    /// Adds the events whose time the log would refuse: the caller sees everything that is wrong at
+    /// once.
+    private func listTimes(
+        _ request: Profiles__V1__TrackRequest, sentAt: Int64?, _ windows: AdvisoryWindows
+    ) {
         guard request.allow_partial == 0 else { return }
-        let past = request.historical != 0 ? windows.historicalMicroseconds : windows.lateMicroseconds
+        let past =
+            request.historical != 0 ? windows.historicalMicroseconds : windows.lateMicroseconds
         for index in 0 ..< request.n_events {
             guard let event = request.events[index], let occurred = event.pointee.occurred_at,
                 let occurredAt = TimeRules.microseconds(occurred.pointee)
@@ -222,9 +254,11 @@ extension MessageDecoder {
             let earliest = windows.nowMicroseconds - past
             let latest = windows.nowMicroseconds + windows.aheadMicroseconds
             guard effective < earliest || effective > latest else { continue }
-            self.packer.violations.add(TrackWindows.violation(
-                index: index, effective: effective, bound: effective < earliest ? earliest : latest
-            ).below(self.packer.path.text()))
+            self.packer.violations.add(
+                TrackWindows.violation(
+                    index: index, effective: effective,
+                    bound: effective < earliest ? earliest : latest
+                ).below(self.packer.path.text()))
         }
     }
 

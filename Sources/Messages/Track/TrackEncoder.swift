@@ -11,9 +11,13 @@ extension MessageDecoder {
     ///   - sequence: Echoed on streams; 0 leaves it out.
     /// - Returns: What became of the items, for the accounting.
     package func encodeTrackResponse(
-        _ header: ResultHeader, body: inout ByteReader, sequence: UInt64, into answer: inout ByteBuffer
+        _ header: ResultHeader, body: inout ByteReader, sequence: UInt64,
+        into answer: inout ByteBuffer
     ) -> ItemFates {
-        if let fates = Self.writePlainAnswer(header, body: &body, sequence: sequence, into: &answer) { return fates }
+        if let fates = Self.writePlainAnswer(header, body: &body, sequence: sequence, into: &answer)
+        {
+            return fates
+        }
         self.arena.reset()
         let (response, fates) = self.trackResponse(header, body: &body)
         response.pointee.sequence = sequence
@@ -25,15 +29,21 @@ extension MessageDecoder {
     func trackResponse(
         _ header: ResultHeader, body: inout ByteReader
     ) -> (UnsafeMutablePointer<Profiles__V1__TrackResponse>, ItemFates) {
-        guard let track = TrackResultBody(from: &body) else { preconditionFailure("a result of this process is whole") }
+        guard let track = TrackResultBody(from: &body) else {
+            preconditionFailure("a result of this process is whole")
+        }
         let response = self.arena.make(profiles__v1__track_response__init)
         // No profile: every event was rejected and the identifier is unknown.
-        if track.profileID.isSet { response.pointee.profile_id = self.profileIDText(track.profileID) }
+        if track.profileID.isSet {
+            response.pointee.profile_id = self.profileIDText(track.profileID)
+        }
         response.pointee.revision = track.revision
         response.pointee.lsn = header.lsn
         let isReplayed = header.isReplayed
         response.pointee.replayed = isReplayed ? 1 : 0
-        if let from = track.redirectedFrom { response.pointee.redirected_from = self.identifierText(from) }
+        if let from = track.redirectedFrom {
+            response.pointee.redirected_from = self.identifierText(from)
+        }
         response.pointee.n_results = track.eventCount
         response.pointee.results = self.arena.pointers(track.eventCount)
         var fates = ItemFates()
@@ -44,7 +54,8 @@ extension MessageDecoder {
             let result = self.eventResult(event, index: index)
             // Mostly the holder of the identifier; its text is made once.
             if event.holder.isSet {
-                result.pointee.profile_id = event.holder.isSame(as: track.profileID)
+                result.pointee.profile_id =
+                    event.holder.isSame(as: track.profileID)
                     ? response.pointee.profile_id : self.profileIDText(event.holder)
             }
             response.pointee.results[index] = result
@@ -61,7 +72,9 @@ extension MessageDecoder {
         result.pointee.status = Profiles__V1__EventStatus(rawValue: UInt32(event.outcome.rawValue))
         result.pointee.lsn = event.lsn
         result.pointee.content_differs = event.contentDiffers ? 1 : 0
-        if event.effectiveTime != 0 { result.pointee.effective_time = self.timestamp(event.effectiveTime) }
+        if event.effectiveTime != 0 {
+            result.pointee.effective_time = self.timestamp(event.effectiveTime)
+        }
         if case .rejected = event.outcome {
             result.pointee.error = StatusMapping.cStatus(
                 of: event.refusal, Self.context(of: event, index: index), in: self.arena)
@@ -74,17 +87,22 @@ extension MessageDecoder {
         var context = ErrorContext()
         switch event.refusal {
         case .timeWindow:
-            context.violations.add(TrackWindows.violation(
-                index: index, effective: event.effectiveTime, bound: event.detail))
+            context.violations.add(
+                TrackWindows.violation(
+                    index: index, effective: event.effectiveTime, bound: event.detail))
         case .limitExceeded: context.metadata = [("maximum", String(event.detail))]
         default: break
         }
-        for violation in Self.violations(event.violations).list { context.violations.add(violation) }
+        for violation in Self.violations(event.violations).list {
+            context.violations.add(violation)
+        }
         return context
     }
 
     /// What a refused Track tells: each bad event with its place, or the metadata of the reason.
-    package static func context(ofRefused header: ResultHeader, body: inout ByteReader) -> ErrorContext {
+    package static func context(ofRefused header: ResultHeader, body: inout ByteReader)
+        -> ErrorContext
+    {
         var context = ErrorContext()
         switch header.refusal {
         case .revisionMismatch: context.metadata = [("current_revision", String(header.detail))]
@@ -93,7 +111,9 @@ extension MessageDecoder {
             context = self.context(ofBlockedUntil: Int64(bitPattern: header.detail))
         default: break
         }
-        if header.kind == .updateSubscription, header.refusal == .userUnsubscribed || header.refusal == .limitExceeded {
+        if header.kind == .updateSubscription,
+            header.refusal == .userUnsubscribed || header.refusal == .limitExceeded
+        {
             context.metadata.insert(("index", String(header.index)), at: 0)
         }
         if header.kind == .batch { return self.context(ofRefusedBatch: header, body: &body) }
@@ -104,9 +124,11 @@ extension MessageDecoder {
             let refusal = Refusal(rawValue: body.read()) ?? .none
             let effective = body.read(Int64.self)
             let bound = body.read(Int64.self)
-            context.violations.add(refusal == .timeWindow
-                ? TrackWindows.violation(index: index, effective: effective, bound: bound)
-                : Violation(path: "events[\(index)]", description: StatusMapping.message(of: refusal)))
+            context.violations.add(
+                refusal == .timeWindow
+                    ? TrackWindows.violation(index: index, effective: effective, bound: bound)
+                    : Violation(
+                        path: "events[\(index)]", description: StatusMapping.message(of: refusal)))
         }
         return context
     }
@@ -133,14 +155,16 @@ extension MessageDecoder {
 
     func identifierText(_ identifier: IdentifierView) -> UnsafeMutablePointer<CChar> {
         identifier.kind == .profileID
-            ? self.profileIDText(ProfileID(binary: identifier.bytes)) : self.arena.string(identifier.bytes)
+            ? self.profileIDText(ProfileID(binary: identifier.bytes))
+            : self.arena.string(identifier.bytes)
     }
 
     /// Appends the serialised form of a C message.
     static func pack(_ message: UnsafeMutableRawPointer, into answer: inout ByteBuffer) {
         let base = message.assumingMemoryBound(to: ProtobufCMessage.self)
         let target = answer.appendUninitialized(protobuf_c_message_get_packed_size(base))
-        // SAFETY: the target has exactly the size that protobuf-c asked for; an empty message writes nothing.
+        // SAFETY: the target has exactly the size that protobuf-c asked for; an empty message
+        // writes nothing.
         if let bytes = target.baseAddress?.assumingMemoryBound(to: UInt8.self) {
             protobuf_c_message_pack(base, bytes)
         }

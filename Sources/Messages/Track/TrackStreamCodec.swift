@@ -1,6 +1,7 @@
 import Bytes
 
-// What TrackStream adds to Track. The answer of a failure is written by hand: its only message is serialised already.
+// What TrackStream adds to Track. The answer of a failure is written by hand: its only message is
+// serialised already.
 
 extension MessageDecoder {
     /// `TrackRequest.sequence`.
@@ -12,8 +13,11 @@ extension MessageDecoder {
 
     /// Appends the TrackResponse of a request that failed.
     ///
-    /// - Parameter status: A serialised `google.rpc.Status`: what the unary call has in `grpc-status-details-bin`.
-    package static func encodeTrackFailure(_ status: [UInt8], sequence: UInt64, into answer: inout ByteBuffer) {
+    /// - Parameter status: A serialised `google.rpc.Status`: what the unary call has in
+    ///   `grpc-status-details-bin`.
+    package static func encodeTrackFailure(
+        _ status: [UInt8], sequence: UInt64, into answer: inout ByteBuffer
+    ) {
         if sequence != 0 {
             answer.appendVarint(Self.responseSequenceTag)
             answer.appendVarint(sequence)

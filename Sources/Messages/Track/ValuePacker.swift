@@ -4,12 +4,14 @@ import Profiles
 
 /// The layout that protoc-c gives every map from a name to a `Value`.
 ///
-/// Source: `Profiles__V1__Event__AttributesEntry` and `Profiles__V1__Object__FieldsEntry`, whose equality `WireSchemaTests` asserts.
+/// Source: `Profiles__V1__Event__AttributesEntry` and `Profiles__V1__Object__FieldsEntry`, whose
+/// equality `WireSchemaTests` asserts.
 typealias FieldEntry = Profiles__V1__Event__AttributesEntry
 
 /// Turns decoded values into packed ones, and says what is wrong with them.
 ///
-/// Fields are sorted by lower-case name in the arena, so equal messages give equal bytes. Budget: no allocation without violations.
+/// Fields are sorted by lower-case name in the arena, so equal messages give equal bytes. Budget:
+/// no allocation without violations.
 struct ValuePacker {
     /// Fields of one object; the `attributes` map is the first.
     static let fieldsMax = 20
@@ -51,7 +53,9 @@ struct ValuePacker {
                 self.add("a name that does not match ^[a-zA-Z0-9_]{1,30}$")
                 continue
             }
-            if index > 0, Self.compare(previous, name) == 0 { self.add("a name given twice, apart from case") }
+            if index > 0, Self.compare(previous, name) == 0 {
+                self.add("a name given twice, apart from case")
+            }
             previous = name
             self.pack(field.pointee.value, level: level, into: &buffer)
         }
@@ -59,7 +63,8 @@ struct ValuePacker {
 
     /// Appends one value of an event.
     mutating func pack(
-        _ value: UnsafeMutablePointer<Profiles__V1__Value>?, level: Int, into buffer: inout ByteBuffer
+        _ value: UnsafeMutablePointer<Profiles__V1__Value>?, level: Int,
+        into buffer: inout ByteBuffer
     ) {
         guard let value else { return self.add("a value without a kind") }
         switch value.pointee.kind_case {
@@ -71,7 +76,8 @@ struct ValuePacker {
         case PROFILES__V1__VALUE__KIND_NUMBER:
             if !value.pointee.number.isFinite { self.add("not a finite number") }
             buffer.appendPacked(number: value.pointee.number)
-        case PROFILES__V1__VALUE__KIND_BOOLEAN: buffer.appendPacked(boolean: value.pointee.boolean != 0)
+        case PROFILES__V1__VALUE__KIND_BOOLEAN:
+            buffer.appendPacked(boolean: value.pointee.boolean != 0)
         case PROFILES__V1__VALUE__KIND_TIME:
             let time = TimeRules.microseconds(value.pointee.time.pointee)
             if time == nil { self.add(TimeRules.allowed) }
@@ -80,7 +86,8 @@ struct ValuePacker {
             let text = Self.text(value.pointee.url)
             if let error = TextRules.urlError(text) { self.add(error) }
             buffer.appendPacked(text: text, isURL: true)
-        case PROFILES__V1__VALUE__KIND_LIST: self.pack(list: value.pointee.list.pointee, into: &buffer)
+        case PROFILES__V1__VALUE__KIND_LIST:
+            self.pack(list: value.pointee.list.pointee, into: &buffer)
         case PROFILES__V1__VALUE__KIND_OBJECT:
             buffer.append(PackedTag.object.rawValue)
             self.pack(object: value.pointee.object.pointee, level: level + 1, into: &buffer)
@@ -109,7 +116,9 @@ struct ValuePacker {
         }
     }
 
-    private mutating func pack(objects: Profiles__V1__ObjectList, level: Int, into buffer: inout ByteBuffer) {
+    private mutating func pack(
+        objects: Profiles__V1__ObjectList, level: Int, into buffer: inout ByteBuffer
+    ) {
         self.path.push("items")
         defer { self.path.pop() }
         guard objects.n_items <= Self.elementsMax else {
@@ -125,10 +134,14 @@ struct ValuePacker {
         }
     }
 
-    private mutating func pack(object: Profiles__V1__Object, level: Int, into buffer: inout ByteBuffer) {
-        // SAFETY: the two entry types have the same three members in the same order; see `FieldEntry`.
+    private mutating func pack(
+        object: Profiles__V1__Object, level: Int, into buffer: inout ByteBuffer
+    ) {
+        // SAFETY: the two entry types have the same three members in the same order; see
+        // `FieldEntry`.
         let fields = object.fields.map {
-            UnsafeMutableRawPointer($0).assumingMemoryBound(to: UnsafeMutablePointer<FieldEntry>?.self)
+            UnsafeMutableRawPointer($0).assumingMemoryBound(
+                to: UnsafeMutablePointer<FieldEntry>?.self)
         }
         self.pack(fields: fields, count: object.n_fields, level: level, into: &buffer)
     }
@@ -155,7 +168,8 @@ struct ValuePacker {
         let letters = TextRules.lowerNameLetters.utf8Start
         let target = buffer.appendUninitialized(1 + name.count)
         target[0] = UInt8(truncatingIfNeeded: name.count)
-        // The top bit of each byte that may not stand in a name: set in itself, or in the letter of none less one.
+        // The top bit of each byte that may not stand in a name: set in itself, or in the letter of
+        // none less one.
         var wrong: UInt8 = 0
         for index in 0 ..< name.count {
             let byte = name[index]
@@ -166,8 +180,11 @@ struct ValuePacker {
         return wrong < 0x80
     }
 
-    /// Sorts at most `fieldsMax` entries by lower-case name; insertion, as most clients send them sorted or few.
-    private static func sort(_ fields: UnsafeMutablePointer<UnsafeMutablePointer<FieldEntry>?>, _ count: Int) {
+    /// Sorts at most `fieldsMax` entries by lower-case name; insertion, as most clients send them
+    /// sorted or few.
+    private static func sort(
+        _ fields: UnsafeMutablePointer<UnsafeMutablePointer<FieldEntry>?>, _ count: Int
+    ) {
         for index in 1 ..< max(count, 1) {
             let moving = fields[index]
             var place = index
@@ -179,7 +196,8 @@ struct ValuePacker {
         }
     }
 
-    /// Whether an entry's name in lower case stands before another's; the NUL behind a name is less than all of it.
+    /// Whether an entry's name in lower case stands before another's; the NUL behind a name is less
+    /// than all of it.
     private static func isOrdered(
         _ entry: UnsafeMutablePointer<FieldEntry>?, before other: UnsafeMutablePointer<FieldEntry>?
     ) -> Bool {

@@ -1,9 +1,11 @@
 import CProtobufC
 
-/// Where protobuf-c puts what it decodes and what is encoded from: one run of memory per loop, forgotten whole after each call.
+/// Where protobuf-c puts what it decodes and what is encoded from: one run of memory per loop,
+/// forgotten whole after each call.
 ///
-/// Bounded: over `WireLimits.arenaBytesMax` an allocation fails, protobuf-c gives up, and `hasOverflowed` tells why.
-/// Used by one thread. Budget: no system allocation for messages that fit the kept block.
+/// Bounded: over `WireLimits.arenaBytesMax` an allocation fails, protobuf-c gives up, and
+/// `hasOverflowed` tells why. Used by one thread. Budget: no system allocation for messages that
+/// fit the kept block.
 package final class DecodeArena {
     /// Kept between calls, in bytes: 15 events with all their attributes fit.
     private static let keptBytes = 256 << 10
@@ -11,7 +13,8 @@ package final class DecodeArena {
     private static let blockBytesMin = 1 << 20
     private static let alignment = 16
 
-    /// Where the next bytes come from, behind a plain pointer: protobuf-c asks some fifteen times for a Track.
+    /// Where the next bytes come from, behind a plain pointer: protobuf-c asks some fifteen times
+    /// for a Track.
     private struct Run {
         var next: UnsafeMutableRawPointer
         /// Bytes behind `next`, a multiple of the alignment.
@@ -44,16 +47,20 @@ package final class DecodeArena {
         self.kept = .allocate(byteCount: Self.keptBytes, alignment: Self.alignment)
         self.run = .allocate(capacity: 1)
         self.allocator = .allocate(capacity: 1)
-        // SAFETY: the allocator is used only by calls that get it from this arena and end before it does; `free` is a no-op
-        // because everything is forgotten at once.
-        self.allocator.initialize(to: ProtobufCAllocator(
-            alloc: { data, size in
-                let run = data!.assumingMemoryBound(to: Run.self)
-                if let bytes = run.pointee.take(size) { return bytes }
-                return run.pointee.arena._withUnsafeGuaranteedRef { $0.allocateInNewBlock(size) }
-            },
-            free: { _, _ in }, allocator_data: self.run))
-        self.run.initialize(to: Run(next: self.kept, left: Self.keptBytes, arena: Unmanaged.passUnretained(self)))
+        // SAFETY: the allocator is used only by calls that get it from this arena and end before it
+        // does; `free` is a no-op because everything is forgotten at once.
+        self.allocator.initialize(
+            to: ProtobufCAllocator(
+                alloc: { data, size in
+                    let run = data!.assumingMemoryBound(to: Run.self)
+                    if let bytes = run.pointee.take(size) { return bytes }
+                    return run.pointee.arena._withUnsafeGuaranteedRef {
+                        $0.allocateInNewBlock(size)
+                    }
+                },
+                free: { _, _ in }, allocator_data: self.run))
+        self.run.initialize(
+            to: Run(next: self.kept, left: Self.keptBytes, arena: Unmanaged.passUnretained(self)))
     }
 
     deinit {
@@ -102,11 +109,15 @@ package final class DecodeArena {
         return self.allocate(bytes)
     }
 
-    // MARK: For encoding: an answer is bounded by what is stored, not by the arena. Few pass it, and none may end the process.
+    // MARK: For encoding: an answer is bounded by what is stored, not by the arena. Few pass it,
+    // and none may end the process.
 
     /// One C message, initialised by protobuf-c's own initialiser.
-    func make<Message>(_ initialize: (UnsafeMutablePointer<Message>) -> Void) -> UnsafeMutablePointer<Message> {
-        let pointer = self.memory(MemoryLayout<Message>.stride).bindMemory(to: Message.self, capacity: 1)
+    func make<Message>(_ initialize: (UnsafeMutablePointer<Message>) -> Void)
+        -> UnsafeMutablePointer<Message>
+    {
+        let pointer = self.memory(MemoryLayout<Message>.stride).bindMemory(
+            to: Message.self, capacity: 1)
         initialize(pointer)
         return pointer
     }
@@ -133,7 +144,9 @@ package final class DecodeArena {
 
     func memory(_ bytes: Int) -> UnsafeMutableRawPointer {
         if let pointer = self.allocate(bytes) { return pointer }
-        guard let pointer = self.addBlock(max(bytes + Self.alignment, Self.blockBytesMin), for: bytes) else {
+        guard
+            let pointer = self.addBlock(max(bytes + Self.alignment, Self.blockBytesMin), for: bytes)
+        else {
             preconditionFailure("a new block holds what it was made for")
         }
         return pointer

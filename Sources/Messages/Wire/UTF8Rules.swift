@@ -7,7 +7,8 @@ enum UTF8Rules {
         case invalid
     }
 
-    /// Whether text is well-formed UTF-8 without NUL; eight ASCII characters at a time, then one by one, where it can.
+    /// Whether text is well-formed UTF-8 without NUL; eight ASCII characters at a time, then one by
+    /// one, where it can.
     static func validity(_ text: UnsafeRawBufferPointer) -> Validity {
         var index = 0
         while index + 8 <= text.count {
@@ -24,7 +25,8 @@ enum UTF8Rules {
         return rest.contains(0) ? .holdsNUL : .valid
     }
 
-    /// Whether the bytes are well-formed UTF-8: no overlong form, no surrogate, nothing above U+10FFFF.
+    /// Whether the bytes are well-formed UTF-8: no overlong form, no surrogate, nothing above
+    /// U+10FFFF.
     ///
     /// Source: Unicode 15, table 3-7.
     static func isValid(_ text: UnsafeRawBufferPointer) -> Bool {
@@ -48,7 +50,9 @@ enum UTF8Rules {
                 }
             guard length > 0, text.count - index >= length else { return false }
             guard text[index + 1] >= secondMin, text[index + 1] <= secondMax else { return false }
-            for rest in 2 ..< max(length, 2) where text[index + rest] & 0xC0 != 0x80 { return false }
+            for rest in 2 ..< max(length, 2) where text[index + rest] & 0xC0 != 0x80 {
+                return false
+            }
             index += length
         }
         return true
@@ -94,11 +98,19 @@ enum UTF8Rules {
             } else if first >= 0x80 {
                 (scalar, length) = (UInt32(first & 0x1F), 2)
             }
-            for rest in 1 ..< max(length, 1) { scalar = scalar << 6 | UInt32(text[index + rest] & 0x3F) }
+            for rest in 1 ..< max(length, 1) {
+                scalar = scalar << 6 | UInt32(text[index + rest] & 0x3F)
+            }
             index += length
             traits.scalars += 1
-            if Self.isWhiteSpace(scalar) { traits.hasWhiteSpace = true } else { traits.isBlank = false }
-            if (0x0A ... 0x0D).contains(scalar) || scalar == 0x85 || scalar == 0x2028 || scalar == 0x2029 {
+            if Self.isWhiteSpace(scalar) {
+                traits.hasWhiteSpace = true
+            } else {
+                traits.isBlank = false
+            }
+            if (0x0A ... 0x0D).contains(scalar) || scalar == 0x85 || scalar == 0x2028
+                || scalar == 0x2029
+            {
                 traits.hasLineBreak = true
             }
         }
@@ -108,7 +120,9 @@ enum UTF8Rules {
     /// The property White_Space of Unicode 15.
     private static func isWhiteSpace(_ scalar: UInt32) -> Bool {
         switch scalar {
-        case 0x09 ... 0x0D, 0x20, 0x85, 0xA0, 0x1680, 0x2000 ... 0x200A, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000: true
+        case 0x09 ... 0x0D, 0x20, 0x85, 0xA0, 0x1680, 0x2000 ... 0x200A, 0x2028, 0x2029, 0x202F,
+            0x205F, 0x3000:
+            true
         default: false
         }
     }

@@ -2,8 +2,9 @@ import Bytes
 
 /// One pass over a message's bytes before protobuf-c sees them; see `WireLimits` and decision 0100.
 ///
-/// It refuses what protobuf-c would take: deep nesting, NUL inside a string (protobuf-c would cut it there in silence, and two people would
-/// become one), invalid UTF-8, a oneof or a singular field given twice, a map key twice. Allocates only to describe a violation.
+/// It refuses what protobuf-c would take: deep nesting, NUL inside a string (protobuf-c would cut
+/// it there in silence, and two people would become one), invalid UTF-8, a oneof or a singular
+/// field given twice, a map key twice. Allocates only to describe a violation.
 struct WireCheck {
     /// What the pass says.
     enum Verdict: Equatable {
@@ -22,7 +23,8 @@ struct WireCheck {
         var index: Int32
     }
 
-    /// Where the key of a map entry stands, and the place of its map among the fields, in 8 bytes: 100 of them stay on the stack.
+    /// Where the key of a map entry stands, and the place of its map among the fields, in 8 bytes:
+    /// 100 of them stay on the stack.
     private struct Key: Equatable {
         private let packed: UInt64
 
@@ -52,7 +54,9 @@ struct WireCheck {
     }
 
     /// Checks `input` as the message with index `root` of the schema.
-    static func check(_ input: UnsafeRawBufferPointer, root: Int, schema: WireSchema = .shared) -> Verdict {
+    static func check(_ input: UnsafeRawBufferPointer, root: Int, schema: WireSchema = .shared)
+        -> Verdict
+    {
         var check = WireCheck(input, schema: schema)
         _ = check.message(root, from: 0, to: input.count)
         return check.verdict
@@ -86,7 +90,8 @@ struct WireCheck {
         let message = self.schema.messages + index
         let first = message.pointee.firstField
         var offset = start
-        // How often each field came: an array on the stack, as reading it is all that most fields need.
+        // How often each field came: an array on the stack, as reading it is all that most fields
+        // need.
         var counts = InlineArray<32, UInt16>(repeating: 0)
         var oneofs: UInt32 = 0
         var keyCount = 0
@@ -106,7 +111,8 @@ struct WireCheck {
             let number = first &+ place
             let field = self.schema.fields + number
             let before = counts[place]
-            self.levels[self.depth] = Level(field: Int32(truncatingIfNeeded: number), index: Int32(before))
+            self.levels[self.depth] = Level(
+                field: Int32(truncatingIfNeeded: number), index: Int32(before))
             guard self.mayCome(field, before: Int(before), &oneofs) else { return false }
             // `fieldsMax` fits 16 bits.
             counts[place] = before &+ 1
@@ -129,7 +135,8 @@ struct WireCheck {
             return place == 0 ? nil : place - 1
         }
         let first = message.pointee.firstField
-        for place in 0 ..< message.pointee.fieldCount where self.schema.fields[first + place].number == number {
+        for place in 0 ..< message.pointee.fieldCount
+        where self.schema.fields[first + place].number == number {
             return place
         }
         return nil
@@ -137,7 +144,9 @@ struct WireCheck {
 
     /// Whether a field that came `before` times may come again; false ends the pass.
     @inline(__always)
-    private mutating func mayCome(_ field: UnsafePointer<WireField>, before: Int, _ oneofs: inout UInt32) -> Bool {
+    private mutating func mayCome(
+        _ field: UnsafePointer<WireField>, before: Int, _ oneofs: inout UInt32
+    ) -> Bool {
         if before > 0 {
             guard field.pointee.isRepeated else { return self.violate("given twice") }
             guard before < field.pointee.countMax else {
@@ -165,19 +174,23 @@ struct WireCheck {
         }
         guard wireType == 2 else {
             switch wireType {
-            case 0: return self.varint(&offset, end) != nil || self.fail("a varint that does not end")
+            case 0:
+                return self.varint(&offset, end) != nil || self.fail("a varint that does not end")
             case 1: return self.skip(8, &offset, end)
             default: return self.skip(4, &offset, end)
             }
         }
-        guard let length = self.varint(&offset, end), length <= UInt64(truncatingIfNeeded: end &- offset) else {
+        guard let length = self.varint(&offset, end),
+            length <= UInt64(truncatingIfNeeded: end &- offset)
+        else {
             return self.fail("a length that reaches past the end")
         }
         let start = offset
         offset &+= Int(length)
         switch field.pointee.kind {
         case .message: return self.message(field.pointee.message, from: start, to: offset)
-        case .string: return self.text(UnsafeRawBufferPointer(rebasing: self.input[start ..< offset]))
+        case .string:
+            return self.text(UnsafeRawBufferPointer(rebasing: self.input[start ..< offset]))
         default: return true
         }
     }
@@ -195,7 +208,9 @@ struct WireCheck {
         guard let length = self.length(&offset, end) else { return false }
         let stop = offset + length
         while offset < stop {
-            guard self.varint(&offset, stop) != nil else { return self.fail("a varint that does not end") }
+            guard self.varint(&offset, stop) != nil else {
+                return self.fail("a varint that does not end")
+            }
             self.fieldCount += 1
             guard self.fieldCount <= WireLimits.fieldsMax else {
                 return self.violate("more than \(WireLimits.fieldsMax) fields in all")
@@ -217,7 +232,9 @@ struct WireCheck {
             let other = keys[index]
             guard other.count == key.count, other.place == key.place else { continue }
             var same = 0
-            while same < key.count, self.input[other.start + same] == self.input[key.start + same] { same += 1 }
+            while same < key.count, self.input[other.start + same] == self.input[key.start + same] {
+                same += 1
+            }
             if same == key.count { return self.violate("a key given twice") }
         }
         keys.initializeElement(at: keyCount, to: key)

@@ -2,11 +2,13 @@ import Bytes
 
 /// A quick look at a message: true only where `WireCheck` would find nothing to say.
 ///
-/// Nearly every message is small, plain and good. The check keeps account of where it is, of every count and of what it does not know, so
-/// that it can say what is wrong; the look keeps a few bits, and gives up where those do not suffice. It costs a third.
-/// Budget: no allocation, nothing on the heap.
+/// Nearly every message is small, plain and good. The check keeps account of where it is, of every
+/// count and of what it does not know, so that it can say what is wrong; the look keeps a few bits,
+/// and gives up where those do not suffice. It costs a third. Budget: no allocation, nothing on the
+/// heap.
 struct WireGlance {
-    /// Larger messages are left to the check. Below it neither the fields in all nor the bytes of a length can pass their bounds.
+    /// Larger messages are left to the check. Below it neither the fields in all nor the bytes of a
+    /// length can pass their bounds.
     static let bytesMax = 16 << 10
     /// Entries of the maps of one message; with more the check decides.
     private static let keysMax = 32
@@ -26,7 +28,9 @@ struct WireGlance {
     private let fields: UnsafePointer<WireField>
 
     /// Whether `input` is surely good as the message with index `root` of the schema.
-    static func isGood(_ input: UnsafeRawBufferPointer, root: Int, schema: WireSchema = .shared) -> Bool {
+    static func isGood(_ input: UnsafeRawBufferPointer, root: Int, schema: WireSchema = .shared)
+        -> Bool
+    {
         guard let base = input.baseAddress, 1 ... Self.bytesMax ~= input.count else { return false }
         precondition(Self.bytesMax <= WireLimits.fieldsMax, "a field has at least a byte")
         let start = base.assumingMemoryBound(to: UInt8.self)
@@ -38,7 +42,9 @@ struct WireGlance {
     private func message(
         _ index: Int, _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, depth: Int
     ) -> Bool {
-        guard self.messages[index].mapCount > 0 else { return self.look(index, start, end, depth, nil) }
+        guard self.messages[index].mapCount > 0 else {
+            return self.look(index, start, end, depth, nil)
+        }
         return self.messageWithMaps(index, start, end, depth)
     }
 
@@ -56,7 +62,8 @@ struct WireGlance {
         _ keys: UnsafeMutablePointer<Key>?
     ) -> Bool {
         guard depth <= WireLimits.depthMax else { return false }
-        // SAFETY (all of it): nothing is read at or behind `end`, which lies in the message or at its end.
+        // SAFETY (all of it): nothing is read at or behind `end`, which lies in the message or at
+        // its end.
         let message = self.messages + index
         let fields = self.fields + message.pointee.firstField
         var next = start
@@ -72,7 +79,9 @@ struct WireGlance {
             let place = message.pointee.places[Int(tag >> 3)]
             guard place != 0 else { return false }
             let field = fields + Int(place &- 1)
-            guard tag & 7 == field.pointee.wireType, seen & field.pointee.excluded == 0 else { return false }
+            guard tag & 7 == field.pointee.wireType, seen & field.pointee.excluded == 0 else {
+                return false
+            }
             seen |= 1 &<< UInt32(place &- 1)
             guard tag & 7 == 2 else {
                 guard Self.skip(tag & 7, &next, end) else { return false }
@@ -85,9 +94,12 @@ struct WireGlance {
             case .string:
                 guard Self.isText(value, length) else { return false }
             case .message:
-                guard self.message(field.pointee.message, value, next, depth: depth &+ 1) else { return false }
+                guard self.message(field.pointee.message, value, next, depth: depth &+ 1) else {
+                    return false
+                }
                 guard field.pointee.isMap else { break }
-                guard let keys, Self.addKey(of: value, next, to: keys, &keyCount, place: place) else { return false }
+                guard let keys, Self.addKey(of: value, next, to: keys, &keyCount, place: place)
+                else { return false }
             default: break
             }
             guard field.pointee.isRepeated else { continue }
@@ -97,15 +109,21 @@ struct WireGlance {
         return true
     }
 
-    /// Notes the key of an entry that was just looked at; false if it was there before, does not come first, or there are too many.
+    /// Notes the key of an entry that was just looked at; false if it was there before, does not
+    /// come first, or there are too many.
     private static func addKey(
-        of entry: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, to keys: UnsafeMutablePointer<Key>, _ count: inout Int,
+        of entry: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>,
+        to keys: UnsafeMutablePointer<Key>, _ count: inout Int,
         place: UInt8
     ) -> Bool {
-        // The entry is good: behind the tag of its text is a length that ends within it. One byte of it holds every name.
-        guard count < Self.keysMax, entry < end, entry[0] == Self.keyTag, entry[1] < 0x80 else { return false }
+        // The entry is good: behind the tag of its text is a length that ends within it. One byte
+        // of it holds every name.
+        guard count < Self.keysMax, entry < end, entry[0] == Self.keyTag, entry[1] < 0x80 else {
+            return false
+        }
         let key = Key(bytes: entry + 2, count: Int(entry[1]), place: place)
-        for index in 0 ..< count where keys[index].count == key.count && keys[index].place == place {
+        for index in 0 ..< count where keys[index].count == key.count && keys[index].place == place
+        {
             var same = 0
             while same < key.count, keys[index].bytes[same] == key.bytes[same] { same &+= 1 }
             if same == key.count { return false }
@@ -117,7 +135,9 @@ struct WireGlance {
 
     /// Moves behind a value that is not length-delimited.
     @inline(__always)
-    private static func skip(_ wireType: UInt8, _ next: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> Bool {
+    private static func skip(
+        _ wireType: UInt8, _ next: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>
+    ) -> Bool {
         guard wireType == 0 else {
             next += wireType == 1 ? 8 : 4
             return next <= end
@@ -131,7 +151,9 @@ struct WireGlance {
 
     /// A length of one or two bytes that does not reach past the end.
     @inline(__always)
-    private static func length(_ next: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> Int? {
+    private static func length(_ next: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>)
+        -> Int?
+    {
         guard next < end else { return nil }
         var length = Int(next.pointee)
         next += 1

@@ -1,7 +1,8 @@
-/// Bounds of what protobuf-c is given to decode: they protect the process. The finer limits of the contract are checked on the decoded
-/// message, where each violation is listed with its path.
+/// Bounds of what protobuf-c is given to decode: they protect the process. The finer limits of the
+/// contract are checked on the decoded message, where each violation is listed with its path.
 package enum WireLimits {
-    /// Levels of messages in each other: an event's value of three levels needs 10. protobuf-c itself recurses without a bound.
+    /// Levels of messages in each other: an event's value of three levels needs 10. protobuf-c
+    /// itself recurses without a bound.
     package static let depthMax = 16
     /// Fields in all, known and unknown: 15 events of 20 fields of lists of 25 strings are 8,000.
     package static let fieldsMax = 20_000

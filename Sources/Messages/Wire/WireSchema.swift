@@ -20,7 +20,8 @@ struct WireField {
     var isRepeated: Bool
     /// Entries of a map: at most `WireLimits.mapEntriesMax`, each key once.
     var isMap: Bool
-    /// Places, as bits, of the fields that it may not follow: itself unless it is repeated, and the others of its oneof.
+    /// Places, as bits, of the fields that it may not follow: itself unless it is repeated, and the
+    /// others of its oneof.
     var excluded: UInt32 = 0
     /// Which oneof it belongs to, from 1; 0: none.
     var oneof: UInt8
@@ -45,7 +46,8 @@ struct WireMessage {
     var places = InlineArray<32, UInt8>(repeating: 0)
 }
 
-/// The table that drives `WireCheck`: made once from the descriptors that protoc-c generated, so it cannot differ from the contract.
+/// The table that drives `WireCheck`: made once from the descriptors that protoc-c generated, so it
+/// cannot differ from the contract.
 struct WireSchema: @unchecked Sendable {
     // SAFETY: filled once; the names point into protobuf-c's static descriptors.
 
@@ -82,20 +84,29 @@ struct WireSchema: @unchecked Sendable {
         var builder = Builder()
         self.trackRequest = builder.add(profiles__v1__track_request__descriptor)
         self.getProfileRequest = builder.add(profiles__v1__get_profile_request__descriptor)
-        self.updateSubscriptionRequest = builder.add(profiles__v1__update_subscription_request__descriptor)
-        self.confirmSubscriptionRequest = builder.add(profiles__v1__confirm_subscription_request__descriptor)
+        self.updateSubscriptionRequest = builder.add(
+            profiles__v1__update_subscription_request__descriptor)
+        self.confirmSubscriptionRequest = builder.add(
+            profiles__v1__confirm_subscription_request__descriptor)
         self.addSuppressionRequest = builder.add(profiles__v1__add_suppression_request__descriptor)
-        self.removeSuppressionRequest = builder.add(profiles__v1__remove_suppression_request__descriptor)
+        self.removeSuppressionRequest = builder.add(
+            profiles__v1__remove_suppression_request__descriptor)
         self.checkSendableRequest = builder.add(profiles__v1__check_sendable_request__descriptor)
-        self.createUnsubscribeTokenRequest = builder.add(profiles__v1__create_unsubscribe_token_request__descriptor)
-        self.redeemUnsubscribeTokenRequest = builder.add(profiles__v1__redeem_unsubscribe_token_request__descriptor)
-        self.listConsentHistoryRequest = builder.add(profiles__v1__list_consent_history_request__descriptor)
-        self.verifyConsentLedgerRequest = builder.add(profiles__v1__verify_consent_ledger_request__descriptor)
+        self.createUnsubscribeTokenRequest = builder.add(
+            profiles__v1__create_unsubscribe_token_request__descriptor)
+        self.redeemUnsubscribeTokenRequest = builder.add(
+            profiles__v1__redeem_unsubscribe_token_request__descriptor)
+        self.listConsentHistoryRequest = builder.add(
+            profiles__v1__list_consent_history_request__descriptor)
+        self.verifyConsentLedgerRequest = builder.add(
+            profiles__v1__verify_consent_ledger_request__descriptor)
         self.batchWriteRequest = builder.add(profiles__v1__batch_write_request__descriptor)
         self.identifyRequest = builder.add(profiles__v1__identify_request__descriptor)
-        self.reflectionRequest = builder.add(grpc__reflection__v1__server_reflection_request__descriptor)
+        self.reflectionRequest = builder.add(
+            grpc__reflection__v1__server_reflection_request__descriptor)
         self.listEventsRequest = builder.add(profiles__v1__list_events_request__descriptor)
-        self.batchGetProfilesRequest = builder.add(profiles__v1__batch_get_profiles_request__descriptor)
+        self.batchGetProfilesRequest = builder.add(
+            profiles__v1__batch_get_profiles_request__descriptor)
         self.lookupProfilesRequest = builder.add(profiles__v1__lookup_profiles_request__descriptor)
         self.getProjectRequest = builder.add(profiles__v1__get_project_request__descriptor)
         self.listProjectsRequest = builder.add(profiles__v1__list_projects_request__descriptor)
@@ -103,7 +114,8 @@ struct WireSchema: @unchecked Sendable {
         self.createSnapshotRequest = builder.add(profiles__v1__create_snapshot_request__descriptor)
         self.backupRequest = builder.add(profiles__v1__backup_request__descriptor)
         self.eraseProfileRequest = builder.add(profiles__v1__erase_profile_request__descriptor)
-        // Kept for the life of the process: tables behind plain pointers cost no reference counting on the way of a request.
+        // Kept for the life of the process: tables behind plain pointers cost no reference counting
+        // on the way of a request.
         self.messages = Self.keep(builder.messages)
         self.fields = Self.keep(builder.fields)
     }
@@ -131,14 +143,17 @@ struct WireSchema: @unchecked Sendable {
             for position in 0 ..< Int(descriptor.n_fields) {
                 own.append(self.field(descriptor.fields[position], of: name, &oneofs))
             }
-            precondition(own.count <= WireCheck.fieldsPerMessageMax, "the check counts so many fields of a message")
+            precondition(
+                own.count <= WireCheck.fieldsPerMessageMax,
+                "the check counts so many fields of a message")
             var message = WireMessage(firstField: self.fields.count, fieldCount: own.count)
             message.mapCount = own.count { $0.isMap }
             for (place, field) in own.enumerated() where field.number < WireMessage.denseNumbers {
                 message.places[Int(field.number)] = UInt8(place + 1)
             }
             for (place, field) in own.enumerated() where !field.isRepeated {
-                for (other, known) in own.enumerated() where other == place || (field.oneof > 0 && known.oneof == field.oneof) {
+                for (other, known) in own.enumerated()
+                where other == place || (field.oneof > 0 && known.oneof == field.oneof) {
                     own[place].excluded |= 1 << UInt32(other)
                 }
             }
@@ -154,8 +169,11 @@ struct WireSchema: @unchecked Sendable {
             var isMap = false
             var sub = -1
             if field.type == PROTOBUF_C_TYPE_MESSAGE {
-                // SAFETY: of a message field, `descriptor` points to the static descriptor of its type.
-                let descriptor = field.descriptor.assumingMemoryBound(to: ProtobufCMessageDescriptor.self).pointee
+                // SAFETY: of a message field, `descriptor` points to the static descriptor of its
+                // type.
+                let descriptor = field.descriptor.assumingMemoryBound(
+                    to: ProtobufCMessageDescriptor.self
+                ).pointee
                 sub = self.add(descriptor)
                 isMap = isRepeated && WireSchema.isMapEntry(descriptor, of: message)
             }
@@ -168,17 +186,25 @@ struct WireSchema: @unchecked Sendable {
             let path = "\(message).\(String(cString: field.name))"
             let kind = WireSchema.kind(field.type)
             return WireField(
-                number: field.id, kind: kind, wireType: WireSchema.wireType(kind), isRepeated: isRepeated, isMap: isMap, oneof: oneof,
-                message: sub, countMax: isMap ? WireLimits.mapEntriesMax : WireLimits.countMax(of: path),
+                number: field.id, kind: kind, wireType: WireSchema.wireType(kind),
+                isRepeated: isRepeated, isMap: isMap, oneof: oneof,
+                message: sub,
+                countMax: isMap ? WireLimits.mapEntriesMax : WireLimits.countMax(of: path),
                 name: field.name)
         }
     }
 
-    /// protoc-c keeps no mark of a map: its entries are a nested message `…Entry` of `key = 1` and `value = 2`.
-    private static func isMapEntry(_ descriptor: ProtobufCMessageDescriptor, of parent: String) -> Bool {
+    /// protoc-c keeps no mark of a map: its entries are a nested message `…Entry` of `key = 1` and
+    /// `value = 2`.
+    private static func isMapEntry(_ descriptor: ProtobufCMessageDescriptor, of parent: String)
+        -> Bool
+    {
         let name = String(cString: descriptor.name)
-        guard name.hasPrefix(parent + "."), name.hasSuffix("Entry"), descriptor.n_fields == 2 else { return false }
-        return String(cString: descriptor.fields[0].name) == "key" && String(cString: descriptor.fields[1].name) == "value"
+        guard name.hasPrefix(parent + "."), name.hasSuffix("Entry"), descriptor.n_fields == 2 else {
+            return false
+        }
+        return String(cString: descriptor.fields[0].name) == "key"
+            && String(cString: descriptor.fields[1].name) == "value"
     }
 
     private static func wireType(_ kind: WireFieldKind) -> UInt8 {

@@ -39,9 +39,11 @@ final class ClientCall {
     }
 }
 
-/// A client's HTTP/2 connection over a non-blocking socket: keeps a number of unary calls under way.
+/// A client's HTTP/2 connection over a non-blocking socket: keeps a number of unary calls under
+/// way.
 ///
-/// Apart from the server's transport on purpose: the two must not share a mistake. Used by one thread.
+/// Apart from the server's transport on purpose: the two must not share a mistake. Used by one
+/// thread.
 final class ClientConnection {
     private(set) var descriptor: Int32
     private var session: OpaquePointer!
@@ -73,12 +75,18 @@ final class ClientConnection {
     private func openSession() {
         var callbacks: OpaquePointer?
         nghttp2_session_callbacks_new(&callbacks)
-        nghttp2_session_callbacks_set_on_header_callback(callbacks) { session, frame, name, nameBytes, value, valueBytes, _, _ in
-            guard let call = ClientConnection.call(session, frame!.pointee.hd.stream_id) else { return 0 }
-            call.take(UnsafeRawBufferPointer(start: name, count: nameBytes), UnsafeRawBufferPointer(start: value, count: valueBytes))
+        nghttp2_session_callbacks_set_on_header_callback(callbacks) {
+            session, frame, name, nameBytes, value, valueBytes, _, _ in
+            guard let call = ClientConnection.call(session, frame!.pointee.hd.stream_id) else {
+                return 0
+            }
+            call.take(
+                UnsafeRawBufferPointer(start: name, count: nameBytes),
+                UnsafeRawBufferPointer(start: value, count: valueBytes))
             return 0
         }
-        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { session, _, id, bytes, count, _ in
+        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) {
+            session, _, id, bytes, count, _ in
             guard let call = ClientConnection.call(session, id), call.keepsAnswer else { return 0 }
             call.response += UnsafeBufferPointer(start: bytes, count: count)
             return 0
@@ -95,14 +103,19 @@ final class ClientConnection {
         nghttp2_session_client_new(&session, callbacks, Unmanaged.passUnretained(self).toOpaque())
         nghttp2_session_callbacks_del(callbacks)
         self.session = session
-        var settings = [nghttp2_settings_entry(settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: 1 << 20)]
+        var settings = [
+            nghttp2_settings_entry(
+                settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: 1 << 20)
+        ]
         nghttp2_submit_settings(self.session, 0, &settings, 1)
         nghttp2_session_set_local_window_size(self.session, 0, 0, 16 << 20)
     }
 
     private static func call(_ session: OpaquePointer?, _ id: Int32) -> ClientCall? {
         // SAFETY: set at submit to a call that its owner keeps.
-        nghttp2_session_get_stream_user_data(session, id).map { Unmanaged<ClientCall>.fromOpaque($0).takeUnretainedValue() }
+        nghttp2_session_get_stream_user_data(session, id).map {
+            Unmanaged<ClientCall>.fromOpaque($0).takeUnretainedValue()
+        }
     }
 
     /// Starts a call; its `body` is a framed request.
@@ -110,20 +123,29 @@ final class ClientConnection {
         call.bodyOffset = 0
         call.status = -1
         call.hasEnded = false
-        let fields: [(StaticString, [UInt8])] = [
-            (":method", Array("POST".utf8)), (":scheme", Array("http".utf8)), (":path", call.path),
-            (":authority", self.authority), ("te", Array("trailers".utf8)),
-            ("content-type", Array("application/grpc".utf8)),
-        ] + call.metadata
+        let fields: [(StaticString, [UInt8])] =
+            [
+                (":method", Array("POST".utf8)), (":scheme", Array("http".utf8)),
+                (":path", call.path),
+                (":authority", self.authority), ("te", Array("trailers".utf8)),
+                ("content-type", Array("application/grpc".utf8)),
+            ] + call.metadata
         let pointer = Unmanaged.passUnretained(call).toOpaque()
         var provider = nghttp2_data_provider(
             source: nghttp2_data_source(ptr: pointer),
             read_callback: { _, _, target, room, flags, source, _ in
-                let call = Unmanaged<ClientCall>.fromOpaque(source!.pointee.ptr!).takeUnretainedValue()
+                let call = Unmanaged<ClientCall>.fromOpaque(source!.pointee.ptr!)
+                    .takeUnretainedValue()
                 let count = min(room, call.body.count - call.bodyOffset)
-                call.body.withUnsafeBytes { target!.update(from: $0.baseAddress!.assumingMemoryBound(to: UInt8.self) + call.bodyOffset, count: count) }
+                call.body.withUnsafeBytes {
+                    target!.update(
+                        from: $0.baseAddress!.assumingMemoryBound(to: UInt8.self) + call.bodyOffset,
+                        count: count)
+                }
                 call.bodyOffset += count
-                if call.bodyOffset == call.body.count { flags!.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue }
+                if call.bodyOffset == call.body.count {
+                    flags!.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
+                }
                 return count
             })
         var joined: [UInt8] = []
@@ -134,7 +156,8 @@ final class ClientConnection {
             let list = fields.map { name, value in
                 defer { offset += value.count }
                 return nghttp2_nv(
-                    name: UnsafeMutablePointer(mutating: name.utf8Start), value: bytes.baseAddress! + offset,
+                    name: UnsafeMutablePointer(mutating: name.utf8Start),
+                    value: bytes.baseAddress! + offset,
                     namelen: name.utf8CodeUnitCount, valuelen: value.count,
                     flags: UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue))
             }
@@ -150,11 +173,14 @@ final class ClientConnection {
             let count = recv(self.descriptor, self.input.baseAddress, Self.inputBytes, 0)
             if count == 0 { throw .closed }
             if count < 0 {
-                guard errno == EAGAIN || errno == EINTR else { throw .socket(operation: "recv", errno: errno) }
+                guard errno == EAGAIN || errno == EINTR else {
+                    throw .socket(operation: "recv", errno: errno)
+                }
                 break
             }
             // SAFETY: nghttp2 reads the bytes during the call only.
-            let taken = nghttp2_session_mem_recv(self.session, self.input.baseAddress!.assumingMemoryBound(to: UInt8.self), count)
+            let taken = nghttp2_session_mem_recv(
+                self.session, self.input.baseAddress!.assumingMemoryBound(to: UInt8.self), count)
             guard taken == count else { throw .closed }
             if count < Self.inputBytes { break }
         }
@@ -172,10 +198,14 @@ final class ClientConnection {
             let waiting = self.output.count - self.outputOffset
             guard waiting > 0 else { return false }
             let sent = self.output.withUnsafeBytes {
-                send(self.descriptor, $0.baseAddress! + self.outputOffset, waiting, Int32(MSG_NOSIGNAL))
+                send(
+                    self.descriptor, $0.baseAddress! + self.outputOffset, waiting,
+                    Int32(MSG_NOSIGNAL))
             }
             if sent < 0 {
-                guard errno == EAGAIN || errno == EINTR else { throw .socket(operation: "send", errno: errno) }
+                guard errno == EAGAIN || errno == EINTR else {
+                    throw .socket(operation: "send", errno: errno)
+                }
                 return true
             }
             self.outputOffset += sent
@@ -193,8 +223,12 @@ extension ClientCall {
         if name.elementsEqual("grpc-status".utf8) {
             self.status = Int32(String(decoding: value, as: UTF8.self)) ?? 2
         } else if self.keepsAnswer {
-            if name.elementsEqual("grpc-message".utf8) { self.message = String(decoding: value, as: UTF8.self) }
-            if name.elementsEqual("grpc-status-details-bin".utf8) { self.details = String(decoding: value, as: UTF8.self) }
+            if name.elementsEqual("grpc-message".utf8) {
+                self.message = String(decoding: value, as: UTF8.self)
+            }
+            if name.elementsEqual("grpc-status-details-bin".utf8) {
+                self.details = String(decoding: value, as: UTF8.self)
+            }
         }
     }
 }

@@ -34,7 +34,9 @@ package struct RPCFailure: Error, Equatable {
         self.message = status["message"]?.text ?? ""
         self.isAnswered = true
         for detail in status["details"]?.items ?? [] {
-            self.read(type: detail["type_url"]?.text ?? "", Base64Text.decode(detail["value"]?.text ?? "") ?? [])
+            self.read(
+                type: detail["type_url"]?.text ?? "",
+                Base64Text.decode(detail["value"]?.text ?? "") ?? [])
         }
     }
 
@@ -42,16 +44,28 @@ package struct RPCFailure: Error, Equatable {
     init(code: Int32, message: String, details: String) {
         let bytes = Base64Text.decode(details) ?? []
         let known = bytes.isEmpty ? nil : MessageJSON.decode(bytes, as: .status)
-        self.init(status: known ?? .object(of: [("code", .number(String(code))), ("message", .string(Self.percentDecoded(message)))]))
+        self.init(
+            status: known
+                ?? .object(of: [
+                    ("code", .number(String(code))),
+                    ("message", .string(Self.percentDecoded(message))),
+                ]))
     }
 
     private mutating func read(type: String, _ bytes: [UInt8]) {
-        if type.hasSuffix("/google.rpc.ErrorInfo"), let found = MessageJSON.decode(bytes, as: .errorInfo) {
+        if type.hasSuffix("/google.rpc.ErrorInfo"),
+            let found = MessageJSON.decode(bytes, as: .errorInfo)
+        {
             self.reason = found["reason"]?.text ?? ""
-            for member in found["metadata"]?.members ?? [] { self.metadata[member.name] = member.value.text }
-        } else if type.hasSuffix("/google.rpc.BadRequest"), let found = MessageJSON.decode(bytes, as: .badRequest) {
+            for member in found["metadata"]?.members ?? [] {
+                self.metadata[member.name] = member.value.text
+            }
+        } else if type.hasSuffix("/google.rpc.BadRequest"),
+            let found = MessageJSON.decode(bytes, as: .badRequest)
+        {
             self.violations += (found["field_violations"]?.items ?? []).map {
-                Violation(field: $0["field"]?.text ?? "", description: $0["description"]?.text ?? "")
+                Violation(
+                    field: $0["field"]?.text ?? "", description: $0["description"]?.text ?? "")
             }
         }
     }
@@ -61,7 +75,9 @@ package struct RPCFailure: Error, Equatable {
         var bytes: [UInt8] = []
         var rest = ArraySlice(Array(text.utf8))
         while let byte = rest.popFirst() {
-            if byte == UInt8(ascii: "%"), let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) {
+            if byte == UInt8(ascii: "%"),
+                let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+            {
                 bytes.append(value)
                 rest = rest.dropFirst(2)
             } else {
@@ -74,8 +90,10 @@ package struct RPCFailure: Error, Equatable {
     /// The name of a gRPC status code.
     package static func name(of code: Int32) -> String {
         let names = [
-            "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
-            "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE",
+            "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+            "ALREADY_EXISTS", "PERMISSION_DENIED",
+            "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+            "INTERNAL", "UNAVAILABLE",
             "DATA_LOSS", "UNAUTHENTICATED",
         ]
         return names.indices.contains(Int(code)) ? names[Int(code)] : "status \(code)"

@@ -1,6 +1,7 @@
 import Glibc
 
-/// Where a server listens: `127.0.0.1:50051`, `localhost:50051`, `[::1]:50051`, `:50051` (this machine).
+/// Where a server listens: `127.0.0.1:50051`, `localhost:50051`, `[::1]:50051`, `:50051` (this
+/// machine).
 package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
     package let host: String
     package let port: UInt16
@@ -11,7 +12,9 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
     }
 
     package init?(_ text: String) {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else { return nil }
+        guard let colon = text.lastIndex(of: ":"),
+            let port = UInt16(text[text.index(after: colon)...]), port > 0
+        else { return nil }
         var host = String(text[..<colon])
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
         self.init(host: host.isEmpty ? "127.0.0.1" : host, port: port)
@@ -26,7 +29,9 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(self.host, String(self.port), &hints, &list) == 0 else { throw .unknownHost }
+        guard getaddrinfo(self.host, String(self.port), &hints, &list) == 0 else {
+            throw .unknownHost
+        }
         defer { freeaddrinfo(list) }
         var failure = ECONNREFUSED
         var next = list
@@ -36,7 +41,9 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
             guard descriptor >= 0 else { throw .socket(operation: "socket", errno: errno) }
             _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
             failure = self.finish(
-                descriptor, Glibc.connect(descriptor, candidate.pointee.ai_addr, candidate.pointee.ai_addrlen), timeoutMilliseconds)
+                descriptor,
+                Glibc.connect(descriptor, candidate.pointee.ai_addr, candidate.pointee.ai_addrlen),
+                timeoutMilliseconds)
             if failure == 0 { return descriptor }
             close(descriptor)
         }
@@ -44,7 +51,9 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
     }
 
     /// Waits for a connection under way; 0, or the errno of its failure.
-    private func finish(_ descriptor: Int32, _ started: Int32, _ timeoutMilliseconds: Int32) -> Int32 {
+    private func finish(_ descriptor: Int32, _ started: Int32, _ timeoutMilliseconds: Int32)
+        -> Int32
+    {
         if started == 0 { return 0 }
         guard errno == EINPROGRESS else { return errno }
         var polled = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)

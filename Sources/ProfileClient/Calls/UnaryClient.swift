@@ -1,14 +1,17 @@
 import Glibc
 
-/// A blocking client: one request at a time over one connection, with a deadline and retries on UNAVAILABLE.
+/// A blocking client: one request at a time over one connection, with a deadline and retries on
+/// UNAVAILABLE.
 ///
-/// Retries are safe only for calls that carry a `request_id` or change nothing; giving one is the caller's part.
+/// Retries are safe only for calls that carry a `request_id` or change nothing; giving one is the
+/// caller's part.
 package final class UnaryClient {
     /// How long a caller waits.
     package struct Patience {
         /// For one call with all its retries, in milliseconds.
         package var timeoutMilliseconds: Int64 = 10_000
-        /// Whether it waits for a server that is not there (yet, or again) as it does for one that answers UNAVAILABLE.
+        /// Whether it waits for a server that is not there (yet, or again) as it does for one that
+        /// answers UNAVAILABLE.
         package var waitsForServer = false
 
         package init() {}
@@ -32,11 +35,15 @@ package final class UnaryClient {
 
     /// Calls with JSON and answers with JSON.
     ///
-    /// - Throws: `RPCFailure`, also for a request that does not fit its message, with the one violation.
-    package func call(_ method: RPCMethod, _ request: JSONValue, encoder: MessageEncoder) throws -> JSONValue {
+    /// - Throws: `RPCFailure`, also for a request that does not fit its message, with the one
+    ///   violation.
+    package func call(_ method: RPCMethod, _ request: JSONValue, encoder: MessageEncoder) throws
+        -> JSONValue
+    {
         let response = try self.call(method, try encoder.encode(request, as: method.request))
         guard let json = MessageJSON.decode(response, as: method.response) else {
-            throw RPCFailure(unanswered: 13, "the answer of \(method.path) is not the contract's message")
+            throw RPCFailure(
+                unanswered: 13, "the answer of \(method.path) is not the contract's message")
         }
         return json
     }
@@ -50,46 +57,67 @@ package final class UnaryClient {
                 return try self.attempt(method, request, deadline)
             } catch {
                 let waits = error.isAnswered || self.patience.waitsForServer
-                guard error.code == RPCFailure.unavailable, waits, Self.nowMilliseconds() + pause < deadline else { throw error }
+                guard error.code == RPCFailure.unavailable, waits,
+                    Self.nowMilliseconds() + pause < deadline
+                else { throw error }
                 usleep(UInt32(pause * 1_000))
                 pause = min(pause * 2, Self.pauseMillisecondsMax)
             }
         }
     }
 
-    /// Calls once and hands over each message of the answer as it comes; what has begun is not tried again.
+    /// Calls once and hands over each message of the answer as it comes; what has begun is not
+    /// tried again.
     ///
     /// - Throws: `RPCFailure`, when the stream ends otherwise than with OK.
-    package func stream(_ method: RPCMethod, _ request: [UInt8], _ body: (JSONValue) -> Void) throws(RPCFailure) {
+    package func stream(_ method: RPCMethod, _ request: [UInt8], _ body: (JSONValue) -> Void)
+        throws(RPCFailure)
+    {
         let deadline = Self.nowMilliseconds() + self.patience.timeoutMilliseconds
         var malformed = false
         let call = try self.attempt(method, request, deadline) { call in
             while let message = Self.nextMessage(of: call) {
-                if let json = MessageJSON.decode(message, as: method.response) { body(json) } else { malformed = true }
+                if let json = MessageJSON.decode(message, as: method.response) {
+                    body(json)
+                } else {
+                    malformed = true
+                }
             }
         }
         try withExtendedLifetime(call) { () throws(RPCFailure) in try Self.checkStatus(of: call) }
         guard call.response.isEmpty, !malformed else {
-            throw RPCFailure(unanswered: 13, "the answer of \(method.path) is not the contract's message")
+            throw RPCFailure(
+                unanswered: 13, "the answer of \(method.path) is not the contract's message")
         }
     }
 
-    private func attempt(_ method: RPCMethod, _ request: [UInt8], _ deadline: Int64) throws(RPCFailure) -> [UInt8] {
+    private func attempt(_ method: RPCMethod, _ request: [UInt8], _ deadline: Int64)
+        throws(RPCFailure) -> [UInt8]
+    {
         let call = try self.attempt(method, request, deadline) { _ in }
         return try withExtendedLifetime(call) { () throws(RPCFailure) in try Self.response(call) }
     }
 
     /// Makes one call and waits for its end.
     ///
-    /// - Parameter arrived: Told after each read from the socket; may take from the call's response.
+    /// - Parameter arrived: Told after each read from the socket; may take from the call's
+    ///   response.
     private func attempt(
         _ method: RPCMethod, _ request: [UInt8], _ deadline: Int64, _ arrived: (ClientCall) -> Void
     ) throws(RPCFailure) -> ClientCall {
         let call = ClientCall(keepsAnswer: true)
         call.path = Array(method.path.utf8)
-        call.body = [0] + withUnsafeBytes(of: UInt32(request.count).bigEndian) { Array($0) } + request
-        call.metadata = [("grpc-timeout", Array("\(max(1, min(deadline - Self.nowMilliseconds(), 99_999_999)))m".utf8))]
-        if let key = self.key { call.metadata.append(("authorization", Array("Bearer \(key)".utf8))) }
+        call.body =
+            [0] + withUnsafeBytes(of: UInt32(request.count).bigEndian) { Array($0) } + request
+        call.metadata = [
+            (
+                "grpc-timeout",
+                Array("\(max(1, min(deadline - Self.nowMilliseconds(), 99_999_999)))m".utf8)
+            )
+        ]
+        if let key = self.key {
+            call.metadata.append(("authorization", Array("Bearer \(key)".utf8)))
+        }
         let connection: ClientConnection
         do {
             connection = try self.connected(deadline)
@@ -102,7 +130,8 @@ package final class UnaryClient {
         guard call.hasEnded else {
             // The call goes with its connection: a late answer must not meet the next call.
             self.connection = nil
-            throw RPCFailure(unanswered: RPCFailure.deadlineExceeded, "\(self.address) did not answer in time")
+            throw RPCFailure(
+                unanswered: RPCFailure.deadlineExceeded, "\(self.address) did not answer in time")
         }
         return call
     }
@@ -116,23 +145,29 @@ package final class UnaryClient {
     }
 
     private func finish(
-        _ call: ClientCall, on connection: ClientConnection, _ deadline: Int64, _ arrived: (ClientCall) -> Void
+        _ call: ClientCall, on connection: ClientConnection, _ deadline: Int64,
+        _ arrived: (ClientCall) -> Void
     ) throws(ClientError) {
         while true {
             let wantsToWrite = try connection.turn()
             arrived(call)
             let rest = deadline - Self.nowMilliseconds()
             guard !call.hasEnded, rest > 0 else { return }
-            var polled = pollfd(fd: connection.descriptor, events: Int16(POLLIN) | (wantsToWrite ? Int16(POLLOUT) : 0), revents: 0)
+            var polled = pollfd(
+                fd: connection.descriptor,
+                events: Int16(POLLIN) | (wantsToWrite ? Int16(POLLOUT) : 0), revents: 0)
             poll(&polled, 1, Int32(min(rest, 1_000)))
         }
     }
 
     private static func checkStatus(of call: ClientCall) throws(RPCFailure) {
         guard call.status != 0 else { return }
-        // A stream that ended without a status was reset, or was no gRPC: nobody knows what became of it.
+        // A stream that ended without a status was reset, or was no gRPC: nobody knows what became
+        // of it.
         let code = call.status < 0 ? RPCFailure.unavailable : call.status
-        throw RPCFailure(code: code, message: call.status < 0 ? "the call was cut off" : call.message, details: call.details)
+        throw RPCFailure(
+            code: code, message: call.status < 0 ? "the call was cut off" : call.message,
+            details: call.details)
     }
 
     /// Takes the first whole message out of what has come; `nil`: none is whole.
@@ -154,9 +189,11 @@ package final class UnaryClient {
 
     private func text(_ error: ClientError) -> String {
         switch error {
-        case .socket(_, let errno): "cannot reach \(self.address): \(String(cString: strerror(errno)))"
+        case .socket(_, let errno):
+            "cannot reach \(self.address): \(String(cString: strerror(errno)))"
         case .unknownHost: "cannot reach \(self.address): no such host"
-        case .closed: "cannot reach \(self.address): the connection was closed (is that the service's gRPC port?)"
+        case .closed:
+            "cannot reach \(self.address): the connection was closed (is that the service's gRPC port?)"
         }
     }
 

@@ -28,7 +28,9 @@ package struct JSONParser {
         var parser = JSONParser(Array(text))
         let value = try parser.value(depth: 0)
         parser.skipBlanks()
-        guard parser.offset == parser.bytes.count else { throw parser.error("something follows the value") }
+        guard parser.offset == parser.bytes.count else {
+            throw parser.error("something follows the value")
+        }
         return value
     }
 
@@ -39,7 +41,9 @@ package struct JSONParser {
     private var next: UInt8? { self.offset < self.bytes.count ? self.bytes[self.offset] : nil }
 
     private mutating func skipBlanks() {
-        while let byte = self.next, byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D { self.offset += 1 }
+        while let byte = self.next, byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D {
+            self.offset += 1
+        }
     }
 
     private mutating func value(depth: Int) throws(JSONSyntaxError) -> JSONValue {
@@ -57,8 +61,12 @@ package struct JSONParser {
         }
     }
 
-    private mutating func word(_ word: String, _ value: JSONValue) throws(JSONSyntaxError) -> JSONValue {
-        guard self.bytes[self.offset...].starts(with: word.utf8) else { throw self.error("expected \(word)") }
+    private mutating func word(_ word: String, _ value: JSONValue) throws(JSONSyntaxError)
+        -> JSONValue
+    {
+        guard self.bytes[self.offset...].starts(with: word.utf8) else {
+            throw self.error("expected \(word)")
+        }
         self.offset += word.utf8.count
         return value
     }
@@ -71,9 +79,13 @@ package struct JSONParser {
         if self.take("}") { return .object([]) }
         repeat {
             self.skipBlanks()
-            guard self.next == UInt8(ascii: "\"") else { throw self.error("expected a name in quotes") }
+            guard self.next == UInt8(ascii: "\"") else {
+                throw self.error("expected a name in quotes")
+            }
             let name = try self.string()
-            guard names.insert(name).inserted else { throw self.error("the name \(name) comes twice") }
+            guard names.insert(name).inserted else {
+                throw self.error("the name \(name) comes twice")
+            }
             self.skipBlanks()
             guard self.take(":") else { throw self.error("expected a colon") }
             members.append(.init(name, try self.value(depth: depth + 1)))
@@ -131,7 +143,9 @@ package struct JSONParser {
             self.offset += 1
             switch byte {
             case UInt8(ascii: "\""):
-                guard let valid = String(validating: text, as: UTF8.self) else { throw self.error("the string is not UTF-8") }
+                guard let valid = String(validating: text, as: UTF8.self) else {
+                    throw self.error("the string is not UTF-8")
+                }
                 return valid
             case UInt8(ascii: "\\"): text += String(try self.escape()).utf8
             case 0 ..< 0x20: throw self.error("a control character in a string")
@@ -160,7 +174,9 @@ package struct JSONParser {
     private mutating func unicodeEscape() throws(JSONSyntaxError) -> Unicode.Scalar {
         let first = try self.hexadecimal()
         if let scalar = Unicode.Scalar(first) { return scalar }
-        guard first < 0xDC00, self.take("\\"), self.take("u") else { throw self.error("half of a surrogate pair") }
+        guard first < 0xDC00, self.take("\\"), self.take("u") else {
+            throw self.error("half of a surrogate pair")
+        }
         let second = try self.hexadecimal()
         guard second >= 0xDC00, second < 0xE000,
             let scalar = Unicode.Scalar(0x1_0000 + (first - 0xD800) << 10 + (second - 0xDC00))
@@ -170,7 +186,9 @@ package struct JSONParser {
 
     private mutating func hexadecimal() throws(JSONSyntaxError) -> UInt32 {
         guard self.offset + 4 <= self.bytes.count, self.bytes[self.offset] != UInt8(ascii: "+"),
-            let value = UInt32(String(decoding: self.bytes[self.offset ..< self.offset + 4], as: UTF8.self), radix: 16)
+            let value = UInt32(
+                String(decoding: self.bytes[self.offset ..< self.offset + 4], as: UTF8.self),
+                radix: 16)
         else { throw self.error("four hexadecimal digits are missing") }
         self.offset += 4
         return value

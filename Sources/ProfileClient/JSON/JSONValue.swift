@@ -1,5 +1,5 @@
-// JSON as the client needs it: numbers keep their digits (an int64 does not fit a Double) and members keep their order, which
-// Foundation's JSON loses.
+// JSON as the client needs it: numbers keep their digits (an int64 does not fit a Double) and
+// members keep their order, which Foundation's JSON loses.
 
 /// One JSON value.
 package indirect enum JSONValue: Equatable, Sendable {
@@ -99,8 +99,13 @@ extension JSONValue: CustomStringConvertible {
 
     private static func write(_ value: String, to text: inout String) {
         text += "\""
-        // Nearly always there is nothing to escape: a dump writes a million times as many texts as a person types.
-        guard value.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") || $0 == 0x7F }) else {
+        // Nearly always there is nothing to escape: a dump writes a million times as many texts as
+        // a person types.
+        guard
+            value.utf8.contains(where: {
+                $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") || $0 == 0x7F
+            })
+        else {
             text += value
             text += "\""
             return

@@ -23,7 +23,8 @@ package struct LatencyHistogram: Sendable {
         self.maximum = max(self.maximum, other.maximum)
     }
 
-    /// The latency in nanoseconds that a share (0...1) of the calls did not exceed: the top of its bucket, 0 without calls.
+    /// The latency in nanoseconds that a share (0...1) of the calls did not exceed: the top of its
+    /// bucket, 0 without calls.
     package func percentile(_ share: Double) -> UInt64 {
         let wanted = max(1, UInt64((Double(self.count) * share).rounded(.up)))
         var seen: UInt64 = 0
@@ -34,7 +35,8 @@ package struct LatencyHistogram: Sendable {
         return self.maximum
     }
 
-    /// Whole powers of two between the first and the last one with calls: their upper bound in nanoseconds and their calls.
+    /// Whole powers of two between the first and the last one with calls: their upper bound in
+    /// nanoseconds and their calls.
     package var rows: [(top: UInt64, count: UInt64)] {
         var rows: [(top: UInt64, count: UInt64)] = []
         for start in stride(from: 0, to: self.counts.count, by: Self.parts) {

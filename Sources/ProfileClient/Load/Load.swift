@@ -2,9 +2,10 @@ import Glibc
 
 /// A load over many people, on one thread.
 ///
-/// Closed loop by default: each of `connections * streams` calls is followed by the next when it has ended. With a `rate` it is open: calls are
-/// due at fixed times whatever the server does, and a latency counts from when the call was due, so that a stall is not hidden by
-/// the calls that it kept from starting.
+/// Closed loop by default: each of `connections * streams` calls is followed by the next when it
+/// has ended. With a `rate` it is open: calls are due at fixed times whatever the server does, and
+/// a latency counts from when the call was due, so that a stall is not hidden by the calls that it
+/// kept from starting.
 package struct Load {
     package var address: ServerAddress
     package var project = "default"
@@ -34,8 +35,11 @@ package struct Load {
         /// Of each method of the mix, in its order.
         package var methods: [(method: LoadMethod, latencies: LatencyHistogram)] = []
 
-        /// Answers that were neither OK nor NOT_FOUND: a read may come before the first write of its person.
-        package var failures: Int { self.requests - self.statuses[0, default: 0] - self.statuses[5, default: 0] }
+        /// Answers that were neither OK nor NOT_FOUND: a read may come before the first write of
+        /// its person.
+        package var failures: Int {
+            self.requests - self.statuses[0, default: 0] - self.statuses[5, default: 0]
+        }
     }
 
     /// How long answers are awaited after the last call was started, in nanoseconds.
@@ -56,7 +60,8 @@ package struct Load {
         private let load: Load
         private let templates: [LoadTemplate]
         private let paths: [[UInt8]]
-        /// One entry for each share of the mix, so that a turn through it has each method as often as wanted.
+        /// One entry for each share of the mix, so that a turn through it has each method as often
+        /// as wanted.
         private let order: [Int]
         private var open: [ClientConnection] = []
         private var calls: [ClientCall] = []
@@ -64,14 +69,17 @@ package struct Load {
         private var report = Report()
         private var second = Report()
         private var started = 0
-        /// Calls of each method: the reads visit the people in the order in which the writes made them.
+        /// Calls of each method: the reads visit the people in the order in which the writes made
+        /// them.
         private var startedByKind: [Int]
         private var ended = 0
         private var begin: UInt64 = 0
 
         init(_ load: Load) throws(ClientError) {
             self.load = load
-            self.templates = load.mix.map { LoadTemplate($0.method, project: load.project, ids: load.ids) }
+            self.templates = load.mix.map {
+                LoadTemplate($0.method, project: load.project, ids: load.ids)
+            }
             self.paths = load.mix.map { Array($0.method.rpc.path.utf8) }
             self.startedByKind = load.mix.map { _ in 0 }
             self.order = Self.interleaved(load.mix.map(\.share))
@@ -92,14 +100,17 @@ package struct Load {
         func run(eachSecond: (Report) -> Void) throws(ClientError) -> Report {
             self.begin = Load.now()
             var nextSecond = self.begin + 1_000_000_000
-            var polled = self.open.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+            var polled = self.open.map {
+                pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0)
+            }
             var lastStart = self.begin
             while true {
                 let now = Load.now()
                 if self.startDue(now) { lastStart = now }
                 if self.isDone(now), now > lastStart + Load.drainNanoseconds { break }
                 for (index, connection) in self.open.enumerated() {
-                    polled[index].events = Int16(POLLIN) | (try connection.turn() ? Int16(POLLOUT) : 0)
+                    polled[index].events =
+                        Int16(POLLIN) | (try connection.turn() ? Int16(POLLOUT) : 0)
                 }
                 // Before the wait: after the last answer nothing would end it early.
                 if self.ended == self.started, self.isDone(now) { break }
@@ -117,7 +128,9 @@ package struct Load {
 
         private func isDone(_ now: UInt64) -> Bool {
             if let requests = self.load.requests, self.started >= requests { return true }
-            if let seconds = self.load.seconds, Double(now - self.begin) / 1e9 >= seconds { return true }
+            if let seconds = self.load.seconds, Double(now - self.begin) / 1e9 >= seconds {
+                return true
+            }
             return false
         }
 
@@ -138,7 +151,8 @@ package struct Load {
         private func start(_ connection: ClientConnection, _ call: ClientCall, _ due: UInt64) {
             call.kind = self.order[self.started % self.order.count]
             call.path = self.paths[call.kind]
-            call.body = self.templates[call.kind].request(person: (self.startedByKind[call.kind] * Load.step) % self.load.ids)
+            call.body = self.templates[call.kind].request(
+                person: (self.startedByKind[call.kind] * Load.step) % self.load.ids)
             self.startedByKind[call.kind] += 1
             call.startedNanoseconds = due
             self.started += 1
@@ -154,7 +168,9 @@ package struct Load {
                 self[keyPath: keyPath].statuses[call.status, default: 0] += 1
                 self[keyPath: keyPath].latencies.record(latency)
             }
-            if self.report.methods.count > 1 { self.report.methods[call.kind].latencies.record(latency) }
+            if self.report.methods.count > 1 {
+                self.report.methods[call.kind].latencies.record(latency)
+            }
             if self.load.rate == nil, !self.isDone(now) {
                 self.start(connection, call, now)
             } else {
@@ -165,13 +181,17 @@ package struct Load {
         /// Sleeps until a socket is ready, a call is due, or the second is over.
         private func wait(_ polled: inout [pollfd], until second: UInt64) {
             let now = Load.now()
-            let next = self.load.rate != nil && !self.idle.isEmpty && !self.isDone(now) ? min(second, self.due) : second
+            let next =
+                self.load.rate != nil && !self.idle.isEmpty && !self.isDone(now)
+                ? min(second, self.due) : second
             let rest = next > now ? next - now : 0
-            // Less than a millisecond to the next call is spun away: poll knows no shorter sleep, and a late start would count as latency.
+            // Less than a millisecond to the next call is spun away: poll knows no shorter sleep,
+            // and a late start would count as latency.
             poll(&polled, nfds_t(polled.count), Int32(rest / 1_000_000))
         }
 
-        /// Spreads the shares evenly: 80 and 20 become a, a, b, a, a and again, not 80 of one and then 20 of the other.
+        /// Spreads the shares evenly: 80 and 20 become a, a, b, a, a and again, not 80 of one and
+        /// then 20 of the other.
         private static func interleaved(_ shares: [Int]) -> [Int] {
             let sum = shares.reduce(0, +)
             var credit = [Int](repeating: 0, count: shares.count)

@@ -34,19 +34,42 @@ package enum LoadMethod: String, CaseIterable, Sendable {
         var members: [(String, JSONValue?)] = [("project", .string(project))]
         switch self {
         case .track:
-            let attributes = JSONValue.object(of: [("amount", .number("59.9")), ("currency", .string("EUR")), ("items", .number("3"))])
-            members += [("identifier", who), ("events", .array([.object(of: [("name", .string("purchase")), ("attributes", attributes)])]))]
+            let attributes = JSONValue.object(of: [
+                ("amount", .number("59.9")), ("currency", .string("EUR")), ("items", .number("3")),
+            ])
+            members += [
+                ("identifier", who),
+                (
+                    "events",
+                    .array([
+                        .object(of: [("name", .string("purchase")), ("attributes", attributes)])
+                    ])
+                ),
+            ]
         case .get, .events: members += [("identifier", who)]
         case .identify:
             let set = JSONValue.object(of: [("plan", .string("gold")), ("visits", .number("3"))])
-            members += [("custom_id", .string(customID)), ("attributes", .object(of: [("set", set)]))]
+            members += [
+                ("custom_id", .string(customID)), ("attributes", .object(of: [("set", set)])),
+            ]
         case .profile:
             let set = (0 ..< 10).map { ("attribute_\($0)", JSONValue.number("\(1_000 + $0)")) }
-            members += [("custom_id", .string(customID)), ("attributes", .object(of: [("set", .object(of: set))]))]
+            members += [
+                ("custom_id", .string(customID)),
+                ("attributes", .object(of: [("set", .object(of: set))])),
+            ]
         case .subscribe:
-            let change = JSONValue.object(of: [("channel", .string("EMAIL")), ("state", .string("SUBSCRIBED"))])
-            members += [("identifier", who), ("changes", .array([change])), ("source", .string("USER"))]
-        case .sendable: members += [("identifier", who), ("channel", .string("EMAIL")), ("message_class", .string("MARKETING"))]
+            let change = JSONValue.object(of: [
+                ("channel", .string("EMAIL")), ("state", .string("SUBSCRIBED")),
+            ])
+            members += [
+                ("identifier", who), ("changes", .array([change])), ("source", .string("USER")),
+            ]
+        case .sendable:
+            members += [
+                ("identifier", who), ("channel", .string("EMAIL")),
+                ("message_class", .string("MARKETING")),
+            ]
         }
         return .object(of: members)
     }
@@ -59,7 +82,8 @@ struct LoadTemplate {
     private let offset: Int
     private let digits: Int
 
-    /// - Parameter ids: How many people there are; their numbers all have as many digits as the last, and at least six.
+    /// - Parameter ids: How many people there are; their numbers all have as many digits as the
+    ///   last, and at least six.
     init(_ method: LoadMethod, project: String, ids: Int) {
         self.digits = max(6, String(ids - 1).utf8.count)
         let person = "user-" + String(repeating: "0", count: self.digits)
@@ -67,7 +91,8 @@ struct LoadTemplate {
         guard let message = try? MessageEncoder(now: 0).encode(json, as: method.rpc.request) else {
             preconditionFailure("the load's own request does not fit \(method.rpc.path)")
         }
-        let framed = [0] + withUnsafeBytes(of: UInt32(message.count).bigEndian) { Array($0) } + message
+        let framed =
+            [0] + withUnsafeBytes(of: UInt32(message.count).bigEndian) { Array($0) } + message
         let mark = Array(person.utf8)
         let place = framed.indices.first { framed[$0...].starts(with: mark) }
         self.bytes = framed

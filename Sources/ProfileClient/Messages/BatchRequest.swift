@@ -1,4 +1,5 @@
-/// A best-effort `BatchWrite` put together from operations that were encoded one by one, so that a bad one is known by itself.
+/// A best-effort `BatchWrite` put together from operations that were encoded one by one, so that a
+/// bad one is known by itself.
 package struct BatchRequest {
     package static let method = RPCMethod.profiles("BatchWrite")
     /// What an operation is encoded as.
@@ -24,7 +25,8 @@ package struct BatchRequest {
     /// The whole request.
     package func message(project: String, requestID: String) -> [UInt8] {
         let head = JSONValue.object(of: [
-            ("project", .string(project)), ("request_id", .string(requestID)), ("best_effort", .bool(true)),
+            ("project", .string(project)), ("request_id", .string(requestID)),
+            ("best_effort", .bool(true)),
         ])
         guard let bytes = try? MessageEncoder(now: 0).encode(head, as: Self.method.request) else {
             preconditionFailure("BatchWrite has lost a field")

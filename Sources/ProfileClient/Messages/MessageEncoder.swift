@@ -14,8 +14,9 @@ package struct MessageJSONError: Error, Equatable {
 
 /// Turns JSON into the wire bytes of a message, by its schema.
 ///
-/// Takes proto3 JSON with names of either form, and three kindnesses: a `profiles.v1.Value` may be plain JSON (`"red"`, `3`, `["a"]`),
-/// an enum's name may go without its prefix and in lower case (`email`), and where a message has `occurred_at`, `"ago": "3h"` may stand instead.
+/// Takes proto3 JSON with names of either form, and three kindnesses: a `profiles.v1.Value` may be
+/// plain JSON (`"red"`, `3`, `["a"]`), an enum's name may go without its prefix and in lower case
+/// (`email`), and where a message has `occurred_at`, `"ago": "3h"` may stand instead.
 package struct MessageEncoder {
     /// What `ago` counts from, in microseconds since 1970.
     private let now: Int64
@@ -25,7 +26,9 @@ package struct MessageEncoder {
     }
 
     /// - Throws: `MessageJSONError` for the first thing that does not fit the schema.
-    package func encode(_ json: JSONValue, as schema: MessageSchema) throws(MessageJSONError) -> [UInt8] {
+    package func encode(_ json: JSONValue, as schema: MessageSchema) throws(MessageJSONError)
+        -> [UInt8]
+    {
         try self.message(json, schema, "")
     }
 
@@ -33,7 +36,9 @@ package struct MessageEncoder {
         MessageJSONError(path: path, reason: reason)
     }
 
-    private func message(_ json: JSONValue, _ schema: MessageSchema, _ path: String) throws(MessageJSONError) -> [UInt8] {
+    private func message(_ json: JSONValue, _ schema: MessageSchema, _ path: String)
+        throws(MessageJSONError) -> [UInt8]
+    {
         switch schema.name {
         case "google.protobuf.Timestamp": return try self.timestamp(json, path)
         case "google.protobuf.StringValue", "google.protobuf.UInt64Value":
@@ -42,7 +47,9 @@ package struct MessageEncoder {
             return output.bytes
         case "google.protobuf.FieldMask":
             var output = WireOutput()
-            guard let text = json.text else { throw self.fail(path, "expected a string of paths with commas between") }
+            guard let text = json.text else {
+                throw self.fail(path, "expected a string of paths with commas between")
+            }
             for part in text.split(separator: ",") { output.lengthDelimited(1, Array(part.utf8)) }
             return output.bytes
         case "profiles.v1.Value": return try self.fields(Self.explicitValue(json), schema, path)
@@ -50,7 +57,9 @@ package struct MessageEncoder {
         }
     }
 
-    private func fields(_ json: JSONValue, _ schema: MessageSchema, _ path: String) throws(MessageJSONError) -> [UInt8] {
+    private func fields(_ json: JSONValue, _ schema: MessageSchema, _ path: String)
+        throws(MessageJSONError) -> [UInt8]
+    {
         guard case .object(let members) = json else { throw self.fail(path, "expected an object") }
         var output = WireOutput()
         for member in members where member.value != .null {
@@ -63,16 +72,22 @@ package struct MessageEncoder {
                 }
                 output.lengthDelimited(field.number, Self.timestamp(microseconds: self.now - span))
             } else {
-                throw self.fail(inner, "unknown; known here: \(schema.fields.map(\.name).joined(separator: ", "))")
+                throw self.fail(
+                    inner,
+                    "unknown; known here: \(schema.fields.map(\.name).joined(separator: ", "))")
             }
         }
         return output.bytes
     }
 
-    private func field(_ json: JSONValue, _ field: MessageSchema.Field, _ path: String, _ output: inout WireOutput) throws(MessageJSONError) {
+    private func field(
+        _ json: JSONValue, _ field: MessageSchema.Field, _ path: String, _ output: inout WireOutput
+    ) throws(MessageJSONError) {
         guard field.isRepeated else { return try self.single(json, field, path, &output) }
         if field.type == PROTOBUF_C_TYPE_MESSAGE, field.message.isMapEntry {
-            guard case .object(let members) = json else { throw self.fail(path, "expected an object") }
+            guard case .object(let members) = json else {
+                throw self.fail(path, "expected an object")
+            }
             let (key, value) = (field.message.field(number: 1)!, field.message.field(number: 2)!)
             for member in members {
                 var entry = WireOutput()
@@ -83,17 +98,24 @@ package struct MessageEncoder {
             return
         }
         guard case .array(let items) = json else { throw self.fail(path, "expected an array") }
-        // One by one, also numbers: every reader takes a packed field apart too, and the contract's own are short.
-        for (index, item) in items.enumerated() { try self.single(item, field, "\(path)[\(index)]", &output) }
+        // One by one, also numbers: every reader takes a packed field apart too, and the contract's
+        // own are short.
+        for (index, item) in items.enumerated() {
+            try self.single(item, field, "\(path)[\(index)]", &output)
+        }
     }
 
-    private func single(_ json: JSONValue, _ field: MessageSchema.Field, _ path: String, _ output: inout WireOutput) throws(MessageJSONError) {
+    private func single(
+        _ json: JSONValue, _ field: MessageSchema.Field, _ path: String, _ output: inout WireOutput
+    ) throws(MessageJSONError) {
         switch field.type {
         case PROTOBUF_C_TYPE_STRING:
             guard let text = json.text else { throw self.fail(path, "expected a string") }
             output.lengthDelimited(field.number, Array(text.utf8))
         case PROTOBUF_C_TYPE_BYTES:
-            guard let text = json.text, let bytes = Base64Text.decode(text) else { throw self.fail(path, "expected base64") }
+            guard let text = json.text, let bytes = Base64Text.decode(text) else {
+                throw self.fail(path, "expected base64")
+            }
             output.lengthDelimited(field.number, bytes)
         case PROTOBUF_C_TYPE_MESSAGE:
             output.lengthDelimited(field.number, try self.message(json, field.message, path))
@@ -102,13 +124,17 @@ package struct MessageEncoder {
             output.tag(field.number, 1)
             output.fixed(value.bitPattern)
         default:
-            guard let value = try self.varint(json, field, path) else { throw self.fail(path, "expected \(Self.kind(field.type))") }
+            guard let value = try self.varint(json, field, path) else {
+                throw self.fail(path, "expected \(Self.kind(field.type))")
+            }
             output.tag(field.number, 0)
             output.varint(value)
         }
     }
 
-    private func varint(_ json: JSONValue, _ field: MessageSchema.Field, _ path: String) throws(MessageJSONError) -> UInt64? {
+    private func varint(_ json: JSONValue, _ field: MessageSchema.Field, _ path: String)
+        throws(MessageJSONError) -> UInt64?
+    {
         switch field.type {
         case PROTOBUF_C_TYPE_BOOL:
             guard case .bool(let value) = json else { return nil }
@@ -116,12 +142,16 @@ package struct MessageEncoder {
         case PROTOBUF_C_TYPE_ENUM:
             let cases = field.cases
             guard let value = Self.enumNumber(json, cases) else {
-                throw self.fail(path, "expected one of \(cases.dropFirst().map(\.name).joined(separator: ", "))")
+                throw self.fail(
+                    path, "expected one of \(cases.dropFirst().map(\.name).joined(separator: ", "))"
+                )
             }
             return UInt64(bitPattern: Int64(value))
         case PROTOBUF_C_TYPE_INT64: return json.integer.map { UInt64(bitPattern: $0) }
-        case PROTOBUF_C_TYPE_INT32: return json.integer.flatMap { Int32(exactly: $0) }.map { UInt64(bitPattern: Int64($0)) }
-        case PROTOBUF_C_TYPE_UINT32: return json.integer.flatMap { UInt32(exactly: $0) }.map { UInt64($0) }
+        case PROTOBUF_C_TYPE_INT32:
+            return json.integer.flatMap { Int32(exactly: $0) }.map { UInt64(bitPattern: Int64($0)) }
+        case PROTOBUF_C_TYPE_UINT32:
+            return json.integer.flatMap { UInt32(exactly: $0) }.map { UInt64($0) }
         case PROTOBUF_C_TYPE_UINT64:
             switch json {
             case .number(let digits), .string(let digits): return UInt64(digits)
@@ -139,7 +169,8 @@ package struct MessageEncoder {
         }
     }
 
-    /// A number, or one of the three that proto3 JSON writes as strings, which the server then refuses by name.
+    /// A number, or one of the three that proto3 JSON writes as strings, which the server then
+    /// refuses by name.
     private static func double(_ json: JSONValue) -> Double? {
         switch json {
         case .number(let digits): Double(digits)
@@ -150,12 +181,18 @@ package struct MessageEncoder {
         }
     }
 
-    /// By full name, by number, or by the name without the prefix that all cases share, in any case.
-    private static func enumNumber(_ json: JSONValue, _ cases: [(name: String, number: Int32)]) -> Int32? {
+    /// By full name, by number, or by the name without the prefix that all cases share, in any
+    /// case.
+    private static func enumNumber(_ json: JSONValue, _ cases: [(name: String, number: Int32)])
+        -> Int32?
+    {
         if let number = json.integer { return Int32(exactly: number) }
         guard let text = json.text?.uppercased() else { return nil }
         let unspecified = "UNSPECIFIED"
-        let prefix = cases.first.map { $0.name.hasSuffix(unspecified) ? String($0.name.dropLast(unspecified.count)) : "" } ?? ""
+        let prefix =
+            cases.first.map {
+                $0.name.hasSuffix(unspecified) ? String($0.name.dropLast(unspecified.count)) : ""
+            } ?? ""
         return cases.first { $0.name == text || $0.name == prefix + text }?.number
     }
 
@@ -179,9 +216,12 @@ package struct MessageEncoder {
     }
 
     /// The kinds of `profiles.v1.Value`.
-    private static let valueKinds: Set<String> = ["string", "integer", "number", "boolean", "time", "url", "list", "object", "objects"]
+    private static let valueKinds: Set<String> = [
+        "string", "integer", "number", "boolean", "time", "url", "list", "object", "objects",
+    ]
 
-    /// Plain JSON as the Value it stands for. An object with one member that is named as a kind is that kind; any other is an `object`.
+    /// Plain JSON as the Value it stands for. An object with one member that is named as a kind is
+    /// that kind; any other is an `object`.
     private static func explicitValue(_ json: JSONValue) -> JSONValue {
         func kind(_ name: String, _ value: JSONValue) -> JSONValue { .object([.init(name, value)]) }
         switch json {
@@ -190,9 +230,12 @@ package struct MessageEncoder {
         case .number(let digits): return kind(Int64(digits) == nil ? "number" : "integer", json)
         case .null: return .object([])
         case .array(let items):
-            let areObjects = !items.isEmpty && items.allSatisfy { if case .object = $0 { true } else { false } }
+            let areObjects =
+                !items.isEmpty && items.allSatisfy { if case .object = $0 { true } else { false } }
             guard areObjects else { return kind("list", .object([.init("items", json)])) }
-            return kind("objects", .object([.init("items", .array(items.map { .object([.init("fields", $0)]) }))]))
+            return kind(
+                "objects",
+                .object([.init("items", .array(items.map { .object([.init("fields", $0)]) }))]))
         case .object(let members):
             if members.count == 1, valueKinds.contains(members[0].name) { return json }
             return kind("object", .object([.init("fields", json)]))

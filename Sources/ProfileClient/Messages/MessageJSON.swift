@@ -1,11 +1,16 @@
 import CProtobufC
 
-/// Turns the wire bytes of a message into JSON, by its schema: proto3 JSON with the names of the contract.
+/// Turns the wire bytes of a message into JSON, by its schema: proto3 JSON with the names of the
+/// contract.
 ///
-/// Whole numbers beyond 2^53, which a script's JSON reader may round, are strings; so are NaN and the infinities.
+/// Whole numbers beyond 2^53, which a script's JSON reader may round, are strings; so are NaN and
+/// the infinities.
 package enum MessageJSON {
-    /// - Returns: `nil` if the bytes are no such message. Fields that the schema does not know are left out.
-    package static func decode(_ bytes: some Collection<UInt8>, as schema: MessageSchema) -> JSONValue? {
+    /// - Returns: `nil` if the bytes are no such message. Fields that the schema does not know are
+    ///   left out.
+    package static func decode(_ bytes: some Collection<UInt8>, as schema: MessageSchema)
+        -> JSONValue?
+    {
         self.message(ArraySlice(bytes), schema)
     }
 
@@ -14,14 +19,19 @@ package enum MessageJSON {
         switch schema.name {
         case "google.protobuf.Timestamp":
             let nanoseconds = fields.first { $0.name == "nanos" }?.value.integer ?? 0
-            return .string(TimeText.text(microseconds: (fields.first { $0.name == "seconds" }?.value.integer ?? 0) * 1_000_000 + nanoseconds / 1_000))
+            return .string(
+                TimeText.text(
+                    microseconds: (fields.first { $0.name == "seconds" }?.value.integer ?? 0)
+                        * 1_000_000 + nanoseconds / 1_000))
         case "google.protobuf.StringValue": return fields.first?.value ?? .string("")
         case "google.protobuf.UInt64Value": return fields.first?.value ?? .number("0")
         default: return .object(fields)
         }
     }
 
-    private static func fields(_ bytes: ArraySlice<UInt8>, _ schema: MessageSchema) -> [JSONValue.JSONMember]? {
+    private static func fields(_ bytes: ArraySlice<UInt8>, _ schema: MessageSchema) -> [JSONValue
+        .JSONMember]?
+    {
         var input = WireInput(bytes)
         var singles: [UInt32: JSONValue] = [:]
         var lists: [UInt32: [JSONValue]] = [:]
@@ -38,7 +48,9 @@ package enum MessageJSON {
                 guard let packed = input.lengthDelimited() else { return nil }
                 var elements = WireInput(packed)
                 while !elements.isEmpty {
-                    guard let value = self.value(&elements, field, self.wireType(field.type)) else { return nil }
+                    guard let value = self.value(&elements, field, self.wireType(field.type)) else {
+                        return nil
+                    }
                     lists[field.number, default: []].append(value)
                 }
                 continue
@@ -48,14 +60,17 @@ package enum MessageJSON {
                 singles[field.number] = value
             } else if field.type == PROTOBUF_C_TYPE_MESSAGE, field.message.isMapEntry {
                 let key = value["key"]?.text ?? value["key"]?.description ?? ""
-                maps[field.number, default: []].append(.init(key, value["value"] ?? self.absent(in: field.message)))
+                maps[field.number, default: []].append(
+                    .init(key, value["value"] ?? self.absent(in: field.message)))
             } else {
                 lists[field.number, default: []].append(value)
             }
         }
         return known.compactMap { field in
             let map = maps[field.number].map { JSONValue.object($0.sorted { $0.name < $1.name }) }
-            return (singles[field.number] ?? lists[field.number].map(JSONValue.array) ?? map).map { .init(field.name, $0) }
+            return (singles[field.number] ?? lists[field.number].map(JSONValue.array) ?? map).map {
+                .init(field.name, $0)
+            }
         }
     }
 
@@ -69,7 +84,8 @@ package enum MessageJSON {
     }
 
     private static func isPackable(_ type: ProtobufCType) -> Bool {
-        type != PROTOBUF_C_TYPE_STRING && type != PROTOBUF_C_TYPE_BYTES && type != PROTOBUF_C_TYPE_MESSAGE
+        type != PROTOBUF_C_TYPE_STRING && type != PROTOBUF_C_TYPE_BYTES
+            && type != PROTOBUF_C_TYPE_MESSAGE
     }
 
     private static func wireType(_ type: ProtobufCType) -> UInt8 {
@@ -80,20 +96,30 @@ package enum MessageJSON {
         }
     }
 
-    private static func value(_ input: inout WireInput, _ field: MessageSchema.Field, _ wireType: UInt8) -> JSONValue? {
+    private static func value(
+        _ input: inout WireInput, _ field: MessageSchema.Field, _ wireType: UInt8
+    ) -> JSONValue? {
         guard wireType == self.wireType(field.type) else { return nil }
         switch field.type {
-        case PROTOBUF_C_TYPE_STRING: return input.lengthDelimited().map { .string(String(decoding: $0, as: UTF8.self)) }
-        case PROTOBUF_C_TYPE_BYTES: return input.lengthDelimited().map { .string(Base64Text.encode($0)) }
-        case PROTOBUF_C_TYPE_MESSAGE: return input.lengthDelimited().flatMap { self.message($0, field.message) }
-        case PROTOBUF_C_TYPE_DOUBLE: return input.fixed(bytes: 8).map { self.number(Double(bitPattern: $0)) }
+        case PROTOBUF_C_TYPE_STRING:
+            return input.lengthDelimited().map { .string(String(decoding: $0, as: UTF8.self)) }
+        case PROTOBUF_C_TYPE_BYTES:
+            return input.lengthDelimited().map { .string(Base64Text.encode($0)) }
+        case PROTOBUF_C_TYPE_MESSAGE:
+            return input.lengthDelimited().flatMap { self.message($0, field.message) }
+        case PROTOBUF_C_TYPE_DOUBLE:
+            return input.fixed(bytes: 8).map { self.number(Double(bitPattern: $0)) }
         case PROTOBUF_C_TYPE_BOOL: return input.varint().map { .bool($0 != 0) }
         case PROTOBUF_C_TYPE_ENUM:
             guard let raw = input.varint() else { return nil }
             let number = Int32(truncatingIfNeeded: raw)
-            return field.cases.first { $0.number == number }.map { .string($0.name) } ?? .number(String(number))
+            return field.cases.first { $0.number == number }.map { .string($0.name) }
+                ?? .number(String(number))
         case PROTOBUF_C_TYPE_INT32, PROTOBUF_C_TYPE_INT64:
-            return input.varint().map { self.whole(String(Int64(bitPattern: $0)), magnitude: Int64(bitPattern: $0).magnitude) }
+            return input.varint().map {
+                self.whole(
+                    String(Int64(bitPattern: $0)), magnitude: Int64(bitPattern: $0).magnitude)
+            }
         default: return input.varint().map { self.whole(String($0), magnitude: $0) }
         }
     }
@@ -103,7 +129,9 @@ package enum MessageJSON {
     }
 
     private static func number(_ value: Double) -> JSONValue {
-        guard value.isFinite else { return .string(value.isNaN ? "NaN" : value > 0 ? "Infinity" : "-Infinity") }
+        guard value.isFinite else {
+            return .string(value.isNaN ? "NaN" : value > 0 ? "Infinity" : "-Infinity")
+        }
         return .number(value.description)
     }
 }

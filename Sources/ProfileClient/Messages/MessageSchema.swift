@@ -1,7 +1,8 @@
 import CMessages
 import CProtobufC
 
-/// The shape of one message, as protoc-c wrote it down: what turns JSON into wire bytes and back without a line per message.
+/// The shape of one message, as protoc-c wrote it down: what turns JSON into wire bytes and back
+/// without a line per message.
 ///
 /// Holds copies of the generated constants, which live as long as the process.
 package struct MessageSchema: @unchecked Sendable {
@@ -20,7 +21,8 @@ package struct MessageSchema: @unchecked Sendable {
 
     var fields: [Field] {
         // SAFETY: a generated constant of `n_fields` elements.
-        UnsafeBufferPointer(start: self.descriptor.fields, count: Int(self.descriptor.n_fields)).map(Field.init)
+        UnsafeBufferPointer(start: self.descriptor.fields, count: Int(self.descriptor.n_fields))
+            .map(Field.init)
     }
 
     func field(number: UInt32) -> Field? {
@@ -32,11 +34,15 @@ package struct MessageSchema: @unchecked Sendable {
         self.fields.first { $0.name == name || $0.camelName == name }
     }
 
-    /// Whether this is the entry of a map: protoc-c keeps no mark, but no other message has this name and these two fields.
+    /// Whether this is the entry of a map: protoc-c keeps no mark, but no other message has this
+    /// name and these two fields.
     var isMapEntry: Bool {
-        guard self.descriptor.n_fields == 2, String(cString: self.descriptor.short_name).hasSuffix("Entry") else { return false }
+        guard self.descriptor.n_fields == 2,
+            String(cString: self.descriptor.short_name).hasSuffix("Entry")
+        else { return false }
         let fields = self.fields
-        return fields[0].name == "key" && fields[0].number == 1 && fields[1].name == "value" && fields[1].number == 2
+        return fields[0].name == "key" && fields[0].number == 1 && fields[1].name == "value"
+            && fields[1].number == 2
     }
 
     /// One field of a message.
@@ -58,7 +64,9 @@ package struct MessageSchema: @unchecked Sendable {
 
         var camelName: String {
             let parts = self.name.split(separator: "_")
-            return parts.dropFirst().reduce(String(parts.first ?? "")) { $0 + $1.prefix(1).uppercased() + $1.dropFirst() }
+            return parts.dropFirst().reduce(String(parts.first ?? "")) {
+                $0 + $1.prefix(1).uppercased() + $1.dropFirst()
+            }
         }
 
         var message: MessageSchema {
@@ -70,7 +78,8 @@ package struct MessageSchema: @unchecked Sendable {
         /// Names and numbers of an enum.
         var cases: [(name: String, number: Int32)] {
             precondition(self.type == PROTOBUF_C_TYPE_ENUM, "only enums have cases")
-            // SAFETY: for enums protobuf-c has a constant of this type behind the pointer, with `n_values` values.
+            // SAFETY: for enums protobuf-c has a constant of this type behind the pointer, with
+            // `n_values` values.
             let descriptor = self.descriptor!.load(as: ProtobufCEnumDescriptor.self)
             return UnsafeBufferPointer(start: descriptor.values, count: Int(descriptor.n_values))
                 .map { (String(cString: $0.name), $0.value) }
@@ -96,7 +105,9 @@ package struct RPCMethod: Sendable {
     }
 
     /// `grpc.health.v1.Health/Check`.
-    package static var healthCheck: RPCMethod { RPCMethod(of: grpc__health__v1__health__descriptor, "Check") }
+    package static var healthCheck: RPCMethod {
+        RPCMethod(of: grpc__health__v1__health__descriptor, "Check")
+    }
 
     private init(of service: ProtobufCServiceDescriptor, _ name: String) {
         // SAFETY: a generated constant of `n_methods` elements.

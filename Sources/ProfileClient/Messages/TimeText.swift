@@ -10,7 +10,8 @@ package enum TimeText {
         let (seconds, fraction) = self.floorDivide(microseconds, by: 1_000_000)
         let (days, secondOfDay) = self.floorDivide(seconds, by: 86_400)
         let (year, month, day) = self.civil(days)
-        let time = "\(self.pad(secondOfDay / 3_600, 2)):\(self.pad(secondOfDay / 60 % 60, 2)):\(self.pad(secondOfDay % 60, 2))"
+        let time =
+            "\(self.pad(secondOfDay / 3_600, 2)):\(self.pad(secondOfDay / 60 % 60, 2)):\(self.pad(secondOfDay % 60, 2))"
         var tail = ""
         if fraction > 0 {
             tail = "." + self.pad(fraction, 6)
@@ -23,17 +24,24 @@ package enum TimeText {
     package static func parse(_ text: String) -> Int64? {
         let bytes = Array(text.utf8)
         func number(_ start: Int, _ count: Int) -> Int64? {
-            guard start + count <= bytes.count, bytes[start ..< start + count].allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else { return nil }
+            guard start + count <= bytes.count,
+                bytes[start ..< start + count].allSatisfy({ $0 >= 0x30 && $0 <= 0x39 })
+            else { return nil }
             return Int64(String(decoding: bytes[start ..< start + count], as: UTF8.self))
         }
-        func stands(_ character: Unicode.Scalar, _ offset: Int) -> Bool { offset < bytes.count && bytes[offset] == UInt8(ascii: character) }
-        guard let year = number(0, 4), stands("-", 4), let month = number(5, 2), stands("-", 7), let day = number(8, 2),
+        func stands(_ character: Unicode.Scalar, _ offset: Int) -> Bool {
+            offset < bytes.count && bytes[offset] == UInt8(ascii: character)
+        }
+        guard let year = number(0, 4), stands("-", 4), let month = number(5, 2), stands("-", 7),
+            let day = number(8, 2),
             (1 ... 12).contains(month), day >= 1, day <= self.daysIn(month, year)
         else { return nil }
         let midnight = self.days(year, month, day) * 86_400 * 1_000_000
         if bytes.count == 10 { return midnight }
-        guard stands("T", 10) || stands("t", 10) || stands(" ", 10), let hour = number(11, 2), stands(":", 13),
-            let minute = number(14, 2), stands(":", 16), let second = number(17, 2), hour < 24, minute < 60, second < 60
+        guard stands("T", 10) || stands("t", 10) || stands(" ", 10), let hour = number(11, 2),
+            stands(":", 13),
+            let minute = number(14, 2), stands(":", 16), let second = number(17, 2), hour < 24,
+            minute < 60, second < 60
         else { return nil }
         var offset = 19
         var fraction: Int64 = 0
@@ -61,7 +69,9 @@ package enum TimeText {
                 digits.append(character)
                 continue
             }
-            guard let unit = ["s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800][String(character)] as Int64?,
+            guard
+                let unit = ["s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800][
+                    String(character)] as Int64?,
                 let count = Int64(digits), count <= 3_155_760_000 / unit
             else { return nil }
             total += count * unit * 1_000_000
@@ -70,7 +80,8 @@ package enum TimeText {
         return digits.isEmpty && !text.isEmpty ? total : nil
     }
 
-    /// The age of something as a person would say it: `just now`, `5 min ago`, `3 h ago`, `12 d ago`, `3 y ago`; `in 5 min` ahead.
+    /// The age of something as a person would say it: `just now`, `5 min ago`, `3 h ago`,
+    /// `12 d ago`, `3 y ago`; `in 5 min` ahead.
     package static func age(of microseconds: Int64, now: Int64) -> String {
         let seconds = (now - microseconds) / 1_000_000
         let span = abs(seconds)
@@ -87,7 +98,9 @@ package enum TimeText {
     }
 
     /// Quotient and remainder with the remainder never negative.
-    package static func floorDivide(_ value: Int64, by divisor: Int64) -> (quotient: Int64, remainder: Int64) {
+    package static func floorDivide(_ value: Int64, by divisor: Int64) -> (
+        quotient: Int64, remainder: Int64
+    ) {
         let (quotient, remainder) = value.quotientAndRemainder(dividingBy: divisor)
         return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
     }
@@ -117,7 +130,8 @@ package enum TimeText {
         let shifted = month <= 2 ? year - 1 : year
         let (era, yearOfEra) = self.floorDivide(shifted, by: 400)
         let dayOfYear = (153 * ((month + 9) % 12) + 2) / 5 + day - 1
-        return era * self.eraDays + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - self.daysBeforeEpoch
+        return era * self.eraDays + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
+            - self.daysBeforeEpoch
     }
 
     private static func civil(_ days: Int64) -> (year: Int64, month: Int64, day: Int64) {
@@ -126,6 +140,9 @@ package enum TimeText {
         let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
         let shifted = (5 * dayOfYear + 2) / 153
         let month = shifted < 10 ? shifted + 3 : shifted - 9
-        return (era * 400 + yearOfEra + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
+        return (
+            era * 400 + yearOfEra + (month <= 2 ? 1 : 0), month,
+            dayOfYear - (153 * shifted + 2) / 5 + 1
+        )
     }
 }

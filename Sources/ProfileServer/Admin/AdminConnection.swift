@@ -1,4 +1,5 @@
-// One HTTP/1.1 connection of the admin listener. It is told the time and given a socket; it never waits.
+// One HTTP/1.1 connection of the admin listener. It is told the time and given a socket; it never
+// waits.
 
 import Bytes
 import IOCore
@@ -9,8 +10,8 @@ import IOCore
 /// head ──request──▶ answering ──sent──▶ idle ──first byte──▶ head
 ///   └────garbage──▶ answering ──sent──▶ lingering ──peer closed, limit or time──▶ closed
 /// ```
-/// The next request is looked at only when the answer before it has left, so that a client which sends and never reads
-/// holds one answer at most, and its own requests wait in its socket.
+/// The next request is looked at only when the answer before it has left, so that a client which
+/// sends and never reads holds one answer at most, and its own requests wait in its socket.
 final class AdminConnection {
     private enum Phase {
         /// The first request, or one that has begun, is awaited.
@@ -18,8 +19,8 @@ final class AdminConnection {
         case answering
         /// Between two requests.
         case idle
-        /// Refused and told so: what still comes is thrown away, since closing with unread bytes resets the connection
-        /// and can take the refusal back before the peer has read it.
+        /// Refused and told so: what still comes is thrown away, since closing with unread bytes
+        /// resets the connection and can take the refusal back before the peer has read it.
         case lingering
     }
 
@@ -33,9 +34,11 @@ final class AdminConnection {
         let scratch: UnsafeMutableRawBufferPointer
     }
 
-    /// For a request head from its first byte (or from the accept) to its last: a probe sends it in one packet.
+    /// For a request head from its first byte (or from the accept) to its last: a probe sends it in
+    /// one packet.
     static let headNanoseconds: UInt64 = 10 * 1_000_000_000
-    /// Between two requests: longer than usual probe periods (10 s) and scrape intervals (15 to 60 s).
+    /// Between two requests: longer than usual probe periods (10 s) and scrape intervals (15 to 60
+    /// s).
     static let idleNanoseconds: UInt64 = 60 * 1_000_000_000
     /// For the peer to take one answer.
     static let answerNanoseconds: UInt64 = 10 * 1_000_000_000
@@ -88,7 +91,8 @@ final class AdminConnection {
                 self.enter(.lingering, until: context.now + Self.lingerNanoseconds)
             }
             if self.phase == .lingering { return self.linger(context) }
-            // Ready to be written is what it is already: the poller brings it back after the others.
+            // Ready to be written is what it is already: the poller brings it back after the
+            // others.
             if answersLeft == 0, self.parser.holdsBytes { return .write }
             switch self.parser.next() {
             case .request(let request):
@@ -103,7 +107,8 @@ final class AdminConnection {
         }
     }
 
-    /// Ends what has taken too long; the connection is to be closed then, whatever could still be sent.
+    /// Ends what has taken too long; the connection is to be closed then, whatever could still be
+    /// sent.
     func expire(_ context: Context) {
         guard self.phase == .head, self.parser.holdsBytes else { return }
         self.refuse(.requestTimeout, context)
@@ -150,7 +155,8 @@ final class AdminConnection {
 
     /// Reads once; `nil` if bytes came, else what to wait for.
     private func read(_ context: Context) -> IOInterest? {
-        // The parser would have refused a head that fills it, so there is room; a read into none would look like an end.
+        // The parser would have refused a head that fills it, so there is room; a read into none
+        // would look like an end.
         let room = min(self.parser.freeBytes, context.scratch.count)
         precondition(room > 0, "the parser asks for more only when it has room")
         let target = UnsafeMutableRawBufferPointer(rebasing: context.scratch[..<room])

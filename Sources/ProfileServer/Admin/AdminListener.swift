@@ -1,13 +1,14 @@
-// Probes and metrics on a thread and a port of their own: they answer while the loops are busy, and nothing that is asked
-// here can slow a call down. A second event loop of 200 lines costs less than sharing the first one's buffers and limits.
+// Probes and metrics on a thread and a port of their own: they answer while the loops are busy, and
+// nothing that is asked here can slow a call down. A second event loop of 200 lines costs less than
+// sharing the first one's buffers and limits.
 
 import IOCore
 import Synchronization
 
 /// Serves `AdminPages` over HTTP/1.1 on the thread that calls `run`.
 package final class AdminListener: @unchecked Sendable {
-    // Unchecked: all mutable state belongs to the thread of `run` (or of the test that calls `turn`); `stop`, the one
-    // method for others, touches an atomic and the poller's `wake` only.
+    // Unchecked: all mutable state belongs to the thread of `run` (or of the test that calls
+    // `turn`); `stop`, the one method for others, touches an atomic and the poller's `wake` only.
 
     /// Connections at once: a few scrapers and probes; 64 times the largest page is 64 MiB.
     package static let connectionsMax = 64
@@ -20,7 +21,8 @@ package final class AdminListener: @unchecked Sendable {
 
     private struct Slot {
         var connection: AdminConnection?
-        /// Told apart in the tag, so that readiness of a connection that was closed in this turn meets no other.
+        /// Told apart in the tag, so that readiness of a connection that was closed in this turn
+        /// meets no other.
         var generation: UInt32 = 0
         var interest: IOInterest = .read
     }
@@ -75,7 +77,8 @@ package final class AdminListener: @unchecked Sendable {
         self.listener.close()
     }
 
-    /// Makes `run` return; from any thread. Stop it last: during a drain it is what says "draining".
+    /// Makes `run` return; from any thread. Stop it last: during a drain it is what says
+    /// "draining".
     package func stop() {
         self.stopping.store(true, ordering: .releasing)
         self.poller.wake()
@@ -180,8 +183,8 @@ package final class AdminListener: @unchecked Sendable {
         self.slots[index].interest = .read
     }
 
-    /// A slot without connection, or the one that is idle for longest: connections that are merely kept alive cannot
-    /// shut a probe out. `nil` if all are at work.
+    /// A slot without connection, or the one that is idle for longest: connections that are merely
+    /// kept alive cannot shut a probe out. `nil` if all are at work.
     private func slotToUse() -> Int? {
         var oldest: (index: Int, deadline: UInt64)?
         for (index, slot) in self.slots.enumerated() {
@@ -193,7 +196,8 @@ package final class AdminListener: @unchecked Sendable {
         return oldest?.index
     }
 
-    /// Watches the listening socket exactly while a connection could be taken; the rest waits in the kernel's queue.
+    /// Watches the listening socket exactly while a connection could be taken; the rest waits in
+    /// the kernel's queue.
     private func updateAccepting() {
         let accepting = self.acceptResumesAt == nil && self.slotToUse() != nil
         guard accepting != self.isAccepting else { return }

@@ -10,7 +10,8 @@ package struct AdminCheck: Equatable, Sendable {
     }
 }
 
-/// What the admin listener shows. Called on its thread, so everything read here must be safe to read from there.
+/// What the admin listener shows. Called on its thread, so everything read here must be safe to
+/// read from there.
 package protocol AdminPages: AnyObject, Sendable {
     /// Whether the process should be left running; false makes a supervisor kill it.
     func livez() -> AdminCheck

@@ -4,7 +4,8 @@ import Bytes
 
 /// Writes the answers of the admin listener.
 package enum AdminResponse {
-    /// Largest page, in bytes: ten times the metrics of a large server. Bounds what a connection can hold unsent.
+    /// Largest page, in bytes: ten times the metrics of a large server. Bounds what a connection
+    /// can hold unsent.
     package static let pageBytesMax = 1 << 20
 
     /// The whole of an answer but its dates and its connection header.

@@ -36,7 +36,8 @@ enum HTTPHead {
         // RFC 9112, 3.2: exactly one Host; 1.0 did not know it.
         guard fields.hosts == 1 || (isVersion10 && fields.hosts == 0) else { throw Self.malformed }
         if fields.hasTransferEncoding {
-            // RFC 9112, 6.1: both lengths together, or chunks in 1.0, are how requests are smuggled.
+            // RFC 9112, 6.1: both lengths together, or chunks in 1.0, are how requests are
+            // smuggled.
             guard fields.contentLength == nil, !isVersion10 else { throw Self.malformed }
             throw Refusal(status: .contentTooLarge)
         }
@@ -66,7 +67,9 @@ enum HTTPHead {
     }
 
     /// `HTTP/1.` and a digit; 0 is 1.0, any other is served as 1.1.
-    private static func minorVersion(_ text: Slice<UnsafeBufferPointer<UInt8>>) throws(Refusal) -> UInt8 {
+    private static func minorVersion(_ text: Slice<UnsafeBufferPointer<UInt8>>) throws(Refusal)
+        -> UInt8
+    {
         let bytes = Array(text)
         guard bytes.count == 8, bytes[..<5].elementsEqual("HTTP/".utf8),
             DecimalNumber.isDigit(bytes[5]), bytes[6] == UInt8(ascii: "."),
@@ -77,7 +80,8 @@ enum HTTPHead {
     }
 
     /// The path of `/path?query` or `http://host/path?query`; `*` stays `*`.
-    private static func path(_ target: Slice<UnsafeBufferPointer<UInt8>>) throws(Refusal) -> String {
+    private static func path(_ target: Slice<UnsafeBufferPointer<UInt8>>) throws(Refusal) -> String
+    {
         guard !target.isEmpty, target.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
             throw Self.malformed
         }
@@ -96,7 +100,8 @@ enum HTTPHead {
     private static func field(
         _ line: Slice<UnsafeBufferPointer<UInt8>>, into fields: inout Fields
     ) throws(Refusal) {
-        // A blank before the colon, or a folded line (a name that begins with a blank), fails as a token.
+        // A blank before the colon, or a folded line (a name that begins with a blank), fails as a
+        // token.
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { throw Self.malformed }
         let nameBytes = line[..<colon]
         guard !nameBytes.isEmpty, nameBytes.allSatisfy(Self.isTokenByte) else {

@@ -1,5 +1,5 @@
-// Bytes to requests, and nothing else: no socket, no clock. What it does not understand it refuses; a probe and a scraper
-// have no need of the lenient corners of HTTP/1.1 where smuggling lives.
+// Bytes to requests, and nothing else: no socket, no clock. What it does not understand it refuses;
+// a probe and a scraper have no need of the lenient corners of HTTP/1.1 where smuggling lives.
 
 /// Cuts a byte stream into HTTP/1.x requests without bodies.
 ///
@@ -17,7 +17,8 @@ package struct HTTPRequestParser {
         case refuse(HTTPStatus)
     }
 
-    /// Longest request line and header fields together, with their blank line, in bytes: what common servers allow.
+    /// Longest request line and header fields together, with their blank line, in bytes: what
+    /// common servers allow.
     package static let headBytesMax = 8_192
 
     /// Unread bytes; at most `headBytesMax`.
@@ -61,8 +62,8 @@ package struct HTTPRequestParser {
         return self.freeBytes == 0 ? self.refuse(.headTooLarge) : .needsMore
     }
 
-    /// Whether `byte` may stand at this place of a head: a bare CR, NUL and other controls are refused at once, so that
-    /// a TLS handshake sent here by mistake is not waited for.
+    /// Whether `byte` may stand at this place of a head: a bare CR, NUL and other controls are
+    /// refused at once, so that a TLS handshake sent here by mistake is not waited for.
     private func mayFollow(_ byte: UInt8) -> Bool {
         let index = self.scannedCount - 1
         if index > self.lineStart, self.buffer[index - 1] == UInt8(ascii: "\r") { return false }
@@ -82,7 +83,8 @@ package struct HTTPRequestParser {
             return nil
         }
         guard !self.lines.isEmpty else {
-            // RFC 9112, 2.2: one empty line before the request line is ignored; a second has no excuse.
+            // RFC 9112, 2.2: one empty line before the request line is ignored; a second has no
+            // excuse.
             return line.lowerBound == 0 ? nil : self.refuse(.badRequest)
         }
         let outcome = self.buffer.withUnsafeBufferPointer { HTTPHead.read($0, lines: self.lines) }

@@ -14,8 +14,8 @@ package enum ServingPhase: Equatable, Sendable {
     /// Told to end; open calls are ending.
     case draining
 
-    /// Always passes: a restart heals neither a full disk nor a long replay, and would cost the reads that still work.
-    /// A failed log is left to people and to readiness for the same reason.
+    /// Always passes: a restart heals neither a full disk nor a long replay, and would cost the
+    /// reads that still work. A failed log is left to people and to readiness for the same reason.
     package var livez: AdminCheck {
         AdminCheck(ok: true, text: "alive")
     }

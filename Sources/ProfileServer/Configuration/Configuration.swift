@@ -1,5 +1,6 @@
-// What the operator decided, before anything is opened. Nothing here reads a file, a clock or the process: all of it
-// comes as arguments, so every precedence and every error can be tested as a table.
+// What the operator decided, before anything is opened. Nothing here reads a file, a clock or the
+// process: all of it comes as arguments, so every precedence and every error can be tested as a
+// table.
 
 import IOCore
 import Profiles
@@ -16,7 +17,8 @@ package struct Configuration: Equatable, Sendable {
     package var loops: Int
     /// Size of a log segment, in bytes.
     package var segmentBytes: Int
-    /// Memory of the store above which writes are refused, in bytes; 0: only what the store can name at all.
+    /// Memory of the store above which writes are refused, in bytes; 0: only what the store can
+    /// name at all.
     package var memoryLimit: Int
     /// Bytes of log since the last snapshot after which the next one is made.
     package var snapshotLogBytes: Int
@@ -35,9 +37,11 @@ package struct Configuration: Equatable, Sendable {
     package static let segmentBytesRange = (1 << 20) ... (1 << 30)
     /// An empty store takes 2 MiB; the store can name 56 GiB.
     package static let memoryLimitRange = (16 << 20) ... MemoryStatistics.bytesMax
-    /// Less than a segment would make snapshots all the time; a TiB is more than any disk of a service keeps for replay.
+    /// Less than a segment would make snapshots all the time; a TiB is more than any disk of a
+    /// service keeps for replay.
     package static let snapshotLogBytesRange = (1 << 20) ... (1 << 40)
-    /// At most 8 hours: two of them take what was erased off the disk within the 24 that are promised.
+    /// At most 8 hours: two of them take what was erased off the disk within the 24 that are
+    /// promised.
     package static let snapshotSecondsRange = 1 ... 28_800
     /// An hour is longer than any supervisor waits.
     package static let drainSecondsRange = 0 ... 3_600
@@ -50,21 +54,24 @@ package struct Configuration: Equatable, Sendable {
     ///
     /// - Parameters:
     ///   - cores: Of this machine; decides the number of loops.
-    ///   - memoryBytes: What this process may use; decides the memory limit. 0: not known, no limit.
+    ///   - memoryBytes: What this process may use; decides the memory limit. 0: not known, no
+    ///     limit.
     package static func defaults(cores: Int, memoryBytes: Int = 0) -> Configuration {
         // Literals that `Endpoint` accepts; a test resolves an empty command line.
-        guard let listen = Endpoint("127.0.0.1:50051"), let admin = Endpoint("127.0.0.1:9464") else {
+        guard let listen = Endpoint("127.0.0.1:50051"), let admin = Endpoint("127.0.0.1:9464")
+        else {
             preconditionFailure("the default endpoints are well-formed")
         }
         return Configuration(
             dataDirectory: "./data", listen: listen, adminListen: admin,
             loops: min(max(cores, Self.loopsRange.lowerBound), Self.loopsRange.upperBound),
-            segmentBytes: 64 << 20, memoryLimit: Self.memoryLimit(ofMachine: memoryBytes), snapshotLogBytes: 256 << 20,
+            segmentBytes: 64 << 20, memoryLimit: Self.memoryLimit(ofMachine: memoryBytes),
+            snapshotLogBytes: 256 << 20,
             snapshotSeconds: 28_800, drainSeconds: 10, reflection: true, logLevel: .info)
     }
 
-    /// Three quarters, in whole MiB: connections, batches and the system need the rest, and a process that is killed for its memory would be
-    /// killed again after each restart.
+    /// Three quarters, in whole MiB: connections, batches and the system need the rest, and a
+    /// process that is killed for its memory would be killed again after each restart.
     private static func memoryLimit(ofMachine bytes: Int) -> Int {
         guard bytes > 0 else { return 0 }
         let share = (bytes / 4 * 3) & ~((1 << 20) - 1)
@@ -88,7 +95,8 @@ package struct Configuration: Equatable, Sendable {
 
     /// Settles every setting: flag over environment over file over default.
     ///
-    /// A value is checked also where a stronger one hides it: it would fail on the day the stronger one is removed.
+    /// A value is checked also where a stronger one hides it: it would fail on the day the stronger
+    /// one is removed.
     ///
     /// - Parameters:
     ///   - arguments: Of the process, without its name.
@@ -133,7 +141,9 @@ package struct Configuration: Equatable, Sendable {
 
         switch commandLine.action {
         case .serve: return .serve(configuration)
-        case .check: return .checkConfiguration(Setting.good + Setting.print(configuration, sources: sources))
+        case .check:
+            return .checkConfiguration(
+                Setting.good + Setting.print(configuration, sources: sources))
         case .print: return .printConfiguration(Setting.print(configuration, sources: sources))
         }
     }

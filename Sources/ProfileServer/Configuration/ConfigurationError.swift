@@ -21,7 +21,8 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
 
         /// The path without what could end the line it is printed in.
         private static func plain(_ path: String) -> String {
-            String(JSONText.quoted(path, bytesMax: Configuration.pathBytesMax).dropFirst().dropLast())
+            String(
+                JSONText.quoted(path, bytesMax: Configuration.pathBytesMax).dropFirst().dropLast())
         }
     }
 
@@ -56,10 +57,12 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
     /// What may stand there.
     package let allowed: String
 
-    /// One line: where, which setting, what was found, what is allowed. Control characters are escaped.
+    /// One line: where, which setting, what was found, what is allowed. Control characters are
+    /// escaped.
     package var description: String {
         let found = JSONText.quoted(self.found, bytesMax: Self.foundBytesMax)
-        return "\(self.source): \(self.shownName): \(self.summary) \(found); allowed: \(self.allowed)"
+        return
+            "\(self.source): \(self.shownName): \(self.summary) \(found); allowed: \(self.allowed)"
     }
 
     private var shownName: String {

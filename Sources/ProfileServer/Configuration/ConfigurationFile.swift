@@ -2,7 +2,8 @@ import IOCore
 
 /// The lines of a `--config` file: `key = value`, blank lines, and comments that begin with `#`.
 ///
-/// A `#` inside a value belongs to the value: paths may hold one. Keys are the flags without their dashes.
+/// A `#` inside a value belongs to the value: paths may hold one. Keys are the flags without their
+/// dashes.
 struct ConfigurationFile {
     struct Entry: Equatable {
         let value: String
@@ -19,7 +20,8 @@ struct ConfigurationFile {
     init(path: String, readFile: Configuration.FileReader) throws(ConfigurationError) {
         let text = try Self.read(path, readFile)
         var number = 0
-        for line in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+        for line in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        {
             number += 1
             try self.take(Self.trim(Substring(line)), at: .file(path: path, line: number), number)
         }

@@ -3,7 +3,8 @@ enum DecimalNumber {
     /// Ten digits reach beyond every limit here and stay far below 2^63.
     private static let digitsMax = 10
 
-    /// Reads a number in 0...`max`, without sign, blanks, separators or leading zeros; `nil` for anything else.
+    /// Reads a number in 0...`max`, without sign, blanks, separators or leading zeros; `nil` for
+    /// anything else.
     static func parse(_ text: Substring, max: Int) -> Int? {
         guard !text.isEmpty, text.utf8.count <= Self.digitsMax,
             text.utf8.allSatisfy(Self.isDigit), text == "0" || text.first != "0",

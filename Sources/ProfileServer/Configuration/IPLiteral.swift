@@ -1,8 +1,10 @@
-// Addresses are read here, without the resolver: a name server must not decide where the service listens.
+// Addresses are read here, without the resolver: a name server must not decide where the service
+// listens.
 
 /// Readers of IP address literals.
 enum IPLiteral {
-    /// Reads `127.0.0.1`: four decimal numbers 0...255, no leading zeros (some readers take those as octal).
+    /// Reads `127.0.0.1`: four decimal numbers 0...255, no leading zeros (some readers take those
+    /// as octal).
     static func version4(_ text: Substring) -> [UInt8]? {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 4 else { return nil }

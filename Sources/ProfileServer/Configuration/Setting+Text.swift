@@ -52,8 +52,8 @@ extension Setting {
     /// The first line of `--check-config`: a comment, so that what follows it is still a file.
     static let good = "# the configuration is good\n"
 
-    /// The text of `--print-config`: a file that gives the same configuration, with each value's source above it.
-    /// No setting holds a secret.
+    /// The text of `--print-config`: a file that gives the same configuration, with each value's
+    /// source above it. No setting holds a secret.
     ///
     /// - Parameter sources: In the order of the table; `nil`: the default.
     static func print(

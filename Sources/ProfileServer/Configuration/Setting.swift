@@ -1,4 +1,5 @@
-// The table of settings. Parsing, --help and --print-config all read it, so that none of them can forget a setting.
+// The table of settings. Parsing, --help and --print-config all read it, so that none of them can
+// forget a setting.
 
 /// One setting: its name, what it allows, and how it enters and leaves a configuration.
 package struct Setting: Sendable {
@@ -65,20 +66,24 @@ package struct Setting: Sendable {
             in: \.segmentBytes, Configuration.segmentBytesRange),
         .size(
             "memory-limit",
-            summary: "Memory of the store above which writes are refused; by default three quarters of what the process may use. Reads,"
+            summary:
+                "Memory of the store above which writes are refused; by default three quarters of what the process may use. Reads,"
                 + " opt-outs, log-outs and erasures go on.",
             in: \.memoryLimit, Configuration.memoryLimitRange, allowsNone: true),
         .size(
             "snapshot-log-bytes",
-            summary: "Bytes of log since the last snapshot after which the next one is made; a start replays about as much.",
+            summary:
+                "Bytes of log since the last snapshot after which the next one is made; a start replays about as much.",
             in: \.snapshotLogBytes, Configuration.snapshotLogBytesRange),
         Setting(
             name: "snapshot-seconds", valueName: "N",
-            summary: "Longest time from a record to a snapshot that covers it. What is erased leaves the disk within two of them.",
+            summary:
+                "Longest time from a record to a snapshot that covers it. What is erased leaves the disk within two of them.",
             unit: "seconds", allowed: Self.text(Configuration.snapshotSecondsRange),
             write: {
                 Self.store(
-                    Self.number($0, Configuration.snapshotSecondsRange), in: \.snapshotSeconds, of: &$1)
+                    Self.number($0, Configuration.snapshotSecondsRange), in: \.snapshotSeconds,
+                    of: &$1)
             },
             read: { "\($0.snapshotSeconds)" }),
         Setting(
@@ -92,7 +97,8 @@ package struct Setting: Sendable {
             read: { "\($0.drainSeconds)" }),
         Setting(
             name: "reflection", valueName: "on|off",
-            summary: "Whether server reflection tells clients the messages and RPCs of this server.",
+            summary:
+                "Whether server reflection tells clients the messages and RPCs of this server.",
             unit: "switch", allowed: "on, off",
             write: { Self.store(Self.isOn($0), in: \.reflection, of: &$1) },
             read: { $0.reflection ? "on" : "off" }),
@@ -105,7 +111,8 @@ package struct Setting: Sendable {
     ]
 
     func apply(
-        _ value: String, from source: ConfigurationError.Source, to configuration: inout Configuration
+        _ value: String, from source: ConfigurationError.Source,
+        to configuration: inout Configuration
     ) throws(ConfigurationError) {
         guard self.write(value, &configuration) else {
             throw ConfigurationError(
@@ -125,15 +132,19 @@ package struct Setting: Sendable {
 
     /// A number of bytes in a range; with `allowsNone`, 0 as well.
     private static func size(
-        _ name: String, summary: String, in path: WritableKeyPath<Configuration, Int> & Sendable, _ range: ClosedRange<Int>,
+        _ name: String, summary: String, in path: WritableKeyPath<Configuration, Int> & Sendable,
+        _ range: ClosedRange<Int>,
         allowsNone: Bool = false
     ) -> Setting {
         Setting(
-            name: name, valueName: "SIZE", summary: summary, unit: "bytes, or with a suffix KiB, MiB, GiB",
+            name: name, valueName: "SIZE", summary: summary,
+            unit: "bytes, or with a suffix KiB, MiB, GiB",
             allowed: (allowsNone ? "0 (none), or " : "") + ByteSize.format(range.lowerBound) + "..."
                 + ByteSize.format(range.upperBound),
             write: { value, configuration in
-                let bytes = ByteSize.parse(value).flatMap { range.contains($0) || allowsNone && $0 == 0 ? $0 : nil }
+                let bytes = ByteSize.parse(value).flatMap {
+                    range.contains($0) || allowsNone && $0 == 0 ? $0 : nil
+                }
                 return Self.store(bytes, in: path, of: &configuration)
             },
             read: { ByteSize.format($0[keyPath: path]) })
@@ -157,7 +168,9 @@ package struct Setting: Sendable {
     }
 
     private static func number(_ text: String, _ range: ClosedRange<Int>) -> Int? {
-        DecimalNumber.parse(text[...], max: range.upperBound).flatMap { range.contains($0) ? $0 : nil }
+        DecimalNumber.parse(text[...], max: range.upperBound).flatMap {
+            range.contains($0) ? $0 : nil
+        }
     }
 
     private static func text(_ range: ClosedRange<Int>) -> String {

@@ -1,5 +1,5 @@
-// Calendar arithmetic for the two texts the server writes times in. Foundation would do it with a locale, a calendar and
-// allocations; the proleptic Gregorian calendar in UTC is ten lines.
+// Calendar arithmetic for the two texts the server writes times in. Foundation would do it with a
+// locale, a calendar and allocations; the proleptic Gregorian calendar in UTC is ten lines.
 
 import Bytes
 
@@ -98,7 +98,9 @@ package struct CivilTime: Equatable, Sendable {
     }
 
     /// Division that rounds down, so that times before 1970 have fields too.
-    private static func floorDivide(_ value: Int, by divisor: Int) -> (quotient: Int, remainder: Int) {
+    private static func floorDivide(_ value: Int, by divisor: Int) -> (
+        quotient: Int, remainder: Int
+    ) {
         let (quotient, remainder) = value.quotientAndRemainder(dividingBy: divisor)
         return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
     }

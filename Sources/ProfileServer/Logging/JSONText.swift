@@ -1,13 +1,16 @@
-// Text that others may have influenced, made safe for one line of JSON, a terminal and a log shipper.
+// Text that others may have influenced, made safe for one line of JSON, a terminal and a log
+// shipper.
 
 import Bytes
 
 /// Writes JSON strings.
 package enum JSONText {
-    /// Writes `text` between quotes, with everything escaped that could end the line or fool a reader of it.
+    /// Writes `text` between quotes, with everything escaped that could end the line or fool a
+    /// reader of it.
     ///
-    /// Escaped beyond what JSON demands: DEL and the C1 controls (terminals obey them), U+2028 and U+2029 (line ends to
-    /// some readers), and the bidirectional controls (they show text in another order than it has).
+    /// Escaped beyond what JSON demands: DEL and the C1 controls (terminals obey them), U+2028 and
+    /// U+2029 (line ends to some readers), and the bidirectional controls (they show text in
+    /// another order than it has).
     ///
     /// - Parameters:
     ///   - bytesMax: Longest part of `text` that is kept, in UTF-8 bytes; a longer one ends in `…`.

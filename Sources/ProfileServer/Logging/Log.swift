@@ -1,18 +1,21 @@
-// The operator's log: JSON lines, also on a terminal, because what is read there once is grepped and shipped for ever
-// after, and two formats would be two things to keep safe against injection.
+// The operator's log: JSON lines, also on a terminal, because what is read there once is grepped
+// and shipped for ever after, and two formats would be two things to keep safe against injection.
 
 import Bytes
 import IOCore
 
 /// Writes one JSON object per line: `time`, `level`, `message`, then the fields in the order given.
 ///
-/// Thread-safe: a line is built and handed over under one lock, so lines never mix. For events of the process (start,
-/// drain, failure), not for calls: the sink may block, and a line costs microseconds.
+/// Thread-safe: a line is built and handed over under one lock, so lines never mix. For events of
+/// the process (start, drain, failure), not for calls: the sink may block, and a line costs
+/// microseconds.
 package final class Log: Sendable {
-    /// Takes one whole line with its line break; the bytes are valid for the call only. Called by one thread at a time.
+    /// Takes one whole line with its line break; the bytes are valid for the call only. Called by
+    /// one thread at a time.
     package typealias Sink = @Sendable (UnsafeRawBufferPointer) -> Void
 
-    /// Longest text value, in UTF-8 bytes before escaping: a path or an error fits, a flood does not.
+    /// Longest text value, in UTF-8 bytes before escaping: a path or an error fits, a flood does
+    /// not.
     package static let valueBytesMax = 512
     /// Most fields of a line; the rest is left out and counted in `fields_dropped`.
     package static let fieldsMax = 16
@@ -48,11 +51,13 @@ package final class Log: Sendable {
 
     /// Writes a line unless `level` is below the log's.
     ///
-    /// - Parameter message: What happened, always the same words for the same event: it is searched for.
+    /// - Parameter message: What happened, always the same words for the same event: it is searched
+    ///   for.
     package func write(_ level: LogLevel, _ message: StaticString, _ fields: [LogField]) {
         guard level >= self.level else { return }
         self.line.withLock { line in
-            // The clock is read under the lock, so that the times of the lines do not run backwards by our doing.
+            // The clock is read under the lock, so that the times of the lines do not run backwards
+            // by our doing.
             let time = CivilTime(microsecondsSinceEpoch: self.clock.wallMicroseconds())
             line.removeAll()
             line.append("{\"time\":\"")

@@ -1,5 +1,5 @@
-// The text that Prometheus scrapes. Everything wrong with it shows in silence, in a dashboard, weeks later: so names are
-// checked here, and no family can be written twice.
+// The text that Prometheus scrapes. Everything wrong with it shows in silence, in a dashboard,
+// weeks later: so names are checked here, and no family can be written twice.
 
 import IOCore
 
@@ -73,7 +73,8 @@ package struct MetricsText {
         self.gauge(name, help: help, samples: [Sample(labels: [], value: value)])
     }
 
-    /// Writes a gauge. A value that is not finite leaves its sample out: absent is true, a made-up zero is not.
+    /// Writes a gauge. A value that is not finite leaves its sample out: absent is true, a made-up
+    /// zero is not.
     package mutating func gauge(_ name: StaticString, help: StaticString, samples: [Sample]) {
         self.begin(name, help: help, type: "gauge")
         for sample in samples { self.write(name.description, sample.labels, sample.value) }
@@ -130,10 +131,13 @@ package struct MetricsText {
         self.text += " \(Self.format(value))\n"
     }
 
-    /// The shortest text that reads back as `value`; whole numbers without a fraction, as `le` is compared as text.
+    /// The shortest text that reads back as `value`; whole numbers without a fraction, as `le` is
+    /// compared as text.
     private static func format(_ value: Double) -> String {
         let wholeMax = 9_007_199_254_740_992.0
-        guard value.rounded() == value, value.magnitude <= wholeMax else { return value.description }
+        guard value.rounded() == value, value.magnitude <= wholeMax else {
+            return value.description
+        }
         return Int64(value).description
     }
 

@@ -7,13 +7,15 @@ import Synchronization
 final class ScrubThread: Sendable {
     /// When it runs.
     struct Schedule {
-        /// Between the start and the first run, in nanoseconds: a start has just read what it needed, and others have work to do then.
+        /// Between the start and the first run, in nanoseconds: a start has just read what it
+        /// needed, and others have work to do then.
         var firstNanoseconds: UInt64 = 3_600_000_000_000
         /// Between two runs, in nanoseconds.
         var intervalNanoseconds: UInt64 = 86_400_000_000_000
     }
 
-    /// It rests this many times as long as reading took: a tenth of the disk, and of a core, at most.
+    /// It rests this many times as long as reading took: a tenth of the disk, and of a core, at
+    /// most.
     private static let restFactor: UInt64 = 9
 
     private let scrubber: Scrubber
@@ -24,7 +26,10 @@ final class ScrubThread: Sendable {
     private let parker = LinuxParker()
     private let isStopping = Atomic<Bool>(false)
 
-    init(_ scrubber: Scrubber, metrics: ScrubMetrics, clock: any Clock, log: Log, schedule: Schedule = Schedule()) {
+    init(
+        _ scrubber: Scrubber, metrics: ScrubMetrics, clock: any Clock, log: Log,
+        schedule: Schedule = Schedule()
+    ) {
         self.scrubber = scrubber
         self.metrics = metrics
         self.clock = clock
@@ -49,15 +54,19 @@ final class ScrubThread: Sendable {
     private func scrub() {
         var since = self.clock.monotonicNanoseconds()
         do throws(StorageError) {
-            let figures = try self.scrubber.run(pause: { _ in
-                self.parker.park(forNanoseconds: (self.clock.monotonicNanoseconds() - since) * Self.restFactor)
-                since = self.clock.monotonicNanoseconds()
-                return !self.isStopping.load(ordering: .acquiring)
-            }, damaged: self.tell)
+            let figures = try self.scrubber.run(
+                pause: { _ in
+                    self.parker.park(
+                        forNanoseconds: (self.clock.monotonicNanoseconds() - since)
+                            * Self.restFactor)
+                    since = self.clock.monotonicNanoseconds()
+                    return !self.isStopping.load(ordering: .acquiring)
+                }, damaged: self.tell)
             guard let figures else { return }
             self.metrics.finishedRun()
             self.log.info(
-                "data read again", LogField("files", figures.files), LogField("bytes", figures.bytes),
+                "data read again", LogField("files", figures.files),
+                LogField("bytes", figures.bytes),
                 LogField("damaged", figures.damaged))
         } catch {
             self.tell(error)

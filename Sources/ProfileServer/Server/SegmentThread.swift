@@ -3,7 +3,8 @@ import IOLinux
 import Storage
 import Synchronization
 
-/// Prepares the next segment in the background, a piece at a time, and rests while a spare one waits.
+/// Prepares the next segment in the background, a piece at a time, and rests while a spare one
+/// waits.
 final class SegmentThread: Sendable {
     /// Pause between two pieces, in nanoseconds: the log's own syncs go first.
     private static let paceNanoseconds: UInt64 = 5_000_000
@@ -32,7 +33,8 @@ final class SegmentThread: Sendable {
             } catch {
                 if !hasFailed {
                     self.log.warning(
-                        "the next segment cannot be prepared", LogField("operation", error.operation.description),
+                        "the next segment cannot be prepared",
+                        LogField("operation", error.operation.description),
                         LogField("errno", Int(error.code)))
                 }
                 hasFailed = true

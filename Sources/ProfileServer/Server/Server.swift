@@ -1,4 +1,5 @@
-// The composition root: the one place in production where the seams get their Linux sides, and where threads begin and end.
+// The composition root: the one place in production where the seams get their Linux sides, and
+// where threads begin and end.
 
 import GRPCTransport
 import IOCore
@@ -9,14 +10,15 @@ import Storage
 
 /// One running `profiled`.
 ///
-/// It listens first, so that probes and callers see it replaying, then recovers, then serves until it is told to end. `run` is called
-/// once, on the main thread.
+/// It listens first, so that probes and callers see it replaying, then recovers, then serves until
+/// it is told to end. `run` is called once, on the main thread.
 package final class Server {
     /// Names that `grpc.health.v1` knows; the empty one is the process.
     private static let healthServices = ["", "profiles.v1.Profiles", "profiles.v1.Admin"]
 
-    /// Descriptors that no connection of gRPC may take: those of the operators' listener, and as many again for sockets that listen,
-    /// pollers, segments and snapshots. A log that cannot open its next segment is a log that has failed.
+    /// Descriptors that no connection of gRPC may take: those of the operators' listener, and as
+    /// many again for sockets that listen, pollers, segments and snapshots. A log that cannot open
+    /// its next segment is a log that has failed.
     private static let descriptorsReserved = 2 * AdminListener.connectionsMax
     /// Connections that a loop takes however few descriptors there are.
     private static let connectionsPerLoopMin = 8
@@ -36,7 +38,8 @@ package final class Server {
 
     /// A loop and what it serves; both live as long as its thread.
     private struct ServingLoop: @unchecked Sendable {
-        // Built on the main thread, then used by the loop's thread alone, but for the methods that any thread may call.
+        // Built on the main thread, then used by the loop's thread alone, but for the methods that
+        // any thread may call.
         let loop: RPCLoop
         let handler: ServiceLoop
     }
@@ -58,10 +61,13 @@ package final class Server {
         do throws(IOError) {
             try self.bindLoops()
             admin = try AdminListener(
-                network: LinuxNetwork(), endpoint: self.configuration.adminListen, clock: self.clock,
+                network: LinuxNetwork(), endpoint: self.configuration.adminListen,
+                clock: self.clock,
                 pages: self.status)
         } catch {
-            self.log.error("cannot listen", LogField("address", error.subject), LogField("errno", Int(error.code)))
+            self.log.error(
+                "cannot listen", LogField("address", error.subject),
+                LogField("errno", Int(error.code)))
             return .unexpected
         }
         let adminThread = self.threads.start(name: "admin") { admin.run() }
@@ -72,14 +78,18 @@ package final class Server {
         } catch {
             return self.refuse(error)
         }
-        let logThread = self.threads.start(name: "log") { recovered.pipeline.run(recovered.committer) }
-        let preparer = SegmentThread(recovered.log.preparer, parker: recovered.parker, log: self.log)
+        let logThread = self.threads.start(name: "log") {
+            recovered.pipeline.run(recovered.committer)
+        }
+        let preparer = SegmentThread(
+            recovered.log.preparer, parker: recovered.parker, log: self.log)
         let preparerThread = self.threads.start(name: "segments") { preparer.run() }
         let snapshotter = recovered.snapshotter
         let snapshotThread = self.threads.start(name: "snapshots") { snapshotter.run() }
         let desk = recovered.desk
         let deskThread = self.threads.start(name: "backups") { desk.run() }
-        let scrub = ScrubThread(recovered.scrubber, metrics: self.status.scrub, clock: self.clock, log: self.log)
+        let scrub = ScrubThread(
+            recovered.scrubber, metrics: self.status.scrub, clock: self.clock, log: self.log)
         let scrubThread = self.threads.start(name: "scrub") { scrub.run() }
         self.serve(recovered, admin: admin)
         self.waitForEnd()
@@ -121,7 +131,8 @@ package final class Server {
                 limits: self.transportLimits, health: self.health)
             let mailbox = CompletionMailbox { poller.wake() }
             let handler = ServiceLoop(
-                index: index, transport: loop, state: self.state, accounting: self.status.accounting,
+                index: index, transport: loop, state: self.state,
+                accounting: self.status.accounting,
                 mailbox: mailbox)
             loop.handler = handler
             self.mailboxes.append(mailbox)
@@ -133,7 +144,8 @@ package final class Server {
 
     private var transportLimits: TransportLimits {
         var limits = TransportLimits()
-        let share = (LinuxProcess.descriptorsMax - Self.descriptorsReserved) / self.configuration.loops
+        let share =
+            (LinuxProcess.descriptorsMax - Self.descriptorsReserved) / self.configuration.loops
         limits.connectionsMax = min(limits.connectionsMax, max(share, Self.connectionsPerLoopMin))
         return limits
     }
@@ -141,13 +153,14 @@ package final class Server {
     private func startLoops() {
         for serving in self.serving {
             let log = self.log
-            self.loopThreads.append(self.threads.start(name: "loop-\(serving.loop.index)") {
-                do throws(IOError) {
-                    try serving.loop.run()
-                } catch {
-                    log.error("a loop cannot start", LogField("errno", Int(error.code)))
-                }
-            })
+            self.loopThreads.append(
+                self.threads.start(name: "loop-\(serving.loop.index)") {
+                    do throws(IOError) {
+                        try serving.loop.run()
+                    } catch {
+                        log.error("a loop cannot start", LogField("errno", Int(error.code)))
+                    }
+                })
         }
     }
 
@@ -169,14 +182,17 @@ package final class Server {
     private func serve(_ recovered: RecoveredDirectory, admin: AdminListener) {
         self.status.attach(
             store: recovered.store, pipeline: recovered.pipeline, log: recovered.log.metrics,
-            snapshots: recovered.snapshotter.metrics, report: recovered.report, recoverySeconds: recovered.seconds)
-        self.state.serve(Partition(store: recovered.store, pipeline: recovered.pipeline, desk: recovered.desk))
+            snapshots: recovered.snapshotter.metrics, report: recovered.report,
+            recoverySeconds: recovered.seconds)
+        self.state.serve(
+            Partition(store: recovered.store, pipeline: recovered.pipeline, desk: recovered.desk))
         self.status.phase = .ready
         self.health.setAll(.serving)
         for serving in self.serving { serving.loop.wake() }
         for skipped in recovered.report.snapshotsSkipped {
             self.log.error(
-                "a snapshot is damaged: the state was recovered without it", LogField("file", skipped.name),
+                "a snapshot is damaged: the state was recovered without it",
+                LogField("file", skipped.name),
                 LogField("reason", skipped.reason))
         }
         if let torn = recovered.report.tornTail {
@@ -185,12 +201,17 @@ package final class Server {
                 LogField("offset_bytes", torn.offsetBytes), LogField("bytes", torn.bytes),
                 LogField("kept_in", torn.keptIn))
         }
-        self.log.warning("access is open: no key is configured, every caller on this machine is an operator")
+        self.log.warning(
+            "access is open: no key is configured, every caller on this machine is an operator")
         self.log.info(
-            "serving", LogField("listen", self.status.listenAddress), LogField("admin", admin.address),
-            LogField("loops", self.configuration.loops), LogField("profiles", recovered.store.profileCount),
-            LogField("lsn", recovered.store.appliedLSN), LogField("snapshot_lsn", recovered.report.snapshot?.position.lsn ?? 0),
-            LogField("replayed", recovered.report.operations), LogField("recovery_seconds", recovered.seconds),
+            "serving", LogField("listen", self.status.listenAddress),
+            LogField("admin", admin.address),
+            LogField("loops", self.configuration.loops),
+            LogField("profiles", recovered.store.profileCount),
+            LogField("lsn", recovered.store.appliedLSN),
+            LogField("snapshot_lsn", recovered.report.snapshot?.position.lsn ?? 0),
+            LogField("replayed", recovered.report.operations),
+            LogField("recovery_seconds", recovered.seconds),
             LogField("version", BuildVersion.program))
     }
 
@@ -198,7 +219,8 @@ package final class Server {
         while true {
             switch LinuxSignals.wait() {
             case .terminate: return
-            case .reload: self.log.info("nothing to reload: keys and certificates are not built yet")
+            case .reload:
+                self.log.info("nothing to reload: keys and certificates are not built yet")
             }
         }
     }

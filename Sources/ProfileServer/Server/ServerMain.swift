@@ -1,5 +1,5 @@
-import CProtobufC
 import CNGHTTP2
+import CProtobufC
 import Glibc
 import IOCore
 import IOLinux
@@ -31,7 +31,8 @@ package enum ServerMain {
             LinuxSignals.block()
             let clock = LinuxClock()
             let log = Log(level: configuration.logLevel, clock: clock, sink: Log.standardError)
-            return Server(configuration: configuration, log: log, clock: clock, version: version).run()
+            return Server(configuration: configuration, log: log, clock: clock, version: version)
+                .run()
         }
         return .success
     }

@@ -60,7 +60,8 @@ final class ServerStatus: AdminPages {
     }
 
     func attach(
-        store: Store, pipeline: CommitPipeline, log: LogMetrics, snapshots: SnapshotMetrics, report: RecoveryReport,
+        store: Store, pipeline: CommitPipeline, log: LogMetrics, snapshots: SnapshotMetrics,
+        report: RecoveryReport,
         recoverySeconds: Double
     ) {
         let recovered = Recovered(
@@ -83,13 +84,17 @@ final class ServerStatus: AdminPages {
         TransportFigures(transports).write(to: &text)
         self.writeItems(to: &text)
         if let free = try? LinuxFileSystem().freeBytes(self.dataDirectory) {
-            text.gauge("profiles_disk_free_bytes", help: "Free space where the data directory lies.", value: Double(free))
+            text.gauge(
+                "profiles_disk_free_bytes", help: "Free space where the data directory lies.",
+                value: Double(free))
         }
         text.counter(
-            "profiles_scrub_runs_total", help: "Times that all sealed segments and snapshots were read again.",
+            "profiles_scrub_runs_total",
+            help: "Times that all sealed segments and snapshots were read again.",
             value: self.scrub.runs)
         text.counter(
-            "profiles_scrub_failures_total", help: "Files in which a scrub found damage, or that it could not read.",
+            "profiles_scrub_failures_total",
+            help: "Files in which a scrub found damage, or that it could not read.",
             value: self.scrub.failures)
         if let recovered {
             Self.write(recovered, to: &text)
@@ -104,59 +109,81 @@ final class ServerStatus: AdminPages {
             ("stale", self.accounting.stale), ("rejected", self.accounting.rejected),
         ]
         text.counter(
-            "profiles_items_received_total", help: "Items (events, attribute writes, subscription changes) received.",
+            "profiles_items_received_total",
+            help: "Items (events, attribute writes, subscription changes) received.",
             value: fates.reduce(0) { $0 + $1.1 })
         text.counter(
-            "profiles_items_total", help: "Items by what became of them; their sum is profiles_items_received_total.",
+            "profiles_items_total",
+            help: "Items by what became of them; their sum is profiles_items_received_total.",
             samples: fates.map { .init(labels: [.init("result", $0.0)], value: $0.1) })
     }
 
     private static func write(_ recovered: Recovered, to text: inout MetricsText) {
         let log = recovered.log
         text.histogram(
-            "profiles_log_frame_operations", help: "Operations of one frame of the log.", log.frameOperations.snapshot())
-        text.histogram("profiles_log_frame_bytes", help: "Bytes of one frame of the log.", log.frameBytes.snapshot())
+            "profiles_log_frame_operations", help: "Operations of one frame of the log.",
+            log.frameOperations.snapshot())
         text.histogram(
-            "profiles_log_fdatasync_seconds", help: "Time of one fdatasync of the log.", log.syncNanoseconds.snapshot())
-        text.counter("profiles_log_bytes_total", help: "Bytes written to the log since the start.", value: log.bytes)
-        text.counter("profiles_log_segments_total", help: "Segments begun since the start.", value: log.segments)
+            "profiles_log_frame_bytes", help: "Bytes of one frame of the log.",
+            log.frameBytes.snapshot())
+        text.histogram(
+            "profiles_log_fdatasync_seconds", help: "Time of one fdatasync of the log.",
+            log.syncNanoseconds.snapshot())
+        text.counter(
+            "profiles_log_bytes_total", help: "Bytes written to the log since the start.",
+            value: log.bytes)
+        text.counter(
+            "profiles_log_segments_total", help: "Segments begun since the start.",
+            value: log.segments)
         text.counter(
             "profiles_log_torn_tails_total", help: "Torn tails set aside at the start.",
             value: recovered.report.tornTail == nil ? 0 : 1)
-        text.gauge("profiles_recovery_seconds", help: "Time the last recovery took.", value: recovered.recoverySeconds)
-        text.gauge("profiles_profiles", help: "Profiles in the store.", value: Double(recovered.store.profileCount))
         text.gauge(
-            "profiles_blocked_identifiers", help: "Identifiers of erased people that nobody may use yet.",
+            "profiles_recovery_seconds", help: "Time the last recovery took.",
+            value: recovered.recoverySeconds)
+        text.gauge(
+            "profiles_profiles", help: "Profiles in the store.",
+            value: Double(recovered.store.profileCount))
+        text.gauge(
+            "profiles_blocked_identifiers",
+            help: "Identifiers of erased people that nobody may use yet.",
             value: Double(recovered.store.blockedIdentifierCount))
         if let memory = recovered.pipeline.metrics.memory {
-            text.gauge("profiles_store_bytes", help: "Memory of the store.", value: Double(memory.totalBytes))
+            text.gauge(
+                "profiles_store_bytes", help: "Memory of the store.",
+                value: Double(memory.totalBytes))
             text.gauge(
                 "profiles_retained_events", help: "Events kept with their content.",
                 value: Double(memory.retainedEvents))
         }
         text.gauge(
-            "profiles_memory_limit_bytes", help: "Memory of the store above which writes are refused; 0: no limit is set.",
+            "profiles_memory_limit_bytes",
+            help: "Memory of the store above which writes are refused; 0: no limit is set.",
             value: Double(recovered.pipeline.limits.memoryBytesMax))
         text.gauge(
             "profiles_memory_exhausted", help: "1 while writes are refused for want of memory.",
             value: recovered.pipeline.isMemoryFull ? 1 : 0)
         text.gauge(
-            "profiles_applied_lsn", help: "Number of the last operation that is durable and visible.",
+            "profiles_applied_lsn",
+            help: "Number of the last operation that is durable and visible.",
             value: Double(recovered.store.appliedLSN))
         text.gauge(
             "profiles_commands_waiting", help: "Commands on their way through the log.",
             value: Double(recovered.pipeline.metrics.commandsWaiting))
         text.gauge(
-            "profiles_command_bytes_waiting", help: "Bytes of commands on their way through the log.",
+            "profiles_command_bytes_waiting",
+            help: "Bytes of commands on their way through the log.",
             value: Double(recovered.pipeline.metrics.bytesWaiting))
         text.gauge(
-            "profiles_log_failed", help: "1 after a failed write or sync: writes are refused until a restart.",
+            "profiles_log_failed",
+            help: "1 after a failed write or sync: writes are refused until a restart.",
             value: recovered.pipeline.isPoisoned ? 1 : 0)
         text.gauge(
             "profiles_disk_full", help: "1 while writes are refused for want of space.",
             value: recovered.pipeline.isDiskFull ? 1 : 0)
         text.counter(
-            "profiles_disk_full_total", help: "Times that writes began to be refused for want of space.",
+            "profiles_disk_full_total",
+            help: "Times that writes began to be refused for want of space.",
             value: recovered.pipeline.metrics.diskFulls)
     }
 
@@ -167,11 +194,18 @@ final class ServerStatus: AdminPages {
                 .init(labels: [.init("result", "verified")], value: snapshots.completed),
                 .init(labels: [.init("result", "failed")], value: snapshots.failed),
             ])
-        text.gauge("profiles_snapshot_running", help: "1 while a snapshot is written.", value: snapshots.isRunning ? 1 : 0)
-        text.gauge("profiles_snapshot_lsn", help: "What the newest snapshot covers.", value: Double(snapshots.lsn))
-        text.gauge("profiles_snapshot_bytes", help: "Size of the newest snapshot.", value: Double(snapshots.bytes))
         text.gauge(
-            "profiles_snapshot_seconds", help: "Time that the last snapshot took, verification included.",
+            "profiles_snapshot_running", help: "1 while a snapshot is written.",
+            value: snapshots.isRunning ? 1 : 0)
+        text.gauge(
+            "profiles_snapshot_lsn", help: "What the newest snapshot covers.",
+            value: Double(snapshots.lsn))
+        text.gauge(
+            "profiles_snapshot_bytes", help: "Size of the newest snapshot.",
+            value: Double(snapshots.bytes))
+        text.gauge(
+            "profiles_snapshot_seconds",
+            help: "Time that the last snapshot took, verification included.",
             value: Double(snapshots.nanoseconds) / 1e9)
     }
 

@@ -20,22 +20,32 @@ struct TransportFigures {
                 RPCStatusCode.allCases.compactMap { code in
                     let count = method.handled[Int(code.rawValue)]
                     guard count > 0 else { return nil }
-                    return .init(labels: [.init("method", method.name), .init("code", code.metricName)], value: count)
+                    return .init(
+                        labels: [.init("method", method.name), .init("code", code.metricName)],
+                        value: count)
                 }
             })
         text.histogram(
-            "grpc_server_handling_seconds", help: "Time from a call's headers to its answer, by method.",
+            "grpc_server_handling_seconds",
+            help: "Time from a call's headers to its answer, by method.",
             series: methods.filter { $0.started > 0 }.map {
                 .init(labels: [.init("method", $0.name)], histogram: $0.handling)
             })
         text.counter(
-            "grpc_server_msg_received_total", help: "Messages received.", value: self.sum(\.messagesReceived))
-        text.counter("grpc_server_msg_sent_total", help: "Messages sent.", value: self.sum(\.messagesSent))
+            "grpc_server_msg_received_total", help: "Messages received.",
+            value: self.sum(\.messagesReceived))
         text.counter(
-            "profiles_late_answers_dropped_total", help: "Answers whose call had ended before they were ready.",
+            "grpc_server_msg_sent_total", help: "Messages sent.", value: self.sum(\.messagesSent))
+        text.counter(
+            "profiles_late_answers_dropped_total",
+            help: "Answers whose call had ended before they were ready.",
             value: self.sum(\.lateAnswers))
-        text.gauge("profiles_connections", help: "Open connections.", value: Double(self.loops.map(\.connections).reduce(0, +)))
-        text.gauge("profiles_streams", help: "Open streams.", value: Double(self.loops.map(\.streams).reduce(0, +)))
+        text.gauge(
+            "profiles_connections", help: "Open connections.",
+            value: Double(self.loops.map(\.connections).reduce(0, +)))
+        text.gauge(
+            "profiles_streams", help: "Open streams.",
+            value: Double(self.loops.map(\.streams).reduce(0, +)))
         self.writeConnectionEnds(to: &text)
     }
 
@@ -43,7 +53,8 @@ struct TransportFigures {
         var counts: [(reason: String, count: UInt64)] = []
         for loop in self.loops {
             let ends = loop.connectionEnds()
-            counts = counts.isEmpty ? ends : zip(counts, ends).map { ($0.reason, $0.count + $1.count) }
+            counts =
+                counts.isEmpty ? ends : zip(counts, ends).map { ($0.reason, $0.count + $1.count) }
         }
         text.counter(
             "profiles_connections_ended_total", help: "Connections that ended, by reason.",
@@ -59,7 +70,9 @@ struct TransportFigures {
         for loop in self.loops.dropFirst() {
             for (index, method) in loop.snapshot().enumerated() {
                 total[index].started += method.started
-                for code in method.handled.indices { total[index].handled[code] += method.handled[code] }
+                for code in method.handled.indices {
+                    total[index].handled[code] += method.handled[code]
+                }
                 total[index].handling.add(method.handling)
             }
         }

@@ -21,7 +21,8 @@ package final class DirectoryBackup: BackupCopier {
         _ snapshot: SnapshotFile, to destination: String, goesOn: (BackupProgress) -> Bool
     ) throws(OperatorFailure) -> BackupProgress {
         let source = LogEnvironment(
-            directory: self.directory, fileSystem: self.fileSystem, clock: self.clock, options: self.options)
+            directory: self.directory, fileSystem: self.fileSystem, clock: self.clock,
+            options: self.options)
         var progress = BackupProgress()
         progress.lsn = snapshot.position.lsn
         progress.bytesTotal = UInt64(snapshot.bytes + BackupWriter.segmentBytes)

@@ -3,28 +3,33 @@ import IOCore
 import Messages
 import Storage
 
-// Snapshots and backups take seconds, and files: nothing for a loop. A loop leaves the request here and goes on; what comes of it
-// returns through its mailbox.
+// Snapshots and backups take seconds, and files: nothing for a loop. A loop leaves the request here
+// and goes on; what comes of it returns through its mailbox.
 
 /// Who takes snapshots when asked.
 package protocol SnapshotTaker: AnyObject, Sendable {
-    /// Takes a snapshot of everything that is answered by now, or more; calls with the verified snapshot, or why there is none, on
-    /// any thread, once.
-    func requestSnapshot(_ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void)
+    /// Takes a snapshot of everything that is answered by now, or more; calls with the verified
+    /// snapshot, or why there is none, on any thread, once.
+    func requestSnapshot(
+        _ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void)
 }
 
 /// Copies a verified snapshot into a directory that a server can start from.
 package protocol BackupCopier: AnyObject, Sendable {
-    /// - Parameter goesOn: Told how far the copy is; false gives it up, and what was written is removed.
-    /// - Throws: `.cancelled` if it was given up; nothing is left of the copy then, as after any other failure.
+    /// - Parameter goesOn: Told how far the copy is; false gives it up, and what was written is
+    ///   removed.
+    /// - Throws: `.cancelled` if it was given up; nothing is left of the copy then, as after any
+    ///   other failure.
     func copy(
         _ snapshot: SnapshotFile, to destination: String, goesOn: (BackupProgress) -> Bool
     ) throws(OperatorFailure) -> BackupProgress
 }
 
-/// Where loops leave what operators ask for. The methods may be called on any thread, but for `run`, the body of the one that copies.
+/// Where loops leave what operators ask for. The methods may be called on any thread, but for
+/// `run`, the body of the one that copies.
 ///
-/// One backup at a time: two would halve each other's disk, and a second is nearly always a mistake.
+/// One backup at a time: two would halve each other's disk, and a second is nearly always a
+/// mistake.
 package final class OperatorDesk: Sendable {
     private struct Backup: Sendable {
         var token: CallToken
@@ -55,7 +60,8 @@ package final class OperatorDesk: Sendable {
     ///   - mailboxes: One per loop, by its index.
     ///   - parker: Puts the thread that copies to sleep.
     package init(
-        source: any SnapshotTaker, copier: any BackupCopier, mailboxes: [CompletionMailbox], parker: any Parker, clock: any Clock
+        source: any SnapshotTaker, copier: any BackupCopier, mailboxes: [CompletionMailbox],
+        parker: any Parker, clock: any Clock
     ) {
         self.clock = clock
         self.source = source
@@ -70,7 +76,8 @@ package final class OperatorDesk: Sendable {
     package func snapshot(for token: CallToken) {
         self.source.requestSnapshot { result in
             switch result {
-            case .success(let file): self.report(.snapshot(lsn: file.position.lsn, bytes: UInt64(file.bytes)), to: token)
+            case .success(let file):
+                self.report(.snapshot(lsn: file.position.lsn, bytes: UInt64(file.bytes)), to: token)
             case .failure(let failure): self.report(.failed(failure), to: token)
             }
         }
@@ -131,17 +138,19 @@ package final class OperatorDesk: Sendable {
         do throws(OperatorFailure) {
             let snapshot = try self.freshSnapshot(for: backup.token)
             var rested = self.clock.monotonicNanoseconds()
-            return .backup(try self.copier.copy(snapshot, to: backup.destination) { progress in
-                self.report(.progress(progress), to: backup.token)
-                self.rest(since: &rested)
-                return self.reasonToStop == nil
-            })
+            return .backup(
+                try self.copier.copy(snapshot, to: backup.destination) { progress in
+                    self.report(.progress(progress), to: backup.token)
+                    self.rest(since: &rested)
+                    return self.reasonToStop == nil
+                })
         } catch {
             return .failed(error == .cancelled ? self.reasonToStop ?? error : error)
         }
     }
 
-    /// Rests as long as the block took: half of the disk's time is left to the log. Ends early when the backup is given up.
+    /// Rests as long as the block took: half of the disk's time is left to the log. Ends early when
+    /// the backup is given up.
     private func rest(since rested: inout UInt64) {
         let nanoseconds = min(self.clock.monotonicNanoseconds() - rested, Self.restNanosecondsMax)
         self.parker.park(forNanoseconds: nanoseconds)
@@ -152,7 +161,8 @@ package final class OperatorDesk: Sendable {
     private func freshSnapshot(for token: CallToken) throws(OperatorFailure) -> SnapshotFile {
         self.source.requestSnapshot { result in
             self.state.withLock { state in
-                // One that was given up meanwhile may have a successor, for which this snapshot is too old.
+                // One that was given up meanwhile may have a successor, for which this snapshot is
+                // too old.
                 if state.backup?.token == token { state.backup?.snapshot = result }
             }
             self.parker.unpark()

@@ -32,7 +32,9 @@ package enum OperatorFailure: Error, Equatable, Sendable {
 }
 
 extension Snapshotter: SnapshotTaker {
-    package func requestSnapshot(_ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void) {
+    package func requestSnapshot(
+        _ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void
+    ) {
         self.request { result in completion(result.mapError(OperatorFailure.init)) }
     }
 }

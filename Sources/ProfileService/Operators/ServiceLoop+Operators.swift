@@ -10,7 +10,9 @@ struct UnsentEnd {
 }
 
 extension ServiceLoop {
-    func createSnapshot(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
+    func createSnapshot(
+        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
+    ) {
         self.withMessage(self.decoder.decodeCreateSnapshot(message), of: call) {
             guard let desk = self.desk(of: call, in: partition) else { return }
             desk.snapshot(for: call.token)
@@ -29,25 +31,30 @@ extension ServiceLoop {
     /// Only tests have partitions without files, and so without a desk.
     private func desk(of call: RPCCall, in partition: Partition) -> OperatorDesk? {
         if partition.desk == nil {
-            self.transport.finish(call.token, with: RPCStatus(.unimplemented, "this server has no files"))
+            self.transport.finish(
+                call.token, with: RPCStatus(.unimplemented, "this server has no files"))
         }
         return partition.desk
     }
 
-    /// Tells clients what has come of their calls; those of calls that have ended meanwhile find nobody.
+    /// Tells clients what has come of their calls; those of calls that have ended meanwhile find
+    /// nobody.
     func answerOperators() {
         for report in self.mailbox.takeReports() where self.transport.isOpen(report.token) {
             self.answer.removeAll()
             switch report.news {
             case .snapshot(let lsn, let bytes):
-                self.decoder.encodeCreateSnapshotResponse(lsn: lsn, bytes: bytes, into: &self.answer)
+                self.decoder.encodeCreateSnapshotResponse(
+                    lsn: lsn, bytes: bytes, into: &self.answer)
                 self.transport.respond(to: report.token, message: self.answer.bytes)
             case .progress(let progress):
                 self.decoder.encodeBackupResponse(progress, into: &self.answer)
                 // A client that does not read misses some: the next says more.
                 _ = self.transport.send(self.answer.bytes, to: report.token)
-            case .backup(let progress): self.endBackup(UnsentEnd(token: report.token, progress: progress))
-            case .failed(let failure): self.transport.finish(report.token, with: Self.status(of: failure))
+            case .backup(let progress):
+                self.endBackup(UnsentEnd(token: report.token, progress: progress))
+            case .failed(let failure):
+                self.transport.finish(report.token, with: Self.status(of: failure))
             }
         }
     }
@@ -81,11 +88,17 @@ extension ServiceLoop {
         case .draining: return self.status(ofRefused: .draining)
         case .cancelled: return RPCStatus(.cancelled, "the backup was given up")
         case .busy:
-            return self.status(of: .rateExceeded, ErrorContext(
-                metadata: [("limit", "backups"), ("maximum", "1")], retrySeconds: 1, message: "another backup runs; one at a time"))
+            return self.status(
+                of: .rateExceeded,
+                ErrorContext(
+                    metadata: [("limit", "backups"), ("maximum", "1")], retrySeconds: 1,
+                    message: "another backup runs; one at a time"))
         case .tooMany:
-            return self.status(of: .rateExceeded, ErrorContext(
-                metadata: [("limit", "snapshot_requests")], retrySeconds: 1, message: "too many calls wait for a snapshot"))
+            return self.status(
+                of: .rateExceeded,
+                ErrorContext(
+                    metadata: [("limit", "snapshot_requests")], retrySeconds: 1,
+                    message: "too many calls wait for a snapshot"))
         case .destination(let found):
             var violations = Violations()
             violations.add(Violation(path: "destination", description: found))

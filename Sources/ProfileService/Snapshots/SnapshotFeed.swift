@@ -9,7 +9,8 @@ package enum SnapshotFailure: Error, Equatable, Sendable {
     case noSpace
     /// The log has failed: the state is not to be trusted to be what the disk has.
     case logFailed
-    /// More waited to be written than `SnapshotFeed.waitingBytesMax`: the disk takes less than what the writes change.
+    /// More waited to be written than `SnapshotFeed.waitingBytesMax`: the disk takes less than what
+    /// the writes change.
     case fellBehind
     /// The server is shutting down.
     case stopping
@@ -33,15 +34,19 @@ extension SnapshotFailure: CustomStringConvertible {
     }
 }
 
-/// Hands the blocks of one snapshot at a time from the log thread, which makes them, to the snapshot thread, which writes them.
+/// Hands the blocks of one snapshot at a time from the log thread, which makes them, to the
+/// snapshot thread, which writes them.
 ///
 /// idle ──want──▶ wanted ──begin──▶ running ──complete, fail, giveUp──▶ idle
 ///
-/// Each snapshot that is wanted has a number, so that what the log thread still has of one that was given up reaches no later one.
+/// Each snapshot that is wanted has a number, so that what the log thread still has of one that was
+/// given up reaches no later one.
 package final class SnapshotFeed: Sendable {
-    /// Bytes that wait for the disk before the log thread makes no more by itself: two blocks, so that the writer never waits for one.
+    /// Bytes that wait for the disk before the log thread makes no more by itself: two blocks, so
+    /// that the writer never waits for one.
     static let roomBytes = 2 << 20
-    /// Bytes that may wait for the disk in all. What is about to change must be copied at once; this much of it and the snapshot is given up.
+    /// Bytes that may wait for the disk in all. What is about to change must be copied at once;
+    /// this much of it and the snapshot is given up.
     static let waitingBytesMax = 256 << 20
 
     private enum Phase: UInt64 {
@@ -69,7 +74,8 @@ package final class SnapshotFeed: Sendable {
     }
 
     private let state = Guarded(State())
-    /// Number and phase, and the bytes that wait: for the log thread, which looks after every frame.
+    /// Number and phase, and the bytes that wait: for the log thread, which looks after every
+    /// frame.
     private let word = Atomic<UInt64>(0)
     private let waitingBytes = Atomic<Int>(0)
     private let logParker: any Parker
@@ -157,7 +163,9 @@ package final class SnapshotFeed: Sendable {
         self.post(.failed(failure), of: number, from: .running) { $0.phase = .idle }
     }
 
-    private func post(_ event: Event, of number: UInt64, from phase: Phase, _ body: (inout State) -> Void) {
+    private func post(
+        _ event: Event, of number: UInt64, from phase: Phase, _ body: (inout State) -> Void
+    ) {
         let isPosted = self.change { state -> Bool in
             guard state.number == number, state.phase == phase else { return false }
             state.events.append(event)

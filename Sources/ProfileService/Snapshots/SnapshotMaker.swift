@@ -1,7 +1,8 @@
 import Profiles
 import Storage
 
-/// The log thread's part in a snapshot: begins it between two frames, then makes a piece of it after each frame and while it rests.
+/// The log thread's part in a snapshot: begins it between two frames, then makes a piece of it
+/// after each frame and while it rests.
 ///
 /// Budget while none is running: two atomic loads per frame.
 final class SnapshotMaker {
@@ -47,7 +48,9 @@ final class SnapshotMaker {
         let hasRoom = self.feed.hasRoom
         if hasRoom { self.store.advanceSnapshot(bytes: Self.pieceBytes) }
         var waiting = 0
-        while let block = self.store.takeSnapshotBlock() { waiting = self.feed.push(block, of: self.number) }
+        while let block = self.store.takeSnapshotBlock() {
+            waiting = self.feed.push(block, of: self.number)
+        }
         if self.store.isSnapshotComplete {
             self.store.endSnapshot()
             self.feed.complete(self.number)

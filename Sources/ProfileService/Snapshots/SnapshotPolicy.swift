@@ -4,14 +4,17 @@ import Storage
 package struct SnapshotPolicy: Sendable {
     /// Bytes of the log since the last snapshot: 256 MiB are replayed in about a second.
     package var logBytesMax: UInt64 = 256 << 20
-    /// Time from the first record that no snapshot covers, in nanoseconds: with two snapshots kept, 8 hours take everything that was erased
-    /// off the disk within 24.
+    /// Time from the first record that no snapshot covers, in nanoseconds: with two snapshots kept,
+    /// 8 hours take everything that was erased off the disk within 24.
     package var ageNanosecondsMax: UInt64 = 8 * 3_600 * 1_000_000_000
-    /// Shortest time between a failure and the next try, in nanoseconds; a request does not wait for it.
+    /// Shortest time between a failure and the next try, in nanoseconds; a request does not wait
+    /// for it.
     package var retryNanoseconds: UInt64 = 60 * 1_000_000_000
-    /// The same while the disk is full: writes wait for what a snapshot frees, and where there is no room for one only that is asked.
+    /// The same while the disk is full: writes wait for what a snapshot frees, and where there is
+    /// no room for one only that is asked.
     package var retryFullNanoseconds: UInt64 = 1_000_000_000
-    /// Snapshots made for a full disk, one after the other: after two nothing of the log is left to free.
+    /// Snapshots made for a full disk, one after the other: after two nothing of the log is left to
+    /// free.
     package var whileFullMax = 2
 
     package init() {}

@@ -5,12 +5,13 @@ import Synchronization
 
 /// Makes snapshots when they are due or asked for; `run` is the body of the snapshot thread.
 ///
-/// The log thread makes the blocks (`SnapshotMaker`), this one writes them, at a pace: after each block it rests as long as the block
-/// took, so that half of the disk's time is left to the log.
+/// The log thread makes the blocks (`SnapshotMaker`), this one writes them, at a pace: after each
+/// block it rests as long as the block took, so that half of the disk's time is left to the log.
 package final class Snapshotter: Sendable {
     /// Longest rest after one block, in nanoseconds.
     private static let restNanosecondsMax: UInt64 = 250_000_000
-    /// Bytes waiting above which there is no rest: what is about to change must be copied at once, and memory must not grow by it.
+    /// Bytes waiting above which there is no rest: what is about to change must be copied at once,
+    /// and memory must not grow by it.
     private static let pressureBytes = 16 << 20
     /// How often the schedule is looked at, in nanoseconds.
     private static let lookNanoseconds: UInt64 = 1_000_000_000
@@ -21,7 +22,8 @@ package final class Snapshotter: Sendable {
     package enum News: Sendable {
         case finished(SnapshotFile, SnapshotCatalogue.Pruning, seconds: Double)
         case failed(SnapshotFailure)
-        /// The snapshot stands; what it makes superfluous could not be removed, and will be with the next.
+        /// The snapshot stands; what it makes superfluous could not be removed, and will be with
+        /// the next.
         case notPruned(StorageError)
     }
 
@@ -49,8 +51,10 @@ package final class Snapshotter: Sendable {
     ///   - parker: The one that the feed wakes.
     ///   - onNews: Called on the snapshot thread.
     package init(
-        environment: LogEnvironment, directoryID: DirectoryID, feed: SnapshotFeed, parker: any Parker, store: Store,
-        log: LogMetrics, coverage: SnapshotCoverage, policy: SnapshotPolicy, onNews: @escaping @Sendable (News) -> Void
+        environment: LogEnvironment, directoryID: DirectoryID, feed: SnapshotFeed,
+        parker: any Parker, store: Store,
+        log: LogMetrics, coverage: SnapshotCoverage, policy: SnapshotPolicy,
+        onNews: @escaping @Sendable (News) -> Void
     ) {
         self.environment = environment
         self.directoryID = directoryID
@@ -66,7 +70,8 @@ package final class Snapshotter: Sendable {
 
     // MARK: Any thread
 
-    /// Asks for a snapshot of everything that is applied now; `answer` is called on the snapshot thread, or at once if too many wait.
+    /// Asks for a snapshot of everything that is applied now; `answer` is called on the snapshot
+    /// thread, or at once if too many wait.
     package func request(_ answer: @escaping Answer) {
         let refusal = self.wishes.withLock { wishes -> SnapshotFailure? in
             if wishes.isStopping { return .stopping }
@@ -96,7 +101,8 @@ package final class Snapshotter: Sendable {
 
     /// Runs until `stop`.
     package func run() {
-        var schedule = SnapshotSchedule(self.coverage, policy: self.policy, clock: self.environment.clock)
+        var schedule = SnapshotSchedule(
+            self.coverage, policy: self.policy, clock: self.environment.clock)
         while !self.isStopping {
             if !self.takeIfDue(&schedule) { self.parker.park(forNanoseconds: Self.lookNanoseconds) }
         }
@@ -107,7 +113,8 @@ package final class Snapshotter: Sendable {
     func takeIfDue(_ schedule: inout SnapshotSchedule) -> Bool {
         let answers = self.takeAnswers()
         let isDue = schedule.isDue(
-            appliedLSN: self.store.appliedLSN, lastEraseLSN: self.store.lastEraseLSN, logBytes: self.log.bytes,
+            appliedLSN: self.store.appliedLSN, lastEraseLSN: self.store.lastEraseLSN,
+            logBytes: self.log.bytes,
             isDiskFull: self.isDiskFull.load(ordering: .relaxed),
             now: self.environment.clock.monotonicNanoseconds())
         guard isDue || !answers.isEmpty else { return false }
@@ -148,7 +155,9 @@ package final class Snapshotter: Sendable {
         case .success(let file):
             let pruning = self.prune(after: file)
             schedule.finished(file, older: pruning?.older, logBytes: logBytes, startedAt: started)
-            if let pruning { self.onNews(.finished(file, pruning, seconds: Double(nanoseconds) / 1e9)) }
+            if let pruning {
+                self.onNews(.finished(file, pruning, seconds: Double(nanoseconds) / 1e9))
+            }
         }
         return result
     }
@@ -177,7 +186,8 @@ package final class Snapshotter: Sendable {
                     self.parker.park(forNanoseconds: Self.lookNanoseconds)
                 case .begun(let position):
                     writer = try Self.storage { () throws(StorageError) in
-                        try SnapshotWriter(self.environment, directoryID: self.directoryID, position: position)
+                        try SnapshotWriter(
+                            self.environment, directoryID: self.directoryID, position: position)
                     }
                 case .block(let block): try self.write(block, to: writer)
                 case .failed(let failure): throw failure
@@ -196,10 +206,12 @@ package final class Snapshotter: Sendable {
         }
     }
 
-    /// Whether the disk has room for a snapshot like the last one: one that fails half way has cut the log for nothing.
+    /// Whether the disk has room for a snapshot like the last one: one that fails half way has cut
+    /// the log for nothing.
     private var hasRoom: Bool {
         let free = try? self.environment.fileSystem.freeBytes(self.environment.directory)
-        return free.map { $0 >= self.metrics.bytes + UInt64(self.environment.options.reserveBytes) } ?? true
+        return free.map { $0 >= self.metrics.bytes + UInt64(self.environment.options.reserveBytes) }
+            ?? true
     }
 
     /// Writes one block, and rests as long as that took.
@@ -223,7 +235,9 @@ package final class Snapshotter: Sendable {
         }
     }
 
-    private static func storage<Value>(_ body: () throws(StorageError) -> Value) throws(SnapshotFailure) -> Value {
+    private static func storage<Value>(_ body: () throws(StorageError) -> Value)
+        throws(SnapshotFailure) -> Value
+    {
         do throws(StorageError) {
             return try body()
         } catch {

@@ -5,8 +5,8 @@ struct AttributeEntry {
     /// Its number in the project's `NameTable`.
     var name: Int
     var kind: AttributePart.Kind
-    /// Of a value: when it was written. Of a list: when it was last set whole, or `.never`. Of a deleted one: when, or `.never`
-    /// if only elements of it were removed.
+    /// Of a value: when it was written. Of a list: when it was last set whole, or `.never`. Of a
+    /// deleted one: when, or `.never` if only elements of it were removed.
     var stamp: AttributeStamp
     /// Packed; of a value only.
     var value = UnsafeRawBufferPointer.none
@@ -32,19 +32,23 @@ struct AttributeDraft {
                 var value = reader
                 let start = reader.offset
                 _ = PackedValue.skip(&reader, depth: 1)
-                self.entries.append(AttributeEntry(
-                    name: name, kind: kind, stamp: stamp, value: value.read(count: reader.offset - start)))
+                self.entries.append(
+                    AttributeEntry(
+                        name: name, kind: kind, stamp: stamp,
+                        value: value.read(count: reader.offset - start)))
                 continue
             }
             let base = Int(reader.readVarint())
-            var entry = AttributeEntry(name: name, kind: kind, stamp: base == 0 ? .never : part.stamp(base - 1))
+            var entry = AttributeEntry(
+                name: name, kind: kind, stamp: base == 0 ? .never : part.stamp(base - 1))
             if kind == .list { entry.elements = Self.elements(&reader, part) }
             entry.removed = Self.elements(&reader, part)
             self.entries.append(entry)
         }
     }
 
-    private static func elements(_ reader: inout ByteReader, _ part: AttributePart) -> [ListElement] {
+    private static func elements(_ reader: inout ByteReader, _ part: AttributePart) -> [ListElement]
+    {
         var elements: [ListElement] = []
         for _ in 0 ..< reader.readVarint() {
             let stamp = part.stamp(Int(reader.readVarint()))
@@ -59,7 +63,9 @@ struct AttributeDraft {
     func write(into target: inout ByteBuffer) {
         var stamps: [AttributeStamp] = []
         self.forEachStamp { stamp in
-            if !stamps.contains(where: { $0.lsn == stamp.lsn && $0.time == stamp.time }) { stamps.append(stamp) }
+            if !stamps.contains(where: { $0.lsn == stamp.lsn && $0.time == stamp.time }) {
+                stamps.append(stamp)
+            }
         }
         var sources = ByteBuffer()
         target.append(UInt16(stamps.count))
@@ -70,14 +76,18 @@ struct AttributeDraft {
             target.append(stamp.time)
             target.append(stamp.lsn)
             target.append(stamp.origin)
-            target.append(UInt32(Self.place(of: stamp.sourceName, in: &sources)) << 8 | UInt32(stamp.platform))
+            target.append(
+                UInt32(Self.place(of: stamp.sourceName, in: &sources)) << 8 | UInt32(stamp.platform)
+            )
         }
         target.append(sources.bytes)
         target.patch(UInt32(sources.count), at: sourcesBytes)
         for entry in self.entries { Self.write(entry, stamps, into: &target) }
     }
 
-    private static func write(_ entry: AttributeEntry, _ stamps: [AttributeStamp], into target: inout ByteBuffer) {
+    private static func write(
+        _ entry: AttributeEntry, _ stamps: [AttributeStamp], into target: inout ByteBuffer
+    ) {
         target.append(UInt16(entry.name))
         target.append(entry.kind.rawValue)
         guard entry.kind != .value else {
@@ -90,7 +100,9 @@ struct AttributeDraft {
         Self.write(entry.removed, stamps, into: &target)
     }
 
-    private static func write(_ elements: [ListElement], _ stamps: [AttributeStamp], into target: inout ByteBuffer) {
+    private static func write(
+        _ elements: [ListElement], _ stamps: [AttributeStamp], into target: inout ByteBuffer
+    ) {
         target.appendVarint(UInt64(elements.count))
         for element in elements {
             target.appendVarint(Self.index(of: element.stamp, stamps))
@@ -99,14 +111,16 @@ struct AttributeDraft {
     }
 
     private static func index(of stamp: AttributeStamp, _ stamps: [AttributeStamp]) -> UInt64 {
-        guard let index = stamps.firstIndex(where: { $0.lsn == stamp.lsn && $0.time == stamp.time }) else {
+        guard let index = stamps.firstIndex(where: { $0.lsn == stamp.lsn && $0.time == stamp.time })
+        else {
             preconditionFailure("every stamp was gathered")
         }
         return UInt64(index)
     }
 
     /// The place of a source name among the sources, plus 1; 0 for none.
-    private static func place(of name: UnsafeRawBufferPointer, in sources: inout ByteBuffer) -> Int {
+    private static func place(of name: UnsafeRawBufferPointer, in sources: inout ByteBuffer) -> Int
+    {
         guard name.count > 0 else { return 0 }
         var reader = ByteReader(sources.bytes)
         while reader.remaining > 0 {
@@ -131,7 +145,9 @@ extension Store {
     /// A profile's attributes, to be changed.
     func attributeDraft(_ header: ProfileHeader) -> AttributeDraft {
         guard header.attributes != 0 else { return AttributeDraft() }
-        return AttributeDraft(AttributePart(self.slab.pointer(header.attributes)), totalBytes: Int(header.attributesBytes))
+        return AttributeDraft(
+            AttributePart(self.slab.pointer(header.attributes)),
+            totalBytes: Int(header.attributesBytes))
     }
 
     /// Gives a header a new block of attributes; the old one goes once the change is made.

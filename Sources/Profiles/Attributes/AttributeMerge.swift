@@ -32,11 +32,17 @@ extension AttributeDraft {
                 continue
             }
             if self.entries[index].kind == .list, entry.kind == .list {
-                if self.entries[index].unite(with: entry, latestWins: latestWins) { losses.lists.append(text) }
+                if self.entries[index].unite(with: entry, latestWins: latestWins) {
+                    losses.lists.append(text)
+                }
                 continue
             }
-            guard latestWins, entry.newest.isNewer(than: self.entries[index].newest) else { continue }
-            let addsCustom = self.entries[index].kind == .deleted && entry.kind != .deleted && NativeAttribute(name: text) == nil
+            guard latestWins, entry.newest.isNewer(than: self.entries[index].newest) else {
+                continue
+            }
+            let addsCustom =
+                self.entries[index].kind == .deleted && entry.kind != .deleted
+                && NativeAttribute(name: text) == nil
             if addsCustom, self.customCount(names) >= limits.customMax {
                 losses.attributes.append(text)
             } else {
@@ -49,16 +55,21 @@ extension AttributeDraft {
 }
 
 extension AttributeEntry {
-    /// Adds the elements of another list behind its own, at most 25 in all; true if some found no room.
+    /// Adds the elements of another list behind its own, at most 25 in all; true if some found no
+    /// room.
     fileprivate mutating func unite(with other: AttributeEntry, latestWins: Bool) -> Bool {
         var isOver = false
         for element in other.elements {
             if let index = self.elements.firstIndex(where: { $0.text.equals(element.text) }) {
-                if element.stamp.isNewer(than: self.elements[index].stamp) { self.elements[index].stamp = element.stamp }
+                if element.stamp.isNewer(than: self.elements[index].stamp) {
+                    self.elements[index].stamp = element.stamp
+                }
                 continue
             }
             if let index = self.removed.firstIndex(where: { $0.text.equals(element.text) }) {
-                guard latestWins, element.stamp.isNewer(than: self.removed[index].stamp) else { continue }
+                guard latestWins, element.stamp.isNewer(than: self.removed[index].stamp) else {
+                    continue
+                }
                 self.removed.remove(at: index)
             }
             guard self.elements.count < AttributeLimits.elementsMax else {
@@ -67,15 +78,20 @@ extension AttributeEntry {
             }
             self.elements.append(element)
         }
-        for element in other.removed where !self.removed.contains(where: { $0.text.equals(element.text) }) {
+        for element in other.removed
+        where !self.removed.contains(where: { $0.text.equals(element.text) }) {
             if let index = self.elements.firstIndex(where: { $0.text.equals(element.text) }) {
-                guard latestWins, element.stamp.isNewer(than: self.elements[index].stamp) else { continue }
+                guard latestWins, element.stamp.isNewer(than: self.elements[index].stamp) else {
+                    continue
+                }
                 self.elements.remove(at: index)
             }
             self.removed.append(element)
         }
         self.dropOldestRemoved()
-        if other.stamp.isNewer(than: self.stamp), self.stamp.isNever || latestWins { self.stamp = other.stamp }
+        if other.stamp.isNewer(than: self.stamp), self.stamp.isNever || latestWins {
+            self.stamp = other.stamp
+        }
         return isOver
     }
 }

@@ -2,11 +2,14 @@ import Bytes
 
 /// A profile's attributes in memory: one block, replaced whole.
 ///
-/// Layout: `stampCount: UInt16 | entryCount: UInt16 | sourcesBytes: UInt32`, then the stamps, 28 bytes each, `time: Int64 µs | lsn: UInt64 |
-/// origin: UInt64 | source << 8 | platform: UInt32` (source 0: none, else its place among the sources, plus 1), then the sources,
-/// `sourcesBytes` of prefixed texts, then the entries in name order, `name: UInt16 | kind: UInt8` and
+/// Layout: `stampCount: UInt16 | entryCount: UInt16 | sourcesBytes: UInt32`, then the stamps, 28
+/// bytes each, `time: Int64 µs | lsn: UInt64 | origin: UInt64 | source << 8 | platform: UInt32`
+/// (source 0: none, else its place among the sources, plus 1), then the sources, `sourcesBytes` of
+/// prefixed texts, then the entries in name order, `name: UInt16 | kind: UInt8` and
 /// - value: `stamp: varint | packed value`;
-/// - list: `base: varint (0: never set whole, else stamp + 1) | count: varint | (stamp: varint, text: prefixed) each`, then the removed elements likewise;
+/// - list:
+///   `base: varint (0: never set whole, else stamp + 1) | count: varint | (stamp: varint, text:
+///   prefixed) each`, then the removed elements likewise;
 /// - deleted: `base: varint`, then the removed elements.
 /// All values of one write share a stamp: about one byte per attribute.
 struct AttributePart {
@@ -22,7 +25,8 @@ struct AttributePart {
         case deleted = 2
     }
 
-    // SAFETY: the bytes hold what their own counts say; they were written by `AttributeDraft.write`.
+    // SAFETY: the bytes hold what their own counts say; they were written by
+    // `AttributeDraft.write`.
     private let base: UnsafeRawPointer
 
     init(_ base: UnsafeRawPointer) {
@@ -31,10 +35,13 @@ struct AttributePart {
 
     var stampCount: Int { Int(self.base.loadUnaligned(as: UInt16.self)) }
     var entryCount: Int { Int(self.base.loadUnaligned(fromByteOffset: 2, as: UInt16.self)) }
-    private var sourcesBytes: Int { Int(self.base.loadUnaligned(fromByteOffset: 4, as: UInt32.self)) }
+    private var sourcesBytes: Int {
+        Int(self.base.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+    }
     private var sourcesOffset: Int { Self.fixedBytes + self.stampCount * Self.stampBytes }
 
-    /// Bytes beyond three times its own that its image may take: names, times and sources are spelt out.
+    /// Bytes beyond three times its own that its image may take: names, times and sources are spelt
+    /// out.
     var imageBytesMax: Int { self.entryCount * (64 + min(self.sourcesBytes, Self.sourceBytesMax)) }
 
     func stamp(_ index: Int) -> AttributeStamp {
@@ -43,8 +50,10 @@ struct AttributePart {
         let source = Int(word >> 8)
         var name = UnsafeRawBufferPointer.none
         if source > 0 {
-            var reader = ByteReader(UnsafeRawBufferPointer(
-                start: self.base + self.sourcesOffset + source - 1, count: self.sourcesBytes - source + 1))
+            var reader = ByteReader(
+                UnsafeRawBufferPointer(
+                    start: self.base + self.sourcesOffset + source - 1,
+                    count: self.sourcesBytes - source + 1))
             name = reader.readPrefixed()
         }
         return AttributeStamp(
@@ -62,7 +71,9 @@ struct AttributePart {
     }
 
     /// Every packed value that is no list.
-    func forEachValue(totalBytes: Int, _ body: (_ name: Int, _ value: UnsafeRawBufferPointer) -> Void) {
+    func forEachValue(
+        totalBytes: Int, _ body: (_ name: Int, _ value: UnsafeRawBufferPointer) -> Void
+    ) {
         var reader = self.entries(totalBytes: totalBytes)
         for _ in 0 ..< self.entryCount {
             let number = Int(reader.read(UInt16.self))
@@ -74,7 +85,9 @@ struct AttributePart {
             _ = reader.readVarint()
             let start = reader.offset
             _ = PackedValue.skip(&reader, depth: 1)
-            body(number, UnsafeRawBufferPointer(start: self.base + start, count: reader.offset - start))
+            body(
+                number,
+                UnsafeRawBufferPointer(start: self.base + start, count: reader.offset - start))
         }
     }
 
@@ -95,7 +108,8 @@ struct AttributePart {
         }
     }
 
-    /// Appends the attributes as `ProfileImage` lays them out; `target` must not move, as this part may lie in it.
+    /// Appends the attributes as `ProfileImage` lays them out; `target` must not move, as this part
+    /// may lie in it.
     func appendImage(_ names: NameTable, totalBytes: Int, to target: inout ByteBuffer) {
         var shown: UInt64 = 0
         var reader = self.entries(totalBytes: totalBytes)
@@ -120,7 +134,8 @@ struct AttributePart {
                 let start = reader.offset
                 _ = PackedValue.skip(&reader, depth: 1)
                 target.appendPrefixed(names.name(name))
-                target.append(UnsafeRawBufferPointer(start: self.base + start, count: reader.offset - start))
+                target.append(
+                    UnsafeRawBufferPointer(start: self.base + start, count: reader.offset - start))
                 Self.append(stamp, to: &target)
             case .list: self.appendList(&reader, names.name(name), to: &target)
             case .deleted, nil: Self.skipElements(&reader, .deleted)
@@ -128,7 +143,9 @@ struct AttributePart {
         }
     }
 
-    private func appendList(_ reader: inout ByteReader, _ name: UnsafeRawBufferPointer, to target: inout ByteBuffer) {
+    private func appendList(
+        _ reader: inout ByteReader, _ name: UnsafeRawBufferPointer, to target: inout ByteBuffer
+    ) {
         let base = Int(reader.readVarint())
         var newest = base == 0 ? AttributeStamp.never : self.stamp(base - 1)
         let count = reader.readVarint()

@@ -1,8 +1,8 @@
 import Bytes
 
-// The rules of attribute conflicts: every write carries (effective time, lsn), the greater one wins, losers are named. Lists follow the
-// rule per element, so that the order in which writes arrive does not matter.
-// Source: spec.md, section 1.
+// The rules of attribute conflicts: every write carries (effective time, lsn), the greater one
+// wins, losers are named. Lists follow the rule per element, so that the order in which writes
+// arrive does not matter. Source: spec.md, section 1.
 
 /// Bounds of a profile's attributes.
 struct AttributeLimits {
@@ -53,7 +53,8 @@ extension AttributeDraft {
     ///   - isLenient: What finds no room is left out and named, instead of refusing the call.
     ///   - isIdentified: What the profile will be; an anonymous one has neither e-mail nor phone.
     mutating func apply(
-        _ patch: UnsafeRawBufferPointer, stamp: AttributeStamp, names: NameTable, limits: AttributeLimits, isIdentified: Bool,
+        _ patch: UnsafeRawBufferPointer, stamp: AttributeStamp, names: NameTable,
+        limits: AttributeLimits, isIdentified: Bool,
         isLenient: Bool
     ) -> PatchOutcome {
         var outcome = PatchOutcome()
@@ -79,7 +80,8 @@ extension AttributeDraft {
     }
 
     private mutating func apply(
-        _ item: PatchItem, _ stamp: AttributeStamp, _ names: NameTable, _ limits: AttributeLimits, _ isIdentified: Bool,
+        _ item: PatchItem, _ stamp: AttributeStamp, _ names: NameTable, _ limits: AttributeLimits,
+        _ isIdentified: Bool,
         _ isLenient: Bool, _ outcome: inout PatchOutcome
     ) {
         let native = NativeAttribute(name: item.name)
@@ -87,17 +89,23 @@ extension AttributeDraft {
             outcome.refusal = .profileAnonymous
             return
         }
-        guard let name = names.find(item.name) ?? (names.count < limits.namesMax ? names.add(item.name) : nil) else {
+        guard
+            let name = names.find(item.name)
+                ?? (names.count < limits.namesMax ? names.add(item.name) : nil)
+        else {
             return outcome.leave(item, isLenient, limit: limits.namesMax)
         }
         let index = self.index(of: name, names)
         let isKnown = index < self.entries.count && self.entries[index].name == name
-        if isLenient, native == nil, item.action != .delete, !(isKnown && self.entries[index].kind != .deleted),
-            self.customCount(names) >= limits.customMax {
+        if isLenient, native == nil, item.action != .delete,
+            !(isKnown && self.entries[index].kind != .deleted),
+            self.customCount(names) >= limits.customMax
+        {
             return outcome.leave(item, isLenient, limit: limits.customMax)
         }
         if !isKnown {
-            self.entries.insert(AttributeEntry(name: name, kind: .deleted, stamp: .never), at: index)
+            self.entries.insert(
+                AttributeEntry(name: name, kind: .deleted, stamp: .never), at: index)
         }
         switch self.entries[index].apply(item, stamp) {
         case .applied(let isVisible): outcome.isVisible = outcome.isVisible || isVisible
@@ -115,14 +123,20 @@ extension AttributeDraft {
         var (low, high) = (0, self.entries.count)
         while low < high {
             let middle = (low + high) / 2
-            if names.name(self.entries[middle].name).isOrderedBefore(text) { low = middle + 1 } else { high = middle }
+            if names.name(self.entries[middle].name).isOrderedBefore(text) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         return low
     }
 
     /// Custom attributes that are shown.
     func customCount(_ names: NameTable) -> Int {
-        self.entries.count { $0.kind != .deleted && NativeAttribute(name: names.name($0.name)) == nil }
+        self.entries.count {
+            $0.kind != .deleted && NativeAttribute(name: names.name($0.name)) == nil
+        }
     }
 
     /// Forgets the oldest deleted attributes over the bound.
@@ -130,7 +144,11 @@ extension AttributeDraft {
         while self.entries.count(where: { $0.kind == .deleted }) > AttributeLimits.deletedMax {
             var oldest: Int?
             for index in self.entries.indices where self.entries[index].kind == .deleted {
-                if oldest.map({ self.entries[$0].newest.isNewer(than: self.entries[index].newest) }) ?? true { oldest = index }
+                if oldest.map({ self.entries[$0].newest.isNewer(than: self.entries[index].newest) })
+                    ?? true
+                {
+                    oldest = index
+                }
             }
             if let oldest { self.entries.remove(at: oldest) }
         }
@@ -149,8 +167,12 @@ extension AttributeEntry {
     /// The newest stamp of it and its elements.
     var newest: AttributeStamp {
         var newest = self.stamp
-        for element in self.elements where element.stamp.isNewer(than: newest) { newest = element.stamp }
-        for element in self.removed where element.stamp.isNewer(than: newest) { newest = element.stamp }
+        for element in self.elements where element.stamp.isNewer(than: newest) {
+            newest = element.stamp
+        }
+        for element in self.removed where element.stamp.isNewer(than: newest) {
+            newest = element.stamp
+        }
         return newest
     }
 
@@ -158,7 +180,8 @@ extension AttributeEntry {
         switch item.action {
         case .set:
             item.value.first == PackedTag.list.rawValue
-                ? self.set(list: Self.texts(item.value), stamp) : self.set(scalar: item.value, stamp)
+                ? self.set(list: Self.texts(item.value), stamp)
+                : self.set(scalar: item.value, stamp)
         case .delete: self.delete(stamp)
         case .add: self.add(Self.texts(item.value), stamp)
         case .remove: self.remove(Self.texts(item.value), stamp)
@@ -177,16 +200,22 @@ extension AttributeEntry {
         return texts
     }
 
-    private mutating func set(scalar value: UnsafeRawBufferPointer, _ stamp: AttributeStamp) -> ItemOutcome {
+    private mutating func set(scalar value: UnsafeRawBufferPointer, _ stamp: AttributeStamp)
+        -> ItemOutcome
+    {
         var strongest = self.stamp
-        for element in self.elements where element.stamp.isNewer(than: strongest) { strongest = element.stamp }
+        for element in self.elements where element.stamp.isNewer(than: strongest) {
+            strongest = element.stamp
+        }
         guard stamp.isNewer(than: strongest) else { return .stale(isVisible: false) }
         let isVisible = self.kind != .value || !self.value.equals(value)
         self = AttributeEntry(name: self.name, kind: .value, stamp: stamp, value: value)
         return .applied(isVisible: isVisible)
     }
 
-    private mutating func set(list texts: [UnsafeRawBufferPointer], _ stamp: AttributeStamp) -> ItemOutcome {
+    private mutating func set(list texts: [UnsafeRawBufferPointer], _ stamp: AttributeStamp)
+        -> ItemOutcome
+    {
         guard stamp.isNewer(than: self.stamp) else { return .stale(isVisible: false) }
         let before = self.kind == .list ? self.elements : nil
         self.removed.removeAll { !$0.stamp.isNewer(than: stamp) }
@@ -196,11 +225,14 @@ extension AttributeEntry {
             elements.append(ListElement(text: text, stamp: newer?.stamp ?? stamp))
         }
         for element in before ?? []
-        where element.stamp.isNewer(than: stamp) && !texts.contains(where: { $0.equals(element.text) }) {
+        where element.stamp.isNewer(than: stamp)
+            && !texts.contains(where: { $0.equals(element.text) })
+        {
             elements.append(element)
         }
         guard elements.count <= AttributeLimits.elementsMax else { return .tooManyElements }
-        self = AttributeEntry(name: self.name, kind: .list, stamp: stamp, elements: elements, removed: self.removed)
+        self = AttributeEntry(
+            name: self.name, kind: .list, stamp: stamp, elements: elements, removed: self.removed)
         return .applied(isVisible: before.map { !Self.showSame($0, elements) } ?? true)
     }
 
@@ -221,7 +253,9 @@ extension AttributeEntry {
         return .applied(isVisible: isLeft ? self.elements.count < before : wasShown)
     }
 
-    private mutating func add(_ texts: [UnsafeRawBufferPointer], _ stamp: AttributeStamp) -> ItemOutcome {
+    private mutating func add(_ texts: [UnsafeRawBufferPointer], _ stamp: AttributeStamp)
+        -> ItemOutcome
+    {
         guard self.kind != .value else { return .mismatch }
         guard stamp.isNewer(than: self.stamp) else { return .stale(isVisible: false) }
         var isVisible = self.kind != .list
@@ -250,7 +284,9 @@ extension AttributeEntry {
         return isStale ? .stale(isVisible: isVisible) : .applied(isVisible: isVisible)
     }
 
-    private mutating func remove(_ texts: [UnsafeRawBufferPointer], _ stamp: AttributeStamp) -> ItemOutcome {
+    private mutating func remove(_ texts: [UnsafeRawBufferPointer], _ stamp: AttributeStamp)
+        -> ItemOutcome
+    {
         guard self.kind != .value else { return .mismatch }
         guard stamp.isNewer(than: self.stamp) else { return .stale(isVisible: false) }
         var isVisible = false
@@ -280,7 +316,8 @@ extension AttributeEntry {
     mutating func dropOldestRemoved() {
         while self.removed.count > AttributeLimits.removedMax {
             var oldest = 0
-            for index in self.removed.indices where self.removed[oldest].stamp.isNewer(than: self.removed[index].stamp) {
+            for index in self.removed.indices
+            where self.removed[oldest].stamp.isNewer(than: self.removed[index].stamp) {
                 oldest = index
             }
             self.removed.remove(at: oldest)

@@ -12,7 +12,9 @@ struct AttributeStamp {
     var sourceName: UnsafeRawBufferPointer
 
     /// Older than every stamp: the base of a list that was never set whole.
-    static var never: AttributeStamp { AttributeStamp(time: .min, lsn: 0, origin: 0, platform: 0, sourceName: .none) }
+    static var never: AttributeStamp {
+        AttributeStamp(time: .min, lsn: 0, origin: 0, platform: 0, sourceName: .none)
+    }
 
     var isNever: Bool { self.time == .min }
 

@@ -1,6 +1,7 @@
 import Bytes
 
-// Several writes in one record: atomic, or each by itself. An item's payload is that of a record of its kind, without a request id.
+// Several writes in one record: atomic, or each by itself. An item's payload is that of a record of
+// its kind, without a request id.
 
 /// Flags of a batch; raw values stand in the log.
 package struct BatchFlags: OptionSet, Sendable {
@@ -12,7 +13,9 @@ package struct BatchFlags: OptionSet, Sendable {
 
 /// Everything of a batch but its items; borrowed bytes.
 ///
-/// Layout of the payload, little-endian: `project: UInt32 | flags: UInt8 | requestID: prefixed (empty: none) | itemCount: UInt16`, then the items.
+/// Layout of the payload, little-endian:
+/// `project: UInt32 | flags: UInt8 | requestID: prefixed (empty: none) | itemCount: UInt16`, then
+/// the items.
 package struct BatchHeader {
     package var project: ProjectID
     package var flags: BatchFlags
@@ -21,7 +24,9 @@ package struct BatchHeader {
     /// 1...200.
     package var itemCount: Int
 
-    package init(project: ProjectID, flags: BatchFlags, requestID: UnsafeRawBufferPointer, itemCount: Int) {
+    package init(
+        project: ProjectID, flags: BatchFlags, requestID: UnsafeRawBufferPointer, itemCount: Int
+    ) {
         self.project = project
         self.flags = flags
         self.requestID = requestID
@@ -48,7 +53,8 @@ package struct BatchHeader {
 
 /// Begins an item and returns its offset, for `endBatchItem`.
 ///
-/// Layout of an item: `payloadBytes: UInt32 | kind: UInt8 | 0 | operations: UInt16 | payload`. Kind 0 is an item that validation refused:
+/// Layout of an item: `payloadBytes: UInt32 | kind: UInt8 | 0 | operations: UInt16 | payload`. Kind
+/// 0 is an item that validation refused:
 /// `violationCount: varint | (path: prefixed, description: prefixed) each`, one operation.
 package func beginBatchItem(_ kind: RecordKind?, in buffer: inout ByteBuffer) -> Int {
     let offset = buffer.count

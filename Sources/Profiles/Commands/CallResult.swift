@@ -1,6 +1,7 @@
 import Bytes
 
-// What `apply` says of a record: the stored answer of a request id, the source of the response, and what the digest covers.
+// What `apply` says of a record: the stored answer of a request id, the source of the response, and
+// what the digest covers.
 
 /// Flags of a result; raw values stand in stored answers.
 package struct ResultFlags: OptionSet, Sendable {
@@ -14,7 +15,8 @@ package struct ResultFlags: OptionSet, Sendable {
 
 /// The fixed part of every result.
 ///
-/// Layout, little-endian: `totalBytes: UInt32 | refusal: UInt8 | flags: UInt8 | kind: UInt8 (RecordKind) | index: UInt8 |
+/// Layout, little-endian:
+/// `totalBytes: UInt32 | refusal: UInt8 | flags: UInt8 | kind: UInt8 (RecordKind) | index: UInt8 |
 /// lsn: UInt64 | detail: UInt64`, then the body of the kind.
 package struct ResultHeader {
     /// Header and body.
@@ -27,14 +29,16 @@ package struct ResultHeader {
     package var index: UInt8
     /// The last lsn of the call.
     package var lsn: UInt64
-    /// What the reason's metadata needs: the current revision of `.revisionMismatch`, the limit of `.limitExceeded`.
+    /// What the reason's metadata needs: the current revision of `.revisionMismatch`, the limit of
+    /// `.limitExceeded`.
     package var detail: UInt64
 
     /// Bytes before the body.
     package static let bytes = 24
 
     package init(
-        refusal: Refusal, flags: ResultFlags, kind: RecordKind, index: UInt8 = 0, lsn: UInt64, detail: UInt64 = 0
+        refusal: Refusal, flags: ResultFlags, kind: RecordKind, index: UInt8 = 0, lsn: UInt64,
+        detail: UInt64 = 0
     ) {
         self.totalBytes = Self.bytes
         self.refusal = refusal
@@ -69,7 +73,8 @@ package struct ResultHeader {
     /// Reads a header; `nil` if it is not one.
     package init?(from reader: inout ByteReader) {
         let fixed = reader.read(count: Self.bytes)
-        guard fixed.count == Self.bytes, let refusal = Refusal(rawValue: fixed[4]), let kind = RecordKind(rawValue: fixed[6])
+        guard fixed.count == Self.bytes, let refusal = Refusal(rawValue: fixed[4]),
+            let kind = RecordKind(rawValue: fixed[6])
         else { return nil }
         self.totalBytes = Int(fixed.integer(at: 0, UInt32.self))
         self.refusal = refusal
@@ -90,10 +95,12 @@ package enum EventOutcome: UInt8, Sendable {
 
 /// The body of a Track's result.
 ///
-/// Layout: of a call carried out `profileID: 16 bytes | revision: UInt64 | redirectedFrom: kind UInt8 (0: none), prefixed |
-/// count: UInt8`, then per event `outcome: UInt8 | refusal: UInt8 | contentDiffers: UInt8 | effectiveTime: Int64 µs |
-/// lsn: UInt64 | holder: 16 bytes | detail: Int64 | eventID: prefixed | violations: prefixed`.
-/// Of a refused call: `count: UInt8`, then per bad event `index: UInt8 | refusal: UInt8 | effectiveTime: Int64 µs | detail: Int64`.
+/// Layout: of a call carried out
+/// `profileID: 16 bytes | revision: UInt64 | redirectedFrom: kind UInt8 (0: none), prefixed |
+/// count: UInt8`, then per event `outcome: UInt8 | refusal: UInt8 | contentDiffers: UInt8 |
+/// effectiveTime: Int64 µs | lsn: UInt64 | holder: 16 bytes | detail: Int64 | eventID: prefixed |
+/// violations: prefixed`. Of a refused call: `count: UInt8`, then per bad event `index: UInt8 |
+/// refusal: UInt8 | effectiveTime: Int64 µs | detail: Int64`.
 package struct TrackResultBody {
     package var profileID: ProfileID
     package var revision: UInt64
@@ -110,10 +117,14 @@ package struct TrackResultBody {
         self.eventCount = Int(reader.read(UInt8.self))
         guard !reader.overrun else { return nil }
         self.profileID = ProfileID(binary: id)
-        self.redirectedFrom = IdentifierKind(rawValue: kind).map { IdentifierView(kind: $0, bytes: from) }
+        self.redirectedFrom = IdentifierKind(rawValue: kind).map {
+            IdentifierView(kind: $0, bytes: from)
+        }
     }
 
-    package init(profileID: ProfileID, revision: UInt64, redirectedFrom: IdentifierView?, eventCount: Int) {
+    package init(
+        profileID: ProfileID, revision: UInt64, redirectedFrom: IdentifierView?, eventCount: Int
+    ) {
         self.profileID = profileID
         self.revision = revision
         self.redirectedFrom = redirectedFrom
@@ -126,7 +137,8 @@ package struct TrackResultBody {
         buffer.append(self.profileID.low.bigEndian)
         buffer.append(self.revision)
         buffer.append(self.redirectedFrom?.kind.rawValue ?? 0)
-        buffer.appendPrefixed(self.redirectedFrom?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
+        buffer.appendPrefixed(
+            self.redirectedFrom?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
         buffer.append(UInt8(self.eventCount))
     }
 }
@@ -151,8 +163,10 @@ package struct EventResultView {
     private static let fixedBytes = 1 + 1 + 1 + 8 + 8 + ProfileID.binaryBytes + 8
 
     package init(
-        outcome: EventOutcome, refusal: Refusal, contentDiffers: Bool, effectiveTime: Int64, lsn: UInt64,
-        holder: ProfileID, detail: Int64, eventID: UnsafeRawBufferPointer, violations: UnsafeRawBufferPointer
+        outcome: EventOutcome, refusal: Refusal, contentDiffers: Bool, effectiveTime: Int64,
+        lsn: UInt64,
+        holder: ProfileID, detail: Int64, eventID: UnsafeRawBufferPointer,
+        violations: UnsafeRawBufferPointer
     ) {
         self.outcome = outcome
         self.refusal = refusal

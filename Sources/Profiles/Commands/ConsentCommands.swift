@@ -1,6 +1,7 @@
 import Bytes
 
-// The writes of consent as they stand in the log: validated and normalised (topics in lower case), tokens verified, addresses hashed.
+// The writes of consent as they stand in the log: validated and normalised (topics in lower case),
+// tokens verified, addresses hashed.
 
 /// Flags of a subscription command; raw values stand in the log.
 package struct SubscriptionFlags: OptionSet, Sendable {
@@ -14,9 +15,11 @@ package struct SubscriptionFlags: OptionSet, Sendable {
 
 /// Everything of an UpdateSubscription but its changes; borrowed bytes.
 ///
-/// Layout of the payload, little-endian: `project: UInt32 | flags: UInt8 | source: UInt8 | changeCount: UInt8 | identifierKind: UInt8 |
-/// identifier: prefixed | requestID: prefixed (empty: none) | [occurredAt: Int64 µs] | [sentAt: Int64 µs] | [expectedRevision: UInt64] |
-/// [evidence: EvidenceView]`, then the changes: `channel: UInt8 | state: UInt8 | topic: prefixed` each.
+/// Layout of the payload, little-endian:
+/// `project: UInt32 | flags: UInt8 | source: UInt8 | changeCount: UInt8 | identifierKind: UInt8 |
+/// identifier: prefixed | requestID: prefixed (empty: none) | [occurredAt: Int64 µs] | [sentAt:
+/// Int64 µs] | [expectedRevision: UInt64] | [evidence: EvidenceView]`, then the changes: `channel:
+/// UInt8 | state: UInt8 | topic: prefixed` each.
 package struct SubscriptionHeader {
     package var project: ProjectID
     package var flags: SubscriptionFlags
@@ -37,7 +40,8 @@ package struct SubscriptionHeader {
 
     package init(
         project: ProjectID, source: ConsentSource, changeCount: Int, identifier: IdentifierView,
-        requestID: UnsafeRawBufferPointer, occurredAt: Int64?, sentAt: Int64?, expectedRevision: UInt64?,
+        requestID: UnsafeRawBufferPointer, occurredAt: Int64?, sentAt: Int64?,
+        expectedRevision: UInt64?,
         evidence: EvidenceView?
     ) {
         self.project = project
@@ -110,7 +114,8 @@ package struct SubscriptionChangeView {
     }
 
     package init?(from reader: inout ByteReader) {
-        guard let channel = Channel(rawValue: reader.read()), let state = SubscriptionState(rawValue: reader.read()),
+        guard let channel = Channel(rawValue: reader.read()),
+            let state = SubscriptionState(rawValue: reader.read()),
             state != .pending
         else { return nil }
         self.channel = channel
@@ -122,7 +127,8 @@ package struct SubscriptionChangeView {
 
 /// A ConfirmSubscription or RedeemUnsubscribeToken whose token was verified; borrowed bytes.
 ///
-/// Layout of the payload, little-endian: `project: UInt32 | flags: UInt8 | requestID: prefixed (empty: none) | content: prefixed |
+/// Layout of the payload, little-endian:
+/// `project: UInt32 | flags: UInt8 | requestID: prefixed (empty: none) | content: prefixed |
 /// [evidence: EvidenceView]`; the content as `ConsentToken` lays it out.
 package struct TokenCommand {
     package var project: ProjectID
@@ -131,7 +137,10 @@ package struct TokenCommand {
     package var token: ConsentToken
     package var evidence: EvidenceView?
 
-    package init(project: ProjectID, requestID: UnsafeRawBufferPointer, token: ConsentToken, evidence: EvidenceView?) {
+    package init(
+        project: ProjectID, requestID: UnsafeRawBufferPointer, token: ConsentToken,
+        evidence: EvidenceView?
+    ) {
         self.project = project
         self.requestID = requestID
         self.token = token
@@ -162,8 +171,9 @@ package struct TokenCommand {
 
 /// An AddSuppression or RemoveSuppression; borrowed bytes.
 ///
-/// Layout of the payload, little-endian: `project: UInt32 | reasons: UInt8 (bits 1 << reason) | address: 2 x UInt64 (low, high of its keyed
-/// hash) | requestID: prefixed (empty: none)`.
+/// Layout of the payload, little-endian:
+/// `project: UInt32 | reasons: UInt8 (bits 1 << reason) | address: 2 x UInt64 (low, high of its
+/// keyed hash) | requestID: prefixed (empty: none)`.
 package struct SuppressionCommand {
     package var project: ProjectID
     package var reasons: SuppressionReasons
@@ -172,9 +182,13 @@ package struct SuppressionCommand {
     package var requestID: UnsafeRawBufferPointer
 
     /// - Parameter reason: `nil`: all.
-    package init(project: ProjectID, reason: SuppressionReason?, address: AddressHash, requestID: UnsafeRawBufferPointer) {
+    package init(
+        project: ProjectID, reason: SuppressionReason?, address: AddressHash,
+        requestID: UnsafeRawBufferPointer
+    ) {
         self.project = project
-        self.reasons = reason.map { SuppressionReasons($0) } ?? [.hardBounce, .complaint, .invalid, .manual]
+        self.reasons =
+            reason.map { SuppressionReasons($0) } ?? [.hardBounce, .complaint, .invalid, .manual]
         self.address = address
         self.requestID = requestID
     }

@@ -1,10 +1,14 @@
 import Bytes
 
-/// The body of an UpdateSubscription or ConfirmSubscription that was carried out; a refused one has a zero byte.
+/// The body of an UpdateSubscription or ConfirmSubscription that was carried out; a refused one has
+/// a zero byte.
 ///
-/// Layout: `profileID: 16 bytes | revision: UInt64 | redirectedFrom: kind UInt8 (0: none), prefixed | changeCount: UInt8`, then per change
-/// `channel, state: UInt8 | applied: UInt8 | topic: prefixed | token: prefixed (empty: none) | previousHash, hash: 32 bytes | E: prefixed`,
-/// then the list of subscriptions as in `ProfileImage`. A confirmation that changed nothing has no change.
+/// Layout:
+/// `profileID: 16 bytes | revision: UInt64 | redirectedFrom: kind UInt8 (0: none), prefixed |
+/// changeCount: UInt8`, then per change `channel, state: UInt8 | applied: UInt8 | topic: prefixed |
+/// token: prefixed (empty: none) | previousHash, hash: 32 bytes | E:
+/// prefixed`, then the list of subscriptions as in `ProfileImage`. A confirmation that changed
+/// nothing has no change.
 package struct SubscriptionResultBody {
     package var profileID: ProfileID
     package var revision: UInt64
@@ -12,7 +16,9 @@ package struct SubscriptionResultBody {
     package var redirectedFrom: IdentifierView?
     package var changeCount: Int
 
-    package init(profileID: ProfileID, revision: UInt64, redirectedFrom: IdentifierView?, changeCount: Int) {
+    package init(
+        profileID: ProfileID, revision: UInt64, redirectedFrom: IdentifierView?, changeCount: Int
+    ) {
         self.profileID = profileID
         self.revision = revision
         self.redirectedFrom = redirectedFrom
@@ -38,7 +44,9 @@ package struct SubscriptionResultBody {
         self.changeCount = Int(reader.read(UInt8.self))
         guard !reader.overrun else { return nil }
         self.profileID = ProfileID(binary: id)
-        self.redirectedFrom = IdentifierKind(rawValue: kind).map { IdentifierView(kind: $0, bytes: from) }
+        self.redirectedFrom = IdentifierKind(rawValue: kind).map {
+            IdentifierView(kind: $0, bytes: from)
+        }
     }
 }
 
@@ -70,7 +78,8 @@ package struct SubscriptionResultView {
 
     init(
         channel: Channel, topic: UnsafeRawBufferPointer, state: SubscriptionState, applied: Bool,
-        token: UnsafeRawBufferPointer, previousHash: SHA256Digest, hash: SHA256Digest, entry: UnsafeRawBufferPointer
+        token: UnsafeRawBufferPointer, previousHash: SHA256Digest, hash: SHA256Digest,
+        entry: UnsafeRawBufferPointer
     ) {
         self.channel = channel
         self.topic = topic
@@ -84,7 +93,8 @@ package struct SubscriptionResultView {
 
     /// Reads the next one; `nil` if it is not one.
     package init?(from reader: inout ByteReader) {
-        guard let channel = Channel(rawValue: reader.read()), let state = SubscriptionState(rawValue: reader.read())
+        guard let channel = Channel(rawValue: reader.read()),
+            let state = SubscriptionState(rawValue: reader.read())
         else { return nil }
         self.channel = channel
         self.state = state

@@ -1,9 +1,12 @@
 import Bytes
 
-/// An erasure as it stands in the log: keyed hashes instead of what the person is called by, so that the record brings back nothing.
+/// An erasure as it stands in the log: keyed hashes instead of what the person is called by, so
+/// that the record brings back nothing.
 ///
-/// Layout of the payload, little-endian: `project: UInt32 | flags: UInt8 (1 has expectedRevision) | identifierKind: UInt8 | place: UInt64 |
-/// identifier: 2 x UInt64 (low, high) | requestID: prefixed (empty: none; else 16 bytes, its keyed hash) | [expectedRevision: UInt64]`.
+/// Layout of the payload, little-endian:
+/// `project: UInt32 | flags: UInt8 (1 has expectedRevision) | identifierKind: UInt8 | place: UInt64
+/// | identifier: 2 x UInt64 (low, high) | requestID: prefixed (empty: none; else 16 bytes, its
+/// keyed hash) | [expectedRevision: UInt64]`.
 package struct EraseCommand {
     package var project: ProjectID
     package var kind: IdentifierKind
@@ -19,7 +22,8 @@ package struct EraseCommand {
     static let requestIDBytes = 16
 
     package init(
-        project: ProjectID, kind: IdentifierKind, place: UInt64, identifier: IdentifierHash, requestID: UnsafeRawBufferPointer,
+        project: ProjectID, kind: IdentifierKind, place: UInt64, identifier: IdentifierHash,
+        requestID: UnsafeRawBufferPointer,
         expectedRevision: UInt64?
     ) {
         self.project = project
@@ -66,8 +70,8 @@ package struct EraseResultBody: Equatable {
     /// When log and snapshots hold nothing of the person at the latest, in microseconds since 1970.
     package var logPurgeDue: Int64
 
-    /// From the erasure to `logPurgeDue`, in microseconds. Snapshots keep the promise: one is begun at the latest 8 hours after the first
-    /// record that none covers, and the two newest are kept.
+    /// From the erasure to `logPurgeDue`, in microseconds. Snapshots keep the promise: one is begun
+    /// at the latest 8 hours after the first record that none covers, and the two newest are kept.
     static let purgeWithin: Int64 = 24 * 3_600 * 1_000_000
 
     init(existed: Bool, erasedAt: Int64) {

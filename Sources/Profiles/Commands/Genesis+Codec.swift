@@ -1,7 +1,8 @@
 import Bytes
 
-// The genesis record is written once and read for ever. A limit that this release does not know could change an
-// outcome, so it is refused rather than skipped; one that is absent keeps its default of the version that wrote it.
+// The genesis record is written once and read for ever. A limit that this release does not know
+// could change an outcome, so it is refused rather than skipped; one that is absent keeps its
+// default of the version that wrote it.
 
 /// Why a genesis payload is refused.
 package enum GenesisError: Error, Equatable {
@@ -14,7 +15,8 @@ package enum GenesisError: Error, Equatable {
 }
 
 extension Genesis {
-    /// Appends the payload; every limit is written, so that a later default cannot change this directory.
+    /// Appends the payload; every limit is written, so that a later default cannot change this
+    /// directory.
     package func encode(into buffer: inout ByteBuffer) {
         buffer.append(self.directoryID.high.bigEndian)
         buffer.append(self.directoryID.low.bigEndian)
@@ -74,14 +76,15 @@ extension StoreLimits {
         case blockSeconds = 14
         case blocksPerProject = 15
 
-        /// What this release can hold: counts fit their 16- or 32-bit fields, and ten years in microseconds fit
-        /// an Int64 a thousand times over, so no window arithmetic overflows.
+        /// What this release can hold: counts fit their 16- or 32-bit fields, and ten years in
+        /// microseconds fit an Int64 a thousand times over, so no window arithmetic overflows.
         package var range: ClosedRange<UInt64> {
             switch self {
             case .eventsPerProfile, .installationsPerProfile, .countersPerProfile, .namesPerProject:
                 1 ... 65_535
             case .attributesPerProfile: 1 ... 1_000
-            case .eventRetentionSeconds, .requestIDSeconds, .mergeSeconds, .blockSeconds: 1 ... 10 * 366 * 86_400
+            case .eventRetentionSeconds, .requestIDSeconds, .mergeSeconds, .blockSeconds:
+                1 ... 10 * 366 * 86_400
             case .lateWindowSeconds, .aheadWindowSeconds: 0 ... 10 * 366 * 86_400
             case .requestIDsPerProject, .mergesPerProject, .blocksPerProject: 0 ... 100_000_000
             case .requestIDBytesPerProject: 0 ... 16 << 30

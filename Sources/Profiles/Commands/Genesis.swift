@@ -1,9 +1,11 @@
 import Bytes
 
-/// The first record of a data directory: everything that `apply` needs and that no later flag may change.
+/// The first record of a data directory: everything that `apply` needs and that no later flag may
+/// change.
 ///
-/// Layout of the payload, little-endian: `directoryID: 16 bytes | hashKey: 2 x UInt64 | secret: 2 x UInt64 |
-/// limitCount: UInt16 | (limit: UInt16, value: UInt64) each`, limits in ascending order.
+/// Layout of the payload, little-endian:
+/// `directoryID: 16 bytes | hashKey: 2 x UInt64 | secret: 2 x UInt64 | limitCount: UInt16 | (limit:
+/// UInt16, value: UInt64) each`, limits in ascending order.
 package struct Genesis: Equatable, Sendable {
     /// Names this directory; also in every segment header.
     package var directoryID: ProfileID
@@ -13,7 +15,9 @@ package struct Genesis: Equatable, Sendable {
     package var secret: SipHashKey
     package var limits: StoreLimits
 
-    package init(directoryID: ProfileID, hashKey: SipHashKey, secret: SipHashKey, limits: StoreLimits) {
+    package init(
+        directoryID: ProfileID, hashKey: SipHashKey, secret: SipHashKey, limits: StoreLimits
+    ) {
         self.directoryID = directoryID
         self.hashKey = hashKey
         self.secret = secret
@@ -21,7 +25,8 @@ package struct Genesis: Equatable, Sendable {
     }
 }
 
-/// Every limit of stored state that can change an outcome. Set by the genesis record, never by a flag.
+/// Every limit of stored state that can change an outcome. Set by the genesis record, never by a
+/// flag.
 package struct StoreLimits: Equatable, Sendable {
     /// Retained events of one profile.
     package var eventsPerProfile: UInt64 = 1_000
@@ -29,7 +34,8 @@ package struct StoreLimits: Equatable, Sendable {
     package var eventRetentionSeconds: UInt64 = 90 * 86_400
     /// How late an event may be, in seconds.
     package var lateWindowSeconds: UInt64 = 86_400
-    /// How far ahead of `received_at` an event may be, in seconds; it is then taken as `received_at`.
+    /// How far ahead of `received_at` an event may be, in seconds; it is then taken as
+    /// `received_at`.
     package var aheadWindowSeconds: UInt64 = 300
     /// Installations of one profile.
     package var installationsPerProfile: UInt64 = 100
@@ -51,7 +57,8 @@ package struct StoreLimits: Equatable, Sendable {
     package var mergesPerProject: UInt64 = 1_000_000
     /// How long what an erased person was called by stays blocked, in seconds.
     package var blockSeconds: UInt64 = 30 * 86_400
-    /// Blocked identifiers of one project: with their tables at most 250 MiB. Over it the oldest can be used again.
+    /// Blocked identifiers of one project: with their tables at most 250 MiB. Over it the oldest
+    /// can be used again.
     package var blocksPerProject: UInt64 = 4_000_000
 
     package init() {}

@@ -1,6 +1,7 @@
 import Bytes
 
-// An Identify as it stands in the log: validated and normalised, names lower-cased and sorted, so that equal messages give equal bytes.
+// An Identify as it stands in the log: validated and normalised, names lower-cased and sorted, so
+// that equal messages give equal bytes.
 
 /// Flags of an Identify; raw values stand in the log.
 package struct IdentifyFlags: OptionSet, Sendable {
@@ -16,9 +17,11 @@ package struct IdentifyFlags: OptionSet, Sendable {
 
 /// Everything of an Identify but its patch; borrowed bytes.
 ///
-/// Layout of the payload, little-endian: `project: UInt32 | flags: UInt8 | platform: UInt8 | installationID: prefixed (empty: none) |
-/// customID: prefixed (empty: none) | requestID: prefixed (empty: none) | sourceName: prefixed | [occurredAt: Int64 µs] |
-/// [sentAt: Int64 µs] | [expectedRevision: UInt64]`, then the patch to the end: `count: varint`, and `PatchItem`s.
+/// Layout of the payload, little-endian:
+/// `project: UInt32 | flags: UInt8 | platform: UInt8 | installationID: prefixed (empty: none) |
+/// customID: prefixed (empty: none) | requestID: prefixed (empty: none) | sourceName: prefixed |
+/// [occurredAt: Int64 µs] | [sentAt: Int64 µs] | [expectedRevision:
+/// UInt64]`, then the patch to the end: `count: varint`, and `PatchItem`s.
 package struct IdentifyHeader {
     package var project: ProjectID
     package var flags: IdentifyFlags
@@ -39,8 +42,10 @@ package struct IdentifyHeader {
     package var expectedRevision: UInt64
 
     package init(
-        project: ProjectID, flags: IdentifyFlags, platform: UInt8, installationID: UnsafeRawBufferPointer,
-        customID: UnsafeRawBufferPointer, requestID: UnsafeRawBufferPointer, sourceName: UnsafeRawBufferPointer,
+        project: ProjectID, flags: IdentifyFlags, platform: UInt8,
+        installationID: UnsafeRawBufferPointer,
+        customID: UnsafeRawBufferPointer, requestID: UnsafeRawBufferPointer,
+        sourceName: UnsafeRawBufferPointer,
         occurredAt: Int64, sentAt: Int64, expectedRevision: UInt64
     ) {
         self.project = project
@@ -55,7 +60,8 @@ package struct IdentifyHeader {
         self.expectedRevision = expectedRevision
     }
 
-    /// Appends the header; the patch follows: a varint count, and each item by `ByteBuffer.appendPatch…`.
+    /// Appends the header; the patch follows: a varint count, and each item by
+    /// `ByteBuffer.appendPatch…`.
     package func write(into buffer: inout ByteBuffer) {
         buffer.append(self.project.rawValue)
         buffer.append(self.flags.rawValue)
@@ -98,8 +104,9 @@ package enum PatchAction: UInt8, Sendable {
 
 /// One item of a patch, borrowed.
 ///
-/// Layout: `name: prefixed | action: UInt8 | [packed value]`. Items ascend by name; each name stands once. The five native attributes
-/// (`email_address`, `phone_number`, `language`, `region`, `timezone`) are strings under these names, which custom attributes may not have.
+/// Layout: `name: prefixed | action: UInt8 | [packed value]`. Items ascend by name; each name
+/// stands once. The five native attributes (`email_address`, `phone_number`, `language`, `region`,
+/// `timezone`) are strings under these names, which custom attributes may not have.
 package struct PatchItem {
     /// Lower case, `^[a-z0-9_]{1,30}$`.
     package var name: UnsafeRawBufferPointer
@@ -116,7 +123,9 @@ package struct PatchItem {
     /// Reads the next item of `patch`; `nil` if it is not one.
     init?(from reader: inout ByteReader, in patch: UnsafeRawBufferPointer) {
         self.name = reader.readPrefixed()
-        guard let action = PatchAction(rawValue: reader.read()), 1 ... NameTable.nameBytesMax ~= self.name.count else {
+        guard let action = PatchAction(rawValue: reader.read()),
+            1 ... NameTable.nameBytesMax ~= self.name.count
+        else {
             return nil
         }
         self.action = action
@@ -154,7 +163,10 @@ package enum NativeAttribute: UInt8, Sendable, CaseIterable {
     /// The native attribute of a name in lower case; `nil`: a custom one.
     package init?(name: UnsafeRawBufferPointer) {
         for native in Self.allCases
-        where name.equals(UnsafeRawBufferPointer(start: native.name.utf8Start, count: native.name.utf8CodeUnitCount)) {
+        where name.equals(
+            UnsafeRawBufferPointer(
+                start: native.name.utf8Start, count: native.name.utf8CodeUnitCount))
+        {
             self = native
             return
         }

@@ -40,9 +40,12 @@ package enum WarningReason: UInt8, Sendable {
 
 /// The body of an Identify that was carried out; a refused one has none.
 ///
-/// Layout: `profileID: 16 bytes | revision: UInt64 | outcome: UInt8 | mergeID: 16 bytes (zeros: none) | redirectedFrom: kind UInt8 (0: none),
-/// prefixed | itemCount: UInt16 | staleCount: varint, name: prefixed each | warningCount: varint, (reason: UInt8, text: prefixed) each`.
-/// The text of a warning is an installation id for `.installationDetached`, else an attribute's or event's name.
+/// Layout:
+/// `profileID: 16 bytes | revision: UInt64 | outcome: UInt8 | mergeID: 16 bytes (zeros: none) |
+/// redirectedFrom: kind UInt8 (0: none), prefixed | itemCount: UInt16 | staleCount: varint, name:
+/// prefixed each | warningCount: varint, (reason: UInt8, text: prefixed)
+/// each`. The text of a warning is an installation id for `.installationDetached`, else an
+/// attribute's or event's name.
 package struct IdentifyResultBody {
     package var profileID: ProfileID
     package var revision: UInt64
@@ -55,7 +58,8 @@ package struct IdentifyResultBody {
     package var itemCount: Int
 
     package init(
-        profileID: ProfileID, revision: UInt64, outcome: IdentifyOutcome, mergeID: ProfileID, redirectedFrom: IdentifierView?,
+        profileID: ProfileID, revision: UInt64, outcome: IdentifyOutcome, mergeID: ProfileID,
+        redirectedFrom: IdentifierView?,
         itemCount: Int
     ) {
         self.profileID = profileID
@@ -92,6 +96,8 @@ package struct IdentifyResultBody {
         guard !reader.overrun else { return nil }
         self.profileID = ProfileID(binary: id)
         self.mergeID = ProfileID(binary: merge)
-        self.redirectedFrom = IdentifierKind(rawValue: kind).map { IdentifierView(kind: $0, bytes: from) }
+        self.redirectedFrom = IdentifierKind(rawValue: kind).map {
+            IdentifierView(kind: $0, bytes: from)
+        }
     }
 }

@@ -2,8 +2,9 @@ import Bytes
 
 /// What a project decides for itself; set by a record, so that every replay decides alike.
 ///
-/// Layout: `flags: UInt8 (1 latestWins, 2 topicDefaultUnsubscribed, 4 resetConsentOnAddressChange) | doubleOptIn: UInt8 | lateWindowSeconds,
-/// eventRetentionDays, eventsPerProfileMax: UInt32`.
+/// Layout:
+/// `flags: UInt8 (1 latestWins, 2 topicDefaultUnsubscribed, 4 resetConsentOnAddressChange) |
+/// doubleOptIn: UInt8 | lateWindowSeconds, eventRetentionDays, eventsPerProfileMax: UInt32`.
 package struct ProjectOptions: Equatable, Sendable, BitwiseCopyable {
     /// In a merge the newer value of an attribute wins, not the survivor's.
     package var latestWins = false
@@ -41,13 +42,16 @@ package struct ProjectOptions: Equatable, Sendable, BitwiseCopyable {
         self.eventRetentionDays = reader.read()
         self.eventsPerProfileMax = reader.read()
         let channels = Channel.allCases.reduce(UInt8(0)) { $0 | 1 << $1.rawValue }
-        guard flags & ~7 == 0, self.doubleOptIn & ~channels == 0, !reader.overrun else { return nil }
+        guard flags & ~7 == 0, self.doubleOptIn & ~channels == 0, !reader.overrun else {
+            return nil
+        }
     }
 }
 
 /// The payload of an UpdateProject.
 ///
-/// Layout: `project: UInt32 | requestID: prefixed | ProjectOptions`. Its result's body is the options.
+/// Layout: `project: UInt32 | requestID: prefixed | ProjectOptions`. Its result's body is the
+/// options.
 package struct ProjectCommand {
     package var project: ProjectID
     /// Empty: none.

@@ -1,13 +1,14 @@
 import Bytes
 
-// What a store that is over its memory limit still takes. This decides before the log only: `apply` never asks for it.
+// What a store that is over its memory limit still takes. This decides before the log only: `apply`
+// never asks for it.
 
 extension RecordView {
-    /// Whether the record is taken whatever the store's memory: a person who leaves may not be held by a lack of room, and a project's
-    /// options (a shorter retention) are a way out of it.
+    /// Whether the record is taken whatever the store's memory: a person who leaves may not be held
+    /// by a lack of room, and a project's options (a shorter retention) are a way out of it.
     ///
-    /// So are an opt-out (an UpdateSubscription of nothing but UNSUBSCRIBED, an unsubscribe link, a suppression), a log-out, an
-    /// erasure, and a batch of nothing else.
+    /// So are an opt-out (an UpdateSubscription of nothing but UNSUBSCRIBED, an unsubscribe link, a
+    /// suppression), a log-out, an erasure, and a batch of nothing else.
     package var isTakenOverMemoryLimit: Bool {
         switch RecordKind(rawValue: self.kind) {
         case .redeemUnsubscribe, .addSuppression, .updateProject, .erase: true
@@ -22,7 +23,8 @@ extension RecordView {
         var reader = ByteReader(payload)
         guard let header = SubscriptionHeader(from: &reader) else { return false }
         for _ in 0 ..< header.changeCount {
-            guard let change = SubscriptionChangeView(from: &reader), change.state == .unsubscribed else { return false }
+            guard let change = SubscriptionChangeView(from: &reader), change.state == .unsubscribed
+            else { return false }
         }
         return header.changeCount > 0
     }
@@ -36,7 +38,9 @@ extension RecordView {
         var reader = ByteReader(payload)
         guard let header = BatchHeader(from: &reader) else { return false }
         for _ in 0 ..< header.itemCount {
-            guard let item = BatchItemView(from: &reader), item.record.isTakenOverMemoryLimit else { return false }
+            guard let item = BatchItemView(from: &reader), item.record.isTakenOverMemoryLimit else {
+                return false
+            }
         }
         return header.itemCount > 0
     }

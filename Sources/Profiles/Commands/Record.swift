@@ -1,7 +1,8 @@
 import Bytes
 
 // The record is the unit that the log keeps and `apply` takes: one call, one record, hence atomic.
-// It is our own versioned format and never the client's bytes, because the log must outlive the API.
+// It is our own versioned format and never the client's bytes, because the log must outlive the
+// API.
 
 /// What a record commands; the raw values stand in the log and may never change.
 package enum RecordKind: UInt8, Sendable {
@@ -31,14 +32,18 @@ package enum RecordKind: UInt8, Sendable {
 
 /// The eight bytes before each payload.
 ///
-/// Layout, little-endian: `payloadBytes: UInt32 | kind: UInt8 | version: UInt8 | operations: UInt16`, then the payload,
-/// then zeros to the next multiple of 8. `operations` (1...65,535) is how many lsns the record takes.
+/// Layout, little-endian:
+/// `payloadBytes: UInt32 | kind: UInt8 | version: UInt8 | operations: UInt16`, then the payload,
+/// then zeros to the next multiple of 8. `operations` (1...65,535) is how many lsns the record
+/// takes.
 package enum RecordFormat {
     /// Bytes of the header.
     package static let headerBytes = 4 + 1 + 1 + 2
-    /// Records start at multiples of this many bytes, so that a length is never torn across sectors.
+    /// Records start at multiples of this many bytes, so that a length is never torn across
+    /// sectors.
     package static let alignmentBytes = 8
-    /// Largest payload, in bytes: a batch of 200 operations fits, an import is cut into several records.
+    /// Largest payload, in bytes: a batch of 200 operations fits, an import is cut into several
+    /// records.
     package static let payloadBytesMax = (16 << 20) - 4096
     /// The version that this release writes.
     package static let version: UInt8 = 1
@@ -80,7 +85,8 @@ package struct RecordView {
         self.totalBytes = payload.count
     }
 
-    /// Reads the record at the start of `bytes`; `nil` if it is not whole or its padding is not zero.
+    /// Reads the record at the start of `bytes`; `nil` if it is not whole or its padding is not
+    /// zero.
     package init?(_ bytes: UnsafeRawBufferPointer) {
         var reader = ByteReader(bytes)
         let header = reader.read(count: RecordFormat.headerBytes)
@@ -90,14 +96,16 @@ package struct RecordView {
         self.version = header[5]
         self.operations = Int(header.integer(at: 6, UInt16.self))
         self.payload = reader.read(count: payloadBytes)
-        let padding = (RecordFormat.alignmentBytes - payloadBytes % RecordFormat.alignmentBytes)
+        let padding =
+            (RecordFormat.alignmentBytes - payloadBytes % RecordFormat.alignmentBytes)
             % RecordFormat.alignmentBytes
         _ = reader.read(count: padding)
         guard !reader.overrun, self.operations > 0 else { return nil }
         self.totalBytes = reader.offset
         // The header alone is a word, so there is a last one; its upper bytes are the padding.
-        let last = UInt64(littleEndian: bytes.loadUnaligned(
-            fromByteOffset: reader.offset - MemoryLayout<UInt64>.size, as: UInt64.self))
+        let last = UInt64(
+            littleEndian: bytes.loadUnaligned(
+                fromByteOffset: reader.offset - MemoryLayout<UInt64>.size, as: UInt64.self))
         guard padding == 0 || last >> UInt64(64 - 8 * padding) == 0 else { return nil }
     }
 }

@@ -1,7 +1,8 @@
 import Bytes
 
-// A Track as it stands in the log: what the client said, validated and normalised. Equal messages give equal bytes
-// (names lower-cased and sorted), which is what the request-id fingerprint and the duplicate check compare.
+// A Track as it stands in the log: what the client said, validated and normalised. Equal messages
+// give equal bytes (names lower-cased and sorted), which is what the request-id fingerprint and the
+// duplicate check compare.
 
 /// Flags of a Track; raw values stand in the log.
 package struct TrackFlags: OptionSet, Sendable {
@@ -16,9 +17,10 @@ package struct TrackFlags: OptionSet, Sendable {
 
 /// Everything of a Track but its events; borrowed bytes.
 ///
-/// Layout of the payload, little-endian: `project: UInt32 | flags: UInt8 | platform: UInt8 | eventCount: UInt8 |
-/// identifierKind: UInt8 | identifier: prefixed | requestID: prefixed (empty: none) | sourceName: prefixed |
-/// [sentAt: Int64 µs] | [expectedRevision: UInt64]`, then the events.
+/// Layout of the payload, little-endian:
+/// `project: UInt32 | flags: UInt8 | platform: UInt8 | eventCount: UInt8 | identifierKind: UInt8 |
+/// identifier: prefixed | requestID: prefixed (empty: none) | sourceName: prefixed | [sentAt: Int64
+/// µs] | [expectedRevision: UInt64]`, then the events.
 package struct TrackHeader {
     package var project: ProjectID
     package var flags: TrackFlags
@@ -71,7 +73,9 @@ package struct TrackHeader {
     /// Reads a header; `nil` if it is not one.
     package init?(from reader: inout ByteReader) {
         let fixed = reader.read(count: Self.fixedBytes)
-        guard fixed.count == Self.fixedBytes, let kind = IdentifierKind(rawValue: fixed[7]) else { return nil }
+        guard fixed.count == Self.fixedBytes, let kind = IdentifierKind(rawValue: fixed[7]) else {
+            return nil
+        }
         self.project = ProjectID(rawValue: fixed.integer(at: 0))
         self.flags = TrackFlags(rawValue: fixed[4])
         self.platform = fixed[5]
@@ -96,10 +100,10 @@ package struct TrackEventFlags: OptionSet, Sendable {
 
 /// One event of a Track, borrowed.
 ///
-/// Layout: `flags: UInt8 | eventID: prefixed (empty: the server makes one)`, then for a rejected event
-/// `violationCount: varint | (path: prefixed, description: prefixed) each`, else
-/// `[occurredAt: Int64 µs] | name: prefixed | label: prefixed | tagCount: varint | tags: prefixed each | attributes: prefixed`,
-/// where the attributes are one field list of `PackedValue.swift`.
+/// Layout: `flags: UInt8 | eventID: prefixed (empty: the server makes one)`, then for a rejected
+/// event `violationCount: varint | (path: prefixed, description: prefixed) each`, else
+/// `[occurredAt: Int64 µs] | name: prefixed | label: prefixed | tagCount: varint | tags: prefixed
+/// each | attributes: prefixed`, where the attributes are one field list of `PackedValue.swift`.
 package struct TrackEventView {
     package var flags: TrackEventFlags
     package var eventID: UnsafeRawBufferPointer
@@ -107,7 +111,8 @@ package struct TrackEventView {
     package var occurredAt: Int64
     /// Lower case, `^[a-z0-9_]{1,30}$`.
     package var name: UnsafeRawBufferPointer
-    /// Name, label, tags and attributes as they stand, in one run: what `content_differs` compares and what is stored.
+    /// Name, label, tags and attributes as they stand, in one run: what `content_differs` compares
+    /// and what is stored.
     package var content: UnsafeRawBufferPointer
     /// Of a rejected event: `violationCount | (path, description) each`, as written.
     package var violations: UnsafeRawBufferPointer

@@ -1,8 +1,10 @@
 import Bytes
 
-// One entry of the consent ledger as the bytes that are hashed. They are the protobuf form of `ConsentEntry` without its two hashes, so that
-// anyone who holds an entry can compute them again; written here, because the state machine may not depend on a codec.
-// Source: spec.md, section 5, "Ledger"; the encoding rules of protobuf, fields in the order of their numbers, defaults left out.
+// One entry of the consent ledger as the bytes that are hashed. They are the protobuf form of
+// `ConsentEntry` without its two hashes, so that anyone who holds an entry can compute them again;
+// written here, because the state machine may not depend on a codec. Source: spec.md, section 5,
+// "Ledger"; the encoding rules of protobuf, fields in the order of their numbers, defaults left
+// out.
 
 /// How consent was given, borrowed; as it stands in a record.
 ///
@@ -16,8 +18,10 @@ package struct EvidenceView {
     package var reference = UnsafeRawBufferPointer.none
 
     package init(
-        method: UnsafeRawBufferPointer, ip: UnsafeRawBufferPointer, userAgent: UnsafeRawBufferPointer,
-        textVersion: UnsafeRawBufferPointer, actor: UnsafeRawBufferPointer, reference: UnsafeRawBufferPointer
+        method: UnsafeRawBufferPointer, ip: UnsafeRawBufferPointer,
+        userAgent: UnsafeRawBufferPointer,
+        textVersion: UnsafeRawBufferPointer, actor: UnsafeRawBufferPointer,
+        reference: UnsafeRawBufferPointer
     ) {
         self.method = method
         self.ip = ip
@@ -89,7 +93,9 @@ struct ConsentEntry {
         Self.append(number: UInt64(self.source.rawValue), Field.source, to: &buffer)
         if let evidence = self.evidence {
             Self.append(message: Field.evidence, to: &buffer) { message in
-                for (index, text) in evidence.fields.enumerated() { Self.append(text: text, UInt64(index + 1), to: &message) }
+                for (index, text) in evidence.fields.enumerated() {
+                    Self.append(text: text, UInt64(index + 1), to: &message)
+                }
             }
         }
         Self.append(time: self.effectiveTime, Field.effectiveTime, to: &buffer)
@@ -122,13 +128,17 @@ struct ConsentEntry {
         buffer.appendVarint(number)
     }
 
-    private static func append(text: UnsafeRawBufferPointer, _ field: UInt64, to buffer: inout ByteBuffer) {
+    private static func append(
+        text: UnsafeRawBufferPointer, _ field: UInt64, to buffer: inout ByteBuffer
+    ) {
         guard text.count > 0 else { return }
         buffer.appendVarint(field << 3 | 2)
         buffer.appendPrefixed(text)
     }
 
-    private static func append(message field: UInt64, to buffer: inout ByteBuffer, _ body: (inout ByteBuffer) -> Void) {
+    private static func append(
+        message field: UInt64, to buffer: inout ByteBuffer, _ body: (inout ByteBuffer) -> Void
+    ) {
         var message = ByteBuffer()
         body(&message)
         buffer.appendVarint(field << 3 | 2)

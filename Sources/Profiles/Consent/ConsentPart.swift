@@ -2,15 +2,18 @@ import Bytes
 
 /// The subscriptions of a profile; in memory one block, replaced whole.
 ///
-/// Layout: per key, ascending by (channel, topic), `channel, state, source, flags: UInt8 (1: by keyword) | effectiveTime: Int64 µs |
-/// pendingSince: UInt64 (lsn; 0: not pending) | topic: prefixed`. The whole channel has the empty topic, and so comes first.
+/// Layout: per key, ascending by (channel, topic),
+/// `channel, state, source, flags: UInt8 (1: by keyword) | effectiveTime: Int64 µs | pendingSince:
+/// UInt64 (lsn; 0: not pending) | topic:
+/// prefixed`. The whole channel has the empty topic, and so comes first.
 struct ConsentPart {
     private static let keywordFlag: UInt8 = 1
 
     /// Topics of one channel that a call may come to; a merge, and an opt-out, may pass it.
     static let topicsPerChannelMax = 25
 
-    /// Topics of one channel that a profile can hold, opt-outs and merged ones included: what an answer of 4 MiB can show.
+    /// Topics of one channel that a profile can hold, opt-outs and merged ones included: what an
+    /// answer of 4 MiB can show.
     static let topicsPerChannelHeldMax = 1_000
 
     /// One (channel, topic), its topic borrowed.
@@ -24,7 +27,8 @@ struct ConsentPart {
         /// Whether it stands before a key.
         func precedes(_ channel: Channel, _ topic: UnsafeRawBufferPointer) -> Bool {
             self.channel == channel
-                ? self.topic.lexicographicallyPrecedes(topic) : self.channel.rawValue < channel.rawValue
+                ? self.topic.lexicographicallyPrecedes(topic)
+                : self.channel.rawValue < channel.rawValue
         }
 
         func isKey(_ channel: Channel, _ topic: UnsafeRawBufferPointer) -> Bool {
@@ -44,7 +48,8 @@ struct ConsentPart {
     }
 
     private static func readKey(_ reader: inout ByteReader) -> Key? {
-        guard let channel = Channel(rawValue: reader.read()), let state = SubscriptionState(rawValue: reader.read()),
+        guard let channel = Channel(rawValue: reader.read()),
+            let state = SubscriptionState(rawValue: reader.read()),
             let source = ConsentSource(rawValue: reader.read())
         else { return nil }
         let flags = reader.read(UInt8.self)
@@ -53,7 +58,8 @@ struct ConsentPart {
         return Key(
             channel: channel, topic: reader.readPrefixed(),
             stored: StoredConsent(
-                state: state, source: source, effectiveTime: effectiveTime, isByKeyword: flags & Self.keywordFlag != 0),
+                state: state, source: source, effectiveTime: effectiveTime,
+                isByKeyword: flags & Self.keywordFlag != 0),
             pendingSince: pendingSince)
     }
 
@@ -69,7 +75,9 @@ struct ConsentPart {
         }
     }
 
-    /// Appends the list of an image: `count: varint | (channel: UInt8 | topic: prefixed | state, source: UInt8 | effectiveTime: Int64 µs) each`.
+    /// Appends the list of an image:
+    /// `count: varint | (channel: UInt8 | topic: prefixed | state, source: UInt8 | effectiveTime:
+    /// Int64 µs) each`.
     func appendImage(to buffer: inout ByteBuffer) {
         buffer.appendVarint(UInt64(self.keys.count))
         for key in self.keys {
@@ -86,14 +94,20 @@ struct ConsentPart {
         var (low, high) = (0, self.keys.count)
         while low < high {
             let middle = (low + high) / 2
-            if self.keys[middle].precedes(channel, topic) { low = middle + 1 } else { high = middle }
+            if self.keys[middle].precedes(channel, topic) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         return low
     }
 
     func find(_ channel: Channel, _ topic: UnsafeRawBufferPointer) -> Key? {
         let position = self.position(channel, topic)
-        guard position < self.keys.count, self.keys[position].isKey(channel, topic) else { return nil }
+        guard position < self.keys.count, self.keys[position].isKey(channel, topic) else {
+            return nil
+        }
         return self.keys[position]
     }
 

@@ -1,12 +1,15 @@
 import Bytes
 
-// Tokens carry what they stand for and a code that only this directory can make. Nothing is kept of them; a loop verifies one before its
-// command enters the log, and the record carries the content.
+// Tokens carry what they stand for and a code that only this directory can make. Nothing is kept of
+// them; a loop verifies one before its command enters the log, and the record carries the content.
 
 /// What a confirmation or unsubscribe token stands for; the topic borrowed.
 ///
-/// Layout: `kind: UInt8 | project: UInt32 | profileID: 16 bytes | channel: UInt8 | [issuedAt: Int64 µs | lsn: UInt64] | topic to the end`; the part in
-/// brackets in confirmations. The text is base64url of that and the first 16 bytes of its HMAC-SHA-256.
+/// Layout:
+/// `kind: UInt8 | project: UInt32 | profileID: 16 bytes | channel: UInt8 | [issuedAt: Int64 µs |
+/// lsn: UInt64] | topic to the
+/// end`; the part in brackets in confirmations. The text is base64url of that and the first 16
+/// bytes of its HMAC-SHA-256.
 package struct ConsentToken {
     /// What a token is for.
     package enum Kind: UInt8, Sendable {
@@ -26,11 +29,13 @@ package struct ConsentToken {
 
     /// Bytes of the code: 128 bits cannot be guessed, and links stay short.
     static let codeBytes = 16
-    /// Longest text that may be a token, in bytes: a topic of 300, the rest of the content, and the code.
+    /// Longest text that may be a token, in bytes: a topic of 300, the rest of the content, and the
+    /// code.
     package static let textBytesMax = 512
 
     package init(
-        kind: Kind, project: ProjectID, profileID: ProfileID, channel: Channel, topic: UnsafeRawBufferPointer,
+        kind: Kind, project: ProjectID, profileID: ProfileID, channel: Channel,
+        topic: UnsafeRawBufferPointer,
         issuedAt: Int64 = 0, lsn: UInt64 = 0
     ) {
         self.kind = kind
@@ -87,7 +92,8 @@ package struct ConsentToken {
 /// Layout: `3: UInt8 | project: UInt32 | profileID: 16 bytes | lsn: UInt64 | number: UInt32`.
 package struct HistoryPosition: Equatable, Sendable {
     package var project: ProjectID
-    /// The identifier's holder when the page was made; a merge since then goes on with its survivor.
+    /// The identifier's holder when the page was made; a merge since then goes on with its
+    /// survivor.
     package var profileID: ProfileID
     /// Of the last entry shown; several entries of a merge have one.
     package var lsn: UInt64
@@ -146,16 +152,21 @@ struct TokenKey {
         Base64URL.encode(bytes.bytes, into: &buffer)
     }
 
-    /// Appends the content of a token to `content` and returns it; `nil` if this directory did not make it so.
-    func verify(_ text: UnsafeRawBufferPointer, into content: inout ByteBuffer) -> UnsafeRawBufferPointer? {
+    /// Appends the content of a token to `content` and returns it; `nil` if this directory did not
+    /// make it so.
+    func verify(_ text: UnsafeRawBufferPointer, into content: inout ByteBuffer)
+        -> UnsafeRawBufferPointer?
+    {
         guard text.count <= ConsentToken.textBytesMax, Base64URL.decode(text, into: &content),
             content.count > ConsentToken.codeBytes
         else { return nil }
         let bytes = content.bytes
         let contentBytes = bytes.count - ConsentToken.codeBytes
         let code = self.code(UnsafeRawBufferPointer(rebasing: bytes[..<contentBytes]))
-        let high = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: contentBytes, as: UInt64.self))
-        let low = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: contentBytes + 8, as: UInt64.self))
+        let high = UInt64(
+            bigEndian: bytes.loadUnaligned(fromByteOffset: contentBytes, as: UInt64.self))
+        let low = UInt64(
+            bigEndian: bytes.loadUnaligned(fromByteOffset: contentBytes + 8, as: UInt64.self))
         // One comparison of all bits: how long it takes tells nothing of where two codes differ.
         guard (code.high ^ high) | (code.low ^ low) == 0 else { return nil }
         return UnsafeRawBufferPointer(rebasing: bytes[..<contentBytes])

@@ -1,5 +1,5 @@
-// The whole table of consent as one function over values: what is stored, what is asked, what comes of it. Nothing else decides on consent.
-// Source: spec.md, section 5.
+// The whole table of consent as one function over values: what is stored, what is asked, what comes
+// of it. Nothing else decides on consent. Source: spec.md, section 5.
 
 /// What is stored of one (channel, topic).
 struct StoredConsent: Equatable {
@@ -37,7 +37,8 @@ struct ConsentChange: Equatable {
 enum ConsentOutcome: Equatable {
     /// Recorded, and nothing else: older than what is stored, or equally old and weaker.
     case stale
-    /// Carried out; what is stored now, which may be what was. With a token if it waits for a confirmation.
+    /// Carried out; what is stored now, which may be what was. With a token if it waits for a
+    /// confirmation.
     case applied(StoredConsent, needsToken: Bool)
     /// Nobody but the person may do this: the whole call is refused.
     case refused
@@ -59,7 +60,9 @@ extension StoredConsent {
             state: .unsubscribed, source: change.source, effectiveTime: change.effectiveTime,
             isByKeyword: change.channel == .sms && change.source == .smsKeyword)
         guard self.state == .unsubscribed else {
-            let isOverruled = self.state == .subscribed && self.effectiveTime > change.effectiveTime && self.isPersonsAct
+            let isOverruled =
+                self.state == .subscribed && self.effectiveTime > change.effectiveTime
+                && self.isPersonsAct
             return isOverruled ? .stale : .applied(next, needsToken: false)
         }
         let isNewer = change.effectiveTime >= self.effectiveTime
@@ -67,8 +70,9 @@ extension StoredConsent {
         return .applied(next, needsToken: false)
     }
 
-    /// Which of two opt-outs of one key stands: the newer, which this one is, unless the older is a person's act and this a machine's, so
-    /// that who chose it is never weakened. A keyword's binds whoever opted out last.
+    /// Which of two opt-outs of one key stands: the newer, which this one is, unless the older is a
+    /// person's act and this a machine's, so that who chose it is never weakened. A keyword's binds
+    /// whoever opted out last.
     private func standing(before older: StoredConsent) -> StoredConsent {
         var winner = self.isPersonsAct || !older.isPersonsAct ? self : older
         winner.isByKeyword = self.isByKeyword || older.isByKeyword
@@ -76,28 +80,34 @@ extension StoredConsent {
     }
 
     private func judgeOptIn(_ change: ConsentChange) -> ConsentOutcome {
-        let subscribed = StoredConsent(state: .subscribed, source: change.source, effectiveTime: change.effectiveTime)
-        let pending = StoredConsent(state: .pending, source: change.source, effectiveTime: change.effectiveTime)
+        let subscribed = StoredConsent(
+            state: .subscribed, source: change.source, effectiveTime: change.effectiveTime)
+        let pending = StoredConsent(
+            state: .pending, source: change.source, effectiveTime: change.effectiveTime)
         switch self.state {
         case .subscribed:
             let keeps = self.isPersonsAct && !change.source.opensForPerson
             return .applied(keeps ? self : subscribed, needsToken: false)
         case .unset:
-            return change.needsConfirmation ? .applied(pending, needsToken: true) : .applied(subscribed, needsToken: false)
+            return change.needsConfirmation
+                ? .applied(pending, needsToken: true) : .applied(subscribed, needsToken: false)
         case .pending:
             return .applied(pending, needsToken: true)
         case .unsubscribed:
             guard !self.isByKeyword || change.source == .smsKeyword else { return .refused }
             let isBySupport = change.source == .support && change.hasReference
             guard change.source.opensForPerson || isBySupport else { return .refused }
-            return change.needsConfirmation ? .applied(pending, needsToken: true) : .applied(subscribed, needsToken: false)
+            return change.needsConfirmation
+                ? .applied(pending, needsToken: true) : .applied(subscribed, needsToken: false)
         }
     }
 
     private func judgeUnset(_ change: ConsentChange) -> ConsentOutcome {
         guard self.state != .unsubscribed || change.source.opensForPerson else { return .refused }
         return .applied(
-            StoredConsent(state: .unset, source: change.source, effectiveTime: change.effectiveTime), needsToken: false)
+            StoredConsent(
+                state: .unset, source: change.source, effectiveTime: change.effectiveTime),
+            needsToken: false)
     }
 
     /// Which of two states of one key stands after a merge.
@@ -105,14 +115,21 @@ extension StoredConsent {
     /// - Parameter other: Of the profile that is merged away; this one is the survivor's.
     func merged(with other: StoredConsent) -> StoredConsent {
         if self.state == .unsubscribed, other.state == .unsubscribed {
-            return other.effectiveTime > self.effectiveTime ? other.standing(before: self) : self.standing(before: other)
+            return other.effectiveTime > self.effectiveTime
+                ? other.standing(before: self) : self.standing(before: other)
         }
         var winner = self
         if other.effectiveTime > self.effectiveTime { winner = other }
-        if other.effectiveTime == self.effectiveTime, other.state == .unsubscribed, self.state != .unsubscribed { winner = other }
+        if other.effectiveTime == self.effectiveTime, other.state == .unsubscribed,
+            self.state != .unsubscribed
+        {
+            winner = other
+        }
         let loser = winner == self ? other : self
         guard loser.state == .unsubscribed else { return winner }
-        let isOverruled = winner.state == .subscribed && winner.effectiveTime > loser.effectiveTime && winner.isPersonsAct
+        let isOverruled =
+            winner.state == .subscribed && winner.effectiveTime > loser.effectiveTime
+            && winner.isPersonsAct
         return isOverruled ? winner : loser
     }
 }
@@ -139,7 +156,8 @@ enum ConfirmationOutcome: Equatable {
         case .subscribed: return .alreadySubscribed
         case .unset: return .refused(.tokenInvalid)
         case .pending:
-            // The person opted out after this token was made, and asked anew: the old link does not speak for that.
+            // The person opted out after this token was made, and asked anew: the old link does not
+            // speak for that.
             guard tokenLSN >= pendingSince else { return .refused(.userUnsubscribed) }
             return age > Self.daysMax * 86_400 * 1_000_000 ? .refused(.tokenExpired) : .confirmed
         }

@@ -1,4 +1,5 @@
-// The contract's enumerations of consent. Raw values are the contract's; they stand in the log, the ledger and stored answers.
+// The contract's enumerations of consent. Raw values are the contract's; they stand in the log, the
+// ledger and stored answers.
 
 /// A way to reach a person.
 package enum Channel: UInt8, Sendable, CaseIterable {
@@ -35,7 +36,8 @@ package enum ConsentSource: UInt8, Sendable, CaseIterable {
         }
     }
 
-    /// Whether an UNSUBSCRIBED by it is a person's own act: opting out also counts by one click or through support.
+    /// Whether an UNSUBSCRIBED by it is a person's own act: opting out also counts by one click or
+    /// through support.
     var closesForPerson: Bool { self.opensForPerson || self == .oneClick || self == .support }
 }
 

@@ -1,11 +1,14 @@
 import Bytes
 
-/// The consent ledger of a profile: entries in the order of their lsns, each chained to the one before; in memory one block, replaced whole.
+/// The consent ledger of a profile: entries in the order of their lsns, each chained to the one
+/// before; in memory one block, replaced whole.
 ///
-/// Layout: `foldedCount: UInt64 | foldedHash: 32 bytes | head: 32 bytes`, then per entry `E: prefixed`. The chain begins with
-/// `foldedHash`, which is 32 zero bytes until the first fold; `hash = SHA-256(previous hash || E)`; `head` is the last one's.
+/// Layout: `foldedCount: UInt64 | foldedHash: 32 bytes | head: 32 bytes`, then per entry
+/// `E: prefixed`. The chain begins with `foldedHash`, which is 32 zero bytes until the first fold;
+/// `hash = SHA-256(previous hash || E)`; `head` is the last one's.
 struct LedgerPart {
-    /// Entries that are kept; older ones are folded into the checkpoint, which keeps their count and hash.
+    /// Entries that are kept; older ones are folded into the checkpoint, which keeps their count
+    /// and hash.
     static let entriesMax = 4_096
     static let fixedBytes = 8 + 2 * SHA256Digest.bytes
 
@@ -30,11 +33,15 @@ struct LedgerPart {
     }
 
     /// `SHA-256(previous || E)`.
-    static func hash(_ entry: UnsafeRawBufferPointer, after previous: SHA256Digest) -> SHA256Digest {
+    static func hash(_ entry: UnsafeRawBufferPointer, after previous: SHA256Digest) -> SHA256Digest
+    {
         var hash = SHA256()
-        withUnsafeBytes(of: (
-            previous.words.0.bigEndian, previous.words.1.bigEndian, previous.words.2.bigEndian, previous.words.3.bigEndian
-        )) { hash.update($0) }
+        withUnsafeBytes(
+            of: (
+                previous.words.0.bigEndian, previous.words.1.bigEndian, previous.words.2.bigEndian,
+                previous.words.3.bigEndian
+            )
+        ) { hash.update($0) }
         hash.update(entry)
         return hash.finish()
     }
@@ -52,10 +59,12 @@ struct LedgerPart {
         while reader.remaining > 0 { body(reader.readPrefixed()) }
     }
 
-    /// Every kept entry with the two hashes, computed again from the checkpoint on; returns the last.
+    /// Every kept entry with the two hashes, computed again from the checkpoint on; returns the
+    /// last.
     @discardableResult
     func forEachChained(
-        _ body: (_ entry: UnsafeRawBufferPointer, _ previous: SHA256Digest, _ hash: SHA256Digest) -> Void
+        _ body: (_ entry: UnsafeRawBufferPointer, _ previous: SHA256Digest, _ hash: SHA256Digest) ->
+            Void
     ) -> SHA256Digest {
         var previous = self.foldedHash
         self.forEach { entry in
@@ -66,7 +75,8 @@ struct LedgerPart {
         return previous
     }
 
-    /// Appends the block without entries: all of them are folded, so that their count and the last hash remain.
+    /// Appends the block without entries: all of them are folded, so that their count and the last
+    /// hash remain.
     func writeHead(into buffer: inout ByteBuffer) {
         buffer.append(self.foldedCount + UInt64(self.keptCount))
         self.head.write(into: &buffer)
@@ -78,7 +88,9 @@ struct LedgerPart {
     /// - Parameters:
     ///   - added: The new entries, prefixed each.
     ///   - head: The hash of the last of them.
-    func write(adding added: UnsafeRawBufferPointer, head: SHA256Digest, into buffer: inout ByteBuffer) {
+    func write(
+        adding added: UnsafeRawBufferPointer, head: SHA256Digest, into buffer: inout ByteBuffer
+    ) {
         var new = LedgerPart()
         new.entries = added
         var folded = max(0, self.keptCount + new.keptCount - Self.entriesMax)
@@ -118,7 +130,8 @@ package struct VerifiedLedger {
     package init() {}
 }
 
-/// Copies of the ledgers of one person: its own first, then those of the profiles that were merged into it.
+/// Copies of the ledgers of one person: its own first, then those of the profiles that were merged
+/// into it.
 package struct LedgerHistory {
     /// Borrowed.
     private var ledgers: [LedgerPart] = []
@@ -130,15 +143,18 @@ package struct LedgerHistory {
         self.ledgers.append(LedgerPart(copy))
     }
 
-    /// Every kept entry of all chains, ascending by lsn; those of one lsn in the order of their chains.
+    /// Every kept entry of all chains, ascending by lsn; those of one lsn in the order of their
+    /// chains.
     ///
     /// - Complexity: O(entries · log entries), and a hash of each.
     package var entries: [ListedEntry] {
         var entries: [ListedEntry] = []
         for ledger in self.ledgers {
             ledger.forEachChained { entry, previous, hash in
-                entries.append(ListedEntry(
-                    lsn: ConsentEntry.lsn(of: entry), previousHash: previous, hash: hash, entry: entry))
+                entries.append(
+                    ListedEntry(
+                        lsn: ConsentEntry.lsn(of: entry), previousHash: previous, hash: hash,
+                        entry: entry))
             }
         }
         guard self.ledgers.count > 1 else { return entries }
@@ -152,7 +168,9 @@ package struct LedgerHistory {
         var verified = VerifiedLedger()
         for (index, ledger) in self.ledgers.enumerated() {
             if index == 0 { verified.head = ledger.head }
-            if ledger.forEachChained({ _, _, _ in verified.entryCount += 1 }) != ledger.head { verified.isValid = false }
+            if ledger.forEachChained({ _, _, _ in verified.entryCount += 1 }) != ledger.head {
+                verified.isValid = false
+            }
             verified.entryCount += ledger.foldedCount
         }
         return verified

@@ -1,8 +1,8 @@
 import Bytes
 
-// The writes of consent in two passes: every change is judged on a copy of what is stored, and the first that is refused refuses the call;
-// then state, ledger and revision change at once (Store+ConsentCommit.swift), which cannot fail.
-// Source: spec.md, section 5.
+// The writes of consent in two passes: every change is judged on a copy of what is stored, and the
+// first that is refused refuses the call; then state, ledger and revision change at once
+// (Store+ConsentCommit.swift), which cannot fail. Source: spec.md, section 5.
 
 /// A change that was judged.
 struct JudgedChange {
@@ -37,7 +37,8 @@ extension Store {
         _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
     ) throws(ApplyError) {
         var reader = ByteReader(record.payload)
-        guard let header = SubscriptionHeader(from: &reader), Self.isWellFormed(header, record) else {
+        guard let header = SubscriptionHeader(from: &reader), Self.isWellFormed(header, record)
+        else {
             throw .malformed(lsn: call.firstLSN)
         }
         let changes = try self.readChanges(header, &reader, call)
@@ -46,26 +47,35 @@ extension Store {
         }
         let hash = self.hash.identifier(header.project, header.identifier)
         let found = self.find(header.project, header.identifier, hash: hash)
-        if found == nil, self.refuseBlocked(header.identifier, header.project, .updateSubscription, call, into: &results) { return }
+        if found == nil,
+            self.refuseBlocked(
+                header.identifier, header.project, .updateSubscription, call, into: &results)
+        {
+            return
+        }
         let asked = self.remembered(.updateSubscription, header.requestID, record, call)
         if self.answerAgain(asked, call, into: &results) { return }
 
         let revision = found.map { self.pool.header($0.profile).pointee.revision } ?? 0
         if let expected = header.expectedRevision, expected != revision {
-            return self.appendRefusal(.revisionMismatch, .updateSubscription, call, detail: revision, into: &results)
+            return self.appendRefusal(
+                .revisionMismatch, .updateSubscription, call, detail: revision, into: &results)
         }
         guard found != nil || header.identifier.kind != .profileID else {
             return self.appendRefusal(.profileNotFound, .updateSubscription, call, into: &results)
         }
         var work = ConsentWork(
-            kind: .updateSubscription, call: call, project: header.project, evidence: header.evidence,
-            part: found.map { self.consentPart(self.pool.header($0.profile).pointee) } ?? ConsentPart())
+            kind: .updateSubscription, call: call, project: header.project,
+            evidence: header.evidence,
+            part: found.map { self.consentPart(self.pool.header($0.profile).pointee) }
+                ?? ConsentPart())
         for (index, change) in changes.enumerated() {
             let refusal = self.judge(change, index, header, &work)
             guard refusal == .none else {
                 return self.appendRefusal(
                     refusal, .updateSubscription, call, index: UInt8(index),
-                    detail: refusal == .limitExceeded ? UInt64(ConsentPart.topicsPerChannelMax) : 0, into: &results)
+                    detail: refusal == .limitExceeded ? UInt64(ConsentPart.topicsPerChannelMax) : 0,
+                    into: &results)
             }
         }
         let start = results.count
@@ -77,12 +87,14 @@ extension Store {
     }
 
     private static func isWellFormed(_ header: SubscriptionHeader, _ record: RecordView) -> Bool {
-        guard 1 ... SubscriptionHeader.changesMax ~= header.changeCount, header.changeCount == record.operations,
+        guard 1 ... SubscriptionHeader.changesMax ~= header.changeCount,
+            header.changeCount == record.operations,
             header.requestID.count <= RequestMemory.idBytesMax
         else { return false }
         switch header.identifier.kind {
         case .profileID: return header.identifier.bytes.count == ProfileID.binaryBytes
-        case .customID, .installationID: return 1 ... Int(UInt16.max) ~= header.identifier.bytes.count
+        case .customID, .installationID:
+            return 1 ... Int(UInt16.max) ~= header.identifier.bytes.count
         }
     }
 
@@ -92,7 +104,9 @@ extension Store {
         var changes: [SubscriptionChangeView] = []
         changes.reserveCapacity(header.changeCount)
         for _ in 0 ..< header.changeCount {
-            guard let change = SubscriptionChangeView(from: &reader) else { throw .malformed(lsn: call.firstLSN) }
+            guard let change = SubscriptionChangeView(from: &reader) else {
+                throw .malformed(lsn: call.firstLSN)
+            }
             changes.append(change)
         }
         guard reader.isAtCleanEnd else { throw .malformed(lsn: call.firstLSN) }
@@ -102,39 +116,46 @@ extension Store {
     /// What a profile's consent is, to be changed.
     func consentPart(_ header: ProfileHeader) -> ConsentPart {
         guard header.consent != 0 else { return ConsentPart() }
-        return ConsentPart(UnsafeRawBufferPointer(
-            start: self.slab.pointer(header.consent), count: Int(header.consentBytes)))
+        return ConsentPart(
+            UnsafeRawBufferPointer(
+                start: self.slab.pointer(header.consent), count: Int(header.consentBytes)))
     }
 
     // MARK: Judging
 
     private func judge(
-        _ view: SubscriptionChangeView, _ index: Int, _ header: SubscriptionHeader, _ work: inout ConsentWork
+        _ view: SubscriptionChangeView, _ index: Int, _ header: SubscriptionHeader,
+        _ work: inout ConsentWork
     ) -> Refusal {
         let change = ConsentChange(
             channel: view.channel, state: view.state, source: header.source,
             effectiveTime: Self.effectiveTime(
-                occurredAt: header.occurredAt, sentAt: header.sentAt, receivedAt: work.call.receivedAt),
+                occurredAt: header.occurredAt, sentAt: header.sentAt,
+                receivedAt: work.call.receivedAt),
             hasReference: (header.evidence?.reference.count ?? 0) > 0,
-            needsConfirmation: self.state.pointee.options.doubleOptIn & 1 << view.channel.rawValue != 0)
+            needsConfirmation: self.state.pointee.options.doubleOptIn & 1 << view.channel.rawValue
+                != 0)
         return self.judge(change, topic: view.topic, lsn: work.call.firstLSN + UInt64(index), &work)
     }
 
     /// Judges one change on what the changes before it left.
     private func judge(
-        _ change: ConsentChange, topic: UnsafeRawBufferPointer, lsn: UInt64, _ work: inout ConsentWork
+        _ change: ConsentChange, topic: UnsafeRawBufferPointer, lsn: UInt64,
+        _ work: inout ConsentWork
     ) -> Refusal {
         let known = work.part.find(change.channel, topic)
         let before = known ?? ConsentPart.Key(channel: change.channel, topic: topic)
         var judged = JudgedChange(
-            channel: change.channel, topic: topic, before: before.stored.state, after: before.stored.state, applied: false,
+            channel: change.channel, topic: topic, before: before.stored.state,
+            after: before.stored.state, applied: false,
             source: change.source, effectiveTime: change.effectiveTime, lsn: lsn)
         switch before.stored.judge(change) {
         case .refused: return .userUnsubscribed
         case .stale: break
         case .applied(let stored, let needsToken):
             if known == nil, topic.count > 0 {
-                let topicsMax = stored.state == .unsubscribed
+                let topicsMax =
+                    stored.state == .unsubscribed
                     ? ConsentPart.topicsPerChannelHeldMax : ConsentPart.topicsPerChannelMax
                 if work.part.topicCount(change.channel) >= topicsMax { return .limitExceeded }
             }
@@ -147,7 +168,9 @@ extension Store {
         return .none
     }
 
-    private func set(_ stored: StoredConsent, _ before: ConsentPart.Key, lsn: UInt64, _ work: inout ConsentWork) {
+    private func set(
+        _ stored: StoredConsent, _ before: ConsentPart.Key, lsn: UInt64, _ work: inout ConsentWork
+    ) {
         var after = before
         after.stored = stored
         if stored.state != .pending {
@@ -156,7 +179,8 @@ extension Store {
             after.pendingSince = lsn
         }
         if stored.state != before.stored.state || stored.source != before.stored.source
-            || stored.effectiveTime != before.stored.effectiveTime {
+            || stored.effectiveTime != before.stored.effectiveTime
+        {
             work.isVisible = true
         }
         work.part.set(after)
@@ -168,7 +192,8 @@ extension Store {
     func confirmSubscription(
         _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
     ) throws(ApplyError) {
-        guard let command = TokenCommand(record.payload), record.operations == 1, command.token.kind == .confirmation,
+        guard let command = TokenCommand(record.payload), record.operations == 1,
+            command.token.kind == .confirmation,
             command.requestID.count <= RequestMemory.idBytesMax
         else { throw .malformed(lsn: call.firstLSN) }
         guard command.project == self.project.id else {
@@ -181,55 +206,70 @@ extension Store {
             return self.appendRefusal(.tokenInvalid, .confirmSubscription, call, into: &results)
         }
         var work = ConsentWork(
-            kind: .confirmSubscription, call: call, project: command.project, part: self.consentPart(self.pool.header(profile).pointee))
-        let key = work.part.find(token.channel, token.topic)
+            kind: .confirmSubscription, call: call, project: command.project,
+            part: self.consentPart(self.pool.header(profile).pointee))
+        let key =
+            work.part.find(token.channel, token.topic)
             ?? ConsentPart.Key(channel: token.channel, topic: token.topic)
         switch ConfirmationOutcome.judge(
-            key.stored, pendingSince: key.pendingSince, tokenLSN: token.lsn, age: call.receivedAt - token.issuedAt)
+            key.stored, pendingSince: key.pendingSince, tokenLSN: token.lsn,
+            age: call.receivedAt - token.issuedAt)
         {
-        case .refused(let refusal): return self.appendRefusal(refusal, .confirmSubscription, call, into: &results)
+        case .refused(let refusal):
+            return self.appendRefusal(refusal, .confirmSubscription, call, into: &results)
         case .alreadySubscribed: break
         case .confirmed:
             let time = max(call.receivedAt, key.stored.effectiveTime)
-            work.judged.append(JudgedChange(
-                channel: token.channel, topic: token.topic, before: .pending, after: .subscribed, applied: true,
-                source: .user, effectiveTime: time, lsn: call.lsn))
+            work.judged.append(
+                JudgedChange(
+                    channel: token.channel, topic: token.topic, before: .pending,
+                    after: .subscribed, applied: true,
+                    source: .user, effectiveTime: time, lsn: call.lsn))
             self.set(
-                StoredConsent(state: .subscribed, source: .user, effectiveTime: time), key, lsn: call.lsn, &work)
+                StoredConsent(state: .subscribed, source: .user, effectiveTime: time), key,
+                lsn: call.lsn, &work)
         }
         let start = results.count
         self.commit(work, to: profile, isNew: false, redirectedFrom: nil, results: &results)
         if let asked { self.remember(asked, results, from: start, call) }
     }
 
-    /// Carries out one RedeemUnsubscribeToken. A person that is gone is answered like any other: the link has done its work.
+    /// Carries out one RedeemUnsubscribeToken. A person that is gone is answered like any other:
+    /// the link has done its work.
     func redeemUnsubscribe(
         _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
     ) throws(ApplyError) {
-        guard let command = TokenCommand(record.payload), record.operations == 1, command.token.kind == .unsubscribe,
+        guard let command = TokenCommand(record.payload), record.operations == 1,
+            command.token.kind == .unsubscribe,
             command.requestID.count <= RequestMemory.idBytesMax
         else { throw .malformed(lsn: call.firstLSN) }
         guard command.project == self.project.id else {
             return self.appendRefusal(.projectNotFound, .redeemUnsubscribe, call, into: &results)
         }
         var asked = self.remembered(.redeemUnsubscribe, command.requestID, record, call)
-        // The link of an erased person is answered as if it were new: it has done its work, and its id stays the erased call's.
+        // The link of an erased person is answered as if it were new: it has done its work, and its
+        // id stays the erased call's.
         if let known = asked?.known, known.isErased { asked = nil }
         if self.answerAgain(asked, call, into: &results) { return }
         let start = results.count
         if let profile = self.find(command.token) {
             var work = ConsentWork(
-                kind: .redeemUnsubscribe, call: call, project: command.project, evidence: command.evidence,
+                kind: .redeemUnsubscribe, call: call, project: command.project,
+                evidence: command.evidence,
                 part: self.consentPart(self.pool.header(profile).pointee))
             let change = ConsentChange(
-                channel: command.token.channel, state: .unsubscribed, source: .oneClick, effectiveTime: call.receivedAt)
+                channel: command.token.channel, state: .unsubscribed, source: .oneClick,
+                effectiveTime: call.receivedAt)
             // An opt-out is never refused.
             _ = self.judge(change, topic: command.token.topic, lsn: call.lsn, &work)
             self.commit(work, to: profile, isNew: false, redirectedFrom: nil, results: &results)
         } else {
-            let result = ResultHeader(refusal: .none, flags: [], kind: .redeemUnsubscribe, lsn: call.lsn).begin(in: &results)
+            let result = ResultHeader(
+                refusal: .none, flags: [], kind: .redeemUnsubscribe, lsn: call.lsn
+            ).begin(in: &results)
             SubscriptionResultBody(
-                profileID: ProfileID(high: 0, low: 0), revision: 0, redirectedFrom: nil, changeCount: 0
+                profileID: ProfileID(high: 0, low: 0), revision: 0, redirectedFrom: nil,
+                changeCount: 0
             ).write(into: &results)
             ConsentPart().appendImage(to: &results)
             ResultHeader.end(at: result, in: &results)
@@ -241,7 +281,9 @@ extension Store {
     private func find(_ token: ConsentToken) -> ProfileRef? {
         withUnsafeBytes(of: (token.profileID.high.bigEndian, token.profileID.low.bigEndian)) { id in
             let identifier = IdentifierView(kind: .profileID, bytes: id)
-            return self.find(token.project, identifier, hash: self.hash.identifier(token.project, identifier))?.profile
+            return self.find(
+                token.project, identifier, hash: self.hash.identifier(token.project, identifier))?
+                .profile
         }
     }
 
@@ -260,14 +302,21 @@ extension Store {
         let asked = self.remembered(kind, command.requestID, record, call)
         if self.answerAgain(asked, call, into: &results) { return }
         let before = self.suppressions.reasons(command.address)
-        let after = kind == .addSuppression ? before.union(command.reasons) : before.subtracting(command.reasons)
-        guard !before.isEmpty || after.isEmpty || self.suppressions.count < SuppressionTable.addressesMax else {
+        let after =
+            kind == .addSuppression
+            ? before.union(command.reasons) : before.subtracting(command.reasons)
+        guard
+            !before.isEmpty || after.isEmpty
+                || self.suppressions.count < SuppressionTable.addressesMax
+        else {
             return self.appendRefusal(
-                .limitExceeded, kind, call, detail: UInt64(SuppressionTable.addressesMax), into: &results)
+                .limitExceeded, kind, call, detail: UInt64(SuppressionTable.addressesMax),
+                into: &results)
         }
         self.willChangeSuppression(of: command.address)
         self.suppressions.set(command.address, after) { self.publish(call.lsn) }
-        let start = ResultHeader(refusal: .none, flags: [], kind: kind, lsn: call.lsn).begin(in: &results)
+        let start = ResultHeader(refusal: .none, flags: [], kind: kind, lsn: call.lsn).begin(
+            in: &results)
         results.append(before.intersection(command.reasons).isEmpty ? UInt8(0) : 1)
         ResultHeader.end(at: start, in: &results)
         if let asked { self.remember(asked, results, from: start, call) }

@@ -4,12 +4,16 @@ import Bytes
 
 extension Store {
     /// A profile that nobody can find yet, of what the call said.
-    func createProfile(of identifier: IdentifierView, hash: UInt64, _ work: ConsentWork) -> ProfileRef {
+    func createProfile(of identifier: IdentifierView, hash: UInt64, _ work: ConsentWork)
+        -> ProfileRef
+    {
         let bytes = IdentityPart.bytes(of: identifier)
         let identity = self.allocate(bytes)
         IdentityPart.write(
-            identifier, platform: Platform.unspecified.rawValue, at: work.call.receivedAt, to: self.slab.pointer(identity))
-        let profile = self.createProfile(work.call, project: work.project, identity: identity, identityBytes: bytes)
+            identifier, platform: Platform.unspecified.rawValue, at: work.call.receivedAt,
+            to: self.slab.pointer(identity))
+        let profile = self.createProfile(
+            work.call, project: work.project, identity: identity, identityBytes: bytes)
         self.name(profile, hash)
         return profile
     }
@@ -21,11 +25,13 @@ extension Store {
     ) {
         var header = self.pool.header(profile).pointee
         let start = ResultHeader(
-            refusal: .none, flags: redirectedFrom == nil ? [] : [.redirected], kind: work.kind, lsn: work.call.lsn
+            refusal: .none, flags: redirectedFrom == nil ? [] : [.redirected], kind: work.kind,
+            lsn: work.call.lsn
         ).begin(in: &results)
         if work.isVisible, !isNew { header.raiseRevision(work.call) }
         SubscriptionResultBody(
-            profileID: header.id, revision: header.revision, redirectedFrom: redirectedFrom, changeCount: work.judged.count
+            profileID: header.id, revision: header.revision, redirectedFrom: redirectedFrom,
+            changeCount: work.judged.count
         ).write(into: &results)
         self.appendLedger(work, to: &header, results: &results)
         work.part.appendImage(to: &results)
@@ -45,8 +51,11 @@ extension Store {
         header.consentBytes = UInt32(block.count)
     }
 
-    /// Gives a header a new ledger block with an entry for each judged change, and appends each change's result.
-    private func appendLedger(_ work: ConsentWork, to header: inout ProfileHeader, results: inout ByteBuffer) {
+    /// Gives a header a new ledger block with an entry for each judged change, and appends each
+    /// change's result.
+    private func appendLedger(
+        _ work: ConsentWork, to header: inout ProfileHeader, results: inout ByteBuffer
+    ) {
         guard !work.judged.isEmpty else { return }
         var chain = LedgerAppend(self.ledgerPart(header))
         var entry = ByteBuffer()
@@ -60,29 +69,35 @@ extension Store {
             if change.needsToken {
                 self.appendText(
                     of: ConsentToken(
-                        kind: .confirmation, project: work.project, profileID: header.id, channel: change.channel,
+                        kind: .confirmation, project: work.project, profileID: header.id,
+                        channel: change.channel,
                         topic: change.topic, issuedAt: work.call.receivedAt, lsn: change.lsn),
                     to: &token)
             }
             SubscriptionResultView(
-                channel: change.channel, topic: change.topic, state: change.after, applied: change.applied,
+                channel: change.channel, topic: change.topic, state: change.after,
+                applied: change.applied,
                 token: token.bytes, previousHash: previous, hash: chain.head, entry: entry.bytes
             ).write(into: &results)
         }
         self.setLedger(chain, in: &header)
     }
 
-    func entry(_ change: JudgedChange, _ work: ConsentWork, of profileID: ProfileID) -> ConsentEntry {
+    func entry(_ change: JudgedChange, _ work: ConsentWork, of profileID: ProfileID) -> ConsentEntry
+    {
         ConsentEntry(
-            channel: change.channel, topic: change.topic, before: change.before, after: change.after,
-            applied: change.applied, source: change.source, evidence: work.evidence, effectiveTime: change.effectiveTime,
+            channel: change.channel, topic: change.topic, before: change.before,
+            after: change.after,
+            applied: change.applied, source: change.source, evidence: work.evidence,
+            effectiveTime: change.effectiveTime,
             receivedAt: work.call.receivedAt, lsn: change.lsn, profileID: profileID)
     }
 
     func ledgerPart(_ header: ProfileHeader) -> LedgerPart {
         guard header.ledger != 0 else { return LedgerPart() }
-        return LedgerPart(UnsafeRawBufferPointer(
-            start: self.slab.pointer(header.ledger), count: Int(header.ledgerBytes)))
+        return LedgerPart(
+            UnsafeRawBufferPointer(
+                start: self.slab.pointer(header.ledger), count: Int(header.ledgerBytes)))
     }
 
     func setLedger(_ chain: borrowing LedgerAppend, in header: inout ProfileHeader) {

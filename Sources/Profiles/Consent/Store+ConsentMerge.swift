@@ -1,20 +1,25 @@
 import Bytes
 
-// What the service itself does to consent: joins it when profiles merge, and takes it back when the address goes that it was given for.
-// Both gather new blocks and commit nothing; each key that changes is an entry with source SYSTEM.
+// What the service itself does to consent: joins it when profiles merge, and takes it back when the
+// address goes that it was given for. Both gather new blocks and commit nothing; each key that
+// changes is an entry with source SYSTEM.
 
 extension Store {
     /// Gives the survivor of a merge the consent that both had.
     ///
-    /// The survivor's former consent block is not freed: the merge keeps it for un-merge. The loser keeps its consent and its ledger.
+    /// The survivor's former consent block is not freed: the merge keeps it for un-merge. The loser
+    /// keeps its consent and its ledger.
     func mergeConsent(
-        from loser: ProfileRef, into header: inout ProfileHeader, survivor: ProfileRef, call: CallContext
+        from loser: ProfileRef, into header: inout ProfileHeader, survivor: ProfileRef,
+        call: CallContext
     ) {
         let lost = self.consentPart(self.pool.header(loser).pointee)
         var work = ConsentWork(
-            kind: .identify, call: call, project: header.project, part: self.consentPart(self.pool.header(survivor).pointee))
+            kind: .identify, call: call, project: header.project,
+            part: self.consentPart(self.pool.header(survivor).pointee))
         for other in lost.keys {
-            let own = work.part.find(other.channel, other.topic)
+            let own =
+                work.part.find(other.channel, other.topic)
                 ?? ConsentPart.Key(channel: other.channel, topic: other.topic)
             var merged = own
             merged.stored = own.stored.merged(with: other.stored)
@@ -28,31 +33,46 @@ extension Store {
     }
 
     /// Where both wait for a confirmation, either's link confirms.
-    private static func pendingSince(_ merged: StoredConsent, _ own: ConsentPart.Key, _ other: ConsentPart.Key) -> UInt64 {
+    private static func pendingSince(
+        _ merged: StoredConsent, _ own: ConsentPart.Key, _ other: ConsentPart.Key
+    ) -> UInt64 {
         guard merged.state == .pending else { return 0 }
-        guard own.pendingSince != 0, other.pendingSince != 0 else { return max(own.pendingSince, other.pendingSince) }
+        guard own.pendingSince != 0, other.pendingSince != 0 else {
+            return max(own.pendingSince, other.pendingSince)
+        }
         return min(own.pendingSince, other.pendingSince)
     }
 
-    /// Takes consent back that was given for an address which the attributes no longer have, where the project wants that. Opt-outs stay.
+    /// Takes consent back that was given for an address which the attributes no longer have, where
+    /// the project wants that. Opt-outs stay.
     ///
     /// - Parameters:
     ///   - draft: The attributes that the profile will have.
     ///   - header: Still with the attributes that it had.
-    func resetConsent(for draft: AttributeDraft, in header: inout ProfileHeader, _ call: CallContext) {
-        guard self.state.pointee.options.resetConsentOnAddressChange, header.consent != 0, header.attributes != 0 else { return }
+    func resetConsent(
+        for draft: AttributeDraft, in header: inout ProfileHeader, _ call: CallContext
+    ) {
+        guard self.state.pointee.options.resetConsentOnAddressChange, header.consent != 0,
+            header.attributes != 0
+        else { return }
         let before = self.attributeDraft(header)
-        var work = ConsentWork(kind: .identify, call: call, project: header.project, part: self.consentPart(header))
+        var work = ConsentWork(
+            kind: .identify, call: call, project: header.project, part: self.consentPart(header))
         for channel in [Channel.email, .sms] {
             guard let old = self.address(channel, in: before) else { continue }
             let oldHash = self.addressHash(header.project, channel, old)
             let new = self.address(channel, in: draft)
-            guard new.map({ self.addressHash(header.project, channel, $0) }) != oldHash else { continue }
+            guard new.map({ self.addressHash(header.project, channel, $0) }) != oldHash else {
+                continue
+            }
             for key in work.part.keys where key.channel == channel {
-                guard key.stored.state == .subscribed || key.stored.state == .pending else { continue }
+                guard key.stored.state == .subscribed || key.stored.state == .pending else {
+                    continue
+                }
                 var reset = key
                 reset.stored = StoredConsent(
-                    state: .unset, source: .system, effectiveTime: max(call.receivedAt, key.stored.effectiveTime))
+                    state: .unset, source: .system,
+                    effectiveTime: max(call.receivedAt, key.stored.effectiveTime))
                 reset.pendingSince = 0
                 work.part.set(reset)
                 work.judged.append(Self.bySystem(key, reset.stored, call))
@@ -67,7 +87,8 @@ extension Store {
     /// The address on a channel; `nil`: none.
     private func address(_ channel: Channel, in draft: AttributeDraft) -> UnsafeRawBufferPointer? {
         let native = channel == .email ? NativeAttribute.emailAddress : .phoneNumber
-        let name = UnsafeRawBufferPointer(start: native.name.utf8Start, count: native.name.utf8CodeUnitCount)
+        let name = UnsafeRawBufferPointer(
+            start: native.name.utf8Start, count: native.name.utf8CodeUnitCount)
         guard let number = self.project.names.find(name),
             let entry = draft.entries.first(where: { $0.name == number }), entry.kind == .value
         else { return nil }
@@ -76,9 +97,12 @@ extension Store {
         return reader.readPrefixed()
     }
 
-    private static func bySystem(_ before: ConsentPart.Key, _ after: StoredConsent, _ call: CallContext) -> JudgedChange {
+    private static func bySystem(
+        _ before: ConsentPart.Key, _ after: StoredConsent, _ call: CallContext
+    ) -> JudgedChange {
         JudgedChange(
-            channel: before.channel, topic: before.topic, before: before.stored.state, after: after.state, applied: true,
+            channel: before.channel, topic: before.topic, before: before.stored.state,
+            after: after.state, applied: true,
             source: .system, effectiveTime: after.effectiveTime, lsn: call.lsn)
     }
 

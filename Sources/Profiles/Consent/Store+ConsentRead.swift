@@ -9,7 +9,8 @@ extension Store {
     ///
     /// - Parameter topic: In lower case; empty: none.
     package func checkSendable(
-        _ image: ProfileImage, project: ProjectID, channel: Channel, topic: UnsafeRawBufferPointer, messageClass: MessageClass
+        _ image: ProfileImage, project: ProjectID, channel: Channel, topic: UnsafeRawBufferPointer,
+        messageClass: MessageClass
     ) -> (isSendable: Bool, reason: SendableReason) {
         var check = SendableCheck()
         check.messageClass = messageClass
@@ -28,17 +29,22 @@ extension Store {
         image.forEachSubscription { subscription in
             guard subscription.channel == channel else { return }
             if subscription.topic.count == 0 { check.channelState = subscription.state }
-            if topic.count > 0, subscription.topic.equals(topic) { check.topicState = subscription.state }
+            if topic.count > 0, subscription.topic.equals(topic) {
+                check.topicState = subscription.state
+            }
         }
         return check.verdict
     }
 
     /// The keyed hash of an address; an e-mail address is compared in lower case.
-    package func addressHash(_ project: ProjectID, _ channel: Channel, _ address: UnsafeRawBufferPointer) -> AddressHash {
+    package func addressHash(
+        _ project: ProjectID, _ channel: Channel, _ address: UnsafeRawBufferPointer
+    ) -> AddressHash {
         guard channel == .email else { return self.hash.address(project, channel, address) }
         return withUnsafeTemporaryAllocation(byteCount: address.count, alignment: 1) { lower in
             for (index, byte) in address.enumerated() {
-                lower[index] = byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte
+                lower[index] =
+                    byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte
             }
             return self.hash.address(project, channel, UnsafeRawBufferPointer(lower))
         }
@@ -61,9 +67,12 @@ extension Store {
     }
 
     /// Reads a page token; `nil` if it is not one of this project that this directory made.
-    package func verifyPage(_ text: UnsafeRawBufferPointer, in project: ProjectID) -> HistoryPosition? {
+    package func verifyPage(_ text: UnsafeRawBufferPointer, in project: ProjectID)
+        -> HistoryPosition?
+    {
         var content = ByteBuffer(capacity: 64)
-        guard let bytes = self.tokens.verify(text, into: &content), let position = HistoryPosition(content: bytes),
+        guard let bytes = self.tokens.verify(text, into: &content),
+            let position = HistoryPosition(content: bytes),
             position.project == project
         else { return nil }
         return position
@@ -73,10 +82,12 @@ extension Store {
     ///
     /// - Parameter content: Gets the bytes that the token's topic is borrowed from.
     package func verify(
-        _ text: UnsafeRawBufferPointer, _ kind: ConsentToken.Kind, in project: ProjectID, into content: inout ByteBuffer
+        _ text: UnsafeRawBufferPointer, _ kind: ConsentToken.Kind, in project: ProjectID,
+        into content: inout ByteBuffer
     ) -> ConsentToken? {
         content.removeAll()
-        guard let bytes = self.tokens.verify(text, into: &content), let token = ConsentToken(content: bytes),
+        guard let bytes = self.tokens.verify(text, into: &content),
+            let token = ConsentToken(content: bytes),
             token.kind == kind, token.project == project
         else { return nil }
         return token
@@ -84,7 +95,8 @@ extension Store {
 
     // MARK: Ledgers
 
-    /// Runs `body` with copies of a person's own ledger and of those of the profiles merged into it. Any thread.
+    /// Runs `body` with copies of a person's own ledger and of those of the profiles merged into
+    /// it. Any thread.
     package func withHistory<Result>(
         of image: ProfileImage, project: ProjectID, _ body: (LedgerHistory) -> Result
     ) -> Result {
@@ -93,7 +105,9 @@ extension Store {
         _ = self.readLedger(project: project, id: image.profileID, into: &copies)
         ends.append(copies.count)
         image.forEachProfileAlias { id in
-            if self.readLedger(project: project, id: id, into: &copies) { ends.append(copies.count) }
+            if self.readLedger(project: project, id: id, into: &copies) {
+                ends.append(copies.count)
+            }
         }
         var history = LedgerHistory()
         var start = 0
@@ -107,19 +121,25 @@ extension Store {
     /// Bytes copied under one lock.
     private static let copyBytesMax = 64 << 10
 
-    /// Appends a copy of the ledger that was written for a profile id, also for one that was merged away; false if there is none.
+    /// Appends a copy of the ledger that was written for a profile id, also for one that was merged
+    /// away; false if there is none.
     ///
     /// - Complexity: O(bytes of the ledger); the profile's lock is taken for each 64 KiB.
-    package func readLedger(project: ProjectID, id: ProfileID, into buffer: inout ByteBuffer) -> Bool {
+    package func readLedger(project: ProjectID, id: ProfileID, into buffer: inout ByteBuffer)
+        -> Bool
+    {
         withUnsafeBytes(of: (id.high.bigEndian, id.low.bigEndian)) { bytes in
             let identifier = IdentifierView(kind: .profileID, bytes: bytes)
-            return self.firstCandidate(project, identifier) { self.copyLedger($0, project, identifier, into: &buffer) } ?? false
+            return self.firstCandidate(project, identifier) {
+                self.copyLedger($0, project, identifier, into: &buffer)
+            } ?? false
         }
     }
 
     /// `nil`: this profile is not called so.
     private func copyLedger(
-        _ profile: ProfileRef, _ project: ProjectID, _ identifier: IdentifierView, into buffer: inout ByteBuffer
+        _ profile: ProfileRef, _ project: ProjectID, _ identifier: IdentifierView,
+        into buffer: inout ByteBuffer
     ) -> Bool? {
         let start = buffer.count
         var head = SHA256Digest.zero
@@ -128,13 +148,17 @@ extension Store {
                 let header = self.pool.header(profile).pointee
                 guard self.holds(header, project, identifier) else { return (false, true) }
                 guard header.ledger != 0 else { return (true, true) }
-                let all = UnsafeRawBufferPointer(start: self.slab.pointer(header.ledger), count: Int(header.ledgerBytes))
-                // A block is never changed, but it may have been replaced since the piece before: then another head stands in it.
+                let all = UnsafeRawBufferPointer(
+                    start: self.slab.pointer(header.ledger), count: Int(header.ledgerBytes))
+                // A block is never changed, but it may have been replaced since the piece before:
+                // then another head stands in it.
                 let present = LedgerPart(all).head
                 if present != head { buffer.truncate(to: start) }
                 head = present
                 let copied = buffer.count - start
-                buffer.append(UnsafeRawBufferPointer(rebasing: all[copied ..< min(all.count, copied + Self.copyBytesMax)]))
+                buffer.append(
+                    UnsafeRawBufferPointer(
+                        rebasing: all[copied ..< min(all.count, copied + Self.copyBytesMax)]))
                 return (true, buffer.count - start == all.count)
             }
             guard isHolder else { return nil }
@@ -162,8 +186,10 @@ package struct SubscriptionView {
             let source = ConsentSource(rawValue: lists.read())
             let effectiveTime = lists.read(Int64.self)
             guard let channel, let state, let source, !lists.overrun else { return }
-            body(SubscriptionView(
-                channel: channel, topic: topic, state: state, source: source, effectiveTime: effectiveTime))
+            body(
+                SubscriptionView(
+                    channel: channel, topic: topic, state: state, source: source,
+                    effectiveTime: effectiveTime))
         }
     }
 }
@@ -181,7 +207,10 @@ extension ProfileImage {
         var lists = self.lists
         Self.skipToAttributes(&lists)
         Self.forEachAttribute(&lists) { attribute, value in
-            guard attribute.equals(UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)) else { return }
+            guard
+                attribute.equals(
+                    UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+            else { return }
             var reader = ByteReader(value)
             guard PackedTag(rawValue: reader.read()) == .string else { return }
             found = reader.readPrefixed()
@@ -206,7 +235,9 @@ extension ProfileImage {
         for _ in 0 ..< lists.readVarint() {
             let kind = lists.read(UInt8.self)
             let bytes = lists.readPrefixed()
-            if kind == IdentifierKind.profileID.rawValue, bytes.count == ProfileID.binaryBytes { body(ProfileID(binary: bytes)) }
+            if kind == IdentifierKind.profileID.rawValue, bytes.count == ProfileID.binaryBytes {
+                body(ProfileID(binary: bytes))
+            }
         }
     }
 
@@ -238,7 +269,8 @@ extension ProfileImage {
     }
 
     private static func forEachAttribute(
-        _ lists: inout ByteReader, _ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void
+        _ lists: inout ByteReader,
+        _ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void
     ) {
         for _ in 0 ..< lists.readVarint() {
             let name = lists.readPrefixed()

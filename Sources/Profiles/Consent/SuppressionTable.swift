@@ -1,6 +1,7 @@
 import Bytes
 
-/// 128 keyed bits that stand for a (project, channel, address): the address itself enters neither the log nor the state.
+/// 128 keyed bits that stand for a (project, channel, address): the address itself enters neither
+/// the log nor the state.
 package struct AddressHash: Equatable, Sendable, BitwiseCopyable {
     package var low: UInt64
     package var high: UInt64
@@ -11,11 +12,13 @@ package struct AddressHash: Equatable, Sendable, BitwiseCopyable {
     }
 }
 
-/// Which addresses are not sent to, and why: 64 open-addressing tables, each with its lock. An address without a reason has no slot.
+/// Which addresses are not sent to, and why: 64 open-addressing tables, each with its lock. An
+/// address without a reason has no slot.
 ///
 /// Changed by the applier under the shard's lock, read by loops under it.
 struct SuppressionTable {
-    /// Addresses of one project: 4 million, at most 256 MiB with the slack of the tables. One more is refused.
+    /// Addresses of one project: 4 million, at most 256 MiB with the slack of the tables. One more
+    /// is refused.
     static let addressesMax = 4_000_000
     /// Slots of an empty table, a power of two.
     private static let capacityMin = 16
@@ -58,19 +61,29 @@ struct SuppressionTable {
     /// Suppressed addresses; for the applier.
     var count: Int { (0 ..< Shards.count).reduce(0) { $0 + self.shards[$1].count } }
     /// Bytes of the tables; for the applier.
-    var bytes: Int { (0 ..< Shards.count).reduce(0) { $0 + (self.shards[$1].mask + 1) * MemoryLayout<Slot>.stride } }
+    var bytes: Int {
+        (0 ..< Shards.count).reduce(0) {
+            $0 + (self.shards[$1].mask + 1) * MemoryLayout<Slot>.stride
+        }
+    }
 
     /// The reasons that an address is suppressed for. Any thread.
     func reasons(_ address: AddressHash) -> SuppressionReasons {
         let shard = Self.shard(address)
-        return self.locks.with(shard) { self.shards[shard].slots[self.position(address, shard)].reasons }
+        return self.locks.with(shard) {
+            self.shards[shard].slots[self.position(address, shard)].reasons
+        }
     }
 
     /// Sets them; none takes the address out. `publish` runs before anyone can see it.
     func set(_ address: AddressHash, _ reasons: SuppressionReasons, publish: () -> Void) {
         let shard = Self.shard(address)
         self.locks.with(shard) {
-            if !reasons.isEmpty, (self.shards[shard].count + 1) * 4 > (self.shards[shard].mask + 1) * 3 { self.grow(shard) }
+            if !reasons.isEmpty,
+                (self.shards[shard].count + 1) * 4 > (self.shards[shard].mask + 1) * 3
+            {
+                self.grow(shard)
+            }
             let position = self.position(address, shard)
             let wasThere = !self.shards[shard].slots[position].reasons.isEmpty
             switch (wasThere, reasons.isEmpty) {
@@ -88,7 +101,9 @@ struct SuppressionTable {
     private func position(_ address: AddressHash, _ shard: Int) -> Int {
         let mask = self.shards[shard].mask
         var position = Int(truncatingIfNeeded: address.low) & mask
-        while !self.shards[shard].slots[position].reasons.isEmpty, self.shards[shard].slots[position].address != address {
+        while !self.shards[shard].slots[position].reasons.isEmpty,
+            self.shards[shard].slots[position].address != address
+        {
             position = (position + 1) & mask
         }
         return position
@@ -99,7 +114,8 @@ struct SuppressionTable {
         self.shards[shard] = Self.emptyShard(capacity: (old.mask + 1) * 2)
         self.shards[shard].count = old.count
         for index in 0 ... old.mask where !old.slots[index].reasons.isEmpty {
-            self.shards[shard].slots[self.position(old.slots[index].address, shard)] = old.slots[index]
+            self.shards[shard].slots[self.position(old.slots[index].address, shard)] =
+                old.slots[index]
         }
         old.slots.deallocate()
     }
@@ -132,7 +148,8 @@ struct SuppressionTable {
 
     /// Every address of one shard.
     func forEach(in shard: Int, _ body: (AddressHash, SuppressionReasons) -> Void) {
-        for index in 0 ... self.shards[shard].mask where !self.shards[shard].slots[index].reasons.isEmpty {
+        for index in 0 ... self.shards[shard].mask
+        where !self.shards[shard].slots[index].reasons.isEmpty {
             body(self.shards[shard].slots[index].address, self.shards[shard].slots[index].reasons)
         }
     }

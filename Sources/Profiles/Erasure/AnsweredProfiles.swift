@@ -2,9 +2,11 @@ import Bytes
 
 /// Which profiles a remembered answer names: what links it to the persons that it concerns.
 enum AnsweredProfiles {
-    /// Calls `body` with the id of each profile of an answer; one may come several times. An erased answer names nobody.
+    /// Calls `body` with the id of each profile of an answer; one may come several times. An erased
+    /// answer names nobody.
     ///
-    /// These are the profile that the answer shows, the holders of a Track's events, and those of every write of a batch.
+    /// These are the profile that the answer shows, the holders of a Track's events, and those of
+    /// every write of a batch.
     static func forEach(in answer: UnsafeRawBufferPointer, _ body: (ProfileID) -> Void) {
         var reader = ByteReader(answer)
         guard let header = ResultHeader(from: &reader), header.refusal == .none else { return }

@@ -1,7 +1,7 @@
 import Bytes
 
-/// 128 keyed bits that stand for a (project, kind, identifier): what remains of an identifier whose person was erased, and what the record
-/// of an erasure carries.
+/// 128 keyed bits that stand for a (project, kind, identifier): what remains of an identifier whose
+/// person was erased, and what the record of an erasure carries.
 package struct IdentifierHash: Equatable, Sendable, BitwiseCopyable {
     package var low: UInt64
     package var high: UInt64
@@ -12,9 +12,11 @@ package struct IdentifierHash: Equatable, Sendable, BitwiseCopyable {
     }
 }
 
-/// The identifiers of the erased that nobody may use for a while, oldest first, and found by their hash.
+/// The identifiers of the erased that nobody may use for a while, oldest first, and found by their
+/// hash.
 ///
-/// Changed by the applier, under a shard's lock where loops look; looked up by loops under it. An entry is a block of the slab:
+/// Changed by the applier, under a shard's lock where loops look; looked up by loops under it. An
+/// entry is a block of the slab:
 /// `next: UInt32 | zero: UInt32 | low, high: UInt64 | erasedAt: Int64 µs`.
 struct BlockList {
     /// Entries that one tick forgets.
@@ -36,8 +38,9 @@ struct BlockList {
         var oldest: Int64 = 0
     }
 
-    // SAFETY: `core` and the links between entries are the applier's alone. A shard's table is changed under its lock, and an entry that a
-    // table names does not change and is not freed before it was taken out of there.
+    // SAFETY: `core` and the links between entries are the applier's alone. A shard's table is
+    // changed under its lock, and an entry that a table names does not change and is not freed
+    // before it was taken out of there.
     private let core: UnsafeMutablePointer<Core>
     private let tables: UnsafeMutablePointer<HashTable>
     private let locks = ShardLocks()
@@ -63,7 +66,8 @@ struct BlockList {
 
     // MARK: Any thread
 
-    /// Until when an identifier is blocked, in microseconds; `nil`: it is not, or no longer at `now`.
+    /// Until when an identifier is blocked, in microseconds; `nil`: it is not, or no longer at
+    /// `now`.
     func blockedUntil(_ identifier: IdentifierHash, now: Int64) -> Int64? {
         let shard = Shards.shard(identifier.low)
         return self.locks.with(shard) {
@@ -73,7 +77,8 @@ struct BlockList {
                 let handle = self.tables[shard].next(Shards.tag(identifier.low), from: &position)
                 guard handle != 0 else { return until }
                 let block = self.block(handle)
-                // One that is past due may not have been forgotten yet, while the identifier was used and erased again.
+                // One that is past due may not have been forgotten yet, while the identifier was
+                // used and erased again.
                 guard block.identifier == identifier, now < self.end(of: block) else { continue }
                 until = max(until ?? .min, self.end(of: block))
             }
@@ -89,7 +94,9 @@ struct BlockList {
     /// Bytes of the tables; the entries lie in the slab.
     var tableBytes: Int { (0 ..< Shards.count).reduce(0) { $0 + self.tables[$1].bytes } }
     /// When the oldest entry is past due, in microseconds; `nil` without one.
-    var nextDue: Int64? { self.core.pointee.head == 0 ? nil : self.core.pointee.oldest + self.duration }
+    var nextDue: Int64? {
+        self.core.pointee.head == 0 ? nil : self.core.pointee.oldest + self.duration
+    }
 
     /// Blocks an identifier, from the time that is not before that of the newest entry.
     func append(_ block: Block) {
@@ -109,7 +116,9 @@ struct BlockList {
         self.core.pointee.tail = handle
         self.core.pointee.count += 1
         let shard = Shards.shard(block.identifier.low)
-        self.locks.with(shard) { self.tables[shard].insertGrowing(Shards.tag(block.identifier.low), handle) }
+        self.locks.with(shard) {
+            self.tables[shard].insertGrowing(Shards.tag(block.identifier.low), handle)
+        }
     }
 
     /// Forgets the oldest entry, which must be there.
@@ -117,7 +126,9 @@ struct BlockList {
         let handle = self.core.pointee.head
         let (block, next) = self.entry(handle)
         let shard = Shards.shard(block.identifier.low)
-        self.locks.with(shard) { self.tables[shard].remove(Shards.tag(block.identifier.low), handle) }
+        self.locks.with(shard) {
+            self.tables[shard].remove(Shards.tag(block.identifier.low), handle)
+        }
         self.core.pointee.head = next
         self.core.pointee.count -= 1
         self.slab.deallocate(handle, bytes: Self.entryBytes)
@@ -137,8 +148,10 @@ struct BlockList {
     private func block(_ handle: Handle) -> Block {
         let base = self.slab.pointer(handle)
         let identifier = IdentifierHash(
-            low: base.load(fromByteOffset: 8, as: UInt64.self), high: base.load(fromByteOffset: 16, as: UInt64.self))
-        return Block(identifier: identifier, erasedAt: base.load(fromByteOffset: 24, as: Int64.self))
+            low: base.load(fromByteOffset: 8, as: UInt64.self),
+            high: base.load(fromByteOffset: 16, as: UInt64.self))
+        return Block(
+            identifier: identifier, erasedAt: base.load(fromByteOffset: 24, as: Int64.self))
     }
 
     /// All entries, for a snapshot that begins now.

@@ -1,20 +1,27 @@
 import Bytes
 
-// What erased people were called by stays blocked for a while, as keyed hashes. A blocked identifier names nobody, so it is looked for only where
-// nobody is found; a loop looks first, so that its bytes do not enter the log again.
+// What erased people were called by stays blocked for a while, as keyed hashes. A blocked
+// identifier names nobody, so it is looked for only where nobody is found; a loop looks first, so
+// that its bytes do not enter the log again.
 
 extension Store {
     /// Until when an identifier is blocked, in microseconds; `nil`: it is not. Any thread.
     ///
-    /// What a loop sees may be behind the log: `apply` looks again. A profile id is never blocked: it names nobody again.
+    /// What a loop sees may be behind the log: `apply` looks again. A profile id is never blocked:
+    /// it names nobody again.
     ///
     /// - Parameter now: In microseconds since 1970.
-    package func blockedUntil(_ project: ProjectID, _ identifier: IdentifierView, now: Int64) -> Int64? {
-        guard self.hasBlocks, identifier.kind != .profileID, identifier.bytes.count > 0 else { return nil }
+    package func blockedUntil(_ project: ProjectID, _ identifier: IdentifierView, now: Int64)
+        -> Int64?
+    {
+        guard self.hasBlocks, identifier.kind != .profileID, identifier.bytes.count > 0 else {
+            return nil
+        }
         return self.blocks.blockedUntil(self.hash.identifierHash(project, identifier), now: now)
     }
 
-    /// Until when an identifier that a record names is blocked, in microseconds; `nil`: none is. Any thread.
+    /// Until when an identifier that a record names is blocked, in microseconds; `nil`: none is.
+    /// Any thread.
     ///
     /// Of a batch nothing is told: each of its items ends by itself, in the log.
     package func blockedUntil(_ record: RecordView, now: Int64) -> Int64? {
@@ -22,23 +29,32 @@ extension Store {
         var reader = ByteReader(record.payload)
         switch RecordKind(rawValue: record.kind) {
         case .track:
-            return TrackHeader(from: &reader).flatMap { self.blockedUntil($0.project, $0.identifier, now: now) }
+            return TrackHeader(from: &reader).flatMap {
+                self.blockedUntil($0.project, $0.identifier, now: now)
+            }
         case .identify:
             guard let header = IdentifyHeader(from: &reader) else { return nil }
             let device = IdentifierView(kind: .installationID, bytes: header.installationID)
             let person = IdentifierView(kind: .customID, bytes: header.customID)
-            return self.blockedUntil(header.project, device, now: now) ?? self.blockedUntil(header.project, person, now: now)
+            return self.blockedUntil(header.project, device, now: now)
+                ?? self.blockedUntil(header.project, person, now: now)
         case .updateSubscription:
-            return SubscriptionHeader(from: &reader).flatMap { self.blockedUntil($0.project, $0.identifier, now: now) }
+            return SubscriptionHeader(from: &reader).flatMap {
+                self.blockedUntil($0.project, $0.identifier, now: now)
+            }
         default: return nil
         }
     }
 
     /// Blocks an identifier from now on, once; over the limit the oldest ones can be used again.
     func block(_ project: ProjectID, _ identifier: IdentifierView, _ call: CallContext) {
-        let block = BlockList.Block(identifier: self.hash.identifierHash(project, identifier), erasedAt: call.receivedAt)
+        let block = BlockList.Block(
+            identifier: self.hash.identifierHash(project, identifier), erasedAt: call.receivedAt)
         // Several profiles of one person can list the same former device.
-        guard self.blocks.blockedUntil(block.identifier, now: call.receivedAt) != self.blocks.end(of: block) else { return }
+        guard
+            self.blocks.blockedUntil(block.identifier, now: call.receivedAt)
+                != self.blocks.end(of: block)
+        else { return }
         self.blocks.append(block)
         while UInt64(self.blocks.count) > self.limits.blocksPerProject { self.forgetOldestBlock() }
         self.publishBlocks()
@@ -59,7 +75,8 @@ extension Store {
         self.blocks.dropOldest()
     }
 
-    /// Notes a call that was refused because it is about somebody erased: with it something of theirs is in the log again.
+    /// Notes a call that was refused because it is about somebody erased: with it something of
+    /// theirs is in the log again.
     func noteErasedInLog(_ call: CallContext) {
         self.state.pointee.lastEraseLSN = call.lsn
         self.publishLastErase()
@@ -70,8 +87,11 @@ extension Store {
         _ identifier: IdentifierView, _ project: ProjectID, _ kind: RecordKind, _ call: CallContext,
         into results: inout ByteBuffer
     ) -> Bool {
-        guard let until = self.blockedUntil(project, identifier, now: call.receivedAt) else { return false }
-        self.appendRefusal(.identifierErased, kind, call, detail: UInt64(bitPattern: until), into: &results)
+        guard let until = self.blockedUntil(project, identifier, now: call.receivedAt) else {
+            return false
+        }
+        self.appendRefusal(
+            .identifierErased, kind, call, detail: UInt64(bitPattern: until), into: &results)
         return true
     }
 }

@@ -1,8 +1,8 @@
 import Bytes
 
-// The erasure of a person: who is meant is found by keyed hashes, everything that is theirs goes in one commit (Store+EraseCommit.swift), and what
-// they were called by stays blocked. Unknown and erased are answered alike.
-// Source: spec.md, section 6, EraseProfile.
+// The erasure of a person: who is meant is found by keyed hashes, everything that is theirs goes in
+// one commit (Store+EraseCommit.swift), and what they were called by stays blocked. Unknown and
+// erased are answered alike. Source: spec.md, section 6, EraseProfile.
 
 extension Store {
     /// The command that erases who an identifier names: hashes only. Any thread.
@@ -11,21 +11,27 @@ extension Store {
     ///   - requestID: Empty: none.
     ///   - body: Gets a command whose request id is valid for its call.
     package func withEraseCommand(
-        _ project: ProjectID, _ identifier: IdentifierView, requestID: UnsafeRawBufferPointer, expectedRevision: UInt64?,
+        _ project: ProjectID, _ identifier: IdentifierView, requestID: UnsafeRawBufferPointer,
+        expectedRevision: UInt64?,
         _ body: (EraseCommand) -> Void
     ) {
         var command = EraseCommand(
-            project: project, kind: identifier.kind, place: self.hash.identifier(project, identifier),
-            identifier: self.hash.identifierHash(project, identifier), requestID: .none, expectedRevision: expectedRevision)
+            project: project, kind: identifier.kind,
+            place: self.hash.identifier(project, identifier),
+            identifier: self.hash.identifierHash(project, identifier), requestID: .none,
+            expectedRevision: expectedRevision)
         guard requestID.count > 0 else { return body(command) }
-        withUnsafeBytes(of: self.hash.forgottenRequest(RecordKind.erase.rawValue, requestID)) { id in
+        withUnsafeBytes(of: self.hash.forgottenRequest(RecordKind.erase.rawValue, requestID)) {
+            id in
             command.requestID = id
             body(command)
         }
     }
 
     /// Carries out one EraseProfile.
-    func erase(_ record: RecordView, _ call: CallContext, results: inout ByteBuffer) throws(ApplyError) {
+    func erase(_ record: RecordView, _ call: CallContext, results: inout ByteBuffer)
+        throws(ApplyError)
+    {
         guard let command = EraseCommand(record.payload), record.operations == 1 else {
             throw .malformed(lsn: call.firstLSN)
         }
@@ -37,10 +43,12 @@ extension Store {
         let profile = self.find(command)
         let revision = profile.map { self.pool.header($0).pointee.revision } ?? 0
         if let expected = command.expectedRevision, expected != revision {
-            return self.appendRefusal(.revisionMismatch, .erase, call, detail: revision, into: &results)
+            return self.appendRefusal(
+                .revisionMismatch, .erase, call, detail: revision, into: &results)
         }
         if let profile { self.erase(profile, call) }
-        let start = ResultHeader(refusal: .none, flags: [], kind: .erase, lsn: call.lsn).begin(in: &results)
+        let start = ResultHeader(refusal: .none, flags: [], kind: .erase, lsn: call.lsn).begin(
+            in: &results)
         EraseResultBody(existed: profile != nil, erasedAt: call.receivedAt).write(into: &results)
         ResultHeader.end(at: start, in: &results)
         if let asked { self.remember(asked, results, from: start, call) }
@@ -54,7 +62,9 @@ extension Store {
             let value = table.next(Shards.tag(command.place), from: &position)
             guard value != 0 else { return nil }
             let profile = ProfileRef(rawValue: value)
-            if self.isCalled(self.pool.header(profile).pointee, command) { return self.survivor(of: profile) }
+            if self.isCalled(self.pool.header(profile).pointee, command) {
+                return self.survivor(of: profile)
+            }
         }
     }
 
@@ -62,7 +72,9 @@ extension Store {
         guard header.project == command.project else { return false }
         switch command.kind {
         case .profileID:
-            return withUnsafeBytes(of: (header.id.high.bigEndian, header.id.low.bigEndian)) { self.isNamed($0, command) }
+            return withUnsafeBytes(of: (header.id.high.bigEndian, header.id.low.bigEndian)) {
+                self.isNamed($0, command)
+            }
         case .customID:
             guard header.isLive else { return false }
             return self.isNamed(IdentityPart(self.slab.pointer(header.identity)).customID, command)
@@ -77,13 +89,16 @@ extension Store {
     }
 
     private func isNamed(_ bytes: UnsafeRawBufferPointer, _ command: EraseCommand) -> Bool {
-        self.hash.identifierHash(command.project, IdentifierView(kind: command.kind, bytes: bytes)) == command.identifier
+        self.hash.identifierHash(command.project, IdentifierView(kind: command.kind, bytes: bytes))
+            == command.identifier
     }
 
     /// Whether a token's profile is there, or merged into one that is. Any thread.
     package func isKnown(_ token: ConsentToken) -> Bool {
         withUnsafeBytes(of: (token.profileID.high.bigEndian, token.profileID.low.bigEndian)) { id in
-            self.withHolder(token.project, IdentifierView(kind: .profileID, bytes: id)) { _, _ in true } ?? false
+            self.withHolder(token.project, IdentifierView(kind: .profileID, bytes: id)) { _, _ in
+                true
+            } ?? false
         }
     }
 }

@@ -1,7 +1,8 @@
 import Bytes
 
-// Everything of a person goes at once: the profile, the profiles that were merged into it, and what points at them. The headers stay as tombstones,
-// since merges and moves of installations of other people refer to them by number; nothing in one tells who it was.
+// Everything of a person goes at once: the profile, the profiles that were merged into it, and what
+// points at them. The headers stay as tombstones, since merges and moves of installations of other
+// people refer to them by number; nothing in one tells who it was.
 
 extension Store {
     /// Erases a live profile and everything that was merged into it.
@@ -9,7 +10,9 @@ extension Store {
         let losers = self.losers(of: profile)
         self.forgetMerges(of: losers)
         for one in [profile] + losers {
-            self.project.requests.erase(self.pool.header(one).pointee.id) { self.willChangeRequests() }
+            self.project.requests.erase(self.pool.header(one).pointee.id) {
+                self.willChangeRequests()
+            }
             self.blockIdentifiers(of: one, erasing: profile, call)
         }
         self.gatherDropped(self.pool.header(profile).pointee)
@@ -30,7 +33,12 @@ extension Store {
         let identity = IdentityPart(self.slab.pointer(header.identity))
         guard identity.aliasCount >= IdentityDraft.aliasesMax else {
             identity.forEachAlias { alias in
-                if alias.kind == .profileID, let loser = self.holder(header.project, alias, hash: self.hash.identifier(header.project, alias)) { losers.append(loser) }
+                if alias.kind == .profileID,
+                    let loser = self.holder(
+                        header.project, alias, hash: self.hash.identifier(header.project, alias))
+                {
+                    losers.append(loser)
+                }
             }
             return losers
         }
@@ -45,7 +53,8 @@ extension Store {
 
     /// Takes the merges of these losers out of the list: none can be taken back any more.
     ///
-    /// - Complexity: O(merges that can be taken back), up to the last one of these; nothing if all of them are final.
+    /// - Complexity: O(merges that can be taken back), up to the last one of these; nothing if all
+    ///   of them are final.
     private func forgetMerges(of losers: [ProfileRef]) {
         var open = Set(losers.filter { self.pool.header($0).pointee.identity != 0 }.map(\.rawValue))
         guard !open.isEmpty else { return }
@@ -61,19 +70,27 @@ extension Store {
             self.willRemove(merge, block, next: next)
             self.discard(merge, block)
             merges.count -= 1
-            if previous == 0 { merges.head = next } else { self.slab.pointer(previous).storeBytes(of: next, as: Handle.self) }
+            if previous == 0 {
+                merges.head = next
+            } else {
+                self.slab.pointer(previous).storeBytes(of: next, as: Handle.self)
+            }
             if next == 0 { merges.tail = previous }
             block = next
         }
-        if merges.head != 0 { merges.oldest = MergeEntry(self.slab.pointer(merges.head)).receivedAt }
+        if merges.head != 0 {
+            merges.oldest = MergeEntry(self.slab.pointer(merges.head)).receivedAt
+        }
         self.state.pointee.merges = merges
     }
 
     // MARK: Identifiers
 
-    /// Blocks what a profile is called by, and takes it out of the index. Of a profile that was merged away, or has its devices no more, what
-    /// someone else is called by today is theirs.
-    private func blockIdentifiers(of one: ProfileRef, erasing profile: ProfileRef, _ call: CallContext) {
+    /// Blocks what a profile is called by, and takes it out of the index. Of a profile that was
+    /// merged away, or has its devices no more, what someone else is called by today is theirs.
+    private func blockIdentifiers(
+        of one: ProfileRef, erasing profile: ProfileRef, _ call: CallContext
+    ) {
         let header = self.pool.header(one).pointee
         self.unname(one, self.profileIDHash(header.project, header.id))
         guard header.identity != 0 else { return }
@@ -88,7 +105,9 @@ extension Store {
             }
             self.block(header.project, identifier, call)
         }
-        if identity.customID.count > 0 { block(IdentifierView(kind: .customID, bytes: identity.customID)) }
+        if identity.customID.count > 0 {
+            block(IdentifierView(kind: .customID, bytes: identity.customID))
+        }
         identity.forEachAlias { if $0.kind != .profileID { block($0) } }
         identity.forEachInstallation { block(IdentifierView(kind: .installationID, bytes: $0.id)) }
     }
@@ -99,15 +118,21 @@ extension Store {
     private func gatherDropped(_ header: ProfileHeader) {
         self.work.pointee.droppedCount = Int(header.eventCount)
         guard header.eventCount > 0 else { return }
-        let events = self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self) + Int(header.eventHead)
-        for number in 0 ..< Int(header.eventCount) { self.work.pointee.dropped[number] = events[number] }
+        let events =
+            self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
+            + Int(header.eventHead)
+        for number in 0 ..< Int(header.eventCount) {
+            self.work.pointee.dropped[number] = events[number]
+        }
     }
 
-    /// Gathers a header that keeps the ledger's head and where merges lead, under an id that only who knows the old one can compute.
+    /// Gathers a header that keeps the ledger's head and where merges lead, under an id that only
+    /// who knows the old one can compute.
     private func makeTombstone(_ profile: ProfileRef, _ call: CallContext) {
         let old = self.pool.header(profile).pointee
         var stone = ProfileHeader(
-            id: self.hash.tombstone(old.project, old.id), project: old.project, lsn: call.lsn, receivedAt: 0, identity: 0,
+            id: self.hash.tombstone(old.project, old.id), project: old.project, lsn: call.lsn,
+            receivedAt: 0, identity: 0,
             identityBytes: 0)
         stone.revision = 0
         stone.mergedInto = old.mergedInto

@@ -1,7 +1,9 @@
-// One open-addressing table for everything that is found by a keyed hash. It keeps 32 bits of the hash and a 32-bit
-// value, 8 bytes an entry; whoever looks something up compares the thing itself, so a shared tag costs time only.
+// One open-addressing table for everything that is found by a keyed hash. It keeps 32 bits of the
+// hash and a 32-bit value, 8 bytes an entry; whoever looks something up compares the thing itself,
+// so a shared tag costs time only.
 
-/// Linear probing over entries `value << 32 | tag`; value 0 is an empty slot. Several entries may have one tag.
+/// Linear probing over entries `value << 32 | tag`; value 0 is an empty slot. Several entries may
+/// have one tag.
 ///
 /// - Complexity: O(1) expected at a load of at most 3/4; growing is O(entries).
 struct HashTable {
@@ -79,7 +81,8 @@ struct HashTable {
         self.insert(tag, value)
     }
 
-    /// Removes an entry that is there, and closes the gap: no tombstones, so a search never slows down with age.
+    /// Removes an entry that is there, and closes the gap: no tombstones, so a search never slows
+    /// down with age.
     mutating func remove(_ tag: UInt32, _ value: UInt32) {
         var hole = self.start(tag)
         let wanted = UInt64(value) << 32 | UInt64(tag)
@@ -110,7 +113,9 @@ struct HashTable {
     /// Every entry, in no order that means anything.
     func forEach(_ body: (_ tag: UInt32, _ value: UInt32) -> Void) {
         for position in 0 ... self.mask where self.slots[position] != 0 {
-            body(UInt32(truncatingIfNeeded: self.slots[position]), UInt32(self.slots[position] >> 32))
+            body(
+                UInt32(truncatingIfNeeded: self.slots[position]), UInt32(self.slots[position] >> 32)
+            )
         }
     }
 }

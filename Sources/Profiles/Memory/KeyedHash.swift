@@ -34,8 +34,8 @@ struct KeyedHash {
         return SipHash.hash64(identifier.bytes, key: self.key(.identifier, detail)) & self.mask
     }
 
-    /// Of (project, identifier as sent, event id): the identifier's hash keys that of the event id, so that
-    /// nothing is copied together first.
+    /// Of (project, identifier as sent, event id): the identifier's hash keys that of the event id,
+    /// so that nothing is copied together first.
     func event(identifierHash: UInt64, id: UnsafeRawBufferPointer) -> UInt64 {
         SipHash.hash64(id, key: self.key(.event, identifierHash)) & self.mask
     }
@@ -49,13 +49,16 @@ struct KeyedHash {
     }
 
     /// Of an address as it is compared: an e-mail address in lower case.
-    func address(_ project: ProjectID, _ channel: Channel, _ address: UnsafeRawBufferPointer) -> AddressHash {
+    func address(_ project: ProjectID, _ channel: Channel, _ address: UnsafeRawBufferPointer)
+        -> AddressHash
+    {
         let detail = UInt64(project.rawValue) << 8 | UInt64(channel.rawValue)
         let hash = SipHash.hash128(address, key: self.key(.address, detail))
         return AddressHash(low: hash.low & self.mask, high: hash.high)
     }
 
-    /// Of an identifier where its bytes may not stand: in the record of an erasure, and for as long as it is blocked.
+    /// Of an identifier where its bytes may not stand: in the record of an erasure, and for as long
+    /// as it is blocked.
     func identifierHash(_ project: ProjectID, _ identifier: IdentifierView) -> IdentifierHash {
         let detail = UInt64(project.rawValue) << 8 | UInt64(identifier.kind.rawValue)
         let hash = SipHash.hash128(identifier.bytes, key: self.key(.erased, detail))
@@ -70,7 +73,8 @@ struct KeyedHash {
         return ProfileID(high: hash.high, low: hash.low)
     }
 
-    /// Of a request id whose answer was erased: the id may have been made of what the person was called by.
+    /// Of a request id whose answer was erased: the id may have been made of what the person was
+    /// called by.
     func forgottenRequest(_ kind: UInt8, _ id: UnsafeRawBufferPointer) -> Fingerprint {
         let hash = SipHash.hash128(id, key: self.key(.forgotten, UInt64(kind)))
         return Fingerprint(low: hash.low, high: hash.high)
@@ -78,7 +82,8 @@ struct KeyedHash {
 
     /// Of a profile that a remembered answer names.
     func answered(_ id: ProfileID) -> UInt64 {
-        withUnsafeBytes(of: (id.high, id.low)) { SipHash.hash64($0, key: self.key(.answered, 0)) } & self.mask
+        withUnsafeBytes(of: (id.high, id.low)) { SipHash.hash64($0, key: self.key(.answered, 0)) }
+            & self.mask
     }
 
     /// Of a message without its request id: the part before keys the hash of the part after.
@@ -126,11 +131,14 @@ struct DerivedIDs {
         self.ulid(.merge, receivedAt: receivedAt, lsn: lsn)
     }
 
-    /// 48 bits of milliseconds, 16 bits of the lsn (so that ids of one millisecond ascend but for a wrap), 64 secret bits.
+    /// 48 bits of milliseconds, 16 bits of the lsn (so that ids of one millisecond ascend but for a
+    /// wrap), 64 secret bits.
     private func ulid(_ domain: Domain, receivedAt: Int64, lsn: UInt64) -> ProfileID {
         let milliseconds = UInt64(bitPattern: receivedAt / 1_000) & 0xFFFF_FFFF_FFFF
         let low = withUnsafeBytes(of: (receivedAt.littleEndian, lsn.littleEndian)) {
-            SipHash.hash128($0, key: SipHashKey(k0: self.secret.k0, k1: self.secret.k1 ^ domain.rawValue)).low
+            SipHash.hash128(
+                $0, key: SipHashKey(k0: self.secret.k0, k1: self.secret.k1 ^ domain.rawValue)
+            ).low
         }
         return ProfileID(high: milliseconds << 16 | lsn & 0xFFFF, low: low)
     }

@@ -6,7 +6,9 @@ extension UnsafeRawBufferPointer {
 
     /// A little-endian integer at `offset`; the bytes must hold it.
     @inline(__always)
-    func integer<Integer: FixedWidthInteger & BitwiseCopyable>(at offset: Int, _ type: Integer.Type = Integer.self) -> Integer {
+    func integer<Integer: FixedWidthInteger & BitwiseCopyable>(
+        at offset: Int, _ type: Integer.Type = Integer.self
+    ) -> Integer {
         Integer(littleEndian: self.loadUnaligned(fromByteOffset: offset, as: Integer.self))
     }
 
@@ -35,7 +37,8 @@ extension UnsafeRawBufferPointer {
 
 /// Writes fields one after the other into memory that is known to be large enough.
 struct RawWriter {
-    // SAFETY: whoever makes one gives as many bytes as are written; the sizes are computed beside the writes.
+    // SAFETY: whoever makes one gives as many bytes as are written; the sizes are computed beside
+    // the writes.
     private var target: UnsafeMutableRawPointer
 
     init(_ target: UnsafeMutableRawPointer) {

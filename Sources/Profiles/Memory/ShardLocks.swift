@@ -1,15 +1,20 @@
 import Synchronization
 
-/// 64 locks, each on a cache line of its own: neighbours are taken by different threads all the time.
+/// 64 locks, each on a cache line of its own: neighbours are taken by different threads all the
+/// time.
 ///
-/// The closures must not escape, call out or wait: they copy bytes, or swap what was prepared before.
+/// The closures must not escape, call out or wait: they copy bytes, or swap what was prepared
+/// before.
 struct ShardLocks: @unchecked Sendable {
     private struct Line: ~Copyable {
         let mutex = Mutex<Void>(())
-        /// Says to the thread sanitizer what the mutex does where it waits, in a library that the sanitizer does not see.
+        /// Says to the thread sanitizer what the mutex does where it waits, in a library that the
+        /// sanitizer does not see.
         let order = Atomic<UInt32>(0)
         // All three fill a line of 64 bytes.
-        let padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
+        let padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (
+            0, 0, 0, 0, 0, 0, 0
+        )
     }
 
     // SAFETY: made once, never moved, freed when no thread uses the store any more.
@@ -40,7 +45,8 @@ struct ShardLocks: @unchecked Sendable {
         }
     }
 
-    /// Runs `body` while holding the locks of every shard whose bit is set, taken in ascending order.
+    /// Runs `body` while holding the locks of every shard whose bit is set, taken in ascending
+    /// order.
     func with<Result>(mask: UInt64, _ body: () -> Result) -> Result {
         guard mask != 0 else { return body() }
         return self.with(mask.trailingZeroBitCount) { self.with(mask: mask & (mask - 1), body) }

@@ -50,7 +50,8 @@ struct ShardedTable {
 /// How a 64-bit hash is spent: the upper 6 bits choose the shard, the lower 32 are the tag.
 enum Shards {
     static let bits = 6
-    /// More than any machine has cores to read with, and few enough to take all of them for a batch.
+    /// More than any machine has cores to read with, and few enough to take all of them for a
+    /// batch.
     static let count = 1 << bits
 
     @inline(__always)

@@ -1,8 +1,9 @@
-// Where everything of variable size in the store lives. Blocks are named by 32-bit handles, half a pointer, because
-// a retained event is named three times (its profile's index, the duplicate table, the free lists).
-// SAFETY (whole file): chunks are never moved or freed while the slab lives, except regions of one large block.
-// Only the applier allocates and frees; a reader may resolve a handle that it learnt under a shard lock, since
-// the directory entry was written before that lock was released.
+// Where everything of variable size in the store lives. Blocks are named by 32-bit handles, half a
+// pointer, because a retained event is named three times (its profile's index, the duplicate table,
+// the free lists). SAFETY (whole file): chunks are never moved or freed while the slab lives,
+// except regions of one large block. Only the applier allocates and frees; a reader may resolve a
+// handle that it learnt under a shard lock, since the directory entry was written before that lock
+// was released.
 
 /// Names a block of a slab: its offset in units of 16 bytes; 0 is no block.
 typealias Handle = UInt32
@@ -85,11 +86,14 @@ struct Slab {
         return handle
     }
 
-    /// Gives back a block that was allocated with the same `bytes`, and zeroes it: what people are told is gone shall not lie in free memory, and
-    /// which free blocks once held something of theirs is not known. It costs 10 to 40 ns for blocks of up to 1 KiB (decision 0230).
+    /// Gives back a block that was allocated with the same `bytes`, and zeroes it: what people are
+    /// told is gone shall not lie in free memory, and which free blocks once held something of
+    /// theirs is not known. It costs 10 to 40 ns for blocks of up to 1 KiB (decision 0230).
     func deallocate(_ handle: Handle, bytes: Int) {
         let units = (bytes + Self.unitBytes - 1) / Self.unitBytes
-        guard units <= Self.classUnitsMax else { return self.deallocateRegion(handle, bytes: bytes) }
+        guard units <= Self.classUnitsMax else {
+            return self.deallocateRegion(handle, bytes: bytes)
+        }
         let (index, rounded) = Self.sizeClass(units: units)
         self.core.pointee.bytesInUse -= rounded * Self.unitBytes
         self.pointer(handle).initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
@@ -108,7 +112,8 @@ struct Slab {
         return (16 + (top - 4) * 8 + (eighths - 9), eighths << shift)
     }
 
-    /// Every chunk as it lies in memory, for tests of what is not there any more; what was never used holds anything.
+    /// Every chunk as it lies in memory, for tests of what is not there any more; what was never
+    /// used holds anything.
     func forEachChunk(_ body: (UnsafeRawBufferPointer) -> Void) {
         for chunk in 0 ..< self.core.pointee.chunkCount {
             guard let memory = self.directory[chunk] else { continue }
@@ -142,8 +147,10 @@ struct Slab {
 
     private func addChunks(_ count: Int) -> Int {
         let chunk = self.core.pointee.chunkCount
-        precondition(chunk + count <= Self.chunksMax, "the slab is full: admission must refuse long before")
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: count * Self.chunkBytes, alignment: 64)
+        precondition(
+            chunk + count <= Self.chunksMax, "the slab is full: admission must refuse long before")
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: count * Self.chunkBytes, alignment: 64)
         self.directory[chunk] = memory
         self.core.pointee.chunkCount += count
         self.core.pointee.bytesReserved += count * Self.chunkBytes
@@ -157,7 +164,8 @@ struct Slab {
         if self.core.pointee.chunkCount == 0 { self.startChunk() }
         if let index = self.core.pointee.freeRegions.firstIndex(where: { $0.count == count }) {
             let region = self.core.pointee.freeRegions.remove(at: index)
-            self.directory[region.first] = .allocate(byteCount: count * Self.chunkBytes, alignment: 64)
+            self.directory[region.first] = .allocate(
+                byteCount: count * Self.chunkBytes, alignment: 64)
             self.core.pointee.bytesReserved += count * Self.chunkBytes
             return UInt32(region.first) << 16
         }

@@ -27,8 +27,8 @@ package struct EventQuery {
     }
 }
 
-/// Where an event stands among a profile's: by effective time, then by lsn. Events that come later have places of their own, so a
-/// listing goes on where it ended.
+/// Where an event stands among a profile's: by effective time, then by lsn. Events that come later
+/// have places of their own, so a listing goes on where it ended.
 package struct EventPosition: Equatable, Comparable, Sendable {
     /// Microseconds since 1970.
     package var effectiveTime: Int64
@@ -97,8 +97,10 @@ package struct EventPage {
 
 /// One event of a page, borrowed from its image.
 ///
-/// Layout: `effectiveTime, receivedAt: Int64 µs | lsn: UInt64 | isHistorical, platform, identifier kind: UInt8 | identifier, eventID, sourceName,
-/// name, label: prefixed | tagCount: varint | tags: prefixed each | fieldCount: varint`, then per field `name: prefixed | packed value`.
+/// Layout:
+/// `effectiveTime, receivedAt: Int64 µs | lsn: UInt64 | isHistorical, platform, identifier kind:
+/// UInt8 | identifier, eventID, sourceName, name, label: prefixed | tagCount: varint | tags:
+/// prefixed each | fieldCount: varint`, then per field `name: prefixed | packed value`.
 package struct StoredEventView {
     package var position: EventPosition
     package var receivedAt: Int64

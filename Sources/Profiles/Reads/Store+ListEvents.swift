@@ -1,31 +1,42 @@
 import Bytes
 
-// Listing a profile's events: pieces are copied under its lock, by position, and filtered by name without one. A page is what the profile had at the
-// first piece, but for what was dropped or came in front of the reader since.
+// Listing a profile's events: pieces are copied under its lock, by position, and filtered by name
+// without one. A page is what the profile had at the first piece, but for what was dropped or came
+// in front of the reader since.
 
 extension Store {
     /// Bytes copied under one lock; one event may be larger.
     private static let pieceBytesMax = 64 << 10
-    /// Images of one page: serialised they take less than three times as much, far below a message's 4 MiB. One event may be larger.
+    /// Images of one page: serialised they take less than three times as much, far below a
+    /// message's 4 MiB. One event may be larger.
     private static let pageBytesMax = 1 << 20
 
-    /// Reads the page of a listing that follows `position`, and appends the images of its events. Any thread.
+    /// Reads the page of a listing that follows `position`, and appends the images of its events.
+    /// Any thread.
     ///
     /// - Parameters:
     ///   - position: `nil`: the first page.
     ///   - now: In microseconds; events past the retention at this time count as dropped.
     /// - Returns: `nil`: no profile is called so.
-    /// - Complexity: O(bytes of the events between the bounds); the profile's lock is taken for each 64 KiB.
+    /// - Complexity: O(bytes of the events between the bounds); the profile's lock is taken for
+    ///   each 64 KiB.
     package func listEvents(
-        project: ProjectID, identifier: IdentifierView, query: EventQuery, after position: EventPosition?, now: Int64,
+        project: ProjectID, identifier: IdentifierView, query: EventQuery,
+        after position: EventPosition?, now: Int64,
         into buffer: inout ByteBuffer
     ) -> EventPage? {
         let start = buffer.count
         var piece = ByteBuffer(capacity: Self.pieceBytesMax)
         while true {
             buffer.truncate(to: start)
-            guard let (profile, page) = self.beginPage(project, identifier, query, now) else { return nil }
-            if let page = self.fillPage(page, of: profile, query, after: position, now, &piece, &buffer) { return page }
+            guard let (profile, page) = self.beginPage(project, identifier, query, now) else {
+                return nil
+            }
+            if let page = self.fillPage(
+                page, of: profile, query, after: position, now, &piece, &buffer)
+            {
+                return page
+            }
             // It was merged away or erased since: begin again with the survivor, if there is one.
         }
     }
@@ -51,17 +62,23 @@ extension Store {
         return from < max(truncatedBefore, self.retainedSince(now))
     }
 
-    /// Calls `body` under the lock of the profile that an identifier names; `nil`: none is called so.
+    /// Calls `body` under the lock of the profile that an identifier names; `nil`: none is called
+    /// so.
     func withHolder<Result>(
-        _ project: ProjectID, _ identifier: IdentifierView, _ body: (_ profile: ProfileRef, _ isRedirected: Bool) -> Result
+        _ project: ProjectID, _ identifier: IdentifierView,
+        _ body: (_ profile: ProfileRef, _ isRedirected: Bool) -> Result
     ) -> Result? {
-        self.firstCandidate(project, identifier) { self.withSurvivor(of: $0, project, identifier, body) }
+        self.firstCandidate(project, identifier) {
+            self.withSurvivor(of: $0, project, identifier, body)
+        }
     }
 
-    /// What `body` makes of the first profile under an identifier's hash that it makes something of; `nil`: of none. A profile under the hash
-    /// need not be called so, which `body` finds out under the profile's lock.
+    /// What `body` makes of the first profile under an identifier's hash that it makes something
+    /// of; `nil`: of none. A profile under the hash need not be called so, which `body` finds out
+    /// under the profile's lock.
     func firstCandidate<Result>(
-        _ project: ProjectID, _ identifier: IdentifierView, _ body: (_ profile: ProfileRef) -> Result?
+        _ project: ProjectID, _ identifier: IdentifierView,
+        _ body: (_ profile: ProfileRef) -> Result?
     ) -> Result? {
         let hash = self.hash.identifier(project, identifier)
         var number = 0
@@ -90,7 +107,9 @@ extension Store {
             let asked = next
             let found = self.profileLocks.with(asked.shard) { () -> Result? in
                 let header = self.pool.header(asked).pointee
-                guard asked != profile || self.holds(header, project, identifier) else { return nil }
+                guard asked != profile || self.holds(header, project, identifier) else {
+                    return nil
+                }
                 guard !header.isErased else { return nil }
                 guard header.isLive else {
                     next = ProfileRef(rawValue: header.mergedInto)
@@ -104,7 +123,8 @@ extension Store {
 
     /// Copies piece by piece until the page is full; `nil`: the profile was merged away meanwhile.
     private func fillPage(
-        _ begun: EventPage, of profile: ProfileRef, _ query: EventQuery, after position: EventPosition?, _ now: Int64,
+        _ begun: EventPage, of profile: ProfileRef, _ query: EventQuery,
+        after position: EventPosition?, _ now: Int64,
         _ piece: inout ByteBuffer, _ buffer: inout ByteBuffer
     ) -> EventPage? {
         var page = begun
@@ -113,7 +133,8 @@ extension Store {
         let start = buffer.count
         while true {
             piece.removeAll()
-            guard let isLast = self.copyPiece(of: profile, query, after: place, now, into: &piece) else { return nil }
+            guard let isLast = self.copyPiece(of: profile, query, after: place, now, into: &piece)
+            else { return nil }
             var offset = 0
             while offset < piece.count {
                 let block = EventBlock(piece.base + offset)
@@ -123,7 +144,8 @@ extension Store {
                 let parts = block.parts
                 guard self.isAsked(parts.content, query) else { continue }
                 let bytes = buffer.count - start
-                guard page.eventCount < query.pageSize, bytes + block.totalBytes <= Self.pageBytesMax || page.eventCount == 0
+                guard page.eventCount < query.pageSize,
+                    bytes + block.totalBytes <= Self.pageBytesMax || page.eventCount == 0
                 else {
                     page.next = last
                     return page
@@ -146,25 +168,35 @@ extension Store {
     ///
     /// - Returns: Whether these were the last; `nil`: the profile was merged away.
     private func copyPiece(
-        of profile: ProfileRef, _ query: EventQuery, after place: EventPosition?, _ now: Int64, into piece: inout ByteBuffer
+        of profile: ProfileRef, _ query: EventQuery, after place: EventPosition?, _ now: Int64,
+        into piece: inout ByteBuffer
     ) -> Bool? {
         self.profileLocks.with(profile.shard) {
             let header = self.pool.header(profile).pointee
             guard header.isLive else { return nil }
             guard header.eventCount > 0 else { return true }
             let events = UnsafeBufferPointer(
-                start: self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self) + Int(header.eventHead),
+                start: self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
+                    + Int(header.eventHead),
                 count: Int(header.eventCount))
-            var lower = self.firstIndex(in: events, notBefore: max(query.from ?? .min, self.retainedSince(now)), lsn: 0)
-            var upper = query.to.map { self.firstIndex(in: events, notBefore: $0, lsn: 0) } ?? events.count
+            var lower = self.firstIndex(
+                in: events, notBefore: max(query.from ?? .min, self.retainedSince(now)), lsn: 0)
+            var upper =
+                query.to.map { self.firstIndex(in: events, notBefore: $0, lsn: 0) } ?? events.count
             if let place, query.isOldestFirst {
-                lower = max(lower, self.firstIndex(in: events, notBefore: place.effectiveTime, lsn: place.lsn + 1))
+                lower = max(
+                    lower,
+                    self.firstIndex(in: events, notBefore: place.effectiveTime, lsn: place.lsn + 1))
             } else if let place {
-                upper = min(upper, self.firstIndex(in: events, notBefore: place.effectiveTime, lsn: place.lsn))
+                upper = min(
+                    upper,
+                    self.firstIndex(in: events, notBefore: place.effectiveTime, lsn: place.lsn))
             }
             while lower < upper {
-                let block = EventBlock(self.slab.pointer(events[query.isOldestFirst ? lower : upper - 1]))
-                guard piece.count == 0 || piece.count + block.totalBytes <= Self.pieceBytesMax else { return false }
+                let block = EventBlock(
+                    self.slab.pointer(events[query.isOldestFirst ? lower : upper - 1]))
+                guard piece.count == 0 || piece.count + block.totalBytes <= Self.pieceBytesMax
+                else { return false }
                 block.appendCopy(to: &piece)
                 if query.isOldestFirst { lower += 1 } else { upper -= 1 }
             }
@@ -173,7 +205,9 @@ extension Store {
     }
 
     /// The first event at a place or behind it.
-    private func firstIndex(in events: UnsafeBufferPointer<Handle>, notBefore time: Int64, lsn: UInt64) -> Int {
+    private func firstIndex(
+        in events: UnsafeBufferPointer<Handle>, notBefore time: Int64, lsn: UInt64
+    ) -> Int {
         let place = EventPosition(effectiveTime: time, lsn: lsn)
         var (low, high) = (0, events.count)
         while low < high {
@@ -189,7 +223,9 @@ extension Store {
     }
 
     /// Appends a `StoredEventView`'s bytes, with names for numbers.
-    private func appendImage(of block: EventBlock, _ parts: EventBlock.Parts, to buffer: inout ByteBuffer) {
+    private func appendImage(
+        of block: EventBlock, _ parts: EventBlock.Parts, to buffer: inout ByteBuffer
+    ) {
         buffer.append(block.effectiveTime)
         buffer.append(block.receivedAt)
         buffer.append(block.lsn)
@@ -212,19 +248,23 @@ extension Store {
 
     /// Appends the token that goes on with a listing behind a position.
     package func appendPageToken(
-        project: ProjectID, identifier: IdentifierView, query: EventQuery, position: EventPosition, to buffer: inout ByteBuffer
+        project: ProjectID, identifier: IdentifierView, query: EventQuery, position: EventPosition,
+        to buffer: inout ByteBuffer
     ) {
         var content = ByteBuffer(capacity: 64)
-        EventPageToken(project: project, filter: self.filter(identifier, query), position: position).write(into: &content)
+        EventPageToken(project: project, filter: self.filter(identifier, query), position: position)
+            .write(into: &content)
         self.tokens.appendText(content.bytes, to: &buffer)
     }
 
     /// The position of a token; `nil` if this directory did not make it for this listing.
     package func verifyPage(
-        _ text: UnsafeRawBufferPointer, project: ProjectID, identifier: IdentifierView, query: EventQuery
+        _ text: UnsafeRawBufferPointer, project: ProjectID, identifier: IdentifierView,
+        query: EventQuery
     ) -> EventPosition? {
         var content = ByteBuffer(capacity: 64)
-        guard let bytes = self.tokens.verify(text, into: &content), let token = EventPageToken(content: bytes),
+        guard let bytes = self.tokens.verify(text, into: &content),
+            let token = EventPageToken(content: bytes),
             token.project == project, token.filter == self.filter(identifier, query)
         else { return nil }
         return token.position

@@ -5,7 +5,8 @@ import Bytes
 extension Store {
     /// Reads every live profile: by shard, and in a shard in the order of creation. Any thread.
     ///
-    /// Each is whole at one revision; while records are applied two of them may be at different lsns.
+    /// Each is whole at one revision; while records are applied two of them may be at different
+    /// lsns.
     ///
     /// - Parameters:
     ///   - now: In microseconds; events past the retention at this time count as dropped.
@@ -20,23 +21,30 @@ extension Store {
                 let (isThere, copy) = self.profileLocks.with(shard) { () -> (Bool, ProfileCopy?) in
                     guard slot < self.pool.count(shard) else { return (false, nil) }
                     let header = self.pool.header(ProfileRef(shard: shard, slot: slot)).pointee
-                    return (true, header.isLive ? self.copyParts(of: header, now, into: &buffer) : nil)
+                    return (
+                        true, header.isLive ? self.copyParts(of: header, now, into: &buffer) : nil
+                    )
                 }
                 guard isThere else { break }
                 slot += 1
                 guard let copy else { continue }
                 self.encode(copy, from: 0, in: &buffer)
-                guard let image = ProfileImage(buffer.bytes) else { preconditionFailure("an image of this process is whole") }
+                guard let image = ProfileImage(buffer.bytes) else {
+                    preconditionFailure("an image of this process is whole")
+                }
                 body(image)
             }
         }
     }
 
-    /// Reads every retained event of a profile, oldest first, page by page; nothing if no profile has this id.
+    /// Reads every retained event of a profile, oldest first, page by page; nothing if no profile
+    /// has this id.
     ///
-    /// - Parameter body: Gets the number of events and their images (`StoredEventView`), valid for its call.
+    /// - Parameter body: Gets the number of events and their images (`StoredEventView`), valid for
+    ///   its call.
     package func forEachEventPage(
-        project: ProjectID, id: ProfileID, pageSize: Int, now: Int64, _ body: (_ count: Int, _ images: UnsafeRawBufferPointer) -> Void
+        project: ProjectID, id: ProfileID, pageSize: Int, now: Int64,
+        _ body: (_ count: Int, _ images: UnsafeRawBufferPointer) -> Void
     ) {
         var query = EventQuery(pageSize: pageSize)
         query.isOldestFirst = true
@@ -47,7 +55,8 @@ extension Store {
             repeat {
                 buffer.removeAll()
                 let page = self.listEvents(
-                    project: project, identifier: identifier, query: query, after: position, now: now, into: &buffer)
+                    project: project, identifier: identifier, query: query, after: position,
+                    now: now, into: &buffer)
                 guard let page, page.eventCount > 0 else { return }
                 body(page.eventCount, buffer.bytes)
                 position = page.next
@@ -55,6 +64,7 @@ extension Store {
         }
     }
 
-    /// When the last record was received, in microseconds since 1970; for the applier, or while nothing is applied.
+    /// When the last record was received, in microseconds since 1970; for the applier, or while
+    /// nothing is applied.
     package var lastReceivedAt: Int64 { self.state.pointee.lastReceivedAt }
 }

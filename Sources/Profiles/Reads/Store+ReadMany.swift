@@ -71,7 +71,8 @@ extension Store {
 
     /// Copies the profile that an identifier names; all locks are held.
     private func copyNow(
-        _ project: ProjectID, _ identifier: IdentifierView, _ now: Int64, into copies: inout ByteBuffer
+        _ project: ProjectID, _ identifier: IdentifierView, _ now: Int64,
+        into copies: inout ByteBuffer
     ) -> Copied? {
         let hash = self.hash.identifier(project, identifier)
         guard let found = self.find(project, identifier, hash: hash) else { return nil }
@@ -91,46 +92,66 @@ extension Store {
         return ProfileImages.Found(image: start ..< buffer.count, isRedirected: item.isRedirected)
     }
 
-    /// Reads the profiles that have an address, in the order of their ids, and appends their images. Any thread.
+    /// Reads the profiles that have an address, in the order of their ids, and appends their
+    /// images. Any thread.
     ///
     /// - Parameter channel: E-mail or SMS.
     /// - Returns: `nil`: there are more than `lookupProfilesMax`, or they are too large.
     /// - Complexity: O(bytes of the images); one lock at a time.
     package func lookupProfiles(
-        project: ProjectID, channel: Channel, address: UnsafeRawBufferPointer, now: Int64, into buffer: inout ByteBuffer
+        project: ProjectID, channel: Channel, address: UnsafeRawBufferPointer, now: Int64,
+        into buffer: inout ByteBuffer
     ) -> ProfileImages? {
         let hash = self.addressIndexHash(project, channel, address)
         // A few more than are answered, as another address may have the same hash.
-        let found = self.addresses.candidates(hash, max: Self.lookupProfilesMax * 2) { self.appliedLSN }
+        let found = self.addresses.candidates(hash, max: Self.lookupProfilesMax * 2) {
+            self.appliedLSN
+        }
         var copies = ByteBuffer(capacity: 64 << 10)
         var copied: [Copied] = []
         for profile in found.profiles {
             let start = copies.count
             let copy = self.profileLocks.with(profile.shard) { () -> ProfileCopy? in
                 let header = self.pool.header(profile).pointee
-                guard header.isLive, header.project == project, self.has(header, channel, address) else { return nil }
+                guard header.isLive, header.project == project, self.has(header, channel, address)
+                else { return nil }
                 return self.copyParts(of: header, now, into: &copies)
             }
             guard let copy else { continue }
             copied.append(Copied(copy: copy, bytes: start ..< copies.count, isRedirected: false))
-            guard copied.count <= Self.lookupProfilesMax, copies.count <= Self.copiedBytesMax else { return nil }
+            guard copied.count <= Self.lookupProfilesMax, copies.count <= Self.copiedBytesMax else {
+                return nil
+            }
         }
-        copied.sort { ($0.copy.header.id.high, $0.copy.header.id.low) < ($1.copy.header.id.high, $1.copy.header.id.low) }
+        copied.sort {
+            ($0.copy.header.id.high, $0.copy.header.id.low) < (
+                $1.copy.header.id.high, $1.copy.header.id.low
+            )
+        }
         var images = ProfileImages()
         images.appliedLSN = found.appliedLSN
-        for item in copied { images.profiles.append(self.appendImage(of: item, copies.bytes, to: &buffer)) }
+        for item in copied {
+            images.profiles.append(self.appendImage(of: item, copies.bytes, to: &buffer))
+        }
         return images
     }
 
-    /// Whether a profile has an address: e-mail addresses are compared without case. Under its lock.
-    private func has(_ header: ProfileHeader, _ channel: Channel, _ address: UnsafeRawBufferPointer) -> Bool {
+    /// Whether a profile has an address: e-mail addresses are compared without case. Under its
+    /// lock.
+    private func has(_ header: ProfileHeader, _ channel: Channel, _ address: UnsafeRawBufferPointer)
+        -> Bool
+    {
         guard header.attributes != 0 else { return false }
         let native = channel == .email ? NativeAttribute.emailAddress : .phoneNumber
         var isThere = false
-        AttributePart(self.slab.pointer(header.attributes)).forEachValue(totalBytes: Int(header.attributesBytes)) { name, value in
+        AttributePart(self.slab.pointer(header.attributes)).forEachValue(
+            totalBytes: Int(header.attributesBytes)
+        ) { name, value in
             guard self.project.names.name(name).equals(native.nameBytes) else { return }
             let text = Self.text(of: value)
-            isThere = text.count == address.count && zip(text, address).allSatisfy { Self.lower($0) == Self.lower($1) }
+            isThere =
+                text.count == address.count
+                && zip(text, address).allSatisfy { Self.lower($0) == Self.lower($1) }
         }
         return isThere
     }

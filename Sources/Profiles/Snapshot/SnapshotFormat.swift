@@ -2,9 +2,9 @@ import Bytes
 
 /// What the blocks of a snapshot hold: items, one after the other; no item spans two blocks.
 ///
-/// An item is `kind: UInt8 | zero: 3 bytes | bytes: UInt32 | body`, little-endian. `state` comes first, then `names`; the others follow in any
-/// order, but requests and erased identifiers oldest first among themselves; `end` comes last.
-/// Source: docs/formats/snapshot.md, "Items".
+/// An item is `kind: UInt8 | zero: 3 bytes | bytes: UInt32 | body`, little-endian. `state` comes
+/// first, then `names`; the others follow in any order, but requests and erased identifiers oldest
+/// first among themselves; `end` comes last. Source: docs/formats/snapshot.md, "Items".
 enum SnapshotItem: UInt8 {
     /// Genesis, cursors, options, and how many of everything follow.
     case state = 1
@@ -22,7 +22,8 @@ enum SnapshotItem: UInt8 {
     case profile = 7
     /// Nothing follows.
     case end = 8
-    /// More events of the profile before it: a thousand of them can be gigabytes, and a block has a bound.
+    /// More events of the profile before it: a thousand of them can be gigabytes, and a block has a
+    /// bound.
     case events = 9
 }
 
@@ -36,9 +37,11 @@ enum SnapshotFormat {
     static let blocksPerItem = 1_024
     /// A block is closed by the first item that brings it to this size, in bytes.
     static let blockBytes = 1 << 20
-    /// Fixed fields of a profile's body, in bytes: reference, project, mergedInto, and seven lengths; id, revision, lsn, four times.
+    /// Fixed fields of a profile's body, in bytes: reference, project, mergedInto, and seven
+    /// lengths; id, revision, lsn, four times.
     static let profileFixedBytes = 10 * 4 + 2 * 8 + 2 * 8 + 4 * 8
-    /// Bytes of an event block that stand before its holder, which is not written: it is the profile that lists the event.
+    /// Bytes of an event block that stand before its holder, which is not written: it is the
+    /// profile that lists the event.
     static let eventBytesBeforeHolder = 24
     static let holderBytes = 4
 }

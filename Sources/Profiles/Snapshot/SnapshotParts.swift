@@ -1,11 +1,13 @@
 import Bytes
 
-// The parts of a snapshot's items, each written and read side by side. What lies in memory as a block is written as it lies; its own file
-// gives the layout.
+// The parts of a snapshot's items, each written and read side by side. What lies in memory as a
+// block is written as it lies; its own file gives the layout.
 
 extension AppliedState {
-    /// Layout: `lastReceivedAt, profileCount, oldestEvent: Int64 | sweep: isRunning: UInt8, shard, slot: UInt32, startedAt, lastTickAt,
-    /// oldestBehind: Int64 | lastEraseLSN: UInt64 | ProjectOptions`. The list of merges is items of its own.
+    /// Layout:
+    /// `lastReceivedAt, profileCount, oldestEvent: Int64 | sweep: isRunning: UInt8, shard, slot:
+    /// UInt32, startedAt, lastTickAt, oldestBehind: Int64 | lastEraseLSN: UInt64 |
+    /// ProjectOptions`. The list of merges is items of its own.
     func write(into buffer: inout ByteBuffer) {
         buffer.append(self.lastReceivedAt)
         buffer.append(Int64(self.profileCount))
@@ -38,8 +40,10 @@ extension AppliedState {
 }
 
 extension ProfileHeader {
-    /// Layout: `reference, project, mergedInto: UInt32 | id: 2 x UInt64 | revision, lsn: UInt64 | createdAt, updatedAt, lastSeenAt,
-    /// eventsTruncatedBefore: Int64 | identityBytes, attributesBytes, consentBytes, ledgerBytes, counterCount, eventCount, zero: UInt32`.
+    /// Layout:
+    /// `reference, project, mergedInto: UInt32 | id: 2 x UInt64 | revision, lsn: UInt64 |
+    /// createdAt, updatedAt, lastSeenAt, eventsTruncatedBefore: Int64 | identityBytes,
+    /// attributesBytes, consentBytes, ledgerBytes, counterCount, eventCount, zero: UInt32`.
     func write(_ profile: ProfileRef, into writer: inout RawWriter) {
         writer.write(profile.rawValue)
         writer.write(self.project.rawValue)
@@ -68,7 +72,9 @@ extension ProfileHeader {
         let mergedInto = reader.read(UInt32.self)
         let id = ProfileID(high: reader.read(), low: reader.read())
         let revision = reader.read(UInt64.self)
-        self.init(id: id, project: project, lsn: reader.read(), receivedAt: 0, identity: 0, identityBytes: 0)
+        self.init(
+            id: id, project: project, lsn: reader.read(), receivedAt: 0, identity: 0,
+            identityBytes: 0)
         self.mergedInto = mergedInto
         self.revision = revision
         self.createdAt = reader.read()
@@ -86,8 +92,10 @@ extension ProfileHeader {
 }
 
 extension MergeEntry {
-    /// Layout: `loser, survivor: UInt32 | receivedAt: Int64 µs | lsn: UInt64 | eventCount, attributesBytes, consentBytes: UInt32 | lsns of the
-    /// events: UInt64 each | the survivor's attributes | its consent`.
+    /// Layout:
+    /// `loser, survivor: UInt32 | receivedAt: Int64 µs | lsn: UInt64 | eventCount, attributesBytes,
+    /// consentBytes: UInt32 | lsns of the events: UInt64 each | the survivor's attributes | its
+    /// consent`.
     func write(into buffer: inout ByteBuffer, slab: Slab) {
         buffer.append(self.loser.rawValue)
         buffer.append(self.survivor.rawValue)
@@ -112,9 +120,14 @@ extension MergeEntry {
             call: CallContext(firstLSN: lsn, lsn: lsn, receivedAt: receivedAt))
         self.eventCount = reader.read()
         let (attributesBytes, consentBytes) = (reader.read(UInt32.self), reader.read(UInt32.self))
-        self.events = slab.allocate(copying: reader.read(count: Int(self.eventCount) * MemoryLayout<UInt64>.stride))
-        self.survivorAttributes = (slab.allocate(copying: reader.read(count: Int(attributesBytes))), attributesBytes)
-        self.survivorConsent = (slab.allocate(copying: reader.read(count: Int(consentBytes))), consentBytes)
+        self.events = slab.allocate(
+            copying: reader.read(count: Int(self.eventCount) * MemoryLayout<UInt64>.stride))
+        self.survivorAttributes = (
+            slab.allocate(copying: reader.read(count: Int(attributesBytes))), attributesBytes
+        )
+        self.survivorConsent = (
+            slab.allocate(copying: reader.read(count: Int(consentBytes))), consentBytes
+        )
     }
 }
 

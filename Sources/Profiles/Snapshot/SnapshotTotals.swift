@@ -2,7 +2,8 @@ import Bytes
 
 /// How many of everything a snapshot's first item announces, and how many were found.
 ///
-/// Layout: `names: UInt32 | suppressions, requests, merges, blocks: UInt64`, then per shard `profiles, identifiers, addresses, events: UInt32`.
+/// Layout: `names: UInt32 | suppressions, requests, merges, blocks: UInt64`, then per shard
+/// `profiles, identifiers, addresses, events: UInt32`.
 struct SnapshotTotals: Equatable {
     var names = 0
     var suppressions = 0
@@ -26,7 +27,8 @@ struct SnapshotTotals: Equatable {
     /// Whether a store of these limits can hold as many.
     func areSupported(_ limits: StoreLimits) -> Bool {
         self.names <= NameTable.namesMax && self.suppressions <= SuppressionTable.addressesMax
-            && self.requests <= limits.requestIDsPerProject && self.merges <= limits.mergesPerProject
+            && self.requests <= limits.requestIDsPerProject
+            && self.merges <= limits.mergesPerProject
             && self.blocks <= limits.blocksPerProject
     }
 
@@ -54,7 +56,8 @@ struct SnapshotTotals: Equatable {
 struct GatheredEntries {
     private var shards = [[UInt64]](repeating: [], count: Shards.count)
 
-    /// Makes room; what is announced is believed up to a bound only, since memory must not be had for a number.
+    /// Makes room; what is announced is believed up to a bound only, since memory must not be had
+    /// for a number.
     mutating func reserve(_ shard: Int, _ count: Int) {
         self.shards[shard].reserveCapacity(min(count, Self.reservedMax))
     }

@@ -2,9 +2,10 @@ import Bytes
 
 /// What the applier remembers while a snapshot is written.
 ///
-/// The store goes on changing. A profile that is about to change and is not written yet is written first, as it still is; of the lists the
-/// head is dropped, or a merge that is erased, and what is dropped is written first, too. So every item is that of the lsn at which the
-/// snapshot began, and nothing is kept twice: the copy goes straight into the stream.
+/// The store goes on changing. A profile that is about to change and is not written yet is written
+/// first, as it still is; of the lists the head is dropped, or a merge that is erased, and what is
+/// dropped is written first, too. So every item is that of the lsn at which the snapshot began, and
+/// nothing is kept twice: the copy goes straight into the stream.
 struct SnapshotWork: ~Copyable {
     /// What is written next; the cases follow each other.
     enum Phase {
@@ -53,7 +54,9 @@ struct SnapshotWork: ~Copyable {
     }
 
     /// Begins: `counts` are the profiles of each shard.
-    mutating func begin(lsn: UInt64, counts: [Int], requests: ListCursor, merges: ListCursor, blocks: ListCursor) {
+    mutating func begin(
+        lsn: UInt64, counts: [Int], requests: ListCursor, merges: ListCursor, blocks: ListCursor
+    ) {
         precondition(!self.isActive, "one snapshot at a time")
         self.isActive = true
         self.lsn = lsn
@@ -116,8 +119,12 @@ struct SnapshotWork: ~Copyable {
     func owes(_ profile: ProfileRef) -> Bool {
         let (shard, slot) = (profile.shard, profile.slot)
         guard slot < self.profiles.counts[shard] else { return false }
-        guard shard > self.profiles.shard || (shard == self.profiles.shard && slot >= self.profiles.slot) else { return false }
-        return self.profiles.early[self.profiles.firstWords[shard] + slot / 64] & 1 << UInt64(slot % 64) == 0
+        guard
+            shard > self.profiles.shard
+                || (shard == self.profiles.shard && slot >= self.profiles.slot)
+        else { return false }
+        return self.profiles.early[self.profiles.firstWords[shard] + slot / 64] & 1
+            << UInt64(slot % 64) == 0
     }
 
     /// Notes that a profile was written out of its turn.
@@ -126,7 +133,8 @@ struct SnapshotWork: ~Copyable {
         self.profiles.early[word] |= 1 << UInt64(profile.slot % 64)
     }
 
-    /// The next profile in turn that is not written, which counts as written from now on; `nil`: all are.
+    /// The next profile in turn that is not written, which counts as written from now on; `nil`:
+    /// all are.
     mutating func nextProfile() -> ProfileRef? {
         while self.profiles.shard < Shards.count {
             guard self.profiles.slot < self.profiles.counts[self.profiles.shard] else {

@@ -1,7 +1,8 @@
 import Bytes
 
-// The writing side of a snapshot. All of it runs on the applier: a piece between two frames, and whatever a record is about to change.
-// A reader of the store notices nothing, and no lock is taken.
+// The writing side of a snapshot. All of it runs on the applier: a piece between two frames, and
+// whatever a record is about to change. A reader of the store notices nothing, and no lock is
+// taken.
 
 extension Store {
     // MARK: The applier
@@ -14,7 +15,8 @@ extension Store {
         self.snapshot.pointee.begin(
             lsn: self.appliedLSN, counts: (0 ..< Shards.count).map { self.pool.count($0) },
             requests: self.project.requests.snapshotCursor,
-            merges: SnapshotWork.ListCursor(next: merges.head, left: merges.count), blocks: self.blocks.snapshotCursor)
+            merges: SnapshotWork.ListCursor(next: merges.head, left: merges.count),
+            blocks: self.blocks.snapshotCursor)
         self.writeStateItem()
         self.writeNamesItem()
     }
@@ -42,7 +44,8 @@ extension Store {
 
     // MARK: Before something changes
 
-    /// To be called before a profile's header or one of its blocks is changed: a running snapshot still needs what it was.
+    /// To be called before a profile's header or one of its blocks is changed: a running snapshot
+    /// still needs what it was.
     @inline(__always)
     func willChange(_ profile: ProfileRef) {
         if self.snapshot.pointee.isActive { self.writeBeforeChange(profile) }
@@ -57,7 +60,9 @@ extension Store {
     /// To be called before an address is suppressed or no longer.
     func willChangeSuppression(of address: AddressHash) {
         let shard = SuppressionTable.shard(address)
-        guard self.snapshot.pointee.isActive, self.snapshot.pointee.suppressionsWritten & 1 << UInt64(shard) == 0 else { return }
+        guard self.snapshot.pointee.isActive,
+            self.snapshot.pointee.suppressionsWritten & 1 << UInt64(shard) == 0
+        else { return }
         _ = self.writeSuppressionsItem(shard)
     }
 
@@ -69,7 +74,8 @@ extension Store {
         _ = self.writeNextMerge()
     }
 
-    /// To be called before a merge is taken out of the list from wherever it stands; one that is owed is written before its turn.
+    /// To be called before a merge is taken out of the list from wherever it stands; one that is
+    /// owed is written before its turn.
     ///
     /// - Parameter next: The one behind it.
     func willRemove(_ merge: MergeEntry, _ block: Handle, next: Handle) {
@@ -78,11 +84,13 @@ extension Store {
         guard self.snapshot.pointee.isActive, owed.left > 0, merge.lsn <= self.snapshot.pointee.lsn,
             merge.lsn >= MergeEntry(self.slab.pointer(owed.next)).lsn
         else { return }
-        self.snapshot.pointee.merges = SnapshotWork.ListCursor(next: owed.next == block ? next : owed.next, left: owed.left - 1)
+        self.snapshot.pointee.merges = SnapshotWork.ListCursor(
+            next: owed.next == block ? next : owed.next, left: owed.left - 1)
         self.snapshot.pointee.writeItem(.merge) { merge.write(into: &$0, slab: self.slab) }
     }
 
-    /// To be called before a remembered answer is changed: all that are still owed are written. Rare, so its length is borne.
+    /// To be called before a remembered answer is changed: all that are still owed are written.
+    /// Rare, so its length is borne.
     func willChangeRequests() {
         guard self.snapshot.pointee.isActive else { return }
         while self.project.requests.writeNext() > 0 {}
@@ -116,7 +124,9 @@ extension Store {
             if self.snapshot.pointee.blocks.left > 0 { return self.writeNextBlocks() }
             self.snapshot.pointee.phase = .profiles
         case .profiles:
-            if let profile = self.snapshot.pointee.nextProfile() { return self.writeProfileItem(profile) }
+            if let profile = self.snapshot.pointee.nextProfile() {
+                return self.writeProfileItem(profile)
+            }
             self.snapshot.pointee.phase = .end
         case .end:
             self.snapshot.pointee.writeItem(.end) { _ in }
@@ -182,7 +192,9 @@ extension Store {
 
     private func writeNamesItem() {
         self.snapshot.pointee.writeItem(.names) { buffer in
-            for number in 0 ..< self.project.names.count { buffer.appendPrefixed(self.project.names.name(number)) }
+            for number in 0 ..< self.project.names.count {
+                buffer.appendPrefixed(self.project.names.name(number))
+            }
         }
     }
 
@@ -204,11 +216,17 @@ extension Store {
     }
 
     /// Layout: docs/formats/snapshot.md, "Profile"; the events follow.
-    private func writeProfile(_ profile: ProfileRef, _ header: ProfileHeader, into buffer: inout ByteBuffer) {
+    private func writeProfile(
+        _ profile: ProfileRef, _ header: ProfileHeader, into buffer: inout ByteBuffer
+    ) {
         let counterBytes = Int(header.counterCount) * MemoryLayout<CounterEntry>.stride
-        let blockBytes = Int(header.identityBytes) + Int(header.attributesBytes) + Int(header.consentBytes) + Int(header.ledgerBytes)
+        let blockBytes =
+            Int(header.identityBytes) + Int(header.attributesBytes) + Int(header.consentBytes)
+            + Int(header.ledgerBytes)
         buffer.reserve(SnapshotFormat.profileFixedBytes + blockBytes + counterBytes)
-        var writer = RawWriter(buffer.appendUninitialized(SnapshotFormat.profileFixedBytes).baseAddress.unsafelyUnwrapped)
+        var writer = RawWriter(
+            buffer.appendUninitialized(SnapshotFormat.profileFixedBytes).baseAddress
+                .unsafelyUnwrapped)
         header.write(profile, into: &writer)
         self.append(header.identity, Int(header.identityBytes), to: &buffer)
         self.append(header.attributes, Int(header.attributesBytes), to: &buffer)
@@ -217,11 +235,16 @@ extension Store {
         self.append(header.counters, counterBytes, to: &buffer)
     }
 
-    /// Writes events until the item has about a block's size, and returns the number of the next one.
-    private func writeEvents(of header: ProfileHeader, from first: Int, into buffer: inout ByteBuffer) -> Int {
+    /// Writes events until the item has about a block's size, and returns the number of the next
+    /// one.
+    private func writeEvents(
+        of header: ProfileHeader, from first: Int, into buffer: inout ByteBuffer
+    ) -> Int {
         guard header.eventCount > 0 else { return 0 }
         let start = buffer.count
-        let events = self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self) + Int(header.eventHead)
+        let events =
+            self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
+            + Int(header.eventHead)
         for number in first ..< Int(header.eventCount) {
             guard buffer.count - start < SnapshotFormat.blockBytes else { return number }
             EventBlock(self.slab.pointer(events[number])).appendWithoutHolder(to: &buffer)
@@ -240,7 +263,8 @@ extension SnapshotWork {
         block.buffer.append(UInt64(kind.rawValue))
         write(&block.buffer)
         let bytes = block.buffer.count - start
-        precondition(bytes - SnapshotFormat.itemHeaderBytes <= Int(UInt32.max), "an item has a bound")
+        precondition(
+            bytes - SnapshotFormat.itemHeaderBytes <= Int(UInt32.max), "an item has a bound")
         block.buffer.patch(UInt32(bytes - SnapshotFormat.itemHeaderBytes), at: start + 4)
         self.closeBlockIfFull()
         return bytes

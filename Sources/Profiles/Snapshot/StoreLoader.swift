@@ -12,8 +12,8 @@ package enum SnapshotError: Error, Equatable {
 
 /// Builds a store from the blocks of a snapshot, in their order; one thread.
 ///
-/// Identifiers are not in the snapshot as a table: the tables are made from the profiles, shard by shard at the end, so that each is filled
-/// while it is in the cache.
+/// Identifiers are not in the snapshot as a table: the tables are made from the profiles, shard by
+/// shard at the end, so that each is filled while it is in the cache.
 ///
 /// - Complexity: O(bytes of the snapshot).
 package final class StoreLoader {
@@ -26,7 +26,8 @@ package final class StoreLoader {
     private var index = GatheredEntries()
     private var addresses = GatheredEntries()
     private var events = GatheredEntries()
-    /// The blocks of the merges, which come by their lsns but for those that were removed meanwhile.
+    /// The blocks of the merges, which come by their lsns but for those that were removed
+    /// meanwhile.
     private var merges: [(lsn: UInt64, block: Handle)] = []
     /// Which profiles have come: one bit each, shard by shard.
     private var seen: [[UInt64]] = []
@@ -45,7 +46,9 @@ package final class StoreLoader {
             let kind = reader.read(UInt8.self)
             let zeros = (reader.read(UInt8.self), reader.read(UInt16.self))
             let body = reader.read(count: Int(reader.read(UInt32.self)))
-            guard !reader.overrun, zeros == (0, 0), !self.isEnded, let item = SnapshotItem(rawValue: kind) else {
+            guard !reader.overrun, zeros == (0, 0), !self.isEnded,
+                let item = SnapshotItem(rawValue: kind)
+            else {
                 throw .malformed(item: kind)
             }
             guard try self.load(item, body) else { throw .malformed(item: kind) }
@@ -54,14 +57,18 @@ package final class StoreLoader {
 
     /// The store, once every block was taken.
     package func finish() throws(SnapshotError) -> Store {
-        guard let store = self.store, self.isEnded, self.found == self.expected else { throw .incomplete }
+        guard let store = self.store, self.isEnded, self.found == self.expected else {
+            throw .incomplete
+        }
         for shard in 0 ..< Shards.count {
             store.index.load(shard, self.index.table(shard))
             store.addresses.load(shard, self.addresses.table(shard))
             store.events.load(shard, self.events.table(shard))
         }
         self.merges.sort { $0.lsn < $1.lsn }
-        for (_, block) in self.merges { store.enter(block, receivedAt: MergeEntry(store.slab.pointer(block)).receivedAt) }
+        for (_, block) in self.merges {
+            store.enter(block, receivedAt: MergeEntry(store.slab.pointer(block)).receivedAt)
+        }
         store.publishOptions()
         store.publishProfileCount(store.state.pointee.profileCount)
         store.publishBlocks()
@@ -71,7 +78,9 @@ package final class StoreLoader {
         return store
     }
 
-    private func load(_ item: SnapshotItem, _ body: UnsafeRawBufferPointer) throws(SnapshotError) -> Bool {
+    private func load(_ item: SnapshotItem, _ body: UnsafeRawBufferPointer) throws(SnapshotError)
+        -> Bool
+    {
         guard let store = self.store else {
             guard item == .state else { return false }
             return try self.loadState(body)
@@ -83,7 +92,8 @@ package final class StoreLoader {
         case .suppressions: return self.loadSuppressions(body, store)
         case .request:
             self.found.requests += 1
-            return self.found.requests <= self.expected.requests && store.project.requests.load(body)
+            return self.found.requests <= self.expected.requests
+                && store.project.requests.load(body)
         case .merge: return self.loadMerge(body, store)
         case .blocks: return self.loadBlocks(body, store)
         case .profile: return self.loadProfile(body, store)
@@ -100,12 +110,16 @@ package final class StoreLoader {
         var reader = ByteReader(body)
         let version = reader.read(UInt32.self)
         guard version <= SnapshotFormat.version else { throw .newerVersion(version) }
-        guard version == SnapshotFormat.version, let genesis = try? Genesis(decoding: reader.readPrefixed()) else { return false }
+        guard version == SnapshotFormat.version,
+            let genesis = try? Genesis(decoding: reader.readPrefixed())
+        else { return false }
         self.appliedLSN = reader.read()
         guard let state = AppliedState(from: &reader) else { return false }
         let store = Store(genesis: genesis)
         store.state.pointee = state
-        guard let totals = SnapshotTotals(from: &reader), totals.areSupported(genesis.limits) else { return false }
+        guard let totals = SnapshotTotals(from: &reader), totals.areSupported(genesis.limits) else {
+            return false
+        }
         self.expected = totals
         for shard in 0 ..< Shards.count {
             let counts = SnapshotTotals.ShardCounts(from: &reader)
@@ -125,13 +139,18 @@ package final class StoreLoader {
         var reader = ByteReader(body)
         for _ in 0 ..< self.expected.names {
             let name = reader.readPrefixed()
-            guard 1 ... NameTable.nameBytesMax ~= name.count, store.project.names.find(name) == nil else { return false }
+            guard 1 ... NameTable.nameBytesMax ~= name.count, store.project.names.find(name) == nil
+            else { return false }
             _ = store.project.names.add(name)
         }
         self.found.names = self.expected.names
         self.hasNames = true
-        for (native, channel) in [(NativeAttribute.emailAddress, Channel.email), (.phoneNumber, .sms)] {
-            if let number = store.project.names.find(native.nameBytes) { self.addressNames.append((number, channel)) }
+        for (native, channel) in [
+            (NativeAttribute.emailAddress, Channel.email), (.phoneNumber, .sms),
+        ] {
+            if let number = store.project.names.find(native.nameBytes) {
+                self.addressNames.append((number, channel))
+            }
         }
         return reader.isAtCleanEnd
     }
@@ -143,7 +162,8 @@ package final class StoreLoader {
         while reader.remaining > 0 {
             let address = AddressHash(low: reader.read(), high: reader.read())
             let reasons = SuppressionReasons(rawValue: reader.read())
-            guard !reader.overrun, !reasons.isEmpty, store.suppressions.reasons(address).isEmpty else { return false }
+            guard !reader.overrun, !reasons.isEmpty, store.suppressions.reasons(address).isEmpty
+            else { return false }
             store.suppressions.set(address, reasons) {}
             self.found.suppressions += 1
         }
@@ -152,7 +172,9 @@ package final class StoreLoader {
 
     private func loadMerge(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
         var reader = ByteReader(body)
-        guard let merge = MergeEntry(from: &reader, slab: store.slab), reader.isAtCleanEnd else { return false }
+        guard let merge = MergeEntry(from: &reader, slab: store.slab), reader.isAtCleanEnd else {
+            return false
+        }
         let block = store.slab.allocate(MergeEntry.blockBytes)
         merge.write(to: store.slab.pointer(block))
         self.merges.append((merge.lsn, block))
@@ -175,14 +197,19 @@ package final class StoreLoader {
         var header = ProfileHeader(from: &reader, reference: &reference)
         guard reference > 0, self.isNew(ProfileRef(rawValue: reference)) else { return false }
         let profile = ProfileRef(rawValue: reference)
-        header.identity = store.slab.allocate(copying: reader.read(count: Int(header.identityBytes)))
-        header.attributes = store.slab.allocate(copying: reader.read(count: Int(header.attributesBytes)))
+        header.identity = store.slab.allocate(
+            copying: reader.read(count: Int(header.identityBytes)))
+        header.attributes = store.slab.allocate(
+            copying: reader.read(count: Int(header.attributesBytes)))
         header.consent = store.slab.allocate(copying: reader.read(count: Int(header.consentBytes)))
         header.ledger = store.slab.allocate(copying: reader.read(count: Int(header.ledgerBytes)))
         header.counters = store.slab.allocate(
-            copying: reader.read(count: Int(header.counterCount) * MemoryLayout<CounterEntry>.stride))
+            copying: reader.read(
+                count: Int(header.counterCount) * MemoryLayout<CounterEntry>.stride))
         header.counterCapacity = header.counterCount
-        guard !reader.overrun, self.loadEvents(of: profile, &header, &reader, store) else { return false }
+        guard !reader.overrun, self.loadEvents(of: profile, &header, &reader, store) else {
+            return false
+        }
         store.pool.header(profile).initialize(to: header)
         self.gatherIdentifiers(of: profile, header, store)
         self.found.profiles += 1
@@ -191,7 +218,9 @@ package final class StoreLoader {
 
     private func isNew(_ profile: ProfileRef) -> Bool {
         let (word, bit) = (profile.slot / 64, UInt64(1) << UInt64(profile.slot % 64))
-        guard let store = self.store, profile.slot < store.pool.count(profile.shard) else { return false }
+        guard let store = self.store, profile.slot < store.pool.count(profile.shard) else {
+            return false
+        }
         guard self.seen[profile.shard][word] & bit == 0 else { return false }
         self.seen[profile.shard][word] |= bit
         return true
@@ -199,13 +228,16 @@ package final class StoreLoader {
 
     /// Reads the events of a profile's item; those that are missing come in items behind it.
     private func loadEvents(
-        of profile: ProfileRef, _ header: inout ProfileHeader, _ reader: inout ByteReader, _ store: Store
+        of profile: ProfileRef, _ header: inout ProfileHeader, _ reader: inout ByteReader,
+        _ store: Store
     ) -> Bool {
         guard header.eventCount > 0 else { return reader.isAtCleanEnd }
         guard UInt64(header.eventCount) <= store.limits.eventsPerProfile else { return false }
         header.eventCapacity = header.eventCount
         header.events = store.slab.allocate(Int(header.eventCount) * MemoryLayout<Handle>.stride)
-        guard let next = self.loadEvents(from: 0, of: profile, header, &reader, store) else { return false }
+        guard let next = self.loadEvents(from: 0, of: profile, header, &reader, store) else {
+            return false
+        }
         if next < Int(header.eventCount) { self.unfinished = (profile, next) }
         return true
     }
@@ -213,31 +245,38 @@ package final class StoreLoader {
     /// Reads more events of the profile whose item came last.
     private func loadMoreEvents(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
         var reader = ByteReader(body)
-        guard let (profile, first) = self.unfinished, reader.read(UInt32.self) == profile.rawValue else { return false }
+        guard let (profile, first) = self.unfinished, reader.read(UInt32.self) == profile.rawValue
+        else { return false }
         let header = store.pool.header(profile).pointee
-        guard let next = self.loadEvents(from: first, of: profile, header, &reader, store), next > first else { return false }
+        guard let next = self.loadEvents(from: first, of: profile, header, &reader, store),
+            next > first
+        else { return false }
         self.unfinished = next < Int(header.eventCount) ? (profile, next) : nil
         return true
     }
 
     /// - Returns: The number of the next event; `nil` if these are none, or too many.
     private func loadEvents(
-        from first: Int, of profile: ProfileRef, _ header: ProfileHeader, _ reader: inout ByteReader, _ store: Store
+        from first: Int, of profile: ProfileRef, _ header: ProfileHeader,
+        _ reader: inout ByteReader, _ store: Store
     ) -> Int? {
         let handles = store.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
         var next = first
         while reader.remaining > 0 {
-            guard next < Int(header.eventCount), let block = EventBlock.load(from: &reader, holder: profile, slab: store.slab)
+            guard next < Int(header.eventCount),
+                let block = EventBlock.load(from: &reader, holder: profile, slab: store.slab)
             else { return nil }
             handles[next] = block
-            self.events.append(store.eventHash(EventBlock(store.slab.pointer(block)), header.project), block)
+            self.events.append(
+                store.eventHash(EventBlock(store.slab.pointer(block)), header.project), block)
             next += 1
         }
         return next
     }
 
     /// Notes under which hashes a profile is found.
-    private func gatherIdentifiers(of profile: ProfileRef, _ header: ProfileHeader, _ store: Store) {
+    private func gatherIdentifiers(of profile: ProfileRef, _ header: ProfileHeader, _ store: Store)
+    {
         // Nothing leads to the erased.
         guard !header.isTombstone else { return }
         self.index.append(store.profileIDHash(header.project, header.id), profile.rawValue)

@@ -2,9 +2,12 @@ import Bytes
 
 /// A retained event: one immutable block of the slab.
 ///
-/// Layout: `effectiveTime: Int64 µs | lsn: UInt64 | receivedAt: Int64 µs | holder: UInt32 | totalBytes: UInt32 |
-/// flags: UInt8 | platform: UInt8 | identifier, as sent: prefixed | [eventID: prefixed] | sourceName: prefixed |
-/// content to the end`, which is as `EventContent` lays it out. An id that the server made is not kept but derived again.
+/// Layout:
+/// `effectiveTime: Int64 µs | lsn: UInt64 | receivedAt: Int64 µs | holder: UInt32 | totalBytes:
+/// UInt32 | flags: UInt8 | platform: UInt8 | identifier, as sent: prefixed | [eventID: prefixed] |
+/// sourceName: prefixed | content to the
+/// end`, which is as `EventContent` lays it out. An id that the server made is not kept but derived
+/// again.
 struct EventBlock {
     /// Bits of `flags`: two of identifier kind, then these.
     private static let kindMask: UInt8 = 0b11
@@ -12,7 +15,8 @@ struct EventBlock {
     private static let serverMadeFlag: UInt8 = 1 << 3
     private static let fixedBytes = 8 + 8 + 8 + 4 + 4 + 1 + 1
 
-    // SAFETY: written whole by `write` before its handle is published; only `holder`, which the applier alone reads, changes after.
+    // SAFETY: written whole by `write` before its handle is published; only `holder`, which the
+    // applier alone reads, changes after.
     private let base: UnsafeMutableRawPointer
 
     init(_ base: UnsafeMutableRawPointer) {
@@ -22,7 +26,9 @@ struct EventBlock {
     var effectiveTime: Int64 { self.base.load(as: Int64.self) }
     var lsn: UInt64 { self.base.load(fromByteOffset: 8, as: UInt64.self) }
     var receivedAt: Int64 { self.base.load(fromByteOffset: 16, as: Int64.self) }
-    var holder: ProfileRef { ProfileRef(rawValue: self.base.load(fromByteOffset: 24, as: UInt32.self)) }
+    var holder: ProfileRef {
+        ProfileRef(rawValue: self.base.load(fromByteOffset: 24, as: UInt32.self))
+    }
     var totalBytes: Int { Int(self.base.load(fromByteOffset: 28, as: UInt32.self)) }
 
     /// Says that another profile holds it now.
@@ -35,7 +41,8 @@ struct EventBlock {
         UnsafeRawBufferPointer(start: self.base + 28, count: self.totalBytes - 28)
     }
 
-    /// Appends a copy without `holder`, which is the applier's, and with zeros up to a multiple of 8.
+    /// Appends a copy without `holder`, which is the applier's, and with zeros up to a multiple of
+    /// 8.
     func appendCopy(to buffer: inout ByteBuffer) {
         buffer.append(UnsafeRawBufferPointer(start: self.base, count: 24))
         buffer.append(UInt32(0))
@@ -45,7 +52,8 @@ struct EventBlock {
 
     /// Appends a copy without `holder`, for a snapshot: the holder is the profile that lists it.
     func appendWithoutHolder(to buffer: inout ByteBuffer) {
-        buffer.append(UnsafeRawBufferPointer(start: self.base, count: SnapshotFormat.eventBytesBeforeHolder))
+        buffer.append(
+            UnsafeRawBufferPointer(start: self.base, count: SnapshotFormat.eventBytesBeforeHolder))
         buffer.append(self.bytesAfterHolder)
     }
 
@@ -54,13 +62,17 @@ struct EventBlock {
         let before = reader.read(count: SnapshotFormat.eventBytesBeforeHolder)
         var ahead = reader
         let totalBytes = Int(ahead.read(UInt32.self))
-        let after = reader.read(count: totalBytes - SnapshotFormat.eventBytesBeforeHolder - SnapshotFormat.holderBytes)
-        guard totalBytes >= Self.fixedBytes, !reader.overrun, let first = before.baseAddress, let rest = after.baseAddress else { return nil }
+        let after = reader.read(
+            count: totalBytes - SnapshotFormat.eventBytesBeforeHolder - SnapshotFormat.holderBytes)
+        guard totalBytes >= Self.fixedBytes, !reader.overrun, let first = before.baseAddress,
+            let rest = after.baseAddress
+        else { return nil }
         let block = slab.allocate(totalBytes)
         let target = slab.pointer(block)
         target.copyMemory(from: first, byteCount: before.count)
         target.storeBytes(of: holder.rawValue, toByteOffset: before.count, as: UInt32.self)
-        (target + before.count + SnapshotFormat.holderBytes).copyMemory(from: rest, byteCount: after.count)
+        (target + before.count + SnapshotFormat.holderBytes).copyMemory(
+            from: rest, byteCount: after.count)
         return block
     }
 
@@ -84,7 +96,8 @@ struct EventBlock {
         let eventID = flags & Self.serverMadeFlag == 0 ? reader.readPrefixed() : nil
         let source = reader.readPrefixed()
         return Parts(
-            identifier: identifier, eventID: eventID, isHistorical: flags & Self.historicalFlag != 0,
+            identifier: identifier, eventID: eventID,
+            isHistorical: flags & Self.historicalFlag != 0,
             platform: self.base.load(fromByteOffset: 33, as: UInt8.self), sourceName: source,
             content: reader.read(count: reader.remaining))
     }

@@ -1,14 +1,18 @@
-/// Which profile an identifier names: 64 tables of (tag of its hash, `ProfileRef`), each with its lock.
+/// Which profile an identifier names: 64 tables of (tag of its hash, `ProfileRef`), each with its
+/// lock.
 ///
-/// A table keeps no identifier; whoever follows an entry compares with what the profile holds, under its lock.
+/// A table keeps no identifier; whoever follows an entry compares with what the profile holds,
+/// under its lock.
 struct IdentifierIndex {
     private struct Shard {
         var table = HashTable()
-        /// Raised by every change, so that a reader that looked twice knows whether it looked at the same table.
+        /// Raised by every change, so that a reader that looked twice knows whether it looked at
+        /// the same table.
         var version: UInt64 = 0
     }
 
-    // SAFETY: changed by the applier under the shard's lock; read by the applier without, by others under it.
+    // SAFETY: changed by the applier under the shard's lock; read by the applier without, by others
+    // under it.
     private let shards: UnsafeMutablePointer<Shard>
     private let locks = ShardLocks()
 
@@ -69,12 +73,14 @@ struct IdentifierIndex {
         var isRemoval: Bool
     }
 
-    /// Carries changes out at once; `body` runs under the locks of their shards, before any of them can be seen.
+    /// Carries changes out at once; `body` runs under the locks of their shards, before any of them
+    /// can be seen.
     func apply(_ changes: [Change], _ body: () -> Void) {
         var mask: UInt64 = 0
         for change in changes {
             mask |= 1 << UInt64(Shards.shard(change.hash))
-            // Larger tables are filled before the locks: readers wait for a swap, never for a rehash.
+            // Larger tables are filled before the locks: readers wait for a swap, never for a
+            // rehash.
             if !change.isRemoval { self.makeRoom(Shards.shard(change.hash), for: changes.count) }
         }
         self.locks.holding(mask: mask) {
@@ -83,8 +89,11 @@ struct IdentifierIndex {
         }
     }
 
-    /// Everything that was spread from a hash, at most `max` entries; takes and releases the shard's lock. `appliedLSN` is read inside.
-    func candidates(_ hash: UInt64, max: Int, appliedLSN: () -> UInt64) -> (profiles: [ProfileRef], appliedLSN: UInt64) {
+    /// Everything that was spread from a hash, at most `max` entries; takes and releases the
+    /// shard's lock. `appliedLSN` is read inside.
+    func candidates(_ hash: UInt64, max: Int, appliedLSN: () -> UInt64) -> (
+        profiles: [ProfileRef], appliedLSN: UInt64
+    ) {
         let shard = Shards.shard(hash)
         var profiles: [ProfileRef] = []
         let applied = self.locks.with(shard) { () -> UInt64 in
@@ -104,8 +113,8 @@ struct IdentifierIndex {
 
     // MARK: Hashes of many
 
-    /// Tags over which the profiles of one hash are spread: a table passes all entries of one tag whenever it adds another, and a million
-    /// profiles may have one address.
+    /// Tags over which the profiles of one hash are spread: a table passes all entries of one tag
+    /// whenever it adds another, and a million profiles may have one address.
     private static let placesMax: UInt32 = 256
     /// Odd, and its multiples lie far apart.
     private static let placeStep: UInt32 = 0x9E37_79B1
@@ -121,9 +130,12 @@ struct IdentifierIndex {
     }
 
     /// The tag of the hash that an entry was spread from.
-    static func gathered(_ tag: UInt32, of profile: ProfileRef) -> UInt32 { tag &- Self.offset(of: profile) }
+    static func gathered(_ tag: UInt32, of profile: ProfileRef) -> UInt32 {
+        tag &- Self.offset(of: profile)
+    }
 
-    /// Runs `body` while nothing can be changed; for readers, who take the profiles' locks after these.
+    /// Runs `body` while nothing can be changed; for readers, who take the profiles' locks after
+    /// these.
     func readingAll<Result>(_ body: () -> Result) -> Result {
         self.locks.with(mask: .max, body)
     }

@@ -1,12 +1,14 @@
 import Bytes
 
-/// An identity being changed: read from a block, written to a new one. Texts are borrowed from the old block or the record.
+/// An identity being changed: read from a block, written to a new one. Texts are borrowed from the
+/// old block or the record.
 struct IdentityDraft {
     /// Empty: anonymous.
     var customID = UnsafeRawBufferPointer.none
     var aliases: [IdentifierView] = []
-    /// Aliases that a profile lists; over it the oldest is no longer listed, but leads to the survivor all the same. A thousand
-    /// devices that one person logged in from are listed; without a bound a robot's merges would fill the answer.
+    /// Aliases that a profile lists; over it the oldest is no longer listed, but leads to the
+    /// survivor all the same. A thousand devices that one person logged in from are listed; without
+    /// a bound a robot's merges would fill the answer.
     static let aliasesMax = 1_000
 
     /// In the order of their attachment.
@@ -14,8 +16,9 @@ struct IdentityDraft {
 
     /// One installation with its history.
     struct Installation {
-        /// Moves that are kept; an older one is folded into `firstHolder`. Late events are at most the retention old, and a
-        /// device that changes hands more often than this within it is credited to the oldest holder that is known.
+        /// Moves that are kept; an older one is folded into `firstHolder`. Late events are at most
+        /// the retention old, and a device that changes hands more often than this within it is
+        /// credited to the oldest holder that is known.
         static let movesMax = 32
 
         var id: UnsafeRawBufferPointer
@@ -30,7 +33,8 @@ struct IdentityDraft {
         /// Notes a move; `former` held it so far.
         mutating func move(to holder: ProfileRef, at time: Int64, former: ProfileRef) {
             if self.moves.isEmpty { self.firstHolder = former }
-            self.moves.append(InstallationMove(time: max(time, self.moves.last?.time ?? time), holder: holder))
+            self.moves.append(
+                InstallationMove(time: max(time, self.moves.last?.time ?? time), holder: holder))
             guard self.moves.count > Self.movesMax else { return }
             self.firstHolder = self.moves.removeFirst().holder
         }
@@ -43,7 +47,8 @@ struct IdentityDraft {
         part.forEachAlias { self.aliases.append($0) }
         part.forEachInstallation { view in
             var installation = Installation(
-                id: view.id, platform: view.platform, attachedAt: view.attachedAt, lastSeenAt: view.lastSeenAt)
+                id: view.id, platform: view.platform, attachedAt: view.attachedAt,
+                lastSeenAt: view.lastSeenAt)
             if view.moveCount > 0 { installation.firstHolder = view.firstHolder }
             for index in 0 ..< view.moveCount { installation.moves.append(view.move(index)) }
             self.installations.append(installation)
@@ -53,7 +58,9 @@ struct IdentityDraft {
     /// Adds aliases behind those that it has.
     mutating func add(aliases: [IdentifierView]) {
         self.aliases += aliases
-        if self.aliases.count > Self.aliasesMax { self.aliases.removeFirst(self.aliases.count - Self.aliasesMax) }
+        if self.aliases.count > Self.aliasesMax {
+            self.aliases.removeFirst(self.aliases.count - Self.aliasesMax)
+        }
     }
 
     /// Takes an installation out; it must be there.
@@ -68,7 +75,11 @@ struct IdentityDraft {
     mutating func removeLeastRecentlySeen(sparing spared: UnsafeRawBufferPointer) -> Installation? {
         var least: Int?
         for index in self.installations.indices where !self.installations[index].id.equals(spared) {
-            if least.map({ self.installations[index].lastSeenAt < self.installations[$0].lastSeenAt }) ?? true { least = index }
+            if least.map({
+                self.installations[index].lastSeenAt < self.installations[$0].lastSeenAt
+            }) ?? true {
+                least = index
+            }
         }
         return least.map { self.installations.remove(at: $0) }
     }

@@ -1,10 +1,14 @@
 import Bytes
 
-/// What a profile is called by: its custom id, its aliases and its installations; in memory one block.
+/// What a profile is called by: its custom id, its aliases and its installations; in memory one
+/// block.
 ///
-/// Layout: `customIDBytes: UInt16 (0: anonymous) | installationCount: UInt16 | aliasCount: UInt16 | customID`, then per alias
-/// `kind: UInt8 | bytes: UInt16 | alias`, then per installation `attachedAt, lastSeenAt: Int64 µs | platform: UInt8 | moveCount: UInt8 |
-/// idBytes: UInt16 | id` and, if it ever moved, `firstHolder: UInt32 | (time: Int64 µs, holder: UInt32) each`, ascending by time.
+/// Layout:
+/// `customIDBytes: UInt16 (0: anonymous) | installationCount: UInt16 | aliasCount: UInt16 |
+/// customID`, then per alias `kind: UInt8 | bytes: UInt16 |
+/// alias`, then per installation `attachedAt, lastSeenAt: Int64 µs | platform: UInt8 | moveCount:
+/// UInt8 | idBytes: UInt16 | id` and, if it ever moved, `firstHolder: UInt32 | (time: Int64 µs,
+/// holder: UInt32) each`, ascending by time.
 struct IdentityPart {
     private static let fixedBytes = 2 + 2 + 2
     private static let aliasFixedBytes = 1 + 2
@@ -36,17 +40,23 @@ struct IdentityPart {
         var offset = Self.fixedBytes + self.customIDBytes
         for _ in 0 ..< self.aliasCount {
             let bytes = self.count(at: offset + 1)
-            let kind = IdentifierKind(rawValue: self.base.load(fromByteOffset: offset, as: UInt8.self)) ?? .profileID
-            body(IdentifierView(
-                kind: kind,
-                bytes: UnsafeRawBufferPointer(start: self.base + offset + Self.aliasFixedBytes, count: bytes)))
+            let kind =
+                IdentifierKind(rawValue: self.base.load(fromByteOffset: offset, as: UInt8.self))
+                ?? .profileID
+            body(
+                IdentifierView(
+                    kind: kind,
+                    bytes: UnsafeRawBufferPointer(
+                        start: self.base + offset + Self.aliasFixedBytes, count: bytes)))
             offset += Self.aliasFixedBytes + bytes
         }
     }
 
     private var installationsOffset: Int {
         var offset = Self.fixedBytes + self.customIDBytes
-        for _ in 0 ..< self.aliasCount { offset += Self.aliasFixedBytes + self.count(at: offset + 1) }
+        for _ in 0 ..< self.aliasCount {
+            offset += Self.aliasFixedBytes + self.count(at: offset + 1)
+        }
         return offset
     }
 
@@ -89,7 +99,10 @@ struct IdentityPart {
     }
 
     /// Writes the part of a profile that one custom id or one installation id makes.
-    static func write(_ identifier: IdentifierView, platform: UInt8, at time: Int64, to target: UnsafeMutableRawPointer) {
+    static func write(
+        _ identifier: IdentifierView, platform: UInt8, at time: Int64,
+        to target: UnsafeMutableRawPointer
+    ) {
         var writer = RawWriter(target)
         let isCustom = identifier.kind == .customID
         writer.write(UInt16(isCustom ? identifier.bytes.count : 0))
@@ -111,7 +124,9 @@ struct IdentityPart {
         for alias in draft.aliases { bytes += Self.aliasFixedBytes + alias.bytes.count }
         for installation in draft.installations {
             bytes += Self.installationFixedBytes + installation.id.count
-            if !installation.moves.isEmpty { bytes += Self.firstHolderBytes + installation.moves.count * Self.moveBytes }
+            if !installation.moves.isEmpty {
+                bytes += Self.firstHolderBytes + installation.moves.count * Self.moveBytes
+            }
         }
         return bytes
     }
@@ -156,27 +171,35 @@ struct IdentityPart {
         var lastSeenAt: Int64 { self.base.loadUnaligned(fromByteOffset: 8, as: Int64.self) }
         var platform: UInt8 { self.base.load(fromByteOffset: 16, as: UInt8.self) }
         var moveCount: Int { Int(self.base.load(fromByteOffset: 17, as: UInt8.self)) }
-        private var idBytes: Int { Int(self.base.loadUnaligned(fromByteOffset: 18, as: UInt16.self)) }
+        private var idBytes: Int {
+            Int(self.base.loadUnaligned(fromByteOffset: 18, as: UInt16.self))
+        }
         var id: UnsafeRawBufferPointer {
-            UnsafeRawBufferPointer(start: self.base + IdentityPart.installationFixedBytes, count: self.idBytes)
+            UnsafeRawBufferPointer(
+                start: self.base + IdentityPart.installationFixedBytes, count: self.idBytes)
         }
 
         private var historyOffset: Int { IdentityPart.installationFixedBytes + self.idBytes }
         var totalBytes: Int {
             guard self.moveCount > 0 else { return self.historyOffset }
-            return self.historyOffset + IdentityPart.firstHolderBytes + self.moveCount * IdentityPart.moveBytes
+            return self.historyOffset + IdentityPart.firstHolderBytes + self.moveCount
+                * IdentityPart.moveBytes
         }
 
         /// Meaningful if it ever moved.
         var firstHolder: ProfileRef {
-            ProfileRef(rawValue: self.base.loadUnaligned(fromByteOffset: self.historyOffset, as: UInt32.self))
+            ProfileRef(
+                rawValue: self.base.loadUnaligned(
+                    fromByteOffset: self.historyOffset, as: UInt32.self))
         }
 
         func move(_ index: Int) -> InstallationMove {
-            let offset = self.historyOffset + IdentityPart.firstHolderBytes + index * IdentityPart.moveBytes
+            let offset =
+                self.historyOffset + IdentityPart.firstHolderBytes + index * IdentityPart.moveBytes
             return InstallationMove(
                 time: self.base.loadUnaligned(fromByteOffset: offset, as: Int64.self),
-                holder: ProfileRef(rawValue: self.base.loadUnaligned(fromByteOffset: offset + 8, as: UInt32.self)))
+                holder: ProfileRef(
+                    rawValue: self.base.loadUnaligned(fromByteOffset: offset + 8, as: UInt32.self)))
         }
 
         /// Of the last move; `nil`: it never moved.
@@ -185,7 +208,8 @@ struct IdentityPart {
         /// Who held it at a time, mergers aside; `nil`: the present holder, as it never moved.
         func holder(at time: Int64) -> ProfileRef? {
             guard self.moveCount > 0 else { return nil }
-            for index in stride(from: self.moveCount - 1, through: 0, by: -1) where self.move(index).time <= time {
+            for index in stride(from: self.moveCount - 1, through: 0, by: -1)
+            where self.move(index).time <= time {
                 return self.move(index).holder
             }
             return self.firstHolder

@@ -1,9 +1,10 @@
 import Bytes
 
-/// The names of one project's attributes and events, each kept once and numbered from 0 in the order of their arrival.
+/// The names of one project's attributes and events, each kept once and numbered from 0 in the
+/// order of their arrival.
 ///
-/// The applier adds; a reader may resolve a number that it learnt under a shard lock, without one: names never move,
-/// and a number is published only after its name.
+/// The applier adds; a reader may resolve a number that it learnt under a shard lock, without one:
+/// names never move, and a number is published only after its name.
 struct NameTable {
     /// Longest name in bytes: a slot is a length byte and the name. The contract allows 30.
     static let nameBytesMax = 31
@@ -12,7 +13,8 @@ struct NameTable {
     /// Names that 16 bits can number.
     static let namesMax = 65_535
 
-    /// Names found last, by some of their bytes: most calls name what others named just before, and need no keyed hash.
+    /// Names found last, by some of their bytes: most calls name what others named just before, and
+    /// need no keyed hash.
     private static let recentCount = 64
 
     private struct Core {
@@ -68,11 +70,13 @@ struct NameTable {
         return found
     }
 
-    /// Where a name stands among the recent ones. Unkeyed: clients that choose names for one place only make them be searched.
+    /// Where a name stands among the recent ones. Unkeyed: clients that choose names for one place
+    /// only make them be searched.
     @inline(__always)
     private static func place(_ name: UnsafeRawBufferPointer) -> Int {
         guard let last = name.last, let first = name.first else { return 0 }
-        let mixed = Int(first) &* 5 &+ Int(last) &* 11 &+ Int(name[name.count / 2]) &* 23 &+ name.count
+        let mixed =
+            Int(first) &* 5 &+ Int(last) &* 11 &+ Int(name[name.count / 2]) &* 23 &+ name.count
         return mixed % Self.recentCount
     }
 
@@ -89,7 +93,8 @@ struct NameTable {
     /// Adds a name that is not there yet; there must be room for it.
     func add(_ name: UnsafeRawBufferPointer) -> Int {
         let number = self.core.pointee.count
-        precondition(number < Self.namesMax && name.count <= Self.nameBytesMax, "checked by the caller")
+        precondition(
+            number < Self.namesMax && name.count <= Self.nameBytesMax, "checked by the caller")
         if number == self.core.pointee.chunkCount * Self.chunkNames {
             self.chunks[number / Self.chunkNames] = .allocate(
                 byteCount: Self.chunkNames * (Self.nameBytesMax + 1), alignment: 16)
@@ -103,7 +108,8 @@ struct NameTable {
         return number
     }
 
-    /// Takes back the names from number `count` on: those of a call that was refused, which nobody has seen.
+    /// Takes back the names from number `count` on: those of a call that was refused, which nobody
+    /// has seen.
     func truncate(to count: Int) {
         while self.core.pointee.count > count {
             let number = self.core.pointee.count - 1

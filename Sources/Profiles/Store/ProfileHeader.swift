@@ -1,4 +1,5 @@
-/// Names a profile's header: `(slot << 6 | shard) + 1`, so that 0 is none. Slots ascend in the order of creation.
+/// Names a profile's header: `(slot << 6 | shard) + 1`, so that 0 is none. Slots ascend in the
+/// order of creation.
 struct ProfileRef: Equatable, BitwiseCopyable {
     var rawValue: UInt32
 
@@ -17,7 +18,8 @@ struct ProfileRef: Equatable, BitwiseCopyable {
     var slot: Int { Int((self.rawValue - 1) >> UInt32(Shards.bits)) }
 }
 
-/// The fixed part of a profile, changed in place under its shard's lock; its other parts are blocks of the slab.
+/// The fixed part of a profile, changed in place under its shard's lock; its other parts are blocks
+/// of the slab.
 struct ProfileHeader: BitwiseCopyable {
     var id: ProfileID
     var revision: UInt64 = 1
@@ -42,19 +44,24 @@ struct ProfileHeader: BitwiseCopyable {
     /// The consent ledger; 0 while there is none.
     var ledger: Handle = 0
     var ledgerBytes: UInt32 = 0
-    /// Where the profile went in a merge, as a `ProfileRef`; 0: it lives. What it was stays here for un-merge.
+    /// Where the profile went in a merge, as a `ProfileRef`; 0: it lives. What it was stays here
+    /// for un-merge.
     var mergedInto: UInt32 = 0
     /// An array of `CounterEntry`; 0 while there is none.
     var counters: Handle = 0
     var counterCount: UInt16 = 0
     var counterCapacity: UInt16 = 0
-    /// An array of handles of `EventBlock`s by (effective time, lsn): `eventCount` of them from `eventHead` on.
+    /// An array of handles of `EventBlock`s by (effective time, lsn): `eventCount` of them from
+    /// `eventHead` on.
     var events: Handle = 0
     var eventHead: UInt32 = 0
     var eventCount: UInt32 = 0
     var eventCapacity: UInt32 = 0
 
-    init(id: ProfileID, project: ProjectID, lsn: UInt64, receivedAt: Int64, identity: Handle, identityBytes: Int) {
+    init(
+        id: ProfileID, project: ProjectID, lsn: UInt64, receivedAt: Int64, identity: Handle,
+        identityBytes: Int
+    ) {
         self.id = id
         self.project = project
         self.lsn = lsn
@@ -70,10 +77,12 @@ extension ProfileHeader {
     /// The profile lives: it was neither merged away nor erased.
     var isLive: Bool { self.mergedInto == 0 && self.identity != 0 }
 
-    /// The person was erased: moves of installations and merged-away profiles still lead here, and find nobody.
+    /// The person was erased: moves of installations and merged-away profiles still lead here, and
+    /// find nobody.
     var isErased: Bool { self.mergedInto == 0 && self.identity == 0 }
 
-    /// A header that an erasure left: of the erased person, or of one that was merged into them before. A profile has a revision.
+    /// A header that an erasure left: of the erased person, or of one that was merged into them
+    /// before. A profile has a revision.
     var isTombstone: Bool { self.revision == 0 }
 
     /// Notes a change that a reader can see.

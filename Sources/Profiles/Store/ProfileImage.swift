@@ -6,15 +6,18 @@ package enum ProfileState: UInt8, Sendable {
     case identified = 2
 }
 
-/// A profile at one revision, self-contained: made by `Store.read`, valid as long as the bytes it was read from.
+/// A profile at one revision, self-contained: made by `Store.read`, valid as long as the bytes it
+/// was read from.
 ///
-/// Layout, little-endian: `profileID: 16 bytes | state: UInt8 | revision, lsn: UInt64 | createdAt, updatedAt, lastSeenAt,
-/// eventsTruncatedBefore: Int64 µs (0: none) | customID: prefixed`, then five lists, each `count: varint` and its items:
-/// installations `id: prefixed | platform: UInt8 | attachedAt, lastSeenAt: Int64 µs`,
-/// aliases `kind: UInt8 | bytes: prefixed`, counters `name: prefixed | count: UInt64 | first, last: Int64 µs`,
-/// attributes in name order, the native ones under their names, `name: prefixed | packed value | effectiveTime: Int64 µs | lsn: UInt64 |
-/// platform: UInt8 | sourceName: prefixed`,
-/// subscriptions `channel: UInt8 | topic: prefixed | state: UInt8 | source: UInt8 | effectiveTime: Int64 µs`.
+/// Layout, little-endian:
+/// `profileID: 16 bytes | state: UInt8 | revision, lsn: UInt64 | createdAt, updatedAt, lastSeenAt,
+/// eventsTruncatedBefore: Int64 µs (0: none) | customID: prefixed`, then five lists, each `count:
+/// varint` and its items: installations `id: prefixed | platform: UInt8 | attachedAt, lastSeenAt:
+/// Int64 µs`, aliases `kind: UInt8 | bytes: prefixed`, counters `name: prefixed | count: UInt64 |
+/// first, last: Int64 µs`, attributes in name order, the native ones under their names, `name:
+/// prefixed | packed value | effectiveTime: Int64 µs | lsn: UInt64 | platform: UInt8 | sourceName:
+/// prefixed`, subscriptions `channel: UInt8 | topic: prefixed | state: UInt8 | source: UInt8 |
+/// effectiveTime: Int64 µs`.
 package struct ProfileImage {
     package var profileID: ProfileID
     package var state: ProfileState
@@ -32,7 +35,8 @@ package struct ProfileImage {
     package var lists: ByteReader
 
     package init(
-        profileID: ProfileID, state: ProfileState, revision: UInt64, lsn: UInt64, createdAt: Int64, updatedAt: Int64,
+        profileID: ProfileID, state: ProfileState, revision: UInt64, lsn: UInt64, createdAt: Int64,
+        updatedAt: Int64,
         lastSeenAt: Int64, eventsTruncatedBefore: Int64, customID: UnsafeRawBufferPointer
     ) {
         self.profileID = profileID

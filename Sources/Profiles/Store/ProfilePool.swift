@@ -1,4 +1,5 @@
-/// The headers of all profiles, in 64 shards; a header never moves, and its memory is never anything else.
+/// The headers of all profiles, in 64 shards; a header never moves, and its memory is never
+/// anything else.
 struct ProfilePool {
     /// Headers that are made room for at once.
     static let chunkSlots = 256
@@ -10,7 +11,8 @@ struct ProfilePool {
         var count = 0
     }
 
-    // SAFETY: readers look at `chunks` under the shard's lock only; the applier replaces it under that lock.
+    // SAFETY: readers look at `chunks` under the shard's lock only; the applier replaces it under
+    // that lock.
     private let shards: UnsafeMutablePointer<Shard>
 
     init() {
@@ -22,7 +24,9 @@ struct ProfilePool {
 
     func destroy() {
         for shard in 0 ..< Shards.count {
-            for chunk in 0 ..< self.chunkCount(shard) { self.shards[shard].chunks[chunk].deallocate() }
+            for chunk in 0 ..< self.chunkCount(shard) {
+                self.shards[shard].chunks[chunk].deallocate()
+            }
             self.shards[shard].chunks.deallocate()
         }
         self.shards.deallocate()
@@ -46,7 +50,8 @@ struct ProfilePool {
     /// Adds a profile under its shard's lock.
     func add(_ header: ProfileHeader, shard: Int, locks: ShardLocks) -> ProfileRef {
         let slot = self.shards[shard].count
-        precondition(slot < ProfileRef.slotsMax, "a shard is full: admission must refuse long before")
+        precondition(
+            slot < ProfileRef.slotsMax, "a shard is full: admission must refuse long before")
         if slot == self.chunkCount(shard) * Self.chunkSlots { self.addChunk(shard, locks: locks) }
         let profile = ProfileRef(shard: shard, slot: slot)
         locks.applying(shard) {
@@ -56,10 +61,14 @@ struct ProfilePool {
         return profile
     }
 
-    /// Makes a shard of an empty pool as large as a snapshot says, while nobody reads; the headers are the caller's to initialise.
+    /// Makes a shard of an empty pool as large as a snapshot says, while nobody reads; the headers
+    /// are the caller's to initialise.
     func load(_ shard: Int, count: Int, locks: ShardLocks) {
-        precondition(self.shards[shard].count == 0 && count <= ProfileRef.slotsMax, "checked by the caller")
-        while self.chunkCount(shard) * Self.chunkSlots < count { self.addChunk(shard, locks: locks) }
+        precondition(
+            self.shards[shard].count == 0 && count <= ProfileRef.slotsMax, "checked by the caller")
+        while self.chunkCount(shard) * Self.chunkSlots < count {
+            self.addChunk(shard, locks: locks)
+        }
         self.shards[shard].count = count
     }
 
@@ -81,7 +90,8 @@ struct ProfilePool {
         guard used == self.shards[shard].chunkCapacity else {
             return locks.applying(shard) { old[used] = chunk }
         }
-        let larger = UnsafeMutablePointer<UnsafeMutablePointer<ProfileHeader>>.allocate(capacity: used * 2)
+        let larger = UnsafeMutablePointer<UnsafeMutablePointer<ProfileHeader>>.allocate(
+            capacity: used * 2)
         larger.initialize(from: old, count: used)
         (larger + used).initialize(to: chunk)
         locks.applying(shard) {

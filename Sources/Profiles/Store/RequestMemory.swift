@@ -2,9 +2,11 @@ import Bytes
 
 /// The answers of one project's calls that named a request id, oldest first; applier only.
 ///
-/// An entry is a block: `next: UInt32 | totalBytes: UInt32 | receivedAt: Int64 µs | fingerprint: 2 x UInt64 | hash: UInt64 |
-/// kind: UInt8 | idBytes: UInt8 | id | answer to the end`. Of one whose answer was erased the id is 16 bytes, a keyed hash, and fingerprint and answer
-/// are zeros: no answer begins with zeros.
+/// An entry is a block:
+/// `next: UInt32 | totalBytes: UInt32 | receivedAt: Int64 µs | fingerprint: 2 x UInt64 | hash:
+/// UInt64 | kind: UInt8 | idBytes: UInt8 | id | answer to the
+/// end`. Of one whose answer was erased the id is 16 bytes, a keyed hash, and fingerprint and
+/// answer are zeros: no answer begins with zeros.
 struct RequestMemory {
     /// Longest request id in a record, in bytes; the contract allows 100.
     static let idBytesMax = 127
@@ -29,7 +31,10 @@ struct RequestMemory {
     private let ageMax: Int64
     private let snapshot: UnsafeMutablePointer<SnapshotWork>
 
-    init(slab: Slab, hash: KeyedHash, limits: StoreLimits, snapshot: UnsafeMutablePointer<SnapshotWork>) {
+    init(
+        slab: Slab, hash: KeyedHash, limits: StoreLimits,
+        snapshot: UnsafeMutablePointer<SnapshotWork>
+    ) {
         self.slab = slab
         self.hash = hash
         self.snapshot = snapshot
@@ -54,7 +59,9 @@ struct RequestMemory {
     /// Bytes of the tables.
     var tableBytes: Int { self.table.bytes + self.profiles.bytes }
     /// When the oldest entry begins to be past due, in microseconds; `nil` without one.
-    var nextDue: Int64? { self.core.pointee.head == 0 ? nil : self.core.pointee.oldest + self.ageMax + 1 }
+    var nextDue: Int64? {
+        self.core.pointee.head == 0 ? nil : self.core.pointee.oldest + self.ageMax + 1
+    }
 
     /// What is known of a request id, borrowed until the next change.
     struct Known {
@@ -65,7 +72,8 @@ struct RequestMemory {
     }
 
     /// Looks a request id up; one that is past due is as good as gone.
-    func find(_ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, now: Int64) -> Known? {
+    func find(_ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, now: Int64) -> Known?
+    {
         let table = self.table.table(hash)
         let tag = Shards.tag(hash)
         var position = table.start(tag)
@@ -73,14 +81,19 @@ struct RequestMemory {
             let handle = table.next(tag, from: &position)
             guard handle != 0 else { return nil }
             let entry = Entry(self.slab.pointer(handle))
-            guard entry.kind == kind.rawValue, now - entry.receivedAt <= self.ageMax, self.isOf(id, entry) else { continue }
-            return Known(fingerprint: entry.fingerprint, answer: entry.answer, isErased: entry.isErased)
+            guard entry.kind == kind.rawValue, now - entry.receivedAt <= self.ageMax,
+                self.isOf(id, entry)
+            else { continue }
+            return Known(
+                fingerprint: entry.fingerprint, answer: entry.answer, isErased: entry.isErased)
         }
     }
 
     private func isOf(_ id: UnsafeRawBufferPointer, _ entry: Entry) -> Bool {
         guard entry.isErased else { return entry.id.equals(id) }
-        return withUnsafeBytes(of: self.hash.forgottenRequest(entry.kind, id)) { entry.id.equals($0) }
+        return withUnsafeBytes(of: self.hash.forgottenRequest(entry.kind, id)) {
+            entry.id.equals($0)
+        }
     }
 
     /// Remembers an answer, and forgets what is past due or over the limits.
@@ -115,7 +128,9 @@ struct RequestMemory {
     private func enter(_ handle: Handle) {
         let entry = Entry(self.slab.pointer(handle))
         self.table.insert(entry.hash, handle)
-        AnsweredProfiles.forEach(in: entry.answer) { self.profiles.insert(self.place(of: handle, $0), handle) }
+        AnsweredProfiles.forEach(in: entry.answer) {
+            self.profiles.insert(self.place(of: handle, $0), handle)
+        }
         if self.core.pointee.head == 0 {
             self.core.pointee.head = handle
             self.core.pointee.oldest = entry.receivedAt
@@ -129,7 +144,8 @@ struct RequestMemory {
 
     // MARK: Erasure
 
-    /// Erases the answers that name a profile, where they lie; their ids stay known. `before` runs before the first of them changes.
+    /// Erases the answers that name a profile, where they lie; their ids stay known. `before` runs
+    /// before the first of them changes.
     ///
     /// - Complexity: O(bytes of these answers).
     func erase(_ profile: ProfileID, before: () -> Void) {
@@ -137,7 +153,9 @@ struct RequestMemory {
         if !handles.isEmpty { before() }
         for handle in handles {
             let entry = Entry(self.slab.pointer(handle))
-            AnsweredProfiles.forEach(in: entry.answer) { self.profiles.remove(self.place(of: handle, $0), handle) }
+            AnsweredProfiles.forEach(in: entry.answer) {
+                self.profiles.remove(self.place(of: handle, $0), handle)
+            }
             entry.erase(id: self.hash.forgottenRequest(entry.kind, entry.id))
         }
     }
@@ -159,15 +177,17 @@ struct RequestMemory {
                 // An answer that names the profile several times is there as often.
                 guard seen.insert(handle).inserted else { continue }
                 var names = false
-                AnsweredProfiles.forEach(in: Entry(self.slab.pointer(handle)).answer) { names = names || $0 == profile }
+                AnsweredProfiles.forEach(in: Entry(self.slab.pointer(handle)).answer) {
+                    names = names || $0 == profile
+                }
                 if names { handles.append(handle) }
             }
         }
         return handles
     }
 
-    /// The answers of one profile are spread over as many hashes: a table passes all entries of one hash whenever it adds another, and one
-    /// profile can have all the answers there are.
+    /// The answers of one profile are spread over as many hashes: a table passes all entries of one
+    /// hash whenever it adds another, and one profile can have all the answers there are.
     private static let placesPerProfile: UInt64 = 256
 
     private static func place(_ answered: UInt64, _ number: UInt64) -> UInt64 {
@@ -190,13 +210,16 @@ struct RequestMemory {
         guard self.snapshot.pointee.requests.left > 0 else { return 0 }
         let entry = Entry(self.slab.pointer(self.snapshot.pointee.requests.next))
         self.snapshot.pointee.requests.left -= 1
-        self.snapshot.pointee.requests.next = self.snapshot.pointee.requests.left > 0 ? entry.next : 0
+        self.snapshot.pointee.requests.next =
+            self.snapshot.pointee.requests.left > 0 ? entry.next : 0
         return self.snapshot.pointee.writeItem(.request) { $0.append(entry.bytesAfterNext) }
     }
 
     /// Enters what `writeNext` wrote, behind the entries so far; false if it is no entry.
     func load(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        guard bytes.count >= Self.fixedBytes - 4, Int(bytes.loadUnaligned(as: UInt32.self)) == bytes.count + 4 else { return false }
+        guard bytes.count >= Self.fixedBytes - 4,
+            Int(bytes.loadUnaligned(as: UInt32.self)) == bytes.count + 4
+        else { return false }
         let handle = self.slab.allocate(bytes.count + 4)
         var writer = RawWriter(self.slab.pointer(handle))
         writer.write(Handle(0))
@@ -235,10 +258,14 @@ struct RequestMemory {
     private func dropOldest() {
         let handle = self.core.pointee.head
         // A running snapshot still needs what it has not come to.
-        if self.snapshot.pointee.isActive, self.snapshot.pointee.requests.next == handle { _ = self.writeNext() }
+        if self.snapshot.pointee.isActive, self.snapshot.pointee.requests.next == handle {
+            _ = self.writeNext()
+        }
         let entry = Entry(self.slab.pointer(handle))
         self.table.remove(entry.hash, handle)
-        AnsweredProfiles.forEach(in: entry.answer) { self.profiles.remove(self.place(of: handle, $0), handle) }
+        AnsweredProfiles.forEach(in: entry.answer) {
+            self.profiles.remove(self.place(of: handle, $0), handle)
+        }
         self.core.pointee.head = entry.next
         self.core.pointee.count -= 1
         self.core.pointee.bytes -= UInt64(entry.totalBytes)
@@ -252,7 +279,8 @@ struct RequestMemory {
     }
 
     private struct Entry {
-        // SAFETY: written whole by `remember`; later only its first field changes, and what `erase` overwrites within its bytes.
+        // SAFETY: written whole by `remember`; later only its first field changes, and what `erase`
+        // overwrites within its bytes.
         let base: UnsafeMutableRawPointer
 
         init(_ base: UnsafeMutableRawPointer) {
@@ -280,15 +308,18 @@ struct RequestMemory {
         /// Whether the answer is none: an answer begins with its length.
         var isErased: Bool { self.answer.prefix(4).allSatisfy { $0 == 0 } }
 
-        /// Overwrites id, fingerprint and answer; the id's hash fits, since an answer is longer than it.
+        /// Overwrites id, fingerprint and answer; the id's hash fits, since an answer is longer
+        /// than it.
         func erase(id hash: Fingerprint) {
             let idBytes = MemoryLayout<Fingerprint>.size
-            precondition(RequestMemory.fixedBytes + idBytes + 4 <= self.totalBytes, "an answer has a header")
+            precondition(
+                RequestMemory.fixedBytes + idBytes + 4 <= self.totalBytes, "an answer has a header")
             (self.base + 16).storeBytes(of: 0, as: UInt64.self)
             (self.base + 24).storeBytes(of: 0, as: UInt64.self)
             (self.base + 41).storeBytes(of: UInt8(idBytes), as: UInt8.self)
             let rest = self.base + RequestMemory.fixedBytes
-            rest.initializeMemory(as: UInt8.self, repeating: 0, count: self.totalBytes - RequestMemory.fixedBytes)
+            rest.initializeMemory(
+                as: UInt8.self, repeating: 0, count: self.totalBytes - RequestMemory.fixedBytes)
             rest.storeBytes(of: hash, as: Fingerprint.self)
         }
 

@@ -17,11 +17,14 @@ package enum ApplyError: Error, Equatable {
 extension Store {
     /// Carries out one record and appends its one result.
     ///
-    /// Deterministic: reads the record, the two numbers and the state, nothing else. Only the applier calls it.
+    /// Deterministic: reads the record, the two numbers and the state, nothing else. Only the
+    /// applier calls it.
     ///
     /// - Parameters:
-    ///   - firstLSN: Of the record's first operation; the call's lsn is `firstLSN + operations - 1`.
-    ///   - receivedAt: Of its frame, in microseconds since 1970; never before that of an earlier record.
+    ///   - firstLSN: Of the record's first operation; the call's lsn is
+    ///     `firstLSN + operations - 1`.
+    ///   - receivedAt: Of its frame, in microseconds since 1970; never before that of an earlier
+    ///     record.
     ///   - results: Gets one result: a `ResultHeader` and the body of its kind.
     /// - Throws: `ApplyError`; nothing has changed then, and nothing was appended.
     /// - Complexity: O(bytes of the record), but for late events and tables that grow.
@@ -41,7 +44,8 @@ extension Store {
         let call = CallContext(firstLSN: firstLSN, lsn: lsn, receivedAt: receivedAt)
         switch kind {
         case .genesis:
-            guard self.appliedLSN == 0, (try? Genesis(decoding: record.payload)) == self.genesis else {
+            guard self.appliedLSN == 0, (try? Genesis(decoding: record.payload)) == self.genesis
+            else {
                 throw .foreignGenesis(lsn: firstLSN)
             }
             self.appendEmptyResult(kind, lsn: lsn, into: &results)
@@ -73,8 +77,10 @@ extension Store {
         self.publishNextTick(self.nextTick)
     }
 
-    private func appendEmptyResult(_ kind: RecordKind, lsn: UInt64, into results: inout ByteBuffer) {
-        let start = ResultHeader(refusal: .none, flags: [], kind: kind, lsn: lsn).begin(in: &results)
+    private func appendEmptyResult(_ kind: RecordKind, lsn: UInt64, into results: inout ByteBuffer)
+    {
+        let start = ResultHeader(refusal: .none, flags: [], kind: kind, lsn: lsn).begin(
+            in: &results)
         ResultHeader.end(at: start, in: &results)
     }
 }

@@ -1,17 +1,22 @@
 import Bytes
 
-// A batch is one record; each item is applied by the function of its kind, and later ones see earlier ones. Of an atomic batch nothing
-// is seen before all of it, and nothing at all if one item is refused (Store+Undo.swift).
-// Source: spec.md, section 6, BatchWrite.
+// A batch is one record; each item is applied by the function of its kind, and later ones see
+// earlier ones. Of an atomic batch nothing is seen before all of it, and nothing at all if one item
+// is refused (Store+Undo.swift). Source: spec.md, section 6, BatchWrite.
 
 extension Store {
     /// Carries out one batch.
     ///
-    /// Result, carried out: `itemCount: UInt16`, then one result per item as its kind lays it out; of an item that validation refused a header
-    /// of kind batch and its violations. Result, refused: the result of the first failing item, whose number is the header's `index`.
-    func batch(_ record: RecordView, _ call: CallContext, results: inout ByteBuffer) throws(ApplyError) {
+    /// Result, carried out: `itemCount: UInt16`, then one result per item as its kind lays it out;
+    /// of an item that validation refused a header of kind batch and its violations. Result,
+    /// refused: the result of the first failing item, whose number is the header's `index`.
+    func batch(_ record: RecordView, _ call: CallContext, results: inout ByteBuffer)
+        throws(ApplyError)
+    {
         var reader = ByteReader(record.payload)
-        guard let header = BatchHeader(from: &reader), header.requestID.count <= RequestMemory.idBytesMax else {
+        guard let header = BatchHeader(from: &reader),
+            header.requestID.count <= RequestMemory.idBytesMax
+        else {
             throw .malformed(lsn: call.firstLSN)
         }
         let items = try self.items(header, &reader, record, call)
@@ -21,7 +26,8 @@ extension Store {
         let asked = self.remembered(.batch, header.requestID, record, call)
         if self.answerAgain(asked, call, into: &results) { return }
 
-        let start = ResultHeader(refusal: .none, flags: [], kind: .batch, lsn: call.lsn).begin(in: &results)
+        let start = ResultHeader(refusal: .none, flags: [], kind: .batch, lsn: call.lsn).begin(
+            in: &results)
         results.append(UInt16(header.itemCount))
         if header.flags.contains(.bestEffort) {
             for item in items { try self.apply(item.view, item.call, results: &results) }
@@ -41,23 +47,35 @@ extension Store {
         items.reserveCapacity(header.itemCount)
         var next = call.firstLSN
         for _ in 0 ..< header.itemCount {
-            guard let view = BatchItemView(from: &reader) else { throw .malformed(lsn: call.firstLSN) }
+            guard let view = BatchItemView(from: &reader) else {
+                throw .malformed(lsn: call.firstLSN)
+            }
             let operations = UInt64(view.record.operations)
-            items.append((view, CallContext(
-                firstLSN: next, lsn: next + operations - 1, receivedAt: call.receivedAt)))
+            items.append(
+                (
+                    view,
+                    CallContext(
+                        firstLSN: next, lsn: next + operations - 1, receivedAt: call.receivedAt)
+                ))
             next += operations
         }
-        guard reader.isAtCleanEnd, !items.isEmpty, next == call.lsn + 1 else { throw .malformed(lsn: call.firstLSN) }
+        guard reader.isAtCleanEnd, !items.isEmpty, next == call.lsn + 1 else {
+            throw .malformed(lsn: call.firstLSN)
+        }
         return items
     }
 
-    private func apply(_ item: BatchItemView, _ call: CallContext, results: inout ByteBuffer) throws(ApplyError) {
+    private func apply(_ item: BatchItemView, _ call: CallContext, results: inout ByteBuffer)
+        throws(ApplyError)
+    {
         switch item.kind {
         case .track: try self.track(item.record, call, results: &results)
         case .identify: try self.identify(item.record, call, results: &results)
         case .updateSubscription: try self.updateSubscription(item.record, call, results: &results)
         case nil:
-            let start = ResultHeader(refusal: .invalidFields, flags: [], kind: .batch, lsn: call.lsn).begin(in: &results)
+            let start = ResultHeader(
+                refusal: .invalidFields, flags: [], kind: .batch, lsn: call.lsn
+            ).begin(in: &results)
             results.append(item.record.payload)
             ResultHeader.end(at: start, in: &results)
         default: throw .malformed(lsn: call.firstLSN)
@@ -87,9 +105,12 @@ extension Store {
                     return false
                 }
                 // The refusal follows the length.
-                guard let refusal = Refusal(rawValue: results.bytes[offset + 4]), refusal == .none else {
+                guard let refusal = Refusal(rawValue: results.bytes[offset + 4]), refusal == .none
+                else {
                     failed = FailedItem(
-                        index: index, refusal: Refusal(rawValue: results.bytes[offset + 4]) ?? .none, resultOffset: offset)
+                        index: index,
+                        refusal: Refusal(rawValue: results.bytes[offset + 4]) ?? .none,
+                        resultOffset: offset)
                     return false
                 }
             }
@@ -103,10 +124,12 @@ extension Store {
         of item: FailedItem, from start: Int, _ call: CallContext, into results: inout ByteBuffer
     ) {
         self.work.pointee.part.removeAll()
-        self.work.pointee.part.append(UnsafeRawBufferPointer(rebasing: results.bytes[item.resultOffset...]))
+        self.work.pointee.part.append(
+            UnsafeRawBufferPointer(rebasing: results.bytes[item.resultOffset...]))
         results.truncate(to: start)
         let header = ResultHeader(
-            refusal: item.refusal, flags: [], kind: .batch, index: UInt8(clamping: item.index), lsn: call.lsn)
+            refusal: item.refusal, flags: [], kind: .batch, index: UInt8(clamping: item.index),
+            lsn: call.lsn)
         let offset = header.begin(in: &results)
         results.append(self.work.pointee.part.bytes)
         ResultHeader.end(at: offset, in: &results)

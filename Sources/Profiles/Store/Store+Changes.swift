@@ -1,7 +1,8 @@
 import Bytes
 
-// How the applier changes what readers see, everywhere but in a plain Track: new blocks are made beside the old ones, and one commit puts
-// them in place under the locks of all shards that take part. No reader sees half of a merge.
+// How the applier changes what readers see, everywhere but in a plain Track: new blocks are made
+// beside the old ones, and one commit puts them in place under the locks of all shards that take
+// part. No reader sees half of a merge.
 
 /// What one call changes, gathered before any lock is taken. Its storage is kept.
 struct ChangeSet {
@@ -59,22 +60,26 @@ extension Store {
 
     /// Gathers that an identifier names a profile from now on.
     func name(_ profile: ProfileRef, _ hash: UInt64) {
-        self.changes.pointee.index.append(IdentifierIndex.Change(hash: hash, profile: profile, isRemoval: false))
+        self.changes.pointee.index.append(
+            IdentifierIndex.Change(hash: hash, profile: profile, isRemoval: false))
     }
 
     /// Gathers that an identifier names a profile no more.
     func unname(_ profile: ProfileRef, _ hash: UInt64) {
-        self.changes.pointee.index.append(IdentifierIndex.Change(hash: hash, profile: profile, isRemoval: true))
+        self.changes.pointee.index.append(
+            IdentifierIndex.Change(hash: hash, profile: profile, isRemoval: true))
     }
 
-    /// A profile that nobody can find yet: its id is gathered to name it, its header may be replaced before the commit.
+    /// A profile that nobody can find yet: its id is gathered to name it, its header may be
+    /// replaced before the commit.
     func createProfile(
         _ call: CallContext, project: ProjectID, identity: Handle, identityBytes: Int
     ) -> ProfileRef {
         let id = self.ids.profile(receivedAt: call.receivedAt, lsn: call.lsn)
         let hash = self.profileIDHash(project, id)
         let header = ProfileHeader(
-            id: id, project: project, lsn: call.lsn, receivedAt: call.receivedAt, identity: identity,
+            id: id, project: project, lsn: call.lsn, receivedAt: call.receivedAt,
+            identity: identity,
             identityBytes: identityBytes)
         let profile = self.pool.add(header, shard: Shards.shard(hash), locks: self.profileLocks)
         if self.undo.pointee.isActive { self.undo.pointee.steps.append(.created(profile)) }
@@ -111,7 +116,9 @@ extension Store {
         }
         if self.undo.pointee.isActive {
             self.undo.pointee.note(self.changes.pointee.index)
-            for change in self.changes.pointee.addresses { self.undo.pointee.steps.append(.address(change)) }
+            for change in self.changes.pointee.addresses {
+                self.undo.pointee.steps.append(.address(change))
+            }
         }
         if !keepsReplaced { self.freeReplaced() }
     }
@@ -136,7 +143,9 @@ extension Store {
 
     func moveEvent(_ block: Handle, to holder: ProfileRef) {
         let event = EventBlock(self.slab.pointer(block))
-        if self.undo.pointee.isActive { self.undo.pointee.steps.append(.eventMoved(block, event.holder)) }
+        if self.undo.pointee.isActive {
+            self.undo.pointee.steps.append(.eventMoved(block, event.holder))
+        }
         event.move(to: holder)
     }
 }

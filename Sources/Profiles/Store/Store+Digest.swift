@@ -1,8 +1,8 @@
 import Bytes
 
 extension Store {
-    /// A digest of the whole logical state: equal for equal states, however they lie in memory. For the applier, or
-    /// while nothing is applied.
+    /// A digest of the whole logical state: equal for equal states, however they lie in memory. For
+    /// the applier, or while nothing is applied.
     ///
     /// Tables are summed, so that their order does not count; lists are hashed in their order.
     ///
@@ -32,14 +32,17 @@ extension Store {
             sum &+= self.digest(key, 2, UInt64(shard) << 32 | UInt64(tag), lsn, 0)
         }
         self.project.requests.forEachTableEntry { shard, tag, receivedAt in
-            sum &+= self.digest(key, 3, UInt64(shard) << 32 | UInt64(tag), UInt64(bitPattern: receivedAt), 0)
+            sum &+= self.digest(
+                key, 3, UInt64(shard) << 32 | UInt64(tag), UInt64(bitPattern: receivedAt), 0)
         }
         self.suppressions.forEach { address, reasons in
             sum &+= self.digest(key, 4, address.low, address.high, UInt64(reasons.rawValue))
         }
         buffer.removeAll()
         self.appendCursors(to: &buffer)
-        for number in 0 ..< self.project.names.count { buffer.appendPrefixed(self.project.names.name(number)) }
+        for number in 0 ..< self.project.names.count {
+            buffer.appendPrefixed(self.project.names.name(number))
+        }
         self.blocks.forEach { block in
             buffer.append(block.identifier.low)
             buffer.append(block.identifier.high)
@@ -50,7 +53,9 @@ extension Store {
         return sum &+ SipHash.hash64(buffer.bytes, key: key)
     }
 
-    private func digest(_ key: SipHashKey, _ a: UInt64, _ b: UInt64, _ c: UInt64, _ d: UInt64) -> UInt64 {
+    private func digest(_ key: SipHashKey, _ a: UInt64, _ b: UInt64, _ c: UInt64, _ d: UInt64)
+        -> UInt64
+    {
         withUnsafeBytes(of: (a, b, c, d)) { SipHash.hash64($0, key: key) }
     }
 
@@ -77,7 +82,8 @@ extension Store {
         buffer.append(merge.receivedAt)
         buffer.append(merge.lsn)
         self.append(merge.events, Int(merge.eventCount) * MemoryLayout<UInt64>.stride, to: &buffer)
-        self.append(merge.survivorAttributes.block, Int(merge.survivorAttributes.bytes), to: &buffer)
+        self.append(
+            merge.survivorAttributes.block, Int(merge.survivorAttributes.bytes), to: &buffer)
         self.append(merge.survivorConsent.block, Int(merge.survivorConsent.bytes), to: &buffer)
     }
 
@@ -100,13 +106,15 @@ extension Store {
         self.append(header.ledger, Int(header.ledgerBytes), to: &buffer)
         buffer.append(header.counterCount)
         if header.counterCount > 0 {
-            buffer.append(UnsafeRawBufferPointer(
-                start: self.slab.pointer(header.counters),
-                count: Int(header.counterCount) * MemoryLayout<CounterEntry>.stride))
+            buffer.append(
+                UnsafeRawBufferPointer(
+                    start: self.slab.pointer(header.counters),
+                    count: Int(header.counterCount) * MemoryLayout<CounterEntry>.stride))
         }
         buffer.append(header.eventCount)
         guard header.eventCount > 0 else { return }
-        let events = self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
+        let events =
+            self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
             + Int(header.eventHead)
         for number in 0 ..< Int(header.eventCount) {
             let block = EventBlock(self.slab.pointer(events[number]))

@@ -1,8 +1,8 @@
 import Bytes
 
-// An Identify in three steps: the table of the contract says what is to be done (this file); the patch is tried on a draft, and may
-// refuse the call; then everything is done at once (Store+IdentifyCommit.swift), which cannot fail.
-// Source: spec.md, section 2.
+// An Identify in three steps: the table of the contract says what is to be done (this file); the
+// patch is tried on a draft, and may refuse the call; then everything is done at once
+// (Store+IdentifyCommit.swift), which cannot fail. Source: spec.md, section 2.
 
 /// What an Identify comes to: a row of the table.
 enum IdentifyStep {
@@ -20,7 +20,8 @@ enum IdentifyStep {
     case switchOver(ProfileRef, to: ProfileRef?)
     /// Row 8.
     case logOut(ProfileRef)
-    /// An older login than the device's last move; `nil`: the person is to be made, without the device.
+    /// An older login than the device's last move; `nil`: the person is to be made, without the
+    /// device.
     case staleLink(ProfileRef?)
     /// An older log-out than the device's last move.
     case staleLogOut(ProfileRef)
@@ -54,13 +55,16 @@ extension Store {
         _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
     ) throws(ApplyError) {
         var reader = ByteReader(record.payload)
-        guard let header = IdentifyHeader(from: &reader), Self.isWellFormed(header), record.operations == 1 else {
+        guard let header = IdentifyHeader(from: &reader), Self.isWellFormed(header),
+            record.operations == 1
+        else {
             throw .malformed(lsn: call.firstLSN)
         }
         guard header.project == self.project.id else {
             return self.appendRefusal(.projectNotFound, .identify, call, into: &results)
         }
-        var work = self.prepare(header, UnsafeRawBufferPointer(rebasing: record.payload[reader.offset...]), call)
+        var work = self.prepare(
+            header, UnsafeRawBufferPointer(rebasing: record.payload[reader.offset...]), call)
         if self.refuseBlocked(work, into: &results) { return }
         let asked = self.remembered(.identify, header.requestID, record, call)
         if self.answerAgain(asked, call, into: &results) { return }
@@ -74,7 +78,8 @@ extension Store {
         if header.flags.contains(.hasExpectedRevision) {
             let revision = shown.map { self.pool.header($0).pointee.revision } ?? 0
             guard revision == header.expectedRevision else {
-                return self.appendRefusal(.revisionMismatch, .identify, call, detail: revision, into: &results)
+                return self.appendRefusal(
+                    .revisionMismatch, .identify, call, detail: revision, into: &results)
             }
         }
         let namesBefore = self.project.names.count
@@ -85,7 +90,8 @@ extension Store {
         }
         guard outcome.refusal == .none else {
             self.project.names.truncate(to: namesBefore)
-            return self.appendRefusal(outcome.refusal, .identify, call, detail: outcome.detail, into: &results)
+            return self.appendRefusal(
+                outcome.refusal, .identify, call, detail: outcome.detail, into: &results)
         }
         let start = results.count
         let done = self.carryOut(step, &draft, outcome, &work)
@@ -96,8 +102,10 @@ extension Store {
 
     private static func isWellFormed(_ header: IdentifyHeader) -> Bool {
         let ids = header.installationID.count + header.customID.count
-        return ids > 0 && header.installationID.count <= Int(UInt16.max) && header.customID.count <= Int(UInt16.max)
-            && !(header.flags.contains(.loggedOut) && (header.customID.count > 0 || header.installationID.count == 0))
+        return ids > 0 && header.installationID.count <= Int(UInt16.max)
+            && header.customID.count <= Int(UInt16.max)
+            && !(header.flags.contains(.loggedOut)
+                && (header.customID.count > 0 || header.installationID.count == 0))
             && header.requestID.count <= RequestMemory.idBytesMax
     }
 
@@ -108,20 +116,27 @@ extension Store {
             (work.person, IdentifierView(kind: .customID, bytes: work.header.customID)),
         ]
         return named.contains { profile, identifier in
-            profile == nil && self.refuseBlocked(identifier, work.header.project, .identify, work.call, into: &results)
+            profile == nil
+                && self.refuseBlocked(
+                    identifier, work.header.project, .identify, work.call, into: &results)
         }
     }
 
-    private func prepare(_ header: IdentifyHeader, _ patch: UnsafeRawBufferPointer, _ call: CallContext) -> IdentifyWork {
+    private func prepare(
+        _ header: IdentifyHeader, _ patch: UnsafeRawBufferPointer, _ call: CallContext
+    ) -> IdentifyWork {
         let installation = IdentifierView(kind: .installationID, bytes: header.installationID)
         let custom = IdentifierView(kind: .customID, bytes: header.customID)
         let installationHash = self.hash.identifier(header.project, installation)
         let customHash = self.hash.identifier(header.project, custom)
-        let person = header.customID.count > 0 ? self.find(header.project, custom, hash: customHash) : nil
+        let person =
+            header.customID.count > 0 ? self.find(header.project, custom, hash: customHash) : nil
         return IdentifyWork(
-            header: header, patch: patch, call: call, effectiveTime: Self.effectiveTime(
+            header: header, patch: patch, call: call,
+            effectiveTime: Self.effectiveTime(
                 occurredAt: header.flags.contains(.hasOccurredAt) ? header.occurredAt : nil,
-                sentAt: header.flags.contains(.hasSentAt) ? header.sentAt : nil, receivedAt: call.receivedAt),
+                sentAt: header.flags.contains(.hasSentAt) ? header.sentAt : nil,
+                receivedAt: call.receivedAt),
             installationHash: installationHash, customHash: customHash,
             holder: header.installationID.count > 0
                 ? self.find(header.project, installation, hash: installationHash)?.profile : nil,
@@ -131,8 +146,9 @@ extension Store {
     /// The earliest time of the contract, 1971-01-01T00:00:00Z, in microseconds.
     private static let earliestTime: Int64 = 31_536_000 * 1_000_000
 
-    /// The effective time of an Identify or a subscription change, in microseconds: never ahead of `receivedAt`, never before 1971,
-    /// where clocks that are thousands of years apart would bring it.
+    /// The effective time of an Identify or a subscription change, in microseconds: never ahead of
+    /// `receivedAt`, never before 1971, where clocks that are thousands of years apart would bring
+    /// it.
     static func effectiveTime(occurredAt: Int64?, sentAt: Int64?, receivedAt: Int64) -> Int64 {
         guard let occurredAt else { return receivedAt }
         guard let sentAt, sentAt >= occurredAt else { return min(occurredAt, receivedAt) }
@@ -165,12 +181,15 @@ extension Store {
         return work.person.map { .merge(holder, into: $0) } ?? .promote(holder)
     }
 
-    /// The profile that the answer will show, as it is before the call; for a log-out the one that the device leaves.
+    /// The profile that the answer will show, as it is before the call; for a log-out the one that
+    /// the device leaves.
     private func shownBefore(_ step: IdentifyStep) -> ProfileRef? {
         switch step {
         case .create: nil
-        case .patch(let profile), .attach(let profile), .promote(let profile), .merge(_, into: let profile),
-            .logOut(let profile), .staleLogOut(let profile): profile
+        case .patch(let profile), .attach(let profile), .promote(let profile),
+            .merge(_, into: let profile),
+            .logOut(let profile), .staleLogOut(let profile):
+            profile
         case .switchOver(_, to: let profile), .staleLink(let profile): profile
         }
     }
@@ -178,7 +197,9 @@ extension Store {
     // MARK: The patch
 
     /// Tries the patch on what the target will have, and returns that.
-    private func tryPatch(_ step: IdentifyStep, _ work: inout IdentifyWork) -> (AttributeDraft, PatchOutcome) {
+    private func tryPatch(_ step: IdentifyStep, _ work: inout IdentifyWork) -> (
+        AttributeDraft, PatchOutcome
+    ) {
         var draft = AttributeDraft()
         var isIdentified = true
         switch step {
@@ -187,11 +208,13 @@ extension Store {
             let header = self.pool.header(profile).pointee
             draft = self.attributeDraft(header)
             isIdentified = IdentityPart(self.slab.pointer(header.identity)).customID.count > 0
-        case .attach(let profile), .promote(let profile): draft = self.attributeDraft(self.pool.header(profile).pointee)
+        case .attach(let profile), .promote(let profile):
+            draft = self.attributeDraft(self.pool.header(profile).pointee)
         case .merge(let loser, into: let survivor):
             draft = self.attributeDraft(self.pool.header(survivor).pointee)
             let losses = draft.merge(
-                self.attributeDraft(self.pool.header(loser).pointee), latestWins: self.state.pointee.options.latestWins,
+                self.attributeDraft(self.pool.header(loser).pointee),
+                latestWins: self.state.pointee.options.latestWins,
                 names: self.project.names, limits: self.attributeLimits)
             for name in losses.attributes { work.warnings.append((.attributeLimit, name)) }
             for name in losses.lists { work.warnings.append((.listOverflow, name)) }
@@ -203,10 +226,12 @@ extension Store {
         var isLenient = false
         if case .logOut = step { isLenient = true }
         let stamp = AttributeStamp(
-            time: work.effectiveTime, lsn: work.call.lsn, origin: work.hasInstallation ? work.installationHash : 0,
+            time: work.effectiveTime, lsn: work.call.lsn,
+            origin: work.hasInstallation ? work.installationHash : 0,
             platform: work.header.platform, sourceName: work.header.sourceName)
         let outcome = draft.apply(
-            work.patch, stamp: stamp, names: self.project.names, limits: self.attributeLimits, isIdentified: isIdentified,
+            work.patch, stamp: stamp, names: self.project.names, limits: self.attributeLimits,
+            isIdentified: isIdentified,
             isLenient: isLenient)
         for name in outcome.left { work.warnings.append((.limitExceeded, name)) }
         return (draft, outcome)
@@ -214,7 +239,8 @@ extension Store {
 
     private var attributeLimits: AttributeLimits {
         AttributeLimits(
-            customMax: Int(self.limits.attributesPerProfile), namesMax: Int(self.limits.namesPerProject))
+            customMax: Int(self.limits.attributesPerProfile),
+            namesMax: Int(self.limits.namesPerProject))
     }
 
     /// A patch that is dropped: every name of it is stale.
@@ -236,15 +262,19 @@ extension Store {
     // MARK: The answer
 
     private func appendAnswer(
-        _ done: IdentifyDone, _ outcome: PatchOutcome, _ work: IdentifyWork, into results: inout ByteBuffer
+        _ done: IdentifyDone, _ outcome: PatchOutcome, _ work: IdentifyWork,
+        into results: inout ByteBuffer
     ) {
         let header = self.pool.header(done.shown).pointee
         let start = ResultHeader(
-            refusal: .none, flags: work.isAlias ? [.redirected] : [], kind: .identify, lsn: work.call.lsn
+            refusal: .none, flags: work.isAlias ? [.redirected] : [], kind: .identify,
+            lsn: work.call.lsn
         ).begin(in: &results)
         IdentifyResultBody(
-            profileID: header.id, revision: header.revision, outcome: done.outcome, mergeID: done.mergeID,
-            redirectedFrom: work.isAlias ? IdentifierView(kind: .customID, bytes: work.header.customID) : nil,
+            profileID: header.id, revision: header.revision, outcome: done.outcome,
+            mergeID: done.mergeID,
+            redirectedFrom: work.isAlias
+                ? IdentifierView(kind: .customID, bytes: work.header.customID) : nil,
             itemCount: outcome.itemCount
         ).write(into: &results)
         results.appendVarint(UInt64(outcome.stale.count))

@@ -1,11 +1,14 @@
 import Bytes
 
-// The last step of an Identify: everything was decided, nothing can fail, and all of it can be seen at once.
+// The last step of an Identify: everything was decided, nothing can fail, and all of it can be seen
+// at once.
 
 extension Store {
-    /// Carries a step out, with the attributes that the target shall have. What it replaced is kept for the warnings, which quote it.
+    /// Carries a step out, with the attributes that the target shall have. What it replaced is kept
+    /// for the warnings, which quote it.
     func carryOut(
-        _ step: IdentifyStep, _ draft: inout AttributeDraft, _ outcome: PatchOutcome, _ work: inout IdentifyWork
+        _ step: IdentifyStep, _ draft: inout AttributeDraft, _ outcome: PatchOutcome,
+        _ work: inout IdentifyWork
     ) -> IdentifyDone {
         let done: IdentifyDone
         switch step {
@@ -21,13 +24,18 @@ extension Store {
             self.promote(profile, draft, outcome, work)
         case .merge(let loser, into: let survivor):
             done = IdentifyDone(
-                shown: survivor, outcome: .merged, mergeID: self.merge(loser, into: survivor, draft, &work))
+                shown: survivor, outcome: .merged,
+                mergeID: self.merge(loser, into: survivor, draft, &work))
         case .switchOver(let source, to: let target):
-            done = IdentifyDone(shown: self.move(from: source, to: target, draft, outcome, &work), outcome: .switched)
+            done = IdentifyDone(
+                shown: self.move(from: source, to: target, draft, outcome, &work),
+                outcome: .switched)
         case .logOut(let source):
-            done = IdentifyDone(shown: self.move(from: source, to: nil, draft, outcome, &work), outcome: .loggedOut)
+            done = IdentifyDone(
+                shown: self.move(from: source, to: nil, draft, outcome, &work), outcome: .loggedOut)
         case .staleLink(let person): done = self.staleLink(person, draft, outcome, work)
-        case .staleLogOut(let holder): done = IdentifyDone(shown: holder, outcome: .ignoredStaleLink)
+        case .staleLogOut(let holder):
+            done = IdentifyDone(shown: holder, outcome: .ignoredStaleLink)
         }
         self.deviceSeen(work, done.shown)
         self.commitChanges(work.call.lsn, keepsReplaced: true)
@@ -35,7 +43,8 @@ extension Store {
         return done
     }
 
-    /// Moves the device's `lastSeenAt` where it is now, in place; a move writes it with the identity.
+    /// Moves the device's `lastSeenAt` where it is now, in place; a move writes it with the
+    /// identity.
     private func deviceSeen(_ work: IdentifyWork, _ shown: ProfileRef) {
         guard let holder = work.holder, !work.header.flags.contains(.historical) else { return }
         let isGathered = self.changes.pointee.headers.contains { $0.profile == holder }
@@ -63,13 +72,16 @@ extension Store {
 
     private func newInstallation(_ work: IdentifyWork) -> IdentityDraft.Installation {
         IdentityDraft.Installation(
-            id: work.header.installationID, platform: work.header.platform, attachedAt: work.call.receivedAt,
+            id: work.header.installationID, platform: work.header.platform,
+            attachedAt: work.call.receivedAt,
             lastSeenAt: work.call.receivedAt)
     }
 
     /// A new profile without identity, to be completed and replaced.
-    private func begin(_ work: IdentifyWork, _ draft: AttributeDraft) -> (ProfileRef, ProfileHeader) {
-        let profile = self.createProfile(work.call, project: work.header.project, identity: 0, identityBytes: 0)
+    private func begin(_ work: IdentifyWork, _ draft: AttributeDraft) -> (ProfileRef, ProfileHeader)
+    {
+        let profile = self.createProfile(
+            work.call, project: work.header.project, identity: 0, identityBytes: 0)
         var header = self.pool.header(profile).pointee
         self.setAttributes(draft, in: &header)
         self.addressesChanged(profile, from: nil, to: draft)
@@ -82,7 +94,9 @@ extension Store {
         identity.customID = work.header.customID
         if work.hasInstallation {
             var installation = self.newInstallation(work)
-            if work.hasCustomID { installation.move(to: profile, at: work.effectiveTime, former: profile) }
+            if work.hasCustomID {
+                installation.move(to: profile, at: work.effectiveTime, former: profile)
+            }
             identity.installations.append(installation)
             self.name(profile, work.installationHash)
         }
@@ -92,7 +106,10 @@ extension Store {
         return IdentifyDone(shown: profile, outcome: .created)
     }
 
-    private func patch(_ profile: ProfileRef, _ draft: AttributeDraft, _ outcome: PatchOutcome, _ work: IdentifyWork) {
+    private func patch(
+        _ profile: ProfileRef, _ draft: AttributeDraft, _ outcome: PatchOutcome,
+        _ work: IdentifyWork
+    ) {
         var header = self.headerToChange(profile)
         self.change(profile, &header, draft, outcome, work)
         if outcome.isVisible { header.raiseRevision(work.call) }
@@ -108,7 +125,8 @@ extension Store {
 
     /// Gives a profile its new attributes, if the patch has any.
     private func change(
-        _ profile: ProfileRef, _ header: inout ProfileHeader, _ draft: AttributeDraft, _ outcome: PatchOutcome,
+        _ profile: ProfileRef, _ header: inout ProfileHeader, _ draft: AttributeDraft,
+        _ outcome: PatchOutcome,
         _ work: IdentifyWork
     ) {
         guard outcome.itemCount > 0 else { return }
@@ -118,7 +136,8 @@ extension Store {
     }
 
     private func attach(
-        _ profile: ProfileRef, _ draft: AttributeDraft, _ outcome: PatchOutcome, _ work: inout IdentifyWork
+        _ profile: ProfileRef, _ draft: AttributeDraft, _ outcome: PatchOutcome,
+        _ work: inout IdentifyWork
     ) {
         var header = self.headerToChange(profile)
         var identity = self.identityDraft(header)
@@ -133,14 +152,17 @@ extension Store {
         self.replace(profile, with: header)
     }
 
-    /// Adds an installation; over the limit the least recently seen one leaves. A login is never refused for it.
+    /// Adds an installation; over the limit the least recently seen one leaves. A login is never
+    /// refused for it.
     private func add(
-        _ installation: IdentityDraft.Installation, to profile: ProfileRef, _ identity: inout IdentityDraft,
+        _ installation: IdentityDraft.Installation, to profile: ProfileRef,
+        _ identity: inout IdentityDraft,
         _ work: inout IdentifyWork
     ) {
         identity.installations.append(installation)
         while identity.installations.count > Int(self.limits.installationsPerProfile),
-            let left = identity.removeLeastRecentlySeen(sparing: installation.id) {
+            let left = identity.removeLeastRecentlySeen(sparing: installation.id)
+        {
             self.unname(profile, self.installationHash(left.id, work))
             work.warnings.append((.installationDetached, left.id))
         }
@@ -150,7 +172,10 @@ extension Store {
         self.hash.identifier(work.header.project, IdentifierView(kind: .installationID, bytes: id))
     }
 
-    private func promote(_ profile: ProfileRef, _ draft: AttributeDraft, _ outcome: PatchOutcome, _ work: IdentifyWork) {
+    private func promote(
+        _ profile: ProfileRef, _ draft: AttributeDraft, _ outcome: PatchOutcome,
+        _ work: IdentifyWork
+    ) {
         var header = self.headerToChange(profile)
         var identity = self.identityDraft(header)
         identity.customID = work.header.customID
@@ -168,13 +193,17 @@ extension Store {
 
     /// Notes that the installation of the call was seen.
     private func see(_ installation: inout IdentityDraft.Installation, _ work: IdentifyWork) {
-        guard installation.id.equals(work.header.installationID), !work.header.flags.contains(.historical) else { return }
+        guard installation.id.equals(work.header.installationID),
+            !work.header.flags.contains(.historical)
+        else { return }
         installation.lastSeenAt = work.call.receivedAt
     }
 
-    /// Moves the installation to another profile, which is made if there is none: a switch or a log-out.
+    /// Moves the installation to another profile, which is made if there is none: a switch or a
+    /// log-out.
     private func move(
-        from source: ProfileRef, to target: ProfileRef?, _ draft: AttributeDraft, _ outcome: PatchOutcome,
+        from source: ProfileRef, to target: ProfileRef?, _ draft: AttributeDraft,
+        _ outcome: PatchOutcome,
         _ work: inout IdentifyWork
     ) -> ProfileRef {
         var left = self.headerToChange(source)
@@ -187,7 +216,8 @@ extension Store {
         self.see(&installation, work)
         installation.attachedAt = work.call.receivedAt
 
-        var (profile, header) = target.map { ($0, self.headerToChange($0)) } ?? self.begin(work, draft)
+        var (profile, header) =
+            target.map { ($0, self.headerToChange($0)) } ?? self.begin(work, draft)
         var identity = IdentityDraft()
         if target != nil {
             identity = self.identityDraft(header)
@@ -207,7 +237,8 @@ extension Store {
     }
 
     private func staleLink(
-        _ person: ProfileRef?, _ draft: AttributeDraft, _ outcome: PatchOutcome, _ work: IdentifyWork
+        _ person: ProfileRef?, _ draft: AttributeDraft, _ outcome: PatchOutcome,
+        _ work: IdentifyWork
     ) -> IdentifyDone {
         guard let person else {
             var (profile, header) = self.begin(work, draft)

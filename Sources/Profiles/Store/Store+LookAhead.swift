@@ -1,8 +1,10 @@
 import Bytes
 
-// A Track touches ten places of memory that nothing has touched for a while: the slot of its identifier, the profile's header, its parts, its
-// first and last event. Each is found through the one before, so a call alone waits for them one after the other. The applier knows the calls
-// that come next; looking at one place of all of them, then at the next place of all, makes the waits overlap.
+// A Track touches ten places of memory that nothing has touched for a while: the slot of its
+// identifier, the profile's header, its parts, its first and last event. Each is found through the
+// one before, so a call alone waits for them one after the other. The applier knows the calls that
+// come next; looking at one place of all of them, then at the next place of all, makes the waits
+// overlap.
 
 /// What the look ahead found out of one Track.
 struct ExpectedTrack {
@@ -10,7 +12,8 @@ struct ExpectedTrack {
     var lsn: UInt64
     var receivedAt: Int64
     var identifierHash: UInt64
-    /// Of its only event, if the server makes that one's id: the id, and its hash under the identifier.
+    /// Of its only event, if the server makes that one's id: the id, and its hash under the
+    /// identifier.
     var eventID: MadeID?
     var eventHash: UInt64 = 0
     /// The profile that the index names first; it need not be the one. 0: none.
@@ -18,20 +21,23 @@ struct ExpectedTrack {
 }
 
 extension Store {
-    /// Records that are looked at together: their places, about 20 KiB, stay in the nearest cache until they are used.
+    /// Records that are looked at together: their places, about 20 KiB, stay in the nearest cache
+    /// until they are used.
     package static let lookAheadMax = 32
 
     /// Fetches what the next records will touch; changes nothing, and what it finds is only a hint.
     ///
     /// - Parameters:
-    ///   - records: Whole records, one after the other; the first `lookAheadMax` of them are looked at.
+    ///   - records: Whole records, one after the other; the first `lookAheadMax` of them are looked
+    ///     at.
     ///   - firstLSN: Of the first one.
     ///   - receivedAt: Of their frame, in microseconds since 1970.
     package func lookAhead(_ records: UnsafeRawBufferPointer, firstLSN: UInt64, receivedAt: Int64) {
         let tracks = self.expect(records, firstLSN: firstLSN, receivedAt: receivedAt)
         var seen: UInt64 = 0
         for track in tracks {
-            seen &+= self.index.table(track.identifierHash).firstSlot(Shards.tag(track.identifierHash))
+            seen &+= self.index.table(track.identifierHash).firstSlot(
+                Shards.tag(track.identifierHash))
             seen &+= self.events.table(track.eventHash).firstSlot(Shards.tag(track.eventHash))
         }
         for index in tracks.indices {
@@ -46,18 +52,22 @@ extension Store {
         }
         for track in tracks where track.profile != 0 {
             let header = self.pool.header(ProfileRef(rawValue: track.profile))
-            seen &+= self.firstWord(header.pointee.identity) &+ self.firstWord(header.pointee.counters)
+            seen &+=
+                self.firstWord(header.pointee.identity) &+ self.firstWord(header.pointee.counters)
             if header.pointee.eventCount > 0 { seen &+= UInt64(self.lastEvent(header.pointee)) }
         }
         for track in tracks where track.profile != 0 {
             let header = self.pool.header(ProfileRef(rawValue: track.profile))
-            if header.pointee.eventCount > 0 { seen &+= self.firstWord(self.lastEvent(header.pointee)) }
+            if header.pointee.eventCount > 0 {
+                seen &+= self.firstWord(self.lastEvent(header.pointee))
+            }
         }
         // Kept, so that the loads are not taken for useless.
         self.work.pointee.seen = seen
     }
 
-    /// What the look ahead found out of a call; `nil` if it has not seen just this one. Lsns are asked for in ascending order.
+    /// What the look ahead found out of a call; `nil` if it has not seen just this one. Lsns are
+    /// asked for in ascending order.
     func expected(_ call: CallContext) -> UnsafePointer<ExpectedTrack>? {
         var next = self.work.pointee.expectedNext
         let count = self.work.pointee.expectedCount
@@ -77,8 +87,11 @@ extension Store {
         var offset = 0
         var count = 0
         for _ in 0 ..< Self.lookAheadMax where offset < records.count {
-            guard let record = RecordView(UnsafeRawBufferPointer(rebasing: records[offset...])) else { break }
-            if record.kind == RecordKind.track.rawValue, let track = self.expect(record, lsn: lsn, receivedAt: receivedAt) {
+            guard let record = RecordView(UnsafeRawBufferPointer(rebasing: records[offset...]))
+            else { break }
+            if record.kind == RecordKind.track.rawValue,
+                let track = self.expect(record, lsn: lsn, receivedAt: receivedAt)
+            {
                 (self.work.pointee.expected + count).initialize(to: track)
                 count += 1
             }
@@ -94,14 +107,19 @@ extension Store {
         var reader = ByteReader(record.payload)
         guard let header = TrackHeader(from: &reader) else { return nil }
         var track = ExpectedTrack(
-            lsn: lsn, receivedAt: receivedAt, identifierHash: self.hash.identifier(header.project, header.identifier))
-        // The event's flags and the length of its id, as `TrackEventView` lays them out: rejected or named events have hashes of their own.
-        guard record.operations == 1, reader.read(UInt8.self) & TrackEventFlags.rejected.rawValue == 0,
+            lsn: lsn, receivedAt: receivedAt,
+            identifierHash: self.hash.identifier(header.project, header.identifier))
+        // The event's flags and the length of its id, as `TrackEventView` lays them out: rejected
+        // or named events have hashes of their own.
+        guard record.operations == 1,
+            reader.read(UInt8.self) & TrackEventFlags.rejected.rawValue == 0,
             reader.read(UInt8.self) == 0, !reader.overrun
         else { return track }
         let id = MadeID(self.ids.event(receivedAt: receivedAt, lsn: lsn))
         track.eventID = id
-        track.eventHash = id.withText { self.hash.event(identifierHash: track.identifierHash, id: $0) }
+        track.eventHash = id.withText {
+            self.hash.event(identifierHash: track.identifierHash, id: $0)
+        }
         return track
     }
 

@@ -1,13 +1,15 @@
 import Bytes
 
-// The merge of an anonymous profile into the person it turned out to be: one record, seen whole or not at all. The loser's header and
-// blocks stay as they were for 30 days, because un-merge needs them; from then on only its id is left, as an alias.
-// Source: spec.md, section 2, "Merge of A into B".
+// The merge of an anonymous profile into the person it turned out to be: one record, seen whole or
+// not at all. The loser's header and blocks stay as they were for 30 days, because un-merge needs
+// them; from then on only its id is left, as an alias. Source: spec.md, section 2, "Merge of A into
+// B".
 
 extension Store {
     /// Merges `loser` into `survivor`, whose attributes will be `draft`; returns the merge's id.
     func merge(
-        _ loser: ProfileRef, into survivor: ProfileRef, _ draft: AttributeDraft, _ work: inout IdentifyWork
+        _ loser: ProfileRef, into survivor: ProfileRef, _ draft: AttributeDraft,
+        _ work: inout IdentifyWork
     ) -> ProfileID {
         self.preserve(loser)
         self.preserve(survivor)
@@ -28,7 +30,9 @@ extension Store {
         merge.eventCount = lost.eventCount
         header.createdAt = min(header.createdAt, lost.createdAt)
         header.lastSeenAt = max(header.lastSeenAt, lost.lastSeenAt)
-        if !work.header.flags.contains(.historical) { header.lastSeenAt = max(header.lastSeenAt, work.call.receivedAt) }
+        if !work.header.flags.contains(.historical) {
+            header.lastSeenAt = max(header.lastSeenAt, work.call.receivedAt)
+        }
         header.eventsTruncatedBefore = max(header.eventsTruncatedBefore, lost.eventsTruncatedBefore)
         header.raiseRevision(work.call)
 
@@ -42,7 +46,8 @@ extension Store {
     }
 
     private func mergeIdentities(
-        _ loser: ProfileRef, _ lost: ProfileHeader, _ survivor: ProfileRef, _ header: inout ProfileHeader,
+        _ loser: ProfileRef, _ lost: ProfileHeader, _ survivor: ProfileRef,
+        _ header: inout ProfileHeader,
         _ work: inout IdentifyWork
     ) {
         var identity = self.identityDraft(header)
@@ -55,15 +60,20 @@ extension Store {
                 self.unname(loser, hash)
                 self.name(survivor, hash)
                 installation.move(to: survivor, at: work.effectiveTime, former: loser)
-                if installation.id.equals(work.header.installationID), !work.header.flags.contains(.historical) {
+                if installation.id.equals(work.header.installationID),
+                    !work.header.flags.contains(.historical)
+                {
                     installation.lastSeenAt = work.call.receivedAt
                 }
                 identity.installations.append(installation)
             }
             while identity.installations.count > Int(self.limits.installationsPerProfile),
-                let left = identity.removeLeastRecentlySeen(sparing: work.header.installationID) {
-                self.unname(survivor, self.hash.identifier(
-                    header.project, IdentifierView(kind: .installationID, bytes: left.id)))
+                let left = identity.removeLeastRecentlySeen(sparing: work.header.installationID)
+            {
+                self.unname(
+                    survivor,
+                    self.hash.identifier(
+                        header.project, IdentifierView(kind: .installationID, bytes: left.id)))
                 work.warnings.append((.installationDetached, left.id))
             }
             self.setIdentity(identity, in: &header)
@@ -71,7 +81,9 @@ extension Store {
     }
 
     /// Adds the loser's counters: counts are summed, first is the earlier, last the later.
-    private func mergeCounters(_ lost: ProfileHeader, _ header: inout ProfileHeader, _ work: inout IdentifyWork) {
+    private func mergeCounters(
+        _ lost: ProfileHeader, _ header: inout ProfileHeader, _ work: inout IdentifyWork
+    ) {
         guard lost.counterCount > 0 else { return }
         let others = self.slab.pointer(lost.counters).assumingMemoryBound(to: CounterEntry.self)
         let capacity = min(
@@ -82,7 +94,8 @@ extension Store {
         var count = Int(header.counterCount)
         if count > 0 {
             self.slab.pointer(block).copyMemory(
-                from: self.slab.pointer(header.counters), byteCount: count * MemoryLayout<CounterEntry>.stride)
+                from: self.slab.pointer(header.counters),
+                byteCount: count * MemoryLayout<CounterEntry>.stride)
         }
         for index in 0 ..< Int(lost.counterCount) {
             let other = others[index]
@@ -95,13 +108,15 @@ extension Store {
                 work.warnings.append((.counterLimit, self.project.names.name(Int(other.name))))
             }
         }
-        self.free(header.counters, bytes: Int(header.counterCapacity) * MemoryLayout<CounterEntry>.stride)
+        self.free(
+            header.counters, bytes: Int(header.counterCapacity) * MemoryLayout<CounterEntry>.stride)
         header.counters = block
         header.counterCapacity = UInt16(capacity)
         header.counterCount = UInt16(count)
     }
 
-    /// Puts both profiles' events into one index, ordered by (effective time, lsn); returns the lsns of the loser's, a block of `UInt64`.
+    /// Puts both profiles' events into one index, ordered by (effective time, lsn); returns the
+    /// lsns of the loser's, a block of `UInt64`.
     private func mergeEvents(
         _ lost: ProfileHeader, _ survivor: ProfileRef, _ header: inout ProfileHeader, now: Int64
     ) -> Handle {
@@ -111,7 +126,9 @@ extension Store {
         let block = self.allocate(count * MemoryLayout<Handle>.stride)
         let merged = self.slab.pointer(block).bindMemory(to: Handle.self, capacity: count)
         let lsns = self.allocate(Int(lost.eventCount) * MemoryLayout<UInt64>.stride)
-        let others = self.slab.pointer(lost.events).assumingMemoryBound(to: Handle.self) + Int(lost.eventHead)
+        let others =
+            self.slab.pointer(lost.events).assumingMemoryBound(to: Handle.self)
+            + Int(lost.eventHead)
         var (own, other) = (0, 0)
         for place in 0 ..< count {
             let takesOther: Bool
@@ -146,7 +163,8 @@ extension Store {
     }
 
     private func event(_ header: ProfileHeader, _ index: Int) -> Handle {
-        self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)[Int(header.eventHead) + index]
+        self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)[
+            Int(header.eventHead) + index]
     }
 
     private func isEarlier(_ one: Handle, _ other: Handle) -> Bool {

@@ -2,8 +2,10 @@ import Bytes
 
 /// A merge that can still be taken back.
 ///
-/// Layout of its block: `next: UInt32 | loser, survivor: UInt32 | eventCount: UInt32 | receivedAt: Int64 µs | lsn: UInt64 | events: UInt32 |
-/// survivorAttributes, bytes, survivorConsent, bytes: UInt32`. The rest of the loser's state stays at its header.
+/// Layout of its block:
+/// `next: UInt32 | loser, survivor: UInt32 | eventCount: UInt32 | receivedAt: Int64 µs | lsn:
+/// UInt64 | events: UInt32 | survivorAttributes, bytes, survivorConsent, bytes:
+/// UInt32`. The rest of the loser's state stays at its header.
 struct MergeEntry {
     static let blockBytes = 4 * 4 + 8 + 8 + 5 * 4
 
@@ -33,9 +35,13 @@ struct MergeEntry {
         self.lsn = base.load(fromByteOffset: 24, as: UInt64.self)
         self.events = base.load(fromByteOffset: 32, as: UInt32.self)
         self.survivorAttributes = (
-            base.load(fromByteOffset: 36, as: UInt32.self), base.load(fromByteOffset: 40, as: UInt32.self))
+            base.load(fromByteOffset: 36, as: UInt32.self),
+            base.load(fromByteOffset: 40, as: UInt32.self)
+        )
         self.survivorConsent = (
-            base.load(fromByteOffset: 44, as: UInt32.self), base.load(fromByteOffset: 48, as: UInt32.self))
+            base.load(fromByteOffset: 44, as: UInt32.self),
+            base.load(fromByteOffset: 48, as: UInt32.self)
+        )
     }
 
     func write(to target: UnsafeMutableRawPointer) {
@@ -72,7 +78,9 @@ extension Store {
         let block = self.allocate(MergeEntry.blockBytes)
         merge.write(to: self.slab.pointer(block))
         self.enter(block, receivedAt: merge.receivedAt)
-        while self.state.pointee.merges.count > self.limits.mergesPerProject { self.forgetOldestMerge() }
+        while self.state.pointee.merges.count > self.limits.mergesPerProject {
+            self.forgetOldestMerge()
+        }
         return self.ids.merge(receivedAt: merge.receivedAt, lsn: merge.lsn)
     }
 
@@ -93,7 +101,8 @@ extension Store {
     /// When the oldest merge becomes final, in microseconds; `nil` without one.
     var nextMergeDue: Int64? {
         let merges = self.state.pointee.merges
-        return merges.head == 0 ? nil : merges.oldest + Int64(self.limits.mergeSeconds) * 1_000_000 + 1
+        return merges.head == 0
+            ? nil : merges.oldest + Int64(self.limits.mergeSeconds) * 1_000_000 + 1
     }
 
     /// Makes merges final that can no longer be taken back, some of them.
@@ -114,7 +123,8 @@ extension Store {
         }
     }
 
-    /// Frees an entry and the blocks that are its own; what stands at the loser's header is the caller's.
+    /// Frees an entry and the blocks that are its own; what stands at the loser's header is the
+    /// caller's.
     func discard(_ merge: MergeEntry, _ block: Handle) {
         self.discard(merge.events, bytes: Int(merge.eventCount) * MemoryLayout<UInt64>.stride)
         self.discard(merge.survivorAttributes.block, bytes: Int(merge.survivorAttributes.bytes))
@@ -133,13 +143,16 @@ extension Store {
         self.discard(header.pointee.identity, bytes: Int(header.pointee.identityBytes))
         self.discard(header.pointee.attributes, bytes: Int(header.pointee.attributesBytes))
         self.discard(header.pointee.consent, bytes: Int(header.pointee.consentBytes))
-        self.discard(header.pointee.counters, bytes: Int(header.pointee.counterCapacity) * MemoryLayout<CounterEntry>.stride)
+        self.discard(
+            header.pointee.counters,
+            bytes: Int(header.pointee.counterCapacity) * MemoryLayout<CounterEntry>.stride)
         self.discard(merge, block)
         self.profileLocks.applying(merge.loser.shard) {
             (header.pointee.identity, header.pointee.identityBytes) = (0, 0)
             (header.pointee.attributes, header.pointee.attributesBytes) = (0, 0)
             (header.pointee.consent, header.pointee.consentBytes) = (0, 0)
-            (header.pointee.counters, header.pointee.counterCount, header.pointee.counterCapacity) = (0, 0, 0)
+            (header.pointee.counters, header.pointee.counterCount, header.pointee.counterCapacity) =
+                (0, 0, 0)
         }
         self.state.pointee.merges.head = next
         self.state.pointee.merges.count -= 1

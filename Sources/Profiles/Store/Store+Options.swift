@@ -1,6 +1,7 @@
 import Bytes
 
-// A project's options: set by a record, obeyed by the applier from the next one on, and shown to loops.
+// A project's options: set by a record, obeyed by the applier from the next one on, and shown to
+// loops.
 
 extension Store {
     /// Carries out one UpdateProject.
@@ -17,13 +18,15 @@ extension Store {
         if self.answerAgain(asked, call, into: &results) { return }
         self.state.pointee.options = command.options
         self.publishOptions()
-        let start = ResultHeader(refusal: .none, flags: [], kind: .updateProject, lsn: call.lsn).begin(in: &results)
+        let start = ResultHeader(refusal: .none, flags: [], kind: .updateProject, lsn: call.lsn)
+            .begin(in: &results)
         command.options.write(into: &results)
         ResultHeader.end(at: start, in: &results)
         if let asked { self.remember(asked, results, from: start, call) }
     }
 
-    /// Limits of stored state that neither a genesis nor a project changes, by the names that GetProject shows.
+    /// Limits of stored state that neither a genesis nor a project changes, by the names that
+    /// GetProject shows.
     package static let fixedLimits: [(name: StaticString, value: Int)] = [
         ("elements_per_list", AttributeLimits.elementsMax),
         ("deleted_attributes_per_profile", AttributeLimits.deletedMax),
@@ -45,12 +48,16 @@ extension Store {
 extension StoreLimits {
     /// Retention of events under a project's options, in seconds.
     package func retentionSeconds(_ options: ProjectOptions) -> UInt64 {
-        options.eventRetentionDays == 0 ? self.eventRetentionSeconds : UInt64(options.eventRetentionDays) * 86_400
+        options.eventRetentionDays == 0
+            ? self.eventRetentionSeconds : UInt64(options.eventRetentionDays) * 86_400
     }
 
     /// How late an event may be under a project's options, in seconds.
     package func lateSeconds(_ options: ProjectOptions) -> UInt64 {
-        min(options.lateWindowSeconds == 0 ? self.lateWindowSeconds : UInt64(options.lateWindowSeconds), self.retentionSeconds(options))
+        min(
+            options.lateWindowSeconds == 0
+                ? self.lateWindowSeconds : UInt64(options.lateWindowSeconds),
+            self.retentionSeconds(options))
     }
 
     /// Whether options stay within what the directory can hold.

@@ -3,7 +3,8 @@ import Bytes
 /// How a read ended.
 package struct ReadOutcome: Equatable, Sendable {
     package enum Finding: Equatable, Sendable {
-        /// An image was appended; `redirected`: through an alias, so that what was asked for goes into `redirected_from`.
+        /// An image was appended; `redirected`: through an alias, so that what was asked for goes
+        /// into `redirected_from`.
         case found(redirected: Bool)
         case notFound
     }
@@ -20,7 +21,8 @@ extension Store {
     ///   - project: An unknown one holds nothing.
     ///   - now: In microseconds; events past the retention at this time count as dropped.
     ///   - buffer: Unchanged if nothing is found.
-    /// - Complexity: O(bytes of the image); two locks, one after the other, the second held while the parts are copied.
+    /// - Complexity: O(bytes of the image); two locks, one after the other, the second held while
+    ///   the parts are copied.
     package func read(
         project: ProjectID, identifier: IdentifierView, now: Int64, into buffer: inout ByteBuffer
     ) -> ReadOutcome {
@@ -39,9 +41,12 @@ extension Store {
             guard let profile = candidate.profile else {
                 return ReadOutcome(finding: .notFound, appliedLSN: candidate.appliedLSN)
             }
-            if let (copy, isAlias) = self.copyFollowing(profile, project, identifier, now, into: &buffer) {
+            if let (copy, isAlias) = self.copyFollowing(
+                profile, project, identifier, now, into: &buffer)
+            {
                 self.encode(copy, from: start, in: &buffer)
-                return ReadOutcome(finding: .found(redirected: isAlias), appliedLSN: copy.appliedLSN)
+                return ReadOutcome(
+                    finding: .found(redirected: isAlias), appliedLSN: copy.appliedLSN)
             }
             number += 1
         }
@@ -49,7 +54,8 @@ extension Store {
 
     /// Copies the profile, or the one that it was merged into; `nil` if it is not called so.
     private func copyFollowing(
-        _ profile: ProfileRef, _ project: ProjectID, _ identifier: IdentifierView, _ now: Int64, into buffer: inout ByteBuffer
+        _ profile: ProfileRef, _ project: ProjectID, _ identifier: IdentifierView, _ now: Int64,
+        into buffer: inout ByteBuffer
     ) -> (copy: ProfileCopy, isAlias: Bool)? {
         var next = profile
         while true {
@@ -62,7 +68,8 @@ extension Store {
         }
     }
 
-    /// What was copied under the lock: the header, and behind `start` the identity and the counters.
+    /// What was copied under the lock: the header, and behind `start` the identity and the
+    /// counters.
     struct ProfileCopy {
         var header: ProfileHeader
         var eventsTruncatedBefore: Int64
@@ -92,13 +99,18 @@ extension Store {
     }
 
     /// Appends a copy of what an image is made of. Under the profile's lock.
-    func copyParts(of header: ProfileHeader, _ now: Int64, into buffer: inout ByteBuffer) -> ProfileCopy {
+    func copyParts(of header: ProfileHeader, _ now: Int64, into buffer: inout ByteBuffer)
+        -> ProfileCopy
+    {
         self.append(header.identity, Int(header.identityBytes), to: &buffer)
-        self.append(header.counters, Int(header.counterCount) * MemoryLayout<CounterEntry>.stride, to: &buffer)
+        self.append(
+            header.counters, Int(header.counterCount) * MemoryLayout<CounterEntry>.stride,
+            to: &buffer)
         self.append(header.attributes, Int(header.attributesBytes), to: &buffer)
         self.append(header.consent, Int(header.consentBytes), to: &buffer)
         return ProfileCopy(
-            header: header, eventsTruncatedBefore: self.truncatedBefore(header, now), appliedLSN: self.appliedLSN)
+            header: header, eventsTruncatedBefore: self.truncatedBefore(header, now),
+            appliedLSN: self.appliedLSN)
     }
 
     func append(_ block: Handle, _ bytes: Int, to buffer: inout ByteBuffer) {
@@ -109,7 +121,8 @@ extension Store {
     func truncatedBefore(_ header: ProfileHeader, _ now: Int64) -> Int64 {
         guard header.eventCount > 0 else { return header.eventsTruncatedBefore }
         let since = self.retainedSince(now)
-        let events = self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
+        let events =
+            self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
             + Int(header.eventHead)
         var (low, high) = (0, Int(header.eventCount))
         guard EventBlock(self.slab.pointer(events[0])).effectiveTime < since else {
@@ -132,12 +145,16 @@ extension Store {
         let copied = buffer.count - start
         let header = copy.header
         let countersOffset = start + Int(header.identityBytes)
-        let attributesOffset = countersOffset + Int(header.counterCount) * MemoryLayout<CounterEntry>.stride
-        let attributes = header.attributes == 0
+        let attributesOffset =
+            countersOffset + Int(header.counterCount) * MemoryLayout<CounterEntry>.stride
+        let attributes =
+            header.attributes == 0
             ? nil : AttributePart(UnsafeRawPointer(buffer.base) + attributesOffset)
-        // The image is written behind the copy, of which it is made. It is at most this long, so the copy does not move.
+        // The image is written behind the copy, of which it is made. It is at most this long, so
+        // the copy does not move.
         buffer.reserve(
-            256 + copied * 3 + Int(header.counterCount) * (NameTable.nameBytesMax + 2) + (attributes?.imageBytesMax ?? 0))
+            256 + copied * 3 + Int(header.counterCount) * (NameTable.nameBytesMax + 2)
+                + (attributes?.imageBytesMax ?? 0))
         let identity = IdentityPart(buffer.base + start)
         let state: ProfileState = identity.customID.count > 0 ? .identified : .anonymous
         ProfileImage(
@@ -161,7 +178,8 @@ extension Store {
             AttributePart(UnsafeRawPointer(buffer.base) + attributesOffset).appendImage(
                 self.project.names, totalBytes: Int(header.attributesBytes), to: &buffer)
         }
-        self.encodeSubscriptions(header, at: attributesOffset + Int(header.attributesBytes), in: &buffer)
+        self.encodeSubscriptions(
+            header, at: attributesOffset + Int(header.attributesBytes), in: &buffer)
         let imageBytes = buffer.count - start - copied
         (buffer.base + start).copyMemory(from: buffer.base + start + copied, byteCount: imageBytes)
         buffer.truncate(to: start + imageBytes)
@@ -183,9 +201,12 @@ extension Store {
     }
 
     /// Appends the list of subscriptions, of which the packed form stands at `offset`.
-    private func encodeSubscriptions(_ header: ProfileHeader, at offset: Int, in buffer: inout ByteBuffer) {
+    private func encodeSubscriptions(
+        _ header: ProfileHeader, at offset: Int, in buffer: inout ByteBuffer
+    ) {
         // An item of the list is shorter than what it is made of, so the copy does not move.
-        let bytes = UnsafeRawBufferPointer(start: buffer.base + offset, count: Int(header.consentBytes))
+        let bytes = UnsafeRawBufferPointer(
+            start: buffer.base + offset, count: Int(header.consentBytes))
         ConsentPart(bytes).appendImage(to: &buffer)
     }
 }

@@ -12,11 +12,15 @@ struct AskedRequest {
 extension Store {
     /// What is remembered of the call's request id; `nil` if it has none.
     ///
-    /// - Parameter requestID: The prefixed text inside of the record's payload; at most 127 bytes, so that its prefix is one.
+    /// - Parameter requestID: The prefixed text inside of the record's payload; at most 127 bytes,
+    ///   so that its prefix is one.
     func remembered(
-        _ kind: RecordKind, _ requestID: UnsafeRawBufferPointer, _ record: RecordView, _ call: CallContext
+        _ kind: RecordKind, _ requestID: UnsafeRawBufferPointer, _ record: RecordView,
+        _ call: CallContext
     ) -> AskedRequest? {
-        guard requestID.count > 0, let start = record.payload.baseAddress, let id = requestID.baseAddress else { return nil }
+        guard requestID.count > 0, let start = record.payload.baseAddress,
+            let id = requestID.baseAddress
+        else { return nil }
         let before = id - start
         let after = before + requestID.count
         let fingerprint = self.hash.fingerprint(
@@ -24,12 +28,15 @@ extension Store {
             UnsafeRawBufferPointer(rebasing: record.payload[after...]))
         let hash = self.hash.request(kind, requestID)
         let known = self.project.requests.find(kind, requestID, hash: hash, now: call.receivedAt)
-        return AskedRequest(kind: kind, id: requestID, hash: hash, fingerprint: fingerprint, known: known)
+        return AskedRequest(
+            kind: kind, id: requestID, hash: hash, fingerprint: fingerprint, known: known)
     }
 
-    /// Answers a call whose request id is known: the first answer, or a refusal if the message is another or the answer was erased. False: it is
-    /// new.
-    func answerAgain(_ asked: AskedRequest?, _ call: CallContext, into results: inout ByteBuffer) -> Bool {
+    /// Answers a call whose request id is known: the first answer, or a refusal if the message is
+    /// another or the answer was erased. False: it is new.
+    func answerAgain(_ asked: AskedRequest?, _ call: CallContext, into results: inout ByteBuffer)
+        -> Bool
+    {
         guard let asked, let known = asked.known else { return false }
         if known.isErased {
             self.appendRefusal(.identifierErased, asked.kind, call, into: &results)
@@ -42,13 +49,17 @@ extension Store {
     }
 
     /// Remembers the answer that stands in `results` from `start` on.
-    func remember(_ asked: AskedRequest, _ results: borrowing ByteBuffer, from start: Int, _ call: CallContext) {
+    func remember(
+        _ asked: AskedRequest, _ results: borrowing ByteBuffer, from start: Int, _ call: CallContext
+    ) {
         self.project.requests.remember(
             asked.kind, asked.id, hash: asked.hash, fingerprint: asked.fingerprint,
-            answer: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]), now: call.receivedAt)
+            answer: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
+            now: call.receivedAt)
     }
 
-    /// The profile that an identifier names, merges followed; for the applier, which needs no lock to read, or while all are held.
+    /// The profile that an identifier names, merges followed; for the applier, which needs no lock
+    /// to read, or while all are held.
     @inline(__always)
     func find(
         _ project: ProjectID, _ identifier: IdentifierView, hash: UInt64
@@ -84,7 +95,8 @@ extension Store {
 
     /// Whether a profile is called so. One that was merged away keeps its own id only.
     @inline(__always)
-    func holds(_ header: ProfileHeader, _ project: ProjectID, _ identifier: IdentifierView) -> Bool {
+    func holds(_ header: ProfileHeader, _ project: ProjectID, _ identifier: IdentifierView) -> Bool
+    {
         guard header.project == project else { return false }
         guard identifier.kind != .profileID else {
             return identifier.bytes.count == ProfileID.binaryBytes

@@ -1,7 +1,8 @@
 import Bytes
 
-// Time passes in the state only through records. A tick does a bounded piece of what is due; what it has not come to
-// yet is hidden from reads and calls all the same, so nobody can tell when exactly it ran.
+// Time passes in the state only through records. A tick does a bounded piece of what is due; what
+// it has not come to yet is hidden from reads and calls all the same, so nobody can tell when
+// exactly it ran.
 
 /// How far the sweep for events past the retention has got.
 struct RetentionSweep: BitwiseCopyable {
@@ -13,7 +14,8 @@ struct RetentionSweep: BitwiseCopyable {
     static let requestIDsPerTick = 4_096
     /// Shortest time between two ticks, in microseconds.
     static let tickInterval: Int64 = 100_000
-    /// Shortest time between the starts of two sweeps, in microseconds: events stay at most this much longer in memory.
+    /// Shortest time between the starts of two sweeps, in microseconds: events stay at most this
+    /// much longer in memory.
     static let sweepInterval: Int64 = 3_600 * 1_000_000
 
     var isRunning = false
@@ -43,7 +45,8 @@ extension Store {
         self.forgetBlocks(now: now)
         self.state.pointee.sweep.lastTickAt = now
         if !self.state.pointee.sweep.isRunning, let start = self.nextSweepStart, start <= now {
-            self.state.pointee.sweep = RetentionSweep(isRunning: true, startedAt: now, lastTickAt: now)
+            self.state.pointee.sweep = RetentionSweep(
+                isRunning: true, startedAt: now, lastTickAt: now)
         }
         if self.state.pointee.sweep.isRunning { self.sweep(now) }
     }

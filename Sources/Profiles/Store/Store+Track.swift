@@ -1,8 +1,9 @@
 import Bytes
 
-// A Track in two passes: the first finds out how the call and each event end and changes nothing that anyone can see;
-// the second (Store+TrackCommit.swift) cannot fail. Order of checks: blocked identifier, replay, `expected_revision`, existence, then each event.
-// Source: spec.md, sections 1 and 3.
+// A Track in two passes: the first finds out how the call and each event end and changes nothing
+// that anyone can see; the second (Store+TrackCommit.swift) cannot fail. Order of checks: blocked
+// identifier, replay, `expected_revision`, existence, then each event. Source: spec.md, sections 1
+// and 3.
 
 /// What a Track is about, as found before its events are looked at.
 struct TrackTarget {
@@ -31,16 +32,24 @@ extension Store {
             return self.appendRefusal(.projectNotFound, .track, call, into: &results)
         }
         let expected = self.expected(call)
-        let identifierHash = expected?.pointee.identifierHash ?? self.hash.identifier(header.project, header.identifier)
+        let identifierHash =
+            expected?.pointee.identifierHash
+            ?? self.hash.identifier(header.project, header.identifier)
         let found = self.find(header.project, header.identifier, hash: identifierHash)
-        if found == nil, self.refuseBlocked(header.identifier, header.project, .track, call, into: &results) { return }
+        if found == nil,
+            self.refuseBlocked(header.identifier, header.project, .track, call, into: &results)
+        {
+            return
+        }
         let asked = self.remembered(.track, header.requestID, record, call)
         if self.answerAgain(asked, call, into: &results) { return }
         let target = TrackTarget(
-            header: header, identifierHash: identifierHash, expected: expected, profile: found?.profile,
+            header: header, identifierHash: identifierHash, expected: expected,
+            profile: found?.profile,
             isAlias: found?.isAlias ?? false)
         if let refusal = self.refuseByState(target) {
-            return self.appendRefusal(refusal.reason, .track, call, detail: refusal.detail, into: &results)
+            return self.appendRefusal(
+                refusal.reason, .track, call, detail: refusal.detail, into: &results)
         }
 
         let namesBefore = self.project.names.count
@@ -64,7 +73,8 @@ extension Store {
         guard header.requestID.count <= RequestMemory.idBytesMax else { return false }
         switch header.identifier.kind {
         case .profileID: return header.identifier.bytes.count == ProfileID.binaryBytes
-        case .customID, .installationID: return 1 ... Int(UInt16.max) ~= header.identifier.bytes.count
+        case .customID, .installationID:
+            return 1 ... Int(UInt16.max) ~= header.identifier.bytes.count
         }
     }
 
@@ -98,7 +108,8 @@ extension Store {
         return nil
     }
 
-    /// The event that decides the code of a refused call: the first malformed one, else the first bad one.
+    /// The event that decides the code of a refused call: the first malformed one, else the first
+    /// bad one.
     private func firstBadEvent(_ count: Int) -> Int? {
         var first: Int?
         for number in 0 ..< count where self.work.pointee.pending[number].outcome == .rejected {

@@ -1,10 +1,12 @@
 import Bytes
 
-// The second pass over a Track: everything was decided, nothing can fail. Blocks are made before the profile's lock
-// is taken and freed after it is released; in between readers wait for a few hundred bytes to be written.
+// The second pass over a Track: everything was decided, nothing can fail. Blocks are made before
+// the profile's lock is taken and freed after it is released; in between readers wait for a few
+// hundred bytes to be written.
 
 extension Store {
-    /// Carries out what `judgeEvents` decided, and returns the present holder; `nil` if there is none and none was made.
+    /// Carries out what `judgeEvents` decided, and returns the present holder; `nil` if there is
+    /// none and none was made.
     func commit(_ target: TrackTarget, _ call: CallContext) -> ProfileRef? {
         let pending = self.work.pointee.pending
         let count = target.header.eventCount
@@ -29,9 +31,12 @@ extension Store {
         // Late events of former holders: all of the call can be seen at once.
         self.profileLocks.holding(mask: others | 1 << UInt64(profile.shard)) {
             self.change(profile, target, call, isNew: false)
-            for number in 0 ..< count where pending[number].outcome == .stored && pending[number].target != 0 {
+            for number in 0 ..< count
+            where pending[number].outcome == .stored && pending[number].target != 0 {
                 let holder = pending[number].target
-                let isFirst = !(0 ..< number).contains { pending[$0].outcome == .stored && pending[$0].target == holder }
+                let isFirst = !(0 ..< number).contains {
+                    pending[$0].outcome == .stored && pending[$0].target == holder
+                }
                 if isFirst { self.change(ProfileRef(rawValue: holder), target, call, isNew: false) }
             }
         }
@@ -56,8 +61,11 @@ extension Store {
         }
     }
 
-    /// Stores the events that belong to one profile: the present holder of the identifier, or one who held it then.
-    private func change(_ profile: ProfileRef, _ target: TrackTarget, _ call: CallContext, isNew: Bool) {
+    /// Stores the events that belong to one profile: the present holder of the identifier, or one
+    /// who held it then.
+    private func change(
+        _ profile: ProfileRef, _ target: TrackTarget, _ call: CallContext, isNew: Bool
+    ) {
         self.preserve(profile)
         let header = self.pool.header(profile)
         let count = target.header.eventCount
@@ -72,10 +80,12 @@ extension Store {
         let blocks = withUnsafeTemporaryAllocation(of: Handle.self, capacity: count) { blocks in
             for number in 0 ..< count {
                 let event = self.work.pointee.pending + number
-                blocks[number] = event.pointee.outcome == .stored && event.pointee.target == wanted
+                blocks[number] =
+                    event.pointee.outcome == .stored && event.pointee.target == wanted
                     ? self.makeBlock(event, profile, target.header, call) : 0
             }
-            let room = stored > 0 ? self.prepareRoom(header.pointee, stored, blocks) : ReplacedParts()
+            let room =
+                stored > 0 ? self.prepareRoom(header.pointee, stored, blocks) : ReplacedParts()
             self.profileLocks.applying(profile.shard) {
                 self.install(room, in: header)
                 if stored > 0 {
@@ -104,20 +114,24 @@ extension Store {
     }
 
     private func makeBlock(
-        _ event: UnsafeMutablePointer<PendingEvent>, _ profile: ProfileRef, _ header: TrackHeader, _ call: CallContext
+        _ event: UnsafeMutablePointer<PendingEvent>, _ profile: ProfileRef, _ header: TrackHeader,
+        _ call: CallContext
     ) -> Handle {
         let source = EventBlock.Source(
-            effectiveTime: event.pointee.effectiveTime, lsn: event.pointee.lsn, receivedAt: call.receivedAt,
+            effectiveTime: event.pointee.effectiveTime, lsn: event.pointee.lsn,
+            receivedAt: call.receivedAt,
             holder: profile, header: header,
             eventID: event.pointee.eventID.count > 0 ? event.pointee.eventID : nil,
             content: UnsafeRawBufferPointer(
-                rebasing: self.work.pointee.contents.bytes[event.pointee.storedStart ..< event.pointee.storedEnd]))
+                rebasing: self.work.pointee.contents.bytes[
+                    event.pointee.storedStart ..< event.pointee.storedEnd]))
         let block = self.allocate(source.totalBytes)
         EventBlock.write(source, to: self.slab.pointer(block))
         return block
     }
 
-    /// Larger blocks for a profile's counters and events, filled before the lock; 0: the present one is kept.
+    /// Larger blocks for a profile's counters and events, filled before the lock; 0: the present
+    /// one is kept.
     struct ReplacedParts {
         var counters: Handle = 0
         var counterCapacity: UInt16 = 0
@@ -145,7 +159,8 @@ extension Store {
             parts.oldEvents = header.events
             parts.oldEventBytes = Int(header.eventCapacity) * MemoryLayout<Handle>.stride
             if header.eventCount > 0 {
-                let old = self.slab.pointer(header.events)
+                let old =
+                    self.slab.pointer(header.events)
                     + Int(header.eventHead) * MemoryLayout<Handle>.stride
                 self.slab.pointer(parts.events).copyMemory(
                     from: old, byteCount: Int(header.eventCount) * MemoryLayout<Handle>.stride)
@@ -192,9 +207,11 @@ extension Store {
         self.discard(parts.oldCounters, bytes: parts.oldCounterBytes)
     }
 
-    /// Puts the stored events into the profile's index and counters; under its lock, with room for all.
+    /// Puts the stored events into the profile's index and counters; under its lock, with room for
+    /// all.
     private func addEvents(
-        _ header: UnsafeMutablePointer<ProfileHeader>, _ blocks: UnsafeMutableBufferPointer<Handle>, _ count: Int
+        _ header: UnsafeMutablePointer<ProfileHeader>, _ blocks: UnsafeMutableBufferPointer<Handle>,
+        _ count: Int
     ) {
         for number in 0 ..< count where blocks[number] != 0 {
             let event = self.work.pointee.pending + number
@@ -204,7 +221,8 @@ extension Store {
         self.dropOverLimit(header)
     }
 
-    /// Takes the oldest events over the limit out of a profile's index; under its lock, or of a header that is not visible yet.
+    /// Takes the oldest events over the limit out of a profile's index; under its lock, or of a
+    /// header that is not visible yet.
     func dropOverLimit(_ header: UnsafeMutablePointer<ProfileHeader>) {
         while header.pointee.eventCount > self.eventsPerProfileMax { self.dropFirst(header) }
     }
@@ -219,9 +237,14 @@ extension Store {
             header.pointee.eventHead = 0
         }
         let events = base + Int(header.pointee.eventHead)
-        // The lsn is the greatest of all, so it goes behind every event of the same time; most go to the end.
+        // The lsn is the greatest of all, so it goes behind every event of the same time; most go
+        // to the end.
         var (low, high) = (0, count)
-        if count > 0, EventBlock(self.slab.pointer(events[count - 1])).effectiveTime <= effectiveTime { low = count }
+        if count > 0,
+            EventBlock(self.slab.pointer(events[count - 1])).effectiveTime <= effectiveTime
+        {
+            low = count
+        }
         while low < high {
             let middle = (low + high) / 2
             if EventBlock(self.slab.pointer(events[middle])).effectiveTime <= effectiveTime {
@@ -235,12 +258,16 @@ extension Store {
         header.pointee.eventCount += 1
     }
 
-    private func countEvent(_ header: UnsafeMutablePointer<ProfileHeader>, _ name: UInt16, _ time: Int64) {
-        let entries = self.slab.pointer(header.pointee.counters).assumingMemoryBound(to: CounterEntry.self)
+    private func countEvent(
+        _ header: UnsafeMutablePointer<ProfileHeader>, _ name: UInt16, _ time: Int64
+    ) {
+        let entries = self.slab.pointer(header.pointee.counters).assumingMemoryBound(
+            to: CounterEntry.self)
         if let index = self.counterIndex(header.pointee, name) {
             entries[index].add(time)
         } else {
-            entries[Int(header.pointee.counterCount)] = CounterEntry(name: name, count: 1, first: time, last: time)
+            entries[Int(header.pointee.counterCount)] = CounterEntry(
+                name: name, count: 1, first: time, last: time)
             header.pointee.counterCount += 1
         }
     }
@@ -251,7 +278,8 @@ extension Store {
         // Mostly nothing is that old anywhere, and the profile's first event need not be looked at.
         guard self.state.pointee.oldestEvent < since else { return }
         while header.pointee.eventCount > 0 {
-            let events = self.slab.pointer(header.pointee.events).assumingMemoryBound(to: Handle.self)
+            let events = self.slab.pointer(header.pointee.events).assumingMemoryBound(
+                to: Handle.self)
             let first = EventBlock(self.slab.pointer(events[Int(header.pointee.eventHead)]))
             guard first.effectiveTime < since else { return }
             self.dropFirst(header)
@@ -273,7 +301,9 @@ extension Store {
     func eventHash(_ block: EventBlock, _ project: ProjectID) -> UInt64 {
         let parts = block.parts
         let identifierHash = self.hash.identifier(project, parts.identifier)
-        return self.withEventID(block, parts) { self.hash.event(identifierHash: identifierHash, id: $0) }
+        return self.withEventID(block, parts) {
+            self.hash.event(identifierHash: identifierHash, id: $0)
+        }
     }
 
     /// Forgets and frees the events that were dropped; readers cannot reach them any more.
@@ -281,7 +311,8 @@ extension Store {
         for index in 0 ..< self.work.pointee.droppedCount {
             let handle = self.work.pointee.dropped[index]
             let block = EventBlock(self.slab.pointer(handle))
-            self.removeEvent(self.eventHash(block, self.pool.header(block.holder).pointee.project), handle)
+            self.removeEvent(
+                self.eventHash(block, self.pool.header(block.holder).pointee.project), handle)
             self.discard(handle, bytes: block.totalBytes)
         }
         self.work.pointee.droppedCount = 0

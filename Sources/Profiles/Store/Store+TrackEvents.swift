@@ -1,10 +1,12 @@
 import Bytes
 
-// The first pass over the events of a Track. Per event: malformed, duplicate, time window, erased holder, limits, in this order: a
-// retry of what is retained is a duplicate even when it has become too late to be stored.
+// The first pass over the events of a Track. Per event: malformed, duplicate, time window, erased
+// holder, limits, in this order: a retry of what is retained is a duplicate even when it has become
+// too late to be stored.
 
 extension Store {
-    /// Decides the outcome of each event; names that are new stay in the table until the caller takes them back.
+    /// Decides the outcome of each event; names that are new stay in the table until the caller
+    /// takes them back.
     ///
     /// - Returns: False if an event's content is none.
     func judgeEvents(_ target: TrackTarget, _ call: CallContext) -> Bool {
@@ -17,11 +19,15 @@ extension Store {
                 event.pointee.effectiveTime = 0
                 continue
             }
-            guard let isDuplicate = self.judgeDuplicate(event, number, target, call) else { return false }
+            guard let isDuplicate = self.judgeDuplicate(event, number, target, call) else {
+                return false
+            }
             if isDuplicate { continue }
             guard self.judgeTime(event, target.header, call) else { continue }
             event.pointee.target = self.formerHolder(target, at: event.pointee.effectiveTime)
-            if event.pointee.target != 0, self.pool.header(ProfileRef(rawValue: event.pointee.target)).pointee.isErased {
+            if event.pointee.target != 0,
+                self.pool.header(ProfileRef(rawValue: event.pointee.target)).pointee.isErased
+            {
                 event.pointee.target = 0
                 event.pointee.refusal = .identifierErased
                 self.noteErasedInLog(call)
@@ -46,9 +52,11 @@ extension Store {
         return true
     }
 
-    /// Whether the event was stored before, in an earlier call or in this one; `nil` if its content is none.
+    /// Whether the event was stored before, in an earlier call or in this one; `nil` if its content
+    /// is none.
     private func judgeDuplicate(
-        _ event: UnsafeMutablePointer<PendingEvent>, _ number: Int, _ target: TrackTarget, _ call: CallContext
+        _ event: UnsafeMutablePointer<PendingEvent>, _ number: Int, _ target: TrackTarget,
+        _ call: CallContext
     ) -> Bool? {
         guard event.pointee.eventID.count > 0 else {
             // Derived from a secret and a new lsn: nobody can have sent it before.
@@ -56,16 +64,20 @@ extension Store {
                 (event.pointee.madeID, event.pointee.hash) = (id, expected.pointee.eventHash)
                 return false
             }
-            event.pointee.madeID = MadeID(self.ids.event(receivedAt: call.receivedAt, lsn: event.pointee.lsn))
+            event.pointee.madeID = MadeID(
+                self.ids.event(receivedAt: call.receivedAt, lsn: event.pointee.lsn))
             event.pointee.hash = event.pointee.madeID.withText {
                 self.hash.event(identifierHash: target.identifierHash, id: $0)
             }
             return false
         }
-        event.pointee.hash = self.hash.event(identifierHash: target.identifierHash, id: event.pointee.eventID)
+        event.pointee.hash = self.hash.event(
+            identifierHash: target.identifierHash, id: event.pointee.eventID)
         for earlier in 0 ..< number {
             let first = self.work.pointee.pending + earlier
-            guard first.pointee.outcome == .stored, first.pointee.eventID.equals(event.pointee.eventID) else {
+            guard first.pointee.outcome == .stored,
+                first.pointee.eventID.equals(event.pointee.eventID)
+            else {
                 continue
             }
             event.pointee.outcome = .duplicate
@@ -81,7 +93,8 @@ extension Store {
         switch self.translate(event, namesMax: 0) {
         case .translated:
             let stored = UnsafeRawBufferPointer(
-                rebasing: self.work.pointee.contents.bytes[event.pointee.storedStart ..< event.pointee.storedEnd])
+                rebasing: self.work.pointee.contents.bytes[
+                    event.pointee.storedStart ..< event.pointee.storedEnd])
             event.pointee.contentDiffers = !retained.parts.content.equals(stored)
         case .unknownName, .namesExhausted: event.pointee.contentDiffers = true
         case .malformed: return nil
@@ -90,7 +103,9 @@ extension Store {
     }
 
     /// The retained event with the same identifier as sent and the same id.
-    private func findEvent(_ event: PendingEvent, _ target: TrackTarget, _ call: CallContext) -> EventBlock? {
+    private func findEvent(_ event: PendingEvent, _ target: TrackTarget, _ call: CallContext)
+        -> EventBlock?
+    {
         let table = self.events.table(event.hash)
         let tag = Shards.tag(event.hash)
         var position = table.start(tag)
@@ -101,7 +116,8 @@ extension Store {
             guard block.effectiveTime >= self.retainedSince(call.receivedAt) else { continue }
             let parts = block.parts
             let holder = self.pool.header(block.holder).pointee
-            guard holder.project == target.header.project, parts.identifier.kind == target.header.identifier.kind,
+            guard holder.project == target.header.project,
+                parts.identifier.kind == target.header.identifier.kind,
                 parts.identifier.bytes.equals(target.header.identifier.bytes)
             else { continue }
             if self.withEventID(block, parts, { $0.equals(event.eventID) }) { return block }
@@ -137,7 +153,9 @@ extension Store {
         now - Int64(self.retentionSeconds) * 1_000_000
     }
 
-    private func translate(_ event: UnsafeMutablePointer<PendingEvent>, namesMax: Int) -> EventContent.Outcome {
+    private func translate(_ event: UnsafeMutablePointer<PendingEvent>, namesMax: Int)
+        -> EventContent.Outcome
+    {
         let start = self.work.pointee.contents.count
         let outcome = EventContent.translate(
             event.pointee.content, names: self.project.names, namesMax: namesMax,
@@ -148,15 +166,20 @@ extension Store {
         }
         event.pointee.storedStart = start
         event.pointee.storedEnd = self.work.pointee.contents.count
-        event.pointee.name = self.work.pointee.contents.bytes.loadUnaligned(fromByteOffset: start, as: UInt16.self)
+        event.pointee.name = self.work.pointee.contents.bytes.loadUnaligned(
+            fromByteOffset: start, as: UInt16.self)
         return outcome
     }
 
-    /// Who held the installation at a time, if that is not its present holder; 0: the present holder.
+    /// Who held the installation at a time, if that is not its present holder; 0: the present
+    /// holder.
     private func formerHolder(_ target: TrackTarget, at time: Int64) -> UInt32 {
-        guard target.header.identifier.kind == .installationID, let present = target.profile else { return 0 }
+        guard target.header.identifier.kind == .installationID, let present = target.profile else {
+            return 0
+        }
         let identity = IdentityPart(self.slab.pointer(self.pool.header(present).pointee.identity))
-        guard let then = identity.installation(target.header.identifier.bytes)?.holder(at: time) else { return 0 }
+        guard let then = identity.installation(target.header.identifier.bytes)?.holder(at: time)
+        else { return 0 }
         let survivor = self.survivor(of: then)
         return survivor == present ? 0 : survivor.rawValue
     }
@@ -165,11 +188,13 @@ extension Store {
     private func judgeCounter(
         _ event: UnsafeMutablePointer<PendingEvent>, _ number: Int, _ target: TrackTarget
     ) -> Bool {
-        let holder = event.pointee.target == 0 ? target.profile : ProfileRef(rawValue: event.pointee.target)
+        let holder =
+            event.pointee.target == 0 ? target.profile : ProfileRef(rawValue: event.pointee.target)
         var added = 0
         for earlier in 0 ..< number {
             let other = self.work.pointee.pending[earlier]
-            guard other.addsCounter, other.outcome == .stored, other.target == event.pointee.target else { continue }
+            guard other.addsCounter, other.outcome == .stored, other.target == event.pointee.target
+            else { continue }
             if other.name == event.pointee.name { return true }
             added += 1
         }
@@ -187,7 +212,9 @@ extension Store {
     func counterIndex(_ header: ProfileHeader, _ name: UInt16) -> Int? {
         guard header.counterCount > 0 else { return nil }
         let entries = self.slab.pointer(header.counters).assumingMemoryBound(to: CounterEntry.self)
-        for index in 0 ..< Int(header.counterCount) where entries[index].name == name { return index }
+        for index in 0 ..< Int(header.counterCount) where entries[index].name == name {
+            return index
+        }
         return nil
     }
 

@@ -3,12 +3,15 @@ import Bytes
 // How a Track's end is written down: the answer, the refusal, the replay.
 
 extension Store {
-    /// Appends the answer of a call that was carried out; `holder` is `nil` when all was rejected and nobody is called so.
+    /// Appends the answer of a call that was carried out; `holder` is `nil` when all was rejected
+    /// and nobody is called so.
     func appendAnswer(
-        _ target: TrackTarget, _ holder: ProfileRef?, _ call: CallContext, into results: inout ByteBuffer
+        _ target: TrackTarget, _ holder: ProfileRef?, _ call: CallContext,
+        into results: inout ByteBuffer
     ) {
         let header = target.header
-        let start = ResultHeader(refusal: .none, flags: [], kind: .track, lsn: call.lsn).begin(in: &results)
+        let start = ResultHeader(refusal: .none, flags: [], kind: .track, lsn: call.lsn).begin(
+            in: &results)
         let none = ProfileID(high: 0, low: 0)
         let present = holder.map { self.pool.header($0).pointee.id } ?? none
         TrackResultBody(
@@ -21,10 +24,14 @@ extension Store {
             if event.target != 0, event.outcome == .stored {
                 eventHolder = self.pool.header(ProfileRef(rawValue: event.target)).pointee.id
             }
-            if event.holder != 0 { eventHolder = self.pool.header(ProfileRef(rawValue: event.holder)).pointee.id }
+            if event.holder != 0 {
+                eventHolder = self.pool.header(ProfileRef(rawValue: event.holder)).pointee.id
+            }
             let view = EventResultView(
-                outcome: event.outcome, refusal: event.refusal, contentDiffers: event.contentDiffers,
-                effectiveTime: event.effectiveTime, lsn: event.lsn, holder: eventHolder, detail: event.detail,
+                outcome: event.outcome, refusal: event.refusal,
+                contentDiffers: event.contentDiffers,
+                effectiveTime: event.effectiveTime, lsn: event.lsn, holder: eventHolder,
+                detail: event.detail,
                 eventID: event.eventID, violations: event.violations)
             self.write(view, event.madeID, into: &results)
         }
@@ -33,7 +40,9 @@ extension Store {
 
     /// An event that was stored without an id is answered with the one that the server made.
     private func write(_ view: EventResultView, _ madeID: MadeID, into results: inout ByteBuffer) {
-        guard view.outcome == .stored, view.eventID.count == 0 else { return view.write(into: &results) }
+        guard view.outcome == .stored, view.eventID.count == 0 else {
+            return view.write(into: &results)
+        }
         madeID.withText {
             var named = view
             named.eventID = $0
@@ -43,21 +52,27 @@ extension Store {
 
     /// Appends the refusal of a whole call; `index`: of the first bad item, where it has items.
     func appendRefusal(
-        _ refusal: Refusal, _ kind: RecordKind, _ call: CallContext, index: UInt8 = 0, detail: UInt64 = 0,
+        _ refusal: Refusal, _ kind: RecordKind, _ call: CallContext, index: UInt8 = 0,
+        detail: UInt64 = 0,
         into results: inout ByteBuffer
     ) {
         if refusal == .identifierErased { self.noteErasedInLog(call) }
-        let start = ResultHeader(refusal: refusal, flags: [], kind: kind, index: index, lsn: call.lsn, detail: detail)
-            .begin(in: &results)
+        let start = ResultHeader(
+            refusal: refusal, flags: [], kind: kind, index: index, lsn: call.lsn, detail: detail
+        )
+        .begin(in: &results)
         results.append(UInt8(0))
         ResultHeader.end(at: start, in: &results)
     }
 
     /// Appends the refusal of a call for its events: every bad one is listed.
-    func appendEventRefusals(_ count: Int, _ first: Int, _ call: CallContext, into results: inout ByteBuffer) {
+    func appendEventRefusals(
+        _ count: Int, _ first: Int, _ call: CallContext, into results: inout ByteBuffer
+    ) {
         let pending = self.work.pointee.pending
         let start = ResultHeader(
-            refusal: pending[first].refusal, flags: [], kind: .track, index: UInt8(first), lsn: call.lsn,
+            refusal: pending[first].refusal, flags: [], kind: .track, index: UInt8(first),
+            lsn: call.lsn,
             detail: UInt64(bitPattern: pending[first].detail)
         ).begin(in: &results)
         let countOffset = results.count

@@ -1,7 +1,8 @@
 import Bytes
 
-// An atomic batch is applied operation by operation, later ones seeing earlier ones, while no reader can look. If one is refused, what
-// the others did is taken back from this log. Outside of a batch nothing is noted.
+// An atomic batch is applied operation by operation, later ones seeing earlier ones, while no
+// reader can look. If one is refused, what the others did is taken back from this log. Outside of a
+// batch nothing is noted.
 
 /// What an atomic batch has done so far, and what it must keep until it stands.
 struct UndoLog {
@@ -38,16 +39,19 @@ extension Store {
         self.undo.pointee.steps.append(.header(profile, self.pool.header(profile).pointee))
     }
 
-    /// To be called before a profile is changed in place: writes it for a running snapshot, and gives it copies of such blocks, once per batch.
+    /// To be called before a profile is changed in place: writes it for a running snapshot, and
+    /// gives it copies of such blocks, once per batch.
     func preserve(_ profile: ProfileRef) {
         self.willChange(profile)
         guard self.undo.pointee.isActive else { return }
         self.noteForUndo(profile)
         guard self.undo.pointee.preserved.insert(profile.rawValue).inserted else { return }
         let header = self.pool.header(profile)
-        header.pointee.identity = self.copy(header.pointee.identity, Int(header.pointee.identityBytes))
+        header.pointee.identity = self.copy(
+            header.pointee.identity, Int(header.pointee.identityBytes))
         header.pointee.counters = self.copy(
-            header.pointee.counters, Int(header.pointee.counterCapacity) * MemoryLayout<CounterEntry>.stride)
+            header.pointee.counters,
+            Int(header.pointee.counterCapacity) * MemoryLayout<CounterEntry>.stride)
         header.pointee.events = self.copy(
             header.pointee.events, Int(header.pointee.eventCapacity) * MemoryLayout<Handle>.stride)
     }
@@ -55,10 +59,12 @@ extension Store {
     private func copy(_ block: Handle, _ bytes: Int) -> Handle {
         guard block != 0 else { return 0 }
         self.discard(block, bytes: bytes)
-        return self.allocate(copying: UnsafeRawBufferPointer(start: self.slab.pointer(block), count: bytes))
+        return self.allocate(
+            copying: UnsafeRawBufferPointer(start: self.slab.pointer(block), count: bytes))
     }
 
-    /// Runs a batch: all of it stands if `body` returns true, nothing of it otherwise. No reader sees anything in between.
+    /// Runs a batch: all of it stands if `body` returns true, nothing of it otherwise. No reader
+    /// sees anything in between.
     func atomically(_ body: () -> Bool) -> Bool {
         self.addresses.holdingAll {
             self.index.holdingAll {
@@ -85,7 +91,8 @@ extension Store {
         for step in self.undo.pointee.steps.reversed() {
             switch step {
             case .header(let profile, let header): self.pool.header(profile).pointee = header
-            case .created(let profile): self.pool.removeLast(shard: profile.shard, locks: self.profileLocks)
+            case .created(let profile):
+                self.pool.removeLast(shard: profile.shard, locks: self.profileLocks)
             case .index(var change):
                 change.isRemoval.toggle()
                 self.index.apply([change]) {}
@@ -94,7 +101,8 @@ extension Store {
                 self.addresses.apply([change]) {}
             case .eventEntered(let hash, let block): self.events.remove(hash, block)
             case .eventRemoved(let hash, let block): self.events.insert(hash, block)
-            case .eventMoved(let block, let holder): EventBlock(self.slab.pointer(block)).move(to: holder)
+            case .eventMoved(let block, let holder):
+                EventBlock(self.slab.pointer(block)).move(to: holder)
             }
         }
         self.project.names.truncate(to: self.undo.pointee.nameCount)

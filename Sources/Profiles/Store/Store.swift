@@ -1,14 +1,16 @@
 import Bytes
 import Synchronization
 
-// The deterministic state machine behind the log. One thread, the applier, changes it by `apply` in log order; any
-// thread reads it by `read`. The two meet in 64 + 64 shard locks: an identifier's shard says which profile it names,
-// a profile's shard guards its header and parts. A reader never holds two locks, and copies bytes only.
+// The deterministic state machine behind the log. One thread, the applier, changes it by `apply` in
+// log order; any thread reads it by `read`. The two meet in 64 + 64 shard locks: an identifier's
+// shard says which profile it names, a profile's shard guards its header and parts. A reader never
+// holds two locks, and copies bytes only.
 
 /// All projects and profiles of one partition.
 package final class Store: @unchecked Sendable {
-    // SAFETY: `shards`, `pool` and the blocks behind them are changed by the applier under the shard's lock and read
-    // by others under it; everything else below is the applier's alone, or atomic, or never changes.
+    // SAFETY: `shards`, `pool` and the blocks behind them are changed by the applier under the
+    // shard's lock and read by others under it; everything else below is the applier's alone, or
+    // atomic, or never changes.
 
     /// Names the rules that `apply` follows; a release that changes any outcome raises it.
     package static let rulesVersion: UInt32 = 1
@@ -22,7 +24,8 @@ package final class Store: @unchecked Sendable {
     let slab = Slab()
     let pool = ProfilePool()
     let index = IdentifierIndex()
-    /// Which profiles have an e-mail address or a phone number; its locks come before those of `index`.
+    /// Which profiles have an e-mail address or a phone number; its locks come before those of
+    /// `index`.
     let addresses = IdentifierIndex()
     let profileLocks = ShardLocks()
     /// Retained events by (identifier as sent, event id).
@@ -42,7 +45,8 @@ package final class Store: @unchecked Sendable {
     private let profileCountCell = Atomic<Int>(0)
     private let blockCountCell = Atomic<Int>(0)
     private let lastEraseLSNCell = Atomic<UInt64>(0)
-    // SAFETY: written and read under the lock of shard 0, whose order the thread sanitizer understands.
+    // SAFETY: written and read under the lock of shard 0, whose order the thread sanitizer
+    // understands.
     private let publishedOptions: UnsafeMutablePointer<ProjectOptions>
     private let topicDefaultCell = Atomic<Bool>(false)
     private let retentionCell: Atomic<UInt64>
@@ -68,7 +72,8 @@ package final class Store: @unchecked Sendable {
         self.project = Project(
             id: ProjectID(rawValue: 1), name: "default",
             names: NameTable(hash: KeyedHash(key: genesis.hashKey, mask: hashMask)),
-            requests: RequestMemory(slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot))
+            requests: RequestMemory(
+                slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot))
         self.blocks = BlockList(slab: self.slab, limits: genesis.limits)
         self.publishedOptions = .allocate(capacity: 1)
         self.publishedOptions.initialize(to: ProjectOptions())
@@ -114,7 +119,8 @@ package final class Store: @unchecked Sendable {
     /// Profiles in all.
     package var profileCount: Int { self.profileCountCell.load(ordering: .relaxed) }
 
-    /// Of the last erasure that removed something, or of the last call refused for one; 0: there was none.
+    /// Of the last erasure that removed something, or of the last call refused for one; 0: there
+    /// was none.
     package var lastEraseLSN: UInt64 { self.lastEraseLSNCell.load(ordering: .acquiring) }
 
     /// Identifiers of erased people that are blocked, until a tick forgets them.
@@ -123,7 +129,8 @@ package final class Store: @unchecked Sendable {
     /// Whether anything is blocked at all; spares most calls a hash.
     var hasBlocks: Bool { self.blockedIdentifierCount > 0 }
 
-    /// Whether something is past due, so that the log thread should append a tick; `now` in microseconds.
+    /// Whether something is past due, so that the log thread should append a tick; `now` in
+    /// microseconds.
     package func tickDue(at now: Int64) -> Bool {
         self.nextTickCell.load(ordering: .relaxed) <= now
     }
@@ -152,14 +159,17 @@ package final class Store: @unchecked Sendable {
 
     /// What a project decides for itself; `nil` if there is none.
     package func options(of project: ProjectID) -> ProjectOptions? {
-        project == self.project.id ? self.profileLocks.with(0) { self.publishedOptions.pointee } : nil
+        project == self.project.id
+            ? self.profileLocks.with(0) { self.publishedOptions.pointee } : nil
     }
 
     /// The name of the one project.
     package var projectName: StaticString { self.project.name }
 
     /// Whether a topic that a person said nothing about counts as unsubscribed.
-    package var isTopicUnsubscribedByDefault: Bool { self.topicDefaultCell.load(ordering: .relaxed) }
+    package var isTopicUnsubscribedByDefault: Bool {
+        self.topicDefaultCell.load(ordering: .relaxed)
+    }
 
     // MARK: The applier
 
@@ -172,7 +182,8 @@ package final class Store: @unchecked Sendable {
         self.lateCell.store(self.limits.lateSeconds(options), ordering: .relaxed)
     }
 
-    /// Shows readers that everything up to `lsn` is applied; inside the last lock that guards the change.
+    /// Shows readers that everything up to `lsn` is applied; inside the last lock that guards the
+    /// change.
     func publish(_ lsn: UInt64) {
         self.appliedLSNCell.store(lsn, ordering: .releasing)
     }
@@ -195,16 +206,21 @@ package final class Store: @unchecked Sendable {
         self.nextTickCell.store(time, ordering: .relaxed)
     }
 
-    /// Changes with each piece of memory that the store takes for blocks and headers, and costs nothing to look at; for the applier.
-    package var memoryMark: Int { self.slab.bytesReserved &+ self.state.pointee.profileCount / ProfilePool.chunkSlots }
+    /// Changes with each piece of memory that the store takes for blocks and headers, and costs
+    /// nothing to look at; for the applier.
+    package var memoryMark: Int {
+        self.slab.bytesReserved &+ self.state.pointee.profileCount / ProfilePool.chunkSlots
+    }
 
     /// Where the memory goes; for the applier, or while nothing is applied.
     package var memory: MemoryStatistics {
         MemoryStatistics(
             slabBytesInUse: self.slab.bytesInUse, slabBytesReserved: self.slab.bytesReserved,
-            profileHeaderBytes: self.pool.bytes, identifierIndexBytes: self.index.bytes + self.addresses.bytes,
+            profileHeaderBytes: self.pool.bytes,
+            identifierIndexBytes: self.index.bytes + self.addresses.bytes,
             eventIndexBytes: self.events.bytes,
-            requestBytes: self.project.requests.bytes, requestTableBytes: self.project.requests.tableBytes,
+            requestBytes: self.project.requests.bytes,
+            requestTableBytes: self.project.requests.tableBytes,
             suppressionBytes: self.suppressions.bytes,
             blockTableBytes: self.blocks.tableBytes,
             nameBytes: self.project.names.bytes, retainedEvents: self.events.count)
@@ -229,8 +245,8 @@ struct AppliedState {
     var sweep = RetentionSweep()
     var options = ProjectOptions()
     var merges = MergeList()
-    /// Of the last erasure that removed something, or of the last call that was refused for one and is in the log; 0: there was none.
-    /// Snapshots are due until none of it is left on disk.
+    /// Of the last erasure that removed something, or of the last call that was refused for one and
+    /// is in the log; 0: there was none. Snapshots are due until none of it is left on disk.
     var lastEraseLSN: UInt64 = 0
 }
 
@@ -266,13 +282,15 @@ package struct MemoryStatistics: Equatable, Sendable {
 
     /// Bytes taken from the system.
     package var totalBytes: Int {
-        self.slabBytesReserved + self.profileHeaderBytes + self.identifierIndexBytes + self.eventIndexBytes
+        self.slabBytesReserved + self.profileHeaderBytes + self.identifierIndexBytes
+            + self.eventIndexBytes
             + self.requestTableBytes + self.suppressionBytes + self.blockTableBytes + self.nameBytes
     }
 
     /// Bytes that hold something: the rest is blocks that were freed and wait for their next use.
     package var usedBytes: Int { self.totalBytes - self.slabBytesReserved + self.slabBytesInUse }
 
-    /// What a store may ever take: handles name 64 GiB, and an eighth is left for what may never be refused.
+    /// What a store may ever take: handles name 64 GiB, and an eighth is left for what may never be
+    /// refused.
     package static let bytesMax = Slab.chunksMax / 8 * 7 * Slab.chunkBytes
 }

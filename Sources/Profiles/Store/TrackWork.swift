@@ -1,6 +1,7 @@
 import Bytes
 
-/// What the first pass over a Track found out of one event; all of it borrowed from the record or the work's buffer.
+/// What the first pass over a Track found out of one event; all of it borrowed from the record or
+/// the work's buffer.
 struct PendingEvent {
     var flags = TrackEventFlags()
     /// As sent; empty: the server makes one.
@@ -19,7 +20,8 @@ struct PendingEvent {
     var detail: Int64 = 0
     /// Of a duplicate of a retained event: who holds that; 0: the present holder.
     var holder: UInt32 = 0
-    /// Of an event of a time when another profile held the installation: that profile; 0: the present holder.
+    /// Of an event of a time when another profile held the installation: that profile; 0: the
+    /// present holder.
     var target: UInt32 = 0
     /// Where the stored form of its content stands in the work's buffer.
     var storedStart = 0
@@ -44,7 +46,9 @@ struct MadeID {
 
     /// Calls `body` with the text.
     func withText<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-        withUnsafeBytes(of: self.words) { body(UnsafeRawBufferPointer(rebasing: $0[..<ProfileID.textBytes])) }
+        withUnsafeBytes(of: self.words) {
+            body(UnsafeRawBufferPointer(rebasing: $0[..<ProfileID.textBytes]))
+        }
     }
 }
 
@@ -60,7 +64,8 @@ struct TrackWork: ~Copyable {
     var droppedCount = 0
     /// Stored forms of the events' contents.
     var contents = ByteBuffer(capacity: 1 << 16)
-    /// The Tracks among the next records, as `Store.lookAhead` saw them, and which of them comes next.
+    /// The Tracks among the next records, as `Store.lookAhead` saw them, and which of them comes
+    /// next.
     let expected: UnsafeMutablePointer<ExpectedTrack>
     var expectedCount = 0
     var expectedNext = 0
@@ -69,7 +74,8 @@ struct TrackWork: ~Copyable {
     /// A part of a profile before it becomes a block.
     var part = ByteBuffer(capacity: 1 << 12)
 
-    /// - Parameter droppedCapacity: Most events that one profile retains; a merge can drop twice as many, a call these and its own.
+    /// - Parameter droppedCapacity: Most events that one profile retains; a merge can drop twice as
+    ///   many, a call these and its own.
     init(droppedCapacity: Int) {
         self.pending = .allocate(capacity: Self.eventsMax)
         self.pending.initialize(repeating: PendingEvent(), count: Self.eventsMax)

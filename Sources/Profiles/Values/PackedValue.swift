@@ -1,15 +1,18 @@
 import Bytes
 
 // How one value of an attribute or event field is packed, in the log and in the store.
-// Written straight from the decoded message by the codec, so that a Track allocates nothing on its way into the log.
+// Written straight from the decoded message by the codec, so that a Track allocates nothing on its
+// way into the log.
 
 /// The first byte of a packed value; the raw values stand in the log and may never change.
 ///
-/// Layout after the tag: `string`, `url`: prefixed UTF-8 (varint length, bytes) · `integer`: zigzag varint ·
-/// `number`: 8 bytes IEEE 754 · `time`: Int64 microseconds since 1970 · `list`: varint count, prefixed UTF-8 each ·
-/// `object`: a field list (below) · `objects`: varint count, a field list each · `no`, `yes`: nothing.
+/// Layout after the tag: `string`, `url`: prefixed UTF-8 (varint length, bytes) · `integer`: zigzag
+/// varint · `number`: 8 bytes IEEE 754 · `time`: Int64 microseconds since 1970 · `list`: varint
+/// count, prefixed UTF-8 each · `object`: a field list (below) · `objects`: varint count, a field
+/// list each · `no`, `yes`: nothing.
 ///
-/// A field list is: varint count, then per field prefixed name (lower case) and packed value, in ascending byte order of the names.
+/// A field list is: varint count, then per field prefixed name (lower case) and packed value, in
+/// ascending byte order of the names.
 package enum PackedTag: UInt8, Sendable {
     case string = 1
     case integer = 2
@@ -56,12 +59,15 @@ extension ByteBuffer {
 
 /// Walking over packed values.
 enum PackedValue {
-    /// Objects inside objects that a value may have here; the contract allows three, this bounds the recursion.
+    /// Objects inside objects that a value may have here; the contract allows three, this bounds
+    /// the recursion.
     private static let depthMax = 16
 
     /// Moves past one packed value; false if it is none.
     static func skip(_ reader: inout ByteReader, depth: Int) -> Bool {
-        guard depth <= Self.depthMax, let tag = PackedTag(rawValue: reader.read()) else { return false }
+        guard depth <= Self.depthMax, let tag = PackedTag(rawValue: reader.read()) else {
+            return false
+        }
         switch tag {
         case .string, .url: _ = reader.readPrefixed()
         case .integer: _ = reader.readVarint()

@@ -1,7 +1,7 @@
 /// The generated identity of a profile: 128 bits, shown as a 26-character ULID.
 ///
-/// Layout: 48 bits of milliseconds since 1970, then 80 bits derived from the directory's secret; big-endian in bytes.
-/// Source: the ULID specification (Crockford base 32, first character 0...7).
+/// Layout: 48 bits of milliseconds since 1970, then 80 bits derived from the directory's secret;
+/// big-endian in bytes. Source: the ULID specification (Crockford base 32, first character 0...7).
 package struct ProfileID: Equatable, Hashable, Sendable, BitwiseCopyable {
     package var high: UInt64
     package var low: UInt64
@@ -23,7 +23,8 @@ package struct ProfileID: Equatable, Hashable, Sendable, BitwiseCopyable {
         self.low = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
     }
 
-    /// Parses the text form, in any case; `nil` unless it is 26 characters of Crockford base 32 that fit 128 bits.
+    /// Parses the text form, in any case; `nil` unless it is 26 characters of Crockford base 32
+    /// that fit 128 bits.
     package init?(text: UnsafeRawBufferPointer) {
         guard text.count == Self.textBytes else { return nil }
         var high: UInt64 = 0
@@ -37,13 +38,16 @@ package struct ProfileID: Equatable, Hashable, Sendable, BitwiseCopyable {
         self.low = low
     }
 
-    /// Writes the 26 characters, upper case, into `target`, which must hold exactly that many bytes.
+    /// Writes the 26 characters, upper case, into `target`, which must hold exactly that many
+    /// bytes.
     package func writeText(into target: UnsafeMutableRawBufferPointer) {
         precondition(target.count == Self.textBytes, "a profile id has 26 characters")
         let alphabet = Self.alphabet.utf8Start
-        // SAFETY: the precondition gives the target its 26 bytes; indices are 0...25, digits 0...31.
+        // SAFETY: the precondition gives the target its 26 bytes; indices are 0...25, digits
+        // 0...31.
         let digits = target.baseAddress!.assumingMemoryBound(to: UInt8.self)
-        // Digits of the lower half first, then the one that straddles both halves, then the upper half.
+        // Digits of the lower half first, then the one that straddles both halves, then the upper
+        // half.
         var index = Self.textBytes - 1
         var lower = self.low
         while index > 13 {

@@ -1,6 +1,7 @@
 /// Why a call or an item of it was not carried out: the contract's reasons.
 ///
-/// The raw values stand in stored answers and in the result digest; append only. gRPC codes are chosen in `StatusMapping.swift`.
+/// The raw values stand in stored answers and in the result digest; append only. gRPC codes are
+/// chosen in `StatusMapping.swift`.
 package enum Refusal: UInt8, Sendable, CaseIterable {
     case none = 0
     case invalidFields = 1

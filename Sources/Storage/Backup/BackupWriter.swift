@@ -10,10 +10,12 @@ package enum BackupError: Error, Equatable, Sendable {
     case cancelled
 }
 
-/// Makes a directory that a server can start from: a copy of one snapshot, and a log that goes on behind it, sealed and empty.
+/// Makes a directory that a server can start from: a copy of one snapshot, and a log that goes on
+/// behind it, sealed and empty.
 ///
-/// The log comes first and the snapshot last, both under temporary names until they are whole: a directory left by a crash on the way has
-/// no snapshot, and no start takes it for anything. Used by one thread, while a server writes to the source.
+/// The log comes first and the snapshot last, both under temporary names until they are whole: a
+/// directory left by a crash on the way has no snapshot, and no start takes it for anything. Used
+/// by one thread, while a server writes to the source.
 package struct BackupWriter {
     private let source: LogEnvironment
     private let target: LogEnvironment
@@ -21,31 +23,38 @@ package struct BackupWriter {
 
     /// Of the segment beside the snapshot: a header and a seal.
     package static let segmentBytes = SegmentHeader.bytes + FrameHeader.bytes
-    /// The lowest number of a backup's segment: 1 belongs to a log that holds everything since the beginning.
+    /// The lowest number of a backup's segment: 1 belongs to a log that holds everything since the
+    /// beginning.
     private static let segmentNumberMin: UInt64 = 2
 
     /// - Parameter destination: An empty directory, or none yet.
     package init(of source: LogEnvironment, to destination: String) {
         self.source = source
         self.target = LogEnvironment(
-            directory: destination, fileSystem: source.fileSystem, clock: source.clock, options: source.options)
+            directory: destination, fileSystem: source.fileSystem, clock: source.clock,
+            options: source.options)
         self.files = SegmentFiles(fileSystem: source.fileSystem, directory: destination)
     }
 
     /// Writes the backup, durably, and reads all of it back.
     ///
-    /// Every block is verified as it is read; the open file keeps the snapshot readable when its name is removed meanwhile.
+    /// Every block is verified as it is read; the open file keeps the snapshot readable when its
+    /// name is removed meanwhile.
     ///
-    /// - Parameter goesOn: Told the file being written and the bytes of it that are done, after each block; false gives the backup up.
+    /// - Parameter goesOn: Told the file being written and the bytes of it that are done, after
+    ///   each block; false gives the backup up.
     /// - Returns: The snapshot in the backup; the segment beside it has `segmentBytes`.
     /// - Throws: `BackupError`.
     /// - Complexity: O(bytes of the snapshot), read twice; holds one block.
     package func write(
         _ snapshot: SnapshotFile, goesOn: (_ file: String, _ bytesDone: Int) -> Bool
     ) throws(BackupError) -> SnapshotFile {
-        var reader = try Self.storage { () throws(StorageError) in try SnapshotReader(self.source, name: snapshot.name) }
+        var reader = try Self.storage { () throws(StorageError) in
+            try SnapshotReader(self.source, name: snapshot.name)
+        }
         try self.prepareDirectory()
-        let segment = max(Self.segmentNumberMin, self.segmentNumber(at: reader.position, of: reader.directoryID))
+        let segment = max(
+            Self.segmentNumberMin, self.segmentNumber(at: reader.position, of: reader.directoryID))
         let segmentName = SegmentFiles.name(of: segment)
         do throws(BackupError) {
             try Self.storage { () throws(StorageError) in
@@ -64,21 +73,28 @@ package struct BackupWriter {
         guard !self.isInSource else { throw .destination("in the data directory") }
         do throws(IOError) {
             try fileSystem.createDirectory(directory)
-            // Never through a symbolic link: whoever can place one would choose where people's data goes.
+            // Never through a symbolic link: whoever can place one would choose where people's data
+            // goes.
             try fileSystem.syncDirectory(directory)
-            guard try fileSystem.list(directory).isEmpty else { throw IOError(.exists, operation: "opendir", subject: directory, code: 0) }
+            guard try fileSystem.list(directory).isEmpty else {
+                throw IOError(.exists, operation: "opendir", subject: directory, code: 0)
+            }
         } catch {
             if error.kind == .noSpace { throw .storage(.noSpace) }
-            if error.kind == .exists, error.code == 0 { throw .destination("not an empty directory") }
+            if error.kind == .exists, error.code == 0 {
+                throw .destination("not an empty directory")
+            }
             throw .destination("\(error.operation) failed with errno \(error.code)")
         }
     }
 
-    /// Whether the destination is below the source: what was erased would stay there, and the next start would meet names that it takes
-    /// for its own.
+    /// Whether the destination is below the source: what was erased would stay there, and the next
+    /// start would meet names that it takes for its own.
     private var isInSource: Bool {
         let (fileSystem, destination) = (self.files.fileSystem, self.files.directory)
-        guard let source = try? fileSystem.canonicalPath(self.source.directory) else { return false }
+        guard let source = try? fileSystem.canonicalPath(self.source.directory) else {
+            return false
+        }
         // What is missing will be made below the nearest that is there.
         var path = destination[...]
         while !path.isEmpty {
@@ -90,12 +106,16 @@ package struct BackupWriter {
         return false
     }
 
-    /// The number of the source's segment that begins at a position; 0 if it is gone. Never used for another segment of the same log.
-    private func segmentNumber(at position: SnapshotPosition, of directoryID: DirectoryID) -> UInt64 {
-        let files = SegmentFiles(fileSystem: self.source.fileSystem, directory: self.source.directory)
+    /// The number of the source's segment that begins at a position; 0 if it is gone. Never used
+    /// for another segment of the same log.
+    private func segmentNumber(at position: SnapshotPosition, of directoryID: DirectoryID) -> UInt64
+    {
+        let files = SegmentFiles(
+            fileSystem: self.source.fileSystem, directory: self.source.directory)
         guard let names = try? files.fileSystem.list(files.directory) else { return 0 }
         for number in names.compactMap(SegmentFiles.number(of:)).reversed() {
-            guard let header = try? Recovery.header(of: number, in: files, expecting: directoryID) else { continue }
+            guard let header = try? Recovery.header(of: number, in: files, expecting: directoryID)
+            else { continue }
             if header.firstFrame == position.nextFrame { return number }
         }
         return 0
@@ -109,13 +129,17 @@ package struct BackupWriter {
     ) throws(StorageError) {
         var bytes = ByteBuffer(capacity: Self.segmentBytes)
         let header = SegmentHeader(
-            directoryID: directoryID, number: number, firstFrame: position.nextFrame, firstLSN: position.nextLSN,
+            directoryID: directoryID, number: number, firstFrame: position.nextFrame,
+            firstLSN: position.nextLSN,
             previousHeaderCRC: position.previousHeaderCRC)
         header.write(into: &bytes)
         let seal = FrameHeader(
-            kind: .seal, segment: number, number: position.nextFrame, payloadBytes: 0, operationCount: 0,
-            firstLSN: position.nextLSN, receivedAt: 0, rulesVersion: 0, previousHeaderCRC: position.previousHeaderCRC,
-            previousResultsDigest: position.resultsDigest, payloadCRC: crc32c(UnsafeRawBufferPointer(start: nil, count: 0)))
+            kind: .seal, segment: number, number: position.nextFrame, payloadBytes: 0,
+            operationCount: 0,
+            firstLSN: position.nextLSN, receivedAt: 0, rulesVersion: 0,
+            previousHeaderCRC: position.previousHeaderCRC,
+            previousResultsDigest: position.resultsDigest,
+            payloadCRC: crc32c(UnsafeRawBufferPointer(start: nil, count: 0)))
         _ = seal.write(into: &bytes, seed: directoryID.seed)
         let name = SegmentFiles.name(of: number)
         let written = bytes
@@ -132,7 +156,8 @@ package struct BackupWriter {
         }
         guard isSame else {
             throw .corruption(
-                file: self.files.path(name), offsetBytes: 0, lsn: position.nextLSN, found: "other bytes than were written a moment ago")
+                file: self.files.path(name), offsetBytes: 0, lsn: position.nextLSN,
+                found: "other bytes than were written a moment ago")
         }
     }
 
@@ -178,12 +203,16 @@ package struct BackupWriter {
 
     // MARK: Errors
 
-    private static func storage<Result: ~Copyable>(_ body: () throws(StorageError) -> Result) throws(BackupError) -> Result {
+    private static func storage<Result: ~Copyable>(_ body: () throws(StorageError) -> Result)
+        throws(BackupError) -> Result
+    {
         do throws(StorageError) { return try body() } catch { throw .storage(error) }
     }
 
     /// A full disk is told apart.
-    private static func files<Result>(_ body: () throws(IOError) -> Result) throws(StorageError) -> Result {
+    private static func files<Result>(_ body: () throws(IOError) -> Result) throws(StorageError)
+        -> Result
+    {
         do throws(IOError) { return try body() } catch {
             if error.kind == .noSpace { throw .noSpace }
             throw .io(error)

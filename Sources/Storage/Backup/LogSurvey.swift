@@ -1,9 +1,11 @@
 import Bytes
 import IOCore
 
-/// Reads the files of a data directory one by one, each to its end, and tells what is in them; changes nothing.
+/// Reads the files of a data directory one by one, each to its end, and tells what is in them;
+/// changes nothing.
 ///
-/// A start reads only what it needs. This reads also what it would pass over: older snapshots, and segments that a snapshot covers.
+/// A start reads only what it needs. This reads also what it would pass over: older snapshots, and
+/// segments that a snapshot covers.
 package struct LogSurvey {
     /// What a segment holds.
     package struct Segment: Equatable, Sendable {
@@ -17,7 +19,8 @@ package struct LogSurvey {
         /// Of header and good frames.
         package var usedBytes = SegmentHeader.bytes
         package var endsWithSeal = false
-        /// Behind the last good frame, up to the last byte that is not zero: in the last segment a torn tail, else superseded.
+        /// Behind the last good frame, up to the last byte that is not zero: in the last segment a
+        /// torn tail, else superseded.
         package var tailBytes = 0
     }
 
@@ -42,18 +45,25 @@ package struct LogSurvey {
     private var directoryID: DirectoryID?
 
     package init(_ environment: LogEnvironment) throws(StorageError) {
-        let files = SegmentFiles(fileSystem: environment.fileSystem, directory: environment.directory)
+        let files = SegmentFiles(
+            fileSystem: environment.fileSystem, directory: environment.directory)
         self.files = files
-        self.names = try Recovery.storage { () throws(IOError) in try files.fileSystem.list(files.directory) }
+        self.names = try Recovery.storage { () throws(IOError) in
+            try files.fileSystem.list(files.directory)
+        }
         self.segments = self.names.compactMap(SegmentFiles.number(of:))
         for number in self.segments {
-            guard let header = try? Recovery.header(of: number, in: files, expecting: self.directoryID) else { continue }
+            guard
+                let header = try? Recovery.header(
+                    of: number, in: files, expecting: self.directoryID)
+            else { continue }
             self.directoryID = self.directoryID ?? header.directoryID
             self.firstFrames[number] = header.firstFrame
         }
     }
 
-    /// Whether the segments that a start reads, the last ones without a gap, begin with the first frame of all.
+    /// Whether the segments that a start reads, the last ones without a gap, begin with the first
+    /// frame of all.
     package var beginsAtFirstFrame: Bool {
         guard var first = self.segments.last else { return false }
         while first > 0, self.segments.contains(first - 1) { first -= 1 }
@@ -78,9 +88,12 @@ package struct LogSurvey {
     /// - Throws: `.corruption`, `.snapshotDamaged`, `.newerFormat`, `.foreign`, `.io`.
     /// - Complexity: O(bytes of the file); holds one frame or block.
     package func read(_ name: String) throws(StorageError) -> Finding {
-        if let number = SegmentFiles.number(of: name) { return .segment(try self.readSegment(number)) }
+        if let number = SegmentFiles.number(of: name) {
+            return .segment(try self.readSegment(number))
+        }
         if SnapshotNames.lsn(of: name) != nil {
-            return .snapshot(try SnapshotReader.verify(self.files, name, directoryID: self.directoryID))
+            return .snapshot(
+                try SnapshotReader.verify(self.files, name, directoryID: self.directoryID))
         }
         if name == SegmentedLog.lockName { return .lock }
         if name.hasPrefix(SegmentFiles.tornPrefix) { return .tornTail }
@@ -91,19 +104,25 @@ package struct LogSurvey {
         let header = try Recovery.header(of: number, in: self.files, expecting: self.directoryID)
         let path = self.files.path(SegmentFiles.name(of: number))
         var found = Segment(
-            number: number, firstFrame: header.firstFrame, firstLSN: header.firstLSN, nextLSN: header.firstLSN)
-        let file = try Recovery.storage { () throws(IOError) in try self.files.fileSystem.open(path, .read) }
+            number: number, firstFrame: header.firstFrame, firstLSN: header.firstLSN,
+            nextLSN: header.firstLSN)
+        let file = try Recovery.storage { () throws(IOError) in
+            try self.files.fileSystem.open(path, .read)
+        }
         defer { file.close() }
         var chain = SegmentedLog.Chain(
-            nextFrame: header.firstFrame, nextLSN: header.firstLSN, previousHeaderCRC: header.previousHeaderCRC)
+            nextFrame: header.firstFrame, nextLSN: header.firstLSN,
+            previousHeaderCRC: header.previousHeaderCRC)
         do throws(IOError) {
             var reader = try SegmentReader(file)
             while case .frame(let frame, let crc, _) = try reader.frame(
                 at: found.usedBytes, segment: number, seed: header.directoryID.seed),
                 frame.number == chain.nextFrame, frame.firstLSN == chain.nextLSN,
-                frame.previousHeaderCRC == chain.previousHeaderCRC {
+                frame.previousHeaderCRC == chain.previousHeaderCRC
+            {
                 chain = SegmentedLog.Chain(
-                    nextFrame: frame.number + 1, nextLSN: frame.firstLSN + UInt64(frame.operationCount), previousHeaderCRC: crc)
+                    nextFrame: frame.number + 1,
+                    nextLSN: frame.firstLSN + UInt64(frame.operationCount), previousHeaderCRC: crc)
                 found.frames += 1
                 found.usedBytes += frame.totalBytes
                 found.endsWithSeal = frame.kind == .seal
@@ -113,13 +132,15 @@ package struct LogSurvey {
         } catch {
             throw .io(error)
         }
-        // A later segment goes on where this one must have come to; what stands behind that is superseded. Before a gap stands only what a
-        // removal has left over: no start reads it.
+        // A later segment goes on where this one must have come to; what stands behind that is
+        // superseded. Before a gap stands only what a removal has left over: no start reads it.
         guard self.segments.contains(number &+ 1) else { return found }
         let limit = self.firstFrames.filter { $0.key > number }.map(\.value).min()
         guard let limit, chain.nextFrame < limit, header.firstFrame < limit else { return found }
         throw .corruption(
             file: path, offsetBytes: found.usedBytes, lsn: chain.nextLSN,
-            found: "frame \(chain.nextFrame) is not whole, and a later segment goes on at frame \(limit)")
+            found:
+                "frame \(chain.nextFrame) is not whole, and a later segment goes on at frame \(limit)"
+        )
     }
 }

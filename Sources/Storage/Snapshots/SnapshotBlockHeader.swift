@@ -10,15 +10,17 @@ enum SnapshotBlockKind: UInt32 {
 
 /// The 32 bytes before the payload of one block of a snapshot.
 ///
-/// Layout, little-endian: `magic: UInt32 | kind: UInt32 | number: UInt64 | payloadBytes: UInt32 | previousHeaderCRC: UInt32 |
-/// payloadCRC: UInt32 | headerCRC: UInt32`. Then the payload, then zeros to a multiple of 8.
-/// Source: docs/formats/snapshot.md.
+/// Layout, little-endian:
+/// `magic: UInt32 | kind: UInt32 | number: UInt64 | payloadBytes: UInt32 | previousHeaderCRC:
+/// UInt32 | payloadCRC: UInt32 | headerCRC:
+/// UInt32`. Then the payload, then zeros to a multiple of 8. Source: docs/formats/snapshot.md.
 struct SnapshotBlockHeader: Equatable {
     static let bytes = 32
     /// `PSBK`.
     static let magic: UInt32 = 0x4B42_5350
     static let alignmentBytes = 8
-    /// Largest payload, in bytes: one item stands in one block, and the largest is the ledger of one profile.
+    /// Largest payload, in bytes: one item stands in one block, and the largest is the ledger of
+    /// one profile.
     static let payloadBytesMax = 256 << 20
 
     var kind: SnapshotBlockKind
@@ -30,7 +32,9 @@ struct SnapshotBlockHeader: Equatable {
     var payloadCRC: UInt32
 
     /// Payload and padding, in bytes.
-    var paddedBytes: Int { (self.payloadBytes + Self.alignmentBytes - 1) / Self.alignmentBytes * Self.alignmentBytes }
+    var paddedBytes: Int {
+        (self.payloadBytes + Self.alignmentBytes - 1) / Self.alignmentBytes * Self.alignmentBytes
+    }
 
     /// Appends the header; returns its CRC, which the next header carries.
     func write(into buffer: inout ByteBuffer, seed: SnapshotSeed) -> UInt32 {
@@ -42,7 +46,8 @@ struct SnapshotBlockHeader: Equatable {
         buffer.append(self.previousHeaderCRC)
         buffer.append(self.payloadCRC)
         let crc = crc32c(
-            UnsafeRawBufferPointer(rebasing: buffer.bytes[start...]), continuing: seed.block(self.number))
+            UnsafeRawBufferPointer(rebasing: buffer.bytes[start...]),
+            continuing: seed.block(self.number))
         buffer.append(crc)
         return crc
     }
@@ -53,15 +58,18 @@ struct SnapshotBlockHeader: Equatable {
     ) -> (header: SnapshotBlockHeader, crc: UInt32)? {
         guard bytes.count >= Self.bytes else { return nil }
         var reader = ByteReader(bytes)
-        guard reader.read(UInt32.self) == Self.magic, let kind = SnapshotBlockKind(rawValue: reader.read()),
+        guard reader.read(UInt32.self) == Self.magic,
+            let kind = SnapshotBlockKind(rawValue: reader.read()),
             reader.read(UInt64.self) == number
         else { return nil }
         let header = SnapshotBlockHeader(
-            kind: kind, number: number, payloadBytes: Int(reader.read(UInt32.self)), previousHeaderCRC: reader.read(),
+            kind: kind, number: number, payloadBytes: Int(reader.read(UInt32.self)),
+            previousHeaderCRC: reader.read(),
             payloadCRC: reader.read())
         let crc = reader.read(UInt32.self)
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.bytes - 4)])
-        guard crc == crc32c(body, continuing: seed.block(number)), header.payloadBytes <= Self.payloadBytesMax
+        guard crc == crc32c(body, continuing: seed.block(number)),
+            header.payloadBytes <= Self.payloadBytesMax
         else { return nil }
         return (header, crc)
     }
@@ -69,8 +77,8 @@ struct SnapshotBlockHeader: Equatable {
 
 /// What the checksums of one snapshot begin with: directory and lsn, then the number of the block.
 ///
-/// So a block of another directory, of an older snapshot in the same place, or of another place in the same file never verifies, whatever
-/// its content.
+/// So a block of another directory, of an older snapshot in the same place, or of another place in
+/// the same file never verifies, whatever its content.
 struct SnapshotSeed {
     private let file: UInt32
 

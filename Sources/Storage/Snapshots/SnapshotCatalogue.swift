@@ -3,13 +3,15 @@ import IOCore
 
 /// The snapshots of a data directory, and what may go once a new one is verified.
 ///
-/// Used by one thread at a time, beside the log's: it touches no segment that the log still writes to.
+/// Used by one thread at a time, beside the log's: it touches no segment that the log still writes
+/// to.
 package struct SnapshotCatalogue {
     private let files: SegmentFiles
     private let directoryID: DirectoryID
 
     package init(_ environment: LogEnvironment, directoryID: DirectoryID) {
-        self.files = SegmentFiles(fileSystem: environment.fileSystem, directory: environment.directory)
+        self.files = SegmentFiles(
+            fileSystem: environment.fileSystem, directory: environment.directory)
         self.directoryID = directoryID
     }
 
@@ -31,7 +33,10 @@ package struct SnapshotCatalogue {
     /// Names of all snapshots, the newest first, whatever is in them.
     package func names() throws(StorageError) -> [String] {
         let files = self.files
-        return Self.names(in: try Recovery.storage { () throws(IOError) in try files.fileSystem.list(files.directory) })
+        return Self.names(
+            in: try Recovery.storage { () throws(IOError) in
+                try files.fileSystem.list(files.directory)
+            })
     }
 
     static func names(in listing: [String]) -> [String] {
@@ -42,7 +47,9 @@ package struct SnapshotCatalogue {
     ///
     /// - Throws: `.snapshotDamaged`, `.newerFormat`, `.foreign`, `.io`.
     /// - Complexity: O(bytes of the file); holds one block.
-    package func verify(_ name: String, pause: (_ bytes: Int) -> Void = { _ in }) throws(StorageError) -> SnapshotFile {
+    package func verify(_ name: String, pause: (_ bytes: Int) -> Void = { _ in })
+        throws(StorageError) -> SnapshotFile
+    {
         try SnapshotReader.verify(self.files, name, directoryID: self.directoryID, pause: pause)
     }
 
@@ -69,27 +76,33 @@ package struct SnapshotCatalogue {
     /// - Complexity: O(bytes of the snapshots read).
     package func newest() throws(StorageError) -> SnapshotFile? {
         var damaged: [String] = []
-        return try self.newest(in: try self.names(), before: .max, damaged: &damaged, pause: { _ in })
+        return try self.newest(
+            in: try self.names(), before: .max, damaged: &damaged, pause: { _ in })
     }
 
-    /// Removes what no start needs any more: all snapshots but `newest` and the newest valid one before it, and the log before that.
+    /// Removes what no start needs any more: all snapshots but `newest` and the newest valid one
+    /// before it, and the log before that.
     ///
-    /// Without a valid older snapshot nothing of the log goes. A crash at any step leaves a directory that a start reads alike: the removal of
-    /// snapshots is durable before that of segments begins, and segments that remain before a gap are passed over.
+    /// Without a valid older snapshot nothing of the log goes. A crash at any step leaves a
+    /// directory that a start reads alike: the removal of snapshots is durable before that of
+    /// segments begins, and segments that remain before a gap are passed over.
     ///
     /// - Parameters:
     ///   - newest: As `SnapshotWriter.finish` returned it: verified, and not by its name alone.
-    ///   - pause: Called with the bytes of each block of an older snapshot that is read; rests as long as it likes.
+    ///   - pause: Called with the bytes of each block of an older snapshot that is read; rests as
+    ///     long as it likes.
     /// - Throws: `.io`; what was not removed goes the next time.
     package func prune(
         after newest: SnapshotFile, pause: (_ bytes: Int) -> Void = { _ in }
     ) throws(StorageError) -> Pruning {
         var result = Pruning()
         let names = try self.names()
-        result.older = try self.newest(in: names, before: newest.position.lsn, damaged: &result.damaged, pause: pause)
+        result.older = try self.newest(
+            in: names, before: newest.position.lsn, damaged: &result.damaged, pause: pause)
         let kept = [newest.name, result.older?.name]
         let superseded = names.reversed().filter { name in
-            !kept.contains(name) && SnapshotNames.lsn(of: name).map { $0 < newest.position.lsn } == true
+            !kept.contains(name)
+                && SnapshotNames.lsn(of: name).map { $0 < newest.position.lsn } == true
         }
         result.snapshotsRemoved = superseded.count
         try self.remove(Array(superseded), &result)
@@ -97,9 +110,13 @@ package struct SnapshotCatalogue {
         return result
     }
 
-    private func removeLog(before position: SnapshotPosition, _ result: inout Pruning) throws(StorageError) {
+    private func removeLog(before position: SnapshotPosition, _ result: inout Pruning)
+        throws(StorageError)
+    {
         let files = self.files
-        let names = try Recovery.storage { () throws(IOError) in try files.fileSystem.list(files.directory) }
+        let names = try Recovery.storage { () throws(IOError) in
+            try files.fileSystem.list(files.directory)
+        }
         let numbers = names.compactMap(SegmentFiles.number(of:))
         // The segment in which the log goes on: the last that begins at the position or before it.
         var needed: UInt64?
@@ -109,7 +126,9 @@ package struct SnapshotCatalogue {
         }
         guard let needed else { return }
         let segments = numbers.filter { $0 < needed }
-        let torn = names.filter { name in SegmentFiles.tornSegment(of: name).map { $0 < needed } == true }
+        let torn = names.filter { name in
+            SegmentFiles.tornSegment(of: name).map { $0 < needed } == true
+        }
         result.segmentsRemoved = segments.count
         result.tornFilesRemoved = torn.count
         try self.remove(torn + segments.map(SegmentFiles.name(of:)), &result)

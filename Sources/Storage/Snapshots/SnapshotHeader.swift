@@ -2,10 +2,11 @@ import Bytes
 
 /// The first 80 bytes of a snapshot.
 ///
-/// Layout, little-endian: `magic: 8 bytes | version: UInt32 | zero: UInt32 | directoryID: 16 bytes, big-endian |
-/// nextFrame: UInt64 | nextLSN: UInt64 | receivedAt: Int64 µs | resultsDigest: UInt64 | previousHeaderCRC: UInt32 |
-/// rulesVersion: UInt32 | zero: UInt32 | crc: UInt32` over the 76 bytes before.
-/// Source: docs/formats/snapshot.md.
+/// Layout, little-endian:
+/// `magic: 8 bytes | version: UInt32 | zero: UInt32 | directoryID: 16 bytes, big-endian |
+/// nextFrame: UInt64 | nextLSN: UInt64 | receivedAt: Int64 µs | resultsDigest: UInt64 |
+/// previousHeaderCRC: UInt32 | rulesVersion: UInt32 | zero: UInt32 | crc:
+/// UInt32` over the 76 bytes before. Source: docs/formats/snapshot.md.
 struct SnapshotHeader: Equatable {
     static let bytes = 80
     static let version: UInt32 = 1
@@ -42,7 +43,8 @@ struct SnapshotHeader: Equatable {
         case damaged
     }
 
-    /// Every version keeps magic, version and checksum where they are: only then can an older release tell a newer file from a damaged one.
+    /// Every version keeps magic, version and checksum where they are: only then can an older
+    /// release tell a newer file from a damaged one.
     static func read(_ bytes: UnsafeRawBufferPointer) -> Reading {
         guard bytes.count >= Self.bytes else { return .damaged }
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.bytes - 4)])
@@ -50,7 +52,8 @@ struct SnapshotHeader: Equatable {
         guard reader.read(UInt64.self) == Self.magic else { return .damaged }
         let version = reader.read(UInt32.self)
         let zero = reader.read(UInt32.self)
-        let id = DirectoryID(high: UInt64(bigEndian: reader.read()), low: UInt64(bigEndian: reader.read()))
+        let id = DirectoryID(
+            high: UInt64(bigEndian: reader.read()), low: UInt64(bigEndian: reader.read()))
         let (nextFrame, nextLSN): (UInt64, UInt64) = (reader.read(), reader.read())
         let (receivedAt, digest): (Int64, UInt64) = (reader.read(), reader.read())
         let (previousHeaderCRC, rulesVersion): (UInt32, UInt32) = (reader.read(), reader.read())
@@ -58,9 +61,12 @@ struct SnapshotHeader: Equatable {
         let crc = reader.read(UInt32.self)
         guard crc == crc32c(body) else { return .damaged }
         if version > Self.version { return .newer(version: version) }
-        guard version == Self.version, zero == 0, secondZero == 0, nextFrame > 0, nextLSN > 0 else { return .damaged }
+        guard version == Self.version, zero == 0, secondZero == 0, nextFrame > 0, nextLSN > 0 else {
+            return .damaged
+        }
         let position = SnapshotPosition(
-            nextFrame: nextFrame, nextLSN: nextLSN, previousHeaderCRC: previousHeaderCRC, receivedAt: receivedAt,
+            nextFrame: nextFrame, nextLSN: nextLSN, previousHeaderCRC: previousHeaderCRC,
+            receivedAt: receivedAt,
             rulesVersion: rulesVersion, resultsDigest: digest)
         return .header(SnapshotHeader(directoryID: id, position: position), crc: crc)
     }

@@ -7,8 +7,11 @@ enum SnapshotNames {
 
     /// The lsn in a snapshot's name; `nil` if it is no such name.
     static func lsn(of name: String) -> UInt64? {
-        guard name.hasSuffix(Self.suffix), name.utf8.count == 16 + Self.suffix.utf8.count else { return nil }
-        guard let lsn = UInt64(name.dropLast(Self.suffix.count), radix: 16), Self.name(of: lsn) == name
+        guard name.hasSuffix(Self.suffix), name.utf8.count == 16 + Self.suffix.utf8.count else {
+            return nil
+        }
+        guard let lsn = UInt64(name.dropLast(Self.suffix.count), radix: 16),
+            Self.name(of: lsn) == name
         else { return nil }
         return lsn
     }

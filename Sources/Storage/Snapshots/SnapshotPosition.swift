@@ -14,7 +14,8 @@ package struct SnapshotPosition: Equatable, Sendable {
     package var resultsDigest: UInt64
 
     package init(
-        nextFrame: UInt64, nextLSN: UInt64, previousHeaderCRC: UInt32, receivedAt: Int64, rulesVersion: UInt32,
+        nextFrame: UInt64, nextLSN: UInt64, previousHeaderCRC: UInt32, receivedAt: Int64,
+        rulesVersion: UInt32,
         resultsDigest: UInt64
     ) {
         self.nextFrame = nextFrame
@@ -31,6 +32,7 @@ package struct SnapshotPosition: Equatable, Sendable {
     /// What the next frame of the log must continue.
     var chain: SegmentedLog.Chain {
         SegmentedLog.Chain(
-            nextFrame: self.nextFrame, nextLSN: self.nextLSN, previousHeaderCRC: self.previousHeaderCRC)
+            nextFrame: self.nextFrame, nextLSN: self.nextLSN,
+            previousHeaderCRC: self.previousHeaderCRC)
     }
 }

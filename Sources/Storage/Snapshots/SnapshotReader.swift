@@ -3,8 +3,9 @@ import IOCore
 
 /// Reads one snapshot from its beginning, one verified block at a time.
 ///
-/// One read gives the payload of a block and the header of the next, so a block costs one system call and memory is bounded by the
-/// largest block. A length is believed only after its checksum, and only as far as the file goes.
+/// One read gives the payload of a block and the header of the next, so a block costs one system
+/// call and memory is bounded by the largest block. A length is believed only after its checksum,
+/// and only as far as the file goes.
 package struct SnapshotReader: ~Copyable {
     package let position: SnapshotPosition
     package let directoryID: DirectoryID
@@ -28,17 +29,21 @@ package struct SnapshotReader: ~Copyable {
 
     /// Opens a snapshot of this directory.
     ///
-    /// - Throws: `.newerFormat`, `.foreign`: never to be fallen back from. `.snapshotDamaged` if the header is not whole. `.io`.
+    /// - Throws: `.newerFormat`, `.foreign`: never to be fallen back from. `.snapshotDamaged` if
+    ///   the header is not whole. `.io`.
     package init(
         _ environment: LogEnvironment, name: String, directoryID: DirectoryID? = nil
     ) throws(StorageError) {
-        let files = SegmentFiles(fileSystem: environment.fileSystem, directory: environment.directory)
+        let files = SegmentFiles(
+            fileSystem: environment.fileSystem, directory: environment.directory)
         try self.init(files, name, directoryID: directoryID)
     }
 
     init(_ files: SegmentFiles, _ name: String, directoryID: DirectoryID?) throws(StorageError) {
         let path = files.path(name)
-        let file = try Recovery.storage { () throws(IOError) in try files.fileSystem.open(path, .read) }
+        let file = try Recovery.storage { () throws(IOError) in
+            try files.fileSystem.open(path, .read)
+        }
         var bytes = ByteBuffer(capacity: SnapshotHeader.bytes)
         let size: Int
         let header: SnapshotHeader
@@ -46,14 +51,18 @@ package struct SnapshotReader: ~Copyable {
         do throws(StorageError) {
             do throws(IOError) {
                 size = try file.size()
-                bytes.truncate(to: try file.read(into: bytes.appendUninitialized(SnapshotHeader.bytes), at: 0))
+                bytes.truncate(
+                    to: try file.read(into: bytes.appendUninitialized(SnapshotHeader.bytes), at: 0))
             } catch {
                 throw .io(error)
             }
             (header, crc) = try Self.header(in: bytes.bytes, path)
-            guard directoryID == nil || header.directoryID == directoryID else { throw .foreign(file: path) }
+            guard directoryID == nil || header.directoryID == directoryID else {
+                throw .foreign(file: path)
+            }
             guard SnapshotNames.lsn(of: name) == header.position.lsn else {
-                throw .snapshotDamaged(file: path, offsetBytes: 0, found: "the snapshot of lsn \(header.position.lsn)")
+                throw .snapshotDamaged(
+                    file: path, offsetBytes: 0, found: "the snapshot of lsn \(header.position.lsn)")
             }
         } catch {
             file.close()
@@ -81,25 +90,30 @@ package struct SnapshotReader: ~Copyable {
     ) throws(StorageError) -> (SnapshotHeader, UInt32) {
         switch SnapshotHeader.read(bytes) {
         case .newer(let version): throw .newerFormat(file: path, version: version)
-        case .damaged: throw .snapshotDamaged(file: path, offsetBytes: 0, found: "not a snapshot header")
+        case .damaged:
+            throw .snapshotDamaged(file: path, offsetBytes: 0, found: "not a snapshot header")
         case .header(let header, let crc): return (header, crc)
         }
     }
 
     /// The payload of the next block, verified; valid until the next call.
     ///
-    /// - Returns: `nil` once the footer has been reached and is right: only then is the snapshot whole.
+    /// - Returns: `nil` once the footer has been reached and is right: only then is the snapshot
+    ///   whole.
     /// - Throws: `.snapshotDamaged`, `.io`.
     package mutating func next() throws(StorageError) -> UnsafeRawBufferPointer? {
         guard !self.isAtEnd else { return nil }
         if self.number == 0 { try self.fill(with: SnapshotBlockHeader.bytes, at: self.offset) }
         let found = SnapshotBlockHeader.read(
-            UnsafeRawBufferPointer(rebasing: self.buffer.bytes[self.headerStart...]), number: self.number, seed: self.seed)
+            UnsafeRawBufferPointer(rebasing: self.buffer.bytes[self.headerStart...]),
+            number: self.number, seed: self.seed)
         guard let (header, crc) = found, header.previousHeaderCRC == self.previousHeaderCRC else {
             throw self.damaged("not the header of block \(self.number)")
         }
         let start = self.offset + SnapshotBlockHeader.bytes
-        guard header.paddedBytes <= self.sizeBytes - start else { throw self.damaged("block \(self.number) is cut off") }
+        guard header.paddedBytes <= self.sizeBytes - start else {
+            throw self.damaged("block \(self.number) is cut off")
+        }
         let payload = try self.payload(of: header, at: start)
         self.previousHeaderCRC = crc
         self.offset = start + header.paddedBytes
@@ -116,7 +130,9 @@ package struct SnapshotReader: ~Copyable {
         of header: SnapshotBlockHeader, at start: Int
     ) throws(StorageError) -> UnsafeRawBufferPointer {
         try self.fill(with: header.paddedBytes + SnapshotBlockHeader.bytes, at: start)
-        guard self.buffer.count >= header.paddedBytes else { throw self.damaged("block \(header.number) is cut off") }
+        guard self.buffer.count >= header.paddedBytes else {
+            throw self.damaged("block \(header.number) is cut off")
+        }
         self.headerStart = header.paddedBytes
         let payload = UnsafeRawBufferPointer(rebasing: self.buffer.bytes[..<header.payloadBytes])
         let padding = self.buffer.bytes[header.payloadBytes ..< header.paddedBytes]
@@ -128,8 +144,12 @@ package struct SnapshotReader: ~Copyable {
 
     private mutating func end(_ payload: UnsafeRawBufferPointer) throws(StorageError) {
         let wanted = SnapshotFooter(blocks: self.number, payloadBytes: self.payloadBytes)
-        guard SnapshotFooter.read(payload) == wanted else { throw self.damaged("the footer counts other blocks") }
-        guard self.offset == self.sizeBytes else { throw self.damaged("something follows the footer") }
+        guard SnapshotFooter.read(payload) == wanted else {
+            throw self.damaged("the footer counts other blocks")
+        }
+        guard self.offset == self.sizeBytes else {
+            throw self.damaged("something follows the footer")
+        }
         self.isAtEnd = true
     }
 
@@ -153,7 +173,8 @@ package struct SnapshotReader: ~Copyable {
     /// What the file is; once `next` has returned `nil`.
     package func verified(name: String) -> SnapshotFile {
         precondition(self.isAtEnd, "only a whole snapshot is verified")
-        return SnapshotFile(position: self.position, name: name, bytes: self.sizeBytes, blocks: self.number)
+        return SnapshotFile(
+            position: self.position, name: name, bytes: self.sizeBytes, blocks: self.number)
     }
 
     /// Reads all of a snapshot.
@@ -162,7 +183,8 @@ package struct SnapshotReader: ~Copyable {
     /// - Throws: As `init` and `next`.
     /// - Complexity: O(bytes of the file); holds one block.
     static func verify(
-        _ files: SegmentFiles, _ name: String, directoryID: DirectoryID?, pause: (Int) -> Void = { _ in }
+        _ files: SegmentFiles, _ name: String, directoryID: DirectoryID?,
+        pause: (Int) -> Void = { _ in }
     ) throws(StorageError) -> SnapshotFile {
         var reader = try SnapshotReader(files, name, directoryID: directoryID)
         while let block = try reader.next() { pause(block.count) }

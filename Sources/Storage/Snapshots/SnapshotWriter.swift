@@ -3,8 +3,9 @@ import IOCore
 
 /// Writes one snapshot, block by block; used by one thread, while the log goes on in another.
 ///
-/// The file has a temporary name until it is whole and durable. What has the name of a snapshot was synced before it got it, so a crash
-/// at any moment leaves a whole snapshot, or a temporary file that a start removes (L11, L13).
+/// The file has a temporary name until it is whole and durable. What has the name of a snapshot was
+/// synced before it got it, so a crash at any moment leaves a whole snapshot, or a temporary file
+/// that a start removes (L11, L13).
 package final class SnapshotWriter {
     private let files: SegmentFiles
     private let header: SnapshotHeader
@@ -24,7 +25,8 @@ package final class SnapshotWriter {
     package init(
         _ environment: LogEnvironment, directoryID: DirectoryID, position: SnapshotPosition
     ) throws(StorageError) {
-        self.files = SegmentFiles(fileSystem: environment.fileSystem, directory: environment.directory)
+        self.files = SegmentFiles(
+            fileSystem: environment.fileSystem, directory: environment.directory)
         self.header = SnapshotHeader(directoryID: directoryID, position: position)
         self.seed = SnapshotSeed(self.header)
         self.name = SnapshotNames.name(of: position.lsn)
@@ -58,7 +60,8 @@ package final class SnapshotWriter {
 
     /// Writes and syncs one block of items, at most 256 MiB; borrowed for the call.
     ///
-    /// Each block is synced by itself: one sync of the whole file at its end would hold the log's own syncs back for as long as it takes.
+    /// Each block is synced by itself: one sync of the whole file at its end would hold the log's
+    /// own syncs back for as long as it takes.
     ///
     /// - Throws: `.noSpace`, `.io`; abandon the snapshot then.
     package func append(_ block: UnsafeRawBufferPointer) throws(StorageError) {
@@ -67,12 +70,15 @@ package final class SnapshotWriter {
         self.footer.payloadBytes += UInt64(block.count)
     }
 
-    private func append(_ payload: UnsafeRawBufferPointer, as kind: SnapshotBlockKind) throws(StorageError) {
+    private func append(_ payload: UnsafeRawBufferPointer, as kind: SnapshotBlockKind)
+        throws(StorageError)
+    {
         precondition(payload.count <= SnapshotBlockHeader.payloadBytesMax, "a block has a bound")
         guard let file = self.file else { preconditionFailure("the snapshot has ended") }
         let number = self.footer.blocks
         let header = SnapshotBlockHeader(
-            kind: kind, number: number, payloadBytes: payload.count, previousHeaderCRC: self.previousHeaderCRC,
+            kind: kind, number: number, payloadBytes: payload.count,
+            previousHeaderCRC: self.previousHeaderCRC,
             payloadCRC: crc32c(payload, continuing: self.seed.block(number)))
         self.pieces.removeAll()
         self.previousHeaderCRC = header.write(into: &self.pieces, seed: self.seed)
@@ -80,12 +86,14 @@ package final class SnapshotWriter {
         try self.write(payload)
         if header.paddedBytes > payload.count {
             self.pieces.removeAll()
-            self.pieces.appendUninitialized(header.paddedBytes - payload.count).initializeMemory(as: UInt8.self, repeating: 0)
+            self.pieces.appendUninitialized(header.paddedBytes - payload.count).initializeMemory(
+                as: UInt8.self, repeating: 0)
             try self.write(self.pieces.bytes)
         }
         try Self.storage { () throws(IOError) in
             try file.sync()
-            // The pages of a snapshot would push out what the log and the readers of the machine need.
+            // The pages of a snapshot would push out what the log and the readers of the machine
+            // need.
             file.dropCache()
         }
     }
@@ -98,12 +106,15 @@ package final class SnapshotWriter {
 
     /// Ends the file, gives it its name, reads all of it back and verifies it (L11).
     ///
-    /// - Parameter pause: Called with the bytes of each block that is read back; rests as long as it likes, since the log's own syncs wait
-    ///   for the same disk.
+    /// - Parameter pause: Called with the bytes of each block that is read back; rests as long as
+    ///   it likes, since the log's own syncs wait for the same disk.
     /// - Returns: The snapshot; only now may anything older be removed.
-    /// - Throws: `.snapshotDamaged` if what is read is not what was written: the file is removed then. `.noSpace`, `.io`: abandon it.
+    /// - Throws: `.snapshotDamaged` if what is read is not what was written: the file is removed
+    ///   then. `.noSpace`, `.io`: abandon it.
     /// - Complexity: O(bytes of the file); holds one block.
-    package func finish(pause: (_ bytes: Int) -> Void = { _ in }) throws(StorageError) -> SnapshotFile {
+    package func finish(pause: (_ bytes: Int) -> Void = { _ in }) throws(StorageError)
+        -> SnapshotFile
+    {
         var footer = ByteBuffer(capacity: SnapshotFooter.bytes)
         self.footer.write(into: &footer)
         try self.append(footer.bytes, as: .footer)
@@ -113,11 +124,13 @@ package final class SnapshotWriter {
         do throws(StorageError) {
             let files = self.files
             try Self.storage { () throws(IOError) in
-                try files.fileSystem.rename(files.path(self.temporaryName), to: files.path(self.name))
+                try files.fileSystem.rename(
+                    files.path(self.temporaryName), to: files.path(self.name))
                 nameNow = self.name
                 try files.fileSystem.syncDirectory(files.directory)
             }
-            return try SnapshotReader.verify(files, self.name, directoryID: self.header.directoryID, pause: pause)
+            return try SnapshotReader.verify(
+                files, self.name, directoryID: self.header.directoryID, pause: pause)
         } catch {
             // Whatever it is worth, nothing may come to rest on it.
             self.remove(nameNow)
@@ -139,7 +152,9 @@ package final class SnapshotWriter {
     }
 
     /// A full disk is told apart: the caller tries again later.
-    private static func storage<Result>(_ body: () throws(IOError) -> Result) throws(StorageError) -> Result {
+    private static func storage<Result>(_ body: () throws(IOError) -> Result) throws(StorageError)
+        -> Result
+    {
         do throws(IOError) { return try body() } catch {
             if error.kind == .noSpace { throw .noSpace }
             throw .io(error)

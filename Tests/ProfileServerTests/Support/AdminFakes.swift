@@ -217,7 +217,8 @@ final class AdminBench {
                     && (!self.listener.waiting.isEmpty || self.listener.isExhausted)
             }
             guard let socket = self.poller.sockets[descriptor] else { return false }
-            return (watch.interest.contains(.read)
+            return
+                (watch.interest.contains(.read)
                 && (!socket.incoming.isEmpty || socket.incomingEnded))
                 || (watch.interest.contains(.write) && socket.window > 0)
         }

@@ -5,17 +5,24 @@ import Testing
 enum DocumentedExample {
     /// The bytes of a page's first `hex` block.
     static func bytes(of name: String) throws -> [UInt8] {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
-        let page = try String(contentsOf: root.appendingPathComponent("docs/formats/\(name)"), encoding: .utf8)
-        let block = try #require(page.components(separatedBy: "```hex\n").dropFirst().first?.components(separatedBy: "```").first)
+        let page = try String(
+            contentsOf: root.appendingPathComponent("docs/formats/\(name)"), encoding: .utf8)
+        let block = try #require(
+            page.components(separatedBy: "```hex\n").dropFirst().first?.components(
+                separatedBy: "```"
+            ).first)
         var bytes: [UInt8] = []
         for line in block.split(separator: "\n") {
             let columns = line.split(separator: "|")
             try #require(columns.count == 3)
             let offset = try #require(Int(columns[0].trimmingCharacters(in: .whitespaces)))
             try #require(offset == bytes.count, "the offsets of the page add up")
-            for pair in columns[1].split(separator: " ") { bytes.append(try #require(UInt8(pair, radix: 16))) }
+            for pair in columns[1].split(separator: " ") {
+                bytes.append(try #require(UInt8(pair, radix: 16)))
+            }
         }
         return bytes
     }

@@ -4,7 +4,8 @@ import IOCore
 import IOSimulation
 import Storage
 
-/// A log on a simulated disk, and frames whose content follows from their place, so that a replay can be checked without keeping them.
+/// A log on a simulated disk, and frames whose content follows from their place, so that a replay
+/// can be checked without keeping them.
 final class LogFixture {
     static let directory = "d"
     static let lsnsPerFrame: UInt64 = 3
@@ -15,7 +16,8 @@ final class LogFixture {
     let segmentBytes: Int
     private(set) var log: SegmentedLog?
     private(set) var report = RecoveryReport()
-    /// Frames of records that the last recovery found, in a snapshot and the log, the first frame of the directory included.
+    /// Frames of records that the last recovery found, in a snapshot and the log, the first frame
+    /// of the directory included.
     private(set) var replayed = 0
     private(set) var target = CheckingTarget()
 
@@ -32,7 +34,8 @@ final class LogFixture {
             directory: Self.directory, fileSystem: self.disk, clock: Self.clock, options: options)
     }
 
-    /// The payload of the frame at a place (0: the first of the directory); sizes differ, and some are no multiple of 8.
+    /// The payload of the frame at a place (0: the first of the directory); sizes differ, and some
+    /// are no multiple of 8.
     static func payload(_ index: Int) -> [UInt8] {
         index < self.payloads.count ? self.payloads[index] : self.makePayload(index)
     }
@@ -55,16 +58,21 @@ final class LogFixture {
             && frame.header.previousResultsDigest == UInt64(index)
             && frame.header.rulesVersion == 1
             && wanted.count == frame.payload.count
-            && wanted.withUnsafeBytes { memcmp($0.baseAddress!, frame.payload.baseAddress!, wanted.count) } == 0
+            && wanted.withUnsafeBytes {
+                memcmp($0.baseAddress!, frame.payload.baseAddress!, wanted.count)
+            } == 0
     }
 
     static func contents(_ index: Int, payload: UnsafeRawBufferPointer) -> FrameContents {
         FrameContents(
-            firstLSN: 1 + UInt64(index) * Self.lsnsPerFrame, operationCount: UInt32(Self.lsnsPerFrame),
-            receivedAt: Int64(index) + 1_000, rulesVersion: 1, previousResultsDigest: UInt64(index), payload: payload)
+            firstLSN: 1 + UInt64(index) * Self.lsnsPerFrame,
+            operationCount: UInt32(Self.lsnsPerFrame),
+            receivedAt: Int64(index) + 1_000, rulesVersion: 1, previousResultsDigest: UInt64(index),
+            payload: payload)
     }
 
-    /// Opens the log and checks every replayed frame; `.replayRefused` if one is not what was written.
+    /// Opens the log and checks every replayed frame; `.replayRefused` if one is not what was
+    /// written.
     func open() throws(StorageError) {
         let target = CheckingTarget()
         self.target = target
@@ -73,9 +81,13 @@ final class LogFixture {
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: genesis.count, alignment: 8)
         defer { bytes.deallocate() }
         bytes.copyBytes(from: genesis)
-        let (log, report) = try SegmentedLog.open(self.environment, birth: {
-            LogBirth(directoryID: Self.directoryID, frame: Self.contents(0, payload: UnsafeRawBufferPointer(bytes)))
-        }, target: target)
+        let (log, report) = try SegmentedLog.open(
+            self.environment,
+            birth: {
+                LogBirth(
+                    directoryID: Self.directoryID,
+                    frame: Self.contents(0, payload: UnsafeRawBufferPointer(bytes)))
+            }, target: target)
         self.log = log
         self.report = report
         self.replayed = target.frames

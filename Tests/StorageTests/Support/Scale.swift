@@ -4,7 +4,9 @@ import Glibc
 enum Scale {
     /// The value of an environment variable, if it is a number over 0.
     static func of(_ name: String, otherwise short: Int) -> Int {
-        guard let text = getenv(name), let value = Int(String(cString: text)), value > 0 else { return short }
+        guard let text = getenv(name), let value = Int(String(cString: text)), value > 0 else {
+            return short
+        }
         return value
     }
 }

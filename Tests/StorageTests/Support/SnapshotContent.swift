@@ -2,8 +2,8 @@ import Bytes
 import Glibc
 import Storage
 
-/// The state of the tests, as a snapshot holds it: how many frames of records there were. All blocks follow from that, so that a load can
-/// be checked without keeping them.
+/// The state of the tests, as a snapshot holds it: how many frames of records there were. All
+/// blocks follow from that, so that a load can be checked without keeping them.
 struct SnapshotContent: Equatable {
     /// Frames of records that it covers.
     var frames: Int
@@ -12,21 +12,27 @@ struct SnapshotContent: Equatable {
 
     /// The block at a place; sizes differ, and some are no multiple of 8.
     func block(_ index: Int) -> [UInt8] {
-        let numbers = (UInt64(self.frames).littleEndian, UInt64(self.blocks).littleEndian, UInt64(index).littleEndian)
-        return withUnsafeBytes(of: numbers) { Array($0) } + LogFixture.payload((self.frames * 31 + index * 7) % 290)
+        let numbers = (
+            UInt64(self.frames).littleEndian, UInt64(self.blocks).littleEndian,
+            UInt64(index).littleEndian
+        )
+        return withUnsafeBytes(of: numbers) { Array($0) }
+            + LogFixture.payload((self.frames * 31 + index * 7) % 290)
     }
 
     /// The content that a block is part of, if it is the one at this place of it.
     init?(_ block: UnsafeRawBufferPointer, at index: Int) {
         guard block.count >= 24 else { return nil }
         var reader = ByteReader(block)
-        guard let frames = Int(exactly: reader.read(UInt64.self)), let blocks = Int(exactly: reader.read(UInt64.self)),
+        guard let frames = Int(exactly: reader.read(UInt64.self)),
+            let blocks = Int(exactly: reader.read(UInt64.self)),
             frames < 1 << 32, index < blocks
         else { return nil }
         self.init(frames: frames, blocks: blocks)
         let wanted = self.block(index)
         guard wanted.count == block.count,
-            wanted.withUnsafeBytes({ memcmp($0.baseAddress!, block.baseAddress!, wanted.count) }) == 0
+            wanted.withUnsafeBytes({ memcmp($0.baseAddress!, block.baseAddress!, wanted.count) })
+                == 0
         else { return nil }
     }
 
@@ -53,7 +59,9 @@ final class CheckingTarget: RecoveryTarget {
     }
 
     private func forget() {
-        (self.position, self.content, self.blocks, self.frames, self.framesLoaded) = (nil, nil, 0, 0, 0)
+        (self.position, self.content, self.blocks, self.frames, self.framesLoaded) = (
+            nil, nil, 0, 0, 0
+        )
     }
 
     func load(_ block: UnsafeRawBufferPointer) -> Bool {
@@ -98,30 +106,38 @@ final class FrameTarget: RecoveryTarget {
 }
 
 extension LogFixture {
-    /// What the position after `frames` frames must say; frame number and chain depend on the seals, and are taken from `found`.
+    /// What the position after `frames` frames must say; frame number and chain depend on the
+    /// seals, and are taken from `found`.
     static func position(after frames: Int, at found: SnapshotPosition?) -> SnapshotPosition {
         SnapshotPosition(
             nextFrame: found?.nextFrame ?? 0, nextLSN: 1 + UInt64(frames) * Self.lsnsPerFrame,
-            previousHeaderCRC: found?.previousHeaderCRC ?? 0, receivedAt: Int64(frames - 1) + 1_000, rulesVersion: 1,
+            previousHeaderCRC: found?.previousHeaderCRC ?? 0, receivedAt: Int64(frames - 1) + 1_000,
+            rulesVersion: 1,
             resultsDigest: UInt64(frames))
     }
 
     /// Ends the segment after `frames` frames, for a snapshot of them.
     func cut(after frames: Int) throws(StorageError) -> SnapshotPosition {
         try self.opened.cut(
-            receivedAt: Int64(frames - 1) + 1_000, previousResultsDigest: UInt64(frames), rulesVersion: 1)
+            receivedAt: Int64(frames - 1) + 1_000, previousResultsDigest: UInt64(frames),
+            rulesVersion: 1)
     }
 
     /// Begins a snapshot of the state after `frames` frames.
     func beginSnapshot(after frames: Int) throws(StorageError) -> SnapshotWriter {
         let position = try self.cut(after: frames)
-        return try SnapshotWriter(self.environment, directoryID: Self.directoryID, position: position)
+        return try SnapshotWriter(
+            self.environment, directoryID: Self.directoryID, position: position)
     }
 
     /// Writes the block at a place.
-    static func write(block index: Int, of content: SnapshotContent, to writer: SnapshotWriter) throws(StorageError) {
+    static func write(block index: Int, of content: SnapshotContent, to writer: SnapshotWriter)
+        throws(StorageError)
+    {
         let outcome = content.block(index).withUnsafeBytes { bytes -> Result<Void, StorageError> in
-            do throws(StorageError) { return .success(try writer.append(bytes)) } catch { return .failure(error) }
+            do throws(StorageError) { return .success(try writer.append(bytes)) } catch {
+                return .failure(error)
+            }
         }
         try outcome.get()
     }
@@ -140,13 +156,17 @@ extension LogFixture {
         }
     }
 
-    /// A log of `frames` frames with a snapshot, and a removal of what may go, after each of `snapshots`.
-    static func written(frames: Int, snapshotsAfter snapshots: [Int], blocks: Int = 5) throws -> LogFixture {
+    /// A log of `frames` frames with a snapshot, and a removal of what may go, after each of
+    /// `snapshots`.
+    static func written(frames: Int, snapshotsAfter snapshots: [Int], blocks: Int = 5) throws
+        -> LogFixture
+    {
         let fixture = LogFixture()
         try fixture.open()
         for index in 1 ... frames {
             if snapshots.contains(index) {
-                _ = try fixture.catalogue.prune(after: fixture.writeSnapshot(after: index, blocks: blocks))
+                _ = try fixture.catalogue.prune(
+                    after: fixture.writeSnapshot(after: index, blocks: blocks))
             }
             if index < frames { try fixture.write(index) }
         }
@@ -155,10 +175,14 @@ extension LogFixture {
     }
 
     /// The index of the newest snapshot, or of one before it, among files.
-    static func snapshot(in files: [(path: String, content: [UInt8])], beforeNewest steps: Int = 0) -> Int? {
+    static func snapshot(in files: [(path: String, content: [UInt8])], beforeNewest steps: Int = 0)
+        -> Int?
+    {
         let found = files.indices.filter { files[$0].path.hasSuffix(".snapshot") }
         return found.dropLast(steps).last
     }
 
-    var catalogue: SnapshotCatalogue { SnapshotCatalogue(self.environment, directoryID: Self.directoryID) }
+    var catalogue: SnapshotCatalogue {
+        SnapshotCatalogue(self.environment, directoryID: Self.directoryID)
+    }
 }
