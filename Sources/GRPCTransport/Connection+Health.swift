@@ -6,7 +6,7 @@ import Bytes
 
 extension Connection {
     /// Answers Check, or begins a Watch.
-    func answerHealth(_ stream: RPCStream, method: Int) {
+    func respondToHealth(_ stream: RPCStream, method: Int) {
         guard let service = Self.service(in: stream.message.bytes) else {
             return self.finish(stream, RPCStatus(.internalError, "not a HealthCheckRequest"))
         }

@@ -30,7 +30,7 @@ extension Connection {
     }
 
     /// The answer to the PING of a shutdown: the client has seen the announcement.
-    func pingAnswered() {
+    func pingAcknowledged() {
         if self.drain == .announced { self.finishDrain() }
     }
 }

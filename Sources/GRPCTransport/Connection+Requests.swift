@@ -44,8 +44,8 @@ extension Connection {
                     "request headers of \(stream.head.bytes) bytes, at most \(loop.limits.headerBytesMax)"
                 ))
         }
-        guard stream.head.isPOST else { return self.refuseHTTP(stream, "405") }
-        guard stream.head.contentType == .grpc else { return self.refuseHTTP(stream, "415") }
+        guard stream.head.isPOST else { return self.rejectHTTP(stream, "405") }
+        guard stream.head.contentType == .grpc else { return self.rejectHTTP(stream, "415") }
         guard let method = stream.head.method else {
             return self.finish(stream, RPCStatus(.unimplemented, "unknown service or method"))
         }
@@ -80,7 +80,7 @@ extension Connection {
         var rest = bytes
         var hasDelivered = false
         defer { self.watchBody(of: stream, hasDelivered: hasDelivered) }
-        while stream.machine.awaitsAnswer, !stream.flow.isPaused {
+        while stream.machine.awaitsResponse, !stream.flow.isPaused {
             let event = stream.deframer.next(
                 &rest, into: &stream.message, messageBytesMax: self.loop.limits.messageBytesMax)
             switch event {
@@ -89,14 +89,14 @@ extension Connection {
                 self.message(of: stream)
                 hasDelivered = true
                 if rest.isEmpty { return bytes.count }
-            case .tooLarge, .compressed, .invalidFlag: self.refuse(stream, event)
+            case .tooLarge, .compressed, .invalidFlag: self.reject(stream, event)
             }
         }
         return bytes.count - rest.count
     }
 
     /// Ends a call whose bytes are no messages.
-    private func refuse(_ stream: RPCStream, _ event: MessageDeframer.Event) {
+    private func reject(_ stream: RPCStream, _ event: MessageDeframer.Event) {
         switch event {
         case .tooLarge(let size):
             self.reject(
@@ -142,7 +142,7 @@ extension Connection {
             self.loop.metrics.messageReceived()
             self.loop.schedule(stream, at: stream.deadlineNanoseconds)
             if let method = stream.head.method, self.loop.isHealth(method: method) {
-                self.answerHealth(stream, method: method)
+                self.respondToHealth(stream, method: method)
             } else {
                 self.loop.handler.receive(stream.message.bytes, of: self.loop.call(of: stream))
             }
@@ -154,7 +154,7 @@ extension Connection {
     /// A stream's time is over: its deadline, or the wait for its body.
     func timeExpired(_ stream: RPCStream) {
         let isDeadline = self.loop.nowNanoseconds >= stream.deadlineNanoseconds
-        let wasWithHandler = stream.isWithHandler && stream.machine.awaitsAnswer
+        let wasWithHandler = stream.isWithHandler && stream.machine.awaitsResponse
         self.finish(
             stream,
             isDeadline
@@ -205,7 +205,7 @@ extension Connection {
 
     private func pingReceived(_ frame: UnsafePointer<nghttp2_frame>) {
         if frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
-            return self.pingAnswered()
+            return self.pingAcknowledged()
         }
         self.countControlFrame()
         let now = self.loop.nowNanoseconds

@@ -20,25 +20,25 @@ extension Connection {
     ///
     /// - Returns: How many bytes the windows may open by.
     private func take(_ bytes: UnsafeRawBufferPointer, of stream: RPCStream) -> Int {
-        guard stream.machine.awaitsAnswer else { return bytes.count }
+        guard stream.machine.awaitsResponse else { return bytes.count }
         guard stream.flow.bytes() == .deliver else {
             stream.held.append(bytes)
             return 0
         }
         let taken = self.deliver(bytes, to: stream)
-        guard taken < bytes.count, stream.machine.awaitsAnswer else { return bytes.count }
+        guard taken < bytes.count, stream.machine.awaitsResponse else { return bytes.count }
         stream.held.append(UnsafeRawBufferPointer(rebasing: bytes[taken...]))
         return taken
     }
 
     /// Gives a resumed stream's handler what has waited.
     func deliverHeld(of stream: RPCStream) {
-        guard !stream.flow.isPaused, stream.machine.awaitsAnswer else { return }
+        guard !stream.flow.isPaused, stream.machine.awaitsResponse else { return }
         let waiting = stream.heldBytes
         let taken = self.deliver(
             UnsafeRawBufferPointer(rebasing: stream.held.bytes[stream.heldOffset...]), to: stream)
         // A call that ended meanwhile has dropped and consumed all of it: see `dropHeld`.
-        guard stream.heldBytes == waiting, stream.machine.awaitsAnswer else { return }
+        guard stream.heldBytes == waiting, stream.machine.awaitsResponse else { return }
         stream.heldOffset += taken
         if stream.heldBytes == 0 {
             stream.held.removeAll()
@@ -70,7 +70,7 @@ extension Connection {
     /// Ends a call for what its client sent; a handler that knows it already is told.
     func reject(_ stream: RPCStream, _ status: RPCStatus, listsEncodings: Bool = false) {
         let wasWithHandler =
-            stream.isWithHandler && stream.machine.awaitsAnswer && stream.machine.streamsRequests
+            stream.isWithHandler && stream.machine.awaitsResponse && stream.machine.streamsRequests
         let token = stream.token
         self.finish(stream, status, listsEncodings: listsEncodings)
         if wasWithHandler { self.loop.handler.cancelled(token) }
@@ -79,7 +79,7 @@ extension Connection {
     /// Bounds the time that one message of a request stream may take; between messages a stream may
     /// rest as long as it likes (A13).
     func watchBody(of stream: RPCStream, hasDelivered: Bool) {
-        guard stream.machine.streamsRequests, stream.machine.awaitsAnswer else { return }
+        guard stream.machine.streamsRequests, stream.machine.awaitsResponse else { return }
         let isInside = !stream.deframer.isBetweenMessages && !stream.flow.isPaused
         guard isInside != stream.isBodyDue || (isInside && hasDelivered) else { return }
         stream.isBodyDue = isInside
@@ -89,11 +89,11 @@ extension Connection {
 
     /// Whether a stream that was told `.full` may send again: half of every bound is free, so that
     /// it is not woken for each message.
-    func hasRoom(for stream: RPCStream) -> Bool {
+    func isWritable(for stream: RPCStream) -> Bool {
         let limits = self.loop.limits
         return stream.pendingOutputBytes <= limits.outputBytesPerStreamMax / 2
-            && self.pendingAnswerBytes <= limits.outputBytesPerConnectionMax / 2
-            && self.loop.pendingAnswerBytes <= limits.outputBytesMax / 2
+            && self.pendingResponseBytes <= limits.outputBytesPerConnectionMax / 2
+            && self.loop.pendingResponseBytes <= limits.outputBytesMax / 2
     }
 
     /// Tells the handler of every open stream that the server ends (C12); a watch would never end

@@ -24,7 +24,7 @@ final class Connection {
     private(set) var streams: [Unmanaged<RPCStream>] = []
     var watches = 0
     /// Bytes of answers waiting in the streams of this connection.
-    var pendingAnswerBytes = 0
+    var pendingResponseBytes = 0
     /// Why it must be closed when the tick allows; `nil`: it lives.
     var closing: ConnectionEnd?
     var isDirty = false
@@ -186,7 +186,7 @@ final class Connection {
         let stream = self.loop.takeStream()
         stream._withUnsafeGuaranteedRef {
             $0.open(id: id, on: self, nowNanoseconds: self.loop.nowNanoseconds)
-            $0.place = self.streams.count
+            $0.index = self.streams.count
         }
         self.streams.append(stream)
         self.latestStream = stream
@@ -227,9 +227,9 @@ final class Connection {
         if self.latestStream?.toOpaque() == Unmanaged.passUnretained(stream).toOpaque() {
             self.latestStream = nil
         }
-        guard let last = self.streams.popLast(), stream.place < self.streams.count else { return }
-        self.streams[stream.place] = last
-        last._withUnsafeGuaranteedRef { $0.place = stream.place }
+        guard let last = self.streams.popLast(), stream.index < self.streams.count else { return }
+        self.streams[stream.index] = last
+        last._withUnsafeGuaranteedRef { $0.index = stream.index }
     }
 
     /// Ends the calls of a connection that is lost.
@@ -244,14 +244,14 @@ final class Connection {
     /// Ends a call whose stream is gone or expired: its token is dead and the handler told.
     func abandon(_ stream: RPCStream, code: RPCStatusCode) {
         self.loop.wheel.cancel(stream.timer)
-        self.pendingAnswerBytes -= stream.pendingOutputBytes
-        self.loop.pendingAnswerBytes -= stream.pendingOutputBytes
+        self.pendingResponseBytes -= stream.pendingOutputBytes
+        self.loop.pendingResponseBytes -= stream.pendingOutputBytes
         self.loop.hasDrained = true
         self.dropHeld(of: stream)
         if stream.watchedService != nil { self.watches -= 1 }
         stream.watchedService = nil
         self.loop.count(stream, code: code)
-        guard stream.machine.awaitsAnswer, stream.isWithHandler else { return }
+        guard stream.machine.awaitsResponse, stream.isWithHandler else { return }
         stream.isWithHandler = false
         self.loop.handler.cancelled(stream.token)
     }

@@ -14,7 +14,7 @@ package enum HealthStatus: UInt8, Sendable {
 /// Loops compare `version` once per tick and push changes to their watches.
 package final class HealthRegistry: Sendable {
     private let statuses: Guarded<[String: HealthStatus]>
-    private let version_ = Atomic<UInt64>(0)
+    private let versionCell = Atomic<UInt64>(0)
 
     /// Every service begins as `NOT_SERVING` (H8).
     package init(services: [String]) {
@@ -24,14 +24,14 @@ package final class HealthRegistry: Sendable {
     }
 
     /// Raised with each change.
-    package var version: UInt64 { self.version_.load(ordering: .acquiring) }
+    package var version: UInt64 { self.versionCell.load(ordering: .acquiring) }
 
     /// Sets all services at once; the loops must be woken for their watches to learn of it soon.
     package func setAll(_ status: HealthStatus) {
         self.statuses.withLock { statuses in
             for service in statuses.keys { statuses[service] = status }
         }
-        self.version_.add(1, ordering: .releasing)
+        self.versionCell.add(1, ordering: .releasing)
     }
 
     /// The state of a service; `nil` if there is no such service.

@@ -31,38 +31,38 @@ extension RPCLoop {
     }
 
     /// Remembers a stream that was told `.full`.
-    func awaitRoom(_ stream: RPCStream) {
-        guard !stream.waitsForRoom else { return }
-        stream.waitsForRoom = true
-        self.waitingForRoom.append(stream)
+    func awaitWritable(_ stream: RPCStream) {
+        guard !stream.awaitsWritable else { return }
+        stream.awaitsWritable = true
+        self.streamsAwaitingWritable.append(stream)
     }
 
     /// Tells those that wait for room and have it now.
     ///
     /// - Complexity: O(waiting streams), in ticks after answers have left; nothing otherwise.
-    func announceRoom() {
+    func announceWritable() {
         guard self.hasDrained else { return }
         self.hasDrained = false
-        guard !self.waitingForRoom.isEmpty else { return }
-        let waiting = self.waitingForRoom
-        self.waitingForRoom.removeAll(keepingCapacity: true)
-        for stream in waiting where stream.waitsForRoom {
-            guard stream.withConnection({ $0.hasRoom(for: stream) }) else {
-                self.waitingForRoom.append(stream)
+        guard !self.streamsAwaitingWritable.isEmpty else { return }
+        let waiting = self.streamsAwaitingWritable
+        self.streamsAwaitingWritable.removeAll(keepingCapacity: true)
+        for stream in waiting where stream.awaitsWritable {
+            guard stream.withConnection({ $0.isWritable(for: stream) }) else {
+                self.streamsAwaitingWritable.append(stream)
                 continue
             }
-            stream.waitsForRoom = false
+            stream.awaitsWritable = false
             if stream.watchedService != nil {
                 stream.withConnection { $0.pushHealth() }
             } else if stream.isWithHandler {
-                self.handler.hasRoom(stream.token)
+                self.handler.becameWritable(stream.token)
             }
         }
     }
 
     /// Whether this tick left something that need not wait for a socket.
     var hasMoreToDo: Bool {
-        !self.resumed.isEmpty || (self.hasDrained && !self.waitingForRoom.isEmpty)
+        !self.resumed.isEmpty || (self.hasDrained && !self.streamsAwaitingWritable.isEmpty)
     }
 
     func isStreaming(_ stream: RPCStream) -> Bool {

@@ -35,11 +35,11 @@ package final class RPCLoop {
     var wheel: TimerWheel
     /// Connections with something to send in this tick.
     var dirty: [Connection] = []
-    var pendingAnswerBytes = 0
-    /// Answers have left since the last look at `waitingForRoom`.
+    var pendingResponseBytes = 0
+    /// Answers have left since the last look at `streamsAwaitingWritable`.
     var hasDrained = false
     /// Streams that were told `.full`; an entry counts only while its stream says so.
-    var waitingForRoom: [RPCStream] = []
+    var streamsAwaitingWritable: [RPCStream] = []
     /// Calls whose requests may come again.
     var resumed: [CallToken] = []
 
@@ -150,7 +150,7 @@ package final class RPCLoop {
         self.resumeAccepting()
         self.pushHealth()
         let isDrained = self.advanceDrain()
-        self.announceRoom()
+        self.announceWritable()
         self.deliverHeld()
         self.handler.beforeSleep()
         self.flush()
@@ -382,7 +382,7 @@ package final class RPCLoop {
     /// Answers a unary call with one message and OK; a call that has ended meanwhile is counted and
     /// dropped.
     package func respond(to token: CallToken, message: UnsafeRawBufferPointer) {
-        guard let stream = self.stream(of: token) else { return self.metrics.lateAnswer() }
+        guard let stream = self.stream(of: token) else { return self.metrics.lateResponse() }
         stream._withUnsafeGuaranteedRef { stream in
             _ = stream.withConnection { $0.send(message, on: stream, isLast: true) }
         }
@@ -391,7 +391,7 @@ package final class RPCLoop {
     /// Sends one message of a response stream.
     package func send(_ message: UnsafeRawBufferPointer, to token: CallToken) -> SendOutcome {
         guard let stream = self.stream(of: token) else {
-            self.metrics.lateAnswer()
+            self.metrics.lateResponse()
             return .gone
         }
         return stream._withUnsafeGuaranteedRef { stream in
@@ -401,7 +401,7 @@ package final class RPCLoop {
 
     /// Ends a call with a status.
     package func finish(_ token: CallToken, with status: RPCStatus) {
-        guard let stream = self.stream(of: token) else { return self.metrics.lateAnswer() }
+        guard let stream = self.stream(of: token) else { return self.metrics.lateResponse() }
         stream._withUnsafeGuaranteedRef { stream in
             stream.withConnection { $0.finish(stream, status) }
         }

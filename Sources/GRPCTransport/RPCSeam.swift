@@ -106,7 +106,7 @@ package protocol RPCHandler: AnyObject {
     /// The client of a request stream has sent its last message.
     func requestsEnded(of call: RPCCall)
     /// A message of this call was refused as `.full`, and there is room again.
-    func hasRoom(_ token: CallToken)
+    func becameWritable(_ token: CallToken)
     /// The server ends: the call, a stream, shall be brought to its end with a status soon.
     func drain(_ token: CallToken)
     /// The call ended otherwise than by the handler (reset, deadline, lost connection); the token

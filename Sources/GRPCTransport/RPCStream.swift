@@ -19,7 +19,7 @@ final class RPCStream {
     /// The connection; alive as long as any of its streams.
     private var connection: Unmanaged<Connection>!
     /// Place in `Connection.streams`, kept by the connection.
-    var place = 0
+    var index = 0
     /// What the handler knows the call by; of this generation.
     private(set) var token = CallToken(
         loop: 0, connectionSlot: 0, connectionGeneration: 0, streamSlot: 0, streamGeneration: 0)
@@ -45,7 +45,7 @@ final class RPCStream {
     /// nghttp2 waits for more answers.
     var isDeferred = false
     /// A message was refused as `.full`: the handler wants to hear when there is room.
-    var waitsForRoom = false
+    var awaitsWritable = false
     /// The call has a deadline or the body must come; see `Connection`.
     let timer = Timer()
     /// When the headers came, monotonic nanoseconds.
@@ -97,7 +97,7 @@ final class RPCStream {
         self.held.shrink(toCapacity: Self.bytesKept)
         self.heldOffset = 0
         self.isBodyDue = false
-        self.waitsForRoom = false
+        self.awaitsWritable = false
         self.message.removeAll()
         self.message.shrink(toCapacity: Self.bytesKept)
         self.output.removeAll()

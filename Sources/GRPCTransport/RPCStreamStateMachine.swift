@@ -12,7 +12,7 @@ struct RPCStreamStateMachine: Equatable {
         case ended
     }
 
-    private enum Answer: Equatable {
+    private enum Response: Equatable {
         case none
         case sending
         case finishing
@@ -20,7 +20,7 @@ struct RPCStreamStateMachine: Equatable {
     }
 
     private var request = Request.open(messages: 0)
-    private var answer = Answer.none
+    private var response = Response.none
     /// Whether messages go up one by one.
     let streamsRequests: Bool
 
@@ -29,7 +29,7 @@ struct RPCStreamStateMachine: Equatable {
     }
 
     /// Whether the handler may still answer.
-    var awaitsAnswer: Bool { self.answer == .none || self.answer == .sending }
+    var awaitsResponse: Bool { self.response == .none || self.response == .sending }
     /// Whether the client may still send.
     var isRequestOpen: Bool { self.request != .ended }
 
@@ -44,7 +44,7 @@ struct RPCStreamStateMachine: Equatable {
     }
 
     mutating func message() -> OnMessage {
-        guard case .open(let messages) = self.request, self.awaitsAnswer else { return .ignore }
+        guard case .open(let messages) = self.request, self.awaitsResponse else { return .ignore }
         self.request = .open(messages: messages + 1)
         if self.streamsRequests { return .deliver }
         // Source: gRPC status codes, cardinality violations (G28).
@@ -67,7 +67,7 @@ struct RPCStreamStateMachine: Equatable {
     mutating func endOfRequest(isBetweenMessages: Bool) -> OnEndOfRequest {
         guard case .open(let messages) = self.request else { return .ignore }
         self.request = .ended
-        guard self.awaitsAnswer else { return .ignore }
+        guard self.awaitsResponse else { return .ignore }
         guard isBetweenMessages else {
             return .reject(RPCStatus(.internalError, "the request ended inside a message"))
         }
@@ -87,9 +87,9 @@ struct RPCStreamStateMachine: Equatable {
     }
 
     mutating func send() -> OnSend {
-        switch self.answer {
+        switch self.response {
         case .none:
-            self.answer = .sending
+            self.response = .sending
             return .startAndSend
         case .sending: return .send
         case .finishing, .closed: return .ignore
@@ -104,12 +104,12 @@ struct RPCStreamStateMachine: Equatable {
     }
 
     mutating func finish() -> OnFinish {
-        switch self.answer {
+        switch self.response {
         case .none:
-            self.answer = .closed
+            self.response = .closed
             return .trailersOnly
         case .sending:
-            self.answer = .finishing
+            self.response = .finishing
             return .trailersAfterMessages
         case .finishing, .closed: return .ignore
         }
@@ -118,6 +118,6 @@ struct RPCStreamStateMachine: Equatable {
     /// The stream is gone.
     mutating func close() {
         self.request = .ended
-        self.answer = .closed
+        self.response = .closed
     }
 }

@@ -107,8 +107,8 @@ private struct Pool {
         let block = pointer - SessionMemory.headerBytes
         let index = block.load(as: Int.self)
         let oldSize = block.load(fromByteOffset: 8, as: Int.self)
-        let room = 1 << (min(index, SessionMemory.classCount) + SessionMemory.smallestShift)
-        if index < SessionMemory.classCount, size + SessionMemory.headerBytes <= room {
+        let blockBytes = 1 << (min(index, SessionMemory.classCount) + SessionMemory.smallestShift)
+        if index < SessionMemory.classCount, size + SessionMemory.headerBytes <= blockBytes {
             block.storeBytes(of: size, toByteOffset: 8, as: Int.self)
             return pointer
         }

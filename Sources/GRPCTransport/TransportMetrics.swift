@@ -9,13 +9,13 @@ package final class TransportMetrics: @unchecked Sendable {
     /// One counter: as its loop alone raises it, that is a load and a store, where an addition
     /// would lock the cache line.
     private struct Counter: ~Copyable {
-        private let value_ = Atomic<UInt64>(0)
+        private let valueCell = Atomic<UInt64>(0)
 
-        var value: UInt64 { self.value_.load(ordering: .relaxed) }
+        var value: UInt64 { self.valueCell.load(ordering: .relaxed) }
 
         @inline(__always)
         func raise() {
-            self.value_.store(self.value_.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+            self.valueCell.store(self.valueCell.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
         }
     }
 
@@ -44,11 +44,11 @@ package final class TransportMetrics: @unchecked Sendable {
     /// As many as names.
     private let methods: UnsafeMutablePointer<Counters>
     private let ends = InlineArray<13, Counter> { _ in Counter() }
-    private let connections_ = Atomic<Int>(0)
-    private let streams_ = Atomic<Int>(0)
-    private let lateAnswers_ = Counter()
-    private let received_ = Counter()
-    private let sent_ = Counter()
+    private let connectionsCell = Atomic<Int>(0)
+    private let streamsCell = Atomic<Int>(0)
+    private let lateResponsesCell = Counter()
+    private let receivedCell = Counter()
+    private let sentCell = Counter()
 
     /// - Parameter paths: Of the served methods, in their order.
     init(paths: [String]) {
@@ -66,15 +66,15 @@ package final class TransportMetrics: @unchecked Sendable {
     }
 
     /// Open connections.
-    package var connections: Int { self.connections_.load(ordering: .relaxed) }
+    package var connections: Int { self.connectionsCell.load(ordering: .relaxed) }
     /// Open streams.
-    package var streams: Int { self.streams_.load(ordering: .relaxed) }
+    package var streams: Int { self.streamsCell.load(ordering: .relaxed) }
     /// Answers whose call had ended.
-    package var lateAnswers: UInt64 { self.lateAnswers_.value }
+    package var lateResponses: UInt64 { self.lateResponsesCell.value }
     /// Messages received whole.
-    package var messagesReceived: UInt64 { self.received_.value }
+    package var messagesReceived: UInt64 { self.receivedCell.value }
     /// Messages sent.
-    package var messagesSent: UInt64 { self.sent_.value }
+    package var messagesSent: UInt64 { self.sentCell.value }
 
     /// Figures of every method; the last is for unknown ones.
     package func snapshot() -> [Method] {
@@ -109,11 +109,11 @@ package final class TransportMetrics: @unchecked Sendable {
     }
 
     func setOpen(connections: Int, streams: Int) {
-        self.connections_.store(connections, ordering: .relaxed)
-        self.streams_.store(streams, ordering: .relaxed)
+        self.connectionsCell.store(connections, ordering: .relaxed)
+        self.streamsCell.store(streams, ordering: .relaxed)
     }
 
-    func lateAnswer() { self.lateAnswers_.raise() }
-    func messageReceived() { self.received_.raise() }
-    func messageSent() { self.sent_.raise() }
+    func lateResponse() { self.lateResponsesCell.raise() }
+    func messageReceived() { self.receivedCell.raise() }
+    func messageSent() { self.sentCell.raise() }
 }

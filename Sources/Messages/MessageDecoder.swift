@@ -24,7 +24,7 @@ package final class MessageDecoder {
         _ message: UnsafeRawBufferPointer, root: Int,
         _ unpack: (UnsafeMutablePointer<ProtobufCAllocator>, Int, UnsafePointer<UInt8>?) -> Message?
     ) -> Decoded<Message> {
-        if !WireGlance.isGood(message, root: root) {
+        if !WireFastPath.isGood(message, root: root) {
             switch WireCheck.check(message, root: root) {
             case .good: break
             case .malformed(let found): return .malformed(found)

@@ -29,9 +29,9 @@ package final class CommitPipeline: Sendable {
     private let waiting = Guarded(Waiting())
     private let parker: any Parker
     private let mailboxes: [CompletionMailbox]
-    private let isPoisoned_ = Atomic<Bool>(false)
-    private let isDiskFull_ = Atomic<Bool>(false)
-    private let isMemoryFull_ = Atomic<Bool>(false)
+    private let isPoisonedCell = Atomic<Bool>(false)
+    private let isDiskFullCell = Atomic<Bool>(false)
+    private let isMemoryFullCell = Atomic<Bool>(false)
     private let onPoison: @Sendable () -> Void
     private let onShortage: @Sendable (Shortage, Bool) -> Void
 
@@ -54,15 +54,15 @@ package final class CommitPipeline: Sendable {
     }
 
     /// Whether the log has failed for good: writes are refused until a restart.
-    package var isPoisoned: Bool { self.isPoisoned_.load(ordering: .acquiring) }
+    package var isPoisoned: Bool { self.isPoisonedCell.load(ordering: .acquiring) }
 
     /// Whether writes are refused for want of space; the log thread takes it back by itself when
     /// there is some (L9).
-    package var isDiskFull: Bool { self.isDiskFull_.load(ordering: .relaxed) }
+    package var isDiskFull: Bool { self.isDiskFullCell.load(ordering: .relaxed) }
 
     /// Whether the store has passed its limit: writes that need room are refused on their loop, and
     /// what must not be refused goes on (`RecordView.isTakenOverMemoryLimit`).
-    package var isMemoryFull: Bool { self.isMemoryFull_.load(ordering: .relaxed) }
+    package var isMemoryFull: Bool { self.isMemoryFullCell.load(ordering: .relaxed) }
 
     /// Says whether one more command of `bytes` may wait; reserves its place if so.
     ///
@@ -71,7 +71,7 @@ package final class CommitPipeline: Sendable {
     ///
     /// - Parameter isOfStream: Streams stop earlier, so that unary calls, which cannot wait, are
     ///   not refused because of them.
-    package func reserve(bytes: Int, isOfStream: Bool = false) -> Refusal {
+    package func reserve(bytes: Int, isOfStream: Bool = false) -> Rejection {
         if self.isPoisoned { return .logUnavailable }
         if self.isDiskFull { return .diskFull }
         let commandsMax =
@@ -135,7 +135,7 @@ package final class CommitPipeline: Sendable {
 
     /// Refuses writes from now on.
     func poison() {
-        guard !self.isPoisoned_.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        guard !self.isPoisonedCell.exchange(true, ordering: .acquiringAndReleasing) else { return }
         self.onPoison()
     }
 
@@ -143,14 +143,14 @@ package final class CommitPipeline: Sendable {
     func setDiskFull(_ isFull: Bool) {
         guard isFull != self.isDiskFull else { return }
         if isFull { self.metrics.countDiskFull() }
-        self.isDiskFull_.store(isFull, ordering: .relaxed)
+        self.isDiskFullCell.store(isFull, ordering: .relaxed)
         self.onShortage(.disk, isFull)
     }
 
     /// Notes whether the store is over its limit; only the log thread does.
     func setMemoryFull(_ isFull: Bool) {
         guard isFull != self.isMemoryFull else { return }
-        self.isMemoryFull_.store(isFull, ordering: .relaxed)
+        self.isMemoryFullCell.store(isFull, ordering: .relaxed)
         self.onShortage(.memory, isFull)
     }
 }

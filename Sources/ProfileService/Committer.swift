@@ -72,13 +72,13 @@ package final class Committer {
         while batch < batches.count {
             let first = (batch: batch, slot: slot)
             let operations = self.gather(batches, from: &batch, &slot, limits: pipeline.limits)
-            var refusal = Refusal.diskFull
-            if self.hasRoom(in: pipeline) {
-                refusal = self.append(
+            var rejection = Rejection.diskFull
+            if self.hasHeadroom(in: pipeline) {
+                rejection = self.append(
                     batches, from: first, to: (batch, slot), operations: operations)
-                self.note(refusal, in: pipeline)
+                self.note(rejection, in: pipeline)
             }
-            self.settle(batches, from: first, to: (batch, slot), refusal: refusal)
+            self.settle(batches, from: first, to: (batch, slot), rejection: rejection)
             for done in first.batch ..< batch { pipeline.complete(batches[done]) }
             _ = self.advanceSnapshot(in: pipeline)
         }
@@ -92,9 +92,9 @@ package final class Committer {
     ///
     /// A write that fails although there seemed to be space ends in the same state, and costs one
     /// try a probe while that lasts.
-    private func hasRoom(in pipeline: CommitPipeline) -> Bool {
+    private func hasHeadroom(in pipeline: CommitPipeline) -> Bool {
         guard !self.hasFailed else { return true }
-        switch self.log.room(isStopped: pipeline.isDiskFull) {
+        switch self.log.headroom(isStopped: pipeline.isDiskFull) {
         case .low: pipeline.setDiskFull(true)
         case .high: pipeline.setDiskFull(false)
         case .middle: break
@@ -103,8 +103,8 @@ package final class Committer {
     }
 
     /// Draws the consequences of how a frame ended.
-    private func note(_ refusal: Refusal, in pipeline: CommitPipeline) {
-        switch refusal {
+    private func note(_ rejection: Rejection, in pipeline: CommitPipeline) {
+        switch rejection {
         case .logUnavailable: pipeline.poison()
         case .diskFull: pipeline.setDiskFull(true)
         default: break
@@ -161,7 +161,7 @@ package final class Committer {
     private func append(
         _ batches: [LogBatch], from first: (batch: Int, slot: Int), to end: (batch: Int, slot: Int),
         operations: Int
-    ) -> Refusal {
+    ) -> Rejection {
         guard !self.hasFailed else { return .logUnavailable }
         let spansBatches =
             end.batch > first.batch + 1 || (end.batch == first.batch + 1 && end.slot > 0)
@@ -179,7 +179,7 @@ package final class Committer {
     }
 
     /// Writes and syncs one frame.
-    private func append(_ payload: UnsafeRawBufferPointer, operations: Int) -> Refusal {
+    private func append(_ payload: UnsafeRawBufferPointer, operations: Int) -> Rejection {
         self.position.receivedAt = max(self.position.receivedAt, self.clock.wallMicroseconds())
         do throws(StorageError) {
             try self.log.append(
@@ -202,16 +202,16 @@ package final class Committer {
     /// Applies the records of a durable frame, or marks them refused.
     private func settle(
         _ batches: [LogBatch], from first: (batch: Int, slot: Int), to end: (batch: Int, slot: Int),
-        refusal: Refusal
+        rejection: Rejection
     ) {
         Self.forEachRun(batches, from: first, to: end) { batch, slots in
             for index in slots {
-                guard case .none = refusal else {
-                    batch.slots[index].refusal = refusal
+                guard case .none = rejection else {
+                    batch.slots[index].rejection = rejection
                     continue
                 }
-                if (index - slots.lowerBound).isMultiple(of: Store.lookAheadMax) {
-                    self.store.lookAhead(
+                if (index - slots.lowerBound).isMultiple(of: Store.prefetchMax) {
+                    self.store.prefetch(
                         Self.bytes(of: batch, slots: index ..< slots.upperBound),
                         firstLSN: self.position.nextLSN,
                         receivedAt: self.position.receivedAt)
@@ -250,10 +250,10 @@ package final class Committer {
             return pipeline.limits.tickNanoseconds
         }
         if self.advanceSnapshot(in: pipeline) { return 0 }
-        let hasRoom = self.hasRoom(in: pipeline)
+        let hasHeadroom = self.hasHeadroom(in: pipeline)
         let pause =
-            hasRoom ? pipeline.limits.tickNanoseconds : pipeline.limits.spaceProbeNanoseconds
-        if hasRoom,
+            hasHeadroom ? pipeline.limits.tickNanoseconds : pipeline.limits.spaceProbeNanoseconds
+        if hasHeadroom,
             self.store.tickDue(at: max(self.position.receivedAt, self.clock.wallMicroseconds()))
         {
             // A tick that found no space waits for the next probe.
@@ -331,9 +331,9 @@ package final class Committer {
 
     /// Appends and applies one tick; false if it did not become durable.
     private func tick(in pipeline: CommitPipeline) -> Bool {
-        let refusal = self.append(self.tickRecord.bytes, operations: 1)
-        self.note(refusal, in: pipeline)
-        guard refusal == .none else { return false }
+        let rejection = self.append(self.tickRecord.bytes, operations: 1)
+        self.note(rejection, in: pipeline)
+        guard rejection == .none else { return false }
         self.tickResult.removeAll()
         self.apply(self.tickRecord.bytes, results: &self.tickResult)
         return true

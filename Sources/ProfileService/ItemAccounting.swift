@@ -6,27 +6,27 @@ import Synchronization
 /// An item is counted in and out in one go, when its fate is known, so the sum holds at every
 /// moment but inside that call.
 package final class ItemAccounting: Sendable {
-    private let stored_ = Atomic<UInt64>(0)
-    private let duplicate_ = Atomic<UInt64>(0)
-    private let stale_ = Atomic<UInt64>(0)
-    private let rejected_ = Atomic<UInt64>(0)
+    private let storedCell = Atomic<UInt64>(0)
+    private let duplicateCell = Atomic<UInt64>(0)
+    private let staleCell = Atomic<UInt64>(0)
+    private let rejectedCell = Atomic<UInt64>(0)
 
     package init() {}
 
     /// Items that were kept.
-    package var stored: UInt64 { self.stored_.load(ordering: .relaxed) }
+    package var stored: UInt64 { self.storedCell.load(ordering: .relaxed) }
     /// Items that had been kept before.
-    package var duplicate: UInt64 { self.duplicate_.load(ordering: .relaxed) }
+    package var duplicate: UInt64 { self.duplicateCell.load(ordering: .relaxed) }
     /// Items that lost to a newer one.
-    package var stale: UInt64 { self.stale_.load(ordering: .relaxed) }
+    package var stale: UInt64 { self.staleCell.load(ordering: .relaxed) }
     /// Items that were refused.
-    package var rejected: UInt64 { self.rejected_.load(ordering: .relaxed) }
+    package var rejected: UInt64 { self.rejectedCell.load(ordering: .relaxed) }
 
     /// Adds the fates of one call's items.
     package func add(stored: Int = 0, duplicate: Int = 0, stale: Int = 0, rejected: Int = 0) {
-        if stored > 0 { self.stored_.add(UInt64(stored), ordering: .relaxed) }
-        if duplicate > 0 { self.duplicate_.add(UInt64(duplicate), ordering: .relaxed) }
-        if stale > 0 { self.stale_.add(UInt64(stale), ordering: .relaxed) }
-        if rejected > 0 { self.rejected_.add(UInt64(rejected), ordering: .relaxed) }
+        if stored > 0 { self.storedCell.add(UInt64(stored), ordering: .relaxed) }
+        if duplicate > 0 { self.duplicateCell.add(UInt64(duplicate), ordering: .relaxed) }
+        if stale > 0 { self.staleCell.add(UInt64(stale), ordering: .relaxed) }
+        if rejected > 0 { self.rejectedCell.add(UInt64(rejected), ordering: .relaxed) }
     }
 }

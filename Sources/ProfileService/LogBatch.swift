@@ -18,10 +18,10 @@ package struct BatchSlot {
     package var operations: Int
     /// Items of the call, for the accounting.
     package var items: Int
-    /// Offset of the result in `LogBatch.results`; meaningless when `refusal` is set.
+    /// Offset of the result in `LogBatch.results`; meaningless when `rejection` is set.
     package var resultOffset: Int = 0
     /// Set by the pipeline when the record did not become durable.
-    package var refusal: Refusal = .none
+    package var rejection: Rejection = .none
 
     package init(
         token: CallToken, sequence: UInt64 = 0, recordOffset: Int, recordBytes: Int,

@@ -25,12 +25,12 @@ package final class Partition: Sendable {
     package let store: Store
     package let pipeline: CommitPipeline
     /// Takes snapshots and makes backups; `nil` where there are no files.
-    package let desk: OperatorDesk?
+    package let coordinator: OperatorCoordinator?
 
-    package init(store: Store, pipeline: CommitPipeline, desk: OperatorDesk? = nil) {
+    package init(store: Store, pipeline: CommitPipeline, coordinator: OperatorCoordinator? = nil) {
         self.store = store
         self.pipeline = pipeline
-        self.desk = desk
+        self.coordinator = coordinator
     }
 }
 
@@ -66,8 +66,8 @@ extension Partition {
         do throws(StorageError) {
             (log, report) = try SegmentedLog.open(
                 environment,
-                birth: {
-                    Self.birth(
+                genesisFrame: {
+                    Self.genesisFrame(
                         limits: limits, random: random, now: environment.clock.wallMicroseconds(),
                         record: &genesis)
                 }, target: replay)
@@ -95,9 +95,9 @@ extension Partition {
     }
 
     /// The first frame of a new directory: its secrets and limits.
-    private static func birth(
+    private static func genesisFrame(
         limits: StoreLimits, random: any RandomSource, now: Int64, record: inout ByteBuffer
-    ) -> LogBirth {
+    ) -> LogGenesis {
         var words: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
         withUnsafeMutableBytes(of: &words) { random.fill($0) }
         let genesis = Genesis(
@@ -107,7 +107,7 @@ extension Partition {
         let start = beginRecord(.genesis, in: &record)
         genesis.encode(into: &record)
         endRecord(at: start, operations: 1, in: &record)
-        return LogBirth(
+        return LogGenesis(
             directoryID: DirectoryID(high: words.0, low: words.1),
             frame: FrameContents(
                 firstLSN: 1, operationCount: 1, receivedAt: now, rulesVersion: Store.rulesVersion,

@@ -114,8 +114,8 @@ package final class Replay: RecoveryTarget {
         var offset = 0
         var count = 0
         while offset < frame.payload.count {
-            if count.isMultiple(of: Store.lookAheadMax) {
-                self.store?.lookAhead(
+            if count.isMultiple(of: Store.prefetchMax) {
+                self.store?.prefetch(
                     UnsafeRawBufferPointer(rebasing: frame.payload[offset...]),
                     firstLSN: self.nextLSN,
                     receivedAt: self.receivedAt)

@@ -17,9 +17,9 @@ extension ServiceLoop {
 
     /// Appends the answer of a batch that was carried out.
     func encodeBatch(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot)
-        -> ItemFates
+        -> ItemOutcomes
     {
-        var fates = ItemFates()
+        var outcomes = ItemOutcomes()
         for _ in 0 ..< body.read(UInt16.self) {
             var item = body
             guard let inner = ResultHeader(from: &item) else {
@@ -29,22 +29,22 @@ extension ServiceLoop {
             var result = ByteReader(bytes)
             _ = result.read(count: ResultHeader.bytes)
             var image: ProfileImage?
-            if inner.kind == .identify, inner.refusal == .none,
-                self.answer.count < MessageDecoder.batchDetailBytesMax
+            if inner.kind == .identify, inner.rejection == .none,
+                self.response.count < MessageDecoder.batchDetailBytesMax
             {
                 image = self.readImage(ofResult: result)
             }
             let own = self.decoder.appendBatchResult(
                 inner, body: &result, image: image, isReplay: header.flags.contains(.replayed),
-                into: &self.answer)
-            fates.stored += own.stored
-            fates.duplicate += own.duplicate
-            fates.stale += own.stale
-            fates.rejected += own.rejected
+                into: &self.response)
+            outcomes.stored += own.stored
+            outcomes.duplicate += own.duplicate
+            outcomes.stale += own.stale
+            outcomes.rejected += own.rejected
         }
         // What refused writes held does not stand in their results.
-        fates.rejected = slot.items - fates.stored - fates.duplicate - fates.stale
-        self.decoder.endBatchResponse(header, into: &self.answer)
-        return fates
+        outcomes.rejected = slot.items - outcomes.stored - outcomes.duplicate - outcomes.stale
+        self.decoder.endBatchResponse(header, into: &self.response)
+        return outcomes
     }
 }

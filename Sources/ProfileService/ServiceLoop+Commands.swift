@@ -27,10 +27,10 @@ extension ServiceLoop {
         case .added: break
         case .invalid(let violations):
             self.accounting.add(rejected: items)
-            self.refuse(call.token, violations: violations)
-        case .refused(let refusal):
+            self.reject(call.token, violations: violations)
+        case .rejected(let rejection):
             self.accounting.add(rejected: items)
-            self.refuse(call.token, refusal)
+            self.reject(call.token, rejection)
         case .blocked(let until):
             self.accounting.add(rejected: items)
             self.transport.finish(call.token, with: Self.status(ofBlockedUntil: until))
@@ -61,13 +61,13 @@ extension ServiceLoop {
             self.batch.records.truncate(to: start)
             return .blocked(until: until)
         }
-        let refusal =
+        let rejection =
             project == nil
             ? .projectNotFound : Self.reserve(record, bytes, isOfStream, in: partition.pipeline)
         // Not by `==`, which another module's enum is compared with through a witness.
-        guard case .none = refusal else {
+        guard case .none = rejection else {
             batch.records.truncate(to: start)
-            return .refused(refusal)
+            return .rejected(rejection)
         }
         batch.slots.append(
             BatchSlot(
@@ -79,15 +79,15 @@ extension ServiceLoop {
     /// Reserves the place of a record, unless the store has no room for what it holds.
     private static func reserve(
         _ record: RecordView, _ bytes: Int, _ isOfStream: Bool, in pipeline: CommitPipeline
-    ) -> Refusal {
+    ) -> Rejection {
         if pipeline.isMemoryFull, !record.isTakenOverMemoryLimit { return .memoryExhausted }
         return pipeline.reserve(bytes: bytes, isOfStream: isOfStream)
     }
 
     /// Answers every call of a batch that came back from the log.
-    func answerAll(of batch: LogBatch) {
+    func respondToAll(of batch: LogBatch) {
         // Counted once for all: the counters are shared, and none of these answers has left yet.
-        var ended = ItemFates()
+        var ended = ItemOutcomes()
         defer {
             self.accounting.add(
                 stored: ended.stored, duplicate: ended.duplicate, stale: ended.stale,
@@ -95,32 +95,33 @@ extension ServiceLoop {
         }
         for slot in batch.slots {
             if slot.ticket != 0 {
-                self.answerItem(slot, of: batch)
+                self.respondToItem(slot, of: batch)
                 continue
             }
-            guard case .none = slot.refusal else {
+            guard case .none = slot.rejection else {
                 ended.rejected += slot.items
-                self.refuse(slot.token, slot.refusal)
+                self.reject(slot.token, slot.rejection)
                 continue
             }
             var body = ByteReader(batch.result(of: slot))
             guard let header = ResultHeader(from: &body) else {
                 preconditionFailure("a result of this process is whole")
             }
-            guard case .none = header.refusal else {
+            guard case .none = header.rejection else {
                 ended.rejected += slot.items
-                let context = MessageDecoder.context(ofRefused: header, body: &body)
-                self.transport.finish(slot.token, with: Self.status(of: header.refusal, context))
+                let context = MessageDecoder.context(ofRejected: header, body: &body)
+                self.transport.finish(slot.token, with: Self.status(of: header.rejection, context))
                 continue
             }
-            self.answer.removeAll()
+            self.response.removeAll()
             ended.add(self.encode(header, &body, slot))
-            self.transport.respond(to: slot.token, message: self.answer.bytes)
+            self.transport.respond(to: slot.token, message: self.response.bytes)
         }
     }
 
     /// Appends the answer of a command that was carried out, and says how its items ended.
-    func encode(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot) -> ItemFates {
+    func encode(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot) -> ItemOutcomes
+    {
         switch header.kind {
         case .track: self.encodeTrack(header, &body, slot)
         case .identify: self.encodeIdentify(header, &body)
@@ -140,7 +141,7 @@ extension ServiceLoop {
 enum CommandAdmission {
     case added
     case invalid(Violations)
-    case refused(Refusal)
+    case rejected(Rejection)
     /// It names an identifier that is blocked until then, in microseconds.
     case blocked(until: Int64)
 }

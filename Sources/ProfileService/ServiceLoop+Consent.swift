@@ -46,13 +46,13 @@ extension ServiceLoop {
     ) {
         guard let project = partition.store.findProject(request.project) else {
             self.accounting.add(rejected: 1)
-            return self.refuse(call.token, .projectNotFound)
+            return self.reject(call.token, .projectNotFound)
         }
         var content = ByteBuffer(capacity: 128)
         guard var token = partition.store.verify(request.token, kind, in: project, into: &content)
         else {
             self.accounting.add(rejected: 1)
-            return self.refuse(call.token, .tokenInvalid)
+            return self.reject(call.token, .tokenInvalid)
         }
         // A token outlives its person; what it says of an erased one need not enter the log again.
         if !partition.store.isKnown(token) { token.forgetPerson() }
@@ -86,7 +86,7 @@ extension ServiceLoop {
         in partition: Partition
     ) {
         guard let project = partition.store.findProject(request.project) else {
-            return self.refuse(call.token, .projectNotFound)
+            return self.reject(call.token, .projectNotFound)
         }
         let address = partition.store.addressHash(project, request.channel, request.address)
         self.submit(call, project, items: 0, in: partition) { decoder, records in
@@ -97,17 +97,18 @@ extension ServiceLoop {
     }
 
     /// Appends the answer of a write of consent that was carried out.
-    func encodeConsent(_ header: ResultHeader, _ body: inout ByteReader) -> ItemFates {
+    func encodeConsent(_ header: ResultHeader, _ body: inout ByteReader) -> ItemOutcomes {
         switch header.kind {
         case .confirmSubscription:
-            self.decoder.encodeConfirmSubscriptionResponse(header, body: &body, into: &self.answer)
+            self.decoder.encodeConfirmSubscriptionResponse(
+                header, body: &body, into: &self.response)
         case .redeemUnsubscribe:
             self.decoder.encodeRedeemUnsubscribeTokenResponse(
-                header, body: &body, into: &self.answer)
+                header, body: &body, into: &self.response)
         case .addSuppression, .removeSuppression:
-            self.decoder.encodeSuppressionResponse(header, body: &body, into: &self.answer)
+            self.decoder.encodeSuppressionResponse(header, body: &body, into: &self.response)
         default:
-            self.decoder.encodeUpdateSubscriptionResponse(header, body: &body, into: &self.answer)
+            self.decoder.encodeUpdateSubscriptionResponse(header, body: &body, into: &self.response)
         }
     }
 
@@ -127,7 +128,7 @@ extension ServiceLoop {
             project: project, identifier: identifier, now: self.transport.nowWallMicroseconds,
             into: &self.image)
         guard case .found = outcome.finding, let image = ProfileImage(self.image.bytes) else {
-            self.refuse(call.token, .profileNotFound)
+            self.reject(call.token, .profileNotFound)
             return nil
         }
         return (image, project, outcome.appliedLSN)
@@ -144,11 +145,11 @@ extension ServiceLoop {
             let verdict = partition.store.checkSendable(
                 read.image, project: read.project, channel: request.channel, topic: request.topic,
                 messageClass: request.messageClass)
-            self.answer.removeAll()
+            self.response.removeAll()
             self.decoder.encodeCheckSendableResponse(
                 isSendable: verdict.isSendable, reason: verdict.reason, appliedLSN: read.appliedLSN,
-                into: &self.answer)
-            self.transport.respond(to: call.token, message: self.answer.bytes)
+                into: &self.response)
+            self.transport.respond(to: call.token, message: self.response.bytes)
         }
     }
 
@@ -167,10 +168,10 @@ extension ServiceLoop {
                     channel: request.channel,
                     topic: request.topic),
                 to: &token)
-            self.answer.removeAll()
+            self.response.removeAll()
             self.decoder.encodeCreateUnsubscribeTokenResponse(
-                token: token.bytes, into: &self.answer)
-            self.transport.respond(to: call.token, message: self.answer.bytes)
+                token: token.bytes, into: &self.response)
+            self.transport.respond(to: call.token, message: self.response.bytes)
         }
     }
 
@@ -185,9 +186,9 @@ extension ServiceLoop {
             let verified = partition.store.withHistory(of: read.image, project: read.project) {
                 $0.verify()
             }
-            self.answer.removeAll()
-            self.decoder.encodeVerifyConsentLedgerResponse(verified, into: &self.answer)
-            self.transport.respond(to: call.token, message: self.answer.bytes)
+            self.response.removeAll()
+            self.decoder.encodeVerifyConsentLedgerResponse(verified, into: &self.response)
+            self.transport.respond(to: call.token, message: self.response.bytes)
         }
     }
 
@@ -204,11 +205,11 @@ extension ServiceLoop {
             if !request.pageToken.isEmpty {
                 guard let given = partition.store.verifyPage(request.pageToken, in: read.project),
                     self.isOfPerson(given.profileID, read.image)
-                else { return self.refusePageToken(call) }
+                else { return self.rejectPageToken(call) }
                 position = given
             }
             partition.store.withHistory(of: read.image, project: read.project) { history in
-                self.answer(
+                self.response(
                     history.entries, from: position, request.pageSize, of: call, in: partition)
             }
         }
@@ -221,17 +222,17 @@ extension ServiceLoop {
         return isOne
     }
 
-    func refusePageToken(_ call: RPCCall) {
+    func rejectPageToken(_ call: RPCCall) {
         var violations = Violations()
         violations.add(Violation(path: "page_token", description: "not a token of this listing"))
-        self.refuse(call.token, violations: violations)
+        self.reject(call.token, violations: violations)
     }
 
     /// Bytes of entries that end a page: answers stay far below the 4 MiB that clients take.
     private static let historyPageBytesMax = 1 << 20
 
     /// Answers the page of `entries` that follows a position.
-    private func answer(
+    private func response(
         _ entries: [ListedEntry], from position: HistoryPosition, _ pageSize: Int, of call: RPCCall,
         in partition: Partition
     ) {
@@ -257,9 +258,9 @@ extension ServiceLoop {
                 entries[..<page.endIndex].reversed().prefix { $0.lsn == last.lsn }.count)
             partition.store.appendText(of: next, to: &token)
         }
-        self.answer.removeAll()
+        self.response.removeAll()
         self.decoder.encodeListConsentHistoryResponse(
-            page, nextPageToken: token.bytes, into: &self.answer)
-        self.transport.respond(to: call.token, message: self.answer.bytes)
+            page, nextPageToken: token.bytes, into: &self.response)
+        self.transport.respond(to: call.token, message: self.response.bytes)
     }
 }

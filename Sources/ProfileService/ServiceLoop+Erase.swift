@@ -10,7 +10,7 @@ extension ServiceLoop {
     {
         self.withMessage(self.decoder.decodeErase(message), of: call) { request in
             guard let project = partition.store.findProject(request.project) else {
-                return self.refuse(call.token, .projectNotFound)
+                return self.reject(call.token, .projectNotFound)
             }
             partition.store.withEraseCommand(
                 project, request.identifier, requestID: request.requestID,
@@ -25,9 +25,9 @@ extension ServiceLoop {
     }
 
     /// Appends the answer of an erasure that was carried out.
-    func encodeErase(_ header: ResultHeader, _ body: inout ByteReader) -> ItemFates {
-        self.decoder.encodeEraseProfileResponse(header, body: &body, into: &self.answer)
-        return ItemFates()
+    func encodeErase(_ header: ResultHeader, _ body: inout ByteReader) -> ItemOutcomes {
+        self.decoder.encodeEraseProfileResponse(header, body: &body, into: &self.response)
+        return ItemOutcomes()
     }
 
     /// The status of a call that names a blocked identifier.

@@ -22,15 +22,15 @@ extension ServiceLoop {
             now: self.transport.nowWallMicroseconds,
             into: &self.image)
         guard case .found(let isRedirected) = outcome.finding else {
-            return self.refuse(call.token, .profileNotFound)
+            return self.reject(call.token, .profileNotFound)
         }
         guard let image = ProfileImage(self.image.bytes) else {
             preconditionFailure("an image of this process is whole")
         }
-        self.answer.removeAll()
+        self.response.removeAll()
         self.decoder.encodeGetProfileResponse(
             image, of: request, isRedirected: isRedirected, appliedLSN: outcome.appliedLSN,
-            into: &self.answer)
-        self.transport.respond(to: call.token, message: self.answer.bytes)
+            into: &self.response)
+        self.transport.respond(to: call.token, message: self.response.bytes)
     }
 }

@@ -16,10 +16,10 @@ extension ServiceLoop {
     }
 
     /// Appends the answer of an Identify that was carried out, with the profile as it is now.
-    func encodeIdentify(_ header: ResultHeader, _ body: inout ByteReader) -> ItemFates {
+    func encodeIdentify(_ header: ResultHeader, _ body: inout ByteReader) -> ItemOutcomes {
         let image = self.readImage(ofResult: body)
         return self.decoder.encodeIdentifyResponse(
-            header, body: &body, image: image, into: &self.answer)
+            header, body: &body, image: image, into: &self.response)
     }
 
     /// The profile that a result begins with the id of, as it is now; valid until the next read.

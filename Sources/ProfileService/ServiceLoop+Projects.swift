@@ -9,10 +9,10 @@ extension ServiceLoop {
         self.withMessage(self.decoder.decodeGetProject(message), of: call) { request in
             guard let project = partition.store.findProject(request.project),
                 let options = partition.store.options(of: project)
-            else { return self.refuse(call.token, .projectNotFound) }
-            self.answer.removeAll()
-            self.decoder.encodeProject(self.view(options, in: partition), into: &self.answer)
-            self.transport.respond(to: call.token, message: self.answer.bytes)
+            else { return self.reject(call.token, .projectNotFound) }
+            self.response.removeAll()
+            self.decoder.encodeProject(self.view(options, in: partition), into: &self.response)
+            self.transport.respond(to: call.token, message: self.response.bytes)
         }
     }
 
@@ -21,10 +21,10 @@ extension ServiceLoop {
         self.withMessage(self.decoder.decodeListProjects(message), of: call) {
             let options =
                 partition.store.options(of: partition.store.defaultProject) ?? ProjectOptions()
-            self.answer.removeAll()
+            self.response.removeAll()
             self.decoder.encodeListProjectsResponse(
-                self.view(options, in: partition), into: &self.answer)
-            self.transport.respond(to: call.token, message: self.answer.bytes)
+                self.view(options, in: partition), into: &self.response)
+            self.transport.respond(to: call.token, message: self.response.bytes)
         }
     }
 
@@ -34,7 +34,7 @@ extension ServiceLoop {
         self.withMessage(self.decoder.decodeUpdateProject(message, limits: limits), of: call) {
             request in
             guard let project = partition.store.findProject(request.project) else {
-                return self.refuse(call.token, .projectNotFound)
+                return self.reject(call.token, .projectNotFound)
             }
             self.submit(call, project, items: 0, in: partition) { decoder, records in
                 decoder.writeUpdateProject(request, project: project, into: &records)
@@ -44,12 +44,12 @@ extension ServiceLoop {
     }
 
     /// Appends the answer of an UpdateProject that was carried out.
-    func encodeUpdateProject(_ body: inout ByteReader) -> ItemFates {
+    func encodeUpdateProject(_ body: inout ByteReader) -> ItemOutcomes {
         guard let partition = self.partition, let options = ProjectOptions(from: &body) else {
             preconditionFailure("a result comes from a partition, and is whole")
         }
-        self.decoder.encodeProject(self.view(options, in: partition), into: &self.answer)
-        return ItemFates()
+        self.decoder.encodeProject(self.view(options, in: partition), into: &self.response)
+        return ItemOutcomes()
     }
 
     private func view(_ options: ProjectOptions, in partition: Partition) -> ProjectView {

@@ -20,7 +20,7 @@ extension ServiceLoop {
                 position = partition.store.verifyPage(
                     request.pageToken, project: project, identifier: request.identifier,
                     query: request.query)
-                guard position != nil else { return self.refusePageToken(call) }
+                guard position != nil else { return self.rejectPageToken(call) }
             }
             self.listEvents(request, project, after: position, of: call, in: partition)
         }
@@ -35,18 +35,18 @@ extension ServiceLoop {
         let page = partition.store.listEvents(
             project: project, identifier: request.identifier, query: request.query, after: position,
             now: self.transport.nowWallMicroseconds, into: &self.image)
-        guard let page else { return self.refuse(call.token, .profileNotFound) }
+        guard let page else { return self.reject(call.token, .profileNotFound) }
         var token = ByteBuffer(capacity: 128)
         if let next = page.next {
             partition.store.appendPageToken(
                 project: project, identifier: request.identifier, query: request.query,
                 position: next, to: &token)
         }
-        self.answer.removeAll()
+        self.response.removeAll()
         self.decoder.encodeListEventsResponse(
             page, images: self.image.bytes, of: request, nextPageToken: token.bytes,
-            into: &self.answer)
-        self.transport.respond(to: call.token, message: self.answer.bytes)
+            into: &self.response)
+        self.transport.respond(to: call.token, message: self.response.bytes)
     }
 
     func batchGetProfiles(
@@ -58,19 +58,19 @@ extension ServiceLoop {
                     request.project, minLSN: request.minLSN, of: call, in: partition)
             else { return }
             self.image.removeAll()
-            self.answer.removeAll()
+            self.response.removeAll()
             defer { self.forgetImages() }
             let images = partition.store.readMany(
                 project: project, identifiers: request.identifiers,
                 now: self.transport.nowWallMicroseconds, into: &self.image)
             guard let images,
                 self.decoder.encodeBatchGetProfilesResponse(
-                    images, in: self.image.bytes, of: request, into: &self.answer)
+                    images, in: self.image.bytes, of: request, into: &self.response)
             else {
-                return self.refuseTooMuch(
-                    call, limit: "answer_bytes", maximum: MessageDecoder.answerBytesMax)
+                return self.rejectTooMuch(
+                    call, limit: "response_bytes", maximum: MessageDecoder.responseBytesMax)
             }
-            self.transport.respond(to: call.token, message: self.answer.bytes)
+            self.transport.respond(to: call.token, message: self.response.bytes)
         }
     }
 
@@ -83,23 +83,23 @@ extension ServiceLoop {
                     request.project, minLSN: request.minLSN, of: call, in: partition)
             else { return }
             self.image.removeAll()
-            self.answer.removeAll()
+            self.response.removeAll()
             defer { self.forgetImages() }
             let images = partition.store.lookupProfiles(
                 project: project, channel: request.channel, address: request.address,
                 now: self.transport.nowWallMicroseconds, into: &self.image)
             guard let images else {
-                return self.refuseTooMuch(
+                return self.rejectTooMuch(
                     call, limit: "lookup_profiles", maximum: Store.lookupProfilesMax)
             }
             guard
                 self.decoder.encodeLookupProfilesResponse(
-                    images, in: self.image.bytes, mask: request.mask, into: &self.answer)
+                    images, in: self.image.bytes, mask: request.mask, into: &self.response)
             else {
-                return self.refuseTooMuch(
-                    call, limit: "answer_bytes", maximum: MessageDecoder.answerBytesMax)
+                return self.rejectTooMuch(
+                    call, limit: "response_bytes", maximum: MessageDecoder.responseBytesMax)
             }
-            self.transport.respond(to: call.token, message: self.answer.bytes)
+            self.transport.respond(to: call.token, message: self.response.bytes)
         }
     }
 
@@ -110,7 +110,7 @@ extension ServiceLoop {
     }
 
     /// Refuses an answer that would be larger than one may be: nothing is cut silently.
-    private func refuseTooMuch(_ call: RPCCall, limit: String, maximum: Int) {
+    private func rejectTooMuch(_ call: RPCCall, limit: String, maximum: Int) {
         let context = ErrorContext(metadata: [("limit", limit), ("maximum", String(maximum))])
         self.transport.finish(call.token, with: Self.status(of: .limitExceeded, context))
     }

@@ -6,12 +6,12 @@ extension ServiceLoop {
     /// Answers one request of a reflection stream; v1 and v1alpha have the same messages.
     func reflect(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
         let stream = self.openStream(call)
-        self.answer.removeAll()
-        if let found = self.decoder.answerReflection(message, into: &self.answer) {
+        self.response.removeAll()
+        if let found = self.decoder.encodeReflectionResponse(message, into: &self.response) {
             self.transport.pauseRequests(of: call.token)
             return self.end(stream, with: Self.status(ofMalformed: found))
         }
-        self.reply(to: stream.machine.answers.begin(), of: stream, with: self.answer.bytes)
+        self.reply(to: stream.machine.responses.begin(), of: stream, with: self.response.bytes)
         self.advance(stream)
     }
 }

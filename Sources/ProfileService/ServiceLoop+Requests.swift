@@ -12,9 +12,9 @@ extension ServiceLoop {
     ) {
         switch decoded {
         case .message(let message): return body(message)
-        case .invalid(let violations): self.refuse(call.token, violations: violations)
-        case .malformed(let found): self.refuseMalformed(call.token, found)
-        case .tooLarge: self.refuse(call.token, .memoryExhausted)
+        case .invalid(let violations): self.reject(call.token, violations: violations)
+        case .malformed(let found): self.rejectMalformed(call.token, found)
+        case .tooLarge: self.reject(call.token, .memoryExhausted)
         }
         self.accounting.add(rejected: items)
     }
@@ -25,7 +25,7 @@ extension ServiceLoop {
         _ name: UnsafeRawBufferPointer, minLSN: UInt64, of call: RPCCall, in partition: Partition
     ) -> ProjectID? {
         guard let project = partition.store.findProject(name) else {
-            self.refuse(call.token, .projectNotFound)
+            self.reject(call.token, .projectNotFound)
             return nil
         }
         let applied = partition.store.appliedLSN

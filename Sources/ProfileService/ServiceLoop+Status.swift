@@ -9,8 +9,10 @@ extension ServiceLoop {
     private static let retrySeconds: Int64 = 1
 
     /// The transport's status of a reason.
-    static func status(of refusal: Refusal, _ context: ErrorContext = ErrorContext()) -> RPCStatus {
-        let mapped = StatusMapping.status(of: refusal, context)
+    static func status(of rejection: Rejection, _ context: ErrorContext = ErrorContext())
+        -> RPCStatus
+    {
+        let mapped = StatusMapping.status(of: rejection, context)
         return RPCStatus(
             RPCStatusCode(rawValue: UInt8(mapped.code)) ?? .unknown, mapped.message,
             details: mapped.details)
@@ -18,21 +20,21 @@ extension ServiceLoop {
 
     /// The status of a command that did not get into the log, with the time after which it may be
     /// tried again.
-    static func status(ofRefused refusal: Refusal) -> RPCStatus {
+    static func status(ofRejected rejection: Rejection) -> RPCStatus {
         var context = ErrorContext()
-        switch refusal {
+        switch rejection {
         case .rateExceeded, .diskFull, .replaying, .draining:
             context.retrySeconds = Self.retrySeconds
         default: break
         }
-        return Self.status(of: refusal, context)
+        return Self.status(of: rejection, context)
     }
 
-    func refuse(_ token: CallToken, _ refusal: Refusal) {
-        self.transport.finish(token, with: Self.status(ofRefused: refusal))
+    func reject(_ token: CallToken, _ rejection: Rejection) {
+        self.transport.finish(token, with: Self.status(ofRejected: rejection))
     }
 
-    func refuse(_ token: CallToken, violations: Violations) {
+    func reject(_ token: CallToken, violations: Violations) {
         self.transport.finish(
             token, with: Self.status(of: .invalidFields, ErrorContext(violations: violations)))
     }
@@ -42,7 +44,7 @@ extension ServiceLoop {
         RPCStatus(.internalError, "the request cannot be decoded: \(found)")
     }
 
-    func refuseMalformed(_ token: CallToken, _ found: String) {
+    func rejectMalformed(_ token: CallToken, _ found: String) {
         self.transport.finish(token, with: Self.status(ofMalformed: found))
     }
 }

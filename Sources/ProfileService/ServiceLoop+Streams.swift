@@ -27,25 +27,25 @@ extension ServiceLoop {
 
     /// Answers one request of a stream: at once if it is its turn and the client reads, else later.
     func reply(to ticket: UInt64, of stream: ServiceStream, with message: UnsafeRawBufferPointer) {
-        if stream.machine.answers.isOldest(ticket),
+        if stream.machine.responses.isOldest(ticket),
             self.transport.send(message, to: stream.token) == .sent
         {
-            stream.machine.answers.sent()
+            stream.machine.responses.sent()
             self.sendReady(of: stream)
         } else {
-            stream.machine.answers.keep(message, for: ticket)
-            self.streamAnswerBytes += message.count
-            self.giveUpUnread(stream)
+            stream.machine.responses.keep(message, for: ticket)
+            self.streamResponseBytes += message.count
+            self.abandonUnread(stream)
         }
     }
 
     /// Sends what has become the oldest answer, as far as there is room.
     func sendReady(of stream: ServiceStream) {
-        while let bytes = stream.machine.answers.next {
+        while let bytes = stream.machine.responses.next {
             guard bytes.withUnsafeBytes({ self.transport.send($0, to: stream.token) }) == .sent
             else { return }
-            stream.machine.answers.sent()
-            self.streamAnswerBytes -= bytes.count
+            stream.machine.responses.sent()
+            self.streamResponseBytes -= bytes.count
         }
     }
 
@@ -74,15 +74,15 @@ extension ServiceLoop {
     /// A stream that is gone: its commands may still be on their way, their answers find nobody.
     func forget(_ stream: ServiceStream) {
         guard self.stream(of: stream.token) === stream else { return }
-        self.streamAnswerBytes -= stream.machine.answers.readyBytes
+        self.streamResponseBytes -= stream.machine.responses.readyBytes
         self.streams[Int(stream.token.streamSlot)] = nil
         self.postponed.removeAll { $0 === stream }
     }
 
     /// Only clients that do not read get here: a stream that is read has at most
     /// `requestsInFlightMax` answers of its own size waiting.
-    private func giveUpUnread(_ stream: ServiceStream) {
-        guard self.streamAnswerBytes > self.streamLimits.unreadAnswerBytesMax else { return }
+    private func abandonUnread(_ stream: ServiceStream) {
+        guard self.streamResponseBytes > self.streamLimits.unreadResponseBytesMax else { return }
         self.transport.finish(
             stream.token,
             with: RPCStatus(
@@ -115,7 +115,7 @@ extension ServiceLoop {
         self.end(self.openStream(call), with: RPCStatus(.ok, ""))
     }
 
-    package func hasRoom(_ token: CallToken) {
+    package func becameWritable(_ token: CallToken) {
         guard let stream = self.stream(of: token) else { return self.retryEnd(of: token) }
         self.sendReady(of: stream)
         self.advance(stream)

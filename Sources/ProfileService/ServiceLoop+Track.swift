@@ -40,9 +40,9 @@ extension ServiceLoop {
 
     /// Appends the answer of a Track that was carried out.
     func encodeTrack(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot)
-        -> ItemFates
+        -> ItemOutcomes
     {
         self.decoder.encodeTrackResponse(
-            header, body: &body, sequence: slot.sequence, into: &self.answer)
+            header, body: &body, sequence: slot.sequence, into: &self.response)
     }
 }

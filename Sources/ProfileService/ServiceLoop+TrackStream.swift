@@ -32,10 +32,10 @@ extension ServiceLoop {
                 self.fail(
                     stream, Self.status(of: .invalidFields, ErrorContext(violations: violations)),
                     sequence)
-            case .refused(.rateExceeded): return false
-            case .refused(let refusal):
+            case .rejected(.rateExceeded): return false
+            case .rejected(let rejection):
                 self.accounting.add(rejected: track.eventCount)
-                self.fail(stream, Self.status(ofRefused: refusal), sequence)
+                self.fail(stream, Self.status(ofRejected: rejection), sequence)
             case .blocked(let until):
                 self.accounting.add(rejected: track.eventCount)
                 self.fail(stream, Self.status(ofBlockedUntil: until), sequence)
@@ -64,48 +64,48 @@ extension ServiceLoop {
         guard case .added = admission else { return admission }
         let last = self.batch.slots.count - 1
         self.batch.slots[last].sequence = track.sequence
-        self.batch.slots[last].ticket = stream.machine.answers.begin()
+        self.batch.slots[last].ticket = stream.machine.responses.begin()
         return admission
     }
 
     /// Answers a request that did not get to the log; it waits for its turn behind those that did.
     private func fail(_ stream: ServiceStream, _ status: RPCStatus, _ sequence: UInt64) {
-        self.answer.removeAll()
-        MessageDecoder.encodeTrackFailure(status.details, sequence: sequence, into: &self.answer)
-        self.reply(to: stream.machine.answers.begin(), of: stream, with: self.answer.bytes)
+        self.response.removeAll()
+        MessageDecoder.encodeTrackFailure(status.details, sequence: sequence, into: &self.response)
+        self.reply(to: stream.machine.responses.begin(), of: stream, with: self.response.bytes)
     }
 
     /// Answers a request of a stream that came back from the log.
-    func answerItem(_ slot: BatchSlot, of batch: LogBatch) {
-        self.answer.removeAll()
+    func respondToItem(_ slot: BatchSlot, of batch: LogBatch) {
+        self.response.removeAll()
         self.encodeItem(slot, of: batch)
         // The call may have ended meanwhile; its commands are durable all the same.
         guard let stream = self.stream(of: slot.token) else { return }
-        self.reply(to: slot.ticket, of: stream, with: self.answer.bytes)
+        self.reply(to: slot.ticket, of: stream, with: self.response.bytes)
         self.advance(stream)
     }
 
     private func encodeItem(_ slot: BatchSlot, of batch: LogBatch) {
-        guard slot.refusal == .none else {
+        guard slot.rejection == .none else {
             self.accounting.add(rejected: slot.items)
-            let status = Self.status(ofRefused: slot.refusal)
+            let status = Self.status(ofRejected: slot.rejection)
             return MessageDecoder.encodeTrackFailure(
-                status.details, sequence: slot.sequence, into: &self.answer)
+                status.details, sequence: slot.sequence, into: &self.response)
         }
         var body = ByteReader(batch.result(of: slot))
         guard let header = ResultHeader(from: &body) else {
             preconditionFailure("a result of this process is whole")
         }
-        guard header.refusal == .none else {
+        guard header.rejection == .none else {
             self.accounting.add(rejected: slot.items)
-            let context = MessageDecoder.context(ofRefused: header, body: &body)
-            let status = Self.status(of: header.refusal, context)
+            let context = MessageDecoder.context(ofRejected: header, body: &body)
+            let status = Self.status(of: header.rejection, context)
             return MessageDecoder.encodeTrackFailure(
-                status.details, sequence: slot.sequence, into: &self.answer)
+                status.details, sequence: slot.sequence, into: &self.response)
         }
-        let fates = self.encode(header, &body, slot)
+        let outcomes = self.encode(header, &body, slot)
         self.accounting.add(
-            stored: fates.stored, duplicate: fates.duplicate, stale: fates.stale,
-            rejected: fates.rejected)
+            stored: outcomes.stored, duplicate: outcomes.duplicate, stale: outcomes.stale,
+            rejected: outcomes.rejected)
     }
 }

@@ -20,7 +20,7 @@ package final class ServiceLoop: RPCHandler {
     let accounting: ItemAccounting
     let decoder = MessageDecoder()
     /// The answer being encoded.
-    var answer = ByteBuffer(capacity: 64 << 10)
+    var response = ByteBuffer(capacity: 64 << 10)
     /// The profile being read.
     var image = ByteBuffer(capacity: 64 << 10)
     /// The batch of this tick.
@@ -33,12 +33,12 @@ package final class ServiceLoop: RPCHandler {
     /// Backups that are done and whose clients do not know it yet.
     var unsentEnds: [UnsentEnd] = []
     /// Bytes of answers that wait in `streams`.
-    var streamAnswerBytes = 0
+    var streamResponseBytes = 0
     private var freeBatches: [LogBatch] = []
     private var finished: [LogBatch] = []
     let mailbox: CompletionMailbox
     /// Kept once the partition is recovered.
-    private var partition_: Partition?
+    private var partitionCell: Partition?
     private var knownPartition: Unmanaged<Partition>?
 
     package init(
@@ -61,9 +61,9 @@ package final class ServiceLoop: RPCHandler {
     /// As above, to be looked at without counting a reference.
     private var partitionReference: Unmanaged<Partition>? {
         if let partition = self.knownPartition { return partition }
-        self.partition_ = self.state.partition
-        // SAFETY: `partition_` keeps it and never changes again.
-        self.knownPartition = self.partition_.map { Unmanaged.passUnretained($0) }
+        self.partitionCell = self.state.partition
+        // SAFETY: `partitionCell` keeps it and never changes again.
+        self.knownPartition = self.partitionCell.map { Unmanaged.passUnretained($0) }
         return self.knownPartition
     }
 
@@ -130,8 +130,8 @@ package final class ServiceLoop: RPCHandler {
     }
 
     package func beforeSleep() {
-        if let partition = self.partition_ { self.retryPostponed(in: partition) }
-        guard let partition = self.partition_, !self.batch.isEmpty,
+        if let partition = self.partitionCell { self.retryPostponed(in: partition) }
+        guard let partition = self.partitionCell, !self.batch.isEmpty,
             let next = self.freeBatches.popLast()
         else { return }
         let bytesBefore = self.batch.records.count
@@ -153,11 +153,11 @@ package final class ServiceLoop: RPCHandler {
     package func woken() {
         self.mailbox.take(into: &self.finished)
         for batch in self.finished {
-            self.answerAll(of: batch)
+            self.respondToAll(of: batch)
             batch.reset()
             self.freeBatches.append(batch)
         }
         self.finished.removeAll(keepingCapacity: true)
-        self.answerOperators()
+        self.respondToOperators()
     }
 }

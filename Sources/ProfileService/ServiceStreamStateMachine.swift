@@ -20,7 +20,7 @@ struct ServiceStreamStateMachine {
     private let requestsInFlightMax: Int
     /// The last request waits until the log has room; nothing is read meanwhile.
     private(set) var isPostponed = false
-    var answers = OrderedAnswers()
+    var responses = OrderedResponses()
 
     init(requestsInFlightMax: Int) {
         self.requestsInFlightMax = requestsInFlightMax
@@ -56,19 +56,19 @@ struct ServiceStreamStateMachine {
         switch self.state {
         case .reading:
             guard
-                self.isPostponed || self.answers.next != nil
-                    || self.answers.count >= self.requestsInFlightMax
+                self.isPostponed || self.responses.next != nil
+                    || self.responses.count >= self.requestsInFlightMax
             else { return .none }
             self.state = .paused
             return .pause
         case .paused:
-            guard !self.isPostponed, self.answers.next == nil,
-                self.answers.count <= self.requestsInFlightMax / 2
+            guard !self.isPostponed, self.responses.next == nil,
+                self.responses.count <= self.requestsInFlightMax / 2
             else { return .none }
             self.state = .reading
             return .resume
         case .ending(let status):
-            guard self.answers.count == 0 else { return .none }
+            guard self.responses.count == 0 else { return .none }
             self.state = .finished
             return .finish(status)
         case .finished: return .none

@@ -13,26 +13,26 @@ package enum CallPhase: UInt8, Sendable {
 
 /// The phase, and the partition once it is recovered; shared by all loops.
 package final class ServingState: Sendable {
-    private let phase_ = Atomic<UInt8>(CallPhase.replaying.rawValue)
-    private let partition_ = Guarded<Partition?>(nil)
+    private let phaseCell = Atomic<UInt8>(CallPhase.replaying.rawValue)
+    private let partitionCell = Guarded<Partition?>(nil)
 
     package init() {}
 
     package var phase: CallPhase {
-        CallPhase(rawValue: self.phase_.load(ordering: .acquiring)) ?? .draining
+        CallPhase(rawValue: self.phaseCell.load(ordering: .acquiring)) ?? .draining
     }
 
     /// The recovered partition; `nil` while replaying. Loops ask once and keep the answer.
-    package var partition: Partition? { self.partition_.withLock { $0 } }
+    package var partition: Partition? { self.partitionCell.withLock { $0 } }
 
     /// Lets calls in.
     package func serve(_ partition: Partition) {
-        self.partition_.withLock { $0 = partition }
-        self.phase_.store(CallPhase.serving.rawValue, ordering: .releasing)
+        self.partitionCell.withLock { $0 = partition }
+        self.phaseCell.store(CallPhase.serving.rawValue, ordering: .releasing)
     }
 
     /// Refuses new calls from now on.
     package func drain() {
-        self.phase_.store(CallPhase.draining.rawValue, ordering: .releasing)
+        self.phaseCell.store(CallPhase.draining.rawValue, ordering: .releasing)
     }
 }

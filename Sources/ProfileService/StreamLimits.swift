@@ -4,7 +4,7 @@ package struct StreamLimits: Sendable {
     /// back. At 1 ms a commit this is 128,000 requests a second on one stream.
     package var requestsInFlightMax = 128
     /// Answers of all streams of a loop that wait outside of the transport's own buffers, in bytes.
-    package var unreadAnswerBytesMax = 16 << 20
+    package var unreadResponseBytesMax = 16 << 20
 
     package init() {}
 }

@@ -30,7 +30,7 @@ package enum FailureText {
     ]
 
     package static func line(_ failure: RPCFailure) -> String {
-        if !failure.isAnswered { return self.unanswered(failure) }
+        if !failure.hasResponse { return self.withoutResponse(failure) }
         var what = failure.violations.map {
             $0.field.isEmpty ? $0.description : "\($0.field): \($0.description)"
         }.joined(separator: "; ")
@@ -44,7 +44,7 @@ package enum FailureText {
                 + (remedy.map { "; \($0)" } ?? ""))
     }
 
-    private static func unanswered(_ failure: RPCFailure) -> String {
+    private static func withoutResponse(_ failure: RPCFailure) -> String {
         switch failure.code {
         case RPCFailure.unavailable:
             "\(failure.message); is profiled running there? --address names another place"
@@ -66,7 +66,7 @@ package enum FailureText {
     package static func exitCode(_ failure: RPCFailure) -> Int32 {
         let isSilent =
             failure.code == RPCFailure.unavailable || failure.code == RPCFailure.deadlineExceeded
-        return !failure.isAnswered || isSilent ? 3 : 1
+        return !failure.hasResponse || isSilent ? 3 : 1
     }
 }
 

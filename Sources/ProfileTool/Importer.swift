@@ -17,12 +17,12 @@ final class Importer {
     private let startedNanoseconds: UInt64
     private let startedLine: Int
     private var shownNanoseconds: UInt64 = 0
-    private var shownRefusals = 0
+    private var shownRejections = 0
 
     /// A group goes out earlier when it has so many bytes: a fourth of the largest message.
     private static let batchBytesMax = 1 << 20
     /// Refusals shown one by one; the others are only counted.
-    private static let refusalsShownMax = 20
+    private static let rejectionsShownMax = 20
     private static let progressNanoseconds: UInt64 = 200_000_000
 
     /// What became of the operations of this run.
@@ -98,11 +98,11 @@ final class Importer {
     private func refuse(_ number: Int, _ why: String) {
         self.tally.refused += 1
         self.position.refused += 1
-        self.shownRefusals += 1
-        guard self.shownRefusals <= Self.refusalsShownMax else { return }
+        self.shownRejections += 1
+        guard self.shownRejections <= Self.rejectionsShownMax else { return }
         self.terminal.progress("")
         self.terminal.complain("\(self.file.path):\(number): \(TerminalText.safe(why))")
-        if self.shownRefusals == Self.refusalsShownMax {
+        if self.shownRejections == Self.rejectionsShownMax {
             self.terminal.complain("further refusals are only counted")
         }
     }
@@ -114,7 +114,7 @@ final class Importer {
             let response = try self.client.call(BatchRequest.method, message)
             guard let json = MessageJSON.decode(response, as: BatchRequest.method.response) else {
                 throw RPCFailure(
-                    unanswered: 13, "the answer of BatchWrite is not the contract's message")
+                    withoutResponse: 13, "the answer of BatchWrite is not the contract's message")
             }
             for (index, result) in (json["results"]?.items ?? []).enumerated() {
                 self.count(result, line: self.batchLines[index])

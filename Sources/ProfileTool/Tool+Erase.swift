@@ -9,21 +9,22 @@ extension Tool {
                 "nothing brings an erased person back: `profilectl get \(who)` shows who it is, --yes erases"
             )
         }
-        let answer = try self.call(
+        let response = try self.call(
             .profiles("EraseProfile"),
             [
                 ("project", .string(self.project)), ("request_id", self.requestID()),
                 ("identifier", WhoText.identifier(who)),
                 ("expected_revision", try self.expectedRevision()),
             ])
-        self.show(answer) {
+        self.show(response) {
             let isReplayed =
-                answer["replayed"]?.isTrue == true ? " (this is the answer of the first call)" : ""
-            guard answer["existed"]?.isTrue == true else {
+                response["replayed"]?.isTrue == true
+                ? " (this is the answer of the first call)" : ""
+            guard response["existed"]?.isTrue == true else {
                 return "nobody is called so, nothing was erased\(isReplayed)\n"
             }
             return
-                "erased: \(TerminalText.safe(who)); gone from log and snapshots by \(answer["log_purge_due"]?.text ?? "then")\(isReplayed)\n"
+                "erased: \(TerminalText.safe(who)); gone from log and snapshots by \(response["log_purge_due"]?.text ?? "then")\(isReplayed)\n"
         }
     }
 }

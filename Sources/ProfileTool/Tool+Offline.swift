@@ -18,13 +18,13 @@ extension Tool {
             if case .damage = finding { self.say(finding) }
         }
         let state = summary.state
-        let answer = JSONValue.object(of: [
+        let response = JSONValue.object(of: [
             ("restored", .string(words[1])), ("files", .number("\(summary.files)")),
             ("bytes", .number("\(summary.bytes)")),
             ("profiles", .number("\(state.profiles)")), ("lsn", .number("\(state.lsn)")),
             ("digest", .string(VerificationText.digest(state))),
         ])
-        self.show(answer) {
+        self.show(response) {
             """
             restored: \(state.profiles) profiles at lsn \(state.lsn), \(summary.files) files, \(summary.bytes) bytes, \
             digest \(VerificationText.digest(state))

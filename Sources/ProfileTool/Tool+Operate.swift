@@ -5,9 +5,9 @@ import ProfileClient
 extension Tool {
     func snapshot() throws {
         _ = try self.positional(0, 0)
-        let answer = try self.call(.admin("CreateSnapshot"), [])
-        self.show(answer) {
-            "snapshot of lsn \(answer["lsn"]?.description ?? "0"): \(answer["bytes"]?.description ?? "0") bytes, verified\n"
+        let response = try self.call(.admin("CreateSnapshot"), [])
+        self.show(response) {
+            "snapshot of lsn \(response["lsn"]?.description ?? "0"): \(response["bytes"]?.description ?? "0") bytes, verified\n"
         }
     }
 

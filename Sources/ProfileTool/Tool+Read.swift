@@ -8,14 +8,14 @@ extension Tool {
     func get() throws {
         let who = WhoText.identifier(try self.positional(1, 1)[0])
         let count = try self.arguments.number("--events", 5)
-        let answer = try self.call(
+        let response = try self.call(
             .profiles("GetProfile"),
             [
                 ("project", .string(self.project)), ("identifier", who), ("metadata", .bool(true)),
             ])
-        guard !self.wantsJSON else { return self.terminal.say("\(answer)\n") }
+        guard !self.wantsJSON else { return self.terminal.say("\(response)\n") }
         let events = count == 0 ? nil : try self.lastEvents(who, count)
-        self.terminal.say(ProfileView(now: self.now).text(answer, events: events))
+        self.terminal.say(ProfileView(now: self.now).text(response, events: events))
     }
 
     /// `nil` where the server has no ListEvents: the rest of the profile is worth showing.
@@ -41,7 +41,7 @@ extension Tool {
         var left = limit == 0 ? Int.max : limit
         var token = ""
         repeat {
-            let answer = try self.call(
+            let response = try self.call(
                 .profiles("ListEvents"),
                 [
                     ("project", .string(self.project)), ("identifier", who),
@@ -52,14 +52,14 @@ extension Tool {
                     ("page_size", .number(String(min(left, Self.pageMax)))),
                     ("page_token", token.isEmpty ? nil : .string(token)),
                 ])
-            let page = answer["events"]?.items ?? []
+            let page = response["events"]?.items ?? []
             if self.wantsJSON {
                 for event in page { self.terminal.say("\(event)\n") }
             } else {
                 rows += page.map(view.event)
             }
             left -= page.count
-            token = page.isEmpty ? "" : answer["next_page_token"]?.text ?? ""
+            token = page.isEmpty ? "" : response["next_page_token"]?.text ?? ""
         } while !token.isEmpty && left > 0
         guard !self.wantsJSON else { return }
         self.terminal.say(rows.isEmpty ? "no events\n" : TerminalText.table(rows, indent: ""))
@@ -71,31 +71,31 @@ extension Tool {
         var rows: [[String]] = []
         var token = ""
         repeat {
-            let answer = try self.call(
+            let response = try self.call(
                 .profiles("ListConsentHistory"),
                 [
                     ("project", .string(self.project)), ("identifier", who),
                     ("page_token", token.isEmpty ? nil : .string(token)),
                 ])
-            for entry in answer["entries"]?.items ?? [] {
+            for entry in response["entries"]?.items ?? [] {
                 if self.wantsJSON {
                     self.terminal.say("\(entry)\n")
                 } else {
                     rows.append(view.consent(entry))
                 }
             }
-            token = answer["next_page_token"]?.text ?? ""
+            token = response["next_page_token"]?.text ?? ""
         } while !token.isEmpty
         if !self.wantsJSON {
             self.terminal.say(rows.isEmpty ? "no entries\n" : TerminalText.table(rows, indent: ""))
         }
         guard self.arguments.has("--verify") else { return }
-        let answer = try self.call(
+        let response = try self.call(
             .profiles("VerifyConsentLedger"),
             [("project", .string(self.project)), ("identifier", who)])
-        self.show(answer) {
-            answer["valid"]?.isTrue == true
-                ? "the chain of \(answer["entries"]?.description ?? "0") entries is whole\n"
+        self.show(response) {
+            response["valid"]?.isTrue == true
+                ? "the chain of \(response["entries"]?.description ?? "0") entries is whole\n"
                 : "THE CHAIN IS BROKEN: entries were changed\n"
         }
     }
@@ -103,7 +103,7 @@ extension Tool {
     func sendable() throws {
         let words = try self.positional(2, 2)
         let (channel, topic) = try WhoText.channel(words[1])
-        let answer = try self.call(
+        let response = try self.call(
             .profiles("CheckSendable"),
             [
                 ("project", .string(self.project)), ("identifier", WhoText.identifier(words[0])),
@@ -113,18 +113,18 @@ extension Tool {
                     .string(self.arguments.has("--transactional") ? "TRANSACTIONAL" : "MARKETING")
                 ),
             ])
-        self.show(answer) {
-            let reason = ProfileView.word(answer["reason"], "SENDABLE_REASON_")
-            return answer["sendable"]?.isTrue == true
+        self.show(response) {
+            let reason = ProfileView.word(response["reason"], "SENDABLE_REASON_")
+            return response["sendable"]?.isTrue == true
                 ? "yes\(reason == "ok" ? "" : ": \(reason)")\n" : "no: \(reason)\n"
         }
     }
 
     func health() throws -> Int32 {
         let service = try self.positional(0, 1).first ?? ""
-        let answer = try self.call(.healthCheck, [("service", .string(service))])
-        let status = answer["status"]?.text ?? "UNKNOWN"
-        self.show(answer) { "\(status)\n" }
+        let response = try self.call(.healthCheck, [("service", .string(service))])
+        let status = response["status"]?.text ?? "UNKNOWN"
+        self.show(response) { "\(status)\n" }
         return status == "SERVING" ? ToolMain.ExitCode.done : ToolMain.ExitCode.refused
     }
 

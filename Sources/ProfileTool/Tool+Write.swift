@@ -18,7 +18,7 @@ extension Tool {
         if customID != nil, self.arguments.has("--logged-out") {
             throw UsageError("--logged-out and a custom ID exclude each other")
         }
-        let answer = try self.call(
+        let response = try self.call(
             .profiles("Identify"),
             [
                 ("project", .string(self.project)), ("request_id", self.requestID()),
@@ -32,17 +32,17 @@ extension Tool {
                 ("source", self.source()),
                 ("expected_revision", try self.expectedRevision()),
             ])
-        self.show(answer) {
-            let profile = answer["profile"] ?? .null
+        self.show(response) {
+            let profile = response["profile"] ?? .null
             let name = profile["custom_id"]?.text ?? "anonymous"
             var text =
-                "\(ProfileView.word(answer["outcome"], "OUTCOME_")): \(TerminalText.safe(name)), profile \(profile["profile_id"]?.text ?? ""),"
-                + " revision \(profile["revision"]?.description ?? "0")\(Self.replayed(answer))\n"
-            let stale = (answer["ignored_stale"]?.items ?? []).compactMap(\.text)
+                "\(ProfileView.word(response["outcome"], "OUTCOME_")): \(TerminalText.safe(name)), profile \(profile["profile_id"]?.text ?? ""),"
+                + " revision \(profile["revision"]?.description ?? "0")\(Self.replayed(response))\n"
+            let stale = (response["ignored_stale"]?.items ?? []).compactMap(\.text)
             if !stale.isEmpty {
                 text += "not changed, newer values are stored: \(stale.joined(separator: ", "))\n"
             }
-            for warning in answer["warnings"]?.items ?? [] {
+            for warning in response["warnings"]?.items ?? [] {
                 let about =
                     warning["name"]?.text ?? warning["identifier"]?.members.first?.value.text ?? ""
                 text +=
@@ -98,7 +98,7 @@ extension Tool {
             ("label", self.arguments["--label"].map(JSONValue.string)),
             ("tags", tags.isEmpty ? nil : .array(tags)),
         ])
-        let answer = try self.call(
+        let response = try self.call(
             .profiles("Track"),
             [
                 ("project", .string(self.project)), ("request_id", self.requestID()),
@@ -108,15 +108,15 @@ extension Tool {
                 ("must_exist", self.arguments.has("--must-exist") ? .bool(true) : nil),
                 ("expected_revision", try self.expectedRevision()),
             ])
-        self.show(answer) {
-            let result = answer["results"]?.items.first ?? .null
+        self.show(response) {
+            let result = response["results"]?.items.first ?? .null
             let differs =
                 result["content_differs"]?.isTrue == true
                 ? ", and its content differs from the stored one" : ""
             return
                 "\(ProfileView.word(result["status"], "EVENT_STATUS_")): \(words[1]) \(TerminalText.safe(result["event_id"]?.text ?? ""))\(differs),"
-                + " profile \(answer["profile_id"]?.text ?? ""), revision \(answer["revision"]?.description ?? "0"),"
-                + " lsn \(answer["lsn"]?.description ?? "0")\(Self.replayed(answer))\n"
+                + " profile \(response["profile_id"]?.text ?? ""), revision \(response["revision"]?.description ?? "0"),"
+                + " lsn \(response["lsn"]?.description ?? "0")\(Self.replayed(response))\n"
         }
     }
 
@@ -132,7 +132,7 @@ extension Tool {
             .compactMap { field, flag in
                 self.arguments[flag].map { JSONValue.JSONMember(field, .string($0)) }
             }
-        let answer = try self.call(
+        let response = try self.call(
             .profiles("UpdateSubscription"),
             [
                 ("project", .string(self.project)), ("request_id", self.requestID()),
@@ -142,9 +142,9 @@ extension Tool {
                 ("evidence", evidence.isEmpty ? nil : .object(evidence)),
                 ("occurred_at", try self.time()),
             ])
-        self.show(answer) {
+        self.show(response) {
             TerminalText.table(
-                (answer["results"]?.items ?? []).map { result in
+                (response["results"]?.items ?? []).map { result in
                     let applied =
                         result["applied"]?.isTrue == true
                         ? "" : "not applied: a newer choice is stored"
@@ -155,14 +155,14 @@ extension Tool {
                     return [
                         ProfileView.channel(result),
                         ProfileView.word(result["state"], "SUBSCRIPTION_STATE_"),
-                        applied + token + Self.replayed(answer),
+                        applied + token + Self.replayed(response),
                     ]
                 }, indent: "")
         }
     }
 
-    private static func replayed(_ answer: JSONValue) -> String {
-        answer["replayed"]?.isTrue == true ? " (this is the answer of the first call)" : ""
+    private static func replayed(_ response: JSONValue) -> String {
+        response["replayed"]?.isTrue == true ? " (this is the answer of the first call)" : ""
     }
 
     func importFile() throws -> Int32 {

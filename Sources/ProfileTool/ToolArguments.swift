@@ -41,9 +41,9 @@ package struct ToolArguments {
             let options = ToolCommand.globalOptions + (found?.options ?? [])
             let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
             guard let option = options.first(where: { $0.name == parts[0] }) else {
-                let place = found.map { " for \($0.name)" } ?? " before the command"
+                let context = found.map { " for \($0.name)" } ?? " before the command"
                 throw UsageError(
-                    "unknown flag \(parts[0])\(place)\(Self.nearest(parts[0], options.map(\.name)))"
+                    "unknown flag \(parts[0])\(context)\(Self.nearest(parts[0], options.map(\.name)))"
                 )
             }
             if option.value == nil {
@@ -80,8 +80,10 @@ package struct ToolArguments {
     }
 
     /// `, did you mean X?` for a word that is one or two letters off.
-    static func nearest(_ word: String, _ known: [String]) -> String {
-        let best = known.map { ($0, self.distance(Array(word), Array($0))) }.min { $0.1 < $1.1 }
+    static func nearest(_ word: String, _ candidates: [String]) -> String {
+        let best = candidates.map { ($0, self.distance(Array(word), Array($0))) }.min {
+            $0.1 < $1.1
+        }
         guard let best, best.1 <= max(2, word.count / 3) else { return "" }
         return ", did you mean \(best.0)?"
     }

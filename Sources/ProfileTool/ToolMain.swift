@@ -133,8 +133,8 @@ struct Tool {
     }
 
     /// Prints an answer as JSON, or as the text made of it.
-    func show(_ answer: JSONValue, _ text: () -> String) {
-        self.terminal.say(self.wantsJSON ? "\(answer)\n" : text())
+    func show(_ response: JSONValue, _ text: () -> String) {
+        self.terminal.say(self.wantsJSON ? "\(response)\n" : text())
     }
 
     /// The arguments after the command, of which there must be so many.

@@ -29,13 +29,13 @@ package enum ValueText {
 
     /// Splits at the first `=`, which may have `:`, `+` or `-` before it.
     package static func split(_ word: String) throws(UsageError) -> Assignment {
-        guard let place = word.firstIndex(of: "="), place > word.startIndex else {
+        guard let separator = word.firstIndex(of: "="), separator > word.startIndex else {
             throw UsageError("\(word): expected NAME=VALUE")
         }
-        let text = String(word[word.index(after: place)...])
-        let before = word.index(before: place)
-        let operation = Operator(rawValue: String(word[before ... place]))
-        let name = String(word[..<(operation == nil ? place : before)])
+        let text = String(word[word.index(after: separator)...])
+        let before = word.index(before: separator)
+        let operation = Operator(rawValue: String(word[before ... separator]))
+        let name = String(word[..<(operation == nil ? separator : before)])
         guard !name.isEmpty else {
             throw UsageError("\(word): the name is missing before \(operation?.rawValue ?? "=")")
         }

@@ -27,7 +27,7 @@ package struct FrameContents {
 /// How much room a log has left (L9). Between the two marks whoever writes goes on, and whoever has
 /// stopped waits: a disk at its brink would otherwise take the small frames and refuse the large
 /// ones.
-package enum LogRoom: Equatable, Sendable {
+package enum LogHeadroom: Equatable, Sendable {
     /// Less than the reserve is left, and there is nothing to go on in.
     case low
     case middle
@@ -43,7 +43,7 @@ package protocol CommandLog: AnyObject {
     ///
     /// - Parameter isStopped: Whoever asks waits for room: false spares a question to the disk
     ///   where only `.low` would matter.
-    func room(isStopped: Bool) -> LogRoom
+    func headroom(isStopped: Bool) -> LogHeadroom
     /// Hands one frame over; it may not be durable yet when this returns.
     ///
     /// - Throws: `.noSpace` if nothing was written and a later try may go; `.poisoned` or `.io` if

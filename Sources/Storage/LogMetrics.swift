@@ -9,23 +9,23 @@ package final class LogMetrics: Sendable {
     package let frameBytes = Histogram(bounds: .frameBytes)
     /// Nanoseconds of one fdatasync.
     package let syncNanoseconds = Histogram(bounds: .fdatasyncSeconds)
-    private let bytes_ = Atomic<UInt64>(0)
-    private let segments_ = Atomic<UInt64>(0)
+    private let bytesCell = Atomic<UInt64>(0)
+    private let segmentsCell = Atomic<UInt64>(0)
 
     package init() {}
 
     /// Bytes written since the start.
-    package var bytes: UInt64 { self.bytes_.load(ordering: .relaxed) }
+    package var bytes: UInt64 { self.bytesCell.load(ordering: .relaxed) }
     /// Segments begun since the start.
-    package var segments: UInt64 { self.segments_.load(ordering: .relaxed) }
+    package var segments: UInt64 { self.segmentsCell.load(ordering: .relaxed) }
 
     func wrote(operations: UInt32, bytes: Int) {
         self.frameOperations.record(UInt64(operations))
         self.frameBytes.record(UInt64(bytes))
-        self.bytes_.wrappingAdd(UInt64(bytes), ordering: .relaxed)
+        self.bytesCell.wrappingAdd(UInt64(bytes), ordering: .relaxed)
     }
 
     func beganSegment() {
-        self.segments_.wrappingAdd(1, ordering: .relaxed)
+        self.segmentsCell.wrappingAdd(1, ordering: .relaxed)
     }
 }

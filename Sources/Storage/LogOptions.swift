@@ -10,7 +10,7 @@ package struct LogOptions: Sendable {
     /// Free space at which writes go on where no segment waits, in bytes: the next segment and its
     /// successor. Twice what a segment takes, so that a disk with room for just one does not stop
     /// and start with every segment.
-    package var roomBytes: Int { 2 * self.segmentBytes }
+    package var headroomBytes: Int { 2 * self.segmentBytes }
     /// Zeros written between two syncs while a segment is prepared: small enough that a commit
     /// beside it does not wait long.
     package var prepareStepBytes = 256 << 10

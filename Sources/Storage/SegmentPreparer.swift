@@ -24,7 +24,7 @@ package final class SegmentPreparer: Sendable {
 
     private static let name = "next" + SegmentFiles.temporarySuffix
     private let state = Guarded<State>(.none)
-    private let keptBytes_ = Atomic<Int>(0)
+    private let keptBytesCell = Atomic<Int>(0)
     private let files: SegmentFiles
     private let segmentBytes: Int
     private let reserveBytes: Int
@@ -36,7 +36,7 @@ package final class SegmentPreparer: Sendable {
 
     /// Space that no segment may take, in bytes: what the next snapshot needs, or a disk full of
     /// log could not be freed by one.
-    var keptBytes: Int { self.keptBytes_.load(ordering: .relaxed) }
+    var keptBytes: Int { self.keptBytesCell.load(ordering: .relaxed) }
 
     init(files: SegmentFiles, options: LogOptions, parker: (any Parker)?) {
         self.files = files
@@ -145,7 +145,7 @@ package final class SegmentPreparer: Sendable {
             throw error
         }
         defer { file.close() }
-        self.keptBytes_.store(try file.size() + 2 * self.reserveBytes, ordering: .relaxed)
+        self.keptBytesCell.store(try file.size() + 2 * self.reserveBytes, ordering: .relaxed)
     }
 
     /// Takes the spare segment, whole; `wakeForNext` lets the next one be made.

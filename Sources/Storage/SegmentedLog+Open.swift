@@ -23,7 +23,7 @@ package struct LogEnvironment {
 }
 
 /// The first frame of a new directory.
-package struct LogBirth {
+package struct LogGenesis {
     package var directoryID: DirectoryID
     /// One frame; its first lsn is 1 and its digest 0.
     package var frame: FrameContents
@@ -64,7 +64,7 @@ extension SegmentedLog {
     ///   the target.
     /// - Complexity: O(bytes of the snapshot and of the log behind it).
     package static func open(
-        _ environment: LogEnvironment, birth: () -> LogBirth, target: any RecoveryTarget
+        _ environment: LogEnvironment, genesisFrame: () -> LogGenesis, target: any RecoveryTarget
     ) throws(StorageError) -> (log: SegmentedLog, report: RecoveryReport) {
         let files = SegmentFiles(
             fileSystem: environment.fileSystem, directory: environment.directory)
@@ -72,7 +72,8 @@ extension SegmentedLog {
             try files.fileSystem.list(files.directory)
         }
         guard var recovery = try Recovery.read(files, names, into: target) else {
-            return try Self.create(environment, files, names, birth: birth(), target: target)
+            return try Self.create(
+                environment, files, names, genesisFrame: genesisFrame(), target: target)
         }
         // A process killed between a rename and the sync of the directory leaves a name that only
         // the system's memory has. A newer segment beside it could otherwise outlive it.
@@ -106,7 +107,8 @@ extension SegmentedLog {
     }
 
     private static func create(
-        _ environment: LogEnvironment, _ files: SegmentFiles, _ names: [String], birth: LogBirth,
+        _ environment: LogEnvironment, _ files: SegmentFiles, _ names: [String],
+        genesisFrame: LogGenesis,
         target: any RecoveryTarget
     ) throws(StorageError) -> (log: SegmentedLog, report: RecoveryReport) {
         var report = RecoveryReport()
@@ -114,12 +116,12 @@ extension SegmentedLog {
         // The first segment gets its name only with the first frame in it: a directory is never
         // without its genesis.
         let header = SegmentHeader(
-            directoryID: birth.directoryID, number: 1, firstFrame: 1, firstLSN: 1,
+            directoryID: genesisFrame.directoryID, number: 1, firstFrame: 1, firstLSN: 1,
             previousHeaderCRC: 0)
         var frames = ByteBuffer()
-        let writer = FrameCopier(segment: 1, seed: birth.directoryID.seed)
+        let writer = FrameCopier(segment: 1, seed: genesisFrame.directoryID.seed)
         let chain = writer.write(
-            birth.frame, kind: .records,
+            genesisFrame.frame, kind: .records,
             after: Chain(nextFrame: 1, nextLSN: 1, previousHeaderCRC: 0), into: &frames)
         let bytes = frames.bytes
         let file = try Self.makeSegment(
@@ -130,17 +132,17 @@ extension SegmentedLog {
                 try file.write(bytes, at: SegmentHeader.bytes)
             }
         }
-        let read = FrameHeader.read(frames.bytes, seed: birth.directoryID.seed)
+        let read = FrameHeader.read(frames.bytes, seed: genesisFrame.directoryID.seed)
         guard let (frame, _) = read,
-            target.replay(ReplayedFrame(header: frame, payload: birth.frame.payload))
+            target.replay(ReplayedFrame(header: frame, payload: genesisFrame.frame.payload))
         else {
             throw .replayRefused(lsn: 1)
         }
         report.segments = 1
         report.frames = 1
-        report.operations = UInt64(birth.frame.operationCount)
+        report.operations = UInt64(genesisFrame.frame.operationCount)
         let segment = OpenSegment(file: file, number: 1, offset: SegmentHeader.bytes + frames.count)
-        return (Self.make(environment, files, birth.directoryID, segment, chain), report)
+        return (Self.make(environment, files, genesisFrame.directoryID, segment, chain), report)
     }
 
     /// Makes the end of the log durable and clean: goes on behind a seal, else copies the tail

@@ -71,7 +71,7 @@ package final class SegmentedLog: CommandLog {
     package var nextFrameNumber: UInt64 { self.chain.nextFrame }
 
     /// - Complexity: One statvfs, and that only while no spare segment waits.
-    package func room(isStopped: Bool) -> LogRoom {
+    package func headroom(isStopped: Bool) -> LogHeadroom {
         if self.preparer.isReady { return .high }
         let isAtEnd = self.segmentBytes - self.offset < self.options.reserveBytes
         // What is filled with zeros has its space already.
@@ -81,7 +81,7 @@ package final class SegmentedLog: CommandLog {
             return .middle
         }
         let kept = self.preparer.keptBytes
-        if free >= UInt64(self.options.roomBytes + kept) { return .high }
+        if free >= UInt64(self.options.headroomBytes + kept) { return .high }
         // A segment that grows takes what it has not yet from the same space.
         if !self.isFilled, free < UInt64(self.options.reserveBytes + kept) { return .low }
         return isAtEnd && free < UInt64(self.segmentBytes + kept) ? .low : .middle
@@ -199,7 +199,7 @@ package final class SegmentedLog: CommandLog {
         do throws(IOError) {
             try self.file.write(self.frame.bytes, at: self.offset)
         } catch {
-            guard error.kind == .noSpace, self.takeBack() else {
+            guard error.kind == .noSpace, self.rollBack() else {
                 self.isPoisoned = true
                 throw .io(error)
             }
@@ -208,7 +208,7 @@ package final class SegmentedLog: CommandLog {
     }
 
     /// Undoes a frame that was written in part for want of space; false if that failed too.
-    private func takeBack() -> Bool {
+    private func rollBack() -> Bool {
         self.isFilled = false
         do throws(IOError) {
             try self.file.truncate(to: self.offset)

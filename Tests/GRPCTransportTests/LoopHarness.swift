@@ -81,7 +81,7 @@ final class RecordingHandler: RPCHandler {
     var events: [String] = []
     var token: CallToken?
     var onMessage: (RPCCall) -> Void = { _ in }
-    var onRoom: (CallToken) -> Void = { _ in }
+    var onHeadroom: (CallToken) -> Void = { _ in }
 
     func admit(_ call: RPCCall) -> RPCStatus? {
         self.token = call.token
@@ -95,9 +95,9 @@ final class RecordingHandler: RPCHandler {
 
     func requestsEnded(of call: RPCCall) { self.events.append("ended") }
 
-    func hasRoom(_ token: CallToken) {
+    func becameWritable(_ token: CallToken) {
         self.events.append("room")
-        self.onRoom(token)
+        self.onHeadroom(token)
     }
 
     func drain(_ token: CallToken) { self.events.append("drain") }

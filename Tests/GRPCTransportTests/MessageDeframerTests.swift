@@ -51,7 +51,7 @@ import Testing
         #expect(messages.count == 3)
     }
 
-    @Test func lengthOverTheLimitIsRefusedFromThePrefix() {
+    @Test func lengthOverTheLimitIsRejectedFromThePrefix() {
         #expect(self.deframe([0, 0, 0, 0, 11], cuts: [], max: 10).end == .tooLarge(bytes: 11))
         #expect(
             self.deframe([0, 255, 255, 255, 255], cuts: []).end == .tooLarge(bytes: 4_294_967_295))

@@ -61,7 +61,7 @@ import Testing
         #expect(step11 == .trailersAfterMessages)
     }
 
-    @Test func afterTheAnswerTheRequestIsIgnored() {
+    @Test func afterTheResponseTheRequestIsIgnored() {
         var machine = RPCStreamStateMachine(streamsRequests: false)
         let step12 = machine.finish()
         #expect(step12 == .trailersOnly)
@@ -77,7 +77,7 @@ import Testing
         var machine = RPCStreamStateMachine(streamsRequests: false)
         _ = machine.message()
         machine.close()
-        #expect(!machine.awaitsAnswer)
+        #expect(!machine.awaitsResponse)
         let step16 = machine.send()
         #expect(step16 == .ignore)
         let step17 = machine.finish()

@@ -89,21 +89,21 @@ import Testing
                 - harness.loop.limits.connectionWindowBytes)
     }
 
-    @Test func aReaderThatReadsNothingBoundsItsStreamAndRoomIsTold() throws {
+    @Test func aReaderThatReadsNothingBoundsItsStreamAndHeadroomIsTold() throws {
         // Answers of 1 KiB without end: the stream takes one window's worth and one buffer, then
         // says `.full`.
         let harness = LoopHarness()
         var sent = 0
         let total = 1_000
-        let answer = [UInt8](repeating: 1, count: 1_024)
+        let response = [UInt8](repeating: 1, count: 1_024)
         let pump: (CallToken) -> Void = { token in
             while sent < total,
-                answer.withUnsafeBytes({ harness.loop.send($0, to: token) }) == .sent
+                response.withUnsafeBytes({ harness.loop.send($0, to: token) }) == .sent
             { sent += 1 }
             if sent == total { harness.loop.finish(token, with: RPCStatus(.ok, "")) }
         }
         harness.handler.onMessage = { pump($0.token) }
-        harness.handler.onRoom = pump
+        harness.handler.onHeadroom = pump
         var held = 0
         let idle: (LoopHarness) -> Void = { _ in }
         try harness.run(
@@ -128,7 +128,7 @@ import Testing
         #expect(
             harness.handler.events.contains("room") && !harness.handler.events.contains("cancelled")
         )
-        #expect(harness.loop.pendingAnswerBytes == 0)
+        #expect(harness.loop.pendingResponseBytes == 0)
     }
 
     @Test func aClientStreamIsAnsweredOnceAfterItsEnd() throws {
@@ -165,12 +165,12 @@ import Testing
         #expect(harness.handler.events == ["cancelled"])
     }
 
-    @Test func aDeadlineOverUnreadAnswersResetsTheStream() throws {
+    @Test func aDeadlineOverUnreadResponsesResetsTheStream() throws {
         // The client grants no more window, so trailers would wait for ever (G16).
         let harness = LoopHarness()
-        let answer = [UInt8](repeating: 1, count: 50_000)
+        let response = [UInt8](repeating: 1, count: 50_000)
         harness.handler.onMessage = { call in
-            let outcome = answer.withUnsafeBytes { harness.loop.send($0, to: call.token) }
+            let outcome = response.withUnsafeBytes { harness.loop.send($0, to: call.token) }
             #expect(outcome == .sent)
         }
         try harness.run([
@@ -182,7 +182,7 @@ import Testing
         ])
         let resets = harness.frames.filter { $0.kind == Frames.reset && $0.stream == 1 }
         #expect(resets.map(\.payload) == [[0, 0, 0, 8]])
-        #expect(harness.handler.events == ["cancelled"] && harness.loop.pendingAnswerBytes == 0)
+        #expect(harness.handler.events == ["cancelled"] && harness.loop.pendingResponseBytes == 0)
     }
 
     @Test func aMalformedMessageTellsTheHandlerOfTheStream() throws {

@@ -68,9 +68,9 @@ import Testing
 /// Threads that wait for each other.
 @Suite struct LinuxParkerTests {
     private final class Ball: Sendable {
-        private let hits_ = Atomic<Int>(0)
-        var hits: Int { self.hits_.load(ordering: .acquiring) }
-        func hit() { self.hits_.add(1, ordering: .acquiringAndReleasing) }
+        private let hitsCell = Atomic<Int>(0)
+        var hits: Int { self.hitsCell.load(ordering: .acquiring) }
+        func hit() { self.hitsCell.add(1, ordering: .acquiringAndReleasing) }
     }
 
     @Test func wakeBeforeTheSleepIsNotLost() {

@@ -18,7 +18,7 @@ private func bytes<Result>(_ text: String, _ body: (UnsafeRawBufferPointer) -> R
         #expect(bytes(text) { TextRules.isName($0) } == isValid)
     }
 
-    @Test func eachByteIsWrittenInLowerCaseOrRefusedAsAName() {
+    @Test func eachByteIsWrittenInLowerCaseOrRejectedAsAName() {
         #expect(TextRules.lowerNameLetters.utf8CodeUnitCount == 128)
         for byte in UInt8.min ... .max {
             for name in [[byte], [0x61, byte, 0x61]] {

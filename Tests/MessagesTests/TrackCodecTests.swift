@@ -210,9 +210,9 @@ import Testing
                     path: "events[\(index)].attributes.some_long_name",
                     description: String(repeating: "x", count: 90)))
         }
-        for refusal in Refusal.allCases where refusal != .none {
+        for rejection in Rejection.allCases where rejection != .none {
             let status = StatusMapping.status(
-                of: refusal, ErrorContext(violations: violations, retrySeconds: 1))
+                of: rejection, ErrorContext(violations: violations, retrySeconds: 1))
             #expect(status.code > 0 && status.code <= 16 && !status.message.isEmpty)
             // Base64 adds a third; names of the fields and the message come beside it.
             #expect(status.details.count * 4 / 3 < 7_000)

@@ -9,13 +9,13 @@ import Testing
             WireCheck.check($0, root: WireSchema.shared.trackRequest)
         }
         #expect(
-            verdict == .good || !self.isGoodAtAGlance(bytes),
+            verdict == .good || !self.passesFastPath(bytes),
             "the glance passes only what the check does")
         return verdict
     }
 
-    private func isGoodAtAGlance(_ bytes: [UInt8]) -> Bool {
-        bytes.withUnsafeBytes { WireGlance.isGood($0, root: WireSchema.shared.trackRequest) }
+    private func passesFastPath(_ bytes: [UInt8]) -> Bool {
+        bytes.withUnsafeBytes { WireFastPath.isGood($0, root: WireSchema.shared.trackRequest) }
     }
 
     private func path(_ bytes: [UInt8]) -> String? {
@@ -50,7 +50,7 @@ import Testing
         #expect(self.isMalformed(bytes))
     }
 
-    @Test func everyPrefixIsJudgedWithoutATrap() {
+    @Test func everyPrefixIsEvaluatedWithoutATrap() {
         let whole = Wire.track([
             Wire.event("a", [("s", Wire.string("text")), ("n", Wire.number(1.5))])
         ])
@@ -158,15 +158,15 @@ import Testing
             ("s", Wire.string("é")), ("l", Wire.list(["a", "b"])),
             ("o", Wire.object([("x", Wire.integer(1))])),
         ]
-        #expect(self.isGoodAtAGlance(Wire.track([Wire.event("a", attributes)])))
+        #expect(self.passesFastPath(Wire.track([Wire.event("a", attributes)])))
         #expect(
-            self.isGoodAtAGlance(
+            self.passesFastPath(
                 Wire.track((0 ..< 15).map { _ in Wire.event("a", id: "e", attributes) })))
         #expect(
-            !self.isGoodAtAGlance(Wire.track((0 ..< 16).map { _ in Wire.event() })),
+            !self.passesFastPath(Wire.track((0 ..< 16).map { _ in Wire.event() })),
             "one event too many")
         #expect(
-            !self.isGoodAtAGlance(Wire.track([Wire.event("a", attributes + [attributes[0]])])),
+            !self.passesFastPath(Wire.track([Wire.event("a", attributes + [attributes[0]])])),
             "a key given twice")
     }
 
@@ -195,7 +195,7 @@ import Testing
                 default: bytes[below(bytes.count)] = UInt8(below(256))
                 }
             }
-            if self.isGoodAtAGlance(bytes) { passed += 1 }
+            if self.passesFastPath(bytes) { passed += 1 }
             _ = self.check(bytes)
         }
         #expect(passed > 1_000, "changes of text leave most of a message good")

@@ -38,9 +38,9 @@ import Testing
     ])
     func plainJSONBecomesTheValueItStandsFor(plain: String, explicit: String) throws {
         let text = #"{"name":"n","attributes":{"x":\#(plain)}}"#
-        let answer = try self.roundTrip(
+        let response = try self.roundTrip(
             #"{"events":[\#(text)]}"#, RPCMethod.profiles("Track").request)
-        #expect(answer == #"{"events":[{"name":"n","attributes":{"x":\#(explicit)}}]}"#)
+        #expect(response == #"{"events":[{"name":"n","attributes":{"x":\#(explicit)}}]}"#)
     }
 
     @Test func enumsAreTakenByNameWithAndWithoutPrefixAndByNumber() throws {
@@ -56,9 +56,9 @@ import Testing
     }
 
     @Test func lowerCamelCaseNamesAreTakenToo() throws {
-        let answer = try self.roundTrip(
+        let response = try self.roundTrip(
             #"{"customId":"a","installationId":"b"}"#, RPCMethod.profiles("Identify").request)
-        #expect(answer == #"{"installation_id":"b","custom_id":"a"}"#)
+        #expect(response == #"{"installation_id":"b","custom_id":"a"}"#)
     }
 
     @Test func wrappersAndMasksArePlainValues() throws {
@@ -71,9 +71,9 @@ import Testing
     }
 
     @Test func agoCountsBackFromNow() throws {
-        let answer = try self.roundTrip(
+        let response = try self.roundTrip(
             #"{"events":[{"name":"n","ago":"1h"}]}"#, RPCMethod.profiles("Track").request)
-        #expect(answer == #"{"events":[{"name":"n","occurred_at":"2027-01-15T07:00:00Z"}]}"#)
+        #expect(response == #"{"events":[{"name":"n","occurred_at":"2027-01-15T07:00:00Z"}]}"#)
     }
 
     @Test func emptyListsAndMapsAreNothing() throws {

@@ -85,7 +85,7 @@ import Testing
         #expect(busy.closes == 0)
     }
 
-    @Test func clientThatNeverReadsHoldsOneAnswerAndIsCut() throws {
+    @Test func clientThatNeverReadsHoldsOneResponseAndIsCut() throws {
         let page = String(repeating: "x", count: 100_000)
         let bench = try AdminBench(pages: FakePages(metrics: page))
         let client = bench.connect()
@@ -100,7 +100,7 @@ import Testing
         #expect(client.closes == 1)
     }
 
-    @Test func slowReaderGetsTheWholeAnswer() throws {
+    @Test func slowReaderGetsTheWholeResponse() throws {
         let bench = try AdminBench(pages: FakePages(metrics: String(repeating: "x", count: 999)))
         let client = bench.connect()
         client.window = 0
@@ -122,7 +122,7 @@ import Testing
         #expect(client.closes == 1)
     }
 
-    @Test func halfClosedClientStillGetsItsAnswers() throws {
+    @Test func halfClosedClientStillGetsItsResponses() throws {
         let bench = try AdminBench()
         let client = bench.connect()
         client.send(Self.get("/livez") + Self.get("/livez"))
@@ -132,7 +132,7 @@ import Testing
         #expect(client.closes == 1)
     }
 
-    @Test func refusedClientMaySeeTheRefusalBeforeTheClose() throws {
+    @Test func rejectedClientMaySeeTheRejectionBeforeTheClose() throws {
         let bench = try AdminBench()
         let client = bench.connect()
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n")
@@ -176,7 +176,7 @@ import Testing
         #expect(client.closes == 1 && client.received.isEmpty)
     }
 
-    @Test func idleClientIsClosedSixtySecondsAfterItsAnswer() throws {
+    @Test func idleClientIsClosedSixtySecondsAfterItsResponse() throws {
         let bench = try AdminBench()
         let client = bench.connect()
         bench.clock.advance(seconds: 9)

@@ -22,7 +22,7 @@ import Testing
                 var step = parser.next()
                 while step != .needsMore {
                     steps.append(step)
-                    if case .refuse = step { return steps }
+                    if case .reject = step { return steps }
                     step = parser.next()
                 }
             }
@@ -86,10 +86,10 @@ import Testing
         "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
     ])
     func garbageIsABadRequestAtEverySplit(text: String) {
-        #expect(self.steps(text).last == .refuse(.badRequest))
+        #expect(self.steps(text).last == .reject(.badRequest))
         #expect(
             self.steps(text, cuts: Array(1 ..< max(2, text.utf8.count))).last
-                == .refuse(.badRequest))
+                == .reject(.badRequest))
     }
 
     @Test(arguments: [
@@ -97,23 +97,23 @@ import Testing
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", .contentTooLarge),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", .versionNotSupported),
     ])
-    func bodiesAndOtherVersionsAreRefused(text: String, status: HTTPStatus) {
-        #expect(self.steps(text) == [.refuse(status)])
+    func bodiesAndOtherVersionsAreRejected(text: String, status: HTTPStatus) {
+        #expect(self.steps(text) == [.reject(status)])
     }
 
-    @Test func refusalIsFinal() {
-        #expect(self.steps("\n" + Self.get) == [.refuse(.badRequest)])
+    @Test func rejectionIsFinal() {
+        #expect(self.steps("\n" + Self.get) == [.reject(.badRequest)])
     }
 
-    @Test func headOfExactlyTheLimitIsServedAndOneByteMoreRefused() {
+    @Test func headOfExactlyTheLimitIsServedAndOneByteMoreRejected() {
         let frame = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n"
-        let room = HTTPRequestParser.headBytesMax - frame.utf8.count
+        let headroom = HTTPRequestParser.headBytesMax - frame.utf8.count
         func text(_ count: Int) -> String {
             "GET / HTTP/1.1\r\nHost: a\r\nX: " + String(repeating: "x", count: count) + "\r\n\r\n"
         }
-        #expect(self.steps(text(room)) == [self.request(.get, "/")])
-        #expect(self.steps(text(room + 1)) == [.refuse(.headTooLarge)])
-        #expect(self.steps(text(100 * 1_024)) == [.refuse(.headTooLarge)])
+        #expect(self.steps(text(headroom)) == [self.request(.get, "/")])
+        #expect(self.steps(text(headroom + 1)) == [.reject(.headTooLarge)])
+        #expect(self.steps(text(100 * 1_024)) == [.reject(.headTooLarge)])
     }
 
     @Test func incompleteHeadAsksForMore() {

@@ -35,8 +35,8 @@ import Testing
         let log = try [UInt8](repeating: 7, count: 1_000).withUnsafeBytes { payload in
             try SegmentedLog.open(
                 environment,
-                birth: {
-                    LogBirth(
+                genesisFrame: {
+                    LogGenesis(
                         directoryID: id,
                         frame: FrameContents(
                             firstLSN: 1, operationCount: 1, receivedAt: 0, rulesVersion: 1,

@@ -59,21 +59,21 @@ import Testing
         _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])
         fixture.disk.plan(DiskFaultPlan(.inputOutput, of: .syncs, number: 1))
         let failed = fixture.commit([fixture.batch([("ann", ["2"], ""), ("bob", ["1"], "")])])
-        #expect(failed[0].slots.allSatisfy { $0.refusal == .logUnavailable })
+        #expect(failed[0].slots.allSatisfy { $0.rejection == .logUnavailable })
         #expect(fixture.pipeline.isPoisoned)
         #expect(fixture.poisonings.count == 1)
         #expect(fixture.count("ann") == 1)
         #expect(fixture.count("bob") == 0)
         #expect(fixture.pipeline.reserve(bytes: 1) == .logUnavailable)
         let later = fixture.commit([fixture.batch([("ann", ["3"], "")])])
-        #expect(later[0].slots[0].refusal == .logUnavailable)
+        #expect(later[0].slots[0].rejection == .logUnavailable)
         #expect(fixture.disk.syncsAfterFailure == 0)
         #expect(fixture.poisonings.count == 1)
     }
 
     @Test func L9_aFullDiskRefusesWritesAndHealsByItself() throws {
         let fixture = try ServiceFixture()
-        var refused = 0
+        var rejected = 0
         // The log rolls into segments that the disk has no room for.
         fixture.disk.limit(toBytes: 400 << 10)
         for number in 0 ..< 600 {
@@ -85,14 +85,14 @@ import Testing
                     )
                 ])
             ])
-            if done[0].slots[0].refusal == .diskFull { refused += 1 }
+            if done[0].slots[0].rejection == .diskFull { rejected += 1 }
         }
-        #expect(refused > 0)
+        #expect(rejected > 0)
         #expect(fixture.pipeline.isDiskFull)
         #expect(!fixture.pipeline.isPoisoned)
         fixture.disk.limit(toBytes: 64 << 20)
         let done = fixture.commit([fixture.batch([("bob", ["1"], "")])])
-        #expect(done[0].slots[0].refusal == .none)
+        #expect(done[0].slots[0].rejection == .none)
         #expect(!fixture.pipeline.isDiskFull)
         #expect(fixture.count("bob") == 1)
     }
@@ -103,7 +103,7 @@ import Testing
             let done = fixture.commit([
                 fixture.batch([("ann", (0 ..< 15).map { "\(number)-\($0)" }, "")])
             ])
-            if done[0].slots[0].refusal == .diskFull { return number }
+            if done[0].slots[0].rejection == .diskFull { return number }
         }
         return -1
     }
@@ -111,24 +111,24 @@ import Testing
     @Test func L9_whileTheDiskIsFullTheLogIsNotTouchedAndReadsGoOn() throws {
         let fixture = try ServiceFixture()
         fixture.disk.limit(toBytes: 400 << 10)
-        let refused = Self.fillDisk(fixture)
-        try #require(refused > 0)
+        let rejected = Self.fillDisk(fixture)
+        try #require(rejected > 0)
         let operations = fixture.disk.operationCount
-        #expect(Self.fillDisk(fixture, from: refused + 1) == refused + 1)
+        #expect(Self.fillDisk(fixture, from: rejected + 1) == rejected + 1)
         #expect(fixture.pipeline.reserve(bytes: 1) == .diskFull, "refused on the loop")
         #expect(fixture.disk.operationCount == operations)
-        #expect(fixture.count("ann") == UInt64(15 * refused))
+        #expect(fixture.count("ann") == UInt64(15 * rejected))
         #expect(fixture.pipeline.metrics.diskFulls == 1)
     }
 
-    @Test func L9_withSpaceForOneSegmentWritesStayRefusedAndWithTwoTheRestHeals() throws {
+    @Test func L9_withSpaceForOneSegmentWritesStayRejectedAndWithTwoTheRestHeals() throws {
         let fixture = try ServiceFixture()
         fixture.disk.limit(toBytes: 300 << 10)
-        let refused = Self.fillDisk(fixture)
-        try #require(refused > 0)
+        let rejected = Self.fillDisk(fixture)
+        try #require(rejected > 0)
         let used = fixture.disk.snapshot.files.reduce(0) { $0 + $1.content.count }
         fixture.disk.limit(toBytes: used + (512 << 10) - 1)
-        #expect(Self.fillDisk(fixture, from: refused) == refused, "hysteresis")
+        #expect(Self.fillDisk(fixture, from: rejected) == rejected, "hysteresis")
         #expect(
             fixture.committer.rest(in: fixture.pipeline)
                 <= fixture.pipeline.limits.spaceProbeNanoseconds)
@@ -139,10 +139,10 @@ import Testing
         #expect(!fixture.pipeline.isDiskFull)
         #expect(fixture.pipeline.reserve(bytes: 1) == .none)
         let done = fixture.commit([fixture.batch([("bob", ["1"], "")])])
-        #expect(done[0].slots[0].refusal == .none)
+        #expect(done[0].slots[0].rejection == .none)
     }
 
-    @Test func L7_overTheBoundOfWaitingCommandsOneIsRefused() throws {
+    @Test func L7_overTheBoundOfWaitingCommandsOneIsRejected() throws {
         var limits = PipelineLimits()
         limits.commandsWaitingMax = 3
         let fixture = try ServiceFixture(pipelineLimits: limits)

@@ -41,7 +41,7 @@ import Testing
         #expect(fixture.store.appliedLSN == Self.lsn)
     }
 
-    @Test func L12_withoutSnapshotsTheLogThatIsLeftIsRefused() throws {
+    @Test func L12_withoutSnapshotsTheLogThatIsLeftIsRejected() throws {
         let disk = try Self.disk(without: "0000000000000262.snapshot", "00000000000001e4.snapshot")
         #expect(throws: RecoveryError.self) { try ServiceFixture(disk) }
     }

@@ -12,7 +12,7 @@ import Testing
             nameBytes: 0, retainedEvents: 0)
     }
 
-    @Test func limitReachedShutsAndStaysShutUntilThereIsRoomToSpeakOf() {
+    @Test func limitReachedShutsAndStaysShutUntilThereIsHeadroomToSpeakOf() {
         var gate = MemoryGate(limitBytes: 1_600)
         gate.observe(Self.memory(taken: 1_599, used: 1_599))
         #expect(!gate.isFull)

@@ -26,9 +26,9 @@ final class ServiceFixture {
 
     /// Counts calls from wherever.
     final class WakeCounter: Sendable {
-        private let count_ = Atomic<Int>(0)
-        var count: Int { self.count_.load(ordering: .relaxed) }
-        func add() { self.count_.add(1, ordering: .relaxed) }
+        private let countCell = Atomic<Int>(0)
+        var count: Int { self.countCell.load(ordering: .relaxed) }
+        func add() { self.countCell.add(1, ordering: .relaxed) }
     }
 
     private final class NoParker: Parker {

@@ -58,7 +58,7 @@ import Testing
         feed.want()
         let first = try #require(feed.wanted)
         feed.begin(first, at: Self.position)
-        feed.giveUp()
+        feed.abandon()
         feed.want()
         // The log thread has not noticed yet.
         _ = feed.push(try #require(Self.block()), of: first)
@@ -73,17 +73,17 @@ import Testing
         #expect(feed.isRunning(second) && !feed.isRunning(first))
     }
 
-    @Test func roomEndsWithTwoBlocks() throws {
+    @Test func headroomEndsWithTwoBlocks() throws {
         let feed = SnapshotFeed(logParker: NoParker(), parker: NoParker())
         feed.want()
         let number = try #require(feed.wanted)
         feed.begin(number, at: Self.position)
         let block = try #require(Self.block())
-        while feed.hasRoom { _ = feed.push(block, of: number) }
+        while feed.hasHeadroom { _ = feed.push(block, of: number) }
         #expect(
-            feed.bytesWaiting >= SnapshotFeed.roomBytes
-                && feed.bytesWaiting < SnapshotFeed.roomBytes + block.bytes.count)
+            feed.bytesWaiting >= SnapshotFeed.headroomBytes
+                && feed.bytesWaiting < SnapshotFeed.headroomBytes + block.bytes.count)
         _ = (feed.next(), feed.next())
-        #expect(feed.hasRoom)
+        #expect(feed.hasHeadroom)
     }
 }

@@ -17,25 +17,25 @@ final class SnapshotRun {
     let snapshotter: Snapshotter
     private let fixture: ServiceFixture
     private let parker = TurnParker()
-    private let news = Guarded<[Snapshotter.News]>([])
+    private let event = Guarded<[Snapshotter.Event]>([])
     private var schedule: SnapshotSchedule
 
     init(_ fixture: ServiceFixture, policy: SnapshotPolicy = SnapshotPolicy()) {
         self.fixture = fixture
-        let news = self.news
+        let event = self.event
         self.snapshotter = Snapshotter(
             environment: fixture.environment, directoryID: fixture.recovered.log.directoryID,
             feed: fixture.feed,
             parker: self.parker, store: fixture.store, log: fixture.recovered.log.metrics,
             coverage: fixture.recovered.coverage, policy: policy,
-            onNews: { item in news.withLock { $0.append(item) } })
+            onEvent: { item in event.withLock { $0.append(item) } })
         self.schedule = SnapshotSchedule(
             fixture.recovered.coverage, policy: policy, clock: fixture.clock)
     }
 
     /// What was removed after each snapshot.
     var prunings: [SnapshotCatalogue.Pruning] {
-        self.news.withLock {
+        self.event.withLock {
             $0.compactMap { if case .finished(_, let pruning, _) = $0 { pruning } else { nil } }
         }
     }
@@ -49,14 +49,14 @@ final class SnapshotRun {
     /// Asks for a snapshot and waits for it; `between` is called before each turn of the log
     /// thread.
     func take(between: @escaping () -> Void = {}) throws -> SnapshotFile {
-        let answer = Guarded<Result<SnapshotFile, SnapshotFailure>?>(nil)
-        self.snapshotter.request { result in answer.withLock { $0 = result } }
+        let response = Guarded<Result<SnapshotFile, SnapshotFailure>?>(nil)
+        self.snapshotter.request { result in response.withLock { $0 = result } }
         self.parker.turn = {
             between()
             _ = self.fixture.committer.rest(in: self.fixture.pipeline)
         }
         _ = self.snapshotter.takeIfDue(&self.schedule)
-        guard let result = answer.withLock({ $0 }) else { throw SnapshotFailure.stopping }
+        guard let result = response.withLock({ $0 }) else { throw SnapshotFailure.stopping }
         return try result.get()
     }
 }

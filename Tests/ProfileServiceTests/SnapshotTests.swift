@@ -159,7 +159,7 @@ import Testing
         #expect(try ServiceFixture(fixture.disk).store.appliedLSN == fixture.store.appliedLSN)
     }
 
-    @Test func L9_withoutRoomForASnapshotTheLogIsNotCut() throws {
+    @Test func L9_withoutHeadroomForASnapshotTheLogIsNotCut() throws {
         let fixture = try ServiceFixture()
         var random = SeededRandom(seed: 10)
         let run = SnapshotRun(fixture)
@@ -227,7 +227,7 @@ import Testing
     }
 
     /// A batch is decided in the log: what its refused writes say of the erased is there again.
-    @Test func twoSnapshotsAfterARefusedWriteNothingOfTheErasedIsOnTheDisk() throws {
+    @Test func twoSnapshotsAfterARejectedWriteNothingOfTheErasedIsOnTheDisk() throws {
         let fixture = try ServiceFixture()
         let policy = SnapshotPolicy()
         let run = SnapshotRun(fixture, policy: policy)
@@ -235,8 +235,8 @@ import Testing
         _ = fixture.commit([fixture.batch([(text, ["1"], "")])])
         _ = fixture.commit([fixture.erasure(of: text)])
         _ = try run.take()
-        let refused = try #require(fixture.commit([fixture.batch([(text, ["2"], "")])]).first)
-        #expect(ServiceFixture.header(refused, 0)?.refusal == .identifierErased)
+        let rejected = try #require(fixture.commit([fixture.batch([(text, ["2"], "")])]).first)
+        #expect(ServiceFixture.header(rejected, 0)?.rejection == .identifierErased)
         // Nothing else is written.
         for _ in 0 ..< 2 {
             #expect(Self.holds(text, fixture.disk))

@@ -78,7 +78,7 @@ import Testing
     @Test func failureIsOneLineWithFieldAndRemedy() throws {
         let status = try self.json(#"{"code": 3, "message": "m"}"#)
         #expect(FailureText.line(RPCFailure(status: status)) == "m (INVALID_ARGUMENT)")
-        let silent = RPCFailure(unanswered: RPCFailure.unavailable, "cannot reach x")
+        let silent = RPCFailure(withoutResponse: RPCFailure.unavailable, "cannot reach x")
         #expect(FailureText.exitCode(silent) == 3 && FailureText.line(silent).contains("--address"))
         #expect(FailureText.exitCode(RPCFailure(status: status)) == 1)
     }

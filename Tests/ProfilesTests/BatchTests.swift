@@ -22,7 +22,7 @@ import Testing
     }
 
     @Test(arguments: [1, 2, 3, 4, 5, 6] as [UInt64])
-    func refusedBatchLeavesTheStateAsItWas(seed: UInt64) throws {
+    func rejectedBatchLeavesTheStateAsItWas(seed: UInt64) throws {
         let hashMask: UInt64 = seed % 2 == 0 ? .max : 0xC000_0000_0000_0001
         let batched = TrackFixture(limits: Self.limits, hashMask: hashMask)
         let plain = TrackFixture(limits: Self.limits, hashMask: hashMask)

@@ -17,14 +17,14 @@ import Testing
         return (fixture, fixture.now + 30 * Self.day)
     }
 
-    @Test func everyWriteWithABlockedIdentifierIsRefusedAndMakesNobody() throws {
+    @Test func everyWriteWithABlockedIdentifierIsRejectedAndMakesNobody() throws {
         let (fixture, until) = try Self.erased()
         for spec in [
             TrackSpec("ann"), .installation("phone"),
             TrackSpec("ann").with { $0.expectedRevision = 0 },
         ] {
-            let answer = try fixture.track(spec)
-            #expect(answer.refusal == .identifierErased && answer.detail == UInt64(until))
+            let response = try fixture.track(spec)
+            #expect(response.rejection == .identifierErased && response.detail == UInt64(until))
         }
         for spec in [
             IdentifySpec(person: "ann"), IdentifySpec(device: "phone"),
@@ -35,21 +35,21 @@ import Testing
             #expect(try fixture.outcome(spec.record) == (.identifierErased, UInt64(until)))
         }
         #expect(
-            try fixture.consent([(.email, "", .unsubscribed)], by: .user).refusal
+            try fixture.consent([(.email, "", .unsubscribed)], by: .user).rejection
                 == .identifierErased)
         #expect(
-            try fixture.outcome(fixture.batch([TrackSpec("bob"), TrackSpec("ann")])).refusal
+            try fixture.outcome(fixture.batch([TrackSpec("bob"), TrackSpec("ann")])).rejection
                 == .identifierErased)
         #expect(fixture.store.profileCount == 0)
         #expect(
             try fixture.outcome(
                 fixture.batch([TrackSpec("bob"), TrackSpec("ann")], isBestEffort: true)
-            ).refusal == .none)
+            ).rejection == .none)
         #expect(fixture.store.profileCount == 1, "the other write of the batch stands")
     }
 
     /// Its bytes are in the log: snapshots are due until they are not.
-    @Test func refusedCallCountsAsTheLastErasure() throws {
+    @Test func rejectedCallCountsAsTheLastErasure() throws {
         let (fixture, _) = try Self.erased()
         let erased = fixture.lsn
         try fixture.track(TrackSpec("bob"))
@@ -85,15 +85,15 @@ import Testing
     @Test func blockEndsByTimeWithOrWithoutATick() throws {
         let (fixture, until) = try Self.erased()
         fixture.now = until - 1
-        #expect(try fixture.track(TrackSpec("ann")).refusal == .identifierErased)
+        #expect(try fixture.track(TrackSpec("ann")).rejection == .identifierErased)
         fixture.now = until
         #expect(fixture.store.tickDue(at: until))
-        #expect(try fixture.track(TrackSpec("ann")).refusal == .none)
+        #expect(try fixture.track(TrackSpec("ann")).rejection == .none)
         #expect(fixture.store.blocks.count == 2, "no tick has run")
         try fixture.tick()
         #expect(fixture.store.blocks.count == 0)
         #expect(
-            try fixture.outcome(IdentifySpec(device: "phone", person: "ann").record).refusal
+            try fixture.outcome(IdentifySpec(device: "phone", person: "ann").record).rejection
                 == .none)
     }
 
@@ -105,7 +105,7 @@ import Testing
         #expect(try fixture.track(TrackSpec("ann")).detail == UInt64(until + 7 + 30 * Self.day))
         try fixture.tick()
         #expect(fixture.store.blocks.count == 1)
-        #expect(try fixture.track(TrackSpec("ann")).refusal == .identifierErased)
+        #expect(try fixture.track(TrackSpec("ann")).rejection == .identifierErased)
     }
 
     @Test func overTheBoundTheOldestBlocksLeave() throws {
@@ -118,9 +118,10 @@ import Testing
         }
         #expect(fixture.store.blocks.count == 3)
         #expect(
-            try fixture.track(TrackSpec("ann")).refusal == .none, "the custom id was blocked first")
-        #expect(try fixture.track(.installation("phone")).refusal == .identifierErased)
-        #expect(try fixture.track(TrackSpec("bob")).refusal == .identifierErased)
+            try fixture.track(TrackSpec("ann")).rejection == .none,
+            "the custom id was blocked first")
+        #expect(try fixture.track(.installation("phone")).rejection == .identifierErased)
+        #expect(try fixture.track(TrackSpec("bob")).rejection == .identifierErased)
     }
 
     @Test func deviceThatMovedToSomebodyElseStaysTheirs() throws {
@@ -131,7 +132,7 @@ import Testing
         fixture.now += 1
         try fixture.apply(IdentifySpec(device: "phone", person: "bob").record)
         try fixture.erase("ann")
-        #expect(try fixture.track(.installation("phone")).refusal == .none)
+        #expect(try fixture.track(.installation("phone")).rejection == .none)
         #expect(fixture.store.blocks.count == 1)
     }
 
@@ -144,16 +145,17 @@ import Testing
         try fixture.erase("ann")
         fixture.now += 10
         let late = EventSpec(occurredAt: then)
-        let refused = try fixture.track(.installation("phone", [EventSpec(), late]))
+        let rejected = try fixture.track(.installation("phone", [EventSpec(), late]))
         #expect(
-            refused.refusal == .identifierErased && refused.index == 1
-                && refused.bad.map(\.index) == [1])
+            rejected.rejection == .identifierErased && rejected.index == 1
+                && rejected.bad.map(\.index) == [1])
         let partial = try fixture.track(
             .installation("phone", [EventSpec(), late]).with { $0.flags = .allowPartial })
         #expect(partial.events.map(\.outcome) == [.stored, .rejected])
-        #expect(partial.events[1].refusal == .identifierErased && partial.events[1].holder == .none)
+        #expect(
+            partial.events[1].rejection == .identifierErased && partial.events[1].holder == .none)
         let patch = IdentifySpec(device: "phone", occurredAt: then, patch: [("a", .set, 1, [])])
-        #expect(try fixture.outcome(patch.record).refusal == .identifierErased)
+        #expect(try fixture.outcome(patch.record).rejection == .identifierErased)
     }
 
     @Test func eventIDsOfTheErasedAreFreeOnceTheBlockEnds() throws {
@@ -168,7 +170,7 @@ import Testing
 
     // MARK: Stored answers
 
-    @Test func storedAnswersThatNameThePersonAreErasedAndTheirIDsStayKnown() throws {
+    @Test func storedResponsesThatNameThePersonAreErasedAndTheirIDsStayKnown() throws {
         let fixture = TrackFixture()
         let ann = TrackSpec("ann").with { $0.requestID = "of-ann" }
         let bob = TrackSpec("bob").with { $0.requestID = "of-bob" }
@@ -179,32 +181,32 @@ import Testing
         let byID = TrackSpec.profile(id).with { $0.requestID = "by-id" }
         try fixture.track(byID)
         try fixture.erase("ann", requestID: "erase")
-        #expect(try fixture.track(ann).refusal == .identifierErased)
+        #expect(try fixture.track(ann).rejection == .identifierErased)
         #expect(try fixture.outcome(both) == (.identifierErased, 0))
-        #expect(try fixture.track(byID).refusal == .identifierErased)
+        #expect(try fixture.track(byID).rejection == .identifierErased)
         #expect(
             try fixture.track(
                 byID.with {
                     $0.identifier = Array("eve".utf8)
                     $0.kind = .customID
                 }
-            ).refusal == .identifierErased)
+            ).rejection == .identifierErased)
         let replayed = try fixture.track(bob)
         #expect(replayed.isReplayed && replayed.lsn == original.lsn)
         let again = try fixture.erase("ann", requestID: "erase", after: 3)
         #expect(
             again.isReplayed && again.existed && again.logPurgeDue == fixture.now - 3 + Self.day)
-        #expect(try fixture.erase("bob", requestID: "erase").refusal == .requestIDReused)
+        #expect(try fixture.erase("bob", requestID: "erase").rejection == .requestIDReused)
         #expect(fixture.store.project.requests.count == 5)
         for text in ["of-ann", "of-both", "by-id"] { #expect(!fixture.slabContains(text)) }
         fixture.now += Self.day + 1
         try fixture.tick()
         #expect(fixture.store.project.requests.count == 0)
         #expect(
-            try fixture.track(TrackSpec("eve").with { $0.requestID = "by-id" }).refusal == .none)
+            try fixture.track(TrackSpec("eve").with { $0.requestID = "by-id" }).rejection == .none)
     }
 
-    @Test func answerThatNamesAFormerHolderIsErasedWithThem() throws {
+    @Test func responseThatNamesAFormerHolderIsErasedWithThem() throws {
         let fixture = TrackFixture()
         try fixture.apply(IdentifySpec(device: "phone", person: "ann").record)
         let then = fixture.now + 1
@@ -213,13 +215,13 @@ import Testing
         fixture.now += 10
         let spec = TrackSpec.installation("phone", [EventSpec(), EventSpec(occurredAt: then)]).with
         { $0.requestID = "late" }
-        let answer = try fixture.track(spec)
-        try #require(answer.events[0].holder != answer.events[1].holder)
+        let response = try fixture.track(spec)
+        try #require(response.events[0].holder != response.events[1].holder)
         try fixture.erase("ann")
-        #expect(try fixture.track(spec).refusal == .identifierErased)
+        #expect(try fixture.track(spec).rejection == .identifierErased)
     }
 
-    @Test func answerGivenBeforeAMergeIsErasedWithTheSurvivor() throws {
+    @Test func responseGivenBeforeAMergeIsErasedWithTheSurvivor() throws {
         let fixture = TrackFixture()
         let spec = TrackSpec.installation("phone").with { $0.requestID = "before" }
         try fixture.track(spec)
@@ -229,7 +231,7 @@ import Testing
         fixture.now += 1
         #expect(!fixture.slabContains("before"))
         #expect(
-            try fixture.track(spec.with { $0.identifier = Array("other".utf8) }).refusal
+            try fixture.track(spec.with { $0.identifier = Array("other".utf8) }).rejection
                 == .identifierErased)
     }
 
@@ -238,7 +240,7 @@ import Testing
     @Test func unsubscribeLinkOfTheErasedIsAnsweredAndAConfirmationIsNot() throws {
         let fixture = TrackFixture()
         fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.email.rawValue
-        let asked = try fixture.consent([(.email, "", .subscribed)], by: .user)
+        let lookup = try fixture.consent([(.email, "", .subscribed)], by: .user)
         let profile = try #require(EraseTests.only(fixture))
         let token = ConsentToken(
             kind: .unsubscribe, project: ProjectID(rawValue: 1),
@@ -248,8 +250,8 @@ import Testing
         try fixture.erase("ann")
         #expect(!fixture.store.isKnown(token))
         let redeemed = try fixture.token(.redeemUnsubscribe, token)
-        #expect(redeemed.refusal == .none && redeemed.states.isEmpty)
-        #expect(try fixture.confirm(asked.tokens[0]).refusal == .tokenInvalid)
+        #expect(redeemed.rejection == .none && redeemed.states.isEmpty)
+        #expect(try fixture.confirm(lookup.tokens[0]).rejection == .tokenInvalid)
         #expect(fixture.store.profileCount == 0)
     }
 }

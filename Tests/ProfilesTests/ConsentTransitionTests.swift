@@ -25,7 +25,7 @@ import Testing
                 needsConfirmation: confirms)
             switch outcome {
             case .stale: self.outcome = .stale
-            case .refused: self.outcome = .refused
+            case .rejected: self.outcome = .rejected
             case .kept: self.outcome = .applied(self.stored, needsToken: false)
             case .pending:
                 self.outcome = .applied(
@@ -51,7 +51,7 @@ import Testing
         case kept
         case pending
         case stale
-        case refused
+        case rejected
     }
 
     static let rows: [Row] = [
@@ -110,18 +110,18 @@ import Testing
         Row(.unsubscribed, .api, to: .subscribed, .user, .taken),
         Row(.unsubscribed, .user, to: .subscribed, .preferenceCenter, .taken),
         Row(.unsubscribed, .user, to: .subscribed, .user, confirms: true, .pending),
-        Row(.unsubscribed, .api, to: .subscribed, .api, .refused),
-        Row(.unsubscribed, .api, to: .subscribed, .imported, .refused),
-        Row(.unsubscribed, .user, to: .subscribed, .support, .refused),
+        Row(.unsubscribed, .api, to: .subscribed, .api, .rejected),
+        Row(.unsubscribed, .api, to: .subscribed, .imported, .rejected),
+        Row(.unsubscribed, .user, to: .subscribed, .support, .rejected),
         Row(.unsubscribed, .user, to: .subscribed, .support, reference: true, .taken),
-        Row(.unsubscribed, .user, to: .subscribed, .api, reference: true, .refused),
+        Row(.unsubscribed, .user, to: .subscribed, .api, reference: true, .rejected),
         // By keyword.
         Row(
             .unsubscribed, .smsKeyword, to: .subscribed, .user, channel: .sms, keyword: true,
-            .refused),
+            .rejected),
         Row(
             .unsubscribed, .user, to: .subscribed, .support, channel: .sms, keyword: true,
-            reference: true, .refused),
+            reference: true, .rejected),
         Row(
             .unsubscribed, .user, to: .subscribed, .smsKeyword, channel: .sms, keyword: true, .taken
         ),
@@ -129,9 +129,9 @@ import Testing
             .unsubscribed, .smsKeyword, to: .subscribed, .smsKeyword, channel: .sms, keyword: true,
             confirms: true, .pending),
         // → UNSET.
-        Row(.unsubscribed, .api, to: .unset, .api, .refused),
-        Row(.unsubscribed, .api, to: .unset, .support, reference: true, .refused),
-        Row(.unsubscribed, .api, to: .unset, .oneClick, .refused),
+        Row(.unsubscribed, .api, to: .unset, .api, .rejected),
+        Row(.unsubscribed, .api, to: .unset, .support, reference: true, .rejected),
+        Row(.unsubscribed, .api, to: .unset, .oneClick, .rejected),
         Row(.unsubscribed, .api, to: .unset, .user, .taken),
         Row(.subscribed, .user, to: .unset, .api, .taken),
         Row(.pending, .user, to: .unset, .api, .taken),
@@ -140,14 +140,14 @@ import Testing
 
     @Test(arguments: Self.rows)
     func rowOfTheTableHasItsOutcome(row: Row) {
-        #expect(row.stored.judge(row.change) == row.outcome)
+        #expect(row.stored.evaluate(row.change) == row.outcome)
     }
 
     @Test func keyThatWasNeverSetHasNoTime() {
         let change = ConsentChange(
             channel: .push, state: .subscribed, source: .api, effectiveTime: -5)
         #expect(
-            StoredConsent().judge(change)
+            StoredConsent().evaluate(change)
                 == .applied(
                     StoredConsent(state: .subscribed, source: .api, effectiveTime: -5),
                     needsToken: false))
@@ -179,17 +179,17 @@ import Testing
     static let confirmations: [ConfirmationRow] = [
         ConfirmationRow(.pending, 10, 10, days: 0, .confirmed),
         ConfirmationRow(.pending, 10, 12, days: 7, .confirmed),
-        ConfirmationRow(.pending, 10, 12, days: 8, .refused(.tokenExpired)),
-        ConfirmationRow(.pending, 10, 9, days: 0, .refused(.userUnsubscribed)),
+        ConfirmationRow(.pending, 10, 12, days: 8, .rejected(.tokenExpired)),
+        ConfirmationRow(.pending, 10, 9, days: 0, .rejected(.userUnsubscribed)),
         ConfirmationRow(.subscribed, 0, 9, days: 30, .alreadySubscribed),
-        ConfirmationRow(.unsubscribed, 0, 9, days: 0, .refused(.userUnsubscribed)),
-        ConfirmationRow(.unset, 0, 9, days: 0, .refused(.tokenInvalid)),
+        ConfirmationRow(.unsubscribed, 0, 9, days: 0, .rejected(.userUnsubscribed)),
+        ConfirmationRow(.unset, 0, 9, days: 0, .rejected(.tokenInvalid)),
     ]
 
     @Test(arguments: Self.confirmations)
     func confirmationHasItsOutcome(row: ConfirmationRow) {
         let stored = StoredConsent(state: row.state, source: .user, effectiveTime: 100)
-        let outcome = ConfirmationOutcome.judge(
+        let outcome = ConfirmationOutcome.evaluate(
             stored, pendingSince: row.pendingSince, tokenLSN: row.tokenLSN, age: row.age)
         #expect(outcome == row.outcome)
     }

@@ -3,8 +3,8 @@ import Bytes
 @testable import Profiles
 
 /// A result of an erasure, taken apart.
-struct EraseAnswer: Equatable {
-    var refusal = Refusal.none
+struct EraseResponse: Equatable {
+    var rejection = Rejection.none
     var isReplayed = false
     var detail: UInt64 = 0
     var existed = false
@@ -16,10 +16,10 @@ struct EraseAnswer: Equatable {
             guard let header = ResultHeader(from: &reader), header.totalBytes == bytes.count,
                 header.kind == .erase
             else { return false }
-            (self.refusal, self.isReplayed, self.detail) = (
-                header.refusal, header.flags.contains(.replayed), header.detail
+            (self.rejection, self.isReplayed, self.detail) = (
+                header.rejection, header.flags.contains(.replayed), header.detail
             )
-            guard header.refusal == .none else { return true }
+            guard header.rejection == .none else { return true }
             guard let body = EraseResultBody(from: &reader) else { return false }
             (self.existed, self.logPurgeDue) = (body.existed, body.logPurgeDue)
             return reader.isAtCleanEnd
@@ -52,30 +52,31 @@ extension TrackFixture {
     func erase(
         _ kind: IdentifierKind, _ identifier: [UInt8], requestID: String = "",
         expectedRevision: UInt64? = nil, after: Int64 = 0
-    ) throws -> EraseAnswer {
+    ) throws -> EraseResponse {
         self.now += after
         let record = self.eraseRecord(
             kind, identifier, requestID: requestID, expectedRevision: expectedRevision)
-        guard let answer = EraseAnswer(try self.apply(record)) else {
+        guard let response = EraseResponse(try self.apply(record)) else {
             throw ApplyError.malformed(lsn: 0)
         }
-        return answer
+        return response
     }
 
     @discardableResult
-    func erase(_ customID: String, requestID: String = "", after: Int64 = 0) throws -> EraseAnswer {
+    func erase(_ customID: String, requestID: String = "", after: Int64 = 0) throws -> EraseResponse
+    {
         try self.erase(.customID, Array(customID.utf8), requestID: requestID, after: after)
     }
 
     /// How an Identify or a batch ended, and the detail of its refusal.
-    func outcome(_ record: [UInt8]) throws -> (refusal: Refusal, detail: UInt64) {
+    func outcome(_ record: [UInt8]) throws -> (rejection: Rejection, detail: UInt64) {
         let bytes = try self.apply(record)
         let header = bytes.withUnsafeBytes { bytes -> ResultHeader? in
             var reader = ByteReader(bytes)
             return ResultHeader(from: &reader)
         }
         guard let header else { throw ApplyError.malformed(lsn: 0) }
-        return (header.refusal, header.detail)
+        return (header.rejection, header.detail)
     }
 
     func batch(_ tracks: [TrackSpec], requestID: String = "", isBestEffort: Bool = false) -> [UInt8]

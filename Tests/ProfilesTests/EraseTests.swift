@@ -14,8 +14,8 @@ import Testing
         let id = try fixture.track(
             .installation("phone", [EventSpec(id: "one"), EventSpec(id: "two")])
         ).profileID
-        let answer = try fixture.erase("ann", after: 5)
-        #expect(answer.existed && answer.logPurgeDue == fixture.now + Self.day)
+        let response = try fixture.erase("ann", after: 5)
+        #expect(response.existed && response.logPurgeDue == fixture.now + Self.day)
         #expect(fixture.read("ann") == nil)
         #expect(fixture.read(.installationID, Array("phone".utf8)) == nil)
         #expect(fixture.read(.profileID, id.binary) == nil)
@@ -61,11 +61,12 @@ import Testing
         try fixture.track(TrackSpec("ann"))
         try fixture.track(TrackSpec("ann"))
         let ann = Array("ann".utf8)
-        let refused = try fixture.erase(.customID, ann, expectedRevision: 1)
-        #expect(refused.refusal == .revisionMismatch && refused.detail == 2)
-        #expect(try fixture.erase(.customID, ann, expectedRevision: 0).refusal == .revisionMismatch)
+        let rejected = try fixture.erase(.customID, ann, expectedRevision: 1)
+        #expect(rejected.rejection == .revisionMismatch && rejected.detail == 2)
+        #expect(
+            try fixture.erase(.customID, ann, expectedRevision: 0).rejection == .revisionMismatch)
         #expect(try fixture.erase(.customID, ann, expectedRevision: 2).existed)
-        #expect(try fixture.erase(.customID, ann, expectedRevision: 0).refusal == .none)
+        #expect(try fixture.erase(.customID, ann, expectedRevision: 0).rejection == .none)
     }
 
     @Test func recordHoldsNoByteOfWhatThePersonIsCalledBy() {
@@ -96,12 +97,13 @@ import Testing
             #expect(throws: ApplyError.malformed(lsn: 2)) { try fixture.apply(Array(buffer.bytes)) }
         }
         #expect(fixture.read("ann") != nil && fixture.lsn == 1)
-        #expect(EraseAnswer(try fixture.apply(record))?.existed == true)
+        #expect(EraseResponse(try fixture.apply(record))?.existed == true)
     }
 
     /// One person with all the answers there are: a step that passes all of them for each of them
     /// took seconds here, and minutes at the limit.
-    @Test(.timeLimit(.minutes(1))) func answersOfOnePersonAreErasedInTimeThatGrowsWithTheirNumber()
+    @Test(.timeLimit(.minutes(1)))
+    func responsesOfOnePersonAreErasedInTimeThatGrowsWithTheirNumber()
         throws
     {
         let fixture = TrackFixture()

@@ -41,13 +41,13 @@ import Testing
         #expect(throws: GenesisError.malformed) { try Self.decoded(bytes + [0]) }
     }
 
-    @Test func unknownLimitIsRefused() throws {
+    @Test func unknownLimitIsRejected() throws {
         var bytes = Self.encoded(TrackFixture.genesis())
         bytes[bytes.count - 10] = 77
         #expect(throws: GenesisError.unknownLimit(77)) { try Self.decoded(bytes) }
     }
 
-    @Test func limitOutOfRangeOrOutOfOrderIsRefused() throws {
+    @Test func limitOutOfRangeOrOutOfOrderIsRejected() throws {
         var limits = StoreLimits()
         limits.eventsPerProfile = 65_536
         #expect(throws: GenesisError.limitOutOfRange(1)) {

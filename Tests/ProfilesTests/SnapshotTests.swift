@@ -169,7 +169,7 @@ import Testing
         #expect(!live.store.isSnapshotting)
     }
 
-    @Test func aBlockThatIsMissingCutOrRepeatedIsRefused() throws {
+    @Test func aBlockThatIsMissingCutOrRepeatedIsRejected() throws {
         let live = TrackFixture(limits: Self.limits)
         var generator = MixedGenerator(random: SeededRandom(state: 99))
         for _ in 0 ..< 200 { try Self.step(live, &generator) }

@@ -38,7 +38,7 @@ import Testing
                     var bad = outcome.appliedLSN < before
                     if outcome.finding == .notFound {
                         bad = bad || seen[person] > 0
-                    } else if let profile = ProfileAnswer(buffer.bytes) {
+                    } else if let profile = ProfileResponse(buffer.bytes) {
                         let counted = profile.counters.reduce(0) { $0 + $1.count }
                         bad =
                             bad || counted != profile.revision * 2

@@ -10,24 +10,24 @@ import Testing
     @Test func doubleOptInIsPendingUntilItsTokenConfirmsIt() throws {
         let fixture = TrackFixture()
         fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.email.rawValue
-        let asked = try fixture.consent(
+        let lookup = try fixture.consent(
             [(.email, "", .subscribed), (.sms, "", .subscribed)], by: .api)
         #expect(
-            asked.states == [.pending, .subscribed] && asked.tokens[0].count > 20
-                && asked.tokens[1].isEmpty)
+            lookup.states == [.pending, .subscribed] && lookup.tokens[0].count > 20
+                && lookup.tokens[1].isEmpty)
         fixture.now += 7 * Self.day
-        let confirmed = try fixture.confirm(asked.tokens[0])
+        let confirmed = try fixture.confirm(lookup.tokens[0])
         #expect(
-            confirmed.refusal == .none && confirmed.states == [.subscribed]
+            confirmed.rejection == .none && confirmed.states == [.subscribed]
                 && confirmed.revision == 2)
         let subscription = try #require(fixture.subscriptions("ann").first)
         #expect(
             subscription.state == .subscribed && subscription.source == .user
                 && subscription.time == fixture.now)
-        let again = try fixture.confirm(asked.tokens[0])
-        #expect(again.refusal == .none && again.states.isEmpty && again.revision == 2)
+        let again = try fixture.confirm(lookup.tokens[0])
+        #expect(again.rejection == .none && again.states.isEmpty && again.revision == 2)
         _ = try fixture.consent([(.email, "", .unsubscribed)], by: .api)
-        #expect(try fixture.confirm(asked.tokens[0]).refusal == .userUnsubscribed)
+        #expect(try fixture.confirm(lookup.tokens[0]).rejection == .userUnsubscribed)
     }
 
     @Test func tokenExpiresAfterSevenDaysAndANewRequestGivesANewOne() throws {
@@ -35,7 +35,7 @@ import Testing
         fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.email.rawValue
         let first = try fixture.consent([(.email, "news", .subscribed)], by: .user)
         fixture.now += 7 * Self.day + 1
-        #expect(try fixture.confirm(first.tokens[0]).refusal == .tokenExpired)
+        #expect(try fixture.confirm(first.tokens[0]).rejection == .tokenExpired)
         let second = try fixture.consent([(.email, "news", .subscribed)], by: .user)
         #expect(second.states == [.pending] && second.tokens[0] != first.tokens[0])
         #expect(try fixture.confirm(second.tokens[0]).states == [.subscribed])
@@ -49,17 +49,17 @@ import Testing
         _ = try fixture.consent([(.email, "", .unsubscribed)], by: .user)
         fixture.now += 1
         let second = try fixture.consent([(.email, "", .subscribed)], by: .user)
-        #expect(try fixture.confirm(first.tokens[0]).refusal == .userUnsubscribed)
+        #expect(try fixture.confirm(first.tokens[0]).rejection == .userUnsubscribed)
         #expect(try fixture.confirm(second.tokens[0]).states == [.subscribed])
     }
 
-    @Test func refusedChangeLeavesNothingOfItsCall() throws {
+    @Test func rejectedChangeLeavesNothingOfItsCall() throws {
         let fixture = TrackFixture()
         _ = try fixture.consent([(.email, "", .unsubscribed)], by: .user)
         let digest = fixture.store.digest()
-        let refused = try fixture.consent(
+        let rejected = try fixture.consent(
             [(.sms, "", .subscribed), (.email, "", .subscribed)], by: .api, after: 1)
-        #expect(refused.refusal == .userUnsubscribed && refused.index == 1)
+        #expect(rejected.rejection == .userUnsubscribed && rejected.index == 1)
         #expect(fixture.subscriptions("ann").count == 1)
         #expect(fixture.store.digest() != digest, "the lsn is part of the state")
         #expect(fixture.revision("ann") == 1)
@@ -108,8 +108,10 @@ import Testing
             kind: .unsubscribe, project: ProjectID(rawValue: 1),
             profileID: ProfileID(high: 9, low: 9), channel: .email,
             topic: .none)
-        let answer = try fixture.token(.redeemUnsubscribe, token)
-        #expect(answer.refusal == .none && answer.states.isEmpty && fixture.store.profileCount == 0)
+        let response = try fixture.token(.redeemUnsubscribe, token)
+        #expect(
+            response.rejection == .none && response.states.isEmpty
+                && fixture.store.profileCount == 0)
     }
 
     @Test func replayComesToTheSameState() throws {
@@ -139,8 +141,8 @@ import Testing
 }
 
 /// A result of a change of consent, taken apart.
-struct ConsentAnswer {
-    var refusal = Refusal.none
+struct ConsentResponse {
+    var rejection = Rejection.none
     var index: UInt8 = 0
     var revision: UInt64 = 0
     var states: [SubscriptionState] = []
@@ -153,8 +155,8 @@ struct ConsentAnswer {
             guard let header = ResultHeader(from: &reader), header.totalBytes == bytes.count else {
                 return false
             }
-            (self.refusal, self.index) = (header.refusal, header.index)
-            guard header.refusal == .none else { return true }
+            (self.rejection, self.index) = (header.rejection, header.index)
+            guard header.rejection == .none else { return true }
             guard let body = SubscriptionResultBody(from: &reader) else { return false }
             self.revision = body.revision
             for _ in 0 ..< body.changeCount {
@@ -175,7 +177,7 @@ extension TrackFixture {
         _ changes: [(Channel, String, SubscriptionState)], by source: ConsentSource,
         after: Int64 = 0,
         occurredAt: Int64? = nil, of customID: String = "ann"
-    ) throws -> ConsentAnswer {
+    ) throws -> ConsentResponse {
         self.now += after
         var buffer = ByteBuffer()
         let start = beginRecord(.updateSubscription, in: &buffer)
@@ -194,13 +196,13 @@ extension TrackFixture {
             }
         }
         endRecord(at: start, operations: changes.count, in: &buffer)
-        guard let answer = ConsentAnswer(try self.apply(Array(buffer.bytes))) else {
+        guard let response = ConsentResponse(try self.apply(Array(buffer.bytes))) else {
             throw ApplyError.malformed(lsn: 0)
         }
-        return answer
+        return response
     }
 
-    func confirm(_ text: [UInt8]) throws -> ConsentAnswer {
+    func confirm(_ text: [UInt8]) throws -> ConsentResponse {
         var content = ByteBuffer()
         let token = text.withUnsafeBytes {
             self.store.verify($0, .confirmation, in: ProjectID(rawValue: 1), into: &content)
@@ -209,16 +211,16 @@ extension TrackFixture {
         return try self.token(.confirmSubscription, token)
     }
 
-    func token(_ kind: RecordKind, _ token: ConsentToken) throws -> ConsentAnswer {
+    func token(_ kind: RecordKind, _ token: ConsentToken) throws -> ConsentResponse {
         var buffer = ByteBuffer()
         let start = beginRecord(kind, in: &buffer)
         TokenCommand(project: token.project, requestID: .none, token: token, evidence: nil).write(
             into: &buffer)
         endRecord(at: start, operations: 1, in: &buffer)
-        guard let answer = ConsentAnswer(try self.apply(Array(buffer.bytes))) else {
+        guard let response = ConsentResponse(try self.apply(Array(buffer.bytes))) else {
             throw ApplyError.malformed(lsn: 0)
         }
-        return answer
+        return response
     }
 
     /// Suppresses an address, or takes all reasons back.

@@ -32,13 +32,14 @@ import Testing
         #expect(fixture.store.timeWindows(of: ProjectID(rawValue: 1))?.lateSeconds == 60)
         let bound = fixture.now - 60 * TrackFixture.second
         #expect(
-            try fixture.track(TrackSpec("ann", [EventSpec(occurredAt: bound)])).refusal == .none)
+            try fixture.track(TrackSpec("ann", [EventSpec(occurredAt: bound)])).rejection == .none)
         #expect(
-            try fixture.track(TrackSpec("ann", [EventSpec(occurredAt: bound - 1)])).refusal
+            try fixture.track(TrackSpec("ann", [EventSpec(occurredAt: bound - 1)])).rejection
                 == .timeWindow)
         try fixture.apply(Self.record(ProjectOptions()))
         #expect(
-            try fixture.track(TrackSpec("ann", [EventSpec(occurredAt: bound - 1)])).refusal == .none
+            try fixture.track(TrackSpec("ann", [EventSpec(occurredAt: bound - 1)])).rejection
+                == .none
         )
     }
 
@@ -59,7 +60,7 @@ import Testing
         #expect(fixture.store.memory.retainedEvents == 1)
         #expect(fixture.read("ann") == before)
         let late = TrackSpec("ann", [EventSpec(occurredAt: old)]).with { $0.flags = .historical }
-        #expect(try fixture.track(late).refusal == .timeWindow)
+        #expect(try fixture.track(late).rejection == .timeWindow)
     }
 
     @Test func fewerEventsAreKeptFromTheNextWriteOn() throws {
@@ -99,11 +100,11 @@ import Testing
         try fixture.apply(Self.record(second))
         let again = try fixture.apply(Self.record(first, requestID: "once"))
         #expect(
-            Self.header(again)?.refusal == Refusal.none
+            Self.header(again)?.rejection == Rejection.none
                 && Self.header(again)?.flags.contains(.replayed) == true)
         #expect(fixture.store.options(of: ProjectID(rawValue: 1)) == second)
         let other = try fixture.apply(Self.record(second, requestID: "once"))
-        #expect(Self.header(other)?.refusal == .requestIDReused)
+        #expect(Self.header(other)?.rejection == .requestIDReused)
     }
 
     private static func header(_ result: [UInt8]) -> ResultHeader? {
@@ -113,11 +114,11 @@ import Testing
         }
     }
 
-    @Test func optionsOfAnUnknownProjectAreRefused() throws {
+    @Test func optionsOfAnUnknownProjectAreRejected() throws {
         let fixture = TrackFixture()
         let result = try fixture.apply(
             Self.record(Self.options { $0.latestWins = true }, project: 2))
-        #expect(Self.header(result)?.refusal == .projectNotFound)
+        #expect(Self.header(result)?.rejection == .projectNotFound)
         #expect(fixture.store.options(of: ProjectID(rawValue: 1)) == ProjectOptions())
         #expect(fixture.store.options(of: ProjectID(rawValue: 2)) == nil)
     }

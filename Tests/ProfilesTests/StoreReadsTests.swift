@@ -201,7 +201,7 @@ import Testing
         #expect(fixture.store.addresses.bytes > 0)
     }
 
-    @Test func refusedBatchTakesItsAddressesBack() throws {
+    @Test func rejectedBatchTakesItsAddressesBack() throws {
         let fixture = TrackFixture()
         try fixture.apply(Self.identify("ann", "ann@example.org"))
         fixture.now += 1
@@ -226,7 +226,7 @@ import Testing
         #expect(Self.lookup(fixture, "bob@example.org") == [])
     }
 
-    @Test func lookupOfMoreThanTheLimitIsRefusedAndNeverCut() throws {
+    @Test func lookupOfMoreThanTheLimitIsRejectedAndNeverCut() throws {
         let fixture = TrackFixture()
         for number in 0 ..< Store.lookupProfilesMax {
             try fixture.apply(Self.identify("p\(number)", "all@example.org"))

@@ -130,10 +130,10 @@ extension ProfileID {
 }
 
 /// A result, taken apart.
-struct TrackAnswer: Equatable {
+struct TrackResponse: Equatable {
     struct Event: Equatable {
         var outcome = EventOutcome.stored
-        var refusal = Refusal.none
+        var rejection = Rejection.none
         var contentDiffers = false
         var effectiveTime: Int64 = 0
         var lsn: UInt64 = 0
@@ -144,12 +144,12 @@ struct TrackAnswer: Equatable {
     }
     struct BadEvent: Equatable {
         var index: UInt8
-        var refusal: Refusal
+        var rejection: Rejection
         var effectiveTime: Int64
         var detail: Int64
     }
 
-    var refusal = Refusal.none
+    var rejection = Rejection.none
     var isReplayed = false
     var index: UInt8 = 0
     var lsn: UInt64 = 0
@@ -167,15 +167,15 @@ struct TrackAnswer: Equatable {
             guard let header = ResultHeader(from: &reader), header.kind == .track,
                 header.totalBytes == bytes.count
             else { return false }
-            self.refusal = header.refusal
+            self.rejection = header.rejection
             self.isReplayed = header.flags.contains(.replayed)
             (self.index, self.lsn, self.detail) = (header.index, header.lsn, header.detail)
-            if header.refusal != .none {
+            if header.rejection != .none {
                 for _ in 0 ..< reader.read(UInt8.self) {
                     self.bad.append(
                         BadEvent(
                             index: reader.read(),
-                            refusal: Refusal(rawValue: reader.read()) ?? .none,
+                            rejection: Rejection(rawValue: reader.read()) ?? .none,
                             effectiveTime: reader.read(), detail: reader.read()))
                 }
                 return reader.isAtCleanEnd
@@ -186,7 +186,7 @@ struct TrackAnswer: Equatable {
                 guard let event = EventResultView(from: &reader) else { return false }
                 self.events.append(
                     Event(
-                        outcome: event.outcome, refusal: event.refusal,
+                        outcome: event.outcome, rejection: event.rejection,
                         contentDiffers: event.contentDiffers,
                         effectiveTime: event.effectiveTime, lsn: event.lsn, holder: event.holder,
                         detail: event.detail,
@@ -200,7 +200,7 @@ struct TrackAnswer: Equatable {
 }
 
 /// An image, taken apart.
-struct ProfileAnswer: Equatable {
+struct ProfileResponse: Equatable {
     struct Installation: Equatable {
         var id: String
         var platform: UInt8
@@ -315,11 +315,11 @@ final class TrackFixture {
 
     /// Applies a Track `after` microseconds.
     @discardableResult
-    func track(_ spec: TrackSpec = TrackSpec(), after: Int64 = 0) throws -> TrackAnswer {
+    func track(_ spec: TrackSpec = TrackSpec(), after: Int64 = 0) throws -> TrackResponse {
         self.now += after
         let bytes = try self.apply(spec.record)
-        guard let answer = TrackAnswer(bytes) else { throw ApplyError.malformed(lsn: 0) }
-        return answer
+        guard let response = TrackResponse(bytes) else { throw ApplyError.malformed(lsn: 0) }
+        return response
     }
 
     func tick(after: Int64 = 0) throws {
@@ -334,11 +334,12 @@ final class TrackFixture {
         return Array(buffer.bytes)
     }
 
-    func read(_ customID: String) -> ProfileAnswer? {
+    func read(_ customID: String) -> ProfileResponse? {
         self.read(.customID, Array(customID.utf8))
     }
 
-    func read(_ kind: IdentifierKind, _ identifier: [UInt8], project: UInt32 = 1) -> ProfileAnswer?
+    func read(_ kind: IdentifierKind, _ identifier: [UInt8], project: UInt32 = 1)
+        -> ProfileResponse?
     {
         var buffer = ByteBuffer()
         buffer.append(UInt8(7))
@@ -349,6 +350,6 @@ final class TrackFixture {
                 now: self.now, into: &buffer)
         }
         guard outcome.finding != .notFound else { return nil }
-        return ProfileAnswer(UnsafeRawBufferPointer(rebasing: buffer.bytes[1...]))
+        return ProfileResponse(UnsafeRawBufferPointer(rebasing: buffer.bytes[1...]))
     }
 }

@@ -17,13 +17,13 @@ final class TrackModel {
         var holder: Int
     }
     final class Profile {
-        var answer = ProfileAnswer()
+        var response = ProfileResponse()
         var events: [Stored] = []
     }
     struct Remembered {
         var id: String
         var message: [UInt8]
-        var answer: TrackAnswer
+        var response: TrackResponse
         var bytes: Int
         var at: Int64
     }
@@ -40,11 +40,11 @@ final class TrackModel {
 
     /// What the answer must be. `actual` gives only the ids that the store made, and the answer's
     /// length.
-    func track(_ spec: TrackSpec, firstLSN: UInt64, now: Int64, actual: TrackAnswer, bytes: Int)
-        -> TrackAnswer
+    func track(_ spec: TrackSpec, firstLSN: UInt64, now: Int64, actual: TrackResponse, bytes: Int)
+        -> TrackResponse
     {
-        var answer = TrackAnswer()
-        answer.lsn = firstLSN + UInt64(spec.events.count) - 1
+        var response = TrackResponse()
+        response.lsn = firstLSN + UInt64(spec.events.count) - 1
         let message = spec.with { $0.requestID = "" }.record
         let retention = Int64(self.limits.eventRetentionSeconds) * 1_000_000
         if !spec.requestID.isEmpty {
@@ -53,9 +53,9 @@ final class TrackModel {
                 $0.id == spec.requestID && now - $0.at <= age
             }) {
                 guard known.message == message else {
-                    return self.refused(.requestIDReused, answer)
+                    return self.rejected(.requestIDReused, response)
                 }
-                var replay = known.answer
+                var replay = known.response
                 replay.isReplayed = true
                 return replay
             }
@@ -63,30 +63,30 @@ final class TrackModel {
         let key = Key(kind: spec.kind.rawValue, bytes: spec.identifier)
         let holder = self.byKey[key]
         if let expected = spec.expectedRevision {
-            let revision = holder.map { self.profiles[$0].answer.revision } ?? 0
+            let revision = holder.map { self.profiles[$0].response.revision } ?? 0
             guard revision == expected else {
-                return self.refused(.revisionMismatch, answer, detail: revision)
+                return self.rejected(.revisionMismatch, response, detail: revision)
             }
         }
         if holder == nil, spec.flags.contains(.mustExist) || spec.kind == .profileID {
-            return self.refused(.profileNotFound, answer)
+            return self.rejected(.profileNotFound, response)
         }
 
         var stored: [(number: Int, event: EventSpec)] = []
         var newNames = self.names
-        var counters = Set(holder.map { self.profiles[$0].answer.counters.map(\.name) } ?? [])
+        var counters = Set(holder.map { self.profiles[$0].response.counters.map(\.name) } ?? [])
         for (number, event) in spec.events.enumerated() {
-            var result = TrackAnswer.Event(
+            var result = TrackResponse.Event(
                 outcome: .rejected, lsn: firstLSN + UInt64(number), id: event.id)
-            defer { answer.events.append(result) }
+            defer { response.events.append(result) }
             guard event.violation.isEmpty else {
-                result.refusal = .invalidFields
+                result.rejection = .invalidFields
                 result.violationBytes = 1 + 5 + 1 + event.violation.utf8.count
                 continue
             }
             if !event.id.isEmpty, let first = stored.first(where: { $0.event.id == event.id }) {
                 result.outcome = .duplicate
-                result.effectiveTime = answer.events[first.number].effectiveTime
+                result.effectiveTime = response.events[first.number].effectiveTime
                 result.contentDiffers = first.event.content != event.content
                 continue
             }
@@ -94,7 +94,7 @@ final class TrackModel {
                 result.outcome = .duplicate
                 result.effectiveTime = first.effectiveTime
                 result.contentDiffers = first.content != event.content
-                result.holder = self.profiles[first.holder].answer.id
+                result.holder = self.profiles[first.holder].response.id
                 continue
             }
             var time = event.occurredAt ?? now
@@ -109,19 +109,19 @@ final class TrackModel {
             let latest = now + Int64(self.limits.aheadWindowSeconds) * 1_000_000
             result.effectiveTime = time
             if time < earliest || time > latest {
-                result.refusal = .timeWindow
+                result.rejection = .timeWindow
                 result.detail = time < earliest ? earliest : latest
                 continue
             }
             result.effectiveTime = min(time, now)
             let needed = newNames.union([event.name] + event.attributes.map(\.0))
             guard needed.count <= Int(self.limits.namesPerProject) else {
-                result.refusal = .limitExceeded
+                result.rejection = .limitExceeded
                 result.detail = Int64(self.limits.namesPerProject)
                 continue
             }
             guard counters.union([event.name]).count <= Int(self.limits.countersPerProfile) else {
-                result.refusal = .limitExceeded
+                result.rejection = .limitExceeded
                 result.detail = Int64(self.limits.countersPerProfile)
                 continue
             }
@@ -132,47 +132,47 @@ final class TrackModel {
         }
 
         if !spec.flags.contains(.allowPartial),
-            answer.events.contains(where: { $0.outcome == .rejected })
+            response.events.contains(where: { $0.outcome == .rejected })
         {
-            let rejected = answer.events.enumerated().filter { $0.element.outcome == .rejected }
-            let first = rejected.first { $0.element.refusal == .invalidFields } ?? rejected[0]
-            var refusal = self.refused(
-                first.element.refusal, answer, detail: UInt64(bitPattern: first.element.detail))
-            refusal.index = UInt8(first.offset)
-            refusal.bad = rejected.map {
-                TrackAnswer.BadEvent(
-                    index: UInt8($0.offset), refusal: $0.element.refusal,
+            let rejected = response.events.enumerated().filter { $0.element.outcome == .rejected }
+            let first = rejected.first { $0.element.rejection == .invalidFields } ?? rejected[0]
+            var rejection = self.rejected(
+                first.element.rejection, response, detail: UInt64(bitPattern: first.element.detail))
+            rejection.index = UInt8(first.offset)
+            rejection.bad = rejected.map {
+                TrackResponse.BadEvent(
+                    index: UInt8($0.offset), rejection: $0.element.rejection,
                     effectiveTime: $0.element.effectiveTime, detail: $0.element.detail)
             }
-            return refusal
+            return rejection
         }
         self.names = newNames
         if let index = holder ?? (stored.isEmpty ? nil : self.create(spec, key, actual, now)) {
             let isNew = holder == nil
-            self.store(spec, stored, index, key, &answer, actual, now, isNew: isNew)
+            self.store(spec, stored, index, key, &response, actual, now, isNew: isNew)
         }
-        if !spec.requestID.isEmpty { self.remember(spec.requestID, message, answer, bytes, now) }
-        return answer
+        if !spec.requestID.isEmpty { self.remember(spec.requestID, message, response, bytes, now) }
+        return response
     }
 
-    func read(_ kind: IdentifierKind, _ identifier: [UInt8], now: Int64) -> ProfileAnswer? {
+    func read(_ kind: IdentifierKind, _ identifier: [UInt8], now: Int64) -> ProfileResponse? {
         guard let index = self.byKey[Key(kind: kind.rawValue, bytes: identifier)] else {
             return nil
         }
-        var answer = self.profiles[index].answer
+        var response = self.profiles[index].response
         let since = now - Int64(self.limits.eventRetentionSeconds) * 1_000_000
         if let newest = self.profiles[index].events.last(where: { $0.effectiveTime < since }) {
-            answer.truncatedBefore = max(answer.truncatedBefore, newest.effectiveTime + 1)
+            response.truncatedBefore = max(response.truncatedBefore, newest.effectiveTime + 1)
         }
-        return answer
+        return response
     }
 
-    private func refused(_ refusal: Refusal, _ answer: TrackAnswer, detail: UInt64 = 0)
-        -> TrackAnswer
+    private func rejected(_ rejection: Rejection, _ response: TrackResponse, detail: UInt64 = 0)
+        -> TrackResponse
     {
-        var refused = TrackAnswer()
-        (refused.refusal, refused.lsn, refused.detail) = (refusal, answer.lsn, detail)
-        return refused
+        var rejected = TrackResponse()
+        (rejected.rejection, rejected.lsn, rejected.detail) = (rejection, response.lsn, detail)
+        return rejected
     }
 
     private func retained(_ origin: Key, _ id: String, since: Int64) -> Stored? {
@@ -185,20 +185,21 @@ final class TrackModel {
         return nil
     }
 
-    private func create(_ spec: TrackSpec, _ key: Key, _ actual: TrackAnswer, _ now: Int64) -> Int {
+    private func create(_ spec: TrackSpec, _ key: Key, _ actual: TrackResponse, _ now: Int64) -> Int
+    {
         let profile = Profile()
-        profile.answer.id = actual.profileID
-        profile.answer.revision = 1
-        profile.answer.lsn = actual.lsn
-        profile.answer.createdAt = now
-        profile.answer.updatedAt = now
-        profile.answer.lastSeenAt = now
+        profile.response.id = actual.profileID
+        profile.response.revision = 1
+        profile.response.lsn = actual.lsn
+        profile.response.createdAt = now
+        profile.response.updatedAt = now
+        profile.response.lastSeenAt = now
         let text = String(decoding: spec.identifier, as: UTF8.self)
         if spec.kind == .customID {
-            profile.answer.customID = text
+            profile.response.customID = text
         } else {
-            profile.answer.state = .anonymous
-            profile.answer.installations = [
+            profile.response.state = .anonymous
+            profile.response.installations = [
                 .init(id: text, platform: spec.platform.rawValue, attachedAt: now, lastSeenAt: now)
             ]
         }
@@ -211,28 +212,29 @@ final class TrackModel {
 
     private func store(
         _ spec: TrackSpec, _ stored: [(number: Int, event: EventSpec)], _ index: Int, _ key: Key,
-        _ answer: inout TrackAnswer, _ actual: TrackAnswer, _ now: Int64, isNew: Bool
+        _ response: inout TrackResponse, _ actual: TrackResponse, _ now: Int64, isNew: Bool
     ) {
         let profile = self.profiles[index]
         let retention = Int64(self.limits.eventRetentionSeconds) * 1_000_000
         for (number, event) in stored {
-            let result = answer.events[number]
+            let result = response.events[number]
             if event.id.isEmpty, number < actual.events.count {
-                answer.events[number].id = actual.events[number].id
+                response.events[number].id = actual.events[number].id
             }
             profile.events.append(
                 Stored(
-                    origin: key, id: answer.events[number].id, content: event.content,
+                    origin: key, id: response.events[number].id, content: event.content,
                     effectiveTime: result.effectiveTime, lsn: result.lsn, holder: index))
             profile.events.sort { ($0.effectiveTime, $0.lsn) < ($1.effectiveTime, $1.lsn) }
-            if let counter = profile.answer.counters.firstIndex(where: { $0.name == event.name }) {
-                profile.answer.counters[counter].count += 1
-                profile.answer.counters[counter].first =
-                    min(profile.answer.counters[counter].first, result.effectiveTime)
-                profile.answer.counters[counter].last =
-                    max(profile.answer.counters[counter].last, result.effectiveTime)
+            if let counter = profile.response.counters.firstIndex(where: { $0.name == event.name })
+            {
+                profile.response.counters[counter].count += 1
+                profile.response.counters[counter].first =
+                    min(profile.response.counters[counter].first, result.effectiveTime)
+                profile.response.counters[counter].last =
+                    max(profile.response.counters[counter].last, result.effectiveTime)
             } else {
-                profile.answer.counters.append(
+                profile.response.counters.append(
                     .init(
                         name: event.name, count: 1, first: result.effectiveTime,
                         last: result.effectiveTime))
@@ -242,33 +244,36 @@ final class TrackModel {
             || (profile.events.first.map { $0.effectiveTime < now - retention } ?? false)
         {
             let dropped = profile.events.removeFirst()
-            profile.answer.truncatedBefore = max(
-                profile.answer.truncatedBefore, dropped.effectiveTime + 1)
+            profile.response.truncatedBefore = max(
+                profile.response.truncatedBefore, dropped.effectiveTime + 1)
         }
         if !stored.isEmpty, !isNew {
-            profile.answer.revision += 1
-            profile.answer.lsn = answer.lsn
-            profile.answer.updatedAt = now
+            profile.response.revision += 1
+            profile.response.lsn = response.lsn
+            profile.response.updatedAt = now
         }
         if !spec.flags.contains(.historical) {
-            profile.answer.lastSeenAt = now
-            if spec.kind == .installationID { profile.answer.installations[0].lastSeenAt = now }
+            profile.response.lastSeenAt = now
+            if spec.kind == .installationID { profile.response.installations[0].lastSeenAt = now }
         }
-        answer.profileID = profile.answer.id
-        answer.revision = profile.answer.revision
-        for number in answer.events.indices
-        where answer.events[number].outcome != .rejected && answer.events[number].holder == .none {
-            answer.events[number].holder = profile.answer.id
+        response.profileID = profile.response.id
+        response.revision = profile.response.revision
+        for number in response.events.indices
+        where response.events[number].outcome != .rejected
+            && response.events[number].holder == .none
+        {
+            response.events[number].holder = profile.response.id
         }
     }
 
     private func remember(
-        _ id: String, _ message: [UInt8], _ answer: TrackAnswer, _ bytes: Int, _ now: Int64
+        _ id: String, _ message: [UInt8], _ response: TrackResponse, _ bytes: Int, _ now: Int64
     ) {
         self.requests.removeAll { now - $0.at > Int64(self.limits.requestIDSeconds) * 1_000_000 }
         self.requests.append(
             Remembered(
-                id: id, message: message, answer: answer, bytes: 42 + id.utf8.count + bytes, at: now
+                id: id, message: message, response: response, bytes: 42 + id.utf8.count + bytes,
+                at: now
             ))
         while self.requests.count > Int(self.limits.requestIDsPerProject)
             || self.requests.reduce(0, { $0 + $1.bytes })

@@ -82,7 +82,7 @@ import Testing
     @Test(
         arguments: zip(
             [1, 2, 3, 4] as [UInt64], [.max, 0xC000_0000_0000_0001, .max, 0] as [UInt64]))
-    func randomTracksAnswerAsTheModelSays(seed: UInt64, hashMask: UInt64) throws {
+    func randomTracksResponseAsTheModelSays(seed: UInt64, hashMask: UInt64) throws {
         var limits = Self.smallLimits
         if seed == 3 { limits.namesPerProject = 100 }
         let fixture = TrackFixture(limits: limits, hashMask: hashMask)
@@ -94,12 +94,12 @@ import Testing
                 fixture.now += Int64(generator.random.below(20_000_000))
             }
             if fixture.store.tickDue(at: fixture.now) { try fixture.tick() }
-            var spec = generator.track(fixture.now, known: model.profiles.map(\.answer.id))
+            var spec = generator.track(fixture.now, known: model.profiles.map(\.response.id))
             if generator.random.chance(10), let again = last { spec = again }
             last = spec
             let firstLSN = fixture.lsn + 1
             let bytes = try fixture.apply(spec.record)
-            let actual = try #require(TrackAnswer(bytes))
+            let actual = try #require(TrackResponse(bytes))
             let expected = model.track(
                 spec, firstLSN: firstLSN, now: fixture.now, actual: actual, bytes: bytes.count)
             try #require(actual == expected, "step \(step) of seed \(seed)")
@@ -113,7 +113,7 @@ import Testing
             #expect(fixture.read(kind, key.bytes) == model.read(kind, key.bytes, now: fixture.now))
         }
         #expect(fixture.store.profileCount == model.profiles.count)
-        #expect(Set(model.profiles.map(\.answer.id)).count == model.profiles.count)
+        #expect(Set(model.profiles.map(\.response.id)).count == model.profiles.count)
         #expect(fixture.store.project.names.count == model.names.count)
     }
 
@@ -157,9 +157,9 @@ import Testing
             records.insert(TrackFixture.tickRecord, at: generator.random.below(records.count))
             for (index, record) in records.enumerated() {
                 let firstLSN = plain.lsn + 1
-                if index.isMultiple(of: Store.lookAheadMax) {
+                if index.isMultiple(of: Store.prefetchMax) {
                     Array(records[index...].joined()).withUnsafeBytes {
-                        ahead.lookAhead($0, firstLSN: firstLSN, receivedAt: plain.now + shift)
+                        ahead.prefetch($0, firstLSN: firstLSN, receivedAt: plain.now + shift)
                     }
                 }
                 let result = try TrackFixture.apply(

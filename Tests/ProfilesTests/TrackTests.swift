@@ -12,11 +12,11 @@ import Testing
 
     @Test func unknownCustomIDCreatesAnIdentifiedProfile() throws {
         let fixture = TrackFixture()
-        let answer = try fixture.track()
-        #expect(answer.revision == 1)
+        let response = try fixture.track()
+        #expect(response.revision == 1)
         let profile = try #require(fixture.read("ann"))
         #expect(profile.state == .identified)
-        #expect(profile.id == answer.profileID)
+        #expect(profile.id == response.profileID)
         #expect(profile.customID == "ann")
         #expect(profile.installations.isEmpty)
         #expect(profile.createdAt == fixture.now && profile.updatedAt == fixture.now)
@@ -24,7 +24,7 @@ import Testing
             profile.counters == [
                 .init(name: "visit", count: 1, first: fixture.now, last: fixture.now)
             ])
-        #expect(fixture.read(.profileID, answer.profileID.binary) == profile)
+        #expect(fixture.read(.profileID, response.profileID.binary) == profile)
         #expect(fixture.store.profileCount == 1)
     }
 
@@ -52,20 +52,22 @@ import Testing
         #expect(fixture.read("anne") == nil)
     }
 
-    @Test func unknownProjectIsRefused() throws {
+    @Test func unknownProjectIsRejected() throws {
         let fixture = TrackFixture()
-        #expect(try fixture.track(TrackSpec().with { $0.project = 9 }).refusal == .projectNotFound)
+        #expect(
+            try fixture.track(TrackSpec().with { $0.project = 9 }).rejection == .projectNotFound)
         #expect(fixture.store.profileCount == 0)
     }
 
-    @Test func unknownProfileIDAndMustExistAreRefused() throws {
+    @Test func unknownProfileIDAndMustExistAreRejected() throws {
         let fixture = TrackFixture()
-        #expect(try fixture.track(.profile(ProfileID(high: 1, low: 1))).refusal == .profileNotFound)
+        #expect(
+            try fixture.track(.profile(ProfileID(high: 1, low: 1))).rejection == .profileNotFound)
         let mustExist = TrackSpec().with { $0.flags = .mustExist }
-        #expect(try fixture.track(mustExist).refusal == .profileNotFound)
+        #expect(try fixture.track(mustExist).rejection == .profileNotFound)
         #expect(fixture.store.profileCount == 0)
         try fixture.track()
-        #expect(try fixture.track(mustExist).refusal == .none)
+        #expect(try fixture.track(mustExist).rejection == .none)
     }
 
     @Test func expectedRevisionComesBeforeExistence() throws {
@@ -74,9 +76,9 @@ import Testing
             $0.flags = .mustExist
             $0.expectedRevision = 3
         }
-        let answer = try fixture.track(spec)
-        #expect(answer.refusal == .revisionMismatch)
-        #expect(answer.detail == 0)
+        let response = try fixture.track(spec)
+        #expect(response.rejection == .revisionMismatch)
+        #expect(response.detail == 0)
         #expect(try fixture.track(TrackSpec().with { $0.expectedRevision = 0 }).revision == 1)
         #expect(try fixture.track(TrackSpec().with { $0.expectedRevision = 0 }).detail == 1)
         #expect(try fixture.track(TrackSpec().with { $0.expectedRevision = 1 }).revision == 2)
@@ -101,27 +103,28 @@ import Testing
         let fixture = TrackFixture()
         try fixture.track()
         let events = [EventSpec(id: "a"), EventSpec(id: "a"), EventSpec(id: "b", violation: "bad")]
-        let answer = try fixture.track(TrackSpec("ann", events).with { $0.flags = .allowPartial })
-        #expect(answer.events.map(\.lsn) == [2, 3, 4])
-        #expect(answer.lsn == 4)
+        let response = try fixture.track(TrackSpec("ann", events).with { $0.flags = .allowPartial })
+        #expect(response.events.map(\.lsn) == [2, 3, 4])
+        #expect(response.lsn == 4)
         #expect(fixture.store.appliedLSN == 4)
     }
 
     @Test func oneCallOfManyEventsRaisesTheRevisionByOne() throws {
         let fixture = TrackFixture()
         try fixture.track()
-        let answer = try fixture.track(TrackSpec("ann", (0 ..< 15).map { EventSpec(id: "e\($0)") }))
-        #expect(answer.revision == 2)
-        #expect(fixture.read("ann")?.lsn == answer.lsn)
+        let response = try fixture.track(
+            TrackSpec("ann", (0 ..< 15).map { EventSpec(id: "e\($0)") }))
+        #expect(response.revision == 2)
+        #expect(fixture.read("ann")?.lsn == response.lsn)
     }
 
     @Test func callThatOnlyRepeatsMovesLastSeenAndNothingElse() throws {
         let fixture = TrackFixture()
         try fixture.track(TrackSpec("ann", [EventSpec(id: "a")]))
         let before = try #require(fixture.read("ann"))
-        let answer = try fixture.track(TrackSpec("ann", [EventSpec(id: "a")]), after: 7)
+        let response = try fixture.track(TrackSpec("ann", [EventSpec(id: "a")]), after: 7)
         var after = try #require(fixture.read("ann"))
-        #expect(answer.revision == 1)
+        #expect(response.revision == 1)
         #expect(after.lastSeenAt == before.lastSeenAt + 7)
         after.lastSeenAt = before.lastSeenAt
         #expect(after == before)
@@ -161,27 +164,27 @@ import Testing
         let fixture = TrackFixture()
         let spec = TrackSpec("ann", [EventSpec(occurredAt: fixture.now + offset)])
             .with { $0.flags = historical ? .historical : [] }
-        let answer = try fixture.track(spec)
-        #expect(answer.refusal == (accepted ? .none : .timeWindow))
-        if accepted { #expect(answer.events[0].effectiveTime == fixture.now + min(offset, 0)) }
+        let response = try fixture.track(spec)
+        #expect(response.rejection == (accepted ? .none : .timeWindow))
+        if accepted { #expect(response.events[0].effectiveTime == fixture.now + min(offset, 0)) }
         #expect(fixture.store.profileCount == (accepted ? 1 : 0))
     }
 
     @Test func wrongClientClockIsCorrectedBySentAt() throws {
         let fixture = TrackFixture()
-        let answer = try fixture.track(
+        let response = try fixture.track(
             TrackSpec("ann", [EventSpec(occurredAt: 5 * Self.second)]).with {
                 $0.sentAt = 8 * Self.second
             })
-        #expect(answer.events[0].effectiveTime == fixture.now - 3 * Self.second)
+        #expect(response.events[0].effectiveTime == fixture.now - 3 * Self.second)
     }
 
     @Test func sentAtBeforeOccurredAtIsIgnored() throws {
         let fixture = TrackFixture()
         let occurred = fixture.now - 10
-        let answer = try fixture.track(
+        let response = try fixture.track(
             TrackSpec("ann", [EventSpec(occurredAt: occurred)]).with { $0.sentAt = occurred - 1 })
-        #expect(answer.events[0].effectiveTime == occurred)
+        #expect(response.events[0].effectiveTime == occurred)
     }
 
     @Test func lateEventCountsButDoesNotMoveLastBack() throws {
@@ -234,10 +237,10 @@ import Testing
 
     @Test func twiceInOneRequestTheSecondIsTheDuplicate() throws {
         let fixture = TrackFixture()
-        let answer = try fixture.track(
+        let response = try fixture.track(
             TrackSpec("ann", [EventSpec(id: "a"), EventSpec(name: "z", id: "a")]))
-        #expect(answer.events.map(\.outcome) == [.stored, .duplicate])
-        #expect(answer.events[1].contentDiffers)
+        #expect(response.events.map(\.outcome) == [.stored, .duplicate])
+        #expect(response.events[1].contentDiffers)
         #expect(fixture.store.project.names.count == 1)
     }
 
@@ -254,9 +257,9 @@ import Testing
         let fixture = TrackFixture()
         let spec = TrackSpec("ann", [EventSpec(id: "a", occurredAt: fixture.now)])
         try fixture.track(spec)
-        let answer = try fixture.track(spec, after: 2 * Self.day)
-        #expect(answer.refusal == .none)
-        #expect(answer.events[0].outcome == .duplicate)
+        let response = try fixture.track(spec, after: 2 * Self.day)
+        #expect(response.rejection == .none)
+        #expect(response.events[0].outcome == .duplicate)
     }
 
     @Test func eventIDIsFreeAgainOnceTheFirstIsNotRetained() throws {
@@ -278,11 +281,11 @@ import Testing
         let events = [
             EventSpec(name: "fresh"), EventSpec(occurredAt: late), EventSpec(occurredAt: late),
         ]
-        let answer = try fixture.track(TrackSpec("ann", events), after: 3)
-        #expect(answer.refusal == .timeWindow)
-        #expect(answer.index == 1)
-        #expect(answer.bad.map(\.index) == [1, 2])
-        #expect(answer.bad[0].detail == fixture.now - Self.day)
+        let response = try fixture.track(TrackSpec("ann", events), after: 3)
+        #expect(response.rejection == .timeWindow)
+        #expect(response.index == 1)
+        #expect(response.bad.map(\.index) == [1, 2])
+        #expect(response.bad[0].detail == fixture.now - Self.day)
         #expect(fixture.read("ann") == before)
         #expect(fixture.store.project.names.count == names)
     }
@@ -292,30 +295,30 @@ import Testing
         let events = [
             EventSpec(occurredAt: 0), EventSpec(), EventSpec(id: "x", violation: "no name"),
         ]
-        let answer = try fixture.track(TrackSpec("ann", events).with { $0.flags = .allowPartial })
-        #expect(answer.refusal == .none)
-        #expect(answer.events.map(\.outcome) == [.rejected, .stored, .rejected])
-        #expect(answer.events.map(\.refusal) == [.timeWindow, .none, .invalidFields])
-        #expect(answer.events[2].violationBytes > 0)
+        let response = try fixture.track(TrackSpec("ann", events).with { $0.flags = .allowPartial })
+        #expect(response.rejection == .none)
+        #expect(response.events.map(\.outcome) == [.rejected, .stored, .rejected])
+        #expect(response.events.map(\.rejection) == [.timeWindow, .none, .invalidFields])
+        #expect(response.events[2].violationBytes > 0)
     }
 
     @Test func allRejectedForAnUnknownIDMakesNoProfile() throws {
         let fixture = TrackFixture()
         let spec = TrackSpec("ann", [EventSpec(occurredAt: 0)]).with { $0.flags = .allowPartial }
-        let answer = try fixture.track(spec)
-        #expect(answer.refusal == .none)
-        #expect(answer.profileID == .none)
-        #expect(answer.revision == 0)
+        let response = try fixture.track(spec)
+        #expect(response.rejection == .none)
+        #expect(response.profileID == .none)
+        #expect(response.revision == 0)
         #expect(fixture.store.profileCount == 0)
     }
 
     // MARK: Request ids
 
-    @Test func otherMessageUnderTheSameRequestIDIsRefused() throws {
+    @Test func otherMessageUnderTheSameRequestIDIsRejected() throws {
         let fixture = TrackFixture()
         try fixture.track(TrackSpec().with { $0.requestID = "r" })
         let other = TrackSpec("ann", [EventSpec(label: "x")]).with { $0.requestID = "r" }
-        #expect(try fixture.track(other).refusal == .requestIDReused)
+        #expect(try fixture.track(other).rejection == .requestIDReused)
         #expect(fixture.read("ann")?.revision == 1)
     }
 
@@ -325,9 +328,9 @@ import Testing
             $0.requestID = "r"
             $0.flags = .mustExist
         }
-        #expect(try fixture.track(spec).refusal == .profileNotFound)
+        #expect(try fixture.track(spec).rejection == .profileNotFound)
         try fixture.track()
-        #expect(try fixture.track(spec).refusal == .none)
+        #expect(try fixture.track(spec).rejection == .none)
     }
 
     @Test func requestIDIsRememberedForItsTimeAndNotOnePast() throws {
@@ -352,29 +355,29 @@ import Testing
 
     // MARK: Limits of state
 
-    @Test func eventNameOverTheCounterLimitIsRefused() throws {
+    @Test func eventNameOverTheCounterLimitIsRejected() throws {
         var limits = StoreLimits()
         limits.countersPerProfile = 2
         let fixture = TrackFixture(limits: limits)
         try fixture.track(TrackSpec("ann", [EventSpec(name: "a"), EventSpec(name: "b")]))
-        let answer = try fixture.track(TrackSpec("ann", [EventSpec(name: "c")]))
-        #expect(answer.refusal == .limitExceeded)
-        #expect(answer.detail == 2)
+        let response = try fixture.track(TrackSpec("ann", [EventSpec(name: "c")]))
+        #expect(response.rejection == .limitExceeded)
+        #expect(response.detail == 2)
         #expect(fixture.store.project.names.count == 2)
-        #expect(try fixture.track(TrackSpec("ann", [EventSpec(name: "b")])).refusal == .none)
+        #expect(try fixture.track(TrackSpec("ann", [EventSpec(name: "b")])).rejection == .none)
     }
 
-    @Test func nameOverTheProjectsLimitIsRefused() throws {
+    @Test func nameOverTheProjectsLimitIsRejected() throws {
         var limits = StoreLimits()
         limits.namesPerProject = 2
         let fixture = TrackFixture(limits: limits)
-        let answer = try fixture.track(
+        let response = try fixture.track(
             TrackSpec("ann", [EventSpec(name: "a", attributes: [("b", 1), ("c", 1)])]))
-        #expect(answer.refusal == .limitExceeded)
+        #expect(response.rejection == .limitExceeded)
         #expect(fixture.store.project.names.count == 0)
         #expect(
             try fixture.track(TrackSpec("ann", [EventSpec(name: "a", attributes: [("c", 1)])]))
-                .refusal == .none)
+                .rejection == .none)
     }
 
     @Test func oldestEventLeavesOverTheLimitAndStaysCounted() throws {

@@ -27,10 +27,10 @@ import Testing
     @discardableResult
     private static func backUp(
         _ fixture: LogFixture, _ snapshot: SnapshotFile,
-        goesOn: (String, Int) -> Bool = { _, _ in true }
+        shouldContinue: (String, Int) -> Bool = { _, _ in true }
     ) throws(BackupError) -> SnapshotFile {
         try BackupWriter(of: fixture.environment, to: Self.directory).write(
-            snapshot, goesOn: goesOn)
+            snapshot, shouldContinue: shouldContinue)
     }
 
     /// What a start makes of a directory.
@@ -79,7 +79,7 @@ import Testing
             let target = CheckingTarget()
             let (log, report) = try SegmentedLog.open(
                 Self.environment(fixture.disk),
-                birth: { preconditionFailure("the directory is not new") }, target: target)
+                genesisFrame: { preconditionFailure("the directory is not new") }, target: target)
             #expect(
                 target.frames == Self.frames + round && report.frames == round
                     && report.tornTail == nil)

@@ -7,9 +7,10 @@ import Testing
     /// Writes frames while the log says that it has room.
     ///
     /// - Returns: The frame that was not written for want of room.
-    private static func writeWhileRoom(_ fixture: LogFixture, limit: Int = 1_000) throws -> Int {
+    private static func writeWhileHeadroom(_ fixture: LogFixture, limit: Int = 1_000) throws -> Int
+    {
         var next = fixture.replayed
-        while next < limit, fixture.opened.room(isStopped: false) != .low {
+        while next < limit, fixture.opened.headroom(isStopped: false) != .low {
             try fixture.write(next)
             next += 1
         }
@@ -26,11 +27,11 @@ import Testing
 
     /// Frames of the fixture are at most 1,576 bytes: every one ahead of the mark that fits a whole
     /// segment fits what is left.
-    @Test func L9_roomIsLowWithinTheReserveAndHighAgainWithTwoSegments() throws {
+    @Test func L9_headroomIsLowWithinTheReserveAndHighAgainWithTwoSegments() throws {
         let fixture = try Self.full()
-        #expect(fixture.opened.room(isStopped: true) == .middle)
+        #expect(fixture.opened.headroom(isStopped: true) == .middle)
         var next = fixture.replayed
-        while fixture.opened.room(isStopped: false) != .low {
+        while fixture.opened.headroom(isStopped: false) != .low {
             do throws(StorageError) {
                 try fixture.write(next)
                 next += 1
@@ -41,23 +42,23 @@ import Testing
             }
         }
         let operations = fixture.disk.operationCount
-        #expect(fixture.opened.room(isStopped: true) != .high)
+        #expect(fixture.opened.headroom(isStopped: true) != .high)
         fixture.disk.limit(toBytes: 4096 + 2 * 4096 - 1)
         #expect(
-            fixture.opened.room(isStopped: true) == .middle,
+            fixture.opened.headroom(isStopped: true) == .middle,
             "room for one segment: who has stopped waits, who writes goes on")
         fixture.disk.limit(toBytes: 4096 + 2 * 4096)
-        #expect(fixture.opened.room(isStopped: true) == .high)
+        #expect(fixture.opened.headroom(isStopped: true) == .high)
         #expect(fixture.disk.operationCount == operations, "asking changes nothing")
         try fixture.write(next)
     }
 
-    @Test func L9_aSpareSegmentIsRoomWhateverTheDiskHas() throws {
+    @Test func L9_aSpareSegmentIsHeadroomWhateverTheDiskHas() throws {
         let fixture = try Self.full()
         fixture.disk.limit(toBytes: 2 * 4096)
         while try fixture.opened.preparer.step() {}
-        #expect(fixture.opened.room(isStopped: true) == .high)
-        let next = try Self.writeWhileRoom(fixture)
+        #expect(fixture.opened.headroom(isStopped: true) == .high)
+        let next = try Self.writeWhileHeadroom(fixture)
         #expect(fixture.opened.metrics.segments == 1, "it was used")
         try fixture.seal(after: next - 1)
         fixture.disk.killProcess()
@@ -66,7 +67,7 @@ import Testing
         #expect(again.replayed == next)
     }
 
-    @Test func L9_preparerBeginsNothingWithoutRoomForAll() throws {
+    @Test func L9_preparerBeginsNothingWithoutHeadroomForAll() throws {
         let fixture = try Self.full()
         fixture.disk.limit(toBytes: 2 * 4096 - 1)
         let operations = fixture.disk.operationCount
@@ -88,10 +89,10 @@ import Testing
         #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.step() }
         fixture.disk.limit(toBytes: used + 2 * 4096 + snapshot)
         #expect(
-            fixture.opened.room(isStopped: true) == .middle,
+            fixture.opened.headroom(isStopped: true) == .middle,
             "room for two segments, and none for a snapshot beside them")
         while try fixture.opened.preparer.step() {}
-        #expect(fixture.opened.room(isStopped: true) == .high)
+        #expect(fixture.opened.headroom(isStopped: true) == .high)
     }
 
     /// The sizes go past that of a seal, so that in some of them a frame ends where no seal would
@@ -119,7 +120,7 @@ import Testing
         #expect(again.report.framesCopied == 0)
     }
 
-    @Test func L9_startWithoutASealFindsRoomForTheFramesItCopies() throws {
+    @Test func L9_startWithoutASealFindsHeadroomForTheFramesItCopies() throws {
         let fixture = try LogFixture.written(frames: 12)
         let used = fixture.files.reduce(0) { $0 + $1.content.count }
         // Not for a segment of zeros, but for the tail.
@@ -136,7 +137,7 @@ import Testing
         #expect(cut.replayed == 14)
     }
 
-    @Test func L9_tornTailThatHasNoRoomToBeKeptDoesNotHoldAStartUp() throws {
+    @Test func L9_tornTailThatHasNoHeadroomToBeKeptDoesNotHoldAStartUp() throws {
         let origin = try LogFixture.written(frames: 12, sealedAfter: [11])
         var files = origin.files
         // The end of the last frame is torn.
@@ -160,17 +161,17 @@ import Testing
             while try fixture.opened.preparer.step() {}
             var next = try Self.writeUntilNextSegment(fixture)
             fixture.disk.plan(DiskFaultPlan(.noSpace, of: .writes, number: number))
-            var refusals = 0
+            var rejections = 0
             for _ in 0 ..< 40 {
                 do throws(StorageError) {
                     try fixture.write(next)
                     next += 1
                 } catch {
                     try #require(error == .noSpace)
-                    refusals += 1
+                    rejections += 1
                 }
             }
-            #expect(refusals == 1)
+            #expect(rejections == 1)
             let cut = LogFixture(fixture.disk.afterPowerCut(seed: UInt64(number)))
             try cut.open()
             #expect(cut.replayed == next)
@@ -225,11 +226,11 @@ import Testing
         #expect(throws: StorageError.noSpace) { try fixture.write(next) }
         _ = try fixture.cut(after: next)
         #expect(
-            fixture.opened.room(isStopped: true) == .middle,
+            fixture.opened.headroom(isStopped: true) == .middle,
             "400 bytes are free and more than a sixteenth of a segment")
         fixture.disk.limit(toBytes: 4096 + 300)
         #expect(
-            fixture.opened.room(isStopped: true) == .low,
+            fixture.opened.headroom(isStopped: true) == .low,
             "what the segment has not yet it would take from what is left")
         fixture.disk.limit(toBytes: 8 * 4096)
         try fixture.write(next)

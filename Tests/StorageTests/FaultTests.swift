@@ -122,7 +122,7 @@ import Testing
         return (next, nil)
     }
 
-    @Test func L9_directoryThatHasNoRoomForANameEndsTheLog() throws {
+    @Test func L9_directoryThatHasNoHeadroomForANameEndsTheLog() throws {
         // The new segment's name may be there: had the old one gone on, a start would have dropped
         // what it got.
         let fixture = LogFixture()

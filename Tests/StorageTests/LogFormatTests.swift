@@ -21,7 +21,7 @@ import Testing
         let (log, report) = try SegmentedLog.open(
             LogEnvironment(
                 directory: "d", fileSystem: disk, clock: LogFixture.clock, options: options),
-            birth: { preconditionFailure("there is a log") },
+            genesisFrame: { preconditionFailure("there is a log") },
             target: FrameTarget { frame in
                 seen.append(frame.header.kind)
                 return Array(frame.payload) == Array("hello".utf8) && frame.header.firstLSN == 1
@@ -43,8 +43,8 @@ import Testing
             let (log, _) = try SegmentedLog.open(
                 LogEnvironment(
                     directory: "d", fileSystem: disk, clock: LogFixture.clock, options: options),
-                birth: {
-                    LogBirth(
+                genesisFrame: {
+                    LogGenesis(
                         directoryID: LogFixture.directoryID,
                         frame: FrameContents(
                             firstLSN: 1, operationCount: 1, receivedAt: 1_700_000_000_000_000,

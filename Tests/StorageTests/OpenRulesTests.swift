@@ -6,7 +6,8 @@ import Testing
 /// What a start accepts, and what it refuses without touching a byte (F12).
 @Suite struct OpenRulesTests {
     /// Opens changed files; expects a refusal that changes nothing, and returns it.
-    private static func refusal(_ files: [(path: String, content: [UInt8])]) throws -> StorageError?
+    private static func rejection(_ files: [(path: String, content: [UInt8])]) throws
+        -> StorageError?
     {
         let disk = SimulatedDisk(DiskState(files: files))
         let fixture = LogFixture(disk)
@@ -24,7 +25,7 @@ import Testing
         files[0].content[8] = 2
         files[0].content.replaceSubrange(
             60 ..< 64, with: SlowChecksum.bytes(of: files[0].content[..<60]))
-        #expect(try Self.refusal(files) == .newerFormat(file: files[0].path, version: 2))
+        #expect(try Self.rejection(files) == .newerFormat(file: files[0].path, version: 2))
     }
 
     @Test func L3_segmentOfAnotherDirectoryIsRefused() throws {
@@ -33,20 +34,20 @@ import Testing
         files[1].content[20] ^= 1
         files[1].content.replaceSubrange(
             60 ..< 64, with: SlowChecksum.bytes(of: files[1].content[..<60]))
-        #expect(try Self.refusal(files) == .foreign(file: files[1].path))
+        #expect(try Self.rejection(files) == .foreign(file: files[1].path))
     }
 
     @Test func L2_missingMiddleSegmentIsRefused() throws {
         var files = try LogFixture.written(frames: 60).files
         try #require(files.count > 2)
         files.remove(at: 1)
-        #expect(try Self.refusal(files) == .missingSegment(number: 2))
+        #expect(try Self.rejection(files) == .missingSegment(number: 2))
     }
 
     @Test func L2_missingFirstSegmentIsRefused() throws {
         var files = try LogFixture.written(frames: 60).files
         files.remove(at: 0)
-        #expect(try Self.refusal(files) == .missingSegment(number: 1))
+        #expect(try Self.rejection(files) == .missingSegment(number: 1))
     }
 
     @Test func L3_creationTornAtAnyCallIsBegunAgain() throws {

@@ -33,8 +33,8 @@ import Testing
         let log = try LogFixture.payload(0).withUnsafeBytes { payload in
             try SegmentedLog.open(
                 environment,
-                birth: {
-                    LogBirth(
+                genesisFrame: {
+                    LogGenesis(
                         directoryID: LogFixture.directoryID,
                         frame: LogFixture.contents(0, payload: payload))
                 }, target: target

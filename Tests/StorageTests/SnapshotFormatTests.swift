@@ -75,7 +75,7 @@ import Testing
         return files
     }
 
-    private static func refusal(_ files: [(path: String, content: [UInt8])]) -> StorageError? {
+    private static func rejection(_ files: [(path: String, content: [UInt8])]) -> StorageError? {
         let disk = SimulatedDisk(DiskState(files: files))
         do throws(StorageError) {
             try LogFixture(disk).open()
@@ -89,7 +89,7 @@ import Testing
     @Test(arguments: snapshots)
     func L15_newerSnapshotIsRefusedByNameAndNotFallenBackFrom(snapshots: [Int]) throws {
         let files = try Self.changed(snapshots: snapshots) { $0[8] = 2 }
-        let error = Self.refusal(files)
+        let error = Self.rejection(files)
         #expect(error == .newerFormat(file: "d/000000000000003c.snapshot", version: 2))
         #expect(
             error?.description
@@ -99,7 +99,7 @@ import Testing
     @Test(arguments: snapshots)
     func L12_snapshotOfAnotherDirectoryIsRefusedAndNotFallenBackFrom(snapshots: [Int]) throws {
         let files = try Self.changed(snapshots: snapshots) { $0[16] ^= 1 }
-        #expect(Self.refusal(files) == .foreign(file: "d/000000000000003c.snapshot"))
+        #expect(Self.rejection(files) == .foreign(file: "d/000000000000003c.snapshot"))
     }
 
     @Test func L12_contentThatIsNotUnderstoodIsRefusedAndNotFallenBackFrom() throws {
@@ -114,7 +114,7 @@ import Testing
             let writer = try fixture.beginSnapshot(after: 11)
             for block in blocks { try block.withUnsafeBytes { try writer.append($0) } }
             let file = try writer.finish()
-            #expect(Self.refusal(fixture.files) == .snapshotRefused(file: "d/\(file.name)"))
+            #expect(Self.rejection(fixture.files) == .snapshotRefused(file: "d/\(file.name)"))
         }
     }
 
@@ -148,7 +148,7 @@ import Testing
                     again.replayed == 10 && again.target.framesLoaded == 10
                         && again.report.frames == 0)
             } else {
-                guard case .corruption = Self.refusal(again.files) else {
+                guard case .corruption = Self.rejection(again.files) else {
                     Issue.record("the position is that of another log")
                     return
                 }

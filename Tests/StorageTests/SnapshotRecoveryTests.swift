@@ -22,7 +22,7 @@ import Testing
     }
 
     /// Opens changed files; expects a refusal that changes nothing, and returns it.
-    private static func refusal(_ files: Files) -> StorageError? {
+    private static func rejection(_ files: Files) -> StorageError? {
         let disk = SimulatedDisk(DiskState(files: files))
         do throws(StorageError) {
             try LogFixture(disk).open()
@@ -78,7 +78,7 @@ import Testing
         for index in files.indices where files[index].path.hasSuffix(".snapshot") {
             files[index].content[200] ^= 1
         }
-        guard case .snapshotDamaged(let file, _, _) = Self.refusal(files) else {
+        guard case .snapshotDamaged(let file, _, _) = Self.rejection(files) else {
             Issue.record("not refused as damaged")
             return
         }
@@ -95,8 +95,8 @@ import Testing
             let behind = try #require(logs.last)
             holed = holed.enumerated().filter { !logs.contains($0.offset) || $0.offset == behind }
                 .map(\.element)
-            guard case .missingSegment = Self.refusal(holed) else {
-                Issue.record("\(snapshots) snapshots: \(String(describing: Self.refusal(holed)))")
+            guard case .missingSegment = Self.rejection(holed) else {
+                Issue.record("\(snapshots) snapshots: \(String(describing: Self.rejection(holed)))")
                 return
             }
         }
@@ -112,7 +112,7 @@ import Testing
             let logs = Self.segments(files)
             let cut = files.enumerated().filter { !logs.dropFirst(kept).contains($0.offset) }.map(
                 \.element)
-            switch Self.refusal(cut) {
+            switch Self.rejection(cut) {
             case .missingLog(let file, let lsn, _):
                 #expect(file == "d/\(Self.newestName)" && lsn == 240)
                 refused += 1
@@ -131,7 +131,7 @@ import Testing
         for missing in logs.dropFirst().dropLast() {
             var holed = files
             holed.remove(at: missing)
-            guard case .missingSegment = Self.refusal(holed) else {
+            guard case .missingSegment = Self.rejection(holed) else {
                 Issue.record("without \(files[missing].path)")
                 return
             }
@@ -140,7 +140,7 @@ import Testing
 
     @Test func L12_snapshotsWithoutAnyLogAreNoEmptyDirectory() throws {
         let files = try Self.written().files.filter { !$0.path.hasSuffix(".log") }
-        guard case .missingLog = Self.refusal(files) else {
+        guard case .missingLog = Self.rejection(files) else {
             Issue.record("a new log was begun beside snapshots")
             return
         }
@@ -162,8 +162,8 @@ import Testing
         let foreign = try #require(other.files.first { $0.path.hasSuffix(".snapshot") })
         #expect(mixed[newest].path == foreign.path)
         mixed[newest].content = foreign.content
-        guard case .corruption = Self.refusal(mixed) else {
-            Issue.record("\(String(describing: Self.refusal(mixed)))")
+        guard case .corruption = Self.rejection(mixed) else {
+            Issue.record("\(String(describing: Self.rejection(mixed)))")
             return
         }
     }

@@ -50,22 +50,22 @@ extension MessageDecoder {
     }
 
     package func encodeCreateSnapshotResponse(
-        lsn: UInt64, bytes: UInt64, into answer: inout ByteBuffer
+        lsn: UInt64, bytes: UInt64, into output: inout ByteBuffer
     ) {
         self.arena.reset()
         let response = self.arena.make(profiles__v1__create_snapshot_response__init)
         response.pointee.lsn = lsn
         response.pointee.bytes = bytes
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
     }
 
-    package func encodeBackupResponse(_ progress: BackupProgress, into answer: inout ByteBuffer) {
+    package func encodeBackupResponse(_ progress: BackupProgress, into output: inout ByteBuffer) {
         self.arena.reset()
         let response = self.arena.make(profiles__v1__backup_response__init)
         response.pointee.file = self.arena.string(progress.file)
         response.pointee.bytes_done = progress.bytesDone
         response.pointee.bytes_total = progress.bytesTotal
         response.pointee.lsn = progress.lsn
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
     }
 }

@@ -122,19 +122,19 @@ extension MessageDecoder {
     }
 
     /// Appends the Project that answers GetProject and UpdateProject.
-    package func encodeProject(_ project: ProjectView, into answer: inout ByteBuffer) {
+    package func encodeProject(_ project: ProjectView, into output: inout ByteBuffer) {
         self.arena.reset()
-        Self.pack(UnsafeMutableRawPointer(self.project(project)), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(self.project(project)), into: &output)
     }
 
     /// Appends the ListProjectsResponse of one project.
-    package func encodeListProjectsResponse(_ project: ProjectView, into answer: inout ByteBuffer) {
+    package func encodeListProjectsResponse(_ project: ProjectView, into output: inout ByteBuffer) {
         self.arena.reset()
         let response = self.arena.make(profiles__v1__list_projects_response__init)
         response.pointee.n_projects = 1
         response.pointee.projects = self.arena.pointers(1)
         response.pointee.projects[0] = self.project(project)
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
     }
 
     private func project(_ view: ProjectView) -> UnsafeMutablePointer<Profiles__V1__Project> {

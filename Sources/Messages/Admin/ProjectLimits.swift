@@ -56,6 +56,6 @@ extension MessageDecoder {
             ("list_events_names", MessageDecoder.eventNamesMax),
             ("list_consent_history_page", MessageDecoder.pageSizeMax),
             ("fields_per_message", WireLimits.fieldsMax),
-            ("answer_bytes", MessageDecoder.answerBytesMax),
+            ("response_bytes", MessageDecoder.responseBytesMax),
         ].map { ($0.0, UInt64($0.1)) }
 }

@@ -20,34 +20,34 @@ extension MessageDecoder {
     ///   - isReplay: The whole batch is a replay.
     package func appendBatchResult(
         _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?, isReplay: Bool,
-        into answer: inout ByteBuffer
-    ) -> ItemFates {
+        into output: inout ByteBuffer
+    ) -> ItemOutcomes {
         self.arena.reset()
         let result = self.arena.make(profiles__v1__write_result__init)
         var header = header
         if isReplay { header.flags.insert(.replayed) }
-        var fates = ItemFates()
+        var outcomes = ItemOutcomes()
         switch header.kind {
-        case _ where header.refusal != .none:
+        case _ where header.rejection != .none:
             result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_ERROR
             let context =
                 header.kind == .batch
                 ? ErrorContext(violations: Self.violations(body.read(count: body.remaining)))
-                : Self.context(ofRefused: header, body: &body)
+                : Self.context(ofRejected: header, body: &body)
             result.pointee.error = StatusMapping.cStatus(
-                of: header.refusal, context, in: self.arena)
+                of: header.rejection, context, in: self.arena)
         case .identify:
             result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_IDENTIFY
-            (result.pointee.identify, fates) = self.identifyResponse(
+            (result.pointee.identify, outcomes) = self.identifyResponse(
                 header, body: &body, image: image)
         case .track:
             result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_TRACK
-            (result.pointee.track, fates) = self.trackResponse(header, body: &body)
+            (result.pointee.track, outcomes) = self.trackResponse(header, body: &body)
         case .updateSubscription:
             result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_UPDATE_SUBSCRIPTION
-            (result.pointee.update_subscription, fates) = self.subscriptionResponse(
+            (result.pointee.update_subscription, outcomes) = self.subscriptionResponse(
                 header, body: &body)
-            if answer.count >= Self.batchDetailBytesMax {
+            if output.count >= Self.batchDetailBytesMax {
                 result.pointee.update_subscription.pointee.n_entries = 0
             }
         default: preconditionFailure("a batch has no such item")
@@ -55,26 +55,27 @@ extension MessageDecoder {
         let size = protobuf_c_message_get_packed_size(
             UnsafeMutableRawPointer(result).assumingMemoryBound(to: ProtobufCMessage.self))
         // Field 1, length-delimited.
-        answer.append(UInt8(1 << 3 | 2))
-        answer.appendVarint(UInt64(size))
-        Self.pack(UnsafeMutableRawPointer(result), into: &answer)
-        return fates
+        output.append(UInt8(1 << 3 | 2))
+        output.appendVarint(UInt64(size))
+        Self.pack(UnsafeMutableRawPointer(result), into: &output)
+        return outcomes
     }
 
     /// Appends what follows the results.
-    package func endBatchResponse(_ header: ResultHeader, into answer: inout ByteBuffer) {
+    package func endBatchResponse(_ header: ResultHeader, into output: inout ByteBuffer) {
         self.arena.reset()
         let response = self.arena.make(profiles__v1__batch_write_response__init)
         response.pointee.lsn = header.lsn
         response.pointee.replayed = header.flags.contains(.replayed) ? 1 : 0
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
     }
 
     /// What a refused batch tells: the first failing write's reason, and its place.
-    static func context(ofRefusedBatch header: ResultHeader, body: inout ByteReader) -> ErrorContext
+    static func context(ofRejectedBatch header: ResultHeader, body: inout ByteReader)
+        -> ErrorContext
     {
         guard let inner = ResultHeader(from: &body) else { return ErrorContext() }
-        var context = self.context(ofRefused: inner, body: &body)
+        var context = self.context(ofRejected: inner, body: &body)
         context.metadata.removeAll { $0.key.description == "index" }
         context.metadata.insert(("index", String(header.index)), at: 0)
         let name =

@@ -6,18 +6,18 @@ import Profiles
 extension MessageDecoder {
     /// Appends the UpdateSubscriptionResponse of a result that was carried out.
     package func encodeUpdateSubscriptionResponse(
-        _ header: ResultHeader, body: inout ByteReader, into answer: inout ByteBuffer
-    ) -> ItemFates {
+        _ header: ResultHeader, body: inout ByteReader, into output: inout ByteBuffer
+    ) -> ItemOutcomes {
         self.arena.reset()
-        let (response, fates) = self.subscriptionResponse(header, body: &body)
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
-        return fates
+        let (response, outcomes) = self.subscriptionResponse(header, body: &body)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
+        return outcomes
     }
 
     /// The response as a C message in the arena.
     func subscriptionResponse(
         _ header: ResultHeader, body: inout ByteReader
-    ) -> (UnsafeMutablePointer<Profiles__V1__UpdateSubscriptionResponse>, ItemFates) {
+    ) -> (UnsafeMutablePointer<Profiles__V1__UpdateSubscriptionResponse>, ItemOutcomes) {
         guard let result = SubscriptionResultBody(from: &body) else {
             preconditionFailure("a result of this process is whole")
         }
@@ -33,7 +33,7 @@ extension MessageDecoder {
         response.pointee.results = self.arena.pointers(result.changeCount)
         response.pointee.n_entries = result.changeCount
         response.pointee.entries = self.arena.pointers(result.changeCount)
-        var fates = ItemFates()
+        var outcomes = ItemOutcomes()
         for index in 0 ..< result.changeCount {
             guard let change = SubscriptionResultView(from: &body) else {
                 preconditionFailure("a result of this process is whole")
@@ -41,10 +41,10 @@ extension MessageDecoder {
             response.pointee.results[index] = self.subscriptionResult(change)
             response.pointee.entries[index] = self.consentEntry(
                 change.entry, change.previousHash, change.hash)
-            fates.count(change, isReplay: header.flags.contains(.replayed))
+            outcomes.count(change, isReplay: header.flags.contains(.replayed))
         }
         response.pointee.subscriptions = self.subscriptions(&body)
-        return (response, fates)
+        return (response, outcomes)
     }
 
     private func subscriptionResult(
@@ -130,56 +130,56 @@ extension MessageDecoder {
 
     /// Appends the ConfirmSubscriptionResponse of a result that was carried out.
     package func encodeConfirmSubscriptionResponse(
-        _ header: ResultHeader, body: inout ByteReader, into answer: inout ByteBuffer
-    ) -> ItemFates {
+        _ header: ResultHeader, body: inout ByteReader, into output: inout ByteBuffer
+    ) -> ItemOutcomes {
         self.arena.reset()
         let response = self.arena.make(profiles__v1__confirm_subscription_response__init)
-        let (result, fates) = self.skipChanges(header, &body)
+        let (result, outcomes) = self.skipChanges(header, &body)
         response.pointee.profile_id = self.profileIDText(result.profileID)
         response.pointee.revision = result.revision
         response.pointee.lsn = header.lsn
         response.pointee.replayed = header.flags.contains(.replayed) ? 1 : 0
         response.pointee.subscriptions = self.subscriptions(&body)
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
-        return fates
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
+        return outcomes
     }
 
     /// Appends the RedeemUnsubscribeTokenResponse of a result that was carried out.
     package func encodeRedeemUnsubscribeTokenResponse(
-        _ header: ResultHeader, body: inout ByteReader, into answer: inout ByteBuffer
-    ) -> ItemFates {
+        _ header: ResultHeader, body: inout ByteReader, into output: inout ByteBuffer
+    ) -> ItemOutcomes {
         self.arena.reset()
         let response = self.arena.make(profiles__v1__redeem_unsubscribe_token_response__init)
-        let (_, fates) = self.skipChanges(header, &body)
+        let (_, outcomes) = self.skipChanges(header, &body)
         response.pointee.lsn = header.lsn
         response.pointee.replayed = header.flags.contains(.replayed) ? 1 : 0
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
-        return fates
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
+        return outcomes
     }
 
     /// The body of a token's result up to its subscriptions, and what became of its one change.
     private func skipChanges(
         _ header: ResultHeader, _ body: inout ByteReader
-    ) -> (result: SubscriptionResultBody, fates: ItemFates) {
+    ) -> (result: SubscriptionResultBody, outcomes: ItemOutcomes) {
         guard let result = SubscriptionResultBody(from: &body) else {
             preconditionFailure("a result of this process is whole")
         }
-        var fates = ItemFates()
+        var outcomes = ItemOutcomes()
         // Used before, or the person is gone: nothing was left to change.
-        if result.changeCount == 0 { fates.duplicate = 1 }
+        if result.changeCount == 0 { outcomes.duplicate = 1 }
         for _ in 0 ..< result.changeCount {
             guard let change = SubscriptionResultView(from: &body) else {
                 preconditionFailure("a result of this process is whole")
             }
-            fates.count(change, isReplay: header.flags.contains(.replayed))
+            outcomes.count(change, isReplay: header.flags.contains(.replayed))
         }
-        return (result, fates)
+        return (result, outcomes)
     }
 
     /// Appends the answer of a suppression that was carried out.
     package func encodeSuppressionResponse(
-        _ header: ResultHeader, body: inout ByteReader, into answer: inout ByteBuffer
-    ) -> ItemFates {
+        _ header: ResultHeader, body: inout ByteReader, into output: inout ByteBuffer
+    ) -> ItemOutcomes {
         self.arena.reset()
         let existed = body.read(UInt8.self)
         let replayed: protobuf_c_boolean = header.flags.contains(.replayed) ? 1 : 0
@@ -187,40 +187,40 @@ extension MessageDecoder {
             let response = self.arena.make(profiles__v1__add_suppression_response__init)
             response.pointee.lsn = header.lsn
             response.pointee.replayed = replayed
-            Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+            Self.pack(UnsafeMutableRawPointer(response), into: &output)
         } else {
             let response = self.arena.make(profiles__v1__remove_suppression_response__init)
             response.pointee.existed = protobuf_c_boolean(existed)
             response.pointee.lsn = header.lsn
             response.pointee.replayed = replayed
-            Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+            Self.pack(UnsafeMutableRawPointer(response), into: &output)
         }
-        return ItemFates()
+        return ItemOutcomes()
     }
 
     // MARK: Reads; the arena is not reset, because what was asked for lies in it
 
     package func encodeCheckSendableResponse(
-        isSendable: Bool, reason: SendableReason, appliedLSN: UInt64, into answer: inout ByteBuffer
+        isSendable: Bool, reason: SendableReason, appliedLSN: UInt64, into output: inout ByteBuffer
     ) {
         let response = self.arena.make(profiles__v1__check_sendable_response__init)
         response.pointee.sendable = isSendable ? 1 : 0
         response.pointee.reason = Profiles__V1__SendableReason(rawValue: UInt32(reason.rawValue))
         response.pointee.lsn = appliedLSN
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
     }
 
     package func encodeCreateUnsubscribeTokenResponse(
-        token: UnsafeRawBufferPointer, into answer: inout ByteBuffer
+        token: UnsafeRawBufferPointer, into output: inout ByteBuffer
     ) {
         let response = self.arena.make(profiles__v1__create_unsubscribe_token_response__init)
         response.pointee.token = self.arena.string(token)
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
     }
 
     package func encodeListConsentHistoryResponse(
         _ page: ArraySlice<ListedEntry>, nextPageToken: UnsafeRawBufferPointer,
-        into answer: inout ByteBuffer
+        into output: inout ByteBuffer
     ) {
         let response = self.arena.make(profiles__v1__list_consent_history_response__init)
         response.pointee.n_entries = page.count
@@ -230,32 +230,32 @@ extension MessageDecoder {
                 listed.entry, listed.previousHash, listed.hash)
         }
         response.pointee.next_page_token = self.arena.string(nextPageToken)
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
     }
 
     /// Appends entries as they stand in a ListConsentHistoryResponse, so that the bytes are one by
     /// themselves.
-    package func encodeConsentEntries(_ entries: [ListedEntry], into answer: inout ByteBuffer) {
+    package func encodeConsentEntries(_ entries: [ListedEntry], into output: inout ByteBuffer) {
         for index in entries.indices {
             self.arena.reset()
             self.encodeListConsentHistoryResponse(
                 entries[index ... index],
-                nextPageToken: UnsafeRawBufferPointer(start: nil, count: 0), into: &answer)
+                nextPageToken: UnsafeRawBufferPointer(start: nil, count: 0), into: &output)
         }
     }
 
     package func encodeVerifyConsentLedgerResponse(
-        _ verified: VerifiedLedger, into answer: inout ByteBuffer
+        _ verified: VerifiedLedger, into output: inout ByteBuffer
     ) {
         let response = self.arena.make(profiles__v1__verify_consent_ledger_response__init)
         response.pointee.valid = verified.isValid ? 1 : 0
         response.pointee.entries = verified.entryCount
         response.pointee.head = self.digestBytes(verified.head)
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
     }
 }
 
-extension ItemFates {
+extension ItemOutcomes {
     /// Counts one change; what a replayed answer tells of was kept before.
     mutating func count(_ change: SubscriptionResultView, isReplay: Bool) {
         if isReplay {

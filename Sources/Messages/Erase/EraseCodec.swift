@@ -37,7 +37,7 @@ extension MessageDecoder {
 
     /// Appends the EraseProfileResponse of a result that was carried out.
     package func encodeEraseProfileResponse(
-        _ header: ResultHeader, body: inout ByteReader, into answer: inout ByteBuffer
+        _ header: ResultHeader, body: inout ByteReader, into output: inout ByteBuffer
     ) {
         guard let result = EraseResultBody(from: &body) else {
             preconditionFailure("a result of this process is whole")
@@ -48,6 +48,6 @@ extension MessageDecoder {
         response.pointee.log_purge_due = self.timestamp(result.logPurgeDue)
         response.pointee.lsn = header.lsn
         response.pointee.replayed = header.flags.contains(.replayed) ? 1 : 0
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
     }
 }

@@ -41,8 +41,8 @@ package enum StatusMapping {
     private static let violationBytesMax = 4_096
 
     /// The code of a reason.
-    package static func code(of refusal: Refusal) -> Int32 {
-        switch refusal {
+    package static func code(of rejection: Rejection) -> Int32 {
+        switch rejection {
         case .none: 0
         case .invalidFields: 3
         case .profileNotFound, .projectNotFound: 5
@@ -59,8 +59,8 @@ package enum StatusMapping {
     }
 
     /// One sentence for a developer.
-    package static func message(of refusal: Refusal) -> String {
-        switch refusal {
+    package static func message(of rejection: Rejection) -> String {
+        switch rejection {
         case .none: ""
         case .invalidFields: "the request has invalid fields"
         case .timeWindow: "the effective time lies outside of the allowed window"
@@ -91,28 +91,28 @@ package enum StatusMapping {
     }
 
     /// The whole status of a refused call or item.
-    package static func status(of refusal: Refusal, _ context: ErrorContext = ErrorContext())
+    package static func status(of rejection: Rejection, _ context: ErrorContext = ErrorContext())
         -> MappedStatus
     {
         let arena = DecodeArena()
-        let status = Self.cStatus(of: refusal, context, in: arena)
+        let status = Self.cStatus(of: rejection, context, in: arena)
         return MappedStatus(
-            code: Self.code(of: refusal), message: context.message ?? Self.message(of: refusal),
+            code: Self.code(of: rejection), message: context.message ?? Self.message(of: rejection),
             details: Self.packed(UnsafeMutableRawPointer(status)))
     }
 
     /// The same as a C message, for the error of one item inside an answer.
     static func cStatus(
-        of refusal: Refusal, _ context: ErrorContext, in arena: DecodeArena
+        of rejection: Rejection, _ context: ErrorContext, in arena: DecodeArena
     ) -> UnsafeMutablePointer<Google__Rpc__Status> {
         let status = arena.make(google__rpc__status__init)
-        status.pointee.code = Self.code(of: refusal)
-        status.pointee.message = arena.string(context.message ?? Self.message(of: refusal))
+        status.pointee.code = Self.code(of: rejection)
+        status.pointee.message = arena.string(context.message ?? Self.message(of: rejection))
         var details: [UnsafeMutablePointer<Google__Protobuf__Any>] = []
         if !context.violations.isEmpty {
             details.append(Self.badRequest(context.violations, in: arena))
         }
-        details.append(Self.errorInfo(refusal, context.metadata, in: arena))
+        details.append(Self.errorInfo(rejection, context.metadata, in: arena))
         if let seconds = context.retrySeconds { details.append(Self.retryInfo(seconds, in: arena)) }
         status.pointee.n_details = details.count
         status.pointee.details = arena.pointers(details.count)
@@ -121,10 +121,11 @@ package enum StatusMapping {
     }
 
     private static func errorInfo(
-        _ refusal: Refusal, _ metadata: [(key: StaticString, value: String)], in arena: DecodeArena
+        _ rejection: Rejection, _ metadata: [(key: StaticString, value: String)],
+        in arena: DecodeArena
     ) -> UnsafeMutablePointer<Google__Protobuf__Any> {
         let info = arena.make(google__rpc__error_info__init)
-        info.pointee.reason = arena.string(refusal.reason.description)
+        info.pointee.reason = arena.string(rejection.reason.description)
         info.pointee.domain = arena.string(Self.domain)
         info.pointee.n_metadata = metadata.count
         info.pointee.metadata = arena.pointers(metadata.count)

@@ -11,18 +11,18 @@ extension MessageDecoder {
     /// - Returns: How the call's attribute writes ended.
     package func encodeIdentifyResponse(
         _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?,
-        into answer: inout ByteBuffer
-    ) -> ItemFates {
+        into output: inout ByteBuffer
+    ) -> ItemOutcomes {
         self.arena.reset()
-        let (response, fates) = self.identifyResponse(header, body: &body, image: image)
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
-        return fates
+        let (response, outcomes) = self.identifyResponse(header, body: &body, image: image)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
+        return outcomes
     }
 
     /// The response as a C message in the arena.
     func identifyResponse(
         _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?
-    ) -> (UnsafeMutablePointer<Profiles__V1__IdentifyResponse>, ItemFates) {
+    ) -> (UnsafeMutablePointer<Profiles__V1__IdentifyResponse>, ItemOutcomes) {
         guard let result = IdentifyResultBody(from: &body) else {
             preconditionFailure("a result of this process is whole")
         }
@@ -45,14 +45,14 @@ extension MessageDecoder {
             response.pointee.ignored_stale[index] = self.arena.string(body.readPrefixed())
         }
         self.readWarnings(&body, into: response)
-        var fates = ItemFates()
+        var outcomes = ItemOutcomes()
         if isReplay {
-            fates.duplicate = result.itemCount
+            outcomes.duplicate = result.itemCount
         } else {
-            fates.stale = staleCount
-            fates.stored = result.itemCount - staleCount
+            outcomes.stale = staleCount
+            outcomes.stored = result.itemCount - staleCount
         }
-        return (response, fates)
+        return (response, outcomes)
     }
 
     private func readWarnings(

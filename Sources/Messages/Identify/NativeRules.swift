@@ -81,9 +81,9 @@ enum NativeRules {
 
     private static func isRegion(_ text: UnsafeRawBufferPointer) -> Bool {
         guard text.count == 2 else { return false }
-        for place in stride(from: 0, to: Self.regions.utf8CodeUnitCount, by: 2)
-        where Self.regions.utf8Start[place] == text[0]
-            && Self.regions.utf8Start[place + 1] == text[1]
+        for offset in stride(from: 0, to: Self.regions.utf8CodeUnitCount, by: 2)
+        where Self.regions.utf8Start[offset] == text[0]
+            && Self.regions.utf8Start[offset + 1] == text[1]
         {
             return true
         }

@@ -116,12 +116,12 @@ extension ValuePacker {
         }
         switch item.part {
         case .set(let value):
-            self.refuseNative(item.name)
+            self.rejectNative(item.name)
             buffer.append(PatchAction.set.rawValue)
             self.pack(attribute: value, into: &buffer)
         case .delete: buffer.append(PatchAction.delete.rawValue)
         case .add(let list), .remove(let list):
-            self.refuseNative(item.name)
+            self.rejectNative(item.name)
             if case .add = item.part {
                 buffer.append(PatchAction.add.rawValue)
             } else {
@@ -136,7 +136,7 @@ extension ValuePacker {
     }
 
     /// A custom attribute may not be called like a native one, or nobody could tell them apart.
-    private mutating func refuseNative(_ name: UnsafeRawBufferPointer) {
+    private mutating func rejectNative(_ name: UnsafeRawBufferPointer) {
         for native in NativeAttribute.allCases {
             let text = UnsafeRawBufferPointer(
                 start: native.name.utf8Start, count: native.name.utf8CodeUnitCount)

@@ -49,18 +49,18 @@ extension MessageDecoder {
         var parts: ReadMask = []
         for index in 0 ..< mask.n_paths {
             guard let part = ReadMask.part(ValuePacker.text(mask.paths[index])) else {
-                self.refusePath(index, "not a field of Profile")
+                self.rejectPath(index, "not a field of Profile")
                 continue
             }
             if part == .attributeMetadata, !withMetadata {
-                self.refusePath(index, "needs metadata = true")
+                self.rejectPath(index, "needs metadata = true")
             }
             parts.insert(part)
         }
         return parts
     }
 
-    private func refusePath(_ index: Int, _ description: String) {
+    private func rejectPath(_ index: Int, _ description: String) {
         self.packer.violations.add(
             Violation(path: "read_mask.paths[\(index)]", description: description))
     }
@@ -73,7 +73,7 @@ extension MessageDecoder {
     package func encodeGetProfileResponse(
         _ image: ProfileImage, of request: DecodedGetProfile, isRedirected: Bool,
         appliedLSN: UInt64,
-        into answer: inout ByteBuffer
+        into output: inout ByteBuffer
     ) {
         // The arena is not reset: `redirected_from` still lies in it.
         let response = self.arena.make(profiles__v1__get_profile_response__init)
@@ -82,20 +82,20 @@ extension MessageDecoder {
         if isRedirected {
             response.pointee.redirected_from = self.identifierText(request.identifier)
         }
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
     }
 
     /// Appends the GetProfileResponse that shows everything of a profile, the metadata of
     /// attributes included.
     package func encodeWholeProfile(
-        _ image: ProfileImage, appliedLSN: UInt64, into answer: inout ByteBuffer
+        _ image: ProfileImage, appliedLSN: UInt64, into output: inout ByteBuffer
     ) {
         self.arena.reset()
         let response = self.arena.make(profiles__v1__get_profile_response__init)
         response.pointee.profile = self.profile(
             image, mask: ReadMask.standard.union(.attributeMetadata))
         response.pointee.lsn = appliedLSN
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
     }
 
     func profile(_ image: ProfileImage, mask: ReadMask) -> UnsafeMutablePointer<

@@ -88,7 +88,7 @@ extension MessageDecoder {
     package func encodeListEventsResponse(
         _ page: EventPage, images: UnsafeRawBufferPointer, of request: DecodedListEvents,
         nextPageToken: UnsafeRawBufferPointer,
-        into answer: inout ByteBuffer
+        into output: inout ByteBuffer
     ) {
         // The rest first: what was asked for lies in the arena, which the events reset.
         let rest = self.arena.make(profiles__v1__list_events_response__init)
@@ -100,8 +100,8 @@ extension MessageDecoder {
         rest.pointee.lsn = page.appliedLSN
         self.scratch.removeAll()
         Self.pack(UnsafeMutableRawPointer(rest), into: &self.scratch)
-        self.encodeEvents(page.eventCount, images: images, into: &answer)
-        answer.append(self.scratch.bytes)
+        self.encodeEvents(page.eventCount, images: images, into: &output)
+        output.append(self.scratch.bytes)
     }
 
     /// Appends events as they stand in a ListEventsResponse, so that the bytes are one by
@@ -109,7 +109,7 @@ extension MessageDecoder {
     ///
     /// - Parameter images: Of so many events (`StoredEventView`).
     package func encodeEvents(
-        _ count: Int, images: UnsafeRawBufferPointer, into answer: inout ByteBuffer
+        _ count: Int, images: UnsafeRawBufferPointer, into output: inout ByteBuffer
     ) {
         var reader = ByteReader(images)
         for _ in 0 ..< count {
@@ -118,7 +118,7 @@ extension MessageDecoder {
             part.pointee.n_events = 1
             part.pointee.events = self.arena.pointers(1)
             part.pointee.events[0] = self.storedEvent(&reader)
-            Self.pack(UnsafeMutableRawPointer(part), into: &answer)
+            Self.pack(UnsafeMutableRawPointer(part), into: &output)
         }
     }
 

@@ -27,7 +27,7 @@ extension MessageDecoder {
     /// Profiles of one BatchGetProfiles.
     package static let batchGetProfilesMax = 200
     /// Bytes of an answer with several profiles; clients take 4 MiB unless told otherwise.
-    package static let answerBytesMax = 4 << 20
+    package static let responseBytesMax = 4 << 20
 
     /// Decodes and validates a BatchGetProfilesRequest.
     package func decodeBatchGetProfiles(_ message: UnsafeRawBufferPointer) -> Decoded<
@@ -74,7 +74,7 @@ extension MessageDecoder {
     package func encodeBatchGetProfilesResponse(
         _ images: ProfileImages, in buffer: UnsafeRawBufferPointer,
         of request: DecodedBatchGetProfiles,
-        into answer: inout ByteBuffer
+        into output: inout ByteBuffer
     ) -> Bool {
         // What was asked for lies in the arena, which the profiles reset: the rest of the answer
         // and the texts of aliases come first.
@@ -93,10 +93,10 @@ extension MessageDecoder {
             part.pointee.n_profiles = 1
             part.pointee.profiles = self.arena.pointers(1)
             part.pointee.profiles[0] = item
-            Self.pack(UnsafeMutableRawPointer(part), into: &answer)
-            guard answer.count + self.scratch.count <= Self.answerBytesMax else { return false }
+            Self.pack(UnsafeMutableRawPointer(part), into: &output)
+            guard output.count + self.scratch.count <= Self.responseBytesMax else { return false }
         }
-        answer.append(self.scratch.bytes)
+        output.append(self.scratch.bytes)
         return true
     }
 
@@ -159,7 +159,7 @@ extension MessageDecoder {
     /// Appends the LookupProfilesResponse; false if it is larger than an answer may be.
     package func encodeLookupProfilesResponse(
         _ images: ProfileImages, in buffer: UnsafeRawBufferPointer, mask: ReadMask,
-        into answer: inout ByteBuffer
+        into output: inout ByteBuffer
     ) -> Bool {
         for found in images.profiles {
             guard let found else { continue }
@@ -168,12 +168,12 @@ extension MessageDecoder {
             part.pointee.n_profiles = 1
             part.pointee.profiles = self.arena.pointers(1)
             part.pointee.profiles[0] = self.profile(images.image(found, in: buffer), mask: mask)
-            Self.pack(UnsafeMutableRawPointer(part), into: &answer)
-            guard answer.count <= Self.answerBytesMax else { return false }
+            Self.pack(UnsafeMutableRawPointer(part), into: &output)
+            guard output.count <= Self.responseBytesMax else { return false }
         }
         let rest = self.arena.make(profiles__v1__lookup_profiles_response__init)
         rest.pointee.lsn = images.appliedLSN
-        Self.pack(UnsafeMutableRawPointer(rest), into: &answer)
+        Self.pack(UnsafeMutableRawPointer(rest), into: &output)
         return true
     }
 }

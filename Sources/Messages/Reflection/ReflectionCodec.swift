@@ -30,7 +30,9 @@ extension MessageDecoder {
     /// answer, and the stream goes on (R3).
     ///
     /// - Returns: Why the request cannot be decoded; `nil` if it was answered.
-    package func answerReflection(_ message: UnsafeRawBufferPointer, into answer: inout ByteBuffer)
+    package func encodeReflectionResponse(
+        _ message: UnsafeRawBufferPointer, into output: inout ByteBuffer
+    )
         -> String?
     {
         let decoded = self.decode(message, root: WireSchema.shared.reflectionRequest) {
@@ -40,66 +42,66 @@ extension MessageDecoder {
         var host = UnsafeRawBufferPointer(start: nil, count: 0)
         if case .message(let request) = decoded { host = ValuePacker.text(request.pointee.host) }
         if !host.isEmpty {
-            answer.appendVarint(Tag.validHost)
-            answer.appendPrefixed(host)
+            output.appendVarint(Tag.validHost)
+            output.appendPrefixed(host)
         }
-        answer.appendVarint(Tag.originalRequest)
-        answer.appendPrefixed(message)
+        output.appendVarint(Tag.originalRequest)
+        output.appendPrefixed(message)
         switch decoded {
-        case .message(let request): self.answer(request.pointee, into: &answer)
+        case .message(let request): self.output(request.pointee, into: &output)
         case .invalid, .tooLarge:
-            self.writeError(.invalidArgument, "not a valid request", into: &answer)
+            self.writeError(.invalidArgument, "not a valid request", into: &output)
         case .malformed(let found): return found
         }
         return nil
     }
 
-    private func answer(
-        _ request: Grpc__Reflection__V1__ServerReflectionRequest, into answer: inout ByteBuffer
+    private func output(
+        _ request: Grpc__Reflection__V1__ServerReflectionRequest, into output: inout ByteBuffer
     ) {
         let index = DescriptorIndex.shared
         switch request.message_request_case {
         case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
             let name = String(cString: request.file_by_filename)
-            self.writeFiles(index.file(named: name).map(index.closure), "file", into: &answer)
+            self.writeFiles(index.file(named: name).map(index.closure), "file", into: &output)
         case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
             let symbol = String(cString: request.file_containing_symbol)
             self.writeFiles(
-                index.file(containing: symbol).map(index.closure), "symbol", into: &answer)
+                index.file(containing: symbol).map(index.closure), "symbol", into: &output)
         case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION:
             // proto3 has none, so there is no file to name.
-            self.writeError(.notFound, "no such extension", into: &answer)
+            self.writeError(.notFound, "no such extension", into: &output)
         case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_ALL_EXTENSION_NUMBERS_OF_TYPE:
             let type = ValuePacker.text(request.all_extension_numbers_of_type)
             guard index.isMessage(String(decoding: type, as: UTF8.self)) else {
-                return self.writeError(.notFound, "no such message type", into: &answer)
+                return self.writeError(.notFound, "no such message type", into: &output)
             }
             self.scratch.removeAll()
             self.scratch.appendVarint(Tag.first)
             self.scratch.appendPrefixed(type)
-            answer.appendVarint(Tag.extensionNumbers)
-            answer.appendPrefixed(self.scratch.bytes)
+            output.appendVarint(Tag.extensionNumbers)
+            output.appendPrefixed(self.scratch.bytes)
         case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_LIST_SERVICES:
-            self.writeServices(index.services, into: &answer)
+            self.writeServices(index.services, into: &output)
         default:
-            self.writeError(.invalidArgument, "the request asks for nothing", into: &answer)
+            self.writeError(.invalidArgument, "the request asks for nothing", into: &output)
         }
     }
 
     private func writeFiles(
-        _ files: [DescriptorIndex.File]?, _ kind: String, into answer: inout ByteBuffer
+        _ files: [DescriptorIndex.File]?, _ kind: String, into output: inout ByteBuffer
     ) {
-        guard let files else { return self.writeError(.notFound, "no such \(kind)", into: &answer) }
+        guard let files else { return self.writeError(.notFound, "no such \(kind)", into: &output) }
         self.scratch.removeAll()
         for file in files {
             self.scratch.appendVarint(Tag.first)
             self.scratch.appendPrefixed(file.bytes)
         }
-        answer.appendVarint(Tag.fileDescriptors)
-        answer.appendPrefixed(self.scratch.bytes)
+        output.appendVarint(Tag.fileDescriptors)
+        output.appendPrefixed(self.scratch.bytes)
     }
 
-    private func writeServices(_ services: [String], into answer: inout ByteBuffer) {
+    private func writeServices(_ services: [String], into output: inout ByteBuffer) {
         self.scratch.removeAll()
         for service in services {
             // A ServiceResponse: its name.
@@ -110,18 +112,18 @@ extension MessageDecoder {
             self.scratch.appendVarint(Tag.first)
             self.scratch.appendPrefixed(response.bytes)
         }
-        answer.appendVarint(Tag.services)
-        answer.appendPrefixed(self.scratch.bytes)
+        output.appendVarint(Tag.services)
+        output.appendPrefixed(self.scratch.bytes)
     }
 
-    private func writeError(_ code: ErrorCode, _ message: String, into answer: inout ByteBuffer) {
+    private func writeError(_ code: ErrorCode, _ message: String, into output: inout ByteBuffer) {
         var text = message
         self.scratch.removeAll()
         self.scratch.appendVarint(Tag.errorCode)
         self.scratch.appendVarint(code.rawValue)
         self.scratch.appendVarint(Tag.errorMessage)
         text.withUTF8 { self.scratch.appendPrefixed(UnsafeRawBufferPointer($0)) }
-        answer.appendVarint(Tag.error)
-        answer.appendPrefixed(self.scratch.bytes)
+        output.appendVarint(Tag.error)
+        output.appendPrefixed(self.scratch.bytes)
     }
 }

@@ -255,19 +255,19 @@ struct PlainTrackReader: ~Copyable {
     /// Puts a field in its place by its lower-case name; most clients send them sorted or few.
     /// False if the name was there before.
     private func insert(_ field: Field, behind count: Int) -> Bool {
-        var place = count
+        var position = count
         let name = UnsafeRawBufferPointer(field.name)
-        while place > 0 {
+        while position > 0 {
             let order = ValuePacker.compare(
-                name, UnsafeRawBufferPointer(self.fields[place - 1].name))
+                name, UnsafeRawBufferPointer(self.fields[position - 1].name))
             guard order != 0 else { return false }
             if order > 0 { break }
-            place -= 1
+            position -= 1
         }
-        for index in stride(from: count, to: place, by: -1) {
+        for index in stride(from: count, to: position, by: -1) {
             (self.fields + index).initialize(to: self.fields[index - 1])
         }
-        (self.fields + place).initialize(to: field)
+        (self.fields + position).initialize(to: field)
         return true
     }
 

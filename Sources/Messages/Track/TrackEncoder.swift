@@ -12,23 +12,24 @@ extension MessageDecoder {
     /// - Returns: What became of the items, for the accounting.
     package func encodeTrackResponse(
         _ header: ResultHeader, body: inout ByteReader, sequence: UInt64,
-        into answer: inout ByteBuffer
-    ) -> ItemFates {
-        if let fates = Self.writePlainAnswer(header, body: &body, sequence: sequence, into: &answer)
+        into output: inout ByteBuffer
+    ) -> ItemOutcomes {
+        if let outcomes = Self.writePlainResponse(
+            header, body: &body, sequence: sequence, into: &output)
         {
-            return fates
+            return outcomes
         }
         self.arena.reset()
-        let (response, fates) = self.trackResponse(header, body: &body)
+        let (response, outcomes) = self.trackResponse(header, body: &body)
         response.pointee.sequence = sequence
-        Self.pack(UnsafeMutableRawPointer(response), into: &answer)
-        return fates
+        Self.pack(UnsafeMutableRawPointer(response), into: &output)
+        return outcomes
     }
 
     /// The response as a C message in the arena.
     func trackResponse(
         _ header: ResultHeader, body: inout ByteReader
-    ) -> (UnsafeMutablePointer<Profiles__V1__TrackResponse>, ItemFates) {
+    ) -> (UnsafeMutablePointer<Profiles__V1__TrackResponse>, ItemOutcomes) {
         guard let track = TrackResultBody(from: &body) else {
             preconditionFailure("a result of this process is whole")
         }
@@ -46,7 +47,7 @@ extension MessageDecoder {
         }
         response.pointee.n_results = track.eventCount
         response.pointee.results = self.arena.pointers(track.eventCount)
-        var fates = ItemFates()
+        var outcomes = ItemOutcomes()
         for index in 0 ..< track.eventCount {
             guard let event = EventResultView(from: &body) else {
                 preconditionFailure("a result of this process is whole")
@@ -59,9 +60,9 @@ extension MessageDecoder {
                     ? response.pointee.profile_id : self.profileIDText(event.holder)
             }
             response.pointee.results[index] = result
-            fates.count(event.outcome, isReplay: isReplayed)
+            outcomes.count(event.outcome, isReplay: isReplayed)
         }
-        return (response, fates)
+        return (response, outcomes)
     }
 
     private func eventResult(
@@ -77,7 +78,7 @@ extension MessageDecoder {
         }
         if case .rejected = event.outcome {
             result.pointee.error = StatusMapping.cStatus(
-                of: event.refusal, Self.context(of: event, index: index), in: self.arena)
+                of: event.rejection, Self.context(of: event, index: index), in: self.arena)
         }
         return result
     }
@@ -85,7 +86,7 @@ extension MessageDecoder {
     /// What the error of one rejected event tells.
     private static func context(of event: EventResultView, index: Int) -> ErrorContext {
         var context = ErrorContext()
-        switch event.refusal {
+        switch event.rejection {
         case .timeWindow:
             context.violations.add(
                 TrackWindows.violation(
@@ -100,11 +101,11 @@ extension MessageDecoder {
     }
 
     /// What a refused Track tells: each bad event with its place, or the metadata of the reason.
-    package static func context(ofRefused header: ResultHeader, body: inout ByteReader)
+    package static func context(ofRejected header: ResultHeader, body: inout ByteReader)
         -> ErrorContext
     {
         var context = ErrorContext()
-        switch header.refusal {
+        switch header.rejection {
         case .revisionMismatch: context.metadata = [("current_revision", String(header.detail))]
         case .limitExceeded: context.metadata = [("maximum", String(header.detail))]
         case .identifierErased where header.detail != 0:
@@ -112,23 +113,24 @@ extension MessageDecoder {
         default: break
         }
         if header.kind == .updateSubscription,
-            header.refusal == .userUnsubscribed || header.refusal == .limitExceeded
+            header.rejection == .userUnsubscribed || header.rejection == .limitExceeded
         {
             context.metadata.insert(("index", String(header.index)), at: 0)
         }
-        if header.kind == .batch { return self.context(ofRefusedBatch: header, body: &body) }
+        if header.kind == .batch { return self.context(ofRejectedBatch: header, body: &body) }
         let count = body.read(UInt8.self)
         if count > 0 { context.metadata.insert(("index", String(header.index)), at: 0) }
         for _ in 0 ..< count {
             let index = Int(body.read(UInt8.self))
-            let refusal = Refusal(rawValue: body.read()) ?? .none
+            let rejection = Rejection(rawValue: body.read()) ?? .none
             let effective = body.read(Int64.self)
             let bound = body.read(Int64.self)
             context.violations.add(
-                refusal == .timeWindow
+                rejection == .timeWindow
                     ? TrackWindows.violation(index: index, effective: effective, bound: bound)
                     : Violation(
-                        path: "events[\(index)]", description: StatusMapping.message(of: refusal)))
+                        path: "events[\(index)]", description: StatusMapping.message(of: rejection))
+            )
         }
         return context
     }
@@ -160,9 +162,9 @@ extension MessageDecoder {
     }
 
     /// Appends the serialised form of a C message.
-    static func pack(_ message: UnsafeMutableRawPointer, into answer: inout ByteBuffer) {
+    static func pack(_ message: UnsafeMutableRawPointer, into output: inout ByteBuffer) {
         let base = message.assumingMemoryBound(to: ProtobufCMessage.self)
-        let target = answer.appendUninitialized(protobuf_c_message_get_packed_size(base))
+        let target = output.appendUninitialized(protobuf_c_message_get_packed_size(base))
         // SAFETY: the target has exactly the size that protobuf-c asked for; an empty message
         // writes nothing.
         if let bytes = target.baseAddress?.assumingMemoryBound(to: UInt8.self) {
@@ -172,7 +174,7 @@ extension MessageDecoder {
 }
 
 /// How the items of one call ended.
-package struct ItemFates: Equatable, Sendable {
+package struct ItemOutcomes: Equatable, Sendable {
     package var stored = 0
     package var duplicate = 0
     package var stale = 0
@@ -181,7 +183,7 @@ package struct ItemFates: Equatable, Sendable {
     package init() {}
 
     /// Adds those of another call.
-    package mutating func add(_ other: ItemFates) {
+    package mutating func add(_ other: ItemOutcomes) {
         self.stored += other.stored
         self.duplicate += other.duplicate
         self.stale += other.stale

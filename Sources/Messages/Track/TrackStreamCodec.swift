@@ -16,14 +16,14 @@ extension MessageDecoder {
     /// - Parameter status: A serialised `google.rpc.Status`: what the unary call has in
     ///   `grpc-status-details-bin`.
     package static func encodeTrackFailure(
-        _ status: [UInt8], sequence: UInt64, into answer: inout ByteBuffer
+        _ status: [UInt8], sequence: UInt64, into output: inout ByteBuffer
     ) {
         if sequence != 0 {
-            answer.appendVarint(Self.responseSequenceTag)
-            answer.appendVarint(sequence)
+            output.appendVarint(Self.responseSequenceTag)
+            output.appendVarint(sequence)
         }
-        answer.appendVarint(Self.responseErrorTag)
-        status.withUnsafeBytes { answer.appendPrefixed($0) }
+        output.appendVarint(Self.responseErrorTag)
+        status.withUnsafeBytes { output.appendPrefixed($0) }
     }
 
     /// The `sequence` of a TrackRequest that is protobuf but was not decoded; 0 if it has none.

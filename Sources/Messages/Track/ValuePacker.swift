@@ -187,12 +187,12 @@ struct ValuePacker {
     ) {
         for index in 1 ..< max(count, 1) {
             let moving = fields[index]
-            var place = index
-            while place > 0, Self.isOrdered(moving, before: fields[place - 1]) {
-                fields[place] = fields[place - 1]
-                place -= 1
+            var target = index
+            while target > 0, Self.isOrdered(moving, before: fields[target - 1]) {
+                fields[target] = fields[target - 1]
+                target -= 1
             }
-            fields[place] = moving
+            fields[target] = moving
         }
     }
 

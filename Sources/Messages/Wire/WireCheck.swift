@@ -28,11 +28,11 @@ struct WireCheck {
     private struct Key: Equatable {
         private let packed: UInt64
 
-        init(place: Int, start: Int, count: Int) {
-            self.packed = UInt64(start) << 32 | UInt64(count) << 8 | UInt64(place)
+        init(fieldIndex: Int, start: Int, count: Int) {
+            self.packed = UInt64(start) << 32 | UInt64(count) << 8 | UInt64(fieldIndex)
         }
 
-        var place: UInt8 { UInt8(truncatingIfNeeded: self.packed) }
+        var fieldIndex: UInt8 { UInt8(truncatingIfNeeded: self.packed) }
         var start: Int { Int(self.packed >> 32) }
         var count: Int { Int(self.packed >> 8 & 0xFF_FFFF) }
     }
@@ -104,22 +104,22 @@ struct WireCheck {
             guard self.fieldCount <= WireLimits.fieldsMax else {
                 return self.violate("more than \(WireLimits.fieldsMax) fields in all")
             }
-            guard let place = self.place(of: UInt32(tag >> 3), in: message) else {
+            guard let fieldIndex = self.fieldIndex(of: UInt32(tag >> 3), in: message) else {
                 guard self.skipUnknown(UInt8(tag & 7), &offset, end) else { return false }
                 continue
             }
-            let number = first &+ place
+            let number = first &+ fieldIndex
             let field = self.schema.fields + number
-            let before = counts[place]
+            let before = counts[fieldIndex]
             self.levels[self.depth] = Level(
                 field: Int32(truncatingIfNeeded: number), index: Int32(before))
             guard self.mayCome(field, before: Int(before), &oneofs) else { return false }
             // `fieldsMax` fits 16 bits.
-            counts[place] = before &+ 1
+            counts[fieldIndex] = before &+ 1
             let valueStart = offset
             guard self.value(field, UInt8(tag & 7), &offset, end) else { return false }
             if field.pointee.isMap {
-                guard self.keyIsNew(place, keys, &keyCount) else { return false }
+                guard self.keyIsNew(fieldIndex, keys, &keyCount) else { return false }
             } else if field.pointee.number == 1, field.pointee.kind == .string {
                 key = self.content(from: valueStart, to: offset)
             }
@@ -129,15 +129,15 @@ struct WireCheck {
     }
 
     @inline(__always)
-    private func place(of number: UInt32, in message: UnsafePointer<WireMessage>) -> Int? {
+    private func fieldIndex(of number: UInt32, in message: UnsafePointer<WireMessage>) -> Int? {
         if number < WireMessage.denseNumbers {
-            let place = Int(message.pointee.places[Int(number)])
-            return place == 0 ? nil : place - 1
+            let fieldIndex = Int(message.pointee.fieldIndexes[Int(number)])
+            return fieldIndex == 0 ? nil : fieldIndex - 1
         }
         let first = message.pointee.firstField
-        for place in 0 ..< message.pointee.fieldCount
-        where self.schema.fields[first + place].number == number {
-            return place
+        for fieldIndex in 0 ..< message.pointee.fieldCount
+        where self.schema.fields[first + fieldIndex].number == number {
+            return fieldIndex
         }
         return nil
     }
@@ -225,12 +225,13 @@ struct WireCheck {
     ///
     /// - Complexity: O(entries before), so O(`mapEntriesMax`²) for a map.
     private mutating func keyIsNew(
-        _ place: Int, _ keys: UnsafeMutableBufferPointer<Key>, _ keyCount: inout Int
+        _ fieldIndex: Int, _ keys: UnsafeMutableBufferPointer<Key>, _ keyCount: inout Int
     ) -> Bool {
-        let key = Key(place: place, start: self.entryKey.lowerBound, count: self.entryKey.count)
+        let key = Key(
+            fieldIndex: fieldIndex, start: self.entryKey.lowerBound, count: self.entryKey.count)
         for index in 0 ..< keyCount {
             let other = keys[index]
-            guard other.count == key.count, other.place == key.place else { continue }
+            guard other.count == key.count, other.fieldIndex == key.fieldIndex else { continue }
             var same = 0
             while same < key.count, self.input[other.start + same] == self.input[key.start + same] {
                 same += 1

@@ -43,7 +43,7 @@ struct WireMessage {
     /// Fields that are maps.
     var mapCount = 0
     /// Place of the field with a number below `denseNumbers`, plus one; 0: none.
-    var places = InlineArray<32, UInt8>(repeating: 0)
+    var fieldIndexes = InlineArray<32, UInt8>(repeating: 0)
 }
 
 /// The table that drives `WireCheck`: made once from the descriptors that protoc-c generated, so it
@@ -148,13 +148,13 @@ struct WireSchema: @unchecked Sendable {
                 "the check counts so many fields of a message")
             var message = WireMessage(firstField: self.fields.count, fieldCount: own.count)
             message.mapCount = own.count { $0.isMap }
-            for (place, field) in own.enumerated() where field.number < WireMessage.denseNumbers {
-                message.places[Int(field.number)] = UInt8(place + 1)
+            for (index, field) in own.enumerated() where field.number < WireMessage.denseNumbers {
+                message.fieldIndexes[Int(field.number)] = UInt8(index + 1)
             }
-            for (place, field) in own.enumerated() where !field.isRepeated {
+            for (index, field) in own.enumerated() where !field.isRepeated {
                 for (other, known) in own.enumerated()
-                where other == place || (field.oneof > 0 && known.oneof == field.oneof) {
-                    own[place].excluded |= 1 << UInt32(other)
+                where other == index || (field.oneof > 0 && known.oneof == field.oneof) {
+                    own[index].excluded |= 1 << UInt32(other)
                 }
             }
             self.messages[index] = message

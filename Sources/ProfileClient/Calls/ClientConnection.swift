@@ -26,7 +26,7 @@ final class ClientCall {
     /// From the trailers; -1 until they came.
     var status: Int32 = -1
     /// Whether `response`, `message` and `details` are wanted; a load looks at the status only.
-    let keepsAnswer: Bool
+    let keepsResponse: Bool
     /// The framed response.
     var response: [UInt8] = []
     /// `grpc-message` and `grpc-status-details-bin`, as sent.
@@ -34,8 +34,8 @@ final class ClientCall {
     var details = ""
     var hasEnded = false
 
-    init(keepsAnswer: Bool) {
-        self.keepsAnswer = keepsAnswer
+    init(keepsResponse: Bool) {
+        self.keepsResponse = keepsResponse
     }
 }
 
@@ -87,7 +87,9 @@ final class ClientConnection {
         }
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) {
             session, _, id, bytes, count, _ in
-            guard let call = ClientConnection.call(session, id), call.keepsAnswer else { return 0 }
+            guard let call = ClientConnection.call(session, id), call.keepsResponse else {
+                return 0
+            }
             call.response += UnsafeBufferPointer(start: bytes, count: count)
             return 0
         }
@@ -133,10 +135,10 @@ final class ClientConnection {
         let pointer = Unmanaged.passUnretained(call).toOpaque()
         var provider = nghttp2_data_provider(
             source: nghttp2_data_source(ptr: pointer),
-            read_callback: { _, _, target, room, flags, source, _ in
+            read_callback: { _, _, target, capacity, flags, source, _ in
                 let call = Unmanaged<ClientCall>.fromOpaque(source!.pointee.ptr!)
                     .takeUnretainedValue()
-                let count = min(room, call.body.count - call.bodyOffset)
+                let count = min(capacity, call.body.count - call.bodyOffset)
                 call.body.withUnsafeBytes {
                     target!.update(
                         from: $0.baseAddress!.assumingMemoryBound(to: UInt8.self) + call.bodyOffset,
@@ -222,7 +224,7 @@ extension ClientCall {
     fileprivate func take(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
         if name.elementsEqual("grpc-status".utf8) {
             self.status = Int32(String(decoding: value, as: UTF8.self)) ?? 2
-        } else if self.keepsAnswer {
+        } else if self.keepsResponse {
             if name.elementsEqual("grpc-message".utf8) {
                 self.message = String(decoding: value, as: UTF8.self)
             }

@@ -15,24 +15,24 @@ package struct RPCFailure: Error, Equatable {
     package private(set) var metadata: [String: String] = [:]
     package private(set) var violations: [Violation] = []
     /// Whether a server answered at all.
-    package let isAnswered: Bool
+    package let hasResponse: Bool
 
     package static let deadlineExceeded: Int32 = 4
     package static let unimplemented: Int32 = 12
     package static let unavailable: Int32 = 14
 
     /// Nothing was answered: no connection, or no answer in time.
-    package init(unanswered code: Int32, _ message: String) {
+    package init(withoutResponse code: Int32, _ message: String) {
         self.code = code
         self.message = message
-        self.isAnswered = false
+        self.hasResponse = false
     }
 
     /// From an answered `google.rpc.Status` as JSON, such as the `error` of a batch's item.
     package init(status: JSONValue) {
         self.code = Int32(truncatingIfNeeded: status["code"]?.integer ?? 2)
         self.message = status["message"]?.text ?? ""
-        self.isAnswered = true
+        self.hasResponse = true
         for detail in status["details"]?.items ?? [] {
             self.read(
                 type: detail["type_url"]?.text ?? "",

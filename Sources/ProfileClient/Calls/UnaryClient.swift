@@ -43,7 +43,7 @@ package final class UnaryClient {
         let response = try self.call(method, try encoder.encode(request, as: method.request))
         guard let json = MessageJSON.decode(response, as: method.response) else {
             throw RPCFailure(
-                unanswered: 13, "the answer of \(method.path) is not the contract's message")
+                withoutResponse: 13, "the answer of \(method.path) is not the contract's message")
         }
         return json
     }
@@ -56,7 +56,7 @@ package final class UnaryClient {
             do {
                 return try self.attempt(method, request, deadline)
             } catch {
-                let waits = error.isAnswered || self.patience.waitsForServer
+                let waits = error.hasResponse || self.patience.waitsForServer
                 guard error.code == RPCFailure.unavailable, waits,
                     Self.nowMilliseconds() + pause < deadline
                 else { throw error }
@@ -87,7 +87,7 @@ package final class UnaryClient {
         try withExtendedLifetime(call) { () throws(RPCFailure) in try Self.checkStatus(of: call) }
         guard call.response.isEmpty, !malformed else {
             throw RPCFailure(
-                unanswered: 13, "the answer of \(method.path) is not the contract's message")
+                withoutResponse: 13, "the answer of \(method.path) is not the contract's message")
         }
     }
 
@@ -105,7 +105,7 @@ package final class UnaryClient {
     private func attempt(
         _ method: RPCMethod, _ request: [UInt8], _ deadline: Int64, _ arrived: (ClientCall) -> Void
     ) throws(RPCFailure) -> ClientCall {
-        let call = ClientCall(keepsAnswer: true)
+        let call = ClientCall(keepsResponse: true)
         call.path = Array(method.path.utf8)
         call.body =
             [0] + withUnsafeBytes(of: UInt32(request.count).bigEndian) { Array($0) } + request
@@ -125,13 +125,14 @@ package final class UnaryClient {
             try self.finish(call, on: connection, deadline, arrived)
         } catch {
             self.connection = nil
-            throw RPCFailure(unanswered: RPCFailure.unavailable, self.text(error))
+            throw RPCFailure(withoutResponse: RPCFailure.unavailable, self.text(error))
         }
         guard call.hasEnded else {
             // The call goes with its connection: a late answer must not meet the next call.
             self.connection = nil
             throw RPCFailure(
-                unanswered: RPCFailure.deadlineExceeded, "\(self.address) did not answer in time")
+                withoutResponse: RPCFailure.deadlineExceeded,
+                "\(self.address) did not answer in time")
         }
         return call
     }
@@ -183,7 +184,7 @@ package final class UnaryClient {
         try self.checkStatus(of: call)
         guard call.response.count >= 5, call.response[0] == 0,
             call.response[1 ..< 5].reduce(0, { $0 << 8 | Int($1) }) == call.response.count - 5
-        else { throw RPCFailure(unanswered: 13, "the answer is not one message") }
+        else { throw RPCFailure(withoutResponse: 13, "the answer is not one message") }
         return Array(call.response.dropFirst(5))
     }
 

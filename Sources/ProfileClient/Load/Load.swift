@@ -90,7 +90,7 @@ package struct Load {
                 connection.onEnd = { [unowned self] in self.end($0, $1) }
                 self.open.append(connection)
                 for _ in 0 ..< load.streams {
-                    let call = ClientCall(keepsAnswer: false)
+                    let call = ClientCall(keepsResponse: false)
                     self.calls.append(call)
                     self.idle.append((connection, call))
                 }

@@ -94,9 +94,9 @@ struct LoadTemplate {
         let framed =
             [0] + withUnsafeBytes(of: UInt32(message.count).bigEndian) { Array($0) } + message
         let mark = Array(person.utf8)
-        let place = framed.indices.first { framed[$0...].starts(with: mark) }
+        let offset = framed.indices.first { framed[$0...].starts(with: mark) }
         self.bytes = framed
-        self.offset = place! + "user-".utf8.count
+        self.offset = offset! + "user-".utf8.count
     }
 
     func request(person: Int) -> [UInt8] {

@@ -16,7 +16,7 @@ final class AdminConnection {
     private enum Phase {
         /// The first request, or one that has begun, is awaited.
         case head
-        case answering
+        case responding
         /// Between two requests.
         case idle
         /// Refused and told so: what still comes is thrown away, since closing with unread bytes
@@ -41,13 +41,13 @@ final class AdminConnection {
     /// s).
     static let idleNanoseconds: UInt64 = 60 * 1_000_000_000
     /// For the peer to take one answer.
-    static let answerNanoseconds: UInt64 = 10 * 1_000_000_000
+    static let responseNanoseconds: UInt64 = 10 * 1_000_000_000
     /// For the peer to see a refusal.
     static let lingerNanoseconds: UInt64 = 1_000_000_000
     /// Thrown away while lingering, at most.
     static let lingerBytesMax = 64 * 1_024
     /// Requests answered before other connections get their turn.
-    static let answersPerTurnMax = 16
+    static let responsesPerTurnMax = 16
     /// Output storage kept between answers, in bytes.
     private static let outputBytesKept = 64 * 1_024
 
@@ -60,8 +60,8 @@ final class AdminConnection {
     private var output = ByteBuffer()
     private var sentBytes = 0
     private var lingeredBytes = 0
-    private var closesAfterAnswer = false
-    private var isRefused = false
+    private var closesAfterResponse = false
+    private var isRejected = false
     private var inputEnded = false
 
     init(socket: any StreamSocket, now: UInt64) {
@@ -75,9 +75,9 @@ final class AdminConnection {
     /// Goes on as far as it can without waiting.
     ///
     /// - Returns: What to watch the socket for, or `nil` if it is to be closed.
-    /// - Complexity: O(`answersPerTurnMax` pages).
+    /// - Complexity: O(`responsesPerTurnMax` pages).
     func turn(_ context: Context) -> IOInterest? {
-        var answersLeft = Self.answersPerTurnMax
+        var responsesLeft = Self.responsesPerTurnMax
         while true {
             if self.sentBytes < self.output.count {
                 switch self.flush() {
@@ -86,20 +86,20 @@ final class AdminConnection {
                 case .closed: return nil
                 }
             }
-            if self.phase == .answering, self.closesAfterAnswer {
-                guard self.isRefused, !self.inputEnded else { return nil }
+            if self.phase == .responding, self.closesAfterResponse {
+                guard self.isRejected, !self.inputEnded else { return nil }
                 self.enter(.lingering, until: context.now + Self.lingerNanoseconds)
             }
             if self.phase == .lingering { return self.linger(context) }
             // Ready to be written is what it is already: the poller brings it back after the
             // others.
-            if answersLeft == 0, self.parser.holdsBytes { return .write }
+            if responsesLeft == 0, self.parser.holdsBytes { return .write }
             switch self.parser.next() {
             case .request(let request):
-                answersLeft -= 1
-                self.answer(request, context)
-            case .refuse(let status):
-                self.refuse(status, context)
+                responsesLeft -= 1
+                self.response(request, context)
+            case .reject(let status):
+                self.reject(status, context)
             case .needsMore:
                 guard let interest = self.read(context) else { continue }
                 return self.inputEnded ? nil : interest
@@ -111,7 +111,7 @@ final class AdminConnection {
     /// sent.
     func expire(_ context: Context) {
         guard self.phase == .head, self.parser.holdsBytes else { return }
-        self.refuse(.requestTimeout, context)
+        self.reject(.requestTimeout, context)
         _ = self.flush()
     }
 
@@ -120,20 +120,20 @@ final class AdminConnection {
         self.deadline = deadline
     }
 
-    private func answer(_ request: HTTPRequest, _ context: Context) {
+    private func response(_ request: HTTPRequest, _ context: Context) {
         AdminResponse.append(
-            answerTo: request, pages: context.pages, wallMicroseconds: context.wallMicroseconds,
+            responseTo: request, pages: context.pages, wallMicroseconds: context.wallMicroseconds,
             to: &self.output)
-        self.closesAfterAnswer = !request.keepsAlive
-        self.enter(.answering, until: context.now + Self.answerNanoseconds)
+        self.closesAfterResponse = !request.keepsAlive
+        self.enter(.responding, until: context.now + Self.responseNanoseconds)
     }
 
-    private func refuse(_ status: HTTPStatus, _ context: Context) {
+    private func reject(_ status: HTTPStatus, _ context: Context) {
         AdminResponse.append(
-            refusal: status, wallMicroseconds: context.wallMicroseconds, to: &self.output)
-        self.closesAfterAnswer = true
-        self.isRefused = true
-        self.enter(.answering, until: context.now + Self.answerNanoseconds)
+            rejection: status, wallMicroseconds: context.wallMicroseconds, to: &self.output)
+        self.closesAfterResponse = true
+        self.isRejected = true
+        self.enter(.responding, until: context.now + Self.responseNanoseconds)
     }
 
     /// Sends what waits; `.bytes` once all of it has left.
@@ -157,9 +157,9 @@ final class AdminConnection {
     private func read(_ context: Context) -> IOInterest? {
         // The parser would have refused a head that fills it, so there is room; a read into none
         // would look like an end.
-        let room = min(self.parser.freeBytes, context.scratch.count)
-        precondition(room > 0, "the parser asks for more only when it has room")
-        let target = UnsafeMutableRawBufferPointer(rebasing: context.scratch[..<room])
+        let capacity = min(self.parser.freeBytes, context.scratch.count)
+        precondition(capacity > 0, "the parser asks for more only when it has room")
+        let target = UnsafeMutableRawBufferPointer(rebasing: context.scratch[..<capacity])
         switch self.inputEnded ? .closed : self.socket.read(into: target) {
         case .bytes(let count):
             self.parser.receive(UnsafeRawBufferPointer(rebasing: target[..<count]))
@@ -176,9 +176,9 @@ final class AdminConnection {
     /// Starts the clock of what is awaited now, unless it runs already.
     private func await(_ context: Context) {
         switch self.phase {
-        case .idle where self.parser.holdsBytes, .answering where self.parser.holdsBytes:
+        case .idle where self.parser.holdsBytes, .responding where self.parser.holdsBytes:
             self.enter(.head, until: context.now + Self.headNanoseconds)
-        case .answering:
+        case .responding:
             self.enter(.idle, until: context.now + Self.idleNanoseconds)
         case .idle, .head, .lingering:
             break

@@ -19,7 +19,7 @@ package enum AdminResponse {
     ///
     /// - Parameter wallMicroseconds: For the `Date` header.
     package static func append(
-        answerTo request: HTTPRequest, pages: any AdminPages, wallMicroseconds: Int64,
+        responseTo request: HTTPRequest, pages: any AdminPages, wallMicroseconds: Int64,
         to output: inout ByteBuffer
     ) {
         var content = Self.content(for: request, pages: pages)
@@ -35,7 +35,7 @@ package enum AdminResponse {
 
     /// Appends the answer to something that was no request; the connection ends after it.
     package static func append(
-        refusal status: HTTPStatus, wallMicroseconds: Int64, to output: inout ByteBuffer
+        rejection status: HTTPStatus, wallMicroseconds: Int64, to output: inout ByteBuffer
     ) {
         let content = Content(status: status, body: "\(status.reason)\n")
         Self.append(content, hasBody: true, keepsAlive: false, wallMicroseconds, to: &output)

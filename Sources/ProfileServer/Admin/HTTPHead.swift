@@ -1,6 +1,6 @@
 /// Reads the lines of one complete request head.
 enum HTTPHead {
-    struct Refusal: Error, Equatable {
+    struct Rejection: Error, Equatable {
         let status: HTTPStatus
     }
 
@@ -18,7 +18,7 @@ enum HTTPHead {
     ///   - lines: Its lines without line breaks; the first is the request line.
     static func read(
         _ bytes: UnsafeBufferPointer<UInt8>, lines: [Range<Int>]
-    ) -> Result<HTTPRequest, Refusal> {
+    ) -> Result<HTTPRequest, Rejection> {
         do {
             var (request, isVersion10) = try Self.requestLine(bytes[lines[0]])
             var fields = Fields()
@@ -32,25 +32,25 @@ enum HTTPHead {
         }
     }
 
-    private static func check(_ fields: Fields, isVersion10: Bool) throws(Refusal) {
+    private static func check(_ fields: Fields, isVersion10: Bool) throws(Rejection) {
         // RFC 9112, 3.2: exactly one Host; 1.0 did not know it.
         guard fields.hosts == 1 || (isVersion10 && fields.hosts == 0) else { throw Self.malformed }
         if fields.hasTransferEncoding {
             // RFC 9112, 6.1: both lengths together, or chunks in 1.0, are how requests are
             // smuggled.
             guard fields.contentLength == nil, !isVersion10 else { throw Self.malformed }
-            throw Refusal(status: .contentTooLarge)
+            throw Rejection(status: .contentTooLarge)
         }
-        guard fields.contentLength ?? 0 == 0 else { throw Refusal(status: .contentTooLarge) }
+        guard fields.contentLength ?? 0 == 0 else { throw Rejection(status: .contentTooLarge) }
     }
 
-    private static let malformed = Refusal(status: .badRequest)
+    private static let malformed = Rejection(status: .badRequest)
 
     // MARK: - Request line
 
     private static func requestLine(
         _ line: Slice<UnsafeBufferPointer<UInt8>>
-    ) throws(Refusal) -> (HTTPRequest, isVersion10: Bool) {
+    ) throws(Rejection) -> (HTTPRequest, isVersion10: Bool) {
         let parts = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
         guard parts.count == 3, !parts[0].isEmpty, parts[0].allSatisfy(Self.isTokenByte) else {
             throw Self.malformed
@@ -67,7 +67,7 @@ enum HTTPHead {
     }
 
     /// `HTTP/1.` and a digit; 0 is 1.0, any other is served as 1.1.
-    private static func minorVersion(_ text: Slice<UnsafeBufferPointer<UInt8>>) throws(Refusal)
+    private static func minorVersion(_ text: Slice<UnsafeBufferPointer<UInt8>>) throws(Rejection)
         -> UInt8
     {
         let bytes = Array(text)
@@ -75,12 +75,13 @@ enum HTTPHead {
             DecimalNumber.isDigit(bytes[5]), bytes[6] == UInt8(ascii: "."),
             DecimalNumber.isDigit(bytes[7])
         else { throw Self.malformed }
-        guard bytes[5] == UInt8(ascii: "1") else { throw Refusal(status: .versionNotSupported) }
+        guard bytes[5] == UInt8(ascii: "1") else { throw Rejection(status: .versionNotSupported) }
         return bytes[7] - UInt8(ascii: "0")
     }
 
     /// The path of `/path?query` or `http://host/path?query`; `*` stays `*`.
-    private static func path(_ target: Slice<UnsafeBufferPointer<UInt8>>) throws(Refusal) -> String
+    private static func path(_ target: Slice<UnsafeBufferPointer<UInt8>>) throws(Rejection)
+        -> String
     {
         guard !target.isEmpty, target.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
             throw Self.malformed
@@ -99,7 +100,7 @@ enum HTTPHead {
 
     private static func field(
         _ line: Slice<UnsafeBufferPointer<UInt8>>, into fields: inout Fields
-    ) throws(Refusal) {
+    ) throws(Rejection) {
         // A blank before the colon, or a folded line (a name that begins with a blank), fails as a
         // token.
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { throw Self.malformed }

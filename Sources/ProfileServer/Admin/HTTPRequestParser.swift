@@ -14,7 +14,7 @@ package struct HTTPRequestParser {
         case needsMore
         case request(HTTPRequest)
         /// Answer this and close; the parser takes no more.
-        case refuse(HTTPStatus)
+        case reject(HTTPStatus)
     }
 
     /// Longest request line and header fields together, with their blank line, in bytes: what
@@ -29,7 +29,7 @@ package struct HTTPRequestParser {
     private var lineStart = 0
     /// Ends of the lines of the present head, without their line breaks.
     private var lines: [Range<Int>] = []
-    private var refusal: HTTPStatus?
+    private var rejection: HTTPStatus?
 
     package init() {}
 
@@ -48,7 +48,7 @@ package struct HTTPRequestParser {
     ///
     /// - Complexity: O(bytes not looked at before).
     package mutating func next() -> Step {
-        if let refusal = self.refusal { return .refuse(refusal) }
+        if let rejection = self.rejection { return .reject(rejection) }
         while self.scannedCount < self.buffer.count {
             let byte = self.buffer[self.scannedCount]
             self.scannedCount += 1
@@ -56,10 +56,10 @@ package struct HTTPRequestParser {
                 guard let step = self.endLine() else { continue }
                 return step
             }
-            guard self.mayFollow(byte) else { return self.refuse(.badRequest) }
+            guard self.mayFollow(byte) else { return self.reject(.badRequest) }
         }
         // The buffer holds the largest head there may be, and the blank line is not in it.
-        return self.freeBytes == 0 ? self.refuse(.headTooLarge) : .needsMore
+        return self.freeBytes == 0 ? self.reject(.headTooLarge) : .needsMore
     }
 
     /// Whether `byte` may stand at this place of a head: a bare CR, NUL and other controls are
@@ -74,7 +74,7 @@ package struct HTTPRequestParser {
     private mutating func endLine() -> Step? {
         let end = self.scannedCount - 2
         guard end >= self.lineStart, self.buffer[end] == UInt8(ascii: "\r") else {
-            return self.refuse(.badRequest)
+            return self.reject(.badRequest)
         }
         let line = self.lineStart ..< end
         self.lineStart = self.scannedCount
@@ -85,12 +85,12 @@ package struct HTTPRequestParser {
         guard !self.lines.isEmpty else {
             // RFC 9112, 2.2: one empty line before the request line is ignored; a second has no
             // excuse.
-            return line.lowerBound == 0 ? nil : self.refuse(.badRequest)
+            return line.lowerBound == 0 ? nil : self.reject(.badRequest)
         }
         let outcome = self.buffer.withUnsafeBufferPointer { HTTPHead.read($0, lines: self.lines) }
         switch outcome {
-        case .failure(let refusal):
-            return self.refuse(refusal.status)
+        case .failure(let rejection):
+            return self.reject(rejection.status)
         case .success(let request):
             self.buffer.removeFirst(self.scannedCount)
             self.scannedCount = 0
@@ -100,9 +100,9 @@ package struct HTTPRequestParser {
         }
     }
 
-    private mutating func refuse(_ status: HTTPStatus) -> Step {
-        self.refusal = status
+    private mutating func reject(_ status: HTTPStatus) -> Step {
+        self.rejection = status
         self.buffer = []
-        return .refuse(status)
+        return .reject(status)
     }
 }

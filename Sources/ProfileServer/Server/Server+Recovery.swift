@@ -13,7 +13,7 @@ struct RecoveredDirectory: @unchecked Sendable {
     let committer: Committer
     let log: SegmentedLog
     let snapshotter: Snapshotter
-    let desk: OperatorDesk
+    let coordinator: OperatorCoordinator
     let scrubber: Scrubber
     let parker: LinuxParker
     let report: RecoveryReport
@@ -53,7 +53,7 @@ extension Server {
             lock: lock, store: recovered.store,
             pipeline: self.makePipeline(parker: logParker, snapshotter),
             committer: recovered.committer, log: recovered.log, snapshotter: snapshotter,
-            desk: OperatorDesk(
+            coordinator: OperatorCoordinator(
                 source: snapshotter, copier: DirectoryBackup(environment),
                 mailboxes: self.mailboxes, parker: LinuxParker(),
                 clock: self.clock),
@@ -127,11 +127,11 @@ extension Server {
             parker: parker,
             store: recovered.store, log: recovered.log.metrics, coverage: recovered.coverage,
             policy: policy,
-            onNews: { Self.tell($0, to: log) })
+            onEvent: { Self.tell($0, to: log) })
     }
 
-    private static func tell(_ news: Snapshotter.News, to log: Log) {
-        switch news {
+    private static func tell(_ event: Snapshotter.Event, to log: Log) {
+        switch event {
         case .finished(let file, let pruning, let seconds):
             log.info(
                 "snapshot", LogField("lsn", file.position.lsn), LogField("bytes", file.bytes),
@@ -155,7 +155,7 @@ extension Server {
     /// lock.
     private func examineFileSystem(_ environment: LogEnvironment) {
         if let free = try? environment.fileSystem.freeBytes(environment.directory),
-            free < UInt64(environment.options.roomBytes)
+            free < UInt64(environment.options.headroomBytes)
         {
             self.log.warning(
                 "the data directory has room for less than two segments",

@@ -86,8 +86,8 @@ package final class Server {
         let preparerThread = self.threads.start(name: "segments") { preparer.run() }
         let snapshotter = recovered.snapshotter
         let snapshotThread = self.threads.start(name: "snapshots") { snapshotter.run() }
-        let desk = recovered.desk
-        let deskThread = self.threads.start(name: "backups") { desk.run() }
+        let coordinator = recovered.coordinator
+        let coordinatorThread = self.threads.start(name: "backups") { coordinator.run() }
         let scrub = ScrubThread(
             recovered.scrubber, metrics: self.status.scrub, clock: self.clock, log: self.log)
         let scrubThread = self.threads.start(name: "scrub") { scrub.run() }
@@ -96,8 +96,8 @@ package final class Server {
         self.drain()
         scrub.stop()
         scrubThread.join()
-        desk.stop()
-        deskThread.join()
+        coordinator.stop()
+        coordinatorThread.join()
         snapshotter.stop()
         snapshotThread.join()
         recovered.pipeline.stop()
@@ -185,7 +185,9 @@ package final class Server {
             snapshots: recovered.snapshotter.metrics, report: recovered.report,
             recoverySeconds: recovered.seconds)
         self.state.serve(
-            Partition(store: recovered.store, pipeline: recovered.pipeline, desk: recovered.desk))
+            Partition(
+                store: recovered.store, pipeline: recovered.pipeline,
+                coordinator: recovered.coordinator))
         self.status.phase = .ready
         self.health.setAll(.serving)
         for serving in self.serving { serving.loop.wake() }

@@ -104,18 +104,18 @@ final class ServerStatus: AdminPages {
     }
 
     private func writeItems(to text: inout MetricsText) {
-        let fates = [
+        let outcomes = [
             ("stored", self.accounting.stored), ("duplicate", self.accounting.duplicate),
             ("stale", self.accounting.stale), ("rejected", self.accounting.rejected),
         ]
         text.counter(
             "profiles_items_received_total",
             help: "Items (events, attribute writes, subscription changes) received.",
-            value: fates.reduce(0) { $0 + $1.1 })
+            value: outcomes.reduce(0) { $0 + $1.1 })
         text.counter(
             "profiles_items_total",
             help: "Items by what became of them; their sum is profiles_items_received_total.",
-            samples: fates.map { .init(labels: [.init("result", $0.0)], value: $0.1) })
+            samples: outcomes.map { .init(labels: [.init("result", $0.0)], value: $0.1) })
     }
 
     private static func write(_ recovered: Recovered, to text: inout MetricsText) {

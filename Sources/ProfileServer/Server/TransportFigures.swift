@@ -37,9 +37,9 @@ struct TransportFigures {
         text.counter(
             "grpc_server_msg_sent_total", help: "Messages sent.", value: self.sum(\.messagesSent))
         text.counter(
-            "profiles_late_answers_dropped_total",
+            "profiles_late_responses_dropped_total",
             help: "Answers whose call had ended before they were ready.",
-            value: self.sum(\.lateAnswers))
+            value: self.sum(\.lateResponses))
         text.gauge(
             "profiles_connections", help: "Open connections.",
             value: Double(self.loops.map(\.connections).reduce(0, +)))

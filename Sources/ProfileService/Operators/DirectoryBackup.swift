@@ -18,7 +18,7 @@ package final class DirectoryBackup: BackupCopier {
     }
 
     package func copy(
-        _ snapshot: SnapshotFile, to destination: String, goesOn: (BackupProgress) -> Bool
+        _ snapshot: SnapshotFile, to destination: String, shouldContinue: (BackupProgress) -> Bool
     ) throws(OperatorFailure) -> BackupProgress {
         let source = LogEnvironment(
             directory: self.directory, fileSystem: self.fileSystem, clock: self.clock,
@@ -30,7 +30,7 @@ package final class DirectoryBackup: BackupCopier {
             _ = try BackupWriter(of: source, to: destination).write(snapshot) { file, bytesDone in
                 progress.file = file
                 progress.bytesDone = UInt64(bytesDone + BackupWriter.segmentBytes)
-                return goesOn(progress)
+                return shouldContinue(progress)
             }
             progress.file = ""
             progress.bytesDone = progress.bytesTotal

@@ -54,7 +54,7 @@ extension OperatorFailure {
 
 /// News of an operator's call, on their way from the thread that works to the loop that answers.
 package struct OperatorReport: Equatable, Sendable {
-    package enum News: Equatable, Sendable {
+    package enum Event: Equatable, Sendable {
         /// The snapshot is verified: the end of the call.
         case snapshot(lsn: UInt64, bytes: UInt64)
         /// The backup goes on; later news replace these.
@@ -66,10 +66,10 @@ package struct OperatorReport: Equatable, Sendable {
     }
 
     package var token: CallToken
-    package var news: News
+    package var event: Event
 
-    package init(token: CallToken, news: News) {
+    package init(token: CallToken, event: Event) {
         self.token = token
-        self.news = news
+        self.event = event
     }
 }

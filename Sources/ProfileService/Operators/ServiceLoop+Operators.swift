@@ -1,7 +1,7 @@
 import GRPCTransport
 import Messages
 
-// Snapshots and backups: asked for here, made elsewhere (`OperatorDesk`), answered here.
+// Snapshots and backups: asked for here, made elsewhere (`OperatorCoordinator`), answered here.
 
 /// The end of a backup's call whose client had no room for the last message.
 struct UnsentEnd {
@@ -14,43 +14,43 @@ extension ServiceLoop {
         _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
     ) {
         self.withMessage(self.decoder.decodeCreateSnapshot(message), of: call) {
-            guard let desk = self.desk(of: call, in: partition) else { return }
-            desk.snapshot(for: call.token)
+            guard let coordinator = self.coordinator(of: call, in: partition) else { return }
+            coordinator.snapshot(for: call.token)
         }
     }
 
     func backUp(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
         self.withMessage(self.decoder.decodeBackup(message), of: call) { destination in
-            guard let desk = self.desk(of: call, in: partition) else { return }
-            if let failure = desk.backUp(to: destination, for: call.token) {
+            guard let coordinator = self.coordinator(of: call, in: partition) else { return }
+            if let failure = coordinator.backUp(to: destination, for: call.token) {
                 self.transport.finish(call.token, with: Self.status(of: failure))
             }
         }
     }
 
     /// Only tests have partitions without files, and so without a desk.
-    private func desk(of call: RPCCall, in partition: Partition) -> OperatorDesk? {
-        if partition.desk == nil {
+    private func coordinator(of call: RPCCall, in partition: Partition) -> OperatorCoordinator? {
+        if partition.coordinator == nil {
             self.transport.finish(
                 call.token, with: RPCStatus(.unimplemented, "this server has no files"))
         }
-        return partition.desk
+        return partition.coordinator
     }
 
     /// Tells clients what has come of their calls; those of calls that have ended meanwhile find
     /// nobody.
-    func answerOperators() {
+    func respondToOperators() {
         for report in self.mailbox.takeReports() where self.transport.isOpen(report.token) {
-            self.answer.removeAll()
-            switch report.news {
+            self.response.removeAll()
+            switch report.event {
             case .snapshot(let lsn, let bytes):
                 self.decoder.encodeCreateSnapshotResponse(
-                    lsn: lsn, bytes: bytes, into: &self.answer)
-                self.transport.respond(to: report.token, message: self.answer.bytes)
+                    lsn: lsn, bytes: bytes, into: &self.response)
+                self.transport.respond(to: report.token, message: self.response.bytes)
             case .progress(let progress):
-                self.decoder.encodeBackupResponse(progress, into: &self.answer)
+                self.decoder.encodeBackupResponse(progress, into: &self.response)
                 // A client that does not read misses some: the next says more.
-                _ = self.transport.send(self.answer.bytes, to: report.token)
+                _ = self.transport.send(self.response.bytes, to: report.token)
             case .backup(let progress):
                 self.endBackup(UnsentEnd(token: report.token, progress: progress))
             case .failed(let failure):
@@ -60,9 +60,9 @@ extension ServiceLoop {
     }
 
     private func endBackup(_ end: UnsentEnd) {
-        self.answer.removeAll()
-        self.decoder.encodeBackupResponse(end.progress, into: &self.answer)
-        switch self.transport.send(self.answer.bytes, to: end.token) {
+        self.response.removeAll()
+        self.decoder.encodeBackupResponse(end.progress, into: &self.response)
+        switch self.transport.send(self.response.bytes, to: end.token) {
         case .sent: self.transport.finish(end.token, with: RPCStatus(.ok, ""))
         case .full: self.unsentEnds.append(end)
         case .gone: break
@@ -71,21 +71,21 @@ extension ServiceLoop {
 
     /// Sends the last message of a backup whose client has room now.
     func retryEnd(of token: CallToken) {
-        guard let place = self.unsentEnds.firstIndex(where: { $0.token == token }) else { return }
-        self.endBackup(self.unsentEnds.remove(at: place))
+        guard let index = self.unsentEnds.firstIndex(where: { $0.token == token }) else { return }
+        self.endBackup(self.unsentEnds.remove(at: index))
     }
 
     /// Forgets a call that has ended, or is about to: its backup is given up.
     func forgetOperator(_ token: CallToken) {
         self.unsentEnds.removeAll { $0.token == token }
-        self.partition?.desk?.cancel(token)
+        self.partition?.coordinator?.cancel(token)
     }
 
     private static func status(of failure: OperatorFailure) -> RPCStatus {
         switch failure {
-        case .diskFull: return self.status(ofRefused: .diskFull)
+        case .diskFull: return self.status(ofRejected: .diskFull)
         case .logUnavailable: return self.status(of: .logUnavailable)
-        case .draining: return self.status(ofRefused: .draining)
+        case .draining: return self.status(ofRejected: .draining)
         case .cancelled: return RPCStatus(.cancelled, "the backup was given up")
         case .busy:
             return self.status(

@@ -44,7 +44,7 @@ extension SnapshotFailure: CustomStringConvertible {
 package final class SnapshotFeed: Sendable {
     /// Bytes that wait for the disk before the log thread makes no more by itself: two blocks, so
     /// that the writer never waits for one.
-    static let roomBytes = 2 << 20
+    static let headroomBytes = 2 << 20
     /// Bytes that may wait for the disk in all. What is about to change must be copied at once;
     /// this much of it and the snapshot is given up.
     static let waitingBytesMax = 256 << 20
@@ -123,7 +123,7 @@ package final class SnapshotFeed: Sendable {
     var bytesWaiting: Int { self.waitingBytes.load(ordering: .relaxed) }
 
     /// Ends a snapshot that cannot be written: the log thread notices before its next piece.
-    func giveUp() {
+    func abandon() {
         self.change { $0 = State(number: $0.number) }
         self.logParker.unpark()
     }
@@ -142,7 +142,7 @@ package final class SnapshotFeed: Sendable {
     }
 
     /// Whether the log thread should make more by itself.
-    var hasRoom: Bool { self.bytesWaiting < Self.roomBytes }
+    var hasHeadroom: Bool { self.bytesWaiting < Self.headroomBytes }
 
     func begin(_ number: UInt64, at position: SnapshotPosition) {
         self.post(.begun(position), of: number, from: .wanted) { $0.phase = .running }

@@ -45,8 +45,8 @@ final class SnapshotMaker {
             self.store.endSnapshot()
             return false
         }
-        let hasRoom = self.feed.hasRoom
-        if hasRoom { self.store.advanceSnapshot(bytes: Self.pieceBytes) }
+        let hasHeadroom = self.feed.hasHeadroom
+        if hasHeadroom { self.store.advanceSnapshot(bytes: Self.pieceBytes) }
         var waiting = 0
         while let block = self.store.takeSnapshotBlock() {
             waiting = self.feed.push(block, of: self.number)
@@ -60,6 +60,6 @@ final class SnapshotMaker {
             self.fail(.fellBehind)
             return false
         }
-        return hasRoom
+        return hasHeadroom
     }
 }

@@ -19,7 +19,7 @@ package final class Snapshotter: Sendable {
     private static let requestsMax = 64
 
     /// What the operator is told.
-    package enum News: Sendable {
+    package enum Event: Sendable {
         case finished(SnapshotFile, SnapshotCatalogue.Pruning, seconds: Double)
         case failed(SnapshotFailure)
         /// The snapshot stands; what it makes superfluous could not be removed, and will be with
@@ -27,10 +27,10 @@ package final class Snapshotter: Sendable {
         case notPruned(StorageError)
     }
 
-    package typealias Answer = @Sendable (Result<SnapshotFile, SnapshotFailure>) -> Void
+    package typealias Response = @Sendable (Result<SnapshotFile, SnapshotFailure>) -> Void
 
-    private struct Wishes: Sendable {
-        var answers: [Answer] = []
+    private struct PendingRequests: Sendable {
+        var responses: [Response] = []
         var isStopping = false
     }
 
@@ -43,8 +43,8 @@ package final class Snapshotter: Sendable {
     private let log: LogMetrics
     private let policy: SnapshotPolicy
     private let coverage: SnapshotCoverage
-    private let onNews: @Sendable (News) -> Void
-    private let wishes = Guarded(Wishes())
+    private let onEvent: @Sendable (Event) -> Void
+    private let pendingRequests = Guarded(PendingRequests())
     private let isDiskFull = Atomic<Bool>(false)
 
     /// - Parameters:
@@ -54,7 +54,7 @@ package final class Snapshotter: Sendable {
         environment: LogEnvironment, directoryID: DirectoryID, feed: SnapshotFeed,
         parker: any Parker, store: Store,
         log: LogMetrics, coverage: SnapshotCoverage, policy: SnapshotPolicy,
-        onNews: @escaping @Sendable (News) -> Void
+        onEvent: @escaping @Sendable (Event) -> Void
     ) {
         self.environment = environment
         self.directoryID = directoryID
@@ -64,23 +64,25 @@ package final class Snapshotter: Sendable {
         self.log = log
         self.coverage = coverage
         self.policy = policy
-        self.onNews = onNews
+        self.onEvent = onEvent
         if let newest = coverage.newest { self.metrics.found(newest) }
     }
 
     // MARK: Any thread
 
-    /// Asks for a snapshot of everything that is applied now; `answer` is called on the snapshot
+    /// Asks for a snapshot of everything that is applied now; `response` is called on the snapshot
     /// thread, or at once if too many wait.
-    package func request(_ answer: @escaping Answer) {
-        let refusal = self.wishes.withLock { wishes -> SnapshotFailure? in
-            if wishes.isStopping { return .stopping }
-            guard wishes.answers.count < Self.requestsMax else { return .tooManyRequests }
-            wishes.answers.append(answer)
+    package func request(_ response: @escaping Response) {
+        let rejection = self.pendingRequests.withLock { pendingRequests -> SnapshotFailure? in
+            if pendingRequests.isStopping { return .stopping }
+            guard pendingRequests.responses.count < Self.requestsMax else {
+                return .tooManyRequests
+            }
+            pendingRequests.responses.append(response)
             return nil
         }
-        guard let refusal else { return self.parker.unpark() }
-        answer(.failure(refusal))
+        guard let rejection else { return self.parker.unpark() }
+        response(.failure(rejection))
     }
 
     /// Says that writes wait for space, or no longer: a snapshot may free some of the log.
@@ -91,11 +93,11 @@ package final class Snapshotter: Sendable {
 
     /// Makes `run` return.
     package func stop() {
-        self.wishes.withLock { $0.isStopping = true }
+        self.pendingRequests.withLock { $0.isStopping = true }
         self.parker.unpark()
     }
 
-    private var isStopping: Bool { self.wishes.withLock { $0.isStopping } }
+    private var isStopping: Bool { self.pendingRequests.withLock { $0.isStopping } }
 
     // MARK: The snapshot thread
 
@@ -106,32 +108,32 @@ package final class Snapshotter: Sendable {
         while !self.isStopping {
             if !self.takeIfDue(&schedule) { self.parker.park(forNanoseconds: Self.lookNanoseconds) }
         }
-        for answer in self.takeAnswers() { answer(.failure(.stopping)) }
+        for response in self.takeResponses() { response(.failure(.stopping)) }
     }
 
     /// Makes a snapshot if one is due or asked for; false: none is.
     func takeIfDue(_ schedule: inout SnapshotSchedule) -> Bool {
-        let answers = self.takeAnswers()
+        let responses = self.takeResponses()
         let isDue = schedule.isDue(
             appliedLSN: self.store.appliedLSN, lastEraseLSN: self.store.lastEraseLSN,
             logBytes: self.log.bytes,
             isDiskFull: self.isDiskFull.load(ordering: .relaxed),
             now: self.environment.clock.monotonicNanoseconds())
-        guard isDue || !answers.isEmpty else { return false }
-        if answers.isEmpty, self.isDiskFull.load(ordering: .relaxed), !self.hasRoom {
+        guard isDue || !responses.isEmpty else { return false }
+        if responses.isEmpty, self.isDiskFull.load(ordering: .relaxed), !self.hasHeadroom {
             // Told already, by those whose writes are refused.
             schedule.failed(at: self.environment.clock.monotonicNanoseconds())
             return false
         }
         let result = self.take(&schedule)
-        for answer in answers { answer(result) }
+        for response in responses { response(result) }
         return true
     }
 
-    private func takeAnswers() -> [Answer] {
-        self.wishes.withLock { wishes in
-            defer { wishes.answers = [] }
-            return wishes.answers
+    private func takeResponses() -> [Response] {
+        self.pendingRequests.withLock { pendingRequests in
+            defer { pendingRequests.responses = [] }
+            return pendingRequests.responses
         }
     }
 
@@ -151,12 +153,12 @@ package final class Snapshotter: Sendable {
         switch result {
         case .failure(let failure):
             schedule.failed(at: clock.monotonicNanoseconds())
-            self.onNews(.failed(failure))
+            self.onEvent(.failed(failure))
         case .success(let file):
             let pruning = self.prune(after: file)
             schedule.finished(file, older: pruning?.older, logBytes: logBytes, startedAt: started)
             if let pruning {
-                self.onNews(.finished(file, pruning, seconds: Double(nanoseconds) / 1e9))
+                self.onEvent(.finished(file, pruning, seconds: Double(nanoseconds) / 1e9))
             }
         }
         return result
@@ -168,14 +170,14 @@ package final class Snapshotter: Sendable {
             return try SnapshotCatalogue(self.environment, directoryID: self.directoryID).prune(
                 after: file, pause: { _ in self.rest(since: &started) })
         } catch {
-            self.onNews(.notPruned(error))
+            self.onEvent(.notPruned(error))
             return nil
         }
     }
 
     /// Writes one snapshot and verifies it.
     private func write() throws(SnapshotFailure) -> SnapshotFile {
-        guard self.hasRoom else { throw .noSpace }
+        guard self.hasHeadroom else { throw .noSpace }
         self.feed.want()
         var writer: SnapshotWriter?
         do throws(SnapshotFailure) {
@@ -200,7 +202,7 @@ package final class Snapshotter: Sendable {
                 }
             }
         } catch {
-            self.feed.giveUp()
+            self.feed.abandon()
             writer?.abandon()
             throw error
         }
@@ -208,7 +210,7 @@ package final class Snapshotter: Sendable {
 
     /// Whether the disk has room for a snapshot like the last one: one that fails half way has cut
     /// the log for nothing.
-    private var hasRoom: Bool {
+    private var hasHeadroom: Bool {
         let free = try? self.environment.fileSystem.freeBytes(self.environment.directory)
         return free.map { $0 >= self.metrics.bytes + UInt64(self.environment.options.reserveBytes) }
             ?? true

@@ -21,7 +21,7 @@ struct AttributeLimits {
 /// What a patch did to a draft.
 struct PatchOutcome {
     /// `.none`, or why the whole call is refused.
-    var refusal = Refusal.none
+    var rejection = Rejection.none
     /// The limit that was passed.
     var detail: UInt64 = 0
     /// A reader can see a difference.
@@ -67,11 +67,11 @@ extension AttributeDraft {
             }
             outcome.itemCount += 1
             self.apply(item, stamp, names, limits, isIdentified, isLenient, &outcome)
-            guard outcome.refusal == .none else { return outcome }
+            guard outcome.rejection == .none else { return outcome }
         }
         outcome.isMalformed = !reader.isAtCleanEnd
         guard isLenient || self.customCount(names) <= limits.customMax else {
-            outcome.refusal = .limitExceeded
+            outcome.rejection = .limitExceeded
             outcome.detail = UInt64(limits.customMax)
             return outcome
         }
@@ -86,7 +86,7 @@ extension AttributeDraft {
     ) {
         let native = NativeAttribute(name: item.name)
         if let native, native.needsIdentified, item.action == .set, !isIdentified {
-            outcome.refusal = .profileAnonymous
+            outcome.rejection = .profileAnonymous
             return
         }
         guard
@@ -112,7 +112,7 @@ extension AttributeDraft {
         case .stale(let isVisible):
             outcome.isVisible = outcome.isVisible || isVisible
             outcome.stale.append(item.name)
-        case .mismatch: outcome.refusal = .attributeTypeMismatch
+        case .mismatch: outcome.rejection = .attributeTypeMismatch
         case .tooManyElements: outcome.leave(item, isLenient, limit: AttributeLimits.elementsMax)
         }
     }
@@ -158,7 +158,7 @@ extension AttributeDraft {
 extension PatchOutcome {
     fileprivate mutating func leave(_ item: PatchItem, _ isLenient: Bool, limit: Int) {
         guard !isLenient else { return self.left.append(item.name) }
-        self.refusal = .limitExceeded
+        self.rejection = .limitExceeded
         self.detail = UInt64(limit)
     }
 }

@@ -22,7 +22,7 @@ package struct ResultHeader {
     /// Header and body.
     package var totalBytes: Int
     /// `.none`: the call was carried out.
-    package var refusal: Refusal
+    package var rejection: Rejection
     package var flags: ResultFlags
     package var kind: RecordKind
     /// Of a refused call with items: the first bad one.
@@ -37,11 +37,11 @@ package struct ResultHeader {
     package static let bytes = 24
 
     package init(
-        refusal: Refusal, flags: ResultFlags, kind: RecordKind, index: UInt8 = 0, lsn: UInt64,
+        rejection: Rejection, flags: ResultFlags, kind: RecordKind, index: UInt8 = 0, lsn: UInt64,
         detail: UInt64 = 0
     ) {
         self.totalBytes = Self.bytes
-        self.refusal = refusal
+        self.rejection = rejection
         self.flags = flags
         self.kind = kind
         self.index = index
@@ -56,7 +56,7 @@ package struct ResultHeader {
     package func begin(in buffer: inout ByteBuffer) -> Int {
         let offset = buffer.count
         buffer.append(UInt32(0))
-        buffer.append(self.refusal.rawValue)
+        buffer.append(self.rejection.rawValue)
         buffer.append(self.flags.rawValue)
         buffer.append(self.kind.rawValue)
         buffer.append(self.index)
@@ -73,11 +73,11 @@ package struct ResultHeader {
     /// Reads a header; `nil` if it is not one.
     package init?(from reader: inout ByteReader) {
         let fixed = reader.read(count: Self.bytes)
-        guard fixed.count == Self.bytes, let refusal = Refusal(rawValue: fixed[4]),
+        guard fixed.count == Self.bytes, let rejection = Rejection(rawValue: fixed[4]),
             let kind = RecordKind(rawValue: fixed[6])
         else { return nil }
         self.totalBytes = Int(fixed.integer(at: 0, UInt32.self))
-        self.refusal = refusal
+        self.rejection = rejection
         self.flags = ResultFlags(rawValue: fixed[5])
         self.kind = kind
         self.index = fixed[7]
@@ -99,7 +99,7 @@ package enum EventOutcome: UInt8, Sendable {
 /// `profileID: 16 bytes | revision: UInt64 | redirectedFrom: kind UInt8 (0: none), prefixed |
 /// count: UInt8`, then per event `outcome: UInt8 | refusal: UInt8 | contentDiffers: UInt8 |
 /// effectiveTime: Int64 µs | lsn: UInt64 | holder: 16 bytes | detail: Int64 | eventID: prefixed |
-/// violations: prefixed`. Of a refused call: `count: UInt8`, then per bad event `index: UInt8 |
+/// violations: prefixed`. Of a rejected call: `count: UInt8`, then per bad event `index: UInt8 |
 /// refusal: UInt8 | effectiveTime: Int64 µs | detail: Int64`.
 package struct TrackResultBody {
     package var profileID: ProfileID
@@ -147,7 +147,7 @@ package struct TrackResultBody {
 package struct EventResultView {
     package var outcome: EventOutcome
     /// Why, when `.rejected`.
-    package var refusal: Refusal
+    package var rejection: Rejection
     package var contentDiffers: Bool
     /// Microseconds since 1970.
     package var effectiveTime: Int64
@@ -163,13 +163,13 @@ package struct EventResultView {
     private static let fixedBytes = 1 + 1 + 1 + 8 + 8 + ProfileID.binaryBytes + 8
 
     package init(
-        outcome: EventOutcome, refusal: Refusal, contentDiffers: Bool, effectiveTime: Int64,
+        outcome: EventOutcome, rejection: Rejection, contentDiffers: Bool, effectiveTime: Int64,
         lsn: UInt64,
         holder: ProfileID, detail: Int64, eventID: UnsafeRawBufferPointer,
         violations: UnsafeRawBufferPointer
     ) {
         self.outcome = outcome
-        self.refusal = refusal
+        self.rejection = rejection
         self.contentDiffers = contentDiffers
         self.effectiveTime = effectiveTime
         self.lsn = lsn
@@ -182,7 +182,7 @@ package struct EventResultView {
     /// Appends it.
     package func write(into buffer: inout ByteBuffer) {
         buffer.append(self.outcome.rawValue)
-        buffer.append(self.refusal.rawValue)
+        buffer.append(self.rejection.rawValue)
         buffer.append(self.contentDiffers ? UInt8(1) : 0)
         buffer.append(self.effectiveTime)
         buffer.append(self.lsn)
@@ -197,10 +197,10 @@ package struct EventResultView {
     package init?(from reader: inout ByteReader) {
         let fixed = reader.read(count: Self.fixedBytes)
         guard fixed.count == Self.fixedBytes, let outcome = EventOutcome(rawValue: fixed[0]),
-            let refusal = Refusal(rawValue: fixed[1])
+            let rejection = Rejection(rawValue: fixed[1])
         else { return nil }
         self.outcome = outcome
-        self.refusal = refusal
+        self.rejection = rejection
         self.contentDiffers = fixed[2] != 0
         self.effectiveTime = fixed.integer(at: 3)
         self.lsn = fixed.integer(at: 11)

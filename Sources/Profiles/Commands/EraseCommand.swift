@@ -11,7 +11,7 @@ package struct EraseCommand {
     package var project: ProjectID
     package var kind: IdentifierKind
     /// Where the index has the identifier.
-    package var place: UInt64
+    package var indexHash: UInt64
     package var identifier: IdentifierHash
     /// Empty: none.
     package var requestID: UnsafeRawBufferPointer
@@ -22,13 +22,13 @@ package struct EraseCommand {
     static let requestIDBytes = 16
 
     package init(
-        project: ProjectID, kind: IdentifierKind, place: UInt64, identifier: IdentifierHash,
+        project: ProjectID, kind: IdentifierKind, indexHash: UInt64, identifier: IdentifierHash,
         requestID: UnsafeRawBufferPointer,
         expectedRevision: UInt64?
     ) {
         self.project = project
         self.kind = kind
-        self.place = place
+        self.indexHash = indexHash
         self.identifier = identifier
         self.requestID = requestID
         self.expectedRevision = expectedRevision
@@ -38,7 +38,7 @@ package struct EraseCommand {
         buffer.append(self.project.rawValue)
         buffer.append(self.expectedRevision == nil ? UInt8(0) : Self.hasExpectedRevision)
         buffer.append(self.kind.rawValue)
-        buffer.append(self.place)
+        buffer.append(self.indexHash)
         buffer.append(self.identifier.low)
         buffer.append(self.identifier.high)
         buffer.appendPrefixed(self.requestID)
@@ -52,7 +52,7 @@ package struct EraseCommand {
         let flags = reader.read(UInt8.self)
         guard let kind = IdentifierKind(rawValue: reader.read()) else { return nil }
         self.kind = kind
-        self.place = reader.read()
+        self.indexHash = reader.read()
         self.identifier = IdentifierHash(low: reader.read(), high: reader.read())
         self.requestID = reader.readPrefixed()
         self.expectedRevision = flags & Self.hasExpectedRevision != 0 ? reader.read() : nil

@@ -41,21 +41,21 @@ enum ConsentOutcome: Equatable {
     /// confirmation.
     case applied(StoredConsent, needsToken: Bool)
     /// Nobody but the person may do this: the whole call is refused.
-    case refused
+    case rejected
 }
 
 extension StoredConsent {
     /// What comes of `change`: the time rule first, then the table.
-    func judge(_ change: ConsentChange) -> ConsentOutcome {
-        guard change.state != .unsubscribed else { return self.judgeOptOut(change) }
+    func evaluate(_ change: ConsentChange) -> ConsentOutcome {
+        guard change.state != .unsubscribed else { return self.evaluateOptOut(change) }
         let isOlder = change.effectiveTime < self.effectiveTime
         let loses = change.effectiveTime == self.effectiveTime && self.state == .unsubscribed
         guard !isOlder, !loses else { return .stale }
-        return change.state == .subscribed ? self.judgeOptIn(change) : self.judgeUnset(change)
+        return change.state == .subscribed ? self.evaluateOptIn(change) : self.evaluateUnset(change)
     }
 
     /// Any state → UNSUBSCRIBED: always, unless the person subscribed strictly later.
-    private func judgeOptOut(_ change: ConsentChange) -> ConsentOutcome {
+    private func evaluateOptOut(_ change: ConsentChange) -> ConsentOutcome {
         var next = StoredConsent(
             state: .unsubscribed, source: change.source, effectiveTime: change.effectiveTime,
             isByKeyword: change.channel == .sms && change.source == .smsKeyword)
@@ -79,7 +79,7 @@ extension StoredConsent {
         return winner
     }
 
-    private func judgeOptIn(_ change: ConsentChange) -> ConsentOutcome {
+    private func evaluateOptIn(_ change: ConsentChange) -> ConsentOutcome {
         let subscribed = StoredConsent(
             state: .subscribed, source: change.source, effectiveTime: change.effectiveTime)
         let pending = StoredConsent(
@@ -94,16 +94,16 @@ extension StoredConsent {
         case .pending:
             return .applied(pending, needsToken: true)
         case .unsubscribed:
-            guard !self.isByKeyword || change.source == .smsKeyword else { return .refused }
+            guard !self.isByKeyword || change.source == .smsKeyword else { return .rejected }
             let isBySupport = change.source == .support && change.hasReference
-            guard change.source.opensForPerson || isBySupport else { return .refused }
+            guard change.source.opensForPerson || isBySupport else { return .rejected }
             return change.needsConfirmation
                 ? .applied(pending, needsToken: true) : .applied(subscribed, needsToken: false)
         }
     }
 
-    private func judgeUnset(_ change: ConsentChange) -> ConsentOutcome {
-        guard self.state != .unsubscribed || change.source.opensForPerson else { return .refused }
+    private func evaluateUnset(_ change: ConsentChange) -> ConsentOutcome {
+        guard self.state != .unsubscribed || change.source.opensForPerson else { return .rejected }
         return .applied(
             StoredConsent(
                 state: .unset, source: change.source, effectiveTime: change.effectiveTime),
@@ -139,7 +139,7 @@ enum ConfirmationOutcome: Equatable {
     case confirmed
     /// The token was used before, or the person is subscribed otherwise: OK, and nothing changes.
     case alreadySubscribed
-    case refused(Refusal)
+    case rejected(Rejection)
 
     /// Days that a confirmation token is good for.
     private static let daysMax: Int64 = 7
@@ -148,18 +148,18 @@ enum ConfirmationOutcome: Equatable {
     ///   - pendingSince: The lsn of the first request of the present PENDING.
     ///   - tokenLSN: The lsn of the request that the token was made for.
     ///   - age: Of the token, in microseconds.
-    static func judge(
+    static func evaluate(
         _ stored: StoredConsent, pendingSince: UInt64, tokenLSN: UInt64, age: Int64
     ) -> ConfirmationOutcome {
         switch stored.state {
-        case .unsubscribed: return .refused(.userUnsubscribed)
+        case .unsubscribed: return .rejected(.userUnsubscribed)
         case .subscribed: return .alreadySubscribed
-        case .unset: return .refused(.tokenInvalid)
+        case .unset: return .rejected(.tokenInvalid)
         case .pending:
             // The person opted out after this token was made, and asked anew: the old link does not
             // speak for that.
-            guard tokenLSN >= pendingSince else { return .refused(.userUnsubscribed) }
-            return age > Self.daysMax * 86_400 * 1_000_000 ? .refused(.tokenExpired) : .confirmed
+            guard tokenLSN >= pendingSince else { return .rejected(.userUnsubscribed) }
+            return age > Self.daysMax * 86_400 * 1_000_000 ? .rejected(.tokenExpired) : .confirmed
         }
     }
 }

@@ -5,7 +5,7 @@ import Bytes
 // (Store+ConsentCommit.swift), which cannot fail. Source: spec.md, section 5.
 
 /// A change that was judged.
-struct JudgedChange {
+struct EvaluatedChange {
     var channel: Channel
     var topic: UnsafeRawBufferPointer
     var before: SubscriptionState
@@ -26,7 +26,7 @@ struct ConsentWork {
     var evidence: EvidenceView?
     /// What will be stored.
     var part = ConsentPart()
-    var judged: [JudgedChange] = []
+    var evaluated: [EvaluatedChange] = []
     /// A reader can see a difference.
     var isVisible = false
 }
@@ -43,26 +43,26 @@ extension Store {
         }
         let changes = try self.readChanges(header, &reader, call)
         guard header.project == self.project.id else {
-            return self.appendRefusal(.projectNotFound, .updateSubscription, call, into: &results)
+            return self.appendRejection(.projectNotFound, .updateSubscription, call, into: &results)
         }
         let hash = self.hash.identifier(header.project, header.identifier)
         let found = self.find(header.project, header.identifier, hash: hash)
         if found == nil,
-            self.refuseBlocked(
+            self.rejectBlocked(
                 header.identifier, header.project, .updateSubscription, call, into: &results)
         {
             return
         }
-        let asked = self.remembered(.updateSubscription, header.requestID, record, call)
-        if self.answerAgain(asked, call, into: &results) { return }
+        let lookup = self.remembered(.updateSubscription, header.requestID, record, call)
+        if self.replayResponse(lookup, call, into: &results) { return }
 
         let revision = found.map { self.pool.header($0.profile).pointee.revision } ?? 0
         if let expected = header.expectedRevision, expected != revision {
-            return self.appendRefusal(
+            return self.appendRejection(
                 .revisionMismatch, .updateSubscription, call, detail: revision, into: &results)
         }
         guard found != nil || header.identifier.kind != .profileID else {
-            return self.appendRefusal(.profileNotFound, .updateSubscription, call, into: &results)
+            return self.appendRejection(.profileNotFound, .updateSubscription, call, into: &results)
         }
         var work = ConsentWork(
             kind: .updateSubscription, call: call, project: header.project,
@@ -70,11 +70,12 @@ extension Store {
             part: found.map { self.consentPart(self.pool.header($0.profile).pointee) }
                 ?? ConsentPart())
         for (index, change) in changes.enumerated() {
-            let refusal = self.judge(change, index, header, &work)
-            guard refusal == .none else {
-                return self.appendRefusal(
-                    refusal, .updateSubscription, call, index: UInt8(index),
-                    detail: refusal == .limitExceeded ? UInt64(ConsentPart.topicsPerChannelMax) : 0,
+            let rejection = self.evaluate(change, index, header, &work)
+            guard rejection == .none else {
+                return self.appendRejection(
+                    rejection, .updateSubscription, call, index: UInt8(index),
+                    detail: rejection == .limitExceeded
+                        ? UInt64(ConsentPart.topicsPerChannelMax) : 0,
                     into: &results)
             }
         }
@@ -83,13 +84,13 @@ extension Store {
         self.commit(
             work, to: profile, isNew: found == nil,
             redirectedFrom: found?.isAlias ?? false ? header.identifier : nil, results: &results)
-        if let asked { self.remember(asked, results, from: start, call) }
+        if let lookup { self.remember(lookup, results, from: start, call) }
     }
 
     private static func isWellFormed(_ header: SubscriptionHeader, _ record: RecordView) -> Bool {
         guard 1 ... SubscriptionHeader.changesMax ~= header.changeCount,
             header.changeCount == record.operations,
-            header.requestID.count <= RequestMemory.idBytesMax
+            header.requestID.count <= RequestDeduplication.idBytesMax
         else { return false }
         switch header.identifier.kind {
         case .profileID: return header.identifier.bytes.count == ProfileID.binaryBytes
@@ -123,10 +124,10 @@ extension Store {
 
     // MARK: Judging
 
-    private func judge(
+    private func evaluate(
         _ view: SubscriptionChangeView, _ index: Int, _ header: SubscriptionHeader,
         _ work: inout ConsentWork
-    ) -> Refusal {
+    ) -> Rejection {
         let change = ConsentChange(
             channel: view.channel, state: view.state, source: header.source,
             effectiveTime: Self.effectiveTime(
@@ -135,22 +136,23 @@ extension Store {
             hasReference: (header.evidence?.reference.count ?? 0) > 0,
             needsConfirmation: self.state.pointee.options.doubleOptIn & 1 << view.channel.rawValue
                 != 0)
-        return self.judge(change, topic: view.topic, lsn: work.call.firstLSN + UInt64(index), &work)
+        return self.evaluate(
+            change, topic: view.topic, lsn: work.call.firstLSN + UInt64(index), &work)
     }
 
     /// Judges one change on what the changes before it left.
-    private func judge(
+    private func evaluate(
         _ change: ConsentChange, topic: UnsafeRawBufferPointer, lsn: UInt64,
         _ work: inout ConsentWork
-    ) -> Refusal {
+    ) -> Rejection {
         let known = work.part.find(change.channel, topic)
         let before = known ?? ConsentPart.Key(channel: change.channel, topic: topic)
-        var judged = JudgedChange(
+        var evaluated = EvaluatedChange(
             channel: change.channel, topic: topic, before: before.stored.state,
             after: before.stored.state, applied: false,
             source: change.source, effectiveTime: change.effectiveTime, lsn: lsn)
-        switch before.stored.judge(change) {
-        case .refused: return .userUnsubscribed
+        switch before.stored.evaluate(change) {
+        case .rejected: return .userUnsubscribed
         case .stale: break
         case .applied(let stored, let needsToken):
             if known == nil, topic.count > 0 {
@@ -159,12 +161,12 @@ extension Store {
                     ? ConsentPart.topicsPerChannelHeldMax : ConsentPart.topicsPerChannelMax
                 if work.part.topicCount(change.channel) >= topicsMax { return .limitExceeded }
             }
-            judged.after = stored.state
-            judged.applied = true
-            judged.needsToken = needsToken
+            evaluated.after = stored.state
+            evaluated.applied = true
+            evaluated.needsToken = needsToken
             self.set(stored, before, lsn: lsn, &work)
         }
-        work.judged.append(judged)
+        work.evaluated.append(evaluated)
         return .none
     }
 
@@ -194,16 +196,17 @@ extension Store {
     ) throws(ApplyError) {
         guard let command = TokenCommand(record.payload), record.operations == 1,
             command.token.kind == .confirmation,
-            command.requestID.count <= RequestMemory.idBytesMax
+            command.requestID.count <= RequestDeduplication.idBytesMax
         else { throw .malformed(lsn: call.firstLSN) }
         guard command.project == self.project.id else {
-            return self.appendRefusal(.projectNotFound, .confirmSubscription, call, into: &results)
+            return self.appendRejection(
+                .projectNotFound, .confirmSubscription, call, into: &results)
         }
-        let asked = self.remembered(.confirmSubscription, command.requestID, record, call)
-        if self.answerAgain(asked, call, into: &results) { return }
+        let lookup = self.remembered(.confirmSubscription, command.requestID, record, call)
+        if self.replayResponse(lookup, call, into: &results) { return }
         let token = command.token
         guard let profile = self.find(token) else {
-            return self.appendRefusal(.tokenInvalid, .confirmSubscription, call, into: &results)
+            return self.appendRejection(.tokenInvalid, .confirmSubscription, call, into: &results)
         }
         var work = ConsentWork(
             kind: .confirmSubscription, call: call, project: command.project,
@@ -211,17 +214,17 @@ extension Store {
         let key =
             work.part.find(token.channel, token.topic)
             ?? ConsentPart.Key(channel: token.channel, topic: token.topic)
-        switch ConfirmationOutcome.judge(
+        switch ConfirmationOutcome.evaluate(
             key.stored, pendingSince: key.pendingSince, tokenLSN: token.lsn,
             age: call.receivedAt - token.issuedAt)
         {
-        case .refused(let refusal):
-            return self.appendRefusal(refusal, .confirmSubscription, call, into: &results)
+        case .rejected(let rejection):
+            return self.appendRejection(rejection, .confirmSubscription, call, into: &results)
         case .alreadySubscribed: break
         case .confirmed:
             let time = max(call.receivedAt, key.stored.effectiveTime)
-            work.judged.append(
-                JudgedChange(
+            work.evaluated.append(
+                EvaluatedChange(
                     channel: token.channel, topic: token.topic, before: .pending,
                     after: .subscribed, applied: true,
                     source: .user, effectiveTime: time, lsn: call.lsn))
@@ -231,7 +234,7 @@ extension Store {
         }
         let start = results.count
         self.commit(work, to: profile, isNew: false, redirectedFrom: nil, results: &results)
-        if let asked { self.remember(asked, results, from: start, call) }
+        if let lookup { self.remember(lookup, results, from: start, call) }
     }
 
     /// Carries out one RedeemUnsubscribeToken. A person that is gone is answered like any other:
@@ -241,16 +244,16 @@ extension Store {
     ) throws(ApplyError) {
         guard let command = TokenCommand(record.payload), record.operations == 1,
             command.token.kind == .unsubscribe,
-            command.requestID.count <= RequestMemory.idBytesMax
+            command.requestID.count <= RequestDeduplication.idBytesMax
         else { throw .malformed(lsn: call.firstLSN) }
         guard command.project == self.project.id else {
-            return self.appendRefusal(.projectNotFound, .redeemUnsubscribe, call, into: &results)
+            return self.appendRejection(.projectNotFound, .redeemUnsubscribe, call, into: &results)
         }
-        var asked = self.remembered(.redeemUnsubscribe, command.requestID, record, call)
+        var lookup = self.remembered(.redeemUnsubscribe, command.requestID, record, call)
         // The link of an erased person is answered as if it were new: it has done its work, and its
         // id stays the erased call's.
-        if let known = asked?.known, known.isErased { asked = nil }
-        if self.answerAgain(asked, call, into: &results) { return }
+        if let known = lookup?.entry, known.isErased { lookup = nil }
+        if self.replayResponse(lookup, call, into: &results) { return }
         let start = results.count
         if let profile = self.find(command.token) {
             var work = ConsentWork(
@@ -261,11 +264,11 @@ extension Store {
                 channel: command.token.channel, state: .unsubscribed, source: .oneClick,
                 effectiveTime: call.receivedAt)
             // An opt-out is never refused.
-            _ = self.judge(change, topic: command.token.topic, lsn: call.lsn, &work)
+            _ = self.evaluate(change, topic: command.token.topic, lsn: call.lsn, &work)
             self.commit(work, to: profile, isNew: false, redirectedFrom: nil, results: &results)
         } else {
             let result = ResultHeader(
-                refusal: .none, flags: [], kind: .redeemUnsubscribe, lsn: call.lsn
+                rejection: .none, flags: [], kind: .redeemUnsubscribe, lsn: call.lsn
             ).begin(in: &results)
             SubscriptionResultBody(
                 profileID: ProfileID(high: 0, low: 0), revision: 0, redirectedFrom: nil,
@@ -274,7 +277,7 @@ extension Store {
             ConsentPart().appendImage(to: &results)
             ResultHeader.end(at: result, in: &results)
         }
-        if let asked { self.remember(asked, results, from: start, call) }
+        if let lookup { self.remember(lookup, results, from: start, call) }
     }
 
     /// Who a token's profile is today.
@@ -294,13 +297,13 @@ extension Store {
         _ record: RecordView, _ kind: RecordKind, _ call: CallContext, results: inout ByteBuffer
     ) throws(ApplyError) {
         guard let command = SuppressionCommand(record.payload), record.operations == 1,
-            command.requestID.count <= RequestMemory.idBytesMax
+            command.requestID.count <= RequestDeduplication.idBytesMax
         else { throw .malformed(lsn: call.firstLSN) }
         guard command.project == self.project.id else {
-            return self.appendRefusal(.projectNotFound, kind, call, into: &results)
+            return self.appendRejection(.projectNotFound, kind, call, into: &results)
         }
-        let asked = self.remembered(kind, command.requestID, record, call)
-        if self.answerAgain(asked, call, into: &results) { return }
+        let lookup = self.remembered(kind, command.requestID, record, call)
+        if self.replayResponse(lookup, call, into: &results) { return }
         let before = self.suppressions.reasons(command.address)
         let after =
             kind == .addSuppression
@@ -309,16 +312,16 @@ extension Store {
             !before.isEmpty || after.isEmpty
                 || self.suppressions.count < SuppressionTable.addressesMax
         else {
-            return self.appendRefusal(
+            return self.appendRejection(
                 .limitExceeded, kind, call, detail: UInt64(SuppressionTable.addressesMax),
                 into: &results)
         }
         self.willChangeSuppression(of: command.address)
         self.suppressions.set(command.address, after) { self.publish(call.lsn) }
-        let start = ResultHeader(refusal: .none, flags: [], kind: kind, lsn: call.lsn).begin(
+        let start = ResultHeader(rejection: .none, flags: [], kind: kind, lsn: call.lsn).begin(
             in: &results)
         results.append(before.intersection(command.reasons).isEmpty ? UInt8(0) : 1)
         ResultHeader.end(at: start, in: &results)
-        if let asked { self.remember(asked, results, from: start, call) }
+        if let lookup { self.remember(lookup, results, from: start, call) }
     }
 }

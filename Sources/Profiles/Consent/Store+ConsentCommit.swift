@@ -25,13 +25,13 @@ extension Store {
     ) {
         var header = self.pool.header(profile).pointee
         let start = ResultHeader(
-            refusal: .none, flags: redirectedFrom == nil ? [] : [.redirected], kind: work.kind,
+            rejection: .none, flags: redirectedFrom == nil ? [] : [.redirected], kind: work.kind,
             lsn: work.call.lsn
         ).begin(in: &results)
         if work.isVisible, !isNew { header.raiseRevision(work.call) }
         SubscriptionResultBody(
             profileID: header.id, revision: header.revision, redirectedFrom: redirectedFrom,
-            changeCount: work.judged.count
+            changeCount: work.evaluated.count
         ).write(into: &results)
         self.appendLedger(work, to: &header, results: &results)
         work.part.appendImage(to: &results)
@@ -56,11 +56,11 @@ extension Store {
     private func appendLedger(
         _ work: ConsentWork, to header: inout ProfileHeader, results: inout ByteBuffer
     ) {
-        guard !work.judged.isEmpty else { return }
+        guard !work.evaluated.isEmpty else { return }
         var chain = LedgerAppend(self.ledgerPart(header))
         var entry = ByteBuffer()
         var token = ByteBuffer()
-        for change in work.judged {
+        for change in work.evaluated {
             entry.removeAll()
             self.entry(change, work, of: header.id).write(into: &entry)
             let previous = chain.head
@@ -83,7 +83,8 @@ extension Store {
         self.setLedger(chain, in: &header)
     }
 
-    func entry(_ change: JudgedChange, _ work: ConsentWork, of profileID: ProfileID) -> ConsentEntry
+    func entry(_ change: EvaluatedChange, _ work: ConsentWork, of profileID: ProfileID)
+        -> ConsentEntry
     {
         ConsentEntry(
             channel: change.channel, topic: change.topic, before: change.before,

@@ -26,7 +26,7 @@ extension Store {
             merged.pendingSince = Self.pendingSince(merged.stored, own, other)
             work.part.set(merged)
             guard merged.stored != own.stored else { continue }
-            work.judged.append(Self.bySystem(own, merged.stored, call))
+            work.evaluated.append(Self.bySystem(own, merged.stored, call))
         }
         self.setConsent(work.part, in: &header)
         self.appendEntries(work, to: &header)
@@ -75,10 +75,10 @@ extension Store {
                     effectiveTime: max(call.receivedAt, key.stored.effectiveTime))
                 reset.pendingSince = 0
                 work.part.set(reset)
-                work.judged.append(Self.bySystem(key, reset.stored, call))
+                work.evaluated.append(Self.bySystem(key, reset.stored, call))
             }
         }
-        guard !work.judged.isEmpty else { return }
+        guard !work.evaluated.isEmpty else { return }
         self.free(header.consent, bytes: Int(header.consentBytes))
         self.setConsent(work.part, in: &header)
         self.appendEntries(work, to: &header)
@@ -99,8 +99,8 @@ extension Store {
 
     private static func bySystem(
         _ before: ConsentPart.Key, _ after: StoredConsent, _ call: CallContext
-    ) -> JudgedChange {
-        JudgedChange(
+    ) -> EvaluatedChange {
+        EvaluatedChange(
             channel: before.channel, topic: before.topic, before: before.stored.state,
             after: after.state, applied: true,
             source: .system, effectiveTime: after.effectiveTime, lsn: call.lsn)
@@ -108,10 +108,10 @@ extension Store {
 
     /// Gives a header a new ledger block with an entry for each change.
     private func appendEntries(_ work: ConsentWork, to header: inout ProfileHeader) {
-        guard !work.judged.isEmpty else { return }
+        guard !work.evaluated.isEmpty else { return }
         var chain = LedgerAppend(self.ledgerPart(header))
         var entry = ByteBuffer()
-        for change in work.judged {
+        for change in work.evaluated {
             entry.removeAll()
             self.entry(change, work, of: header.id).write(into: &entry)
             chain.append(entry.bytes)

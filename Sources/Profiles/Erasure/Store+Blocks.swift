@@ -83,14 +83,14 @@ extension Store {
     }
 
     /// Refuses a call whose identifier is blocked and names nobody; false: it is not.
-    func refuseBlocked(
+    func rejectBlocked(
         _ identifier: IdentifierView, _ project: ProjectID, _ kind: RecordKind, _ call: CallContext,
         into results: inout ByteBuffer
     ) -> Bool {
         guard let until = self.blockedUntil(project, identifier, now: call.receivedAt) else {
             return false
         }
-        self.appendRefusal(
+        self.appendRejection(
             .identifierErased, kind, call, detail: UInt64(bitPattern: until), into: &results)
         return true
     }

@@ -17,7 +17,7 @@ extension Store {
     ) {
         var command = EraseCommand(
             project: project, kind: identifier.kind,
-            place: self.hash.identifier(project, identifier),
+            indexHash: self.hash.identifier(project, identifier),
             identifier: self.hash.identifierHash(project, identifier), requestID: .none,
             expectedRevision: expectedRevision)
         guard requestID.count > 0 else { return body(command) }
@@ -36,30 +36,30 @@ extension Store {
             throw .malformed(lsn: call.firstLSN)
         }
         guard command.project == self.project.id else {
-            return self.appendRefusal(.projectNotFound, .erase, call, into: &results)
+            return self.appendRejection(.projectNotFound, .erase, call, into: &results)
         }
-        let asked = self.remembered(.erase, command.requestID, record, call)
-        if self.answerAgain(asked, call, into: &results) { return }
+        let lookup = self.remembered(.erase, command.requestID, record, call)
+        if self.replayResponse(lookup, call, into: &results) { return }
         let profile = self.find(command)
         let revision = profile.map { self.pool.header($0).pointee.revision } ?? 0
         if let expected = command.expectedRevision, expected != revision {
-            return self.appendRefusal(
+            return self.appendRejection(
                 .revisionMismatch, .erase, call, detail: revision, into: &results)
         }
         if let profile { self.erase(profile, call) }
-        let start = ResultHeader(refusal: .none, flags: [], kind: .erase, lsn: call.lsn).begin(
+        let start = ResultHeader(rejection: .none, flags: [], kind: .erase, lsn: call.lsn).begin(
             in: &results)
         EraseResultBody(existed: profile != nil, erasedAt: call.receivedAt).write(into: &results)
         ResultHeader.end(at: start, in: &results)
-        if let asked { self.remember(asked, results, from: start, call) }
+        if let lookup { self.remember(lookup, results, from: start, call) }
     }
 
     /// The profile that is called so, merges followed.
     private func find(_ command: EraseCommand) -> ProfileRef? {
-        let table = self.index.table(command.place)
-        var position = table.start(Shards.tag(command.place))
+        let table = self.index.table(command.indexHash)
+        var position = table.start(Shards.tag(command.indexHash))
         while true {
-            let value = table.next(Shards.tag(command.place), from: &position)
+            let value = table.next(Shards.tag(command.indexHash), from: &position)
             guard value != 0 else { return nil }
             let profile = ProfileRef(rawValue: value)
             if self.isCalled(self.pool.header(profile).pointee, command) {

@@ -41,7 +41,9 @@ struct HashTable {
     var isFull: Bool { (self.count + 1) * 4 > self.capacity * 3 }
 
     /// Whether `additional` more entries fit without `grown()`.
-    func hasRoom(for additional: Int) -> Bool { (self.count + additional) * 4 <= self.capacity * 3 }
+    func hasCapacity(for additional: Int) -> Bool {
+        (self.count + additional) * 4 <= self.capacity * 3
+    }
 
     /// Where a search for `tag` begins.
     @inline(__always)

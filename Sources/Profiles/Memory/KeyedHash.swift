@@ -17,7 +17,7 @@ struct KeyedHash {
         case erased = 0x6572_6173_6564_5f5f
         case tombstone = 0x746f_6d62_7374_6f6e
         case forgotten = 0x666f_7267_6f74_7465
-        case answered = 0x616e_7377_6572_6564
+        case responseProfile = 0x616e_7377_6572_6564
     }
 
     init(key: SipHashKey, mask: UInt64) {
@@ -81,8 +81,10 @@ struct KeyedHash {
     }
 
     /// Of a profile that a remembered answer names.
-    func answered(_ id: ProfileID) -> UInt64 {
-        withUnsafeBytes(of: (id.high, id.low)) { SipHash.hash64($0, key: self.key(.answered, 0)) }
+    func responseProfile(_ id: ProfileID) -> UInt64 {
+        withUnsafeBytes(of: (id.high, id.low)) {
+            SipHash.hash64($0, key: self.key(.responseProfile, 0))
+        }
             & self.mask
     }
 

@@ -104,10 +104,10 @@ extension Store {
     ) -> Result? {
         var next = profile
         while true {
-            let asked = next
-            let found = self.profileLocks.with(asked.shard) { () -> Result? in
-                let header = self.pool.header(asked).pointee
-                guard asked != profile || self.holds(header, project, identifier) else {
+            let candidate = next
+            let found = self.profileLocks.with(candidate.shard) { () -> Result? in
+                let header = self.pool.header(candidate).pointee
+                guard candidate != profile || self.holds(header, project, identifier) else {
                     return nil
                 }
                 guard !header.isErased else { return nil }
@@ -115,9 +115,9 @@ extension Store {
                     next = ProfileRef(rawValue: header.mergedInto)
                     return nil
                 }
-                return body(asked, asked != profile)
+                return body(candidate, candidate != profile)
             }
-            if found != nil || next == asked { return found }
+            if found != nil || next == candidate { return found }
         }
     }
 
@@ -128,19 +128,19 @@ extension Store {
         _ piece: inout ByteBuffer, _ buffer: inout ByteBuffer
     ) -> EventPage? {
         var page = begun
-        var place = position
+        var cursor = position
         var last: EventPosition?
         let start = buffer.count
         while true {
             piece.removeAll()
-            guard let isLast = self.copyPiece(of: profile, query, after: place, now, into: &piece)
+            guard let isLast = self.copyPiece(of: profile, query, after: cursor, now, into: &piece)
             else { return nil }
             var offset = 0
             while offset < piece.count {
                 let block = EventBlock(piece.base + offset)
                 offset += (block.totalBytes + 7) & ~7
                 let next = EventPosition(effectiveTime: block.effectiveTime, lsn: block.lsn)
-                place = next
+                cursor = next
                 let parts = block.parts
                 guard self.isAsked(parts.content, query) else { continue }
                 let bytes = buffer.count - start
@@ -168,7 +168,7 @@ extension Store {
     ///
     /// - Returns: Whether these were the last; `nil`: the profile was merged away.
     private func copyPiece(
-        of profile: ProfileRef, _ query: EventQuery, after place: EventPosition?, _ now: Int64,
+        of profile: ProfileRef, _ query: EventQuery, after cursor: EventPosition?, _ now: Int64,
         into piece: inout ByteBuffer
     ) -> Bool? {
         self.profileLocks.with(profile.shard) {
@@ -183,14 +183,15 @@ extension Store {
                 in: events, notBefore: max(query.from ?? .min, self.retainedSince(now)), lsn: 0)
             var upper =
                 query.to.map { self.firstIndex(in: events, notBefore: $0, lsn: 0) } ?? events.count
-            if let place, query.isOldestFirst {
+            if let cursor, query.isOldestFirst {
                 lower = max(
                     lower,
-                    self.firstIndex(in: events, notBefore: place.effectiveTime, lsn: place.lsn + 1))
-            } else if let place {
+                    self.firstIndex(
+                        in: events, notBefore: cursor.effectiveTime, lsn: cursor.lsn + 1))
+            } else if let cursor {
                 upper = min(
                     upper,
-                    self.firstIndex(in: events, notBefore: place.effectiveTime, lsn: place.lsn))
+                    self.firstIndex(in: events, notBefore: cursor.effectiveTime, lsn: cursor.lsn))
             }
             while lower < upper {
                 let block = EventBlock(
@@ -208,12 +209,12 @@ extension Store {
     private func firstIndex(
         in events: UnsafeBufferPointer<Handle>, notBefore time: Int64, lsn: UInt64
     ) -> Int {
-        let place = EventPosition(effectiveTime: time, lsn: lsn)
+        let cursor = EventPosition(effectiveTime: time, lsn: lsn)
         var (low, high) = (0, events.count)
         while low < high {
             let middle = (low + high) / 2
             let block = EventBlock(self.slab.pointer(events[middle]))
-            if EventPosition(effectiveTime: block.effectiveTime, lsn: block.lsn) < place {
+            if EventPosition(effectiveTime: block.effectiveTime, lsn: block.lsn) < cursor {
                 low = middle + 1
             } else {
                 high = middle

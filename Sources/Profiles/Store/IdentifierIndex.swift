@@ -81,7 +81,9 @@ struct IdentifierIndex {
             mask |= 1 << UInt64(Shards.shard(change.hash))
             // Larger tables are filled before the locks: readers wait for a swap, never for a
             // rehash.
-            if !change.isRemoval { self.makeRoom(Shards.shard(change.hash), for: changes.count) }
+            if !change.isRemoval {
+                self.makeHeadroom(Shards.shard(change.hash), for: changes.count)
+            }
         }
         self.locks.holding(mask: mask) {
             body()
@@ -97,8 +99,8 @@ struct IdentifierIndex {
         let shard = Shards.shard(hash)
         var profiles: [ProfileRef] = []
         let applied = self.locks.with(shard) { () -> UInt64 in
-            for place in 0 ..< Self.placesMax {
-                let tag = Shards.tag(hash) &+ place &* Self.placeStep
+            for probe in 0 ..< Self.probesMax {
+                let tag = Shards.tag(hash) &+ probe &* Self.probeStep
                 var position = self.shards[shard].table.start(tag)
                 while profiles.count < max {
                     let value = self.shards[shard].table.next(tag, from: &position)
@@ -115,13 +117,13 @@ struct IdentifierIndex {
 
     /// Tags over which the profiles of one hash are spread: a table passes all entries of one tag
     /// whenever it adds another, and a million profiles may have one address.
-    private static let placesMax: UInt32 = 256
+    private static let probesMax: UInt32 = 256
     /// Odd, and its multiples lie far apart.
-    private static let placeStep: UInt32 = 0x9E37_79B1
+    private static let probeStep: UInt32 = 0x9E37_79B1
 
     /// What is added to the tag of a profile's entry.
     private static func offset(of profile: ProfileRef) -> UInt32 {
-        ((profile.rawValue &* Self.placeStep) >> 24) &* Self.placeStep
+        ((profile.rawValue &* Self.probeStep) >> 24) &* Self.probeStep
     }
 
     /// The hash to enter a profile under, of one that many may have: of the same shard.
@@ -163,8 +165,8 @@ struct IdentifierIndex {
     }
 
     /// Makes room for the entries that one change may add to a shard.
-    private func makeRoom(_ shard: Int, for additional: Int) {
-        while !self.shards[shard].table.hasRoom(for: additional) {
+    private func makeHeadroom(_ shard: Int, for additional: Int) {
+        while !self.shards[shard].table.hasCapacity(for: additional) {
             let larger = self.shards[shard].table.grown()
             let old = self.shards[shard].table
             self.locks.applying(shard) {

@@ -61,19 +61,19 @@ struct NameTable {
 
     /// The number of a name; `nil` if it was never added.
     func find(_ name: UnsafeRawBufferPointer) -> Int? {
-        let place = Self.place(name)
-        let recent = Int(self.core.pointee.recent[place])
+        let bucket = Self.bucket(name)
+        let recent = Int(self.core.pointee.recent[bucket])
         // What was found before may have been taken back since, or stand for another name.
         if recent < self.core.pointee.count, self.name(recent).equals(name) { return recent }
         guard let found = self.search(name) else { return nil }
-        self.core.pointee.recent[place] = UInt16(found)
+        self.core.pointee.recent[bucket] = UInt16(found)
         return found
     }
 
     /// Where a name stands among the recent ones. Unkeyed: clients that choose names for one place
     /// only make them be searched.
     @inline(__always)
-    private static func place(_ name: UnsafeRawBufferPointer) -> Int {
+    private static func bucket(_ name: UnsafeRawBufferPointer) -> Int {
         guard let last = name.last, let first = name.first else { return 0 }
         let mixed =
             Int(first) &* 5 &+ Int(last) &* 11 &+ Int(name[name.count / 2]) &* 23 &+ name.count

@@ -79,7 +79,7 @@ extension Store {
 
     private func appendEmptyResult(_ kind: RecordKind, lsn: UInt64, into results: inout ByteBuffer)
     {
-        let start = ResultHeader(refusal: .none, flags: [], kind: kind, lsn: lsn).begin(
+        let start = ResultHeader(rejection: .none, flags: [], kind: kind, lsn: lsn).begin(
             in: &results)
         ResultHeader.end(at: start, in: &results)
     }

@@ -15,18 +15,18 @@ extension Store {
     {
         var reader = ByteReader(record.payload)
         guard let header = BatchHeader(from: &reader),
-            header.requestID.count <= RequestMemory.idBytesMax
+            header.requestID.count <= RequestDeduplication.idBytesMax
         else {
             throw .malformed(lsn: call.firstLSN)
         }
         let items = try self.items(header, &reader, record, call)
         guard header.project == self.project.id else {
-            return self.appendRefusal(.projectNotFound, .batch, call, into: &results)
+            return self.appendRejection(.projectNotFound, .batch, call, into: &results)
         }
-        let asked = self.remembered(.batch, header.requestID, record, call)
-        if self.answerAgain(asked, call, into: &results) { return }
+        let lookup = self.remembered(.batch, header.requestID, record, call)
+        if self.replayResponse(lookup, call, into: &results) { return }
 
-        let start = ResultHeader(refusal: .none, flags: [], kind: .batch, lsn: call.lsn).begin(
+        let start = ResultHeader(rejection: .none, flags: [], kind: .batch, lsn: call.lsn).begin(
             in: &results)
         results.append(UInt16(header.itemCount))
         if header.flags.contains(.bestEffort) {
@@ -35,7 +35,7 @@ extension Store {
             return self.appendFailure(of: failed, from: start, call, into: &results)
         }
         ResultHeader.end(at: start, in: &results)
-        if let asked { self.remember(asked, results, from: start, call) }
+        if let lookup { self.remember(lookup, results, from: start, call) }
     }
 
     private typealias Item = (view: BatchItemView, call: CallContext)
@@ -74,7 +74,7 @@ extension Store {
         case .updateSubscription: try self.updateSubscription(item.record, call, results: &results)
         case nil:
             let start = ResultHeader(
-                refusal: .invalidFields, flags: [], kind: .batch, lsn: call.lsn
+                rejection: .invalidFields, flags: [], kind: .batch, lsn: call.lsn
             ).begin(in: &results)
             results.append(item.record.payload)
             ResultHeader.end(at: start, in: &results)
@@ -85,7 +85,7 @@ extension Store {
     /// A refused item: its number, and where its result stands.
     private struct FailedItem {
         var index: Int
-        var refusal: Refusal
+        var rejection: Rejection
         var resultOffset: Int
     }
 
@@ -105,11 +105,12 @@ extension Store {
                     return false
                 }
                 // The refusal follows the length.
-                guard let refusal = Refusal(rawValue: results.bytes[offset + 4]), refusal == .none
+                guard let rejection = Rejection(rawValue: results.bytes[offset + 4]),
+                    rejection == .none
                 else {
                     failed = FailedItem(
                         index: index,
-                        refusal: Refusal(rawValue: results.bytes[offset + 4]) ?? .none,
+                        rejection: Rejection(rawValue: results.bytes[offset + 4]) ?? .none,
                         resultOffset: offset)
                     return false
                 }
@@ -128,7 +129,7 @@ extension Store {
             UnsafeRawBufferPointer(rebasing: results.bytes[item.resultOffset...]))
         results.truncate(to: start)
         let header = ResultHeader(
-            refusal: item.refusal, flags: [], kind: .batch, index: UInt8(clamping: item.index),
+            rejection: item.rejection, flags: [], kind: .batch, index: UInt8(clamping: item.index),
             lsn: call.lsn)
         let offset = header.begin(in: &results)
         results.append(self.work.pointee.part.bytes)

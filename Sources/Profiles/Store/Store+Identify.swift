@@ -61,24 +61,24 @@ extension Store {
             throw .malformed(lsn: call.firstLSN)
         }
         guard header.project == self.project.id else {
-            return self.appendRefusal(.projectNotFound, .identify, call, into: &results)
+            return self.appendRejection(.projectNotFound, .identify, call, into: &results)
         }
         var work = self.prepare(
             header, UnsafeRawBufferPointer(rebasing: record.payload[reader.offset...]), call)
-        if self.refuseBlocked(work, into: &results) { return }
-        let asked = self.remembered(.identify, header.requestID, record, call)
-        if self.answerAgain(asked, call, into: &results) { return }
+        if self.rejectBlocked(work, into: &results) { return }
+        let lookup = self.remembered(.identify, header.requestID, record, call)
+        if self.replayResponse(lookup, call, into: &results) { return }
 
         let step = self.step(work)
         if case .patch(let profile) = step, self.pool.header(profile).pointee.isErased {
             // Who held the device then was erased: the patch is nobody else's.
-            return self.appendRefusal(.identifierErased, .identify, call, into: &results)
+            return self.appendRejection(.identifierErased, .identify, call, into: &results)
         }
         let shown = self.shownBefore(step)
         if header.flags.contains(.hasExpectedRevision) {
             let revision = shown.map { self.pool.header($0).pointee.revision } ?? 0
             guard revision == header.expectedRevision else {
-                return self.appendRefusal(
+                return self.appendRejection(
                     .revisionMismatch, .identify, call, detail: revision, into: &results)
             }
         }
@@ -88,16 +88,16 @@ extension Store {
             self.project.names.truncate(to: namesBefore)
             throw .malformed(lsn: call.firstLSN)
         }
-        guard outcome.refusal == .none else {
+        guard outcome.rejection == .none else {
             self.project.names.truncate(to: namesBefore)
-            return self.appendRefusal(
-                outcome.refusal, .identify, call, detail: outcome.detail, into: &results)
+            return self.appendRejection(
+                outcome.rejection, .identify, call, detail: outcome.detail, into: &results)
         }
         let start = results.count
         let done = self.carryOut(step, &draft, outcome, &work)
-        self.appendAnswer(done, outcome, work, into: &results)
+        self.appendResponse(done, outcome, work, into: &results)
         self.freeReplaced()
-        if let asked { self.remember(asked, results, from: start, call) }
+        if let lookup { self.remember(lookup, results, from: start, call) }
     }
 
     private static func isWellFormed(_ header: IdentifyHeader) -> Bool {
@@ -106,18 +106,18 @@ extension Store {
             && header.customID.count <= Int(UInt16.max)
             && !(header.flags.contains(.loggedOut)
                 && (header.customID.count > 0 || header.installationID.count == 0))
-            && header.requestID.count <= RequestMemory.idBytesMax
+            && header.requestID.count <= RequestDeduplication.idBytesMax
     }
 
     /// Refuses a call that names a blocked device or person.
-    private func refuseBlocked(_ work: IdentifyWork, into results: inout ByteBuffer) -> Bool {
+    private func rejectBlocked(_ work: IdentifyWork, into results: inout ByteBuffer) -> Bool {
         let named = [
             (work.holder, IdentifierView(kind: .installationID, bytes: work.header.installationID)),
             (work.person, IdentifierView(kind: .customID, bytes: work.header.customID)),
         ]
         return named.contains { profile, identifier in
             profile == nil
-                && self.refuseBlocked(
+                && self.rejectBlocked(
                     identifier, work.header.project, .identify, work.call, into: &results)
         }
     }
@@ -261,13 +261,13 @@ extension Store {
 
     // MARK: The answer
 
-    private func appendAnswer(
+    private func appendResponse(
         _ done: IdentifyDone, _ outcome: PatchOutcome, _ work: IdentifyWork,
         into results: inout ByteBuffer
     ) {
         let header = self.pool.header(done.shown).pointee
         let start = ResultHeader(
-            refusal: .none, flags: work.isAlias ? [.redirected] : [], kind: .identify,
+            rejection: .none, flags: work.isAlias ? [.redirected] : [], kind: .identify,
             lsn: work.call.lsn
         ).begin(in: &results)
         IdentifyResultBody(

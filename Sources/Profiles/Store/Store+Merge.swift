@@ -130,7 +130,7 @@ extension Store {
             self.slab.pointer(lost.events).assumingMemoryBound(to: Handle.self)
             + Int(lost.eventHead)
         var (own, other) = (0, 0)
-        for place in 0 ..< count {
+        for target in 0 ..< count {
             let takesOther: Bool
             if own == Int(header.eventCount) {
                 takesOther = true
@@ -140,11 +140,11 @@ extension Store {
                 takesOther = self.isEarlier(others[other], self.event(header, own))
             }
             guard takesOther else {
-                merged[place] = self.event(header, own)
+                merged[target] = self.event(header, own)
                 own += 1
                 continue
             }
-            merged[place] = others[other]
+            merged[target] = others[other]
             (self.slab.pointer(lsns) + other * MemoryLayout<UInt64>.stride)
                 .storeBytes(of: EventBlock(self.slab.pointer(others[other])).lsn, as: UInt64.self)
             self.moveEvent(others[other], to: survivor)

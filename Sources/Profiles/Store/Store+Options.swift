@@ -9,20 +9,21 @@ extension Store {
         _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
     ) throws(ApplyError) {
         guard let command = ProjectCommand(record.payload), record.operations == 1,
-            command.requestID.count <= RequestMemory.idBytesMax, self.limits.allow(command.options)
+            command.requestID.count <= RequestDeduplication.idBytesMax,
+            self.limits.allow(command.options)
         else { throw .malformed(lsn: call.firstLSN) }
         guard command.project == self.project.id else {
-            return self.appendRefusal(.projectNotFound, .updateProject, call, into: &results)
+            return self.appendRejection(.projectNotFound, .updateProject, call, into: &results)
         }
-        let asked = self.remembered(.updateProject, command.requestID, record, call)
-        if self.answerAgain(asked, call, into: &results) { return }
+        let lookup = self.remembered(.updateProject, command.requestID, record, call)
+        if self.replayResponse(lookup, call, into: &results) { return }
         self.state.pointee.options = command.options
         self.publishOptions()
-        let start = ResultHeader(refusal: .none, flags: [], kind: .updateProject, lsn: call.lsn)
+        let start = ResultHeader(rejection: .none, flags: [], kind: .updateProject, lsn: call.lsn)
             .begin(in: &results)
         command.options.write(into: &results)
         ResultHeader.end(at: start, in: &results)
-        if let asked { self.remember(asked, results, from: start, call) }
+        if let lookup { self.remember(lookup, results, from: start, call) }
     }
 
     /// Limits of stored state that neither a genesis nor a project changes, by the names that

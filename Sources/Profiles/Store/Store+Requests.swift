@@ -1,12 +1,12 @@
 import Bytes
 
 /// A call's request id, and what is known of it.
-struct AskedRequest {
+struct DeduplicationLookup {
     var kind: RecordKind
     var id: UnsafeRawBufferPointer
     var hash: UInt64
     var fingerprint: Fingerprint
-    var known: RequestMemory.Known?
+    var entry: RequestDeduplication.DeduplicationEntry?
 }
 
 extension Store {
@@ -17,7 +17,7 @@ extension Store {
     func remembered(
         _ kind: RecordKind, _ requestID: UnsafeRawBufferPointer, _ record: RecordView,
         _ call: CallContext
-    ) -> AskedRequest? {
+    ) -> DeduplicationLookup? {
         guard requestID.count > 0, let start = record.payload.baseAddress,
             let id = requestID.baseAddress
         else { return nil }
@@ -27,34 +27,37 @@ extension Store {
             UnsafeRawBufferPointer(rebasing: record.payload[..<(before - 1)]),
             UnsafeRawBufferPointer(rebasing: record.payload[after...]))
         let hash = self.hash.request(kind, requestID)
-        let known = self.project.requests.find(kind, requestID, hash: hash, now: call.receivedAt)
-        return AskedRequest(
-            kind: kind, id: requestID, hash: hash, fingerprint: fingerprint, known: known)
+        let entry = self.project.requests.find(kind, requestID, hash: hash, now: call.receivedAt)
+        return DeduplicationLookup(
+            kind: kind, id: requestID, hash: hash, fingerprint: fingerprint, entry: entry)
     }
 
     /// Answers a call whose request id is known: the first answer, or a refusal if the message is
     /// another or the answer was erased. False: it is new.
-    func answerAgain(_ asked: AskedRequest?, _ call: CallContext, into results: inout ByteBuffer)
+    func replayResponse(
+        _ lookup: DeduplicationLookup?, _ call: CallContext, into results: inout ByteBuffer
+    )
         -> Bool
     {
-        guard let asked, let known = asked.known else { return false }
-        if known.isErased {
-            self.appendRefusal(.identifierErased, asked.kind, call, into: &results)
-        } else if known.fingerprint == asked.fingerprint {
-            self.appendReplay(known.answer, into: &results)
+        guard let lookup, let entry = lookup.entry else { return false }
+        if entry.isErased {
+            self.appendRejection(.identifierErased, lookup.kind, call, into: &results)
+        } else if entry.fingerprint == lookup.fingerprint {
+            self.appendReplay(entry.response, into: &results)
         } else {
-            self.appendRefusal(.requestIDReused, asked.kind, call, into: &results)
+            self.appendRejection(.requestIDReused, lookup.kind, call, into: &results)
         }
         return true
     }
 
     /// Remembers the answer that stands in `results` from `start` on.
     func remember(
-        _ asked: AskedRequest, _ results: borrowing ByteBuffer, from start: Int, _ call: CallContext
+        _ lookup: DeduplicationLookup, _ results: borrowing ByteBuffer, from start: Int,
+        _ call: CallContext
     ) {
         self.project.requests.remember(
-            asked.kind, asked.id, hash: asked.hash, fingerprint: asked.fingerprint,
-            answer: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
+            lookup.kind, lookup.id, hash: lookup.hash, fingerprint: lookup.fingerprint,
+            response: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
             now: call.receivedAt)
     }
 

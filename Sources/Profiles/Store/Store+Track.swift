@@ -29,7 +29,7 @@ extension Store {
         try self.readEvents(header, &reader, record, call)
 
         guard header.project == self.project.id else {
-            return self.appendRefusal(.projectNotFound, .track, call, into: &results)
+            return self.appendRejection(.projectNotFound, .track, call, into: &results)
         }
         let expected = self.expected(call)
         let identifierHash =
@@ -37,40 +37,40 @@ extension Store {
             ?? self.hash.identifier(header.project, header.identifier)
         let found = self.find(header.project, header.identifier, hash: identifierHash)
         if found == nil,
-            self.refuseBlocked(header.identifier, header.project, .track, call, into: &results)
+            self.rejectBlocked(header.identifier, header.project, .track, call, into: &results)
         {
             return
         }
-        let asked = self.remembered(.track, header.requestID, record, call)
-        if self.answerAgain(asked, call, into: &results) { return }
+        let lookup = self.remembered(.track, header.requestID, record, call)
+        if self.replayResponse(lookup, call, into: &results) { return }
         let target = TrackTarget(
             header: header, identifierHash: identifierHash, expected: expected,
             profile: found?.profile,
             isAlias: found?.isAlias ?? false)
-        if let refusal = self.refuseByState(target) {
-            return self.appendRefusal(
-                refusal.reason, .track, call, detail: refusal.detail, into: &results)
+        if let rejection = self.rejectByState(target) {
+            return self.appendRejection(
+                rejection.reason, .track, call, detail: rejection.detail, into: &results)
         }
 
         let namesBefore = self.project.names.count
-        guard self.judgeEvents(target, call) else {
+        guard self.evaluateEvents(target, call) else {
             self.project.names.truncate(to: namesBefore)
             throw .malformed(lsn: call.firstLSN)
         }
         let partial = header.flags.contains(.allowPartial)
         if !partial, let bad = self.firstBadEvent(header.eventCount) {
             self.project.names.truncate(to: namesBefore)
-            return self.appendEventRefusals(header.eventCount, bad, call, into: &results)
+            return self.appendEventRejections(header.eventCount, bad, call, into: &results)
         }
         let start = results.count
         let holder = self.commit(target, call)
-        self.appendAnswer(target, holder, call, into: &results)
-        if let asked { self.remember(asked, results, from: start, call) }
+        self.appendResponse(target, holder, call, into: &results)
+        if let lookup { self.remember(lookup, results, from: start, call) }
     }
 
     private static func isWellFormed(_ header: TrackHeader, _ record: RecordView) -> Bool {
         guard header.eventCount > 0, header.eventCount == record.operations else { return false }
-        guard header.requestID.count <= RequestMemory.idBytesMax else { return false }
+        guard header.requestID.count <= RequestDeduplication.idBytesMax else { return false }
         switch header.identifier.kind {
         case .profileID: return header.identifier.bytes.count == ProfileID.binaryBytes
         case .customID, .installationID:
@@ -97,7 +97,7 @@ extension Store {
         guard reader.isAtCleanEnd else { throw .malformed(lsn: call.firstLSN) }
     }
 
-    private func refuseByState(_ target: TrackTarget) -> (reason: Refusal, detail: UInt64)? {
+    private func rejectByState(_ target: TrackTarget) -> (reason: Rejection, detail: UInt64)? {
         let header = target.header
         if header.flags.contains(.hasExpectedRevision) {
             let revision = target.profile.map { self.pool.header($0).pointee.revision } ?? 0
@@ -113,7 +113,7 @@ extension Store {
     private func firstBadEvent(_ count: Int) -> Int? {
         var first: Int?
         for number in 0 ..< count where self.work.pointee.pending[number].outcome == .rejected {
-            if self.work.pointee.pending[number].refusal == .invalidFields { return number }
+            if self.work.pointee.pending[number].rejection == .invalidFields { return number }
             first = first ?? number
         }
         return first

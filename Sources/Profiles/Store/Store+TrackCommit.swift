@@ -5,7 +5,7 @@ import Bytes
 // hundred bytes to be written.
 
 extension Store {
-    /// Carries out what `judgeEvents` decided, and returns the present holder; `nil` if there is
+    /// Carries out what `evaluateEvents` decided, and returns the present holder; `nil` if there is
     /// none and none was made.
     func commit(_ target: TrackTarget, _ call: CallContext) -> ProfileRef? {
         let pending = self.work.pointee.pending
@@ -84,10 +84,10 @@ extension Store {
                     event.pointee.outcome == .stored && event.pointee.target == wanted
                     ? self.makeBlock(event, profile, target.header, call) : 0
             }
-            let room =
-                stored > 0 ? self.prepareRoom(header.pointee, stored, blocks) : ReplacedParts()
+            let headroom =
+                stored > 0 ? self.prepareHeadroom(header.pointee, stored, blocks) : ReplacedParts()
             self.profileLocks.applying(profile.shard) {
-                self.install(room, in: header)
+                self.install(headroom, in: header)
                 if stored > 0 {
                     self.dropPastDue(header, now: call.receivedAt)
                     self.addEvents(header, blocks, count)
@@ -107,7 +107,7 @@ extension Store {
                 self.enterEvent(event.pointee.hash, blocks[number])
                 self.state.pointee.eventStored(at: event.pointee.effectiveTime)
             }
-            return room
+            return headroom
         }
         self.release(blocks)
         self.forgetDropped()
@@ -147,7 +147,7 @@ extension Store {
     /// Handles per step of an events index: one unit of the slab.
     private static let eventCapacityMin: UInt32 = 4
 
-    private func prepareRoom(
+    private func prepareHeadroom(
         _ header: ProfileHeader, _ stored: UInt32, _ blocks: UnsafeMutableBufferPointer<Handle>
     ) -> ReplacedParts {
         var parts = ReplacedParts()

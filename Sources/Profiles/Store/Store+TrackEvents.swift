@@ -9,27 +9,27 @@ extension Store {
     /// takes them back.
     ///
     /// - Returns: False if an event's content is none.
-    func judgeEvents(_ target: TrackTarget, _ call: CallContext) -> Bool {
+    func evaluateEvents(_ target: TrackTarget, _ call: CallContext) -> Bool {
         self.work.pointee.contents.removeAll()
         let pending = self.work.pointee.pending
         for number in 0 ..< target.header.eventCount {
             let event = pending + number
             guard !event.pointee.flags.contains(.rejected) else {
-                event.pointee.refusal = .invalidFields
+                event.pointee.rejection = .invalidFields
                 event.pointee.effectiveTime = 0
                 continue
             }
-            guard let isDuplicate = self.judgeDuplicate(event, number, target, call) else {
+            guard let isDuplicate = self.evaluateDuplicate(event, number, target, call) else {
                 return false
             }
             if isDuplicate { continue }
-            guard self.judgeTime(event, target.header, call) else { continue }
+            guard self.evaluateTime(event, target.header, call) else { continue }
             event.pointee.target = self.formerHolder(target, at: event.pointee.effectiveTime)
             if event.pointee.target != 0,
                 self.pool.header(ProfileRef(rawValue: event.pointee.target)).pointee.isErased
             {
                 event.pointee.target = 0
-                event.pointee.refusal = .identifierErased
+                event.pointee.rejection = .identifierErased
                 self.noteErasedInLog(call)
                 continue
             }
@@ -39,11 +39,11 @@ extension Store {
             case .malformed: return false
             case .unknownName, .namesExhausted:
                 self.project.names.truncate(to: namesBefore)
-                event.pointee.refusal = .limitExceeded
+                event.pointee.rejection = .limitExceeded
                 event.pointee.detail = Int64(self.limits.namesPerProject)
                 continue
             }
-            guard self.judgeCounter(event, number, target) else {
+            guard self.evaluateCounter(event, number, target) else {
                 self.project.names.truncate(to: namesBefore)
                 continue
             }
@@ -54,7 +54,7 @@ extension Store {
 
     /// Whether the event was stored before, in an earlier call or in this one; `nil` if its content
     /// is none.
-    private func judgeDuplicate(
+    private func evaluateDuplicate(
         _ event: UnsafeMutablePointer<PendingEvent>, _ number: Int, _ target: TrackTarget,
         _ call: CallContext
     ) -> Bool? {
@@ -125,7 +125,7 @@ extension Store {
     }
 
     /// Sets the effective time; false if it is outside of its window.
-    private func judgeTime(
+    private func evaluateTime(
         _ event: UnsafeMutablePointer<PendingEvent>, _ header: TrackHeader, _ call: CallContext
     ) -> Bool {
         let received = call.receivedAt
@@ -143,7 +143,7 @@ extension Store {
         event.pointee.effectiveTime = min(time, received)
         guard time < earliest || time > latest else { return true }
         event.pointee.effectiveTime = time
-        event.pointee.refusal = .timeWindow
+        event.pointee.rejection = .timeWindow
         event.pointee.detail = time < earliest ? earliest : latest
         return false
     }
@@ -185,7 +185,7 @@ extension Store {
     }
 
     /// Whether the event's profile has a counter for it, or room for one; notes which.
-    private func judgeCounter(
+    private func evaluateCounter(
         _ event: UnsafeMutablePointer<PendingEvent>, _ number: Int, _ target: TrackTarget
     ) -> Bool {
         let holder =
@@ -201,7 +201,7 @@ extension Store {
         let header = holder.map { self.pool.header($0).pointee }
         if let header, self.counterIndex(header, event.pointee.name) != nil { return true }
         guard Int(header?.counterCount ?? 0) + added < Int(self.limits.countersPerProfile) else {
-            event.pointee.refusal = .limitExceeded
+            event.pointee.rejection = .limitExceeded
             event.pointee.detail = Int64(self.limits.countersPerProfile)
             return false
         }

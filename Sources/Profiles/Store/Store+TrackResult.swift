@@ -5,12 +5,12 @@ import Bytes
 extension Store {
     /// Appends the answer of a call that was carried out; `holder` is `nil` when all was rejected
     /// and nobody is called so.
-    func appendAnswer(
+    func appendResponse(
         _ target: TrackTarget, _ holder: ProfileRef?, _ call: CallContext,
         into results: inout ByteBuffer
     ) {
         let header = target.header
-        let start = ResultHeader(refusal: .none, flags: [], kind: .track, lsn: call.lsn).begin(
+        let start = ResultHeader(rejection: .none, flags: [], kind: .track, lsn: call.lsn).begin(
             in: &results)
         let none = ProfileID(high: 0, low: 0)
         let present = holder.map { self.pool.header($0).pointee.id } ?? none
@@ -28,7 +28,7 @@ extension Store {
                 eventHolder = self.pool.header(ProfileRef(rawValue: event.holder)).pointee.id
             }
             let view = EventResultView(
-                outcome: event.outcome, refusal: event.refusal,
+                outcome: event.outcome, rejection: event.rejection,
                 contentDiffers: event.contentDiffers,
                 effectiveTime: event.effectiveTime, lsn: event.lsn, holder: eventHolder,
                 detail: event.detail,
@@ -51,14 +51,14 @@ extension Store {
     }
 
     /// Appends the refusal of a whole call; `index`: of the first bad item, where it has items.
-    func appendRefusal(
-        _ refusal: Refusal, _ kind: RecordKind, _ call: CallContext, index: UInt8 = 0,
+    func appendRejection(
+        _ rejection: Rejection, _ kind: RecordKind, _ call: CallContext, index: UInt8 = 0,
         detail: UInt64 = 0,
         into results: inout ByteBuffer
     ) {
-        if refusal == .identifierErased { self.noteErasedInLog(call) }
+        if rejection == .identifierErased { self.noteErasedInLog(call) }
         let start = ResultHeader(
-            refusal: refusal, flags: [], kind: kind, index: index, lsn: call.lsn, detail: detail
+            rejection: rejection, flags: [], kind: kind, index: index, lsn: call.lsn, detail: detail
         )
         .begin(in: &results)
         results.append(UInt8(0))
@@ -66,12 +66,12 @@ extension Store {
     }
 
     /// Appends the refusal of a call for its events: every bad one is listed.
-    func appendEventRefusals(
+    func appendEventRejections(
         _ count: Int, _ first: Int, _ call: CallContext, into results: inout ByteBuffer
     ) {
         let pending = self.work.pointee.pending
         let start = ResultHeader(
-            refusal: pending[first].refusal, flags: [], kind: .track, index: UInt8(first),
+            rejection: pending[first].rejection, flags: [], kind: .track, index: UInt8(first),
             lsn: call.lsn,
             detail: UInt64(bitPattern: pending[first].detail)
         ).begin(in: &results)
@@ -80,7 +80,7 @@ extension Store {
         var bad: UInt8 = 0
         for number in 0 ..< count where pending[number].outcome == .rejected {
             results.append(UInt8(number))
-            results.append(pending[number].refusal.rawValue)
+            results.append(pending[number].rejection.rawValue)
             results.append(pending[number].effectiveTime)
             results.append(pending[number].detail)
             bad += 1
@@ -90,9 +90,9 @@ extension Store {
     }
 
     /// Appends a remembered answer, marked as such.
-    func appendReplay(_ answer: UnsafeRawBufferPointer, into results: inout ByteBuffer) {
+    func appendReplay(_ response: UnsafeRawBufferPointer, into results: inout ByteBuffer) {
         let start = results.count
-        results.append(answer)
+        results.append(response)
         // The flags follow the length (4) and the refusal (1).
         let flags = ResultFlags(rawValue: results.bytes[start + 5]).union(.replayed)
         results.patch(flags.rawValue, at: start + 5)

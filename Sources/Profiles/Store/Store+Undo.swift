@@ -68,25 +68,25 @@ extension Store {
     func atomically(_ body: () -> Bool) -> Bool {
         self.addresses.holdingAll {
             self.index.holdingAll {
-                self.profileLocks.holding(mask: .max) { self.standsOrIsTakenBack(body) }
+                self.profileLocks.holding(mask: .max) { self.commitOrRollBack(body) }
             }
         }
     }
 
-    private func standsOrIsTakenBack(_ body: () -> Bool) -> Bool {
+    private func commitOrRollBack(_ body: () -> Bool) -> Bool {
         self.undo.pointee.isActive = true
         self.undo.pointee.state = self.state.pointee
         self.undo.pointee.nameCount = self.project.names.count
         let stands = body()
         self.undo.pointee.isActive = false
-        if !stands { self.takeBack() }
+        if !stands { self.rollBack() }
         let blocks = stands ? self.undo.pointee.freed : self.undo.pointee.allocated
         for (block, bytes) in blocks { self.slab.deallocate(block, bytes: bytes) }
         self.undo.pointee = UndoLog()
         return stands
     }
 
-    private func takeBack() {
+    private func rollBack() {
         self.changes.pointee.removeAll()
         for step in self.undo.pointee.steps.reversed() {
             switch step {

@@ -72,7 +72,7 @@ package final class Store: @unchecked Sendable {
         self.project = Project(
             id: ProjectID(rawValue: 1), name: "default",
             names: NameTable(hash: KeyedHash(key: genesis.hashKey, mask: hashMask)),
-            requests: RequestMemory(
+            requests: RequestDeduplication(
                 slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot))
         self.blocks = BlockList(slab: self.slab, limits: genesis.limits)
         self.publishedOptions = .allocate(capacity: 1)
@@ -232,7 +232,7 @@ struct Project {
     let id: ProjectID
     let name: StaticString
     let names: NameTable
-    let requests: RequestMemory
+    let requests: RequestDeduplication
 }
 
 /// What the state knows of time, and how far it has got.

@@ -15,7 +15,7 @@ struct PendingEvent {
     var hash: UInt64 = 0
     var effectiveTime: Int64 = 0
     var outcome = EventOutcome.rejected
-    var refusal = Refusal.none
+    var rejection = Rejection.none
     var contentDiffers = false
     var detail: Int64 = 0
     /// Of a duplicate of a retained event: who holds that; 0: the present holder.
@@ -64,7 +64,7 @@ struct TrackWork: ~Copyable {
     var droppedCount = 0
     /// Stored forms of the events' contents.
     var contents = ByteBuffer(capacity: 1 << 16)
-    /// The Tracks among the next records, as `Store.lookAhead` saw them, and which of them comes
+    /// The Tracks among the next records, as `Store.prefetch` saw them, and which of them comes
     /// next.
     let expected: UnsafeMutablePointer<ExpectedTrack>
     var expectedCount = 0
@@ -79,7 +79,7 @@ struct TrackWork: ~Copyable {
     init(droppedCapacity: Int) {
         self.pending = .allocate(capacity: Self.eventsMax)
         self.pending.initialize(repeating: PendingEvent(), count: Self.eventsMax)
-        self.expected = .allocate(capacity: Store.lookAheadMax)
+        self.expected = .allocate(capacity: Store.prefetchMax)
         self.dropped = .allocate(capacity: droppedCapacity * 2 + Self.eventsMax)
     }
 

@@ -47,7 +47,7 @@ package struct BackupWriter {
     /// - Throws: `BackupError`.
     /// - Complexity: O(bytes of the snapshot), read twice; holds one block.
     package func write(
-        _ snapshot: SnapshotFile, goesOn: (_ file: String, _ bytesDone: Int) -> Bool
+        _ snapshot: SnapshotFile, shouldContinue: (_ file: String, _ bytesDone: Int) -> Bool
     ) throws(BackupError) -> SnapshotFile {
         var reader = try Self.storage { () throws(StorageError) in
             try SnapshotReader(self.source, name: snapshot.name)
@@ -60,7 +60,7 @@ package struct BackupWriter {
             try Self.storage { () throws(StorageError) in
                 try self.writeSegment(segment, behind: reader.position, of: reader.directoryID)
             }
-            return try self.copy(&reader, goesOn)
+            return try self.copy(&reader, shouldContinue)
         } catch {
             self.remove([segmentName, segmentName + SegmentFiles.temporarySuffix])
             throw error
@@ -164,7 +164,7 @@ package struct BackupWriter {
     // MARK: Snapshot
 
     private func copy(
-        _ reader: inout SnapshotReader, _ goesOn: (String, Int) -> Bool
+        _ reader: inout SnapshotReader, _ shouldContinue: (String, Int) -> Bool
     ) throws(BackupError) -> SnapshotFile {
         let (directoryID, position) = (reader.directoryID, reader.position)
         let writer = try Self.storage { () throws(StorageError) in
@@ -173,7 +173,7 @@ package struct BackupWriter {
         let name = SnapshotNames.name(of: position.lsn)
         do throws(BackupError) {
             while try Self.copyBlock(&reader, to: writer) {
-                guard goesOn(name, writer.bytes) else { throw .cancelled }
+                guard shouldContinue(name, writer.bytes) else { throw .cancelled }
             }
             return try Self.storage { () throws(StorageError) in try writer.finish() }
         } catch {

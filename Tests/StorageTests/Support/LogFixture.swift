@@ -83,8 +83,8 @@ final class LogFixture {
         bytes.copyBytes(from: genesis)
         let (log, report) = try SegmentedLog.open(
             self.environment,
-            birth: {
-                LogBirth(
+            genesisFrame: {
+                LogGenesis(
                     directoryID: Self.directoryID,
                     frame: Self.contents(0, payload: UnsafeRawBufferPointer(bytes)))
             }, target: target)

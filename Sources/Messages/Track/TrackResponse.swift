@@ -3,7 +3,7 @@ import Profiles
 
 // The answer of nearly every Track, written from its result in one go. Through protobuf-c it costs
 // four times as much: each field is copied into a C message, and all of them again out of it. What
-// has errors in it still goes that way (TrackEncoder.swift), and `TrackAnswerTests` holds both to
+// has errors in it still goes that way (TrackEncoder.swift), and `TrackResponseTests` holds both to
 // the same bytes.
 
 /// Writes protobuf fields into room that is known to suffice; as proto3 wants it, zero and empty
@@ -83,34 +83,34 @@ extension MessageDecoder {
     /// and returns `nil` for any other.
     ///
     /// Budget: one pass, no allocation.
-    static func writePlainAnswer(
+    static func writePlainResponse(
         _ header: ResultHeader, body: inout ByteReader, sequence: UInt64,
-        into answer: inout ByteBuffer
-    ) -> ItemFates? {
+        into output: inout ByteBuffer
+    ) -> ItemOutcomes? {
         var reader = body
         guard let track = TrackResultBody(from: &reader) else {
             preconditionFailure("a result of this process is whole")
         }
-        let start = answer.count
+        let start = output.count
         // Beside its events an answer takes 94 bytes and an identifier, an event its id and 73,
         // where the result has the id and 45.
         let bytesMax = 128 + 2 * header.totalBytes
-        let target = answer.appendUninitialized(bytesMax).baseAddress!.assumingMemoryBound(
+        let target = output.appendUninitialized(bytesMax).baseAddress!.assumingMemoryBound(
             to: UInt8.self)
         var writer = FieldWriter(target)
         writer.write(1, track.profileID)
         writer.write(2, track.revision)
         writer.write(3, header.lsn)
-        var fates = ItemFates()
+        var outcomes = ItemOutcomes()
         for _ in 0 ..< track.eventCount {
             guard let event = EventResultView(from: &reader) else {
                 preconditionFailure("a result of this process is whole")
             }
             if case .rejected = event.outcome {
-                answer.truncate(to: start)
+                output.truncate(to: start)
                 return nil
             }
-            fates.count(event.outcome, isReplay: header.isReplayed)
+            outcomes.count(event.outcome, isReplay: header.isReplayed)
             // Mostly the holder of the identifier, whose text stands at the beginning.
             let holder =
                 event.holder.isSet && event.holder.isSame(as: track.profileID)
@@ -128,9 +128,9 @@ extension MessageDecoder {
         }
         let bytes = writer.next - target
         precondition(bytes <= bytesMax, "an answer is longer than it can be")
-        answer.truncate(to: start + bytes)
+        output.truncate(to: start + bytes)
         body = reader
-        return fates
+        return outcomes
     }
 
     @inline(__always)

@@ -9,7 +9,7 @@ import Testing
 
 /// What loops leave at the desk, and what comes back; the thread's body runs here, on the test's
 /// own.
-@Suite struct OperatorDeskTests {
+@Suite struct OperatorCoordinatorTests {
     private final class NoParker: Parker {
         func park(forNanoseconds nanoseconds: UInt64?) {}
         func unpark() {}
@@ -43,14 +43,15 @@ import Testing
         }
 
         func copy(
-            _ snapshot: SnapshotFile, to destination: String, goesOn: (BackupProgress) -> Bool
+            _ snapshot: SnapshotFile, to destination: String,
+            shouldContinue: (BackupProgress) -> Bool
         ) throws(OperatorFailure) -> BackupProgress {
             var progress = BackupProgress()
             progress.lsn = snapshot.position.lsn
             for step in 0 ..< self.steps {
                 self.onStep(step)
                 progress.bytesDone += 1
-                guard goesOn(progress) else { throw .cancelled }
+                guard shouldContinue(progress) else { throw .cancelled }
             }
             return progress
         }
@@ -70,61 +71,61 @@ import Testing
 
     private let mailbox = CompletionMailbox {}
 
-    private func desk(
+    private func coordinator(
         _ result: Result<SnapshotFile, OperatorFailure> = .success(Self.snapshot),
         _ copier: Copier = Copier(steps: 3)
-    ) -> OperatorDesk {
-        OperatorDesk(
+    ) -> OperatorCoordinator {
+        OperatorCoordinator(
             source: Taker(result), copier: copier, mailboxes: [self.mailbox], parker: NoParker(),
             clock: SimulatedClock())
     }
 
     /// The last news of each call.
-    private func news() -> [OperatorReport] { self.mailbox.takeReports() }
+    private func event() -> [OperatorReport] { self.mailbox.takeReports() }
 
-    private static func report(_ slot: UInt32, _ news: OperatorReport.News) -> OperatorReport {
-        OperatorReport(token: self.token(slot), news: news)
+    private static func report(_ slot: UInt32, _ event: OperatorReport.Event) -> OperatorReport {
+        OperatorReport(token: self.token(slot), event: event)
     }
 
     @Test func snapshotIsAnsweredWithLSNAndBytes() {
-        self.desk().snapshot(for: Self.token(4))
-        #expect(self.news() == [Self.report(4, .snapshot(lsn: 7, bytes: 700))])
-        self.desk(.failure(.diskFull)).snapshot(for: Self.token(4))
-        #expect(self.news() == [Self.report(4, .failed(.diskFull))])
+        self.coordinator().snapshot(for: Self.token(4))
+        #expect(self.event() == [Self.report(4, .snapshot(lsn: 7, bytes: 700))])
+        self.coordinator(.failure(.diskFull)).snapshot(for: Self.token(4))
+        #expect(self.event() == [Self.report(4, .failed(.diskFull))])
     }
 
-    @Test func secondBackupIsRefusedUntilTheFirstHasEnded() {
-        let holder = Guarded<OperatorDesk?>(nil)
-        let desk = self.desk(
+    @Test func secondBackupIsRejectedUntilTheFirstHasEnded() {
+        let holder = Guarded<OperatorCoordinator?>(nil)
+        let coordinator = self.coordinator(
             .success(Self.snapshot),
             Copier(steps: 2) { step in
                 // The end: the thread's body returns after this backup.
                 if step == 1 { holder.withLock { $0 }?.stop() }
             })
-        holder.withLock { $0 = desk }
-        #expect(desk.backUp(to: "/b", for: Self.token(1)) == nil)
-        #expect(desk.backUp(to: "/c", for: Self.token(2)) == .busy)
-        desk.run()
-        #expect(self.news() == [Self.report(1, .failed(.draining))])
-        #expect(desk.backUp(to: "/c", for: Self.token(2)) == .draining)
+        holder.withLock { $0 = coordinator }
+        #expect(coordinator.backUp(to: "/b", for: Self.token(1)) == nil)
+        #expect(coordinator.backUp(to: "/c", for: Self.token(2)) == .busy)
+        coordinator.run()
+        #expect(self.event() == [Self.report(1, .failed(.draining))])
+        #expect(coordinator.backUp(to: "/c", for: Self.token(2)) == .draining)
         holder.withLock { $0 = nil }
     }
 
     @Test func progressIsReplacedByWhatComesLater() {
         let box = self.mailbox
-        box.post(OperatorReport(token: Self.token(1), news: .progress(BackupProgress())))
-        box.post(OperatorReport(token: Self.token(2), news: .progress(BackupProgress())))
-        box.post(OperatorReport(token: Self.token(1), news: .failed(.busy)))
+        box.post(OperatorReport(token: Self.token(1), event: .progress(BackupProgress())))
+        box.post(OperatorReport(token: Self.token(2), event: .progress(BackupProgress())))
+        box.post(OperatorReport(token: Self.token(1), event: .failed(.busy)))
         #expect(
-            self.news() == [
+            self.event() == [
                 Self.report(2, .progress(BackupProgress())), Self.report(1, .failed(.busy)),
             ])
     }
 
     @Test func backupWhoseCallHasEndedIsGivenUp() {
-        let holder = Guarded<OperatorDesk?>(nil)
+        let holder = Guarded<OperatorCoordinator?>(nil)
         let steps = Guarded(0)
-        let desk = self.desk(
+        let coordinator = self.coordinator(
             .success(Self.snapshot),
             Copier(steps: 1_000) { step in
                 steps.withLock { $0 = step }
@@ -133,10 +134,10 @@ import Testing
                 // Only so that the test ends, should the cancellation be lost.
                 if step == 999 { holder.withLock { $0 }?.stop() }
             })
-        holder.withLock { $0 = desk }
-        #expect(desk.backUp(to: "/b", for: Self.token(1)) == nil)
-        desk.cancel(Self.token(2))
-        let ended = self.run(desk)
+        holder.withLock { $0 = coordinator }
+        #expect(coordinator.backUp(to: "/b", for: Self.token(1)) == nil)
+        coordinator.cancel(Self.token(2))
+        let ended = self.run(coordinator)
         #expect(ended == [Self.report(1, .failed(.cancelled))])
         #expect(steps.withLock { $0 } == 5, "another call's end gives nothing up")
         holder.withLock { $0 = nil }
@@ -163,45 +164,45 @@ import Testing
         }
 
         /// Answers a request with a snapshot of this lsn.
-        func answer(_ request: Int, lsn: UInt64) {
-            var snapshot = OperatorDeskTests.snapshot
+        func response(_ request: Int, lsn: UInt64) {
+            var snapshot = OperatorCoordinatorTests.snapshot
             snapshot.position.nextLSN = lsn + 1
             self.waiting.withLock { $0[request] }(.success(snapshot))
         }
     }
 
     @Test func snapshotOfABackupThatWasGivenUpIsTooOldForTheNext() {
-        let holder = Guarded<(desk: OperatorDesk, taker: SlowTaker)?>(nil)
+        let holder = Guarded<(coordinator: OperatorCoordinator, taker: SlowTaker)?>(nil)
         let taker = SlowTaker { count in
-            guard let (desk, taker) = holder.withLock({ $0 }) else { return }
-            if count == 1 { return desk.cancel(Self.token(1)) }
+            guard let (coordinator, taker) = holder.withLock({ $0 }) else { return }
+            if count == 1 { return coordinator.cancel(Self.token(1)) }
             // The first request's answer comes when the second backup waits for its own, or has it.
-            taker.answer(1, lsn: 9)
-            taker.answer(0, lsn: 7)
+            taker.response(1, lsn: 9)
+            taker.response(0, lsn: 7)
         }
-        let desk = OperatorDesk(
+        let coordinator = OperatorCoordinator(
             source: taker, copier: Copier(steps: 1), mailboxes: [self.mailbox], parker: NoParker(),
             clock: SimulatedClock())
-        holder.withLock { $0 = (desk, taker) }
-        #expect(desk.backUp(to: "/b", for: Self.token(1)) == nil)
-        #expect(self.run(desk) == [Self.report(1, .failed(.cancelled))])
-        #expect(desk.backUp(to: "/b", for: Self.token(2)) == nil)
+        holder.withLock { $0 = (coordinator, taker) }
+        #expect(coordinator.backUp(to: "/b", for: Self.token(1)) == nil)
+        #expect(self.run(coordinator) == [Self.report(1, .failed(.cancelled))])
+        #expect(coordinator.backUp(to: "/b", for: Self.token(2)) == nil)
         var progress = BackupProgress()
         progress.lsn = 9
         progress.bytesDone = 1
-        #expect(self.run(desk) == [Self.report(2, .backup(progress))])
+        #expect(self.run(coordinator) == [Self.report(2, .backup(progress))])
         holder.withLock { $0 = nil }
     }
 
     @Test func failedSnapshotEndsTheBackup() {
-        let desk = self.desk(.failure(.logUnavailable))
-        #expect(desk.backUp(to: "/b", for: Self.token(1)) == nil)
-        #expect(self.run(desk) == [Self.report(1, .failed(.logUnavailable))])
+        let coordinator = self.coordinator(.failure(.logUnavailable))
+        #expect(coordinator.backUp(to: "/b", for: Self.token(1)) == nil)
+        #expect(self.run(coordinator) == [Self.report(1, .failed(.logUnavailable))])
     }
 
     /// Makes the backup that waits; what was reported last.
-    private func run(_ desk: OperatorDesk) -> [OperatorReport] {
-        #expect(desk.runOne())
-        return self.news()
+    private func run(_ coordinator: OperatorCoordinator) -> [OperatorReport] {
+        #expect(coordinator.runOne())
+        return self.event()
     }
 }

@@ -6,7 +6,7 @@ import Bytes
 /// count and of what it does not know, so that it can say what is wrong; the look keeps a few bits,
 /// and gives up where those do not suffice. It costs a third. Budget: no allocation, nothing on the
 /// heap.
-struct WireGlance {
+struct WireFastPath {
     /// Larger messages are left to the check. Below it neither the fields in all nor the bytes of a
     /// length can pass their bounds.
     static let bytesMax = 16 << 10
@@ -21,7 +21,7 @@ struct WireGlance {
     private struct Key {
         var bytes: UnsafePointer<UInt8>
         var count: Int
-        var place: UInt8
+        var fieldIndex: UInt8
     }
 
     private let messages: UnsafePointer<WireMessage>
@@ -34,8 +34,8 @@ struct WireGlance {
         guard let base = input.baseAddress, 1 ... Self.bytesMax ~= input.count else { return false }
         precondition(Self.bytesMax <= WireLimits.fieldsMax, "a field has at least a byte")
         let start = base.assumingMemoryBound(to: UInt8.self)
-        let glance = WireGlance(messages: schema.messages, fields: schema.fields)
-        return glance.message(root, start, start + input.count, depth: 1)
+        let fastPath = WireFastPath(messages: schema.messages, fields: schema.fields)
+        return fastPath.message(root, start, start + input.count, depth: 1)
     }
 
     @inline(__always)
@@ -76,13 +76,13 @@ struct WireGlance {
             next += 1
             // Two bytes of tag: a number over 15, which no field of the common messages has.
             guard tag < 0x80 else { return false }
-            let place = message.pointee.places[Int(tag >> 3)]
-            guard place != 0 else { return false }
-            let field = fields + Int(place &- 1)
+            let fieldIndex = message.pointee.fieldIndexes[Int(tag >> 3)]
+            guard fieldIndex != 0 else { return false }
+            let field = fields + Int(fieldIndex &- 1)
             guard tag & 7 == field.pointee.wireType, seen & field.pointee.excluded == 0 else {
                 return false
             }
-            seen |= 1 &<< UInt32(place &- 1)
+            seen |= 1 &<< UInt32(fieldIndex &- 1)
             guard tag & 7 == 2 else {
                 guard Self.skip(tag & 7, &next, end) else { return false }
                 continue
@@ -98,7 +98,8 @@ struct WireGlance {
                     return false
                 }
                 guard field.pointee.isMap else { break }
-                guard let keys, Self.addKey(of: value, next, to: keys, &keyCount, place: place)
+                guard let keys,
+                    Self.addKey(of: value, next, to: keys, &keyCount, fieldIndex: fieldIndex)
                 else { return false }
             default: break
             }
@@ -114,16 +115,16 @@ struct WireGlance {
     private static func addKey(
         of entry: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>,
         to keys: UnsafeMutablePointer<Key>, _ count: inout Int,
-        place: UInt8
+        fieldIndex: UInt8
     ) -> Bool {
         // The entry is good: behind the tag of its text is a length that ends within it. One byte
         // of it holds every name.
         guard count < Self.keysMax, entry < end, entry[0] == Self.keyTag, entry[1] < 0x80 else {
             return false
         }
-        let key = Key(bytes: entry + 2, count: Int(entry[1]), place: place)
-        for index in 0 ..< count where keys[index].count == key.count && keys[index].place == place
-        {
+        let key = Key(bytes: entry + 2, count: Int(entry[1]), fieldIndex: fieldIndex)
+        for index in 0 ..< count
+        where keys[index].count == key.count && keys[index].fieldIndex == fieldIndex {
             var same = 0
             while same < key.count, keys[index].bytes[same] == key.bytes[same] { same &+= 1 }
             if same == key.count { return false }

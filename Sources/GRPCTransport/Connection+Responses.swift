@@ -11,9 +11,9 @@ extension Connection {
         let loop = self.loop
         // The limit guards against readers that do not read; a single answer always fits an empty
         // connection.
-        if self.pendingAnswerBytes > 0,
-            self.pendingAnswerBytes + framedBytes > loop.limits.outputBytesPerConnectionMax
-                || loop.pendingAnswerBytes + framedBytes > loop.limits.outputBytesMax
+        if self.pendingResponseBytes > 0,
+            self.pendingResponseBytes + framedBytes > loop.limits.outputBytesPerConnectionMax
+                || loop.pendingResponseBytes + framedBytes > loop.limits.outputBytesMax
         {
             if isLast {
                 self.finish(
@@ -21,7 +21,7 @@ extension Connection {
                     RPCStatus(.resourceExhausted, "too many unread answers wait on this connection")
                 )
             } else {
-                loop.awaitRoom(stream)
+                loop.awaitWritable(stream)
             }
             return .full
         }
@@ -29,7 +29,7 @@ extension Connection {
         if !isLast, stream.pendingOutputBytes > 0,
             stream.pendingOutputBytes + framedBytes > loop.limits.outputBytesPerStreamMax
         {
-            loop.awaitRoom(stream)
+            loop.awaitWritable(stream)
             return .full
         }
         let action = stream.machine.send()
@@ -37,8 +37,8 @@ extension Connection {
         stream.output.append(UInt8(0))
         stream.output.append(UInt32(message.count).bigEndian)
         stream.output.append(message)
-        self.pendingAnswerBytes += framedBytes
-        loop.pendingAnswerBytes += framedBytes
+        self.pendingResponseBytes += framedBytes
+        loop.pendingResponseBytes += framedBytes
         loop.metrics.messageSent()
         if isLast {
             _ = stream.machine.finish()
@@ -75,7 +75,7 @@ extension Connection {
     }
 
     /// Refuses what is not gRPC, with an HTTP status and no gRPC status (G4-G7).
-    func refuseHTTP(_ stream: RPCStream, _ status: String) {
+    func rejectHTTP(_ stream: RPCStream, _ status: String) {
         guard stream.machine.finish() == .trailersOnly else { return }
         var headers = HeaderList()
         headers.add(":status", status)
@@ -122,8 +122,8 @@ extension Connection {
                     rebasing: stream.output.bytes[
                         stream.outputOffset ..< stream.outputOffset + count]))
             stream.outputOffset += count
-            self.pendingAnswerBytes -= count
-            self.loop.pendingAnswerBytes -= count
+            self.pendingResponseBytes -= count
+            self.loop.pendingResponseBytes -= count
             self.loop.hasDrained = true
         }
         guard stream.pendingOutputBytes == 0 else { return count }
@@ -151,8 +151,8 @@ extension Connection {
 /// What became of a message for a stream.
 package enum SendOutcome: Equatable, Sendable {
     case sent
-    /// The peer does not read as fast as this: nothing was taken. `RPCHandler.hasRoom` tells when
-    /// to try again.
+    /// The peer does not read as fast as this: nothing was taken. `RPCHandler.hasHeadroom` tells
+    /// when to try again.
     case full
     /// The call has ended.
     case gone

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Messages
 
-@Suite struct TrackAnswerTests {
+@Suite struct TrackResponseTests {
     private let decoder = MessageDecoder()
 
     /// Numbers of every length, so that each varint has each of its lengths.
@@ -34,8 +34,10 @@ import Testing
     private func result(_ numbers: inout Numbers) -> [UInt8] {
         var buffer = ByteBuffer()
         let flags: ResultFlags = numbers.below(3) == 0 ? .replayed : []
-        let start = ResultHeader(refusal: .none, flags: flags, kind: .track, lsn: numbers.number())
-            .begin(in: &buffer)
+        let start = ResultHeader(
+            rejection: .none, flags: flags, kind: .track, lsn: numbers.number()
+        )
+        .begin(in: &buffer)
         let profile = numbers.id()
         let count = 1 + numbers.below(15)
         let kind: IdentifierKind? = [nil, .profileID, .customID, .installationID][numbers.below(4)]
@@ -50,7 +52,7 @@ import Testing
         for _ in 0 ..< count {
             numbers.text(100).withUnsafeBytes { id in
                 EventResultView(
-                    outcome: numbers.below(2) == 0 ? .stored : .duplicate, refusal: .none,
+                    outcome: numbers.below(2) == 0 ? .stored : .duplicate, rejection: .none,
                     contentDiffers: numbers.below(2) == 0,
                     effectiveTime: Int64(numbers.below(3) - 1)
                         &* Int64(truncatingIfNeeded: numbers.number() >> 2), lsn: numbers.number(),
@@ -63,7 +65,7 @@ import Testing
         return Array(buffer.bytes)
     }
 
-    @Test func anAnswerHasTheBytesThatProtobufCGivesIt() throws {
+    @Test func anResponseHasTheBytesThatProtobufCGivesIt() throws {
         var numbers = Numbers(state: 1)
         for _ in 0 ..< 5_000 {
             let result = self.result(&numbers)
@@ -74,7 +76,7 @@ import Testing
                 var body = plainBody
                 var plain = ByteBuffer()
                 plain.append(UInt8(1))
-                let fates = MessageDecoder.writePlainAnswer(
+                let outcomes = MessageDecoder.writePlainResponse(
                     header, body: &plainBody, sequence: sequence, into: &plain)
                 var packed = ByteBuffer()
                 packed.append(UInt8(1))
@@ -82,23 +84,24 @@ import Testing
                 let (response, expected) = self.decoder.trackResponse(header, body: &body)
                 response.pointee.sequence = sequence
                 MessageDecoder.pack(UnsafeMutableRawPointer(response), into: &packed)
-                #expect(fates == expected)
+                #expect(outcomes == expected)
                 try #require(Array(plain.bytes) == Array(packed.bytes))
                 #expect(plainBody.isAtCleanEnd && body.isAtCleanEnd)
             }
         }
     }
 
-    @Test func anAnswerWithARejectedEventIsLeftToProtobufC() throws {
+    @Test func anResponseWithARejectedEventIsLeftToProtobufC() throws {
         var buffer = ByteBuffer()
-        let start = ResultHeader(refusal: .none, flags: [], kind: .track, lsn: 9).begin(in: &buffer)
+        let start = ResultHeader(rejection: .none, flags: [], kind: .track, lsn: 9).begin(
+            in: &buffer)
         TrackResultBody(
             profileID: ProfileID(high: 1, low: 2), revision: 3, redirectedFrom: nil, eventCount: 2
         ).write(into: &buffer)
         for outcome in [EventOutcome.stored, .rejected] {
             let none = UnsafeRawBufferPointer(start: nil, count: 0)
             EventResultView(
-                outcome: outcome, refusal: outcome == .stored ? .none : .timeWindow,
+                outcome: outcome, rejection: outcome == .stored ? .none : .timeWindow,
                 contentDiffers: false, effectiveTime: 1, lsn: 8,
                 holder: ProfileID(high: 0, low: 0), detail: 5, eventID: none, violations: none
             ).write(into: &buffer)
@@ -107,12 +110,13 @@ import Testing
         var body = ByteReader(buffer.bytes)
         let header = try #require(ResultHeader(from: &body))
         let offset = body.offset
-        var answer = ByteBuffer()
+        var output = ByteBuffer()
         #expect(
-            MessageDecoder.writePlainAnswer(header, body: &body, sequence: 0, into: &answer) == nil)
-        #expect(answer.count == 0 && body.offset == offset)
-        let fates = self.decoder.encodeTrackResponse(
-            header, body: &body, sequence: 0, into: &answer)
-        #expect(fates.rejected == 1 && answer.count > 0)
+            MessageDecoder.writePlainResponse(header, body: &body, sequence: 0, into: &output)
+                == nil)
+        #expect(output.count == 0 && body.offset == offset)
+        let outcomes = self.decoder.encodeTrackResponse(
+            header, body: &body, sequence: 0, into: &output)
+        #expect(outcomes.rejected == 1 && output.count > 0)
     }
 }

@@ -23,16 +23,16 @@ struct ExpectedTrack {
 extension Store {
     /// Records that are looked at together: their places, about 20 KiB, stay in the nearest cache
     /// until they are used.
-    package static let lookAheadMax = 32
+    package static let prefetchMax = 32
 
     /// Fetches what the next records will touch; changes nothing, and what it finds is only a hint.
     ///
     /// - Parameters:
-    ///   - records: Whole records, one after the other; the first `lookAheadMax` of them are looked
+    ///   - records: Whole records, one after the other; the first `prefetchMax` of them are looked
     ///     at.
     ///   - firstLSN: Of the first one.
     ///   - receivedAt: Of their frame, in microseconds since 1970.
-    package func lookAhead(_ records: UnsafeRawBufferPointer, firstLSN: UInt64, receivedAt: Int64) {
+    package func prefetch(_ records: UnsafeRawBufferPointer, firstLSN: UInt64, receivedAt: Int64) {
         let tracks = self.expect(records, firstLSN: firstLSN, receivedAt: receivedAt)
         var seen: UInt64 = 0
         for track in tracks {
@@ -86,7 +86,7 @@ extension Store {
         var lsn = firstLSN
         var offset = 0
         var count = 0
-        for _ in 0 ..< Self.lookAheadMax where offset < records.count {
+        for _ in 0 ..< Self.prefetchMax where offset < records.count {
             guard let record = RecordView(UnsafeRawBufferPointer(rebasing: records[offset...]))
             else { break }
             if record.kind == RecordKind.track.rawValue,

@@ -21,7 +21,7 @@ package protocol BackupCopier: AnyObject, Sendable {
     /// - Throws: `.cancelled` if it was given up; nothing is left of the copy then, as after any
     ///   other failure.
     func copy(
-        _ snapshot: SnapshotFile, to destination: String, goesOn: (BackupProgress) -> Bool
+        _ snapshot: SnapshotFile, to destination: String, shouldContinue: (BackupProgress) -> Bool
     ) throws(OperatorFailure) -> BackupProgress
 }
 
@@ -30,7 +30,7 @@ package protocol BackupCopier: AnyObject, Sendable {
 ///
 /// One backup at a time: two would halve each other's disk, and a second is nearly always a
 /// mistake.
-package final class OperatorDesk: Sendable {
+package final class OperatorCoordinator: Sendable {
     private struct Backup: Sendable {
         var token: CallToken
         var destination: String
@@ -87,14 +87,14 @@ package final class OperatorDesk: Sendable {
     ///
     /// - Returns: `nil` if it has begun.
     package func backUp(to destination: String, for token: CallToken) -> OperatorFailure? {
-        let refusal = self.state.withLock { state -> OperatorFailure? in
+        let rejection = self.state.withLock { state -> OperatorFailure? in
             if state.isStopping { return .draining }
             if state.backup != nil { return .busy }
             state.backup = Backup(token: token, destination: destination)
             return nil
         }
-        if refusal == nil { self.parker.unpark() }
-        return refusal
+        if rejection == nil { self.parker.unpark() }
+        return rejection
     }
 
     /// Gives a backup up: its call has ended. Other tokens are ignored.
@@ -128,13 +128,13 @@ package final class OperatorDesk: Sendable {
     /// - Returns: Whether there was one.
     func runOne() -> Bool {
         guard let backup = self.state.withLock({ $0.backup }) else { return false }
-        let news = self.make(backup)
+        let event = self.make(backup)
         self.state.withLock { $0.backup = nil }
-        self.report(news, to: backup.token)
+        self.report(event, to: backup.token)
         return true
     }
 
-    private func make(_ backup: Backup) -> OperatorReport.News {
+    private func make(_ backup: Backup) -> OperatorReport.Event {
         do throws(OperatorFailure) {
             let snapshot = try self.freshSnapshot(for: backup.token)
             var rested = self.clock.monotonicNanoseconds()
@@ -182,7 +182,7 @@ package final class OperatorDesk: Sendable {
         }
     }
 
-    private func report(_ news: OperatorReport.News, to token: CallToken) {
-        self.mailboxes[Int(token.loop)].post(OperatorReport(token: token, news: news))
+    private func report(_ event: OperatorReport.Event, to token: CallToken) {
+        self.mailboxes[Int(token.loop)].post(OperatorReport(token: token, event: event))
     }
 }

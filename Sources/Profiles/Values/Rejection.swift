@@ -2,7 +2,7 @@
 ///
 /// The raw values stand in stored answers and in the result digest; append only. gRPC codes are
 /// chosen in `StatusMapping.swift`.
-package enum Refusal: UInt8, Sendable, CaseIterable {
+package enum Rejection: UInt8, Sendable, CaseIterable {
     case none = 0
     case invalidFields = 1
     case timeWindow = 2

@@ -1,15 +1,15 @@
 import Bytes
 
 /// Which profiles a remembered answer names: what links it to the persons that it concerns.
-enum AnsweredProfiles {
+enum ResponseProfiles {
     /// Calls `body` with the id of each profile of an answer; one may come several times. An erased
     /// answer names nobody.
     ///
     /// These are the profile that the answer shows, the holders of a Track's events, and those of
     /// every write of a batch.
-    static func forEach(in answer: UnsafeRawBufferPointer, _ body: (ProfileID) -> Void) {
-        var reader = ByteReader(answer)
-        guard let header = ResultHeader(from: &reader), header.refusal == .none else { return }
+    static func forEach(in response: UnsafeRawBufferPointer, _ body: (ProfileID) -> Void) {
+        var reader = ByteReader(response)
+        guard let header = ResultHeader(from: &reader), header.rejection == .none else { return }
         var last = ProfileID(high: 0, low: 0)
         // Most events of a Track have one holder.
         func name(_ id: ProfileID) {

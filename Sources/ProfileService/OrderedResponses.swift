@@ -2,26 +2,26 @@
 /// ready.
 ///
 /// Each request gets a ticket; tickets are consecutive, so an answer's place is a subtraction.
-struct OrderedAnswers {
-    private enum Answer {
+struct OrderedResponses {
+    private enum Response {
         case awaited
         /// Serialised, and not sent yet.
         case ready([UInt8])
     }
 
     /// From `head` on: one for each request that is not answered.
-    private var answers: [Answer] = []
+    private var responses: [Response] = []
     private var head = 0
     private var headTicket: UInt64 = 1
     /// Bytes of answers that are ready.
     private(set) var readyBytes = 0
 
     /// Requests without a sent answer.
-    var count: Int { self.answers.count - self.head }
+    var count: Int { self.responses.count - self.head }
 
     /// The oldest request's answer, if it is ready.
     var next: [UInt8]? {
-        guard self.head < self.answers.count, case .ready(let bytes) = self.answers[self.head]
+        guard self.head < self.responses.count, case .ready(let bytes) = self.responses[self.head]
         else { return nil }
         return bytes
     }
@@ -30,7 +30,7 @@ struct OrderedAnswers {
     ///
     /// - Returns: Its ticket, never 0.
     mutating func begin() -> UInt64 {
-        self.answers.append(.awaited)
+        self.responses.append(.awaited)
         return self.headTicket + UInt64(self.count) - 1
     }
 
@@ -42,22 +42,22 @@ struct OrderedAnswers {
     /// - Precondition: `ticket` came from `begin` and has no answer yet.
     mutating func keep(_ bytes: UnsafeRawBufferPointer, for ticket: UInt64) {
         let index = self.head + Int(ticket - self.headTicket)
-        guard case .awaited = self.answers[index] else {
+        guard case .awaited = self.responses[index] else {
             preconditionFailure("a request is answered once")
         }
-        self.answers[index] = .ready(Array(bytes))
+        self.responses[index] = .ready(Array(bytes))
         self.readyBytes += bytes.count
     }
 
     /// The oldest request's answer was sent.
     mutating func sent() {
-        if case .ready(let bytes) = self.answers[self.head] { self.readyBytes -= bytes.count }
-        self.answers[self.head] = .awaited
+        if case .ready(let bytes) = self.responses[self.head] { self.readyBytes -= bytes.count }
+        self.responses[self.head] = .awaited
         self.head += 1
         self.headTicket += 1
         // Moved down once half of it is used up: O(1) per answer.
-        guard self.head * 2 >= self.answers.count else { return }
-        self.answers.removeFirst(self.head)
+        guard self.head * 2 >= self.responses.count else { return }
+        self.responses.removeFirst(self.head)
         self.head = 0
     }
 }

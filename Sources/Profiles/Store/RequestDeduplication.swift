@@ -7,7 +7,7 @@ import Bytes
 /// UInt64 | kind: UInt8 | idBytes: UInt8 | id | answer to the
 /// end`. Of one whose answer was erased the id is 16 bytes, a keyed hash, and fingerprint and
 /// answer are zeros: no answer begins with zeros.
-struct RequestMemory {
+struct RequestDeduplication {
     /// Longest request id in a record, in bytes; the contract allows 100.
     static let idBytesMax = 127
     private static let fixedBytes = 4 + 4 + 8 + 16 + 8 + 1 + 1
@@ -64,15 +64,16 @@ struct RequestMemory {
     }
 
     /// What is known of a request id, borrowed until the next change.
-    struct Known {
+    struct DeduplicationEntry {
         var fingerprint: Fingerprint
-        var answer: UnsafeRawBufferPointer
+        var response: UnsafeRawBufferPointer
         /// The answer went with a person it concerned.
         var isErased: Bool
     }
 
     /// Looks a request id up; one that is past due is as good as gone.
-    func find(_ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, now: Int64) -> Known?
+    func find(_ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, now: Int64)
+        -> DeduplicationEntry?
     {
         let table = self.table.table(hash)
         let tag = Shards.tag(hash)
@@ -84,8 +85,8 @@ struct RequestMemory {
             guard entry.kind == kind.rawValue, now - entry.receivedAt <= self.ageMax,
                 self.isOf(id, entry)
             else { continue }
-            return Known(
-                fingerprint: entry.fingerprint, answer: entry.answer, isErased: entry.isErased)
+            return DeduplicationEntry(
+                fingerprint: entry.fingerprint, response: entry.response, isErased: entry.isErased)
         }
     }
 
@@ -99,11 +100,11 @@ struct RequestMemory {
     /// Remembers an answer, and forgets what is past due or over the limits.
     func remember(
         _ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, fingerprint: Fingerprint,
-        answer: UnsafeRawBufferPointer, now: Int64
+        response: UnsafeRawBufferPointer, now: Int64
     ) {
         // Two for one, so that steady traffic never leaves the clean-up behind.
         self.dropPastDue(now: now, most: 2)
-        let totalBytes = Self.fixedBytes + id.count + answer.count
+        let totalBytes = Self.fixedBytes + id.count + response.count
         let handle = self.slab.allocate(totalBytes)
         var writer = RawWriter(self.slab.pointer(handle))
         writer.write(Handle(0))
@@ -115,7 +116,7 @@ struct RequestMemory {
         writer.write(kind.rawValue)
         writer.write(UInt8(id.count))
         writer.write(id)
-        writer.write(answer)
+        writer.write(response)
         self.enter(handle)
         while self.core.pointee.count > self.limits.requestIDsPerProject
             || self.core.pointee.bytes > self.limits.requestIDBytesPerProject
@@ -128,8 +129,8 @@ struct RequestMemory {
     private func enter(_ handle: Handle) {
         let entry = Entry(self.slab.pointer(handle))
         self.table.insert(entry.hash, handle)
-        AnsweredProfiles.forEach(in: entry.answer) {
-            self.profiles.insert(self.place(of: handle, $0), handle)
+        ResponseProfiles.forEach(in: entry.response) {
+            self.profiles.insert(self.bucket(of: handle, $0), handle)
         }
         if self.core.pointee.head == 0 {
             self.core.pointee.head = handle
@@ -153,8 +154,8 @@ struct RequestMemory {
         if !handles.isEmpty { before() }
         for handle in handles {
             let entry = Entry(self.slab.pointer(handle))
-            AnsweredProfiles.forEach(in: entry.answer) {
-                self.profiles.remove(self.place(of: handle, $0), handle)
+            ResponseProfiles.forEach(in: entry.response) {
+                self.profiles.remove(self.bucket(of: handle, $0), handle)
             }
             entry.erase(id: self.hash.forgottenRequest(entry.kind, entry.id))
         }
@@ -164,20 +165,20 @@ struct RequestMemory {
     ///
     /// - Complexity: O(bytes of these answers).
     private func naming(_ profile: ProfileID) -> [Handle] {
-        let hash = self.hash.answered(profile)
+        let hash = self.hash.responseProfile(profile)
         var handles: [Handle] = []
-        for number in 0 ..< Self.placesPerProfile {
-            let place = Self.place(hash, number)
-            let table = self.profiles.table(place)
-            var position = table.start(Shards.tag(place))
+        for number in 0 ..< Self.bucketsPerProfile {
+            let bucket = Self.bucket(hash, number)
+            let table = self.profiles.table(bucket)
+            var position = table.start(Shards.tag(bucket))
             var seen: Set<Handle> = []
             while true {
-                let handle = table.next(Shards.tag(place), from: &position)
+                let handle = table.next(Shards.tag(bucket), from: &position)
                 guard handle != 0 else { break }
                 // An answer that names the profile several times is there as often.
                 guard seen.insert(handle).inserted else { continue }
                 var names = false
-                AnsweredProfiles.forEach(in: Entry(self.slab.pointer(handle)).answer) {
+                ResponseProfiles.forEach(in: Entry(self.slab.pointer(handle)).response) {
                     names = names || $0 == profile
                 }
                 if names { handles.append(handle) }
@@ -188,14 +189,14 @@ struct RequestMemory {
 
     /// The answers of one profile are spread over as many hashes: a table passes all entries of one
     /// hash whenever it adds another, and one profile can have all the answers there are.
-    private static let placesPerProfile: UInt64 = 256
+    private static let bucketsPerProfile: UInt64 = 256
 
-    private static func place(_ answered: UInt64, _ number: UInt64) -> UInt64 {
-        (answered &+ number) &* 0x9E37_79B9_7F4A_7C15
+    private static func bucket(_ responseProfile: UInt64, _ number: UInt64) -> UInt64 {
+        (responseProfile &+ number) &* 0x9E37_79B9_7F4A_7C15
     }
 
-    private func place(of handle: Handle, _ profile: ProfileID) -> UInt64 {
-        Self.place(self.hash.answered(profile), UInt64((handle &* 0x9E37_79B1) >> 24))
+    private func bucket(of handle: Handle, _ profile: ProfileID) -> UInt64 {
+        Self.bucket(self.hash.responseProfile(profile), UInt64((handle &* 0x9E37_79B1) >> 24))
     }
 
     // MARK: Snapshots
@@ -263,8 +264,8 @@ struct RequestMemory {
         }
         let entry = Entry(self.slab.pointer(handle))
         self.table.remove(entry.hash, handle)
-        AnsweredProfiles.forEach(in: entry.answer) {
-            self.profiles.remove(self.place(of: handle, $0), handle)
+        ResponseProfiles.forEach(in: entry.response) {
+            self.profiles.remove(self.bucket(of: handle, $0), handle)
         }
         self.core.pointee.head = entry.next
         self.core.pointee.count -= 1
@@ -299,32 +300,35 @@ struct RequestMemory {
         var kind: UInt8 { self.base.load(fromByteOffset: 40, as: UInt8.self) }
         private var idBytes: Int { Int(self.base.load(fromByteOffset: 41, as: UInt8.self)) }
         var id: UnsafeRawBufferPointer {
-            UnsafeRawBufferPointer(start: self.base + RequestMemory.fixedBytes, count: self.idBytes)
+            UnsafeRawBufferPointer(
+                start: self.base + RequestDeduplication.fixedBytes, count: self.idBytes)
         }
-        var answer: UnsafeRawBufferPointer {
-            let start = RequestMemory.fixedBytes + self.idBytes
+        var response: UnsafeRawBufferPointer {
+            let start = RequestDeduplication.fixedBytes + self.idBytes
             return UnsafeRawBufferPointer(start: self.base + start, count: self.totalBytes - start)
         }
         /// Whether the answer is none: an answer begins with its length.
-        var isErased: Bool { self.answer.prefix(4).allSatisfy { $0 == 0 } }
+        var isErased: Bool { self.response.prefix(4).allSatisfy { $0 == 0 } }
 
         /// Overwrites id, fingerprint and answer; the id's hash fits, since an answer is longer
         /// than it.
         func erase(id hash: Fingerprint) {
             let idBytes = MemoryLayout<Fingerprint>.size
             precondition(
-                RequestMemory.fixedBytes + idBytes + 4 <= self.totalBytes, "an answer has a header")
+                RequestDeduplication.fixedBytes + idBytes + 4 <= self.totalBytes,
+                "an answer has a header")
             (self.base + 16).storeBytes(of: 0, as: UInt64.self)
             (self.base + 24).storeBytes(of: 0, as: UInt64.self)
             (self.base + 41).storeBytes(of: UInt8(idBytes), as: UInt8.self)
-            let rest = self.base + RequestMemory.fixedBytes
+            let rest = self.base + RequestDeduplication.fixedBytes
             rest.initializeMemory(
-                as: UInt8.self, repeating: 0, count: self.totalBytes - RequestMemory.fixedBytes)
+                as: UInt8.self, repeating: 0,
+                count: self.totalBytes - RequestDeduplication.fixedBytes)
             rest.storeBytes(of: hash, as: Fingerprint.self)
         }
 
         /// Whether the id ends within the entry.
-        var isWhole: Bool { RequestMemory.fixedBytes + self.idBytes <= self.totalBytes }
+        var isWhole: Bool { RequestDeduplication.fixedBytes + self.idBytes <= self.totalBytes }
         var bytesAfterNext: UnsafeRawBufferPointer {
             UnsafeRawBufferPointer(start: self.base + 4, count: self.totalBytes - 4)
         }
