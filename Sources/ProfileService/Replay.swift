@@ -23,6 +23,8 @@ package final class Replay: RecoveryTarget {
     private(set) var digest = ResultsDigest()
     private(set) var nextLSN: UInt64 = 1
     private(set) var receivedAt: Int64 = 0
+    /// Of the frame that is being replayed.
+    private var rulesVersion: UInt32 = 0
     /// `receivedAt` of the first record that no snapshot covers, in microseconds; `nil`: there is
     /// none.
     private(set) var uncoveredSince: Int64?
@@ -111,6 +113,7 @@ package final class Replay: RecoveryTarget {
         self.receivedAt = frame.header.receivedAt
         self.uncoveredSince = self.uncoveredSince ?? frame.header.receivedAt
         self.nextLSN = frame.header.firstLSN
+        self.rulesVersion = frame.header.rulesVersion
         var offset = 0
         var count = 0
         while offset < frame.payload.count {
@@ -137,7 +140,8 @@ package final class Replay: RecoveryTarget {
         let store = try self.store(for: record)
         do throws(ApplyError) {
             try store.apply(
-                record, firstLSN: self.nextLSN, receivedAt: self.receivedAt, results: &self.results)
+                record, firstLSN: self.nextLSN, receivedAt: self.receivedAt,
+                rulesVersion: self.rulesVersion, results: &self.results)
         } catch {
             throw .record(error, lsn: self.nextLSN)
         }

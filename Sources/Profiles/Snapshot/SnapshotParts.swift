@@ -117,7 +117,8 @@ extension MergeEntry {
         guard loser != 0, survivor != 0, !reader.overrun else { return nil }
         self.init(
             loser: ProfileRef(rawValue: loser), survivor: ProfileRef(rawValue: survivor),
-            call: CallContext(firstLSN: lsn, lsn: lsn, receivedAt: receivedAt))
+            call: CallContext(
+                firstLSN: lsn, lsn: lsn, receivedAt: receivedAt, rulesVersion: Store.rulesVersion))
         self.eventCount = reader.read()
         let (attributesBytes, consentBytes) = (reader.read(UInt32.self), reader.read(UInt32.self))
         self.events = slab.allocate(

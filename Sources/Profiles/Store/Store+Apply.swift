@@ -6,6 +6,9 @@ package enum ApplyError: Error, Equatable {
     case unknownKind(UInt8, lsn: UInt64)
     /// A version of a known kind that this release does not know.
     case unknownVersion(UInt8, lsn: UInt64)
+    /// The frame was written by a release with newer rules: applying it by these would give another
+    /// state.
+    case newerRules(UInt32, lsn: UInt64)
     /// The payload is not what its kind says.
     case malformed(lsn: UInt64)
     /// A genesis other than the store's, or not at the beginning.
@@ -29,8 +32,12 @@ extension Store {
     /// - Throws: `ApplyError`; nothing has changed then, and nothing was appended.
     /// - Complexity: O(bytes of the record), but for late events and tables that grow.
     package func apply(
-        _ record: RecordView, firstLSN: UInt64, receivedAt: Int64, results: inout ByteBuffer
+        _ record: RecordView, firstLSN: UInt64, receivedAt: Int64,
+        rulesVersion: UInt32 = Store.rulesVersion, results: inout ByteBuffer
     ) throws(ApplyError) {
+        guard rulesVersion <= Self.rulesVersion else {
+            throw .newerRules(rulesVersion, lsn: firstLSN)
+        }
         guard record.version == RecordFormat.version else {
             throw .unknownVersion(record.version, lsn: firstLSN)
         }
@@ -41,7 +48,8 @@ extension Store {
             throw .outOfOrder(lsn: firstLSN)
         }
         let lsn = firstLSN + UInt64(record.operations) - 1
-        let call = CallContext(firstLSN: firstLSN, lsn: lsn, receivedAt: receivedAt)
+        let call = CallContext(
+            firstLSN: firstLSN, lsn: lsn, receivedAt: receivedAt, rulesVersion: rulesVersion)
         switch kind {
         case .genesis:
             guard self.appliedLSN == 0, (try? Genesis(decoding: record.payload)) == self.genesis
@@ -92,4 +100,6 @@ struct CallContext {
     var lsn: UInt64
     /// Microseconds since 1970.
     var receivedAt: Int64
+    /// The rules that the outcome follows.
+    var rulesVersion: UInt32
 }

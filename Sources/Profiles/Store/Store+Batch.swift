@@ -55,7 +55,8 @@ extension Store {
                 (
                     view,
                     CallContext(
-                        firstLSN: next, lsn: next + operations - 1, receivedAt: call.receivedAt)
+                        firstLSN: next, lsn: next + operations - 1, receivedAt: call.receivedAt,
+                        rulesVersion: call.rulesVersion)
                 ))
             next += operations
         }
