@@ -11,10 +11,9 @@ package protocol RunningThread: AnyObject, Sendable {
 }
 
 /// Puts one thread to sleep until another wakes it; a wake before the sleep is not lost.
-package protocol Parker: AnyObject, Sendable {
-    /// Sleeps until woken, or until `nanoseconds` have passed (`nil`: for ever). Only one thread
-    /// parks.
+///
+/// `wake` makes the next `park` return at once if the thread is awake, and is cheap then.
+package protocol Parker: Waker {
+    /// Sleeps until woken, or until `nanoseconds` have passed (`nil`: for ever). Only one thread parks.
     func park(forNanoseconds nanoseconds: UInt64?)
-    /// Wakes the parked thread, or makes its next park return at once; cheap when it is awake.
-    func unpark()
 }

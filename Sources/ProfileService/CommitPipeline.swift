@@ -92,13 +92,13 @@ package final class CommitPipeline: Sendable {
     /// Hands a sealed batch over; from now on its commands may become durable.
     package func submit(_ batch: LogBatch) {
         self.waiting.withLock { $0.batches.append(batch) }
-        self.parker.unpark()
+        self.parker.wake()
     }
 
     /// Lets the log thread finish what waits, seal the log and return.
     package func stop() {
         self.waiting.withLock { $0.isStopping = true }
-        self.parker.unpark()
+        self.parker.wake()
     }
 
     /// The body of the log thread: returns after `stop`, with the log sealed.

@@ -164,6 +164,6 @@ package final class SegmentPreparer: Sendable {
     /// The file that `take` gave has its own name now, or never will: the next one may be made.
     func wakeForNext() {
         self.state.withLock { $0 = .none }
-        self.parker?.unpark()
+        self.parker?.wake()
     }
 }

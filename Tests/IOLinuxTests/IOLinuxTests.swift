@@ -75,7 +75,7 @@ import Testing
 
     @Test func wakeBeforeTheSleepIsNotLost() {
         let parker = LinuxParker()
-        parker.unpark()
+        parker.wake()
         parker.park(forNanoseconds: nil)
     }
 
@@ -88,12 +88,12 @@ import Testing
             for turn in 0 ..< 1_000 {
                 while ball.hits < 2 * turn + 1 { right.park(forNanoseconds: 150_000_000) }
                 ball.hit()
-                left.unpark()
+                left.wake()
             }
         }
         for turn in 0 ..< 1_000 {
             ball.hit()
-            right.unpark()
+            right.wake()
             while ball.hits < 2 * turn + 2 { left.park(forNanoseconds: 150_000_000) }
         }
         thread.join()

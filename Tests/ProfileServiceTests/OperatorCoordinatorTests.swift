@@ -12,7 +12,7 @@ import Testing
 @Suite struct OperatorCoordinatorTests {
     private final class NoParker: Parker {
         func park(forNanoseconds nanoseconds: UInt64?) {}
-        func unpark() {}
+        func wake() {}
     }
 
     /// Answers every request at once, with what it was given.

@@ -33,7 +33,7 @@ final class ServiceFixture {
 
     private final class NoParker: Parker {
         func park(forNanoseconds nanoseconds: UInt64?) {}
-        func unpark() {}
+        func wake() {}
     }
 
     final class FixedRandom: RandomSource {

@@ -9,7 +9,7 @@ import Testing
 @Suite struct SnapshotFeedTests {
     private final class NoParker: Parker {
         func park(forNanoseconds nanoseconds: UInt64?) {}
-        func unpark() {}
+        func wake() {}
     }
 
     private static let position = SnapshotPosition(

@@ -11,7 +11,7 @@ final class SnapshotRun {
         var turn: () -> Void = {}
 
         func park(forNanoseconds nanoseconds: UInt64?) { self.turn() }
-        func unpark() {}
+        func wake() {}
     }
 
     let snapshotter: Snapshotter

@@ -113,7 +113,7 @@ package final class LinuxParker: Parker, @unchecked Sendable {
         }
     }
 
-    package func unpark() {
+    package func wake() {
         let before = self.state.exchange(State.notified.rawValue, ordering: .acquiringAndReleasing)
         guard before == State.parked.rawValue else { return }
         // Taking the lock makes sure that the sleeper is in its wait, not on the way to it. The

@@ -81,6 +81,6 @@ final class ScrubThread: Sendable {
     /// Makes `run` return; from any thread.
     func stop() {
         self.isStopping.store(true, ordering: .releasing)
-        self.parker.unpark()
+        self.parker.wake()
     }
 }

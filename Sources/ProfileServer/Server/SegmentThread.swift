@@ -46,6 +46,6 @@ final class SegmentThread: Sendable {
     /// Makes `run` return; from any thread.
     func stop() {
         self.isStopping.store(true, ordering: .releasing)
-        self.parker.unpark()
+        self.parker.wake()
     }
 }

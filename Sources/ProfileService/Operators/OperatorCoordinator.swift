@@ -93,7 +93,7 @@ package final class OperatorCoordinator: Sendable {
             state.backup = Backup(token: token, destination: destination)
             return nil
         }
-        if rejection == nil { self.parker.unpark() }
+        if rejection == nil { self.parker.wake() }
         return rejection
     }
 
@@ -104,13 +104,13 @@ package final class OperatorCoordinator: Sendable {
             state.backup?.isCancelled = true
             return true
         }
-        if isOurs { self.parker.unpark() }
+        if isOurs { self.parker.wake() }
     }
 
     /// Lets `run` return after giving up what it does.
     package func stop() {
         self.state.withLock { $0.isStopping = true }
-        self.parker.unpark()
+        self.parker.wake()
     }
 
     // MARK: The thread that copies
@@ -165,7 +165,7 @@ package final class OperatorCoordinator: Sendable {
                 // too old.
                 if state.backup?.token == token { state.backup?.snapshot = result }
             }
-            self.parker.unpark()
+            self.parker.wake()
         }
         while true {
             if let result = self.state.withLock({ $0.backup?.snapshot }) { return try result.get() }

@@ -104,7 +104,7 @@ package final class SnapshotFeed: Sendable {
     /// Asks for a snapshot; the first event says how it went.
     func want() {
         self.change { $0 = State(number: $0.number + 1, phase: .wanted) }
-        self.logParker.unpark()
+        self.logParker.wake()
     }
 
     /// The next event.
@@ -115,7 +115,7 @@ package final class SnapshotFeed: Sendable {
             if case .block(let block) = event { state.bytes -= block.bytes.count }
             return event
         }
-        if case .block = event { self.logParker.unpark() }
+        if case .block = event { self.logParker.wake() }
         return event
     }
 
@@ -125,7 +125,7 @@ package final class SnapshotFeed: Sendable {
     /// Ends a snapshot that cannot be written: the log thread notices before its next piece.
     func abandon() {
         self.change { $0 = State(number: $0.number) }
-        self.logParker.unpark()
+        self.logParker.wake()
     }
 
     // MARK: The log thread
@@ -172,6 +172,6 @@ package final class SnapshotFeed: Sendable {
             body(&state)
             return true
         }
-        if isPosted { self.parker.unpark() }
+        if isPosted { self.parker.wake() }
     }
 }

@@ -81,20 +81,20 @@ package final class Snapshotter: Sendable {
             pendingRequests.responses.append(response)
             return nil
         }
-        guard let rejection else { return self.parker.unpark() }
+        guard let rejection else { return self.parker.wake() }
         response(.failure(rejection))
     }
 
     /// Says that writes wait for space, or no longer: a snapshot may free some of the log.
     package func note(isDiskFull: Bool) {
         self.isDiskFull.store(isDiskFull, ordering: .relaxed)
-        self.parker.unpark()
+        self.parker.wake()
     }
 
     /// Makes `run` return.
     package func stop() {
         self.pendingRequests.withLock { $0.isStopping = true }
-        self.parker.unpark()
+        self.parker.wake()
     }
 
     private var isStopping: Bool { self.pendingRequests.withLock { $0.isStopping } }
