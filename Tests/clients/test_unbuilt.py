@@ -53,5 +53,5 @@ def test_rpc_is_built_or_unimplemented(shared, method):
     assert caught.value.code() == expected
 
 
-def test_the_contract_has_41_rpcs():
-    assert len(METHODS) == 41
+def test_the_contract_has_42_rpcs():
+    assert len(METHODS) == 42

@@ -328,6 +328,96 @@ void   profiles__v1__update_project_request__free_unpacked
   assert(message->base.descriptor == &profiles__v1__update_project_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   profiles__v1__delete_project_request__init
+                     (Profiles__V1__DeleteProjectRequest         *message)
+{
+  static const Profiles__V1__DeleteProjectRequest init_value = PROFILES__V1__DELETE_PROJECT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t profiles__v1__delete_project_request__get_packed_size
+                     (const Profiles__V1__DeleteProjectRequest *message)
+{
+  assert(message->base.descriptor == &profiles__v1__delete_project_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t profiles__v1__delete_project_request__pack
+                     (const Profiles__V1__DeleteProjectRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &profiles__v1__delete_project_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t profiles__v1__delete_project_request__pack_to_buffer
+                     (const Profiles__V1__DeleteProjectRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &profiles__v1__delete_project_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Profiles__V1__DeleteProjectRequest *
+       profiles__v1__delete_project_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Profiles__V1__DeleteProjectRequest *)
+     protobuf_c_message_unpack (&profiles__v1__delete_project_request__descriptor,
+                                allocator, len, data);
+}
+void   profiles__v1__delete_project_request__free_unpacked
+                     (Profiles__V1__DeleteProjectRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &profiles__v1__delete_project_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   profiles__v1__delete_project_response__init
+                     (Profiles__V1__DeleteProjectResponse         *message)
+{
+  static const Profiles__V1__DeleteProjectResponse init_value = PROFILES__V1__DELETE_PROJECT_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t profiles__v1__delete_project_response__get_packed_size
+                     (const Profiles__V1__DeleteProjectResponse *message)
+{
+  assert(message->base.descriptor == &profiles__v1__delete_project_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t profiles__v1__delete_project_response__pack
+                     (const Profiles__V1__DeleteProjectResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &profiles__v1__delete_project_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t profiles__v1__delete_project_response__pack_to_buffer
+                     (const Profiles__V1__DeleteProjectResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &profiles__v1__delete_project_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Profiles__V1__DeleteProjectResponse *
+       profiles__v1__delete_project_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Profiles__V1__DeleteProjectResponse *)
+     protobuf_c_message_unpack (&profiles__v1__delete_project_response__descriptor,
+                                allocator, len, data);
+}
+void   profiles__v1__delete_project_response__free_unpacked
+                     (Profiles__V1__DeleteProjectResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &profiles__v1__delete_project_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   profiles__v1__create_key_request__init
                      (Profiles__V1__CreateKeyRequest         *message)
 {
@@ -1080,7 +1170,7 @@ const ProtobufCMessageDescriptor profiles__v1__project__limits_entry__descriptor
   (ProtobufCMessageInit) profiles__v1__project__limits_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__project__field_descriptors[3] =
+static const ProtobufCFieldDescriptor profiles__v1__project__field_descriptors[6] =
 {
   {
     "project",
@@ -1118,16 +1208,55 @@ static const ProtobufCFieldDescriptor profiles__v1__project__field_descriptors[3
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "created_at",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Project, created_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "delete_due",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Project, delete_due),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "revision",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Project, revision),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__project__field_indices_by_name[] = {
+  3,   /* field[3] = created_at */
+  4,   /* field[4] = delete_due */
   2,   /* field[2] = limits */
   1,   /* field[1] = options */
   0,   /* field[0] = project */
+  5,   /* field[5] = revision */
 };
 static const ProtobufCIntRange profiles__v1__project__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor profiles__v1__project__descriptor =
 {
@@ -1137,7 +1266,7 @@ const ProtobufCMessageDescriptor profiles__v1__project__descriptor =
   "Profiles__V1__Project",
   "profiles.v1",
   sizeof(Profiles__V1__Project),
-  3,
+  6,
   profiles__v1__project__field_descriptors,
   profiles__v1__project__field_indices_by_name,
   1,  profiles__v1__project__number_ranges,
@@ -1246,9 +1375,42 @@ const ProtobufCMessageDescriptor profiles__v1__get_project_request__descriptor =
   (ProtobufCMessageInit) profiles__v1__get_project_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-#define profiles__v1__list_projects_request__field_descriptors NULL
-#define profiles__v1__list_projects_request__field_indices_by_name NULL
-#define profiles__v1__list_projects_request__number_ranges NULL
+static const ProtobufCFieldDescriptor profiles__v1__list_projects_request__field_descriptors[2] =
+{
+  {
+    "page_size",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__ListProjectsRequest, page_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__ListProjectsRequest, page_token),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned profiles__v1__list_projects_request__field_indices_by_name[] = {
+  0,   /* field[0] = page_size */
+  1,   /* field[1] = page_token */
+};
+static const ProtobufCIntRange profiles__v1__list_projects_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
 const ProtobufCMessageDescriptor profiles__v1__list_projects_request__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
@@ -1257,14 +1419,14 @@ const ProtobufCMessageDescriptor profiles__v1__list_projects_request__descriptor
   "Profiles__V1__ListProjectsRequest",
   "profiles.v1",
   sizeof(Profiles__V1__ListProjectsRequest),
-  0,
+  2,
   profiles__v1__list_projects_request__field_descriptors,
   profiles__v1__list_projects_request__field_indices_by_name,
-  0,  profiles__v1__list_projects_request__number_ranges,
+  1,  profiles__v1__list_projects_request__number_ranges,
   (ProtobufCMessageInit) profiles__v1__list_projects_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__list_projects_response__field_descriptors[1] =
+static const ProtobufCFieldDescriptor profiles__v1__list_projects_response__field_descriptors[2] =
 {
   {
     "projects",
@@ -1278,14 +1440,27 @@ static const ProtobufCFieldDescriptor profiles__v1__list_projects_response__fiel
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "next_page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__ListProjectsResponse, next_page_token),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__list_projects_response__field_indices_by_name[] = {
+  1,   /* field[1] = next_page_token */
   0,   /* field[0] = projects */
 };
 static const ProtobufCIntRange profiles__v1__list_projects_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 0, 2 }
 };
 const ProtobufCMessageDescriptor profiles__v1__list_projects_response__descriptor =
 {
@@ -1295,14 +1470,14 @@ const ProtobufCMessageDescriptor profiles__v1__list_projects_response__descripto
   "Profiles__V1__ListProjectsResponse",
   "profiles.v1",
   sizeof(Profiles__V1__ListProjectsResponse),
-  1,
+  2,
   profiles__v1__list_projects_response__field_descriptors,
   profiles__v1__list_projects_response__field_indices_by_name,
   1,  profiles__v1__list_projects_response__number_ranges,
   (ProtobufCMessageInit) profiles__v1__list_projects_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__update_project_request__field_descriptors[3] =
+static const ProtobufCFieldDescriptor profiles__v1__update_project_request__field_descriptors[4] =
 {
   {
     "project",
@@ -1340,16 +1515,29 @@ static const ProtobufCFieldDescriptor profiles__v1__update_project_request__fiel
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "update_mask",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__UpdateProjectRequest, update_mask),
+    &google__protobuf__field_mask__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__update_project_request__field_indices_by_name[] = {
   1,   /* field[1] = options */
   0,   /* field[0] = project */
   2,   /* field[2] = request_id */
+  3,   /* field[3] = update_mask */
 };
 static const ProtobufCIntRange profiles__v1__update_project_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor profiles__v1__update_project_request__descriptor =
 {
@@ -1359,14 +1547,116 @@ const ProtobufCMessageDescriptor profiles__v1__update_project_request__descripto
   "Profiles__V1__UpdateProjectRequest",
   "profiles.v1",
   sizeof(Profiles__V1__UpdateProjectRequest),
-  3,
+  4,
   profiles__v1__update_project_request__field_descriptors,
   profiles__v1__update_project_request__field_indices_by_name,
   1,  profiles__v1__update_project_request__number_ranges,
   (ProtobufCMessageInit) profiles__v1__update_project_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__create_key_request__field_descriptors[5] =
+static const ProtobufCFieldDescriptor profiles__v1__delete_project_request__field_descriptors[3] =
+{
+  {
+    "project",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__DeleteProjectRequest, project),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "request_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__DeleteProjectRequest, request_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "undo",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__DeleteProjectRequest, undo),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned profiles__v1__delete_project_request__field_indices_by_name[] = {
+  0,   /* field[0] = project */
+  1,   /* field[1] = request_id */
+  2,   /* field[2] = undo */
+};
+static const ProtobufCIntRange profiles__v1__delete_project_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor profiles__v1__delete_project_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "profiles.v1.DeleteProjectRequest",
+  "DeleteProjectRequest",
+  "Profiles__V1__DeleteProjectRequest",
+  "profiles.v1",
+  sizeof(Profiles__V1__DeleteProjectRequest),
+  3,
+  profiles__v1__delete_project_request__field_descriptors,
+  profiles__v1__delete_project_request__field_indices_by_name,
+  1,  profiles__v1__delete_project_request__number_ranges,
+  (ProtobufCMessageInit) profiles__v1__delete_project_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor profiles__v1__delete_project_response__field_descriptors[1] =
+{
+  {
+    "delete_due",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__DeleteProjectResponse, delete_due),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned profiles__v1__delete_project_response__field_indices_by_name[] = {
+  0,   /* field[0] = delete_due */
+};
+static const ProtobufCIntRange profiles__v1__delete_project_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor profiles__v1__delete_project_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "profiles.v1.DeleteProjectResponse",
+  "DeleteProjectResponse",
+  "Profiles__V1__DeleteProjectResponse",
+  "profiles.v1",
+  sizeof(Profiles__V1__DeleteProjectResponse),
+  1,
+  profiles__v1__delete_project_response__field_descriptors,
+  profiles__v1__delete_project_response__field_indices_by_name,
+  1,  profiles__v1__delete_project_response__number_ranges,
+  (ProtobufCMessageInit) profiles__v1__delete_project_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor profiles__v1__create_key_request__field_descriptors[8] =
 {
   {
     "project",
@@ -1428,9 +1718,48 @@ static const ProtobufCFieldDescriptor profiles__v1__create_key_request__field_de
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "concurrent_calls_max",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__CreateKeyRequest, concurrent_calls_max),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "display_name",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__CreateKeyRequest, display_name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "operator",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__CreateKeyRequest, operator_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__create_key_request__field_indices_by_name[] = {
+  5,   /* field[5] = concurrent_calls_max */
+  6,   /* field[6] = display_name */
   3,   /* field[3] = expires_at */
+  7,   /* field[7] = operator */
   0,   /* field[0] = project */
   2,   /* field[2] = request_id */
   1,   /* field[1] = scopes */
@@ -1439,7 +1768,7 @@ static const unsigned profiles__v1__create_key_request__field_indices_by_name[] 
 static const ProtobufCIntRange profiles__v1__create_key_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor profiles__v1__create_key_request__descriptor =
 {
@@ -1449,7 +1778,7 @@ const ProtobufCMessageDescriptor profiles__v1__create_key_request__descriptor =
   "Profiles__V1__CreateKeyRequest",
   "profiles.v1",
   sizeof(Profiles__V1__CreateKeyRequest),
-  5,
+  8,
   profiles__v1__create_key_request__field_descriptors,
   profiles__v1__create_key_request__field_indices_by_name,
   1,  profiles__v1__create_key_request__number_ranges,
@@ -1627,7 +1956,7 @@ const ProtobufCMessageDescriptor profiles__v1__get_stats_request__descriptor =
   (ProtobufCMessageInit) profiles__v1__get_stats_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__get_stats_response__field_descriptors[7] =
+static const ProtobufCFieldDescriptor profiles__v1__get_stats_response__field_descriptors[13] =
 {
   {
     "profiles",
@@ -1713,20 +2042,98 @@ static const ProtobufCFieldDescriptor profiles__v1__get_stats_response__field_de
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "identified",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__GetStatsResponse, identified),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "events",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__GetStatsResponse, events),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__GetStatsResponse, bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "keys",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__GetStatsResponse, keys),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "triggers",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__GetStatsResponse, triggers),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pending_firings",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__GetStatsResponse, pending_firings),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__get_stats_response__field_indices_by_name[] = {
+  9,   /* field[9] = bytes */
   3,   /* field[3] = duplicate */
+  8,   /* field[8] = events */
+  7,   /* field[7] = identified */
+  10,   /* field[10] = keys */
   6,   /* field[6] = lsn */
+  12,   /* field[12] = pending_firings */
   0,   /* field[0] = profiles */
   1,   /* field[1] = received */
   5,   /* field[5] = rejected */
   4,   /* field[4] = stale */
   2,   /* field[2] = stored */
+  11,   /* field[11] = triggers */
 };
 static const ProtobufCIntRange profiles__v1__get_stats_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor profiles__v1__get_stats_response__descriptor =
 {
@@ -1736,7 +2143,7 @@ const ProtobufCMessageDescriptor profiles__v1__get_stats_response__descriptor =
   "Profiles__V1__GetStatsResponse",
   "profiles.v1",
   sizeof(Profiles__V1__GetStatsResponse),
-  7,
+  13,
   profiles__v1__get_stats_response__field_descriptors,
   profiles__v1__get_stats_response__field_indices_by_name,
   1,  profiles__v1__get_stats_response__number_ranges,
@@ -1781,7 +2188,7 @@ const ProtobufCMessageDescriptor profiles__v1__list_keys_request__descriptor =
   (ProtobufCMessageInit) profiles__v1__list_keys_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__key__field_descriptors[5] =
+static const ProtobufCFieldDescriptor profiles__v1__key__field_descriptors[10] =
 {
   {
     "key_id",
@@ -1843,18 +2250,83 @@ static const ProtobufCFieldDescriptor profiles__v1__key__field_descriptors[5] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "display_name",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Key, display_name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_used_at",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Key, last_used_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "updates_per_second_max",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Key, updates_per_second_max),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "concurrent_calls_max",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Key, concurrent_calls_max),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "operator",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Key, operator_),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__key__field_indices_by_name[] = {
+  8,   /* field[8] = concurrent_calls_max */
   2,   /* field[2] = created_at */
+  5,   /* field[5] = display_name */
   3,   /* field[3] = expires_at */
   0,   /* field[0] = key_id */
+  6,   /* field[6] = last_used_at */
+  9,   /* field[9] = operator */
   4,   /* field[4] = revoked */
   1,   /* field[1] = scopes */
+  7,   /* field[7] = updates_per_second_max */
 };
 static const ProtobufCIntRange profiles__v1__key__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor profiles__v1__key__descriptor =
 {
@@ -1864,7 +2336,7 @@ const ProtobufCMessageDescriptor profiles__v1__key__descriptor =
   "Profiles__V1__Key",
   "profiles.v1",
   sizeof(Profiles__V1__Key),
-  5,
+  10,
   profiles__v1__key__field_descriptors,
   profiles__v1__key__field_indices_by_name,
   1,  profiles__v1__key__number_ranges,
@@ -2093,21 +2565,23 @@ const ProtobufCMessageDescriptor profiles__v1__backup_response__descriptor =
   (ProtobufCMessageInit) profiles__v1__backup_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue profiles__v1__scope__enum_values_by_number[5] =
+static const ProtobufCEnumValue profiles__v1__scope__enum_values_by_number[6] =
 {
   { "SCOPE_UNSPECIFIED", "PROFILES__V1__SCOPE__SCOPE_UNSPECIFIED", 0 },
   { "SCOPE_READ", "PROFILES__V1__SCOPE__SCOPE_READ", 1 },
   { "SCOPE_WRITE", "PROFILES__V1__SCOPE__SCOPE_WRITE", 2 },
   { "SCOPE_ERASE", "PROFILES__V1__SCOPE__SCOPE_ERASE", 3 },
   { "SCOPE_ADMIN", "PROFILES__V1__SCOPE__SCOPE_ADMIN", 4 },
+  { "SCOPE_EXPORT", "PROFILES__V1__SCOPE__SCOPE_EXPORT", 5 },
 };
 static const ProtobufCIntRange profiles__v1__scope__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{0, 6}
 };
-static const ProtobufCEnumValueIndex profiles__v1__scope__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex profiles__v1__scope__enum_values_by_name[6] =
 {
   { "SCOPE_ADMIN", 4 },
   { "SCOPE_ERASE", 3 },
+  { "SCOPE_EXPORT", 5 },
   { "SCOPE_READ", 1 },
   { "SCOPE_UNSPECIFIED", 0 },
   { "SCOPE_WRITE", 2 },
@@ -2119,20 +2593,21 @@ const ProtobufCEnumDescriptor profiles__v1__scope__descriptor =
   "Scope",
   "Profiles__V1__Scope",
   "profiles.v1",
-  5,
+  6,
   profiles__v1__scope__enum_values_by_number,
-  5,
+  6,
   profiles__v1__scope__enum_values_by_name,
   1,
   profiles__v1__scope__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCMethodDescriptor profiles__v1__admin__method_descriptors[10] =
+static const ProtobufCMethodDescriptor profiles__v1__admin__method_descriptors[11] =
 {
   { "CreateProject", &profiles__v1__create_project_request__descriptor, &profiles__v1__project__descriptor },
   { "GetProject", &profiles__v1__get_project_request__descriptor, &profiles__v1__project__descriptor },
   { "ListProjects", &profiles__v1__list_projects_request__descriptor, &profiles__v1__list_projects_response__descriptor },
   { "UpdateProject", &profiles__v1__update_project_request__descriptor, &profiles__v1__project__descriptor },
+  { "DeleteProject", &profiles__v1__delete_project_request__descriptor, &profiles__v1__delete_project_response__descriptor },
   { "CreateKey", &profiles__v1__create_key_request__descriptor, &profiles__v1__create_key_response__descriptor },
   { "RevokeKey", &profiles__v1__revoke_key_request__descriptor, &profiles__v1__revoke_key_response__descriptor },
   { "ListKeys", &profiles__v1__list_keys_request__descriptor, &profiles__v1__list_keys_response__descriptor },
@@ -2141,15 +2616,16 @@ static const ProtobufCMethodDescriptor profiles__v1__admin__method_descriptors[1
   { "Backup", &profiles__v1__backup_request__descriptor, &profiles__v1__backup_response__descriptor },
 };
 const unsigned profiles__v1__admin__method_indices_by_name[] = {
-  9,        /* Backup */
-  4,        /* CreateKey */
+  10,        /* Backup */
+  5,        /* CreateKey */
   0,        /* CreateProject */
-  8,        /* CreateSnapshot */
+  9,        /* CreateSnapshot */
+  4,        /* DeleteProject */
   1,        /* GetProject */
-  7,        /* GetStats */
-  6,        /* ListKeys */
+  8,        /* GetStats */
+  7,        /* ListKeys */
   2,        /* ListProjects */
-  5,        /* RevokeKey */
+  6,        /* RevokeKey */
   3         /* UpdateProject */
 };
 const ProtobufCServiceDescriptor profiles__v1__admin__descriptor =
@@ -2159,7 +2635,7 @@ const ProtobufCServiceDescriptor profiles__v1__admin__descriptor =
   "Admin",
   "Profiles__V1__Admin",
   "profiles.v1",
-  10,
+  11,
   profiles__v1__admin__method_descriptors,
   profiles__v1__admin__method_indices_by_name
 };
@@ -2195,13 +2671,21 @@ void profiles__v1__admin__update_project(ProtobufCService *service,
   assert(service->descriptor == &profiles__v1__admin__descriptor);
   service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void profiles__v1__admin__delete_project(ProtobufCService *service,
+                                         const Profiles__V1__DeleteProjectRequest *input,
+                                         Profiles__V1__DeleteProjectResponse_Closure closure,
+                                         void *closure_data)
+{
+  assert(service->descriptor == &profiles__v1__admin__descriptor);
+  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void profiles__v1__admin__create_key(ProtobufCService *service,
                                      const Profiles__V1__CreateKeyRequest *input,
                                      Profiles__V1__CreateKeyResponse_Closure closure,
                                      void *closure_data)
 {
   assert(service->descriptor == &profiles__v1__admin__descriptor);
-  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void profiles__v1__admin__revoke_key(ProtobufCService *service,
                                      const Profiles__V1__RevokeKeyRequest *input,
@@ -2209,7 +2693,7 @@ void profiles__v1__admin__revoke_key(ProtobufCService *service,
                                      void *closure_data)
 {
   assert(service->descriptor == &profiles__v1__admin__descriptor);
-  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void profiles__v1__admin__list_keys(ProtobufCService *service,
                                     const Profiles__V1__ListKeysRequest *input,
@@ -2217,7 +2701,7 @@ void profiles__v1__admin__list_keys(ProtobufCService *service,
                                     void *closure_data)
 {
   assert(service->descriptor == &profiles__v1__admin__descriptor);
-  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void profiles__v1__admin__get_stats(ProtobufCService *service,
                                     const Profiles__V1__GetStatsRequest *input,
@@ -2225,7 +2709,7 @@ void profiles__v1__admin__get_stats(ProtobufCService *service,
                                     void *closure_data)
 {
   assert(service->descriptor == &profiles__v1__admin__descriptor);
-  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void profiles__v1__admin__create_snapshot(ProtobufCService *service,
                                           const Profiles__V1__CreateSnapshotRequest *input,
@@ -2233,7 +2717,7 @@ void profiles__v1__admin__create_snapshot(ProtobufCService *service,
                                           void *closure_data)
 {
   assert(service->descriptor == &profiles__v1__admin__descriptor);
-  service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 9, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void profiles__v1__admin__backup(ProtobufCService *service,
                                  const Profiles__V1__BackupRequest *input,
@@ -2241,7 +2725,7 @@ void profiles__v1__admin__backup(ProtobufCService *service,
                                  void *closure_data)
 {
   assert(service->descriptor == &profiles__v1__admin__descriptor);
-  service->invoke(service, 9, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 10, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void profiles__v1__admin__init (Profiles__V1__Admin_Service *service,
                                 Profiles__V1__Admin_ServiceDestroy destroy)

@@ -592,51 +592,6 @@ void   profiles__v1__lookup_profiles_response__free_unpacked
   assert(message->base.descriptor == &profiles__v1__lookup_profiles_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-void   profiles__v1__profile_filter__init
-                     (Profiles__V1__ProfileFilter         *message)
-{
-  static const Profiles__V1__ProfileFilter init_value = PROFILES__V1__PROFILE_FILTER__INIT;
-  *message = init_value;
-}
-size_t profiles__v1__profile_filter__get_packed_size
-                     (const Profiles__V1__ProfileFilter *message)
-{
-  assert(message->base.descriptor == &profiles__v1__profile_filter__descriptor);
-  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
-}
-size_t profiles__v1__profile_filter__pack
-                     (const Profiles__V1__ProfileFilter *message,
-                      uint8_t       *out)
-{
-  assert(message->base.descriptor == &profiles__v1__profile_filter__descriptor);
-  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
-}
-size_t profiles__v1__profile_filter__pack_to_buffer
-                     (const Profiles__V1__ProfileFilter *message,
-                      ProtobufCBuffer *buffer)
-{
-  assert(message->base.descriptor == &profiles__v1__profile_filter__descriptor);
-  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
-}
-Profiles__V1__ProfileFilter *
-       profiles__v1__profile_filter__unpack
-                     (ProtobufCAllocator  *allocator,
-                      size_t               len,
-                      const uint8_t       *data)
-{
-  return (Profiles__V1__ProfileFilter *)
-     protobuf_c_message_unpack (&profiles__v1__profile_filter__descriptor,
-                                allocator, len, data);
-}
-void   profiles__v1__profile_filter__free_unpacked
-                     (Profiles__V1__ProfileFilter *message,
-                      ProtobufCAllocator *allocator)
-{
-  if(!message)
-    return;
-  assert(message->base.descriptor == &profiles__v1__profile_filter__descriptor);
-  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
-}
 void   profiles__v1__count_profiles_request__init
                      (Profiles__V1__CountProfilesRequest         *message)
 {
@@ -1942,6 +1897,51 @@ void   profiles__v1__import_profiles_request__free_unpacked
   assert(message->base.descriptor == &profiles__v1__import_profiles_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   profiles__v1__import_rejection__init
+                     (Profiles__V1__ImportRejection         *message)
+{
+  static const Profiles__V1__ImportRejection init_value = PROFILES__V1__IMPORT_REJECTION__INIT;
+  *message = init_value;
+}
+size_t profiles__v1__import_rejection__get_packed_size
+                     (const Profiles__V1__ImportRejection *message)
+{
+  assert(message->base.descriptor == &profiles__v1__import_rejection__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t profiles__v1__import_rejection__pack
+                     (const Profiles__V1__ImportRejection *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &profiles__v1__import_rejection__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t profiles__v1__import_rejection__pack_to_buffer
+                     (const Profiles__V1__ImportRejection *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &profiles__v1__import_rejection__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Profiles__V1__ImportRejection *
+       profiles__v1__import_rejection__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Profiles__V1__ImportRejection *)
+     protobuf_c_message_unpack (&profiles__v1__import_rejection__descriptor,
+                                allocator, len, data);
+}
+void   profiles__v1__import_rejection__free_unpacked
+                     (Profiles__V1__ImportRejection *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &profiles__v1__import_rejection__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   profiles__v1__import_profiles_response__init
                      (Profiles__V1__ImportProfilesResponse         *message)
 {
@@ -2255,6 +2255,51 @@ void   profiles__v1__detach_installation_response__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &profiles__v1__detach_installation_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   profiles__v1__suppression_record__init
+                     (Profiles__V1__SuppressionRecord         *message)
+{
+  static const Profiles__V1__SuppressionRecord init_value = PROFILES__V1__SUPPRESSION_RECORD__INIT;
+  *message = init_value;
+}
+size_t profiles__v1__suppression_record__get_packed_size
+                     (const Profiles__V1__SuppressionRecord *message)
+{
+  assert(message->base.descriptor == &profiles__v1__suppression_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t profiles__v1__suppression_record__pack
+                     (const Profiles__V1__SuppressionRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &profiles__v1__suppression_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t profiles__v1__suppression_record__pack_to_buffer
+                     (const Profiles__V1__SuppressionRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &profiles__v1__suppression_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Profiles__V1__SuppressionRecord *
+       profiles__v1__suppression_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Profiles__V1__SuppressionRecord *)
+     protobuf_c_message_unpack (&profiles__v1__suppression_record__descriptor,
+                                allocator, len, data);
+}
+void   profiles__v1__suppression_record__free_unpacked
+                     (Profiles__V1__SuppressionRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &profiles__v1__suppression_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   profiles__v1__export_profile_response__init
@@ -4451,109 +4496,6 @@ const ProtobufCMessageDescriptor profiles__v1__lookup_profiles_response__descrip
   (ProtobufCMessageInit) profiles__v1__lookup_profiles_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__profile_filter__field_descriptors[6] =
-{
-  {
-    "state",
-    1,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_ENUM,
-    0,   /* quantifier_offset */
-    offsetof(Profiles__V1__ProfileFilter, state),
-    &profiles__v1__state__descriptor,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "attribute",
-    2,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_STRING,
-    0,   /* quantifier_offset */
-    offsetof(Profiles__V1__ProfileFilter, attribute),
-    NULL,
-    &protobuf_c_empty_string,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "equals",
-    3,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_MESSAGE,
-    0,   /* quantifier_offset */
-    offsetof(Profiles__V1__ProfileFilter, equals),
-    &profiles__v1__value__descriptor,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "channel",
-    4,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_ENUM,
-    0,   /* quantifier_offset */
-    offsetof(Profiles__V1__ProfileFilter, channel),
-    &profiles__v1__channel__descriptor,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "topic",
-    5,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_STRING,
-    0,   /* quantifier_offset */
-    offsetof(Profiles__V1__ProfileFilter, topic),
-    NULL,
-    &protobuf_c_empty_string,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "subscription_state",
-    6,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_ENUM,
-    0,   /* quantifier_offset */
-    offsetof(Profiles__V1__ProfileFilter, subscription_state),
-    &profiles__v1__subscription_state__descriptor,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-};
-static const unsigned profiles__v1__profile_filter__field_indices_by_name[] = {
-  1,   /* field[1] = attribute */
-  3,   /* field[3] = channel */
-  2,   /* field[2] = equals */
-  0,   /* field[0] = state */
-  5,   /* field[5] = subscription_state */
-  4,   /* field[4] = topic */
-};
-static const ProtobufCIntRange profiles__v1__profile_filter__number_ranges[1 + 1] =
-{
-  { 1, 0 },
-  { 0, 6 }
-};
-const ProtobufCMessageDescriptor profiles__v1__profile_filter__descriptor =
-{
-  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
-  "profiles.v1.ProfileFilter",
-  "ProfileFilter",
-  "Profiles__V1__ProfileFilter",
-  "profiles.v1",
-  sizeof(Profiles__V1__ProfileFilter),
-  6,
-  profiles__v1__profile_filter__field_descriptors,
-  profiles__v1__profile_filter__field_indices_by_name,
-  1,  profiles__v1__profile_filter__number_ranges,
-  (ProtobufCMessageInit) profiles__v1__profile_filter__init,
-  NULL,NULL,NULL    /* reserved[123] */
-};
 static const ProtobufCFieldDescriptor profiles__v1__count_profiles_request__field_descriptors[3] =
 {
   {
@@ -4569,18 +4511,6 @@ static const ProtobufCFieldDescriptor profiles__v1__count_profiles_request__fiel
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "filter",
-    2,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_MESSAGE,
-    0,   /* quantifier_offset */
-    offsetof(Profiles__V1__CountProfilesRequest, filter),
-    &profiles__v1__profile_filter__descriptor,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
     "min_lsn",
     3,
     PROTOBUF_C_LABEL_NONE,
@@ -4592,15 +4522,28 @@ static const ProtobufCFieldDescriptor profiles__v1__count_profiles_request__fiel
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "filter",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__CountProfilesRequest, filter),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__count_profiles_request__field_indices_by_name[] = {
-  1,   /* field[1] = filter */
-  2,   /* field[2] = min_lsn */
+  2,   /* field[2] = filter */
+  1,   /* field[1] = min_lsn */
   0,   /* field[0] = project */
 };
-static const ProtobufCIntRange profiles__v1__count_profiles_request__number_ranges[1 + 1] =
+static const ProtobufCIntRange profiles__v1__count_profiles_request__number_ranges[2 + 1] =
 {
   { 1, 0 },
+  { 3, 1 },
   { 0, 3 }
 };
 const ProtobufCMessageDescriptor profiles__v1__count_profiles_request__descriptor =
@@ -4614,7 +4557,7 @@ const ProtobufCMessageDescriptor profiles__v1__count_profiles_request__descripto
   3,
   profiles__v1__count_profiles_request__field_descriptors,
   profiles__v1__count_profiles_request__field_indices_by_name,
-  1,  profiles__v1__count_profiles_request__number_ranges,
+  2,  profiles__v1__count_profiles_request__number_ranges,
   (ProtobufCMessageInit) profiles__v1__count_profiles_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -4684,18 +4627,6 @@ static const ProtobufCFieldDescriptor profiles__v1__list_profiles_request__field
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "filter",
-    2,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_MESSAGE,
-    0,   /* quantifier_offset */
-    offsetof(Profiles__V1__ListProfilesRequest, filter),
-    &profiles__v1__profile_filter__descriptor,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
     "page_size",
     3,
     PROTOBUF_C_LABEL_NONE,
@@ -4743,18 +4674,31 @@ static const ProtobufCFieldDescriptor profiles__v1__list_profiles_request__field
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "filter",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__ListProfilesRequest, filter),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__list_profiles_request__field_indices_by_name[] = {
-  1,   /* field[1] = filter */
-  5,   /* field[5] = min_lsn */
-  2,   /* field[2] = page_size */
-  3,   /* field[3] = page_token */
+  5,   /* field[5] = filter */
+  4,   /* field[4] = min_lsn */
+  1,   /* field[1] = page_size */
+  2,   /* field[2] = page_token */
   0,   /* field[0] = project */
-  4,   /* field[4] = read_mask */
+  3,   /* field[3] = read_mask */
 };
-static const ProtobufCIntRange profiles__v1__list_profiles_request__number_ranges[1 + 1] =
+static const ProtobufCIntRange profiles__v1__list_profiles_request__number_ranges[2 + 1] =
 {
   { 1, 0 },
+  { 3, 1 },
   { 0, 6 }
 };
 const ProtobufCMessageDescriptor profiles__v1__list_profiles_request__descriptor =
@@ -4768,7 +4712,7 @@ const ProtobufCMessageDescriptor profiles__v1__list_profiles_request__descriptor
   6,
   profiles__v1__list_profiles_request__field_descriptors,
   profiles__v1__list_profiles_request__field_indices_by_name,
-  1,  profiles__v1__list_profiles_request__number_ranges,
+  2,  profiles__v1__list_profiles_request__number_ranges,
   (ProtobufCMessageInit) profiles__v1__list_profiles_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -6645,7 +6589,7 @@ const ProtobufCMessageDescriptor profiles__v1__batch_write_response__descriptor 
   (ProtobufCMessageInit) profiles__v1__batch_write_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__import_profiles_request__field_descriptors[3] =
+static const ProtobufCFieldDescriptor profiles__v1__import_profiles_request__field_descriptors[4] =
 {
   {
     "project",
@@ -6683,16 +6627,29 @@ static const ProtobufCFieldDescriptor profiles__v1__import_profiles_request__fie
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "validate_only",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__ImportProfilesRequest, validate_only),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__import_profiles_request__field_indices_by_name[] = {
   1,   /* field[1] = chunk_id */
   2,   /* field[2] = operations */
   0,   /* field[0] = project */
+  3,   /* field[3] = validate_only */
 };
 static const ProtobufCIntRange profiles__v1__import_profiles_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor profiles__v1__import_profiles_request__descriptor =
 {
@@ -6702,14 +6659,65 @@ const ProtobufCMessageDescriptor profiles__v1__import_profiles_request__descript
   "Profiles__V1__ImportProfilesRequest",
   "profiles.v1",
   sizeof(Profiles__V1__ImportProfilesRequest),
-  3,
+  4,
   profiles__v1__import_profiles_request__field_descriptors,
   profiles__v1__import_profiles_request__field_indices_by_name,
   1,  profiles__v1__import_profiles_request__number_ranges,
   (ProtobufCMessageInit) profiles__v1__import_profiles_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__import_profiles_response__field_descriptors[5] =
+static const ProtobufCFieldDescriptor profiles__v1__import_rejection__field_descriptors[2] =
+{
+  {
+    "index",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__ImportRejection, index),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "error",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__ImportRejection, error),
+    &google__rpc__status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned profiles__v1__import_rejection__field_indices_by_name[] = {
+  1,   /* field[1] = error */
+  0,   /* field[0] = index */
+};
+static const ProtobufCIntRange profiles__v1__import_rejection__number_ranges[1 + 1] =
+{
+  { 2, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor profiles__v1__import_rejection__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "profiles.v1.ImportRejection",
+  "ImportRejection",
+  "Profiles__V1__ImportRejection",
+  "profiles.v1",
+  sizeof(Profiles__V1__ImportRejection),
+  2,
+  profiles__v1__import_rejection__field_descriptors,
+  profiles__v1__import_rejection__field_indices_by_name,
+  1,  profiles__v1__import_rejection__number_ranges,
+  (ProtobufCMessageInit) profiles__v1__import_rejection__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor profiles__v1__import_profiles_response__field_descriptors[8] =
 {
   {
     "applied",
@@ -6760,12 +6768,48 @@ static const ProtobufCFieldDescriptor profiles__v1__import_profiles_response__fi
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "chunk_ids",
-    5,
+    "rejections",
+    6,
     PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Profiles__V1__ImportProfilesResponse, n_rejections),
+    offsetof(Profiles__V1__ImportProfilesResponse, rejections),
+    &profiles__v1__import_rejection__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rejections_omitted",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__ImportProfilesResponse, rejections_omitted),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "replayed",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__ImportProfilesResponse, replayed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "chunk_id",
+    9,
+    PROTOBUF_C_LABEL_NONE,
     PROTOBUF_C_TYPE_STRING,
-    offsetof(Profiles__V1__ImportProfilesResponse, n_chunk_ids),
-    offsetof(Profiles__V1__ImportProfilesResponse, chunk_ids),
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__ImportProfilesResponse, chunk_id),
     NULL,
     &protobuf_c_empty_string,
     0,             /* flags */
@@ -6774,15 +6818,19 @@ static const ProtobufCFieldDescriptor profiles__v1__import_profiles_response__fi
 };
 static const unsigned profiles__v1__import_profiles_response__field_indices_by_name[] = {
   0,   /* field[0] = applied */
-  4,   /* field[4] = chunk_ids */
+  7,   /* field[7] = chunk_id */
   3,   /* field[3] = lsn */
   2,   /* field[2] = rejected */
+  4,   /* field[4] = rejections */
+  5,   /* field[5] = rejections_omitted */
+  6,   /* field[6] = replayed */
   1,   /* field[1] = unchanged */
 };
-static const ProtobufCIntRange profiles__v1__import_profiles_response__number_ranges[1 + 1] =
+static const ProtobufCIntRange profiles__v1__import_profiles_response__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 6, 4 },
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor profiles__v1__import_profiles_response__descriptor =
 {
@@ -6792,10 +6840,10 @@ const ProtobufCMessageDescriptor profiles__v1__import_profiles_response__descrip
   "Profiles__V1__ImportProfilesResponse",
   "profiles.v1",
   sizeof(Profiles__V1__ImportProfilesResponse),
-  5,
+  8,
   profiles__v1__import_profiles_response__field_descriptors,
   profiles__v1__import_profiles_response__field_indices_by_name,
-  1,  profiles__v1__import_profiles_response__number_ranges,
+  2,  profiles__v1__import_profiles_response__number_ranges,
   (ProtobufCMessageInit) profiles__v1__import_profiles_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -7119,7 +7167,7 @@ const ProtobufCMessageDescriptor profiles__v1__detach_installation_request__desc
   (ProtobufCMessageInit) profiles__v1__detach_installation_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__detach_installation_response__field_descriptors[4] =
+static const ProtobufCFieldDescriptor profiles__v1__detach_installation_response__field_descriptors[5] =
 {
   {
     "profile_id",
@@ -7169,8 +7217,21 @@ static const ProtobufCFieldDescriptor profiles__v1__detach_installation_response
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "former_profile_id",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__DetachInstallationResponse, former_profile_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__detach_installation_response__field_indices_by_name[] = {
+  4,   /* field[4] = former_profile_id */
   2,   /* field[2] = lsn */
   0,   /* field[0] = profile_id */
   3,   /* field[3] = replayed */
@@ -7179,7 +7240,7 @@ static const unsigned profiles__v1__detach_installation_response__field_indices_
 static const ProtobufCIntRange profiles__v1__detach_installation_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor profiles__v1__detach_installation_response__descriptor =
 {
@@ -7189,14 +7250,78 @@ const ProtobufCMessageDescriptor profiles__v1__detach_installation_response__des
   "Profiles__V1__DetachInstallationResponse",
   "profiles.v1",
   sizeof(Profiles__V1__DetachInstallationResponse),
-  4,
+  5,
   profiles__v1__detach_installation_response__field_descriptors,
   profiles__v1__detach_installation_response__field_indices_by_name,
   1,  profiles__v1__detach_installation_response__number_ranges,
   (ProtobufCMessageInit) profiles__v1__detach_installation_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__export_profile_response__field_descriptors[5] =
+static const ProtobufCFieldDescriptor profiles__v1__suppression_record__field_descriptors[3] =
+{
+  {
+    "channel",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__SuppressionRecord, channel),
+    &profiles__v1__channel__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "address",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__SuppressionRecord, address),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reasons",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Profiles__V1__SuppressionRecord, n_reasons),
+    offsetof(Profiles__V1__SuppressionRecord, reasons),
+    &profiles__v1__suppression_reason__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned profiles__v1__suppression_record__field_indices_by_name[] = {
+  1,   /* field[1] = address */
+  0,   /* field[0] = channel */
+  2,   /* field[2] = reasons */
+};
+static const ProtobufCIntRange profiles__v1__suppression_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor profiles__v1__suppression_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "profiles.v1.SuppressionRecord",
+  "SuppressionRecord",
+  "Profiles__V1__SuppressionRecord",
+  "profiles.v1",
+  sizeof(Profiles__V1__SuppressionRecord),
+  3,
+  profiles__v1__suppression_record__field_descriptors,
+  profiles__v1__suppression_record__field_indices_by_name,
+  1,  profiles__v1__suppression_record__number_ranges,
+  (ProtobufCMessageInit) profiles__v1__suppression_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor profiles__v1__export_profile_response__field_descriptors[7] =
 {
   {
     "lsn",
@@ -7258,6 +7383,30 @@ static const ProtobufCFieldDescriptor profiles__v1__export_profile_response__fie
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "suppression",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Profiles__V1__ExportProfileResponse, part_case),
+    offsetof(Profiles__V1__ExportProfileResponse, suppression),
+    &profiles__v1__suppression_record__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "redirected_from",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__ExportProfileResponse, redirected_from),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__export_profile_response__field_indices_by_name[] = {
   3,   /* field[3] = consent_entry */
@@ -7265,11 +7414,13 @@ static const unsigned profiles__v1__export_profile_response__field_indices_by_na
   0,   /* field[0] = lsn */
   4,   /* field[4] = page_token */
   1,   /* field[1] = profile */
+  6,   /* field[6] = redirected_from */
+  5,   /* field[5] = suppression */
 };
 static const ProtobufCIntRange profiles__v1__export_profile_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor profiles__v1__export_profile_response__descriptor =
 {
@@ -7279,7 +7430,7 @@ const ProtobufCMessageDescriptor profiles__v1__export_profile_response__descript
   "Profiles__V1__ExportProfileResponse",
   "profiles.v1",
   sizeof(Profiles__V1__ExportProfileResponse),
-  5,
+  7,
   profiles__v1__export_profile_response__field_descriptors,
   profiles__v1__export_profile_response__field_indices_by_name,
   1,  profiles__v1__export_profile_response__number_ranges,
@@ -7530,7 +7681,7 @@ const ProtobufCMessageDescriptor profiles__v1__attributes_change__descriptor =
   (ProtobufCMessageInit) profiles__v1__attributes_change__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__change__field_descriptors[11] =
+static const ProtobufCFieldDescriptor profiles__v1__change__field_descriptors[14] =
 {
   {
     "kind",
@@ -7664,12 +7815,50 @@ static const ProtobufCFieldDescriptor profiles__v1__change__field_descriptors[11
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "channel",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Change, channel),
+    &profiles__v1__channel__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "suppression_reasons",
+    13,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Profiles__V1__Change, n_suppression_reasons),
+    offsetof(Profiles__V1__Change, suppression_reasons),
+    &profiles__v1__suppression_reason__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "historical",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Change, historical),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__change__field_indices_by_name[] = {
   7,   /* field[7] = attributes */
+  11,   /* field[11] = channel */
   8,   /* field[8] = consent_entries */
   2,   /* field[2] = custom_id */
   6,   /* field[6] = event */
+  13,   /* field[13] = historical */
   10,   /* field[10] = installation_id */
   0,   /* field[0] = kind */
   9,   /* field[9] = other_profile_id */
@@ -7677,11 +7866,12 @@ static const unsigned profiles__v1__change__field_indices_by_name[] = {
   4,   /* field[4] = received_at */
   3,   /* field[3] = revision */
   5,   /* field[5] = source */
+  12,   /* field[12] = suppression_reasons */
 };
 static const ProtobufCIntRange profiles__v1__change__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor profiles__v1__change__descriptor =
 {
@@ -7691,7 +7881,7 @@ const ProtobufCMessageDescriptor profiles__v1__change__descriptor =
   "Profiles__V1__Change",
   "profiles.v1",
   sizeof(Profiles__V1__Change),
-  11,
+  14,
   profiles__v1__change__field_descriptors,
   profiles__v1__change__field_indices_by_name,
   1,  profiles__v1__change__number_ranges,
@@ -7749,7 +7939,7 @@ const ProtobufCMessageDescriptor profiles__v1__watch_response__descriptor =
   (ProtobufCMessageInit) profiles__v1__watch_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__trigger__field_descriptors[8] =
+static const ProtobufCFieldDescriptor profiles__v1__trigger__field_descriptors[14] =
 {
   {
     "trigger_id",
@@ -7772,30 +7962,6 @@ static const ProtobufCFieldDescriptor profiles__v1__trigger__field_descriptors[8
     offsetof(Profiles__V1__Trigger, event_name),
     NULL,
     &protobuf_c_empty_string,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "attribute",
-    3,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_STRING,
-    0,   /* quantifier_offset */
-    offsetof(Profiles__V1__Trigger, attribute),
-    NULL,
-    &protobuf_c_empty_string,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
-    "equals",
-    4,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_MESSAGE,
-    0,   /* quantifier_offset */
-    offsetof(Profiles__V1__Trigger, equals),
-    &profiles__v1__value__descriptor,
-    NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
@@ -7847,21 +8013,124 @@ static const ProtobufCFieldDescriptor profiles__v1__trigger__field_descriptors[8
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "filter",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Trigger, filter),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "display_name",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Trigger, display_name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "delay_seconds",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Trigger, delay_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unless_event_name",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Trigger, unless_event_name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ack_deadline_seconds",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Trigger, ack_deadline_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "created_at",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Trigger, created_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pending",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Trigger, pending),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lost",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__Trigger, lost),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__trigger__field_indices_by_name[] = {
-  2,   /* field[2] = attribute */
-  6,   /* field[6] = cap */
-  7,   /* field[7] = cap_period_seconds */
-  3,   /* field[3] = equals */
+  10,   /* field[10] = ack_deadline_seconds */
+  4,   /* field[4] = cap */
+  5,   /* field[5] = cap_period_seconds */
+  11,   /* field[11] = created_at */
+  8,   /* field[8] = delay_seconds */
+  7,   /* field[7] = display_name */
   1,   /* field[1] = event_name */
-  4,   /* field[4] = guard_channel */
-  5,   /* field[5] = guard_topic */
+  6,   /* field[6] = filter */
+  2,   /* field[2] = guard_channel */
+  3,   /* field[3] = guard_topic */
+  13,   /* field[13] = lost */
+  12,   /* field[12] = pending */
   0,   /* field[0] = trigger_id */
+  9,   /* field[9] = unless_event_name */
 };
-static const ProtobufCIntRange profiles__v1__trigger__number_ranges[1 + 1] =
+static const ProtobufCIntRange profiles__v1__trigger__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 5, 2 },
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor profiles__v1__trigger__descriptor =
 {
@@ -7871,10 +8140,10 @@ const ProtobufCMessageDescriptor profiles__v1__trigger__descriptor =
   "Profiles__V1__Trigger",
   "profiles.v1",
   sizeof(Profiles__V1__Trigger),
-  8,
+  14,
   profiles__v1__trigger__field_descriptors,
   profiles__v1__trigger__field_indices_by_name,
-  1,  profiles__v1__trigger__number_ranges,
+  2,  profiles__v1__trigger__number_ranges,
   (ProtobufCMessageInit) profiles__v1__trigger__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -8197,7 +8466,7 @@ const ProtobufCMessageDescriptor profiles__v1__delete_trigger_response__descript
   (ProtobufCMessageInit) profiles__v1__delete_trigger_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__watch_triggers_request__field_descriptors[3] =
+static const ProtobufCFieldDescriptor profiles__v1__watch_triggers_request__field_descriptors[4] =
 {
   {
     "project",
@@ -8224,12 +8493,24 @@ static const ProtobufCFieldDescriptor profiles__v1__watch_triggers_request__fiel
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "acknowledged_lsn",
-    3,
+    "acknowledged_firing_ids",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Profiles__V1__WatchTriggersRequest, n_acknowledged_firing_ids),
+    offsetof(Profiles__V1__WatchTriggersRequest, acknowledged_firing_ids),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "in_flight_max",
+    5,
     PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT64,
+    PROTOBUF_C_TYPE_UINT32,
     0,   /* quantifier_offset */
-    offsetof(Profiles__V1__WatchTriggersRequest, acknowledged_lsn),
+    offsetof(Profiles__V1__WatchTriggersRequest, in_flight_max),
     NULL,
     NULL,
     0,             /* flags */
@@ -8237,14 +8518,16 @@ static const ProtobufCFieldDescriptor profiles__v1__watch_triggers_request__fiel
   },
 };
 static const unsigned profiles__v1__watch_triggers_request__field_indices_by_name[] = {
-  2,   /* field[2] = acknowledged_lsn */
+  2,   /* field[2] = acknowledged_firing_ids */
+  3,   /* field[3] = in_flight_max */
   0,   /* field[0] = project */
   1,   /* field[1] = trigger_id */
 };
-static const ProtobufCIntRange profiles__v1__watch_triggers_request__number_ranges[1 + 1] =
+static const ProtobufCIntRange profiles__v1__watch_triggers_request__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 4, 2 },
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor profiles__v1__watch_triggers_request__descriptor =
 {
@@ -8254,14 +8537,14 @@ const ProtobufCMessageDescriptor profiles__v1__watch_triggers_request__descripto
   "Profiles__V1__WatchTriggersRequest",
   "profiles.v1",
   sizeof(Profiles__V1__WatchTriggersRequest),
-  3,
+  4,
   profiles__v1__watch_triggers_request__field_descriptors,
   profiles__v1__watch_triggers_request__field_indices_by_name,
-  1,  profiles__v1__watch_triggers_request__number_ranges,
+  2,  profiles__v1__watch_triggers_request__number_ranges,
   (ProtobufCMessageInit) profiles__v1__watch_triggers_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__watch_triggers_response__field_descriptors[5] =
+static const ProtobufCFieldDescriptor profiles__v1__watch_triggers_response__field_descriptors[9] =
 {
   {
     "lsn",
@@ -8323,10 +8606,62 @@ static const ProtobufCFieldDescriptor profiles__v1__watch_triggers_response__fie
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "firing_id",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__WatchTriggersResponse, firing_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "custom_id",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__WatchTriggersResponse, custom_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "delivery_attempt",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__WatchTriggersResponse, delivery_attempt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lost",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Profiles__V1__WatchTriggersResponse, lost),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__watch_triggers_response__field_indices_by_name[] = {
+  6,   /* field[6] = custom_id */
+  7,   /* field[7] = delivery_attempt */
   3,   /* field[3] = event */
+  5,   /* field[5] = firing_id */
   4,   /* field[4] = heartbeat */
+  8,   /* field[8] = lost */
   0,   /* field[0] = lsn */
   2,   /* field[2] = profile_id */
   1,   /* field[1] = trigger_id */
@@ -8334,7 +8669,7 @@ static const unsigned profiles__v1__watch_triggers_response__field_indices_by_na
 static const ProtobufCIntRange profiles__v1__watch_triggers_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor profiles__v1__watch_triggers_response__descriptor =
 {
@@ -8344,7 +8679,7 @@ const ProtobufCMessageDescriptor profiles__v1__watch_triggers_response__descript
   "Profiles__V1__WatchTriggersResponse",
   "profiles.v1",
   sizeof(Profiles__V1__WatchTriggersResponse),
-  5,
+  9,
   profiles__v1__watch_triggers_response__field_descriptors,
   profiles__v1__watch_triggers_response__field_indices_by_name,
   1,  profiles__v1__watch_triggers_response__number_ranges,
@@ -8621,7 +8956,7 @@ const ProtobufCMessageDescriptor profiles__v1__unmerge_profile_request__descript
   (ProtobufCMessageInit) profiles__v1__unmerge_profile_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor profiles__v1__unmerge_profile_response__field_descriptors[4] =
+static const ProtobufCFieldDescriptor profiles__v1__unmerge_profile_response__field_descriptors[5] =
 {
   {
     "profile",
@@ -8671,17 +9006,30 @@ static const ProtobufCFieldDescriptor profiles__v1__unmerge_profile_response__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "warnings",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Profiles__V1__UnmergeProfileResponse, n_warnings),
+    offsetof(Profiles__V1__UnmergeProfileResponse, warnings),
+    &profiles__v1__warning__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned profiles__v1__unmerge_profile_response__field_indices_by_name[] = {
   2,   /* field[2] = lsn */
   0,   /* field[0] = profile */
   3,   /* field[3] = replayed */
   1,   /* field[1] = restored */
+  4,   /* field[4] = warnings */
 };
 static const ProtobufCIntRange profiles__v1__unmerge_profile_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor profiles__v1__unmerge_profile_response__descriptor =
 {
@@ -8691,14 +9039,14 @@ const ProtobufCMessageDescriptor profiles__v1__unmerge_profile_response__descrip
   "Profiles__V1__UnmergeProfileResponse",
   "profiles.v1",
   sizeof(Profiles__V1__UnmergeProfileResponse),
-  4,
+  5,
   profiles__v1__unmerge_profile_response__field_descriptors,
   profiles__v1__unmerge_profile_response__field_indices_by_name,
   1,  profiles__v1__unmerge_profile_response__number_ranges,
   (ProtobufCMessageInit) profiles__v1__unmerge_profile_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue profiles__v1__change_kind__enum_values_by_number[10] =
+static const ProtobufCEnumValue profiles__v1__change_kind__enum_values_by_number[11] =
 {
   { "CHANGE_KIND_UNSPECIFIED", "PROFILES__V1__CHANGE_KIND__CHANGE_KIND_UNSPECIFIED", 0 },
   { "CHANGE_KIND_PROFILE_CREATED", "PROFILES__V1__CHANGE_KIND__CHANGE_KIND_PROFILE_CREATED", 1 },
@@ -8710,11 +9058,12 @@ static const ProtobufCEnumValue profiles__v1__change_kind__enum_values_by_number
   { "CHANGE_KIND_PROFILES_UNMERGED", "PROFILES__V1__CHANGE_KIND__CHANGE_KIND_PROFILES_UNMERGED", 7 },
   { "CHANGE_KIND_PROFILE_ERASED", "PROFILES__V1__CHANGE_KIND__CHANGE_KIND_PROFILE_ERASED", 8 },
   { "CHANGE_KIND_SUPPRESSION_CHANGED", "PROFILES__V1__CHANGE_KIND__CHANGE_KIND_SUPPRESSION_CHANGED", 9 },
+  { "CHANGE_KIND_PROFILE_IDENTIFIED", "PROFILES__V1__CHANGE_KIND__CHANGE_KIND_PROFILE_IDENTIFIED", 10 },
 };
 static const ProtobufCIntRange profiles__v1__change_kind__value_ranges[] = {
-{0, 0},{0, 10}
+{0, 0},{0, 11}
 };
-static const ProtobufCEnumValueIndex profiles__v1__change_kind__enum_values_by_name[10] =
+static const ProtobufCEnumValueIndex profiles__v1__change_kind__enum_values_by_name[11] =
 {
   { "CHANGE_KIND_ATTRIBUTES_CHANGED", 2 },
   { "CHANGE_KIND_EVENT_STORED", 3 },
@@ -8723,6 +9072,7 @@ static const ProtobufCEnumValueIndex profiles__v1__change_kind__enum_values_by_n
   { "CHANGE_KIND_PROFILES_UNMERGED", 7 },
   { "CHANGE_KIND_PROFILE_CREATED", 1 },
   { "CHANGE_KIND_PROFILE_ERASED", 8 },
+  { "CHANGE_KIND_PROFILE_IDENTIFIED", 10 },
   { "CHANGE_KIND_SUBSCRIPTION_CHANGED", 4 },
   { "CHANGE_KIND_SUPPRESSION_CHANGED", 9 },
   { "CHANGE_KIND_UNSPECIFIED", 0 },
@@ -8734,9 +9084,9 @@ const ProtobufCEnumDescriptor profiles__v1__change_kind__descriptor =
   "ChangeKind",
   "Profiles__V1__ChangeKind",
   "profiles.v1",
-  10,
+  11,
   profiles__v1__change_kind__enum_values_by_number,
-  10,
+  11,
   profiles__v1__change_kind__enum_values_by_name,
   1,
   profiles__v1__change_kind__value_ranges,

@@ -33,7 +33,6 @@ typedef struct Profiles__V1__ListEventsRequest Profiles__V1__ListEventsRequest;
 typedef struct Profiles__V1__ListEventsResponse Profiles__V1__ListEventsResponse;
 typedef struct Profiles__V1__LookupProfilesRequest Profiles__V1__LookupProfilesRequest;
 typedef struct Profiles__V1__LookupProfilesResponse Profiles__V1__LookupProfilesResponse;
-typedef struct Profiles__V1__ProfileFilter Profiles__V1__ProfileFilter;
 typedef struct Profiles__V1__CountProfilesRequest Profiles__V1__CountProfilesRequest;
 typedef struct Profiles__V1__CountProfilesResponse Profiles__V1__CountProfilesResponse;
 typedef struct Profiles__V1__ListProfilesRequest Profiles__V1__ListProfilesRequest;
@@ -63,6 +62,7 @@ typedef struct Profiles__V1__WriteResult Profiles__V1__WriteResult;
 typedef struct Profiles__V1__BatchWriteRequest Profiles__V1__BatchWriteRequest;
 typedef struct Profiles__V1__BatchWriteResponse Profiles__V1__BatchWriteResponse;
 typedef struct Profiles__V1__ImportProfilesRequest Profiles__V1__ImportProfilesRequest;
+typedef struct Profiles__V1__ImportRejection Profiles__V1__ImportRejection;
 typedef struct Profiles__V1__ImportProfilesResponse Profiles__V1__ImportProfilesResponse;
 typedef struct Profiles__V1__EraseProfileRequest Profiles__V1__EraseProfileRequest;
 typedef struct Profiles__V1__EraseProfileResponse Profiles__V1__EraseProfileResponse;
@@ -70,6 +70,7 @@ typedef struct Profiles__V1__ExportProfileRequest Profiles__V1__ExportProfileReq
 typedef struct Profiles__V1__ExportProjectRequest Profiles__V1__ExportProjectRequest;
 typedef struct Profiles__V1__DetachInstallationRequest Profiles__V1__DetachInstallationRequest;
 typedef struct Profiles__V1__DetachInstallationResponse Profiles__V1__DetachInstallationResponse;
+typedef struct Profiles__V1__SuppressionRecord Profiles__V1__SuppressionRecord;
 typedef struct Profiles__V1__ExportProfileResponse Profiles__V1__ExportProfileResponse;
 typedef struct Profiles__V1__WatchRequest Profiles__V1__WatchRequest;
 typedef struct Profiles__V1__AttributesChange Profiles__V1__AttributesChange;
@@ -106,7 +107,8 @@ typedef enum _Profiles__V1__ChangeKind {
   PROFILES__V1__CHANGE_KIND__CHANGE_KIND_PROFILES_MERGED = 6,
   PROFILES__V1__CHANGE_KIND__CHANGE_KIND_PROFILES_UNMERGED = 7,
   PROFILES__V1__CHANGE_KIND__CHANGE_KIND_PROFILE_ERASED = 8,
-  PROFILES__V1__CHANGE_KIND__CHANGE_KIND_SUPPRESSION_CHANGED = 9
+  PROFILES__V1__CHANGE_KIND__CHANGE_KIND_SUPPRESSION_CHANGED = 9,
+  PROFILES__V1__CHANGE_KIND__CHANGE_KIND_PROFILE_IDENTIFIED = 10
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__CHANGE_KIND)
 } Profiles__V1__ChangeKind;
 
@@ -120,7 +122,7 @@ typedef enum {
 } Profiles__V1__IdentifyRequest__PersonCase;
 
 /*
- * What Identify takes.
+ * The request of Identify.
  */
 struct  Profiles__V1__IdentifyRequest
 {
@@ -145,7 +147,7 @@ struct  Profiles__V1__IdentifyRequest
 
 
 /*
- * What Identify answers.
+ * The response of Identify.
  */
 struct  Profiles__V1__IdentifyResponse
 {
@@ -167,14 +169,14 @@ struct  Profiles__V1__IdentifyResponse
 
 
 /*
- * What Track takes.
+ * The request of Track.
  */
 struct  Profiles__V1__TrackRequest
 {
   ProtobufCMessage base;
   char *project;
   /*
-   * 1 to 100 bytes: the same id and message within 24 h get the first answer, with `replayed`.
+   * 1 to 100 bytes: the same id and message within 24 h return the first response, with `replayed`.
    */
   char *request_id;
   Profiles__V1__Identifier *identifier;
@@ -189,7 +191,7 @@ struct  Profiles__V1__TrackRequest
   Google__Protobuf__Timestamp *sent_at;
   Profiles__V1__Source *source;
   /*
-   * Good events are stored although others are not.
+   * Valid events are stored although others are rejected.
    */
   protobuf_c_boolean allow_partial;
   /*
@@ -215,7 +217,7 @@ struct  Profiles__V1__TrackRequest
 
 
 /*
- * What Track answers.
+ * The response of Track.
  */
 struct  Profiles__V1__TrackResponse
 {
@@ -235,12 +237,12 @@ struct  Profiles__V1__TrackResponse
   size_t n_results;
   Profiles__V1__EventResult **results;
   /*
-   * This is the answer to an earlier call with the same request_id.
+   * This is the response to an earlier call with the same request_id.
    */
   protobuf_c_boolean replayed;
   uint64_t sequence;
   /*
-   * TrackStream only; the stream goes on.
+   * TrackStream only; the stream continues.
    */
   Google__Rpc__Status *error;
   /*
@@ -254,7 +256,7 @@ struct  Profiles__V1__TrackResponse
 
 
 /*
- * How one event of a Track ended.
+ * The outcome of one event of a Track.
  */
 struct  Profiles__V1__EventResult
 {
@@ -285,7 +287,7 @@ struct  Profiles__V1__EventResult
 
 
 /*
- * What GetProfile takes.
+ * The request of GetProfile.
  */
 struct  Profiles__V1__GetProfileRequest
 {
@@ -297,7 +299,7 @@ struct  Profiles__V1__GetProfileRequest
    */
   Google__Protobuf__FieldMask *read_mask;
   /*
-   * The answer must know at least this.
+   * The response must cover at least this position.
    */
   uint64_t min_lsn;
   /*
@@ -311,7 +313,7 @@ struct  Profiles__V1__GetProfileRequest
 
 
 /*
- * What GetProfile answers.
+ * The response of GetProfile.
  */
 struct  Profiles__V1__GetProfileResponse
 {
@@ -319,7 +321,7 @@ struct  Profiles__V1__GetProfileResponse
   Profiles__V1__Profile *profile;
   char *redirected_from;
   /*
-   * Up to where the answer knows.
+   * The position that the response covers.
    */
   uint64_t lsn;
 };
@@ -329,7 +331,7 @@ struct  Profiles__V1__GetProfileResponse
 
 
 /*
- * What BatchGetProfiles takes.
+ * The request of BatchGetProfiles.
  */
 struct  Profiles__V1__BatchGetProfilesRequest
 {
@@ -347,7 +349,7 @@ struct  Profiles__V1__BatchGetProfilesRequest
 
 
 /*
- * What BatchGetProfiles answers.
+ * The response of BatchGetProfiles.
  */
 struct  Profiles__V1__BatchGetProfilesResponse
 {
@@ -364,7 +366,7 @@ struct  Profiles__V1__BatchGetProfilesResponse
 
 
 /*
- * What ListEvents takes.
+ * The request of ListEvents.
  */
 struct  Profiles__V1__ListEventsRequest
 {
@@ -386,7 +388,7 @@ struct  Profiles__V1__ListEventsRequest
 
 
 /*
- * What ListEvents answers.
+ * The response of ListEvents.
  */
 struct  Profiles__V1__ListEventsResponse
 {
@@ -411,7 +413,7 @@ typedef enum {
 } Profiles__V1__LookupProfilesRequest__AddressCase;
 
 /*
- * What LookupProfiles takes.
+ * The request of LookupProfiles.
  */
 struct  Profiles__V1__LookupProfilesRequest
 {
@@ -431,7 +433,7 @@ struct  Profiles__V1__LookupProfilesRequest
 
 
 /*
- * What LookupProfiles answers.
+ * The response of LookupProfiles.
  */
 struct  Profiles__V1__LookupProfilesResponse
 {
@@ -446,45 +448,34 @@ struct  Profiles__V1__LookupProfilesResponse
 
 
 /*
- * Profiles by state, attribute or subscription; what is set must all match.
- */
-struct  Profiles__V1__ProfileFilter
-{
-  ProtobufCMessage base;
-  Profiles__V1__State state;
-  char *attribute;
-  Profiles__V1__Value *equals;
-  Profiles__V1__Channel channel;
-  char *topic;
-  Profiles__V1__SubscriptionState subscription_state;
-};
-#define PROFILES__V1__PROFILE_FILTER__INIT \
- { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__profile_filter__descriptor) \
-    , PROFILES__V1__STATE__STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, NULL, PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string, PROFILES__V1__SUBSCRIPTION_STATE__SUBSCRIPTION_STATE_UNSPECIFIED }
-
-
-/*
- * What CountProfiles takes.
+ * The request of CountProfiles.
  */
 struct  Profiles__V1__CountProfilesRequest
 {
   ProtobufCMessage base;
   char *project;
-  Profiles__V1__ProfileFilter *filter;
   uint64_t min_lsn;
+  /*
+   * An AIP-160 expression over a profile; empty: all profiles. Grammar and fields: docs/rules.md,
+   * section 9.
+   */
+  char *filter;
 };
 #define PROFILES__V1__COUNT_PROFILES_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__count_profiles_request__descriptor) \
-    , (char *)protobuf_c_empty_string, NULL, 0 }
+    , (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
 
 
 /*
- * What CountProfiles answers.
+ * The response of CountProfiles.
  */
 struct  Profiles__V1__CountProfilesResponse
 {
   ProtobufCMessage base;
   uint64_t count;
+  /*
+   * The position at the start of the count.
+   */
   uint64_t lsn;
 };
 #define PROFILES__V1__COUNT_PROFILES_RESPONSE__INIT \
@@ -493,25 +484,31 @@ struct  Profiles__V1__CountProfilesResponse
 
 
 /*
- * What ListProfiles takes.
+ * The request of ListProfiles.
  */
 struct  Profiles__V1__ListProfilesRequest
 {
   ProtobufCMessage base;
   char *project;
-  Profiles__V1__ProfileFilter *filter;
+  /*
+   * 0 is 100; at most 1,000.
+   */
   uint32_t page_size;
   char *page_token;
   Google__Protobuf__FieldMask *read_mask;
   uint64_t min_lsn;
+  /*
+   * As in CountProfilesRequest. A page token holds for its filter only.
+   */
+  char *filter;
 };
 #define PROFILES__V1__LIST_PROFILES_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__list_profiles_request__descriptor) \
-    , (char *)protobuf_c_empty_string, NULL, 0, (char *)protobuf_c_empty_string, NULL, 0 }
+    , (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, NULL, 0, (char *)protobuf_c_empty_string }
 
 
 /*
- * What ListProfiles answers.
+ * The response of ListProfiles.
  */
 struct  Profiles__V1__ListProfilesResponse
 {
@@ -527,7 +524,7 @@ struct  Profiles__V1__ListProfilesResponse
 
 
 /*
- * What UpdateSubscription takes.
+ * The request of UpdateSubscription.
  */
 struct  Profiles__V1__UpdateSubscriptionRequest
 {
@@ -549,7 +546,7 @@ struct  Profiles__V1__UpdateSubscriptionRequest
 
 
 /*
- * One change; without a topic it is the whole channel's.
+ * One change; without a topic it is for the whole channel.
  */
 struct  Profiles__V1__SubscriptionChange
 {
@@ -564,7 +561,7 @@ struct  Profiles__V1__SubscriptionChange
 
 
 /*
- * How one change ended; `applied = false`: an older change, or one that lost.
+ * The outcome of one change; `applied = false`: it was older, or another one wins.
  */
 struct  Profiles__V1__SubscriptionResult
 {
@@ -581,7 +578,7 @@ struct  Profiles__V1__SubscriptionResult
 
 
 /*
- * What UpdateSubscription answers.
+ * The response of UpdateSubscription.
  */
 struct  Profiles__V1__UpdateSubscriptionResponse
 {
@@ -603,7 +600,7 @@ struct  Profiles__V1__UpdateSubscriptionResponse
 
 
 /*
- * What ConfirmSubscription takes.
+ * The request of ConfirmSubscription.
  */
 struct  Profiles__V1__ConfirmSubscriptionRequest
 {
@@ -618,7 +615,7 @@ struct  Profiles__V1__ConfirmSubscriptionRequest
 
 
 /*
- * What ConfirmSubscription answers.
+ * The response of ConfirmSubscription.
  */
 struct  Profiles__V1__ConfirmSubscriptionResponse
 {
@@ -635,7 +632,7 @@ struct  Profiles__V1__ConfirmSubscriptionResponse
 
 
 /*
- * What AddSuppression takes.
+ * The request of AddSuppression.
  */
 struct  Profiles__V1__AddSuppressionRequest
 {
@@ -652,7 +649,7 @@ struct  Profiles__V1__AddSuppressionRequest
 
 
 /*
- * What AddSuppression answers.
+ * The response of AddSuppression.
  */
 struct  Profiles__V1__AddSuppressionResponse
 {
@@ -666,7 +663,7 @@ struct  Profiles__V1__AddSuppressionResponse
 
 
 /*
- * What RemoveSuppression takes.
+ * The request of RemoveSuppression.
  */
 struct  Profiles__V1__RemoveSuppressionRequest
 {
@@ -683,7 +680,7 @@ struct  Profiles__V1__RemoveSuppressionRequest
 
 
 /*
- * What RemoveSuppression answers.
+ * The response of RemoveSuppression.
  */
 struct  Profiles__V1__RemoveSuppressionResponse
 {
@@ -698,7 +695,7 @@ struct  Profiles__V1__RemoveSuppressionResponse
 
 
 /*
- * What CheckSendable takes.
+ * The request of CheckSendable.
  */
 struct  Profiles__V1__CheckSendableRequest
 {
@@ -716,7 +713,7 @@ struct  Profiles__V1__CheckSendableRequest
 
 
 /*
- * What CheckSendable answers.
+ * The response of CheckSendable.
  */
 struct  Profiles__V1__CheckSendableResponse
 {
@@ -731,7 +728,7 @@ struct  Profiles__V1__CheckSendableResponse
 
 
 /*
- * What CreateUnsubscribeToken takes.
+ * The request of CreateUnsubscribeToken.
  */
 struct  Profiles__V1__CreateUnsubscribeTokenRequest
 {
@@ -747,7 +744,7 @@ struct  Profiles__V1__CreateUnsubscribeTokenRequest
 
 
 /*
- * What CreateUnsubscribeToken answers.
+ * The response of CreateUnsubscribeToken.
  */
 struct  Profiles__V1__CreateUnsubscribeTokenResponse
 {
@@ -760,7 +757,7 @@ struct  Profiles__V1__CreateUnsubscribeTokenResponse
 
 
 /*
- * What RedeemUnsubscribeToken takes.
+ * The request of RedeemUnsubscribeToken.
  */
 struct  Profiles__V1__RedeemUnsubscribeTokenRequest
 {
@@ -776,7 +773,7 @@ struct  Profiles__V1__RedeemUnsubscribeTokenRequest
 
 
 /*
- * What RedeemUnsubscribeToken answers.
+ * The response of RedeemUnsubscribeToken.
  */
 struct  Profiles__V1__RedeemUnsubscribeTokenResponse
 {
@@ -790,7 +787,7 @@ struct  Profiles__V1__RedeemUnsubscribeTokenResponse
 
 
 /*
- * What ListConsentHistory takes.
+ * The request of ListConsentHistory.
  */
 struct  Profiles__V1__ListConsentHistoryRequest
 {
@@ -806,7 +803,7 @@ struct  Profiles__V1__ListConsentHistoryRequest
 
 
 /*
- * What ListConsentHistory answers.
+ * The response of ListConsentHistory.
  */
 struct  Profiles__V1__ListConsentHistoryResponse
 {
@@ -821,7 +818,7 @@ struct  Profiles__V1__ListConsentHistoryResponse
 
 
 /*
- * What VerifyConsentLedger takes.
+ * The request of VerifyConsentLedger.
  */
 struct  Profiles__V1__VerifyConsentLedgerRequest
 {
@@ -835,7 +832,7 @@ struct  Profiles__V1__VerifyConsentLedgerRequest
 
 
 /*
- * What VerifyConsentLedger answers.
+ * The response of VerifyConsentLedger.
  */
 struct  Profiles__V1__VerifyConsentLedgerResponse
 {
@@ -858,7 +855,7 @@ typedef enum {
 } Profiles__V1__WriteOperation__OperationCase;
 
 /*
- * One write of a batch.
+ * One operation of a batch or an import.
  */
 struct  Profiles__V1__WriteOperation
 {
@@ -885,7 +882,7 @@ typedef enum {
 } Profiles__V1__WriteResult__ResultCase;
 
 /*
- * How one write of a best-effort batch ended.
+ * The outcome of one operation of a batch.
  */
 struct  Profiles__V1__WriteResult
 {
@@ -904,7 +901,7 @@ struct  Profiles__V1__WriteResult
 
 
 /*
- * What BatchWrite takes.
+ * The request of BatchWrite.
  */
 struct  Profiles__V1__BatchWriteRequest
 {
@@ -921,7 +918,7 @@ struct  Profiles__V1__BatchWriteRequest
 
 
 /*
- * What BatchWrite answers.
+ * The response of BatchWrite.
  */
 struct  Profiles__V1__BatchWriteResponse
 {
@@ -937,41 +934,90 @@ struct  Profiles__V1__BatchWriteResponse
 
 
 /*
- * What ImportProfiles takes.
+ * One message of ImportProfiles.
  */
 struct  Profiles__V1__ImportProfilesRequest
 {
   ProtobufCMessage base;
+  /*
+   * The same in every message of a stream.
+   */
   char *project;
+  /*
+   * Required, 1 to 100 bytes: what `request_id` is to a call.
+   */
   char *chunk_id;
+  /*
+   * At most 10,000. `request_id` and `expected_revision` of an operation are rejected with it.
+   */
   size_t n_operations;
   Profiles__V1__WriteOperation **operations;
+  /*
+   * Counts and rejections without any effect; the chunk id is not remembered.
+   */
+  protobuf_c_boolean validate_only;
 };
 #define PROFILES__V1__IMPORT_PROFILES_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__import_profiles_request__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0 }
 
 
 /*
- * What ImportProfiles answers.
+ * Why one operation of an import was rejected.
+ */
+struct  Profiles__V1__ImportRejection
+{
+  ProtobufCMessage base;
+  /*
+   * Of the operation in its message, from 0.
+   */
+  uint32_t index;
+  Google__Rpc__Status *error;
+};
+#define PROFILES__V1__IMPORT_REJECTION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__import_rejection__descriptor) \
+    , 0, NULL }
+
+
+/*
+ * The response to one message of ImportProfiles, after its operations are durable. `applied`,
+ * `unchanged` and `rejected` add up to the operations of the message.
  */
 struct  Profiles__V1__ImportProfilesResponse
 {
   ProtobufCMessage base;
+  /*
+   * Operations that changed something.
+   */
   uint64_t applied;
+  /*
+   * Operations that changed nothing: no-ops, duplicates, older changes.
+   */
   uint64_t unchanged;
+  /*
+   * Operations that failed.
+   */
   uint64_t rejected;
   uint64_t lsn;
-  size_t n_chunk_ids;
-  char **chunk_ids;
+  /*
+   * The first 1,000, by index.
+   */
+  size_t n_rejections;
+  Profiles__V1__ImportRejection **rejections;
+  uint64_t rejections_omitted;
+  /*
+   * The chunk id was known: these are the counts of the first time.
+   */
+  protobuf_c_boolean replayed;
+  char *chunk_id;
 };
 #define PROFILES__V1__IMPORT_PROFILES_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__import_profiles_response__descriptor) \
-    , 0, 0, 0, 0, 0,NULL }
+    , 0, 0, 0, 0, 0,NULL, 0, 0, (char *)protobuf_c_empty_string }
 
 
 /*
- * What EraseProfile takes.
+ * The request of EraseProfile.
  */
 struct  Profiles__V1__EraseProfileRequest
 {
@@ -987,7 +1033,7 @@ struct  Profiles__V1__EraseProfileRequest
 
 
 /*
- * What EraseProfile answers.
+ * The response of EraseProfile.
  */
 struct  Profiles__V1__EraseProfileResponse
 {
@@ -1003,7 +1049,7 @@ struct  Profiles__V1__EraseProfileResponse
 
 
 /*
- * What ExportProfile takes.
+ * The request of ExportProfile.
  */
 struct  Profiles__V1__ExportProfileRequest
 {
@@ -1017,12 +1063,15 @@ struct  Profiles__V1__ExportProfileRequest
 
 
 /*
- * What ExportProject takes.
+ * The request of ExportProject.
  */
 struct  Profiles__V1__ExportProjectRequest
 {
   ProtobufCMessage base;
   char *project;
+  /*
+   * From an earlier stream: continue after the profile it was on.
+   */
   char *page_token;
 };
 #define PROFILES__V1__EXPORT_PROJECT_REQUEST__INIT \
@@ -1031,7 +1080,7 @@ struct  Profiles__V1__ExportProjectRequest
 
 
 /*
- * What DetachInstallation takes.
+ * The request of DetachInstallation.
  */
 struct  Profiles__V1__DetachInstallationRequest
 {
@@ -1046,56 +1095,96 @@ struct  Profiles__V1__DetachInstallationRequest
 
 
 /*
- * What DetachInstallation answers.
+ * The response of DetachInstallation.
  */
 struct  Profiles__V1__DetachInstallationResponse
 {
   ProtobufCMessage base;
+  /*
+   * The profile that the installation is on now.
+   */
   char *profile_id;
   uint64_t revision;
   uint64_t lsn;
   protobuf_c_boolean replayed;
+  /*
+   * The profile that it was on.
+   */
+  char *former_profile_id;
 };
 #define PROFILES__V1__DETACH_INSTALLATION_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__detach_installation_response__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, (char *)protobuf_c_empty_string }
+
+
+/*
+ * The suppression of one address.
+ */
+struct  Profiles__V1__SuppressionRecord
+{
+  ProtobufCMessage base;
+  Profiles__V1__Channel channel;
+  char *address;
+  size_t n_reasons;
+  Profiles__V1__SuppressionReason *reasons;
+};
+#define PROFILES__V1__SUPPRESSION_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__suppression_record__descriptor) \
+    , PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string, 0,NULL }
 
 
 typedef enum {
   PROFILES__V1__EXPORT_PROFILE_RESPONSE__PART__NOT_SET = 0,
   PROFILES__V1__EXPORT_PROFILE_RESPONSE__PART_PROFILE = 2,
   PROFILES__V1__EXPORT_PROFILE_RESPONSE__PART_EVENT = 3,
-  PROFILES__V1__EXPORT_PROFILE_RESPONSE__PART_CONSENT_ENTRY = 4
+  PROFILES__V1__EXPORT_PROFILE_RESPONSE__PART_CONSENT_ENTRY = 4,
+  PROFILES__V1__EXPORT_PROFILE_RESPONSE__PART_SUPPRESSION = 6
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__EXPORT_PROFILE_RESPONSE__PART__CASE)
 } Profiles__V1__ExportProfileResponse__PartCase;
 
 /*
- * What ExportProfile answers.
+ * One part of an export. A profile comes first, then its events by (effective time, lsn), its
+ * consent entries by lsn, and its suppressions.
  */
 struct  Profiles__V1__ExportProfileResponse
 {
   ProtobufCMessage base;
+  /*
+   * The position that the parts of this profile show.
+   */
   uint64_t lsn;
+  /*
+   * On the last part of each profile.
+   */
   char *page_token;
+  /*
+   * The identifier asked for, if it is an alias; on the first part.
+   */
+  char *redirected_from;
   Profiles__V1__ExportProfileResponse__PartCase part_case;
   union {
     Profiles__V1__Profile *profile;
     Profiles__V1__StoredEvent *event;
     Profiles__V1__ConsentEntry *consent_entry;
+    Profiles__V1__SuppressionRecord *suppression;
   };
 };
 #define PROFILES__V1__EXPORT_PROFILE_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__export_profile_response__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, PROFILES__V1__EXPORT_PROFILE_RESPONSE__PART__NOT_SET, {0} }
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, PROFILES__V1__EXPORT_PROFILE_RESPONSE__PART__NOT_SET, {0} }
 
 
 /*
- * What Watch takes.
+ * The request of Watch. Filters are empty or hold at most 100 items each; if any of `event_names`,
+ * `attributes` and `channels` is filled, a change must match one that is filled.
  */
 struct  Profiles__V1__WatchRequest
 {
   ProtobufCMessage base;
   char *project;
+  /*
+   * Inclusive; 0: from now.
+   */
   uint64_t from_lsn;
   size_t n_kinds;
   Profiles__V1__ChangeKind *kinds;
@@ -1105,8 +1194,14 @@ struct  Profiles__V1__WatchRequest
   char **attributes;
   size_t n_channels;
   Profiles__V1__Channel *channels;
+  /*
+   * Only changes of the profiles that these lead to at the lsn of the change.
+   */
   size_t n_identifiers;
   Profiles__V1__Identifier **identifiers;
+  /*
+   * Also what imports and historical Tracks changed.
+   */
   protobuf_c_boolean include_historical;
 };
 #define PROFILES__V1__WATCH_REQUEST__INIT \
@@ -1126,7 +1221,7 @@ struct  Profiles__V1__AttributesChange__SetEntry
 
 
 /*
- * What changed of attributes.
+ * The attributes that an operation set and deleted, with the values of that operation.
  */
 struct  Profiles__V1__AttributesChange
 {
@@ -1143,7 +1238,8 @@ struct  Profiles__V1__AttributesChange
 
 
 /*
- * One committed change.
+ * One committed change. Its values are those of the operation, not of today; an erasure names only
+ * the profile id.
  */
 struct  Profiles__V1__Change
 {
@@ -1156,14 +1252,30 @@ struct  Profiles__V1__Change
   Profiles__V1__Source *source;
   Profiles__V1__StoredEvent *event;
   Profiles__V1__AttributesChange *attributes;
+  /*
+   * The entries that were applied.
+   */
   size_t n_consent_entries;
   Profiles__V1__ConsentEntry **consent_entries;
+  /*
+   * The profile merged away, the one restored, or the former holder of the installation.
+   */
   char *other_profile_id;
   char *installation_id;
+  /*
+   * Of a suppression.
+   */
+  Profiles__V1__Channel channel;
+  size_t n_suppression_reasons;
+  Profiles__V1__SuppressionReason *suppression_reasons;
+  /*
+   * By an import or a historical Track.
+   */
+  protobuf_c_boolean historical;
 };
 #define PROFILES__V1__CHANGE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__change__descriptor) \
-    , PROFILES__V1__CHANGE_KIND__CHANGE_KIND_UNSPECIFIED, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, NULL, NULL, NULL, NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+    , PROFILES__V1__CHANGE_KIND__CHANGE_KIND_UNSPECIFIED, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, NULL, NULL, NULL, NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, 0,NULL, 0 }
 
 
 /*
@@ -1186,22 +1298,55 @@ struct  Profiles__V1__WatchResponse
 struct  Profiles__V1__Trigger
 {
   ProtobufCMessage base;
+  /*
+   * Made by the server.
+   */
   char *trigger_id;
   char *event_name;
-  char *attribute;
-  Profiles__V1__Value *equals;
+  /*
+   * With a channel, CheckSendable on it and on the topic is evaluated at each delivery.
+   */
   Profiles__V1__Channel guard_channel;
   char *guard_topic;
+  /*
+   * Firings per profile in any `cap_period_seconds`; both or neither; 0: no cap.
+   */
   uint32_t cap;
   uint64_t cap_period_seconds;
+  /*
+   * An AIP-160 expression over `event.` and `profile.`, evaluated when the event is stored.
+   */
+  char *filter;
+  char *display_name;
+  /*
+   * Fires this long after the event was received; at most 30 days.
+   */
+  uint64_t delay_seconds;
+  /*
+   * With a delay: no firing if the profile has stored an event of this name in the meantime.
+   */
+  char *unless_event_name;
+  /*
+   * Time to acknowledge a delivery: 10 to 3,600; 0 is 60.
+   */
+  uint32_t ack_deadline_seconds;
+  Google__Protobuf__Timestamp *created_at;
+  /*
+   * Output only: firings that wait to be acknowledged.
+   */
+  uint64_t pending;
+  /*
+   * Output only: firings dropped because too many waited.
+   */
+  uint64_t lost;
 };
 #define PROFILES__V1__TRIGGER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__trigger__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, PROFILES__V1__CHANNEL__CHANNEL_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0, NULL, 0, 0 }
 
 
 /*
- * What CreateTrigger takes.
+ * The request of CreateTrigger.
  */
 struct  Profiles__V1__CreateTriggerRequest
 {
@@ -1216,7 +1361,7 @@ struct  Profiles__V1__CreateTriggerRequest
 
 
 /*
- * What CreateTrigger answers.
+ * The response of CreateTrigger.
  */
 struct  Profiles__V1__CreateTriggerResponse
 {
@@ -1231,7 +1376,7 @@ struct  Profiles__V1__CreateTriggerResponse
 
 
 /*
- * What ListTriggers takes.
+ * The request of ListTriggers.
  */
 struct  Profiles__V1__ListTriggersRequest
 {
@@ -1244,7 +1389,7 @@ struct  Profiles__V1__ListTriggersRequest
 
 
 /*
- * What ListTriggers answers.
+ * The response of ListTriggers; at most 100 triggers a project.
  */
 struct  Profiles__V1__ListTriggersResponse
 {
@@ -1258,7 +1403,7 @@ struct  Profiles__V1__ListTriggersResponse
 
 
 /*
- * What DeleteTrigger takes.
+ * The request of DeleteTrigger.
  */
 struct  Profiles__V1__DeleteTriggerRequest
 {
@@ -1273,7 +1418,7 @@ struct  Profiles__V1__DeleteTriggerRequest
 
 
 /*
- * What DeleteTrigger answers.
+ * The response of DeleteTrigger.
  */
 struct  Profiles__V1__DeleteTriggerResponse
 {
@@ -1287,39 +1432,64 @@ struct  Profiles__V1__DeleteTriggerResponse
 
 
 /*
- * The first message names the trigger; each later one acknowledges up to `acknowledged_lsn`.
+ * The first message names the trigger; each later one acknowledges firings of this stream.
  */
 struct  Profiles__V1__WatchTriggersRequest
 {
   ProtobufCMessage base;
   char *project;
   char *trigger_id;
-  uint64_t acknowledged_lsn;
+  /*
+   * A firing that is settled or unknown is ignored.
+   */
+  size_t n_acknowledged_firing_ids;
+  char **acknowledged_firing_ids;
+  /*
+   * Deliveries without an acknowledgement, of this stream: at most 10,000; 0 is 100.
+   */
+  uint32_t in_flight_max;
 };
 #define PROFILES__V1__WATCH_TRIGGERS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__watch_triggers_request__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0 }
 
 
 /*
- * What WatchTriggers answers.
+ * One delivery of a firing, or a heartbeat.
  */
 struct  Profiles__V1__WatchTriggersResponse
 {
   ProtobufCMessage base;
+  /*
+   * Of the event.
+   */
   uint64_t lsn;
   char *trigger_id;
   char *profile_id;
   Profiles__V1__StoredEvent *event;
   protobuf_c_boolean heartbeat;
+  /*
+   * The same in every delivery of the firing, also after a restart, so that a consumer can be
+   * idempotent.
+   */
+  char *firing_id;
+  char *custom_id;
+  /*
+   * From 1.
+   */
+  uint32_t delivery_attempt;
+  /*
+   * Firings of this trigger dropped because too many waited, in all.
+   */
+  uint64_t lost;
 };
 #define PROFILES__V1__WATCH_TRIGGERS_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__watch_triggers_response__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0 }
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0 }
 
 
 /*
- * What MergeProfiles takes.
+ * The request of MergeProfiles.
  */
 struct  Profiles__V1__MergeProfilesRequest
 {
@@ -1328,7 +1498,13 @@ struct  Profiles__V1__MergeProfilesRequest
   char *request_id;
   Profiles__V1__Identifier *loser;
   Profiles__V1__Identifier *survivor;
+  /*
+   * Two identified profiles: the loser's custom ID becomes an alias.
+   */
   protobuf_c_boolean allow_identified;
+  /*
+   * Of the survivor.
+   */
   Google__Protobuf__UInt64Value *expected_revision;
 };
 #define PROFILES__V1__MERGE_PROFILES_REQUEST__INIT \
@@ -1337,7 +1513,7 @@ struct  Profiles__V1__MergeProfilesRequest
 
 
 /*
- * What MergeProfiles answers.
+ * The response of MergeProfiles.
  */
 struct  Profiles__V1__MergeProfilesResponse
 {
@@ -1356,7 +1532,7 @@ struct  Profiles__V1__MergeProfilesResponse
 
 
 /*
- * What UnmergeProfile takes.
+ * The request of UnmergeProfile.
  */
 struct  Profiles__V1__UnmergeProfileRequest
 {
@@ -1371,19 +1547,30 @@ struct  Profiles__V1__UnmergeProfileRequest
 
 
 /*
- * What UnmergeProfile answers.
+ * The response of UnmergeProfile.
  */
 struct  Profiles__V1__UnmergeProfileResponse
 {
   ProtobufCMessage base;
+  /*
+   * The survivor of the merge.
+   */
   Profiles__V1__Profile *profile;
+  /*
+   * The profile that the merge had taken away.
+   */
   Profiles__V1__Profile *restored;
   uint64_t lsn;
   protobuf_c_boolean replayed;
+  /*
+   * What the restored profile had no capacity for.
+   */
+  size_t n_warnings;
+  Profiles__V1__Warning **warnings;
 };
 #define PROFILES__V1__UNMERGE_PROFILE_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&profiles__v1__unmerge_profile_response__descriptor) \
-    , NULL, NULL, 0, 0 }
+    , NULL, NULL, 0, 0, 0,NULL }
 
 
 /* Profiles__V1__IdentifyRequest methods */
@@ -1632,25 +1819,6 @@ Profiles__V1__LookupProfilesResponse *
                       const uint8_t       *data);
 void   profiles__v1__lookup_profiles_response__free_unpacked
                      (Profiles__V1__LookupProfilesResponse *message,
-                      ProtobufCAllocator *allocator);
-/* Profiles__V1__ProfileFilter methods */
-void   profiles__v1__profile_filter__init
-                     (Profiles__V1__ProfileFilter         *message);
-size_t profiles__v1__profile_filter__get_packed_size
-                     (const Profiles__V1__ProfileFilter   *message);
-size_t profiles__v1__profile_filter__pack
-                     (const Profiles__V1__ProfileFilter   *message,
-                      uint8_t             *out);
-size_t profiles__v1__profile_filter__pack_to_buffer
-                     (const Profiles__V1__ProfileFilter   *message,
-                      ProtobufCBuffer     *buffer);
-Profiles__V1__ProfileFilter *
-       profiles__v1__profile_filter__unpack
-                     (ProtobufCAllocator  *allocator,
-                      size_t               len,
-                      const uint8_t       *data);
-void   profiles__v1__profile_filter__free_unpacked
-                     (Profiles__V1__ProfileFilter *message,
                       ProtobufCAllocator *allocator);
 /* Profiles__V1__CountProfilesRequest methods */
 void   profiles__v1__count_profiles_request__init
@@ -2203,6 +2371,25 @@ Profiles__V1__ImportProfilesRequest *
 void   profiles__v1__import_profiles_request__free_unpacked
                      (Profiles__V1__ImportProfilesRequest *message,
                       ProtobufCAllocator *allocator);
+/* Profiles__V1__ImportRejection methods */
+void   profiles__v1__import_rejection__init
+                     (Profiles__V1__ImportRejection         *message);
+size_t profiles__v1__import_rejection__get_packed_size
+                     (const Profiles__V1__ImportRejection   *message);
+size_t profiles__v1__import_rejection__pack
+                     (const Profiles__V1__ImportRejection   *message,
+                      uint8_t             *out);
+size_t profiles__v1__import_rejection__pack_to_buffer
+                     (const Profiles__V1__ImportRejection   *message,
+                      ProtobufCBuffer     *buffer);
+Profiles__V1__ImportRejection *
+       profiles__v1__import_rejection__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   profiles__v1__import_rejection__free_unpacked
+                     (Profiles__V1__ImportRejection *message,
+                      ProtobufCAllocator *allocator);
 /* Profiles__V1__ImportProfilesResponse methods */
 void   profiles__v1__import_profiles_response__init
                      (Profiles__V1__ImportProfilesResponse         *message);
@@ -2335,6 +2522,25 @@ Profiles__V1__DetachInstallationResponse *
                       const uint8_t       *data);
 void   profiles__v1__detach_installation_response__free_unpacked
                      (Profiles__V1__DetachInstallationResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Profiles__V1__SuppressionRecord methods */
+void   profiles__v1__suppression_record__init
+                     (Profiles__V1__SuppressionRecord         *message);
+size_t profiles__v1__suppression_record__get_packed_size
+                     (const Profiles__V1__SuppressionRecord   *message);
+size_t profiles__v1__suppression_record__pack
+                     (const Profiles__V1__SuppressionRecord   *message,
+                      uint8_t             *out);
+size_t profiles__v1__suppression_record__pack_to_buffer
+                     (const Profiles__V1__SuppressionRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Profiles__V1__SuppressionRecord *
+       profiles__v1__suppression_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   profiles__v1__suppression_record__free_unpacked
+                     (Profiles__V1__SuppressionRecord *message,
                       ProtobufCAllocator *allocator);
 /* Profiles__V1__ExportProfileResponse methods */
 void   profiles__v1__export_profile_response__init
@@ -2722,9 +2928,6 @@ typedef void (*Profiles__V1__LookupProfilesRequest_Closure)
 typedef void (*Profiles__V1__LookupProfilesResponse_Closure)
                  (const Profiles__V1__LookupProfilesResponse *message,
                   void *closure_data);
-typedef void (*Profiles__V1__ProfileFilter_Closure)
-                 (const Profiles__V1__ProfileFilter *message,
-                  void *closure_data);
 typedef void (*Profiles__V1__CountProfilesRequest_Closure)
                  (const Profiles__V1__CountProfilesRequest *message,
                   void *closure_data);
@@ -2812,6 +3015,9 @@ typedef void (*Profiles__V1__BatchWriteResponse_Closure)
 typedef void (*Profiles__V1__ImportProfilesRequest_Closure)
                  (const Profiles__V1__ImportProfilesRequest *message,
                   void *closure_data);
+typedef void (*Profiles__V1__ImportRejection_Closure)
+                 (const Profiles__V1__ImportRejection *message,
+                  void *closure_data);
 typedef void (*Profiles__V1__ImportProfilesResponse_Closure)
                  (const Profiles__V1__ImportProfilesResponse *message,
                   void *closure_data);
@@ -2832,6 +3038,9 @@ typedef void (*Profiles__V1__DetachInstallationRequest_Closure)
                   void *closure_data);
 typedef void (*Profiles__V1__DetachInstallationResponse_Closure)
                  (const Profiles__V1__DetachInstallationResponse *message,
+                  void *closure_data);
+typedef void (*Profiles__V1__SuppressionRecord_Closure)
+                 (const Profiles__V1__SuppressionRecord *message,
                   void *closure_data);
 typedef void (*Profiles__V1__ExportProfileResponse_Closure)
                  (const Profiles__V1__ExportProfileResponse *message,
@@ -3201,7 +3410,6 @@ extern const ProtobufCMessageDescriptor profiles__v1__list_events_request__descr
 extern const ProtobufCMessageDescriptor profiles__v1__list_events_response__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__lookup_profiles_request__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__lookup_profiles_response__descriptor;
-extern const ProtobufCMessageDescriptor profiles__v1__profile_filter__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__count_profiles_request__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__count_profiles_response__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__list_profiles_request__descriptor;
@@ -3231,6 +3439,7 @@ extern const ProtobufCMessageDescriptor profiles__v1__write_result__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__batch_write_request__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__batch_write_response__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__import_profiles_request__descriptor;
+extern const ProtobufCMessageDescriptor profiles__v1__import_rejection__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__import_profiles_response__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__erase_profile_request__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__erase_profile_response__descriptor;
@@ -3238,6 +3447,7 @@ extern const ProtobufCMessageDescriptor profiles__v1__export_profile_request__de
 extern const ProtobufCMessageDescriptor profiles__v1__export_project_request__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__detach_installation_request__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__detach_installation_response__descriptor;
+extern const ProtobufCMessageDescriptor profiles__v1__suppression_record__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__export_profile_response__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__watch_request__descriptor;
 extern const ProtobufCMessageDescriptor profiles__v1__attributes_change__descriptor;

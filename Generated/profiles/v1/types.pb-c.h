@@ -86,7 +86,7 @@ typedef enum _Profiles__V1__Outcome {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__OUTCOME)
 } Profiles__V1__Outcome;
 /*
- * How an event ended.
+ * The outcome of an event.
  */
 typedef enum _Profiles__V1__EventStatus {
   PROFILES__V1__EVENT_STATUS__EVENT_STATUS_UNSPECIFIED = 0,
@@ -106,7 +106,7 @@ typedef enum _Profiles__V1__Channel {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PROFILES__V1__CHANNEL)
 } Profiles__V1__Channel;
 /*
- * What a person agreed to; PENDING waits for a confirmation and is never set by a client.
+ * What a person agreed to. PENDING awaits a confirmation and is never set by a client.
  */
 typedef enum _Profiles__V1__SubscriptionState {
   PROFILES__V1__SUBSCRIPTION_STATE__SUBSCRIPTION_STATE_UNSPECIFIED = 0,
@@ -197,8 +197,9 @@ typedef enum {
 } Profiles__V1__Identifier__IdCase;
 
 /*
- * How a profile is named: exactly one. Custom and installation IDs are 1 to 512 characters, at most 1,024 bytes, one line, not
- * blank, compared byte for byte, and none of the words that stand for no value (null, undefined, nan, ...).
+ * How a profile is named: exactly one. Custom and installation IDs are 1 to 512 characters, at most
+ * 1,024 bytes, one line, not blank, compared byte for byte, and not one of the words that mean "no
+ * value" (null, undefined, nan, ...).
  */
 struct  Profiles__V1__Identifier
 {
@@ -291,7 +292,7 @@ struct  Profiles__V1__Object__FieldsEntry
 
 
 /*
- * At most 20 fields; objects on at most 3 levels, an event's `attributes` being the first.
+ * At most 20 fields; objects on at most 3 levels, of which the event's `attributes` is the first.
  */
 struct  Profiles__V1__Object
 {
@@ -336,7 +337,7 @@ struct  Profiles__V1__Source
 
 
 /*
- * Attributes that the service knows the meaning of; set but empty is invalid, absent is not set.
+ * Attributes whose meaning the service knows. Set but empty is invalid; absent changes nothing.
  */
 struct  Profiles__V1__NativeAttributes
 {
@@ -401,7 +402,8 @@ struct  Profiles__V1__AttributePatch__RemoveEntry
 
 
 /*
- * Changes of attributes; a name may stand in one of the parts only, also apart from case. The later effective time wins.
+ * Changes of attributes. A name occurs in one of the parts only, compared without case. The later
+ * effective time wins.
  */
 struct  Profiles__V1__AttributePatch
 {
@@ -453,7 +455,7 @@ struct  Profiles__V1__AttributeMetadata
 
 
 /*
- * How often an event name came, dropped events included.
+ * How many events of a name were stored, events no longer retained included.
  */
 struct  Profiles__V1__EventCounter
 {
@@ -500,7 +502,8 @@ struct  Profiles__V1__Subscriptions
 
 
 /*
- * What the caller should know although the call succeeded; `identifier` or `name` says what it is about.
+ * What the caller should know although the call succeeded; `identifier` or `name` says what it is
+ * about.
  */
 struct  Profiles__V1__Warning
 {
@@ -537,7 +540,7 @@ struct  Profiles__V1__Profile__AttributeMetadataEntry
 
 
 /*
- * A person, or a device not yet known to be one's.
+ * A person, or a device whose person is not known yet.
  */
 struct  Profiles__V1__Profile
 {
@@ -561,7 +564,7 @@ struct  Profiles__V1__Profile
   Google__Protobuf__Timestamp *created_at;
   Google__Protobuf__Timestamp *updated_at;
   /*
-   * Moves without a new revision.
+   * Changes without a new revision.
    */
   Google__Protobuf__Timestamp *last_seen_at;
   /*
@@ -578,7 +581,7 @@ struct  Profiles__V1__Profile
   size_t n_aliases;
   Profiles__V1__Identifier **aliases;
   /*
-   * Older events were dropped; the counters still know them.
+   * Set when older events are no longer retained; the counters still include them.
    */
   Google__Protobuf__Timestamp *events_truncated_before;
 };
@@ -648,7 +651,7 @@ struct  Profiles__V1__StoredEvent__AttributesEntry
 
 
 /*
- * An event as it is kept.
+ * An event as it is stored.
  */
 struct  Profiles__V1__StoredEvent
 {
@@ -694,7 +697,8 @@ struct  Profiles__V1__Evidence
 
 
 /*
- * One entry of the consent ledger; `hash` = SHA-256(`previous_hash`, the entry without both hashes).
+ * One entry of the consent ledger. `hash` is the SHA-256 of `previous_hash` and the entry without
+ * both hashes.
  */
 struct  Profiles__V1__ConsentEntry
 {
