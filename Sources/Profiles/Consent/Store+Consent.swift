@@ -42,19 +42,13 @@ extension Store {
             throw .malformed(lsn: call.firstLSN)
         }
         let changes = try self.readChanges(header, &reader, call)
-        guard header.project == self.project.id else {
-            return self.appendRejection(.projectNotFound, .updateSubscription, call, into: &results)
-        }
         let hash = self.hash.identifier(header.project, header.identifier)
-        let found = self.find(header.project, header.identifier, hash: hash)
-        if found == nil,
-            self.rejectBlocked(
-                header.identifier, header.project, .updateSubscription, call, into: &results)
-        {
-            return
-        }
-        let lookup = self.remembered(.updateSubscription, header.requestID, record, call)
-        if self.replayResponse(lookup, call, into: &results) { return }
+        let head = CommandHead(
+            kind: .updateSubscription, project: header.project, requestID: header.requestID,
+            first: CommandHead.Subject(identifier: header.identifier, hash: hash))
+        guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
+        else { return }
+        let found = admitted.first
 
         let revision = found.map { self.pool.header($0.profile).pointee.revision } ?? 0
         if let expected = header.expectedRevision, expected != revision {
@@ -84,7 +78,7 @@ extension Store {
         self.commit(
             work, to: profile, isNew: found == nil,
             redirectedFrom: found?.isAlias ?? false ? header.identifier : nil, results: &results)
-        if let lookup { self.remember(lookup, results, from: start, call) }
+        self.end(admitted, results, from: start, call)
     }
 
     private static func isWellFormed(_ header: SubscriptionHeader, _ record: RecordView) -> Bool {
@@ -198,12 +192,10 @@ extension Store {
             command.token.kind == .confirmation,
             command.requestID.count <= RequestDeduplication.idBytesMax
         else { throw .malformed(lsn: call.firstLSN) }
-        guard command.project == self.project.id else {
-            return self.appendRejection(
-                .projectNotFound, .confirmSubscription, call, into: &results)
-        }
-        let lookup = self.remembered(.confirmSubscription, command.requestID, record, call)
-        if self.replayResponse(lookup, call, into: &results) { return }
+        let head = CommandHead(
+            kind: .confirmSubscription, project: command.project, requestID: command.requestID)
+        guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
+        else { return }
         let token = command.token
         guard let profile = self.find(token) else {
             return self.appendRejection(.tokenInvalid, .confirmSubscription, call, into: &results)
@@ -234,7 +226,7 @@ extension Store {
         }
         let start = results.count
         self.commit(work, to: profile, isNew: false, redirectedFrom: nil, results: &results)
-        if let lookup { self.remember(lookup, results, from: start, call) }
+        self.end(admitted, results, from: start, call)
     }
 
     /// Carries out one RedeemUnsubscribeToken. A person that is gone is answered like any other:
@@ -246,14 +238,13 @@ extension Store {
             command.token.kind == .unsubscribe,
             command.requestID.count <= RequestDeduplication.idBytesMax
         else { throw .malformed(lsn: call.firstLSN) }
-        guard command.project == self.project.id else {
-            return self.appendRejection(.projectNotFound, .redeemUnsubscribe, call, into: &results)
-        }
-        var lookup = self.remembered(.redeemUnsubscribe, command.requestID, record, call)
-        // The link of an erased person is answered as if it were new: it has done its work, and its
-        // id stays the erased call's.
-        if let known = lookup?.entry, known.isErased { lookup = nil }
-        if self.replayResponse(lookup, call, into: &results) { return }
+        // The link of an erased person has done its work and is not an error; its request id stays
+        // with the erased call.
+        let head = CommandHead(
+            kind: .redeemUnsubscribe, project: command.project, requestID: command.requestID,
+            proceedsAfterErasure: true)
+        guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
+        else { return }
         let start = results.count
         if let profile = self.find(command.token) {
             var work = ConsentWork(
@@ -277,7 +268,7 @@ extension Store {
             ConsentPart().appendImage(to: &results)
             ResultHeader.end(at: result, in: &results)
         }
-        if let lookup { self.remember(lookup, results, from: start, call) }
+        self.end(admitted, results, from: start, call)
     }
 
     /// Who a token's profile is today.
@@ -299,11 +290,10 @@ extension Store {
         guard let command = SuppressionCommand(record.payload), record.operations == 1,
             command.requestID.count <= RequestDeduplication.idBytesMax
         else { throw .malformed(lsn: call.firstLSN) }
-        guard command.project == self.project.id else {
-            return self.appendRejection(.projectNotFound, kind, call, into: &results)
-        }
-        let lookup = self.remembered(kind, command.requestID, record, call)
-        if self.replayResponse(lookup, call, into: &results) { return }
+        let head = CommandHead(
+            kind: kind, project: command.project, requestID: command.requestID)
+        guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
+        else { return }
         let before = self.suppressions.reasons(command.address)
         let after =
             kind == .addSuppression
@@ -322,6 +312,6 @@ extension Store {
             in: &results)
         results.append(before.intersection(command.reasons).isEmpty ? UInt8(0) : 1)
         ResultHeader.end(at: start, in: &results)
-        if let lookup { self.remember(lookup, results, from: start, call) }
+        self.end(admitted, results, from: start, call)
     }
 }

@@ -81,17 +81,4 @@ extension Store {
         self.state.pointee.lastEraseLSN = call.lsn
         self.publishLastErase()
     }
-
-    /// Refuses a call whose identifier is blocked and names nobody; false: it is not.
-    func rejectBlocked(
-        _ identifier: IdentifierView, _ project: ProjectID, _ kind: RecordKind, _ call: CallContext,
-        into results: inout ByteBuffer
-    ) -> Bool {
-        guard let until = self.blockedUntil(project, identifier, now: call.receivedAt) else {
-            return false
-        }
-        self.appendRejection(
-            .identifierErased, kind, call, detail: UInt64(bitPattern: until), into: &results)
-        return true
-    }
 }

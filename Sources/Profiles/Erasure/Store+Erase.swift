@@ -35,11 +35,10 @@ extension Store {
         guard let command = EraseCommand(record.payload), record.operations == 1 else {
             throw .malformed(lsn: call.firstLSN)
         }
-        guard command.project == self.project.id else {
-            return self.appendRejection(.projectNotFound, .erase, call, into: &results)
-        }
-        let lookup = self.remembered(.erase, command.requestID, record, call)
-        if self.replayResponse(lookup, call, into: &results) { return }
+        let head = CommandHead(
+            kind: .erase, project: command.project, requestID: command.requestID)
+        guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
+        else { return }
         let profile = self.find(command)
         let revision = profile.map { self.pool.header($0).pointee.revision } ?? 0
         if let expected = command.expectedRevision, expected != revision {
@@ -51,7 +50,7 @@ extension Store {
             in: &results)
         EraseResultBody(existed: profile != nil, erasedAt: call.receivedAt).write(into: &results)
         ResultHeader.end(at: start, in: &results)
-        if let lookup { self.remember(lookup, results, from: start, call) }
+        self.end(admitted, results, from: start, call)
     }
 
     /// The profile that is called so, merges followed.

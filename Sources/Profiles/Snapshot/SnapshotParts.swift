@@ -118,7 +118,7 @@ extension MergeEntry {
         self.init(
             loser: ProfileRef(rawValue: loser), survivor: ProfileRef(rawValue: survivor),
             call: CallContext(
-                firstLSN: lsn, lsn: lsn, receivedAt: receivedAt, rulesVersion: Store.rulesVersion))
+                firstLSN: lsn, lsn: lsn, receivedAt: receivedAt, rules: .current))
         self.eventCount = reader.read()
         let (attributesBytes, consentBytes) = (reader.read(UInt32.self), reader.read(UInt32.self))
         self.events = slab.allocate(

@@ -49,7 +49,8 @@ extension Store {
         }
         let lsn = firstLSN + UInt64(record.operations) - 1
         let call = CallContext(
-            firstLSN: firstLSN, lsn: lsn, receivedAt: receivedAt, rulesVersion: rulesVersion)
+            firstLSN: firstLSN, lsn: lsn, receivedAt: receivedAt,
+            rules: Rules(version: rulesVersion))
         switch kind {
         case .genesis:
             guard self.appliedLSN == 0, (try? Genesis(decoding: record.payload)) == self.genesis
@@ -91,15 +92,4 @@ extension Store {
             in: &results)
         ResultHeader.end(at: start, in: &results)
     }
-}
-
-/// What the log added to a record.
-struct CallContext {
-    var firstLSN: UInt64
-    /// Of the last operation.
-    var lsn: UInt64
-    /// Microseconds since 1970.
-    var receivedAt: Int64
-    /// The rules that the outcome follows.
-    var rulesVersion: UInt32
 }

@@ -20,11 +20,10 @@ extension Store {
             throw .malformed(lsn: call.firstLSN)
         }
         let items = try self.items(header, &reader, record, call)
-        guard header.project == self.project.id else {
-            return self.appendRejection(.projectNotFound, .batch, call, into: &results)
-        }
-        let lookup = self.remembered(.batch, header.requestID, record, call)
-        if self.replayResponse(lookup, call, into: &results) { return }
+        let head = CommandHead(
+            kind: .batch, project: header.project, requestID: header.requestID)
+        guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
+        else { return }
 
         let start = ResultHeader(rejection: .none, flags: [], kind: .batch, lsn: call.lsn).begin(
             in: &results)
@@ -35,7 +34,7 @@ extension Store {
             return self.appendFailure(of: failed, from: start, call, into: &results)
         }
         ResultHeader.end(at: start, in: &results)
-        if let lookup { self.remember(lookup, results, from: start, call) }
+        self.end(admitted, results, from: start, call)
     }
 
     private typealias Item = (view: BatchItemView, call: CallContext)
@@ -56,7 +55,7 @@ extension Store {
                     view,
                     CallContext(
                         firstLSN: next, lsn: next + operations - 1, receivedAt: call.receivedAt,
-                        rulesVersion: call.rulesVersion)
+                        rules: call.rules)
                 ))
             next += operations
         }

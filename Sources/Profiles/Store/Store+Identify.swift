@@ -60,14 +60,23 @@ extension Store {
         else {
             throw .malformed(lsn: call.firstLSN)
         }
-        guard header.project == self.project.id else {
-            return self.appendRejection(.projectNotFound, .identify, call, into: &results)
-        }
-        var work = self.prepare(
-            header, UnsafeRawBufferPointer(rebasing: record.payload[reader.offset...]), call)
-        if self.rejectBlocked(work, into: &results) { return }
-        let lookup = self.remembered(.identify, header.requestID, record, call)
-        if self.replayResponse(lookup, call, into: &results) { return }
+        let device = CommandHead.Subject(.installationID, header.installationID, header, self.hash)
+        let person = CommandHead.Subject(.customID, header.customID, header, self.hash)
+        let head = CommandHead(
+            kind: .identify, project: header.project, requestID: header.requestID, first: device,
+            second: person)
+        guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
+        else { return }
+        var work = IdentifyWork(
+            header: header,
+            patch: UnsafeRawBufferPointer(rebasing: record.payload[reader.offset...]), call: call,
+            effectiveTime: Self.effectiveTime(
+                occurredAt: header.flags.contains(.hasOccurredAt) ? header.occurredAt : nil,
+                sentAt: header.flags.contains(.hasSentAt) ? header.sentAt : nil,
+                receivedAt: call.receivedAt),
+            installationHash: device?.hash ?? 0, customHash: person?.hash ?? 0,
+            holder: admitted.first?.profile, person: admitted.second?.profile,
+            isAlias: admitted.second?.isAlias ?? false)
 
         let step = self.step(work)
         if case .patch(let profile) = step, self.pool.header(profile).pointee.isErased {
@@ -97,7 +106,7 @@ extension Store {
         let done = self.carryOut(step, &draft, outcome, &work)
         self.appendResponse(done, outcome, work, into: &results)
         self.freeReplaced()
-        if let lookup { self.remember(lookup, results, from: start, call) }
+        self.end(admitted, results, from: start, call)
     }
 
     private static func isWellFormed(_ header: IdentifyHeader) -> Bool {
@@ -107,40 +116,6 @@ extension Store {
             && !(header.flags.contains(.loggedOut)
                 && (header.customID.count > 0 || header.installationID.count == 0))
             && header.requestID.count <= RequestDeduplication.idBytesMax
-    }
-
-    /// Refuses a call that names a blocked device or person.
-    private func rejectBlocked(_ work: IdentifyWork, into results: inout ByteBuffer) -> Bool {
-        let named = [
-            (work.holder, IdentifierView(kind: .installationID, bytes: work.header.installationID)),
-            (work.person, IdentifierView(kind: .customID, bytes: work.header.customID)),
-        ]
-        return named.contains { profile, identifier in
-            profile == nil
-                && self.rejectBlocked(
-                    identifier, work.header.project, .identify, work.call, into: &results)
-        }
-    }
-
-    private func prepare(
-        _ header: IdentifyHeader, _ patch: UnsafeRawBufferPointer, _ call: CallContext
-    ) -> IdentifyWork {
-        let installation = IdentifierView(kind: .installationID, bytes: header.installationID)
-        let custom = IdentifierView(kind: .customID, bytes: header.customID)
-        let installationHash = self.hash.identifier(header.project, installation)
-        let customHash = self.hash.identifier(header.project, custom)
-        let person =
-            header.customID.count > 0 ? self.find(header.project, custom, hash: customHash) : nil
-        return IdentifyWork(
-            header: header, patch: patch, call: call,
-            effectiveTime: Self.effectiveTime(
-                occurredAt: header.flags.contains(.hasOccurredAt) ? header.occurredAt : nil,
-                sentAt: header.flags.contains(.hasSentAt) ? header.sentAt : nil,
-                receivedAt: call.receivedAt),
-            installationHash: installationHash, customHash: customHash,
-            holder: header.installationID.count > 0
-                ? self.find(header.project, installation, hash: installationHash)?.profile : nil,
-            person: person?.profile, isAlias: person?.isAlias ?? false)
     }
 
     /// The earliest time of the contract, 1971-01-01T00:00:00Z, in microseconds.
@@ -285,6 +260,18 @@ extension Store {
             results.appendPrefixed(warning.text)
         }
         ResultHeader.end(at: start, in: &results)
+    }
+}
+
+extension CommandHead.Subject {
+    /// `nil`: the call does not name such an identifier.
+    fileprivate init?(
+        _ kind: IdentifierKind, _ bytes: UnsafeRawBufferPointer, _ header: IdentifyHeader,
+        _ hash: KeyedHash
+    ) {
+        guard bytes.count > 0 else { return nil }
+        let identifier = IdentifierView(kind: kind, bytes: bytes)
+        self.init(identifier: identifier, hash: hash.identifier(header.project, identifier))
     }
 }
 

@@ -12,18 +12,17 @@ extension Store {
             command.requestID.count <= RequestDeduplication.idBytesMax,
             self.limits.allow(command.options)
         else { throw .malformed(lsn: call.firstLSN) }
-        guard command.project == self.project.id else {
-            return self.appendRejection(.projectNotFound, .updateProject, call, into: &results)
-        }
-        let lookup = self.remembered(.updateProject, command.requestID, record, call)
-        if self.replayResponse(lookup, call, into: &results) { return }
+        let head = CommandHead(
+            kind: .updateProject, project: command.project, requestID: command.requestID)
+        guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
+        else { return }
         self.state.pointee.options = command.options
         self.publishOptions()
         let start = ResultHeader(rejection: .none, flags: [], kind: .updateProject, lsn: call.lsn)
             .begin(in: &results)
         command.options.write(into: &results)
         ResultHeader.end(at: start, in: &results)
-        if let lookup { self.remember(lookup, results, from: start, call) }
+        self.end(admitted, results, from: start, call)
     }
 
     /// Limits of stored state that neither a genesis nor a project changes, by the names that

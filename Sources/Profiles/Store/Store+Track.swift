@@ -28,25 +28,19 @@ extension Store {
         }
         try self.readEvents(header, &reader, record, call)
 
-        guard header.project == self.project.id else {
-            return self.appendRejection(.projectNotFound, .track, call, into: &results)
-        }
         let expected = self.expected(call)
         let identifierHash =
             expected?.pointee.identifierHash
             ?? self.hash.identifier(header.project, header.identifier)
-        let found = self.find(header.project, header.identifier, hash: identifierHash)
-        if found == nil,
-            self.rejectBlocked(header.identifier, header.project, .track, call, into: &results)
-        {
-            return
-        }
-        let lookup = self.remembered(.track, header.requestID, record, call)
-        if self.replayResponse(lookup, call, into: &results) { return }
+        let head = CommandHead(
+            kind: .track, project: header.project, requestID: header.requestID,
+            first: CommandHead.Subject(identifier: header.identifier, hash: identifierHash))
+        guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
+        else { return }
         let target = TrackTarget(
             header: header, identifierHash: identifierHash, expected: expected,
-            profile: found?.profile,
-            isAlias: found?.isAlias ?? false)
+            profile: admitted.first?.profile,
+            isAlias: admitted.first?.isAlias ?? false)
         if let rejection = self.rejectByState(target) {
             return self.appendRejection(
                 rejection.reason, .track, call, detail: rejection.detail, into: &results)
@@ -65,7 +59,7 @@ extension Store {
         let start = results.count
         let holder = self.commit(target, call)
         self.appendResponse(target, holder, call, into: &results)
-        if let lookup { self.remember(lookup, results, from: start, call) }
+        self.end(admitted, results, from: start, call)
     }
 
     private static func isWellFormed(_ header: TrackHeader, _ record: RecordView) -> Bool {

@@ -1,0 +1,185 @@
+import Bytes
+
+// The checks that every command shares, in the order of the contract: the project, then identifiers
+// that are blocked after an erasure, then the request id. What depends on the state of a profile
+// (`expected_revision`, existence) follows in the command itself. Source: spec.md, section 1.
+
+/// What the log added to a record.
+struct CallContext {
+    var firstLSN: UInt64
+    /// Of the last operation.
+    var lsn: UInt64
+    /// Microseconds since 1970.
+    var receivedAt: Int64
+    var rules: Rules
+}
+
+/// The rules that the outcome of one record follows: those of the release that wrote its frame.
+///
+/// A release that changes an outcome raises `Store.rulesVersion` and adds a property here, named
+/// after the rule and defined by a comparison with `version`. The command asks the property and
+/// keeps both branches next to each other, so replaying an old log still takes the old branch. Code
+/// outside of this type never compares version numbers.
+struct Rules: Equatable {
+    /// Of the frame, 1 ... `Store.rulesVersion`.
+    let version: UInt32
+
+    static let current = Rules(version: Store.rulesVersion)
+}
+
+/// What the shared checks need to know about a command, read from its payload.
+struct CommandHead {
+    /// An identifier that the command names.
+    struct Subject {
+        var identifier: IdentifierView
+        /// In the project's identifier index.
+        var hash: UInt64
+    }
+
+    var kind: RecordKind
+    var project: ProjectID
+    /// Empty: the call has none.
+    var requestID: UnsafeRawBufferPointer
+    /// The identifiers that are resolved and, if they name no profile, must not be blocked; in the
+    /// order in which a block is reported.
+    var first: Subject?
+    var second: Subject?
+    /// Whether a request id whose response was erased proceeds as if the call had none, instead of
+    /// being rejected.
+    var proceedsAfterErasure = false
+}
+
+/// A command that passed the shared checks.
+struct AdmittedCall {
+    /// The request id and its entry; `nil`: the call has none, and its response is not kept.
+    var lookup: DeduplicationLookup?
+    /// The profiles that `CommandHead.first` and `second` name; `nil`: there is none.
+    var first: (profile: ProfileRef, isAlias: Bool)?
+    var second: (profile: ProfileRef, isAlias: Bool)?
+}
+
+/// How a command leaves the shared checks.
+enum BeginOutcome {
+    case proceed(AdmittedCall)
+    /// The first response to this request id was appended.
+    case replayed
+    /// A rejection was appended.
+    case rejected
+}
+
+/// A call's request id and the deduplication entry that it has.
+struct DeduplicationLookup {
+    var kind: RecordKind
+    var id: UnsafeRawBufferPointer
+    var hash: UInt64
+    var fingerprint: Fingerprint
+    var entry: RequestDeduplication.DeduplicationEntry?
+}
+
+extension Store {
+    /// Runs the checks that every command shares; appends the result unless the command proceeds.
+    ///
+    /// Inlined, so that a command pays only for the checks that its constant head asks for: a Track
+    /// without a request id costs what its index lookup costs.
+    ///
+    /// - Parameter record: The record that `command.requestID` is a slice of.
+    @inline(__always)
+    func begin(
+        _ command: CommandHead, _ record: RecordView, _ call: CallContext,
+        results: inout ByteBuffer
+    ) -> BeginOutcome {
+        guard command.project == self.project.id else {
+            self.appendRejection(.projectNotFound, command.kind, call, into: &results)
+            return .rejected
+        }
+        var admitted = AdmittedCall()
+        if let subject = command.first {
+            admitted.first = self.find(command.project, subject.identifier, hash: subject.hash)
+            if admitted.first == nil, self.rejectBlocked(subject, command, call, into: &results) {
+                return .rejected
+            }
+        }
+        if let subject = command.second {
+            admitted.second = self.find(command.project, subject.identifier, hash: subject.hash)
+            if admitted.second == nil, self.rejectBlocked(subject, command, call, into: &results) {
+                return .rejected
+            }
+        }
+        guard command.requestID.count > 0 else { return .proceed(admitted) }
+        let lookup = self.lookUp(command, record, call)
+        guard let entry = lookup.entry else {
+            admitted.lookup = lookup
+            return .proceed(admitted)
+        }
+        if entry.isErased, command.proceedsAfterErasure { return .proceed(admitted) }
+        return self.replay(entry, lookup, call, into: &results)
+    }
+
+    /// Keeps the response in `results` from `start` on for the call's request id, if it has one.
+    @inline(__always)
+    func end(
+        _ admitted: AdmittedCall, _ results: borrowing ByteBuffer, from start: Int,
+        _ call: CallContext
+    ) {
+        guard let lookup = admitted.lookup else { return }
+        self.project.requests.remember(
+            lookup.kind, lookup.id, hash: lookup.hash, fingerprint: lookup.fingerprint,
+            response: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
+            now: call.receivedAt)
+    }
+
+    /// Rejects a call whose identifier is blocked; false: it is not. Out of line: nearly every
+    /// identifier names a profile.
+    @inline(never)
+    private func rejectBlocked(
+        _ subject: CommandHead.Subject, _ command: CommandHead, _ call: CallContext,
+        into results: inout ByteBuffer
+    ) -> Bool {
+        let until = self.blockedUntil(command.project, subject.identifier, now: call.receivedAt)
+        guard let until else { return false }
+        self.appendRejection(
+            .identifierErased, command.kind, call, detail: UInt64(bitPattern: until),
+            into: &results)
+        return true
+    }
+
+    /// Looks the call's request id up and hashes the rest of its payload.
+    ///
+    /// The id is a prefixed text of at most 127 bytes inside of the payload, so its prefix is one
+    /// byte, which the fingerprint leaves out together with the id.
+    private func lookUp(
+        _ command: CommandHead, _ record: RecordView, _ call: CallContext
+    ) -> DeduplicationLookup {
+        guard let start = record.payload.baseAddress, let id = command.requestID.baseAddress else {
+            preconditionFailure("a request id that is not empty is a slice of the payload")
+        }
+        let before = id - start
+        let after = before + command.requestID.count
+        let fingerprint = self.hash.fingerprint(
+            UnsafeRawBufferPointer(rebasing: record.payload[..<(before - 1)]),
+            UnsafeRawBufferPointer(rebasing: record.payload[after...]))
+        let hash = self.hash.request(command.kind, command.requestID)
+        return DeduplicationLookup(
+            kind: command.kind, id: command.requestID, hash: hash, fingerprint: fingerprint,
+            entry: self.project.requests.find(
+                command.kind, command.requestID, hash: hash, now: call.receivedAt))
+    }
+
+    /// Appends the first response to a request id, or a rejection if the message differs or the
+    /// response was erased.
+    private func replay(
+        _ entry: RequestDeduplication.DeduplicationEntry, _ lookup: DeduplicationLookup,
+        _ call: CallContext, into results: inout ByteBuffer
+    ) -> BeginOutcome {
+        guard !entry.isErased else {
+            self.appendRejection(.identifierErased, lookup.kind, call, into: &results)
+            return .rejected
+        }
+        guard entry.fingerprint == lookup.fingerprint else {
+            self.appendRejection(.requestIDReused, lookup.kind, call, into: &results)
+            return .rejected
+        }
+        self.appendReplay(entry.response, into: &results)
+        return .replayed
+    }
+}
