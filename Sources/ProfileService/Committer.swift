@@ -16,7 +16,7 @@ package final class Committer {
         var digest: ResultsDigest
     }
 
-    private let log: any CommandLog
+    private let log: SegmentedLog
     private let store: Store
     private let clock: any Clock
     /// Settable by tests, which forge it.
@@ -46,7 +46,7 @@ package final class Committer {
     ///   - feed: Where snapshots go; `nil`: none are made.
     ///   - lastCut: The next lsn of the snapshot that was loaded; 0: there was none.
     init(
-        log: any CommandLog, store: Store, clock: any Clock, position: Position,
+        log: SegmentedLog, store: Store, clock: any Clock, position: Position,
         feed: SnapshotFeed? = nil, lastCut: UInt64 = 0
     ) {
         self.log = log

@@ -6,7 +6,7 @@ import IOCore
 ///
 /// Used by the log thread. A failed write or sync is final (L8): the kernel may have dropped the
 /// pages, so a second sync would prove nothing.
-package final class SegmentedLog: CommandLog {
+package final class SegmentedLog: SynchronousLog {
     package let epoch: UInt64 = 1
     package let metrics: LogMetrics
     package let preparer: SegmentPreparer
