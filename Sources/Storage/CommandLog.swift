@@ -112,6 +112,8 @@ package protocol CommandLog: AnyObject {
     var leadership: Leadership { get }
     /// Frames that may be in flight: appended, and their outcome not reported.
     var framesInFlightMax: Int { get }
+    /// Why the log has failed, once it has; for the operator.
+    var failure: StorageError? { get }
     /// How much can still be written; asked before each frame, and now and then while none comes.
     ///
     /// - Parameter isStopped: Whether the caller waits for space. If it does not, the log need not

@@ -25,16 +25,6 @@ package struct OpenedLog {
     }
 }
 
-/// What was removed before a position.
-package struct LogTruncation: Equatable, Sendable {
-    package var segmentsRemoved = 0
-    package var tornFilesRemoved = 0
-    /// Of all files removed.
-    package var bytesRemoved: UInt64 = 0
-
-    package init() {}
-}
-
 /// Opens one kind of log: the one place that knows which implementation a node runs on.
 package protocol LogStore: AnyObject {
     /// Makes the directory where missing and takes its lock, which must be held as long as the log
