@@ -24,9 +24,9 @@ final class SnapshotRun {
         self.fixture = fixture
         let event = self.event
         self.snapshotter = Snapshotter(
-            environment: fixture.environment, directoryID: fixture.recovered.log.directoryID,
+            environment: fixture.environment, directoryID: fixture.recovered.opened.directoryID,
             feed: fixture.feed,
-            parker: self.parker, store: fixture.store, log: fixture.recovered.log.metrics,
+            parker: self.parker, store: fixture.store, log: fixture.recovered.opened.metrics,
             coverage: fixture.recovered.coverage, policy: policy,
             onEvent: { item in event.withLock { $0.append(item) } })
         self.schedule = SnapshotSchedule(
@@ -42,7 +42,7 @@ final class SnapshotRun {
 
     /// Whether the schedule made one.
     func isMadeBySchedule() -> Bool {
-        self.parker.turn = { _ = self.fixture.committer.rest(in: self.fixture.pipeline) }
+        self.parker.turn = { self.fixture.rest() }
         return self.snapshotter.takeIfDue(&self.schedule)
     }
 
@@ -53,7 +53,7 @@ final class SnapshotRun {
         self.snapshotter.request { result in response.withLock { $0 = result } }
         self.parker.turn = {
             between()
-            _ = self.fixture.committer.rest(in: self.fixture.pipeline)
+            self.fixture.rest()
         }
         _ = self.snapshotter.takeIfDue(&self.schedule)
         guard let result = response.withLock({ $0 }) else { throw SnapshotFailure.stopping }

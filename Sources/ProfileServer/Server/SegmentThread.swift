@@ -3,20 +3,15 @@ import IOLinux
 import Storage
 import Synchronization
 
-/// Prepares the next segment in the background, a piece at a time, and rests while a spare one
-/// waits.
-final class SegmentThread: Sendable {
-    /// Pause between two pieces, in nanoseconds: the log's own syncs go first.
-    private static let paceNanoseconds: UInt64 = 5_000_000
-    /// Pause after a failure, such as a full disk, in nanoseconds.
-    private static let retryNanoseconds: UInt64 = 1_000_000_000
-
-    private let preparer: SegmentPreparer
+/// Prepares the next segment in the background, and logs when that begins to fail.
+final class SegmentThread: @unchecked Sendable {
+    // The preparer is stepped by this thread alone.
+    private let preparer: (any Steppable)?
     private let parker: LinuxParker
     private let log: Log
     private let isStopping = Atomic<Bool>(false)
 
-    init(_ preparer: SegmentPreparer, parker: LinuxParker, log: Log) {
+    init(_ preparer: (any Steppable)?, parker: LinuxParker, log: Log) {
         self.preparer = preparer
         self.parker = parker
         self.log = log
@@ -24,21 +19,23 @@ final class SegmentThread: Sendable {
 
     /// The body of the thread.
     func run() {
-        var hasFailed = false
+        guard let preparer = self.preparer else { return }
+        var hadFailed = false
         while !self.isStopping.load(ordering: .acquiring) {
-            do throws(IOError) {
-                let hasMore = try self.preparer.step()
-                hasFailed = false
-                self.parker.park(forNanoseconds: hasMore ? Self.paceNanoseconds : nil)
-            } catch {
-                if !hasFailed {
-                    self.log.warning(
-                        "the next segment cannot be prepared",
-                        LogField("operation", error.operation.description),
-                        LogField("errno", Int(error.code)))
-                }
-                hasFailed = true
-                self.parker.park(forNanoseconds: Self.retryNanoseconds)
+            let next = preparer.step()
+            let failure = (preparer as? SegmentPreparer)?.failure
+            if let failure, !hadFailed {
+                self.log.warning(
+                    "the next segment cannot be prepared",
+                    LogField("operation", failure.operation.description),
+                    LogField("errno", Int(failure.code)))
+            }
+            hadFailed = failure != nil
+            switch next {
+            case .now: continue
+            case .after(let nanoseconds): self.parker.park(forNanoseconds: nanoseconds)
+            case .whenWoken: self.parker.park(forNanoseconds: nil)
+            case .ended: return
             }
         }
     }

@@ -11,7 +11,8 @@ struct RecoveredDirectory: @unchecked Sendable {
     let store: Store
     let pipeline: CommitPipeline
     let committer: Committer
-    let log: SegmentedLog
+    let commitParker: LinuxParker
+    let opened: OpenedLog
     let snapshotter: Snapshotter
     let coordinator: OperatorCoordinator
     let scrubber: Scrubber
@@ -32,42 +33,44 @@ extension Server {
         let environment = LogEnvironment(
             directory: self.configuration.dataDirectory, fileSystem: LinuxFileSystem(),
             clock: self.clock,
-            options: options, preparerParker: preparerParker)
+            options: options, preparerWaker: preparerParker)
+        let logStore = SegmentedLogStore(environment)
         let started = self.clock.monotonicNanoseconds()
         let lock: any DirectoryLock
         do throws(StorageError) {
-            lock = try SegmentedLog.lock(environment)
+            lock = try logStore.lock()
         } catch {
             throw .storage(error)
         }
         self.examineFileSystem(environment)
         let logParker = LinuxParker()
         let snapshotParker = LinuxParker()
-        let feed = SnapshotFeed(logParker: logParker, parker: snapshotParker)
+        let feed = SnapshotFeed(logWaker: logParker, waker: snapshotParker)
         let recovered = try Partition.recover(
-            environment, limits: StoreLimits(), random: LinuxRandomSource(), feed: feed,
-            onProgress: self.progress(of: environment, since: started))
+            logStore, clock: self.clock, limits: StoreLimits(), random: LinuxRandomSource(),
+            feed: feed, waker: logParker, onProgress: self.progress(of: logStore, since: started))
         let snapshotter = self.makeSnapshotter(
             environment, recovered, feed: feed, parker: snapshotParker)
+        let pipeline = self.makePipeline(waker: logParker, snapshotter)
         return RecoveredDirectory(
-            lock: lock, store: recovered.store,
-            pipeline: self.makePipeline(parker: logParker, snapshotter),
-            committer: recovered.committer, log: recovered.log, snapshotter: snapshotter,
+            lock: lock, store: recovered.store, pipeline: pipeline,
+            committer: recovered.makeCommitter(for: pipeline), commitParker: logParker,
+            opened: recovered.opened, snapshotter: snapshotter,
             coordinator: OperatorCoordinator(
                 source: snapshotter, copier: DirectoryBackup(environment),
                 mailboxes: self.mailboxes, parker: LinuxParker(),
                 clock: self.clock),
-            scrubber: Scrubber(environment, directoryID: recovered.log.directoryID),
+            scrubber: Scrubber(environment, directoryID: recovered.opened.directoryID),
             parker: preparerParker,
             report: recovered.report,
             seconds: Double(self.clock.monotonicNanoseconds() - started) / 1e9)
     }
 
     /// Shows a start's progress to probes at once, to the operator now and then.
-    private func progress(of environment: LogEnvironment, since started: UInt64) -> (
+    private func progress(of logStore: any LogStore, since started: UInt64) -> (
         RecoveryProgress
     ) -> Void {
-        let total = SegmentedLog.bytesToRecover(environment)
+        let total = logStore.bytesToRecover()
         self.status.phase = .replaying(doneBytes: 0, totalBytes: total)
         var nextLine = started + Self.progressNanoseconds
         return { progress in
@@ -82,17 +85,19 @@ extension Server {
         }
     }
 
-    private func makePipeline(parker: LinuxParker, _ snapshotter: Snapshotter) -> CommitPipeline {
+    private func makePipeline(waker: any Waker, _ snapshotter: Snapshotter) -> CommitPipeline {
         let (health, log, pollers) = (self.health, self.log, self.pollers)
         var limits = PipelineLimits()
         limits.memoryBytesMax = self.configuration.memoryLimit
         // The pipeline must hold neither the loops nor the status: both hold it.
         return CommitPipeline(
-            limits: limits, mailboxes: self.mailboxes, parker: parker,
-            onPoison: { [weak status = self.status] in
+            limits: limits, mailboxes: self.mailboxes, waker: waker,
+            onPoison: { [weak status = self.status] error in
                 health.setAll(.notServing)
                 status?.phase = .logFailed
-                log.error("log failed: writes are refused until a restart")
+                log.error(
+                    "log failed: writes are rejected until a restart",
+                    LogField("reason", error.description))
                 for poller in pollers { poller.wake() }
             },
             onShortage: { shortage, isShort in
@@ -123,9 +128,9 @@ extension Server {
         policy.ageNanosecondsMax = UInt64(self.configuration.snapshotSeconds) * 1_000_000_000
         let log = self.log
         return Snapshotter(
-            environment: environment, directoryID: recovered.log.directoryID, feed: feed,
+            environment: environment, directoryID: recovered.opened.directoryID, feed: feed,
             parker: parker,
-            store: recovered.store, log: recovered.log.metrics, coverage: recovered.coverage,
+            store: recovered.store, log: recovered.opened.metrics, coverage: recovered.coverage,
             policy: policy,
             onEvent: { Self.tell($0, to: log) })
     }

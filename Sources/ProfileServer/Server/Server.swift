@@ -79,10 +79,10 @@ package final class Server {
             return self.refuse(error)
         }
         let logThread = self.threads.start(name: "log") {
-            recovered.pipeline.run(recovered.committer)
+            Self.drive(recovered.committer, recovered.commitParker)
         }
         let preparer = SegmentThread(
-            recovered.log.preparer, parker: recovered.parker, log: self.log)
+            recovered.opened.preparer, parker: recovered.parker, log: self.log)
         let preparerThread = self.threads.start(name: "segments") { preparer.run() }
         let snapshotter = recovered.snapshotter
         let snapshotThread = self.threads.start(name: "snapshots") { snapshotter.run() }
@@ -102,7 +102,6 @@ package final class Server {
         snapshotThread.join()
         recovered.pipeline.stop()
         logThread.join()
-        recovered.log.close()
         preparer.stop()
         preparerThread.join()
         recovered.lock.release()
@@ -110,6 +109,18 @@ package final class Server {
         adminThread.join()
         self.log.info("stopped")
         return .success
+    }
+
+    /// Steps a component until it ends.
+    private static func drive(_ component: any Steppable, _ parker: LinuxParker) {
+        while true {
+            switch component.step() {
+            case .now: continue
+            case .after(let nanoseconds): parker.park(forNanoseconds: nanoseconds)
+            case .whenWoken: parker.park(forNanoseconds: nil)
+            case .ended: return
+            }
+        }
     }
 
     // MARK: Loops
@@ -181,7 +192,7 @@ package final class Server {
 
     private func serve(_ recovered: RecoveredDirectory, admin: AdminListener) {
         self.status.attach(
-            store: recovered.store, pipeline: recovered.pipeline, log: recovered.log.metrics,
+            store: recovered.store, pipeline: recovered.pipeline, log: recovered.opened.metrics,
             snapshots: recovered.snapshotter.metrics, report: recovered.report,
             recoverySeconds: recovered.seconds)
         self.state.serve(
