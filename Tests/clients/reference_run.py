@@ -262,7 +262,7 @@ class Run:
     def learn_ids_of_batch(self, request, inner, its):
         """The id of a profile that a batch creates and then merges into another is not in the response of the creating operation.
 
-        So the model carries the batch out once with ids of our own, which tells whose each acknowledged id is.
+        So the model applies the batch once with ids of our own, which shows to which profile each received id belongs.
         """
         saved = self.model.save()
         try:

@@ -66,7 +66,7 @@ def fill(stub):
     raise AssertionError(f"{PEOPLE_MAX} people and no limit")
 
 
-def whole(stub, people):
+def all_present(stub, people):
     return all(len(stub.GetProfile(get(custom(person)), timeout=20).profile.attributes) == ATTRIBUTES for person in people)
 
 
@@ -91,7 +91,7 @@ def test_over_the_memory_limit_writes_are_rejected_and_reads_and_opt_outs_contin
         assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MEMORY_EXHAUSTED")
     response = next(stub.TrackStream(iter([track(who, sequence=7)]), timeout=20))
     assert response.error.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0] and response.sequence == 7
-    assert whole(stub, people)
+    assert all_present(stub, people)
     assert fails(stub.GetProfile, get(custom(rejected))).code == grpc.StatusCode.NOT_FOUND
     assert server.get("/readyz")[0] == 200
     health = health_pb2_grpc.HealthStub(server.channel())
@@ -115,7 +115,7 @@ def test_over_the_memory_limit_writes_are_rejected_and_reads_and_opt_outs_contin
     # The limit never prevents a start: acknowledged writes are there, and the limit still applies.
     server.stop(signal.SIGKILL)
     stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
-    assert whole(stub, people) and states(stub, who) == expected
+    assert all_present(stub, people) and states(stub, who) == expected
     assert wait_until(lambda: server.metric("profiles_memory_exhausted") == 1)
     assert fails(stub.Track, track(who)).reason == "MEMORY_EXHAUSTED"
     assert server.stop() == 0
@@ -124,6 +124,6 @@ def test_over_the_memory_limit_writes_are_rejected_and_reads_and_opt_outs_contin
     stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
     stub.Identify(identify(rejected, attributes=much()), timeout=20)
     stub.Track(track(who, event()), timeout=20)
-    assert whole(stub, people) and states(stub, who) == expected
+    assert all_present(stub, people) and states(stub, who) == expected
     assert server.metric("profiles_memory_exhausted") == 0
     assert server.stop() == 0

@@ -217,7 +217,7 @@ def test_progress_is_shown_on_a_terminal_only(shared, tmp_path):
     shown = os.read(controller, 10_000).decode()
     os.close(controller)
     assert finished.returncode == 0
-    assert re.search(r"200 of 400 lines, 50 %, \d+ a second, \d+ s left", shown)
+    assert re.search(r"200 of 400 lines, 50 %, \d+ per second, \d+ s left", shown)
 
 
 def test_position_of_another_file_is_rejected(shared, tmp_path):

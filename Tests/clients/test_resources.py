@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from conftest import needs_strace, profiles_pb2_grpc, unique, wait_until
 from journal import Load, Register
-from test_memory_limit import fill, identify, much, whole
+from test_memory_limit import all_present, fill, identify, much
 
 STOP_SECONDS = int(os.environ.get("PROFILES_STOP_SECONDS", "2"))
 STOP_OF_THE_ROW = 10
@@ -87,7 +87,7 @@ def test_F14_without_memory_the_limit_rejects_first_and_a_crash_loses_nothing(se
     server.flags = ("--memory-limit", "32MiB")
     stub = stub_of(server.start())
     people, _ = fill(stub)
-    assert whole(stub, people) and server.process.poll() is None
+    assert all_present(stub, people) and server.process.poll() is None
     server.stop(signal.SIGKILL)
 
     # Without the limit an allocation will fail, which ends a Swift process; acknowledged writes must survive.
@@ -106,7 +106,7 @@ def test_F14_without_memory_the_limit_rejects_first_and_a_crash_loses_nothing(se
     assert code < 0 and len(more) < 20_000
     server.wrapper = server.flags = ()
     stub = stub_of(server.start())
-    assert whole(stub, people) and whole(stub, more)
+    assert all_present(stub, people) and all_present(stub, more)
     assert server.stop() == 0
     with capsys.disabled():
         print(

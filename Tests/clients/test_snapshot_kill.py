@@ -15,7 +15,7 @@ import grpc
 from conftest import needs_strace, profiles_pb2_grpc, unique
 from journal import Register, Writer
 from profiles.v1 import admin_pb2, admin_pb2_grpc
-from test_memory_limit import identify, much, whole
+from test_memory_limit import all_present, identify, much
 
 POINTS = int(os.environ.get("PROFILES_SNAPSHOT_POINTS", "16"))
 # The system calls of making, verifying and pruning a snapshot; each kind is counted separately.
@@ -97,7 +97,7 @@ def test_F11_kill_at_each_call_of_a_snapshot_loses_nothing(server, capsys):
             done += 1
             by_call[call] += 1
             points.append((call, number + 1))
-    assert whole(stub, people)
+    assert all_present(stub, people)
     for writer in everyone:
         writer.check(stub)
     snapshots = len(list(server.data_dir.glob("*.snapshot")))
