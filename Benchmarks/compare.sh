@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# CPU time per durable Track beside the floor, interleaved in one run; allocator calls per request by thread.
+# CPU time per durable Track compared with the floor, interleaved in one run; allocator calls per request and thread.
 # Usage: Benchmarks/compare.sh [OTHER_PROFILED]   (another build to run in the same rounds)
 # ROUNDS (5), REQUESTS (400000)
 set -euo pipefail
@@ -27,7 +27,7 @@ round() {
     echo "$4 $1 $(awk -v a="$before" -v b="$after" -v n="$requests" 'BEGIN {printf "%.3f", (b - a) / n}') $speed" | tee -a "$work/rounds"
 }
 start() { # NAME BINARY: starts a profiled, sets pid and port
-    # No snapshot falls into a round; Benchmarks/snapshot.sh has those.
+    # Snapshots are kept out of the rounds; Benchmarks/snapshot.sh measures them.
     PROFILES_SNAPSHOT_LOG_BYTES=1024GiB "$2" --data-dir "$work/$1" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --loops 1 \
         2> "$work/$1.log" &
     pid=$!

@@ -1,12 +1,12 @@
-"""Writes the fixed messages of the benchmarks, each as one gRPC frame (5 bytes of prefix and the message).
+"""Writes the fixed messages of the benchmarks, each as one gRPC frame (a prefix of 5 bytes and the message).
 
 track.bin     a Track of one event with 3 attributes for the custom id "user-000042", without an event id, so that each call stores one
-identify.bin  an Identify of the same person with a device and 3 attributes of the same values: found, compared, moved in time
-update.bin    an UpdateSubscription of one channel, SUBSCRIBED by the person: found, judged, one ledger entry
+identify.bin  an Identify of the same person with a device and 3 attributes of the same values: an existing profile, unchanged values, a newer time
+update.bin    an UpdateSubscription of one channel, SUBSCRIBED by the person: an existing profile, one transition, one ledger entry
 get.bin       a GetProfile of the same person
-response.bin  what the floor answers: a TrackResponse of the usual size
+response.bin  the response of the floor: a TrackResponse of the usual size
 
-Usage: python Benchmarks/make_requests.py STUBS TARGET (STUBS: where grpcio-tools put the Python modules of Protos/).
+Usage: python Benchmarks/make_requests.py STUBS TARGET (STUBS: the folder of the Python modules that grpcio-tools generates from Protos/).
 """
 
 import pathlib
@@ -28,8 +28,8 @@ def main(stubs: str, target: str) -> None:
     event.attributes["currency"].string = "EUR"
     event.attributes["items"].integer = 3
     track = rpc.TrackRequest(project="default", identifier=types.Identifier(custom_id="user-000042"), events=[event])
-    answer = rpc.TrackResponse(profile_id="01J0000000000000000000000A", revision=42, lsn=4_200_000)
-    result = answer.results.add(
+    response = rpc.TrackResponse(profile_id="01J0000000000000000000000A", revision=42, lsn=4_200_000)
+    result = response.results.add(
         event_id="01J0000000000000000000000B", status=types.EVENT_STATUS_STORED,
         profile_id="01J0000000000000000000000A", lsn=4_200_000)
     result.effective_time.FromMicroseconds(1_700_000_000_123_456)
@@ -46,7 +46,7 @@ def main(stubs: str, target: str) -> None:
     for name, message in (("identify", identify), ("update", update), ("get", get)):
         folder.joinpath(f"{name}.bin").write_bytes(frame(message))
     folder.joinpath("track.bin").write_bytes(frame(track))
-    folder.joinpath("response.bin").write_bytes(frame(answer))
+    folder.joinpath("response.bin").write_bytes(frame(response))
 
 
 if __name__ == "__main__":

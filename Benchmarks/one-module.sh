@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds profiled with all Swift of the server in one module, for comparison with the default build.
 #
-# Usage: Benchmarks/one-module.sh FOLDER   (made anew; the binary is FOLDER/.build/release/profiled)
+# Usage: Benchmarks/one-module.sh FOLDER   (its Sources are replaced; the binary is FOLDER/.build/release/profiled)
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 target=${1:?usage: one-module.sh FOLDER}
@@ -13,7 +13,7 @@ cp -r "$root/Generated" "$target/Generated"
 pattern=$(IFS='|'; echo "${modules[*]}")
 for module in "${modules[@]}" profiled; do
     (cd "$root/Sources/$module" && find . -name '*.swift') | while read -r file; do
-        # One folder: a file's name carries its module, since two modules may have a file of the same name.
+        # All files go to one folder, so the module becomes part of the name: two modules may have a file of the same name.
         name=$(echo "${file#./}" | tr '/' '-')
         [ "$name" = main.swift ] || name="$module-$name"
         sed -E "/^(@_exported )?import ($pattern)\$/d" "$root/Sources/$module/$file" > "$target/Sources/profiled/$name"

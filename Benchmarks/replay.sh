@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Commands a second that a start replays from the log alone, per second of CPU of the whole process.
+# Commands that a start replays from the log alone, per second of CPU of the whole process.
 # COMMANDS (2000000 Tracks of one event over 100,000 people), ROUNDS (5).
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Latency of Track while a snapshot is written beside that without one, interleaved in one run, and the time of a start from it.
-# An open load: RATE calls a second are due whatever the server does, and latency counts from when a call was due; so a gap shows in every call it held up.
+# Latency of Track with and without concurrent snapshots, interleaved in one run, and the time of a start from a snapshot.
+# An open load: RATE calls per second are due whatever the server does, and latency counts from when a call was due, so that a stall shows in every call that it delays.
 # PROFILES (1000000, of ten attributes), RATE (20000), SECONDS_EACH (8), ROUNDS (5).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,7 +29,7 @@ before=$(memory VmRSS)
 for _ in $(seq "$rounds"); do
     load track --rate "$rate" --seconds "$seconds" > "$work/json"
     echo "without $(field p99.9 < "$work/json") $(field max < "$work/json")" >> "$work/rounds"
-    # One snapshot after the other for as long as the load lasts.
+    # Snapshots one after another for the duration of the load.
     (while :; do .build/release/profilectl --address "127.0.0.1:$port" snapshot >> "$work/snapshots" 2>&1 || exit; done) &
     snapshots=$!
     load track --rate "$rate" --seconds "$seconds" > "$work/json"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes Examples/shop.jsonl: what 500 people did in a shop's apps, website and back end, for `profilectl import`.
 
-The same seed gives the same bytes on every Python 3 (only `Random.random` is used, whose sequence is promised).
-Times are spans before the import ("ago"), so that the file never ages. Usage: generate_shop.py [FILE] (default: standard output)
+The same seed gives the same bytes on every Python 3 (it uses only `Random.random`, whose sequence is guaranteed).
+Times are relative to the import ("ago"), so that the file never becomes outdated. Usage: generate_shop.py [FILE] (default: standard output)
 """
 
 import json
@@ -23,7 +23,7 @@ LANGUAGES = [("de", "DE", "Europe/Berlin"), ("fr", "FR", "Europe/Paris"), ("en",
 
 
 class Chance:
-    """Draws that depend on `random()` alone; the other methods of `random.Random` may change between Pythons."""
+    """Random choices based on `random()` alone; the other methods of `random.Random` may change between Python versions."""
 
     def __init__(self, seed):
         self._random = random.Random(seed)
@@ -65,7 +65,7 @@ class Shop:
         device, source = (browser, web) if self.chance.happens(0.6) else (phone, app)
         self.browse({"installation_id": device}, ago, source)
         if self.chance.happens(0.15):
-            return  # Looked around and never came back.
+            return  # Browsed anonymously and never returned.
         ago -= self.chance.below(6 * HOUR)
         self.login(name, device, ago, source, number)
         ago -= self.chance.below(HOUR)

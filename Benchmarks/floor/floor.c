@@ -1,9 +1,9 @@
-// The floor: what a gRPC answer costs in C on libnghttp2 when nothing is decoded, stored or kept.
+// The floor: the cost of a gRPC response in C on libnghttp2 when nothing is decoded or stored.
 //
 // One thread, epoll, one recv and one send per connection and tick. Each request is read as any gRPC server must read it: path and content
-// type are compared, the message is gathered in one piece and its frame checked. Then it is answered with a constant TrackResponse and gRPC
-// trailers. Options, settings and windows of nghttp2 are those of the service, header fields are not copied, streams are used again: what
-// the service costs beyond it is the service. nghttp2 keeps its default allocator.
+// type are compared, the message is collected in one buffer and its frame checked. The response is a constant TrackResponse with gRPC
+// trailers. Options, settings and windows of nghttp2 are those of the service, header fields are not copied, and streams are reused, so
+// that any additional cost is that of the service itself. nghttp2 uses its default allocator.
 //
 // Usage: floor PORT RESPONSE_FILE (a gRPC frame: 5 bytes of prefix and the message). Listens on 127.0.0.1.
 #define _GNU_SOURCE
@@ -30,7 +30,7 @@ static size_t response_bytes;
 static nghttp2_nv headers[] = {FIELD(":status", "200"), FIELD("content-type", "application/grpc")};
 static nghttp2_nv trailers[] = {FIELD("grpc-status", "0")};
 
-// A request while it is read; taken from a free list and used again.
+// A request while it is being read; reused through a free list.
 struct request {
     struct request *next;
     int is_track, is_grpc;

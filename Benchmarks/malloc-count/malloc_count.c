@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// Threads that are told apart; more share the last place.
+// Threads that are counted separately; further ones share the last entry.
 #define THREADS_MAX 256
 static struct {
     atomic_ulong calls;

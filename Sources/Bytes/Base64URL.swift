@@ -1,11 +1,11 @@
-/// Base 64 with the alphabet for URLs and without padding: how tokens are shown.
+/// Base 64 with the URL-safe alphabet and without padding, the text form of tokens.
 ///
 /// Source: RFC 4648, section 5.
 public enum Base64URL {
     private static let alphabet: StaticString =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-    /// Appends the text of `bytes`.
+    /// Appends the encoding of `bytes`.
     public static func encode(_ bytes: UnsafeRawBufferPointer, into buffer: inout ByteBuffer) {
         var bits: UInt32 = 0
         var count: UInt32 = 0
@@ -20,8 +20,8 @@ public enum Base64URL {
         if count > 0 { buffer.append(Self.alphabet.utf8Start[Int(bits << (6 - count) & 63)]) }
     }
 
-    /// Appends what `text` stands for; false if it is no such text. Each run of bytes has one text
-    /// only.
+    /// Appends the bytes that `text` encodes; false if `text` is invalid. The encoding is
+    /// canonical: each byte string has exactly one valid text.
     public static func decode(_ text: UnsafeRawBufferPointer, into buffer: inout ByteBuffer) -> Bool
     {
         guard text.count % 4 != 1 else { return false }

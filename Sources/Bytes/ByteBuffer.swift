@@ -1,9 +1,9 @@
-// The one growable buffer of the service: commands, results, frames and answers are built in it.
+// The growable buffer of the service: commands, results, frames and responses are built in it.
 // It keeps its storage between uses, so that the steady state of a loop allocates nothing.
-// Public, because `@inlinable package` is not inlined over a module edge
+// Public, because `@inlinable package` is not inlined across a module boundary
 // (docs/decisions/0207-public-in-bytes.md).
 
-/// A growable, owned run of bytes that is written at its end; integers are little-endian.
+/// A growable, owned byte buffer with appending writes; integers are little-endian.
 ///
 /// - Complexity: Appending is amortised O(bytes); `removeAll` keeps the storage.
 public struct ByteBuffer: ~Copyable {
@@ -13,7 +13,7 @@ public struct ByteBuffer: ~Copyable {
     /// Bytes of storage.
     public var capacity: Int
 
-    /// Makes an empty buffer with room for `capacity` bytes (at least 64).
+    /// Creates an empty buffer with storage for `capacity` bytes (at least 64).
     @inlinable public init(capacity: Int = 64) {
         self.capacity = max(capacity, 64)
         self.base = UnsafeMutableRawPointer.allocate(byteCount: self.capacity, alignment: 16)
@@ -24,35 +24,35 @@ public struct ByteBuffer: ~Copyable {
         self.base.deallocate()
     }
 
-    /// What was written; valid until the buffer is changed or ends.
+    /// The bytes written; valid until the buffer is changed or destroyed.
     @inlinable public var bytes: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: self.base, count: self.count)
     }
 
-    /// The same bytes, to be patched in place.
+    /// The bytes written, for changes in place.
     @inlinable public var mutableBytes: UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(start: self.base, count: self.count)
     }
 
-    /// Forgets the content, keeps the storage.
+    /// Discards the content and keeps the storage.
     @inlinable public mutating func removeAll() {
         self.count = 0
     }
 
-    /// Forgets everything after the first `count` bytes.
+    /// Discards everything after the first `count` bytes.
     @inlinable public mutating func truncate(to count: Int) {
         precondition(count <= self.count && count >= 0, "truncate may only shorten")
         self.count = count
     }
 
-    /// Gives storage beyond `capacity` back once the content is gone; for buffers that one large
-    /// message inflated.
+    /// Releases storage beyond `capacity` if the content fits; for buffers that one large message
+    /// inflated.
     @inlinable public mutating func shrink(toCapacity wanted: Int) {
         guard self.capacity > wanted, self.count <= wanted else { return }
         self.reallocate(capacity: max(wanted, 64))
     }
 
-    /// Makes room for `additional` more bytes.
+    /// Reserves storage for `additional` more bytes.
     @inlinable @inline(__always)
     public mutating func reserve(_ additional: Int) {
         guard self.count + additional > self.capacity else { return }
@@ -89,7 +89,8 @@ public struct ByteBuffer: ~Copyable {
             UnsafeRawBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount))
     }
 
-    /// Appends `count` bytes for the caller to fill, and returns them; valid until the next change.
+    /// Appends `count` uninitialised bytes and returns them for the caller to fill; valid until the
+    /// next change.
     @inlinable @inline(__always)
     public mutating func appendUninitialized(_ count: Int) -> UnsafeMutableRawBufferPointer {
         self.reserve(count)
@@ -97,7 +98,7 @@ public struct ByteBuffer: ~Copyable {
         return UnsafeMutableRawBufferPointer(start: self.base + self.count, count: count)
     }
 
-    /// Appends zeros up to the next multiple of `alignment` of `count`.
+    /// Appends zeros until `count` is a multiple of `alignment`.
     @inlinable public mutating func pad(to alignment: Int) {
         let missing = (alignment - self.count % alignment) % alignment
         guard missing > 0 else { return }
@@ -148,5 +149,5 @@ public struct ByteBuffer: ~Copyable {
     }
 }
 
-// The bytes are plain memory with one owner; handing the owner to another thread hands the memory.
+// The bytes are plain memory with one owner; moving the owner to another thread moves the memory.
 extension ByteBuffer: @unchecked Sendable {}

@@ -1,6 +1,6 @@
-// The reading side of ByteBuffer. It never traps on short input: the first read past the end makes
-// it `overrun` and every later read zero or empty, so that a parser checks once, at its end.
-// Public, because `@inlinable package` is not inlined over a module edge
+// The reading side of ByteBuffer. It never traps on short input: the first read past the end sets
+// `overrun`, and every later read returns zero or empty, so that a parser checks once, at its end.
+// Public, because `@inlinable package` is not inlined across a module boundary
 // (docs/decisions/0207-public-in-bytes.md).
 
 /// A cursor over borrowed bytes; integers are little-endian and unaligned.
@@ -8,7 +8,7 @@ public struct ByteReader {
     @usableFromInline let bytes: UnsafeRawBufferPointer
     /// Offset of the next byte to read.
     public var offset: Int
-    /// True once more was asked for than there was, or a varint was malformed.
+    /// True after a read past the end or of a malformed varint.
     public var overrun = false
 
     /// Reads `bytes` from their beginning; they must outlive the reader.
@@ -65,8 +65,8 @@ public struct ByteReader {
         var shift: UInt64 = 0
         while shift < 64 {
             let byte = self.read(UInt8.self)
-            // The tenth byte has room for one bit; what is cut off in silence would give one number
-            // two forms.
+            // The tenth byte has space for one bit only. Dropping its other bits would give one
+            // number two encodings.
             guard shift < 63 || byte <= 1 else { break }
             value |= UInt64(byte & 0x7F) << shift
             if byte & 0x80 == 0 { return value }

@@ -1,4 +1,4 @@
-/// HMAC with SHA-256: what makes a token ours.
+/// HMAC with SHA-256; authenticates tokens.
 ///
 /// Source: RFC 2104, section 2; vectors of RFC 4231.
 public enum HMACSHA256 {
@@ -22,7 +22,7 @@ public enum HMACSHA256 {
         var innerDigest = ByteBuffer(capacity: SHA256Digest.bytes)
         inner.finish().write(into: &innerDigest)
         var outer = SHA256()
-        // Takes the first pad off again and puts the other on.
+        // Removes the inner pad and applies the outer one in a single XOR.
         Self.pad(&shortKey, with: 0x36 ^ 0x5c)
         outer.update(shortKey.bytes)
         outer.update(innerDigest.bytes)

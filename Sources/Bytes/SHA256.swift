@@ -1,5 +1,5 @@
-// The hash of the consent ledger and, under HMAC, of tokens. Our own, because the default build has
-// no library for it. Source: FIPS 180-4, sections 4.1.2, 5.1.1, 5.3.3 and 6.2.2.
+// The hash of the consent ledger and, under HMAC, of tokens. Implemented here, because the default
+// build links no library that has it. Source: FIPS 180-4, sections 4.1.2, 5.1.1, 5.3.3 and 6.2.2.
 
 /// A 256-bit hash as four big-endian words.
 public struct SHA256Digest: Equatable, Sendable, BitwiseCopyable {
@@ -8,7 +8,7 @@ public struct SHA256Digest: Equatable, Sendable, BitwiseCopyable {
 
     /// Bytes of a digest.
     public static let bytes = 32
-    /// 32 zero bytes: what the first entry of a chain follows.
+    /// 32 zero bytes: the previous hash of the first entry of a chain.
     public static let zero = SHA256Digest(words: (0, 0, 0, 0))
 
     public init(words: (UInt64, UInt64, UInt64, UInt64)) {
@@ -39,33 +39,33 @@ public struct SHA256Digest: Equatable, Sendable, BitwiseCopyable {
     }
 }
 
-/// SHA-256, fed in pieces.
+/// Incremental SHA-256.
 ///
 /// - Complexity: O(bytes).
 public struct SHA256: ~Copyable {
-    /// Bytes that one round of the compression takes.
+    /// Bytes per call of the compression function.
     public static let blockBytes = 64
-    /// The length that ends the padding.
+    /// Bytes of the length field that ends the padding.
     private static let lengthBytes = 8
 
     private var state: (UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32) = (
         0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab,
         0x5be0_cd19
     )
-    /// What does not fill a block yet.
+    /// Input that does not fill a block yet.
     private var pending = ByteBuffer(capacity: Self.blockBytes)
     private var totalBytes: UInt64 = 0
 
     public init() {}
 
-    /// The hash of one run of bytes.
+    /// The digest of `bytes`.
     public static func hash(_ bytes: UnsafeRawBufferPointer) -> SHA256Digest {
         var hash = SHA256()
         hash.update(bytes)
         return hash.finish()
     }
 
-    /// Takes more bytes.
+    /// Adds `bytes` to the input.
     public mutating func update(_ bytes: UnsafeRawBufferPointer) {
         self.totalBytes += UInt64(bytes.count)
         var rest = bytes[...]
@@ -84,7 +84,7 @@ public struct SHA256: ~Copyable {
         self.pending.append(UnsafeRawBufferPointer(rebasing: rest))
     }
 
-    /// The digest of everything taken; the hash may not be used again.
+    /// The digest of the whole input; the hash may not be used again.
     public mutating func finish() -> SHA256Digest {
         let bits = self.totalBytes * 8
         self.pending.append(UInt8(0x80))

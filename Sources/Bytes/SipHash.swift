@@ -1,4 +1,4 @@
-// Keyed hashing for every table whose keys a client chooses, and the digest of results.
+// Keyed hashing for every table whose keys are chosen by clients, and for the digest of results.
 // Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012); the 128-bit variant of
 // the reference code.
 
@@ -15,7 +15,7 @@ public struct SipHashKey: Equatable, Sendable, BitwiseCopyable {
 
 /// SipHash-1-3 (64 bit) and SipHash-2-4 (128 bit).
 ///
-/// - Complexity: O(bytes); about one cycle a byte for the first.
+/// - Complexity: O(bytes); about one cycle per byte for SipHash-1-3.
 public enum SipHash {
     private struct Lanes {
         var v0: UInt64
@@ -76,8 +76,8 @@ public enum SipHash {
     private static func tail(_ bytes: UnsafeRawBufferPointer, from offset: Int) -> UInt64 {
         let rest = bytes.count - offset
         guard rest > 0 else { return 0 }
-        // Longer input: one load that ends with the last byte, shifted free of what was absorbed
-        // before.
+        // Longer input: one load that ends with the last byte; the shift drops the bytes that were
+        // already absorbed.
         if bytes.count >= 8 {
             let word = bytes.loadUnaligned(fromByteOffset: bytes.count - 8, as: UInt64.self)
             return UInt64(littleEndian: word) >> UInt64(64 - 8 * rest)

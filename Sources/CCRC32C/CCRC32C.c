@@ -20,11 +20,11 @@ static uint32_t by_table(uint32_t crc, const uint8_t *p, size_t length) {
 }
 
 #if defined(__x86_64__)
-// The instruction takes one word per cycle but answers after three, so one chain of it is a third as fast as the processor. Three stretches
-// side by side, then joined: the CRC of A and B together is that of A moved over as many zeros as B is long, combined with that of B
-// begun at zero. To move is linear, so a table per byte of the CRC does it.
+// The instruction accepts one word per cycle but has a latency of three, so a single dependency chain reaches a third of the throughput.
+// Three stretches are computed in parallel and then combined: the CRC of A followed by B is the CRC of A shifted over as many zeros as B
+// is long, XORed with the CRC of B that starts from zero. The shift is linear, so it needs one table per byte of the CRC.
 
-// Bytes of each stretch: the long one makes the joining cheap, the short one lets what is left, and small frames, have it too.
+// Bytes of each stretch: the long one makes combining cheap, the short one covers small frames and the rest of large ones.
 #define LONG_LOG2 12
 #define SHORT_LOG2 8
 
@@ -37,7 +37,7 @@ static uint32_t apply(const uint32_t image[32], uint32_t crc) {
     return result;
 }
 
-// Fills the tables that move a CRC over 2^log2 zero bytes.
+// Fills the tables that shift a CRC over 2^log2 zero bytes.
 static void fill_shift(shift_table shift, int log2) {
     uint32_t image[32];
     for (int bit = 0; bit < 32; bit++) {

@@ -1,4 +1,4 @@
-/// Time, as a seam: the bootstrap passes the machine's, the simulator its own.
+/// The source of time: the machine's clocks in production, a simulated clock in tests.
 package protocol Clock: AnyObject, Sendable {
     /// Wall-clock time in microseconds since 1970-01-01T00:00:00Z; may jump either way.
     func wallMicroseconds() -> Int64
@@ -6,7 +6,7 @@ package protocol Clock: AnyObject, Sendable {
     func monotonicNanoseconds() -> UInt64
 }
 
-/// Randomness, as a seam; used for the genesis record only.
+/// The source of randomness; used for the genesis record only.
 package protocol RandomSource: AnyObject, Sendable {
     /// Fills `bytes` with unpredictable bytes.
     func fill(_ bytes: UnsafeMutableRawBufferPointer)

@@ -1,10 +1,10 @@
 import Synchronization
 
-/// A value behind a lock, for short sections that neither wait nor call out.
+/// A value behind a lock, for short critical sections that neither block nor call other components.
 ///
 /// `Synchronization.Mutex` waits inside a library that is built without the thread sanitizer, which
-/// then misses the hand-over between two threads that met at the lock. The ordering word says the
-/// same in our own code: a plain load and a plain store on x86.
+/// therefore misses the ordering between two threads that contend for the lock. The atomic word
+/// expresses the same ordering in instrumented code: a plain load and a plain store on x86.
 package final class Guarded<Value: ~Copyable & Sendable>: Sendable {
     private let mutex: Mutex<Value>
     private let order = Atomic<UInt32>(0)

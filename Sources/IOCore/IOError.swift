@@ -1,13 +1,13 @@
 /// A failed system call: which one, on what, and its errno.
 package struct IOError: Error, Equatable, Sendable {
-    /// Why it failed, as far as anything above tells the cases apart.
+    /// The causes that callers distinguish.
     package enum Kind: Equatable, Sendable {
         case notFound
         case exists
         case permission
         /// Another process holds the lock.
         case locked
-        /// ENOSPC, EDQUOT or EFBIG: may heal.
+        /// ENOSPC, EDQUOT or EFBIG: temporary, space may become available.
         case noSpace
         /// EMFILE or ENFILE.
         case tooManyOpenFiles

@@ -1,11 +1,11 @@
-// Sockets and readiness, as seams. IOLinux implements them on epoll; a test may feed bytes without
-// any.
+// The interfaces to sockets and readiness. IOLinux implements them with epoll; tests pass bytes
+// without a socket.
 
-/// How a non-blocking read or write ended; "not now" is a value, not an error.
+/// The outcome of a non-blocking read or write; "not now" is a value, not an error.
 package enum IOOutcome: Equatable, Sendable {
-    /// So many bytes were moved, at least one.
+    /// The number of bytes transferred, at least one.
     case bytes(Int)
-    /// Nothing can be moved now.
+    /// No bytes can be transferred now.
     case wouldBlock
     /// The peer closed its side (reads), or the connection is gone (writes).
     case closed
@@ -17,15 +17,15 @@ package protocol StreamSocket: AnyObject {
     var descriptor: Int32 { get }
     /// The peer's address, as `127.0.0.1:50123`.
     var peer: String { get }
-    /// Moves up to `target.count` bytes in.
+    /// Receives up to `target.count` bytes.
     func read(into target: UnsafeMutableRawBufferPointer) -> IOOutcome
-    /// Moves up to `source.count` bytes out.
+    /// Sends up to `source.count` bytes.
     func write(_ source: UnsafeRawBufferPointer) -> IOOutcome
     /// Closes it; once only.
     func close()
 }
 
-/// How an accept ended.
+/// The outcome of an accept.
 package enum AcceptOutcome {
     case socket(any StreamSocket)
     case wouldBlock
@@ -63,27 +63,27 @@ package struct IOReadiness: Sendable {
     }
 }
 
-/// Level-triggered readiness of many descriptors. Used by one thread, but for `wake`.
+/// Level-triggered readiness of many descriptors. Used by one thread, except for `wake`.
 package protocol Poller: AnyObject, Sendable {
-    /// Starts to watch `descriptor`; its readiness comes with `tag`.
+    /// Starts watching `descriptor`; its readiness is reported with `tag`.
     func add(_ descriptor: Int32, tag: UInt64, interest: IOInterest) throws(IOError)
     /// Changes what it is watched for.
     func modify(_ descriptor: Int32, tag: UInt64, interest: IOInterest)
-    /// Stops to watch it; before it is closed.
+    /// Stops watching it; call this before it is closed.
     func remove(_ descriptor: Int32)
-    /// Waits until something is ready, `wake` was called, or `nanoseconds` have passed (`nil`: for
-    /// ever).
+    /// Waits until a descriptor is ready, `wake` was called, or `nanoseconds` have passed (`nil`:
+    /// no timeout).
     ///
     /// - Returns: The ready descriptors, in storage that the next wait reuses, and whether `wake`
     ///   was called.
     func wait(forNanoseconds nanoseconds: UInt64?) -> (
         ready: UnsafeBufferPointer<IOReadiness>, woken: Bool
     )
-    /// Ends the wait of the thread that polls; from any thread, cheap, never lost.
+    /// Ends the wait of the polling thread, or its next one; cheap, callable from any thread.
     func wake()
 }
 
-/// Makes sockets and pollers; one per process.
+/// Creates sockets and pollers; one per process.
 package protocol Network: AnyObject, Sendable {
     func makePoller() throws(IOError) -> any Poller
     /// Listens on `host:port` (port 0: any). With `sharesPort` several listeners share it

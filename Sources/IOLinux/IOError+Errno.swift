@@ -2,7 +2,7 @@ import Glibc
 import IOCore
 
 extension IOError {
-    /// What failed and why, in the system's words; for an operator.
+    /// The failed call and the system's error text; for an operator.
     package var explanation: String {
         guard self.code != 0, let text = strerror(self.code) else {
             return "\(self.operation) of \(self.subject) failed"

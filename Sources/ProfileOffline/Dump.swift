@@ -6,21 +6,21 @@ import Profiles
 package struct DumpedProfile {
     /// A serialised GetProfileResponse with the metadata of attributes.
     package var profile: UnsafeRawBufferPointer
-    /// A serialised ListEventsResponse of all retained events, oldest first; empty: not asked for,
-    /// or none.
+    /// A serialised ListEventsResponse of all retained events, oldest first; empty if there are
+    /// none or they were not requested.
     package var events: UnsafeRawBufferPointer
-    /// A serialised ListConsentHistoryResponse of the whole ledger, oldest first; empty: not asked
-    /// for, or none.
+    /// A serialised ListConsentHistoryResponse of the whole ledger, oldest first; empty if there
+    /// are no entries or they were not requested.
     package var ledger: UnsafeRawBufferPointer
 }
 
-/// Tells a store profile by profile, with the encoders that answer GetProfile, ListEvents and
-/// ListConsentHistory.
+/// Dumps a store profile by profile, with the encoders of GetProfile, ListEvents and
+/// ListConsentHistory responses.
 ///
-/// The order is that of the store: it depends on the log alone, so two dumps of one state are
-/// equal. Memory beside the store: that of the largest profile.
+/// The order is that of the store, which depends on the log alone, so two dumps of one state are
+/// equal. Memory besides the store: that of the largest profile.
 package struct Dump {
-    /// Events that are read at once.
+    /// Events per page.
     private static let eventPageSize = 1_000
 
     private let store: Store
@@ -33,11 +33,12 @@ package struct Dump {
         self.withLedger = withLedger
     }
 
-    /// - Parameter body: Gets what is valid for its call.
+    /// - Parameter body: Receives buffers that are valid during the call only.
     package func forEachProfile(_ body: (DumpedProfile) -> Void) {
         let decoder = MessageDecoder()
         let project = self.store.defaultProject
-        // As of the last record, not of today: a dump of a backup says tomorrow what it says now.
+        // The time of the last record rather than the current time, so that a dump of a backup
+        // gives the same result on any day.
         let now = self.store.lastReceivedAt
         let appliedLSN = self.store.appliedLSN
         var profile = ByteBuffer(capacity: 64 << 10)

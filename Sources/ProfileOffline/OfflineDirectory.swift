@@ -5,15 +5,15 @@ import ProfileService
 import Profiles
 import Storage
 
-/// A data directory, or a backup of one, that no server has open. Reading it changes no byte.
+/// A data directory, or a backup of one, that no server has open. Reading it changes nothing.
 package final class OfflineDirectory {
     static let lockName = "LOCK"
 
     package let path: String
     private let files = LinuxFileSystem()
     private let clock = LinuxClock()
-    /// Keeps servers away, if the directory has ever been served; `nil`: it has no lock file, and
-    /// gets none.
+    /// Excludes servers while the directory is read; `nil` if the directory has never been served:
+    /// it has no lock file then, and none is created.
     private let lock: (any DirectoryLock)?
 
     /// - Throws: `.locked` if a server runs on it, `.files`.
@@ -37,7 +37,7 @@ package final class OfflineDirectory {
         self.lock?.release()
     }
 
-    /// The directory as recovery sees it, without some of its files.
+    /// The directory for recovery, without the hidden files.
     func environment(hiding hidden: Set<String> = []) -> LogEnvironment {
         LogEnvironment(
             directory: self.path, fileSystem: ReadOnlyFiles(self.files, hiding: hidden),
@@ -46,9 +46,9 @@ package final class OfflineDirectory {
 
     /// Reads the state as a start would.
     ///
-    /// - Parameter hidden: Names of files that are passed over.
-    /// - Throws: As a start is refused.
-    /// - Complexity: O(bytes of the newest snapshot and the log behind it).
+    /// - Parameter hidden: Names of files to ignore.
+    /// - Throws: The errors for which a start is rejected.
+    /// - Complexity: O(bytes of the newest snapshot and of the log after it).
     package func read(hiding hidden: Set<String> = []) throws(OfflineFailure) -> InspectedDirectory
     {
         let found: InspectedDirectory?
@@ -58,7 +58,9 @@ package final class OfflineDirectory {
         } catch {
             throw OfflineFailure(error)
         }
-        guard let found else { throw .refused("\(self.path) holds neither a log nor a snapshot") }
+        guard let found else {
+            throw .rejected("\(self.path) contains neither a log nor a snapshot")
+        }
         return found
     }
 }

@@ -6,9 +6,9 @@ import Storage
 package enum OfflineFailure: Error {
     /// A server has it open.
     case locked(path: String)
-    /// It is damaged, foreign, newer, or holds nothing of this program: what was found.
-    case refused(String)
-    /// A file cannot be read or written; nothing is known to be wrong with the data.
+    /// It is damaged, foreign, newer, or contains no data of this program: what was found.
+    case rejected(String)
+    /// A file cannot be read or written; this says nothing about the data.
     case files(IOError)
     /// The target of a restore cannot be used.
     case target(String)
@@ -17,7 +17,7 @@ package enum OfflineFailure: Error {
         switch error {
         case .locked(let path): self = .locked(path: path)
         case .io(let error): self = .files(error)
-        default: self = .refused(error.description)
+        default: self = .rejected(error.description)
         }
     }
 
@@ -25,7 +25,7 @@ package enum OfflineFailure: Error {
         if case .storage(let error) = error {
             self.init(error)
         } else {
-            self = .refused(error.description)
+            self = .rejected(error.description)
         }
     }
 
@@ -33,8 +33,8 @@ package enum OfflineFailure: Error {
     package var text: String {
         switch self {
         case .locked(let path):
-            "\(path) is held by another process: a server runs on this directory; stop it, or look at a backup instead"
-        case .refused(let found), .target(let found): found
+            "\(path) is held by another process: a server runs on this directory; stop it, or use a backup instead"
+        case .rejected(let found), .target(let found): found
         case .files(let error): StorageError.io(error).description
         }
     }

@@ -1,11 +1,9 @@
 import IOCore
 import IOLinux
 
-/// The files of a directory that must not change: what would change something is a mistake of ours,
-/// and traps.
+/// A read-only file system. Calls that would change something are bugs, and trap.
 ///
-/// It can also hide names, so that the same recovery shows what a start would do without those
-/// files.
+/// It can also hide files, so that the same recovery shows what a start would do without them.
 final class ReadOnlyFiles: FileSystem {
     private let files: any FileSystem
     private let hidden: Set<String>
@@ -20,7 +18,7 @@ final class ReadOnlyFiles: FileSystem {
     }
 
     func open(_ path: String, _ access: FileAccess) throws(IOError) -> any File {
-        precondition(access == .read, "nothing is written here")
+        precondition(access == .read, "the file system is read-only")
         return try self.files.open(path, .read)
     }
 
@@ -33,16 +31,18 @@ final class ReadOnlyFiles: FileSystem {
     func kind(_ directory: String) -> String { self.files.kind(directory) }
 
     func createDirectory(_ path: String) throws(IOError) {
-        preconditionFailure("nothing is written here")
+        preconditionFailure("the file system is read-only")
     }
     func rename(_ source: String, to target: String) throws(IOError) {
-        preconditionFailure("nothing is written here")
+        preconditionFailure("the file system is read-only")
     }
-    func remove(_ path: String) throws(IOError) { preconditionFailure("nothing is written here") }
+    func remove(_ path: String) throws(IOError) {
+        preconditionFailure("the file system is read-only")
+    }
     func syncDirectory(_ path: String) throws(IOError) {
-        preconditionFailure("nothing is written here")
+        preconditionFailure("the file system is read-only")
     }
     func lock(_ path: String) throws(IOError) -> any DirectoryLock {
-        preconditionFailure("nothing is written here")
+        preconditionFailure("the file system is read-only")
     }
 }

@@ -3,11 +3,11 @@ import IOCore
 import IOLinux
 import Storage
 
-/// Puts a backup, or a data directory that no server has open, into an empty place.
+/// Copies a backup, or a data directory that no server has open, to an empty directory.
 ///
-/// Files are copied byte by byte and compared with their source. The oldest segment comes after all
-/// newer ones, and snapshots last: a directory left by a crash on the way is refused by every
-/// start, and never taken for a shorter log.
+/// Files are copied byte by byte and compared with their source. The oldest segment is copied after
+/// all newer ones, and snapshots last, so that every start rejects a directory left by a crash, and
+/// never takes it for a shorter log.
 package struct Restore {
     package struct Summary: Equatable, Sendable {
         package var files = 0
@@ -22,12 +22,12 @@ package struct Restore {
     private let target: String
     private let files = LinuxFileSystem()
 
-    /// - Parameter tell: As a verification of the backup tells it.
-    /// - Throws: `OfflineFailure`; nothing of the copy is left then.
+    /// - Parameter report: Receives the findings of the verification of the backup.
+    /// - Throws: `OfflineFailure`; the partial copy is removed.
     /// - Complexity: O(bytes of the backup), read four times.
     package static func run(
         _ backup: OfflineDirectory, to target: String,
-        tell: @escaping (Verification.Finding) -> Void
+        report: @escaping (Verification.Finding) -> Void
     ) throws(OfflineFailure) -> Summary {
         var names: [String] = []
         let verdict = try Verification.run(backup) { finding in
@@ -37,10 +37,10 @@ package struct Restore {
                 case .tornTail, .temporary, .lock, .other: break
                 }
             }
-            tell(finding)
+            report(finding)
         }
         guard verdict.isGood, let state = verdict.state else {
-            throw .refused("\(backup.path) is damaged and was not restored: take an older backup")
+            throw .rejected("\(backup.path) is damaged and was not restored: take an older backup")
         }
         return try Restore(source: backup.path, target: target).copy(names, state)
     }
@@ -56,7 +56,7 @@ package struct Restore {
         let lock = try self.prepare()
         defer { lock.release() }
         var summary = Summary(state: state)
-        // Segments descending, then snapshots; both sort as their numbers.
+        // Segments in descending order, then snapshots; names sort like their numbers.
         let ordered =
             names.filter { !LogSurvey.isSnapshot($0) }.reversed()
             + names.filter(LogSurvey.isSnapshot)
@@ -68,13 +68,13 @@ package struct Restore {
             let restored = try OfflineDirectory(unlocked: self.target).read()
             guard (restored.store.appliedLSN, restored.store.digest()) == (state.lsn, state.digest)
             else {
-                throw .refused(
-                    "\(self.target) holds another state than \(self.source) after the copy: check its disk"
+                throw .rejected(
+                    "\(self.target) has another state than \(self.source) after the copy: check its disk"
                 )
             }
         } catch {
-            // What cannot be removed is no start's: the oldest segment or the snapshot is not
-            // there.
+            // Files that cannot be removed are harmless: without the oldest segment or the snapshot
+            // every start rejects the directory.
             for name in ordered.reversed() {
                 try? self.files.remove("\(self.target)/\(name)")
                 try? self.files.remove("\(self.target)/\(name)\(Self.temporarySuffix)")
@@ -85,7 +85,7 @@ package struct Restore {
         return summary
     }
 
-    /// Makes the target and takes its lock, so that no server begins there meanwhile.
+    /// Creates the target and takes its lock, so that no server starts there in the meantime.
     private func prepare() throws(OfflineFailure) -> any DirectoryLock {
         let isEmpty: Bool
         do throws(IOError) {
@@ -96,7 +96,7 @@ package struct Restore {
         }
         guard isEmpty else {
             throw .target(
-                "\(self.target) is not empty; restore into a new directory, then start the server there or put it in this one's place"
+                "\(self.target) is not empty; restore to a new directory, then start the server on it or replace this directory with it"
             )
         }
         do throws(IOError) {

@@ -1,66 +1,66 @@
 import Storage
 
-/// Looks at everything in a directory that no server has open, and changes no byte.
+/// Verifies everything in a directory that no server has open, and changes nothing.
 ///
-/// Every file is read to its end. Then the state is built on each way that a start may take (from
-/// either snapshot, and from the beginning where the log reaches back so far); all of them must
-/// come to the same. One store at a time.
+/// Every file is read to its end. Then the state is built along each path that a start may take
+/// (from either snapshot, and from the first record if the log reaches back that far); all must
+/// produce the same state. It keeps one store in memory at a time.
 package struct Verification {
-    /// One state, and how it was come by.
+    /// One state, and how it was built.
     package struct Replay: Equatable, Sendable {
         /// Name of the snapshot; `nil`: from the first record.
         package var snapshot: String?
-        /// Replayed behind it.
+        /// Frames replayed after it.
         package var frames: Int
         package var operations: UInt64
         package var profiles: Int
         package var lsn: UInt64
-        /// Of the whole state.
+        /// Digest of the whole state.
         package var digest: UInt64
         package var tornTail: RecoveryReport.TornTail?
     }
 
-    /// What one file holds.
+    /// The content of one file.
     package typealias FileFinding = LogSurvey.Finding
 
-    /// What is told as it is found.
+    /// One result, reported as soon as it is known.
     package enum Finding: Sendable {
         case file(name: String, bytes: Int, FileFinding)
         case replay(Replay)
-        /// What must not be served, or not be trusted.
+        /// Data that must not be served, or cannot be trusted.
         case damage(String)
     }
 
     package struct Verdict: Equatable, Sendable {
         package var files = 0
         package var bytes = 0
-        /// The state; `nil` if there is none that all ways agree on.
+        /// The state; `nil` if the paths do not all produce the same one.
         package var state: Replay?
         package var damages = 0
 
         package var isGood: Bool { self.damages == 0 && self.state != nil }
     }
 
-    /// As many as are kept.
+    /// As many snapshots as a server keeps.
     private static let snapshotsMax = 2
 
     private let directory: OfflineDirectory
-    private let tell: (Finding) -> Void
+    private let report: (Finding) -> Void
     private var verdict = Verdict()
-    private var snapshots: [(name: String, isWhole: Bool)] = []
+    private var snapshots: [(name: String, isIntact: Bool)] = []
     private var beginsAtFirstRecord = false
 
-    private init(_ directory: OfflineDirectory, _ tell: @escaping (Finding) -> Void) {
+    private init(_ directory: OfflineDirectory, _ report: @escaping (Finding) -> Void) {
         self.directory = directory
-        self.tell = tell
+        self.report = report
     }
 
-    /// - Throws: `.files` if something cannot be read. Damage is no error: it is told, and stands
-    ///   in the verdict.
+    /// - Throws: `.files` if something cannot be read. Damage is not an error: it is reported, and
+    ///   counted in the verdict.
     package static func run(
-        _ directory: OfflineDirectory, tell: @escaping (Finding) -> Void
+        _ directory: OfflineDirectory, report: @escaping (Finding) -> Void
     ) throws(OfflineFailure) -> Verdict {
-        var verification = Verification(directory, tell)
+        var verification = Verification(directory, report)
         try verification.readFiles()
         try verification.replayAll()
         return verification.verdict
@@ -86,7 +86,7 @@ package struct Verification {
             }
             self.verdict.files += 1
             self.verdict.bytes += bytes
-            self.tell(.file(name: name, bytes: bytes, finding))
+            self.report(.file(name: name, bytes: bytes, finding))
         } catch {
             if case .io = error { throw error }
             if LogSurvey.isSnapshot(name) { self.snapshots.insert((name, false), at: 0) }
@@ -96,24 +96,25 @@ package struct Verification {
 
     private mutating func damage(_ found: String) {
         self.verdict.damages += 1
-        self.tell(.damage(found))
+        self.report(.damage(found))
     }
 
     // MARK: States
 
     private mutating func replayAll() throws(OfflineFailure) {
-        var ways: [String?] = self.snapshots.filter(\.isWhole).prefix(Self.snapshotsMax).map(\.name)
-        // Without snapshots, too: the reason why nothing can be read is wanted then.
-        if self.beginsAtFirstRecord || ways.isEmpty { ways.append(nil) }
+        var starts: [String?] = self.snapshots.filter(\.isIntact).prefix(Self.snapshotsMax)
+            .map(\.name)
+        // Also if there is no snapshot, because this replay finds the reason for that.
+        if self.beginsAtFirstRecord || starts.isEmpty { starts.append(nil) }
         var states: [Replay] = []
-        for way in ways {
+        for start in starts {
             do throws(OfflineFailure) {
-                let state = try self.replay(from: way)
+                let state = try self.replay(from: start)
                 states.append(state)
-                self.tell(.replay(state))
+                self.report(.replay(state))
             } catch {
-                guard case .refused(let found) = error else { throw error }
-                self.damage("from \(way ?? "the first record"): \(found)")
+                guard case .rejected(let found) = error else { throw error }
+                self.damage("from \(start ?? "the first record"): \(found)")
             }
         }
         guard let first = states.first else { return }

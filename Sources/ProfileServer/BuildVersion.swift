@@ -1,6 +1,6 @@
-// What runs here: the answer to "--version", "/version" and the first line of a bug report.
+// The output of "--version" and "/version", and the first line of a bug report.
 
-/// Versions of the program, of its rules and formats, and of the libraries it found at run time.
+/// Versions of the program, of its rules and formats, and of the libraries loaded at run time.
 package struct BuildVersion: Equatable, Sendable {
     /// One on-disk format and its number, such as `log` 1.
     package struct Format: Equatable, Sendable {
@@ -16,7 +16,7 @@ package struct BuildVersion: Equatable, Sendable {
     /// The release, by semantic versioning.
     package static let program = "0.1.0"
 
-    /// The compiler's minor release; there is no macro that tells the patch level.
+    /// The compiler's minor release; no compilation condition exposes the patch level.
     package static var swift: String {
         #if compiler(>=6.4)
             "6.4 or newer"
@@ -27,11 +27,11 @@ package struct BuildVersion: Equatable, Sendable {
         #endif
     }
 
-    /// Version of `apply`'s rules that new frames carry.
+    /// Version of the rules of `apply` that new frames carry.
     package var rules: UInt32
     /// Written formats, in the order they are shown.
     package var formats: [Format]
-    /// As the loaded library reports it, not as the headers did.
+    /// As reported by the loaded library, which may be newer than its headers.
     package var nghttp2: String
     package var protobufC: String
 

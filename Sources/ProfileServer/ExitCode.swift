@@ -1,28 +1,26 @@
-// What a supervisor learns from the end of the process. The numbers are part of the contract: never
-// reuse one.
+// Supervisors act on these numbers, and they are part of the contract: never reuse one.
 
 /// The exit codes of `profiled`.
 package enum ExitCode: Int32, Sendable, CaseIterable {
-    /// A drain after SIGTERM ended in order, or a question (`--help`, `--check-config`) was
-    /// answered.
+    /// A drain after SIGTERM completed, or an option such as `--help` or `--check-config` printed
+    /// its text.
     case success = 0
-    /// Anything that has no code of its own: a bind that failed, a thread that could not start.
+    /// Any failure without a code of its own: a bind that failed, a thread that could not start.
     case unexpected = 1
-    /// A setting is unknown, malformed or not allowed; the error names it and where it came from.
+    /// A setting is unknown, malformed or not allowed; the error names the setting and its source.
     case configuration = 2
-    /// The data directory holds something that must not be served: corruption, a newer format, a
-    /// hole in the log.
-    case dataRefused = 3
-    /// Another process holds the data directory.
+    /// The data directory must not be served: corruption, a newer format, a gap in the log.
+    case dataRejected = 3
+    /// Another process has locked the data directory.
     case directoryLocked = 4
 
     /// What it means, for an operator; one line.
     package var summary: String {
         switch self {
-        case .success: "ended in order"
+        case .success: "normal end"
         case .unexpected: "unexpected failure"
-        case .configuration: "configuration refused"
-        case .dataRefused: "data refused"
+        case .configuration: "invalid configuration"
+        case .dataRejected: "data rejected"
         case .directoryLocked: "data directory locked by another process"
         }
     }

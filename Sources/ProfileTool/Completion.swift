@@ -1,4 +1,4 @@
-/// Completion scripts, made of the table of commands so that they cannot fall behind it.
+/// Completion scripts, generated from the table of commands so that they are always up to date.
 package enum Completion {
     package static func script(for shell: String) -> String? {
         switch shell {
@@ -18,7 +18,7 @@ package enum Completion {
     /// Commands whose arguments name files or directories.
     private static let withPaths = ["import", "backup", "restore", "verify", "dump"]
 
-    /// The command is the first word without dashes; a flag's value is completed from its choices.
+    /// The command is the first word without dashes; the values of a flag come from its choices.
     private static var bash: String {
         var choices = ""
         for option in Set(

@@ -1,28 +1,28 @@
 import ProfileClient
 
-/// A failure as one line: what is wrong, where, and what to do about it.
+/// Formats a failure as one line: what is wrong, where, and what to do about it.
 package enum FailureText {
-    /// What helps, by the reason of the contract.
+    /// Advice by the contract's reason.
     private static let remedies: [String: String] = [
         "TIME_WINDOW": "correct --at or --ago, or send it with --historical",
         "PROFILE_NOT_FOUND":
-            "check the id (custom IDs are compared byte for byte); a device is named device:ID, a profile profile:ID",
+            "check the id (custom IDs are compared byte for byte); name a device with device:ID, a profile with profile:ID",
         "PROJECT_NOT_FOUND": "check --project",
-        "REQUEST_ID_REUSED": "another message had this id: give another --request-id",
-        "REVISION_MISMATCH": "read the profile again and decide anew",
+        "REQUEST_ID_REUSED": "another message had this id: use another --request-id",
+        "REVISION_MISMATCH": "read the profile again and decide again",
         "IDENTIFIER_ERASED":
-            "the person was erased; the id can be used again when the block has ended",
-        "PROFILE_ANONYMOUS": "give the custom ID too: addresses belong to known people",
-        "ATTRIBUTE_TYPE_MISMATCH": "the attribute is no list: set it with NAME=[...] first",
-        "LIMIT_EXCEEDED": "delete what is not needed with --delete",
-        "LSN_NOT_REACHED": "ask again in a moment",
+            "the person was erased; the id can be used again when the block has expired",
+        "PROFILE_ANONYMOUS": "give the custom ID too: addresses belong to identified people",
+        "ATTRIBUTE_TYPE_MISMATCH": "the attribute is not a list: set it with NAME=[...] first",
+        "LIMIT_EXCEEDED": "delete unused values with --delete",
+        "LSN_NOT_REACHED": "try again in a moment",
         "USER_UNSUBSCRIBED":
-            "only the person can take that back: --source user, or --source support with --reference",
-        "TOKEN_INVALID": "ask for a new token",
-        "TOKEN_EXPIRED": "ask for a new token",
+            "only the person can undo that: --source user, or --source support with --reference",
+        "TOKEN_INVALID": "request a new token",
+        "TOKEN_EXPIRED": "request a new token",
         "LOG_UNAVAILABLE":
-            "the server needs its operator: see its log; the same --request-id settles what became of the call",
-        "DISK_FULL": "the server's disk is full: its operator must make room",
+            "the server needs its operator: see its log; repeat the call with the same --request-id to learn its outcome",
+        "DISK_FULL": "the server's disk is full: its operator must free space",
         "REPLAYING": "the server is starting: try again in a moment",
         "DRAINING": "the server is stopping: try again in a moment",
         "RATE_EXCEEDED": "send less, or wait",
@@ -34,7 +34,7 @@ package enum FailureText {
         var what = failure.violations.map {
             $0.field.isEmpty ? $0.description : "\($0.field): \($0.description)"
         }.joined(separator: "; ")
-        if what.isEmpty { what = failure.message.isEmpty ? "refused" : failure.message }
+        if what.isEmpty { what = failure.message.isEmpty ? "rejected" : failure.message }
         let reason = failure.reason.isEmpty ? RPCFailure.name(of: failure.code) : failure.reason
         let facts = failure.metadata.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
             .joined(separator: ", ")
@@ -47,22 +47,22 @@ package enum FailureText {
     private static func withoutResponse(_ failure: RPCFailure) -> String {
         switch failure.code {
         case RPCFailure.unavailable:
-            "\(failure.message); is profiled running there? --address names another place"
-        case RPCFailure.deadlineExceeded: "\(failure.message); --timeout gives it longer"
+            "\(failure.message); is profiled running there? --address selects another server"
+        case RPCFailure.deadlineExceeded: "\(failure.message); --timeout sets a longer limit"
         default: failure.message
         }
     }
 
     private static func remedy(code: Int32) -> String? {
         switch code {
-        case RPCFailure.unimplemented: "this server cannot do that yet"
-        case RPCFailure.deadlineExceeded: "--timeout gives it longer"
+        case RPCFailure.unimplemented: "this server does not support that yet"
+        case RPCFailure.deadlineExceeded: "--timeout sets a longer limit"
         case 7, 16: "check --key and --project"
         default: nil
         }
     }
 
-    /// 1 refused, 3 no answer, or none that says what became of the call.
+    /// 1: rejected; 3: no response, or one that leaves the outcome unknown.
     package static func exitCode(_ failure: RPCFailure) -> Int32 {
         let isSilent =
             failure.code == RPCFailure.unavailable || failure.code == RPCFailure.deadlineExceeded
@@ -70,9 +70,9 @@ package enum FailureText {
     }
 }
 
-/// What other people typed, made safe for a terminal.
+/// Makes untrusted text safe for a terminal.
 package enum TerminalText {
-    /// Control characters, which could move the cursor or fake lines, are shown as their number.
+    /// Replaces control characters, which could move the cursor or fake lines, by their number.
     package static func safe(_ text: String) -> String {
         guard text.unicodeScalars.contains(where: self.isControl) else { return text }
         var shown = ""
@@ -86,14 +86,14 @@ package enum TerminalText {
         return shown
     }
 
-    /// C0, C1, and the marks that turn the direction of writing.
+    /// C0, C1 and bidirectional control characters.
     private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
         scalar.value < 0x20 || (0x7F ... 0x9F).contains(scalar.value)
             || (0x202A ... 0x202E).contains(scalar.value)
             || (0x2066 ... 0x2069).contains(scalar.value)
     }
 
-    /// Lines of columns, each as wide as its widest cell; the last one is left as it is.
+    /// Formats rows as columns, each as wide as its widest cell; the last column is not padded.
     package static func table(_ rows: [[String]], indent: String = "  ") -> String {
         var widths: [Int] = []
         for row in rows {

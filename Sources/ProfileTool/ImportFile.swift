@@ -1,28 +1,28 @@
 import Glibc
 import ProfileClient
 
-/// A file of operations, one JSON object a line, and what is known of the whole before the first is
-/// sent.
+/// A file of operations, one JSON object per line, and the properties of the whole file that an
+/// import needs in advance.
 package struct ImportFile {
     static let help = """
         Each line is one of
           {"identify": {"installation_id": "phone-1", "custom_id": "anna", "attributes": {"set": {"plan": "gold"}}}}
           {"track": {"identifier": {"custom_id": "anna"}, "events": [{"name": "purchase", "attributes": {"amount": 59.9}}]}}
           {"update_subscription": {"identifier": {"custom_id": "anna"}, "changes": [{"channel": "EMAIL", "state": "SUBSCRIBED"}], "source": "USER"}}
-        with the fields of the contract's messages as proto3 JSON, but project and request_id. A value may be plain JSON, an enum may go
-        without its prefix, and "ago": "3h" stands for an occurred_at so long before the import began (events older than 24 h need
-        "historical": true in their track). Blank lines and lines that begin with # are passed over.
+        with the fields of the contract's messages as proto3 JSON, except project and request_id. A value may be plain JSON, an enum may omit
+        its prefix, and "ago": "3h" sets occurred_at to that long before the import began (events older than 24 h need
+        "historical": true in their track). Blank lines and lines that begin with # are ignored.
 
-        The operations go out in order, in groups of --batch. What is refused is shown with its line, and the rest goes on.
-        The position is kept beside the file: run the same command after an interruption, and it goes on without doing anything twice.
-        A finished import stays finished; delete the position file to import again.
+        The operations are sent in order, in batches of --batch. Rejected operations are shown with their line, and the import continues.
+        The position is stored next to the file: run the same command again after an interruption to resume without applying anything twice.
+        A complete import is not repeated; delete the position file to import again.
         """
 
     package let path: String
     package let lines: Int
-    /// FNV-1a over the file: tells it from others and from its own later versions.
+    /// FNV-1a over the file; distinguishes it from other files and from later versions of itself.
     package let digest: UInt64
-    /// Whether some time counts from the beginning of the import.
+    /// Whether any time is relative to the beginning of the import.
     package let countsFromNow: Bool
 
     /// Reads the file once.
@@ -45,7 +45,8 @@ package struct ImportFile {
         )
     }
 
-    /// Gives each line from a position on, with its number from 1, until told to stop.
+    /// Calls `body` with each line after `done` and its number, which counts from 1, until it
+    /// throws.
     package func forEach(after done: Int, _ body: (Int, [UInt8]) throws -> Void) throws {
         guard let file = fopen(self.path, "r") else {
             throw UsageError("\(self.path): \(String(cString: strerror(errno)))")
@@ -64,22 +65,22 @@ package struct ImportFile {
         defer { free(buffer) }
         let count = getline(&buffer, &capacity, file)
         guard count > 0, let buffer else { return nil }
-        // SAFETY: getline has filled `count` bytes of its own buffer, which is freed at the end.
+        // SAFETY: getline has filled `count` bytes of its own buffer, which is freed on return.
         return Array(UnsafeRawBufferPointer(start: buffer, count: count))
     }
 }
 
-/// How far an import has come; kept in a small JSON file.
+/// The progress of an import, stored in a small JSON file.
 package struct ImportPosition: Equatable {
     package var digest: UInt64
     package var project: String
     package var batch: Int
-    /// What `ago` counts from; the same after a resumption, so that a repeated call is the same
-    /// call.
+    /// The time that `ago` is relative to; unchanged by a resumption, so that a repeated call is
+    /// the same message.
     package var begunAt: Int64
-    /// Lines whose operations are answered.
+    /// Lines whose operations have a response.
     package var lines = 0
-    package var refused = 0
+    package var rejected = 0
     package var isComplete = false
 
     package var json: JSONValue {
@@ -88,7 +89,7 @@ package struct ImportPosition: Equatable {
             ("batch", .number(String(self.batch))),
             ("begun_at", .string(TimeText.text(microseconds: self.begunAt))),
             ("lines", .number(String(self.lines))),
-            ("refused", .number(String(self.refused))), ("complete", .bool(self.isComplete)),
+            ("refused", .number(String(self.rejected))), ("complete", .bool(self.isComplete)),
         ])
     }
 
@@ -101,11 +102,11 @@ package struct ImportPosition: Equatable {
             let project = json["project"]?.text,
             let batch = json["batch"]?.integer,
             let begunAt = json["begun_at"]?.text.flatMap(TimeText.parse),
-            let lines = json["lines"]?.integer, let refused = json["refused"]?.integer
+            let lines = json["lines"]?.integer, let rejected = json["refused"]?.integer
         else { return nil }
         self.init(digest: digest, project: project, batch: Int(batch), begunAt: begunAt)
         self.lines = Int(lines)
-        self.refused = Int(refused)
+        self.rejected = Int(rejected)
         self.isComplete = json["complete"]?.isTrue == true
     }
 
@@ -119,12 +120,12 @@ package struct ImportPosition: Equatable {
             let position = ImportPosition(json: json)
         else {
             throw UsageError(
-                "\(path) is no position file; delete it, or name another with --resume")
+                "\(path) is not a position file; delete it, or select another with --resume")
         }
         return position
     }
 
-    /// Written beside and renamed: an interruption leaves the old one or the new one.
+    /// Writes a temporary file and renames it, so that an interruption leaves either version.
     func write(_ path: String) throws(UsageError) {
         let text = Array("\(self.json)\n".utf8)
         let beside = path + ".new"

@@ -1,7 +1,7 @@
 import ProfileClient
 
-/// Sends a file of operations in groups, each under a request id of its own that depends on the
-/// file and its line alone.
+/// Sends a file of operations in batches, each with a request id that depends only on the file and
+/// the line.
 final class Importer {
     private let file: ImportFile
     private let positionPath: String
@@ -19,16 +19,16 @@ final class Importer {
     private var shownNanoseconds: UInt64 = 0
     private var shownRejections = 0
 
-    /// A group goes out earlier when it has so many bytes: a fourth of the largest message.
+    /// A batch is sent early when it reaches this size, a quarter of the largest message.
     private static let batchBytesMax = 1 << 20
-    /// Refusals shown one by one; the others are only counted.
+    /// Rejections that are shown individually; further ones are only counted.
     private static let rejectionsShownMax = 20
     private static let progressNanoseconds: UInt64 = 200_000_000
 
-    /// What became of the operations of this run.
+    /// The outcomes of the operations of this run.
     struct Tally {
         var done = 0
-        var refused = 0
+        var rejected = 0
         var stored = 0
         var duplicates = 0
     }
@@ -72,8 +72,8 @@ final class Importer {
     /// Seconds since the beginning of this run.
     var seconds: Double { Double(self.terminal.nanoseconds() - self.startedNanoseconds) / 1e9 }
 
-    /// The encoded operation of a line; `nil` for a blank one and for one that is refused here
-    /// already.
+    /// The encoded operation of a line; `nil` for a blank line and for one that is rejected before
+    /// it is sent.
     private func operation(_ number: Int, _ line: [UInt8]) -> [UInt8]? {
         let blanks: Set<UInt8> = [0x20, 0x09, 0x0A, 0x0D]
         guard let first = line.first(where: { !blanks.contains($0) }), first != UInt8(ascii: "#")
@@ -81,29 +81,29 @@ final class Importer {
         do {
             let json = try JSONParser.parse(line)
             guard json.members.count == 1 else {
-                self.refuse(number, "expected one of identify, track and update_subscription")
+                self.reject(number, "expected one of identify, track and update_subscription")
                 return nil
             }
             return try self.encoder.encode(json, as: BatchRequest.operation)
         } catch let error as JSONSyntaxError {
-            self.refuse(number, "no JSON at byte \(error.offset): \(error.reason)")
+            self.reject(number, "invalid JSON at byte \(error.offset): \(error.reason)")
         } catch let error as MessageJSONError {
-            self.refuse(number, "\(error.path): \(error.reason)")
+            self.reject(number, "\(error.path): \(error.reason)")
         } catch {
-            self.refuse(number, "\(error)")
+            self.reject(number, "\(error)")
         }
         return nil
     }
 
-    private func refuse(_ number: Int, _ why: String) {
-        self.tally.refused += 1
-        self.position.refused += 1
+    private func reject(_ number: Int, _ why: String) {
+        self.tally.rejected += 1
+        self.position.rejected += 1
         self.shownRejections += 1
         guard self.shownRejections <= Self.rejectionsShownMax else { return }
         self.terminal.progress("")
         self.terminal.complain("\(self.file.path):\(number): \(TerminalText.safe(why))")
         if self.shownRejections == Self.rejectionsShownMax {
-            self.terminal.complain("further refusals are only counted")
+            self.terminal.complain("further rejections are only counted")
         }
     }
 
@@ -114,7 +114,7 @@ final class Importer {
             let response = try self.client.call(BatchRequest.method, message)
             guard let json = MessageJSON.decode(response, as: BatchRequest.method.response) else {
                 throw RPCFailure(
-                    withoutResponse: 13, "the answer of BatchWrite is not the contract's message")
+                    withoutResponse: 13, "the response of BatchWrite has an unexpected format")
             }
             for (index, result) in (json["results"]?.items ?? []).enumerated() {
                 self.count(result, line: self.batchLines[index])
@@ -128,7 +128,8 @@ final class Importer {
         self.showProgress()
     }
 
-    /// Depends on the file, the cut into groups and, where times count from the beginning, on that.
+    /// Depends on the file, the batch size and, if times are relative to the beginning of the
+    /// import, on that beginning.
     private var requestID: String {
         let begun = self.file.countsFromNow ? String(self.position.begunAt, radix: 36) : ""
         return
@@ -137,7 +138,7 @@ final class Importer {
 
     private func count(_ result: JSONValue, line: Int) {
         if let error = result["error"] {
-            self.refuse(line, FailureText.line(RPCFailure(status: error)))
+            self.reject(line, FailureText.line(RPCFailure(status: error)))
             return
         }
         self.tally.done += 1
@@ -163,6 +164,6 @@ final class Importer {
             ? "\(left / 3_600) h \(left / 60 % 60) min"
             : left >= 60 ? "\(left / 60) min \(left % 60) s" : "\(left) s"
         return
-            "\(lines) of \(all) lines, \(all == 0 ? 100 : 100 * lines / all) %, \(Int(rate)) a second, \(span) left"
+            "\(lines) of \(all) lines, \(all == 0 ? 100 : 100 * lines / all) %, \(Int(rate)) per second, \(span) left"
     }
 }

@@ -1,9 +1,9 @@
 import ProfileClient
 
-/// Answers as a person reads them: who, devices, attributes with their age, consent with who gave
-/// it, counters, events.
+/// Formats responses for people: profile, devices, attributes with their age, consent with its
+/// source, counters, events.
 package struct ProfileView {
-    /// What ages count from, in microseconds since 1970.
+    /// The time that ages are relative to, in microseconds since 1970.
     private let now: Int64
 
     package init(now: Int64) {
@@ -12,7 +12,7 @@ package struct ProfileView {
 
     /// - Parameters:
     ///   - response: A `GetProfileResponse`.
-    ///   - events: A `ListEventsResponse`; `nil`: not asked for.
+    ///   - events: A `ListEventsResponse`; `nil` if not requested.
     package func text(_ response: JSONValue, events: JSONValue?) -> String {
         let profile = response["profile"] ?? .null
         var text = self.head(profile, redirectedFrom: response["redirected_from"]?.text)
@@ -31,7 +31,7 @@ package struct ProfileView {
     private func head(_ profile: JSONValue, redirectedFrom: String?) -> String {
         let customID = profile["custom_id"]?.text ?? ""
         let state = Self.word(profile["state"], "STATE_")
-        let name = customID.isEmpty ? "nobody known by name" : TerminalText.safe(customID)
+        let name = customID.isEmpty ? "no custom ID" : TerminalText.safe(customID)
         var rows = [
             [
                 "profile",
@@ -45,12 +45,12 @@ package struct ProfileView {
         let aliases = (profile["aliases"]?.items ?? []).flatMap { $0.members.map { self.who($0) } }
         if !aliases.isEmpty { rows.append(["aliases", aliases.joined(separator: ", ")]) }
         if let redirectedFrom, !redirectedFrom.isEmpty {
-            rows.append(["reached by", TerminalText.safe(redirectedFrom)])
+            rows.append(["redirected from", TerminalText.safe(redirectedFrom)])
         }
         if let before = profile["events_truncated_before"] {
             rows.append([
                 "events",
-                "older ones were dropped up to \(self.age(before)); the counters still know them",
+                "older events were dropped up to \(self.age(before)); the counters still include them",
             ])
         }
         return "\(name) (\(state))\n" + TerminalText.table(rows)
@@ -166,7 +166,7 @@ package struct ProfileView {
         return "\(channel)/\(TerminalText.safe(topic))"
     }
 
-    /// A `profiles.v1.Value` as it would be typed.
+    /// A `profiles.v1.Value` in the form in which it would be typed.
     package static func value(_ value: JSONValue) -> String {
         guard let kind = value.members.first else { return "" }
         switch kind.name {

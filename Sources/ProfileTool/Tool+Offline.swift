@@ -1,20 +1,20 @@
 import ProfileClient
 import ProfileOffline
 
-/// The commands that read a directory while no server has it open.
+/// The commands that read a directory which no server has open.
 extension Tool {
     func verify() throws -> Int32 {
         let directory = try OfflineDirectory(try self.positional(1, 1)[0])
-        let verdict = try Verification.run(directory) { self.say($0) }
+        let verdict = try Verification.run(directory, report: self.say)
         let shown = VerificationText.verdict(verdict, directory.path)
         self.terminal.say(self.wantsJSON ? "\(shown.json)\n" : shown.text + "\n")
-        return verdict.isGood ? ToolMain.ExitCode.done : ToolMain.ExitCode.dataRefused
+        return verdict.isGood ? ToolMain.ExitCode.done : ToolMain.ExitCode.dataRejected
     }
 
     func restore() throws -> Int32 {
         let words = try self.positional(2, 2)
         let summary = try Restore.run(try OfflineDirectory(words[0]), to: words[1]) { finding in
-            // A person who restores is told of the backup only what is wrong with it.
+            // A restore shows only the problems of the backup.
             if case .damage = finding { self.say(finding) }
         }
         let state = summary.state
@@ -40,7 +40,7 @@ extension Tool {
         self.terminal.say(self.wantsJSON ? "\(shown.json)\n" : shown.text + "\n")
     }
 
-    /// Text that is written at once.
+    /// Output is written in pieces of about this size, in bytes.
     private static let dumpBytesKept = 64 << 10
 
     func dump() throws -> Int32 {
@@ -74,12 +74,12 @@ extension Tool {
         .JSONMember]
     {
         guard let json = MessageJSON.decode(message, as: method.response) else {
-            preconditionFailure("a message of this process is whole")
+            preconditionFailure("a message encoded by this process must decode")
         }
         return json.members
     }
 
-    /// One list of an answer, also an empty one, under its name in a dump.
+    /// One list of a response, even if empty, under its name in a dump.
     private static func list(_ name: String, in members: [JSONValue.JSONMember], as shown: String)
         -> [JSONValue.JSONMember]
     {

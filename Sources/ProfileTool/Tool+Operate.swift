@@ -1,7 +1,7 @@
 import Glibc
 import ProfileClient
 
-/// The commands that have a running server make a snapshot or a backup.
+/// The commands that make a running server take a snapshot or a backup.
 extension Tool {
     func snapshot() throws {
         _ = try self.positional(0, 0)
@@ -39,7 +39,7 @@ extension Tool {
             "\(progress["file"]?.text ?? ""): \(done) of \(total) bytes, \(total == 0 ? 100 : 100 * done / total) %"
     }
 
-    /// The server has another working directory: it takes absolute paths only.
+    /// The server has another working directory and accepts absolute paths only.
     private static func absolute(_ path: String) -> String {
         guard !path.hasPrefix("/"), let here = getcwd(nil, 0) else { return path }
         defer { free(here) }

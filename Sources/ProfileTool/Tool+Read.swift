@@ -18,7 +18,7 @@ extension Tool {
         self.terminal.say(ProfileView(now: self.now).text(response, events: events))
     }
 
-    /// `nil` where the server has no ListEvents: the rest of the profile is worth showing.
+    /// `nil` if the server does not implement ListEvents: the rest of the profile is still useful.
     private func lastEvents(_ who: JSONValue, _ count: Int) throws -> JSONValue? {
         do {
             return try self.call(
@@ -95,7 +95,7 @@ extension Tool {
             [("project", .string(self.project)), ("identifier", who)])
         self.show(response) {
             response["valid"]?.isTrue == true
-                ? "the chain of \(response["entries"]?.description ?? "0") entries is whole\n"
+                ? "the chain of \(response["entries"]?.description ?? "0") entries is valid\n"
                 : "THE CHAIN IS BROKEN: entries were changed\n"
         }
     }
@@ -125,7 +125,7 @@ extension Tool {
         let response = try self.call(.healthCheck, [("service", .string(service))])
         let status = response["status"]?.text ?? "UNKNOWN"
         self.show(response) { "\(status)\n" }
-        return status == "SERVING" ? ToolMain.ExitCode.done : ToolMain.ExitCode.refused
+        return status == "SERVING" ? ToolMain.ExitCode.done : ToolMain.ExitCode.rejected
     }
 
     func help() throws {

@@ -3,7 +3,7 @@ import ProfileClient
 
 /// The commands that write.
 extension Tool {
-    /// Attributes with a meaning of their own, which go into `native`.
+    /// Attributes with a predefined meaning, which belong in `native`.
     private static let nativeNames: Set<String> = [
         "email_address", "phone_number", "language", "region", "timezone",
     ]
@@ -85,7 +85,7 @@ extension Tool {
             let assignment = try ValueText.split(word)
             guard assignment.operation == .set || assignment.operation == .json else {
                 throw UsageError(
-                    "\(word): events have no lists to add to; write \(assignment.name)=...")
+                    "\(word): cannot add to an event's attribute; write \(assignment.name)=...")
             }
             attributes.append(.init(assignment.name, try ValueText.value(assignment)))
         }
@@ -162,7 +162,7 @@ extension Tool {
     }
 
     private static func replayed(_ response: JSONValue) -> String {
-        response["replayed"]?.isTrue == true ? " (this is the answer of the first call)" : ""
+        response["replayed"]?.isTrue == true ? " (response of the first call)" : ""
     }
 
     func importFile() throws -> Int32 {
@@ -178,14 +178,14 @@ extension Tool {
         if let stored = try ImportPosition.read(positionPath) {
             guard stored.digest == file.digest, stored.project == self.project else {
                 throw UsageError(
-                    "\(positionPath) belongs to another file or project; delete it, or name another with --resume"
+                    "\(positionPath) belongs to another file or project; delete it, or select another with --resume"
                 )
             }
             position = stored
         }
         guard !position.isComplete else {
             self.terminal.say(
-                "\(path) is imported: \(position.lines) lines; to import it again, delete \(positionPath)\n"
+                "\(path) is already imported: \(position.lines) lines; to import it again, delete \(positionPath)\n"
             )
             return ToolMain.ExitCode.done
         }
@@ -194,23 +194,23 @@ extension Tool {
             terminal: self.terminal)
         let end = try importer.run()
         self.report(importer, from: position, to: end)
-        return end.refused == 0 ? ToolMain.ExitCode.done : ToolMain.ExitCode.refused
+        return end.rejected == 0 ? ToolMain.ExitCode.done : ToolMain.ExitCode.rejected
     }
 
     private func report(_ importer: Importer, from: ImportPosition, to: ImportPosition) {
         let tally = importer.tally
         let json = JSONValue.object(of: [
             ("lines", .number(String(to.lines))), ("done", .number(String(tally.done))),
-            ("refused", .number(String(tally.refused))),
+            ("refused", .number(String(tally.rejected))),
             ("events_stored", .number(String(tally.stored))),
             ("events_duplicate", .number(String(tally.duplicates))),
         ])
         self.show(json) {
-            let resumed = from.lines > 0 ? ", gone on from line \(from.lines + 1)" : ""
+            let resumed = from.lines > 0 ? ", resumed at line \(from.lines + 1)" : ""
             let rate = Int(Double(to.lines - from.lines) / max(importer.seconds, 0.001))
             return
-                "\(tally.done) operations done, \(tally.refused) refused; \(tally.stored) events stored, \(tally.duplicates) already there;"
-                + " \(to.lines - from.lines) lines at \(rate) a second\(resumed)\n"
+                "\(tally.done) operations done, \(tally.rejected) rejected; \(tally.stored) events stored, \(tally.duplicates) duplicates;"
+                + " \(to.lines - from.lines) lines at \(rate) per second\(resumed)\n"
         }
     }
 }

@@ -1,4 +1,4 @@
-/// What the person at the keyboard got wrong: exit code 2.
+/// A command line that cannot be understood: exit code 2.
 package struct UsageError: Error, Equatable {
     package let text: String
 
@@ -7,15 +7,15 @@ package struct UsageError: Error, Equatable {
     }
 }
 
-/// A command line taken apart: the command, its flags, and the rest in order.
+/// A parsed command line: the command, its flags, and the positional arguments in order.
 package struct ToolArguments {
     package let command: ToolCommand
     package private(set) var positional: [String] = []
     private var values: [String: [String]] = [:]
 
-    /// - Parameter arguments: Without the program's name. Flags may stand anywhere; `--` ends them;
-    ///   `--flag=value` is the same as two words.
-    /// - Throws: `UsageError` for an unknown command or flag, naming the nearest known one.
+    /// - Parameter arguments: Without the program's name. Flags may appear anywhere; `--` ends
+    ///   them; `--flag=value` is equivalent to two words.
+    /// - Throws: `UsageError` for an unknown command or flag, with the most similar known one.
     package init(_ arguments: [String]) throws(UsageError) {
         var rest = ArraySlice(arguments)
         var found: ToolCommand?
@@ -70,16 +70,16 @@ package struct ToolArguments {
 
     package func all(_ flag: String) -> [String] { self.values[flag] ?? [] }
 
-    /// A whole number from 0 on.
+    /// A non-negative integer.
     package func number(_ flag: String, _ absent: Int) throws(UsageError) -> Int {
         guard let text = self[flag] else { return absent }
         guard let number = Int(text), number >= 0 else {
-            throw UsageError("\(flag) \(text): expected a whole number from 0 on")
+            throw UsageError("\(flag) \(text): expected a non-negative integer")
         }
         return number
     }
 
-    /// `, did you mean X?` for a word that is one or two letters off.
+    /// `, did you mean X?` if a candidate is similar enough, otherwise an empty text.
     static func nearest(_ word: String, _ candidates: [String]) -> String {
         let best = candidates.map { ($0, self.distance(Array(word), Array($0))) }.min {
             $0.1 < $1.1
@@ -88,7 +88,7 @@ package struct ToolArguments {
         return ", did you mean \(best.0)?"
     }
 
-    /// Letters to add, drop or change.
+    /// The Levenshtein distance.
     private static func distance(_ left: [Character], _ right: [Character]) -> Int {
         var row = Array(0 ... right.count)
         for (line, character) in left.enumerated() {

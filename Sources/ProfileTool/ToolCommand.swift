@@ -1,14 +1,14 @@
-/// One command of `profilectl`: what its help says, what it accepts, and what completion offers all
-/// come from here.
+/// One command of `profilectl`; its help, its accepted flags and its completion are generated from
+/// this table.
 package struct ToolCommand: Sendable {
     /// One flag of a command.
     package struct Option: Sendable {
         /// With its dashes.
         package let name: String
-        /// What the value is called in help; `nil`: the flag takes none.
+        /// The value's name in the help; `nil`: the flag takes no value.
         package let value: String?
         package let help: String
-        /// What completion offers for the value.
+        /// The values that completion offers.
         package let choices: [String]
 
         init(_ name: String, _ value: String? = nil, _ help: String, choices: [String] = []) {
@@ -20,7 +20,7 @@ package struct ToolCommand: Sendable {
     }
 
     package let name: String
-    /// What stands after the name and the flags.
+    /// The positional arguments, as shown in the help.
     let arguments: String
     let summary: String
     let details: String
@@ -43,15 +43,15 @@ package struct ToolCommand: Sendable {
         self.all.first { $0.name == name }
     }
 
-    /// Flags that every command takes.
+    /// Flags that every command accepts.
     package static let globalOptions: [Option] = [
         Option(
             "--address", "HOST:PORT",
-            "where the service listens (127.0.0.1:50051, or PROFILES_ADDRESS)"),
+            "address of the service (127.0.0.1:50051, or PROFILES_ADDRESS)"),
         Option("--project", "NAME", "the project (default, or PROFILES_PROJECT)"),
         Option("--key", "KEY", "sent as authorization: Bearer KEY (PROFILES_KEY)"),
-        Option("--timeout", "SPAN", "how long to wait for an answer, retries included (10s)"),
-        Option("--json", nil, "answers as JSON, one a line, for scripts"),
+        Option("--timeout", "SPAN", "how long to wait for a response, including retries (10s)"),
+        Option("--json", nil, "prints responses as JSON, one per line, for scripts"),
         Option("--help", nil, "help for the command"),
     ]
 
@@ -59,16 +59,16 @@ package struct ToolCommand: Sendable {
     private static let who = "WHO is a custom ID, or device:ID, profile:ID, custom:ID."
     private static let requestID = Option(
         "--request-id", "ID",
-        "makes a repetition answer what the first call answered (default: made up)")
+        "a repeated call with this id returns the first response (default: random)")
     private static let times = [
         Option("--at", "TIME", "when it happened, RFC 3339 (now)"),
-        Option("--ago", "SPAN", "when it happened, such as 90s, 5m, 3h, 2d"),
+        Option("--ago", "SPAN", "how long ago it happened, such as 90s, 5m, 3h, 2d"),
     ]
     private static let platform = Option(
         "--platform", "NAME", "where it came from", choices: platforms)
     private static let revision = Option(
         "--expected-revision", "N",
-        "refused unless the profile has this revision; 0: unless there is none")
+        "rejects the call unless the profile has this revision; 0: unless there is no profile")
     private static let consentOptions =
         [
             Option(
@@ -80,9 +80,9 @@ package struct ToolCommand: Sendable {
             Option("--method", "TEXT", "evidence: how, such as a form"),
             Option(
                 "--reference", "TEXT",
-                "evidence: a ticket or document; SUPPORT needs it to subscribe one who unsubscribed"
+                "evidence: a ticket or document; support needs it to re-subscribe a person"
             ),
-            Option("--actor", "TEXT", "evidence: who typed it in"),
+            Option("--actor", "TEXT", "evidence: who entered it"),
         ] + times + [requestID]
 
     /// In the order of help.
@@ -90,13 +90,13 @@ package struct ToolCommand: Sendable {
         ToolCommand(
             "identify", "[CUSTOM_ID] [NAME=VALUE]...",
             "links a device and a person, sets attributes",
-            details: "Without a custom ID the attributes go to whom the device belongs to.\n"
+            details: "Without a custom ID the attributes are set on the profile of the device.\n"
                 + ValueText.help
                 + "\n  name+=[a,b]    adds to a list           name-=[a,b]    removes from a list"
                 + "\n  email_address, phone_number, language, region and timezone are the native attributes.",
             options: [
-                Option("--device", "ID", "the installation"),
-                Option("--logged-out", nil, "the person left the device"),
+                Option("--device", "ID", "the installation id of the device"),
+                Option("--logged-out", nil, "the person has logged out on the device"),
                 Option("--delete", "NAME", "deletes an attribute; may be given several times"),
                 revision, platform, requestID,
             ] + times,
@@ -107,14 +107,15 @@ package struct ToolCommand: Sendable {
             ]),
         ToolCommand(
             "track", "WHO EVENT [NAME=VALUE]...", "stores an event of a person",
-            details: who + " An unknown one is created.\n" + ValueText.help,
+            details: who + " An unknown person is created.\n" + ValueText.help,
             options: [
                 Option(
-                    "--event-id", "ID", "the same id is stored once (default: made by the server)"),
+                    "--event-id", "ID",
+                    "an event with the same id is stored once (default: generated by the server)"),
                 Option("--label", "TEXT", "a label"),
                 Option("--tag", "TEXT", "a tag; may be given several times"),
-                Option("--historical", nil, "accepts events older than 24 h, and fires no trigger"),
-                Option("--must-exist", nil, "an unknown person is refused instead of created"),
+                Option("--historical", nil, "accepts events older than 24 h; fires no trigger"),
+                Option("--must-exist", nil, "rejects an unknown person instead of creating it"),
                 revision, platform, requestID,
             ] + times,
             examples: [
@@ -133,82 +134,87 @@ package struct ToolCommand: Sendable {
             "events", "WHO", "lists events, newest first",
             details: who,
             options: [
-                Option("--name", "EVENT", "only these; may be given several times"),
-                Option("--limit", "N", "at most so many (20; 0: all)"),
-                Option("--from", "TIME", "not before this time"),
-                Option("--to", "TIME", "before this time"),
-                Option("--oldest-first", nil, "in the other order"),
+                Option("--name", "EVENT", "only events of this name; may be given several times"),
+                Option("--limit", "N", "most events to list (20; 0: all)"),
+                Option("--from", "TIME", "only events at or after this time"),
+                Option("--to", "TIME", "only events before this time"),
+                Option("--oldest-first", nil, "lists the oldest events first"),
             ],
             examples: ["profilectl events anna --name purchase --limit 0"]),
         ToolCommand(
-            "subscribe", "WHO CHANNEL[/TOPIC]...", "notes that a person wants to receive something",
+            "subscribe", "WHO CHANNEL[/TOPIC]...",
+            "records that a person wants to receive messages",
             details: who + " CHANNEL is email, sms or push.", options: consentOptions,
             examples: ["profilectl subscribe anna email email/offers --source user"]),
         ToolCommand(
             "unsubscribe", "WHO CHANNEL[/TOPIC]...",
-            "notes that a person does not want it any more",
+            "records that a person no longer wants to receive messages",
             details: who + " CHANNEL is email, sms or push.", options: consentOptions,
             examples: ["profilectl unsubscribe anna email/offers --source support --reference T-17"]
         ),
         ToolCommand(
             "consent", "WHO", "lists the consent ledger, oldest first",
-            details: who, options: [Option("--verify", nil, "recomputes the hash chain as well")],
+            details: who, options: [Option("--verify", nil, "also recomputes the hash chain")],
             examples: ["profilectl consent anna --verify"]),
         ToolCommand(
-            "sendable", "WHO CHANNEL[/TOPIC]", "says whether a message may be sent, and why not",
-            details: who + " The answer no is an answer: exit code 0.",
+            "sendable", "WHO CHANNEL[/TOPIC]",
+            "shows whether a message may be sent, and if not, why",
+            details: who + " Exit code 0 for both results.",
             options: [
                 Option("--transactional", nil, "a message that needs no consent, such as a receipt")
             ],
             examples: ["profilectl sendable anna email/offers"]),
         ToolCommand(
-            "erase", "WHO --yes", "erases a person for good, with everything that is known of them",
+            "erase", "WHO --yes",
+            "permanently erases a person and everything that is known about them",
             details: who
-                + "\nCustom ID and devices are blocked for 30 days, so that nothing brings the person back by accident; suppressions of"
-                + "\naddresses stay. Log and snapshots lose the data within 24 hours.",
-            options: [Option("--yes", nil, "needed: there is no way back"), revision, requestID],
+                + "\nCustom ID and devices are blocked for 30 days, so that the person is not created again by accident; suppressions of"
+                + "\naddresses stay. The data is removed from log and snapshots within 24 hours.",
+            options: [
+                Option("--yes", nil, "required: this cannot be undone"), revision, requestID,
+            ],
             examples: ["profilectl erase anna --yes", "profilectl erase device:phone-1 --yes"]),
         ToolCommand(
             "import", "FILE.jsonl",
-            "writes a file of operations, one a line; goes on where it was interrupted",
+            "imports a file of operations, one per line; can be resumed",
             details: ImportFile.help,
             options: [
                 Option("--resume", "FILE", "the position file (FILE.jsonl.position)"),
-                Option("--batch", "N", "operations a call, 1 to 200 (200)"),
+                Option("--batch", "N", "operations per call, 1 to 200 (200)"),
             ],
             examples: [
                 "profilectl import shop.jsonl",
                 "profilectl import shop.jsonl --resume /var/tmp/shop.position",
             ]),
         ToolCommand(
-            "health", "[SERVICE]", "asks whether the service takes calls",
+            "health", "[SERVICE]", "checks whether the service accepts calls",
             details:
-                "SERVICE is \"\" (all), profiles.v1.Profiles or profiles.v1.Admin. Exit code 1 when it does not serve.",
+                "SERVICE is \"\" (all), profiles.v1.Profiles or profiles.v1.Admin. Exit code 1 if it is not serving.",
             examples: ["profilectl health"]),
         ToolCommand(
-            "snapshot", "", "has the server take a snapshot; answers when it is verified",
+            "snapshot", "", "makes the server take a snapshot; returns when it is verified",
             details:
-                "The server takes snapshots by itself, too. After this one the next start reads only what comes later."
-                + "\nTwo of them free the log before the first.",
+                "The server also takes snapshots automatically. After this one the next start replays only later records."
+                + "\nTwo snapshots free the log before the first of them.",
             examples: ["profilectl snapshot"]),
         ToolCommand(
             "backup", "DEST",
-            "has the server copy a fresh snapshot to a directory, while it goes on",
+            "makes the running server copy a new snapshot to a directory",
             details:
-                "DEST is a directory on the server's machine, missing or empty. It holds everything that was answered before the call, and is a"
-                + "\ndata directory itself. Copy it to another machine: a backup on the same disk is lost with it.",
+                "DEST is a directory on the server's machine, missing or empty. It will contain all writes acknowledged before the call, and is"
+                + "\na data directory itself. Copy it to another machine: a backup on the same disk is lost with the disk.",
             examples: ["profilectl backup /var/backups/profiles-2026-01-31"]),
         ToolCommand(
             "restore", "BACKUP DIR", "verifies a backup and copies it into a new data directory",
             details:
-                "Without a server. DIR is missing or empty; what is copied is read back and compared.",
+                "Works without a server. DIR is missing or empty; the copy is read back and compared.",
             examples: ["profilectl restore /var/backups/profiles-2026-01-31 ./data"]),
         ToolCommand(
             "verify", "DIR",
-            "reads all of a data directory or backup, and says whether it is whole",
+            "reads a data directory or backup completely, and reports whether it is intact",
             details:
-                "Without a server; changes no byte. Every file is read to its end, then the state is built from each snapshot and, where the log"
-                + "\nreaches back so far, from the first record: all must be equal. Exit code 3 for damage, 4 if a server has the directory.",
+                "Works without a server; changes nothing. Every file is read to its end, then the state is built from each snapshot and, if the log"
+                + "\nreaches back that far, from the first record: all must be equal. Exit code 3 for damage, 4 if a server has the directory open.",
             examples: [
                 "profilectl verify ./data",
                 "profilectl --json verify /var/backups/profiles-2026-01-31 | tail -1",
@@ -216,7 +222,7 @@ package struct ToolCommand: Sendable {
         ToolCommand(
             "dump", "DIR", "prints every profile of a data directory or backup as JSON lines",
             details:
-                "Without a server; changes no byte. Each line is what `profilectl get --json` prints. The order is always the same.",
+                "Works without a server; changes nothing. Each line has the format of `profilectl get --json`. The order is always the same.",
             options: [
                 Option("--events", nil, "with all retained events, oldest first, as \"events\""),
                 Option("--ledger", nil, "with the consent ledger, oldest first, as \"consent\""),
@@ -247,10 +253,10 @@ extension ToolCommand {
         text += "\nFlags of every command:\n" + self.list(self.globalOptions)
         text += """
 
-            Exit codes: 0 done; 1 refused by the server, or a file that cannot be read; 2 usage; 3 no answer: cannot connect, out of time, or not
-            serving; without a server: 3 damaged data, 4 a server has the directory.
+            Exit codes: 0 success; 1 rejected by the server, or a file cannot be read; 2 usage; 3 no response: cannot connect, timed out, or not
+            serving. Commands that work without a server: 3 damaged data, 4 a server has the directory open.
 
-            A first look:
+            Getting started:
               profilectl track anna purchase amount=59.9 currency=EUR
               profilectl get anna
 

@@ -2,21 +2,21 @@ import Glibc
 import ProfileClient
 import ProfileOffline
 
-/// `profilectl`: takes the command line apart, runs one command, and turns what went wrong into one
-/// line and an exit code.
+/// `profilectl`: parses the command line, runs one command, and reports an error as one line and an
+/// exit code.
 package enum ToolMain {
     /// Exit codes of `profilectl`, as its help lists them.
     package enum ExitCode {
         package static let done: Int32 = 0
-        package static let refused: Int32 = 1
+        package static let rejected: Int32 = 1
         package static let usage: Int32 = 2
-        /// No answer, or data that must not be served, as `profiled` says it.
-        package static let dataRefused: Int32 = 3
+        /// No response, or data that must not be served; the latter is also `profiled`'s code.
+        package static let dataRejected: Int32 = 3
         package static let directoryLocked: Int32 = 4
     }
 
-    /// - Parameter environment: `PROFILES_ADDRESS`, `PROFILES_PROJECT` and `PROFILES_KEY` stand in
-    ///   for absent flags.
+    /// - Parameter environment: `PROFILES_ADDRESS`, `PROFILES_PROJECT` and `PROFILES_KEY` replace
+    ///   absent flags.
     /// - Returns: The exit code.
     package static func run(
         _ arguments: [String], environment: [String: String], terminal: ToolTerminal
@@ -44,15 +44,15 @@ package enum ToolMain {
             return self.exitCode(error)
         } catch {
             terminal.complain("\(error)")
-            return ExitCode.refused
+            return ExitCode.rejected
         }
     }
 
     private static func exitCode(_ failure: OfflineFailure) -> Int32 {
         switch failure {
         case .locked: ExitCode.directoryLocked
-        case .refused: ExitCode.dataRefused
-        case .files, .target: ExitCode.refused
+        case .rejected: ExitCode.dataRejected
+        case .files, .target: ExitCode.rejected
         }
     }
 }
@@ -65,11 +65,11 @@ struct Tool {
     let project: String
     let now: Int64
 
-    /// How long an import waits for a server that is away, in milliseconds, unless --timeout says
-    /// otherwise.
-    private static let importPatienceMilliseconds: Int64 = 60_000
+    /// How long an import waits for a server that cannot be reached, in milliseconds, unless
+    /// --timeout is given.
+    private static let importTimeoutMilliseconds: Int64 = 60_000
     /// How long a snapshot or a backup may take: a terabyte at 300 MB a second.
-    private static let copyPatienceMilliseconds: Int64 = 3_600_000
+    private static let copyTimeoutMilliseconds: Int64 = 3_600_000
 
     init(_ arguments: ToolArguments, environment: [String: String], terminal: ToolTerminal)
         throws(UsageError)
@@ -82,22 +82,23 @@ struct Tool {
         guard let address = ServerAddress(text) else {
             throw UsageError("--address \(text): expected HOST:PORT")
         }
-        var patience = UnaryClient.Patience()
+        var retryPolicy = UnaryClient.RetryPolicy()
         if arguments.command.name == "import" {
-            patience.waitsForServer = true
-            patience.timeoutMilliseconds = Self.importPatienceMilliseconds
+            retryPolicy.waitsForServer = true
+            retryPolicy.timeoutMilliseconds = Self.importTimeoutMilliseconds
         }
         if ["snapshot", "backup"].contains(arguments.command.name) {
-            patience.timeoutMilliseconds = Self.copyPatienceMilliseconds
+            retryPolicy.timeoutMilliseconds = Self.copyTimeoutMilliseconds
         }
         if let span = arguments["--timeout"] {
             guard let microseconds = TimeText.span(span), microseconds > 0 else {
                 throw UsageError("--timeout \(span): expected a span such as 10s or 2m")
             }
-            patience.timeoutMilliseconds = microseconds / 1_000
+            retryPolicy.timeoutMilliseconds = microseconds / 1_000
         }
         self.client = UnaryClient(
-            address, patience: patience, key: arguments["--key"] ?? environment["PROFILES_KEY"])
+            address, retryPolicy: retryPolicy,
+            key: arguments["--key"] ?? environment["PROFILES_KEY"])
     }
 
     func run() throws -> Int32 {
@@ -124,7 +125,7 @@ struct Tool {
         return ToolMain.ExitCode.done
     }
 
-    // MARK: Parts that several commands have
+    // MARK: Shared by several commands
 
     var wantsJSON: Bool { self.arguments.has("--json") }
 
@@ -132,12 +133,12 @@ struct Tool {
         try self.client.call(method, .object(of: members), encoder: MessageEncoder(now: self.now))
     }
 
-    /// Prints an answer as JSON, or as the text made of it.
+    /// Prints a response as JSON, or as the given text.
     func show(_ response: JSONValue, _ text: () -> String) {
         self.terminal.say(self.wantsJSON ? "\(response)\n" : text())
     }
 
-    /// The arguments after the command, of which there must be so many.
+    /// The positional arguments; throws unless there are `least` to `most`.
     func positional(_ least: Int, _ most: Int = .max) throws(UsageError) -> [String] {
         let found = self.arguments.positional
         guard found.count >= least else {
@@ -147,7 +148,7 @@ struct Tool {
         }
         guard found.count <= most else {
             throw UsageError(
-                "\(self.arguments.command.name): \(found[most]) is one argument too many; it takes \(self.arguments.command.arguments)"
+                "\(self.arguments.command.name): unexpected argument \(found[most]); it takes \(self.arguments.command.arguments)"
             )
         }
         return found
@@ -168,7 +169,7 @@ struct Tool {
         return .string(TimeText.text(microseconds: self.now - span))
     }
 
-    /// The one given, or one made up: then a retry of this call cannot be applied twice.
+    /// The given request id, or a random one, so that a retry of this call is not applied twice.
     func requestID() -> JSONValue {
         .string(self.arguments["--request-id"] ?? "profilectl-\(self.terminal.unique())")
     }

@@ -1,18 +1,18 @@
 import Glibc
 
-/// Where the tool writes, and what it knows of time: a seam for the tests.
+/// The tool's output, clocks and randomness; tests replace them.
 package struct ToolTerminal {
-    /// A piece of standard output.
+    /// Writes to standard output.
     package var say: (String) -> Void
-    /// One line of standard error, without its end.
+    /// Writes one line, given without its line break, to standard error.
     package var complainLine: (String) -> Void
-    /// Whether standard error is a terminal, where a line can be written over.
+    /// Whether standard error is a terminal, where a line can be overwritten.
     package var showsProgress: Bool
-    /// Since 1970, in microseconds.
+    /// Wall-clock time in microseconds since 1970.
     package var now: () -> Int64
-    /// Monotonic.
+    /// Monotonic time in nanoseconds.
     package var nanoseconds: () -> UInt64
-    /// Different for every call: what made-up request ids are made of.
+    /// A different text for every call, for random request ids.
     package var unique: () -> String
 
     package init(
@@ -24,7 +24,7 @@ package struct ToolTerminal {
         (self.now, self.nanoseconds, self.unique) = (now, nanoseconds, unique)
     }
 
-    /// The real one.
+    /// The terminal of the process.
     package static var system: ToolTerminal {
         ToolTerminal(
             say: { Self.write($0, to: 1) }, complainLine: { Self.write($0 + "\n", to: 2) },
@@ -45,19 +45,19 @@ package struct ToolTerminal {
             })
     }
 
-    /// An error, as one line.
+    /// Prints an error as one line.
     func complain(_ text: String) {
         self.complainLine("profilectl: \(text)")
     }
 
-    /// Writes over the progress line; an empty text removes it. Nothing where standard error is no
-    /// terminal.
+    /// Overwrites the progress line; an empty text removes it. Does nothing unless standard error
+    /// is a terminal.
     func progress(_ text: String) {
         guard self.showsProgress else { return }
         Self.write("\r\u{1B}[K\(text)", to: 2)
     }
 
-    /// Unbuffered; what a closed pipe does not take is lost, as it should be.
+    /// Writes unbuffered; output to a closed pipe is discarded.
     private static func write(_ text: String, to descriptor: Int32) {
         var rest = ArraySlice(Array(text.utf8))
         while !rest.isEmpty {

@@ -1,10 +1,10 @@
 import ProfileClient
 
-/// Attribute values as people type them: `amount=59.9`, `items:=[{"sku":"a"}]`.
+/// Parses attribute values of the command line: `amount=59.9`, `items:=[{"sku":"a"}]`.
 package enum ValueText {
     /// For the help of the commands that take values.
     static let help = """
-        Values: the type is seen from the text, `:=` takes JSON as it is.
+        Values: the type is detected from the text; `:=` takes JSON.
           plan=gold      string                   count=3        integer
           amount=59.9    number                   vip=true       boolean (true, false)
           since=2026-01-31T12:00:00Z  time        site=https://shop.example  URL
@@ -12,7 +12,7 @@ package enum ValueText {
           items:='[{"sku":"a","amount":9.5}]'     objects (events only)
         """
 
-    /// How `name` and `value` are joined.
+    /// The operator between name and value.
     package enum Operator: String, Equatable, Sendable {
         case set = "="
         case json = ":="
@@ -54,7 +54,7 @@ package enum ValueText {
         }
     }
 
-    /// Integer, number, boolean, time, URL, list; else a string.
+    /// Detects an integer, number, boolean, time, URL or list; anything else is a string.
     package static func detect(_ text: String) -> JSONValue {
         func kind(_ name: String, _ value: JSONValue) -> JSONValue { .object([.init(name, value)]) }
         if text == "true" || text == "false" { return kind("boolean", .bool(text == "true")) }
@@ -70,7 +70,7 @@ package enum ValueText {
         return kind("string", .string(text))
     }
 
-    /// `[a, b]` or `a,b`; blanks around an element do not count.
+    /// Splits `[a, b]` or `a,b`; blanks around an element are ignored.
     package static func list(_ text: String) -> [String] {
         var inner = Substring(text)
         if inner.hasPrefix("["), inner.hasSuffix("]") { inner = inner.dropFirst().dropLast() }
@@ -82,8 +82,8 @@ package enum ValueText {
         }
     }
 
-    /// Only what JSON takes for a number too: `007`, `+1` and `1e` stay strings, as do numbers too
-    /// large for their type.
+    /// Accepts only JSON numbers: `007`, `+1` and `1e` stay strings, as do numbers too large for
+    /// their type.
     private static func number(_ text: String) -> JSONValue? {
         guard case .number(let digits)? = try? JSONParser.parse(text.utf8), digits == text else {
             return nil
@@ -108,9 +108,9 @@ package enum ValueText {
     }
 }
 
-/// People as they are named on the command line.
+/// Parses the identifiers and channels of the command line.
 package enum WhoText {
-    /// A custom ID as it is; `device:`, `profile:` and `custom:` say otherwise.
+    /// A custom ID, unless the prefix is `device:` or `profile:`; `custom:` is optional.
     package static func identifier(_ text: String) -> JSONValue {
         for (prefix, field) in [
             ("device:", "installation_id"), ("profile:", "profile_id"), ("custom:", "custom_id"),
@@ -120,7 +120,7 @@ package enum WhoText {
         return .object([.init("custom_id", .string(text))])
     }
 
-    /// `email` or `email/offers`.
+    /// Parses `email` or `email/offers`.
     package static func channel(_ text: String) throws(UsageError) -> (
         channel: JSONValue, topic: JSONValue?
     ) {

@@ -1,7 +1,7 @@
 import ProfileClient
 import ProfileOffline
 
-/// What a verification found, for people and for scripts.
+/// Formats the findings of a verification, as text and as JSON.
 enum VerificationText {
     static func finding(_ finding: Verification.Finding) -> (text: String, json: JSONValue) {
         switch finding {
@@ -33,12 +33,12 @@ enum VerificationText {
             let lsns =
                 segment.nextLSN > segment.firstLSN
                 ? "lsn \(segment.firstLSN) to \(segment.nextLSN - 1)"
-                : "nothing yet behind lsn \(segment.firstLSN - 1)"
+                : "no records after lsn \(segment.firstLSN - 1)"
             text =
                 "segment \(segment.number): \(segment.frames) frames, \(lsns), \(segment.usedBytes) of \(bytes) bytes used"
                 + (segment.endsWithSeal ? ", sealed" : "")
                 + (segment.tailBytes > 0
-                    ? ", then \(segment.tailBytes) bytes that are no frame" : "")
+                    ? ", then \(segment.tailBytes) bytes that are not a frame" : "")
         case .snapshot(let snapshot):
             members += [
                 ("kind", .string("snapshot")), ("lsn", .number("\(snapshot.position.lsn)")),
@@ -48,16 +48,16 @@ enum VerificationText {
                 "snapshot of lsn \(snapshot.position.lsn): \(snapshot.blocks) blocks, \(bytes) bytes"
         case .tornTail:
             members.append(("kind", .string("torn_tail")))
-            text = "a torn tail that a start has set aside: \(bytes) bytes, never answered"
+            text = "a torn tail that a start has set aside: \(bytes) bytes, never acknowledged"
         case .temporary:
             members.append(("kind", .string("temporary")))
             text = "unfinished: \(bytes) bytes; the next start removes it"
         case .lock:
             members.append(("kind", .string("lock")))
-            text = "the lock"
+            text = "the lock file"
         case .other:
             members.append(("kind", .string("other")))
-            text = "not of this program; left alone"
+            text = "not a file of this program; ignored"
         }
         return ("\(TerminalText.safe(name))  \(text)", .object(of: members))
     }
@@ -69,7 +69,7 @@ enum VerificationText {
         if let torn = state.tornTail {
             text +=
                 "\n  a torn tail of \(torn.bytes) bytes at byte \(torn.offsetBytes) of segment \(torn.segment): "
-                + "never answered, no damage; the next start sets it aside"
+                + "never acknowledged, not damage; the next start sets it aside"
         }
         return (
             text,

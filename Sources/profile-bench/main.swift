@@ -1,25 +1,25 @@
 import Foundation
 import ProfileClient
 
-// The load generator: closed or open loop, a mix of methods over many people, a line each second, a
-// histogram at the end.
+// The load generator: closed or open loop, a mix of methods over many people, one line of output
+// per second, a histogram at the end.
 
 let usage = """
-    profile-bench: load for a profiled
+    profile-bench: load generator for profiled
 
-      --address HOST:PORT  the service (127.0.0.1:50051); --port N is short for 127.0.0.1:N
+      --address HOST:PORT  address of the service (127.0.0.1:50051); --port N is short for 127.0.0.1:N
       --connections N      connections (8)
-      --streams N          calls under way on each (100)
-      --requests N         calls in all (400000, unless --seconds is given)
-      --seconds N          how long
-      --rate N             calls a second, due whatever the server does; latency counts from when a call was due (as fast as it goes)
-      --mix LIST           track=80,get=20 of: track get identify profile events subscribe sendable (track=100)
-      --method NAME        Track or GetProfile alone
-      --ids N              people (100000)
+      --streams N          concurrent calls per connection (100)
+      --requests N         total number of calls (400000, unless --seconds is given)
+      --seconds N          duration
+      --rate N             calls per second at fixed times; latency counts from when a call was due (default: as fast as possible)
+      --mix LIST           such as track=80,get=20, of: track get identify profile events subscribe sendable (track=100)
+      --method NAME        only Track or only GetProfile
+      --ids N              number of people (100000)
       --project NAME       project (default)
       --json               one JSON object instead of text
 
-    Exit codes: 0 every call was answered OK (or NOT_FOUND: a read before the first write), 1 not every one, 2 usage, 3 cannot connect.
+    Exit codes: 0 every call returned OK (or NOT_FOUND: a read before the first write), 1 some calls failed, 2 usage, 3 cannot connect.
 
     """
 
@@ -102,7 +102,7 @@ while let flag = arguments.popFirst() {
             fail("--mix \(value): expected a list such as track=80,get=20; --help has the names")
         }
         load.mix = mix
-    default: fail("\(flag) \(value) is not understood; --help lists the flags")
+    default: fail("\(flag) \(value) is invalid; --help lists the flags")
     }
 }
 load.requests = requests ?? (load.seconds == nil ? 400_000 : nil)
@@ -114,7 +114,7 @@ do {
         guard !wantsJSON else { return }
         let line =
             String(
-                format: "%4.0f s %9.0f a second; ms: ", elapsed,
+                format: "%4.0f s %9.0f per second; ms: ", elapsed,
                 Double(second.requests) / second.seconds)
             + latencyText(second.latencies)
             + (second.failures > 0 ? "; \(second.failures) failed" : "")

@@ -3,7 +3,7 @@ import Testing
 @testable import Bytes
 
 @Suite struct ByteBufferTests {
-    @Test func growingKeepsWhatWasWritten() {
+    @Test func growingKeepsTheContent() {
         var buffer = ByteBuffer(capacity: 64)
         for value in 0 ..< 1_000 { buffer.append(UInt32(value)) }
         var reader = ByteReader(buffer.bytes)
@@ -20,7 +20,7 @@ import Testing
         #expect(buffer.base == base && buffer.capacity == capacity)
     }
 
-    @Test func shrinkGivesBackOnlyWhatIsNotUsed() {
+    @Test func shrinkReleasesUnusedStorageOnly() {
         var buffer = ByteBuffer()
         for _ in 0 ..< 1_000 { buffer.append(UInt64(7)) }
         buffer.shrink(toCapacity: 1_024)

@@ -3,7 +3,7 @@ import Testing
 @testable import Bytes
 
 @Suite struct ByteReaderTests {
-    @Test func everyIntegerWrittenIsReadBack() {
+    @Test func everyIntegerRoundTrips() {
         var buffer = ByteBuffer()
         buffer.append(UInt8(0xAB))
         buffer.append(UInt16(0x1234))
@@ -24,7 +24,7 @@ import Testing
     }
 
     @Test(arguments: 0 ..< 8)
-    func shortInputOverrunsAndStaysSo(count: Int) {
+    func shortInputOverrunsPermanently(count: Int) {
         let bytes = [UInt8](repeating: 0xFF, count: count)
         bytes.withUnsafeBytes {
             var reader = ByteReader($0)
@@ -85,8 +85,8 @@ import Testing
     }
 
     @Test func varintPastSixtyFourBitsIsMalformed() {
-        // The tenth byte holds one bit; more would be cut off in silence, and two byte strings
-        // would be one number.
+        // The tenth byte has space for one bit only; dropping its other bits would give one number
+        // two encodings.
         let bytes = [UInt8](repeating: 0xFF, count: 9) + [0x02]
         bytes.withUnsafeBytes {
             var reader = ByteReader($0)

@@ -84,7 +84,7 @@ import Testing
         #expect(Self.hex(computed) == code)
     }
 
-    @Test func digestIsReadAsItWasWritten() {
+    @Test func digestRoundTrips() {
         let digest = Self.bytes("abc").withUnsafeBytes { SHA256.hash($0) }
         var buffer = ByteBuffer()
         digest.write(into: &buffer)
@@ -108,7 +108,7 @@ import Testing
     }
 
     @Test(arguments: ["Z", "Zg==", "Zh", "Zm9v!", "Zm+v", "Zm/v", "Zm9vY"])
-    func textThatNoBytesHaveIsRefused(text: String) {
+    func invalidTextIsRejected(text: String) {
         var decoded = ByteBuffer()
         #expect(!Array(text.utf8).withUnsafeBytes { Base64URL.decode($0, into: &decoded) })
     }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Bytes
 
-/// Against the paper's and the reference code's published vectors: key 00 01 ... 0f, message 00 01
+/// The published vectors of the paper and of the reference code: key 00 01 ... 0f, message 00 01
 /// ... (n - 1).
 @Suite struct SipHashTests {
     static let key = SipHashKey(k0: 0x0706_0504_0302_0100, k1: 0x0f0e_0d0c_0b0a_0908)
@@ -21,8 +21,8 @@ import Testing
         #expect(Self.hex(hash.low) + Self.hex(hash.high) == expected)
     }
 
-    /// SipHash-1-3; the first is published, the others come from an independent implementation that
-    /// was checked against the paper's example of SipHash-2-4.
+    /// SipHash-1-3: the first vector is published, the others come from an independent
+    /// implementation that was checked against the paper's example of SipHash-2-4.
     @Test(
         arguments: [
             (0, 0xabac_0158_050f_c4dc),

@@ -4,7 +4,7 @@ import IOLinux
 import Synchronization
 import Testing
 
-/// Files of the machine as the log uses them.
+/// File operations in the way that the log uses them.
 @Suite struct LinuxFileTests {
     private static func withFile(_ body: (LinuxFileSystem, String) throws -> Void) throws {
         let root = FileManager.default.temporaryDirectory.appendingPathComponent(
@@ -44,8 +44,8 @@ import Testing
         try Self.withFile { files, path in
             let file = try files.open(path, .create)
             defer { file.close() }
-            // Across the largest offset there is: whatever fits is written, and the rest must not
-            // be forgotten.
+            // A write across the largest possible offset: the kernel writes what fits, and the rest
+            // must be reported as an error.
             let kind = Self.kind {
                 try [UInt8](repeating: 1, count: 8_192).withUnsafeBytes {
                     try file.write($0, at: Int.max - 4_096)
@@ -55,7 +55,7 @@ import Testing
         }
     }
 
-    @Test func errorsAreToldApart() throws {
+    @Test func errorsAreDistinguished() throws {
         try Self.withFile { files, path in
             #expect(Self.kind { _ = try files.open(path, .update) } == .notFound)
             try files.open(path, .create).close()
@@ -65,7 +65,7 @@ import Testing
     }
 }
 
-/// Threads that wait for each other.
+/// Threads that wait for each other, and wake-ups between them.
 @Suite struct LinuxParkerTests {
     private final class Ball: Sendable {
         private let hitsCell = Atomic<Int>(0)
@@ -79,8 +79,8 @@ import Testing
         parker.park(forNanoseconds: nil)
     }
 
-    /// Two threads wake each other in turn; a wake that is lost costs a sleep of 150 ms, and a
-    /// thousand of them more than the test may take.
+    /// Two threads wake each other in turn. A lost wake-up costs a sleep of 150 ms, and a thousand
+    /// of them exceed the time limit of the test.
     @Test(.timeLimit(.minutes(1))) func wakeOfASleeperIsNotLost() {
         let (left, right) = (LinuxParker(), LinuxParker())
         let ball = Ball()
@@ -100,11 +100,11 @@ import Testing
         #expect(ball.hits == 2_000)
     }
 
-    @Test func sleepEndsAfterItsTime() {
+    @Test func parkEndsAfterItsTimeout() {
         LinuxParker().park(forNanoseconds: 1_000_000)
     }
 
-    @Test func pollerThatWasWokenSaysSo() throws {
+    @Test func wokenPollerReportsIt() throws {
         let poller = try LinuxNetwork().makePoller()
         #expect(!poller.wait(forNanoseconds: 1_000_000).woken)
         poller.wake()

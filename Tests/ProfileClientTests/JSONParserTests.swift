@@ -8,7 +8,7 @@ import Testing
         "null", "true", "-0", "12345678901234567890", "1.5e-7", #""a\"b\\c\nd""#, "[]", "{}",
         #"{"b":[1,{"a":null}],"a":"ü𝄞"}"#,
     ])
-    func textComesBackAsItWas(text: String) throws {
+    func textRoundTrips(text: String) throws {
         #expect(try self.parsed(text).description == text)
     }
 
@@ -21,11 +21,11 @@ import Testing
         "\"\u{1}\"", #""\x""#, #""\ud834""#,
         #""\udd1e""#, #""\u12g4""#, "1 2", #"{"a":1,"a":2}"#, "[[", "NaN",
     ])
-    func whatIsNoJSONIsRefused(text: String) {
+    func invalidJSONIsRejected(text: String) {
         #expect(throws: JSONSyntaxError.self) { try self.parsed(text) }
     }
 
-    @Test func everyTruncationIsRefused() throws {
+    @Test func everyTruncationIsRejected() throws {
         let text = #"{"a":[1,true,null,"\u00e9"],"b":{"c":"d"}}"#
         for count in 0 ..< text.utf8.count {
             #expect(throws: JSONSyntaxError.self) { try JSONParser.parse(text.utf8.prefix(count)) }
@@ -41,13 +41,13 @@ import Testing
         }
     }
 
-    @Test func mistakesAreNamedWithTheirPlace() {
-        #expect(throws: JSONSyntaxError(offset: 5, reason: "this is no value")) {
+    @Test func errorsHaveTheirOffset() {
+        #expect(throws: JSONSyntaxError(offset: 5, reason: "invalid value")) {
             try self.parsed(#"{"a":x}"#)
         }
     }
 
-    @Test func invalidUTF8IsRefused() {
+    @Test func invalidUTF8IsRejected() {
         #expect(throws: JSONSyntaxError.self) {
             try JSONParser.parse([0x22, 0xFF, 0x22] as [UInt8])
         }

@@ -2,7 +2,7 @@ import ProfileClient
 import Testing
 
 @Suite struct LoadTests {
-    @Test func percentilesAreWithinABucketOfTheTruth() {
+    @Test func percentilesAreWithinOneBucketOfTheExactValue() {
         var histogram = LatencyHistogram()
         for value in UInt64(1) ... 100_000 { histogram.record(value * 1_000) }
         for (share, truth) in [(0.5, 50_000_000.0), (0.99, 99_000_000), (0.999, 99_900_000)] {
@@ -34,7 +34,7 @@ import Testing
         #expect(LatencyHistogram().percentile(0.99) == 0)
     }
 
-    @Test func mixesAreRead() {
+    @Test func mixesAreParsed() {
         #expect(LoadMethod.mix("track=80,get=20")?.map(\.share) == [80, 20])
         #expect(LoadMethod.mix("get")?.map(\.method) == [.get])
         for text in ["", "track=", "track=0", "fetch=1", "track=1,,get=1", "track=x"] {
@@ -42,7 +42,7 @@ import Testing
         }
     }
 
-    @Test func addressesAreRead() {
+    @Test func addressesAreParsed() {
         #expect(ServerAddress("[::1]:80") == ServerAddress(host: "::1", port: 80))
         #expect(ServerAddress(":80") == ServerAddress(port: 80))
         #expect(ServerAddress("localhost:50051")?.description == "localhost:50051")
@@ -52,7 +52,7 @@ import Testing
     }
 
     @Test(arguments: ["", "f", "fo", "foo", "foob", "fooba", "foobar"])
-    func base64ComesBack(text: String) {
+    func base64RoundTrips(text: String) {
         let encoded = Base64Text.encode(Array(text.utf8))
         #expect(encoded.utf8.count == (text.utf8.count + 2) / 3 * 4)
         #expect(Base64Text.decode(encoded) == Array(text.utf8))

@@ -17,7 +17,7 @@ import Testing
         #"{"source":{"platform":"PLATFORM_WEB","name":"shop"},"expected_revision":0,"sequence":7}"#,
         #"{"sent_at":"2026-01-31T12:00:00.5Z"}"#,
     ])
-    func trackComesBackAsItWas(text: String) throws {
+    func trackRoundTrips(text: String) throws {
         #expect(try self.roundTrip(text, RPCMethod.profiles("Track").request) == text)
     }
 
@@ -36,14 +36,14 @@ import Testing
         (#"[{"a":1}]"#, #"{"objects":{"items":[{"fields":{"a":{"integer":1}}}]}}"#),
         (#"{"number":"NaN"}"#, #"{"number":"NaN"}"#),
     ])
-    func plainJSONBecomesTheValueItStandsFor(plain: String, explicit: String) throws {
+    func plainJSONBecomesAnExplicitValue(plain: String, explicit: String) throws {
         let text = #"{"name":"n","attributes":{"x":\#(plain)}}"#
         let response = try self.roundTrip(
             #"{"events":[\#(text)]}"#, RPCMethod.profiles("Track").request)
         #expect(response == #"{"events":[{"name":"n","attributes":{"x":\#(explicit)}}]}"#)
     }
 
-    @Test func enumsAreTakenByNameWithAndWithoutPrefixAndByNumber() throws {
+    @Test func enumsAreAcceptedByNameWithAndWithoutPrefixAndByNumber() throws {
         let schema = RPCMethod.profiles("CheckSendable").request
         for name in [#""CHANNEL_SMS""#, #""SMS""#, #""sms""#, "2"] {
             #expect(
@@ -55,7 +55,7 @@ import Testing
         }
     }
 
-    @Test func lowerCamelCaseNamesAreTakenToo() throws {
+    @Test func lowerCamelCaseNamesAreAccepted() throws {
         let response = try self.roundTrip(
             #"{"customId":"a","installationId":"b"}"#, RPCMethod.profiles("Identify").request)
         #expect(response == #"{"installation_id":"b","custom_id":"a"}"#)
@@ -70,13 +70,13 @@ import Testing
         #expect(mask == #"{"read_mask":{"paths":["attributes","state"]}}"#)
     }
 
-    @Test func agoCountsBackFromNow() throws {
+    @Test func agoIsRelativeToNow() throws {
         let response = try self.roundTrip(
             #"{"events":[{"name":"n","ago":"1h"}]}"#, RPCMethod.profiles("Track").request)
         #expect(response == #"{"events":[{"name":"n","occurred_at":"2027-01-15T07:00:00Z"}]}"#)
     }
 
-    @Test func emptyListsAndMapsAreNothing() throws {
+    @Test func emptyListsAndMapsEncodeToNothing() throws {
         #expect(
             try self.encoded(
                 #"{"events":[],"identifier":null}"#, RPCMethod.profiles("Track").request) == [])
@@ -90,14 +90,14 @@ import Testing
         (#"{"historical":"yes"}"#, "historical"),
         (#"{"events":[{"ago":"soon"}]}"#, "events[0].ago"), ("[]", ""),
     ])
-    func whatDoesNotFitIsNamedByItsPath(text: String, path: String) throws {
+    func mismatchIsReportedWithItsPath(text: String, path: String) throws {
         let error = try #require(throws: MessageJSONError.self) {
             try self.encoded(text, RPCMethod.profiles("Track").request)
         }
         #expect(error.path == path)
     }
 
-    @Test func packedAndUnpackedNumbersReadTheSame() {
+    @Test func packedAndUnpackedNumbersDecodeEqually() {
         let schema = RPCMethod.admin("CreateProject").request
         let packed: [UInt8] = [0x12, 0x04, 0x12, 0x02, 1, 3]
         let unpacked: [UInt8] = [0x12, 0x04, 0x10, 1, 0x10, 3]
@@ -107,14 +107,14 @@ import Testing
         #expect(MessageJSON.decode(packed, as: schema) == MessageJSON.decode(unpacked, as: schema))
     }
 
-    @Test func unknownFieldsArePassedOver() {
+    @Test func unknownFieldsAreSkipped() {
         #expect(
             MessageJSON.decode(
                 [0x7A, 1, 0, 0x0A, 1, 0x70], as: RPCMethod.profiles("GetProfile").request)?
                 .description == #"{"project":"p"}"#)
     }
 
-    @Test func everyTruncationOfAMessageIsSurvived() throws {
+    @Test func truncatedMessagesNeverTrap() throws {
         let schema = RPCMethod.profiles("Track").request
         let whole = try self.encoded(
             #"{"project":"p","events":[{"name":"n","attributes":{"a":1.5}}]}"#, schema)

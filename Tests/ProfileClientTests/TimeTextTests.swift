@@ -8,12 +8,12 @@ import Testing
             ("2026-11-25T06:39:24.745053Z", 1_795_588_764_745_053),
             ("1969-12-31T23:59:59.5Z", -500_000), ("9999-12-31T23:59:59Z", 253_402_300_799_000_000),
         ] as [(String, Int64)])
-    func timesAreWrittenAndRead(text: String, microseconds: Int64) {
+    func timesRoundTrip(text: String, microseconds: Int64) {
         #expect(TimeText.text(microseconds: microseconds) == text)
         #expect(TimeText.parse(text) == microseconds)
     }
 
-    @Test func offsetsAndDaysAreUnderstood() {
+    @Test func offsetsAndDatesAreParsed() {
         #expect(
             TimeText.parse("2026-01-31T14:00:00+02:00") == TimeText.parse("2026-01-31T12:00:00Z"))
         #expect(
@@ -26,7 +26,7 @@ import Testing
         "2026-01-31T12:00:00.Z", "2026-1-31",
         "2026-01-31T12:00:00+2", "2026-01-31T12:00:00Zx", "+026-01-31",
     ])
-    func whatIsNoTimeIsRefused(text: String) {
+    func invalidTimeIsRejected(text: String) {
         #expect(TimeText.parse(text) == nil)
     }
 
@@ -45,7 +45,7 @@ import Testing
             (3 * 86_400, "3 d ago"), (800 * 86_400, "2 y ago"),
             (-300, "in 5 min"),
         ] as [(Int64, String)])
-    func agesAreSaidAsPeopleDo(seconds: Int64, text: String) {
+    func agesAreFormattedForPeople(seconds: Int64, text: String) {
         #expect(TimeText.age(of: -seconds * 1_000_000, now: 0) == text)
     }
 }

@@ -12,7 +12,7 @@ import Testing
             .filter { $0.hasPrefix("HTTP/1.1 ") }
     }
 
-    @Test func livezIsAnsweredWithDateLengthAndBody() throws {
+    @Test func livezResponseHasDateLengthAndBody() throws {
         let bench = try AdminBench()
         let client = bench.connect()
         client.send(Self.get("/livez"))
@@ -48,7 +48,7 @@ import Testing
         #expect(client.text.hasSuffix("\r\n\r\n"))
     }
 
-    @Test func otherMethodIsNotAllowedAndToldWhichAre() throws {
+    @Test func otherMethodIsRejectedWithTheAllowedOnes() throws {
         let bench = try AdminBench()
         let client = bench.connect()
         client.send("DELETE /livez HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -71,7 +71,7 @@ import Testing
         #expect(client.text.contains("not ready: replaying, 25 of 100 bytes (25 %)\n"))
     }
 
-    @Test func pipelineLargerThanATurnIsAnsweredWholeWithoutShuttingOthersOut() throws {
+    @Test func pipelineLargerThanATurnIsServedWithoutStarvingOthers() throws {
         let bench = try AdminBench()
         let busy = bench.connect()
         let other = bench.connect()
@@ -85,7 +85,7 @@ import Testing
         #expect(busy.closes == 0)
     }
 
-    @Test func clientThatNeverReadsHoldsOneResponseAndIsCut() throws {
+    @Test func clientThatNeverReadsHoldsOneResponseAndIsDisconnected() throws {
         let page = String(repeating: "x", count: 100_000)
         let bench = try AdminBench(pages: FakePages(metrics: page))
         let client = bench.connect()
@@ -93,7 +93,7 @@ import Testing
         for _ in 0 ..< 1_000 { client.send(Self.get("/metrics")) }
         let sent = client.incoming.count
         bench.settle()
-        // It was read from once: its other requests wait in its own socket.
+        // The socket was read once: the other requests are still in it.
         #expect(sent - client.incoming.count <= HTTPRequestParser.headBytesMax)
         #expect(client.received.count == 10)
         #expect(bench.secondsToNextDeadline() == 10)
@@ -112,7 +112,7 @@ import Testing
         #expect(client.text.hasSuffix("\r\n\r\n" + String(repeating: "x", count: 999)))
     }
 
-    @Test func closeIsHonouredAndWhatFollowsIsNotServed() throws {
+    @Test func closeIsHonouredAndLaterRequestsAreNotServed() throws {
         let bench = try AdminBench()
         let client = bench.connect()
         client.send(Self.get("/livez", "Connection: close\r\n") + Self.get("/livez"))
@@ -153,7 +153,7 @@ import Testing
         #expect(client.incoming.count > 900_000)
     }
 
-    @Test func drippedHeadIsCutTenSecondsAfterItBegan() throws {
+    @Test func slowHeadTimesOutTenSecondsAfterItBegan() throws {
         let bench = try AdminBench()
         let client = bench.connect()
         for byte in Self.get("/livez").utf8.prefix(9) {
@@ -169,7 +169,7 @@ import Testing
         #expect(client.closes == 1)
     }
 
-    @Test func silentClientIsClosedAfterTenSecondsWithoutAWord() throws {
+    @Test func silentClientIsClosedAfterTenSecondsWithoutAResponse() throws {
         let bench = try AdminBench()
         let client = bench.connect()
         #expect(bench.secondsToNextDeadline() == 10)
@@ -190,7 +190,7 @@ import Testing
         #expect(client.closes == 1)
     }
 
-    @Test func secondHeadIsCutTenSecondsAfterItsFirstByte() throws {
+    @Test func secondHeadTimesOutTenSecondsAfterItsFirstByte() throws {
         let bench = try AdminBench()
         let client = bench.connect()
         client.send(Self.get("/livez"))
@@ -203,7 +203,7 @@ import Testing
         #expect(client.closes == 1)
     }
 
-    @Test func idleConnectionGivesWayToANewOneWhenAllAreTaken() throws {
+    @Test func idleConnectionIsEvictedForANewOneWhenAllAreInUse() throws {
         let bench = try AdminBench()
         let clients = (0 ..< AdminListener.connectionsMax).map { _ in bench.connect() }
         clients[7].send(Self.get("/livez"))

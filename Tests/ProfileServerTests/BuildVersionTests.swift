@@ -7,7 +7,7 @@ import Testing
         rules: 1, formats: [.init("log", 2), .init("snapshot", 3)], nghttp2: "1.52.0",
         protobufC: "1.4\"1")
 
-    @Test func jsonHoldsEveryVersion() throws {
+    @Test func jsonContainsEveryVersion() throws {
         let json = try JSONSerialization.jsonObject(with: Data(self.version.json.utf8))
         let object = try #require(json as? [String: Any])
         #expect(object["program"] as? String == "profiled")
@@ -27,7 +27,7 @@ import Testing
     @Test func exitCodesAreTheContracts() {
         #expect(ExitCode.allCases.map(\.rawValue) == [0, 1, 2, 3, 4])
         #expect(ExitCode.configuration.rawValue == 2)
-        #expect(ExitCode.dataRefused.rawValue == 3)
+        #expect(ExitCode.dataRejected.rawValue == 3)
         #expect(ExitCode.directoryLocked.rawValue == 4)
     }
 }

@@ -17,7 +17,7 @@ import Testing
         (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"),
         (.max, "9999-12-31T23:59:59.999999Z"), (.min, "0000-01-01T00:00:00.000000Z"),
     ])
-    func edgesOfTheCalendarAreWrittenRight(microseconds: Int64, expected: String) {
+    func edgesOfTheCalendarAreFormattedCorrectly(microseconds: Int64, expected: String) {
         #expect(self.text(microseconds) == expected)
     }
 

@@ -25,7 +25,7 @@ import Testing
         }
     }
 
-    /// A value other than the default, as given and as kept, for every setting of the table.
+    /// A value other than the default, as given and as stored, for every setting of the table.
     static let samples: [(name: String, value: String, shown: String)] = [
         ("data-dir", "/srv/a # b", "/srv/a # b"), ("listen", "localhost:1", "127.0.0.1:1"),
         ("admin-listen", "[::]:65535", "[::]:65535"), ("loops", "64", "64"),
@@ -39,7 +39,7 @@ import Testing
         #expect(Setting.all.map(\.name) == Self.samples.map(\.name))
     }
 
-    @Test func nothingGivenMeansTheDefaults() throws {
+    @Test func emptyCommandLineGivesTheDefaults() throws {
         let expected = """
             # default
             data-dir = ./data
@@ -70,21 +70,21 @@ import Testing
     }
 
     @Test(arguments: [(0, 1), (1, 1), (64, 64), (65, 64)])
-    func coresDecideTheDefaultOfLoopsInsideItsLimits(cores: Int, loops: Int) {
+    func coresDetermineTheDefaultOfLoopsWithinItsLimits(cores: Int, loops: Int) {
         #expect(Configuration.defaults(cores: cores).loops == loops)
     }
 
-    /// Three quarters, inside what is allowed, and none where the machine does not say.
+    /// Three quarters, within the allowed range, and no limit if the machine's memory is unknown.
     @Test(arguments: [
         (0, 0), (1 << 30, 768 << 20), (1, 16 << 20), (1 << 40, 56 << 30),
         (1_000_000_007, 715 << 20),
     ])
-    func memoryDecidesTheDefaultOfItsLimit(memoryBytes: Int, limit: Int) {
+    func memoryDeterminesTheDefaultMemoryLimit(memoryBytes: Int, limit: Int) {
         #expect(Configuration.defaults(cores: 1, memoryBytes: memoryBytes).memoryLimit == limit)
     }
 
     @Test(arguments: ["1", "15MiB", "57GiB", "-1", "all", "1GB"])
-    func memoryLimitThatCannotHoldIsRefused(value: String) throws {
+    func memoryLimitOutsideItsRangeIsRejected(value: String) throws {
         #expect(try self.error(["--memory-limit", value]).setting == "memory-limit")
     }
 
@@ -117,7 +117,7 @@ import Testing
         }
     }
 
-    @Test func flagBeatsEnvironmentBeatsFile() throws {
+    @Test func flagOverridesEnvironmentOverridesFile() throws {
         let file = "loops = 1\ndrain-seconds = 1\nlog-level = error\n"
         let invocation = try self.resolve(
             ["--loops", "3"],
@@ -141,7 +141,7 @@ import Testing
         #expect(try self.resolve(arguments) == self.resolve(["--config=p.conf"], file: text))
     }
 
-    @Test func flagsThatAskAreAnsweredWhateverElseIsWrong() throws {
+    @Test func helpAndVersionWorkDespiteOtherErrors() throws {
         guard case .printHelp(let help) = try self.resolve(["--nonsense", "--help"]) else {
             Issue.record("no help")
             return
@@ -166,7 +166,7 @@ import Testing
         }
         #expect(
             try self.resolve(arguments + ["--check-config"], environment: environment, file: file)
-                == .checkConfiguration("# the configuration is good\n" + printed))
+                == .checkConfiguration("# the configuration is valid\n" + printed))
         #expect(
             printed.contains("# command line\nloops = 2\n")
                 && printed.contains("# environment\nsegment-bytes = 2MiB\n"))
@@ -200,7 +200,7 @@ import Testing
         ("drain-seconds", ["", "-1", "3601", "10s"]), ("reflection", ["", "ON", "true"]),
         ("log-level", ["", "INFO", "trace"]),
     ])
-    func valueOutsideItsLimitsIsRefused(name: String, values: [String]) throws {
+    func valueOutsideItsLimitsIsRejected(name: String, values: [String]) throws {
         let setting = try #require(Setting.all.first { $0.name == name })
         for value in values {
             let error = try self.error(["\(setting.flag)=\(value)"])
@@ -232,19 +232,19 @@ import Testing
                 + "a loopback address only, since without keys every caller is an operator"
                 + " (keys are not built yet)")
         guard case .serve = try self.resolve(["--admin-listen", "0.0.0.0:9464"]) else {
-            Issue.record("refused")
+            Issue.record("rejected")
             return
         }
     }
 
-    @Test func oneEndpointForBothIsRefusedUnlessThePortIsFree() throws {
+    @Test func oneEndpointForBothIsRejectedUnlessThePortIsZero() throws {
         let error = try self.error(["--admin-listen", "127.0.0.1:50051"])
         #expect(error.setting == "admin-listen" && error.problem == .notAllowed)
         guard
             case .serve = try self.resolve(
                 ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
         else {
-            Issue.record("refused")
+            Issue.record("rejected")
             return
         }
     }
@@ -286,7 +286,7 @@ import Testing
         #expect(try self.error(["--config", "p.conf"], file: file).description.contains(text))
     }
 
-    @Test func fileThatIsNoUTF8IsRefused() throws {
+    @Test func fileThatIsNotUTF8IsRejected() throws {
         let error = try #require(throws: ConfigurationError.self) {
             try Configuration.resolve(
                 arguments: ["--config=p"], environment: [:], cores: 1,
@@ -295,13 +295,13 @@ import Testing
         #expect(error.problem == .unreadableFile)
     }
 
-    @Test func wrongValueIsRefusedAlsoWhereAStrongerOneHidesIt() throws {
+    @Test func overriddenInvalidValueIsRejectedToo() throws {
         let error = try self.error(["--loops", "1"], environment: ["PROFILES_LOOPS": "many"])
         #expect(error.source == .environment)
     }
 
-    @Test func variablesThatAreNoSettingsAreIgnored() throws {
-        // An orchestrator sets such names for a service that is called "profiles".
+    @Test func variablesThatAreNotSettingsAreIgnored() throws {
+        // An orchestrator sets such variables for a service that is named "profiles".
         let environment = [
             "PROFILES_SERVICE_HOST": "10.0.0.1", "PROFILES_PORT": "tcp://10.0.0.1:1",
         ]

@@ -4,7 +4,8 @@ import Testing
 @Suite struct HTTPRequestParserTests {
     private static let get = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 
-    /// Feeds `text` cut at the given places and returns all steps but `needsMore`.
+    /// Feeds `text` in pieces, split at the given offsets, and returns all steps except
+    /// `needsMore`.
     private func steps(_ text: String, cuts: [Int] = []) -> [HTTPRequestParser.Step] {
         var parser = HTTPRequestParser()
         var steps: [HTTPRequestParser.Step] = []
@@ -13,7 +14,7 @@ import Testing
         for end in ends {
             var piece = rest.prefix(end - rest.startIndex)
             rest = rest.dropFirst(piece.count)
-            // A piece may be larger than the room: feed as a socket would be read.
+            // A piece may be larger than the free space: feed it as the reads of a socket would.
             while !piece.isEmpty {
                 let taken = piece.prefix(parser.freeBytes)
                 guard !taken.isEmpty else { return steps }
@@ -85,7 +86,7 @@ import Testing
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
         "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
     ])
-    func garbageIsABadRequestAtEverySplit(text: String) {
+    func invalidRequestIsRejectedAtEverySplit(text: String) {
         #expect(self.steps(text).last == .reject(.badRequest))
         #expect(
             self.steps(text, cuts: Array(1 ..< max(2, text.utf8.count))).last

@@ -36,7 +36,7 @@ import Testing
         #expect(histogram.snapshot().sum == 8 * 499_500)
     }
 
-    @Test func mostBoundsAllowedFit() {
+    @Test func largestNumberOfBoundsIsAccepted() {
         let bounds = HistogramBounds(upper: (1 ... 31).map { UInt64($0) })
         let histogram = Histogram(bounds: bounds)
         histogram.record(32)

@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 
 @Suite struct LogTests {
-    /// Collects what a log writes.
+    /// Collects the output of a log.
     private final class Lines: Sendable {
         let text = Mutex("")
         var sink: Log.Sink {
@@ -37,7 +37,7 @@ import Testing
     }
 
     @Test(arguments: LogLevel.allCases)
-    func lowerLevelsAreLeftOut(level: LogLevel) {
+    func lowerLevelsAreOmitted(level: LogLevel) {
         let lines = Lines()
         let log = Log(level: level, clock: FakeClock(), sink: lines.sink)
         for one in LogLevel.allCases { log.write(one, "x", []) }
@@ -65,7 +65,7 @@ import Testing
         }
     }
 
-    @Test func longValueIsCutBetweenScalars() throws {
+    @Test func longValueIsTruncatedBetweenScalars() throws {
         let line = try self.line([LogField("value", "x" + String(repeating: "é", count: 1_000))])
         // One byte, then two-byte scalars: 511 of the 512 bytes can be used.
         #expect(

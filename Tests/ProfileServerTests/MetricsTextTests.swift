@@ -2,7 +2,7 @@ import IOCore
 import ProfileServer
 import Testing
 
-/// A reader of the text format that shares no code with the writer.
+/// A parser of the text format that shares no code with the writer.
 private struct ParsedMetrics {
     struct Problem: Error { let line: String }
 
@@ -128,7 +128,7 @@ private struct ParsedMetrics {
         #expect(parsed.samples.suffix(2).map(\.value) == [7.000100001, 5])
     }
 
-    @Test func valueThatIsNotFiniteIsLeftOut() throws {
+    @Test func valueThatIsNotFiniteIsOmitted() throws {
         var metrics = MetricsText()
         metrics.gauge("a", help: "A.", value: .nan)
         metrics.gauge("b", help: "B.", value: .infinity)

@@ -6,7 +6,7 @@ import Testing
 
 @testable import ProfileServer
 
-/// The thread that reads sealed files again (L19): what operators see of it.
+/// The thread that rereads sealed files (L19): its log lines and metrics.
 @Suite struct ScrubThreadTests {
     private final class NoState: RecoveryTarget {
         func begin(_ position: SnapshotPosition) {}
@@ -21,7 +21,7 @@ import Testing
         let text = Mutex("")
     }
 
-    /// A directory with a sealed segment of one frame, and one more.
+    /// A directory with a sealed segment of one frame, and a second segment.
     private static func withDirectory(_ body: (LogEnvironment, DirectoryID) throws -> Void) throws {
         let root = FileManager.default.temporaryDirectory.appendingPathComponent(
             "profiles-scrub-\(UUID().uuidString)"
@@ -69,7 +69,7 @@ import Testing
         return lines.text.withLock { $0 }
     }
 
-    @Test func L19_wholeDirectoryIsCountedAsARunWithoutFailures() throws {
+    @Test func L19_intactDirectoryIsCountedAsARunWithoutFailures() throws {
         try Self.withDirectory { environment, id in
             let metrics = ScrubMetrics()
             let lines = Self.run(environment, id, metrics)
@@ -79,7 +79,7 @@ import Testing
         }
     }
 
-    @Test func L19_damageIsAnErrorInTheLogAndAFailureInTheMetricsAndNothingElse() throws {
+    @Test func L19_damageIsLoggedAsAnErrorAndCountedAndNothingIsChanged() throws {
         try Self.withDirectory { environment, id in
             let file = URL(fileURLWithPath: environment.directory).appendingPathComponent(
                 "0000000000000001.log")
@@ -95,7 +95,7 @@ import Testing
         }
     }
 
-    @Test func threadThatWaitsForItsTimeEndsAtOnce() throws {
+    @Test func waitingThreadStopsImmediately() throws {
         try Self.withDirectory { environment, id in
             let metrics = ScrubMetrics()
             let log = Log(level: .info, clock: FakeClock()) { _ in }

@@ -12,7 +12,7 @@ import Testing
         (.logFailed, false, true, "log failed"),
         (.draining, false, true, "draining"),
     ])
-    func phaseDecidesTheProbes(phase: ServingPhase, ready: Bool, started: Bool, why: String) {
+    func phaseDeterminesTheProbes(phase: ServingPhase, ready: Bool, started: Bool, why: String) {
         #expect(phase.livez.ok)
         #expect(phase.readyz.ok == ready)
         #expect(phase.startupz.ok == started)

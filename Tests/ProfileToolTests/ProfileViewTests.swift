@@ -7,7 +7,7 @@ import Testing
 
     private func json(_ text: String) throws -> JSONValue { try JSONParser.parse(text.utf8) }
 
-    @Test func profileIsShownAsAPersonReadsIt() throws {
+    @Test func profileIsFormattedForPeople() throws {
         let response = try self.json(
             #"""
             {"profile": {"profile_id": "01J", "custom_id": "anna", "state": "STATE_IDENTIFIED", "revision": 7, "lsn": 12,
@@ -60,7 +60,7 @@ import Testing
             events: nil)
         #expect(
             text
-                == "nobody known by name (anonymous)\n  profile  01J, revision 1, lsn 0\n  times    created never, changed never, seen never\n"
+                == "no custom ID (anonymous)\n  profile  01J, revision 1, lsn 0\n  times    created never, changed never, seen never\n"
         )
     }
 

@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 
 @Suite struct ToolArgumentsTests {
-    /// What a run without a server says.
+    /// The result of a run without a server.
     private func run(_ words: String...) -> (code: Int32, out: String, errors: String) {
         let out = Mutex("")
         let errors = Mutex("")
@@ -16,7 +16,7 @@ import Testing
         return (code, out.withLock { $0 }, errors.withLock { $0 })
     }
 
-    @Test func flagsStandAnywhereAndTakeTheirValueEitherWay() throws {
+    @Test func flagsMayAppearAnywhereWithTheirValueInEitherForm() throws {
         let parsed = try ToolArguments([
             "--json", "track", "anna", "--label=a=b", "buy", "--tag", "x", "--tag", "y", "--",
             "--n=1",
@@ -33,7 +33,7 @@ import Testing
         (["--json"], "no command"), (["get", "a", "--json=yes"], "takes no value"),
         (["--label", "x", "get"], "before the command"),
     ])
-    func wrongWordsAreNamed(words: [String], part: String) throws {
+    func errorsNameTheWrongWord(words: [String], part: String) throws {
         let error = try #require(throws: UsageError.self) { try ToolArguments(words) }
         #expect(error.text.contains(part))
     }
@@ -47,7 +47,7 @@ import Testing
         ["erase", "a", "b", "--yes"], ["backup"], ["snapshot", "a"], ["dump", "a", "b"],
         ["health", "--address", "nowhere"], ["health", "--timeout", "0s"], ["completion", "tcsh"],
     ])
-    func usageMistakesEndWithCodeTwoAndOneLine(words: [String]) {
+    func usageErrorsEndWithCodeTwoAndOneLine(words: [String]) {
         let errors = Mutex("")
         let terminal = ToolTerminal(
             say: { _ in }, complainLine: { text in errors.withLock { $0 += text + "\n" } },
@@ -58,13 +58,13 @@ import Testing
         #expect(text.hasPrefix("profilectl: ") && text.split(separator: "\n").count == 1)
     }
 
-    @Test func nobodyListeningEndsWithCodeThree() {
+    @Test func unreachableServerEndsWithCodeThree() {
         let (code, _, errors) = self.run("health", "--address", "127.0.0.1:1")
         #expect(code == 3)
         #expect(errors.contains("127.0.0.1:1") && errors.contains("is profiled running there?"))
     }
 
-    @Test func helpKnowsEveryCommandAndItsFlags() {
+    @Test func helpListsEveryCommandAndItsFlags() {
         let overview = self.run("help").out
         for command in ToolCommand.all {
             #expect(overview.contains("  \(command.name) "))
@@ -89,11 +89,11 @@ import Testing
         }
     }
 
-    @Test func positionOfAnImportComesBack() {
+    @Test func importPositionRoundTrips() {
         var position = ImportPosition(
             digest: .max, project: "default", batch: 200, begunAt: 1_800_000_000_123_456)
         position.lines = 12
-        position.refused = 1
+        position.rejected = 1
         position.isComplete = true
         #expect(ImportPosition(json: position.json) == position)
         #expect(ImportPosition(json: .object([])) == nil)

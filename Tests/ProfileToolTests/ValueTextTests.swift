@@ -17,7 +17,7 @@ import Testing
         ("[]", #"{"list":{"items":[]}}"#), ("", #"{"string":""}"#), ("null", #"{"string":"null"}"#),
         ("1.0e999", #"{"string":"1.0e999"}"#),
     ])
-    func typeIsSeenFromTheText(text: String, value: String) {
+    func typeIsDetectedFromTheText(text: String, value: String) {
         #expect(ValueText.detect(text).description == value)
     }
 
@@ -34,7 +34,7 @@ import Testing
     }
 
     @Test(arguments: ["a", "=b", ":=1", "+=x"])
-    func wordsWithoutNameOrSignAreRefused(word: String) {
+    func wordsWithoutNameOrEqualsSignAreRejected(word: String) {
         #expect(throws: UsageError.self) { try ValueText.split(word) }
     }
 
@@ -43,7 +43,7 @@ import Testing
         #expect(throws: UsageError.self) { try ValueText.value(ValueText.split("a:=gold")) }
     }
 
-    @Test func peopleAreNamedWithAndWithoutPrefix() {
+    @Test func identifiersAreParsedWithAndWithoutPrefix() {
         #expect(WhoText.identifier("anna").description == #"{"custom_id":"anna"}"#)
         #expect(WhoText.identifier("device:x:y").description == #"{"installation_id":"x:y"}"#)
         #expect(WhoText.identifier("custom:device:x").description == #"{"custom_id":"device:x"}"#)

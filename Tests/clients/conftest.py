@@ -1,4 +1,4 @@
-"""Real clients against the real binary: what they share.
+"""Shared by the tests that run real clients against the real binary.
 
 PROFILED names the binary (default: the release build). Every server here is a process of its own on free ports of
 127.0.0.1 with a data directory of its own, and is ended by its pid.
@@ -24,7 +24,7 @@ BINARY = pathlib.Path(os.environ.get("PROFILED", ROOT / ".build/release/profiled
 
 
 def _generate_stubs() -> str:
-    """Compiles Protos/ with grpcio-tools into a folder that lives as long as the run."""
+    """Compiles Protos/ with grpcio-tools into a folder that exists for the duration of the run."""
     folder = tempfile.mkdtemp(prefix="profiles-stubs-")
     protos = [str(path.relative_to(ROOT / "Protos")) for path in sorted((ROOT / "Protos/profiles").rglob("*.proto"))]
     subprocess.run(
@@ -41,7 +41,7 @@ from profiles.v1 import profiles_pb2, profiles_pb2_grpc, types_pb2  # noqa: E402
 
 
 def can_trace():
-    """Whether strace is there and may follow a process: containers may forbid it."""
+    """Whether strace is installed and may trace a process, which containers may forbid."""
     return shutil.which("strace") is not None and subprocess.run(
         ["strace", "-o", "/dev/null", "true"], capture_output=True, timeout=30).returncode == 0
 
@@ -59,7 +59,7 @@ class Server:
         self.lines = []
         self.process = None
         self.listen = self.admin = None
-        # A test that starts it again at the same place sets this to `listen`.
+        # A test that restarts it on the same address sets this to `listen`.
         self.address = "127.0.0.1:0"
 
     def start(self, wait=True):
@@ -86,11 +86,11 @@ class Server:
 
     @property
     def pid(self):
-        """Of the server itself, also below a wrapper."""
+        """The pid of the server itself, even if it runs below a wrapper."""
         if not self.wrapper:
             return self.process.pid
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        # A wrapper such as nsenter becomes the server; one such as strace has it as its child.
+        # A wrapper such as nsenter replaces itself with the server; one such as strace has it as a child.
         return int(children[0]) if children else self.process.pid
 
     def stop(self, sig=signal.SIGTERM, timeout=30):
@@ -100,15 +100,15 @@ class Server:
         return self.process.wait(timeout)
 
     def get(self, path):
-        """Status and body of a page of the operators' listener."""
+        """Status and body of a page of the admin listener."""
         try:
-            with urllib.request.urlopen(f"http://{self.admin}{path}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
+            with urllib.request.urlopen(f"http://{self.admin}{path}", timeout=10) as response:
+                return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
     def metric(self, name):
-        """The value of one sample, by its whole name with labels."""
+        """The value of one sample, by its full name with labels."""
         for line in self.get("/metrics")[1].splitlines():
             if line.startswith(name + " "):
                 return float(line.rsplit(" ", 1)[1])
@@ -124,7 +124,7 @@ class Server:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory):
-    """A server for the tests that need nothing of their own."""
+    """A server for tests that need no state of their own."""
     server = Server(tmp_path_factory.mktemp("shared")).start()
     yield server
     assert server.stop() == 0
@@ -132,7 +132,7 @@ def shared(tmp_path_factory):
 
 @pytest.fixture
 def server(tmp_path):
-    """A server of one test, not started."""
+    """A server for a single test, not started yet."""
     server = Server(tmp_path / "data")
     yield server
     if server.process and server.process.poll() is None:
@@ -146,7 +146,7 @@ def stub(shared):
 
 
 class Failure:
-    """What a failed call says: code, reason, metadata, violations by path."""
+    """The content of a failed call: code, reason, metadata, violations by path."""
 
     def __init__(self, error):
         self.code = error.code()

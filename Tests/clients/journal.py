@@ -1,7 +1,7 @@
-"""What clients know of their writes, and what must hold of it later: shared by the tests that break the server.
+"""Records what clients know about their writes, to check it later; shared by the tests that break the server.
 
-A call was *answered* (it must be there), *refused* with a code that promises that nothing happened (it must not be there), or ended
-*unknown* (it may be there, whole, once).
+The outcome of a call is *acknowledged* (it must have been applied), *rejected* with a code which guarantees that nothing happened (it must not
+have been applied), or *unknown* (it may have been applied, completely and once).
 """
 
 import threading
@@ -12,10 +12,10 @@ import grpc
 from conftest import Failure, custom, event, get, profiles_pb2, track, types_pb2, unique
 
 EVENTS = 3
-# A profile retains 1,000 events, and only retained ones are known as duplicates.
+# A profile retains 1,000 events, and only retained events are detected as duplicates.
 CALLS_MAX = 300
 DUPLICATE = 2
-# What the contract says was not applied. LOG_UNAVAILABLE is not among them: the write may have reached the disk.
+# Reasons for which the contract guarantees that the write was not applied. LOG_UNAVAILABLE is not among them: the write may have reached the disk.
 NOT_APPLIED = {"DISK_FULL", "MEMORY_EXHAUSTED", "RATE_EXCEEDED", "REPLAYING", "DRAINING"}
 
 
@@ -25,7 +25,7 @@ class Writer:
     def __init__(self):
         self.who = custom(unique("writer"))
         self.sent = 0
-        self.answered = set()
+        self.acknowledged = set()
 
     def call(self, number):
         return track(self.who, *[event("step", event_id=f"{number}-{part}") for part in range(EVENTS)])
@@ -38,36 +38,36 @@ class Writer:
                 stub.Track(self.call(number), timeout=20)
             except grpc.RpcError:
                 return
-            self.answered.add(number)
+            self.acknowledged.add(number)
 
     def send_again(self, stub):
-        """Every call once more; returns how many unanswered ones had been stored."""
+        """Repeats every call; returns how many unacknowledged ones had been stored."""
         kept = 0
         for number in range(self.sent):
             statuses = {result.status for result in stub.Track(self.call(number), timeout=20).results}
-            assert len(statuses) == 1, f"call {number} was there in part"
-            assert statuses == {DUPLICATE} or number not in self.answered, f"answered call {number} was lost"
-            kept += statuses == {DUPLICATE} and number not in self.answered
+            assert len(statuses) == 1, f"call {number} was applied partially"
+            assert statuses == {DUPLICATE} or number not in self.acknowledged, f"acknowledged call {number} was lost"
+            kept += statuses == {DUPLICATE} and number not in self.acknowledged
         self.check(stub)
         return kept
 
     def check(self, stub):
         counters = stub.GetProfile(get(self.who), timeout=20).profile.event_counters
-        assert counters[0].count == EVENTS * self.sent, "a call is there twice, or not at all"
+        assert counters[0].count == EVENTS * self.sent, "a call was applied twice, or not at all"
 
 
 class Register:
-    """A person whose attribute `n` is set to one number after the other, through any failure.
+    """A person whose attribute `n` is set to one number after another, through any failure.
 
-    What is read later must be the last answered number or one of the unknown ones sent after it. The state stays small however
-    much is written, so that a log can be filled with it.
+    A later read must return the last acknowledged number or one of those with unknown outcome that were sent after it. The state
+    stays small however much is written, so that a log can be filled with it.
     """
 
     def __init__(self, padding=0):
         self.who = custom(unique("register"))
         self.padding = {f"p{index}": types_pb2.Value(string="x" * 300) for index in range(padding)}
-        self.sent = self.answered = self.refused = self.unknown = 0
-        # Numbers that may be read.
+        self.sent = self.acknowledged = self.rejected = self.unknown = 0
+        # Numbers that a read may return.
         self.possible = {0}
         self.lock = threading.Lock()
         self.reasons = {}
@@ -78,7 +78,7 @@ class Register:
             project="default", custom_id=self.who.custom_id, attributes=types_pb2.AttributePatch(set=values))
 
     def write(self, stub, timeout=20):
-        """One number more; returns whether it was answered."""
+        """Writes the next number; returns whether it was acknowledged."""
         with self.lock:
             self.sent += 1
             number = self.sent
@@ -89,7 +89,7 @@ class Register:
             self.failed(number, error)
             return False
         with self.lock:
-            self.answered += 1
+            self.acknowledged += 1
             self.possible = {other for other in self.possible if other >= number}
         return True
 
@@ -98,30 +98,30 @@ class Register:
         with self.lock:
             self.reasons[reason] = self.reasons.get(reason, 0) + 1
             if reason in NOT_APPLIED:
-                self.refused += 1
+                self.rejected += 1
                 self.possible.discard(number)
             else:
                 self.unknown += 1
 
     def run(self, stub, stop, pause=0.01, timeout=20):
-        """Writes until told to stop; rests after a failure."""
+        """Writes until `stop` is set; pauses after a failure."""
         while not stop.is_set():
             if not self.write(stub, timeout):
                 time.sleep(pause)
 
     def check(self, stub):
-        """Reads the number back; nobody may write meanwhile."""
+        """Reads the number back; there must be no concurrent writes."""
         try:
             found = stub.GetProfile(get(self.who), timeout=20).profile.attributes["n"].integer
         except grpc.RpcError as error:
             assert error.code() == grpc.StatusCode.NOT_FOUND
             found = 0
-        assert found in self.possible, f"{found} is read of {self.sent} sent, {self.answered} answered; possible: {sorted(self.possible)}"
+        assert found in self.possible, f"read {found} of {self.sent} sent, {self.acknowledged} acknowledged; possible: {sorted(self.possible)}"
         self.possible = {found}
 
 
 class Reader:
-    """Reads the registers all the time; every read must be answered, and never with a number older than one answered before."""
+    """Reads the registers continuously; every read must succeed, and never return a number older than one acknowledged before."""
 
     def __init__(self, registers):
         self.registers = registers
@@ -131,14 +131,14 @@ class Reader:
     def run(self, stub, stop):
         while not stop.is_set():
             for register in self.registers:
-                if register.answered == 0:
+                if register.acknowledged == 0:
                     continue
                 with register.lock:
                     oldest = min(register.possible)
                 try:
                     found = stub.GetProfile(get(register.who), timeout=20).profile.attributes["n"].integer
                     if found < oldest:
-                        self.failures.append(f"{found} was read after {oldest} was answered")
+                        self.failures.append(f"{found} was read after {oldest} was acknowledged")
                     self.count += 1
                 except grpc.RpcError as error:
                     self.failures.append(str(error.code()))
@@ -146,7 +146,7 @@ class Reader:
 
 
 class Load:
-    """Registers and a reader, each on a thread of its own, while the block runs."""
+    """Runs registers and a reader, each on a thread of its own, for the duration of the block."""
 
     def __init__(self, stub, registers, timeout=20):
         self.stub, self.registers, self.timeout = stub, registers, timeout
@@ -167,12 +167,12 @@ class Load:
             thread.join(60)
 
     @property
-    def answered(self):
-        return sum(register.answered for register in self.registers)
+    def acknowledged(self):
+        return sum(register.acknowledged for register in self.registers)
 
     @property
-    def refused(self):
-        return sum(register.refused for register in self.registers)
+    def rejected(self):
+        return sum(register.rejected for register in self.registers)
 
     @property
     def unknown(self):

@@ -1,4 +1,4 @@
-"""What the tests of the operators' tools share: the tools themselves, people with everything, and directories looked at byte by byte."""
+"""Shared by the tests of the operators' tools: the tools, people with all kinds of data, and byte comparisons of directories."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ TOOL = BINARY.parent / "profilectl"
 
 
 def profiled(*flags, cwd, **variables):
-    """Runs `profiled` to its end, which a check reaches by itself."""
+    """Runs `profiled` until it exits; for flags such as --check-config."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PROFILES_")} | variables
     return subprocess.run(
         [str(BINARY), *map(str, flags)], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
@@ -32,7 +32,7 @@ def ctl(*words, server=None):
 
 
 def verified(folder):
-    """What verify says of a directory: exit code, its findings, its verdict. No byte, name or mode may change meanwhile."""
+    """The result of verify for a directory: exit code, findings, verdict. No byte, name or mode may change."""
     before = fingerprint(folder)
     result = ctl("--json", "verify", folder)
     assert fingerprint(folder) == before
@@ -50,7 +50,7 @@ def damages(found):
 
 
 def fill(server, people=40):
-    """People with everything that a profile can have: attributes, devices, consent, events, a merge."""
+    """Writes people with all kinds of data: attributes, devices, consent, events, a merge."""
     names = [unique("person") for _ in range(people)]
     stub = profiles_pb2_grpc.ProfilesStub(server.channel())
     for number, name in enumerate(names):
@@ -73,7 +73,7 @@ def fill(server, people=40):
 
 
 def fill_much(server, batches=30):
-    """So much that a backup takes a moment: about 6 MB."""
+    """Writes about 6 MB, so that a backup takes some time."""
     stub = profiles_pb2_grpc.ProfilesStub(server.channel())
     texts = {f"text{part}": types_pb2.Value(string="x" * 200) for part in range(5)}
     for number in range(batches):
@@ -93,7 +93,7 @@ def flip(path, offset):
 
 
 def crc32c(content, before=0):
-    """CRC-32C behind `before`, bit by bit: another implementation than the server's."""
+    """Continues a CRC-32C from `before`, bit by bit: independent of the server's implementation."""
     crc = before ^ 0xFFFFFFFF
     for byte in content:
         crc ^= byte
@@ -103,7 +103,7 @@ def crc32c(content, before=0):
 
 
 def sealed_again(content):
-    """A snapshot with all its checksums made anew (docs/formats/snapshot.md)."""
+    """A snapshot with all its checksums recomputed (docs/formats/snapshot.md)."""
     lsn = struct.unpack_from("<Q", content, 40)[0] - 1
     seed = crc32c(struct.pack("<Q", lsn), crc32c(bytes(content[16:32])))
     content[76:80] = struct.pack("<I", crc32c(bytes(content[:76])))
@@ -129,12 +129,12 @@ def backups(server, destination, **options):
 
 
 class Journal:
-    """A writer of one person, and how many of its calls were answered; each call stores three events, all or none."""
+    """A writer of one person that counts its acknowledged calls; each call stores three events, all or none."""
 
     def __init__(self, server):
         self.name = unique("writer")
         self.stub = profiles_pb2_grpc.ProfilesStub(server.channel())
-        self.sent = self.answered = 0
+        self.sent = self.acknowledged = 0
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
@@ -146,7 +146,7 @@ class Journal:
                 self.stub.Track(track(custom(self.name), *[event("step", event_id=f"{self.sent}-{part}") for part in range(3)]), timeout=20)
             except grpc.RpcError:
                 return
-            self.answered += 1
+            self.acknowledged += 1
 
     def check(self, stub, least):
         try:
@@ -154,5 +154,5 @@ class Journal:
         except grpc.RpcError as error:
             assert error.code() == grpc.StatusCode.NOT_FOUND and least == 0
             return
-        assert counters[0].count % 3 == 0, "a call is there in part"
-        assert 3 * least <= counters[0].count <= 3 * self.sent, "an answered call is missing, or one that was never sent is there"
+        assert counters[0].count % 3 == 0, "a call was applied partially"
+        assert 3 * least <= counters[0].count <= 3 * self.sent, "an acknowledged call is missing, or more was stored than was sent"

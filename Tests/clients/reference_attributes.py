@@ -1,7 +1,7 @@
-"""The rules of attribute conflicts, small and plain: part of the reference model.
+"""The rules of attribute conflicts, as simple as possible: part of the reference model.
 
-Every write carries a stamp, (effective time in microseconds, lsn), and the greater one wins; losers are named. Lists follow the
-rule per element. Attributes are values that are replaced, never changed in place, so that a refused call leaves nothing behind.
+Every write carries a stamp, (effective time in microseconds, lsn), and the greater one wins; losing names are reported. Lists
+follow the rule per element. Attributes are values that are replaced, never changed in place, so that a rejected call has no effect.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,11 +11,11 @@ CUSTOM_MAX = 50
 ELEMENTS_MAX = 25
 DELETED_MAX = 50
 REMOVED_MAX = 100
-# Older than every stamp: of what was never set whole.
+# Older than every stamp: the stamp of a list that was never set as a whole.
 NEVER = (float("-inf"), 0)
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """A call or an operation that changes nothing."""
 
     def __init__(self, code, reason, index=None, **metadata):
@@ -25,7 +25,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Attribute:
-    # Of a scalar: of its write. Of a list: of its last `set`. Of a deleted one: of the delete.
+    # The stamp of a scalar's write, of a list's last `set`, or of the delete.
     base: tuple = NEVER
     scalar: object = None  # a `Value`, or the text of a native attribute
     elements: dict = None  # text -> stamp, in insertion order; None: not a list
@@ -59,7 +59,7 @@ def set_list(old, texts, stamp, source):
     elements = {text: max(stamp, before.get(text, NEVER)) for text in texts if text not in removed}
     elements |= {text: at for text, at in before.items() if at > stamp and text not in texts}
     if len(elements) > ELEMENTS_MAX:
-        raise Refused("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
+        raise Rejected("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
     return Attribute(stamp, None, elements, removed, source), False
 
 
@@ -73,7 +73,7 @@ def delete(old, stamp, source):
 
 def add(old, texts, stamp, source):
     if old.scalar is not None:
-        raise Refused("FAILED_PRECONDITION", "ATTRIBUTE_TYPE_MISMATCH")
+        raise Rejected("FAILED_PRECONDITION", "ATTRIBUTE_TYPE_MISMATCH")
     if stamp <= old.base:
         return old, True
     elements, removed, is_stale = dict(old.elements or {}), dict(old.removed), False
@@ -82,15 +82,15 @@ def add(old, texts, stamp, source):
             is_stale = True
             continue
         removed.pop(text, None)
-        elements[text] = stamp  # An element that is there keeps its place.
+        elements[text] = stamp  # An existing element keeps its position.
     if len(elements) > ELEMENTS_MAX:
-        raise Refused("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
+        raise Rejected("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
     return replace(old, elements=elements, removed=removed, source=source), is_stale
 
 
 def remove(old, texts, stamp, source):
     if old.scalar is not None:
-        raise Refused("FAILED_PRECONDITION", "ATTRIBUTE_TYPE_MISMATCH")
+        raise Rejected("FAILED_PRECONDITION", "ATTRIBUTE_TYPE_MISMATCH")
     if stamp <= old.base:
         return old, True
     elements, removed, is_stale = dict(old.elements or {}), dict(old.removed), False
@@ -127,11 +127,11 @@ def forget_oldest_deleted(attributes):
 
 
 def apply_patch(attributes, patch, stamp, source, is_identified):
-    """What a patch makes of the attributes (by name): the new ones, the names that lost, whether a reader sees a change."""
+    """Applies a patch; returns the new attributes by name, the stale names, and whether the change is visible to readers."""
     attributes, stale, is_visible = dict(attributes), [], False
     for name, change, value in items_of(patch):
         if name in ("email_address", "phone_number") and change is set_scalar and not is_identified:
-            raise Refused("FAILED_PRECONDITION", "PROFILE_ANONYMOUS")
+            raise Rejected("FAILED_PRECONDITION", "PROFILE_ANONYMOUS")
         old = attributes.get(name, Attribute())
         new, is_stale = (change(old, stamp, source) if change is delete else change(old, value, stamp, source))
         if is_stale:
@@ -140,13 +140,13 @@ def apply_patch(attributes, patch, stamp, source, is_identified):
             attributes[name] = new
         is_visible |= new.shown != old.shown
     if custom_count(attributes) > CUSTOM_MAX:
-        raise Refused("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
+        raise Rejected("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
     forget_oldest_deleted(attributes)
     return attributes, stale, is_visible
 
 
 def unite(mine, other):
-    """The union of two lists, the survivor's first; and whether elements found no room."""
+    """The union of two lists, the survivor's first, and whether it overflowed."""
     elements, removed, is_over = dict(mine.elements), dict(mine.removed), False
     for text, at in other.elements.items():
         if text in elements:
@@ -163,7 +163,7 @@ def unite(mine, other):
 
 
 def merge(survivor, loser):
-    """What the survivor of a merge has, and warnings as (reason, name)."""
+    """The attributes of the survivor of a merge, and warnings as (reason, name)."""
     attributes, warnings = dict(survivor), []
     for name in sorted(loser):
         mine, other = attributes.get(name), loser[name]

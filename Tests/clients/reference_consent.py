@@ -1,9 +1,9 @@
-"""The rules of consent, small and plain: part of the reference model."""
+"""The rules of consent, as simple as possible: part of the reference model."""
 
 import hashlib
 from dataclasses import dataclass, replace
 
-from reference_attributes import Refused
+from reference_attributes import Rejected
 from conftest import types_pb2 as types
 
 UNSET, PENDING, SUBSCRIBED, UNSUBSCRIBED = 1, 2, 3, 4
@@ -16,7 +16,7 @@ CLOSES = OPENS | {ONE_CLICK, SUPPORT}
 
 @dataclass(frozen=True)
 class Consent:
-    """What is stored of one (channel, topic)."""
+    """The stored consent for one (channel, topic)."""
 
     state: int = UNSET
     source: int = 0
@@ -37,14 +37,14 @@ def beats_opt_out(consent, time):
 
 
 def stronger_opt_out(one, other):
-    """Of two opt-outs of one key, `other` the later to arrive: the newer, but never a machine's instead of a person's."""
+    """Of two opt-outs of one key, where `other` arrived later: the newer one, but never a machine's instead of a person's."""
     newer, older = (other, one) if other.time >= one.time else (one, other)
     winner = newer if newer.is_persons_act or not older.is_persons_act else older
     return replace(winner, is_by_keyword=one.is_by_keyword or other.is_by_keyword)
 
 
 def change_consent(stored, channel, state, source, time, has_reference):
-    """What one change makes of what is stored, or None if it is not applied. Raises Refused."""
+    """The new consent after one change, or None if the change is not applied. Raises Rejected."""
     new = Consent(state, source, time, state == UNSUBSCRIBED and channel == SMS and source == SMS_KEYWORD)
     if state == UNSUBSCRIBED:
         if stored.state == UNSUBSCRIBED:
@@ -57,16 +57,16 @@ def change_consent(stored, channel, state, source, time, has_reference):
         if state == SUBSCRIBED and stored.is_by_keyword:
             may = source == SMS_KEYWORD
         if not may:
-            raise Refused("FAILED_PRECONDITION", "USER_UNSUBSCRIBED")
+            raise Rejected("FAILED_PRECONDITION", "USER_UNSUBSCRIBED")
     if state == SUBSCRIBED and stored.state == SUBSCRIBED and stored.is_persons_act and source not in OPENS:
         return stored
     return new
 
 
 def merge_consent(mine, other):
-    """Which of the survivor's and the loser's stands after a merge."""
+    """The consent after a merge: the survivor's or the loser's."""
     if mine.state == UNSUBSCRIBED and other.state == UNSUBSCRIBED:
-        # A merge weakens nobody's choice either; at equal times the survivor's is taken as the newer one.
+        # A merge must not weaken a person's choice either; at equal times the survivor's counts as the newer one.
         return stronger_opt_out(other, mine)
     for opt_out, opposite in ((mine, other), (other, mine)):
         if opt_out.state == UNSUBSCRIBED:
@@ -75,7 +75,7 @@ def merge_consent(mine, other):
 
 
 def chain(entry, previous):
-    """Puts an entry at the end of a chain."""
+    """Appends an entry to a chain."""
     entry.ClearField("hash")
     entry.ClearField("previous_hash")
     digest = hashlib.sha256(previous + entry.SerializeToString(deterministic=True)).digest()
@@ -84,7 +84,7 @@ def chain(entry, previous):
 
 
 def check_sendable(profile, suppressed, channel, topic, message_class):
-    """The verdict and its reason."""
+    """Whether the message may be sent, and the reason."""
     names = {EMAIL: "email_address", SMS: "phone_number"}
     if channel == PUSH:
         address = any(device.platform in (types.PLATFORM_APP_IOS, types.PLATFORM_APP_ANDROID, types.PLATFORM_WEB)
@@ -95,11 +95,11 @@ def check_sendable(profile, suppressed, channel, topic, message_class):
     if not address:
         return False, types.SENDABLE_REASON_NO_ADDRESS
     reasons = suppressed.get((channel, address.lower()), set()) if channel != PUSH else set()
-    for reason, answer in ((types.SUPPRESSION_REASON_HARD_BOUNCE, types.SENDABLE_REASON_HARD_BOUNCE),
+    for reason, response in ((types.SUPPRESSION_REASON_HARD_BOUNCE, types.SENDABLE_REASON_HARD_BOUNCE),
                            (types.SUPPRESSION_REASON_INVALID, types.SENDABLE_REASON_INVALID),
                            (types.SUPPRESSION_REASON_MANUAL, types.SENDABLE_REASON_MANUAL)):
         if reason in reasons:
-            return False, answer
+            return False, response
     if message_class == types.MESSAGE_CLASS_TRANSACTIONAL:
         return True, types.SENDABLE_REASON_OK
     if types.SUPPRESSION_REASON_COMPLAINT in reasons:

@@ -1,4 +1,4 @@
-"""What the reference model knows of erasures beside its own state: whom a request names, and whom an answer concerns."""
+"""The rules of erasures apart from the model's state: which identifiers a request names, and which profiles a response concerns."""
 
 import datetime
 
@@ -10,7 +10,7 @@ BLOCKED_FOR = 30 * 24 * 3_600 * SECOND
 
 
 def names_of(request):
-    """The identifiers of a write that may be blocked, as (kind, text), in the order in which they are looked at."""
+    """The identifiers of a write that may be blocked, as (kind, text), in the order in which they are checked."""
     if isinstance(request, rpc.IdentifyRequest):
         return [(kind, text) for kind in ("installation_id", "custom_id") if (text := getattr(request, kind))]
     if isinstance(request, (rpc.TrackRequest, rpc.UpdateSubscriptionRequest)):
@@ -19,20 +19,20 @@ def names_of(request):
     return []
 
 
-def profiles_in(answer):
-    """The profile ids that an answer names: they link it to persons."""
-    if isinstance(answer, rpc.IdentifyResponse):
-        return {answer.profile.profile_id}
-    if isinstance(answer, rpc.TrackResponse):
-        return {answer.profile_id, *(result.profile_id for result in answer.results)} - {""}
-    if isinstance(answer, rpc.UpdateSubscriptionResponse):
-        return {answer.profile_id}
-    if isinstance(answer, rpc.BatchWriteResponse):
-        parts = [getattr(result, kind) for result in answer.results if (kind := result.WhichOneof("result")) != "error"]
+def profiles_in(response):
+    """The profile ids in a response, which link it to people."""
+    if isinstance(response, rpc.IdentifyResponse):
+        return {response.profile.profile_id}
+    if isinstance(response, rpc.TrackResponse):
+        return {response.profile_id, *(result.profile_id for result in response.results)} - {""}
+    if isinstance(response, rpc.UpdateSubscriptionResponse):
+        return {response.profile_id}
+    if isinstance(response, rpc.BatchWriteResponse):
+        parts = [getattr(result, kind) for result in response.results if (kind := result.WhichOneof("result")) != "error"]
         return {profile_id for part in parts for profile_id in profiles_in(part)}
     return set()
 
 
 def until_text(time):
-    """The end of a block as the metadata has it, rounded up to the second."""
+    """The end of a block in the format of the metadata, rounded up to the second."""
     return datetime.datetime.fromtimestamp(-(-time // SECOND), datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,7 +1,7 @@
-"""The reference model: the rules of the contract for Identify, Track, UpdateSubscription, suppressions, batches and erasures, small and plain.
+"""The reference model: the rules of the contract for Identify, Track, UpdateSubscription, suppressions, batches and erasures, as simple as possible.
 
-It predicts each answer and each profile whole. Only what the server alone can know is learnt from its answers (`Learned`): lsns, the
-time of receipt, ids that it makes. Times are microseconds since 1970. Dictionaries, no packing, no speed.
+It predicts each response and each profile completely. Only values that the server chooses are learned from its responses (`Learned`):
+lsns, the time of receipt, generated ids. Times are microseconds since 1970. It uses dictionaries and is not optimised.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ import reference_attributes as attributes_of
 import reference_consent as consent_of
 import reference_erasure as erasure_of
 from conftest import profiles_pb2 as rpc, types_pb2 as types
-from reference_attributes import Refused
+from reference_attributes import Rejected
 from reference_consent import Consent, UNSUBSCRIBED
 from reference_profile import SECOND, Device, Profile, micros, show, timestamp
 
@@ -22,7 +22,7 @@ EVENTS_MAX, DEVICES_MAX, COUNTERS_MAX = 1_000, 100, 300
 
 @dataclass
 class Learned:
-    """What the answer tells and nobody can predict."""
+    """Values that only the server can choose, learned from its response."""
 
     lsn: int
     received: int
@@ -33,7 +33,7 @@ class Learned:
 
 
 def effective_time(request, received):
-    """Of an Identify or a subscription change; and of an event, whose `occurred_at` the caller puts in."""
+    """The effective time of an Identify or a subscription change, or of an event whose `occurred_at` the caller fills in."""
     if not request.HasField("occurred_at"):
         return received
     occurred = micros(request.occurred_at)
@@ -52,9 +52,9 @@ class Model:
         self.aliases = {}  # merged-away profile id -> survivor's
         self.events = {}  # (kind, identifier, event id) -> (holder, event)
         self.suppressed = {}  # (channel, address) -> reasons
-        self.requests = {}  # (method, request id) -> (request, answer; None: erased with a person)
+        self.requests = {}  # (method, request id) -> (request, response; None: erased with a person)
         self.blocked = {}  # (kind, identifier) -> until
-        self.gone = set()  # profile ids of the erased, and of those that were merged into them
+        self.gone = set()  # profile ids of erased people, and of profiles that were merged into them
 
     # MARK: Names
 
@@ -91,7 +91,7 @@ class Model:
         self.customs[custom_id] = profile.id
 
     def put_device(self, profile, installation, device):
-        """Over the limit the least recently seen one is detached; returns those."""
+        """Adds a device; over the limit the least recently seen ones are detached and returned."""
         profile.devices[installation] = device
         self.devices[installation] = profile.id
         left = []
@@ -104,37 +104,37 @@ class Model:
     # MARK: Calls
 
     def call(self, method, request, learned):
-        """The answer to a call, or Refused; a refused call changes nothing."""
+        """The response to a call, or Rejected; a rejected call changes nothing."""
         for name in erasure_of.names_of(request):
             self.check_blocked(*name)
         known = self.requests.get((method, request.request_id)) if request.request_id else None
         if known:
             if known[1] is None:
-                raise Refused("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
+                raise Rejected("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
             if known[0] != request:
-                raise Refused("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+                raise Rejected("ALREADY_EXISTS", "REQUEST_ID_REUSED")
             return self.again(known[1])
         saved = self.save()
         try:
-            answer = getattr(self, method)(request, learned)
-        except Refused:
+            response = getattr(self, method)(request, learned)
+        except Rejected:
             self.restore(saved)
             raise
         if request.request_id:
-            self.requests[method, request.request_id] = (request, answer)
-        return answer
+            self.requests[method, request.request_id] = (request, response)
+        return response
 
-    def again(self, answer):
-        """A replayed answer: as then, but with today's profile."""
-        answer = type(answer).FromString(answer.SerializeToString())
-        parts = [answer]
-        if isinstance(answer, rpc.BatchWriteResponse):
-            parts += [getattr(result, kind) for result in answer.results if (kind := result.WhichOneof("result")) != "error"]
+    def again(self, response):
+        """A replayed response: the first response, but with the current profile."""
+        response = type(response).FromString(response.SerializeToString())
+        parts = [response]
+        if isinstance(response, rpc.BatchWriteResponse):
+            parts += [getattr(result, kind) for result in response.results if (kind := result.WhichOneof("result")) != "error"]
         for part in parts:
             part.replayed = True
             if isinstance(part, rpc.IdentifyResponse):
                 part.profile.CopyFrom(show(self.survivor(part.profile.profile_id)))
-        return answer
+        return response
 
     def save(self):
         return ({key: profile.copy() for key, profile in self.profiles.items()}, dict(self.customs), dict(self.devices),
@@ -148,7 +148,7 @@ class Model:
             return
         revision = profile.revision if profile else 0
         if revision != request.expected_revision.value:
-            raise Refused("ABORTED", "REVISION_MISMATCH", current_revision=str(revision))
+            raise Rejected("ABORTED", "REVISION_MISMATCH", current_revision=str(revision))
 
     # MARK: Identify
 
@@ -158,7 +158,7 @@ class Model:
         holder = self.profiles.get(self.devices.get(installation))
         person = self.profiles.get(self.customs.get(custom)) if custom else None
         device = holder.devices[installation] if holder else None
-        answer = rpc.IdentifyResponse(lsn=learned.lsn)
+        response = rpc.IdentifyResponse(lsn=learned.lsn)
         step = self.identify_step(request, holder, person, device, time)
         if step == "patch then":
             self.check_gone(device.holder_at(time))
@@ -166,39 +166,39 @@ class Model:
         shown = {"create": None, "patch then": holder_then if step == "patch then" else None, "patch": holder or person,
                  "log out": holder, "stale log-out": holder, "promote": holder}.get(step, person)
         self.check_revision(request, shown)
-        # A device that leaves says nothing of the person it leaves.
+        # A device that leaves is not activity of the person that it leaves.
         if holder and step not in ("switch", "log out"):
             holder.seen = learned.received
             holder.devices[installation] = replace(device, seen=learned.received)
 
         if step == "stale log-out":
-            answer.ignored_stale.extend(name for name, _, _ in attributes_of.items_of(request.attributes))
-            answer.outcome = types.OUTCOME_IGNORED_STALE_LINK
-            answer.profile.CopyFrom(show(holder))
-            return answer
+            response.ignored_stale.extend(name for name, _, _ in attributes_of.items_of(request.attributes))
+            response.outcome = types.OUTCOME_IGNORED_STALE_LINK
+            response.profile.CopyFrom(show(holder))
+            return response
 
         created = shown is None or step == "log out"
         target = self.create(learned) if created else shown
         if created and custom:
             self.name(target, custom)
-        moved = self.link(step, request, holder, target, time, learned, answer)
+        moved = self.link(step, request, holder, target, time, learned, response)
         target.attributes, stale, is_visible = attributes_of.apply_patch(
             target.attributes, request.attributes, (time, learned.lsn), request.source, bool(target.custom_id))
-        answer.ignored_stale.extend(stale)
+        response.ignored_stale.extend(stale)
         if not created and (moved or is_visible):
             target.raise_revision(learned)
         if step != "patch then" or target is holder:
             target.seen = learned.received
-        answer.outcome = {
+        response.outcome = {
             "create": types.OUTCOME_CREATED, "attach": types.OUTCOME_ATTACHED, "promote": types.OUTCOME_PROMOTED,
             "merge": types.OUTCOME_MERGED, "switch": types.OUTCOME_SWITCHED, "log out": types.OUTCOME_LOGGED_OUT,
             "stale link": types.OUTCOME_IGNORED_STALE_LINK,
         }.get(step) or (types.OUTCOME_CREATED if created else types.OUTCOME_UPDATED if is_visible else types.OUTCOME_NOOP)
-        answer.profile.CopyFrom(show(target))
-        return answer
+        response.profile.CopyFrom(show(target))
+        return response
 
     def identify_step(self, request, holder, person, device, time):
-        """The row of the contract's table."""
+        """The applicable row of the contract's table."""
         if not request.installation_id:
             return "patch" if person else "create"
         if not holder:
@@ -218,8 +218,8 @@ class Model:
             return "switch"
         return "merge" if person else "promote"
 
-    def link(self, step, request, holder, target, time, learned, answer):
-        """Moves devices; says whether that alone is a change of the target."""
+    def link(self, step, request, holder, target, time, learned, response):
+        """Moves devices; returns whether that alone changes the target."""
         installation, received = request.installation_id, learned.received
         left = []
         if step == "create" and installation:
@@ -233,17 +233,17 @@ class Model:
             for name, device in target.devices.items():
                 target.devices[name] = device.moved(time, target.id, target.id)
         elif step == "merge":
-            left = self.merge(holder, target, time, learned, answer)
-            answer.merge_id = learned.merge_id
+            left = self.merge(holder, target, time, learned, response)
+            response.merge_id = learned.merge_id
         elif step in ("switch", "log out"):
             device = replace(holder.devices.pop(installation), seen=received)
             holder.raise_revision(learned)
             left = self.put_device(target, installation, device.moved(time, target.id, holder.id, attached=received))
         for name in left:
-            answer.warnings.add(reason="INSTALLATION_DETACHED", identifier=types.Identifier(installation_id=name))
+            response.warnings.add(reason="INSTALLATION_DETACHED", identifier=types.Identifier(installation_id=name))
         return step in ("attach", "promote", "merge", "switch", "log out")
 
-    def merge(self, loser, survivor, time, learned, answer):
+    def merge(self, loser, survivor, time, learned, response):
         survivor.attributes, warnings = attributes_of.merge(survivor.attributes, loser.attributes)
         for name in sorted(loser.counters):
             count, first, last = loser.counters[name]
@@ -253,7 +253,7 @@ class Model:
             mine = survivor.counters.get(name, (0, first, last))
             survivor.counters[name] = (mine[0] + count, min(mine[1], first), max(mine[2], last))
         for reason, name in warnings:
-            answer.warnings.add(reason=reason, name=name)
+            response.warnings.add(reason=reason, name=name)
         survivor.events = sorted(survivor.events + loser.events, key=lambda item: item[0])
         survivor.truncated = max(survivor.truncated, loser.truncated)
         for _, event in loser.events:
@@ -276,7 +276,7 @@ class Model:
             mine = survivor.consents.get(key, Consent())
             winner = consent_of.merge_consent(mine, loser.consents[key])
             survivor.consents[key] = winner
-            # That a keyword closed it is a change too, though no reader sees it on the profile.
+            # The SMS keyword mark is a change too, although it is not visible on the profile.
             if winner != mine:
                 entry = types.ConsentEntry(
                     channel=key[0], topic=key[1], before=mine.state, after=winner.state, applied=True,
@@ -295,13 +295,13 @@ class Model:
         self.check_revision(request, profile)
         kind = request.identifier.WhichOneof("id")
         if not profile and (request.must_exist or kind == "profile_id"):
-            raise Refused("NOT_FOUND", "PROFILE_NOT_FOUND")
+            raise Rejected("NOT_FOUND", "PROFILE_NOT_FOUND")
         device = profile.devices.get(request.identifier.installation_id) if profile and kind == "installation_id" else None
         first_lsn = learned.lsn - len(request.events) + 1
-        answer = rpc.TrackResponse(lsn=learned.lsn, sequence=request.sequence)
+        response = rpc.TrackResponse(lsn=learned.lsn, sequence=request.sequence)
         changed, bad = {}, []
         for index, event in enumerate(request.events):
-            result = answer.results.add(event_id=event.event_id or learned.event_ids[index], lsn=first_lsn + index)
+            result = response.results.add(event_id=event.event_id or learned.event_ids[index], lsn=first_lsn + index)
             stored = self.stored_event(request, event, result, learned)
             key = self.event_key(request.identifier, result.event_id)
             known = self.events.get(key)
@@ -336,7 +336,7 @@ class Model:
             result.effective_time.CopyFrom(stored.effective_time)
         if bad and not request.allow_partial:
             index, code, reason = bad[0]
-            raise Refused(code, reason, index=index)
+            raise Rejected(code, reason, index=index)
         for holder in changed.values():
             if holder:
                 holder.raise_revision(learned)
@@ -346,9 +346,9 @@ class Model:
                 if kind == "installation_id":
                     name = request.identifier.installation_id
                     profile.devices[name] = replace(profile.devices[name], seen=learned.received)
-            answer.profile_id, answer.revision = profile.id, profile.revision
-        answer.redirected_from = self.redirected(request.identifier)
-        return answer
+            response.profile_id, response.revision = profile.id, profile.revision
+        response.redirected_from = self.redirected(request.identifier)
+        return response
 
     def stored_event(self, request, event, result, learned):
         stored = types.StoredEvent(
@@ -358,7 +358,7 @@ class Model:
             stored.source.CopyFrom(request.source)
         for name, value in event.attributes.items():
             stored.attributes[name.lower()].CopyFrom(value)
-        clock = rpc.IdentifyRequest()  # the message that has both times
+        clock = rpc.IdentifyRequest()  # a message that has both times
         if event.HasField("occurred_at"):
             clock.occurred_at.CopyFrom(event.occurred_at)
         if request.HasField("sent_at"):
@@ -396,10 +396,10 @@ class Model:
         created = profile is None
         if created:
             if request.identifier.WhichOneof("id") == "profile_id":
-                raise Refused("NOT_FOUND", "PROFILE_NOT_FOUND")
+                raise Rejected("NOT_FOUND", "PROFILE_NOT_FOUND")
             profile = self.create_named(request.identifier, 0, learned)
         time = min(effective_time(request, learned.received), learned.received)
-        answer = rpc.UpdateSubscriptionResponse(lsn=learned.lsn, redirected_from=self.redirected(request.identifier))
+        response = rpc.UpdateSubscriptionResponse(lsn=learned.lsn, redirected_from=self.redirected(request.identifier))
         first_lsn, is_visible = learned.lsn - len(request.changes) + 1, False
         for index, change in enumerate(request.changes):
             key = (change.channel, change.topic.lower())
@@ -410,15 +410,15 @@ class Model:
                 topics = sum(1 for channel, topic in profile.consents if channel == change.channel and topic)
                 if new and key[1] and key not in profile.consents and topics >= consent_of.TOPICS_MAX \
                         and new.state != UNSUBSCRIBED:
-                    raise Refused("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
-            except Refused as refused:
-                refused.index = index
+                    raise Rejected("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
+            except Rejected as rejected:
+                rejected.index = index
                 raise
             applied, new = new is not None, new or stored
             if applied:
                 profile.consents[key] = new
             is_visible |= new.shown != stored.shown
-            answer.results.add(channel=change.channel, topic=key[1], state=new.state, applied=applied)
+            response.results.add(channel=change.channel, topic=key[1], state=new.state, applied=applied)
             entry = types.ConsentEntry(
                 channel=change.channel, topic=key[1], before=stored.state, after=new.state, applied=applied,
                 source=request.source, lsn=first_lsn + index)
@@ -426,12 +426,12 @@ class Model:
                 entry.evidence.CopyFrom(request.evidence)
             timestamp(time, entry.effective_time)
             self.append_entry(profile, entry, learned)
-            answer.entries.append(entry)
+            response.entries.append(entry)
         if is_visible and not created:
             profile.raise_revision(learned)
-        answer.profile_id, answer.revision = profile.id, profile.revision
-        answer.subscriptions.CopyFrom(show(profile).subscriptions)
-        return answer
+        response.profile_id, response.revision = profile.id, profile.revision
+        response.subscriptions.CopyFrom(show(profile).subscriptions)
+        return response
 
     def AddSuppression(self, request, learned):
         self.suppressed.setdefault((request.channel, request.address.lower()), set()).add(request.reason)
@@ -446,47 +446,47 @@ class Model:
     # MARK: Batches
 
     def BatchWrite(self, request, learned):
-        answer = rpc.BatchWriteResponse(lsn=learned.lsn)
+        response = rpc.BatchWriteResponse(lsn=learned.lsn)
         for index, (operation, its) in enumerate(zip(request.operations, learned.operations)):
             kind = operation.WhichOneof("operation")
             method = {"identify": "Identify", "track": "Track", "update_subscription": "UpdateSubscription"}[kind]
-            result = answer.results.add()
+            result = response.results.add()
             saved = self.save()
             try:
                 for name in erasure_of.names_of(getattr(operation, kind)):
                     self.check_blocked(*name)
                 getattr(result, kind).CopyFrom(getattr(self, method)(getattr(operation, kind), its))
-            except Refused as refused:
+            except Rejected as rejected:
                 self.restore(saved)
                 if not request.best_effort:
-                    refused.index = index
+                    rejected.index = index
                     raise
-                result.error.code = CODES[refused.code]
-                result.error.message = refused.reason
-        # A batch is seen at once: the profiles in its answer are as they are after it.
-        for result in answer.results:
+                result.error.code = CODES[rejected.code]
+                result.error.message = rejected.reason
+        # A batch becomes visible as a whole: its response has the profiles as they are after it.
+        for result in response.results:
             if result.HasField("identify"):
                 result.identify.profile.CopyFrom(show(self.survivor(result.identify.profile.profile_id)))
-        return answer
+        return response
 
     # MARK: Erasure
 
     def check_blocked(self, kind, text):
         if (kind, text) in self.blocked:
-            raise Refused("FAILED_PRECONDITION", "IDENTIFIER_ERASED", blocked_until=erasure_of.until_text(self.blocked[kind, text]))
+            raise Rejected("FAILED_PRECONDITION", "IDENTIFIER_ERASED", blocked_until=erasure_of.until_text(self.blocked[kind, text]))
 
     def check_gone(self, profile_id):
         if profile_id in self.gone:
-            raise Refused("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
+            raise Rejected("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
 
     def EraseProfile(self, request, learned):
         profile = self.find(request.identifier)
         self.check_revision(request, profile)
-        answer = rpc.EraseProfileResponse(existed=profile is not None, lsn=learned.lsn)
-        timestamp(learned.received + erasure_of.PURGE_WITHIN, answer.log_purge_due)
+        response = rpc.EraseProfileResponse(existed=profile is not None, lsn=learned.lsn)
+        timestamp(learned.received + erasure_of.PURGE_WITHIN, response.log_purge_due)
         if profile:
             self.erase(profile, learned.received + erasure_of.BLOCKED_FOR)
-        return answer
+        return response
 
     def erase(self, profile, until):
         ids = {profile.id, *profile.aliases}
@@ -498,7 +498,7 @@ class Model:
             del self.devices[name]
             self.blocked["installation_id", name] = until
         for name in profile.merged_devices:
-            # A former device that is somebody else's by now is theirs.
+            # A former device that belongs to somebody else now stays theirs.
             if name not in self.devices:
                 self.blocked["installation_id", name] = until
         for _, event in profile.events:
@@ -506,8 +506,8 @@ class Model:
         for alias in profile.aliases:
             del self.aliases[alias]
         del self.profiles[profile.id]
-        for key, (request, answer) in self.requests.items():
-            if answer is not None and ids & erasure_of.profiles_in(answer):
+        for key, (request, response) in self.requests.items():
+            if response is not None and ids & erasure_of.profiles_in(response):
                 self.requests[key] = (request, None)
 
 

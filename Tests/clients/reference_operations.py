@@ -1,4 +1,4 @@
-"""Random operations for the reference model: plain dictionaries that can be printed, dropped one by one, and sent under any prefix.
+"""Random operations for the reference model: plain dictionaries that can be printed, removed individually, and sent under any prefix.
 
 Devices are `d0`, `d1`, ..., people `c0`, `c1`, ...; times are whole seconds relative to the start of the run (None: not given); a
 revision is `right`, `wrong` or `new` and is looked up in the model when the request is made.
@@ -25,7 +25,7 @@ NATIVES = {
 
 @dataclass
 class Shape:
-    """How many names a seed has, and what is likely."""
+    """The number of names in a seed, and the probabilities of its operations."""
 
     people: int = 6
     devices: int = 6
@@ -34,25 +34,25 @@ class Shape:
     topics: int = 4
     patch_items: int = 3
     patch_share: float = 0.7
-    # How many of the calls with a device bring the next one that nobody has seen, and how many name the person.
+    # Shares of the calls with a device that introduce a new device, and that name the person.
     new_device_share: float = 0.0
     person_share: float = 0.6
-    # How many patches write the list l1 for certain.
+    # Share of the patches that always write the list l1.
     list_share: float = 0.0
-    # Erasures come after so much of the run, for what they leave is little.
+    # Share of the run after which erasures begin, because they leave little data.
     erase_from: float = 0.0
     weights: tuple = (("Identify", 45), ("Track", 20), ("UpdateSubscription", 20), ("AddSuppression", 3),
                       ("RemoveSuppression", 2), ("BatchWrite", 10), ("EraseProfile", 1))
 
 
-# Full profiles: the limits of installations are met, and those of attributes, list elements and topics.
+# Full profiles: they reach the limits of installations, attributes, list elements and topics.
 MANY_DEVICES = Shape(people=1, devices=20, new_device_share=0.9, person_share=0.85, patch_share=0.3, erase_from=0.9,
                      weights=(("Identify", 90), ("Track", 8), ("EraseProfile", 2)))
 MANY_ATTRIBUTES = Shape(people=2, devices=8, names=tuple(f"n{number}" for number in range(58)), topics=28, patch_items=9,
                         person_share=0.4, list_share=0.6, elements="abcdefghijklmnopqrstuvwxyzABCDEFGH",
                         weights=(("Identify", 70), ("Track", 5), ("UpdateSubscription", 25)))
 
-# Erasures all the time, and names enough to go on.
+# Erasures from the beginning, with enough names to continue.
 ERASURES = Shape(people=14, devices=14, weights=(("Identify", 40), ("Track", 22), ("UpdateSubscription", 14), ("AddSuppression", 1),
                                                  ("RemoveSuppression", 1), ("BatchWrite", 12), ("EraseProfile", 6)))
 
@@ -61,7 +61,7 @@ class Generator:
     def __init__(self, seed, shape, kinds):
         self.chance, self.shape = random.Random(seed), shape
         self.weights = [(kind, weight) for kind, weight in shape.weights if kind in kinds]
-        # Few different times, so that equal ones are common and many arrive late.
+        # Few distinct times, so that equal times are common and many operations arrive late.
         self.times = [-self.chance.randrange(20 * 3_600) for _ in range(25)]
         self.sent = []
         self.progress, self.devices = 0.0, 0
@@ -99,13 +99,13 @@ class Generator:
         return f"d{self.chance.randrange(self.shape.devices)}"
 
     def person(self):
-        # Now and then somebody unknown, so that promotions do not end.
+        # Occasionally an unknown person, so that promotions keep occurring.
         if self.chance.random() < 0.06:
             return f"c{self.shape.people + self.chance.randrange(6)}"
         return f"c{self.chance.randrange(self.shape.people)}"
 
     def time(self):
-        """Mostly later and later, often any of a few; seldom none, for then all that follows is older."""
+        """Mostly increasing times, often one of a few; rarely none, because then everything that follows is older."""
         kind = self.chance.random()
         if kind < 0.02 + 0.25 * self.progress ** 3:
             return None
@@ -123,7 +123,7 @@ class Generator:
     def identifier(self):
         chance = self.chance.random()
         if chance < 0.1:
-            # The profile_id that the device's or person's first holder had; perhaps merged away since.
+            # The profile_id of the first holder of the device or person; it may have been merged since.
             return "id of " + (self.device() if self.chance.random() < 0.6 else self.person())
         return "id of nobody" if chance < 0.11 else self.device() if chance < 0.55 else self.person()
 
@@ -209,18 +209,18 @@ class Generator:
 
 
 def affected(operation):
-    """The names that an operation is about."""
+    """The names that an operation affects."""
     if operation["do"] == "BatchWrite":
         return [name for inner in operation["operations"] for name in affected(inner)]
     return [operation[part] for part in ("device", "person", "who") if operation.get(part, "nobody") != "nobody"]
 
 
 class Requests:
-    """Makes requests of operations, under one prefix."""
+    """Converts operations to requests, under one prefix."""
 
     def __init__(self, prefix, number, base):
         self.prefix, self.base = prefix, base
-        # Phone numbers have digits only; ten of them tell the runs apart.
+        # Phone numbers consist of digits; ten of them distinguish the runs.
         self.phone = f"+49{number % 10_000_000_000:010}"
 
     def identifier(self, name, first_ids):
@@ -237,7 +237,7 @@ class Requests:
         target.seconds = self.base + offset
 
     def make(self, operation, first_ids, revision_of, inside_batch=False):
-        """The method's name and the request; `revision_of` looks up what `right` means."""
+        """The method's name and the request; `revision_of` resolves the value `right`."""
         method = operation["do"]
         request = getattr(self, method)(operation, first_ids, revision_of)
         if not inside_batch:

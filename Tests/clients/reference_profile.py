@@ -1,4 +1,4 @@
-"""What the reference model keeps of one profile, and how a reader sees it."""
+"""The state of one profile in the reference model, and its form in GetProfile."""
 
 from dataclasses import dataclass, field, replace
 
@@ -49,7 +49,7 @@ class Profile:
     head: bytes = bytes(32)
     merged_ledgers: list = field(default_factory=list)
     aliases: list = field(default_factory=list)
-    merged_devices: list = field(default_factory=list)  # of those that were merged into it, as they were then
+    merged_devices: list = field(default_factory=list)  # of profiles that were merged into it, as of the merge
     truncated: int = 0
 
     def copy(self):
@@ -69,7 +69,7 @@ def timestamp(time, target):
 
 
 def show(profile):
-    """The profile as GetProfile shows it, lists without order of their own sorted."""
+    """The profile as GetProfile returns it; lists without a defined order are sorted."""
     shown = types.Profile(
         profile_id=profile.id, custom_id=profile.custom_id, revision=profile.revision, lsn=profile.lsn,
         state=types.STATE_IDENTIFIED if profile.custom_id else types.STATE_ANONYMOUS)

@@ -1,4 +1,4 @@
-"""A file system of a few MiB in a mount namespace of its own, that ends with the process that holds it."""
+"""A file system of a few MiB in a mount namespace of its own, which ends with the process that holds it."""
 
 import contextlib
 import os
@@ -11,9 +11,9 @@ from conftest import Server
 
 
 class SmallDisk:
-    """An ext4 on a loop device; where there are none, a tmpfs of the same size.
+    """An ext4 on a loop device, or a tmpfs of the same size where loop devices are not available.
 
-    The mount is seen below `path` by processes started with `wrapper`, and through the holder's root by everyone else.
+    Processes started with `wrapper` see the mount at `path`, all others through the holder's root.
     """
 
     def __init__(self, folder, size_bytes):
@@ -23,7 +23,7 @@ class SmallDisk:
         self.servers = []
 
     def server(self, *flags):
-        """One on this disk, not started; it ends with the disk at the latest."""
+        """A server on this disk, not started; it is ended with the disk at the latest."""
         self.servers.append(Server(self.path / "data", *flags, wrapper=self.wrapper))
         return self.servers[-1]
 
@@ -32,13 +32,13 @@ class SmallDisk:
         image = self.folder / "image"
         with open(image, "wb") as file:
             file.truncate(self.size_bytes)
-        ways = (
+        candidates = (
             ("ext4", ["unshare", "-m"], f"mkfs.ext4 -q -F -m 0 {image} && mount -o loop {image} {self.path}"),
             ("tmpfs", ["unshare", "-m"], f"mount -t tmpfs -o size={self.size_bytes} none {self.path}"),
             ("tmpfs", ["unshare", "-rm"], f"mount -t tmpfs -o size={self.size_bytes} none {self.path}"),
         )
         self.why_not = []
-        for kind, unshare, mount in ways:
+        for kind, unshare, mount in candidates:
             holder = subprocess.Popen(
                 [*unshare, "sh", "-c", f"{mount} && echo ready && exec sleep infinity"],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -53,7 +53,7 @@ class SmallDisk:
         return self
 
     def __exit__(self, *_):
-        # As long as one of its processes lives, so does a mount.
+        # A mount exists as long as any of its processes.
         for server in self.servers:
             if server.process and server.process.poll() is None:
                 server.stop(signal.SIGKILL)
@@ -67,7 +67,7 @@ class SmallDisk:
         return status.f_bavail * status.f_frsize
 
     def fill(self, leave=0):
-        """Takes all that is free with a file of ballast; returns its bytes."""
+        """Fills the free space with a ballast file; returns its size in bytes."""
         path = self.outside / "ballast"
         with open(path, "ab") as file:
             for step in (256 << 10, 16 << 10, 1 << 10):
@@ -80,7 +80,7 @@ class SmallDisk:
 
     @contextlib.contextmanager
     def held_full(self):
-        """Fills it again and again while the block runs: what a snapshot frees of the log would do for the next segment."""
+        """Keeps the disk full for the duration of the block; otherwise the log space that a snapshot frees would suffice for the next segment."""
         stop = threading.Event()
 
         def hold():

@@ -1,4 +1,4 @@
-"""Rows A of the conformance list: doses of 4,000. The attacker is cut off or does no harm, memory stays level, others are served."""
+"""Rows A of the conformance list: 4,000 repetitions each. The attacker is disconnected or harmless, memory stays constant, others are served."""
 
 import socket
 
@@ -60,13 +60,13 @@ ATTACKS = {
     "A3_continuation_flood": (continuation, True),
     "A4_C7_ping_flood": (lambda raw: frame(PING, 0, 0, b"12345678"), True),
     "A5_settings_flood": (lambda raw: frame(SETTINGS, 0, 0, b"\0\x04\0\0\xff\xff"), True),
-    "A9_priority_flood": (lambda raw: frame(PRIORITY, 0, 2001, b"\0\0\0\0\x10"), False),  # ignored, at no cost
+    "A9_priority_flood": (lambda raw: frame(PRIORITY, 0, 2001, b"\0\0\0\0\x10"), False),  # ignored at no cost
     "A8_window_dribble": (lambda raw: frame(WINDOW_UPDATE, 0, 0, (1).to_bytes(4, "big")), True),
 }
 
 
 def dose(raw, make):
-    """Sends the dose; returns whether the server cut it off, now or soon."""
+    """Sends the repetitions; returns whether the server closes the connection, immediately or soon."""
     try:
         for _ in range(DOSE // 50):
             raw.send(b"".join(make(raw) for _ in range(50)))
@@ -78,7 +78,7 @@ def dose(raw, make):
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_flood_is_cut_off_and_others_are_served(target, name):
+def test_a_flood_is_disconnected_and_others_are_served(target, name):
     make, is_cut = ATTACKS[name]
     before = target.resident_bytes()
     with Raw(target.listen) as raw:
@@ -94,20 +94,20 @@ def test_A6_empty_data_frames_are_bounded_per_stream(target):
     with Raw(target.listen) as raw:
         stream = raw.headers()
         raw.send(frame(DATA, 0, stream, b"") * 200)
-        answer = raw.answer(stream)
-        assert answer.reset is not None or answer.grpc is not None
+        response = raw.response(stream)
+        assert response.reset is not None or response.grpc is not None
 
 
-def test_A7_a_header_bomb_is_refused(target):
+def test_A7_a_header_bomb_is_rejected(target):
     before = target.resident_bytes()
     for _ in range(20):
         with Raw(target.listen) as raw:
-            # One entry of 4,000 bytes in the table, then a reference of one byte each.
+            # One entry of 4,000 bytes in the table, then references of one byte each.
             block = request_block(raw) + raw.encoder.encode([("x", "v" * 3_900)])
             reference = raw.encoder.encode([("x", "v" * 3_900)])
             raw.send(frame(HEADERS, END_HEADERS, 1, block + reference * 4_000))
-            answer = raw.answer(1, 5)
-            assert answer.grpc != 0
+            response = raw.response(1, 5)
+            assert response.grpc != 0
     assert target.resident_bytes() - before < GROWTH_MAX
 
 
@@ -128,7 +128,7 @@ def test_A10_a_reader_that_never_reads_costs_bounded_memory(target):
         assert other.call(track(custom()).SerializeToString()).grpc == 0
 
 
-def test_A13_half_a_preface_holds_nobody_up(target):
+def test_A13_half_a_preface_does_not_delay_others(target):
     held = [socket.create_connection(target.listen.split(":"), timeout=20) for _ in range(50)]
     for connection in held:
         connection.sendall(b"PRI * HT")
@@ -138,10 +138,10 @@ def test_A13_half_a_preface_holds_nobody_up(target):
         connection.close()
 
 
-def test_A15_smuggled_characters_are_refused(target):
+def test_A15_smuggled_characters_are_rejected(target):
     for value in ("a\r\nb: c", "a\0b"):
         with Raw(target.listen) as raw:
             stream = raw.headers(("x-smuggled", value))
             raw.data(stream, message(track(custom()).SerializeToString()))
-            answer = raw.answer(stream, 5)
-            assert answer.grpc != 0
+            response = raw.response(stream, 5)
+            assert response.grpc != 0

@@ -15,19 +15,19 @@ from operator_tools import TOOL, Journal, admin_stub, backups, ctl, fill, fill_m
 from profiles.v1 import admin_pb2
 
 
-def test_everything_answered_before_a_backup_is_in_it(server, tmp_path):
+def test_a_backup_contains_everything_acknowledged_before_it(server, tmp_path):
     """A backup under load, kill -9, a restore elsewhere, and a server on it."""
     server.start()
     names = fill(server)
     writers = [Journal(server) for _ in range(6)]
-    assert wait_until(lambda: all(writer.answered > 20 for writer in writers))
-    # Two, so that the second one's snapshot prunes what the first was made of.
-    answered = {}
+    assert wait_until(lambda: all(writer.acknowledged > 20 for writer in writers))
+    # Two backups, so that the snapshot of the second removes the files that the first was made from.
+    acknowledged = {}
     for number in (1, 2):
-        answered[number] = [writer.answered for writer in writers]
+        acknowledged[number] = [writer.acknowledged for writer in writers]
         result = ctl("backup", tmp_path / f"backup-{number}", server=server)
         assert result.returncode == 0 and "verified" in result.stdout, result.stderr
-    assert any(writer.answered > before for writer, before in zip(writers, answered[2])), "writes went on meanwhile"
+    assert any(writer.acknowledged > before for writer, before in zip(writers, acknowledged[2])), "there were no concurrent writes"
     for writer in writers:
         writer.stop.set()
     for writer in writers:
@@ -44,22 +44,22 @@ def test_everything_answered_before_a_backup_is_in_it(server, tmp_path):
         assert restored.returncode == 0 and json.loads(restored.stdout)["digest"] == verdict["digest"]
         second = Server(tmp_path / f"restored-{number}").start()
         stub = profiles_pb2_grpc.ProfilesStub(second.channel())
-        for writer, least in zip(writers, answered[number]):
+        for writer, least in zip(writers, acknowledged[number]):
             writer.check(stub, least)
         assert all(stub.GetProfile(get(custom(name))).profile.custom_id == name for name in names)
-        # The log goes on where the backup ended, and is found again.
+        # The log continues where the backup ended, and later writes survive a restart.
         stub.Track(track(custom("after"), event()))
         second.stop(signal.SIGKILL)
         assert profiles_pb2_grpc.ProfilesStub(second.start().channel()).GetProfile(get(custom("after"))).profile.custom_id == "after"
         assert second.stop() == 0
-    # Nothing was written after the last backup: it and its source are the same state.
+    # Nothing was written after the last backup, so it has the same state as its source.
     _, _, source = verified(server.data_dir)
     _, _, copy = verified(tmp_path / "still")
     assert (source["lsn"], source["digest"]) == (copy["lsn"], copy["digest"])
     assert ctl("dump", server.data_dir, "--events", "--ledger").stdout == ctl("dump", tmp_path / "still", "--events", "--ledger").stdout
 
 
-def test_a_server_starts_on_a_backup_as_it_is(server, tmp_path):
+def test_a_server_starts_directly_on_a_backup(server, tmp_path):
     server.start()
     names = fill(server, 5)
     progress = backups(server, tmp_path / "deep" / "backup")
@@ -77,7 +77,7 @@ def backup_fails(server, destination):
     return fails(lambda request, **options: list(admin_stub(server).Backup(request, **options)), request)
 
 
-def test_a_backup_goes_only_where_nothing_is(server, tmp_path):
+def test_a_backup_needs_a_missing_or_empty_destination(server, tmp_path):
     server.start()
     fill(server, 2)
     full, file, elsewhere, link = tmp_path / "full", tmp_path / "file", tmp_path / "elsewhere", tmp_path / "link"
@@ -96,9 +96,9 @@ def test_a_backup_goes_only_where_nothing_is(server, tmp_path):
         assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and said in failure.violations["destination"], destination
     assert not {"b.tmp", "new"} & {path.name for path in server.data_dir.iterdir()}
     assert [path.name for path in full.iterdir()] == ["mine"] and file.read_text() == "keep" and not list(elsewhere.iterdir())
-    refused = ctl("backup", full, server=server)
-    assert refused.returncode == 1 and "destination: not an empty directory" in refused.stderr
-    # An empty directory is a place; a relative one is made absolute by the tool.
+    rejected = ctl("backup", full, server=server)
+    assert rejected.returncode == 1 and "destination: not an empty directory" in rejected.stderr
+    # An empty directory is accepted; the tool makes a relative path absolute.
     result = subprocess.run(
         [str(TOOL), "backup", "elsewhere"], cwd=tmp_path, env={**os.environ, "PROFILES_ADDRESS": server.listen}, capture_output=True,
         text=True, timeout=60)
@@ -124,10 +124,10 @@ def test_one_backup_at_a_time(server, tmp_path):
         thread.start()
     for thread in threads:
         thread.join(90)
-    refused = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    rejected = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     expected = (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_EXCEEDED", "backups")
-    assert refused and all((failure.code, failure.reason, failure.metadata["limit"]) == expected for failure in refused)
-    assert len(refused) < len(outcomes)
+    assert rejected and all((failure.code, failure.reason, failure.metadata["limit"]) == expected for failure in rejected)
+    assert len(rejected) < len(outcomes)
     for number, outcome in enumerate(outcomes):
         if isinstance(outcome, Failure):
             assert not (tmp_path / f"b{number}").exists()
@@ -143,12 +143,12 @@ def test_a_cancelled_backup_leaves_nothing(server, tmp_path):
         call = admin_stub(server).Backup(admin_pb2.BackupRequest(destination=str(destination)), timeout=60)
         next(call)
         call.cancel()
-        # The desk takes the next one when the given-up one is cleaned away.
+        # The coordinator accepts the next backup when the abandoned one is removed.
         assert wait_until(lambda: snapshotless(server, tmp_path / "next"))
         shutil.rmtree(tmp_path / "next")
         if not list(destination.iterdir()):
             break
-        # It was faster than the cancellation: then it is whole.
+        # The backup was faster than the cancellation, so it must be complete.
         assert verified(destination)[0] == 0
         shutil.rmtree(destination)
     else:
@@ -157,7 +157,7 @@ def test_a_cancelled_backup_leaves_nothing(server, tmp_path):
 
 
 def snapshotless(server, destination):
-    """Whether a backup can be made now: false while another one runs."""
+    """Whether a backup can be started now: false while another one runs."""
     try:
         return bool(backups(server, destination))
     except grpc.RpcError as error:
@@ -165,7 +165,7 @@ def snapshotless(server, destination):
         return False
 
 
-def test_a_backup_ends_with_the_server_and_leaves_nothing_half(server, tmp_path):
+def test_a_backup_ends_with_the_server_and_leaves_no_partial_copy(server, tmp_path):
     server.start()
     fill_much(server, 60)
     call = admin_stub(server).Backup(admin_pb2.BackupRequest(destination=str(tmp_path / "backup")), timeout=60)
@@ -190,7 +190,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_of_the_backup_is_told_and_harms_nothing(server, small_disk):
+def test_a_full_disk_of_the_backup_is_reported_and_harmless(server, small_disk):
     server.start()
     fill_much(server)
     failure = backup_fails(server, small_disk / "backup")
@@ -201,29 +201,29 @@ def test_a_full_disk_of_the_backup_is_told_and_harms_nothing(server, small_disk)
     assert server.get("/readyz")[0] == 200
 
 
-def test_a_snapshot_is_answered_when_it_is_there(server):
+def test_a_snapshot_call_returns_when_the_snapshot_exists(server):
     server.start()
     fill(server, 3)
     stub = admin_stub(server)
     lsns = []
     for _ in range(3):
-        answer = stub.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=30)
-        file = server.data_dir / f"{answer.lsn:016x}.snapshot"
-        assert file.stat().st_size == answer.bytes
-        lsns.append(answer.lsn)
+        response = stub.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=30)
+        file = server.data_dir / f"{response.lsn:016x}.snapshot"
+        assert file.stat().st_size == response.bytes
+        lsns.append(response.lsn)
     assert lsns == sorted(set(lsns))
     said = ctl("snapshot", server=server)
     assert said.returncode == 0 and said.stdout.startswith("snapshot of lsn ") and said.stdout.endswith(" bytes, verified\n")
-    # Those that wait share one.
+    # Concurrent calls share one snapshot.
     calls = [stub.CreateSnapshot.future(admin_pb2.CreateSnapshotRequest(), timeout=60) for _ in range(30)]
     assert len({call.result().lsn for call in calls}) < 30
-    # Two are kept, and what they make superfluous is gone.
+    # Two are kept, and files that they supersede are removed.
     assert len(list(server.data_dir.glob("*.snapshot"))) == 2
     assert server.stop() == 0
     assert verified(server.data_dir)[0] == 0
 
 
-def test_a_backup_after_an_erasure_knows_nothing_of_the_person(server, tmp_path):
+def test_a_backup_after_an_erasure_contains_nothing_of_the_person(server, tmp_path):
     server.start()
     names = fill(server, 6)
     stub = profiles_pb2_grpc.ProfilesStub(server.channel())

@@ -1,4 +1,4 @@
-"""Bad bytes get a status, the server goes on, and its memory does not grow."""
+"""Invalid bytes get a status, the server continues, and its memory does not grow."""
 
 import grpc
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from conftest import custom, get, track, unique
 
 INVALID, INTERNAL = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL
-# The service may see the limit first as too large a message or as too much memory.
+# Which limit is hit first, message size or memory, is up to the service.
 RESOURCE = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -37,7 +37,7 @@ def nested(levels):
 
 
 def deep_unknown(levels):
-    """Length-delimited fields in each other, all of a message that contains itself."""
+    """Nested length-delimited fields of a message that contains itself."""
     payload = b""
     for _ in range(levels):
         payload = field(8, field(1, field(2, payload)))
@@ -74,7 +74,7 @@ def raw(shared):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_bad_bytes_get_a_status_and_the_server_goes_on(raw, stub, name):
+def test_invalid_bytes_get_a_status_and_the_server_continues(raw, stub, name):
     payload, codes = CASES[name]
     with pytest.raises(grpc.RpcError) as caught:
         raw(payload, timeout=30)

@@ -1,4 +1,4 @@
-"""BatchWrite: atomic and best effort, as spec section 6 has it."""
+"""BatchWrite, atomic and best effort (spec section 6)."""
 
 import signal
 
@@ -41,19 +41,19 @@ def state(stub, *people):
 @pytest.mark.parametrize("best_effort", [False, True])
 def test_later_writes_see_earlier_ones(stub, best_effort):
     d, p = unique("d"), unique("p")
-    answer = stub.BatchWrite(batch(
+    response = stub.BatchWrite(batch(
         inner(track(types_pb2.Identifier(installation_id=d), event("visit", event_id="1"))),
         inner(identify(None, p, patch(plan="gold"))), inner(identify(d, p)),
         inner(track(custom(p), event("purchase"), event("purchase"))), best_effort=best_effort))
-    results = answer.results
+    results = response.results
     assert [r.WhichOneof("result") for r in results] == ["track", "identify", "identify", "track"]
     assert results[2].identify.outcome == MERGED and results[3].track.profile_id == results[1].identify.profile.profile_id
-    assert answer.lsn == results[3].track.lsn == results[0].track.lsn + 4
+    assert response.lsn == results[3].track.lsn == results[0].track.lsn + 4
     profile, = state(stub, p)
     assert {c.name: c.count for c in profile.event_counters} == {"visit": 1, "purchase": 2}
 
 
-def test_one_refused_write_takes_all_of_an_atomic_batch_back(stub):
+def test_one_rejected_write_rolls_back_the_whole_atomic_batch(stub):
     d, p, q, r = unique("d"), unique("p"), unique("q"), unique("r")
     stub.Identify(identify(None, p, patch(plan="gold")))
     stub.Track(track(custom(p), event("visit", event_id="1")))
@@ -67,21 +67,21 @@ def test_one_refused_write_takes_all_of_an_atomic_batch_back(stub):
     assert state(stub, p, q, r) == before
     holder = stub.GetProfile(get(types_pb2.Identifier(installation_id=d))).profile
     assert shown(holder) == {"color": "red"} and holder.state == types_pb2.STATE_ANONYMOUS
-    # What the batch would have stored is no duplicate.
+    # The event of the rolled-back batch is not a duplicate.
     assert stub.Track(track(custom(p), event("visit", event_id="2"))).results[0].status == 1
 
 
-def test_best_effort_tells_of_each_write(stub):
+def test_best_effort_reports_each_write(stub):
     p, q = unique("p"), unique("q")
-    answer = stub.BatchWrite(batch(
+    response = stub.BatchWrite(batch(
         inner(track(custom(p), event("bad name"))), inner(track(custom(p))),
         inner(track(custom(q), must_exist=True)), W(), best_effort=True))
-    kinds = [r.WhichOneof("result") for r in answer.results]
+    kinds = [r.WhichOneof("result") for r in response.results]
     assert kinds == ["error", "track", "error", "error"]
-    assert [r.error.code for r in answer.results] == [3, 0, 5, 3]
+    assert [r.error.code for r in response.results] == [3, 0, 5, 3]
     failure = Failure.__new__(Failure)
     failure.violations, failure.reason = {}, ""
-    failure.read(answer.results[0].error)
+    failure.read(response.results[0].error)
     assert failure.reason == "INVALID_FIELDS" and "operations[0].track.events[0].name" in failure.violations
 
 
@@ -113,7 +113,7 @@ def test_a_batch_has_1_to_200_writes(stub, count, is_allowed):
         assert fails(stub.BatchWrite, request).code == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_a_replayed_batch_answers_as_before(stub):
+def test_a_replayed_batch_returns_the_same_response(stub):
     p, request_id = unique("p"), unique("r")
     request = batch(inner(track(custom(p), event(event_id="1"))), inner(identify(None, p, patch(a=1))), request_id=request_id)
     first = stub.BatchWrite(request)
@@ -124,7 +124,7 @@ def test_a_replayed_batch_answers_as_before(stub):
     assert fails(stub.BatchWrite, request).code == grpc.StatusCode.ALREADY_EXISTS
 
 
-def test_refused_batches_leave_a_log_that_replays(server):
+def test_rejected_batches_leave_a_log_that_replays(server):
     stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
     people = [f"p{n}" for n in range(7)]
     for round in range(60):
@@ -142,11 +142,11 @@ def test_refused_batches_leave_a_log_that_replays(server):
     assert state(stub, *people) == before
 
 
-def test_subscriptions_are_part_of_a_batch_and_of_its_fate(stub):
+def test_subscriptions_are_part_of_a_batch_and_of_its_outcome(stub):
     p, q = unique("p"), unique("q")
     on, off = types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED, types_pb2.SUBSCRIPTION_STATE_UNSUBSCRIBED
-    answer = stub.BatchWrite(batch(inner(subscribe(p, on)), inner(subscribe(p, off))))
-    assert [r.update_subscription.results[0].applied for r in answer.results] == [True, True]
+    response = stub.BatchWrite(batch(inner(subscribe(p, on)), inner(subscribe(p, off))))
+    assert [r.update_subscription.results[0].applied for r in response.results] == [True, True]
     history = lambda who: stub.ListConsentHistory(profiles_pb2.ListConsentHistoryRequest(
         project="default", identifier=custom(who))).entries
     assert len(history(p)) == 2
@@ -154,21 +154,21 @@ def test_subscriptions_are_part_of_a_batch_and_of_its_fate(stub):
     failure = fails(stub.BatchWrite, batch(inner(subscribe(q, on)), inner(track(custom(p))), inner(subscribe(p, on))))
     assert failure.reason == "USER_UNSUBSCRIBED" and failure.metadata["index"] == "2"
     assert state(stub, p) == before and len(history(p)) == 2 and state(stub, q) == [grpc.StatusCode.NOT_FOUND]
-    answer = stub.BatchWrite(batch(inner(subscribe(q, on)), inner(subscribe(p, on)), best_effort=True))
-    assert [r.WhichOneof("result") for r in answer.results] == ["update_subscription", "error"]
+    response = stub.BatchWrite(batch(inner(subscribe(q, on)), inner(subscribe(p, on)), best_effort=True))
+    assert [r.WhichOneof("result") for r in response.results] == ["update_subscription", "error"]
     verified = stub.VerifyConsentLedger(profiles_pb2.VerifyConsentLedgerRequest(project="default", identifier=custom(p)))
     assert verified.valid and verified.entries == 2
 
 
-def test_a_batch_of_much_evidence_is_answered_in_what_clients_take(stub):
+def test_the_response_to_a_batch_of_much_evidence_fits_the_limits_of_clients(stub):
     evidence = types_pb2.Evidence(**{name: "𝄞" * 512 for name in ("method", "ip", "user_agent", "text_version", "actor", "reference")})
     def changes(person):
         request = subscribe(person, types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED, types_pb2.CONSENT_SOURCE_USER, evidence=evidence)
         for number in range(99):
             request.changes.add(channel=types_pb2.CHANNEL_EMAIL, topic=f"t{number % 25}", state=types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED)
         return inner(request)
-    answer = stub.BatchWrite(batch(*[changes(unique("p")) for _ in range(10)]))
-    results = [result.update_subscription for result in answer.results]
+    response = stub.BatchWrite(batch(*[changes(unique("p")) for _ in range(10)]))
+    results = [result.update_subscription for result in response.results]
     assert all(len(result.results) == 100 for result in results)
     assert len(results[0].entries) == 100 and not results[-1].entries
     assert "operations" in fails(stub.BatchWrite, batch(*[changes(unique("p")) for _ in range(11)])).violations

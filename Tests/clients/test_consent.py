@@ -1,4 +1,4 @@
-"""Consent, suppression, tokens and the ledger, as spec section 5 has them."""
+"""Consent, suppression, tokens and the ledger (spec section 5)."""
 
 import hashlib
 import time
@@ -46,9 +46,9 @@ def entry_hash(entry, previous):
 
 
 def sendable(stub, identifier, channel=EMAIL, topic="", message_class=MARKETING):
-    answer = stub.CheckSendable(profiles_pb2.CheckSendableRequest(
+    response = stub.CheckSendable(profiles_pb2.CheckSendableRequest(
         project="default", identifier=identifier, channel=channel, topic=topic, message_class=message_class))
-    return answer.sendable, answer.reason
+    return response.sendable, response.reason
 
 
 def with_address(stub, email=None, phone=None):
@@ -61,22 +61,22 @@ def with_address(stub, email=None, phone=None):
     return who
 
 
-def test_changes_are_applied_in_order_and_seen_by_the_next_read(stub):
+def test_changes_are_applied_in_order_and_visible_to_the_next_read(stub):
     who = custom()
-    answer = stub.UpdateSubscription(update(who, change(), change(topic="News"), change(state=UNSUBSCRIBED)))
-    assert answer.revision == 1 and len(answer.profile_id) == 26
-    assert [(r.channel, r.topic, r.state, r.applied) for r in answer.results] == [
+    response = stub.UpdateSubscription(update(who, change(), change(topic="News"), change(state=UNSUBSCRIBED)))
+    assert response.revision == 1 and len(response.profile_id) == 26
+    assert [(r.channel, r.topic, r.state, r.applied) for r in response.results] == [
         (EMAIL, "", SUBSCRIBED, True), (EMAIL, "news", SUBSCRIBED, True), (EMAIL, "", UNSUBSCRIBED, True)]
-    assert states(answer.subscriptions) == {(EMAIL, ""): UNSUBSCRIBED, (EMAIL, "news"): SUBSCRIBED}
-    assert [entry.lsn for entry in answer.entries] == [answer.lsn - 2, answer.lsn - 1, answer.lsn]
+    assert states(response.subscriptions) == {(EMAIL, ""): UNSUBSCRIBED, (EMAIL, "news"): SUBSCRIBED}
+    assert [entry.lsn for entry in response.entries] == [response.lsn - 2, response.lsn - 1, response.lsn]
     profile = stub.GetProfile(get(who)).profile
-    assert states(profile.subscriptions) == states(answer.subscriptions)
-    assert profile.revision == 1 and profile.lsn == answer.lsn
+    assert states(profile.subscriptions) == states(response.subscriptions)
+    assert profile.revision == 1 and profile.lsn == response.lsn
     again = stub.UpdateSubscription(update(who, change(SMS)))
     assert again.revision == 2 and stub.GetProfile(get(who)).profile.revision == 2
 
 
-def test_a_machine_cannot_resubscribe_who_opted_out(stub):
+def test_a_machine_cannot_resubscribe_a_person_who_opted_out(stub):
     who = custom()
     stub.UpdateSubscription(update(who, change(state=UNSUBSCRIBED)))
     before = len(history(stub, who).entries)
@@ -94,9 +94,9 @@ def test_a_machine_cannot_resubscribe_who_opted_out(stub):
 def test_an_older_change_is_recorded_and_not_applied(stub):
     who = custom()
     first = stub.UpdateSubscription(update(who, change()))
-    answer = stub.UpdateSubscription(update(who, change(state=UNSET), occurred_at=ago(3600)))
-    assert not answer.results[0].applied and answer.results[0].state == SUBSCRIBED
-    assert answer.revision == first.revision and not answer.entries[0].applied
+    response = stub.UpdateSubscription(update(who, change(state=UNSET), occurred_at=ago(3600)))
+    assert not response.results[0].applied and response.results[0].state == SUBSCRIBED
+    assert response.revision == first.revision and not response.entries[0].applied
     late = stub.UpdateSubscription(update(who, change(state=UNSUBSCRIBED), source=API, occurred_at=ago(3600)))
     assert not late.results[0].applied, "the person subscribed later"
 
@@ -114,8 +114,8 @@ def test_sms_keyword_is_undone_by_keyword_only(stub):
     stub.UpdateSubscription(update(who, change(SMS, UNSUBSCRIBED), source=KEYWORD))
     stub.UpdateSubscription(update(who, change(SMS, UNSUBSCRIBED), source=USER))
     assert fails(stub.UpdateSubscription, update(who, change(SMS), source=USER)).reason == "USER_UNSUBSCRIBED"
-    answer = stub.UpdateSubscription(update(who, change(SMS), source=KEYWORD))
-    assert states(answer.subscriptions) == {(SMS, ""): SUBSCRIBED}
+    response = stub.UpdateSubscription(update(who, change(SMS), source=KEYWORD))
+    assert states(response.subscriptions) == {(SMS, ""): SUBSCRIBED}
 
 
 def test_all_violations_are_listed(stub):
@@ -129,14 +129,14 @@ def test_all_violations_are_listed(stub):
     assert fails(stub.UpdateSubscription, too_many).violations.keys() == {"changes"}
 
 
-def test_the_26th_topic_is_refused_but_an_opt_out_never(stub):
+def test_the_26th_topic_is_rejected_but_an_opt_out_never(stub):
     who = custom()
     stub.UpdateSubscription(update(who, *[change(topic=f"t{number}") for number in range(25)]))
     failure = fails(stub.UpdateSubscription, update(who, change(topic="one_more")))
     assert failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (failure.reason, failure.metadata) == ("LIMIT_EXCEEDED", {"index": "0", "maximum": "25"})
-    answer = stub.UpdateSubscription(update(who, change(topic="one_more", state=UNSUBSCRIBED), change(SMS, topic="other")))
-    assert len(answer.subscriptions.items) == 27
+    response = stub.UpdateSubscription(update(who, change(topic="one_more", state=UNSUBSCRIBED), change(SMS, topic="other")))
+    assert len(response.subscriptions.items) == 27
 
 
 def test_revision_request_id_and_unknown_profiles_are_as_in_track(stub):
@@ -153,16 +153,16 @@ def test_revision_request_id_and_unknown_profiles_are_as_in_track(stub):
     assert fails(stub.UpdateSubscription, update(unknown)).code == grpc.StatusCode.NOT_FOUND
 
 
-def test_the_ledger_is_a_chain_that_anyone_can_compute(stub):
+def test_a_client_can_recompute_the_ledger_chain(stub):
     who = custom()
     evidence = types_pb2.Evidence(method="form", ip="192.0.2.1", user_agent="é", text_version="3", actor="me", reference="r")
     stub.UpdateSubscription(update(who, change(), change(SMS, topic="x"), evidence=evidence))
     stub.UpdateSubscription(update(who, change(state=UNSET), occurred_at=ago(7200), evidence=types_pb2.Evidence()))
-    answer = stub.UpdateSubscription(update(who, change(state=UNSUBSCRIBED), source=API))
+    response = stub.UpdateSubscription(update(who, change(state=UNSUBSCRIBED), source=API))
     entries = history(stub, who).entries
-    assert len(entries) == 4 and entries[-1] == answer.entries[0]
+    assert len(entries) == 4 and entries[-1] == response.entries[0]
     assert [entry.applied for entry in entries] == [True, True, False, True]
-    assert entries[0].evidence == evidence and entries[0].profile_id == answer.profile_id
+    assert entries[0].evidence == evidence and entries[0].profile_id == response.profile_id
     assert entries[2].HasField("evidence") and not entries[3].HasField("evidence")
     previous = bytes(32)
     for entry in entries:
@@ -265,7 +265,7 @@ def suppress(stub, address, reason, channel=EMAIL, **fields):
         project="default", channel=channel, address=address, reason=reason, **fields))
 
 
-def test_verdicts_come_in_the_order_of_the_contract(stub):
+def test_reasons_are_checked_in_the_order_of_the_contract(stub):
     assert sendable(stub, with_address(stub)) == (False, NO_ADDRESS)
     address = unique("Some.Body") + "@Example.org"
     who = with_address(stub, email=address)
@@ -316,7 +316,7 @@ def test_consent_and_suppression_survive_a_restart_and_no_address_is_on_disk(ser
     who = custom()
     with server.channel() as channel:
         stub = profiles_pb2_grpc.ProfilesStub(channel)
-        answer = stub.UpdateSubscription(update(who, change(), change(SMS, UNSUBSCRIBED), request_id=request_id))
+        response = stub.UpdateSubscription(update(who, change(), change(SMS, UNSUBSCRIBED), request_id=request_id))
         suppress(stub, address, 4)
         entries = list(history(stub, who).entries)
     assert server.stop() == 0
@@ -326,12 +326,12 @@ def test_consent_and_suppression_survive_a_restart_and_no_address_is_on_disk(ser
         stub = profiles_pb2_grpc.ProfilesStub(channel)
         assert list(history(stub, who).entries) == entries
         again = stub.UpdateSubscription(update(who, change(), change(SMS, UNSUBSCRIBED), request_id=request_id))
-        assert again.replayed and again.lsn == answer.lsn
+        assert again.replayed and again.lsn == response.lsn
         remove = profiles_pb2.RemoveSuppressionRequest(project="default", channel=EMAIL, address=address, reason=4)
         assert stub.RemoveSuppression(remove).existed
 
 
-def test_items_are_accounted_for(server):
+def test_every_item_is_counted(server):
     server.start()
     who = custom()
     with server.channel() as channel:

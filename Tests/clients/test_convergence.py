@@ -1,9 +1,9 @@
-"""The order of arrival does not matter where the contract says so, and no machine re-subscribes a person.
+"""The result does not depend on the order of arrival where the contract says so, and no machine re-subscribes a person.
 
-Writes with times of their own, to one profile between two identity changes, are sent in several orders under different names; the
-profiles must be equal apart from ids, revision, lsn and the server's own times. What is bounded, or decided by who came first at equal
-times, is left out: times differ. Subscription changes here are persons' own SUBSCRIBED and UNSUBSCRIBED: the contract lets a
-machine's SUBSCRIBED that came first outlive an older one of the person, so that those depend on the order by design.
+Writes with distinct times, to one profile between two identity changes, are sent in several orders under different names; the
+profiles must be equal except for ids, revision, lsn and the server's own times. Rules about limits, and about the order of arrival at
+equal times, are not part of this test. Subscription changes here are SUBSCRIBED and UNSUBSCRIBED by the person: in the contract a
+machine's SUBSCRIBED that arrives first is kept over an older one of the person, so those depend on the order by design.
 """
 
 import os
@@ -27,7 +27,7 @@ UNSET, SUBSCRIBED, UNSUBSCRIBED = 1, 3, 4
 
 
 def needs(stub, *names):
-    """Skips a test of RPCs that are not built."""
+    """Skips the test if an RPC is not built."""
     for name in names:
         try:
             getattr(stub, name)(getattr(rpc, f"{name}Request")(), timeout=20)
@@ -37,7 +37,7 @@ def needs(stub, *names):
 
 
 def attribute_write(chance, number):
-    """A scalar, a delete, or a list change of an element of its own."""
+    """A scalar, a delete, or a change of a unique list element."""
     patch = types.AttributePatch()
     kind = chance.choice(["set", "set", "delete", "add", "remove", "native"])
     if kind == "set":
@@ -52,7 +52,7 @@ def attribute_write(chance, number):
 
 
 def writes_of(seed, base):
-    """Makers of requests, each with a time of its own, to be sent in any order to one person."""
+    """Functions that make requests, each with a distinct time, to be sent to one person in any order."""
     chance = random.Random(seed)
     makers, elements = [], set()
     for number, offset in enumerate(chance.sample(range(20 * 3_600), WRITES)):
@@ -60,7 +60,7 @@ def writes_of(seed, base):
         kind = chance.choice(["attributes", "attributes", "event", "consent"])
         if kind == "attributes":
             patch = attribute_write(chance, number)
-            # Each element is added or removed once: bounded memories and places in the list are not at issue here.
+            # Each element is added or removed once: this test is not about limits and positions in the list.
             names = {text for part in (patch.add, patch.remove) for texts in part.values() for text in texts.items}
             if names & elements:
                 continue
@@ -84,21 +84,21 @@ def types_change(channel, topic, state):
 
 
 def state_of(stub, who):
-    """What must be the same in every order."""
-    answer = normal_profile(stub.GetProfile(get(types.Identifier(custom_id=who), metadata=True)).profile)
+    """The state that must be the same in every order."""
+    response = normal_profile(stub.GetProfile(get(types.Identifier(custom_id=who), metadata=True)).profile)
     for name in ("profile_id", "custom_id", "revision", "lsn", "created_at", "updated_at", "last_seen_at"):
-        answer.ClearField(name)
-    for name, value in answer.attributes.items():
+        response.ClearField(name)
+    for name, value in response.attributes.items():
         if value.WhichOneof("kind") == "list":
             items = sorted(value.list.items)
             del value.list.items[:]
             value.list.items.extend(items)
-    for metadata in answer.attribute_metadata.values():
+    for metadata in response.attribute_metadata.values():
         metadata.ClearField("lsn")
-    # A list's own stamp is that of the element that came last.
-    answer.attribute_metadata.pop("list", None)
+    # The stamp of a list itself is that of the element that arrived last.
+    response.attribute_metadata.pop("list", None)
     events = stub.ListEvents(rpc.ListEventsRequest(project="default", identifier=types.Identifier(custom_id=who), page_size=1_000)).events
-    return answer, [(event.event_id, event.name, event.effective_time.seconds) for event in events]
+    return response, [(event.event_id, event.name, event.effective_time.seconds) for event in events]
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -118,7 +118,7 @@ def test_any_order_of_the_same_writes_gives_the_same_state(stub, seed):
 
 
 class Person:
-    """Someone whose opt-outs are noted: (channel, topic) -> when, while it stands."""
+    """A person and their current opt-outs: (channel, topic) -> time."""
 
     def __init__(self):
         self.id = unique("person")
@@ -134,17 +134,17 @@ def consent_call(chance, person, base):
     if chance.random() < 0.8:
         request.occurred_at.seconds = base - chance.randrange(40 * 3_600)
     for _ in range(chance.choice([1, 1, 2, 5, 20, CHANGES_PER_CALL])):
-        # A machine's call that re-subscribes is refused whole, so most of its calls must be small to get through.
+        # A machine's call that re-subscribes is rejected as a whole, so most of its calls must be small to succeed.
         topic = "" if chance.random() < 0.3 else f"t{chance.randrange(20)}"
         state = chance.choices([SUBSCRIBED, UNSET, UNSUBSCRIBED], [1, 1, 8] if by_person else [8, 1, 1])[0]
         request.changes.append(types_change(chance.randint(1, 3), topic, state))
     return request
 
 
-def note(person, request, answer):
-    """Opens by the person clear the note, opt-outs make it; and nothing of a machine may do the former."""
+def note(person, request, response):
+    """Records opt-outs, and removes them when the person subscribes again; a machine must never cause the latter."""
     is_person = request.source in (USER, PREFERENCE_CENTER)
-    for change, result in zip(request.changes, answer.results):
+    for change, result in zip(request.changes, response.results):
         key = (change.channel, change.topic)
         if not result.applied:
             continue
@@ -159,7 +159,7 @@ def note(person, request, answer):
 def test_no_machine_write_resubscribes_a_person(stub):
     needs(stub, "UpdateSubscription", "BatchWrite")
     seed = random.randrange(1 << 32)
-    chance, base, sent, refused = random.Random(seed), int(time.time()) - 10, 0, 0
+    chance, base, sent, rejected = random.Random(seed), int(time.time()) - 10, 0, 0
     print(f"seed {seed}")
     people = [Person() for _ in range(20)]
     while sent < CHANGES:
@@ -171,7 +171,7 @@ def test_no_machine_write_resubscribes_a_person(stub):
                 note(person, request, stub.UpdateSubscription(request, timeout=20))
             except grpc.RpcError as error:
                 assert Failure(error).reason == "USER_UNSUBSCRIBED"
-                refused += 1
+                rejected += 1
             continue
         batch = rpc.BatchWriteRequest(project="default", best_effort=True)
         batch.operations.extend(rpc.WriteOperation(update_subscription=request) for _, request in calls)
@@ -179,7 +179,7 @@ def test_no_machine_write_resubscribes_a_person(stub):
             if result.HasField("update_subscription"):
                 note(person, request, result.update_subscription)
             else:
-                refused += 1
+                rejected += 1
     opted_out = 0
     for person in people:
         items = stub.GetProfile(get(types.Identifier(custom_id=person.id))).profile.subscriptions.items
@@ -187,5 +187,5 @@ def test_no_machine_write_resubscribes_a_person(stub):
         for key in person.opted_out:
             assert states[key] == UNSUBSCRIBED, f"{person.id} opted out of {key} and is {states[key]}"
             opted_out += 1
-    print(f"{sent} changes, {refused} calls refused, {opted_out} opt-outs stand, 0 undone")
-    assert refused and opted_out
+    print(f"{sent} changes, {rejected} calls rejected, {opted_out} opt-outs, 0 undone")
+    assert rejected and opted_out

@@ -1,4 +1,4 @@
-"""EraseProfile with a real client: what is gone, what is blocked, what is answered, and what is left on disk."""
+"""EraseProfile with a real client: removed data, blocked identifiers, stored responses, and the remains on disk."""
 
 import datetime
 import signal
@@ -26,14 +26,14 @@ def erase(identifier, **fields):
 
 
 def is_blocked(failure, days=30):
-    """Whether a call was refused because its identifier is blocked for so long."""
+    """Whether a call was rejected because its identifier is blocked for `days`."""
     assert failure.code == grpc.StatusCode.FAILED_PRECONDITION and failure.reason == "IDENTIFIER_ERASED"
     until = datetime.datetime.fromisoformat(failure.metadata["blocked_until"]).timestamp()
     return abs(until - time.time() - days * DAY) < 60
 
 
 def person(stub, with_alias=False):
-    """Somebody with a device, an address, events and consent; with_alias: whose device was anonymous first, beside the known person."""
+    """A person with a device, an address, events and consent; with_alias: the device had an anonymous profile of its own before."""
     who, phone = unique("ann"), unique("phone")
     native = types_pb2.NativeAttributes(email_address=wrappers_pb2.StringValue(value=f"{who}@example.org"))
     if with_alias:
@@ -51,15 +51,15 @@ def person(stub, with_alias=False):
 
 
 @pytest.mark.parametrize("by", ["custom", "device", "profile", "alias"])
-def test_erased_person_is_found_by_no_identifier(stub, by):
+def test_erased_person_cannot_be_found_by_any_identifier(stub, by):
     who, phone, profile = person(stub, with_alias=True)
     [alias] = [alias.profile_id for alias in profile.aliases]
     names = {"custom": custom(who), "device": device(phone), "profile": types_pb2.Identifier(profile_id=profile.profile_id),
              "alias": types_pb2.Identifier(profile_id=alias)}
     before = time.time()
-    answer = stub.EraseProfile(erase(names[by]))
-    assert answer.existed and not answer.replayed and answer.lsn > profile.lsn
-    assert before + DAY - 5 < answer.log_purge_due.seconds < time.time() + DAY + 5
+    response = stub.EraseProfile(erase(names[by]))
+    assert response.existed and not response.replayed and response.lsn > profile.lsn
+    assert before + DAY - 5 < response.log_purge_due.seconds < time.time() + DAY + 5
     for name in names.values():
         assert fails(stub.GetProfile, get(name)).code == grpc.StatusCode.NOT_FOUND
         events = profiles_pb2.ListEventsRequest(project="default", identifier=name)
@@ -73,7 +73,7 @@ def test_erased_person_is_found_by_no_identifier(stub, by):
     assert not many.profiles
 
 
-def test_unknown_person_is_answered_with_an_lsn_of_its_own(stub):
+def test_erasing_an_unknown_person_returns_an_lsn_of_its_own(stub):
     first = stub.EraseProfile(erase(custom()))
     second = stub.EraseProfile(erase(types_pb2.Identifier(profile_id="01J00000000000000000000000")))
     assert not first.existed and not second.existed and second.lsn > first.lsn > 0
@@ -89,7 +89,7 @@ def test_expected_revision_is_compared_first(stub):
     assert not stub.EraseProfile(erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=0))).existed
 
 
-def test_invalid_erasures_are_refused_with_their_fields(stub):
+def test_invalid_erasures_are_rejected_with_their_fields(stub):
     failure = fails(stub.EraseProfile, profiles_pb2.EraseProfileRequest(project="Default", request_id="r" * 101))
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT
     assert set(failure.violations) == {"project", "identifier", "request_id"}
@@ -99,7 +99,7 @@ def test_invalid_erasures_are_refused_with_their_fields(stub):
     assert fails(stub.EraseProfile, unknown).reason == "PROJECT_NOT_FOUND"
 
 
-def test_every_write_with_a_blocked_identifier_is_refused(shared, stub):
+def test_every_write_with_a_blocked_identifier_is_rejected(shared, stub):
     who, phone, profile = person(stub)
     rejected = 'profiles_items_total{result="rejected"}'
     stub.EraseProfile(erase(custom(who)))
@@ -116,26 +116,26 @@ def test_every_write_with_a_blocked_identifier_is_refused(shared, stub):
     bob = unique("bob")
     results = stub.BatchWrite(batch(inner(track(custom(bob))), inner(track(device(phone))), best_effort=True)).results
     assert results[0].HasField("track") and results[1].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
-    refused = Failure.__new__(Failure)
-    refused.violations, refused.reason, refused.metadata = {}, "", {}
-    refused.read(results[1].error)
-    assert refused.reason == "IDENTIFIER_ERASED" and "blocked_until" in refused.metadata
-    # By the profile_id nobody is known, and validation comes first.
+    rejected = Failure.__new__(Failure)
+    rejected.violations, rejected.reason, rejected.metadata = {}, "", {}
+    rejected.read(results[1].error)
+    assert rejected.reason == "IDENTIFIER_ERASED" and "blocked_until" in rejected.metadata
+    # An unknown profile_id identifies nobody, and validation comes first.
     assert fails(stub.Track, track(types_pb2.Identifier(profile_id=profile.profile_id))).reason == "PROFILE_NOT_FOUND"
     assert fails(stub.Track, track(custom(who), event("bad name"))).code == grpc.StatusCode.INVALID_ARGUMENT
     assert fails(stub.GetProfile, get(custom(who))).code == grpc.StatusCode.NOT_FOUND
 
 
-def test_stream_goes_on_after_a_blocked_identifier(stub):
+def test_stream_continues_after_a_blocked_identifier(stub):
     who, _, _ = person(stub)
     stub.EraseProfile(erase(custom(who)))
     bob = custom()
-    answers = list(stub.TrackStream(iter([track(custom(who), sequence=1), track(bob, sequence=2)]), timeout=20))
-    assert [answer.sequence for answer in answers] == [1, 2]
-    assert answers[0].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0] and not answers[1].HasField("error")
+    responses = list(stub.TrackStream(iter([track(custom(who), sequence=1), track(bob, sequence=2)]), timeout=20))
+    assert [response.sequence for response in responses] == [1, 2]
+    assert responses[0].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0] and not responses[1].HasField("error")
 
 
-def test_stored_answers_of_the_erased_are_gone_and_their_ids_known(stub):
+def test_stored_responses_of_erased_people_are_removed_and_their_request_ids_remembered(stub):
     who, phone, profile = person(stub)
     bob, late = unique("bob"), unique("tablet")
     by_id = track(types_pb2.Identifier(profile_id=profile.profile_id), request_id=unique("r"))
@@ -144,7 +144,7 @@ def test_stored_answers_of_the_erased_are_gone_and_their_ids_known(stub):
     stub.Track(by_id), stub.BatchWrite(mixed)
     original = stub.Track(of_bob)
     gone = erase(custom(who), request_id=unique("erase"))
-    answer = stub.EraseProfile(gone)
+    response = stub.EraseProfile(gone)
     failure = fails(stub.Track, by_id)
     assert failure.reason == "IDENTIFIER_ERASED" and failure.code == grpc.StatusCode.FAILED_PRECONDITION
     assert "blocked_until" not in failure.metadata
@@ -153,7 +153,7 @@ def test_stored_answers_of_the_erased_are_gone_and_their_ids_known(stub):
     again = stub.Track(of_bob)
     assert again.replayed and again.lsn == original.lsn
     repeated = stub.EraseProfile(gone)
-    assert repeated.replayed and repeated.existed and repeated.lsn == answer.lsn and repeated.log_purge_due == answer.log_purge_due
+    assert repeated.replayed and repeated.existed and repeated.lsn == response.lsn and repeated.log_purge_due == response.log_purge_due
     other = erase(custom(bob), request_id=gone.request_id)
     assert fails(stub.EraseProfile, other).reason == "REQUEST_ID_REUSED"
 
@@ -172,9 +172,9 @@ def test_late_event_of_an_erased_holder_is_rejected(stub):
     failure = fails(stub.Track, late)
     assert failure.reason == "IDENTIFIER_ERASED" and failure.metadata["index"] == "0"
     late.allow_partial = True
-    answer = stub.Track(late)
-    assert [result.status for result in answer.results] == [3, 1]
-    assert answer.results[0].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+    response = stub.Track(late)
+    assert [result.status for result in response.results] == [3, 1]
+    assert response.results[0].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
     assert fails(stub.Identify, identify(phone, attributes=patch(color="red"), occurred_at=at(2_000))).reason == "IDENTIFIER_ERASED"
     assert stub.GetProfile(get(device(phone))).profile.custom_id == bob
 
@@ -188,7 +188,7 @@ def test_suppression_and_unsubscribe_link_outlive_the_person(stub):
         project="default", token=stub.CreateUnsubscribeToken(link).token, request_id=unique("r"))
     stub.RedeemUnsubscribeToken(redeem)
     stub.EraseProfile(erase(custom(who)))
-    # Its stored answer went with the person, but a link is always answered.
+    # Its stored response was erased with the person, but a link always succeeds.
     assert not stub.RedeemUnsubscribeToken(redeem).replayed
     redeem.ClearField("request_id")
     assert stub.RedeemUnsubscribeToken(redeem).lsn
@@ -206,7 +206,7 @@ def test_erasure_survives_a_kill(server):
         stub = profiles_pb2_grpc.ProfilesStub(channel)
         who, phone, _ = person(stub, with_alias=True)
         gone = erase(device(phone), request_id="gone")
-        answer = stub.EraseProfile(gone)
+        response = stub.EraseProfile(gone)
     server.stop(signal.SIGKILL)
     server.start()
     with server.channel() as channel:
@@ -214,11 +214,11 @@ def test_erasure_survives_a_kill(server):
         assert fails(stub.GetProfile, get(custom(who))).code == grpc.StatusCode.NOT_FOUND
         assert is_blocked(fails(stub.Track, track(device(phone))))
         again = stub.EraseProfile(gone)
-        assert again.replayed and again.lsn == answer.lsn
+        assert again.replayed and again.lsn == response.lsn
 
 
 def traces(folder, marks):
-    """Which of the marks stand in any file of a data directory."""
+    """The marks that occur in any file of a data directory."""
     found = set()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -254,7 +254,7 @@ def test_two_snapshots_later_no_byte_of_the_person_is_on_disk(server):
         stub.EraseProfile(erase(custom(who), request_id="erase-" + who))
         for _ in range(2):
             admin.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=60)
-        # What is refused before the log brings nothing back, with a request id or without.
+        # A call that is rejected before the log writes nothing, with a request id or without.
         assert is_blocked(fails(stub.Track, track(custom(who), request_id="again-" + who)))
         assert is_blocked(fails(stub.Identify, identify(phone)))
         assert traces(server.data_dir, marks) == set()

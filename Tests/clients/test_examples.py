@@ -1,4 +1,4 @@
-"""The examples of docs/clients do what they say, twice: stored, then known."""
+"""The examples of docs/clients work: the first run stores the event, the second reports a duplicate."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ EXAMPLES = ROOT / "docs/clients"
 
 @pytest.fixture
 def fresh(tmp_path):
-    """A server that does not know anna."""
+    """A server without the person anna."""
     server = Server(tmp_path / "data").start()
     yield server
     assert server.stop() == 0

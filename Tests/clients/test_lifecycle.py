@@ -1,4 +1,4 @@
-"""Start, restart, drain, exit codes, probes: what operators see."""
+"""Start, restart, drain, exit codes and probes, as seen by operators."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ def stub_of(server):
 
 
 def digest(folder):
-    """Of every file but the spare segment, which a running server fills at its own pace."""
+    """The digest of every file except the spare segment, which a running server fills in the background."""
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(folder.iterdir()) if path.name != "next.tmp"}
 
@@ -32,7 +32,7 @@ def newest_segment(folder):
     return sorted(folder.glob("*.log"))[-1]
 
 
-def test_a_restart_keeps_data_and_lsns_go_on(server):
+def test_a_restart_keeps_data_and_lsns_continue(server):
     stub = stub_of(server.start())
     who, request_id = custom(), unique("request")
     before = stub.Track(track(who, event(event_id="one"), request_id=request_id))
@@ -44,7 +44,7 @@ def test_a_restart_keeps_data_and_lsns_go_on(server):
     assert again.results[0].status == 2 and again.lsn > before.lsn
 
 
-def test_a_kill_keeps_what_was_answered(server):
+def test_a_kill_keeps_acknowledged_writes(server):
     stub = stub_of(server.start())
     people = [custom() for _ in range(200)]
     for who in people:
@@ -69,8 +69,8 @@ def test_health_follows_start_and_drain(server):
 
     def watch():
         try:
-            for answer in stub.Watch(health_pb2.HealthCheckRequest(service=""), timeout=60):
-                seen.append(answer.status)
+            for response in stub.Watch(health_pb2.HealthCheckRequest(service=""), timeout=60):
+                seen.append(response.status)
         except grpc.RpcError as error:
             seen.append(error.code())
 
@@ -82,8 +82,8 @@ def test_health_follows_start_and_drain(server):
     assert seen == [SERVING, NOT_SERVING, grpc.StatusCode.UNAVAILABLE]
 
 
-def test_sigterm_ends_open_calls_in_order(server):
-    """Every call of a client that retries UNAVAILABLE is answered, or refused as such."""
+def test_sigterm_completes_open_calls(server):
+    """Every call is either acknowledged or fails with UNAVAILABLE, which a client can retry."""
     stub = stub_of(server.start())
     codes, stop = [], threading.Event()
 
@@ -108,7 +108,7 @@ def test_sigterm_ends_open_calls_in_order(server):
     assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
 
 
-def test_a_second_process_is_refused_with_4(server):
+def test_a_second_process_is_rejected_with_4(server):
     server.start()
     before = digest(server.data_dir)
     other = Server(server.data_dir).start(wait=False)
@@ -131,14 +131,14 @@ def test_help_explains_each_flag():
 
 @pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="no tmpfs here")
 def test_L16_a_file_system_that_forgets_is_warned_of():
-    """L16: tmpfs acknowledges what it does not keep."""
+    """L16: tmpfs acknowledges syncs without persisting anything."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         server = Server(pathlib.Path(folder) / "data").start()
         assert any('"file_system":"tmpfs"' in line and '"warning"' in line.lower() for line in server.lines)
         assert server.stop() == 0
 
 
-def test_L4_corruption_before_a_seal_is_refused_with_3_and_changes_nothing(server):
+def test_L4_corruption_before_a_seal_is_rejected_with_3_and_changes_nothing(server):
     stub = stub_of(server.start())
     stub.Track(track(custom()))
     assert server.stop() == 0
@@ -153,7 +153,7 @@ def test_L4_corruption_before_a_seal_is_refused_with_3_and_changes_nothing(serve
     assert digest(server.data_dir) == before
 
 
-def test_a_newer_format_is_refused_with_3(server):
+def test_a_newer_format_is_rejected_with_3(server):
     server.start()
     assert server.stop() == 0
     import struct
@@ -183,7 +183,7 @@ def test_L4_L20_a_torn_tail_is_set_aside_and_counted(server):
     server.stop(signal.SIGKILL)
     segment = newest_segment(server.data_dir)
     data = bytearray(segment.read_bytes())
-    # Well behind the last frame, which may itself end in zeros.
+    # Far after the last frame, which may itself end in zeros.
     end = len(data.rstrip(b"\0")) + 64
     end += -end % 8
     data[end : end + 40] = b"PFRM" + b"\x01" * 36
@@ -195,7 +195,7 @@ def test_L4_L20_a_torn_tail_is_set_aside_and_counted(server):
     assert server.metric("profiles_log_torn_tails_total") == 1
 
 
-def test_a_missing_middle_segment_is_refused_with_3(server):
+def test_a_missing_middle_segment_is_rejected_with_3(server):
     for _ in range(3):
         stub = stub_of(server.start())
         stub.Track(track(custom()))
@@ -224,7 +224,7 @@ def test_pages_of_the_operators_listener(shared, stub):
 
 
 def test_tiny_deadlines_end_in_time_and_are_never_applied_twice(shared, stub):
-    """OK may win the race; after DEADLINE_EXCEEDED the outcome is unknown, and the event id settles it."""
+    """OK may win the race; after DEADLINE_EXCEEDED the outcome is unknown, and a retry with the same event id resolves it."""
     who = custom()
     codes = []
     for number in range(50):
@@ -240,7 +240,7 @@ def test_tiny_deadlines_end_in_time_and_are_never_applied_twice(shared, stub):
 
 
 @pytest.mark.skipif(not shutil.which("nghttp"), reason="nghttp is not installed")
-def test_nghttp_gets_a_grpc_answer(shared, tmp_path):
+def test_nghttp_gets_a_grpc_response(shared, tmp_path):
     body = tmp_path / "body"
     message = track(custom()).SerializeToString()
     body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
@@ -264,21 +264,21 @@ def test_h2load_20000_tracks(shared, tmp_path):
     assert shared.metric('profiles_items_total{result="stored"}') - before == 20_000
 
 
-def test_http1_on_the_grpc_port_does_no_harm(shared, stub):
+def test_http1_on_the_grpc_port_is_harmless(shared, stub):
     subprocess.run(["curl", "-s", "-m", "5", f"http://{shared.listen}/"], capture_output=True, timeout=20)
     stub.Track(track(custom()))
 
 
 @needs_strace
 def test_L8_failed_fdatasync_poisons_the_log_and_reads_go_on(tmp_path):
-    """F8: the answer is UNAVAILABLE, nothing is synced again, a restart recovers."""
+    """F8: the status is UNAVAILABLE, no sync is retried, and a restart recovers."""
     trace = tmp_path / "trace"
     server = Server(tmp_path / "data")
     stub = stub_of(server.start())
     known = custom()
     stub.Track(track(known))
     assert server.stop() == 0
-    # Only the log thread's fdatasync counts: the preparing thread has its own, so all from the n-th on fail.
+    # The segment thread calls fdatasync too, so all calls from the n-th on fail, to be sure to hit the log thread.
     server.wrapper = ("strace", "-f", "-qq", "-o", str(trace), "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=40+")
     server.flags = ("--segment-bytes", "1MiB")
     server.start()
@@ -291,8 +291,8 @@ def test_L8_failed_fdatasync_poisons_the_log_and_reads_go_on(tmp_path):
             failure = error
             break
     assert failure is not None and failure.code() == grpc.StatusCode.UNAVAILABLE
-    refused = fails(stub.Track, track(known))
-    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE")
+    rejected = fails(stub.Track, track(known))
+    assert (rejected.code, rejected.reason) == (grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE")
     assert stub.GetProfile(get(known), timeout=20).profile.event_counters[0].count >= 1
     assert server.get("/readyz")[0] == 503 and server.get("/livez")[0] == 200
     health = health_pb2_grpc.HealthStub(server.channel())

@@ -1,4 +1,4 @@
-"""Each limit of the requests of spec section 1: what lies on it is taken, one past it is refused with its path."""
+"""Each limit of requests in spec section 1: a value at the limit is accepted, one past it is rejected with its path."""
 
 import grpc
 import pytest
@@ -35,14 +35,14 @@ def change(topic=""):
 
 
 def nested(levels):
-    """Objects in each other; the `attributes` map is the first level."""
+    """Nested objects; the `attributes` map is the first level."""
     value = V(integer=1)
     for _ in range(levels - 1):
         value = V(object=types_pb2.Object(fields={"a": value}))
     return value
 
 
-# Method, how a request with n of it looks, the limit, and where one past it is named.
+# Method, a request with n items, the limit, and the path of the violation one past it.
 LIMITS = {
     "attribute name": ("Identify", lambda n: setting(**{"a" * n: V(integer=1)}), 30, "attributes.set[0]"),
     "string": ("Identify", lambda n: setting(a=V(string="é" * n)), 300, "attributes.set.a"),
@@ -80,20 +80,20 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_what_lies_on_the_limit_is_taken(stub, name):
+def test_value_at_the_limit_is_accepted(stub, name):
     method, request, limit, _ = LIMITS[name]
     getattr(stub, method)(request(limit))
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_one_past_the_limit_is_refused_with_its_path(stub, name):
+def test_one_past_the_limit_is_rejected_with_its_path(stub, name):
     method, request, limit, path = LIMITS[name]
     failure = fails(getattr(stub, method), request(limit + 1))
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and failure.reason == "INVALID_FIELDS"
     assert path in failure.violations
 
 
-def test_the_26th_topic_of_a_channel_is_refused_but_never_an_opt_out(stub):
+def test_the_26th_topic_of_a_channel_is_rejected_but_never_an_opt_out(stub):
     who = custom()
     subscribe = lambda topic, state=types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED: stub.UpdateSubscription(
         profiles_pb2.UpdateSubscriptionRequest(
@@ -108,12 +108,12 @@ def test_the_26th_topic_of_a_channel_is_refused_but_never_an_opt_out(stub):
 
 
 def counts(server):
-    fates = [server.metric(f'profiles_items_total{{result="{result}"}}') for result in ("stored", "duplicate", "stale", "rejected")]
-    return server.metric("profiles_items_received_total"), *fates
+    outcomes = [server.metric(f'profiles_items_total{{result="{result}"}}') for result in ("stored", "duplicate", "stale", "rejected")]
+    return server.metric("profiles_items_received_total"), *outcomes
 
 
-def test_what_came_in_is_what_became_of_it(server):
-    """Attribute writes, events and subscription changes, on every way that a call can end."""
+def test_received_items_equal_the_sum_of_their_outcomes(server):
+    """Attribute writes, events and subscription changes, for every way in which a call can end."""
     from conftest import profiles_pb2_grpc
     stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
     patch = lambda **values: types_pb2.AttributePatch(set={name: V(integer=value) for name, value in values.items()})
@@ -137,14 +137,14 @@ def test_what_came_in_is_what_became_of_it(server):
     for step, expected in steps:
         before = counts(server)
         step()
-        received, *fates = [after - was for after, was in zip(counts(server), before)]
-        assert tuple(fates) == expected and received == sum(fates)
+        received, *outcomes = [after - was for after, was in zip(counts(server), before)]
+        assert tuple(outcomes) == expected and received == sum(outcomes)
 
 
-def test_a_history_of_much_evidence_comes_in_pages_that_clients_take(stub):
+def test_pages_of_a_history_of_much_evidence_fit_the_limits_of_clients(stub):
     who = custom()
     evidence = types_pb2.Evidence(**{name: "𝄞" * 512 for name in ("method", "ip", "user_agent", "text_version", "actor", "reference")})
-    # 1,000 entries of 12 KiB: one page of them all would be three times what a client takes.
+    # 1,000 entries of 12 KiB: a single page of all would be three times the limit of a client.
     for _ in range(10):
         stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
             project="default", identifier=who, source=types_pb2.CONSENT_SOURCE_USER, evidence=evidence,
@@ -161,7 +161,7 @@ def test_a_history_of_much_evidence_comes_in_pages_that_clients_take(stub):
     assert all(before.hash == after.previous_hash for before, after in zip(entries, entries[1:]))
 
 
-def test_clocks_thousands_of_years_apart_give_a_time_of_the_contract(stub):
+def test_clocks_thousands_of_years_apart_give_a_valid_time(stub):
     person = unique("p")
     stub.Identify(identify(None, person, types_pb2.AttributePatch(set={"a": V(integer=1)}),
                            occurred_at=timestamp_pb2.Timestamp(seconds=31_536_000), sent_at=timestamp_pb2.Timestamp(seconds=253_402_300_799)))

@@ -1,4 +1,4 @@
-"""Rules of the log that only the real binary on a real file system can show; each test is named after its rule."""
+"""Rules of the log that need the real binary on a real file system; each test is named after its rule."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from conftest import custom, event, fails, get, needs_strace, profiles_pb2_grpc, track, wait_until
 from small_disk import SmallDisk
-from test_refusals import fingerprint
+from test_rejections import fingerprint
 
 NOT_SERVING = 2
 SEGMENT_BYTES = 1 << 20
@@ -38,7 +38,7 @@ def said(server, *texts):
 @needs_strace
 @pytest.mark.parametrize("error", ["EIO", "EDQUOT"])
 def test_L8_failed_write_ends_the_log_or_waits_for_space_and_loses_nothing(server, tmp_path, error):
-    """EIO is final. A quota that is used up is a full disk: the frame is taken back, and writes are back when they can be."""
+    """EIO is final. An exhausted quota is treated as a full disk: the frame is rolled back, and writes resume when there is space."""
     stub = stub_of(server.start())
     known = custom()
     stub.Track(track(known))
@@ -47,7 +47,7 @@ def test_L8_failed_write_ends_the_log_or_waits_for_space_and_loses_nothing(serve
          "-e", f"inject=pwrite64:error={error}:when=1+"], stderr=subprocess.PIPE, text=True)
     assert "attached" in tracer.stderr.readline()
     reason = {"EIO": "LOG_UNAVAILABLE", "EDQUOT": "DISK_FULL"}[error]
-    # The first one that meets the error, and one that is refused because of it.
+    # The first call hits the error, the second is rejected because of it.
     for _ in range(2):
         failure = fails(stub.Track, track(known, event("lost")))
         assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, reason)
@@ -89,7 +89,7 @@ def test_L16_start_on_a_full_disk_says_so_and_serves_what_it_can(disk):
     assert said(server, "data cannot be read or written", "No space left on device")
     disk.free()
     disk.fill(leave=16 << 10)
-    # Room for the first frame, and for nothing else.
+    # Space for the first frame only.
     server = small(disk).start()
     stub, who = stub_of(server), custom()
     assert wait_until(lambda: server.metric("profiles_disk_full") == 1)
@@ -102,7 +102,7 @@ def test_L16_start_on_a_full_disk_says_so_and_serves_what_it_can(disk):
     assert server.stop() == 0
 
 
-def test_L16_directory_that_cannot_be_written_is_refused(disk):
+def test_L16_directory_that_cannot_be_written_is_rejected(disk):
     server = small(disk).start()
     stub_of(server).Track(track(custom()))
     server.stop(signal.SIGKILL)
@@ -117,9 +117,9 @@ def test_L16_directory_that_cannot_be_written_is_refused(disk):
 
 
 @needs_strace
-def test_L17_failed_read_refuses_the_start_and_is_no_end_of_file(server, tmp_path):
+def test_L17_failed_read_rejects_the_start_and_is_no_end_of_file(server, tmp_path):
     who = custom()
-    # Small, so that it is read in few pieces.
+    # A small log, so that it is read in few pieces.
     server.flags = ("--segment-bytes", "1MiB")
     stub_of(server.start()).Track(track(who))
     server.stop(signal.SIGKILL)
@@ -136,7 +136,7 @@ def test_L17_failed_read_refuses_the_start_and_is_no_end_of_file(server, tmp_pat
             break
         assert server.process.wait(30) == 1
         assert said(server, "data cannot be read or written", "Input/output error")
-        # A start that fails while it copies the tail may leave a temporary file, which the next one removes.
+        # A start that fails while it copies the tail may leave a temporary file, which the next start removes.
         assert [fingerprint(server.data_dir)[path.name] for path in sorted(server.data_dir.glob("*.log"))] == before
     assert number > 2
     assert stub_of(server).GetProfile(get(who), timeout=20).profile.event_counters[0].count == 1

@@ -1,6 +1,6 @@
-"""--memory-limit: writes are refused once the store is full, and everything else goes on.
+"""--memory-limit: writes are rejected once the store is full, and everything else continues to work.
 
-One server is filled until it refuses; what it answered is read again there, after a kill with the same limit, and with a higher one.
+One server is filled until it rejects writes; the acknowledged writes are read back before and after a kill, with the same limit and with a higher one.
 """
 
 import signal
@@ -26,7 +26,7 @@ def log_out(installation):
 
 
 def much():
-    """As much as a profile takes."""
+    """As many attributes as a profile accepts."""
     return types_pb2.AttributePatch(
         set={f"a{number}": types_pb2.Value(string=f"{number}".ljust(300, "x")) for number in range(ATTRIBUTES)})
 
@@ -53,7 +53,7 @@ def states(stub, who):
 
 
 def fill(stub):
-    """Writes people until one is refused; returns those that were answered, and the one that was not."""
+    """Writes people until one is rejected; returns the acknowledged ones and the rejected one."""
     people = []
     for number in range(PEOPLE_MAX):
         person = unique("full")
@@ -66,11 +66,11 @@ def fill(stub):
     raise AssertionError(f"{PEOPLE_MAX} people and no limit")
 
 
-def whole(stub, people):
+def all_present(stub, people):
     return all(len(stub.GetProfile(get(custom(person)), timeout=20).profile.attributes) == ATTRIBUTES for person in people)
 
 
-def test_over_the_memory_limit_writes_are_refused_and_reads_and_opt_outs_go_on(server):
+def test_over_the_memory_limit_writes_are_rejected_and_reads_and_opt_outs_continue(server):
     server.flags = ("--memory-limit", "16MiB")
     stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
     who, device = custom(), unique("device")
@@ -79,7 +79,7 @@ def test_over_the_memory_limit_writes_are_refused_and_reads_and_opt_outs_go_on(s
     token = stub.CreateUnsubscribeToken(
         profiles_pb2.CreateUnsubscribeTokenRequest(project="default", identifier=who, channel=EMAIL, topic="t0")).token
     assert server.metric("profiles_memory_exhausted") == 0
-    people, refused = fill(stub)
+    people, rejected = fill(stub)
     assert server.metric("profiles_memory_exhausted") == 1
     assert server.metric("profiles_memory_limit_bytes") == 16 << 20
 
@@ -89,15 +89,15 @@ def test_over_the_memory_limit_writes_are_refused_and_reads_and_opt_outs_go_on(s
     ):
         failure = fails(call, request)
         assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MEMORY_EXHAUSTED")
-    answer = next(stub.TrackStream(iter([track(who, sequence=7)]), timeout=20))
-    assert answer.error.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0] and answer.sequence == 7
-    assert whole(stub, people)
-    assert fails(stub.GetProfile, get(custom(refused))).code == grpc.StatusCode.NOT_FOUND
+    response = next(stub.TrackStream(iter([track(who, sequence=7)]), timeout=20))
+    assert response.error.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0] and response.sequence == 7
+    assert all_present(stub, people)
+    assert fails(stub.GetProfile, get(custom(rejected))).code == grpc.StatusCode.NOT_FOUND
     assert server.get("/readyz")[0] == 200
     health = health_pb2_grpc.HealthStub(server.channel())
     assert health.Check(health_pb2.HealthCheckRequest(service=""), timeout=10).status == 1
 
-    # What a person leaves by is never refused.
+    # Opt-outs, log-outs and erasures are never rejected.
     stub.RedeemUnsubscribeToken(profiles_pb2.RedeemUnsubscribeTokenRequest(project="default", token=token), timeout=20)
     stub.UpdateSubscription(update(who, UNSUBSCRIBED, UNSUBSCRIBED), timeout=20)
     stub.BatchWrite(batch(update(who, *[UNSUBSCRIBED] * 3), update(who, *[UNSUBSCRIBED] * 4)), timeout=20)
@@ -112,18 +112,18 @@ def test_over_the_memory_limit_writes_are_refused_and_reads_and_opt_outs_go_on(s
     expected = {f"t{index}": UNSUBSCRIBED if index < 4 else SUBSCRIBED for index in range(6)}
     assert states(stub, who) == expected
 
-    # A start is never refused: what was answered is there, and the limit still holds.
+    # The limit never prevents a start: acknowledged writes are there, and the limit still applies.
     server.stop(signal.SIGKILL)
     stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
-    assert whole(stub, people) and states(stub, who) == expected
+    assert all_present(stub, people) and states(stub, who) == expected
     assert wait_until(lambda: server.metric("profiles_memory_exhausted") == 1)
     assert fails(stub.Track, track(who)).reason == "MEMORY_EXHAUSTED"
     assert server.stop() == 0
 
     server.flags = ("--memory-limit", "64MiB")
     stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
-    stub.Identify(identify(refused, attributes=much()), timeout=20)
+    stub.Identify(identify(rejected, attributes=much()), timeout=20)
     stub.Track(track(who, event()), timeout=20)
-    assert whole(stub, people) and states(stub, who) == expected
+    assert all_present(stub, people) and states(stub, who) == expected
     assert server.metric("profiles_memory_exhausted") == 0
     assert server.stop() == 0

@@ -1,4 +1,4 @@
-"""What those who run the service do without it, against the real binaries: check a configuration; verify, dump and restore a directory."""
+"""Operators' tools that need no server, with the real binaries: check a configuration; verify, dump and restore a directory."""
 
 import json
 import os
@@ -19,11 +19,11 @@ from profiles.v1 import admin_pb2
 # --check-config
 
 
-def test_a_good_configuration_is_shown_with_its_sources_and_touches_nothing(tmp_path):
+def test_a_valid_configuration_is_shown_with_its_sources_and_nothing_is_opened(tmp_path):
     file = tmp_path / "profiles.conf"
     file.write_text("# ours\nlog-level = debug\ndrain-seconds = 7\n")
     with socket.socket() as taken:
-        # A port in use is no matter: nothing is bound.
+        # A port in use does not matter, because nothing is bound.
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
@@ -31,13 +31,13 @@ def test_a_good_configuration_is_shown_with_its_sources_and_touches_nothing(tmp_
             "--check-config", "--config", file, "--data-dir", tmp_path / "data", "--listen", f"127.0.0.1:{port}",
             cwd=tmp_path, PROFILES_DRAIN_SECONDS="9", PROFILES_LOOPS="2")
     assert checked.returncode == 0 and checked.stderr == ""
-    assert checked.stdout.startswith("# the configuration is good\n")
+    assert checked.stdout.startswith("# the configuration is valid\n")
     for line in (f"# command line\ndata-dir = {tmp_path}/data\n", f"# command line\nlisten = 127.0.0.1:{port}\n",
                  "# environment\nloops = 2\n", "# environment\ndrain-seconds = 9\n", f"# {file}:2\nlog-level = debug\n",
                  "# default\nsegment-bytes = 64MiB\n"):
         assert line in checked.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["profiles.conf"]
-    # What it shows is a configuration file that gives the same.
+    # The output is a configuration file that produces the same configuration.
     again = tmp_path / "again.conf"
     again.write_text(checked.stdout)
     values = [line for line in checked.stdout.splitlines() if not line.startswith("#")]
@@ -54,7 +54,7 @@ def test_a_good_configuration_is_shown_with_its_sources_and_touches_nothing(tmp_
     (["--listen", "0.0.0.0:1"], {}, None, "command line: --listen: not on loopback"),
     (["--config", "missing.conf"], {}, None, "missing.conf: config: cannot be read"),
 ])
-def test_a_wrong_configuration_is_named_with_its_place(tmp_path, flags, variables, lines, expected):
+def test_an_invalid_configuration_is_reported_with_its_source(tmp_path, flags, variables, lines, expected):
     if lines is not None:
         (tmp_path / "p.conf").write_text(lines + "\n")
         flags = ["--config", "p.conf", *flags]
@@ -68,7 +68,7 @@ def test_a_wrong_configuration_is_named_with_its_place(tmp_path, flags, variable
 # verify, dump, restore: without a server
 
 
-def test_a_whole_directory_is_good_and_keeps_every_byte(server):
+def test_an_intact_directory_is_good_and_unchanged(server):
     server.start()
     names = fill(server)
     assert server.stop() == 0
@@ -82,15 +82,15 @@ def test_a_whole_directory_is_good_and_keeps_every_byte(server):
     assert text.returncode == 0 and "good: " in text.stdout and f"{len(names)} profiles at lsn {verdict['lsn']}\n" in text.stdout
 
 
-def test_verify_makes_no_lock_file_and_respects_one(server, tmp_path):
+def test_verify_creates_no_lock_file_and_respects_one(server, tmp_path):
     server.start()
     fill(server, 2)
     for command in (["verify"], ["dump"]):
-        refused = ctl(*command, server.data_dir)
-        assert refused.returncode == 4 and "a server runs on this directory" in refused.stderr and refused.stdout == ""
+        rejected = ctl(*command, server.data_dir)
+        assert rejected.returncode == 4 and "a server runs on this directory" in rejected.stderr and rejected.stdout == ""
     assert server.stop() == 0
     (server.data_dir / "LOCK").unlink()
-    # `verified` compares names, too.
+    # `verified` also compares names.
     assert verified(server.data_dir)[0] == 0
     assert ctl("dump", server.data_dir).returncode == 0 and not (server.data_dir / "LOCK").exists()
     empty = tmp_path / "empty"
@@ -100,7 +100,7 @@ def test_verify_makes_no_lock_file_and_respects_one(server, tmp_path):
     assert missing.returncode == 1 and "opendir" in missing.stderr and not (tmp_path / "missing").exists()
 
 
-def test_a_torn_tail_is_no_damage_and_is_told(server):
+def test_a_torn_tail_is_reported_and_is_not_damage(server):
     server.start()
     fill(server, 4)
     server.stop(signal.SIGKILL)
@@ -108,13 +108,13 @@ def test_a_torn_tail_is_no_damage_and_is_told(server):
     code, found, before = verified(server.data_dir)
     used = [line for line in found if line.get("kind") == "segment"][-1]["used_bytes"]
     content = bytearray(log.read_bytes())
-    # As if a power cut had let a part of the next frame through.
+    # As if a power failure had persisted a part of the next frame.
     content[used:used + 400] = b"PFRM" + os.urandom(396)
     log.write_bytes(content)
     code, found, verdict = verified(server.data_dir)
     assert code == 0 and verdict["verdict"] == "good" and verdict["lsn"] == before["lsn"] and verdict["digest"] == before["digest"]
     assert [line["torn_tail_bytes"] for line in found if "torn_tail_bytes" in line][0] >= 390
-    assert "never answered, no damage" in ctl("verify", server.data_dir).stdout
+    assert "never acknowledged, not damage" in ctl("verify", server.data_dir).stdout
 
 
 def test_each_kind_of_damage_of_the_log_is_found(tmp_path):
@@ -165,14 +165,14 @@ def test_each_kind_of_damage_of_the_log_is_found(tmp_path):
     assert verified(stray)[0] == 0
 
 
-def test_a_dump_says_what_the_server_answers(server):
+def test_a_dump_equals_the_responses_of_the_server(server):
     server.start()
     names = fill(server)
     stub = profiles_pb2_grpc.ProfilesStub(server.channel())
-    # One that was merged away must not show up by itself.
+    # A profile that was merged into another must not be listed.
     stub.Track(track(types_pb2.Identifier(installation_id="stray-phone"), event("opened")))
     stub.Identify(profiles_pb2.IdentifyRequest(project="default", custom_id=names[0], installation_id="stray-phone"))
-    answers = {name: json.loads(ctl("--json", "get", name, server=server).stdout) for name in names}
+    responses = {name: json.loads(ctl("--json", "get", name, server=server).stdout) for name in names}
 
     def lists(*words):
         return [json.loads(line) for line in ctl("--json", *words, server=server).stdout.splitlines()]
@@ -186,11 +186,11 @@ def test_a_dump_says_what_the_server_answers(server):
     lines = [json.loads(line) for line in dumped.stdout.splitlines()]
     assert sorted(line["profile"]["custom_id"] for line in lines) == sorted(names)
     for line in lines:
-        assert line == answers[line["profile"]["custom_id"]]
+        assert line == responses[line["profile"]["custom_id"]]
     full = [json.loads(line) for line in ctl("dump", server.data_dir, "--events", "--ledger").stdout.splitlines()]
     for line in full:
         name = line["profile"]["custom_id"]
-        assert line.pop("events") == events[name] and line.pop("consent") == ledgers[name] and line == answers[name]
+        assert line.pop("events") == events[name] and line.pop("consent") == ledgers[name] and line == responses[name]
     # The order depends on the log alone.
     assert ctl("dump", server.data_dir).stdout == dumped.stdout
 
@@ -214,17 +214,17 @@ def test_a_restored_directory_is_served_and_equal(server, tmp_path):
     assert second.stop() == 0
 
 
-def test_a_restore_refuses_what_would_lose_something(server, tmp_path):
+def test_a_restore_rejects_what_would_lose_data(server, tmp_path):
     server.start()
     fill(server, 4)
     assert server.stop() == 0
     target = tmp_path / "restored"
     target.mkdir()
     (target / "mine").write_text("keep")
-    refused = ctl("restore", server.data_dir, target)
-    assert refused.returncode == 1 and "is not empty; restore into a new directory" in refused.stderr
+    rejected = ctl("restore", server.data_dir, target)
+    assert rejected.returncode == 1 and "is not empty; restore to a new directory" in rejected.stderr
     assert [path.name for path in target.iterdir()] == ["mine"]
-    # Over itself, too.
+    # Also if the target is the source.
     before = fingerprint(server.data_dir)
     assert ctl("restore", server.data_dir, server.data_dir).returncode == 1 and fingerprint(server.data_dir) == before
     flip(newest_log(server.data_dir), 200)
@@ -238,7 +238,7 @@ def test_a_restore_refuses_what_would_lose_something(server, tmp_path):
 
 @pytest.fixture
 def with_snapshots(server):
-    """A stopped server's directory with two snapshots, and log behind each."""
+    """The directory of a stopped server with two snapshots, and log after each."""
     server.start()
     for _ in range(2):
         fill(server, 10)
@@ -248,7 +248,7 @@ def with_snapshots(server):
     return server.data_dir
 
 
-def test_all_ways_to_the_state_are_tried(with_snapshots):
+def test_all_recovery_paths_are_verified(with_snapshots):
     code, found, verdict = verified(with_snapshots)
     assert code == 0 and verdict["verdict"] == "good"
     states = [line for line in found if "from" in line]
@@ -270,7 +270,7 @@ def test_a_flipped_bit_in_a_snapshot_is_found(with_snapshots, which):
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_damaged_snapshot_is_replaced_by_the_next(with_snapshots, which):
-    """What operations.md advises."""
+    """The procedure of operations.md."""
     _, _, before = verified(with_snapshots)
     snapshot = sorted(with_snapshots.glob("*.snapshot"))[which]
     flip(snapshot, snapshot.stat().st_size // 2)
@@ -305,7 +305,7 @@ def test_damage_around_snapshots_is_found(with_snapshots, tmp_path):
     code, found, _ = verified(newer)
     assert code == 3 and any("99" in text for text in damages(found))
 
-    # Behind the newest snapshot the log goes on: without that part something answered is missing.
+    # The log continues after the newest snapshot: without that part acknowledged writes are missing.
     hole = copy("hole")
     for segment in sorted(hole.glob("*.log"))[:-1]:
         segment.unlink()
@@ -313,8 +313,8 @@ def test_damage_around_snapshots_is_found(with_snapshots, tmp_path):
     assert code == 3 and damages(found)
 
 
-def test_a_snapshot_that_was_written_wrong_is_found(with_snapshots):
-    """Every checksum is right, and the content is not what the log says: only the comparison of the states tells."""
+def test_a_snapshot_with_wrong_contents_is_detected(with_snapshots):
+    """Every checksum is correct, but the content differs from the log: only the comparison of the states detects it."""
     snapshot = sorted(with_snapshots.glob("*.snapshot"))[-1]
     content = bytearray(snapshot.read_bytes())
     place = content.index(b"plan 7")
@@ -325,14 +325,14 @@ def test_a_snapshot_that_was_written_wrong_is_found(with_snapshots):
     assert len(damages(found)) == 1 and "lead to different states" in damages(found)[0] and snapshot.name in damages(found)[0]
 
 
-def test_a_snapshot_with_its_checksums_made_anew_is_the_same(with_snapshots):
-    """The tool of the test above makes what the server makes."""
+def test_recomputed_checksums_equal_those_of_the_server(with_snapshots):
+    """The helper of the test above computes the same checksums as the server."""
     content = sorted(with_snapshots.glob("*.snapshot"))[-1].read_bytes()
     assert bytes(sealed_again(bytearray(content))) == content
 
 
-def test_whatever_is_done_to_a_file_verify_ends_with_a_verdict(with_snapshots, tmp_path):
-    """Flips, zeros, cuts, additions, exchanges and odd names: good or damaged, never a crash; a flip is always found."""
+def test_verify_ends_with_a_verdict_for_any_damage(with_snapshots, tmp_path):
+    """Flips, zeros, truncations, additions, swaps and unusual names: good or damaged, never a crash; a flip is always detected."""
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
     files = [path for path in with_snapshots.iterdir() if path.suffix in (".log", ".snapshot")]
@@ -364,7 +364,7 @@ def test_whatever_is_done_to_a_file_verify_ends_with_a_verdict(with_snapshots, t
         shutil.rmtree(folder)
 
 
-def test_what_a_crash_left_of_a_removal_is_no_damage(server, tmp_path):
+def test_remains_of_an_interrupted_removal_are_not_damage(server, tmp_path):
     server.start()
     fill(server, 3)
     admin_stub(server).CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=30)
@@ -373,7 +373,7 @@ def test_what_a_crash_left_of_a_removal_is_no_damage(server, tmp_path):
     for _ in range(2):
         admin_stub(server).CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=30)
     assert server.stop() == 0 and not first.exists() and not (server.data_dir / "0000000000000002.log").exists()
-    # Removals are durable in no certain order: segment 1 may be there when segment 2 is gone.
+    # Removals become durable in any order: segment 1 may exist when segment 2 does not.
     shutil.copy(tmp_path / "kept", first)
     first.chmod(0o600)
     code, found, verdict = verified(server.data_dir)
@@ -382,14 +382,14 @@ def test_what_a_crash_left_of_a_removal_is_no_damage(server, tmp_path):
 
 
 def test_verify_agrees_with_every_start_after_a_kill(tmp_path):
-    """Kills under load, with snapshots and removals going on: never damage, and the state is what the next start serves."""
+    """Kills under load, with concurrent snapshots and removals: never damage, and the state is the one that the next start serves."""
     server = Server(tmp_path / "data", "--segment-bytes", "1MiB")
     for _ in range(8):
         server.start()
         writers = [Journal(server) for _ in range(4)]
-        assert wait_until(lambda: all(writer.answered > 5 for writer in writers))
+        assert wait_until(lambda: all(writer.acknowledged > 5 for writer in writers))
         admin_stub(server).CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=30)
-        assert wait_until(lambda: all(writer.answered > 30 for writer in writers))
+        assert wait_until(lambda: all(writer.acknowledged > 30 for writer in writers))
         server.stop(signal.SIGKILL)
         for writer in writers:
             writer.stop.set()
@@ -400,6 +400,6 @@ def test_verify_agrees_with_every_start_after_a_kill(tmp_path):
         served = json.loads([line for line in server.lines if '"message":"serving"' in line][-1])
         assert served["lsn"] == verdict["lsn"]
         for writer in writers:
-            writer.check(stub, writer.answered)
+            writer.check(stub, writer.acknowledged)
         assert server.stop() == 0
         assert verified(server.data_dir)[0] == 0

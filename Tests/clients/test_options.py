@@ -1,4 +1,4 @@
-"""A project's options and limits, and that writes and reads follow them."""
+"""A project's options and limits, and their effect on writes and reads."""
 
 import time
 
@@ -15,7 +15,7 @@ SURVIVOR, LATEST = 1, 2
 
 @pytest.fixture
 def own(server):
-    """A server of one test: stubs of Profiles and Admin."""
+    """A server for one test, with stubs of Profiles and Admin."""
     server.start()
     with server.channel() as channel:
         yield profiles_pb2_grpc.ProfilesStub(channel), admin_pb2_grpc.AdminStub(channel)
@@ -34,38 +34,38 @@ def ago(seconds):
     return timestamp_pb2.Timestamp(seconds=int(time.time()) - seconds)
 
 
-def test_the_defaults_and_every_limit_are_in_one_answer(shared):
+def test_one_response_has_the_defaults_and_every_limit(shared):
     with shared.channel() as channel:
         admin = admin_pb2_grpc.AdminStub(channel)
-        answer = project(admin)
-        assert list(admin.ListProjects(admin_pb2.ListProjectsRequest()).projects) == [answer]
-    assert answer.project == "default"
-    assert answer.options == admin_pb2.ProjectOptions(
+        response = project(admin)
+        assert list(admin.ListProjects(admin_pb2.ListProjectsRequest()).projects) == [response]
+    assert response.project == "default"
+    assert response.options == admin_pb2.ProjectOptions(
         merge_policy=SURVIVOR, late_window_seconds=86_400, event_retention_days=90, events_per_profile_max=1_000)
     expected = {
         "events_per_profile": 1_000, "attributes_per_profile": 50, "installations_per_profile": 100, "events_per_track": 15,
         "event_retention_seconds": 90 * 86_400, "topics_per_channel": 25, "batch_get_profiles": 200, "elements_per_list": 25,
         "operations_per_batch": 200, "subscription_changes_per_call": 100, "suppressed_addresses_per_project": 4_000_000,
         "erased_identifier_seconds": 30 * 86_400, "erased_identifiers_per_project": 4_000_000}
-    assert expected.items() <= dict(answer.limits).items()
-    assert len(answer.limits) == 49 and all(answer.limits.values())
+    assert expected.items() <= dict(response.limits).items()
+    assert len(response.limits) == 49 and all(response.limits.values())
 
 
-def test_options_are_kept_through_a_restart(server):
+def test_options_survive_a_restart(server):
     server.start()
     options = {
         "merge_policy": LATEST, "double_opt_in": [EMAIL], "topic_default_unsubscribed": True, "late_window_seconds": 60,
         "event_retention_days": 7, "events_per_profile_max": 10}
     with server.channel() as channel:
-        answer = update(admin_pb2_grpc.AdminStub(channel), **options)
-    assert answer.options == admin_pb2.ProjectOptions(**options)
+        response = update(admin_pb2_grpc.AdminStub(channel), **options)
+    assert response.options == admin_pb2.ProjectOptions(**options)
     assert server.stop() == 0
     server.start()
     with server.channel() as channel:
-        assert project(admin_pb2_grpc.AdminStub(channel)) == answer
+        assert project(admin_pb2_grpc.AdminStub(channel)) == response
 
 
-def test_the_late_window_is_followed(own):
+def test_the_late_window_is_applied(own):
     stub, admin = own
     update(admin, late_window_seconds=60)
     assert stub.Track(track(custom(), event(occurred_at=ago(30))))
@@ -75,7 +75,7 @@ def test_the_late_window_is_followed(own):
     assert stub.Track(track(custom(), event(occurred_at=ago(90))))
 
 
-def test_the_retention_is_followed(own):
+def test_the_retention_is_applied(own):
     stub, admin = own
     who = custom()
     stub.Track(track(who, event(event_id="old", occurred_at=ago(3 * 86_400)), event(event_id="new"), historical=True))
@@ -85,12 +85,12 @@ def test_the_retention_is_followed(own):
     assert stub.GetProfile(get(who)).profile.HasField("events_truncated_before")
     failure = fails(stub.Track, track(who, event(occurred_at=ago(3 * 86_400)), historical=True))
     assert failure.code == grpc.StatusCode.OUT_OF_RANGE
-    # A late window of a day or more is cut to the retention.
+    # A late window of a day or more is limited to the retention.
     update(admin, event_retention_days=1)
     assert project(admin).options.late_window_seconds == 86_400
 
 
-def test_the_number_of_retained_events_is_followed(own):
+def test_the_number_of_retained_events_is_applied(own):
     stub, admin = own
     update(admin, events_per_profile_max=3)
     who = custom()
@@ -99,7 +99,7 @@ def test_the_number_of_retained_events_is_followed(own):
     assert [item.event_id for item in listed.events] == ["e4", "e3", "e2"]
 
 
-def test_the_merge_policy_is_followed(own):
+def test_the_merge_policy_is_applied(own):
     stub, admin = own
 
     def merged_value():
@@ -120,13 +120,13 @@ def test_the_merge_policy_is_followed(own):
     assert merged_value() == "newer, on the device"
 
 
-def test_double_opt_in_is_followed(own):
+def test_double_opt_in_is_applied(own):
     stub, admin = own
     update(admin, double_opt_in=[EMAIL])
-    answer = stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
+    response = stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
         project="default", identifier=custom(), source=1,
         changes=[profiles_pb2.SubscriptionChange(channel=EMAIL, state=types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED)]))
-    assert answer.results[0].state == types_pb2.SUBSCRIPTION_STATE_PENDING and answer.results[0].confirmation_token
+    assert response.results[0].state == types_pb2.SUBSCRIPTION_STATE_PENDING and response.results[0].confirmation_token
 
 
 @pytest.mark.parametrize("options,path", [
@@ -137,7 +137,7 @@ def test_double_opt_in_is_followed(own):
     ({"merge_policy": 9}, "merge_policy"),
     ({"double_opt_in": [9]}, "double_opt_in"),
 ])
-def test_an_option_outside_of_its_range_is_refused(shared, options, path):
+def test_an_option_outside_of_its_range_is_rejected(shared, options, path):
     with shared.channel() as channel:
         admin = admin_pb2_grpc.AdminStub(channel)
         failure = fails(admin.UpdateProject, admin_pb2.UpdateProjectRequest(
@@ -161,7 +161,7 @@ def test_request_ids_and_unknown_projects(own):
     assert "options" in fails(admin.UpdateProject, admin_pb2.UpdateProjectRequest(project="default")).violations
 
 
-def test_another_address_takes_consent_back_where_the_project_wants_it(own):
+def test_a_changed_address_resets_consent_if_the_project_requires_it(own):
     from google.protobuf import wrappers_pb2
     from test_identify import identify
     stub, admin = own
@@ -216,6 +216,6 @@ def test_a_double_opt_in_is_confirmed_by_its_token_alone(own):
     assert failure.code == grpc.StatusCode.FAILED_PRECONDITION and failure.reason == "USER_UNSUBSCRIBED"
     third = change(on)
     assert third.state == types_pb2.SUBSCRIPTION_STATE_PENDING
-    # A link from before the opt-out confirms nothing.
+    # A link issued before the opt-out confirms nothing.
     assert fails(stub.ConfirmSubscription, confirm(first.confirmation_token)).code == grpc.StatusCode.FAILED_PRECONDITION
     assert stub.ConfirmSubscription(confirm(third.confirmation_token)).subscriptions.items[0].state == on

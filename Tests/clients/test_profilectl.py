@@ -33,7 +33,7 @@ def ctl(server, *words, **options):
 
 
 def one_line(result, code, *parts):
-    """A failure: its exit code, and one line that says what is wrong."""
+    """Checks a failure: its exit code, and one line with the error."""
     assert result.code == code, result.errors
     assert result.errors.startswith("profilectl: ") and result.errors.count("\n") == 1
     for part in parts:
@@ -53,7 +53,7 @@ def test_a_first_event_is_stored_and_shown(shared):
     assert re.search(r"Last events\n  just now  purchase  amount=59.9 currency=EUR \(api profilectl\)", shown.out)
 
 
-def test_values_reach_the_server_with_the_type_seen_in_the_text(shared):
+def test_values_reach_the_server_with_the_detected_type(shared):
     who = unique("values")
     ctl(shared, "identify", who, "plan=gold", "count=3", "share=0.5", "vip=true", "since=2026-01-31T12:00:00+02:00",
         "site=https://shop.example/a", "sizes=[s, m]", 'code:="007"', "email_address=a@example.org", "--device", who + "-phone")
@@ -69,14 +69,14 @@ def test_values_reach_the_server_with_the_type_seen_in_the_text(shared):
     assert attributes["sizes"] == {"list": {"items": ["s", "m", "l"]}} and "plan" not in attributes
 
 
-def test_login_switch_and_logout_say_what_happened(shared):
+def test_login_switch_and_logout_print_their_outcome(shared):
     who, device = unique("ida"), unique("phone")
     assert ctl(shared, "identify", "--device", device).out.startswith("created: anonymous, profile ")
     assert ctl(shared, "identify", who, "--device", device).out.startswith(f"promoted: {who}, ")
     assert ctl(shared, "identify", "--device", device, "--logged-out").out.startswith("logged out: anonymous, ")
 
 
-def test_erasure_wants_to_be_told_twice(shared):
+def test_erasure_needs_a_confirmation(shared):
     who = unique("greta")
     ctl(shared, "identify", who, "plan=gold", "--device", who + "-phone")
     assert one_line(ctl(shared, "erase", who), 2, "--yes") and ctl(shared, "get", who).code == 0
@@ -84,11 +84,11 @@ def test_erasure_wants_to_be_told_twice(shared):
     assert erased.code == 0 and erased.out.startswith(f"erased: device:{who}-phone; gone from log and snapshots by 20")
     assert one_line(ctl(shared, "get", who), 1, "PROFILE_NOT_FOUND")
     assert one_line(ctl(shared, "track", who, "purchase"), 1, "IDENTIFIER_ERASED", "blocked_until 20")
-    assert ctl(shared, "erase", who, "--yes").out == "nobody is called so, nothing was erased\n"
+    assert ctl(shared, "erase", who, "--yes").out == "no such person, nothing was erased\n"
     assert ctl(shared, "--json", "erase", who, "--yes").json["log_purge_due"].startswith("20")
 
 
-def test_consent_is_changed_listed_and_asked(shared):
+def test_consent_is_changed_listed_and_checked(shared):
     who = unique("carla")
     ctl(shared, "identify", who, f"email_address={who}@example.org")
     assert "subscribed" in ctl(shared, "subscribe", who, "email", "email/offers", "--source", "user").out
@@ -98,7 +98,7 @@ def test_consent_is_changed_listed_and_asked(shared):
     assert one_line(ctl(shared, "subscribe", who, "email/offers"), 1, "USER_UNSUBSCRIBED", "--source user")
     ledger = ctl(shared, "consent", who, "--verify")
     assert ledger.code == 0 and ledger.out.count("\n") == 4 and "subscribed -> unsubscribed  by one click" in ledger.out
-    assert ledger.out.endswith("the chain of 3 entries is whole\n")
+    assert ledger.out.endswith("the chain of 3 entries is valid\n")
     assert "email/offers  unsubscribed  by one click" in ctl(shared, "get", who).out
 
 
@@ -112,7 +112,7 @@ def test_events_are_listed_over_pages_and_filtered(shared):
     assert len(ctl(shared, "events", who, "--limit", "2").out.splitlines()) == 2
 
 
-def test_refusals_name_the_field_and_the_remedy(shared):
+def test_rejections_name_the_field_and_give_advice(shared):
     who = unique("fail")
     assert one_line(ctl(shared, "track", who, "bad name"), 1, "events[0].name: ")
     assert one_line(ctl(shared, "track", who, "late", "--ago", "3d"), 1, "events[0].occurred_at: ", "--historical")
@@ -132,8 +132,8 @@ def test_health_follows_the_server(server):
     assert one_line(ctl(server, "health"), 3, server.listen)
 
 
-def test_an_answer_that_does_not_come_ends_with_code_three(shared):
-    # The server's HTTP/1.1 listener is no gRPC.
+def test_missing_response_ends_with_code_three(shared):
+    # The admin listener does not speak gRPC.
     environment = {**os.environ, "PROFILES_ADDRESS": shared.admin}
     finished = subprocess.run([str(TOOL), "health", "--timeout", "2s"], env=environment, capture_output=True, text=True, timeout=30)
     assert one_line(Result(finished), 3)
@@ -154,7 +154,7 @@ def counts(server, prefix):
     return sum(counter["count"] for profile in profiles for counter in profile["event_counters"])
 
 
-def test_import_tells_good_lines_from_bad_ones(shared, tmp_path):
+def test_import_stores_valid_lines_and_reports_invalid_ones(shared, tmp_path):
     prefix = unique("import")
     file = tmp_path / "some.jsonl"
     lines = list(operations(20, prefix))
@@ -163,29 +163,29 @@ def test_import_tells_good_lines_from_bad_ones(shared, tmp_path):
     write_lines(file, lines)
     file.write_text("# a comment\n\n" + file.read_text() + "{no json\n")
     result = ctl(shared, "import", file)
-    assert result.code == 1 and result.out.startswith("18 operations done, 3 refused; 18 events stored")
+    assert result.code == 1 and result.out.startswith("18 operations done, 3 rejected; 18 events stored")
     errors = result.errors.splitlines()
     assert len(errors) == 3
     assert any(f"{file}:6: " in line and "events[0].name: " in line for line in errors)
-    assert any(f"{file}:8: track.events[0].nome: unknown; known here: event_id, name, " in line for line in errors)
-    assert any(f"{file}:23: no JSON at byte 1: " in line for line in errors)
+    assert any(f"{file}:8: track.events[0].nome: unknown field; known are event_id, name, " in line for line in errors)
+    assert any(f"{file}:23: invalid JSON at byte 1: " in line for line in errors)
     assert counts(shared, prefix) == 18
 
 
 @pytest.mark.parametrize("kept", [0, 200, 600])
-def test_an_interrupted_import_goes_on_and_does_nothing_twice(shared, tmp_path, kept):
+def test_an_interrupted_import_resumes_and_applies_nothing_twice(shared, tmp_path, kept):
     """Events here have no event id: only the request ids of the import keep them from being stored twice."""
     prefix = unique("resume")
     file, position = tmp_path / "steps.jsonl", tmp_path / "position"
     write_lines(file, operations(1_000, prefix))
     assert ctl(shared, "import", file, "--resume", position).code == 0
-    # As if it had been killed after `kept` lines: what was sent later is sent again.
+    # As if it had been killed after `kept` lines: later lines are sent again.
     state = json.loads(position.read_text()) | {"lines": kept, "complete": False}
     position.write_text(json.dumps(state))
     again = ctl(shared, "import", file, "--resume", position)
-    assert again.code == 0 and again.out.startswith(f"{1_000 - kept} operations done, 0 refused")
+    assert again.code == 0 and again.out.startswith(f"{1_000 - kept} operations done, 0 rejected")
     assert counts(shared, prefix) == 1_000
-    assert "is imported: 1000 lines" in ctl(shared, "import", file, "--resume", position).out
+    assert "is already imported: 1000 lines" in ctl(shared, "import", file, "--resume", position).out
 
 
 def test_an_import_survives_a_kill_of_the_server(server, tmp_path):
@@ -201,7 +201,7 @@ def test_an_import_survives_a_kill_of_the_server(server, tmp_path):
     server.address = server.listen
     server.start()
     assert running.wait(90) == 0
-    assert running.stdout.read().startswith("4000 operations done, 0 refused")
+    assert running.stdout.read().startswith("4000 operations done, 0 rejected")
     assert counts(server, prefix) == 4_000
 
 
@@ -217,10 +217,10 @@ def test_progress_is_shown_on_a_terminal_only(shared, tmp_path):
     shown = os.read(controller, 10_000).decode()
     os.close(controller)
     assert finished.returncode == 0
-    assert re.search(r"200 of 400 lines, 50 %, \d+ a second, \d+ s left", shown)
+    assert re.search(r"200 of 400 lines, 50 %, \d+ per second, \d+ s left", shown)
 
 
-def test_position_of_another_file_is_refused(shared, tmp_path):
+def test_position_of_another_file_is_rejected(shared, tmp_path):
     file = tmp_path / "a.jsonl"
     write_lines(file, operations(1, unique("other")))
     assert ctl(shared, "import", file).code == 0
@@ -228,7 +228,7 @@ def test_position_of_another_file_is_refused(shared, tmp_path):
     assert one_line(ctl(shared, "import", file), 2, "a.jsonl.position belongs to another file")
 
 
-def test_shop_is_the_same_on_every_machine():
+def test_shop_is_reproducible():
     made = subprocess.run([sys.executable, str(ROOT / "Examples/generate_shop.py")], capture_output=True, check=True).stdout
     assert hashlib.sha256(made).hexdigest() == "e2f20ec0f21812615e008d92a5a6beff93faf797411aa51a77a403914228cc52"
     lines = [json.loads(line) for line in made.splitlines()]
@@ -242,7 +242,7 @@ def test_demo_shows_that_nothing_is_missing():
     finished = subprocess.run(
         [str(ROOT / "scripts/demo.sh")], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr
-    assert "operations done, 0 refused" in finished.stdout and finished.stdout.endswith("nothing is missing\n")
+    assert "operations done, 0 rejected" in finished.stdout and finished.stdout.endswith("nothing is missing\n")
     digests = re.findall(r"^(?:before|after): (.*)$", finished.stdout, re.MULTILINE)
     assert len(digests) == 2 and digests[0] == digests[1] and digests[0].startswith("441 profiles, 6783 events")
 
@@ -257,7 +257,7 @@ def test_completion_script_offers_commands_and_flags(shell):
     assert finished.stdout.splitlines() == ["--label", "unsubscribe", "preference_center"]
 
 
-def test_bench_answers_with_a_histogram_or_json(shared):
+def test_bench_prints_a_histogram_or_json(shared):
     flags = ["--connections", "2", "--streams", "10", "--ids", "50"]
     text = subprocess.run(
         [str(BENCH), "--port", shared.listen.rsplit(":", 1)[1], "--requests", "2000", *flags], capture_output=True, text=True, timeout=120)
@@ -273,6 +273,6 @@ def test_bench_answers_with_a_histogram_or_json(shared):
     assert report["latency_ms"]["p50"] <= report["latency_ms"]["p99"] <= report["latency_ms"]["max"]
 
 
-def test_bench_without_a_server_says_so():
+def test_bench_without_a_server_reports_it():
     finished = subprocess.run([str(BENCH), "--port", "1"], capture_output=True, text=True, timeout=30)
     assert finished.returncode == 3 and "cannot reach 127.0.0.1:1" in finished.stderr

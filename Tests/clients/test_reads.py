@@ -1,4 +1,4 @@
-"""Reads beside GetProfile, as spec section 4 has them."""
+"""Reads other than GetProfile (spec section 4)."""
 
 import time
 
@@ -30,18 +30,18 @@ def filled(stub, count, **fields):
     return who
 
 
-def ids(answer):
-    return [item.event_id for item in answer.events]
+def ids(response):
+    return [item.event_id for item in response.events]
 
 
 def pages(stub, request):
     """All pages of a listing."""
     while True:
-        answer = stub.ListEvents(request)
-        yield answer
-        if not answer.next_page_token:
+        response = stub.ListEvents(request)
+        yield response
+        if not response.next_page_token:
             return
-        request.page_token = answer.next_page_token
+        request.page_token = response.next_page_token
 
 
 def test_an_event_is_listed_as_it_was_sent(stub):
@@ -54,16 +54,16 @@ def test_an_event_is_listed_as_it_was_sent(stub):
     sent = event("Purchase", event_id="one", attributes=values, label="L", tags=["t", "u"], occurred_at=ago(60))
     source = types_pb2.Source(platform=types_pb2.PLATFORM_WEB, name="shop")
     lsn = stub.Track(track(device, sent, source=source)).lsn
-    answer = stub.ListEvents(events_of(device, min_lsn=lsn))
-    assert answer.lsn >= lsn and not answer.truncated and not answer.next_page_token and not answer.redirected_from
-    listed = answer.events[0]
+    response = stub.ListEvents(events_of(device, min_lsn=lsn))
+    assert response.lsn >= lsn and not response.truncated and not response.next_page_token and not response.redirected_from
+    listed = response.events[0]
     assert (listed.event_id, listed.name, listed.label, list(listed.tags)) == ("one", "purchase", "L", ["t", "u"])
     assert dict(listed.attributes) == values and listed.effective_time == ago(60)
     assert (listed.lsn, listed.identifier, listed.source, listed.historical) == (lsn, device, source, False)
     assert listed.received_at.seconds >= NOW
 
 
-def test_an_event_without_an_id_is_listed_with_the_one_it_was_given(stub):
+def test_an_event_without_an_id_is_listed_with_its_generated_id(stub):
     who = custom()
     made = stub.Track(track(who)).results[0].event_id
     assert ids(stub.ListEvents(events_of(who))) == [made]
@@ -74,7 +74,7 @@ def test_both_orders_and_bounds(stub):
     assert ids(stub.ListEvents(events_of(who))) == ["e5", "e4", "e3", "e2", "e1", "e0"]
     assert ids(stub.ListEvents(events_of(who, order=NEWEST))) == ["e5", "e4", "e3", "e2", "e1", "e0"]
     assert ids(stub.ListEvents(events_of(who, order=OLDEST))) == ["e0", "e1", "e2", "e3", "e4", "e5"]
-    # e2 is 240 s old: it is in `from`, and not in `to`.
+    # e2 is 240 s old: `from` is inclusive, `to` is exclusive.
     between = {"from": ago(240), "to": ago(120)}
     assert ids(stub.ListEvents(events_of(who, order=OLDEST, **between))) == ["e2", "e3"]
     assert ids(stub.ListEvents(events_of(who, names=["ODD"]))) == ["e5", "e3", "e1"]
@@ -83,42 +83,42 @@ def test_both_orders_and_bounds(stub):
 
 
 @pytest.mark.parametrize("order", [NEWEST, OLDEST])
-def test_events_that_come_while_paging_neither_repeat_nor_skip_others(stub, order):
+def test_events_that_arrive_while_paging_neither_repeat_nor_skip_others(stub, order):
     who = filled(stub, 40)
     seen, request = [], events_of(who, order=order, page_size=7)
-    for number, answer in enumerate(pages(stub, request)):
-        assert len(answer.events) <= 7
-        seen += [item for item in ids(answer) if item.startswith("e")]
-        # In front of the reader, behind it, and between.
+    for number, response in enumerate(pages(stub, request)):
+        assert len(response.events) <= 7
+        seen += [item for item in ids(response) if item.startswith("e")]
+        # Before the reader's position, after it, and in between.
         stub.Track(track(who, *(event(event_id=f"late{number}-{age}", occurred_at=ago(age)) for age in (1, 1230, 3000))))
     expected = [f"e{number}" for number in range(40)]
     assert seen == (expected if order == OLDEST else expected[::-1])
 
 
-def test_a_page_has_100_events_unless_asked_and_never_over_1000(stub):
+def test_a_page_has_100_events_by_default_and_at_most_1000(stub):
     who = filled(stub, 120)
     assert len(stub.ListEvents(events_of(who)).events) == 100
     assert len(stub.ListEvents(events_of(who, page_size=1_000)).events) == 120
-    # A last page that is full has no token.
+    # A last page that is full has no page token.
     assert not stub.ListEvents(events_of(who, page_size=120)).next_page_token
     failure = fails(stub.ListEvents, events_of(who, page_size=1_001))
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and "page_size" in failure.violations
 
 
-def test_a_page_of_large_events_is_cut_early(stub):
+def test_a_page_of_large_events_ends_early(stub):
     wide = {f"a{number}": types_pb2.Value(list=types_pb2.StringList(items=["é" * 300] * 25)) for number in range(20)}
     who = custom()
     for number in range(12):
         stub.Track(track(who, event(event_id=f"e{number}", attributes=wide, occurred_at=ago(60 * (20 - number)))))
     sizes, seen = [], []
-    for answer in pages(stub, events_of(who)):
-        sizes.append(answer.ByteSize())
-        seen += ids(answer)
+    for response in pages(stub, events_of(who)):
+        sizes.append(response.ByteSize())
+        seen += ids(response)
     assert seen == [f"e{number}" for number in reversed(range(12))]
     assert len(sizes) > 1 and max(sizes) < 2 << 20
 
 
-def test_a_token_serves_its_own_listing_only(stub):
+def test_a_page_token_is_valid_for_its_own_listing_only(stub):
     who = filled(stub, 6)
     token = stub.ListEvents(events_of(who, page_size=2)).next_page_token
     assert ids(stub.ListEvents(events_of(who, page_size=3, page_token=token))) == ["e3", "e2", "e1"]
@@ -133,10 +133,10 @@ def test_a_token_serves_its_own_listing_only(stub):
         assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and list(failure.violations) == ["page_token"]
 
 
-def test_a_listing_that_begins_before_what_is_retained_says_so(stub):
+def test_a_listing_that_begins_before_the_retained_events_reports_it(stub):
     who = filled(stub, 1_005)
-    answer = stub.ListEvents(events_of(who, order=OLDEST, page_size=1))
-    assert answer.truncated and ids(answer) == ["e5"]
+    response = stub.ListEvents(events_of(who, order=OLDEST, page_size=1))
+    assert response.truncated and ids(response) == ["e5"]
     dropped = {"from": ago((1_005 - 4) * 60)}
     assert stub.ListEvents(events_of(who, **dropped)).truncated
     retained = {"from": ago((1_005 - 5) * 60)}
@@ -157,8 +157,8 @@ def test_a_listing_by_the_id_of_a_merged_profile_shows_the_survivors(stub):
     who = custom_with_event(stub)
     stub.Identify(profiles_pb2.IdentifyRequest(
         project="default", custom_id=who.custom_id, installation_id=device))
-    answer = stub.ListEvents(events_of(types_pb2.Identifier(profile_id=gone)))
-    assert answer.redirected_from == gone and len(answer.events) == 2 and "before" in ids(answer)
+    response = stub.ListEvents(events_of(types_pb2.Identifier(profile_id=gone)))
+    assert response.redirected_from == gone and len(response.events) == 2 and "before" in ids(response)
 
 
 def test_bad_requests_and_unknown_people(stub):
@@ -177,14 +177,14 @@ def batch(identifiers, **fields):
     return profiles_pb2.BatchGetProfilesRequest(project="default", identifiers=identifiers, **fields)
 
 
-def test_a_batch_answers_the_known_and_lists_the_missing(stub):
+def test_a_batch_returns_the_found_and_lists_the_missing(stub):
     known = [custom_with_event(stub) for _ in range(3)]
     unknown = [custom(), types_pb2.Identifier(installation_id=unique("device"))]
-    answer = stub.BatchGetProfiles(batch([known[0], unknown[0], known[1], known[0], unknown[1], known[2]]))
-    shown = [item.profile.custom_id for item in answer.profiles]
+    response = stub.BatchGetProfiles(batch([known[0], unknown[0], known[1], known[0], unknown[1], known[2]]))
+    shown = [item.profile.custom_id for item in response.profiles]
     assert shown == [who.custom_id for who in (known[0], known[1], known[0], known[2])]
-    assert list(answer.missing) == unknown
-    assert {item.lsn for item in answer.profiles} == {answer.lsn}
+    assert list(response.missing) == unknown
+    assert {item.lsn for item in response.profiles} == {response.lsn}
     masked = stub.BatchGetProfiles(batch(known, read_mask={"paths": ["custom_id"]}))
     assert [item.profile for item in masked.profiles] == [types_pb2.Profile(custom_id=who.custom_id) for who in known]
     assert not stub.BatchGetProfiles(batch([])).profiles
@@ -195,12 +195,12 @@ def test_a_batch_follows_merges(stub):
     gone = stub.Track(track(types_pb2.Identifier(installation_id=device))).profile_id
     who = custom_with_event(stub)
     stub.Identify(profiles_pb2.IdentifyRequest(project="default", custom_id=who.custom_id, installation_id=device))
-    answer = stub.BatchGetProfiles(batch([types_pb2.Identifier(profile_id=gone), who]))
-    assert [item.redirected_from for item in answer.profiles] == [gone, ""]
-    assert answer.profiles[0].profile == answer.profiles[1].profile
+    response = stub.BatchGetProfiles(batch([types_pb2.Identifier(profile_id=gone), who]))
+    assert [item.redirected_from for item in response.profiles] == [gone, ""]
+    assert response.profiles[0].profile == response.profiles[1].profile
 
 
-def test_a_batch_takes_200_identifiers_and_says_what_is_wrong_with_them(stub):
+def test_a_batch_accepts_200_identifiers_and_reports_violations(stub):
     who = custom_with_event(stub)
     assert len(stub.BatchGetProfiles(batch([who] * 200)).profiles) == 200
     failure = fails(stub.BatchGetProfiles, batch([who] * 201))
@@ -213,7 +213,7 @@ def test_a_batch_takes_200_identifiers_and_says_what_is_wrong_with_them(stub):
 
 
 def test_a_batch_is_read_at_one_lsn_while_others_write(shared, stub):
-    """Two people get one event each in turn: no batch sees the second ahead of the first."""
+    """Two people alternately get one event each: no batch may see the second ahead of the first."""
     import threading
     first, second = custom(), custom()
     done = threading.Event()
@@ -228,8 +228,8 @@ def test_a_batch_is_read_at_one_lsn_while_others_write(shared, stub):
     stub.Track(track(second))
     threading.Thread(target=write).start()
     while not done.is_set():
-        answer = stub.BatchGetProfiles(batch([second, first]))
-        counts = [item.profile.event_counters[0].count for item in answer.profiles]
+        response = stub.BatchGetProfiles(batch([second, first]))
+        counts = [item.profile.event_counters[0].count for item in response.profiles]
         assert counts[1] - counts[0] in (0, 1)
 
 
@@ -268,7 +268,7 @@ def test_a_lookup_follows_what_happens_to_an_address(stub):
     identify(stub, who, delete=["email_address"])
     assert lookup(stub, email_address=new) == []
     identify(stub, who, email=old)
-    # A merge into the person keeps it.
+    # It is kept when a profile is merged into the person.
     device = unique("device")
     stub.Track(track(types_pb2.Identifier(installation_id=device)))
     assert identify(stub, who, device=device).outcome == types_pb2.OUTCOME_MERGED
@@ -287,7 +287,7 @@ def test_a_lookup_survives_a_restart(server):
         assert lookup(profiles_pb2_grpc.ProfilesStub(channel), email_address="someone@example.org") == [who.custom_id]
 
 
-def test_a_lookup_of_too_many_is_refused_and_never_cut(stub):
+def test_a_lookup_of_too_many_is_rejected_and_never_truncated(stub):
     address = f"{unique('info')}@example.org"
     for _ in range(100):
         identify(stub, custom(), email=address)
@@ -300,6 +300,6 @@ def test_a_lookup_of_too_many_is_refused_and_never_cut(stub):
 
 @pytest.mark.parametrize("fields,path", [
     ({}, "address"), ({"email_address": "no"}, "email_address"), ({"phone_number": "0049"}, "phone_number")])
-def test_a_lookup_says_what_is_wrong_with_an_address(stub, fields, path):
+def test_a_lookup_reports_violations_of_an_address(stub, fields, path):
     failure = fails(stub.LookupProfiles, profiles_pb2.LookupProfilesRequest(project="default", **fields))
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and list(failure.violations) == [path]

@@ -1,9 +1,9 @@
-"""The service against the reference model: seeded random operations, every answer and every profile compared.
+"""The service against the reference model: seeded random operations, every response and every profile compared.
 
-PROFILES_MODEL_SEEDS says how many seeds (1,000 in `make model-test`), PROFILES_MODEL_OPERATIONS how long each is,
+PROFILES_MODEL_SEEDS is the number of seeds (1,000 in `make model-test`), PROFILES_MODEL_OPERATIONS the operations per seed,
 PROFILES_MODEL_FIRST the first seed. Every tenth seed has a server of its own, which takes a snapshot and some operations later is
-killed with SIGKILL while it has a request that is then sent again. A difference is shrunk: operations are dropped while it still differs. With PROFILES_MODEL_STRICT=1 an RPC
-that is not built is a failure, otherwise its operations are left out.
+killed with SIGKILL during a request that is then repeated. A difference is shrunk: operations are removed as long as the results
+still differ. With PROFILES_MODEL_STRICT=1 an RPC that is not built is a failure, otherwise its operations are omitted.
 """
 
 import collections
@@ -29,21 +29,21 @@ SEEDS = int(os.environ.get("PROFILES_MODEL_SEEDS", "40"))
 OPERATIONS = int(os.environ.get("PROFILES_MODEL_OPERATIONS", "200"))
 FIRST = int(os.environ.get("PROFILES_MODEL_FIRST", "0"))
 STRICT = os.environ.get("PROFILES_MODEL_STRICT") == "1"
-# Several seeds at a time, so that their writes share syncs.
+# Several seeds run concurrently, so that their writes share syncs.
 WORKERS = int(os.environ.get("PROFILES_MODEL_WORKERS", str(2 * (os.cpu_count() or 2))))
-# A difference is shrunk until nothing more can be dropped, or for this long.
+# A difference is shrunk until nothing more can be removed, or for this long.
 SHRINK_SECONDS = 120
 KILL_EVERY = 10
-# About as long as a write takes, so that the kill comes before it, in it, and after it.
+# About the duration of a write, so that kills hit before, during and after it.
 KILL_SECONDS_MAX = 0.006
-# Of seven seeds, which ones have full profiles, and which ones many erasures.
+# The seeds, modulo seven, with full profiles and with many erasures.
 SHAPES = {1: ERASURES, 3: MANY_ATTRIBUTES, 5: ERASURES, 6: MANY_DEVICES}
 WRITES = ("Identify", "Track", "UpdateSubscription", "AddSuppression", "RemoveSuppression", "BatchWrite", "EraseProfile")
 READS = ("GetProfile", "ListEvents", "ListConsentHistory", "CheckSendable")
 
 
 class Service:
-    """How a run reaches a server; `own` is one that it may kill."""
+    """The server of a run; `own` is a server that the run may kill."""
 
     def __init__(self, listen, own=None):
         self.own = own
@@ -64,7 +64,7 @@ class Service:
 
 
 def built(stub):
-    """The RPCs that an empty request does not find UNIMPLEMENTED."""
+    """The RPCs that do not return UNIMPLEMENTED to an empty request."""
     names = set()
     for method in rpc.DESCRIPTOR.services_by_name["Profiles"].methods:
         if method.name in WRITES + READS:
@@ -78,7 +78,7 @@ def built(stub):
 
 
 def plan(seed, names):
-    """The operations of a seed, and the places where its server is killed, with how long after the request."""
+    """The operations of a seed, and the indices at which its server is killed, with the delay after the request."""
     generator = Generator(seed, SHAPES.get(seed % 7, Shape()), names)
     operations = generator.operations(OPERATIONS)
     kills, chance = {}, generator.chance
@@ -91,11 +91,11 @@ _attempts = iter(range(1, 1 << 62))
 
 
 def play(service, seed, operations, kills, names, seen=None):
-    """The difference that a seed shows, as (number of the operation, text), or None; `seen` counts what came."""
+    """The first difference of a seed, as (index of the operation, text), or None; `seen` counts the outcomes."""
     attempt = next(_attempts)
     number = (os.getpid() * 100_000 + attempt) * 7 + time.time_ns() // 1_000_000
     run = Run(service, f"{os.getpid()}x{attempt}x{seed}-", number)
-    # Up to 30 operations before a kill: the start finds them in the log, and everything before in the snapshot.
+    # A snapshot up to 30 operations before a kill: the start finds those in the log, and everything earlier in the snapshot.
     snapshots = {max(0, index - seed % 31) for index in kills}
     for index, operation in enumerate(operations):
         try:
@@ -116,7 +116,7 @@ def play(service, seed, operations, kills, names, seen=None):
 
 
 def shrink(service, seed, operations, names, found):
-    """Fewer operations that still differ; large parts are tried first."""
+    """Removes operations as long as the results still differ; large parts first."""
     operations, deadline = operations[:found[0] + 1], time.monotonic() + SHRINK_SECONDS
     size = max(1, len(operations) // 2)
     while size and time.monotonic() < deadline:
@@ -134,7 +134,7 @@ def shrink(service, seed, operations, names, found):
 
 
 def shrink_batches(service, seed, operations, names, found, deadline):
-    """Drops operations of the batches that are left."""
+    """Removes operations from the remaining batches."""
     for index, batch in enumerate(operations):
         inner = 0
         while batch["do"] == "BatchWrite" and inner < len(batch["operations"]) > 1 and time.monotonic() < deadline:
@@ -149,19 +149,19 @@ def shrink_batches(service, seed, operations, names, found, deadline):
 
 
 def run_seed(seed, listen, names, seen):
-    """None, or a text that tells the difference and the shrunk operations."""
+    """None, or a text with the difference and the shrunk operations."""
     operations, kills = plan(seed, names)
     if not kills:
-        return tell(Service(listen), seed, operations, kills, names, seen)
+        return describe_difference(Service(listen), seed, operations, kills, names, seen)
     with tempfile.TemporaryDirectory(prefix="profiles-model-") as folder:
         own = Server(pathlib.Path(folder) / "data").start()
         try:
-            return tell(Service(own.listen, own), seed, operations, kills, names, seen)
+            return describe_difference(Service(own.listen, own), seed, operations, kills, names, seen)
         finally:
             own.stop(signal.SIGKILL)
 
 
-def tell(service, seed, operations, kills, names, seen):
+def describe_difference(service, seed, operations, kills, names, seen):
     try:
         found = play(service, seed, operations, kills, names, seen)
         if not found:
@@ -176,25 +176,25 @@ def tell(service, seed, operations, kills, names, seen):
         service.channel.close()
 
 
-def work(seeds, answers, listen, names):
+def work(seeds, responses, listen, names):
     while (seed := seeds.get()) is not None:
         seen = collections.Counter()
         try:
-            answers.put((run_seed(seed, listen, names, seen), seen))
+            responses.put((run_seed(seed, listen, names, seen), seen))
         except Exception:
-            answers.put((f"seed {seed}: {traceback.format_exc()}", seen))
+            responses.put((f"seed {seed}: {traceback.format_exc()}", seen))
 
 
-def test_service_answers_as_the_model(shared):
+def test_service_responds_like_the_model(shared):
     with shared.channel() as channel:
         names = built(profiles_pb2_grpc.ProfilesStub(channel))
     missing = sorted(set(WRITES + READS) - names)
-    print(f"left out, not built: {missing}" if missing else "nothing left out")
+    print(f"omitted, not built: {missing}" if missing else "nothing omitted")
     assert not (STRICT and missing), f"not built: {missing}"
-    # Processes, since one interpreter is slower than the service; `spawn`, since gRPC does not outlive a fork.
+    # Processes, because one interpreter is slower than the service; `spawn`, because gRPC does not support fork.
     context = multiprocessing.get_context("spawn")
-    seeds, answers = context.Queue(), context.Queue()
-    workers = [context.Process(target=work, args=(seeds, answers, shared.listen, names), daemon=True)
+    seeds, responses = context.Queue(), context.Queue()
+    workers = [context.Process(target=work, args=(seeds, responses, shared.listen, names), daemon=True)
                for _ in range(min(WORKERS, SEEDS))]
     started = time.monotonic()
     for worker in workers:
@@ -202,7 +202,7 @@ def test_service_answers_as_the_model(shared):
     for seed in list(range(FIRST, FIRST + SEEDS)) + [None] * len(workers):
         seeds.put(seed)
     differences, seen = [], collections.Counter()
-    for text, its in (answers.get(timeout=1_800) for _ in range(SEEDS)):
+    for text, its in (responses.get(timeout=1_800) for _ in range(SEEDS)):
         seen.update(its)
         differences += [text] * bool(text)
     for worker in workers:

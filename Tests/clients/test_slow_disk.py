@@ -1,7 +1,7 @@
-"""A slow disk (F13): each fdatasync takes PROFILES_SYNC_DELAYS milliseconds more (strace delays it).
+"""A slow disk (F13): strace delays each fdatasync by PROFILES_SYNC_DELAYS milliseconds.
 
-Writes are answered late, or DEADLINE_EXCEEDED where their clients do not wait; health and reads do not wait for the disk; what waits
-is bounded. Times are printed; they are asserted only for the delays of the row, where health must take under 100 ms beside 5 s.
+Writes are acknowledged late, or end with DEADLINE_EXCEEDED if their clients do not wait that long; health and reads do not wait for the
+disk; queued writes are bounded. Times are printed, and asserted only for a delay of 5 s, during which health must take under 100 ms.
 """
 
 import os
@@ -18,10 +18,10 @@ from journal import Load, Register
 DELAYS = [int(delay) for delay in os.environ.get("PROFILES_SYNC_DELAYS", "300").split(",")]
 DELAY_OF_THE_ROW = 5_000
 WRITES = 8
-# Records of about 90 KB: the 64 MiB that may wait are reached by 800 of them.
+# Records of about 90 KB: 800 of them reach the limit of 64 MiB of queued records.
 FLOOD = 1_000
 BYTES_WAITING_MAX = 64 << 20
-# What waits, what of it is stored meanwhile, and the buffers of sixteen connections.
+# The queued records, the part of them stored in the meantime, and the buffers of sixteen connections.
 RSS_GROWTH_MAX = 512 << 20
 
 pytestmark = needs_strace
@@ -42,7 +42,7 @@ def large():
 
 
 def overtaken(server, register, milliseconds):
-    """Asks for health and reads while a write waits for the disk; returns how often both came first, and their longest time."""
+    """Calls health and reads while a write waits for the disk; returns how often both returned first, and their longest time."""
     stub, health = profiles_pb2_grpc.ProfilesStub(server.channel()), health_pb2_grpc.HealthStub(server.channel())
     first, longest = 0, 0.0
     for _ in range(WRITES):
@@ -56,15 +56,15 @@ def overtaken(server, register, milliseconds):
         stub.GetProfile(get(register.who), timeout=20)
         first += not pending.done()
         pending.result()
-        # No answer before the disk has it: the delay is the least that this may take, on whatever machine.
+        # There must be no response before the sync, so on any machine this takes at least the delay.
         assert time.monotonic() - sent >= milliseconds / 1000
-        register.answered += 1
+        register.acknowledged += 1
         register.possible = {register.sent}
     return first, longest
 
 
 def flood(server):
-    """More than may wait at once; returns what was answered, refused, and the most that waited."""
+    """Sends more than may be queued; returns the numbers of acknowledged and rejected calls, and the most that was queued."""
     channels = [server.channel() for _ in range(16)]
     stubs = [profiles_pb2_grpc.ProfilesStub(channel) for channel in channels]
     request = large()
@@ -93,11 +93,11 @@ def test_F13_slow_disk_delays_writes_and_nothing_else(server, tmp_path, capsys, 
     first, longest = overtaken(server, registers[0], milliseconds)
     assert first > WRITES // 2, "health and reads waited for the disk"
 
-    # Those that wait are answered, those that do not learn that they have waited too long.
+    # Patient clients get their acknowledgements, those with short deadlines DEADLINE_EXCEEDED.
     with Load(stub, registers, timeout=60 + milliseconds / 100) as patient:
         with Load(stub, impatient, timeout=milliseconds / 4_000) as hasty:
-            answered = patient.answered
-            while patient.answered < answered + 2 * len(registers) or hasty.unknown < 2:
+            acknowledged = patient.acknowledged
+            while patient.acknowledged < acknowledged + 2 * len(registers) or hasty.unknown < 2:
                 assert server.process.poll() is None
                 time.sleep(0.02)
     assert set().union(*[register.reasons for register in registers]) == set()
@@ -120,8 +120,8 @@ def test_F13_slow_disk_delays_writes_and_nothing_else(server, tmp_path, capsys, 
     assert fast.stop() == 0
     with capsys.disabled():
         print(
-            f"F13: fdatasync {milliseconds} ms late: {patient.answered} answered late, {hasty.unknown} past their deadline, "
-            f"health and reads came first {first} of {WRITES} times, health at most {longest * 1000:.1f} ms; "
-            f"flood of {FLOOD}: {codes}, at most {most / (1 << 20):.1f} MiB waited, RSS +{grown / (1 << 20):.0f} MiB; 0 lost")
+            f"F13: fdatasync {milliseconds} ms late: {patient.acknowledged} acknowledged late, {hasty.unknown} past their deadline, "
+            f"health and reads returned first {first} of {WRITES} times, health at most {longest * 1000:.1f} ms; "
+            f"flood of {FLOOD}: {codes}, at most {most / (1 << 20):.1f} MiB queued, RSS +{grown / (1 << 20):.0f} MiB; 0 lost")
     if milliseconds >= DELAY_OF_THE_ROW:
         assert longest < 0.1

@@ -1,4 +1,4 @@
-"""Track and GetProfile as spec sections 1, 3 and 4 have them."""
+"""Track and GetProfile (spec sections 1, 3 and 4)."""
 
 import time
 
@@ -18,30 +18,30 @@ def at(seconds):
 
 def test_unknown_custom_id_creates_an_identified_profile(stub):
     who = custom()
-    answer = stub.Track(track(who, event("Purchase", event_id="one")))
-    assert answer.revision == 1 and answer.results[0].status == STORED
+    response = stub.Track(track(who, event("Purchase", event_id="one")))
+    assert response.revision == 1 and response.results[0].status == STORED
     profile = stub.GetProfile(get(who)).profile
     assert profile.custom_id == who.custom_id and profile.state == types_pb2.STATE_IDENTIFIED
-    assert profile.profile_id == answer.profile_id and len(answer.profile_id) == 26
+    assert profile.profile_id == response.profile_id and len(response.profile_id) == 26
     assert [(c.name, c.count) for c in profile.event_counters] == [("purchase", 1)]
 
 
 def test_unknown_installation_creates_an_anonymous_profile(stub):
     device = types_pb2.Identifier(installation_id=unique("device"))
-    answer = stub.Track(track(device, source=types_pb2.Source(platform=types_pb2.PLATFORM_WEB, name="shop")))
-    profile = stub.GetProfile(get(types_pb2.Identifier(profile_id=answer.profile_id))).profile
+    response = stub.Track(track(device, source=types_pb2.Source(platform=types_pb2.PLATFORM_WEB, name="shop")))
+    profile = stub.GetProfile(get(types_pb2.Identifier(profile_id=response.profile_id))).profile
     assert profile.state == types_pb2.STATE_ANONYMOUS and not profile.custom_id
     assert [(i.installation_id, i.platform) for i in profile.installations] == [(device.installation_id, types_pb2.PLATFORM_WEB)]
 
 
-def test_a_read_shows_an_answered_write_on_another_connection(shared, stub):
+def test_a_read_sees_an_acknowledged_write_on_another_connection(shared, stub):
     from conftest import profiles_pb2_grpc
     who = custom()
     for count in range(1, 50):
         lsn = stub.Track(track(who)).lsn
         with shared.channel() as channel:
-            answer = profiles_pb2_grpc.ProfilesStub(channel).GetProfile(get(who, min_lsn=lsn))
-        assert answer.profile.event_counters[0].count == count and answer.lsn >= lsn
+            response = profiles_pb2_grpc.ProfilesStub(channel).GetProfile(get(who, min_lsn=lsn))
+        assert response.profile.event_counters[0].count == count and response.lsn >= lsn
 
 
 def test_all_kinds_of_values_are_stored_and_compared(stub):
@@ -63,9 +63,9 @@ def test_all_kinds_of_values_are_stored_and_compared(stub):
 
 
 def test_an_event_twice_in_one_request_is_a_duplicate(stub):
-    answer = stub.Track(track(custom(), event(event_id="x"), event(event_id="x"), event(event_id="y")))
-    assert [r.status for r in answer.results] == [STORED, DUPLICATE, STORED]
-    assert [r.lsn for r in answer.results] == [answer.lsn - 2, answer.lsn - 1, answer.lsn]
+    response = stub.Track(track(custom(), event(event_id="x"), event(event_id="x"), event(event_id="y")))
+    assert [r.status for r in response.results] == [STORED, DUPLICATE, STORED]
+    assert [r.lsn for r in response.results] == [response.lsn - 2, response.lsn - 1, response.lsn]
 
 
 def test_two_people_may_use_the_same_event_id(stub):
@@ -73,11 +73,11 @@ def test_two_people_may_use_the_same_event_id(stub):
 
 
 def test_server_made_event_ids_differ(stub):
-    answer = stub.Track(track(custom(), event(), event()))
-    assert len({r.event_id for r in answer.results}) == 2 and all(r.status == STORED for r in answer.results)
+    response = stub.Track(track(custom(), event(), event()))
+    assert len({r.event_id for r in response.results}) == 2 and all(r.status == STORED for r in response.results)
 
 
-def test_request_id_replays_the_answer_and_refuses_another_message(stub):
+def test_request_id_replays_the_response_and_rejects_a_different_message(stub):
     who, request_id = custom(), unique("request")
     first = stub.Track(track(who, event(event_id="a"), request_id=request_id))
     again = stub.Track(track(who, event(event_id="a"), request_id=request_id))
@@ -88,7 +88,7 @@ def test_request_id_replays_the_answer_and_refuses_another_message(stub):
     assert (failure.code, failure.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
 
 
-def test_a_failed_call_does_not_use_its_request_id_up(stub):
+def test_a_failed_call_does_not_consume_its_request_id(stub):
     who, request_id = custom(), unique("request")
     assert fails(stub.Track, track(who, must_exist=True, request_id=request_id)).code == grpc.StatusCode.NOT_FOUND
     stub.Track(track(who))
@@ -123,7 +123,7 @@ def test_time_window(stub, offset, ok):
     assert list(failure.violations) == ["events[1].occurred_at"]
 
 
-def test_an_event_ahead_is_taken_as_received(stub):
+def test_an_event_in_the_future_gets_the_received_time(stub):
     result = stub.Track(track(custom(), event(occurred_at=at(time.time() + 200)))).results[0]
     assert result.effective_time.seconds <= time.time() + 1
 
@@ -141,7 +141,7 @@ def test_sent_at_corrects_a_wrong_clock(stub):
     assert abs(effective - (time.time() - 60)) < 30
 
 
-def test_one_bad_event_refuses_all_and_lists_every_one(stub):
+def test_one_invalid_event_rejects_all_and_every_violation_is_listed(stub):
     who = custom()
     request = track(
         who, event(), event("bad name"), event(attributes={"x": V()}), event(occurred_at=at(time.time() - 200_000)))
@@ -151,21 +151,21 @@ def test_one_bad_event_refuses_all_and_lists_every_one(stub):
     assert fails(stub.GetProfile, get(who)).code == grpc.StatusCode.NOT_FOUND
 
 
-def test_allow_partial_stores_the_good_ones(stub):
+def test_allow_partial_stores_the_valid_events(stub):
     request = track(custom(), event("bad name", event_id="b"), event(event_id="g"), allow_partial=True)
-    answer = stub.Track(request)
-    assert [r.status for r in answer.results] == [REJECTED, STORED]
-    assert answer.results[0].error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    response = stub.Track(request)
+    assert [r.status for r in response.results] == [REJECTED, STORED]
+    assert response.results[0].error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     failure = Failure.__new__(Failure)
     failure.violations, failure.reason, failure.metadata = {}, "", {}
-    failure.read(answer.results[0].error)
+    failure.read(response.results[0].error)
     assert failure.reason == "INVALID_FIELDS" and list(failure.violations) == ["events[0].name"]
 
 
-def test_allow_partial_with_nothing_good_makes_no_profile(stub):
+def test_allow_partial_without_a_valid_event_creates_no_profile(stub):
     who = custom()
-    answer = stub.Track(track(who, event("bad name"), allow_partial=True))
-    assert not answer.profile_id and answer.results[0].status == REJECTED
+    response = stub.Track(track(who, event("bad name"), allow_partial=True))
+    assert not response.profile_id and response.results[0].status == REJECTED
     assert fails(stub.GetProfile, get(who)).code == grpc.StatusCode.NOT_FOUND
 
 
@@ -200,7 +200,7 @@ LIMITS = [
 
 
 @pytest.mark.parametrize("path, make, limit", LIMITS, ids=[row[0] for row in LIMITS])
-def test_limit_at_the_bound_and_one_past(stub, path, make, limit):
+def test_value_at_the_limit_and_one_past(stub, path, make, limit):
     assert stub.Track(track(custom(), make(limit))).results[0].status == STORED
     assert violations(stub, track(custom(), make(limit + 1))) == {path}
 
@@ -213,7 +213,7 @@ def test_fifteen_events_fit_and_sixteen_do_not(stub):
 
 
 @pytest.mark.parametrize("text", ["", " ", "\u2003", "a\nb", "undefined", "NULL", "[Object object]", "NaN", "-Infinity", "x" * 513, "€" * 400])
-def test_identifiers_that_are_none_are_refused(stub, text):
+def test_invalid_identifiers_are_rejected(stub, text):
     for field in ("custom_id", "installation_id"):
         assert violations(stub, track(types_pb2.Identifier(**{field: text}))) == {f"identifier.{field}"}
 
@@ -226,7 +226,7 @@ def test_names_are_compared_in_lower_case(stub):
     assert {path.lower() for path in violations(stub, track(custom(), twice))} == {"events[0].attributes.size"}
 
 
-def test_read_mask_chooses_fields(stub):
+def test_read_mask_selects_fields(stub):
     who = custom()
     stub.Track(track(who))
     mask = lambda *paths: field_mask_pb2.FieldMask(paths=paths)
@@ -237,7 +237,7 @@ def test_read_mask_chooses_fields(stub):
     assert fails(stub.GetProfile, get(who, read_mask=mask("attribute_metadata"))).code == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_min_lsn_above_the_server_is_refused(stub):
+def test_min_lsn_above_the_server_is_rejected(stub):
     who = custom()
     lsn = stub.Track(track(who)).lsn
     failure = fails(stub.GetProfile, get(who, min_lsn=lsn + 1_000_000))
@@ -252,7 +252,7 @@ def test_unknown_project_is_not_found(stub):
         assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "PROJECT_NOT_FOUND")
 
 
-def test_retained_events_are_bounded_and_counters_go_on(stub):
+def test_retained_events_are_bounded_and_counters_continue(stub):
     who = custom()
     for _ in range(70):
         stub.Track(track(who, *[event() for _ in range(15)]))
@@ -263,5 +263,5 @@ def test_retained_events_are_bounded_and_counters_go_on(stub):
 
 def test_items_add_up(shared, stub):
     stub.Track(track(custom(), event("bad name"), event(), allow_partial=True))
-    fates = [shared.metric(f'profiles_items_total{{result="{fate}"}}') for fate in ("stored", "duplicate", "stale", "rejected")]
-    assert shared.metric("profiles_items_received_total") == sum(fates) and fates[0] > 0 and fates[3] > 0
+    outcomes = [shared.metric(f'profiles_items_total{{result="{outcome}"}}') for outcome in ("stored", "duplicate", "stale", "rejected")]
+    assert shared.metric("profiles_items_received_total") == sum(outcomes) and outcomes[0] > 0 and outcomes[3] > 0

@@ -1,4 +1,4 @@
-// What Swift's Glibc module does not export: epoll, eventfd, accept4, prctl's thread name. No policy, no logic.
+// Calls that Swift's Glibc module does not export: epoll, eventfd, accept4, prctl's thread name. Thin wrappers without any logic.
 #pragma once
 #include <stdint.h>
 
@@ -13,7 +13,7 @@ extern const uint32_t linux_epollin, linux_epollout, linux_epollerr, linux_epoll
 int linux_epoll_create(void);
 /// `operation`: 1 add, 2 delete, 3 modify, as EPOLL_CTL_*.
 int linux_epoll_ctl(int epoll, int operation, int descriptor, uint32_t events, uint64_t tag);
-/// Waits at most `milliseconds` (-1: for ever); fills at most `capacity` (1...256) entries.
+/// Waits at most `milliseconds` (-1: no timeout); fills at most `capacity` (1...256) entries.
 int linux_epoll_wait(int epoll, linux_ready *ready, int capacity, int milliseconds);
 int linux_eventfd(void);
 /// accept4 with SOCK_NONBLOCK and SOCK_CLOEXEC.
@@ -25,7 +25,7 @@ extern const int linux_sol_socket, linux_so_reuseaddr, linux_so_reuseport, linux
     linux_ipv6_v6only;
 /// getrandom(2); returns the bytes filled or -1.
 long linux_getrandom(void *target, uint64_t bytes);
-/// Names the calling thread; at most 15 bytes show.
+/// Names the calling thread; the kernel keeps at most 15 bytes.
 void linux_name_thread(const char *name);
-/// The file system's magic number at `path` (linux/magic.h), or 0.
+/// The magic number of the file system at `path` (linux/magic.h), or 0 on failure.
 uint64_t linux_file_system_magic(const char *path);

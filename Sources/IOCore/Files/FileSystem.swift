@@ -1,5 +1,5 @@
-// Files, as a seam: the log, its recovery and the snapshots see nothing else, so a simulated disk
-// can stand in for a real one.
+// The interface to files. The log, its recovery and the snapshots use nothing else, so that a
+// simulated disk can replace a real one.
 
 /// How a file is opened.
 package enum FileAccess: Equatable, Sendable {
@@ -18,13 +18,13 @@ package protocol File: AnyObject {
     func size() throws(IOError) -> Int
     /// Reads up to `target.count` bytes at `offset`; fewer only at the end of the file.
     func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws(IOError) -> Int
-    /// Writes all of `source` at `offset`; after an error any part of it may be there.
+    /// Writes all of `source` at `offset`; after an error any part of it may have been written.
     func write(_ source: UnsafeRawBufferPointer, at offset: Int) throws(IOError)
-    /// Makes content and length durable (fdatasync). After an error nothing may be concluded about
-    /// earlier writes.
+    /// Makes content and length durable (fdatasync). After an error the state of all earlier
+    /// unsynced writes is unknown.
     func sync() throws(IOError)
-    /// Asks the system to forget what it holds of the file in memory, so that later reads show what
-    /// the disk has; call `sync` before.
+    /// Asks the system to drop the file's cached pages, so that later reads come from the disk;
+    /// call `sync` first.
     func dropCache()
     /// Shortens or extends the file to `size` bytes.
     func truncate(to size: Int) throws(IOError)
@@ -32,31 +32,33 @@ package protocol File: AnyObject {
     func close()
 }
 
-/// A lock that ends with the process, or by `release`.
+/// A lock that is held until `release` or the end of the process.
 package protocol DirectoryLock: AnyObject, Sendable {
     func release()
 }
 
 /// A file system below one directory tree. Safe to use from several threads.
 package protocol FileSystem: AnyObject, Sendable {
-    /// Creates a directory (0700) and those above it where missing, durably.
+    /// Creates a directory (0700) and its missing parents, durably.
     func createDirectory(_ path: String) throws(IOError)
     /// Names in a directory, in ascending byte order.
     func list(_ directory: String) throws(IOError) -> [String]
     /// Opens a file (0600 when created), never through a symbolic link.
     func open(_ path: String, _ access: FileAccess) throws(IOError) -> any File
-    /// Replaces `target` by `source` at once; durable after `syncDirectory`.
+    /// Atomically replaces `target` with `source`; durable after `syncDirectory`.
     func rename(_ source: String, to target: String) throws(IOError)
     /// Removes a file; durable after `syncDirectory`.
     func remove(_ path: String) throws(IOError)
     /// Makes creations, renames and removals in a directory durable.
     func syncDirectory(_ path: String) throws(IOError)
-    /// Takes the exclusive lock `path`, creating the file; `.locked` if another process has it.
+    /// Takes the exclusive lock `path` and creates the file if needed; throws `.locked` if another
+    /// process holds it.
     func lock(_ path: String) throws(IOError) -> any DirectoryLock
     /// Bytes that can still be written.
     func freeBytes(_ directory: String) throws(IOError) -> UInt64
-    /// The absolute path of something that is there, without links, `.` and `..`.
+    /// The absolute path of an existing file or directory, without links, `.` and `..`.
     func canonicalPath(_ path: String) throws(IOError) -> String
-    /// A name such as `ext4` or `tmpfs`; `unknown` if it has none here.
+    /// The type of the file system, such as `ext4` or `tmpfs`; `unknown` for any that is not
+    /// listed.
     func kind(_ directory: String) -> String
 }

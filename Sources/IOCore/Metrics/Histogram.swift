@@ -1,15 +1,14 @@
-// A histogram that a working thread records into and the admin thread reads, with no lock between
-// them. It depends on nothing but the standard library, so that a lower module can take it over
-// unchanged.
+// A histogram that working threads record into and the admin thread reads, without a lock between
+// them.
 
 import Synchronization
 
-/// Counts observations in fixed buckets; records and reads from any thread.
+/// Counts observations in fixed buckets; recording and reading are allowed on any thread.
 ///
 /// All accesses are relaxed: a reader may see an observation in its bucket before it is in the sum.
 /// The count is derived from the buckets, so that it always equals the `+Inf` bucket.
 package final class Histogram: Sendable {
-    /// What was recorded up to some moment; can be added up over threads.
+    /// The observations recorded up to some moment; snapshots of several threads can be added.
     package struct Snapshot: Equatable, Sendable {
         package let bounds: HistogramBounds
         /// Observations per bucket, not cumulative; the last one is above every bound.
@@ -37,7 +36,7 @@ package final class Histogram: Sendable {
     }
 
     package let bounds: HistogramBounds
-    /// One more than the bounds allowed: the last is for what lies above them all.
+    /// One more than the most bounds allowed: the last bucket counts what exceeds all bounds.
     private let counts: InlineArray<32, Atomic<UInt64>>
     private let sum = Atomic<UInt64>(0)
 

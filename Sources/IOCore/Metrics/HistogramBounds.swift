@@ -1,10 +1,10 @@
-/// Upper bounds of a histogram's buckets, and what its numbers mean.
+/// Upper bounds of a histogram's buckets, and the unit in which they are shown.
 package struct HistogramBounds: Equatable, Sendable {
     /// Upper bounds, inclusive, strictly ascending, in the unit that is recorded; 1...`countMax` of
     /// them.
     package let upper: [UInt64]
-    /// Recorded units in one shown unit: 1 for counts and bytes, 1,000,000,000 where nanoseconds
-    /// are shown as seconds.
+    /// Recorded units per shown unit: 1 for counts and bytes, 1,000,000,000 for nanoseconds shown
+    /// as seconds.
     package let unitsPerShown: UInt64
 
     /// Most bounds: each is a time series for every label set of the family.
@@ -21,15 +21,14 @@ package struct HistogramBounds: Equatable, Sendable {
     /// Operations in a frame of the log: powers of two up to its limit of 4,096.
     package static let frameOperations = HistogramBounds(upper: (0 ... 12).map { 1 << $0 })
 
-    /// Bytes of a frame of the log: 512 B (one sector) to 16 MiB (its largest), factor 4 up to 4
-    /// MiB (its usual limit).
+    /// Bytes of a frame of the log: 512 B (one sector) to 16 MiB (the largest frame), factor 4 up
+    /// to 4 MiB (the usual limit).
     package static let frameBytes = HistogramBounds(
         upper: [
             512, 2_048, 8_192, 32_768, 131_072, 524_288, 2_097_152, 4_194_304, 16_777_216,
         ])
 
-    /// Nanoseconds of one fdatasync, shown as seconds: 50 µs (a good NVMe) to 5 s (a disk that is
-    /// failing).
+    /// Nanoseconds of one fdatasync, shown as seconds: 50 µs (a fast NVMe) to 5 s (a failing disk).
     package static let fdatasyncSeconds = HistogramBounds(
         upper: [
             50_000, 100_000, 200_000, 400_000, 800_000, 1_600_000, 3_200_000, 6_400_000, 12_800_000,

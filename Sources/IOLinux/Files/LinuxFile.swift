@@ -1,7 +1,7 @@
 import Glibc
 import IOCore
 
-/// An open file of the machine.
+/// An open file.
 final class LinuxFile: File {
     let path: String
     private let descriptor: Int32
@@ -22,7 +22,7 @@ final class LinuxFile: File {
     func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws(IOError) -> Int {
         var done = 0
         while done < target.count {
-            // SAFETY: the rest of the caller's buffer; pointer and count go together.
+            // SAFETY: the rest of the caller's buffer; pointer and count are of the same buffer.
             let count = pread(
                 self.descriptor, target.baseAddress! + done, target.count - done,
                 off_t(offset + done))
@@ -52,15 +52,15 @@ final class LinuxFile: File {
     }
 
     func sync() throws(IOError) {
-        // Never repeated, not even after EINTR: a second call proves nothing about the first one's
-        // pages.
+        // Never repeated, not even after EINTR: the success of a second call proves nothing about
+        // the pages of the first one.
         guard fdatasync(self.descriptor) == 0 else {
             throw IOError(operation: "fdatasync", subject: self.path)
         }
     }
 
     func dropCache() {
-        // Only advice: where it is not taken, a read shows the cache, and nothing is wrong.
+        // Advice only: where the kernel ignores it, a read returns cached pages, which is harmless.
         _ = posix_fadvise(self.descriptor, 0, 0, POSIX_FADV_DONTNEED)
     }
 

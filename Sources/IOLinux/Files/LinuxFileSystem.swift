@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import IOCore
 
-/// The machine's file system.
+/// The file system of Linux.
 package final class LinuxFileSystem: FileSystem {
     private static let directoryMode: mode_t = 0o700
     private static let fileMode: mode_t = 0o600
@@ -15,7 +15,7 @@ package final class LinuxFileSystem: FileSystem {
             let parent = prefix.isEmpty ? "." : prefix
             prefix += part + "/"
             guard mkdir(prefix, Self.directoryMode) != 0 else {
-                // A directory whose own entry is lost takes everything in it along, synced or not.
+                // If the entry of a directory is lost, so is everything in it, synced or not.
                 try self.syncDirectory(parent)
                 continue
             }
@@ -85,8 +85,8 @@ package final class LinuxFileSystem: FileSystem {
         return LinuxDirectoryLock(descriptor: descriptor)
     }
 
-    /// Takes a shared lock on a lock file that is there, read-only: readers do not lock each other
-    /// out, and whoever would write is locked out.
+    /// Takes a shared lock on an existing lock file, opened read-only: readers do not exclude each
+    /// other, but they exclude a writer.
     ///
     /// - Returns: `nil` if there is no such file.
     /// - Throws: `.locked` if another process holds the exclusive lock.

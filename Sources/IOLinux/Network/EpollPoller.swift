@@ -2,11 +2,11 @@ import CLinux
 import Glibc
 import IOCore
 
-/// Readiness by epoll, level-triggered; woken through an eventfd.
+/// Level-triggered epoll that an eventfd wakes.
 final class EpollPoller: Poller, @unchecked Sendable {
-    // Used by one thread but for `wake`, which only writes to the eventfd.
+    // Unchecked: used by one thread, except for `wake`, which only writes to the eventfd.
 
-    /// Descriptors reported by one wait; the rest come with the next.
+    /// Most descriptors reported by one wait; the next wait reports the rest.
     private static let readyMax = 256
     private static let wakeTag = UInt64.max - 1
 
@@ -45,14 +45,14 @@ final class EpollPoller: Poller, @unchecked Sendable {
     }
 
     func remove(_ descriptor: Int32) {
-        // A descriptor that is not watched (accepting is paused) needs nothing.
+        // The error for a descriptor that is not watched is ignored.
         _ = linux_epoll_ctl(self.epoll, 2, descriptor, 0, 0)
     }
 
     func wait(forNanoseconds nanoseconds: UInt64?) -> (
         ready: UnsafeBufferPointer<IOReadiness>, woken: Bool
     ) {
-        // Rounded up: a timer must not find itself a fraction too early and spin.
+        // Rounded up, because a wait that ends before the timer is due would spin.
         let milliseconds = nanoseconds.map { Int32(clamping: ($0 + 999_999) / 1_000_000) } ?? -1
         let found = linux_epoll_wait(self.epoll, self.raw, Int32(Self.readyMax), milliseconds)
         var count = 0
@@ -79,7 +79,7 @@ final class EpollPoller: Poller, @unchecked Sendable {
 
     func wake() {
         var one: UInt64 = 1
-        // A full counter has woken the thread already.
+        // A write fails only if the counter is full, and then the thread is already woken.
         _ = Glibc.write(self.event, &one, 8)
     }
 

@@ -2,9 +2,9 @@ import CLinux
 import Glibc
 import IOCore
 
-/// Sockets and epoll of the machine.
+/// TCP sockets and epoll.
 package final class LinuxNetwork: Network {
-    /// Connections that may wait to be accepted.
+    /// Most connections that wait to be accepted.
     private static let backlog: Int32 = 1_024
 
     package init() {}

@@ -10,7 +10,8 @@ final class LinuxSocket: StreamSocket {
     init(descriptor: Int32, peer: String) {
         self.descriptor = descriptor
         self.peer = peer
-        // Answers go out in one write per tick already; waiting for more would only add latency.
+        // Responses are already combined into one write per tick; Nagle's algorithm would only add
+        // latency.
         _ = linux_set_option(descriptor, linux_ipproto_tcp, linux_tcp_nodelay, 1)
     }
 
@@ -64,7 +65,7 @@ final class LinuxListener: ListeningSocket {
             switch errno {
             case EAGAIN: return .wouldBlock
             case EMFILE, ENFILE, ENOMEM, ENOBUFS: return .exhausted
-            // EINTR, or a connection that was gone before it was accepted: the next one, please.
+            // EINTR, or the connection was aborted before it was accepted: try the next one.
             default: continue
             }
         }

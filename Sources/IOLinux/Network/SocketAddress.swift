@@ -1,6 +1,6 @@
 import Glibc
 
-/// An IPv4 or IPv6 address with its port, as the system calls take it.
+/// An IPv4 or IPv6 address and port, in the form that the system calls take.
 struct SocketAddress: CustomStringConvertible {
     static let capacity = UInt32(MemoryLayout<sockaddr_storage>.size)
     var storage = sockaddr_storage()
@@ -35,7 +35,7 @@ struct SocketAddress: CustomStringConvertible {
                 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size)
     }
 
-    /// Such as `127.0.0.1:50051` or `[::1]:50051`.
+    /// Formatted as `127.0.0.1:50051` or `[::1]:50051`.
     var description: String {
         var text = [CChar](repeating: 0, count: 64)
         return withUnsafeBytes(of: self.storage) { raw in

@@ -1,7 +1,7 @@
 import Glibc
 import IOCore
 
-/// The machine's clocks.
+/// The system's real-time and monotonic clocks.
 package final class LinuxClock: Clock {
     package init() {}
 

@@ -1,24 +1,24 @@
 import Glibc
 
-/// What concerns the process as a whole.
+/// Properties and limits of the process as a whole.
 package enum LinuxProcess {
     /// Cores that this process may use.
     package static var cores: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
-    /// Memory that this process may use, in bytes: that of the machine, or what its control group
-    /// allows.
+    /// Memory that this process may use, in bytes: the machine's, or the limit of its control
+    /// group.
     package static var memoryBytes: Int {
         let machine = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
         let limits = Self.memoryLimitFiles.compactMap(Self.number(inFile:))
         return limits.reduce(machine, min)
     }
 
-    /// Of control groups, version 2 and 1, as a container sees its own.
+    /// The limit files of control groups, version 2 and 1, at the paths inside a container.
     private static let memoryLimitFiles = [
         "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes",
     ]
 
-    /// `nil` where there is no such file, or no number in it, such as `max`.
+    /// `nil` if there is no such file, or its content is not a number (`max`).
     private static func number(inFile path: String) -> Int? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
@@ -29,12 +29,12 @@ package enum LinuxProcess {
         return Int(String(decoding: bytes.prefix(count).prefix { $0 > 0x20 }, as: UTF8.self))
     }
 
-    /// Ends at once, without unwinding anything.
+    /// Exits immediately, without running exit handlers.
     package static func exitNow(_ code: Int32) -> Never {
         _exit(code)
     }
 
-    /// Descriptors that this process may have open; after `harden`, all that it is allowed.
+    /// Most descriptors that this process may have open; after `harden`, the hard limit.
     package static var descriptorsMax: Int {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
@@ -43,8 +43,8 @@ package enum LinuxProcess {
         return Int(clamping: limit.rlim_cur)
     }
 
-    /// New files are readable by their owner only; descriptors up to the hard limit; no core dumps,
-    /// which would hold people's data (S11).
+    /// Makes new files accessible to their owner only, raises the descriptor limit to the hard
+    /// limit, and disables core dumps, which would contain people's data (S11).
     package static func harden() {
         umask(0o077)
         var limit = rlimit()

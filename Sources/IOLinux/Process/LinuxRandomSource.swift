@@ -10,12 +10,13 @@ package final class LinuxRandomSource: RandomSource {
         var rest = bytes[...]
         while !rest.isEmpty {
             let part = UnsafeMutableRawBufferPointer(rebasing: rest)
-            // SAFETY: `part` lies in the caller's buffer; pointer and count go together.
+            // SAFETY: `part` is part of the caller's buffer; pointer and count are of the same
+            // buffer.
             let count = linux_getrandom(part.baseAddress, UInt64(part.count))
             if count > 0 {
                 rest = rest.dropFirst(count)
             } else {
-                precondition(errno == EINTR, "the kernel gives no random bytes")
+                precondition(errno == EINTR, "getrandom failed")
             }
         }
     }

@@ -1,6 +1,7 @@
 import Glibc
 
-/// The signals a server lives by. Blocked before the first thread starts, then waited for by one.
+/// The signals that control the server. They are blocked before the first thread starts, and one
+/// thread then waits for them.
 package enum LinuxSignals {
     /// A signal that was received.
     package enum Signal: Sendable {
@@ -10,7 +11,7 @@ package enum LinuxSignals {
         case reload
     }
 
-    /// Blocks the signals in this thread and those that it starts; ignores SIGPIPE.
+    /// Blocks the signals in this thread and in threads that it starts; ignores SIGPIPE.
     package static func block() {
         signal(SIGPIPE, SIG_IGN)
         var set = Self.set()

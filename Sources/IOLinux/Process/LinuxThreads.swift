@@ -3,9 +3,9 @@ import Glibc
 import IOCore
 import Synchronization
 
-/// Starts threads of the operating system.
+/// Starts operating system threads.
 package final class LinuxThreadStarter: ThreadStarter {
-    /// Stack of a thread, in bytes: decoding is bounded in depth, so the system's default is ample.
+    /// Stack of a thread, in bytes: ample, since the recursion depth of decoding is bounded.
     private static let stackBytes = 1 << 20
 
     package init() {}
@@ -35,7 +35,7 @@ final class LinuxThread: RunningThread {
         pthread_attr_init(&attributes)
         pthread_attr_setstacksize(&attributes, stackBytes)
         var thread = pthread_t()
-        // SAFETY: the retained start is taken over, once, by the thread that begins.
+        // SAFETY: the new thread takes over the retained `Start`, exactly once.
         let result = pthread_create(
             &thread, &attributes,
             { argument in
@@ -44,7 +44,7 @@ final class LinuxThread: RunningThread {
                 start.body()
                 return nil
             }, start.toOpaque())
-        precondition(result == 0, "the system starts no thread")
+        precondition(result == 0, "pthread_create failed")
         pthread_attr_destroy(&attributes)
         self.thread = thread
     }
@@ -54,7 +54,7 @@ final class LinuxThread: RunningThread {
     }
 }
 
-/// Sleep and wake by a condition variable; waking a thread that is awake is one atomic exchange.
+/// Parks a thread on a condition variable; waking a thread that is awake costs one atomic exchange.
 package final class LinuxParker: Parker, @unchecked Sendable {
     private enum State: UInt8 {
         case awake = 0
@@ -68,7 +68,7 @@ package final class LinuxParker: Parker, @unchecked Sendable {
 
     package init() {
         // SAFETY: both are initialised here, used by address only, and destroyed with the object,
-        // when no thread parks.
+        // when no thread is parked.
         self.mutex = .allocate(capacity: 1)
         self.condition = .allocate(capacity: 1)
         pthread_mutex_init(self.mutex, nil)
@@ -116,8 +116,8 @@ package final class LinuxParker: Parker, @unchecked Sendable {
     package func wake() {
         let before = self.state.exchange(State.notified.rawValue, ordering: .acquiringAndReleasing)
         guard before == State.parked.rawValue else { return }
-        // Taking the lock makes sure that the sleeper is in its wait, not on the way to it. The
-        // signal comes after: whoever wakes must not find the lock held and sleep again.
+        // Taking the lock ensures that the parked thread has reached its wait. The signal is sent
+        // after unlocking, so that the woken thread does not block on the lock again.
         pthread_mutex_lock(self.mutex)
         pthread_mutex_unlock(self.mutex)
         pthread_cond_signal(self.condition)

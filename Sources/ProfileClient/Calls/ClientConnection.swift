@@ -1,31 +1,31 @@
 import CNGHTTP2
 import Glibc
 
-/// Why a client connection cannot go on.
+/// Why a client connection failed.
 package enum ClientError: Error {
     /// A system call failed with this errno.
     case socket(operation: StaticString, errno: Int32)
-    /// The name of the host has no address.
+    /// The host name does not resolve.
     case unknownHost
-    /// The server closed the connection, or spoke something else than HTTP/2.
+    /// The server closed the connection, or does not speak HTTP/2.
     case closed
 }
 
-/// One unary call; a load uses it for the next as soon as it has ended.
+/// One call. A load reuses the object for the next call when it has ended.
 final class ClientCall {
     /// Such as `/profiles.v1.Profiles/Track`.
     var path: [UInt8] = []
-    /// `grpc-timeout` and `authorization`, where given.
+    /// `grpc-timeout` and `authorization`, if set.
     var metadata: [(StaticString, [UInt8])] = []
     /// The framed request.
     var body: [UInt8] = []
     var bodyOffset = 0
-    /// Of the load that started it: which method, and when it was due.
+    /// For loads: the index of the method, and the time at which the call was due.
     var kind = 0
     var startedNanoseconds: UInt64 = 0
-    /// From the trailers; -1 until they came.
+    /// From the trailers; -1 until they arrive.
     var status: Int32 = -1
-    /// Whether `response`, `message` and `details` are wanted; a load looks at the status only.
+    /// Whether `response`, `message` and `details` are stored; a load needs the status only.
     let keepsResponse: Bool
     /// The framed response.
     var response: [UInt8] = []
@@ -39,10 +39,9 @@ final class ClientCall {
     }
 }
 
-/// A client's HTTP/2 connection over a non-blocking socket: keeps a number of unary calls under
-/// way.
+/// A client's HTTP/2 connection over a non-blocking socket, with any number of concurrent calls.
 ///
-/// Apart from the server's transport on purpose: the two must not share a mistake. Used by one
+/// Deliberately independent of the server's transport, so that they cannot share a bug. Used by one
 /// thread.
 final class ClientConnection {
     private(set) var descriptor: Int32
@@ -52,14 +51,14 @@ final class ClientConnection {
     private var outputOffset = 0
     private let input: UnsafeMutableRawBufferPointer
     private static let inputBytes = 64 << 10
-    /// Called when a call has ended; may start the next.
+    /// Called when a call has ended; may start the next one.
     var onEnd: ((ClientConnection, ClientCall) -> Void)?
 
     init(_ address: ServerAddress, timeoutMilliseconds: Int32 = 5_000) throws(ClientError) {
         self.authority = Array(address.description.utf8)
         self.input = .allocate(byteCount: Self.inputBytes, alignment: 16)
         self.descriptor = -1
-        // After a throw deinit runs, since every property has its value by now.
+        // From here on a throw runs deinit, since all properties are initialised.
         self.descriptor = try address.connect(timeoutMilliseconds: timeoutMilliseconds)
         var one: Int32 = 1
         setsockopt(self.descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
@@ -80,7 +79,7 @@ final class ClientConnection {
             guard let call = ClientConnection.call(session, frame!.pointee.hd.stream_id) else {
                 return 0
             }
-            call.take(
+            call.receiveField(
                 UnsafeRawBufferPointer(start: name, count: nameBytes),
                 UnsafeRawBufferPointer(start: value, count: valueBytes))
             return 0
@@ -101,7 +100,7 @@ final class ClientConnection {
             return 0
         }
         var session: OpaquePointer?
-        // SAFETY: the session is deleted before self ends.
+        // SAFETY: the session is deleted in deinit, so it never outlives self.
         nghttp2_session_client_new(&session, callbacks, Unmanaged.passUnretained(self).toOpaque())
         nghttp2_session_callbacks_del(callbacks)
         self.session = session
@@ -114,7 +113,7 @@ final class ClientConnection {
     }
 
     private static func call(_ session: OpaquePointer?, _ id: Int32) -> ClientCall? {
-        // SAFETY: set at submit to a call that its owner keeps.
+        // SAFETY: set at submit to a call that its owner keeps alive.
         nghttp2_session_get_stream_user_data(session, id).map {
             Unmanaged<ClientCall>.fromOpaque($0).takeUnretainedValue()
         }
@@ -167,9 +166,9 @@ final class ClientConnection {
         }
     }
 
-    /// Reads what is there, and writes what can be written.
+    /// Reads all available input and writes as much as possible.
     ///
-    /// - Returns: Whether something still waits to be written.
+    /// - Returns: Whether output is still pending.
     func turn() throws(ClientError) -> Bool {
         while true {
             let count = recv(self.descriptor, self.input.baseAddress, Self.inputBytes, 0)
@@ -220,8 +219,8 @@ final class ClientConnection {
 }
 
 extension ClientCall {
-    /// Notes a header or trailer that matters.
-    fileprivate func take(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    /// Stores the header or trailer if it is one that the client uses.
+    fileprivate func receiveField(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
         if name.elementsEqual("grpc-status".utf8) {
             self.status = Int32(String(decoding: value, as: UTF8.self)) ?? 2
         } else if self.keepsResponse {

@@ -1,6 +1,6 @@
-/// Why a call has no response.
+/// Why a call failed.
 package struct RPCFailure: Error, Equatable {
-    /// One wrong field of the request.
+    /// One invalid field of the request.
     package struct Violation: Equatable, Sendable {
         /// Such as `events[0].attributes.amount`.
         package let field: String
@@ -10,25 +10,25 @@ package struct RPCFailure: Error, Equatable {
     /// A gRPC status code.
     package let code: Int32
     package let message: String
-    /// Of `google.rpc.ErrorInfo`, such as `USER_UNSUBSCRIBED`; empty: none came.
+    /// Of `google.rpc.ErrorInfo`, such as `USER_UNSUBSCRIBED`; empty if there is none.
     package private(set) var reason = ""
     package private(set) var metadata: [String: String] = [:]
     package private(set) var violations: [Violation] = []
-    /// Whether a server answered at all.
+    /// Whether the server responded at all.
     package let hasResponse: Bool
 
     package static let deadlineExceeded: Int32 = 4
     package static let unimplemented: Int32 = 12
     package static let unavailable: Int32 = 14
 
-    /// Nothing was answered: no connection, or no answer in time.
+    /// A failure without a response: no connection, or no response in time.
     package init(withoutResponse code: Int32, _ message: String) {
         self.code = code
         self.message = message
         self.hasResponse = false
     }
 
-    /// From an answered `google.rpc.Status` as JSON, such as the `error` of a batch's item.
+    /// From a received `google.rpc.Status` as JSON, such as the `error` of an item of a batch.
     package init(status: JSONValue) {
         self.code = Int32(truncatingIfNeeded: status["code"]?.integer ?? 2)
         self.message = status["message"]?.text ?? ""

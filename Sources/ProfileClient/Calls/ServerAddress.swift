@@ -24,7 +24,7 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
         self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
     }
 
-    /// Opens a non-blocking connection to the first address of the name that takes one.
+    /// Opens a non-blocking connection to the first address of the name that accepts one.
     func connect(timeoutMilliseconds: Int32) throws(ClientError) -> Int32 {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -50,7 +50,7 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
         throw .socket(operation: "connect", errno: failure)
     }
 
-    /// Waits for a connection under way; 0, or the errno of its failure.
+    /// Waits for a connection in progress; 0, or the errno of its failure.
     private func finish(_ descriptor: Int32, _ started: Int32, _ timeoutMilliseconds: Int32)
         -> Int32
     {

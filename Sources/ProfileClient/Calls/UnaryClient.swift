@@ -3,60 +3,62 @@ import Glibc
 /// A blocking client: one request at a time over one connection, with a deadline and retries on
 /// UNAVAILABLE.
 ///
-/// Retries are safe only for calls that carry a `request_id` or change nothing; giving one is the
-/// caller's part.
+/// Retries are safe only for calls that have a `request_id` or change nothing; the caller is
+/// responsible for that.
 package final class UnaryClient {
-    /// How long a caller waits.
-    package struct Patience {
+    /// How long a caller waits, and when a call is retried.
+    package struct RetryPolicy {
         /// For one call with all its retries, in milliseconds.
         package var timeoutMilliseconds: Int64 = 10_000
-        /// Whether it waits for a server that is not there (yet, or again) as it does for one that
-        /// answers UNAVAILABLE.
+        /// Whether a call is also retried while the server cannot be reached, not only on
+        /// UNAVAILABLE.
         package var waitsForServer = false
 
         package init() {}
     }
 
     package let address: ServerAddress
-    package var patience: Patience
+    package var retryPolicy: RetryPolicy
     /// Sent as `authorization: Bearer KEY`.
     package var key: String?
     private var connection: ClientConnection?
 
-    /// The first pause before a retry; each next one is twice as long, up to the second.
+    /// The pause before the first retry, and the longest one; each pause is twice as long as the
+    /// previous one.
     private static let pauseMilliseconds: Int64 = 50
     private static let pauseMillisecondsMax: Int64 = 2_000
 
-    package init(_ address: ServerAddress, patience: Patience = Patience(), key: String? = nil) {
+    package init(
+        _ address: ServerAddress, retryPolicy: RetryPolicy = RetryPolicy(), key: String? = nil
+    ) {
         self.address = address
-        self.patience = patience
+        self.retryPolicy = retryPolicy
         self.key = key
     }
 
-    /// Calls with JSON and answers with JSON.
+    /// Calls with a request and a response in JSON.
     ///
-    /// - Throws: `RPCFailure`, also for a request that does not fit its message, with the one
-    ///   violation.
+    /// - Throws: `RPCFailure`, or `MessageJSONError` for a request that does not match its message.
     package func call(_ method: RPCMethod, _ request: JSONValue, encoder: MessageEncoder) throws
         -> JSONValue
     {
         let response = try self.call(method, try encoder.encode(request, as: method.request))
         guard let json = MessageJSON.decode(response, as: method.response) else {
             throw RPCFailure(
-                withoutResponse: 13, "the answer of \(method.path) is not the contract's message")
+                withoutResponse: 13, "the response of \(method.path) has an unexpected format")
         }
         return json
     }
 
-    /// Calls with an encoded request until it is answered, refused, or out of time.
+    /// Calls with an encoded request; retries until it succeeds, fails permanently, or times out.
     package func call(_ method: RPCMethod, _ request: [UInt8]) throws(RPCFailure) -> [UInt8] {
-        let deadline = Self.nowMilliseconds() + self.patience.timeoutMilliseconds
+        let deadline = Self.nowMilliseconds() + self.retryPolicy.timeoutMilliseconds
         var pause = Self.pauseMilliseconds
         while true {
             do {
                 return try self.attempt(method, request, deadline)
             } catch {
-                let waits = error.hasResponse || self.patience.waitsForServer
+                let waits = error.hasResponse || self.retryPolicy.waitsForServer
                 guard error.code == RPCFailure.unavailable, waits,
                     Self.nowMilliseconds() + pause < deadline
                 else { throw error }
@@ -66,14 +68,14 @@ package final class UnaryClient {
         }
     }
 
-    /// Calls once and hands over each message of the answer as it comes; what has begun is not
-    /// tried again.
+    /// Calls once, without retries, and passes on each message of the response stream when it
+    /// arrives.
     ///
-    /// - Throws: `RPCFailure`, when the stream ends otherwise than with OK.
+    /// - Throws: `RPCFailure` if the stream ends with any status but OK.
     package func stream(_ method: RPCMethod, _ request: [UInt8], _ body: (JSONValue) -> Void)
         throws(RPCFailure)
     {
-        let deadline = Self.nowMilliseconds() + self.patience.timeoutMilliseconds
+        let deadline = Self.nowMilliseconds() + self.retryPolicy.timeoutMilliseconds
         var malformed = false
         let call = try self.attempt(method, request, deadline) { call in
             while let message = Self.nextMessage(of: call) {
@@ -87,7 +89,7 @@ package final class UnaryClient {
         try withExtendedLifetime(call) { () throws(RPCFailure) in try Self.checkStatus(of: call) }
         guard call.response.isEmpty, !malformed else {
             throw RPCFailure(
-                withoutResponse: 13, "the answer of \(method.path) is not the contract's message")
+                withoutResponse: 13, "the response of \(method.path) has an unexpected format")
         }
     }
 
@@ -100,8 +102,8 @@ package final class UnaryClient {
 
     /// Makes one call and waits for its end.
     ///
-    /// - Parameter arrived: Told after each read from the socket; may take from the call's
-    ///   response.
+    /// - Parameter arrived: Called after each read from the socket; may remove messages from the
+    ///   call's response.
     private func attempt(
         _ method: RPCMethod, _ request: [UInt8], _ deadline: Int64, _ arrived: (ClientCall) -> Void
     ) throws(RPCFailure) -> ClientCall {
@@ -128,11 +130,12 @@ package final class UnaryClient {
             throw RPCFailure(withoutResponse: RPCFailure.unavailable, self.text(error))
         }
         guard call.hasEnded else {
-            // The call goes with its connection: a late answer must not meet the next call.
+            // The connection is dropped together with the call, so that a late response cannot be
+            // attributed to the next one.
             self.connection = nil
             throw RPCFailure(
                 withoutResponse: RPCFailure.deadlineExceeded,
-                "\(self.address) did not answer in time")
+                "\(self.address) did not respond in time")
         }
         return call
     }
@@ -163,15 +166,15 @@ package final class UnaryClient {
 
     private static func checkStatus(of call: ClientCall) throws(RPCFailure) {
         guard call.status != 0 else { return }
-        // A stream that ended without a status was reset, or was no gRPC: nobody knows what became
-        // of it.
+        // A stream that ended without a status was reset, or was not gRPC: the outcome is unknown.
         let code = call.status < 0 ? RPCFailure.unavailable : call.status
         throw RPCFailure(
-            code: code, message: call.status < 0 ? "the call was cut off" : call.message,
+            code: code,
+            message: call.status < 0 ? "the call ended without a status" : call.message,
             details: call.details)
     }
 
-    /// Takes the first whole message out of what has come; `nil`: none is whole.
+    /// Removes the first message from the received bytes; `nil` if it is incomplete.
     private static func nextMessage(of call: ClientCall) -> [UInt8]? {
         guard call.response.count >= 5, call.response[0] == 0 else { return nil }
         let end = 5 + call.response[1 ..< 5].reduce(0) { $0 << 8 | Int($1) }
@@ -184,7 +187,7 @@ package final class UnaryClient {
         try self.checkStatus(of: call)
         guard call.response.count >= 5, call.response[0] == 0,
             call.response[1 ..< 5].reduce(0, { $0 << 8 | Int($1) }) == call.response.count - 5
-        else { throw RPCFailure(withoutResponse: 13, "the answer is not one message") }
+        else { throw RPCFailure(withoutResponse: 13, "the response is not exactly one message") }
         return Array(call.response.dropFirst(5))
     }
 

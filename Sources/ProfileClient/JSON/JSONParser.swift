@@ -1,6 +1,6 @@
-/// Why a text is not JSON, and where.
+/// Why a text is not valid JSON, and where.
 package struct JSONSyntaxError: Error, Equatable {
-    /// Bytes before the mistake.
+    /// Byte offset of the error.
     package let offset: Int
     package let reason: String
 
@@ -10,11 +10,12 @@ package struct JSONSyntaxError: Error, Equatable {
     }
 }
 
-/// Reads one JSON text (RFC 8259), strictly: no comments, no trailing commas, no name twice.
+/// A strict parser for one JSON text (RFC 8259): no comments, trailing commas or duplicate names.
 package struct JSONParser {
     private let bytes: [UInt8]
     private var offset = 0
-    /// Arrays and objects within each other: far above what any message needs, far below the stack.
+    /// Most nested arrays and objects: far more than any message needs, far fewer than would
+    /// overflow the stack.
     private static let depthMax = 64
 
     private init(_ bytes: [UInt8]) {
@@ -23,13 +24,13 @@ package struct JSONParser {
 
     /// Parses a whole text.
     ///
-    /// - Throws: `JSONSyntaxError` with the place of the first mistake.
+    /// - Throws: `JSONSyntaxError` with the offset of the first error.
     package static func parse(_ text: some Sequence<UInt8>) throws(JSONSyntaxError) -> JSONValue {
         var parser = JSONParser(Array(text))
         let value = try parser.value(depth: 0)
         parser.skipBlanks()
         guard parser.offset == parser.bytes.count else {
-            throw parser.error("something follows the value")
+            throw parser.error("unexpected text after the value")
         }
         return value
     }
@@ -84,7 +85,7 @@ package struct JSONParser {
             }
             let name = try self.string()
             guard names.insert(name).inserted else {
-                throw self.error("the name \(name) comes twice")
+                throw self.error("duplicate name \(name)")
             }
             self.skipBlanks()
             guard self.take(":") else { throw self.error("expected a colon") }
@@ -125,7 +126,7 @@ package struct JSONParser {
         _ = self.take("-")
         let leadingZero = self.next == UInt8(ascii: "0")
         let whole = self.digits()
-        guard whole > 0, !leadingZero || whole == 1 else { throw self.error("this is no value") }
+        guard whole > 0, !leadingZero || whole == 1 else { throw self.error("invalid value") }
         if self.take(".") {
             guard self.digits() > 0 else { throw self.error("digits are missing after the point") }
         }
@@ -170,7 +171,8 @@ package struct JSONParser {
         }
     }
 
-    /// After `\u`: four hexadecimal digits, or two such for a scalar above U+FFFF.
+    /// Reads the rest of a `\u` escape: four hexadecimal digits, or a surrogate pair of two escapes
+    /// for a scalar above U+FFFF.
     private mutating func unicodeEscape() throws(JSONSyntaxError) -> Unicode.Scalar {
         let first = try self.hexadecimal()
         if let scalar = Unicode.Scalar(first) { return scalar }

@@ -1,11 +1,11 @@
-// JSON as the client needs it: numbers keep their digits (an int64 does not fit a Double) and
-// members keep their order, which Foundation's JSON loses.
+// A JSON type in which numbers keep their digits (an int64 does not fit in a Double) and members
+// keep their order; Foundation's JSON loses both.
 
 /// One JSON value.
 package indirect enum JSONValue: Equatable, Sendable {
     case null
     case bool(Bool)
-    /// The digits as they were written.
+    /// The digits as written.
     case number(String)
     case string(String)
     case array([JSONValue])
@@ -23,7 +23,7 @@ package indirect enum JSONValue: Equatable, Sendable {
         }
     }
 
-    /// An object from pairs; a pair without a value is left out.
+    /// An object from pairs; a pair without a value is omitted.
     package static func object(of members: [(String, JSONValue?)]) -> JSONValue {
         .object(members.compactMap { name, value in value.map { JSONMember(name, $0) } })
     }
@@ -52,7 +52,7 @@ package indirect enum JSONValue: Equatable, Sendable {
         return members
     }
 
-    /// A whole number, also one written as a string, as proto3 JSON has 64-bit ones.
+    /// An integer, including one written as a string, which is proto3 JSON's form for 64 bits.
     package var integer: Int64? {
         switch self {
         case .number(let digits), .string(let digits): Int64(digits)
@@ -99,8 +99,7 @@ extension JSONValue: CustomStringConvertible {
 
     private static func write(_ value: String, to text: inout String) {
         text += "\""
-        // Nearly always there is nothing to escape: a dump writes a million times as many texts as
-        // a person types.
+        // Fast path: nearly all texts need no escaping, and a dump writes millions of them.
         guard
             value.utf8.contains(where: {
                 $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") || $0 == 0x7F

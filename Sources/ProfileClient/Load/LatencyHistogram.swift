@@ -1,6 +1,6 @@
 /// Counts latencies in buckets that are at most 1.6 % wide, from 1 ns to hours, in a fixed 29 KiB.
 ///
-/// Each power of two is cut into 64 equal parts, as HdrHistogram does it.
+/// Each power of two is divided into 64 equal parts, as in HdrHistogram.
 package struct LatencyHistogram: Sendable {
     private static let partBits = 6
     private static let parts = 1 << Self.partBits
@@ -23,8 +23,8 @@ package struct LatencyHistogram: Sendable {
         self.maximum = max(self.maximum, other.maximum)
     }
 
-    /// The latency in nanoseconds that a share (0...1) of the calls did not exceed: the top of its
-    /// bucket, 0 without calls.
+    /// The latency in nanoseconds that a share (0...1) of the calls did not exceed: the upper bound
+    /// of its bucket; 0 without calls.
     package func percentile(_ share: Double) -> UInt64 {
         let wanted = max(1, UInt64((Double(self.count) * share).rounded(.up)))
         var seen: UInt64 = 0
@@ -35,8 +35,8 @@ package struct LatencyHistogram: Sendable {
         return self.maximum
     }
 
-    /// Whole powers of two between the first and the last one with calls: their upper bound in
-    /// nanoseconds and their calls.
+    /// One row per power of two, from the first to the last one with calls: its upper bound in
+    /// nanoseconds and its number of calls.
     package var rows: [(top: UInt64, count: UInt64)] {
         var rows: [(top: UInt64, count: UInt64)] = []
         for start in stride(from: 0, to: self.counts.count, by: Self.parts) {
@@ -54,7 +54,7 @@ package struct LatencyHistogram: Sendable {
 
     /// The largest value of a bucket.
     private static func top(_ index: Int) -> UInt64 {
-        // Buckets up to 2 * parts hold one value each; a power's own start at its upper half.
+        // Buckets up to 2 * parts hold one value each; later powers use only their upper half.
         let power = max(0, index / Self.parts - 1)
         let part = UInt64(index - power * Self.parts)
         return (part + 1) << UInt64(power) &- 1

@@ -1,23 +1,23 @@
 import Glibc
 
-/// A load over many people, on one thread.
+/// A load generator over many people, on one thread.
 ///
-/// Closed loop by default: each of `connections * streams` calls is followed by the next when it
-/// has ended. With a `rate` it is open: calls are due at fixed times whatever the server does, and
-/// a latency counts from when the call was due, so that a stall is not hidden by the calls that it
-/// kept from starting.
+/// Closed loop by default: each of `connections * streams` calls starts the next one when it ends.
+/// With a `rate` the loop is open: calls are due at fixed times whatever the server does, and the
+/// latency counts from the time at which the call was due, so that a stall of the server is not
+/// hidden by the calls that it delays (coordinated omission).
 package struct Load {
     package var address: ServerAddress
     package var project = "default"
     package var connections = 8
-    /// Calls under way on each connection.
+    /// Concurrent calls on each connection.
     package var streams = 100
-    /// Calls in all; `nil`: until `seconds` are over.
+    /// Total number of calls; `nil`: until `seconds` have passed.
     package var requests: Int? = 400_000
     package var seconds: Double?
-    /// Calls a second; `nil`: as fast as they are answered.
+    /// Calls per second; `nil`: as fast as the responses arrive.
     package var rate: Double?
-    /// Custom IDs `user-000000` and on, chosen in a fixed shuffled order.
+    /// Number of custom IDs, from `user-000000` on, used in a fixed shuffled order.
     package var ids = 100_000
     package var mix: [(method: LoadMethod, share: Int)] = [(.track, 100)]
 
@@ -25,31 +25,31 @@ package struct Load {
         self.address = address
     }
 
-    /// What a load has measured.
+    /// The measurements of a load.
     package struct Report {
         package var requests = 0
         package var seconds = 0.0
-        /// By gRPC status number; -1: no status came.
+        /// By gRPC status number; -1: no status.
         package var statuses: [Int32: Int] = [:]
         package var latencies = LatencyHistogram()
         /// Of each method of the mix, in its order.
         package var methods: [(method: LoadMethod, latencies: LatencyHistogram)] = []
 
-        /// Answers that were neither OK nor NOT_FOUND: a read may come before the first write of
+        /// Calls that ended with neither OK nor NOT_FOUND: a read may precede the first write of
         /// its person.
         package var failures: Int {
             self.requests - self.statuses[0, default: 0] - self.statuses[5, default: 0]
         }
     }
 
-    /// How long answers are awaited after the last call was started, in nanoseconds.
+    /// Longest wait for responses after the last call was started, in nanoseconds.
     private static let drainNanoseconds: UInt64 = 10_000_000_000
-    /// Prime to any power of ten: visits every id once before any twice.
+    /// Coprime to any power of ten, so that every id is visited once before any is repeated.
     private static let step = 7_919
 
     /// Runs it on this thread.
     ///
-    /// - Parameter eachSecond: Told what the second before brought.
+    /// - Parameter eachSecond: Receives the measurements of the past second.
     package func run(eachSecond: (Report) -> Void = { _ in }) throws(ClientError) -> Report {
         let run = try LoadRun(self)
         return try run.run(eachSecond: eachSecond)
@@ -60,8 +60,7 @@ package struct Load {
         private let load: Load
         private let templates: [LoadTemplate]
         private let paths: [[UInt8]]
-        /// One entry for each share of the mix, so that a turn through it has each method as often
-        /// as wanted.
+        /// A sequence of method indices in which each method occurs according to its share.
         private let order: [Int]
         private var open: [ClientConnection] = []
         private var calls: [ClientCall] = []
@@ -69,8 +68,8 @@ package struct Load {
         private var report = Report()
         private var second = Report()
         private var started = 0
-        /// Calls of each method: the reads visit the people in the order in which the writes made
-        /// them.
+        /// Calls started per method, so that reads visit the people in the order in which the
+        /// writes created them.
         private var startedByKind: [Int]
         private var ended = 0
         private var begin: UInt64 = 0
@@ -112,7 +111,8 @@ package struct Load {
                     polled[index].events =
                         Int16(POLLIN) | (try connection.turn() ? Int16(POLLOUT) : 0)
                 }
-                // Before the wait: after the last answer nothing would end it early.
+                // Checked before the wait, because after the last response nothing would end it
+                // early.
                 if self.ended == self.started, self.isDone(now) { break }
                 if now >= nextSecond {
                     self.second.seconds = 1 + Double(now - nextSecond) / 1e9
@@ -185,13 +185,13 @@ package struct Load {
                 self.load.rate != nil && !self.idle.isEmpty && !self.isDone(now)
                 ? min(second, self.due) : second
             let rest = next > now ? next - now : 0
-            // Less than a millisecond to the next call is spun away: poll knows no shorter sleep,
-            // and a late start would count as latency.
+            // A wait below one millisecond spins: poll has no shorter timeout, and a late start
+            // would count as latency.
             poll(&polled, nfds_t(polled.count), Int32(rest / 1_000_000))
         }
 
-        /// Spreads the shares evenly: 80 and 20 become a, a, b, a, a and again, not 80 of one and
-        /// then 20 of the other.
+        /// Interleaves the shares evenly: 80 and 20 become a, a, b, a, a repeatedly, not 80 of one
+        /// followed by 20 of the other.
         private static func interleaved(_ shares: [Int]) -> [Int] {
             let sum = shares.reduce(0, +)
             var credit = [Int](repeating: 0, count: shares.count)

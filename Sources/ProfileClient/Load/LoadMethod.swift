@@ -1,10 +1,11 @@
-/// A kind of call that a load can consist of.
+/// A kind of call in a load.
 package enum LoadMethod: String, CaseIterable, Sendable {
     case track, get, identify, events, subscribe, sendable
-    /// An Identify with ten attributes: fills a store.
+    /// An Identify with ten attributes; used to fill a store.
     case profile
 
-    /// Reads `track=80,get=20`: shares need not add up to 100; one without a number counts 1.
+    /// Parses `track=80,get=20`. The shares need not add up to 100; a method without a number has
+    /// a share of 1.
     package static func mix(_ text: String) -> [(method: LoadMethod, share: Int)]? {
         var mix: [(method: LoadMethod, share: Int)] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
@@ -28,7 +29,7 @@ package enum LoadMethod: String, CaseIterable, Sendable {
         }
     }
 
-    /// A request for one person, before the person is written into it.
+    /// A request for one person.
     func request(project: String, customID: String) -> JSONValue {
         let who = JSONValue.object(of: [("custom_id", .string(customID))])
         var members: [(String, JSONValue?)] = [("project", .string(project))]
@@ -75,21 +76,21 @@ package enum LoadMethod: String, CaseIterable, Sendable {
     }
 }
 
-/// The framed request of one kind, made once; only the digits of the person change.
+/// The framed request of one kind, encoded once; only the digits of the person change.
 struct LoadTemplate {
     private let bytes: [UInt8]
-    /// Where the digits of the person begin; the person is named once.
+    /// Offset of the digits of the person, who is named only once in the request.
     private let offset: Int
     private let digits: Int
 
-    /// - Parameter ids: How many people there are; their numbers all have as many digits as the
-    ///   last, and at least six.
+    /// - Parameter ids: Number of people. Their numbers all have as many digits as the largest one,
+    ///   and at least six.
     init(_ method: LoadMethod, project: String, ids: Int) {
         self.digits = max(6, String(ids - 1).utf8.count)
         let person = "user-" + String(repeating: "0", count: self.digits)
         let json = method.request(project: project, customID: person)
         guard let message = try? MessageEncoder(now: 0).encode(json, as: method.rpc.request) else {
-            preconditionFailure("the load's own request does not fit \(method.rpc.path)")
+            preconditionFailure("the load's request does not match \(method.rpc.path)")
         }
         let framed =
             [0] + withUnsafeBytes(of: UInt32(message.count).bigEndian) { Array($0) } + message

@@ -1,4 +1,4 @@
-/// Base64 (RFC 4648, section 4), as gRPC's binary metadata and proto3 JSON have it.
+/// Base64 (RFC 4648, section 4), as used by gRPC's binary metadata and proto3 JSON.
 package enum Base64Text {
     private static let digits = Array(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
@@ -21,7 +21,7 @@ package enum Base64Text {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// Takes it with or without padding, and the URL-safe alphabet as well.
+    /// Accepts text with or without padding, in either alphabet.
     package static func decode(_ text: String) -> [UInt8]? {
         var bytes: [UInt8] = []
         var joined: UInt32 = 0

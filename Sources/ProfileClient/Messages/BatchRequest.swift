@@ -1,10 +1,10 @@
-/// A best-effort `BatchWrite` put together from operations that were encoded one by one, so that a
-/// bad one is known by itself.
+/// A best-effort `BatchWrite` composed of operations that are encoded one by one, so that an
+/// invalid one can be reported separately.
 package struct BatchRequest {
     package static let method = RPCMethod.profiles("BatchWrite")
-    /// What an operation is encoded as.
+    /// The schema of one operation.
     package static let operation = method.request.field(named: "operations")!.message
-    /// The contract's limit of operations a call.
+    /// The contract's limit of operations per call.
     package static let operationsMax = 200
 
     private var operations = WireOutput()
@@ -13,7 +13,7 @@ package struct BatchRequest {
 
     package init() {}
 
-    /// Of the operations so far.
+    /// Encoded bytes of the operations so far.
     package var bytes: Int { self.operations.bytes.count }
 
     /// - Parameter operation: One `WriteOperation`.
@@ -29,7 +29,7 @@ package struct BatchRequest {
             ("best_effort", .bool(true)),
         ])
         guard let bytes = try? MessageEncoder(now: 0).encode(head, as: Self.method.request) else {
-            preconditionFailure("BatchWrite has lost a field")
+            preconditionFailure("BatchWriteRequest lacks an expected field")
         }
         return bytes + self.operations.bytes
     }

@@ -1,6 +1,6 @@
 import CProtobufC
 
-/// Why a JSON value is no message: where, and what is expected there.
+/// Why a JSON value does not match a message: the path, and what is expected there.
 package struct MessageJSONError: Error, Equatable {
     /// Such as `events[3].attributes.amount`; empty: the message itself.
     package let path: String
@@ -12,20 +12,20 @@ package struct MessageJSONError: Error, Equatable {
     }
 }
 
-/// Turns JSON into the wire bytes of a message, by its schema.
+/// Converts JSON to the wire format of a message, guided by its schema.
 ///
-/// Takes proto3 JSON with names of either form, and three kindnesses: a `profiles.v1.Value` may be
-/// plain JSON (`"red"`, `3`, `["a"]`), an enum's name may go without its prefix and in lower case
-/// (`email`), and where a message has `occurred_at`, `"ago": "3h"` may stand instead.
+/// Accepts proto3 JSON with field names in either form, and three extensions: a
+/// `profiles.v1.Value` may be plain JSON (`"red"`, `3`, `["a"]`), an enum value may omit its prefix
+/// and be in lower case (`email`), and `"ago": "3h"` may replace `occurred_at`.
 package struct MessageEncoder {
-    /// What `ago` counts from, in microseconds since 1970.
+    /// The time that `ago` is relative to, in microseconds since 1970.
     private let now: Int64
 
     package init(now: Int64) {
         self.now = now
     }
 
-    /// - Throws: `MessageJSONError` for the first thing that does not fit the schema.
+    /// - Throws: `MessageJSONError` for the first value that does not match the schema.
     package func encode(_ json: JSONValue, as schema: MessageSchema) throws(MessageJSONError)
         -> [UInt8]
     {
@@ -48,7 +48,7 @@ package struct MessageEncoder {
         case "google.protobuf.FieldMask":
             var output = WireOutput()
             guard let text = json.text else {
-                throw self.fail(path, "expected a string of paths with commas between")
+                throw self.fail(path, "expected a string of comma-separated paths")
             }
             for part in text.split(separator: ",") { output.lengthDelimited(1, Array(part.utf8)) }
             return output.bytes
@@ -74,7 +74,7 @@ package struct MessageEncoder {
             } else {
                 throw self.fail(
                     inner,
-                    "unknown; known here: \(schema.fields.map(\.name).joined(separator: ", "))")
+                    "unknown field; known are \(schema.fields.map(\.name).joined(separator: ", "))")
             }
         }
         return output.bytes
@@ -98,8 +98,8 @@ package struct MessageEncoder {
             return
         }
         guard case .array(let items) = json else { throw self.fail(path, "expected an array") }
-        // One by one, also numbers: every reader takes a packed field apart too, and the contract's
-        // own are short.
+        // Numbers are not packed either: parsers must accept both forms, and the contract's
+        // repeated fields are short.
         for (index, item) in items.enumerated() {
             try self.single(item, field, "\(path)[\(index)]", &output)
         }
@@ -164,13 +164,13 @@ package struct MessageEncoder {
     private static func kind(_ type: ProtobufCType) -> String {
         switch type {
         case PROTOBUF_C_TYPE_BOOL: "true or false"
-        case PROTOBUF_C_TYPE_UINT32, PROTOBUF_C_TYPE_UINT64: "a whole number from 0 on"
-        default: "a whole number"
+        case PROTOBUF_C_TYPE_UINT32, PROTOBUF_C_TYPE_UINT64: "a non-negative integer"
+        default: "an integer"
         }
     }
 
-    /// A number, or one of the three that proto3 JSON writes as strings, which the server then
-    /// refuses by name.
+    /// A number, or one of the three that proto3 JSON writes as strings; the server rejects those
+    /// with a specific error.
     private static func double(_ json: JSONValue) -> Double? {
         switch json {
         case .number(let digits): Double(digits)
@@ -181,8 +181,8 @@ package struct MessageEncoder {
         }
     }
 
-    /// By full name, by number, or by the name without the prefix that all cases share, in any
-    /// case.
+    /// Finds an enum case by its full name, its number, or its name without the prefix that all
+    /// cases share; names are case-insensitive.
     private static func enumNumber(_ json: JSONValue, _ cases: [(name: String, number: Int32)])
         -> Int32?
     {
@@ -220,8 +220,8 @@ package struct MessageEncoder {
         "string", "integer", "number", "boolean", "time", "url", "list", "object", "objects",
     ]
 
-    /// Plain JSON as the Value it stands for. An object with one member that is named as a kind is
-    /// that kind; any other is an `object`.
+    /// Converts plain JSON to the explicit form of a Value. An object with a single member that is
+    /// named like a kind is of that kind; any other is an `object`.
     private static func explicitValue(_ json: JSONValue) -> JSONValue {
         func kind(_ name: String, _ value: JSONValue) -> JSONValue { .object([.init(name, value)]) }
         switch json {

@@ -1,13 +1,13 @@
 import CProtobufC
 
-/// Turns the wire bytes of a message into JSON, by its schema: proto3 JSON with the names of the
-/// contract.
+/// Converts the wire format of a message to proto3 JSON with the contract's field names, guided by
+/// its schema.
 ///
-/// Whole numbers beyond 2^53, which a script's JSON reader may round, are strings; so are NaN and
-/// the infinities.
+/// Integers beyond 2^53, which JSON parsers of scripts may round, are strings; so are NaN and the
+/// infinities.
 package enum MessageJSON {
-    /// - Returns: `nil` if the bytes are no such message. Fields that the schema does not know are
-    ///   left out.
+    /// - Returns: `nil` if the bytes are not a valid message. Fields that the schema does not know
+    ///   are omitted.
     package static func decode(_ bytes: some Collection<UInt8>, as schema: MessageSchema)
         -> JSONValue?
     {
@@ -74,7 +74,7 @@ package enum MessageJSON {
         }
     }
 
-    /// What a map entry without its value has.
+    /// The default value of a map entry without a value.
     private static func absent(in entry: MessageSchema) -> JSONValue {
         switch entry.field(number: 2)!.type {
         case PROTOBUF_C_TYPE_STRING: .string("")

@@ -1,10 +1,10 @@
 import CMessages
 import CProtobufC
 
-/// The shape of one message, as protoc-c wrote it down: what turns JSON into wire bytes and back
-/// without a line per message.
+/// The schema of one message, from the descriptors that protoc-c generates; it allows conversion
+/// between JSON and the wire format without code per message.
 ///
-/// Holds copies of the generated constants, which live as long as the process.
+/// Contains copies of generated constants whose pointers are valid for the life of the process.
 package struct MessageSchema: @unchecked Sendable {
     private let descriptor: ProtobufCMessageDescriptor
 
@@ -29,13 +29,13 @@ package struct MessageSchema: @unchecked Sendable {
         self.fields.first { $0.number == number }
     }
 
-    /// By the name in the contract, or by its lowerCamelCase form, which proto3 JSON prefers.
+    /// Finds a field by its name in the contract or by the lowerCamelCase form of proto3 JSON.
     func field(named name: String) -> Field? {
         self.fields.first { $0.name == name || $0.camelName == name }
     }
 
-    /// Whether this is the entry of a map: protoc-c keeps no mark, but no other message has this
-    /// name and these two fields.
+    /// Whether this is the entry of a map. protoc-c does not keep the `map_entry` option, but no
+    /// other message has such a name and these two fields.
     var isMapEntry: Bool {
         guard self.descriptor.n_fields == 2,
             String(cString: self.descriptor.short_name).hasSuffix("Entry")
@@ -51,7 +51,7 @@ package struct MessageSchema: @unchecked Sendable {
         let number: UInt32
         let type: ProtobufCType
         let isRepeated: Bool
-        /// Of a message or an enum, else `nil`.
+        /// The descriptor of a message or an enum, otherwise `nil`.
         private let descriptor: UnsafeRawPointer?
 
         init(_ field: ProtobufCFieldDescriptor) {
@@ -71,14 +71,14 @@ package struct MessageSchema: @unchecked Sendable {
 
         var message: MessageSchema {
             precondition(self.type == PROTOBUF_C_TYPE_MESSAGE, "only messages have fields")
-            // SAFETY: for messages protobuf-c has a constant of this type behind the pointer.
+            // SAFETY: for messages protobuf-c's pointer refers to a constant of this type.
             return MessageSchema(self.descriptor!.load(as: ProtobufCMessageDescriptor.self))
         }
 
         /// Names and numbers of an enum.
         var cases: [(name: String, number: Int32)] {
             precondition(self.type == PROTOBUF_C_TYPE_ENUM, "only enums have cases")
-            // SAFETY: for enums protobuf-c has a constant of this type behind the pointer, with
+            // SAFETY: for enums protobuf-c's pointer refers to a constant of this type, with
             // `n_values` values.
             let descriptor = self.descriptor!.load(as: ProtobufCEnumDescriptor.self)
             return UnsafeBufferPointer(start: descriptor.values, count: Int(descriptor.n_values))
@@ -87,14 +87,14 @@ package struct MessageSchema: @unchecked Sendable {
     }
 }
 
-/// One RPC of a service: its path and the shapes of both messages.
+/// One RPC of a service: its path and the schemas of both messages.
 package struct RPCMethod: Sendable {
     /// Such as `/profiles.v1.Profiles/Track`.
     package let path: String
     package let request: MessageSchema
     package let response: MessageSchema
 
-    /// An RPC of the service `profiles.v1.Profiles`; one that the contract does not know traps.
+    /// An RPC of the service `profiles.v1.Profiles`; traps if the contract does not define it.
     package static func profiles(_ name: String) -> RPCMethod {
         RPCMethod(of: profiles__v1__profiles__descriptor, name)
     }

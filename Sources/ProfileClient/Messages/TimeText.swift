@@ -1,11 +1,11 @@
-/// Times as RFC 3339 has them, and spans as people type them, in microseconds.
+/// Parses and formats RFC 3339 times and short durations such as `3h`, in microseconds.
 package enum TimeText {
     /// Days from 0000-03-01, where a leap day is the last day of its year, to 1970-01-01.
     private static let daysBeforeEpoch: Int64 = 719_468
-    /// Days in 400 years, after which the calendar repeats.
+    /// Days in 400 years, the period of the calendar.
     private static let eraDays: Int64 = 146_097
 
-    /// `2026-01-31T12:00:00.5Z`; the fraction only where there is one. Years 0 to 9999.
+    /// Formats `2026-01-31T12:00:00.5Z`; a fraction of zero is omitted. Years 0 to 9999.
     package static func text(microseconds: Int64) -> String {
         let (seconds, fraction) = self.floorDivide(microseconds, by: 1_000_000)
         let (days, secondOfDay) = self.floorDivide(seconds, by: 86_400)
@@ -20,7 +20,7 @@ package enum TimeText {
         return "\(self.pad(year, 4))-\(self.pad(month, 2))-\(self.pad(day, 2))T\(time)\(tail)Z"
     }
 
-    /// Reads a time with `Z` or an offset; a day alone is its midnight in UTC.
+    /// Parses a time with `Z` or an offset; a date alone means midnight UTC.
     package static func parse(_ text: String) -> Int64? {
         let bytes = Array(text.utf8)
         func number(_ start: Int, _ count: Int) -> Int64? {
@@ -29,23 +29,23 @@ package enum TimeText {
             else { return nil }
             return Int64(String(decoding: bytes[start ..< start + count], as: UTF8.self))
         }
-        func stands(_ character: Unicode.Scalar, _ offset: Int) -> Bool {
+        func has(_ character: Unicode.Scalar, _ offset: Int) -> Bool {
             offset < bytes.count && bytes[offset] == UInt8(ascii: character)
         }
-        guard let year = number(0, 4), stands("-", 4), let month = number(5, 2), stands("-", 7),
+        guard let year = number(0, 4), has("-", 4), let month = number(5, 2), has("-", 7),
             let day = number(8, 2),
             (1 ... 12).contains(month), day >= 1, day <= self.daysIn(month, year)
         else { return nil }
         let midnight = self.days(year, month, day) * 86_400 * 1_000_000
         if bytes.count == 10 { return midnight }
-        guard stands("T", 10) || stands("t", 10) || stands(" ", 10), let hour = number(11, 2),
-            stands(":", 13),
-            let minute = number(14, 2), stands(":", 16), let second = number(17, 2), hour < 24,
+        guard has("T", 10) || has("t", 10) || has(" ", 10), let hour = number(11, 2),
+            has(":", 13),
+            let minute = number(14, 2), has(":", 16), let second = number(17, 2), hour < 24,
             minute < 60, second < 60
         else { return nil }
         var offset = 19
         var fraction: Int64 = 0
-        if stands(".", offset) {
+        if has(".", offset) {
             offset += 1
             var scale: Int64 = 100_000
             let start = offset
@@ -60,7 +60,7 @@ package enum TimeText {
         return midnight + (hour * 3_600 + minute * 60 + second - zone) * 1_000_000 + fraction
     }
 
-    /// Reads `90s`, `5m`, `3h`, `2d` or `1w`, also put together (`1d12h`), at most 100 years.
+    /// Parses `90s`, `5m`, `3h`, `2d`, `1w` or a combination (`1d12h`); at most 100 years.
     package static func span(_ text: String) -> Int64? {
         var total: Int64 = 0
         var digits = ""
@@ -80,8 +80,8 @@ package enum TimeText {
         return digits.isEmpty && !text.isEmpty ? total : nil
     }
 
-    /// The age of something as a person would say it: `just now`, `5 min ago`, `3 h ago`,
-    /// `12 d ago`, `3 y ago`; `in 5 min` ahead.
+    /// A relative time for people: `just now`, `5 min ago`, `3 h ago`, `12 d ago`, `3 y ago`, or
+    /// `in 5 min` for the future.
     package static func age(of microseconds: Int64, now: Int64) -> String {
         let seconds = (now - microseconds) / 1_000_000
         let span = abs(seconds)
@@ -97,7 +97,7 @@ package enum TimeText {
         return seconds > 0 ? "\(text) ago" : "in \(text)"
     }
 
-    /// Quotient and remainder with the remainder never negative.
+    /// Quotient and remainder of a division that rounds down; the remainder is never negative.
     package static func floorDivide(_ value: Int64, by divisor: Int64) -> (
         quotient: Int64, remainder: Int64
     ) {
@@ -110,7 +110,7 @@ package enum TimeText {
         return String(repeating: "0", count: max(0, width - digits.count)) + digits
     }
 
-    /// Seconds east of UTC of `Z`, `+02:00`, `-05:30`.
+    /// Parses `Z`, `+02:00` or `-05:30` into seconds east of UTC.
     private static func zone(_ bytes: ArraySlice<UInt8>) -> Int64? {
         let text = String(decoding: bytes, as: UTF8.self)
         if text == "Z" || text == "z" { return 0 }

@@ -1,4 +1,4 @@
-/// Bytes of a message being written.
+/// A writer of the protobuf wire format.
 struct WireOutput {
     var bytes: [UInt8] = []
 
@@ -26,7 +26,7 @@ struct WireOutput {
     }
 }
 
-/// Bytes of a message being read.
+/// A reader of the protobuf wire format.
 struct WireInput {
     private var rest: ArraySlice<UInt8>
 
@@ -59,7 +59,7 @@ struct WireInput {
         return self.rest.prefix(Int(count))
     }
 
-    /// Passes over a field that the schema does not know.
+    /// Skips a field that the schema does not know.
     mutating func skip(_ wireType: UInt8) -> Bool {
         switch wireType {
         case 0: self.varint() != nil

@@ -1,54 +1,55 @@
-// One HTTP/1.1 connection of the admin listener. It is told the time and given a socket; it never
-// waits.
+// One HTTP/1.1 connection of the admin listener. Time and socket are passed in; it never blocks.
 
 import Bytes
 import IOCore
 
-/// Answers the requests of one connection, one after the other.
+/// Serves the requests of one connection, one after the other.
 ///
 /// ```
-/// head ──request──▶ answering ──sent──▶ idle ──first byte──▶ head
-///   └────garbage──▶ answering ──sent──▶ lingering ──peer closed, limit or time──▶ closed
+/// head ──request──▶ responding ──sent──▶ idle ──first byte──▶ head
+///   └────invalid──▶ responding ──sent──▶ lingering ──peer closed, limit or time──▶ closed
 /// ```
-/// The next request is looked at only when the answer before it has left, so that a client which
-/// sends and never reads holds one answer at most, and its own requests wait in its socket.
+/// The next request is parsed only after the previous response was sent, so that a client which
+/// sends without reading causes at most one buffered response; its further requests stay in the
+/// socket.
 final class AdminConnection {
     private enum Phase {
-        /// The first request, or one that has begun, is awaited.
+        /// Waits for the first request, or for the rest of one that has begun.
         case head
         case responding
         /// Between two requests.
         case idle
-        /// Refused and told so: what still comes is thrown away, since closing with unread bytes
-        /// resets the connection and can take the refusal back before the peer has read it.
+        /// The request was rejected and the response sent. Further input is discarded, since
+        /// closing with unread bytes resets the connection and can destroy the response before the
+        /// peer has read it.
         case lingering
     }
 
-    /// What the answers are made from; the same for all connections of a turn.
+    /// The input for responses; the same for all connections of a turn.
     struct Context {
         let pages: any AdminPages
         /// Monotonic, in nanoseconds.
         let now: UInt64
         let wallMicroseconds: Int64
-        /// Room for one read; shared by all connections.
+        /// Buffer for one read; shared by all connections.
         let scratch: UnsafeMutableRawBufferPointer
     }
 
-    /// For a request head from its first byte (or from the accept) to its last: a probe sends it in
-    /// one packet.
+    /// Time for a request head from its first byte (or from the accept) to its last: a probe sends
+    /// it in one packet.
     static let headNanoseconds: UInt64 = 10 * 1_000_000_000
-    /// Between two requests: longer than usual probe periods (10 s) and scrape intervals (15 to 60
-    /// s).
+    /// Time between two requests: at least the usual probe periods (10 s) and scrape intervals (15
+    /// to 60 s).
     static let idleNanoseconds: UInt64 = 60 * 1_000_000_000
-    /// For the peer to take one answer.
+    /// Time for the peer to receive one response.
     static let responseNanoseconds: UInt64 = 10 * 1_000_000_000
-    /// For the peer to see a refusal.
+    /// Time for the peer to receive a rejection.
     static let lingerNanoseconds: UInt64 = 1_000_000_000
-    /// Thrown away while lingering, at most.
+    /// Most bytes that are discarded while lingering.
     static let lingerBytesMax = 64 * 1_024
-    /// Requests answered before other connections get their turn.
+    /// Requests served before other connections get their turn.
     static let responsesPerTurnMax = 16
-    /// Output storage kept between answers, in bytes.
+    /// Output storage kept between responses, in bytes.
     private static let outputBytesKept = 64 * 1_024
 
     let socket: any StreamSocket
@@ -72,9 +73,9 @@ final class AdminConnection {
     /// Whether it may be closed in favour of a new connection.
     var isIdle: Bool { self.phase == .idle }
 
-    /// Goes on as far as it can without waiting.
+    /// Makes as much progress as possible without blocking.
     ///
-    /// - Returns: What to watch the socket for, or `nil` if it is to be closed.
+    /// - Returns: What to watch the socket for, or `nil` if it must be closed.
     /// - Complexity: O(`responsesPerTurnMax` pages).
     func turn(_ context: Context) -> IOInterest? {
         var responsesLeft = Self.responsesPerTurnMax
@@ -91,13 +92,13 @@ final class AdminConnection {
                 self.enter(.lingering, until: context.now + Self.lingerNanoseconds)
             }
             if self.phase == .lingering { return self.linger(context) }
-            // Ready to be written is what it is already: the poller brings it back after the
-            // others.
+            // The socket is already writable, so the poller reports it again after the other
+            // connections had their turn.
             if responsesLeft == 0, self.parser.holdsBytes { return .write }
             switch self.parser.next() {
             case .request(let request):
                 responsesLeft -= 1
-                self.response(request, context)
+                self.respond(to: request, context)
             case .reject(let status):
                 self.reject(status, context)
             case .needsMore:
@@ -107,8 +108,8 @@ final class AdminConnection {
         }
     }
 
-    /// Ends what has taken too long; the connection is to be closed then, whatever could still be
-    /// sent.
+    /// Handles a missed deadline; the caller closes the connection afterwards, whether or not the
+    /// response could be sent.
     func expire(_ context: Context) {
         guard self.phase == .head, self.parser.holdsBytes else { return }
         self.reject(.requestTimeout, context)
@@ -120,7 +121,7 @@ final class AdminConnection {
         self.deadline = deadline
     }
 
-    private func response(_ request: HTTPRequest, _ context: Context) {
+    private func respond(to request: HTTPRequest, _ context: Context) {
         AdminResponse.append(
             responseTo: request, pages: context.pages, wallMicroseconds: context.wallMicroseconds,
             to: &self.output)
@@ -136,7 +137,7 @@ final class AdminConnection {
         self.enter(.responding, until: context.now + Self.responseNanoseconds)
     }
 
-    /// Sends what waits; `.bytes` once all of it has left.
+    /// Sends the pending output; `.bytes` once all of it was sent.
     private func flush() -> IOOutcome {
         while self.sentBytes < self.output.count {
             let rest = UnsafeRawBufferPointer(rebasing: self.output.bytes[self.sentBytes...])
@@ -153,12 +154,12 @@ final class AdminConnection {
         return .bytes(sent)
     }
 
-    /// Reads once; `nil` if bytes came, else what to wait for.
+    /// Reads once; `nil` if bytes were received, otherwise what to wait for.
     private func read(_ context: Context) -> IOInterest? {
-        // The parser would have refused a head that fills it, so there is room; a read into none
-        // would look like an end.
+        // The parser rejects a head that fills its buffer, so there is free space here; a read of
+        // zero bytes would look like the end of the input.
         let capacity = min(self.parser.freeBytes, context.scratch.count)
-        precondition(capacity > 0, "the parser asks for more only when it has room")
+        precondition(capacity > 0, "the parser asks for more only when it has free space")
         let target = UnsafeMutableRawBufferPointer(rebasing: context.scratch[..<capacity])
         switch self.inputEnded ? .closed : self.socket.read(into: target) {
         case .bytes(let count):
@@ -173,7 +174,7 @@ final class AdminConnection {
         }
     }
 
-    /// Starts the clock of what is awaited now, unless it runs already.
+    /// Starts the timeout of the current phase, unless it is already running.
     private func await(_ context: Context) {
         switch self.phase {
         case .idle where self.parser.holdsBytes, .responding where self.parser.holdsBytes:

@@ -1,6 +1,6 @@
-// Probes and metrics on a thread and a port of their own: they answer while the loops are busy, and
-// nothing that is asked here can slow a call down. A second event loop of 200 lines costs less than
-// sharing the first one's buffers and limits.
+// Probes and metrics have a thread and a port of their own: they respond while the loops are busy,
+// and no request here can slow down a call. A second event loop of 200 lines is simpler than
+// sharing buffers and limits with the gRPC loops.
 
 import IOCore
 import Synchronization
@@ -10,9 +10,10 @@ package final class AdminListener: @unchecked Sendable {
     // Unchecked: all mutable state belongs to the thread of `run` (or of the test that calls
     // `turn`); `stop`, the one method for others, touches an atomic and the poller's `wake` only.
 
-    /// Connections at once: a few scrapers and probes; 64 times the largest page is 64 MiB.
+    /// Most simultaneous connections: a few scrapers and probes; 64 times the largest page is 64
+    /// MiB.
     package static let connectionsMax = 64
-    /// Accepts before connections get their turn.
+    /// Accepts before the existing connections get their turn.
     private static let acceptsPerTurnMax = 16
     /// Pause after running out of descriptors or memory, in nanoseconds.
     static let acceptPauseNanoseconds: UInt64 = 1_000_000_000
@@ -21,8 +22,8 @@ package final class AdminListener: @unchecked Sendable {
 
     private struct Slot {
         var connection: AdminConnection?
-        /// Told apart in the tag, so that readiness of a connection that was closed in this turn
-        /// meets no other.
+        /// Part of the tag, so that readiness of a connection that was closed in this turn is not
+        /// attributed to its successor.
         var generation: UInt32 = 0
         var interest: IOInterest = .read
     }
@@ -38,14 +39,14 @@ package final class AdminListener: @unchecked Sendable {
 
     private var slots = [Slot](repeating: Slot(), count: AdminListener.connectionsMax)
     private var isAccepting = true
-    /// When a pause for want of descriptors ends, in monotonic nanoseconds.
+    /// When a pause for lack of descriptors ends, in monotonic nanoseconds.
     private var acceptResumesAt: UInt64?
 
     private static let listenerTag: UInt64 = 0
 
     /// Binds the endpoint; from here on the kernel queues connections.
     ///
-    /// - Throws: What the bind or the poller refused.
+    /// - Throws: The error of the bind or of the poller.
     package init(
         network: any Network, endpoint: Endpoint, clock: any Clock, pages: any AdminPages
     ) throws(IOError) {
@@ -77,8 +78,8 @@ package final class AdminListener: @unchecked Sendable {
         self.listener.close()
     }
 
-    /// Makes `run` return; from any thread. Stop it last: during a drain it is what says
-    /// "draining".
+    /// Makes `run` return; from any thread. Stop it last, because during a drain it is what
+    /// reports "draining".
     package func stop() {
         self.stopping.store(true, ordering: .releasing)
         self.poller.wake()
@@ -103,7 +104,7 @@ package final class AdminListener: @unchecked Sendable {
             }
         }
         self.expire(context)
-        // Accepted last, so that a connection that just ended makes room.
+        // Accept last, so that the slot of a connection that has just ended can be reused.
         if mayAccept { self.accept(context) }
         self.updateAccepting()
     }
@@ -175,7 +176,7 @@ package final class AdminListener: @unchecked Sendable {
             try self.poller.add(
                 socket.descriptor, tag: self.tag(of: index), interest: .read)
         } catch {
-            // The kernel has no memory for one more watch: the client sees a close and comes again.
+            // The kernel has no memory for another watch: the client sees a close and reconnects.
             socket.close()
             return
         }
@@ -183,8 +184,8 @@ package final class AdminListener: @unchecked Sendable {
         self.slots[index].interest = .read
     }
 
-    /// A slot without connection, or the one that is idle for longest: connections that are merely
-    /// kept alive cannot shut a probe out. `nil` if all are at work.
+    /// A slot without a connection, or the one that has been idle longest, so that keep-alive
+    /// connections cannot lock a probe out. `nil` if all are busy.
     private func slotToUse() -> Int? {
         var oldest: (index: Int, deadline: UInt64)?
         for (index, slot) in self.slots.enumerated() {
@@ -196,8 +197,8 @@ package final class AdminListener: @unchecked Sendable {
         return oldest?.index
     }
 
-    /// Watches the listening socket exactly while a connection could be taken; the rest waits in
-    /// the kernel's queue.
+    /// Watches the listening socket only while another connection can be accepted; the others wait
+    /// in the kernel's queue.
     private func updateAccepting() {
         let accepting = self.acceptResumesAt == nil && self.slotToUse() != nil
         guard accepting != self.isAccepting else { return }

@@ -1,7 +1,7 @@
-/// The answer to a probe: whether it passes, and why in one line.
+/// The result of a probe: whether it passes, and the reason in one line.
 package struct AdminCheck: Equatable, Sendable {
     package var ok: Bool
-    /// Shown to whoever asks; no line break at the end, no client data.
+    /// The response body, without a line break at the end; never contains client data.
     package var text: String
 
     package init(ok: Bool, text: String) {
@@ -10,14 +10,14 @@ package struct AdminCheck: Equatable, Sendable {
     }
 }
 
-/// What the admin listener shows. Called on its thread, so everything read here must be safe to
-/// read from there.
+/// The pages of the admin listener. Called on its thread, so everything read here must be safe to
+/// read from that thread.
 package protocol AdminPages: AnyObject, Sendable {
-    /// Whether the process should be left running; false makes a supervisor kill it.
+    /// Whether the process should keep running; false makes a supervisor kill it.
     func livez() -> AdminCheck
-    /// Whether it should get traffic now.
+    /// Whether it should receive traffic now.
     func readyz() -> AdminCheck
-    /// Whether recovery is over, so that liveness may be judged.
+    /// Whether recovery is complete, so that liveness probes may begin.
     func startupz() -> AdminCheck
     /// Prometheus text, at most `AdminResponse.pageBytesMax` bytes.
     func metrics() -> String

@@ -1,21 +1,21 @@
-// Which page answers which request, and what the answer looks like on the wire.
+// Selects the page for a request and writes the HTTP response.
 
 import Bytes
 
-/// Writes the answers of the admin listener.
+/// Writes the responses of the admin listener.
 package enum AdminResponse {
-    /// Largest page, in bytes: ten times the metrics of a large server. Bounds what a connection
-    /// can hold unsent.
+    /// Largest page, in bytes: ten times the metrics of a large server. Bounds the unsent output of
+    /// a connection.
     package static let pageBytesMax = 1 << 20
 
-    /// The whole of an answer but its dates and its connection header.
+    /// A response except for its date and its connection header.
     private struct Content {
         var status: HTTPStatus
         var type: StaticString = "text/plain; charset=utf-8"
         var body: String
     }
 
-    /// Appends the answer to `request`.
+    /// Appends the response to `request`.
     ///
     /// - Parameter wallMicroseconds: For the `Date` header.
     package static func append(
@@ -33,7 +33,7 @@ package enum AdminResponse {
             wallMicroseconds, to: &output)
     }
 
-    /// Appends the answer to something that was no request; the connection ends after it.
+    /// Appends the response to an invalid request; the connection ends after it.
     package static func append(
         rejection status: HTTPStatus, wallMicroseconds: Int64, to output: inout ByteBuffer
     ) {
@@ -45,7 +45,7 @@ package enum AdminResponse {
         let paths = ["/livez", "/readyz", "/startupz", "/metrics", "/version"]
         guard paths.contains(request.path) else {
             return Content(
-                status: .notFound, body: "not found; there is \(paths.joined(separator: " "))\n")
+                status: .notFound, body: "not found; pages: \(paths.joined(separator: " "))\n")
         }
         guard request.method != .other else {
             return Content(status: .methodNotAllowed, body: "only GET and HEAD\n")
@@ -81,9 +81,9 @@ package enum AdminResponse {
         output.append("\r\nContent-Length: ")
         Self.append(content.body.utf8.count.description, to: &output)
         if content.status == .methodNotAllowed { output.append("\r\nAllow: GET, HEAD") }
-        // A probe that is answered from a cache proves nothing.
+        // A probe result from a cache would prove nothing.
         output.append("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff")
-        // Said in both cases: HTTP/1.0 closes unless told otherwise.
+        // Always explicit: HTTP/1.0 closes by default, HTTP/1.1 does not.
         output.append(keepsAlive ? "\r\nConnection: keep-alive" : "\r\nConnection: close")
         output.append("\r\n\r\n")
         if hasBody { Self.append(content.body, to: &output) }

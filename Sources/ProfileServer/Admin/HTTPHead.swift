@@ -1,10 +1,10 @@
-/// Reads the lines of one complete request head.
+/// Parses the lines of one complete request head.
 enum HTTPHead {
     struct Rejection: Error, Equatable {
         let status: HTTPStatus
     }
 
-    /// What the header fields said, as far as anything here depends on it.
+    /// The values of the header fields that matter here.
     private struct Fields {
         var hosts = 0
         var contentLength: Int?
@@ -33,11 +33,11 @@ enum HTTPHead {
     }
 
     private static func check(_ fields: Fields, isVersion10: Bool) throws(Rejection) {
-        // RFC 9112, 3.2: exactly one Host; 1.0 did not know it.
+        // RFC 9112, 3.2: exactly one Host; optional in HTTP/1.0.
         guard fields.hosts == 1 || (isVersion10 && fields.hosts == 0) else { throw Self.malformed }
         if fields.hasTransferEncoding {
-            // RFC 9112, 6.1: both lengths together, or chunks in 1.0, are how requests are
-            // smuggled.
+            // RFC 9112, 6.1: both lengths together, or chunks in HTTP/1.0, are used for request
+            // smuggling.
             guard fields.contentLength == nil, !isVersion10 else { throw Self.malformed }
             throw Rejection(status: .contentTooLarge)
         }
@@ -88,7 +88,8 @@ enum HTTPHead {
         }
         var path = Substring(decoding: target, as: UTF8.self)
         if path.lowercased().hasPrefix("http://") {
-            // RFC 9112, 3.2.2: the absolute form must be accepted, although only proxies get it.
+            // RFC 9112, 3.2.2: servers must accept the absolute form, although clients send it to
+            // proxies only.
             let rest = path.dropFirst(7)
             path = rest.firstIndex(of: "/").map { rest[$0...] } ?? "/"
         }
@@ -101,8 +102,8 @@ enum HTTPHead {
     private static func field(
         _ line: Slice<UnsafeBufferPointer<UInt8>>, into fields: inout Fields
     ) throws(Rejection) {
-        // A blank before the colon, or a folded line (a name that begins with a blank), fails as a
-        // token.
+        // A blank before the colon, or a folded line (a name that begins with a blank), is not a
+        // valid token.
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { throw Self.malformed }
         let nameBytes = line[..<colon]
         guard !nameBytes.isEmpty, nameBytes.allSatisfy(Self.isTokenByte) else {
@@ -114,7 +115,8 @@ enum HTTPHead {
         case "host":
             fields.hosts += 1
         case "content-length":
-            // Twice is refused even when equal: no client of this listener has a reason to.
+            // A repeated field is rejected even if both are equal: no client of this listener needs
+            // it.
             guard fields.contentLength == nil, value.utf8.count <= 19,
                 value.utf8.allSatisfy(DecimalNumber.isDigit), let length = Int(value)
             else { throw Self.malformed }

@@ -7,9 +7,9 @@ package struct HTTPRequest: Equatable, Sendable {
     }
 
     package var method: Method
-    /// Without query; not percent-decoded, as no path here needs it.
+    /// Without the query; not percent-decoded, since no path here needs it.
     package var path: String
-    /// Whether the client takes another answer on this connection.
+    /// Whether the connection stays open for another request.
     package var keepsAlive: Bool
 
     package init(method: Method, path: String, keepsAlive: Bool) {

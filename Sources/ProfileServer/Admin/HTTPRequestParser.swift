@@ -1,11 +1,11 @@
-// Bytes to requests, and nothing else: no socket, no clock. What it does not understand it refuses;
-// a probe and a scraper have no need of the lenient corners of HTTP/1.1 where smuggling lives.
+// Parses bytes into requests, without a socket or a clock. Everything unusual is rejected: probes
+// and scrapers do not need the lenient parts of HTTP/1.1 that make request smuggling possible.
 
-/// Cuts a byte stream into HTTP/1.x requests without bodies.
+/// Splits a byte stream into HTTP/1.x requests without bodies.
 ///
 /// ```
 /// empty ──first byte──▶ head ──blank line──▶ request, then empty again
-///                         └──garbage, too long──▶ refused (for good)
+///                         └──invalid, too long──▶ rejected (final)
 /// ```
 /// - Source: RFC 9112, sections 2, 3, 5, 6 and 9.3.
 package struct HTTPRequestParser {
@@ -13,40 +13,40 @@ package struct HTTPRequestParser {
         /// Feed more bytes.
         case needsMore
         case request(HTTPRequest)
-        /// Answer this and close; the parser takes no more.
+        /// Respond with this status and close; the parser accepts no further bytes.
         case reject(HTTPStatus)
     }
 
-    /// Longest request line and header fields together, with their blank line, in bytes: what
-    /// common servers allow.
+    /// Longest request line and header fields together, including the blank line, in bytes: the
+    /// usual limit of HTTP servers.
     package static let headBytesMax = 8_192
 
     /// Unread bytes; at most `headBytesMax`.
     private var buffer: [UInt8] = []
-    /// How many of them were looked at: each byte is checked once, however slowly they come.
+    /// How many of them were scanned: each byte is checked once, however slowly they arrive.
     private var scannedCount = 0
-    /// Where the present line began.
+    /// Offset at which the current line begins.
     private var lineStart = 0
-    /// Ends of the lines of the present head, without their line breaks.
+    /// Ranges of the lines of the current head, without their line breaks.
     private var lines: [Range<Int>] = []
     private var rejection: HTTPStatus?
 
     package init() {}
 
-    /// Bytes that `receive` takes now.
+    /// Most bytes that `receive` accepts now.
     package var freeBytes: Int { Self.headBytesMax - self.buffer.count }
-    /// Whether bytes wait that are no whole request yet, or not looked at yet.
+    /// Whether there are buffered bytes that are an incomplete request or not scanned yet.
     package var holdsBytes: Bool { !self.buffer.isEmpty }
 
-    /// Takes at most `freeBytes` bytes; a copy is kept.
+    /// Copies at most `freeBytes` bytes into the buffer.
     package mutating func receive(_ bytes: UnsafeRawBufferPointer) {
-        precondition(bytes.count <= self.freeBytes, "more bytes than there is room for")
+        precondition(bytes.count <= self.freeBytes, "more bytes than free space")
         self.buffer.append(contentsOf: bytes)
     }
 
-    /// Takes the next request out of what was received.
+    /// Removes the next request from the received bytes.
     ///
-    /// - Complexity: O(bytes not looked at before).
+    /// - Complexity: O(bytes not scanned before).
     package mutating func next() -> Step {
         if let rejection = self.rejection { return .reject(rejection) }
         while self.scannedCount < self.buffer.count {
@@ -58,12 +58,13 @@ package struct HTTPRequestParser {
             }
             guard self.mayFollow(byte) else { return self.reject(.badRequest) }
         }
-        // The buffer holds the largest head there may be, and the blank line is not in it.
+        // The buffer holds as many bytes as the largest head, but no blank line.
         return self.freeBytes == 0 ? self.reject(.headTooLarge) : .needsMore
     }
 
-    /// Whether `byte` may stand at this place of a head: a bare CR, NUL and other controls are
-    /// refused at once, so that a TLS handshake sent here by mistake is not waited for.
+    /// Whether `byte` is valid at this position of a head. A bare CR, NUL and other controls are
+    /// rejected immediately, so that a TLS handshake sent here by mistake does not run into the
+    /// timeout.
     private func mayFollow(_ byte: UInt8) -> Bool {
         let index = self.scannedCount - 1
         if index > self.lineStart, self.buffer[index - 1] == UInt8(ascii: "\r") { return false }
@@ -83,8 +84,8 @@ package struct HTTPRequestParser {
             return nil
         }
         guard !self.lines.isEmpty else {
-            // RFC 9112, 2.2: one empty line before the request line is ignored; a second has no
-            // excuse.
+            // RFC 9112, 2.2: one empty line before the request line is ignored, a second one is
+            // not.
             return line.lowerBound == 0 ? nil : self.reject(.badRequest)
         }
         let outcome = self.buffer.withUnsafeBufferPointer { HTTPHead.read($0, lines: self.lines) }

@@ -1,26 +1,27 @@
-// One value decides all three probes, so that they cannot contradict each other.
+// A single value decides all three probes, so that they cannot contradict each other.
 
-/// Where the server is between its start and its end.
+/// The phase of the server between its start and its end.
 package enum ServingPhase: Equatable, Sendable {
     /// Opening the data directory.
     case starting
     /// Reading the log; `doneBytes` of `totalBytes` are read.
     case replaying(doneBytes: UInt64, totalBytes: UInt64)
     case ready
-    /// Reads are served, writes are refused until there is space.
+    /// Reads are served, writes are rejected until there is space.
     case diskFull
-    /// Reads are served, writes are refused until a restart.
+    /// Reads are served, writes are rejected until a restart.
     case logFailed
-    /// Told to end; open calls are ending.
+    /// Shutting down; open calls are completing.
     case draining
 
-    /// Always passes: a restart heals neither a full disk nor a long replay, and would cost the
-    /// reads that still work. A failed log is left to people and to readiness for the same reason.
+    /// Always passes: a restart fixes neither a full disk nor a long replay, and would interrupt
+    /// the reads that still work. For the same reason a failed log is left to operators and to
+    /// readiness.
     package var livez: AdminCheck {
         AdminCheck(ok: true, text: "alive")
     }
 
-    /// Passes in `ready` only; says why not.
+    /// Passes in `ready` only; otherwise the text says why not.
     package var readyz: AdminCheck {
         switch self {
         case .starting:
@@ -33,15 +34,16 @@ package enum ServingPhase: Equatable, Sendable {
         case .ready:
             AdminCheck(ok: true, text: "ready")
         case .diskFull:
-            AdminCheck(ok: false, text: "not ready: disk full, writes are refused")
+            AdminCheck(ok: false, text: "not ready: disk full, writes are rejected")
         case .logFailed:
-            AdminCheck(ok: false, text: "not ready: log failed, writes are refused until a restart")
+            AdminCheck(
+                ok: false, text: "not ready: log failed, writes are rejected until a restart")
         case .draining:
             AdminCheck(ok: false, text: "not ready: draining")
         }
     }
 
-    /// Passes once recovery is over, and stays passed.
+    /// Passes once recovery is complete, and from then on.
     package var startupz: AdminCheck {
         switch self {
         case .starting, .replaying: AdminCheck(ok: false, text: self.readyz.text)

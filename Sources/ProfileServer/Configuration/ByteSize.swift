@@ -5,8 +5,8 @@ package enum ByteSize {
         ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10),
     ]
 
-    /// Reads a whole number of bytes, KiB, MiB or GiB; a blank may stand before the unit. `nil` for
-    /// anything else, decimal units (MB) included: they are mistaken for these too often.
+    /// Reads a whole number of bytes, KiB, MiB or GiB; a blank before the unit is allowed. `nil`
+    /// for anything else, including decimal units (MB), which are too often confused with these.
     package static func parse(_ text: String) -> Int? {
         var digits = text[...]
         var factor = 1

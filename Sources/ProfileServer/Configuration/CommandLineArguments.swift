@@ -3,7 +3,7 @@ struct CommandLineArguments {
     enum Action: Equatable {
         case serve
         case check
-        /// Stronger than `check`: what is printed has been checked.
+        /// Takes precedence over `check`: what is printed has been checked.
         case print
     }
 
@@ -23,7 +23,7 @@ struct CommandLineArguments {
             case "check-config", "print-config":
                 try self.act(name, attached)
             case _ where Self.takesValue(name):
-                // What looks like a flag is more likely a forgotten value than a value.
+                // An argument that looks like a flag means that the value was forgotten.
                 let isFlag = rest.first?.hasPrefix("--") ?? true
                 guard let value = attached ?? (isFlag ? nil : rest.popFirst()) else {
                     throw ConfigurationError(

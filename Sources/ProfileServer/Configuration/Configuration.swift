@@ -1,13 +1,13 @@
-// What the operator decided, before anything is opened. Nothing here reads a file, a clock or the
-// process: all of it comes as arguments, so every precedence and every error can be tested as a
-// table.
+// The operator's settings, resolved before anything is opened. Nothing here reads a file, a clock
+// or the process: all input comes as arguments, so that every precedence and every error can be
+// tested as a table.
 
 import IOCore
 import Profiles
 
-/// The settings of one server process; every value has passed its limits.
+/// The settings of one server process; every value is within its limits.
 package struct Configuration: Equatable, Sendable {
-    /// Where log and snapshots live.
+    /// The directory of log and snapshots.
     package var dataDirectory: String
     /// Where gRPC is served.
     package var listen: Endpoint
@@ -17,8 +17,8 @@ package struct Configuration: Equatable, Sendable {
     package var loops: Int
     /// Size of a log segment, in bytes.
     package var segmentBytes: Int
-    /// Memory of the store above which writes are refused, in bytes; 0: only what the store can
-    /// name at all.
+    /// Memory of the store above which writes are rejected, in bytes; 0: only the address range of
+    /// the store limits it.
     package var memoryLimit: Int
     /// Bytes of log since the last snapshot after which the next one is made.
     package var snapshotLogBytes: Int
@@ -26,36 +26,36 @@ package struct Configuration: Equatable, Sendable {
     package var snapshotSeconds: Int
     /// Longest wait for open calls after SIGTERM, in seconds.
     package var drainSeconds: Int
-    /// Whether clients may ask for the descriptors of what is served.
+    /// Whether clients can query the descriptors of the served API.
     package var reflection: Bool
     /// Lowest level that is logged.
     package var logLevel: LogLevel
 
-    /// One thread per core, as far as partitions of work make sense.
+    /// One thread per core, up to a number that still balances the work.
     package static let loopsRange = 1 ... 64
-    /// Smaller ones would be created all the time, larger ones take minutes to check.
+    /// Smaller segments would be created constantly, larger ones take minutes to check.
     package static let segmentBytesRange = (1 << 20) ... (1 << 30)
-    /// An empty store takes 2 MiB; the store can name 56 GiB.
+    /// An empty store takes 2 MiB; the store can address 56 GiB.
     package static let memoryLimitRange = (16 << 20) ... MemoryStatistics.bytesMax
-    /// Less than a segment would make snapshots all the time; a TiB is more than any disk of a
-    /// service keeps for replay.
+    /// Less than a segment would cause constant snapshots; 1 TiB is more log than anyone would
+    /// want to replay.
     package static let snapshotLogBytesRange = (1 << 20) ... (1 << 40)
-    /// At most 8 hours: two of them take what was erased off the disk within the 24 that are
-    /// promised.
+    /// At most 8 hours: two snapshots remove erased data from the disk, and the contract promises
+    /// that within 24 hours.
     package static let snapshotSecondsRange = 1 ... 28_800
-    /// An hour is longer than any supervisor waits.
+    /// No supervisor waits for more than an hour.
     package static let drainSecondsRange = 0 ... 3_600
-    /// In bytes; leaves room for file names below the 4,096 of PATH_MAX.
+    /// In bytes; leaves space for file names within the 4,096 of PATH_MAX.
     package static let pathBytesMax = 1_024
     /// In bytes; a file of all settings is under 1 KiB.
     package static let fileBytesMax = 64 * 1_024
 
-    /// What holds where nothing is said.
+    /// The values of settings that no source provides.
     ///
     /// - Parameters:
-    ///   - cores: Of this machine; decides the number of loops.
-    ///   - memoryBytes: What this process may use; decides the memory limit. 0: not known, no
-    ///     limit.
+    ///   - cores: Cores of this machine; determines the number of loops.
+    ///   - memoryBytes: Memory that this process may use; determines the memory limit. 0: unknown,
+    ///     no limit.
     package static func defaults(cores: Int, memoryBytes: Int = 0) -> Configuration {
         // Literals that `Endpoint` accepts; a test resolves an empty command line.
         guard let listen = Endpoint("127.0.0.1:50051"), let admin = Endpoint("127.0.0.1:9464")
@@ -78,10 +78,10 @@ package struct Configuration: Equatable, Sendable {
         return min(max(share, Self.memoryLimitRange.lowerBound), Self.memoryLimitRange.upperBound)
     }
 
-    /// What the process was asked to do.
+    /// The action that the command line requests.
     package enum Invocation: Equatable, Sendable {
         case serve(Configuration)
-        /// Say that it is good with this text, the configuration in force, and exit.
+        /// Print this text, the valid effective configuration, and exit.
         case checkConfiguration(String)
         /// Print this text, itself a configuration file, and exit.
         case printConfiguration(String)
@@ -93,23 +93,23 @@ package struct Configuration: Equatable, Sendable {
     /// Reads at most the given number of bytes from the start of a file.
     package typealias FileReader = (_ path: String, _ bytesMax: Int) throws(IOError) -> [UInt8]
 
-    /// Settles every setting: flag over environment over file over default.
+    /// Resolves every setting: flag over environment over file over default.
     ///
-    /// A value is checked also where a stronger one hides it: it would fail on the day the stronger
-    /// one is removed.
+    /// An overridden value is checked too, because it would fail as soon as the value that
+    /// overrides it is removed.
     ///
     /// - Parameters:
-    ///   - arguments: Of the process, without its name.
-    ///   - environment: Of the process; names that are no settings are ignored.
-    ///   - cores: Of this machine.
-    ///   - memoryBytes: What this process may use; 0: not known.
-    ///   - readFile: How to read the file of `--config`; called at most once.
-    /// - Throws: The first thing that is wrong, from the weakest source to the strongest.
+    ///   - arguments: Arguments of the process, without its name.
+    ///   - environment: Environment of the process; names that are not settings are ignored.
+    ///   - cores: Cores of this machine.
+    ///   - memoryBytes: Memory that this process may use; 0: unknown.
+    ///   - readFile: Reads the file of `--config`; called at most once.
+    /// - Throws: The first error, from the source of lowest precedence to that of highest.
     package static func resolve(
         arguments: [String], environment: [String: String], cores: Int, memoryBytes: Int = 0,
         readFile: FileReader
     ) throws(ConfigurationError) -> Invocation {
-        // Asked for help, one wants help, whatever else is wrong.
+        // --help and --version work even with other arguments that are invalid.
         if arguments.contains("--help") || arguments.contains("-h") {
             return .printHelp(Setting.help(cores: cores, memoryBytes: memoryBytes))
         }
@@ -143,7 +143,7 @@ package struct Configuration: Equatable, Sendable {
         case .serve: return .serve(configuration)
         case .check:
             return .checkConfiguration(
-                Setting.good + Setting.print(configuration, sources: sources))
+                Setting.valid + Setting.print(configuration, sources: sources))
         case .print: return .printConfiguration(Setting.print(configuration, sources: sources))
         }
     }
@@ -162,7 +162,7 @@ package struct Configuration: Equatable, Sendable {
         return path
     }
 
-    /// Checks what no setting can know alone.
+    /// Checks rules that involve more than one setting.
     private func checkTogether(
         sources: [ConfigurationError.Source?]
     ) throws(ConfigurationError) {

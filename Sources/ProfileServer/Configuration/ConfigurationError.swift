@@ -1,4 +1,4 @@
-/// Why a configuration is refused, in words that lead to the place to change.
+/// Why a configuration is rejected, with the source and the setting to correct.
 package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Where a value came from.
     package enum Source: Equatable, Sendable, CustomStringConvertible {
@@ -6,7 +6,7 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
         case environment
         /// A line of a file, 1-based; 0: the file as a whole.
         case file(path: String, line: Int)
-        /// Nobody gave it: the default.
+        /// No source provides it: the default.
         case standard
 
         package var description: String {
@@ -19,7 +19,7 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
             }
         }
 
-        /// The path without what could end the line it is printed in.
+        /// The path with everything escaped that could end the line it is printed in.
         private static func plain(_ path: String) -> String {
             String(
                 JSONText.quoted(path, bytesMax: Configuration.pathBytesMax).dropFirst().dropLast())
@@ -27,21 +27,21 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
     }
 
     package enum Problem: Equatable, Sendable {
-        /// No such setting, or an argument that is none.
+        /// There is no such setting, or the argument is not a flag.
         case unknown
         /// A flag without its value.
         case missingValue
-        /// A value for a flag that takes none.
+        /// A value for a flag that takes no value.
         case unexpectedValue
-        /// A value outside what is allowed.
+        /// A value outside the allowed range.
         case notAllowed
-        /// Given twice by the same source: nobody knows which was meant.
+        /// Given twice by the same source, so that the intended value is ambiguous.
         case repeated
-        /// A line that is no `key = value`.
+        /// A line that is not `key = value`.
         case malformedLine
-        /// The file cannot be read, is too large or is no UTF-8.
+        /// The file cannot be read, is too large or is not UTF-8.
         case unreadableFile
-        /// An address that would need keys.
+        /// An address that requires keys.
         case needsKeys
     }
 
@@ -49,15 +49,15 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
     private static let foundBytesMax = 128
 
     package let source: Source
-    /// Its name in the table, or what stood in its place.
+    /// Its name in the table, or the text found instead of one.
     package let setting: String
     package let problem: Problem
-    /// What stood there.
+    /// The text that was found.
     package let found: String
-    /// What may stand there.
+    /// The values that are allowed.
     package let allowed: String
 
-    /// One line: where, which setting, what was found, what is allowed. Control characters are
+    /// One line: source, setting, the value found, the values allowed. Control characters are
     /// escaped.
     package var description: String {
         let found = JSONText.quoted(self.found, bytesMax: Self.foundBytesMax)

@@ -2,8 +2,8 @@ import IOCore
 
 /// The lines of a `--config` file: `key = value`, blank lines, and comments that begin with `#`.
 ///
-/// A `#` inside a value belongs to the value: paths may hold one. Keys are the flags without their
-/// dashes.
+/// A `#` inside a value belongs to the value, since paths may contain one. Keys are the flags
+/// without their dashes.
 struct ConfigurationFile {
     struct Entry: Equatable {
         let value: String
@@ -54,7 +54,7 @@ struct ConfigurationFile {
     private static func read(
         _ path: String, _ readFile: Configuration.FileReader
     ) throws(ConfigurationError) -> String {
-        func refuse(_ found: String) -> ConfigurationError {
+        func unreadable(_ found: String) -> ConfigurationError {
             ConfigurationError(
                 source: .file(path: path, line: 0), setting: Self.settingName,
                 problem: .unreadableFile, found: found,
@@ -64,16 +64,16 @@ struct ConfigurationFile {
         do {
             bytes = try readFile(path, Configuration.fileBytesMax + 1)
         } catch {
-            throw refuse("\(error.operation) failed, errno \(error.code)")
+            throw unreadable("\(error.operation) failed, errno \(error.code)")
         }
-        guard bytes.count <= Configuration.fileBytesMax else { throw refuse("a larger file") }
+        guard bytes.count <= Configuration.fileBytesMax else { throw unreadable("a larger file") }
         guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw refuse("bytes that are no UTF-8")
+            throw unreadable("invalid UTF-8")
         }
         return text
     }
 
-    /// Without blanks, tabs and the carriage return of a file from elsewhere at its ends.
+    /// Removes blanks, tabs and the carriage returns of a Windows file from both ends.
     private static func trim(_ text: Substring) -> Substring {
         func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D }
         var bytes = text.utf8

@@ -1,6 +1,6 @@
-/// Whole numbers in the one way they may be written in a setting or a header.
+/// Whole numbers in the only form that settings and headers accept.
 enum DecimalNumber {
-    /// Ten digits reach beyond every limit here and stay far below 2^63.
+    /// Ten digits exceed every limit here and stay far below 2^63.
     private static let digitsMax = 10
 
     /// Reads a number in 0...`max`, without sign, blanks, separators or leading zeros; `nil` for

@@ -4,17 +4,18 @@ package struct Endpoint: Equatable, Sendable, CustomStringConvertible {
     package let host: String
     /// 0 lets the kernel choose.
     package let port: UInt16
-    /// Whether only this machine can reach it: 127.0.0.0/8, `::1`, or the former mapped into IPv6.
+    /// Whether only this machine can reach it: 127.0.0.0/8, its IPv4-mapped form, or `::1`.
     package let isLoopback: Bool
 
     /// What `init` accepts, for error texts.
     package static let allowed =
         "ADDRESS:PORT with an IPv4 address, an IPv6 address in brackets or localhost, port 0...65535"
 
-    /// Reads `127.0.0.1:50051`, `[::1]:0` or `localhost:50051`; `nil` for anything else, other
-    /// names included.
+    /// Reads `127.0.0.1:50051`, `[::1]:0` or `localhost:50051`; `nil` for anything else, including
+    /// other names.
     ///
-    /// `localhost` becomes 127.0.0.1 here: it must mean this machine whatever the hosts file says.
+    /// `localhost` becomes 127.0.0.1 here, so that it means this machine whatever the hosts file
+    /// says.
     package init?(_ text: String) {
         guard let colon = text.lastIndex(of: ":") else { return nil }
         let host = text[..<colon]

@@ -1,9 +1,9 @@
-// Addresses are read here, without the resolver: a name server must not decide where the service
-// listens.
+// Addresses are parsed here, without the resolver, so that a name server cannot decide where the
+// service listens.
 
 /// Readers of IP address literals.
 enum IPLiteral {
-    /// Reads `127.0.0.1`: four decimal numbers 0...255, no leading zeros (some readers take those
+    /// Reads `127.0.0.1`: four decimal numbers 0...255, no leading zeros (some parsers read those
     /// as octal).
     static func version4(_ text: Substring) -> [UInt8]? {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)

@@ -1,4 +1,4 @@
-// The two texts made from the table of settings.
+// The texts that are generated from the table of settings.
 
 extension Setting {
     /// The text of `--help`.
@@ -10,8 +10,8 @@ extension Setting {
             Usage: profiled [FLAG ...]
 
             Serves profiles over gRPC from a log on disk.
-            A setting is taken from its flag, else from the environment, else from the file of
-            --config, else from its default.
+            Each setting comes from its flag, the environment, the file given by --config, or
+            its default, in this order of precedence.
 
             Settings:
 
@@ -30,11 +30,11 @@ extension Setting {
 
             Flags:
               --config FILE
-                  File of "key = value" lines and # comments; unknown keys are refused.
+                  File of "key = value" lines and # comments; unknown keys are errors.
                   Environment \(ConfigurationFile.environmentName).
               --check-config
-                  Check flags, environment and file, print what would hold, and exit with 0 or 2.
-                  Nothing is opened: no directory, no lock, no port.
+                  Check flags, environment and file, print the effective configuration, and exit
+                  with 0 or 2. Nothing is opened: no directory, no lock, no port.
               --print-config
                   Print the configuration as a file, with the source of each value, and exit.
               --help
@@ -49,11 +49,11 @@ extension Setting {
         return text
     }
 
-    /// The first line of `--check-config`: a comment, so that what follows it is still a file.
-    static let good = "# the configuration is good\n"
+    /// The first line of `--check-config`: a comment, so that the output is still a valid file.
+    static let valid = "# the configuration is valid\n"
 
-    /// The text of `--print-config`: a file that gives the same configuration, with each value's
-    /// source above it. No setting holds a secret.
+    /// The text of `--print-config`: a file that produces the same configuration, with each value's
+    /// source above it. No setting is a secret.
     ///
     /// - Parameter sources: In the order of the table; `nil`: the default.
     static func print(

@@ -1,7 +1,8 @@
-// The table of settings. Parsing, --help and --print-config all read it, so that none of them can
-// forget a setting.
+// The table of settings. Parsing, --help and --print-config all use it, so that none of them can
+// omit a setting.
 
-/// One setting: its name, what it allows, and how it enters and leaves a configuration.
+/// One setting: its name, its allowed values, and how it is read from and written to a
+/// configuration.
 package struct Setting: Sendable {
     /// The flag without its dashes; also the key in a file.
     package let name: String
@@ -9,13 +10,13 @@ package struct Setting: Sendable {
     package let valueName: String
     /// What it does; one or two sentences.
     package let summary: String
-    /// What it is measured in, or its kind.
+    /// Its unit of measurement, or its kind.
     package let unit: String
-    /// What may be given, for people.
+    /// The allowed values, as text for people.
     package let allowed: String
-    /// Takes a value over; `false` if it is not allowed.
+    /// Stores a value; `false` if it is not allowed.
     let write: @Sendable (_ value: String, inout Configuration) -> Bool
-    /// The value as `write` takes it.
+    /// The value in the form that `write` accepts.
     let read: @Sendable (Configuration) -> String
 
     package var flag: String { "--\(self.name)" }
@@ -56,29 +57,31 @@ package struct Setting: Sendable {
             read: { $0.adminListen.description }),
         Setting(
             name: "loops", valueName: "N",
-            summary: "Threads that serve connections; by default one per core.",
+            summary: "Number of threads that serve connections; by default one per core.",
             unit: "threads", allowed: Self.text(Configuration.loopsRange),
             write: { Self.store(Self.number($0, Configuration.loopsRange), in: \.loops, of: &$1) },
             read: { "\($0.loops)" }),
         .size(
             "segment-bytes",
-            summary: "Size of a log segment; applies to segments made from now on.",
+            summary: "Size of a log segment; applies to segments created from now on.",
             in: \.segmentBytes, Configuration.segmentBytesRange),
         .size(
             "memory-limit",
             summary:
-                "Memory of the store above which writes are refused; by default three quarters of what the process may use. Reads,"
-                + " opt-outs, log-outs and erasures go on.",
+                "Memory of the store above which writes are rejected; by default three quarters of"
+                + " what the process may use. Reads, opt-outs, log-outs and erasures continue.",
             in: \.memoryLimit, Configuration.memoryLimitRange, allowsNone: true),
         .size(
             "snapshot-log-bytes",
             summary:
-                "Bytes of log since the last snapshot after which the next one is made; a start replays about as much.",
+                "Bytes of log after which the next snapshot is made; about as much is replayed at a"
+                + " start.",
             in: \.snapshotLogBytes, Configuration.snapshotLogBytesRange),
         Setting(
             name: "snapshot-seconds", valueName: "N",
             summary:
-                "Longest time from a record to a snapshot that covers it. What is erased leaves the disk within two of them.",
+                "Longest time from a record to a snapshot that covers it. Erased data is removed"
+                + " from the disk within two such periods.",
             unit: "seconds", allowed: Self.text(Configuration.snapshotSecondsRange),
             write: {
                 Self.store(
@@ -88,7 +91,7 @@ package struct Setting: Sendable {
             read: { "\($0.snapshotSeconds)" }),
         Setting(
             name: "drain-seconds", valueName: "N",
-            summary: "Longest wait for open calls after SIGTERM.",
+            summary: "Longest wait for open calls to end after SIGTERM.",
             unit: "seconds", allowed: Self.text(Configuration.drainSecondsRange),
             write: {
                 Self.store(
@@ -98,7 +101,7 @@ package struct Setting: Sendable {
         Setting(
             name: "reflection", valueName: "on|off",
             summary:
-                "Whether server reflection tells clients the messages and RPCs of this server.",
+                "Whether server reflection lets clients query the messages and RPCs of this server.",
             unit: "switch", allowed: "on, off",
             write: { Self.store(Self.isOn($0), in: \.reflection, of: &$1) },
             read: { $0.reflection ? "on" : "off" }),
@@ -121,7 +124,7 @@ package struct Setting: Sendable {
         }
     }
 
-    /// Whether `text` can name a file and be printed in one line of a configuration file.
+    /// Whether `text` can be a path and fits on one line of a configuration file.
     static func isPath(_ text: String) -> Bool {
         let bytes = text.utf8
         guard let first = bytes.first, let last = bytes.last,

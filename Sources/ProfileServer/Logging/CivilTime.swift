@@ -1,5 +1,5 @@
-// Calendar arithmetic for the two texts the server writes times in. Foundation would do it with a
-// locale, a calendar and allocations; the proleptic Gregorian calendar in UTC is ten lines.
+// Calendar arithmetic for the two time formats that the server writes. Foundation would need a
+// locale, a calendar and allocations; the proleptic Gregorian calendar in UTC takes ten lines.
 
 import Bytes
 
@@ -18,15 +18,15 @@ package struct CivilTime: Equatable, Sendable {
     /// 0..<1,000,000.
     package let microsecond: Int
 
-    /// 0000-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z: RFC 3339 knows four-digit years only.
+    /// 0000-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z: RFC 3339 has four-digit years only.
     private static let microsecondsMin: Int64 = -62_167_219_200 * 1_000_000
     private static let microsecondsMax: Int64 = 253_402_300_800 * 1_000_000 - 1
     /// From 0000-03-01, where a leap day is the last day of its year, to 1970-01-01.
     private static let daysBeforeEpoch = 719_468
-    /// Days in 400 years, after which the calendar repeats.
+    /// Days in 400 years, the period of the calendar.
     private static let eraDays = 146_097
 
-    /// Breaks a time down; one outside years 0...9999 becomes the nearest inside.
+    /// Converts a time to calendar fields; times outside the years 0...9999 are clamped.
     ///
     /// - Parameter microseconds: Since 1970-01-01T00:00:00Z.
     package init(microsecondsSinceEpoch microseconds: Int64) {
@@ -60,7 +60,7 @@ package struct CivilTime: Equatable, Sendable {
         line.append("Z")
     }
 
-    /// Appends it as HTTP's `Date` wants it, always 29 bytes: `Sat, 28 Feb 2026 23:59:59 GMT`.
+    /// Appends it in the format of HTTP's `Date`, always 29 bytes: `Sat, 28 Feb 2026 23:59:59 GMT`.
     ///
     /// - Source: RFC 9110, section 5.6.7.
     package func appendHTTPDate(to line: inout ByteBuffer) {
@@ -97,7 +97,7 @@ package struct CivilTime: Equatable, Sendable {
         }
     }
 
-    /// Division that rounds down, so that times before 1970 have fields too.
+    /// Division that rounds down, so that times before 1970 are converted correctly.
     private static func floorDivide(_ value: Int, by divisor: Int) -> (
         quotient: Int, remainder: Int
     ) {

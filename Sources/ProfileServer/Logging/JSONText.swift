@@ -1,19 +1,19 @@
-// Text that others may have influenced, made safe for one line of JSON, a terminal and a log
-// shipper.
+// Makes untrusted text safe for one line of JSON, a terminal and a log shipper.
 
 import Bytes
 
 /// Writes JSON strings.
 package enum JSONText {
-    /// Writes `text` between quotes, with everything escaped that could end the line or fool a
-    /// reader of it.
+    /// Writes `text` between quotes, with everything escaped that could end the line or mislead a
+    /// reader.
     ///
-    /// Escaped beyond what JSON demands: DEL and the C1 controls (terminals obey them), U+2028 and
-    /// U+2029 (line ends to some readers), and the bidirectional controls (they show text in
-    /// another order than it has).
+    /// Escaped beyond what JSON requires: DEL and the C1 controls (terminals execute them), U+2028
+    /// and U+2029 (line ends for some parsers), and the bidirectional controls (they change the
+    /// order in which text is displayed).
     ///
     /// - Parameters:
-    ///   - bytesMax: Longest part of `text` that is kept, in UTF-8 bytes; a longer one ends in `…`.
+    ///   - bytesMax: Longest part of `text` that is written, in UTF-8 bytes; longer text is
+    ///     truncated and ends in `…`.
     /// - Complexity: O(min(bytes, bytesMax)).
     package static func append(_ text: String, bytesMax: Int = .max, to line: inout ByteBuffer) {
         line.append("\"")

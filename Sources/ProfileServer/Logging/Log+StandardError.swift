@@ -1,15 +1,15 @@
 import Glibc
 
 extension Log {
-    /// A sink that writes to standard error; what cannot be written is lost, since there is nowhere
-    /// to say so.
+    /// A sink that writes to standard error. Lines that cannot be written are lost, since there is
+    /// nowhere to report that.
     ///
-    /// It blocks when the reader does: a service that goes on while nobody can learn why is worse.
+    /// It blocks when the reader does: a service that continues without a log would be worse.
     package static let standardError: Sink = { line in
         var rest = line
         while let base = rest.baseAddress, rest.count > 0 {
-            // SAFETY: `rest` lies inside `line`, which the caller keeps for this call; pointer and
-            // count go together.
+            // SAFETY: `rest` is part of `line`, which the caller keeps alive for this call; pointer
+            // and count are of the same buffer.
             let written = Glibc.write(STDERR_FILENO, base, rest.count)
             if written > 0 {
                 rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(written))

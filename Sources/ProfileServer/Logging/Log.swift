@@ -1,23 +1,23 @@
-// The operator's log: JSON lines, also on a terminal, because what is read there once is grepped
-// and shipped for ever after, and two formats would be two things to keep safe against injection.
+// The operator's log: JSON lines, also on a terminal. Logs are read on a terminal once, but grepped
+// and shipped permanently, and a second format would also have to be made safe against injection.
 
 import Bytes
 import IOCore
 
 /// Writes one JSON object per line: `time`, `level`, `message`, then the fields in the order given.
 ///
-/// Thread-safe: a line is built and handed over under one lock, so lines never mix. For events of
-/// the process (start, drain, failure), not for calls: the sink may block, and a line costs
-/// microseconds.
+/// Thread-safe: a line is built and passed to the sink under one lock, so lines never mix. For
+/// events of the process (start, drain, failure), not for calls: the sink may block, and a line
+/// costs microseconds.
 package final class Log: Sendable {
-    /// Takes one whole line with its line break; the bytes are valid for the call only. Called by
-    /// one thread at a time.
+    /// Receives one whole line with its line break; the bytes are valid for the call only. Called
+    /// by one thread at a time.
     package typealias Sink = @Sendable (UnsafeRawBufferPointer) -> Void
 
-    /// Longest text value, in UTF-8 bytes before escaping: a path or an error fits, a flood does
-    /// not.
+    /// Longest text value, in UTF-8 bytes before escaping: enough for a path or an error, and it
+    /// bounds the size of a line.
     package static let valueBytesMax = 512
-    /// Most fields of a line; the rest is left out and counted in `fields_dropped`.
+    /// Most fields of a line; further ones are omitted and counted in `fields_dropped`.
     package static let fieldsMax = 16
 
     package let level: LogLevel
@@ -26,7 +26,7 @@ package final class Log: Sendable {
     /// The line being built; its storage is kept between lines.
     private let line = Guarded(ByteBuffer(capacity: 1_024))
 
-    /// Makes a log that passes on lines of `level` and above.
+    /// Creates a log that writes lines of `level` and above.
     package init(level: LogLevel, clock: any Clock, sink: @escaping Sink) {
         self.level = level
         self.clock = clock
@@ -51,13 +51,13 @@ package final class Log: Sendable {
 
     /// Writes a line unless `level` is below the log's.
     ///
-    /// - Parameter message: What happened, always the same words for the same event: it is searched
-    ///   for.
+    /// - Parameter message: What happened. The text is constant for each kind of event, so that
+    ///   operators can search for it.
     package func write(_ level: LogLevel, _ message: StaticString, _ fields: [LogField]) {
         guard level >= self.level else { return }
         self.line.withLock { line in
-            // The clock is read under the lock, so that the times of the lines do not run backwards
-            // by our doing.
+            // Reading the clock under the lock keeps the times of the lines in order, unless the
+            // clock itself is set back.
             let time = CivilTime(microsecondsSinceEpoch: self.clock.wallMicroseconds())
             line.removeAll()
             line.append("{\"time\":\"")
@@ -89,7 +89,7 @@ package final class Log: Sendable {
         case .number(let number) where number.isFinite:
             Self.append(literal: number.description, to: &line)
         case .number(let number):
-            // JSON has no word for these.
+            // JSON has no literals for infinity and NaN.
             JSONText.append(number.description, to: &line)
         case .boolean(let boolean):
             line.append(boolean ? "true" : "false")

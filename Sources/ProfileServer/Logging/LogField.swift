@@ -1,8 +1,8 @@
 /// One named value of a log line.
 ///
-/// The name is a literal, so that a client can never choose the keys of a line. Values never hold
-/// client data (ids, attributes, addresses of people); a peer's network address is the most that
-/// may stand here.
+/// The name is a literal, so that a client can never choose the keys of a line. Values never
+/// contain client data (ids, attributes, addresses of people); the only data about a client that is
+/// allowed is its network address.
 package struct LogField: Sendable {
     package enum Value: Sendable, Equatable {
         case text(String)

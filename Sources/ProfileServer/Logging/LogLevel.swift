@@ -1,12 +1,12 @@
-/// How much a log line matters.
+/// The severity of a log line.
 package enum LogLevel: String, Sendable, CaseIterable, Comparable {
-    /// For the one who changes the program.
+    /// For developers.
     case debug
-    /// What an operator wants to find afterwards: started, drained, recovered.
+    /// Events that an operator may need later: started, drained, recovered.
     case info
-    /// Goes on, but someone should look: no keys configured, a torn tail set aside.
+    /// The server continues, but somebody should look: no keys configured, a torn tail set aside.
     case warning
-    /// Something is lost or refused until a person acts: the log failed.
+    /// Something is lost, or rejected until somebody acts: the log failed.
     case error
 
     private var severity: Int {

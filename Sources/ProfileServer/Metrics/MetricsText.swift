@@ -1,5 +1,5 @@
-// The text that Prometheus scrapes. Everything wrong with it shows in silence, in a dashboard,
-// weeks later: so names are checked here, and no family can be written twice.
+// The text that Prometheus scrapes. Mistakes in it are silent until somebody notices an empty
+// dashboard, so names are checked here, and no family can be written twice.
 
 import IOCore
 
@@ -51,7 +51,7 @@ package struct MetricsText {
     /// The `Content-Type` it must be served with.
     package static let contentType: StaticString = "text/plain; version=0.0.4; charset=utf-8"
 
-    /// What was written so far; every line ends in a line feed.
+    /// The text written so far; every line ends in a line feed.
     package private(set) var text = ""
     private var families: Set<String> = []
 
@@ -73,8 +73,8 @@ package struct MetricsText {
         self.gauge(name, help: help, samples: [Sample(labels: [], value: value)])
     }
 
-    /// Writes a gauge. A value that is not finite leaves its sample out: absent is true, a made-up
-    /// zero is not.
+    /// Writes a gauge. A sample whose value is not finite is omitted, because a zero in its place
+    /// would be wrong.
     package mutating func gauge(_ name: StaticString, help: StaticString, samples: [Sample]) {
         self.begin(name, help: help, type: "gauge")
         for sample in samples { self.write(name.description, sample.labels, sample.value) }

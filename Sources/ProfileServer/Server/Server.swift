@@ -182,7 +182,7 @@ package final class Server {
         let reason = LogField("reason", text)
         switch code {
         case .directoryLocked: self.log.error("data directory locked", reason)
-        case .dataRefused: self.log.error("data refused", reason)
+        case .dataRejected: self.log.error("data refused", reason)
         default: self.log.error("data cannot be read or written", reason)
         }
         return code

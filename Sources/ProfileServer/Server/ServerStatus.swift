@@ -214,7 +214,7 @@ final class ServerStatus: AdminPages {
         switch error {
         case .storage(.locked): (.directoryLocked, error.description)
         case .storage(.io(let error)): (.unexpected, error.explanation)
-        default: (.dataRefused, error.description)
+        default: (.dataRejected, error.description)
         }
     }
 }

@@ -3,7 +3,7 @@ import ProfileServer
 import Synchronization
 import Testing
 
-/// A clock that stands still until a test moves it.
+/// A clock that only a test advances.
 final class FakeClock: Clock {
     private let monotonic = Mutex<UInt64>(1_000_000_000_000)
     private let wall: Int64
@@ -16,16 +16,16 @@ final class FakeClock: Clock {
     func advance(seconds: UInt64) { self.advance(nanoseconds: seconds * 1_000_000_000) }
 }
 
-/// A socket whose peer is the test.
+/// A socket whose peer is the test case.
 final class FakeSocket: StreamSocket {
     let descriptor: Int32
     let peer = "127.0.0.1:1"
-    /// What the peer has sent and nobody has read yet.
+    /// Bytes sent by the peer and not read yet.
     var incoming: [UInt8] = []
     var incomingEnded = false
-    /// What the peer has received.
+    /// Bytes received by the peer.
     var received: [UInt8] = []
-    /// How many bytes the peer takes from now on.
+    /// How many more bytes the peer accepts.
     var window = Int.max
     var closes = 0
 
@@ -69,7 +69,8 @@ final class FakeListener: ListeningSocket {
     func close() { self.closes += 1 }
 }
 
-/// Level-triggered readiness of fake sockets; a wait that finds nothing moves the clock to its end.
+/// Level-triggered readiness of fake sockets; a wait that finds nothing ready advances the clock to
+/// its timeout.
 final class FakePoller: Poller, @unchecked Sendable {
     // Unchecked: each test uses it from one thread.
     struct Watch {
@@ -161,7 +162,7 @@ final class FakePages: AdminPages {
     func version() -> String { "{}" }
 }
 
-/// An admin listener with fakes all around it.
+/// An admin listener whose dependencies are all fakes.
 final class AdminBench {
     let clock = FakeClock(wallMicroseconds: 784_111_777_000_000)
     let listener = FakeListener()
@@ -183,7 +184,7 @@ final class AdminBench {
         return socket
     }
 
-    /// A client that waits to be accepted.
+    /// A client in the accept queue.
     func enqueue() -> FakeSocket {
         let socket = FakeSocket(descriptor: self.nextDescriptor)
         self.nextDescriptor += 1
@@ -192,7 +193,7 @@ final class AdminBench {
         return socket
     }
 
-    /// Turns until nothing is ready any more, without letting time pass.
+    /// Turns until nothing is ready, without advancing the clock.
     func settle(turnsMax: Int = 1_000) {
         for _ in 0 ..< turnsMax {
             let before = self.clock.monotonicNanoseconds()
@@ -203,7 +204,8 @@ final class AdminBench {
         preconditionFailure("the listener spins")
     }
 
-    /// Turns once with nothing ready, which lets time pass to the next deadline; how long that was.
+    /// Turns once with nothing ready, which advances the clock to the next deadline, and returns by
+    /// how many seconds.
     func secondsToNextDeadline() -> UInt64? {
         precondition(!self.hasReady, "settle first")
         self.admin.turn()

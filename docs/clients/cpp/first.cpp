@@ -27,7 +27,7 @@ int main(int count, char** arguments) {
     TrackResponse stored;
     grpc::ClientContext first;
     set_deadline(first);
-    // A failed status has google.rpc.Status in error_details().
+    // A failed status carries google.rpc.Status in error_details().
     if (auto status = stub->Track(&first, track, &stored); !status.ok()) {
         std::cerr << status.error_message() << "\n";
         return 1;

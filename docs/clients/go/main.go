@@ -29,12 +29,12 @@ func main() {
 		"amount":   {Kind: &pb.Value_Number{Number: 59.9}},
 		"currency": {Kind: &pb.Value_String_{String_: "EUR"}},
 	}}
-	answer, err := client.Track(ctx, &pb.TrackRequest{Project: "default", Identifier: anna, Events: []*pb.Event{purchase}})
+	response, err := client.Track(ctx, &pb.TrackRequest{Project: "default", Identifier: anna, Events: []*pb.Event{purchase}})
 	if err != nil {
-		// Details are *errdetails.ErrorInfo with the reason, and *errdetails.BadRequest with every wrong field.
+		// Details are *errdetails.ErrorInfo with the reason, and *errdetails.BadRequest with every invalid field.
 		log.Fatal(status.Convert(err).Message(), status.Convert(err).Details())
 	}
-	fmt.Println(answer.Results[0].Status, "at lsn", answer.Lsn)
+	fmt.Println(response.Results[0].Status, "at lsn", response.Lsn)
 
 	read, err := client.GetProfile(ctx, &pb.GetProfileRequest{Project: "default", Identifier: anna})
 	if err != nil {

@@ -20,8 +20,8 @@ public final class First {
                 .putAttributes("amount", Value.newBuilder().setNumber(59.9).build())
                 .putAttributes("currency", Value.newBuilder().setString("EUR").build())
                 .build();
-            var answer = stub.track(TrackRequest.newBuilder().setProject("default").setIdentifier(anna).addEvents(purchase).build());
-            System.out.println(answer.getResults(0).getStatus() + " at lsn " + answer.getLsn());
+            var response = stub.track(TrackRequest.newBuilder().setProject("default").setIdentifier(anna).addEvents(purchase).build());
+            System.out.println(response.getResults(0).getStatus() + " at lsn " + response.getLsn());
             var profile = stub.getProfile(GetProfileRequest.newBuilder().setProject("default").setIdentifier(anna).build()).getProfile();
             System.out.println(profile.getCustomId() + " has " + profile.getEventCounters(0).getCount() + " purchase");
         } finally {

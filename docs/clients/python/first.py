@@ -11,15 +11,15 @@ anna = t.Identifier(custom_id="anna")
 purchase = t.Event(event_id="order-1001", name="purchase", attributes={
     "amount": t.Value(number=59.9), "currency": t.Value(string="EUR")})
 
-# The event id makes a repetition a DUPLICATE; `timeout` becomes the deadline that the server sees too.
-answer = stub.Track(p.TrackRequest(project="default", identifier=anna, events=[purchase]), timeout=5)
-print("stored" if answer.results[0].status == t.EVENT_STATUS_STORED else "already there", "at lsn", answer.lsn)
+# The event id makes a repeated call a DUPLICATE; `timeout` becomes the deadline that is also sent to the server.
+response = stub.Track(p.TrackRequest(project="default", identifier=anna, events=[purchase]), timeout=5)
+print("stored" if response.results[0].status == t.EVENT_STATUS_STORED else "already there", "at lsn", response.lsn)
 
-# `min_lsn` is not needed against one server: a read sees every answered write.
+# `min_lsn` is not needed with a single server: a read sees every acknowledged write.
 profile = stub.GetProfile(p.GetProfileRequest(project="default", identifier=anna), timeout=5).profile
 print(profile.custom_id, "has", profile.event_counters[0].count, "purchase")
 
-# What an error says: a reason to branch on, and every wrong field with its path.
+# An error has a reason to branch on, and lists every invalid field with its path.
 try:
     stub.Track(p.TrackRequest(project="default", identifier=anna, events=[t.Event(name="no such name")]), timeout=5)
 except grpc.RpcError as error:

@@ -14,12 +14,12 @@ struct First {
                 $0.name = "purchase"
                 $0.attributes = ["amount": .with { $0.number = 59.9 }, "currency": .with { $0.string = "EUR" }]
             }
-            let answer = try await profiles.track(.with {
+            let response = try await profiles.track(.with {
                 $0.project = "default"
                 $0.identifier = anna
                 $0.events = [purchase]
             })
-            print(answer.results[0].status, "at lsn", answer.lsn)
+            print(response.results[0].status, "at lsn", response.lsn)
             let profile = try await profiles.getProfile(.with {
                 $0.project = "default"
                 $0.identifier = anna

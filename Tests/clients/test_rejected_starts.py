@@ -1,4 +1,4 @@
-"""Starts that must be refused (F12): a clear text, an exit code, and not one byte of the directory changed."""
+"""Starts that must be rejected (F12): a clear message, an exit code, and no change of the directory."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from conftest import BINARY, Server, custom, get, profiles_pb2_grpc, track, wait
 from profiles.v1 import admin_pb2, admin_pb2_grpc
 from test_lifecycle import crc32c
 
-REFUSED, LOCKED, UNEXPECTED = 3, 4, 1
+REJECTED, LOCKED, UNEXPECTED = 3, 4, 1
 SEGMENT_BYTES = 1 << 20
 
 
@@ -36,7 +36,7 @@ def snapshot(server):
 
 
 def write_and_kill(data, snapshots):
-    """Some starts with writes, each ended by a kill, so that each leaves a segment."""
+    """Several starts with writes, each ended by a kill, so that each leaves a segment."""
     for _ in range(4):
         server = Server(data, "--segment-bytes", "1MiB").start()
         stub = stub_of(server)
@@ -52,7 +52,7 @@ def write_and_kill(data, snapshots):
 
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory):
-    """Directories to be copied: two with a log alone, two with snapshots."""
+    """Directories to copy: two with only a log, two with snapshots."""
     folder = tmp_path_factory.mktemp("templates")
     return {name: write_and_kill(folder / name, snapshots=name.startswith("snapshots"))
             for name in ("log", "log-other", "snapshots", "snapshots-other")}
@@ -66,7 +66,7 @@ def copy(templates, tmp_path):
 
 
 def ends(server):
-    """The exit code of a server that must end by itself."""
+    """The exit code of a server that must exit on its own."""
     try:
         return server.process.wait(60)
     except subprocess.TimeoutExpired:
@@ -74,14 +74,14 @@ def ends(server):
         return None
 
 
-def refused(data, code, *texts, wrapper=()):
-    """Starts on `data`; it must end with `code`, say all `texts` in one line, and change nothing."""
+def rejected(data, code, *texts, wrapper=()):
+    """Starts on `data`; it must exit with `code`, log all `texts` in one line, and change nothing."""
     before = fingerprint(data)
     server = Server(data, "--segment-bytes", "1MiB", wrapper=wrapper).start(wait=False)
     assert ends(server) == code, server.lines[-3:]
     assert wait_until(lambda: any(all(text in line for text in texts) for line in server.lines)), server.lines[-3:]
     assert fingerprint(data) == before
-    # And again: a supervisor may try.
+    # And again, as a supervisor would.
     assert ends(Server(data, wrapper=wrapper).start(wait=False)) == code
     assert fingerprint(data) == before
 
@@ -95,7 +95,7 @@ def snapshots(data):
 
 
 def rewrite_header(path, checksum_at, version=None, directory=None):
-    """Another version or directory id in a header, with a checksum that is right."""
+    """Writes another version or directory id to a header, with a correct checksum."""
     data = bytearray(path.read_bytes())
     if version:
         data[8:12] = struct.pack("<I", version)
@@ -105,13 +105,13 @@ def rewrite_header(path, checksum_at, version=None, directory=None):
     path.write_bytes(data)
 
 
-def test_F12_L14_second_process_is_refused(copy):
+def test_F12_L14_second_process_is_rejected(copy):
     data = copy("snapshots")
     first = Server(data, "--segment-bytes", "1MiB").start()
-    # The spare segment is filled at its own pace.
+    # The spare segment is filled in the background.
     spare = data / "next.tmp"
     assert wait_until(lambda: spare.exists() and spare.stat().st_size == SEGMENT_BYTES)
-    refused(data, LOCKED, "data directory locked", "LOCK is held by another process")
+    rejected(data, LOCKED, "data directory locked", "LOCK is held by another process")
     stub_of(first).Track(track(custom()))
     assert first.stop() == 0
 
@@ -124,62 +124,62 @@ def test_L14_files_are_their_owners_alone(copy):
 
 
 @pytest.mark.parametrize("index", [0, 1, -1])
-def test_F12_L15_segment_of_a_newer_format_is_refused(copy, index):
+def test_F12_L15_segment_of_a_newer_format_is_rejected(copy, index):
     data = copy("log")
     rewrite_header(segments(data)[index], 60, version=2)
-    refused(data, REFUSED, "data refused", segments(data)[index].name, "format 2, this release reads up to 1")
+    rejected(data, REJECTED, "data refused", segments(data)[index].name, "format 2, this release reads up to 1")
 
 
-def test_F12_L15_snapshot_of_a_newer_format_is_refused_and_the_older_one_not_taken(copy):
+def test_F12_L15_snapshot_of_a_newer_format_is_rejected_and_the_older_one_not_taken(copy):
     data = copy("snapshots")
     newest = snapshots(data)[-1]
     rewrite_header(newest, 76, version=2)
-    refused(data, REFUSED, "data refused", newest.name, "format 2, this release reads up to 1")
+    rejected(data, REJECTED, "data refused", newest.name, "format 2, this release reads up to 1")
 
 
 @pytest.mark.parametrize("index", [1, -1])
-def test_F12_L3_foreign_segment_is_refused(copy, templates, index):
+def test_F12_L3_foreign_segment_is_rejected(copy, templates, index):
     data = copy("log")
     shutil.copy2(segments(templates["log-other"])[index], segments(data)[index])
-    refused(data, REFUSED, "data refused", segments(data)[index].name, "belongs to another data directory")
+    rejected(data, REJECTED, "data refused", segments(data)[index].name, "belongs to another data directory")
 
 
-def test_F12_L3_foreign_snapshot_is_refused(copy, templates):
+def test_F12_L3_foreign_snapshot_is_rejected(copy, templates):
     data = copy("snapshots")
     shutil.copy2(snapshots(templates["snapshots-other"])[-1], data / "00000000ffffffff.snapshot")
-    refused(data, REFUSED, "data refused", "snapshot", "belongs to another data directory")
+    rejected(data, REJECTED, "data refused", "snapshot", "belongs to another data directory")
 
 
 @pytest.mark.parametrize("index", [1, -2])
-def test_F12_L12_missing_middle_segment_is_refused(copy, index):
+def test_F12_L12_missing_middle_segment_is_rejected(copy, index):
     data = copy("log")
     assert len(segments(data)) >= 4
     segments(data)[index].unlink()
-    refused(data, REFUSED, "data refused", "missing")
+    rejected(data, REJECTED, "data refused", "missing")
 
 
-def test_F12_L12_hole_between_snapshot_and_log_is_refused(copy):
+def test_F12_L12_hole_between_snapshot_and_log_is_rejected(copy):
     data = copy("snapshots")
     for path in segments(data)[:-1]:
         path.unlink()
-    refused(data, REFUSED, "data refused")
+    rejected(data, REJECTED, "data refused")
 
 
-def test_F12_L12_snapshots_without_any_log_are_refused(copy):
+def test_F12_L12_snapshots_without_any_log_are_rejected(copy):
     data = copy("snapshots")
     for path in segments(data):
         path.unlink()
-    refused(data, REFUSED, "data refused", "the log does not go on behind")
+    rejected(data, REJECTED, "data refused", "the log does not go on behind")
 
 
-def test_F12_L12_log_without_its_beginning_and_no_snapshot_is_refused(copy):
+def test_F12_L12_log_without_its_beginning_and_no_snapshot_is_rejected(copy):
     data = copy("log")
     segments(data)[0].unlink()
-    refused(data, REFUSED, "data refused", "missing")
+    rejected(data, REJECTED, "data refused", "missing")
 
 
 def test_F12_directory_with_only_a_lock_file_starts_afresh(tmp_path):
-    """What a crash before the first segment leaves: there is nothing to lose."""
+    """The remains of a crash before the first segment: there is no data to lose."""
     data = tmp_path / "data"
     data.mkdir()
     (data / "LOCK").touch()
@@ -190,7 +190,7 @@ def test_F12_directory_with_only_a_lock_file_starts_afresh(tmp_path):
     assert server.stop() == 0
 
 
-def test_F12_data_directory_that_is_a_file_is_refused(tmp_path):
+def test_F12_data_directory_that_is_a_file_is_rejected(tmp_path):
     file = tmp_path / "data"
     file.write_bytes(b"something of somebody")
     before = file.stat().st_mtime_ns
@@ -202,8 +202,8 @@ def test_F12_data_directory_that_is_a_file_is_refused(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="another user is needed to be shut out")
 @pytest.mark.parametrize("mode", [0o700, 0o500])
-def test_F12_directory_of_another_user_is_refused(templates, tmp_path, mode):
-    # Below a path that the other user may walk.
+def test_F12_directory_of_another_user_is_rejected(templates, tmp_path, mode):
+    # Below a path that the other user may traverse.
     tmp_path.chmod(0o755)
     for parent in tmp_path.parents[:2]:
         parent.chmod(0o755)
@@ -212,4 +212,4 @@ def test_F12_directory_of_another_user_is_refused(templates, tmp_path, mode):
     binary = shutil.copy2(BINARY, tmp_path / "profiled")
     assert os.access(binary, os.X_OK)
     wrapper = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
-    refused(data, UNEXPECTED, "data cannot be read or written", "Permission denied", wrapper=wrapper)
+    rejected(data, UNEXPECTED, "data cannot be read or written", "Permission denied", wrapper=wrapper)
