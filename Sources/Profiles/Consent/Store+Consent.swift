@@ -306,8 +306,13 @@ extension Store {
                 .limitExceeded, kind, call, detail: UInt64(SuppressionTable.addressesMax),
                 into: &results)
         }
-        self.willChangeSuppression(of: command.address)
-        self.suppressions.set(command.address, after) { self.publish(call.lsn) }
+        self.changes.pointee.isStaged = true
+        self.changes.pointee.suppression = ChangeSet.SuppressionChange(
+            address: command.address, reasons: after)
+        if self.isConsumed, after != before {
+            self.noteSuppression(of: command.address, after, call)
+        }
+        self.finish(call)
         let start = ResultHeader(rejection: .none, flags: [], kind: kind, lsn: call.lsn).begin(
             in: &results)
         results.append(before.intersection(command.reasons).isEmpty ? UInt8(0) : 1)

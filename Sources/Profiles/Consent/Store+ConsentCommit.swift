@@ -33,14 +33,17 @@ extension Store {
             profileID: header.id, revision: header.revision, redirectedFrom: redirectedFrom,
             changeCount: work.evaluated.count
         ).write(into: &results)
-        self.appendLedger(work, to: &header, results: &results)
+        let addedBytes = self.appendLedger(work, to: &header, results: &results)
+        if self.isConsumed, work.isVisible || isNew {
+            self.noteConsent(of: profile, header, work.evaluated, addedBytes: addedBytes)
+        }
         work.part.appendImage(to: &results)
         ResultHeader.end(at: start, in: &results)
         // Topics of `work.part` are borrowed from the old block, which lives until the commit.
         self.free(header.consent, bytes: Int(header.consentBytes))
         self.setConsent(work.part, in: &header)
         self.replace(profile, with: header)
-        self.commitChanges(work.call.lsn)
+        self.finish(work.call)
     }
 
     /// Gives a header a new consent block; the old one is the caller's to free.
@@ -51,12 +54,12 @@ extension Store {
         header.consentBytes = UInt32(block.count)
     }
 
-    /// Gives a header a new ledger block with an entry for each judged change, and appends each
-    /// change's result.
+    /// Gives a header a new ledger block with an entry for each evaluated change, and appends each
+    /// change's result; returns the bytes of the new entries, which end the block.
     private func appendLedger(
         _ work: ConsentWork, to header: inout ProfileHeader, results: inout ByteBuffer
-    ) {
-        guard !work.evaluated.isEmpty else { return }
+    ) -> Int {
+        guard !work.evaluated.isEmpty else { return 0 }
         var chain = LedgerAppend(self.ledgerPart(header))
         var entry = ByteBuffer()
         var token = ByteBuffer()
@@ -81,6 +84,7 @@ extension Store {
             ).write(into: &results)
         }
         self.setLedger(chain, in: &header)
+        return chain.addedBytes
     }
 
     func entry(_ change: EvaluatedChange, _ work: ConsentWork, of profileID: ProfileID)
@@ -121,6 +125,9 @@ struct LedgerAppend: ~Copyable {
         self.ledger = ledger
         self.head = ledger.head
     }
+
+    /// Bytes of the new entries.
+    var addedBytes: Int { self.added.count }
 
     mutating func append(_ entry: UnsafeRawBufferPointer) {
         self.head = LedgerPart.hash(entry, after: self.head)

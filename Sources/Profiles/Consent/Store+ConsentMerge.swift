@@ -29,7 +29,7 @@ extension Store {
             work.evaluated.append(Self.bySystem(own, merged.stored, call))
         }
         self.setConsent(work.part, in: &header)
-        self.appendEntries(work, to: &header)
+        self.appendEntries(work, of: survivor, to: &header)
     }
 
     /// Where both wait for a confirmation, either's link confirms.
@@ -50,7 +50,8 @@ extension Store {
     ///   - draft: The attributes that the profile will have.
     ///   - header: Still with the attributes that it had.
     func resetConsent(
-        for draft: AttributeDraft, in header: inout ProfileHeader, _ call: CallContext
+        of profile: ProfileRef, for draft: AttributeDraft, in header: inout ProfileHeader,
+        _ call: CallContext
     ) {
         guard self.state.pointee.options.resetConsentOnAddressChange, header.consent != 0,
             header.attributes != 0
@@ -81,7 +82,7 @@ extension Store {
         guard !work.evaluated.isEmpty else { return }
         self.free(header.consent, bytes: Int(header.consentBytes))
         self.setConsent(work.part, in: &header)
-        self.appendEntries(work, to: &header)
+        self.appendEntries(work, of: profile, to: &header)
     }
 
     /// The address on a channel; `nil`: none.
@@ -107,7 +108,9 @@ extension Store {
     }
 
     /// Gives a header a new ledger block with an entry for each change.
-    private func appendEntries(_ work: ConsentWork, to header: inout ProfileHeader) {
+    private func appendEntries(
+        _ work: ConsentWork, of profile: ProfileRef, to header: inout ProfileHeader
+    ) {
         guard !work.evaluated.isEmpty else { return }
         var chain = LedgerAppend(self.ledgerPart(header))
         var entry = ByteBuffer()
@@ -117,5 +120,8 @@ extension Store {
             chain.append(entry.bytes)
         }
         self.setLedger(chain, in: &header)
+        if self.isConsumed {
+            self.noteConsent(of: profile, header, work.evaluated, addedBytes: chain.addedBytes)
+        }
     }
 }

@@ -16,11 +16,11 @@ extension Store {
             self.blockIdentifiers(of: one, erasing: profile, call)
         }
         self.gatherDropped(self.pool.header(profile).pointee)
+        if self.isConsumed { self.note(.erased, of: profile, lsn: call.lsn) }
         for one in [profile] + losers { self.makeTombstone(one, call) }
-        self.addToProfileCount(-1)
+        self.changes.pointee.profilesAdded -= 1
         self.state.pointee.lastEraseLSN = call.lsn
-        self.commitChanges(call.lsn)
-        self.forgetDropped()
+        self.finish(call)
         self.publishLastErase()
     }
 
@@ -68,7 +68,7 @@ extension Store {
                 continue
             }
             self.willRemove(merge, block, next: next)
-            self.discard(merge, block)
+            self.free(merge, block)
             merges.count -= 1
             if previous == 0 {
                 merges.head = next

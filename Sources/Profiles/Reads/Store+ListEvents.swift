@@ -224,7 +224,7 @@ extension Store {
     }
 
     /// Appends a `StoredEventView`'s bytes, with names for numbers.
-    private func appendImage(
+    func appendImage(
         of block: EventBlock, _ parts: EventBlock.Parts, to buffer: inout ByteBuffer
     ) {
         buffer.append(block.effectiveTime)

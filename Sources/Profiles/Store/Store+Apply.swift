@@ -60,7 +60,7 @@ extension Store {
             self.appendEmptyResult(kind, lsn: lsn, into: &results)
         case .tick:
             guard record.payload.count == 0 else { throw .malformed(lsn: firstLSN) }
-            self.tick(at: receivedAt)
+            self.tick(call)
             self.appendEmptyResult(kind, lsn: lsn, into: &results)
         case .track:
             try self.track(record, call, results: &results)

@@ -38,8 +38,7 @@ extension Store {
             done = IdentifyDone(shown: holder, outcome: .ignoredStaleLink)
         }
         self.deviceSeen(work, done.shown)
-        self.commitChanges(work.call.lsn, keepsReplaced: true)
-        self.forgetDropped()
+        self.finish(work.call, keepsReplaced: true)
         return done
     }
 
@@ -49,13 +48,13 @@ extension Store {
         guard let holder = work.holder, !work.header.flags.contains(.historical) else { return }
         let isGathered = self.changes.pointee.headers.contains { $0.profile == holder }
         guard !isGathered else { return }
-        self.preserve(holder)
-        let header = self.pool.header(holder)
-        self.profileLocks.applying(holder.shard) {
-            header.pointee.lastSeenAt = max(header.pointee.lastSeenAt, work.call.receivedAt)
-            IdentityPart(self.slab.pointer(header.pointee.identity))
-                .installation(work.header.installationID)?.seen(at: work.call.receivedAt)
-        }
+        self.editSeen(holder, work)
+    }
+
+    private func editSeen(_ holder: ProfileRef, _ work: IdentifyWork) {
+        let edit = self.edit(holder)
+        edit.pointee.seenAt = work.call.receivedAt
+        edit.pointee.installationID = work.header.installationID
     }
 
     /// A header to be changed: its own blocks, inside a batch.
@@ -81,7 +80,8 @@ extension Store {
     private func begin(_ work: IdentifyWork, _ draft: AttributeDraft) -> (ProfileRef, ProfileHeader)
     {
         let profile = self.createProfile(
-            work.call, project: work.header.project, identity: 0, identityBytes: 0)
+            work.call, project: work.header.project, identity: 0, identityBytes: 0,
+            isHistorical: work.header.flags.contains(.historical))
         var header = self.pool.header(profile).pointee
         self.setAttributes(draft, in: &header)
         self.addressesChanged(profile, from: nil, to: draft)
@@ -115,10 +115,7 @@ extension Store {
         if outcome.isVisible { header.raiseRevision(work.call) }
         if work.holder == nil || work.holder == profile { self.seen(&header, work) }
         if work.holder == profile, !work.header.flags.contains(.historical) {
-            self.profileLocks.applying(profile.shard) {
-                IdentityPart(self.slab.pointer(header.identity))
-                    .installation(work.header.installationID)?.seen(at: work.call.receivedAt)
-            }
+            self.editSeen(profile, work)
         }
         self.replace(profile, with: header)
     }
@@ -130,9 +127,30 @@ extension Store {
         _ work: IdentifyWork
     ) {
         guard outcome.itemCount > 0 else { return }
+        let old = header
         self.addressesChanged(profile, from: header, to: draft)
-        self.resetConsent(for: draft, in: &header, work.call)
+        self.resetConsent(of: profile, for: draft, in: &header, work.call)
         self.setAttributes(draft, in: &header)
+        if self.isConsumed { self.note(profile, from: old, to: header, draft, work) }
+    }
+
+    /// Notes the attributes that a patch or a merge changed.
+    func note(
+        _ profile: ProfileRef, from old: ProfileHeader, to new: ProfileHeader,
+        _ draft: AttributeDraft, _ work: IdentifyWork
+    ) {
+        self.noteAttributes(
+            of: profile, from: old, to: new, draft, work.call,
+            isHistorical: work.header.flags.contains(.historical))
+    }
+
+    /// Notes that the installation of the call belongs to a profile now.
+    private func noteMove(to profile: ProfileRef, from former: ProfileRef?, _ work: IdentifyWork) {
+        guard self.isConsumed else { return }
+        self.note(
+            .installationMoved, of: profile, other: former, lsn: work.call.lsn,
+            isHistorical: work.header.flags.contains(.historical),
+            detail: .installation(work.header.installationID))
     }
 
     private func attach(
@@ -145,6 +163,7 @@ extension Store {
         installation.move(to: profile, at: work.effectiveTime, former: profile)
         self.add(installation, to: profile, &identity, &work)
         self.name(profile, work.installationHash)
+        self.noteMove(to: profile, from: nil, work)
         self.setIdentity(identity, in: &header)
         self.change(profile, &header, draft, outcome, work)
         header.raiseRevision(work.call)
@@ -184,6 +203,11 @@ extension Store {
             self.see(&identity.installations[index], work)
         }
         self.name(profile, work.customHash)
+        if self.isConsumed {
+            self.note(
+                .identified, of: profile, lsn: work.call.lsn,
+                isHistorical: work.header.flags.contains(.historical))
+        }
         self.setIdentity(identity, in: &header)
         self.change(profile, &header, draft, outcome, work)
         header.raiseRevision(work.call)
@@ -231,6 +255,7 @@ extension Store {
         installation.move(to: profile, at: work.effectiveTime, former: source)
         self.add(installation, to: profile, &identity, &work)
         self.name(profile, work.installationHash)
+        self.noteMove(to: profile, from: source, work)
         self.setIdentity(identity, in: &header)
         self.replace(profile, with: header)
         return profile

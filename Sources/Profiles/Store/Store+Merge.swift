@@ -18,12 +18,15 @@ extension Store {
         var merge = MergeEntry(loser: loser, survivor: survivor, call: work.call)
         merge.survivorAttributes = (header.attributes, header.attributesBytes)
         merge.survivorConsent = (header.consent, header.consentBytes)
+        if self.isConsumed { self.noteMerge(of: loser, lost, into: survivor, work) }
         self.mergeConsent(from: loser, into: &header, survivor: survivor, call: work.call)
 
-        self.resetConsent(for: draft, in: &header, work.call)
+        self.resetConsent(of: survivor, for: draft, in: &header, work.call)
         self.addressesChanged(survivor, from: header, to: draft)
+        let old = header
         header.attributes = 0
         self.setAttributes(draft, in: &header)
+        if self.isConsumed { self.note(survivor, from: old, to: header, draft, work) }
         self.mergeIdentities(loser, lost, survivor, &header, &work)
         self.mergeCounters(lost, &header, &work)
         merge.events = self.mergeEvents(lost, survivor, &header, now: work.call.receivedAt)
@@ -41,8 +44,22 @@ extension Store {
         lost.mergedInto = survivor.rawValue
         self.replace(loser, with: lost)
         self.replace(survivor, with: header)
-        self.addToProfileCount(-1)
+        self.changes.pointee.profilesAdded -= 1
         return self.remember(merge)
+    }
+
+    /// Notes the merge and that the loser's installations belong to the survivor now.
+    private func noteMerge(
+        of loser: ProfileRef, _ lost: ProfileHeader, into survivor: ProfileRef, _ work: IdentifyWork
+    ) {
+        let isHistorical = work.header.flags.contains(.historical)
+        self.note(
+            .merged, of: survivor, other: loser, lsn: work.call.lsn, isHistorical: isHistorical)
+        IdentityPart(self.slab.pointer(lost.identity)).forEachInstallation {
+            self.note(
+                .installationMoved, of: survivor, other: loser, lsn: work.call.lsn,
+                isHistorical: isHistorical, detail: .installation($0.id))
+        }
     }
 
     private func mergeIdentities(

@@ -106,12 +106,13 @@ extension Store {
     }
 
     /// Makes merges final that can no longer be taken back, some of them.
-    func forgetMerges(now: Int64) {
+    func forgetMerges(_ call: CallContext) {
         var left = MergeList.perTick
-        while left > 0, let due = self.nextMergeDue, due <= now {
+        while left > 0, let due = self.nextMergeDue, due <= call.receivedAt {
             self.forgetOldestMerge()
             left -= 1
         }
+        if left < MergeList.perTick { self.finish(call, isLast: false) }
     }
 
     /// Every merge, oldest first: for the digest.
@@ -123,37 +124,35 @@ extension Store {
         }
     }
 
-    /// Frees an entry and the blocks that are its own; what stands at the loser's header is the
-    /// caller's.
-    func discard(_ merge: MergeEntry, _ block: Handle) {
-        self.discard(merge.events, bytes: Int(merge.eventCount) * MemoryLayout<UInt64>.stride)
-        self.discard(merge.survivorAttributes.block, bytes: Int(merge.survivorAttributes.bytes))
-        self.discard(merge.survivorConsent.block, bytes: Int(merge.survivorConsent.bytes))
-        self.discard(block, bytes: MergeEntry.blockBytes)
+    /// Frees an entry and the blocks that are its own, once the staged change is made; the blocks at
+    /// the loser's header are the caller's.
+    func free(_ merge: MergeEntry, _ block: Handle) {
+        self.free(merge.events, bytes: Int(merge.eventCount) * MemoryLayout<UInt64>.stride)
+        self.free(merge.survivorAttributes.block, bytes: Int(merge.survivorAttributes.bytes))
+        self.free(merge.survivorConsent.block, bytes: Int(merge.survivorConsent.bytes))
+        self.free(block, bytes: MergeEntry.blockBytes)
     }
 
+    /// Takes the oldest merge out of the list, and stages that nothing is left of the loser but its
+    /// id.
     private func forgetOldestMerge() {
         let block = self.state.pointee.merges.head
         let merge = MergeEntry(self.slab.pointer(block))
         let next = self.slab.pointer(block).load(as: Handle.self)
         self.willForgetOldestMerge()
-        self.willChange(merge.loser)
-        self.noteForUndo(merge.loser)
-        let header = self.pool.header(merge.loser)
-        self.discard(header.pointee.identity, bytes: Int(header.pointee.identityBytes))
-        self.discard(header.pointee.attributes, bytes: Int(header.pointee.attributesBytes))
-        self.discard(header.pointee.consent, bytes: Int(header.pointee.consentBytes))
-        self.discard(
-            header.pointee.counters,
-            bytes: Int(header.pointee.counterCapacity) * MemoryLayout<CounterEntry>.stride)
-        self.discard(merge, block)
-        self.profileLocks.applying(merge.loser.shard) {
-            (header.pointee.identity, header.pointee.identityBytes) = (0, 0)
-            (header.pointee.attributes, header.pointee.attributesBytes) = (0, 0)
-            (header.pointee.consent, header.pointee.consentBytes) = (0, 0)
-            (header.pointee.counters, header.pointee.counterCount, header.pointee.counterCapacity) =
-                (0, 0, 0)
-        }
+        // A merge that is forgotten at once is staged itself, where the limit is 0.
+        var header = self.stagedHeader(merge.loser)
+        self.free(header.identity, bytes: Int(header.identityBytes))
+        self.free(header.attributes, bytes: Int(header.attributesBytes))
+        self.free(header.consent, bytes: Int(header.consentBytes))
+        self.free(
+            header.counters, bytes: Int(header.counterCapacity) * MemoryLayout<CounterEntry>.stride)
+        (header.identity, header.identityBytes) = (0, 0)
+        (header.attributes, header.attributesBytes) = (0, 0)
+        (header.consent, header.consentBytes) = (0, 0)
+        (header.counters, header.counterCount, header.counterCapacity) = (0, 0, 0)
+        self.replace(merge.loser, with: header)
+        self.free(merge, block)
         self.state.pointee.merges.head = next
         self.state.pointee.merges.count -= 1
         if next == 0 {

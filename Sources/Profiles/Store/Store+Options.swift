@@ -16,8 +16,9 @@ extension Store {
             kind: .updateProject, project: command.project, requestID: command.requestID)
         guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
         else { return }
-        self.state.pointee.options = command.options
-        self.publishOptions()
+        self.changes.pointee.isStaged = true
+        self.changes.pointee.options = command.options
+        self.finish(call)
         let start = ResultHeader(rejection: .none, flags: [], kind: .updateProject, lsn: call.lsn)
             .begin(in: &results)
         command.options.write(into: &results)

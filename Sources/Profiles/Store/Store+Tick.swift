@@ -39,16 +39,17 @@ extension AppliedState {
 
 extension Store {
     /// Drops some of what is past due at `now`.
-    func tick(at now: Int64) {
+    func tick(_ call: CallContext) {
+        let now = call.receivedAt
         self.project.requests.dropPastDue(now: now, most: RetentionSweep.requestIDsPerTick)
-        self.forgetMerges(now: now)
+        self.forgetMerges(call)
         self.forgetBlocks(now: now)
         self.state.pointee.sweep.lastTickAt = now
         if !self.state.pointee.sweep.isRunning, let start = self.nextSweepStart, start <= now {
             self.state.pointee.sweep = RetentionSweep(
                 isRunning: true, startedAt: now, lastTickAt: now)
         }
-        if self.state.pointee.sweep.isRunning { self.sweep(now) }
+        if self.state.pointee.sweep.isRunning { self.sweep(call) }
     }
 
     /// When the next tick is due, in microseconds; `.max`: nothing will be.
@@ -73,7 +74,7 @@ extension Store {
         return max(due, self.state.pointee.sweep.startedAt + RetentionSweep.sweepInterval)
     }
 
-    private func sweep(_ now: Int64) {
+    private func sweep(_ call: CallContext) {
         var (visited, dropped) = (0, 0)
         while visited < RetentionSweep.profilesPerTick, dropped < RetentionSweep.eventsPerTick {
             let sweep = self.state.pointee.sweep
@@ -87,27 +88,25 @@ extension Store {
                 self.state.pointee.sweep.slot = 0
                 continue
             }
-            dropped += self.sweepProfile(ProfileRef(shard: sweep.shard, slot: sweep.slot), now)
+            dropped += self.sweepProfile(ProfileRef(shard: sweep.shard, slot: sweep.slot), call)
             self.state.pointee.sweep.slot += 1
             visited += 1
         }
     }
 
     /// Drops a profile's events that are past due, and returns how many.
-    private func sweepProfile(_ profile: ProfileRef, _ now: Int64) -> Int {
+    private func sweepProfile(_ profile: ProfileRef, _ call: CallContext) -> Int {
         let header = self.pool.header(profile)
         guard let oldest = self.oldestEvent(header.pointee) else { return 0 }
-        var dropped = 0
-        if oldest < self.retainedSince(now) {
-            self.willChange(profile)
-            self.profileLocks.applying(profile.shard) { self.dropPastDue(header, now: now) }
-            dropped = self.work.pointee.droppedCount
-            self.forgetDropped()
+        let eventCount = header.pointee.eventCount
+        if oldest < self.retainedSince(call.receivedAt) {
+            self.edit(profile).pointee.dropsPastDue = true
+            self.finish(call, isLast: false)
         }
         if let left = self.oldestEvent(header.pointee) {
             self.state.pointee.sweep.oldestBehind = min(self.state.pointee.sweep.oldestBehind, left)
         }
-        return dropped
+        return Int(eventCount - header.pointee.eventCount)
     }
 
     private func oldestEvent(_ header: ProfileHeader) -> Int64? {

@@ -11,36 +11,36 @@ extension Store {
         let pending = self.work.pointee.pending
         let count = target.header.eventCount
         var isAnyStored = false
-        var others: UInt64 = 0
+        var isAnyFormer = false
         for number in 0 ..< count where pending[number].outcome == .stored {
             isAnyStored = true
-            let holder = pending[number].target
-            if holder != 0 { others |= 1 << UInt64(ProfileRef(rawValue: holder).shard) }
+            if pending[number].target != 0 { isAnyFormer = true }
         }
         guard let profile = target.profile else {
             guard isAnyStored else { return nil }
             let created = self.create(target, call)
-            self.change(created, target, call, isNew: true)
-            self.commitChanges(call.lsn)
+            self.stage(created, target, call, isNew: true)
+            self.finish(call)
             return created
         }
-        guard others != 0 else {
-            self.change(profile, target, call, isNew: false)
-            return profile
-        }
-        // Late events of former holders: all of the call can be seen at once.
-        self.profileLocks.holding(mask: others | 1 << UInt64(profile.shard)) {
-            self.change(profile, target, call, isNew: false)
-            for number in 0 ..< count
-            where pending[number].outcome == .stored && pending[number].target != 0 {
-                let holder = pending[number].target
-                let isFirst = !(0 ..< number).contains {
-                    pending[$0].outcome == .stored && pending[$0].target == holder
-                }
-                if isFirst { self.change(ProfileRef(rawValue: holder), target, call, isNew: false) }
-            }
-        }
+        self.stage(profile, target, call, isNew: false)
+        if isAnyFormer { self.stageFormerHolders(target, call) }
+        self.finish(call)
         return profile
+    }
+
+    /// Stages the late events of each former holder: all of the call can be seen at once.
+    @inline(never)
+    private func stageFormerHolders(_ target: TrackTarget, _ call: CallContext) {
+        let pending = self.work.pointee.pending
+        for number in 0 ..< target.header.eventCount
+        where pending[number].outcome == .stored && pending[number].target != 0 {
+            let holder = pending[number].target
+            let isFirst = !(0 ..< number).contains {
+                pending[$0].outcome == .stored && pending[$0].target == holder
+            }
+            if isFirst { self.stage(ProfileRef(rawValue: holder), target, call, isNew: false) }
+        }
     }
 
     private func create(_ target: TrackTarget, _ call: CallContext) -> ProfileRef {
@@ -50,69 +50,41 @@ extension Store {
             target.header.identifier, platform: target.header.platform, at: call.receivedAt,
             to: self.slab.pointer(identity))
         let profile = self.createProfile(
-            call, project: target.header.project, identity: identity, identityBytes: identityBytes)
+            call, project: target.header.project, identity: identity, identityBytes: identityBytes,
+            isHistorical: target.header.flags.contains(.historical))
         self.name(profile, target.identifierHash)
         return profile
     }
 
-    func profileIDHash(_ project: ProjectID, _ id: ProfileID) -> UInt64 {
-        withUnsafeBytes(of: (id.high.bigEndian, id.low.bigEndian)) {
-            self.hash.identifier(project, IdentifierView(kind: .profileID, bytes: $0))
-        }
-    }
-
-    /// Stores the events that belong to one profile: the present holder of the identifier, or one
+    /// Stages the events that belong to one profile: the present holder of the identifier, or one
     /// who held it then.
-    private func change(
+    @inline(__always)
+    private func stage(
         _ profile: ProfileRef, _ target: TrackTarget, _ call: CallContext, isNew: Bool
     ) {
-        self.preserve(profile)
-        let header = self.pool.header(profile)
-        let count = target.header.eventCount
+        let edit = self.edit(profile)
         let isPresent = isNew || profile == target.profile
-        let wanted: UInt32 = isPresent ? 0 : profile.rawValue
-        var stored: UInt32 = 0
-        for number in 0 ..< count {
+        edit.pointee.target = isPresent ? 0 : profile.rawValue
+        edit.pointee.eventCount = target.header.eventCount
+        edit.pointee.raisesRevision = !isNew
+        edit.pointee.isHistorical = target.header.flags.contains(.historical)
+        var countersAdded = 0
+        for number in 0 ..< target.header.eventCount {
             let event = self.work.pointee.pending + number
-            if event.pointee.outcome == .stored, event.pointee.target == wanted { stored += 1 }
+            guard edit.pointee.takes(event) else { continue }
+            edit.pointee.storedCount += 1
+            if event.pointee.addsCounter { countersAdded += 1 }
+            event.pointee.block = self.makeBlock(event, profile, target.header, call)
         }
-        self.work.pointee.droppedCount = 0
-        let blocks = withUnsafeTemporaryAllocation(of: Handle.self, capacity: count) { blocks in
-            for number in 0 ..< count {
-                let event = self.work.pointee.pending + number
-                blocks[number] =
-                    event.pointee.outcome == .stored && event.pointee.target == wanted
-                    ? self.makeBlock(event, profile, target.header, call) : 0
-            }
-            let headroom =
-                stored > 0 ? self.prepareHeadroom(header.pointee, stored, blocks) : ReplacedParts()
-            self.profileLocks.applying(profile.shard) {
-                self.install(headroom, in: header)
-                if stored > 0 {
-                    self.dropPastDue(header, now: call.receivedAt)
-                    self.addEvents(header, blocks, count)
-                    if !isNew { header.pointee.raiseRevision(call) }
-                }
-                if isPresent, !target.header.flags.contains(.historical) {
-                    header.pointee.lastSeenAt = call.receivedAt
-                    if target.header.identifier.kind == .installationID {
-                        IdentityPart(self.slab.pointer(header.pointee.identity))
-                            .installation(target.header.identifier.bytes)?.seen(at: call.receivedAt)
-                    }
-                }
-                if !isNew { self.publish(call.lsn) }
-            }
-            for number in 0 ..< count where blocks[number] != 0 {
-                let event = self.work.pointee.pending + number
-                self.enterEvent(event.pointee.hash, blocks[number])
-                self.state.pointee.eventStored(at: event.pointee.effectiveTime)
-            }
-            return headroom
+        if edit.pointee.storedCount > 0 { self.prepareHeadroom(edit, countersAdded) }
+        guard isPresent, !edit.pointee.isHistorical else { return }
+        edit.pointee.seenAt = call.receivedAt
+        if target.header.identifier.kind == .installationID {
+            edit.pointee.installationID = target.header.identifier.bytes
         }
-        self.release(blocks)
-        self.forgetDropped()
     }
 
+    @inline(__always)
     private func makeBlock(
         _ event: UnsafeMutablePointer<PendingEvent>, _ profile: ProfileRef, _ header: TrackHeader,
         _ call: CallContext
@@ -130,67 +102,27 @@ extension Store {
         return block
     }
 
-    /// Larger blocks for a profile's counters and events, filled before the lock; 0: the present
-    /// one is kept.
-    struct ReplacedParts {
-        var counters: Handle = 0
-        var counterCapacity: UInt16 = 0
-        var events: Handle = 0
-        var eventCapacity: UInt32 = 0
-        /// What they replace, and how many bytes that has.
-        var oldCounters: Handle = 0
-        var oldCounterBytes = 0
-        var oldEvents: Handle = 0
-        var oldEventBytes = 0
-    }
-
     /// Handles per step of an events index: one unit of the slab.
-    private static let eventCapacityMin: UInt32 = 4
+    fileprivate static let eventCapacityMin: UInt32 = 4
 
+    /// Gives an edit larger blocks where the events and counters that it adds need them.
+    @inline(__always)
     private func prepareHeadroom(
-        _ header: ProfileHeader, _ stored: UInt32, _ blocks: UnsafeMutableBufferPointer<Handle>
-    ) -> ReplacedParts {
-        var parts = ReplacedParts()
-        if header.eventCount + stored > header.eventCapacity {
-            var capacity = max(header.eventCapacity, Self.eventCapacityMin)
-            while header.eventCount + stored > capacity { capacity *= 2 }
-            parts.eventCapacity = capacity
-            parts.events = self.allocate(Int(capacity) * MemoryLayout<Handle>.stride)
-            parts.oldEvents = header.events
-            parts.oldEventBytes = Int(header.eventCapacity) * MemoryLayout<Handle>.stride
-            if header.eventCount > 0 {
-                let old =
-                    self.slab.pointer(header.events)
-                    + Int(header.eventHead) * MemoryLayout<Handle>.stride
-                self.slab.pointer(parts.events).copyMemory(
-                    from: old, byteCount: Int(header.eventCount) * MemoryLayout<Handle>.stride)
-            }
+        _ edit: UnsafeMutablePointer<ProfileEdit>, _ countersAdded: Int
+    ) {
+        let header = self.pool.header(edit.pointee.profile)
+        let events = header.pointee.eventCount + edit.pointee.storedCount
+        if events > header.pointee.eventCapacity {
+            edit.pointee.parts.growEvents(of: header.pointee, to: events, self)
         }
-        let needed = Int(header.counterCount) + self.countersAdded(blocks)
-        if needed > Int(header.counterCapacity) {
-            let capacity = min(max(needed, Int(header.counterCapacity) * 3 / 2), Int(UInt16.max))
-            parts.counterCapacity = UInt16(capacity)
-            parts.counters = self.allocate(capacity * MemoryLayout<CounterEntry>.stride)
-            parts.oldCounters = header.counters
-            parts.oldCounterBytes = Int(header.counterCapacity) * MemoryLayout<CounterEntry>.stride
-            if header.counterCount > 0 {
-                self.slab.pointer(parts.counters).copyMemory(
-                    from: self.slab.pointer(header.counters),
-                    byteCount: Int(header.counterCount) * MemoryLayout<CounterEntry>.stride)
-            }
+        let counters = Int(header.pointee.counterCount) + countersAdded
+        if counters > Int(header.pointee.counterCapacity) {
+            edit.pointee.parts.growCounters(of: header.pointee, to: counters, self)
         }
-        return parts
     }
 
-    private func countersAdded(_ blocks: UnsafeMutableBufferPointer<Handle>) -> Int {
-        var added = 0
-        for number in blocks.indices where blocks[number] != 0 {
-            if self.work.pointee.pending[number].addsCounter { added += 1 }
-        }
-        return added
-    }
-
-    private func install(_ parts: ReplacedParts, in header: UnsafeMutablePointer<ProfileHeader>) {
+    @inline(__always)
+    func install(_ parts: ReplacedParts, in header: UnsafeMutablePointer<ProfileHeader>) {
         if parts.events != 0 {
             header.pointee.events = parts.events
             header.pointee.eventCapacity = parts.eventCapacity
@@ -202,20 +134,16 @@ extension Store {
         }
     }
 
-    private func release(_ parts: ReplacedParts) {
-        self.discard(parts.oldEvents, bytes: parts.oldEventBytes)
-        self.discard(parts.oldCounters, bytes: parts.oldCounterBytes)
-    }
-
-    /// Puts the stored events into the profile's index and counters; under its lock, with room for
-    /// all.
-    private func addEvents(
-        _ header: UnsafeMutablePointer<ProfileHeader>, _ blocks: UnsafeMutableBufferPointer<Handle>,
-        _ count: Int
+    /// Puts the stored events into the profile's index and counters; under its lock, with capacity
+    /// for all.
+    @inline(__always)
+    func addEvents(
+        _ header: UnsafeMutablePointer<ProfileHeader>, _ edit: UnsafeMutablePointer<ProfileEdit>
     ) {
-        for number in 0 ..< count where blocks[number] != 0 {
+        for number in 0 ..< edit.pointee.eventCount {
             let event = self.work.pointee.pending + number
-            self.insertInOrder(header, blocks[number], event.pointee.effectiveTime)
+            guard edit.pointee.takes(event) else { continue }
+            self.insertInOrder(header, event.pointee.block, event.pointee.effectiveTime)
             self.countEvent(header, event.pointee.name, event.pointee.effectiveTime)
         }
         self.dropOverLimit(header)
@@ -307,7 +235,13 @@ extension Store {
     }
 
     /// Forgets and frees the events that were dropped; readers cannot reach them any more.
+    @inline(__always)
     func forgetDropped() {
+        if self.work.pointee.droppedCount > 0 { self.forgetAllDropped() }
+    }
+
+    @inline(never)
+    private func forgetAllDropped() {
         for index in 0 ..< self.work.pointee.droppedCount {
             let handle = self.work.pointee.dropped[index]
             let block = EventBlock(self.slab.pointer(handle))
@@ -316,5 +250,42 @@ extension Store {
             self.discard(handle, bytes: block.totalBytes)
         }
         self.work.pointee.droppedCount = 0
+    }
+}
+
+extension ReplacedParts {
+    /// A larger index with the events so far.
+    @inline(never)
+    fileprivate mutating func growEvents(
+        of header: ProfileHeader, to count: UInt32, _ store: Store
+    ) {
+        var capacity = max(header.eventCapacity, Store.eventCapacityMin)
+        while count > capacity { capacity *= 2 }
+        self.eventCapacity = capacity
+        self.events = store.allocate(Int(capacity) * MemoryLayout<Handle>.stride)
+        self.oldEvents = header.events
+        self.oldEventBytes = Int(header.eventCapacity) * MemoryLayout<Handle>.stride
+        guard header.eventCount > 0 else { return }
+        let old =
+            store.slab.pointer(header.events)
+            + Int(header.eventHead) * MemoryLayout<Handle>.stride
+        store.slab.pointer(self.events).copyMemory(
+            from: old, byteCount: Int(header.eventCount) * MemoryLayout<Handle>.stride)
+    }
+
+    /// A larger block with the counters so far.
+    @inline(never)
+    fileprivate mutating func growCounters(
+        of header: ProfileHeader, to count: Int, _ store: Store
+    ) {
+        let capacity = min(max(count, Int(header.counterCapacity) * 3 / 2), Int(UInt16.max))
+        self.counterCapacity = UInt16(capacity)
+        self.counters = store.allocate(capacity * MemoryLayout<CounterEntry>.stride)
+        self.oldCounters = header.counters
+        self.oldCounterBytes = Int(header.counterCapacity) * MemoryLayout<CounterEntry>.stride
+        guard header.counterCount > 0 else { return }
+        store.slab.pointer(self.counters).copyMemory(
+            from: store.slab.pointer(header.counters),
+            byteCount: Int(header.counterCount) * MemoryLayout<CounterEntry>.stride)
     }
 }

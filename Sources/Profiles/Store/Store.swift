@@ -93,6 +93,7 @@ package final class Store: @unchecked Sendable {
         self.work.pointee.destroy()
         self.work.deinitialize(count: 1)
         self.work.deallocate()
+        self.changes.pointee.destroy()
         self.changes.deinitialize(count: 1)
         self.changes.deallocate()
         self.undo.deinitialize(count: 1)

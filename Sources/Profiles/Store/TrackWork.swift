@@ -23,6 +23,8 @@ struct PendingEvent {
     /// Of an event of a time when another profile held the installation: that profile; 0: the
     /// present holder.
     var target: UInt32 = 0
+    /// The block of a stored event, once the call is staged.
+    var block: Handle = 0
     /// Where the stored form of its content stands in the work's buffer.
     var storedStart = 0
     var storedEnd = 0

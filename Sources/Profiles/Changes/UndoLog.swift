@@ -1,10 +1,10 @@
 import Bytes
 
-// An atomic batch is applied operation by operation, later ones seeing earlier ones, while no
-// reader can look. If one is refused, what the others did is taken back from this log. Outside of a
-// batch nothing is noted.
+// An atomic batch is applied operation by operation, later ones seeing earlier ones, while every
+// lock is held. If one is rejected, the others are rolled back from this log. Outside of a batch
+// nothing is logged.
 
-/// What an atomic batch has done so far, and what it must keep until it stands.
+/// The steps of an open atomic batch, and the blocks to free when it ends.
 struct UndoLog {
     enum Step {
         case header(ProfileRef, ProfileHeader)
@@ -18,9 +18,9 @@ struct UndoLog {
 
     var isActive = false
     var steps: [Step] = []
-    /// Blocks made in the batch: freed when it is refused.
+    /// Blocks made in the batch: freed when it is rolled back.
     var allocated: [(block: Handle, bytes: Int)] = []
-    /// Blocks that it replaced: freed when it stands.
+    /// Blocks that it replaced: freed when it is committed.
     var freed: [(block: Handle, bytes: Int)] = []
     /// Profiles whose blocks that change in place are copies of this batch.
     var preserved: Set<UInt32> = []
@@ -28,8 +28,10 @@ struct UndoLog {
     var state = AppliedState()
     var nameCount = 0
 
-    mutating func note(_ changes: [IdentifierIndex.Change]) {
-        for change in changes { self.steps.append(.index(change)) }
+    /// Notes the index entries of a commit; its headers were noted before they were replaced.
+    mutating func note(_ changes: borrowing ChangeSet) {
+        for change in changes.index { self.steps.append(.index(change)) }
+        for change in changes.addresses { self.steps.append(.address(change)) }
     }
 }
 
@@ -39,11 +41,16 @@ extension Store {
         self.undo.pointee.steps.append(.header(profile, self.pool.header(profile).pointee))
     }
 
-    /// To be called before a profile is changed in place: writes it for a running snapshot, and
-    /// gives it copies of such blocks, once per batch.
+    /// To be called before a profile is changed in place: writes its pre-image for a running
+    /// snapshot, and inside a batch gives it copies of the blocks that change, once per batch.
+    @inline(__always)
     func preserve(_ profile: ProfileRef) {
         self.willChange(profile)
-        guard self.undo.pointee.isActive else { return }
+        if self.undo.pointee.isActive { self.copyBlocks(of: profile) }
+    }
+
+    @inline(never)
+    private func copyBlocks(of profile: ProfileRef) {
         self.noteForUndo(profile)
         guard self.undo.pointee.preserved.insert(profile.rawValue).inserted else { return }
         let header = self.pool.header(profile)
@@ -63,31 +70,36 @@ extension Store {
             copying: UnsafeRawBufferPointer(start: self.slab.pointer(block), count: bytes))
     }
 
-    /// Runs a batch: all of it stands if `body` returns true, nothing of it otherwise. No reader
-    /// sees anything in between.
-    func atomically(_ body: () -> Bool) -> Bool {
+    /// Runs a batch: all of it is committed if `body` returns true, nothing of it otherwise. No
+    /// reader sees anything in between.
+    func atomically(_ call: CallContext, _ body: () -> Bool) -> Bool {
         self.addresses.holdingAll {
             self.index.holdingAll {
-                self.profileLocks.holding(mask: .max) { self.commitOrRollBack(body) }
+                self.profileLocks.holding(mask: .max) { self.commitOrRollBack(call, body) }
             }
         }
     }
 
-    private func commitOrRollBack(_ body: () -> Bool) -> Bool {
+    private func commitOrRollBack(_ call: CallContext, _ body: () -> Bool) -> Bool {
         self.undo.pointee.isActive = true
         self.undo.pointee.state = self.state.pointee
         self.undo.pointee.nameCount = self.project.names.count
-        let stands = body()
+        let isCommitted = body()
         self.undo.pointee.isActive = false
-        if !stands { self.rollBack() }
-        let blocks = stands ? self.undo.pointee.freed : self.undo.pointee.allocated
+        if isCommitted {
+            if self.isConsumed { self.deliverChanges(receivedAt: call.receivedAt) }
+        } else {
+            self.rollBack()
+        }
+        let blocks = isCommitted ? self.undo.pointee.freed : self.undo.pointee.allocated
         for (block, bytes) in blocks { self.slab.deallocate(block, bytes: bytes) }
         self.undo.pointee = UndoLog()
-        return stands
+        return isCommitted
     }
 
     private func rollBack() {
         self.changes.pointee.removeAll()
+        self.changes.pointee.list.removeAll()
         for step in self.undo.pointee.steps.reversed() {
             switch step {
             case .header(let profile, let header): self.pool.header(profile).pointee = header
@@ -106,7 +118,7 @@ extension Store {
             }
         }
         self.project.names.truncate(to: self.undo.pointee.nameCount)
-        // A batch erases nobody. What it was refused for is in the log all the same.
+        // A batch erases nobody, but an item that names an erased person is in the log all the same.
         let lastEraseLSN = self.state.pointee.lastEraseLSN
         self.state.pointee = self.undo.pointee.state
         self.state.pointee.lastEraseLSN = lastEraseLSN
@@ -114,5 +126,27 @@ extension Store {
         let newest = self.state.pointee.merges.tail
         if newest != 0 { self.slab.pointer(newest).storeBytes(of: 0, as: Handle.self) }
         self.publishProfileCount(self.state.pointee.profileCount)
+    }
+}
+
+// MARK: The table of retained events
+
+extension Store {
+    func enterEvent(_ hash: UInt64, _ block: Handle) {
+        self.events.insert(hash, block)
+        if self.undo.pointee.isActive { self.undo.pointee.steps.append(.eventEntered(hash, block)) }
+    }
+
+    func removeEvent(_ hash: UInt64, _ block: Handle) {
+        self.events.remove(hash, block)
+        if self.undo.pointee.isActive { self.undo.pointee.steps.append(.eventRemoved(hash, block)) }
+    }
+
+    func moveEvent(_ block: Handle, to holder: ProfileRef) {
+        let event = EventBlock(self.slab.pointer(block))
+        if self.undo.pointee.isActive {
+            self.undo.pointee.steps.append(.eventMoved(block, event.holder))
+        }
+        event.move(to: holder)
     }
 }
