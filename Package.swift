@@ -29,7 +29,7 @@ let package = Package(
         // Seams and their two sides.
         .target(name: "IOCore", dependencies: ["Bytes"]),
         .target(name: "IOLinux", dependencies: ["IOCore", "Bytes", "CLinux"]),
-        .target(name: "IOSimulation", dependencies: ["IOCore", "Bytes"]),
+        .target(name: "IOSimulation", dependencies: ["Storage", "IOCore", "Bytes"]),
 
         .target(name: "GRPCTransport", dependencies: ["IOCore", "Bytes", "CNGHTTP2"]),
         .target(name: "Storage", dependencies: ["IOCore", "Bytes", "CCRC32C"]),
@@ -86,8 +86,9 @@ let package = Package(
     swiftLanguageModes: [.v6]
 )
 
-// Release builds leave out the run-time check for overlapping accesses: it costs 10 % of a Track (docs/decisions/0006-exclusivity.md).
-// Debug builds, and with them every test and sanitizer run, keep it.
+// Release builds leave out the run-time check for overlapping accesses: it costs 10 % of a Track
+// (docs/decisions/0006-exclusivity.md). Debug builds, and with them every test and sanitizer run,
+// keep it.
 for target in package.targets where target.type == .regular || target.type == .executable {
     target.swiftSettings = [
         .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))
