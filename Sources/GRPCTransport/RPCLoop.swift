@@ -242,7 +242,7 @@ package final class RPCLoop: Steppable {
         else { return }
         if readiness.interest.contains(.write) { open.connection.markDirty() }
         guard readiness.interest.contains(.read) else { return }
-        // One read per turn: a busy connection waits for its next tick like everyone else.
+        // One read per tick: a busy connection waits for its next tick like everyone else.
         switch open.socket.read(into: self.readBuffer) {
         case .bytes(let count):
             open.connection.receive(UnsafeRawBufferPointer(rebasing: self.readBuffer[..<count]))
