@@ -3,9 +3,9 @@ import Bytes
 /// Bytes between a producer that appends and a consumer that takes from the front.
 ///
 /// The storage grows with what waits, never with what has passed: before bytes are appended, those
-/// that wait are moved to the front if at least as many were consumed. So each byte is moved at most
-/// once on average, and not at all when the consumer takes everything, as it does in nearly all
-/// cases.
+/// that wait are moved to the front if at least as many were consumed. So each byte is moved at
+/// most once on average, and not at all when the consumer takes everything, as it does in nearly
+/// all cases.
 struct ByteQueue: ~Copyable {
     /// Consumed bytes, then those that wait. May be appended to after `prepareAppend`, and what was
     /// appended patched or removed again.

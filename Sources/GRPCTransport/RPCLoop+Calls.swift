@@ -23,18 +23,20 @@ extension RPCLoop {
     ///
     /// Budget: no allocation, no copy of the message.
     package func respond(to token: CallToken, writing body: (inout ByteBuffer) -> Void) {
-        self.respondOrReject(to: token) {
-            body(&$0)
-            return nil
-        }
+        self.respond(
+            to: token,
+            writingOrRejecting: {
+                body(&$0)
+                return nil
+            })
     }
 
     /// Responds to a call with the message that `body` appends and OK, or ends it with the status
     /// that `body` returns; whatever it appended is dropped then.
     ///
     /// What `body` may do: see `respond(to:writing:)`.
-    package func respondOrReject(
-        to token: CallToken, writing body: (inout ByteBuffer) -> RPCStatus?
+    package func respond(
+        to token: CallToken, writingOrRejecting body: (inout ByteBuffer) -> RPCStatus?
     ) {
         guard let stream = self.stream(of: token) else { return self.metrics.lateResponse() }
         stream._withUnsafeGuaranteedRef { stream in

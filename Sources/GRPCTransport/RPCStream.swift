@@ -4,8 +4,8 @@ import Bytes
 /// buffers keep their storage.
 ///
 /// Only the loop's table counts a reference to it, for the life of the loop. Everything else keeps
-/// it `Unmanaged` and reaches it inside `_withUnsafeGuaranteedRef`: counting references took a sixth
-/// of the loop's time, 78 atomic operations a call.
+/// it `Unmanaged` and reaches it inside `_withUnsafeGuaranteedRef`: counting references took a
+/// sixth of the loop's time, 78 atomic operations a call.
 final class RPCStream {
     /// Storage that an idle stream keeps, in bytes: most messages are smaller.
     private static let bytesKept = 4 << 10
