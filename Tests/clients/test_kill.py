@@ -52,7 +52,9 @@ def test_kill_under_load_loses_no_acknowledged_write(server, capsys, flags):
         writer.check(stub)
     with capsys.disabled():
         snapshots = len(list(server.data_dir.glob("*.snapshot")))
-        print(f"F1: seed {seed}, {ROUNDS} kills, {snapshots} snapshots left, {sent} calls, {unacknowledged} unacknowledged of which {kept} were stored; 0 lost, 0 partial, 0 applied twice")
+        print(
+            f"F1: seed {seed}, {ROUNDS} kills, {snapshots} snapshots left, {sent} calls, {unacknowledged} unacknowledged of which "
+            f"{kept} were stored; 0 lost, 0 partial, 0 applied twice")
     assert sent > ROUNDS * WRITERS
     # With one snapshot per second, kills hit every step of them; the starts in between use snapshot and log.
     assert snapshots == (2 if flags and ROUNDS >= 20 else snapshots)

@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from conftest import custom, event, fails, get, needs_strace, profiles_pb2_grpc, track, wait_until
 from small_disk import SmallDisk
-from test_rejections import fingerprint
+from test_rejected_starts import fingerprint
 
 NOT_SERVING = 2
 SEGMENT_BYTES = 1 << 20
