@@ -17,10 +17,7 @@ extension Connection {
         guard let status else {
             return self.finish(stream, RPCStatus(.notFound, "unknown service"))
         }
-        self.respond(on: stream) {
-            Self.encode(status, into: &$0)
-            return nil
-        }
+        self.respond(on: stream) { Self.encode(status, into: &$0) }
     }
 
     private func watch(_ stream: RPCStream, service: String, _ status: HealthStatus?) {

@@ -72,8 +72,10 @@ extension Connection {
     func sendData(
         header: UnsafeRawBufferPointer, count: Int, from stream: RPCStream
     ) -> Int32 {
-        self.output.append(header)
-        self.output.append(UnsafeRawBufferPointer(rebasing: stream.output.bytes[..<count]))
+        self.output.prepareAppend()
+        self.output.buffer.reserve(header.count + count)
+        self.output.buffer.append(header)
+        self.output.buffer.append(UnsafeRawBufferPointer(rebasing: stream.output.bytes[..<count]))
         stream.output.consume(count)
         self.pendingResponseBytes -= count
         self.loop.pendingResponseBytes -= count
