@@ -81,7 +81,9 @@ let package = Package(
         .testTarget(name: "ProfileToolTests", dependencies: ["ProfileTool", "ProfileClient"]),
         .testTarget(
             name: "ProfileServerTests",
-            dependencies: ["ProfileServer", "ProfileClient", "Storage", "IOLinux"]),
+            dependencies: [
+                "ProfileServer", "ProfileService", "ProfileClient", "Storage", "IOLinux", "IOCore",
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

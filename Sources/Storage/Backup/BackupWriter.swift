@@ -142,7 +142,8 @@ package final class BackupWriter {
         return try self.verifyBlock(copy.writer)
     }
 
-    private func verifyBlock(_ writer: SnapshotWriter) throws(BackupError) -> JobStep<SnapshotFile> {
+    private func verifyBlock(_ writer: SnapshotWriter) throws(BackupError) -> JobStep<SnapshotFile>
+    {
         do throws(StorageError) {
             let step = try writer.finishStep()
             if case .finished = step { self.state = .ended }
