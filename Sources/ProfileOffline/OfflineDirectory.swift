@@ -53,7 +53,8 @@ package final class OfflineDirectory {
     {
         let found: InspectedDirectory?
         do throws(RecoveryError) {
-            found = try Partition.inspect(self.environment(hiding: hidden))
+            found = try Partition.inspect(
+                SegmentedLogStore(self.environment(hiding: hidden)))
         } catch {
             throw OfflineFailure(error)
         }

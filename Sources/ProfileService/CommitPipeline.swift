@@ -1,79 +1,115 @@
 import IOCore
 import Profiles
+import Storage
 import Synchronization
 
-// The way of a command: a loop seals its batch (submit), the log thread takes all sealed batches,
-// makes them durable in as few frames as the bounds allow, applies them in that order, and gives
-// each batch back to its loop.
+// A command's way to disk: a loop seals its batch and submits it, the committer takes all sealed
+// batches, appends them to the log in as few frames as the bounds allow, applies the committed
+// frames in that order, and posts each batch back to its loop.
 //
 // Invariants, checked by the tests:
-// - a batch is posted only after each of its records is durable and applied, or is marked refused;
-// - records are applied in the order of the log;
-// - after a failed write or sync nothing more is written or applied.
+// - a batch is posted only after each of its records is committed and applied, or is rejected;
+// - records are applied in the order of the log, and only when they are committed;
+// - after a failed write or sync nothing more is written or applied;
+// - a node that does not lead its log takes no writes.
 
-/// What may run out and come back.
+/// A resource that may run out and become free again.
 package enum Shortage: Sendable {
     case disk
     case memory
 }
 
-/// The queue between the loops and the log thread of one partition.
+/// The queue between the loops and the committer of one partition.
 package final class CommitPipeline: Sendable {
     private struct Waiting: Sendable {
         var batches: [LogBatch] = []
         var isStopping = false
     }
 
+    /// Why no write is taken. One word, so that admission costs one load.
+    private struct Obstacles: OptionSet {
+        let rawValue: UInt8
+        static let logFailed = Self(rawValue: 1)
+        static let notLeader = Self(rawValue: 2)
+        static let diskFull = Self(rawValue: 4)
+
+        /// The one that matters most.
+        var rejection: Rejection {
+            if self.contains(.logFailed) { return .logUnavailable }
+            if self.contains(.notLeader) { return .notLeader }
+            return self.contains(.diskFull) ? .diskFull : .none
+        }
+    }
+
     package let limits: PipelineLimits
     package let metrics = PipelineMetrics()
     private let waiting = Guarded(Waiting())
-    private let parker: any Parker
+    private let waker: any Waker
     private let mailboxes: [CompletionMailbox]
-    private let isPoisonedCell = Atomic<Bool>(false)
-    private let isDiskFullCell = Atomic<Bool>(false)
+    /// Changed by the committer only.
+    private let obstaclesCell = Atomic<UInt8>(0)
     private let isMemoryFullCell = Atomic<Bool>(false)
-    private let onPoison: @Sendable () -> Void
+    private let onPoison: @Sendable (StorageError) -> Void
     private let onShortage: @Sendable (Shortage, Bool) -> Void
+    private let onLeadership: @Sendable (Leadership) -> Void
 
     /// - Parameters:
     ///   - mailboxes: One per loop, by its index.
-    ///   - parker: Puts the log thread to sleep.
-    ///   - onPoison: Called once, on the log thread, when the log has failed for good.
-    ///   - onShortage: Called on the log thread when writes begin or cease to be refused for want
-    ///     of something.
+    ///   - waker: Wakes the committer's driver.
+    ///   - onPoison: Called once, by the committer, when the log has failed for good.
+    ///   - onShortage: Called by the committer when writes begin or cease to be rejected because
+    ///     something ran out.
+    ///   - onLeadership: Called by the committer when leadership changes; not for the first time
+    ///     that this node leads.
     package init(
-        limits: PipelineLimits, mailboxes: [CompletionMailbox], parker: any Parker,
-        onPoison: @escaping @Sendable () -> Void,
-        onShortage: @escaping @Sendable (Shortage, Bool) -> Void = { _, _ in }
+        limits: PipelineLimits, mailboxes: [CompletionMailbox], waker: any Waker,
+        onPoison: @escaping @Sendable (StorageError) -> Void,
+        onShortage: @escaping @Sendable (Shortage, Bool) -> Void = { _, _ in },
+        onLeadership: @escaping @Sendable (Leadership) -> Void = { _ in }
     ) {
         self.limits = limits
         self.mailboxes = mailboxes
-        self.parker = parker
+        self.waker = waker
         self.onPoison = onPoison
         self.onShortage = onShortage
+        self.onLeadership = onLeadership
     }
 
-    /// Whether the log has failed for good: writes are refused until a restart.
-    package var isPoisoned: Bool { self.isPoisonedCell.load(ordering: .acquiring) }
+    private var obstacles: Obstacles {
+        Obstacles(rawValue: self.obstaclesCell.load(ordering: .acquiring))
+    }
 
-    /// Whether writes are refused for want of space; the log thread takes it back by itself when
-    /// there is some (L9).
-    package var isDiskFull: Bool { self.isDiskFullCell.load(ordering: .relaxed) }
+    private func set(_ obstacle: Obstacles, _ isThere: Bool) {
+        var obstacles = self.obstacles
+        if isThere { obstacles.insert(obstacle) } else { obstacles.remove(obstacle) }
+        self.obstaclesCell.store(obstacles.rawValue, ordering: .releasing)
+    }
 
-    /// Whether the store has passed its limit: writes that need room are refused on their loop, and
-    /// what must not be refused goes on (`RecordView.isTakenOverMemoryLimit`).
+    /// Whether the log has failed for good: writes are rejected until a restart.
+    package var isPoisoned: Bool { self.obstacles.contains(.logFailed) }
+
+    /// Whether another node leads the log: writes are rejected until this one leads again.
+    package var isFollowing: Bool { self.obstacles.contains(.notLeader) }
+
+    /// Whether writes are rejected because the disk is full; the committer clears it when there is
+    /// space again (L9).
+    package var isDiskFull: Bool { self.obstacles.contains(.diskFull) }
+
+    /// Whether the store has passed its limit: writes that need memory are rejected on their loop,
+    /// except those that must never be (`RecordView.isTakenOverMemoryLimit`).
     package var isMemoryFull: Bool { self.isMemoryFullCell.load(ordering: .relaxed) }
 
-    /// Says whether one more command of `bytes` may wait; reserves its place if so.
+    /// Reserves space for one more waiting command of `bytes`.
     ///
     /// The bound may be passed by one command per loop at most, as the loops do not lock each other
     /// out.
     ///
     /// - Parameter isOfStream: Streams stop earlier, so that unary calls, which cannot wait, are
-    ///   not refused because of them.
+    ///   not rejected because of them.
+    /// - Returns: `.none` if the command may be submitted.
     package func reserve(bytes: Int, isOfStream: Bool = false) -> Rejection {
-        if self.isPoisoned { return .logUnavailable }
-        if self.isDiskFull { return .diskFull }
+        let obstacles = self.obstacles
+        guard obstacles.isEmpty else { return obstacles.rejection }
         let commandsMax =
             isOfStream ? self.limits.streamCommandsWaitingMax : self.limits.commandsWaitingMax
         let bytesMax = isOfStream ? self.limits.streamBytesWaitingMax : self.limits.bytesWaitingMax
@@ -84,70 +120,62 @@ package final class CommitPipeline: Sendable {
         return .none
     }
 
-    /// Gives a reserved place back: the command was abandoned before it was submitted.
+    /// Releases a reservation: the command was abandoned before it was submitted.
     package func release(commands: Int, bytes: Int) {
         self.metrics.addWaiting(commands: -commands, bytes: -bytes)
     }
 
-    /// Hands a sealed batch over; from now on its commands may become durable.
+    /// Hands a sealed batch over; from now on its commands may be committed.
     package func submit(_ batch: LogBatch) {
         self.waiting.withLock { $0.batches.append(batch) }
-        self.parker.wake()
+        self.waker.wake()
     }
 
-    /// Lets the log thread finish what waits, seal the log and return.
+    /// Lets the committer finish what waits, close the log, and end.
     package func stop() {
         self.waiting.withLock { $0.isStopping = true }
-        self.parker.wake()
+        self.waker.wake()
     }
 
-    /// The body of the log thread: returns after `stop`, with the log sealed.
-    package func run(_ committer: Committer) {
-        var batches: [LogBatch] = []
-        while true {
-            let isStopping = self.take(into: &batches)
-            if !batches.isEmpty {
-                committer.process(batches, in: self)
-                batches.removeAll(keepingCapacity: true)
-            } else if isStopping {
-                committer.close()
-                return
-            } else {
-                let pause = committer.rest(in: self)
-                self.parker.park(forNanoseconds: pause)
-            }
-        }
-    }
-
-    /// Takes everything that waits; the simulator and the tests call this instead of `run`.
-    package func take(into empty: inout [LogBatch]) -> Bool {
+    /// Exchanges the waiting batches for `empty`; only the committer does.
+    ///
+    /// - Returns: Whether the committer shall end.
+    func take(into empty: inout [LogBatch]) -> Bool {
         self.waiting.withLock { waiting in
             swap(&waiting.batches, &empty)
             return waiting.isStopping
         }
     }
 
-    /// Gives a batch back to its loop.
+    /// Posts a finished batch to its loop.
     func complete(_ batch: LogBatch) {
         self.metrics.addWaiting(commands: -batch.slots.count, bytes: -batch.records.count)
         self.mailboxes[batch.loop].post(batch)
     }
 
-    /// Refuses writes from now on.
-    func poison() {
-        guard !self.isPoisonedCell.exchange(true, ordering: .acquiringAndReleasing) else { return }
-        self.onPoison()
+    /// Rejects writes from now on.
+    func poison(_ error: StorageError) {
+        guard !self.isPoisoned else { return }
+        self.set(.logFailed, true)
+        self.onPoison(error)
     }
 
-    /// Notes whether there is space; only the log thread does.
+    /// Notes whether this node takes writes.
+    func setLeadership(_ leadership: Leadership) {
+        let isFollowing = if case .leading = leadership { false } else { true }
+        self.set(.notLeader, isFollowing)
+        self.onLeadership(leadership)
+    }
+
+    /// Notes whether there is space.
     func setDiskFull(_ isFull: Bool) {
         guard isFull != self.isDiskFull else { return }
         if isFull { self.metrics.countDiskFull() }
-        self.isDiskFullCell.store(isFull, ordering: .relaxed)
+        self.set(.diskFull, isFull)
         self.onShortage(.disk, isFull)
     }
 
-    /// Notes whether the store is over its limit; only the log thread does.
+    /// Notes whether the store is over its limit.
     func setMemoryFull(_ isFull: Bool) {
         guard isFull != self.isMemoryFull else { return }
         self.isMemoryFullCell.store(isFull, ordering: .relaxed)

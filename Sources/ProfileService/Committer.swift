@@ -3,359 +3,456 @@ import IOCore
 import Profiles
 import Storage
 
-/// The log thread's own: numbers the records, makes them durable frame by frame, applies them.
+/// Numbers the records, appends them to the log frame by frame, and applies the committed frames in
+/// their order.
 ///
-/// Used by one thread. Budget per record: one hash of its result, no allocation.
-package final class Committer {
-    /// Where the next record will stand.
-    struct Position {
-        var nextLSN: UInt64
-        /// Never runs backwards, in microseconds since 1970.
+/// One step takes what the loops have submitted, appends frames as long as the log takes more,
+/// collects what the log reports, and settles frames from the oldest on: it applies their records or
+/// rejects them, and gives finished batches back. State is only ever that of committed frames.
+///
+/// Used by one thread. Budget per record: one hash of its result, no allocation, no retain. Budget
+/// per frame of the local log: one pwrite, one fdatasync.
+package final class Committer: Steppable {
+    /// Where a committer continues behind a recovery.
+    struct Start {
+        var results: ResultsChain
+        /// Of the last frame, in microseconds since 1970.
         var receivedAt: Int64
-        /// Of the results of the last frame.
-        var digest: ResultsDigest
+        /// Of the snapshot that was loaded; `nil`: there was none.
+        var snapshotLSN: UInt64?
     }
 
-    private let log: any CommandLog
-    private let store: Store
-    private let clock: any Clock
-    /// Settable by tests, which forge it.
-    var position: Position
-    /// Records of several batches that go into one frame.
-    private var gathered = ByteBuffer(capacity: 64 << 10)
-    private var tickRecord = ByteBuffer()
-    private var tickResult = ByteBuffer()
-    private var isSealed = true
-    private let snapshots: SnapshotMaker?
-    /// Where the log went on behind the last snapshot: two never have the same, so that the older
-    /// one can go.
-    private var lastCut: UInt64
-    private var hasFailed = false
-    private var lastActivity: UInt64 = 0
-    /// How often the store's memory is told to the metrics, in nanoseconds.
-    private static let memoryReportNanoseconds: UInt64 = 200_000_000
-    private var nextMemoryReport: UInt64 = 0
-    /// Made with the first pipeline, whose limits it needs.
-    private var memoryGate: MemoryGate?
-    /// Frames made durable since the start, seals included.
-    private(set) var framesAppended = 0
-    /// `Store.memoryMark` at the last look.
-    private var memoryMark = -1
+    let log: any CommandLog
+    let store: Store
+    let clock: any Clock
+    let pipeline: CommitPipeline
+    let snapshots: SnapshotMaker?
+    private let framesInFlightMax: Int
 
-    /// - Parameters:
-    ///   - feed: Where snapshots go; `nil`: none are made.
-    ///   - lastCut: The next lsn of the snapshot that was loaded; 0: there was none.
+    /// Of the frames that were applied. Settable by tests, which forge it.
+    var results: ResultsChain
+    /// Of the last frame that was applied, in microseconds since 1970.
+    private(set) var appliedAt: Int64
+    /// Of the next frame to be appended.
+    private var nextLSN: UInt64
+    /// Of the last frame appended; never runs backwards, in microseconds since 1970.
+    private(set) var receivedAt: Int64
+
+    private var queue = BatchQueue()
+    /// Storage that is exchanged with the pipeline.
+    private var taken: [LogBatch] = []
+    /// Frames that are not settled, the oldest first.
+    private var frames: [FrameInFlight] = []
+    /// How many of `frames` the log has yet to report.
+    private(set) var framesInFlight = 0
+    private var committedThrough: UInt64 = 0
+    private var payloads: [FramePayload] = []
+    private var tickRecord = ByteBuffer()
+    /// Results that no batch waits for: of ticks, and of another leader's frames.
+    private var unsentResults = ByteBuffer()
+    /// The results of the frame that is being applied.
+    private var digest = ResultsDigest()
+    private var applyingLSN: UInt64 = 0
+
+    private(set) var leadership: Leadership
+    private(set) var hasFailed = false
+    private var hasEnded = false
+    /// Whether this step has settled a frame.
+    private var hasProgressed = false
+    /// Monotonic, in nanoseconds.
+    private var lastActivity: UInt64 = 0
+    /// The lsn of the last snapshot that was begun: two never have the same, so that the older one
+    /// becomes removable.
+    var checkpointLSN: UInt64?
+    /// Frames of records appended since the start.
+    private(set) var framesAppended = 0
+    private var memory = MemoryObserver()
+
+    /// - Parameter feed: Where snapshots go; `nil`: none are made.
     init(
-        log: any CommandLog, store: Store, clock: any Clock, position: Position,
-        feed: SnapshotFeed? = nil, lastCut: UInt64 = 0
+        log: any CommandLog, store: Store, clock: any Clock, pipeline: CommitPipeline,
+        start: Start, feed: SnapshotFeed? = nil
     ) {
         self.log = log
-        self.snapshots = feed.map { SnapshotMaker(feed: $0, store: store) }
         self.store = store
         self.clock = clock
-        self.position = position
-        self.lastCut = lastCut
+        self.pipeline = pipeline
+        self.snapshots = feed.map { SnapshotMaker(feed: $0, store: store) }
+        self.framesInFlightMax = log.framesInFlightMax
+        self.results = start.results
+        self.nextLSN = start.results.appliedLSN + 1
+        self.receivedAt = start.receivedAt
+        self.appliedAt = start.receivedAt
+        self.checkpointLSN = start.snapshotLSN
+        self.leadership = .leading(epoch: 1)
+        self.frames.reserveCapacity(log.framesInFlightMax + 1)
         let offset = beginRecord(.tick, in: &self.tickRecord)
         endRecord(at: offset, operations: 1, in: &self.tickRecord)
+        self.observeLeadership()
     }
 
-    /// A run of slots of one batch that goes into the frame being built.
-    private struct FramePart {
-        var batch: Int
-        var slots: Range<Int>
+    var isLeading: Bool { if case .leading = self.leadership { true } else { false } }
+
+    /// - Returns: `.ended` after `CommitPipeline.stop`, with everything settled and the log closed.
+    package func step() -> NextStep {
+        guard !self.hasEnded else { return .ended }
+        let isStopping = self.pipeline.take(into: &self.taken)
+        self.queue.add(&self.taken)
+        self.hasProgressed = false
+        self.observeLeadership()
+        self.appendFrames()
+        let pending = self.collectEvents()
+        let hasMoreOfSnapshot = self.advanceSnapshot()
+        if self.hasProgressed {
+            self.lastActivity = self.clock.monotonicNanoseconds()
+            self.memory.observe(self.store, for: self.pipeline, now: self.lastActivity)
+            return .now
+        }
+        if isStopping, self.queue.hasUnframed == false, self.end() { return .ended }
+        if hasMoreOfSnapshot { return .now }
+        guard self.framesInFlight == 0 else { return pending }
+        return self.rest().sooner(pending)
     }
 
-    /// Makes all batches durable, applies them, and gives each back.
-    package func process(_ batches: [LogBatch], in pipeline: CommitPipeline) {
-        var batch = 0
-        var slot = 0
-        while batch < batches.count {
-            let first = (batch: batch, slot: slot)
-            let operations = self.gather(batches, from: &batch, &slot, limits: pipeline.limits)
+    // MARK: Appending
+
+    /// Appends what waits, as long as the log takes more.
+    private func appendFrames() {
+        while self.queue.hasUnframed {
+            guard !self.hasFailed else { return self.rejectWaiting(.logUnavailable) }
+            guard self.isLeading else { return self.rejectWaiting(.notLeader) }
+            guard self.framesInFlight < self.framesInFlightMax else { return }
+            let run = self.queue.nextRun(
+                commandsMax: self.frameCommandsMax, limits: self.pipeline.limits)
             var rejection = Rejection.diskFull
-            if self.hasHeadroom(in: pipeline) {
-                rejection = self.append(
-                    batches, from: first, to: (batch, slot), operations: operations)
-                self.note(rejection, in: pipeline)
+            if self.hasHeadroom() { rejection = self.append(run) }
+            guard case .none = rejection else {
+                self.reject(run, rejection)
+                continue
             }
-            self.settle(batches, from: first, to: (batch, slot), rejection: rejection)
-            for done in first.batch ..< batch { pipeline.complete(batches[done]) }
-            _ = self.advanceSnapshot(in: pipeline)
-        }
-        self.lastActivity = self.clock.monotonicNanoseconds()
-        self.observeMemory(in: pipeline, now: self.lastActivity)
-    }
-
-    /// Whether a frame may be written: not once the reserve is touched, until there is somewhere to
-    /// go on (L9). Nothing of the log is touched in between, so what waits for space is a question
-    /// to the disk and never a write that may tear.
-    ///
-    /// A write that fails although there seemed to be space ends in the same state, and costs one
-    /// try a probe while that lasts.
-    private func hasHeadroom(in pipeline: CommitPipeline) -> Bool {
-        guard !self.hasFailed else { return true }
-        switch self.log.headroom(isStopped: pipeline.isDiskFull) {
-        case .low: pipeline.setDiskFull(true)
-        case .high: pipeline.setDiskFull(false)
-        case .middle: break
-        }
-        return !pipeline.isDiskFull
-    }
-
-    /// Draws the consequences of how a frame ended.
-    private func note(_ rejection: Rejection, in pipeline: CommitPipeline) {
-        switch rejection {
-        case .logUnavailable: pipeline.poison()
-        case .diskFull: pipeline.setDiskFull(true)
-        default: break
+            self.queue.take(run)
         }
     }
 
-    /// Holds what the store takes against its limit, and tells the metrics now and then.
+    /// Commands that one frame takes.
     ///
-    /// A look goes over all tables. Between two pieces of memory that the store takes there is
-    /// nothing to see, but for somebody who waits.
-    private func observeMemory(in pipeline: CommitPipeline, now: UInt64) {
-        let mark = self.store.memoryMark
-        guard mark != self.memoryMark || now >= self.nextMemoryReport || pipeline.isMemoryFull
-        else { return }
-        self.memoryMark = mark
-        let memory = self.store.memory
-        var gate = self.memoryGate ?? MemoryGate(limitBytes: pipeline.limits.memoryBytesMax)
-        gate.observe(memory)
-        self.memoryGate = gate
-        pipeline.setMemoryFull(gate.isFull)
-        guard now >= self.nextMemoryReport else { return }
-        self.nextMemoryReport = now + Self.memoryReportNanoseconds
-        pipeline.metrics.setMemory(memory)
+    /// With one frame in flight: all that wait, which is what makes group commit grow with the load.
+    /// With more, all outstanding commands are spread over as many frames as may be in flight, so
+    /// that a commit of 5 ms does not leave the log idle while one large frame is under way. A frame
+    /// is never held back to become larger: when all frames are in flight, the next one gathers.
+    private var frameCommandsMax: Int {
+        guard self.framesInFlightMax > 1 else { return .max }
+        let outstanding = self.pipeline.metrics.commandsWaiting
+        let share = (outstanding + self.framesInFlightMax - 1) / self.framesInFlightMax
+        return max(share, self.pipeline.limits.frameCommandsMin)
     }
 
-    /// Moves (`batch`, `slot`) past as many records as one frame takes, at least one.
+    /// Appends one frame.
     ///
-    /// - Returns: The operations of these records.
-    private func gather(
-        _ batches: [LogBatch], from batch: inout Int, _ slot: inout Int, limits: PipelineLimits
-    ) -> Int {
-        var operations = 0
-        var bytes = 0
-        while batch < batches.count {
-            while slot < batches[batch].slots.count {
-                let next = batches[batch].slots[slot]
-                let fits =
-                    operations + next.operations <= limits.frameOperationsMax
-                    && bytes + next.recordBytes <= limits.frameBytesMax
-                guard fits || operations == 0 else { return operations }
-                operations += next.operations
-                bytes += next.recordBytes
-                slot += 1
+    /// - Parameter run: `nil`: a tick.
+    /// - Returns: `.none` if it is in flight.
+    private func append(_ run: BatchQueue.Run?) -> Rejection {
+        var payload: FramePayload?
+        var bytes = self.tickRecord.bytes
+        if let run {
+            if let contiguous = self.queue.contiguousBytes(of: run) {
+                bytes = contiguous
+            } else {
+                let gathered = self.payloads.popLast() ?? FramePayload()
+                self.queue.forEachPart(of: run) { gathered.append($0.records(of: $1)) }
+                bytes = gathered.bytes
+                payload = gathered
             }
-            batch += 1
-            slot = 0
         }
-        return operations
-    }
-
-    /// Writes and syncs one frame of the records between two places.
-    ///
-    /// - Returns: `.none` when it is durable.
-    private func append(
-        _ batches: [LogBatch], from first: (batch: Int, slot: Int), to end: (batch: Int, slot: Int),
-        operations: Int
-    ) -> Rejection {
-        guard !self.hasFailed else { return .logUnavailable }
-        let spansBatches =
-            end.batch > first.batch + 1 || (end.batch == first.batch + 1 && end.slot > 0)
-        self.gathered.removeAll()
-        if !spansBatches {
-            let last = end.batch == first.batch ? end.slot : batches[first.batch].slots.count
-            return self.append(
-                Self.bytes(of: batches[first.batch], slots: first.slot ..< last),
-                operations: operations)
-        }
-        Self.forEachRun(batches, from: first, to: end) { batch, slots in
-            self.gathered.append(Self.bytes(of: batch, slots: slots))
-        }
-        return self.append(self.gathered.bytes, operations: operations)
-    }
-
-    /// Writes and syncs one frame.
-    private func append(_ payload: UnsafeRawBufferPointer, operations: Int) -> Rejection {
-        self.position.receivedAt = max(self.position.receivedAt, self.clock.wallMicroseconds())
-        do throws(StorageError) {
-            try self.log.append(
-                FrameContents(
-                    firstLSN: self.position.nextLSN, operationCount: UInt32(operations),
-                    receivedAt: self.position.receivedAt, rulesVersion: Store.rulesVersion,
-                    previousResultsDigest: self.position.digest.value, payload: payload))
-            _ = try self.log.commit()
+        self.receivedAt = max(self.receivedAt, self.clock.wallMicroseconds())
+        let frame = LogFrame(
+            firstLSN: self.nextLSN, operationCount: UInt32(run?.operations ?? 1),
+            receivedAt: self.receivedAt, rulesVersion: self.store.newestRules,
+            results: self.results.next, payload: bytes)
+        do throws(AppendError) {
+            let number = try self.log.append(frame)
+            self.frames.append(
+                FrameInFlight(
+                    number: number, outcome: .appended, firstLSN: frame.firstLSN,
+                    receivedAt: frame.receivedAt, rulesVersion: frame.rulesVersion, run: run,
+                    named: self.results.name(), payload: payload))
+            self.framesInFlight += 1
             self.framesAppended += 1
-            self.isSealed = false
-            self.position.digest = ResultsDigest()
+            self.nextLSN += UInt64(frame.operationCount)
             return .none
         } catch {
-            if case .noSpace = error { return .diskFull }
-            self.hasFailed = true
+            self.recycle(payload)
+            return self.rejection(for: error)
+        }
+    }
+
+    /// Draws the consequences of an append that failed.
+    func rejection(for error: AppendError) -> Rejection {
+        switch error {
+        case .noSpace:
+            self.pipeline.setDiskFull(true)
+            return .diskFull
+        case .notLeader:
+            self.observeLeadership()
+            return .notLeader
+        case .failed:
+            self.fail()
             return .logUnavailable
         }
     }
 
-    /// Applies the records of a durable frame, or marks them refused.
-    private func settle(
-        _ batches: [LogBatch], from first: (batch: Int, slot: Int), to end: (batch: Int, slot: Int),
-        rejection: Rejection
-    ) {
-        Self.forEachRun(batches, from: first, to: end) { batch, slots in
-            for index in slots {
-                guard case .none = rejection else {
-                    batch.slots[index].rejection = rejection
-                    continue
+    /// Appends one tick; false if the log did not take it.
+    func appendTick() -> Bool {
+        let rejection = self.append(nil)
+        return if case .none = rejection { true } else { false }
+    }
+
+    /// Whether a frame may be written: not once the reserve is touched, until there is space to
+    /// continue in (L9). The log is not touched in between: what waits for space only asks the disk,
+    /// and never makes a write that may tear.
+    ///
+    /// A write that fails although there seemed to be space ends in the same state, and costs one
+    /// attempt per probe as long as that lasts.
+    func hasHeadroom() -> Bool {
+        switch self.log.headroom(isStopped: self.pipeline.isDiskFull) {
+        case .low: self.pipeline.setDiskFull(true)
+        case .high: self.pipeline.setDiskFull(false)
+        case .middle: break
+        }
+        return !self.pipeline.isDiskFull
+    }
+
+    // MARK: Events of the log
+
+    /// Takes every event that the log has.
+    ///
+    /// - Returns: When to ask it again.
+    @discardableResult
+    func collectEvents() -> NextStep {
+        while !self.hasFailed {
+            switch self.log.advance() {
+            case .pending(let next): return next
+            case .committed(let through):
+                self.committedThrough = through
+                self.settle()
+            case .outcomeUnknown(let first): self.suspend(from: first)
+            case .discarded(let first): self.discard(from: first)
+            case .replicated(let frame): self.follow(frame)
+            case .failed: self.fail()
+            }
+        }
+        return .whenWoken
+    }
+
+    /// Notes who leads.
+    private func observeLeadership() {
+        let leadership = self.log.leadership
+        guard leadership != self.leadership else { return }
+        self.leadership = leadership
+        self.pipeline.setLeadership(leadership)
+    }
+
+    /// The outcome of the frames from a number on is unknown: their calls wait for it.
+    private func suspend(from first: UInt64) {
+        for index in self.frames.indices where self.frames[index].number >= first {
+            if case .appended = self.frames[index].outcome { self.frames[index].outcome = .unknown }
+        }
+        self.observeLeadership()
+    }
+
+    /// The frames from a number on never happened.
+    private func discard(from first: UInt64) {
+        for index in self.frames.indices.reversed()
+        where self.frames[index].isOpen && self.frames[index].number >= first {
+            if let named = self.frames[index].named { self.results.restore(named) }
+            self.nextLSN = self.frames[index].firstLSN
+            self.close(index, .notLeader)
+        }
+        self.settle()
+    }
+
+    /// Applies a committed frame of another leader.
+    private func follow(_ frame: ReplayedFrame) {
+        precondition(self.framesInFlight == 0, "a log reports its own frames first")
+        guard self.results.check(frame.results), frame.rulesVersion <= self.store.newestRules,
+            let mark = try? self.store.applyFrame(frame, results: &self.unsentResults)
+        else {
+            // The state here is not the leader's, or this release cannot follow it: serving it or
+            // adding to it would spread the difference.
+            self.fail(.replayRejected(lsn: frame.firstLSN))
+            return
+        }
+        self.results.applied(mark)
+        self.nextLSN = mark.lsn + 1
+        self.receivedAt = max(self.receivedAt, frame.receivedAt)
+        self.appliedAt = frame.receivedAt
+        self.hasProgressed = true
+    }
+
+    /// Ends everything that is in flight; nothing more is taken until a restart.
+    func fail(_ error: StorageError? = nil) {
+        self.hasFailed = true
+        for index in self.frames.indices where self.frames[index].isOpen {
+            self.close(index, .logUnavailable)
+        }
+        self.pipeline.poison(error ?? self.log.failure ?? .poisoned)
+        self.settle()
+    }
+
+    // MARK: Settling
+
+    private func close(_ index: Int, _ rejection: Rejection) {
+        self.frames[index].outcome = .rejected(rejection)
+        self.framesInFlight -= 1
+    }
+
+    private func rejectWaiting(_ rejection: Rejection) {
+        self.reject(self.queue.everythingUnframed, rejection)
+    }
+
+    /// Rejects commands that were never appended, in their turn: those before them in the same batch
+    /// may be in flight.
+    private func reject(_ run: BatchQueue.Run, _ rejection: Rejection) {
+        self.queue.take(run)
+        self.frames.append(
+            FrameInFlight(
+                number: 0, outcome: .rejected(rejection), firstLSN: 0, receivedAt: 0,
+                rulesVersion: 0, run: run))
+        self.settle()
+    }
+
+    /// Settles frames from the oldest on, up to the first whose outcome is not known.
+    private func settle() {
+        while let frame = self.frames.first {
+            switch frame.outcome {
+            case .appended, .unknown:
+                guard frame.number <= self.committedThrough else { return }
+                self.framesInFlight -= 1
+                self.apply(frame)
+            case .rejected(let rejection):
+                guard let run = frame.run else { break }
+                self.queue.forEachPart(of: run) { batch, slots in
+                    for index in slots { batch.slots[index].rejection = rejection }
                 }
-                if (index - slots.lowerBound).isMultiple(of: Store.prefetchMax) {
-                    self.store.prefetch(
-                        Self.bytes(of: batch, slots: index ..< slots.upperBound),
-                        firstLSN: self.position.nextLSN,
-                        receivedAt: self.position.receivedAt)
-                }
-                batch.slots[index].resultOffset = batch.results.count
-                self.apply(batch.record(of: batch.slots[index]), results: &batch.results)
+            }
+            self.frames.removeFirst()
+            self.hasProgressed = true
+            self.recycle(frame.payload)
+            if let run = frame.run {
+                let pipeline = self.pipeline
+                self.queue.removeAll(before: run.end) { pipeline.complete($0) }
             }
         }
     }
 
-    /// Applies one durable record and adds its result to the digest.
-    private func apply(_ bytes: UnsafeRawBufferPointer, results: inout ByteBuffer) {
+    private func recycle(_ payload: FramePayload?) {
+        guard let payload else { return }
+        payload.reset()
+        self.payloads.append(payload)
+    }
+
+    /// Applies the records of a committed frame.
+    private func apply(_ frame: FrameInFlight) {
+        self.digest = ResultsDigest()
+        self.applyingLSN = frame.firstLSN
+        if let run = frame.run {
+            self.queue.forEachPart(of: run) { batch, slots in
+                for index in slots {
+                    if (index - slots.lowerBound).isMultiple(of: Store.prefetchMax) {
+                        self.store.prefetch(
+                            batch.records(of: index ..< slots.upperBound),
+                            firstLSN: self.applyingLSN, receivedAt: frame.receivedAt)
+                    }
+                    batch.slots[index].resultOffset = batch.results.count
+                    self.apply(
+                        batch.record(of: batch.slots[index]), of: frame, results: &batch.results)
+                }
+            }
+        } else {
+            self.unsentResults.removeAll()
+            self.apply(self.tickRecord.bytes, of: frame, results: &self.unsentResults)
+        }
+        self.results.applied(
+            ResultsMark(lsn: self.applyingLSN - 1, digest: self.digest.value))
+        self.appliedAt = frame.receivedAt
+    }
+
+    /// Applies one committed record and adds its result to the digest.
+    private func apply(
+        _ bytes: UnsafeRawBufferPointer, of frame: FrameInFlight, results: inout ByteBuffer
+    ) {
         let start = results.count
         guard let record = RecordView(bytes) else {
-            preconditionFailure("a record of this process is not whole")
+            preconditionFailure("a record of this process is incomplete")
         }
         do throws(ApplyError) {
             try self.store.apply(
-                record, firstLSN: self.position.nextLSN, receivedAt: self.position.receivedAt,
-                results: &results)
+                record, firstLSN: self.applyingLSN, receivedAt: frame.receivedAt,
+                rulesVersion: frame.rulesVersion, results: &results)
         } catch {
             preconditionFailure("a record of this process is not understood: \(error)")
         }
-        self.position.nextLSN += UInt64(record.operations)
-        self.position.digest.add(UnsafeRawBufferPointer(rebasing: results.bytes[start...]))
+        self.applyingLSN += UInt64(record.operations)
+        self.digest.add(UnsafeRawBufferPointer(rebasing: results.bytes[start...]))
     }
 
-    /// What is done when nothing waits: a due tick, a seal after idleness.
-    ///
-    /// - Returns: How long to sleep, in nanoseconds.
-    func rest(in pipeline: CommitPipeline) -> UInt64 {
+    // MARK: At rest and at the end
+
+    /// What is done when nothing waits and nothing is in flight: a due tick, the log's own work.
+    private func rest() -> NextStep {
         let now = self.clock.monotonicNanoseconds()
-        self.observeMemory(in: pipeline, now: now)
+        let limits = self.pipeline.limits
+        self.memory.observe(self.store, for: self.pipeline, now: now)
         guard !self.hasFailed else {
             self.snapshots?.fail(.logFailed)
-            return pipeline.limits.tickNanoseconds
+            return .after(nanoseconds: limits.tickNanoseconds)
         }
-        if self.advanceSnapshot(in: pipeline) { return 0 }
-        let hasHeadroom = self.hasHeadroom(in: pipeline)
-        let pause =
-            hasHeadroom ? pipeline.limits.tickNanoseconds : pipeline.limits.spaceProbeNanoseconds
-        if hasHeadroom,
-            self.store.tickDue(at: max(self.position.receivedAt, self.clock.wallMicroseconds()))
+        let hasHeadroom = self.hasHeadroom()
+        let probe = NextStep.after(nanoseconds: limits.spaceProbeNanoseconds)
+        let pause = hasHeadroom ? .after(nanoseconds: limits.tickNanoseconds) : probe
+        if hasHeadroom, self.isLeading,
+            self.store.tickDue(at: max(self.receivedAt, self.clock.wallMicroseconds()))
         {
             // A tick that found no space waits for the next probe.
-            return self.tick(in: pipeline) ? 0 : pipeline.limits.spaceProbeNanoseconds
+            return self.appendTick() ? .now : probe
         }
-        guard !self.isSealed else { return pause }
-        let idle = now &- self.lastActivity
-        guard idle >= pipeline.limits.idleSealNanoseconds else {
-            return pipeline.limits.idleSealNanoseconds - idle
-        }
-        self.seal(in: pipeline)
-        return pause
-    }
-
-    /// Seals what is not sealed; the log thread ends after it.
-    func close() {
-        self.snapshots?.fail(.stopping)
-        guard !self.isSealed, !self.hasFailed else { return }
-        do throws(StorageError) {
-            try self.log.seal(previousResultsDigest: self.position.digest.value)
+        do throws(AppendError) {
+            let next = try self.log.rest(
+                idleNanoseconds: now &- self.lastActivity, results: self.results.newest)
+            return pause.sooner(next)
         } catch {
-            // Nothing that was answered depends on a seal: the next start treats the tail as
-            // unsealed.
+            _ = self.rejection(for: error)
+            return pause
         }
     }
 
-    private func seal(in pipeline: CommitPipeline) {
-        do throws(StorageError) {
-            try self.log.seal(previousResultsDigest: self.position.digest.value)
-            self.framesAppended += 1
-            self.isSealed = true
-        } catch {
-            if case .noSpace = error { return pipeline.setDiskFull(true) }
-            self.hasFailed = true
-            pipeline.poison()
-        }
-    }
-
-    /// Begins a snapshot that is wanted, or makes the next piece of one; between two frames.
+    /// Ends if nothing is left that the log may yet report.
     ///
-    /// - Returns: Whether there is more to do at once.
-    private func advanceSnapshot(in pipeline: CommitPipeline) -> Bool {
-        guard let snapshots = self.snapshots else { return false }
-        guard snapshots.isWanted else { return snapshots.advance() }
-        guard !self.hasFailed else {
-            snapshots.fail(.logFailed)
-            return false
+    /// - Returns: Whether it has ended.
+    private func end() -> Bool {
+        guard self.framesInFlight == 0 || !self.isLeading else { return false }
+        // A node that was deposed may wait for the new leader's history for ever.
+        for index in self.frames.indices where self.frames[index].isOpen {
+            self.close(index, .outcomeUnknown)
         }
-        // Without a new record the lsn would be that of the snapshot before.
-        // On a full disk it goes into the reserve: the snapshot may be what frees some space.
-        if self.lastCut == self.position.nextLSN, !self.tick(in: pipeline) {
-            snapshots.fail(self.hasFailed ? .logFailed : .noSpace)
-            return false
-        }
-        do throws(StorageError) {
-            let position = try self.log.cut(
-                receivedAt: self.position.receivedAt,
-                previousResultsDigest: self.position.digest.value,
-                rulesVersion: Store.rulesVersion)
-            self.isSealed = true
-            self.lastCut = self.position.nextLSN
-            snapshots.begin(at: position)
-            return true
-        } catch {
-            if case .noSpace = error {
-                snapshots.fail(.noSpace)
-            } else {
-                self.hasFailed = true
-                pipeline.poison()
-                snapshots.fail(.logFailed)
-            }
-            return false
-        }
-    }
-
-    /// Appends and applies one tick; false if it did not become durable.
-    private func tick(in pipeline: CommitPipeline) -> Bool {
-        let rejection = self.append(self.tickRecord.bytes, operations: 1)
-        self.note(rejection, in: pipeline)
-        guard rejection == .none else { return false }
-        self.tickResult.removeAll()
-        self.apply(self.tickRecord.bytes, results: &self.tickResult)
+        self.settle()
+        self.snapshots?.fail(.stopping)
+        self.log.close(results: self.results.newest)
+        self.hasEnded = true
         return true
     }
+}
 
-    private static func bytes(of batch: LogBatch, slots: Range<Int>) -> UnsafeRawBufferPointer {
-        let first = batch.slots[slots.lowerBound]
-        let last = batch.slots[slots.upperBound - 1]
-        return UnsafeRawBufferPointer(
-            rebasing: batch.records.bytes[
-                first.recordOffset ..< last.recordOffset + last.recordBytes])
-    }
-
-    /// Calls `body` with each batch's run of slots between two places.
-    private static func forEachRun(
-        _ batches: [LogBatch], from first: (batch: Int, slot: Int), to end: (batch: Int, slot: Int),
-        _ body: (LogBatch, Range<Int>) -> Void
-    ) {
-        for index in first.batch ... min(end.batch, batches.count - 1) {
-            let lower = index == first.batch ? first.slot : 0
-            let upper = index == end.batch ? end.slot : batches[index].slots.count
-            if lower < upper { body(batches[index], lower ..< upper) }
+extension NextStep {
+    /// The earlier of two.
+    func sooner(_ other: NextStep) -> NextStep {
+        switch (self, other) {
+        case (.now, _), (_, .now): .now
+        case (.after(let first), .after(let second)): .after(nanoseconds: min(first, second))
+        case (.after, _): self
+        case (_, .after): other
+        case (.whenWoken, _), (_, .whenWoken): .whenWoken
+        case (.ended, .ended): .ended
         }
     }
 }

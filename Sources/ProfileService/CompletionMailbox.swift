@@ -1,7 +1,7 @@
 import IOCore
 
-/// Where finished batches wait for their loop, filled by the log thread, and news of operators'
-/// calls; emptied by the loop.
+/// Holds a loop's finished batches, posted by the committer, and the reports of operators' calls,
+/// until the loop takes them.
 ///
 /// Bounded by the batches that a loop may have in flight (`ServiceLoop.batchesInFlightMax`), and
 /// one report a call.
@@ -15,7 +15,7 @@ package final class CompletionMailbox: Sendable {
         self.wake = wake
     }
 
-    /// Leaves a finished batch and wakes the loop unless it has one to fetch already.
+    /// Posts a finished batch, and wakes the loop unless another one waits for it already.
     package func post(_ batch: LogBatch) {
         let wasEmpty = self.batches.withLock { batches in
             batches.append(batch)
@@ -24,8 +24,8 @@ package final class CompletionMailbox: Sendable {
         if wasEmpty { self.wake() }
     }
 
-    /// Leaves news of an operator's call and wakes the loop; what it has not fetched of the same
-    /// call is replaced.
+    /// Posts a report of an operator's call and wakes the loop; replaces an earlier report of the same
+    /// call that was not taken yet.
     package func post(_ report: OperatorReport) {
         self.reports.withLock { reports in
             reports.removeAll { $0.token == report.token }
@@ -34,7 +34,7 @@ package final class CompletionMailbox: Sendable {
         self.wake()
     }
 
-    /// Takes the news, in the order of their last change.
+    /// Takes the reports, in the order of their last change.
     package func takeReports() -> [OperatorReport] {
         self.reports.withLock { reports in
             defer { reports.removeAll() }

@@ -2,13 +2,13 @@ import Bytes
 import GRPCTransport
 import Profiles
 
-/// One command of a batch: who waits for it, where its record is, and where its result will be.
+/// One command of a batch: the call that waits for it, its record, and its result.
 package struct BatchSlot {
-    /// The call that gets the answer.
+    /// The call that gets the response.
     package var token: CallToken
     /// Echoed on streams; 0 for unary calls.
     package var sequence: UInt64 = 0
-    /// Place among the unanswered requests of a stream; 0: a unary call.
+    /// Index among the pending requests of a stream; 0: a unary call.
     var ticket: UInt64 = 0
     /// Offset of the record in `LogBatch.records`.
     package var recordOffset: Int
@@ -20,7 +20,7 @@ package struct BatchSlot {
     package var items: Int
     /// Offset of the result in `LogBatch.results`; meaningless when `rejection` is set.
     package var resultOffset: Int = 0
-    /// Set by the pipeline when the record did not become durable.
+    /// Set by the committer when the record was not committed.
     package var rejection: Rejection = .none
 
     package init(
@@ -36,8 +36,8 @@ package struct BatchSlot {
     }
 }
 
-/// The commands that one loop gathers in a tick: built by the loop, made durable and applied by the
-/// log thread, answered by the loop, and used again.
+/// The commands that one loop gathers in a tick: built by the loop, committed and applied by the
+/// committer, responded to by the loop, and used again.
 ///
 /// Owned by one thread at a time; the hand-over goes through a lock, which orders the memory.
 package final class LogBatch: @unchecked Sendable {
@@ -66,16 +66,24 @@ package final class LogBatch: @unchecked Sendable {
         )
     }
 
+    /// The records of a run of slots, one behind the other.
+    func records(of slots: Range<Int>) -> UnsafeRawBufferPointer {
+        let first = self.slots[slots.lowerBound]
+        let last = self.slots[slots.upperBound - 1]
+        return UnsafeRawBufferPointer(
+            rebasing: self.records.bytes[
+                first.recordOffset ..< last.recordOffset + last.recordBytes])
+    }
+
     /// The result of a slot, from its header on.
     package func result(of slot: BatchSlot) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: self.results.bytes[slot.resultOffset...])
     }
 
-    /// Takes out the commands whose call has ended meanwhile, so that nobody's abandoned call costs
-    /// a write.
+    /// Removes the commands whose call has ended meanwhile, so that an abandoned call costs no write.
     ///
-    /// - Returns: How many items were taken out.
-    /// - Complexity: O(slots), and a copy of the records behind the first one taken out.
+    /// - Returns: How many items were removed.
+    /// - Complexity: O(slots), and a copy of the records behind the first one removed.
     package func removeAll(where isAbandoned: (CallToken) -> Bool) -> Int {
         guard var kept = self.slots.firstIndex(where: { isAbandoned($0.token) }) else { return 0 }
         var end = self.slots[kept].recordOffset
@@ -87,8 +95,8 @@ package final class LogBatch: @unchecked Sendable {
                 items += slot.items
                 continue
             }
-            // SAFETY: `end` is at or before the record's old place and both lie in the written
-            // part; memmove semantics.
+            // SAFETY: `end` is at or before the record's old offset, and both are in the written part
+            // of the buffer; `copyMemory` allows overlap.
             (bytes.baseAddress! + end).copyMemory(
                 from: bytes.baseAddress! + slot.recordOffset, byteCount: slot.recordBytes)
             slot.recordOffset = end

@@ -1,7 +1,7 @@
 import Profiles
 import Storage
 
-/// The state of a directory that was only looked at.
+/// The state of a directory that was only read.
 package struct InspectedDirectory {
     package let store: Store
     package let report: RecoveryReport
@@ -12,15 +12,15 @@ extension Partition {
     /// it.
     ///
     /// - Returns: `nil` if it holds neither a log nor a snapshot.
-    /// - Throws: As a start is refused.
+    /// - Throws: As a start would.
     /// - Complexity: O(bytes of the snapshot and of the log behind it).
-    package static func inspect(_ environment: LogEnvironment) throws(RecoveryError)
+    package static func inspect(_ logStore: any LogStore) throws(RecoveryError)
         -> InspectedDirectory?
     {
         let target = Replay()
         let report: RecoveryReport?
         do throws(StorageError) {
-            report = try SegmentedLog.inspect(environment, target: target)
+            report = try logStore.inspect(target: target)
         } catch {
             throw target.failure ?? .storage(error)
         }
@@ -39,6 +39,8 @@ extension RecoveryError: CustomStringConvertible {
         case .record(let error, let lsn): "the record at lsn \(lsn) cannot be applied: \(error)"
         case .digest(let frame, let lsn):
             "replaying the records before frame \(frame), lsn \(lsn), gave other results than before"
+        case .newerRules(let version, let frame, let lsn, let known):
+            "frame \(frame), lsn \(lsn), was written by rules version \(version), and this release knows versions up to \(known): start the release that wrote it or a newer one"
         case .snapshot(let error):
             "the snapshot is not understood although its checksums are right: \(error)"
         case .malformedRecord(let lsn): "the record at lsn \(lsn) is not whole"

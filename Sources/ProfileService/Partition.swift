@@ -13,6 +13,8 @@ package enum RecoveryError: Error {
     case record(ApplyError, lsn: UInt64)
     /// Replaying a frame gave other results than the run that wrote it.
     case digest(frame: UInt64, lsn: UInt64)
+    /// A frame was written by newer rules than this release knows.
+    case newerRules(UInt32, frame: UInt64, lsn: UInt64, known: UInt32)
     /// A snapshot whose checksums are right is not understood.
     case snapshot(SnapshotError)
     /// A record is not whole although its frame's checksum is right.
@@ -38,12 +40,21 @@ extension Partition {
     /// What a recovered directory gives.
     package struct Recovered {
         package var store: Store
-        package var committer: Committer
-        /// Sealed.
-        package var log: SegmentedLog
-        package var report: RecoveryReport
+        /// The log and what belongs to it; the committer takes the log.
+        package var opened: OpenedLog
         /// What the schedule of snapshots begins with.
         package var coverage: SnapshotCoverage
+        package var report: RecoveryReport { self.opened.report }
+        fileprivate var start: Committer.Start
+        fileprivate var clock: any Clock
+        fileprivate var feed: SnapshotFeed?
+
+        /// Makes the one committer of the log.
+        package func makeCommitter(for pipeline: CommitPipeline) -> Committer {
+            Committer(
+                log: self.opened.log, store: self.store, clock: self.clock, pipeline: pipeline,
+                start: self.start, feed: self.feed)
+        }
     }
 
     /// Reads a locked directory into a new store, and makes what was read durable.
@@ -51,51 +62,61 @@ extension Partition {
     /// - Parameters:
     ///   - random: Used only for the genesis record of an empty directory.
     ///   - feed: Where snapshots go; `nil`: none are made.
-    ///   - onProgress: Told after each block of the snapshot and each frame of the log.
+    ///   - waker: Wakes the committer's driver when the log has something to report.
+    ///   - rulesVersion: The newest rules that the store applies by, and that new frames carry.
+    ///   - onProgress: Called after each block of the snapshot and each frame of the log.
     /// - Throws: `RecoveryError`; nothing on disk has changed then.
     /// - Complexity: O(bytes of the snapshot and of the log behind it).
     package static func recover(
-        _ environment: LogEnvironment, limits: StoreLimits, random: any RandomSource,
-        feed: SnapshotFeed? = nil,
+        _ logStore: any LogStore, clock: any Clock, limits: StoreLimits,
+        random: any RandomSource, feed: SnapshotFeed? = nil, waker: any Waker,
+        rulesVersion: UInt32 = Store.rulesVersion,
         onProgress: @escaping (RecoveryProgress) -> Void
     ) throws(RecoveryError) -> Recovered {
-        let replay = Replay(onProgress: onProgress)
+        let replay = Replay(rulesVersion: rulesVersion, onProgress: onProgress)
         var genesis = ByteBuffer()
-        let log: SegmentedLog
-        let report: RecoveryReport
+        let opened: OpenedLog
         do throws(StorageError) {
-            (log, report) = try SegmentedLog.open(
-                environment,
-                genesisFrame: {
-                    Self.genesisFrame(
-                        limits: limits, random: random, now: environment.clock.wallMicroseconds(),
+            opened = try logStore.open(
+                genesis: {
+                    Self.genesis(
+                        limits: limits, random: random, now: clock.wallMicroseconds(),
                         record: &genesis)
-                }, target: replay)
+                }, target: replay, waker: waker)
         } catch {
             throw replay.failure ?? .storage(error)
         }
         guard let store = replay.store else { throw .genesis }
-        do throws(StorageError) {
-            // So that the next start need not copy what this one has just made durable. Behind a
-            // seal there may be no place for another.
-            if !log.endsWithSeal { try log.seal(previousResultsDigest: replay.digest.value) }
-        } catch {
-            throw .storage(error)
-        }
-        let committer = Committer(
-            log: log, store: store, clock: environment.clock,
-            position: Committer.Position(
-                nextLSN: replay.nextLSN, receivedAt: replay.receivedAt, digest: replay.digest),
-            feed: feed, lastCut: report.snapshot?.position.nextLSN ?? 0)
+        try Self.settle(opened.log, replay.results)
+        let start = Committer.Start(
+            results: replay.results, receivedAt: replay.receivedAt,
+            snapshotLSN: opened.report.snapshot?.position.lsn)
         let coverage = SnapshotCoverage(
-            newest: report.snapshot, logBytes: replay.progress.logBytes,
+            newest: opened.report.snapshot, logBytes: replay.progress.logBytes,
             uncoveredSince: replay.uncoveredSince)
         return Recovered(
-            store: store, committer: committer, log: log, report: report, coverage: coverage)
+            store: store, opened: opened, coverage: coverage, start: start, clock: clock, feed: feed
+        )
+    }
+
+    /// Lets the log do at once what it would do at rest, so that the next start need not make
+    /// durable again what this one has just made durable.
+    private static func settle(
+        _ log: any CommandLog, _ results: ResultsChain
+    ) throws(RecoveryError) {
+        do throws(AppendError) {
+            _ = try log.rest(idleNanoseconds: .max, results: results.newest)
+        } catch {
+            switch error {
+            case .noSpace: throw .storage(.noSpace)
+            case .failed: throw .storage(log.failure ?? .poisoned)
+            case .notLeader: break
+            }
+        }
     }
 
     /// The first frame of a new directory: its secrets and limits.
-    private static func genesisFrame(
+    private static func genesis(
         limits: StoreLimits, random: any RandomSource, now: Int64, record: inout ByteBuffer
     ) -> LogGenesis {
         var words: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
@@ -109,8 +130,8 @@ extension Partition {
         endRecord(at: start, operations: 1, in: &record)
         return LogGenesis(
             directoryID: DirectoryID(high: words.0, low: words.1),
-            frame: FrameContents(
+            frame: LogFrame(
                 firstLSN: 1, operationCount: 1, receivedAt: now, rulesVersion: Store.rulesVersion,
-                previousResultsDigest: 0, payload: record.bytes))
+                results: ResultsMark(lsn: 0, digest: 0), payload: record.bytes))
     }
 }

@@ -2,24 +2,24 @@ import IOCore
 import Profiles
 import Synchronization
 
-/// What waits for the log, and what the store takes; written by loops and log thread, read by
-/// anyone.
+/// What waits for the log, and the memory of the store; written by the loops and the committer, read
+/// on any thread.
 package final class PipelineMetrics: Sendable {
     private let commandsWaitingCell = Atomic<Int>(0)
     private let bytesWaitingCell = Atomic<Int>(0)
     private let diskFullsCell = Atomic<UInt64>(0)
     private let memoryCell = Guarded<MemoryStatistics?>(nil)
 
-    /// The store's memory as the log thread saw it last: only the thread that applies may look at
-    /// the store itself.
+    /// The store's memory as the committer saw it last: only the thread that applies may read the
+    /// store's own figures.
     package var memory: MemoryStatistics? { self.memoryCell.withLock { $0 } }
 
-    /// Commands reserved and not yet answered.
+    /// Commands reserved and not yet given back to their loop.
     package var commandsWaiting: Int { self.commandsWaitingCell.load(ordering: .relaxed) }
     /// Bytes of their records.
     package var bytesWaiting: Int { self.bytesWaitingCell.load(ordering: .relaxed) }
 
-    /// How often writes began to be refused for want of space.
+    /// How often writes began to be rejected because the disk was full.
     package var diskFulls: UInt64 { self.diskFullsCell.load(ordering: .relaxed) }
 
     func countDiskFull() {

@@ -2,42 +2,47 @@ import Bytes
 import Profiles
 import Storage
 
-/// How far a start has got; for the operator.
+/// The progress of a start; for the operator.
 package struct RecoveryProgress: Equatable, Sendable {
     /// Of the snapshot, loaded so far.
     package var snapshotBytes: UInt64 = 0
     /// Of the frames behind it, replayed so far.
     package var logBytes: UInt64 = 0
-    /// Up to where the state is built.
+    /// The last lsn of the state built so far.
     package var lsn: UInt64 = 0
 
     /// Of both.
     package var bytes: UInt64 { self.snapshotBytes + self.logBytes }
 }
 
-/// Builds a store from a snapshot and the frames of a log behind it, and checks that these give
-/// what they gave before.
+/// Builds a store from a snapshot and the frames of a log behind it, and compares their results
+/// with those that the log carries.
 package final class Replay: RecoveryTarget {
     /// `nil` before the first record, and while a snapshot is loaded.
     package private(set) var store: Store?
-    private(set) var digest = ResultsDigest()
-    private(set) var nextLSN: UInt64 = 1
+    private(set) var results = ResultsChain()
+    /// Of the last frame, in microseconds since 1970.
     private(set) var receivedAt: Int64 = 0
-    /// Of the frame that is being replayed.
-    private var rulesVersion: UInt32 = 0
     /// `receivedAt` of the first record that no snapshot covers, in microseconds; `nil`: there is
     /// none.
     private(set) var uncoveredSince: Int64?
     private(set) var progress = RecoveryProgress()
-    /// Why something was refused.
+    /// Why something was rejected.
     package private(set) var failure: RecoveryError?
     private var loader: StoreLoader?
     private var position: SnapshotPosition?
-    private var results = ByteBuffer(capacity: 1 << 20)
+    private var resultBytes = ByteBuffer(capacity: 1 << 20)
+    private let rulesVersion: UInt32
     private let onProgress: (RecoveryProgress) -> Void
 
-    /// - Parameter onProgress: Told after each block and frame.
-    package init(onProgress: @escaping (RecoveryProgress) -> Void = { _ in }) {
+    /// - Parameters:
+    ///   - rulesVersion: The newest rules that are understood.
+    ///   - onProgress: Called after each block and frame.
+    package init(
+        rulesVersion: UInt32 = Store.rulesVersion,
+        onProgress: @escaping (RecoveryProgress) -> Void = { _ in }
+    ) {
+        self.rulesVersion = rulesVersion
         self.onProgress = onProgress
     }
 
@@ -66,20 +71,25 @@ package final class Replay: RecoveryTarget {
         self.loader = nil
         do throws(SnapshotError) {
             let store = try loader.finish()
-            guard position.rulesVersion <= Store.rulesVersion else {
+            guard position.rulesVersion <= self.rulesVersion else {
                 throw .newerVersion(position.rulesVersion)
             }
             guard store.appliedLSN == position.lsn else { throw .incomplete }
-            self.store = store
+            self.use(store)
         } catch {
             self.failure = .snapshot(error)
             return false
         }
-        self.digest = ResultsDigest(value: position.resultsDigest)
-        self.nextLSN = position.nextLSN
+        self.results = ResultsChain(
+            behind: ResultsMark(lsn: position.lsn, digest: position.resultsDigest))
         self.receivedAt = position.receivedAt
         self.progress.lsn = position.lsn
         return true
+    }
+
+    private func use(_ store: Store) {
+        store.newestRules = self.rulesVersion
+        self.store = store
     }
 
     package func abandonSnapshot() {
@@ -99,67 +109,49 @@ package final class Replay: RecoveryTarget {
             return false
         }
         self.progress.logBytes += UInt64(frame.payload.count)
-        self.progress.lsn = self.nextLSN - 1
+        self.progress.lsn = self.results.appliedLSN
         self.onProgress(self.progress)
         return true
     }
 
-    private func apply(_ frame: ReplayedFrame) throws(RecoveryError) {
-        guard frame.header.previousResultsDigest == self.digest.value else {
-            throw .digest(frame: frame.header.number, lsn: frame.header.firstLSN)
+    package func check(_ results: ResultsMark, number: UInt64) -> Bool {
+        guard self.results.check(results) else {
+            self.failure = .digest(frame: number, lsn: results.lsn + 1)
+            return false
         }
-        self.digest = ResultsDigest()
-        self.results.removeAll()
-        self.receivedAt = frame.header.receivedAt
-        self.uncoveredSince = self.uncoveredSince ?? frame.header.receivedAt
-        self.nextLSN = frame.header.firstLSN
-        self.rulesVersion = frame.header.rulesVersion
-        var offset = 0
-        var count = 0
-        while offset < frame.payload.count {
-            if count.isMultiple(of: Store.prefetchMax) {
-                self.store?.prefetch(
-                    UnsafeRawBufferPointer(rebasing: frame.payload[offset...]),
-                    firstLSN: self.nextLSN,
-                    receivedAt: self.receivedAt)
-            }
-            count += 1
-            guard
-                let record = RecordView(UnsafeRawBufferPointer(rebasing: frame.payload[offset...]))
-            else {
-                throw .malformedRecord(lsn: self.nextLSN)
-            }
-            try self.apply(record)
-            self.nextLSN += UInt64(record.operations)
-            offset += record.totalBytes
-        }
+        return true
     }
 
-    private func apply(_ record: RecordView) throws(RecoveryError) {
-        let start = self.results.count
-        let store = try self.store(for: record)
-        do throws(ApplyError) {
-            try store.apply(
-                record, firstLSN: self.nextLSN, receivedAt: self.receivedAt,
-                rulesVersion: self.rulesVersion, results: &self.results)
-        } catch {
-            throw .record(error, lsn: self.nextLSN)
+    private func apply(_ frame: ReplayedFrame) throws(RecoveryError) {
+        guard self.results.check(frame.results) else {
+            throw .digest(frame: frame.number, lsn: frame.firstLSN)
         }
-        // The genesis frame has no digest of its own: nothing was answered from it.
-        guard record.kind != RecordKind.genesis.rawValue else { return }
-        self.digest.add(UnsafeRawBufferPointer(rebasing: self.results.bytes[start...]))
+        // Before the first record of it: what an older release would make of the frame is another
+        // state, even if it understood every record.
+        guard frame.rulesVersion <= self.rulesVersion else {
+            throw .newerRules(
+                frame.rulesVersion, frame: frame.number, lsn: frame.firstLSN,
+                known: self.rulesVersion)
+        }
+        let store = try self.store(for: frame)
+        self.receivedAt = frame.receivedAt
+        self.uncoveredSince = self.uncoveredSince ?? frame.receivedAt
+        self.results.applied(try store.applyFrame(frame, results: &self.resultBytes))
     }
 
     /// The store; the first record of all makes it.
-    private func store(for record: RecordView) throws(RecoveryError) -> Store {
+    private func store(for frame: ReplayedFrame) throws(RecoveryError) -> Store {
         if let store = self.store { return store }
+        guard let record = RecordView(frame.payload) else {
+            throw .malformedRecord(lsn: frame.firstLSN)
+        }
         guard record.kind == RecordKind.genesis.rawValue,
             let genesis = try? Genesis(decoding: record.payload)
         else {
             throw .genesis
         }
         let store = Store(genesis: genesis)
-        self.store = store
+        self.use(store)
         return store
     }
 }

@@ -1,10 +1,10 @@
 import Bytes
 
-/// What a frame holds; raw values stand on disk.
-package enum FrameKind: UInt32, Sendable {
+/// What a frame holds; the raw values are on disk.
+enum FrameKind: UInt32, Sendable {
     /// Records of one group commit.
     case records = 1
-    /// Nothing: everything before it was durable when it was written.
+    /// No payload: everything before it was durable when it was written.
     case seal = 2
 }
 
@@ -16,34 +16,38 @@ package enum FrameKind: UInt32, Sendable {
 /// previousHeaderCRC: UInt32 | previousResultsDigest: UInt64 | payloadCRC: UInt32 | headerCRC:
 /// UInt32` over the directory id and the 68 bytes before. Then the payload, then zeros to a
 /// multiple of 8. Source: docs/formats/log.md.
-package struct FrameHeader: Equatable, Sendable {
+struct FrameHeader: Equatable, Sendable {
     static let bytes = 72
     /// `PFRM`.
     static let magic: UInt32 = 0x4D52_4650
     static let alignmentBytes = 8
-    /// Largest payload, in bytes: one record of the largest import.
-    package static let payloadBytesMax = 16 << 20
+    static let payloadBytesMax = LogFrame.payloadBytesMax
 
-    package var kind: FrameKind
+    var kind: FrameKind
     var segment: UInt64
     /// 1 for the first of a directory, then +1 each, through all segments.
-    package var number: UInt64
-    package var payloadBytes: Int
+    var number: UInt64
+    var payloadBytes: Int
     /// How many lsns its records take.
-    package var operationCount: UInt32
-    package var firstLSN: UInt64
+    var operationCount: UInt32
+    var firstLSN: UInt64
     /// Microseconds since 1970.
-    package var receivedAt: Int64
-    package var rulesVersion: UInt32
-    package var previousHeaderCRC: UInt32
+    var receivedAt: Int64
+    var rulesVersion: UInt32
+    var previousHeaderCRC: UInt32
     /// Of the results of the last frame of records before this one.
-    package var previousResultsDigest: UInt64
+    var previousResultsDigest: UInt64
     var payloadCRC: UInt32
 
     /// Header, payload and padding, in bytes.
     var totalBytes: Int {
         let rest = self.payloadBytes % Self.alignmentBytes
         return Self.bytes + self.payloadBytes + (rest == 0 ? 0 : Self.alignmentBytes - rest)
+    }
+
+    /// The digest it carries; the frame that the digest belongs to is always the one right before.
+    var results: ResultsMark {
+        ResultsMark(lsn: self.firstLSN - 1, digest: self.previousResultsDigest)
     }
 
     /// Whether it is the one that comes next.

@@ -3,14 +3,17 @@ package struct LogOptions: Sendable {
     /// Size of a segment, in bytes. The largest frame fits besides its header, whatever the
     /// setting.
     package var segmentBytes = 64 << 20
-    /// What is left of a segment when writes stop for want of the next one, in bytes: 4 MiB of the
-    /// default, as much as an ordinary frame takes at most. Seals go into it, and ticks before a
+    /// What is left of a segment when writes stop because there is no next one, in bytes: 4 MiB of
+    /// the default, as much as an ordinary frame takes at most. It holds seals, and ticks before a
     /// snapshot, which is what frees the log.
     package var reserveBytes: Int { self.segmentBytes / 16 }
-    /// Free space at which writes go on where no segment waits, in bytes: the next segment and its
-    /// successor. Twice what a segment takes, so that a disk with room for just one does not stop
-    /// and start with every segment.
+    /// Free space at which writes continue if no spare segment is ready, in bytes: the next segment
+    /// and its successor. Twice what a segment takes, so that a disk with space for just one does
+    /// not stop and start with every segment.
     package var headroomBytes: Int { 2 * self.segmentBytes }
+    /// Idle time after which the log is sealed, in nanoseconds: so short that a kill rarely leaves a
+    /// tail to be copied, so long that a seal, which costs a sync, is rare beside frames.
+    package var idleSealNanoseconds: UInt64 = 100_000_000
     /// Zeros written between two syncs while a segment is prepared: small enough that a commit
     /// beside it does not wait long.
     package var prepareStepBytes = 256 << 10

@@ -103,13 +103,13 @@ extension Recovery {
         target.begin(reader.position)
         do throws(StorageError) {
             while let block = try reader.next() {
-                guard target.load(block) else { throw .snapshotRefused(file: path) }
+                guard target.load(block) else { throw .snapshotRejected(file: path) }
             }
         } catch {
             if case .snapshotDamaged = error { target.abandonSnapshot() }
             throw error
         }
-        guard target.endOfSnapshot() else { throw .snapshotRefused(file: path) }
+        guard target.endOfSnapshot() else { throw .snapshotRejected(file: path) }
         return reader.verified(name: name)
     }
 }

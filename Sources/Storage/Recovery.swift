@@ -1,15 +1,9 @@
 import Bytes
 import IOCore
 
-/// One frame as recovery hands it over for replay; borrowed for the call.
-package struct ReplayedFrame {
-    package var header: FrameHeader
-    package var payload: UnsafeRawBufferPointer
-}
-
 /// Reads the segments in order, frame by frame, and decides what the end of the last one is.
 ///
-/// Reading changes nothing: a refusal leaves every byte as it was. Source: docs/formats/log.md,
+/// Reading changes nothing: a rejected directory keeps every byte. Source: docs/formats/log.md,
 /// "Recovery".
 struct Recovery {
     /// Where reading stands.
@@ -56,8 +50,8 @@ struct Recovery {
         self.report.snapshot = snapshot
     }
 
-    /// Reads the log from the segment that holds the base, and hands each frame of records from the
-    /// base on over.
+    /// Reads the log from the segment that holds the base, and hands over every frame from the base
+    /// on.
     mutating func replay(into target: any RecoveryTarget) throws(StorageError) {
         guard let first = self.headers.lastIndex(where: { $0.firstFrame <= self.base.nextFrame })
         else {
@@ -114,10 +108,10 @@ struct Recovery {
                 throw self.corruption(
                     name, self.end.offset, "frame \(frame.number) does not continue the one before")
             }
-            if frame.kind == .records, frame.number >= self.base.nextFrame,
-                !target.replay(ReplayedFrame(header: frame, payload: payload))
-            {
-                throw .replayRefused(lsn: frame.firstLSN)
+            if frame.number >= self.base.nextFrame {
+                guard Self.hand(frame, payload, to: target) else {
+                    throw .replayRejected(lsn: frame.firstLSN)
+                }
             }
             self.advance(past: frame, crc: crc)
             guard self.end.chain.nextFrame != self.base.nextFrame || self.end.chain == self.base
@@ -135,6 +129,16 @@ struct Recovery {
             return
         }
         try self.examineTail(&reader, name)
+    }
+
+    /// Gives a frame to the target: records to be applied, or the digest that a seal carries.
+    private static func hand(
+        _ frame: FrameHeader, _ payload: UnsafeRawBufferPointer, to target: any RecoveryTarget
+    ) -> Bool {
+        switch frame.kind {
+        case .records: target.replay(ReplayedFrame(frame, payload: payload))
+        case .seal: target.check(frame.results, number: frame.number)
+        }
     }
 
     private mutating func advance(past frame: FrameHeader, crc: UInt32) {

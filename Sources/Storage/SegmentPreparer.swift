@@ -7,7 +7,12 @@ import Synchronization
 /// that shows a full disk before a write starts (L9).
 ///
 /// `step` belongs to one thread, `take` to the log's.
-package final class SegmentPreparer: Sendable {
+package final class SegmentPreparer: LogPreparer, Sendable {
+    /// Pause between two pieces, in nanoseconds: the log's own syncs go first.
+    private static let paceNanoseconds: UInt64 = 5_000_000
+    /// Pause after a failure such as a full disk, in nanoseconds.
+    private static let retryNanoseconds: UInt64 = 1_000_000_000
+
     /// A file being filled. Only whoever took it out of the lock touches it.
     private struct Spare: @unchecked Sendable {
         var file: any File
@@ -31,23 +36,24 @@ package final class SegmentPreparer: Sendable {
     private let stepBytes: Int
     /// One piece of zeros, made once: fresh memory for each would cost as much as the write.
     private let zeros: Zeros
-    /// Woken when a spare was taken and the next one is wanted.
-    private let parker: (any Parker)?
+    /// Wakes the preparer's driver when a spare was taken and the next one is wanted.
+    private let waker: (any Waker)?
+    private let failureCell = Guarded<IOError?>(nil)
 
     /// Space that no segment may take, in bytes: what the next snapshot needs, or a disk full of
     /// log could not be freed by one.
     var keptBytes: Int { self.keptBytesCell.load(ordering: .relaxed) }
 
-    init(files: SegmentFiles, options: LogOptions, parker: (any Parker)?) {
+    init(files: SegmentFiles, options: LogOptions, waker: (any Waker)?) {
         self.files = files
         self.segmentBytes = options.segmentBytes
         self.reserveBytes = options.reserveBytes
         self.stepBytes = options.prepareStepBytes
         self.zeros = Zeros(count: min(options.prepareStepBytes, options.segmentBytes))
-        self.parker = parker
+        self.waker = waker
     }
 
-    /// Zeros that nobody changes.
+    /// Immutable zeros.
     private final class Zeros: @unchecked Sendable {
         // SAFETY: written once, here, and only read until the end.
         private let memory: UnsafeMutableRawBufferPointer
@@ -66,18 +72,32 @@ package final class SegmentPreparer: Sendable {
         }
     }
 
-    /// Whether a whole spare segment waits.
+    /// Whether a whole spare segment is ready.
     package var isReady: Bool {
         self.state.withLock { if case .ready = $0 { true } else { false } }
+    }
+
+    /// Why the last step failed; `nil` if it did not. For the operator, on any thread.
+    package var failure: IOError? { self.failureCell.withLock { $0 } }
+
+    package func step() -> NextStep {
+        do throws(IOError) {
+            let hasMore = try self.prepare()
+            self.failureCell.withLock { $0 = nil }
+            return hasMore ? .after(nanoseconds: Self.paceNanoseconds) : .whenWoken
+        } catch {
+            self.failureCell.withLock { $0 = error }
+            return .after(nanoseconds: Self.retryNanoseconds)
+        }
     }
 
     /// Writes and syncs the next piece of zeros.
     ///
     /// - Returns: Whether there is more to do.
-    /// - Throws: `.noSpace` before a file is begun where there is not room for all of it; else what
-    ///   the file system said. After `.noSpace` the next call goes on, after anything else it
+    /// - Throws: `.noSpace` before a file is begun if there is not space for all of it; else what
+    ///   the file system said. After `.noSpace` the next call continues, after anything else it
     ///   begins a new file.
-    package func step() throws(IOError) -> Bool {
+    package func prepare() throws(IOError) -> Bool {
         guard var spare = try self.begin() else { return false }
         let count = min(self.stepBytes, self.segmentBytes - spare.filledBytes)
         do throws(IOError) {
@@ -117,8 +137,8 @@ package final class SegmentPreparer: Sendable {
             let names = try self.files.fileSystem.list(self.files.directory)
             if names.contains(Self.name) { try self.files.fileSystem.remove(path) }
             try self.noteKept(names)
-            // A part of a segment is no reserve, and what it took may be what a snapshot needs to
-            // free the rest.
+            // A part of a segment is no reserve, and the space that it took may be what a snapshot
+            // needs to free the rest.
             guard
                 try self.files.fileSystem.freeBytes(self.files.directory)
                     >= UInt64(self.segmentBytes + self.keptBytes)
@@ -133,7 +153,8 @@ package final class SegmentPreparer: Sendable {
         }
     }
 
-    /// As much as the newest snapshot took; its cut and what it has grown by go into the reserve.
+    /// Keeps as much as the newest snapshot took; its checkpoint and what the next one has grown by
+    /// come out of the reserve.
     private func noteKept(_ names: [String]) throws(IOError) {
         guard let newest = SnapshotCatalogue.names(in: names).first else { return }
         let file: any File
@@ -164,6 +185,6 @@ package final class SegmentPreparer: Sendable {
     /// The file that `take` gave has its own name now, or never will: the next one may be made.
     func wakeForNext() {
         self.state.withLock { $0 = .none }
-        self.parker?.wake()
+        self.waker?.wake()
     }
 }

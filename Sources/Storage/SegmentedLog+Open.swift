@@ -1,39 +1,6 @@
 import Bytes
 import IOCore
 
-/// What opening a log needs to know of its surroundings.
-package struct LogEnvironment {
-    package var directory: String
-    package var fileSystem: any FileSystem
-    package var clock: any Clock
-    package var options: LogOptions
-    /// Woken when the next segment should be prepared; `nil`: nobody prepares.
-    package var preparerParker: (any Parker)?
-
-    package init(
-        directory: String, fileSystem: any FileSystem, clock: any Clock, options: LogOptions,
-        preparerParker: (any Parker)? = nil
-    ) {
-        self.directory = directory
-        self.fileSystem = fileSystem
-        self.clock = clock
-        self.options = options
-        self.preparerParker = preparerParker
-    }
-}
-
-/// The first frame of a new directory.
-package struct LogGenesis {
-    package var directoryID: DirectoryID
-    /// One frame; its first lsn is 1 and its digest 0.
-    package var frame: FrameContents
-
-    package init(directoryID: DirectoryID, frame: FrameContents) {
-        self.directoryID = directoryID
-        self.frame = frame
-    }
-}
-
 extension SegmentedLog {
     /// Name of the lock file in a data directory.
     static let lockName = "LOCK"
@@ -57,14 +24,13 @@ extension SegmentedLog {
     /// page cache can hold what the disk does not.
     ///
     /// - Parameters:
-    ///   - birth: Makes the first frame of an empty directory; it is handed to the target like any
-    ///     other.
+    ///   - genesis: Makes the first frame of an empty directory; the target gets it like any other.
     ///   - target: Takes the blocks of a snapshot and the frames of records.
-    /// - Throws: Before anything is changed, if the log is damaged, foreign, newer, or refused by
+    /// - Throws: Before anything is changed, if the log is damaged, foreign, newer, or rejected by
     ///   the target.
     /// - Complexity: O(bytes of the snapshot and of the log behind it).
     package static func open(
-        _ environment: LogEnvironment, genesisFrame: () -> LogGenesis, target: any RecoveryTarget
+        _ environment: LogEnvironment, genesis: () -> LogGenesis, target: any RecoveryTarget
     ) throws(StorageError) -> (log: SegmentedLog, report: RecoveryReport) {
         let files = SegmentFiles(
             fileSystem: environment.fileSystem, directory: environment.directory)
@@ -73,7 +39,7 @@ extension SegmentedLog {
         }
         guard var recovery = try Recovery.read(files, names, into: target) else {
             return try Self.create(
-                environment, files, names, genesisFrame: genesisFrame(), target: target)
+                environment, files, names, genesis: genesis(), target: target)
         }
         // A process killed between a rename and the sync of the directory leaves a name that only
         // the system's memory has. A newer segment beside it could otherwise outlive it.
@@ -108,20 +74,19 @@ extension SegmentedLog {
 
     private static func create(
         _ environment: LogEnvironment, _ files: SegmentFiles, _ names: [String],
-        genesisFrame: LogGenesis,
-        target: any RecoveryTarget
+        genesis: LogGenesis, target: any RecoveryTarget
     ) throws(StorageError) -> (log: SegmentedLog, report: RecoveryReport) {
         var report = RecoveryReport()
         report.temporaryFilesRemoved = try Self.removeTemporaryFiles(files, names)
         // The first segment gets its name only with the first frame in it: a directory is never
         // without its genesis.
         let header = SegmentHeader(
-            directoryID: genesisFrame.directoryID, number: 1, firstFrame: 1, firstLSN: 1,
+            directoryID: genesis.directoryID, number: 1, firstFrame: 1, firstLSN: 1,
             previousHeaderCRC: 0)
         var frames = ByteBuffer()
-        let writer = FrameCopier(segment: 1, seed: genesisFrame.directoryID.seed)
+        let writer = FrameCopier(segment: 1, seed: genesis.directoryID.seed)
         let chain = writer.write(
-            genesisFrame.frame, kind: .records,
+            genesis.frame, kind: .records,
             after: Chain(nextFrame: 1, nextLSN: 1, previousHeaderCRC: 0), into: &frames)
         let bytes = frames.bytes
         let file = try Self.makeSegment(
@@ -132,17 +97,14 @@ extension SegmentedLog {
                 try file.write(bytes, at: SegmentHeader.bytes)
             }
         }
-        let read = FrameHeader.read(frames.bytes, seed: genesisFrame.directoryID.seed)
-        guard let (frame, _) = read,
-            target.replay(ReplayedFrame(header: frame, payload: genesisFrame.frame.payload))
-        else {
-            throw .replayRefused(lsn: 1)
+        guard target.replay(ReplayedFrame(genesis.frame, number: 1)) else {
+            throw .replayRejected(lsn: 1)
         }
         report.segments = 1
         report.frames = 1
-        report.operations = UInt64(genesisFrame.frame.operationCount)
+        report.operations = UInt64(genesis.frame.operationCount)
         let segment = OpenSegment(file: file, number: 1, offset: SegmentHeader.bytes + frames.count)
-        return (Self.make(environment, files, genesisFrame.directoryID, segment, chain), report)
+        return (Self.make(environment, files, genesis.directoryID, segment, chain), report)
     }
 
     /// Makes the end of the log durable and clean: goes on behind a seal, else copies the tail
@@ -254,7 +216,7 @@ extension SegmentedLog {
             options: environment.options,
             metrics: LogMetrics(),
             preparer: SegmentPreparer(
-                files: files, options: environment.options, parker: environment.preparerParker),
+                files: files, options: environment.options, waker: environment.preparerWaker),
             segment: segment, chain: chain)
     }
 }

@@ -9,7 +9,7 @@ struct FrameCopier {
 
     /// Appends one frame and returns what the next one continues.
     func write(
-        _ contents: FrameContents, kind: FrameKind, after chain: SegmentedLog.Chain,
+        _ contents: LogFrame, kind: FrameKind, after chain: SegmentedLog.Chain,
         into buffer: inout ByteBuffer
     ) -> SegmentedLog.Chain {
         let header = FrameHeader(
@@ -18,7 +18,7 @@ struct FrameCopier {
             operationCount: contents.operationCount, firstLSN: contents.firstLSN,
             receivedAt: contents.receivedAt,
             rulesVersion: contents.rulesVersion, previousHeaderCRC: chain.previousHeaderCRC,
-            previousResultsDigest: contents.previousResultsDigest,
+            previousResultsDigest: contents.results.digest,
             payloadCRC: crc32c(contents.payload))
         let crc = header.write(into: &buffer, seed: self.seed)
         buffer.append(contents.payload)
@@ -61,12 +61,10 @@ extension SegmentedLog {
                     at: offset, segment: recovery.end.segment, seed: recovery.directoryID.seed)
             {
                 copied.chain = copier.write(
-                    FrameContents(
+                    LogFrame(
                         firstLSN: frame.firstLSN, operationCount: frame.operationCount,
-                        receivedAt: frame.receivedAt,
-                        rulesVersion: frame.rulesVersion,
-                        previousResultsDigest: frame.previousResultsDigest,
-                        payload: payload), kind: frame.kind, after: copied.chain, into: &frames)
+                        receivedAt: frame.receivedAt, rulesVersion: frame.rulesVersion,
+                        results: frame.results, payload: payload), kind: frame.kind, after: copied.chain, into: &frames)
                 offset += frame.totalBytes
                 recovery.report.framesCopied += 1
                 guard frames.count >= Self.copyBytes || offset >= recovery.end.offset else {

@@ -4,10 +4,13 @@ import IOCore
 /// The log of one data directory: segments of frames, one frame in flight, one write and one sync
 /// each.
 ///
-/// Used by the log thread. A failed write or sync is final (L8): the kernel may have dropped the
-/// pages, so a second sync would prove nothing.
+/// `append` writes the frame, `advance` syncs it: both block, but only in the file. A second frame
+/// in flight would gain nothing here, since one fdatasync covers whatever was gathered meanwhile,
+/// and would make a torn tail more than one frame long. Used by one thread. A failed write or sync
+/// is final (L8): the kernel may have dropped the pages, so a second sync would prove nothing.
 package final class SegmentedLog: CommandLog {
-    package let epoch: UInt64 = 1
+    package let leadership = Leadership.leading(epoch: 1)
+    package let framesInFlightMax = 1
     package let metrics: LogMetrics
     package let preparer: SegmentPreparer
 
@@ -19,14 +22,18 @@ package final class SegmentedLog: CommandLog {
     private var segmentBytes: Int { self.options.segmentBytes }
     private var file: any File
     private var segment: UInt64
-    /// Where the next frame goes.
+    /// Where the next frame is written.
     private var offset: Int
-    /// Whether the segment has its zeros up to its end, so that frames in it need no space.
+    /// Whether the segment is filled with zeros up to its end, so that frames in it need no space.
     private var isFilled: Bool
     private var chain: Chain
-    private var isPoisoned = false
+    /// Why the log has failed; final.
+    package private(set) var failure: StorageError?
     /// Whether the last frame written is a seal.
     package private(set) var endsWithSeal: Bool
+    /// Whether every frame is known to be durable from what is on disk: a seal, or a segment that
+    /// begins behind the last frame, says so.
+    private var isSealed: Bool
     private var isSyncDue = false
     private var frame = ByteBuffer(capacity: 64 << 10)
     /// Storage that the frame buffer keeps, in bytes.
@@ -63,6 +70,7 @@ package final class SegmentedLog: CommandLog {
         self.segment = segment.number
         self.offset = segment.offset
         self.endsWithSeal = segment.endsWithSeal
+        self.isSealed = segment.endsWithSeal
         self.isFilled = ((try? segment.file.size()) ?? 0) >= options.segmentBytes
         self.chain = chain
     }
@@ -74,7 +82,7 @@ package final class SegmentedLog: CommandLog {
     package func headroom(isStopped: Bool) -> LogHeadroom {
         if self.preparer.isReady { return .high }
         let isAtEnd = self.segmentBytes - self.offset < self.options.reserveBytes
-        // What is filled with zeros has its space already.
+        // A segment filled with zeros has its space already.
         if self.isFilled, !isAtEnd, !isStopped { return .middle }
         // A file system that cannot say how much it has will say so when it is written to.
         guard let free = try? self.files.fileSystem.freeBytes(self.files.directory) else {
@@ -82,85 +90,103 @@ package final class SegmentedLog: CommandLog {
         }
         let kept = self.preparer.keptBytes
         if free >= UInt64(self.options.headroomBytes + kept) { return .high }
-        // A segment that grows takes what it has not yet from the same space.
+        // A segment that grows takes what it needs from the same space.
         if !self.isFilled, free < UInt64(self.options.reserveBytes + kept) { return .low }
         return isAtEnd && free < UInt64(self.segmentBytes + kept) ? .low : .middle
     }
 
-    package func append(_ contents: FrameContents) throws(StorageError) {
-        // First: after a failed sync the place of the next frame is unknown, and so is what the
-        // caller believes it to be.
-        guard !self.isPoisoned else { throw .poisoned }
-        precondition(contents.firstLSN == self.chain.nextLSN, "lsns have no gap")
-        try self.write(.records, contents)
+    package func append(_ frame: LogFrame) throws(AppendError) -> UInt64 {
+        // First: after a failed sync neither the offset of the next frame nor its lsn is known.
+        guard self.failure == nil else { throw .failed }
+        precondition(frame.firstLSN == self.chain.nextLSN, "lsns have no gap")
+        try self.write(.records, frame)
+        return self.chain.nextFrame - 1
     }
 
-    package func commit() throws(StorageError) -> UInt64 {
-        guard !self.isPoisoned else { throw .poisoned }
-        guard self.isSyncDue else { return self.chain.nextFrame - 1 }
+    package func advance() -> LogEvent {
+        guard self.failure == nil else { return .failed }
+        guard self.isSyncDue else { return .pending(.whenWoken) }
+        guard self.sync() else { return .failed }
+        return .committed(through: self.chain.nextFrame - 1)
+    }
+
+    /// Makes what was written durable.
+    private func sync() -> Bool {
         let start = self.clock.monotonicNanoseconds()
         do throws(IOError) {
             try self.file.sync()
         } catch {
-            self.isPoisoned = true
-            throw .io(error)
+            self.failure = .io(error)
+            return false
         }
         self.isSyncDue = false
         self.metrics.syncNanoseconds.record(self.clock.monotonicNanoseconds() - start)
-        return self.chain.nextFrame - 1
+        return true
     }
 
-    package func seal(previousResultsDigest: UInt64) throws(StorageError) {
+    package func rest(
+        idleNanoseconds: UInt64, results: ResultsMark
+    ) throws(AppendError) -> NextStep {
+        guard self.failure == nil else { throw .failed }
+        guard !self.isSealed else { return .whenWoken }
+        guard idleNanoseconds >= self.options.idleSealNanoseconds else {
+            return .after(nanoseconds: self.options.idleSealNanoseconds - idleNanoseconds)
+        }
+        try self.seal(results)
+        return .whenWoken
+    }
+
+    /// Writes and syncs a seal: everything before it is durable, so that damage there can never be
+    /// taken for a torn tail.
+    private func seal(_ results: ResultsMark) throws(AppendError) {
         try self.write(
             .seal,
-            FrameContents(
+            LogFrame(
                 firstLSN: self.chain.nextLSN, operationCount: 0, receivedAt: 0, rulesVersion: 0,
-                previousResultsDigest: previousResultsDigest,
-                payload: UnsafeRawBufferPointer(start: nil, count: 0)))
-        _ = try self.commit()
+                results: results, payload: UnsafeRawBufferPointer(start: nil, count: 0)))
+        guard self.sync() else { throw .failed }
+        self.isSealed = true
     }
 
     /// Ends the segment, so that a snapshot of the state as it is now makes everything before
     /// removable.
     ///
     /// The position is the beginning of a segment, which is durable with its name: the header
-    /// before it is never written anew, and a log that does not reach the position is not whole.
+    /// before it is never written anew, and a log that does not reach the position is incomplete.
     ///
-    /// - Parameters: Of the last frame of records; they stand in the snapshot, for whoever goes on
-    ///   behind it.
-    /// - Throws: `.noSpace` if nothing was changed but perhaps a seal written: the log goes on.
-    ///   `.poisoned` or `.io` as `append`.
-    package func cut(
-        receivedAt: Int64, previousResultsDigest: UInt64, rulesVersion: UInt32
-    ) throws(StorageError) -> SnapshotPosition {
-        guard !self.isPoisoned else { throw .poisoned }
-        precondition(!self.isSyncDue, "commit comes before a cut")
+    /// - Throws: `.noSpace` if nothing was changed, except that a seal may have been written.
+    package func checkpoint(results: ResultsMark) throws(AppendError) -> LogPosition {
+        guard self.failure == nil else { throw .failed }
+        precondition(!self.isSyncDue, "no frame is in flight at a checkpoint")
         if self.offset > SegmentHeader.bytes {
-            // A seal that does not fit would begin the next segment; that one's presence says as
-            // much.
+            // A seal that does not fit would begin the next segment, whose presence says the same.
             if !self.endsWithSeal, self.offset + FrameHeader.bytes <= self.segmentBytes {
-                try self.seal(previousResultsDigest: previousResultsDigest)
+                try self.seal(results)
             }
-            // The snapshot is what frees space: its segment is made where there is room for little
-            // more than the snapshot.
+            // The snapshot is what frees space: its segment may be made where there is space for
+            // little more than the snapshot.
             try self.roll(freeBytesMin: self.options.reserveBytes)
+            self.isSealed = true
         }
-        return SnapshotPosition(
-            nextFrame: self.chain.nextFrame, nextLSN: self.chain.nextLSN,
-            previousHeaderCRC: self.chain.previousHeaderCRC,
-            receivedAt: receivedAt, rulesVersion: rulesVersion, resultsDigest: previousResultsDigest
-        )
+        return LogPosition(self.chain)
     }
 
-    /// Closes the file; the caller seals first.
-    package func close() {
+    package func close(results: ResultsMark) {
+        if self.failure == nil, !self.isSealed, !self.isSyncDue {
+            do throws(AppendError) {
+                try self.seal(results)
+            } catch {
+                // No response depends on a seal: the next start treats the tail as unsealed.
+            }
+        }
         self.file.close()
     }
 
-    private func write(_ kind: FrameKind, _ contents: FrameContents) throws(StorageError) {
-        guard !self.isPoisoned else { throw .poisoned }
+    private func write(_ kind: FrameKind, _ contents: LogFrame) throws(AppendError) {
         // One frame in flight: the one before is durable, or this one could survive without it.
-        precondition(!self.isSyncDue, "commit comes between two frames")
+        precondition(!self.isSyncDue, "a frame is committed before the next one")
+        // The format has no field for the frame that the digest belongs to.
+        precondition(contents.results.lsn == contents.firstLSN - 1, "the digest is the last frame's")
         precondition(contents.payload.count <= FrameHeader.payloadBytesMax, "a frame has a bound")
         var header = FrameHeader(
             kind: kind, segment: self.segment, number: self.chain.nextFrame,
@@ -168,10 +194,10 @@ package final class SegmentedLog: CommandLog {
             operationCount: contents.operationCount, firstLSN: contents.firstLSN,
             receivedAt: contents.receivedAt,
             rulesVersion: contents.rulesVersion, previousHeaderCRC: self.chain.previousHeaderCRC,
-            previousResultsDigest: contents.previousResultsDigest,
+            previousResultsDigest: contents.results.digest,
             payloadCRC: crc32c(contents.payload))
-        // A seal must find its place also where there is no next segment: a start on a full disk
-        // has nothing to copy then.
+        // A seal must fit also where there is no next segment: a start on a full disk has nothing
+        // to copy then.
         let sealBytes = kind == .seal ? 0 : FrameHeader.bytes
         if self.offset + header.totalBytes + sealBytes > self.segmentBytes,
             self.offset > SegmentHeader.bytes
@@ -191,23 +217,28 @@ package final class SegmentedLog: CommandLog {
             nextLSN: contents.firstLSN + UInt64(contents.operationCount),
             previousHeaderCRC: crc)
         self.endsWithSeal = kind == .seal
+        self.isSealed = false
         self.isSyncDue = true
         self.metrics.wrote(operations: contents.operationCount, bytes: self.frame.count)
     }
 
-    private func writeFrame() throws(StorageError) {
+    private func writeFrame() throws(AppendError) {
         do throws(IOError) {
             try self.file.write(self.frame.bytes, at: self.offset)
         } catch {
             guard error.kind == .noSpace, self.rollBack() else {
-                self.isPoisoned = true
-                throw .io(error)
+                throw self.fail(error)
             }
             throw .noSpace
         }
     }
 
-    /// Undoes a frame that was written in part for want of space; false if that failed too.
+    private func fail(_ error: IOError) -> AppendError {
+        self.failure = .io(error)
+        return .failed
+    }
+
+    /// Cuts off a frame that was written in part for want of space; false if that failed too.
     private func rollBack() -> Bool {
         self.isFilled = false
         do throws(IOError) {
@@ -219,9 +250,9 @@ package final class SegmentedLog: CommandLog {
         }
     }
 
-    /// Goes on in the next segment: the prepared one, or one made now where the disk has at least
-    /// so much room.
-    private func roll(freeBytesMin: Int) throws(StorageError) {
+    /// Continues in the next segment: the prepared one, or one made now if the disk has at least so
+    /// much free space.
+    private func roll(freeBytesMin: Int) throws(AppendError) {
         let header = SegmentHeader(
             directoryID: self.directoryID, number: self.segment + 1,
             firstFrame: self.chain.nextFrame,
@@ -234,13 +265,12 @@ package final class SegmentedLog: CommandLog {
             next.file.close()
             // A rename that fails leaves the new name unaffected (POSIX, rename). Once it is done,
             // not even want of space is harmless: the new segment may have its name, and would then
-            // replace what the old one got from here on.
+            // supersede what the old one gets from here on.
             if error.kind == .noSpace, error.operation.description == "rename" {
                 if next.isSpare { self.preparer.wakeForNext() }
                 throw .noSpace
             }
-            self.isPoisoned = true
-            throw .io(error)
+            throw self.fail(error)
         }
         if next.isSpare { self.preparer.wakeForNext() }
         self.file.close()
@@ -258,7 +288,7 @@ package final class SegmentedLog: CommandLog {
         var isSpare: Bool
     }
 
-    private func finishedSegment(_ header: SegmentHeader, freeBytesMin: Int) throws(StorageError)
+    private func finishedSegment(_ header: SegmentHeader, freeBytesMin: Int) throws(AppendError)
         -> FinishedSegment
     {
         let spare = self.preparer.take()
@@ -277,17 +307,16 @@ package final class SegmentedLog: CommandLog {
         } catch {
             file?.close()
             if spare != nil { self.preparer.wakeForNext() }
-            // Nothing of a frame was written: the old segment stays the last one.
+            // Nothing of a frame was written, so the old segment remains the last one.
             if error.kind == .noSpace || error.kind == .tooManyOpenFiles { throw .noSpace }
-            self.isPoisoned = true
-            throw .io(error)
+            throw self.fail(error)
         }
     }
 
     /// Makes an empty file: the preparer was too slow, and the log must not wait for it.
     ///
-    /// - Throws: `.noSpace` before anything is made where there is not so much room: for frames a
-    ///   whole segment, or the reserve is gone (L9).
+    /// - Throws: `.noSpace` before anything is made if there is less space: frames need a whole
+    ///   segment, or the reserve is gone (L9).
     private func makeFile(_ name: String, freeBytesMin: Int) throws(IOError) -> any File {
         let files = self.files
         if try files.fileSystem.list(files.directory).contains(name) {

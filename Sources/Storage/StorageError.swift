@@ -20,13 +20,13 @@ package enum StorageError: Error, Equatable, Sendable {
     /// The log does not reach a whole snapshot, or begins behind it: what lies between is lost.
     case missingLog(after: String, lsn: UInt64, found: String)
     /// Every checksum of a snapshot is right, but the caller does not understand what is in it.
-    case snapshotRefused(file: String)
+    case snapshotRejected(file: String)
     /// The disk is full; writes heal by themselves when there is space.
     case noSpace
     /// A write or sync has failed: this log writes nothing more.
     case poisoned
-    /// The caller's replay refused a frame.
-    case replayRefused(lsn: UInt64)
+    /// The caller's replay rejected a frame.
+    case replayRejected(lsn: UInt64)
 }
 
 extension StorageError: CustomStringConvertible {
@@ -45,10 +45,10 @@ extension StorageError: CustomStringConvertible {
             "\(file) is damaged at byte \(offset): \(found)"
         case .missingLog(let snapshot, let lsn, let found):
             "the log does not go on behind \(snapshot), which covers lsn \(lsn): \(found)"
-        case .snapshotRefused(let file): "\(file) is whole, but this release cannot load it"
+        case .snapshotRejected(let file): "\(file) is whole, but this release cannot load it"
         case .noSpace: "no space left for the log"
         case .poisoned: "the log has failed and is closed until a restart"
-        case .replayRefused(let lsn): "the record at lsn \(lsn) cannot be replayed"
+        case .replayRejected(let lsn): "the record at lsn \(lsn) cannot be replayed"
         }
     }
 

@@ -54,7 +54,7 @@ package enum StatusMapping {
             9
         case .revisionMismatch: 10
         case .timeWindow, .positionGone: 11
-        case .logUnavailable, .diskFull, .replaying, .draining: 14
+        case .logUnavailable, .diskFull, .replaying, .draining, .notLeader, .outcomeUnknown: 14
         }
     }
 
@@ -87,6 +87,9 @@ package enum StatusMapping {
         case .rateExceeded: "too many commands wait for the log"
         case .memoryExhausted: "the memory for this is used up"
         case .positionGone: "this position is not in the feed"
+        case .notLeader: "another server leads: this one takes no writes; nothing was written"
+        case .outcomeUnknown:
+            "this server lost its leadership meanwhile: the outcome is unknown; retry with the same request_id"
         }
     }
 

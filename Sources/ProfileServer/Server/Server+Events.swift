@@ -24,9 +24,11 @@ extension Server {
                 "recovering", LogField("snapshot_bytes", progress.snapshotBytes),
                 LogField("log_bytes", progress.logBytes), LogField("total_bytes", totalBytes),
                 LogField("lsn", progress.lsn))
-        case .logFailed:
+        case .logFailed(let error):
             status?.phase = .logFailed
-            log.error("log failed: writes are refused until a restart")
+            log.error(
+                "log failed: writes are rejected until a restart",
+                LogField("reason", error.description))
         case .shortage(let shortage, let isShort): Self.report(shortage, isShort, to: log)
         case .snapshot(let event): Self.report(event, to: log)
         case .segmentNotPrepared(let error):

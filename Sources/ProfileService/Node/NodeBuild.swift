@@ -37,6 +37,7 @@ struct NodeBuild {
     private let mailboxes: [CompletionMailbox]
     private let parkers: Parkers
     private let log: LogEnvironment
+    private let logStore: any LogStore
 
     init(_ environment: NodeEnvironment, mailboxes: [CompletionMailbox]) {
         self.environment = environment
@@ -45,11 +46,12 @@ struct NodeBuild {
         self.log = LogEnvironment(
             directory: environment.configuration.dataDirectory, fileSystem: environment.fileSystem,
             clock: environment.clock, options: environment.configuration.log,
-            preparerParker: self.parkers.segments)
+            preparerWaker: self.parkers.segments)
+        self.logStore = environment.makeLogStore(self.log)
     }
 
     func lockDirectory() throws(StorageError) -> any DirectoryLock {
-        try SegmentedLog.lock(self.log)
+        try self.logStore.lock()
     }
 
     /// Reads the locked directory and builds every worker.
@@ -60,10 +62,11 @@ struct NodeBuild {
     ) throws(RecoveryError) -> Result {
         let started = self.environment.clock.monotonicNanoseconds()
         self.examineFileSystem()
-        let feed = SnapshotFeed(logParker: self.parkers.log, parker: self.parkers.snapshots)
+        let feed = SnapshotFeed(logWaker: self.parkers.log, waker: self.parkers.snapshots)
         let recovered = try Partition.recover(
-            self.log, limits: self.environment.configuration.store,
-            random: self.environment.random, feed: feed, onProgress: self.progress(since: started))
+            self.logStore, clock: self.environment.clock,
+            limits: self.environment.configuration.store, random: self.environment.random,
+            feed: feed, waker: self.parkers.log, onProgress: self.progress(since: started))
         let requests = SnapshotRequests(waker: self.parkers.snapshots)
         let snapshotter = self.makeSnapshotter(recovered, feed: feed, requests: requests)
         let pipeline = self.makePipeline(requests: requests, onLogFailure: onLogFailure)
@@ -72,7 +75,7 @@ struct NodeBuild {
         let elapsed = self.environment.clock.monotonicNanoseconds() - started
         return Result(
             recovered: Node.Recovered(
-                store: recovered.store, pipeline: pipeline, log: recovered.log.metrics,
+                store: recovered.store, pipeline: pipeline, log: recovered.opened.metrics,
                 snapshots: snapshotter.metrics, report: recovered.report,
                 seconds: Double(elapsed) / 1e9),
             coordinator: coordinator,
@@ -83,14 +86,9 @@ struct NodeBuild {
                     name: "snapshots", body: snapshotter, idling: .parked(self.parkers.snapshots),
                     onStop: { requests.stop() }),
                 NodeComponent(
-                    name: "log", body: LogWorker(recovered.committer, pipeline, recovered.log),
+                    name: "log", body: recovered.makeCommitter(for: pipeline),
                     idling: .parked(self.parkers.log), onStop: { pipeline.stop() }),
-                NodeComponent(
-                    name: "segments",
-                    interruptible: SegmentWorker(
-                        recovered.log.preparer, onEvent: self.environment.onEvent),
-                    parker: self.parkers.segments),
-            ])
+            ] + self.segments(recovered))
     }
 
     // MARK: Components
@@ -100,8 +98,8 @@ struct NodeBuild {
     ) -> Snapshotter {
         let onEvent = self.environment.onEvent
         return Snapshotter(
-            environment: self.log, directoryID: recovered.log.directoryID, feed: feed,
-            requests: requests, store: recovered.store, log: recovered.log.metrics,
+            environment: self.log, directoryID: recovered.opened.directoryID, feed: feed,
+            requests: requests, store: recovered.store, log: recovered.opened.metrics,
             coverage: recovered.coverage, policy: self.environment.configuration.snapshots,
             onEvent: { onEvent(.snapshot($0)) })
     }
@@ -113,10 +111,10 @@ struct NodeBuild {
         // The pipeline must not retain the node, which retains it.
         return CommitPipeline(
             limits: self.environment.configuration.pipeline, mailboxes: self.mailboxes,
-            parker: self.parkers.log,
-            onPoison: {
+            waker: self.parkers.log,
+            onPoison: { error in
                 onLogFailure()
-                onEvent(.logFailed)
+                onEvent(.logFailed(error))
             },
             onShortage: { shortage, isShort in
                 if shortage == .disk { requests.note(isDiskFull: isShort) }
@@ -136,16 +134,27 @@ struct NodeBuild {
         NodeComponent(
             name: "scrub",
             interruptible: ScrubWorker(
-                self.log, directoryID: recovered.log.directoryID, metrics: metrics,
+                self.log, directoryID: recovered.opened.directoryID, metrics: metrics,
                 schedule: self.environment.configuration.scrub, onEvent: self.environment.onEvent),
             parker: self.parkers.scrub)
+    }
+
+    /// A log that needs no file space ahead of use has no such component.
+    private func segments(_ recovered: Partition.Recovered) -> [NodeComponent] {
+        guard let preparer = recovered.opened.preparer else { return [] }
+        return [
+            NodeComponent(
+                name: "segments",
+                interruptible: SegmentWorker(preparer, onEvent: self.environment.onEvent),
+                parker: self.parkers.segments)
+        ]
     }
 
     // MARK: Reports
 
     /// Reports progress after each block and frame, and once a second for people.
     private func progress(since started: UInt64) -> (RecoveryProgress) -> Void {
-        let total = SegmentedLog.bytesToRecover(self.log)
+        let total = self.logStore.bytesToRecover()
         let (onEvent, clock) = (self.environment.onEvent, self.environment.clock)
         onEvent(.replaying(doneBytes: 0, totalBytes: total))
         var nextLine = started + Self.progressNanoseconds

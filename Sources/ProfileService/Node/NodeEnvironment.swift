@@ -11,6 +11,8 @@ package struct NodeEnvironment {
     /// Used for the genesis record of an empty directory only.
     package var random: any RandomSource
     package var fileSystem: any FileSystem
+    /// Makes the log of a data directory: the one choice of an implementation.
+    package var makeLogStore: (LogEnvironment) -> any LogStore
     /// Makes the parker of one component; called once for each.
     package var makeParker: () -> any Parker
     package var configuration: NodeConfiguration
@@ -19,13 +21,16 @@ package struct NodeEnvironment {
 
     package init(
         clock: any Clock, network: any Network, random: any RandomSource,
-        fileSystem: any FileSystem, makeParker: @escaping () -> any Parker,
+        fileSystem: any FileSystem,
+        makeLogStore: @escaping (LogEnvironment) -> any LogStore = { SegmentedLogStore($0) },
+        makeParker: @escaping () -> any Parker,
         configuration: NodeConfiguration, onEvent: @escaping @Sendable (NodeEvent) -> Void
     ) {
         self.clock = clock
         self.network = network
         self.random = random
         self.fileSystem = fileSystem
+        self.makeLogStore = makeLogStore
         self.makeParker = makeParker
         self.configuration = configuration
         self.onEvent = onEvent
@@ -67,7 +72,7 @@ package enum NodeEvent: Sendable {
     /// The same for people, once a second.
     case recovering(RecoveryProgress, totalBytes: UInt64)
     /// The log has failed: writes are rejected until a restart.
-    case logFailed
+    case logFailed(StorageError)
     /// Writes began (true) or ceased to be rejected for want of disk space or memory.
     case shortage(Shortage, Bool)
     case snapshot(Snapshotter.Event)

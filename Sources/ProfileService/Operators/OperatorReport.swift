@@ -43,7 +43,7 @@ extension OperatorFailure {
     init(_ failure: SnapshotFailure) {
         switch failure {
         case .noSpace: self = .diskFull
-        case .logFailed: self = .logUnavailable
+        case .logFailed, .notLeader: self = .logUnavailable
         case .stopping: self = .draining
         case .tooManyRequests: self = .tooMany
         case .storage(let error): self.init(error)

@@ -3,15 +3,17 @@ import Profiles
 import Storage
 import Synchronization
 
-/// Why a snapshot came to nothing.
+/// Why a snapshot was not made.
 package enum SnapshotFailure: Error, Equatable, Sendable {
-    /// The disk has no room for it; the log has not lost any.
+    /// The disk has no space for it; the log has lost none.
     case noSpace
-    /// The log has failed: the state is not to be trusted to be what the disk has.
+    /// The log has failed: the state may differ from what is on disk.
     case logFailed
-    /// More waited to be written than `SnapshotFeed.waitingBytesMax`: the disk takes less than what
-    /// the writes change.
+    /// More than `SnapshotFeed.waitingBytesMax` waited to be written: the disk is slower than the
+    /// changes.
     case fellBehind
+    /// Another node leads the log, and nothing has changed since the last snapshot.
+    case notLeader
     /// The server is shutting down.
     case stopping
     /// Too many wait for a snapshot already.
@@ -27,6 +29,7 @@ extension SnapshotFailure: CustomStringConvertible {
         case .noSpace: "there is no space for it"
         case .logFailed: "the log has failed"
         case .fellBehind: "more than \(SnapshotFeed.waitingBytesMax) bytes waited to be written"
+        case .notLeader: "another server leads, and nothing has changed since the last one"
         case .stopping: "the server is shutting down"
         case .tooManyRequests: "too many requests wait for a snapshot"
         case .storage(let error): error.description
@@ -34,19 +37,19 @@ extension SnapshotFailure: CustomStringConvertible {
     }
 }
 
-/// Hands the blocks of one snapshot at a time from the log thread, which makes them, to the
-/// snapshot thread, which writes them.
+/// Hands the blocks of one snapshot at a time from the committer, which makes them, to the
+/// snapshotter, which writes them.
 ///
-/// idle ──want──▶ wanted ──begin──▶ running ──complete, fail, giveUp──▶ idle
+/// idle ──want──▶ wanted ──begin──▶ running ──complete, fail, abandon──▶ idle
 ///
-/// Each snapshot that is wanted has a number, so that what the log thread still has of one that was
-/// given up reaches no later one.
+/// Each snapshot that is wanted has a number, so that what the committer still has of one that was
+/// abandoned reaches no later one.
 package final class SnapshotFeed: Sendable {
-    /// Bytes that wait for the disk before the log thread makes no more by itself: two blocks, so
-    /// that the writer never waits for one.
+    /// Bytes waiting for the disk above which the committer makes no block unless it must: two
+    /// blocks, so that the writer never waits for one.
     static let headroomBytes = 2 << 20
-    /// Bytes that may wait for the disk in all. What is about to change must be copied at once;
-    /// this much of it and the snapshot is given up.
+    /// Bytes that may wait for the disk in all. What is about to change must be copied at once; with
+    /// more than this the snapshot is abandoned.
     static let waitingBytesMax = 256 << 20
 
     private enum Phase: UInt64 {
@@ -55,7 +58,7 @@ package final class SnapshotFeed: Sendable {
         case running = 2
     }
 
-    /// What the snapshot thread finds.
+    /// What the snapshotter takes from the feed.
     enum Event: Sendable {
         case nothing
         case begun(SnapshotPosition)
@@ -74,19 +77,19 @@ package final class SnapshotFeed: Sendable {
     }
 
     private let state = Guarded(State())
-    /// Number and phase, and the bytes that wait: for the log thread, which looks after every
+    /// Number and phase, and the bytes that wait: for the committer, which reads them after every
     /// frame.
     private let word = Atomic<UInt64>(0)
     private let waitingBytes = Atomic<Int>(0)
-    private let logParker: any Parker
-    private let parker: any Parker
+    private let logWaker: any Waker
+    private let waker: any Waker
 
     /// - Parameters:
-    ///   - logParker: Wakes the log thread.
-    ///   - parker: Wakes the snapshot thread.
-    package init(logParker: any Parker, parker: any Parker) {
-        self.logParker = logParker
-        self.parker = parker
+    ///   - logWaker: Wakes the committer's driver.
+    ///   - waker: Wakes the snapshotter's driver.
+    package init(logWaker: any Waker, waker: any Waker) {
+        self.logWaker = logWaker
+        self.waker = waker
     }
 
     private func change<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
@@ -99,12 +102,12 @@ package final class SnapshotFeed: Sendable {
         }
     }
 
-    // MARK: The snapshot thread
+    // MARK: The snapshotter
 
     /// Asks for a snapshot; the first event says how it went.
     func want() {
         self.change { $0 = State(number: $0.number + 1, phase: .wanted) }
-        self.logParker.wake()
+        self.logWaker.wake()
     }
 
     /// The next event.
@@ -115,20 +118,20 @@ package final class SnapshotFeed: Sendable {
             if case .block(let block) = event { state.bytes -= block.bytes.count }
             return event
         }
-        if case .block = event { self.logParker.wake() }
+        if case .block = event { self.logWaker.wake() }
         return event
     }
 
     /// Bytes of blocks that wait.
     var bytesWaiting: Int { self.waitingBytes.load(ordering: .relaxed) }
 
-    /// Ends a snapshot that cannot be written: the log thread notices before its next piece.
+    /// Ends a snapshot that cannot be written; the committer notices before its next piece.
     func abandon() {
         self.change { $0 = State(number: $0.number) }
-        self.logParker.wake()
+        self.logWaker.wake()
     }
 
-    // MARK: The log thread
+    // MARK: The committer
 
     /// The number of the snapshot that is wanted; `nil`: none is.
     var wanted: UInt64? {
@@ -136,19 +139,19 @@ package final class SnapshotFeed: Sendable {
         return word & 3 == Phase.wanted.rawValue ? word >> 2 : nil
     }
 
-    /// Whether a snapshot is still the one that is wanted.
+    /// Whether a snapshot is still the running one.
     func isRunning(_ number: UInt64) -> Bool {
         self.word.load(ordering: .acquiring) == number << 2 | Phase.running.rawValue
     }
 
-    /// Whether the log thread should make more by itself.
+    /// Whether the committer should make more than it must.
     var hasHeadroom: Bool { self.bytesWaiting < Self.headroomBytes }
 
     func begin(_ number: UInt64, at position: SnapshotPosition) {
         self.post(.begun(position), of: number, from: .wanted) { $0.phase = .running }
     }
 
-    /// - Returns: Bytes that wait now.
+    /// - Returns: Bytes that wait for the disk now.
     func push(_ block: SnapshotBlock, of number: UInt64) -> Int {
         self.post(.block(block), of: number, from: .running) { $0.bytes += block.bytes.count }
         return self.bytesWaiting
@@ -172,6 +175,6 @@ package final class SnapshotFeed: Sendable {
             body(&state)
             return true
         }
-        if isPosted { self.parker.wake() }
+        if isPosted { self.waker.wake() }
     }
 }

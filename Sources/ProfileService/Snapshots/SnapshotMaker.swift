@@ -1,8 +1,8 @@
 import Profiles
 import Storage
 
-/// The log thread's part in a snapshot: begins it between two frames, then makes a piece of it
-/// after each frame and while it rests.
+/// The committer's part in a snapshot: begins it between two frames, then makes a piece of it after
+/// each frame and while nothing waits.
 ///
 /// Budget while none is running: two atomic loads per frame.
 final class SnapshotMaker {
@@ -22,7 +22,7 @@ final class SnapshotMaker {
     /// Whether a snapshot shall begin.
     var isWanted: Bool { self.feed.wanted != nil && !self.store.isSnapshotting }
 
-    /// Begins a snapshot of the state as it is, at a position of the log that is that of the state.
+    /// Begins a snapshot of the state as it is; `position` is that of the state.
     func begin(at position: SnapshotPosition) {
         guard let number = self.feed.wanted else { return }
         self.number = number
@@ -30,7 +30,7 @@ final class SnapshotMaker {
         self.feed.begin(number, at: position)
     }
 
-    /// The snapshot that is wanted or running comes to nothing.
+    /// Ends the snapshot that is wanted or running without a result.
     func fail(_ failure: SnapshotFailure) {
         if self.store.isSnapshotting { self.store.endSnapshot() }
         self.feed.fail(self.feed.wanted ?? self.number, failure)

@@ -35,7 +35,7 @@ extension Store {
         _ record: RecordView, firstLSN: UInt64, receivedAt: Int64,
         rulesVersion: UInt32 = Store.rulesVersion, results: inout ByteBuffer
     ) throws(ApplyError) {
-        guard rulesVersion <= Self.rulesVersion else {
+        guard rulesVersion <= self.newestRules else {
             throw .newerRules(rulesVersion, lsn: firstLSN)
         }
         guard record.version == RecordFormat.version else {

@@ -14,6 +14,8 @@ package final class Store: @unchecked Sendable {
 
     /// Names the rules that `apply` follows; a release that changes any outcome raises it.
     package static let rulesVersion: UInt32 = 1
+    /// The newest rules that this store applies by; only tests of a next version raise it.
+    package var newestRules = Store.rulesVersion
 
     /// What this store began with.
     package let genesis: Genesis

@@ -27,6 +27,11 @@ package enum Rejection: UInt8, Sendable, CaseIterable {
     case rateExceeded = 21
     case memoryExhausted = 22
     case positionGone = 23
+    /// Another node leads: this one takes no writes, or the leader did not keep this one.
+    case notLeader = 24
+    /// This node lost its leadership while the write was in flight, and ended before it learned
+    /// whether the write was kept.
+    case outcomeUnknown = 25
 
     /// The reason as it stands in `google.rpc.ErrorInfo`.
     package var reason: StaticString {
@@ -55,6 +60,8 @@ package enum Rejection: UInt8, Sendable, CaseIterable {
         case .rateExceeded: "RATE_EXCEEDED"
         case .memoryExhausted: "MEMORY_EXHAUSTED"
         case .positionGone: "POSITION_GONE"
+        case .notLeader: "NOT_LEADER"
+        case .outcomeUnknown: "OUTCOME_UNKNOWN"
         }
     }
 }

@@ -93,40 +93,14 @@ package struct SnapshotCatalogue {
     private func removeLog(before position: SnapshotPosition, _ result: inout Pruning)
         throws(StorageError)
     {
-        let files = self.files
-        let names = try Recovery.storage { () throws(IOError) in
-            try files.fileSystem.list(files.directory)
-        }
-        let numbers = names.compactMap(SegmentFiles.number(of:))
-        // The segment in which the log goes on: the last that begins at the position or before it.
-        var needed: UInt64?
-        for number in numbers.reversed() where needed == nil {
-            let header = try Recovery.header(of: number, in: files, expecting: self.directoryID)
-            if header.firstFrame <= position.nextFrame { needed = number }
-        }
-        guard let needed else { return }
-        let segments = numbers.filter { $0 < needed }
-        let torn = names.filter { name in
-            SegmentFiles.tornSegment(of: name).map { $0 < needed } == true
-        }
-        result.segmentsRemoved = segments.count
-        result.tornFilesRemoved = torn.count
-        try self.remove(torn + segments.map(SegmentFiles.name(of:)), &result)
+        let truncation = try self.files.truncate(
+            before: position.log, directoryID: self.directoryID)
+        result.segmentsRemoved = truncation.segmentsRemoved
+        result.tornFilesRemoved = truncation.tornFilesRemoved
+        result.bytesRemoved += truncation.bytesRemoved
     }
 
     private func remove(_ names: [String], _ result: inout Pruning) throws(StorageError) {
-        guard !names.isEmpty else { return }
-        let files = self.files
-        result.bytesRemoved += try Recovery.storage { () throws(IOError) in
-            var bytes: UInt64 = 0
-            for name in names {
-                let file = try files.fileSystem.open(files.path(name), .read)
-                defer { file.close() }
-                bytes += UInt64(try file.size())
-                try files.fileSystem.remove(files.path(name))
-            }
-            try files.fileSystem.syncDirectory(files.directory)
-            return bytes
-        }
+        result.bytesRemoved += try self.files.remove(names)
     }
 }

@@ -4,8 +4,8 @@ import Bytes
 ///
 /// Layout, little-endian:
 /// `magic: 8 bytes | version: UInt32 | zero: UInt32 | directoryID: 16 bytes, big-endian |
-/// nextFrame: UInt64 | nextLSN: UInt64 | receivedAt: Int64 µs | resultsDigest: UInt64 |
-/// previousHeaderCRC: UInt32 | rulesVersion: UInt32 | zero: UInt32 | crc:
+/// log position: UInt64 | nextLSN: UInt64 | receivedAt: Int64 µs | resultsDigest: UInt64 |
+/// log position: UInt32 | rulesVersion: UInt32 | zero: UInt32 | crc:
 /// UInt32` over the 76 bytes before. Source: docs/formats/snapshot.md.
 struct SnapshotHeader: Equatable {
     static let bytes = 80
@@ -24,11 +24,11 @@ struct SnapshotHeader: Equatable {
         buffer.append(UInt32(0))
         buffer.append(self.directoryID.high.bigEndian)
         buffer.append(self.directoryID.low.bigEndian)
-        buffer.append(self.position.nextFrame)
+        buffer.append(self.position.log.index)
         buffer.append(self.position.nextLSN)
         buffer.append(self.position.receivedAt)
         buffer.append(self.position.resultsDigest)
-        buffer.append(self.position.previousHeaderCRC)
+        buffer.append(self.position.log.check)
         buffer.append(self.position.rulesVersion)
         buffer.append(UInt32(0))
         let crc = crc32c(UnsafeRawBufferPointer(rebasing: buffer.bytes[start...]))
@@ -65,9 +65,9 @@ struct SnapshotHeader: Equatable {
             return .damaged
         }
         let position = SnapshotPosition(
-            nextFrame: nextFrame, nextLSN: nextLSN, previousHeaderCRC: previousHeaderCRC,
-            receivedAt: receivedAt,
-            rulesVersion: rulesVersion, resultsDigest: digest)
+            lsn: nextLSN - 1, receivedAt: receivedAt, rulesVersion: rulesVersion,
+            resultsDigest: digest,
+            log: LogPosition(index: nextFrame, check: previousHeaderCRC))
         return .header(SnapshotHeader(directoryID: id, position: position), crc: crc)
     }
 }

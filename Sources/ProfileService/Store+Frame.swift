@@ -1,0 +1,43 @@
+import Bytes
+import Profiles
+import Storage
+
+extension Store {
+    /// Applies the records of a frame that was read from a log.
+    ///
+    /// - Parameter results: Replaced by the results, one behind the other.
+    /// - Returns: What a later frame says of this one.
+    /// - Throws: `.record`, `.malformedRecord`. The records before are applied then.
+    func applyFrame(
+        _ frame: ReplayedFrame, results: inout ByteBuffer
+    ) throws(RecoveryError) -> ResultsMark {
+        results.removeAll()
+        var digest = ResultsDigest()
+        var lsn = frame.firstLSN
+        var offset = 0
+        var count = 0
+        while offset < frame.payload.count {
+            let rest = UnsafeRawBufferPointer(rebasing: frame.payload[offset...])
+            if count.isMultiple(of: Store.prefetchMax) {
+                self.prefetch(rest, firstLSN: lsn, receivedAt: frame.receivedAt)
+            }
+            count += 1
+            guard let record = RecordView(rest) else { throw .malformedRecord(lsn: lsn) }
+            let start = results.count
+            do throws(ApplyError) {
+                try self.apply(
+                    record, firstLSN: lsn, receivedAt: frame.receivedAt,
+                    rulesVersion: frame.rulesVersion, results: &results)
+            } catch {
+                throw .record(error, lsn: lsn)
+            }
+            // The genesis has no digest: no call was answered from it.
+            if record.kind != RecordKind.genesis.rawValue {
+                digest.add(UnsafeRawBufferPointer(rebasing: results.bytes[start...]))
+            }
+            lsn += UInt64(record.operations)
+            offset += record.totalBytes
+        }
+        return ResultsMark(lsn: lsn - 1, digest: digest.value)
+    }
+}

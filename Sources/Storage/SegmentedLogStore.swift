@@ -1,0 +1,39 @@
+import IOCore
+
+/// Opens the log of one data directory on this machine.
+package final class SegmentedLogStore: LogStore {
+    private let environment: LogEnvironment
+
+    package init(_ environment: LogEnvironment) {
+        self.environment = environment
+    }
+
+    package func lock() throws(StorageError) -> any DirectoryLock {
+        try SegmentedLog.lock(self.environment)
+    }
+
+    /// - Parameter waker: Not used: the local log reports a frame when it is advanced.
+    package func open(
+        genesis: () -> LogGenesis, target: any RecoveryTarget, waker: any Waker
+    ) throws(StorageError) -> OpenedLog {
+        let (log, report) = try SegmentedLog.open(
+            self.environment, genesis: genesis, target: target)
+        return OpenedLog(
+            log: log, report: report, directoryID: log.directoryID, metrics: log.metrics,
+            preparer: log.preparer)
+    }
+
+    package func inspect(target: any RecoveryTarget) throws(StorageError) -> RecoveryReport? {
+        try SegmentedLog.inspect(self.environment, target: target)
+    }
+
+    package func bytesToRecover() -> UInt64 {
+        SegmentedLog.bytesToRecover(self.environment)
+    }
+
+    package func truncate(before position: LogPosition) throws(StorageError) -> LogTruncation {
+        try SegmentFiles(
+            fileSystem: self.environment.fileSystem, directory: self.environment.directory
+        ).truncate(before: position, directoryID: nil)
+    }
+}
