@@ -20,6 +20,11 @@ package final class SimulatedNetwork: Network {
     }
 
     package func makePoller() throws(IOError) -> any Poller {
+        self.makeSimulatedPoller()
+    }
+
+    /// The same, for a driver that must know whether it has work.
+    package func makeSimulatedPoller() -> SimulatedPoller {
         SimulatedPoller(self)
     }
 
