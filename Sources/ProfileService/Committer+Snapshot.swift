@@ -6,11 +6,11 @@ extension Committer {
     /// - Returns: Whether there is more to do at once.
     func advanceSnapshot() -> Bool {
         guard let snapshots = self.snapshots else { return false }
-        guard snapshots.isWanted else { return snapshots.advance() }
         guard !self.hasFailed else {
             snapshots.fail(.logFailed)
             return false
         }
+        guard snapshots.isWanted else { return snapshots.advance() }
         if self.checkpointLSN == self.results.appliedLSN {
             // Without a new record the lsn would be that of the snapshot before. What is in flight
             // brings one.

@@ -403,10 +403,7 @@ package final class Committer: Steppable {
         let now = self.clock.monotonicNanoseconds()
         let limits = self.pipeline.limits
         self.memory.observe(self.store, for: self.pipeline, now: now)
-        guard !self.hasFailed else {
-            self.snapshots?.fail(.logFailed)
-            return .after(nanoseconds: limits.tickNanoseconds)
-        }
+        guard !self.hasFailed else { return .after(nanoseconds: limits.tickNanoseconds) }
         let hasHeadroom = self.hasHeadroom()
         let probe = NextStep.after(nanoseconds: limits.spaceProbeNanoseconds)
         let pause = hasHeadroom ? .after(nanoseconds: limits.tickNanoseconds) : probe

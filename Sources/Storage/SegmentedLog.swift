@@ -77,6 +77,8 @@ package final class SegmentedLog: CommandLog {
 
     /// The number that the next frame gets.
     package var nextFrameNumber: UInt64 { self.chain.nextFrame }
+    /// The last lsn of the last frame.
+    package var lastLSN: UInt64 { self.chain.nextLSN - 1 }
 
     /// - Complexity: One statvfs, and that only while no spare segment waits.
     package func headroom(isStopped: Bool) -> LogHeadroom {
@@ -179,6 +181,11 @@ package final class SegmentedLog: CommandLog {
                 // No response depends on a seal: the next start treats the tail as unsealed.
             }
         }
+        self.closeFile()
+    }
+
+    /// Gives the file back and writes nothing more to it.
+    package func closeFile() {
         self.file.close()
     }
 

@@ -16,6 +16,7 @@ import Testing
         func endOfSnapshot() -> Bool { true }
         func abandonSnapshot() {}
         func replay(_ frame: ReplayedFrame) -> Bool { true }
+        func check(_ results: ResultsMark, number: UInt64) -> Bool { true }
     }
 
     private final class Lines: Sendable {
@@ -37,17 +38,17 @@ import Testing
         let log = try [UInt8](repeating: 7, count: 1_000).withUnsafeBytes { payload in
             try SegmentedLog.open(
                 environment,
-                genesisFrame: {
+                genesis: {
                     LogGenesis(
                         directoryID: id,
-                        frame: FrameContents(
+                        frame: LogFrame(
                             firstLSN: 1, operationCount: 1, receivedAt: 0, rulesVersion: 1,
-                            previousResultsDigest: 0, payload: payload))
+                            results: ResultsMark(lsn: 0, digest: 0), payload: payload))
                 }, target: NoState()
             ).log
         }
-        _ = try log.cut(receivedAt: 0, previousResultsDigest: 0, rulesVersion: 1)
-        log.close()
+        _ = try log.checkpoint(results: ResultsMark(lsn: log.lastLSN, digest: 0))
+        log.closeFile()
         try body(environment, id)
     }
 

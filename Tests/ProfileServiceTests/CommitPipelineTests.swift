@@ -129,13 +129,14 @@ import Testing
         let used = fixture.disk.snapshot.files.reduce(0) { $0 + $1.content.count }
         fixture.disk.limit(toBytes: used + (512 << 10) - 1)
         #expect(Self.fillDisk(fixture, from: rejected) == rejected, "hysteresis")
-        #expect(
-            fixture.committer.rest(in: fixture.pipeline)
-                <= fixture.pipeline.limits.spaceProbeNanoseconds)
+        let probe = fixture.pipeline.limits.spaceProbeNanoseconds
+        #expect(fixture.rest().sooner(.after(nanoseconds: probe)) != .after(nanoseconds: probe))
+        fixture.clock.advance(nanoseconds: probe)
+        #expect(fixture.rest() == .after(nanoseconds: probe), "the seal is written, space is not there")
         #expect(fixture.pipeline.isDiskFull)
         fixture.disk.limit(toBytes: used + (512 << 10))
-        // Nobody writes: the log thread looks by itself.
-        _ = fixture.committer.rest(in: fixture.pipeline)
+        // Without any write: the committer probes the disk when it is at rest.
+        fixture.rest()
         #expect(!fixture.pipeline.isDiskFull)
         #expect(fixture.pipeline.reserve(bytes: 1) == .none)
         let done = fixture.commit([fixture.batch([("bob", ["1"], "")])])
@@ -165,14 +166,13 @@ import Testing
     @Test func idlenessSealsTheLogOnce() throws {
         let fixture = try ServiceFixture()
         _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])
-        let frames = fixture.committer.framesAppended
-        #expect(
-            fixture.committer.rest(in: fixture.pipeline)
-                == fixture.pipeline.limits.idleSealNanoseconds)
-        fixture.clock.advance(nanoseconds: fixture.pipeline.limits.idleSealNanoseconds)
-        _ = fixture.committer.rest(in: fixture.pipeline)
-        _ = fixture.committer.rest(in: fixture.pipeline)
-        #expect(fixture.committer.framesAppended == frames + 1)
+        let idle = fixture.environment.options.idleSealNanoseconds
+        #expect(fixture.rest() == .after(nanoseconds: idle))
+        fixture.clock.advance(nanoseconds: idle)
+        let bytes = fixture.recovered.opened.metrics.bytes
+        fixture.rest()
+        fixture.rest()
+        #expect(fixture.recovered.opened.metrics.bytes == bytes + 72, "one header, no payload")
         fixture.disk.killProcess()
         #expect(try ServiceFixture(fixture.disk).report.framesCopied == 0)
     }

@@ -65,7 +65,7 @@ import Testing
         fixture.disk.killProcess()
         let again = try ServiceFixture(fixture.disk, pipelineLimits: limits)
         #expect(again.count("person-\(number - 1)-99") == 1)
-        _ = again.committer.rest(in: again.pipeline)
+        again.rest()
         #expect(again.pipeline.isMemoryFull)
     }
 }

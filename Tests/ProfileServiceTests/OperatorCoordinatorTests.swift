@@ -70,8 +70,8 @@ import Testing
 
     fileprivate static let snapshot = SnapshotFile(
         position: SnapshotPosition(
-            nextFrame: 5, nextLSN: 8, previousHeaderCRC: 1, receivedAt: 1, rulesVersion: 1,
-            resultsDigest: 1),
+            lsn: 7, receivedAt: 1, rulesVersion: 1, resultsDigest: 1,
+            log: LogPosition(index: 5, check: 1)),
         name: "0000000000000007.snapshot", bytes: 700, blocks: 2)
 
     private static func token(_ slot: UInt32) -> CallToken {
@@ -173,7 +173,7 @@ import Testing
         /// Responds to a request with a snapshot of this lsn.
         func respond(to request: Int, lsn: UInt64) {
             var snapshot = OperatorCoordinatorTests.snapshot
-            snapshot.position.nextLSN = lsn + 1
+            snapshot.position.lsn = lsn
             self.waiting.withLock { $0[request] }(.success(snapshot))
         }
     }

@@ -47,7 +47,8 @@ import Testing
         let fixture = try ServiceFixture()
         _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])
         // The next frame says that the one before gave other results.
-        fixture.committer.position.digest.add(UnsafeRawBufferPointer(start: nil, count: 0))
+        fixture.committer.results = ResultsChain(
+            behind: ResultsMark(lsn: fixture.store.appliedLSN, digest: 1))
         _ = fixture.commit([fixture.batch([("ann", ["2"], "")])])
         fixture.disk.killProcess()
         #expect(throws: RecoveryError.self) { try ServiceFixture(fixture.disk) }

@@ -11,7 +11,7 @@ import Synchronization
 /// A partition on a simulated disk, driven step by step: no thread, no socket.
 final class ServiceFixture {
     let disk: SimulatedDisk
-    let clock = SimulatedClock()
+    let clock: SimulatedClock
     let limits: StoreLimits
     private(set) var pipeline: CommitPipeline
     private(set) var store: Store
@@ -20,7 +20,7 @@ final class ServiceFixture {
     private let mailbox: CompletionMailbox
     let environment: LogEnvironment
     let recovered: Partition.Recovered
-    let feed = SnapshotFeed(logParker: NoParker(), parker: NoParker())
+    let feed = SnapshotFeed(logWaker: NoWaker(), waker: NoWaker())
     let wakes = WakeCounter()
     let poisonings = WakeCounter()
 
@@ -31,8 +31,7 @@ final class ServiceFixture {
         func add() { self.countCell.add(1, ordering: .relaxed) }
     }
 
-    private final class NoParker: Parker {
-        func park(forNanoseconds nanoseconds: UInt64?) {}
+    private final class NoWaker: Waker {
         func wake() {}
     }
 
@@ -50,10 +49,11 @@ final class ServiceFixture {
 
     init(
         _ disk: SimulatedDisk = SimulatedDisk(), limits: StoreLimits = StoreLimits(),
-        pipelineLimits: PipelineLimits = PipelineLimits()
-    )
-        throws
-    {
+        pipelineLimits: PipelineLimits = PipelineLimits(),
+        rulesVersion: UInt32 = Store.rulesVersion, on logStore: (any LogStore)? = nil,
+        clock: SimulatedClock = SimulatedClock()
+    ) throws {
+        self.clock = clock
         self.disk = disk
         self.limits = limits
         var options = LogOptions()
@@ -61,19 +61,19 @@ final class ServiceFixture {
         let environment = LogEnvironment(
             directory: "d", fileSystem: disk, clock: self.clock, options: options)
         let recovered = try Partition.recover(
-            environment, limits: limits, random: FixedRandom(), feed: self.feed
+            logStore ?? SegmentedLogStore(environment), clock: self.clock, limits: limits,
+            random: FixedRandom(), feed: self.feed, waker: NoWaker(), rulesVersion: rulesVersion
         ) { _ in }
-        (self.store, self.committer, self.report) = (
-            recovered.store, recovered.committer, recovered.report
-        )
+        (self.store, self.report) = (recovered.store, recovered.report)
         self.environment = environment
         self.recovered = recovered
         let wakes = self.wakes
         let poisonings = self.poisonings
         self.mailbox = CompletionMailbox { wakes.add() }
         self.pipeline = CommitPipeline(
-            limits: pipelineLimits, mailboxes: [self.mailbox], parker: NoParker(),
-            onPoison: { poisonings.add() })
+            limits: pipelineLimits, mailboxes: [self.mailbox], waker: NoWaker(),
+            onPoison: { _ in poisonings.add() })
+        self.committer = recovered.makeCommitter(for: self.pipeline)
     }
 
     static func token(_ number: Int) -> CallToken {
@@ -154,15 +154,36 @@ final class ServiceFixture {
         return batch
     }
 
-    /// Runs what was submitted through the log thread's work; returns the finished batches.
+    /// Submits batches and steps the committer until they are finished; time passes as far as the
+    /// log needs it.
     func commit(_ batches: [LogBatch]) -> [LogBatch] {
         for batch in batches { self.pipeline.submit(batch) }
-        var taken: [LogBatch] = []
-        _ = self.pipeline.take(into: &taken)
-        self.committer.process(taken, in: self.pipeline)
+        var finished: [LogBatch] = []
+        // A step settles at least one frame, or says when the next one will be.
+        for _ in 0 ..< 100_000 where finished.count < batches.count {
+            if case .after(let nanoseconds) = self.committer.step() {
+                self.clock.advance(nanoseconds: nanoseconds)
+            }
+            finished += self.takeFinished()
+        }
+        return finished
+    }
+
+    /// The batches that were finished since the last call.
+    func takeFinished() -> [LogBatch] {
         var finished: [LogBatch] = []
         self.mailbox.take(into: &finished)
         return finished
+    }
+
+    /// One step of the committer, with nothing submitted.
+    @discardableResult
+    func rest() -> NextStep { self.committer.step() }
+
+    /// Lets the committer end.
+    func end() {
+        self.pipeline.stop()
+        while self.committer.step() != .ended {}
     }
 
     /// The header of a slot's result.

@@ -7,14 +7,13 @@ import Testing
 @testable import ProfileService
 
 @Suite struct SnapshotFeedTests {
-    private final class NoParker: Parker {
-        func park(forNanoseconds nanoseconds: UInt64?) {}
+    private final class NoWaker: Waker {
         func wake() {}
     }
 
     private static let position = SnapshotPosition(
-        nextFrame: 2, nextLSN: 3, previousHeaderCRC: 4, receivedAt: 5, rulesVersion: 1,
-        resultsDigest: 6)
+        lsn: 2, receivedAt: 5, rulesVersion: 1, resultsDigest: 6,
+        log: LogPosition(index: 2, check: 4))
 
     /// A block with something in it.
     private static func block() -> SnapshotBlock? {
@@ -33,7 +32,7 @@ import Testing
     }
 
     @Test func eventsComeInTheirOrder() throws {
-        let feed = SnapshotFeed(logParker: NoParker(), parker: NoParker())
+        let feed = SnapshotFeed(logWaker: NoWaker(), waker: NoWaker())
         #expect(feed.wanted == nil)
         feed.want()
         let number = try #require(feed.wanted)
@@ -53,14 +52,14 @@ import Testing
         #expect(Self.isNothing(feed.next()))
     }
 
-    @Test func whatIsLeftOfASnapshotThatWasGivenUpReachesNoLaterOne() throws {
-        let feed = SnapshotFeed(logParker: NoParker(), parker: NoParker())
+    @Test func whatIsLeftOfAnAbandonedSnapshotReachesNoLaterOne() throws {
+        let feed = SnapshotFeed(logWaker: NoWaker(), waker: NoWaker())
         feed.want()
         let first = try #require(feed.wanted)
         feed.begin(first, at: Self.position)
         feed.abandon()
         feed.want()
-        // The log thread has not noticed yet.
+        // The committer has not noticed yet.
         _ = feed.push(try #require(Self.block()), of: first)
         feed.complete(first)
         feed.fail(first, .noSpace)
@@ -74,7 +73,7 @@ import Testing
     }
 
     @Test func headroomEndsWithTwoBlocks() throws {
-        let feed = SnapshotFeed(logParker: NoParker(), parker: NoParker())
+        let feed = SnapshotFeed(logWaker: NoWaker(), waker: NoWaker())
         feed.want()
         let number = try #require(feed.wanted)
         feed.begin(number, at: Self.position)

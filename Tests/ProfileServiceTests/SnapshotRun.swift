@@ -5,13 +5,12 @@ import Storage
 
 /// Steps the snapshotter of a fixture: whenever it would wait, the log has its turn.
 final class SnapshotRun {
-    let requests = SnapshotRequests(waker: NoParker())
+    let requests = SnapshotRequests(waker: NoWaker())
     private let snapshotter: Snapshotter
     private let fixture: ServiceFixture
     private let events = Guarded<[Snapshotter.Event]>([])
 
-    private final class NoParker: Parker {
-        func park(forNanoseconds nanoseconds: UInt64?) {}
+    private final class NoWaker: Waker {
         func wake() {}
     }
 
@@ -19,9 +18,9 @@ final class SnapshotRun {
         self.fixture = fixture
         let events = self.events
         self.snapshotter = Snapshotter(
-            environment: fixture.environment, directoryID: fixture.recovered.log.directoryID,
+            environment: fixture.environment, directoryID: fixture.recovered.opened.directoryID,
             feed: fixture.feed, requests: self.requests, store: fixture.store,
-            log: fixture.recovered.log.metrics, coverage: fixture.recovered.coverage,
+            log: fixture.recovered.opened.metrics, coverage: fixture.recovered.coverage,
             policy: policy, onEvent: { event in events.withLock { $0.append(event) } })
     }
 
@@ -54,7 +53,7 @@ final class SnapshotRun {
         while !self.snapshotter.isIdle {
             guard self.snapshotter.step() != .now else { continue }
             between()
-            _ = self.fixture.committer.rest(in: self.fixture.pipeline)
+            self.fixture.rest()
         }
     }
 }

@@ -106,7 +106,7 @@ import Testing
         #expect(!fixture.pipeline.isPoisoned)
         #expect(!fixture.store.isSnapshotting, "the store copies nothing more")
         fixture.disk.limit(toBytes: .max)
-        _ = fixture.committer.rest(in: fixture.pipeline)
+        fixture.rest()
         Self.write(fixture, &random)
         _ = try run.take()
         let digest = fixture.store.digest()
@@ -150,7 +150,7 @@ import Testing
             "there is no older one")
         #expect(run.isMadeBySchedule() && (run.prunings.last?.segmentsRemoved ?? 0) >= 3)
         #expect(!run.isMadeBySchedule(), "nothing is left to free")
-        _ = fixture.committer.rest(in: fixture.pipeline)
+        fixture.rest()
         #expect(!fixture.pipeline.isDiskFull)
         let before = fixture.store.appliedLSN
         write()
@@ -195,7 +195,7 @@ import Testing
         let overhead = end() - before - 1_000
         while segmentBytes - end() > 60_000 { write(30_000) }
         write(segmentBytes - end() - overhead - 100)
-        fixture.committer.close()
+        fixture.end()
         #expect(segmentBytes - end() < 72, "room for one seal, and not for two")
         let lsn = fixture.store.appliedLSN
         fixture.disk.limit(toBytes: fixture.disk.snapshot.files.reduce(0) { $0 + $1.content.count })
@@ -266,8 +266,8 @@ import Testing
         #expect(isDue(&schedule, 0, hour), "8 hours after it was received")
         // The same for what was erased, and the older of the two snapshots still has.
         let position = SnapshotPosition(
-            nextFrame: 6, nextLSN: 6, previousHeaderCRC: 0, receivedAt: received, rulesVersion: 1,
-            resultsDigest: 0)
+            lsn: 5, receivedAt: received, rulesVersion: 1, resultsDigest: 0,
+            log: LogPosition(index: 6, check: 0))
         coverage = SnapshotCoverage(
             newest: SnapshotFile(position: position, name: "", bytes: 1, blocks: 1), logBytes: 0)
         schedule = SnapshotSchedule(coverage, policy: policy, clock: clock)

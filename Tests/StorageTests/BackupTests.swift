@@ -74,22 +74,22 @@ import Testing
             Issue.record("no segment")
             return
         }
-        #expect(found.firstFrame == written.position.nextFrame)
+        #expect(found.firstFrame == written.position.log.index)
         fixture.disk.killProcess()
         for round in 0 ..< 2 {
             let target = CheckingTarget()
             let (log, report) = try SegmentedLog.open(
                 Self.environment(fixture.disk),
-                genesisFrame: { preconditionFailure("the directory is not new") }, target: target)
+                genesis: { preconditionFailure("the directory is not new") }, target: target)
             #expect(
                 target.frames == Self.frames + round && report.frames == round
                     && report.tornTail == nil)
             let payload = LogFixture.payload(target.frames)
             try payload.withUnsafeBytes {
-                try log.append(LogFixture.contents(target.frames, payload: $0))
+                try log.write(LogFixture.contents(target.frames, payload: $0))
             }
-            _ = try log.commit()
-            log.close()
+            try log.commit()
+            log.abandon()
             fixture.disk.killProcess()
         }
     }

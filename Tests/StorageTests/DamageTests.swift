@@ -29,7 +29,7 @@ import Testing
         do throws(StorageError) {
             try fixture.open()
         } catch {
-            if case .replayRefused = error {
+            if case .replayRejected = error {
                 return .wrong("a frame with other content was replayed")
             }
             return disk.operationCount == 0 ? .refused : .wrong("refused after changing the disk")

@@ -56,7 +56,7 @@ import Testing
     @Test func L9_aSpareSegmentIsHeadroomWhateverTheDiskHas() throws {
         let fixture = try Self.full()
         fixture.disk.limit(toBytes: 2 * 4096)
-        while try fixture.opened.preparer.step() {}
+        while try fixture.opened.preparer.prepare() {}
         #expect(fixture.opened.headroom(isStopped: true) == .high)
         let next = try Self.writeWhileHeadroom(fixture)
         #expect(fixture.opened.metrics.segments == 1, "it was used")
@@ -71,10 +71,10 @@ import Testing
         let fixture = try Self.full()
         fixture.disk.limit(toBytes: 2 * 4096 - 1)
         let operations = fixture.disk.operationCount
-        #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.step() }
+        #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.prepare() }
         #expect(fixture.disk.operationCount == operations)
         fixture.disk.limit(toBytes: 2 * 4096)
-        while try fixture.opened.preparer.step() {}
+        while try fixture.opened.preparer.prepare() {}
         #expect(fixture.opened.preparer.isReady)
     }
 
@@ -86,12 +86,12 @@ import Testing
         let snapshot = try #require(files.first { $0.path.hasSuffix(".snapshot") }).content.count
         let used = files.reduce(0) { $0 + $1.content.count }
         fixture.disk.limit(toBytes: used + 4096 + snapshot)
-        #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.step() }
+        #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.prepare() }
         fixture.disk.limit(toBytes: used + 2 * 4096 + snapshot)
         #expect(
             fixture.opened.headroom(isStopped: true) == .middle,
             "room for two segments, and none for a snapshot beside them")
-        while try fixture.opened.preparer.step() {}
+        while try fixture.opened.preparer.prepare() {}
         #expect(fixture.opened.headroom(isStopped: true) == .high)
     }
 
@@ -158,7 +158,7 @@ import Testing
         for number in 1 ... 12 {
             let fixture = LogFixture()
             try fixture.open()
-            while try fixture.opened.preparer.step() {}
+            while try fixture.opened.preparer.prepare() {}
             var next = try Self.writeUntilNextSegment(fixture)
             fixture.disk.plan(DiskFaultPlan(.noSpace, of: .writes, number: number))
             var rejections = 0

@@ -87,10 +87,10 @@ import Testing
             for index in 1 ... 12 {
                 try [UInt8](repeating: UInt8(index), count: 40).withUnsafeBytes { payload in
                     var contents = LogFixture.contents(index, payload: payload)
-                    if index == 6 { contents.previousResultsDigest = digest }
-                    try fixture.opened.append(contents)
+                    if index == 6 { contents.results.digest = digest }
+                    try fixture.opened.write(contents)
                 }
-                _ = try fixture.opened.commit()
+                try fixture.opened.commit()
             }
             _ = try fixture.cut(after: 13)
             return fixture

@@ -111,7 +111,7 @@ import Testing
     @Test func L6_preparedSegmentIsTakenAndAnotherMade() throws {
         let fixture = LogFixture()
         try fixture.open()
-        while try fixture.opened.preparer.step() {}
+        while try fixture.opened.preparer.prepare() {}
         #expect(fixture.opened.preparer.isReady)
         var index = 1
         while fixture.opened.preparer.isReady {
@@ -122,16 +122,16 @@ import Testing
         #expect(
             fixture.files.last?.content.count == 4096,
             "the new segment is filled with zeros already")
-        #expect(try fixture.opened.preparer.step())
+        #expect(try fixture.opened.preparer.prepare())
     }
 
     @Test func L8_failedPreparationBeginsAnotherFile() throws {
         let fixture = LogFixture()
         try fixture.open()
-        _ = try fixture.opened.preparer.step()
+        _ = try fixture.opened.preparer.prepare()
         fixture.disk.plan(DiskFaultPlan(.inputOutput, of: .syncs, number: 1))
-        #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.step() }
-        while try fixture.opened.preparer.step() {}
+        #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.prepare() }
+        while try fixture.opened.preparer.prepare() {}
         #expect(fixture.opened.preparer.isReady)
         #expect(fixture.disk.syncsAfterFailure == 0)
         #expect(fixture.disk.openFiles == 2)

@@ -45,7 +45,7 @@ import Testing
                 next += 1
                 history.marks.append((disk.operationCount, next))
             case 10, 11: try fixture.seal(after: next - 1)
-            case 12, 13: while try fixture.opened.preparer.step() {}
+            case 12, 13: while try fixture.opened.preparer.prepare() {}
             case 14:
                 // Killed with a frame written and not synced: the page cache has it, the disk may
                 // not (L21).
@@ -57,7 +57,7 @@ import Testing
                 history.marks.append((disk.operationCount, next))
             default:
                 if random.below(2) == 0 { try fixture.seal(after: next - 1) }
-                fixture.opened.close()
+                fixture.opened.abandon()
                 disk.killProcess()
                 fixture = LogFixture(disk, segmentBytes: Self.segmentBytes)
                 try fixture.open()

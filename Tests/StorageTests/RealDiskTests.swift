@@ -33,7 +33,7 @@ import Testing
         let log = try LogFixture.payload(0).withUnsafeBytes { payload in
             try SegmentedLog.open(
                 environment,
-                genesisFrame: {
+                genesis: {
                     LogGenesis(
                         directoryID: LogFixture.directoryID,
                         frame: LogFixture.contents(0, payload: payload))
@@ -54,7 +54,7 @@ import Testing
             for name in try environment.fileSystem.list(environment.directory) {
                 #expect(Self.mode("\(environment.directory)/\(name)") == 0o600, "\(name)")
             }
-            log.close()
+            log.abandon()
             lock.release()
             try SegmentedLog.lock(environment).release()
         }
@@ -78,16 +78,16 @@ import Testing
                 #expect(replayed == 1 + round * 300)
                 for index in replayed ..< replayed + 300 {
                     try LogFixture.payload(index).withUnsafeBytes {
-                        try log.append(LogFixture.contents(index, payload: $0))
+                        try log.write(LogFixture.contents(index, payload: $0))
                     }
-                    _ = try log.commit()
+                    try log.commit()
                 }
-                log.close()
+                log.abandon()
                 (log, replayed) = try Self.open(environment)
             }
             #expect(replayed == 901)
             #expect(try environment.fileSystem.list(environment.directory).count > 4)
-            log.close()
+            log.abandon()
         }
     }
 
@@ -100,14 +100,13 @@ import Testing
                 #expect(replayed == next)
                 for index in next ..< next + 300 {
                     try LogFixture.payload(index).withUnsafeBytes {
-                        try log.append(LogFixture.contents(index, payload: $0))
+                        try log.write(LogFixture.contents(index, payload: $0))
                     }
-                    _ = try log.commit()
+                    try log.commit()
                 }
                 next += 300
                 let position = try log.cut(
-                    receivedAt: Int64(next - 1) + 1_000, previousResultsDigest: UInt64(next),
-                    rulesVersion: 1)
+                    receivedAt: Int64(next - 1) + 1_000, digest: UInt64(next))
                 let writer = try SnapshotWriter(
                     environment, directoryID: log.directoryID, position: position)
                 let content = SnapshotContent(frames: next, blocks: 40)
@@ -126,11 +125,11 @@ import Testing
                     _ in true
                 }) { _ in damaged += 1 }
                 #expect(damaged == 0 && (figures?.bytes ?? 0) > file.bytes / 2)
-                log.close()
+                log.abandon()
             }
             let (log, replayed) = try Self.open(environment)
             #expect(replayed == next)
-            log.close()
+            log.abandon()
         }
     }
 }

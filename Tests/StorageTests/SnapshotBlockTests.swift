@@ -20,8 +20,8 @@ import Testing
 
     private static let name = "0000000000000006.snapshot"
     private static let position = SnapshotPosition(
-        nextFrame: 4, nextLSN: 7, previousHeaderCRC: 5, receivedAt: 1_000, rulesVersion: 1,
-        resultsDigest: 9)
+        lsn: 6, receivedAt: 1_000, rulesVersion: 1, resultsDigest: 9,
+        log: LogPosition(index: 4, check: 5))
 
     private static func written(
         _ payloads: [[UInt8]], position: SnapshotPosition = SnapshotBlockTests.position,
@@ -92,7 +92,7 @@ import Testing
         let content = try Self.written(payloads)
         let starts = Self.starts(content)
         var later = Self.position
-        later.nextLSN += 1
+        later.lsn += 1
         var changed = payloads
         changed[0][0] = 0
         let others = [

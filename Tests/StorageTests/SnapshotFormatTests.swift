@@ -13,9 +13,8 @@ import Testing
 
     private static let name = "0000000000000001.snapshot"
     private static let position = SnapshotPosition(
-        nextFrame: 3, nextLSN: 2, previousHeaderCRC: 0x2A6C_E59E, receivedAt: 1_700_000_000_000_000,
-        rulesVersion: 1,
-        resultsDigest: 0x0102_0304_0506_0708)
+        lsn: 1, receivedAt: 1_700_000_000_000_000, rulesVersion: 1,
+        resultsDigest: 0x0102_0304_0506_0708, log: LogPosition(index: 3, check: 0x2A6C_E59E))
 
     @Test func documentedExampleIsReadAsThePageSays() throws {
         let fixture = LogFixture(
@@ -114,7 +113,7 @@ import Testing
             let writer = try fixture.beginSnapshot(after: 11)
             for block in blocks { try block.withUnsafeBytes { try writer.append($0) } }
             let file = try writer.finish()
-            #expect(Self.rejection(fixture.files) == .snapshotRefused(file: "d/\(file.name)"))
+            #expect(Self.rejection(fixture.files) == .snapshotRejected(file: "d/\(file.name)"))
         }
     }
 
@@ -133,8 +132,7 @@ import Testing
         for (frames, difference) in [(10, 0), (10, 1)] as [(Int, UInt32)] {
             let again = LogFixture(SimulatedDisk(fixture.disk.snapshot), segmentBytes: 32 << 10)
             var position = LogFixture.position(after: frames, at: nil)
-            position.nextFrame = nextFrame
-            position.previousHeaderCRC = crc &+ difference
+            position.log = LogPosition(index: nextFrame, check: crc &+ difference)
             let writer = try SnapshotWriter(
                 again.environment, directoryID: LogFixture.directoryID, position: position)
             let content = SnapshotContent(frames: frames)

@@ -93,7 +93,7 @@ import Testing
             try workload.writeFrames(6 + workload.random.below(8))
             if workload.random.below(2) == 0 { try workload.fixture.seal(after: workload.next - 1) }
             if workload.random.below(2) == 0 {
-                while try workload.fixture.opened.preparer.step() {}
+                while try workload.fixture.opened.preparer.prepare() {}
             }
             try workload.snapshot()
         }

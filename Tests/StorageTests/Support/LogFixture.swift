@@ -52,26 +52,28 @@ final class LogFixture {
     /// What a replay of the frame at a place must carry, and nothing else.
     static func isExpected(_ frame: ReplayedFrame, at index: Int) -> Bool {
         let wanted = Self.payload(index)
-        return frame.header.firstLSN == 1 + UInt64(index) * Self.lsnsPerFrame
-            && frame.header.operationCount == UInt32(Self.lsnsPerFrame)
-            && frame.header.receivedAt == Int64(index) + 1_000
-            && frame.header.previousResultsDigest == UInt64(index)
-            && frame.header.rulesVersion == 1
+        return frame.firstLSN == 1 + UInt64(index) * Self.lsnsPerFrame
+            && frame.operationCount == UInt32(Self.lsnsPerFrame)
+            && frame.receivedAt == Int64(index) + 1_000
+            && frame.results.digest == UInt64(index)
+            && frame.results.lsn == frame.firstLSN - 1
+            && frame.rulesVersion == 1
             && wanted.count == frame.payload.count
             && wanted.withUnsafeBytes {
                 memcmp($0.baseAddress!, frame.payload.baseAddress!, wanted.count)
             } == 0
     }
 
-    static func contents(_ index: Int, payload: UnsafeRawBufferPointer) -> FrameContents {
-        FrameContents(
+    static func contents(_ index: Int, payload: UnsafeRawBufferPointer) -> LogFrame {
+        LogFrame(
             firstLSN: 1 + UInt64(index) * Self.lsnsPerFrame,
             operationCount: UInt32(Self.lsnsPerFrame),
-            receivedAt: Int64(index) + 1_000, rulesVersion: 1, previousResultsDigest: UInt64(index),
+            receivedAt: Int64(index) + 1_000, rulesVersion: 1,
+            results: ResultsMark(lsn: UInt64(index) * Self.lsnsPerFrame, digest: UInt64(index)),
             payload: payload)
     }
 
-    /// Opens the log and checks every replayed frame; `.replayRefused` if one is not what was
+    /// Opens the log and checks every replayed frame; `.replayRejected` if one is not what was
     /// written.
     func open() throws(StorageError) {
         let target = CheckingTarget()
@@ -83,7 +85,7 @@ final class LogFixture {
         bytes.copyBytes(from: genesis)
         let (log, report) = try SegmentedLog.open(
             self.environment,
-            genesisFrame: {
+            genesis: {
                 LogGenesis(
                     directoryID: Self.directoryID,
                     frame: Self.contents(0, payload: UnsafeRawBufferPointer(bytes)))
@@ -96,7 +98,7 @@ final class LogFixture {
     /// Hands the frame at a place over, and makes it durable.
     func write(_ index: Int) throws(StorageError) {
         try self.append(index)
-        _ = try self.opened.commit()
+        try self.opened.commit()
     }
 
     /// Hands the frame at a place over.
@@ -104,14 +106,14 @@ final class LogFixture {
         let payload = Self.payload(index)
         let outcome = payload.withUnsafeBytes { bytes -> Result<Void, StorageError> in
             do throws(StorageError) {
-                return .success(try self.opened.append(Self.contents(index, payload: bytes)))
+                return .success(try self.opened.write(Self.contents(index, payload: bytes)))
             } catch { return .failure(error) }
         }
         try outcome.get()
     }
 
     func seal(after index: Int) throws(StorageError) {
-        try self.opened.seal(previousResultsDigest: UInt64(index + 1))
+        try self.opened.seal(digest: UInt64(index + 1))
     }
 
     var opened: SegmentedLog {
@@ -143,7 +145,7 @@ extension LogFixture {
         let fixture = LogFixture()
         try fixture.open()
         try fixture.write(1)
-        try fixture.opened.seal(previousResultsDigest: digest)
+        try fixture.opened.seal(digest: digest)
         fixture.disk.killProcess()
         return fixture
     }

@@ -49,6 +49,8 @@ final class CheckingTarget: RecoveryTarget {
     /// Of these, loaded from a snapshot.
     private(set) var framesLoaded = 0
     private(set) var abandoned = 0
+    /// What the seals behind the snapshot carry.
+    private(set) var seals: [ResultsMark] = []
     private var position: SnapshotPosition?
     private var content: SnapshotContent?
     private var blocks = 0
@@ -88,6 +90,11 @@ final class CheckingTarget: RecoveryTarget {
         defer { self.frames += 1 }
         return LogFixture.isExpected(frame, at: self.frames)
     }
+
+    func check(_ results: ResultsMark, number: UInt64) -> Bool {
+        self.seals.append(results)
+        return true
+    }
 }
 
 /// A target that hands frames on and knows no snapshots.
@@ -103,6 +110,7 @@ final class FrameTarget: RecoveryTarget {
     func endOfSnapshot() -> Bool { false }
     func abandonSnapshot() {}
     func replay(_ frame: ReplayedFrame) -> Bool { self.body(frame) }
+    func check(_ results: ResultsMark, number: UInt64) -> Bool { true }
 }
 
 extension LogFixture {
@@ -110,17 +118,15 @@ extension LogFixture {
     /// seals, and are taken from `found`.
     static func position(after frames: Int, at found: SnapshotPosition?) -> SnapshotPosition {
         SnapshotPosition(
-            nextFrame: found?.nextFrame ?? 0, nextLSN: 1 + UInt64(frames) * Self.lsnsPerFrame,
-            previousHeaderCRC: found?.previousHeaderCRC ?? 0, receivedAt: Int64(frames - 1) + 1_000,
-            rulesVersion: 1,
-            resultsDigest: UInt64(frames))
+            lsn: UInt64(frames) * Self.lsnsPerFrame, receivedAt: Int64(frames - 1) + 1_000,
+            rulesVersion: 1, resultsDigest: UInt64(frames),
+            log: found?.log ?? LogPosition(index: 0, check: 0))
     }
 
     /// Ends the segment after `frames` frames, for a snapshot of them.
     func cut(after frames: Int) throws(StorageError) -> SnapshotPosition {
         try self.opened.cut(
-            receivedAt: Int64(frames - 1) + 1_000, previousResultsDigest: UInt64(frames),
-            rulesVersion: 1)
+            receivedAt: Int64(frames - 1) + 1_000, digest: UInt64(frames))
     }
 
     /// Begins a snapshot of the state after `frames` frames.
