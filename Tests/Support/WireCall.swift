@@ -32,12 +32,15 @@ package final class WireCall {
 
     func receive(_ bytes: UnsafeBufferPointer<UInt8>) {
         self.incoming += bytes
-        while self.incoming.count >= 5 {
-            let count = self.incoming[1 ..< 5].reduce(0) { $0 << 8 | Int($1) }
-            guard self.incoming.count >= 5 + count else { return }
-            self.messages.append(Array(self.incoming[5 ..< 5 + count]))
-            self.incoming.removeFirst(5 + count)
+        var offset = 0
+        while self.incoming.count >= offset + 5 {
+            let count = self.incoming[offset + 1 ..< offset + 5].reduce(0) { $0 << 8 | Int($1) }
+            let end = offset + 5 + count
+            guard self.incoming.count >= end else { break }
+            self.messages.append(Array(self.incoming[offset + 5 ..< end]))
+            offset = end
         }
+        self.incoming.removeFirst(offset)
     }
 
     /// Bytes of the request that the connection has not taken yet.
