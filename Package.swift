@@ -29,7 +29,7 @@ let package = Package(
         // Seams and their two sides.
         .target(name: "IOCore", dependencies: ["Bytes"]),
         .target(name: "IOLinux", dependencies: ["IOCore", "Bytes", "CLinux"]),
-        .target(name: "IOSimulation", dependencies: ["IOCore", "Bytes"]),
+        .target(name: "IOSimulation", dependencies: ["Storage", "IOCore", "Bytes"]),
 
         .target(name: "GRPCTransport", dependencies: ["IOCore", "Bytes", "CNGHTTP2"]),
         .target(name: "Storage", dependencies: ["IOCore", "Bytes", "CCRC32C"]),

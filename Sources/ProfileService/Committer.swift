@@ -231,7 +231,9 @@ package final class Committer: Steppable {
     func collectEvents() -> NextStep {
         while !self.hasFailed {
             switch self.log.advance() {
-            case .pending(let next): return next
+            case .pending(let next):
+                self.observeLeadership()
+                return next
             case .committed(let through):
                 self.committedThrough = through
                 self.settle()

@@ -19,7 +19,8 @@ package final class LogMetrics: Sendable {
     /// Segments begun since the start.
     package var segments: UInt64 { self.segmentsCell.load(ordering: .relaxed) }
 
-    func wrote(operations: UInt32, bytes: Int) {
+    /// Counts one frame.
+    package func wrote(operations: UInt32, bytes: Int) {
         self.frameOperations.record(UInt64(operations))
         self.frameBytes.record(UInt64(bytes))
         self.bytesCell.wrappingAdd(UInt64(bytes), ordering: .relaxed)

@@ -6,29 +6,35 @@ import Testing
 @testable import ProfileService
 
 @Suite struct CommitPipelineTests {
-    @Test func L10_answeredTracksSurviveAPowerCutAndReplayGivesTheSame() throws {
-        let fixture = try ServiceFixture()
+    @Test(arguments: LogWorld.Kind.allCases)
+    func L10_committedTracksSurviveACrashAndReplayGivesTheSame(kind: LogWorld.Kind) throws {
+        let world = LogWorld(kind)
+        let fixture = try world.start()
         let done = fixture.commit([fixture.batch([("ann", ["1", "2"], ""), ("bob", ["1"], "")])])
         #expect(done.count == 1)
         #expect(ServiceFixture.header(done[0], 0)?.lsn == 3)
         #expect(ServiceFixture.header(done[0], 1)?.lsn == 4)
-        let again = try ServiceFixture(fixture.disk.afterPowerCut(seed: 1))
+        world.crash()
+        let again = try world.start()
         #expect(again.count("ann") == 2)
         #expect(again.count("bob") == 1)
         #expect(again.store.digest() == fixture.store.digest())
     }
 
-    @Test func lsnsGoOnAfterARestart() throws {
-        let fixture = try ServiceFixture()
+    @Test(arguments: LogWorld.Kind.allCases)
+    func lsnsContinueAfterARestart(kind: LogWorld.Kind) throws {
+        let world = LogWorld(kind)
+        let fixture = try world.start()
         _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])
-        fixture.disk.killProcess()
-        let again = try ServiceFixture(fixture.disk)
+        world.crash()
+        let again = try world.start()
         let done = again.commit([again.batch([("ann", ["2"], "")])])
         #expect(ServiceFixture.header(done[0], 0)?.lsn == 3)
     }
 
-    @Test func L7_batchesOfSeveralLoopsShareAFrame() throws {
-        let fixture = try ServiceFixture()
+    @Test(arguments: LogWorld.Kind.allCases)
+    func L7_batchesOfSeveralLoopsShareAFrame(kind: LogWorld.Kind) throws {
+        let fixture = try LogWorld(kind).start()
         let frames = fixture.committer.framesAppended
         let batches = (0 ..< 5).map { fixture.batch([("p\($0)", ["1"], "")]) }
         #expect(fixture.commit(batches).count == 5)
@@ -36,10 +42,11 @@ import Testing
         #expect((0 ..< 5).allSatisfy { fixture.count("p\($0)") == 1 })
     }
 
-    @Test func L7_aBatchLargerThanAFrameIsCutAndGivenBackOnce() throws {
+    @Test(arguments: LogWorld.Kind.allCases)
+    func L7_aBatchLargerThanAFrameIsCutAndGivenBackOnce(kind: LogWorld.Kind) throws {
         var limits = PipelineLimits()
         limits.frameOperationsMax = 7
-        let fixture = try ServiceFixture(pipelineLimits: limits)
+        let fixture = try LogWorld(kind).start(limits)
         let frames = fixture.committer.framesAppended
         let done = fixture.commit([
             fixture.batch((0 ..< 20).map { ("p\($0)", ["1", "2"], "") }),
@@ -143,18 +150,20 @@ import Testing
         #expect(done[0].slots[0].rejection == .none)
     }
 
-    @Test func L7_overTheBoundOfWaitingCommandsOneIsRejected() throws {
+    @Test(arguments: LogWorld.Kind.allCases)
+    func L7_overTheBoundOfWaitingCommandsOneIsRejected(kind: LogWorld.Kind) throws {
         var limits = PipelineLimits()
         limits.commandsWaitingMax = 3
-        let fixture = try ServiceFixture(pipelineLimits: limits)
+        let fixture = try LogWorld(kind).start(limits)
         #expect((0 ..< 3).allSatisfy { _ in fixture.pipeline.reserve(bytes: 10) == .none })
         #expect(fixture.pipeline.reserve(bytes: 10) == .rateExceeded)
         fixture.pipeline.release(commands: 1, bytes: 10)
         #expect(fixture.pipeline.reserve(bytes: 10) == .none)
     }
 
-    @Test func abandonedCallsLeaveTheBatchAndTheOthersStay() throws {
-        let fixture = try ServiceFixture()
+    @Test(arguments: LogWorld.Kind.allCases)
+    func abandonedCallsLeaveTheBatchAndTheOthersStay(kind: LogWorld.Kind) throws {
+        let fixture = try LogWorld(kind).start()
         let batch = fixture.batch((0 ..< 9).map { ("p\($0)", ["1", "2"], "") })
         let items = batch.removeAll { [0, 4, 5, 8].contains(Int($0.streamSlot)) }
         #expect(items == 8)

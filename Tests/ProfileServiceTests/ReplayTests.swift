@@ -43,6 +43,23 @@ import Testing
         #expect(restarts > 3)
     }
 
+    @Test func aSealWhoseResultsDifferStopsTheStart() throws {
+        let fixture = try ServiceFixture()
+        _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])
+        // The seal says that the last frame gave other results; no frame of records follows.
+        fixture.committer.results = ResultsChain(
+            behind: ResultsMark(lsn: fixture.store.appliedLSN, digest: 1))
+        fixture.end()
+        fixture.disk.killProcess()
+        do throws(RecoveryError) {
+            _ = try ServiceFixture(fixture.disk)
+            Issue.record("the seal was not compared")
+        } catch {
+            guard case .digest(_, let lsn) = error else { throw error }
+            #expect(lsn == fixture.store.appliedLSN + 1)
+        }
+    }
+
     @Test func aFrameWhoseResultsDifferStopsTheStart() throws {
         let fixture = try ServiceFixture()
         _ = fixture.commit([fixture.batch([("ann", ["1"], "")])])

@@ -52,7 +52,7 @@ final class ServiceFixture {
         pipelineLimits: PipelineLimits = PipelineLimits(),
         rulesVersion: UInt32 = Store.rulesVersion, on logStore: (any LogStore)? = nil,
         clock: SimulatedClock = SimulatedClock()
-    ) throws {
+    ) throws(RecoveryError) {
         self.clock = clock
         self.disk = disk
         self.limits = limits

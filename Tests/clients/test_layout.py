@@ -13,7 +13,7 @@ ALLOWED = {
     "Profiles": {"Bytes", "Synchronization"},
     "IOCore": {"Bytes", "Synchronization"},
     "IOLinux": {"IOCore", "Bytes", "CLinux", "Glibc", "Synchronization"},
-    "IOSimulation": {"IOCore", "Bytes", "Synchronization"},
+    "IOSimulation": {"Storage", "IOCore", "Bytes", "Synchronization"},
     "GRPCTransport": {"IOCore", "Bytes", "CNGHTTP2", "Synchronization"},
     "Storage": {"IOCore", "Bytes", "CCRC32C", "Synchronization"},
     "Messages": {"Profiles", "Bytes", "CMessages", "CProtobufC", "Synchronization"},

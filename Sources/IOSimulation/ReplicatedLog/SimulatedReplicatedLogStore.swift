@@ -1,0 +1,96 @@
+import IOCore
+import Storage
+
+/// Opens a member's end of a simulated replicated log: one store for each node of a cluster.
+///
+/// The history outlives the node; the node's own snapshots are files of its simulated disk.
+package final class SimulatedReplicatedLogStore: LogStore {
+    /// The member's number, for elections.
+    package let member: Int
+    private let cluster: SimulatedCluster
+    private let environment: LogEnvironment
+    /// Frames before this were truncated.
+    private var firstFrame: UInt64 = 1
+
+    /// - Parameter environment: Where the node keeps its snapshots.
+    package init(_ cluster: SimulatedCluster, _ environment: LogEnvironment) {
+        self.cluster = cluster
+        self.environment = environment
+        self.member = cluster.addMember()
+    }
+
+    package func lock() throws(StorageError) -> any DirectoryLock {
+        try SegmentedLogStore(self.environment).lock()
+    }
+
+    package func open(
+        genesis: () -> LogGenesis, target: any RecoveryTarget, waker: any Waker
+    ) throws(StorageError) -> OpenedLog {
+        if self.cluster.history.isEmpty { self.cluster.begin(genesis(), by: self.member) }
+        guard let report = try self.inspect(target: target),
+            let directoryID = self.cluster.directoryID
+        else { preconditionFailure("the history has its genesis") }
+        self.cluster.setWaker(waker, of: self.member)
+        let metrics = LogMetrics()
+        let log = SimulatedReplicatedLog(
+            self.cluster, member: self.member, seen: self.cluster.history.count, metrics: metrics)
+        return OpenedLog(log: log, report: report, directoryID: directoryID, metrics: metrics)
+    }
+
+    package func inspect(target: any RecoveryTarget) throws(StorageError) -> RecoveryReport? {
+        guard !self.cluster.history.isEmpty else { return nil }
+        var report = RecoveryReport()
+        report.snapshot = try self.loadSnapshot(into: target)
+        let first = report.snapshot?.position.log.index ?? 1
+        guard first >= self.firstFrame else {
+            throw .missingLog(
+                after: self.environment.directory, lsn: 0,
+                found: "it begins at frame \(self.firstFrame)")
+        }
+        for frame in self.cluster.history.dropFirst(Int(first) - 1) {
+            let replayed = frame.replayed
+            guard target.replay(replayed) else { throw .replayRejected(lsn: replayed.firstLSN) }
+            report.frames += 1
+            report.operations += UInt64(frame.operationCount)
+            report.bytes += frame.payload.count
+        }
+        return report
+    }
+
+    /// Loads the newest whole snapshot whose position is in the history.
+    private func loadSnapshot(into target: any RecoveryTarget) throws(StorageError) -> SnapshotFile?
+    {
+        guard let directoryID = self.cluster.directoryID,
+            let names = try? SnapshotCatalogue(self.environment, directoryID: directoryID).names()
+        else { return nil }
+        for name in names {
+            do throws(StorageError) {
+                var reader = try SnapshotReader(
+                    self.environment, name: name, directoryID: directoryID)
+                let position = reader.position.log
+                guard position.index > 1, position.index <= self.cluster.history.count + 1,
+                    self.cluster.position(behind: Int(position.index) - 1) == position
+                else { continue }
+                target.begin(reader.position)
+                while let block = try reader.next() {
+                    guard target.load(block) else { throw .snapshotRejected(file: name) }
+                }
+                guard target.endOfSnapshot() else { throw .snapshotRejected(file: name) }
+                return reader.verified(name: name)
+            } catch {
+                guard case .snapshotDamaged = error else { throw error }
+                target.abandonSnapshot()
+            }
+        }
+        return nil
+    }
+
+    package func bytesToRecover() -> UInt64 {
+        self.cluster.history.reduce(0) { $0 + UInt64($1.payload.count) }
+    }
+
+    package func truncate(before position: LogPosition) throws(StorageError) -> LogTruncation {
+        self.firstFrame = max(self.firstFrame, position.index)
+        return LogTruncation()
+    }
+}

@@ -1,0 +1,125 @@
+import IOSimulation
+import Profiles
+import Storage
+import Testing
+
+@testable import ProfileService
+
+/// The pipeline on a log with 16 frames in flight that takes 5 ms for a commit.
+@Suite struct FramesInFlightTests {
+    /// Callers that wait for their response before they call again.
+    private struct Callers {
+        let total: Int
+        var idle: Int
+        var random: SeededRandom
+        var calls = 0
+
+        /// Those that call in this tick, as one batch; `nil`: none does.
+        mutating func batch(_ fixture: ServiceFixture) -> LogBatch? {
+            let count = (0 ..< self.idle).count { _ in self.random.below(3) == 0 }
+            guard count > 0 else { return nil }
+            self.idle -= count
+            self.calls += count
+            return fixture.batch(
+                (0 ..< count).map { ("p\((self.calls + $0) % 500)", ["e\(self.calls)-\($0)"], "") })
+        }
+    }
+
+    @Test func at5MillisecondsACommitAnd800CallsAtLeast8FramesAreInFlight() throws {
+        let world = LogWorld(.replicated, commitNanoseconds: 5_000_000)
+        let fixture = try world.start()
+        var callers = Callers(total: 800, idle: 800, random: SeededRandom(seed: 3))
+        var fewest = Int.max
+        // Ticks of 100 µs for 500 ms; the first 50 ms are the way there.
+        for tick in 0 ..< 5_000 {
+            if let batch = callers.batch(fixture) { fixture.pipeline.submit(batch) }
+            while fixture.committer.step() == .now {}
+            callers.idle += fixture.takeFinished().reduce(0) { $0 + $1.slots.count }
+            if tick >= 500 { fewest = min(fewest, world.cluster.framesInFlight) }
+            world.clock.advance(nanoseconds: 100_000)
+        }
+        let perFrame = callers.calls / world.cluster.framesAppended
+        print("frames in flight: at least \(fewest), \(perFrame) commands each, \(callers.calls) calls")
+        #expect(fewest >= 8)
+        #expect(perFrame >= 32, "frames are not made tiny")
+        #expect(callers.calls > 800 * 80, "a call takes about one commit")
+    }
+
+    @Test func callsThatWaitAtOnceAreSpreadOverTheWindow() throws {
+        let world = LogWorld(.replicated)
+        let fixture = try world.start()
+        fixture.pipeline.submit(fixture.batch((0 ..< 800).map { ("p\($0)", ["1"], "") }))
+        _ = fixture.committer.step()
+        #expect(world.cluster.framesInFlight == 16)
+        #expect(fixture.takeFinished().isEmpty)
+        #expect((0 ..< 800).allSatisfy { fixture.count("p\($0)") == 0 }, "appended is not applied")
+        world.clock.advance(nanoseconds: 5_000_000)
+        _ = fixture.committer.step()
+        #expect(fixture.takeFinished().count == 1)
+        #expect((0 ..< 800).allSatisfy { fixture.count("p\($0)") == 1 })
+    }
+
+    @Test func fewCallsMakeOneFrame() throws {
+        let world = LogWorld(.replicated)
+        let fixture = try world.start()
+        fixture.pipeline.submit(fixture.batch((0 ..< 32).map { ("p\($0)", ["1"], "") }))
+        _ = fixture.committer.step()
+        #expect(world.cluster.framesInFlight == 1)
+    }
+
+    @Test func aFullWindowGathersWhatComesMeanwhile() throws {
+        let world = LogWorld(.replicated)
+        let fixture = try world.start()
+        for number in 0 ..< 20 {
+            fixture.pipeline.submit(fixture.batch([("p\(number)", ["1"], "")]))
+            _ = fixture.committer.step()
+        }
+        #expect(world.cluster.framesInFlight == 16)
+        world.clock.advance(nanoseconds: 5_000_000)
+        while fixture.committer.step() == .now {}
+        #expect(fixture.takeFinished().count == 16)
+        #expect(world.cluster.framesInFlight == 1, "the other four share a frame")
+    }
+
+    @Test func snapshotWithFramesInFlightAndTheLogBehindItGiveTheSameState() throws {
+        let world = LogWorld(.replicated)
+        let fixture = try world.start()
+        var number = 0
+        let submit = {
+            for _ in 0 ..< 3 {
+                number += 1
+                fixture.pipeline.submit(fixture.batch([("p\(number % 40)", ["\(number)"], "")]))
+            }
+            _ = fixture.committer.step()
+            world.clock.advance(nanoseconds: 1_000_000)
+        }
+        for _ in 0 ..< 30 { submit() }
+        fixture.feed.want()
+        var writer: SnapshotWriter?
+        var isComplete = false
+        for _ in 0 ..< 1_000 where !isComplete {
+            submit()
+            switch fixture.feed.next() {
+            case .begun(let position):
+                #expect(world.cluster.framesInFlight > 0)
+                writer = try SnapshotWriter(
+                    fixture.environment, directoryID: fixture.recovered.opened.directoryID,
+                    position: position)
+            case .block(let block): try writer?.append(block.bytes)
+            case .complete: isComplete = true
+            case .nothing: break
+            case .failed(let failure): throw failure
+            }
+        }
+        let file = try #require(try writer?.finish())
+        for _ in 0 ..< 30 { submit() }
+        // What is in flight now is lost.
+        while fixture.committer.step() == .now {}
+        let digest = fixture.store.digest()
+        world.crash()
+        let again = try world.start()
+        #expect(again.report.snapshot == file)
+        #expect(again.report.frames > 10)
+        #expect(again.store.digest() == digest)
+    }
+}
