@@ -20,7 +20,8 @@ import Testing
 
     @Test(arguments: TestLog.allCases)
     func identifiedPersonIsReadBackWithAttributes(log: TestLog) throws {
-        let harness = try NodeHarness.serving(makeLogStore: log.makeStore)
+        let world = log.world()
+        let harness = try world.start()
         let identify = try harness.call(
             "Identify",
             #"{"project":"default","custom_id":"anna","attributes":{"set":{"plan":"gold","age":41}}}"#
@@ -38,7 +39,8 @@ import Testing
 
     @Test(arguments: TestLog.allCases)
     func trackedEventIsADuplicateTheSecondTime(log: TestLog) throws {
-        let harness = try NodeHarness.serving(makeLogStore: log.makeStore)
+        let world = log.world()
+        let harness = try world.start()
         let request = Self.track("anna", #"{"event_id":"e1","name":"visit"}"#)
         let first = try harness.call("Track", request)
         #expect(first.status == 0, "\(first.message)")
@@ -51,7 +53,8 @@ import Testing
 
     @Test(arguments: TestLog.allCases)
     func requestIDIsReplayedAndItsReuseRejected(log: TestLog) throws {
-        let harness = try NodeHarness.serving(makeLogStore: log.makeStore)
+        let world = log.world()
+        let harness = try world.start()
         let request = Self.track(
             "anna", #"{"event_id":"e1","name":"visit"}"#, #","request_id":"r1""#)
         let first = try harness.call("Track", request)
@@ -66,7 +69,8 @@ import Testing
 
     @Test(arguments: TestLog.allCases)
     func atomicBatchWithOneRejectedWriteChangesNothing(log: TestLog) throws {
-        let harness = try NodeHarness.serving(makeLogStore: log.makeStore)
+        let world = log.world()
+        let harness = try world.start()
         // The second write demands a profile that is not there.
         let operations =
             #"{"track":\#(Self.track("anna", #"{"event_id":"e1","name":"visit"}"#))},"#
@@ -86,7 +90,8 @@ import Testing
 
     @Test(arguments: TestLog.allCases)
     func erasedPersonIsGoneAndTheNameBlocked(log: TestLog) throws {
-        let harness = try NodeHarness.serving(makeLogStore: log.makeStore)
+        let world = log.world()
+        let harness = try world.start()
         let request = Self.track("anna", #"{"event_id":"e1","name":"visit"}"#)
         #expect(try harness.call("Track", request).status == 0)
         let erased = try harness.call("EraseProfile", Self.get("anna"))
@@ -99,7 +104,8 @@ import Testing
 
     @Test(arguments: TestLog.allCases)
     func optOutIsReadBackAndNotSendable(log: TestLog) throws {
-        let harness = try NodeHarness.serving(makeLogStore: log.makeStore)
+        let world = log.world()
+        let harness = try world.start()
         for state in ["subscribed", "unsubscribed"] {
             let change = try harness.call(
                 "UpdateSubscription",
@@ -121,7 +127,8 @@ import Testing
 
     @Test(arguments: TestLog.allCases)
     func eventsAreListedInPagesWithoutGapOrRepetition(log: TestLog) throws {
-        let harness = try NodeHarness.serving(makeLogStore: log.makeStore)
+        let world = log.world()
+        let harness = try world.start()
         for number in 0 ..< 25 {
             let event = #"{"event_id":"e\#(number)","name":"visit"}"#
             #expect(try harness.call("Track", Self.track("anna", event)).status == 0)
@@ -144,6 +151,43 @@ import Testing
         } while !token.isEmpty && pages < 10
         #expect(found == (0 ..< 25).reversed().map { "e\($0)" })
         #expect(pages == 3)
+    }
+
+    /// Every wake arrives: no component waits for its timer to notice a call.
+    @Test(arguments: 0 ..< 20 as Range<UInt64>)
+    func callsAreAnsweredBeforeAnyTimePasses(order: UInt64) throws {
+        let harness = try NodeHarness.serving(order: order)
+        let client = try harness.connect()
+        for number in 0 ..< 10 {
+            let event = #"{"event_id":"e\#(number)","name":"visit"}"#
+            let call = try client.call(
+                .profiles("Track"), try JSONParser.parse(Self.track("anna", event).utf8))
+            try harness.settle()
+            #expect(call.status == 0, "call \(number)")
+        }
+        let snapshot = try client.call(.admin("CreateSnapshot"), .object([]))
+        try harness.settle()
+        #expect(snapshot.status == 0)
+    }
+
+    @Test func nodeThatAnotherHasDeposedRejectsWritesAndServesReads() throws {
+        let world = TestLog.replicated.world()
+        let harness = try world.start()
+        let request = Self.track("anna", #"{"event_id":"e1","name":"visit"}"#)
+        #expect(try harness.call("Track", request).status == 0)
+        world.cluster?.depose()
+        try harness.settle()
+        let rejected = try harness.call(
+            "Track", Self.track("anna", #"{"event_id":"e2","name":"visit"}"#))
+        #expect(rejected.status == RPCFailure.unavailable && !rejected.reason.isEmpty)
+        #expect(try harness.call("GetProfile", Self.get("anna")).status == 0)
+        world.lead()
+        try harness.settle()
+        #expect(
+            try harness.call("Track", Self.track("anna", #"{"event_id":"e2","name":"visit"}"#))
+                .status == 0)
+        let changes = harness.events.filter { if case .leadership = $0 { true } else { false } }
+        #expect(changes.count >= 2)
     }
 
     @Test func methodThatTheContractLacksIsUnimplemented() throws {

@@ -18,14 +18,15 @@ import Testing
 
     @Test(arguments: TestLog.allCases)
     func startFromASnapshotHasEverythingThatWasAnswered(log: TestLog) throws {
-        let harness = try NodeHarness.serving(makeLogStore: log.makeStore)
+        let world = log.world()
+        let harness = try world.start()
         try Self.write(harness, 1 ... 30)
         let snapshot = try harness.call(.admin("CreateSnapshot"), "{}")
         #expect(snapshot.status == 0, "\(snapshot.message)")
         #expect(snapshot.response?["lsn"]?.integer ?? 0 >= 31)
         try Self.write(harness, 31 ... 40)
         let digest = harness.node.recovered?.store.digest()
-        let again = try NodeHarness.serving(harness.kill(), makeLogStore: log.makeStore)
+        let again = try world.start(harness.kill())
         #expect(again.node.recovered?.store.digest() == digest)
         #expect(again.node.recovered?.report.snapshot != nil)
     }
@@ -54,10 +55,14 @@ import Testing
         #expect(harness.node.scrubMetrics.failures == 0)
     }
 
-    /// Everything that was answered is there after a power cut, whatever the disk kept of the rest.
-    @Test(arguments: 1 ... 20 as ClosedRange<UInt64>)
-    func powerCutKeepsEverythingThatWasAnswered(seed: UInt64) throws {
-        let harness = try NodeHarness.serving(order: seed)
+    /// Writes until the power goes.
+    ///
+    /// - Returns: How many calls were answered, and how many of their people a start finds.
+    private static func cutPower(
+        _ world: TestWorld, seed: UInt64, ignoringSyncs: Bool = false
+    ) throws -> (answered: Int, found: Int) {
+        let harness = try world.start(order: seed)
+        if ignoringSyncs { harness.disk.ignoreSyncs() }
         var random = SeededRandom(seed: seed)
         let client = try harness.connect()
         var calls: [WireCall] = []
@@ -66,18 +71,34 @@ import Testing
                 #"{"project":"default","identifier":{"custom_id":"p\#(number)"},"events":[{"event_id":"e","name":"visit"}]}"#
             calls.append(
                 try client.call(.profiles("Track"), try JSONParser.parse(request.utf8)))
-            // The power goes somewhere in between.
             for _ in 0 ..< random.below(12) { _ = try harness.stepOne() }
-            if number == 30 { harness.clock.advance(nanoseconds: 200_000_000) }
+            if number % 20 == 10 { harness.clock.advance(nanoseconds: 200_000_000) }
         }
         let answered = calls.indices.filter { calls[$0].status == 0 }
-        let again = try NodeHarness.serving(harness.cutPower(seed: seed))
-        for number in answered {
-            let read = try again.call(
+        let again = try world.start(harness.cutPower(seed: seed))
+        let found = try answered.filter { number in
+            try again.call(
                 "GetProfile",
-                #"{"project":"default","identifier":{"custom_id":"p\#(number)"}}"#)
-            #expect(read.status == 0, "p\(number) was answered and is lost")
+                #"{"project":"default","identifier":{"custom_id":"p\#(number)"}}"#
+            ).status == 0
         }
-        #expect(!answered.isEmpty)
+        return (answered.count, found.count)
+    }
+
+    /// Everything that was answered is there after a power cut, whatever the disk kept of the rest.
+    @Test(arguments: TestLog.allCases, 1 ... 20 as ClosedRange<UInt64>)
+    func powerCutKeepsEverythingThatWasAnswered(log: TestLog, seed: UInt64) throws {
+        let (answered, found) = try Self.cutPower(log.world(), seed: seed)
+        #expect(answered > 0 && found == answered)
+    }
+
+    /// The test above can fail: a disk that lies about its syncs loses what was answered.
+    @Test func diskThatIgnoresSyncsLosesWhatWasAnswered() throws {
+        var lost = 0
+        for seed in 1 ... 10 as ClosedRange<UInt64> {
+            let outcome = try? Self.cutPower(TestLog.local.world(), seed: seed, ignoringSyncs: true)
+            lost += outcome.map { $0.answered - $0.found } ?? 1
+        }
+        #expect(lost > 0)
     }
 }

@@ -19,7 +19,8 @@ import Testing
 
     @Test(arguments: TestLog.allCases)
     func streamIsAnsweredInOrder(log: TestLog) throws {
-        let harness = try NodeHarness.serving(makeLogStore: log.makeStore)
+        let world = log.world()
+        let harness = try world.start()
         let client = try harness.connect()
         let call = try client.open(.profiles("TrackStream"))
         for number in 1 ... 100 { try client.send(try Self.track(number), on: call) }
@@ -67,16 +68,18 @@ import Testing
 
     @Test(arguments: TestLog.allCases)
     func drainEndsStreamsAndLosesNoResponse(log: TestLog) throws {
-        let harness = try NodeHarness.serving(makeLogStore: log.makeStore)
+        let world = log.world()
+        let harness = try world.start()
         let client = try harness.connect()
         let stream = try client.open(.profiles("TrackStream"))
         for number in 1 ... 20 { try client.send(try Self.track(number), on: stream) }
         let unary = try client.call(.profiles("Track"), try Self.track(30, "bob"))
-        try harness.settle()
+        // Drained with the writes under way.
+        for _ in 0 ..< 10 { _ = try harness.stepOne() }
         try harness.drain()
         #expect(unary.status == 0)
         #expect(stream.hasEnded && Self.sequences(stream) == Array(1 ... 20))
-        let again = try NodeHarness.serving(harness.disk, makeLogStore: log.makeStore)
+        let again = try world.start(harness.disk)
         #expect(again.node.recovered?.store.digest() == harness.node.recovered?.store.digest())
         #expect(again.node.recovered?.report.framesCopied == 0, "a clean end leaves a seal")
     }

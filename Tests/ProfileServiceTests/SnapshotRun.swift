@@ -18,7 +18,8 @@ final class SnapshotRun {
         self.fixture = fixture
         let events = self.events
         self.snapshotter = Snapshotter(
-            environment: fixture.environment, directoryID: fixture.recovered.opened.directoryID,
+            environment: fixture.environment, logStore: SegmentedLogStore(fixture.environment),
+            directoryID: fixture.recovered.opened.directoryID,
             feed: fixture.feed, requests: self.requests, store: fixture.store,
             log: fixture.recovered.opened.metrics, coverage: fixture.recovered.coverage,
             policy: policy, onEvent: { event in events.withLock { $0.append(event) } })

@@ -30,6 +30,10 @@ extension Server {
                 "log failed: writes are rejected until a restart",
                 LogField("reason", error.description))
         case .shortage(let shortage, let isShort): Self.report(shortage, isShort, to: log)
+        case .leadership(.leading(let epoch)):
+            log.info("this server leads the log: writes go on", LogField("epoch", epoch))
+        case .leadership:
+            log.warning("another server leads the log: writes are rejected, reads go on")
         case .snapshot(let event): Self.report(event, to: log)
         case .segmentNotPrepared(let error):
             log.warning(

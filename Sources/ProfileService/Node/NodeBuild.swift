@@ -98,7 +98,8 @@ struct NodeBuild {
     ) -> Snapshotter {
         let onEvent = self.environment.onEvent
         return Snapshotter(
-            environment: self.log, directoryID: recovered.opened.directoryID, feed: feed,
+            environment: self.log, logStore: self.logStore,
+            directoryID: recovered.opened.directoryID, feed: feed,
             requests: requests, store: recovered.store, log: recovered.opened.metrics,
             coverage: recovered.coverage, policy: self.environment.configuration.snapshots,
             onEvent: { onEvent(.snapshot($0)) })
@@ -119,7 +120,7 @@ struct NodeBuild {
             onShortage: { shortage, isShort in
                 if shortage == .disk { requests.note(isDiskFull: isShort) }
                 onEvent(.shortage(shortage, isShort))
-            })
+            }, onLeadership: { onEvent(.leadership($0)) })
     }
 
     private func backups(_ coordinator: OperatorCoordinator) -> NodeComponent {

@@ -75,6 +75,8 @@ package enum NodeEvent: Sendable {
     case logFailed(StorageError)
     /// Writes began (true) or ceased to be rejected for want of disk space or memory.
     case shortage(Shortage, Bool)
+    /// Whether this node's log takes writes has changed.
+    case leadership(Leadership)
     case snapshot(Snapshotter.Event)
     /// The next segment cannot be prepared; the first of several failures in a row.
     case segmentNotPrepared(IOError)

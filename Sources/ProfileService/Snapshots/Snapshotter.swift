@@ -46,6 +46,7 @@ package final class Snapshotter: Steppable {
 
     package let metrics = SnapshotMetrics()
     private let environment: LogEnvironment
+    private let logStore: any LogStore
     private let directoryID: DirectoryID
     private let feed: SnapshotFeed
     private let requests: SnapshotRequests
@@ -58,15 +59,19 @@ package final class Snapshotter: Steppable {
     private var pacing = WorkPacing.half
 
     /// - Parameters:
+    ///   - environment: Where snapshots are kept.
+    ///   - logStore: Truncates the log behind the older of two snapshots.
     ///   - feed: Wakes this component.
     ///   - requests: Wakes this component.
     ///   - onEvent: Called in a step.
     package init(
-        environment: LogEnvironment, directoryID: DirectoryID, feed: SnapshotFeed,
+        environment: LogEnvironment, logStore: any LogStore, directoryID: DirectoryID,
+        feed: SnapshotFeed,
         requests: SnapshotRequests, store: Store, log: LogMetrics, coverage: SnapshotCoverage,
         policy: SnapshotPolicy, onEvent: @escaping (Event) -> Void
     ) {
         self.environment = environment
+        self.logStore = logStore
         self.directoryID = directoryID
         self.feed = feed
         self.requests = requests
@@ -189,7 +194,7 @@ package final class Snapshotter: Steppable {
         self.attempt?.nanoseconds = nanoseconds
         self.metrics.ended(.success(file), nanoseconds: nanoseconds)
         let catalogue = SnapshotCatalogue(self.environment, directoryID: self.directoryID)
-        self.state = .pruning(catalogue.pruner(after: file), file)
+        self.state = .pruning(catalogue.pruner(after: file, of: self.logStore), file)
     }
 
     private func fail(_ failure: SnapshotFailure) -> NextStep {

@@ -56,10 +56,11 @@ package struct SnapshotCatalogue {
 
     /// Begins to remove what `newest` supersedes.
     ///
-    /// - Parameter newest: As `SnapshotWriter.finishStep` returned it: verified, and not by its
-    ///   name alone.
-    package func pruner(after newest: SnapshotFile) -> SnapshotPruner {
-        SnapshotPruner(self, after: newest)
+    /// - Parameters:
+    ///   - newest: As `SnapshotWriter.finishStep` returned it: verified, and not by its name alone.
+    ///   - logStore: Truncates its log behind the older snapshot.
+    package func pruner(after newest: SnapshotFile, of logStore: any LogStore) -> SnapshotPruner {
+        SnapshotPruner(self, after: newest, of: logStore)
     }
 
     /// The newest snapshot that verifies.
@@ -77,7 +78,7 @@ package struct SnapshotCatalogue {
         return nil
     }
 
-    /// Removes the snapshots before `newest` except `result.older`, and then the log before that.
+    /// Removes the snapshots before `newest` except `result.older`.
     ///
     /// - Throws: `.io`; what was not removed goes the next time.
     func removeSuperseded(
@@ -86,21 +87,6 @@ package struct SnapshotCatalogue {
         let older = result.older?.name
         let superseded = names.reversed().filter { $0 != older && Self.isOlder($0, than: newest) }
         result.snapshotsRemoved = superseded.count
-        try self.remove(Array(superseded), &result)
-        if let older = result.older { try self.removeLog(before: older.position, &result) }
-    }
-
-    private func removeLog(before position: SnapshotPosition, _ result: inout Pruning)
-        throws(StorageError)
-    {
-        let truncation = try self.files.truncate(
-            before: position.log, directoryID: self.directoryID)
-        result.segmentsRemoved = truncation.segmentsRemoved
-        result.tornFilesRemoved = truncation.tornFilesRemoved
-        result.bytesRemoved += truncation.bytesRemoved
-    }
-
-    private func remove(_ names: [String], _ result: inout Pruning) throws(StorageError) {
-        result.bytesRemoved += try self.files.remove(names)
+        result.bytesRemoved += try self.files.remove(Array(superseded))
     }
 }

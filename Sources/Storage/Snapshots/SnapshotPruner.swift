@@ -7,6 +7,7 @@
 package final class SnapshotPruner {
     private let catalogue: SnapshotCatalogue
     private let newest: SnapshotFile
+    private let logStore: any LogStore
     /// All snapshots, the newest first; `nil` before the first step.
     private var names: [String]?
     /// Snapshots older than `newest` that are still to be tried, the newest first.
@@ -17,8 +18,9 @@ package final class SnapshotPruner {
 
     /// - Parameter newest: As `SnapshotWriter.finishStep` returned it: verified, and not by its
     ///   name alone.
-    init(_ catalogue: SnapshotCatalogue, after newest: SnapshotFile) {
+    init(_ catalogue: SnapshotCatalogue, after newest: SnapshotFile, of logStore: any LogStore) {
         self.catalogue = catalogue
+        self.logStore = logStore
         self.newest = newest
     }
 
@@ -41,6 +43,12 @@ package final class SnapshotPruner {
             self.candidates.removeFirst()
         }
         try self.catalogue.removeSuperseded(among: names, after: self.newest, &self.result)
+        if let older = self.result.older {
+            let truncation = try self.logStore.truncate(before: older.position.log)
+            self.result.segmentsRemoved = truncation.segmentsRemoved
+            self.result.tornFilesRemoved = truncation.tornFilesRemoved
+            self.result.bytesRemoved += truncation.bytesRemoved
+        }
         return .finished(self.result)
     }
 

@@ -17,15 +17,25 @@ extension SnapshotWriter {
 extension SnapshotCatalogue {
     /// - Parameter onBlock: Gets the bytes of each block of an older snapshot that is verified.
     func prune(
-        after newest: SnapshotFile, onBlock: (Int) -> Void = { _ in }
+        after newest: SnapshotFile, of logStore: any LogStore, onBlock: (Int) -> Void = { _ in }
     ) throws(StorageError) -> Pruning {
-        let pruner = self.pruner(after: newest)
+        let pruner = self.pruner(after: newest, of: logStore)
         while true {
             switch try pruner.step() {
             case .progress(let bytes): onBlock(bytes)
             case .finished(let pruning): return pruning
             }
         }
+    }
+}
+
+extension LogFixture {
+    /// The same for this log.
+    func prune(
+        after newest: SnapshotFile, onBlock: (Int) -> Void = { _ in }
+    ) throws(StorageError) -> SnapshotCatalogue.Pruning {
+        try self.catalogue.prune(
+            after: newest, of: SegmentedLogStore(self.environment), onBlock: onBlock)
     }
 }
 
