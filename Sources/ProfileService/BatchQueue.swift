@@ -4,8 +4,8 @@ import Profiles
 /// The batches that the committer has taken and not yet given back, the oldest first.
 ///
 /// Frames refer to runs of slots by cursors, so that several frames may share a batch and a frame
-/// may span several. A batch stays here, with its records unchanged, until every one of its slots is
-/// settled.
+/// may span several. A batch stays here, with its records unchanged, until every one of its slots
+/// is settled.
 struct BatchQueue {
     /// A place between two slots.
     struct Cursor {

@@ -7,8 +7,8 @@ import Storage
 /// their order.
 ///
 /// One step takes what the loops have submitted, appends frames as long as the log takes more,
-/// collects what the log reports, and settles frames from the oldest on: it applies their records or
-/// rejects them, and gives finished batches back. State is only ever that of committed frames.
+/// collects what the log reports, and settles frames from the oldest on: it applies their records
+/// or rejects them, and gives finished batches back. State is only ever that of committed frames.
 ///
 /// Used by one thread. Budget per record: one hash of its result, no allocation, no retain. Budget
 /// per frame of the local log: one pwrite, one fdatasync.
@@ -136,10 +136,11 @@ package final class Committer: Steppable {
 
     /// Commands that one frame takes.
     ///
-    /// With one frame in flight: all that wait, which is what makes group commit grow with the load.
-    /// With more, all outstanding commands are spread over as many frames as may be in flight, so
-    /// that a commit of 5 ms does not leave the log idle while one large frame is under way. A frame
-    /// is never held back to become larger: when all frames are in flight, the next one gathers.
+    /// With one frame in flight: all that wait, which is what makes group commit grow with the
+    /// load. With more, all outstanding commands are spread over as many frames as may be in
+    /// flight, so that a commit of 5 ms does not leave the log idle while one large frame is under
+    /// way. A frame is never held back to become larger: when all frames are in flight, the next
+    /// one gathers.
     private var frameCommandsMax: Int {
         guard self.framesInFlightMax > 1 else { return .max }
         let outstanding = self.pipeline.metrics.commandsWaiting
@@ -208,8 +209,8 @@ package final class Committer: Steppable {
     }
 
     /// Whether a frame may be written: not once the reserve is touched, until there is space to
-    /// continue in (L9). The log is not touched in between: what waits for space only asks the disk,
-    /// and never makes a write that may tear.
+    /// continue in (L9). The log is not touched in between: what waits for space only asks the
+    /// disk, and never makes a write that may tear.
     ///
     /// A write that fails although there seemed to be space ends in the same state, and costs one
     /// attempt per probe as long as that lasts.
@@ -312,8 +313,8 @@ package final class Committer: Steppable {
         self.reject(self.queue.everythingUnframed, rejection)
     }
 
-    /// Rejects commands that were never appended, in their turn: those before them in the same batch
-    /// may be in flight.
+    /// Rejects commands that were never appended, in their turn: those before them in the same
+    /// batch may be in flight.
     private func reject(_ run: BatchQueue.Run, _ rejection: Rejection) {
         self.queue.take(run)
         self.frames.append(

@@ -24,8 +24,8 @@ package final class CompletionMailbox: Sendable {
         if wasEmpty { self.wake() }
     }
 
-    /// Posts a report of an operator's call and wakes the loop; replaces an earlier report of the same
-    /// call that was not taken yet.
+    /// Posts a report of an operator's call and wakes the loop; replaces an earlier report of the
+    /// same call that was not taken yet.
     package func post(_ report: OperatorReport) {
         self.reports.withLock { reports in
             reports.removeAll { $0.token == report.token }

@@ -80,7 +80,8 @@ package final class LogBatch: @unchecked Sendable {
         UnsafeRawBufferPointer(rebasing: self.results.bytes[slot.resultOffset...])
     }
 
-    /// Removes the commands whose call has ended meanwhile, so that an abandoned call costs no write.
+    /// Removes the commands whose call has ended meanwhile, so that an abandoned call costs no
+    /// write.
     ///
     /// - Returns: How many items were removed.
     /// - Complexity: O(slots), and a copy of the records behind the first one removed.
@@ -95,8 +96,8 @@ package final class LogBatch: @unchecked Sendable {
                 items += slot.items
                 continue
             }
-            // SAFETY: `end` is at or before the record's old offset, and both are in the written part
-            // of the buffer; `copyMemory` allows overlap.
+            // SAFETY: `end` is at or before the record's old offset, and both are in the written
+            // part of the buffer; `copyMemory` allows overlap.
             (bytes.baseAddress! + end).copyMemory(
                 from: bytes.baseAddress! + slot.recordOffset, byteCount: slot.recordBytes)
             slot.recordOffset = end

@@ -3,8 +3,8 @@ import Profiles
 /// Decides whether the store uses more memory than its limit; with hysteresis, so that one freed
 /// profile does not admit one.
 ///
-/// Memory that the store has taken from the system is not given back, but freed blocks in it are used
-/// again: it is full when what it has taken is over the limit *and* most of that is in use.
+/// Memory that the store has taken from the system is not given back, but freed blocks in it are
+/// used again: it is full when what it has taken is over the limit *and* most of that is in use.
 struct MemoryGate {
     /// In bytes.
     private let limitBytes: Int

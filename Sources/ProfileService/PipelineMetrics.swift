@@ -2,8 +2,8 @@ import IOCore
 import Profiles
 import Synchronization
 
-/// What waits for the log, and the memory of the store; written by the loops and the committer, read
-/// on any thread.
+/// What waits for the log, and the memory of the store; written by the loops and the committer,
+/// read on any thread.
 package final class PipelineMetrics: Sendable {
     private let commandsWaitingCell = Atomic<Int>(0)
     private let bytesWaitingCell = Atomic<Int>(0)

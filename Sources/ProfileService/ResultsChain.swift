@@ -3,9 +3,10 @@ import Storage
 /// Which results the frames of a log carry: each names the digest of one earlier frame.
 ///
 /// A frame names the oldest applied frame that no frame has named yet, or the last named one again
-/// if there is none. With one frame in flight that is always the frame right before; with n, at most
-/// n applied frames are unnamed. So each frame is named once, in order, and a replay that differs is
-/// found at most n frames later. Source: docs/decisions/0020-digests-of-frames-in-flight.md.
+/// if there is none. With one frame in flight that is always the frame right before; with n, at
+/// most n applied frames are unnamed. So each frame is named once, in order, and a replay that
+/// differs is found at most n frames later. Source:
+/// docs/decisions/0021-digests-of-frames-in-flight.md.
 struct ResultsChain {
     /// Applied, and named by no frame yet; the oldest first.
     private var unnamed: [ResultsMark] = []

@@ -1,7 +1,7 @@
 // The log as the commit pipeline sees it: frames go in, and the log reports which of them are
 // committed. Several frames may be in flight, because a log that asks other machines first takes
-// milliseconds for each. What a frame looks like on disk, when a log seals or rotates its files, and
-// what its positions mean are the log's own business.
+// milliseconds for each. What a frame looks like on disk, when a log seals or rotates its files,
+// and what its positions mean are the log's own business.
 
 import IOCore
 
@@ -28,7 +28,7 @@ package enum LogHeadroom: Equatable, Sendable {
 /// The digest of the results of one frame, and which frame that is.
 ///
 /// Frames are named by their last lsn, which is unique in a history, so that a log's own frames
-/// (seals, elections) need no name. Source: docs/decisions/0020-digests-of-frames-in-flight.md.
+/// (seals, elections) need no name. Source: docs/decisions/0021-digests-of-frames-in-flight.md.
 package struct ResultsMark: Equatable, Sendable, BitwiseCopyable {
     /// The last lsn of the frame; 0: no frame.
     package var lsn: UInt64
@@ -51,8 +51,8 @@ package struct LogFrame {
     package var receivedAt: Int64
     /// The rules that the leader applies the payload by.
     package var rulesVersion: UInt32
-    /// The results of an earlier, applied frame. A log with one frame in flight takes only the frame
-    /// right before.
+    /// The results of an earlier, applied frame. A log with one frame in flight takes only the
+    /// frame right before.
     package var results: ResultsMark
     /// The records, at most `payloadBytesMax` bytes. They stay unchanged until the log has reported
     /// the frame's outcome.
@@ -81,7 +81,8 @@ package enum AppendError: Error, Equatable, Sendable {
     case noSpace
     /// Another node leads.
     case notLeader
-    /// The log has failed and takes nothing until a restart. What of the frame is on disk is unknown.
+    /// The log has failed and takes nothing until a restart. What of the frame is on disk is
+    /// unknown.
     case failed
 }
 

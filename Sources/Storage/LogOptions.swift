@@ -11,8 +11,8 @@ package struct LogOptions: Sendable {
     /// and its successor. Twice what a segment takes, so that a disk with space for just one does
     /// not stop and start with every segment.
     package var headroomBytes: Int { 2 * self.segmentBytes }
-    /// Idle time after which the log is sealed, in nanoseconds: so short that a kill rarely leaves a
-    /// tail to be copied, so long that a seal, which costs a sync, is rare beside frames.
+    /// Idle time after which the log is sealed, in nanoseconds: so short that a kill rarely leaves
+    /// a tail to be copied, so long that a seal, which costs a sync, is rare beside frames.
     package var idleSealNanoseconds: UInt64 = 100_000_000
     /// Zeros written between two syncs while a segment is prepared: small enough that a commit
     /// beside it does not wait long.

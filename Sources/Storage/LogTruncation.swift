@@ -11,9 +11,11 @@ package struct LogTruncation: Equatable, Sendable {
 }
 
 extension SegmentFiles {
-    /// Removes the segments before the one in which a position lies, and the torn tails kept of them.
+    /// Removes the segments before the one in which a position lies, and the torn tails kept of
+    /// them.
     ///
-    /// The oldest go first, so that what remains after a crash lies before a gap and is passed over.
+    /// The oldest go first, so that what remains after a crash lies before a gap and is passed
+    /// over.
     ///
     /// - Parameter directoryID: `nil`: whatever the segments say.
     func truncate(
@@ -23,7 +25,8 @@ extension SegmentFiles {
             try self.fileSystem.list(self.directory)
         }
         let numbers = names.compactMap(Self.number(of:))
-        // The segment in which the log continues: the last that begins at the position or before it.
+        // The segment in which the log continues: the last that begins at the position or before
+        // it.
         var needed: UInt64?
         for number in numbers.reversed() where needed == nil {
             let header = try Recovery.header(of: number, in: self, expecting: directoryID)

@@ -11,8 +11,8 @@ package protocol RecoveryTarget: AnyObject {
     ///
     /// - Returns: False rejects the start.
     func endOfSnapshot() -> Bool
-    /// The snapshot that was begun is damaged and what was loaded of it is discarded. Another `begin`
-    /// follows, or the log from its first record.
+    /// The snapshot that was begun is damaged and what was loaded of it is discarded. Another
+    /// `begin` follows, or the log from its first record.
     func abandonSnapshot()
     /// Takes one frame of records, in order.
     ///

@@ -64,7 +64,8 @@ extension SegmentedLog {
                     LogFrame(
                         firstLSN: frame.firstLSN, operationCount: frame.operationCount,
                         receivedAt: frame.receivedAt, rulesVersion: frame.rulesVersion,
-                        results: frame.results, payload: payload), kind: frame.kind, after: copied.chain, into: &frames)
+                        results: frame.results, payload: payload), kind: frame.kind,
+                    after: copied.chain, into: &frames)
                 offset += frame.totalBytes
                 recovery.report.framesCopied += 1
                 guard frames.count >= Self.copyBytes || offset >= recovery.end.offset else {

@@ -193,7 +193,8 @@ package final class SegmentedLog: CommandLog {
         // One frame in flight: the one before is durable, or this one could survive without it.
         precondition(!self.isSyncDue, "a frame is committed before the next one")
         // The format has no field for the frame that the digest belongs to.
-        precondition(contents.results.lsn == contents.firstLSN - 1, "the digest is the last frame's")
+        precondition(
+            contents.results.lsn == contents.firstLSN - 1, "the digest is the last frame's")
         precondition(contents.payload.count <= FrameHeader.payloadBytesMax, "a frame has a bound")
         var header = FrameHeader(
             kind: kind, segment: self.segment, number: self.chain.nextFrame,

@@ -139,7 +139,8 @@ import Testing
         let probe = fixture.pipeline.limits.spaceProbeNanoseconds
         #expect(fixture.rest().sooner(.after(nanoseconds: probe)) != .after(nanoseconds: probe))
         fixture.clock.advance(nanoseconds: probe)
-        #expect(fixture.rest() == .after(nanoseconds: probe), "the seal is written, space is not there")
+        #expect(
+            fixture.rest() == .after(nanoseconds: probe), "the seal is written, space is not there")
         #expect(fixture.pipeline.isDiskFull)
         fixture.disk.limit(toBytes: used + (512 << 10))
         // Without any write: the committer probes the disk when it is at rest.

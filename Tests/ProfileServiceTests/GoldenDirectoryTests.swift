@@ -7,12 +7,12 @@ import Testing
 /// A data directory that a service of format 1 wrote: two snapshots and the log from the older one
 /// on, of five seeds of the reference model (every kind of record, merges, erasures, opt-outs).
 /// Made once; no test writes it anew.
-@Suite struct GoldenDirectoryTests {
+enum GoldenDirectory {
     /// Of the whole state at the end.
-    private static let digest: UInt64 = 5_035_109_408_437_910_022
-    private static let lsn: UInt64 = 752
+    static let digest: UInt64 = 5_035_109_408_437_910_022
+    static let lsn: UInt64 = 752
 
-    private static func disk(without missing: String...) throws -> SimulatedDisk {
+    static func disk(without missing: [String] = []) throws -> SimulatedDisk {
         let golden = try #require(Bundle.module.url(forResource: "Golden", withExtension: nil))
         let folder = golden.appendingPathComponent("data-v1")
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
@@ -26,23 +26,27 @@ import Testing
         }
         return SimulatedDisk(DiskState(files: files))
     }
+}
 
+@Suite struct GoldenDirectoryTests {
     @Test func L15_directoryOfVersion1GivesTheStateThatItHad() throws {
-        let fixture = try ServiceFixture(Self.disk())
+        let fixture = try ServiceFixture(GoldenDirectory.disk())
         #expect(fixture.report.snapshot?.name == "0000000000000262.snapshot")
-        #expect(fixture.store.digest() == Self.digest)
-        #expect(fixture.store.appliedLSN == Self.lsn)
+        #expect(fixture.store.digest() == GoldenDirectory.digest)
+        #expect(fixture.store.appliedLSN == GoldenDirectory.lsn)
     }
 
     @Test func L12_theOlderSnapshotAndMoreLogGiveTheSame() throws {
-        let fixture = try ServiceFixture(Self.disk(without: "0000000000000262.snapshot"))
+        let fixture = try ServiceFixture(
+            GoldenDirectory.disk(without: ["0000000000000262.snapshot"]))
         #expect(fixture.report.snapshot?.name == "00000000000001e4.snapshot")
-        #expect(fixture.store.digest() == Self.digest)
-        #expect(fixture.store.appliedLSN == Self.lsn)
+        #expect(fixture.store.digest() == GoldenDirectory.digest)
+        #expect(fixture.store.appliedLSN == GoldenDirectory.lsn)
     }
 
     @Test func L12_withoutSnapshotsTheLogThatIsLeftIsRejected() throws {
-        let disk = try Self.disk(without: "0000000000000262.snapshot", "00000000000001e4.snapshot")
+        let disk = try GoldenDirectory.disk(
+            without: ["0000000000000262.snapshot", "00000000000001e4.snapshot"])
         #expect(throws: RecoveryError.self) { try ServiceFixture(disk) }
     }
 }

@@ -3,8 +3,8 @@ import Storage
 
 @testable import ProfileService
 
-/// Where a fixture's log is kept, so that a test can crash the node and start it again from what was
-/// kept; of either implementation.
+/// Where a fixture's log is kept, so that a test can crash the node and start it again from what
+/// was kept; of either implementation.
 final class LogWorld {
     enum Kind: CaseIterable {
         case local
@@ -33,7 +33,8 @@ final class LogWorld {
     }
 
     /// Starts the node on what was kept.
-    func start(_ limits: PipelineLimits = PipelineLimits()) throws(RecoveryError) -> ServiceFixture {
+    func start(_ limits: PipelineLimits = PipelineLimits()) throws(RecoveryError) -> ServiceFixture
+    {
         switch self.kind {
         case .local: try ServiceFixture(self.disk, pipelineLimits: limits, clock: self.clock)
         case .replicated:

@@ -140,7 +140,8 @@ extension SimulatedCluster {
     /// The position behind the first `count` frames.
     func position(behind count: Int) -> LogPosition {
         LogPosition(
-            index: UInt64(count + 1), check: UInt32(truncatingIfNeeded: self.history[count - 1].epoch)
+            index: UInt64(count + 1),
+            check: UInt32(truncatingIfNeeded: self.history[count - 1].epoch)
         )
     }
 }

@@ -48,8 +48,8 @@ package final class SnapshotFeed: Sendable {
     /// Bytes waiting for the disk above which the committer makes no block unless it must: two
     /// blocks, so that the writer never waits for one.
     static let headroomBytes = 2 << 20
-    /// Bytes that may wait for the disk in all. What is about to change must be copied at once; with
-    /// more than this the snapshot is abandoned.
+    /// Bytes that may wait for the disk in all. What is about to change must be copied at once;
+    /// with more than this the snapshot is abandoned.
     static let waitingBytesMax = 256 << 20
 
     private enum Phase: UInt64 {
