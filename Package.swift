@@ -59,6 +59,20 @@ let package = Package(
         .executableTarget(name: "profilectl", dependencies: ["ProfileTool"]),
         .executableTarget(name: "profile-bench", dependencies: ["ProfileClient"]),
 
+        // A whole node on simulated seams, and a client of its wire; used by tests only.
+        .target(
+            name: "TestSupport",
+            dependencies: [
+                "ProfileService", "ProfileClient", "GRPCTransport", "Storage", "IOSimulation",
+                "IOCore", "CNGHTTP2",
+            ], path: "Tests/Support"),
+        .testTarget(
+            name: "NodeTests",
+            dependencies: [
+                "TestSupport", "ProfileService", "ProfileClient", "Storage", "Profiles",
+                "IOSimulation", "IOCore",
+            ]),
+
         .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
         .testTarget(name: "IOLinuxTests", dependencies: ["IOLinux", "IOCore"]),
         .testTarget(
@@ -81,7 +95,9 @@ let package = Package(
         .testTarget(name: "ProfileToolTests", dependencies: ["ProfileTool", "ProfileClient"]),
         .testTarget(
             name: "ProfileServerTests",
-            dependencies: ["ProfileServer", "ProfileClient", "Storage", "IOLinux"]),
+            dependencies: [
+                "ProfileServer", "ProfileService", "ProfileClient", "Storage", "IOLinux", "IOCore",
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

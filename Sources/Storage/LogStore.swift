@@ -11,11 +11,11 @@ package struct OpenedLog {
     /// May be read on any thread.
     package var metrics: LogMetrics
     /// Makes file space ahead of use, on a thread of its own; `nil`: the log needs none.
-    package var preparer: (any Steppable)?
+    package var preparer: (any LogPreparer)?
 
     package init(
         log: any CommandLog, report: RecoveryReport, directoryID: DirectoryID,
-        metrics: LogMetrics, preparer: (any Steppable)? = nil
+        metrics: LogMetrics, preparer: (any LogPreparer)? = nil
     ) {
         self.log = log
         self.report = report

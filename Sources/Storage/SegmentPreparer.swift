@@ -7,7 +7,7 @@ import Synchronization
 /// that shows a full disk before a write starts (L9).
 ///
 /// `step` belongs to one thread, `take` to the log's.
-package final class SegmentPreparer: Steppable, Sendable {
+package final class SegmentPreparer: LogPreparer, Sendable {
     /// Pause between two pieces, in nanoseconds: the log's own syncs go first.
     private static let paceNanoseconds: UInt64 = 5_000_000
     /// Pause after a failure such as a full disk, in nanoseconds.

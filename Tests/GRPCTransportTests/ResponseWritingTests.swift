@@ -42,10 +42,12 @@ import Testing
         let message = self.numbers(count)
         harness.send(Frames.openWindow(0, by: 1 << 20) + Frames.openWindow(1, by: 1 << 20))
         harness.step()
-        harness.loop.respond(to: harness.handler.token!) { output in
-            // In pieces, as an encoder writes: the storage moves meanwhile.
-            for byte in message { output.append(byte) }
-        }
+        harness.loop.respond(
+            to: harness.handler.token!,
+            writing: { output in
+                // In pieces, as an encoder writes: the storage moves meanwhile.
+                for byte in message { output.append(byte) }
+            })
         harness.step()
         harness.step()
         #expect(self.body(of: 1, harness) == Frames.message(message))

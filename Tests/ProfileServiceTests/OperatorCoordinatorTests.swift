@@ -7,8 +7,7 @@ import Testing
 @testable import ProfileService
 @testable import Storage
 
-/// What loops leave at the desk, and what comes back; the thread's body runs here, on the test's
-/// own.
+/// What loops leave with the coordinator, and what comes back; the test steps the worker.
 @Suite struct OperatorCoordinatorTests {
     private final class NoParker: Parker {
         func park(forNanoseconds nanoseconds: UInt64?) {}
@@ -32,29 +31,41 @@ import Testing
         }
     }
 
-    /// Reports so many steps, and stops when told to.
+    /// Copies in so many steps.
     private final class Copier: BackupCopier {
-        let onStep: @Sendable (Int) -> Void
+        let onStep: (Int) -> Void
         let steps: Int
 
-        init(steps: Int, onStep: @escaping @Sendable (Int) -> Void = { _ in }) {
+        init(steps: Int, onStep: @escaping (Int) -> Void = { _ in }) {
             self.steps = steps
             self.onStep = onStep
         }
 
-        func copy(
-            _ snapshot: SnapshotFile, to destination: String,
-            shouldContinue: (BackupProgress) -> Bool
-        ) throws(OperatorFailure) -> BackupProgress {
-            var progress = BackupProgress()
-            progress.lsn = snapshot.position.lsn
-            for step in 0 ..< self.steps {
-                self.onStep(step)
-                progress.bytesDone += 1
-                guard shouldContinue(progress) else { throw .cancelled }
-            }
-            return progress
+        func copy(_ snapshot: SnapshotFile, to destination: String) -> any BackupCopy {
+            Copy(of: snapshot, steps: self.steps, onStep: self.onStep)
         }
+    }
+
+    private final class Copy: BackupCopy {
+        private var progress = BackupProgress()
+        private let steps: Int
+        private let onStep: (Int) -> Void
+
+        init(of snapshot: SnapshotFile, steps: Int, onStep: @escaping (Int) -> Void) {
+            self.progress.lsn = snapshot.position.lsn
+            self.steps = steps
+            self.onStep = onStep
+        }
+
+        func step() throws(OperatorFailure) -> BackupStep {
+            let step = Int(self.progress.bytesDone)
+            guard step < self.steps else { return .finished(self.progress) }
+            self.onStep(step)
+            self.progress.bytesDone += 1
+            return .progress(self.progress)
+        }
+
+        func abandon() {}
     }
 
     fileprivate static let snapshot = SnapshotFile(
@@ -72,12 +83,10 @@ import Testing
     private let mailbox = CompletionMailbox {}
 
     private func coordinator(
-        _ result: Result<SnapshotFile, OperatorFailure> = .success(Self.snapshot),
-        _ copier: Copier = Copier(steps: 3)
+        _ result: Result<SnapshotFile, OperatorFailure> = .success(Self.snapshot)
     ) -> OperatorCoordinator {
         OperatorCoordinator(
-            source: Taker(result), copier: copier, mailboxes: [self.mailbox], parker: NoParker(),
-            clock: SimulatedClock())
+            source: Taker(result), mailboxes: [self.mailbox], waker: NoParker())
     }
 
     /// The last news of each call.
@@ -95,20 +104,17 @@ import Testing
     }
 
     @Test func secondBackupIsRejectedUntilTheFirstHasEnded() {
-        let holder = Guarded<OperatorCoordinator?>(nil)
-        let coordinator = self.coordinator(
-            .success(Self.snapshot),
-            Copier(steps: 2) { step in
-                // The end: the thread's body returns after this backup.
-                if step == 1 { holder.withLock { $0 }?.stop() }
-            })
-        holder.withLock { $0 = coordinator }
+        let coordinator = self.coordinator()
+        let worker = BackupWorker(
+            coordinator,
+            copier: Copier(steps: 2) { step in
+                if step == 1 { coordinator.stop() }
+            }, clock: SimulatedClock())
         #expect(coordinator.backUp(to: "/b", for: Self.token(1)) == nil)
         #expect(coordinator.backUp(to: "/c", for: Self.token(2)) == .busy)
-        coordinator.run()
+        while worker.step() != .ended {}
         #expect(self.event() == [Self.report(1, .failed(.draining))])
         #expect(coordinator.backUp(to: "/c", for: Self.token(2)) == .draining)
-        holder.withLock { $0 = nil }
     }
 
     @Test func progressIsReplacedByWhatComesLater() {
@@ -122,87 +128,88 @@ import Testing
             ])
     }
 
-    @Test func backupWhoseCallHasEndedIsGivenUp() {
-        let holder = Guarded<OperatorCoordinator?>(nil)
-        let steps = Guarded(0)
-        let coordinator = self.coordinator(
-            .success(Self.snapshot),
-            Copier(steps: 1_000) { step in
-                steps.withLock { $0 = step }
-                if step == 3 { holder.withLock { $0 }?.cancel(Self.token(9)) }
-                if step == 5 { holder.withLock { $0 }?.cancel(Self.token(1)) }
-                // Only so that the test ends, should the cancellation be lost.
-                if step == 999 { holder.withLock { $0 }?.stop() }
-            })
-        holder.withLock { $0 = coordinator }
+    @Test func backupWhoseCallHasEndedIsAbandoned() {
+        let coordinator = self.coordinator()
+        var last = 0
+        let worker = BackupWorker(
+            coordinator,
+            copier: Copier(steps: 1_000) { step in
+                last = step
+                if step == 3 { coordinator.cancel(Self.token(9)) }
+                if step == 5 { coordinator.cancel(Self.token(1)) }
+            }, clock: SimulatedClock())
         #expect(coordinator.backUp(to: "/b", for: Self.token(1)) == nil)
         coordinator.cancel(Self.token(2))
-        let ended = self.run(coordinator)
-        #expect(ended == [Self.report(1, .failed(.cancelled))])
-        #expect(steps.withLock { $0 } == 5, "another call's end gives nothing up")
-        holder.withLock { $0 = nil }
+        #expect(self.run(worker) == [Self.report(1, .failed(.cancelled))])
+        #expect(last == 5, "the end of another call abandons nothing")
     }
 
-    /// Keeps what it is asked, and answers when told to.
+    /// Half of the disk's time is left to the log; a wake does not shorten the rest.
+    @Test func backupRestsAsLongAsEachBlockTook() {
+        let coordinator = self.coordinator()
+        let clock = SimulatedClock()
+        let worker = BackupWorker(
+            coordinator, copier: Copier(steps: 3) { _ in clock.advance(nanoseconds: 1_000) },
+            clock: clock)
+        #expect(coordinator.backUp(to: "/b", for: Self.token(1)) == nil)
+        // Takes the request, takes the snapshot, copies the first block.
+        for _ in 0 ..< 3 { #expect(worker.step() == .now) }
+        clock.advance(nanoseconds: 400)
+        #expect(worker.step() == .after(nanoseconds: 600))
+        clock.advance(nanoseconds: 600)
+        #expect(worker.step() == .now)
+    }
+
+    /// Keeps the requests and responds when the test says so.
     private final class SlowTaker: SnapshotTaker {
         private let waiting = Guarded<[@Sendable (Result<SnapshotFile, OperatorFailure>) -> Void]>(
             [])
-        let onRequest: @Sendable (Int) -> Void
-
-        init(onRequest: @escaping @Sendable (Int) -> Void) {
-            self.onRequest = onRequest
-        }
-
         func requestSnapshot(
             _ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void
         ) {
-            let count = self.waiting.withLock { waiting in
-                waiting.append(completion)
-                return waiting.count
-            }
-            self.onRequest(count)
+            self.waiting.withLock { $0.append(completion) }
         }
 
-        /// Answers a request with a snapshot of this lsn.
-        func response(_ request: Int, lsn: UInt64) {
+        /// Responds to a request with a snapshot of this lsn.
+        func respond(to request: Int, lsn: UInt64) {
             var snapshot = OperatorCoordinatorTests.snapshot
             snapshot.position.lsn = lsn
             self.waiting.withLock { $0[request] }(.success(snapshot))
         }
     }
 
-    @Test func snapshotOfABackupThatWasGivenUpIsTooOldForTheNext() {
-        let holder = Guarded<(coordinator: OperatorCoordinator, taker: SlowTaker)?>(nil)
-        let taker = SlowTaker { count in
-            guard let (coordinator, taker) = holder.withLock({ $0 }) else { return }
-            if count == 1 { return coordinator.cancel(Self.token(1)) }
-            // The first request's answer comes when the second backup waits for its own, or has it.
-            taker.response(1, lsn: 9)
-            taker.response(0, lsn: 7)
-        }
+    @Test func snapshotOfABackupThatWasAbandonedIsTooOldForTheNext() {
+        let taker = SlowTaker()
         let coordinator = OperatorCoordinator(
-            source: taker, copier: Copier(steps: 1), mailboxes: [self.mailbox], parker: NoParker(),
-            clock: SimulatedClock())
-        holder.withLock { $0 = (coordinator, taker) }
+            source: taker, mailboxes: [self.mailbox], waker: NoParker())
+        let worker = BackupWorker(
+            coordinator, copier: Copier(steps: 1), clock: SimulatedClock())
         #expect(coordinator.backUp(to: "/b", for: Self.token(1)) == nil)
-        #expect(self.run(coordinator) == [Self.report(1, .failed(.cancelled))])
+        _ = worker.step()
+        coordinator.cancel(Self.token(1))
+        #expect(self.run(worker) == [Self.report(1, .failed(.cancelled))])
         #expect(coordinator.backUp(to: "/b", for: Self.token(2)) == nil)
+        #expect(self.run(worker) == [])
+        // The response to the first request comes while the second backup waits for its own.
+        taker.respond(to: 0, lsn: 7)
+        #expect(self.run(worker) == [])
+        taker.respond(to: 1, lsn: 9)
         var progress = BackupProgress()
         progress.lsn = 9
         progress.bytesDone = 1
-        #expect(self.run(coordinator) == [Self.report(2, .backup(progress))])
-        holder.withLock { $0 = nil }
+        #expect(self.run(worker) == [Self.report(2, .backup(progress))])
     }
 
     @Test func failedSnapshotEndsTheBackup() {
         let coordinator = self.coordinator(.failure(.logUnavailable))
+        let worker = BackupWorker(coordinator, copier: Copier(steps: 3), clock: SimulatedClock())
         #expect(coordinator.backUp(to: "/b", for: Self.token(1)) == nil)
-        #expect(self.run(coordinator) == [Self.report(1, .failed(.logUnavailable))])
+        #expect(self.run(worker) == [Self.report(1, .failed(.logUnavailable))])
     }
 
-    /// Makes the backup that waits; what was reported last.
-    private func run(_ coordinator: OperatorCoordinator) -> [OperatorReport] {
-        #expect(coordinator.runOne())
+    /// Steps the worker until it waits; what was reported last.
+    private func run(_ worker: BackupWorker) -> [OperatorReport] {
+        while worker.step() == .now {}
         return self.event()
     }
 }

@@ -3,60 +3,58 @@ import Storage
 
 @testable import ProfileService
 
-/// Runs the snapshot thread's work on the test's thread: whenever it would sleep, the log thread
-/// has its turn.
+/// Steps the snapshotter of a fixture: whenever it would wait, the log has its turn.
 final class SnapshotRun {
-    private final class TurnParker: Parker, @unchecked Sendable {
-        // Used by the test's thread only.
-        var turn: () -> Void = {}
+    let requests = SnapshotRequests(waker: NoWaker())
+    private let snapshotter: Snapshotter
+    private let fixture: ServiceFixture
+    private let events = Guarded<[Snapshotter.Event]>([])
 
-        func park(forNanoseconds nanoseconds: UInt64?) { self.turn() }
+    private final class NoWaker: Waker {
         func wake() {}
     }
 
-    let snapshotter: Snapshotter
-    private let fixture: ServiceFixture
-    private let parker = TurnParker()
-    private let event = Guarded<[Snapshotter.Event]>([])
-    private var schedule: SnapshotSchedule
-
     init(_ fixture: ServiceFixture, policy: SnapshotPolicy = SnapshotPolicy()) {
         self.fixture = fixture
-        let event = self.event
+        let events = self.events
         self.snapshotter = Snapshotter(
-            environment: fixture.environment, directoryID: fixture.recovered.opened.directoryID,
-            feed: fixture.feed,
-            parker: self.parker, store: fixture.store, log: fixture.recovered.opened.metrics,
-            coverage: fixture.recovered.coverage, policy: policy,
-            onEvent: { item in event.withLock { $0.append(item) } })
-        self.schedule = SnapshotSchedule(
-            fixture.recovered.coverage, policy: policy, clock: fixture.clock)
+            environment: fixture.environment, logStore: SegmentedLogStore(fixture.environment),
+            directoryID: fixture.recovered.opened.directoryID,
+            feed: fixture.feed, requests: self.requests, store: fixture.store,
+            log: fixture.recovered.opened.metrics, coverage: fixture.recovered.coverage,
+            policy: policy, onEvent: { event in events.withLock { $0.append(event) } })
     }
 
     /// What was removed after each snapshot.
     var prunings: [SnapshotCatalogue.Pruning] {
-        self.event.withLock {
+        self.events.withLock {
             $0.compactMap { if case .finished(_, let pruning, _) = $0 { pruning } else { nil } }
         }
     }
 
     /// Whether the schedule made one.
     func isMadeBySchedule() -> Bool {
-        self.parker.turn = { self.fixture.rest() }
-        return self.snapshotter.takeIfDue(&self.schedule)
+        _ = self.snapshotter.step()
+        guard !self.snapshotter.isIdle else { return false }
+        self.stepUntilIdle {}
+        return true
     }
 
-    /// Asks for a snapshot and waits for it; `between` is called before each turn of the log
-    /// thread.
-    func take(between: @escaping () -> Void = {}) throws -> SnapshotFile {
+    /// Requests a snapshot and waits for it; `between` is called before each turn of the log.
+    func take(between: () -> Void = {}) throws -> SnapshotFile {
         let response = Guarded<Result<SnapshotFile, SnapshotFailure>?>(nil)
-        self.snapshotter.request { result in response.withLock { $0 = result } }
-        self.parker.turn = {
+        self.requests.request { result in response.withLock { $0 = result } }
+        _ = self.snapshotter.step()
+        self.stepUntilIdle(between)
+        guard let result = response.withLock({ $0 }) else { throw SnapshotFailure.stopping }
+        return try result.get()
+    }
+
+    private func stepUntilIdle(_ between: () -> Void) {
+        while !self.snapshotter.isIdle {
+            guard self.snapshotter.step() != .now else { continue }
             between()
             self.fixture.rest()
         }
-        _ = self.snapshotter.takeIfDue(&self.schedule)
-        guard let result = response.withLock({ $0 }) else { throw SnapshotFailure.stopping }
-        return try result.get()
     }
 }

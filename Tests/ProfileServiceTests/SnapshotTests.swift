@@ -144,7 +144,7 @@ import Testing
         // Somebody takes what is left, but for the reserve of a segment and a snapshot.
         let used = fixture.disk.snapshot.files.reduce(0) { $0 + $1.content.count }
         fixture.disk.limit(toBytes: used + (200 << 10))
-        run.snapshotter.note(isDiskFull: true)
+        run.requests.note(isDiskFull: true)
         #expect(
             run.isMadeBySchedule() && run.prunings.last?.segmentsRemoved == 0,
             "there is no older one")
@@ -170,7 +170,7 @@ import Testing
         let operations = fixture.disk.operationCount
         #expect(throws: SnapshotFailure.noSpace) { _ = try run.take() }
         #expect(fixture.disk.operationCount == operations)
-        run.snapshotter.note(isDiskFull: true)
+        run.requests.note(isDiskFull: true)
         #expect(!run.isMadeBySchedule())
         #expect(fixture.disk.operationCount == operations)
         fixture.disk.limit(toBytes: 64 << 20)

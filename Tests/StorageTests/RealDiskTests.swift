@@ -116,7 +116,7 @@ import Testing
                 let file = try writer.finish()
                 #expect(Self.mode("\(environment.directory)/\(file.name)") == 0o600)
                 let pruning = try SnapshotCatalogue(environment, directoryID: log.directoryID)
-                    .prune(after: file)
+                    .prune(after: file, of: SegmentedLogStore(environment))
                 #expect(
                     (pruning.segmentsRemoved > 0) == (round > 1)
                         && pruning.snapshotsRemoved == (round > 2 ? 1 : 0))

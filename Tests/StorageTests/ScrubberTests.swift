@@ -93,7 +93,7 @@ import Testing
         let newest = try fixture.writeSnapshot(after: 90)
         var isFirst = true
         let result = try Self.scrub(fixture) { _ in
-            if isFirst { _ = try? fixture.catalogue.prune(after: newest) }
+            if isFirst { _ = try? fixture.prune(after: newest) }
             isFirst = false
             return true
         }

@@ -75,7 +75,7 @@ import Testing
                 // Now and then one is given up half way.
                 guard self.random.below(25) > 0 else { return self.count { writer.abandon() } }
             }
-            try self.count { _ = try self.fixture.catalogue.prune(after: writer.finish()) }
+            try self.count { _ = try self.fixture.prune(after: writer.finish()) }
             self.history.snapshots += 1
         }
 
@@ -165,7 +165,7 @@ import Testing
         // What a crash left over must not stand in the way of the next snapshot and its removal.
         do throws(StorageError) {
             try first.write(first.replayed)
-            _ = try first.catalogue.prune(after: first.writeSnapshot(after: first.replayed + 1))
+            _ = try first.prune(after: first.writeSnapshot(after: first.replayed + 1))
         } catch { return "cannot go on: \(error)" }
         let third = LogFixture(
             disk.afterPowerCut(seed: random.next()), segmentBytes: Self.segmentBytes)

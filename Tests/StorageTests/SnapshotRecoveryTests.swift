@@ -186,7 +186,7 @@ import Testing
         for index in 40 ..< 80 { try fixture.write(index) }
         let newest = try fixture.writeSnapshot(after: 80)
         let before = fixture.files
-        let pruning = try fixture.catalogue.prune(after: newest)
+        let pruning = try fixture.prune(after: newest)
         let after = Set(fixture.files.map(\.path))
         let gone = before.filter { !after.contains($0.path) }
         #expect(
@@ -197,7 +197,7 @@ import Testing
             #expect(again.replayed == 80 && again.target.framesLoaded == 80)
             // The next removal takes what was left over.
             try again.write(80)
-            _ = try again.catalogue.prune(after: again.writeSnapshot(after: 81))
+            _ = try again.prune(after: again.writeSnapshot(after: 81))
             #expect(!again.files.contains { file in gone.contains { $0.path == file.path } })
         }
     }

@@ -25,14 +25,14 @@ import Testing
         for index in 1 ..< 60 { try fixture.write(index) }
         let snapshot = try fixture.writeSnapshot(after: 60)
         let before = Self.names(fixture)
-        let pruning = try fixture.catalogue.prune(after: snapshot)
+        let pruning = try fixture.prune(after: snapshot)
         #expect(pruning == SnapshotCatalogue.Pruning())
         #expect(Self.names(fixture) == before)
     }
 
     @Test func L11_previousSnapshotAndItsLogAreKept() throws {
         let fixture = try Self.written()
-        let pruning = try fixture.catalogue.prune(after: fixture.writeSnapshot(after: 60))
+        let pruning = try fixture.prune(after: fixture.writeSnapshot(after: 60))
         #expect(pruning.older?.position.lsn == 90)
         #expect(
             pruning.segmentsRemoved > 0 && pruning.snapshotsRemoved == 0
@@ -102,7 +102,7 @@ import Testing
         files[newest].content[200] ^= 1
         let again = LogFixture(SimulatedDisk(DiskState(files: files)))
         try again.open()
-        let pruning = try again.catalogue.prune(after: again.writeSnapshot(after: 100))
+        let pruning = try again.prune(after: again.writeSnapshot(after: 100))
         #expect(pruning.older?.position.lsn == 120)
         #expect(pruning.damaged == ["00000000000000f0.snapshot"] && pruning.snapshotsRemoved == 1)
         again.disk.killProcess()
@@ -134,7 +134,7 @@ import Testing
         let file = try writer.finish { bytes.append($0) }
         #expect(bytes == (0 ..< 7).map { content.block($0).count })
         bytes = []
-        _ = try fixture.catalogue.prune(after: file) { bytes.append($0) }
+        _ = try fixture.prune(after: file) { bytes.append($0) }
         #expect(bytes == (0 ..< 5).map { SnapshotContent(frames: 30).block($0).count })
     }
 
@@ -148,11 +148,11 @@ import Testing
         try fixture.open()
         let kept = fixture.report.tornTail?.keptIn
         try #require(kept?.isEmpty == false)
-        _ = try fixture.catalogue.prune(after: fixture.writeSnapshot(after: 60))
+        _ = try fixture.prune(after: fixture.writeSnapshot(after: 60))
         #expect(
             Self.names(fixture).contains { $0 == kept }, "its segment is behind the older snapshot")
         try fixture.write(60)
-        let pruning = try fixture.catalogue.prune(after: fixture.writeSnapshot(after: 61))
+        let pruning = try fixture.prune(after: fixture.writeSnapshot(after: 61))
         #expect(pruning.tornFilesRemoved == 1)
         #expect(!Self.names(fixture).contains { $0.hasPrefix("torn-") })
     }
@@ -190,7 +190,7 @@ import Testing
                 for index in 0 ..< 5 {
                     try LogFixture.write(block: index, of: SnapshotContent(frames: 60), to: begun)
                 }
-                _ = try fixture.catalogue.prune(after: begun.finish())
+                _ = try fixture.prune(after: begun.finish())
             } catch {
                 writer?.abandon()
                 failures += 1

@@ -8,14 +8,12 @@ import ProfileService
 import Profiles
 import Storage
 
-/// One running `profiled`.
+/// One running `profiled`: a `Node` on Linux, with a thread around each of its components, and the
+/// operators' listener.
 ///
 /// It listens first, so that probes and callers see it replaying, then recovers, then serves until
 /// it is told to end. `run` is called once, on the main thread.
 package final class Server {
-    /// Names that `grpc.health.v1` knows; the empty one is the process.
-    private static let healthServices = ["", "profiles.v1.Profiles", "profiles.v1.Admin"]
-
     /// Descriptors that no connection of gRPC may take: those of the operators' listener, and as
     /// many again for sockets that listen, pollers, segments and snapshots. A log that cannot open
     /// its next segment is a log that has failed.
@@ -23,33 +21,16 @@ package final class Server {
     /// Connections that a loop takes however few descriptors there are.
     private static let connectionsPerLoopMin = 8
 
-    let configuration: Configuration
-    let log: Log
-    private let version: BuildVersion
-    let clock: LinuxClock
+    private let configuration: Configuration
+    private let log: Log
+    private let clock: LinuxClock
     private let threads = LinuxThreadStarter()
-    let health: HealthRegistry
-    private let state = ServingState()
-    let status: ServerStatus
-    private var serving: [ServingLoop] = []
-    private var loopThreads: [any RunningThread] = []
-    private(set) var mailboxes: [CompletionMailbox] = []
-    private(set) var pollers: [any Poller] = []
-
-    /// A loop and what it serves; both live as long as its thread.
-    private struct ServingLoop: @unchecked Sendable {
-        // Built on the main thread, then used by the loop's thread alone, but for the methods that
-        // any thread may call.
-        let loop: RPCLoop
-        let handler: ServiceLoop
-    }
+    private let status: ServerStatus
 
     package init(configuration: Configuration, log: Log, clock: LinuxClock, version: BuildVersion) {
         self.configuration = configuration
         self.log = log
         self.clock = clock
-        self.version = version
-        self.health = HealthRegistry(services: Self.healthServices)
         self.status = ServerStatus(version: version, dataDirectory: configuration.dataDirectory)
     }
 
@@ -57,13 +38,14 @@ package final class Server {
     ///
     /// - Returns: How the process should exit.
     package func run() -> ExitCode {
+        let node: Node
         let admin: AdminListener
         do throws(IOError) {
-            try self.bindLoops()
+            node = try Node(environment: self.environment)
+            self.status.attach(node)
             admin = try AdminListener(
                 network: LinuxNetwork(), endpoint: self.configuration.adminListen,
-                clock: self.clock,
-                pages: self.status)
+                clock: self.clock, pages: self.status)
         } catch {
             self.log.error(
                 "cannot listen", LogField("address", error.subject),
@@ -71,113 +53,64 @@ package final class Server {
             return .unexpected
         }
         let adminThread = self.threads.start(name: "admin") { admin.run() }
-        self.startLoops()
-        let recovered: RecoveredDirectory
+        let loops = node.loops.map(self.startThread)
         do throws(RecoveryError) {
-            recovered = try self.recover()
+            try node.recover()
         } catch {
-            return self.refuse(error)
+            return self.reject(error)
         }
-        let logThread = self.threads.start(name: "log") {
-            Self.drive(recovered.committer, recovered.commitParker)
-        }
-        let preparer = SegmentThread(
-            recovered.opened.preparer, parker: recovered.parker, log: self.log)
-        let preparerThread = self.threads.start(name: "segments") { preparer.run() }
-        let snapshotter = recovered.snapshotter
-        let snapshotThread = self.threads.start(name: "snapshots") { snapshotter.run() }
-        let coordinator = recovered.coordinator
-        let coordinatorThread = self.threads.start(name: "backups") { coordinator.run() }
-        let scrub = ScrubThread(
-            recovered.scrubber, metrics: self.status.scrub, clock: self.clock, log: self.log)
-        let scrubThread = self.threads.start(name: "scrub") { scrub.run() }
-        self.serve(recovered, admin: admin)
+        let workers = node.workers.map(self.startThread)
+        self.serve(node, admin: admin)
         self.waitForEnd()
-        self.drain()
-        scrub.stop()
-        scrubThread.join()
-        coordinator.stop()
-        coordinatorThread.join()
-        snapshotter.stop()
-        snapshotThread.join()
-        recovered.pipeline.stop()
-        logThread.join()
-        preparer.stop()
-        preparerThread.join()
-        recovered.lock.release()
+        self.drain(node)
+        for loop in loops { loop.join() }
+        // In this order each component still has what it needs while it ends.
+        for worker in workers { worker.stopAndJoin() }
+        node.close()
         admin.stop()
         adminThread.join()
         self.log.info("stopped")
         return .success
     }
 
-    /// Steps a component until it ends.
-    private static func drive(_ component: any Steppable, _ parker: LinuxParker) {
-        while true {
-            switch component.step() {
-            case .now: continue
-            case .after(let nanoseconds): parker.park(forNanoseconds: nanoseconds)
-            case .whenWoken: parker.park(forNanoseconds: nil)
-            case .ended: return
-            }
-        }
+    // MARK: Wiring
+
+    private var environment: NodeEnvironment {
+        let (log, status) = (self.log, self.status)
+        return NodeEnvironment(
+            clock: self.clock, network: LinuxNetwork(), random: LinuxRandomSource(),
+            fileSystem: LinuxFileSystem(), makeParker: { LinuxParker() },
+            configuration: self.nodeConfiguration,
+            // The node must not retain the status, which retains the node's figures.
+            onEvent: { [weak status] in Self.handle($0, status: status, log: log) })
     }
 
-    // MARK: Loops
-
-    private func bindLoops() throws(IOError) {
-        let network = LinuxNetwork()
-        var port = self.configuration.listen.port
-        for index in 0 ..< self.configuration.loops {
-            let listener = try network.listen(
-                host: self.configuration.listen.host, port: port,
-                sharesPort: self.configuration.loops > 1)
-            // With port 0 the first listener chooses, the others share its port.
-            port = Endpoint(listener.address)?.port ?? port
-            self.status.listenAddress = listener.address
-            let poller = try network.makePoller()
-            let loop = RPCLoop(
-                index: index, listener: listener, poller: poller, clock: self.clock,
-                methods: RPCCatalogue.descriptors(reflection: self.configuration.reflection),
-                limits: self.transportLimits, health: self.health)
-            let mailbox = CompletionMailbox { poller.wake() }
-            let handler = ServiceLoop(
-                index: index, transport: loop, state: self.state,
-                accounting: self.status.accounting,
-                mailbox: mailbox)
-            loop.handler = handler
-            self.mailboxes.append(mailbox)
-            self.pollers.append(poller)
-            self.serving.append(ServingLoop(loop: loop, handler: handler))
-            self.status.add(loop.metrics)
-        }
-    }
-
-    private var transportLimits: TransportLimits {
-        var limits = TransportLimits()
+    private var nodeConfiguration: NodeConfiguration {
+        var node = NodeConfiguration(dataDirectory: self.configuration.dataDirectory)
+        node.listenHost = self.configuration.listen.host
+        node.listenPort = self.configuration.listen.port
+        node.loops = self.configuration.loops
+        node.hasReflection = self.configuration.reflection
+        node.log.segmentBytes = self.configuration.segmentBytes
+        node.pipeline.memoryBytesMax = self.configuration.memoryLimit
+        node.snapshots.logBytesMax = UInt64(self.configuration.snapshotLogBytes)
+        node.snapshots.ageNanosecondsMax =
+            UInt64(self.configuration.snapshotSeconds) * 1_000_000_000
         let share =
             (LinuxProcess.descriptorsMax - Self.descriptorsReserved) / self.configuration.loops
-        limits.connectionsMax = min(limits.connectionsMax, max(share, Self.connectionsPerLoopMin))
-        return limits
+        node.transport.connectionsMax = min(
+            node.transport.connectionsMax, max(share, Self.connectionsPerLoopMin))
+        return node
     }
 
-    private func startLoops() {
-        for serving in self.serving {
-            let log = self.log
-            self.loopThreads.append(
-                self.threads.start(name: "loop-\(serving.loop.index)") {
-                    do throws(IOError) {
-                        try serving.loop.run()
-                    } catch {
-                        log.error("a loop cannot start", LogField("errno", Int(error.code)))
-                    }
-                })
+    private func startThread(_ component: NodeComponent) -> ComponentThread {
+        let log = self.log
+        return ComponentThread(component, threads: self.threads) { error in
+            Self.handle(.loopFailed(error), status: nil, log: log)
         }
     }
 
-    // MARK: Recovery
-
-    private func refuse(_ error: RecoveryError) -> ExitCode {
+    private func reject(_ error: RecoveryError) -> ExitCode {
         let (code, text) = ServerStatus.explain(error)
         let reason = LogField("reason", text)
         switch code {
@@ -190,18 +123,13 @@ package final class Server {
 
     // MARK: Serving and the end
 
-    private func serve(_ recovered: RecoveredDirectory, admin: AdminListener) {
-        self.status.attach(
-            store: recovered.store, pipeline: recovered.pipeline, log: recovered.opened.metrics,
-            snapshots: recovered.snapshotter.metrics, report: recovered.report,
-            recoverySeconds: recovered.seconds)
-        self.state.serve(
-            Partition(
-                store: recovered.store, pipeline: recovered.pipeline,
-                coordinator: recovered.coordinator))
+    private func serve(_ node: Node, admin: AdminListener) {
+        guard let recovered = node.recovered else {
+            preconditionFailure("only a recovered node serves")
+        }
+        self.status.attach(recovered)
         self.status.phase = .ready
-        self.health.setAll(.serving)
-        for serving in self.serving { serving.loop.wake() }
+        node.serve()
         for skipped in recovered.report.snapshotsSkipped {
             self.log.error(
                 "a snapshot is damaged: the state was recovered without it",
@@ -217,7 +145,7 @@ package final class Server {
         self.log.warning(
             "access is open: no key is configured, every caller on this machine is an operator")
         self.log.info(
-            "serving", LogField("listen", self.status.listenAddress),
+            "serving", LogField("listen", node.listenAddress),
             LogField("admin", admin.address),
             LogField("loops", self.configuration.loops),
             LogField("profiles", recovered.store.profileCount),
@@ -238,18 +166,14 @@ package final class Server {
         }
     }
 
-    private func drain() {
+    private func drain(_ node: Node) {
         self.log.info("draining", LogField("grace_seconds", self.configuration.drainSeconds))
-        self.state.drain()
         self.status.phase = .draining
-        self.health.setAll(.notServing)
         // A second signal ends at once, whatever still runs: what was answered is on disk.
         _ = self.threads.start(name: "second-signal") {
             while case .reload = LinuxSignals.wait() {}
             LinuxProcess.exitNow(ExitCode.unexpected.rawValue)
         }
-        let grace = UInt64(self.configuration.drainSeconds) * 1_000_000_000
-        for serving in self.serving { serving.loop.beginDrain(graceNanoseconds: grace) }
-        for thread in self.loopThreads { thread.join() }
+        node.beginDrain(graceNanoseconds: UInt64(self.configuration.drainSeconds) * 1_000_000_000)
     }
 }

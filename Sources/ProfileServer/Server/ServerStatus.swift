@@ -7,25 +7,19 @@ import Storage
 
 /// What operators see of the server, from any thread: its phase, and every figure it keeps.
 final class ServerStatus: AdminPages {
-    /// What is known once the log is recovered.
-    struct Recovered: Sendable {
-        var store: Store
-        var pipeline: CommitPipeline
-        var log: LogMetrics
-        var snapshots: SnapshotMetrics
-        var report: RecoveryReport
-        var recoverySeconds: Double
-    }
-
     private struct State: Sendable {
         var phase = ServingPhase.starting
-        var listenAddress = ""
-        var transports: [TransportMetrics] = []
-        var recovered: Recovered?
+        var figures: Figures?
+        var recovered: Node.Recovered?
     }
 
-    let accounting = ItemAccounting()
-    let scrub = ScrubMetrics()
+    /// What a node counts from its start.
+    private struct Figures: Sendable {
+        var transports: [TransportMetrics]
+        var accounting: ItemAccounting
+        var scrub: ScrubMetrics
+    }
+
     private let buildVersion: BuildVersion
     private let dataDirectory: String
     private let state = Guarded(State())
@@ -49,24 +43,16 @@ final class ServerStatus: AdminPages {
         }
     }
 
-    /// The bound address with its real port.
-    var listenAddress: String {
-        get { self.state.withLock { $0.listenAddress } }
-        set { self.state.withLock { $0.listenAddress = newValue } }
+    /// Shows what a node counts.
+    func attach(_ node: Node) {
+        let figures = Figures(
+            transports: node.transportMetrics, accounting: node.accounting,
+            scrub: node.scrubMetrics)
+        self.state.withLock { $0.figures = figures }
     }
 
-    func add(_ metrics: TransportMetrics) {
-        self.state.withLock { $0.transports.append(metrics) }
-    }
-
-    func attach(
-        store: Store, pipeline: CommitPipeline, log: LogMetrics, snapshots: SnapshotMetrics,
-        report: RecoveryReport,
-        recoverySeconds: Double
-    ) {
-        let recovered = Recovered(
-            store: store, pipeline: pipeline, log: log, snapshots: snapshots, report: report,
-            recoverySeconds: recoverySeconds)
+    /// Shows the figures of a recovered node as well.
+    func attach(_ recovered: Node.Recovered) {
         self.state.withLock { $0.recovered = recovered }
     }
 
@@ -78,24 +64,17 @@ final class ServerStatus: AdminPages {
     func version() -> String { self.buildVersion.json }
 
     func metrics() -> String {
-        let (transports, recovered) = self.state.withLock { ($0.transports, $0.recovered) }
+        let (figures, recovered) = self.state.withLock { ($0.figures, $0.recovered) }
         var text = MetricsText()
         self.buildVersion.write(to: &text)
-        TransportFigures(transports).write(to: &text)
-        self.writeItems(to: &text)
+        TransportFigures(figures?.transports ?? []).write(to: &text)
+        if let accounting = figures?.accounting { Self.write(accounting, to: &text) }
         if let free = try? LinuxFileSystem().freeBytes(self.dataDirectory) {
             text.gauge(
                 "profiles_disk_free_bytes", help: "Free space where the data directory lies.",
                 value: Double(free))
         }
-        text.counter(
-            "profiles_scrub_runs_total",
-            help: "Times that all sealed segments and snapshots were read again.",
-            value: self.scrub.runs)
-        text.counter(
-            "profiles_scrub_failures_total",
-            help: "Files in which a scrub found damage, or that it could not read.",
-            value: self.scrub.failures)
+        if let scrub = figures?.scrub { Self.write(scrub, to: &text) }
         if let recovered {
             Self.write(recovered, to: &text)
             Self.write(recovered.snapshots, to: &text)
@@ -103,10 +82,21 @@ final class ServerStatus: AdminPages {
         return text.text
     }
 
-    private func writeItems(to text: inout MetricsText) {
+    private static func write(_ scrub: ScrubMetrics, to text: inout MetricsText) {
+        text.counter(
+            "profiles_scrub_runs_total",
+            help: "Times that all sealed segments and snapshots were read again.",
+            value: scrub.runs)
+        text.counter(
+            "profiles_scrub_failures_total",
+            help: "Files in which a scrub found damage, or that it could not read.",
+            value: scrub.failures)
+    }
+
+    private static func write(_ accounting: ItemAccounting, to text: inout MetricsText) {
         let outcomes = [
-            ("stored", self.accounting.stored), ("duplicate", self.accounting.duplicate),
-            ("stale", self.accounting.stale), ("rejected", self.accounting.rejected),
+            ("stored", accounting.stored), ("duplicate", accounting.duplicate),
+            ("stale", accounting.stale), ("rejected", accounting.rejected),
         ]
         text.counter(
             "profiles_items_received_total",
@@ -118,7 +108,7 @@ final class ServerStatus: AdminPages {
             samples: outcomes.map { .init(labels: [.init("result", $0.0)], value: $0.1) })
     }
 
-    private static func write(_ recovered: Recovered, to text: inout MetricsText) {
+    private static func write(_ recovered: Node.Recovered, to text: inout MetricsText) {
         let log = recovered.log
         text.histogram(
             "profiles_log_frame_operations", help: "Operations of one frame of the log.",
@@ -140,7 +130,7 @@ final class ServerStatus: AdminPages {
             value: recovered.report.tornTail == nil ? 0 : 1)
         text.gauge(
             "profiles_recovery_seconds", help: "Time the last recovery took.",
-            value: recovered.recoverySeconds)
+            value: recovered.seconds)
         text.gauge(
             "profiles_profiles", help: "Profiles in the store.",
             value: Double(recovered.store.profileCount))

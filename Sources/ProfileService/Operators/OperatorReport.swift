@@ -14,9 +14,9 @@ package enum OperatorFailure: Error, Equatable, Sendable {
     case tooMany
     /// The server is shutting down.
     case draining
-    /// The call has ended, by its client or by its deadline: nobody waits for the outcome.
+    /// The call has ended, by its client or by its deadline.
     case cancelled
-    /// The place of the backup cannot be used.
+    /// The directory of the backup cannot be used: what was found.
     case destination(String)
     /// Anything else: what was done, to what, and what was found.
     case unexpected(String)
@@ -31,7 +31,7 @@ package enum OperatorFailure: Error, Equatable, Sendable {
     }
 }
 
-extension Snapshotter: SnapshotTaker {
+extension SnapshotRequests: SnapshotTaker {
     package func requestSnapshot(
         _ completion: @escaping @Sendable (Result<SnapshotFile, OperatorFailure>) -> Void
     ) {
@@ -52,12 +52,13 @@ extension OperatorFailure {
     }
 }
 
-/// News of an operator's call, on their way from the thread that works to the loop that answers.
+/// An event of an operator's call, on its way from the component that works to the loop that
+/// responds.
 package struct OperatorReport: Equatable, Sendable {
     package enum Event: Equatable, Sendable {
         /// The snapshot is verified: the end of the call.
         case snapshot(lsn: UInt64, bytes: UInt64)
-        /// The backup goes on; later news replace these.
+        /// The backup has progressed; later events replace this one.
         case progress(BackupProgress)
         /// The backup is durable and verified: the end of the call.
         case backup(BackupProgress)

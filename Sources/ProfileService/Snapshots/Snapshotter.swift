@@ -1,214 +1,141 @@
 import IOCore
 import Profiles
 import Storage
-import Synchronization
 
-/// Makes snapshots when they are due or asked for; `run` is the body of the snapshot thread.
+/// Makes snapshots when they are due or requested, one block per step.
 ///
-/// The log thread makes the blocks (`SnapshotMaker`), this one writes them, at a pace: after each
-/// block it rests as long as the block took, so that half of the disk's time is left to the log.
-package final class Snapshotter: Sendable {
-    /// Longest rest after one block, in nanoseconds.
-    private static let restNanosecondsMax: UInt64 = 250_000_000
-    /// Bytes waiting above which there is no rest: what is about to change must be copied at once,
-    /// and memory must not grow by it.
+/// The log thread makes the blocks (`SnapshotMaker`), this component writes them at a pace: after
+/// each block it rests as long as the block took, so that half of the disk's time is left to the
+/// log. Used by one thread; others reach it through `requests` and the feed, which wake it.
+package final class Snapshotter: Steppable {
+    /// Bytes waiting above which it does not rest: a profile that is about to change must be copied
+    /// at once, and memory must not grow by that.
     private static let pressureBytes = 16 << 20
-    /// How often the schedule is looked at, in nanoseconds.
+    /// How often the schedule is evaluated, in nanoseconds.
     private static let lookNanoseconds: UInt64 = 1_000_000_000
-    /// Requests that may wait; one more is refused.
-    private static let requestsMax = 64
 
     /// What the operator is told.
     package enum Event: Sendable {
         case finished(SnapshotFile, SnapshotCatalogue.Pruning, seconds: Double)
         case failed(SnapshotFailure)
-        /// The snapshot stands; what it makes superfluous could not be removed, and will be with
-        /// the next.
+        /// The snapshot is valid; what it supersedes could not be removed, and will be with the
+        /// next.
         case notPruned(StorageError)
     }
 
-    package typealias Response = @Sendable (Result<SnapshotFile, SnapshotFailure>) -> Void
+    ///         due or requested        complete               verified
+    /// idle ───────────────────▶ writing ────────▶ verifying ────────▶ pruning ──▶ idle
+    ///   └──stop──▶ ended           └────── failure ───┴──▶ idle
+    private enum State {
+        case idle
+        /// Waits for blocks and writes them; no writer before the log has chosen the position.
+        case writing(SnapshotWriter?)
+        case verifying(SnapshotWriter)
+        case pruning(SnapshotPruner, SnapshotFile)
+        case ended
+    }
 
-    private struct PendingRequests: Sendable {
-        var responses: [Response] = []
-        var isStopping = false
+    /// What is known of the snapshot that is being made.
+    private struct Attempt {
+        var responses: [SnapshotRequests.Response]
+        var startedNanoseconds: UInt64
+        var logBytes: UInt64
+        /// From the start to the verification.
+        var nanoseconds: UInt64 = 0
     }
 
     package let metrics = SnapshotMetrics()
     private let environment: LogEnvironment
+    private let logStore: any LogStore
     private let directoryID: DirectoryID
     private let feed: SnapshotFeed
-    private let parker: any Parker
+    private let requests: SnapshotRequests
     private let store: Store
     private let log: LogMetrics
-    private let policy: SnapshotPolicy
-    private let coverage: SnapshotCoverage
-    private let onEvent: @Sendable (Event) -> Void
-    private let pendingRequests = Guarded(PendingRequests())
-    private let isDiskFull = Atomic<Bool>(false)
+    private let onEvent: (Event) -> Void
+    private var schedule: SnapshotSchedule
+    private var state = State.idle
+    private var attempt: Attempt?
+    private var pacing = WorkPacing.half
 
     /// - Parameters:
-    ///   - parker: The one that the feed wakes.
-    ///   - onNews: Called on the snapshot thread.
+    ///   - environment: Where snapshots are kept.
+    ///   - logStore: Truncates the log behind the older of two snapshots.
+    ///   - feed: Wakes this component.
+    ///   - requests: Wakes this component.
+    ///   - onEvent: Called in a step.
     package init(
-        environment: LogEnvironment, directoryID: DirectoryID, feed: SnapshotFeed,
-        parker: any Parker, store: Store,
-        log: LogMetrics, coverage: SnapshotCoverage, policy: SnapshotPolicy,
-        onEvent: @escaping @Sendable (Event) -> Void
+        environment: LogEnvironment, logStore: any LogStore, directoryID: DirectoryID,
+        feed: SnapshotFeed,
+        requests: SnapshotRequests, store: Store, log: LogMetrics, coverage: SnapshotCoverage,
+        policy: SnapshotPolicy, onEvent: @escaping (Event) -> Void
     ) {
         self.environment = environment
+        self.logStore = logStore
         self.directoryID = directoryID
         self.feed = feed
-        self.parker = parker
+        self.requests = requests
         self.store = store
         self.log = log
-        self.coverage = coverage
-        self.policy = policy
         self.onEvent = onEvent
+        self.schedule = SnapshotSchedule(coverage, policy: policy, clock: environment.clock)
         if let newest = coverage.newest { self.metrics.found(newest) }
     }
 
-    // MARK: Any thread
+    /// Whether no snapshot is being made.
+    package var isIdle: Bool { if case .idle = self.state { true } else { false } }
 
-    /// Asks for a snapshot of everything that is applied now; `response` is called on the snapshot
-    /// thread, or at once if too many wait.
-    package func request(_ response: @escaping Response) {
-        let rejection = self.pendingRequests.withLock { pendingRequests -> SnapshotFailure? in
-            if pendingRequests.isStopping { return .stopping }
-            guard pendingRequests.responses.count < Self.requestsMax else {
-                return .tooManyRequests
-            }
-            pendingRequests.responses.append(response)
-            return nil
+    package func step() -> NextStep {
+        let started = self.environment.clock.monotonicNanoseconds()
+        // Each new block wakes this component; that does not end its rest.
+        if self.feed.bytesWaiting < Self.pressureBytes, !self.requests.isStopping,
+            let rest = self.pacing.remaining(at: started)
+        {
+            return .after(nanoseconds: rest)
         }
-        guard let rejection else { return self.parker.wake() }
-        response(.failure(rejection))
-    }
-
-    /// Says that writes wait for space, or no longer: a snapshot may free some of the log.
-    package func note(isDiskFull: Bool) {
-        self.isDiskFull.store(isDiskFull, ordering: .relaxed)
-        self.parker.wake()
-    }
-
-    /// Makes `run` return.
-    package func stop() {
-        self.pendingRequests.withLock { $0.isStopping = true }
-        self.parker.wake()
-    }
-
-    private var isStopping: Bool { self.pendingRequests.withLock { $0.isStopping } }
-
-    // MARK: The snapshot thread
-
-    /// Runs until `stop`.
-    package func run() {
-        var schedule = SnapshotSchedule(
-            self.coverage, policy: self.policy, clock: self.environment.clock)
-        while !self.isStopping {
-            if !self.takeIfDue(&schedule) { self.parker.park(forNanoseconds: Self.lookNanoseconds) }
-        }
-        for response in self.takeResponses() { response(.failure(.stopping)) }
-    }
-
-    /// Makes a snapshot if one is due or asked for; false: none is.
-    func takeIfDue(_ schedule: inout SnapshotSchedule) -> Bool {
-        let responses = self.takeResponses()
-        let isDue = schedule.isDue(
-            appliedLSN: self.store.appliedLSN, lastEraseLSN: self.store.lastEraseLSN,
-            logBytes: self.log.bytes,
-            isDiskFull: self.isDiskFull.load(ordering: .relaxed),
-            now: self.environment.clock.monotonicNanoseconds())
-        guard isDue || !responses.isEmpty else { return false }
-        if responses.isEmpty, self.isDiskFull.load(ordering: .relaxed), !self.hasHeadroom {
-            // Told already, by those whose writes are refused.
-            schedule.failed(at: self.environment.clock.monotonicNanoseconds())
-            return false
-        }
-        let result = self.take(&schedule)
-        for response in responses { response(result) }
-        return true
-    }
-
-    private func takeResponses() -> [Response] {
-        self.pendingRequests.withLock { pendingRequests in
-            defer { pendingRequests.responses = [] }
-            return pendingRequests.responses
-        }
-    }
-
-    private func take(_ schedule: inout SnapshotSchedule) -> Result<SnapshotFile, SnapshotFailure> {
-        let clock = self.environment.clock
-        let started = clock.monotonicNanoseconds()
-        let logBytes = self.log.bytes
-        self.metrics.began()
-        let result: Result<SnapshotFile, SnapshotFailure>
         do throws(SnapshotFailure) {
-            result = .success(try self.write())
-        } catch {
-            result = .failure(error)
-        }
-        let nanoseconds = clock.monotonicNanoseconds() - started
-        self.metrics.ended(result, nanoseconds: nanoseconds)
-        switch result {
-        case .failure(let failure):
-            schedule.failed(at: clock.monotonicNanoseconds())
-            self.onEvent(.failed(failure))
-        case .success(let file):
-            let pruning = self.prune(after: file)
-            schedule.finished(file, older: pruning?.older, logBytes: logBytes, startedAt: started)
-            if let pruning {
-                self.onEvent(.finished(file, pruning, seconds: Double(nanoseconds) / 1e9))
+            switch self.state {
+            case .idle: return try self.beginIfDue(now: started)
+            case .writing(let writer): return try self.writeNext(to: writer, since: started)
+            case .verifying(let writer): return try self.verifyNext(of: writer, since: started)
+            case .pruning(let pruner, let file):
+                return self.pruneNext(pruner, after: file, since: started)
+            case .ended: return .ended
             }
-        }
-        return result
-    }
-
-    private func prune(after file: SnapshotFile) -> SnapshotCatalogue.Pruning? {
-        do throws(StorageError) {
-            var started = self.environment.clock.monotonicNanoseconds()
-            return try SnapshotCatalogue(self.environment, directoryID: self.directoryID).prune(
-                after: file, pause: { _ in self.rest(since: &started) })
         } catch {
-            self.onEvent(.notPruned(error))
-            return nil
+            return self.fail(error)
         }
     }
 
-    /// Writes one snapshot and verifies it.
-    private func write() throws(SnapshotFailure) -> SnapshotFile {
+    // MARK: Idle
+
+    private func beginIfDue(now: UInt64) throws(SnapshotFailure) -> NextStep {
+        let responses = self.requests.take()
+        if self.requests.isStopping {
+            for response in responses { response(.failure(.stopping)) }
+            self.state = .ended
+            return .ended
+        }
+        let isDiskFull = self.requests.isDiskFull
+        let isDue = self.schedule.isDue(
+            appliedLSN: self.store.appliedLSN, lastEraseLSN: self.store.lastEraseLSN,
+            logBytes: self.log.bytes, isDiskFull: isDiskFull, now: now)
+        guard isDue || !responses.isEmpty else { return .after(nanoseconds: Self.lookNanoseconds) }
+        if responses.isEmpty, isDiskFull, !self.hasHeadroom {
+            // The operator knows of the full disk already, from the rejected writes.
+            self.schedule.failed(at: now)
+            return .after(nanoseconds: Self.lookNanoseconds)
+        }
+        self.attempt = Attempt(
+            responses: responses, startedNanoseconds: now, logBytes: self.log.bytes)
+        self.metrics.began()
+        self.state = .writing(nil)
         guard self.hasHeadroom else { throw .noSpace }
         self.feed.want()
-        var writer: SnapshotWriter?
-        do throws(SnapshotFailure) {
-            while true {
-                switch self.feed.next() {
-                case .nothing:
-                    if self.isStopping { throw .stopping }
-                    self.parker.park(forNanoseconds: Self.lookNanoseconds)
-                case .begun(let position):
-                    writer = try Self.storage { () throws(StorageError) in
-                        try SnapshotWriter(
-                            self.environment, directoryID: self.directoryID, position: position)
-                    }
-                case .block(let block): try self.write(block, to: writer)
-                case .failed(let failure): throw failure
-                case .complete:
-                    guard let writer else { throw .logFailed }
-                    var started = self.environment.clock.monotonicNanoseconds()
-                    return try Self.storage { () throws(StorageError) in
-                        try writer.finish(pause: { _ in self.rest(since: &started) })
-                    }
-                }
-            }
-        } catch {
-            self.feed.abandon()
-            writer?.abandon()
-            throw error
-        }
+        return .now
     }
 
-    /// Whether the disk has room for a snapshot like the last one: one that fails half way has cut
+    /// Whether the disk has space for a snapshot like the last one: one that fails half way has cut
     /// the log for nothing.
     private var hasHeadroom: Bool {
         let free = try? self.environment.fileSystem.freeBytes(self.environment.directory)
@@ -216,35 +143,114 @@ package final class Snapshotter: Sendable {
             ?? true
     }
 
-    /// Writes one block, and rests as long as that took.
-    private func write(_ block: SnapshotBlock, to writer: SnapshotWriter?) throws(SnapshotFailure) {
-        var started = self.environment.clock.monotonicNanoseconds()
-        try Self.storage { () throws(StorageError) in try writer?.append(block.bytes) }
-        self.rest(since: &started)
-    }
+    // MARK: Writing and verifying
 
-    /// Rests as long as the work since `started` took, and sets `started` to the end of the rest.
-    private func rest(since started: inout UInt64) {
-        let clock = self.environment.clock
-        let done = clock.monotonicNanoseconds()
-        let until = done + min(done - started, Self.restNanosecondsMax)
-        defer { started = clock.monotonicNanoseconds() }
-        // Each new block wakes this thread; it goes on resting.
-        while self.feed.bytesWaiting < Self.pressureBytes, !self.isStopping {
-            let now = clock.monotonicNanoseconds()
-            guard now < until else { return }
-            self.parker.park(forNanoseconds: until - now)
+    private func writeNext(
+        to writer: SnapshotWriter?, since started: UInt64
+    ) throws(SnapshotFailure) -> NextStep {
+        switch self.feed.next() {
+        case .nothing:
+            if self.requests.isStopping { throw .stopping }
+            return .after(nanoseconds: Self.lookNanoseconds)
+        case .begun(let position):
+            do throws(StorageError) {
+                self.state = .writing(
+                    try SnapshotWriter(
+                        self.environment, directoryID: self.directoryID, position: position))
+            } catch {
+                throw Self.failure(error)
+            }
+            return .now
+        case .block(let block):
+            do throws(StorageError) { try writer?.append(block.bytes) } catch {
+                throw Self.failure(error)
+            }
+            return self.rest(since: started)
+        case .failed(let failure): throw failure
+        case .complete:
+            guard let writer else { throw .logFailed }
+            self.state = .verifying(writer)
+            return .now
         }
     }
 
-    private static func storage<Value>(_ body: () throws(StorageError) -> Value)
-        throws(SnapshotFailure) -> Value
-    {
+    private func verifyNext(
+        of writer: SnapshotWriter, since started: UInt64
+    ) throws(SnapshotFailure) -> NextStep {
         do throws(StorageError) {
-            return try body()
+            guard case .finished(let file) = try writer.finishStep() else {
+                return self.rest(since: started)
+            }
+            self.verified(file)
+            return .now
         } catch {
-            if case .noSpace = error { throw .noSpace }
-            throw .storage(error)
+            throw Self.failure(error)
         }
+    }
+
+    private func verified(_ file: SnapshotFile) {
+        let now = self.environment.clock.monotonicNanoseconds()
+        let nanoseconds = now - (self.attempt?.startedNanoseconds ?? now)
+        self.attempt?.nanoseconds = nanoseconds
+        self.metrics.ended(.success(file), nanoseconds: nanoseconds)
+        let catalogue = SnapshotCatalogue(self.environment, directoryID: self.directoryID)
+        self.state = .pruning(catalogue.pruner(after: file, of: self.logStore), file)
+    }
+
+    private func fail(_ failure: SnapshotFailure) -> NextStep {
+        self.feed.abandon()
+        switch self.state {
+        case .writing(let writer): writer?.abandon()
+        case .verifying(let writer): writer.abandon()
+        case .idle, .pruning, .ended: break
+        }
+        self.metrics.ended(.failure(failure), nanoseconds: 0)
+        self.schedule.failed(at: self.environment.clock.monotonicNanoseconds())
+        self.onEvent(.failed(failure))
+        self.end(.failure(failure))
+        return .now
+    }
+
+    // MARK: Pruning
+
+    private func pruneNext(
+        _ pruner: SnapshotPruner, after file: SnapshotFile, since started: UInt64
+    ) -> NextStep {
+        var pruning: SnapshotCatalogue.Pruning?
+        do throws(StorageError) {
+            switch try pruner.step() {
+            case .progress: return self.rest(since: started)
+            case .finished(let result): pruning = result
+            }
+        } catch {
+            self.onEvent(.notPruned(error))
+        }
+        guard let attempt = self.attempt else { preconditionFailure("a snapshot has its attempt") }
+        self.schedule.finished(
+            file, older: pruning?.older, logBytes: attempt.logBytes,
+            startedAt: attempt.startedNanoseconds)
+        if let pruning {
+            self.onEvent(.finished(file, pruning, seconds: Double(attempt.nanoseconds) / 1e9))
+        }
+        self.end(.success(file))
+        return .now
+    }
+
+    private func end(_ result: Result<SnapshotFile, SnapshotFailure>) {
+        let responses = self.attempt?.responses ?? []
+        self.attempt = nil
+        self.state = .idle
+        for response in responses { response(result) }
+    }
+
+    private func rest(since started: UInt64) -> NextStep {
+        self.pacing.didWork(
+            from: started, to: self.environment.clock.monotonicNanoseconds())
+        return .now
+    }
+
+    private static func failure(_ error: StorageError) -> SnapshotFailure {
+        if case .noSpace = error { return .noSpace }
+        return .storage(error)
     }
 }

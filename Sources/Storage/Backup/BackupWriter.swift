@@ -1,22 +1,52 @@
 import Bytes
 import IOCore
 
-/// Why a backup was not made. Nothing of it is left then.
+/// Why a backup was not made. Everything of it is removed then.
 package enum BackupError: Error, Equatable, Sendable {
     case storage(StorageError)
     /// The directory cannot be used: what was found.
     case destination(String)
-    /// The caller gave it up.
-    case cancelled
 }
 
 /// Makes a directory that a server can start from: a copy of one snapshot, and a log that goes on
-/// behind it, sealed and empty.
+/// behind it, sealed and empty. Copies one block per step.
 ///
 /// The log comes first and the snapshot last, both under temporary names until they are whole: a
 /// directory left by a crash on the way has no snapshot, and no start takes it for anything. Used
 /// by one thread, while a server writes to the source.
-package struct BackupWriter {
+///
+/// Every block is verified as it is read; the open file keeps the snapshot readable when its name
+/// is removed meanwhile.
+package final class BackupWriter {
+    /// idle ──step──▶ copying ──step──▶ verifying ──step──▶ ended
+    ///   └──────────── failure, abandon ────────────────────┘
+    private enum State {
+        case idle
+        case copying(Copy)
+        /// The copy is whole and is read back.
+        case verifying(SnapshotWriter)
+        case ended
+    }
+
+    /// The snapshot that is read and the one that is written.
+    private final class Copy {
+        var reader: SnapshotReader
+        let writer: SnapshotWriter
+
+        init(_ reader: consuming SnapshotReader, to target: LogEnvironment) throws(StorageError) {
+            self.writer = try SnapshotWriter(
+                target, directoryID: reader.directoryID, position: reader.position)
+            self.reader = reader
+        }
+
+        /// - Returns: Bytes of the block that was copied; `nil` at the end.
+        func step() throws(StorageError) -> Int? {
+            guard let block = try self.reader.next() else { return nil }
+            try self.writer.append(block)
+            return block.count
+        }
+    }
+
     private let source: LogEnvironment
     private let target: LogEnvironment
     private let files: SegmentFiles
@@ -27,8 +57,20 @@ package struct BackupWriter {
     /// beginning.
     private static let segmentNumberMin: UInt64 = 2
 
-    /// - Parameter destination: An empty directory, or none yet.
-    package init(of source: LogEnvironment, to destination: String) {
+    private let snapshot: SnapshotFile
+    private var state = State.idle
+    /// Bytes of the snapshot's copy that are written and synced.
+    package private(set) var bytesCopied = 0
+    /// Removed if the backup is not finished.
+    private var segmentFiles: [String] = []
+
+    /// - Parameters:
+    ///   - snapshot: One of the source, verified.
+    ///   - destination: An empty directory, or none yet.
+    package init(
+        _ snapshot: SnapshotFile, of source: LogEnvironment, to destination: String
+    ) {
+        self.snapshot = snapshot
         self.source = source
         self.target = LogEnvironment(
             directory: destination, fileSystem: source.fileSystem, clock: source.clock,
@@ -36,34 +78,78 @@ package struct BackupWriter {
         self.files = SegmentFiles(fileSystem: source.fileSystem, directory: destination)
     }
 
-    /// Writes the backup, durably, and reads all of it back.
+    /// Copies the next block, or reads the next one back; the first step also makes the directory
+    /// and the segment.
     ///
-    /// Every block is verified as it is read; the open file keeps the snapshot readable when its
-    /// name is removed meanwhile.
-    ///
-    /// - Parameter goesOn: Told the file being written and the bytes of it that are done, after
-    ///   each block; false gives the backup up.
-    /// - Returns: The snapshot in the backup; the segment beside it has `segmentBytes`.
-    /// - Throws: `BackupError`.
-    /// - Complexity: O(bytes of the snapshot), read twice; holds one block.
-    package func write(
-        _ snapshot: SnapshotFile, shouldContinue: (_ file: String, _ bytesDone: Int) -> Bool
-    ) throws(BackupError) -> SnapshotFile {
-        var reader = try Self.storage { () throws(StorageError) in
-            try SnapshotReader(self.source, name: snapshot.name)
+    /// - Returns: At the end, the snapshot in the backup; the segment beside it has `segmentBytes`.
+    /// - Throws: `BackupError`; nothing of the backup is left then.
+    /// - Complexity: O(bytes of one block).
+    package func step() throws(BackupError) -> JobStep<SnapshotFile> {
+        do throws(BackupError) {
+            switch self.state {
+            case .idle: return try self.copyBlock(try self.begin())
+            case .copying(let copy): return try self.copyBlock(copy)
+            case .verifying(let writer): return try self.verifyBlock(writer)
+            case .ended: preconditionFailure("the backup has ended")
+            }
+        } catch {
+            self.abandon()
+            throw error
+        }
+    }
+
+    /// Removes everything that was written; nothing once the backup has ended.
+    package func abandon() {
+        switch self.state {
+        case .copying(let copy): copy.writer.abandon()
+        case .verifying(let writer): writer.abandon()
+        case .idle, .ended: break
+        }
+        if case .ended = self.state { return }
+        self.state = .ended
+        if !self.segmentFiles.isEmpty { self.remove(self.segmentFiles) }
+    }
+
+    private func begin() throws(BackupError) -> Copy {
+        let reader = try Self.storage { () throws(StorageError) in
+            try SnapshotReader(self.source, name: self.snapshot.name)
         }
         try self.prepareDirectory()
         let segment = max(
             Self.segmentNumberMin, self.segmentNumber(at: reader.position, of: reader.directoryID))
-        let segmentName = SegmentFiles.name(of: segment)
-        do throws(BackupError) {
-            try Self.storage { () throws(StorageError) in
-                try self.writeSegment(segment, behind: reader.position, of: reader.directoryID)
-            }
-            return try self.copy(&reader, shouldContinue)
+        let name = SegmentFiles.name(of: segment)
+        self.segmentFiles = [name, name + SegmentFiles.temporarySuffix]
+        do throws(StorageError) {
+            try self.writeSegment(segment, behind: reader.position, of: reader.directoryID)
+            let copy = try Copy(reader, to: self.target)
+            self.state = .copying(copy)
+            return copy
         } catch {
-            self.remove([segmentName, segmentName + SegmentFiles.temporarySuffix])
-            throw error
+            throw .storage(error)
+        }
+    }
+
+    private func copyBlock(_ copy: Copy) throws(BackupError) -> JobStep<SnapshotFile> {
+        do throws(StorageError) {
+            if let bytes = try copy.step() {
+                self.bytesCopied = copy.writer.bytes
+                return .progress(bytes: bytes)
+            }
+        } catch {
+            throw .storage(error)
+        }
+        self.state = .verifying(copy.writer)
+        return try self.verifyBlock(copy.writer)
+    }
+
+    private func verifyBlock(_ writer: SnapshotWriter) throws(BackupError) -> JobStep<SnapshotFile>
+    {
+        do throws(StorageError) {
+            let step = try writer.finishStep()
+            if case .finished = step { self.state = .ended }
+            return step
+        } catch {
+            throw .storage(error)
         }
     }
 
@@ -158,40 +244,6 @@ package struct BackupWriter {
             throw .corruption(
                 file: self.files.path(name), offsetBytes: 0, lsn: position.nextLSN,
                 found: "other bytes than were written a moment ago")
-        }
-    }
-
-    // MARK: Snapshot
-
-    private func copy(
-        _ reader: inout SnapshotReader, _ shouldContinue: (String, Int) -> Bool
-    ) throws(BackupError) -> SnapshotFile {
-        let (directoryID, position) = (reader.directoryID, reader.position)
-        let writer = try Self.storage { () throws(StorageError) in
-            try SnapshotWriter(self.target, directoryID: directoryID, position: position)
-        }
-        let name = SnapshotNames.name(of: position.lsn)
-        do throws(BackupError) {
-            while try Self.copyBlock(&reader, to: writer) {
-                guard shouldContinue(name, writer.bytes) else { throw .cancelled }
-            }
-            return try Self.storage { () throws(StorageError) in try writer.finish() }
-        } catch {
-            writer.abandon()
-            throw error
-        }
-    }
-
-    /// - Returns: Whether there was one more.
-    private static func copyBlock(
-        _ reader: inout SnapshotReader, to writer: SnapshotWriter
-    ) throws(BackupError) -> Bool {
-        do throws(StorageError) {
-            guard let block = try reader.next() else { return false }
-            try writer.append(block)
-            return true
-        } catch {
-            throw .storage(error)
         }
     }
 

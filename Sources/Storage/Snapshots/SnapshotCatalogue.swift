@@ -43,31 +43,24 @@ package struct SnapshotCatalogue {
         listing.filter { SnapshotNames.lsn(of: $0) != nil }.reversed()
     }
 
-    /// Reads all of a snapshot.
-    ///
-    /// - Throws: `.snapshotDamaged`, `.newerFormat`, `.foreign`, `.io`.
-    /// - Complexity: O(bytes of the file); holds one block.
-    package func verify(_ name: String, pause: (_ bytes: Int) -> Void = { _ in })
-        throws(StorageError) -> SnapshotFile
-    {
-        try SnapshotReader.verify(self.files, name, directoryID: self.directoryID, pause: pause)
+    static func isOlder(_ name: String, than newest: SnapshotFile) -> Bool {
+        SnapshotNames.lsn(of: name).map { $0 < newest.position.lsn } == true
     }
 
-    /// The newest snapshot that verifies, older than `limit`.
+    /// Begins to read all of a snapshot.
     ///
-    /// - Parameter damaged: Gets the names of those that do not.
-    private func newest(
-        in names: [String], before limit: UInt64, damaged: inout [String], pause: (Int) -> Void
-    ) throws(StorageError) -> SnapshotFile? {
-        for name in names where SnapshotNames.lsn(of: name).map({ $0 < limit }) == true {
-            do throws(StorageError) {
-                return try self.verify(name, pause: pause)
-            } catch {
-                guard case .snapshotDamaged = error else { throw error }
-                damaged.append(name)
-            }
-        }
-        return nil
+    /// - Throws: `.snapshotDamaged`, `.newerFormat`, `.foreign`, `.io`.
+    package func verification(of name: String) throws(StorageError) -> SnapshotVerification {
+        try SnapshotVerification(self.files, name, directoryID: self.directoryID)
+    }
+
+    /// Begins to remove what `newest` supersedes.
+    ///
+    /// - Parameters:
+    ///   - newest: As `SnapshotWriter.finishStep` returned it: verified, and not by its name alone.
+    ///   - logStore: Truncates its log behind the older snapshot.
+    package func pruner(after newest: SnapshotFile, of logStore: any LogStore) -> SnapshotPruner {
+        SnapshotPruner(self, after: newest, of: logStore)
     }
 
     /// The newest snapshot that verifies.
@@ -75,52 +68,25 @@ package struct SnapshotCatalogue {
     /// - Throws: `.newerFormat`, `.foreign`, `.io`.
     /// - Complexity: O(bytes of the snapshots read).
     package func newest() throws(StorageError) -> SnapshotFile? {
-        var damaged: [String] = []
-        return try self.newest(
-            in: try self.names(), before: .max, damaged: &damaged, pause: { _ in })
-    }
-
-    /// Removes what no start needs any more: all snapshots but `newest` and the newest valid one
-    /// before it, and the log before that.
-    ///
-    /// Without a valid older snapshot nothing of the log goes. A crash at any step leaves a
-    /// directory that a start reads alike: the removal of snapshots is durable before that of
-    /// segments begins, and segments that remain before a gap are passed over.
-    ///
-    /// - Parameters:
-    ///   - newest: As `SnapshotWriter.finish` returned it: verified, and not by its name alone.
-    ///   - pause: Called with the bytes of each block of an older snapshot that is read; rests as
-    ///     long as it likes.
-    /// - Throws: `.io`; what was not removed goes the next time.
-    package func prune(
-        after newest: SnapshotFile, pause: (_ bytes: Int) -> Void = { _ in }
-    ) throws(StorageError) -> Pruning {
-        var result = Pruning()
-        let names = try self.names()
-        result.older = try self.newest(
-            in: names, before: newest.position.lsn, damaged: &result.damaged, pause: pause)
-        let kept = [newest.name, result.older?.name]
-        let superseded = names.reversed().filter { name in
-            !kept.contains(name)
-                && SnapshotNames.lsn(of: name).map { $0 < newest.position.lsn } == true
+        for name in try self.names() {
+            do throws(StorageError) {
+                return try SnapshotReader.verify(self.files, name, directoryID: self.directoryID)
+            } catch {
+                guard case .snapshotDamaged = error else { throw error }
+            }
         }
+        return nil
+    }
+
+    /// Removes the snapshots before `newest` except `result.older`.
+    ///
+    /// - Throws: `.io`; what was not removed goes the next time.
+    func removeSuperseded(
+        among names: [String], after newest: SnapshotFile, _ result: inout Pruning
+    ) throws(StorageError) {
+        let older = result.older?.name
+        let superseded = names.reversed().filter { $0 != older && Self.isOlder($0, than: newest) }
         result.snapshotsRemoved = superseded.count
-        try self.remove(Array(superseded), &result)
-        if let older = result.older { try self.removeLog(before: older.position, &result) }
-        return result
-    }
-
-    private func removeLog(before position: SnapshotPosition, _ result: inout Pruning)
-        throws(StorageError)
-    {
-        let truncation = try self.files.truncate(
-            before: position.log, directoryID: self.directoryID)
-        result.segmentsRemoved = truncation.segmentsRemoved
-        result.tornFilesRemoved = truncation.tornFilesRemoved
-        result.bytesRemoved += truncation.bytesRemoved
-    }
-
-    private func remove(_ names: [String], _ result: inout Pruning) throws(StorageError) {
-        result.bytesRemoved += try self.files.remove(names)
+        result.bytesRemoved += try self.files.remove(Array(superseded))
     }
 }

@@ -177,17 +177,15 @@ package struct SnapshotReader: ~Copyable {
             position: self.position, name: name, bytes: self.sizeBytes, blocks: self.number)
     }
 
-    /// Reads all of a snapshot.
+    /// Reads all of a snapshot at once.
     ///
-    /// - Parameter pause: Called with the bytes of each block; rests as long as it likes.
     /// - Throws: As `init` and `next`.
     /// - Complexity: O(bytes of the file); holds one block.
     static func verify(
-        _ files: SegmentFiles, _ name: String, directoryID: DirectoryID?,
-        pause: (Int) -> Void = { _ in }
+        _ files: SegmentFiles, _ name: String, directoryID: DirectoryID?
     ) throws(StorageError) -> SnapshotFile {
         var reader = try SnapshotReader(files, name, directoryID: directoryID)
-        while let block = try reader.next() { pause(block.count) }
+        while try reader.next() != nil {}
         return reader.verified(name: name)
     }
 }

@@ -7,13 +7,21 @@ import IOCore
 /// synced before it got it, so a crash at any moment leaves a whole snapshot, or a temporary file
 /// that a start removes (L11, L13).
 package final class SnapshotWriter {
+    /// writing ──finishStep──▶ verifying ──finishStep──▶ ended
+    ///    └───────────── abandon, failure ─────────────────┘
+    private enum State {
+        case writing(any File)
+        /// The file has its final name and is read back.
+        case verifying(SnapshotVerification)
+        case ended
+    }
+
     private let files: SegmentFiles
     private let header: SnapshotHeader
     private let seed: SnapshotSeed
     private let name: String
     private let temporaryName: String
-    /// `nil` once it is finished or abandoned.
-    private var file: (any File)?
+    private var state: State
     private var offset = 0
     private var previousHeaderCRC: UInt32 = 0
     private var footer = SnapshotFooter(blocks: 0, payloadBytes: 0)
@@ -33,7 +41,8 @@ package final class SnapshotWriter {
         self.temporaryName = self.name + SegmentFiles.temporarySuffix
         let path = self.files.path(self.temporaryName)
         let files = self.files
-        self.file = try Self.storage { () throws(IOError) in
+        self.state = .ended
+        let file = try Self.storage { () throws(IOError) in
             do throws(IOError) {
                 return try files.fileSystem.open(path, .create)
             } catch {
@@ -42,6 +51,7 @@ package final class SnapshotWriter {
                 return try files.fileSystem.open(path, .create)
             }
         }
+        self.state = .writing(file)
         self.previousHeaderCRC = self.header.write(into: &self.pieces)
         do throws(StorageError) {
             try self.write(self.pieces.bytes)
@@ -52,7 +62,7 @@ package final class SnapshotWriter {
     }
 
     deinit {
-        self.file?.close()
+        if case .writing(let file) = self.state { file.close() }
     }
 
     /// Bytes written so far.
@@ -74,7 +84,9 @@ package final class SnapshotWriter {
         throws(StorageError)
     {
         precondition(payload.count <= SnapshotBlockHeader.payloadBytesMax, "a block has a bound")
-        guard let file = self.file else { preconditionFailure("the snapshot has ended") }
+        guard case .writing(let file) = self.state else {
+            preconditionFailure("the snapshot has ended")
+        }
         let number = self.footer.blocks
         let header = SnapshotBlockHeader(
             kind: kind, number: number, payloadBytes: payload.count,
@@ -99,27 +111,46 @@ package final class SnapshotWriter {
     }
 
     private func write(_ bytes: UnsafeRawBufferPointer) throws(StorageError) {
-        guard let file = self.file else { preconditionFailure("the snapshot has ended") }
+        guard case .writing(let file) = self.state else {
+            preconditionFailure("the snapshot has ended")
+        }
         try Self.storage { () throws(IOError) in try file.write(bytes, at: self.offset) }
         self.offset += bytes.count
     }
 
-    /// Ends the file, gives it its name, reads all of it back and verifies it (L11).
+    /// Ends the file and gives it its name, in the first step; then reads one block back per step
+    /// and verifies it (L11).
     ///
-    /// - Parameter pause: Called with the bytes of each block that is read back; rests as long as
-    ///   it likes, since the log's own syncs wait for the same disk.
-    /// - Returns: The snapshot; only now may anything older be removed.
+    /// - Returns: At the end, the snapshot; only now may anything older be removed.
     /// - Throws: `.snapshotDamaged` if what is read is not what was written: the file is removed
     ///   then. `.noSpace`, `.io`: abandon it.
-    /// - Complexity: O(bytes of the file); holds one block.
-    package func finish(pause: (_ bytes: Int) -> Void = { _ in }) throws(StorageError)
-        -> SnapshotFile
-    {
-        var footer = ByteBuffer(capacity: SnapshotFooter.bytes)
-        self.footer.write(into: &footer)
-        try self.append(footer.bytes, as: .footer)
-        self.file?.close()
-        self.file = nil
+    /// - Complexity: O(bytes of one block).
+    package func finishStep() throws(StorageError) -> JobStep<SnapshotFile> {
+        if case .writing(let file) = self.state {
+            var footer = ByteBuffer(capacity: SnapshotFooter.bytes)
+            self.footer.write(into: &footer)
+            try self.append(footer.bytes, as: .footer)
+            file.close()
+            self.state = .verifying(try self.publish())
+        }
+        guard case .verifying(let verification) = self.state else {
+            preconditionFailure("the snapshot has ended")
+        }
+        do throws(StorageError) {
+            let step = try verification.step()
+            if case .finished = step { self.state = .ended }
+            return step
+        } catch {
+            // A file that does not read back must not be found by a start.
+            self.state = .ended
+            self.remove(self.name)
+            throw error
+        }
+    }
+
+    /// Gives the closed file its name, durably, and opens it for reading.
+    private func publish() throws(StorageError) -> SnapshotVerification {
+        self.state = .ended
         var nameNow = self.temporaryName
         do throws(StorageError) {
             let files = self.files
@@ -129,21 +160,24 @@ package final class SnapshotWriter {
                 nameNow = self.name
                 try files.fileSystem.syncDirectory(files.directory)
             }
-            return try SnapshotReader.verify(
-                files, self.name, directoryID: self.header.directoryID, pause: pause)
+            return try SnapshotVerification(
+                files, self.name, directoryID: self.header.directoryID)
         } catch {
-            // Whatever it is worth, nothing may come to rest on it.
             self.remove(nameNow)
             throw error
         }
     }
 
-    /// Closes and removes the temporary file; nothing if the snapshot is finished.
+    /// Closes and removes the file, whatever its name is now; nothing if the snapshot is finished.
     package func abandon() {
-        guard let file = self.file else { return }
-        file.close()
-        self.file = nil
-        self.remove(self.temporaryName)
+        switch self.state {
+        case .writing(let file):
+            file.close()
+            self.remove(self.temporaryName)
+        case .verifying: self.remove(self.name)
+        case .ended: break
+        }
+        self.state = .ended
     }
 
     /// What cannot be removed now goes with the next start, or with the next attempt.

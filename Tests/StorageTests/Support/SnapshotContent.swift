@@ -171,7 +171,7 @@ extension LogFixture {
         try fixture.open()
         for index in 1 ... frames {
             if snapshots.contains(index) {
-                _ = try fixture.catalogue.prune(
+                _ = try fixture.prune(
                     after: fixture.writeSnapshot(after: index, blocks: blocks))
             }
             if index < frames { try fixture.write(index) }

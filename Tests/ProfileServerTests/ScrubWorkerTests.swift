@@ -1,13 +1,15 @@
 import Foundation
+import IOCore
 import IOLinux
 import Storage
 import Synchronization
 import Testing
 
 @testable import ProfileServer
+@testable import ProfileService
 
-/// The thread that rereads sealed files (L19): its log lines and metrics.
-@Suite struct ScrubThreadTests {
+/// The component that reads sealed files again (L19): what operators see of it.
+@Suite struct ScrubWorkerTests {
     private final class NoState: RecoveryTarget {
         func begin(_ position: SnapshotPosition) {}
         func load(_ block: UnsafeRawBufferPointer) -> Bool { true }
@@ -21,7 +23,7 @@ import Testing
         let text = Mutex("")
     }
 
-    /// A directory with a sealed segment of one frame, and a second segment.
+    /// A directory with a sealed segment of one frame, and one more.
     private static func withDirectory(_ body: (LogEnvironment, DirectoryID) throws -> Void) throws {
         let root = FileManager.default.temporaryDirectory.appendingPathComponent(
             "profiles-scrub-\(UUID().uuidString)"
@@ -50,7 +52,7 @@ import Testing
         try body(environment, id)
     }
 
-    /// Runs the thread until it has read everything once, and returns what it logged.
+    /// Steps the component until it has read everything once, and returns what was logged.
     private static func run(
         _ environment: LogEnvironment, _ id: DirectoryID, _ metrics: ScrubMetrics
     ) -> String {
@@ -58,18 +60,16 @@ import Testing
         let log = Log(level: .info, clock: FakeClock()) { line in
             lines.text.withLock { $0 += String(decoding: line, as: UTF8.self) }
         }
-        let scrub = ScrubThread(
-            Scrubber(environment, directoryID: id), metrics: metrics, clock: environment.clock,
-            log: log,
-            schedule: .init(firstNanoseconds: 0))
-        let thread = LinuxThreadStarter().start(name: "scrub") { scrub.run() }
-        for _ in 0 ..< 2_000 where metrics.runs == 0 { usleep(5_000) }
-        scrub.stop()
-        thread.join()
+        var schedule = ScrubSchedule()
+        schedule.firstNanoseconds = 0
+        let worker = ScrubWorker(
+            environment, directoryID: id, metrics: metrics, schedule: schedule,
+            onEvent: { Server.handle($0, status: nil, log: log) })
+        for _ in 0 ..< 100_000 where metrics.runs == 0 { _ = worker.step() }
         return lines.text.withLock { $0 }
     }
 
-    @Test func L19_intactDirectoryIsCountedAsARunWithoutFailures() throws {
+    @Test func L19_wholeDirectoryIsCountedAsARunWithoutFailures() throws {
         try Self.withDirectory { environment, id in
             let metrics = ScrubMetrics()
             let lines = Self.run(environment, id, metrics)
@@ -79,7 +79,7 @@ import Testing
         }
     }
 
-    @Test func L19_damageIsLoggedAsAnErrorAndCountedAndNothingIsChanged() throws {
+    @Test func L19_damageIsAnErrorInTheLogAndAFailureInTheMetricsAndNothingElse() throws {
         try Self.withDirectory { environment, id in
             let file = URL(fileURLWithPath: environment.directory).appendingPathComponent(
                 "0000000000000001.log")
@@ -95,16 +95,15 @@ import Testing
         }
     }
 
-    @Test func waitingThreadStopsImmediately() throws {
+    @Test func threadOfAComponentThatWaitsForItsTimeEndsAtOnce() throws {
         try Self.withDirectory { environment, id in
             let metrics = ScrubMetrics()
-            let log = Log(level: .info, clock: FakeClock()) { _ in }
-            let scrub = ScrubThread(
-                Scrubber(environment, directoryID: id), metrics: metrics, clock: environment.clock,
-                log: log)
-            let thread = LinuxThreadStarter().start(name: "scrub") { scrub.run() }
-            scrub.stop()
-            thread.join()
+            let worker = ScrubWorker(
+                environment, directoryID: id, metrics: metrics, schedule: ScrubSchedule(),
+                onEvent: { _ in })
+            let component = NodeComponent(
+                name: "scrub", interruptible: worker, parker: LinuxParker())
+            ComponentThread(component, threads: LinuxThreadStarter()).stopAndJoin()
             #expect(metrics.runs == 0)
         }
     }

@@ -1,0 +1,159 @@
+import GRPCTransport
+import IOCore
+import Profiles
+import Storage
+
+/// One whole node: network loops, commit pipeline, log, store, snapshots, backups and scrub, wired
+/// together over the seams of a `NodeEnvironment`.
+///
+/// It owns no thread. Everything happens in the steps of its components, which a driver calls: the
+/// server puts a thread around each, tests and the simulator step them in any order on one thread.
+///
+/// init ──▶ listening; loops answer REPLAYING ──recover──▶ recovered ──serve──▶ serving
+///      ──beginDrain──▶ draining; loops end ──▶ workers are stopped one by one ──close──▶ closed
+///
+/// The methods of this type are called by one thread, the driver's; `components` may then be driven
+/// by others.
+package final class Node {
+    /// Names that `grpc.health.v1` knows; the empty one is the process.
+    private static let healthServices = ["", "profiles.v1.Profiles", "profiles.v1.Admin"]
+
+    /// What exists once the data directory is recovered. May be used on any thread.
+    package struct Recovered: Sendable {
+        package let store: Store
+        package let pipeline: CommitPipeline
+        package let log: LogMetrics
+        package let snapshots: SnapshotMetrics
+        package let report: RecoveryReport
+        /// Time that the recovery took.
+        package let seconds: Double
+    }
+
+    /// Counts items by what became of them.
+    package let accounting = ItemAccounting()
+    package let scrubMetrics = ScrubMetrics()
+    package let health: HealthRegistry
+    /// One per loop.
+    package var transportMetrics: [TransportMetrics] { self.serving.map(\.loop.metrics) }
+    /// The bound address with its real port.
+    package var listenAddress: String { self.serving.last?.address ?? "" }
+    /// The network loops, which exist from the start.
+    package let loops: [NodeComponent]
+    /// All other components, once recovered, in the order in which they must end: each one needs
+    /// those behind it.
+    package private(set) var workers: [NodeComponent] = []
+    package private(set) var recovered: Recovered?
+
+    let environment: NodeEnvironment
+    let state = ServingState()
+    private let serving: [ServingLoop]
+    private var coordinator: OperatorCoordinator?
+    private var lock: (any DirectoryLock)?
+
+    /// Listens, so that probes and callers see it replaying.
+    ///
+    /// - Throws: What the network says when it cannot listen.
+    package init(environment: NodeEnvironment) throws(IOError) {
+        self.environment = environment
+        self.health = HealthRegistry(services: Self.healthServices)
+        var serving: [ServingLoop] = []
+        var port = environment.configuration.listenPort
+        for index in 0 ..< environment.configuration.loops {
+            let loop = try ServingLoop(
+                index: index, port: port, environment: environment, state: self.state,
+                accounting: self.accounting, health: self.health)
+            // With port 0 the first listener chooses, the others share its port.
+            port = Self.port(of: loop.address) ?? port
+            serving.append(loop)
+        }
+        self.serving = serving
+        self.loops = serving.map { serving in
+            let loop = serving.loop
+            return NodeComponent(
+                name: "loop-\(loop.index)", body: serving, idling: .polling(loop),
+                onStop: Self.stop(loop))
+        }
+    }
+
+    /// All components that there are now.
+    package var components: [NodeComponent] { self.loops + self.workers }
+
+    private static func port(of address: String) -> UInt16? {
+        address.lastIndex(of: ":").flatMap { UInt16(address[address.index(after: $0)...]) }
+    }
+
+    private static func stop(_ loop: RPCLoop) -> @Sendable () -> Void {
+        // Only `stop`, which any thread may call, is reached through this reference.
+        nonisolated(unsafe) let loop = loop
+        return { loop.stop() }
+    }
+
+    // MARK: Recovery
+
+    /// Locks the data directory, reads it, makes what it says durable, and builds the workers.
+    ///
+    /// One long step: it returns when all is read. Loops that are driven by other threads meanwhile
+    /// reject calls as REPLAYING.
+    ///
+    /// - Throws: `RecoveryError`; the lock is released then.
+    /// - Complexity: O(bytes of the snapshot and of the log behind it).
+    package func recover() throws(RecoveryError) {
+        precondition(self.lock == nil, "a node recovers once")
+        let build = NodeBuild(self.environment, mailboxes: self.serving.map(\.mailbox))
+        let lock: any DirectoryLock
+        do throws(StorageError) { lock = try build.lockDirectory() } catch {
+            throw .storage(error)
+        }
+        do throws(RecoveryError) {
+            let wakeLoops = self.loopWaker
+            let health = self.health
+            let built = try build.recover(
+                scrubMetrics: self.scrubMetrics,
+                onLogFailure: {
+                    health.setAll(.notServing)
+                    wakeLoops()
+                })
+            self.lock = lock
+            self.recovered = built.recovered
+            self.coordinator = built.coordinator
+            self.workers = built.workers
+        } catch {
+            lock.release()
+            throw error
+        }
+    }
+
+    private var loopWaker: @Sendable () -> Void {
+        // Only `wake`, which any thread may call, is reached through these references.
+        nonisolated(unsafe) let loops = self.serving.map(\.loop)
+        return { for loop in loops { loop.wake() } }
+    }
+
+    // MARK: Serving and the end
+
+    /// Lets calls in.
+    package func serve() {
+        guard let recovered = self.recovered else {
+            preconditionFailure("only a recovered node serves")
+        }
+        self.state.serve(
+            Partition(
+                store: recovered.store, pipeline: recovered.pipeline,
+                coordinator: self.coordinator))
+        self.health.setAll(.serving)
+        self.loopWaker()
+    }
+
+    /// Rejects new calls and lets open ones end; the loops end then, at the latest after the grace.
+    package func beginDrain(graceNanoseconds: UInt64) {
+        self.state.drain()
+        self.health.setAll(.notServing)
+        for serving in self.serving { serving.loop.beginDrain(graceNanoseconds: graceNanoseconds) }
+    }
+
+    /// Gives the data directory back, once every component has ended.
+    package func close() {
+        self.lock?.release()
+        self.lock = nil
+    }
+}

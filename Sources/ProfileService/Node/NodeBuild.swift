@@ -1,0 +1,184 @@
+import IOCore
+import Profiles
+import Storage
+
+/// Recovers the data directory and wires the workers of a node.
+struct NodeBuild {
+    /// How often the operator is told of a recovery, in nanoseconds.
+    private static let progressNanoseconds: UInt64 = 1_000_000_000
+    /// File systems that may lose what they acknowledge.
+    private static let unreliableFileSystems = ["tmpfs", "overlay", "nfs", "fuse"]
+
+    /// What a recovery gives the node.
+    struct Result {
+        var recovered: Node.Recovered
+        var coordinator: OperatorCoordinator
+        var workers: [NodeComponent]
+    }
+
+    /// One per component that parks: each is woken by those who have work for it.
+    private struct Parkers {
+        let log: any Parker
+        let snapshots: any Parker
+        let backups: any Parker
+        let segments: any Parker
+        let scrub: any Parker
+
+        init(_ make: () -> any Parker) {
+            self.log = make()
+            self.snapshots = make()
+            self.backups = make()
+            self.segments = make()
+            self.scrub = make()
+        }
+    }
+
+    private let environment: NodeEnvironment
+    private let mailboxes: [CompletionMailbox]
+    private let parkers: Parkers
+    private let log: LogEnvironment
+    private let logStore: any LogStore
+
+    init(_ environment: NodeEnvironment, mailboxes: [CompletionMailbox]) {
+        self.environment = environment
+        self.mailboxes = mailboxes
+        self.parkers = Parkers(environment.makeParker)
+        self.log = LogEnvironment(
+            directory: environment.configuration.dataDirectory, fileSystem: environment.fileSystem,
+            clock: environment.clock, options: environment.configuration.log,
+            preparerWaker: self.parkers.segments)
+        self.logStore = environment.makeLogStore(self.log)
+    }
+
+    func lockDirectory() throws(StorageError) -> any DirectoryLock {
+        try self.logStore.lock()
+    }
+
+    /// Reads the locked directory and builds every worker.
+    ///
+    /// - Parameter onLogFailure: Called once, on the log's thread, when the log has failed.
+    func recover(
+        scrubMetrics: ScrubMetrics, onLogFailure: @escaping @Sendable () -> Void
+    ) throws(RecoveryError) -> Result {
+        let started = self.environment.clock.monotonicNanoseconds()
+        self.examineFileSystem()
+        let feed = SnapshotFeed(logWaker: self.parkers.log, waker: self.parkers.snapshots)
+        let recovered = try Partition.recover(
+            self.logStore, clock: self.environment.clock,
+            limits: self.environment.configuration.store, random: self.environment.random,
+            feed: feed, waker: self.parkers.log, onProgress: self.progress(since: started))
+        let requests = SnapshotRequests(waker: self.parkers.snapshots)
+        let snapshotter = self.makeSnapshotter(recovered, feed: feed, requests: requests)
+        let pipeline = self.makePipeline(requests: requests, onLogFailure: onLogFailure)
+        let coordinator = OperatorCoordinator(
+            source: requests, mailboxes: self.mailboxes, waker: self.parkers.backups)
+        let elapsed = self.environment.clock.monotonicNanoseconds() - started
+        return Result(
+            recovered: Node.Recovered(
+                store: recovered.store, pipeline: pipeline, log: recovered.opened.metrics,
+                snapshots: snapshotter.metrics, report: recovered.report,
+                seconds: Double(elapsed) / 1e9),
+            coordinator: coordinator,
+            workers: [
+                self.scrub(recovered, scrubMetrics),
+                self.backups(coordinator),
+                NodeComponent(
+                    name: "snapshots", body: snapshotter, idling: .parked(self.parkers.snapshots),
+                    onStop: { requests.stop() }),
+                NodeComponent(
+                    name: "log", body: recovered.makeCommitter(for: pipeline),
+                    idling: .parked(self.parkers.log), onStop: { pipeline.stop() }),
+            ] + self.segments(recovered))
+    }
+
+    // MARK: Components
+
+    private func makeSnapshotter(
+        _ recovered: Partition.Recovered, feed: SnapshotFeed, requests: SnapshotRequests
+    ) -> Snapshotter {
+        let onEvent = self.environment.onEvent
+        return Snapshotter(
+            environment: self.log, logStore: self.logStore,
+            directoryID: recovered.opened.directoryID, feed: feed,
+            requests: requests, store: recovered.store, log: recovered.opened.metrics,
+            coverage: recovered.coverage, policy: self.environment.configuration.snapshots,
+            onEvent: { onEvent(.snapshot($0)) })
+    }
+
+    private func makePipeline(
+        requests: SnapshotRequests, onLogFailure: @escaping @Sendable () -> Void
+    ) -> CommitPipeline {
+        let onEvent = self.environment.onEvent
+        // The pipeline must not retain the node, which retains it.
+        return CommitPipeline(
+            limits: self.environment.configuration.pipeline, mailboxes: self.mailboxes,
+            waker: self.parkers.log,
+            onPoison: { error in
+                onLogFailure()
+                onEvent(.logFailed(error))
+            },
+            onShortage: { shortage, isShort in
+                if shortage == .disk { requests.note(isDiskFull: isShort) }
+                onEvent(.shortage(shortage, isShort))
+            }, onLeadership: { onEvent(.leadership($0)) })
+    }
+
+    private func backups(_ coordinator: OperatorCoordinator) -> NodeComponent {
+        NodeComponent(
+            name: "backups",
+            body: BackupWorker(
+                coordinator, copier: DirectoryBackup(self.log), clock: self.environment.clock),
+            idling: .parked(self.parkers.backups), onStop: { coordinator.stop() })
+    }
+
+    private func scrub(_ recovered: Partition.Recovered, _ metrics: ScrubMetrics) -> NodeComponent {
+        NodeComponent(
+            name: "scrub",
+            interruptible: ScrubWorker(
+                self.log, directoryID: recovered.opened.directoryID, metrics: metrics,
+                schedule: self.environment.configuration.scrub, onEvent: self.environment.onEvent),
+            parker: self.parkers.scrub)
+    }
+
+    /// A log that needs no file space ahead of use has no such component.
+    private func segments(_ recovered: Partition.Recovered) -> [NodeComponent] {
+        guard let preparer = recovered.opened.preparer else { return [] }
+        return [
+            NodeComponent(
+                name: "segments",
+                interruptible: SegmentWorker(preparer, onEvent: self.environment.onEvent),
+                parker: self.parkers.segments)
+        ]
+    }
+
+    // MARK: Reports
+
+    /// Reports progress after each block and frame, and once a second for people.
+    private func progress(since started: UInt64) -> (RecoveryProgress) -> Void {
+        let total = self.logStore.bytesToRecover()
+        let (onEvent, clock) = (self.environment.onEvent, self.environment.clock)
+        onEvent(.replaying(doneBytes: 0, totalBytes: total))
+        var nextLine = started + Self.progressNanoseconds
+        return { progress in
+            onEvent(.replaying(doneBytes: progress.bytes, totalBytes: total))
+            let now = clock.monotonicNanoseconds()
+            guard now >= nextLine else { return }
+            nextLine = now + Self.progressNanoseconds
+            onEvent(.recovering(progress, totalBytes: total))
+        }
+    }
+
+    /// Warns of what will not last (L16). That the directory can be written was shown by the lock.
+    private func examineFileSystem() {
+        let (fileSystem, directory) = (self.log.fileSystem, self.log.directory)
+        if let free = try? fileSystem.freeBytes(directory),
+            free < UInt64(self.log.options.headroomBytes)
+        {
+            self.environment.onEvent(
+                .nearlyFull(freeBytes: free, segmentBytes: self.log.options.segmentBytes))
+        }
+        let kind = fileSystem.kind(directory)
+        guard Self.unreliableFileSystems.contains(kind) else { return }
+        self.environment.onEvent(.unreliableFileSystem(kind))
+    }
+}

@@ -1,0 +1,87 @@
+import GRPCTransport
+import IOCore
+import Profiles
+import Storage
+
+/// Everything that a node takes from the machine. Built in two places only: the server's bootstrap
+/// on Linux, and the harness of the tests and the simulator.
+package struct NodeEnvironment {
+    package var clock: any Clock
+    package var network: any Network
+    /// Used for the genesis record of an empty directory only.
+    package var random: any RandomSource
+    package var fileSystem: any FileSystem
+    /// Makes the log of a data directory: the one choice of an implementation.
+    package var makeLogStore: (LogEnvironment) -> any LogStore
+    /// Makes the parker of one component; called once for each.
+    package var makeParker: () -> any Parker
+    package var configuration: NodeConfiguration
+    /// Gets what an operator should know. Called in the steps of components, so on any thread.
+    package var onEvent: @Sendable (NodeEvent) -> Void
+
+    package init(
+        clock: any Clock, network: any Network, random: any RandomSource,
+        fileSystem: any FileSystem,
+        makeLogStore: @escaping (LogEnvironment) -> any LogStore = { SegmentedLogStore($0) },
+        makeParker: @escaping () -> any Parker,
+        configuration: NodeConfiguration, onEvent: @escaping @Sendable (NodeEvent) -> Void
+    ) {
+        self.clock = clock
+        self.network = network
+        self.random = random
+        self.fileSystem = fileSystem
+        self.makeLogStore = makeLogStore
+        self.makeParker = makeParker
+        self.configuration = configuration
+        self.onEvent = onEvent
+    }
+}
+
+/// How a node is set up. The defaults are those of the parts.
+package struct NodeConfiguration: Sendable {
+    package var dataDirectory: String
+    package var listenHost = "127.0.0.1"
+    /// 0: any port.
+    package var listenPort: UInt16 = 0
+    /// Network loops, at least 1.
+    package var loops = 1
+    /// Whether server reflection is served.
+    package var hasReflection = true
+    package var transport = TransportLimits()
+    package var store = StoreLimits()
+    package var pipeline = PipelineLimits()
+    package var log = LogOptions()
+    package var snapshots = SnapshotPolicy()
+    package var scrub = ScrubSchedule()
+
+    package init(dataDirectory: String) {
+        self.dataDirectory = dataDirectory
+    }
+}
+
+/// What an operator should know of a node.
+package enum NodeEvent: Sendable {
+    /// A network loop cannot watch its listener; it serves nobody.
+    case loopFailed(IOError)
+    /// The data directory has less free space than two segments take, in bytes.
+    case nearlyFull(freeBytes: UInt64, segmentBytes: Int)
+    /// The data directory is on a file system that may not keep what it acknowledges.
+    case unreliableFileSystem(String)
+    /// Reading the data directory has advanced; after each block and frame.
+    case replaying(doneBytes: UInt64, totalBytes: UInt64)
+    /// The same for people, once a second.
+    case recovering(RecoveryProgress, totalBytes: UInt64)
+    /// The log has failed: writes are rejected until a restart.
+    case logFailed(StorageError)
+    /// Writes began (true) or ceased to be rejected for want of disk space or memory.
+    case shortage(Shortage, Bool)
+    /// Whether this node's log takes writes has changed.
+    case leadership(Leadership)
+    case snapshot(Snapshotter.Event)
+    /// The next segment cannot be prepared; the first of several failures in a row.
+    case segmentNotPrepared(IOError)
+    /// The scrub has read every sealed file.
+    case scrubbed(Scrubber.Figures)
+    /// The scrub has found damage.
+    case damaged(StorageError)
+}

@@ -1,0 +1,55 @@
+import GRPCTransport
+import IOCore
+
+/// A network loop, what it serves, and where its responses come back from other components.
+final class ServingLoop: Steppable {
+    let loop: RPCLoop
+    let mailbox: CompletionMailbox
+    /// Bound address with its real port.
+    let address: String
+    /// The loop does not retain its handler.
+    private let handler: ServiceLoop
+    private let onEvent: @Sendable (NodeEvent) -> Void
+    private var hasStarted = false
+    private var hasEnded = false
+
+    /// - Throws: What the network says when it cannot listen or make a poller.
+    init(
+        index: Int, port: UInt16, environment: NodeEnvironment, state: ServingState,
+        accounting: ItemAccounting, health: HealthRegistry
+    ) throws(IOError) {
+        let configuration = environment.configuration
+        let listener = try environment.network.listen(
+            host: configuration.listenHost, port: port, sharesPort: configuration.loops > 1)
+        let poller = try environment.network.makePoller()
+        self.address = listener.address
+        self.onEvent = environment.onEvent
+        self.loop = RPCLoop(
+            index: index, listener: listener, poller: poller, clock: environment.clock,
+            methods: RPCCatalogue.descriptors(reflection: configuration.hasReflection),
+            limits: configuration.transport, health: health)
+        self.mailbox = CompletionMailbox { poller.wake() }
+        self.handler = ServiceLoop(
+            index: index, transport: self.loop, state: state, accounting: accounting,
+            mailbox: self.mailbox)
+        self.loop.handler = self.handler
+    }
+
+    func step() -> NextStep {
+        guard !self.hasEnded else { return .ended }
+        if !self.hasStarted {
+            self.hasStarted = true
+            do throws(IOError) { try self.loop.start() } catch {
+                self.onEvent(.loopFailed(error))
+                self.hasEnded = true
+                return .ended
+            }
+        }
+        let next = self.loop.step()
+        if next == .ended {
+            self.hasEnded = true
+            self.loop.finish()
+        }
+        return next
+    }
+}

@@ -1,0 +1,86 @@
+import IOSimulation
+import ProfileClient
+import ProfileService
+import TestSupport
+import Testing
+
+/// Streams, and what happens to calls when connections and the node end.
+@Suite struct NodeStreamTests {
+    private static func track(_ number: Int, _ person: String = "anna") throws -> JSONValue {
+        let text =
+            #"{"project":"default","identifier":{"custom_id":"\#(person)"},"sequence":\#(number),"#
+            + #""events":[{"event_id":"e\#(number)","name":"visit"}]}"#
+        return try JSONParser.parse(text.utf8)
+    }
+
+    private static func sequences(_ call: WireCall) -> [Int64] {
+        call.responses.compactMap { $0["sequence"]?.integer }
+    }
+
+    @Test(arguments: TestLog.allCases)
+    func streamIsAnsweredInOrder(log: TestLog) throws {
+        let world = log.world()
+        let harness = try world.start()
+        let client = try harness.connect()
+        let call = try client.open(.profiles("TrackStream"))
+        for number in 1 ... 100 { try client.send(try Self.track(number), on: call) }
+        client.finishRequests(of: call)
+        try harness.wait(for: "the stream's end") { call.hasEnded }
+        #expect(call.status == 0, "\(call.message)")
+        #expect(Self.sequences(call) == Array(1 ... 100))
+    }
+
+    /// A client that does not read is held back, and loses nothing once it reads again.
+    @Test func clientThatDoesNotReadIsHeldBack() throws {
+        let harness = try NodeHarness.serving()
+        let client = try harness.connect()
+        let call = try client.open(.profiles("TrackStream"))
+        try harness.settle()
+        client.isReading = false
+        let count = 6_000
+        for number in 1 ... count { try client.send(try Self.track(number), on: call) }
+        client.finishRequests(of: call)
+        try harness.pass(milliseconds: 200)
+        let held = call.bytesUnsent
+        #expect(held > 0, "the server has taken everything although nobody reads")
+        #expect(harness.node.accounting.stored < UInt64(count))
+        client.isReading = true
+        try harness.wait(for: "the stream's end") { call.hasEnded }
+        #expect(call.status == 0, "\(call.message)")
+        #expect(Self.sequences(call) == (1 ... Int64(count)).map { $0 })
+    }
+
+    @Test func cutConnectionLosesNoOtherCall() throws {
+        let harness = try NodeHarness.serving()
+        let cut = try harness.connect()
+        let lost = try cut.open(.profiles("TrackStream"))
+        for number in 1 ... 10 { try cut.send(try Self.track(number), on: lost) }
+        let other = try harness.connect()
+        let call = try other.call(.profiles("Track"), try Self.track(11, "bob"))
+        _ = cut.turn()
+        _ = try harness.stepOne()
+        cut.cut()
+        try harness.wait(for: "the other call") { call.hasEnded }
+        #expect(call.status == 0 && lost.hasEnded && lost.status == nil)
+        try harness.pass(milliseconds: 100)
+        #expect(harness.node.transportMetrics[0].connections == 1)
+    }
+
+    @Test(arguments: TestLog.allCases)
+    func drainEndsStreamsAndLosesNoResponse(log: TestLog) throws {
+        let world = log.world()
+        let harness = try world.start()
+        let client = try harness.connect()
+        let stream = try client.open(.profiles("TrackStream"))
+        for number in 1 ... 20 { try client.send(try Self.track(number), on: stream) }
+        let unary = try client.call(.profiles("Track"), try Self.track(30, "bob"))
+        // Drained with the writes under way.
+        for _ in 0 ..< 10 { _ = try harness.stepOne() }
+        try harness.drain()
+        #expect(unary.status == 0)
+        #expect(stream.hasEnded && Self.sequences(stream) == Array(1 ... 20))
+        let again = try world.start(harness.disk)
+        #expect(again.node.recovered?.store.digest() == harness.node.recovered?.store.digest())
+        #expect(again.node.recovered?.report.framesCopied == 0, "a clean end leaves a seal")
+    }
+}
