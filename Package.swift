@@ -62,7 +62,8 @@ let package = Package(
         .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
         .testTarget(name: "IOLinuxTests", dependencies: ["IOLinux", "IOCore"]),
         .testTarget(
-            name: "GRPCTransportTests", dependencies: ["GRPCTransport", "IOSimulation", "Bytes"]),
+            name: "GRPCTransportTests",
+            dependencies: ["GRPCTransport", "IOSimulation", "IOCore", "Bytes"]),
         .testTarget(
             name: "StorageTests", dependencies: ["Storage", "IOSimulation", "IOLinux", "CCRC32C"],
             resources: [.copy("Golden")]),

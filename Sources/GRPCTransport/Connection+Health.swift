@@ -17,7 +17,10 @@ extension Connection {
         guard let status else {
             return self.finish(stream, RPCStatus(.notFound, "unknown service"))
         }
-        _ = self.sendHealth(status, on: stream, isLast: true)
+        self.respond(on: stream) {
+            Self.encode(status, into: &$0)
+            return nil
+        }
     }
 
     private func watch(_ stream: RPCStream, service: String, _ status: HealthStatus?) {
@@ -33,7 +36,7 @@ extension Connection {
         stream.watchedService = service
         let current = status ?? .serviceUnknown
         stream.watchedStatus = current.rawValue
-        _ = self.sendHealth(current, on: stream, isLast: false)
+        _ = self.sendHealth(current, on: stream)
     }
 
     /// Tells the watches of this connection what has changed (H7).
@@ -44,18 +47,20 @@ extension Connection {
             guard status.rawValue != stream.watchedStatus else { return }
             // A watcher that does not read gets the newest state once it does: `watchedStatus`
             // stays behind.
-            if self.sendHealth(status, on: stream, isLast: false) == .sent {
+            if self.sendHealth(status, on: stream) == .sent {
                 stream.watchedStatus = status.rawValue
             }
         }
     }
 
-    private func sendHealth(_ status: HealthStatus, on stream: RPCStream, isLast: Bool)
-        -> SendOutcome
-    {
+    private func sendHealth(_ status: HealthStatus, on stream: RPCStream) -> SendOutcome {
+        self.send(on: stream) { Self.encode(status, into: &$0) }
+    }
+
+    private static func encode(_ status: HealthStatus, into output: inout ByteBuffer) {
         // Field 1, varint. A default value (UNKNOWN) would be left out; it is never sent.
-        let bytes: [UInt8] = [0x08, status.rawValue]
-        return bytes.withUnsafeBytes { self.send($0, on: stream, isLast: isLast) }
+        output.append(UInt8(0x08))
+        output.append(status.rawValue)
     }
 
     /// The service of a HealthCheckRequest; `nil` if it is none. Unknown fields are skipped.

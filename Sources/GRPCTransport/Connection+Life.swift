@@ -5,9 +5,6 @@ import IOCore
 // Timeouts of a connection, and its end in order.
 
 extension Connection {
-    /// How long a client may take to answer the PING of a shutdown, in nanoseconds (C12).
-    static let drainPingNanoseconds: UInt64 = 1_000_000_000
-
     /// First half of a shutdown: new calls still come, the client learns that they should not.
     func announceDrain() {
         guard self.drain == .none, self.closing == nil else { return }

@@ -2,55 +2,101 @@ import Bytes
 import CNGHTTP2
 
 extension Connection {
-    /// Queues one message; with `isLast` the OK trailers follow it.
+    /// Queues the only message of a call and the OK trailers behind it, or ends the call with the
+    /// status that `body` returns.
     ///
-    /// Budget: one copy, no allocation in the steady state.
-    func send(_ message: UnsafeRawBufferPointer, on stream: RPCStream, isLast: Bool) -> SendOutcome
-    {
-        let framedBytes = message.count + 5
-        let loop = self.loop
-        // The limit guards against readers that do not read; a single answer always fits an empty
-        // connection.
-        if self.pendingResponseBytes > 0,
-            self.pendingResponseBytes + framedBytes > loop.limits.outputBytesPerConnectionMax
-                || loop.pendingResponseBytes + framedBytes > loop.limits.outputBytesMax
-        {
-            if isLast {
-                self.finish(
-                    stream,
-                    RPCStatus(.resourceExhausted, "too many unread answers wait on this connection")
-                )
-            } else {
-                loop.awaitWritable(stream)
-            }
-            return .full
-        }
-        // The bound of one stream: its handler waits for room and so does what feeds it.
-        if !isLast, stream.pendingOutputBytes > 0,
-            stream.pendingOutputBytes + framedBytes > loop.limits.outputBytesPerStreamMax
-        {
-            loop.awaitWritable(stream)
-            return .full
+    /// Budget: no allocation in the steady state, no copy of the message.
+    func respond(on stream: RPCStream, writing body: (inout ByteBuffer) -> RPCStatus?) {
+        let start = stream.output.count
+        Self.beginMessage(&stream.output)
+        let rejection = body(&stream.output)
+        let framedBytes = stream.output.count - start
+        guard rejection == nil, self.hasHeadroom(forBytes: framedBytes) else {
+            stream.output.truncate(to: start)
+            return self.finish(
+                stream,
+                rejection
+                    ?? RPCStatus(
+                        .resourceExhausted,
+                        "too many unread responses wait on this connection"))
         }
         let action = stream.machine.send()
-        guard action != .ignore else { return .gone }
-        stream.output.append(UInt8(0))
-        stream.output.append(UInt32(message.count).bigEndian)
-        stream.output.append(message)
-        self.pendingResponseBytes += framedBytes
-        loop.pendingResponseBytes += framedBytes
-        loop.metrics.messageSent()
-        if isLast {
-            _ = stream.machine.finish()
-            stream.endsWithOK = true
-            stream.isWithHandler = false
-            self.dropHeld(of: stream)
-            loop.wheel.cancel(stream.timer)
-            loop.count(stream, code: .ok)
+        _ = stream.machine.finish()
+        stream.endsWithOK = true
+        self.endMessage(from: start, on: stream, action)
+        self.ended(stream, code: .ok)
+    }
+
+    /// Queues one message of a response stream.
+    ///
+    /// Budget: one copy, no allocation in the steady state.
+    func send(_ message: UnsafeRawBufferPointer, on stream: RPCStream) -> SendOutcome {
+        let framedBytes = message.count + Self.prefixBytes
+        // The limits guard against readers that do not read: a single message always fits an empty
+        // stream on an empty connection.
+        guard self.hasHeadroom(forBytes: framedBytes),
+            stream.pendingOutputBytes == 0
+                || stream.pendingOutputBytes + framedBytes
+                    <= self.loop.limits.outputBytesPerStreamMax
+        else {
+            self.loop.awaitWritable(stream)
+            return .full
         }
-        if action == .startAndSend { self.submitResponse(stream) } else { self.resume(stream) }
+        return self.queue(on: stream) { $0.append(message) }
+    }
+
+    /// Queues one message of a response stream that `body` appends.
+    func send(on stream: RPCStream, writing body: (inout ByteBuffer) -> Void) -> SendOutcome {
+        guard self.hasHeadroom(forBytes: 1),
+            stream.pendingOutputBytes < self.loop.limits.outputBytesPerStreamMax
+        else {
+            self.loop.awaitWritable(stream)
+            return .full
+        }
+        return self.queue(on: stream, body)
+    }
+
+    @inline(__always)
+    private func queue(on stream: RPCStream, _ body: (inout ByteBuffer) -> Void) -> SendOutcome {
+        let action = stream.machine.send()
+        guard action != .ignore else { return .gone }
+        let start = stream.output.count
+        Self.beginMessage(&stream.output)
+        body(&stream.output)
+        self.endMessage(from: start, on: stream, action)
         self.markDirty()
         return .sent
+    }
+
+    /// Bytes of the prefix of a message: not compressed, and a big-endian length.
+    private static let prefixBytes = 1 + 4
+
+    /// Appends the prefix of a message whose length is not known yet.
+    @inline(__always)
+    private static func beginMessage(_ output: inout ByteBuffer) {
+        output.append(UInt8(0))
+        output.append(UInt32(0))
+    }
+
+    /// Completes the prefix of the message at `start` and gives the message to nghttp2.
+    @inline(__always)
+    private func endMessage(
+        from start: Int, on stream: RPCStream, _ action: RPCStreamStateMachine.OnSend
+    ) {
+        let framedBytes = stream.output.count - start
+        stream.output.patch(UInt32(framedBytes - Self.prefixBytes).bigEndian, at: start + 1)
+        self.pendingResponseBytes += framedBytes
+        self.loop.pendingResponseBytes += framedBytes
+        self.loop.metrics.messageSent()
+        if action == .startAndSend { self.submitResponse(stream) } else { self.resume(stream) }
+    }
+
+    /// Whether connection and loop may hold so many more bytes of responses.
+    @inline(__always)
+    private func hasHeadroom(forBytes count: Int) -> Bool {
+        self.pendingResponseBytes == 0
+            || (self.pendingResponseBytes + count <= self.loop.limits.outputBytesPerConnectionMax
+                && self.loop.pendingResponseBytes + count <= self.loop.limits.outputBytesMax)
     }
 
     /// Ends a call with a status.

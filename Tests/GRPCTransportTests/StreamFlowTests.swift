@@ -89,7 +89,7 @@ import Testing
                 - harness.loop.limits.connectionWindowBytes)
     }
 
-    @Test func aReaderThatReadsNothingBoundsItsStreamAndHeadroomIsTold() throws {
+    @Test func aReaderThatReadsNothingBoundsItsStreamAndLearnsWhenItIsWritable() throws {
         // Answers of 1 KiB without end: the stream takes one window's worth and one buffer, then
         // says `.full`.
         let harness = LoopHarness()
@@ -103,7 +103,7 @@ import Testing
             if sent == total { harness.loop.finish(token, with: RPCStatus(.ok, "")) }
         }
         harness.handler.onMessage = { pump($0.token) }
-        harness.handler.onHeadroom = pump
+        harness.handler.onWritable = pump
         var held = 0
         let idle: (LoopHarness) -> Void = { _ in }
         try harness.run(
@@ -126,7 +126,8 @@ import Testing
         #expect(held * 1_029 <= limit && held * 1_029 > limit - 40_000)
         #expect(sent == total && harness.dataBytes(of: 1) == total * 1_029)
         #expect(
-            harness.handler.events.contains("room") && !harness.handler.events.contains("cancelled")
+            harness.handler.events.contains("writable")
+                && !harness.handler.events.contains("cancelled")
         )
         #expect(harness.loop.pendingResponseBytes == 0)
     }

@@ -1,0 +1,150 @@
+import Bytes
+
+// Calls by their tokens: how the handler answers them. Streams are reached without counting a
+// reference (see `RPCStream`).
+
+extension RPCLoop {
+    /// Whether the call still waits for its response.
+    package func isOpen(_ token: CallToken) -> Bool {
+        self.stream(of: token) != nil
+    }
+
+    /// Responds to a call with one message and OK; a call that has ended meanwhile is counted and
+    /// dropped.
+    package func respond(to token: CallToken, message: UnsafeRawBufferPointer) {
+        self.respond(to: token, writing: { $0.append(message) })
+    }
+
+    /// Responds to a call with the message that `body` appends, and OK.
+    ///
+    /// `body` writes behind what the stream's output already holds: it may only append to the
+    /// buffer and patch what it appended, and must not call the loop. It is not called when the
+    /// call has ended meanwhile, which is counted.
+    ///
+    /// Budget: no allocation, no copy of the message.
+    package func respond(to token: CallToken, writing body: (inout ByteBuffer) -> Void) {
+        self.respond(
+            to: token,
+            writingOrRejecting: {
+                body(&$0)
+                return nil
+            })
+    }
+
+    /// Responds to a call with the message that `body` appends and OK, or with the status that
+    /// `body` returns; whatever it appended is dropped then.
+    ///
+    /// What `body` may do: see `respond(to:writing:)`.
+    package func respond(
+        to token: CallToken, writingOrRejecting body: (inout ByteBuffer) -> RPCStatus?
+    ) {
+        guard let stream = self.stream(of: token) else { return self.metrics.lateResponse() }
+        stream._withUnsafeGuaranteedRef { stream in
+            stream.withConnection { $0.respond(on: stream, writing: body) }
+        }
+    }
+
+    /// Sends one message of a response stream.
+    package func send(_ message: UnsafeRawBufferPointer, to token: CallToken) -> SendOutcome {
+        guard let stream = self.stream(of: token) else {
+            self.metrics.lateResponse()
+            return .gone
+        }
+        return stream._withUnsafeGuaranteedRef { stream in
+            stream.withConnection { $0.send(message, on: stream) }
+        }
+    }
+
+    /// Sends the message that `body` appends to a response stream.
+    ///
+    /// `body` is called only when the message will be taken: `.full` and `.gone` are known before.
+    /// As its size is not, a stream may exceed its limit by one message. What `body` may do: see
+    /// `respond(to:writing:)`.
+    package func send(to token: CallToken, writing body: (inout ByteBuffer) -> Void) -> SendOutcome
+    {
+        guard let stream = self.stream(of: token) else {
+            self.metrics.lateResponse()
+            return .gone
+        }
+        return stream._withUnsafeGuaranteedRef { stream in
+            stream.withConnection { $0.send(on: stream, writing: body) }
+        }
+    }
+
+    /// Ends a call with a status.
+    package func finish(_ token: CallToken, with status: RPCStatus) {
+        guard let stream = self.stream(of: token) else { return self.metrics.lateResponse() }
+        stream._withUnsafeGuaranteedRef { stream in
+            stream.withConnection { $0.finish(stream, status) }
+        }
+    }
+
+    /// The stream of a token; `nil` if its call has ended.
+    func stream(of token: CallToken) -> Unmanaged<RPCStream>? {
+        guard Int(token.streamSlot) < self.streams.count else { return nil }
+        let stream = self.streams[Int(token.streamSlot)]
+        let isCurrent = stream._withUnsafeGuaranteedRef {
+            $0.generation == token.streamGeneration && $0.isWithHandler && $0.token == token
+        }
+        return isCurrent ? stream : nil
+    }
+
+    /// What the handler learns of a stream's call.
+    func call(of stream: RPCStream) -> RPCCall {
+        RPCCall(
+            token: stream.token, method: stream.head.method ?? 0,
+            deadlineNanoseconds: stream.deadlineNanoseconds,
+            authorization: stream.head.authorization.bytes)
+    }
+
+    // MARK: Streams
+
+    /// A stream that no call uses.
+    func takeStream() -> Unmanaged<RPCStream> {
+        if let stream = self.freeStreams.popLast() { return stream }
+        let stream = RPCStream(slot: UInt32(self.streams.count))
+        stream.timer.fire = { [unowned(unsafe) stream] in
+            stream.withConnection { $0.timeExpired(stream) }
+        }
+        let kept = Unmanaged.passRetained(stream)
+        self.streams.append(kept)
+        return kept
+    }
+
+    /// Takes back a stream that nghttp2 has closed.
+    func giveBack(_ stream: RPCStream) {
+        stream.machine.close()
+        stream.reset()
+        self.freeStreams.append(Unmanaged.passUnretained(stream))
+    }
+
+    func schedule(_ stream: RPCStream, at nanoseconds: UInt64) {
+        if nanoseconds == .max {
+            self.wheel.cancel(stream.timer)
+        } else {
+            self.wheel.schedule(stream.timer, atNanoseconds: nanoseconds)
+        }
+    }
+
+    func count(_ stream: RPCStream, code: RPCStatusCode) {
+        guard !stream.isCounted else { return }
+        stream.isCounted = true
+        self.metrics.handled(
+            method: stream.head.method, code: code,
+            nanoseconds: self.nowNanoseconds - stream.startedNanoseconds)
+    }
+
+    // MARK: Health
+
+    func isHealth(method: Int) -> Bool { method >= self.methods.methods.count - 2 }
+    func isHealthWatch(method: Int) -> Bool { method == self.methods.methods.count - 1 }
+
+    func pushHealth() {
+        let version = self.health.version
+        guard version != self.healthVersion else { return }
+        self.healthVersion = version
+        for case let open? in self.connections where open.connection.watches > 0 {
+            open.connection.pushHealth()
+        }
+    }
+}

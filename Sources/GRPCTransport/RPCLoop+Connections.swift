@@ -1,0 +1,91 @@
+import IOCore
+
+// Connections of a loop: accepted, opened, closed.
+
+extension RPCLoop {
+    /// How long accepting pauses when descriptors run out, in nanoseconds: long enough that the
+    /// failing call costs nothing, short against a client's patience.
+    private static let acceptPauseNanoseconds: UInt64 = 100_000_000
+    /// Most connections accepted in one tick, so that a flood of them does not starve the others.
+    private static let acceptsPerTick = 64
+
+    /// Takes the connections that wait at the listener.
+    func accept() {
+        for _ in 0 ..< Self.acceptsPerTick {
+            switch self.listener.accept() {
+            case .socket(let socket): self.open(socket)
+            case .wouldBlock: return
+            case .exhausted:
+                self.listening = .paused(
+                    untilNanoseconds: self.nowNanoseconds + Self.acceptPauseNanoseconds)
+                self.poller.remove(self.listener.descriptor)
+                return
+            }
+        }
+    }
+
+    /// Watches the listener again after a pause.
+    func resumeAccepting() {
+        guard case .paused(let until) = self.listening, self.nowNanoseconds >= until else { return }
+        do throws(IOError) {
+            try self.poller.add(self.listener.descriptor, tag: Self.listenerTag, interest: .read)
+            self.listening = .active
+        } catch {
+            self.listening = .paused(
+                untilNanoseconds: self.nowNanoseconds + Self.acceptPauseNanoseconds)
+        }
+    }
+
+    /// Accepts no more connections.
+    func stopAccepting() {
+        if self.listening == .active { self.poller.remove(self.listener.descriptor) }
+        self.listening = .ended
+    }
+
+    private func open(_ socket: any StreamSocket) {
+        guard self.connectionCount < self.limits.connectionsMax else {
+            self.metrics.ended(.tooMany)
+            return socket.close()
+        }
+        let slot = self.freeSlots.popLast() ?? UInt32(self.connections.count)
+        if Int(slot) == self.connections.count { self.connections.append(nil) }
+        self.generation &+= 1
+        let connection = Connection(
+            loop: self, slot: slot, generation: self.generation, nowNanoseconds: self.nowNanoseconds
+        )
+        connection.timer.fire = { [unowned self, unowned connection] in self.check(connection) }
+        do throws(IOError) {
+            try self.poller.add(socket.descriptor, tag: Self.tag(of: connection), interest: .read)
+        } catch {
+            connection.destroy()
+            self.freeSlots.append(slot)
+            return socket.close()
+        }
+        self.connections[Int(slot)] = OpenConnection(connection: connection, socket: socket)
+        self.connectionCount += 1
+        self.scheduleCheck(of: connection)
+        connection.markDirty()
+    }
+
+    /// Ends a connection at once; its calls are cancelled.
+    func close(_ connection: Connection, _ reason: ConnectionEnd) {
+        guard let open = self.connections[Int(connection.slot)], open.connection === connection
+        else { return }
+        self.connections[Int(connection.slot)] = nil
+        connection.closing = reason
+        self.metrics.ended(reason)
+        self.sayGoodbye(connection, reason, on: open.socket)
+        self.wheel.cancel(connection.timer)
+        connection.abandonAll()
+        connection.destroy()
+        self.poller.remove(open.socket.descriptor)
+        open.socket.close()
+        self.freeSlots.append(connection.slot)
+        self.connectionCount -= 1
+    }
+
+    /// What the poller knows a connection by.
+    static func tag(of connection: Connection) -> UInt64 {
+        UInt64(connection.generation) << 32 | UInt64(connection.slot)
+    }
+}

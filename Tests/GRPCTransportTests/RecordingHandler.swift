@@ -1,0 +1,34 @@
+import GRPCTransport
+
+/// Records the calls of the loop; a test may say what it does at a message.
+final class RecordingHandler: RPCHandler {
+    unowned(unsafe) var loop: RPCLoop!
+    var messages: [[UInt8]] = []
+    /// Calls of the other methods, in order.
+    var events: [String] = []
+    var token: CallToken?
+    var onMessage: (RPCCall) -> Void = { _ in }
+    var onWritable: (CallToken) -> Void = { _ in }
+
+    func admit(_ call: RPCCall) -> RPCStatus? {
+        self.token = call.token
+        return nil
+    }
+
+    func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
+        self.messages.append(Array(message))
+        self.onMessage(call)
+    }
+
+    func requestsEnded(of call: RPCCall) { self.events.append("ended") }
+
+    func becameWritable(_ token: CallToken) {
+        self.events.append("writable")
+        self.onWritable(token)
+    }
+
+    func drain(_ token: CallToken) { self.events.append("drain") }
+    func cancelled(_ token: CallToken) { self.events.append("cancelled") }
+    func woken() {}
+    func beforeSleep() {}
+}
