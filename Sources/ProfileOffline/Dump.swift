@@ -35,7 +35,7 @@ package struct Dump {
 
     /// - Parameter body: Gets what is valid for its call.
     package func forEachProfile(_ body: (DumpedProfile) -> Void) {
-        let decoder = MessageDecoder()
+        let encoder = MessageEncoder()
         let project = self.store.defaultProject
         // As of the last record, not of today: a dump of a backup says tomorrow what it says now.
         let now = self.store.lastReceivedAt
@@ -47,17 +47,17 @@ package struct Dump {
             profile.removeAll()
             events.removeAll()
             ledger.removeAll()
-            decoder.encodeWholeProfile(image, appliedLSN: appliedLSN, into: &profile)
+            encoder.encodeWholeProfile(image, appliedLSN: appliedLSN, into: &profile)
             if self.withEvents {
                 self.store.forEachEventPage(
                     project: project, id: image.profileID, pageSize: Self.eventPageSize, now: now
                 ) {
-                    decoder.encodeEvents($0, images: $1, into: &events)
+                    encoder.encodeEvents($0, images: $1, into: &events)
                 }
             }
             if self.withLedger {
                 self.store.withHistory(of: image, project: project) {
-                    decoder.encodeConsentEntries($0.entries, into: &ledger)
+                    encoder.encodeConsentEntries($0, into: &ledger)
                 }
             }
             body(DumpedProfile(profile: profile.bytes, events: events.bytes, ledger: ledger.bytes))

@@ -127,7 +127,7 @@ package final class Server {
             let poller = try network.makePoller()
             let loop = RPCLoop(
                 index: index, listener: listener, poller: poller, clock: self.clock,
-                methods: RPCCatalogue.descriptors(reflection: self.configuration.reflection),
+                methods: RPCTable.served(reflection: self.configuration.reflection).map(\.descriptor),
                 limits: self.transportLimits, health: self.health)
             let mailbox = CompletionMailbox { poller.wake() }
             let handler = ServiceLoop(
