@@ -7,12 +7,13 @@ extension Connection {
     ///
     /// Budget: no allocation in the steady state, no copy of the message.
     func respond(on stream: RPCStream, writing body: (inout ByteBuffer) -> RPCStatus?) {
-        let start = stream.output.count
-        Self.beginMessage(&stream.output)
-        let rejection = body(&stream.output)
-        let framedBytes = stream.output.count - start
+        stream.output.prepareAppend()
+        let start = stream.output.buffer.count
+        Self.beginMessage(&stream.output.buffer)
+        let rejection = body(&stream.output.buffer)
+        let framedBytes = stream.output.buffer.count - start
         guard rejection == nil, self.hasHeadroom(forBytes: framedBytes) else {
-            stream.output.truncate(to: start)
+            stream.output.buffer.truncate(to: start)
             return self.finish(
                 stream,
                 rejection
@@ -20,11 +21,8 @@ extension Connection {
                         .resourceExhausted,
                         "too many unread responses wait on this connection"))
         }
-        let action = stream.machine.send()
-        _ = stream.machine.finish()
-        stream.endsWithOK = true
-        self.endMessage(from: start, on: stream, action)
-        self.ended(stream, code: .ok)
+        self.endMessage(from: start, on: stream, stream.machine.respond())
+        self.callEnded(stream, code: .ok)
     }
 
     /// Queues one message of a response stream.
@@ -35,8 +33,8 @@ extension Connection {
         // The limits guard against readers that do not read: a single message always fits an empty
         // stream on an empty connection.
         guard self.hasHeadroom(forBytes: framedBytes),
-            stream.pendingOutputBytes == 0
-                || stream.pendingOutputBytes + framedBytes
+            stream.output.isEmpty
+                || stream.output.count + framedBytes
                     <= self.loop.limits.outputBytesPerStreamMax
         else {
             self.loop.awaitWritable(stream)
@@ -48,7 +46,7 @@ extension Connection {
     /// Queues one message of a response stream that `body` appends.
     func send(on stream: RPCStream, writing body: (inout ByteBuffer) -> Void) -> SendOutcome {
         guard self.hasHeadroom(forBytes: 1),
-            stream.pendingOutputBytes < self.loop.limits.outputBytesPerStreamMax
+            stream.output.count < self.loop.limits.outputBytesPerStreamMax
         else {
             self.loop.awaitWritable(stream)
             return .full
@@ -59,10 +57,11 @@ extension Connection {
     @inline(__always)
     private func queue(on stream: RPCStream, _ body: (inout ByteBuffer) -> Void) -> SendOutcome {
         let action = stream.machine.send()
-        guard action != .ignore else { return .gone }
-        let start = stream.output.count
-        Self.beginMessage(&stream.output)
-        body(&stream.output)
+        if case .ignore = action { return .gone }
+        stream.output.prepareAppend()
+        let start = stream.output.buffer.count
+        Self.beginMessage(&stream.output.buffer)
+        body(&stream.output.buffer)
         self.endMessage(from: start, on: stream, action)
         self.markDirty()
         return .sent
@@ -83,12 +82,16 @@ extension Connection {
     private func endMessage(
         from start: Int, on stream: RPCStream, _ action: RPCStreamStateMachine.OnSend
     ) {
-        let framedBytes = stream.output.count - start
-        stream.output.patch(UInt32(framedBytes - Self.prefixBytes).bigEndian, at: start + 1)
+        let framedBytes = stream.output.buffer.count - start
+        stream.output.buffer.patch(UInt32(framedBytes - Self.prefixBytes).bigEndian, at: start + 1)
         self.pendingResponseBytes += framedBytes
         self.loop.pendingResponseBytes += framedBytes
         self.loop.metrics.messageSent()
-        if action == .startAndSend { self.submitResponse(stream) } else { self.resume(stream) }
+        switch action {
+        case .start: self.submitResponse(stream)
+        case .resume: nghttp2_session_resume_data(self.session, stream.id)
+        case .append, .ignore: break
+        }
     }
 
     /// Whether connection and loop may hold so many more bytes of responses.
@@ -101,10 +104,10 @@ extension Connection {
 
     /// Ends a call with a status.
     ///
-    /// - Parameter listsEncodings: It is refused for its compression, and the client is told which
+    /// - Parameter listsEncodings: It is rejected for its compression, and the client is told which
     ///   there are (G33).
     func finish(_ stream: RPCStream, _ status: RPCStatus, listsEncodings: Bool = false) {
-        switch stream.machine.finish() {
+        switch stream.machine.finish(status) {
         case .trailersOnly:
             var headers = HeaderList()
             headers.add(":status", "200")
@@ -112,28 +115,45 @@ extension Connection {
             if listsEncodings { headers.add("grpc-accept-encoding", "identity") }
             headers.add(status)
             self.submitTrailersOnly(stream, headers)
-        case .trailersAfterMessages:
-            stream.trailers = status
-            self.resume(stream)
+        case .trailersFollow: break
+        case .resume: nghttp2_session_resume_data(self.session, stream.id)
         case .ignore: return
         }
-        self.ended(stream, code: status.code)
+        self.callEnded(stream, code: status.code)
     }
 
-    /// Refuses what is not gRPC, with an HTTP status and no gRPC status (G4-G7).
+    /// Ends a call for a reason that is not the handler's, which is notified if it knows the call.
+    func cancel(_ stream: RPCStream, _ status: RPCStatus, listsEncodings: Bool = false) {
+        let isLive = stream.machine.isLive
+        self.finish(stream, status, listsEncodings: listsEncodings)
+        if isLive { self.notifyCancelled(stream) }
+    }
+
+    /// Tells the handler that a call is over. Once for each call that the handler did not end: only
+    /// `cancel` and `close` call this, when they take a call out of its live states.
+    func notifyCancelled(_ stream: RPCStream) {
+        if let method = stream.head.method, self.loop.isHealth(method: method) { return }
+        self.loop.handler.cancelled(stream.token)
+    }
+
+    /// Rejects what is not gRPC, with an HTTP status and no gRPC status (G4-G7).
     func rejectHTTP(_ stream: RPCStream, _ status: String) {
-        guard stream.machine.finish() == .trailersOnly else { return }
+        guard stream.machine.finish(RPCStatus(.unknown, "")) == .trailersOnly else { return }
         var headers = HeaderList()
         headers.add(":status", status)
         self.submitTrailersOnly(stream, headers)
-        self.ended(stream, code: .unknown)
+        self.callEnded(stream, code: .unknown)
     }
 
-    private func ended(_ stream: RPCStream, code: RPCStatusCode) {
-        stream.isWithHandler = false
+    /// A call has its status: nothing of it is due any more, and it is counted.
+    func callEnded(_ stream: RPCStream, code: RPCStatusCode) {
+        if stream.watchedService != nil { self.watches -= 1 }
+        stream.watchedService = nil
         self.dropHeld(of: stream)
         self.loop.wheel.cancel(stream.timer)
-        self.loop.count(stream, code: code)
+        self.loop.metrics.handled(
+            method: stream.head.method, code: code,
+            nanoseconds: self.loop.nowNanoseconds - stream.startedNanoseconds)
         self.markDirty()
     }
 
@@ -149,55 +169,12 @@ extension Connection {
         nghttp2_submit_response(
             self.session, stream.id, fields.baseAddress, fields.count, &provider)
     }
-
-    private func resume(_ stream: RPCStream) {
-        guard stream.isDeferred else { return }
-        stream.isDeferred = false
-        nghttp2_session_resume_data(self.session, stream.id)
-    }
-
-    /// Moves answers of a stream into a DATA frame; trailers follow the last.
-    func fill(
-        _ target: UnsafeMutableRawBufferPointer, from stream: RPCStream,
-        flags: UnsafeMutablePointer<UInt32>
-    ) -> Int {
-        let count = min(target.count, stream.pendingOutputBytes)
-        if count > 0 {
-            target.copyMemory(
-                from: UnsafeRawBufferPointer(
-                    rebasing: stream.output.bytes[
-                        stream.outputOffset ..< stream.outputOffset + count]))
-            stream.outputOffset += count
-            self.pendingResponseBytes -= count
-            self.loop.pendingResponseBytes -= count
-            self.loop.hasDrained = true
-        }
-        guard stream.pendingOutputBytes == 0 else { return count }
-        stream.output.removeAll()
-        stream.outputOffset = 0
-        if stream.endsWithOK {
-            flags.pointee |=
-                NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
-            let fields = StaticHeaders.shared.trailersOK
-            nghttp2_submit_trailer(self.session, stream.id, fields.baseAddress, fields.count)
-        } else if let status = stream.trailers {
-            flags.pointee |=
-                NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
-            var headers = HeaderList()
-            headers.add(status)
-            headers.withFields { _ = nghttp2_submit_trailer(self.session, stream.id, $0, $1) }
-        } else if count == 0 {
-            stream.isDeferred = true
-            return Int(NGHTTP2_ERR_DEFERRED.rawValue)
-        }
-        return count
-    }
 }
 
 /// What became of a message for a stream.
 package enum SendOutcome: Equatable, Sendable {
     case sent
-    /// The peer does not read as fast as this: nothing was taken. `RPCHandler.hasHeadroom` tells
+    /// The peer does not read as fast as this: nothing was taken. `RPCHandler.becameWritable` says
     /// when to try again.
     case full
     /// The call has ended.

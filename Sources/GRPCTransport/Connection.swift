@@ -2,13 +2,13 @@ import Bytes
 import CNGHTTP2
 import IOCore
 
-/// One HTTP/2 connection: bytes in, calls up; answers down, bytes out. It does no I/O of its own:
-/// its loop reads and writes.
+/// One HTTP/2 connection: bytes in, calls up; responses down, bytes out. It does no I/O of its own:
+/// its loop reads and writes, and `ConnectionStateMachine` holds its lifetime.
 ///
 /// Used by the loop's thread. nghttp2's callbacks record and dispatch; nothing in them sends,
 /// receives or destroys the session.
 final class Connection {
-    /// Its loop, which lets go of it in `close`: this is no cycle that lasts.
+    /// Its loop, which releases this connection in `close`: the cycle does not last.
     let loop: RPCLoop
     private let methods: MethodTable
     private let headerBytesMax: Int
@@ -17,29 +17,18 @@ final class Connection {
     let slot: UInt32
     let generation: UInt32
     private(set) var session: OpaquePointer!
-    /// Bytes taken from nghttp2 and not yet written, from `outputOffset` on.
-    var output = ByteBuffer(capacity: 4 << 10)
-    var outputOffset = 0
-    /// Streams that are open, for the watches and the end of the connection.
+    /// Bytes taken from nghttp2 and not yet written.
+    var output = ByteQueue(capacity: 4 << 10)
+    /// Streams that are open, for the shutdown and the end of the connection.
     private(set) var streams: [Unmanaged<RPCStream>] = []
     var watches = 0
-    /// Bytes of answers waiting in the streams of this connection.
+    /// Bytes of responses waiting in the streams of this connection.
     var pendingResponseBytes = 0
-    /// Why it must be closed when the tick allows; `nil`: it lives.
-    var closing: ConnectionEnd?
+    /// It is in the loop's list of connections with output.
     var isDirty = false
-    /// Half the work of a shutdown is done: see `Connection+Drain`.
-    var drain = DrainStep.none
-    /// Guards the idle time, the preface, a stalled reader.
+    var machine: ConnectionStateMachine
+    /// For the check of its timeouts.
     let timer = Timer()
-    var hasPreface = false
-    var lastActivityNanoseconds: UInt64
-    /// Since when output waits that the peer does not take; 0: none waits.
-    var stalledSinceNanoseconds: UInt64 = 0
-    var resets: TokenBucket
-    var controlFrames: TokenBucket
-    var lastPingNanoseconds: UInt64 = 0
-    var pingStrikes = 0
     /// The stream that began last. Its header block is never interrupted (RFC 9113, section 4.3),
     /// and its body follows most often.
     private var latestStream: Unmanaged<RPCStream>?
@@ -52,14 +41,8 @@ final class Connection {
         self.headerBytesFatal = loop.limits.headerBytesFatal
         self.slot = slot
         self.generation = generation
-        self.lastActivityNanoseconds = nowNanoseconds
         let limits = loop.limits
-        self.resets = TokenBucket(
-            burst: limits.resetBurst, perSecond: limits.resetsPerSecond,
-            nowNanoseconds: nowNanoseconds)
-        self.controlFrames = TokenBucket(
-            burst: limits.controlFrameBurst, perSecond: limits.controlFramesPerSecond,
-            nowNanoseconds: nowNanoseconds)
+        self.machine = ConnectionStateMachine(limits: limits, nowNanoseconds: nowNanoseconds)
         self.streams.reserveCapacity(limits.streamsPerConnectionMax)
         var session: OpaquePointer?
         // SAFETY: the session gets an unretained pointer to self and is deleted in `destroy`,
@@ -106,52 +89,22 @@ final class Connection {
 
     /// Feeds bytes of the socket.
     func receive(_ bytes: UnsafeRawBufferPointer) {
-        guard self.closing == nil else { return }
-        self.lastActivityNanoseconds = self.loop.nowNanoseconds
+        switch self.machine.bytesReceived(nowNanoseconds: self.loop.nowNanoseconds) {
+        case .feedSession: break
+        case .ignore: return
+        }
         // SAFETY: `bytes` outlives the call; nghttp2 copies what it keeps; the count is passed with
         // the pointer.
         let consumed = nghttp2_session_mem_recv(
             self.session, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
-        if consumed != bytes.count, self.closing == nil {
-            self.closing = consumed == Int(NGHTTP2_ERR_FLOODED.rawValue) ? .flood : .protocolError
+        if consumed != bytes.count {
+            self.machine.fail(
+                consumed == Int(NGHTTP2_ERR_FLOODED.rawValue) ? .flood : .protocolError)
         }
         self.markDirty()
     }
 
-    /// Takes frames from nghttp2 into `output` while it is below the tick's share.
-    func collectOutput() {
-        if nghttp2_session_get_outbound_queue_size(self.session)
-            > self.loop.limits.outboundFramesMax
-        {
-            self.closing = .notReading
-            return
-        }
-        while self.output.count - self.outputOffset < self.loop.limits.sendBytes {
-            var bytes: UnsafePointer<UInt8>?
-            let count = nghttp2_session_mem_send(self.session, &bytes)
-            guard count > 0 else {
-                if count < 0 { self.closing = .protocolError }
-                break
-            }
-            // SAFETY: nghttp2's bytes are valid until its next call.
-            self.output.append(UnsafeRawBufferPointer(start: bytes, count: count))
-        }
-        if nghttp2_session_want_read(self.session) == 0,
-            nghttp2_session_want_write(self.session) == 0
-        {
-            self.closing = self.closing ?? .done
-        }
-    }
-
-    /// Forgets `count` bytes that the socket took.
-    func didWrite(_ count: Int) {
-        self.outputOffset += count
-        if self.outputOffset == self.output.count {
-            self.output.removeAll()
-            self.outputOffset = 0
-        }
-    }
-
+    /// Makes the loop flush this connection in this tick.
     func markDirty() {
         guard !self.isDirty else { return }
         self.isDirty = true
@@ -163,13 +116,13 @@ final class Connection {
     /// Calls `body` with an open stream; does nothing if there is none.
     @inline(__always)
     func withStream(_ id: Int32, _ body: (RPCStream) -> Void) {
-        // Saves nghttp2 a look into its table for half of the frames.
+        // Saves nghttp2 a lookup in its table for half of the frames.
         if let latest = self.latestStream, latest._withUnsafeGuaranteedRef({ $0.id }) == id {
             return latest._withUnsafeGuaranteedRef(body)
         }
         guard let pointer = nghttp2_session_get_stream_user_data(self.session, id) else { return }
-        // SAFETY: set in `beginHeaders`, gone with the stream in `streamClosed`; the loop's table
-        // keeps the object.
+        // SAFETY: set in `beginHeaders`; nghttp2 forgets it with the stream; the loop's table keeps
+        // the object.
         Unmanaged<RPCStream>.fromOpaque(pointer)._withUnsafeGuaranteedRef(body)
     }
 
@@ -195,7 +148,7 @@ final class Connection {
 
     /// One header field.
     ///
-    /// - Returns: What nghttp2 shall do: 0 go on, or reset the stream.
+    /// - Returns: What nghttp2 shall do: 0, go on, or fail the session.
     @inline(__always)
     func header(stream id: Int32, name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)
         -> Int32
@@ -205,7 +158,7 @@ final class Connection {
             guard stream.id == id else { return 0 }
             stream.head.bytes += name.count + value.count + 32
             if stream.head.bytes > self.headerBytesFatal {
-                self.closing = .headerFlood
+                self.machine.fail(.headerFlood)
                 return Int32(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
             }
             guard stream.head.bytes <= self.headerBytesMax else { return 0 }
@@ -214,15 +167,15 @@ final class Connection {
         }
     }
 
+    /// nghttp2 has closed a stream: reset, or done.
     func streamClosed(_ id: Int32) {
         self.withStream(id) { stream in
             self.remove(stream)
-            self.abandon(stream, code: .cancelled)
-            self.loop.giveBack(stream)
+            self.close(stream)
         }
     }
 
-    /// Takes a stream out of `streams`; the last one gets its place.
+    /// Takes a stream out of `streams`; the last one gets its index.
     private func remove(_ stream: RPCStream) {
         if self.latestStream?.toOpaque() == Unmanaged.passUnretained(stream).toOpaque() {
             self.latestStream = nil
@@ -233,52 +186,22 @@ final class Connection {
     }
 
     /// Ends the calls of a connection that is lost.
-    func abandonAll() {
-        self.forEachStream { stream in
-            self.abandon(stream, code: .cancelled)
-            self.loop.giveBack(stream)
-        }
+    func cancelAll() {
+        self.forEachStream { self.close($0) }
         self.streams.removeAll()
     }
 
-    /// Ends a call whose stream is gone or expired: its token is dead and the handler told.
-    func abandon(_ stream: RPCStream, code: RPCStatusCode) {
-        self.loop.wheel.cancel(stream.timer)
-        self.pendingResponseBytes -= stream.pendingOutputBytes
-        self.loop.pendingResponseBytes -= stream.pendingOutputBytes
+    /// Gives a stream that is gone back to the loop; its call, if it is live, is cancelled.
+    private func close(_ stream: RPCStream) {
+        self.pendingResponseBytes -= stream.output.count
+        self.loop.pendingResponseBytes -= stream.output.count
         self.loop.hasDrained = true
-        self.dropHeld(of: stream)
-        if stream.watchedService != nil { self.watches -= 1 }
-        stream.watchedService = nil
-        self.loop.count(stream, code: code)
-        guard stream.machine.awaitsResponse, stream.isWithHandler else { return }
-        stream.isWithHandler = false
-        self.loop.handler.cancelled(stream.token)
+        switch stream.machine.close() {
+        case .cancel:
+            self.callEnded(stream, code: .cancelled)
+            self.notifyCancelled(stream)
+        case .ignore: break
+        }
+        self.loop.giveBack(stream)
     }
-}
-
-/// Why a connection ends; the raw value labels a metric.
-enum ConnectionEnd: String, CaseIterable {
-    case done
-    case peerClosed = "peer_closed"
-    case protocolError = "protocol_error"
-    case flood
-    case rapidReset = "rapid_reset"
-    case headerFlood = "header_flood"
-    case controlFlood = "control_flood"
-    case pings = "too_many_pings"
-    case notReading = "not_reading"
-    case prefaceTimeout = "preface_timeout"
-    case idle
-    case tooMany = "too_many_connections"
-    case drained
-}
-
-/// How far a graceful shutdown of a connection is (C12).
-enum DrainStep {
-    case none
-    /// GOAWAY(2^31-1) and a PING are sent.
-    case announced
-    /// GOAWAY(last id) is sent: open calls end, none comes.
-    case final
 }

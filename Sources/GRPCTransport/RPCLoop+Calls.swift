@@ -12,7 +12,7 @@ extension RPCLoop {
     /// Responds to a call with one message and OK; a call that has ended meanwhile is counted and
     /// dropped.
     package func respond(to token: CallToken, message: UnsafeRawBufferPointer) {
-        self.respond(to: token, writing: { $0.append(message) })
+        self.respond(to: token) { $0.append(message) }
     }
 
     /// Responds to a call with the message that `body` appends, and OK.
@@ -31,8 +31,8 @@ extension RPCLoop {
             })
     }
 
-    /// Responds to a call with the message that `body` appends and OK, or with the status that
-    /// `body` returns; whatever it appended is dropped then.
+    /// Responds to a call with the message that `body` appends and OK, or ends it with the status
+    /// that `body` returns; whatever it appended is dropped then.
     ///
     /// What `body` may do: see `respond(to:writing:)`.
     package func respond(
@@ -84,7 +84,7 @@ extension RPCLoop {
         guard Int(token.streamSlot) < self.streams.count else { return nil }
         let stream = self.streams[Int(token.streamSlot)]
         let isCurrent = stream._withUnsafeGuaranteedRef {
-            $0.generation == token.streamGeneration && $0.isWithHandler && $0.token == token
+            $0.machine.isLive && $0.token == token
         }
         return isCurrent ? stream : nil
     }
@@ -111,9 +111,8 @@ extension RPCLoop {
         return kept
     }
 
-    /// Takes back a stream that nghttp2 has closed.
+    /// Takes back a stream whose HTTP/2 stream is gone.
     func giveBack(_ stream: RPCStream) {
-        stream.machine.close()
         stream.reset()
         self.freeStreams.append(Unmanaged.passUnretained(stream))
     }
@@ -124,14 +123,6 @@ extension RPCLoop {
         } else {
             self.wheel.schedule(stream.timer, atNanoseconds: nanoseconds)
         }
-    }
-
-    func count(_ stream: RPCStream, code: RPCStatusCode) {
-        guard !stream.isCounted else { return }
-        stream.isCounted = true
-        self.metrics.handled(
-            method: stream.head.method, code: code,
-            nanoseconds: self.nowNanoseconds - stream.startedNanoseconds)
     }
 
     // MARK: Health

@@ -72,12 +72,12 @@ extension RPCLoop {
         guard let open = self.connections[Int(connection.slot)], open.connection === connection
         else { return }
         self.connections[Int(connection.slot)] = nil
-        connection.closing = reason
         self.metrics.ended(reason)
-        self.sayGoodbye(connection, reason, on: open.socket)
         self.wheel.cancel(connection.timer)
-        connection.abandonAll()
-        connection.destroy()
+        if connection.end(reason), !connection.output.isEmpty {
+            // What does not fit one write is not worth waiting for.
+            _ = open.socket.write(connection.output.bytes)
+        }
         self.poller.remove(open.socket.descriptor)
         open.socket.close()
         self.freeSlots.append(connection.slot)

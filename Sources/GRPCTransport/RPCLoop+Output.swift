@@ -20,18 +20,15 @@ extension RPCLoop {
         guard let open = self.connections[Int(connection.slot)], open.connection === connection
         else { return }
         while true {
-            if connection.closing == nil { connection.collectOutput() }
-            if let reason = connection.closing, reason != .done {
+            if case .collect = connection.machine.flush { connection.collectOutput() }
+            if case .close(let reason) = connection.machine.flush {
                 return self.close(connection, reason)
             }
-            let waiting = connection.output.count - connection.outputOffset
+            let waiting = connection.output.count
             guard waiting > 0 else { break }
-            let bytes = UnsafeRawBufferPointer(
-                rebasing: connection.output.bytes[connection.outputOffset...])
-            switch open.socket.write(bytes) {
+            switch open.socket.write(connection.output.bytes) {
             case .bytes(let count):
                 connection.didWrite(count)
-                connection.stalledSinceNanoseconds = 0
                 if count < waiting { return self.watch(connection, forWrite: true) }
                 guard waiting >= self.limits.sendBytes else { break }
                 continue
@@ -41,14 +38,16 @@ extension RPCLoop {
             break
         }
         self.watch(connection, forWrite: false)
-        if connection.closing == .done { self.close(connection, .done) }
+        if case .writeRest = connection.machine.flush { self.close(connection, .done) }
     }
 
     private func watch(_ connection: Connection, forWrite: Bool) {
         let slot = Int(connection.slot)
-        if forWrite, connection.stalledSinceNanoseconds == 0 {
-            connection.stalledSinceNanoseconds = self.nowNanoseconds
-            self.scheduleCheck(of: connection)
+        if forWrite {
+            switch connection.machine.outputBlocked(nowNanoseconds: self.nowNanoseconds) {
+            case .scheduleCheck: self.scheduleCheck(of: connection)
+            case .ignore: break
+            }
         }
         guard let open = self.connections[slot], open.wantsWrite != forWrite else { return }
         self.connections[slot]?.wantsWrite = forWrite

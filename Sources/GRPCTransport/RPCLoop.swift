@@ -9,8 +9,8 @@ import Synchronization
 /// `RPCHandler.beforeSleep`; then one write per connection that has output.
 ///
 /// A thread of its own drives it with `run`. A test or a simulator calls `start`, then `step` until
-/// it returns `.ended`, then `finish`. Everything but `wake`, `beginDrain` and `stop` belongs to the
-/// thread that drives it.
+/// it returns `.ended`, then `finish`. Everything but `wake`, `beginDrain` and `stop` belongs to
+/// the thread that drives it.
 package final class RPCLoop: Steppable {
     /// Most bytes that one read takes from a socket: larger reads would hold the loop for longer
     /// on behalf of one connection, smaller ones cost system calls.
@@ -181,9 +181,10 @@ package final class RPCLoop: Steppable {
 
     /// Does one tick.
     ///
-    /// - Parameter limitNanoseconds: The longest wait in the poller; `nil`: until something is ready
-    ///   or due; 0: no wait.
-    /// - Returns: False when the loop has ended: it was stopped, or is drained. `finish` comes next.
+    /// - Parameter limitNanoseconds: The longest wait in the poller; `nil`: until something is
+    ///   ready or due; 0: no wait.
+    /// - Returns: False when the loop has ended: it was stopped, or is drained. `finish` comes
+    ///   next.
     package func tick(waitingAtMost limitNanoseconds: UInt64?) -> Bool {
         let (ready, woken) = self.poller.wait(
             forNanoseconds: Self.shorter(self.pause, limitNanoseconds))
@@ -242,7 +243,7 @@ package final class RPCLoop: Steppable {
         else { return }
         if readiness.interest.contains(.write) { open.connection.markDirty() }
         guard readiness.interest.contains(.read) else { return }
-        // One read per turn: a busy connection waits for its next tick like everyone else.
+        // One read per tick: a busy connection waits for its next tick like everyone else.
         switch open.socket.read(into: self.readBuffer) {
         case .bytes(let count):
             open.connection.receive(UnsafeRawBufferPointer(rebasing: self.readBuffer[..<count]))

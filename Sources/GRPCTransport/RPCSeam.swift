@@ -48,6 +48,11 @@ package struct CallToken: Equatable, Sendable, BitwiseCopyable {
     package var streamSlot: UInt32
     package var streamGeneration: UInt32
 
+    /// Index of the call among those of its loop: dense from 0, the same from `RPCHandler.admit` to
+    /// the call's end, and no other call's until then. A table by slot finds what belongs to a call
+    /// in O(1); comparing the whole token tells whether it is still this call.
+    package var slot: Int { Int(self.streamSlot) }
+
     package init(
         loop: UInt32, connectionSlot: UInt32, connectionGeneration: UInt32, streamSlot: UInt32,
         streamGeneration: UInt32

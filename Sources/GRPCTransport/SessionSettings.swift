@@ -65,18 +65,34 @@ final class SessionSettings {
             Connection.with(user) { $0.frameSent(frame!) }
             return 0
         }
+        nghttp2_session_callbacks_set_send_data_callback(self.callbacks, Self.sendData)
     }
 
-    /// Fills a DATA frame from a stream's output.
+    /// Offers the payload of a DATA frame from a stream's output.
     static let readOutput: nghttp2_data_source_read_callback = {
-        _, _, target, length, flags, source, user in
-        // SAFETY: the source is the stream that the answer was submitted with; it is reset only
+        _, _, _, length, flags, source, user in
+        // SAFETY: the source is the stream that the response was submitted with; it is reset only
         // after nghttp2 closed it.
         Unmanaged<RPCStream>.fromOpaque(source!.pointee.ptr!)._withUnsafeGuaranteedRef { stream in
             Connection.with(user) {
-                $0.fill(
-                    UnsafeMutableRawBufferPointer(start: target, count: length), from: stream,
-                    flags: flags!)
+                $0.offer(bytesMax: length, from: stream, flags: flags!)
+            }
+        }
+    }
+
+    /// Bytes of a frame's header.
+    private static let frameHeaderBytes = 9
+
+    /// Writes a DATA frame whose payload was offered.
+    private static let sendData: nghttp2_send_data_callback = {
+        _, _, header, length, source, user in
+        // SAFETY: as above; nghttp2 passes the frame's header, and asks for no padding.
+        Unmanaged<RPCStream>.fromOpaque(source!.pointee.ptr!)._withUnsafeGuaranteedRef { stream in
+            Connection.with(user) {
+                $0.sendData(
+                    header: UnsafeRawBufferPointer(
+                        start: header, count: SessionSettings.frameHeaderBytes),
+                    count: length, from: stream)
             }
         }
     }

@@ -3,6 +3,8 @@ enum Frames {
     static let data: UInt8 = 0
     static let headers: UInt8 = 1
     static let reset: UInt8 = 3
+    static let ping: UInt8 = 6
+    static let goaway: UInt8 = 7
     static let windowUpdate: UInt8 = 8
 
     struct Frame {

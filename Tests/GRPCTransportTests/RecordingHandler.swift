@@ -6,12 +6,16 @@ final class RecordingHandler: RPCHandler {
     var messages: [[UInt8]] = []
     /// Calls of the other methods, in order.
     var events: [String] = []
-    var token: CallToken?
+    /// Of every call that was admitted, in order.
+    var tokens: [CallToken] = []
+    /// Of the newest call.
+    var token: CallToken? { self.tokens.last }
+    var onBeforeSleep: () -> Void = {}
     var onMessage: (RPCCall) -> Void = { _ in }
     var onWritable: (CallToken) -> Void = { _ in }
 
     func admit(_ call: RPCCall) -> RPCStatus? {
-        self.token = call.token
+        self.tokens.append(call.token)
         return nil
     }
 
@@ -30,5 +34,5 @@ final class RecordingHandler: RPCHandler {
     func drain(_ token: CallToken) { self.events.append("drain") }
     func cancelled(_ token: CallToken) { self.events.append("cancelled") }
     func woken() {}
-    func beforeSleep() {}
+    func beforeSleep() { self.onBeforeSleep() }
 }

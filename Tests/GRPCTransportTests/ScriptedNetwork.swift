@@ -8,6 +8,8 @@ final class ScriptedSocket: StreamSocket {
     var input: [UInt8] = []
     /// Everything that the loop has written.
     private(set) var output: [UInt8] = []
+    /// Most bytes that one write took.
+    private(set) var largestWriteBytes = 0
     /// Bytes that the client still takes; `nil`: as many as come.
     var windowBytes: Int?
     /// The client has closed its end.
@@ -35,8 +37,11 @@ final class ScriptedSocket: StreamSocket {
         guard count > 0 else { return .wouldBlock }
         self.windowBytes? -= count
         self.output += source[..<count]
+        self.largestWriteBytes = max(self.largestWriteBytes, count)
         return .bytes(count)
     }
+
+    func resetLargestWrite() { self.largestWriteBytes = 0 }
 
     func close() {
         precondition(!self.isClosed, "a socket is closed once")

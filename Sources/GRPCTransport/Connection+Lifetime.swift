@@ -1,0 +1,100 @@
+import Bytes
+import CNGHTTP2
+import IOCore
+
+// What the states of a connection ask for: timeouts, shutdown, the last words.
+
+extension Connection {
+    /// First half of a shutdown: see `ConnectionStateMachine`.
+    func announceDrain() {
+        switch self.machine.announceDrain() {
+        case .sendNoticeAndPing:
+            nghttp2_submit_shutdown_notice(self.session)
+            nghttp2_submit_ping(self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
+            self.markDirty()
+        case .ignore: break
+        }
+    }
+
+    /// Second half of a shutdown.
+    func finishDrain() {
+        switch self.machine.finishDrain() {
+        case .sendGoawayAndDrainStreams:
+            self.drainStreams()
+            self.submitGoaway(NGHTTP2_NO_ERROR, "")
+            self.markDirty()
+        case .ignore: break
+        }
+    }
+
+    /// Tells the handler of every open stream that the server ends (C12); a watch would never end
+    /// and gets its status at once.
+    private func drainStreams() {
+        self.forEachStream { stream in
+            guard stream.machine.drain() == .notifyHandler else { return }
+            if stream.watchedService != nil {
+                self.finish(stream, RPCStatus(.unavailable, "the server is shutting down"))
+            } else {
+                self.loop.handler.drain(stream.token)
+            }
+        }
+    }
+
+    private func submitGoaway(_ code: nghttp2_error_code, _ reason: String) {
+        var reason = reason
+        reason.withUTF8 {
+            // SAFETY: nghttp2 copies the debug data.
+            _ = nghttp2_submit_goaway(
+                self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue),
+                nghttp2_session_get_last_proc_stream_id(self.session), code.rawValue,
+                $0.baseAddress, $0.count)
+        }
+    }
+
+    /// Ends its calls and its session.
+    ///
+    /// - Returns: Whether the peer is to be told why: the last bytes are in `output` then.
+    func end(_ reason: ConnectionEnd) -> Bool {
+        let goodbye = self.machine.close(reason)
+        if let goodbye {
+            self.submitGoaway(
+                goodbye.isPeerAtFault ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_NO_ERROR,
+                goodbye.reason)
+            self.collectGoodbye()
+        }
+        self.cancelAll()
+        self.destroy()
+        return goodbye != nil
+    }
+
+    /// Takes the last frames from nghttp2: a few at most, because what does not fit one write is
+    /// not worth waiting for.
+    private func collectGoodbye() {
+        for _ in 0 ..< 16 {
+            var bytes: UnsafePointer<UInt8>?
+            let count = nghttp2_session_mem_send(self.session, &bytes)
+            guard count > 0 else { break }
+            // SAFETY: nghttp2's bytes are valid until its next call.
+            self.output.append(UnsafeRawBufferPointer(start: bytes, count: count))
+        }
+    }
+}
+
+extension RPCLoop {
+    /// Schedules the next check of a connection's timeouts.
+    func scheduleCheck(of connection: Connection) {
+        self.wheel.schedule(
+            connection.timer,
+            atNanoseconds: max(connection.machine.nextCheckNanoseconds, self.nowNanoseconds + 1))
+    }
+
+    /// Closes a connection that has used its time up, else checks again later.
+    func check(_ connection: Connection) {
+        switch connection.machine.check(
+            nowNanoseconds: self.nowNanoseconds, hasStreams: !connection.streams.isEmpty)
+        {
+        case .close: connection.markDirty()
+        case .checkAgain: self.scheduleCheck(of: connection)
+        }
+    }
+}

@@ -1,0 +1,239 @@
+import Testing
+
+@testable import GRPCTransport
+
+/// Connections of a whole loop, from accept to close.
+@Suite struct ConnectionLifetimeTests {
+    private func started(limits: TransportLimits = TransportLimits()) throws -> LoopHarness {
+        let harness = LoopHarness(limits: limits)
+        try harness.loop.start()
+        return harness
+    }
+
+    private func ends(_ harness: LoopHarness) -> [String: UInt64] {
+        Dictionary(
+            uniqueKeysWithValues: harness.loop.metrics.connectionEnds().filter { $0.count > 0 }
+                .map { ($0.reason, $0.count) })
+    }
+
+    /// Error code and debug text of each GOAWAY.
+    private func goaways(_ socket: ScriptedSocket) -> [String] {
+        Frames.parse(socket.output).filter { $0.kind == Frames.goaway }.map {
+            let text = String(decoding: $0.payload.dropFirst(8), as: UTF8.self)
+            return "\(Frames.number(Array($0.payload.dropFirst(4)))) \(text)"
+        }
+    }
+
+    private func openUnary(_ stream: UInt32) -> [UInt8] {
+        Frames.open(stream, "/t.T/Unary") + Frames.data(stream, Frames.message([1]), end: true)
+    }
+
+    // MARK: Driving
+
+    @Test func aStepSaysWhenTheNextIsDue() throws {
+        let harness = try self.started()
+        #expect(harness.step() == .whenWoken)
+        harness.connect()
+        // The timeouts of the connection are in the wheel.
+        #expect(harness.next == .after(nanoseconds: TimerWheel.slotNanoseconds))
+        harness.send(Frames.open(1, "/t.T/Both") + Frames.data(1, Frames.message([1])))
+        harness.handler.onMessage = { harness.loop.pauseRequests(of: $0.token) }
+        harness.step()
+        harness.loop.resumeRequests(of: harness.handler.token!)
+        harness.loop.stop()
+        #expect(harness.step() == .ended)
+        harness.loop.finish()
+        #expect(harness.socket.isClosed && harness.listener.isClosed)
+        #expect(harness.handler.events == ["cancelled"])
+    }
+
+    @Test func aResumedCallMakesTheNextStepDueAtOnce() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.handler.onMessage = { harness.loop.pauseRequests(of: $0.token) }
+        harness.handler.onBeforeSleep = {
+            if let token = harness.handler.token { harness.loop.resumeRequests(of: token) }
+        }
+        harness.send(
+            Frames.open(1, "/t.T/Both")
+                + Frames.data(1, Frames.message([1]) + Frames.message([2]) + Frames.message([3])))
+        #expect(harness.step() == .now)
+        #expect(harness.step() == .now)
+        #expect(harness.handler.messages == [[1], [2]])
+    }
+
+    @Test func acceptingPausesWithoutDescriptorsAndComesBack() throws {
+        let harness = try self.started()
+        harness.listener.isExhausted = true
+        harness.connectSilently()
+        #expect(!harness.poller.watchesListener)
+        harness.listener.isExhausted = false
+        harness.clock.advance(nanoseconds: 99_000_000)
+        harness.step()
+        #expect(!harness.poller.watchesListener)
+        harness.clock.advance(nanoseconds: 1_000_000)
+        harness.step()
+        harness.step()
+        #expect(harness.poller.watchesListener && harness.loop.metrics.connections == 1)
+    }
+
+    @Test func aConnectionBeyondTheLimitIsClosedAtOnce() throws {
+        var limits = TransportLimits()
+        limits.connectionsMax = 1
+        let harness = try self.started(limits: limits)
+        harness.connect()
+        let second = harness.connectSilently()
+        #expect(second.isClosed && second.output.isEmpty && !harness.socket.isClosed)
+        #expect(self.ends(harness) == ["too_many_connections": 1])
+    }
+
+    // MARK: Timeouts
+
+    @Test func aClientWithoutAPrefaceIsClosedInSilence() throws {
+        let harness = try self.started()
+        let socket = harness.connectSilently()
+        harness.pass(seconds: 9)
+        #expect(!socket.isClosed)
+        harness.pass(seconds: 2)
+        #expect(socket.isClosed && self.goaways(socket).isEmpty)
+        #expect(self.ends(harness) == ["preface_timeout": 1])
+    }
+
+    @Test func anIdleConnectionIsClosedWithAReason() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.pass(seconds: 299)
+        #expect(!harness.socket.isClosed)
+        harness.pass(seconds: 2)
+        #expect(harness.socket.isClosed && self.goaways(harness.socket) == ["0 max_idle"])
+        #expect(self.ends(harness) == ["idle": 1])
+    }
+
+    @Test func anOpenCallKeepsItsConnection() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.send(Frames.open(1, "/t.T/Both"))
+        harness.pass(seconds: 900)
+        #expect(!harness.socket.isClosed && harness.loop.isOpen(harness.handler.token!))
+    }
+
+    @Test func aClientThatDoesNotReadIsCutOff() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.socket.windowBytes = 10
+        harness.send(Frames.open(1, "/t.T/Unary") + Frames.data(1, Frames.message([1]), end: true))
+        harness.step()
+        harness.loop.respond(to: harness.handler.token!) { $0.append(UInt64(7)) }
+        harness.step()
+        harness.pass(seconds: 29)
+        #expect(!harness.socket.isClosed)
+        harness.pass(seconds: 2)
+        #expect(harness.socket.isClosed && self.ends(harness) == ["not_reading": 1])
+    }
+
+    @Test func aClientThatReadsSlowlyGetsEverything() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.socket.windowBytes = 0
+        harness.send(self.openUnary(1))
+        harness.step()
+        let response = (0 ..< 500).map { UInt8(truncatingIfNeeded: $0) }
+        harness.loop.respond(to: harness.handler.token!) { buffer in
+            response.withUnsafeBytes { buffer.append($0) }
+        }
+        harness.step()
+        for _ in 0 ..< 30 {
+            harness.pass(seconds: 20)
+            harness.socket.windowBytes = 25
+            harness.step()
+        }
+        let data = harness.frames.filter { $0.kind == Frames.data }.flatMap(\.payload)
+        #expect(data == Frames.message(response) && !harness.socket.isClosed)
+    }
+
+    // MARK: Faults of the peer
+
+    @Test func pingsCloserThanAllowedAreToldToCalmDown() throws {
+        let harness = try self.started()
+        harness.connect()
+        let ping = Frames.frame(Frames.ping, 0, 0, [1, 2, 3, 4, 5, 6, 7, 8])
+        for _ in 0 ..< 3 {
+            harness.send(ping)
+            harness.step()
+        }
+        #expect(!harness.socket.isClosed)
+        harness.send(ping)
+        harness.step()
+        #expect(harness.socket.isClosed && self.goaways(harness.socket) == ["11 too_many_pings"])
+        #expect(self.ends(harness) == ["too_many_pings": 1])
+    }
+
+    @Test func aLostConnectionCancelsEachOfItsCallsOnce() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.send(self.openUnary(1) + Frames.open(3, "/t.T/Both") + self.openUnary(5))
+        harness.step()
+        harness.loop.respond(to: harness.handler.token!) { $0.append(UInt8(1)) }
+        harness.socket.isClosedByPeer = true
+        harness.step()
+        #expect(harness.handler.events == ["cancelled", "cancelled"])
+        #expect(self.ends(harness) == ["peer_closed": 1])
+        #expect(harness.loop.metrics.streams == 0)
+    }
+
+    // MARK: Shutdown
+
+    @Test func aDrainAnnouncesItselfAndEndsAfterTheAcknowledgement() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.send(self.openUnary(1))
+        harness.step()
+        harness.loop.beginDrain(graceNanoseconds: 60_000_000_000)
+        harness.step()
+        #expect(self.goaways(harness.socket) == ["0 "] && !harness.poller.watchesListener)
+        // A call that was under way to us is still served.
+        harness.send(self.openUnary(3))
+        harness.step()
+        #expect(harness.handler.messages.count == 2)
+        harness.send(Frames.frame(Frames.ping, 1, 0, [0, 0, 0, 0, 0, 0, 0, 0]))
+        harness.step()
+        let last = harness.frames.filter { $0.kind == Frames.goaway }.map {
+            Frames.number($0.payload)
+        }
+        #expect(last == [0x7FFF_FFFF, 3])
+        for token in harness.handler.tokens {
+            harness.loop.respond(to: token) { $0.append(UInt8(1)) }
+        }
+        while harness.step() != .ended {}
+        #expect(harness.socket.isClosed && self.ends(harness) == ["done": 1])
+        #expect(harness.dataBytes(of: 1) == 6 && harness.dataBytes(of: 3) == 6)
+    }
+
+    @Test func aDrainWithoutAcknowledgementGoesOnAfterASecond() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.send(self.openUnary(1))
+        harness.step()
+        harness.loop.beginDrain(graceNanoseconds: 5_000_000_000)
+        harness.step()
+        harness.clock.advance(nanoseconds: 999_000_000)
+        harness.step()
+        #expect(self.goaways(harness.socket).count == 1)
+        harness.clock.advance(nanoseconds: 1_000_000)
+        harness.step()
+        #expect(self.goaways(harness.socket).count == 2)
+        harness.pass(seconds: 3)
+        #expect(harness.next != .ended)
+        // The grace is over, the call is not.
+        harness.pass(seconds: 1)
+        #expect(harness.next == .ended)
+        harness.loop.finish()
+        #expect(harness.handler.events == ["cancelled"] && self.ends(harness) == ["drained": 1])
+    }
+
+    @Test func aDrainWithoutConnectionsEndsAtOnce() throws {
+        let harness = try self.started()
+        harness.loop.beginDrain(graceNanoseconds: 60_000_000_000)
+        #expect(harness.step() == .ended)
+    }
+}

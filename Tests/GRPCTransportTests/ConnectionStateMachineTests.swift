@@ -1,0 +1,211 @@
+import Testing
+
+@testable import GRPCTransport
+
+@Suite struct ConnectionStateMachineTests {
+    private static let second: UInt64 = 1_000_000_000
+    private static let start: UInt64 = 1_000 * second
+    private static let limits = TransportLimits()
+
+    /// A connection in each of its states.
+    private enum Stage: CaseIterable {
+        case handshake, open, announced, final, done, failed, closed
+    }
+
+    private func machine(in stage: Stage = .open) -> ConnectionStateMachine {
+        var machine = ConnectionStateMachine(limits: Self.limits, nowNanoseconds: Self.start)
+        if stage == .handshake { return machine }
+        machine.frameReceived()
+        switch stage {
+        case .handshake, .open: break
+        case .announced: _ = machine.announceDrain()
+        case .final:
+            _ = machine.announceDrain()
+            _ = machine.finishDrain()
+        case .done: machine.sessionEnded()
+        case .failed: machine.fail(.protocolError)
+        case .closed: _ = machine.close(.peerClosed)
+        }
+        return machine
+    }
+
+    private func at(_ seconds: UInt64) -> UInt64 { Self.start + seconds * Self.second }
+
+    // MARK: Input and output
+
+    @Test func bytesAreReadUntilItCloses() {
+        let fed = Stage.allCases.filter {
+            var machine = self.machine(in: $0)
+            return machine.bytesReceived(nowNanoseconds: self.at(1)) == .feedSession
+        }
+        #expect(fed == [.handshake, .open, .announced, .final])
+    }
+
+    @Test(arguments: [
+        (Stage.handshake, ConnectionStateMachine.OnFlush.collect), (.open, .collect),
+        (.announced, .collect), (.final, .collect), (.done, .writeRest),
+        (.failed, .close(.protocolError)), (.closed, .close(.done)),
+    ])
+    private func whatIsWrittenInEveryState(stage: Stage, action: ConnectionStateMachine.OnFlush) {
+        #expect(self.machine(in: stage).flush == action)
+    }
+
+    @Test func theFirstReasonToCloseCounts() {
+        var machine = self.machine()
+        machine.fail(.headerFlood)
+        machine.fail(.protocolError)
+        machine.sessionEnded()
+        #expect(machine.flush == .close(.headerFlood))
+    }
+
+    @Test func aSessionThatEndedMayWriteItsRestInTimeOnly() {
+        var machine = self.machine(in: .done)
+        #expect(machine.outputBlocked(nowNanoseconds: self.at(1)) == .scheduleCheck)
+        #expect(machine.check(nowNanoseconds: self.at(30), hasStreams: false) == .checkAgain)
+        #expect(machine.flush == .writeRest)
+        #expect(machine.check(nowNanoseconds: self.at(31), hasStreams: false) == .close)
+        #expect(machine.flush == .close(.notReading))
+    }
+
+    // MARK: Budgets of the peer
+
+    @Test func resetsBeyondTheBudgetClose() {
+        var machine = self.machine()
+        for _ in 0 ..< Self.limits.resetBurst { machine.streamReset(nowNanoseconds: Self.start) }
+        #expect(machine.flush == .collect)
+        machine.streamReset(nowNanoseconds: Self.start)
+        #expect(machine.flush == .close(.rapidReset))
+    }
+
+    @Test func controlFramesBeyondTheBudgetCloseUnlessResponsesLeave() {
+        var machine = self.machine()
+        let burst = Self.limits.controlFrameBurst
+        for _ in 0 ..< burst { machine.controlFrameReceived(nowNanoseconds: Self.start) }
+        machine.responseSent()
+        for _ in 0 ..< burst { machine.controlFrameReceived(nowNanoseconds: Self.start) }
+        #expect(machine.flush == .collect)
+        machine.controlFrameReceived(nowNanoseconds: Self.start)
+        #expect(machine.flush == .close(.controlFlood))
+    }
+
+    @Test func earlyPingsAreStrikesAndResponsesForgiveThem() {
+        var machine = self.machine()
+        // The first is not early, whatever the clock says.
+        for second in 0 ..< 3 { machine.pingReceived(nowNanoseconds: self.at(UInt64(second))) }
+        #expect(machine.flush == .collect)
+        machine.responseSent()
+        for second in 3 ..< 5 { machine.pingReceived(nowNanoseconds: self.at(UInt64(second))) }
+        #expect(machine.flush == .collect)
+        machine.pingReceived(nowNanoseconds: self.at(5))
+        #expect(machine.flush == .close(.pings))
+    }
+
+    @Test func pingsThatAreFarApartAreNoStrikes() {
+        var machine = self.machine()
+        for round in 0 ..< 20 { machine.pingReceived(nowNanoseconds: self.at(UInt64(300 * round))) }
+        #expect(machine.flush == .collect)
+    }
+
+    // MARK: Time
+
+    @Test func aPrefaceMustComeInTime() {
+        var machine = self.machine(in: .handshake)
+        #expect(machine.nextCheckNanoseconds == self.at(10))
+        #expect(machine.check(nowNanoseconds: self.at(10) - 1, hasStreams: false) == .checkAgain)
+        #expect(machine.check(nowNanoseconds: self.at(10), hasStreams: false) == .close)
+        #expect(machine.flush == .close(.prefaceTimeout))
+    }
+
+    @Test(arguments: [Stage.open, .announced, .final])
+    private func aConnectionWithoutCallsIsIdle(stage: Stage) {
+        var machine = self.machine(in: stage)
+        #expect(machine.nextCheckNanoseconds == self.at(300))
+        #expect(machine.check(nowNanoseconds: self.at(300) - 1, hasStreams: false) == .checkAgain)
+        #expect(machine.check(nowNanoseconds: self.at(300), hasStreams: false) == .close)
+        #expect(machine.flush == .close(.idle))
+    }
+
+    @Test func callsAndBytesKeepAConnection() {
+        var machine = self.machine()
+        #expect(machine.check(nowNanoseconds: self.at(300), hasStreams: true) == .checkAgain)
+        #expect(machine.nextCheckNanoseconds == self.at(600))
+        _ = machine.bytesReceived(nowNanoseconds: self.at(500))
+        #expect(machine.nextCheckNanoseconds == self.at(800))
+        #expect(machine.check(nowNanoseconds: self.at(600), hasStreams: false) == .checkAgain)
+    }
+
+    @Test func aPeerThatDoesNotReadIsCutOffEvenWithCalls() {
+        var machine = self.machine()
+        #expect(machine.outputBlocked(nowNanoseconds: self.at(1)) == .scheduleCheck)
+        #expect(machine.outputBlocked(nowNanoseconds: self.at(2)) == .ignore)
+        #expect(machine.nextCheckNanoseconds == self.at(31))
+        #expect(machine.check(nowNanoseconds: self.at(31), hasStreams: true) == .close)
+        #expect(machine.flush == .close(.notReading))
+    }
+
+    @Test func aPeerThatReadsALittleHasItsTimeAnew() {
+        var machine = self.machine()
+        _ = machine.outputBlocked(nowNanoseconds: self.at(1))
+        machine.outputTaken()
+        #expect(machine.outputBlocked(nowNanoseconds: self.at(20)) == .scheduleCheck)
+        #expect(machine.check(nowNanoseconds: self.at(31), hasStreams: true) == .checkAgain)
+        #expect(machine.nextCheckNanoseconds == self.at(50))
+    }
+
+    @Test func aResponseThatIsReadSlowlyKeepsItsConnection() {
+        var machine = self.machine()
+        _ = machine.outputBlocked(nowNanoseconds: self.at(299))
+        #expect(machine.check(nowNanoseconds: self.at(300), hasStreams: false) == .checkAgain)
+        machine.outputTaken()
+        #expect(machine.check(nowNanoseconds: self.at(599), hasStreams: false) == .checkAgain)
+        #expect(machine.check(nowNanoseconds: self.at(600), hasStreams: false) == .close)
+    }
+
+    @Test func aTimeoutDoesNotReplaceTheReasonOfAFault() {
+        var machine = self.machine(in: .failed)
+        _ = machine.outputBlocked(nowNanoseconds: self.at(1))
+        #expect(machine.check(nowNanoseconds: self.at(100), hasStreams: false) == .close)
+        #expect(machine.flush == .close(.protocolError))
+    }
+
+    // MARK: Shutdown and end
+
+    @Test func aDrainIsAnnouncedOnceToWhatLives() {
+        let announced = Stage.allCases.filter {
+            var machine = self.machine(in: $0)
+            return machine.announceDrain() == .sendNoticeAndPing
+        }
+        #expect(announced == [.handshake, .open])
+    }
+
+    @Test func aDrainIsFinishedOnceAndOnlyAfterItsAnnouncement() {
+        // An unasked PING acknowledgement asks for it too, at any time.
+        let finished = Stage.allCases.filter {
+            var machine = self.machine(in: $0)
+            return machine.finishDrain() == .sendGoawayAndDrainStreams
+        }
+        #expect(finished == [.announced])
+    }
+
+    @Test func aDrainingConnectionEndsWithItsSession() {
+        var machine = self.machine(in: .final)
+        machine.sessionEnded()
+        #expect(machine.flush == .writeRest)
+        #expect(machine.close(.done) == nil)
+    }
+
+    @Test(arguments: [
+        (
+            ConnectionEnd.pings,
+            ConnectionEnd.Goodbye?.some(.init(isPeerAtFault: true, reason: "too_many_pings"))
+        ),
+        (.rapidReset, .init(isPeerAtFault: true)), (.notReading, .init(isPeerAtFault: true)),
+        (.idle, .init(isPeerAtFault: false, reason: "max_idle")),
+        (.drained, .init(isPeerAtFault: false)), (.peerClosed, nil), (.prefaceTimeout, nil),
+    ])
+    private func thePeerIsToldWhyOnce(reason: ConnectionEnd, goodbye: ConnectionEnd.Goodbye?) {
+        var machine = self.machine()
+        #expect(machine.close(reason) == goodbye)
+        #expect(machine.close(reason) == nil)
+    }
+}

@@ -1,0 +1,174 @@
+import Bytes
+import Testing
+
+@testable import GRPCTransport
+
+/// Responses from the handler's closure to the bytes on the wire.
+@Suite struct ResponseWritingTests {
+    private func calling(_ path: String = "/t.T/Unary", limits: TransportLimits = TransportLimits())
+        throws -> LoopHarness
+    {
+        let harness = LoopHarness(limits: limits)
+        try harness.loop.start()
+        harness.connect()
+        self.call(1, path, on: harness)
+        return harness
+    }
+
+    private func call(_ stream: UInt32, _ path: String = "/t.T/Unary", on harness: LoopHarness) {
+        harness.send(
+            Frames.open(stream, path) + Frames.data(stream, Frames.message([1]), end: true))
+        harness.step()
+    }
+
+    private func body(of stream: UInt32, _ harness: LoopHarness) -> [UInt8] {
+        harness.frames.filter { $0.kind == Frames.data && $0.stream == stream }.flatMap(\.payload)
+    }
+
+    /// `grpc-status` of a stream's trailers, found by its literal: nghttp2 may index the name.
+    private func endsWithTrailers(_ stream: UInt32, _ harness: LoopHarness) -> Bool {
+        harness.frames.last { $0.stream == stream }.map {
+            $0.kind == Frames.headers && $0.flags & 1 == 1
+        } == true
+    }
+
+    private func numbers(_ count: Int) -> [UInt8] {
+        (0 ..< count).map { UInt8(truncatingIfNeeded: $0) }
+    }
+
+    @Test(arguments: [0, 1, 500, 5_000, 16_379, 16_384, 70_000])
+    func theBytesOfAResponseArriveBehindTheirPrefix(count: Int) throws {
+        let harness = try self.calling()
+        let message = self.numbers(count)
+        harness.send(Frames.openWindow(0, by: 1 << 20) + Frames.openWindow(1, by: 1 << 20))
+        harness.step()
+        harness.loop.respond(to: harness.handler.token!) { output in
+            // In pieces, as an encoder writes: the storage moves meanwhile.
+            for byte in message { output.append(byte) }
+        }
+        harness.step()
+        harness.step()
+        #expect(self.body(of: 1, harness) == Frames.message(message))
+        #expect(self.endsWithTrailers(1, harness))
+        #expect(harness.loop.pendingResponseBytes == 0 && harness.handler.events.isEmpty)
+    }
+
+    @Test func aWindowThatOpensInPiecesCutsTheResponseAnywhere() throws {
+        let harness = try self.calling()
+        let message = self.numbers(100_000)
+        harness.loop.respond(to: harness.handler.token!) { output in
+            message.withUnsafeBytes { output.append($0) }
+        }
+        harness.step()
+        for piece in [1, 2, 4_999, 20_000, 60_000] as [UInt32] {
+            harness.send(Frames.openWindow(0, by: piece) + Frames.openWindow(1, by: piece))
+            harness.step()
+        }
+        #expect(self.body(of: 1, harness) == Frames.message(message))
+        #expect(self.endsWithTrailers(1, harness))
+    }
+
+    @Test func aTickWritesItsShareAndTheRestFollows() throws {
+        // A window far beyond a tick's share: all of it leaves, in writes of one share each.
+        var limits = TransportLimits()
+        limits.sendBytes = 20_000
+        let harness = try self.calling(limits: limits)
+        let message = self.numbers(300_000)
+        harness.send(Frames.openWindow(0, by: 1 << 20) + Frames.openWindow(1, by: 1 << 20))
+        harness.step()
+        harness.loop.respond(to: harness.handler.token!) { output in
+            message.withUnsafeBytes { output.append($0) }
+        }
+        harness.socket.resetLargestWrite()
+        harness.step()
+        #expect(self.body(of: 1, harness) == Frames.message(message))
+        #expect(harness.socket.largestWriteBytes < limits.sendBytes + 2 * 16_393)
+    }
+
+    @Test func aRejectionDropsWhatWasWritten() throws {
+        let harness = try self.calling()
+        harness.loop.respond(
+            to: harness.handler.token!,
+            writingOrRejecting: { output in
+                output.append(UInt64(7))
+                return RPCStatus(.notFound, "no such profile")
+            })
+        harness.step()
+        #expect(self.body(of: 1, harness).isEmpty && self.endsWithTrailers(1, harness))
+        #expect(harness.loop.pendingResponseBytes == 0)
+        let unary = harness.loop.metrics.snapshot()[LoopHarness.unary]
+        #expect(unary.handled[Int(RPCStatusCode.notFound.rawValue)] == 1)
+        #expect(unary.handled.reduce(0, +) == 1)
+    }
+
+    @Test func aResponseBeyondTheConnectionsLimitBecomesAStatus() throws {
+        var limits = TransportLimits()
+        limits.outputBytesPerConnectionMax = 100_000
+        let harness = try self.calling(limits: limits)
+        self.call(3, on: harness)
+        let message = self.numbers(90_000)
+        for token in harness.handler.tokens {
+            harness.loop.respond(to: token) { output in
+                message.withUnsafeBytes { output.append($0) }
+            }
+        }
+        let handled = harness.loop.metrics.snapshot()[LoopHarness.unary].handled
+        #expect(handled[Int(RPCStatusCode.ok.rawValue)] == 1)
+        #expect(handled[Int(RPCStatusCode.resourceExhausted.rawValue)] == 1)
+        #expect(harness.loop.pendingResponseBytes == 90_005)
+    }
+
+    @Test func aCallThatHasEndedIsNotEncoded() throws {
+        let harness = try self.calling()
+        let token = harness.handler.token!
+        harness.send(Frames.frame(Frames.reset, 0, 1, [0, 0, 0, 8]))
+        harness.step()
+        var isCalled = false
+        harness.loop.respond(to: token) { _ in isCalled = true }
+        #expect(harness.loop.send(to: token) { _ in isCalled = true } == .gone)
+        #expect(!isCalled && harness.loop.metrics.lateResponses == 2)
+    }
+
+    @Test func aTokenDiesWithItsCallThoughTheStreamIsUsedAgain() throws {
+        let harness = try self.calling()
+        let old = harness.handler.token!
+        harness.loop.respond(to: old) { $0.append(UInt8(1)) }
+        harness.step()
+        self.call(3, on: harness)
+        let new = harness.handler.token!
+        #expect(new.slot == old.slot && new != old)
+        #expect(!harness.loop.isOpen(old) && harness.loop.isOpen(new))
+        harness.loop.respond(to: old) { $0.append(UInt8(2)) }
+        harness.loop.respond(to: new) { $0.append(UInt8(3)) }
+        harness.step()
+        #expect(self.body(of: 1, harness).last == 1 && self.body(of: 3, harness).last == 3)
+        #expect(harness.loop.metrics.lateResponses == 1)
+    }
+
+    @Test func openCallsHaveSlotsOfTheirOwnFromZeroOn() throws {
+        let harness = try self.calling()
+        for stream in [3, 5, 7] as [UInt32] { self.call(stream, on: harness) }
+        #expect(Set(harness.handler.tokens.map(\.slot)) == [0, 1, 2, 3])
+    }
+
+    @Test func aStreamMayExceedItsLimitByTheMessageThatIsBegun() throws {
+        let harness = try self.calling("/t.T/Server")
+        let token = harness.handler.token!
+        let message = self.numbers(50_000)
+        var outcomes: [SendOutcome] = []
+        var encoded = 0
+        for _ in 0 ..< 4 {
+            outcomes.append(
+                harness.loop.send(to: token) { output in
+                    encoded += 1
+                    message.withUnsafeBytes { output.append($0) }
+                })
+        }
+        #expect(outcomes == [.sent, .sent, .full, .full] && encoded == 2)
+        harness.send(Frames.openWindow(0, by: 1 << 20) + Frames.openWindow(1, by: 1 << 20))
+        harness.step()
+        harness.step()
+        #expect(harness.handler.events == ["writable"])
+        #expect(harness.dataBytes(of: 1) == 2 * 50_005)
+    }
+}
