@@ -83,7 +83,7 @@ let package = Package(
             resources: [.copy("Golden")]),
         .testTarget(name: "ProfilesTests", dependencies: ["Profiles", "Bytes"]),
         .testTarget(
-            name: "MessagesTests", dependencies: ["Messages", "Profiles", "Bytes", "CMessages"]),
+            name: "MessagesTests", dependencies: ["Messages", "Profiles", "Bytes", "CMessages", "CProtobufC"]),
         .testTarget(
             name: "ProfileServiceTests",
             dependencies: [

@@ -3,27 +3,64 @@ import CMessages
 import CProtobufC
 import Profiles
 
-/// The codecs of one loop: wire check, protobuf-c into the arena, validation into commands, answers
-/// out of results.
+/// The decoder of one loop: wire check, protobuf-c into the arena, validation.
 ///
-/// Used by one thread. Budget: no system allocation per call in the steady state; violations
-/// allocate.
+/// A request leaves `decode…` valid, or with everything that is wrong with it. The payload of a
+/// write is packed on the way, because packing and validating visit the same fields; the project's
+/// number is filled in when the record is written. Used by one thread. Budget: no system allocation
+/// per call in the steady state; violations allocate.
 package final class MessageDecoder {
     let arena = DecodeArena()
     var packer = ValuePacker()
     var plainTracks = PlainTrackReader()
     /// A field list being packed, before its length is known.
     var scratch = ByteBuffer(capacity: 4 << 10)
-    /// Inside of a batch: the batch's project, to which that of a write must be equal or empty.
+    /// The payload of the write that was decoded last, unless it is a plain Track.
+    var payload = ByteBuffer(capacity: 4 << 10)
+    /// Where the project's number goes in `payload`.
+    var projectOffsets: [Int] = []
+    /// A field that a request uses and this release does not carry out, such as `update_mask`.
+    var unsupportedField: StaticString?
+    /// While the writes of a batch are decoded: the batch's project, which they may repeat.
     var batchProject: UnsafeRawBufferPointer?
 
     package init() {}
 
+    /// Checks, unpacks and validates one message; the arena is reset first.
+    ///
+    /// - Parameters:
+    ///   - itemCount: What the accounting counts of a message that is protobuf.
+    ///   - validate: Notes violations at the packer's path; what it returns counts without any.
+    @inline(__always)
+    func decode<Message, Request>(
+        _ message: UnsafeRawBufferPointer, as root: WireRoot<Message>,
+        itemCount: (UnsafeMutablePointer<Message>) -> Int = { _ in 0 },
+        validate: (UnsafeMutablePointer<Message>) -> Request
+    ) -> Decoded<Request> {
+        switch self.unpack(message, as: root.index, root.descriptor) {
+        case .message(let unpacked):
+            let request = unpacked.assumingMemoryBound(to: Message.self)
+            self.packer.path.removeAll()
+            self.packer.violations.removeAll()
+            self.unsupportedField = nil
+            let valid = validate(request)
+            guard self.packer.violations.isEmpty else {
+                return .invalid(self.packer.violations, items: itemCount(request))
+            }
+            if let field = self.unsupportedField { return .unsupported(field: field) }
+            return .message(valid)
+        case .invalid(let violations, let items): return .invalid(violations, items: items)
+        case .malformed(let found): return .malformed(found)
+        case .tooLarge: return .tooLarge
+        case .unsupported(let field): return .unsupported(field: field)
+        }
+    }
+
     /// Checks and unpacks one message into the arena, which is reset first.
-    func decode<Message>(
-        _ message: UnsafeRawBufferPointer, root: Int,
-        _ unpack: (UnsafeMutablePointer<ProtobufCAllocator>, Int, UnsafePointer<UInt8>?) -> Message?
-    ) -> Decoded<Message> {
+    private func unpack(
+        _ message: UnsafeRawBufferPointer, as root: Int,
+        _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>
+    ) -> Decoded<UnsafeMutableRawPointer> {
         if !WireFastPath.isGood(message, root: root) {
             switch WireCheck.check(message, root: root) {
             case .good: break
@@ -31,15 +68,17 @@ package final class MessageDecoder {
             case .violation(let violation):
                 var violations = Violations()
                 violations.add(violation)
-                return .invalid(violations)
+                return .invalid(violations, items: 0)
             }
         }
         self.arena.reset()
         // SAFETY: protobuf-c reads `message` during the call only and copies what it keeps into the
         // arena.
         let bytes = message.baseAddress?.assumingMemoryBound(to: UInt8.self)
-        if let decoded = unpack(self.arena.allocator, message.count, bytes) {
-            return .message(decoded)
+        if let unpacked = protobuf_c_message_unpack(
+            descriptor, self.arena.allocator, message.count, bytes)
+        {
+            return .message(UnsafeMutableRawPointer(unpacked))
         }
         return self.arena.hasOverflowed ? .tooLarge : .malformed("not this message")
     }
@@ -58,7 +97,7 @@ package final class MessageDecoder {
         self.packer.add("not a project name, ^[a-z0-9][a-z0-9_-]{0,62}$", at: "project")
     }
 
-    /// A `request_id`; empty: none. A write inside of a batch may have none of its own.
+    /// A `request_id`; empty if it is missing. A write inside of a batch may have none of its own.
     func requestID(_ string: UnsafePointer<CChar>?) -> UnsafeRawBufferPointer {
         let text = self.id(string, "request_id")
         if self.batchProject != nil, !text.isEmpty {
@@ -67,7 +106,7 @@ package final class MessageDecoder {
         return text
     }
 
-    /// A `request_id` or `event_id`; empty: none.
+    /// A `request_id` or `event_id`; empty if it is missing.
     func id(_ string: UnsafePointer<CChar>?, _ field: StaticString) -> UnsafeRawBufferPointer {
         let text = ValuePacker.text(string)
         if text.count > TextRules.idBytesMax {

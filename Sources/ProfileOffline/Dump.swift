@@ -35,7 +35,7 @@ package struct Dump {
 
     /// - Parameter body: Receives buffers that are valid during the call only.
     package func forEachProfile(_ body: (DumpedProfile) -> Void) {
-        let decoder = MessageDecoder()
+        let encoder = MessageEncoder()
         let project = self.store.defaultProject
         // The time of the last record rather than the current time, so that a dump of a backup
         // gives the same result on any day.
@@ -48,17 +48,17 @@ package struct Dump {
             profile.removeAll()
             events.removeAll()
             ledger.removeAll()
-            decoder.encodeWholeProfile(image, appliedLSN: appliedLSN, into: &profile)
+            encoder.encodeWholeProfile(image, appliedLSN: appliedLSN, into: &profile)
             if self.withEvents {
                 self.store.forEachEventPage(
                     project: project, id: image.profileID, pageSize: Self.eventPageSize, now: now
                 ) {
-                    decoder.encodeEvents($0, images: $1, into: &events)
+                    encoder.encodeEvents($0, images: $1, into: &events)
                 }
             }
             if self.withLedger {
                 self.store.withHistory(of: image, project: project) {
-                    decoder.encodeConsentEntries($0.entries, into: &ledger)
+                    encoder.encodeConsentEntries($0, into: &ledger)
                 }
             }
             body(DumpedProfile(profile: profile.bytes, events: events.bytes, ledger: ledger.bytes))

@@ -3,80 +3,97 @@ import GRPCTransport
 import Messages
 import Profiles
 
+/// What became of a command on its way into the open batch; the accounting is the caller's.
+enum CommandAdmission {
+    case added
+    case rejected(Rejection)
+    /// It names an identifier that is blocked until then, in microseconds since 1970.
+    case blocked(until: Int64)
+
+    /// What the call is told; `nil`: the command was added.
+    var failure: CallFailure? {
+        switch self {
+        case .added: nil
+        case .rejected(let rejection): .notAdmitted(rejection)
+        case .blocked(let until): .blocked(until: until)
+        }
+    }
+}
+
 // The two ends of every write: into the open batch, and out of a batch that came back from the log.
 extension ServiceLoop {
-    /// Adds a command to the open batch, or refuses the call.
-    ///
-    /// - Parameters:
-    ///   - project: `nil`: there is no such project.
-    ///   - items: What the accounting counts: events, attribute writes, subscription changes.
-    ///   - write: Appends the record, or says what is wrong with the request and leaves the buffer
-    ///     as it was.
-    func submit(
-        _ call: RPCCall, _ project: ProjectID?, items: Int, in partition: Partition,
-        write: (MessageDecoder, inout ByteBuffer) -> Violations
-    ) {
-        let admission = self.append(
-            call.token, project, items: items, isOfStream: false, in: partition, write: write)
-        self.settle(admission, of: call, items: items)
+    /// Adds a write whose payload the decoder packed.
+    func append(
+        _ write: DecodedWrite, _ context: RequestContext, isOfStream: Bool = false
+    ) -> CommandAdmission {
+        self.append(
+            write.kind, operations: write.operations, items: write.itemCount, context,
+            isOfStream: isOfStream
+        ) {
+            self.decoder.writePayload(of: write, project: context.project, into: &$0)
+        }
     }
 
-    /// Refuses a unary call whose command did not get into the batch.
-    func settle(_ admission: CommandAdmission, of call: RPCCall, items: Int) {
-        switch admission {
-        case .added: break
-        case .invalid(let violations):
-            self.accounting.add(rejected: items)
-            self.reject(call.token, violations: violations)
-        case .rejected(let rejection):
-            self.accounting.add(rejected: items)
-            self.reject(call.token, rejection)
-        case .blocked(let until):
-            self.accounting.add(rejected: items)
-            self.transport.finish(call.token, with: Self.status(ofBlockedUntil: until))
-        }
+    /// Adds a command of one operation, or rejects the call.
+    func submit(
+        _ kind: RecordKind, items: Int, _ context: RequestContext,
+        writing: (inout ByteBuffer) -> Void
+    ) {
+        let admission = self.append(
+            kind, operations: 1, items: items, context, isOfStream: false, writing: writing)
+        self.settle(admission, of: context, items: items)
+    }
+
+    /// Rejects a unary call whose command did not get into the batch.
+    @inline(__always)
+    func settle(_ admission: CommandAdmission, of context: RequestContext, items: Int) {
+        if case .added = admission { return }
+        guard let failure = admission.failure else { return }
+        self.reject(context.token, failure, items: items)
     }
 
     /// Adds a command to the open batch, if it may.
     ///
-    /// - Parameter isOfStream: It waits for room sooner than a unary call is refused.
-    func append(
-        _ token: CallToken, _ project: ProjectID?, items: Int, isOfStream: Bool,
-        in partition: Partition,
-        write: (MessageDecoder, inout ByteBuffer) -> Violations
+    /// - Parameters:
+    ///   - items: What the accounting counts.
+    ///   - isOfStream: It waits for headroom sooner than a unary call is rejected.
+    ///   - writing: Appends the payload of the record.
+    @inline(__always)
+    private func append(
+        _ kind: RecordKind, operations: Int, items: Int, _ context: RequestContext,
+        isOfStream: Bool, writing: (inout ByteBuffer) -> Void
     ) -> CommandAdmission {
-        // Looked up once: each look at a property that can change counts a reference.
+        // Read once: each access to a property that can change counts a reference.
         let batch = self.batch
-        let start = batch.records.count
-        let violations = write(self.decoder, &batch.records)
-        guard violations.isEmpty else { return .invalid(violations) }
+        let start = beginRecord(kind, in: &batch.records)
+        writing(&batch.records)
+        endRecord(at: start, operations: operations, in: &batch.records)
         let bytes = batch.records.count - start
         guard
             let record = RecordView(UnsafeRawBufferPointer(rebasing: batch.records.bytes[start...]))
         else {
             preconditionFailure("a record of this process is whole")
         }
+        let partition = context.partition
         if let until = partition.store.blockedUntil(record, now: self.transport.nowWallMicroseconds)
         {
-            self.batch.records.truncate(to: start)
+            batch.records.truncate(to: start)
             return .blocked(until: until)
         }
-        let rejection =
-            project == nil
-            ? .projectNotFound : Self.reserve(record, bytes, isOfStream, in: partition.pipeline)
-        // Not by `==`, which another module's enum is compared with through a witness.
+        let rejection = Self.reserve(record, bytes, isOfStream, in: partition.pipeline)
+        // Not by `==`, which compares another module's enum through a witness.
         guard case .none = rejection else {
             batch.records.truncate(to: start)
             return .rejected(rejection)
         }
         batch.slots.append(
             BatchSlot(
-                token: token, recordOffset: start, recordBytes: bytes,
+                token: context.token, recordOffset: start, recordBytes: bytes,
                 operations: record.operations, items: items))
         return .added
     }
 
-    /// Reserves the place of a record, unless the store has no room for what it holds.
+    /// Reserves headroom for a record, unless the store has none for what it holds.
     private static func reserve(
         _ record: RecordView, _ bytes: Int, _ isOfStream: Bool, in pipeline: CommitPipeline
     ) -> Rejection {
@@ -84,9 +101,11 @@ extension ServiceLoop {
         return pipeline.reserve(bytes: bytes, isOfStream: isOfStream)
     }
 
-    /// Answers every call of a batch that came back from the log.
+    // MARK: Out of the log
+
+    /// Responds to every call of a batch that came back from the log.
     func respondToAll(of batch: LogBatch) {
-        // Counted once for all: the counters are shared, and none of these answers has left yet.
+        // Counted once for all: the counters are shared, and none of these responses has left yet.
         var ended = ItemOutcomes()
         defer {
             self.accounting.add(
@@ -95,12 +114,12 @@ extension ServiceLoop {
         }
         for slot in batch.slots {
             if slot.ticket != 0 {
-                self.respondToItem(slot, of: batch)
+                self.respondToItem(slot, of: batch, &ended)
                 continue
             }
             guard case .none = slot.rejection else {
                 ended.rejected += slot.items
-                self.reject(slot.token, slot.rejection)
+                self.reject(slot.token, .notAdmitted(slot.rejection))
                 continue
             }
             var body = ByteReader(batch.result(of: slot))
@@ -109,39 +128,154 @@ extension ServiceLoop {
             }
             guard case .none = header.rejection else {
                 ended.rejected += slot.items
-                let context = MessageDecoder.context(ofRejected: header, body: &body)
-                self.transport.finish(slot.token, with: Self.status(of: header.rejection, context))
+                let context = ErrorContext(ofRejected: header, body: &body)
+                self.reject(slot.token, .rejected(header.rejection, context))
                 continue
             }
+            self.respond(to: slot, header, &body, &ended)
+        }
+    }
+
+    /// Writes the response to a unary call into its stream.
+    @inline(__always)
+    private func respond(
+        to slot: BatchSlot, _ header: ResultHeader, _ body: inout ByteReader,
+        _ ended: inout ItemOutcomes
+    ) {
+        var outcomes: ItemOutcomes?
+        self.transport.respond(to: slot.token) {
+            outcomes = self.encode(header, &body, slot, into: &$0)
+        }
+        guard let outcomes else {
+            // The call has ended: its items count all the same.
             self.response.removeAll()
-            ended.add(self.encode(header, &body, slot))
-            self.transport.respond(to: slot.token, message: self.response.bytes)
+            ended.add(self.encode(header, &body, slot, into: &self.response))
+            return
         }
+        ended.add(outcomes)
     }
 
-    /// Appends the answer of a command that was carried out, and says how its items ended.
-    func encode(_ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot) -> ItemOutcomes
-    {
+    /// Responds to a request of a stream that came back from the log.
+    private func respondToItem(
+        _ slot: BatchSlot, of batch: LogBatch, _ ended: inout ItemOutcomes
+    ) {
+        self.response.removeAll()
+        ended.add(self.encodeItem(slot, of: batch))
+        // The call may have ended meanwhile; its commands are durable all the same.
+        self.liveCalls[slot.token]?.complete(slot.ticket, with: self.response.bytes)
+    }
+
+    /// Encodes the response to a request of a stream into `response`.
+    private func encodeItem(_ slot: BatchSlot, of batch: LogBatch) -> ItemOutcomes {
+        var rejected = ItemOutcomes()
+        rejected.rejected = slot.items
+        guard case .none = slot.rejection else {
+            self.encodeTrackFailure(.notAdmitted(slot.rejection), sequence: slot.sequence)
+            return rejected
+        }
+        var body = ByteReader(batch.result(of: slot))
+        guard let header = ResultHeader(from: &body) else {
+            preconditionFailure("a result of this process is whole")
+        }
+        guard case .none = header.rejection else {
+            let context = ErrorContext(ofRejected: header, body: &body)
+            self.encodeTrackFailure(.rejected(header.rejection, context), sequence: slot.sequence)
+            return rejected
+        }
+        return self.encode(header, &body, slot, into: &self.response)
+    }
+
+    /// Encodes the response to a failed request of a stream into `response`.
+    func encodeTrackFailure(_ failure: CallFailure, sequence: UInt64) {
+        MessageEncoder.encodeTrackFailure(
+            StatusMapping.status(of: failure).details, sequence: sequence, into: &self.response)
+    }
+
+    /// Appends the response to a command that was carried out, and returns how its items ended.
+    @inline(__always)
+    private func encode(
+        _ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot,
+        into output: inout ByteBuffer
+    ) -> ItemOutcomes {
+        if case .track = header.kind {
+            return self.encoder.encodeTrackResponse(
+                header, body: &body, sequence: slot.sequence, into: &output)
+        }
+        return self.encodeOther(header, &body, slot, into: &output)
+    }
+
+    private func encodeOther(
+        _ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot,
+        into output: inout ByteBuffer
+    ) -> ItemOutcomes {
         switch header.kind {
-        case .track: self.encodeTrack(header, &body, slot)
-        case .identify: self.encodeIdentify(header, &body)
-        case .updateSubscription, .confirmSubscription, .redeemUnsubscribe, .addSuppression,
-            .removeSuppression:
-            self.encodeConsent(header, &body)
-        case .batch: self.encodeBatch(header, &body, slot)
-        case .updateProject: self.encodeUpdateProject(&body)
-        case .erase: self.encodeErase(header, &body)
-        case .genesis, .tick:
-            preconditionFailure("no call has such a result")
+        case .track, .genesis, .tick: preconditionFailure("no such result comes here")
+        case .identify:
+            let image = self.readImage(ofResult: body)
+            return self.encoder.encodeIdentifyResponse(
+                header, body: &body, image: image, into: &output)
+        case .updateSubscription:
+            return self.encoder.encodeUpdateSubscriptionResponse(
+                header, body: &body, into: &output)
+        case .confirmSubscription:
+            return self.encoder.encodeConfirmSubscriptionResponse(
+                header, body: &body, into: &output)
+        case .redeemUnsubscribe:
+            return self.encoder.encodeRedeemUnsubscribeTokenResponse(
+                header, body: &body, into: &output)
+        case .addSuppression, .removeSuppression:
+            return self.encoder.encodeSuppressionResponse(header, body: &body, into: &output)
+        case .batch: return self.encodeBatch(header, &body, slot, into: &output)
+        case .updateProject:
+            self.encodeUpdateProject(&body, into: &output)
+            return ItemOutcomes()
+        case .erase:
+            self.encoder.encodeEraseProfileResponse(header, body: &body, into: &output)
+            return ItemOutcomes()
         }
     }
-}
 
-/// What became of a command on its way into the open batch; the accounting is the caller's.
-enum CommandAdmission {
-    case added
-    case invalid(Violations)
-    case rejected(Rejection)
-    /// It names an identifier that is blocked until then, in microseconds.
-    case blocked(until: Int64)
+    /// Appends the response to a batch that was carried out.
+    private func encodeBatch(
+        _ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot,
+        into output: inout ByteBuffer
+    ) -> ItemOutcomes {
+        var outcomes = ItemOutcomes()
+        let start = output.count
+        for _ in 0 ..< body.read(UInt16.self) {
+            var item = body
+            guard let inner = ResultHeader(from: &item) else {
+                preconditionFailure("a result of this process is whole")
+            }
+            let bytes = body.read(count: inner.totalBytes)
+            var result = ByteReader(bytes)
+            _ = result.read(count: ResultHeader.bytes)
+            let showsDetail = output.count - start < MessageEncoder.batchDetailBytesMax
+            var image: ProfileImage?
+            if showsDetail, inner.kind == .identify, inner.rejection == .none {
+                image = self.readImage(ofResult: result)
+            }
+            outcomes.add(
+                self.encoder.appendBatchResult(
+                    inner, body: &result, image: image, showsDetail: showsDetail,
+                    isReplay: header.flags.contains(.replayed), into: &output))
+        }
+        // Results of rejected writes do not say how many items they had.
+        outcomes.rejected = slot.items - outcomes.stored - outcomes.duplicate - outcomes.stale
+        self.encoder.endBatchResponse(header, into: &output)
+        return outcomes
+    }
+
+    /// The profile whose id a result begins with, as it is now; valid until the next read.
+    private func readImage(ofResult body: ByteReader) -> ProfileImage? {
+        var body = body
+        let id = body.read(count: ProfileID.binaryBytes)
+        guard let partition = self.partition else { return nil }
+        self.image.removeAll()
+        _ = partition.store.read(
+            project: partition.store.defaultProject,
+            identifier: IdentifierView(kind: .profileID, bytes: id),
+            now: self.transport.nowWallMicroseconds, into: &self.image)
+        return ProfileImage(self.image.bytes)
+    }
 }

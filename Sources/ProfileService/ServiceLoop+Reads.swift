@@ -3,115 +3,116 @@ import GRPCTransport
 import Messages
 import Profiles
 
-// Reads of more than one profile at one revision. They are answered from the store and never wait
-// for the log.
+// Reads that end within one turn of the loop. They respond from the store and never wait for the
+// log.
 extension ServiceLoop {
-    /// Of the buffer for images, after a read of many.
+    /// Storage of the buffer for images that is kept after a read of many, in bytes.
     private static let imageBytesKept = 1 << 20
 
-    func listEvents(_ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition) {
-        self.withMessage(self.decoder.decodeListEvents(message), of: call) { request in
-            guard
-                let project = self.project(
-                    request.project, minLSN: request.minLSN, of: call, in: partition)
-            else { return }
-            var position: EventPosition?
-            if !request.pageToken.isEmpty {
-                position = partition.store.verifyPage(
-                    request.pageToken, project: project, identifier: request.identifier,
-                    query: request.query)
-                guard position != nil else { return self.rejectPageToken(call) }
-            }
-            self.listEvents(request, project, after: position, of: call, in: partition)
-        }
-    }
-
-    private func listEvents(
-        _ request: DecodedListEvents, _ project: ProjectID, after position: EventPosition?,
-        of call: RPCCall,
-        in partition: Partition
-    ) {
+    func getProfile(_ request: DecodedGetProfile, _ context: RequestContext) {
         self.image.removeAll()
-        let page = partition.store.listEvents(
-            project: project, identifier: request.identifier, query: request.query, after: position,
+        let outcome = context.partition.store.read(
+            project: context.project, identifier: request.identifier,
             now: self.transport.nowWallMicroseconds, into: &self.image)
-        guard let page else { return self.reject(call.token, .profileNotFound) }
-        var token = ByteBuffer(capacity: 128)
-        if let next = page.next {
-            partition.store.appendPageToken(
-                project: project, identifier: request.identifier, query: request.query,
-                position: next, to: &token)
+        guard case .found(let isRedirected) = outcome.finding else {
+            return self.reject(context.token, .rejected(.profileNotFound))
         }
-        self.response.removeAll()
-        self.decoder.encodeListEventsResponse(
-            page, images: self.image.bytes, of: request, nextPageToken: token.bytes,
-            into: &self.response)
-        self.transport.respond(to: call.token, message: self.response.bytes)
-    }
-
-    func batchGetProfiles(
-        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
-    ) {
-        self.withMessage(self.decoder.decodeBatchGetProfiles(message), of: call) { request in
-            guard
-                let project = self.project(
-                    request.project, minLSN: request.minLSN, of: call, in: partition)
-            else { return }
-            self.image.removeAll()
-            self.response.removeAll()
-            defer { self.forgetImages() }
-            let images = partition.store.readMany(
-                project: project, identifiers: request.identifiers,
-                now: self.transport.nowWallMicroseconds, into: &self.image)
-            guard let images,
-                self.decoder.encodeBatchGetProfilesResponse(
-                    images, in: self.image.bytes, of: request, into: &self.response)
-            else {
-                return self.rejectTooMuch(
-                    call, limit: "response_bytes", maximum: MessageDecoder.responseBytesMax)
-            }
-            self.transport.respond(to: call.token, message: self.response.bytes)
+        guard let image = ProfileImage(self.image.bytes) else {
+            preconditionFailure("an image of this process is whole")
+        }
+        self.transport.respond(to: context.token) {
+            self.encoder.encodeGetProfileResponse(
+                image, of: request, isRedirected: isRedirected, appliedLSN: outcome.appliedLSN,
+                into: &$0)
         }
     }
 
-    func lookupProfiles(
-        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
-    ) {
-        self.withMessage(self.decoder.decodeLookupProfiles(message), of: call) { request in
-            guard
-                let project = self.project(
-                    request.project, minLSN: request.minLSN, of: call, in: partition)
-            else { return }
-            self.image.removeAll()
-            self.response.removeAll()
-            defer { self.forgetImages() }
-            let images = partition.store.lookupProfiles(
-                project: project, channel: request.channel, address: request.address,
-                now: self.transport.nowWallMicroseconds, into: &self.image)
-            guard let images else {
-                return self.rejectTooMuch(
-                    call, limit: "lookup_profiles", maximum: Store.lookupProfilesMax)
-            }
-            guard
-                self.decoder.encodeLookupProfilesResponse(
-                    images, in: self.image.bytes, mask: request.mask, into: &self.response)
-            else {
-                return self.rejectTooMuch(
-                    call, limit: "response_bytes", maximum: MessageDecoder.responseBytesMax)
-            }
-            self.transport.respond(to: call.token, message: self.response.bytes)
+    func batchGetProfiles(_ request: DecodedBatchGetProfiles, _ context: RequestContext) {
+        self.image.removeAll()
+        defer { self.forgetImages() }
+        let images = context.partition.store.readMany(
+            project: context.project, identifiers: request.identifiers,
+            now: self.transport.nowWallMicroseconds, into: &self.image)
+        guard let images else { return self.reject(context.token, Self.responseTooLarge) }
+        self.transport.respondOrReject(
+            to: context.token,
+            writing: {
+                self.encoder.encodeBatchGetProfilesResponse(
+                    images, in: self.image.bytes, of: request, into: &$0)
+                    ? nil : RPCStatus(Self.responseTooLarge)
+            })
+    }
+
+    func lookupProfiles(_ request: DecodedLookupProfiles, _ context: RequestContext) {
+        self.image.removeAll()
+        defer { self.forgetImages() }
+        let images = context.partition.store.lookupProfiles(
+            project: context.project, channel: request.channel, address: request.address,
+            now: self.transport.nowWallMicroseconds, into: &self.image)
+        guard let images else {
+            return self.reject(
+                context.token, .limitExceeded("lookup_profiles", maximum: Store.lookupProfilesMax))
         }
+        self.transport.respondOrReject(
+            to: context.token,
+            writing: {
+                self.encoder.encodeLookupProfilesResponse(
+                    images, in: self.image.bytes, mask: request.mask, into: &$0)
+                    ? nil : RPCStatus(Self.responseTooLarge)
+            })
+    }
+
+    /// A response that would be larger than one may be: nothing is cut silently.
+    private static var responseTooLarge: CallFailure {
+        .limitExceeded("response_bytes", maximum: MessageDecoder.responseBytesMax)
     }
 
     /// Gives the memory of many images back.
-    private func forgetImages() {
+    func forgetImages() {
         self.image.removeAll()
         self.image.shrink(toCapacity: Self.imageBytesKept)
     }
 
-    /// Refuses an answer that would be larger than one may be: nothing is cut silently.
-    private func rejectTooMuch(_ call: RPCCall, limit: String, maximum: Int) {
-        let context = ErrorContext(metadata: [("limit", limit), ("maximum", String(maximum))])
-        self.transport.finish(call.token, with: Self.status(of: .limitExceeded, context))
+    // MARK: Consent
+
+    /// The profile that a request is about, and up to where it is known; `nil`: the call was
+    /// rejected.
+    func readImage(
+        _ identifier: IdentifierView, _ context: RequestContext
+    ) -> (image: ProfileImage, appliedLSN: UInt64)? {
+        self.image.removeAll()
+        let outcome = context.partition.store.read(
+            project: context.project, identifier: identifier,
+            now: self.transport.nowWallMicroseconds, into: &self.image)
+        guard case .found = outcome.finding, let image = ProfileImage(self.image.bytes) else {
+            self.reject(context.token, .rejected(.profileNotFound))
+            return nil
+        }
+        return (image, outcome.appliedLSN)
+    }
+
+    func checkSendable(_ request: DecodedChannelRequest, _ context: RequestContext) {
+        guard let read = self.readImage(request.identifier, context) else { return }
+        let verdict = context.partition.store.checkSendable(
+            read.image, project: context.project, channel: request.channel, topic: request.topic,
+            messageClass: request.messageClass)
+        self.transport.respond(to: context.token) {
+            self.encoder.encodeCheckSendableResponse(
+                isSendable: verdict.isSendable, reason: verdict.reason, appliedLSN: read.appliedLSN,
+                into: &$0)
+        }
+    }
+
+    func createUnsubscribeToken(_ request: DecodedChannelRequest, _ context: RequestContext) {
+        guard let read = self.readImage(request.identifier, context) else { return }
+        var text = ByteBuffer(capacity: 256)
+        context.partition.store.appendText(
+            of: ConsentToken(
+                kind: .unsubscribe, project: context.project, profileID: read.image.profileID,
+                channel: request.channel, topic: request.topic),
+            to: &text)
+        self.transport.respond(to: context.token) {
+            self.encoder.encodeCreateUnsubscribeTokenResponse(token: text.bytes, into: &$0)
+        }
     }
 }

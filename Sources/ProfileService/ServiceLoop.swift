@@ -5,7 +5,7 @@ import Messages
 import Profiles
 
 /// The RPCs on one loop: decodes, reads the store or adds a command to the open batch, encodes
-/// answers.
+/// responses.
 ///
 /// Used by the loop's thread only. Budget of a Track or GetProfile in the steady state: no
 /// allocation.
@@ -19,36 +19,42 @@ package final class ServiceLoop: RPCHandler {
     let state: ServingState
     let accounting: ItemAccounting
     let decoder = MessageDecoder()
-    /// The answer being encoded.
+    let encoder = MessageEncoder()
+    /// The rows that are served, by the number of the method.
+    let table: [RPCDefinition]
+    /// A response that cannot be written into its stream yet.
     var response = ByteBuffer(capacity: 64 << 10)
-    /// The profile being read.
+    /// The profile or the events being read.
     var image = ByteBuffer(capacity: 64 << 10)
+    /// Copies of stored events, between their lock and `image`.
+    var piece = ByteBuffer(capacity: 64 << 10)
     /// The batch of this tick.
     var batch: LogBatch
     let streamLimits = StreamLimits()
-    /// Open streams whose requests are answered in order, by their slot in the transport.
-    var streams: [ServiceStream?] = []
-    /// Streams with a request that found no room in the log.
-    var postponed: [ServiceStream] = []
-    /// Backups that are done and whose clients do not know it yet.
-    var unsentEnds: [UnsentEnd] = []
-    /// Bytes of answers that wait in `streams`.
+    /// Open streams and long operations.
+    var liveCalls = LiveCalls()
+    /// Those that go on in the next tick.
+    var continuing = ContinuingCalls()
+    /// Bytes of responses that wait for an earlier one of their stream, or for its client.
     var streamResponseBytes = 0
+    let mailbox: CompletionMailbox
     private var freeBatches: [LogBatch] = []
     private var finished: [LogBatch] = []
-    let mailbox: CompletionMailbox
     /// Kept once the partition is recovered.
     private var partitionCell: Partition?
     private var knownPartition: Unmanaged<Partition>?
 
+    /// - Parameter table: The rows whose descriptors the transport was given, in the same order, or
+    ///   with more at its end.
     package init(
         index: Int, transport: RPCLoop, state: ServingState, accounting: ItemAccounting,
-        mailbox: CompletionMailbox
+        mailbox: CompletionMailbox, table: [RPCDefinition] = RPCTable.all
     ) {
         self.transport = transport
         self.state = state
         self.accounting = accounting
         self.mailbox = mailbox
+        self.table = table
         self.batch = LogBatch(loop: index)
         self.freeBatches.reserveCapacity(Self.batchesInFlightMax)
         for _ in 0 ..< Self.batchesInFlightMax { self.freeBatches.append(LogBatch(loop: index)) }
@@ -58,8 +64,8 @@ package final class ServiceLoop: RPCHandler {
     /// The partition that the calls go to; `nil` while it is being recovered.
     var partition: Partition? { self.partitionReference?.takeUnretainedValue() }
 
-    /// As above, to be looked at without counting a reference.
-    private var partitionReference: Unmanaged<Partition>? {
+    /// As above, without counting a reference.
+    var partitionReference: Unmanaged<Partition>? {
         if let partition = self.knownPartition { return partition }
         self.partitionCell = self.state.partition
         // SAFETY: `partitionCell` keeps it and never changes again.
@@ -67,70 +73,66 @@ package final class ServiceLoop: RPCHandler {
         return self.knownPartition
     }
 
+    // MARK: What the transport calls
+
     package func admit(_ call: RPCCall) -> RPCStatus? {
-        if RPCCatalogue.all[call.method].operation == .unbuilt {
-            return RPCStatus(.unimplemented, "this RPC is not built yet")
-        }
+        if case .notBuilt = self.table[call.method].handling { return RPCStatus(.notBuilt) }
+        if case .health = self.table[call.method].kind { return nil }
         switch self.state.phase {
         case .serving: return nil
-        case .replaying: return Self.status(of: .replaying)
-        case .draining: return Self.status(of: .draining)
+        case .replaying: return RPCStatus(.rejected(.replaying))
+        case .draining: return RPCStatus(.rejected(.draining))
         }
     }
 
     package func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
-        if RPCCatalogue.all[call.method].operation == .reflection {
-            return self.reflect(message, of: call)
+        switch self.table[call.method].handling {
+        case .unary(let handle): handle(self, message, call)
+        case .stream(_, let open): self.liveCall(of: call, open).receive(message)
+        case .notBuilt: self.reject(call.token, .notBuilt)
         }
-        guard let partition = self.partitionReference else {
-            self.transport.finish(call.token, with: Self.status(of: .replaying))
-            return
-        }
-        partition._withUnsafeGuaranteedRef { self.receive(message, of: call, in: $0) }
     }
 
-    private func receive(
-        _ message: UnsafeRawBufferPointer, of call: RPCCall, in partition: Partition
-    ) {
-        switch RPCCatalogue.all[call.method].operation {
-        case .batchWrite: self.batchWrite(message, of: call, in: partition)
-        case .identify: self.identify(message, of: call, in: partition)
-        case .track: self.track(message, of: call, in: partition)
-        case .trackStream: self.trackStream(message, of: call, in: partition)
-        case .getProfile: self.getProfile(message, of: call, in: partition)
-        case .batchGetProfiles: self.batchGetProfiles(message, of: call, in: partition)
-        case .listEvents: self.listEvents(message, of: call, in: partition)
-        case .lookupProfiles: self.lookupProfiles(message, of: call, in: partition)
-        case .updateSubscription: self.updateSubscription(message, of: call, in: partition)
-        case .confirmSubscription: self.confirmSubscription(message, of: call, in: partition)
-        case .addSuppression: self.addSuppression(message, of: call, in: partition)
-        case .removeSuppression: self.removeSuppression(message, of: call, in: partition)
-        case .checkSendable: self.checkSendable(message, of: call, in: partition)
-        case .createUnsubscribeToken: self.createUnsubscribeToken(message, of: call, in: partition)
-        case .redeemUnsubscribeToken: self.redeemUnsubscribeToken(message, of: call, in: partition)
-        case .listConsentHistory: self.listConsentHistory(message, of: call, in: partition)
-        case .verifyConsentLedger: self.verifyConsentLedger(message, of: call, in: partition)
-        case .getProject: self.getProject(message, of: call, in: partition)
-        case .listProjects: self.listProjects(message, of: call, in: partition)
-        case .updateProject: self.updateProject(message, of: call, in: partition)
-        case .createSnapshot: self.createSnapshot(message, of: call, in: partition)
-        case .backup: self.backUp(message, of: call, in: partition)
-        case .eraseProfile: self.eraseProfile(message, of: call, in: partition)
-        case .unbuilt, .reflection:
-            self.transport.finish(
-                call.token, with: RPCStatus(.unimplemented, "this RPC is not built yet"))
+    package func requestsEnded(of call: RPCCall) {
+        guard case .stream(_, let open) = self.table[call.method].handling else { return }
+        self.liveCall(of: call, open).requestsEnded()
+    }
+
+    package func becameWritable(_ token: CallToken) {
+        self.liveCalls[token]?.becameWritable()
+    }
+
+    package func drain(_ token: CallToken) {
+        guard let call = self.liveCalls[token] else {
+            // A stream whose first request has not come.
+            return self.reject(token, .rejected(.draining))
         }
+        call.drain()
     }
 
     package func cancelled(_ token: CallToken) {
-        // A command of this tick is taken out in `beforeSleep`; a later one is durable, and its
-        // answer finds a dead token.
-        if let stream = self.stream(of: token) { return self.forget(stream) }
-        self.forgetOperator(token)
+        // A command of this tick is taken out in `beforeSleep`. A later one is durable, and its
+        // response is dropped with the dead token.
+        guard let call = self.liveCalls[token] else { return }
+        self.close(token)
+        call.cancelled()
+    }
+
+    package func woken() {
+        self.mailbox.take(into: &self.finished)
+        for batch in self.finished {
+            self.respondToAll(of: batch)
+            batch.reset()
+            self.freeBatches.append(batch)
+        }
+        self.finished.removeAll(keepingCapacity: true)
+        for report in self.mailbox.takeReports() {
+            self.liveCalls[report.token]?.complete(report.event)
+        }
     }
 
     package func beforeSleep() {
-        if let partition = self.partitionCell { self.retryPostponed(in: partition) }
+        self.continueCalls()
         guard let partition = self.partitionCell, !self.batch.isEmpty,
             let next = self.freeBatches.popLast()
         else { return }
@@ -150,14 +152,19 @@ package final class ServiceLoop: RPCHandler {
         self.batch = next
     }
 
-    package func woken() {
-        self.mailbox.take(into: &self.finished)
-        for batch in self.finished {
-            self.respondToAll(of: batch)
-            batch.reset()
-            self.freeBatches.append(batch)
-        }
-        self.finished.removeAll(keepingCapacity: true)
-        self.respondToOperators()
+    // MARK: Ends of calls that fail. They allocate; nothing here runs for a call that goes well.
+
+    func reject(_ token: CallToken, _ failure: CallFailure) {
+        self.transport.finish(token, with: RPCStatus(failure))
+    }
+}
+
+extension RPCStatus {
+    /// The transport's status of a failure, whose code `StatusMapping` chooses.
+    init(_ failure: CallFailure) {
+        let mapped = StatusMapping.status(of: failure)
+        self.init(
+            RPCStatusCode(rawValue: UInt8(mapped.code)) ?? .unknown, mapped.message,
+            details: mapped.details)
     }
 }

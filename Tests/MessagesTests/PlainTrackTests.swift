@@ -24,16 +24,15 @@ import Testing
     static func outcome(_ wire: [UInt8], _ decoder: MessageDecoder, isPlain: Bool) -> Outcome? {
         var buffer = ByteBuffer()
         return wire.withUnsafeBytes { bytes in
-            let decoded = isPlain ? decoder.decodeTrack(bytes) : decoder.decodeAnyTrack(bytes)
-            guard case .message(let track) = decoded, (track.request == nil) == isPlain else {
-                return nil
-            }
-            let violations = decoder.writeTrack(
-                track, project: ProjectID(rawValue: 7), windows: Self.windows, into: &buffer)
-            guard violations.isEmpty else { return nil }
+            let decoded =
+                isPlain
+                ? decoder.decodeTrack(bytes) { _ in Self.windows }
+                : decoder.decodeAnyTrack(bytes) { _ in Self.windows }
+            guard case .message(let track) = decoded, track.isPlain == isPlain else { return nil }
+            decoder.appendRecord(of: track, project: ProjectID(rawValue: 7), to: &buffer)
             return Outcome(
                 record: Array(buffer.bytes), project: Array(track.project),
-                eventCount: track.eventCount, sequence: track.sequence)
+                eventCount: track.itemCount, sequence: track.sequence)
         }
     }
 

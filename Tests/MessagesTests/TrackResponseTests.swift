@@ -5,7 +5,7 @@ import Testing
 @testable import Messages
 
 @Suite struct TrackResponseTests {
-    private let decoder = MessageDecoder()
+    private let encoder = MessageEncoder()
 
     /// Numbers of every length, so that each varint has each of its lengths.
     private struct Numbers {
@@ -76,14 +76,14 @@ import Testing
                 var body = plainBody
                 var plain = ByteBuffer()
                 plain.append(UInt8(1))
-                let outcomes = MessageDecoder.writePlainResponse(
+                let outcomes = MessageEncoder.writePlainResponse(
                     header, body: &plainBody, sequence: sequence, into: &plain)
                 var packed = ByteBuffer()
                 packed.append(UInt8(1))
-                self.decoder.arena.reset()
-                let (response, expected) = self.decoder.trackResponse(header, body: &body)
+                self.encoder.arena.reset()
+                let (response, expected) = self.encoder.trackResponse(header, body: &body)
                 response.pointee.sequence = sequence
-                MessageDecoder.pack(UnsafeMutableRawPointer(response), into: &packed)
+                MessageEncoder.pack(UnsafeMutableRawPointer(response), into: &packed)
                 #expect(outcomes == expected)
                 try #require(Array(plain.bytes) == Array(packed.bytes))
                 #expect(plainBody.isAtCleanEnd && body.isAtCleanEnd)
@@ -112,10 +112,10 @@ import Testing
         let offset = body.offset
         var output = ByteBuffer()
         #expect(
-            MessageDecoder.writePlainResponse(header, body: &body, sequence: 0, into: &output)
+            MessageEncoder.writePlainResponse(header, body: &body, sequence: 0, into: &output)
                 == nil)
         #expect(output.count == 0 && body.offset == offset)
-        let outcomes = self.decoder.encodeTrackResponse(
+        let outcomes = self.encoder.encodeTrackResponse(
             header, body: &body, sequence: 0, into: &output)
         #expect(outcomes.rejected == 1 && output.count > 0)
     }

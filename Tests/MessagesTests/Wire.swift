@@ -1,4 +1,7 @@
 import Bytes
+import Profiles
+
+@testable import Messages
 
 /// Writes protobuf by hand, also what no library would.
 enum Wire {
@@ -61,5 +64,14 @@ enum Wire {
     ) -> [UInt8] {
         self.field(1, project) + self.field(3, self.field(2, customID))
             + events.flatMap { self.field(4, $0) } + extra
+    }
+}
+
+extension MessageDecoder {
+    /// Appends the record of the write that was decoded last, as the service does.
+    func appendRecord(of write: DecodedWrite, project: ProjectID, to buffer: inout ByteBuffer) {
+        let start = beginRecord(write.kind, in: &buffer)
+        self.writePayload(of: write, project: project, into: &buffer)
+        endRecord(at: start, operations: write.operations, in: &buffer)
     }
 }

@@ -6,7 +6,7 @@ import Testing
 @Suite struct WireCheckTests {
     private func check(_ bytes: [UInt8]) -> WireCheck.Verdict {
         let verdict = bytes.withUnsafeBytes {
-            WireCheck.check($0, root: WireSchema.shared.trackRequest)
+            WireCheck.check($0, root: WireSchema.shared.trackRequest.index)
         }
         #expect(
             verdict == .good || !self.passesFastPath(bytes),
@@ -15,7 +15,7 @@ import Testing
     }
 
     private func passesFastPath(_ bytes: [UInt8]) -> Bool {
-        bytes.withUnsafeBytes { WireFastPath.isGood($0, root: WireSchema.shared.trackRequest) }
+        bytes.withUnsafeBytes { WireFastPath.isGood($0, root: WireSchema.shared.trackRequest.index) }
     }
 
     private func path(_ bytes: [UInt8]) -> String? {

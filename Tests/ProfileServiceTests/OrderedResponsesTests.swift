@@ -45,10 +45,10 @@ import Testing
     }
 }
 
-@Suite struct ServiceStreamStateMachineTests {
+@Suite struct OrderedStreamStateMachineTests {
     /// A machine with requests under way; `step` was called after each.
-    private func machine(requests: Int, max: Int = 4) -> ServiceStreamStateMachine {
-        var machine = ServiceStreamStateMachine(requestsInFlightMax: max)
+    private func machine(requests: Int, max: Int = 4) -> OrderedStreamStateMachine {
+        var machine = OrderedStreamStateMachine(requestsInFlightMax: max)
         for _ in 0 ..< requests { _ = machine.responses.begin() }
         return machine
     }

@@ -20,21 +20,14 @@ extension MessageDecoder {
     /// Longest path of a backup, in bytes: leaves room for file names below the 4,096 of PATH_MAX.
     private static let destinationBytesMax = 1_024
 
-    package func decodeCreateSnapshot(_ message: UnsafeRawBufferPointer) -> Decoded<Void> {
-        self.decode(message, root: WireSchema.shared.createSnapshotRequest) {
-            allocator, count, bytes in
-            profiles__v1__create_snapshot_request__unpack(allocator, count, bytes)
-        }.map { _ in .message(()) }
+    package func decodeCreateSnapshot(_ message: UnsafeRawBufferPointer) -> Decoded<OperatorRequest> {
+        self.decode(message, as: WireSchema.shared.createSnapshotRequest) { _ in OperatorRequest() }
     }
 
     /// Decodes a BackupRequest; its destination is an absolute path of some bytes, without control
     /// characters.
-    package func decodeBackup(_ message: UnsafeRawBufferPointer) -> Decoded<String> {
-        self.decode(message, root: WireSchema.shared.backupRequest) { allocator, count, bytes in
-            profiles__v1__backup_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.packer.path.removeAll()
-            self.packer.violations.removeAll()
+    package func decodeBackup(_ message: UnsafeRawBufferPointer) -> Decoded<OperatorRequest> {
+        self.decode(message, as: WireSchema.shared.backupRequest) { request in
             let path = ValuePacker.text(request.pointee.destination)
             if path.first != UInt8(ascii: "/") {
                 self.packer.add("not an absolute path on the server", at: "destination")
@@ -45,10 +38,12 @@ extension MessageDecoder {
             } else if path.contains(where: { $0 < 0x20 || $0 == 0x7F }) {
                 self.packer.add("has a control character", at: "destination")
             }
-            return self.validated(String(decoding: path, as: UTF8.self))
+            return OperatorRequest(destination: String(decoding: path, as: UTF8.self))
         }
     }
+}
 
+extension MessageEncoder {
     package func encodeCreateSnapshotResponse(
         lsn: UInt64, bytes: UInt64, into output: inout ByteBuffer
     ) {

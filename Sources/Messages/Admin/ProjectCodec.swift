@@ -3,7 +3,7 @@ import CMessages
 import Profiles
 
 /// A valid GetProjectRequest or UpdateProjectRequest; what it borrows lies in the arena.
-package struct DecodedProjectRequest {
+package struct DecodedProjectRequest: DecodedRequest {
     package var project: UnsafeRawBufferPointer
     /// Empty: none.
     package var requestID: UnsafeRawBufferPointer
@@ -28,22 +28,22 @@ extension MessageDecoder {
     package func decodeGetProject(_ message: UnsafeRawBufferPointer) -> Decoded<
         DecodedProjectRequest
     > {
-        self.decode(message, root: WireSchema.shared.getProjectRequest) { allocator, count, bytes in
-            profiles__v1__get_project_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
-            return self.validated(
-                DecodedProjectRequest(
+        self.decode(message, as: WireSchema.shared.getProjectRequest) { request in
+            self.checkProject(request.pointee.project)
+            return DecodedProjectRequest(
                     project: ValuePacker.text(request.pointee.project),
-                    requestID: UnsafeRawBufferPointer(start: nil, count: 0)))
+                    requestID: UnsafeRawBufferPointer(start: nil, count: 0))
         }
     }
 
-    package func decodeListProjects(_ message: UnsafeRawBufferPointer) -> Decoded<Void> {
-        self.decode(message, root: WireSchema.shared.listProjectsRequest) {
-            allocator, count, bytes in
-            profiles__v1__list_projects_request__unpack(allocator, count, bytes)
-        }.map { _ in .message(()) }
+    package func decodeListProjects(_ message: UnsafeRawBufferPointer) -> Decoded<OperatorRequest> {
+        self.decode(message, as: WireSchema.shared.listProjectsRequest) { request in
+            // One page holds every project, so no token was ever given out.
+            if !ValuePacker.text(request.pointee.page_token).isEmpty {
+                self.packer.add("not a token of this listing", at: "page_token")
+            }
+            return OperatorRequest()
+        }
     }
 
     /// Decodes and validates an UpdateProjectRequest.
@@ -52,22 +52,23 @@ extension MessageDecoder {
     package func decodeUpdateProject(_ message: UnsafeRawBufferPointer, limits: StoreLimits)
         -> Decoded<DecodedProjectRequest>
     {
-        self.decode(message, root: WireSchema.shared.updateProjectRequest) {
-            allocator, count, bytes in
-            profiles__v1__update_project_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
+        self.decode(message, as: WireSchema.shared.updateProjectRequest) { request in
+            self.checkProject(request.pointee.project)
             let requestID = self.id(request.pointee.request_id, "request_id")
+            // The record carries whole options: merging some into the present ones is the store's
+            // to do, or two concurrent calls would lose one another's changes.
+            if let mask = request.pointee.update_mask, mask.pointee.n_paths > 0 {
+                self.unsupportedField = "update_mask"
+            }
             var options = ProjectOptions()
             if let given = request.pointee.options?.pointee {
                 options = self.options(given, limits)
             } else {
                 self.packer.add("missing", at: "options")
             }
-            return self.validated(
-                DecodedProjectRequest(
+            return DecodedProjectRequest(
                     project: ValuePacker.text(request.pointee.project), requestID: requestID,
-                    options: options))
+                    options: options)
         }
     }
 
@@ -110,16 +111,9 @@ extension MessageDecoder {
         self.packer.add("\(value), at most \(limit) is allowed", at: field)
         return 0
     }
+}
 
-    /// Appends the record of a valid UpdateProject.
-    package func writeUpdateProject(
-        _ request: DecodedProjectRequest, project: ProjectID, into buffer: inout ByteBuffer
-    ) {
-        let start = beginRecord(.updateProject, in: &buffer)
-        ProjectCommand(project: project, requestID: request.requestID, options: request.options)
-            .write(into: &buffer)
-        endRecord(at: start, operations: 1, in: &buffer)
-    }
+extension MessageEncoder {
 
     /// Appends the Project that answers GetProject and UpdateProject.
     package func encodeProject(_ project: ProjectView, into output: inout ByteBuffer) {

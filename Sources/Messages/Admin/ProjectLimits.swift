@@ -2,7 +2,7 @@ import Profiles
 
 // What GetProject says of limits, so that nobody has to look for them in a manual: every one that a
 // caller can run into, by name.
-extension MessageDecoder {
+extension MessageEncoder {
     /// Limits of stored state and time, as they hold for a project.
     static func stateLimits(of view: ProjectView) -> [(name: String, value: UInt64)] {
         let limits = view.limits

@@ -6,7 +6,7 @@ import Profiles
 // The answer of a batch is written result by result, so that 200 of them need the memory of one.
 // Protobuf allows it: a repeated field is the sequence of its elements.
 
-extension MessageDecoder {
+extension MessageEncoder {
     /// Bytes of an answer beyond which further results leave out profiles and ledger entries, which
     /// can be read: clients take 4 MiB by default, and could not learn that their writes were
     /// carried out.
@@ -17,9 +17,11 @@ extension MessageDecoder {
     /// - Parameters:
     ///   - body: Behind the result's header.
     ///   - image: Of an Identify: the profile as it is now; `nil`: it is not shown.
+    ///   - showsDetail: Ledger entries are listed (`batchDetailBytesMax`).
     ///   - isReplay: The whole batch is a replay.
     package func appendBatchResult(
-        _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?, isReplay: Bool,
+        _ header: ResultHeader, body: inout ByteReader, image: ProfileImage?, showsDetail: Bool,
+        isReplay: Bool,
         into output: inout ByteBuffer
     ) -> ItemOutcomes {
         self.arena.reset()
@@ -32,8 +34,8 @@ extension MessageDecoder {
             result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_ERROR
             let context =
                 header.kind == .batch
-                ? ErrorContext(violations: Self.violations(body.read(count: body.remaining)))
-                : Self.context(ofRejected: header, body: &body)
+                ? ErrorContext(violations: Violations(packed: body.read(count: body.remaining)))
+                : ErrorContext(ofRejected: header, body: &body)
             result.pointee.error = StatusMapping.cStatus(
                 of: header.rejection, context, in: self.arena)
         case .identify:
@@ -47,7 +49,7 @@ extension MessageDecoder {
             result.pointee.result_case = PROFILES__V1__WRITE_RESULT__RESULT_UPDATE_SUBSCRIPTION
             (result.pointee.update_subscription, outcomes) = self.subscriptionResponse(
                 header, body: &body)
-            if output.count >= Self.batchDetailBytesMax {
+            if !showsDetail {
                 result.pointee.update_subscription.pointee.n_entries = 0
             }
         default: preconditionFailure("a batch has no such item")
@@ -70,25 +72,4 @@ extension MessageDecoder {
         Self.pack(UnsafeMutableRawPointer(response), into: &output)
     }
 
-    /// What a refused batch tells: the first failing write's reason, and its place.
-    static func context(ofRejectedBatch header: ResultHeader, body: inout ByteReader)
-        -> ErrorContext
-    {
-        guard let inner = ResultHeader(from: &body) else { return ErrorContext() }
-        var context = self.context(ofRejected: inner, body: &body)
-        context.metadata.removeAll { $0.key.description == "index" }
-        context.metadata.insert(("index", String(header.index)), at: 0)
-        let name =
-            switch inner.kind {
-            case .identify: "identify"
-            case .track: "track"
-            default: "update_subscription"
-            }
-        var violations = Violations()
-        for violation in context.violations.list {
-            violations.add(violation.below("operations[\(header.index)].\(name)"))
-        }
-        context.violations = violations
-        return context
-    }
 }

@@ -7,16 +7,17 @@ import Profiles
 
 /// A valid ConfirmSubscriptionRequest or RedeemUnsubscribeTokenRequest, whose token is yet to be
 /// verified.
-package struct DecodedTokenRequest {
+package struct DecodedTokenRequest: DecodedRequest {
     package var project: UnsafeRawBufferPointer
     /// Empty: none.
     package var requestID: UnsafeRawBufferPointer
     package var token: UnsafeRawBufferPointer
     package var evidence: EvidenceView?
+    package var itemCount: Int { 1 }
 }
 
 /// A valid AddSuppressionRequest or RemoveSuppressionRequest.
-package struct DecodedSuppression {
+package struct DecodedSuppression: DecodedRequest {
     package var project: UnsafeRawBufferPointer
     /// Empty: none.
     package var requestID: UnsafeRawBufferPointer
@@ -27,7 +28,7 @@ package struct DecodedSuppression {
 }
 
 /// A valid CheckSendableRequest or CreateUnsubscribeTokenRequest.
-package struct DecodedConsentQuestion {
+package struct DecodedChannelRequest: DecodedRequest {
     package var project: UnsafeRawBufferPointer
     package var identifier: IdentifierView
     package var channel: Channel
@@ -39,7 +40,7 @@ package struct DecodedConsentQuestion {
 }
 
 /// A valid ListConsentHistoryRequest or VerifyConsentLedgerRequest.
-package struct DecodedLedgerQuestion {
+package struct DecodedLedgerRequest: DecodedRequest {
     package var project: UnsafeRawBufferPointer
     package var identifier: IdentifierView
     /// 1...1,000.
@@ -56,105 +57,62 @@ extension MessageDecoder {
     package func decodeConfirmSubscription(_ message: UnsafeRawBufferPointer) -> Decoded<
         DecodedTokenRequest
     > {
-        self.decode(message, root: WireSchema.shared.confirmSubscriptionRequest) {
-            allocator, count, bytes in
-            profiles__v1__confirm_subscription_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
-            return self.validated(
-                DecodedTokenRequest(
+        self.decode(message, as: WireSchema.shared.confirmSubscriptionRequest, itemCount: { _ in 1 }) { request in
+            self.checkProject(request.pointee.project)
+            return DecodedTokenRequest(
                     project: ValuePacker.text(request.pointee.project),
                     requestID: self.id(request.pointee.request_id, "request_id"),
-                    token: self.token(request.pointee.token)))
+                    token: self.token(request.pointee.token))
         }
     }
 
     package func decodeRedeemUnsubscribeToken(_ message: UnsafeRawBufferPointer) -> Decoded<
         DecodedTokenRequest
     > {
-        self.decode(message, root: WireSchema.shared.redeemUnsubscribeTokenRequest) {
-            allocator, count, bytes in
-            profiles__v1__redeem_unsubscribe_token_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
-            return self.validated(
-                DecodedTokenRequest(
+        self.decode(message, as: WireSchema.shared.redeemUnsubscribeTokenRequest, itemCount: { _ in 1 }) { request in
+            self.checkProject(request.pointee.project)
+            return DecodedTokenRequest(
                     project: ValuePacker.text(request.pointee.project),
                     requestID: self.id(request.pointee.request_id, "request_id"),
                     token: self.token(request.pointee.token),
-                    evidence: self.evidence(request.pointee.evidence)))
+                    evidence: self.evidence(request.pointee.evidence))
         }
-    }
-
-    /// Appends the record of a request whose token was verified.
-    package func writeTokenCommand(
-        _ kind: RecordKind, _ request: DecodedTokenRequest, _ token: ConsentToken,
-        into buffer: inout ByteBuffer
-    ) {
-        let start = beginRecord(kind, in: &buffer)
-        TokenCommand(
-            project: token.project, requestID: request.requestID, token: token,
-            evidence: request.evidence
-        )
-        .write(into: &buffer)
-        endRecord(at: start, operations: 1, in: &buffer)
     }
 
     package func decodeAddSuppression(_ message: UnsafeRawBufferPointer) -> Decoded<
         DecodedSuppression
     > {
-        self.decode(message, root: WireSchema.shared.addSuppressionRequest) {
-            allocator, count, bytes in
-            profiles__v1__add_suppression_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
+        self.decode(message, as: WireSchema.shared.addSuppressionRequest) { request in
+            self.checkProject(request.pointee.project)
             let reason = SuppressionReason(
                 rawValue: UInt8(clamping: request.pointee.reason.rawValue))
             if reason == nil { self.packer.add("not a reason of the contract", at: "reason") }
             let channel = self.channel(request.pointee.channel)
-            return self.validated(
-                DecodedSuppression(
+            return DecodedSuppression(
                     project: ValuePacker.text(request.pointee.project),
                     requestID: self.id(request.pointee.request_id, "request_id"),
                     channel: channel, address: self.address(request.pointee.address, channel),
-                    reason: reason))
+                    reason: reason)
         }
     }
 
     package func decodeRemoveSuppression(_ message: UnsafeRawBufferPointer) -> Decoded<
         DecodedSuppression
     > {
-        self.decode(message, root: WireSchema.shared.removeSuppressionRequest) {
-            allocator, count, bytes in
-            profiles__v1__remove_suppression_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
+        self.decode(message, as: WireSchema.shared.removeSuppressionRequest) { request in
+            self.checkProject(request.pointee.project)
             let raw = UInt8(clamping: request.pointee.reason.rawValue)
             let reason = SuppressionReason(rawValue: raw)
             if raw != 0, reason == nil {
                 self.packer.add("not a reason of the contract", at: "reason")
             }
             let channel = self.channel(request.pointee.channel)
-            return self.validated(
-                DecodedSuppression(
+            return DecodedSuppression(
                     project: ValuePacker.text(request.pointee.project),
                     requestID: self.id(request.pointee.request_id, "request_id"),
                     channel: channel, address: self.address(request.pointee.address, channel),
-                    reason: reason))
+                    reason: reason)
         }
-    }
-
-    /// Appends the record of a suppression.
-    package func writeSuppression(
-        _ kind: RecordKind, _ request: DecodedSuppression, project: ProjectID, address: AddressHash,
-        into buffer: inout ByteBuffer
-    ) {
-        let start = beginRecord(kind, in: &buffer)
-        SuppressionCommand(
-            project: project, reason: request.reason, address: address, requestID: request.requestID
-        )
-        .write(into: &buffer)
-        endRecord(at: start, operations: 1, in: &buffer)
     }
 
     /// An address of a channel, under the same rules as the attribute; a violation does not quote
@@ -174,79 +132,63 @@ extension MessageDecoder {
     }
 
     package func decodeCheckSendable(_ message: UnsafeRawBufferPointer) -> Decoded<
-        DecodedConsentQuestion
+        DecodedChannelRequest
     > {
-        self.decode(message, root: WireSchema.shared.checkSendableRequest) {
-            allocator, count, bytes in
-            profiles__v1__check_sendable_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
+        self.decode(message, as: WireSchema.shared.checkSendableRequest) { request in
+            self.checkProject(request.pointee.project)
             let messageClass = MessageClass(
                 rawValue: UInt8(clamping: request.pointee.message_class.rawValue))
             if messageClass == nil {
                 self.packer.add("not a class of the contract", at: "message_class")
             }
-            return self.validated(
-                DecodedConsentQuestion(
+            return DecodedChannelRequest(
                     project: ValuePacker.text(request.pointee.project),
                     identifier: self.identifier(request.pointee.identifier),
                     channel: self.channel(request.pointee.channel),
                     topic: self.topic(request.pointee.topic),
-                    messageClass: messageClass ?? .marketing, minLSN: request.pointee.min_lsn))
+                    messageClass: messageClass ?? .marketing, minLSN: request.pointee.min_lsn)
         }
     }
 
     package func decodeCreateUnsubscribeToken(_ message: UnsafeRawBufferPointer) -> Decoded<
-        DecodedConsentQuestion
+        DecodedChannelRequest
     > {
-        self.decode(message, root: WireSchema.shared.createUnsubscribeTokenRequest) {
-            allocator, count, bytes in
-            profiles__v1__create_unsubscribe_token_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
-            return self.validated(
-                DecodedConsentQuestion(
+        self.decode(message, as: WireSchema.shared.createUnsubscribeTokenRequest) { request in
+            self.checkProject(request.pointee.project)
+            return DecodedChannelRequest(
                     project: ValuePacker.text(request.pointee.project),
                     identifier: self.identifier(request.pointee.identifier),
                     channel: self.channel(request.pointee.channel),
-                    topic: self.topic(request.pointee.topic)))
+                    topic: self.topic(request.pointee.topic))
         }
     }
 
     package func decodeListConsentHistory(_ message: UnsafeRawBufferPointer) -> Decoded<
-        DecodedLedgerQuestion
+        DecodedLedgerRequest
     > {
-        self.decode(message, root: WireSchema.shared.listConsentHistoryRequest) {
-            allocator, count, bytes in
-            profiles__v1__list_consent_history_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
+        self.decode(message, as: WireSchema.shared.listConsentHistoryRequest) { request in
+            self.checkProject(request.pointee.project)
             let size = Int(request.pointee.page_size)
             if size > Self.pageSizeMax {
                 self.packer.add("\(size), at most \(Self.pageSizeMax) is allowed", at: "page_size")
             }
-            return self.validated(
-                DecodedLedgerQuestion(
+            return DecodedLedgerRequest(
                     project: ValuePacker.text(request.pointee.project),
                     identifier: self.identifier(request.pointee.identifier),
                     pageSize: size == 0 ? Self.pageSizeDefault : size,
-                    pageToken: ValuePacker.text(request.pointee.page_token)))
+                    pageToken: ValuePacker.text(request.pointee.page_token))
         }
     }
 
     package func decodeVerifyConsentLedger(_ message: UnsafeRawBufferPointer) -> Decoded<
-        DecodedLedgerQuestion
+        DecodedLedgerRequest
     > {
-        self.decode(message, root: WireSchema.shared.verifyConsentLedgerRequest) {
-            allocator, count, bytes in
-            profiles__v1__verify_consent_ledger_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
-            return self.validated(
-                DecodedLedgerQuestion(
+        self.decode(message, as: WireSchema.shared.verifyConsentLedgerRequest) { request in
+            self.checkProject(request.pointee.project)
+            return DecodedLedgerRequest(
                     project: ValuePacker.text(request.pointee.project),
                     identifier: self.identifier(request.pointee.identifier),
-                    pageSize: 0, pageToken: UnsafeRawBufferPointer(start: nil, count: 0)))
+                    pageSize: 0, pageToken: UnsafeRawBufferPointer(start: nil, count: 0))
         }
     }
 }

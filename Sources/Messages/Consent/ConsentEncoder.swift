@@ -3,7 +3,7 @@ import CMessages
 import CProtobufC
 import Profiles
 
-extension MessageDecoder {
+extension MessageEncoder {
     /// Appends the UpdateSubscriptionResponse of a result that was carried out.
     package func encodeUpdateSubscriptionResponse(
         _ header: ResultHeader, body: inout ByteReader, into output: inout ByteBuffer
@@ -198,11 +198,12 @@ extension MessageDecoder {
         return ItemOutcomes()
     }
 
-    // MARK: Reads; the arena is not reset, because what was asked for lies in it
+    // MARK: Reads
 
     package func encodeCheckSendableResponse(
         isSendable: Bool, reason: SendableReason, appliedLSN: UInt64, into output: inout ByteBuffer
     ) {
+        self.arena.reset()
         let response = self.arena.make(profiles__v1__check_sendable_response__init)
         response.pointee.sendable = isSendable ? 1 : 0
         response.pointee.reason = Profiles__V1__SendableReason(rawValue: UInt32(reason.rawValue))
@@ -213,6 +214,7 @@ extension MessageDecoder {
     package func encodeCreateUnsubscribeTokenResponse(
         token: UnsafeRawBufferPointer, into output: inout ByteBuffer
     ) {
+        self.arena.reset()
         let response = self.arena.make(profiles__v1__create_unsubscribe_token_response__init)
         response.pointee.token = self.arena.string(token)
         Self.pack(UnsafeMutableRawPointer(response), into: &output)
@@ -222,6 +224,7 @@ extension MessageDecoder {
         _ page: ArraySlice<ListedEntry>, nextPageToken: UnsafeRawBufferPointer,
         into output: inout ByteBuffer
     ) {
+        self.arena.reset()
         let response = self.arena.make(profiles__v1__list_consent_history_response__init)
         response.pointee.n_entries = page.count
         response.pointee.entries = self.arena.pointers(page.count)
@@ -237,7 +240,6 @@ extension MessageDecoder {
     /// themselves.
     package func encodeConsentEntries(_ entries: [ListedEntry], into output: inout ByteBuffer) {
         for index in entries.indices {
-            self.arena.reset()
             self.encodeListConsentHistoryResponse(
                 entries[index ... index],
                 nextPageToken: UnsafeRawBufferPointer(start: nil, count: 0), into: &output)
@@ -247,6 +249,7 @@ extension MessageDecoder {
     package func encodeVerifyConsentLedgerResponse(
         _ verified: VerifiedLedger, into output: inout ByteBuffer
     ) {
+        self.arena.reset()
         let response = self.arena.make(profiles__v1__verify_consent_ledger_response__init)
         response.pointee.valid = verified.isValid ? 1 : 0
         response.pointee.entries = verified.entryCount

@@ -63,28 +63,4 @@ extension MessageDecoder {
         if text.isEmpty { self.packer.add("missing", at: "token") }
         return text
     }
-
-    /// Begins the validation of a request.
-    func beginValidation(_ project: UnsafePointer<CChar>?) {
-        self.packer.path.removeAll()
-        self.packer.violations.removeAll()
-        self.checkProject(project)
-    }
-
-    /// What was decoded, or what is wrong with it.
-    func validated<Message>(_ message: Message) -> Decoded<Message> {
-        self.packer.violations.isEmpty ? .message(message) : .invalid(self.packer.violations)
-    }
-}
-
-extension Decoded {
-    /// The next step of decoding.
-    func map<Next>(_ next: (Message) -> Decoded<Next>) -> Decoded<Next> {
-        switch self {
-        case .message(let message): next(message)
-        case .invalid(let violations): .invalid(violations)
-        case .malformed(let found): .malformed(found)
-        case .tooLarge: .tooLarge
-        }
-    }
 }

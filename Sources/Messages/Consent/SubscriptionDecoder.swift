@@ -2,56 +2,25 @@ import Bytes
 import CMessages
 import Profiles
 
-/// A decoded UpdateSubscriptionRequest, in the arena; valid until the decoder is used again.
-package struct DecodedSubscription {
-    let request: UnsafeMutablePointer<Profiles__V1__UpdateSubscriptionRequest>
-
-    /// The project's name, as sent.
-    package var project: UnsafeRawBufferPointer { ValuePacker.text(self.request.pointee.project) }
-    /// Changes in the message.
-    package var changeCount: Int { self.request.pointee.n_changes }
-}
-
 extension MessageDecoder {
-    /// Decodes an UpdateSubscriptionRequest, bounded and checked on the wire, but not yet
-    /// validated.
-    package func decodeUpdateSubscription(_ message: UnsafeRawBufferPointer) -> Decoded<
-        DecodedSubscription
-    > {
-        self.decode(message, root: WireSchema.shared.updateSubscriptionRequest) {
-            allocator, count, bytes in
-            profiles__v1__update_subscription_request__unpack(allocator, count, bytes).map {
-                DecodedSubscription(request: $0)
-            }
+    /// Decodes and validates an UpdateSubscriptionRequest.
+    package func decodeUpdateSubscription(
+        _ message: UnsafeRawBufferPointer
+    ) -> Decoded<DecodedWrite> {
+        self.decode(
+            message, as: WireSchema.shared.updateSubscriptionRequest,
+            itemCount: { $0.pointee.n_changes }
+        ) { request in
+            self.beginPayload()
+            self.pack(request.pointee)
+            return DecodedWrite(
+                project: ValuePacker.text(request.pointee.project), kind: .updateSubscription,
+                operations: request.pointee.n_changes, itemCount: request.pointee.n_changes)
         }
     }
 
-    /// Validates an UpdateSubscription and appends its record; a violation leaves `buffer` as it
-    /// was.
-    ///
-    /// - Parameter project: `nil`: the project is unknown; its name may be no name at all.
-    /// - Returns: The violations, none if the record was written.
-    package func writeUpdateSubscription(
-        _ subscription: DecodedSubscription, project: ProjectID?, into buffer: inout ByteBuffer
-    ) -> Violations {
-        self.packer.path.removeAll()
-        self.packer.violations.removeAll()
-        let start = beginRecord(.updateSubscription, in: &buffer)
-        self.write(
-            subscription.request.pointee, project: project ?? ProjectID(rawValue: 0), into: &buffer)
-        guard self.packer.violations.isEmpty else {
-            buffer.truncate(to: start)
-            return self.packer.violations
-        }
-        endRecord(at: start, operations: subscription.changeCount, in: &buffer)
-        return Violations()
-    }
-
-    /// Appends the payload of an UpdateSubscription; violations are noted below the packer's path.
-    func write(
-        _ request: Profiles__V1__UpdateSubscriptionRequest, project: ProjectID,
-        into buffer: inout ByteBuffer
-    ) {
+    /// Packs the payload of an UpdateSubscription; violations are noted below the packer's path.
+    func pack(_ request: Profiles__V1__UpdateSubscriptionRequest) {
         self.checkProject(request.project)
         if request.n_changes < 1 || request.n_changes > SubscriptionHeader.changesMax {
             self.packer.add(
@@ -60,15 +29,16 @@ extension MessageDecoder {
         }
         let count = min(request.n_changes, SubscriptionHeader.changesMax)
         let source = self.consentSource(request.source)
+        self.markProject()
         SubscriptionHeader(
-            project: project, source: source, changeCount: count,
+            project: .unresolved, source: source, changeCount: count,
             identifier: self.identifier(request.identifier),
             requestID: self.requestID(request.request_id),
             occurredAt: self.time(request.occurred_at, "occurred_at"),
             sentAt: self.time(request.sent_at, "sent_at"),
             expectedRevision: request.expected_revision?.pointee.value,
             evidence: self.evidence(request.evidence)
-        ).write(into: &buffer)
+        ).write(into: &self.payload)
         for index in 0 ..< count {
             guard let change = request.changes[index] else { continue }
             self.packer.path.push("changes")
@@ -77,7 +47,7 @@ extension MessageDecoder {
                 channel: self.channel(change.pointee.channel),
                 topic: self.topic(change.pointee.topic),
                 state: self.state(change.pointee.state, source)
-            ).write(into: &buffer)
+            ).write(into: &self.payload)
             self.packer.path.pop()
             self.packer.path.pop()
         }

@@ -4,7 +4,7 @@ import CProtobufC
 import Profiles
 
 /// A valid EraseProfileRequest; what it borrows lies in the arena.
-package struct DecodedErase {
+package struct DecodedErase: DecodedRequest {
     package var project: UnsafeRawBufferPointer
     /// Empty: none.
     package var requestID: UnsafeRawBufferPointer
@@ -14,26 +14,18 @@ package struct DecodedErase {
 
 extension MessageDecoder {
     package func decodeErase(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedErase> {
-        self.decode(message, root: WireSchema.shared.eraseProfileRequest) {
-            allocator, count, bytes in
-            profiles__v1__erase_profile_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
-            return self.validated(
-                DecodedErase(
+        self.decode(message, as: WireSchema.shared.eraseProfileRequest) { request in
+            self.checkProject(request.pointee.project)
+            return DecodedErase(
                     project: ValuePacker.text(request.pointee.project),
                     requestID: self.id(request.pointee.request_id, "request_id"),
                     identifier: self.identifier(request.pointee.identifier),
-                    expectedRevision: request.pointee.expected_revision?.pointee.value))
+                    expectedRevision: request.pointee.expected_revision?.pointee.value)
         }
     }
+}
 
-    /// Appends the record of an erasure.
-    package func writeErase(_ command: EraseCommand, into buffer: inout ByteBuffer) {
-        let start = beginRecord(.erase, in: &buffer)
-        command.write(into: &buffer)
-        endRecord(at: start, operations: 1, in: &buffer)
-    }
+extension MessageEncoder {
 
     /// Appends the EraseProfileResponse of a result that was carried out.
     package func encodeEraseProfileResponse(

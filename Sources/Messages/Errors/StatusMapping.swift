@@ -3,7 +3,7 @@ import CMessages
 import CProtobufC
 import Profiles
 
-/// A gRPC status as numbers and bytes; the transport's type is made of it by the service.
+/// A gRPC status as numbers and bytes, from which the service makes the transport's type.
 package struct MappedStatus: Equatable, Sendable {
     /// 0...16.
     package var code: Int32
@@ -12,25 +12,20 @@ package struct MappedStatus: Equatable, Sendable {
     package var details: [UInt8]
 }
 
-/// What an error carries besides its reason; empty where nothing applies.
-package struct ErrorContext {
-    package var violations: Violations
-    /// Of `google.rpc.ErrorInfo`: keys of the contract, in the order given.
-    package var metadata: [(key: StaticString, value: String)]
-    /// Seconds until a retry is worthwhile; `nil`: no `RetryInfo`.
-    package var retrySeconds: Int64?
-    /// Says more than the reason's own sentence, for a developer; `nil`: that sentence.
-    package var message: String?
-
-    package init(
-        violations: Violations = Violations(), metadata: [(key: StaticString, value: String)] = [],
-        retrySeconds: Int64? = nil, message: String? = nil
-    ) {
-        self.violations = violations
-        self.metadata = metadata
-        self.retrySeconds = retrySeconds
-        self.message = message
-    }
+/// gRPC status codes, with the numbers of the protocol.
+enum StatusCode: Int32 {
+    case ok = 0
+    case cancelled = 1
+    case invalidArgument = 3
+    case notFound = 5
+    case alreadyExists = 6
+    case resourceExhausted = 8
+    case failedPrecondition = 9
+    case aborted = 10
+    case outOfRange = 11
+    case unimplemented = 12
+    case internalError = 13
+    case unavailable = 14
 }
 
 /// The one place where gRPC codes are chosen. Error paths only: it allocates.
@@ -41,21 +36,45 @@ package enum StatusMapping {
     private static let violationBytesMax = 4_096
 
     /// The code of a reason.
-    package static func code(of rejection: Rejection) -> Int32 {
+    static func code(of rejection: Rejection) -> StatusCode {
         switch rejection {
-        case .none: 0
-        case .invalidFields: 3
-        case .profileNotFound, .projectNotFound: 5
-        case .requestIDReused: 6
-        case .rateExceeded, .limitExceeded, .memoryExhausted: 8
+        case .none: .ok
+        case .invalidFields: .invalidArgument
+        case .profileNotFound, .projectNotFound: .notFound
+        case .requestIDReused: .alreadyExists
+        case .rateExceeded, .limitExceeded, .memoryExhausted: .resourceExhausted
         case .identifierErased, .profileAnonymous, .attributeTypeMismatch, .lsnNotReached,
-            .userUnsubscribed,
-            .tokenInvalid, .tokenExpired, .bothIdentified, .mergeExpired:
-            9
-        case .revisionMismatch: 10
-        case .timeWindow, .positionGone: 11
-        case .logUnavailable, .diskFull, .replaying, .draining, .notLeader, .outcomeUnknown: 14
+            .userUnsubscribed, .tokenInvalid, .tokenExpired, .bothIdentified, .mergeExpired:
+            .failedPrecondition
+        case .revisionMismatch: .aborted
+        case .timeWindow, .positionGone: .outOfRange
+        case .logUnavailable, .diskFull, .replaying, .draining, .notLeader, .outcomeUnknown:
+            .unavailable
         }
+    }
+
+    /// The status of a call that fails.
+    package static func status(of failure: CallFailure) -> MappedStatus {
+        switch failure {
+        case .rejected(let rejection, let context): self.status(of: rejection, context)
+        // Source: gRPC status codes: a message that cannot be decoded is INTERNAL.
+        case .malformed(let found):
+            self.status(.internalError, "the request cannot be decoded: \(found)")
+        case .notBuilt: self.status(.unimplemented, "this RPC is not built yet")
+        case .unsupportedField(let field):
+            self.status(.unimplemented, "the field \(field) is not built yet")
+        case .withoutFiles: self.status(.unimplemented, "this server has no files")
+        case .unreadResponses:
+            self.status(
+                .resourceExhausted, "too many responses wait for clients that do not read them")
+        case .cancelled: self.status(.cancelled, "the backup was given up")
+        case .unknownService: self.status(.notFound, "unknown service")
+        case .unexpected(let found): self.status(.internalError, found)
+        }
+    }
+
+    private static func status(_ code: StatusCode, _ message: String) -> MappedStatus {
+        MappedStatus(code: code.rawValue, message: message, details: [])
     }
 
     /// One sentence for a developer.
@@ -93,14 +112,14 @@ package enum StatusMapping {
         }
     }
 
-    /// The whole status of a refused call or item.
+    /// The whole status of a rejected call or item.
     package static func status(of rejection: Rejection, _ context: ErrorContext = ErrorContext())
         -> MappedStatus
     {
         let arena = DecodeArena()
         let status = Self.cStatus(of: rejection, context, in: arena)
         return MappedStatus(
-            code: Self.code(of: rejection), message: context.message ?? Self.message(of: rejection),
+            code: Self.code(of: rejection).rawValue, message: context.message ?? Self.message(of: rejection),
             details: Self.packed(UnsafeMutableRawPointer(status)))
     }
 
@@ -109,7 +128,7 @@ package enum StatusMapping {
         of rejection: Rejection, _ context: ErrorContext, in arena: DecodeArena
     ) -> UnsafeMutablePointer<Google__Rpc__Status> {
         let status = arena.make(google__rpc__status__init)
-        status.pointee.code = Self.code(of: rejection)
+        status.pointee.code = Self.code(of: rejection).rawValue
         status.pointee.message = arena.string(context.message ?? Self.message(of: rejection))
         var details: [UnsafeMutablePointer<Google__Protobuf__Any>] = []
         if !context.violations.isEmpty {

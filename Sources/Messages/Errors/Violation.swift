@@ -1,3 +1,5 @@
+import Bytes
+
 /// One thing that is wrong with a request: where, and what is allowed. Quotes no values.
 package struct Violation: Equatable, Sendable {
     /// Such as `events[3].attributes.amount`.
@@ -47,5 +49,37 @@ package struct Violations: Equatable, Sendable {
         guard !self.isEmpty else { return }
         self.list.removeAll(keepingCapacity: true)
         self.unlisted = 0
+    }
+}
+
+// The form in which the violations of a rejected event or write are kept in records and results.
+extension Violations {
+    /// Violations kept with one rejected item or event.
+    private static let packedMax = 8
+
+    /// Appends the first ones.
+    ///
+    /// Layout: `count: varint | (path, description: prefixed) each`.
+    func append(to buffer: inout ByteBuffer) {
+        let packed = self.list.prefix(Self.packedMax)
+        buffer.appendVarint(UInt64(packed.count))
+        for violation in packed {
+            for var text in [violation.path, violation.description] {
+                text.withUTF8 { buffer.appendPrefixed(UnsafeRawBufferPointer($0)) }
+            }
+        }
+    }
+
+    /// Reads what `append` wrote; no bytes are no violations.
+    init(packed bytes: UnsafeRawBufferPointer) {
+        self.init()
+        var reader = ByteReader(bytes)
+        for _ in 0 ..< (bytes.isEmpty ? 0 : reader.readVarint()) {
+            let path = String(decoding: reader.readPrefixed(), as: UTF8.self)
+            self.add(
+                Violation(
+                    path: path, description: String(decoding: reader.readPrefixed(), as: UTF8.self))
+            )
+        }
     }
 }

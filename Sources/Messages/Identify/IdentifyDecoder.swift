@@ -2,17 +2,25 @@ import Bytes
 import CMessages
 import Profiles
 
-/// A decoded IdentifyRequest, in the arena; valid until the decoder is used again.
-package struct DecodedIdentify {
-    let request: UnsafeMutablePointer<Profiles__V1__IdentifyRequest>
+extension MessageDecoder {
+    /// Decodes and validates an IdentifyRequest.
+    ///
+    /// - Complexity: O(bytes of the message), and a sort of the patch's names.
+    package func decodeIdentify(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedWrite> {
+        self.decode(
+            message, as: WireSchema.shared.identifyRequest,
+            itemCount: { Self.itemCount(of: $0.pointee.attributes) }
+        ) { request in
+            self.beginPayload()
+            self.pack(request.pointee, isHistorical: false)
+            return DecodedWrite(
+                project: ValuePacker.text(request.pointee.project), kind: .identify, operations: 1,
+                itemCount: Self.itemCount(of: request.pointee.attributes))
+        }
+    }
 
-    /// The project's name, as sent.
-    package var project: UnsafeRawBufferPointer { ValuePacker.text(self.request.pointee.project) }
-
-    /// Names in the patch: the items of the accounting.
-    package var itemCount: Int { Self.itemCount(self.request.pointee.attributes) }
-
-    static func itemCount(_ patch: UnsafeMutablePointer<Profiles__V1__AttributePatch>?) -> Int {
+    /// Names in a patch: the items of the accounting.
+    static func itemCount(of patch: UnsafeMutablePointer<Profiles__V1__AttributePatch>?) -> Int {
         guard let patch = patch?.pointee else { return 0 }
         var count = patch.n_set + patch.n_delete_ + patch.n_add + patch.n_remove
         if let native = patch.native?.pointee {
@@ -26,46 +34,9 @@ package struct DecodedIdentify {
         }
         return count
     }
-}
 
-extension MessageDecoder {
-    /// Decodes an IdentifyRequest, bounded and checked on the wire, but not yet validated.
-    package func decodeIdentify(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedIdentify> {
-        self.decode(message, root: WireSchema.shared.identifyRequest) { allocator, count, bytes in
-            profiles__v1__identify_request__unpack(allocator, count, bytes).map {
-                DecodedIdentify(request: $0)
-            }
-        }
-    }
-
-    /// Validates an Identify and appends its record; a call with violations leaves `buffer` as it
-    /// was.
-    ///
-    /// - Parameter project: `nil`: the project is unknown; its name may be no name at all.
-    /// - Returns: The violations, none if the record was written.
-    /// - Complexity: O(bytes of the message), and a sort of the patch's names.
-    package func writeIdentify(
-        _ identify: DecodedIdentify, project: ProjectID?, into buffer: inout ByteBuffer
-    ) -> Violations {
-        self.packer.path.removeAll()
-        self.packer.violations.removeAll()
-        let start = beginRecord(.identify, in: &buffer)
-        self.write(
-            identify.request.pointee, project: project ?? ProjectID(rawValue: 0),
-            isHistorical: false, into: &buffer)
-        guard self.packer.violations.isEmpty else {
-            buffer.truncate(to: start)
-            return self.packer.violations
-        }
-        endRecord(at: start, operations: 1, in: &buffer)
-        return Violations()
-    }
-
-    /// Appends the payload of an Identify; violations are noted below the packer's path.
-    func write(
-        _ request: Profiles__V1__IdentifyRequest, project: ProjectID, isHistorical: Bool,
-        into buffer: inout ByteBuffer
-    ) {
+    /// Packs the payload of an Identify; violations are noted below the packer's path.
+    func pack(_ request: Profiles__V1__IdentifyRequest, isHistorical: Bool) {
         self.checkProject(request.project)
         let requestID = self.requestID(request.request_id)
         let source = self.source(request.source)
@@ -98,13 +69,14 @@ extension MessageDecoder {
         if sentAt != nil { flags.insert(.hasSentAt) }
         if request.expected_revision != nil { flags.insert(.hasExpectedRevision) }
         if isHistorical { flags.insert(.historical) }
+        self.markProject()
         IdentifyHeader(
-            project: project, flags: flags, platform: source.platform,
+            project: .unresolved, flags: flags, platform: source.platform,
             installationID: installationID, customID: customID,
             requestID: requestID, sourceName: source.name, occurredAt: occurredAt ?? 0,
             sentAt: sentAt ?? 0,
             expectedRevision: request.expected_revision?.pointee.value ?? 0
-        ).write(into: &buffer)
-        self.packer.pack(patch: request.attributes, into: &buffer)
+        ).write(into: &self.payload)
+        self.packer.pack(patch: request.attributes, into: &self.payload)
     }
 }

@@ -2,7 +2,7 @@ import Bytes
 import CMessages
 import Profiles
 
-extension MessageDecoder {
+extension MessageEncoder {
     /// Appends the IdentifyResponse of a call that was carried out.
     ///
     /// - Parameters:
@@ -14,7 +14,9 @@ extension MessageDecoder {
         into output: inout ByteBuffer
     ) -> ItemOutcomes {
         self.arena.reset()
-        let (response, outcomes) = self.identifyResponse(header, body: &body, image: image)
+        // The profile is the first field, so it is written by itself, and the rest behind it.
+        if let image { Self.writeProfileField(image, mask: .standard, into: &output) }
+        let (response, outcomes) = self.identifyResponse(header, body: &body, image: nil)
         Self.pack(UnsafeMutableRawPointer(response), into: &output)
         return outcomes
     }

@@ -2,7 +2,7 @@ import Bytes
 import CMessages
 import Profiles
 
-extension MessageDecoder {
+extension MessageEncoder {
     /// Reads the image's list of attributes: native ones, custom ones and, if asked for, when and
     /// by what each was written.
     func readAttributes(

@@ -4,40 +4,25 @@ import Profiles
 
 /// A decoded and valid GetProfileRequest; the identifier lies in the arena until the decoder is
 /// used again.
-package struct DecodedGetProfile {
+package struct DecodedGetProfile: DecodedRequest {
     package var project: UnsafeRawBufferPointer
     package var identifier: IdentifierView
     package var mask: ReadMask
     package var minLSN: UInt64
-    /// As it was asked for, in the arena.
-    let request: UnsafeMutablePointer<Profiles__V1__GetProfileRequest>
 }
 
 extension MessageDecoder {
     /// Decodes and validates a GetProfileRequest.
     package func decodeGetProfile(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedGetProfile> {
-        let decoded = self.decode(message, root: WireSchema.shared.getProfileRequest) {
-            allocator, count, bytes in
-            profiles__v1__get_profile_request__unpack(allocator, count, bytes)
+        self.decode(message, as: WireSchema.shared.getProfileRequest) { request in
+            self.checkProject(request.pointee.project)
+            return DecodedGetProfile(
+                project: ValuePacker.text(request.pointee.project),
+                identifier: self.identifier(request.pointee.identifier),
+                mask: self.mask(
+                    request.pointee.read_mask, withMetadata: request.pointee.metadata != 0),
+                minLSN: request.pointee.min_lsn)
         }
-        let request: UnsafeMutablePointer<Profiles__V1__GetProfileRequest>
-        switch decoded {
-        case .message(let message): request = message
-        case .invalid(let violations): return .invalid(violations)
-        case .malformed(let found): return .malformed(found)
-        case .tooLarge: return .tooLarge
-        }
-        self.packer.path.removeAll()
-        self.packer.violations.removeAll()
-        self.checkProject(request.pointee.project)
-        let identifier = self.identifier(request.pointee.identifier)
-        let mask = self.mask(request.pointee.read_mask, withMetadata: request.pointee.metadata != 0)
-        guard self.packer.violations.isEmpty else { return .invalid(self.packer.violations) }
-        return .message(
-            DecodedGetProfile(
-                project: ValuePacker.text(request.pointee.project), identifier: identifier,
-                mask: mask,
-                minLSN: request.pointee.min_lsn, request: request))
     }
 
     func mask(_ mask: UnsafeMutablePointer<Google__Protobuf__FieldMask>?, withMetadata: Bool)
@@ -64,7 +49,9 @@ extension MessageDecoder {
         self.packer.violations.add(
             Violation(path: "read_mask.paths[\(index)]", description: description))
     }
+}
 
+extension MessageEncoder {
     /// Appends the GetProfileResponse of a profile that was found.
     ///
     /// - Parameters:
@@ -75,14 +62,9 @@ extension MessageDecoder {
         appliedLSN: UInt64,
         into output: inout ByteBuffer
     ) {
-        // The arena is not reset: `redirected_from` still lies in it.
-        let response = self.arena.make(profiles__v1__get_profile_response__init)
-        response.pointee.profile = self.profile(image, mask: request.mask)
-        response.pointee.lsn = appliedLSN
-        if isRedirected {
-            response.pointee.redirected_from = self.identifierText(request.identifier)
-        }
-        Self.pack(UnsafeMutableRawPointer(response), into: &output)
+        Self.writeGetProfileResponse(
+            image, mask: request.mask, redirectedFrom: isRedirected ? request.identifier : nil,
+            appliedLSN: appliedLSN, into: &output)
     }
 
     /// Appends the GetProfileResponse that shows everything of a profile, the metadata of
@@ -90,14 +72,12 @@ extension MessageDecoder {
     package func encodeWholeProfile(
         _ image: ProfileImage, appliedLSN: UInt64, into output: inout ByteBuffer
     ) {
-        self.arena.reset()
-        let response = self.arena.make(profiles__v1__get_profile_response__init)
-        response.pointee.profile = self.profile(
-            image, mask: ReadMask.standard.union(.attributeMetadata))
-        response.pointee.lsn = appliedLSN
-        Self.pack(UnsafeMutableRawPointer(response), into: &output)
+        Self.writeGetProfileResponse(
+            image, mask: ReadMask.standard.union(.attributeMetadata), redirectedFrom: nil,
+            appliedLSN: appliedLSN, into: &output)
     }
 
+    /// A profile as a C message, inside of a response that protobuf-c packs.
     func profile(_ image: ProfileImage, mask: ReadMask) -> UnsafeMutablePointer<
         Profiles__V1__Profile
     > {
@@ -174,20 +154,6 @@ extension MessageDecoder {
                 IdentifierView(kind: kind, bytes: bytes))
         }
         if shows { profile.pointee.n_aliases = count }
-    }
-
-    func identifierMessage(_ identifier: IdentifierView) -> UnsafeMutablePointer<
-        Profiles__V1__Identifier
-    > {
-        let message = self.arena.make(profiles__v1__identifier__init)
-        switch identifier.kind {
-        case .profileID: message.pointee.id_case = PROFILES__V1__IDENTIFIER__ID_PROFILE_ID
-        case .customID: message.pointee.id_case = PROFILES__V1__IDENTIFIER__ID_CUSTOM_ID
-        case .installationID: message.pointee.id_case = PROFILES__V1__IDENTIFIER__ID_INSTALLATION_ID
-        }
-        // The three members of the union are the same pointer.
-        message.pointee.profile_id = self.identifierText(identifier)
-        return message
     }
 
     private func readCounters(

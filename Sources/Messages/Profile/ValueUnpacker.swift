@@ -3,7 +3,7 @@ import CMessages
 import Profiles
 
 /// Turns packed values into messages of the arena. What was packed by this service is well-formed.
-extension MessageDecoder {
+extension MessageEncoder {
     /// Reads one packed value.
     func value(_ reader: inout ByteReader) -> UnsafeMutablePointer<Profiles__V1__Value> {
         let value = self.arena.make(profiles__v1__value__init)

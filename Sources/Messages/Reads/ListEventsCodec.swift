@@ -3,7 +3,7 @@ import CMessages
 import Profiles
 
 /// A valid ListEventsRequest; what it borrows lies in the arena.
-package struct DecodedListEvents {
+package struct DecodedListEvents: DecodedRequest {
     package var project: UnsafeRawBufferPointer
     package var identifier: IdentifierView
     package var query: EventQuery
@@ -21,10 +21,8 @@ extension MessageDecoder {
 
     /// Decodes and validates a ListEventsRequest.
     package func decodeListEvents(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedListEvents> {
-        self.decode(message, root: WireSchema.shared.listEventsRequest) { allocator, count, bytes in
-            profiles__v1__list_events_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
+        self.decode(message, as: WireSchema.shared.listEventsRequest) { request in
+            self.checkProject(request.pointee.project)
             let identifier = self.identifier(request.pointee.identifier)
             let size = Int(request.pointee.page_size)
             if size > Self.eventPageSizeMax {
@@ -42,12 +40,11 @@ extension MessageDecoder {
                 break
             default: self.packer.add("not an order of the contract", at: "order")
             }
-            return self.validated(
-                DecodedListEvents(
+            return DecodedListEvents(
                     project: ValuePacker.text(request.pointee.project), identifier: identifier,
                     query: query,
                     pageToken: ValuePacker.text(request.pointee.page_token),
-                    minLSN: request.pointee.min_lsn))
+                    minLSN: request.pointee.min_lsn)
         }
     }
 
@@ -80,7 +77,9 @@ extension MessageDecoder {
         self.packer.path.pop()
         return lowered
     }
+}
 
+extension MessageEncoder {
     /// Appends the ListEventsResponse of a page.
     ///
     /// - Parameter images: Of the page's events. Each is serialised by itself, so that a page needs
@@ -90,7 +89,7 @@ extension MessageDecoder {
         nextPageToken: UnsafeRawBufferPointer,
         into output: inout ByteBuffer
     ) {
-        // The rest first: what was asked for lies in the arena, which the events reset.
+        self.arena.reset()
         let rest = self.arena.make(profiles__v1__list_events_response__init)
         rest.pointee.next_page_token = self.arena.string(nextPageToken)
         rest.pointee.truncated = page.isTruncated ? 1 : 0

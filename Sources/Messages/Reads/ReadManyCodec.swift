@@ -3,16 +3,15 @@ import CMessages
 import Profiles
 
 /// A valid BatchGetProfilesRequest; what it borrows lies in the arena.
-package struct DecodedBatchGetProfiles {
+package struct DecodedBatchGetProfiles: DecodedRequest {
     package var project: UnsafeRawBufferPointer
     package var identifiers: [IdentifierView]
     package var mask: ReadMask
     package var minLSN: UInt64
-    let request: UnsafeMutablePointer<Profiles__V1__BatchGetProfilesRequest>
 }
 
 /// A valid LookupProfilesRequest; what it borrows lies in the arena.
-package struct DecodedLookupProfiles {
+package struct DecodedLookupProfiles: DecodedRequest {
     package var project: UnsafeRawBufferPointer
     /// E-mail or SMS.
     package var channel: Channel
@@ -33,18 +32,14 @@ extension MessageDecoder {
     package func decodeBatchGetProfiles(_ message: UnsafeRawBufferPointer) -> Decoded<
         DecodedBatchGetProfiles
     > {
-        self.decode(message, root: WireSchema.shared.batchGetProfilesRequest) {
-            allocator, count, bytes in
-            profiles__v1__batch_get_profiles_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
-            return self.validated(
-                DecodedBatchGetProfiles(
+        self.decode(message, as: WireSchema.shared.batchGetProfilesRequest) { request in
+            self.checkProject(request.pointee.project)
+            return DecodedBatchGetProfiles(
                     project: ValuePacker.text(request.pointee.project),
                     identifiers: self.identifiers(request),
                     mask: self.mask(
                         request.pointee.read_mask, withMetadata: request.pointee.metadata != 0),
-                    minLSN: request.pointee.min_lsn, request: request))
+                    minLSN: request.pointee.min_lsn)
         }
     }
 
@@ -69,70 +64,58 @@ extension MessageDecoder {
         self.packer.path.pop()
         return identifiers
     }
+}
 
+extension MessageEncoder {
     /// Appends the BatchGetProfilesResponse; false if it is larger than an answer may be.
     package func encodeBatchGetProfilesResponse(
         _ images: ProfileImages, in buffer: UnsafeRawBufferPointer,
         of request: DecodedBatchGetProfiles,
         into output: inout ByteBuffer
     ) -> Bool {
-        // What was asked for lies in the arena, which the profiles reset: the rest of the answer
-        // and the texts of aliases come first.
-        let redirects = self.packRest(of: images, request)
-        for found in images.profiles {
+        let start = output.count
+        self.packRest(of: images, request)
+        for (index, found) in images.profiles.enumerated() {
             guard let found else { continue }
-            self.arena.reset()
-            let part = self.arena.make(profiles__v1__batch_get_profiles_response__init)
-            let item = self.arena.make(profiles__v1__get_profile_response__init)
-            item.pointee.profile = self.profile(images.image(found, in: buffer), mask: request.mask)
-            item.pointee.lsn = images.appliedLSN
-            if found.isRedirected {
-                item.pointee.redirected_from = self.arena.string(
-                    redirects[found.image.lowerBound] ?? "")
+            // Field 1, a message: measured in a buffer of its own.
+            self.item.removeAll()
+            Self.writeGetProfileResponse(
+                images.image(found, in: buffer), mask: request.mask,
+                redirectedFrom: found.isRedirected ? request.identifiers[index] : nil,
+                appliedLSN: images.appliedLSN, into: &self.item)
+            output.append(UInt8(1 << 3 | 2))
+            output.appendPrefixed(self.item.bytes)
+            guard output.count - start + self.scratch.count <= MessageDecoder.responseBytesMax else {
+                return false
             }
-            part.pointee.n_profiles = 1
-            part.pointee.profiles = self.arena.pointers(1)
-            part.pointee.profiles[0] = item
-            Self.pack(UnsafeMutableRawPointer(part), into: &output)
-            guard output.count + self.scratch.count <= Self.responseBytesMax else { return false }
         }
         output.append(self.scratch.bytes)
         return true
     }
 
-    /// Packs what follows the profiles into the scratch; returns the texts of the aliases by the
-    /// places of their images.
-    private func packRest(of images: ProfileImages, _ request: DecodedBatchGetProfiles) -> [Int:
-        String]
-    {
-        var redirects: [Int: String] = [:]
+    /// Packs what follows the profiles into the scratch: its size counts before the last profile.
+    private func packRest(of images: ProfileImages, _ request: DecodedBatchGetProfiles) {
+        self.arena.reset()
         let rest = self.arena.make(profiles__v1__batch_get_profiles_response__init)
         rest.pointee.missing = self.arena.pointers(images.profiles.count)
-        for (index, found) in images.profiles.enumerated() {
-            if found == nil {
-                rest.pointee.missing[rest.pointee.n_missing] =
-                    request.request.pointee.identifiers[index]
-                rest.pointee.n_missing += 1
-            } else if let found, found.isRedirected {
-                redirects[found.image.lowerBound] = String(
-                    cString: self.identifierText(request.identifiers[index]))
-            }
+        for (index, found) in images.profiles.enumerated() where found == nil {
+            rest.pointee.missing[rest.pointee.n_missing] = self.identifierMessage(
+                request.identifiers[index])
+            rest.pointee.n_missing += 1
         }
         rest.pointee.lsn = images.appliedLSN
         self.scratch.removeAll()
         Self.pack(UnsafeMutableRawPointer(rest), into: &self.scratch)
-        return redirects
     }
+}
 
+extension MessageDecoder {
     /// Decodes and validates a LookupProfilesRequest.
     package func decodeLookupProfiles(_ message: UnsafeRawBufferPointer) -> Decoded<
         DecodedLookupProfiles
     > {
-        self.decode(message, root: WireSchema.shared.lookupProfilesRequest) {
-            allocator, count, bytes in
-            profiles__v1__lookup_profiles_request__unpack(allocator, count, bytes)
-        }.map { request in
-            self.beginValidation(request.pointee.project)
+        self.decode(message, as: WireSchema.shared.lookupProfilesRequest) { request in
+            self.checkProject(request.pointee.project)
             var (channel, address) = (Channel.email, UnsafeRawBufferPointer(start: nil, count: 0))
             switch request.pointee.address_case {
             case PROFILES__V1__LOOKUP_PROFILES_REQUEST__ADDRESS_EMAIL_ADDRESS:
@@ -147,30 +130,28 @@ extension MessageDecoder {
                 }
             default: self.packer.add("no address is set", at: "address")
             }
-            return self.validated(
-                DecodedLookupProfiles(
+            return DecodedLookupProfiles(
                     project: ValuePacker.text(request.pointee.project), channel: channel,
                     address: address,
                     mask: self.mask(request.pointee.read_mask, withMetadata: false),
-                    minLSN: request.pointee.min_lsn))
+                    minLSN: request.pointee.min_lsn)
         }
     }
+}
 
+extension MessageEncoder {
     /// Appends the LookupProfilesResponse; false if it is larger than an answer may be.
     package func encodeLookupProfilesResponse(
         _ images: ProfileImages, in buffer: UnsafeRawBufferPointer, mask: ReadMask,
         into output: inout ByteBuffer
     ) -> Bool {
+        let start = output.count
         for found in images.profiles {
             guard let found else { continue }
-            self.arena.reset()
-            let part = self.arena.make(profiles__v1__lookup_profiles_response__init)
-            part.pointee.n_profiles = 1
-            part.pointee.profiles = self.arena.pointers(1)
-            part.pointee.profiles[0] = self.profile(images.image(found, in: buffer), mask: mask)
-            Self.pack(UnsafeMutableRawPointer(part), into: &output)
-            guard output.count <= Self.responseBytesMax else { return false }
+            Self.writeProfileField(images.image(found, in: buffer), mask: mask, into: &output)
+            guard output.count - start <= MessageDecoder.responseBytesMax else { return false }
         }
+        self.arena.reset()
         let rest = self.arena.make(profiles__v1__lookup_profiles_response__init)
         rest.pointee.lsn = images.appliedLSN
         Self.pack(UnsafeMutableRawPointer(rest), into: &output)

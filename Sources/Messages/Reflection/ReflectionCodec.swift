@@ -5,7 +5,22 @@ import CMessages
 // hand: they consist of bytes that exist already, the request and the descriptors, and would only
 // be copied into C messages first.
 
+/// A decoded `ServerReflectionRequest`, in the decoder's arena.
+package struct DecodedReflection: DecodedRequest {
+    package static var namesProject: Bool { false }
+    package var project: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
+    let request: UnsafeMutablePointer<Grpc__Reflection__V1__ServerReflectionRequest>
+}
+
 extension MessageDecoder {
+    package func decodeReflection(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedReflection> {
+        self.decode(message, as: WireSchema.shared.reflectionRequest) {
+            DecodedReflection(request: $0)
+        }
+    }
+}
+
+extension MessageEncoder {
     /// `ServerReflectionResponse` and what is in it; all of them have a length but `errorCode`.
     private enum Tag {
         static let validHost: UInt64 = 1 << 3 | 2
@@ -20,44 +35,35 @@ extension MessageDecoder {
         static let errorMessage: UInt64 = 2 << 3 | 2
     }
 
-    /// Codes of an `ErrorResponse`: gRPC's.
-    private enum ErrorCode: UInt64 {
-        case invalidArgument = 3
-        case notFound = 5
-    }
-
-    /// Appends the answer to one reflection request. What is unknown is an error inside of the
-    /// answer, and the stream goes on (R3).
+    /// Appends the response to one reflection request. What is unknown is an error inside of the
+    /// response, and the stream goes on (R3).
     ///
-    /// - Returns: Why the request cannot be decoded; `nil` if it was answered.
+    /// - Parameters:
+    ///   - decoded: Of `message`, which is repeated in the response.
+    ///   - services: Full names of those that are served.
     package func encodeReflectionResponse(
-        _ message: UnsafeRawBufferPointer, into output: inout ByteBuffer
-    )
-        -> String?
-    {
-        let decoded = self.decode(message, root: WireSchema.shared.reflectionRequest) {
-            allocator, count, bytes in
-            grpc__reflection__v1__server_reflection_request__unpack(allocator, count, bytes)
-        }
-        var host = UnsafeRawBufferPointer(start: nil, count: 0)
-        if case .message(let request) = decoded { host = ValuePacker.text(request.pointee.host) }
-        if !host.isEmpty {
-            output.appendVarint(Tag.validHost)
-            output.appendPrefixed(host)
+        to message: UnsafeRawBufferPointer, _ decoded: DecodedReflection?, services: [String],
+        into output: inout ByteBuffer
+    ) {
+        if let decoded {
+            let host = ValuePacker.text(decoded.request.pointee.host)
+            if !host.isEmpty {
+                output.appendVarint(Tag.validHost)
+                output.appendPrefixed(host)
+            }
         }
         output.appendVarint(Tag.originalRequest)
         output.appendPrefixed(message)
-        switch decoded {
-        case .message(let request): self.output(request.pointee, into: &output)
-        case .invalid, .tooLarge:
+        if let decoded {
+            self.respond(to: decoded.request.pointee, services, into: &output)
+        } else {
             self.writeError(.invalidArgument, "not a valid request", into: &output)
-        case .malformed(let found): return found
         }
-        return nil
     }
 
-    private func output(
-        _ request: Grpc__Reflection__V1__ServerReflectionRequest, into output: inout ByteBuffer
+    private func respond(
+        to request: Grpc__Reflection__V1__ServerReflectionRequest, _ services: [String],
+        into output: inout ByteBuffer
     ) {
         let index = DescriptorIndex.shared
         switch request.message_request_case {
@@ -82,7 +88,7 @@ extension MessageDecoder {
             output.appendVarint(Tag.extensionNumbers)
             output.appendPrefixed(self.scratch.bytes)
         case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_LIST_SERVICES:
-            self.writeServices(index.services, into: &output)
+            self.writeServices(services, into: &output)
         default:
             self.writeError(.invalidArgument, "the request asks for nothing", into: &output)
         }
@@ -116,11 +122,11 @@ extension MessageDecoder {
         output.appendPrefixed(self.scratch.bytes)
     }
 
-    private func writeError(_ code: ErrorCode, _ message: String, into output: inout ByteBuffer) {
+    private func writeError(_ code: StatusCode, _ message: String, into output: inout ByteBuffer) {
         var text = message
         self.scratch.removeAll()
         self.scratch.appendVarint(Tag.errorCode)
-        self.scratch.appendVarint(code.rawValue)
+        self.scratch.appendVarint(UInt64(code.rawValue))
         self.scratch.appendVarint(Tag.errorMessage)
         text.withUTF8 { self.scratch.appendPrefixed(UnsafeRawBufferPointer($0)) }
         output.appendVarint(Tag.error)

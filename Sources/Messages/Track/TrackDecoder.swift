@@ -2,19 +2,8 @@ import Bytes
 import CMessages
 import Profiles
 
-/// What decoding a request gives.
-package enum Decoded<Message> {
-    case message(Message)
-    /// Protobuf, but not allowed.
-    case invalid(Violations)
-    /// Not protobuf, or not this message: INTERNAL.
-    case malformed(String)
-    /// It needs more memory than one call may have.
-    case tooLarge
-}
-
-/// Windows that the loop knows of a project, to list times that the log would refuse anyway beside
-/// other violations.
+/// The time windows of a project as its loop knows them: times that the log would reject anyway are
+/// listed beside other violations.
 package struct AdvisoryWindows {
     package var nowMicroseconds: Int64
     package var lateMicroseconds: Int64
@@ -32,113 +21,64 @@ package struct AdvisoryWindows {
     }
 }
 
-/// A decoded TrackRequest; valid until the decoder is used again, or the message ends.
-package struct DecodedTrack {
-    /// In the arena; `nil`: a plain one, whose payload is written already.
-    let request: UnsafeMutablePointer<Profiles__V1__TrackRequest>?
-    /// The project's name, as sent.
-    package let project: UnsafeRawBufferPointer
-    /// Events in the message.
-    package let eventCount: Int
-    /// Echoed on streams.
-    package let sequence: UInt64
-
-    init(_ request: UnsafeMutablePointer<Profiles__V1__TrackRequest>) {
-        self.request = request
-        self.project = ValuePacker.text(request.pointee.project)
-        self.eventCount = request.pointee.n_events
-        self.sequence = request.pointee.sequence
-    }
-
-    init(_ plain: PlainTrack) {
-        self.request = nil
-        self.project = plain.project
-        self.eventCount = plain.eventCount
-        self.sequence = plain.sequence
-    }
-}
-
 extension MessageDecoder {
-    /// Decodes a TrackRequest, bounded and checked on the wire, but not yet validated unless it is
-    /// a plain one.
-    package func decodeTrack(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedTrack> {
-        if let plain = self.plainTracks.read(message) { return .message(DecodedTrack(plain)) }
-        return self.decodeAnyTrack(message)
-    }
-
-    /// As `decodeTrack`, always the long way.
-    func decodeAnyTrack(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedTrack> {
-        self.decode(message, root: WireSchema.shared.trackRequest) { allocator, count, bytes in
-            profiles__v1__track_request__unpack(allocator, count, bytes).map { DecodedTrack($0) }
-        }
-    }
-
-    /// Validates a Track and appends its record.
+    /// Decodes and validates a TrackRequest. Malformed events of a call that allows partial success
+    /// become rejected entries of the record; any other violation rejects the call.
     ///
-    /// Malformed events of a call that allows partial success become rejected entries of the
-    /// record; any other violation refuses the call and leaves `buffer` as it was.
-    ///
-    /// - Parameter project: `nil`: the project is unknown; its name may be no name at all.
-    /// - Returns: The violations, none if the record was written.
+    /// - Parameter windows: Of the project with a name; evaluated only beside other violations.
     /// - Complexity: O(bytes of the message).
-    package func writeTrack(
-        _ track: DecodedTrack, project: ProjectID?, windows: AdvisoryWindows,
-        into buffer: inout ByteBuffer
-    ) -> Violations {
-        guard let request = track.request else {
-            return self.writePlain(track, project: project, into: &buffer)
+    @inline(__always)
+    package func decodeTrack(
+        _ message: UnsafeRawBufferPointer, windows: (UnsafeRawBufferPointer) -> AdvisoryWindows
+    ) -> Decoded<DecodedWrite> {
+        if let plain = self.plainTracks.read(message) {
+            return .message(
+                DecodedWrite(
+                    project: plain.project, kind: .track, operations: plain.eventCount,
+                    itemCount: plain.eventCount, sequence: plain.sequence, isPlain: true))
         }
-        self.packer.path.removeAll()
-        self.packer.violations.removeAll()
-        let start = beginRecord(.track, in: &buffer)
-        self.write(
-            request.pointee, project: project ?? ProjectID(rawValue: 0), windows, into: &buffer)
-        guard self.packer.violations.isEmpty else {
-            buffer.truncate(to: start)
-            return self.packer.violations
-        }
-        endRecord(at: start, operations: track.eventCount, in: &buffer)
-        return Violations()
+        return self.decodeAnyTrack(message, windows: windows)
     }
 
-    /// Appends the record of the plain Track that was read last.
-    private func writePlain(
-        _ track: DecodedTrack, project: ProjectID?, into buffer: inout ByteBuffer
-    ) -> Violations {
-        let start = beginRecord(.track, in: &buffer)
-        let payload = buffer.count
-        buffer.append(self.plainTracks.payload.bytes)
-        // The first field of the payload (`TrackHeader`).
-        buffer.patch((project ?? ProjectID(rawValue: 0)).rawValue, at: payload)
-        endRecord(at: start, operations: track.eventCount, in: &buffer)
-        return Violations()
+    /// As `decodeTrack`, always through protobuf-c.
+    func decodeAnyTrack(
+        _ message: UnsafeRawBufferPointer, windows: (UnsafeRawBufferPointer) -> AdvisoryWindows
+    ) -> Decoded<DecodedWrite> {
+        self.decode(
+            message, as: WireSchema.shared.trackRequest, itemCount: { $0.pointee.n_events }
+        ) { request in
+            let project = ValuePacker.text(request.pointee.project)
+            self.beginPayload()
+            self.pack(request.pointee) { windows(project) }
+            return DecodedWrite(
+                project: project, kind: .track, operations: request.pointee.n_events,
+                itemCount: request.pointee.n_events, sequence: request.pointee.sequence)
+        }
     }
 
-    /// Appends the payload of a Track; violations are noted below the packer's path.
-    func write(
-        _ request: Profiles__V1__TrackRequest, project: ProjectID, _ windows: AdvisoryWindows,
-        into buffer: inout ByteBuffer
-    ) {
+    /// Packs the payload of a Track; violations are noted below the packer's path.
+    func pack(_ request: Profiles__V1__TrackRequest, windows: () -> AdvisoryWindows) {
         let violationsBefore = self.packer.violations.count
         let sentAt = self.time(request.sent_at, "sent_at")
-        self.header(request, project: project, sentAt: sentAt).write(into: &buffer)
+        self.markProject()
+        self.header(request, sentAt: sentAt).write(into: &self.payload)
         let allowsPartial = request.allow_partial != 0
         for index in 0 ..< request.n_events {
             guard let event = request.events[index] else { continue }
             self.packer.path.push("events")
             self.packer.path.push(index: index)
-            self.write(event.pointee, allowsPartial: allowsPartial, into: &buffer)
+            self.write(event.pointee, allowsPartial: allowsPartial, into: &self.payload)
             self.packer.path.pop()
             self.packer.path.pop()
         }
         if self.packer.violations.count > violationsBefore {
-            self.listTimes(request, sentAt: sentAt, windows)
+            self.listTimes(request, sentAt: sentAt, windows())
         }
     }
 
     /// Everything but the events; violations are noted.
     private func header(
-        _ request: Profiles__V1__TrackRequest, project: ProjectID, sentAt: Int64?
+        _ request: Profiles__V1__TrackRequest, sentAt: Int64?
     ) -> TrackHeader {
         self.checkProject(request.project)
         let requestID = self.requestID(request.request_id)
@@ -153,7 +93,7 @@ extension MessageDecoder {
         if sentAt != nil { flags.insert(.hasSentAt) }
         if request.expected_revision != nil { flags.insert(.hasExpectedRevision) }
         return TrackHeader(
-            project: project, flags: flags, platform: source.platform, eventCount: request.n_events,
+            project: .unresolved, flags: flags, platform: source.platform, eventCount: request.n_events,
             identifier: self.identifier(request.identifier), requestID: requestID,
             sourceName: source.name,
             sentAt: sentAt ?? 0, expectedRevision: request.expected_revision?.pointee.value ?? 0)
@@ -234,11 +174,11 @@ extension MessageDecoder {
         buffer.appendPrefixed(
             eventID.count <= TextRules.idBytesMax
                 ? eventID : UnsafeRawBufferPointer(start: nil, count: 0))
-        Self.append(violations, into: &buffer)
+        violations.append(to: &buffer)
     }
 
-    /// Adds the events whose time the log would refuse: the caller sees everything that is wrong at
-    /// once.
+    /// Adds the events whose time the log would reject, so that the caller sees everything that is
+    /// wrong at once.
     private func listTimes(
         _ request: Profiles__V1__TrackRequest, sentAt: Int64?, _ windows: AdvisoryWindows
     ) {

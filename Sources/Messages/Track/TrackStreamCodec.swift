@@ -1,11 +1,9 @@
 import Bytes
 
-// What TrackStream adds to Track. The answer of a failure is written by hand: its only message is
-// serialised already.
+// What TrackStream adds to Track. The response to a failed request is written by hand: its only
+// message is serialised already.
 
-extension MessageDecoder {
-    /// `TrackRequest.sequence`.
-    private static let requestSequenceField: UInt64 = 11
+extension MessageEncoder {
     /// `TrackResponse.sequence`, a varint.
     private static let responseSequenceTag: UInt64 = 6 << 3
     /// `TrackResponse.error`, a message.
@@ -25,6 +23,11 @@ extension MessageDecoder {
         output.appendVarint(Self.responseErrorTag)
         status.withUnsafeBytes { output.appendPrefixed($0) }
     }
+}
+
+extension MessageDecoder {
+    /// `TrackRequest.sequence`.
+    private static let requestSequenceField: UInt64 = 11
 
     /// The `sequence` of a TrackRequest that is protobuf but was not decoded; 0 if it has none.
     package static func sequence(ofTrack message: UnsafeRawBufferPointer) -> UInt64 {

@@ -11,6 +11,18 @@ enum WireFieldKind: UInt8 {
     case message
 }
 
+/// A request message: where its check begins, and what protobuf-c unpacks it by.
+struct WireRoot<Message>: @unchecked Sendable {
+    // SAFETY: the descriptor is a constant of the program.
+
+    /// Index in `WireSchema.messages`.
+    let index: Int
+    let descriptor: UnsafePointer<ProtobufCMessageDescriptor>
+
+    /// The name in the contract, such as `profiles.v1.TrackRequest`.
+    var name: String { String(cString: self.descriptor.pointee.name) }
+}
+
 /// One field of a message, flattened from protobuf-c's descriptor.
 struct WireField {
     var number: UInt32
@@ -52,29 +64,29 @@ struct WireSchema: @unchecked Sendable {
     // SAFETY: filled once; the names point into protobuf-c's static descriptors.
 
     /// Roots of the calls that are built.
-    let trackRequest: Int
-    let getProfileRequest: Int
-    let updateSubscriptionRequest: Int
-    let confirmSubscriptionRequest: Int
-    let addSuppressionRequest: Int
-    let removeSuppressionRequest: Int
-    let checkSendableRequest: Int
-    let createUnsubscribeTokenRequest: Int
-    let redeemUnsubscribeTokenRequest: Int
-    let listConsentHistoryRequest: Int
-    let verifyConsentLedgerRequest: Int
-    let identifyRequest: Int
-    let batchWriteRequest: Int
-    let reflectionRequest: Int
-    let listEventsRequest: Int
-    let batchGetProfilesRequest: Int
-    let lookupProfilesRequest: Int
-    let getProjectRequest: Int
-    let listProjectsRequest: Int
-    let updateProjectRequest: Int
-    let createSnapshotRequest: Int
-    let backupRequest: Int
-    let eraseProfileRequest: Int
+    let trackRequest: WireRoot<Profiles__V1__TrackRequest>
+    let getProfileRequest: WireRoot<Profiles__V1__GetProfileRequest>
+    let updateSubscriptionRequest: WireRoot<Profiles__V1__UpdateSubscriptionRequest>
+    let confirmSubscriptionRequest: WireRoot<Profiles__V1__ConfirmSubscriptionRequest>
+    let addSuppressionRequest: WireRoot<Profiles__V1__AddSuppressionRequest>
+    let removeSuppressionRequest: WireRoot<Profiles__V1__RemoveSuppressionRequest>
+    let checkSendableRequest: WireRoot<Profiles__V1__CheckSendableRequest>
+    let createUnsubscribeTokenRequest: WireRoot<Profiles__V1__CreateUnsubscribeTokenRequest>
+    let redeemUnsubscribeTokenRequest: WireRoot<Profiles__V1__RedeemUnsubscribeTokenRequest>
+    let listConsentHistoryRequest: WireRoot<Profiles__V1__ListConsentHistoryRequest>
+    let verifyConsentLedgerRequest: WireRoot<Profiles__V1__VerifyConsentLedgerRequest>
+    let identifyRequest: WireRoot<Profiles__V1__IdentifyRequest>
+    let batchWriteRequest: WireRoot<Profiles__V1__BatchWriteRequest>
+    let reflectionRequest: WireRoot<Grpc__Reflection__V1__ServerReflectionRequest>
+    let listEventsRequest: WireRoot<Profiles__V1__ListEventsRequest>
+    let batchGetProfilesRequest: WireRoot<Profiles__V1__BatchGetProfilesRequest>
+    let lookupProfilesRequest: WireRoot<Profiles__V1__LookupProfilesRequest>
+    let getProjectRequest: WireRoot<Profiles__V1__GetProjectRequest>
+    let listProjectsRequest: WireRoot<Profiles__V1__ListProjectsRequest>
+    let updateProjectRequest: WireRoot<Profiles__V1__UpdateProjectRequest>
+    let createSnapshotRequest: WireRoot<Profiles__V1__CreateSnapshotRequest>
+    let backupRequest: WireRoot<Profiles__V1__BackupRequest>
+    let eraseProfileRequest: WireRoot<Profiles__V1__EraseProfileRequest>
     let messages: UnsafePointer<WireMessage>
     let fields: UnsafePointer<WireField>
 
@@ -82,38 +94,29 @@ struct WireSchema: @unchecked Sendable {
 
     private init() {
         var builder = Builder()
-        self.trackRequest = builder.add(profiles__v1__track_request__descriptor)
-        self.getProfileRequest = builder.add(profiles__v1__get_profile_request__descriptor)
-        self.updateSubscriptionRequest = builder.add(
-            profiles__v1__update_subscription_request__descriptor)
-        self.confirmSubscriptionRequest = builder.add(
-            profiles__v1__confirm_subscription_request__descriptor)
-        self.addSuppressionRequest = builder.add(profiles__v1__add_suppression_request__descriptor)
-        self.removeSuppressionRequest = builder.add(
-            profiles__v1__remove_suppression_request__descriptor)
-        self.checkSendableRequest = builder.add(profiles__v1__check_sendable_request__descriptor)
-        self.createUnsubscribeTokenRequest = builder.add(
-            profiles__v1__create_unsubscribe_token_request__descriptor)
-        self.redeemUnsubscribeTokenRequest = builder.add(
-            profiles__v1__redeem_unsubscribe_token_request__descriptor)
-        self.listConsentHistoryRequest = builder.add(
-            profiles__v1__list_consent_history_request__descriptor)
-        self.verifyConsentLedgerRequest = builder.add(
-            profiles__v1__verify_consent_ledger_request__descriptor)
-        self.batchWriteRequest = builder.add(profiles__v1__batch_write_request__descriptor)
-        self.identifyRequest = builder.add(profiles__v1__identify_request__descriptor)
-        self.reflectionRequest = builder.add(
-            grpc__reflection__v1__server_reflection_request__descriptor)
-        self.listEventsRequest = builder.add(profiles__v1__list_events_request__descriptor)
-        self.batchGetProfilesRequest = builder.add(
-            profiles__v1__batch_get_profiles_request__descriptor)
-        self.lookupProfilesRequest = builder.add(profiles__v1__lookup_profiles_request__descriptor)
-        self.getProjectRequest = builder.add(profiles__v1__get_project_request__descriptor)
-        self.listProjectsRequest = builder.add(profiles__v1__list_projects_request__descriptor)
-        self.updateProjectRequest = builder.add(profiles__v1__update_project_request__descriptor)
-        self.createSnapshotRequest = builder.add(profiles__v1__create_snapshot_request__descriptor)
-        self.backupRequest = builder.add(profiles__v1__backup_request__descriptor)
-        self.eraseProfileRequest = builder.add(profiles__v1__erase_profile_request__descriptor)
+        self.trackRequest = builder.root(profiles__v1__track_request__init)
+        self.getProfileRequest = builder.root(profiles__v1__get_profile_request__init)
+        self.updateSubscriptionRequest = builder.root(profiles__v1__update_subscription_request__init)
+        self.confirmSubscriptionRequest = builder.root(profiles__v1__confirm_subscription_request__init)
+        self.addSuppressionRequest = builder.root(profiles__v1__add_suppression_request__init)
+        self.removeSuppressionRequest = builder.root(profiles__v1__remove_suppression_request__init)
+        self.checkSendableRequest = builder.root(profiles__v1__check_sendable_request__init)
+        self.createUnsubscribeTokenRequest = builder.root(profiles__v1__create_unsubscribe_token_request__init)
+        self.redeemUnsubscribeTokenRequest = builder.root(profiles__v1__redeem_unsubscribe_token_request__init)
+        self.listConsentHistoryRequest = builder.root(profiles__v1__list_consent_history_request__init)
+        self.verifyConsentLedgerRequest = builder.root(profiles__v1__verify_consent_ledger_request__init)
+        self.batchWriteRequest = builder.root(profiles__v1__batch_write_request__init)
+        self.identifyRequest = builder.root(profiles__v1__identify_request__init)
+        self.reflectionRequest = builder.root(grpc__reflection__v1__server_reflection_request__init)
+        self.listEventsRequest = builder.root(profiles__v1__list_events_request__init)
+        self.batchGetProfilesRequest = builder.root(profiles__v1__batch_get_profiles_request__init)
+        self.lookupProfilesRequest = builder.root(profiles__v1__lookup_profiles_request__init)
+        self.getProjectRequest = builder.root(profiles__v1__get_project_request__init)
+        self.listProjectsRequest = builder.root(profiles__v1__list_projects_request__init)
+        self.updateProjectRequest = builder.root(profiles__v1__update_project_request__init)
+        self.createSnapshotRequest = builder.root(profiles__v1__create_snapshot_request__init)
+        self.backupRequest = builder.root(profiles__v1__backup_request__init)
+        self.eraseProfileRequest = builder.root(profiles__v1__erase_profile_request__init)
         // Kept for the life of the process: tables behind plain pointers cost no reference counting
         // on the way of a request.
         self.messages = Self.keep(builder.messages)
@@ -130,6 +133,21 @@ struct WireSchema: @unchecked Sendable {
         var messages: [WireMessage] = []
         var fields: [WireField] = []
         private var known: [String: Int] = [:]
+
+        /// Adds a request; its descriptor is found in a message that protobuf-c initialised, because
+        /// Swift imports the descriptors themselves without their addresses.
+        mutating func root<Message>(
+            _ initialize: (UnsafeMutablePointer<Message>) -> Void
+        ) -> WireRoot<Message> {
+            let message = UnsafeMutablePointer<Message>.allocate(capacity: 1)
+            defer { message.deallocate() }
+            initialize(message)
+            // SAFETY: every message of protobuf-c begins with its base, which points to the static
+            // descriptor.
+            let descriptor = UnsafeRawPointer(message)
+                .assumingMemoryBound(to: ProtobufCMessage.self).pointee.descriptor!
+            return WireRoot(index: self.add(descriptor.pointee), descriptor: descriptor)
+        }
 
         /// Adds a message and those below it; returns its index.
         mutating func add(_ descriptor: ProtobufCMessageDescriptor) -> Int {

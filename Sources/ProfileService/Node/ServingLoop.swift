@@ -26,7 +26,7 @@ final class ServingLoop: Steppable {
         self.onEvent = environment.onEvent
         self.loop = RPCLoop(
             index: index, listener: listener, poller: poller, clock: environment.clock,
-            methods: RPCCatalogue.descriptors(reflection: configuration.hasReflection),
+            methods: RPCTable.served(reflection: configuration.hasReflection).map(\.descriptor),
             limits: configuration.transport, health: health)
         self.mailbox = CompletionMailbox { poller.wake() }
         self.handler = ServiceLoop(

@@ -59,22 +59,6 @@ struct LedgerPart {
         while reader.remaining > 0 { body(reader.readPrefixed()) }
     }
 
-    /// Every kept entry with the two hashes, computed again from the checkpoint on; returns the
-    /// last.
-    @discardableResult
-    func forEachChained(
-        _ body: (_ entry: UnsafeRawBufferPointer, _ previous: SHA256Digest, _ hash: SHA256Digest) ->
-            Void
-    ) -> SHA256Digest {
-        var previous = self.foldedHash
-        self.forEach { entry in
-            let hash = Self.hash(entry, after: previous)
-            body(entry, previous, hash)
-            previous = hash
-        }
-        return previous
-    }
-
     /// Appends the block without entries: all of them are folded, so that their count and the last
     /// hash remain.
     func writeHead(into buffer: inout ByteBuffer) {
@@ -128,51 +112,4 @@ package struct VerifiedLedger {
     package var head = SHA256Digest.zero
 
     package init() {}
-}
-
-/// Copies of the ledgers of one person: its own first, then those of the profiles that were merged
-/// into it.
-package struct LedgerHistory {
-    /// Borrowed.
-    private var ledgers: [LedgerPart] = []
-
-    package init() {}
-
-    /// Adds a copy that `Store.readLedger` made.
-    package mutating func add(_ copy: UnsafeRawBufferPointer) {
-        self.ledgers.append(LedgerPart(copy))
-    }
-
-    /// Every kept entry of all chains, ascending by lsn; those of one lsn in the order of their
-    /// chains.
-    ///
-    /// - Complexity: O(entries · log entries), and a hash of each.
-    package var entries: [ListedEntry] {
-        var entries: [ListedEntry] = []
-        for ledger in self.ledgers {
-            ledger.forEachChained { entry, previous, hash in
-                entries.append(
-                    ListedEntry(
-                        lsn: ConsentEntry.lsn(of: entry), previousHash: previous, hash: hash,
-                        entry: entry))
-            }
-        }
-        guard self.ledgers.count > 1 else { return entries }
-        return entries.enumerated().sorted {
-            ($0.element.lsn, $0.offset) < ($1.element.lsn, $1.offset)
-        }.map(\.element)
-    }
-
-    /// Computes every hash again.
-    package func verify() -> VerifiedLedger {
-        var verified = VerifiedLedger()
-        for (index, ledger) in self.ledgers.enumerated() {
-            if index == 0 { verified.head = ledger.head }
-            if ledger.forEachChained({ _, _, _ in verified.entryCount += 1 }) != ledger.head {
-                verified.isValid = false
-            }
-            verified.entryCount += ledger.foldedCount
-        }
-        return verified
-    }
 }

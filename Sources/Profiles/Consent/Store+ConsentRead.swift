@@ -1,6 +1,6 @@
 import Bytes
 
-// What loops read of consent: verdicts, tokens, ledgers. Nothing here waits for the log.
+// What loops read of consent: verdicts and tokens. Nothing here waits for the log.
 
 extension Store {
     // MARK: CheckSendable
@@ -91,79 +91,6 @@ extension Store {
             token.kind == kind, token.project == project
         else { return nil }
         return token
-    }
-
-    // MARK: Ledgers
-
-    /// Runs `body` with copies of a person's own ledger and of those of the profiles merged into
-    /// it. Any thread.
-    package func withHistory<Result>(
-        of image: ProfileImage, project: ProjectID, _ body: (LedgerHistory) -> Result
-    ) -> Result {
-        var copies = ByteBuffer(capacity: 4 << 10)
-        var ends: [Int] = []
-        _ = self.readLedger(project: project, id: image.profileID, into: &copies)
-        ends.append(copies.count)
-        image.forEachProfileAlias { id in
-            if self.readLedger(project: project, id: id, into: &copies) {
-                ends.append(copies.count)
-            }
-        }
-        var history = LedgerHistory()
-        var start = 0
-        for end in ends {
-            history.add(UnsafeRawBufferPointer(rebasing: copies.bytes[start ..< end]))
-            start = end
-        }
-        return body(history)
-    }
-
-    /// Bytes copied under one lock.
-    private static let copyBytesMax = 64 << 10
-
-    /// Appends a copy of the ledger that was written for a profile id, also for one that was merged
-    /// away; false if there is none.
-    ///
-    /// - Complexity: O(bytes of the ledger); the profile's lock is taken for each 64 KiB.
-    package func readLedger(project: ProjectID, id: ProfileID, into buffer: inout ByteBuffer)
-        -> Bool
-    {
-        withUnsafeBytes(of: (id.high.bigEndian, id.low.bigEndian)) { bytes in
-            let identifier = IdentifierView(kind: .profileID, bytes: bytes)
-            return self.firstCandidate(project, identifier) {
-                self.copyLedger($0, project, identifier, into: &buffer)
-            } ?? false
-        }
-    }
-
-    /// `nil`: this profile is not called so.
-    private func copyLedger(
-        _ profile: ProfileRef, _ project: ProjectID, _ identifier: IdentifierView,
-        into buffer: inout ByteBuffer
-    ) -> Bool? {
-        let start = buffer.count
-        var head = SHA256Digest.zero
-        while true {
-            let (isHolder, isWhole) = self.profileLocks.with(profile.shard) { () -> (Bool, Bool) in
-                let header = self.pool.header(profile).pointee
-                guard self.holds(header, project, identifier) else { return (false, true) }
-                guard header.ledger != 0 else { return (true, true) }
-                let all = UnsafeRawBufferPointer(
-                    start: self.slab.pointer(header.ledger), count: Int(header.ledgerBytes))
-                // A block is never changed, but it may have been replaced since the piece before:
-                // then another head stands in it.
-                let present = LedgerPart(all).head
-                if present != head { buffer.truncate(to: start) }
-                head = present
-                let copied = buffer.count - start
-                buffer.append(
-                    UnsafeRawBufferPointer(
-                        rebasing: all[copied ..< min(all.count, copied + Self.copyBytesMax)]))
-                return (true, buffer.count - start == all.count)
-            }
-            guard isHolder else { return nil }
-            if isWhole { return buffer.count > start }
-        }
     }
 }
 

@@ -1,8 +1,51 @@
 import Bytes
 
 // Listing a profile's events: pieces are copied under its lock, by position, and filtered by name
-// without one. A page is what the profile had at the first piece, but for what was dropped or came
-// in front of the reader since.
+// without one. A page is what the profile had at the first piece, except for what was dropped or
+// came in front of the reader since.
+
+/// A page of a listing under way: what it has so far, and where the reading goes on.
+package struct EventScan {
+    /// What a slice of the scan came to.
+    package enum Step {
+        /// The page is complete; its images are in the buffer.
+        case page(EventPage)
+        /// The budget is used up.
+        case more
+        /// No profile is called so.
+        case notFound
+    }
+
+    /// Where the listing begins; `nil`: at its first event.
+    private let position: EventPosition?
+    /// Where the images of the page begin in the buffer.
+    let start: Int
+    /// In microseconds; events past the retention at this time count as dropped.
+    let now: Int64
+    /// `nil`: to be found.
+    var profile: ProfileRef?
+    var page = EventPage()
+    /// The last event that was looked at.
+    var cursor: EventPosition?
+    /// The last event of the page.
+    var last: EventPosition?
+
+    /// - Parameters:
+    ///   - position: `nil`: the first page.
+    ///   - start: Bytes that the buffer for the images already has.
+    package init(after position: EventPosition?, at start: Int, now: Int64) {
+        self.position = position
+        self.start = start
+        self.now = now
+        self.cursor = position
+    }
+
+    /// Begins the page again.
+    mutating func restart(_ buffer: inout ByteBuffer) {
+        buffer.truncate(to: self.start)
+        self = EventScan(after: self.position, at: self.start, now: self.now)
+    }
+}
 
 extension Store {
     /// Bytes copied under one lock; one event may be larger.
@@ -25,20 +68,46 @@ extension Store {
         after position: EventPosition?, now: Int64,
         into buffer: inout ByteBuffer
     ) -> EventPage? {
-        let start = buffer.count
+        var scan = EventScan(after: position, at: buffer.count, now: now)
         var piece = ByteBuffer(capacity: Self.pieceBytesMax)
         while true {
-            buffer.truncate(to: start)
-            guard let (profile, page) = self.beginPage(project, identifier, query, now) else {
-                return nil
+            let step = self.advance(
+                &scan, project: project, identifier: identifier, query: query, budgetBytes: .max,
+                piece: &piece, into: &buffer)
+            switch step {
+            case .more: continue
+            case .notFound: return nil
+            case .page(let page): return page
             }
-            if let page = self.fillPage(
-                page, of: profile, query, after: position, now, &piece, &buffer)
-            {
-                return page
-            }
-            // It was merged away or erased since: begin again with the survivor, if there is one.
         }
+    }
+
+    /// Goes on with a scan, and appends the images of the events that it finds. Any thread.
+    ///
+    /// - Parameters:
+    ///   - budgetBytes: Bytes of events to look at; one piece more may be taken.
+    ///   - piece: Its storage is used, its content is lost.
+    ///   - buffer: Has the images that the scan has found so far, and nothing behind them.
+    package func advance(
+        _ scan: inout EventScan, project: ProjectID, identifier: IdentifierView, query: EventQuery,
+        budgetBytes: Int, piece: inout ByteBuffer, into buffer: inout ByteBuffer
+    ) -> EventScan.Step {
+        var left = budgetBytes
+        while left > 0 {
+            if scan.profile == nil {
+                guard let (profile, page) = self.beginPage(project, identifier, query, scan.now)
+                else { return .notFound }
+                scan.profile = profile
+                scan.page = page
+            }
+            switch self.fillPage(&scan, query, &left, &piece, &buffer) {
+            case .full: return .page(scan.page)
+            case .outOfBudget: break
+            // It was merged away or erased since: begin again with the survivor, if there is one.
+            case .gone: scan.restart(&buffer)
+            }
+        }
+        return .more
     }
 
     /// Finds the profile, and what a page says beside its events.
@@ -121,41 +190,56 @@ extension Store {
         }
     }
 
-    /// Copies piece by piece until the page is full; `nil`: the profile was merged away meanwhile.
+    /// How the filling of a page stopped.
+    private enum Filling {
+        case full
+        case outOfBudget
+        case gone
+    }
+
+    /// Copies piece by piece until the page is full or the budget is used up.
     private func fillPage(
-        _ begun: EventPage, of profile: ProfileRef, _ query: EventQuery,
-        after position: EventPosition?, _ now: Int64,
+        _ scan: inout EventScan, _ query: EventQuery, _ left: inout Int,
         _ piece: inout ByteBuffer, _ buffer: inout ByteBuffer
-    ) -> EventPage? {
-        var page = begun
-        var cursor = position
-        var last: EventPosition?
-        let start = buffer.count
-        while true {
+    ) -> Filling {
+        guard let profile = scan.profile else { return .gone }
+        while left > 0 {
             piece.removeAll()
-            guard let isLast = self.copyPiece(of: profile, query, after: cursor, now, into: &piece)
-            else { return nil }
-            var offset = 0
-            while offset < piece.count {
-                let block = EventBlock(piece.base + offset)
-                offset += (block.totalBytes + 7) & ~7
-                let next = EventPosition(effectiveTime: block.effectiveTime, lsn: block.lsn)
-                cursor = next
-                let parts = block.parts
-                guard self.isAsked(parts.content, query) else { continue }
-                let bytes = buffer.count - start
-                guard page.eventCount < query.pageSize,
-                    bytes + block.totalBytes <= Self.pageBytesMax || page.eventCount == 0
-                else {
-                    page.next = last
-                    return page
-                }
-                self.appendImage(of: block, parts, to: &buffer)
-                page.eventCount += 1
-                last = next
-            }
-            if isLast { return page }
+            let isLast = self.copyPiece(
+                of: profile, query, after: scan.cursor, scan.now, into: &piece)
+            guard let isLast else { return .gone }
+            left -= max(piece.count, 1)
+            if self.take(piece.bytes, into: &scan, query, &buffer) || isLast { return .full }
         }
+        return .outOfBudget
+    }
+
+    /// Takes the events of a piece that the query asks for; returns whether the page is full.
+    private func take(
+        _ piece: UnsafeRawBufferPointer, into scan: inout EventScan, _ query: EventQuery,
+        _ buffer: inout ByteBuffer
+    ) -> Bool {
+        guard let base = piece.baseAddress else { return false }
+        var offset = 0
+        while offset < piece.count {
+            let block = EventBlock(UnsafeMutableRawPointer(mutating: base + offset))
+            offset += (block.totalBytes + 7) & ~7
+            let position = EventPosition(effectiveTime: block.effectiveTime, lsn: block.lsn)
+            scan.cursor = position
+            let parts = block.parts
+            guard self.isAsked(parts.content, query) else { continue }
+            let bytes = buffer.count - scan.start
+            guard scan.page.eventCount < query.pageSize,
+                bytes + block.totalBytes <= Self.pageBytesMax || scan.page.eventCount == 0
+            else {
+                scan.page.next = scan.last
+                return true
+            }
+            self.appendImage(of: block, parts, to: &buffer)
+            scan.page.eventCount += 1
+            scan.last = position
+        }
+        return false
     }
 
     private func isAsked(_ content: UnsafeRawBufferPointer, _ query: EventQuery) -> Bool {

@@ -58,13 +58,13 @@ extension ByteBuffer {
 }
 
 /// Walking over packed values.
-enum PackedValue {
+package enum PackedValue {
     /// Objects inside objects that a value may have here; the contract allows three, this bounds
     /// the recursion.
     private static let depthMax = 16
 
     /// Moves past one packed value; false if it is none.
-    static func skip(_ reader: inout ByteReader, depth: Int) -> Bool {
+    package static func skip(_ reader: inout ByteReader, depth: Int) -> Bool {
         guard depth <= Self.depthMax, let tag = PackedTag(rawValue: reader.read()) else {
             return false
         }

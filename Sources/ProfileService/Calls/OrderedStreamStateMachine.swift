@@ -8,7 +8,7 @@ import GRPCTransport
 ///    ▲──────────────half of them answered, room─────────────────┘
 /// reading, paused ──requests end, a status, drain──▶ ending ──all answered──▶ finished
 /// ```
-struct ServiceStreamStateMachine {
+struct OrderedStreamStateMachine {
     private enum State {
         case reading
         case paused

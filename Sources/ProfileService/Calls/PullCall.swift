@@ -1,0 +1,93 @@
+import Bytes
+import GRPCTransport
+import Messages
+
+/// Where the messages of a response stream come from.
+protocol PullSource: AnyObject {
+    /// Takes the only request of the call.
+    func receive(_ message: UnsafeRawBufferPointer) -> PullStart
+    /// What can be sent now. `.message` is followed by `write`, unless the client has no room yet.
+    var state: PullState { get }
+    /// Appends the next message.
+    func write(into output: inout ByteBuffer)
+    /// Takes in what another thread reports.
+    func complete(_ event: OperatorReport.Event)
+    /// The call has ended before the source did.
+    func abandoned()
+}
+
+extension PullSource {
+    func complete(_ event: OperatorReport.Event) {}
+    func abandoned() {}
+}
+
+/// Whether the request of a response stream begins it.
+enum PullStart {
+    case begun
+    case rejected(CallFailure)
+}
+
+/// What a source of a response stream has.
+enum PullState {
+    case message
+    /// Nothing yet; `PullCall.pump` is called once there is.
+    case waiting
+    case ended(RPCStatus)
+}
+
+/// A response stream that takes from its source as much as its client reads.
+///
+/// Nothing is produced for a client that does not read: backpressure reaches the source, which may
+/// replace what was not sent by something newer.
+final class PullCall: LiveCall {
+    let token: CallToken
+    private unowned(unsafe) let loop: ServiceLoop
+    private let source: any PullSource
+
+    init(_ loop: ServiceLoop, _ token: CallToken, _ source: any PullSource) {
+        self.loop = loop
+        self.token = token
+        self.source = source
+    }
+
+    func receive(_ message: UnsafeRawBufferPointer) {
+        switch self.source.receive(message) {
+        case .begun: self.pump()
+        case .rejected(let failure): self.end(with: RPCStatus(failure))
+        }
+    }
+
+    func becameWritable() { self.pump() }
+
+    func drain() {
+        self.source.abandoned()
+        self.end(with: RPCStatus(.rejected(.draining)))
+    }
+
+    func cancelled() { self.source.abandoned() }
+
+    func complete(_ event: OperatorReport.Event) {
+        self.source.complete(event)
+        self.pump()
+    }
+
+    /// Sends what the source has, as far as there is headroom.
+    func pump() {
+        while true {
+            switch self.source.state {
+            case .waiting: return
+            case .ended(let status): return self.end(with: status)
+            case .message:
+                let outcome = self.loop.transport.send(to: self.token) {
+                    self.source.write(into: &$0)
+                }
+                guard outcome == .sent else { return }
+            }
+        }
+    }
+
+    private func end(with status: RPCStatus) {
+        self.loop.transport.finish(self.token, with: status)
+        self.loop.close(self.token)
+    }
+}

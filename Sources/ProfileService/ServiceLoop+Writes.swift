@@ -1,0 +1,97 @@
+import Bytes
+import GRPCTransport
+import Messages
+import Profiles
+
+// Writes whose record needs something of the store: a verified token, the hash of an address, the
+// hashes of who is erased, the limits of the directory.
+extension ServiceLoop {
+    /// Adds a command whose token this directory made; any other is rejected before the log.
+    func redeem(
+        _ request: DecodedTokenRequest, _ kind: ConsentToken.Kind, as record: RecordKind,
+        _ context: RequestContext
+    ) {
+        let store = context.partition.store
+        var content = ByteBuffer(capacity: 128)
+        guard var token = store.verify(request.token, kind, in: context.project, into: &content)
+        else {
+            return self.reject(
+                context.token, .notAdmitted(.tokenInvalid), items: request.itemCount)
+        }
+        // A token outlives its person; what it says of an erased one need not enter the log again.
+        if !store.isKnown(token) { token.forgetPerson() }
+        self.submit(record, items: request.itemCount, context) {
+            TokenCommand(
+                project: token.project, requestID: request.requestID, token: token,
+                evidence: request.evidence
+            ).write(into: &$0)
+        }
+        // The token's topic is borrowed from the content up to here.
+        content.removeAll()
+    }
+
+    /// Adds a command that carries the hash of the address, never the address.
+    func suppress(
+        _ request: DecodedSuppression, as record: RecordKind, _ context: RequestContext
+    ) {
+        let address = context.partition.store.addressHash(
+            context.project, request.channel, request.address)
+        self.submit(record, items: 0, context) {
+            SuppressionCommand(
+                project: context.project, reason: request.reason, address: address,
+                requestID: request.requestID
+            ).write(into: &$0)
+        }
+    }
+
+    /// Adds an erasure. Its record carries hashes, so that it brings nothing back into the log.
+    func eraseProfile(_ request: DecodedErase, _ context: RequestContext) {
+        context.partition.store.withEraseCommand(
+            context.project, request.identifier, requestID: request.requestID,
+            expectedRevision: request.expectedRevision
+        ) { command in
+            self.submit(.erase, items: 0, context) { command.write(into: &$0) }
+        }
+    }
+
+    // MARK: Projects
+
+    func updateProject(_ request: DecodedProjectRequest, _ context: RequestContext) {
+        self.submit(.updateProject, items: 0, context) {
+            ProjectCommand(
+                project: context.project, requestID: request.requestID, options: request.options
+            ).write(into: &$0)
+        }
+    }
+
+    func getProject(_ request: DecodedProjectRequest, _ context: RequestContext) {
+        guard let options = context.partition.store.options(of: context.project) else {
+            return self.reject(context.token, .rejected(.projectNotFound))
+        }
+        let view = Self.view(options, in: context.partition)
+        self.transport.respond(to: context.token) { self.encoder.encodeProject(view, into: &$0) }
+    }
+
+    func listProjects(_ request: OperatorRequest, _ context: RequestContext) {
+        let store = context.partition.store
+        let view = Self.view(
+            store.options(of: store.defaultProject) ?? ProjectOptions(), in: context.partition)
+        self.transport.respond(to: context.token) {
+            self.encoder.encodeListProjectsResponse(view, into: &$0)
+        }
+    }
+
+    /// Appends the response to an UpdateProject that was carried out.
+    func encodeUpdateProject(_ body: inout ByteReader, into output: inout ByteBuffer) {
+        guard let partition = self.partition, let options = ProjectOptions(from: &body) else {
+            preconditionFailure("a result comes from a partition, and is whole")
+        }
+        self.encoder.encodeProject(Self.view(options, in: partition), into: &output)
+    }
+
+    private static func view(_ options: ProjectOptions, in partition: Partition) -> ProjectView {
+        ProjectView(
+            name: partition.store.projectName, options: options,
+            limits: partition.store.genesis.limits)
+    }
+}

@@ -1,0 +1,203 @@
+import Bytes
+
+/// A pass over the ledgers of one person, in slices: copies of them first, its own and those of the
+/// profiles merged into it, then every hash computed again.
+///
+/// A ledger keeps up to 4,096 entries of up to some 12 KiB, and hashing costs about as much as the
+/// rest of a call per kilobyte: the whole would hold a loop for tens of milliseconds. What a scan
+/// holds does not change with the store; a ledger that changes while it is copied is copied again.
+package struct LedgerScan: ~Copyable {
+    /// One kept entry: its hashes, and where it is among the copies.
+    struct ChainedEntry {
+        var lsn: UInt64
+        var previousHash: SHA256Digest
+        var hash: SHA256Digest
+        var range: Range<Int>
+    }
+
+    private let project: ProjectID
+    /// Profile ids whose ledgers are copied, the person's own first.
+    private let ids: [ProfileID]
+    private var copiedIDs = 0
+    private var copies = ByteBuffer(capacity: 4 << 10)
+    /// Where the copies end, one for each ledger that was found.
+    private var ends: [Int] = []
+    /// The head of the ledger that is being copied; its copy is void once another is found.
+    fileprivate var head = SHA256Digest.zero
+
+    private var hashedLedgers = 0
+    /// Offset of the next entry of the ledger that is being hashed; 0: it is not begun.
+    private var nextEntry = 0
+    private var previousHash = SHA256Digest.zero
+    private var chained: [ChainedEntry] = []
+    /// What the hashes say so far.
+    package private(set) var verified = VerifiedLedger()
+
+    /// - Parameter image: Of the person's profile.
+    package init(of image: ProfileImage, project: ProjectID) {
+        var ids = [image.profileID]
+        image.forEachProfileAlias { ids.append($0) }
+        self.project = project
+        self.ids = ids
+    }
+
+    /// A scan whose copies are made already, such as by a test.
+    init(copies: [[UInt8]]) {
+        self.project = ProjectID(rawValue: 0)
+        self.ids = []
+        for copy in copies {
+            copy.withUnsafeBytes { self.copies.append($0) }
+            self.ends.append(self.copies.count)
+        }
+    }
+
+    /// Goes on with the pass.
+    ///
+    /// - Parameter budgetBytes: Bytes to copy and hash; one piece or entry more may be taken.
+    /// - Returns: Whether the pass is complete.
+    package mutating func advance(in store: Store, budgetBytes: Int) -> Bool {
+        var left = budgetBytes
+        while self.copiedIDs < self.ids.count {
+            guard left > 0 else { return false }
+            left -= self.copyPiece(from: store)
+        }
+        return self.hashEntries(&left)
+    }
+
+    /// Copies one piece of the next ledger; returns its bytes.
+    private mutating func copyPiece(from store: Store) -> Int {
+        let start = self.ends.last ?? 0
+        let before = self.copies.count
+        let isWhole = store.copyLedgerPiece(
+            of: self.ids[self.copiedIDs], in: self.project, from: start, head: &self.head,
+            into: &self.copies)
+        let bytes = self.copies.count - before
+        guard isWhole else { return max(bytes, 1) }
+        // Of the person itself there may be no ledger yet: its chain is the empty one.
+        if self.copies.count > start || self.copiedIDs == 0 { self.ends.append(self.copies.count) }
+        self.copiedIDs += 1
+        self.head = .zero
+        return max(bytes, 1)
+    }
+
+    /// Hashes entries while `left` lasts; returns whether none is left.
+    mutating func hashEntries(_ left: inout Int) -> Bool {
+        while self.hashedLedgers < self.ends.count {
+            let start = self.hashedLedgers == 0 ? 0 : self.ends[self.hashedLedgers - 1]
+            let end = self.ends[self.hashedLedgers]
+            let ledger = LedgerPart(UnsafeRawBufferPointer(rebasing: self.copies.bytes[start ..< end]))
+            if self.nextEntry == 0 {
+                self.nextEntry = end - ledger.entries.count
+                self.previousHash = ledger.foldedHash
+                if self.hashedLedgers == 0 { self.verified.head = ledger.head }
+            }
+            while self.nextEntry < end {
+                guard left > 0 else { return false }
+                var reader = ByteReader(
+                    UnsafeRawBufferPointer(rebasing: self.copies.bytes[self.nextEntry ..< end]))
+                let entry = reader.readPrefixed()
+                let hash = LedgerPart.hash(entry, after: self.previousHash)
+                let next = self.nextEntry + reader.offset
+                self.chained.append(
+                    ChainedEntry(
+                        lsn: ConsentEntry.lsn(of: entry), previousHash: self.previousHash,
+                        hash: hash, range: next - entry.count ..< next))
+                self.previousHash = hash
+                self.verified.entryCount += 1
+                left -= next - self.nextEntry
+                self.nextEntry = next
+            }
+            if self.previousHash != ledger.head { self.verified.isValid = false }
+            self.verified.entryCount += ledger.foldedCount
+            self.hashedLedgers += 1
+            self.nextEntry = 0
+        }
+        return true
+    }
+
+    /// Runs `body` with every kept entry of all chains, ascending by lsn; those of one lsn in the
+    /// order of their chains.
+    ///
+    /// - Precondition: The pass is complete.
+    /// - Complexity: O(entries · log entries) if there is more than one chain.
+    package borrowing func withEntries<Result>(_ body: ([ListedEntry]) -> Result) -> Result {
+        precondition(self.hashedLedgers == self.ends.count, "the pass is complete")
+        var order = Array(self.chained.indices)
+        if self.ends.count > 1 {
+            order.sort { (self.chained[$0].lsn, $0) < (self.chained[$1].lsn, $1) }
+        }
+        let bytes = self.copies.bytes
+        return body(
+            order.map { index in
+                let entry = self.chained[index]
+                return ListedEntry(
+                    lsn: entry.lsn, previousHash: entry.previousHash, hash: entry.hash,
+                    entry: UnsafeRawBufferPointer(rebasing: bytes[entry.range]))
+            })
+    }
+}
+
+extension Store {
+    /// Runs `body` with the entries of a person's ledgers (`LedgerScan.withEntries`). Any thread.
+    ///
+    /// - Complexity: O(bytes of the ledgers), with a hash of each entry: for callers that serve
+    ///   nobody meanwhile.
+    package func withHistory<Result>(
+        of image: ProfileImage, project: ProjectID, _ body: ([ListedEntry]) -> Result
+    ) -> Result {
+        var scan = LedgerScan(of: image, project: project)
+        while !scan.advance(in: self, budgetBytes: .max) {}
+        return scan.withEntries(body)
+    }
+
+    /// Bytes copied under one lock.
+    private static let ledgerPieceBytesMax = 64 << 10
+
+    /// Appends the next piece of the ledger that was written for a profile id, also for one that
+    /// was merged away. Any thread.
+    ///
+    /// - Parameters:
+    ///   - start: Where the copy of this ledger begins in `buffer`.
+    ///   - head: Of the ledger whose copy was begun; `.zero`: none was.
+    /// - Returns: Whether the copy is whole; also true if there is no such ledger.
+    fileprivate func copyLedgerPiece(
+        of id: ProfileID, in project: ProjectID, from start: Int, head: inout SHA256Digest,
+        into buffer: inout ByteBuffer
+    ) -> Bool {
+        withUnsafeBytes(of: (id.high.bigEndian, id.low.bigEndian)) { bytes in
+            let identifier = IdentifierView(kind: .profileID, bytes: bytes)
+            return self.firstCandidate(project, identifier) {
+                self.copyLedgerPiece(
+                    of: $0, project, identifier, from: start, head: &head, into: &buffer)
+            } ?? true
+        }
+    }
+
+    /// `nil`: this profile does not have the id.
+    private func copyLedgerPiece(
+        of profile: ProfileRef, _ project: ProjectID, _ identifier: IdentifierView,
+        from start: Int, head: inout SHA256Digest, into buffer: inout ByteBuffer
+    ) -> Bool? {
+        self.profileLocks.with(profile.shard) { () -> Bool? in
+            let header = self.pool.header(profile).pointee
+            guard self.holds(header, project, identifier) else { return nil }
+            guard header.ledger != 0 else {
+                buffer.truncate(to: start)
+                return true
+            }
+            let all = UnsafeRawBufferPointer(
+                start: self.slab.pointer(header.ledger), count: Int(header.ledgerBytes))
+            // A block is never changed, but it may have been replaced since the piece before: then
+            // it has another head.
+            let present = LedgerPart(all).head
+            if present != head { buffer.truncate(to: start) }
+            head = present
+            let copied = buffer.count - start
+            buffer.append(
+                UnsafeRawBufferPointer(
+                    rebasing: all[
+                        copied ..< min(all.count, copied + Self.ledgerPieceBytesMax)]))
+            return buffer.count - start == all.count
+        }
+    }
+}
