@@ -146,7 +146,9 @@ extension Store {
         while true {
             let (isHolder, isWhole) = self.profileLocks.with(profile.shard) { () -> (Bool, Bool) in
                 let header = self.pool.header(profile).pointee
-                guard self.holds(header, project, identifier) else { return (false, true) }
+                guard self.identities.holds(header, project, identifier) else {
+                    return (false, true)
+                }
                 guard header.ledger != 0 else { return (true, true) }
                 let all = UnsafeRawBufferPointer(
                     start: self.slab.pointer(header.ledger), count: Int(header.ledgerBytes))
