@@ -20,7 +20,7 @@ struct AttributeLimits {
 
 /// What a patch did to a draft.
 struct PatchOutcome {
-    /// `.none`, or why the whole call is refused.
+    /// `.none`, or why the whole call is rejected.
     var rejection = Rejection.none
     /// The limit that was passed.
     var detail: UInt64 = 0
@@ -30,9 +30,9 @@ struct PatchOutcome {
     var itemCount = 0
     /// Names of items that lost to a newer write, ascending.
     var stale: [UnsafeRawBufferPointer] = []
-    /// Names of items that found no room, of a patch that must not be refused.
+    /// Names of items that found no capacity, of a patch that must not be rejected.
     var left: [UnsafeRawBufferPointer] = []
-    /// The patch is none.
+    /// The patch is malformed.
     var isMalformed = false
 }
 
@@ -50,7 +50,7 @@ extension AttributeDraft {
     ///
     /// - Parameters:
     ///   - patch: As `IdentifyHeader` describes it.
-    ///   - isLenient: What finds no room is left out and named, instead of refusing the call.
+    ///   - isLenient: What finds no capacity is left out and named, instead of refusing the call.
     ///   - isIdentified: What the profile will be; an anonymous one has neither e-mail nor phone.
     mutating func apply(
         _ patch: UnsafeRawBufferPointer, stamp: AttributeStamp, names: NameTable,

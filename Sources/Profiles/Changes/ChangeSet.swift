@@ -196,7 +196,7 @@ extension Store {
         isHistorical: Bool = false
     ) -> ProfileRef {
         let id = self.ids.profile(receivedAt: call.receivedAt, lsn: call.lsn)
-        let hash = self.profileIDHash(project, id)
+        let hash = self.identities.profileIDHash(project, id)
         let header = ProfileHeader(
             id: id, project: project, lsn: call.lsn, receivedAt: call.receivedAt,
             identity: identity,
@@ -209,11 +209,5 @@ extension Store {
             self.note(.created, of: profile, lsn: call.firstLSN, isHistorical: isHistorical)
         }
         return profile
-    }
-
-    func profileIDHash(_ project: ProjectID, _ id: ProfileID) -> UInt64 {
-        withUnsafeBytes(of: (id.high.bigEndian, id.low.bigEndian)) {
-            self.hash.identifier(project, IdentifierView(kind: .profileID, bytes: $0))
-        }
     }
 }

@@ -118,7 +118,8 @@ extension Store {
             }
         }
         self.project.names.truncate(to: self.undo.pointee.nameCount)
-        // A batch erases nobody, but an item that names an erased person is in the log all the same.
+        // A batch erases nobody, but an item that names an erased person is in the log all the
+        // same.
         let lastEraseLSN = self.state.pointee.lastEraseLSN
         self.state.pointee = self.undo.pointee.state
         self.state.pointee.lastEraseLSN = lastEraseLSN

@@ -1,13 +1,13 @@
 import Bytes
 
-// Several writes in one record: atomic, or each by itself. An item's payload is that of a record of
-// its kind, without a request id.
+// Several writes in one record: atomic, or each on its own. An item's payload is that of a record
+// of its kind, without a request id.
 
 /// Flags of a batch; raw values stand in the log.
 package struct BatchFlags: OptionSet, Sendable {
     package let rawValue: UInt8
     package init(rawValue: UInt8) { self.rawValue = rawValue }
-    /// Each item by itself; without it all of them or none.
+    /// Each item on its own; without it all of them or none.
     package static let bestEffort = BatchFlags(rawValue: 1 << 0)
 }
 
@@ -54,7 +54,7 @@ package struct BatchHeader {
 /// Begins an item and returns its offset, for `endBatchItem`.
 ///
 /// Layout of an item: `payloadBytes: UInt32 | kind: UInt8 | 0 | operations: UInt16 | payload`. Kind
-/// 0 is an item that validation refused:
+/// 0 is an item that validation rejected:
 /// `violationCount: varint | (path: prefixed, description: prefixed) each`, one operation.
 package func beginBatchItem(_ kind: RecordKind?, in buffer: inout ByteBuffer) -> Int {
     let offset = buffer.count
@@ -73,7 +73,7 @@ package func endBatchItem(at offset: Int, operations: Int, in buffer: inout Byte
 
 /// One item of a batch, borrowed.
 struct BatchItemView {
-    /// `nil`: refused by validation.
+    /// `nil`: rejected by validation.
     var kind: RecordKind?
     var record: RecordView
 

@@ -1,13 +1,13 @@
 import Bytes
 
-// What `apply` says of a record: the stored answer of a request id, the source of the response, and
-// what the digest covers.
+// What `apply` says of a record: the stored response of a request id, the source of the response,
+// and what the digest covers.
 
-/// Flags of a result; raw values stand in stored answers.
+/// Flags of a result; raw values stand in stored responses.
 package struct ResultFlags: OptionSet, Sendable {
     package let rawValue: UInt8
     package init(rawValue: UInt8) { self.rawValue = rawValue }
-    /// The answer of an earlier call with the same request id.
+    /// The response of an earlier call with the same request id.
     package static let replayed = ResultFlags(rawValue: 1 << 0)
     /// Reached through an alias: `redirectedFrom` is set.
     package static let redirected = ResultFlags(rawValue: 1 << 1)
@@ -16,8 +16,8 @@ package struct ResultFlags: OptionSet, Sendable {
 /// The fixed part of every result.
 ///
 /// Layout, little-endian:
-/// `totalBytes: UInt32 | refusal: UInt8 | flags: UInt8 | kind: UInt8 (RecordKind) | index: UInt8 |
-/// lsn: UInt64 | detail: UInt64`, then the body of the kind.
+/// `totalBytes: UInt32 | rejection: UInt8 | flags: UInt8 | kind: UInt8 (RecordKind) | index: UInt8
+/// | lsn: UInt64 | detail: UInt64`, then the body of the kind.
 package struct ResultHeader {
     /// Header and body.
     package var totalBytes: Int
@@ -25,7 +25,7 @@ package struct ResultHeader {
     package var rejection: Rejection
     package var flags: ResultFlags
     package var kind: RecordKind
-    /// Of a refused call with items: the first bad one.
+    /// Of a rejected call with items: the first bad one.
     package var index: UInt8
     /// The last lsn of the call.
     package var lsn: UInt64
@@ -49,7 +49,7 @@ package struct ResultHeader {
         self.detail = detail
     }
 
-    /// It is the answer of an earlier call with the same request id.
+    /// It is the response of an earlier call with the same request id.
     package var isReplayed: Bool { self.flags.contains(.replayed) }
 
     /// Appends the header and returns its offset, for `end`.
@@ -97,10 +97,10 @@ package enum EventOutcome: UInt8, Sendable {
 ///
 /// Layout: of a call carried out
 /// `profileID: 16 bytes | revision: UInt64 | redirectedFrom: kind UInt8 (0: none), prefixed |
-/// count: UInt8`, then per event `outcome: UInt8 | refusal: UInt8 | contentDiffers: UInt8 |
+/// count: UInt8`, then per event `outcome: UInt8 | rejection: UInt8 | contentDiffers: UInt8 |
 /// effectiveTime: Int64 µs | lsn: UInt64 | holder: 16 bytes | detail: Int64 | eventID: prefixed |
 /// violations: prefixed`. Of a rejected call: `count: UInt8`, then per bad event `index: UInt8 |
-/// refusal: UInt8 | effectiveTime: Int64 µs | detail: Int64`.
+/// rejection: UInt8 | effectiveTime: Int64 µs | detail: Int64`.
 package struct TrackResultBody {
     package var profileID: ProfileID
     package var revision: UInt64
@@ -153,7 +153,7 @@ package struct EventResultView {
     package var effectiveTime: Int64
     package var lsn: UInt64
     package var holder: ProfileID
-    /// Metadata of the refusal: the bound of the window in microseconds, or a limit.
+    /// Metadata of the rejection: the bound of the window in microseconds, or a limit.
     package var detail: Int64
     package var eventID: UnsafeRawBufferPointer
     /// `violationCount | (path, description) each` of a malformed event; empty otherwise.

@@ -1,7 +1,7 @@
 import Bytes
 
-/// The body of an UpdateSubscription or ConfirmSubscription that was carried out; a refused one has
-/// a zero byte.
+/// The body of an UpdateSubscription or ConfirmSubscription that was carried out; a rejected one
+/// has a zero byte.
 ///
 /// Layout:
 /// `profileID: 16 bytes | revision: UInt64 | redirectedFrom: kind UInt8 (0: none), prefixed |

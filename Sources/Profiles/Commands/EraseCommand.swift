@@ -62,7 +62,7 @@ package struct EraseCommand {
     }
 }
 
-/// The body of an erasure that was carried out; a refused one has a zero byte.
+/// The body of an erasure that was carried out; a rejected one has a zero byte.
 ///
 /// Layout: `existed: UInt8 | logPurgeDue: Int64 µs`.
 package struct EraseResultBody: Equatable {

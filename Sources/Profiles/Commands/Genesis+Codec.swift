@@ -1,10 +1,10 @@
 import Bytes
 
 // The genesis record is written once and read for ever. A limit that this release does not know
-// could change an outcome, so it is refused rather than skipped; one that is absent keeps its
+// could change an outcome, so it is rejected rather than skipped; one that is absent keeps its
 // default of the version that wrote it.
 
-/// Why a genesis payload is refused.
+/// Why a genesis payload is rejected.
 package enum GenesisError: Error, Equatable {
     /// Not a genesis: short, long, or its limits out of order.
     case malformed

@@ -45,15 +45,15 @@ package struct StoreLimits: Equatable, Sendable {
     package var namesPerProject: UInt64 = 65_535
     /// Remembered request ids of one project.
     package var requestIDsPerProject: UInt64 = 1_000_000
-    /// Bytes of remembered answers of one project.
+    /// Bytes of remembered responses of one project.
     package var requestIDBytesPerProject: UInt64 = 128 << 20
     /// How long a request id is remembered, in seconds.
     package var requestIDSeconds: UInt64 = 86_400
     /// Custom attributes of one profile.
     package var attributesPerProfile: UInt64 = 50
-    /// How long a merge can be taken back, in seconds.
+    /// How long a merge can be undone, in seconds.
     package var mergeSeconds: UInt64 = 30 * 86_400
-    /// Merges of one project that can be taken back; each keeps the state of one profile.
+    /// Merges of one project that can be undone; each keeps the state of one profile.
     package var mergesPerProject: UInt64 = 1_000_000
     /// How long what an erased person was called by stays blocked, in seconds.
     package var blockSeconds: UInt64 = 30 * 86_400

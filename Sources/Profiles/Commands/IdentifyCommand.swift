@@ -11,7 +11,7 @@ package struct IdentifyFlags: OptionSet, Sendable {
     package static let hasOccurredAt = IdentifyFlags(rawValue: 1 << 1)
     package static let hasSentAt = IdentifyFlags(rawValue: 1 << 2)
     package static let hasExpectedRevision = IdentifyFlags(rawValue: 1 << 3)
-    /// Of an import: nobody is seen by it.
+    /// Of an import: it moves no `lastSeenAt`.
     package static let historical = IdentifyFlags(rawValue: 1 << 4)
 }
 

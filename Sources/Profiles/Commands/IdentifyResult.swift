@@ -13,17 +13,17 @@ package enum IdentifyOutcome: UInt8, Sendable {
     case ignoredStaleLink = 9
 }
 
-/// Why a call that was carried out should be looked at; raw values stand in stored answers.
+/// Why a call that was carried out should be looked at; raw values stand in stored responses.
 package enum WarningReason: UInt8, Sendable {
     /// The least recently seen installation left a profile that had too many.
     case installationDetached = 1
-    /// An attribute of a merged profile found no room.
+    /// An attribute of a merged profile found no capacity.
     case attributeLimit = 2
-    /// Elements of a merged list found no room.
+    /// Elements of a merged list found no capacity.
     case listOverflow = 3
-    /// A counter of a merged profile found no room.
+    /// A counter of a merged profile found no capacity.
     case counterLimit = 4
-    /// A patch's attribute found no room on a log-out, which is never refused.
+    /// A patch's attribute found no capacity on a log-out, which is never rejected.
     case limitExceeded = 5
 
     /// As it stands in `Warning.reason`.
@@ -38,7 +38,7 @@ package enum WarningReason: UInt8, Sendable {
     }
 }
 
-/// The body of an Identify that was carried out; a refused one has none.
+/// The body of an Identify that was carried out; a rejected one has none.
 ///
 /// Layout:
 /// `profileID: 16 bytes | revision: UInt64 | outcome: UInt8 | mergeID: 16 bytes (zeros: none) |

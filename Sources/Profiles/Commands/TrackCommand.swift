@@ -94,7 +94,7 @@ package struct TrackEventFlags: OptionSet, Sendable {
     package let rawValue: UInt8
     package init(rawValue: UInt8) { self.rawValue = rawValue }
     package static let hasOccurredAt = TrackEventFlags(rawValue: 1 << 0)
-    /// Refused by validation under `allow_partial`: only its id and its violations follow.
+    /// Rejected by validation under `allow_partial`: only its id and its violations follow.
     package static let rejected = TrackEventFlags(rawValue: 1 << 1)
 }
 

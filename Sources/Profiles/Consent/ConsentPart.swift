@@ -13,7 +13,7 @@ struct ConsentPart {
     static let topicsPerChannelMax = 25
 
     /// Topics of one channel that a profile can hold, opt-outs and merged ones included: what an
-    /// answer of 4 MiB can show.
+    /// response of 4 MiB can show.
     static let topicsPerChannelHeldMax = 1_000
 
     /// One (channel, topic), its topic borrowed.

@@ -92,7 +92,7 @@ package struct ConsentToken {
 /// Layout: `3: UInt8 | project: UInt32 | profileID: 16 bytes | lsn: UInt64 | number: UInt32`.
 package struct HistoryPosition: Equatable, Sendable {
     package var project: ProjectID
-    /// The identifier's holder when the page was made; a merge since then goes on with its
+    /// The identifier's holder when the page was made; after a merge, pages continue with its
     /// survivor.
     package var profileID: ProfileID
     /// Of the last entry shown; several entries of a merge have one.

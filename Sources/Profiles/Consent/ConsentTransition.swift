@@ -40,7 +40,7 @@ enum ConsentOutcome: Equatable {
     /// Carried out; what is stored now, which may be what was. With a token if it waits for a
     /// confirmation.
     case applied(StoredConsent, needsToken: Bool)
-    /// Nobody but the person may do this: the whole call is refused.
+    /// Nobody but the person may do this: the whole call is rejected.
     case rejected
 }
 

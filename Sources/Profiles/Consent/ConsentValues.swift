@@ -1,5 +1,5 @@
 // The contract's enumerations of consent. Raw values are the contract's; they stand in the log, the
-// ledger and stored answers.
+// ledger and stored responses.
 
 /// A way to reach a person.
 package enum Channel: UInt8, Sendable, CaseIterable {

@@ -1,35 +1,8 @@
 import Bytes
 
-// The writes of consent in two passes: every change is judged on a copy of what is stored, and the
-// first that is refused refuses the call; then state, ledger and revision change at once
+// The writes of consent in two passes: every change is evaluated on a copy of what is stored, and
+// the first that is rejected rejects the call; then state, ledger and revision change at once
 // (Store+ConsentCommit.swift), which cannot fail. Source: spec.md, section 5.
-
-/// A change that was judged.
-struct EvaluatedChange {
-    var channel: Channel
-    var topic: UnsafeRawBufferPointer
-    var before: SubscriptionState
-    var after: SubscriptionState
-    var applied: Bool
-    var needsToken = false
-    var source: ConsentSource
-    /// Microseconds since 1970.
-    var effectiveTime: Int64
-    var lsn: UInt64
-}
-
-/// A call that changes consent, on its way.
-struct ConsentWork {
-    var kind: RecordKind
-    var call: CallContext
-    var project: ProjectID
-    var evidence: EvidenceView?
-    /// What will be stored.
-    var part = ConsentPart()
-    var evaluated: [EvaluatedChange] = []
-    /// A reader can see a difference.
-    var isVisible = false
-}
 
 extension Store {
     /// Carries out one UpdateSubscription.
@@ -116,7 +89,7 @@ extension Store {
                 start: self.slab.pointer(header.consent), count: Int(header.consentBytes)))
     }
 
-    // MARK: Judging
+    // MARK: Evaluation
 
     private func evaluate(
         _ view: SubscriptionChangeView, _ index: Int, _ header: SubscriptionHeader,
@@ -130,56 +103,8 @@ extension Store {
             hasReference: (header.evidence?.reference.count ?? 0) > 0,
             needsConfirmation: self.state.pointee.options.doubleOptIn & 1 << view.channel.rawValue
                 != 0)
-        return self.evaluate(
-            change, topic: view.topic, lsn: work.call.firstLSN + UInt64(index), &work)
-    }
-
-    /// Judges one change on what the changes before it left.
-    private func evaluate(
-        _ change: ConsentChange, topic: UnsafeRawBufferPointer, lsn: UInt64,
-        _ work: inout ConsentWork
-    ) -> Rejection {
-        let known = work.part.find(change.channel, topic)
-        let before = known ?? ConsentPart.Key(channel: change.channel, topic: topic)
-        var evaluated = EvaluatedChange(
-            channel: change.channel, topic: topic, before: before.stored.state,
-            after: before.stored.state, applied: false,
-            source: change.source, effectiveTime: change.effectiveTime, lsn: lsn)
-        switch before.stored.evaluate(change) {
-        case .rejected: return .userUnsubscribed
-        case .stale: break
-        case .applied(let stored, let needsToken):
-            if known == nil, topic.count > 0 {
-                let topicsMax =
-                    stored.state == .unsubscribed
-                    ? ConsentPart.topicsPerChannelHeldMax : ConsentPart.topicsPerChannelMax
-                if work.part.topicCount(change.channel) >= topicsMax { return .limitExceeded }
-            }
-            evaluated.after = stored.state
-            evaluated.applied = true
-            evaluated.needsToken = needsToken
-            self.set(stored, before, lsn: lsn, &work)
-        }
-        work.evaluated.append(evaluated)
-        return .none
-    }
-
-    private func set(
-        _ stored: StoredConsent, _ before: ConsentPart.Key, lsn: UInt64, _ work: inout ConsentWork
-    ) {
-        var after = before
-        after.stored = stored
-        if stored.state != .pending {
-            after.pendingSince = 0
-        } else if before.stored.state != .pending {
-            after.pendingSince = lsn
-        }
-        if stored.state != before.stored.state || stored.source != before.stored.source
-            || stored.effectiveTime != before.stored.effectiveTime
-        {
-            work.isVisible = true
-        }
-        work.part.set(after)
+        return work.evaluate(
+            change, topic: view.topic, lsn: work.call.firstLSN + UInt64(index))
     }
 
     // MARK: Tokens
@@ -220,17 +145,17 @@ extension Store {
                     channel: token.channel, topic: token.topic, before: .pending,
                     after: .subscribed, applied: true,
                     source: .user, effectiveTime: time, lsn: call.lsn))
-            self.set(
+            work.set(
                 StoredConsent(state: .subscribed, source: .user, effectiveTime: time), key,
-                lsn: call.lsn, &work)
+                lsn: call.lsn)
         }
         let start = results.count
         self.commit(work, to: profile, isNew: false, redirectedFrom: nil, results: &results)
         self.end(admitted, results, from: start, call)
     }
 
-    /// Carries out one RedeemUnsubscribeToken. A person that is gone is answered like any other:
-    /// the link has done its work.
+    /// Carries out one RedeemUnsubscribeToken. The response for a profile that no longer exists is
+    /// that of any other: the link has done its work.
     func redeemUnsubscribe(
         _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
     ) throws(ApplyError) {
@@ -254,8 +179,8 @@ extension Store {
             let change = ConsentChange(
                 channel: command.token.channel, state: .unsubscribed, source: .oneClick,
                 effectiveTime: call.receivedAt)
-            // An opt-out is never refused.
-            _ = self.evaluate(change, topic: command.token.topic, lsn: call.lsn, &work)
+            // An opt-out is never rejected.
+            _ = work.evaluate(change, topic: command.token.topic, lsn: call.lsn)
             self.commit(work, to: profile, isNew: false, redirectedFrom: nil, results: &results)
         } else {
             let result = ResultHeader(
@@ -275,7 +200,7 @@ extension Store {
     private func find(_ token: ConsentToken) -> ProfileRef? {
         withUnsafeBytes(of: (token.profileID.high.bigEndian, token.profileID.low.bigEndian)) { id in
             let identifier = IdentifierView(kind: .profileID, bytes: id)
-            return self.find(
+            return self.identities.find(
                 token.project, identifier, hash: self.hash.identifier(token.project, identifier))?
                 .profile
         }

@@ -3,7 +3,7 @@ import Bytes
 // The second pass over a change of consent: new blocks for state and ledger, and one commit.
 
 extension Store {
-    /// A profile that nobody can find yet, of what the call said.
+    /// A profile with the identifier of the call, which no reader can find before the commit.
     func createProfile(of identifier: IdentifierView, hash: UInt64, _ work: ConsentWork)
         -> ProfileRef
     {
@@ -18,7 +18,7 @@ extension Store {
         return profile
     }
 
-    /// Writes what was judged into state and ledger, and appends the answer.
+    /// Writes what was evaluated into state and ledger, and appends the response.
     func commit(
         _ work: ConsentWork, to profile: ProfileRef, isNew: Bool, redirectedFrom: IdentifierView?,
         results: inout ByteBuffer

@@ -1,8 +1,8 @@
 import Bytes
 
-// What the service itself does to consent: joins it when profiles merge, and takes it back when the
-// address goes that it was given for. Both gather new blocks and commit nothing; each key that
-// changes is an entry with source SYSTEM.
+// What the service itself does to consent: it joins that of two profiles when they merge, and
+// withdraws it when the address is gone that it was given for. Both stage new blocks and commit
+// nothing; each key that changes is an entry with source SYSTEM.
 
 extension Store {
     /// Gives the survivor of a merge the consent that both had.
@@ -17,33 +17,12 @@ extension Store {
         var work = ConsentWork(
             kind: .identify, call: call, project: header.project,
             part: self.consentPart(self.pool.header(survivor).pointee))
-        for other in lost.keys {
-            let own =
-                work.part.find(other.channel, other.topic)
-                ?? ConsentPart.Key(channel: other.channel, topic: other.topic)
-            var merged = own
-            merged.stored = own.stored.merged(with: other.stored)
-            merged.pendingSince = Self.pendingSince(merged.stored, own, other)
-            work.part.set(merged)
-            guard merged.stored != own.stored else { continue }
-            work.evaluated.append(Self.bySystem(own, merged.stored, call))
-        }
+        work.merge(lost)
         self.setConsent(work.part, in: &header)
         self.appendEntries(work, of: survivor, to: &header)
     }
 
-    /// Where both wait for a confirmation, either's link confirms.
-    private static func pendingSince(
-        _ merged: StoredConsent, _ own: ConsentPart.Key, _ other: ConsentPart.Key
-    ) -> UInt64 {
-        guard merged.state == .pending else { return 0 }
-        guard own.pendingSince != 0, other.pendingSince != 0 else {
-            return max(own.pendingSince, other.pendingSince)
-        }
-        return min(own.pendingSince, other.pendingSince)
-    }
-
-    /// Takes consent back that was given for an address which the attributes no longer have, where
+    /// Withdraws consent that was given for an address which the attributes no longer have, where
     /// the project wants that. Opt-outs stay.
     ///
     /// - Parameters:
@@ -66,18 +45,7 @@ extension Store {
             guard new.map({ self.addressHash(header.project, channel, $0) }) != oldHash else {
                 continue
             }
-            for key in work.part.keys where key.channel == channel {
-                guard key.stored.state == .subscribed || key.stored.state == .pending else {
-                    continue
-                }
-                var reset = key
-                reset.stored = StoredConsent(
-                    state: .unset, source: .system,
-                    effectiveTime: max(call.receivedAt, key.stored.effectiveTime))
-                reset.pendingSince = 0
-                work.part.set(reset)
-                work.evaluated.append(Self.bySystem(key, reset.stored, call))
-            }
+            work.reset(channel)
         }
         guard !work.evaluated.isEmpty else { return }
         self.free(header.consent, bytes: Int(header.consentBytes))
@@ -96,15 +64,6 @@ extension Store {
         var reader = ByteReader(entry.value)
         guard PackedTag(rawValue: reader.read()) == .string else { return nil }
         return reader.readPrefixed()
-    }
-
-    private static func bySystem(
-        _ before: ConsentPart.Key, _ after: StoredConsent, _ call: CallContext
-    ) -> EvaluatedChange {
-        EvaluatedChange(
-            channel: before.channel, topic: before.topic, before: before.stored.state,
-            after: after.state, applied: true,
-            source: .system, effectiveTime: after.effectiveTime, lsn: call.lsn)
     }
 
     /// Gives a header a new ledger block with an entry for each change.

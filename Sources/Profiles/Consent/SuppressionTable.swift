@@ -18,7 +18,7 @@ package struct AddressHash: Equatable, Sendable, BitwiseCopyable {
 /// Changed by the applier under the shard's lock, read by loops under it.
 struct SuppressionTable {
     /// Addresses of one project: 4 million, at most 256 MiB with the slack of the tables. One more
-    /// is refused.
+    /// is rejected.
     static let addressesMax = 4_000_000
     /// Slots of an empty table, a power of two.
     private static let capacityMin = 16

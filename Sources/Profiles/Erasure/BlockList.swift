@@ -12,8 +12,8 @@ package struct IdentifierHash: Equatable, Sendable, BitwiseCopyable {
     }
 }
 
-/// The identifiers of the erased that nobody may use for a while, oldest first, and found by their
-/// hash.
+/// The identifiers of erased profiles, which may not be used for a while, oldest first, and found
+/// by their hash.
 ///
 /// Changed by the applier, under a shard's lock where loops look; looked up by loops under it. An
 /// entry is a block of the slab:

@@ -1,11 +1,11 @@
 import Bytes
 
-/// Which profiles a remembered answer names: what links it to the persons that it concerns.
+/// Which profiles a remembered response names: what links it to the persons that it concerns.
 enum ResponseProfiles {
-    /// Calls `body` with the id of each profile of an answer; one may come several times. An erased
-    /// answer names nobody.
+    /// Calls `body` with the id of each profile of an response; one may come several times. An
+    /// erased response names no profile.
     ///
-    /// These are the profile that the answer shows, the holders of a Track's events, and those of
+    /// These are the profile that the response shows, the holders of a Track's events, and those of
     /// every write of a batch.
     static func forEach(in response: UnsafeRawBufferPointer, _ body: (ProfileID) -> Void) {
         var reader = ByteReader(response)

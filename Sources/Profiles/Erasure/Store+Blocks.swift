@@ -8,7 +8,7 @@ extension Store {
     /// Until when an identifier is blocked, in microseconds; `nil`: it is not. Any thread.
     ///
     /// What a loop sees may be behind the log: `apply` looks again. A profile id is never blocked:
-    /// it names nobody again.
+    /// it is never given to another profile.
     ///
     /// - Parameter now: In microseconds since 1970.
     package func blockedUntil(_ project: ProjectID, _ identifier: IdentifierView, now: Int64)
@@ -23,7 +23,7 @@ extension Store {
     /// Until when an identifier that a record names is blocked, in microseconds; `nil`: none is.
     /// Any thread.
     ///
-    /// Of a batch nothing is told: each of its items ends by itself, in the log.
+    /// Batches are not examined here: each item gets its own outcome from `apply`.
     package func blockedUntil(_ record: RecordView, now: Int64) -> Int64? {
         guard self.hasBlocks else { return nil }
         var reader = ByteReader(record.payload)
@@ -75,7 +75,7 @@ extension Store {
         self.blocks.dropOldest()
     }
 
-    /// Notes a call that was refused because it is about somebody erased: with it something of
+    /// Notes a call that was rejected because it is about somebody erased: with it something of
     /// theirs is in the log again.
     func noteErasedInLog(_ call: CallContext) {
         self.state.pointee.lastEraseLSN = call.lsn

@@ -1,8 +1,8 @@
 import Bytes
 
 // The erasure of a person: who is meant is found by keyed hashes, everything that is theirs goes in
-// one commit (Store+EraseCommit.swift), and what they were called by stays blocked. Unknown and
-// erased are answered alike. Source: spec.md, section 6, EraseProfile.
+// one commit (Store+EraseCommit.swift), and what they were called by stays blocked. The response
+// does not tell an unknown profile from an erased one. Source: spec.md, section 6, EraseProfile.
 
 extension Store {
     /// The command that erases who an identifier names: hashes only. Any thread.
@@ -62,7 +62,7 @@ extension Store {
             guard value != 0 else { return nil }
             let profile = ProfileRef(rawValue: value)
             if self.isCalled(self.pool.header(profile).pointee, command) {
-                return self.survivor(of: profile)
+                return self.identities.survivor(of: profile)
             }
         }
     }

@@ -34,7 +34,7 @@ extension Store {
         guard identity.aliasCount >= IdentityDraft.aliasesMax else {
             identity.forEachAlias { alias in
                 if alias.kind == .profileID,
-                    let loser = self.holder(
+                    let loser = self.identities.holder(
                         header.project, alias, hash: self.hash.identifier(header.project, alias))
                 {
                     losers.append(loser)
@@ -45,15 +45,17 @@ extension Store {
         for shard in 0 ..< Shards.count {
             for slot in 0 ..< self.pool.count(shard) {
                 let one = ProfileRef(shard: shard, slot: slot)
-                if one != profile, self.survivor(of: one) == profile { losers.append(one) }
+                if one != profile, self.identities.survivor(of: one) == profile {
+                    losers.append(one)
+                }
             }
         }
         return losers
     }
 
-    /// Takes the merges of these losers out of the list: none can be taken back any more.
+    /// Takes the merges of these losers out of the list: none can be undone any more.
     ///
-    /// - Complexity: O(merges that can be taken back), up to the last one of these; nothing if all
+    /// - Complexity: O(merges that can be undone), up to the last one of these; nothing if all
     ///   of them are final.
     private func forgetMerges(of losers: [ProfileRef]) {
         var open = Set(losers.filter { self.pool.header($0).pointee.identity != 0 }.map(\.rawValue))
@@ -92,12 +94,12 @@ extension Store {
         of one: ProfileRef, erasing profile: ProfileRef, _ call: CallContext
     ) {
         let header = self.pool.header(one).pointee
-        self.unname(one, self.profileIDHash(header.project, header.id))
+        self.unname(one, self.identities.profileIDHash(header.project, header.id))
         guard header.identity != 0 else { return }
         let identity = IdentityPart(self.slab.pointer(header.identity))
         func block(_ identifier: IdentifierView) {
             let hash = self.hash.identifier(header.project, identifier)
-            if let holder = self.find(header.project, identifier, hash: hash)?.profile {
+            if let holder = self.identities.find(header.project, identifier, hash: hash)?.profile {
                 guard holder == profile else { return }
                 // A loser's devices are the survivor's by now, and were or will be blocked as such.
                 guard one == profile else { return }

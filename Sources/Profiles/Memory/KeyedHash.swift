@@ -73,14 +73,14 @@ struct KeyedHash {
         return ProfileID(high: hash.high, low: hash.low)
     }
 
-    /// Of a request id whose answer was erased: the id may have been made of what the person was
+    /// Of a request id whose response was erased: the id may have been made of what the person was
     /// called by.
     func forgottenRequest(_ kind: UInt8, _ id: UnsafeRawBufferPointer) -> Fingerprint {
         let hash = SipHash.hash128(id, key: self.key(.forgotten, UInt64(kind)))
         return Fingerprint(low: hash.low, high: hash.high)
     }
 
-    /// Of a profile that a remembered answer names.
+    /// Of a profile that a remembered response names.
     func responseProfile(_ id: ProfileID) -> UInt64 {
         withUnsafeBytes(of: (id.high, id.low)) {
             SipHash.hash64($0, key: self.key(.responseProfile, 0))

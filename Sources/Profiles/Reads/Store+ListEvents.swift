@@ -176,7 +176,8 @@ extension Store {
             let candidate = next
             let found = self.profileLocks.with(candidate.shard) { () -> Result? in
                 let header = self.pool.header(candidate).pointee
-                guard candidate != profile || self.holds(header, project, identifier) else {
+                guard candidate != profile || self.identities.holds(header, project, identifier)
+                else {
                     return nil
                 }
                 guard !header.isErased else { return nil }
@@ -331,7 +332,7 @@ extension Store {
 
     // MARK: Page tokens
 
-    /// Appends the token that goes on with a listing behind a position.
+    /// Appends the token that continues a listing after a position.
     package func appendPageToken(
         project: ProjectID, identifier: IdentifierView, query: EventQuery, position: EventPosition,
         to buffer: inout ByteBuffer

@@ -4,7 +4,7 @@ import Bytes
 
 /// What a read of several profiles found.
 package struct ProfileImages {
-    /// One profile of the answer.
+    /// One profile of the response.
     package struct Found {
         /// Where its image stands in the buffer.
         package var image: Range<Int>
@@ -29,7 +29,7 @@ package struct ProfileImages {
 extension Store {
     /// Bytes that one read of several profiles may copy while nothing can change: about 5 ms.
     package static let copiedBytesMax = 16 << 20
-    /// Profiles that a lookup by address answers.
+    /// Profiles that a lookup by address responses.
     package static let lookupProfilesMax = 100
 
     /// What was copied of one profile, and where it stands among the copies.
@@ -75,7 +75,7 @@ extension Store {
         into copies: inout ByteBuffer
     ) -> Copied? {
         let hash = self.hash.identifier(project, identifier)
-        guard let found = self.find(project, identifier, hash: hash) else { return nil }
+        guard let found = self.identities.find(project, identifier, hash: hash) else { return nil }
         let start = copies.count
         let copy = self.copyParts(of: self.pool.header(found.profile).pointee, now, into: &copies)
         return Copied(copy: copy, bytes: start ..< copies.count, isRedirected: found.isAlias)
@@ -103,7 +103,7 @@ extension Store {
         into buffer: inout ByteBuffer
     ) -> ProfileImages? {
         let hash = self.addressIndexHash(project, channel, address)
-        // A few more than are answered, as another address may have the same hash.
+        // A few more than are returned, as another address may have the same hash.
         let found = self.addresses.candidates(hash, max: Self.lookupProfilesMax * 2) {
             self.appliedLSN
         }

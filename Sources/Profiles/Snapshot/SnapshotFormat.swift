@@ -12,9 +12,9 @@ enum SnapshotItem: UInt8 {
     case names = 2
     /// The suppressed addresses of one shard.
     case suppressions = 3
-    /// One remembered request id and its answer.
+    /// One remembered request id and its response.
     case request = 4
-    /// One merge that can still be taken back.
+    /// One merge that can still be undone.
     case merge = 5
     /// Some of the blocked identifiers of erased people.
     case blocks = 6

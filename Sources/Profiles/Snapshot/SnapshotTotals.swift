@@ -36,7 +36,7 @@ struct SnapshotTotals: Equatable {
         self.profiles += counts.profiles
     }
 
-    /// What one shard has; those of the tables only make room ahead.
+    /// What one shard has; those of the tables only make headroom ahead.
     struct ShardCounts {
         var profiles: Int
         var identifiers: Int
@@ -56,13 +56,13 @@ struct SnapshotTotals: Equatable {
 struct GatheredEntries {
     private var shards = [[UInt64]](repeating: [], count: Shards.count)
 
-    /// Makes room; what is announced is believed up to a bound only, since memory must not be had
-    /// for a number.
+    /// Makes headroom; what is announced is believed up to a bound only, since memory must not be
+    /// had for a number.
     mutating func reserve(_ shard: Int, _ count: Int) {
         self.shards[shard].reserveCapacity(min(count, Self.reservedMax))
     }
 
-    /// Entries that are made room for ahead, per shard: 64 MiB in all.
+    /// Entries that are made capacity for ahead, per shard: 64 MiB in all.
     private static let reservedMax = 1 << 17
 
     mutating func append(_ hash: UInt64, _ value: UInt32) {

@@ -2,10 +2,10 @@ import Bytes
 
 /// What the applier remembers while a snapshot is written.
 ///
-/// The store goes on changing. A profile that is about to change and is not written yet is written
-/// first, as it still is; of the lists the head is dropped, or a merge that is erased, and what is
-/// dropped is written first, too. So every item is that of the lsn at which the snapshot began, and
-/// nothing is kept twice: the copy goes straight into the stream.
+/// The store keeps changing meanwhile. A profile that is about to change and is not written yet is
+/// written first, as it still is; of the lists the head is dropped, or a merge that is erased, and
+/// what is dropped is written first, too. So every item is that of the lsn at which the snapshot
+/// began, and nothing is kept twice: the copy goes straight into the stream.
 struct SnapshotWork: ~Copyable {
     /// What is written next; the cases follow each other.
     enum Phase {
@@ -23,7 +23,7 @@ struct SnapshotWork: ~Copyable {
     var phase = Phase.suppressions
     /// The block that items are appended to.
     private(set) var block = SnapshotBlock()
-    /// Full blocks that nobody has taken yet, oldest first.
+    /// Full blocks that were not taken yet, oldest first.
     private var full: [SnapshotBlock] = []
     /// Bytes of `full`.
     private(set) var fullBytes = 0

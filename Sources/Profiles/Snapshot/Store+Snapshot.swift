@@ -27,7 +27,7 @@ extension Store {
     /// Whether the snapshot's last item is in a block.
     package var isSnapshotComplete: Bool { self.snapshot.pointee.isComplete }
 
-    /// Bytes in blocks that nobody has taken yet.
+    /// Bytes in blocks that were not taken yet.
     package var snapshotBytesWaiting: Int { self.snapshot.pointee.fullBytes }
 
     /// Writes the next items, about `bytes` of them and at least one.
@@ -89,8 +89,8 @@ extension Store {
         self.snapshot.pointee.writeItem(.merge) { merge.write(into: &$0, slab: self.slab) }
     }
 
-    /// To be called before a remembered answer is changed: all that are still owed are written.
-    /// Rare, so its length is borne.
+    /// To be called before a remembered response is changed: all that are still owed are written.
+    /// An erasure is rare enough for that.
     func willChangeRequests() {
         guard self.snapshot.pointee.isActive else { return }
         while self.project.requests.writeNext() > 0 {}

@@ -1,6 +1,6 @@
 import Bytes
 
-/// Why a snapshot whose checksums are right is refused.
+/// Why a snapshot whose checksums are right is rejected.
 package enum SnapshotError: Error, Equatable {
     /// Written by a newer release.
     case newerVersion(UInt32)
@@ -22,7 +22,7 @@ package final class StoreLoader {
     private var found = SnapshotTotals()
     private var hasNames = false
     private var isEnded = false
-    /// Entries of the three tables, gathered.
+    /// Entries of the three tables, staged.
     private var index = GatheredEntries()
     private var addresses = GatheredEntries()
     private var events = GatheredEntries()
@@ -255,7 +255,8 @@ package final class StoreLoader {
         return true
     }
 
-    /// - Returns: The number of the next event; `nil` if these are none, or too many.
+    /// - Returns: The number of the next event; `nil` if the bytes are malformed, or are too many
+    ///   events.
     private func loadEvents(
         from first: Int, of profile: ProfileRef, _ header: ProfileHeader,
         _ reader: inout ByteReader, _ store: Store
@@ -268,7 +269,8 @@ package final class StoreLoader {
             else { return nil }
             handles[next] = block
             self.events.append(
-                store.eventHash(EventBlock(store.slab.pointer(block)), header.project), block)
+                store.eventStore.hash(of: EventBlock(store.slab.pointer(block)), header.project),
+                block)
             next += 1
         }
         return next
@@ -279,7 +281,8 @@ package final class StoreLoader {
     {
         // Nothing leads to the erased.
         guard !header.isTombstone else { return }
-        self.index.append(store.profileIDHash(header.project, header.id), profile.rawValue)
+        self.index.append(
+            store.identities.profileIDHash(header.project, header.id), profile.rawValue)
         guard header.isLive, header.identity != 0 else { return }
         let identity = IdentityPart(store.slab.pointer(header.identity))
         if identity.customID.count > 0 {

@@ -63,7 +63,7 @@ struct NameTable {
     func find(_ name: UnsafeRawBufferPointer) -> Int? {
         let bucket = Self.bucket(name)
         let recent = Int(self.core.pointee.recent[bucket])
-        // What was found before may have been taken back since, or stand for another name.
+        // What was found before may have been rolled back since, or name another text.
         if recent < self.core.pointee.count, self.name(recent).equals(name) { return recent }
         guard let found = self.search(name) else { return nil }
         self.core.pointee.recent[bucket] = UInt16(found)
@@ -90,7 +90,7 @@ struct NameTable {
         }
     }
 
-    /// Adds a name that is not there yet; there must be room for it.
+    /// Adds a name that is not there yet; there must be capacity for it.
     func add(_ name: UnsafeRawBufferPointer) -> Int {
         let number = self.core.pointee.count
         precondition(
@@ -108,7 +108,7 @@ struct NameTable {
         return number
     }
 
-    /// Takes back the names from number `count` on: those of a call that was refused, which nobody
+    /// Rolls back the names from number `count` on: those of a call that was rejected, which nobody
     /// has seen.
     func truncate(to count: Int) {
         while self.core.pointee.count > count {

@@ -1,6 +1,6 @@
 import Bytes
 
-/// A record that this release cannot understand: the start is refused with it.
+/// A record that this release cannot understand: the start is rejected with it.
 package enum ApplyError: Error, Equatable {
     /// A kind of record that this release does not know.
     case unknownKind(UInt8, lsn: UInt64)

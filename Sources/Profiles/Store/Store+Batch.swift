@@ -2,14 +2,14 @@ import Bytes
 
 // A batch is one record; each item is applied by the function of its kind, and later ones see
 // earlier ones. Of an atomic batch nothing is seen before all of it, and nothing at all if one item
-// is refused (Store+Undo.swift). Source: spec.md, section 6, BatchWrite.
+// is rejected (Store+Undo.swift). Source: spec.md, section 6, BatchWrite.
 
 extension Store {
     /// Carries out one batch.
     ///
     /// Result, carried out: `itemCount: UInt16`, then one result per item as its kind lays it out;
-    /// of an item that validation refused a header of kind batch and its violations. Result,
-    /// refused: the result of the first failing item, whose number is the header's `index`.
+    /// of an item that validation rejected a header of kind batch and its violations. Result,
+    /// rejected: the result of the first failing item, whose number is the header's `index`.
     func batch(_ record: RecordView, _ call: CallContext, results: inout ByteBuffer)
         throws(ApplyError)
     {
@@ -82,14 +82,14 @@ extension Store {
         }
     }
 
-    /// A refused item: its number, and where its result stands.
+    /// A rejected item: its number, and where its result stands.
     private struct FailedItem {
         var index: Int
         var rejection: Rejection
         var resultOffset: Int
     }
 
-    /// Applies all items, or none of them; returns the first that is refused.
+    /// Applies all items, or none of them; returns the first that is rejected.
     private func applyAtomically(
         _ items: [Item], _ call: CallContext, results: inout ByteBuffer
     ) throws(ApplyError) -> FailedItem? {
@@ -104,7 +104,7 @@ extension Store {
                     thrown = error
                     return false
                 }
-                // The refusal follows the length.
+                // The rejection follows the length.
                 guard let rejection = Rejection(rawValue: results.bytes[offset + 4]),
                     rejection == .none
                 else {

@@ -94,13 +94,15 @@ extension Store {
         }
         var admitted = AdmittedCall()
         if let subject = command.first {
-            admitted.first = self.find(command.project, subject.identifier, hash: subject.hash)
+            admitted.first = self.identities.find(
+                command.project, subject.identifier, hash: subject.hash)
             if admitted.first == nil, self.rejectBlocked(subject, command, call, into: &results) {
                 return .rejected
             }
         }
         if let subject = command.second {
-            admitted.second = self.find(command.project, subject.identifier, hash: subject.hash)
+            admitted.second = self.identities.find(
+                command.project, subject.identifier, hash: subject.hash)
             if admitted.second == nil, self.rejectBlocked(subject, command, call, into: &results) {
                 return .rejected
             }

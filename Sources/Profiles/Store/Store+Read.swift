@@ -91,7 +91,9 @@ extension Store {
     ) -> CopyOutcome {
         self.profileLocks.with(profile.shard) {
             let header = self.pool.header(profile).pointee
-            if let identifier, !self.holds(header, project, identifier) { return .notCalledSo }
+            if let identifier, !self.identities.holds(header, project, identifier) {
+                return .notCalledSo
+            }
             guard !header.isErased else { return .notCalledSo }
             guard header.isLive else { return .mergedInto(ProfileRef(rawValue: header.mergedInto)) }
             return .copied(self.copyParts(of: header, now, into: &buffer))
@@ -119,25 +121,7 @@ extension Store {
 
     /// One past the newest event that is dropped or past due; 0: none is. Under the profile's lock.
     func truncatedBefore(_ header: ProfileHeader, _ now: Int64) -> Int64 {
-        guard header.eventCount > 0 else { return header.eventsTruncatedBefore }
-        let since = self.retainedSince(now)
-        let events =
-            self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
-            + Int(header.eventHead)
-        var (low, high) = (0, Int(header.eventCount))
-        guard EventBlock(self.slab.pointer(events[0])).effectiveTime < since else {
-            return header.eventsTruncatedBefore
-        }
-        while low < high {
-            let middle = (low + high) / 2
-            if EventBlock(self.slab.pointer(events[middle])).effectiveTime < since {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        let newest = EventBlock(self.slab.pointer(events[low - 1])).effectiveTime
-        return max(header.eventsTruncatedBefore, newest + 1)
+        self.eventStore.truncatedBefore(header, since: self.retainedSince(now))
     }
 
     /// Turns the copied bytes behind `start` into an image, without a lock.

@@ -1,8 +1,8 @@
 import Bytes
 
 // Time passes in the state only through records. A tick does a bounded piece of what is due; what
-// it has not come to yet is hidden from reads and calls all the same, so nobody can tell when
-// exactly it ran.
+// has not been cleaned up yet is hidden from reads and calls all the same, so the time at which a
+// tick ran changes no outcome.
 
 /// How far the sweep for events past the retention has got.
 struct RetentionSweep: BitwiseCopyable {
@@ -97,21 +97,15 @@ extension Store {
     /// Drops a profile's events that are past due, and returns how many.
     private func sweepProfile(_ profile: ProfileRef, _ call: CallContext) -> Int {
         let header = self.pool.header(profile)
-        guard let oldest = self.oldestEvent(header.pointee) else { return 0 }
+        guard let oldest = self.eventStore.oldest(header.pointee) else { return 0 }
         let eventCount = header.pointee.eventCount
         if oldest < self.retainedSince(call.receivedAt) {
             self.edit(profile).pointee.dropsPastDue = true
             self.finish(call, isLast: false)
         }
-        if let left = self.oldestEvent(header.pointee) {
+        if let left = self.eventStore.oldest(header.pointee) {
             self.state.pointee.sweep.oldestBehind = min(self.state.pointee.sweep.oldestBehind, left)
         }
         return Int(eventCount - header.pointee.eventCount)
-    }
-
-    private func oldestEvent(_ header: ProfileHeader) -> Int64? {
-        guard header.eventCount > 0 else { return nil }
-        let events = self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
-        return EventBlock(self.slab.pointer(events[Int(header.eventHead)])).effectiveTime
     }
 }

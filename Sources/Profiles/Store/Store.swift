@@ -2,9 +2,19 @@ import Bytes
 import Synchronization
 
 // The deterministic state machine behind the log. One thread, the applier, changes it by `apply` in
-// log order; any thread reads it by `read`. The two meet in 64 + 64 shard locks: an identifier's
-// shard says which profile it names, a profile's shard guards its header and parts. A reader never
-// holds two locks, and copies bytes only.
+// log order; any thread reads it. The two meet in 192 shard locks, 64 each for the index of
+// addresses, the index of identifiers, and the profiles (header and parts); whoever holds several
+// takes them in this order, and in ascending order of the shard. Suppressions and blocks have 64
+// locks each, which are the last ones to be taken.
+//
+// A reader copies bytes only, and nearly always holds one lock at a time: the index says which
+// profile an identifier names, the profile's lock guards the copy. `BatchGetProfiles` holds 128
+// locks, those of identifiers and profiles, because its profiles are of one lsn.
+//
+// The store is composed of parts, each with what it needs and nothing else: `IdentityStore`,
+// `EventStore`, `RequestDeduplication`, `SuppressionTable`, `BlockList`, `SnapshotWork`. Commands
+// are extensions of `Store`: checks that all share (Store+Begin.swift), decisions of their own, and
+// one commit (Store+Finish.swift).
 
 /// All projects and profiles of one partition.
 package final class Store: @unchecked Sendable {
@@ -24,14 +34,8 @@ package final class Store: @unchecked Sendable {
     let hash: KeyedHash
     let ids: DerivedIDs
     let slab = Slab()
-    let pool = ProfilePool()
-    let index = IdentifierIndex()
-    /// Which profiles have an e-mail address or a phone number; its locks come before those of
-    /// `index`.
-    let addresses = IdentifierIndex()
-    let profileLocks = ShardLocks()
-    /// Retained events by (identifier as sent, event id).
-    let events = ShardedTable()
+    let identities: IdentityStore
+    let eventStore: EventStore
     let project: Project
     let state: UnsafeMutablePointer<AppliedState>
     let work: UnsafeMutablePointer<TrackWork>
@@ -68,6 +72,9 @@ package final class Store: @unchecked Sendable {
         self.lateCell = Atomic(genesis.limits.lateSeconds(ProjectOptions()))
         self.hash = KeyedHash(key: genesis.hashKey, mask: hashMask)
         self.ids = DerivedIDs(secret: genesis.secret)
+        self.identities = IdentityStore(slab: self.slab, hash: self.hash)
+        self.eventStore = EventStore(
+            slab: self.slab, hash: self.hash, ids: self.ids, pool: self.identities.pool)
         self.tokens = TokenKey(secret: genesis.secret)
         self.snapshot = .allocate(capacity: 1)
         self.snapshot.initialize(to: SnapshotWork())
@@ -104,15 +111,20 @@ package final class Store: @unchecked Sendable {
         self.publishedOptions.deallocate()
         self.project.names.destroy()
         self.project.requests.destroy()
-        self.events.destroy()
-        self.index.destroy()
-        self.addresses.destroy()
-        self.pool.destroy()
+        self.eventStore.destroy()
+        self.identities.destroy()
         self.suppressions.destroy()
         self.blocks.destroy()
-        self.profileLocks.destroy()
         self.slab.destroy()
     }
+
+    // MARK: Parts of parts
+
+    @inline(__always) var pool: ProfilePool { self.identities.pool }
+    @inline(__always) var index: IdentifierIndex { self.identities.index }
+    @inline(__always) var addresses: IdentifierIndex { self.identities.addresses }
+    @inline(__always) var profileLocks: ShardLocks { self.identities.locks }
+    @inline(__always) var events: ShardedTable { self.eventStore.table }
 
     // MARK: Any thread
 
@@ -122,7 +134,7 @@ package final class Store: @unchecked Sendable {
     /// Profiles in all.
     package var profileCount: Int { self.profileCountCell.load(ordering: .relaxed) }
 
-    /// Of the last erasure that removed something, or of the last call refused for one; 0: there
+    /// Of the last erasure that removed something, or of the last call rejected for one; 0: there
     /// was none.
     package var lastEraseLSN: UInt64 { self.lastEraseLSNCell.load(ordering: .acquiring) }
 
@@ -248,8 +260,8 @@ struct AppliedState {
     var sweep = RetentionSweep()
     var options = ProjectOptions()
     var merges = MergeList()
-    /// Of the last erasure that removed something, or of the last call that was refused for one and
-    /// is in the log; 0: there was none. Snapshots are due until none of it is left on disk.
+    /// Of the last erasure that removed something, or of the last call that was rejected for one
+    /// and is in the log; 0: there was none. Snapshots are due until none of it is left on disk.
     var lastEraseLSN: UInt64 = 0
 }
 
@@ -263,7 +275,7 @@ package struct TimeWindows: Equatable, Sendable {
 
 /// Bytes of the store by their use.
 package struct MemoryStatistics: Equatable, Sendable {
-    /// Blocks in use: identities, counters, event indexes, events, remembered answers.
+    /// Blocks in use: identities, counters, event indexes, events, remembered responses.
     package var slabBytesInUse: Int
     /// What the slab has taken from the system, free blocks included.
     package var slabBytesReserved: Int
@@ -272,7 +284,7 @@ package struct MemoryStatistics: Equatable, Sendable {
     package var identifierIndexBytes: Int
     /// The table of retained events by id.
     package var eventIndexBytes: Int
-    /// Remembered answers; inside the slab.
+    /// Remembered responses; inside the slab.
     package var requestBytes: Int
     package var requestTableBytes: Int
     /// The table of suppressed addresses.
@@ -294,6 +306,6 @@ package struct MemoryStatistics: Equatable, Sendable {
     package var usedBytes: Int { self.totalBytes - self.slabBytesReserved + self.slabBytesInUse }
 
     /// What a store may ever take: handles name 64 GiB, and an eighth is left for what may never be
-    /// refused.
+    /// rejected.
     package static let bytesMax = Slab.chunksMax / 8 * 7 * Slab.chunkBytes
 }

@@ -63,7 +63,7 @@ package enum PackedValue {
     /// the recursion.
     private static let depthMax = 16
 
-    /// Moves past one packed value; false if it is none.
+    /// Moves past one packed value; false if it is malformed.
     package static func skip(_ reader: inout ByteReader, depth: Int) -> Bool {
         guard depth <= Self.depthMax, let tag = PackedTag(rawValue: reader.read()) else {
             return false

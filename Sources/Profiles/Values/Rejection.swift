@@ -1,6 +1,6 @@
 /// Why a call or an item of it was not carried out: the contract's reasons.
 ///
-/// The raw values stand in stored answers and in the result digest; append only. gRPC codes are
+/// The raw values stand in stored responses and in the result digest; append only. gRPC codes are
 /// chosen in `StatusMapping.swift`.
 package enum Rejection: UInt8, Sendable, CaseIterable {
     case none = 0

@@ -143,8 +143,9 @@ extension Store {
         for number in 0 ..< edit.pointee.eventCount {
             let event = self.work.pointee.pending + number
             guard edit.pointee.takes(event) else { continue }
-            self.insertInOrder(header, event.pointee.block, event.pointee.effectiveTime)
-            self.countEvent(header, event.pointee.name, event.pointee.effectiveTime)
+            self.eventStore.insert(
+                event.pointee.block, at: event.pointee.effectiveTime, into: header)
+            self.eventStore.count(event.pointee.name, at: event.pointee.effectiveTime, in: header)
         }
         self.dropOverLimit(header)
     }
@@ -155,83 +156,20 @@ extension Store {
         while header.pointee.eventCount > self.eventsPerProfileMax { self.dropFirst(header) }
     }
 
-    private func insertInOrder(
-        _ header: UnsafeMutablePointer<ProfileHeader>, _ block: Handle, _ effectiveTime: Int64
-    ) {
-        let base = self.slab.pointer(header.pointee.events).assumingMemoryBound(to: Handle.self)
-        let count = Int(header.pointee.eventCount)
-        if header.pointee.eventHead + header.pointee.eventCount == header.pointee.eventCapacity {
-            base.update(from: base + Int(header.pointee.eventHead), count: count)
-            header.pointee.eventHead = 0
-        }
-        let events = base + Int(header.pointee.eventHead)
-        // The lsn is the greatest of all, so it goes behind every event of the same time; most go
-        // to the end.
-        var (low, high) = (0, count)
-        if count > 0,
-            EventBlock(self.slab.pointer(events[count - 1])).effectiveTime <= effectiveTime
-        {
-            low = count
-        }
-        while low < high {
-            let middle = (low + high) / 2
-            if EventBlock(self.slab.pointer(events[middle])).effectiveTime <= effectiveTime {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        (events + low + 1).update(from: events + low, count: count - low)
-        events[low] = block
-        header.pointee.eventCount += 1
-    }
-
-    private func countEvent(
-        _ header: UnsafeMutablePointer<ProfileHeader>, _ name: UInt16, _ time: Int64
-    ) {
-        let entries = self.slab.pointer(header.pointee.counters).assumingMemoryBound(
-            to: CounterEntry.self)
-        if let index = self.counterIndex(header.pointee, name) {
-            entries[index].add(time)
-        } else {
-            entries[Int(header.pointee.counterCount)] = CounterEntry(
-                name: name, count: 1, first: time, last: time)
-            header.pointee.counterCount += 1
-        }
-    }
-
     /// Takes the events that are past the retention out of a profile's index; under its lock.
     func dropPastDue(_ header: UnsafeMutablePointer<ProfileHeader>, now: Int64) {
         let since = self.retainedSince(now)
         // Mostly nothing is that old anywhere, and the profile's first event need not be looked at.
         guard self.state.pointee.oldestEvent < since else { return }
-        while header.pointee.eventCount > 0 {
-            let events = self.slab.pointer(header.pointee.events).assumingMemoryBound(
-                to: Handle.self)
-            let first = EventBlock(self.slab.pointer(events[Int(header.pointee.eventHead)]))
-            guard first.effectiveTime < since else { return }
+        while let oldest = self.eventStore.oldest(header.pointee), oldest < since {
             self.dropFirst(header)
         }
     }
 
     private func dropFirst(_ header: UnsafeMutablePointer<ProfileHeader>) {
-        let events = self.slab.pointer(header.pointee.events).assumingMemoryBound(to: Handle.self)
-        let block = events[Int(header.pointee.eventHead)]
-        let time = EventBlock(self.slab.pointer(block)).effectiveTime
-        header.pointee.eventsTruncatedBefore = max(header.pointee.eventsTruncatedBefore, time + 1)
-        header.pointee.eventHead += 1
-        header.pointee.eventCount -= 1
-        self.work.pointee.dropped[self.work.pointee.droppedCount] = block
+        self.work.pointee.dropped[self.work.pointee.droppedCount] =
+            self.eventStore.removeFirst(header)
         self.work.pointee.droppedCount += 1
-    }
-
-    /// What a retained event is found by.
-    func eventHash(_ block: EventBlock, _ project: ProjectID) -> UInt64 {
-        let parts = block.parts
-        let identifierHash = self.hash.identifier(project, parts.identifier)
-        return self.withEventID(block, parts) {
-            self.hash.event(identifierHash: identifierHash, id: $0)
-        }
     }
 
     /// Forgets and frees the events that were dropped; readers cannot reach them any more.
@@ -246,7 +184,8 @@ extension Store {
             let handle = self.work.pointee.dropped[index]
             let block = EventBlock(self.slab.pointer(handle))
             self.removeEvent(
-                self.eventHash(block, self.pool.header(block.holder).pointee.project), handle)
+                self.eventStore.hash(of: block, self.pool.header(block.holder).pointee.project),
+                handle)
             self.discard(handle, bytes: block.totalBytes)
         }
         self.work.pointee.droppedCount = 0

@@ -1,9 +1,9 @@
 import Bytes
 
-// How a Track's end is written down: the answer, the refusal, the replay.
+// How a Track's end is written down: the response, the rejection, the replay.
 
 extension Store {
-    /// Appends the answer of a call that was carried out; `holder` is `nil` when all was rejected
+    /// Appends the response of a call that was carried out; `holder` is `nil` when all was rejected
     /// and nobody is called so.
     func appendResponse(
         _ target: TrackTarget, _ holder: ProfileRef?, _ call: CallContext,
@@ -38,7 +38,7 @@ extension Store {
         ResultHeader.end(at: start, in: &results)
     }
 
-    /// An event that was stored without an id is answered with the one that the server made.
+    /// An event that was stored without an id gets the id that the server made in its result.
     private func write(_ view: EventResultView, _ madeID: MadeID, into results: inout ByteBuffer) {
         guard view.outcome == .stored, view.eventID.count == 0 else {
             return view.write(into: &results)
@@ -50,7 +50,7 @@ extension Store {
         }
     }
 
-    /// Appends the refusal of a whole call; `index`: of the first bad item, where it has items.
+    /// Appends the rejection of a whole call; `index`: of the first bad item, where it has items.
     func appendRejection(
         _ rejection: Rejection, _ kind: RecordKind, _ call: CallContext, index: UInt8 = 0,
         detail: UInt64 = 0,
@@ -65,7 +65,7 @@ extension Store {
         ResultHeader.end(at: start, in: &results)
     }
 
-    /// Appends the refusal of a call for its events: every bad one is listed.
+    /// Appends the rejection of a call for its events: every bad one is listed.
     func appendEventRejections(
         _ count: Int, _ first: Int, _ call: CallContext, into results: inout ByteBuffer
     ) {
@@ -89,11 +89,11 @@ extension Store {
         ResultHeader.end(at: start, in: &results)
     }
 
-    /// Appends a remembered answer, marked as such.
+    /// Appends a remembered response, marked as such.
     func appendReplay(_ response: UnsafeRawBufferPointer, into results: inout ByteBuffer) {
         let start = results.count
         results.append(response)
-        // The flags follow the length (4) and the refusal (1).
+        // The flags follow the length (4) and the rejection (1).
         let flags = ResultFlags(rawValue: results.bytes[start + 5]).union(.replayed)
         results.patch(flags.rawValue, at: start + 5)
     }

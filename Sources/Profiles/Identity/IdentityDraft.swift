@@ -8,7 +8,7 @@ struct IdentityDraft {
     var aliases: [IdentifierView] = []
     /// Aliases that a profile lists; over it the oldest is no longer listed, but leads to the
     /// survivor all the same. A thousand devices that one person logged in from are listed; without
-    /// a bound a robot's merges would fill the answer.
+    /// a bound a robot's merges would fill the response.
     static let aliasesMax = 1_000
 
     /// In the order of their attachment.

@@ -1,10 +1,36 @@
 import Bytes
 
-// From an identifier to the profile that it names. For the applier, which changes the index and so
-// needs no lock to read it; loops take `Store.read`.
+/// All profiles of a partition, and the identifiers that name them.
+///
+/// Lookups here are for the applier, which is the only one to change anything and so reads without
+/// a lock, and for a reader that holds all locks. Other readers take `IdentifierIndex.candidate`
+/// and then the profile's lock (`Store.read`).
+struct IdentityStore {
+    let pool = ProfilePool()
+    /// The profile that an identifier names.
+    let index = IdentifierIndex()
+    /// The profiles that have an e-mail address or a phone number.
+    let addresses = IdentifierIndex()
+    /// Guard headers and what they refer to, by the profile's shard.
+    let locks = ShardLocks()
+    let slab: Slab
+    let hash: KeyedHash
 
-extension Store {
-    /// The profile that an identifier names, merges followed; also for a reader that holds all locks.
+    init(slab: Slab, hash: KeyedHash) {
+        self.slab = slab
+        self.hash = hash
+    }
+
+    func destroy() {
+        self.index.destroy()
+        self.addresses.destroy()
+        self.pool.destroy()
+        self.locks.destroy()
+    }
+
+    /// The profile that an identifier names, merges followed.
+    ///
+    /// - Returns: `isAlias` if the identifier is that of a profile that was merged away.
     @inline(__always)
     func find(
         _ project: ProjectID, _ identifier: IdentifierView, hash: UInt64
@@ -14,7 +40,8 @@ extension Store {
         return (survivor, survivor != profile)
     }
 
-    /// As `find`, merges not followed: of a profile id the one that was given it.
+    /// The profile that an identifier names, merges not followed: for a profile id the profile that
+    /// was created with it.
     @inline(__always)
     func holder(_ project: ProjectID, _ identifier: IdentifierView, hash: UInt64) -> ProfileRef? {
         let table = self.index.table(hash)
@@ -29,6 +56,8 @@ extension Store {
     }
 
     /// The profile that a chain of merges ends at.
+    ///
+    /// - Complexity: O(merges in the chain).
     func survivor(of profile: ProfileRef) -> ProfileRef {
         var profile = profile
         while true {
@@ -38,7 +67,8 @@ extension Store {
         }
     }
 
-    /// Whether a profile is called so. One that was merged away keeps its own id only.
+    /// Whether an identifier names the profile of a header. A profile that was merged away keeps
+    /// its own id only.
     @inline(__always)
     func holds(_ header: ProfileHeader, _ project: ProjectID, _ identifier: IdentifierView) -> Bool
     {
@@ -48,5 +78,12 @@ extension Store {
                 && header.id == ProfileID(binary: identifier.bytes)
         }
         return header.isLive && IdentityPart(self.slab.pointer(header.identity)).holds(identifier)
+    }
+
+    /// The hash of a profile id in the index.
+    func profileIDHash(_ project: ProjectID, _ id: ProfileID) -> UInt64 {
+        withUnsafeBytes(of: (id.high.bigEndian, id.low.bigEndian)) {
+            self.hash.identifier(project, IdentifierView(kind: .profileID, bytes: $0))
+        }
     }
 }

@@ -1,10 +1,10 @@
 import Bytes
 
 // An Identify in three steps: the table of the contract says what is to be done (this file); the
-// patch is tried on a draft, and may refuse the call; then everything is done at once
+// patch is tried on a draft, and may reject the call; then everything is done at once
 // (Store+IdentifyCommit.swift), which cannot fail. Source: spec.md, section 2.
 
-/// What an Identify comes to: a row of the table.
+/// What an Identify does: a row of the table.
 enum IdentifyStep {
     /// Rows 1, 2 and 10: a profile of what the call names.
     case create
@@ -27,7 +27,7 @@ enum IdentifyStep {
     case staleLogOut(ProfileRef)
 }
 
-/// An Identify on its way.
+/// An Identify that passed the shared checks.
 struct IdentifyWork {
     var header: IdentifyHeader
     var patch: UnsafeRawBufferPointer
@@ -36,9 +36,10 @@ struct IdentifyWork {
     var effectiveTime: Int64
     var installationHash: UInt64
     var customHash: UInt64
-    /// Who holds the installation; `nil`: nobody, or the call names none.
+    /// The profile that has the installation; `nil`: there is none, or the call names no
+    /// installation.
     var holder: ProfileRef?
-    /// Who is called so; `nil`: nobody, or the call names none.
+    /// The profile that has the custom id; `nil`: there is none, or the call names no custom id.
     var person: ProfileRef?
     /// `person` was reached through an alias.
     var isAlias: Bool
@@ -80,7 +81,8 @@ extension Store {
 
         let step = self.step(work)
         if case .patch(let profile) = step, self.pool.header(profile).pointee.isErased {
-            // Who held the device then was erased: the patch is nobody else's.
+            // The profile that held the device then was erased, and the patch is meant for no
+            // other.
             return self.appendRejection(.identifierErased, .identify, call, into: &results)
         }
         let shown = self.shownBefore(step)
@@ -147,7 +149,9 @@ extension Store {
         }
         guard work.hasCustomID else {
             // A patch for a device alone goes to who held it then.
-            let then = installation?.holder(at: work.effectiveTime).map { self.survivor(of: $0) }
+            let then = installation?.holder(at: work.effectiveTime).map {
+                self.identities.survivor(of: $0)
+            }
             return .patch(then ?? holder)
         }
         if work.person == holder { return .patch(holder) }
@@ -156,8 +160,8 @@ extension Store {
         return work.person.map { .merge(holder, into: $0) } ?? .promote(holder)
     }
 
-    /// The profile that the answer will show, as it is before the call; for a log-out the one that
-    /// the device leaves.
+    /// The profile that the response will show, as it is before the call; for a log-out the one
+    /// that the device leaves.
     private func shownBefore(_ step: IdentifyStep) -> ProfileRef? {
         switch step {
         case .create: nil
@@ -234,7 +238,7 @@ extension Store {
         return outcome
     }
 
-    // MARK: The answer
+    // MARK: The response
 
     private func appendResponse(
         _ done: IdentifyDone, _ outcome: PatchOutcome, _ work: IdentifyWork,
@@ -275,7 +279,7 @@ extension CommandHead.Subject {
     }
 }
 
-/// What an Identify did.
+/// The outcome of an Identify.
 struct IdentifyDone {
     var shown: ProfileRef
     var outcome: IdentifyOutcome

@@ -8,7 +8,7 @@ extension Store {
     /// Decides the outcome of each event; names that are new stay in the table until the caller
     /// takes them back.
     ///
-    /// - Returns: False if an event's content is none.
+    /// - Returns: False if an event's content is malformed.
     func evaluateEvents(_ target: TrackTarget, _ call: CallContext) -> Bool {
         self.work.pointee.contents.removeAll()
         let pending = self.work.pointee.pending
@@ -59,7 +59,7 @@ extension Store {
         _ call: CallContext
     ) -> Bool? {
         guard event.pointee.eventID.count > 0 else {
-            // Derived from a secret and a new lsn: nobody can have sent it before.
+            // Derived from a secret and a new lsn: so no client can have sent it before.
             if let expected = target.expected, let id = expected.pointee.eventID {
                 (event.pointee.madeID, event.pointee.hash) = (id, expected.pointee.eventHash)
                 return false
@@ -86,7 +86,10 @@ extension Store {
             event.pointee.contentDiffers = !first.pointee.content.equals(event.pointee.content)
             return true
         }
-        guard let retained = self.findEvent(event.pointee, target, call) else { return false }
+        let retained = self.eventStore.find(
+            target.header.project, target.header.identifier, id: event.pointee.eventID,
+            hash: event.pointee.hash, since: self.retainedSince(call.receivedAt))
+        guard let retained else { return false }
         event.pointee.outcome = .duplicate
         event.pointee.effectiveTime = retained.effectiveTime
         event.pointee.holder = retained.holder.rawValue
@@ -100,28 +103,6 @@ extension Store {
         case .malformed: return nil
         }
         return true
-    }
-
-    /// The retained event with the same identifier as sent and the same id.
-    private func findEvent(_ event: PendingEvent, _ target: TrackTarget, _ call: CallContext)
-        -> EventBlock?
-    {
-        let table = self.events.table(event.hash)
-        let tag = Shards.tag(event.hash)
-        var position = table.start(tag)
-        while true {
-            let handle = table.next(tag, from: &position)
-            guard handle != 0 else { return nil }
-            let block = EventBlock(self.slab.pointer(handle))
-            guard block.effectiveTime >= self.retainedSince(call.receivedAt) else { continue }
-            let parts = block.parts
-            let holder = self.pool.header(block.holder).pointee
-            guard holder.project == target.header.project,
-                parts.identifier.kind == target.header.identifier.kind,
-                parts.identifier.bytes.equals(target.header.identifier.bytes)
-            else { continue }
-            if self.withEventID(block, parts, { $0.equals(event.eventID) }) { return block }
-        }
     }
 
     /// Sets the effective time; false if it is outside of its window.
@@ -180,11 +161,11 @@ extension Store {
         let identity = IdentityPart(self.slab.pointer(self.pool.header(present).pointee.identity))
         guard let then = identity.installation(target.header.identifier.bytes)?.holder(at: time)
         else { return 0 }
-        let survivor = self.survivor(of: then)
+        let survivor = self.identities.survivor(of: then)
         return survivor == present ? 0 : survivor.rawValue
     }
 
-    /// Whether the event's profile has a counter for it, or room for one; notes which.
+    /// Whether the event's profile has a counter for it, or capacity for one; notes which.
     private func evaluateCounter(
         _ event: UnsafeMutablePointer<PendingEvent>, _ number: Int, _ target: TrackTarget
     ) -> Bool {
@@ -199,7 +180,9 @@ extension Store {
             added += 1
         }
         let header = holder.map { self.pool.header($0).pointee }
-        if let header, self.counterIndex(header, event.pointee.name) != nil { return true }
+        if let header, self.eventStore.counterIndex(header, event.pointee.name) != nil {
+            return true
+        }
         guard Int(header?.counterCount ?? 0) + added < Int(self.limits.countersPerProfile) else {
             event.pointee.rejection = .limitExceeded
             event.pointee.detail = Int64(self.limits.countersPerProfile)
@@ -207,22 +190,5 @@ extension Store {
         }
         event.pointee.addsCounter = true
         return true
-    }
-
-    func counterIndex(_ header: ProfileHeader, _ name: UInt16) -> Int? {
-        guard header.counterCount > 0 else { return nil }
-        let entries = self.slab.pointer(header.counters).assumingMemoryBound(to: CounterEntry.self)
-        for index in 0 ..< Int(header.counterCount) where entries[index].name == name {
-            return index
-        }
-        return nil
-    }
-
-    /// Calls `body` with the id of a retained event.
-    func withEventID<Result>(
-        _ block: EventBlock, _ parts: EventBlock.Parts, _ body: (UnsafeRawBufferPointer) -> Result
-    ) -> Result {
-        if let id = parts.eventID { return body(id) }
-        return self.ids.event(receivedAt: block.receivedAt, lsn: block.lsn).withText(body)
     }
 }

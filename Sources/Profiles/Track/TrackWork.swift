@@ -71,7 +71,7 @@ struct TrackWork: ~Copyable {
     let expected: UnsafeMutablePointer<ExpectedTrack>
     var expectedCount = 0
     var expectedNext = 0
-    /// What the look ahead read; nobody needs it.
+    /// The sum of what the prefetch read; never used.
     var seen: UInt64 = 0
     /// A part of a profile before it becomes a block.
     var part = ByteBuffer(capacity: 1 << 12)

@@ -9,9 +9,9 @@ import Bytes
 struct TrackTarget {
     var header: TrackHeader
     var identifierHash: UInt64
-    /// What the look ahead found out; `nil`: nothing.
+    /// What the prefetch found out; `nil`: nothing.
     var expected: UnsafePointer<ExpectedTrack>?
-    /// `nil`: nobody is called so yet.
+    /// `nil`: no profile has the identifier yet.
     var profile: ProfileRef?
     /// It was reached through an alias.
     var isAlias = false
@@ -102,7 +102,7 @@ extension Store {
         return nil
     }
 
-    /// The event that decides the code of a refused call: the first malformed one, else the first
+    /// The event that decides the code of a rejected call: the first malformed one, else the first
     /// bad one.
     private func firstBadEvent(_ count: Int) -> Int? {
         var first: Int?

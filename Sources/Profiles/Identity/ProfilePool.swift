@@ -1,7 +1,7 @@
 /// The headers of all profiles, in 64 shards; a header never moves, and its memory is never
 /// anything else.
 struct ProfilePool {
-    /// Headers that are made room for at once.
+    /// Headers that are made capacity for at once.
     static let chunkSlots = 256
 
     private struct Shard {
@@ -61,8 +61,8 @@ struct ProfilePool {
         return profile
     }
 
-    /// Makes a shard of an empty pool as large as a snapshot says, while nobody reads; the headers
-    /// are the caller's to initialise.
+    /// Makes a shard of an empty pool as large as a snapshot says, while there are no readers; the
+    /// headers are the caller's to initialise.
     func load(_ shard: Int, count: Int, locks: ShardLocks) {
         precondition(
             self.shards[shard].count == 0 && count <= ProfileRef.slotsMax, "checked by the caller")

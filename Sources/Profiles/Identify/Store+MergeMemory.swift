@@ -1,6 +1,6 @@
 import Bytes
 
-/// A merge that can still be taken back.
+/// A merge that can still be undone.
 ///
 /// Layout of its block:
 /// `next: UInt32 | loser, survivor: UInt32 | eventCount: UInt32 | receivedAt: Int64 µs | lsn:
@@ -60,7 +60,7 @@ struct MergeEntry {
     }
 }
 
-/// The merges that can still be taken back, oldest first: a list of blocks.
+/// The merges that can still be undone, oldest first: a list of blocks.
 struct MergeList: BitwiseCopyable {
     /// Merges that one tick forgets.
     static let perTick = 1_024
@@ -73,7 +73,7 @@ struct MergeList: BitwiseCopyable {
 }
 
 extension Store {
-    /// Keeps what taking the merge back will need; over the limit the oldest merges become final.
+    /// Keeps what undoing the merge will need; over the limit the oldest merges become final.
     func remember(_ merge: MergeEntry) -> ProfileID {
         let block = self.allocate(MergeEntry.blockBytes)
         merge.write(to: self.slab.pointer(block))
@@ -105,7 +105,7 @@ extension Store {
             ? nil : merges.oldest + Int64(self.limits.mergeSeconds) * 1_000_000 + 1
     }
 
-    /// Makes merges final that can no longer be taken back, some of them.
+    /// Makes merges final that can no longer be undone, at most `perTick` of them.
     func forgetMerges(_ call: CallContext) {
         var left = MergeList.perTick
         while left > 0, let due = self.nextMergeDue, due <= call.receivedAt {
@@ -124,8 +124,8 @@ extension Store {
         }
     }
 
-    /// Frees an entry and the blocks that are its own, once the staged change is made; the blocks at
-    /// the loser's header are the caller's.
+    /// Frees an entry and the blocks that are its own, once the staged change is made; the blocks
+    /// at the loser's header are the caller's.
     func free(_ merge: MergeEntry, _ block: Handle) {
         self.free(merge.events, bytes: Int(merge.eventCount) * MemoryLayout<UInt64>.stride)
         self.free(merge.survivorAttributes.block, bytes: Int(merge.survivorAttributes.bytes))

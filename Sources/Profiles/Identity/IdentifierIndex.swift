@@ -32,7 +32,7 @@ struct IdentifierIndex {
     /// Entries of a shard; for the applier.
     func count(_ shard: Int) -> Int { self.shards[shard].table.count }
 
-    /// Gives a shard of an empty index its entries, while nobody reads.
+    /// Gives a shard of an empty index its entries, while there are no readers.
     func load(_ shard: Int, _ table: HashTable) {
         self.shards[shard].table.destroy()
         self.shards[shard].table = table
@@ -164,7 +164,7 @@ struct IdentifierIndex {
         }
     }
 
-    /// Makes room for the entries that one change may add to a shard.
+    /// Makes headroom for the entries that one change may add to a shard.
     private func makeHeadroom(_ shard: Int, for additional: Int) {
         while !self.shards[shard].table.hasCapacity(for: additional) {
             let larger = self.shards[shard].table.grown()

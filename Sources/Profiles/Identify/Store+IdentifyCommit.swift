@@ -172,7 +172,7 @@ extension Store {
     }
 
     /// Adds an installation; over the limit the least recently seen one leaves. A login is never
-    /// refused for it.
+    /// rejected for it.
     private func add(
         _ installation: IdentityDraft.Installation, to profile: ProfileRef,
         _ identity: inout IdentityDraft,

@@ -78,7 +78,7 @@ extension ProfileHeader {
     var isLive: Bool { self.mergedInto == 0 && self.identity != 0 }
 
     /// The person was erased: moves of installations and merged-away profiles still lead here, and
-    /// find nobody.
+    /// find no profile.
     var isErased: Bool { self.mergedInto == 0 && self.identity == 0 }
 
     /// A header that an erasure left: of the erased person, or of one that was merged into them

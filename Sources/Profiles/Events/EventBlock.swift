@@ -57,7 +57,7 @@ struct EventBlock {
         buffer.append(self.bytesAfterHolder)
     }
 
-    /// A new block of what `appendWithoutHolder` wrote; `nil` if it is none.
+    /// A new block of what `appendWithoutHolder` wrote; `nil` if it is malformed.
     static func load(from reader: inout ByteReader, holder: ProfileRef, slab: Slab) -> Handle? {
         let before = reader.read(count: SnapshotFormat.eventBytesBeforeHolder)
         var ahead = reader

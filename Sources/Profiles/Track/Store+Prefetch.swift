@@ -6,7 +6,7 @@ import Bytes
 // come next; looking at one place of all of them, then at the next place of all, makes the waits
 // overlap.
 
-/// What the look ahead found out of one Track.
+/// What the prefetch found out of one Track.
 struct ExpectedTrack {
     /// Of the record's first operation.
     var lsn: UInt64
@@ -66,7 +66,7 @@ extension Store {
         self.work.pointee.seen = seen
     }
 
-    /// What the look ahead found out of a call; `nil` if it has not seen just this one. Lsns are
+    /// What the prefetch found out of a call; `nil` if it has not seen just this one. Lsns are
     /// asked for in ascending order.
     func expected(_ call: CallContext) -> UnsafePointer<ExpectedTrack>? {
         var next = self.work.pointee.expectedNext

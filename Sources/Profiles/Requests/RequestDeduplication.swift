@@ -1,12 +1,12 @@
 import Bytes
 
-/// The answers of one project's calls that named a request id, oldest first; applier only.
+/// The responses of one project's calls that named a request id, oldest first; applier only.
 ///
 /// An entry is a block:
 /// `next: UInt32 | totalBytes: UInt32 | receivedAt: Int64 µs | fingerprint: 2 x UInt64 | hash:
-/// UInt64 | kind: UInt8 | idBytes: UInt8 | id | answer to the
-/// end`. Of one whose answer was erased the id is 16 bytes, a keyed hash, and fingerprint and
-/// answer are zeros: no answer begins with zeros.
+/// UInt64 | kind: UInt8 | idBytes: UInt8 | id | response to the
+/// end`. Of one whose response was erased the id is 16 bytes, a keyed hash, and fingerprint and
+/// response are zeros: no response begins with zeros.
 struct RequestDeduplication {
     /// Longest request id in a record, in bytes; the contract allows 100.
     static let idBytesMax = 127
@@ -23,7 +23,7 @@ struct RequestDeduplication {
 
     private let core: UnsafeMutablePointer<Core>
     private let table: ShardedTable
-    /// The entries whose answers name a profile, by its id.
+    /// The entries whose responses name a profile, by its id.
     private let profiles: ShardedTable
     private let slab: Slab
     private let hash: KeyedHash
@@ -67,7 +67,7 @@ struct RequestDeduplication {
     struct DeduplicationEntry {
         var fingerprint: Fingerprint
         var response: UnsafeRawBufferPointer
-        /// The answer went with a person it concerned.
+        /// The response went with a person it concerned.
         var isErased: Bool
     }
 
@@ -97,7 +97,7 @@ struct RequestDeduplication {
         }
     }
 
-    /// Remembers an answer, and forgets what is past due or over the limits.
+    /// Remembers an response, and forgets what is past due or over the limits.
     func remember(
         _ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, fingerprint: Fingerprint,
         response: UnsafeRawBufferPointer, now: Int64
@@ -145,10 +145,10 @@ struct RequestDeduplication {
 
     // MARK: Erasure
 
-    /// Erases the answers that name a profile, where they lie; their ids stay known. `before` runs
-    /// before the first of them changes.
+    /// Erases the responses that name a profile, where they lie; their ids stay known. `before`
+    /// runs before the first of them changes.
     ///
-    /// - Complexity: O(bytes of these answers).
+    /// - Complexity: O(bytes of these responses).
     func erase(_ profile: ProfileID, before: () -> Void) {
         let handles = self.naming(profile)
         if !handles.isEmpty { before() }
@@ -161,9 +161,9 @@ struct RequestDeduplication {
         }
     }
 
-    /// The entries whose answers name a profile, each once.
+    /// The entries whose responses name a profile, each once.
     ///
-    /// - Complexity: O(bytes of these answers).
+    /// - Complexity: O(bytes of these responses).
     private func naming(_ profile: ProfileID) -> [Handle] {
         let hash = self.hash.responseProfile(profile)
         var handles: [Handle] = []
@@ -175,7 +175,7 @@ struct RequestDeduplication {
             while true {
                 let handle = table.next(Shards.tag(bucket), from: &position)
                 guard handle != 0 else { break }
-                // An answer that names the profile several times is there as often.
+                // An response that names the profile several times is there as often.
                 guard seen.insert(handle).inserted else { continue }
                 var names = false
                 ResponseProfiles.forEach(in: Entry(self.slab.pointer(handle)).response) {
@@ -187,8 +187,8 @@ struct RequestDeduplication {
         return handles
     }
 
-    /// The answers of one profile are spread over as many hashes: a table passes all entries of one
-    /// hash whenever it adds another, and one profile can have all the answers there are.
+    /// The responses of one profile are spread over as many hashes: a table passes all entries of
+    /// one hash whenever it adds another, and one profile can have all the responses there are.
     private static let bucketsPerProfile: UInt64 = 256
 
     private static func bucket(_ responseProfile: UInt64, _ number: UInt64) -> UInt64 {
@@ -307,10 +307,10 @@ struct RequestDeduplication {
             let start = RequestDeduplication.fixedBytes + self.idBytes
             return UnsafeRawBufferPointer(start: self.base + start, count: self.totalBytes - start)
         }
-        /// Whether the answer is none: an answer begins with its length.
+        /// Whether the response is none: an response begins with its length.
         var isErased: Bool { self.response.prefix(4).allSatisfy { $0 == 0 } }
 
-        /// Overwrites id, fingerprint and answer; the id's hash fits, since an answer is longer
+        /// Overwrites id, fingerprint and response; the id's hash fits, since an response is longer
         /// than it.
         func erase(id hash: Fingerprint) {
             let idBytes = MemoryLayout<Fingerprint>.size
