@@ -180,7 +180,7 @@ extension Store {
     ) -> Bool? {
         self.profileLocks.with(profile.shard) { () -> Bool? in
             let header = self.pool.header(profile).pointee
-            guard self.holds(header, project, identifier) else { return nil }
+            guard self.identities.holds(header, project, identifier) else { return nil }
             guard header.ledger != 0 else {
                 buffer.truncate(to: start)
                 return true
