@@ -48,7 +48,9 @@ import Testing
     private static let get = #"{"project":"default","identifier":{"custom_id":"p1"}}"#
 
     @Test func scrubReadsTheDirectoryWhenItIsDue() throws {
-        let harness = try NodeHarness.serving(configure: { $0.scrub.firstNanoseconds = 1_000_000_000 })
+        let harness = try NodeHarness.serving(configure: {
+            $0.scrub.firstNanoseconds = 1_000_000_000
+        })
         try Self.write(harness, 1 ... 5)
         #expect(harness.node.scrubMetrics.runs == 0)
         try harness.wait(for: "the scrub") { harness.node.scrubMetrics.runs == 1 }

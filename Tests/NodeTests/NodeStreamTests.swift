@@ -37,7 +37,7 @@ import Testing
         let call = try client.open(.profiles("TrackStream"))
         try harness.settle()
         client.isReading = false
-        let count = 6_000
+        let count = 12_000
         for number in 1 ... count { try client.send(try Self.track(number), on: call) }
         client.finishRequests(of: call)
         try harness.pass(milliseconds: 200)

@@ -242,7 +242,9 @@ extension WireCall {
         }
         self.outgoing.withUnsafeBufferPointer {
             // SAFETY: `count` bytes are there and fit into the target.
-            if count > 0 { target.update(from: $0.baseAddress! + self.outgoingOffset, count: count) }
+            if count > 0 {
+                target.update(from: $0.baseAddress! + self.outgoingOffset, count: count)
+            }
         }
         self.outgoingOffset += count
         if self.bytesUnsent == 0, self.isRequestComplete {
