@@ -3,8 +3,8 @@ import IOCore
 import IOSimulation
 import ProfileClient
 
-/// A gRPC client on one simulated connection: real HTTP/2, apart from the server's transport so that
-/// the two cannot share a mistake. It does nothing but in `turn`.
+/// A gRPC client on one simulated connection: real HTTP/2, apart from the server's transport so
+/// that the two cannot share a mistake. It does nothing but in `turn`.
 package final class WireClient {
     private let socket: SimulatedSocket
     private var session: OpaquePointer?
