@@ -3,11 +3,11 @@ import Synchronization
 
 /// What the process can do for a caller now.
 package enum CallPhase: UInt8, Sendable {
-    /// The log is being read: nothing is answered yet.
+    /// The log is being read: every call is rejected as REPLAYING.
     case replaying = 0
     /// Reads and writes.
     case serving = 1
-    /// A shutdown has begun: open calls end, new ones are refused.
+    /// A shutdown has begun: open calls end, new ones are rejected.
     case draining = 2
 }
 
@@ -22,7 +22,7 @@ package final class ServingState: Sendable {
         CallPhase(rawValue: self.phaseCell.load(ordering: .acquiring)) ?? .draining
     }
 
-    /// The recovered partition; `nil` while replaying. Loops ask once and keep the answer.
+    /// The recovered partition; `nil` while replaying. Loops ask once and keep it.
     package var partition: Partition? { self.partitionCell.withLock { $0 } }
 
     /// Lets calls in.

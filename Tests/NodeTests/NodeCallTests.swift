@@ -6,14 +6,6 @@ import Testing
 
 /// Calls through the real wire protocol to a whole node: decoder, loop, log, store, encoder.
 @Suite struct NodeCallTests {
-    private static func track(_ person: String, _ events: String, _ more: String = "") -> String {
-        #"{"project":"default","identifier":{"custom_id":"\#(person)"},"events":[\#(events)]\#(more)}"#
-    }
-
-    private static func get(_ person: String) -> String {
-        #"{"project":"default","identifier":{"custom_id":"\#(person)"}}"#
-    }
-
     private static func counter(_ name: String, of profile: JSONValue?) -> Int64? {
         profile?["event_counters"]?.items.first { $0["name"]?.text == name }?["count"]?.integer
     }
@@ -24,16 +16,16 @@ import Testing
         let harness = try world.start()
         let identify = try harness.call(
             "Identify",
-            #"{"project":"default","custom_id":"anna","attributes":{"set":{"plan":"gold","age":41}}}"#
+            Requests.identify("anna", #""plan":"gold","age":41"#)
         )
         #expect(identify.status == 0, "\(identify.message)")
-        let read = try harness.call("GetProfile", Self.get("anna"))
+        let read = try harness.call("GetProfile", Requests.person("anna"))
         let profile = read.response?["profile"]
         #expect(profile?["custom_id"]?.text == "anna")
         let plan = "\(profile?["attributes"]?["plan"] ?? .null)"
         #expect(plan.contains("gold"))
         #expect(profile?["profile_id"] == identify.response?["profile"]?["profile_id"])
-        let missing = try harness.call("GetProfile", Self.get("nobody"))
+        let missing = try harness.call("GetProfile", Requests.person("nobody"))
         #expect(missing.status == 5 && missing.messages.isEmpty)
     }
 
@@ -41,12 +33,12 @@ import Testing
     func trackedEventIsADuplicateTheSecondTime(log: TestLog) throws {
         let world = log.world()
         let harness = try world.start()
-        let request = Self.track("anna", #"{"event_id":"e1","name":"visit"}"#)
+        let request = Requests.track("anna", ["e1"])
         let first = try harness.call("Track", request)
         #expect(first.status == 0, "\(first.message)")
         let second = try harness.call("Track", request)
         #expect(second.response?["results"] != first.response?["results"])
-        let profile = try harness.call("GetProfile", Self.get("anna")).response?["profile"]
+        let profile = try harness.call("GetProfile", Requests.person("anna")).response?["profile"]
         #expect(Self.counter("visit", of: profile) == 1)
         #expect(harness.node.accounting.stored == 1 && harness.node.accounting.duplicate == 1)
     }
@@ -55,15 +47,14 @@ import Testing
     func requestIDIsReplayedAndItsReuseRejected(log: TestLog) throws {
         let world = log.world()
         let harness = try world.start()
-        let request = Self.track(
-            "anna", #"{"event_id":"e1","name":"visit"}"#, #","request_id":"r1""#)
+        let request = Requests.track("anna", ["e1"], more: #","request_id":"r1""#)
         let first = try harness.call("Track", request)
         let again = try harness.call("Track", request)
         #expect(first.status == 0 && again.response?["replayed"]?.isTrue == true)
         #expect(again.response?["lsn"] == first.response?["lsn"])
         let other = try harness.call(
             "Track",
-            Self.track("anna", #"{"event_id":"e2","name":"visit"}"#, #","request_id":"r1""#))
+            Requests.track("anna", ["e2"], more: #","request_id":"r1""#))
         #expect(other.status != 0 && other.reason == "REQUEST_ID_REUSED")
     }
 
@@ -73,32 +64,32 @@ import Testing
         let harness = try world.start()
         // The second write demands a profile that is not there.
         let operations =
-            #"{"track":\#(Self.track("anna", #"{"event_id":"e1","name":"visit"}"#))},"#
-            + #"{"track":\#(Self.track("bob", #"{"event_id":"e2","name":"visit"}"#, #","must_exist":true"#))}"#
+            #"{"track":\#(Requests.track("anna", ["e1"]))},"#
+            + #"{"track":\#(Requests.track("bob", ["e2"], more: #","must_exist":true"#))}"#
         let failed = try harness.call(
             "BatchWrite", #"{"project":"default","operations":[\#(operations)]}"#)
         #expect(failed.status != 0)
-        #expect(try harness.call("GetProfile", Self.get("anna")).status == 5)
+        #expect(try harness.call("GetProfile", Requests.person("anna")).status == 5)
         let partial = try harness.call(
             "BatchWrite",
             #"{"project":"default","best_effort":true,"operations":[\#(operations)]}"#)
         #expect(partial.status == 0, "\(partial.message)")
         #expect(partial.response?["results"]?.items.count == 2)
         #expect(partial.response?["results"]?.items.last?["error"] != nil)
-        #expect(try harness.call("GetProfile", Self.get("anna")).status == 0)
+        #expect(try harness.call("GetProfile", Requests.person("anna")).status == 0)
     }
 
     @Test(arguments: TestLog.allCases)
     func erasedPersonIsGoneAndTheNameBlocked(log: TestLog) throws {
         let world = log.world()
         let harness = try world.start()
-        let request = Self.track("anna", #"{"event_id":"e1","name":"visit"}"#)
+        let request = Requests.track("anna", ["e1"])
         #expect(try harness.call("Track", request).status == 0)
-        let erased = try harness.call("EraseProfile", Self.get("anna"))
+        let erased = try harness.call("EraseProfile", Requests.person("anna"))
         #expect(erased.response?["existed"]?.isTrue == true, "\(erased.message)")
-        #expect(try harness.call("GetProfile", Self.get("anna")).status == 5)
+        #expect(try harness.call("GetProfile", Requests.person("anna")).status == 5)
         let again = try harness.call(
-            "Track", Self.track("anna", #"{"event_id":"e2","name":"visit"}"#))
+            "Track", Requests.track("anna", ["e2"]))
         #expect(again.reason == "IDENTIFIER_ERASED", "\(again.message)")
     }
 
@@ -109,20 +100,20 @@ import Testing
         for state in ["subscribed", "unsubscribed"] {
             let change = try harness.call(
                 "UpdateSubscription",
-                #"{"project":"default","identifier":{"custom_id":"anna"},"changes":[{"channel":"email","#
-                    + #""topic":"news","state":"\#(state)"}],"source":"user"}"#)
+                Requests.subscription("anna", state, source: "user"))
             #expect(change.status == 0, "\(change.message)")
+            // The next change is later, whatever the log's latency.
+            try harness.pass(milliseconds: 10)
         }
-        let profile = try harness.call("GetProfile", Self.get("anna")).response?["profile"]
+        let profile = try harness.call("GetProfile", Requests.person("anna")).response?["profile"]
         let subscriptions = "\(profile?["subscriptions"] ?? .null)".lowercased()
         #expect(subscriptions.contains("unsubscribed"))
         let imported = try harness.call(
             "UpdateSubscription",
-            #"{"project":"default","identifier":{"custom_id":"anna"},"changes":[{"channel":"email","#
-                + #""topic":"news","state":"subscribed"}],"source":"api"}"#)
-        #expect(
-            imported.response?["results"]?.items.first?["state"]?.text
-                == "SUBSCRIPTION_STATE_UNSUBSCRIBED", "only the person re-subscribes")
+            Requests.subscription("anna", "subscribed", source: "api"))
+        #expect(imported.reason == "USER_UNSUBSCRIBED", "only the person re-subscribes")
+        let later = try harness.call("GetProfile", Requests.person("anna")).response?["profile"]
+        #expect(later?["subscriptions"] == profile?["subscriptions"])
     }
 
     @Test(arguments: TestLog.allCases)
@@ -130,8 +121,8 @@ import Testing
         let world = log.world()
         let harness = try world.start()
         for number in 0 ..< 25 {
-            let event = #"{"event_id":"e\#(number)","name":"visit"}"#
-            #expect(try harness.call("Track", Self.track("anna", event)).status == 0)
+            let request = Requests.track("anna", ["e\(number)"])
+            #expect(try harness.call("Track", request).status == 0)
             try harness.pass(milliseconds: 10)
         }
         var found: [String] = []
@@ -140,7 +131,8 @@ import Testing
         repeat {
             let page = try harness.call(
                 "ListEvents",
-                #"{"project":"default","identifier":{"custom_id":"anna"},"page_size":10,"page_token":"\#(token)"}"#
+                #"{"project":"default","identifier":{"custom_id":"anna"},"page_size":10,"#
+                    + #""page_token":"\#(token)"}"#
             )
             #expect(page.status == 0, "\(page.message)")
             found += (page.response?["events"]?.items ?? []).compactMap {
@@ -159,9 +151,9 @@ import Testing
         let harness = try NodeHarness.serving(order: order)
         let client = try harness.connect()
         for number in 0 ..< 10 {
-            let event = #"{"event_id":"e\#(number)","name":"visit"}"#
             let call = try client.call(
-                .profiles("Track"), try JSONParser.parse(Self.track("anna", event).utf8))
+                .profiles("Track"),
+                try Requests.json(Requests.track("anna", ["e\(number)"])))
             try harness.settle()
             #expect(call.status == 0, "call \(number)")
         }
@@ -173,18 +165,18 @@ import Testing
     @Test func nodeThatAnotherHasDeposedRejectsWritesAndServesReads() throws {
         let world = TestLog.replicated.world()
         let harness = try world.start()
-        let request = Self.track("anna", #"{"event_id":"e1","name":"visit"}"#)
+        let request = Requests.track("anna", ["e1"])
         #expect(try harness.call("Track", request).status == 0)
         world.cluster?.depose()
         try harness.settle()
         let rejected = try harness.call(
-            "Track", Self.track("anna", #"{"event_id":"e2","name":"visit"}"#))
+            "Track", Requests.track("anna", ["e2"]))
         #expect(rejected.status == RPCFailure.unavailable && !rejected.reason.isEmpty)
-        #expect(try harness.call("GetProfile", Self.get("anna")).status == 0)
+        #expect(try harness.call("GetProfile", Requests.person("anna")).status == 0)
         world.lead()
         try harness.settle()
         #expect(
-            try harness.call("Track", Self.track("anna", #"{"event_id":"e2","name":"visit"}"#))
+            try harness.call("Track", Requests.track("anna", ["e2"]))
                 .status == 0)
         let changes = harness.events.filter { if case .leadership = $0 { true } else { false } }
         #expect(changes.count >= 2)
@@ -201,10 +193,10 @@ import Testing
 
     @Test func callsAreRejectedWithAReasonUntilTheLogIsRead() throws {
         let harness = try NodeHarness()
-        let early = try harness.call("GetProfile", Self.get("anna"))
+        let early = try harness.call("GetProfile", Requests.person("anna"))
         #expect(early.status == RPCFailure.unavailable && early.reason == "REPLAYING")
         try harness.recover()
-        #expect(try harness.call("GetProfile", Self.get("anna")).status == 5)
+        #expect(try harness.call("GetProfile", Requests.person("anna")).status == 5)
     }
 
     @Test func healthFollowsTheNodeFromItsStartToItsEnd() throws {

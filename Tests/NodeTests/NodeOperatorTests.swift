@@ -10,7 +10,7 @@ import Testing
         for number in numbers {
             let call = try harness.call(
                 "Track",
-                #"{"project":"default","identifier":{"custom_id":"p\#(number % 7)"},"events":[{"event_id":"e\#(number)","name":"visit"}]}"#
+                Requests.track("p\(number % 7)", ["e\(number)"])
             )
             #expect(call.status == 0, "\(call.message)")
         }
@@ -42,13 +42,13 @@ import Testing
         try harness.drain()
         let restored = try NodeHarness.serving(harness.disk, configure: { $0.dataDirectory = "/b" })
         #expect(restored.node.recovered?.store.digest() == digest)
-        #expect(try restored.call("GetProfile", Self.get).status == 0)
+        #expect(try restored.call("GetProfile", Requests.person("p1")).status == 0)
     }
 
-    private static let get = #"{"project":"default","identifier":{"custom_id":"p1"}}"#
-
     @Test func scrubReadsTheDirectoryWhenItIsDue() throws {
-        let harness = try NodeHarness.serving(configure: { $0.scrub.firstNanoseconds = 1_000_000_000 })
+        let harness = try NodeHarness.serving(configure: {
+            $0.scrub.firstNanoseconds = 1_000_000_000
+        })
         try Self.write(harness, 1 ... 5)
         #expect(harness.node.scrubMetrics.runs == 0)
         try harness.wait(for: "the scrub") { harness.node.scrubMetrics.runs == 1 }
@@ -68,9 +68,9 @@ import Testing
         var calls: [WireCall] = []
         for number in 0 ..< 60 {
             let request =
-                #"{"project":"default","identifier":{"custom_id":"p\#(number)"},"events":[{"event_id":"e","name":"visit"}]}"#
+                Requests.track("p\(number)", ["e"])
             calls.append(
-                try client.call(.profiles("Track"), try JSONParser.parse(request.utf8)))
+                try client.call(.profiles("Track"), try Requests.json(request)))
             for _ in 0 ..< random.below(12) { _ = try harness.stepOne() }
             if number % 20 == 10 { harness.clock.advance(nanoseconds: 200_000_000) }
         }
@@ -79,7 +79,7 @@ import Testing
         let found = try answered.filter { number in
             try again.call(
                 "GetProfile",
-                #"{"project":"default","identifier":{"custom_id":"p\#(number)"}}"#
+                Requests.person("p\(number)")
             ).status == 0
         }
         return (answered.count, found.count)

@@ -8,31 +8,18 @@ import Testing
 @Suite struct NodeOrderTests {
     /// What a client of its own people does, one call after the other.
     private static func workload(_ client: Int) -> [(method: String, request: String)] {
-        let person = #""identifier":{"custom_id":"c\#(client)"}"#
-        func track(_ id: String) -> (method: String, request: String) {
-            (
-                "Track",
-                #"{"project":"default",\#(person),"events":[{"event_id":"\#(id)","name":"visit"}]}"#
-            )
-        }
+        let name = "c\(client)"
+        let batch = ["c", "d"].map { #"{"track":\#(Requests.track(name, [$0]))}"# }
         return [
-            (
-                "Identify",
-                #"{"project":"default","custom_id":"c\#(client)","attributes":{"set":{"n":\#(client)}}}"#
-            ),
-            track("a"), track("b"), track("a"),
-            (
-                "UpdateSubscription",
-                #"{"project":"default",\#(person),"changes":[{"channel":"email","topic":"t","state":"subscribed"}],"source":"user"}"#
-            ),
+            ("Identify", Requests.identify(name, #""n":\#(client)"#)),
+            ("Track", Requests.track(name, ["a"])), ("Track", Requests.track(name, ["b"])),
+            ("Track", Requests.track(name, ["a"])),
+            ("UpdateSubscription", Requests.subscription(name, "subscribed", source: "user")),
             (
                 "BatchWrite",
-                #"{"project":"default","operations":[{"track":\#(track("c").request)},{"track":\#(track("d").request)}]}"#
+                #"{"project":"default","operations":[\#(batch.joined(separator: ","))]}"#
             ),
-            (
-                "EraseProfile",
-                #"{"project":"default","identifier":{"custom_id":"c\#(client)-gone"}}"#
-            ),
+            ("EraseProfile", Requests.person("\(name)-gone")),
         ]
     }
 
@@ -59,14 +46,14 @@ import Testing
                 let (method, request) = Self.workload(client)[next[client]]
                 next[client] += 1
                 current[client] = try connections[client].call(
-                    .profiles(method), try JSONParser.parse(request.utf8))
+                    .profiles(method), try Requests.json(request))
             }
             if try !harness.stepOne() { harness.clock.advance(nanoseconds: 1_000_000) }
         }
         for list in ended { statuses += list }
         let seen = try (0 ..< clients).map { client -> String in
             let read = try harness.call(
-                "GetProfile", #"{"project":"default","identifier":{"custom_id":"c\#(client)"}}"#)
+                "GetProfile", Requests.person("c\(client)"))
             let profile = read.response?["profile"]
             let counts = (profile?["event_counters"]?.items ?? []).map {
                 "\($0["name"] ?? .null)=\($0["count"] ?? .null)"
@@ -98,8 +85,8 @@ import Testing
             let client = try harness.connect()
             for number in 0 ..< 20 {
                 let request =
-                    #"{"project":"default","identifier":{"custom_id":"p\#(number)"},"events":[{"event_id":"e","name":"visit"}]}"#
-                _ = try client.call(.profiles("Track"), try JSONParser.parse(request.utf8))
+                    Requests.track("p\(number)", ["e"])
+                _ = try client.call(.profiles("Track"), try Requests.json(request))
                 _ = try harness.stepOne()
             }
             try harness.pass(milliseconds: 300)

@@ -7,10 +7,8 @@ import Testing
 /// Streams, and what happens to calls when connections and the node end.
 @Suite struct NodeStreamTests {
     private static func track(_ number: Int, _ person: String = "anna") throws -> JSONValue {
-        let text =
-            #"{"project":"default","identifier":{"custom_id":"\#(person)"},"sequence":\#(number),"#
-            + #""events":[{"event_id":"e\#(number)","name":"visit"}]}"#
-        return try JSONParser.parse(text.utf8)
+        try Requests.json(
+            Requests.track(person, ["e\(number)"], more: #","sequence":\#(number)"#))
     }
 
     private static func sequences(_ call: WireCall) -> [Int64] {
@@ -37,7 +35,7 @@ import Testing
         let call = try client.open(.profiles("TrackStream"))
         try harness.settle()
         client.isReading = false
-        let count = 6_000
+        let count = 12_000
         for number in 1 ... count { try client.send(try Self.track(number), on: call) }
         client.finishRequests(of: call)
         try harness.pass(milliseconds: 200)

@@ -5,8 +5,8 @@ import ProfileClient
 import ProfileService
 import Storage
 
-/// A whole node on a simulated disk, clock and network, with its clients, stepped on one thread: the
-/// same wiring as in the server, without a thread, a socket or a second of real time.
+/// A whole node on a simulated disk, clock and network, with its clients, stepped on one thread:
+/// the same wiring as in the server, without a thread, a socket or a second of real time.
 ///
 /// Components run in a fixed order, or in one that follows from a seed.
 package final class NodeHarness {
@@ -114,8 +114,11 @@ package final class NodeHarness {
 
     /// Lets time pass, in pieces short enough for every timer.
     package func pass(milliseconds: Int) throws {
-        for _ in 0 ..< max(1, milliseconds / 10) {
-            self.clock.advance(nanoseconds: UInt64(min(milliseconds, 10)) * 1_000_000)
+        var left = milliseconds
+        while left > 0 {
+            let piece = min(left, 10)
+            left -= piece
+            self.clock.advance(nanoseconds: UInt64(piece) * 1_000_000)
             try self.settle()
         }
     }
@@ -172,7 +175,8 @@ package final class NodeHarness {
         self.node.close()
     }
 
-    /// Ends the process without notice: nothing is flushed or closed, the disk keeps what reads see.
+    /// Ends the process without notice: nothing is flushed or closed, the disk keeps what reads
+    /// see.
     package func kill() -> SimulatedDisk {
         self.network.network.cutAll()
         self.drivers = []

@@ -3,8 +3,8 @@ import IOCore
 import IOSimulation
 import ProfileClient
 
-/// A gRPC client on one simulated connection: real HTTP/2, apart from the server's transport so that
-/// the two cannot share a mistake. It does nothing but in `turn`.
+/// A gRPC client on one simulated connection: real HTTP/2, apart from the server's transport so
+/// that the two cannot share a mistake. It does nothing but in `turn`.
 package final class WireClient {
     private let socket: SimulatedSocket
     private var session: OpaquePointer?
@@ -242,7 +242,9 @@ extension WireCall {
         }
         self.outgoing.withUnsafeBufferPointer {
             // SAFETY: `count` bytes are there and fit into the target.
-            if count > 0 { target.update(from: $0.baseAddress! + self.outgoingOffset, count: count) }
+            if count > 0 {
+                target.update(from: $0.baseAddress! + self.outgoingOffset, count: count)
+            }
         }
         self.outgoingOffset += count
         if self.bytesUnsent == 0, self.isRequestComplete {

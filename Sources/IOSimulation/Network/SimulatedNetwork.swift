@@ -7,8 +7,8 @@ import IOCore
 ///
 /// All state is behind one lock, so nodes on several threads may use it too.
 package final class SimulatedNetwork: Network {
-    /// Bytes that one direction of a connection holds, as a kernel's socket buffer would: what makes
-    /// a peer that does not read hold the writer back.
+    /// Bytes that one direction of a connection holds, as a kernel's socket buffer would: what
+    /// makes a peer that does not read hold the writer back.
     package static let bufferBytes = 64 << 10
     /// Connections that may wait to be accepted at one listener.
     static let backlogMax = 128

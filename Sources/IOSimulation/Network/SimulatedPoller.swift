@@ -64,7 +64,7 @@ package final class SimulatedPoller: Poller {
         self.network.state.withLock { state in
             watched.keys.sorted().compactMap { descriptor in
                 let entry = watched[descriptor]!
-              
+
                 let found = state.readiness(of: descriptor).intersection(entry.interest)
                 return found.isEmpty ? nil : IOReadiness(tag: entry.tag, interest: found)
             }

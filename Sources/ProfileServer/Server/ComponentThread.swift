@@ -35,7 +35,7 @@ struct ComponentThread {
         }
     }
 
-    /// Waits for the component to end by itself.
+    /// Waits until the component has ended.
     func join() {
         self.thread.join()
     }

@@ -15,7 +15,7 @@ extension Server {
                 LogField("free_bytes", freeBytes), LogField("segment_bytes", segmentBytes))
         case .unreliableFileSystem(let kind):
             log.warning(
-                "the data directory lies on a file system that may not keep what it acknowledges",
+                "the data directory is on a file system that may not keep what it acknowledges",
                 LogField("file_system", kind))
         case .replaying(let doneBytes, let totalBytes):
             status?.phase = .replaying(doneBytes: doneBytes, totalBytes: totalBytes)
@@ -31,9 +31,9 @@ extension Server {
                 LogField("reason", error.description))
         case .shortage(let shortage, let isShort): Self.report(shortage, isShort, to: log)
         case .leadership(.leading(let epoch)):
-            log.info("this server leads the log: writes go on", LogField("epoch", epoch))
+            log.info("this server leads the log: writes continue", LogField("epoch", epoch))
         case .leadership:
-            log.warning("another server leads the log: writes are rejected, reads go on")
+            log.warning("another server leads the log: writes are rejected, reads continue")
         case .snapshot(let event): Self.report(event, to: log)
         case .segmentNotPrepared(let error):
             log.warning(
@@ -52,13 +52,16 @@ extension Server {
     private static func report(_ shortage: Shortage, _ isShort: Bool, to log: Log) {
         switch (shortage, isShort) {
         case (.disk, true):
-            log.warning("disk full: writes are refused until there is space, reads go on")
-        case (.disk, false): log.info("there is space again: writes go on")
+            log.warning("disk full: writes are rejected until there is space, reads continue")
+        case (.disk, false): log.info("there is space again: writes continue")
         case (.memory, true):
             log.warning(
-                "memory limit reached: writes are refused, but for opt-outs, log-outs and erasures; reads go on"
+                """
+                memory limit reached: writes are rejected, except opt-outs, log-outs and erasures; \
+                reads continue
+                """
             )
-        case (.memory, false): log.info("below the memory limit again: writes go on")
+        case (.memory, false): log.info("below the memory limit again: writes continue")
         }
     }
 

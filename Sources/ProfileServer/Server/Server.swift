@@ -169,7 +169,7 @@ package final class Server {
     private func drain(_ node: Node) {
         self.log.info("draining", LogField("grace_seconds", self.configuration.drainSeconds))
         self.status.phase = .draining
-        // A second signal ends at once, whatever still runs: what was answered is on disk.
+        // A second signal ends at once, whatever still runs: every acknowledged write is on disk.
         _ = self.threads.start(name: "second-signal") {
             while case .reload = LinuxSignals.wait() {}
             LinuxProcess.exitNow(ExitCode.unexpected.rawValue)

@@ -71,7 +71,8 @@ final class ServerStatus: AdminPages {
         if let accounting = figures?.accounting { Self.write(accounting, to: &text) }
         if let free = try? LinuxFileSystem().freeBytes(self.dataDirectory) {
             text.gauge(
-                "profiles_disk_free_bytes", help: "Free space where the data directory lies.",
+                "profiles_disk_free_bytes",
+                help: "Free space of the file system of the data directory.",
                 value: Double(free))
         }
         if let scrub = figures?.scrub { Self.write(scrub, to: &text) }
@@ -136,7 +137,7 @@ final class ServerStatus: AdminPages {
             value: Double(recovered.store.profileCount))
         text.gauge(
             "profiles_blocked_identifiers",
-            help: "Identifiers of erased people that nobody may use yet.",
+            help: "Identifiers of erased people that are still blocked.",
             value: Double(recovered.store.blockedIdentifierCount))
         if let memory = recovered.pipeline.metrics.memory {
             text.gauge(
@@ -148,10 +149,11 @@ final class ServerStatus: AdminPages {
         }
         text.gauge(
             "profiles_memory_limit_bytes",
-            help: "Memory of the store above which writes are refused; 0: no limit is set.",
+            help: "Memory of the store above which writes are rejected; 0: no limit is set.",
             value: Double(recovered.pipeline.limits.memoryBytesMax))
         text.gauge(
-            "profiles_memory_exhausted", help: "1 while writes are refused for want of memory.",
+            "profiles_memory_exhausted",
+            help: "1 while writes are rejected because memory is short.",
             value: recovered.pipeline.isMemoryFull ? 1 : 0)
         text.gauge(
             "profiles_applied_lsn",
@@ -166,14 +168,14 @@ final class ServerStatus: AdminPages {
             value: Double(recovered.pipeline.metrics.bytesWaiting))
         text.gauge(
             "profiles_log_failed",
-            help: "1 after a failed write or sync: writes are refused until a restart.",
+            help: "1 after a failed write or sync: writes are rejected until a restart.",
             value: recovered.pipeline.isPoisoned ? 1 : 0)
         text.gauge(
-            "profiles_disk_full", help: "1 while writes are refused for want of space.",
+            "profiles_disk_full", help: "1 while writes are rejected because the disk is full.",
             value: recovered.pipeline.isDiskFull ? 1 : 0)
         text.counter(
             "profiles_disk_full_total",
-            help: "Times that writes began to be refused for want of space.",
+            help: "Times that writes began to be rejected because the disk was full.",
             value: recovered.pipeline.metrics.diskFulls)
     }
 
@@ -199,7 +201,7 @@ final class ServerStatus: AdminPages {
             value: Double(snapshots.nanoseconds) / 1e9)
     }
 
-    /// How a failed recovery ends the process, and what the operator is told.
+    /// How a failed recovery ends the process, and the text for the operator.
     static func explain(_ error: RecoveryError) -> (code: ExitCode, text: String) {
         switch error {
         case .storage(.locked): (.directoryLocked, error.description)

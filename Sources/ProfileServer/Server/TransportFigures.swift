@@ -27,7 +27,7 @@ struct TransportFigures {
             })
         text.histogram(
             "grpc_server_handling_seconds",
-            help: "Time from a call's headers to its answer, by method.",
+            help: "Time from a call's headers to its response, by method.",
             series: methods.filter { $0.started > 0 }.map {
                 .init(labels: [.init("method", $0.name)], histogram: $0.handling)
             })
@@ -38,7 +38,7 @@ struct TransportFigures {
             "grpc_server_msg_sent_total", help: "Messages sent.", value: self.sum(\.messagesSent))
         text.counter(
             "profiles_late_responses_dropped_total",
-            help: "Answers whose call had ended before they were ready.",
+            help: "Responses whose call had ended before they were ready.",
             value: self.sum(\.lateResponses))
         text.gauge(
             "profiles_connections", help: "Open connections.",

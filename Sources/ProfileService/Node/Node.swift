@@ -9,7 +9,7 @@ import Storage
 /// It owns no thread. Everything happens in the steps of its components, which a driver calls: the
 /// server puts a thread around each, tests and the simulator step them in any order on one thread.
 ///
-/// init ──▶ listening; loops answer REPLAYING ──recover──▶ recovered ──serve──▶ serving
+/// init ──▶ listening; loops respond REPLAYING ──recover──▶ recovered ──serve──▶ serving
 ///      ──beginDrain──▶ draining; loops end ──▶ workers are stopped one by one ──close──▶ closed
 ///
 /// The methods of this type are called by one thread, the driver's; `components` may then be driven

@@ -4,12 +4,12 @@ import Storage
 
 /// Recovers the data directory and wires the workers of a node.
 struct NodeBuild {
-    /// How often the operator is told of a recovery, in nanoseconds.
+    /// How often a recovery is reported to the operator, in nanoseconds.
     private static let progressNanoseconds: UInt64 = 1_000_000_000
     /// File systems that may lose what they acknowledge.
     private static let unreliableFileSystems = ["tmpfs", "overlay", "nfs", "fuse"]
 
-    /// What a recovery gives the node.
+    /// What a recovery produces.
     struct Result {
         var recovered: Node.Recovered
         var coordinator: OperatorCoordinator

@@ -61,7 +61,7 @@ package struct NodeConfiguration: Sendable {
 
 /// What an operator should know of a node.
 package enum NodeEvent: Sendable {
-    /// A network loop cannot watch its listener; it serves nobody.
+    /// A network loop cannot watch its listener, so it accepts no connection.
     case loopFailed(IOError)
     /// The data directory has less free space than two segments take, in bytes.
     case nearlyFull(freeBytes: UInt64, segmentBytes: Int)

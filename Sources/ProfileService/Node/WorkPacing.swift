@@ -1,8 +1,8 @@
-/// Spreads work on the disk over time: after each piece it asks for a rest that is a multiple of the
-/// time the piece took, so that the log's own syncs get a fixed share of the disk.
+/// Spreads work on the disk over time: after each piece it asks for a rest that is a multiple of
+/// the time the piece took, so that the log's own syncs get a fixed share of the disk.
 ///
-/// The component that owns it does the resting, by returning the rest from its step. A wake during a
-/// rest does not shorten it; urgent work does.
+/// The component that owns it does the resting, by returning the rest from its step. A wake during
+/// a rest does not shorten it; urgent work does.
 struct WorkPacing {
     /// Rest as a multiple of the work before it.
     private let factor: UInt64

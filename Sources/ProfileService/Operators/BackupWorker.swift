@@ -98,7 +98,7 @@ package final class BackupWorker: Steppable {
             switch try copy.step() {
             case .finished(let progress): return self.end(.backup(progress), token)
             case .progress(let progress):
-                // Blocks that are only read back do not advance what the client is told.
+                // Blocks that are only read back do not change the progress.
                 if progress != self.reported {
                     self.coordinator.report(.progress(progress), to: token)
                 }

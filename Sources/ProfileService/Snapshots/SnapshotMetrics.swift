@@ -12,7 +12,7 @@ package final class SnapshotMetrics: Sendable {
 
     /// Snapshots verified since the start.
     package var completed: UInt64 { self.completedCell.load(ordering: .relaxed) }
-    /// Snapshots that came to nothing since the start.
+    /// Snapshots that failed since the start.
     package var failed: UInt64 { self.failedCell.load(ordering: .relaxed) }
     /// What the newest one covers; 0: there is none.
     package var lsn: UInt64 { self.lsnCell.load(ordering: .relaxed) }

@@ -1,6 +1,6 @@
 import Storage
 
-/// When a snapshot is due by itself.
+/// When a snapshot is due without a request.
 package struct SnapshotPolicy: Sendable {
     /// Bytes of the log since the last snapshot: 256 MiB are replayed in about a second.
     package var logBytesMax: UInt64 = 256 << 20
@@ -10,8 +10,8 @@ package struct SnapshotPolicy: Sendable {
     /// Shortest time between a failure and the next try, in nanoseconds; a request does not wait
     /// for it.
     package var retryNanoseconds: UInt64 = 60 * 1_000_000_000
-    /// The same while the disk is full: writes wait for what a snapshot frees, and where there is
-    /// no room for one only that is asked.
+    /// The same while the disk is full: writes wait for the space that a snapshot frees, and an
+    /// attempt without space for one costs only a question to the file system.
     package var retryFullNanoseconds: UInt64 = 1_000_000_000
     /// Snapshots made for a full disk, one after the other: after two nothing of the log is left to
     /// free.

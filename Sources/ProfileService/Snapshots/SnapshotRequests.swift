@@ -44,8 +44,8 @@ package final class SnapshotRequests: Sendable {
         self.waker.wake()
     }
 
-    /// Makes the snapshotter end after the snapshot that it is verifying, or without the one that it
-    /// is writing.
+    /// Makes the snapshotter end after the snapshot that it is verifying, or without the one that
+    /// it is writing.
     package func stop() {
         self.state.withLock { $0.isStopping = true }
         self.waker.wake()

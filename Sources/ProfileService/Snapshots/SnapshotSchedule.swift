@@ -1,7 +1,7 @@
 import IOCore
 import Storage
 
-/// Decides when a snapshot is due by itself; times are monotonic, in nanoseconds.
+/// Decides when a snapshot is due without a request; times are monotonic, in nanoseconds.
 struct SnapshotSchedule {
     private let policy: SnapshotPolicy
     /// What the newest snapshot covers, and the older one that is kept.

@@ -8,7 +8,7 @@ package enum BackupError: Error, Equatable, Sendable {
     case destination(String)
 }
 
-/// Makes a directory that a server can start from: a copy of one snapshot, and a log that goes on
+/// Makes a directory that a server can start from: a copy of one snapshot, and a log that continues
 /// behind it, sealed and empty. Copies one block per step.
 ///
 /// The log comes first and the snapshot last, both under temporary names until they are whole: a
@@ -159,8 +159,8 @@ package final class BackupWriter {
         guard !self.isInSource else { throw .destination("in the data directory") }
         do throws(IOError) {
             try fileSystem.createDirectory(directory)
-            // Never through a symbolic link: whoever can place one would choose where people's data
-            // goes.
+            // Never through a symbolic link: it would let whoever made it choose where people's
+            // data ends up.
             try fileSystem.syncDirectory(directory)
             guard try fileSystem.list(directory).isEmpty else {
                 throw IOError(.exists, operation: "opendir", subject: directory, code: 0)
@@ -261,7 +261,7 @@ package final class BackupWriter {
         do throws(StorageError) { return try body() } catch { throw .storage(error) }
     }
 
-    /// A full disk is told apart.
+    /// Maps a full disk to an error of its own.
     private static func files<Result>(_ body: () throws(IOError) -> Result) throws(StorageError)
         -> Result
     {

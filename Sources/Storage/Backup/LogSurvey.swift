@@ -132,8 +132,8 @@ package struct LogSurvey {
         } catch {
             throw .io(error)
         }
-        // A later segment goes on where this one must have come to; what stands behind that is
-        // superseded. Before a gap stands only what a removal has left over: no start reads it.
+        // A later segment continues behind the last frame of this one; anything after that frame is
+        // superseded. Segments before a gap are leftovers of a removal, which no start reads.
         guard self.segments.contains(number &+ 1) else { return found }
         let limit = self.firstFrames.filter { $0.key > number }.map(\.value).min()
         guard let limit, chain.nextFrame < limit, header.firstFrame < limit else { return found }

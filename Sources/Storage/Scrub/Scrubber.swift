@@ -1,8 +1,8 @@
 import Bytes
 import IOCore
 
-/// Reads what a start would need, but nobody reads meanwhile: sealed segments and snapshots, from
-/// the disk and not from memory (L19). About 1 MiB per step.
+/// Reads sealed segments and snapshots, which a start would need and nothing reads before, from the
+/// disk and not from memory (L19). About 1 MiB per step.
 ///
 /// It finds what has rotted while the other copy is still whole: a damaged segment while memory and
 /// snapshots have what is in it, a damaged snapshot while there is an older one. It reads only; a
@@ -13,7 +13,7 @@ package final class Scrubber {
     package enum Step {
         /// So many bytes were read; there is more to do.
         case progress(bytes: Int)
-        /// A file that is damaged, or cannot be read; the next step goes on with the next file.
+        /// A file that is damaged, or cannot be read; the next step continues with the next file.
         case damaged(StorageError)
         case finished(Figures)
     }

@@ -1,7 +1,7 @@
 import Bytes
 import IOCore
 
-/// The snapshots of a data directory, and what may go once a new one is verified.
+/// The snapshots of a data directory, and which of them a new one supersedes.
 ///
 /// Used by one thread at a time, beside the log's: it touches no segment that the log still writes
 /// to.

@@ -1,7 +1,7 @@
 import Bytes
 import IOCore
 
-/// Writes one snapshot, block by block; used by one thread, while the log goes on in another.
+/// Writes one snapshot, block by block; used by one thread, while another thread writes the log.
 ///
 /// The file has a temporary name until it is whole and durable. What has the name of a snapshot was
 /// synced before it got it, so a crash at any moment leaves a whole snapshot, or a temporary file
@@ -185,7 +185,7 @@ package final class SnapshotWriter {
         try? self.files.fileSystem.remove(self.files.path(name))
     }
 
-    /// A full disk is told apart: the caller tries again later.
+    /// Maps a full disk to an error of its own: the caller tries again later.
     private static func storage<Result>(_ body: () throws(IOError) -> Result) throws(StorageError)
         -> Result
     {
