@@ -125,18 +125,4 @@ extension RPCLoop {
             self.wheel.schedule(stream.timer, atNanoseconds: nanoseconds)
         }
     }
-
-    // MARK: Health
-
-    func isHealth(method: Int) -> Bool { method >= self.methods.methods.count - 2 }
-    func isHealthWatch(method: Int) -> Bool { method == self.methods.methods.count - 1 }
-
-    func pushHealth() {
-        let version = self.health.version
-        guard version != self.healthVersion else { return }
-        self.healthVersion = version
-        for case let open? in self.connections where open.connection.watches > 0 {
-            open.connection.pushHealth()
-        }
-    }
 }

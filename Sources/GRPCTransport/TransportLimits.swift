@@ -55,8 +55,6 @@ package struct TransportLimits: Sendable {
     package var idleNanoseconds: UInt64 = 300_000_000_000
     /// Data waits and the peer takes none (C15), in nanoseconds.
     package var sendStallNanoseconds: UInt64 = 30_000_000_000
-    /// Health watches of one connection; they live for ever (H9).
-    package var watchesPerConnectionMax = 8
 
     package init() {}
 }

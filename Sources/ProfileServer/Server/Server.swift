@@ -128,7 +128,7 @@ package final class Server {
             let loop = RPCLoop(
                 index: index, listener: listener, poller: poller, clock: self.clock,
                 methods: RPCCatalogue.descriptors(reflection: self.configuration.reflection),
-                limits: self.transportLimits, health: self.health)
+                limits: self.transportLimits)
             let mailbox = CompletionMailbox { poller.wake() }
             let handler = ServiceLoop(
                 index: index, transport: loop, state: self.state,
