@@ -1,6 +1,6 @@
 import Bytes
 
-// Calls by their tokens: how the handler answers them. Streams are reached without counting a
+// Calls by their tokens: how the handler responds to them. Streams are reached without counting a
 // reference (see `RPCStream`).
 
 extension RPCLoop {
