@@ -73,9 +73,10 @@ extension Connection {
         header: UnsafeRawBufferPointer, count: Int, from stream: RPCStream
     ) -> Int32 {
         self.output.prepareAppend()
-        self.output.buffer.reserve(header.count + count)
-        self.output.buffer.append(header)
-        self.output.buffer.append(UnsafeRawBufferPointer(rebasing: stream.output.bytes[..<count]))
+        let frame = self.output.buffer.appendUninitialized(header.count + count)
+        frame.copyMemory(from: header)
+        UnsafeMutableRawBufferPointer(rebasing: frame[header.count...])
+            .copyMemory(from: UnsafeRawBufferPointer(rebasing: stream.output.bytes[..<count]))
         stream.output.consume(count)
         self.pendingResponseBytes -= count
         self.loop.pendingResponseBytes -= count

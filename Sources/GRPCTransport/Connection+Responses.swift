@@ -147,7 +147,6 @@ extension Connection {
     /// Tells the handler that a call is over. Once for each call that the handler did not end: only
     /// `cancel` and `close` call this, when they take a call out of its live states.
     func notifyCancelled(_ stream: RPCStream) {
-        if let method = stream.head.method, self.loop.isHealth(method: method) { return }
         self.loop.handler.cancelled(stream.token)
     }
 
@@ -162,8 +161,6 @@ extension Connection {
 
     /// A call has its status: nothing of it is due any more, and it is counted.
     func callEnded(_ stream: RPCStream, code: RPCStatusCode) {
-        if stream.watchedService != nil { self.watches -= 1 }
-        stream.watchedService = nil
         self.dropHeld(of: stream)
         self.loop.wheel.cancel(stream.timer)
         self.loop.metrics.handled(

@@ -1,6 +1,6 @@
 import Bytes
 
-// Calls by their tokens: how the handler answers them. Streams are reached without counting a
+// Calls by their tokens: how the handler responds to them. Streams are reached without counting a
 // reference (see `RPCStream`).
 
 extension RPCLoop {
@@ -123,20 +123,6 @@ extension RPCLoop {
             self.wheel.cancel(stream.timer)
         } else {
             self.wheel.schedule(stream.timer, atNanoseconds: nanoseconds)
-        }
-    }
-
-    // MARK: Health
-
-    func isHealth(method: Int) -> Bool { method >= self.methods.methods.count - 2 }
-    func isHealthWatch(method: Int) -> Bool { method == self.methods.methods.count - 1 }
-
-    func pushHealth() {
-        let version = self.health.version
-        guard version != self.healthVersion else { return }
-        self.healthVersion = version
-        for case let open? in self.connections where open.connection.watches > 0 {
-            open.connection.pushHealth()
         }
     }
 }
