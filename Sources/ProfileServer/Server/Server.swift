@@ -133,7 +133,7 @@ package final class Server {
             let handler = ServiceLoop(
                 index: index, transport: loop, state: self.state,
                 accounting: self.status.accounting,
-                mailbox: mailbox)
+                mailbox: mailbox, health: self.health)
             loop.handler = handler
             self.mailboxes.append(mailbox)
             self.pollers.append(poller)
