@@ -87,7 +87,7 @@ let package = Package(
         .testTarget(
             name: "ProfileServiceTests",
             dependencies: [
-                "ProfileService", "GRPCTransport", "IOSimulation", "IOCore", "Storage", "Profiles",
+                "ProfileService", "Messages", "CMessages", "GRPCTransport", "IOSimulation", "IOCore", "Storage", "Profiles",
                 "Bytes",
             ],
             resources: [.copy("Golden")]),

@@ -38,6 +38,10 @@ package final class ServiceLoop: RPCHandler {
     /// Bytes of responses that wait for an earlier one of their stream, or for its client.
     var streamResponseBytes = 0
     let mailbox: CompletionMailbox
+    let health: HealthRegistry
+    /// Open watches of health, and the version of the registry that they were told of.
+    var healthWatches: [PullCall] = []
+    var healthVersion: UInt64 = 0
     private var freeBatches: [LogBatch] = []
     private var finished: [LogBatch] = []
     /// Kept once the partition is recovered.
@@ -48,12 +52,13 @@ package final class ServiceLoop: RPCHandler {
     ///   with more at its end.
     package init(
         index: Int, transport: RPCLoop, state: ServingState, accounting: ItemAccounting,
-        mailbox: CompletionMailbox, table: [RPCDefinition] = RPCTable.all
+        mailbox: CompletionMailbox, health: HealthRegistry, table: [RPCDefinition] = RPCTable.all
     ) {
         self.transport = transport
         self.state = state
         self.accounting = accounting
         self.mailbox = mailbox
+        self.health = health
         self.table = table
         self.batch = LogBatch(loop: index)
         self.freeBatches.reserveCapacity(Self.batchesInFlightMax)
@@ -132,6 +137,7 @@ package final class ServiceLoop: RPCHandler {
     }
 
     package func beforeSleep() {
+        self.pushHealth()
         self.continueCalls()
         guard let partition = self.partitionCell, !self.batch.isEmpty,
             let next = self.freeBatches.popLast()

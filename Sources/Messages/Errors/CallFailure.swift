@@ -19,6 +19,10 @@ package enum CallFailure {
     case cancelled
     /// A health check of a service that is not served.
     case unknownService
+    /// The message of a health check is not one.
+    case notHealthCheck
+    /// A connection has as many health watches as it may.
+    case tooManyWatches(maximum: Int)
     /// Anything else: what was done, to what, and what was found.
     case unexpected(String)
 

@@ -69,6 +69,9 @@ package enum StatusMapping {
                 .resourceExhausted, "too many responses wait for clients that do not read them")
         case .cancelled: self.status(.cancelled, "the backup was given up")
         case .unknownService: self.status(.notFound, "unknown service")
+        case .notHealthCheck: self.status(.internalError, "not a HealthCheckRequest")
+        case .tooManyWatches(let maximum):
+            self.status(.resourceExhausted, "at most \(maximum) watches on one connection")
         case .unexpected(let found): self.status(.internalError, found)
         }
     }

@@ -12,13 +12,16 @@ protocol PullSource: AnyObject {
     func write(into output: inout ByteBuffer)
     /// Takes in what another thread reports.
     func complete(_ event: OperatorReport.Event)
-    /// The call has ended before the source did.
+    /// The call ends before the source did.
     func abandoned()
+    /// The call has ended, whatever the reason.
+    func ended()
 }
 
 extension PullSource {
     func complete(_ event: OperatorReport.Event) {}
     func abandoned() {}
+    func ended() {}
 }
 
 /// Whether the request of a response stream begins it.
@@ -64,7 +67,10 @@ final class PullCall: LiveCall {
         self.end(with: RPCStatus(.rejected(.draining)))
     }
 
-    func cancelled() { self.source.abandoned() }
+    func cancelled() {
+        self.source.abandoned()
+        self.source.ended()
+    }
 
     func complete(_ event: OperatorReport.Event) {
         self.source.complete(event)
@@ -89,5 +95,6 @@ final class PullCall: LiveCall {
     private func end(with status: RPCStatus) {
         self.loop.transport.finish(self.token, with: status)
         self.loop.close(self.token)
+        self.source.ended()
     }
 }

@@ -5,6 +5,8 @@ package struct StreamLimits: Sendable {
     package var requestsInFlightMax = 128
     /// Answers of all streams of a loop that wait outside of the transport's own buffers, in bytes.
     package var unreadResponseBytesMax = 16 << 20
+    /// Health watches of one connection; they live for ever (H9).
+    package var watchesPerConnectionMax = 8
 
     package init() {}
 }

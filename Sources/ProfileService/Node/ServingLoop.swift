@@ -27,11 +27,11 @@ final class ServingLoop: Steppable {
         self.loop = RPCLoop(
             index: index, listener: listener, poller: poller, clock: environment.clock,
             methods: RPCTable.served(reflection: configuration.hasReflection).map(\.descriptor),
-            limits: configuration.transport, health: health)
+            limits: configuration.transport)
         self.mailbox = CompletionMailbox { poller.wake() }
         self.handler = ServiceLoop(
             index: index, transport: self.loop, state: state, accounting: accounting,
-            mailbox: self.mailbox)
+            mailbox: self.mailbox, health: health)
         self.loop.handler = self.handler
     }
 

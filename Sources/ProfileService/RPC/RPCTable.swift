@@ -10,7 +10,7 @@ import Messages
 package enum RPCTable {
     /// Reflection is last, so that leaving it out moves no number.
     package static let all: [RPCDefinition] =
-        Self.profiles + Self.admin + Self.reflection
+        Self.profiles + Self.admin + Self.health + Self.reflection
 
     /// The rows that a server serves.
     ///
@@ -231,6 +231,19 @@ package enum RPCTable {
         RPCDefinition(
             adminService, "Backup", .admin, needs: .operatorOnly, takes: .backup,
             .stream(.responseStream) { PullCall($0, $1.token, BackupSource($0, $1.token)) }),
+    ]
+
+    // MARK: grpc.health
+
+    private static let healthService = "grpc.health.v1.Health"
+
+    private static let health: [RPCDefinition] = [
+        RPCDefinition(
+            healthService, "Check", .health, needs: .none, takes: .healthCheck,
+            .unary { $0.checkHealth($1, of: $2) }),
+        RPCDefinition(
+            healthService, "Watch", .health, needs: .none, takes: .healthCheck,
+            .stream(.responseStream) { $0.watchHealth($1.token) }),
     ]
 
     // MARK: grpc.reflection
