@@ -85,8 +85,9 @@ let package = Package(
     swiftLanguageModes: [.v6]
 )
 
-// Release builds leave out the run-time check for overlapping accesses: it costs 10 % of a Track (docs/decisions/0006-exclusivity.md).
-// Debug builds, and with them every test and sanitizer run, keep it.
+// Release builds leave out the run-time check for overlapping accesses: it costs 10 % of a Track
+// (docs/decisions/0006-exclusivity.md). Debug builds, and with them every test and sanitizer run,
+// keep it.
 for target in package.targets where target.type == .regular || target.type == .executable {
     target.swiftSettings = [
         .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))

@@ -1,10 +1,12 @@
 """Writes the fixed messages of the benchmarks, each as one gRPC frame (5 bytes of prefix and the message).
 
-track.bin     a Track of one event with 3 attributes for the custom id "user-000042", without an event id, so that each call stores one
-identify.bin  an Identify of the same person with a device and 3 attributes of the same values: found, compared, moved in time
-update.bin    an UpdateSubscription of one channel, SUBSCRIBED by the person: found, judged, one ledger entry
+track.bin     a Track of one event with 3 attributes for the custom id "user-000042";
+              no event id, so that each call stores one
+identify.bin  an Identify of the same person with a device and 3 attributes of the same
+              values: found, compared, moved in time
+update.bin    an UpdateSubscription of one channel, SUBSCRIBED by the person: found, evaluated, one ledger entry
 get.bin       a GetProfile of the same person
-response.bin  what the floor answers: a TrackResponse of the usual size
+response.bin  what the floor responses: a TrackResponse of the usual size
 
 Usage: python Benchmarks/make_requests.py STUBS TARGET (STUBS: where grpcio-tools put the Python modules of Protos/).
 """
@@ -28,10 +30,13 @@ def main(stubs: str, target: str) -> None:
     event.attributes["currency"].string = "EUR"
     event.attributes["items"].integer = 3
     track = rpc.TrackRequest(project="default", identifier=types.Identifier(custom_id="user-000042"), events=[event])
-    answer = rpc.TrackResponse(profile_id="01J0000000000000000000000A", revision=42, lsn=4_200_000)
-    result = answer.results.add(
-        event_id="01J0000000000000000000000B", status=types.EVENT_STATUS_STORED,
-        profile_id="01J0000000000000000000000A", lsn=4_200_000)
+    response = rpc.TrackResponse(profile_id="01J0000000000000000000000A", revision=42, lsn=4_200_000)
+    result = response.results.add(
+        event_id="01J0000000000000000000000B",
+        status=types.EVENT_STATUS_STORED,
+        profile_id="01J0000000000000000000000A",
+        lsn=4_200_000,
+    )
     result.effective_time.FromMicroseconds(1_700_000_000_123_456)
     anna = types.Identifier(custom_id="user-000042")
     identify = rpc.IdentifyRequest(project="default", installation_id="phone-000042", custom_id="user-000042")
@@ -39,14 +44,17 @@ def main(stubs: str, target: str) -> None:
     identify.attributes.set["visits"].integer = 17
     identify.attributes.set["score"].number = 0.75
     update = rpc.UpdateSubscriptionRequest(
-        project="default", identifier=anna, source=types.CONSENT_SOURCE_USER,
-        changes=[rpc.SubscriptionChange(channel=types.CHANNEL_EMAIL, state=types.SUBSCRIPTION_STATE_SUBSCRIBED)])
+        project="default",
+        identifier=anna,
+        source=types.CONSENT_SOURCE_USER,
+        changes=[rpc.SubscriptionChange(channel=types.CHANNEL_EMAIL, state=types.SUBSCRIPTION_STATE_SUBSCRIBED)],
+    )
     get = rpc.GetProfileRequest(project="default", identifier=anna)
     folder = pathlib.Path(target)
     for name, message in (("identify", identify), ("update", update), ("get", get)):
         folder.joinpath(f"{name}.bin").write_bytes(frame(message))
     folder.joinpath("track.bin").write_bytes(frame(track))
-    folder.joinpath("response.bin").write_bytes(frame(answer))
+    folder.joinpath("response.bin").write_bytes(frame(response))
 
 
 if __name__ == "__main__":

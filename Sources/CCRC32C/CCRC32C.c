@@ -20,11 +20,13 @@ static uint32_t by_table(uint32_t crc, const uint8_t *p, size_t length) {
 }
 
 #if defined(__x86_64__)
-// The instruction takes one word per cycle but answers after three, so one chain of it is a third as fast as the processor. Three stretches
-// side by side, then joined: the CRC of A and B together is that of A moved over as many zeros as B is long, combined with that of B
-// begun at zero. To move is linear, so a table per byte of the CRC does it.
+// The instruction takes one word per cycle but has a latency of three, so one chain of it is a
+// third as fast as the processor. Three stretches side by side, then joined: the CRC of A and B
+// together is that of A moved over as many zeros as B is long, combined with that of B begun at
+// zero. To move is linear, so a table per byte of the CRC does it.
 
-// Bytes of each stretch: the long one makes the joining cheap, the short one lets what is left, and small frames, have it too.
+// Bytes of each stretch: the long one makes the joining cheap, the short one lets what is left, and
+// small frames, have it too.
 #define LONG_LOG2 12
 #define SHORT_LOG2 8
 
@@ -50,7 +52,8 @@ static void fill_shift(shift_table shift, int log2) {
         memcpy(image, squared, sizeof image);
     }
     for (int byte = 0; byte < 4; byte++)
-        for (uint32_t value = 0; value < 256; value++) shift[byte][value] = apply(image, value << (8 * byte));
+        for (uint32_t value = 0; value < 256; value++)
+            shift[byte][value] = apply(image, value << (8 * byte));
 }
 
 __attribute__((constructor(102))) static void fill_shifts(void) {
@@ -59,7 +62,8 @@ __attribute__((constructor(102))) static void fill_shifts(void) {
 }
 
 static inline uint32_t move(const shift_table shift, uint32_t crc) {
-    return shift[0][crc & 0xFF] ^ shift[1][crc >> 8 & 0xFF] ^ shift[2][crc >> 16 & 0xFF] ^ shift[3][crc >> 24];
+    return shift[0][crc & 0xFF] ^ shift[1][crc >> 8 & 0xFF] ^ shift[2][crc >> 16 & 0xFF] ^
+           shift[3][crc >> 24];
 }
 
 static inline uint64_t word(const uint8_t *p) {
@@ -79,7 +83,8 @@ __attribute__((target("sse4.2"))) static inline uint32_t by_three(
     return move(shift, move(shift, (uint32_t)first) ^ (uint32_t)second) ^ (uint32_t)third;
 }
 
-__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, const uint8_t *p, size_t length) {
+__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, const uint8_t *p,
+                                                                 size_t length) {
     const size_t long_bytes = 1 << LONG_LOG2, short_bytes = 1 << SHORT_LOG2;
     for (; length >= 3 * long_bytes; length -= 3 * long_bytes, p += 3 * long_bytes)
         crc = by_three(crc, p, long_bytes, long_shift);

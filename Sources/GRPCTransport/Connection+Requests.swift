@@ -41,7 +41,8 @@ extension Connection {
                 stream,
                 RPCStatus(
                     .resourceExhausted,
-                    "request headers of \(stream.head.bytes) bytes, at most \(loop.limits.headerBytesMax)"
+                    "request headers of \(stream.head.bytes) bytes, at most "
+                        + "\(loop.limits.headerBytesMax)"
                 ))
         }
         guard stream.head.isPOST else { return self.rejectHTTP(stream, "405") }
@@ -103,7 +104,8 @@ extension Connection {
                 stream,
                 RPCStatus(
                     .resourceExhausted,
-                    "a message of \(size) bytes, at most \(self.loop.limits.messageBytesMax) are allowed"
+                    "a message of \(size) bytes, at most \(self.loop.limits.messageBytesMax) are "
+                        + "allowed"
                 ))
         case .compressed where stream.head.encoding == .identity:
             self.reject(
@@ -161,7 +163,8 @@ extension Connection {
                 ? RPCStatus(.deadlineExceeded, "the deadline has passed")
                 : RPCStatus(
                     .cancelled,
-                    "the request was not complete after \(self.loop.limits.bodyNanoseconds / 1_000_000_000) s"
+                    "the request was not complete after "
+                        + "\(self.loop.limits.bodyNanoseconds / 1_000_000_000) s"
                 ))
         if wasWithHandler { self.loop.handler.cancelled(stream.token) }
         // Trailers would wait behind answers that the client does not read, perhaps for ever (G16).

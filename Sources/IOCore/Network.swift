@@ -17,6 +17,8 @@ package protocol StreamSocket: AnyObject {
     var descriptor: Int32 { get }
     /// The peer's address, as `127.0.0.1:50123`.
     var peer: String { get }
+    // SAFETY: the caller owns `target` and `source`; an implementation stays within their counts
+    // and keeps no pointer after the call.
     /// Moves up to `target.count` bytes in.
     func read(into target: UnsafeMutableRawBufferPointer) -> IOOutcome
     /// Moves up to `source.count` bytes out.

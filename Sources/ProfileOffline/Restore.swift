@@ -69,7 +69,8 @@ package struct Restore {
             guard (restored.store.appliedLSN, restored.store.digest()) == (state.lsn, state.digest)
             else {
                 throw .refused(
-                    "\(self.target) holds another state than \(self.source) after the copy: check its disk"
+                    "\(self.target) holds another state than \(self.source) after the copy: check "
+                        + "its disk"
                 )
             }
         } catch {
@@ -96,7 +97,8 @@ package struct Restore {
         }
         guard isEmpty else {
             throw .target(
-                "\(self.target) is not empty; restore into a new directory, then start the server there or put it in this one's place"
+                "\(self.target) is not empty; restore into a new directory, then start the server "
+                    + "there or put it in this one's place"
             )
         }
         do throws(IOError) {

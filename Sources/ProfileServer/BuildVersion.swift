@@ -1,4 +1,7 @@
-// What runs here: the answer to "--version", "/version" and the first line of a bug report.
+// What runs here: the text of "--version" and "/version", and the first line of a bug report.
+
+import Profiles
+import Storage
 
 /// Versions of the program, of its rules and formats, and of the libraries it found at run time.
 package struct BuildVersion: Equatable, Sendable {
@@ -12,6 +15,17 @@ package struct BuildVersion: Equatable, Sendable {
             self.version = version
         }
     }
+
+    /// Every format with a version of its own, as this release writes it, in the order shown.
+    ///
+    /// Genesis, commands and results are parts of records; what they mean is under the rules
+    /// version. A backup is a directory of these formats. Tokens and page tokens are not stored,
+    /// and their first byte names their kind.
+    package static let writtenFormats: [Format] = [
+        Format("log", StorageFormats.log), Format("snapshot", StorageFormats.snapshot),
+        Format("snapshot_items", SnapshotFormat.version),
+        Format("records", UInt32(RecordFormat.version)),
+    ]
 
     /// The release, by semantic versioning.
     package static let program = "0.1.0"

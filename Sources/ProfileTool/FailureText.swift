@@ -6,7 +6,8 @@ package enum FailureText {
     private static let remedies: [String: String] = [
         "TIME_WINDOW": "correct --at or --ago, or send it with --historical",
         "PROFILE_NOT_FOUND":
-            "check the id (custom IDs are compared byte for byte); a device is named device:ID, a profile profile:ID",
+            "check the id (custom IDs are compared byte for byte); a device is named device:ID, a "
+            + "profile profile:ID",
         "PROJECT_NOT_FOUND": "check --project",
         "REQUEST_ID_REUSED": "another message had this id: give another --request-id",
         "REVISION_MISMATCH": "read the profile again and decide anew",
@@ -17,11 +18,13 @@ package enum FailureText {
         "LIMIT_EXCEEDED": "delete what is not needed with --delete",
         "LSN_NOT_REACHED": "ask again in a moment",
         "USER_UNSUBSCRIBED":
-            "only the person can take that back: --source user, or --source support with --reference",
+            "only the person can take that back: --source user, or --source support with "
+            + "--reference",
         "TOKEN_INVALID": "ask for a new token",
         "TOKEN_EXPIRED": "ask for a new token",
         "LOG_UNAVAILABLE":
-            "the server needs its operator: see its log; the same --request-id settles what became of the call",
+            "the server needs its operator: see its log; the same --request-id settles what became "
+            + "of the call",
         "DISK_FULL": "the server's disk is full: its operator must make room",
         "REPLAYING": "the server is starting: try again in a moment",
         "DRAINING": "the server is stopping: try again in a moment",

@@ -6,15 +6,22 @@ import ProfileClient
 package struct ImportFile {
     static let help = """
         Each line is one of
-          {"identify": {"installation_id": "phone-1", "custom_id": "anna", "attributes": {"set": {"plan": "gold"}}}}
-          {"track": {"identifier": {"custom_id": "anna"}, "events": [{"name": "purchase", "attributes": {"amount": 59.9}}]}}
-          {"update_subscription": {"identifier": {"custom_id": "anna"}, "changes": [{"channel": "EMAIL", "state": "SUBSCRIBED"}], "source": "USER"}}
-        with the fields of the contract's messages as proto3 JSON, but project and request_id. A value may be plain JSON, an enum may go
-        without its prefix, and "ago": "3h" stands for an occurred_at so long before the import began (events older than 24 h need
+          {"identify": {"installation_id": "phone-1", "custom_id": "anna", "attributes": {"set": \
+          {"plan": "gold"}}}}
+          {"track": {"identifier": {"custom_id": "anna"}, "events": [{"name": "purchase", \
+          "attributes": {"amount": 59.9}}]}}
+          {"update_subscription": {"identifier": {"custom_id": "anna"}, "changes": [{"channel": \
+          "EMAIL", "state": "SUBSCRIBED"}], "source": "USER"}}
+        with the fields of the contract's messages as proto3 JSON, but project and request_id. A \
+        value may be plain JSON, an enum may go
+        without its prefix, and "ago": "3h" stands for an occurred_at so long before the import \
+        began (events older than 24 h need
         "historical": true in their track). Blank lines and lines that begin with # are passed over.
 
-        The operations go out in order, in groups of --batch. What is refused is shown with its line, and the rest goes on.
-        The position is kept beside the file: run the same command after an interruption, and it goes on without doing anything twice.
+        The operations go out in order, in groups of --batch. What is refused is shown with its \
+        line, and the rest goes on.
+        The position is kept beside the file: run the same command after an interruption, and it \
+        goes on without doing anything twice.
         A finished import stays finished; delete the position file to import again.
         """
 

@@ -132,7 +132,8 @@ final class Importer {
     private var requestID: String {
         let begun = self.file.countsFromNow ? String(self.position.begunAt, radix: 36) : ""
         return
-            "import-\(String(self.position.digest, radix: 36))-\(begun)-\(self.position.batch)-\(self.batchFirstLine)"
+            "import-\(String(self.position.digest, radix: 36))-\(begun)-\(self.position.batch)"
+            + "-\(self.batchFirstLine)"
     }
 
     private func count(_ result: JSONValue, line: Int) {
@@ -163,6 +164,7 @@ final class Importer {
             ? "\(left / 3_600) h \(left / 60 % 60) min"
             : left >= 60 ? "\(left / 60) min \(left % 60) s" : "\(left) s"
         return
-            "\(lines) of \(all) lines, \(all == 0 ? 100 : 100 * lines / all) %, \(Int(rate)) a second, \(span) left"
+            "\(lines) of \(all) lines, \(all == 0 ? 100 : 100 * lines / all) %, \(Int(rate)) a "
+            + "second, \(span) left"
     }
 }

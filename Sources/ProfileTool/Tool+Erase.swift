@@ -6,7 +6,8 @@ extension Tool {
         let who = try self.positional(1, 1)[0]
         guard self.arguments.has("--yes") else {
             throw UsageError(
-                "nothing brings an erased person back: `profilectl get \(who)` shows who it is, --yes erases"
+                "nothing brings an erased person back: `profilectl get \(who)` shows who it is, "
+                    + "--yes erases"
             )
         }
         let response = try self.call(
@@ -24,7 +25,8 @@ extension Tool {
                 return "nobody is called so, nothing was erased\(isReplayed)\n"
             }
             return
-                "erased: \(TerminalText.safe(who)); gone from log and snapshots by \(response["log_purge_due"]?.text ?? "then")\(isReplayed)\n"
+                "erased: \(TerminalText.safe(who)); gone from log and snapshots by "
+                + "\(response["log_purge_due"]?.text ?? "then")\(isReplayed)\n"
         }
     }
 }

@@ -36,7 +36,8 @@ extension Tool {
             let profile = response["profile"] ?? .null
             let name = profile["custom_id"]?.text ?? "anonymous"
             var text =
-                "\(ProfileView.word(response["outcome"], "OUTCOME_")): \(TerminalText.safe(name)), profile \(profile["profile_id"]?.text ?? ""),"
+                "\(ProfileView.word(response["outcome"], "OUTCOME_")): \(TerminalText.safe(name)), "
+                + "profile \(profile["profile_id"]?.text ?? ""),"
                 + " revision \(profile["revision"]?.description ?? "0")\(Self.replayed(response))\n"
             let stale = (response["ignored_stale"]?.items ?? []).compactMap(\.text)
             if !stale.isEmpty {
@@ -46,7 +47,8 @@ extension Tool {
                 let about =
                     warning["name"]?.text ?? warning["identifier"]?.members.first?.value.text ?? ""
                 text +=
-                    "warning: \(ProfileView.word(warning["reason"], "")) \(TerminalText.safe(about))\n"
+                    "warning: \(ProfileView.word(warning["reason"], "")) "
+                    + "\(TerminalText.safe(about))\n"
             }
             return text
         }
@@ -114,8 +116,10 @@ extension Tool {
                 result["content_differs"]?.isTrue == true
                 ? ", and its content differs from the stored one" : ""
             return
-                "\(ProfileView.word(result["status"], "EVENT_STATUS_")): \(words[1]) \(TerminalText.safe(result["event_id"]?.text ?? ""))\(differs),"
-                + " profile \(response["profile_id"]?.text ?? ""), revision \(response["revision"]?.description ?? "0"),"
+                "\(ProfileView.word(result["status"], "EVENT_STATUS_")): "
+                + "\(words[1]) \(TerminalText.safe(result["event_id"]?.text ?? ""))\(differs),"
+                + " profile \(response["profile_id"]?.text ?? ""), revision "
+                + "\(response["revision"]?.description ?? "0"),"
                 + " lsn \(response["lsn"]?.description ?? "0")\(Self.replayed(response))\n"
         }
     }
@@ -178,14 +182,16 @@ extension Tool {
         if let stored = try ImportPosition.read(positionPath) {
             guard stored.digest == file.digest, stored.project == self.project else {
                 throw UsageError(
-                    "\(positionPath) belongs to another file or project; delete it, or name another with --resume"
+                    "\(positionPath) belongs to another file or project; delete it, or name "
+                        + "another with --resume"
                 )
             }
             position = stored
         }
         guard !position.isComplete else {
             self.terminal.say(
-                "\(path) is imported: \(position.lines) lines; to import it again, delete \(positionPath)\n"
+                "\(path) is imported: \(position.lines) lines; to import it again, delete "
+                    + "\(positionPath)\n"
             )
             return ToolMain.ExitCode.done
         }
@@ -209,7 +215,8 @@ extension Tool {
             let resumed = from.lines > 0 ? ", gone on from line \(from.lines + 1)" : ""
             let rate = Int(Double(to.lines - from.lines) / max(importer.seconds, 0.001))
             return
-                "\(tally.done) operations done, \(tally.refused) refused; \(tally.stored) events stored, \(tally.duplicates) already there;"
+                "\(tally.done) operations done, \(tally.refused) refused; \(tally.stored) events "
+                + "stored, \(tally.duplicates) already there;"
                 + " \(to.lines - from.lines) lines at \(rate) a second\(resumed)\n"
         }
     }

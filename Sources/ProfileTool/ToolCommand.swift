@@ -93,7 +93,8 @@ package struct ToolCommand: Sendable {
             details: "Without a custom ID the attributes go to whom the device belongs to.\n"
                 + ValueText.help
                 + "\n  name+=[a,b]    adds to a list           name-=[a,b]    removes from a list"
-                + "\n  email_address, phone_number, language, region and timezone are the native attributes.",
+                + "\n  email_address, phone_number, language, region and timezone are the native "
+                + "attributes.",
             options: [
                 Option("--device", "ID", "the installation"),
                 Option("--logged-out", nil, "the person left the device"),
@@ -101,7 +102,8 @@ package struct ToolCommand: Sendable {
                 revision, platform, requestID,
             ] + times,
             examples: [
-                "profilectl identify anna --device phone-1 email_address=anna@example.org plan=gold",
+                "profilectl identify anna --device phone-1 email_address=anna@example.org "
+                    + "plan=gold",
                 "profilectl identify --device phone-1 --logged-out",
                 "profilectl identify anna interests+=[shoes,hats] --delete plan",
             ]),
@@ -164,7 +166,8 @@ package struct ToolCommand: Sendable {
         ToolCommand(
             "erase", "WHO --yes", "erases a person for good, with everything that is known of them",
             details: who
-                + "\nCustom ID and devices are blocked for 30 days, so that nothing brings the person back by accident; suppressions of"
+                + "\nCustom ID and devices are blocked for 30 days, so that nothing brings the "
+                + "person back by accident; suppressions of"
                 + "\naddresses stay. Log and snapshots lose the data within 24 hours.",
             options: [Option("--yes", nil, "needed: there is no way back"), revision, requestID],
             examples: ["profilectl erase anna --yes", "profilectl erase device:phone-1 --yes"]),
@@ -183,32 +186,39 @@ package struct ToolCommand: Sendable {
         ToolCommand(
             "health", "[SERVICE]", "asks whether the service takes calls",
             details:
-                "SERVICE is \"\" (all), profiles.v1.Profiles or profiles.v1.Admin. Exit code 1 when it does not serve.",
+                "SERVICE is \"\" (all), profiles.v1.Profiles or profiles.v1.Admin. Exit code 1 "
+                + "when it does not serve.",
             examples: ["profilectl health"]),
         ToolCommand(
             "snapshot", "", "has the server take a snapshot; answers when it is verified",
             details:
-                "The server takes snapshots by itself, too. After this one the next start reads only what comes later."
+                "The server takes snapshots by itself, too. After this one the next start reads "
+                + "only what comes later."
                 + "\nTwo of them free the log before the first.",
             examples: ["profilectl snapshot"]),
         ToolCommand(
             "backup", "DEST",
             "has the server copy a fresh snapshot to a directory, while it goes on",
             details:
-                "DEST is a directory on the server's machine, missing or empty. It holds everything that was answered before the call, and is a"
-                + "\ndata directory itself. Copy it to another machine: a backup on the same disk is lost with it.",
+                "DEST is a directory on the server's machine, missing or empty. It holds "
+                + "everything that was answered before the call, and is a"
+                + "\ndata directory itself. Copy it to another machine: a backup on the same disk "
+                + "is lost with it.",
             examples: ["profilectl backup /var/backups/profiles-2026-01-31"]),
         ToolCommand(
             "restore", "BACKUP DIR", "verifies a backup and copies it into a new data directory",
             details:
-                "Without a server. DIR is missing or empty; what is copied is read back and compared.",
+                "Without a server. DIR is missing or empty; what is copied is read back and "
+                + "compared.",
             examples: ["profilectl restore /var/backups/profiles-2026-01-31 ./data"]),
         ToolCommand(
             "verify", "DIR",
             "reads all of a data directory or backup, and says whether it is whole",
             details:
-                "Without a server; changes no byte. Every file is read to its end, then the state is built from each snapshot and, where the log"
-                + "\nreaches back so far, from the first record: all must be equal. Exit code 3 for damage, 4 if a server has the directory.",
+                "Without a server; changes no byte. Every file is read to its end, then the state "
+                + "is built from each snapshot and, where the log"
+                + "\nreaches back so far, from the first record: all must be equal. Exit code 3 "
+                + "for damage, 4 if a server has the directory.",
             examples: [
                 "profilectl verify ./data",
                 "profilectl --json verify /var/backups/profiles-2026-01-31 | tail -1",
@@ -216,7 +226,8 @@ package struct ToolCommand: Sendable {
         ToolCommand(
             "dump", "DIR", "prints every profile of a data directory or backup as JSON lines",
             details:
-                "Without a server; changes no byte. Each line is what `profilectl get --json` prints. The order is always the same.",
+                "Without a server; changes no byte. Each line is what `profilectl get --json` "
+                + "prints. The order is always the same.",
             options: [
                 Option("--events", nil, "with all retained events, oldest first, as \"events\""),
                 Option("--ledger", nil, "with the consent ledger, oldest first, as \"consent\""),
@@ -240,14 +251,16 @@ extension ToolCommand {
     /// `profilectl help`.
     package static var overview: String {
         var text =
-            "profilectl: profiles from the command line\n\nUsage: profilectl [FLAGS] COMMAND ...\n\nCommands:\n"
+            "profilectl: profiles from the command line\n\nUsage: profilectl [FLAGS] COMMAND "
+            + "...\n\nCommands:\n"
         for command in self.all {
             text += "  \(self.column(command.name, 13)) \(command.summary)\n"
         }
         text += "\nFlags of every command:\n" + self.list(self.globalOptions)
         text += """
 
-            Exit codes: 0 done; 1 refused by the server, or a file that cannot be read; 2 usage; 3 no answer: cannot connect, out of time, or not
+            Exit codes: 0 done; 1 refused by the server, or a file that cannot be read; 2 usage; 3 \
+            no answer: cannot connect, out of time, or not
             serving; without a server: 3 damaged data, 4 a server has the directory.
 
             A first look:

@@ -142,12 +142,14 @@ struct Tool {
         let found = self.arguments.positional
         guard found.count >= least else {
             throw UsageError(
-                "\(self.arguments.command.name) needs \(self.arguments.command.arguments); `profilectl help \(self.arguments.command.name)` explains"
+                "\(self.arguments.command.name) needs \(self.arguments.command.arguments); "
+                    + "`profilectl help \(self.arguments.command.name)` explains"
             )
         }
         guard found.count <= most else {
             throw UsageError(
-                "\(self.arguments.command.name): \(found[most]) is one argument too many; it takes \(self.arguments.command.arguments)"
+                "\(self.arguments.command.name): \(found[most]) is one argument too many; it takes "
+                    + "\(self.arguments.command.arguments)"
             )
         }
         return found

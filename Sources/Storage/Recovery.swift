@@ -170,7 +170,8 @@ struct Recovery {
             {
                 throw self.corruption(
                     name, self.end.offset,
-                    "frame \(self.end.chain.nextFrame) is not whole, and frame \(frame.number) follows at byte \(offset)"
+                    "frame \(self.end.chain.nextFrame) is not whole, and frame "
+                        + "\(frame.number) follows at byte \(offset)"
                 )
             }
             offset += FrameHeader.alignmentBytes

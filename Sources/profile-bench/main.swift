@@ -12,14 +12,17 @@ let usage = """
       --streams N          calls under way on each (100)
       --requests N         calls in all (400000, unless --seconds is given)
       --seconds N          how long
-      --rate N             calls a second, due whatever the server does; latency counts from when a call was due (as fast as it goes)
-      --mix LIST           track=80,get=20 of: track get identify profile events subscribe sendable (track=100)
+      --rate N             calls a second, due whatever the server does; latency counts from when \
+      a call was due (as fast as it goes)
+      --mix LIST           track=80,get=20 of: track get identify profile events subscribe \
+      sendable (track=100)
       --method NAME        Track or GetProfile alone
       --ids N              people (100000)
       --project NAME       project (default)
       --json               one JSON object instead of text
 
-    Exit codes: 0 every call was answered OK (or NOT_FOUND: a read before the first write), 1 not every one, 2 usage, 3 cannot connect.
+    Exit codes: 0 every call was answered OK (or NOT_FOUND: a read before the first write), 1 not \
+    every one, 2 usage, 3 cannot connect.
 
     """
 
@@ -147,13 +150,15 @@ do {
             ]))
     } else {
         print(
-            "\(report.requests) requests in \(String(format: "%.2f", report.seconds)) s, \(rate) a second;"
+            "\(report.requests) requests in \(String(format: "%.2f", report.seconds)) s, \(rate) a "
+                + "second;"
                 + " status \(statuses.map { "\($0.key): \($0.value)" }.joined(separator: ", "))")
         print("latency in ms: \(latencyText(report.latencies))")
         if report.methods.count > 1 {
             for method in report.methods {
                 print(
-                    "  \(method.method.rawValue): \(method.latencies.count) calls, \(latencyText(method.latencies))"
+                    "  \(method.method.rawValue): \(method.latencies.count) calls, "
+                        + "\(latencyText(method.latencies))"
                 )
             }
         }

@@ -1,7 +1,7 @@
 """What clients know of their writes, and what must hold of it later: shared by the tests that break the server.
 
-A call was *answered* (it must be there), *refused* with a code that promises that nothing happened (it must not be there), or ended
-*unknown* (it may be there, whole, once).
+A call was *acknowledged* (it must be there), *refused* with a code that promises that nothing happened (it must not be
+there), or ended *unknown* (it may be there, whole, once).
 """
 
 import threading
@@ -25,7 +25,7 @@ class Writer:
     def __init__(self):
         self.who = custom(unique("writer"))
         self.sent = 0
-        self.answered = set()
+        self.acknowledged = set()
 
     def call(self, number):
         return track(self.who, *[event("step", event_id=f"{number}-{part}") for part in range(EVENTS)])
@@ -38,16 +38,16 @@ class Writer:
                 stub.Track(self.call(number), timeout=20)
             except grpc.RpcError:
                 return
-            self.answered.add(number)
+            self.acknowledged.add(number)
 
     def send_again(self, stub):
-        """Every call once more; returns how many unanswered ones had been stored."""
+        """Every call once more; returns how many unacknowledged ones had been stored."""
         kept = 0
         for number in range(self.sent):
             statuses = {result.status for result in stub.Track(self.call(number), timeout=20).results}
             assert len(statuses) == 1, f"call {number} was there in part"
-            assert statuses == {DUPLICATE} or number not in self.answered, f"answered call {number} was lost"
-            kept += statuses == {DUPLICATE} and number not in self.answered
+            assert statuses == {DUPLICATE} or number not in self.acknowledged, f"acknowledged call {number} was lost"
+            kept += statuses == {DUPLICATE} and number not in self.acknowledged
         self.check(stub)
         return kept
 
@@ -59,14 +59,14 @@ class Writer:
 class Register:
     """A person whose attribute `n` is set to one number after the other, through any failure.
 
-    What is read later must be the last answered number or one of the unknown ones sent after it. The state stays small however
-    much is written, so that a log can be filled with it.
+    What is read later must be the last acknowledged number or one of the unknown ones sent after it. The state stays
+    small however much is written, so that a log can be filled with it.
     """
 
     def __init__(self, padding=0):
         self.who = custom(unique("register"))
         self.padding = {f"p{index}": types_pb2.Value(string="x" * 300) for index in range(padding)}
-        self.sent = self.answered = self.refused = self.unknown = 0
+        self.sent = self.acknowledged = self.refused = self.unknown = 0
         # Numbers that may be read.
         self.possible = {0}
         self.lock = threading.Lock()
@@ -75,10 +75,11 @@ class Register:
     def request(self, number):
         values = {"n": types_pb2.Value(integer=number), **self.padding}
         return profiles_pb2.IdentifyRequest(
-            project="default", custom_id=self.who.custom_id, attributes=types_pb2.AttributePatch(set=values))
+            project="default", custom_id=self.who.custom_id, attributes=types_pb2.AttributePatch(set=values)
+        )
 
     def write(self, stub, timeout=20):
-        """One number more; returns whether it was answered."""
+        """One number more; returns whether it was acknowledged."""
         with self.lock:
             self.sent += 1
             number = self.sent
@@ -89,7 +90,7 @@ class Register:
             self.failed(number, error)
             return False
         with self.lock:
-            self.answered += 1
+            self.acknowledged += 1
             self.possible = {other for other in self.possible if other >= number}
         return True
 
@@ -116,12 +117,15 @@ class Register:
         except grpc.RpcError as error:
             assert error.code() == grpc.StatusCode.NOT_FOUND
             found = 0
-        assert found in self.possible, f"{found} is read of {self.sent} sent, {self.answered} answered; possible: {sorted(self.possible)}"
+        assert found in self.possible, (
+            f"{found} is read of {self.sent} sent, {self.acknowledged} acknowledged; possible: {sorted(self.possible)}"
+        )
         self.possible = {found}
 
 
 class Reader:
-    """Reads the registers all the time; every read must be answered, and never with a number older than one answered before."""
+    """Reads the registers all the time; every read must be acknowledged, and never with a number older than one
+    acknowledged before."""
 
     def __init__(self, registers):
         self.registers = registers
@@ -131,14 +135,14 @@ class Reader:
     def run(self, stub, stop):
         while not stop.is_set():
             for register in self.registers:
-                if register.answered == 0:
+                if register.acknowledged == 0:
                     continue
                 with register.lock:
                     oldest = min(register.possible)
                 try:
                     found = stub.GetProfile(get(register.who), timeout=20).profile.attributes["n"].integer
                     if found < oldest:
-                        self.failures.append(f"{found} was read after {oldest} was answered")
+                        self.failures.append(f"{found} was read after {oldest} was acknowledged")
                     self.count += 1
                 except grpc.RpcError as error:
                     self.failures.append(str(error.code()))
@@ -167,8 +171,8 @@ class Load:
             thread.join(60)
 
     @property
-    def answered(self):
-        return sum(register.answered for register in self.registers)
+    def acknowledged(self):
+        return sum(register.acknowledged for register in self.registers)
 
     @property
     def refused(self):

@@ -1,4 +1,5 @@
-"""What the tests of the operators' tools share: the tools themselves, people with everything, and directories looked at byte by byte."""
+"""What the tests of the operators' tools share: the tools themselves, people with everything, and directories looked at
+byte by byte."""
 
 import hashlib
 import json
@@ -20,7 +21,14 @@ def profiled(*flags, cwd, **variables):
     """Runs `profiled` to its end, which a check reaches by itself."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PROFILES_")} | variables
     return subprocess.run(
-        [str(BINARY), *map(str, flags)], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        [str(BINARY), *map(str, flags)],
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
 
 
 def ctl(*words, server=None):
@@ -28,11 +36,18 @@ def ctl(*words, server=None):
     if server:
         environment["PROFILES_ADDRESS"] = server.listen
     return subprocess.run(
-        [str(TOOL), *map(str, words)], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+        [str(TOOL), *map(str, words)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def verified(folder):
-    """What verify says of a directory: exit code, its findings, its verdict. No byte, name or mode may change meanwhile."""
+    """What verify says of a directory: exit code, its findings, its verdict. No byte, name or mode may change
+    meanwhile."""
     before = fingerprint(folder)
     result = ctl("--json", "verify", folder)
     assert fingerprint(folder) == before
@@ -41,8 +56,10 @@ def verified(folder):
 
 
 def fingerprint(folder):
-    return {path.name: (path.stat().st_mode, path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
-            for path in folder.iterdir()}
+    return {
+        path.name: (path.stat().st_mode, path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in folder.iterdir()
+    }
 
 
 def damages(found):
@@ -57,18 +74,33 @@ def fill(server, people=40):
         value = types_pb2.Value(string=f"plan {number}")
         device = f"{name}-phone"
         stub.Track(track(types_pb2.Identifier(installation_id=device), event("opened")))
-        stub.Identify(profiles_pb2.IdentifyRequest(
-            project="default", custom_id=name, installation_id=device,
-            attributes=types_pb2.AttributePatch(
-                set={"plan": value, "sizes": types_pb2.Value(list=types_pb2.StringList(items=["s", "m"]))},
-                native=types_pb2.NativeAttributes(email_address=StringValue(value=f"{name}@example.org")))))
+        stub.Identify(
+            profiles_pb2.IdentifyRequest(
+                project="default",
+                custom_id=name,
+                installation_id=device,
+                attributes=types_pb2.AttributePatch(
+                    set={"plan": value, "sizes": types_pb2.Value(list=types_pb2.StringList(items=["s", "m"]))},
+                    native=types_pb2.NativeAttributes(email_address=StringValue(value=f"{name}@example.org")),
+                ),
+            )
+        )
         for _ in range(number % 4):
             amount = types_pb2.Value(number=number / 8)
             stub.Track(track(custom(name), event("bought", attributes={"amount": amount}, label="x", tags=["a", "b"])))
         if number % 3 == 0:
-            stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
-                project="default", identifier=custom(name), source=types_pb2.CONSENT_SOURCE_USER,
-                changes=[profiles_pb2.SubscriptionChange(channel=types_pb2.CHANNEL_EMAIL, state=types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED)]))
+            stub.UpdateSubscription(
+                profiles_pb2.UpdateSubscriptionRequest(
+                    project="default",
+                    identifier=custom(name),
+                    source=types_pb2.CONSENT_SOURCE_USER,
+                    changes=[
+                        profiles_pb2.SubscriptionChange(
+                            channel=types_pb2.CHANNEL_EMAIL, state=types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED
+                        )
+                    ],
+                )
+            )
     return names
 
 
@@ -77,9 +109,17 @@ def fill_much(server, batches=30):
     stub = profiles_pb2_grpc.ProfilesStub(server.channel())
     texts = {f"text{part}": types_pb2.Value(string="x" * 200) for part in range(5)}
     for number in range(batches):
-        stub.BatchWrite(profiles_pb2.BatchWriteRequest(project="default", operations=[
-            profiles_pb2.WriteOperation(track=track(custom(f"m-{number}-{one}"), event("big", attributes=texts)))
-            for one in range(200)]))
+        stub.BatchWrite(
+            profiles_pb2.BatchWriteRequest(
+                project="default",
+                operations=[
+                    profiles_pb2.WriteOperation(
+                        track=track(custom(f"m-{number}-{one}"), event("big", attributes=texts))
+                    )
+                    for one in range(200)
+                ],
+            )
+        )
 
 
 def newest_log(folder):
@@ -111,10 +151,12 @@ def sealed_again(content):
     while offset < len(content):
         number, size = struct.unpack_from("<QI", content, offset + 8)
         block = crc32c(struct.pack("<Q", number), seed)
-        content[offset + 20:offset + 24] = previous
-        content[offset + 24:offset + 28] = struct.pack("<I", crc32c(bytes(content[offset + 32:offset + 32 + size]), block))
-        content[offset + 28:offset + 32] = struct.pack("<I", crc32c(bytes(content[offset:offset + 28]), block))
-        previous = content[offset + 28:offset + 32]
+        content[offset + 20 : offset + 24] = previous
+        content[offset + 24 : offset + 28] = struct.pack(
+            "<I", crc32c(bytes(content[offset + 32 : offset + 32 + size]), block)
+        )
+        content[offset + 28 : offset + 32] = struct.pack("<I", crc32c(bytes(content[offset : offset + 28]), block))
+        previous = content[offset + 28 : offset + 32]
         offset += 32 + (size + 7) // 8 * 8
     return content
 
@@ -129,12 +171,13 @@ def backups(server, destination, **options):
 
 
 class Journal:
-    """A writer of one person, and how many of its calls were answered; each call stores three events, all or none."""
+    """A writer of one person, and how many of its calls were acknowledged; each call stores three events, all or
+    none."""
 
     def __init__(self, server):
         self.name = unique("writer")
         self.stub = profiles_pb2_grpc.ProfilesStub(server.channel())
-        self.sent = self.answered = 0
+        self.sent = self.acknowledged = 0
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
@@ -143,10 +186,13 @@ class Journal:
         while not self.stop.is_set() and self.sent < 330:
             self.sent += 1
             try:
-                self.stub.Track(track(custom(self.name), *[event("step", event_id=f"{self.sent}-{part}") for part in range(3)]), timeout=20)
+                self.stub.Track(
+                    track(custom(self.name), *[event("step", event_id=f"{self.sent}-{part}") for part in range(3)]),
+                    timeout=20,
+                )
             except grpc.RpcError:
                 return
-            self.answered += 1
+            self.acknowledged += 1
 
     def check(self, stub, least):
         try:
@@ -155,4 +201,6 @@ class Journal:
             assert error.code() == grpc.StatusCode.NOT_FOUND and least == 0
             return
         assert counters[0].count % 3 == 0, "a call is there in part"
-        assert 3 * least <= counters[0].count <= 3 * self.sent, "an answered call is missing, or one that was never sent is there"
+        assert 3 * least <= counters[0].count <= 3 * self.sent, (
+            "an acknowledged call is missing, or one that was never sent is there"
+        )

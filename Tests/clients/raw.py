@@ -21,7 +21,7 @@ def message(payload, flag=0):
 
 
 class Raw:
-    """One connection. `answer(stream)` collects what came for a stream until it ends."""
+    """One connection. `response(stream)` collects what came for a stream until it ends."""
 
     def __init__(self, address, settings=b"", preface=PREFACE):
         host, port = address.rsplit(":", 1)
@@ -41,12 +41,21 @@ class Raw:
     def send(self, data):
         self.socket.sendall(data)
 
-    def headers(self, *extra, path=TRACK, method="POST", end=False, drop=(), stream=None, content_type="application/grpc"):
+    def headers(
+        self, *extra, path=TRACK, method="POST", end=False, drop=(), stream=None, content_type="application/grpc"
+    ):
         """Opens a stream; `extra` are more fields, `drop` names that are left out."""
         stream = stream or self.next_stream
         self.next_stream = stream + 2
-        fields = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "test"),
-                  ("content-type", content_type), ("te", "trailers"), *extra]
+        fields = [
+            (":method", method),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "test"),
+            ("content-type", content_type),
+            ("te", "trailers"),
+            *extra,
+        ]
         block = self.encoder.encode([field for field in fields if field[0] not in drop])
         self.send(frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), stream, block))
         return stream
@@ -55,10 +64,10 @@ class Raw:
         self.send(frame(DATA, flags | (END_STREAM if end else 0), stream, payload))
 
     def call(self, payload, *extra, **options):
-        """A whole unary call; returns its answer."""
+        """A whole unary call; returns its response."""
         stream = self.headers(*extra, **options)
         self.data(stream, message(payload))
-        return self.answer(stream)
+        return self.response(stream)
 
     def read(self, seconds=20):
         """The next frame as (kind, flags, stream, payload); None when the connection is closed or nothing comes."""
@@ -87,10 +96,10 @@ class Raw:
                 return None
             self.buffer += chunk
 
-    def answer(self, stream, seconds=20):
-        """What a stream was answered with."""
-        answer = Answer()
-        while not answer.ended:
+    def response(self, stream, seconds=20):
+        """The response of a stream."""
+        response = Response()
+        while not response.ended:
             found = self.read(seconds)
             if found is None:
                 break
@@ -98,20 +107,20 @@ class Raw:
             if kind == HEADERS:
                 fields = self.decoder.decode(payload, raw=False)
                 if of == stream:
-                    answer.blocks.append(dict(fields))
+                    response.blocks.append(dict(fields))
             elif kind == DATA and of == stream:
-                answer.data += payload
+                response.data += payload
             elif kind == RST_STREAM and of == stream:
-                answer.reset = int.from_bytes(payload, "big")
-                answer.ended = True
+                response.reset = int.from_bytes(payload, "big")
+                response.ended = True
             elif kind == SETTINGS and not flags & ACK:
                 self.send(frame(SETTINGS, ACK))
             elif kind == GOAWAY:
-                answer.goaway = int.from_bytes(payload[4:8], "big")
+                response.goaway = int.from_bytes(payload[4:8], "big")
             self.frames.append(found)
             if of == stream and kind in (HEADERS, DATA) and flags & END_STREAM:
-                answer.ended = True
-        return answer
+                response.ended = True
+        return response
 
     def wait_for(self, kind, seconds=20):
         """The payload of the next frame of a kind; None if the connection ends before."""
@@ -121,7 +130,7 @@ class Raw:
                 return found and found[3]
 
 
-class Answer:
+class Response:
     def __init__(self):
         self.blocks, self.data, self.reset, self.goaway, self.ended = [], b"", None, None, False
 

@@ -1,4 +1,5 @@
-"""What the reference model knows of erasures beside its own state: whom a request names, and whom an answer concerns."""
+"""What the reference model knows of erasures beside its own state: whom a request names, and whom an response
+concerns."""
 
 import datetime
 
@@ -19,16 +20,18 @@ def names_of(request):
     return []
 
 
-def profiles_in(answer):
-    """The profile ids that an answer names: they link it to persons."""
-    if isinstance(answer, rpc.IdentifyResponse):
-        return {answer.profile.profile_id}
-    if isinstance(answer, rpc.TrackResponse):
-        return {answer.profile_id, *(result.profile_id for result in answer.results)} - {""}
-    if isinstance(answer, rpc.UpdateSubscriptionResponse):
-        return {answer.profile_id}
-    if isinstance(answer, rpc.BatchWriteResponse):
-        parts = [getattr(result, kind) for result in answer.results if (kind := result.WhichOneof("result")) != "error"]
+def profiles_in(response):
+    """The profile ids that an response names: they link it to persons."""
+    if isinstance(response, rpc.IdentifyResponse):
+        return {response.profile.profile_id}
+    if isinstance(response, rpc.TrackResponse):
+        return {response.profile_id, *(result.profile_id for result in response.results)} - {""}
+    if isinstance(response, rpc.UpdateSubscriptionResponse):
+        return {response.profile_id}
+    if isinstance(response, rpc.BatchWriteResponse):
+        parts = [
+            getattr(result, kind) for result in response.results if (kind := result.WhichOneof("result")) != "error"
+        ]
         return {profile_id for part in parts for profile_id in profiles_in(part)}
     return set()
 

@@ -1,7 +1,9 @@
-"""The reference model: the rules of the contract for Identify, Track, UpdateSubscription, suppressions, batches and erasures, small and plain.
+"""The reference model: the rules of the contract for Identify, Track, UpdateSubscription, suppressions, batches and
+erasures, small and plain.
 
-It predicts each answer and each profile whole. Only what the server alone can know is learnt from its answers (`Learned`): lsns, the
-time of receipt, ids that it makes. Times are microseconds since 1970. Dictionaries, no packing, no speed.
+It predicts each response and each profile whole. Only what the server alone can know is learnt from its responses
+(`Learned`): lsns, the time of receipt, ids that it makes. Times are microseconds since 1970. Dictionaries, no packing,
+no speed.
 """
 
 from dataclasses import dataclass, replace
@@ -12,17 +14,15 @@ import reference_erasure as erasure_of
 from conftest import profiles_pb2 as rpc, types_pb2 as types
 from reference_attributes import Refused
 from reference_consent import Consent, UNSUBSCRIBED
-from reference_profile import SECOND, Device, Profile, micros, show, timestamp
+from reference_profile import Device, Profile, show, timestamp
+from reference_tracks import Tracks, effective_time
 
-LATE_WINDOW = 86_400 * SECOND
-RETENTION = 90 * LATE_WINDOW
-AHEAD_WINDOW = 300 * SECOND
-EVENTS_MAX, DEVICES_MAX, COUNTERS_MAX = 1_000, 100, 300
+DEVICES_MAX, COUNTERS_MAX = 100, 300
 
 
 @dataclass
 class Learned:
-    """What the answer tells and nobody can predict."""
+    """What the response tells and nobody can predict."""
 
     lsn: int
     received: int
@@ -32,27 +32,13 @@ class Learned:
     operations: tuple = ()  # of a batch
 
 
-def effective_time(request, received):
-    """Of an Identify or a subscription change; and of an event, whose `occurred_at` the caller puts in."""
-    if not request.HasField("occurred_at"):
-        return received
-    occurred = micros(request.occurred_at)
-    if request.HasField("sent_at") and micros(request.sent_at) >= occurred:
-        return received - (micros(request.sent_at) - occurred)
-    return occurred
-
-
-def same_content(one, other):
-    return all(getattr(one, name) == getattr(other, name) for name in ("name", "attributes", "label", "tags"))
-
-
-class Model:
+class Model(Tracks):
     def __init__(self):
         self.profiles, self.customs, self.devices = {}, {}, {}
         self.aliases = {}  # merged-away profile id -> survivor's
         self.events = {}  # (kind, identifier, event id) -> (holder, event)
         self.suppressed = {}  # (channel, address) -> reasons
-        self.requests = {}  # (method, request id) -> (request, answer; None: erased with a person)
+        self.requests = {}  # (method, request id) -> (request, response; None: erased with a person)
         self.blocked = {}  # (kind, identifier) -> until
         self.gone = set()  # profile ids of the erased, and of those that were merged into them
 
@@ -73,7 +59,9 @@ class Model:
         return identifier.profile_id if identifier.profile_id in self.aliases else ""
 
     def create(self, learned):
-        profile = Profile(learned.profile_id, learned.received, learned.lsn, updated=learned.received, seen=learned.received)
+        profile = Profile(
+            learned.profile_id, learned.received, learned.lsn, updated=learned.received, seen=learned.received
+        )
         self.profiles[profile.id] = profile
         return profile
 
@@ -82,8 +70,9 @@ class Model:
         if identifier.WhichOneof("id") == "custom_id":
             self.name(profile, identifier.custom_id)
         else:
-            self.put_device(profile, identifier.installation_id,
-                            Device(platform, learned.received, learned.received, profile.id))
+            self.put_device(
+                profile, identifier.installation_id, Device(platform, learned.received, learned.received, profile.id)
+            )
         return profile
 
     def name(self, profile, custom_id):
@@ -96,7 +85,9 @@ class Model:
         self.devices[installation] = profile.id
         left = []
         while len(profile.devices) > DEVICES_MAX:
-            oldest = min((name for name in profile.devices if name != installation), key=lambda name: profile.devices[name].seen)
+            oldest = min(
+                (name for name in profile.devices if name != installation), key=lambda name: profile.devices[name].seen
+            )
             del profile.devices[oldest], self.devices[oldest]
             left.append(oldest)
         return left
@@ -104,7 +95,7 @@ class Model:
     # MARK: Calls
 
     def call(self, method, request, learned):
-        """The answer to a call, or Refused; a refused call changes nothing."""
+        """The response to a call, or Refused; a refused call changes nothing."""
         for name in erasure_of.names_of(request):
             self.check_blocked(*name)
         known = self.requests.get((method, request.request_id)) if request.request_id else None
@@ -116,29 +107,36 @@ class Model:
             return self.again(known[1])
         saved = self.save()
         try:
-            answer = getattr(self, method)(request, learned)
+            response = getattr(self, method)(request, learned)
         except Refused:
             self.restore(saved)
             raise
         if request.request_id:
-            self.requests[method, request.request_id] = (request, answer)
-        return answer
+            self.requests[method, request.request_id] = (request, response)
+        return response
 
-    def again(self, answer):
-        """A replayed answer: as then, but with today's profile."""
-        answer = type(answer).FromString(answer.SerializeToString())
-        parts = [answer]
-        if isinstance(answer, rpc.BatchWriteResponse):
-            parts += [getattr(result, kind) for result in answer.results if (kind := result.WhichOneof("result")) != "error"]
+    def again(self, response):
+        """A replayed response: as then, but with today's profile."""
+        response = type(response).FromString(response.SerializeToString())
+        parts = [response]
+        if isinstance(response, rpc.BatchWriteResponse):
+            parts += [
+                getattr(result, kind) for result in response.results if (kind := result.WhichOneof("result")) != "error"
+            ]
         for part in parts:
             part.replayed = True
             if isinstance(part, rpc.IdentifyResponse):
                 part.profile.CopyFrom(show(self.survivor(part.profile.profile_id)))
-        return answer
+        return response
 
     def save(self):
-        return ({key: profile.copy() for key, profile in self.profiles.items()}, dict(self.customs), dict(self.devices),
-                dict(self.aliases), dict(self.events))
+        return (
+            {key: profile.copy() for key, profile in self.profiles.items()},
+            dict(self.customs),
+            dict(self.devices),
+            dict(self.aliases),
+            dict(self.events),
+        )
 
     def restore(self, saved):
         self.profiles, self.customs, self.devices, self.aliases, self.events = saved
@@ -158,13 +156,19 @@ class Model:
         holder = self.profiles.get(self.devices.get(installation))
         person = self.profiles.get(self.customs.get(custom)) if custom else None
         device = holder.devices[installation] if holder else None
-        answer = rpc.IdentifyResponse(lsn=learned.lsn)
+        response = rpc.IdentifyResponse(lsn=learned.lsn)
         step = self.identify_step(request, holder, person, device, time)
         if step == "patch then":
             self.check_gone(device.holder_at(time))
             holder_then = self.survivor(device.holder_at(time)) or holder
-        shown = {"create": None, "patch then": holder_then if step == "patch then" else None, "patch": holder or person,
-                 "log out": holder, "stale log-out": holder, "promote": holder}.get(step, person)
+        shown = {
+            "create": None,
+            "patch then": holder_then if step == "patch then" else None,
+            "patch": holder or person,
+            "log out": holder,
+            "stale log-out": holder,
+            "promote": holder,
+        }.get(step, person)
         self.check_revision(request, shown)
         # A device that leaves says nothing of the person it leaves.
         if holder and step not in ("switch", "log out"):
@@ -172,30 +176,37 @@ class Model:
             holder.devices[installation] = replace(device, seen=learned.received)
 
         if step == "stale log-out":
-            answer.ignored_stale.extend(name for name, _, _ in attributes_of.items_of(request.attributes))
-            answer.outcome = types.OUTCOME_IGNORED_STALE_LINK
-            answer.profile.CopyFrom(show(holder))
-            return answer
+            response.ignored_stale.extend(name for name, _, _ in attributes_of.items_of(request.attributes))
+            response.outcome = types.OUTCOME_IGNORED_STALE_LINK
+            response.profile.CopyFrom(show(holder))
+            return response
 
         created = shown is None or step == "log out"
         target = self.create(learned) if created else shown
         if created and custom:
             self.name(target, custom)
-        moved = self.link(step, request, holder, target, time, learned, answer)
+        moved = self.link(step, request, holder, target, time, learned, response)
         target.attributes, stale, is_visible = attributes_of.apply_patch(
-            target.attributes, request.attributes, (time, learned.lsn), request.source, bool(target.custom_id))
-        answer.ignored_stale.extend(stale)
+            target.attributes, request.attributes, (time, learned.lsn), request.source, bool(target.custom_id)
+        )
+        response.ignored_stale.extend(stale)
         if not created and (moved or is_visible):
             target.raise_revision(learned)
         if step != "patch then" or target is holder:
             target.seen = learned.received
-        answer.outcome = {
-            "create": types.OUTCOME_CREATED, "attach": types.OUTCOME_ATTACHED, "promote": types.OUTCOME_PROMOTED,
-            "merge": types.OUTCOME_MERGED, "switch": types.OUTCOME_SWITCHED, "log out": types.OUTCOME_LOGGED_OUT,
+        response.outcome = {
+            "create": types.OUTCOME_CREATED,
+            "attach": types.OUTCOME_ATTACHED,
+            "promote": types.OUTCOME_PROMOTED,
+            "merge": types.OUTCOME_MERGED,
+            "switch": types.OUTCOME_SWITCHED,
+            "log out": types.OUTCOME_LOGGED_OUT,
             "stale link": types.OUTCOME_IGNORED_STALE_LINK,
-        }.get(step) or (types.OUTCOME_CREATED if created else types.OUTCOME_UPDATED if is_visible else types.OUTCOME_NOOP)
-        answer.profile.CopyFrom(show(target))
-        return answer
+        }.get(step) or (
+            types.OUTCOME_CREATED if created else types.OUTCOME_UPDATED if is_visible else types.OUTCOME_NOOP
+        )
+        response.profile.CopyFrom(show(target))
+        return response
 
     def identify_step(self, request, holder, person, device, time):
         """The row of the contract's table."""
@@ -218,13 +229,15 @@ class Model:
             return "switch"
         return "merge" if person else "promote"
 
-    def link(self, step, request, holder, target, time, learned, answer):
+    def link(self, step, request, holder, target, time, learned, response):
         """Moves devices; says whether that alone is a change of the target."""
         installation, received = request.installation_id, learned.received
         left = []
         if step == "create" and installation:
             device = Device(request.source.platform, received, received, target.id)
-            self.put_device(target, installation, device.moved(time, target.id, target.id) if request.custom_id else device)
+            self.put_device(
+                target, installation, device.moved(time, target.id, target.id) if request.custom_id else device
+            )
         elif step == "attach":
             device = Device(request.source.platform, received, received, target.id).moved(time, target.id, target.id)
             left = self.put_device(target, installation, device)
@@ -233,17 +246,17 @@ class Model:
             for name, device in target.devices.items():
                 target.devices[name] = device.moved(time, target.id, target.id)
         elif step == "merge":
-            left = self.merge(holder, target, time, learned, answer)
-            answer.merge_id = learned.merge_id
+            left = self.merge(holder, target, time, learned, response)
+            response.merge_id = learned.merge_id
         elif step in ("switch", "log out"):
             device = replace(holder.devices.pop(installation), seen=received)
             holder.raise_revision(learned)
             left = self.put_device(target, installation, device.moved(time, target.id, holder.id, attached=received))
         for name in left:
-            answer.warnings.add(reason="INSTALLATION_DETACHED", identifier=types.Identifier(installation_id=name))
+            response.warnings.add(reason="INSTALLATION_DETACHED", identifier=types.Identifier(installation_id=name))
         return step in ("attach", "promote", "merge", "switch", "log out")
 
-    def merge(self, loser, survivor, time, learned, answer):
+    def merge(self, loser, survivor, time, learned, response):
         survivor.attributes, warnings = attributes_of.merge(survivor.attributes, loser.attributes)
         for name in sorted(loser.counters):
             count, first, last = loser.counters[name]
@@ -253,7 +266,7 @@ class Model:
             mine = survivor.counters.get(name, (0, first, last))
             survivor.counters[name] = (mine[0] + count, min(mine[1], first), max(mine[2], last))
         for reason, name in warnings:
-            answer.warnings.add(reason=reason, name=name)
+            response.warnings.add(reason=reason, name=name)
         survivor.events = sorted(survivor.events + loser.events, key=lambda item: item[0])
         survivor.truncated = max(survivor.truncated, loser.truncated)
         for _, event in loser.events:
@@ -279,108 +292,16 @@ class Model:
             # That a keyword closed it is a change too, though no reader sees it on the profile.
             if winner != mine:
                 entry = types.ConsentEntry(
-                    channel=key[0], topic=key[1], before=mine.state, after=winner.state, applied=True,
-                    source=consent_of.SYSTEM, lsn=learned.lsn)
+                    channel=key[0],
+                    topic=key[1],
+                    before=mine.state,
+                    after=winner.state,
+                    applied=True,
+                    source=consent_of.SYSTEM,
+                    lsn=learned.lsn,
+                )
                 timestamp(winner.time, entry.effective_time)
                 self.append_entry(survivor, entry, learned)
-
-    # MARK: Track
-
-    @staticmethod
-    def event_key(identifier, event_id):
-        return identifier.WhichOneof("id"), getattr(identifier, identifier.WhichOneof("id")), event_id
-
-    def Track(self, request, learned):
-        profile = self.find(request.identifier)
-        self.check_revision(request, profile)
-        kind = request.identifier.WhichOneof("id")
-        if not profile and (request.must_exist or kind == "profile_id"):
-            raise Refused("NOT_FOUND", "PROFILE_NOT_FOUND")
-        device = profile.devices.get(request.identifier.installation_id) if profile and kind == "installation_id" else None
-        first_lsn = learned.lsn - len(request.events) + 1
-        answer = rpc.TrackResponse(lsn=learned.lsn, sequence=request.sequence)
-        changed, bad = {}, []
-        for index, event in enumerate(request.events):
-            result = answer.results.add(event_id=event.event_id or learned.event_ids[index], lsn=first_lsn + index)
-            stored = self.stored_event(request, event, result, learned)
-            key = self.event_key(request.identifier, result.event_id)
-            known = self.events.get(key)
-            if known:
-                result.status = types.EVENT_STATUS_DUPLICATE
-                result.profile_id = self.survivor(known[0]).id
-                result.effective_time.CopyFrom(known[1].effective_time)
-                result.content_differs = not same_content(known[1], stored)
-                continue
-            time = micros(stored.effective_time)
-            window = RETENTION if request.historical else LATE_WINDOW
-            if not learned.received - window <= time <= learned.received + AHEAD_WINDOW:
-                result.status = types.EVENT_STATUS_REJECTED
-                result.error.code = 11
-                bad.append((index, "OUT_OF_RANGE", "TIME_WINDOW"))
-                continue
-            time = min(time, learned.received)
-            timestamp(time, stored.effective_time)
-            if device and device.holder_at(time) in self.gone:
-                result.status = types.EVENT_STATUS_REJECTED
-                result.error.code = 9
-                bad.append((index, "FAILED_PRECONDITION", "IDENTIFIER_ERASED"))
-                continue
-            if not profile:
-                profile = self.create_named(request.identifier, request.source.platform, learned)
-                changed[profile.id] = None
-            holder = self.survivor(device.holder_at(time)) if device else profile
-            if holder.id not in changed:
-                changed[holder.id] = holder
-            self.store_event(holder, key, stored)
-            result.status, result.profile_id = types.EVENT_STATUS_STORED, holder.id
-            result.effective_time.CopyFrom(stored.effective_time)
-        if bad and not request.allow_partial:
-            index, code, reason = bad[0]
-            raise Refused(code, reason, index=index)
-        for holder in changed.values():
-            if holder:
-                holder.raise_revision(learned)
-        if profile:
-            if not request.historical:
-                profile.seen = learned.received
-                if kind == "installation_id":
-                    name = request.identifier.installation_id
-                    profile.devices[name] = replace(profile.devices[name], seen=learned.received)
-            answer.profile_id, answer.revision = profile.id, profile.revision
-        answer.redirected_from = self.redirected(request.identifier)
-        return answer
-
-    def stored_event(self, request, event, result, learned):
-        stored = types.StoredEvent(
-            event_id=result.event_id, name=event.name.lower(), label=event.label, tags=event.tags, lsn=result.lsn,
-            identifier=request.identifier, historical=request.historical)
-        if request.HasField("source"):
-            stored.source.CopyFrom(request.source)
-        for name, value in event.attributes.items():
-            stored.attributes[name.lower()].CopyFrom(value)
-        clock = rpc.IdentifyRequest()  # the message that has both times
-        if event.HasField("occurred_at"):
-            clock.occurred_at.CopyFrom(event.occurred_at)
-        if request.HasField("sent_at"):
-            clock.sent_at.CopyFrom(request.sent_at)
-        timestamp(effective_time(clock, learned.received), stored.effective_time)
-        timestamp(learned.received, stored.received_at)
-        return stored
-
-    def store_event(self, profile, key, event):
-        time = micros(event.effective_time)
-        profile.events.append(((time, event.lsn), event))
-        profile.events.sort(key=lambda item: item[0])
-        count, first, last = profile.counters.get(event.name, (0, time, time))
-        profile.counters[event.name] = (count + 1, min(first, time), max(last, time))
-        self.events[key] = (profile.id, event)
-        self.drop_events(profile)
-
-    def drop_events(self, profile):
-        while len(profile.events) > EVENTS_MAX:
-            (time, _), event = profile.events.pop(0)
-            profile.truncated = max(profile.truncated, time + 1)
-            del self.events[self.event_key(event.identifier, event.event_id)]
 
     # MARK: Consent
 
@@ -399,17 +320,23 @@ class Model:
                 raise Refused("NOT_FOUND", "PROFILE_NOT_FOUND")
             profile = self.create_named(request.identifier, 0, learned)
         time = min(effective_time(request, learned.received), learned.received)
-        answer = rpc.UpdateSubscriptionResponse(lsn=learned.lsn, redirected_from=self.redirected(request.identifier))
+        response = rpc.UpdateSubscriptionResponse(lsn=learned.lsn, redirected_from=self.redirected(request.identifier))
         first_lsn, is_visible = learned.lsn - len(request.changes) + 1, False
         for index, change in enumerate(request.changes):
             key = (change.channel, change.topic.lower())
             stored = profile.consents.get(key, Consent())
             try:
                 new = consent_of.change_consent(
-                    stored, change.channel, change.state, request.source, time, bool(request.evidence.reference))
+                    stored, change.channel, change.state, request.source, time, bool(request.evidence.reference)
+                )
                 topics = sum(1 for channel, topic in profile.consents if channel == change.channel and topic)
-                if new and key[1] and key not in profile.consents and topics >= consent_of.TOPICS_MAX \
-                        and new.state != UNSUBSCRIBED:
+                if (
+                    new
+                    and key[1]
+                    and key not in profile.consents
+                    and topics >= consent_of.TOPICS_MAX
+                    and new.state != UNSUBSCRIBED
+                ):
                     raise Refused("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
             except Refused as refused:
                 refused.index = index
@@ -418,20 +345,26 @@ class Model:
             if applied:
                 profile.consents[key] = new
             is_visible |= new.shown != stored.shown
-            answer.results.add(channel=change.channel, topic=key[1], state=new.state, applied=applied)
+            response.results.add(channel=change.channel, topic=key[1], state=new.state, applied=applied)
             entry = types.ConsentEntry(
-                channel=change.channel, topic=key[1], before=stored.state, after=new.state, applied=applied,
-                source=request.source, lsn=first_lsn + index)
+                channel=change.channel,
+                topic=key[1],
+                before=stored.state,
+                after=new.state,
+                applied=applied,
+                source=request.source,
+                lsn=first_lsn + index,
+            )
             if request.HasField("evidence"):
                 entry.evidence.CopyFrom(request.evidence)
             timestamp(time, entry.effective_time)
             self.append_entry(profile, entry, learned)
-            answer.entries.append(entry)
+            response.entries.append(entry)
         if is_visible and not created:
             profile.raise_revision(learned)
-        answer.profile_id, answer.revision = profile.id, profile.revision
-        answer.subscriptions.CopyFrom(show(profile).subscriptions)
-        return answer
+        response.profile_id, response.revision = profile.id, profile.revision
+        response.subscriptions.CopyFrom(show(profile).subscriptions)
+        return response
 
     def AddSuppression(self, request, learned):
         self.suppressed.setdefault((request.channel, request.address.lower()), set()).add(request.reason)
@@ -446,11 +379,11 @@ class Model:
     # MARK: Batches
 
     def BatchWrite(self, request, learned):
-        answer = rpc.BatchWriteResponse(lsn=learned.lsn)
+        response = rpc.BatchWriteResponse(lsn=learned.lsn)
         for index, (operation, its) in enumerate(zip(request.operations, learned.operations)):
             kind = operation.WhichOneof("operation")
             method = {"identify": "Identify", "track": "Track", "update_subscription": "UpdateSubscription"}[kind]
-            result = answer.results.add()
+            result = response.results.add()
             saved = self.save()
             try:
                 for name in erasure_of.names_of(getattr(operation, kind)):
@@ -463,17 +396,21 @@ class Model:
                     raise
                 result.error.code = CODES[refused.code]
                 result.error.message = refused.reason
-        # A batch is seen at once: the profiles in its answer are as they are after it.
-        for result in answer.results:
+        # A batch is seen at once: the profiles in its response are as they are after it.
+        for result in response.results:
             if result.HasField("identify"):
                 result.identify.profile.CopyFrom(show(self.survivor(result.identify.profile.profile_id)))
-        return answer
+        return response
 
     # MARK: Erasure
 
     def check_blocked(self, kind, text):
         if (kind, text) in self.blocked:
-            raise Refused("FAILED_PRECONDITION", "IDENTIFIER_ERASED", blocked_until=erasure_of.until_text(self.blocked[kind, text]))
+            raise Refused(
+                "FAILED_PRECONDITION",
+                "IDENTIFIER_ERASED",
+                blocked_until=erasure_of.until_text(self.blocked[kind, text]),
+            )
 
     def check_gone(self, profile_id):
         if profile_id in self.gone:
@@ -482,11 +419,11 @@ class Model:
     def EraseProfile(self, request, learned):
         profile = self.find(request.identifier)
         self.check_revision(request, profile)
-        answer = rpc.EraseProfileResponse(existed=profile is not None, lsn=learned.lsn)
-        timestamp(learned.received + erasure_of.PURGE_WITHIN, answer.log_purge_due)
+        response = rpc.EraseProfileResponse(existed=profile is not None, lsn=learned.lsn)
+        timestamp(learned.received + erasure_of.PURGE_WITHIN, response.log_purge_due)
         if profile:
             self.erase(profile, learned.received + erasure_of.BLOCKED_FOR)
-        return answer
+        return response
 
     def erase(self, profile, until):
         ids = {profile.id, *profile.aliases}
@@ -506,10 +443,17 @@ class Model:
         for alias in profile.aliases:
             del self.aliases[alias]
         del self.profiles[profile.id]
-        for key, (request, answer) in self.requests.items():
-            if answer is not None and ids & erasure_of.profiles_in(answer):
+        for key, (request, response) in self.requests.items():
+            if response is not None and ids & erasure_of.profiles_in(response):
                 self.requests[key] = (request, None)
 
 
-CODES = {"INVALID_ARGUMENT": 3, "NOT_FOUND": 5, "ALREADY_EXISTS": 6, "RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9,
-         "ABORTED": 10, "OUT_OF_RANGE": 11}
+CODES = {
+    "INVALID_ARGUMENT": 3,
+    "NOT_FOUND": 5,
+    "ALREADY_EXISTS": 6,
+    "RESOURCE_EXHAUSTED": 8,
+    "FAILED_PRECONDITION": 9,
+    "ABORTED": 10,
+    "OUT_OF_RANGE": 11,
+}

@@ -32,10 +32,17 @@ def lines(message, path=""):
     for field, value in message.ListFields():
         name = f"{path}.{field.name}" if path else field.name
         is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
-        parts = [(f"{name}[{key}]", value[key]) for key in sorted(value)] if is_map else [
-            (f"{name}[{index}]", item) for index, item in enumerate(value)] if field.is_repeated else [(name, value)]
+        parts = (
+            [(f"{name}[{key}]", value[key]) for key in sorted(value)]
+            if is_map
+            else [(f"{name}[{index}]", item) for index, item in enumerate(value)]
+            if field.is_repeated
+            else [(name, value)]
+        )
         for where, part in parts:
-            found += lines(part, where) or [f"{where} = (empty)"] if hasattr(part, "ListFields") else [f"{where} = {part!r}"]
+            found += (
+                lines(part, where) or [f"{where} = (empty)"] if hasattr(part, "ListFields") else [f"{where} = {part!r}"]
+            )
     return found
 
 
@@ -69,25 +76,25 @@ def normal_profile(profile):
     return profile
 
 
-def normal(answer):
-    """A copy of an answer without what the contract leaves open."""
-    answer = type(answer).FromString(answer.SerializeToString())
-    if isinstance(answer, rpc.IdentifyResponse):
-        normal_profile(answer.profile)
-        sort_field(answer.warnings, lambda item: (item.reason, item.name, item.identifier.installation_id))
-    elif isinstance(answer, rpc.TrackResponse):
-        for result in answer.results:
+def normal(response):
+    """A copy of an response without what the contract leaves open."""
+    response = type(response).FromString(response.SerializeToString())
+    if isinstance(response, rpc.IdentifyResponse):
+        normal_profile(response.profile)
+        sort_field(response.warnings, lambda item: (item.reason, item.name, item.identifier.installation_id))
+    elif isinstance(response, rpc.TrackResponse):
+        for result in response.results:
             if result.status == types.EVENT_STATUS_REJECTED:
                 code = result.error.code
                 for name in ("error", "effective_time", "profile_id", "event_id"):
                     result.ClearField(name)
                 result.error.code = code
-    elif isinstance(answer, rpc.UpdateSubscriptionResponse):
-        sort_field(answer.subscriptions.items, lambda item: (item.channel, item.topic))
-        if not answer.subscriptions.items:
-            answer.ClearField("subscriptions")
-    elif isinstance(answer, rpc.BatchWriteResponse):
-        for result in answer.results:
+    elif isinstance(response, rpc.UpdateSubscriptionResponse):
+        sort_field(response.subscriptions.items, lambda item: (item.channel, item.topic))
+        if not response.subscriptions.items:
+            response.ClearField("subscriptions")
+    elif isinstance(response, rpc.BatchWriteResponse):
+        for result in response.results:
             kind = result.WhichOneof("result")
             if kind == "error":
                 failure = Failure.__new__(Failure)
@@ -98,27 +105,27 @@ def normal(answer):
                 result.error.code, result.error.message = code, failure.reason
             else:
                 getattr(result, kind).CopyFrom(normal(getattr(result, kind)))
-    return answer
+    return response
 
 
-def seen_in(answer):
-    """What an answer has of what is worth counting."""
-    if answer.DESCRIPTOR.fields_by_name.get("replayed") and answer.replayed:
+def seen_in(response):
+    """What an response has of what is worth counting."""
+    if response.DESCRIPTOR.fields_by_name.get("replayed") and response.replayed:
         yield "replayed"
-    elif isinstance(answer, rpc.IdentifyResponse):
-        yield types.Outcome.Name(answer.outcome)
-        yield from (warning.reason for warning in answer.warnings)
-        yield from ["ignored_stale"] * bool(answer.ignored_stale)
-    elif isinstance(answer, rpc.TrackResponse):
-        for result in answer.results:
+    elif isinstance(response, rpc.IdentifyResponse):
+        yield types.Outcome.Name(response.outcome)
+        yield from (warning.reason for warning in response.warnings)
+        yield from ["ignored_stale"] * bool(response.ignored_stale)
+    elif isinstance(response, rpc.TrackResponse):
+        for result in response.results:
             yield types.EventStatus.Name(result.status)
-            yield from ["late for a former holder"] * (result.profile_id not in ("", answer.profile_id))
-    elif isinstance(answer, rpc.EraseProfileResponse):
-        yield "erased" if answer.existed else "nobody to erase"
-    elif isinstance(answer, rpc.UpdateSubscriptionResponse):
-        yield from ("change applied" if result.applied else "change not applied" for result in answer.results)
-    elif isinstance(answer, rpc.BatchWriteResponse):
-        for result in answer.results:
+            yield from ["late for a former holder"] * (result.profile_id not in ("", response.profile_id))
+    elif isinstance(response, rpc.EraseProfileResponse):
+        yield "erased" if response.existed else "nobody to erase"
+    elif isinstance(response, rpc.UpdateSubscriptionResponse):
+        yield from ("change applied" if result.applied else "change not applied" for result in response.results)
+    elif isinstance(response, rpc.BatchWriteResponse):
+        for result in response.results:
             kind = result.WhichOneof("result")
             yield from [f"in a batch: {result.error.message}"] if kind == "error" else seen_in(getattr(result, kind))
 
@@ -142,7 +149,9 @@ class Run:
         return self.model.find(self.requests.identifier(name, self.first_ids))
 
     def get(self, name, **fields):
-        return rpc.GetProfileRequest(project="default", identifier=self.requests.identifier(name, self.first_ids), **fields)
+        return rpc.GetProfileRequest(
+            project="default", identifier=self.requests.identifier(name, self.first_ids), **fields
+        )
 
     # MARK: One operation
 
@@ -155,15 +164,15 @@ class Run:
             self.send_and_kill(method, request, kill_after)
         names = affected(operation)
         before = {profile.id for name in names if (profile := self.find(name))}
-        answer, failure = self.send(method, request)
-        if answer and killed:
-            self.forget_replayed(answer)
-        learned = self.learn(method, request, answer, names)
+        response, failure = self.send(method, request)
+        if response and killed:
+            self.forget_replayed(response)
+        learned = self.learn(method, request, response, names)
         try:
             predicted, refused = self.model.call(method, request, learned), None
         except Refused as error:
             predicted, refused = None, error
-        self.compare_answers(answer, failure, predicted, refused)
+        self.compare_responses(response, failure, predicted, refused)
         self.seen.update([refused.reason] if refused else seen_in(predicted))
         for name in names:
             profile = self.find(name)
@@ -186,23 +195,24 @@ class Run:
             return None, Failure(error)
 
     def send_and_kill(self, method, request, kill_after):
-        """Sends a request whose outcome nobody will know; sent again with its id, it is carried out once all the same."""
+        """Sends a request whose outcome nobody will know; sent again with its id, it is carried out once all the
+        same."""
         call = getattr(self.service.stub, method).future(request, timeout=TIMEOUT_SECONDS)
         time.sleep(kill_after)
         self.service.kill_and_restart()
         call.cancel()
 
     @staticmethod
-    def forget_replayed(answer):
+    def forget_replayed(response):
         """Whether the first attempt was stored is open."""
-        answer.replayed = False
-        if isinstance(answer, rpc.BatchWriteResponse):
-            for result in answer.results:
+        response.replayed = False
+        if isinstance(response, rpc.BatchWriteResponse):
+            for result in response.results:
                 if (kind := result.WhichOneof("result")) != "error":
                     getattr(result, kind).replayed = False
 
     def revision_of(self, request):
-        """The revision of the profile that the answer will show, as the model has it."""
+        """The revision of the profile that the response will show, as the model has it."""
         if not isinstance(request, rpc.IdentifyRequest):
             profile = self.model.find(request.identifier)
         elif request.custom_id:
@@ -215,127 +225,146 @@ class Run:
 
     # MARK: What only the server knows
 
-    def learn(self, method, request, answer, names):
+    def learn(self, method, request, response, names):
         now = time.time_ns() // 1_000
-        if answer is None:
+        if response is None:
             # Refused: any lsn that is greater than all before.
             return self.learned(self.last_lsn + 1_000, now, request)
-        if getattr(answer, "replayed", False):
-            return self.learned(answer.lsn, now, request)
-        expect(answer.lsn > self.last_lsn, "lsn does not rise", f"> {self.last_lsn}", answer.lsn)
-        self.last_lsn = answer.lsn
-        received = max(self.times_seen(answer, names), default=0)
+        if getattr(response, "replayed", False):
+            return self.learned(response.lsn, now, request)
+        expect(response.lsn > self.last_lsn, "lsn does not rise", f"> {self.last_lsn}", response.lsn)
+        self.last_lsn = response.lsn
+        received = max(self.times_seen(response, names), default=0)
         if received <= self.last_received:
             received = now
         expect(abs(received - now) < CLOCK_SLACK, "received_at", now, received)
         self.last_received = received
-        return self.learned(answer.lsn, received, request, answer)
+        return self.learned(response.lsn, received, request, response)
 
-    def learned(self, lsn, received, request, answer=None):
+    def learned(self, lsn, received, request, response=None):
         its = Learned(lsn, received)
         if isinstance(request, rpc.BatchWriteRequest):
-            results = answer.results if answer else [rpc.WriteResult()] * len(request.operations)
+            results = response.results if response else [rpc.WriteResult()] * len(request.operations)
             kinds = [operation.WhichOneof("operation") for operation in request.operations]
             inner = [getattr(result, kind) if result.HasField(kind) else None for result, kind in zip(results, kinds)]
             its.operations = [
                 self.learned(one.lsn if one else lsn, received, getattr(operation, kind), one)
-                for operation, kind, one in zip(request.operations, kinds, inner)]
+                for operation, kind, one in zip(request.operations, kinds, inner)
+            ]
             for index, operation in enumerate(its.operations):
                 operation.profile_id = f"?{index}"
-            if answer:
+            if response:
                 self.learn_ids_of_batch(request, inner, its)
         elif isinstance(request, rpc.IdentifyRequest):
-            its.profile_id = answer.profile.profile_id if answer else "?"
-            its.merge_id = answer.merge_id if answer else ""
+            its.profile_id = response.profile.profile_id if response else "?"
+            its.merge_id = response.merge_id if response else ""
         elif isinstance(request, rpc.TrackRequest):
-            its.profile_id = answer.profile_id if answer else "?"
-            its.event_ids = [result.event_id for result in answer.results] if answer else [
-                f"made {index}" for index in range(len(request.events))]
+            its.profile_id = response.profile_id if response else "?"
+            its.event_ids = (
+                [result.event_id for result in response.results]
+                if response
+                else [f"made {index}" for index in range(len(request.events))]
+            )
         elif isinstance(request, rpc.UpdateSubscriptionRequest):
-            its.profile_id = answer.profile_id if answer else "?"
-        if answer and its.profile_id and its.profile_id not in self.model.profiles:
+            its.profile_id = response.profile_id if response else "?"
+        if response and its.profile_id and its.profile_id not in self.model.profiles:
             expect(len(its.profile_id) == 26, "profile_id of a new profile", "26 characters", its.profile_id)
         if its.merge_id:
             expect(len(its.merge_id) == 26, "merge_id", "26 characters", its.merge_id)
         return its
 
     def learn_ids_of_batch(self, request, inner, its):
-        """The id of a profile that a batch makes and merges away is not in the answer of the operation that made it.
+        """The id of a profile that a batch makes and merges away is not in the response of the operation that made it.
 
-        So the model carries the batch out once with ids of our own, which tells whose each answered id is.
+        So the model carries the batch out once with ids of our own, which tells whose each id of the response is.
         """
         saved = self.model.save()
         try:
             trial = self.model.BatchWrite(request, its)
         except Refused:
-            # It was answered OK: the comparison will tell.
+            # It succeeded: the comparison will tell.
             return self.model.restore(saved)
         then = [getattr(result, result.WhichOneof("result")) for result in trial.results]
         for operation, found in zip(its.operations, inner):
             mine = operation.profile_id
             if found is None:
                 continue
-            operation.profile_id = found.profile.profile_id if isinstance(found, rpc.IdentifyResponse) else found.profile_id
+            operation.profile_id = (
+                found.profile.profile_id if isinstance(found, rpc.IdentifyResponse) else found.profile_id
+            )
             survivor = self.model.survivor(mine)
             if not survivor or survivor.id == mine or not isinstance(found, rpc.IdentifyResponse):
                 continue
-            named = [other.profile_id for one, other in zip(then, inner)
-                     if other and not isinstance(other, rpc.IdentifyResponse) and getattr(one, "profile_id", "") == mine]
+            named = [
+                other.profile_id
+                for one, other in zip(then, inner)
+                if other and not isinstance(other, rpc.IdentifyResponse) and getattr(one, "profile_id", "") == mine
+            ]
             shown = found.profile.aliases
             expect(len(shown) == len(survivor.aliases), "aliases after a batch", survivor.aliases, shown)
             operation.profile_id = named[0] if named else shown[survivor.aliases.index(mine)].profile_id
         self.model.restore(saved)
 
-    def times_seen(self, answer, names):
+    def times_seen(self, response, names):
         """Times of receipt that can be found after a call."""
-        parts = [answer]
-        if isinstance(answer, rpc.BatchWriteResponse):
-            parts = [getattr(result, kind) for result in answer.results if (kind := result.WhichOneof("result")) != "error"]
-        if isinstance(answer, rpc.EraseProfileResponse):
-            yield micros(answer.log_purge_due) - erasure_of.PURGE_WITHIN
+        parts = [response]
+        if isinstance(response, rpc.BatchWriteResponse):
+            parts = [
+                getattr(result, kind) for result in response.results if (kind := result.WhichOneof("result")) != "error"
+            ]
+        if isinstance(response, rpc.EraseProfileResponse):
+            yield micros(response.log_purge_due) - erasure_of.PURGE_WITHIN
         for part in parts:
             for entry in getattr(part, "entries", ()):
                 yield micros(entry.received_at)
         profiles = [part.profile for part in parts if isinstance(part, rpc.IdentifyResponse)]
-        if not isinstance(answer, (rpc.AddSuppressionResponse, rpc.RemoveSuppressionResponse)):
+        if not isinstance(response, (rpc.AddSuppressionResponse, rpc.RemoveSuppressionResponse)):
             for name in names:
                 try:
                     profiles.append(self.service.stub.GetProfile(self.get(name), timeout=TIMEOUT_SECONDS).profile)
                 except grpc.RpcError as error:
-                    expect(error.code() == grpc.StatusCode.NOT_FOUND, f"GetProfile {name}", "OK or NOT_FOUND", error.code())
+                    expect(
+                        error.code() == grpc.StatusCode.NOT_FOUND, f"GetProfile {name}", "OK or NOT_FOUND", error.code()
+                    )
         for profile in profiles:
             yield micros(profile.last_seen_at)
             yield micros(profile.updated_at)
 
     # MARK: Comparing
 
-    def compare_answers(self, answer, failure, predicted, refused):
+    def compare_responses(self, response, failure, predicted, refused):
         found = f"{failure.code.name} {failure.reason}" if failure else "OK"
         expected = f"{refused.code} {refused.reason}" if refused else "OK"
         expect(found == expected, "code and reason", expected, found + (f" {failure.violations}" if failure else ""))
         if not refused:
-            mine, theirs = normal(predicted), normal(answer)
-            return expect(mine == theirs, type(answer).__name__, mine, theirs)
+            mine, theirs = normal(predicted), normal(response)
+            return expect(mine == theirs, type(response).__name__, mine, theirs)
         for name, value in refused.metadata.items():
             expect(failure.metadata.get(name) == value, f"metadata {name}", value, failure.metadata.get(name))
         if refused.index is not None and refused.reason != "TIME_WINDOW":
-            expect(failure.metadata.get("index") == str(refused.index), "metadata index", refused.index, failure.metadata)
+            expect(
+                failure.metadata.get("index") == str(refused.index), "metadata index", refused.index, failure.metadata
+            )
 
     def compare_profile(self, identifier, metadata=False):
         profile = self.model.find(identifier)
         request = rpc.GetProfileRequest(project="default", identifier=identifier, metadata=metadata)
         try:
-            answer = self.service.stub.GetProfile(request, timeout=TIMEOUT_SECONDS)
+            response = self.service.stub.GetProfile(request, timeout=TIMEOUT_SECONDS)
         except grpc.RpcError as error:
-            return expect(error.code() == grpc.StatusCode.NOT_FOUND and not profile, f"GetProfile {identifier}",
-                          "OK" if profile else "NOT_FOUND", error.code())
+            return expect(
+                error.code() == grpc.StatusCode.NOT_FOUND and not profile,
+                f"GetProfile {identifier}",
+                "OK" if profile else "NOT_FOUND",
+                error.code(),
+            )
         expect(profile is not None, f"GetProfile {identifier}", "NOT_FOUND", "OK")
         redirected = self.model.redirected(identifier)
-        expect(answer.redirected_from == redirected, "redirected_from", redirected, answer.redirected_from)
+        expect(response.redirected_from == redirected, "redirected_from", redirected, response.redirected_from)
         if metadata:
-            self.compare_metadata(profile, answer.profile.attribute_metadata)
-            answer.profile.ClearField("attribute_metadata")
-        mine, theirs = normal_profile(show(profile)), normal_profile(answer.profile)
+            self.compare_metadata(profile, response.profile.attribute_metadata)
+            response.profile.ClearField("attribute_metadata")
+        mine, theirs = normal_profile(show(profile)), normal_profile(response.profile)
         expect(mine == theirs, f"GetProfile {str(identifier).strip()}", mine, theirs)
 
     def compare_metadata(self, profile, found):
@@ -347,7 +376,11 @@ class Run:
             if attribute.source.ListFields():
                 mine.source.CopyFrom(attribute.source)
             timestamp(attribute.base[0], mine.effective_time)
-            theirs = types.AttributeMetadata.FromString(found[name].SerializeToString()) if name in found else types.AttributeMetadata()
+            theirs = (
+                types.AttributeMetadata.FromString(found[name].SerializeToString())
+                if name in found
+                else types.AttributeMetadata()
+            )
             if not theirs.source.ListFields():
                 theirs.ClearField("source")
             expect(mine == theirs, f"attribute_metadata {name}", mine, theirs)
@@ -372,23 +405,33 @@ class Run:
         for order in (types.EVENT_ORDER_NEWEST_FIRST, types.EVENT_ORDER_OLDEST_FIRST):
             found, token = [], ""
             while True:
-                page = self.service.stub.ListEvents(rpc.ListEventsRequest(
-                    project="default", identifier=identifier, order=order, page_size=37, page_token=token), timeout=TIMEOUT_SECONDS)
+                page = self.service.stub.ListEvents(
+                    rpc.ListEventsRequest(
+                        project="default", identifier=identifier, order=order, page_size=37, page_token=token
+                    ),
+                    timeout=TIMEOUT_SECONDS,
+                )
                 found += page.events
                 token = page.next_page_token
                 if not token:
                     break
             mine = expected if order == types.EVENT_ORDER_OLDEST_FIRST else expected[::-1]
-            expect([event.event_id for event in mine] == [event.event_id for event in found], f"ListEvents {identifier}",
-                   [event.event_id for event in mine], [event.event_id for event in found])
+            expect(
+                [event.event_id for event in mine] == [event.event_id for event in found],
+                f"ListEvents {identifier}",
+                [event.event_id for event in mine],
+                [event.event_id for event in found],
+            )
             for one, other in zip(mine, found):
                 expect(one == other, f"ListEvents {identifier}", one, other)
 
     def compare_ledger(self, identifier, profile):
         found, token = {}, ""
         while True:
-            page = self.service.stub.ListConsentHistory(rpc.ListConsentHistoryRequest(
-                project="default", identifier=identifier, page_size=23, page_token=token), timeout=TIMEOUT_SECONDS)
+            page = self.service.stub.ListConsentHistory(
+                rpc.ListConsentHistoryRequest(project="default", identifier=identifier, page_size=23, page_token=token),
+                timeout=TIMEOUT_SECONDS,
+            )
             for entry in page.entries:
                 found.setdefault(entry.profile_id, []).append(entry)
             token = page.next_page_token
@@ -406,10 +449,25 @@ class Run:
                 expect(again == theirs, "chain of a ledger", again, theirs)
 
     def compare_sendable(self, identifier, profile):
-        for channel, topic, message_class in ((1, "", 1), (2, "", 1), (3, "", 1), (1, "", 2), (2, "t0", 1), (1, "t1", 1), (3, "t2", 1)):
-            answer = self.service.stub.CheckSendable(rpc.CheckSendableRequest(
-                project="default", identifier=identifier, channel=channel, topic=topic, message_class=message_class),
-                timeout=TIMEOUT_SECONDS)
+        for channel, topic, message_class in (
+            (1, "", 1),
+            (2, "", 1),
+            (3, "", 1),
+            (1, "", 2),
+            (2, "t0", 1),
+            (1, "t1", 1),
+            (3, "t2", 1),
+        ):
+            response = self.service.stub.CheckSendable(
+                rpc.CheckSendableRequest(
+                    project="default", identifier=identifier, channel=channel, topic=topic, message_class=message_class
+                ),
+                timeout=TIMEOUT_SECONDS,
+            )
             mine = consent_of.check_sendable(profile, self.model.suppressed, channel, topic, message_class)
-            expect((answer.sendable, answer.reason) == mine, f"CheckSendable {identifier} {channel} {topic} {message_class}",
-                   mine, (answer.sendable, answer.reason))
+            expect(
+                (response.sendable, response.reason) == mine,
+                f"CheckSendable {identifier} {channel} {topic} {message_class}",
+                mine,
+                (response.sendable, response.reason),
+            )

@@ -1,12 +1,27 @@
-"""Rows A of the conformance list: doses of 4,000. The attacker is cut off or does no harm, memory stays level, others are served."""
+"""Rows A of the conformance list: doses of 4,000. The attacker is cut off or does no harm, memory stays level, others
+are served."""
 
 import socket
 
 import pytest
 
 from conftest import Server, custom, track
-from raw import (CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, TRACK, WINDOW_UPDATE, Raw,
-                 frame, message)
+from raw import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PING,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    TRACK,
+    WINDOW_UPDATE,
+    Raw,
+    frame,
+    message,
+)
 
 DOSE = 4_000
 GROWTH_MAX = 16 * 1024 * 1024
@@ -20,8 +35,15 @@ def target(tmp_path_factory):
 
 
 def request_block(raw):
-    return raw.encoder.encode([(":method", "POST"), (":scheme", "http"), (":path", TRACK), (":authority", "t"),
-                               ("content-type", "application/grpc")])
+    return raw.encoder.encode(
+        [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", TRACK),
+            (":authority", "t"),
+            ("content-type", "application/grpc"),
+        ]
+    )
 
 
 def open_stream(raw):
@@ -94,11 +116,11 @@ def test_A6_empty_data_frames_are_bounded_per_stream(target):
     with Raw(target.listen) as raw:
         stream = raw.headers()
         raw.send(frame(DATA, 0, stream, b"") * 200)
-        answer = raw.answer(stream)
-        assert answer.reset is not None or answer.grpc is not None
+        response = raw.response(stream)
+        assert response.reset is not None or response.grpc is not None
 
 
-def test_A7_a_header_bomb_is_refused(target):
+def test_A7_a_header_bomb_is_rejected(target):
     before = target.resident_bytes()
     for _ in range(20):
         with Raw(target.listen) as raw:
@@ -106,8 +128,8 @@ def test_A7_a_header_bomb_is_refused(target):
             block = request_block(raw) + raw.encoder.encode([("x", "v" * 3_900)])
             reference = raw.encoder.encode([("x", "v" * 3_900)])
             raw.send(frame(HEADERS, END_HEADERS, 1, block + reference * 4_000))
-            answer = raw.answer(1, 5)
-            assert answer.grpc != 0
+            response = raw.response(1, 5)
+            assert response.grpc != 0
     assert target.resident_bytes() - before < GROWTH_MAX
 
 
@@ -138,10 +160,10 @@ def test_A13_half_a_preface_holds_nobody_up(target):
         connection.close()
 
 
-def test_A15_smuggled_characters_are_refused(target):
+def test_A15_smuggled_characters_are_rejected(target):
     for value in ("a\r\nb: c", "a\0b"):
         with Raw(target.listen) as raw:
             stream = raw.headers(("x-smuggled", value))
             raw.data(stream, message(track(custom()).SerializeToString()))
-            answer = raw.answer(stream, 5)
-            assert answer.grpc != 0
+            response = raw.response(stream, 5)
+            assert response.grpc != 0

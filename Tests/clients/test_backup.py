@@ -15,19 +15,21 @@ from operator_tools import TOOL, Journal, admin_stub, backups, ctl, fill, fill_m
 from profiles.v1 import admin_pb2
 
 
-def test_everything_answered_before_a_backup_is_in_it(server, tmp_path):
+def test_everything_acknowledged_before_a_backup_is_in_it(server, tmp_path):
     """A backup under load, kill -9, a restore elsewhere, and a server on it."""
     server.start()
     names = fill(server)
     writers = [Journal(server) for _ in range(6)]
-    assert wait_until(lambda: all(writer.answered > 20 for writer in writers))
+    assert wait_until(lambda: all(writer.acknowledged > 20 for writer in writers))
     # Two, so that the second one's snapshot prunes what the first was made of.
-    answered = {}
+    acknowledged = {}
     for number in (1, 2):
-        answered[number] = [writer.answered for writer in writers]
+        acknowledged[number] = [writer.acknowledged for writer in writers]
         result = ctl("backup", tmp_path / f"backup-{number}", server=server)
         assert result.returncode == 0 and "verified" in result.stdout, result.stderr
-    assert any(writer.answered > before for writer, before in zip(writers, answered[2])), "writes went on meanwhile"
+    assert any(writer.acknowledged > before for writer, before in zip(writers, acknowledged[2])), (
+        "writes went on meanwhile"
+    )
     for writer in writers:
         writer.stop.set()
     for writer in writers:
@@ -37,26 +39,34 @@ def test_everything_answered_before_a_backup_is_in_it(server, tmp_path):
     server.stop(signal.SIGKILL)
     for number in (1, 2):
         folder = tmp_path / f"backup-{number}"
-        assert folder.stat().st_mode & 0o777 == 0o700 and {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+        assert folder.stat().st_mode & 0o777 == 0o700 and {
+            path.stat().st_mode & 0o777 for path in folder.iterdir()
+        } == {0o600}
         code, found, verdict = verified(folder)
         assert code == 0, found
         restored = ctl("--json", "restore", folder, tmp_path / f"restored-{number}")
         assert restored.returncode == 0 and json.loads(restored.stdout)["digest"] == verdict["digest"]
         second = Server(tmp_path / f"restored-{number}").start()
         stub = profiles_pb2_grpc.ProfilesStub(second.channel())
-        for writer, least in zip(writers, answered[number]):
+        for writer, least in zip(writers, acknowledged[number]):
             writer.check(stub, least)
         assert all(stub.GetProfile(get(custom(name))).profile.custom_id == name for name in names)
         # The log goes on where the backup ended, and is found again.
         stub.Track(track(custom("after"), event()))
         second.stop(signal.SIGKILL)
-        assert profiles_pb2_grpc.ProfilesStub(second.start().channel()).GetProfile(get(custom("after"))).profile.custom_id == "after"
+        assert (
+            profiles_pb2_grpc.ProfilesStub(second.start().channel()).GetProfile(get(custom("after"))).profile.custom_id
+            == "after"
+        )
         assert second.stop() == 0
     # Nothing was written after the last backup: it and its source are the same state.
     _, _, source = verified(server.data_dir)
     _, _, copy = verified(tmp_path / "still")
     assert (source["lsn"], source["digest"]) == (copy["lsn"], copy["digest"])
-    assert ctl("dump", server.data_dir, "--events", "--ledger").stdout == ctl("dump", tmp_path / "still", "--events", "--ledger").stdout
+    assert (
+        ctl("dump", server.data_dir, "--events", "--ledger").stdout
+        == ctl("dump", tmp_path / "still", "--events", "--ledger").stdout
+    )
 
 
 def test_a_server_starts_on_a_backup_as_it_is(server, tmp_path):
@@ -64,8 +74,14 @@ def test_a_server_starts_on_a_backup_as_it_is(server, tmp_path):
     names = fill(server, 5)
     progress = backups(server, tmp_path / "deep" / "backup")
     assert server.stop() == 0
-    assert progress[-1].bytes_done == progress[-1].bytes_total == sum(path.stat().st_size for path in (tmp_path / "deep/backup").iterdir())
-    assert len({one.lsn for one in progress}) == 1 and all(a.bytes_done <= b.bytes_done for a, b in zip(progress, progress[1:]))
+    assert (
+        progress[-1].bytes_done
+        == progress[-1].bytes_total
+        == sum(path.stat().st_size for path in (tmp_path / "deep/backup").iterdir())
+    )
+    assert len({one.lsn for one in progress}) == 1 and all(
+        a.bytes_done <= b.bytes_done for a, b in zip(progress, progress[1:])
+    )
     second = Server(tmp_path / "deep" / "backup").start()
     stub = profiles_pb2_grpc.ProfilesStub(second.channel())
     assert all(stub.GetProfile(get(custom(name))).profile.custom_id == name for name in names)
@@ -88,20 +104,38 @@ def test_a_backup_goes_only_where_nothing_is(server, tmp_path):
     file.write_text("keep")
     elsewhere.mkdir()
     link.symlink_to(elsewhere)
-    for destination, said in ((full, "not an empty directory"), (server.data_dir, "not an empty directory"),
-                              (file, "failed with errno"), (link, "failed with errno"), (server.data_dir / "b.tmp", "in the data directory"),
-                              (way / "new" / "b", "in the data directory"), ("data/relative", "not an absolute path"),
-                              ("", "not an absolute path"), ("/tmp/a\nb", "control character")):
+    for destination, said in (
+        (full, "not an empty directory"),
+        (server.data_dir, "not an empty directory"),
+        (file, "failed with errno"),
+        (link, "failed with errno"),
+        (server.data_dir / "b.tmp", "in the data directory"),
+        (way / "new" / "b", "in the data directory"),
+        ("data/relative", "not an absolute path"),
+        ("", "not an absolute path"),
+        ("/tmp/a\nb", "control character"),
+    ):
         failure = backup_fails(server, destination)
-        assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and said in failure.violations["destination"], destination
+        assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and said in failure.violations["destination"], (
+            destination
+        )
     assert not {"b.tmp", "new"} & {path.name for path in server.data_dir.iterdir()}
-    assert [path.name for path in full.iterdir()] == ["mine"] and file.read_text() == "keep" and not list(elsewhere.iterdir())
+    assert (
+        [path.name for path in full.iterdir()] == ["mine"]
+        and file.read_text() == "keep"
+        and not list(elsewhere.iterdir())
+    )
     refused = ctl("backup", full, server=server)
     assert refused.returncode == 1 and "destination: not an empty directory" in refused.stderr
     # An empty directory is a place; a relative one is made absolute by the tool.
     result = subprocess.run(
-        [str(TOOL), "backup", "elsewhere"], cwd=tmp_path, env={**os.environ, "PROFILES_ADDRESS": server.listen}, capture_output=True,
-        text=True, timeout=60)
+        [str(TOOL), "backup", "elsewhere"],
+        cwd=tmp_path,
+        env={**os.environ, "PROFILES_ADDRESS": server.listen},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert result.returncode == 0 and str(elsewhere) in result.stdout and verified(elsewhere)[0] == 0
 
 
@@ -115,7 +149,9 @@ def test_one_backup_at_a_time(server, tmp_path):
         stub = admin_stub(server)
         ready.wait()
         try:
-            outcomes[number] = list(stub.Backup(admin_pb2.BackupRequest(destination=str(tmp_path / f"b{number}")), timeout=60))
+            outcomes[number] = list(
+                stub.Backup(admin_pb2.BackupRequest(destination=str(tmp_path / f"b{number}")), timeout=60)
+            )
         except grpc.RpcError as error:
             outcomes[number] = Failure(error)
 
@@ -143,7 +179,7 @@ def test_a_cancelled_backup_leaves_nothing(server, tmp_path):
         call = admin_stub(server).Backup(admin_pb2.BackupRequest(destination=str(destination)), timeout=60)
         next(call)
         call.cancel()
-        # The desk takes the next one when the given-up one is cleaned away.
+        # The coordinator takes the next one when the abandoned one is cleaned away.
         assert wait_until(lambda: snapshotless(server, tmp_path / "next"))
         shutil.rmtree(tmp_path / "next")
         if not list(destination.iterdir()):
@@ -201,19 +237,23 @@ def test_a_full_disk_of_the_backup_is_told_and_harms_nothing(server, small_disk)
     assert server.get("/readyz")[0] == 200
 
 
-def test_a_snapshot_is_answered_when_it_is_there(server):
+def test_a_snapshot_is_acknowledged_when_it_is_there(server):
     server.start()
     fill(server, 3)
     stub = admin_stub(server)
     lsns = []
     for _ in range(3):
-        answer = stub.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=30)
-        file = server.data_dir / f"{answer.lsn:016x}.snapshot"
-        assert file.stat().st_size == answer.bytes
-        lsns.append(answer.lsn)
+        response = stub.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=30)
+        file = server.data_dir / f"{response.lsn:016x}.snapshot"
+        assert file.stat().st_size == response.bytes
+        lsns.append(response.lsn)
     assert lsns == sorted(set(lsns))
     said = ctl("snapshot", server=server)
-    assert said.returncode == 0 and said.stdout.startswith("snapshot of lsn ") and said.stdout.endswith(" bytes, verified\n")
+    assert (
+        said.returncode == 0
+        and said.stdout.startswith("snapshot of lsn ")
+        and said.stdout.endswith(" bytes, verified\n")
+    )
     # Those that wait share one.
     calls = [stub.CreateSnapshot.future(admin_pb2.CreateSnapshotRequest(), timeout=60) for _ in range(30)]
     assert len({call.result().lsn for call in calls}) < 30
@@ -232,7 +272,12 @@ def test_a_backup_after_an_erasure_knows_nothing_of_the_person(server, tmp_path)
     backups(server, tmp_path / "backup")
     assert server.stop() == 0
     for folder in (server.data_dir, tmp_path / "backup"):
-        dumped = [json.loads(line)["profile"]["custom_id"] for line in ctl("dump", folder, "--events", "--ledger").stdout.splitlines()]
+        dumped = [
+            json.loads(line)["profile"]["custom_id"]
+            for line in ctl("dump", folder, "--events", "--ledger").stdout.splitlines()
+        ]
         assert sorted(dumped) == sorted(names[3:])
     everything = b"".join(path.read_bytes() for path in (tmp_path / "backup").iterdir())
-    assert all(name.encode() not in everything for name in names[:3]) and all(name.encode() in everything for name in names[3:])
+    assert all(name.encode() not in everything for name in names[:3]) and all(
+        name.encode() in everything for name in names[3:]
+    )

@@ -1,9 +1,10 @@
 """The order of arrival does not matter where the contract says so, and no machine re-subscribes a person.
 
-Writes with times of their own, to one profile between two identity changes, are sent in several orders under different names; the
-profiles must be equal apart from ids, revision, lsn and the server's own times. What is bounded, or decided by who came first at equal
-times, is left out: times differ. Subscription changes here are persons' own SUBSCRIBED and UNSUBSCRIBED: the contract lets a
-machine's SUBSCRIBED that came first outlive an older one of the person, so that those depend on the order by design.
+Writes with times of their own, to one profile between two identity changes, are sent in several orders under different
+names; the profiles must be equal apart from ids, revision, lsn and the server's own times. What is bounded, or decided
+by who came first at equal times, is left out: times differ. Subscription changes here are persons' own SUBSCRIBED and
+UNSUBSCRIBED: the contract lets a machine's SUBSCRIBED that came first outlive an older one of the person, so that those
+depend on the order by design.
 """
 
 import os
@@ -65,17 +66,36 @@ def writes_of(seed, base):
             if names & elements:
                 continue
             elements |= names
-            makers.append(lambda who, patch=patch, at=at: (
-                "Identify", rpc.IdentifyRequest(project="default", custom_id=who, attributes=patch, occurred_at=at)))
+            makers.append(
+                lambda who, patch=patch, at=at: (
+                    "Identify",
+                    rpc.IdentifyRequest(project="default", custom_id=who, attributes=patch, occurred_at=at),
+                )
+            )
         elif kind == "event":
             event = types.Event(name=chance.choice(["view", "buy"]), event_id=f"e{number}", occurred_at=at)
-            makers.append(lambda who, event=event: (
-                "Track", rpc.TrackRequest(project="default", identifier=types.Identifier(custom_id=who), events=[event])))
+            makers.append(
+                lambda who, event=event: (
+                    "Track",
+                    rpc.TrackRequest(project="default", identifier=types.Identifier(custom_id=who), events=[event]),
+                )
+            )
         else:
-            change = types_change(chance.choice([1, 3]), chance.choice(["", "news"]), chance.choice([SUBSCRIBED, UNSUBSCRIBED]))
-            makers.append(lambda who, change=change, source=chance.choice([USER, PREFERENCE_CENTER]), at=at: (
-                "UpdateSubscription", rpc.UpdateSubscriptionRequest(
-                    project="default", identifier=types.Identifier(custom_id=who), changes=[change], source=source, occurred_at=at)))
+            change = types_change(
+                chance.choice([1, 3]), chance.choice(["", "news"]), chance.choice([SUBSCRIBED, UNSUBSCRIBED])
+            )
+            makers.append(
+                lambda who, change=change, source=chance.choice([USER, PREFERENCE_CENTER]), at=at: (
+                    "UpdateSubscription",
+                    rpc.UpdateSubscriptionRequest(
+                        project="default",
+                        identifier=types.Identifier(custom_id=who),
+                        changes=[change],
+                        source=source,
+                        occurred_at=at,
+                    ),
+                )
+            )
     return makers
 
 
@@ -85,20 +105,22 @@ def types_change(channel, topic, state):
 
 def state_of(stub, who):
     """What must be the same in every order."""
-    answer = normal_profile(stub.GetProfile(get(types.Identifier(custom_id=who), metadata=True)).profile)
+    response = normal_profile(stub.GetProfile(get(types.Identifier(custom_id=who), metadata=True)).profile)
     for name in ("profile_id", "custom_id", "revision", "lsn", "created_at", "updated_at", "last_seen_at"):
-        answer.ClearField(name)
-    for name, value in answer.attributes.items():
+        response.ClearField(name)
+    for name, value in response.attributes.items():
         if value.WhichOneof("kind") == "list":
             items = sorted(value.list.items)
             del value.list.items[:]
             value.list.items.extend(items)
-    for metadata in answer.attribute_metadata.values():
+    for metadata in response.attribute_metadata.values():
         metadata.ClearField("lsn")
     # A list's own stamp is that of the element that came last.
-    answer.attribute_metadata.pop("list", None)
-    events = stub.ListEvents(rpc.ListEventsRequest(project="default", identifier=types.Identifier(custom_id=who), page_size=1_000)).events
-    return answer, [(event.event_id, event.name, event.effective_time.seconds) for event in events]
+    response.attribute_metadata.pop("list", None)
+    events = stub.ListEvents(
+        rpc.ListEventsRequest(project="default", identifier=types.Identifier(custom_id=who), page_size=1_000)
+    ).events
+    return response, [(event.event_id, event.name, event.effective_time.seconds) for event in events]
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -130,7 +152,8 @@ def consent_call(chance, person, base):
     by_person = chance.random() < 0.25
     source = chance.choice([USER, PREFERENCE_CENTER]) if by_person else chance.choice([API, IMPORT])
     request = rpc.UpdateSubscriptionRequest(
-        project="default", identifier=types.Identifier(custom_id=person.id), source=source)
+        project="default", identifier=types.Identifier(custom_id=person.id), source=source
+    )
     if chance.random() < 0.8:
         request.occurred_at.seconds = base - chance.randrange(40 * 3_600)
     for _ in range(chance.choice([1, 1, 2, 5, 20, CHANGES_PER_CALL])):
@@ -141,10 +164,10 @@ def consent_call(chance, person, base):
     return request
 
 
-def note(person, request, answer):
+def note(person, request, response):
     """Opens by the person clear the note, opt-outs make it; and nothing of a machine may do the former."""
     is_person = request.source in (USER, PREFERENCE_CENTER)
-    for change, result in zip(request.changes, answer.results):
+    for change, result in zip(request.changes, response.results):
         key = (change.channel, change.topic)
         if not result.applied:
             continue
@@ -163,7 +186,10 @@ def test_no_machine_write_resubscribes_a_person(stub):
     print(f"seed {seed}")
     people = [Person() for _ in range(20)]
     while sent < CHANGES:
-        calls = [(person, consent_call(chance, person, base)) for person in chance.choices(people, k=chance.choice([1, 5, 20]))]
+        calls = [
+            (person, consent_call(chance, person, base))
+            for person in chance.choices(people, k=chance.choice([1, 5, 20]))
+        ]
         sent += sum(len(request.changes) for _, request in calls)
         if len(calls) == 1:
             person, request = calls[0]

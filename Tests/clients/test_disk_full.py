@@ -1,7 +1,8 @@
 """A full disk (F10, L9): fill, free, refill.
 
-The service lives on a small file system of its own, with ballast that takes everything it leaves free. Writers and a reader never
-stop. PROFILES_DISK_ROUNDS sets the rounds; from 50 on the time within which writes must be back is asserted too.
+The service lives on a small file system of its own, with ballast that takes everything it leaves free. Writers and a
+reader never stop. PROFILES_DISK_ROUNDS sets the rounds; from 50 on the time within which writes must be back is
+asserted too.
 """
 
 import os
@@ -29,7 +30,7 @@ def state(disk, server):
     return f"{disk.free_bytes} bytes free, {files}, {server.lines[-4:]}"
 
 
-def test_F10_full_disk_refuses_writes_serves_reads_and_heals(tmp_path, capsys):
+def test_F10_full_disk_rejects_writes_serves_reads_and_heals(tmp_path, capsys):
     with SmallDisk(tmp_path, DISK_BYTES) as disk:
         if disk.kind is None:
             pytest.skip("no small file system can be mounted here: " + "; ".join(disk.why_not))
@@ -46,15 +47,17 @@ def test_F10_full_disk_refuses_writes_serves_reads_and_heals(tmp_path, capsys):
                     assert wait_until(lambda: server.metric("profiles_disk_full") == 1, 60), state(disk, server)
                     refused, reads = load.refused, load.reader.count
                     assert wait_until(lambda: load.refused > refused + WRITERS and load.reader.count > reads + 20)
-                    assert wait_until(lambda: server.get("/readyz") == (503, "not ready: disk full, writes are refused\n"))
+                    assert wait_until(
+                        lambda: server.get("/readyz") == (503, "not ready: disk full, writes are refused\n")
+                    )
                     assert health.Check(health_pb2.HealthCheckRequest(service=""), timeout=10).status == 1
                     reads_while_full += load.reader.count - reads
-                answered, start = load.answered, time.monotonic()
+                acknowledged, start = load.acknowledged, time.monotonic()
                 disk.free()
-                assert wait_until(lambda: load.answered > answered, 60), state(disk, server)
+                assert wait_until(lambda: load.acknowledged > acknowledged, 60), state(disk, server)
                 back.append(time.monotonic() - start)
-                answered = load.answered
-                assert wait_until(lambda: load.answered > answered + WRITERS)
+                acknowledged = load.acknowledged
+                assert wait_until(lambda: load.acknowledged > acknowledged + WRITERS)
         assert load.reader.failures == []
         assert set().union(*[register.reasons for register in load.registers]) == {"DISK_FULL"}
         assert load.unknown == 0
@@ -65,8 +68,10 @@ def test_F10_full_disk_refuses_writes_serves_reads_and_heals(tmp_path, capsys):
         assert server.stop() == 0
     with capsys.disabled():
         print(
-            f"F10: {disk.kind} of {DISK_BYTES >> 20} MiB, {ROUNDS} rounds, {load.answered} answered, {load.refused} refused, "
+            f"F10: {disk.kind} of {DISK_BYTES >> 20} MiB, {ROUNDS} rounds, {load.acknowledged} acknowledged, "
+            f"{load.refused} refused, "
             f"{load.reader.count} reads ({reads_while_full} while full, 0 failed); 0 crashes, 0 lost; "
-            f"writes back after {sorted(back)[len(back) // 2]:.2f} s (longest {max(back):.2f} s)")
+            f"writes back after {sorted(back)[len(back) // 2]:.2f} s (longest {max(back):.2f} s)"
+        )
     if ROUNDS >= ROUNDS_OF_THE_ROW:
         assert max(back) < 5

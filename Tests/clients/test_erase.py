@@ -1,4 +1,4 @@
-"""EraseProfile with a real client: what is gone, what is blocked, what is answered, and what is left on disk."""
+"""EraseProfile with a real client: what is gone, what is blocked, what a retry returns, and what is left on disk."""
 
 import datetime
 import signal
@@ -33,17 +33,27 @@ def is_blocked(failure, days=30):
 
 
 def person(stub, with_alias=False):
-    """Somebody with a device, an address, events and consent; with_alias: whose device was anonymous first, beside the known person."""
+    """Somebody with a device, an address, events and consent; with_alias: whose device was anonymous first, beside the
+    known person."""
     who, phone = unique("ann"), unique("phone")
     native = types_pb2.NativeAttributes(email_address=wrappers_pb2.StringValue(value=f"{who}@example.org"))
     if with_alias:
         stub.Track(track(device(phone), event("view", event_id="before")))
-        stub.Identify(profiles_pb2.IdentifyRequest(
-            project="default", custom_id=who, attributes=types_pb2.AttributePatch(native=native)))
+        stub.Identify(
+            profiles_pb2.IdentifyRequest(
+                project="default", custom_id=who, attributes=types_pb2.AttributePatch(native=native)
+            )
+        )
         stub.Identify(identify(phone, who))
     else:
-        stub.Identify(profiles_pb2.IdentifyRequest(
-            project="default", custom_id=who, installation_id=phone, attributes=types_pb2.AttributePatch(native=native)))
+        stub.Identify(
+            profiles_pb2.IdentifyRequest(
+                project="default",
+                custom_id=who,
+                installation_id=phone,
+                attributes=types_pb2.AttributePatch(native=native),
+            )
+        )
     stub.Track(track(device(phone), event("purchase", event_id="one")))
     stub.UpdateSubscription(update(custom(who), change(EMAIL, SUBSCRIBED)))
     profile = stub.GetProfile(get(custom(who))).profile
@@ -54,12 +64,16 @@ def person(stub, with_alias=False):
 def test_erased_person_is_found_by_no_identifier(stub, by):
     who, phone, profile = person(stub, with_alias=True)
     [alias] = [alias.profile_id for alias in profile.aliases]
-    names = {"custom": custom(who), "device": device(phone), "profile": types_pb2.Identifier(profile_id=profile.profile_id),
-             "alias": types_pb2.Identifier(profile_id=alias)}
+    names = {
+        "custom": custom(who),
+        "device": device(phone),
+        "profile": types_pb2.Identifier(profile_id=profile.profile_id),
+        "alias": types_pb2.Identifier(profile_id=alias),
+    }
     before = time.time()
-    answer = stub.EraseProfile(erase(names[by]))
-    assert answer.existed and not answer.replayed and answer.lsn > profile.lsn
-    assert before + DAY - 5 < answer.log_purge_due.seconds < time.time() + DAY + 5
+    response = stub.EraseProfile(erase(names[by]))
+    assert response.existed and not response.replayed and response.lsn > profile.lsn
+    assert before + DAY - 5 < response.log_purge_due.seconds < time.time() + DAY + 5
     for name in names.values():
         assert fails(stub.GetProfile, get(name)).code == grpc.StatusCode.NOT_FOUND
         events = profiles_pb2.ListEventsRequest(project="default", identifier=name)
@@ -67,13 +81,17 @@ def test_erased_person_is_found_by_no_identifier(stub, by):
         history = profiles_pb2.ListConsentHistoryRequest(project="default", identifier=name)
         assert fails(stub.ListConsentHistory, history).code == grpc.StatusCode.NOT_FOUND
         assert not stub.EraseProfile(erase(name)).existed
-    found = stub.LookupProfiles(profiles_pb2.LookupProfilesRequest(project="default", email_address=f"{who}@example.org"))
+    found = stub.LookupProfiles(
+        profiles_pb2.LookupProfilesRequest(project="default", email_address=f"{who}@example.org")
+    )
     assert not found.profiles
-    many = stub.BatchGetProfiles(profiles_pb2.BatchGetProfilesRequest(project="default", identifiers=list(names.values())))
+    many = stub.BatchGetProfiles(
+        profiles_pb2.BatchGetProfilesRequest(project="default", identifiers=list(names.values()))
+    )
     assert not many.profiles
 
 
-def test_unknown_person_is_answered_with_an_lsn_of_its_own(stub):
+def test_unknown_person_is_acknowledged_with_an_lsn_of_its_own(stub):
     first = stub.EraseProfile(erase(custom()))
     second = stub.EraseProfile(erase(types_pb2.Identifier(profile_id="01J00000000000000000000000")))
     assert not first.existed and not second.existed and second.lsn > first.lsn > 0
@@ -81,15 +99,19 @@ def test_unknown_person_is_answered_with_an_lsn_of_its_own(stub):
 
 def test_expected_revision_is_compared_first(stub):
     who, _, profile = person(stub)
-    wrong = fails(stub.EraseProfile, erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=profile.revision + 1)))
+    wrong = fails(
+        stub.EraseProfile, erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=profile.revision + 1))
+    )
     assert wrong.code == grpc.StatusCode.ABORTED and wrong.metadata["current_revision"] == str(profile.revision)
     none = fails(stub.EraseProfile, erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=0)))
     assert none.reason == "REVISION_MISMATCH"
-    assert stub.EraseProfile(erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=profile.revision))).existed
+    assert stub.EraseProfile(
+        erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=profile.revision))
+    ).existed
     assert not stub.EraseProfile(erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=0))).existed
 
 
-def test_invalid_erasures_are_refused_with_their_fields(stub):
+def test_invalid_erasures_are_rejected_with_their_fields(stub):
     failure = fails(stub.EraseProfile, profiles_pb2.EraseProfileRequest(project="Default", request_id="r" * 101))
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT
     assert set(failure.violations) == {"project", "identifier", "request_id"}
@@ -99,17 +121,27 @@ def test_invalid_erasures_are_refused_with_their_fields(stub):
     assert fails(stub.EraseProfile, unknown).reason == "PROJECT_NOT_FOUND"
 
 
-def test_every_write_with_a_blocked_identifier_is_refused(shared, stub):
+def test_every_write_with_a_blocked_identifier_is_rejected(shared, stub):
     who, phone, profile = person(stub)
     rejected = 'profiles_items_total{result="rejected"}'
     stub.EraseProfile(erase(custom(who)))
     before, blocked = shared.metric(rejected), shared.metric("profiles_blocked_identifiers")
     assert blocked >= 2
-    for request in (track(custom(who)), track(device(phone)), track(custom(who), request_id=unique("r")), track(custom(who), must_exist=True)):
+    for request in (
+        track(custom(who)),
+        track(device(phone)),
+        track(custom(who), request_id=unique("r")),
+        track(custom(who), must_exist=True),
+    ):
         assert is_blocked(fails(stub.Track, request))
     assert shared.metric(rejected) == before + 4
-    for request in (identify(None, who), identify(phone), identify(phone, unique("bob")), identify(unique("tablet"), who),
-                    profiles_pb2.IdentifyRequest(project="default", installation_id=phone, logged_out=True)):
+    for request in (
+        identify(None, who),
+        identify(phone),
+        identify(phone, unique("bob")),
+        identify(unique("tablet"), who),
+        profiles_pb2.IdentifyRequest(project="default", installation_id=phone, logged_out=True),
+    ):
         assert is_blocked(fails(stub.Identify, request))
     assert is_blocked(fails(stub.UpdateSubscription, update(custom(who), change(EMAIL, UNSUBSCRIBED))))
     assert is_blocked(fails(stub.BatchWrite, batch(inner(track(custom())), inner(track(custom(who))))))
@@ -130,12 +162,14 @@ def test_stream_goes_on_after_a_blocked_identifier(stub):
     who, _, _ = person(stub)
     stub.EraseProfile(erase(custom(who)))
     bob = custom()
-    answers = list(stub.TrackStream(iter([track(custom(who), sequence=1), track(bob, sequence=2)]), timeout=20))
-    assert [answer.sequence for answer in answers] == [1, 2]
-    assert answers[0].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0] and not answers[1].HasField("error")
+    responses = list(stub.TrackStream(iter([track(custom(who), sequence=1), track(bob, sequence=2)]), timeout=20))
+    assert [response.sequence for response in responses] == [1, 2]
+    assert responses[0].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0] and not responses[1].HasField(
+        "error"
+    )
 
 
-def test_stored_answers_of_the_erased_are_gone_and_their_ids_known(stub):
+def test_stored_responses_of_the_erased_are_gone_and_their_ids_known(stub):
     who, phone, profile = person(stub)
     bob, late = unique("bob"), unique("tablet")
     by_id = track(types_pb2.Identifier(profile_id=profile.profile_id), request_id=unique("r"))
@@ -144,7 +178,7 @@ def test_stored_answers_of_the_erased_are_gone_and_their_ids_known(stub):
     stub.Track(by_id), stub.BatchWrite(mixed)
     original = stub.Track(of_bob)
     gone = erase(custom(who), request_id=unique("erase"))
-    answer = stub.EraseProfile(gone)
+    response = stub.EraseProfile(gone)
     failure = fails(stub.Track, by_id)
     assert failure.reason == "IDENTIFIER_ERASED" and failure.code == grpc.StatusCode.FAILED_PRECONDITION
     assert "blocked_until" not in failure.metadata
@@ -153,7 +187,12 @@ def test_stored_answers_of_the_erased_are_gone_and_their_ids_known(stub):
     again = stub.Track(of_bob)
     assert again.replayed and again.lsn == original.lsn
     repeated = stub.EraseProfile(gone)
-    assert repeated.replayed and repeated.existed and repeated.lsn == answer.lsn and repeated.log_purge_due == answer.log_purge_due
+    assert (
+        repeated.replayed
+        and repeated.existed
+        and repeated.lsn == response.lsn
+        and repeated.log_purge_due == response.log_purge_due
+    )
     other = erase(custom(bob), request_id=gone.request_id)
     assert fails(stub.EraseProfile, other).reason == "REQUEST_ID_REUSED"
 
@@ -172,10 +211,13 @@ def test_late_event_of_an_erased_holder_is_rejected(stub):
     failure = fails(stub.Track, late)
     assert failure.reason == "IDENTIFIER_ERASED" and failure.metadata["index"] == "0"
     late.allow_partial = True
-    answer = stub.Track(late)
-    assert [result.status for result in answer.results] == [3, 1]
-    assert answer.results[0].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
-    assert fails(stub.Identify, identify(phone, attributes=patch(color="red"), occurred_at=at(2_000))).reason == "IDENTIFIER_ERASED"
+    response = stub.Track(late)
+    assert [result.status for result in response.results] == [3, 1]
+    assert response.results[0].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+    assert (
+        fails(stub.Identify, identify(phone, attributes=patch(color="red"), occurred_at=at(2_000))).reason
+        == "IDENTIFIER_ERASED"
+    )
     assert stub.GetProfile(get(device(phone))).profile.custom_id == bob
 
 
@@ -185,18 +227,22 @@ def test_suppression_and_unsubscribe_link_outlive_the_person(stub):
     stub.AddSuppression(profiles_pb2.AddSuppressionRequest(project="default", channel=EMAIL, address=address, reason=1))
     link = profiles_pb2.CreateUnsubscribeTokenRequest(project="default", identifier=custom(who), channel=EMAIL)
     redeem = profiles_pb2.RedeemUnsubscribeTokenRequest(
-        project="default", token=stub.CreateUnsubscribeToken(link).token, request_id=unique("r"))
+        project="default", token=stub.CreateUnsubscribeToken(link).token, request_id=unique("r")
+    )
     stub.RedeemUnsubscribeToken(redeem)
     stub.EraseProfile(erase(custom(who)))
-    # Its stored answer went with the person, but a link is always answered.
+    # Its stored response went with the person, but a link always succeeds.
     assert not stub.RedeemUnsubscribeToken(redeem).replayed
     redeem.ClearField("request_id")
     assert stub.RedeemUnsubscribeToken(redeem).lsn
     assert fails(stub.CreateUnsubscribeToken, link).code == grpc.StatusCode.NOT_FOUND
     somebody = unique("eve")
     native = types_pb2.NativeAttributes(email_address=wrappers_pb2.StringValue(value=address))
-    stub.Identify(profiles_pb2.IdentifyRequest(
-        project="default", custom_id=somebody, attributes=types_pb2.AttributePatch(native=native)))
+    stub.Identify(
+        profiles_pb2.IdentifyRequest(
+            project="default", custom_id=somebody, attributes=types_pb2.AttributePatch(native=native)
+        )
+    )
     assert sendable(stub, custom(somebody))[0] is False
 
 
@@ -206,7 +252,7 @@ def test_erasure_survives_a_kill(server):
         stub = profiles_pb2_grpc.ProfilesStub(channel)
         who, phone, _ = person(stub, with_alias=True)
         gone = erase(device(phone), request_id="gone")
-        answer = stub.EraseProfile(gone)
+        response = stub.EraseProfile(gone)
     server.stop(signal.SIGKILL)
     server.start()
     with server.channel() as channel:
@@ -214,7 +260,7 @@ def test_erasure_survives_a_kill(server):
         assert fails(stub.GetProfile, get(custom(who))).code == grpc.StatusCode.NOT_FOUND
         assert is_blocked(fails(stub.Track, track(device(phone))))
         again = stub.EraseProfile(gone)
-        assert again.replayed and again.lsn == answer.lsn
+        assert again.replayed and again.lsn == response.lsn
 
 
 def traces(folder, marks):
@@ -242,13 +288,17 @@ def test_two_snapshots_later_no_byte_of_the_person_is_on_disk(server):
         stub = profiles_pb2_grpc.ProfilesStub(channel)
         admin = admin_pb2_grpc.AdminStub(channel)
         who, phone, profile = person(stub, with_alias=True)
-        stub.Track(track(custom(who), event("buy", event_id="event-" + who, label="label-" + who), request_id="request-" + who))
+        stub.Track(
+            track(custom(who), event("buy", event_id="event-" + who, label="label-" + who), request_id="request-" + who)
+        )
         stub.Identify(identify(None, who, patch(color="colour-" + who)))
         ids = [profile.profile_id, *(alias.profile_id for alias in profile.aliases)]
         marks = {who.encode(), phone.encode()} | {form for text in ids for form in (text.encode(), *ulid_bytes(text))}
         assert {who.encode(), phone.encode()} <= traces(server.data_dir, marks)
         admin.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=60)
-        assert {ulid_bytes(ids[0])[1], ulid_bytes(ids[1])[1]} <= traces(server.data_dir, marks), "a snapshot holds the ids"
+        assert {ulid_bytes(ids[0])[1], ulid_bytes(ids[1])[1]} <= traces(server.data_dir, marks), (
+            "a snapshot holds the ids"
+        )
         bystander = custom()
         stub.Track(track(bystander))
         stub.EraseProfile(erase(custom(who), request_id="erase-" + who))

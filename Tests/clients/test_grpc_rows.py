@@ -6,8 +6,24 @@ import signal
 import pytest
 
 from conftest import custom, track
-from raw import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PADDED, PING, RST_STREAM, SETTINGS, TRACK,
-                 WINDOW_UPDATE, Raw, frame, message)
+from raw import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PADDED,
+    PING,
+    RST_STREAM,
+    SETTINGS,
+    TRACK,
+    WINDOW_UPDATE,
+    Raw,
+    frame,
+    message,
+)
 
 OK, CANCELLED, DEADLINE, NOT_FOUND, RESOURCE, UNIMPLEMENTED, INTERNAL = 0, 1, 4, 5, 8, 12, 13
 
@@ -23,10 +39,10 @@ def good():
 
 
 def test_G1_G2_good_unary_is_headers_data_trailers(raw):
-    answer = raw.call(good())
-    assert answer.http == "200" and answer.blocks[0]["content-type"].startswith("application/grpc")
-    assert "grpc-status" not in answer.blocks[0] and answer.blocks[1]["grpc-status"] == "0"
-    assert answer.data[0] == 0 and int.from_bytes(answer.data[1:5], "big") == len(answer.data) - 5
+    response = raw.call(good())
+    assert response.http == "200" and response.blocks[0]["content-type"].startswith("application/grpc")
+    assert "grpc-status" not in response.blocks[0] and response.blocks[1]["grpc-status"] == "0"
+    assert response.data[0] == 0 and int.from_bytes(response.data[1:5], "big") == len(response.data) - 5
 
 
 @pytest.mark.parametrize("content_type", ["application/grpc", "application/grpc+proto", "application/grpc;x=y"])
@@ -36,8 +52,8 @@ def test_G3_content_types_of_grpc_are_accepted(raw, content_type):
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/grpcfoo", "application/grpc+json", ""])
 def test_G4_G5_G6_other_content_types_are_415(raw, content_type):
-    answer = raw.call(good(), content_type=content_type)
-    assert (answer.http, answer.grpc) == ("415", None)
+    response = raw.call(good(), content_type=content_type)
+    assert (response.http, response.grpc) == ("415", None)
 
 
 def test_G4_absent_content_type_is_415(raw):
@@ -53,13 +69,16 @@ def test_G8_absent_te_is_accepted_and_a_wrong_one_is_malformed(raw):
     assert raw.call(good(), drop=("te",)).grpc == OK
     assert raw.call(good(), ("te", "gzip"), drop=("te",)).grpc in (OK, None)
     stream = raw.headers(("te", "gzip"))
-    assert raw.answer(stream, 5).grpc != OK
+    assert raw.response(stream, 5).grpc != OK
 
 
-@pytest.mark.parametrize("path", ["/", "//", "/a", "/a/b/c", "/profiles.v1.Profiles/Nothing", "/profiles.v1.profiles/Track", "/" + "p" * 3000])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "//", "/a", "/a/b/c", "/profiles.v1.Profiles/Nothing", "/profiles.v1.profiles/Track", "/" + "p" * 3000],
+)
 def test_G9_G10_G11_G12_unknown_paths_are_trailers_only_unimplemented(raw, path):
-    answer = raw.call(b"", path=path)
-    assert (answer.http, answer.grpc, len(answer.blocks), answer.data) == ("200", UNIMPLEMENTED, 1, b"")
+    response = raw.call(b"", path=path)
+    assert (response.http, response.grpc, len(response.blocks), response.data) == ("200", UNIMPLEMENTED, 1, b"")
 
 
 @pytest.mark.parametrize("value", ["1H", "99999999H", "60S", "99999999S", "5000m", "5000000u"])
@@ -69,24 +88,31 @@ def test_G13_timeouts_are_understood(raw, value):
 
 @pytest.mark.parametrize("value", ["", "1", "S", "999999999S", "-1S", "1.5S", " 1S", "1 S", "1x"])
 def test_G14_invalid_timeouts_are_errors(raw, value):
-    answer = raw.call(good(), ("grpc-timeout", value))
-    assert answer.grpc == INTERNAL or answer.reset is not None
+    response = raw.call(good(), ("grpc-timeout", value))
+    assert response.grpc == INTERNAL or response.reset is not None
 
 
 @pytest.mark.parametrize("value", ["1n", "0S", "1u"])
 def test_G15_passed_deadlines_are_told(raw, value):
     stream = raw.headers(("grpc-timeout", value))
-    answer = raw.answer(stream)
-    assert answer.grpc == DEADLINE or answer.reset is not None
+    response = raw.response(stream)
+    assert response.grpc == DEADLINE or response.reset is not None
 
 
 def test_G16_a_deadline_passes_while_the_body_is_awaited(raw):
     stream = raw.headers(("grpc-timeout", "300m"))
-    assert raw.answer(stream).grpc == DEADLINE
+    assert raw.response(stream).grpc == DEADLINE
 
 
 def test_G18_G19_G20_odd_metadata_is_no_error(raw):
-    extra = [("x-bin", "!!!"), ("grpc-unknown", "1"), ("grpc-previous-rpc-attempts", "2"), ("k", "1"), ("k", "2"), ("h", "\xc3\xa9")]
+    extra = [
+        ("x-bin", "!!!"),
+        ("grpc-unknown", "1"),
+        ("grpc-previous-rpc-attempts", "2"),
+        ("k", "1"),
+        ("k", "2"),
+        ("h", "\xc3\xa9"),
+    ]
     assert raw.call(good(), *extra).grpc == OK
 
 
@@ -99,33 +125,56 @@ def test_G22_large_metadata_is_accepted(raw, size):
     assert raw.call(good(), ("x-large", "v" * size)).grpc == OK
 
 
-def test_G23_over_the_header_limit_is_refused_and_the_server_lives(shared, raw):
+def test_G23_over_the_header_limit_is_rejected_and_the_server_lives(shared, raw):
     stream = raw.next_stream
     raw.next_stream += 2
-    block = raw.encoder.encode([(":method", "POST"), (":scheme", "http"), (":path", TRACK), (":authority", "t"),
-                                ("content-type", "application/grpc"), *[(f"x-{i}", "v" * 1000) for i in range(24)]])
+    block = raw.encoder.encode(
+        [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", TRACK),
+            (":authority", "t"),
+            ("content-type", "application/grpc"),
+            *[(f"x-{i}", "v" * 1000) for i in range(24)],
+        ]
+    )
     parts = [block[i : i + 16_000] for i in range(0, len(block), 16_000)]
     raw.send(frame(HEADERS, 0, stream, parts[0]))
     for index, part in enumerate(parts[1:], 2):
         raw.send(frame(CONTINUATION, END_HEADERS if index == len(parts) else 0, stream, part))
-    answer = raw.answer(stream)
-    assert answer.grpc == RESOURCE or answer.http == "431" or answer.reset is not None
+    response = raw.response(stream)
+    assert response.grpc == RESOURCE or response.http == "431" or response.reset is not None
     with Raw(shared.listen) as other:
         assert other.call(good()).grpc == OK
 
 
 def test_G24_C3_settings_advertise_their_limits(raw):
     payload = raw.wait_for(SETTINGS)
-    settings = {int.from_bytes(payload[i : i + 2], "big"): int.from_bytes(payload[i + 2 : i + 6], "big") for i in range(0, len(payload), 6)}
+    settings = {
+        int.from_bytes(payload[i : i + 2], "big"): int.from_bytes(payload[i + 2 : i + 6], "big")
+        for i in range(0, len(payload), 6)
+    }
     assert settings[6] >= 8_192 and 90 <= settings[3] <= 1_000
 
 
 def test_G25_headers_split_in_continuations(raw):
-    block = raw.encoder.encode([(":method", "POST"), (":scheme", "http"), (":path", TRACK), (":authority", "t"),
-                                ("content-type", "application/grpc"), ("te", "trailers")])
-    raw.send(frame(HEADERS, 0, 1, block[:5]) + frame(CONTINUATION, 0, 1, block[5:9]) + frame(CONTINUATION, END_HEADERS, 1, block[9:]))
+    block = raw.encoder.encode(
+        [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", TRACK),
+            (":authority", "t"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+        ]
+    )
+    raw.send(
+        frame(HEADERS, 0, 1, block[:5])
+        + frame(CONTINUATION, 0, 1, block[5:9])
+        + frame(CONTINUATION, END_HEADERS, 1, block[9:])
+    )
     raw.data(1, message(good()))
-    assert raw.answer(1).grpc == OK
+    assert raw.response(1).grpc == OK
 
 
 def test_G26_G47_one_byte_frames_padding_and_an_empty_end(raw):
@@ -135,74 +184,74 @@ def test_G26_G47_one_byte_frames_padding_and_an_empty_end(raw):
         raw.data(stream, body[index : index + 1], end=False)
     raw.data(stream, b"\x05" + body[len(body) // 2 :] + b"\0" * 5, end=False, flags=PADDED)
     raw.data(stream, b"")
-    assert raw.answer(stream).grpc == OK
+    assert raw.response(stream).grpc == OK
 
 
 def test_G27_request_trailers_end_the_stream(raw):
     stream = raw.headers()
     raw.data(stream, message(good()), end=False)
     raw.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, raw.encoder.encode([("x-trailer", "1")])))
-    assert raw.answer(stream).grpc == OK
+    assert raw.response(stream).grpc == OK
 
 
 def test_G28_two_messages_are_unimplemented(raw):
     stream = raw.headers()
     raw.data(stream, message(good()) * 2)
-    assert raw.answer(stream).grpc == UNIMPLEMENTED
+    assert raw.response(stream).grpc == UNIMPLEMENTED
 
 
 def test_G29_no_message_is_unimplemented(raw):
     stream = raw.headers()
     raw.data(stream, b"")
-    assert raw.answer(stream).grpc == UNIMPLEMENTED
-    assert raw.answer(raw.headers(end=True)).grpc == UNIMPLEMENTED
+    assert raw.response(stream).grpc == UNIMPLEMENTED
+    assert raw.response(raw.headers(end=True)).grpc == UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("cut", [1, 3, 7, -1])
 def test_G30_an_end_inside_a_message_is_internal(raw, cut):
     stream = raw.headers()
     raw.data(stream, message(good())[:cut])
-    assert raw.answer(stream).grpc == INTERNAL
+    assert raw.response(stream).grpc == INTERNAL
 
 
 @pytest.mark.parametrize("length", [4 * 1024 * 1024 + 1, 2**32 - 1])
-def test_G31_too_long_is_refused_from_the_prefix_alone(raw, length):
+def test_G31_too_long_is_rejected_from_the_prefix_alone(raw, length):
     stream = raw.headers()
     raw.data(stream, b"\0" + length.to_bytes(4, "big"), end=False)
-    assert raw.answer(stream).grpc == RESOURCE
+    assert raw.response(stream).grpc == RESOURCE
 
 
 @pytest.mark.parametrize("extra", [[], [("grpc-encoding", "identity")]])
 def test_G32_a_compressed_flag_without_encoding_is_internal(raw, extra):
     stream = raw.headers(*extra)
     raw.data(stream, message(b"x", flag=1))
-    assert raw.answer(stream).grpc == INTERNAL
+    assert raw.response(stream).grpc == INTERNAL
 
 
 def test_G33_unknown_encodings_are_unimplemented_and_ours_are_listed(raw):
     stream = raw.headers(("grpc-encoding", "snappy"))
     raw.data(stream, message(b"x", flag=1))
-    answer = raw.answer(stream)
-    assert answer.grpc == UNIMPLEMENTED and answer.blocks[-1]["grpc-accept-encoding"] == "identity"
+    response = raw.response(stream)
+    assert response.grpc == UNIMPLEMENTED and response.blocks[-1]["grpc-accept-encoding"] == "identity"
 
 
 def test_G34_G35_gzip_is_unimplemented_only_where_it_is_used(raw):
     assert raw.call(good(), ("grpc-encoding", "gzip")).grpc == OK
     stream = raw.headers(("grpc-encoding", "gzip"))
     raw.data(stream, message(b"x", flag=1))
-    assert raw.answer(stream).grpc == UNIMPLEMENTED
+    assert raw.response(stream).grpc == UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("flag", [2, 128, 255])
 def test_G37_other_flags_are_internal(raw, flag):
     stream = raw.headers()
     raw.data(stream, message(good(), flag=flag))
-    assert raw.answer(stream).grpc == INTERNAL
+    assert raw.response(stream).grpc == INTERNAL
 
 
 def test_G39_G42_undecodable_protobuf_is_internal_with_an_ascii_message(raw):
-    answer = raw.call(b"\xff\xff\xff")
-    assert answer.grpc == INTERNAL and all(" " <= c <= "~" for c in answer.blocks[-1]["grpc-message"])
+    response = raw.call(b"\xff\xff\xff")
+    assert response.grpc == INTERNAL and all(" " <= c <= "~" for c in response.blocks[-1]["grpc-message"])
 
 
 def test_G40_unknown_fields_are_ignored(raw):
@@ -211,7 +260,7 @@ def test_G40_unknown_fields_are_ignored(raw):
 
 def test_G43_an_early_error_is_trailers_then_reset_no_error(raw):
     stream = raw.headers(path="/a/b")
-    assert raw.answer(stream).grpc == UNIMPLEMENTED
+    assert raw.response(stream).grpc == UNIMPLEMENTED
     payload = raw.wait_for(RST_STREAM)
     assert payload is not None and int.from_bytes(payload, "big") == 0
 
@@ -276,7 +325,7 @@ def test_C10_a_goaway_of_the_client_lets_open_calls_end(raw):
     stream = raw.headers()
     raw.send(frame(GOAWAY, 0, 0, b"\0" * 8))
     raw.data(stream, message(good()))
-    assert raw.answer(stream).grpc == OK
+    assert raw.response(stream).grpc == OK
 
 
 def test_C12_drain_announces_then_ends(server):
@@ -300,17 +349,29 @@ def test_H9_watches_of_a_connection_are_capped(raw):
         stream = raw.headers(path=path)
         raw.data(stream, message(b""))
         streams.append(stream)
-    assert raw.answer(streams[-1]).grpc == RESOURCE
+    assert raw.response(streams[-1]).grpc == RESOURCE
 
 
 def test_abandoned_calls_are_not_applied_once_reset_in_the_same_read(raw, stub):
     """A request and its reset in one segment cost no write (A1)."""
     from conftest import fails, get
+
     who = custom()
     body = message(track(who).SerializeToString())
-    block = raw.encoder.encode([(":method", "POST"), (":scheme", "http"), (":path", TRACK), (":authority", "t"),
-                                ("content-type", "application/grpc")])
-    raw.send(frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, END_STREAM, 1, body) + frame(RST_STREAM, 0, 1, (8).to_bytes(4, "big")))
+    block = raw.encoder.encode(
+        [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", TRACK),
+            (":authority", "t"),
+            ("content-type", "application/grpc"),
+        ]
+    )
+    raw.send(
+        frame(HEADERS, END_HEADERS, 1, block)
+        + frame(DATA, END_STREAM, 1, body)
+        + frame(RST_STREAM, 0, 1, (8).to_bytes(4, "big"))
+    )
     raw.next_stream = 3
     assert raw.call(good()).grpc == OK
     assert fails(stub.GetProfile, get(who)).code.value[0] == NOT_FOUND
@@ -325,18 +386,18 @@ def test_H7_a_watch_that_reads_late_gets_the_state_of_the_drain(server):
         assert raw.call(b"", path="/nothing").grpc == UNIMPLEMENTED
         os.kill(server.pid, signal.SIGTERM)
         raw.send(frame(WINDOW_UPDATE, 0, stream, (1 << 20).to_bytes(4, "big")))
-        answer = raw.answer(stream)
-    assert answer.data == message(b"\x08\x01") + message(b"\x08\x02") and answer.grpc == 14
+        response = raw.response(stream)
+    assert response.data == message(b"\x08\x01") + message(b"\x08\x02") and response.grpc == 14
     assert server.process.wait(30) == 0
 
 
-def test_H5_H8_health_answers_while_nothing_else_does(server):
+def test_H5_H8_health_responses_while_nothing_else_does(server):
     """No key, no project; the streams of health are no work in flight, so they hold no drain up."""
     server.start()
     with Raw(server.listen) as raw:
         stream = raw.headers(path="/grpc.health.v1.Health/Check")
         raw.data(stream, message(b""))
-        assert raw.answer(stream).data == message(b"\x08\x01")
+        assert raw.response(stream).data == message(b"\x08\x01")
         for _ in range(8):
             raw.data(raw.headers(path="/grpc.health.v1.Health/Watch"), message(b""))
         assert server.stop() == 0

@@ -1,9 +1,10 @@
-"""kill -9 under load (F1): no answered write is lost, none is there in part, none twice.
+"""kill -9 under load (F1): no acknowledged write is lost, none is there in part, none twice.
 
-Each writer has a person of its own in each round and numbers its calls; a call is a Track of three events whose ids carry the
-number. A journal in memory knows which calls were sent and which were answered. After each kill the server is started again and
-every call is sent again: all three events are duplicates or all are new, and all are duplicates if the call had been answered.
-After that the counter is exactly three times the calls. People of earlier rounds are asked at the end.
+Each writer has a person of its own in each round and numbers its calls; a call is a Track of three events whose ids
+carry the number. A journal in memory knows which calls were sent and which were acknowledged. After each kill the
+server is started again and every call is sent again: all three events are duplicates or all are new, and all are
+duplicates if the call had been acknowledged. After that the counter is exactly three times the calls. People of earlier
+rounds are asked at the end.
 """
 
 import os
@@ -21,12 +22,14 @@ ROUNDS = int(os.environ.get("PROFILES_KILL_ROUNDS", "50"))
 WRITERS = 8
 
 
-@pytest.mark.parametrize("flags", [(), ("--snapshot-seconds", "1", "--segment-bytes", "1MiB")], ids=["log", "snapshots"])
-def test_kill_under_load_loses_nothing_answered(server, capsys, flags):
+@pytest.mark.parametrize(
+    "flags", [(), ("--snapshot-seconds", "1", "--segment-bytes", "1MiB")], ids=["log", "snapshots"]
+)
+def test_kill_under_load_loses_nothing_acknowledged(server, capsys, flags):
     server.flags = flags
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
-    everyone, sent, unanswered, kept = [], 0, 0, 0
+    everyone, sent, unacknowledged, kept = [], 0, 0, 0
     server.start()
     for _ in range(ROUNDS):
         writers = [Writer() for _ in range(WRITERS)]
@@ -45,14 +48,17 @@ def test_kill_under_load_loses_nothing_answered(server, capsys, flags):
         writers = [writer for writer in writers if writer.sent]
         for writer in writers:
             sent += writer.sent
-            unanswered += writer.sent - len(writer.answered)
+            unacknowledged += writer.sent - len(writer.acknowledged)
             kept += writer.send_again(stub)
         everyone += writers
     for writer in everyone:
         writer.check(stub)
     with capsys.disabled():
         snapshots = len(list(server.data_dir.glob("*.snapshot")))
-        print(f"F1: seed {seed}, {ROUNDS} kills, {snapshots} snapshots left, {sent} calls, {unanswered} unanswered of which {kept} were stored; 0 lost, 0 in part, 0 twice")
+        print(
+            f"F1: seed {seed}, {ROUNDS} kills, {snapshots} snapshots left, {sent} calls, "
+            f"{unacknowledged} unacknowledged of which {kept} were stored; 0 lost, 0 in part, 0 twice"
+        )
     assert sent > ROUNDS * WRITERS
     # With a snapshot a second, kills meet them at every step; the starts in between came from snapshot and log.
     assert snapshots == (2 if flags and ROUNDS >= 20 else snapshots)

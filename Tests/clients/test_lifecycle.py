@@ -1,6 +1,7 @@
 """Start, restart, drain, exit codes, probes: what operators see."""
 
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -13,7 +14,19 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from conftest import BINARY, Server, custom, event, fails, get, needs_strace, profiles_pb2_grpc, track, unique, wait_until
+from conftest import (
+    BINARY,
+    Server,
+    custom,
+    event,
+    fails,
+    get,
+    needs_strace,
+    profiles_pb2_grpc,
+    track,
+    unique,
+    wait_until,
+)
 
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
@@ -24,8 +37,11 @@ def stub_of(server):
 
 def digest(folder):
     """Of every file but the spare segment, which a running server fills at its own pace."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.iterdir()) if path.name != "next.tmp"}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.name != "next.tmp"
+    }
 
 
 def newest_segment(folder):
@@ -44,7 +60,7 @@ def test_a_restart_keeps_data_and_lsns_go_on(server):
     assert again.results[0].status == 2 and again.lsn > before.lsn
 
 
-def test_a_kill_keeps_what_was_answered(server):
+def test_a_kill_keeps_what_was_acknowledged(server):
     stub = stub_of(server.start())
     people = [custom() for _ in range(200)]
     for who in people:
@@ -69,8 +85,8 @@ def test_health_follows_start_and_drain(server):
 
     def watch():
         try:
-            for answer in stub.Watch(health_pb2.HealthCheckRequest(service=""), timeout=60):
-                seen.append(answer.status)
+            for response in stub.Watch(health_pb2.HealthCheckRequest(service=""), timeout=60):
+                seen.append(response.status)
         except grpc.RpcError as error:
             seen.append(error.code())
 
@@ -83,7 +99,7 @@ def test_health_follows_start_and_drain(server):
 
 
 def test_sigterm_ends_open_calls_in_order(server):
-    """Every call of a client that retries UNAVAILABLE is answered, or refused as such."""
+    """Every call of a client that retries UNAVAILABLE succeeds, or is refused as such."""
     stub = stub_of(server.start())
     codes, stop = [], threading.Event()
 
@@ -108,7 +124,7 @@ def test_sigterm_ends_open_calls_in_order(server):
     assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
 
 
-def test_a_second_process_is_refused_with_4(server):
+def test_a_second_process_is_rejected_with_4(server):
     server.start()
     before = digest(server.data_dir)
     other = Server(server.data_dir).start(wait=False)
@@ -116,16 +132,28 @@ def test_a_second_process_is_refused_with_4(server):
     assert digest(server.data_dir) == before
 
 
-@pytest.mark.parametrize("flags", [["--nonsense"], ["--loops", "0"], ["--listen", "0.0.0.0:1"], ["--listen", "nowhere"]])
+@pytest.mark.parametrize(
+    "flags", [["--nonsense"], ["--loops", "0"], ["--listen", "0.0.0.0:1"], ["--listen", "nowhere"]]
+)
 def test_bad_flags_exit_with_2(tmp_path, flags):
-    run = subprocess.run([str(BINARY), "--data-dir", str(tmp_path / "d"), *flags], capture_output=True, text=True, timeout=30)
+    run = subprocess.run(
+        [str(BINARY), "--data-dir", str(tmp_path / "d"), *flags], capture_output=True, text=True, timeout=30
+    )
     assert run.returncode == 2 and flags[0].lstrip("-") in run.stderr
     assert not (tmp_path / "d").exists()
 
 
 def test_help_explains_each_flag():
     text = subprocess.run([str(BINARY), "--help"], capture_output=True, text=True, timeout=30).stdout
-    for flag in ("--data-dir", "--listen", "--admin-listen", "--loops", "--segment-bytes", "127.0.0.1:50051", "PROFILES_DATA_DIR"):
+    for flag in (
+        "--data-dir",
+        "--listen",
+        "--admin-listen",
+        "--loops",
+        "--segment-bytes",
+        "127.0.0.1:50051",
+        "PROFILES_DATA_DIR",
+    ):
         assert flag in text
 
 
@@ -138,7 +166,7 @@ def test_L16_a_file_system_that_forgets_is_warned_of():
         assert server.stop() == 0
 
 
-def test_L4_corruption_before_a_seal_is_refused_with_3_and_changes_nothing(server):
+def test_L4_corruption_before_a_seal_is_rejected_with_3_and_changes_nothing(server):
     stub = stub_of(server.start())
     stub.Track(track(custom()))
     assert server.stop() == 0
@@ -153,10 +181,11 @@ def test_L4_corruption_before_a_seal_is_refused_with_3_and_changes_nothing(serve
     assert digest(server.data_dir) == before
 
 
-def test_a_newer_format_is_refused_with_3(server):
+def test_a_newer_format_is_rejected_with_3(server):
     server.start()
     assert server.stop() == 0
     import struct
+
     segment = newest_segment(server.data_dir)
     data = bytearray(segment.read_bytes())
     data[8:12] = struct.pack("<I", 2)
@@ -195,7 +224,7 @@ def test_L4_L20_a_torn_tail_is_set_aside_and_counted(server):
     assert server.metric("profiles_log_torn_tails_total") == 1
 
 
-def test_a_missing_middle_segment_is_refused_with_3(server):
+def test_a_missing_middle_segment_is_rejected_with_3(server):
     for _ in range(3):
         stub = stub_of(server.start())
         stub.Track(track(custom()))
@@ -213,13 +242,24 @@ def test_pages_of_the_operators_listener(shared, stub):
     stub.Track(track(custom()))
     for path in ("/livez", "/readyz", "/startupz"):
         assert shared.get(path)[0] == 200
-    assert '"program":"profiled"' in shared.get("/version")[1]
+    version = json.loads(shared.get("/version")[1])
+    assert version["program"] == "profiled"
+    assert version["formats"] == {"log": 1, "snapshot": 1, "snapshot_items": 1, "records": 1}
     assert shared.get("/nothing")[0] == 404
-    text = subprocess.run(["curl", "-sS", f"http://{shared.admin}/metrics"], capture_output=True, text=True, timeout=20).stdout
+    text = subprocess.run(
+        ["curl", "-sS", f"http://{shared.admin}/metrics"], capture_output=True, text=True, timeout=20
+    ).stdout
     for name in (
-        'grpc_server_handled_total{method="profiles.v1.Profiles/Track",code="OK"}', "grpc_server_handling_seconds_bucket",
-        "profiles_log_frame_operations_bucket", "profiles_log_frame_bytes_sum", "profiles_log_fdatasync_seconds_count",
-        "profiles_profiles ", "profiles_log_bytes_total ", "profiles_store_bytes ", "profiles_applied_lsn "):
+        'grpc_server_handled_total{method="profiles.v1.Profiles/Track",code="OK"}',
+        "grpc_server_handling_seconds_bucket",
+        "profiles_log_frame_operations_bucket",
+        "profiles_log_frame_bytes_sum",
+        "profiles_log_fdatasync_seconds_count",
+        "profiles_profiles ",
+        "profiles_log_bytes_total ",
+        "profiles_store_bytes ",
+        "profiles_applied_lsn ",
+    ):
         assert name in text
 
 
@@ -240,14 +280,29 @@ def test_tiny_deadlines_end_in_time_and_are_never_applied_twice(shared, stub):
 
 
 @pytest.mark.skipif(not shutil.which("nghttp"), reason="nghttp is not installed")
-def test_nghttp_gets_a_grpc_answer(shared, tmp_path):
+def test_nghttp_gets_a_grpc_response(shared, tmp_path):
     body = tmp_path / "body"
     message = track(custom()).SerializeToString()
     body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
     run = subprocess.run(
-        ["nghttp", "-v", "-d", str(body), "-H", ":method: POST", "-H", "content-type: application/grpc", "-H", "te: trailers",
-         f"http://{shared.listen}/profiles.v1.Profiles/Track"],
-        capture_output=True, text=True, errors="replace", timeout=30)
+        [
+            "nghttp",
+            "-v",
+            "-d",
+            str(body),
+            "-H",
+            ":method: POST",
+            "-H",
+            "content-type: application/grpc",
+            "-H",
+            "te: trailers",
+            f"http://{shared.listen}/profiles.v1.Profiles/Track",
+        ],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=30,
+    )
     assert "grpc-status: 0" in run.stdout and "content-type: application/grpc" in run.stdout
 
 
@@ -258,8 +313,26 @@ def test_h2load_20000_tracks(shared, tmp_path):
     body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
     before = shared.metric('profiles_items_total{result="stored"}')
     run = subprocess.run(
-        ["h2load", "-n", "20000", "-c", "8", "-m", "100", "-d", str(body), "-H", "content-type: application/grpc",
-         "-H", "te: trailers", f"http://{shared.listen}/profiles.v1.Profiles/Track"], capture_output=True, text=True, timeout=120)
+        [
+            "h2load",
+            "-n",
+            "20000",
+            "-c",
+            "8",
+            "-m",
+            "100",
+            "-d",
+            str(body),
+            "-H",
+            "content-type: application/grpc",
+            "-H",
+            "te: trailers",
+            f"http://{shared.listen}/profiles.v1.Profiles/Track",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert "20000 succeeded, 0 failed" in run.stdout
     assert shared.metric('profiles_items_total{result="stored"}') - before == 20_000
 
@@ -271,7 +344,7 @@ def test_http1_on_the_grpc_port_does_no_harm(shared, stub):
 
 @needs_strace
 def test_L8_failed_fdatasync_poisons_the_log_and_reads_go_on(tmp_path):
-    """F8: the answer is UNAVAILABLE, nothing is synced again, a restart recovers."""
+    """F8: the response is UNAVAILABLE, nothing is synced again, a restart recovers."""
     trace = tmp_path / "trace"
     server = Server(tmp_path / "data")
     stub = stub_of(server.start())
@@ -279,7 +352,17 @@ def test_L8_failed_fdatasync_poisons_the_log_and_reads_go_on(tmp_path):
     stub.Track(track(known))
     assert server.stop() == 0
     # Only the log thread's fdatasync counts: the preparing thread has its own, so all from the n-th on fail.
-    server.wrapper = ("strace", "-f", "-qq", "-o", str(trace), "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=40+")
+    server.wrapper = (
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        str(trace),
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        "inject=fdatasync:error=EIO:when=40+",
+    )
     server.flags = ("--segment-bytes", "1MiB")
     server.start()
     stub = stub_of(server)

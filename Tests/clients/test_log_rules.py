@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from conftest import custom, event, fails, get, needs_strace, profiles_pb2_grpc, track, wait_until
 from small_disk import SmallDisk
-from test_refusals import fingerprint
+from test_rejections import fingerprint
 
 NOT_SERVING = 2
 SEGMENT_BYTES = 1 << 20
@@ -38,13 +38,27 @@ def said(server, *texts):
 @needs_strace
 @pytest.mark.parametrize("error", ["EIO", "EDQUOT"])
 def test_L8_failed_write_ends_the_log_or_waits_for_space_and_loses_nothing(server, tmp_path, error):
-    """EIO is final. A quota that is used up is a full disk: the frame is taken back, and writes are back when they can be."""
+    """EIO is final. A quota that is used up is a full disk: the frame is rolled back, and writes are back when they can
+    be."""
     stub = stub_of(server.start())
     known = custom()
     stub.Track(track(known))
     tracer = subprocess.Popen(
-        ["strace", "-f", "-o", str(tmp_path / "trace"), "-p", str(server.pid), "-e", "trace=pwrite64",
-         "-e", f"inject=pwrite64:error={error}:when=1+"], stderr=subprocess.PIPE, text=True)
+        [
+            "strace",
+            "-f",
+            "-o",
+            str(tmp_path / "trace"),
+            "-p",
+            str(server.pid),
+            "-e",
+            "trace=pwrite64",
+            "-e",
+            f"inject=pwrite64:error={error}:when=1+",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert "attached" in tracer.stderr.readline()
     reason = {"EIO": "LOG_UNAVAILABLE", "EDQUOT": "DISK_FULL"}[error]
     # The first one that meets the error, and one that is refused because of it.
@@ -89,7 +103,7 @@ def test_L16_start_on_a_full_disk_says_so_and_serves_what_it_can(disk):
     assert said(server, "data cannot be read or written", "No space left on device")
     disk.free()
     disk.fill(leave=16 << 10)
-    # Room for the first frame, and for nothing else.
+    # Space for the first frame, and for nothing else.
     server = small(disk).start()
     stub, who = stub_of(server), custom()
     assert wait_until(lambda: server.metric("profiles_disk_full") == 1)
@@ -102,7 +116,7 @@ def test_L16_start_on_a_full_disk_says_so_and_serves_what_it_can(disk):
     assert server.stop() == 0
 
 
-def test_L16_directory_that_cannot_be_written_is_refused(disk):
+def test_L16_directory_that_cannot_be_written_is_rejected(disk):
     server = small(disk).start()
     stub_of(server).Track(track(custom()))
     server.stop(signal.SIGKILL)
@@ -117,7 +131,7 @@ def test_L16_directory_that_cannot_be_written_is_refused(disk):
 
 
 @needs_strace
-def test_L17_failed_read_refuses_the_start_and_is_no_end_of_file(server, tmp_path):
+def test_L17_failed_read_rejects_the_start_and_is_no_end_of_file(server, tmp_path):
     who = custom()
     # Small, so that it is read in few pieces.
     server.flags = ("--segment-bytes", "1MiB")
@@ -128,8 +142,18 @@ def test_L17_failed_read_refuses_the_start_and_is_no_end_of_file(server, tmp_pat
     for number in range(1, 20):
         server.lines.clear()
         server.wrapper = (
-            "strace", "-f", "-qq", "-o", str(tmp_path / "trace"), "-e", "trace=pread64",
-            "-e", f"inject=pread64:error=EIO:when={number}", "-P", str(sorted(server.data_dir.glob("*.log"))[-1]))
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            str(tmp_path / "trace"),
+            "-e",
+            "trace=pread64",
+            "-e",
+            f"inject=pread64:error=EIO:when={number}",
+            "-P",
+            str(sorted(server.data_dir.glob("*.log"))[-1]),
+        )
         server.start(wait=False)
         assert wait_until(lambda: server.listen or server.process.poll() is not None, 60)
         if server.listen:
@@ -145,8 +169,13 @@ def test_L17_failed_read_refuses_the_start_and_is_no_end_of_file(server, tmp_pat
 
 def test_L20_figures_of_the_log_are_metrics(server):
     server.start()
-    names = ("profiles_log_fdatasync_seconds_count", "profiles_log_frame_operations_sum", "profiles_log_frame_operations_count",
-             "profiles_log_frame_bytes_sum", "profiles_log_bytes_total")
+    names = (
+        "profiles_log_fdatasync_seconds_count",
+        "profiles_log_frame_operations_sum",
+        "profiles_log_frame_operations_count",
+        "profiles_log_frame_bytes_sum",
+        "profiles_log_bytes_total",
+    )
     before = {name: server.metric(name) for name in names}
     stub = stub_of(server)
     for _ in range(10):

@@ -1,6 +1,7 @@
 """--memory-limit: writes are refused once the store is full, and everything else goes on.
 
-One server is filled until it refuses; what it answered is read again there, after a kill with the same limit, and with a higher one.
+One server is filled until it refuses; what it acknowledged is read again there, after a kill with the same limit, and
+with a higher one.
 """
 
 import signal
@@ -8,8 +9,7 @@ import signal
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from conftest import (
-    custom, event, fails, get, profiles_pb2, profiles_pb2_grpc, track, types_pb2, unique, wait_until)
+from conftest import custom, event, fails, get, profiles_pb2, profiles_pb2_grpc, track, types_pb2, unique, wait_until
 from profiles.v1 import admin_pb2, admin_pb2_grpc
 
 EMAIL, USER, SUBSCRIBED, UNSUBSCRIBED = 1, 1, 3, 4
@@ -18,7 +18,9 @@ PEOPLE_MAX = 5_000
 
 
 def identify(person="", installation="", **fields):
-    return profiles_pb2.IdentifyRequest(project="default", custom_id=person or None, installation_id=installation, **fields)
+    return profiles_pb2.IdentifyRequest(
+        project="default", custom_id=person or None, installation_id=installation, **fields
+    )
 
 
 def log_out(installation):
@@ -28,11 +30,15 @@ def log_out(installation):
 def much():
     """As much as a profile takes."""
     return types_pb2.AttributePatch(
-        set={f"a{number}": types_pb2.Value(string=f"{number}".ljust(300, "x")) for number in range(ATTRIBUTES)})
+        set={f"a{number}": types_pb2.Value(string=f"{number}".ljust(300, "x")) for number in range(ATTRIBUTES)}
+    )
 
 
 def update(who, *states):
-    changes = [profiles_pb2.SubscriptionChange(channel=EMAIL, state=state, topic=f"t{index}") for index, state in enumerate(states)]
+    changes = [
+        profiles_pb2.SubscriptionChange(channel=EMAIL, state=state, topic=f"t{index}")
+        for index, state in enumerate(states)
+    ]
     return profiles_pb2.UpdateSubscriptionRequest(project="default", identifier=who, changes=changes, source=USER)
 
 
@@ -45,7 +51,8 @@ def batch(*updates):
 
 def suppress(address):
     return profiles_pb2.AddSuppressionRequest(
-        project="default", channel=EMAIL, address=address, reason=types_pb2.SUPPRESSION_REASON_MANUAL)
+        project="default", channel=EMAIL, address=address, reason=types_pb2.SUPPRESSION_REASON_MANUAL
+    )
 
 
 def states(stub, who):
@@ -53,7 +60,7 @@ def states(stub, who):
 
 
 def fill(stub):
-    """Writes people until one is refused; returns those that were answered, and the one that was not."""
+    """Writes people until one is refused; returns those that were acknowledged, and the one that was not."""
     people = []
     for number in range(PEOPLE_MAX):
         person = unique("full")
@@ -67,30 +74,36 @@ def fill(stub):
 
 
 def whole(stub, people):
-    return all(len(stub.GetProfile(get(custom(person)), timeout=20).profile.attributes) == ATTRIBUTES for person in people)
+    return all(
+        len(stub.GetProfile(get(custom(person)), timeout=20).profile.attributes) == ATTRIBUTES for person in people
+    )
 
 
-def test_over_the_memory_limit_writes_are_refused_and_reads_and_opt_outs_go_on(server):
+def test_over_the_memory_limit_writes_are_rejected_and_reads_and_opt_outs_go_on(server):
     server.flags = ("--memory-limit", "16MiB")
     stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
     who, device = custom(), unique("device")
     stub.Identify(identify(who.custom_id, device))
     stub.UpdateSubscription(update(who, *[SUBSCRIBED] * 6))
     token = stub.CreateUnsubscribeToken(
-        profiles_pb2.CreateUnsubscribeTokenRequest(project="default", identifier=who, channel=EMAIL, topic="t0")).token
+        profiles_pb2.CreateUnsubscribeTokenRequest(project="default", identifier=who, channel=EMAIL, topic="t0")
+    ).token
     assert server.metric("profiles_memory_exhausted") == 0
     people, refused = fill(stub)
     assert server.metric("profiles_memory_exhausted") == 1
     assert server.metric("profiles_memory_limit_bytes") == 16 << 20
 
     for call, request in (
-        (stub.Identify, identify(unique())), (stub.Track, track(who)), (stub.UpdateSubscription, update(who, SUBSCRIBED)),
-        (stub.UpdateSubscription, update(who, UNSUBSCRIBED, SUBSCRIBED)), (stub.BatchWrite, batch(update(who, UNSUBSCRIBED), update(who, SUBSCRIBED))),
+        (stub.Identify, identify(unique())),
+        (stub.Track, track(who)),
+        (stub.UpdateSubscription, update(who, SUBSCRIBED)),
+        (stub.UpdateSubscription, update(who, UNSUBSCRIBED, SUBSCRIBED)),
+        (stub.BatchWrite, batch(update(who, UNSUBSCRIBED), update(who, SUBSCRIBED))),
     ):
         failure = fails(call, request)
         assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MEMORY_EXHAUSTED")
-    answer = next(stub.TrackStream(iter([track(who, sequence=7)]), timeout=20))
-    assert answer.error.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0] and answer.sequence == 7
+    response = next(stub.TrackStream(iter([track(who, sequence=7)]), timeout=20))
+    assert response.error.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0] and response.sequence == 7
     assert whole(stub, people)
     assert fails(stub.GetProfile, get(custom(refused))).code == grpc.StatusCode.NOT_FOUND
     assert server.get("/readyz")[0] == 200
@@ -104,15 +117,17 @@ def test_over_the_memory_limit_writes_are_refused_and_reads_and_opt_outs_go_on(s
     stub.AddSuppression(suppress("someone@example.org"), timeout=20)
     assert stub.Identify(log_out(device), timeout=20).outcome == types_pb2.OUTCOME_LOGGED_OUT
     admin = admin_pb2_grpc.AdminStub(server.channel())
-    admin.UpdateProject(admin_pb2.UpdateProjectRequest(
-        project="default", options=admin_pb2.ProjectOptions(event_retention_days=30)), timeout=20)
+    admin.UpdateProject(
+        admin_pb2.UpdateProjectRequest(project="default", options=admin_pb2.ProjectOptions(event_retention_days=30)),
+        timeout=20,
+    )
     erased = profiles_pb2.EraseProfileRequest(project="default", identifier=custom(people.pop()))
     assert stub.EraseProfile(erased, timeout=20).existed
     assert fails(stub.GetProfile, get(erased.identifier)).code == grpc.StatusCode.NOT_FOUND
     expected = {f"t{index}": UNSUBSCRIBED if index < 4 else SUBSCRIBED for index in range(6)}
     assert states(stub, who) == expected
 
-    # A start is never refused: what was answered is there, and the limit still holds.
+    # A start is never refused: what was acknowledged is there, and the limit still holds.
     server.stop(signal.SIGKILL)
     stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
     assert whole(stub, people) and states(stub, who) == expected

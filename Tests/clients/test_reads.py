@@ -24,39 +24,54 @@ def filled(stub, count, **fields):
     """A person with events e0 (oldest) to e<count - 1>, a minute apart."""
     who = custom()
     for first in range(0, count, 15):
-        stub.Track(track(who, *(
-            event("odd" if number % 2 else "even", event_id=f"e{number}", occurred_at=ago((count - number) * 60), **fields)
-            for number in range(first, min(count, first + 15)))))
+        stub.Track(
+            track(
+                who,
+                *(
+                    event(
+                        "odd" if number % 2 else "even",
+                        event_id=f"e{number}",
+                        occurred_at=ago((count - number) * 60),
+                        **fields,
+                    )
+                    for number in range(first, min(count, first + 15))
+                ),
+            )
+        )
     return who
 
 
-def ids(answer):
-    return [item.event_id for item in answer.events]
+def ids(response):
+    return [item.event_id for item in response.events]
 
 
 def pages(stub, request):
     """All pages of a listing."""
     while True:
-        answer = stub.ListEvents(request)
-        yield answer
-        if not answer.next_page_token:
+        response = stub.ListEvents(request)
+        yield response
+        if not response.next_page_token:
             return
-        request.page_token = answer.next_page_token
+        request.page_token = response.next_page_token
 
 
 def test_an_event_is_listed_as_it_was_sent(stub):
     device = types_pb2.Identifier(installation_id=unique("device"))
     values = {
-        "s": types_pb2.Value(string="é"), "n": types_pb2.Value(number=1.5), "i": types_pb2.Value(integer=-7),
+        "s": types_pb2.Value(string="é"),
+        "n": types_pb2.Value(number=1.5),
+        "i": types_pb2.Value(integer=-7),
         "l": types_pb2.Value(list=types_pb2.StringList(items=["a", "b"])),
         "o": types_pb2.Value(object=types_pb2.Object(fields={"x": types_pb2.Value(boolean=True)})),
     }
     sent = event("Purchase", event_id="one", attributes=values, label="L", tags=["t", "u"], occurred_at=ago(60))
     source = types_pb2.Source(platform=types_pb2.PLATFORM_WEB, name="shop")
     lsn = stub.Track(track(device, sent, source=source)).lsn
-    answer = stub.ListEvents(events_of(device, min_lsn=lsn))
-    assert answer.lsn >= lsn and not answer.truncated and not answer.next_page_token and not answer.redirected_from
-    listed = answer.events[0]
+    response = stub.ListEvents(events_of(device, min_lsn=lsn))
+    assert (
+        response.lsn >= lsn and not response.truncated and not response.next_page_token and not response.redirected_from
+    )
+    listed = response.events[0]
     assert (listed.event_id, listed.name, listed.label, list(listed.tags)) == ("one", "purchase", "L", ["t", "u"])
     assert dict(listed.attributes) == values and listed.effective_time == ago(60)
     assert (listed.lsn, listed.identifier, listed.source, listed.historical) == (lsn, device, source, False)
@@ -86,11 +101,13 @@ def test_both_orders_and_bounds(stub):
 def test_events_that_come_while_paging_neither_repeat_nor_skip_others(stub, order):
     who = filled(stub, 40)
     seen, request = [], events_of(who, order=order, page_size=7)
-    for number, answer in enumerate(pages(stub, request)):
-        assert len(answer.events) <= 7
-        seen += [item for item in ids(answer) if item.startswith("e")]
+    for number, response in enumerate(pages(stub, request)):
+        assert len(response.events) <= 7
+        seen += [item for item in ids(response) if item.startswith("e")]
         # In front of the reader, behind it, and between.
-        stub.Track(track(who, *(event(event_id=f"late{number}-{age}", occurred_at=ago(age)) for age in (1, 1230, 3000))))
+        stub.Track(
+            track(who, *(event(event_id=f"late{number}-{age}", occurred_at=ago(age)) for age in (1, 1230, 3000)))
+        )
     expected = [f"e{number}" for number in range(40)]
     assert seen == (expected if order == OLDEST else expected[::-1])
 
@@ -111,9 +128,9 @@ def test_a_page_of_large_events_is_cut_early(stub):
     for number in range(12):
         stub.Track(track(who, event(event_id=f"e{number}", attributes=wide, occurred_at=ago(60 * (20 - number)))))
     sizes, seen = [], []
-    for answer in pages(stub, events_of(who)):
-        sizes.append(answer.ByteSize())
-        seen += ids(answer)
+    for response in pages(stub, events_of(who)):
+        sizes.append(response.ByteSize())
+        seen += ids(response)
     assert seen == [f"e{number}" for number in reversed(range(12))]
     assert len(sizes) > 1 and max(sizes) < 2 << 20
 
@@ -124,9 +141,12 @@ def test_a_token_serves_its_own_listing_only(stub):
     assert ids(stub.ListEvents(events_of(who, page_size=3, page_token=token))) == ["e3", "e2", "e1"]
     forged = token[:-1] + ("A" if token[-1] != "A" else "B")
     others = [
-        events_of(custom(), page_token=token), events_of(who, order=OLDEST, page_token=token),
-        events_of(who, names=["odd"], page_token=token), events_of(who, to=ago(1), page_token=token),
-        events_of(who, page_token=forged), events_of(who, page_token="x"),
+        events_of(custom(), page_token=token),
+        events_of(who, order=OLDEST, page_token=token),
+        events_of(who, names=["odd"], page_token=token),
+        events_of(who, to=ago(1), page_token=token),
+        events_of(who, page_token=forged),
+        events_of(who, page_token="x"),
     ]
     for request in others:
         failure = fails(stub.ListEvents, request)
@@ -135,8 +155,8 @@ def test_a_token_serves_its_own_listing_only(stub):
 
 def test_a_listing_that_begins_before_what_is_retained_says_so(stub):
     who = filled(stub, 1_005)
-    answer = stub.ListEvents(events_of(who, order=OLDEST, page_size=1))
-    assert answer.truncated and ids(answer) == ["e5"]
+    response = stub.ListEvents(events_of(who, order=OLDEST, page_size=1))
+    assert response.truncated and ids(response) == ["e5"]
     dropped = {"from": ago((1_005 - 4) * 60)}
     assert stub.ListEvents(events_of(who, **dropped)).truncated
     retained = {"from": ago((1_005 - 5) * 60)}
@@ -155,15 +175,16 @@ def test_a_listing_by_the_id_of_a_merged_profile_shows_the_survivors(stub):
     device = unique("device")
     gone = stub.Track(track(types_pb2.Identifier(installation_id=device), event(event_id="before"))).profile_id
     who = custom_with_event(stub)
-    stub.Identify(profiles_pb2.IdentifyRequest(
-        project="default", custom_id=who.custom_id, installation_id=device))
-    answer = stub.ListEvents(events_of(types_pb2.Identifier(profile_id=gone)))
-    assert answer.redirected_from == gone and len(answer.events) == 2 and "before" in ids(answer)
+    stub.Identify(profiles_pb2.IdentifyRequest(project="default", custom_id=who.custom_id, installation_id=device))
+    response = stub.ListEvents(events_of(types_pb2.Identifier(profile_id=gone)))
+    assert response.redirected_from == gone and len(response.events) == 2 and "before" in ids(response)
 
 
 def test_bad_requests_and_unknown_people(stub):
-    failure = fails(stub.ListEvents, profiles_pb2.ListEventsRequest(
-        project="Default", names=["good", "not a name"], order=9, page_size=2_000))
+    failure = fails(
+        stub.ListEvents,
+        profiles_pb2.ListEventsRequest(project="Default", names=["good", "not a name"], order=9, page_size=2_000),
+    )
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT
     assert set(failure.violations) == {"project", "identifier", "names[1]", "order", "page_size"}
     assert "names" in fails(stub.ListEvents, events_of(custom(), names=["n"] * 101)).violations
@@ -177,14 +198,14 @@ def batch(identifiers, **fields):
     return profiles_pb2.BatchGetProfilesRequest(project="default", identifiers=identifiers, **fields)
 
 
-def test_a_batch_answers_the_known_and_lists_the_missing(stub):
+def test_a_batch_responses_the_known_and_lists_the_missing(stub):
     known = [custom_with_event(stub) for _ in range(3)]
     unknown = [custom(), types_pb2.Identifier(installation_id=unique("device"))]
-    answer = stub.BatchGetProfiles(batch([known[0], unknown[0], known[1], known[0], unknown[1], known[2]]))
-    shown = [item.profile.custom_id for item in answer.profiles]
+    response = stub.BatchGetProfiles(batch([known[0], unknown[0], known[1], known[0], unknown[1], known[2]]))
+    shown = [item.profile.custom_id for item in response.profiles]
     assert shown == [who.custom_id for who in (known[0], known[1], known[0], known[2])]
-    assert list(answer.missing) == unknown
-    assert {item.lsn for item in answer.profiles} == {answer.lsn}
+    assert list(response.missing) == unknown
+    assert {item.lsn for item in response.profiles} == {response.lsn}
     masked = stub.BatchGetProfiles(batch(known, read_mask={"paths": ["custom_id"]}))
     assert [item.profile for item in masked.profiles] == [types_pb2.Profile(custom_id=who.custom_id) for who in known]
     assert not stub.BatchGetProfiles(batch([])).profiles
@@ -195,9 +216,9 @@ def test_a_batch_follows_merges(stub):
     gone = stub.Track(track(types_pb2.Identifier(installation_id=device))).profile_id
     who = custom_with_event(stub)
     stub.Identify(profiles_pb2.IdentifyRequest(project="default", custom_id=who.custom_id, installation_id=device))
-    answer = stub.BatchGetProfiles(batch([types_pb2.Identifier(profile_id=gone), who]))
-    assert [item.redirected_from for item in answer.profiles] == [gone, ""]
-    assert answer.profiles[0].profile == answer.profiles[1].profile
+    response = stub.BatchGetProfiles(batch([types_pb2.Identifier(profile_id=gone), who]))
+    assert [item.redirected_from for item in response.profiles] == [gone, ""]
+    assert response.profiles[0].profile == response.profiles[1].profile
 
 
 def test_a_batch_takes_200_identifiers_and_says_what_is_wrong_with_them(stub):
@@ -208,13 +229,18 @@ def test_a_batch_takes_200_identifiers_and_says_what_is_wrong_with_them(stub):
     bad = [who, types_pb2.Identifier(), types_pb2.Identifier(profile_id="x"), types_pb2.Identifier(custom_id="null")]
     failure = fails(stub.BatchGetProfiles, batch(bad, read_mask={"paths": ["nothing"]}))
     assert set(failure.violations) == {
-        "identifiers[1]", "identifiers[2].profile_id", "identifiers[3].custom_id", "read_mask.paths[0]"}
+        "identifiers[1]",
+        "identifiers[2].profile_id",
+        "identifiers[3].custom_id",
+        "read_mask.paths[0]",
+    }
     assert fails(stub.BatchGetProfiles, batch([who], min_lsn=1 << 60)).reason == "LSN_NOT_REACHED"
 
 
 def test_a_batch_is_read_at_one_lsn_while_others_write(shared, stub):
     """Two people get one event each in turn: no batch sees the second ahead of the first."""
     import threading
+
     first, second = custom(), custom()
     done = threading.Event()
 
@@ -228,8 +254,8 @@ def test_a_batch_is_read_at_one_lsn_while_others_write(shared, stub):
     stub.Track(track(second))
     threading.Thread(target=write).start()
     while not done.is_set():
-        answer = stub.BatchGetProfiles(batch([second, first]))
-        counts = [item.profile.event_counters[0].count for item in answer.profiles]
+        response = stub.BatchGetProfiles(batch([second, first]))
+        counts = [item.profile.event_counters[0].count for item in response.profiles]
         assert counts[1] - counts[0] in (0, 1)
 
 
@@ -239,14 +265,21 @@ def identify(stub, who, email=None, phone=None, device="", **fields):
         native["email_address"] = {"value": email}
     if phone:
         native["phone_number"] = {"value": phone}
-    return stub.Identify(profiles_pb2.IdentifyRequest(
-        project="default", custom_id=who.custom_id, installation_id=device,
-        attributes=types_pb2.AttributePatch(native=types_pb2.NativeAttributes(**native), **fields)))
+    return stub.Identify(
+        profiles_pb2.IdentifyRequest(
+            project="default",
+            custom_id=who.custom_id,
+            installation_id=device,
+            attributes=types_pb2.AttributePatch(native=types_pb2.NativeAttributes(**native), **fields),
+        )
+    )
 
 
 def lookup(stub, **fields):
-    return [item.custom_id for item in stub.LookupProfiles(
-        profiles_pb2.LookupProfilesRequest(project="default", **fields)).profiles]
+    return [
+        item.custom_id
+        for item in stub.LookupProfiles(profiles_pb2.LookupProfilesRequest(project="default", **fields)).profiles
+    ]
 
 
 def test_a_lookup_finds_everyone_with_an_address(stub):
@@ -277,6 +310,7 @@ def test_a_lookup_follows_what_happens_to_an_address(stub):
 
 def test_a_lookup_survives_a_restart(server):
     from conftest import profiles_pb2_grpc
+
     server.start()
     who = custom()
     with server.channel() as channel:
@@ -287,7 +321,7 @@ def test_a_lookup_survives_a_restart(server):
         assert lookup(profiles_pb2_grpc.ProfilesStub(channel), email_address="someone@example.org") == [who.custom_id]
 
 
-def test_a_lookup_of_too_many_is_refused_and_never_cut(stub):
+def test_a_lookup_of_too_many_is_rejected_and_never_cut(stub):
     address = f"{unique('info')}@example.org"
     for _ in range(100):
         identify(stub, custom(), email=address)
@@ -298,8 +332,10 @@ def test_a_lookup_of_too_many_is_refused_and_never_cut(stub):
     assert failure.metadata == {"limit": "lookup_profiles", "maximum": "100"}
 
 
-@pytest.mark.parametrize("fields,path", [
-    ({}, "address"), ({"email_address": "no"}, "email_address"), ({"phone_number": "0049"}, "phone_number")])
+@pytest.mark.parametrize(
+    "fields,path",
+    [({}, "address"), ({"email_address": "no"}, "email_address"), ({"phone_number": "0049"}, "phone_number")],
+)
 def test_a_lookup_says_what_is_wrong_with_an_address(stub, fields, path):
     failure = fails(stub.LookupProfiles, profiles_pb2.LookupProfilesRequest(project="default", **fields))
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and list(failure.violations) == [path]

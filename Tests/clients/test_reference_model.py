@@ -1,9 +1,10 @@
-"""The service against the reference model: seeded random operations, every answer and every profile compared.
+"""The service against the reference model: seeded random operations, every response and every profile compared.
 
 PROFILES_MODEL_SEEDS says how many seeds (1,000 in `make model-test`), PROFILES_MODEL_OPERATIONS how long each is,
-PROFILES_MODEL_FIRST the first seed. Every tenth seed has a server of its own, which takes a snapshot and some operations later is
-killed with SIGKILL while it has a request that is then sent again. A difference is shrunk: operations are dropped while it still differs. With PROFILES_MODEL_STRICT=1 an RPC
-that is not built is a failure, otherwise its operations are left out.
+PROFILES_MODEL_FIRST the first seed. Every tenth seed has a server of its own, which takes a snapshot and some
+operations later is killed with SIGKILL while it has a request that is then sent again. A difference is shrunk:
+operations are dropped while it still differs. With PROFILES_MODEL_STRICT=1 an RPC that is not built is a failure,
+otherwise its operations are left out.
 """
 
 import collections
@@ -38,7 +39,15 @@ KILL_EVERY = 10
 KILL_SECONDS_MAX = 0.006
 # Of seven seeds, which ones have full profiles, and which ones many erasures.
 SHAPES = {1: ERASURES, 3: MANY_ATTRIBUTES, 5: ERASURES, 6: MANY_DEVICES}
-WRITES = ("Identify", "Track", "UpdateSubscription", "AddSuppression", "RemoveSuppression", "BatchWrite", "EraseProfile")
+WRITES = (
+    "Identify",
+    "Track",
+    "UpdateSubscription",
+    "AddSuppression",
+    "RemoveSuppression",
+    "BatchWrite",
+    "EraseProfile",
+)
 READS = ("GetProfile", "ListEvents", "ListConsentHistory", "CheckSendable")
 
 
@@ -83,7 +92,9 @@ def plan(seed, names):
     operations = generator.operations(OPERATIONS)
     kills, chance = {}, generator.chance
     if seed % KILL_EVERY == KILL_EVERY - 1:
-        kills = {chance.randrange(OPERATIONS): chance.uniform(0, KILL_SECONDS_MAX) for _ in range(chance.choice([1, 2]))}
+        kills = {
+            chance.randrange(OPERATIONS): chance.uniform(0, KILL_SECONDS_MAX) for _ in range(chance.choice([1, 2]))
+        }
     return operations, kills
 
 
@@ -117,15 +128,15 @@ def play(service, seed, operations, kills, names, seen=None):
 
 def shrink(service, seed, operations, names, found):
     """Fewer operations that still differ; large parts are tried first."""
-    operations, deadline = operations[:found[0] + 1], time.monotonic() + SHRINK_SECONDS
+    operations, deadline = operations[: found[0] + 1], time.monotonic() + SHRINK_SECONDS
     size = max(1, len(operations) // 2)
     while size and time.monotonic() < deadline:
         start, dropped = 0, False
         while start < len(operations) and time.monotonic() < deadline:
-            fewer = operations[:start] + operations[start + size:]
+            fewer = operations[:start] + operations[start + size :]
             again = play(service, seed, fewer, {}, names) if fewer else None
             if again:
-                operations, found, dropped = fewer[:again[0] + 1], again, True
+                operations, found, dropped = fewer[: again[0] + 1], again, True
             else:
                 start += size
         if not (dropped and size == 1):
@@ -138,11 +149,11 @@ def shrink_batches(service, seed, operations, names, found, deadline):
     for index, batch in enumerate(operations):
         inner = 0
         while batch["do"] == "BatchWrite" and inner < len(batch["operations"]) > 1 and time.monotonic() < deadline:
-            fewer = dict(batch, operations=batch["operations"][:inner] + batch["operations"][inner + 1:])
-            again = play(service, seed, operations[:index] + [fewer] + operations[index + 1:], {}, names)
+            fewer = dict(batch, operations=batch["operations"][:inner] + batch["operations"][inner + 1 :])
+            again = play(service, seed, operations[:index] + [fewer] + operations[index + 1 :], {}, names)
             if again:
                 batch, found = fewer, again
-                operations = operations[:index] + [batch] + operations[index + 1:]
+                operations = operations[:index] + [batch] + operations[index + 1 :]
             else:
                 inner += 1
     return operations, found
@@ -171,21 +182,22 @@ def tell(service, seed, operations, kills, names, seen):
             return f"seed {seed}: differs only after a kill\n{found[1]}\nkills after {sorted(kills)}"
         fewer, difference = shrink(service, seed, operations, names, without_kills)
         return f"seed {seed}: {difference[1]}\n  operations, shrunk from {found[0] + 1}:\n" + "\n".join(
-            pprint.pformat(operation, width=140, compact=True) for operation in fewer)
+            pprint.pformat(operation, width=140, compact=True) for operation in fewer
+        )
     finally:
         service.channel.close()
 
 
-def work(seeds, answers, listen, names):
+def work(seeds, responses, listen, names):
     while (seed := seeds.get()) is not None:
         seen = collections.Counter()
         try:
-            answers.put((run_seed(seed, listen, names, seen), seen))
+            responses.put((run_seed(seed, listen, names, seen), seen))
         except Exception:
-            answers.put((f"seed {seed}: {traceback.format_exc()}", seen))
+            responses.put((f"seed {seed}: {traceback.format_exc()}", seen))
 
 
-def test_service_answers_as_the_model(shared):
+def test_service_responses_as_the_model(shared):
     with shared.channel() as channel:
         names = built(profiles_pb2_grpc.ProfilesStub(channel))
     missing = sorted(set(WRITES + READS) - names)
@@ -193,16 +205,18 @@ def test_service_answers_as_the_model(shared):
     assert not (STRICT and missing), f"not built: {missing}"
     # Processes, since one interpreter is slower than the service; `spawn`, since gRPC does not outlive a fork.
     context = multiprocessing.get_context("spawn")
-    seeds, answers = context.Queue(), context.Queue()
-    workers = [context.Process(target=work, args=(seeds, answers, shared.listen, names), daemon=True)
-               for _ in range(min(WORKERS, SEEDS))]
+    seeds, responses = context.Queue(), context.Queue()
+    workers = [
+        context.Process(target=work, args=(seeds, responses, shared.listen, names), daemon=True)
+        for _ in range(min(WORKERS, SEEDS))
+    ]
     started = time.monotonic()
     for worker in workers:
         worker.start()
     for seed in list(range(FIRST, FIRST + SEEDS)) + [None] * len(workers):
         seeds.put(seed)
     differences, seen = [], collections.Counter()
-    for text, its in (answers.get(timeout=1_800) for _ in range(SEEDS)):
+    for text, its in (responses.get(timeout=1_800) for _ in range(SEEDS)):
         seen.update(its)
         differences += [text] * bool(text)
     for worker in workers:

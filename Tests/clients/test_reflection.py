@@ -12,8 +12,13 @@ from conftest import BINARY, Server
 from raw import WINDOW_UPDATE, Raw, frame, message
 
 NOT_FOUND = 5
-SERVICES = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
-            "profiles.v1.Admin", "profiles.v1.Profiles"]
+SERVICES = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+    "profiles.v1.Admin",
+    "profiles.v1.Profiles",
+]
 
 
 def ask(channel, version, *requests):
@@ -21,10 +26,11 @@ def ask(channel, version, *requests):
     call = channel.stream_stream(
         f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
         request_serializer=messages.ServerReflectionRequest.SerializeToString,
-        response_deserializer=messages.ServerReflectionResponse.FromString)
-    answers = list(call(iter(requests), timeout=20))
-    assert [answer.original_request for answer in answers] == list(requests)
-    return answers
+        response_deserializer=messages.ServerReflectionResponse.FromString,
+    )
+    responses = list(call(iter(requests), timeout=20))
+    assert [response.original_request for response in responses] == list(requests)
+    return responses
 
 
 @pytest.fixture(params=["v1", "v1alpha"])
@@ -33,39 +39,61 @@ def reflect(request, shared):
         yield lambda **fields: ask(channel, request.param, messages.ServerReflectionRequest(**fields))[0]
 
 
-def files(answer):
-    return [descriptor_pb2.FileDescriptorProto.FromString(data) for data in answer.file_descriptor_response.file_descriptor_proto]
+def files(response):
+    return [
+        descriptor_pb2.FileDescriptorProto.FromString(data)
+        for data in response.file_descriptor_response.file_descriptor_proto
+    ]
 
 
 def test_R1_services_are_listed(reflect):
-    answer = reflect(list_services="", host="here")
-    assert sorted(service.name for service in answer.list_services_response.service) == SERVICES
-    assert answer.valid_host == "here"
+    response = reflect(list_services="", host="here")
+    assert sorted(service.name for service in response.list_services_response.service) == SERVICES
+    assert response.valid_host == "here"
 
 
-@pytest.mark.parametrize("symbol, file", [
-    ("profiles.v1.Profiles", "profiles/v1/profiles.proto"), ("profiles.v1.TrackRequest", "profiles/v1/profiles.proto"),
-    ("profiles.v1.Profiles.Track", "profiles/v1/profiles.proto"), ("profiles.v1.TrackRequest.events", "profiles/v1/profiles.proto"),
-    ("profiles.v1.EventStatus", "profiles/v1/types.proto"), ("profiles.v1.Identifier.id", "profiles/v1/types.proto"),
-    ("profiles.v1.STATE_IDENTIFIED", "profiles/v1/types.proto"), ("profiles.v1.Object.FieldsEntry", "profiles/v1/types.proto"),
-    ("grpc.health.v1.HealthCheckResponse.ServingStatus", "grpc/health/v1/health.proto"),
-    ("google.protobuf.Timestamp", "google/protobuf/timestamp.proto")])
+@pytest.mark.parametrize(
+    "symbol, file",
+    [
+        ("profiles.v1.Profiles", "profiles/v1/profiles.proto"),
+        ("profiles.v1.TrackRequest", "profiles/v1/profiles.proto"),
+        ("profiles.v1.Profiles.Track", "profiles/v1/profiles.proto"),
+        ("profiles.v1.TrackRequest.events", "profiles/v1/profiles.proto"),
+        ("profiles.v1.EventStatus", "profiles/v1/types.proto"),
+        ("profiles.v1.Identifier.id", "profiles/v1/types.proto"),
+        ("profiles.v1.STATE_IDENTIFIED", "profiles/v1/types.proto"),
+        ("profiles.v1.Object.FieldsEntry", "profiles/v1/types.proto"),
+        ("grpc.health.v1.HealthCheckResponse.ServingStatus", "grpc/health/v1/health.proto"),
+        ("google.protobuf.Timestamp", "google/protobuf/timestamp.proto"),
+    ],
+)
 def test_R2_R4_a_symbol_names_its_file(reflect, symbol, file):
     assert files(reflect(file_containing_symbol=symbol))[0].name == file
 
 
-@pytest.mark.parametrize("fields", [
-    {"file_containing_symbol": "profiles.v1.Nothing"}, {"file_containing_symbol": ""}, {"file_by_filename": "nothing.proto"},
-    {"file_containing_symbol": "profiles.v1"}, {"all_extension_numbers_of_type": "profiles.v1.Nothing"},
-    {"file_containing_extension": messages.ExtensionRequest(containing_type="profiles.v1.TrackRequest", extension_number=1)}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"file_containing_symbol": "profiles.v1.Nothing"},
+        {"file_containing_symbol": ""},
+        {"file_by_filename": "nothing.proto"},
+        {"file_containing_symbol": "profiles.v1"},
+        {"all_extension_numbers_of_type": "profiles.v1.Nothing"},
+        {
+            "file_containing_extension": messages.ExtensionRequest(
+                containing_type="profiles.v1.TrackRequest", extension_number=1
+            )
+        },
+    ],
+)
 def test_R3_what_is_unknown_is_an_error_inside(reflect, fields):
-    answer = reflect(**fields)
-    assert answer.error_response.error_code == NOT_FOUND and answer.error_response.error_message
+    response = reflect(**fields)
+    assert response.error_response.error_code == NOT_FOUND and response.error_response.error_message
 
 
 def test_a_message_without_extensions_has_none(reflect):
-    answer = reflect(all_extension_numbers_of_type="profiles.v1.TrackRequest").all_extension_numbers_response
-    assert (answer.base_type_name, list(answer.extension_number)) == ("profiles.v1.TrackRequest", [])
+    response = reflect(all_extension_numbers_of_type="profiles.v1.TrackRequest").all_extension_numbers_response
+    assert (response.base_type_name, list(response.extension_number)) == ("profiles.v1.TrackRequest", [])
 
 
 def test_an_empty_request_is_an_error_inside(reflect):
@@ -86,16 +114,20 @@ def test_R5_R6_a_file_comes_with_everything_it_needs(reflect):
     assert pool.FindServiceByName("profiles.v1.Profiles").methods_by_name["TrackStream"].client_streaming
 
 
-def test_many_requests_of_one_stream_are_answered_in_order_with_errors_between(shared):
+def test_many_requests_of_one_stream_are_acknowledged_in_order_with_errors_between(shared):
     names = ["profiles.v1.Profiles", "profiles.v1.Nothing", "profiles.v1.Admin"] * 200
     with shared.channel() as channel:
-        answers = ask(channel, "v1", *[messages.ServerReflectionRequest(file_containing_symbol=name) for name in names])
-    assert len(answers) == 600
-    assert [answer.HasField("error_response") for answer in answers] == [name.endswith("Nothing") for name in names]
+        responses = ask(
+            channel, "v1", *[messages.ServerReflectionRequest(file_containing_symbol=name) for name in names]
+        )
+    assert len(responses) == 600
+    assert [response.HasField("error_response") for response in responses] == [
+        name.endswith("Nothing") for name in names
+    ]
 
 
-def test_a_reader_that_reads_late_gets_every_answer_and_costs_no_memory(tmp_path):
-    """30 KB for each 40 bytes: the stream is not read on before its answers are."""
+def test_a_reader_that_reads_late_gets_every_response_and_costs_no_memory(tmp_path):
+    """30 KB for each 40 bytes: the stream is not read on before its responses are."""
     server = Server(tmp_path / "data").start()
     one = message(messages.ServerReflectionRequest(file_by_filename="profiles/v1/profiles.proto").SerializeToString())
     with Raw(server.listen, settings=b"\0\4\0\0\0\0") as raw:
@@ -108,8 +140,8 @@ def test_a_reader_that_reads_late_gets_every_answer_and_costs_no_memory(tmp_path
         raw.send(frame(WINDOW_UPDATE, stream=stream, payload=(1 << 30).to_bytes(4, "big")))
         raw.send(frame(WINDOW_UPDATE, payload=(1 << 30).to_bytes(4, "big")))
         raw.data(stream, b"")
-        answer = raw.answer(stream)
-        assert answer.grpc == 0 and len(answer.data) > 200 * 20_000
+        response = raw.response(stream)
+        assert response.grpc == 0 and len(response.data) > 200 * 20_000
         assert server.resident_bytes() - before < 16 << 20
     assert server.stop() == 0
 

@@ -1,7 +1,7 @@
 """What the machine may refuse or do to a process (F14): descriptors, memory, interrupted calls, a stop of seconds.
 
-Registers write and a reader reads through all of it. PROFILES_STOP_SECONDS sets how long the process is stopped; from 10 on the
-time until it is back to normal is asserted too.
+Registers write and a reader reads through all of it. PROFILES_STOP_SECONDS sets how long the process is stopped; from
+10 on the time until it is back to normal is asserted too.
 """
 
 import os
@@ -33,13 +33,13 @@ def stub_of(server):
 
 
 def progresses(load, calls=20):
-    """Whether writes are answered from now on."""
-    answered, reads = load.answered, load.reader.count
-    return wait_until(lambda: load.answered > answered + calls and load.reader.count > reads, 60)
+    """Whether writes succeed from now on."""
+    acknowledged, reads = load.acknowledged, load.reader.count
+    return wait_until(lambda: load.acknowledged > acknowledged + calls and load.reader.count > reads, 60)
 
 
 def check_after_kill(server, load):
-    """What was answered is there, now and after a kill."""
+    """What was acknowledged is there, now and after a kill."""
     load.check(stub_of(server))
     server.stop(signal.SIGKILL)
     server.wrapper = ()
@@ -56,7 +56,7 @@ def hold(server):
 
 
 @pytest.mark.skipif(not shutil.which("prlimit"), reason="prlimit is not installed")
-def test_F14_without_descriptors_connections_are_refused_and_the_log_rolls_on(server, capsys):
+def test_F14_without_descriptors_connections_are_rejected_and_the_log_rolls_on(server, capsys):
     server.wrapper = ("prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}")
     server.flags = ("--segment-bytes", "1MiB")
     load = Load(stub_of(server.start()), [Register(45) for _ in range(WRITERS)])
@@ -69,7 +69,7 @@ def test_F14_without_descriptors_connections_are_refused_and_the_log_rolls_on(se
         assert used < DESCRIPTORS and server.metric("profiles_connections") <= CONNECTIONS_MAX
         for connection in held:
             connection.close()
-        # There is room for a new client again.
+        # A new client can connect again.
         assert wait_until(lambda: server.metric("profiles_connections") <= 2)
         assert stub_of(server).Identify(identify(unique()), timeout=20).lsn > 0
         assert progresses(load)
@@ -77,11 +77,13 @@ def test_F14_without_descriptors_connections_are_refused_and_the_log_rolls_on(se
     check_after_kill(server, load)
     with capsys.disabled():
         print(
-            f"F14: {HELD_CONNECTIONS} connections beside {DESCRIPTORS} descriptors: {used} used, {load.answered} answered, 0 failed, 0 lost")
+            f"F14: {HELD_CONNECTIONS} connections beside {DESCRIPTORS} descriptors: {used} used, "
+            f"{load.acknowledged} acknowledged, 0 failed, 0 lost"
+        )
 
 
 @pytest.mark.skipif(not shutil.which("prlimit"), reason="prlimit is not installed")
-def test_F14_without_memory_the_limit_refuses_first_and_a_death_loses_nothing(server, capsys):
+def test_F14_without_memory_the_limit_rejects_first_and_a_death_loses_nothing(server, capsys):
     # Of addresses: the program, its threads' stacks and arenas come to about 300 MiB.
     server.wrapper = ("prlimit", f"--as={768 << 20}")
     server.flags = ("--memory-limit", "32MiB")
@@ -90,7 +92,8 @@ def test_F14_without_memory_the_limit_refuses_first_and_a_death_loses_nothing(se
     assert whole(stub, people) and server.process.poll() is None
     server.stop(signal.SIGKILL)
 
-    # Without the limit nothing can stop an allocation from failing, which ends a Swift process: what was answered is there.
+    # Without the limit nothing can stop an allocation from failing, which ends a Swift process: what was acknowledged
+    # is there.
     server.wrapper = ("prlimit", f"--as={400 << 20}")
     server.flags = ("--memory-limit", "0")
     stub = stub_of(server.start())
@@ -111,7 +114,8 @@ def test_F14_without_memory_the_limit_refuses_first_and_a_death_loses_nothing(se
     with capsys.disabled():
         print(
             f"F14: memory limit below the address space: {len(people)} people, then refused, alive; "
-            f"no limit: {len(more)} more, then signal {-code}; 0 lost")
+            f"no limit: {len(more)} more, then signal {-code}; 0 lost"
+        )
 
 
 @needs_strace
@@ -121,10 +125,22 @@ def test_F14_interrupted_calls_are_made_again(server, tmp_path, capsys):
     trace = tmp_path / "trace"
     server.flags = ("--segment-bytes", "1MiB")
     load = Load(stub_of(server.start()), [Register(45) for _ in range(WRITERS)])
-    # Beside the server, not around it: the loader of programs gives up when it is interrupted.
+    # Beside the server, not around it: the loader of programs fails when it is interrupted.
     strace = subprocess.Popen(
-        ["strace", "-f", "-qq", "-o", str(trace), "-p", str(server.pid), "-e", f"trace={calls}",
-         "-e", f"inject={calls}:error=EINTR:when=3+3"])
+        [
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            str(trace),
+            "-p",
+            str(server.pid),
+            "-e",
+            f"trace={calls}",
+            "-e",
+            f"inject={calls}:error=EINTR:when=3+3",
+        ]
+    )
     with load:
         stop = threading.Event()
 
@@ -146,7 +162,10 @@ def test_F14_interrupted_calls_are_made_again(server, tmp_path, capsys):
     check_after_kill(server, load)
     interrupted = trace.read_text().count("EINTR")
     with capsys.disabled():
-        print(f"F14: {interrupted} calls interrupted and a storm of signals: {load.answered} answered, 0 failed, 0 lost")
+        print(
+            f"F14: {interrupted} calls interrupted and a storm of signals: "
+            f"{load.acknowledged} acknowledged, 0 failed, 0 lost"
+        )
     assert interrupted > 100
 
 
@@ -155,11 +174,11 @@ def test_F14_stopped_process_goes_on_where_it_was(server, capsys):
     with load:
         assert progresses(load)
         os.kill(server.pid, signal.SIGSTOP)
-        answered = load.answered
+        acknowledged = load.acknowledged
         # A call that waits longer than its deadline: the clients go on.
         assert wait_until(lambda: load.unknown >= WRITERS, 60)
         time.sleep(STOP_SECONDS / 2)
-        assert load.answered <= answered + WRITERS
+        assert load.acknowledged <= acknowledged + WRITERS
         os.kill(server.pid, signal.SIGCONT)
         start = time.monotonic()
         assert progresses(load)
@@ -172,7 +191,9 @@ def test_F14_stopped_process_goes_on_where_it_was(server, capsys):
     check_after_kill(server, load)
     with capsys.disabled():
         print(
-            f"F14: stopped for {STOP_SECONDS} s: {load.unknown} past their deadline, {load.answered} answered, 0 lost, "
-            f"back to normal after {back:.2f} s")
+            f"F14: stopped for {STOP_SECONDS} s: {load.unknown} past their deadline, "
+            f"{load.acknowledged} acknowledged, 0 lost, "
+            f"back to normal after {back:.2f} s"
+        )
     if STOP_SECONDS >= STOP_OF_THE_ROW:
         assert back < 5

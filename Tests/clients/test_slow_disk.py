@@ -1,7 +1,8 @@
 """A slow disk (F13): each fdatasync takes PROFILES_SYNC_DELAYS milliseconds more (strace delays it).
 
-Writes are answered late, or DEADLINE_EXCEEDED where their clients do not wait; health and reads do not wait for the disk; what waits
-is bounded. Times are printed; they are asserted only for the delays of the row, where health must take under 100 ms beside 5 s.
+Writes succeed late, or DEADLINE_EXCEEDED where their clients do not wait; health and reads do not wait for the disk;
+what waits is bounded. Times are printed; they are asserted only for the delays of the row, where health must take under
+100 ms beside 5 s.
 """
 
 import os
@@ -29,8 +30,16 @@ pytestmark = needs_strace
 
 def slowed(server, tmp_path, milliseconds):
     server.wrapper = (
-        "strace", "-f", "-qq", "-o", str(tmp_path / "trace"), "-e", "trace=fdatasync",
-        "-e", f"inject=fdatasync:delay_enter={milliseconds}ms")
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        str(tmp_path / "trace"),
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        f"inject=fdatasync:delay_enter={milliseconds}ms",
+    )
     return server.start()
 
 
@@ -42,8 +51,10 @@ def large():
 
 
 def overtaken(server, register, milliseconds):
-    """Asks for health and reads while a write waits for the disk; returns how often both came first, and their longest time."""
-    stub, health = profiles_pb2_grpc.ProfilesStub(server.channel()), health_pb2_grpc.HealthStub(server.channel())
+    """Asks for health and reads while a write waits for the disk; returns how often both came first, and their longest
+    time."""
+    stub, health = profiles_pb2_grpc.ProfilesStub(server.channel()),
+    health_pb2_grpc.HealthStub(server.channel())
     first, longest = 0, 0.0
     for _ in range(WRITES):
         register.sent += 1
@@ -56,15 +67,15 @@ def overtaken(server, register, milliseconds):
         stub.GetProfile(get(register.who), timeout=20)
         first += not pending.done()
         pending.result()
-        # No answer before the disk has it: the delay is the least that this may take, on whatever machine.
+        # No response before the disk has it: the delay is the least that this may take, on whatever machine.
         assert time.monotonic() - sent >= milliseconds / 1000
-        register.answered += 1
+        register.acknowledged += 1
         register.possible = {register.sent}
     return first, longest
 
 
 def flood(server):
-    """More than may wait at once; returns what was answered, refused, and the most that waited."""
+    """More than may wait at once; returns what was acknowledged, refused, and the most that waited."""
     channels = [server.channel() for _ in range(16)]
     stubs = [profiles_pb2_grpc.ProfilesStub(channel) for channel in channels]
     request = large()
@@ -93,11 +104,11 @@ def test_F13_slow_disk_delays_writes_and_nothing_else(server, tmp_path, capsys, 
     first, longest = overtaken(server, registers[0], milliseconds)
     assert first > WRITES // 2, "health and reads waited for the disk"
 
-    # Those that wait are answered, those that do not learn that they have waited too long.
+    # Those that wait succeed, those that do not learn that they have waited too long.
     with Load(stub, registers, timeout=60 + milliseconds / 100) as patient:
         with Load(stub, impatient, timeout=milliseconds / 4_000) as hasty:
-            answered = patient.answered
-            while patient.answered < answered + 2 * len(registers) or hasty.unknown < 2:
+            acknowledged = patient.acknowledged
+            while patient.acknowledged < acknowledged + 2 * len(registers) or hasty.unknown < 2:
                 assert server.process.poll() is None
                 time.sleep(0.02)
     assert set().union(*[register.reasons for register in registers]) == set()
@@ -120,8 +131,11 @@ def test_F13_slow_disk_delays_writes_and_nothing_else(server, tmp_path, capsys, 
     assert fast.stop() == 0
     with capsys.disabled():
         print(
-            f"F13: fdatasync {milliseconds} ms late: {patient.answered} answered late, {hasty.unknown} past their deadline, "
+            f"F13: fdatasync {milliseconds} ms late: {patient.acknowledged} acknowledged late, "
+            f"{hasty.unknown} past their deadline, "
             f"health and reads came first {first} of {WRITES} times, health at most {longest * 1000:.1f} ms; "
-            f"flood of {FLOOD}: {codes}, at most {most / (1 << 20):.1f} MiB waited, RSS +{grown / (1 << 20):.0f} MiB; 0 lost")
+            f"flood of {FLOOD}: {codes}, at most {most / (1 << 20):.1f} MiB waited, "
+            f"RSS +{grown / (1 << 20):.0f} MiB; 0 lost"
+        )
     if milliseconds >= DELAY_OF_THE_ROW:
         assert longest < 0.1

@@ -1,7 +1,8 @@
 """Killed while a snapshot is made (F11): at the n-th call of each kind, by strace, on whichever thread makes it first.
 
-Each point: some writes, a snapshot with writes beside it, SIGKILL at one system call, a start, and everything answered is there.
-PROFILES_SNAPSHOT_POINTS sets how many points; the calls are those of the log thread, the snapshot thread and the preparing one.
+Each point: some writes, a snapshot with writes beside it, SIGKILL at one system call, a start, and everything
+acknowledged is there. PROFILES_SNAPSHOT_POINTS sets how many points; the calls are those of the log thread, the
+snapshot thread and the preparing one.
 """
 
 import collections
@@ -19,28 +20,53 @@ from test_memory_limit import identify, much, whole
 
 POINTS = int(os.environ.get("PROFILES_SNAPSHOT_POINTS", "16"))
 # What making, verifying and pruning a snapshot calls; each by itself, so that the n-th is counted in its own kind.
-CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "openat", "unlink", "pread64", "statfs", "getdents64", "close", "ftruncate")
+CALLS = (
+    "pwrite64",
+    "fdatasync",
+    "fsync",
+    "rename",
+    "openat",
+    "unlink",
+    "pread64",
+    "statfs",
+    "getdents64",
+    "close",
+    "ftruncate",
+)
 # About 15 KB each: a snapshot of several blocks.
 PEOPLE = 300
 
 pytestmark = needs_strace
 
 
-def ask(server, answered):
+def ask(server, acknowledged):
     admin = admin_pb2_grpc.AdminStub(server.channel())
     try:
         admin.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=120)
-        answered.append(True)
+        acknowledged.append(True)
     except grpc.RpcError as error:
-        answered.append(error.code())
+        acknowledged.append(error.code())
 
 
 def attach(server, call, number):
     """A strace that kills the server at a call; returns when all threads are followed."""
     strace = subprocess.Popen(
-        ["strace", "-f", "-o", "/dev/null", "-p", str(server.pid), "-e", f"trace={call}",
-         "-e", f"inject={call}:signal=KILL:when={number}"],
-        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        [
+            "strace",
+            "-f",
+            "-o",
+            "/dev/null",
+            "-p",
+            str(server.pid),
+            "-e",
+            f"trace={call}",
+            "-e",
+            f"inject={call}:signal=KILL:when={number}",
+        ],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     for line in strace.stderr:
         if "attached" in line:
             return strace
@@ -48,14 +74,14 @@ def attach(server, call, number):
 
 
 def killed_at(server, call, number, registers, writers):
-    """One point; returns whether the server was killed before the snapshot was answered."""
+    """One point; returns whether the server was killed before the snapshot had its response."""
     stub = profiles_pb2_grpc.ProfilesStub(server.channel())
     for register in registers:
         for _ in range(5):
             assert register.write(stub)
     strace = attach(server, call, number)
-    answered, stop = [], threading.Event()
-    asking = threading.Thread(target=ask, args=(server, answered))
+    acknowledged, stop = [], threading.Event()
+    asking = threading.Thread(target=ask, args=(server, acknowledged))
     writing = [threading.Thread(target=writer.run, args=(stub, stop)) for writer in writers]
     for thread in [asking, *writing]:
         thread.start()
@@ -63,11 +89,11 @@ def killed_at(server, call, number, registers, writers):
     stop.set()
     for thread in writing:
         thread.join(60)
-    if answered == [True] and server.process.poll() is None:
+    if acknowledged == [True] and server.process.poll() is None:
         server.stop(signal.SIGKILL)
     server.process.wait(30)
     strace.wait(30)
-    return answered != [True]
+    return acknowledged != [True]
 
 
 def test_F11_kill_at_each_call_of_a_snapshot_loses_nothing(server, capsys):
@@ -78,7 +104,8 @@ def test_F11_kill_at_each_call_of_a_snapshot_loses_nothing(server, capsys):
         stub.Identify(identify(person, attributes=much()), timeout=20)
     registers = [Register() for _ in range(3)]
     done, kept, by_call, everyone = 0, 0, dict.fromkeys(CALLS, 0), []
-    # Every kind of call in turn, its first, its second, ... until a snapshot ends before there is one; then from the first on again.
+    # Every kind of call in turn, its first, its second, ... until a snapshot ends before there is one; then from the
+    # first on again.
     points = collections.deque()
     while done < POINTS:
         points = points or collections.deque((call, 1) for call in CALLS)
@@ -105,5 +132,7 @@ def test_F11_kill_at_each_call_of_a_snapshot_loses_nothing(server, capsys):
     with capsys.disabled():
         print(
             f"F11: {done} points ({', '.join(f'{call} {count}' for call, count in by_call.items())}), {PEOPLE} people, "
-            f"{sum(register.answered for register in registers)} + {sum(len(writer.answered) for writer in everyone)} answered, "
-            f"{kept} unanswered stored, {snapshots} snapshots left; 0 lost, 0 in part, 0 twice")
+            f"{sum(register.acknowledged for register in registers)} + "
+            f"{sum(len(writer.acknowledged) for writer in everyone)} acknowledged, "
+            f"{kept} unacknowledged stored, {snapshots} snapshots left; 0 lost, 0 in part, 0 twice"
+        )

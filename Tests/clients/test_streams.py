@@ -10,8 +10,20 @@ import grpc
 import pytest
 from google.protobuf import timestamp_pb2, wrappers_pb2
 
-from conftest import (Failure, Server, custom, event, get, profiles_pb2, profiles_pb2_grpc, status_pb2, track, types_pb2, unique,
-                      wait_until)
+from conftest import (
+    Failure,
+    Server,
+    custom,
+    event,
+    get,
+    profiles_pb2,
+    profiles_pb2_grpc,
+    status_pb2,
+    track,
+    types_pb2,
+    unique,
+    wait_until,
+)
 from raw import ACK, DATA, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, Raw, frame, message
 
 TRACK_STREAM = "/profiles.v1.Profiles/TrackStream"
@@ -23,11 +35,11 @@ def item(sequence, who=None, *events, **fields):
     return track(who or custom(), *events, sequence=sequence, **fields)
 
 
-def failure(answer):
-    """Code, reason, metadata and violations of an answer's error."""
+def failure(response):
+    """Code, reason, metadata and violations of an response's error."""
     found = object.__new__(Failure)
-    found.code, found.violations, found.reason, found.metadata = answer.error.code, {}, "", {}
-    found.read(answer.error)
+    found.code, found.violations, found.reason, found.metadata = response.error.code, {}, "", {}
+    found.read(response.error)
     return found
 
 
@@ -43,13 +55,13 @@ def messages(data):
     return found
 
 
-def test_answers_come_in_order_with_their_sequences_and_are_readable(stub):
+def test_responses_come_in_order_with_their_sequences_and_are_readable(stub):
     people = [custom() for _ in range(20)]
     requests = [item(1_000 + number, people[number % 20]) for number in range(2_000)]
-    answers = list(stub.TrackStream(iter(requests), timeout=60))
-    assert [answer.sequence for answer in answers] == [request.sequence for request in requests]
-    assert all(answer.results[0].status == STORED and not answer.HasField("error") for answer in answers)
-    lsns = [answer.lsn for answer in answers]
+    responses = list(stub.TrackStream(iter(requests), timeout=60))
+    assert [response.sequence for response in responses] == [request.sequence for request in requests]
+    assert all(response.results[0].status == STORED and not response.HasField("error") for response in responses)
+    lsns = [response.lsn for response in responses]
     assert lsns == sorted(set(lsns))
     assert all(stub.GetProfile(get(who)).profile.event_counters[0].count == 100 for who in people)
 
@@ -58,19 +70,19 @@ def test_an_empty_stream_ends_with_ok(stub):
     assert list(stub.TrackStream(iter([]), timeout=20)) == []
 
 
-def test_each_request_is_answered_before_the_next_is_sent(stub):
-    """The answer of one does not wait for another: a client may go step by step."""
-    answered, who = threading.Semaphore(1), custom()
+def test_each_request_is_acknowledged_before_the_next_is_sent(stub):
+    """The response of one does not wait for another: a client may go step by step."""
+    acknowledged, who = threading.Semaphore(1), custom()
 
     def requests():
         for number in range(1, 30):
-            assert answered.acquire(timeout=20)
+            assert acknowledged.acquire(timeout=20)
             yield item(number, who)
 
-    for number, answer in enumerate(stub.TrackStream(requests(), timeout=60), 1):
-        assert answer.sequence == number
-        assert stub.GetProfile(get(who, min_lsn=answer.lsn)).profile.event_counters[0].count == number
-        answered.release()
+    for number, response in enumerate(stub.TrackStream(requests(), timeout=60), 1):
+        assert response.sequence == number
+        assert stub.GetProfile(get(who, min_lsn=response.lsn)).profile.event_counters[0].count == number
+        acknowledged.release()
 
 
 def test_failures_are_in_their_place_and_the_stream_goes_on(stub):
@@ -80,55 +92,77 @@ def test_failures_are_in_their_place_and_the_stream_goes_on(stub):
     other = item(4)
     other.project = "other"
     requests = [
-        item(1, known), item(2, known, event("bad name")), item(3, custom(), must_exist=True), other,
-        item(5, known, event(occurred_at=old)), item(6, known, expected_revision=wrappers_pb2.UInt64Value(value=99)),
-        profiles_pb2.TrackRequest(sequence=7), item(8, known, *[event() for _ in range(16)]), item(9, known)]
-    answers = list(stub.TrackStream(iter(requests), timeout=60))
-    assert [answer.sequence for answer in answers] == list(range(1, 10))
-    assert [answer.error.code for answer in answers] == [0, INVALID, NOT_FOUND, NOT_FOUND, OUT_OF_RANGE, ABORTED, INVALID, INVALID, 0]
-    for answer in (answers[0], answers[8]):
-        assert not answer.HasField("error") and answer.results[0].status == STORED
+        item(1, known),
+        item(2, known, event("bad name")),
+        item(3, custom(), must_exist=True),
+        other,
+        item(5, known, event(occurred_at=old)),
+        item(6, known, expected_revision=wrappers_pb2.UInt64Value(value=99)),
+        profiles_pb2.TrackRequest(sequence=7),
+        item(8, known, *[event() for _ in range(16)]),
+        item(9, known),
+    ]
+    responses = list(stub.TrackStream(iter(requests), timeout=60))
+    assert [response.sequence for response in responses] == list(range(1, 10))
+    assert [response.error.code for response in responses] == [
+        0,
+        INVALID,
+        NOT_FOUND,
+        NOT_FOUND,
+        OUT_OF_RANGE,
+        ABORTED,
+        INVALID,
+        INVALID,
+        0,
+    ]
+    for response in (responses[0], responses[8]):
+        assert not response.HasField("error") and response.results[0].status == STORED
 
 
 def test_an_error_inside_is_that_of_the_unary_call(stub):
     known = custom()
     stub.Track(track(known))
     for request in (
-        track(known, event("bad name"), event("x", attributes={"a": types_pb2.Value()})), track(custom(), must_exist=True),
-        track(known, expected_revision=wrappers_pb2.UInt64Value(value=99)), track(known, *[event() for _ in range(16)])):
+        track(known, event("bad name"), event("x", attributes={"a": types_pb2.Value()})),
+        track(custom(), must_exist=True),
+        track(known, expected_revision=wrappers_pb2.UInt64Value(value=99)),
+        track(known, *[event() for _ in range(16)]),
+    ):
         with pytest.raises(grpc.RpcError) as caught:
             stub.Track(request, timeout=20)
         details = dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
-        [answer] = stub.TrackStream(iter([request]), timeout=20)
-        assert answer.error == status_pb2.Status.FromString(details)
-        assert answer.error.code == caught.value.code().value[0] and failure(answer).reason
+        [response] = stub.TrackStream(iter([request]), timeout=20)
+        assert response.error == status_pb2.Status.FromString(details)
+        assert response.error.code == caught.value.code().value[0] and failure(response).reason
 
 
 def test_failures_before_the_log_do_not_overtake_what_is_in_the_log(stub):
     requests = [item(number, None, event("bad name") if number % 3 == 0 else event()) for number in range(1, 601)]
-    answers = list(stub.TrackStream(iter(requests), timeout=60))
-    assert [answer.sequence for answer in answers] == list(range(1, 601))
-    assert [answer.sequence for answer in answers if answer.HasField("error")] == list(range(3, 601, 3))
+    responses = list(stub.TrackStream(iter(requests), timeout=60))
+    assert [response.sequence for response in responses] == list(range(1, 601))
+    assert [response.sequence for response in responses if response.HasField("error")] == list(range(3, 601, 3))
 
 
-def test_undecodable_bytes_end_the_stream_after_the_answers_before_them(shared):
+def test_undecodable_bytes_end_the_stream_after_the_responses_before_them(shared):
     with Raw(shared.listen) as raw:
         stream = raw.headers(path=TRACK_STREAM)
         good = item(1).SerializeToString()
         raw.data(stream, message(good) + message(b"\xff\xff\xff") + message(good), end=False)
-        answer = raw.answer(stream)
-    assert answer.grpc == 13 and len(messages(answer.data)) == 1
-    assert profiles_pb2.TrackResponse.FromString(messages(answer.data)[0]).results[0].status == STORED
+        response = raw.response(stream)
+    assert response.grpc == 13 and len(messages(response.data)) == 1
+    assert profiles_pb2.TrackResponse.FromString(messages(response.data)[0]).results[0].status == STORED
 
 
-@pytest.mark.parametrize("tail, code", [
-    (message(b"", flag=2), 13), (message(b"", flag=1), 13), (b"\0\xff\xff\xff\xff", 8), (b"\0\0\0", 13)],
-    ids=["flag", "compressed", "too-long", "cut"])
+@pytest.mark.parametrize(
+    "tail, code",
+    [(message(b"", flag=2), 13), (message(b"", flag=1), 13), (b"\0\xff\xff\xff\xff", 8), (b"\0\0\0", 13)],
+    ids=["flag", "compressed", "too-long", "cut"],
+)
 def test_broken_framing_in_a_stream_ends_it_with_the_transports_code(shared, tail, code):
     with Raw(shared.listen) as raw:
         stream = raw.headers(path=TRACK_STREAM)
         raw.data(stream, tail, end=code == 13 and tail == b"\0\0\0")
-        assert raw.answer(stream).grpc == code
+        assert raw.response(stream).grpc == code
         assert raw.call(track(custom()).SerializeToString()).grpc == 0
 
 
@@ -137,9 +171,9 @@ def test_invalid_utf8_is_an_error_inside_with_its_sequence(shared):
     with Raw(shared.listen) as raw:
         stream = raw.headers(path=TRACK_STREAM)
         raw.data(stream, message(bad))
-        answer = raw.answer(stream)
-    [found] = [profiles_pb2.TrackResponse.FromString(payload) for payload in messages(answer.data)]
-    assert answer.grpc == 0 and found.sequence == 7 and found.error.code == INVALID
+        response = raw.response(stream)
+    [found] = [profiles_pb2.TrackResponse.FromString(payload) for payload in messages(response.data)]
+    assert response.grpc == 0 and found.sequence == 7 and found.error.code == INVALID
 
 
 def test_one_byte_frames_and_many_messages_in_a_frame_are_the_same_stream(shared):
@@ -150,9 +184,9 @@ def test_one_byte_frames_and_many_messages_in_a_frame_are_the_same_stream(shared
             for start in range(0, len(whole), cut):
                 raw.data(stream, whole[start : start + cut], end=False)
             raw.data(stream, b"")
-            answer = raw.answer(stream)
-        found = [profiles_pb2.TrackResponse.FromString(payload).sequence for payload in messages(answer.data)]
-        assert answer.grpc == 0 and found == [1, 2, 3, 4, 5]
+            response = raw.response(stream)
+        found = [profiles_pb2.TrackResponse.FromString(payload).sequence for payload in messages(response.data)]
+        assert response.grpc == 0 and found == [1, 2, 3, 4, 5]
 
 
 def test_a_deadline_ends_an_open_stream(stub):
@@ -163,10 +197,10 @@ def test_a_deadline_ends_an_open_stream(stub):
         yield item(1)
         stop.wait(20)
 
-    answers = stub.TrackStream(requests(), timeout=1)
-    assert next(answers).sequence == 1
+    responses = stub.TrackStream(requests(), timeout=1)
+    assert next(responses).sequence == 1
     with pytest.raises(grpc.RpcError) as caught:
-        next(answers)
+        next(responses)
     stop.set()
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED and time.monotonic() - started < 3
 
@@ -175,8 +209,8 @@ def test_the_server_tells_a_passed_deadline_itself(shared):
     with Raw(shared.listen) as raw:
         stream = raw.headers(("grpc-timeout", "300m"), path=TRACK_STREAM)
         raw.data(stream, message(item(1).SerializeToString()), end=False)
-        answer = raw.answer(stream, 5)
-    assert answer.grpc == 4 and len(messages(answer.data)) == 1
+        response = raw.response(stream, 5)
+    assert response.grpc == 4 and len(messages(response.data)) == 1
 
 
 def test_a_cancelled_stream_leaves_the_connection_and_its_stored_events(shared, stub):
@@ -195,16 +229,18 @@ def test_a_cancelled_stream_leaves_the_connection_and_its_stored_events(shared, 
 
 def test_a_stream_rests_longer_than_a_body_may_take_between_messages(stub):
     """Nothing is sent for a while: the stream is still there."""
+
     def requests():
         yield item(1)
         time.sleep(3)
         yield item(2)
 
-    assert [answer.sequence for answer in stub.TrackStream(requests(), timeout=30)] == [1, 2]
+    assert [response.sequence for response in stub.TrackStream(requests(), timeout=30)] == [1, 2]
 
 
 def test_a_reader_that_never_reads_costs_bounded_memory_and_holds_itself_up(server):
-    """The client grants no window for answers and sends as fast as it may: its own window shuts, nobody else notices."""
+    """The client grants no window for responses and sends as fast as it may: its own window shuts, nobody else
+    notices."""
     server.start()
     people = [item(number) for number in range(1, 200)]
     block = b"".join(message(request.SerializeToString()) for request in people)
@@ -217,7 +253,9 @@ def test_a_reader_that_never_reads_costs_bounded_memory_and_holds_itself_up(serv
             if (found := raw.read(0.05)) is not None:
                 kind, flags, of, payload = found
                 if kind == SETTINGS and not flags & ACK:
-                    settings = {payload[i + 1]: int.from_bytes(payload[i + 2 : i + 6], "big") for i in range(0, len(payload), 6)}
+                    settings = {
+                        payload[i + 1]: int.from_bytes(payload[i + 2 : i + 6], "big") for i in range(0, len(payload), 6)
+                    }
                     windows[stream] += settings.get(4, 65535) - 65535
                     raw.send(frame(SETTINGS, ACK))
                 elif kind == WINDOW_UPDATE and of == 0:
@@ -229,15 +267,20 @@ def test_a_reader_that_never_reads_costs_bounded_memory_and_holds_itself_up(serv
             if count > 0:
                 offset = sent % len(block)
                 raw.data(stream, block[offset : offset + count], end=False)
-                credit, windows[stream], sent, last = credit - count, windows[stream] - count, sent + count, time.monotonic()
+                credit, windows[stream], sent, last = (
+                    credit - count,
+                    windows[stream] - count,
+                    sent + count,
+                    time.monotonic(),
+                )
         assert time.monotonic() - started < 20, f"never held back: {sent} bytes taken"
-        # Answers in the transport (64 KiB) and those of 128 requests, requests of one window (256 KiB).
+        # Responses in the transport (64 KiB) and those of 128 requests, requests of one window (256 KiB).
         assert sent < 4 << 20
         assert server.resident_bytes() - before < 16 << 20
         begun = time.monotonic()
         profiles_pb2_grpc.ProfilesStub(server.channel()).Track(track(custom()), timeout=5)
         assert time.monotonic() - begun < 1
-        # The window opens: all that was taken is answered, in order.
+        # The window opens: all that was taken has its response, in order.
         raw.send(frame(WINDOW_UPDATE, stream=stream, payload=(1 << 30).to_bytes(4, "big")))
         raw.send(frame(WINDOW_UPDATE, payload=(1 << 30).to_bytes(4, "big")))
         data, expected = b"", sent * len(people) // len(block) - 1
@@ -248,17 +291,29 @@ def test_a_reader_that_never_reads_costs_bounded_memory_and_holds_itself_up(serv
     assert len(numbers) >= expected and numbers == [index % len(people) + 1 for index in range(len(numbers))]
 
 
-def test_a_stream_is_held_back_and_never_refused_while_the_log_is_slow(tmp_path):
+def test_a_stream_is_held_back_and_never_rejected_while_the_log_is_slow(tmp_path):
     """Each fdatasync takes 20 ms more: the streams wait, nothing is RESOURCE_EXHAUSTED."""
     server = Server(tmp_path / "data")
-    server.wrapper = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=20ms")
+    server.wrapper = (
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        "inject=fdatasync:delay_enter=20ms",
+    )
     try:
         server.start()
         stub, results = profiles_pb2_grpc.ProfilesStub(server.channel()), []
 
         def run():
             requests = (item(number) for number in range(1, 2_001))
-            results.append([(answer.sequence, answer.error.code) for answer in stub.TrackStream(requests, timeout=120)])
+            results.append(
+                [(response.sequence, response.error.code) for response in stub.TrackStream(requests, timeout=120)]
+            )
 
         threads = [threading.Thread(target=run) for _ in range(4)]
         for thread in threads:
@@ -270,12 +325,25 @@ def test_a_stream_is_held_back_and_never_refused_while_the_log_is_slow(tmp_path)
         server.stop(signal.SIGKILL)
 
 
-def test_large_requests_wait_for_room_and_unary_calls_do_not(tmp_path):
-    """Requests of 1 MB in all pass the bytes that streams may have waiting (32 MiB); a unary call still finds its place."""
+def test_large_requests_wait_for_space_and_unary_calls_do_not(tmp_path):
+    """Requests of 1 MB in all pass the bytes that streams may have waiting (32 MiB); a unary call still finds its
+    place."""
     server = Server(tmp_path / "data")
-    server.wrapper = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=300ms")
-    values = {f"list{number}": types_pb2.Value(list=types_pb2.StringList(items=["x" * 290 + str(item) for item in range(25)]))
-              for number in range(9)}
+    server.wrapper = (
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        "inject=fdatasync:delay_enter=300ms",
+    )
+    values = {
+        f"list{number}": types_pb2.Value(list=types_pb2.StringList(items=["x" * 290 + str(item) for item in range(25)]))
+        for number in range(9)
+    }
     large = [event(attributes=values) for _ in range(15)]
     try:
         server.start()
@@ -284,8 +352,8 @@ def test_large_requests_wait_for_room_and_unary_calls_do_not(tmp_path):
         def run():
             with server.channel() as channel:
                 requests = (item(number, None, *large) for number in range(1, 26))
-                answers = profiles_pb2_grpc.ProfilesStub(channel).TrackStream(requests, timeout=120)
-                results.append([(answer.sequence, answer.error.code) for answer in answers])
+                responses = profiles_pb2_grpc.ProfilesStub(channel).TrackStream(requests, timeout=120)
+                results.append([(response.sequence, response.error.code) for response in responses])
 
         threads = [threading.Thread(target=run) for _ in range(4)]
         for thread in threads:
@@ -299,8 +367,8 @@ def test_large_requests_wait_for_room_and_unary_calls_do_not(tmp_path):
         server.stop(signal.SIGKILL)
 
 
-def test_a_drain_ends_streams_with_unavailable_after_their_answers(server):
-    """C12: what was taken is answered, then UNAVAILABLE and DRAINING, well inside the grace time."""
+def test_a_drain_ends_streams_with_unavailable_after_their_responses(server):
+    """C12: what was taken has its response, then UNAVAILABLE and DRAINING, well inside the grace time."""
     server.start()
     channel, stop, seen, ends = server.channel(), threading.Event(), [], []
     stub = profiles_pb2_grpc.ProfilesStub(channel)
@@ -314,8 +382,8 @@ def test_a_drain_ends_streams_with_unavailable_after_their_answers(server):
 
     def run():
         try:
-            for answer in stub.TrackStream(requests(), timeout=60):
-                seen.append(answer.sequence)
+            for response in stub.TrackStream(requests(), timeout=60):
+                seen.append(response.sequence)
         except grpc.RpcError as error:
             ends.append(Failure(error))
 
@@ -330,7 +398,7 @@ def test_a_drain_ends_streams_with_unavailable_after_their_answers(server):
     assert [(end.code, end.reason) for end in ends] == [(grpc.StatusCode.UNAVAILABLE, "DRAINING")]
     assert seen == list(range(1, len(seen) + 1))
     server.start()
-    # Every answer that was seen is on disk, and at most those not seen beyond it.
+    # Every response that was seen is on disk, and at most those not seen beyond it.
     assert server.metric("profiles_profiles") >= len(seen)
 
 
@@ -343,18 +411,18 @@ def test_a_drain_ends_a_stream_that_says_nothing(server):
         thread = threading.Thread(target=lambda: server.process.wait(20))
         os.kill(server.pid, signal.SIGTERM)
         thread.start()
-        answer = raw.answer(stream)
-        assert answer.grpc == 14
+        response = raw.response(stream)
+        assert response.grpc == 14
         thread.join(20)
         assert server.process.returncode == 0
 
 
 class Resumer:
-    """Sends numbered events over TrackStream and begins again behind the last answer when the connection breaks."""
+    """Sends numbered events over TrackStream and begins again behind the last response when the connection breaks."""
 
     def __init__(self, server, people, count, window):
         self.server, self.people, self.count, self.window = server, people, count, window
-        self.answered = self.stored = self.duplicates = self.cuts = 0
+        self.acknowledged = self.stored = self.duplicates = self.cuts = 0
         self.cut = threading.Event()
 
     def requests(self, after):
@@ -367,17 +435,19 @@ class Resumer:
 
     def run(self, cuts):
         at = [self.count * (index + 1) // (cuts + 1) for index in range(cuts)]
-        while self.answered < self.count:
+        while self.acknowledged < self.count:
             self.cut.clear()
             channel = self.server.channel()
             try:
-                for answer in profiles_pb2_grpc.ProfilesStub(channel).TrackStream(self.requests(self.answered), timeout=300):
-                    assert answer.sequence == self.answered + 1 and not answer.HasField("error")
-                    self.answered = answer.sequence
-                    self.stored += answer.results[0].status == STORED
-                    self.duplicates += answer.results[0].status == DUPLICATE
+                for response in profiles_pb2_grpc.ProfilesStub(channel).TrackStream(
+                    self.requests(self.acknowledged), timeout=300
+                ):
+                    assert response.sequence == self.acknowledged + 1 and not response.HasField("error")
+                    self.acknowledged = response.sequence
+                    self.stored += response.results[0].status == STORED
+                    self.duplicates += response.results[0].status == DUPLICATE
                     self.free.release()
-                    if at and self.answered >= at[0]:
+                    if at and self.acknowledged >= at[0]:
                         at.pop(0)
                         self.cuts += 1
                         self.cut.set()
@@ -399,4 +469,4 @@ def test_a_stream_cut_ten_times_and_resumed_stores_each_event_once(server):
     counts = [stub.GetProfile(get(who)).profile.event_counters[0].count for who in people]
     assert sum(counts) == count
     assert server.metric('profiles_items_total{result="stored"}') == count
-    print(f"{count} events, {resumer.cuts} cuts, {resumer.duplicates} answered as duplicates")
+    print(f"{count} events, {resumer.cuts} cuts, {resumer.duplicates} returned as duplicates")

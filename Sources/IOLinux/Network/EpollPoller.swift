@@ -3,15 +3,17 @@ import Glibc
 import IOCore
 
 /// Readiness by epoll, level-triggered; woken through an eventfd.
+// SAFETY: one thread uses it, but for `wake`, which only writes to the eventfd.
 final class EpollPoller: Poller, @unchecked Sendable {
-    // Used by one thread but for `wake`, which only writes to the eventfd.
-
     /// Descriptors reported by one wait; the rest come with the next.
     private static let readyMax = 256
     private static let wakeTag = UInt64.max - 1
 
     private let epoll: Int32
     private let event: Int32
+    // SAFETY: both are allocated in `init` for the largest number of events a wait returns and
+    // freed with the poller, which one thread uses; what `wait` returns is valid until the next
+    // one.
     private let raw: UnsafeMutablePointer<linux_ready>
     private let ready: UnsafeMutablePointer<IOReadiness>
 

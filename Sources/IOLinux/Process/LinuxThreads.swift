@@ -30,12 +30,12 @@ final class LinuxThread: RunningThread {
     private let thread: pthread_t
 
     init(name: String, stackBytes: Int, body: @escaping @Sendable () -> Void) {
+        // SAFETY: the retained start is taken over, once, by the thread that begins.
         let start = Unmanaged.passRetained(Start(name: name, body: body))
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
         pthread_attr_setstacksize(&attributes, stackBytes)
         var thread = pthread_t()
-        // SAFETY: the retained start is taken over, once, by the thread that begins.
         let result = pthread_create(
             &thread, &attributes,
             { argument in
@@ -55,6 +55,8 @@ final class LinuxThread: RunningThread {
 }
 
 /// Sleep and wake by a condition variable; waking a thread that is awake is one atomic exchange.
+// SAFETY: the state is atomic, and the two pointers never change; the system serializes what
+// happens behind them.
 package final class LinuxParker: Parker, @unchecked Sendable {
     private enum State: UInt8 {
         case awake = 0

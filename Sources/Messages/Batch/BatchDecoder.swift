@@ -79,7 +79,8 @@ extension MessageDecoder {
         ).write(into: &buffer)
         if batch.changeCount > Self.batchChangesMax {
             self.packer.add(
-                "\(batch.changeCount) subscription changes, at most \(Self.batchChangesMax) are allowed in a batch",
+                "\(batch.changeCount) subscription changes, at most \(Self.batchChangesMax) are "
+                    + "allowed in a batch",
                 at: "operations")
         }
         self.batchProject = batch.project

@@ -3,8 +3,7 @@ import CProtobufC
 
 /// The shape of one message, as protoc-c wrote it down: what turns JSON into wire bytes and back
 /// without a line per message.
-///
-/// Holds copies of the generated constants, which live as long as the process.
+// SAFETY: a value of immutable pointers to generated constants, which live as long as the process.
 package struct MessageSchema: @unchecked Sendable {
     private let descriptor: ProtobufCMessageDescriptor
 

@@ -67,18 +67,21 @@ package struct Setting: Sendable {
         .size(
             "memory-limit",
             summary:
-                "Memory of the store above which writes are refused; by default three quarters of what the process may use. Reads,"
+                "Memory of the store above which writes are refused; by default three quarters of "
+                + "what the process may use. Reads,"
                 + " opt-outs, log-outs and erasures go on.",
             in: \.memoryLimit, Configuration.memoryLimitRange, allowsNone: true),
         .size(
             "snapshot-log-bytes",
             summary:
-                "Bytes of log since the last snapshot after which the next one is made; a start replays about as much.",
+                "Bytes of log since the last snapshot after which the next one is made; a start "
+                + "replays about as much.",
             in: \.snapshotLogBytes, Configuration.snapshotLogBytesRange),
         Setting(
             name: "snapshot-seconds", valueName: "N",
             summary:
-                "Longest time from a record to a snapshot that covers it. What is erased leaves the disk within two of them.",
+                "Longest time from a record to a snapshot that covers it. What is erased leaves "
+                + "the disk within two of them.",
             unit: "seconds", allowed: Self.text(Configuration.snapshotSecondsRange),
             write: {
                 Self.store(

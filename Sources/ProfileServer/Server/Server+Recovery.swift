@@ -108,8 +108,10 @@ extension Server {
         case (.disk, false): log.info("there is space again: writes go on")
         case (.memory, true):
             log.warning(
-                "memory limit reached: writes are refused, but for opt-outs, log-outs and erasures; reads go on"
-            )
+                """
+                memory limit reached: writes are refused, but for opt-outs, log-outs and \
+                erasures; reads go on
+                """)
         case (.memory, false): log.info("below the memory limit again: writes go on")
         }
     }

@@ -2,7 +2,7 @@ import Bytes
 
 // The writes of consent in two passes: every change is judged on a copy of what is stored, and the
 // first that is refused refuses the call; then state, ledger and revision change at once
-// (Store+ConsentCommit.swift), which cannot fail. Source: spec.md, section 5.
+// (Store+ConsentCommit.swift), which cannot fail. Source: docs/rules.md, section 5.
 
 /// A change that was judged.
 struct EvaluatedChange {

@@ -2,7 +2,7 @@ import Bytes
 
 // The erasure of a person: who is meant is found by keyed hashes, everything that is theirs goes in
 // one commit (Store+EraseCommit.swift), and what they were called by stays blocked. Unknown and
-// erased are answered alike. Source: spec.md, section 6, EraseProfile.
+// erased are answered alike. Source: docs/rules.md, section 6, EraseProfile.
 
 extension Store {
     /// The command that erases who an identifier names: hashes only. Any thread.

@@ -2,7 +2,7 @@ import Bytes
 
 // A batch is one record; each item is applied by the function of its kind, and later ones see
 // earlier ones. Of an atomic batch nothing is seen before all of it, and nothing at all if one item
-// is refused (Store+Undo.swift). Source: spec.md, section 6, BatchWrite.
+// is refused (Store+Undo.swift). Source: docs/rules.md, section 6, BatchWrite.
 
 extension Store {
     /// Carries out one batch.

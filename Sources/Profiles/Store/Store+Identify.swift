@@ -2,7 +2,7 @@ import Bytes
 
 // An Identify in three steps: the table of the contract says what is to be done (this file); the
 // patch is tried on a draft, and may refuse the call; then everything is done at once
-// (Store+IdentifyCommit.swift), which cannot fail. Source: spec.md, section 2.
+// (Store+IdentifyCommit.swift), which cannot fail. Source: docs/rules.md, section 2.
 
 /// What an Identify comes to: a row of the table.
 enum IdentifyStep {

@@ -12,10 +12,10 @@ purchase = t.Event(event_id="order-1001", name="purchase", attributes={
     "amount": t.Value(number=59.9), "currency": t.Value(string="EUR")})
 
 # The event id makes a repetition a DUPLICATE; `timeout` becomes the deadline that the server sees too.
-answer = stub.Track(p.TrackRequest(project="default", identifier=anna, events=[purchase]), timeout=5)
-print("stored" if answer.results[0].status == t.EVENT_STATUS_STORED else "already there", "at lsn", answer.lsn)
+response = stub.Track(p.TrackRequest(project="default", identifier=anna, events=[purchase]), timeout=5)
+print("stored" if response.results[0].status == t.EVENT_STATUS_STORED else "already there", "at lsn", response.lsn)
 
-# `min_lsn` is not needed against one server: a read sees every answered write.
+# `min_lsn` is not needed against one server: a read sees every write that returned.
 profile = stub.GetProfile(p.GetProfileRequest(project="default", identifier=anna), timeout=5).profile
 print(profile.custom_id, "has", profile.event_counters[0].count, "purchase")
 
@@ -27,4 +27,4 @@ except grpc.RpcError as error:
     for detail in status_pb2.Status.FromString(details).details:
         bad = error_details_pb2.BadRequest()
         if detail.Unpack(bad):
-            print(error.code().name, *(f"{violation.field}: {violation.description}" for violation in bad.field_violations))
+            print(error.code().name, *(f"{item.field}: {item.description}" for item in bad.field_violations))

@@ -105,7 +105,7 @@ def rewrite_header(path, checksum_at, version=None, directory=None):
     path.write_bytes(data)
 
 
-def test_F12_L14_second_process_is_refused(copy):
+def test_F12_L14_second_process_is_rejected(copy):
     data = copy("snapshots")
     first = Server(data, "--segment-bytes", "1MiB").start()
     # The spare segment is filled at its own pace.
@@ -124,13 +124,13 @@ def test_L14_files_are_their_owners_alone(copy):
 
 
 @pytest.mark.parametrize("index", [0, 1, -1])
-def test_F12_L15_segment_of_a_newer_format_is_refused(copy, index):
+def test_F12_L15_segment_of_a_newer_format_is_rejected(copy, index):
     data = copy("log")
     rewrite_header(segments(data)[index], 60, version=2)
     refused(data, REFUSED, "data refused", segments(data)[index].name, "format 2, this release reads up to 1")
 
 
-def test_F12_L15_snapshot_of_a_newer_format_is_refused_and_the_older_one_not_taken(copy):
+def test_F12_L15_snapshot_of_a_newer_format_is_rejected_and_the_older_one_not_taken(copy):
     data = copy("snapshots")
     newest = snapshots(data)[-1]
     rewrite_header(newest, 76, version=2)
@@ -138,41 +138,41 @@ def test_F12_L15_snapshot_of_a_newer_format_is_refused_and_the_older_one_not_tak
 
 
 @pytest.mark.parametrize("index", [1, -1])
-def test_F12_L3_foreign_segment_is_refused(copy, templates, index):
+def test_F12_L3_foreign_segment_is_rejected(copy, templates, index):
     data = copy("log")
     shutil.copy2(segments(templates["log-other"])[index], segments(data)[index])
     refused(data, REFUSED, "data refused", segments(data)[index].name, "belongs to another data directory")
 
 
-def test_F12_L3_foreign_snapshot_is_refused(copy, templates):
+def test_F12_L3_foreign_snapshot_is_rejected(copy, templates):
     data = copy("snapshots")
     shutil.copy2(snapshots(templates["snapshots-other"])[-1], data / "00000000ffffffff.snapshot")
     refused(data, REFUSED, "data refused", "snapshot", "belongs to another data directory")
 
 
 @pytest.mark.parametrize("index", [1, -2])
-def test_F12_L12_missing_middle_segment_is_refused(copy, index):
+def test_F12_L12_missing_middle_segment_is_rejected(copy, index):
     data = copy("log")
     assert len(segments(data)) >= 4
     segments(data)[index].unlink()
     refused(data, REFUSED, "data refused", "missing")
 
 
-def test_F12_L12_hole_between_snapshot_and_log_is_refused(copy):
+def test_F12_L12_hole_between_snapshot_and_log_is_rejected(copy):
     data = copy("snapshots")
     for path in segments(data)[:-1]:
         path.unlink()
     refused(data, REFUSED, "data refused")
 
 
-def test_F12_L12_snapshots_without_any_log_are_refused(copy):
+def test_F12_L12_snapshots_without_any_log_are_rejected(copy):
     data = copy("snapshots")
     for path in segments(data):
         path.unlink()
     refused(data, REFUSED, "data refused", "the log does not go on behind")
 
 
-def test_F12_L12_log_without_its_beginning_and_no_snapshot_is_refused(copy):
+def test_F12_L12_log_without_its_beginning_and_no_snapshot_is_rejected(copy):
     data = copy("log")
     segments(data)[0].unlink()
     refused(data, REFUSED, "data refused", "missing")
@@ -190,7 +190,7 @@ def test_F12_directory_with_only_a_lock_file_starts_afresh(tmp_path):
     assert server.stop() == 0
 
 
-def test_F12_data_directory_that_is_a_file_is_refused(tmp_path):
+def test_F12_data_directory_that_is_a_file_is_rejected(tmp_path):
     file = tmp_path / "data"
     file.write_bytes(b"something of somebody")
     before = file.stat().st_mtime_ns
@@ -202,7 +202,7 @@ def test_F12_data_directory_that_is_a_file_is_refused(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="another user is needed to be shut out")
 @pytest.mark.parametrize("mode", [0o700, 0o500])
-def test_F12_directory_of_another_user_is_refused(templates, tmp_path, mode):
+def test_F12_directory_of_another_user_is_rejected(templates, tmp_path, mode):
     # Below a path that the other user may walk.
     tmp_path.chmod(0o755)
     for parent in tmp_path.parents[:2]:
