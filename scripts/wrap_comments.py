@@ -6,6 +6,7 @@ Tables, diagrams, fenced code and links stay as they are. Usage: wrap_comments.p
 limits hold for)
 """
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -76,16 +77,14 @@ def wrapped(lines, limit, pattern, is_comment):
     return lines
 
 
-def in_docstring(lines, index):
-    """Whether a line of Python lies in a string of three quotes that begins a line."""
-    inside = False
-    for line in lines[:index]:
-        words = line.strip()
-        if inside:
-            inside = '"""' not in words
-        elif words.startswith('"""'):
-            inside = '"""' not in words[3:]
-    return inside or lines[index].strip().startswith('"""')
+def docstrings(text):
+    """(first, last) line of each docstring of Python, 0-based, the last one first."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            found.append((body[0].lineno - 1, body[0].end_lineno - 1))
+    return sorted(found, reverse=True)
 
 
 def wrap(path):
@@ -99,7 +98,8 @@ def wrap(path):
     if path.suffix in (".py", ".sh"):
         lines = wrapped(lines, limit, HASHES, lambda lines, index: lines[index].lstrip().startswith("# "))
     if path.suffix == ".py":
-        lines = wrapped(lines, limit, PLAIN, in_docstring)
+        for first, last in docstrings("\n".join(lines)):
+            lines[first:last + 1] = wrapped(lines[first:last + 1], limit, PLAIN, lambda lines, index: True)
     if path.suffix in (".swift", ".c", ".h", ".proto"):
         lines = wrapped(lines, limit, SLASHES, lambda lines, index: True)
     after = "\n".join(lines)

@@ -153,13 +153,16 @@ def test_rows_have_a_home():
 
 
 def test_unsafe_code():
-    assert list(unsafe.unlisted("Sources/A.swift", "x.withUnsafeBytes { $0 }", set()))
-    assert not list(unsafe.unlisted("Sources/A.swift", "x.withUnsafeBytes { $0 }", {"Sources/A.swift"}))
-    assert not list(unsafe.unlisted("Sources/A.swift", "// withUnsafeBytes\nfunc f(_ b: UnsafeRawBufferPointer) {}",
-    set())) assert list(unsafe.unexplained("a", "let a = p.pointee"))
+    bad = "x.withUnsafeBytes { $0 }"
+    assert list(unsafe.unlisted("Sources/A.swift", bad, set()))
+    assert not list(unsafe.unlisted("Sources/A.swift", bad, {"Sources/A.swift"}))
+    borrowed = "// withUnsafeBytes\nfunc f(_ b: UnsafeRawBufferPointer) {}"
+    assert not list(unsafe.unlisted("Sources/A.swift", borrowed, set()))
+    assert list(unsafe.unexplained("a", "let a = p.pointee"))
     assert not list(unsafe.unexplained("a", "// SAFETY: p lives as long as self.\nlet a = p.pointee"))
     far = "// SAFETY: one.\n" + "\n" * unsafe.REACH + "let a = unsafeBitCast(b, to: Int.self)"
-    assert list(unsafe.unexplained("a", far)) and not list(unsafe.unexplained("a", far.replace("\n\n", "\n")))
+    assert list(unsafe.unexplained("a", far))
+    assert not list(unsafe.unexplained("a", far.replace("\n\n", "\n")))
 
 
 @pytest.mark.parametrize("text", [
@@ -171,14 +174,15 @@ def test_private_words_are_found(text):
 
 
 @pytest.mark.parametrize("text", [
-    "// `nil` if there is none.", 'let topic = "newsletter"', "let mushroom = 1", 'let text = "the answer"', "// The
-    response.",
+    "// `nil` if there is none.", 'let topic = "newsletter"', "let mushroom = 1", 'let text = "the answer"',
+    "// The response.",
 ])
 def test_other_words_are_not(text):
     assert not list(words.in_swift("a.swift", text))
 
 
 def test_private_words_of_documents_and_scripts():
-    assert list(words.in_document("a.md", "The server answers.")) and not list(words.in_document("a.md", "`answer` is
-    code")) assert list(words.in_script("a.py", "answer = call()")) and not list(words.in_script("a.py", "response =
-    call()"))
+    assert list(words.in_document("a.md", "The server answers."))
+    assert not list(words.in_document("a.md", "`answer` is code"))
+    assert list(words.in_script("a.py", "answer = call()"))
+    assert not list(words.in_script("a.py", "response = call()"))
