@@ -82,8 +82,9 @@ def docstrings(text):
     found = []
     for node in ast.walk(ast.parse(text)):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            found.append((body[0].lineno - 1, body[0].end_lineno - 1))
+        first = body[0] if isinstance(body, list) and body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            found.append((first.lineno - 1, first.end_lineno - 1))
     return sorted(found, reverse=True)
 
 
