@@ -1,5 +1,5 @@
 # The two commands of the README are `make run` and `make test`; `make help` lists the others.
-# Nothing here needs a terminal or an answer; every target can be run again at any time.
+# Nothing here needs a terminal or input; every target can be run again at any time.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,7 +11,7 @@ SEEDS ?= 1000
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay sanitize kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
+.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay sanitize kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,6 +42,13 @@ proto: ## makes Generated/ anew from Protos/
 
 check-generated: ## proves that Generated/ is what Protos/ gives
 	Protos/check-generated.sh
+
+format: ## formats Swift and breaks long comments
+	swift format --in-place --parallel --recursive Sources Tests Package.swift
+	scripts/wrap_comments.py
+
+lint: ## everything that is untidy: formatting, lengths, dead names, unsafe code, private words
+	scripts/tidy/__main__.py
 
 unit: deps ## unit tests alone
 	swift test

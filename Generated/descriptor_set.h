@@ -1,4 +1,4 @@
-// The serialised google.protobuf.FileDescriptorSet of Protos/, imports included: what server reflection answers from.
+// The serialised google.protobuf.FileDescriptorSet of Protos/, imports included: what server reflection serves.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

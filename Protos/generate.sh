@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes Generated/ from Protos/: protoc-c's code, the umbrella header, the module map, and the descriptor set as a C array.
+# Makes Generated/ from Protos/: protoc-c's code, the umbrella header, the module map, and the descriptor set as a C
+# array.
 # Usage: Protos/generate.sh [FOLDER]   (default: Generated)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -30,7 +31,7 @@ module CMessages {
 MAP
 
 cat > "$target/descriptor_set.h" <<'HEADER'
-// The serialised google.protobuf.FileDescriptorSet of Protos/, imports included: what server reflection answers from.
+// The serialised google.protobuf.FileDescriptorSet of Protos/, imports included: what server reflection serves.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

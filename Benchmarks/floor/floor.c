@@ -5,7 +5,8 @@
 // trailers. Options, settings and windows of nghttp2 are those of the service, header fields are not copied, and streams are reused, so
 // that any additional cost is that of the service itself. nghttp2 uses its default allocator.
 //
-// Usage: floor PORT RESPONSE_FILE (a gRPC frame: 5 bytes of prefix and the message). Listens on 127.0.0.1.
+// Usage: floor PORT RESPONSE_FILE (a gRPC frame: 5 bytes of prefix and the message). Listens on
+// 127.0.0.1.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,7 +24,9 @@
 #define RESPONSE_MAX 4096
 #define REQUEST_MAX 512
 #define PREFIX_BYTES 5
-#define FIELD(n, v) {(uint8_t *)n, (uint8_t *)v, sizeof n - 1, sizeof v - 1, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE}
+#define FIELD(n, v)                                                                                \
+    {(uint8_t *)n, (uint8_t *)v, sizeof n - 1, sizeof v - 1,                                       \
+     NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE}
 
 static uint8_t response[RESPONSE_MAX];
 static size_t response_bytes;
@@ -46,10 +49,11 @@ struct connection {
     size_t out_bytes;
 };
 
-static ssize_t read_response(nghttp2_session *session, int32_t stream, uint8_t *target, size_t room, uint32_t *flags,
-                             nghttp2_data_source *source, void *user) {
+static ssize_t read_response(nghttp2_session *session, int32_t stream, uint8_t *target,
+                             size_t space, uint32_t *flags, nghttp2_data_source *source,
+                             void *user) {
     (void)source, (void)user;
-    if (room < response_bytes) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (space < response_bytes) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     memcpy(target, response, response_bytes);
     *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
     nghttp2_submit_trailer(session, stream, trailers, 1);
@@ -68,8 +72,9 @@ static int headers_began(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-static int header_received(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_bytes,
-                           const uint8_t *value, size_t value_bytes, uint8_t flags, void *user) {
+static int header_received(nghttp2_session *session, const nghttp2_frame *frame,
+                           const uint8_t *name, size_t name_bytes, const uint8_t *value,
+                           size_t value_bytes, uint8_t flags, void *user) {
     (void)flags, (void)user;
     static const char path[] = "/profiles.v1.Profiles/Track", type[] = "application/grpc";
     struct request *request = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
@@ -83,7 +88,9 @@ static int header_received(nghttp2_session *session, const nghttp2_frame *frame,
 
 // Whether the request is one whole gRPC message for Track.
 static int is_whole(const struct request *request) {
-    if (!request->is_track || !request->is_grpc || request->bytes < PREFIX_BYTES || request->message[0]) return 0;
+    if (!request->is_track || !request->is_grpc || request->bytes < PREFIX_BYTES ||
+        request->message[0])
+        return 0;
     uint32_t length;
     memcpy(&length, request->message + 1, sizeof length);
     return ntohl(length) == request->bytes - PREFIX_BYTES;
@@ -91,20 +98,25 @@ static int is_whole(const struct request *request) {
 
 static int frame_received(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
     (void)user;
-    if ((frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
+    if ((frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) ||
+        !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+        return 0;
     struct request *request = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (!request) return 0;
-    if (!is_whole(request)) return nghttp2_submit_rst_stream(session, 0, frame->hd.stream_id, NGHTTP2_PROTOCOL_ERROR);
+    if (!is_whole(request))
+        return nghttp2_submit_rst_stream(session, 0, frame->hd.stream_id, NGHTTP2_PROTOCOL_ERROR);
     nghttp2_data_provider provider = {.read_callback = read_response};
     return nghttp2_submit_response(session, frame->hd.stream_id, headers, 2, &provider);
 }
 
-static int data_received(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *bytes, size_t count, void *user) {
+static int data_received(nghttp2_session *session, uint8_t flags, int32_t stream,
+                         const uint8_t *bytes, size_t count, void *user) {
     (void)flags, (void)user;
     nghttp2_session_consume(session, stream, count);
     struct request *request = nghttp2_session_get_stream_user_data(session, stream);
     if (!request) return 0;
-    if (count > REQUEST_MAX - request->bytes) return nghttp2_submit_rst_stream(session, 0, stream, NGHTTP2_REFUSED_STREAM);
+    if (count > REQUEST_MAX - request->bytes)
+        return nghttp2_submit_rst_stream(session, 0, stream, NGHTTP2_REFUSED_STREAM);
     memcpy(request->message + request->bytes, bytes, count);
     request->bytes += count;
     return 0;
@@ -136,7 +148,8 @@ static int flush(struct connection *connection) {
             connection->out_bytes += (size_t)count;
         }
         if (connection->out_bytes == 0) return 1;
-        ssize_t sent = send(connection->socket, connection->out, connection->out_bytes, MSG_NOSIGNAL);
+        ssize_t sent =
+            send(connection->socket, connection->out, connection->out_bytes, MSG_NOSIGNAL);
         if (sent < 0) return errno == EAGAIN;
         memmove(connection->out, connection->out + sent, connection->out_bytes - (size_t)sent);
         connection->out_bytes -= (size_t)sent;
@@ -154,8 +167,11 @@ int main(int argc, char **argv) {
 
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 128)) return perror("bind"), 1;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)atoi(argv[1])),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 128))
+        return perror("bind"), 1;
 
     nghttp2_session_callbacks *callbacks;
     nghttp2_session_callbacks_new(&callbacks);
@@ -186,8 +202,10 @@ int main(int argc, char **argv) {
                 connection->socket = accepted;
                 nghttp2_session_server_new2(&connection->session, callbacks, connection, option);
                 nghttp2_settings_entry settings[] = {
-                    {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 100}, {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 256 * 1024},
-                    {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 16 * 1024}, {9, 1}};
+                    {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 100},
+                    {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 256 * 1024},
+                    {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 16 * 1024},
+                    {9, 1}};
                 nghttp2_submit_settings(connection->session, 0, settings, 4);
                 nghttp2_session_set_local_window_size(connection->session, 0, 0, 4 << 20);
                 struct epoll_event added = {.events = EPOLLIN, .data.ptr = connection};
@@ -200,11 +218,13 @@ int main(int argc, char **argv) {
                 drop(connection);
                 continue;
             }
-            if (received > 0 && nghttp2_session_mem_recv(connection->session, input, (size_t)received) != received) {
+            if (received > 0 && nghttp2_session_mem_recv(connection->session, input,
+                                                         (size_t)received) != received) {
                 drop(connection);
                 continue;
             }
-            if (!flush(connection) || (!nghttp2_session_want_read(connection->session) && !nghttp2_session_want_write(connection->session)))
+            if (!flush(connection) || (!nghttp2_session_want_read(connection->session) &&
+                                       !nghttp2_session_want_write(connection->session)))
                 drop(connection);
         }
     }

@@ -1,5 +1,6 @@
-// Counts the calls of the system allocator by thread, for LD_PRELOAD. SIGUSR2 writes one line per thread, "NAME CALLS", to the file that
-// MALLOC_COUNT_FILE names. Two such counts with a known number of requests between them give calls per request.
+// Counts the calls of the system allocator by thread, for LD_PRELOAD. SIGUSR2 writes one line per
+// thread, "NAME CALLS", to the file that MALLOC_COUNT_FILE names. Two such counts with a known
+// number of requests between them give calls per request.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -38,7 +39,9 @@ void *malloc(size_t size) { return count(), __libc_malloc(size); }
 void *calloc(size_t number, size_t size) { return count(), __libc_calloc(number, size); }
 void *realloc(void *block, size_t size) { return count(), __libc_realloc(block, size); }
 void *memalign(size_t alignment, size_t size) { return count(), __libc_memalign(alignment, size); }
-void *aligned_alloc(size_t alignment, size_t size) { return count(), __libc_memalign(alignment, size); }
+void *aligned_alloc(size_t alignment, size_t size) {
+    return count(), __libc_memalign(alignment, size);
+}
 int posix_memalign(void **target, size_t alignment, size_t size) {
     count();
     *target = __libc_memalign(alignment, size);

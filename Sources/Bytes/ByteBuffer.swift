@@ -7,6 +7,9 @@
 ///
 /// - Complexity: Appending is amortised O(bytes); `removeAll` keeps the storage.
 public struct ByteBuffer: ~Copyable {
+    // SAFETY: allocated in `init`, replaced in `reallocate`, freed in `deinit`; the buffer is not
+    // copyable, so there is one owner. `count <= capacity`, and every write reserves its bytes
+    // first.
     public var base: UnsafeMutableRawPointer
     /// Bytes written.
     public var count: Int

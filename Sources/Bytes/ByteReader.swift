@@ -34,6 +34,8 @@ public struct ByteReader {
             return 0
         }
         defer { self.offset += size }
+        // SAFETY: the guard above proves that `size` bytes follow `offset`; the bytes are borrowed
+        // from the caller for the life of the reader.
         return Integer(
             littleEndian: self.bytes.loadUnaligned(fromByteOffset: self.offset, as: Integer.self))
     }

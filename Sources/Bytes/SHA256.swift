@@ -110,6 +110,9 @@ public struct SHA256: ~Copyable {
         var (a, b, c, d, e, f, g, h) = self.state
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 16) { schedule in
             for index in 0 ..< 16 {
+                // SAFETY: a block is 64 bytes, borrowed for this call; `schedule` has 16 words,
+                // each of which is initialized before it is read, and it does not outlive the
+                // closure.
                 let word = block.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)
                 schedule.initializeElement(at: index, to: UInt32(bigEndian: word))
             }

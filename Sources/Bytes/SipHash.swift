@@ -60,6 +60,8 @@ public enum SipHash {
         @inline(__always)
         mutating func absorb(_ bytes: UnsafeRawBufferPointer, rounds: Int) {
             var offset = 0
+            // SAFETY: `bytes` are borrowed for this call; each load lies within them by the
+            // condition before it.
             while offset + 8 <= bytes.count {
                 let word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
                 self.compress(UInt64(littleEndian: word), rounds: rounds)

@@ -50,7 +50,8 @@ static void fill_shift(shift_table shift, int log2) {
         memcpy(image, squared, sizeof image);
     }
     for (int byte = 0; byte < 4; byte++)
-        for (uint32_t value = 0; value < 256; value++) shift[byte][value] = apply(image, value << (8 * byte));
+        for (uint32_t value = 0; value < 256; value++)
+            shift[byte][value] = apply(image, value << (8 * byte));
 }
 
 __attribute__((constructor(102))) static void fill_shifts(void) {
@@ -59,7 +60,8 @@ __attribute__((constructor(102))) static void fill_shifts(void) {
 }
 
 static inline uint32_t move(const shift_table shift, uint32_t crc) {
-    return shift[0][crc & 0xFF] ^ shift[1][crc >> 8 & 0xFF] ^ shift[2][crc >> 16 & 0xFF] ^ shift[3][crc >> 24];
+    return shift[0][crc & 0xFF] ^ shift[1][crc >> 8 & 0xFF] ^ shift[2][crc >> 16 & 0xFF] ^
+           shift[3][crc >> 24];
 }
 
 static inline uint64_t word(const uint8_t *p) {
@@ -79,7 +81,8 @@ __attribute__((target("sse4.2"))) static inline uint32_t by_three(
     return move(shift, move(shift, (uint32_t)first) ^ (uint32_t)second) ^ (uint32_t)third;
 }
 
-__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, const uint8_t *p, size_t length) {
+__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, const uint8_t *p,
+                                                                 size_t length) {
     const size_t long_bytes = 1 << LONG_LOG2, short_bytes = 1 << SHORT_LOG2;
     for (; length >= 3 * long_bytes; length -= 3 * long_bytes, p += 3 * long_bytes)
         crc = by_three(crc, p, long_bytes, long_shift);

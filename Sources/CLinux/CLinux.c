@@ -9,10 +9,11 @@
 #include <sys/socket.h>
 #include <sys/vfs.h>
 
-const uint32_t linux_epollin = EPOLLIN, linux_epollout = EPOLLOUT, linux_epollerr = EPOLLERR, linux_epollhup = EPOLLHUP,
-               linux_epollrdhup = EPOLLRDHUP;
-const int linux_sol_socket = SOL_SOCKET, linux_so_reuseaddr = SO_REUSEADDR, linux_so_reuseport = SO_REUSEPORT,
-          linux_ipproto_tcp = IPPROTO_TCP, linux_tcp_nodelay = TCP_NODELAY, linux_ipproto_ipv6 = IPPROTO_IPV6,
+const uint32_t linux_epollin = EPOLLIN, linux_epollout = EPOLLOUT, linux_epollerr = EPOLLERR,
+               linux_epollhup = EPOLLHUP, linux_epollrdhup = EPOLLRDHUP;
+const int linux_sol_socket = SOL_SOCKET, linux_so_reuseaddr = SO_REUSEADDR,
+          linux_so_reuseport = SO_REUSEPORT, linux_ipproto_tcp = IPPROTO_TCP,
+          linux_tcp_nodelay = TCP_NODELAY, linux_ipproto_ipv6 = IPPROTO_IPV6,
           linux_ipv6_v6only = IPV6_V6ONLY;
 
 int linux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
@@ -35,7 +36,9 @@ int linux_accept(int listener, void *address, uint32_t *address_bytes) {
     return accept4(listener, address, address_bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-int linux_tcp_socket(int family) { return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }
+int linux_tcp_socket(int family) {
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
 
 int linux_set_option(int socket, int level, int option, int value) {
     return setsockopt(socket, level, option, &value, sizeof value);

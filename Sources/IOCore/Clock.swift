@@ -8,6 +8,8 @@ package protocol Clock: AnyObject, Sendable {
 
 /// The source of randomness; used for the genesis record only.
 package protocol RandomSource: AnyObject, Sendable {
+    // SAFETY: the caller owns `bytes`; an implementation writes within their count and keeps no
+    // pointer.
     /// Fills `bytes` with unpredictable bytes.
     func fill(_ bytes: UnsafeMutableRawBufferPointer)
 }

@@ -14,6 +14,7 @@ package protocol RunningThread: AnyObject, Sendable {
 ///
 /// `wake` makes the next `park` return at once if the thread is awake, and is cheap then.
 package protocol Parker: Waker {
-    /// Sleeps until woken, or until `nanoseconds` have passed (`nil`: for ever). Only one thread parks.
+    /// Sleeps until woken, or until `nanoseconds` have passed (`nil`: for ever). Only one thread
+    /// parks.
     func park(forNanoseconds nanoseconds: UInt64?)
 }

@@ -8,7 +8,8 @@ extension IOError {
             return "\(self.operation) of \(self.subject) failed"
         }
         return
-            "\(self.operation) of \(self.subject) failed: \(String(cString: text)) (errno \(self.code))"
+            "\(self.operation) of \(self.subject) failed: \(String(cString: text)) (errno "
+            + "\(self.code))"
     }
 
     /// The error of the system call that has just failed.

@@ -121,7 +121,8 @@ package struct Verification {
         for other in states.dropFirst() where (other.lsn, other.digest) != (first.lsn, first.digest)
         {
             self.damage(
-                "\(first.snapshot ?? "the first record") and \(other.snapshot ?? "the first record") lead to different states"
+                "\(first.snapshot ?? "the first record") and "
+                    + "\(other.snapshot ?? "the first record") lead to different states"
             )
         }
         if self.verdict.damages == 0 { self.verdict.state = first }

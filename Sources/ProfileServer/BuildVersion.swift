@@ -13,6 +13,17 @@ package struct BuildVersion: Equatable, Sendable {
         }
     }
 
+    /// Every format with a version of its own, as this release writes it, in the order shown.
+    ///
+    /// Genesis, commands and results are parts of records; what they mean is under the rules
+    /// version. A backup is a directory of these formats. Tokens and page tokens are not stored,
+    /// and their first byte names their kind.
+    package static let writtenFormats: [Format] = [
+        Format("log", StorageFormats.log), Format("snapshot", StorageFormats.snapshot),
+        Format("snapshot_items", SnapshotFormat.version),
+        Format("records", UInt32(RecordFormat.version)),
+    ]
+
     /// The release, by semantic versioning.
     package static let program = "0.1.0"
 

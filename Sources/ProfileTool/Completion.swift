@@ -33,14 +33,16 @@ package enum Completion {
         }.joined()
         return """
             _profilectl() {
-                local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command= word words=
+                local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} \
+                command= word words=
                 for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
                     case " \(self.commands) " in *" $word "*) command=$word; break;; esac
                 done
                 case $previous in
             \(choices)    esac
                 if [ -z "$words" ]; then
-                    case $command in \(self.withPaths.joined(separator: "|"))) COMPREPLY=($(compgen -f -- "$current"));; esac
+                    case $command in \(self.withPaths.joined(separator: "|"))) \
+                    COMPREPLY=($(compgen -f -- "$current"));; esac
                     words="\(self.flags(ToolCommand.globalOptions))"
                     case $command in
                         "") words="$words \(self.commands)";;
@@ -68,21 +70,25 @@ package enum Completion {
                 : option.choices.isEmpty
                     ? " -r" : " -x -a \(quoted(option.choices.joined(separator: " ")))"
             return
-                "complete -c profilectl \(condition)-l \(option.name.dropFirst(2)) -d \(quoted(option.help))\(value)\n"
+                "complete -c profilectl \(condition)-l \(option.name.dropFirst(2)) -d "
+                + "\(quoted(option.help))\(value)\n"
         }
         var text = "complete -c profilectl -f\n"
         for command in ToolCommand.all {
             text +=
-                "complete -c profilectl -n __fish_use_subcommand -a \(command.name) -d \(quoted(command.summary))\n"
+                "complete -c profilectl -n __fish_use_subcommand -a \(command.name) -d "
+                + "\(quoted(command.summary))\n"
             for option in command.options {
                 text += line(option, "-n '__fish_seen_subcommand_from \(command.name)' ")
             }
         }
         for option in ToolCommand.globalOptions { text += line(option, "") }
         text +=
-            "complete -c profilectl -n '__fish_seen_subcommand_from \(self.withPaths.joined(separator: " "))' -F\n"
+            "complete -c profilectl -n '__fish_seen_subcommand_from "
+            + "\(self.withPaths.joined(separator: " "))' -F\n"
         text +=
-            "complete -c profilectl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
+            "complete -c profilectl -n '__fish_seen_subcommand_from completion' -a 'bash zsh "
+            + "fish'\n"
         text +=
             "complete -c profilectl -n '__fish_seen_subcommand_from help' -a '\(self.commands)'\n"
         return text

@@ -133,7 +133,8 @@ final class Importer {
     private var requestID: String {
         let begun = self.file.countsFromNow ? String(self.position.begunAt, radix: 36) : ""
         return
-            "import-\(String(self.position.digest, radix: 36))-\(begun)-\(self.position.batch)-\(self.batchFirstLine)"
+            "import-\(String(self.position.digest, radix: 36))-\(begun)-\(self.position.batch)"
+            + "-\(self.batchFirstLine)"
     }
 
     private func count(_ result: JSONValue, line: Int) {

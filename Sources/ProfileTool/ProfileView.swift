@@ -35,12 +35,15 @@ package struct ProfileView {
         var rows = [
             [
                 "profile",
-                "\(profile["profile_id"]?.text ?? ""), revision \(profile["revision"]?.description ?? "0"), lsn \(profile["lsn"]?.description ?? "0")",
+                "\(profile["profile_id"]?.text ?? ""), revision "
+                    + "\(profile["revision"]?.description ?? "0"), lsn "
+                    + "\(profile["lsn"]?.description ?? "0")",
             ]
         ]
         rows.append([
             "times",
-            "created \(self.age(profile["created_at"])), changed \(self.age(profile["updated_at"])), seen \(self.age(profile["last_seen_at"]))",
+            "created \(self.age(profile["created_at"])), changed "
+                + "\(self.age(profile["updated_at"])), seen \(self.age(profile["last_seen_at"]))",
         ])
         let aliases = (profile["aliases"]?.items ?? []).flatMap { $0.members.map { self.who($0) } }
         if !aliases.isEmpty { rows.append(["aliases", aliases.joined(separator: ", ")]) }
@@ -86,7 +89,8 @@ package struct ProfileView {
     private func subscription(_ subscription: JSONValue) -> [String] {
         [
             Self.channel(subscription), Self.word(subscription["state"], "SUBSCRIPTION_STATE_"),
-            "by \(Self.word(subscription["source"], "CONSENT_SOURCE_")), \(self.age(subscription["effective_time"]))",
+            "by \(Self.word(subscription["source"], "CONSENT_SOURCE_")), "
+                + "\(self.age(subscription["effective_time"]))",
         ]
     }
 

@@ -24,7 +24,8 @@ extension Tool {
                 return "no such person, nothing was erased\(isReplayed)\n"
             }
             return
-                "erased: \(TerminalText.safe(who)); gone from log and snapshots by \(response["log_purge_due"]?.text ?? "then")\(isReplayed)\n"
+                "erased: \(TerminalText.safe(who)); gone from log and snapshots by "
+                + "\(response["log_purge_due"]?.text ?? "then")\(isReplayed)\n"
         }
     }
 }

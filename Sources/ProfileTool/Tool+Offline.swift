@@ -26,7 +26,8 @@ extension Tool {
         ])
         self.show(response) {
             """
-            restored: \(state.profiles) profiles at lsn \(state.lsn), \(summary.files) files, \(summary.bytes) bytes, \
+            restored: \(state.profiles) profiles at lsn \(state.lsn), \(summary.files) files, \
+            \(summary.bytes) bytes, \
             digest \(VerificationText.digest(state))
             Start the server on it: profiled --data-dir \(TerminalText.safe(words[1]))
 

@@ -7,7 +7,8 @@ extension Tool {
         _ = try self.positional(0, 0)
         let response = try self.call(.admin("CreateSnapshot"), [])
         self.show(response) {
-            "snapshot of lsn \(response["lsn"]?.description ?? "0"): \(response["bytes"]?.description ?? "0") bytes, verified\n"
+            "snapshot of lsn \(response["lsn"]?.description ?? "0"): "
+                + "\(response["bytes"]?.description ?? "0") bytes, verified\n"
         }
     }
 
@@ -36,7 +37,8 @@ extension Tool {
             progress["bytes_done"]?.integer ?? 0, progress["bytes_total"]?.integer ?? 0
         )
         return
-            "\(progress["file"]?.text ?? ""): \(done) of \(total) bytes, \(total == 0 ? 100 : 100 * done / total) %"
+            "\(progress["file"]?.text ?? ""): \(done) of \(total) bytes, "
+            + "\(total == 0 ? 100 : 100 * done / total) %"
     }
 
     /// The server has another working directory and accepts absolute paths only.

@@ -36,7 +36,8 @@ extension Tool {
             let profile = response["profile"] ?? .null
             let name = profile["custom_id"]?.text ?? "anonymous"
             var text =
-                "\(ProfileView.word(response["outcome"], "OUTCOME_")): \(TerminalText.safe(name)), profile \(profile["profile_id"]?.text ?? ""),"
+                "\(ProfileView.word(response["outcome"], "OUTCOME_")): \(TerminalText.safe(name)), "
+                + "profile \(profile["profile_id"]?.text ?? ""),"
                 + " revision \(profile["revision"]?.description ?? "0")\(Self.replayed(response))\n"
             let stale = (response["ignored_stale"]?.items ?? []).compactMap(\.text)
             if !stale.isEmpty {
@@ -46,7 +47,8 @@ extension Tool {
                 let about =
                     warning["name"]?.text ?? warning["identifier"]?.members.first?.value.text ?? ""
                 text +=
-                    "warning: \(ProfileView.word(warning["reason"], "")) \(TerminalText.safe(about))\n"
+                    "warning: \(ProfileView.word(warning["reason"], "")) "
+                    + "\(TerminalText.safe(about))\n"
             }
             return text
         }
@@ -114,8 +116,10 @@ extension Tool {
                 result["content_differs"]?.isTrue == true
                 ? ", and its content differs from the stored one" : ""
             return
-                "\(ProfileView.word(result["status"], "EVENT_STATUS_")): \(words[1]) \(TerminalText.safe(result["event_id"]?.text ?? ""))\(differs),"
-                + " profile \(response["profile_id"]?.text ?? ""), revision \(response["revision"]?.description ?? "0"),"
+                "\(ProfileView.word(result["status"], "EVENT_STATUS_")): "
+                + "\(words[1]) \(TerminalText.safe(result["event_id"]?.text ?? ""))\(differs),"
+                + " profile \(response["profile_id"]?.text ?? ""), revision "
+                + "\(response["revision"]?.description ?? "0"),"
                 + " lsn \(response["lsn"]?.description ?? "0")\(Self.replayed(response))\n"
         }
     }

@@ -29,7 +29,9 @@ package struct ToolArguments {
                 if found == nil {
                     guard let command = ToolCommand.named(word) else {
                         throw UsageError(
-                            "unknown command \(word)\(Self.nearest(word, ToolCommand.all.map(\.name))); `profilectl help` lists them"
+                            "unknown command "
+                                + "\(word)\(Self.nearest(word, ToolCommand.all.map(\.name))); "
+                                + "`profilectl help` lists them"
                         )
                     }
                     found = command
@@ -43,7 +45,8 @@ package struct ToolArguments {
             guard let option = options.first(where: { $0.name == parts[0] }) else {
                 let context = found.map { " for \($0.name)" } ?? " before the command"
                 throw UsageError(
-                    "unknown flag \(parts[0])\(context)\(Self.nearest(parts[0], options.map(\.name)))"
+                    "unknown flag "
+                        + "\(parts[0])\(context)\(Self.nearest(parts[0], options.map(\.name)))"
                 )
             }
             if option.value == nil {

@@ -93,7 +93,8 @@ package struct ToolCommand: Sendable {
             details: "Without a custom ID the attributes are set on the profile of the device.\n"
                 + ValueText.help
                 + "\n  name+=[a,b]    adds to a list           name-=[a,b]    removes from a list"
-                + "\n  email_address, phone_number, language, region and timezone are the native attributes.",
+                + "\n  email_address, phone_number, language, region and timezone are the native "
+                + "attributes.",
             options: [
                 Option("--device", "ID", "the installation id of the device"),
                 Option("--logged-out", nil, "the person has logged out on the device"),
@@ -101,7 +102,8 @@ package struct ToolCommand: Sendable {
                 revision, platform, requestID,
             ] + times,
             examples: [
-                "profilectl identify anna --device phone-1 email_address=anna@example.org plan=gold",
+                "profilectl identify anna --device phone-1 email_address=anna@example.org "
+                    + "plan=gold",
                 "profilectl identify --device phone-1 --logged-out",
                 "profilectl identify anna interests+=[shoes,hats] --delete plan",
             ]),
@@ -246,7 +248,8 @@ extension ToolCommand {
     /// `profilectl help`.
     package static var overview: String {
         var text =
-            "profilectl: profiles from the command line\n\nUsage: profilectl [FLAGS] COMMAND ...\n\nCommands:\n"
+            "profilectl: profiles from the command line\n\nUsage: profilectl [FLAGS] COMMAND "
+            + "...\n\nCommands:\n"
         for command in self.all {
             text += "  \(self.column(command.name, 13)) \(command.summary)\n"
         }

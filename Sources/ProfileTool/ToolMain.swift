@@ -143,7 +143,8 @@ struct Tool {
         let found = self.arguments.positional
         guard found.count >= least else {
             throw UsageError(
-                "\(self.arguments.command.name) needs \(self.arguments.command.arguments); `profilectl help \(self.arguments.command.name)` explains"
+                "\(self.arguments.command.name) needs \(self.arguments.command.arguments); "
+                    + "`profilectl help \(self.arguments.command.name)` explains"
             )
         }
         guard found.count <= most else {

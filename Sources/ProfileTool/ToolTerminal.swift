@@ -61,6 +61,7 @@ package struct ToolTerminal {
     private static func write(_ text: String, to descriptor: Int32) {
         var rest = ArraySlice(Array(text.utf8))
         while !rest.isEmpty {
+            // SAFETY: the bytes are those of `rest` during the call, which copies them.
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             guard count > 0 || errno == EINTR else { return }
             rest = rest.dropFirst(max(0, count))

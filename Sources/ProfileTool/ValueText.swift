@@ -49,7 +49,8 @@ package enum ValueText {
             return try JSONParser.parse(assignment.text.utf8)
         } catch {
             throw UsageError(
-                "\(assignment.name):= is not JSON at byte \(error.offset): \(error.reason); a string needs quotes, or use \(assignment.name)=..."
+                "\(assignment.name):= is not JSON at byte \(error.offset): \(error.reason); a "
+                    + "string needs quotes, or use \(assignment.name)=..."
             )
         }
     }

@@ -35,7 +35,8 @@ enum VerificationText {
                 ? "lsn \(segment.firstLSN) to \(segment.nextLSN - 1)"
                 : "no records after lsn \(segment.firstLSN - 1)"
             text =
-                "segment \(segment.number): \(segment.frames) frames, \(lsns), \(segment.usedBytes) of \(bytes) bytes used"
+                "segment \(segment.number): \(segment.frames) frames, \(lsns), "
+                + "\(segment.usedBytes) of \(bytes) bytes used"
                 + (segment.endsWithSeal ? ", sealed" : "")
                 + (segment.tailBytes > 0
                     ? ", then \(segment.tailBytes) bytes that are not a frame" : "")
@@ -45,7 +46,8 @@ enum VerificationText {
                 ("blocks", .number("\(snapshot.blocks)")),
             ]
             text =
-                "snapshot of lsn \(snapshot.position.lsn): \(snapshot.blocks) blocks, \(bytes) bytes"
+                "snapshot of lsn \(snapshot.position.lsn): \(snapshot.blocks) blocks, "
+                + "\(bytes) bytes"
         case .tornTail:
             members.append(("kind", .string("torn_tail")))
             text = "a torn tail that a start has set aside: \(bytes) bytes, never acknowledged"
@@ -64,7 +66,8 @@ enum VerificationText {
 
     private static func replay(_ state: Verification.Replay) -> (String, JSONValue) {
         var text =
-            "from \(state.snapshot ?? "the first record"), \(state.frames) frames: \(state.profiles) profiles at lsn \(state.lsn), "
+            "from \(state.snapshot ?? "the first record"), \(state.frames) frames: "
+            + "\(state.profiles) profiles at lsn \(state.lsn), "
             + "digest \(self.digest(state))"
         if let torn = state.tornTail {
             text +=
@@ -100,7 +103,8 @@ enum VerificationText {
             return ("damaged: \(verdict.damages) findings; \(advice)", json)
         }
         return (
-            "good: \(verdict.files) files, \(verdict.bytes) bytes, \(state.profiles) profiles at lsn \(state.lsn)",
+            "good: \(verdict.files) files, \(verdict.bytes) bytes, \(state.profiles) profiles at "
+                + "lsn \(state.lsn)",
             json
         )
     }

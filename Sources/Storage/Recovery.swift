@@ -124,7 +124,8 @@ struct Recovery {
             guard self.end.chain.nextFrame == limit else {
                 throw self.corruption(
                     name, self.end.offset,
-                    "frame \(self.end.chain.nextFrame) is incomplete, and a later segment continues the log")
+                    "frame \(self.end.chain.nextFrame) is incomplete, and a later segment continues the log"
+                )
             }
             return
         }
@@ -174,7 +175,8 @@ struct Recovery {
             {
                 throw self.corruption(
                     name, self.end.offset,
-                    "frame \(self.end.chain.nextFrame) is not whole, and frame \(frame.number) follows at byte \(offset)"
+                    "frame \(self.end.chain.nextFrame) is not whole, and frame "
+                        + "\(frame.number) follows at byte \(offset)"
                 )
             }
             offset += FrameHeader.alignmentBytes

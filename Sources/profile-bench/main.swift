@@ -147,13 +147,15 @@ do {
             ]))
     } else {
         print(
-            "\(report.requests) requests in \(String(format: "%.2f", report.seconds)) s, \(rate) a second;"
+            "\(report.requests) requests in \(String(format: "%.2f", report.seconds)) s, \(rate) a "
+                + "second;"
                 + " status \(statuses.map { "\($0.key): \($0.value)" }.joined(separator: ", "))")
         print("latency in ms: \(latencyText(report.latencies))")
         if report.methods.count > 1 {
             for method in report.methods {
                 print(
-                    "  \(method.method.rawValue): \(method.latencies.count) calls, \(latencyText(method.latencies))"
+                    "  \(method.method.rawValue): \(method.latencies.count) calls, "
+                        + "\(latencyText(method.latencies))"
                 )
             }
         }

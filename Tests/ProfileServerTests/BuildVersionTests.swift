@@ -17,6 +17,27 @@ import Testing
         #expect(object["protobuf_c"] as? String == "1.4\"1")
     }
 
+    @Test func everyVersionedFormatIsListedWithTheVersionOfItsDocument() throws {
+        let formats = BuildVersion.writtenFormats
+        #expect(formats.map(\.name) == ["log", "snapshot", "snapshot_items", "records"])
+        let documents = URL(filePath: #filePath).deletingLastPathComponent()
+            .appending(path: "../../docs/formats").standardized
+        for (name, text) in [
+            ("log", "| format version, "), ("snapshot", "| format version, "),
+            ("records", "- `version` is "),
+        ] {
+            let document = try String(
+                contentsOf: documents.appending(path: "\(name).md"), encoding: .utf8)
+            let parts = document.components(separatedBy: text)
+            let number = try #require(parts.dropFirst().first).prefix { $0.isNumber }
+            #expect(formats.first { $0.name == name }?.version == UInt32(number), "\(name)")
+        }
+        let snapshot = try String(
+            contentsOf: documents.appending(path: "snapshot.md"), encoding: .utf8)
+        let items = try #require(formats.first { $0.name == "snapshot_items" }).version
+        #expect(snapshot.contains("## Items, version \(items)\n"))
+    }
+
     @Test func textIsOneLine() {
         #expect(
             self.version.text == "profiled \(BuildVersion.program) (rules 1, log format 2,"

@@ -228,7 +228,8 @@ import Testing
         #expect(error.problem == .needsKeys && error.source == .environment)
         #expect(
             error.description
-                == #"environment: PROFILES_LISTEN: not on loopback, found "0.0.0.0:50051"; allowed: "#
+                == #"environment: PROFILES_LISTEN: not on loopback, found "0.0.0.0:50051"; "#
+                + "allowed: "
                 + "a loopback address only, since without keys every caller is an operator"
                 + " (keys are not built yet)")
         guard case .serve = try self.resolve(["--admin-listen", "0.0.0.0:9464"]) else {

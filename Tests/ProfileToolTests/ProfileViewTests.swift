@@ -10,20 +10,28 @@ import Testing
     @Test func profileIsFormattedForPeople() throws {
         let response = try self.json(
             #"""
-            {"profile": {"profile_id": "01J", "custom_id": "anna", "state": "STATE_IDENTIFIED", "revision": 7, "lsn": 12,
-            "installations": [{"installation_id": "phone-1", "platform": "PLATFORM_APP_IOS", "attached_at": "2026-01-29T12:00:00Z",
-            "last_seen_at": "2026-02-01T11:55:00Z"}], "native": {"email_address": "anna@example.org"},
+            {"profile": {"profile_id": "01J", "custom_id": "anna", "state": "STATE_IDENTIFIED",
+            "revision": 7, "lsn": 12,
+            "installations": [{"installation_id": "phone-1", "platform": "PLATFORM_APP_IOS",
+            "attached_at": "2026-01-29T12:00:00Z",
+            "last_seen_at": "2026-02-01T11:55:00Z"}],
+            "native": {"email_address": "anna@example.org"},
             "attributes": {"plan": {"string": "gold"}, "sizes": {"list": {"items": ["s", "m"]}}},
-            "attribute_metadata": {"plan": {"effective_time": "2026-01-29T12:00:00Z", "source": {"platform": "PLATFORM_WEB", "name": "shop"}}},
-            "subscriptions": {"items": [{"channel": "CHANNEL_EMAIL", "topic": "offers", "state": "SUBSCRIPTION_STATE_UNSUBSCRIBED",
+            "attribute_metadata": {"plan": {"effective_time": "2026-01-29T12:00:00Z",
+            "source": {"platform": "PLATFORM_WEB", "name": "shop"}}},
+            "subscriptions": {"items": [{"channel": "CHANNEL_EMAIL", "topic": "offers",
+            "state": "SUBSCRIPTION_STATE_UNSUBSCRIBED",
             "source": "CONSENT_SOURCE_ONE_CLICK", "effective_time": "2026-02-01T10:00:00Z"}]},
-            "event_counters": [{"name": "purchase", "count": 3, "first": "2026-01-29T12:00:00Z", "last": "2026-02-01T11:00:00Z"}],
-            "created_at": "2026-01-29T12:00:00Z", "updated_at": "2026-02-01T11:00:00Z", "last_seen_at": "2026-02-01T11:55:00Z",
+            "event_counters": [{"name": "purchase", "count": 3, "first": "2026-01-29T12:00:00Z",
+            "last": "2026-02-01T11:00:00Z"}],
+            "created_at": "2026-01-29T12:00:00Z", "updated_at": "2026-02-01T11:00:00Z",
+            "last_seen_at": "2026-02-01T11:55:00Z",
             "aliases": [{"profile_id": "01H"}]}}
             """#)
         let events = try self.json(
             #"""
-            {"events": [{"name": "purchase", "attributes": {"amount": {"number": 59.9}}, "effective_time": "2026-02-01T11:00:00Z",
+            {"events": [{"name": "purchase", "attributes": {"amount": {"number": 59.9}},
+            "effective_time": "2026-02-01T11:00:00Z",
             "source": {"platform": "PLATFORM_API"}}]}
             """#)
         let expected = """

@@ -2,7 +2,8 @@ import Testing
 
 @testable import Profiles
 
-/// The table of spec.md, section 5, row by row: what is stored, what is asked, what comes of it.
+/// The table of docs/rules.md, section 5, row by row: what is stored, what is asked, what comes of
+/// it.
 @Suite struct ConsentTransitionTests {
     /// One line: a state stored at time 100, a change, and what is stored after it.
     struct Row: CustomTestStringConvertible {

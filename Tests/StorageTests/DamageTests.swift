@@ -111,7 +111,8 @@ import Testing
             }
         }
         print(
-            "F5: \(bytes.count * 8) flips: \(refused) refused, \(truncated) taken for a torn tail, \(unchanged) in unused zeros"
+            "F5: \(bytes.count * 8) flips: \(refused) refused, \(truncated) taken for a torn tail, "
+                + "\(unchanged) in unused zeros"
         )
         #expect(unseen.isEmpty)
         #expect(refused > 0 && truncated > 0)

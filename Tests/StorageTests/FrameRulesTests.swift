@@ -12,9 +12,8 @@ import Testing
         var starts = [SegmentHeader.bytes]
         while let last = starts.last, last + FrameHeader.bytes <= content.count {
             let frame = content[last...].withUnsafeBytes { bytes -> Int? in
-                FrameHeader.read(
-                    UnsafeRawBufferPointer(rebasing: bytes[...]), seed: LogFixture.directoryID.seed)?
-                    .header.totalBytes
+                let rest = UnsafeRawBufferPointer(rebasing: bytes[...])
+                return FrameHeader.read(rest, seed: LogFixture.directoryID.seed)?.header.totalBytes
             }
             guard let frame else { break }
             starts.append(last + frame)

@@ -143,8 +143,10 @@ import Testing
 
     private static func report(_ split: Split, _ what: String) {
         print(
-            "F6: \(what): \(split.total) damages: \(split.refused) refused, \(split.truncated) reported as a torn tail,",
-            "\(split.complete) with every frame there, \(split.neverWritten) of the end as if never written,",
+            "F6: \(what): \(split.total) damages: \(split.refused) refused, "
+                + "\(split.truncated) reported as a torn tail,",
+            "\(split.complete) with every frame there, \(split.neverWritten) of the end as if "
+                + "never written,",
             "\(split.wrong.count) undetected")
         #expect(split.wrong.isEmpty, "\(split.wrong.prefix(3))")
         #expect(split.neverWritten <= 4, "only the block with the end can be such")

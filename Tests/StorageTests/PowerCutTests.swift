@@ -138,7 +138,8 @@ import Testing
         let samples = 2_500 / (history.operations.count + 1) + 1
         let result = Self.failures(of: history, samples: samples, seed: seed)
         print(
-            "F3: seed \(seed), \(history.operations.count) calls, \(result.states) states (3 recoveries each), \(result.wrong) wrong"
+            "F3: seed \(seed), \(history.operations.count) calls, \(result.states) states (3 "
+                + "recoveries each), \(result.wrong) wrong"
         )
         #expect(result.wrong == 0, "\(result.first)")
         #expect(result.states >= 2_500)

@@ -74,7 +74,8 @@ import Testing
             split.fellBack += 1
         } else {
             split.wrong.append(
-                "\(text()): \(fixture.target.framesLoaded) frames loaded, \(fixture.replayed) in all"
+                "\(text()): \(fixture.target.framesLoaded) frames loaded, \(fixture.replayed) in "
+                    + "all"
             )
         }
     }
@@ -96,7 +97,8 @@ import Testing
 
     private static func report(_ split: Split, _ what: String) {
         print(
-            "F7: \(what): \(split.total) damages: \(split.fellBack) fell back, \(split.refused) refused, \(split.wrong.count) undetected"
+            "F7: \(what): \(split.total) damages: \(split.fellBack) fell back, "
+                + "\(split.refused) refused, \(split.wrong.count) undetected"
         )
         #expect(split.wrong.isEmpty, "\(split.wrong.prefix(3))")
     }

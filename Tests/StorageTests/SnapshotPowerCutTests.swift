@@ -175,7 +175,8 @@ import Testing
         guard third.replayed == first.replayed + 1, third.target.framesLoaded == first.replayed + 1
         else {
             return
-                "\(third.replayed) frames, \(third.target.framesLoaded) of them loaded, after going on from \(first.replayed)"
+                "\(third.replayed) frames, \(third.target.framesLoaded) of them loaded, after "
+                + "going on from \(first.replayed)"
         }
         return nil
     }
@@ -185,8 +186,10 @@ import Testing
         let history = try Self.run(seed: seed, rounds: Self.rounds)
         let result = Self.check(history, samples: Self.samples, seed: seed)
         print(
-            "F11: seed \(seed), \(history.snapshots) snapshots, \(history.operations.count) calls (\(history.snapshotCalls) of",
-            "snapshots), \(result.states) states (3 starts each), \(result.loaded) used a snapshot, \(result.fellBack) fell back,",
+            "F11: seed \(seed), \(history.snapshots) snapshots, \(history.operations.count) calls "
+                + "(\(history.snapshotCalls) of",
+            "snapshots), \(result.states) states (3 starts each), \(result.loaded) used a "
+                + "snapshot, \(result.fellBack) fell back,",
             "\(result.wrong) wrong")
         #expect(result.wrong == 0, "\(result.first)")
         #expect(history.snapshotCalls >= 100 && history.operations.count >= 200)

@@ -8,9 +8,26 @@ import conftest  # noqa: F401  (puts the stubs on the path)
 from profiles.v1 import admin_pb2, profiles_pb2
 
 BUILT = {
-    "BatchWrite", "Identify", "Track", "GetProfile", "UpdateSubscription", "ConfirmSubscription", "AddSuppression", "RemoveSuppression",
-    "CheckSendable", "CreateUnsubscribeToken", "RedeemUnsubscribeToken", "ListConsentHistory", "VerifyConsentLedger",
-    "BatchGetProfiles", "ListEvents", "LookupProfiles", "GetProject", "UpdateProject", "EraseProfile", "Backup",
+    "BatchWrite",
+    "Identify",
+    "Track",
+    "GetProfile",
+    "UpdateSubscription",
+    "ConfirmSubscription",
+    "AddSuppression",
+    "RemoveSuppression",
+    "CheckSendable",
+    "CreateUnsubscribeToken",
+    "RedeemUnsubscribeToken",
+    "ListConsentHistory",
+    "VerifyConsentLedger",
+    "BatchGetProfiles",
+    "ListEvents",
+    "LookupProfiles",
+    "GetProject",
+    "UpdateProject",
+    "EraseProfile",
+    "Backup",
 }
 # Built, and a failed request does not end the call: test_streams.py.
 STREAMS = {"TrackStream"}
@@ -25,14 +42,20 @@ METHODS = [
 
 
 def call(channel, method):
-    kinds = {(False, False): channel.unary_unary, (False, True): channel.unary_stream,
-             (True, False): channel.stream_unary, (True, True): channel.stream_stream}
+    kinds = {
+        (False, False): channel.unary_unary,
+        (False, True): channel.unary_stream,
+        (True, False): channel.stream_unary,
+        (True, True): channel.stream_stream,
+    }
     multi = kinds[(method.client_streaming, method.server_streaming)](
         f"/{method.containing_service.full_name}/{method.name}",
-        request_serializer=lambda message: message.SerializeToString(), response_deserializer=lambda data: data)
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=lambda data: data,
+    )
     request = message_factory.GetMessageClass(method.input_type)()
-    answer = multi(iter([request]) if method.client_streaming else request, timeout=10)
-    return list(answer) if method.server_streaming else answer
+    response = multi(iter([request]) if method.client_streaming else request, timeout=10)
+    return list(response) if method.server_streaming else response
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name)
@@ -43,8 +66,8 @@ def test_rpc_is_built_or_unimplemented(shared, method):
         return
     if method.name in STREAMS:
         with shared.channel() as channel:
-            [answer] = call(channel, method)
-        assert profiles_pb2.TrackResponse.FromString(answer).error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+            [response] = call(channel, method)
+        assert profiles_pb2.TrackResponse.FromString(response).error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
         return
     with shared.channel() as channel, pytest.raises(grpc.RpcError) as caught:
         call(channel, method)

@@ -231,7 +231,8 @@ struct  Profiles__V1__UpdateProjectRequest
   Profiles__V1__ProjectOptions *options;
   char *request_id;
   /*
-   * Fields of ProjectOptions; empty: all options given. Not evaluated yet: all options given are set.
+   * Fields of ProjectOptions; empty: all options given. Not evaluated yet: all options given are
+   * set.
    */
   Google__Protobuf__FieldMask *update_mask;
 };

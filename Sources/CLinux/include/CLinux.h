@@ -8,7 +8,8 @@ typedef struct {
     uint64_t tag;
 } linux_ready;
 
-extern const uint32_t linux_epollin, linux_epollout, linux_epollerr, linux_epollhup, linux_epollrdhup;
+extern const uint32_t linux_epollin, linux_epollout, linux_epollerr, linux_epollhup,
+    linux_epollrdhup;
 
 int linux_epoll_create(void);
 /// `operation`: 1 add, 2 delete, 3 modify, as EPOLL_CTL_*.
@@ -21,8 +22,8 @@ int linux_accept(int listener, void *address, uint32_t *address_bytes);
 /// socket(2) for TCP, non-blocking and close-on-exec.
 int linux_tcp_socket(int family);
 int linux_set_option(int socket, int level, int option, int value);
-extern const int linux_sol_socket, linux_so_reuseaddr, linux_so_reuseport, linux_ipproto_tcp, linux_tcp_nodelay, linux_ipproto_ipv6,
-    linux_ipv6_v6only;
+extern const int linux_sol_socket, linux_so_reuseaddr, linux_so_reuseport, linux_ipproto_tcp,
+    linux_tcp_nodelay, linux_ipproto_ipv6, linux_ipv6_v6only;
 /// getrandom(2); returns the bytes filled or -1.
 long linux_getrandom(void *target, uint64_t bytes);
 /// Names the calling thread; the kernel keeps at most 15 bytes.

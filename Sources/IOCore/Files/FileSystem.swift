@@ -16,6 +16,8 @@ package protocol File: AnyObject {
     var path: String { get }
     /// Length in bytes.
     func size() throws(IOError) -> Int
+    // SAFETY: the caller owns `target` and `source`; an implementation stays within their counts
+    // and keeps no pointer after the call.
     /// Reads up to `target.count` bytes at `offset`; fewer only at the end of the file.
     func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws(IOError) -> Int
     /// Writes all of `source` at `offset`; after an error any part of it may have been written.

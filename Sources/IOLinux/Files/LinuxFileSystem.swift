@@ -33,6 +33,8 @@ package final class LinuxFileSystem: FileSystem {
                 guard errno == 0 else { throw IOError(operation: "readdir", subject: directory) }
                 break
             }
+            // SAFETY: `entry` belongs to the directory stream until its next call; `d_name` ends
+            // with a zero within its array, and the text is copied.
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { raw in
                 String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
             }

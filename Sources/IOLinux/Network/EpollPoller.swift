@@ -12,6 +12,9 @@ final class EpollPoller: Poller, @unchecked Sendable {
 
     private let epoll: Int32
     private let event: Int32
+    // SAFETY: both are allocated in `init` for the largest number of events a wait returns and
+    // freed with the poller, which one thread uses; what `wait` returns is valid until the next
+    // one.
     private let raw: UnsafeMutablePointer<linux_ready>
     private let ready: UnsafeMutablePointer<IOReadiness>
 

@@ -27,6 +27,8 @@ package final class LinuxNetwork: Network {
             _ = linux_set_option(descriptor, linux_ipproto_ipv6, linux_ipv6_v6only, 1)
         }
         let bytes = address.bytes
+        // SAFETY: the storage of a `SocketAddress` is as large as any address; `bytes` is the
+        // length of the one it holds. The kernel copies it.
         let bound = withUnsafePointer(to: &address.storage) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 Glibc.bind(descriptor, $0, bytes)
@@ -39,6 +41,7 @@ package final class LinuxNetwork: Network {
         }
         var actual = SocketAddress()
         var actualBytes = SocketAddress.capacity
+        // SAFETY: the kernel writes at most `actualBytes`, the size of the storage.
         withUnsafeMutablePointer(to: &actual.storage) {
             _ = $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 getsockname(descriptor, $0, &actualBytes)

@@ -14,6 +14,8 @@ struct SocketAddress: CustomStringConvertible {
         if inet_pton(AF_INET, host, &four.sin_addr) == 1 {
             four.sin_family = sa_family_t(AF_INET)
             four.sin_port = port.bigEndian
+            // SAFETY: `storage` is as large and as aligned as every address family needs
+            // (`sockaddr_storage`).
             withUnsafeMutableBytes(of: &self.storage) {
                 $0.storeBytes(of: four, as: sockaddr_in.self)
             }
@@ -38,6 +40,7 @@ struct SocketAddress: CustomStringConvertible {
     /// Formatted as `127.0.0.1:50051` or `[::1]:50051`.
     var description: String {
         var text = [CChar](repeating: 0, count: 64)
+        // SAFETY: as above; `text` has 64 bytes, more than the 46 of the longest address.
         return withUnsafeBytes(of: self.storage) { raw in
             if self.family == AF_INET6 {
                 var six = raw.load(as: sockaddr_in6.self)

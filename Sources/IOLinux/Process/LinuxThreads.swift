@@ -30,6 +30,7 @@ final class LinuxThread: RunningThread {
     private let thread: pthread_t
 
     init(name: String, stackBytes: Int, body: @escaping @Sendable () -> Void) {
+        // SAFETY: the retained start is taken over, once, by the thread that begins.
         let start = Unmanaged.passRetained(Start(name: name, body: body))
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)

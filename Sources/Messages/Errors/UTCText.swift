@@ -10,7 +10,8 @@ enum UTCText {
         let (year, month, day) = Self.date(daysSince1970: seconds / 86_400)
         let time = seconds % 86_400
         return "\(Self.digits(year, 4))-\(Self.digits(month, 2))-\(Self.digits(day, 2))T"
-            + "\(Self.digits(time / 3_600, 2)):\(Self.digits(time / 60 % 60, 2)):\(Self.digits(time % 60, 2))Z"
+            + "\(Self.digits(time / 3_600, 2)):\(Self.digits(time / 60 % 60, 2)):"
+            + "\(Self.digits(time % 60, 2))Z"
     }
 
     /// The date of a day, not before 1970, in the Gregorian calendar.

@@ -52,7 +52,8 @@ enum NativeRules {
     /// Subtags of letters and digits, the first one of 2 or 3 letters.
     private static func languageError(_ text: UnsafeRawBufferPointer) -> String? {
         let error =
-            "not a language, ISO 639-1 or BCP 47 of at most \(Self.languageCharactersMax) characters is allowed"
+            "not a language, ISO 639-1 or BCP 47 of at most "
+            + "\(Self.languageCharactersMax) characters is allowed"
         guard text.count <= Self.languageCharactersMax else { return error }
         let subtags = text.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
         guard let primary = subtags.first, 2 ... 3 ~= primary.count,

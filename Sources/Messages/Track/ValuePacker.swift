@@ -5,7 +5,7 @@ import Profiles
 /// The layout that protoc-c gives every map from a name to a `Value`.
 ///
 /// Source: `Profiles__V1__Event__AttributesEntry` and `Profiles__V1__Object__FieldsEntry`, whose
-/// equality `WireSchemaTests` asserts.
+/// equality `WireCheckTests` asserts.
 typealias FieldEntry = Profiles__V1__Event__AttributesEntry
 
 /// Turns decoded values into packed ones, and says what is wrong with them.

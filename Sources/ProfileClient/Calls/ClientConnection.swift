@@ -95,6 +95,7 @@ final class ClientConnection {
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { session, id, _, user in
             guard let call = ClientConnection.call(session, id) else { return 0 }
             call.hasEnded = true
+            // SAFETY: `user` is the connection that made the session and deletes it before it ends.
             let connection = Unmanaged<ClientConnection>.fromOpaque(user!).takeUnretainedValue()
             connection.onEnd?(connection, call)
             return 0
@@ -131,10 +132,13 @@ final class ClientConnection {
                 (":authority", self.authority), ("te", Array("trailers".utf8)),
                 ("content-type", Array("application/grpc".utf8)),
             ] + call.metadata
+        // SAFETY: the owner of `call` keeps it until its stream has closed, after which nghttp2
+        // reads no more.
         let pointer = Unmanaged.passUnretained(call).toOpaque()
         var provider = nghttp2_data_provider(
             source: nghttp2_data_source(ptr: pointer),
             read_callback: { _, _, target, capacity, flags, source, _ in
+                // SAFETY: see above; `count` bytes are within both the body and nghttp2's buffer.
                 let call = Unmanaged<ClientCall>.fromOpaque(source!.pointee.ptr!)
                     .takeUnretainedValue()
                 let count = min(capacity, call.body.count - call.bodyOffset)

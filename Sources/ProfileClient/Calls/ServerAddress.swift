@@ -35,6 +35,8 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
         defer { freeaddrinfo(list) }
         var failure = ECONNREFUSED
         var next = list
+        // SAFETY: the list is getaddrinfo's until freeaddrinfo below; each `ai_next` and address in
+        // it is valid until then.
         while let candidate = next {
             next = candidate.pointee.ai_next
             let descriptor = socket(candidate.pointee.ai_family, Int32(SOCK_STREAM.rawValue), 0)

@@ -109,6 +109,7 @@ package final class UnaryClient {
     ) throws(RPCFailure) -> ClientCall {
         let call = ClientCall(keepsResponse: true)
         call.path = Array(method.path.utf8)
+        // SAFETY: the bytes of the length are copied before the closure returns.
         call.body =
             [0] + withUnsafeBytes(of: UInt32(request.count).bigEndian) { Array($0) } + request
         call.metadata = [
@@ -197,7 +198,8 @@ package final class UnaryClient {
             "cannot reach \(self.address): \(String(cString: strerror(errno)))"
         case .unknownHost: "cannot reach \(self.address): no such host"
         case .closed:
-            "cannot reach \(self.address): the connection was closed (is that the service's gRPC port?)"
+            "cannot reach \(self.address): the connection was closed (is that the service's gRPC "
+                + "port?)"
         }
     }
 

@@ -92,6 +92,7 @@ struct LoadTemplate {
         guard let message = try? MessageEncoder(now: 0).encode(json, as: method.rpc.request) else {
             preconditionFailure("the load's request does not match \(method.rpc.path)")
         }
+        // SAFETY: the bytes of the length are copied before the closure returns.
         let framed =
             [0] + withUnsafeBytes(of: UInt32(message.count).bigEndian) { Array($0) } + message
         let mark = Array(person.utf8)

@@ -11,7 +11,8 @@ package enum TimeText {
         let (days, secondOfDay) = self.floorDivide(seconds, by: 86_400)
         let (year, month, day) = self.civil(days)
         let time =
-            "\(self.pad(secondOfDay / 3_600, 2)):\(self.pad(secondOfDay / 60 % 60, 2)):\(self.pad(secondOfDay % 60, 2))"
+            "\(self.pad(secondOfDay / 3_600, 2)):\(self.pad(secondOfDay / 60 % 60, 2)):"
+            + "\(self.pad(secondOfDay % 60, 2))"
         var tail = ""
         if fraction > 0 {
             tail = "." + self.pad(fraction, 6)

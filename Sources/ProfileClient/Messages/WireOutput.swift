@@ -16,6 +16,7 @@ struct WireOutput {
     }
 
     mutating func fixed(_ value: some FixedWidthInteger) {
+        // SAFETY: the bytes are copied before the closure returns.
         withUnsafeBytes(of: value.littleEndian) { self.bytes += $0 }
     }
 

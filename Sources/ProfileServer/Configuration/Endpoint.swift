@@ -9,7 +9,8 @@ package struct Endpoint: Equatable, Sendable, CustomStringConvertible {
 
     /// What `init` accepts, for error texts.
     package static let allowed =
-        "ADDRESS:PORT with an IPv4 address, an IPv6 address in brackets or localhost, port 0...65535"
+        "ADDRESS:PORT with an IPv4 address, an IPv6 address in brackets or localhost, port "
+        + "0...65535"
 
     /// Reads `127.0.0.1:50051`, `[::1]:0` or `localhost:50051`; `nil` for anything else, including
     /// other names.

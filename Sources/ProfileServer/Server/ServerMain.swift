@@ -39,7 +39,7 @@ package enum ServerMain {
 
     private static var version: BuildVersion {
         BuildVersion(
-            rules: Store.rulesVersion, formats: [.init("log", 1)],
+            rules: Store.rulesVersion, formats: BuildVersion.writtenFormats,
             nghttp2: String(cString: nghttp2_version(0).pointee.version_str),
             protobufC: String(cString: protobuf_c_version()))
     }

@@ -1,7 +1,7 @@
 import Bytes
 
 // What becomes of the attributes of a profile that is merged into another one.
-// Source: spec.md, section 2, "Merge of A into B".
+// Source: docs/rules.md, section 2, "Merge of A into B".
 
 /// Names of what found no capacity in a merge.
 struct AttributeMergeLosses {

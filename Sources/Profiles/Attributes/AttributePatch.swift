@@ -2,7 +2,7 @@ import Bytes
 
 // The rules of attribute conflicts: every write carries (effective time, lsn), the greater one
 // wins, losers are named. Lists follow the rule per element, so that the order in which writes
-// arrive does not matter. Source: spec.md, section 1.
+// arrive does not matter. Source: docs/rules.md, section 1.
 
 /// Bounds of a profile's attributes.
 struct AttributeLimits {

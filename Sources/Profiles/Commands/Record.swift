@@ -14,7 +14,7 @@ package enum RecordKind: UInt8, Sendable {
     case track = 3
     /// Payload: `IdentifyCommand`.
     case identify = 4
-    /// Payload: `SubscriptionCommand`.
+    /// Payload: `SubscriptionHeader` and its changes.
     case updateSubscription = 5
     /// Payload: a verified confirmation token.
     case confirmSubscription = 6

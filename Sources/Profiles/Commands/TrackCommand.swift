@@ -56,7 +56,7 @@ package struct TrackHeader {
         self.expectedRevision = expectedRevision
     }
 
-    /// Appends the header; the events follow by `appendTrackEvent` and `appendRejectedTrackEvent`.
+    /// Appends the header; the events follow, each by `TrackEventView.write(into:)`.
     package func write(into buffer: inout ByteBuffer) {
         buffer.append(self.project.rawValue)
         buffer.append(self.flags.rawValue)

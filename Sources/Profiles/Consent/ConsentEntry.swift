@@ -2,8 +2,8 @@ import Bytes
 
 // One entry of the consent ledger as the bytes that are hashed. They are the protobuf form of
 // `ConsentEntry` without its two hashes, so that anyone who holds an entry can compute them again;
-// written here, because the state machine may not depend on a codec. Source: spec.md, section 5,
-// "Ledger"; the encoding rules of protobuf, fields in the order of their numbers, defaults left
+// written here, because the state machine may not depend on a codec. Source: docs/rules.md, section
+// 5, "Ledger"; the encoding rules of protobuf, fields in the order of their numbers, defaults left
 // out.
 
 /// How consent was given, borrowed; as it stands in a record.

@@ -1,5 +1,5 @@
 // The whole table of consent as one function over values: what is stored, what is asked, what comes
-// of it. Nothing else decides on consent. Source: spec.md, section 5.
+// of it. Nothing else decides on consent. Source: docs/rules.md, section 5.
 
 /// What is stored of one (channel, topic).
 struct StoredConsent: Equatable {

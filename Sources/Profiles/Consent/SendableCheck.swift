@@ -1,6 +1,6 @@
 /// Whether a message may be sent, and why: a pure function of what is known.
 ///
-/// Source: spec.md, section 5, "CheckSendable": the reasons in this order.
+/// Source: docs/rules.md, section 5, "CheckSendable": the reasons in this order.
 package struct SendableCheck: Equatable, Sendable {
     /// The person has an address on the channel; for PUSH: an app or web installation.
     package var hasAddress = false

@@ -2,8 +2,8 @@ import Bytes
 
 // The merge of an anonymous profile into the person it turned out to be: one record, seen whole or
 // not at all. The loser's header and blocks stay as they were for 30 days, because un-merge needs
-// them; from then on only its id is left, as an alias. Source: spec.md, section 2, "Merge of A into
-// B".
+// them; from then on only its id is left, as an alias. Source: docs/rules.md, section 2, "Merge of
+// A into B".
 
 extension Store {
     /// Merges `loser` into `survivor`, whose attributes will be `draft`; returns the merge's id.

@@ -27,10 +27,10 @@ enum SnapshotItem: UInt8 {
     case events = 9
 }
 
-/// Numbers of the item format.
-enum SnapshotFormat {
-    /// Of the items; the container has its own.
-    static let version: UInt32 = 1
+/// Numbers of the item format. Source: docs/formats/snapshot.md, "Items".
+package enum SnapshotFormat {
+    /// Version of the items, which a snapshot begins with; the container has its own.
+    package static let version: UInt32 = 1
     /// Kind, zeros, length of the body.
     static let itemHeaderBytes = 8
     /// Blocked identifiers in one item.

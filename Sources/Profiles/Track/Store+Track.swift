@@ -2,8 +2,8 @@ import Bytes
 
 // A Track in two passes: the first finds out how the call and each event end and changes nothing
 // that anyone can see; the second (Store+TrackCommit.swift) cannot fail. Order of checks: blocked
-// identifier, replay, `expected_revision`, existence, then each event. Source: spec.md, sections 1
-// and 3.
+// identifier, replay, `expected_revision`, existence, then each event. Source: docs/rules.md,
+// sections 1 and 3.
 
 /// What a Track is about, as found before its events are looked at.
 struct TrackTarget {

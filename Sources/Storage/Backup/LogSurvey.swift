@@ -140,7 +140,8 @@ package struct LogSurvey {
         throw .corruption(
             file: path, offsetBytes: found.usedBytes, lsn: chain.nextLSN,
             found:
-                "frame \(chain.nextFrame) is not whole, and a later segment goes on at frame \(limit)"
+                "frame \(chain.nextFrame) is not whole, and a later segment goes on at frame "
+                + "\(limit)"
         )
     }
 }
