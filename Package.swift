@@ -69,11 +69,13 @@ let package = Package(
             resources: [.copy("Golden")]),
         .testTarget(name: "ProfilesTests", dependencies: ["Profiles", "Bytes"]),
         .testTarget(
-            name: "MessagesTests", dependencies: ["Messages", "Profiles", "Bytes", "CMessages", "CProtobufC"]),
+            name: "MessagesTests",
+            dependencies: ["Messages", "Profiles", "Bytes", "CMessages", "CProtobufC"]),
         .testTarget(
             name: "ProfileServiceTests",
             dependencies: [
-                "ProfileService", "Messages", "CMessages", "GRPCTransport", "IOSimulation", "IOCore", "Storage", "Profiles",
+                "ProfileService", "Messages", "CMessages", "GRPCTransport", "IOSimulation",
+                "IOCore", "Storage", "Profiles",
                 "Bytes",
             ],
             resources: [.copy("Golden")]),

@@ -27,15 +27,12 @@ extension Connection {
         }
     }
 
-    /// Tells the handler of every open stream that the server ends (C12); a watch would never end
-    /// and gets its status at once.
+    /// Tells the handler of every open stream that the server ends (C12).
     private func drainStreams() {
         self.forEachStream { stream in
-            guard stream.machine.drain() == .notifyHandler else { return }
-            if stream.watchedService != nil {
-                self.finish(stream, RPCStatus(.unavailable, "the server is shutting down"))
-            } else {
-                self.loop.handler.drain(stream.token)
+            switch stream.machine.drain() {
+            case .notifyHandler: self.loop.handler.drain(stream.token)
+            case .ignore: break
             }
         }
     }

@@ -72,8 +72,11 @@ extension Connection {
     func sendData(
         header: UnsafeRawBufferPointer, count: Int, from stream: RPCStream
     ) -> Int32 {
-        self.output.append(header)
-        self.output.append(UnsafeRawBufferPointer(rebasing: stream.output.bytes[..<count]))
+        self.output.prepareAppend()
+        let frame = self.output.buffer.appendUninitialized(header.count + count)
+        frame.copyMemory(from: header)
+        UnsafeMutableRawBufferPointer(rebasing: frame[header.count...])
+            .copyMemory(from: UnsafeRawBufferPointer(rebasing: stream.output.bytes[..<count]))
         stream.output.consume(count)
         self.pendingResponseBytes -= count
         self.loop.pendingResponseBytes -= count

@@ -42,7 +42,8 @@ extension Connection {
                 stream,
                 RPCStatus(
                     .resourceExhausted,
-                    "request headers of \(stream.head.bytes) bytes, at most \(loop.limits.headerBytesMax)"
+                    "request headers of \(stream.head.bytes) bytes, "
+                        + "at most \(loop.limits.headerBytesMax)"
                 ))
         }
         guard stream.head.isPOST else { return self.rejectHTTP(stream, "405") }
@@ -76,7 +77,6 @@ extension Connection {
         // inside one.
         let bodyDue = isRequestStream ? .max : loop.nowNanoseconds + loop.limits.bodyNanoseconds
         loop.schedule(stream, at: min(stream.deadlineNanoseconds, bodyDue))
-        guard !loop.isHealth(method: method) else { return }
         if let status = loop.handler.admit(loop.call(of: stream)) { self.finish(stream, status) }
     }
 
@@ -110,7 +110,8 @@ extension Connection {
                 stream,
                 RPCStatus(
                     .resourceExhausted,
-                    "a message of \(size) bytes, at most \(self.loop.limits.messageBytesMax) are allowed"
+                    "a message of \(size) bytes, "
+                        + "at most \(self.loop.limits.messageBytesMax) are allowed"
                 ))
         case .compressed where stream.head.encoding == .identity:
             self.cancel(
@@ -148,11 +149,7 @@ extension Connection {
         case .dispatch:
             self.loop.metrics.messageReceived()
             self.loop.schedule(stream, at: stream.deadlineNanoseconds)
-            if let method = stream.head.method, self.loop.isHealth(method: method) {
-                self.respondToHealth(stream, method: method)
-            } else {
-                self.loop.handler.receive(stream.message.bytes, of: self.loop.call(of: stream))
-            }
+            self.loop.handler.receive(stream.message.bytes, of: self.loop.call(of: stream))
         case .reject(let status): self.cancel(stream, status)
         case .ended, .ignore: break
         }
@@ -160,15 +157,12 @@ extension Connection {
 
     /// A stream's time is over: its deadline, or the wait for its body.
     func timeExpired(_ stream: RPCStream) {
-        let isDeadline = self.loop.nowNanoseconds >= stream.deadlineNanoseconds
-        self.cancel(
-            stream,
-            isDeadline
-                ? RPCStatus(.deadlineExceeded, "the deadline has passed")
-                : RPCStatus(
-                    .cancelled,
-                    "the request was not complete after \(self.loop.limits.bodyNanoseconds / 1_000_000_000) s"
-                ))
+        let bodySeconds = self.loop.limits.bodyNanoseconds / 1_000_000_000
+        let status =
+            self.loop.nowNanoseconds >= stream.deadlineNanoseconds
+            ? RPCStatus(.deadlineExceeded, "the deadline has passed")
+            : RPCStatus(.cancelled, "the request was not complete after \(bodySeconds) s")
+        self.cancel(stream, status)
         // Trailers would wait behind responses that the client does not read, perhaps for ever
         // (G16).
         if !stream.output.isEmpty { self.reset(stream, NGHTTP2_CANCEL) }

@@ -2,24 +2,35 @@ import Bytes
 import CNGHTTP2
 
 extension Connection {
-    /// Queues the only message of a call and the OK trailers behind it, or ends the call with the
-    /// status that `body` returns.
+    /// Queues the only message of a call, which `body` appends, and the OK trailers behind it.
     ///
     /// Budget: no allocation in the steady state, no copy of the message.
-    func respond(on stream: RPCStream, writing body: (inout ByteBuffer) -> RPCStatus?) {
-        stream.output.prepareAppend()
-        let start = stream.output.buffer.count
-        Self.beginMessage(&stream.output.buffer)
-        let rejection = body(&stream.output.buffer)
-        let framedBytes = stream.output.buffer.count - start
-        guard rejection == nil, self.hasHeadroom(forBytes: framedBytes) else {
+    @inline(__always)
+    func respond(on stream: RPCStream, writing body: (inout ByteBuffer) -> Void) {
+        let start = Self.beginMessage(on: stream)
+        body(&stream.output.buffer)
+        self.completeResponse(from: start, on: stream)
+    }
+
+    /// As above, or ends the call with the status that `body` returns.
+    func respondOrReject(
+        on stream: RPCStream, writing body: (inout ByteBuffer) -> RPCStatus?
+    ) {
+        let start = Self.beginMessage(on: stream)
+        if let rejection = body(&stream.output.buffer) {
+            stream.output.buffer.truncate(to: start)
+            self.finish(stream, rejection)
+        } else {
+            self.completeResponse(from: start, on: stream)
+        }
+    }
+
+    private func completeResponse(from start: Int, on stream: RPCStream) {
+        guard self.hasHeadroom(forBytes: stream.output.buffer.count - start) else {
             stream.output.buffer.truncate(to: start)
             return self.finish(
                 stream,
-                rejection
-                    ?? RPCStatus(
-                        .resourceExhausted,
-                        "too many unread responses wait on this connection"))
+                RPCStatus(.resourceExhausted, "too many unread responses wait on this connection"))
         }
         self.endMessage(from: start, on: stream, stream.machine.respond())
         self.callEnded(stream, code: .ok)
@@ -58,9 +69,7 @@ extension Connection {
     private func queue(on stream: RPCStream, _ body: (inout ByteBuffer) -> Void) -> SendOutcome {
         let action = stream.machine.send()
         if case .ignore = action { return .gone }
-        stream.output.prepareAppend()
-        let start = stream.output.buffer.count
-        Self.beginMessage(&stream.output.buffer)
+        let start = Self.beginMessage(on: stream)
         body(&stream.output.buffer)
         self.endMessage(from: start, on: stream, action)
         self.markDirty()
@@ -71,10 +80,16 @@ extension Connection {
     private static let prefixBytes = 1 + 4
 
     /// Appends the prefix of a message whose length is not known yet.
+    ///
+    /// - Returns: Where the prefix starts in the stream's output.
     @inline(__always)
-    private static func beginMessage(_ output: inout ByteBuffer) {
-        output.append(UInt8(0))
-        output.append(UInt32(0))
+    private static func beginMessage(on stream: RPCStream) -> Int {
+        stream.output.prepareAppend()
+        let start = stream.output.buffer.count
+        // Not compressed; the length is patched by `endMessage`.
+        stream.output.buffer.appendUninitialized(Self.prefixBytes)
+            .storeBytes(of: 0, as: UInt8.self)
+        return start
     }
 
     /// Completes the prefix of the message at `start` and gives the message to nghttp2.
@@ -132,7 +147,6 @@ extension Connection {
     /// Tells the handler that a call is over. Once for each call that the handler did not end: only
     /// `cancel` and `close` call this, when they take a call out of its live states.
     func notifyCancelled(_ stream: RPCStream) {
-        if let method = stream.head.method, self.loop.isHealth(method: method) { return }
         self.loop.handler.cancelled(stream.token)
     }
 
@@ -147,8 +161,6 @@ extension Connection {
 
     /// A call has its status: nothing of it is due any more, and it is counted.
     func callEnded(_ stream: RPCStream, code: RPCStatusCode) {
-        if stream.watchedService != nil { self.watches -= 1 }
-        stream.watchedService = nil
         self.dropHeld(of: stream)
         self.loop.wheel.cancel(stream.timer)
         self.loop.metrics.handled(

@@ -21,7 +21,6 @@ final class Connection {
     var output = ByteQueue(capacity: 4 << 10)
     /// Streams that are open, for the shutdown and the end of the connection.
     private(set) var streams: [Unmanaged<RPCStream>] = []
-    var watches = 0
     /// Bytes of responses waiting in the streams of this connection.
     var pendingResponseBytes = 0
     /// It is in the loop's list of connections with output.

@@ -1,6 +1,6 @@
 import CNGHTTP2
 
-/// Header fields that are sent with every answer, built once per process and never copied.
+/// Header fields that are sent with every response, built once per process and never copied.
 struct StaticHeaders: @unchecked Sendable {
     // SAFETY: the arrays are filled once, their strings are literals, and nothing writes to them
     // afterwards.
@@ -32,7 +32,7 @@ struct StaticHeaders: @unchecked Sendable {
     }
 }
 
-/// Fields made for one answer: error paths only, so it allocates.
+/// Fields made for one response: error paths only, so it allocates.
 struct HeaderList {
     private var names: [StaticString] = []
     private var values: [[UInt8]] = []

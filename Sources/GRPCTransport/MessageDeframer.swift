@@ -3,7 +3,7 @@ import Bytes
 /// Cuts the bytes of a request into messages: a flag byte, a big-endian 32-bit length, the message.
 ///
 /// Frame edges carry no meaning: any cut of the same bytes gives the same messages (G26, G47). A
-/// length over the limit is refused from the prefix alone and nothing is ever allocated by it
+/// length over the limit is rejected from the prefix alone and nothing is ever allocated by it
 /// (G31).
 struct MessageDeframer {
     enum Event: Equatable {

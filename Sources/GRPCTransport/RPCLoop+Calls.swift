@@ -1,6 +1,6 @@
 import Bytes
 
-// Calls by their tokens: how the handler answers them. Streams are reached without counting a
+// Calls by their tokens: how the handler responds to them. Streams are reached without counting a
 // reference (see `RPCStream`).
 
 extension RPCLoop {
@@ -12,7 +12,10 @@ extension RPCLoop {
     /// Responds to a call with one message and OK; a call that has ended meanwhile is counted and
     /// dropped.
     package func respond(to token: CallToken, message: UnsafeRawBufferPointer) {
-        self.respond(to: token) { $0.append(message) }
+        guard let stream = self.stream(of: token) else { return self.metrics.lateResponse() }
+        stream._withUnsafeGuaranteedRef { stream in
+            stream.withConnection { $0.respond(on: stream) { $0.append(message) } }
+        }
     }
 
     /// Responds to a call with the message that `body` appends, and OK.
@@ -23,24 +26,22 @@ extension RPCLoop {
     ///
     /// Budget: no allocation, no copy of the message.
     package func respond(to token: CallToken, writing body: (inout ByteBuffer) -> Void) {
-        self.respond(
-            to: token,
-            writingOrRejecting: {
-                body(&$0)
-                return nil
-            })
+        guard let stream = self.stream(of: token) else { return self.metrics.lateResponse() }
+        stream._withUnsafeGuaranteedRef { stream in
+            stream.withConnection { $0.respond(on: stream, writing: body) }
+        }
     }
 
     /// Responds to a call with the message that `body` appends and OK, or ends it with the status
     /// that `body` returns; whatever it appended is dropped then.
     ///
     /// What `body` may do: see `respond(to:writing:)`.
-    package func respond(
-        to token: CallToken, writingOrRejecting body: (inout ByteBuffer) -> RPCStatus?
+    package func respondOrReject(
+        to token: CallToken, writing body: (inout ByteBuffer) -> RPCStatus?
     ) {
         guard let stream = self.stream(of: token) else { return self.metrics.lateResponse() }
         stream._withUnsafeGuaranteedRef { stream in
-            stream.withConnection { $0.respond(on: stream, writing: body) }
+            stream.withConnection { $0.respondOrReject(on: stream, writing: body) }
         }
     }
 
@@ -122,20 +123,6 @@ extension RPCLoop {
             self.wheel.cancel(stream.timer)
         } else {
             self.wheel.schedule(stream.timer, atNanoseconds: nanoseconds)
-        }
-    }
-
-    // MARK: Health
-
-    func isHealth(method: Int) -> Bool { method >= self.methods.methods.count - 2 }
-    func isHealthWatch(method: Int) -> Bool { method == self.methods.methods.count - 1 }
-
-    func pushHealth() {
-        let version = self.health.version
-        guard version != self.healthVersion else { return }
-        self.healthVersion = version
-        for case let open? in self.connections where open.connection.watches > 0 {
-            open.connection.pushHealth()
         }
     }
 }

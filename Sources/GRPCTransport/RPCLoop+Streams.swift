@@ -53,17 +53,9 @@ extension RPCLoop {
                 continue
             }
             switch stream.machine.headroomFreed() {
-            case .notifyHandler: self.notifyWritable(stream)
+            case .notifyHandler: self.handler.becameWritable(stream.token)
             case .ignore: break
             }
-        }
-    }
-
-    private func notifyWritable(_ stream: RPCStream) {
-        if stream.watchedService != nil {
-            stream.withConnection { $0.pushHealth() }
-        } else {
-            self.handler.becameWritable(stream.token)
         }
     }
 

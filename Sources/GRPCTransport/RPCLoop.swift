@@ -16,8 +16,6 @@ package final class RPCLoop: Steppable {
     /// on behalf of one connection, smaller ones cost system calls.
     static let readBytes = 64 << 10
     static let listenerTag = UInt64.max
-    private static let checkPath = "/grpc.health.v1.Health/Check"
-    private static let watchPath = "/grpc.health.v1.Health/Watch"
 
     package let index: Int
     package let metrics: TransportMetrics
@@ -32,7 +30,6 @@ package final class RPCLoop: Steppable {
     let methods: MethodTable
     let settings: SessionSettings
     let memory = SessionMemory()
-    let health: HealthRegistry
     let listener: any ListeningSocket
     let poller: any Poller
     var wheel: TimerWheel
@@ -56,7 +53,6 @@ package final class RPCLoop: Steppable {
     var streamsAwaitingWritable: [RPCStream] = []
     /// Calls whose requests may be delivered again.
     var resumed: [CallToken] = []
-    var healthVersion: UInt64 = 0
 
     var listening = Listening.active
     var drain = Drain.none
@@ -103,19 +99,14 @@ package final class RPCLoop: Steppable {
 
     package init(
         index: Int, listener: any ListeningSocket, poller: any Poller, clock: any Clock,
-        methods: [RPCMethodDescriptor], limits: TransportLimits, health: HealthRegistry
+        methods: [RPCMethodDescriptor], limits: TransportLimits
     ) {
         self.index = index
         self.listener = listener
         self.poller = poller
         self.clock = clock
         self.limits = limits
-        self.health = health
-        self.methods = MethodTable(
-            methods + [
-                RPCMethodDescriptor(path: Self.checkPath),
-                RPCMethodDescriptor(path: Self.watchPath, streamsResponses: true),
-            ])
+        self.methods = MethodTable(methods)
         self.metrics = TransportMetrics(paths: self.methods.methods.map(\.path))
         self.settings = SessionSettings(limits: limits)
         self.nowNanoseconds = clock.monotonicNanoseconds()
@@ -199,7 +190,6 @@ package final class RPCLoop: Steppable {
         for readiness in ready { self.handle(readiness) }
         while let timer = self.wheel.popDue(nowNanoseconds: self.nowNanoseconds) { timer.fire?() }
         self.resumeAccepting()
-        self.pushHealth()
         if self.command.load(ordering: .acquiring) == Command.drain.rawValue {
             self.advanceDrain(graceNanoseconds: self.graceNanoseconds.load(ordering: .relaxed))
         }

@@ -1,4 +1,4 @@
-// The seam between the transport and what is served: calls go up as `RPCCall`, answers come down by
+// The seam between the transport and what is served: calls go up as `RPCCall`, responses come down by
 // `CallToken`. Both sides run on the loop's thread; only `RPCLoop.wake` may be called from another.
 
 /// gRPC status codes, with the numbers of the protocol.
@@ -22,7 +22,7 @@ package enum RPCStatusCode: UInt8, Sendable, CaseIterable {
     case unauthenticated = 16
 }
 
-/// How a call ends when not by a single OK answer. Made on error paths only, so it may allocate.
+/// How a call ends other than with one message and OK. Made on error paths only, so it may allocate.
 package struct RPCStatus: Equatable, Sendable {
     package var code: RPCStatusCode
     /// UTF-8 for a developer; percent-encoded and cut at 1,024 bytes on the wire.
@@ -39,7 +39,7 @@ package struct RPCStatus: Equatable, Sendable {
 
 /// Names one open call: loop, connection slot and generation, stream slot and generation.
 ///
-/// An answer to a call that has ended meanwhile finds another generation and is dropped and
+/// A response to a call that has ended meanwhile finds another generation and is dropped and
 /// counted, so it can never reach another client's stream.
 package struct CallToken: Equatable, Sendable, BitwiseCopyable {
     package var loop: UInt32
@@ -84,7 +84,7 @@ package struct RPCCall {
     package var token: CallToken
     /// Index into the methods that the loop was made with.
     package var method: Int
-    /// Monotonic nanoseconds after which the answer is worthless; `UInt64.max`: no deadline.
+    /// Monotonic nanoseconds after which the response is worthless; `UInt64.max`: no deadline.
     package var deadlineNanoseconds: UInt64
     /// The `authorization` header's value; empty: none.
     package var authorization: UnsafeRawBufferPointer
@@ -104,18 +104,20 @@ package struct RPCCall {
 ///
 /// Budget of `receive` for a unary call: no allocation in the steady state.
 package protocol RPCHandler: AnyObject {
-    /// Headers are complete: whether the call may go on; called before any body is buffered.
+    /// Headers are complete: whether the call is accepted (`nil`) or ends with a status. Called for
+    /// every method, before any body is buffered. A call that is accepted ends exactly once: by the
+    /// handler (`respond`, `finish`), or with `cancelled`.
     func admit(_ call: RPCCall) -> RPCStatus?
     /// One whole message; a unary call gets exactly one. `message` is valid for this call only.
     func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall)
     /// The client of a request stream has sent its last message.
     func requestsEnded(of call: RPCCall)
-    /// A message of this call was refused as `.full`, and there is room again.
+    /// A message of this call was rejected as `.full`, and there is headroom again.
     func becameWritable(_ token: CallToken)
-    /// The server ends: the call, a stream, shall be brought to its end with a status soon.
+    /// The server ends: the handler shall end this call, a stream, with a status soon. Once a call.
     func drain(_ token: CallToken)
-    /// The call ended otherwise than by the handler (reset, deadline, lost connection); the token
-    /// is already dead.
+    /// The call ended otherwise than by the handler (reset, deadline, lost connection, malformed
+    /// request); the token is already dead. Once a call.
     func cancelled(_ token: CallToken)
     /// Another thread called `wake`: completions may be waiting.
     func woken()

@@ -40,9 +40,6 @@ final class RPCStream {
     var startedNanoseconds: UInt64 = 0
     var deadlineNanoseconds: UInt64 = .max
     var emptyDataFrames = 0
-    /// The service watched by a health Watch; `nil`: not one.
-    var watchedService: String?
-    var watchedStatus: UInt8 = 0
 
     init(slot: UInt32) {
         self.slot = slot
@@ -78,6 +75,5 @@ final class RPCStream {
         self.output.reset(keepingCapacity: Self.bytesKept)
         self.deadlineNanoseconds = .max
         self.emptyDataFrames = 0
-        self.watchedService = nil
     }
 }

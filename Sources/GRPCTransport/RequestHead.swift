@@ -13,9 +13,9 @@ struct RequestHead: ~Copyable {
     /// How the request's messages may be compressed.
     enum Encoding {
         case identity
-        /// Known to the protocol, not built: a message that uses it is refused.
+        /// Known to the protocol, not supported: a message that uses it is rejected.
         case unsupported
-        /// Not known at all: the call is refused (G33).
+        /// Not known at all: the call is rejected (G33).
         case unknown
     }
 

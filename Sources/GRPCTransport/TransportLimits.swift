@@ -5,18 +5,18 @@ package struct TransportLimits: Sendable {
     package var connectionsMax = 10_000
     /// Open streams of one connection, advertised as SETTINGS_MAX_CONCURRENT_STREAMS (C3).
     package var streamsPerConnectionMax = 100
-    /// One message, in bytes; refused from its prefix alone (G31).
+    /// One message, in bytes; rejected from its prefix alone (G31).
     package var messageBytesMax = 4 << 20
     /// Bytes of one header block that are kept, counted as name + value + 32 per field (G22, A7).
     package var headerBytesMax = 16 << 10
     /// Bytes of one header block that close the connection.
     package var headerBytesFatal = 64 << 10
-    /// Answers waiting in one stream that its reader does not drain, in bytes; a larger single
-    /// answer fits an empty stream.
+    /// Responses waiting in one stream that its reader does not drain, in bytes; a larger single
+    /// message fits an empty stream.
     package var outputBytesPerStreamMax = 64 << 10
-    /// Answers waiting in one connection, in bytes (A14, C15).
+    /// Responses waiting in one connection, in bytes (A14, C15).
     package var outputBytesPerConnectionMax = 1 << 20
-    /// Answers waiting in all connections of a loop, in bytes (A14).
+    /// Responses waiting in all connections of a loop, in bytes (A14).
     package var outputBytesMax = 64 << 20
     /// Bytes that one tick takes from nghttp2 before it writes them, in bytes: one send, one system
     /// call.
@@ -37,7 +37,7 @@ package struct TransportLimits: Sendable {
     /// CONTINUATION frames of one block (A3).
     package var continuationsMax = 8
     /// Control frames (SETTINGS, PING, PRIORITY, WINDOW_UPDATE) at once and per second without an
-    /// answer of ours (A5, A8).
+    /// response (A5, A8).
     package var controlFrameBurst = 2_000
     package var controlFramesPerSecond = 1_000
     /// Pings closer together than this are strikes (C7); in nanoseconds.
@@ -55,8 +55,6 @@ package struct TransportLimits: Sendable {
     package var idleNanoseconds: UInt64 = 300_000_000_000
     /// Data waits and the peer takes none (C15), in nanoseconds.
     package var sendStallNanoseconds: UInt64 = 30_000_000_000
-    /// Health watches of one connection; they live for ever (H9).
-    package var watchesPerConnectionMax = 8
 
     package init() {}
 }

@@ -19,7 +19,7 @@ package final class TransportMetrics: @unchecked Sendable {
         }
     }
 
-    /// Of one method; they lie in a table, so that a call counts no reference.
+    /// Of one method; kept in a table, so that a call counts no reference.
     private struct Counters: ~Copyable {
         let started = Counter()
         /// By `RPCStatusCode.rawValue`.
@@ -69,7 +69,7 @@ package final class TransportMetrics: @unchecked Sendable {
     package var connections: Int { self.connectionsCell.load(ordering: .relaxed) }
     /// Open streams.
     package var streams: Int { self.streamsCell.load(ordering: .relaxed) }
-    /// Answers whose call had ended.
+    /// Responses whose call had ended.
     package var lateResponses: UInt64 { self.lateResponsesCell.value }
     /// Messages received whole.
     package var messagesReceived: UInt64 { self.receivedCell.value }

@@ -55,18 +55,6 @@ import Testing
             [150_000_000, 150_000_000].map { bucket.take(nowNanoseconds: $0) } == [true, true])
     }
 
-    @Test(arguments: ["", "profiles.v1.Profiles"])
-    func healthRequestsAreRead(service: String) {
-        let message: [UInt8] =
-            service.isEmpty ? [] : [0x0A, UInt8(service.utf8.count)] + Array(service.utf8)
-        #expect(message.withUnsafeBytes { Connection.service(in: $0) } == service)
-    }
-
-    @Test(arguments: [[0x0A, 9, 1], [0x0A, 1, 0xFF], [0x0B], [0x08]] as [[UInt8]])
-    func malformedHealthRequestsAreNone(message: [UInt8]) {
-        #expect(message.withUnsafeBytes { Connection.service(in: $0) } == nil)
-    }
-
     @Test func pathsAreFoundByteForByte() {
         let table = MethodTable((0 ..< 40).map { RPCMethodDescriptor(path: "/s/m\($0)") })
         for number in 0 ..< 40 {

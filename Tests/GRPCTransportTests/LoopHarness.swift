@@ -29,7 +29,7 @@ final class LoopHarness {
                 RPCMethodDescriptor(path: "/t.T/Server", streamsResponses: true),
                 RPCMethodDescriptor(
                     path: "/t.T/Both", streamsRequests: true, streamsResponses: true),
-            ], limits: limits, health: HealthRegistry(services: [""]))
+            ], limits: limits)
         self.loop.handler = self.handler
         self.handler.loop = self.loop
     }

@@ -87,12 +87,10 @@ import Testing
 
     @Test func aRejectionDropsWhatWasWritten() throws {
         let harness = try self.calling()
-        harness.loop.respond(
-            to: harness.handler.token!,
-            writingOrRejecting: { output in
-                output.append(UInt64(7))
-                return RPCStatus(.notFound, "no such profile")
-            })
+        harness.loop.respondOrReject(to: harness.handler.token!) { output in
+            output.append(UInt64(7))
+            return RPCStatus(.notFound, "no such profile")
+        }
         harness.step()
         #expect(self.body(of: 1, harness).isEmpty && self.endsWithTrailers(1, harness))
         #expect(harness.loop.pendingResponseBytes == 0)

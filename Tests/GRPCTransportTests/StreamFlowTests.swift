@@ -3,7 +3,7 @@ import Testing
 
 @testable import GRPCTransport
 
-/// Streams through a whole loop: windows, pauses, room, ends.
+/// Streams through a whole loop: windows, pauses, headroom, ends.
 @Suite struct StreamFlowTests {
     private static let both = "/t.T/Both"
 
@@ -90,7 +90,7 @@ import Testing
     }
 
     @Test func aReaderThatReadsNothingBoundsItsStreamAndLearnsWhenItIsWritable() throws {
-        // Answers of 1 KiB without end: the stream takes one window's worth and one buffer, then
+        // Responses of 1 KiB without end: the stream takes one window's worth and one buffer, then
         // says `.full`.
         let harness = LoopHarness()
         var sent = 0
@@ -132,7 +132,7 @@ import Testing
         #expect(harness.loop.pendingResponseBytes == 0)
     }
 
-    @Test func aClientStreamIsAnsweredOnceAfterItsEnd() throws {
+    @Test func aClientStreamHasOneResponseAfterItsEnd() throws {
         let harness = LoopHarness()
         try harness.run([
             {

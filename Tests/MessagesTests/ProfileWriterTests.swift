@@ -33,7 +33,8 @@ import Testing
         mutating func text(emptyToo: Bool = true) -> [UInt8] {
             let lengths = [0, 1, 5, 30, 127, 128, 300]
             let long = self.below(200) == 0 ? 17_000 : lengths[self.below(lengths.count)]
-            return [UInt8](repeating: UInt8(97 + self.below(26)), count: max(long, emptyToo ? 0 : 1))
+            return [UInt8](
+                repeating: UInt8(97 + self.below(26)), count: max(long, emptyToo ? 0 : 1))
         }
 
         mutating func appendText(_ buffer: inout ByteBuffer, emptyToo: Bool = true) {
@@ -105,7 +106,8 @@ import Testing
                 let kind = kinds[this.below(3)]
                 buffer.append(kind.rawValue)
                 let bytes =
-                    kind == .profileID ? [UInt8](repeating: 9, count: 16) : this.text(emptyToo: false)
+                    kind == .profileID
+                    ? [UInt8](repeating: 9, count: 16) : this.text(emptyToo: false)
                 bytes.withUnsafeBytes { buffer.appendPrefixed($0) }
             }
             self.appendList(&buffer) { this, buffer in

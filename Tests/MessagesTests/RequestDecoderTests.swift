@@ -76,7 +76,8 @@ import Testing
 
     // MARK: BatchWrite
 
-    private static let innerTrack = Wire.field(3, Wire.field(2, "ann")) + Wire.field(4, Wire.event())
+    private static let innerTrack =
+        Wire.field(3, Wire.field(2, "ann")) + Wire.field(4, Wire.event())
 
     @Test func everyWriteOfABatchHasTheProject() throws {
         let wire =
@@ -199,10 +200,11 @@ import Testing
         #expect(self.violations(Wire.field(1, "/tmp/b")) { $0.decodeBackup($1) } == nil)
     }
 
-    @Test(arguments: [
-        ([], ""), (Wire.field(1, "profiles.v1.Admin"), "profiles.v1.Admin"),
-        (Wire.field(9, "x") + Wire.field(8, 1), ""), ([0x0A, 5, 1], nil), ([0x0B], nil),
-    ] as [([UInt8], String?)])
+    @Test(
+        arguments: [
+            ([], ""), (Wire.field(1, "profiles.v1.Admin"), "profiles.v1.Admin"),
+            (Wire.field(9, "x") + Wire.field(8, 1), ""), ([0x0A, 5, 1], nil), ([0x0B], nil),
+        ] as [([UInt8], String?)])
     func aHealthCheckNamesItsService(wire: [UInt8], service: String?) {
         #expect(wire.withUnsafeBytes { MessageDecoder.decodeHealthCheck($0) } == service)
     }

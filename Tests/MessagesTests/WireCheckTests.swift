@@ -15,7 +15,9 @@ import Testing
     }
 
     private func passesFastPath(_ bytes: [UInt8]) -> Bool {
-        bytes.withUnsafeBytes { WireFastPath.isGood($0, root: WireSchema.shared.trackRequest.index) }
+        bytes.withUnsafeBytes {
+            WireFastPath.isGood($0, root: WireSchema.shared.trackRequest.index)
+        }
     }
 
     private func path(_ bytes: [UInt8]) -> String? {

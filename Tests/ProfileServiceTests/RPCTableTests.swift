@@ -25,7 +25,8 @@ import Testing
         while reader.remaining > 0 {
             let tag = reader.readVarint()
             switch tag & 7 {
-            case 0: body(tag >> 3, UnsafeRawBufferPointer(start: nil, count: 0), reader.readVarint())
+            case 0:
+                body(tag >> 3, UnsafeRawBufferPointer(start: nil, count: 0), reader.readVarint())
             case 1: _ = reader.read(UInt64.self)
             case 2: body(tag >> 3, reader.readPrefixed(), 0)
             default: _ = reader.read(UInt32.self)
@@ -131,7 +132,8 @@ import Testing
                 columns[2].trimmingCharacters(in: .whitespaces) == state
             else { continue }
             text += columns[1] + "\n"
-            for (index, part) in columns[1].split(separator: "`").enumerated() where index % 2 == 1 {
+            for (index, part) in columns[1].split(separator: "`").enumerated() where index % 2 == 1
+            {
                 names.insert(String(part))
             }
         }
@@ -143,7 +145,8 @@ import Testing
         let notYet = try Self.readme("not yet")
         for row in RPCTable.all {
             // Reflection has one row for both of its versions.
-            let name = row.kind == .reflection ? String(row.service.split(separator: ".")[2]) : row.name
+            let name =
+                row.kind == .reflection ? String(row.service.split(separator: ".")[2]) : row.name
             if row.isBuilt {
                 #expect(built.names.contains(name), "\(name) is built")
                 #expect(!notYet.names.contains(name) || name == "Watch", "\(name) is built")

@@ -20,7 +20,8 @@ extension MessageDecoder {
     /// Longest path of a backup, in bytes: leaves room for file names below the 4,096 of PATH_MAX.
     private static let destinationBytesMax = 1_024
 
-    package func decodeCreateSnapshot(_ message: UnsafeRawBufferPointer) -> Decoded<OperatorRequest> {
+    package func decodeCreateSnapshot(_ message: UnsafeRawBufferPointer) -> Decoded<OperatorRequest>
+    {
         self.decode(message, as: WireSchema.shared.createSnapshotRequest) { _ in OperatorRequest() }
     }
 

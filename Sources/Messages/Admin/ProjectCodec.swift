@@ -31,8 +31,8 @@ extension MessageDecoder {
         self.decode(message, as: WireSchema.shared.getProjectRequest) { request in
             self.checkProject(request.pointee.project)
             return DecodedProjectRequest(
-                    project: ValuePacker.text(request.pointee.project),
-                    requestID: UnsafeRawBufferPointer(start: nil, count: 0))
+                project: ValuePacker.text(request.pointee.project),
+                requestID: UnsafeRawBufferPointer(start: nil, count: 0))
         }
     }
 
@@ -67,8 +67,8 @@ extension MessageDecoder {
                 self.packer.add("missing", at: "options")
             }
             return DecodedProjectRequest(
-                    project: ValuePacker.text(request.pointee.project), requestID: requestID,
-                    options: options)
+                project: ValuePacker.text(request.pointee.project), requestID: requestID,
+                options: options)
         }
     }
 

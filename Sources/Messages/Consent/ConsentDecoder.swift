@@ -57,25 +57,29 @@ extension MessageDecoder {
     package func decodeConfirmSubscription(_ message: UnsafeRawBufferPointer) -> Decoded<
         DecodedTokenRequest
     > {
-        self.decode(message, as: WireSchema.shared.confirmSubscriptionRequest, itemCount: { _ in 1 }) { request in
+        self.decode(
+            message, as: WireSchema.shared.confirmSubscriptionRequest, itemCount: { _ in 1 }
+        ) { request in
             self.checkProject(request.pointee.project)
             return DecodedTokenRequest(
-                    project: ValuePacker.text(request.pointee.project),
-                    requestID: self.id(request.pointee.request_id, "request_id"),
-                    token: self.token(request.pointee.token))
+                project: ValuePacker.text(request.pointee.project),
+                requestID: self.id(request.pointee.request_id, "request_id"),
+                token: self.token(request.pointee.token))
         }
     }
 
     package func decodeRedeemUnsubscribeToken(_ message: UnsafeRawBufferPointer) -> Decoded<
         DecodedTokenRequest
     > {
-        self.decode(message, as: WireSchema.shared.redeemUnsubscribeTokenRequest, itemCount: { _ in 1 }) { request in
+        self.decode(
+            message, as: WireSchema.shared.redeemUnsubscribeTokenRequest, itemCount: { _ in 1 }
+        ) { request in
             self.checkProject(request.pointee.project)
             return DecodedTokenRequest(
-                    project: ValuePacker.text(request.pointee.project),
-                    requestID: self.id(request.pointee.request_id, "request_id"),
-                    token: self.token(request.pointee.token),
-                    evidence: self.evidence(request.pointee.evidence))
+                project: ValuePacker.text(request.pointee.project),
+                requestID: self.id(request.pointee.request_id, "request_id"),
+                token: self.token(request.pointee.token),
+                evidence: self.evidence(request.pointee.evidence))
         }
     }
 
@@ -89,10 +93,10 @@ extension MessageDecoder {
             if reason == nil { self.packer.add("not a reason of the contract", at: "reason") }
             let channel = self.channel(request.pointee.channel)
             return DecodedSuppression(
-                    project: ValuePacker.text(request.pointee.project),
-                    requestID: self.id(request.pointee.request_id, "request_id"),
-                    channel: channel, address: self.address(request.pointee.address, channel),
-                    reason: reason)
+                project: ValuePacker.text(request.pointee.project),
+                requestID: self.id(request.pointee.request_id, "request_id"),
+                channel: channel, address: self.address(request.pointee.address, channel),
+                reason: reason)
         }
     }
 
@@ -108,10 +112,10 @@ extension MessageDecoder {
             }
             let channel = self.channel(request.pointee.channel)
             return DecodedSuppression(
-                    project: ValuePacker.text(request.pointee.project),
-                    requestID: self.id(request.pointee.request_id, "request_id"),
-                    channel: channel, address: self.address(request.pointee.address, channel),
-                    reason: reason)
+                project: ValuePacker.text(request.pointee.project),
+                requestID: self.id(request.pointee.request_id, "request_id"),
+                channel: channel, address: self.address(request.pointee.address, channel),
+                reason: reason)
         }
     }
 
@@ -142,11 +146,11 @@ extension MessageDecoder {
                 self.packer.add("not a class of the contract", at: "message_class")
             }
             return DecodedChannelRequest(
-                    project: ValuePacker.text(request.pointee.project),
-                    identifier: self.identifier(request.pointee.identifier),
-                    channel: self.channel(request.pointee.channel),
-                    topic: self.topic(request.pointee.topic),
-                    messageClass: messageClass ?? .marketing, minLSN: request.pointee.min_lsn)
+                project: ValuePacker.text(request.pointee.project),
+                identifier: self.identifier(request.pointee.identifier),
+                channel: self.channel(request.pointee.channel),
+                topic: self.topic(request.pointee.topic),
+                messageClass: messageClass ?? .marketing, minLSN: request.pointee.min_lsn)
         }
     }
 
@@ -156,10 +160,10 @@ extension MessageDecoder {
         self.decode(message, as: WireSchema.shared.createUnsubscribeTokenRequest) { request in
             self.checkProject(request.pointee.project)
             return DecodedChannelRequest(
-                    project: ValuePacker.text(request.pointee.project),
-                    identifier: self.identifier(request.pointee.identifier),
-                    channel: self.channel(request.pointee.channel),
-                    topic: self.topic(request.pointee.topic))
+                project: ValuePacker.text(request.pointee.project),
+                identifier: self.identifier(request.pointee.identifier),
+                channel: self.channel(request.pointee.channel),
+                topic: self.topic(request.pointee.topic))
         }
     }
 
@@ -173,10 +177,10 @@ extension MessageDecoder {
                 self.packer.add("\(size), at most \(Self.pageSizeMax) is allowed", at: "page_size")
             }
             return DecodedLedgerRequest(
-                    project: ValuePacker.text(request.pointee.project),
-                    identifier: self.identifier(request.pointee.identifier),
-                    pageSize: size == 0 ? Self.pageSizeDefault : size,
-                    pageToken: ValuePacker.text(request.pointee.page_token))
+                project: ValuePacker.text(request.pointee.project),
+                identifier: self.identifier(request.pointee.identifier),
+                pageSize: size == 0 ? Self.pageSizeDefault : size,
+                pageToken: ValuePacker.text(request.pointee.page_token))
         }
     }
 
@@ -186,9 +190,9 @@ extension MessageDecoder {
         self.decode(message, as: WireSchema.shared.verifyConsentLedgerRequest) { request in
             self.checkProject(request.pointee.project)
             return DecodedLedgerRequest(
-                    project: ValuePacker.text(request.pointee.project),
-                    identifier: self.identifier(request.pointee.identifier),
-                    pageSize: 0, pageToken: UnsafeRawBufferPointer(start: nil, count: 0))
+                project: ValuePacker.text(request.pointee.project),
+                identifier: self.identifier(request.pointee.identifier),
+                pageSize: 0, pageToken: UnsafeRawBufferPointer(start: nil, count: 0))
         }
     }
 }

@@ -17,10 +17,10 @@ extension MessageDecoder {
         self.decode(message, as: WireSchema.shared.eraseProfileRequest) { request in
             self.checkProject(request.pointee.project)
             return DecodedErase(
-                    project: ValuePacker.text(request.pointee.project),
-                    requestID: self.id(request.pointee.request_id, "request_id"),
-                    identifier: self.identifier(request.pointee.identifier),
-                    expectedRevision: request.pointee.expected_revision?.pointee.value)
+                project: ValuePacker.text(request.pointee.project),
+                requestID: self.id(request.pointee.request_id, "request_id"),
+                identifier: self.identifier(request.pointee.identifier),
+                expectedRevision: request.pointee.expected_revision?.pointee.value)
         }
     }
 }

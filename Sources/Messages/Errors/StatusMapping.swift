@@ -118,7 +118,8 @@ package enum StatusMapping {
         let arena = DecodeArena()
         let status = Self.cStatus(of: rejection, context, in: arena)
         return MappedStatus(
-            code: Self.code(of: rejection).rawValue, message: context.message ?? Self.message(of: rejection),
+            code: Self.code(of: rejection).rawValue,
+            message: context.message ?? Self.message(of: rejection),
             details: Self.packed(UnsafeMutableRawPointer(status)))
     }
 

@@ -41,10 +41,10 @@ extension MessageDecoder {
             default: self.packer.add("not an order of the contract", at: "order")
             }
             return DecodedListEvents(
-                    project: ValuePacker.text(request.pointee.project), identifier: identifier,
-                    query: query,
-                    pageToken: ValuePacker.text(request.pointee.page_token),
-                    minLSN: request.pointee.min_lsn)
+                project: ValuePacker.text(request.pointee.project), identifier: identifier,
+                query: query,
+                pageToken: ValuePacker.text(request.pointee.page_token),
+                minLSN: request.pointee.min_lsn)
         }
     }
 

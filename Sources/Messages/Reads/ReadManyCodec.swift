@@ -35,11 +35,11 @@ extension MessageDecoder {
         self.decode(message, as: WireSchema.shared.batchGetProfilesRequest) { request in
             self.checkProject(request.pointee.project)
             return DecodedBatchGetProfiles(
-                    project: ValuePacker.text(request.pointee.project),
-                    identifiers: self.identifiers(request),
-                    mask: self.mask(
-                        request.pointee.read_mask, withMetadata: request.pointee.metadata != 0),
-                    minLSN: request.pointee.min_lsn)
+                project: ValuePacker.text(request.pointee.project),
+                identifiers: self.identifiers(request),
+                mask: self.mask(
+                    request.pointee.read_mask, withMetadata: request.pointee.metadata != 0),
+                minLSN: request.pointee.min_lsn)
         }
     }
 
@@ -85,7 +85,8 @@ extension MessageEncoder {
                 appliedLSN: images.appliedLSN, into: &self.item)
             output.append(UInt8(1 << 3 | 2))
             output.appendPrefixed(self.item.bytes)
-            guard output.count - start + self.scratch.count <= MessageDecoder.responseBytesMax else {
+            guard output.count - start + self.scratch.count <= MessageDecoder.responseBytesMax
+            else {
                 return false
             }
         }
@@ -131,10 +132,10 @@ extension MessageDecoder {
             default: self.packer.add("no address is set", at: "address")
             }
             return DecodedLookupProfiles(
-                    project: ValuePacker.text(request.pointee.project), channel: channel,
-                    address: address,
-                    mask: self.mask(request.pointee.read_mask, withMetadata: false),
-                    minLSN: request.pointee.min_lsn)
+                project: ValuePacker.text(request.pointee.project), channel: channel,
+                address: address,
+                mask: self.mask(request.pointee.read_mask, withMetadata: false),
+                minLSN: request.pointee.min_lsn)
         }
     }
 }

@@ -93,7 +93,8 @@ extension MessageDecoder {
         if sentAt != nil { flags.insert(.hasSentAt) }
         if request.expected_revision != nil { flags.insert(.hasExpectedRevision) }
         return TrackHeader(
-            project: .unresolved, flags: flags, platform: source.platform, eventCount: request.n_events,
+            project: .unresolved, flags: flags, platform: source.platform,
+            eventCount: request.n_events,
             identifier: self.identifier(request.identifier), requestID: requestID,
             sourceName: source.name,
             sentAt: sentAt ?? 0, expectedRevision: request.expected_revision?.pointee.value ?? 0)

@@ -96,15 +96,21 @@ struct WireSchema: @unchecked Sendable {
         var builder = Builder()
         self.trackRequest = builder.root(profiles__v1__track_request__init)
         self.getProfileRequest = builder.root(profiles__v1__get_profile_request__init)
-        self.updateSubscriptionRequest = builder.root(profiles__v1__update_subscription_request__init)
-        self.confirmSubscriptionRequest = builder.root(profiles__v1__confirm_subscription_request__init)
+        self.updateSubscriptionRequest = builder.root(
+            profiles__v1__update_subscription_request__init)
+        self.confirmSubscriptionRequest = builder.root(
+            profiles__v1__confirm_subscription_request__init)
         self.addSuppressionRequest = builder.root(profiles__v1__add_suppression_request__init)
         self.removeSuppressionRequest = builder.root(profiles__v1__remove_suppression_request__init)
         self.checkSendableRequest = builder.root(profiles__v1__check_sendable_request__init)
-        self.createUnsubscribeTokenRequest = builder.root(profiles__v1__create_unsubscribe_token_request__init)
-        self.redeemUnsubscribeTokenRequest = builder.root(profiles__v1__redeem_unsubscribe_token_request__init)
-        self.listConsentHistoryRequest = builder.root(profiles__v1__list_consent_history_request__init)
-        self.verifyConsentLedgerRequest = builder.root(profiles__v1__verify_consent_ledger_request__init)
+        self.createUnsubscribeTokenRequest = builder.root(
+            profiles__v1__create_unsubscribe_token_request__init)
+        self.redeemUnsubscribeTokenRequest = builder.root(
+            profiles__v1__redeem_unsubscribe_token_request__init)
+        self.listConsentHistoryRequest = builder.root(
+            profiles__v1__list_consent_history_request__init)
+        self.verifyConsentLedgerRequest = builder.root(
+            profiles__v1__verify_consent_ledger_request__init)
         self.batchWriteRequest = builder.root(profiles__v1__batch_write_request__init)
         self.identifyRequest = builder.root(profiles__v1__identify_request__init)
         self.reflectionRequest = builder.root(grpc__reflection__v1__server_reflection_request__init)

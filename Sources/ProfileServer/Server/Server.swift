@@ -127,8 +127,9 @@ package final class Server {
             let poller = try network.makePoller()
             let loop = RPCLoop(
                 index: index, listener: listener, poller: poller, clock: self.clock,
-                methods: RPCTable.served(reflection: self.configuration.reflection).map(\.descriptor),
-                limits: self.transportLimits, health: self.health)
+                methods: RPCTable.served(reflection: self.configuration.reflection).map(
+                    \.descriptor),
+                limits: self.transportLimits)
             let mailbox = CompletionMailbox { poller.wake() }
             let handler = ServiceLoop(
                 index: index, transport: loop, state: self.state,

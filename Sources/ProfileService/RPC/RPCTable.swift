@@ -76,7 +76,8 @@ package enum RPCTable {
             profilesService, "ListProfiles", .read, needs: .read, takes: .listProfiles,
             .notBuilt(.unary)),
         RPCDefinition(
-            profilesService, "UpdateSubscription", .write, needs: .write, takes: .updateSubscription,
+            profilesService, "UpdateSubscription", .write, needs: .write,
+            takes: .updateSubscription,
             .unary { $0.write($1, of: $2) { $0.decoder.decodeUpdateSubscription($1) } }),
         RPCDefinition(
             profilesService, "ConfirmSubscription", .write, needs: .write,
@@ -111,7 +112,8 @@ package enum RPCTable {
             profilesService, "CreateUnsubscribeToken", .read, needs: .read,
             takes: .createUnsubscribeToken,
             .unary {
-                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeCreateUnsubscribeToken($1) }) {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeCreateUnsubscribeToken($1) })
+                {
                     $0.createUnsubscribeToken($1, $2)
                 }
             }),
@@ -119,7 +121,8 @@ package enum RPCTable {
             profilesService, "RedeemUnsubscribeToken", .write, needs: .write,
             takes: .redeemUnsubscribeToken,
             .unary {
-                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeRedeemUnsubscribeToken($1) }) {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeRedeemUnsubscribeToken($1) })
+                {
                     $0.redeem($1, .unsubscribe, as: .redeemUnsubscribe, $2)
                 }
             }),

@@ -85,7 +85,8 @@ package struct LedgerScan: ~Copyable {
         while self.hashedLedgers < self.ends.count {
             let start = self.hashedLedgers == 0 ? 0 : self.ends[self.hashedLedgers - 1]
             let end = self.ends[self.hashedLedgers]
-            let ledger = LedgerPart(UnsafeRawBufferPointer(rebasing: self.copies.bytes[start ..< end]))
+            let ledger = LedgerPart(
+                UnsafeRawBufferPointer(rebasing: self.copies.bytes[start ..< end]))
             if self.nextEntry == 0 {
                 self.nextEntry = end - ledger.entries.count
                 self.previousHash = ledger.foldedHash
