@@ -34,13 +34,11 @@ extension ServiceLoop {
             project: context.project, identifiers: request.identifiers,
             now: self.transport.nowWallMicroseconds, into: &self.image)
         guard let images else { return self.reject(context.token, Self.responseTooLarge) }
-        self.transport.respondOrReject(
-            to: context.token,
-            writing: {
-                self.encoder.encodeBatchGetProfilesResponse(
-                    images, in: self.image.bytes, of: request, into: &$0)
-                    ? nil : RPCStatus(Self.responseTooLarge)
-            })
+        self.transport.respondOrReject(to: context.token) {
+            self.encoder.encodeBatchGetProfilesResponse(
+                images, in: self.image.bytes, of: request, into: &$0)
+                ? nil : RPCStatus(Self.responseTooLarge)
+        }
     }
 
     func lookupProfiles(_ request: DecodedLookupProfiles, _ context: RequestContext) {
@@ -53,13 +51,11 @@ extension ServiceLoop {
             return self.reject(
                 context.token, .limitExceeded("lookup_profiles", maximum: Store.lookupProfilesMax))
         }
-        self.transport.respondOrReject(
-            to: context.token,
-            writing: {
-                self.encoder.encodeLookupProfilesResponse(
-                    images, in: self.image.bytes, mask: request.mask, into: &$0)
-                    ? nil : RPCStatus(Self.responseTooLarge)
-            })
+        self.transport.respondOrReject(to: context.token) {
+            self.encoder.encodeLookupProfilesResponse(
+                images, in: self.image.bytes, mask: request.mask, into: &$0)
+                ? nil : RPCStatus(Self.responseTooLarge)
+        }
     }
 
     /// A response that would be larger than one may be: nothing is cut silently.
