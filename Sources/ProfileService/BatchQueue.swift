@@ -18,6 +18,7 @@ struct BatchQueue {
     struct Run {
         var start: Cursor
         var end: Cursor
+        var commands = 0
         var operations = 0
         var bytes = 0
     }
@@ -27,6 +28,8 @@ struct BatchQueue {
     private var firstBatch = 0
     /// The first slot that no frame has taken.
     private(set) var unframed = Cursor()
+    /// Slots that no frame has taken.
+    private(set) var unframedCommands = 0
 
     /// Whether every batch was given back.
     var isEmpty: Bool { self.batches.isEmpty }
@@ -37,6 +40,7 @@ struct BatchQueue {
     /// Adds batches, and removes them from `new`, whose storage is kept.
     mutating func add(_ new: inout [LogBatch]) {
         guard !new.isEmpty else { return }
+        for batch in new { self.unframedCommands += batch.slots.count }
         self.batches.append(contentsOf: new)
         new.removeAll(keepingCapacity: true)
     }
@@ -44,17 +48,16 @@ struct BatchQueue {
     /// The next run of records within the bounds, at least one record if there is any.
     func nextRun(commandsMax: Int, limits: PipelineLimits) -> Run {
         var run = Run(start: self.unframed, end: self.unframed)
-        var commands = 0
         while run.end.batch < self.firstBatch + self.batches.count {
             let batch = self.batches[run.end.batch - self.firstBatch]
             while run.end.slot < batch.slots.count {
                 let next = batch.slots[run.end.slot]
                 let fits =
-                    commands < commandsMax
+                    run.commands < commandsMax
                     && run.operations + next.operations <= limits.frameOperationsMax
                     && run.bytes + next.recordBytes <= limits.frameBytesMax
-                guard fits || commands == 0 else { return run }
-                commands += 1
+                guard fits || run.commands == 0 else { return run }
+                run.commands += 1
                 run.operations += next.operations
                 run.bytes += next.recordBytes
                 run.end.slot += 1
@@ -68,12 +71,14 @@ struct BatchQueue {
     var everythingUnframed: Run {
         Run(
             start: self.unframed,
-            end: Cursor(batch: self.firstBatch + self.batches.count))
+            end: Cursor(batch: self.firstBatch + self.batches.count),
+            commands: self.unframedCommands)
     }
 
     /// Notes that a frame has taken a run.
     mutating func take(_ run: Run) {
         self.unframed = run.end
+        self.unframedCommands -= run.commands
     }
 
     /// The records of a run, if all of them are in one batch; valid until the run is settled.

@@ -134,17 +134,17 @@ package final class Committer: Steppable {
         }
     }
 
-    /// Commands that one frame takes.
+    /// Commands that the next frame takes at most.
     ///
     /// With one frame in flight: all that wait, which is what makes group commit grow with the
-    /// load. With more, all outstanding commands are spread over as many frames as may be in
-    /// flight, so that a commit of 5 ms does not leave the log idle while one large frame is under
-    /// way. A frame is never held back to become larger: when all frames are in flight, the next
-    /// one gathers.
+    /// load. With more: what waits is spread over half of the frames that may still be appended, so
+    /// that a burst does not go into one large frame that leaves the log idle until it is
+    /// committed. The other half is for commands that come before the next commit: a frame is never
+    /// held back to become larger, and in a full window they would wait.
     private var frameCommandsMax: Int {
         guard self.framesInFlightMax > 1 else { return .max }
-        let outstanding = self.pipeline.metrics.commandsWaiting
-        let share = (outstanding + self.framesInFlightMax - 1) / self.framesInFlightMax
+        let frames = (self.framesInFlightMax - self.framesInFlight + 1) / 2
+        let share = (self.queue.unframedCommands + frames - 1) / frames
         return max(share, self.pipeline.limits.frameCommandsMin)
     }
 

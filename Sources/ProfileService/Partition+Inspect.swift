@@ -31,7 +31,7 @@ extension Partition {
 }
 
 extension RecoveryError: CustomStringConvertible {
-    /// What the operator is told.
+    /// For the operator.
     package var description: String {
         switch self {
         case .storage(let error): error.description

@@ -11,10 +11,10 @@ package struct LogTruncation: Equatable, Sendable {
 }
 
 extension SegmentFiles {
-    /// Removes the segments before the one in which a position lies, and the torn tails kept of
+    /// Removes the segments before the one that holds a position, and the torn tails kept of
     /// them.
     ///
-    /// The oldest go first, so that what remains after a crash lies before a gap and is passed
+    /// The oldest go first, so that what remains after a crash is before a gap and is passed
     /// over.
     ///
     /// - Parameter directoryID: `nil`: whatever the segments say.

@@ -124,7 +124,7 @@ struct Recovery {
             guard self.end.chain.nextFrame == limit else {
                 throw self.corruption(
                     name, self.end.offset,
-                    "frame \(self.end.chain.nextFrame) is not whole, and a later segment goes on")
+                    "frame \(self.end.chain.nextFrame) is incomplete, and a later segment continues the log")
             }
             return
         }

@@ -107,7 +107,7 @@ extension SegmentedLog {
         return (Self.make(environment, files, genesis.directoryID, segment, chain), report)
     }
 
-    /// Makes the end of the log durable and clean: goes on behind a seal, else copies the tail
+    /// Makes the end of the log durable and clean: continues behind a seal, else copies the tail
     /// since the last seal into a new segment.
     private static func settle(
         _ recovery: inout Recovery, _ environment: LogEnvironment

@@ -17,7 +17,7 @@ package enum StorageError: Error, Equatable, Sendable {
     /// A snapshot is not whole or not what was written. A start falls back to the one before, if
     /// that and its log are there.
     case snapshotDamaged(file: String, offsetBytes: Int, found: String)
-    /// The log does not reach a whole snapshot, or begins behind it: what lies between is lost.
+    /// The log does not reach a whole snapshot, or begins behind it: what was between is lost.
     case missingLog(after: String, lsn: UInt64, found: String)
     /// Every checksum of a snapshot is right, but the caller does not understand what is in it.
     case snapshotRejected(file: String)
@@ -44,7 +44,7 @@ extension StorageError: CustomStringConvertible {
         case .snapshotDamaged(let file, let offset, let found):
             "\(file) is damaged at byte \(offset): \(found)"
         case .missingLog(let snapshot, let lsn, let found):
-            "the log does not go on behind \(snapshot), which covers lsn \(lsn): \(found)"
+            "the log does not continue behind \(snapshot), which covers lsn \(lsn): \(found)"
         case .snapshotRejected(let file): "\(file) is whole, but this release cannot load it"
         case .noSpace: "no space left for the log"
         case .poisoned: "the log has failed and is closed until a restart"

@@ -9,14 +9,15 @@ import Testing
 @Suite struct FramesInFlightTests {
     /// Callers that wait for their response before they call again.
     private struct Callers {
-        let total: Int
         var idle: Int
+        /// In each tick one of so many idle callers calls.
+        let oneIn: Int
         var random: SeededRandom
         var calls = 0
 
         /// Those that call in this tick, as one batch; `nil`: none does.
         mutating func batch(_ fixture: ServiceFixture) -> LogBatch? {
-            let count = (0 ..< self.idle).count { _ in self.random.below(3) == 0 }
+            let count = (0 ..< self.idle).count { _ in self.random.below(self.oneIn) == 0 }
             guard count > 0 else { return nil }
             self.idle -= count
             self.calls += count
@@ -25,16 +26,19 @@ import Testing
         }
     }
 
-    @Test func at5MillisecondsACommitAnd800CallsAtLeast8FramesAreInFlight() throws {
+    /// Callers that call again at once go in lockstep, in bursts of 800; others are spread out.
+    @Test(arguments: [1, 3])
+    func at5MillisecondsACommitAnd800CallsAtLeast8FramesAreInFlight(oneIn: Int) throws {
         let world = LogWorld(.replicated, commitNanoseconds: 5_000_000)
         let fixture = try world.start()
-        var callers = Callers(total: 800, idle: 800, random: SeededRandom(seed: 3))
+        var callers = Callers(idle: 800, oneIn: oneIn, random: SeededRandom(seed: 3))
         var fewest = Int.max
-        // Ticks of 100 µs for 500 ms; the first 50 ms are the way there.
+        // Ticks of 100 µs for 500 ms; the first 50 ms are not counted.
         for tick in 0 ..< 5_000 {
-            if let batch = callers.batch(fixture) { fixture.pipeline.submit(batch) }
             while fixture.committer.step() == .now {}
             callers.idle += fixture.takeFinished().reduce(0) { $0 + $1.slots.count }
+            if let batch = callers.batch(fixture) { fixture.pipeline.submit(batch) }
+            while fixture.committer.step() == .now {}
             if tick >= 500 { fewest = min(fewest, world.cluster.framesInFlight) }
             world.clock.advance(nanoseconds: 100_000)
         }
@@ -44,9 +48,9 @@ import Testing
         )
         #expect(fewest >= 8)
         #expect(perFrame >= 32, "frames are not made tiny")
-        // 800 callers for 500 ms, less than 7.5 ms each: a commit, the wait for a free frame, and
-        // the 0.3 ms before the caller calls again.
-        #expect(callers.calls > 800 * 500 * 10 / 75)
+        // 800 callers for 500 ms, less than 6 ms each: a commit, the wait for a free frame, and up
+        // to 0.3 ms before the caller calls again.
+        #expect(callers.calls > 800 * 500 / 6)
     }
 
     @Test func callsThatWaitAtOnceAreSpreadOverTheWindow() throws {
@@ -54,7 +58,7 @@ import Testing
         let fixture = try world.start()
         fixture.pipeline.submit(fixture.batch((0 ..< 800).map { ("p\($0)", ["1"], "") }))
         _ = fixture.committer.step()
-        #expect(world.cluster.framesInFlight == 16)
+        #expect((8 ... 16).contains(world.cluster.framesInFlight))
         #expect(fixture.takeFinished().isEmpty)
         #expect((0 ..< 800).allSatisfy { fixture.count("p\($0)") == 0 }, "appended is not applied")
         world.clock.advance(nanoseconds: 5_000_000)

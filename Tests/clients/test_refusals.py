@@ -169,7 +169,7 @@ def test_F12_L12_snapshots_without_any_log_are_refused(copy):
     data = copy("snapshots")
     for path in segments(data):
         path.unlink()
-    refused(data, REFUSED, "data refused", "the log does not go on behind")
+    refused(data, REFUSED, "data refused", "the log does not continue behind")
 
 
 def test_F12_L12_log_without_its_beginning_and_no_snapshot_is_refused(copy):
