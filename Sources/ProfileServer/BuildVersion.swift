@@ -1,5 +1,8 @@
 // The output of "--version" and "/version", and the first line of a bug report.
 
+import Profiles
+import Storage
+
 /// Versions of the program, of its rules and formats, and of the libraries loaded at run time.
 package struct BuildVersion: Equatable, Sendable {
     /// One on-disk format and its number, such as `log` 1.
