@@ -86,7 +86,7 @@ import Testing
     }
 
     @Test(arguments: snapshots)
-    func L15_newerSnapshotIsRefusedByNameAndNotFallenBackFrom(snapshots: [Int]) throws {
+    func L15_newerSnapshotIsRejectedByNameAndNotFallenBackFrom(snapshots: [Int]) throws {
         let files = try Self.changed(snapshots: snapshots) { $0[8] = 2 }
         let error = Self.rejection(files)
         #expect(error == .newerFormat(file: "d/000000000000003c.snapshot", version: 2))

@@ -73,7 +73,7 @@ import Testing
         #expect(again.report.snapshot == nil && again.report.snapshotsSkipped.count == 1)
     }
 
-    @Test func L12_bothSnapshotsDamagedAreRefusedWhereTheLogBeginsLater() throws {
+    @Test func L12_bothSnapshotsDamagedAreRejectedWhereTheLogBeginsLater() throws {
         var files = try Self.written().files
         for index in files.indices where files[index].path.hasSuffix(".snapshot") {
             files[index].content[200] ^= 1
@@ -85,7 +85,7 @@ import Testing
         #expect(file == "d/\(Self.newestName)", "the newest is named")
     }
 
-    @Test func L12_holeBetweenSnapshotAndLogIsRefused() throws {
+    @Test func L12_holeBetweenSnapshotAndLogIsRejected() throws {
         // Everything up to the segment behind the newest snapshot is gone, and that segment too.
         let files = try Self.written().files
         for snapshots in [1, 2] {
