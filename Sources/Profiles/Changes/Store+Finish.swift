@@ -52,9 +52,9 @@ extension Store {
     /// identifiers, profiles, suppressions.
     @inline(never)
     private func finishStaged(_ call: CallContext, isLast: Bool) {
-        for change in self.changes.pointee.headers { self.willChange(change.profile) }
+        for change in self.changes.pointee.headers { self.snapshot.willChange(change.profile) }
         if let change = self.changes.pointee.suppression {
-            self.willChangeSuppression(of: change.address)
+            self.suppressions.willChange(change.address)
         }
         self.addresses.apply(self.changes.pointee.addresses) {
             self.index.apply(self.changes.pointee.index) {

@@ -45,7 +45,7 @@ extension Store {
     /// snapshot, and inside a batch gives it copies of the blocks that change, once per batch.
     @inline(__always)
     func preserve(_ profile: ProfileRef) {
-        self.willChange(profile)
+        self.snapshot.willChange(profile)
         if self.undo.pointee.isActive { self.copyBlocks(of: profile) }
     }
 
@@ -118,11 +118,7 @@ extension Store {
             }
         }
         self.project.names.truncate(to: self.undo.pointee.nameCount)
-        // A batch erases nobody, but an item that names an erased person is in the log all the
-        // same.
-        let lastEraseLSN = self.state.pointee.lastEraseLSN
         self.state.pointee = self.undo.pointee.state
-        self.state.pointee.lastEraseLSN = lastEraseLSN
         // A merge of the batch may have been linked behind the newest one before it.
         let newest = self.state.pointee.merges.tail
         if newest != 0 { self.slab.pointer(newest).storeBytes(of: 0, as: Handle.self) }

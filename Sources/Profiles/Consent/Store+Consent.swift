@@ -224,11 +224,10 @@ extension Store {
             kind == .addSuppression
             ? before.union(command.reasons) : before.subtracting(command.reasons)
         guard
-            !before.isEmpty || after.isEmpty
-                || self.suppressions.count < SuppressionTable.addressesMax
+            !before.isEmpty || after.isEmpty || !self.suppressions.isFull
         else {
             return self.appendRejection(
-                .limitExceeded, kind, call, detail: UInt64(SuppressionTable.addressesMax),
+                .limitExceeded, kind, call, detail: UInt64(SuppressionStore.addressesMax),
                 into: &results)
         }
         self.changes.pointee.isStaged = true

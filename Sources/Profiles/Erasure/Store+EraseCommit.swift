@@ -10,18 +10,15 @@ extension Store {
         let losers = self.losers(of: profile)
         self.forgetMerges(of: losers)
         for one in [profile] + losers {
-            self.project.requests.erase(self.pool.header(one).pointee.id) {
-                self.willChangeRequests()
-            }
+            self.project.requests.erase(self.pool.header(one).pointee.id)
             self.blockIdentifiers(of: one, erasing: profile, call)
         }
         self.gatherDropped(self.pool.header(profile).pointee)
         if self.isConsumed { self.note(.erased, of: profile, lsn: call.lsn) }
         for one in [profile] + losers { self.makeTombstone(one, call) }
         self.changes.pointee.profilesAdded -= 1
-        self.state.pointee.lastEraseLSN = call.lsn
         self.finish(call)
-        self.publishLastErase()
+        self.erasure.noteInLog(call.lsn)
     }
 
     /// Every profile that was merged into this one, by whatever way.
@@ -69,7 +66,7 @@ extension Store {
                 (previous, block) = (block, next)
                 continue
             }
-            self.willRemove(merge, block, next: next)
+            self.snapshot.willRemove(merge, block, next: next)
             self.free(merge, block)
             merges.count -= 1
             if previous == 0 {
@@ -105,7 +102,7 @@ extension Store {
                 guard one == profile else { return }
                 self.unname(profile, hash)
             }
-            self.block(header.project, identifier, call)
+            self.erasure.block(header.project, identifier, now: call.receivedAt)
         }
         if identity.customID.count > 0 {
             block(IdentifierView(kind: .customID, bytes: identity.customID))

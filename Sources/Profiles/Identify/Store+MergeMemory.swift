@@ -139,7 +139,7 @@ extension Store {
         let block = self.state.pointee.merges.head
         let merge = MergeEntry(self.slab.pointer(block))
         let next = self.slab.pointer(block).load(as: Handle.self)
-        self.willForgetOldestMerge()
+        self.snapshot.willForgetOldest(block)
         // A merge that is forgotten at once is staged itself, where the limit is 0.
         var header = self.stagedHeader(merge.loser)
         self.free(header.identity, bytes: Int(header.identityBytes))

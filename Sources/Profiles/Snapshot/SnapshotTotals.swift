@@ -26,7 +26,7 @@ struct SnapshotTotals: Equatable {
 
     /// Whether a store of these limits can hold as many.
     func areSupported(_ limits: StoreLimits) -> Bool {
-        self.names <= NameTable.namesMax && self.suppressions <= SuppressionTable.addressesMax
+        self.names <= NameTable.namesMax && self.suppressions <= SuppressionStore.addressesMax
             && self.requests <= limits.requestIDsPerProject
             && self.merges <= limits.mergesPerProject
             && self.blocks <= limits.blocksPerProject

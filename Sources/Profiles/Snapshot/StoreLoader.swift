@@ -71,8 +71,6 @@ package final class StoreLoader {
         }
         store.publishOptions()
         store.publishProfileCount(store.state.pointee.profileCount)
-        store.publishBlocks()
-        store.publishLastErase()
         store.publishNextTick(store.nextTick)
         store.publish(self.appliedLSN)
         return store
@@ -114,8 +112,12 @@ package final class StoreLoader {
             let genesis = try? Genesis(decoding: reader.readPrefixed())
         else { return false }
         self.appliedLSN = reader.read()
-        guard let state = AppliedState(from: &reader) else { return false }
+        var lastEraseLSN: UInt64 = 0
+        guard let state = AppliedState(from: &reader, lastEraseLSN: &lastEraseLSN) else {
+            return false
+        }
         let store = Store(genesis: genesis)
+        store.erasure.noteInLog(lastEraseLSN)
         store.state.pointee = state
         guard let totals = SnapshotTotals(from: &reader), totals.areSupported(genesis.limits) else {
             return false
@@ -158,15 +160,8 @@ package final class StoreLoader {
     // MARK: What comes many times
 
     private func loadSuppressions(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
-        var reader = ByteReader(body)
-        while reader.remaining > 0 {
-            let address = AddressHash(low: reader.read(), high: reader.read())
-            let reasons = SuppressionReasons(rawValue: reader.read())
-            guard !reader.overrun, !reasons.isEmpty, store.suppressions.reasons(address).isEmpty
-            else { return false }
-            store.suppressions.set(address, reasons) {}
-            self.found.suppressions += 1
-        }
+        guard let count = store.suppressions.load(body) else { return false }
+        self.found.suppressions += count
         return self.found.suppressions <= self.expected.suppressions
     }
 
@@ -183,12 +178,9 @@ package final class StoreLoader {
     }
 
     private func loadBlocks(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
-        var reader = ByteReader(body)
-        while reader.remaining > 0 {
-            store.blocks.append(BlockList.Block(from: &reader))
-            self.found.blocks += 1
-        }
-        return !reader.overrun && self.found.blocks <= self.expected.blocks
+        guard let count = store.erasure.load(body) else { return false }
+        self.found.blocks += count
+        return self.found.blocks <= self.expected.blocks
     }
 
     private func loadProfile(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {

@@ -43,7 +43,7 @@ extension Store {
         for number in 0 ..< self.project.names.count {
             buffer.appendPrefixed(self.project.names.name(number))
         }
-        self.blocks.forEach { block in
+        self.erasure.forEach { block in
             buffer.append(block.identifier.low)
             buffer.append(block.identifier.high)
             buffer.append(block.erasedAt)
@@ -73,7 +73,7 @@ extension Store {
         buffer.append(state.sweep.startedAt)
         buffer.append(state.sweep.lastTickAt)
         buffer.append(state.sweep.oldestBehind)
-        buffer.append(state.lastEraseLSN)
+        buffer.append(self.erasure.lastEraseLSN)
     }
 
     private func append(_ merge: MergeEntry, to buffer: inout ByteBuffer) {

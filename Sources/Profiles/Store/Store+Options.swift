@@ -35,7 +35,7 @@ extension Store {
         ("moves_per_installation", IdentityDraft.Installation.movesMax),
         ("topics_per_channel", ConsentPart.topicsPerChannelMax),
         ("consent_entries_per_profile", LedgerPart.entriesMax),
-        ("suppressed_addresses_per_project", SuppressionTable.addressesMax),
+        ("suppressed_addresses_per_project", SuppressionStore.addressesMax),
         ("lookup_profiles", Store.lookupProfilesMax),
     ]
 

@@ -43,7 +43,7 @@ extension Store {
         let now = call.receivedAt
         self.project.requests.dropPastDue(now: now, most: RetentionSweep.requestIDsPerTick)
         self.forgetMerges(call)
-        self.forgetBlocks(now: now)
+        self.erasure.dropPastDue(now: now)
         self.state.pointee.sweep.lastTickAt = now
         if !self.state.pointee.sweep.isRunning, let start = self.nextSweepStart, start <= now {
             self.state.pointee.sweep = RetentionSweep(
@@ -63,7 +63,7 @@ extension Store {
             next = max(start, soonest)
         }
         if let due = self.project.requests.nextDue { next = min(next, max(due, soonest)) }
-        if let due = self.blocks.nextDue { next = min(next, max(due, soonest)) }
+        if let due = self.erasure.nextDue { next = min(next, max(due, soonest)) }
         if let due = self.nextMergeDue { next = min(next, max(due, soonest)) }
         return next
     }

@@ -30,7 +30,7 @@ extension Store {
             {
                 event.pointee.target = 0
                 event.pointee.rejection = .identifierErased
-                self.noteErasedInLog(call)
+                self.erasure.noteInLog(call.lsn)
                 continue
             }
             let namesBefore = self.project.names.count

@@ -56,7 +56,7 @@ extension Store {
         detail: UInt64 = 0,
         into results: inout ByteBuffer
     ) {
-        if rejection == .identifierErased { self.noteErasedInLog(call) }
+        if rejection == .identifierErased { self.erasure.noteInLog(call.lsn) }
         let start = ResultHeader(
             rejection: rejection, flags: [], kind: kind, index: index, lsn: call.lsn, detail: detail
         )
