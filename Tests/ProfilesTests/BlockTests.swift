@@ -3,7 +3,7 @@ import Testing
 
 @testable import Profiles
 
-/// What erased people were called by cannot be used for a while, and their answers are gone.
+/// The identifiers of erased people cannot be used for a while, and their kept responses are gone.
 @Suite struct BlockTests {
     static let day: Int64 = 86_400 * TrackFixture.second
 
@@ -166,7 +166,7 @@ import Testing
         )
     }
 
-    // MARK: Stored answers
+    // MARK: Kept responses
 
     @Test func storedResponsesThatNameThePersonAreErasedAndTheirIDsStayKnown() throws {
         let fixture = TrackFixture()

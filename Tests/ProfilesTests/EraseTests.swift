@@ -43,7 +43,7 @@ import Testing
         #expect(try fixture.erase(.profileID, first.binary).existed == false)
     }
 
-    @Test func unknownAndRepeatedErasuresAreAnsweredWithAnLSNOfTheirOwn() throws {
+    @Test func unknownAndRepeatedErasuresHaveAnLSNOfTheirOwn() throws {
         let fixture = TrackFixture()
         try fixture.track(TrackSpec("ann"))
         #expect(try fixture.erase("nobody").existed == false)

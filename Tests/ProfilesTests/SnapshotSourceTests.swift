@@ -38,7 +38,9 @@ import Testing
             self.change(profiles[8], source, identities)
             beginSnapshot(source)
             #expect(source.writeNextProfile() > 0 && source.writeNextProfile() > 0)
-            for _ in 0 ..< 2 { for profile in profiles { self.change(profile, source, identities) } }
+            for _ in 0 ..< 2 {
+                for profile in profiles { self.change(profile, source, identities) }
+            }
             #expect(source.writeNextProfile() == 0, "every profile was written before its change")
             let written = self.written(source)
             #expect(Set(written.map(\.reference)) == Set(profiles.map(\.rawValue)))

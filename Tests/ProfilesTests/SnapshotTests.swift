@@ -31,7 +31,7 @@ import Testing
         return try loader.finish()
     }
 
-    /// Limits so small that events, answers and merges leave all the time.
+    /// Limits so small that events, responses and merges are dropped all the time.
     static var limits: StoreLimits {
         var limits = BatchTests.limits
         limits.requestIDsPerProject = 20

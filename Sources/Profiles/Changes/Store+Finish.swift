@@ -6,6 +6,10 @@ import Bytes
 //
 // Housekeeping that no reader sees (deduplication entries and blocks that are past due) needs no
 // commit. The digest is computed from the state, and that of the results by the caller of `apply`.
+//
+// SAFETY: `changes`, `undo`, `state` and `work` are one element each that `Store` owns, and edits
+// point into `changes`; only the applier, which runs this file, follows them. Headers are written
+// under the locks of their shards.
 
 extension Store {
     /// Makes everything that is staged visible at once, and frees what it replaced.

@@ -3,6 +3,10 @@ import Bytes
 // An atomic batch is applied operation by operation, later ones seeing earlier ones, while every
 // lock is held. If one is rejected, the others are rolled back from this log. Outside of a batch
 // nothing is logged.
+//
+// SAFETY: `undo`, `changes` and `state` are one element each that `Store` owns; only the applier
+// follows them. Every shard lock is held while a batch is open, so headers and blocks that are
+// changed or rolled back have no reader.
 
 /// The steps of an open atomic batch, and the blocks to free when it ends.
 struct UndoLog {

@@ -72,8 +72,8 @@ struct SuppressionTable {
         }
     }
 
-    /// Replaces the reasons; an empty set removes the address. `publish` runs before a reader can see
-    /// the change.
+    /// Replaces the reasons; an empty set removes the address. `publish` runs before a reader can
+    /// see the change.
     func set(_ address: AddressHash, _ reasons: SuppressionReasons, publish: () -> Void) {
         let shard = Self.shard(address)
         self.locks.with(shard) {

@@ -1,7 +1,11 @@
 import Bytes
 
-// The parts of a snapshot's items, each written and read side by side. What lies in memory as a
-// block is written as it lies; its own file gives the layout.
+// The parts of a snapshot's items, each written and read side by side. A block of memory is
+// written as it is; the file of its type gives the layout.
+//
+// SAFETY: a block has at least the bytes that its header or entry states, and `copyMemory` copies
+// as many as were allocated. The applier writes, and the loader's thread reads into blocks of its
+// own.
 
 extension AppliedState {
     /// Layout:

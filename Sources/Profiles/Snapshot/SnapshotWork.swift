@@ -1,6 +1,6 @@
 import Bytes
 
-/// What the applier remembers while a snapshot is written.
+/// The progress of a running snapshot, and its blocks that await the writer.
 ///
 /// The store keeps changing meanwhile. A profile that is about to change and is not written yet is
 /// written before it changes, and so is an entry of a list before it is removed. Hence every item
@@ -18,7 +18,7 @@ struct SnapshotWork: ~Copyable {
     }
 
     private(set) var isActive = false
-    /// Of the state that is written.
+    /// The lsn of the state that is written.
     private(set) var lsn: UInt64 = 0
     var phase = Phase.suppressions
     /// The block that items are appended to.
@@ -76,7 +76,7 @@ struct SnapshotWork: ~Copyable {
         self.profiles.early = [UInt64](repeating: 0, count: words)
     }
 
-    /// Forgets everything; what was not taken is lost.
+    /// Ends the snapshot and drops blocks that were not taken.
     mutating func end() {
         self.isActive = false
         self.block = SnapshotBlock()

@@ -1,10 +1,13 @@
 import Bytes
 
+// SAFETY: the loader alone has the store until `finish` returns it, so no lock is taken; a
+// profile's header is initialised once, in a slot that the pool has allocated.
+
 /// Why a snapshot whose checksums are right is rejected.
 package enum SnapshotError: Error, Equatable {
     /// Written by a newer release.
     case newerVersion(UInt32)
-    /// An item is not what its kind says, stands where it must not, or comes twice.
+    /// An item does not match its kind, is in the wrong place, or is repeated.
     case malformed(item: UInt8)
     /// The end came before everything that the first item announced.
     case incomplete
@@ -253,6 +256,8 @@ package final class StoreLoader {
         from first: Int, of profile: ProfileRef, _ header: ProfileHeader,
         _ reader: inout ByteReader, _ store: Store
     ) -> Int? {
+        // SAFETY: the block was allocated for `eventCount` handles, which bounds `next`; no other
+        // thread has the store before `finish`.
         let handles = store.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
         var next = first
         while reader.remaining > 0 {
@@ -271,7 +276,7 @@ package final class StoreLoader {
     /// Notes under which hashes a profile is found.
     private func gatherIdentifiers(of profile: ProfileRef, _ header: ProfileHeader, _ store: Store)
     {
-        // Nothing leads to the erased.
+        // No identifier names an erased profile.
         guard !header.isTombstone else { return }
         self.index.append(
             store.identities.profileIDHash(header.project, header.id), profile.rawValue)

@@ -1,6 +1,6 @@
 /// Bytes of the store by their use.
 package struct MemoryStatistics: Equatable, Sendable {
-    /// Blocks in use: identities, counters, event indexes, events, remembered responses.
+    /// Blocks in use: identities, counters, event indexes, events, kept responses.
     package var slabBytesInUse: Int
     /// What the slab has taken from the system, free blocks included.
     package var slabBytesReserved: Int
@@ -9,12 +9,12 @@ package struct MemoryStatistics: Equatable, Sendable {
     package var identifierIndexBytes: Int
     /// The table of retained events by id.
     package var eventIndexBytes: Int
-    /// Remembered responses; inside the slab.
+    /// Kept responses; inside the slab.
     package var requestBytes: Int
     package var requestTableBytes: Int
     /// The table of suppressed addresses.
     package var suppressionBytes: Int
-    /// The tables of blocked identifiers; the entries lie in the slab.
+    /// The tables of blocked identifiers; the entries are in the slab.
     package var blockTableBytes: Int
     package var nameBytes: Int
     /// Events retained, in all profiles.
@@ -27,22 +27,23 @@ package struct MemoryStatistics: Equatable, Sendable {
             + self.requestTableBytes + self.suppressionBytes + self.blockTableBytes + self.nameBytes
     }
 
-    /// Bytes that hold something: the rest is blocks that were freed and wait for their next use.
+    /// Bytes in use; the rest are free blocks.
     package var usedBytes: Int { self.totalBytes - self.slabBytesReserved + self.slabBytesInUse }
 
-    /// What a store may ever take: handles name 64 GiB, and an eighth is left for what may never be
-    /// rejected.
+    /// The limit of a store's memory in bytes: handles name 64 GiB, and an eighth is reserved for
+    /// calls that are never rejected for lack of memory.
     package static let bytesMax = Slab.chunksMax / 8 * 7 * Slab.chunkBytes
 }
 
+// SAFETY: `state` is one element that `Store` owns; only the applier follows it.
 extension Store {
-    /// Changes with each piece of memory that the store takes for blocks and headers, and costs
-    /// nothing to look at; for the applier.
+    /// Changes with each chunk of memory that the store takes for blocks and headers; O(1). For the
+    /// applier.
     package var memoryMark: Int {
         self.slab.bytesReserved &+ self.state.pointee.profileCount / ProfilePool.chunkSlots
     }
 
-    /// Where the memory goes; for the applier, or while nothing is applied.
+    /// Bytes by their use; for the applier, or while nothing is applied.
     package var memory: MemoryStatistics {
         MemoryStatistics(
             slabBytesInUse: self.slab.bytesInUse, slabBytesReserved: self.slab.bytesReserved,
@@ -56,4 +57,3 @@ extension Store {
             nameBytes: self.project.names.bytes, retainedEvents: self.events.count)
     }
 }
-

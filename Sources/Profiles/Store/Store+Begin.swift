@@ -2,7 +2,10 @@ import Bytes
 
 // The checks that every command shares, in the order of the contract: the project, then identifiers
 // that are blocked after an erasure, then the request id. What depends on the state of a profile
-// (`expected_revision`, existence) follows in the command itself. Source: spec.md, section 1.
+// (`expected_revision`, existence) follows in the command itself. Source: docs/rules.md, section 1.
+//
+// SAFETY: the head of a command borrows from its record, which lives until `apply` returns; headers
+// are read by the applier, the only thread that changes them.
 
 /// What the log added to a record.
 struct CallContext {
@@ -117,7 +120,8 @@ extension Store {
     ) {
         guard let lookup = admitted.lookup else { return }
         self.project.requests.remember(
-            lookup, response: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
+            lookup,
+            response: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
             now: call.receivedAt)
     }
 

@@ -1,8 +1,11 @@
 import Bytes
 
+// SAFETY: runs on the applier or while nothing is applied, so headers and blocks do not change;
+// values are hashed as bytes only where their types have no padding.
+
 extension Store {
-    /// A digest of the whole logical state: equal for equal states, however they lie in memory. For
-    /// the applier, or while nothing is applied.
+    /// A digest of the whole logical state: equal for equal states, whatever their layout in
+    /// memory. For the applier, or while nothing is applied.
     ///
     /// Tables are summed, so that their order does not count; lists are hashed in their order.
     ///
@@ -113,9 +116,7 @@ extension Store {
         }
         buffer.append(header.eventCount)
         guard header.eventCount > 0 else { return }
-        let events =
-            self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
-            + Int(header.eventHead)
+        let events = self.eventStore.list(header)
         for number in 0 ..< Int(header.eventCount) {
             let block = EventBlock(self.slab.pointer(events[number]))
             buffer.append(block.effectiveTime)

@@ -2,6 +2,9 @@ import Bytes
 
 // A project's options: set by a record, obeyed by the applier from the next one on, and shown to
 // loops.
+//
+// SAFETY: `changes` is one element that `Store` owns; only the applier, which runs this file,
+// follows it.
 
 extension Store {
     /// Carries out one UpdateProject.

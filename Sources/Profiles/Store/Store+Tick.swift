@@ -3,6 +3,9 @@ import Bytes
 // Time passes in the state only through records. A tick does a bounded piece of what is due; what
 // has not been cleaned up yet is hidden from reads and calls all the same, so the time at which a
 // tick ran changes no outcome.
+//
+// SAFETY: `state` and `changes` are one element each that `Store` owns; only the applier, which
+// runs this file, follows them.
 
 /// How far the sweep for events past the retention has got.
 struct RetentionSweep: BitwiseCopyable {

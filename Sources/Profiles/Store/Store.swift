@@ -17,11 +17,11 @@ import Synchronization
 // and one commit (Store+Finish.swift).
 
 /// All projects and profiles of one partition.
+// SAFETY: headers and the blocks of the slab that they name are changed by the applier under the
+// lock of their shard, and read by other threads under it. Suppressions and blocks have locks of
+// their own. Everything else is the applier's alone, or atomic, or never changes. The pointers are
+// allocated by `init` and freed by `deinit`, one element each.
 package final class Store: @unchecked Sendable {
-    // SAFETY: `shards`, `pool` and the blocks behind them are changed by the applier under the
-    // shard's lock and read by others under it; everything else below is the applier's alone, or
-    // atomic, or never changes.
-
     /// Names the rules that `apply` follows; a release that changes any outcome raises it.
     package static let rulesVersion: UInt32 = 1
     /// The newest rules that this store applies by; only tests of a next version raise it.
@@ -160,14 +160,14 @@ package final class Store: @unchecked Sendable {
     /// The project `default`, the one that every store has.
     package var defaultProject: ProjectID { self.project.id }
 
-    /// The project of a name; `nil` if there is none.
+    /// The project with a name; `nil` if there is none.
     package func findProject(_ name: UnsafeRawBufferPointer) -> ProjectID? {
         let known = UnsafeRawBufferPointer(
             start: self.project.name.utf8Start, count: self.project.name.utf8CodeUnitCount)
         return known.equals(name) ? self.project.id : nil
     }
 
-    /// The time windows of a project; `nil` if there is none.
+    /// The time windows of a project; `nil` if there is no such project.
     package func timeWindows(of project: ProjectID) -> TimeWindows? {
         guard project == self.project.id else { return nil }
         return TimeWindows(
@@ -179,7 +179,7 @@ package final class Store: @unchecked Sendable {
     /// How long events are retained, in seconds.
     package var retentionSeconds: UInt64 { self.retentionCell.load(ordering: .relaxed) }
 
-    /// What a project decides for itself; `nil` if there is none.
+    /// The options of a project; `nil` if there is no such project.
     package func options(of project: ProjectID) -> ProjectOptions? {
         project == self.project.id
             ? self.profileLocks.with(0) { self.publishedOptions.pointee } : nil
@@ -188,7 +188,7 @@ package final class Store: @unchecked Sendable {
     /// The name of the one project.
     package var projectName: StaticString { self.project.name }
 
-    /// Whether a topic that a person said nothing about counts as unsubscribed.
+    /// Whether a topic without a subscription state counts as unsubscribed.
     package var isTopicUnsubscribedByDefault: Bool {
         self.topicDefaultCell.load(ordering: .relaxed)
     }
