@@ -68,7 +68,7 @@ extension TrackFixture {
         try self.erase(.customID, Array(customID.utf8), requestID: requestID, after: after)
     }
 
-    /// How an Identify or a batch ended, and the detail of its refusal.
+    /// The rejection of an Identify or a batch, and its detail.
     func outcome(_ record: [UInt8]) throws -> (rejection: Rejection, detail: UInt64) {
         let bytes = try self.apply(record)
         let header = bytes.withUnsafeBytes { bytes -> ResultHeader? in
@@ -115,7 +115,7 @@ extension TrackFixture {
         return (other.store, isSame)
     }
 
-    /// Whether the text lies anywhere in the slab, in a block in use or a free one.
+    /// Whether the text is anywhere in the slab, in a block in use or a free one.
     func slabContains(_ text: String) -> Bool {
         let wanted = Array(text.utf8)
         var isThere = false

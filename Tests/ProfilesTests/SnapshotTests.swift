@@ -31,7 +31,7 @@ import Testing
         return try loader.finish()
     }
 
-    /// Limits so small that events, answers and merges leave all the time.
+    /// Limits so small that events, responses and merges are dropped all the time.
     static var limits: StoreLimits {
         var limits = BatchTests.limits
         limits.requestIDsPerProject = 20
@@ -88,7 +88,7 @@ import Testing
         let store = fixture.store
         let digest = store.digest()
         store.beginSnapshot()
-        while store.snapshot.pointee.merges.left > UInt64(20 - written) {
+        while store.snapshot.work.pointee.merges.left > UInt64(20 - written) {
             store.advanceSnapshot(bytes: 1)
         }
         try fixture.erase("p\(erased)")
@@ -97,7 +97,7 @@ import Testing
         try fixture.apply(IdentifySpec(device: "late", person: "p15").record)
         try fixture.erase("p15")
         let owed = [erased, 15].filter { $0 >= written }.count
-        #expect(store.snapshot.pointee.merges.left == UInt64(20 - written - owed))
+        #expect(store.snapshot.work.pointee.merges.left == UInt64(20 - written - owed))
         #expect(try Self.load(Self.blocks(of: store, isBegun: true)).digest() == digest)
     }
 

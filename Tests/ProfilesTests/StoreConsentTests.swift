@@ -102,7 +102,7 @@ import Testing
             ])
     }
 
-    @Test func redeemedTokenOfNobodyIsAnswered() throws {
+    @Test func tokenOfAnUnknownProfileIsRedeemedWithoutEffect() throws {
         let fixture = TrackFixture()
         let token = ConsentToken(
             kind: .unsubscribe, project: ProjectID(rawValue: 1),
@@ -143,6 +143,7 @@ import Testing
 /// A result of a change of consent, taken apart.
 struct ConsentResponse {
     var rejection = Rejection.none
+    var isReplayed = false
     var index: UInt8 = 0
     var revision: UInt64 = 0
     var states: [SubscriptionState] = []
@@ -156,6 +157,7 @@ struct ConsentResponse {
                 return false
             }
             (self.rejection, self.index) = (header.rejection, header.index)
+            self.isReplayed = header.flags.contains(.replayed)
             guard header.rejection == .none else { return true }
             guard let body = SubscriptionResultBody(from: &reader) else { return false }
             self.revision = body.revision
@@ -211,11 +213,15 @@ extension TrackFixture {
         return try self.token(.confirmSubscription, token)
     }
 
-    func token(_ kind: RecordKind, _ token: ConsentToken) throws -> ConsentResponse {
+    func token(_ kind: RecordKind, _ token: ConsentToken, requestID: String = "") throws
+        -> ConsentResponse
+    {
         var buffer = ByteBuffer()
         let start = beginRecord(kind, in: &buffer)
-        TokenCommand(project: token.project, requestID: .none, token: token, evidence: nil).write(
-            into: &buffer)
+        withBytes(requestID) {
+            TokenCommand(project: token.project, requestID: $0, token: token, evidence: nil)
+                .write(into: &buffer)
+        }
         endRecord(at: start, operations: 1, in: &buffer)
         guard let response = ConsentResponse(try self.apply(Array(buffer.bytes))) else {
             throw ApplyError.malformed(lsn: 0)
@@ -223,7 +229,7 @@ extension TrackFixture {
         return response
     }
 
-    /// Suppresses an address, or takes all reasons back.
+    /// Suppresses an address for a reason, or removes all reasons.
     func suppress(_ address: UInt64, _ reason: SuppressionReason?) throws {
         let kind: RecordKind = reason == nil ? .removeSuppression : .addSuppression
         var buffer = ByteBuffer()

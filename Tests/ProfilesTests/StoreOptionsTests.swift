@@ -123,7 +123,7 @@ import Testing
         #expect(fixture.store.options(of: ProjectID(rawValue: 2)) == nil)
     }
 
-    @Test func recordWithAnOptionOverALimitOfTheDirectoryIsNone() {
+    @Test func recordWithAnOptionOverALimitOfTheDirectoryIsMalformed() {
         let fixture = TrackFixture()
         let changes: [(inout ProjectOptions) -> Void] = [
             { $0.eventRetentionDays = 91 }, { $0.lateWindowSeconds = 90 * 86_400 + 1 },

@@ -2,7 +2,7 @@
 
 /// Track and GetProfile written down a second time, with dictionaries, for comparison.
 ///
-/// Ids that the store derives are learnt from its answers; everything else is predicted.
+/// Ids that the store derives are learnt from its responses; everything else is predicted.
 final class TrackModel {
     struct Key: Hashable {
         var kind: UInt8
@@ -38,28 +38,15 @@ final class TrackModel {
         self.limits = limits
     }
 
-    /// What the answer must be. `actual` gives only the ids that the store made, and the answer's
-    /// length.
+    /// The response that is expected. `actual` gives only the ids that the store made, and `bytes`
+    /// the response's length.
     func track(_ spec: TrackSpec, firstLSN: UInt64, now: Int64, actual: TrackResponse, bytes: Int)
         -> TrackResponse
     {
         var response = TrackResponse()
         response.lsn = firstLSN + UInt64(spec.events.count) - 1
         let message = spec.with { $0.requestID = "" }.record
-        let retention = Int64(self.limits.eventRetentionSeconds) * 1_000_000
-        if !spec.requestID.isEmpty {
-            let age = Int64(self.limits.requestIDSeconds) * 1_000_000
-            if let known = self.requests.first(where: {
-                $0.id == spec.requestID && now - $0.at <= age
-            }) {
-                guard known.message == message else {
-                    return self.rejected(.requestIDReused, response)
-                }
-                var replay = known.response
-                replay.isReplayed = true
-                return replay
-            }
-        }
+        if let replay = self.replay(spec.requestID, message, response, now) { return replay }
         let key = Key(kind: spec.kind.rawValue, bytes: spec.identifier)
         let holder = self.byKey[key]
         if let expected = spec.expectedRevision {
@@ -72,87 +59,142 @@ final class TrackModel {
             return self.rejected(.profileNotFound, response)
         }
 
-        var stored: [(number: Int, event: EventSpec)] = []
-        var newNames = self.names
-        var counters = Set(holder.map { self.profiles[$0].response.counters.map(\.name) } ?? [])
-        for (number, event) in spec.events.enumerated() {
-            var result = TrackResponse.Event(
-                outcome: .rejected, lsn: firstLSN + UInt64(number), id: event.id)
-            defer { response.events.append(result) }
-            guard event.violation.isEmpty else {
-                result.rejection = .invalidFields
-                result.violationBytes = 1 + 5 + 1 + event.violation.utf8.count
-                continue
-            }
-            if !event.id.isEmpty, let first = stored.first(where: { $0.event.id == event.id }) {
-                result.outcome = .duplicate
-                result.effectiveTime = response.events[first.number].effectiveTime
-                result.contentDiffers = first.event.content != event.content
-                continue
-            }
-            if !event.id.isEmpty, let first = self.retained(key, event.id, since: now - retention) {
-                result.outcome = .duplicate
-                result.effectiveTime = first.effectiveTime
-                result.contentDiffers = first.content != event.content
-                result.holder = self.profiles[first.holder].response.id
-                continue
-            }
-            var time = event.occurredAt ?? now
-            if event.occurredAt != nil, let sent = spec.sentAt, sent >= time {
-                time = now - (sent - time)
-            }
-            let seconds =
-                spec.flags.contains(.historical)
-                ? self.limits.eventRetentionSeconds
-                : min(self.limits.lateWindowSeconds, self.limits.eventRetentionSeconds)
-            let earliest = now - Int64(seconds) * 1_000_000
-            let latest = now + Int64(self.limits.aheadWindowSeconds) * 1_000_000
-            result.effectiveTime = time
-            if time < earliest || time > latest {
-                result.rejection = .timeWindow
-                result.detail = time < earliest ? earliest : latest
-                continue
-            }
-            result.effectiveTime = min(time, now)
-            let needed = newNames.union([event.name] + event.attributes.map(\.0))
-            guard needed.count <= Int(self.limits.namesPerProject) else {
-                result.rejection = .limitExceeded
-                result.detail = Int64(self.limits.namesPerProject)
-                continue
-            }
-            guard counters.union([event.name]).count <= Int(self.limits.countersPerProfile) else {
-                result.rejection = .limitExceeded
-                result.detail = Int64(self.limits.countersPerProfile)
-                continue
-            }
-            newNames = needed
-            counters.insert(event.name)
-            result.outcome = .stored
-            stored.append((number, event))
-        }
-
+        let evaluated = self.evaluate(spec, key, holder, firstLSN: firstLSN, now: now, &response)
         if !spec.flags.contains(.allowPartial),
             response.events.contains(where: { $0.outcome == .rejected })
         {
-            let rejected = response.events.enumerated().filter { $0.element.outcome == .rejected }
-            let first = rejected.first { $0.element.rejection == .invalidFields } ?? rejected[0]
-            var rejection = self.rejected(
-                first.element.rejection, response, detail: UInt64(bitPattern: first.element.detail))
-            rejection.index = UInt8(first.offset)
-            rejection.bad = rejected.map {
-                TrackResponse.BadEvent(
-                    index: UInt8($0.offset), rejection: $0.element.rejection,
-                    effectiveTime: $0.element.effectiveTime, detail: $0.element.detail)
-            }
-            return rejection
+            return self.rejectedAsAWhole(response)
         }
-        self.names = newNames
+        self.names = evaluated.names
+        let stored = evaluated.stored
         if let index = holder ?? (stored.isEmpty ? nil : self.create(spec, key, actual, now)) {
             let isNew = holder == nil
             self.store(spec, stored, index, key, &response, actual, now, isNew: isNew)
         }
         if !spec.requestID.isEmpty { self.remember(spec.requestID, message, response, bytes, now) }
         return response
+    }
+
+    /// The response to a request id that is known; `nil`: it is not.
+    private func replay(
+        _ requestID: String, _ message: [UInt8], _ response: TrackResponse, _ now: Int64
+    ) -> TrackResponse? {
+        guard !requestID.isEmpty else { return nil }
+        let age = Int64(self.limits.requestIDSeconds) * 1_000_000
+        let known = self.requests.first { $0.id == requestID && now - $0.at <= age }
+        guard let known else { return nil }
+        guard known.message == message else { return self.rejected(.requestIDReused, response) }
+        var replay = known.response
+        replay.isReplayed = true
+        return replay
+    }
+
+    /// The events that are stored unless the call is rejected, and the names of the project then.
+    private struct Evaluated {
+        var stored: [(number: Int, event: EventSpec)] = []
+        var names: Set<String>
+        var counters: Set<String>
+    }
+
+    /// Appends the result of each event to `response`.
+    private func evaluate(
+        _ spec: TrackSpec, _ key: Key, _ holder: Int?, firstLSN: UInt64, now: Int64,
+        _ response: inout TrackResponse
+    ) -> Evaluated {
+        var evaluated = Evaluated(
+            names: self.names,
+            counters: Set(holder.map { self.profiles[$0].response.counters.map(\.name) } ?? []))
+        for (number, event) in spec.events.enumerated() {
+            var result = TrackResponse.Event(
+                outcome: .rejected, lsn: firstLSN + UInt64(number), id: event.id)
+            if !event.violation.isEmpty {
+                result.rejection = .invalidFields
+                result.violationBytes = 1 + 5 + 1 + event.violation.utf8.count
+            } else if !self.isDuplicate(event, key, evaluated, response, now, &result),
+                self.isTimely(event, spec, now, &result),
+                self.isWithinLimits(event, &evaluated, &result)
+            {
+                result.outcome = .stored
+                evaluated.stored.append((number, event))
+            }
+            response.events.append(result)
+        }
+        return evaluated
+    }
+
+    private func isDuplicate(
+        _ event: EventSpec, _ key: Key, _ evaluated: Evaluated, _ response: TrackResponse,
+        _ now: Int64, _ result: inout TrackResponse.Event
+    ) -> Bool {
+        guard !event.id.isEmpty else { return false }
+        if let first = evaluated.stored.first(where: { $0.event.id == event.id }) {
+            result.outcome = .duplicate
+            result.effectiveTime = response.events[first.number].effectiveTime
+            result.contentDiffers = first.event.content != event.content
+            return true
+        }
+        let retention = Int64(self.limits.eventRetentionSeconds) * 1_000_000
+        guard let first = self.retained(key, event.id, since: now - retention) else { return false }
+        result.outcome = .duplicate
+        result.effectiveTime = first.effectiveTime
+        result.contentDiffers = first.content != event.content
+        result.holder = self.profiles[first.holder].response.id
+        return true
+    }
+
+    private func isTimely(
+        _ event: EventSpec, _ spec: TrackSpec, _ now: Int64, _ result: inout TrackResponse.Event
+    ) -> Bool {
+        var time = event.occurredAt ?? now
+        if event.occurredAt != nil, let sent = spec.sentAt, sent >= time {
+            time = now - (sent - time)
+        }
+        let seconds =
+            spec.flags.contains(.historical)
+            ? self.limits.eventRetentionSeconds
+            : min(self.limits.lateWindowSeconds, self.limits.eventRetentionSeconds)
+        let earliest = now - Int64(seconds) * 1_000_000
+        let latest = now + Int64(self.limits.aheadWindowSeconds) * 1_000_000
+        result.effectiveTime = time
+        guard earliest ... latest ~= time else {
+            result.rejection = .timeWindow
+            result.detail = time < earliest ? earliest : latest
+            return false
+        }
+        result.effectiveTime = min(time, now)
+        return true
+    }
+
+    private func isWithinLimits(
+        _ event: EventSpec, _ evaluated: inout Evaluated, _ result: inout TrackResponse.Event
+    ) -> Bool {
+        let names = evaluated.names.union([event.name] + event.attributes.map(\.0))
+        let counters = evaluated.counters.union([event.name])
+        for (count, limit) in [
+            (names.count, self.limits.namesPerProject),
+            (counters.count, self.limits.countersPerProfile),
+        ] where count > Int(limit) {
+            result.rejection = .limitExceeded
+            result.detail = Int64(limit)
+            return false
+        }
+        evaluated.names = names
+        evaluated.counters = counters
+        return true
+    }
+
+    private func rejectedAsAWhole(_ response: TrackResponse) -> TrackResponse {
+        let rejected = response.events.enumerated().filter { $0.element.outcome == .rejected }
+        let first = rejected.first { $0.element.rejection == .invalidFields } ?? rejected[0]
+        var rejection = self.rejected(
+            first.element.rejection, response, detail: UInt64(bitPattern: first.element.detail))
+        rejection.index = UInt8(first.offset)
+        rejection.bad = rejected.map {
+            TrackResponse.BadEvent(
+                index: UInt8($0.offset), rejection: $0.element.rejection,
+                effectiveTime: $0.element.effectiveTime, detail: $0.element.detail)
+        }
+        return rejection
     }
 
     func read(_ kind: IdentifierKind, _ identifier: [UInt8], now: Int64) -> ProfileResponse? {

@@ -141,10 +141,10 @@ import Testing
         #expect(replayed.appliedLSN == live.store.appliedLSN)
     }
 
-    /// Frames of up to 100 records, most of them longer than one look. `shift`: what the look ahead
-    /// is told wrongly of the frame's time.
+    /// Frames of up to 100 records, most of them longer than one look. `shift`: the error of the
+    /// frame's time that the prefetch gets.
     @Test(arguments: [0, 1] as [Int64], [.max, 0xC000_0000_0000_0001] as [UInt64])
-    func lookingAheadChangesNothing(shift: Int64, hashMask: UInt64) throws {
+    func prefetchChangesNothing(shift: Int64, hashMask: UInt64) throws {
         let limits = Self.smallLimits
         let plain = TrackFixture(limits: limits, hashMask: hashMask)
         let ahead = Store(genesis: TrackFixture.genesis(limits), hashMask: hashMask)

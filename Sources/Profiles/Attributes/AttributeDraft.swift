@@ -1,5 +1,9 @@
 import Bytes
 
+// SAFETY: a header's block of attributes is read and replaced by the applier, the only thread that
+// changes one; `AttributePart` checks offsets against the block's size. `work` is one element that
+// `Store` owns.
+
 /// One attribute being changed; texts and values are borrowed from the block or the record.
 struct AttributeEntry {
     /// Its number in the project's `NameTable`.
@@ -150,7 +154,7 @@ extension Store {
             totalBytes: Int(header.attributesBytes))
     }
 
-    /// Gives a header a new block of attributes; the old one goes once the change is made.
+    /// Gives a header a new block of attributes; the old one is freed after the commit.
     func setAttributes(_ draft: AttributeDraft, in header: inout ProfileHeader) {
         self.free(header.attributes, bytes: Int(header.attributesBytes))
         header.attributes = 0

@@ -55,8 +55,8 @@ extension AttributeDraft {
 }
 
 extension AttributeEntry {
-    /// Adds the elements of another list behind its own, at most 25 in all; true if some found no
-    /// room.
+    /// Adds the elements of another list behind its own, at most 25 in total; true if some did
+    /// not fit.
     fileprivate mutating func unite(with other: AttributeEntry, latestWins: Bool) -> Bool {
         var isOver = false
         for element in other.elements {

@@ -109,7 +109,7 @@ struct AttributePart {
     }
 
     /// Appends the attributes as `ProfileImage` lays them out; `target` must not move, as this part
-    /// may lie in it.
+    /// may be in it.
     func appendImage(_ names: NameTable, totalBytes: Int, to target: inout ByteBuffer) {
         var shown: UInt64 = 0
         var reader = self.entries(totalBytes: totalBytes)

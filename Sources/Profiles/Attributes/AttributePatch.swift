@@ -12,9 +12,9 @@ struct AttributeLimits {
     var namesMax: Int
     /// Elements of a list.
     static let elementsMax = 25
-    /// Deleted attributes that are remembered; the oldest goes.
+    /// Deleted attributes whose stamps are kept; beyond that the oldest is dropped.
     static let deletedMax = 50
-    /// Removed elements of one attribute that are remembered; the oldest goes.
+    /// Removed elements of one attribute whose stamps are kept; beyond that the oldest is dropped.
     static let removedMax = 100
 }
 
@@ -117,7 +117,7 @@ extension AttributeDraft {
         }
     }
 
-    /// Where a name stands, or would stand.
+    /// The index of a name, or the one at which it is inserted.
     func index(of name: Int, _ names: NameTable) -> Int {
         let text = names.name(name)
         var (low, high) = (0, self.entries.count)
@@ -139,7 +139,7 @@ extension AttributeDraft {
         }
     }
 
-    /// Forgets the oldest deleted attributes over the bound.
+    /// Drops the oldest deleted attributes over the bound.
     mutating func dropOldestDeleted() {
         while self.entries.count(where: { $0.kind == .deleted }) > AttributeLimits.deletedMax {
             var oldest: Int?
@@ -312,7 +312,7 @@ extension AttributeEntry {
         return isStale ? .stale(isVisible: isVisible) : .applied(isVisible: isVisible)
     }
 
-    /// Forgets the oldest removed elements over the bound.
+    /// Drops the oldest removed elements over the bound.
     mutating func dropOldestRemoved() {
         while self.removed.count > AttributeLimits.removedMax {
             var oldest = 0

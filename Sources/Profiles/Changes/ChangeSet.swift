@@ -189,8 +189,8 @@ extension Store {
             IdentifierIndex.Change(hash: hash, profile: profile, isRemoval: true))
     }
 
-    /// A profile that nobody can find yet: its id is staged to name it, and its header may be
-    /// replaced or edited before the commit.
+    /// Makes a profile that no reader can find before the commit: its id is staged to name it, and
+    /// its header may be replaced or edited before the commit.
     func createProfile(
         _ call: CallContext, project: ProjectID, identity: Handle, identityBytes: Int,
         isHistorical: Bool = false

@@ -2,6 +2,10 @@ import Bytes
 
 // How the change list is collected: each place that decides a change notes it beside its staging.
 // All of it runs only while a consumer is attached.
+//
+// SAFETY: `changes`, `undo` and `work` are one element each that `Store` owns; this file runs on
+// the applier, the only thread that follows them. A `Change` quotes blocks that are freed after its
+// delivery.
 
 extension Store {
     /// Attaches the consumer of changes, or with `nil` detaches it; for the applier, between two

@@ -6,6 +6,10 @@ import Bytes
 //
 // Housekeeping that no reader sees (deduplication entries and blocks that are past due) needs no
 // commit. The digest is computed from the state, and that of the results by the caller of `apply`.
+//
+// SAFETY: `changes`, `undo`, `state` and `work` are one element each that `Store` owns, and edits
+// point into `changes`; only the applier, which runs this file, follows them. Headers are written
+// under the locks of their shards.
 
 extension Store {
     /// Makes everything that is staged visible at once, and frees what it replaced.
@@ -52,9 +56,9 @@ extension Store {
     /// identifiers, profiles, suppressions.
     @inline(never)
     private func finishStaged(_ call: CallContext, isLast: Bool) {
-        for change in self.changes.pointee.headers { self.willChange(change.profile) }
+        for change in self.changes.pointee.headers { self.snapshot.willChange(change.profile) }
         if let change = self.changes.pointee.suppression {
-            self.willChangeSuppression(of: change.address)
+            self.suppressions.willChange(change.address)
         }
         self.addresses.apply(self.changes.pointee.addresses) {
             self.index.apply(self.changes.pointee.index) {

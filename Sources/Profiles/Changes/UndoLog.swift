@@ -3,6 +3,10 @@ import Bytes
 // An atomic batch is applied operation by operation, later ones seeing earlier ones, while every
 // lock is held. If one is rejected, the others are rolled back from this log. Outside of a batch
 // nothing is logged.
+//
+// SAFETY: `undo`, `changes` and `state` are one element each that `Store` owns; only the applier
+// follows them. Every shard lock is held while a batch is open, so headers and blocks that are
+// changed or rolled back have no reader.
 
 /// The steps of an open atomic batch, and the blocks to free when it ends.
 struct UndoLog {
@@ -45,7 +49,7 @@ extension Store {
     /// snapshot, and inside a batch gives it copies of the blocks that change, once per batch.
     @inline(__always)
     func preserve(_ profile: ProfileRef) {
-        self.willChange(profile)
+        self.snapshot.willChange(profile)
         if self.undo.pointee.isActive { self.copyBlocks(of: profile) }
     }
 
@@ -118,11 +122,7 @@ extension Store {
             }
         }
         self.project.names.truncate(to: self.undo.pointee.nameCount)
-        // A batch erases nobody, but an item that names an erased person is in the log all the
-        // same.
-        let lastEraseLSN = self.state.pointee.lastEraseLSN
         self.state.pointee = self.undo.pointee.state
-        self.state.pointee.lastEraseLSN = lastEraseLSN
         // A merge of the batch may have been linked behind the newest one before it.
         let newest = self.state.pointee.merges.tail
         if newest != 0 { self.slab.pointer(newest).storeBytes(of: 0, as: Handle.self) }

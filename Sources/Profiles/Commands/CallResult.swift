@@ -1,6 +1,6 @@
 import Bytes
 
-// What `apply` says of a record: the stored response of a request id, the source of the response,
+// The result of a record: the stored response of a request id, the source of the response,
 // and what the digest covers.
 
 /// Flags of a result; raw values stand in stored responses.

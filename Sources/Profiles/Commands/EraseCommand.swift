@@ -1,6 +1,6 @@
 import Bytes
 
-/// An erasure as it stands in the log: keyed hashes instead of what the person is called by, so
+/// An erasure in the log: keyed hashes instead of the identifiers of the person, so
 /// that the record brings back nothing.
 ///
 /// Layout of the payload, little-endian:
@@ -18,7 +18,7 @@ package struct EraseCommand {
     package var expectedRevision: UInt64?
 
     private static let hasExpectedRevision: UInt8 = 1 << 0
-    /// Bytes of the hash that stands for a request id.
+    /// Bytes of the hash that replaces a request id.
     static let requestIDBytes = 16
 
     package init(

@@ -33,7 +33,7 @@ extension Genesis {
 
     /// Reads a payload.
     ///
-    /// - Throws: `GenesisError`, each case as it says.
+    /// - Throws: `GenesisError`, by the rule of each case.
     package init(decoding payload: UnsafeRawBufferPointer) throws(GenesisError) {
         var reader = ByteReader(payload)
         let directory = reader.read(count: ProfileID.binaryBytes)

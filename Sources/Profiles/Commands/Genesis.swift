@@ -43,11 +43,11 @@ package struct StoreLimits: Equatable, Sendable {
     package var countersPerProfile: UInt64 = 300
     /// Interned attribute and event names of one project.
     package var namesPerProject: UInt64 = 65_535
-    /// Remembered request ids of one project.
+    /// Kept request ids of one project.
     package var requestIDsPerProject: UInt64 = 1_000_000
-    /// Bytes of remembered responses of one project.
+    /// Bytes of kept responses of one project.
     package var requestIDBytesPerProject: UInt64 = 128 << 20
-    /// How long a request id is remembered, in seconds.
+    /// How long a request id is kept, in seconds.
     package var requestIDSeconds: UInt64 = 86_400
     /// Custom attributes of one profile.
     package var attributesPerProfile: UInt64 = 50
@@ -55,7 +55,7 @@ package struct StoreLimits: Equatable, Sendable {
     package var mergeSeconds: UInt64 = 30 * 86_400
     /// Merges of one project that can be undone; each keeps the state of one profile.
     package var mergesPerProject: UInt64 = 1_000_000
-    /// How long what an erased person was called by stays blocked, in seconds.
+    /// How long the identifiers of an erased person stay blocked, in seconds.
     package var blockSeconds: UInt64 = 30 * 86_400
     /// Blocked identifiers of one project: with their tables at most 250 MiB. Over it the oldest
     /// can be used again.

@@ -1,6 +1,6 @@
 import Bytes
 
-// An Identify as it stands in the log: validated and normalised, names lower-cased and sorted, so
+// An Identify in the log: validated and normalised, names lower-cased and sorted, so
 // that equal messages give equal bytes.
 
 /// Flags of an Identify; raw values stand in the log.
@@ -105,7 +105,7 @@ package enum PatchAction: UInt8, Sendable {
 /// One item of a patch, borrowed.
 ///
 /// Layout: `name: prefixed | action: UInt8 | [packed value]`. Items ascend by name; each name
-/// stands once. The five native attributes (`email_address`, `phone_number`, `language`, `region`,
+/// occurs once. The five native attributes (`email_address`, `phone_number`, `language`, `region`,
 /// `timezone`) are strings under these names, which custom attributes may not have.
 package struct PatchItem {
     /// Lower case, `^[a-z0-9_]{1,30}$`.

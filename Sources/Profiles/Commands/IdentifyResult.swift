@@ -26,7 +26,7 @@ package enum WarningReason: UInt8, Sendable {
     /// A patch's attribute found no capacity on a log-out, which is never rejected.
     case limitExceeded = 5
 
-    /// As it stands in `Warning.reason`.
+    /// The text of `Warning.reason`.
     package var reason: StaticString {
         switch self {
         case .installationDetached: "INSTALLATION_DETACHED"

@@ -1,14 +1,14 @@
 import Bytes
 
-// What a store that is over its memory limit still takes. This decides before the log only: `apply`
-// never asks for it.
+// The records that a store over its memory limit still accepts. Only the admission before the log
+// uses it: `apply` does not.
 
 extension RecordView {
-    /// Whether the record is taken whatever the store's memory: a person who leaves may not be held
-    /// by a lack of room, and a project's options (a shorter retention) are a way out of it.
+    /// Whether the record is accepted over the memory limit: a lack of memory must not prevent an
+    /// opt-out or an erasure, and a project's options (a shorter retention) free memory.
     ///
-    /// So are an opt-out (an UpdateSubscription of nothing but UNSUBSCRIBED, an unsubscribe link, a
-    /// suppression), a log-out, an erasure, and a batch of nothing else.
+    /// These are an opt-out (an UpdateSubscription of nothing but UNSUBSCRIBED, an unsubscribe
+    /// link, a suppression), a log-out, an erasure, and a batch of nothing else.
     package var isTakenOverMemoryLimit: Bool {
         switch RecordKind(rawValue: self.kind) {
         case .redeemUnsubscribe, .addSuppression, .updateProject, .erase: true

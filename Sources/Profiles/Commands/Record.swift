@@ -3,6 +3,9 @@ import Bytes
 // The record is the unit that the log keeps and `apply` takes: one call, one record, hence atomic.
 // It is our own versioned format and never the client's bytes, because the log must outlive the
 // API.
+//
+// SAFETY: `ByteReader` checked that `offset` bytes are there, and the header has at least one word,
+// so the last word is within them.
 
 /// What a record commands; the raw values stand in the log and may never change.
 package enum RecordKind: UInt8, Sendable {

@@ -1,6 +1,6 @@
 import Bytes
 
-// A Track as it stands in the log: what the client said, validated and normalised. Equal messages
+// A Track in the log: the client's message, validated and normalised. Equal messages
 // give equal bytes (names lower-cased and sorted), which is what the request-id fingerprint and the
 // duplicate check compare.
 

@@ -1,12 +1,15 @@
 import Bytes
 
 // One entry of the consent ledger as the bytes that are hashed. They are the protobuf form of
-// `ConsentEntry` without its two hashes, so that anyone who holds an entry can compute them again;
+// `ConsentEntry` without its two hashes, so that every holder of an entry can compute them again;
 // written here, because the state machine may not depend on a codec. Source: docs/rules.md, section
 // 5, "Ledger"; the encoding rules of protobuf, fields in the order of their numbers, defaults left
 // out.
+//
+// SAFETY: the temporary memory has `ProfileID.textBytes`, which `writeText` fills, and is only used
+// inside of the closure.
 
-/// How consent was given, borrowed; as it stands in a record.
+/// How consent was given, borrowed; in the layout of a record.
 ///
 /// Layout: `method, ip, userAgent, textVersion, actor, reference: prefixed`.
 package struct EvidenceView {
@@ -50,7 +53,7 @@ package struct EvidenceView {
     }
 }
 
-/// What an entry says.
+/// The content of an entry.
 struct ConsentEntry {
     var channel: Channel
     /// Empty: the whole channel.

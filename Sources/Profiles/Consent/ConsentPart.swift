@@ -24,7 +24,7 @@ struct ConsentPart {
         /// The lsn of the first request of the present PENDING; 0: it is not pending.
         var pendingSince: UInt64 = 0
 
-        /// Whether it stands before a key.
+        /// Whether it sorts before a key.
         func precedes(_ channel: Channel, _ topic: UnsafeRawBufferPointer) -> Bool {
             self.channel == channel
                 ? self.topic.lexicographicallyPrecedes(topic)
@@ -89,7 +89,7 @@ struct ConsentPart {
         }
     }
 
-    /// Where a key stands, or would stand.
+    /// The index of a key, or the one at which it is inserted.
     private func position(_ channel: Channel, _ topic: UnsafeRawBufferPointer) -> Int {
         var (low, high) = (0, self.keys.count)
         while low < high {

@@ -2,8 +2,11 @@ import Bytes
 
 // Tokens carry what they stand for and a code that only this directory can make. Nothing is kept of
 // them; a loop verifies one before its command enters the log, and the record carries the content.
+//
+// SAFETY: `verify` checks that the content has more than `codeBytes` bytes, so both words of the
+// code are within it; the slice is borrowed from the caller's buffer.
 
-/// What a confirmation or unsubscribe token stands for; the topic borrowed.
+/// The content of a confirmation or unsubscribe token; the topic is borrowed.
 ///
 /// Layout:
 /// `kind: UInt8 | project: UInt32 | profileID: 16 bytes | channel: UInt8 | [issuedAt: Int64 µs |
@@ -142,7 +145,7 @@ struct TokenKey {
         self.secret = secret
     }
 
-    /// Appends the text of a token of this content, whose first byte says what it is.
+    /// Appends the text of a token of this content, whose first byte is its kind.
     func appendText(_ content: UnsafeRawBufferPointer, to buffer: inout ByteBuffer) {
         var bytes = ByteBuffer(capacity: 128)
         bytes.append(content)
@@ -167,7 +170,8 @@ struct TokenKey {
             bigEndian: bytes.loadUnaligned(fromByteOffset: contentBytes, as: UInt64.self))
         let low = UInt64(
             bigEndian: bytes.loadUnaligned(fromByteOffset: contentBytes + 8, as: UInt64.self))
-        // One comparison of all bits: how long it takes tells nothing of where two codes differ.
+        // One comparison of all bits: the time it takes does not depend on where two codes
+        // differ.
         guard (code.high ^ high) | (code.low ^ low) == 0 else { return nil }
         return UnsafeRawBufferPointer(rebasing: bytes[..<contentBytes])
     }

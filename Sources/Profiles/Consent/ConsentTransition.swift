@@ -40,7 +40,7 @@ enum ConsentOutcome: Equatable {
     /// Carried out; what is stored now, which may be what was. With a token if it waits for a
     /// confirmation.
     case applied(StoredConsent, needsToken: Bool)
-    /// Nobody but the person may do this: the whole call is rejected.
+    /// Only the person may do this: the whole call is rejected.
     case rejected
 }
 
@@ -70,9 +70,9 @@ extension StoredConsent {
         return .applied(next, needsToken: false)
     }
 
-    /// Which of two opt-outs of one key stands: the newer, which this one is, unless the older is a
-    /// person's act and this a machine's, so that who chose it is never weakened. A keyword's binds
-    /// whoever opted out last.
+    /// Which of two opt-outs of one key is kept: the newer, which this one is, unless the older is
+    /// a person's act and this one is a machine's, since a person's choice is never weakened. A
+    /// keyword's opt-out stays one whichever is kept.
     private func standing(before older: StoredConsent) -> StoredConsent {
         var winner = self.isPersonsAct || !older.isPersonsAct ? self : older
         winner.isByKeyword = self.isByKeyword || older.isByKeyword
@@ -110,7 +110,7 @@ extension StoredConsent {
             needsToken: false)
     }
 
-    /// Which of two states of one key stands after a merge.
+    /// Which of two states of one key is kept after a merge.
     ///
     /// - Parameter other: Of the profile that is merged away; this one is the survivor's.
     func merged(with other: StoredConsent) -> StoredConsent {

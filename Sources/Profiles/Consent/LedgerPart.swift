@@ -1,5 +1,8 @@
 import Bytes
 
+// SAFETY: the digest's words are borrowed for one call of `update`. Blocks are read through slices
+// whose bounds are checked.
+
 /// The consent ledger of a profile: entries in the order of their lsns, each chained to the one
 /// before; in memory one block, replaced whole.
 ///

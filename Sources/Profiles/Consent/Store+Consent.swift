@@ -2,7 +2,11 @@ import Bytes
 
 // The writes of consent in two passes: every change is evaluated on a copy of what is stored, and
 // the first that is rejected rejects the call; then state, ledger and revision change at once
-// (Store+ConsentCommit.swift), which cannot fail. Source: spec.md, section 5.
+// (Store+ConsentCommit.swift), which cannot fail. Source: docs/rules.md, section 5.
+//
+// SAFETY: a block of consent is borrowed by `ConsentPart(_:)`, which copies what it keeps;
+// `changes`, `state` and `work` are one element each that `Store` owns. All of it runs on the
+// applier.
 
 extension Store {
     /// Carries out one UpdateSubscription.
@@ -224,11 +228,10 @@ extension Store {
             kind == .addSuppression
             ? before.union(command.reasons) : before.subtracting(command.reasons)
         guard
-            !before.isEmpty || after.isEmpty
-                || self.suppressions.count < SuppressionTable.addressesMax
+            !before.isEmpty || after.isEmpty || !self.suppressions.isFull
         else {
             return self.appendRejection(
-                .limitExceeded, kind, call, detail: UInt64(SuppressionTable.addressesMax),
+                .limitExceeded, kind, call, detail: UInt64(SuppressionStore.addressesMax),
                 into: &results)
         }
         self.changes.pointee.isStaged = true

@@ -1,6 +1,9 @@
 import Bytes
 
 // The second pass over a change of consent: new blocks for state and ledger, and one commit.
+//
+// SAFETY: headers and their blocks are read without a lock, which the applier may, since only it
+// changes them; `changes` and `work` are one element each that `Store` owns.
 
 extension Store {
     /// A profile with the identifier of the call, which no reader can find before the commit.

@@ -3,6 +3,9 @@ import Bytes
 // What the service itself does to consent: it joins that of two profiles when they merge, and
 // withdraws it when the address is gone that it was given for. Both stage new blocks and commit
 // nothing; each key that changes is an entry with source SYSTEM.
+//
+// SAFETY: headers and their blocks are read without a lock, which the applier may, since only it
+// changes them; new blocks are copies.
 
 extension Store {
     /// Gives the survivor of a merge the consent that both had.

@@ -1,6 +1,9 @@
 import Bytes
 
 // What loops read of consent: verdicts and tokens. Nothing here waits for the log.
+//
+// SAFETY: the temporary memory has as many bytes as the address, each of which is set before the
+// hash reads it, and does not leave the closure.
 
 extension Store {
     // MARK: CheckSendable

@@ -12,14 +12,11 @@ package struct AddressHash: Equatable, Sendable, BitwiseCopyable {
     }
 }
 
-/// Which addresses are not sent to, and why: 64 open-addressing tables, each with its lock. An
+/// The addresses that are not sent to, with the reasons: 64 open-addressing tables, each with its lock. An
 /// address without a reason has no slot.
 ///
 /// Changed by the applier under the shard's lock, read by loops under it.
 struct SuppressionTable {
-    /// Addresses of one project: 4 million, at most 256 MiB with the slack of the tables. One more
-    /// is rejected.
-    static let addressesMax = 4_000_000
     /// Slots of an empty table, a power of two.
     private static let capacityMin = 16
 
@@ -75,7 +72,8 @@ struct SuppressionTable {
         }
     }
 
-    /// Sets them; none takes the address out. `publish` runs before anyone can see it.
+    /// Replaces the reasons; an empty set removes the address. `publish` runs before a reader can
+    /// see the change.
     func set(_ address: AddressHash, _ reasons: SuppressionReasons, publish: () -> Void) {
         let shard = Self.shard(address)
         self.locks.with(shard) {
@@ -97,7 +95,7 @@ struct SuppressionTable {
         }
     }
 
-    /// The slot of an address, or the free one where it would stand.
+    /// The slot of an address, or the free one that it would take.
     private func position(_ address: AddressHash, _ shard: Int) -> Int {
         let mask = self.shards[shard].mask
         var position = Int(truncatingIfNeeded: address.low) & mask
@@ -141,7 +139,7 @@ struct SuppressionTable {
     /// The shard of an address.
     static func shard(_ address: AddressHash) -> Int { Shards.shard(address.high) }
 
-    /// Every address, in no order that means anything: for the digest.
+    /// Every address, in no defined order: for the digest.
     func forEach(_ body: (AddressHash, SuppressionReasons) -> Void) {
         for shard in 0 ..< Shards.count { self.forEach(in: shard, body) }
     }

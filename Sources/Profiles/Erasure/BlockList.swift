@@ -1,7 +1,7 @@
 import Bytes
 
-/// 128 keyed bits that stand for a (project, kind, identifier): what remains of an identifier whose
-/// person was erased, and what the record of an erasure carries.
+/// A keyed hash of 128 bits of (project, kind, identifier): all that remains of the identifier of
+/// an erased person, and all that the record of an erasure carries of it.
 package struct IdentifierHash: Equatable, Sendable, BitwiseCopyable {
     package var low: UInt64
     package var high: UInt64
@@ -15,11 +15,11 @@ package struct IdentifierHash: Equatable, Sendable, BitwiseCopyable {
 /// The identifiers of erased profiles, which may not be used for a while, oldest first, and found
 /// by their hash.
 ///
-/// Changed by the applier, under a shard's lock where loops look; looked up by loops under it. An
+/// The applier changes the tables under the lock of a shard, and loops look up under it. An
 /// entry is a block of the slab:
 /// `next: UInt32 | zero: UInt32 | low, high: UInt64 | erasedAt: Int64 µs`.
 struct BlockList {
-    /// Entries that one tick forgets.
+    /// Entries that one tick drops.
     static let perTick = 4_096
     private static let entryBytes = 4 + 4 + 8 + 8 + 8
 
@@ -77,8 +77,8 @@ struct BlockList {
                 let handle = self.tables[shard].next(Shards.tag(identifier.low), from: &position)
                 guard handle != 0 else { return until }
                 let block = self.block(handle)
-                // One that is past due may not have been forgotten yet, while the identifier was
-                // used and erased again.
+                // The identifier may have been used and erased again before a tick dropped an entry
+                // that is past due.
                 guard block.identifier == identifier, now < self.end(of: block) else { continue }
                 until = max(until ?? .min, self.end(of: block))
             }
@@ -91,7 +91,7 @@ struct BlockList {
     // MARK: The applier
 
     var count: Int { Int(self.core.pointee.count) }
-    /// Bytes of the tables; the entries lie in the slab.
+    /// Bytes of the tables; the entries are in the slab.
     var tableBytes: Int { (0 ..< Shards.count).reduce(0) { $0 + self.tables[$1].bytes } }
     /// When the oldest entry is past due, in microseconds; `nil` without one.
     var nextDue: Int64? {
@@ -121,7 +121,7 @@ struct BlockList {
         }
     }
 
-    /// Forgets the oldest entry, which must be there.
+    /// Drops the oldest entry; the list must not be empty.
     func dropOldest() {
         let handle = self.core.pointee.head
         let (block, next) = self.entry(handle)
@@ -144,7 +144,7 @@ struct BlockList {
         (self.block(handle), self.slab.pointer(handle).load(as: Handle.self))
     }
 
-    /// What an entry says; not the link, which changes without a lock.
+    /// The fields of an entry without the link, which changes without a lock.
     private func block(_ handle: Handle) -> Block {
         let base = self.slab.pointer(handle)
         let identifier = IdentifierHash(

@@ -1,11 +1,14 @@
 import Bytes
 
-// The erasure of a person: who is meant is found by keyed hashes, everything that is theirs goes in
-// one commit (Store+EraseCommit.swift), and what they were called by stays blocked. The response
-// does not tell an unknown profile from an erased one. Source: spec.md, section 6, EraseProfile.
+// The erasure of a person: keyed hashes find the profile, one commit removes all of its data
+// (Store+EraseCommit.swift), and its identifiers stay blocked. The response does not distinguish an
+// unknown profile from an erased one. Source: docs/rules.md, section 6, EraseProfile.
+//
+// SAFETY: bytes of ids and hashes are borrowed for the closure they are passed to. Headers are read
+// by the applier, or through `withHolder` under the profile's lock.
 
 extension Store {
-    /// The command that erases who an identifier names: hashes only. Any thread.
+    /// The command that erases the profile of an identifier: hashes only. Any thread.
     ///
     /// - Parameters:
     ///   - requestID: Empty: none.
@@ -53,7 +56,7 @@ extension Store {
         self.end(admitted, results, from: start, call)
     }
 
-    /// The profile that is called so, merges followed.
+    /// The profile that the command names, merges followed.
     private func find(_ command: EraseCommand) -> ProfileRef? {
         let table = self.index.table(command.indexHash)
         var position = table.start(Shards.tag(command.indexHash))
@@ -61,13 +64,13 @@ extension Store {
             let value = table.next(Shards.tag(command.indexHash), from: &position)
             guard value != 0 else { return nil }
             let profile = ProfileRef(rawValue: value)
-            if self.isCalled(self.pool.header(profile).pointee, command) {
+            if self.isNamedBy(self.pool.header(profile).pointee, command) {
                 return self.identities.survivor(of: profile)
             }
         }
     }
 
-    private func isCalled(_ header: ProfileHeader, _ command: EraseCommand) -> Bool {
+    private func isNamedBy(_ header: ProfileHeader, _ command: EraseCommand) -> Bool {
         guard header.project == command.project else { return false }
         switch command.kind {
         case .profileID:
@@ -92,7 +95,7 @@ extension Store {
             == command.identifier
     }
 
-    /// Whether a token's profile is there, or merged into one that is. Any thread.
+    /// Whether a token's profile exists, or was merged into one that does. Any thread.
     package func isKnown(_ token: ConsentToken) -> Bool {
         withUnsafeBytes(of: (token.profileID.high.bigEndian, token.profileID.low.bigEndian)) { id in
             self.withHolder(token.project, IdentifierView(kind: .profileID, bytes: id)) { _, _ in

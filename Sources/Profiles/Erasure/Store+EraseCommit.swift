@@ -1,8 +1,12 @@
 import Bytes
 
-// Everything of a person goes at once: the profile, the profiles that were merged into it, and what
-// points at them. The headers stay as tombstones, since merges and moves of installations of other
-// people refer to them by number; nothing in one tells who it was.
+// All data of a person is removed at once: the profile, the profiles that were merged into it, and
+// all references to them. The headers stay as tombstones, since merges and moves of installations
+// of other people refer to them by number; a tombstone does not identify the person.
+//
+// SAFETY: runs on the applier, which alone changes headers, the list of merges and `work`. An entry
+// of the list is unlinked before it is staged to be freed; `dropped` has capacity for the events of
+// a profile.
 
 extension Store {
     /// Erases a live profile and everything that was merged into it.
@@ -10,21 +14,18 @@ extension Store {
         let losers = self.losers(of: profile)
         self.forgetMerges(of: losers)
         for one in [profile] + losers {
-            self.project.requests.erase(self.pool.header(one).pointee.id) {
-                self.willChangeRequests()
-            }
+            self.project.requests.erase(self.pool.header(one).pointee.id)
             self.blockIdentifiers(of: one, erasing: profile, call)
         }
         self.gatherDropped(self.pool.header(profile).pointee)
         if self.isConsumed { self.note(.erased, of: profile, lsn: call.lsn) }
         for one in [profile] + losers { self.makeTombstone(one, call) }
         self.changes.pointee.profilesAdded -= 1
-        self.state.pointee.lastEraseLSN = call.lsn
         self.finish(call)
-        self.publishLastErase()
+        self.erasure.noteInLog(call.lsn)
     }
 
-    /// Every profile that was merged into this one, by whatever way.
+    /// Every profile that was merged into this one, directly or through others.
     ///
     /// - Complexity: O(aliases); O(profiles) for one that has more aliases than it lists.
     private func losers(of profile: ProfileRef) -> [ProfileRef] {
@@ -53,7 +54,7 @@ extension Store {
         return losers
     }
 
-    /// Takes the merges of these losers out of the list: none can be undone any more.
+    /// Removes the merges of these losers from the list: they can no longer be undone.
     ///
     /// - Complexity: O(merges that can be undone), up to the last one of these; nothing if all
     ///   of them are final.
@@ -69,7 +70,7 @@ extension Store {
                 (previous, block) = (block, next)
                 continue
             }
-            self.willRemove(merge, block, next: next)
+            self.snapshot.willRemove(merge, block, next: next)
             self.free(merge, block)
             merges.count -= 1
             if previous == 0 {
@@ -88,8 +89,8 @@ extension Store {
 
     // MARK: Identifiers
 
-    /// Blocks what a profile is called by, and takes it out of the index. Of a profile that was
-    /// merged away, or has its devices no more, what someone else is called by today is theirs.
+    /// Blocks a profile's identifiers and removes them from the index. An identifier that names
+    /// another person's profile today, as a device that changed hands does, stays as it is.
     private func blockIdentifiers(
         of one: ProfileRef, erasing profile: ProfileRef, _ call: CallContext
     ) {
@@ -105,7 +106,7 @@ extension Store {
                 guard one == profile else { return }
                 self.unname(profile, hash)
             }
-            self.block(header.project, identifier, call)
+            self.erasure.block(header.project, identifier, now: call.receivedAt)
         }
         if identity.customID.count > 0 {
             block(IdentifierView(kind: .customID, bytes: identity.customID))
@@ -116,20 +117,18 @@ extension Store {
 
     // MARK: Headers
 
-    /// Marks all of a profile's events to be forgotten once they cannot be reached.
+    /// Stages the removal of all events of a profile.
     private func gatherDropped(_ header: ProfileHeader) {
         self.work.pointee.droppedCount = Int(header.eventCount)
         guard header.eventCount > 0 else { return }
-        let events =
-            self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
-            + Int(header.eventHead)
+        let events = self.eventStore.list(header)
         for number in 0 ..< Int(header.eventCount) {
             self.work.pointee.dropped[number] = events[number]
         }
     }
 
-    /// Gathers a header that keeps the ledger's head and where merges lead, under an id that only
-    /// who knows the old one can compute.
+    /// Stages a header that keeps the ledger's head and the target of a merge, under an id that
+    /// cannot be computed without the old one.
     private func makeTombstone(_ profile: ProfileRef, _ call: CallContext) {
         let old = self.pool.header(profile).pointee
         var stone = ProfileHeader(

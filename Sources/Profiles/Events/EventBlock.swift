@@ -31,7 +31,7 @@ struct EventBlock {
     }
     var totalBytes: Int { Int(self.base.load(fromByteOffset: 28, as: UInt32.self)) }
 
-    /// Says that another profile holds it now.
+    /// Makes another profile its holder.
     func move(to holder: ProfileRef) {
         self.base.storeBytes(of: holder.rawValue, toByteOffset: 24, as: UInt32.self)
     }

@@ -88,6 +88,8 @@ struct EventStore {
     func insert(
         _ block: Handle, at effectiveTime: Int64, into header: UnsafeMutablePointer<ProfileHeader>
     ) {
+        // SAFETY: `eventCapacity` handles; the caller made sure that one of them is free, and
+        // moving the set ones to the front frees the last.
         let base = self.slab.pointer(header.pointee.events).assumingMemoryBound(to: Handle.self)
         let count = Int(header.pointee.eventCount)
         if header.pointee.eventHead + header.pointee.eventCount == header.pointee.eventCapacity {
@@ -157,6 +159,8 @@ struct EventStore {
     func count(
         _ name: UInt16, at time: Int64, in header: UnsafeMutablePointer<ProfileHeader>
     ) {
+        // SAFETY: `counterCapacity` counters, of which `counterCount` are set; the caller made sure
+        // that one is free or the name is among them.
         let entries = self.slab.pointer(header.pointee.counters).assumingMemoryBound(
             to: CounterEntry.self)
         if let index = self.counterIndex(header.pointee, name) {
@@ -173,6 +177,7 @@ struct EventStore {
     /// - Complexity: O(counters).
     func counterIndex(_ header: ProfileHeader, _ name: UInt16) -> Int? {
         guard header.counterCount > 0 else { return nil }
+        // SAFETY: `counterCount` counters are set, and no other is read.
         let entries = self.slab.pointer(header.counters).assumingMemoryBound(to: CounterEntry.self)
         for index in 0 ..< Int(header.counterCount) where entries[index].name == name {
             return index

@@ -1,8 +1,11 @@
 import Bytes
 
-// An Identify in three steps: the table of the contract says what is to be done (this file); the
-// patch is tried on a draft, and may reject the call; then everything is done at once
-// (Store+IdentifyCommit.swift), which cannot fail. Source: spec.md, section 2.
+// An Identify in three steps: the table of the contract decides what it does (this file); the patch
+// is applied to a draft, and may reject the call; then everything is committed at once
+// (Store+IdentifyCommit.swift), which cannot fail. Source: docs/rules.md, section 2.
+//
+// SAFETY: `work` and `changes` are one element each that `Store` owns; this file runs on the
+// applier, which reads headers without a lock since only it changes them.
 
 /// What an Identify does: a row of the table.
 enum IdentifyStep {
@@ -148,7 +151,7 @@ extension Store {
             return isStale ? .staleLogOut(holder) : .logOut(holder)
         }
         guard work.hasCustomID else {
-            // A patch for a device alone goes to who held it then.
+            // A patch for a device alone applies to the profile that held it then.
             let then = installation?.holder(at: work.effectiveTime).map {
                 self.identities.survivor(of: $0)
             }

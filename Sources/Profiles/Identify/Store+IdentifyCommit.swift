@@ -2,6 +2,9 @@ import Bytes
 
 // The last step of an Identify: everything was decided, nothing can fail, and all of it can be seen
 // at once.
+//
+// SAFETY: `work` and `changes` are one element each that `Store` owns; this file runs on the
+// applier, which reads headers without a lock since only it changes them and stages new ones.
 
 extension Store {
     /// Carries a step out, with the attributes that the target shall have. What it replaced is kept

@@ -4,6 +4,9 @@ import Bytes
 // not at all. The loser's header and blocks stay as they were for 30 days, because un-merge needs
 // them; from then on only its id is left, as an alias. Source: docs/rules.md, section 2, "Merge of
 // A into B".
+//
+// SAFETY: runs on the applier, which reads headers and blocks without a lock since only it changes
+// them; `work` and `changes` are one element each that `Store` owns.
 
 extension Store {
     /// Merges `loser` into `survivor`, whose attributes will be `draft`; returns the merge's id.
@@ -102,6 +105,8 @@ extension Store {
         _ lost: ProfileHeader, _ header: inout ProfileHeader, _ work: inout IdentifyWork
     ) {
         guard lost.counterCount > 0 else { return }
+        // SAFETY: a block of counters holds `CounterEntry` only, `counterCount` of them; the new
+        // one has `capacity`, which the loop below checks before it appends.
         let others = self.slab.pointer(lost.counters).assumingMemoryBound(to: CounterEntry.self)
         let capacity = min(
             Int(header.counterCount) + Int(lost.counterCount),
@@ -141,11 +146,10 @@ extension Store {
         guard lost.eventCount > 0 else { return 0 }
         let count = Int(header.eventCount) + Int(lost.eventCount)
         let block = self.allocate(count * MemoryLayout<Handle>.stride)
+        // SAFETY: a new block of `count` handles, each of which the loop below sets.
         let merged = self.slab.pointer(block).bindMemory(to: Handle.self, capacity: count)
         let lsns = self.allocate(Int(lost.eventCount) * MemoryLayout<UInt64>.stride)
-        let others =
-            self.slab.pointer(lost.events).assumingMemoryBound(to: Handle.self)
-            + Int(lost.eventHead)
+        let others = self.eventStore.list(lost)
         var (own, other) = (0, 0)
         for target in 0 ..< count {
             let takesOther: Bool
@@ -180,8 +184,7 @@ extension Store {
     }
 
     private func event(_ header: ProfileHeader, _ index: Int) -> Handle {
-        self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)[
-            Int(header.eventHead) + index]
+        self.eventStore.list(header)[index]
     }
 
     private func isEarlier(_ one: Handle, _ other: Handle) -> Bool {

@@ -1,5 +1,8 @@
 import Bytes
 
+// SAFETY: an entry is a block of `blockBytes`, written whole by `write(to:)`, that the list owns
+// until it is unlinked and freed; only the applier touches the list and `state`.
+
 /// A merge that can still be undone.
 ///
 /// Layout of its block:
@@ -62,7 +65,7 @@ struct MergeEntry {
 
 /// The merges that can still be undone, oldest first: a list of blocks.
 struct MergeList: BitwiseCopyable {
-    /// Merges that one tick forgets.
+    /// Merges that one tick makes final.
     static let perTick = 1_024
 
     var head: Handle = 0
@@ -73,7 +76,7 @@ struct MergeList: BitwiseCopyable {
 }
 
 extension Store {
-    /// Keeps what undoing the merge will need; over the limit the oldest merges become final.
+    /// Keeps what an undo of the merge needs; over the limit the oldest merges become final.
     func remember(_ merge: MergeEntry) -> ProfileID {
         let block = self.allocate(MergeEntry.blockBytes)
         merge.write(to: self.slab.pointer(block))
@@ -133,14 +136,14 @@ extension Store {
         self.free(block, bytes: MergeEntry.blockBytes)
     }
 
-    /// Takes the oldest merge out of the list, and stages that nothing is left of the loser but its
+    /// Removes the oldest merge from the list, and stages a header of the loser that keeps only its
     /// id.
     private func forgetOldestMerge() {
         let block = self.state.pointee.merges.head
         let merge = MergeEntry(self.slab.pointer(block))
         let next = self.slab.pointer(block).load(as: Handle.self)
-        self.willForgetOldestMerge()
-        // A merge that is forgotten at once is staged itself, where the limit is 0.
+        self.snapshot.willForgetOldest(block)
+        // With a limit of 0 a merge becomes final at once, while it is staged itself.
         var header = self.stagedHeader(merge.loser)
         self.free(header.identity, bytes: Int(header.identityBytes))
         self.free(header.attributes, bytes: Int(header.attributesBytes))

@@ -1,8 +1,10 @@
 import Bytes
 
 // Which profiles have an address: a second index of hashes, changed with the profiles in one
-// commit. Whoever follows an entry compares the address with the profile's, so equal hashes cost
-// time only.
+// commit. A lookup compares the address with the profile's, so equal hashes cost time only.
+//
+// SAFETY: `changes` is one element that `Store` owns; only the applier follows it. Headers are read
+// by the applier, the only thread that changes them.
 
 extension Store {
     /// Called when a profile's e-mail address or phone number may change, before the change is

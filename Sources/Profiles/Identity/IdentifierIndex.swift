@@ -1,7 +1,7 @@
 /// Which profile an identifier names: 64 tables of (tag of its hash, `ProfileRef`), each with its
 /// lock.
 ///
-/// A table keeps no identifier; whoever follows an entry compares with what the profile holds,
+/// A table keeps no identifier; a lookup compares with the identifiers of the profile,
 /// under its lock.
 struct IdentifierIndex {
     private struct Shard {
@@ -118,7 +118,7 @@ struct IdentifierIndex {
     /// Tags over which the profiles of one hash are spread: a table passes all entries of one tag
     /// whenever it adds another, and a million profiles may have one address.
     private static let probesMax: UInt32 = 256
-    /// Odd, and its multiples lie far apart.
+    /// Odd, and its multiples are far apart.
     private static let probeStep: UInt32 = 0x9E37_79B1
 
     /// What is added to the tag of a profile's entry.

@@ -91,7 +91,7 @@ extension Store {
         IdentityDraft(IdentityPart(self.slab.pointer(header.identity)))
     }
 
-    /// Gives a header a new identity block; the old one goes once the change is made.
+    /// Gives a header a new identity block; the old one is freed after the commit.
     func setIdentity(_ draft: IdentityDraft, in header: inout ProfileHeader) {
         let bytes = IdentityPart.bytes(of: draft)
         let block = self.allocate(bytes)

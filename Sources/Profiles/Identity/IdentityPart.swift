@@ -1,6 +1,6 @@
 import Bytes
 
-/// What a profile is called by: its custom id, its aliases and its installations; in memory one
+/// The identifiers of a profile: its custom id, its aliases and its installations; in memory one
 /// block.
 ///
 /// Layout:
@@ -81,7 +81,7 @@ struct IdentityPart {
         return nil
     }
 
-    /// Whether the profile is called so; its own id stands in its header, not here.
+    /// Whether the identifier names the profile; its own id is in its header, not here.
     func holds(_ identifier: IdentifierView) -> Bool {
         switch identifier.kind {
         case .profileID: false

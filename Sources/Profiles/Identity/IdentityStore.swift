@@ -1,5 +1,8 @@
 import Bytes
 
+// SAFETY: headers of the pool never move. Each is read by the applier, or by a thread that holds
+// the lock of its shard; bytes of ids are borrowed for one closure.
+
 /// All profiles of a partition, and the identifiers that name them.
 ///
 /// Lookups here are for the applier, which is the only one to change anything and so reads without

@@ -1,5 +1,5 @@
-/// Names a profile's header: `(slot << 6 | shard) + 1`, so that 0 is none. Slots ascend in the
-/// order of creation.
+/// Names a profile's header: `(slot << 6 | shard) + 1`, so that 0 names no profile. Slots ascend in
+/// the order of creation.
 struct ProfileRef: Equatable, BitwiseCopyable {
     var rawValue: UInt32
 

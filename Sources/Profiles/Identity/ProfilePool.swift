@@ -61,7 +61,7 @@ struct ProfilePool {
         return profile
     }
 
-    /// Makes a shard of an empty pool as large as a snapshot says, while there are no readers; the
+    /// Makes a shard of an empty pool as large as in a snapshot, while there are no readers; the
     /// headers are the caller's to initialise.
     func load(_ shard: Int, count: Int, locks: ShardLocks) {
         precondition(

@@ -1,6 +1,10 @@
 // One open-addressing table for everything that is found by a keyed hash. It keeps 32 bits of the
-// hash and a 32-bit value, 8 bytes an entry; whoever looks something up compares the thing itself,
-// so a shared tag costs time only.
+// hash and a 32-bit value, 8 bytes an entry; a lookup compares the keys themselves, so a
+// shared tag costs time only.
+//
+// SAFETY: `slots` has `mask + 1` elements, a power of two, and every position is masked with it;
+// allocated by `init`, replaced when the table grows, freed by `destroy`. The owner provides the
+// lock.
 
 /// Linear probing over entries `value << 32 | tag`; value 0 is an empty slot. Several entries may
 /// have one tag.
@@ -26,7 +30,7 @@ struct HashTable {
         self.slots.deallocate()
     }
 
-    /// A table of entries as they lie in its slots, `value << 32 | tag`.
+    /// A table of entries in the layout of its slots, `value << 32 | tag`.
     init(entries: UnsafeBufferPointer<UInt64>) {
         var capacity = Self.capacityMin
         while (entries.count + 1) * 4 > capacity * 3 { capacity *= 2 }
@@ -60,7 +64,7 @@ struct HashTable {
         }
     }
 
-    /// What stands where a search for `tag` begins: looked at only to have it near.
+    /// The slot at which a search for `tag` begins; read to have it in the cache.
     @inline(__always)
     func firstSlot(_ tag: UInt32) -> UInt64 { self.slots[self.start(tag)] }
 

@@ -1,5 +1,7 @@
 import Bytes
 
+// SAFETY: words of ids are borrowed for the closure that hashes them.
+
 /// Every hash that the store takes of what clients choose, each under a key of its own.
 struct KeyedHash {
     private let key: SipHashKey
@@ -65,7 +67,7 @@ struct KeyedHash {
         return IdentifierHash(low: hash.low & self.mask, high: hash.high)
     }
 
-    /// What stands for a profile's id once the person is erased.
+    /// Replaces the id of a profile after the erasure of its person.
     func tombstone(_ project: ProjectID, _ id: ProfileID) -> ProfileID {
         let hash = withUnsafeBytes(of: (id.high.bigEndian, id.low.bigEndian)) {
             SipHash.hash128($0, key: self.key(.tombstone, UInt64(project.rawValue)))
@@ -73,14 +75,13 @@ struct KeyedHash {
         return ProfileID(high: hash.high, low: hash.low)
     }
 
-    /// Of a request id whose response was erased: the id may have been made of what the person was
-    /// called by.
+    /// Of a request id whose response was erased: the id may contain an identifier of the person.
     func forgottenRequest(_ kind: UInt8, _ id: UnsafeRawBufferPointer) -> Fingerprint {
         let hash = SipHash.hash128(id, key: self.key(.forgotten, UInt64(kind)))
         return Fingerprint(low: hash.low, high: hash.high)
     }
 
-    /// Of a profile that a remembered response names.
+    /// Of a profile that a kept response names.
     func responseProfile(_ id: ProfileID) -> UInt64 {
         withUnsafeBytes(of: (id.high, id.low)) {
             SipHash.hash64($0, key: self.key(.responseProfile, 0))

@@ -37,7 +37,7 @@ extension UnsafeRawBufferPointer {
 
 /// Writes fields one after the other into memory that is known to be large enough.
 struct RawWriter {
-    // SAFETY: whoever makes one gives as many bytes as are written; the sizes are computed beside
+    // SAFETY: the maker provides as many bytes as are written; the sizes are computed beside
     // the writes.
     private var target: UnsafeMutableRawPointer
 
@@ -82,7 +82,7 @@ struct RawWriter {
 }
 
 extension UnsafeRawBufferPointer {
-    /// Ascending order of bytes; a prefix stands first.
+    /// Ascending order of bytes; a prefix sorts first.
     func isOrderedBefore(_ other: UnsafeRawBufferPointer) -> Bool {
         for index in 0 ..< Swift.min(self.count, other.count) where self[index] != other[index] {
             return self[index] < other[index]

@@ -5,11 +5,13 @@ import Synchronization
 ///
 /// The closures must not escape, call out or wait: they copy bytes, or swap what was prepared
 /// before.
+// SAFETY: `lines` are allocated by `init` and freed by `destroy`, 64 of them, and a mutex may be
+// used by any thread; `held` is one word that only the applier touches.
 struct ShardLocks: @unchecked Sendable {
     private struct Line: ~Copyable {
         let mutex = Mutex<Void>(())
-        /// Says to the thread sanitizer what the mutex does where it waits, in a library that the
-        /// sanitizer does not see.
+        /// Shows the thread sanitizer the order that the mutex makes: it waits in a library that
+        /// the sanitizer does not see.
         let order = Atomic<UInt32>(0)
         // All three fill a line of 64 bytes.
         let padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (

@@ -1,3 +1,6 @@
+// SAFETY: `tables` has `Shards.count` elements, allocated by `init` and freed by `destroy`; a shard
+// is a 6-bit number. Only the applier touches them.
+
 /// 64 hash tables that only the applier uses, chosen by the upper bits of a hash.
 ///
 /// Many small tables rather than one, because a table stops the applier while it grows.

@@ -86,9 +86,9 @@ struct Slab {
         return handle
     }
 
-    /// Gives back a block that was allocated with the same `bytes`, and zeroes it: what people are
-    /// told is gone shall not lie in free memory, and which free blocks once held something of
-    /// theirs is not known. It costs 10 to 40 ns for blocks of up to 1 KiB (decision 0230).
+    /// Frees a block that was allocated with the same `bytes`, and zeroes it: erased data must not
+    /// remain in free memory, and it is not known which free blocks held data of an erased person.
+    /// It costs 10 to 40 ns for blocks of up to 1 KiB (decision 0230).
     func deallocate(_ handle: Handle, bytes: Int) {
         let units = (bytes + Self.unitBytes - 1) / Self.unitBytes
         guard units <= Self.classUnitsMax else {
@@ -112,8 +112,8 @@ struct Slab {
         return (16 + (top - 4) * 8 + (eighths - 9), eighths << shift)
     }
 
-    /// Every chunk as it lies in memory, for tests of what is not there any more; what was never
-    /// used holds anything.
+    /// The bytes of every chunk, for tests that erased data is gone; memory that was never used has
+    /// any content.
     func forEachChunk(_ body: (UnsafeRawBufferPointer) -> Void) {
         for chunk in 0 ..< self.core.pointee.chunkCount {
             guard let memory = self.directory[chunk] else { continue }

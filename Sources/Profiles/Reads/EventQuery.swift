@@ -27,8 +27,8 @@ package struct EventQuery {
     }
 }
 
-/// Where an event stands among a profile's: by effective time, then by lsn. Events that come later
-/// have places of their own, so a listing continues where it ended.
+/// The position of an event among a profile's: by effective time, then by lsn. Events that come
+/// later have places of their own, so a listing continues where it ended.
 package struct EventPosition: Equatable, Comparable, Sendable {
     /// Microseconds since 1970.
     package var effectiveTime: Int64
@@ -49,7 +49,7 @@ package struct EventPosition: Equatable, Comparable, Sendable {
 /// Layout: `4: UInt8 | project: UInt32 | filter: 16 bytes | effectiveTime: Int64 µs | lsn: UInt64`.
 struct EventPageToken {
     var project: ProjectID
-    /// Stands for what the listing asks for: a token continues only the same listing.
+    /// A hash of the listing's parameters: a token continues only the same listing.
     var filter: Fingerprint
     /// Of the last event shown.
     var position: EventPosition

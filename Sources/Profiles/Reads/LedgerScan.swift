@@ -1,5 +1,8 @@
 import Bytes
 
+// SAFETY: a ledger's block is read under the lock of its profile's shard and copied before the lock
+// is released; offsets are of the scan's own copies and checked by slices.
+
 /// A pass over the ledgers of one person, in slices: copies of them first, its own and those of the
 /// profiles merged into it, then every hash computed again.
 ///
@@ -30,7 +33,7 @@ package struct LedgerScan: ~Copyable {
     private var nextEntry = 0
     private var previousHash = SHA256Digest.zero
     private var chained: [ChainedEntry] = []
-    /// What the hashes say so far.
+    /// The verification so far.
     package private(set) var verified = VerifiedLedger()
 
     /// - Parameter image: Of the person's profile.
@@ -51,7 +54,7 @@ package struct LedgerScan: ~Copyable {
         }
     }
 
-    /// Goes on with the pass.
+    /// Continues the pass.
     ///
     /// - Parameter budgetBytes: Bytes to copy and hash; one piece or entry more may be taken.
     /// - Returns: Whether the pass is complete.
@@ -141,8 +144,8 @@ package struct LedgerScan: ~Copyable {
 extension Store {
     /// Runs `body` with the entries of a person's ledgers (`LedgerScan.withEntries`). Any thread.
     ///
-    /// - Complexity: O(bytes of the ledgers), with a hash of each entry: for callers that serve
-    ///   nobody meanwhile.
+    /// - Complexity: O(bytes of the ledgers), with a hash of each entry: for callers that
+    ///   serve no other call meanwhile.
     package func withHistory<Result>(
         of image: ProfileImage, project: ProjectID, _ body: ([ListedEntry]) -> Result
     ) -> Result {

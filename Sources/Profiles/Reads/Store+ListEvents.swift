@@ -3,8 +3,12 @@ import Bytes
 // Listing a profile's events: pieces are copied under its lock, by position, and filtered by name
 // without one. A page is what the profile had at the first piece, except for what was dropped or
 // came in front of the reader since.
+//
+// SAFETY: handles and blocks of events are read under the lock of the profile's shard; `copyPiece`
+// copies whole blocks, each at a multiple of 8, so that the offsets `take` reads them at are those
+// of blocks, and `take` only reads them.
 
-/// A page of a listing under way: what it has so far, and where the reading goes on.
+/// A page of a listing under way: its content so far, and the position of the next read.
 package struct EventScan {
     /// What a slice of the scan came to.
     package enum Step {
@@ -82,7 +86,7 @@ extension Store {
         }
     }
 
-    /// Goes on with a scan, and appends the images of the events that it finds. Any thread.
+    /// Continues a scan, and appends the images of the events that it finds. Any thread.
     ///
     /// - Parameters:
     ///   - budgetBytes: Bytes of events to look at; one piece more may be taken.
@@ -110,7 +114,7 @@ extension Store {
         return .more
     }
 
-    /// Finds the profile, and what a page says beside its events.
+    /// Finds the profile, and the fields of a page beside its events.
     private func beginPage(
         _ project: ProjectID, _ identifier: IdentifierView, _ query: EventQuery, _ now: Int64
     ) -> (ProfileRef, EventPage)? {
@@ -155,7 +159,7 @@ extension Store {
         while true {
             let candidate = self.index.candidate(hash, number) { 0 }
             if number > 0, candidate.version != version {
-                // The shard changed since the last candidate: begin again with what it says now.
+                // The shard changed since the last candidate: begin again with its present entries.
                 number = 0
                 continue
             }
@@ -261,9 +265,7 @@ extension Store {
             guard header.isLive else { return nil }
             guard header.eventCount > 0 else { return true }
             let events = UnsafeBufferPointer(
-                start: self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
-                    + Int(header.eventHead),
-                count: Int(header.eventCount))
+                start: self.eventStore.list(header), count: Int(header.eventCount))
             var lower = self.firstIndex(
                 in: events, notBefore: max(query.from ?? .min, self.retainedSince(now)), lsn: 0)
             var upper =

@@ -1,6 +1,9 @@
 import Bytes
 
-// Reading every profile, one after the other: for those who take the whole base along.
+// Reading every profile, one after the other, for exports of the whole store.
+//
+// SAFETY: headers are read under the lock of their shard, below the count that was read under the
+// same lock; bytes of ids are borrowed for one closure.
 
 extension Store {
     /// Reads every live profile: by shard, and in a shard in the order of creation. Any thread.

@@ -1,12 +1,15 @@
 import Bytes
 
 // Reads of several profiles at once.
+//
+// SAFETY: headers and blocks are read and copied while the locks of their shards are held; images
+// are made of the copies, where each part begins at a multiple of 8.
 
 /// What a read of several profiles found.
 package struct ProfileImages {
     /// One profile of the response.
     package struct Found {
-        /// Where its image stands in the buffer.
+        /// The range of its image in the buffer.
         package var image: Range<Int>
         /// It was asked for through an alias.
         package var isRedirected: Bool
@@ -32,7 +35,7 @@ extension Store {
     /// Profiles that a lookup by address responses.
     package static let lookupProfilesMax = 100
 
-    /// What was copied of one profile, and where it stands among the copies.
+    /// The copy of one profile, and its position among the copies.
     private struct Copied {
         var copy: ProfileCopy
         var bytes: Range<Int>
@@ -84,7 +87,7 @@ extension Store {
     private func appendImage(
         of item: Copied, _ copies: UnsafeRawBufferPointer, to buffer: inout ByteBuffer
     ) -> ProfileImages.Found {
-        // Parts are read in place as they lie in the store, where each begins at a multiple of 8.
+        // Parts are read in place, as in the store, where each begins at a multiple of 8.
         buffer.pad(to: 8)
         let start = buffer.count
         buffer.append(UnsafeRawBufferPointer(rebasing: copies[item.bytes]))

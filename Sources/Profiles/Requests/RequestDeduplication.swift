@@ -4,9 +4,9 @@ import Bytes
 ///
 /// An entry is a block:
 /// `next: UInt32 | totalBytes: UInt32 | receivedAt: Int64 µs | fingerprint: 2 x UInt64 | hash:
-/// UInt64 | kind: UInt8 | idBytes: UInt8 | id | response to the
-/// end`. Of one whose response was erased the id is 16 bytes, a keyed hash, and fingerprint and
-/// response are zeros: no response begins with zeros.
+/// UInt64 | kind: UInt8 | idBytes: UInt8 | id | response to the end`. In an entry whose response
+/// was erased the id is a keyed hash of 16 bytes, and fingerprint and response are zeros: no
+/// response begins with zeros.
 struct RequestDeduplication {
     /// Longest request id in a record, in bytes; the contract allows 100.
     static let idBytesMax = 127
@@ -21,12 +21,14 @@ struct RequestDeduplication {
         var oldest: Int64 = 0
     }
 
+    // SAFETY: allocated by `init`, freed by `destroy`, one element; the applier's alone. `snapshot`
+    // is owned by `Store`, which outlives its parts.
     private let core: UnsafeMutablePointer<Core>
     private let table: ShardedTable
     /// The entries whose responses name a profile, by its id.
     private let profiles: ShardedTable
     private let slab: Slab
-    private let hash: KeyedHash
+    let hash: KeyedHash
     private let limits: StoreLimits
     private let ageMax: Int64
     private let snapshot: UnsafeMutablePointer<SnapshotWork>
@@ -52,7 +54,7 @@ struct RequestDeduplication {
         self.core.deallocate()
     }
 
-    /// Ids remembered.
+    /// The number of entries.
     var count: Int { Int(self.core.pointee.count) }
     /// Bytes of the entries, which the limit counts.
     var bytes: Int { Int(self.core.pointee.bytes) }
@@ -63,15 +65,15 @@ struct RequestDeduplication {
         self.core.pointee.head == 0 ? nil : self.core.pointee.oldest + self.ageMax + 1
     }
 
-    /// What is known of a request id, borrowed until the next change.
+    /// The first call of a request id, borrowed until the next change.
     struct DeduplicationEntry {
         var fingerprint: Fingerprint
         var response: UnsafeRawBufferPointer
-        /// The response went with a person it concerned.
+        /// The response named a person who was erased since.
         var isErased: Bool
     }
 
-    /// Looks a request id up; one that is past due is as good as gone.
+    /// Looks a request id up; an entry that is past due is not found.
     func find(_ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, now: Int64)
         -> DeduplicationEntry?
     {
@@ -97,7 +99,7 @@ struct RequestDeduplication {
         }
     }
 
-    /// Remembers an response, and forgets what is past due or over the limits.
+    /// Keeps a response, and drops entries that are past due or over the limits.
     func remember(
         _ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, fingerprint: Fingerprint,
         response: UnsafeRawBufferPointer, now: Int64
@@ -145,13 +147,14 @@ struct RequestDeduplication {
 
     // MARK: Erasure
 
-    /// Erases the responses that name a profile, where they lie; their ids stay known. `before`
-    /// runs before the first of them changes.
+    /// Erases the responses that name a profile, in place; their request ids stay known.
     ///
     /// - Complexity: O(bytes of these responses).
-    func erase(_ profile: ProfileID, before: () -> Void) {
+    func erase(_ profile: ProfileID) {
         let handles = self.naming(profile)
-        if !handles.isEmpty { before() }
+        // A running snapshot still needs the responses. Which ones it has written is known by
+        // position only, so it writes all that are left: erasures are rare enough for that.
+        if !handles.isEmpty, self.snapshot.pointee.isActive { while self.writeNext() > 0 {} }
         for handle in handles {
             let entry = Entry(self.slab.pointer(handle))
             ResponseProfiles.forEach(in: entry.response) {
@@ -175,7 +178,7 @@ struct RequestDeduplication {
             while true {
                 let handle = table.next(Shards.tag(bucket), from: &position)
                 guard handle != 0 else { break }
-                // An response that names the profile several times is there as often.
+                // A response that names the profile several times has as many entries here.
                 guard seen.insert(handle).inserted else { continue }
                 var names = false
                 ResponseProfiles.forEach(in: Entry(self.slab.pointer(handle)).response) {
@@ -187,8 +190,8 @@ struct RequestDeduplication {
         return handles
     }
 
-    /// The responses of one profile are spread over as many hashes: a table passes all entries of
-    /// one hash whenever it adds another, and one profile can have all the responses there are.
+    /// The responses of one profile are spread over as many hashes: a table probes all entries of
+    /// one hash whenever it adds or removes one, and all responses can be of one profile.
     private static let bucketsPerProfile: UInt64 = 256
 
     private static func bucket(_ responseProfile: UInt64, _ number: UInt64) -> UInt64 {
@@ -199,6 +202,18 @@ struct RequestDeduplication {
         Self.bucket(self.hash.responseProfile(profile), UInt64((handle &* 0x9E37_79B1) >> 24))
     }
 
+    /// The largest number of entries under one hash of `profiles`, which bounds the probes for each
+    /// entry that is added or removed; for tests.
+    ///
+    /// - Complexity: O(entries).
+    var largestProfileBucket: Int {
+        var counts: [UInt64: Int] = [:]
+        self.profiles.forEach { shard, tag, _ in
+            counts[UInt64(shard) << 32 | UInt64(tag), default: 0] += 1
+        }
+        return counts.values.max() ?? 0
+    }
+
     // MARK: Snapshots
 
     /// All entries, for a snapshot that begins now.
@@ -206,7 +221,8 @@ struct RequestDeduplication {
         SnapshotWork.ListCursor(next: self.core.pointee.head, left: self.core.pointee.count)
     }
 
-    /// Writes the next entry that a running snapshot owes, and returns its bytes; 0: there is none.
+    /// Writes the next entry that a running snapshot still needs, and returns its bytes; 0: all are
+    /// written.
     func writeNext() -> Int {
         guard self.snapshot.pointee.requests.left > 0 else { return 0 }
         let entry = Entry(self.slab.pointer(self.snapshot.pointee.requests.next))
@@ -216,7 +232,7 @@ struct RequestDeduplication {
         return self.snapshot.pointee.writeItem(.request) { $0.append(entry.bytesAfterNext) }
     }
 
-    /// Enters what `writeNext` wrote, behind the entries so far; false if it is no entry.
+    /// Enters what `writeNext` wrote, behind the entries so far; false if the bytes are malformed.
     func load(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard bytes.count >= Self.fixedBytes - 4,
             Int(bytes.loadUnaligned(as: UInt32.self)) == bytes.count + 4
@@ -230,7 +246,7 @@ struct RequestDeduplication {
         return true
     }
 
-    /// Forgets at most `most` ids that are past due, and returns how many.
+    /// Drops at most `most` entries that are past due, and returns how many.
     @discardableResult
     func dropPastDue(now: Int64, most: Int) -> Int {
         var dropped = 0
@@ -241,7 +257,7 @@ struct RequestDeduplication {
         return dropped
     }
 
-    /// Every entry, oldest first, without what is a matter of memory: for the digest.
+    /// Every entry, oldest first, without its link: for the digest.
     func forEachEntry(_ body: (UnsafeRawBufferPointer) -> Void) {
         var handle = self.core.pointee.head
         while handle != 0 {
@@ -258,7 +274,7 @@ struct RequestDeduplication {
 
     private func dropOldest() {
         let handle = self.core.pointee.head
-        // A running snapshot still needs what it has not come to.
+        // A running snapshot that has not written the entry yet does so now.
         if self.snapshot.pointee.isActive, self.snapshot.pointee.requests.next == handle {
             _ = self.writeNext()
         }
@@ -307,16 +323,16 @@ struct RequestDeduplication {
             let start = RequestDeduplication.fixedBytes + self.idBytes
             return UnsafeRawBufferPointer(start: self.base + start, count: self.totalBytes - start)
         }
-        /// Whether the response is none: an response begins with its length.
+        /// Whether the response was erased: a response begins with its length, which is not 0.
         var isErased: Bool { self.response.prefix(4).allSatisfy { $0 == 0 } }
 
-        /// Overwrites id, fingerprint and response; the id's hash fits, since an response is longer
-        /// than it.
+        /// Overwrites id, fingerprint and response. The hash of the id fits, since every response is
+        /// longer.
         func erase(id hash: Fingerprint) {
             let idBytes = MemoryLayout<Fingerprint>.size
             precondition(
                 RequestDeduplication.fixedBytes + idBytes + 4 <= self.totalBytes,
-                "an answer has a header")
+                "a response has a header")
             (self.base + 16).storeBytes(of: 0, as: UInt64.self)
             (self.base + 24).storeBytes(of: 0, as: UInt64.self)
             (self.base + 41).storeBytes(of: UInt8(idBytes), as: UInt8.self)

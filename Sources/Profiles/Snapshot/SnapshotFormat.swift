@@ -12,7 +12,7 @@ enum SnapshotItem: UInt8 {
     case names = 2
     /// The suppressed addresses of one shard.
     case suppressions = 3
-    /// One remembered request id and its response.
+    /// One request id and its response.
     case request = 4
     /// One merge that can still be undone.
     case merge = 5
@@ -40,15 +40,16 @@ package enum SnapshotFormat {
     /// Fixed fields of a profile's body, in bytes: reference, project, mergedInto, and seven
     /// lengths; id, revision, lsn, four times.
     static let profileFixedBytes = 10 * 4 + 2 * 8 + 2 * 8 + 4 * 8
-    /// Bytes of an event block that stand before its holder, which is not written: it is the
+    /// Bytes of an event block before its holder, which is not written: it is the
     /// profile that lists the event.
     static let eventBytesBeforeHolder = 24
     static let holderBytes = 4
 }
 
 /// Bytes of a snapshot that are ready to be written; made by the applier, handed over as a whole.
+// SAFETY: one thread at a time has a block: the applier fills it and hands it over under a lock,
+// and the thread that takes it only reads it.
 package final class SnapshotBlock: @unchecked Sendable {
-    // SAFETY: only whoever holds the block touches it; it is handed over under a lock.
     var buffer = ByteBuffer(capacity: SnapshotFormat.blockBytes + SnapshotFormat.blockBytes / 8)
 
     init() {}

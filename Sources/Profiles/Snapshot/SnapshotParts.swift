@@ -1,14 +1,19 @@
 import Bytes
 
-// The parts of a snapshot's items, each written and read side by side. What lies in memory as a
-// block is written as it lies; its own file gives the layout.
+// The parts of a snapshot's items, each written and read side by side. A block of memory is
+// written as it is; the file of its type gives the layout.
+//
+// SAFETY: a block has at least the bytes that its header or entry states, and `copyMemory` copies
+// as many as were allocated. The applier writes, and the loader's thread reads into blocks of its
+// own.
 
 extension AppliedState {
     /// Layout:
     /// `lastReceivedAt, profileCount, oldestEvent: Int64 | sweep: isRunning: UInt8, shard, slot:
     /// UInt32, startedAt, lastTickAt, oldestBehind: Int64 | lastEraseLSN: UInt64 |
-    /// ProjectOptions`. The list of merges is items of its own.
-    func write(into buffer: inout ByteBuffer) {
+    /// ProjectOptions`. The merges are items of their own, and `lastEraseLSN` belongs to
+    /// `ErasureStore`.
+    func write(into buffer: inout ByteBuffer, lastEraseLSN: UInt64) {
         buffer.append(self.lastReceivedAt)
         buffer.append(Int64(self.profileCount))
         buffer.append(self.oldestEvent)
@@ -18,12 +23,12 @@ extension AppliedState {
         buffer.append(self.sweep.startedAt)
         buffer.append(self.sweep.lastTickAt)
         buffer.append(self.sweep.oldestBehind)
-        buffer.append(self.lastEraseLSN)
+        buffer.append(lastEraseLSN)
         self.options.write(into: &buffer)
     }
 
     /// `nil`: options that this release does not know, or too few bytes.
-    init?(from reader: inout ByteReader) {
+    init?(from reader: inout ByteReader, lastEraseLSN: inout UInt64) {
         self.lastReceivedAt = reader.read()
         self.profileCount = Int(reader.read(Int64.self))
         self.oldestEvent = reader.read()
@@ -33,7 +38,7 @@ extension AppliedState {
         self.sweep.startedAt = reader.read()
         self.sweep.lastTickAt = reader.read()
         self.sweep.oldestBehind = reader.read()
-        self.lastEraseLSN = reader.read()
+        lastEraseLSN = reader.read()
         guard let options = ProjectOptions(from: &reader) else { return nil }
         self.options = options
     }

@@ -1,5 +1,7 @@
 import Bytes
 
+// SAFETY: the entries are borrowed while the table is made of them.
+
 /// How many of everything a snapshot's first item announces, and how many were found.
 ///
 /// Layout: `names: UInt32 | suppressions, requests, merges, blocks: UInt64`, then per shard
@@ -26,7 +28,7 @@ struct SnapshotTotals: Equatable {
 
     /// Whether a store of these limits can hold as many.
     func areSupported(_ limits: StoreLimits) -> Bool {
-        self.names <= NameTable.namesMax && self.suppressions <= SuppressionTable.addressesMax
+        self.names <= NameTable.namesMax && self.suppressions <= SuppressionStore.addressesMax
             && self.requests <= limits.requestIDsPerProject
             && self.merges <= limits.mergesPerProject
             && self.blocks <= limits.blocksPerProject
@@ -56,20 +58,19 @@ struct SnapshotTotals: Equatable {
 struct GatheredEntries {
     private var shards = [[UInt64]](repeating: [], count: Shards.count)
 
-    /// Makes headroom; what is announced is believed up to a bound only, since memory must not be
-    /// had for a number.
+    /// Reserves capacity, up to a bound: a number in a file must not allocate any amount of memory.
     mutating func reserve(_ shard: Int, _ count: Int) {
         self.shards[shard].reserveCapacity(min(count, Self.reservedMax))
     }
 
-    /// Entries that are made capacity for ahead, per shard: 64 MiB in all.
+    /// Entries that capacity is reserved for, per shard: 64 MiB in total.
     private static let reservedMax = 1 << 17
 
     mutating func append(_ hash: UInt64, _ value: UInt32) {
         self.shards[Shards.shard(hash)].append(UInt64(value) << 32 | UInt64(Shards.tag(hash)))
     }
 
-    /// The table of a shard, and forgets its entries.
+    /// Makes the table of a shard, and releases its entries.
     mutating func table(_ shard: Int) -> HashTable {
         defer { self.shards[shard] = [] }
         return self.shards[shard].withUnsafeBufferPointer { HashTable(entries: $0) }

@@ -1,11 +1,11 @@
 import Bytes
 
-/// What the applier remembers while a snapshot is written.
+/// The progress of a running snapshot, and its blocks that await the writer.
 ///
 /// The store keeps changing meanwhile. A profile that is about to change and is not written yet is
-/// written first, as it still is; of the lists the head is dropped, or a merge that is erased, and
-/// what is dropped is written first, too. So every item is that of the lsn at which the snapshot
-/// began, and nothing is kept twice: the copy goes straight into the stream.
+/// written before it changes, and so is an entry of a list before it is removed. Hence every item
+/// shows the lsn at which the snapshot began, and no copy is kept in memory: pre-images go into the
+/// stream.
 struct SnapshotWork: ~Copyable {
     /// What is written next; the cases follow each other.
     enum Phase {
@@ -18,11 +18,11 @@ struct SnapshotWork: ~Copyable {
     }
 
     private(set) var isActive = false
-    /// Of the state that is written.
+    /// The lsn of the state that is written.
     private(set) var lsn: UInt64 = 0
     var phase = Phase.suppressions
     /// The block that items are appended to.
-    private(set) var block = SnapshotBlock()
+    private var block = SnapshotBlock()
     /// Full blocks that were not taken yet, oldest first.
     private var full: [SnapshotBlock] = []
     /// Bytes of `full`.
@@ -36,7 +36,7 @@ struct SnapshotWork: ~Copyable {
     var suppressionsWritten: UInt64 = 0
     private var profiles = ProfileCursor()
 
-    /// Where the writing of a list stands: its next block, and how many more.
+    /// How far a list is written: its next entry, and the number of entries that are left.
     struct ListCursor {
         var next: Handle = 0
         var left: UInt64 = 0
@@ -76,7 +76,7 @@ struct SnapshotWork: ~Copyable {
         self.profiles.early = [UInt64](repeating: 0, count: words)
     }
 
-    /// Forgets everything; what was not taken is lost.
+    /// Ends the snapshot and drops blocks that were not taken.
     mutating func end() {
         self.isActive = false
         self.block = SnapshotBlock()
@@ -87,10 +87,20 @@ struct SnapshotWork: ~Copyable {
 
     // MARK: Blocks
 
-    /// Closes the block if it is large enough; to be called after each item.
-    mutating func closeBlockIfFull() {
-        guard self.block.buffer.count >= SnapshotFormat.blockBytes else { return }
-        self.closeBlock()
+    /// Appends one item whose body `write` appends, and returns its bytes.
+    @discardableResult
+    mutating func writeItem(_ kind: SnapshotItem, _ write: (inout ByteBuffer) -> Void) -> Int {
+        // A name of its own: Swift 6.3 cannot compile the whole path for the thread sanitizer.
+        let block = self.block
+        let start = block.buffer.count
+        block.buffer.append(UInt64(kind.rawValue))
+        write(&block.buffer)
+        let bytes = block.buffer.count - start
+        precondition(
+            bytes - SnapshotFormat.itemHeaderBytes <= Int(UInt32.max), "an item has a bound")
+        block.buffer.patch(UInt32(bytes - SnapshotFormat.itemHeaderBytes), at: start + 4)
+        if block.buffer.count >= SnapshotFormat.blockBytes { self.closeBlock() }
+        return bytes
     }
 
     /// Closes the last block.

@@ -1,10 +1,13 @@
 import Bytes
 
+// SAFETY: the loader alone has the store until `finish` returns it, so no lock is taken; a
+// profile's header is initialised once, in a slot that the pool has allocated.
+
 /// Why a snapshot whose checksums are right is rejected.
 package enum SnapshotError: Error, Equatable {
     /// Written by a newer release.
     case newerVersion(UInt32)
-    /// An item is not what its kind says, stands where it must not, or comes twice.
+    /// An item does not match its kind, is in the wrong place, or is repeated.
     case malformed(item: UInt8)
     /// The end came before everything that the first item announced.
     case incomplete
@@ -71,8 +74,6 @@ package final class StoreLoader {
         }
         store.publishOptions()
         store.publishProfileCount(store.state.pointee.profileCount)
-        store.publishBlocks()
-        store.publishLastErase()
         store.publishNextTick(store.nextTick)
         store.publish(self.appliedLSN)
         return store
@@ -114,8 +115,12 @@ package final class StoreLoader {
             let genesis = try? Genesis(decoding: reader.readPrefixed())
         else { return false }
         self.appliedLSN = reader.read()
-        guard let state = AppliedState(from: &reader) else { return false }
+        var lastEraseLSN: UInt64 = 0
+        guard let state = AppliedState(from: &reader, lastEraseLSN: &lastEraseLSN) else {
+            return false
+        }
         let store = Store(genesis: genesis)
+        store.erasure.noteInLog(lastEraseLSN)
         store.state.pointee = state
         guard let totals = SnapshotTotals(from: &reader), totals.areSupported(genesis.limits) else {
             return false
@@ -158,15 +163,8 @@ package final class StoreLoader {
     // MARK: What comes many times
 
     private func loadSuppressions(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
-        var reader = ByteReader(body)
-        while reader.remaining > 0 {
-            let address = AddressHash(low: reader.read(), high: reader.read())
-            let reasons = SuppressionReasons(rawValue: reader.read())
-            guard !reader.overrun, !reasons.isEmpty, store.suppressions.reasons(address).isEmpty
-            else { return false }
-            store.suppressions.set(address, reasons) {}
-            self.found.suppressions += 1
-        }
+        guard let count = store.suppressions.load(body) else { return false }
+        self.found.suppressions += count
         return self.found.suppressions <= self.expected.suppressions
     }
 
@@ -183,12 +181,9 @@ package final class StoreLoader {
     }
 
     private func loadBlocks(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
-        var reader = ByteReader(body)
-        while reader.remaining > 0 {
-            store.blocks.append(BlockList.Block(from: &reader))
-            self.found.blocks += 1
-        }
-        return !reader.overrun && self.found.blocks <= self.expected.blocks
+        guard let count = store.erasure.load(body) else { return false }
+        self.found.blocks += count
+        return self.found.blocks <= self.expected.blocks
     }
 
     private func loadProfile(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
@@ -261,6 +256,8 @@ package final class StoreLoader {
         from first: Int, of profile: ProfileRef, _ header: ProfileHeader,
         _ reader: inout ByteReader, _ store: Store
     ) -> Int? {
+        // SAFETY: the block was allocated for `eventCount` handles, which bounds `next`; no other
+        // thread has the store before `finish`.
         let handles = store.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
         var next = first
         while reader.remaining > 0 {
@@ -279,7 +276,7 @@ package final class StoreLoader {
     /// Notes under which hashes a profile is found.
     private func gatherIdentifiers(of profile: ProfileRef, _ header: ProfileHeader, _ store: Store)
     {
-        // Nothing leads to the erased.
+        // No identifier names an erased profile.
         guard !header.isTombstone else { return }
         self.index.append(
             store.identities.profileIDHash(header.project, header.id), profile.rawValue)

@@ -70,8 +70,8 @@ struct NameTable {
         return found
     }
 
-    /// Where a name stands among the recent ones. Unkeyed: clients that choose names for one place
-    /// only make them be searched.
+    /// The position of a name among the recent ones. Unkeyed: clients that choose names for one
+    /// place only make them be searched.
     @inline(__always)
     private static func bucket(_ name: UnsafeRawBufferPointer) -> Int {
         guard let last = name.last, let first = name.first else { return 0 }
@@ -108,8 +108,8 @@ struct NameTable {
         return number
     }
 
-    /// Rolls back the names from number `count` on: those of a call that was rejected, which nobody
-    /// has seen.
+    /// Rolls back the names from number `count` on: those of a call that was rejected, which no
+    /// reader has seen.
     func truncate(to count: Int) {
         while self.core.pointee.count > count {
             let number = self.core.pointee.count - 1

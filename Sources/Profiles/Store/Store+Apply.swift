@@ -1,5 +1,8 @@
 import Bytes
 
+// SAFETY: `state`, `work` and `changes` are one element each that `Store` owns; only the applier,
+// which runs this file, follows them.
+
 /// A record that this release cannot understand: the start is rejected with it.
 package enum ApplyError: Error, Equatable {
     /// A kind of record that this release does not know.
@@ -9,7 +12,7 @@ package enum ApplyError: Error, Equatable {
     /// The frame was written by a release with newer rules: applying it by these would give another
     /// state.
     case newerRules(UInt32, lsn: UInt64)
-    /// The payload is not what its kind says.
+    /// The payload does not match its kind.
     case malformed(lsn: UInt64)
     /// A genesis other than the store's, or not at the beginning.
     case foreignGenesis(lsn: UInt64)

@@ -1,8 +1,11 @@
 import Bytes
 
 // A batch is one record; each item is applied by the function of its kind, and later ones see
-// earlier ones. Of an atomic batch nothing is seen before all of it, and nothing at all if one item
-// is rejected (Store+Undo.swift). Source: spec.md, section 6, BatchWrite.
+// earlier ones. Readers see an atomic batch as a whole or, if one item is rejected, not at all
+// (UndoLog.swift). Source: docs/rules.md, section 6, BatchWrite.
+//
+// SAFETY: `undo`, `changes` and `work` are one element each that `Store` owns; only the applier,
+// which runs this file, follows them.
 
 extension Store {
     /// Carries out one batch.
@@ -82,7 +85,7 @@ extension Store {
         }
     }
 
-    /// A rejected item: its number, and where its result stands.
+    /// A rejected item: its number, and the offset of its result.
     private struct FailedItem {
         var index: Int
         var rejection: Rejection

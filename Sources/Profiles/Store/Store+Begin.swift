@@ -2,7 +2,10 @@ import Bytes
 
 // The checks that every command shares, in the order of the contract: the project, then identifiers
 // that are blocked after an erasure, then the request id. What depends on the state of a profile
-// (`expected_revision`, existence) follows in the command itself. Source: spec.md, section 1.
+// (`expected_revision`, existence) follows in the command itself. Source: docs/rules.md, section 1.
+//
+// SAFETY: the head of a command borrows from its record, which lives until `apply` returns; headers
+// are read by the applier, the only thread that changes them.
 
 /// What the log added to a record.
 struct CallContext {
@@ -67,15 +70,6 @@ enum BeginOutcome {
     case rejected
 }
 
-/// A call's request id and the deduplication entry that it has.
-struct DeduplicationLookup {
-    var kind: RecordKind
-    var id: UnsafeRawBufferPointer
-    var hash: UInt64
-    var fingerprint: Fingerprint
-    var entry: RequestDeduplication.DeduplicationEntry?
-}
-
 extension Store {
     /// Runs the checks that every command shares; appends the result unless the command proceeds.
     ///
@@ -108,7 +102,8 @@ extension Store {
             }
         }
         guard command.requestID.count > 0 else { return .proceed(admitted) }
-        let lookup = self.lookUp(command, record, call)
+        let lookup = self.project.requests.lookUp(
+            command.kind, command.requestID, in: record.payload, now: call.receivedAt)
         guard let entry = lookup.entry else {
             admitted.lookup = lookup
             return .proceed(admitted)
@@ -125,7 +120,7 @@ extension Store {
     ) {
         guard let lookup = admitted.lookup else { return }
         self.project.requests.remember(
-            lookup.kind, lookup.id, hash: lookup.hash, fingerprint: lookup.fingerprint,
+            lookup,
             response: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
             now: call.receivedAt)
     }
@@ -137,34 +132,13 @@ extension Store {
         _ subject: CommandHead.Subject, _ command: CommandHead, _ call: CallContext,
         into results: inout ByteBuffer
     ) -> Bool {
-        let until = self.blockedUntil(command.project, subject.identifier, now: call.receivedAt)
+        let until = self.erasure.blockedUntil(
+            command.project, subject.identifier, now: call.receivedAt)
         guard let until else { return false }
         self.appendRejection(
             .identifierErased, command.kind, call, detail: UInt64(bitPattern: until),
             into: &results)
         return true
-    }
-
-    /// Looks the call's request id up and hashes the rest of its payload.
-    ///
-    /// The id is a prefixed text of at most 127 bytes inside of the payload, so its prefix is one
-    /// byte, which the fingerprint leaves out together with the id.
-    private func lookUp(
-        _ command: CommandHead, _ record: RecordView, _ call: CallContext
-    ) -> DeduplicationLookup {
-        guard let start = record.payload.baseAddress, let id = command.requestID.baseAddress else {
-            preconditionFailure("a request id that is not empty is a slice of the payload")
-        }
-        let before = id - start
-        let after = before + command.requestID.count
-        let fingerprint = self.hash.fingerprint(
-            UnsafeRawBufferPointer(rebasing: record.payload[..<(before - 1)]),
-            UnsafeRawBufferPointer(rebasing: record.payload[after...]))
-        let hash = self.hash.request(command.kind, command.requestID)
-        return DeduplicationLookup(
-            kind: command.kind, id: command.requestID, hash: hash, fingerprint: fingerprint,
-            entry: self.project.requests.find(
-                command.kind, command.requestID, hash: hash, now: call.receivedAt))
     }
 
     /// Appends the first response to a request id, or a rejection if the message differs or the

@@ -1,8 +1,11 @@
 import Bytes
 
+// SAFETY: runs on the applier or while nothing is applied, so headers and blocks do not change;
+// values are hashed as bytes only where their types have no padding.
+
 extension Store {
-    /// A digest of the whole logical state: equal for equal states, however they lie in memory. For
-    /// the applier, or while nothing is applied.
+    /// A digest of the whole logical state: equal for equal states, whatever their layout in
+    /// memory. For the applier, or while nothing is applied.
     ///
     /// Tables are summed, so that their order does not count; lists are hashed in their order.
     ///
@@ -43,7 +46,7 @@ extension Store {
         for number in 0 ..< self.project.names.count {
             buffer.appendPrefixed(self.project.names.name(number))
         }
-        self.blocks.forEach { block in
+        self.erasure.forEach { block in
             buffer.append(block.identifier.low)
             buffer.append(block.identifier.high)
             buffer.append(block.erasedAt)
@@ -73,7 +76,7 @@ extension Store {
         buffer.append(state.sweep.startedAt)
         buffer.append(state.sweep.lastTickAt)
         buffer.append(state.sweep.oldestBehind)
-        buffer.append(state.lastEraseLSN)
+        buffer.append(self.erasure.lastEraseLSN)
     }
 
     private func append(_ merge: MergeEntry, to buffer: inout ByteBuffer) {
@@ -113,9 +116,7 @@ extension Store {
         }
         buffer.append(header.eventCount)
         guard header.eventCount > 0 else { return }
-        let events =
-            self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
-            + Int(header.eventHead)
+        let events = self.eventStore.list(header)
         for number in 0 ..< Int(header.eventCount) {
             let block = EventBlock(self.slab.pointer(events[number]))
             buffer.append(block.effectiveTime)

@@ -2,6 +2,9 @@ import Bytes
 
 // A project's options: set by a record, obeyed by the applier from the next one on, and shown to
 // loops.
+//
+// SAFETY: `changes` is one element that `Store` owns; only the applier, which runs this file,
+// follows it.
 
 extension Store {
     /// Carries out one UpdateProject.
@@ -35,7 +38,7 @@ extension Store {
         ("moves_per_installation", IdentityDraft.Installation.movesMax),
         ("topics_per_channel", ConsentPart.topicsPerChannelMax),
         ("consent_entries_per_profile", LedgerPart.entriesMax),
-        ("suppressed_addresses_per_project", SuppressionTable.addressesMax),
+        ("suppressed_addresses_per_project", SuppressionStore.addressesMax),
         ("lookup_profiles", Store.lookupProfilesMax),
     ]
 

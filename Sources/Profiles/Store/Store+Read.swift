@@ -1,10 +1,13 @@
 import Bytes
 
+// SAFETY: headers and blocks are read under the lock of their shard and copied before it is
+// released; images are made of the copy, at offsets of parts that were just appended to it.
+
 /// How a read ended.
 package struct ReadOutcome: Equatable, Sendable {
     package enum Finding: Equatable, Sendable {
-        /// An image was appended; `redirected`: through an alias, so that what was asked for goes
-        /// into `redirected_from`.
+        /// An image was appended; `redirected`: through an alias, so that the identifier of the
+        /// request goes into `redirected_from`.
         case found(redirected: Bool)
         case notFound
     }
@@ -33,7 +36,7 @@ extension Store {
         while true {
             let candidate = self.index.candidate(hash, number) { self.appliedLSN }
             if number > 0, candidate.version != version {
-                // The shard changed since the last candidate: begin again with what it says now.
+                // The shard changed since the last candidate: begin again with its present entries.
                 number = 0
                 continue
             }
@@ -184,7 +187,7 @@ extension Store {
         }
     }
 
-    /// Appends the list of subscriptions, of which the packed form stands at `offset`.
+    /// Appends the list of subscriptions, whose packed form is at `offset`.
     private func encodeSubscriptions(
         _ header: ProfileHeader, at offset: Int, in buffer: inout ByteBuffer
     ) {

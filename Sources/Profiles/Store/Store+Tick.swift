@@ -3,6 +3,9 @@ import Bytes
 // Time passes in the state only through records. A tick does a bounded piece of what is due; what
 // has not been cleaned up yet is hidden from reads and calls all the same, so the time at which a
 // tick ran changes no outcome.
+//
+// SAFETY: `state` and `changes` are one element each that `Store` owns; only the applier, which
+// runs this file, follows them.
 
 /// How far the sweep for events past the retention has got.
 struct RetentionSweep: BitwiseCopyable {
@@ -43,7 +46,7 @@ extension Store {
         let now = call.receivedAt
         self.project.requests.dropPastDue(now: now, most: RetentionSweep.requestIDsPerTick)
         self.forgetMerges(call)
-        self.forgetBlocks(now: now)
+        self.erasure.dropPastDue(now: now)
         self.state.pointee.sweep.lastTickAt = now
         if !self.state.pointee.sweep.isRunning, let start = self.nextSweepStart, start <= now {
             self.state.pointee.sweep = RetentionSweep(
@@ -63,7 +66,7 @@ extension Store {
             next = max(start, soonest)
         }
         if let due = self.project.requests.nextDue { next = min(next, max(due, soonest)) }
-        if let due = self.blocks.nextDue { next = min(next, max(due, soonest)) }
+        if let due = self.erasure.nextDue { next = min(next, max(due, soonest)) }
         if let due = self.nextMergeDue { next = min(next, max(due, soonest)) }
         return next
     }

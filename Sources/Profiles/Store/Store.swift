@@ -3,25 +3,25 @@ import Synchronization
 
 // The deterministic state machine behind the log. One thread, the applier, changes it by `apply` in
 // log order; any thread reads it. The two meet in 192 shard locks, 64 each for the index of
-// addresses, the index of identifiers, and the profiles (header and parts); whoever holds several
-// takes them in this order, and in ascending order of the shard. Suppressions and blocks have 64
-// locks each, which are the last ones to be taken.
+// addresses, the index of identifiers, and the profiles (header and parts). A thread that takes
+// several takes them in this order, and in ascending order of the shard. Suppressions and blocks
+// have 64 locks each, which are taken last.
 //
 // A reader copies bytes only, and nearly always holds one lock at a time: the index says which
 // profile an identifier names, the profile's lock guards the copy. `BatchGetProfiles` holds 128
 // locks, those of identifiers and profiles, because its profiles are of one lsn.
 //
-// The store is composed of parts, each with what it needs and nothing else: `IdentityStore`,
-// `EventStore`, `RequestDeduplication`, `SuppressionTable`, `BlockList`, `SnapshotWork`. Commands
-// are extensions of `Store`: checks that all share (Store+Begin.swift), decisions of their own, and
-// one commit (Store+Finish.swift).
+// The store is composed of parts with narrow inputs, each testable alone: `IdentityStore`,
+// `EventStore`, `RequestDeduplication`, `SuppressionStore`, `ErasureStore`, `SnapshotSource`.
+// Commands are extensions of `Store`: shared checks (Store+Begin.swift), decisions of their own,
+// and one commit (Store+Finish.swift).
 
 /// All projects and profiles of one partition.
+// SAFETY: headers and the blocks of the slab that they name are changed by the applier under the
+// lock of their shard, and read by other threads under it. Suppressions and blocks have locks of
+// their own. Everything else is the applier's alone, or atomic, or never changes. The pointers are
+// allocated by `init` and freed by `deinit`, one element each.
 package final class Store: @unchecked Sendable {
-    // SAFETY: `shards`, `pool` and the blocks behind them are changed by the applier under the
-    // shard's lock and read by others under it; everything else below is the applier's alone, or
-    // atomic, or never changes.
-
     /// Names the rules that `apply` follows; a release that changes any outcome raises it.
     package static let rulesVersion: UInt32 = 1
     /// The newest rules that this store applies by; only tests of a next version raise it.
@@ -40,17 +40,14 @@ package final class Store: @unchecked Sendable {
     let state: UnsafeMutablePointer<AppliedState>
     let work: UnsafeMutablePointer<TrackWork>
     let changes: UnsafeMutablePointer<ChangeSet>
-    let suppressions = SuppressionTable()
-    /// What erased people were called by.
-    let blocks: BlockList
+    let suppressions: SuppressionStore
+    let erasure: ErasureStore
     let tokens: TokenKey
     let undo: UnsafeMutablePointer<UndoLog>
-    let snapshot: UnsafeMutablePointer<SnapshotWork>
+    let snapshot: SnapshotSource
     private let appliedLSNCell = Atomic<UInt64>(0)
     private let nextTickCell = Atomic<Int64>(.max)
     private let profileCountCell = Atomic<Int>(0)
-    private let blockCountCell = Atomic<Int>(0)
-    private let lastEraseLSNCell = Atomic<UInt64>(0)
     // SAFETY: written and read under the lock of shard 0, whose order the thread sanitizer
     // understands.
     private let publishedOptions: UnsafeMutablePointer<ProjectOptions>
@@ -76,14 +73,16 @@ package final class Store: @unchecked Sendable {
         self.eventStore = EventStore(
             slab: self.slab, hash: self.hash, ids: self.ids, pool: self.identities.pool)
         self.tokens = TokenKey(secret: genesis.secret)
-        self.snapshot = .allocate(capacity: 1)
-        self.snapshot.initialize(to: SnapshotWork())
+        self.snapshot = SnapshotSource(slab: self.slab, pool: self.identities.pool)
+        self.suppressions = SuppressionStore(snapshot: self.snapshot.work)
+        self.erasure = ErasureStore(
+            slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot.work)
         self.project = Project(
             id: ProjectID(rawValue: 1), name: "default",
             names: NameTable(hash: KeyedHash(key: genesis.hashKey, mask: hashMask)),
             requests: RequestDeduplication(
-                slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot))
-        self.blocks = BlockList(slab: self.slab, limits: genesis.limits)
+                slab: self.slab, hash: self.hash, limits: genesis.limits,
+                snapshot: self.snapshot.work))
         self.publishedOptions = .allocate(capacity: 1)
         self.publishedOptions.initialize(to: ProjectOptions())
         self.state = .allocate(capacity: 1)
@@ -105,8 +104,6 @@ package final class Store: @unchecked Sendable {
         self.changes.deallocate()
         self.undo.deinitialize(count: 1)
         self.undo.deallocate()
-        self.snapshot.deinitialize(count: 1)
-        self.snapshot.deallocate()
         self.state.deallocate()
         self.publishedOptions.deallocate()
         self.project.names.destroy()
@@ -114,7 +111,8 @@ package final class Store: @unchecked Sendable {
         self.eventStore.destroy()
         self.identities.destroy()
         self.suppressions.destroy()
-        self.blocks.destroy()
+        self.erasure.destroy()
+        self.snapshot.destroy()
         self.slab.destroy()
     }
 
@@ -131,18 +129,27 @@ package final class Store: @unchecked Sendable {
     /// The lsn up to which everything is applied; 0 before the first record.
     package var appliedLSN: UInt64 { self.appliedLSNCell.load(ordering: .acquiring) }
 
-    /// Profiles in all.
+    /// The number of profiles.
     package var profileCount: Int { self.profileCountCell.load(ordering: .relaxed) }
 
-    /// Of the last erasure that removed something, or of the last call rejected for one; 0: there
-    /// was none.
-    package var lastEraseLSN: UInt64 { self.lastEraseLSNCell.load(ordering: .acquiring) }
+    /// The lsn of the last erasure that removed something, or of the last call that was rejected
+    /// because of one; 0: none.
+    package var lastEraseLSN: UInt64 { self.erasure.lastEraseLSN }
 
-    /// Identifiers of erased people that are blocked, until a tick forgets them.
-    package var blockedIdentifierCount: Int { self.blockCountCell.load(ordering: .relaxed) }
+    /// Blocked identifiers of erased people.
+    package var blockedIdentifierCount: Int { self.erasure.blockCount }
 
-    /// Whether anything is blocked at all; spares most calls a hash.
-    var hasBlocks: Bool { self.blockedIdentifierCount > 0 }
+    /// Until when an identifier is blocked, in microseconds; `nil`: it is not, or ended at `now`.
+    package func blockedUntil(_ project: ProjectID, _ identifier: IdentifierView, now: Int64)
+        -> Int64?
+    {
+        self.erasure.blockedUntil(project, identifier, now: now)
+    }
+
+    /// Until when an identifier that a record names is blocked, in microseconds; `nil`: none is.
+    package func blockedUntil(_ record: RecordView, now: Int64) -> Int64? {
+        self.erasure.blockedUntil(record, now: now)
+    }
 
     /// Whether something is past due, so that the log thread should append a tick; `now` in
     /// microseconds.
@@ -153,14 +160,14 @@ package final class Store: @unchecked Sendable {
     /// The project `default`, the one that every store has.
     package var defaultProject: ProjectID { self.project.id }
 
-    /// The project of a name; `nil` if there is none.
+    /// The project with a name; `nil` if there is none.
     package func findProject(_ name: UnsafeRawBufferPointer) -> ProjectID? {
         let known = UnsafeRawBufferPointer(
             start: self.project.name.utf8Start, count: self.project.name.utf8CodeUnitCount)
         return known.equals(name) ? self.project.id : nil
     }
 
-    /// The time windows of a project; `nil` if there is none.
+    /// The time windows of a project; `nil` if there is no such project.
     package func timeWindows(of project: ProjectID) -> TimeWindows? {
         guard project == self.project.id else { return nil }
         return TimeWindows(
@@ -172,7 +179,7 @@ package final class Store: @unchecked Sendable {
     /// How long events are retained, in seconds.
     package var retentionSeconds: UInt64 { self.retentionCell.load(ordering: .relaxed) }
 
-    /// What a project decides for itself; `nil` if there is none.
+    /// The options of a project; `nil` if there is no such project.
     package func options(of project: ProjectID) -> ProjectOptions? {
         project == self.project.id
             ? self.profileLocks.with(0) { self.publishedOptions.pointee } : nil
@@ -181,7 +188,7 @@ package final class Store: @unchecked Sendable {
     /// The name of the one project.
     package var projectName: StaticString { self.project.name }
 
-    /// Whether a topic that a person said nothing about counts as unsubscribed.
+    /// Whether a topic without a subscription state counts as unsubscribed.
     package var isTopicUnsubscribedByDefault: Bool {
         self.topicDefaultCell.load(ordering: .relaxed)
     }
@@ -207,38 +214,8 @@ package final class Store: @unchecked Sendable {
         self.profileCountCell.store(count, ordering: .relaxed)
     }
 
-    /// Shows readers how many identifiers are blocked.
-    func publishBlocks() {
-        self.blockCountCell.store(self.blocks.count, ordering: .relaxed)
-    }
-
-    /// Shows readers when the last erasure was.
-    func publishLastErase() {
-        self.lastEraseLSNCell.store(self.state.pointee.lastEraseLSN, ordering: .releasing)
-    }
-
     func publishNextTick(_ time: Int64) {
         self.nextTickCell.store(time, ordering: .relaxed)
-    }
-
-    /// Changes with each piece of memory that the store takes for blocks and headers, and costs
-    /// nothing to look at; for the applier.
-    package var memoryMark: Int {
-        self.slab.bytesReserved &+ self.state.pointee.profileCount / ProfilePool.chunkSlots
-    }
-
-    /// Where the memory goes; for the applier, or while nothing is applied.
-    package var memory: MemoryStatistics {
-        MemoryStatistics(
-            slabBytesInUse: self.slab.bytesInUse, slabBytesReserved: self.slab.bytesReserved,
-            profileHeaderBytes: self.pool.bytes,
-            identifierIndexBytes: self.index.bytes + self.addresses.bytes,
-            eventIndexBytes: self.events.bytes,
-            requestBytes: self.project.requests.bytes,
-            requestTableBytes: self.project.requests.tableBytes,
-            suppressionBytes: self.suppressions.bytes,
-            blockTableBytes: self.blocks.tableBytes,
-            nameBytes: self.project.names.bytes, retainedEvents: self.events.count)
     }
 }
 
@@ -260,9 +237,6 @@ struct AppliedState {
     var sweep = RetentionSweep()
     var options = ProjectOptions()
     var merges = MergeList()
-    /// Of the last erasure that removed something, or of the last call that was rejected for one
-    /// and is in the log; 0: there was none. Snapshots are due until none of it is left on disk.
-    var lastEraseLSN: UInt64 = 0
 }
 
 /// How late, ahead and old an event may be, in seconds.
@@ -271,41 +245,4 @@ package struct TimeWindows: Equatable, Sendable {
     package var aheadSeconds: UInt64
     /// With `historical`: the retention.
     package var historicalSeconds: UInt64
-}
-
-/// Bytes of the store by their use.
-package struct MemoryStatistics: Equatable, Sendable {
-    /// Blocks in use: identities, counters, event indexes, events, remembered responses.
-    package var slabBytesInUse: Int
-    /// What the slab has taken from the system, free blocks included.
-    package var slabBytesReserved: Int
-    package var profileHeaderBytes: Int
-    /// With that of addresses.
-    package var identifierIndexBytes: Int
-    /// The table of retained events by id.
-    package var eventIndexBytes: Int
-    /// Remembered responses; inside the slab.
-    package var requestBytes: Int
-    package var requestTableBytes: Int
-    /// The table of suppressed addresses.
-    package var suppressionBytes: Int
-    /// The tables of blocked identifiers; the entries lie in the slab.
-    package var blockTableBytes: Int
-    package var nameBytes: Int
-    /// Events retained, in all profiles.
-    package var retainedEvents: Int
-
-    /// Bytes taken from the system.
-    package var totalBytes: Int {
-        self.slabBytesReserved + self.profileHeaderBytes + self.identifierIndexBytes
-            + self.eventIndexBytes
-            + self.requestTableBytes + self.suppressionBytes + self.blockTableBytes + self.nameBytes
-    }
-
-    /// Bytes that hold something: the rest is blocks that were freed and wait for their next use.
-    package var usedBytes: Int { self.totalBytes - self.slabBytesReserved + self.slabBytesInUse }
-
-    /// What a store may ever take: handles name 64 GiB, and an eighth is left for what may never be
-    /// rejected.
-    package static let bytesMax = Slab.chunksMax / 8 * 7 * Slab.chunkBytes
 }

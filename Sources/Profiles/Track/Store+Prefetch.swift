@@ -5,6 +5,9 @@ import Bytes
 // one before, so a call alone waits for them one after the other. The applier knows the calls that
 // come next; looking at one place of all of them, then at the next place of all, makes the waits
 // overlap.
+//
+// SAFETY: runs on the applier, which reads headers and blocks without a lock since only it changes
+// them. `expected` has `prefetchMax` elements, of which `expectedCount` are initialised.
 
 /// What the prefetch found out of one Track.
 struct ExpectedTrack {
@@ -124,8 +127,7 @@ extension Store {
     }
 
     private func lastEvent(_ header: ProfileHeader) -> Handle {
-        let events = self.slab.pointer(header.events).assumingMemoryBound(to: Handle.self)
-        return events[Int(header.eventHead + header.eventCount) - 1]
+        self.eventStore.list(header)[Int(header.eventCount) - 1]
     }
 
     private func firstWord(_ handle: Handle) -> UInt64 {

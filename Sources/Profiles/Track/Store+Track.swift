@@ -1,9 +1,12 @@
 import Bytes
 
-// A Track in two passes: the first finds out how the call and each event end and changes nothing
-// that anyone can see; the second (Store+TrackCommit.swift) cannot fail. Order of checks: blocked
-// identifier, replay, `expected_revision`, existence, then each event. Source: docs/rules.md,
-// sections 1 and 3.
+// A Track in two passes: the first decides the outcome of the call and of each event and changes
+// nothing that a reader sees; the second (Store+TrackCommit.swift) cannot fail. Order of checks:
+// blocked identifier, replay, `expected_revision`, existence, then each event. Source:
+// docs/rules.md, sections 1 and 3.
+//
+// SAFETY: `work` is one element that `Store` owns; `pending` has `TrackWork.eventsMax` elements,
+// and a record's count of events is a byte. Only the applier follows them.
 
 /// What a Track is about, as found before its events are looked at.
 struct TrackTarget {

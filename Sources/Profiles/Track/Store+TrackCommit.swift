@@ -3,6 +3,10 @@ import Bytes
 // The second pass over a Track: everything was decided, nothing can fail. Blocks are made before
 // the profile's lock is taken and freed after it is released; in between readers wait for a few
 // hundred bytes to be written.
+//
+// SAFETY: edits and pending events are elements of `changes` and `work`, which the applier owns;
+// headers are written under the lock of their shard, with blocks whose capacity was made sure of
+// before it was taken.
 
 extension Store {
     /// Carries out what `evaluateEvents` decided, and returns the present holder; `nil` if there is
@@ -172,7 +176,7 @@ extension Store {
         self.work.pointee.droppedCount += 1
     }
 
-    /// Forgets and frees the events that were dropped; readers cannot reach them any more.
+    /// Frees the events that were dropped, which readers can no longer reach.
     @inline(__always)
     func forgetDropped() {
         if self.work.pointee.droppedCount > 0 { self.forgetAllDropped() }

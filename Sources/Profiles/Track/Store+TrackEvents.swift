@@ -3,10 +3,13 @@ import Bytes
 // The first pass over the events of a Track. Per event: malformed, duplicate, time window, erased
 // holder, limits, in this order: a retry of what is retained is a duplicate even when it has become
 // too late to be stored.
+//
+// SAFETY: pending events are elements of `work`, which only the applier follows; the name at the
+// start of an event's content was translated and has two bytes.
 
 extension Store {
-    /// Decides the outcome of each event; names that are new stay in the table until the caller
-    /// takes them back.
+    /// Decides the outcome of each event. New names stay in the table; the caller rolls them back
+    /// if it rejects the call.
     ///
     /// - Returns: False if an event's content is malformed.
     func evaluateEvents(_ target: TrackTarget, _ call: CallContext) -> Bool {
@@ -30,7 +33,7 @@ extension Store {
             {
                 event.pointee.target = 0
                 event.pointee.rejection = .identifierErased
-                self.noteErasedInLog(call)
+                self.erasure.noteInLog(call.lsn)
                 continue
             }
             let namesBefore = self.project.names.count
@@ -53,7 +56,7 @@ extension Store {
     }
 
     /// Whether the event was stored before, in an earlier call or in this one; `nil` if its content
-    /// is none.
+    /// is malformed.
     private func evaluateDuplicate(
         _ event: UnsafeMutablePointer<PendingEvent>, _ number: Int, _ target: TrackTarget,
         _ call: CallContext

@@ -1,10 +1,13 @@
 import Bytes
 
-// How a Track's end is written down: the response, the rejection, the replay.
+// The results of a Track: response, rejection and replay.
+//
+// SAFETY: pending events are elements of `work`, which only the applier follows; texts are borrowed
+// from the record or `work` until the response is written.
 
 extension Store {
-    /// Appends the response of a call that was carried out; `holder` is `nil` when all was rejected
-    /// and nobody is called so.
+    /// Appends the response of a call that was carried out; `holder` is `nil` if every event was
+    /// rejected and no profile has the identifier.
     func appendResponse(
         _ target: TrackTarget, _ holder: ProfileRef?, _ call: CallContext,
         into results: inout ByteBuffer
@@ -56,7 +59,7 @@ extension Store {
         detail: UInt64 = 0,
         into results: inout ByteBuffer
     ) {
-        if rejection == .identifierErased { self.noteErasedInLog(call) }
+        if rejection == .identifierErased { self.erasure.noteInLog(call.lsn) }
         let start = ResultHeader(
             rejection: rejection, flags: [], kind: kind, index: index, lsn: call.lsn, detail: detail
         )
@@ -89,7 +92,7 @@ extension Store {
         ResultHeader.end(at: start, in: &results)
     }
 
-    /// Appends a remembered response, marked as such.
+    /// Appends a kept response, marked as replayed.
     func appendReplay(_ response: UnsafeRawBufferPointer, into results: inout ByteBuffer) {
         let start = results.count
         results.append(response)

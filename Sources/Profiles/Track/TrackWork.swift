@@ -1,5 +1,9 @@
 import Bytes
 
+// SAFETY: the arrays are allocated by `init`, freed by `destroy`, and touched by the applier only;
+// the bounds are `eventsMax`, `droppedCapacity * 2 + eventsMax` and `Store.prefetchMax`. An id's
+// text is the first 26 bytes of four words.
+
 /// What the first pass over a Track found out of one event; all of it borrowed from the record or
 /// the work's buffer.
 struct PendingEvent {
@@ -25,7 +29,7 @@ struct PendingEvent {
     var target: UInt32 = 0
     /// The block of a stored event, once the call is staged.
     var block: Handle = 0
-    /// Where the stored form of its content stands in the work's buffer.
+    /// Offsets of the stored form of its content in the work's buffer.
     var storedStart = 0
     var storedEnd = 0
     var name: UInt16 = 0

@@ -33,7 +33,7 @@ package enum Rejection: UInt8, Sendable, CaseIterable {
     /// whether the write was kept.
     case outcomeUnknown = 25
 
-    /// The reason as it stands in `google.rpc.ErrorInfo`.
+    /// The reason in `google.rpc.ErrorInfo`.
     package var reason: StaticString {
         switch self {
         case .none: ""

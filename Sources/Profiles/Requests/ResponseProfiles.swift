@@ -1,8 +1,8 @@
 import Bytes
 
-/// Which profiles a remembered response names: what links it to the persons that it concerns.
+/// The profiles that a kept response names, which link it to the people that it concerns.
 enum ResponseProfiles {
-    /// Calls `body` with the id of each profile of an response; one may come several times. An
+    /// Calls `body` with the id of each profile of a response; an id may come several times. An
     /// erased response names no profile.
     ///
     /// These are the profile that the response shows, the holders of a Track's events, and those of

@@ -1,0 +1,96 @@
+import Bytes
+
+/// The suppressed addresses of a project, and their items of a snapshot.
+///
+/// Reads are for any thread, everything else is for the applier. A commit calls `willChange` before
+/// it takes locks, and `set` inside of them.
+struct SuppressionStore {
+    /// Addresses of one project: 4 million, at most 256 MiB with the slack of the tables. One more
+    /// is rejected.
+    static let addressesMax = 4_000_000
+
+    private let table = SuppressionTable()
+    // SAFETY: owned by `Store`, which outlives its parts; only the applier's methods follow it.
+    private let snapshot: UnsafeMutablePointer<SnapshotWork>
+
+    init(snapshot: UnsafeMutablePointer<SnapshotWork>) {
+        self.snapshot = snapshot
+    }
+
+    func destroy() {
+        self.table.destroy()
+    }
+
+    /// The reasons that an address is suppressed for; empty if it is not. Any thread.
+    func reasons(_ address: AddressHash) -> SuppressionReasons { self.table.reasons(address) }
+
+    // MARK: The applier
+
+    /// Suppressed addresses.
+    var count: Int { self.table.count }
+    /// Bytes of the tables.
+    var bytes: Int { self.table.bytes }
+    /// Whether no further address can be suppressed.
+    var isFull: Bool { self.table.count >= Self.addressesMax }
+
+    /// Writes the pre-image of a change that follows, if a running snapshot still needs it.
+    func willChange(_ address: AddressHash) {
+        let shard = SuppressionTable.shard(address)
+        guard self.snapshot.pointee.isActive,
+            self.snapshot.pointee.suppressionsWritten & 1 << UInt64(shard) == 0
+        else { return }
+        _ = self.writeItem(shard)
+    }
+
+    /// Replaces the reasons of an address; without reasons it is not suppressed.
+    ///
+    /// - Parameter publish: Runs under the lock, so that a reader that sees the change also sees
+    ///   what `publish` stores.
+    func set(_ address: AddressHash, _ reasons: SuppressionReasons, publish: () -> Void) {
+        self.table.set(address, reasons, publish: publish)
+    }
+
+    /// Every address, in no defined order: for the digest.
+    func forEach(_ body: (AddressHash, SuppressionReasons) -> Void) {
+        self.table.forEach(body)
+    }
+
+    // MARK: Snapshots
+
+    /// Writes the next shard that a running snapshot still needs, and returns the bytes of its
+    /// item; 0: all shards are written.
+    func writeNext() -> Int {
+        let missing = ~self.snapshot.pointee.suppressionsWritten
+        return missing == 0 ? 0 : self.writeItem(missing.trailingZeroBitCount)
+    }
+
+    /// Layout: `low, high: UInt64 | reasons: UInt8` for each address of the shard.
+    private func writeItem(_ shard: Int) -> Int {
+        self.snapshot.pointee.suppressionsWritten |= 1 << UInt64(shard)
+        return self.snapshot.pointee.writeItem(.suppressions) { buffer in
+            self.table.forEach(in: shard) { address, reasons in
+                buffer.append(address.low)
+                buffer.append(address.high)
+                buffer.append(reasons.rawValue)
+            }
+        }
+    }
+
+    /// Adds the addresses of an item; `nil` if its bytes are malformed or repeat an address.
+    ///
+    /// - Returns: The number of addresses.
+    func load(_ body: UnsafeRawBufferPointer) -> Int? {
+        var reader = ByteReader(body)
+        var count = 0
+        while reader.remaining > 0 {
+            let address = AddressHash(low: reader.read(), high: reader.read())
+            let reasons = SuppressionReasons(rawValue: reader.read())
+            guard !reader.overrun, !reasons.isEmpty, self.table.reasons(address).isEmpty else {
+                return nil
+            }
+            self.table.set(address, reasons) {}
+            count += 1
+        }
+        return count
+    }
+}

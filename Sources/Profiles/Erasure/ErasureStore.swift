@@ -1,0 +1,174 @@
+import Bytes
+import Synchronization
+
+/// What remains of erasures: the identifiers of erased people, blocked for a while as keyed hashes,
+/// and the lsn up to which the log holds data of erased people.
+///
+/// A blocked identifier names no profile. Hence `apply` looks a block up only for an identifier
+/// that it does not find, and a loop does so before it appends a record, so that the identifier
+/// does not enter the log again.
+struct ErasureStore: ~Copyable {
+    private let blocks: BlockList
+    private let hash: KeyedHash
+    private let blocksMax: UInt64
+    // SAFETY: owned by `Store`, which outlives its parts; only the applier's methods follow it.
+    private let snapshot: UnsafeMutablePointer<SnapshotWork>
+    private let blockCountCell = Atomic<Int>(0)
+    private let lastEraseLSNCell = Atomic<UInt64>(0)
+
+    init(
+        slab: Slab, hash: KeyedHash, limits: StoreLimits,
+        snapshot: UnsafeMutablePointer<SnapshotWork>
+    ) {
+        self.blocks = BlockList(slab: slab, limits: limits)
+        self.hash = hash
+        self.blocksMax = limits.blocksPerProject
+        self.snapshot = snapshot
+    }
+
+    func destroy() {
+        self.blocks.destroy()
+    }
+
+    // MARK: Any thread
+
+    /// The lsn of the last erasure that removed something, or of the last call that was rejected
+    /// because of one and is in the log; 0: none. Snapshots are due until the log before it is
+    /// gone.
+    var lastEraseLSN: UInt64 { self.lastEraseLSNCell.load(ordering: .acquiring) }
+
+    /// Blocked identifiers, including blocks that have ended and await a tick.
+    var blockCount: Int { self.blockCountCell.load(ordering: .relaxed) }
+
+    /// Until when an identifier is blocked, in microseconds; `nil`: it is not.
+    ///
+    /// A loop may see a state that is behind the log, so `apply` checks again. A profile id is
+    /// never blocked, because it is never assigned twice.
+    ///
+    /// - Parameter now: In microseconds since 1970.
+    func blockedUntil(_ project: ProjectID, _ identifier: IdentifierView, now: Int64) -> Int64? {
+        // Most stores block nothing, which spares the hash.
+        guard self.blockCount > 0, identifier.kind != .profileID, identifier.bytes.count > 0 else {
+            return nil
+        }
+        return self.blocks.blockedUntil(self.hash.identifierHash(project, identifier), now: now)
+    }
+
+    /// Until when an identifier that a record names is blocked, in microseconds; `nil`: none is.
+    ///
+    /// Batches are not examined here: each item gets its own outcome from `apply`.
+    func blockedUntil(_ record: RecordView, now: Int64) -> Int64? {
+        guard self.blockCount > 0 else { return nil }
+        var reader = ByteReader(record.payload)
+        switch RecordKind(rawValue: record.kind) {
+        case .track:
+            return TrackHeader(from: &reader).flatMap {
+                self.blockedUntil($0.project, $0.identifier, now: now)
+            }
+        case .identify:
+            guard let header = IdentifyHeader(from: &reader) else { return nil }
+            let device = IdentifierView(kind: .installationID, bytes: header.installationID)
+            let person = IdentifierView(kind: .customID, bytes: header.customID)
+            return self.blockedUntil(header.project, device, now: now)
+                ?? self.blockedUntil(header.project, person, now: now)
+        case .updateSubscription:
+            return SubscriptionHeader(from: &reader).flatMap {
+                self.blockedUntil($0.project, $0.identifier, now: now)
+            }
+        default: return nil
+        }
+    }
+
+    // MARK: The applier
+
+    /// Bytes of the tables of blocks; the entries are in the slab.
+    var tableBytes: Int { self.blocks.tableBytes }
+    /// When the oldest block ends, in microseconds; `nil` without one.
+    var nextDue: Int64? { self.blocks.nextDue }
+
+    /// Blocks an identifier from `now` on; over the limit the oldest blocks end early.
+    ///
+    /// - Parameter now: In microseconds since 1970; never before the time of an earlier call.
+    func block(_ project: ProjectID, _ identifier: IdentifierView, now: Int64) {
+        let block = BlockList.Block(
+            identifier: self.hash.identifierHash(project, identifier), erasedAt: now)
+        // Several profiles of one person can list the same former device.
+        guard
+            self.blocks.blockedUntil(block.identifier, now: now) != self.blocks.end(of: block)
+        else { return }
+        self.blocks.append(block)
+        while UInt64(self.blocks.count) > self.blocksMax { self.dropOldest() }
+        self.publishCount()
+    }
+
+    /// Drops blocks that have ended at `now`, at most `BlockList.perTick` of them.
+    func dropPastDue(now: Int64) {
+        var left = BlockList.perTick
+        while left > 0, let due = self.blocks.nextDue, due <= now {
+            self.dropOldest()
+            left -= 1
+        }
+        self.publishCount()
+    }
+
+    /// Notes that the record at `lsn` erased a person, or names an erased one and is in the log.
+    func noteInLog(_ lsn: UInt64) {
+        self.lastEraseLSNCell.store(lsn, ordering: .releasing)
+    }
+
+    /// Every block, oldest first: for the digest.
+    func forEach(_ body: (BlockList.Block) -> Void) {
+        self.blocks.forEach(body)
+    }
+
+    private func dropOldest() {
+        // A running snapshot that has not written the oldest block yet does so now.
+        if self.snapshot.pointee.isActive, self.snapshot.pointee.blocks.left > 0,
+            self.snapshot.pointee.blocks.next == self.blocks.snapshotCursor.next
+        {
+            _ = self.writeNext()
+        }
+        self.blocks.dropOldest()
+    }
+
+    private func publishCount() {
+        self.blockCountCell.store(self.blocks.count, ordering: .relaxed)
+    }
+
+    // MARK: Snapshots
+
+    /// All blocks, for a snapshot that begins now.
+    var snapshotCursor: SnapshotWork.ListCursor { self.blocks.snapshotCursor }
+
+    /// Writes the next blocks that a running snapshot still needs as one item, and returns its
+    /// bytes; 0: all blocks are written.
+    func writeNext() -> Int {
+        var cursor = self.snapshot.pointee.blocks
+        guard cursor.left > 0 else { return 0 }
+        let written = self.snapshot.pointee.writeItem(.blocks) { buffer in
+            for _ in 0 ..< min(cursor.left, UInt64(SnapshotFormat.blocksPerItem)) {
+                let (block, next) = self.blocks.entry(cursor.next)
+                block.write(into: &buffer)
+                cursor = SnapshotWork.ListCursor(next: next, left: cursor.left - 1)
+            }
+        }
+        self.snapshot.pointee.blocks = cursor
+        return written
+    }
+
+    /// Adds the blocks of an item behind those so far; `nil` if its bytes are malformed.
+    ///
+    /// - Returns: The number of blocks.
+    func load(_ body: UnsafeRawBufferPointer) -> Int? {
+        var reader = ByteReader(body)
+        var count = 0
+        while reader.remaining > 0 {
+            let block = BlockList.Block(from: &reader)
+            guard !reader.overrun else { return nil }
+            self.blocks.append(block)
+            count += 1
+        }
+        self.publishCount()
+        return count
+    }
+}

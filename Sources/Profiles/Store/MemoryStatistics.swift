@@ -1,0 +1,59 @@
+/// Bytes of the store by their use.
+package struct MemoryStatistics: Equatable, Sendable {
+    /// Blocks in use: identities, counters, event indexes, events, kept responses.
+    package var slabBytesInUse: Int
+    /// What the slab has taken from the system, free blocks included.
+    package var slabBytesReserved: Int
+    package var profileHeaderBytes: Int
+    /// With that of addresses.
+    package var identifierIndexBytes: Int
+    /// The table of retained events by id.
+    package var eventIndexBytes: Int
+    /// Kept responses; inside the slab.
+    package var requestBytes: Int
+    package var requestTableBytes: Int
+    /// The table of suppressed addresses.
+    package var suppressionBytes: Int
+    /// The tables of blocked identifiers; the entries are in the slab.
+    package var blockTableBytes: Int
+    package var nameBytes: Int
+    /// Events retained, in all profiles.
+    package var retainedEvents: Int
+
+    /// Bytes taken from the system.
+    package var totalBytes: Int {
+        self.slabBytesReserved + self.profileHeaderBytes + self.identifierIndexBytes
+            + self.eventIndexBytes
+            + self.requestTableBytes + self.suppressionBytes + self.blockTableBytes + self.nameBytes
+    }
+
+    /// Bytes in use; the rest are free blocks.
+    package var usedBytes: Int { self.totalBytes - self.slabBytesReserved + self.slabBytesInUse }
+
+    /// The limit of a store's memory in bytes: handles name 64 GiB, and an eighth is reserved for
+    /// calls that are never rejected for lack of memory.
+    package static let bytesMax = Slab.chunksMax / 8 * 7 * Slab.chunkBytes
+}
+
+// SAFETY: `state` is one element that `Store` owns; only the applier follows it.
+extension Store {
+    /// Changes with each chunk of memory that the store takes for blocks and headers; O(1). For the
+    /// applier.
+    package var memoryMark: Int {
+        self.slab.bytesReserved &+ self.state.pointee.profileCount / ProfilePool.chunkSlots
+    }
+
+    /// Bytes by their use; for the applier, or while nothing is applied.
+    package var memory: MemoryStatistics {
+        MemoryStatistics(
+            slabBytesInUse: self.slab.bytesInUse, slabBytesReserved: self.slab.bytesReserved,
+            profileHeaderBytes: self.pool.bytes,
+            identifierIndexBytes: self.index.bytes + self.addresses.bytes,
+            eventIndexBytes: self.events.bytes,
+            requestBytes: self.project.requests.bytes,
+            requestTableBytes: self.project.requests.tableBytes,
+            suppressionBytes: self.suppressions.bytes,
+            blockTableBytes: self.erasure.tableBytes,
+            nameBytes: self.project.names.bytes, retainedEvents: self.events.count)
+    }
+}

@@ -1,0 +1,154 @@
+import Bytes
+import Testing
+
+@testable import Profiles
+
+/// The profiles and merges of a snapshot as a part of its own: no command, no log.
+@Suite struct SnapshotSourceTests {
+    private func add(_ id: UInt64, to identities: IdentityStore) -> ProfileRef {
+        let header = ProfileHeader(
+            id: ProfileID(high: id, low: id), project: ProjectID(rawValue: 1), lsn: id,
+            receivedAt: 1, identity: 0, identityBytes: 0)
+        return identities.pool.add(header, shard: Int(id % 3), locks: identities.locks)
+    }
+
+    /// Reference and revision of each profile that was written, in the order of the items.
+    private func written(_ source: SnapshotSource) -> [(reference: UInt32, revision: UInt64)] {
+        snapshotItems(of: source).filter { $0.kind == .profile }.map { item in
+            item.body.withUnsafeBytes { body in
+                var reader = ByteReader(body)
+                var reference: UInt32 = 0
+                let header = ProfileHeader(from: &reader, reference: &reference)
+                return (reference, header.revision)
+            }
+        }
+    }
+
+    private func change(
+        _ profile: ProfileRef, _ source: SnapshotSource, _ identities: IdentityStore
+    ) {
+        source.willChange(profile)
+        identities.pool.header(profile).pointee.revision += 100
+    }
+
+    @Test func profileIsWrittenOnceAndAsItWasAtTheBeginning() {
+        withSnapshotSource { source, identities in
+            let profiles = (1 ... 9).map { self.add($0, to: identities) }
+            let revision = identities.pool.header(profiles[0]).pointee.revision
+            self.change(profiles[8], source, identities)
+            beginSnapshot(source)
+            #expect(source.writeNextProfile() > 0 && source.writeNextProfile() > 0)
+            for _ in 0 ..< 2 {
+                for profile in profiles { self.change(profile, source, identities) }
+            }
+            #expect(source.writeNextProfile() == 0, "every profile was written before its change")
+            let written = self.written(source)
+            #expect(Set(written.map(\.reference)) == Set(profiles.map(\.rawValue)))
+            #expect(written.count == profiles.count)
+            for (reference, found) in written {
+                let isChangedBefore = reference == profiles[8].rawValue
+                #expect(found == (isChangedBefore ? revision + 100 : revision))
+            }
+        }
+    }
+
+    @Test func laterProfileIsNotInTheSnapshot() {
+        withSnapshotSource { source, identities in
+            let first = self.add(3, to: identities)
+            beginSnapshot(source)
+            let late = self.add(6, to: identities)
+            self.change(late, source, identities)
+            while source.writeNextProfile() > 0 {}
+            #expect(self.written(source).map(\.reference) == [first.rawValue])
+        }
+    }
+
+    @Test func changeWithoutASnapshotWritesNothing() {
+        withSnapshotSource { source, identities in
+            let profile = self.add(1, to: identities)
+            self.change(profile, source, identities)
+            beginSnapshot(source)
+            source.work.pointee.end()
+            self.change(profile, source, identities)
+            #expect(self.written(source).isEmpty)
+        }
+    }
+
+    // MARK: Merges
+
+    /// A list of merges with the lsns 1 ... count.
+    private func merges(_ count: Int, in slab: Slab) -> (list: MergeList, blocks: [Handle]) {
+        var blocks: [Handle] = []
+        for lsn in 1 ... UInt64(count) {
+            let block = slab.allocate(MergeEntry.blockBytes)
+            let call = CallContext(firstLSN: lsn, lsn: lsn, receivedAt: 1, rules: .current)
+            MergeEntry(
+                loser: ProfileRef(rawValue: UInt32(lsn)), survivor: ProfileRef(rawValue: 99),
+                call: call
+            ).write(to: slab.pointer(block))
+            if let last = blocks.last { slab.pointer(last).storeBytes(of: block, as: Handle.self) }
+            blocks.append(block)
+        }
+        var list = MergeList()
+        (list.head, list.tail, list.count) = (blocks[0], blocks[count - 1], UInt64(count))
+        return (list, blocks)
+    }
+
+    private func losers(_ source: SnapshotSource) -> [UInt32] {
+        snapshotItems(of: source).filter { $0.kind == .merge }.map { item in
+            item.body.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) }
+        }
+    }
+
+    @Test func removedMergeIsWrittenFirstUnlessItWasWritten() {
+        withSnapshotSource { source, identities in
+            let slab = identities.slab
+            let (list, blocks) = self.merges(5, in: slab)
+            beginSnapshot(source, merges: list, lsn: 5)
+            #expect(source.writeNextMerge() > 0)
+            source.willForgetOldest(blocks[0])
+            source.willRemove(MergeEntry(slab.pointer(blocks[2])), blocks[2], next: blocks[3])
+            slab.pointer(blocks[1]).storeBytes(of: blocks[3], as: Handle.self)
+            source.willForgetOldest(blocks[1])
+            while source.writeNextMerge() > 0 {}
+            #expect(self.losers(source) == [1, 3, 2, 4, 5])
+        }
+    }
+}
+
+/// A source over an empty store of profiles; everything is freed at the end.
+func withSnapshotSource(_ body: (SnapshotSource, IdentityStore) throws -> Void) rethrows {
+    let slab = Slab()
+    let identities = IdentityStore(
+        slab: slab, hash: KeyedHash(key: SipHashKey(k0: 1, k1: 2), mask: .max))
+    let source = SnapshotSource(slab: slab, pool: identities.pool)
+    defer {
+        source.destroy()
+        identities.destroy()
+        slab.destroy()
+    }
+    try body(source, identities)
+}
+
+func beginSnapshot(
+    _ source: SnapshotSource, merges: MergeList = MergeList(), lsn: UInt64 = 1,
+    blocks: SnapshotWork.ListCursor = SnapshotWork.ListCursor()
+) {
+    source.begin(lsn: lsn, requests: SnapshotWork.ListCursor(), merges: merges, blocks: blocks)
+}
+
+/// The items that were written so far; ends the snapshot.
+func snapshotItems(of source: SnapshotSource) -> [(kind: SnapshotItem?, body: [UInt8])] {
+    source.work.pointee.complete()
+    var items: [(SnapshotItem?, [UInt8])] = []
+    while let block = source.work.pointee.takeBlock() {
+        var reader = ByteReader(block.bytes)
+        while reader.remaining > 0 {
+            let kind = reader.read(UInt32.self)
+            let body = reader.read(count: Int(reader.read(UInt32.self)))
+            items.append((SnapshotItem(rawValue: UInt8(kind)), Array(body)))
+        }
+    }
+    source.work.pointee.end()
+    return items
+}
