@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# CPU time per call of the four main RPCs, interleaved in one run: h2load, 8 connections x 100 streams, one person, --loops 1.
+# CPU time per call of the four main RPCs, interleaved in one run: h2load, 8 connections x 100 streams, one person,
+# --loops 1.
 # Usage: Benchmarks/rpcs.sh [OTHER_PROFILED]   (another build to run in the same rounds)
-# ROUNDS (5), REQUESTS (200000). Memory: PROFILES_MEASURE=1 swift test -c release -Xswiftc -enable-testing --filter StoreMeasurements
+# ROUNDS (5), REQUESTS (200000). Memory: PROFILES_MEASURE=1 swift test -c release -Xswiftc -enable-testing --filter
+# StoreMeasurements
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${ROUNDS:-5}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Latency of Track with and without concurrent snapshots, interleaved in one run, and the time of a start from a snapshot.
-# An open load: RATE calls per second are due whatever the server does, and latency counts from when a call was due, so that a stall shows in every call that it delays.
-# PROFILES (1000000, of ten attributes), RATE (20000), SECONDS_EACH (8), ROUNDS (5).
+# Latency of Track with and without concurrent snapshots, interleaved in one run, and the time of a start from a
+# snapshot. An open load: RATE calls per second are due whatever the server does, and latency counts from when a call
+# was due, so that a stall shows in every call that it delays. PROFILES (1000000, of ten attributes), RATE (20000),
+# SECONDS_EACH (8), ROUNDS (5).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 profiles=${PROFILES:-1000000}

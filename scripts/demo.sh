@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A shop's people, imported, shown, and still there after kill -9. Needs no terminal, uses free ports, ends what it starts.
-# PROFILED and PROFILECTL name other builds (default: the release build).
+# A shop's people, imported, shown, and still there after kill -9. Needs no terminal, uses free ports, ends what it
+# starts. PROFILED and PROFILECTL name other builds (default: the release build).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 profiled=${PROFILED:-.build/release/profiled}
@@ -22,8 +22,8 @@ start() {
     PROFILES_ADDRESS=$(grep '"message":"serving"' "$work/log" | grep -oE '"listen":"[^"]+"' | cut -d'"' -f4)
     export PROFILES_ADDRESS
 }
-# Every person the file names: the profile and all events, one line of JSON each. What differs after a restart would show.
-# `lsn` beside a profile tells how far the log is, and a read does not move it; it stays in.
+# Every person the file names: the profile and all events, one line of JSON each. What differs after a restart would
+# show. `lsn` beside a profile tells how far the log is, and a read does not move it; it stays in.
 everyone() {
     while read -r who; do
         "$profilectl" --json get "$who"

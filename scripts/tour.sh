@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prints docs/tour.md from what the commands really answer, against a service on an empty directory. PROFILED, PROFILECTL: as in demo.sh.
+# Prints docs/tour.md from what the commands really answer, against a service on an empty directory. PROFILED,
+# PROFILECTL: as in demo.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 profiled=${PROFILED:-.build/release/profiled}

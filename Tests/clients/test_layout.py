@@ -17,25 +17,34 @@ ALLOWED = {
     "GRPCTransport": {"IOCore", "Bytes", "CNGHTTP2", "Synchronization"},
     "Storage": {"IOCore", "Bytes", "CCRC32C", "Synchronization"},
     "Messages": {"Profiles", "Bytes", "CMessages", "CProtobufC", "Synchronization"},
-    "ProfileService": {
-        "GRPCTransport", "Storage", "Messages", "Profiles", "IOCore", "Bytes", "Synchronization"},
+    "ProfileService": {"GRPCTransport", "Storage", "Messages", "Profiles", "IOCore", "Bytes", "Synchronization"},
     "ProfileServer": {
-        "ProfileService", "GRPCTransport", "Storage", "Profiles", "IOLinux", "IOCore", "Bytes",
-        "CNGHTTP2", "CProtobufC", "Glibc", "Foundation", "Synchronization"},
+        "ProfileService",
+        "GRPCTransport",
+        "Storage",
+        "Profiles",
+        "IOLinux",
+        "IOCore",
+        "Bytes",
+        "CNGHTTP2",
+        "CProtobufC",
+        "Glibc",
+        "Foundation",
+        "Synchronization",
+    },
     "profiled": {"ProfileServer", "Foundation"},
-    "ProfileClient": {
-        "CNGHTTP2", "CMessages", "CProtobufC", "Glibc"},
-    "ProfileOffline": {
-        "ProfileService", "Storage", "Messages", "Profiles", "IOLinux", "IOCore", "Bytes"},
+    "ProfileClient": {"CNGHTTP2", "CMessages", "CProtobufC", "Glibc"},
+    "ProfileOffline": {"ProfileService", "Storage", "Messages", "Profiles", "IOLinux", "IOCore", "Bytes"},
     "ProfileTool": {"ProfileClient", "ProfileOffline", "Glibc", "Foundation"},
     "profilectl": {"ProfileTool", "Foundation"},
-    "profile-bench": {
-        "ProfileClient", "Glibc", "Foundation", "Dispatch", "Synchronization"},
+    "profile-bench": {"ProfileClient", "Glibc", "Foundation", "Dispatch", "Synchronization"},
 }
 SHIMS = {"CNGHTTP2", "CProtobufC", "CLinux", "CCRC32C"}
 IMPORT = re.compile(
     r"^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:package|public|internal|private|fileprivate)\s+)?import\s+"
-    r"(?:(?:struct|class|enum|func|protocol|typealias|let|var)\s+)?(\w+)", re.MULTILINE)
+    r"(?:(?:struct|class|enum|func|protocol|typealias|let|var)\s+)?(\w+)",
+    re.MULTILINE,
+)
 
 
 def imports(target):
@@ -61,8 +70,7 @@ def test_pure_targets_import_no_system(target):
 
 def test_package_manifest_agrees_with_the_rules():
     text = (ROOT / "Package.swift").read_text()
-    pattern = re.compile(
-        r'\.(?:target|executableTarget)\(\s*name: "([^"]+)"(?:,\s*dependencies: \[([^\]]*)\])?')
+    pattern = re.compile(r'\.(?:target|executableTarget)\(\s*name: "([^"]+)"(?:,\s*dependencies: \[([^\]]*)\])?')
     for name, dependencies in pattern.findall(text):
         found = set(re.findall(r'"([^"]+)"', dependencies))
         if name in ALLOWED:
@@ -70,7 +78,8 @@ def test_package_manifest_agrees_with_the_rules():
 
 
 def test_every_rule_of_durability_is_held_by_tests_of_its_name():
-    """docs/durability.md names tests that exist, and some for each of L1 to L21; `F5_...` stands for all that begin so."""
+    """docs/durability.md names tests that exist, and some for each of L1 to L21; `F5_...` stands for all that begin
+    so."""
     tests = set()
     for path in [*(ROOT / "Tests").rglob("*.swift"), *(ROOT / "Tests").rglob("*.py")]:
         tests |= set(re.findall(r"(?:func|def) ((?:test_)?[LF]\d+_\w+)", path.read_text()))

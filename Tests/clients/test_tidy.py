@@ -107,15 +107,20 @@ struct Holder {
 
 def test_functions_are_found_with_their_ends():
     assert list(shape.functions(BRACES)) == [
-        ("tricky", 4, 12), ("computed", 15, 17), ("init", 18, 20), ("subscript", 21, 21)]
+        ("tricky", 4, 12),
+        ("computed", 15, 17),
+        ("init", 18, 20),
+        ("subscript", 21, 21),
+    ]
 
 
 def test_lengths_of_functions():
     def function(lines):
         return "func long() {\n" + '    print("{")\n' * (lines - 2) + "}\n"
 
-    assert list(shape.long_functions("a.swift", function(71))) and not list(shape.long_functions("a.swift",
-    function(70)))
+    assert list(shape.long_functions("a.swift", function(71))) and not list(
+        shape.long_functions("a.swift", function(70))
+    )
 
 
 def test_names_in_comments():
@@ -165,18 +170,32 @@ def test_unsafe_code():
     assert not list(unsafe.unexplained("a", far.replace("\n\n", "\n")))
 
 
-@pytest.mark.parametrize("text", [
-    "// The answer is sent.", "// It is\n    // taken back.", "let answer = 1", "let roomBytes = 1", "func judgeAll() {}",
-    "/// A field tag that is none.", "// The desk gives it up.",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "// The answer is sent.",
+        "// It is\n    // taken back.",
+        "let answer = 1",
+        "let roomBytes = 1",
+        "func judgeAll() {}",
+        "/// A field tag that is none.",
+        "// The desk gives it up.",
+    ],
+)
 def test_private_words_are_found(text):
     assert list(words.in_swift("a.swift", text))
 
 
-@pytest.mark.parametrize("text", [
-    "// `nil` if there is none.", 'let topic = "newsletter"', "let mushroom = 1", 'let text = "the answer"',
-    "// The response.",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "// `nil` if there is none.",
+        'let topic = "newsletter"',
+        "let mushroom = 1",
+        'let text = "the answer"',
+        "// The response.",
+    ],
+)
 def test_other_words_are_not(text):
     assert not list(words.in_swift("a.swift", text))
 
