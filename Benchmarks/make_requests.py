@@ -1,8 +1,11 @@
 """Writes the fixed messages of the benchmarks, each as one gRPC frame (a prefix of 5 bytes and the message).
 
-track.bin     a Track of one event with 3 attributes for the custom id "user-000042", without an event id, so that each call stores one
-identify.bin  an Identify of the same person with a device and 3 attributes of the same values: an existing profile, unchanged values, a newer time
-update.bin    an UpdateSubscription of one channel, SUBSCRIBED by the person: an existing profile, one transition, one ledger entry
+track.bin     a Track of one event with 3 attributes for the custom id "user-000042", without an event id, so that each
+              call stores one
+identify.bin  an Identify of the same person with a device and 3 attributes of the same values: an existing profile,
+              unchanged values, a newer time
+update.bin    an UpdateSubscription of one channel, SUBSCRIBED by the person: an existing profile, one transition,
+              one ledger entry
 get.bin       a GetProfile of the same person
 response.bin  the response of the floor: a TrackResponse of the usual size
 

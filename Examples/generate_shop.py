@@ -28,7 +28,9 @@ PRODUCTS = [
     ("headlamp", "gear", 39.0),
     ("stove", "gear", 64.0),
 ]
-NAMES = "anna ben carla david emma finn greta hugo ida jonas klara leo mia noah olga paul rosa sam tina uwe vera yusuf zoe".split()
+NAMES = (
+    "anna ben carla david emma finn greta hugo ida jonas klara leo mia noah olga paul rosa sam tina uwe vera yusuf zoe"
+).split()
 LANGUAGES = [
     ("de", "DE", "Europe/Berlin"),
     ("fr", "FR", "Europe/Paris"),

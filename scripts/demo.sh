@@ -39,7 +39,8 @@ if [ ! -f Examples/shop.jsonl ]; then
     python3 Examples/generate_shop.py "$work/shop.jsonl"
     mv "$work/shop.jsonl" Examples/shop.jsonl
 fi
-say "import Examples/shop.jsonl: $(wc -l < Examples/shop.jsonl) operations of 500 people over apps, website and back end"
+operations=$(wc -l < Examples/shop.jsonl)
+say "import Examples/shop.jsonl: $operations operations of 500 people over apps, website and back end"
 "$profilectl" import Examples/shop.jsonl --resume "$work/position"
 
 say "import it again: the position file knows that it is done"
@@ -47,7 +48,8 @@ say "import it again: the position file knows that it is done"
 
 # The last person to buy, the last to switch devices, the last to unsubscribe.
 buyer=$(grep '"name":"purchase"' Examples/shop.jsonl | tail -1 | grep -oE '"custom_id":"[^"]+"' | cut -d'"' -f4)
-switcher=$(grep -E '"identify":\{"installation_id":"[^"]+","custom_id":"[^"]+","ago"' Examples/shop.jsonl | tail -1 | grep -oE '"custom_id":"[^"]+"' | cut -d'"' -f4)
+switcher=$(grep -E '"identify":\{"installation_id":"[^"]+","custom_id":"[^"]+","ago"' Examples/shop.jsonl | tail -1 |
+    grep -oE '"custom_id":"[^"]+"' | cut -d'"' -f4)
 leaver=$(grep '"UNSUBSCRIBED"' Examples/shop.jsonl | tail -1 | grep -oE '"custom_id":"[^"]+"' | cut -d'"' -f4)
 for who in "$buyer" "$switcher" "$leaver"; do
     say "profilectl get $who"
@@ -70,7 +72,11 @@ for moment in before after; do
     events=$(grep -c '^{"event_id":' "$work/$moment" || true)
     echo "$moment: $profiles profiles, $events events, digest $(sha256sum < "$work/$moment" | cut -c1-16)"
 done
-cmp -s "$work/before" "$work/after" || { echo "SOMETHING IS MISSING" >&2; diff "$work/before" "$work/after" | head -5 >&2; exit 1; }
+if ! cmp -s "$work/before" "$work/after"; then
+    echo "SOMETHING IS MISSING" >&2
+    diff "$work/before" "$work/after" | head -5 >&2
+    exit 1
+fi
 [ -s "$work/before" ] || { echo "nothing was read" >&2; exit 1; }
 echo "nothing is missing"
 

@@ -67,7 +67,8 @@ def test_F10_full_disk_rejects_writes_serves_reads_and_heals(tmp_path, capsys):
         assert server.stop() == 0
     with capsys.disabled():
         print(
-            f"F10: {disk.kind} of {DISK_BYTES >> 20} MiB, {ROUNDS} rounds, {load.acknowledged} acknowledged, {load.rejected} rejected, "
+            f"F10: {disk.kind} of {DISK_BYTES >> 20} MiB, {ROUNDS} rounds, "
+            f"{load.acknowledged} acknowledged, {load.rejected} rejected, "
             f"{load.reader.count} reads ({reads_while_full} while full, 0 failed); 0 crashes, 0 lost; "
             f"writes resume after {sorted(back)[len(back) // 2]:.2f} s (longest {max(back):.2f} s)"
         )

@@ -56,8 +56,8 @@ def test_kill_under_load_loses_no_acknowledged_write(server, capsys, flags):
     with capsys.disabled():
         snapshots = len(list(server.data_dir.glob("*.snapshot")))
         print(
-            f"F1: seed {seed}, {ROUNDS} kills, {snapshots} snapshots left, {sent} calls, {unacknowledged} unacknowledged of which "
-            f"{kept} were stored; 0 lost, 0 partial, 0 applied twice"
+            f"F1: seed {seed}, {ROUNDS} kills, {snapshots} snapshots left, {sent} calls, "
+            f"{unacknowledged} unacknowledged of which {kept} were stored; 0 lost, 0 partial, 0 applied twice"
         )
     assert sent > ROUNDS * WRITERS
     # With one snapshot per second, kills hit every step of them; the starts in between use snapshot and log.

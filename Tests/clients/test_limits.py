@@ -4,7 +4,7 @@ import grpc
 import pytest
 from google.protobuf import timestamp_pb2, wrappers_pb2
 
-from conftest import custom, event, fails, get, profiles_pb2, track, types_pb2, unique
+from conftest import custom, event, fails, profiles_pb2, track, types_pb2, unique
 from test_identify import identify
 
 V = types_pb2.Value

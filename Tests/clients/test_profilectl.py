@@ -313,7 +313,8 @@ def test_completion_script_offers_commands_and_flags(shell):
         script
         + '\nCOMP_WORDS=(profilectl track --la); COMP_CWORD=2; _profilectl; echo "${COMPREPLY[@]}"'
         + '\nCOMPREPLY=(); COMP_WORDS=(profilectl uns); COMP_CWORD=1; _profilectl; echo "${COMPREPLY[@]}"'
-        + '\nCOMPREPLY=(); COMP_WORDS=(profilectl subscribe a email --source pref); COMP_CWORD=5; _profilectl; echo "${COMPREPLY[@]}"'
+        + "\nCOMPREPLY=(); COMP_WORDS=(profilectl subscribe a email --source pref); COMP_CWORD=5; "
+        + '_profilectl; echo "${COMPREPLY[@]}"'
     )
     finished = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
     assert finished.stdout.splitlines() == ["--label", "unsubscribe", "preference_center"]

@@ -77,7 +77,8 @@ def test_F14_without_descriptors_connections_are_rejected_and_the_log_rolls_on(s
     check_after_kill(server, load)
     with capsys.disabled():
         print(
-            f"F14: {HELD_CONNECTIONS} connections with {DESCRIPTORS} descriptors: {used} used, {load.acknowledged} acknowledged, 0 failed, 0 lost"
+            f"F14: {HELD_CONNECTIONS} connections with {DESCRIPTORS} descriptors: {used} used, "
+            f"{load.acknowledged} acknowledged, 0 failed, 0 lost"
         )
 
 
@@ -161,7 +162,8 @@ def test_F14_interrupted_calls_are_made_again(server, tmp_path, capsys):
     interrupted = trace.read_text().count("EINTR")
     with capsys.disabled():
         print(
-            f"F14: {interrupted} calls interrupted and a storm of signals: {load.acknowledged} acknowledged, 0 failed, 0 lost"
+            f"F14: {interrupted} calls interrupted and a storm of signals: "
+            f"{load.acknowledged} acknowledged, 0 failed, 0 lost"
         )
     assert interrupted > 100
 
@@ -188,7 +190,8 @@ def test_F14_stopped_process_continues_where_it_was(server, capsys):
     check_after_kill(server, load)
     with capsys.disabled():
         print(
-            f"F14: stopped for {STOP_SECONDS} s: {load.unknown} past their deadline, {load.acknowledged} acknowledged, 0 lost, "
+            f"F14: stopped for {STOP_SECONDS} s: {load.unknown} past their deadline, "
+            f"{load.acknowledged} acknowledged, 0 lost, "
             f"back to normal after {back:.2f} s"
         )
     if STOP_SECONDS >= STOP_OF_THE_ROW:

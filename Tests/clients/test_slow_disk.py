@@ -9,7 +9,6 @@ import os
 import signal
 import time
 
-import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -131,9 +130,11 @@ def test_F13_slow_disk_delays_writes_and_nothing_else(server, tmp_path, capsys, 
     assert fast.stop() == 0
     with capsys.disabled():
         print(
-            f"F13: fdatasync {milliseconds} ms late: {patient.acknowledged} acknowledged late, {hasty.unknown} past their deadline, "
+            f"F13: fdatasync {milliseconds} ms late: {patient.acknowledged} acknowledged late, "
+            f"{hasty.unknown} past their deadline, "
             f"health and reads returned first {first} of {WRITES} times, health at most {longest * 1000:.1f} ms; "
-            f"flood of {FLOOD}: {codes}, at most {most / (1 << 20):.1f} MiB queued, RSS +{grown / (1 << 20):.0f} MiB; 0 lost"
+            f"flood of {FLOOD}: {codes}, at most {most / (1 << 20):.1f} MiB queued, "
+            f"RSS +{grown / (1 << 20):.0f} MiB; 0 lost"
         )
     if milliseconds >= DELAY_OF_THE_ROW:
         assert longest < 0.1

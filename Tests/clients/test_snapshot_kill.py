@@ -133,6 +133,7 @@ def test_F11_kill_at_each_call_of_a_snapshot_loses_nothing(server, capsys):
     with capsys.disabled():
         print(
             f"F11: {done} points ({', '.join(f'{call} {count}' for call, count in by_call.items())}), {PEOPLE} people, "
-            f"{sum(register.acknowledged for register in registers)} + {sum(len(writer.acknowledged) for writer in everyone)} acknowledged, "
+            f"{sum(register.acknowledged for register in registers)} + "
+            f"{sum(len(writer.acknowledged) for writer in everyone)} acknowledged, "
             f"{kept} unacknowledged stored, {snapshots} snapshots left; 0 lost, 0 partial, 0 applied twice"
         )

@@ -21,10 +21,9 @@ from conftest import (
     status_pb2,
     track,
     types_pb2,
-    unique,
     wait_until,
 )
-from raw import ACK, DATA, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, Raw, frame, message
+from raw import ACK, DATA, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, Raw, frame, message
 
 TRACK_STREAM = "/profiles.v1.Profiles/TrackStream"
 STORED, DUPLICATE = 1, 2
