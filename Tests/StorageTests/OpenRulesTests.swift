@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    @Test func L15_newerVersionIsRefusedByName() throws {
+    @Test func L15_newerVersionIsRejectedByName() throws {
         var files = try LogFixture.written(frames: 2).files
         files[0].content[8] = 2
         files[0].content.replaceSubrange(
@@ -28,7 +28,7 @@ import Testing
         #expect(try Self.rejection(files) == .newerFormat(file: files[0].path, version: 2))
     }
 
-    @Test func L3_segmentOfAnotherDirectoryIsRefused() throws {
+    @Test func L3_segmentOfAnotherDirectoryIsRejected() throws {
         var files = try LogFixture.written(frames: 60).files
         try #require(files.count > 2)
         files[1].content[20] ^= 1
@@ -37,14 +37,14 @@ import Testing
         #expect(try Self.rejection(files) == .foreign(file: files[1].path))
     }
 
-    @Test func L2_missingMiddleSegmentIsRefused() throws {
+    @Test func L2_missingMiddleSegmentIsRejected() throws {
         var files = try LogFixture.written(frames: 60).files
         try #require(files.count > 2)
         files.remove(at: 1)
         #expect(try Self.rejection(files) == .missingSegment(number: 2))
     }
 
-    @Test func L2_missingFirstSegmentIsRefused() throws {
+    @Test func L2_missingFirstSegmentIsRejected() throws {
         var files = try LogFixture.written(frames: 60).files
         files.remove(at: 0)
         #expect(try Self.rejection(files) == .missingSegment(number: 1))

@@ -86,7 +86,7 @@ import Testing
     }
 
     @Test(arguments: snapshots)
-    func L15_newerSnapshotIsRefusedByNameAndNotFallenBackFrom(snapshots: [Int]) throws {
+    func L15_newerSnapshotIsRejectedByNameAndNotFallenBackFrom(snapshots: [Int]) throws {
         let files = try Self.changed(snapshots: snapshots) { $0[8] = 2 }
         let error = Self.rejection(files)
         #expect(error == .newerFormat(file: "d/000000000000003c.snapshot", version: 2))
@@ -96,12 +96,12 @@ import Testing
     }
 
     @Test(arguments: snapshots)
-    func L12_snapshotOfAnotherDirectoryIsRefusedAndNotFallenBackFrom(snapshots: [Int]) throws {
+    func L12_snapshotOfAnotherDirectoryIsRejectedAndNotFallenBackFrom(snapshots: [Int]) throws {
         let files = try Self.changed(snapshots: snapshots) { $0[16] ^= 1 }
         #expect(Self.rejection(files) == .foreign(file: "d/000000000000003c.snapshot"))
     }
 
-    @Test func L12_contentThatIsNotUnderstoodIsRefusedAndNotFallenBackFrom() throws {
+    @Test func L12_contentThatIsNotUnderstoodIsRejectedAndNotFallenBackFrom() throws {
         // Every checksum is right; the target says no to the content: to its first block, or at its
         // end.
         for blocks in [[Array("no such item".utf8)], []] as [[[UInt8]]] {
