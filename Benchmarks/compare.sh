@@ -15,21 +15,28 @@ gcc -O2 -o "$work/floor" Benchmarks/floor/floor.c -lnghttp2
 gcc -O2 -shared -fPIC -o "$work/malloc_count.so" Benchmarks/malloc-count/malloc_count.c
 
 cpu() { awk -v t="$tick" '{print ($14 + $15) * 1000000 / t}' "/proc/$1/stat"; }
-port_of() { for _ in $(seq 300); do grep -q '"serving"' "$1" && break; sleep 0.1; done; grep -oE '"listen":"[^"]+"' "$1" | cut -d'"' -f4 | cut -d: -f2; }
-h2() { h2load -n "$2" -c 8 -m 100 -d Benchmarks/track.bin -H 'te: trailers' -H 'content-type: application/grpc' "http://127.0.0.1:$1/profiles.v1.Profiles/Track" | grep -oE '[0-9.]+ req/s'; }
+port_of() {
+    for _ in $(seq 300); do grep -q '"serving"' "$1" && break; sleep 0.1; done
+    grep -oE '"listen":"[^"]+"' "$1" | cut -d'"' -f4 | cut -d: -f2
+}
+h2() {
+    h2load -n "$2" -c 8 -m 100 -d Benchmarks/track.bin -H 'te: trailers' -H 'content-type: application/grpc' \
+        "http://127.0.0.1:$1/profiles.v1.Profiles/Track" | grep -oE '[0-9.]+ req/s'
+}
 ours() { .build/release/profile-bench --port "$1" --requests "$2" | grep -oE '[0-9]+ a second'; }
 # round NAME PID PORT LOAD: one load, one line
 round() {
-    local before after speed
+    local before after speed cost
     before=$(cpu "$2")
     speed=$("$4" "$3" "$requests")
     after=$(cpu "$2")
-    echo "$4 $1 $(awk -v a="$before" -v b="$after" -v n="$requests" 'BEGIN {printf "%.3f", (b - a) / n}') $speed" | tee -a "$work/rounds"
+    cost=$(awk -v a="$before" -v b="$after" -v n="$requests" 'BEGIN {printf "%.3f", (b - a) / n}')
+    echo "$4 $1 $cost $speed" | tee -a "$work/rounds"
 }
 start() { # NAME BINARY: starts a profiled, sets pid and port
     # Snapshots are kept out of the rounds; Benchmarks/snapshot.sh measures them.
-    PROFILES_SNAPSHOT_LOG_BYTES=1024GiB "$2" --data-dir "$work/$1" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --loops 1 \
-        2> "$work/$1.log" &
+    PROFILES_SNAPSHOT_LOG_BYTES=1024GiB "$2" --data-dir "$work/$1" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 \
+        --loops 1 2> "$work/$1.log" &
     pid=$!
     pids+=("$pid")
     port=$(port_of "$work/$1.log")
@@ -52,11 +59,13 @@ for _ in $(seq "$rounds"); do
     done
 done
 echo "medians, and the ratio to the floor"
+costs() { awk -v l="$1" -v s="$2" '$1 == l && $2 == s {print $3}' "$work/rounds" | sort -n; }
 for load in h2 ours; do
-    base=$(awk -v l="$load" '$1 == l && $2 == "floor" {print $3}' "$work/rounds" | sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}')
+    base=$(costs "$load" floor | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}')
     for name in floor profiled ${1:+other}; do
-        awk -v l="$load" -v s="$name" '$1 == l && $2 == s {print $3}' "$work/rounds" | sort -n |
-            awk -v b="$base" -v l="$load" -v s="$name" '{v[NR] = $1} END {m = v[int((NR + 1) / 2)]; printf "%s %s %.2f µs, %.2f times the floor\n", l, s, m, m / b}'
+        costs "$load" "$name" | awk -v b="$base" -v l="$load" -v s="$name" '{v[NR] = $1} END {
+            m = v[int((NR + 1) / 2)]
+            printf "%s %s %.2f µs, %.2f times the floor\n", l, s, m, m / b}'
     done
 done
 

@@ -13,7 +13,8 @@ cp -r "$root/Generated" "$target/Generated"
 pattern=$(IFS='|'; echo "${modules[*]}")
 for module in "${modules[@]}" profiled; do
     (cd "$root/Sources/$module" && find . -name '*.swift') | while read -r file; do
-        # All files go to one folder, so the module becomes part of the name: two modules may have a file of the same name.
+        # All files go to one folder, so the module becomes part of the name: two modules may have a file of the same
+        # name.
         name=$(echo "${file#./}" | tr '/' '-')
         [ "$name" = main.swift ] || name="$module-$name"
         sed -E "/^(@_exported )?import ($pattern)\$/d" "$root/Sources/$module/$file" > "$target/Sources/profiled/$name"

@@ -26,8 +26,10 @@ for _ in $(seq "${ROUNDS:-5}"); do
     start
     cpu=$(awk -v t="$tick" '{print ($14 + $15) / t}' "/proc/$pid/stat")
     lsn=$(grep -oE '"lsn":[0-9]+' "$work/log" | tail -1 | cut -d: -f2)
-    echo "$(awk -v c="$cpu" -v n="$lsn" 'BEGIN {printf "%.0f %.2f", n / c, c}') $(grep -oE '"recovery_seconds":[0-9.]+' "$work/log" | cut -d: -f2)" >> "$work/rounds"
+    seconds=$(grep -oE '"recovery_seconds":[0-9.]+' "$work/log" | cut -d: -f2)
+    awk -v c="$cpu" -v n="$lsn" -v s="$seconds" 'BEGIN {printf "%.0f %.2f %s\n", n / c, c, s}' >> "$work/rounds"
     stop
 done
 sort -n "$work/rounds" | awk -v m="$bytes" -v n="$lsn" '{v[NR] = $1; c[NR] = $2; s[NR] = $3} END {k = int((NR + 1) / 2)
-    printf "%d commands of %d MiB: %d a second of CPU (%d to %d); the median start took %.2f s of CPU, %.2f s\n", n, m, v[k], v[1], v[NR], c[k], s[k]}'
+    printf "%d commands of %d MiB: %d a second of CPU (%d to %d); ", n, m, v[k], v[1], v[NR]
+    printf "the median start took %.2f s of CPU, %.2f s\n", c[k], s[k]}'

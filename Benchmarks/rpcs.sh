@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# CPU time per call of the four main RPCs, interleaved in one run: h2load, 8 connections x 100 streams, one person, --loops 1.
+# CPU time per call of the four main RPCs, interleaved in one run: h2load, 8 connections x 100 streams, one person,
+# --loops 1.
 # Usage: Benchmarks/rpcs.sh [OTHER_PROFILED]   (another build to run in the same rounds)
-# ROUNDS (5), REQUESTS (200000). Memory: PROFILES_MEASURE=1 swift test -c release -Xswiftc -enable-testing --filter StoreMeasurements
+# ROUNDS (5), REQUESTS (200000). Memory: PROFILES_MEASURE=1 swift test -c release -Xswiftc -enable-testing --filter
+# StoreMeasurements
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${ROUNDS:-5}
@@ -13,8 +15,8 @@ tick=$(getconf CLK_TCK)
 
 cpu() { awk -v t="$tick" '{print ($14 + $15) * 1000000 / t}' "/proc/$1/stat"; }
 start() { # NAME BINARY: starts a profiled, sets pid and port
-    PROFILES_SNAPSHOT_LOG_BYTES=1024GiB "$2" --data-dir "$work/$1" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --loops 1 \
-        2> "$work/$1.log" &
+    PROFILES_SNAPSHOT_LOG_BYTES=1024GiB "$2" --data-dir "$work/$1" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 \
+        --loops 1 2> "$work/$1.log" &
     pid=$!
     pids+=("$pid")
     for _ in $(seq 300); do grep -q '"serving"' "$work/$1.log" && break; sleep 0.1; done
@@ -25,10 +27,11 @@ load() { # PORT FILE METHOD
         "http://127.0.0.1:$1/profiles.v1.Profiles/$3" | grep -q "$requests succeeded"
 }
 round() { # NAME PID PORT FILE METHOD: one load, one line
-    local before
+    local before cost
     before=$(cpu "$2")
     load "$3" "$4" "$5"
-    echo "$5 $1 $(awk -v a="$before" -v b="$(cpu "$2")" -v n="$requests" 'BEGIN {printf "%.3f", (b - a) / n}')" >> "$work/rounds"
+    cost=$(awk -v a="$before" -v b="$(cpu "$2")" -v n="$requests" 'BEGIN {printf "%.3f", (b - a) / n}')
+    echo "$5 $1 $cost" >> "$work/rounds"
 }
 
 start profiled .build/release/profiled
@@ -43,6 +46,7 @@ done
 for method in Track Identify UpdateSubscription GetProfile; do
     for name in profiled ${1:+other}; do
         awk -v m="$method" -v s="$name" '$1 == m && $2 == s {print $3}' "$work/rounds" | sort -n |
-            awk -v m="$method" -v s="$name" '{v[NR] = $1} END {printf "%s %s %.2f µs (%.2f to %.2f)\n", m, s, v[int((NR + 1) / 2)], v[1], v[NR]}'
+            awk -v m="$method" -v s="$name" '{v[NR] = $1} END {
+                printf "%s %s %.2f µs (%.2f to %.2f)\n", m, s, v[int((NR + 1) / 2)], v[1], v[NR]}'
     done
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A shop's people, imported, shown, and still there after kill -9. Needs no terminal, uses free ports, ends what it starts.
-# PROFILED and PROFILECTL name other builds (default: the release build).
+# A shop's people, imported, shown, and still there after kill -9. Needs no terminal, uses free ports, ends what it
+# starts. PROFILED and PROFILECTL name other builds (default: the release build).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 profiled=${PROFILED:-.build/release/profiled}
@@ -22,8 +22,8 @@ start() {
     PROFILES_ADDRESS=$(grep '"message":"serving"' "$work/log" | grep -oE '"listen":"[^"]+"' | cut -d'"' -f4)
     export PROFILES_ADDRESS
 }
-# Every person the file names: the profile and all events, one line of JSON each. What differs after a restart would show.
-# `lsn` beside a profile tells how far the log is, and a read does not move it; it stays in.
+# Every person the file names: the profile and all events, one line of JSON each. What differs after a restart would
+# show. `lsn` beside a profile tells how far the log is, and a read does not move it; it stays in.
 everyone() {
     while read -r who; do
         "$profilectl" --json get "$who"
@@ -39,7 +39,8 @@ if [ ! -f Examples/shop.jsonl ]; then
     python3 Examples/generate_shop.py "$work/shop.jsonl"
     mv "$work/shop.jsonl" Examples/shop.jsonl
 fi
-say "import Examples/shop.jsonl: $(wc -l < Examples/shop.jsonl) operations of 500 people over apps, website and back end"
+operations=$(wc -l < Examples/shop.jsonl)
+say "import Examples/shop.jsonl: $operations operations of 500 people over apps, website and back end"
 "$profilectl" import Examples/shop.jsonl --resume "$work/position"
 
 say "import it again: the position file knows that it is done"
@@ -47,7 +48,8 @@ say "import it again: the position file knows that it is done"
 
 # The last person to buy, the last to switch devices, the last to unsubscribe.
 buyer=$(grep '"name":"purchase"' Examples/shop.jsonl | tail -1 | grep -oE '"custom_id":"[^"]+"' | cut -d'"' -f4)
-switcher=$(grep -E '"identify":\{"installation_id":"[^"]+","custom_id":"[^"]+","ago"' Examples/shop.jsonl | tail -1 | grep -oE '"custom_id":"[^"]+"' | cut -d'"' -f4)
+switcher=$(grep -E '"identify":\{"installation_id":"[^"]+","custom_id":"[^"]+","ago"' Examples/shop.jsonl | tail -1 |
+    grep -oE '"custom_id":"[^"]+"' | cut -d'"' -f4)
 leaver=$(grep '"UNSUBSCRIBED"' Examples/shop.jsonl | tail -1 | grep -oE '"custom_id":"[^"]+"' | cut -d'"' -f4)
 for who in "$buyer" "$switcher" "$leaver"; do
     say "profilectl get $who"
@@ -70,7 +72,11 @@ for moment in before after; do
     events=$(grep -c '^{"event_id":' "$work/$moment" || true)
     echo "$moment: $profiles profiles, $events events, digest $(sha256sum < "$work/$moment" | cut -c1-16)"
 done
-cmp -s "$work/before" "$work/after" || { echo "SOMETHING IS MISSING" >&2; diff "$work/before" "$work/after" | head -5 >&2; exit 1; }
+if ! cmp -s "$work/before" "$work/after"; then
+    echo "SOMETHING IS MISSING" >&2
+    diff "$work/before" "$work/after" | head -5 >&2
+    exit 1
+fi
 [ -s "$work/before" ] || { echo "nothing was read" >&2; exit 1; }
 echo "nothing is missing"
 

@@ -12,7 +12,8 @@ trap '[ -z "$server" ] || kill -9 "$server" 2> /dev/null || true; rm -rf "$work"
 
 for kind in "${kinds[@]}"; do
     echo "== $kind sanitizer: unit tests"
-    swift build --build-tests --sanitize="$kind" --scratch-path ".build-$kind" > "$work/build.log" 2>&1 || { tail -20 "$work/build.log"; exit 1; }
+    swift build --build-tests --sanitize="$kind" --scratch-path ".build-$kind" > "$work/build.log" 2>&1 ||
+        { tail -20 "$work/build.log"; exit 1; }
     status=0
     # The test runner itself leaves some 400 bytes behind at its end; the server below is searched for leaks.
     ASAN_OPTIONS=detect_leaks=0 swift test --skip-build --sanitize="$kind" --scratch-path ".build-$kind" \

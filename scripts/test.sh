@@ -12,7 +12,8 @@ echo "== unit tests"
 swift build --build-tests
 unit_status=0
 swift test --skip-build > "$logs/unit.log" 2>&1 || unit_status=$?
-# Of thousands of lines, the ones that say that something is wrong, the figures of F3 to F5 and of the replay, and the sum.
+# Of thousands of lines, the ones that say that something is wrong, the figures of F3 to F5 and of the replay, and the
+# sum.
 grep -E '^✘|error:|warning:|Test run with|Fatal error|^F[0-9]+: |^replay: ' "$logs/unit.log" || true
 # "Test run with 123 tests in 20 suites passed": the number of tests that ran.
 unit=$(grep -oE 'Test run with [0-9]+ tests?' "$logs/unit.log" | tail -1 | grep -oE '[0-9]+' || true)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prints docs/tour.md from what the commands really answer, against a service on an empty directory. PROFILED, PROFILECTL: as in demo.sh.
+# Prints docs/tour.md from what the commands really print, against a service on an empty directory. PROFILED,
+# PROFILECTL: as in demo.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 profiled=${PROFILED:-.build/release/profiled}
@@ -22,16 +23,18 @@ show() { # the words of one profilectl call
         case $word in *[!a-zA-Z0-9_=.:/@+,-]*) words+=("'$word'") ;; *) words+=("$word") ;; esac
     done
     printf '```console\n$ profilectl %s\n' "${words[*]//$work/$shown}"
-    "$profilectl" "$@" > "$work/answer" 2>&1 || status=$?
-    sed "s|$work|$shown|g" "$work/answer"
+    "$profilectl" "$@" > "$work/output" 2>&1 || status=$?
+    sed "s|$work|$shown|g" "$work/output"
     [ "$status" -eq 0 ] || printf '(exit code %s)\n' "$status"
     printf '```\n\n'
 }
 
-printf '# A tour\n\nWhat `profilectl` answers, as `scripts/tour.sh` recorded it. `profilectl help` lists the commands.\n'
+printf '# A tour\n\n'
+printf 'What `profilectl` prints, as `scripts/tour.sh` recorded it. `profilectl help` lists the commands.\n'
 section 'A device, a person, a merge'
 show track device:browser-1 page_view page=https://shop.example/shoes --ago 2h --platform web
-show identify anna --device phone-1 email_address=anna@example.org plan=gold 'sizes=[40,41]' --ago 90m --platform app_ios
+show identify anna --device phone-1 email_address=anna@example.org plan=gold 'sizes=[40,41]' --ago 90m \
+    --platform app_ios
 echo 'The browser is known, the phone too. When she logs in at the browser, what the browser did becomes hers:'
 echo
 show identify anna --device browser-1 --platform web

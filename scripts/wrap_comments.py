@@ -24,8 +24,14 @@ PLAIN = re.compile(r"(\s*)()()(\S.*)$")
 def is_fixed(text):
     """A line whose shape carries meaning."""
     words = text.strip()
-    return (not words or "──" in words or "│" in words or "▶" in words or "  " in words
-            or words.startswith(("#!", "```", "|", "swift-", "noqa")))
+    return (
+        not words
+        or "──" in words
+        or "│" in words
+        or "▶" in words
+        or "  " in words
+        or words.startswith(("#!", "```", "|", "swift-", "noqa"))
+    )
 
 
 def begins_item(text):
@@ -67,9 +73,15 @@ def wrapped(lines, limit, pattern, is_comment):
         has_following = index + 1 < len(lines) and is_comment(lines, index + 1)
         following = pattern.match(lines[index + 1]) if has_following else None
         text = following.group(4) if following else ""
-        if (following and '"""' not in rest and following.groups()[:2] == (indent, mark)
-                and not is_fixed(text) and not begins_item(text)
-                and len(text) - len(text.lstrip()) == hang and text.strip() != '"""'):
+        if (
+            following
+            and '"""' not in rest
+            and following.groups()[:2] == (indent, mark)
+            and not is_fixed(text)
+            and not begins_item(text)
+            and len(text) - len(text.lstrip()) == hang
+            and text.strip() != '"""'
+        ):
             lines[index + 1] = prefix + " " * hang + rest + " " + text.strip()
         else:
             lines.insert(index + 1, prefix + " " * hang + rest)
@@ -100,7 +112,7 @@ def wrap(path):
         lines = wrapped(lines, limit, HASHES, lambda lines, index: lines[index].lstrip().startswith("# "))
     if path.suffix == ".py":
         for first, last in docstrings("\n".join(lines)):
-            lines[first:last + 1] = wrapped(lines[first:last + 1], limit, PLAIN, lambda lines, index: True)
+            lines[first : last + 1] = wrapped(lines[first : last + 1], limit, PLAIN, lambda lines, index: True)
     if path.suffix in (".swift", ".c", ".h", ".proto"):
         lines = wrapped(lines, limit, SLASHES, lambda lines, index: True)
     after = "\n".join(lines)

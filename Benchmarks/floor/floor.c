@@ -1,9 +1,11 @@
 // The floor: the cost of a gRPC response in C on libnghttp2 when nothing is decoded or stored.
 //
-// One thread, epoll, one recv and one send per connection and tick. Each request is read as any gRPC server must read it: path and content
-// type are compared, the message is collected in one buffer and its frame checked. The response is a constant TrackResponse with gRPC
-// trailers. Options, settings and windows of nghttp2 are those of the service, header fields are not copied, and streams are reused, so
-// that any additional cost is that of the service itself. nghttp2 uses its default allocator.
+// One thread, epoll, one recv and one send per connection and tick. Each request is read as any
+// gRPC server must read it: path and content type are compared, the message is collected in one
+// buffer and its frame checked. The response is a constant TrackResponse with gRPC trailers.
+// Options, settings and windows of nghttp2 are those of the service, header fields are not copied,
+// and streams are reused, so that any additional cost is that of the service itself. nghttp2 uses
+// its default allocator.
 //
 // Usage: floor PORT RESPONSE_FILE (a gRPC frame: 5 bytes of prefix and the message). Listens on
 // 127.0.0.1.

@@ -152,5 +152,6 @@ public struct ByteBuffer: ~Copyable {
     }
 }
 
-// The bytes are plain memory with one owner; moving the owner to another thread moves the memory.
+// SAFETY: the bytes are plain memory with one owner, valid until `deinit`; moving the owner to
+// another thread moves the memory.
 extension ByteBuffer: @unchecked Sendable {}

@@ -20,11 +20,14 @@ static uint32_t by_table(uint32_t crc, const uint8_t *p, size_t length) {
 }
 
 #if defined(__x86_64__)
-// The instruction accepts one word per cycle but has a latency of three, so a single dependency chain reaches a third of the throughput.
-// Three stretches are computed in parallel and then combined: the CRC of A followed by B is the CRC of A shifted over as many zeros as B
-// is long, XORed with the CRC of B that starts from zero. The shift is linear, so it needs one table per byte of the CRC.
+// The instruction accepts one word per cycle but has a latency of three, so a single dependency
+// chain reaches a third of the throughput. Three stretches are computed in parallel and then
+// combined: the CRC of A followed by B is the CRC of A shifted over as many zeros as B is long,
+// XORed with the CRC of B that starts from zero. The shift is linear, so it needs one table per
+// byte of the CRC.
 
-// Bytes of each stretch: the long one makes combining cheap, the short one covers small frames and the rest of large ones.
+// Bytes of each stretch: the long one makes combining cheap, the short one covers small frames and
+// the rest of large ones.
 #define LONG_LOG2 12
 #define SHORT_LOG2 8
 

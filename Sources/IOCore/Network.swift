@@ -76,6 +76,8 @@ package protocol Poller: AnyObject, Sendable {
     ///
     /// - Returns: The ready descriptors, in storage that the next wait reuses, and whether `wake`
     ///   was called.
+    // SAFETY: the poller owns the storage; the caller, which is the one polling thread, uses it
+    // until its next wait only; the pointer carries the count.
     func wait(forNanoseconds nanoseconds: UInt64?) -> (
         ready: UnsafeBufferPointer<IOReadiness>, woken: Bool
     )

@@ -33,7 +33,8 @@ package enum OfflineFailure: Error {
     package var text: String {
         switch self {
         case .locked(let path):
-            "\(path) is held by another process: a server runs on this directory; stop it, or use a backup instead"
+            "\(path) is held by another process: a server runs on this directory; stop it, or use "
+                + "a backup instead"
         case .rejected(let found), .target(let found): found
         case .files(let error): StorageError.io(error).description
         }

@@ -69,7 +69,8 @@ package struct Restore {
             guard (restored.store.appliedLSN, restored.store.digest()) == (state.lsn, state.digest)
             else {
                 throw .rejected(
-                    "\(self.target) has another state than \(self.source) after the copy: check its disk"
+                    "\(self.target) has another state than \(self.source) after the copy: check "
+                        + "its disk"
                 )
             }
         } catch {
@@ -96,7 +97,8 @@ package struct Restore {
         }
         guard isEmpty else {
             throw .target(
-                "\(self.target) is not empty; restore to a new directory, then start the server on it or replace this directory with it"
+                "\(self.target) is not empty; restore to a new directory, then start the server "
+                    + "on it or replace this directory with it"
             )
         }
         do throws(IOError) {

@@ -6,7 +6,8 @@ package enum FailureText {
     private static let remedies: [String: String] = [
         "TIME_WINDOW": "correct --at or --ago, or send it with --historical",
         "PROFILE_NOT_FOUND":
-            "check the id (custom IDs are compared byte for byte); name a device with device:ID, a profile with profile:ID",
+            "check the id (custom IDs are compared byte for byte); name a device with device:ID, "
+            + "a profile with profile:ID",
         "PROJECT_NOT_FOUND": "check --project",
         "REQUEST_ID_REUSED": "another message had this id: use another --request-id",
         "REVISION_MISMATCH": "read the profile again and decide again",
@@ -21,7 +22,8 @@ package enum FailureText {
         "TOKEN_INVALID": "request a new token",
         "TOKEN_EXPIRED": "request a new token",
         "LOG_UNAVAILABLE":
-            "the server needs its operator: see its log; repeat the call with the same --request-id to learn its outcome",
+            "the server needs its operator: see its log; repeat the call with the same "
+            + "--request-id to learn its outcome",
         "DISK_FULL": "the server's disk is full: its operator must free space",
         "REPLAYING": "the server is starting: try again in a moment",
         "DRAINING": "the server is stopping: try again in a moment",

@@ -6,15 +6,20 @@ import ProfileClient
 package struct ImportFile {
     static let help = """
         Each line is one of
-          {"identify": {"installation_id": "phone-1", "custom_id": "anna", "attributes": {"set": {"plan": "gold"}}}}
-          {"track": {"identifier": {"custom_id": "anna"}, "events": [{"name": "purchase", "attributes": {"amount": 59.9}}]}}
-          {"update_subscription": {"identifier": {"custom_id": "anna"}, "changes": [{"channel": "EMAIL", "state": "SUBSCRIBED"}], "source": "USER"}}
-        with the fields of the contract's messages as proto3 JSON, except project and request_id. A value may be plain JSON, an enum may omit
-        its prefix, and "ago": "3h" sets occurred_at to that long before the import began (events older than 24 h need
-        "historical": true in their track). Blank lines and lines that begin with # are ignored.
+          {"identify": {"installation_id": "phone-1", "custom_id": "anna", "attributes": {"set": \
+          {"plan": "gold"}}}}
+          {"track": {"identifier": {"custom_id": "anna"}, "events": [{"name": "purchase", \
+          "attributes": {"amount": 59.9}}]}}
+          {"update_subscription": {"identifier": {"custom_id": "anna"}, "changes": [{"channel": \
+          "EMAIL", "state": "SUBSCRIBED"}], "source": "USER"}}
+        with the fields of the contract's messages as proto3 JSON, except project and request_id.
+        A value may be plain JSON, an enum may omit its prefix, and "ago": "3h" sets occurred_at
+        to that long before the import began (events older than 24 h need "historical": true in
+        their track). Blank lines and lines that begin with # are ignored.
 
-        The operations are sent in order, in batches of --batch. Rejected operations are shown with their line, and the import continues.
-        The position is stored next to the file: run the same command again after an interruption to resume without applying anything twice.
+        The operations are sent in order, in batches of --batch. Rejected operations are shown
+        with their line, and the import continues. The position is stored next to the file: run
+        the same command again after an interruption to resume without applying anything twice.
         A complete import is not repeated; delete the position file to import again.
         """
 

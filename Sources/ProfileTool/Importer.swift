@@ -165,6 +165,7 @@ final class Importer {
             ? "\(left / 3_600) h \(left / 60 % 60) min"
             : left >= 60 ? "\(left / 60) min \(left % 60) s" : "\(left) s"
         return
-            "\(lines) of \(all) lines, \(all == 0 ? 100 : 100 * lines / all) %, \(Int(rate)) per second, \(span) left"
+            "\(lines) of \(all) lines, \(all == 0 ? 100 : 100 * lines / all) %, "
+            + "\(Int(rate)) per second, \(span) left"
     }
 }

@@ -53,7 +53,8 @@ package struct ProfileView {
         if let before = profile["events_truncated_before"] {
             rows.append([
                 "events",
-                "older events were dropped up to \(self.age(before)); the counters still include them",
+                "older events were dropped up to \(self.age(before)); the counters still include "
+                    + "them",
             ])
         }
         return "\(name) (\(state))\n" + TerminalText.table(rows)

@@ -6,7 +6,8 @@ extension Tool {
         let who = try self.positional(1, 1)[0]
         guard self.arguments.has("--yes") else {
             throw UsageError(
-                "an erasure cannot be undone: `profilectl get \(who)` shows the person, --yes erases"
+                "an erasure cannot be undone: `profilectl get \(who)` shows the person, --yes "
+                    + "erases"
             )
         }
         let response = try self.call(

@@ -182,14 +182,16 @@ extension Tool {
         if let stored = try ImportPosition.read(positionPath) {
             guard stored.digest == file.digest, stored.project == self.project else {
                 throw UsageError(
-                    "\(positionPath) belongs to another file or project; delete it, or select another with --resume"
+                    "\(positionPath) belongs to another file or project; delete it, or select "
+                        + "another with --resume"
                 )
             }
             position = stored
         }
         guard !position.isComplete else {
             self.terminal.say(
-                "\(path) is already imported: \(position.lines) lines; to import it again, delete \(positionPath)\n"
+                "\(path) is already imported: \(position.lines) lines; to import it again, delete "
+                    + "\(positionPath)\n"
             )
             return ToolMain.ExitCode.done
         }
@@ -213,7 +215,8 @@ extension Tool {
             let resumed = from.lines > 0 ? ", resumed at line \(from.lines + 1)" : ""
             let rate = Int(Double(to.lines - from.lines) / max(importer.seconds, 0.001))
             return
-                "\(tally.done) operations done, \(tally.rejected) rejected; \(tally.stored) events stored, \(tally.duplicates) duplicates;"
+                "\(tally.done) operations done, \(tally.rejected) rejected; \(tally.stored) "
+                + "events stored, \(tally.duplicates) duplicates;"
                 + " \(to.lines - from.lines) lines at \(rate) per second\(resumed)\n"
         }
     }

@@ -170,8 +170,11 @@ package struct ToolCommand: Sendable {
             "erase", "WHO --yes",
             "permanently erases a person and everything that is known about them",
             details: who
-                + "\nCustom ID and devices are blocked for 30 days, so that the person is not created again by accident; suppressions of"
-                + "\naddresses stay. The data is removed from log and snapshots within 24 hours.",
+                + "\nCustom ID and devices are blocked for 30 days, so that the person is not "
+                + "created again"
+                + "\nby accident; suppressions of addresses stay. The data is removed from log and "
+                + "snapshots"
+                + "\nwithin 24 hours.",
             options: [
                 Option("--yes", nil, "required: this cannot be undone"), revision, requestID,
             ],
@@ -191,32 +194,41 @@ package struct ToolCommand: Sendable {
         ToolCommand(
             "health", "[SERVICE]", "checks whether the service accepts calls",
             details:
-                "SERVICE is \"\" (all), profiles.v1.Profiles or profiles.v1.Admin. Exit code 1 if it is not serving.",
+                "SERVICE is \"\" (all), profiles.v1.Profiles or profiles.v1.Admin."
+                + "\nExit code 1 if it is not serving.",
             examples: ["profilectl health"]),
         ToolCommand(
             "snapshot", "", "makes the server take a snapshot; returns when it is verified",
             details:
-                "The server also takes snapshots automatically. After this one the next start replays only later records."
-                + "\nTwo snapshots free the log before the first of them.",
+                "The server also takes snapshots automatically. After this one the next start "
+                + "replays only"
+                + "\nlater records. Two snapshots free the log before the first of them.",
             examples: ["profilectl snapshot"]),
         ToolCommand(
             "backup", "DEST",
             "makes the running server copy a new snapshot to a directory",
             details:
-                "DEST is a directory on the server's machine, missing or empty. It will contain all writes acknowledged before the call, and is"
-                + "\na data directory itself. Copy it to another machine: a backup on the same disk is lost with the disk.",
+                "DEST is a directory on the server's machine, missing or empty. It will contain "
+                + "all writes"
+                + "\nacknowledged before the call, and is a data directory itself. Copy it to "
+                + "another machine:"
+                + "\na backup on the same disk is lost with the disk.",
             examples: ["profilectl backup /var/backups/profiles-2026-01-31"]),
         ToolCommand(
             "restore", "BACKUP DIR", "verifies a backup and copies it into a new data directory",
             details:
-                "Works without a server. DIR is missing or empty; the copy is read back and compared.",
+                "Works without a server. DIR is missing or empty; the copy is read back and "
+                + "compared.",
             examples: ["profilectl restore /var/backups/profiles-2026-01-31 ./data"]),
         ToolCommand(
             "verify", "DIR",
             "reads a data directory or backup completely, and reports whether it is intact",
             details:
-                "Works without a server; changes nothing. Every file is read to its end, then the state is built from each snapshot and, if the log"
-                + "\nreaches back that far, from the first record: all must be equal. Exit code 3 for damage, 4 if a server has the directory open.",
+                "Works without a server; changes nothing. Every file is read to its end, then the "
+                + "state is"
+                + "\nbuilt from each snapshot and, if the log reaches back that far, from the "
+                + "first record: all"
+                + "\nmust be equal. Exit code 3 for damage, 4 if a server has the directory open.",
             examples: [
                 "profilectl verify ./data",
                 "profilectl --json verify /var/backups/profiles-2026-01-31 | tail -1",
@@ -224,7 +236,8 @@ package struct ToolCommand: Sendable {
         ToolCommand(
             "dump", "DIR", "prints every profile of a data directory or backup as JSON lines",
             details:
-                "Works without a server; changes nothing. Each line has the format of `profilectl get --json`. The order is always the same.",
+                "Works without a server; changes nothing. Each line has the format of"
+                + "\n`profilectl get --json`. The order is always the same.",
             options: [
                 Option("--events", nil, "with all retained events, oldest first, as \"events\""),
                 Option("--ledger", nil, "with the consent ledger, oldest first, as \"consent\""),
@@ -256,8 +269,9 @@ extension ToolCommand {
         text += "\nFlags of every command:\n" + self.list(self.globalOptions)
         text += """
 
-            Exit codes: 0 success; 1 rejected by the server, or a file cannot be read; 2 usage; 3 no response: cannot connect, timed out, or not
-            serving. Commands that work without a server: 3 damaged data, 4 a server has the directory open.
+            Exit codes: 0 success; 1 rejected by the server, or a file cannot be read; 2 usage;
+            3 no response: cannot connect, timed out, or not serving. Commands that work without a
+            server: 3 damaged data, 4 a server has the directory open.
 
             Getting started:
               profilectl track anna purchase amount=59.9 currency=EUR

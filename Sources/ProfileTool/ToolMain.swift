@@ -149,7 +149,8 @@ struct Tool {
         }
         guard found.count <= most else {
             throw UsageError(
-                "\(self.arguments.command.name): unexpected argument \(found[most]); it takes \(self.arguments.command.arguments)"
+                "\(self.arguments.command.name): unexpected argument \(found[most]); it takes "
+                    + "\(self.arguments.command.arguments)"
             )
         }
         return found

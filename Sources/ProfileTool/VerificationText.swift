@@ -71,7 +71,8 @@ enum VerificationText {
             + "digest \(self.digest(state))"
         if let torn = state.tornTail {
             text +=
-                "\n  a torn tail of \(torn.bytes) bytes at byte \(torn.offsetBytes) of segment \(torn.segment): "
+                "\n  a torn tail of \(torn.bytes) bytes at byte \(torn.offsetBytes) of segment "
+                + "\(torn.segment): "
                 + "never acknowledged, not damage; the next start sets it aside"
         }
         return (

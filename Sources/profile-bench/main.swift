@@ -7,19 +7,23 @@ import ProfileClient
 let usage = """
     profile-bench: load generator for profiled
 
-      --address HOST:PORT  address of the service (127.0.0.1:50051); --port N is short for 127.0.0.1:N
+      --address HOST:PORT  address of the service (127.0.0.1:50051)
+      --port N             short for --address 127.0.0.1:N
       --connections N      connections (8)
       --streams N          concurrent calls per connection (100)
       --requests N         total number of calls (400000, unless --seconds is given)
       --seconds N          duration
-      --rate N             calls per second at fixed times; latency counts from when a call was due (default: as fast as possible)
-      --mix LIST           such as track=80,get=20, of: track get identify profile events subscribe sendable (track=100)
+      --rate N             calls per second at fixed times (default: as fast as possible);
+                           latency counts from when a call was due
+      --mix LIST           such as track=80,get=20 (track=100), of:
+                           track get identify profile events subscribe sendable
       --method NAME        only Track or only GetProfile
       --ids N              number of people (100000)
       --project NAME       project (default)
       --json               one JSON object instead of text
 
-    Exit codes: 0 every call returned OK (or NOT_FOUND: a read before the first write), 1 some calls failed, 2 usage, 3 cannot connect.
+    Exit codes: 0 every call returned OK (or NOT_FOUND: a read before the first write),
+    1 some calls failed, 2 usage, 3 cannot connect.
 
     """
 

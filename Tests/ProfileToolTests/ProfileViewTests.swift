@@ -68,7 +68,8 @@ import Testing
             events: nil)
         #expect(
             text
-                == "no custom ID (anonymous)\n  profile  01J, revision 1, lsn 0\n  times    created never, changed never, seen never\n"
+                == "no custom ID (anonymous)\n  profile  01J, revision 1, lsn 0\n"
+                + "  times    created never, changed never, seen never\n"
         )
     }
 

@@ -104,7 +104,7 @@ import Testing
         #expect(removed && Self.start(fixture.disk) == .frames(Self.frames))
     }
 
-    @Test func directoryWithAnythingInItIsRefusedAndLeftAlone() throws {
+    @Test func directoryWithAnythingInItIsRejectedAndLeftAlone() throws {
         let (fixture, snapshot) = try Self.source()
         try fixture.disk.open("b/notes", .create).close()
         let before = fixture.disk.snapshot.files.map(\.path)
@@ -114,7 +114,7 @@ import Testing
         #expect(fixture.disk.snapshot.files.map(\.path) == before)
     }
 
-    @Test func placeInTheSourceIsRefused() throws {
+    @Test func placeInTheSourceIsRejected() throws {
         let (fixture, snapshot) = try Self.source()
         let before = fixture.disk.snapshot.files.map(\.path)
         #expect(throws: BackupError.destination("in the data directory")) {

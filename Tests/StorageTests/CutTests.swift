@@ -46,7 +46,7 @@ import Testing
         }
     }
 
-    @Test func L9_cutWithoutSpaceIsRefusedAndTheLogGoesOn() throws {
+    @Test func L9_cutWithoutSpaceIsRejectedAndTheLogGoesOn() throws {
         let fixture = LogFixture()
         try fixture.open()
         try fixture.write(1)

@@ -141,7 +141,7 @@ import Testing
         #expect(again.replayed == result.acknowledged)
     }
 
-    @Test func L9_fullDiskRefusesHoldsNoFilesAndHealsByItself() throws {
+    @Test func L9_fullDiskRejectsHoldsNoFilesAndHealsByItself() throws {
         let fixture = LogFixture()
         try fixture.open()
         fixture.disk.limit(toBytes: 3 * 4096)
@@ -162,7 +162,7 @@ import Testing
         #expect(again.replayed == rest.acknowledged)
     }
 
-    @Test func L17_failedReadRefusesTheStart() throws {
+    @Test func L17_failedReadRejectsTheStart() throws {
         let origin = try LogFixture.written(frames: 12, sealedAfter: [12])
         for number in 1 ... 3 {
             let disk = SimulatedDisk(DiskState(files: origin.files))

@@ -96,12 +96,12 @@ import Testing
     }
 
     @Test(arguments: snapshots)
-    func L12_snapshotOfAnotherDirectoryIsRefusedAndNotFallenBackFrom(snapshots: [Int]) throws {
+    func L12_snapshotOfAnotherDirectoryIsRejectedAndNotFallenBackFrom(snapshots: [Int]) throws {
         let files = try Self.changed(snapshots: snapshots) { $0[16] ^= 1 }
         #expect(Self.rejection(files) == .foreign(file: "d/000000000000003c.snapshot"))
     }
 
-    @Test func L12_contentThatIsNotUnderstoodIsRefusedAndNotFallenBackFrom() throws {
+    @Test func L12_contentThatIsNotUnderstoodIsRejectedAndNotFallenBackFrom() throws {
         // Every checksum is right; the target says no to the content: to its first block, or at its
         // end.
         for blocks in [[Array("no such item".utf8)], []] as [[[UInt8]]] {

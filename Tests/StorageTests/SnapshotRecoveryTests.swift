@@ -102,7 +102,7 @@ import Testing
         }
     }
 
-    @Test func L12_logThatEndsBeforeTheSnapshotIsRefused() throws {
+    @Test func L12_logThatEndsBeforeTheSnapshotIsRejected() throws {
         let fixture = try Self.written()
         let files = fixture.files
         var refused = 0
@@ -125,7 +125,7 @@ import Testing
         #expect(refused > 2)
     }
 
-    @Test func L12_missingMiddleSegmentIsRefusedAlsoBeforeTheNewestSnapshot() throws {
+    @Test func L12_missingMiddleSegmentIsRejectedAlsoBeforeTheNewestSnapshot() throws {
         let files = try Self.written().files
         let logs = Self.segments(files)
         for missing in logs.dropFirst().dropLast() {
@@ -146,7 +146,7 @@ import Testing
         }
     }
 
-    @Test func L12_snapshotOfAnotherLogIsRefused() throws {
+    @Test func L12_snapshotOfAnotherLogIsRejected() throws {
         // The same directory, the same lsn, but another history: copied back by hand.
         let files = try Self.written().files
         let other = LogFixture()
@@ -221,7 +221,7 @@ import Testing
         #expect(try SegmentedLog.inspect(LogFixture().environment, target: CheckingTarget()) == nil)
     }
 
-    @Test func L17_failedReadOfASnapshotRefusesTheStart() throws {
+    @Test func L17_failedReadOfASnapshotRejectsTheStart() throws {
         let sealed = try Self.start(Self.written().files)
         try sealed.seal(after: 99)
         let files = sealed.files

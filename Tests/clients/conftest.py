@@ -28,9 +28,18 @@ def _generate_stubs() -> str:
     folder = tempfile.mkdtemp(prefix="profiles-stubs-")
     protos = [str(path.relative_to(ROOT / "Protos")) for path in sorted((ROOT / "Protos/profiles").rglob("*.proto"))]
     subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'Protos'}", f"--python_out={folder}",
-         f"--grpc_python_out={folder}", *protos],
-        check=True, cwd=ROOT / "Protos")
+        [
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
+            f"-I{ROOT / 'Protos'}",
+            f"--python_out={folder}",
+            f"--grpc_python_out={folder}",
+            *protos,
+        ],
+        check=True,
+        cwd=ROOT / "Protos",
+    )
     return folder
 
 
@@ -42,8 +51,10 @@ from profiles.v1 import profiles_pb2, profiles_pb2_grpc, types_pb2  # noqa: E402
 
 def can_trace():
     """Whether strace is installed and may trace a process, which containers may forbid."""
-    return shutil.which("strace") is not None and subprocess.run(
-        ["strace", "-o", "/dev/null", "true"], capture_output=True, timeout=30).returncode == 0
+    return (
+        shutil.which("strace") is not None
+        and subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, timeout=30).returncode == 0
+    )
 
 
 needs_strace = pytest.mark.skipif(not can_trace(), reason="strace is not installed, or may not follow a process here")
@@ -64,9 +75,24 @@ class Server:
 
     def start(self, wait=True):
         self.process = subprocess.Popen(
-            [*self.wrapper, str(BINARY), "--data-dir", str(self.data_dir), "--listen", self.address,
-             "--admin-listen", "127.0.0.1:0", "--loops", "2", *self.flags],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            [
+                *self.wrapper,
+                str(BINARY),
+                "--data-dir",
+                str(self.data_dir),
+                "--listen",
+                self.address,
+                "--admin-listen",
+                "127.0.0.1:0",
+                "--loops",
+                "2",
+                *self.flags,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         self._serving = threading.Event()
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
         if wait:

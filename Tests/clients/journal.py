@@ -1,7 +1,7 @@
 """Records what clients know about their writes, to check it later; shared by the tests that break the server.
 
-The outcome of a call is *acknowledged* (it must have been applied), *rejected* with a code which guarantees that nothing happened (it must not
-have been applied), or *unknown* (it may have been applied, completely and once).
+The outcome of a call is *acknowledged* (it must have been applied), *rejected* with a code which guarantees that
+nothing happened (it must not have been applied), or *unknown* (it may have been applied, completely and once).
 """
 
 import threading
@@ -15,7 +15,8 @@ EVENTS = 3
 # A profile retains 1,000 events, and only retained events are detected as duplicates.
 CALLS_MAX = 300
 DUPLICATE = 2
-# Reasons for which the contract guarantees that the write was not applied. LOG_UNAVAILABLE is not among them: the write may have reached the disk.
+# Reasons for which the contract guarantees that the write was not applied. LOG_UNAVAILABLE is not among them: the write
+# may have reached the disk.
 NOT_APPLIED = {"DISK_FULL", "MEMORY_EXHAUSTED", "RATE_EXCEEDED", "REPLAYING", "DRAINING"}
 
 
@@ -59,8 +60,8 @@ class Writer:
 class Register:
     """A person whose attribute `n` is set to one number after another, through any failure.
 
-    A later read must return the last acknowledged number or one of those with unknown outcome that were sent after it. The state
-    stays small however much is written, so that a log can be filled with it.
+    A later read must return the last acknowledged number or one of those with unknown outcome that were sent after it.
+    The state stays small however much is written, so that a log can be filled with it.
     """
 
     def __init__(self, padding=0):
@@ -75,7 +76,8 @@ class Register:
     def request(self, number):
         values = {"n": types_pb2.Value(integer=number), **self.padding}
         return profiles_pb2.IdentifyRequest(
-            project="default", custom_id=self.who.custom_id, attributes=types_pb2.AttributePatch(set=values))
+            project="default", custom_id=self.who.custom_id, attributes=types_pb2.AttributePatch(set=values)
+        )
 
     def write(self, stub, timeout=20):
         """Writes the next number; returns whether it was acknowledged."""
@@ -116,12 +118,15 @@ class Register:
         except grpc.RpcError as error:
             assert error.code() == grpc.StatusCode.NOT_FOUND
             found = 0
-        assert found in self.possible, f"read {found} of {self.sent} sent, {self.acknowledged} acknowledged; possible: {sorted(self.possible)}"
+        assert found in self.possible, (
+            f"read {found} of {self.sent} sent, {self.acknowledged} acknowledged; possible: {sorted(self.possible)}"
+        )
         self.possible = {found}
 
 
 class Reader:
-    """Reads the registers continuously; every read must succeed, and never return a number older than one acknowledged before."""
+    """Reads the registers continuously; every read must succeed, and never return a number older than one acknowledged
+    before."""
 
     def __init__(self, registers):
         self.registers = registers

@@ -1,4 +1,5 @@
-"""Shared by the tests of the operators' tools: the tools, people with all kinds of data, and byte comparisons of directories."""
+"""Shared by the tests of the operators' tools: the tools, people with all kinds of data, and byte comparisons of
+directories."""
 
 import hashlib
 import json
@@ -20,7 +21,14 @@ def profiled(*flags, cwd, **variables):
     """Runs `profiled` until it exits; for flags such as --check-config."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PROFILES_")} | variables
     return subprocess.run(
-        [str(BINARY), *map(str, flags)], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        [str(BINARY), *map(str, flags)],
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
 
 
 def ctl(*words, server=None):
@@ -28,7 +36,13 @@ def ctl(*words, server=None):
     if server:
         environment["PROFILES_ADDRESS"] = server.listen
     return subprocess.run(
-        [str(TOOL), *map(str, words)], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+        [str(TOOL), *map(str, words)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def verified(folder):
@@ -41,8 +55,10 @@ def verified(folder):
 
 
 def fingerprint(folder):
-    return {path.name: (path.stat().st_mode, path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
-            for path in folder.iterdir()}
+    return {
+        path.name: (path.stat().st_mode, path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in folder.iterdir()
+    }
 
 
 def damages(found):
@@ -57,18 +73,33 @@ def fill(server, people=40):
         value = types_pb2.Value(string=f"plan {number}")
         device = f"{name}-phone"
         stub.Track(track(types_pb2.Identifier(installation_id=device), event("opened")))
-        stub.Identify(profiles_pb2.IdentifyRequest(
-            project="default", custom_id=name, installation_id=device,
-            attributes=types_pb2.AttributePatch(
-                set={"plan": value, "sizes": types_pb2.Value(list=types_pb2.StringList(items=["s", "m"]))},
-                native=types_pb2.NativeAttributes(email_address=StringValue(value=f"{name}@example.org")))))
+        stub.Identify(
+            profiles_pb2.IdentifyRequest(
+                project="default",
+                custom_id=name,
+                installation_id=device,
+                attributes=types_pb2.AttributePatch(
+                    set={"plan": value, "sizes": types_pb2.Value(list=types_pb2.StringList(items=["s", "m"]))},
+                    native=types_pb2.NativeAttributes(email_address=StringValue(value=f"{name}@example.org")),
+                ),
+            )
+        )
         for _ in range(number % 4):
             amount = types_pb2.Value(number=number / 8)
             stub.Track(track(custom(name), event("bought", attributes={"amount": amount}, label="x", tags=["a", "b"])))
         if number % 3 == 0:
-            stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
-                project="default", identifier=custom(name), source=types_pb2.CONSENT_SOURCE_USER,
-                changes=[profiles_pb2.SubscriptionChange(channel=types_pb2.CHANNEL_EMAIL, state=types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED)]))
+            stub.UpdateSubscription(
+                profiles_pb2.UpdateSubscriptionRequest(
+                    project="default",
+                    identifier=custom(name),
+                    source=types_pb2.CONSENT_SOURCE_USER,
+                    changes=[
+                        profiles_pb2.SubscriptionChange(
+                            channel=types_pb2.CHANNEL_EMAIL, state=types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED
+                        )
+                    ],
+                )
+            )
     return names
 
 
@@ -77,9 +108,17 @@ def fill_much(server, batches=30):
     stub = profiles_pb2_grpc.ProfilesStub(server.channel())
     texts = {f"text{part}": types_pb2.Value(string="x" * 200) for part in range(5)}
     for number in range(batches):
-        stub.BatchWrite(profiles_pb2.BatchWriteRequest(project="default", operations=[
-            profiles_pb2.WriteOperation(track=track(custom(f"m-{number}-{one}"), event("big", attributes=texts)))
-            for one in range(200)]))
+        stub.BatchWrite(
+            profiles_pb2.BatchWriteRequest(
+                project="default",
+                operations=[
+                    profiles_pb2.WriteOperation(
+                        track=track(custom(f"m-{number}-{one}"), event("big", attributes=texts))
+                    )
+                    for one in range(200)
+                ],
+            )
+        )
 
 
 def newest_log(folder):
@@ -111,10 +150,12 @@ def sealed_again(content):
     while offset < len(content):
         number, size = struct.unpack_from("<QI", content, offset + 8)
         block = crc32c(struct.pack("<Q", number), seed)
-        content[offset + 20:offset + 24] = previous
-        content[offset + 24:offset + 28] = struct.pack("<I", crc32c(bytes(content[offset + 32:offset + 32 + size]), block))
-        content[offset + 28:offset + 32] = struct.pack("<I", crc32c(bytes(content[offset:offset + 28]), block))
-        previous = content[offset + 28:offset + 32]
+        content[offset + 20 : offset + 24] = previous
+        content[offset + 24 : offset + 28] = struct.pack(
+            "<I", crc32c(bytes(content[offset + 32 : offset + 32 + size]), block)
+        )
+        content[offset + 28 : offset + 32] = struct.pack("<I", crc32c(bytes(content[offset : offset + 28]), block))
+        previous = content[offset + 28 : offset + 32]
         offset += 32 + (size + 7) // 8 * 8
     return content
 
@@ -143,7 +184,10 @@ class Journal:
         while not self.stop.is_set() and self.sent < 330:
             self.sent += 1
             try:
-                self.stub.Track(track(custom(self.name), *[event("step", event_id=f"{self.sent}-{part}") for part in range(3)]), timeout=20)
+                self.stub.Track(
+                    track(custom(self.name), *[event("step", event_id=f"{self.sent}-{part}") for part in range(3)]),
+                    timeout=20,
+                )
             except grpc.RpcError:
                 return
             self.acknowledged += 1
@@ -155,4 +199,6 @@ class Journal:
             assert error.code() == grpc.StatusCode.NOT_FOUND and least == 0
             return
         assert counters[0].count % 3 == 0, "a call was applied partially"
-        assert 3 * least <= counters[0].count <= 3 * self.sent, "an acknowledged call is missing, or more was stored than was sent"
+        assert 3 * least <= counters[0].count <= 3 * self.sent, (
+            "an acknowledged call is missing, or more was stored than was sent"
+        )

@@ -1,4 +1,5 @@
-"""An HTTP/2 client that can misbehave: it sends hand-made frames over a socket, for input that no library would send."""
+"""An HTTP/2 client that can misbehave: it sends hand-made frames over a socket, for input that no library would
+send."""
 
 import socket
 import struct
@@ -41,12 +42,21 @@ class Raw:
     def send(self, data):
         self.socket.sendall(data)
 
-    def headers(self, *extra, path=TRACK, method="POST", end=False, drop=(), stream=None, content_type="application/grpc"):
+    def headers(
+        self, *extra, path=TRACK, method="POST", end=False, drop=(), stream=None, content_type="application/grpc"
+    ):
         """Opens a stream; `extra` are additional fields, `drop` the names of omitted ones."""
         stream = stream or self.next_stream
         self.next_stream = stream + 2
-        fields = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "test"),
-                  ("content-type", content_type), ("te", "trailers"), *extra]
+        fields = [
+            (":method", method),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "test"),
+            ("content-type", content_type),
+            ("te", "trailers"),
+            *extra,
+        ]
         block = self.encoder.encode([field for field in fields if field[0] not in drop])
         self.send(frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), stream, block))
         return stream
@@ -61,7 +71,8 @@ class Raw:
         return self.response(stream)
 
     def read(self, seconds=20):
-        """The next frame as (kind, flags, stream, payload); None if the connection is closed or nothing arrives in time."""
+        """The next frame as (kind, flags, stream, payload); None if the connection is closed or nothing arrives in
+        time."""
         deadline = time.monotonic() + seconds
         while True:
             if len(self.buffer) >= 9:

@@ -1,7 +1,8 @@
 """The rules of attribute conflicts, as simple as possible: part of the reference model.
 
-Every write carries a stamp, (effective time in microseconds, lsn), and the greater one wins; losing names are reported. Lists
-follow the rule per element. Attributes are values that are replaced, never changed in place, so that a rejected call has no effect.
+Every write carries a stamp, (effective time in microseconds, lsn), and the greater one wins; losing names are reported.
+Lists follow the rule per element. Attributes are values that are replaced, never changed in place, so that a rejected
+call has no effect.
 """
 
 from dataclasses import dataclass, field, replace
@@ -102,13 +103,19 @@ def remove(old, texts, stamp, source):
         removed[text] = stamp
     while len(removed) > REMOVED_MAX:
         del removed[min(removed, key=removed.get)]
-    return replace(old, elements=elements if old.elements is not None else None, removed=removed, source=source), is_stale
+    return replace(
+        old, elements=elements if old.elements is not None else None, removed=removed, source=source
+    ), is_stale
 
 
 def items_of(patch):
     """The items of a patch as (name, how it changes an attribute), in name order."""
-    items = [(name.lower(), set_list, list(value.list.items)) if value.WhichOneof("kind") == "list"
-             else (name.lower(), set_scalar, value) for name, value in patch.set.items()]
+    items = [
+        (name.lower(), set_list, list(value.list.items))
+        if value.WhichOneof("kind") == "list"
+        else (name.lower(), set_scalar, value)
+        for name, value in patch.set.items()
+    ]
     items += [(name.lower(), delete, None) for name in patch.delete]
     items += [(name.lower(), add, list(texts.items)) for name, texts in patch.add.items()]
     items += [(name.lower(), remove, list(texts.items)) for name, texts in patch.remove.items()]
@@ -121,19 +128,22 @@ def custom_count(attributes):
 
 
 def forget_oldest_deleted(attributes):
-    deleted = sorted((name for name in attributes if attributes[name].is_deleted), key=lambda name: attributes[name].newest)
-    for name in deleted[:max(0, len(deleted) - DELETED_MAX)]:
+    deleted = sorted(
+        (name for name in attributes if attributes[name].is_deleted), key=lambda name: attributes[name].newest
+    )
+    for name in deleted[: max(0, len(deleted) - DELETED_MAX)]:
         del attributes[name]
 
 
 def apply_patch(attributes, patch, stamp, source, is_identified):
-    """Applies a patch; returns the new attributes by name, the stale names, and whether the change is visible to readers."""
+    """Applies a patch; returns the new attributes by name, the stale names, and whether the change is visible to
+    readers."""
     attributes, stale, is_visible = dict(attributes), [], False
     for name, change, value in items_of(patch):
         if name in ("email_address", "phone_number") and change is set_scalar and not is_identified:
             raise Rejected("FAILED_PRECONDITION", "PROFILE_ANONYMOUS")
         old = attributes.get(name, Attribute())
-        new, is_stale = (change(old, stamp, source) if change is delete else change(old, value, stamp, source))
+        new, is_stale = change(old, stamp, source) if change is delete else change(old, value, stamp, source)
         if is_stale:
             stale.append(name)
         if new is not old:
@@ -159,7 +169,9 @@ def unite(mine, other):
     for text, at in other.removed.items():
         if text not in removed and text not in elements:
             removed[text] = at
-    return replace(mine, base=other.base if mine.base == NEVER else mine.base, elements=elements, removed=removed), is_over
+    return replace(
+        mine, base=other.base if mine.base == NEVER else mine.base, elements=elements, removed=removed
+    ), is_over
 
 
 def merge(survivor, loser):

@@ -37,7 +37,8 @@ def beats_opt_out(consent, time):
 
 
 def stronger_opt_out(one, other):
-    """Of two opt-outs of one key, where `other` arrived later: the newer one, but never a machine's instead of a person's."""
+    """Of two opt-outs of one key, where `other` arrived later: the newer one, but never a machine's instead of a
+    person's."""
     newer, older = (other, one) if other.time >= one.time else (one, other)
     winner = newer if newer.is_persons_act or not older.is_persons_act else older
     return replace(winner, is_by_keyword=one.is_by_keyword or other.is_by_keyword)
@@ -87,17 +88,21 @@ def check_sendable(profile, suppressed, channel, topic, message_class):
     """Whether the message may be sent, and the reason."""
     names = {EMAIL: "email_address", SMS: "phone_number"}
     if channel == PUSH:
-        address = any(device.platform in (types.PLATFORM_APP_IOS, types.PLATFORM_APP_ANDROID, types.PLATFORM_WEB)
-                      for device in profile.devices.values())
+        address = any(
+            device.platform in (types.PLATFORM_APP_IOS, types.PLATFORM_APP_ANDROID, types.PLATFORM_WEB)
+            for device in profile.devices.values()
+        )
     else:
         attribute = profile.attributes.get(names[channel])
         address = attribute.scalar if attribute else None
     if not address:
         return False, types.SENDABLE_REASON_NO_ADDRESS
     reasons = suppressed.get((channel, address.lower()), set()) if channel != PUSH else set()
-    for reason, response in ((types.SUPPRESSION_REASON_HARD_BOUNCE, types.SENDABLE_REASON_HARD_BOUNCE),
-                           (types.SUPPRESSION_REASON_INVALID, types.SENDABLE_REASON_INVALID),
-                           (types.SUPPRESSION_REASON_MANUAL, types.SENDABLE_REASON_MANUAL)):
+    for reason, response in (
+        (types.SUPPRESSION_REASON_HARD_BOUNCE, types.SENDABLE_REASON_HARD_BOUNCE),
+        (types.SUPPRESSION_REASON_INVALID, types.SENDABLE_REASON_INVALID),
+        (types.SUPPRESSION_REASON_MANUAL, types.SENDABLE_REASON_MANUAL),
+    ):
         if reason in reasons:
             return False, response
     if message_class == types.MESSAGE_CLASS_TRANSACTIONAL:

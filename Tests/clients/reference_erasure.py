@@ -1,4 +1,5 @@
-"""The rules of erasures apart from the model's state: which identifiers a request names, and which profiles a response concerns."""
+"""The rules of erasures apart from the model's state: which identifiers a request names, and which profiles a response
+concerns."""
 
 import datetime
 
@@ -28,7 +29,9 @@ def profiles_in(response):
     if isinstance(response, rpc.UpdateSubscriptionResponse):
         return {response.profile_id}
     if isinstance(response, rpc.BatchWriteResponse):
-        parts = [getattr(result, kind) for result in response.results if (kind := result.WhichOneof("result")) != "error"]
+        parts = [
+            getattr(result, kind) for result in response.results if (kind := result.WhichOneof("result")) != "error"
+        ]
         return {profile_id for part in parts for profile_id in profiles_in(part)}
     return set()
 

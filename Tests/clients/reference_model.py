@@ -1,7 +1,9 @@
-"""The reference model: the rules of the contract for Identify, Track, UpdateSubscription, suppressions, batches and erasures, as simple as possible.
+"""The reference model: the rules of the contract for Identify, Track, UpdateSubscription, suppressions, batches and
+erasures, as simple as possible.
 
-It predicts each response and each profile completely. Only values that the server chooses are learned from its responses (`Learned`):
-lsns, the time of receipt, generated ids. Times are microseconds since 1970. It uses dictionaries and is not optimised.
+It predicts each response and each profile completely. Only values that the server chooses are learned from its
+responses (`Learned`): lsns, the time of receipt, generated ids. Times are microseconds since 1970. It uses dictionaries
+and is not optimised.
 """
 
 from dataclasses import dataclass, replace
@@ -12,12 +14,10 @@ import reference_erasure as erasure_of
 from conftest import profiles_pb2 as rpc, types_pb2 as types
 from reference_attributes import Rejected
 from reference_consent import Consent, UNSUBSCRIBED
-from reference_profile import SECOND, Device, Profile, micros, show, timestamp
+from reference_profile import Device, Profile, show, timestamp
+from reference_tracks import Tracks, effective_time
 
-LATE_WINDOW = 86_400 * SECOND
-RETENTION = 90 * LATE_WINDOW
-AHEAD_WINDOW = 300 * SECOND
-EVENTS_MAX, DEVICES_MAX, COUNTERS_MAX = 1_000, 100, 300
+DEVICES_MAX, COUNTERS_MAX = 100, 300
 
 
 @dataclass
@@ -32,21 +32,7 @@ class Learned:
     operations: tuple = ()  # of a batch
 
 
-def effective_time(request, received):
-    """The effective time of an Identify or a subscription change, or of an event whose `occurred_at` the caller fills in."""
-    if not request.HasField("occurred_at"):
-        return received
-    occurred = micros(request.occurred_at)
-    if request.HasField("sent_at") and micros(request.sent_at) >= occurred:
-        return received - (micros(request.sent_at) - occurred)
-    return occurred
-
-
-def same_content(one, other):
-    return all(getattr(one, name) == getattr(other, name) for name in ("name", "attributes", "label", "tags"))
-
-
-class Model:
+class Model(Tracks):
     def __init__(self):
         self.profiles, self.customs, self.devices = {}, {}, {}
         self.aliases = {}  # merged-away profile id -> survivor's
@@ -73,7 +59,9 @@ class Model:
         return identifier.profile_id if identifier.profile_id in self.aliases else ""
 
     def create(self, learned):
-        profile = Profile(learned.profile_id, learned.received, learned.lsn, updated=learned.received, seen=learned.received)
+        profile = Profile(
+            learned.profile_id, learned.received, learned.lsn, updated=learned.received, seen=learned.received
+        )
         self.profiles[profile.id] = profile
         return profile
 
@@ -82,8 +70,9 @@ class Model:
         if identifier.WhichOneof("id") == "custom_id":
             self.name(profile, identifier.custom_id)
         else:
-            self.put_device(profile, identifier.installation_id,
-                            Device(platform, learned.received, learned.received, profile.id))
+            self.put_device(
+                profile, identifier.installation_id, Device(platform, learned.received, learned.received, profile.id)
+            )
         return profile
 
     def name(self, profile, custom_id):
@@ -96,7 +85,9 @@ class Model:
         self.devices[installation] = profile.id
         left = []
         while len(profile.devices) > DEVICES_MAX:
-            oldest = min((name for name in profile.devices if name != installation), key=lambda name: profile.devices[name].seen)
+            oldest = min(
+                (name for name in profile.devices if name != installation), key=lambda name: profile.devices[name].seen
+            )
             del profile.devices[oldest], self.devices[oldest]
             left.append(oldest)
         return left
@@ -129,7 +120,9 @@ class Model:
         response = type(response).FromString(response.SerializeToString())
         parts = [response]
         if isinstance(response, rpc.BatchWriteResponse):
-            parts += [getattr(result, kind) for result in response.results if (kind := result.WhichOneof("result")) != "error"]
+            parts += [
+                getattr(result, kind) for result in response.results if (kind := result.WhichOneof("result")) != "error"
+            ]
         for part in parts:
             part.replayed = True
             if isinstance(part, rpc.IdentifyResponse):
@@ -137,8 +130,13 @@ class Model:
         return response
 
     def save(self):
-        return ({key: profile.copy() for key, profile in self.profiles.items()}, dict(self.customs), dict(self.devices),
-                dict(self.aliases), dict(self.events))
+        return (
+            {key: profile.copy() for key, profile in self.profiles.items()},
+            dict(self.customs),
+            dict(self.devices),
+            dict(self.aliases),
+            dict(self.events),
+        )
 
     def restore(self, saved):
         self.profiles, self.customs, self.devices, self.aliases, self.events = saved
@@ -163,8 +161,14 @@ class Model:
         if step == "patch then":
             self.check_gone(device.holder_at(time))
             holder_then = self.survivor(device.holder_at(time)) or holder
-        shown = {"create": None, "patch then": holder_then if step == "patch then" else None, "patch": holder or person,
-                 "log out": holder, "stale log-out": holder, "promote": holder}.get(step, person)
+        shown = {
+            "create": None,
+            "patch then": holder_then if step == "patch then" else None,
+            "patch": holder or person,
+            "log out": holder,
+            "stale log-out": holder,
+            "promote": holder,
+        }.get(step, person)
         self.check_revision(request, shown)
         # A device that leaves is not activity of the person that it leaves.
         if holder and step not in ("switch", "log out"):
@@ -183,17 +187,24 @@ class Model:
             self.name(target, custom)
         moved = self.link(step, request, holder, target, time, learned, response)
         target.attributes, stale, is_visible = attributes_of.apply_patch(
-            target.attributes, request.attributes, (time, learned.lsn), request.source, bool(target.custom_id))
+            target.attributes, request.attributes, (time, learned.lsn), request.source, bool(target.custom_id)
+        )
         response.ignored_stale.extend(stale)
         if not created and (moved or is_visible):
             target.raise_revision(learned)
         if step != "patch then" or target is holder:
             target.seen = learned.received
         response.outcome = {
-            "create": types.OUTCOME_CREATED, "attach": types.OUTCOME_ATTACHED, "promote": types.OUTCOME_PROMOTED,
-            "merge": types.OUTCOME_MERGED, "switch": types.OUTCOME_SWITCHED, "log out": types.OUTCOME_LOGGED_OUT,
+            "create": types.OUTCOME_CREATED,
+            "attach": types.OUTCOME_ATTACHED,
+            "promote": types.OUTCOME_PROMOTED,
+            "merge": types.OUTCOME_MERGED,
+            "switch": types.OUTCOME_SWITCHED,
+            "log out": types.OUTCOME_LOGGED_OUT,
             "stale link": types.OUTCOME_IGNORED_STALE_LINK,
-        }.get(step) or (types.OUTCOME_CREATED if created else types.OUTCOME_UPDATED if is_visible else types.OUTCOME_NOOP)
+        }.get(step) or (
+            types.OUTCOME_CREATED if created else types.OUTCOME_UPDATED if is_visible else types.OUTCOME_NOOP
+        )
         response.profile.CopyFrom(show(target))
         return response
 
@@ -224,7 +235,9 @@ class Model:
         left = []
         if step == "create" and installation:
             device = Device(request.source.platform, received, received, target.id)
-            self.put_device(target, installation, device.moved(time, target.id, target.id) if request.custom_id else device)
+            self.put_device(
+                target, installation, device.moved(time, target.id, target.id) if request.custom_id else device
+            )
         elif step == "attach":
             device = Device(request.source.platform, received, received, target.id).moved(time, target.id, target.id)
             left = self.put_device(target, installation, device)
@@ -279,108 +292,16 @@ class Model:
             # The SMS keyword mark is a change too, although it is not visible on the profile.
             if winner != mine:
                 entry = types.ConsentEntry(
-                    channel=key[0], topic=key[1], before=mine.state, after=winner.state, applied=True,
-                    source=consent_of.SYSTEM, lsn=learned.lsn)
+                    channel=key[0],
+                    topic=key[1],
+                    before=mine.state,
+                    after=winner.state,
+                    applied=True,
+                    source=consent_of.SYSTEM,
+                    lsn=learned.lsn,
+                )
                 timestamp(winner.time, entry.effective_time)
                 self.append_entry(survivor, entry, learned)
-
-    # MARK: Track
-
-    @staticmethod
-    def event_key(identifier, event_id):
-        return identifier.WhichOneof("id"), getattr(identifier, identifier.WhichOneof("id")), event_id
-
-    def Track(self, request, learned):
-        profile = self.find(request.identifier)
-        self.check_revision(request, profile)
-        kind = request.identifier.WhichOneof("id")
-        if not profile and (request.must_exist or kind == "profile_id"):
-            raise Rejected("NOT_FOUND", "PROFILE_NOT_FOUND")
-        device = profile.devices.get(request.identifier.installation_id) if profile and kind == "installation_id" else None
-        first_lsn = learned.lsn - len(request.events) + 1
-        response = rpc.TrackResponse(lsn=learned.lsn, sequence=request.sequence)
-        changed, bad = {}, []
-        for index, event in enumerate(request.events):
-            result = response.results.add(event_id=event.event_id or learned.event_ids[index], lsn=first_lsn + index)
-            stored = self.stored_event(request, event, result, learned)
-            key = self.event_key(request.identifier, result.event_id)
-            known = self.events.get(key)
-            if known:
-                result.status = types.EVENT_STATUS_DUPLICATE
-                result.profile_id = self.survivor(known[0]).id
-                result.effective_time.CopyFrom(known[1].effective_time)
-                result.content_differs = not same_content(known[1], stored)
-                continue
-            time = micros(stored.effective_time)
-            window = RETENTION if request.historical else LATE_WINDOW
-            if not learned.received - window <= time <= learned.received + AHEAD_WINDOW:
-                result.status = types.EVENT_STATUS_REJECTED
-                result.error.code = 11
-                bad.append((index, "OUT_OF_RANGE", "TIME_WINDOW"))
-                continue
-            time = min(time, learned.received)
-            timestamp(time, stored.effective_time)
-            if device and device.holder_at(time) in self.gone:
-                result.status = types.EVENT_STATUS_REJECTED
-                result.error.code = 9
-                bad.append((index, "FAILED_PRECONDITION", "IDENTIFIER_ERASED"))
-                continue
-            if not profile:
-                profile = self.create_named(request.identifier, request.source.platform, learned)
-                changed[profile.id] = None
-            holder = self.survivor(device.holder_at(time)) if device else profile
-            if holder.id not in changed:
-                changed[holder.id] = holder
-            self.store_event(holder, key, stored)
-            result.status, result.profile_id = types.EVENT_STATUS_STORED, holder.id
-            result.effective_time.CopyFrom(stored.effective_time)
-        if bad and not request.allow_partial:
-            index, code, reason = bad[0]
-            raise Rejected(code, reason, index=index)
-        for holder in changed.values():
-            if holder:
-                holder.raise_revision(learned)
-        if profile:
-            if not request.historical:
-                profile.seen = learned.received
-                if kind == "installation_id":
-                    name = request.identifier.installation_id
-                    profile.devices[name] = replace(profile.devices[name], seen=learned.received)
-            response.profile_id, response.revision = profile.id, profile.revision
-        response.redirected_from = self.redirected(request.identifier)
-        return response
-
-    def stored_event(self, request, event, result, learned):
-        stored = types.StoredEvent(
-            event_id=result.event_id, name=event.name.lower(), label=event.label, tags=event.tags, lsn=result.lsn,
-            identifier=request.identifier, historical=request.historical)
-        if request.HasField("source"):
-            stored.source.CopyFrom(request.source)
-        for name, value in event.attributes.items():
-            stored.attributes[name.lower()].CopyFrom(value)
-        clock = rpc.IdentifyRequest()  # a message that has both times
-        if event.HasField("occurred_at"):
-            clock.occurred_at.CopyFrom(event.occurred_at)
-        if request.HasField("sent_at"):
-            clock.sent_at.CopyFrom(request.sent_at)
-        timestamp(effective_time(clock, learned.received), stored.effective_time)
-        timestamp(learned.received, stored.received_at)
-        return stored
-
-    def store_event(self, profile, key, event):
-        time = micros(event.effective_time)
-        profile.events.append(((time, event.lsn), event))
-        profile.events.sort(key=lambda item: item[0])
-        count, first, last = profile.counters.get(event.name, (0, time, time))
-        profile.counters[event.name] = (count + 1, min(first, time), max(last, time))
-        self.events[key] = (profile.id, event)
-        self.drop_events(profile)
-
-    def drop_events(self, profile):
-        while len(profile.events) > EVENTS_MAX:
-            (time, _), event = profile.events.pop(0)
-            profile.truncated = max(profile.truncated, time + 1)
-            del self.events[self.event_key(event.identifier, event.event_id)]
 
     # MARK: Consent
 
@@ -406,10 +327,16 @@ class Model:
             stored = profile.consents.get(key, Consent())
             try:
                 new = consent_of.change_consent(
-                    stored, change.channel, change.state, request.source, time, bool(request.evidence.reference))
+                    stored, change.channel, change.state, request.source, time, bool(request.evidence.reference)
+                )
                 topics = sum(1 for channel, topic in profile.consents if channel == change.channel and topic)
-                if new and key[1] and key not in profile.consents and topics >= consent_of.TOPICS_MAX \
-                        and new.state != UNSUBSCRIBED:
+                if (
+                    new
+                    and key[1]
+                    and key not in profile.consents
+                    and topics >= consent_of.TOPICS_MAX
+                    and new.state != UNSUBSCRIBED
+                ):
                     raise Rejected("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
             except Rejected as rejected:
                 rejected.index = index
@@ -420,8 +347,14 @@ class Model:
             is_visible |= new.shown != stored.shown
             response.results.add(channel=change.channel, topic=key[1], state=new.state, applied=applied)
             entry = types.ConsentEntry(
-                channel=change.channel, topic=key[1], before=stored.state, after=new.state, applied=applied,
-                source=request.source, lsn=first_lsn + index)
+                channel=change.channel,
+                topic=key[1],
+                before=stored.state,
+                after=new.state,
+                applied=applied,
+                source=request.source,
+                lsn=first_lsn + index,
+            )
             if request.HasField("evidence"):
                 entry.evidence.CopyFrom(request.evidence)
             timestamp(time, entry.effective_time)
@@ -473,7 +406,11 @@ class Model:
 
     def check_blocked(self, kind, text):
         if (kind, text) in self.blocked:
-            raise Rejected("FAILED_PRECONDITION", "IDENTIFIER_ERASED", blocked_until=erasure_of.until_text(self.blocked[kind, text]))
+            raise Rejected(
+                "FAILED_PRECONDITION",
+                "IDENTIFIER_ERASED",
+                blocked_until=erasure_of.until_text(self.blocked[kind, text]),
+            )
 
     def check_gone(self, profile_id):
         if profile_id in self.gone:
@@ -511,5 +448,12 @@ class Model:
                 self.requests[key] = (request, None)
 
 
-CODES = {"INVALID_ARGUMENT": 3, "NOT_FOUND": 5, "ALREADY_EXISTS": 6, "RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9,
-         "ABORTED": 10, "OUT_OF_RANGE": 11}
+CODES = {
+    "INVALID_ARGUMENT": 3,
+    "NOT_FOUND": 5,
+    "ALREADY_EXISTS": 6,
+    "RESOURCE_EXHAUSTED": 8,
+    "FAILED_PRECONDITION": 9,
+    "ABORTED": 10,
+    "OUT_OF_RANGE": 11,
+}

@@ -1,7 +1,8 @@
-"""Random operations for the reference model: plain dictionaries that can be printed, removed individually, and sent under any prefix.
+"""Random operations for the reference model: plain dictionaries that can be printed, removed individually, and sent
+under any prefix.
 
-Devices are `d0`, `d1`, ..., people `c0`, `c1`, ...; times are whole seconds relative to the start of the run (None: not given); a
-revision is `right`, `wrong` or `new` and is looked up in the model when the request is made.
+Devices are `d0`, `d1`, ..., people `c0`, `c1`, ...; times are whole seconds relative to the start of the run (None: not
+given); a revision is `right`, `wrong` or `new` and is looked up in the model when the request is made.
 """
 
 import random
@@ -12,13 +13,17 @@ from conftest import profiles_pb2 as rpc, types_pb2 as types
 UNKNOWN_ID = "01J00000000000000000000000"
 REVISION_WRONG = 1_000_000
 SCALARS = {
-    "s1": lambda chance: {"integer": chance.randrange(4)}, "s2": lambda chance: {"string": chance.choice("xyz")},
-    "s3": lambda chance: {"boolean": chance.random() < 0.5}, "s4": lambda chance: {"number": chance.choice([0.5, -1.25, 1e300])},
+    "s1": lambda chance: {"integer": chance.randrange(4)},
+    "s2": lambda chance: {"string": chance.choice("xyz")},
+    "s3": lambda chance: {"boolean": chance.random() < 0.5},
+    "s4": lambda chance: {"number": chance.choice([0.5, -1.25, 1e300])},
     "s5": lambda chance: {"url": f"https://example.org/{chance.randrange(3)}"},
 }
 NATIVES = {
-    "email_address": lambda chance: f"e{chance.randrange(4)}", "phone_number": lambda chance: f"p{chance.randrange(4)}",
-    "language": lambda chance: chance.choice(["en", "de", "pt-BR"]), "region": lambda chance: chance.choice(["DE", "FR"]),
+    "email_address": lambda chance: f"e{chance.randrange(4)}",
+    "phone_number": lambda chance: f"p{chance.randrange(4)}",
+    "language": lambda chance: chance.choice(["en", "de", "pt-BR"]),
+    "region": lambda chance: chance.choice(["DE", "FR"]),
     "timezone": lambda chance: chance.choice(["Europe/Berlin", "America/New_York"]),
 }
 
@@ -41,20 +46,53 @@ class Shape:
     list_share: float = 0.0
     # Share of the run after which erasures begin, because they leave little data.
     erase_from: float = 0.0
-    weights: tuple = (("Identify", 45), ("Track", 20), ("UpdateSubscription", 20), ("AddSuppression", 3),
-                      ("RemoveSuppression", 2), ("BatchWrite", 10), ("EraseProfile", 1))
+    weights: tuple = (
+        ("Identify", 45),
+        ("Track", 20),
+        ("UpdateSubscription", 20),
+        ("AddSuppression", 3),
+        ("RemoveSuppression", 2),
+        ("BatchWrite", 10),
+        ("EraseProfile", 1),
+    )
 
 
 # Full profiles: they reach the limits of installations, attributes, list elements and topics.
-MANY_DEVICES = Shape(people=1, devices=20, new_device_share=0.9, person_share=0.85, patch_share=0.3, erase_from=0.9,
-                     weights=(("Identify", 90), ("Track", 8), ("EraseProfile", 2)))
-MANY_ATTRIBUTES = Shape(people=2, devices=8, names=tuple(f"n{number}" for number in range(58)), topics=28, patch_items=9,
-                        person_share=0.4, list_share=0.6, elements="abcdefghijklmnopqrstuvwxyzABCDEFGH",
-                        weights=(("Identify", 70), ("Track", 5), ("UpdateSubscription", 25)))
+MANY_DEVICES = Shape(
+    people=1,
+    devices=20,
+    new_device_share=0.9,
+    person_share=0.85,
+    patch_share=0.3,
+    erase_from=0.9,
+    weights=(("Identify", 90), ("Track", 8), ("EraseProfile", 2)),
+)
+MANY_ATTRIBUTES = Shape(
+    people=2,
+    devices=8,
+    names=tuple(f"n{number}" for number in range(58)),
+    topics=28,
+    patch_items=9,
+    person_share=0.4,
+    list_share=0.6,
+    elements="abcdefghijklmnopqrstuvwxyzABCDEFGH",
+    weights=(("Identify", 70), ("Track", 5), ("UpdateSubscription", 25)),
+)
 
 # Erasures from the beginning, with enough names to continue.
-ERASURES = Shape(people=14, devices=14, weights=(("Identify", 40), ("Track", 22), ("UpdateSubscription", 14), ("AddSuppression", 1),
-                                                 ("RemoveSuppression", 1), ("BatchWrite", 12), ("EraseProfile", 6)))
+ERASURES = Shape(
+    people=14,
+    devices=14,
+    weights=(
+        ("Identify", 40),
+        ("Track", 22),
+        ("UpdateSubscription", 14),
+        ("AddSuppression", 1),
+        ("RemoveSuppression", 1),
+        ("BatchWrite", 12),
+        ("EraseProfile", 6),
+    ),
+)
 
 
 class Generator:
@@ -107,7 +145,7 @@ class Generator:
     def time(self):
         """Mostly increasing times, often one of a few; rarely none, because then everything that follows is older."""
         kind = self.chance.random()
-        if kind < 0.02 + 0.25 * self.progress ** 3:
+        if kind < 0.02 + 0.25 * self.progress**3:
             return None
         now = -int(20 * 3_600 * (1 - self.progress)) - 660
         if kind < 0.35:
@@ -115,7 +153,9 @@ class Generator:
         return now + self.chance.choice([-600, -60, 0, 0, 60])
 
     def sent_at(self, at):
-        return self.maybe(0.15, lambda: at + self.chance.choice([-5, 0, 60, 3_000, 3_000_000])) if at is not None else None
+        return (
+            self.maybe(0.15, lambda: at + self.chance.choice([-5, 0, 60, 3_000, 3_000_000])) if at is not None else None
+        )
 
     def revision(self):
         return self.maybe(0.08, lambda: self.chance.choice(["right", "right", "wrong", "new"]))
@@ -134,8 +174,16 @@ class Generator:
         if device and chance.random() > self.shape.person_share:
             person = chance.choice(["nobody", None])
         at = self.time()
-        return self.some(do="Identify", device=device, person=person, at=at, sent=self.sent_at(at), revision=self.revision(),
-                         platform=chance.randrange(1, 5), patch=self.maybe(self.shape.patch_share, self.patch))
+        return self.some(
+            do="Identify",
+            device=device,
+            person=person,
+            at=at,
+            sent=self.sent_at(at),
+            revision=self.revision(),
+            platform=chance.randrange(1, 5),
+            patch=self.maybe(self.shape.patch_share, self.patch),
+        )
 
     def patch(self):
         chance, patch = self.chance, {}
@@ -166,17 +214,30 @@ class Generator:
         events = [self.event(historical) for _ in range(chance.choice([1, 1, 2, 3, 5]))]
         if historical:
             events.append({"name": "now"})
-        return self.some(do="Track", who=self.identifier(), events=events, sent=self.maybe(0.1, lambda: chance.choice(self.times) + 60),
-                         platform=chance.randrange(1, 5), revision=self.revision(), historical=historical or None,
-                         partial=self.maybe(0.4, lambda: True), must_exist=self.maybe(0.1, lambda: True))
+        return self.some(
+            do="Track",
+            who=self.identifier(),
+            events=events,
+            sent=self.maybe(0.1, lambda: chance.choice(self.times) + 60),
+            platform=chance.randrange(1, 5),
+            revision=self.revision(),
+            historical=historical or None,
+            partial=self.maybe(0.4, lambda: True),
+            must_exist=self.maybe(0.1, lambda: True),
+        )
 
     def event(self, historical):
         chance = self.chance
         at = self.time()
         if chance.random() < 0.04:
             at = chance.choice([-30 * 3_600, -100 * 86_400, 120, 900])
-        return self.some(name=chance.choice(["view", "View", "buy", "open"]), id=self.maybe(0.8, lambda: f"e{chance.randrange(40)}"),
-                         at=at, value=self.maybe(0.5, lambda: chance.randrange(2)), label=self.maybe(0.2, lambda: chance.choice("ab")))
+        return self.some(
+            name=chance.choice(["view", "View", "buy", "open"]),
+            id=self.maybe(0.8, lambda: f"e{chance.randrange(40)}"),
+            at=at,
+            value=self.maybe(0.5, lambda: chance.randrange(2)),
+            label=self.maybe(0.2, lambda: chance.choice("ab")),
+        )
 
     def UpdateSubscription(self):
         chance = self.chance
@@ -188,16 +249,28 @@ class Generator:
             topic = "" if chance.random() < 0.5 else f"t{chance.randrange(self.shape.topics)}"
             changes.append([channel, topic.upper() if chance.random() < 0.1 else topic, state])
         at = self.time()
-        return self.some(do="UpdateSubscription", who=self.identifier(), changes=changes, source=source, at=at, sent=self.sent_at(at),
-                         reference=self.maybe(0.4, lambda: "ticket"), revision=self.revision())
+        return self.some(
+            do="UpdateSubscription",
+            who=self.identifier(),
+            changes=changes,
+            source=source,
+            at=at,
+            sent=self.sent_at(at),
+            reference=self.maybe(0.4, lambda: "ticket"),
+            revision=self.revision(),
+        )
 
     def EraseProfile(self):
         return self.some(do="EraseProfile", who=self.identifier(), revision=self.revision())
 
     def AddSuppression(self):
         channel = self.chance.choice([1, 2])
-        return {"do": "AddSuppression", "channel": channel, "address": f"{'ep'[channel - 1]}{self.chance.randrange(4)}",
-                "reason": self.chance.randint(1, 4)}
+        return {
+            "do": "AddSuppression",
+            "channel": channel,
+            "address": f"{'ep'[channel - 1]}{self.chance.randrange(4)}",
+            "reason": self.chance.randint(1, 4),
+        }
 
     def RemoveSuppression(self):
         return dict(self.AddSuppression(), do="RemoveSuppression", reason=self.chance.randint(0, 4))
@@ -225,7 +298,7 @@ class Requests:
 
     def identifier(self, name, first_ids):
         if name.startswith("id of "):
-            return types.Identifier(profile_id=first_ids.get(name[len("id of "):], UNKNOWN_ID))
+            return types.Identifier(profile_id=first_ids.get(name[len("id of ") :], UNKNOWN_ID))
         if name.startswith("d"):
             return types.Identifier(installation_id=self.prefix + name)
         return types.Identifier(custom_id=self.prefix + name)
@@ -246,7 +319,9 @@ class Requests:
                 request.request_id = self.prefix + operation["request"]
         if "revision" in operation:
             right = revision_of(request)
-            request.expected_revision.value = {"right": right, "wrong": right + REVISION_WRONG, "new": 0}[operation["revision"]]
+            request.expected_revision.value = {"right": right, "wrong": right + REVISION_WRONG, "new": 0}[
+                operation["revision"]
+            ]
         return method, request
 
     def times(self, request, operation):
@@ -282,8 +357,11 @@ class Requests:
 
     def Track(self, operation, first_ids, revision_of):
         request = rpc.TrackRequest(
-            identifier=self.identifier(operation["who"], first_ids), allow_partial=operation.get("partial", False),
-            historical=operation.get("historical", False), must_exist=operation.get("must_exist", False))
+            identifier=self.identifier(operation["who"], first_ids),
+            allow_partial=operation.get("partial", False),
+            historical=operation.get("historical", False),
+            must_exist=operation.get("must_exist", False),
+        )
         request.source.platform = operation["platform"]
         if "sent" in operation:
             self.stamp(request.sent_at, operation["sent"])
@@ -297,7 +375,8 @@ class Requests:
 
     def UpdateSubscription(self, operation, first_ids, revision_of):
         request = rpc.UpdateSubscriptionRequest(
-            identifier=self.identifier(operation["who"], first_ids), source=operation["source"])
+            identifier=self.identifier(operation["who"], first_ids), source=operation["source"]
+        )
         for channel, topic, state in operation["changes"]:
             request.changes.add(channel=channel, topic=topic, state=state)
         if "reference" in operation:
@@ -311,11 +390,13 @@ class Requests:
 
     def AddSuppression(self, operation, first_ids, revision_of):
         return rpc.AddSuppressionRequest(
-            channel=operation["channel"], address=self.address(operation["address"]), reason=operation["reason"])
+            channel=operation["channel"], address=self.address(operation["address"]), reason=operation["reason"]
+        )
 
     def RemoveSuppression(self, operation, first_ids, revision_of):
         return rpc.RemoveSuppressionRequest(
-            channel=operation["channel"], address=self.address(operation["address"]), reason=operation["reason"])
+            channel=operation["channel"], address=self.address(operation["address"]), reason=operation["reason"]
+        )
 
     def BatchWrite(self, operation, first_ids, revision_of):
         request = rpc.BatchWriteRequest(best_effort=operation["best_effort"])

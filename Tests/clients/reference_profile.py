@@ -53,7 +53,9 @@ class Profile:
     truncated: int = 0
 
     def copy(self):
-        return replace(self, **{name: value.copy() for name, value in vars(self).items() if isinstance(value, (dict, list))})
+        return replace(
+            self, **{name: value.copy() for name, value in vars(self).items() if isinstance(value, (dict, list))}
+        )
 
     def raise_revision(self, learned):
         self.revision += 1
@@ -71,8 +73,12 @@ def timestamp(time, target):
 def show(profile):
     """The profile as GetProfile returns it; lists without a defined order are sorted."""
     shown = types.Profile(
-        profile_id=profile.id, custom_id=profile.custom_id, revision=profile.revision, lsn=profile.lsn,
-        state=types.STATE_IDENTIFIED if profile.custom_id else types.STATE_ANONYMOUS)
+        profile_id=profile.id,
+        custom_id=profile.custom_id,
+        revision=profile.revision,
+        lsn=profile.lsn,
+        state=types.STATE_IDENTIFIED if profile.custom_id else types.STATE_ANONYMOUS,
+    )
     for name in sorted(profile.devices):
         device = profile.devices[name]
         item = shown.installations.add(installation_id=name, platform=device.platform)

@@ -32,10 +32,17 @@ def lines(message, path=""):
     for field, value in message.ListFields():
         name = f"{path}.{field.name}" if path else field.name
         is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
-        parts = [(f"{name}[{key}]", value[key]) for key in sorted(value)] if is_map else [
-            (f"{name}[{index}]", item) for index, item in enumerate(value)] if field.is_repeated else [(name, value)]
+        parts = (
+            [(f"{name}[{key}]", value[key]) for key in sorted(value)]
+            if is_map
+            else [(f"{name}[{index}]", item) for index, item in enumerate(value)]
+            if field.is_repeated
+            else [(name, value)]
+        )
         for where, part in parts:
-            found += lines(part, where) or [f"{where} = (empty)"] if hasattr(part, "ListFields") else [f"{where} = {part!r}"]
+            found += (
+                lines(part, where) or [f"{where} = (empty)"] if hasattr(part, "ListFields") else [f"{where} = {part!r}"]
+            )
     return found
 
 
@@ -142,7 +149,9 @@ class Run:
         return self.model.find(self.requests.identifier(name, self.first_ids))
 
     def get(self, name, **fields):
-        return rpc.GetProfileRequest(project="default", identifier=self.requests.identifier(name, self.first_ids), **fields)
+        return rpc.GetProfileRequest(
+            project="default", identifier=self.requests.identifier(name, self.first_ids), **fields
+        )
 
     # MARK: One operation
 
@@ -186,7 +195,8 @@ class Run:
             return None, Failure(error)
 
     def send_and_kill(self, method, request, kill_after):
-        """Sends a request whose outcome stays unknown; when it is repeated with the same id, it must be applied exactly once."""
+        """Sends a request whose outcome stays unknown; when it is repeated with the same id, it must be applied exactly
+        once."""
         call = getattr(self.service.stub, method).future(request, timeout=TIMEOUT_SECONDS)
         time.sleep(kill_after)
         self.service.kill_and_restart()
@@ -239,7 +249,8 @@ class Run:
             inner = [getattr(result, kind) if result.HasField(kind) else None for result, kind in zip(results, kinds)]
             its.operations = [
                 self.learned(one.lsn if one else lsn, received, getattr(operation, kind), one)
-                for operation, kind, one in zip(request.operations, kinds, inner)]
+                for operation, kind, one in zip(request.operations, kinds, inner)
+            ]
             for index, operation in enumerate(its.operations):
                 operation.profile_id = f"?{index}"
             if response:
@@ -249,8 +260,11 @@ class Run:
             its.merge_id = response.merge_id if response else ""
         elif isinstance(request, rpc.TrackRequest):
             its.profile_id = response.profile_id if response else "?"
-            its.event_ids = [result.event_id for result in response.results] if response else [
-                f"made {index}" for index in range(len(request.events))]
+            its.event_ids = (
+                [result.event_id for result in response.results]
+                if response
+                else [f"made {index}" for index in range(len(request.events))]
+            )
         elif isinstance(request, rpc.UpdateSubscriptionRequest):
             its.profile_id = response.profile_id if response else "?"
         if response and its.profile_id and its.profile_id not in self.model.profiles:
@@ -260,7 +274,8 @@ class Run:
         return its
 
     def learn_ids_of_batch(self, request, inner, its):
-        """The id of a profile that a batch creates and then merges into another is not in the response of the creating operation.
+        """The id of a profile that a batch creates and then merges into another is not in the response of the creating
+        operation.
 
         So the model applies the batch once with ids of our own, which shows to which profile each received id belongs.
         """
@@ -275,12 +290,17 @@ class Run:
             mine = operation.profile_id
             if found is None:
                 continue
-            operation.profile_id = found.profile.profile_id if isinstance(found, rpc.IdentifyResponse) else found.profile_id
+            operation.profile_id = (
+                found.profile.profile_id if isinstance(found, rpc.IdentifyResponse) else found.profile_id
+            )
             survivor = self.model.survivor(mine)
             if not survivor or survivor.id == mine or not isinstance(found, rpc.IdentifyResponse):
                 continue
-            named = [other.profile_id for one, other in zip(then, inner)
-                     if other and not isinstance(other, rpc.IdentifyResponse) and getattr(one, "profile_id", "") == mine]
+            named = [
+                other.profile_id
+                for one, other in zip(then, inner)
+                if other and not isinstance(other, rpc.IdentifyResponse) and getattr(one, "profile_id", "") == mine
+            ]
             shown = found.profile.aliases
             expect(len(shown) == len(survivor.aliases), "aliases after a batch", survivor.aliases, shown)
             operation.profile_id = named[0] if named else shown[survivor.aliases.index(mine)].profile_id
@@ -290,7 +310,9 @@ class Run:
         """Times of receipt that can be observed after a call."""
         parts = [response]
         if isinstance(response, rpc.BatchWriteResponse):
-            parts = [getattr(result, kind) for result in response.results if (kind := result.WhichOneof("result")) != "error"]
+            parts = [
+                getattr(result, kind) for result in response.results if (kind := result.WhichOneof("result")) != "error"
+            ]
         if isinstance(response, rpc.EraseProfileResponse):
             yield micros(response.log_purge_due) - erasure_of.PURGE_WITHIN
         for part in parts:
@@ -302,7 +324,9 @@ class Run:
                 try:
                     profiles.append(self.service.stub.GetProfile(self.get(name), timeout=TIMEOUT_SECONDS).profile)
                 except grpc.RpcError as error:
-                    expect(error.code() == grpc.StatusCode.NOT_FOUND, f"GetProfile {name}", "OK or NOT_FOUND", error.code())
+                    expect(
+                        error.code() == grpc.StatusCode.NOT_FOUND, f"GetProfile {name}", "OK or NOT_FOUND", error.code()
+                    )
         for profile in profiles:
             yield micros(profile.last_seen_at)
             yield micros(profile.updated_at)
@@ -319,7 +343,9 @@ class Run:
         for name, value in rejected.metadata.items():
             expect(failure.metadata.get(name) == value, f"metadata {name}", value, failure.metadata.get(name))
         if rejected.index is not None and rejected.reason != "TIME_WINDOW":
-            expect(failure.metadata.get("index") == str(rejected.index), "metadata index", rejected.index, failure.metadata)
+            expect(
+                failure.metadata.get("index") == str(rejected.index), "metadata index", rejected.index, failure.metadata
+            )
 
     def compare_profile(self, identifier, metadata=False):
         profile = self.model.find(identifier)
@@ -327,8 +353,12 @@ class Run:
         try:
             response = self.service.stub.GetProfile(request, timeout=TIMEOUT_SECONDS)
         except grpc.RpcError as error:
-            return expect(error.code() == grpc.StatusCode.NOT_FOUND and not profile, f"GetProfile {identifier}",
-                          "OK" if profile else "NOT_FOUND", error.code())
+            return expect(
+                error.code() == grpc.StatusCode.NOT_FOUND and not profile,
+                f"GetProfile {identifier}",
+                "OK" if profile else "NOT_FOUND",
+                error.code(),
+            )
         expect(profile is not None, f"GetProfile {identifier}", "NOT_FOUND", "OK")
         redirected = self.model.redirected(identifier)
         expect(response.redirected_from == redirected, "redirected_from", redirected, response.redirected_from)
@@ -347,7 +377,11 @@ class Run:
             if attribute.source.ListFields():
                 mine.source.CopyFrom(attribute.source)
             timestamp(attribute.base[0], mine.effective_time)
-            theirs = types.AttributeMetadata.FromString(found[name].SerializeToString()) if name in found else types.AttributeMetadata()
+            theirs = (
+                types.AttributeMetadata.FromString(found[name].SerializeToString())
+                if name in found
+                else types.AttributeMetadata()
+            )
             if not theirs.source.ListFields():
                 theirs.ClearField("source")
             expect(mine == theirs, f"attribute_metadata {name}", mine, theirs)
@@ -372,23 +406,33 @@ class Run:
         for order in (types.EVENT_ORDER_NEWEST_FIRST, types.EVENT_ORDER_OLDEST_FIRST):
             found, token = [], ""
             while True:
-                page = self.service.stub.ListEvents(rpc.ListEventsRequest(
-                    project="default", identifier=identifier, order=order, page_size=37, page_token=token), timeout=TIMEOUT_SECONDS)
+                page = self.service.stub.ListEvents(
+                    rpc.ListEventsRequest(
+                        project="default", identifier=identifier, order=order, page_size=37, page_token=token
+                    ),
+                    timeout=TIMEOUT_SECONDS,
+                )
                 found += page.events
                 token = page.next_page_token
                 if not token:
                     break
             mine = expected if order == types.EVENT_ORDER_OLDEST_FIRST else expected[::-1]
-            expect([event.event_id for event in mine] == [event.event_id for event in found], f"ListEvents {identifier}",
-                   [event.event_id for event in mine], [event.event_id for event in found])
+            expect(
+                [event.event_id for event in mine] == [event.event_id for event in found],
+                f"ListEvents {identifier}",
+                [event.event_id for event in mine],
+                [event.event_id for event in found],
+            )
             for one, other in zip(mine, found):
                 expect(one == other, f"ListEvents {identifier}", one, other)
 
     def compare_ledger(self, identifier, profile):
         found, token = {}, ""
         while True:
-            page = self.service.stub.ListConsentHistory(rpc.ListConsentHistoryRequest(
-                project="default", identifier=identifier, page_size=23, page_token=token), timeout=TIMEOUT_SECONDS)
+            page = self.service.stub.ListConsentHistory(
+                rpc.ListConsentHistoryRequest(project="default", identifier=identifier, page_size=23, page_token=token),
+                timeout=TIMEOUT_SECONDS,
+            )
             for entry in page.entries:
                 found.setdefault(entry.profile_id, []).append(entry)
             token = page.next_page_token
@@ -406,10 +450,25 @@ class Run:
                 expect(again == theirs, "chain of a ledger", again, theirs)
 
     def compare_sendable(self, identifier, profile):
-        for channel, topic, message_class in ((1, "", 1), (2, "", 1), (3, "", 1), (1, "", 2), (2, "t0", 1), (1, "t1", 1), (3, "t2", 1)):
-            response = self.service.stub.CheckSendable(rpc.CheckSendableRequest(
-                project="default", identifier=identifier, channel=channel, topic=topic, message_class=message_class),
-                timeout=TIMEOUT_SECONDS)
+        for channel, topic, message_class in (
+            (1, "", 1),
+            (2, "", 1),
+            (3, "", 1),
+            (1, "", 2),
+            (2, "t0", 1),
+            (1, "t1", 1),
+            (3, "t2", 1),
+        ):
+            response = self.service.stub.CheckSendable(
+                rpc.CheckSendableRequest(
+                    project="default", identifier=identifier, channel=channel, topic=topic, message_class=message_class
+                ),
+                timeout=TIMEOUT_SECONDS,
+            )
             mine = consent_of.check_sendable(profile, self.model.suppressed, channel, topic, message_class)
-            expect((response.sendable, response.reason) == mine, f"CheckSendable {identifier} {channel} {topic} {message_class}",
-                   mine, (response.sendable, response.reason))
+            expect(
+                (response.sendable, response.reason) == mine,
+                f"CheckSendable {identifier} {channel} {topic} {message_class}",
+                mine,
+                (response.sendable, response.reason),
+            )

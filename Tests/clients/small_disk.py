@@ -41,7 +41,11 @@ class SmallDisk:
         for kind, unshare, mount in candidates:
             holder = subprocess.Popen(
                 [*unshare, "sh", "-c", f"{mount} && echo ready && exec sleep infinity"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
             if holder.stdout.readline() == "ready\n":
                 self.holder, self.kind = holder, kind
                 user = ["-U", "--preserve-credentials"] if "-rm" in unshare else []
@@ -80,7 +84,8 @@ class SmallDisk:
 
     @contextlib.contextmanager
     def held_full(self):
-        """Keeps the disk full for the duration of the block; otherwise the log space that a snapshot frees would suffice for the next segment."""
+        """Keeps the disk full for the duration of the block; otherwise the log space that a snapshot frees would
+        suffice for the next segment."""
         stop = threading.Event()
 
         def hold():

@@ -1,12 +1,27 @@
-"""Rows A of the conformance list: 4,000 repetitions each. The attacker is disconnected or harmless, memory stays constant, others are served."""
+"""Rows A of the conformance list: 4,000 repetitions each. The attacker is disconnected or harmless, memory stays
+constant, others are served."""
 
 import socket
 
 import pytest
 
 from conftest import Server, custom, track
-from raw import (CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, TRACK, WINDOW_UPDATE, Raw,
-                 frame, message)
+from raw import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PING,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    TRACK,
+    WINDOW_UPDATE,
+    Raw,
+    frame,
+    message,
+)
 
 DOSE = 4_000
 GROWTH_MAX = 16 * 1024 * 1024
@@ -20,8 +35,15 @@ def target(tmp_path_factory):
 
 
 def request_block(raw):
-    return raw.encoder.encode([(":method", "POST"), (":scheme", "http"), (":path", TRACK), (":authority", "t"),
-                               ("content-type", "application/grpc")])
+    return raw.encoder.encode(
+        [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", TRACK),
+            (":authority", "t"),
+            ("content-type", "application/grpc"),
+        ]
+    )
 
 
 def open_stream(raw):

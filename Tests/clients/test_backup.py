@@ -27,7 +27,9 @@ def test_a_backup_contains_everything_acknowledged_before_it(server, tmp_path):
         acknowledged[number] = [writer.acknowledged for writer in writers]
         result = ctl("backup", tmp_path / f"backup-{number}", server=server)
         assert result.returncode == 0 and "verified" in result.stdout, result.stderr
-    assert any(writer.acknowledged > before for writer, before in zip(writers, acknowledged[2])), "there were no concurrent writes"
+    assert any(writer.acknowledged > before for writer, before in zip(writers, acknowledged[2])), (
+        "there were no concurrent writes"
+    )
     for writer in writers:
         writer.stop.set()
     for writer in writers:
@@ -37,7 +39,9 @@ def test_a_backup_contains_everything_acknowledged_before_it(server, tmp_path):
     server.stop(signal.SIGKILL)
     for number in (1, 2):
         folder = tmp_path / f"backup-{number}"
-        assert folder.stat().st_mode & 0o777 == 0o700 and {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+        assert folder.stat().st_mode & 0o777 == 0o700 and {
+            path.stat().st_mode & 0o777 for path in folder.iterdir()
+        } == {0o600}
         code, found, verdict = verified(folder)
         assert code == 0, found
         restored = ctl("--json", "restore", folder, tmp_path / f"restored-{number}")
@@ -50,13 +54,19 @@ def test_a_backup_contains_everything_acknowledged_before_it(server, tmp_path):
         # The log continues where the backup ended, and later writes survive a restart.
         stub.Track(track(custom("after"), event()))
         second.stop(signal.SIGKILL)
-        assert profiles_pb2_grpc.ProfilesStub(second.start().channel()).GetProfile(get(custom("after"))).profile.custom_id == "after"
+        assert (
+            profiles_pb2_grpc.ProfilesStub(second.start().channel()).GetProfile(get(custom("after"))).profile.custom_id
+            == "after"
+        )
         assert second.stop() == 0
     # Nothing was written after the last backup, so it has the same state as its source.
     _, _, source = verified(server.data_dir)
     _, _, copy = verified(tmp_path / "still")
     assert (source["lsn"], source["digest"]) == (copy["lsn"], copy["digest"])
-    assert ctl("dump", server.data_dir, "--events", "--ledger").stdout == ctl("dump", tmp_path / "still", "--events", "--ledger").stdout
+    assert (
+        ctl("dump", server.data_dir, "--events", "--ledger").stdout
+        == ctl("dump", tmp_path / "still", "--events", "--ledger").stdout
+    )
 
 
 def test_a_server_starts_directly_on_a_backup(server, tmp_path):
@@ -64,8 +74,14 @@ def test_a_server_starts_directly_on_a_backup(server, tmp_path):
     names = fill(server, 5)
     progress = backups(server, tmp_path / "deep" / "backup")
     assert server.stop() == 0
-    assert progress[-1].bytes_done == progress[-1].bytes_total == sum(path.stat().st_size for path in (tmp_path / "deep/backup").iterdir())
-    assert len({one.lsn for one in progress}) == 1 and all(a.bytes_done <= b.bytes_done for a, b in zip(progress, progress[1:]))
+    assert (
+        progress[-1].bytes_done
+        == progress[-1].bytes_total
+        == sum(path.stat().st_size for path in (tmp_path / "deep/backup").iterdir())
+    )
+    assert len({one.lsn for one in progress}) == 1 and all(
+        a.bytes_done <= b.bytes_done for a, b in zip(progress, progress[1:])
+    )
     second = Server(tmp_path / "deep" / "backup").start()
     stub = profiles_pb2_grpc.ProfilesStub(second.channel())
     assert all(stub.GetProfile(get(custom(name))).profile.custom_id == name for name in names)
@@ -88,20 +104,38 @@ def test_a_backup_needs_a_missing_or_empty_destination(server, tmp_path):
     file.write_text("keep")
     elsewhere.mkdir()
     link.symlink_to(elsewhere)
-    for destination, said in ((full, "not an empty directory"), (server.data_dir, "not an empty directory"),
-                              (file, "failed with errno"), (link, "failed with errno"), (server.data_dir / "b.tmp", "in the data directory"),
-                              (way / "new" / "b", "in the data directory"), ("data/relative", "not an absolute path"),
-                              ("", "not an absolute path"), ("/tmp/a\nb", "control character")):
+    for destination, said in (
+        (full, "not an empty directory"),
+        (server.data_dir, "not an empty directory"),
+        (file, "failed with errno"),
+        (link, "failed with errno"),
+        (server.data_dir / "b.tmp", "in the data directory"),
+        (way / "new" / "b", "in the data directory"),
+        ("data/relative", "not an absolute path"),
+        ("", "not an absolute path"),
+        ("/tmp/a\nb", "control character"),
+    ):
         failure = backup_fails(server, destination)
-        assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and said in failure.violations["destination"], destination
+        assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and said in failure.violations["destination"], (
+            destination
+        )
     assert not {"b.tmp", "new"} & {path.name for path in server.data_dir.iterdir()}
-    assert [path.name for path in full.iterdir()] == ["mine"] and file.read_text() == "keep" and not list(elsewhere.iterdir())
+    assert (
+        [path.name for path in full.iterdir()] == ["mine"]
+        and file.read_text() == "keep"
+        and not list(elsewhere.iterdir())
+    )
     rejected = ctl("backup", full, server=server)
     assert rejected.returncode == 1 and "destination: not an empty directory" in rejected.stderr
     # An empty directory is accepted; the tool makes a relative path absolute.
     result = subprocess.run(
-        [str(TOOL), "backup", "elsewhere"], cwd=tmp_path, env={**os.environ, "PROFILES_ADDRESS": server.listen}, capture_output=True,
-        text=True, timeout=60)
+        [str(TOOL), "backup", "elsewhere"],
+        cwd=tmp_path,
+        env={**os.environ, "PROFILES_ADDRESS": server.listen},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert result.returncode == 0 and str(elsewhere) in result.stdout and verified(elsewhere)[0] == 0
 
 
@@ -115,7 +149,9 @@ def test_one_backup_at_a_time(server, tmp_path):
         stub = admin_stub(server)
         ready.wait()
         try:
-            outcomes[number] = list(stub.Backup(admin_pb2.BackupRequest(destination=str(tmp_path / f"b{number}")), timeout=60))
+            outcomes[number] = list(
+                stub.Backup(admin_pb2.BackupRequest(destination=str(tmp_path / f"b{number}")), timeout=60)
+            )
         except grpc.RpcError as error:
             outcomes[number] = Failure(error)
 
@@ -126,7 +162,9 @@ def test_one_backup_at_a_time(server, tmp_path):
         thread.join(90)
     rejected = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     expected = (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_EXCEEDED", "backups")
-    assert rejected and all((failure.code, failure.reason, failure.metadata["limit"]) == expected for failure in rejected)
+    assert rejected and all(
+        (failure.code, failure.reason, failure.metadata["limit"]) == expected for failure in rejected
+    )
     assert len(rejected) < len(outcomes)
     for number, outcome in enumerate(outcomes):
         if isinstance(outcome, Failure):
@@ -213,7 +251,11 @@ def test_a_snapshot_call_returns_when_the_snapshot_exists(server):
         lsns.append(response.lsn)
     assert lsns == sorted(set(lsns))
     said = ctl("snapshot", server=server)
-    assert said.returncode == 0 and said.stdout.startswith("snapshot of lsn ") and said.stdout.endswith(" bytes, verified\n")
+    assert (
+        said.returncode == 0
+        and said.stdout.startswith("snapshot of lsn ")
+        and said.stdout.endswith(" bytes, verified\n")
+    )
     # Concurrent calls share one snapshot.
     calls = [stub.CreateSnapshot.future(admin_pb2.CreateSnapshotRequest(), timeout=60) for _ in range(30)]
     assert len({call.result().lsn for call in calls}) < 30
@@ -232,7 +274,12 @@ def test_a_backup_after_an_erasure_contains_nothing_of_the_person(server, tmp_pa
     backups(server, tmp_path / "backup")
     assert server.stop() == 0
     for folder in (server.data_dir, tmp_path / "backup"):
-        dumped = [json.loads(line)["profile"]["custom_id"] for line in ctl("dump", folder, "--events", "--ledger").stdout.splitlines()]
+        dumped = [
+            json.loads(line)["profile"]["custom_id"]
+            for line in ctl("dump", folder, "--events", "--ledger").stdout.splitlines()
+        ]
         assert sorted(dumped) == sorted(names[3:])
     everything = b"".join(path.read_bytes() for path in (tmp_path / "backup").iterdir())
-    assert all(name.encode() not in everything for name in names[:3]) and all(name.encode() in everything for name in names[3:])
+    assert all(name.encode() not in everything for name in names[:3]) and all(
+        name.encode() in everything for name in names[3:]
+    )

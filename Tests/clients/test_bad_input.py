@@ -58,9 +58,13 @@ CASES = {
     "100,000 levels of empty messages": (deep_unknown(100_000), {INVALID, RESOURCE}),
     "4 MiB of empty values": (with_event(field(2, b"x") + b"\x1a\0" * (2 * 1024 * 1024 - 64)), {INVALID, RESOURCE}),
     "4 MiB of empty list items": (
-        with_event(field(3, field(1, b"l") + field(2, field(7, b"\x0a\0" * 2_000_000)))), {INVALID, RESOURCE}),
+        with_event(field(3, field(1, b"l") + field(2, field(7, b"\x0a\0" * 2_000_000)))),
+        {INVALID, RESOURCE},
+    ),
     "100,000 map entries": (
-        with_event(b"".join(field(3, field(1, b"k%d" % i)) for i in range(100_000))), {INVALID, RESOURCE}),
+        with_event(b"".join(field(3, field(1, b"k%d" % i)) for i in range(100_000))),
+        {INVALID, RESOURCE},
+    ),
     "100,000 unknown fields": (with_event(b"") + b"\xf8\x07\x01" * 100_000, {INVALID, RESOURCE}),
     "a choice given twice": (field(1, b"default") + field(3, field(2, b"a") + field(3, b"b")), {INVALID}),
     "a key given twice": (with_event(field(3, field(1, b"k")) * 2), {INVALID}),

@@ -21,7 +21,8 @@ def change(channel=EMAIL, state=SUBSCRIBED, topic=""):
 
 def update(identifier, *changes, source=USER, **fields):
     return profiles_pb2.UpdateSubscriptionRequest(
-        project="default", identifier=identifier, changes=changes or [change()], source=source, **fields)
+        project="default", identifier=identifier, changes=changes or [change()], source=source, **fields
+    )
 
 
 def ago(seconds):
@@ -34,7 +35,8 @@ def states(subscriptions):
 
 def history(stub, identifier, **fields):
     return stub.ListConsentHistory(
-        profiles_pb2.ListConsentHistoryRequest(project="default", identifier=identifier, **fields))
+        profiles_pb2.ListConsentHistoryRequest(project="default", identifier=identifier, **fields)
+    )
 
 
 def entry_hash(entry, previous):
@@ -46,8 +48,11 @@ def entry_hash(entry, previous):
 
 
 def sendable(stub, identifier, channel=EMAIL, topic="", message_class=MARKETING):
-    response = stub.CheckSendable(profiles_pb2.CheckSendableRequest(
-        project="default", identifier=identifier, channel=channel, topic=topic, message_class=message_class))
+    response = stub.CheckSendable(
+        profiles_pb2.CheckSendableRequest(
+            project="default", identifier=identifier, channel=channel, topic=topic, message_class=message_class
+        )
+    )
     return response.sendable, response.reason
 
 
@@ -55,9 +60,13 @@ def with_address(stub, email=None, phone=None):
     who = custom()
     native = types_pb2.NativeAttributes(
         email_address=email and wrappers_pb2.StringValue(value=email),
-        phone_number=phone and wrappers_pb2.StringValue(value=phone))
-    stub.Identify(profiles_pb2.IdentifyRequest(
-        project="default", custom_id=who.custom_id, attributes=types_pb2.AttributePatch(native=native)))
+        phone_number=phone and wrappers_pb2.StringValue(value=phone),
+    )
+    stub.Identify(
+        profiles_pb2.IdentifyRequest(
+            project="default", custom_id=who.custom_id, attributes=types_pb2.AttributePatch(native=native)
+        )
+    )
     return who
 
 
@@ -66,7 +75,10 @@ def test_changes_are_applied_in_order_and_visible_to_the_next_read(stub):
     response = stub.UpdateSubscription(update(who, change(), change(topic="News"), change(state=UNSUBSCRIBED)))
     assert response.revision == 1 and len(response.profile_id) == 26
     assert [(r.channel, r.topic, r.state, r.applied) for r in response.results] == [
-        (EMAIL, "", SUBSCRIBED, True), (EMAIL, "news", SUBSCRIBED, True), (EMAIL, "", UNSUBSCRIBED, True)]
+        (EMAIL, "", SUBSCRIBED, True),
+        (EMAIL, "news", SUBSCRIBED, True),
+        (EMAIL, "", UNSUBSCRIBED, True),
+    ]
     assert states(response.subscriptions) == {(EMAIL, ""): UNSUBSCRIBED, (EMAIL, "news"): SUBSCRIBED}
     assert [entry.lsn for entry in response.entries] == [response.lsn - 2, response.lsn - 1, response.lsn]
     profile = stub.GetProfile(get(who)).profile
@@ -86,8 +98,9 @@ def test_a_machine_cannot_resubscribe_a_person_who_opted_out(stub):
         assert (failure.reason, failure.metadata) == ("USER_UNSUBSCRIBED", {"index": "1"})
     assert len(history(stub, who).entries) == before
     assert states(stub.GetProfile(get(who)).profile.subscriptions) == {(EMAIL, ""): UNSUBSCRIBED}
-    allowed = stub.UpdateSubscription(update(
-        who, change(), source=SUPPORT, evidence=types_pb2.Evidence(reference="ticket 7")))
+    allowed = stub.UpdateSubscription(
+        update(who, change(), source=SUPPORT, evidence=types_pb2.Evidence(reference="ticket 7"))
+    )
     assert states(allowed.subscriptions) == {(EMAIL, ""): SUBSCRIBED}
 
 
@@ -119,11 +132,26 @@ def test_sms_keyword_is_undone_by_keyword_only(stub):
 
 
 def test_all_violations_are_listed(stub):
-    failure = fails(stub.UpdateSubscription, update(
-        types_pb2.Identifier(), change(0), change(state=PENDING), change(topic="a b"), change(state=0), source=SYSTEM))
+    failure = fails(
+        stub.UpdateSubscription,
+        update(
+            types_pb2.Identifier(),
+            change(0),
+            change(state=PENDING),
+            change(topic="a b"),
+            change(state=0),
+            source=SYSTEM,
+        ),
+    )
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT
     assert set(failure.violations) == {
-        "identifier", "source", "changes[0].channel", "changes[1].state", "changes[2].topic", "changes[3].state"}
+        "identifier",
+        "source",
+        "changes[0].channel",
+        "changes[1].state",
+        "changes[2].topic",
+        "changes[3].state",
+    }
     assert fails(stub.UpdateSubscription, update(custom(), source=ONE_CLICK)).violations.keys() == {"changes[0].state"}
     too_many = update(custom(), *[change(topic=f"t{number}") for number in range(101)])
     assert fails(stub.UpdateSubscription, too_many).violations.keys() == {"changes"}
@@ -135,7 +163,9 @@ def test_the_26th_topic_is_rejected_but_an_opt_out_never(stub):
     failure = fails(stub.UpdateSubscription, update(who, change(topic="one_more")))
     assert failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (failure.reason, failure.metadata) == ("LIMIT_EXCEEDED", {"index": "0", "maximum": "25"})
-    response = stub.UpdateSubscription(update(who, change(topic="one_more", state=UNSUBSCRIBED), change(SMS, topic="other")))
+    response = stub.UpdateSubscription(
+        update(who, change(topic="one_more", state=UNSUBSCRIBED), change(SMS, topic="other"))
+    )
     assert len(response.subscriptions.items) == 27
 
 
@@ -144,7 +174,9 @@ def test_revision_request_id_and_unknown_profiles_are_as_in_track(stub):
     zero, one = (wrappers_pb2.UInt64Value(value=value) for value in (0, 1))
     first = stub.UpdateSubscription(update(who, expected_revision=zero, request_id=request_id))
     again = stub.UpdateSubscription(update(who, expected_revision=zero, request_id=request_id))
-    assert again.replayed and again.lsn == first.lsn and again.results == first.results and again.entries == first.entries
+    assert (
+        again.replayed and again.lsn == first.lsn and again.results == first.results and again.entries == first.entries
+    )
     assert fails(stub.UpdateSubscription, update(who, source=API, request_id=request_id)).reason == "REQUEST_ID_REUSED"
     failure = fails(stub.UpdateSubscription, update(who, expected_revision=zero))
     assert (failure.code, failure.metadata) == (grpc.StatusCode.ABORTED, {"current_revision": "1"})
@@ -155,7 +187,9 @@ def test_revision_request_id_and_unknown_profiles_are_as_in_track(stub):
 
 def test_a_client_can_recompute_the_ledger_chain(stub):
     who = custom()
-    evidence = types_pb2.Evidence(method="form", ip="192.0.2.1", user_agent="é", text_version="3", actor="me", reference="r")
+    evidence = types_pb2.Evidence(
+        method="form", ip="192.0.2.1", user_agent="é", text_version="3", actor="me", reference="r"
+    )
     stub.UpdateSubscription(update(who, change(), change(SMS, topic="x"), evidence=evidence))
     stub.UpdateSubscription(update(who, change(state=UNSET), occurred_at=ago(7200), evidence=types_pb2.Evidence()))
     response = stub.UpdateSubscription(update(who, change(state=UNSUBSCRIBED), source=API))
@@ -181,7 +215,7 @@ def test_the_history_is_paged(stub):
     while True:
         page = history(stub, who, page_size=3, page_token=token)
         pages.append(len(page.entries))
-        assert list(page.entries) == list(whole)[sum(pages[:-1]):sum(pages)]
+        assert list(page.entries) == list(whole)[sum(pages[:-1]) : sum(pages)]
         token = page.next_page_token
         if not token:
             break
@@ -223,7 +257,9 @@ def test_one_click_unsubscribes_and_is_idempotent(stub):
     assert states(profile.subscriptions) == {(EMAIL, ""): SUBSCRIBED, (EMAIL, "news"): UNSUBSCRIBED}
     assert {item.source for item in profile.subscriptions.items if item.topic} == {ONE_CLICK}
     for bad in (token[:-1] + ("A" if token[-1] != "A" else "B"), "x", token + "AAAA", token[1:]):
-        failure = fails(stub.RedeemUnsubscribeToken, profiles_pb2.RedeemUnsubscribeTokenRequest(project="default", token=bad))
+        failure = fails(
+            stub.RedeemUnsubscribeToken, profiles_pb2.RedeemUnsubscribeTokenRequest(project="default", token=bad)
+        )
         assert (failure.code, failure.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TOKEN_INVALID")
     failure = fails(stub.ConfirmSubscription, profiles_pb2.ConfirmSubscriptionRequest(project="default", token=token))
     assert failure.reason == "TOKEN_INVALID"
@@ -236,12 +272,17 @@ def test_a_merge_joins_consent_and_keeps_both_chains(stub):
     stub.UpdateSubscription(update(who, change(), change(topic="mine")))
     stub.UpdateSubscription(update(device, change(state=UNSUBSCRIBED), change(SMS)))
     token = stub.CreateUnsubscribeToken(
-        profiles_pb2.CreateUnsubscribeTokenRequest(project="default", identifier=device, channel=SMS)).token
-    merged = stub.Identify(profiles_pb2.IdentifyRequest(
-        project="default", installation_id=device.installation_id, custom_id=who.custom_id))
+        profiles_pb2.CreateUnsubscribeTokenRequest(project="default", identifier=device, channel=SMS)
+    ).token
+    merged = stub.Identify(
+        profiles_pb2.IdentifyRequest(project="default", installation_id=device.installation_id, custom_id=who.custom_id)
+    )
     assert merged.outcome == types_pb2.OUTCOME_MERGED
     assert states(merged.profile.subscriptions) == {
-        (EMAIL, ""): UNSUBSCRIBED, (EMAIL, "mine"): SUBSCRIBED, (SMS, ""): SUBSCRIBED}
+        (EMAIL, ""): UNSUBSCRIBED,
+        (EMAIL, "mine"): SUBSCRIBED,
+        (SMS, ""): SUBSCRIBED,
+    }
     entries = history(stub, who).entries
     assert [(e.channel, e.topic, e.source) for e in entries[4:]] == [(EMAIL, "", SYSTEM), (SMS, "", SYSTEM)]
     assert len(entries) == 6 and len({entry.profile_id for entry in entries}) == 2
@@ -261,8 +302,9 @@ def test_a_merge_joins_consent_and_keeps_both_chains(stub):
 
 
 def suppress(stub, address, reason, channel=EMAIL, **fields):
-    return stub.AddSuppression(profiles_pb2.AddSuppressionRequest(
-        project="default", channel=channel, address=address, reason=reason, **fields))
+    return stub.AddSuppression(
+        profiles_pb2.AddSuppressionRequest(project="default", channel=channel, address=address, reason=reason, **fields)
+    )
 
 
 def test_reasons_are_checked_in_the_order_of_the_contract(stub):
@@ -293,8 +335,11 @@ def test_push_needs_an_app_or_web_installation(stub):
     stub.UpdateSubscription(update(device, change(PUSH)))
     assert sendable(stub, device, PUSH) == (False, NO_ADDRESS)
     browser = unique("browser")
-    stub.Identify(profiles_pb2.IdentifyRequest(
-        project="default", installation_id=browser, source=types_pb2.Source(platform=types_pb2.PLATFORM_WEB)))
+    stub.Identify(
+        profiles_pb2.IdentifyRequest(
+            project="default", installation_id=browser, source=types_pb2.Source(platform=types_pb2.PLATFORM_WEB)
+        )
+    )
     stub.UpdateSubscription(update(types_pb2.Identifier(installation_id=browser), change(PUSH)))
     assert sendable(stub, types_pb2.Identifier(installation_id=browser), PUSH) == (True, OK)
 
@@ -340,7 +385,9 @@ def test_every_item_is_counted(server):
         stub.UpdateSubscription(update(who, change(state=UNSET), occurred_at=ago(60)))
         fails(stub.UpdateSubscription, update(who, change(SMS), source=API))
         fails(stub.UpdateSubscription, update(who, change(state=PENDING)))
-    count = {result: server.metric(f'profiles_items_total{{result="{result}"}}')
-             for result in ("stored", "duplicate", "stale", "rejected")}
+    count = {
+        result: server.metric(f'profiles_items_total{{result="{result}"}}')
+        for result in ("stored", "duplicate", "stale", "rejected")
+    }
     assert count == {"stored": 2, "duplicate": 0, "stale": 1, "rejected": 2}
     assert server.metric("profiles_items_received_total") == 5

@@ -1,9 +1,10 @@
 """The result does not depend on the order of arrival where the contract says so, and no machine re-subscribes a person.
 
-Writes with distinct times, to one profile between two identity changes, are sent in several orders under different names; the
-profiles must be equal except for ids, revision, lsn and the server's own times. Rules about limits, and about the order of arrival at
-equal times, are not part of this test. Subscription changes here are SUBSCRIBED and UNSUBSCRIBED by the person: in the contract a
-machine's SUBSCRIBED that arrives first is kept over an older one of the person, so those depend on the order by design.
+Writes with distinct times, to one profile between two identity changes, are sent in several orders under different
+names; the profiles must be equal except for ids, revision, lsn and the server's own times. Rules about limits, and
+about the order of arrival at equal times, are not part of this test. Subscription changes here are SUBSCRIBED and
+UNSUBSCRIBED by the person: in the contract a machine's SUBSCRIBED that arrives first is kept over an older one of the
+person, so those depend on the order by design.
 """
 
 import os
@@ -65,17 +66,36 @@ def writes_of(seed, base):
             if names & elements:
                 continue
             elements |= names
-            makers.append(lambda who, patch=patch, at=at: (
-                "Identify", rpc.IdentifyRequest(project="default", custom_id=who, attributes=patch, occurred_at=at)))
+            makers.append(
+                lambda who, patch=patch, at=at: (
+                    "Identify",
+                    rpc.IdentifyRequest(project="default", custom_id=who, attributes=patch, occurred_at=at),
+                )
+            )
         elif kind == "event":
             event = types.Event(name=chance.choice(["view", "buy"]), event_id=f"e{number}", occurred_at=at)
-            makers.append(lambda who, event=event: (
-                "Track", rpc.TrackRequest(project="default", identifier=types.Identifier(custom_id=who), events=[event])))
+            makers.append(
+                lambda who, event=event: (
+                    "Track",
+                    rpc.TrackRequest(project="default", identifier=types.Identifier(custom_id=who), events=[event]),
+                )
+            )
         else:
-            change = types_change(chance.choice([1, 3]), chance.choice(["", "news"]), chance.choice([SUBSCRIBED, UNSUBSCRIBED]))
-            makers.append(lambda who, change=change, source=chance.choice([USER, PREFERENCE_CENTER]), at=at: (
-                "UpdateSubscription", rpc.UpdateSubscriptionRequest(
-                    project="default", identifier=types.Identifier(custom_id=who), changes=[change], source=source, occurred_at=at)))
+            change = types_change(
+                chance.choice([1, 3]), chance.choice(["", "news"]), chance.choice([SUBSCRIBED, UNSUBSCRIBED])
+            )
+            makers.append(
+                lambda who, change=change, source=chance.choice([USER, PREFERENCE_CENTER]), at=at: (
+                    "UpdateSubscription",
+                    rpc.UpdateSubscriptionRequest(
+                        project="default",
+                        identifier=types.Identifier(custom_id=who),
+                        changes=[change],
+                        source=source,
+                        occurred_at=at,
+                    ),
+                )
+            )
     return makers
 
 
@@ -97,7 +117,9 @@ def state_of(stub, who):
         metadata.ClearField("lsn")
     # The stamp of a list itself is that of the element that arrived last.
     response.attribute_metadata.pop("list", None)
-    events = stub.ListEvents(rpc.ListEventsRequest(project="default", identifier=types.Identifier(custom_id=who), page_size=1_000)).events
+    events = stub.ListEvents(
+        rpc.ListEventsRequest(project="default", identifier=types.Identifier(custom_id=who), page_size=1_000)
+    ).events
     return response, [(event.event_id, event.name, event.effective_time.seconds) for event in events]
 
 
@@ -130,7 +152,8 @@ def consent_call(chance, person, base):
     by_person = chance.random() < 0.25
     source = chance.choice([USER, PREFERENCE_CENTER]) if by_person else chance.choice([API, IMPORT])
     request = rpc.UpdateSubscriptionRequest(
-        project="default", identifier=types.Identifier(custom_id=person.id), source=source)
+        project="default", identifier=types.Identifier(custom_id=person.id), source=source
+    )
     if chance.random() < 0.8:
         request.occurred_at.seconds = base - chance.randrange(40 * 3_600)
     for _ in range(chance.choice([1, 1, 2, 5, 20, CHANGES_PER_CALL])):
@@ -163,7 +186,10 @@ def test_no_machine_write_resubscribes_a_person(stub):
     print(f"seed {seed}")
     people = [Person() for _ in range(20)]
     while sent < CHANGES:
-        calls = [(person, consent_call(chance, person, base)) for person in chance.choices(people, k=chance.choice([1, 5, 20]))]
+        calls = [
+            (person, consent_call(chance, person, base))
+            for person in chance.choices(people, k=chance.choice([1, 5, 20]))
+        ]
         sent += sum(len(request.changes) for _, request in calls)
         if len(calls) == 1:
             person, request = calls[0]

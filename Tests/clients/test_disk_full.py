@@ -46,7 +46,9 @@ def test_F10_full_disk_rejects_writes_serves_reads_and_heals(tmp_path, capsys):
                     assert wait_until(lambda: server.metric("profiles_disk_full") == 1, 60), state(disk, server)
                     rejected, reads = load.rejected, load.reader.count
                     assert wait_until(lambda: load.rejected > rejected + WRITERS and load.reader.count > reads + 20)
-                    assert wait_until(lambda: server.get("/readyz") == (503, "not ready: disk full, writes are rejected\n"))
+                    assert wait_until(
+                        lambda: server.get("/readyz") == (503, "not ready: disk full, writes are rejected\n")
+                    )
                     assert health.Check(health_pb2.HealthCheckRequest(service=""), timeout=10).status == 1
                     reads_while_full += load.reader.count - reads
                 acknowledged, start = load.acknowledged, time.monotonic()
@@ -65,8 +67,10 @@ def test_F10_full_disk_rejects_writes_serves_reads_and_heals(tmp_path, capsys):
         assert server.stop() == 0
     with capsys.disabled():
         print(
-            f"F10: {disk.kind} of {DISK_BYTES >> 20} MiB, {ROUNDS} rounds, {load.acknowledged} acknowledged, {load.rejected} rejected, "
+            f"F10: {disk.kind} of {DISK_BYTES >> 20} MiB, {ROUNDS} rounds, "
+            f"{load.acknowledged} acknowledged, {load.rejected} rejected, "
             f"{load.reader.count} reads ({reads_while_full} while full, 0 failed); 0 crashes, 0 lost; "
-            f"writes resume after {sorted(back)[len(back) // 2]:.2f} s (longest {max(back):.2f} s)")
+            f"writes resume after {sorted(back)[len(back) // 2]:.2f} s (longest {max(back):.2f} s)"
+        )
     if ROUNDS >= ROUNDS_OF_THE_ROW:
         assert max(back) < 5

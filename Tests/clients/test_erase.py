@@ -33,17 +33,27 @@ def is_blocked(failure, days=30):
 
 
 def person(stub, with_alias=False):
-    """A person with a device, an address, events and consent; with_alias: the device had an anonymous profile of its own before."""
+    """A person with a device, an address, events and consent; with_alias: the device had an anonymous profile of its
+    own before."""
     who, phone = unique("ann"), unique("phone")
     native = types_pb2.NativeAttributes(email_address=wrappers_pb2.StringValue(value=f"{who}@example.org"))
     if with_alias:
         stub.Track(track(device(phone), event("view", event_id="before")))
-        stub.Identify(profiles_pb2.IdentifyRequest(
-            project="default", custom_id=who, attributes=types_pb2.AttributePatch(native=native)))
+        stub.Identify(
+            profiles_pb2.IdentifyRequest(
+                project="default", custom_id=who, attributes=types_pb2.AttributePatch(native=native)
+            )
+        )
         stub.Identify(identify(phone, who))
     else:
-        stub.Identify(profiles_pb2.IdentifyRequest(
-            project="default", custom_id=who, installation_id=phone, attributes=types_pb2.AttributePatch(native=native)))
+        stub.Identify(
+            profiles_pb2.IdentifyRequest(
+                project="default",
+                custom_id=who,
+                installation_id=phone,
+                attributes=types_pb2.AttributePatch(native=native),
+            )
+        )
     stub.Track(track(device(phone), event("purchase", event_id="one")))
     stub.UpdateSubscription(update(custom(who), change(EMAIL, SUBSCRIBED)))
     profile = stub.GetProfile(get(custom(who))).profile
@@ -54,8 +64,12 @@ def person(stub, with_alias=False):
 def test_erased_person_cannot_be_found_by_any_identifier(stub, by):
     who, phone, profile = person(stub, with_alias=True)
     [alias] = [alias.profile_id for alias in profile.aliases]
-    names = {"custom": custom(who), "device": device(phone), "profile": types_pb2.Identifier(profile_id=profile.profile_id),
-             "alias": types_pb2.Identifier(profile_id=alias)}
+    names = {
+        "custom": custom(who),
+        "device": device(phone),
+        "profile": types_pb2.Identifier(profile_id=profile.profile_id),
+        "alias": types_pb2.Identifier(profile_id=alias),
+    }
     before = time.time()
     response = stub.EraseProfile(erase(names[by]))
     assert response.existed and not response.replayed and response.lsn > profile.lsn
@@ -67,9 +81,13 @@ def test_erased_person_cannot_be_found_by_any_identifier(stub, by):
         history = profiles_pb2.ListConsentHistoryRequest(project="default", identifier=name)
         assert fails(stub.ListConsentHistory, history).code == grpc.StatusCode.NOT_FOUND
         assert not stub.EraseProfile(erase(name)).existed
-    found = stub.LookupProfiles(profiles_pb2.LookupProfilesRequest(project="default", email_address=f"{who}@example.org"))
+    found = stub.LookupProfiles(
+        profiles_pb2.LookupProfilesRequest(project="default", email_address=f"{who}@example.org")
+    )
     assert not found.profiles
-    many = stub.BatchGetProfiles(profiles_pb2.BatchGetProfilesRequest(project="default", identifiers=list(names.values())))
+    many = stub.BatchGetProfiles(
+        profiles_pb2.BatchGetProfilesRequest(project="default", identifiers=list(names.values()))
+    )
     assert not many.profiles
 
 
@@ -81,11 +99,15 @@ def test_erasing_an_unknown_person_returns_an_lsn_of_its_own(stub):
 
 def test_expected_revision_is_compared_first(stub):
     who, _, profile = person(stub)
-    wrong = fails(stub.EraseProfile, erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=profile.revision + 1)))
+    wrong = fails(
+        stub.EraseProfile, erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=profile.revision + 1))
+    )
     assert wrong.code == grpc.StatusCode.ABORTED and wrong.metadata["current_revision"] == str(profile.revision)
     none = fails(stub.EraseProfile, erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=0)))
     assert none.reason == "REVISION_MISMATCH"
-    assert stub.EraseProfile(erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=profile.revision))).existed
+    assert stub.EraseProfile(
+        erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=profile.revision))
+    ).existed
     assert not stub.EraseProfile(erase(custom(who), expected_revision=wrappers_pb2.UInt64Value(value=0))).existed
 
 
@@ -105,11 +127,21 @@ def test_every_write_with_a_blocked_identifier_is_rejected(shared, stub):
     stub.EraseProfile(erase(custom(who)))
     before, blocked = shared.metric(rejected), shared.metric("profiles_blocked_identifiers")
     assert blocked >= 2
-    for request in (track(custom(who)), track(device(phone)), track(custom(who), request_id=unique("r")), track(custom(who), must_exist=True)):
+    for request in (
+        track(custom(who)),
+        track(device(phone)),
+        track(custom(who), request_id=unique("r")),
+        track(custom(who), must_exist=True),
+    ):
         assert is_blocked(fails(stub.Track, request))
     assert shared.metric(rejected) == before + 4
-    for request in (identify(None, who), identify(phone), identify(phone, unique("bob")), identify(unique("tablet"), who),
-                    profiles_pb2.IdentifyRequest(project="default", installation_id=phone, logged_out=True)):
+    for request in (
+        identify(None, who),
+        identify(phone),
+        identify(phone, unique("bob")),
+        identify(unique("tablet"), who),
+        profiles_pb2.IdentifyRequest(project="default", installation_id=phone, logged_out=True),
+    ):
         assert is_blocked(fails(stub.Identify, request))
     assert is_blocked(fails(stub.UpdateSubscription, update(custom(who), change(EMAIL, UNSUBSCRIBED))))
     assert is_blocked(fails(stub.BatchWrite, batch(inner(track(custom())), inner(track(custom(who))))))
@@ -132,7 +164,9 @@ def test_stream_continues_after_a_blocked_identifier(stub):
     bob = custom()
     responses = list(stub.TrackStream(iter([track(custom(who), sequence=1), track(bob, sequence=2)]), timeout=20))
     assert [response.sequence for response in responses] == [1, 2]
-    assert responses[0].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0] and not responses[1].HasField("error")
+    assert responses[0].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0] and not responses[1].HasField(
+        "error"
+    )
 
 
 def test_stored_responses_of_erased_people_are_removed_and_their_request_ids_remembered(stub):
@@ -153,7 +187,12 @@ def test_stored_responses_of_erased_people_are_removed_and_their_request_ids_rem
     again = stub.Track(of_bob)
     assert again.replayed and again.lsn == original.lsn
     repeated = stub.EraseProfile(gone)
-    assert repeated.replayed and repeated.existed and repeated.lsn == response.lsn and repeated.log_purge_due == response.log_purge_due
+    assert (
+        repeated.replayed
+        and repeated.existed
+        and repeated.lsn == response.lsn
+        and repeated.log_purge_due == response.log_purge_due
+    )
     other = erase(custom(bob), request_id=gone.request_id)
     assert fails(stub.EraseProfile, other).reason == "REQUEST_ID_REUSED"
 
@@ -175,7 +214,10 @@ def test_late_event_of_an_erased_holder_is_rejected(stub):
     response = stub.Track(late)
     assert [result.status for result in response.results] == [3, 1]
     assert response.results[0].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
-    assert fails(stub.Identify, identify(phone, attributes=patch(color="red"), occurred_at=at(2_000))).reason == "IDENTIFIER_ERASED"
+    assert (
+        fails(stub.Identify, identify(phone, attributes=patch(color="red"), occurred_at=at(2_000))).reason
+        == "IDENTIFIER_ERASED"
+    )
     assert stub.GetProfile(get(device(phone))).profile.custom_id == bob
 
 
@@ -185,7 +227,8 @@ def test_suppression_and_unsubscribe_link_outlive_the_person(stub):
     stub.AddSuppression(profiles_pb2.AddSuppressionRequest(project="default", channel=EMAIL, address=address, reason=1))
     link = profiles_pb2.CreateUnsubscribeTokenRequest(project="default", identifier=custom(who), channel=EMAIL)
     redeem = profiles_pb2.RedeemUnsubscribeTokenRequest(
-        project="default", token=stub.CreateUnsubscribeToken(link).token, request_id=unique("r"))
+        project="default", token=stub.CreateUnsubscribeToken(link).token, request_id=unique("r")
+    )
     stub.RedeemUnsubscribeToken(redeem)
     stub.EraseProfile(erase(custom(who)))
     # Its stored response was erased with the person, but a link always succeeds.
@@ -195,8 +238,11 @@ def test_suppression_and_unsubscribe_link_outlive_the_person(stub):
     assert fails(stub.CreateUnsubscribeToken, link).code == grpc.StatusCode.NOT_FOUND
     somebody = unique("eve")
     native = types_pb2.NativeAttributes(email_address=wrappers_pb2.StringValue(value=address))
-    stub.Identify(profiles_pb2.IdentifyRequest(
-        project="default", custom_id=somebody, attributes=types_pb2.AttributePatch(native=native)))
+    stub.Identify(
+        profiles_pb2.IdentifyRequest(
+            project="default", custom_id=somebody, attributes=types_pb2.AttributePatch(native=native)
+        )
+    )
     assert sendable(stub, custom(somebody))[0] is False
 
 
@@ -242,13 +288,17 @@ def test_two_snapshots_later_no_byte_of_the_person_is_on_disk(server):
         stub = profiles_pb2_grpc.ProfilesStub(channel)
         admin = admin_pb2_grpc.AdminStub(channel)
         who, phone, profile = person(stub, with_alias=True)
-        stub.Track(track(custom(who), event("buy", event_id="event-" + who, label="label-" + who), request_id="request-" + who))
+        stub.Track(
+            track(custom(who), event("buy", event_id="event-" + who, label="label-" + who), request_id="request-" + who)
+        )
         stub.Identify(identify(None, who, patch(color="colour-" + who)))
         ids = [profile.profile_id, *(alias.profile_id for alias in profile.aliases)]
         marks = {who.encode(), phone.encode()} | {form for text in ids for form in (text.encode(), *ulid_bytes(text))}
         assert {who.encode(), phone.encode()} <= traces(server.data_dir, marks)
         admin.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=60)
-        assert {ulid_bytes(ids[0])[1], ulid_bytes(ids[1])[1]} <= traces(server.data_dir, marks), "a snapshot holds the ids"
+        assert {ulid_bytes(ids[0])[1], ulid_bytes(ids[1])[1]} <= traces(server.data_dir, marks), (
+            "a snapshot holds the ids"
+        )
         bystander = custom()
         stub.Track(track(bystander))
         stub.EraseProfile(erase(custom(who), request_id="erase-" + who))

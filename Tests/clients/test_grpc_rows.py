@@ -6,8 +6,24 @@ import signal
 import pytest
 
 from conftest import custom, track
-from raw import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PADDED, PING, RST_STREAM, SETTINGS, TRACK,
-                 WINDOW_UPDATE, Raw, frame, message)
+from raw import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PADDED,
+    PING,
+    RST_STREAM,
+    SETTINGS,
+    TRACK,
+    WINDOW_UPDATE,
+    Raw,
+    frame,
+    message,
+)
 
 OK, CANCELLED, DEADLINE, NOT_FOUND, RESOURCE, UNIMPLEMENTED, INTERNAL = 0, 1, 4, 5, 8, 12, 13
 
@@ -56,7 +72,10 @@ def test_G8_absent_te_is_accepted_and_a_wrong_one_is_malformed(raw):
     assert raw.response(stream, 5).grpc != OK
 
 
-@pytest.mark.parametrize("path", ["/", "//", "/a", "/a/b/c", "/profiles.v1.Profiles/Nothing", "/profiles.v1.profiles/Track", "/" + "p" * 3000])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "//", "/a", "/a/b/c", "/profiles.v1.Profiles/Nothing", "/profiles.v1.profiles/Track", "/" + "p" * 3000],
+)
 def test_G9_G10_G11_G12_unknown_paths_are_trailers_only_unimplemented(raw, path):
     response = raw.call(b"", path=path)
     assert (response.http, response.grpc, len(response.blocks), response.data) == ("200", UNIMPLEMENTED, 1, b"")
@@ -86,7 +105,14 @@ def test_G16_a_deadline_passes_while_the_body_is_awaited(raw):
 
 
 def test_G18_G19_G20_unusual_metadata_is_not_an_error(raw):
-    extra = [("x-bin", "!!!"), ("grpc-unknown", "1"), ("grpc-previous-rpc-attempts", "2"), ("k", "1"), ("k", "2"), ("h", "\xc3\xa9")]
+    extra = [
+        ("x-bin", "!!!"),
+        ("grpc-unknown", "1"),
+        ("grpc-previous-rpc-attempts", "2"),
+        ("k", "1"),
+        ("k", "2"),
+        ("h", "\xc3\xa9"),
+    ]
     assert raw.call(good(), *extra).grpc == OK
 
 
@@ -102,8 +128,16 @@ def test_G22_large_metadata_is_accepted(raw, size):
 def test_G23_headers_over_the_limit_are_rejected_and_the_server_survives(shared, raw):
     stream = raw.next_stream
     raw.next_stream += 2
-    block = raw.encoder.encode([(":method", "POST"), (":scheme", "http"), (":path", TRACK), (":authority", "t"),
-                                ("content-type", "application/grpc"), *[(f"x-{i}", "v" * 1000) for i in range(24)]])
+    block = raw.encoder.encode(
+        [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", TRACK),
+            (":authority", "t"),
+            ("content-type", "application/grpc"),
+            *[(f"x-{i}", "v" * 1000) for i in range(24)],
+        ]
+    )
     parts = [block[i : i + 16_000] for i in range(0, len(block), 16_000)]
     raw.send(frame(HEADERS, 0, stream, parts[0]))
     for index, part in enumerate(parts[1:], 2):
@@ -116,14 +150,29 @@ def test_G23_headers_over_the_limit_are_rejected_and_the_server_survives(shared,
 
 def test_G24_C3_settings_advertise_their_limits(raw):
     payload = raw.wait_for(SETTINGS)
-    settings = {int.from_bytes(payload[i : i + 2], "big"): int.from_bytes(payload[i + 2 : i + 6], "big") for i in range(0, len(payload), 6)}
+    settings = {
+        int.from_bytes(payload[i : i + 2], "big"): int.from_bytes(payload[i + 2 : i + 6], "big")
+        for i in range(0, len(payload), 6)
+    }
     assert settings[6] >= 8_192 and 90 <= settings[3] <= 1_000
 
 
 def test_G25_headers_split_in_continuations(raw):
-    block = raw.encoder.encode([(":method", "POST"), (":scheme", "http"), (":path", TRACK), (":authority", "t"),
-                                ("content-type", "application/grpc"), ("te", "trailers")])
-    raw.send(frame(HEADERS, 0, 1, block[:5]) + frame(CONTINUATION, 0, 1, block[5:9]) + frame(CONTINUATION, END_HEADERS, 1, block[9:]))
+    block = raw.encoder.encode(
+        [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", TRACK),
+            (":authority", "t"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+        ]
+    )
+    raw.send(
+        frame(HEADERS, 0, 1, block[:5])
+        + frame(CONTINUATION, 0, 1, block[5:9])
+        + frame(CONTINUATION, END_HEADERS, 1, block[9:])
+    )
     raw.data(1, message(good()))
     assert raw.response(1).grpc == OK
 
@@ -306,11 +355,23 @@ def test_H9_watches_of_a_connection_are_capped(raw):
 def test_call_reset_in_the_same_read_is_not_applied(raw, stub):
     """A request and its reset in one segment cost no write (A1)."""
     from conftest import fails, get
+
     who = custom()
     body = message(track(who).SerializeToString())
-    block = raw.encoder.encode([(":method", "POST"), (":scheme", "http"), (":path", TRACK), (":authority", "t"),
-                                ("content-type", "application/grpc")])
-    raw.send(frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, END_STREAM, 1, body) + frame(RST_STREAM, 0, 1, (8).to_bytes(4, "big")))
+    block = raw.encoder.encode(
+        [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", TRACK),
+            (":authority", "t"),
+            ("content-type", "application/grpc"),
+        ]
+    )
+    raw.send(
+        frame(HEADERS, END_HEADERS, 1, block)
+        + frame(DATA, END_STREAM, 1, body)
+        + frame(RST_STREAM, 0, 1, (8).to_bytes(4, "big"))
+    )
     raw.next_stream = 3
     assert raw.call(good()).grpc == OK
     assert fails(stub.GetProfile, get(who)).code.value[0] == NOT_FOUND

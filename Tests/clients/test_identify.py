@@ -18,9 +18,14 @@ def at(seconds):
 
 def patch(**values):
     """A patch that sets values: text, int or list of texts."""
+
     def value(of):
-        return V(list=types_pb2.StringList(items=of)) if isinstance(of, list) else (
-            V(integer=of) if isinstance(of, int) else V(string=of))
+        return (
+            V(list=types_pb2.StringList(items=of))
+            if isinstance(of, list)
+            else (V(integer=of) if isinstance(of, int) else V(string=of))
+        )
+
     return types_pb2.AttributePatch(set={name: value(of) for name, of in values.items()})
 
 
@@ -160,11 +165,19 @@ def test_a_late_event_goes_to_the_holder_at_its_time(stub):
     now = time.time()
     stub.Identify(identify(d, p, occurred_at=at(now - 1000)))
     stub.Identify(identify(d, q, occurred_at=at(now - 500)))
-    response = stub.Track(track(device(d), event("early", occurred_at=at(now - 700)), event("late", occurred_at=at(now - 300)),
-                              event("first", occurred_at=at(now - 5000))))
+    response = stub.Track(
+        track(
+            device(d),
+            event("early", occurred_at=at(now - 700)),
+            event("late", occurred_at=at(now - 300)),
+            event("first", occurred_at=at(now - 5000)),
+        )
+    )
     held = stub.GetProfile(get(custom(p))).profile
     holds = stub.GetProfile(get(custom(q))).profile
-    assert {c.name for c in held.event_counters} == {"early", "first"} and {c.name for c in holds.event_counters} == {"late"}
+    assert {c.name for c in held.event_counters} == {"early", "first"} and {c.name for c in holds.event_counters} == {
+        "late"
+    }
     assert [r.profile_id for r in response.results] == [held.profile_id, holds.profile_id, held.profile_id]
     assert response.profile_id == holds.profile_id and held.revision == 3
     patched = stub.Identify(identify(d, attributes=patch(then=1), occurred_at=at(now - 700)))
@@ -179,7 +192,7 @@ def test_the_101st_installation_evicts_the_least_recently_seen(stub):
     stub.Track(track(device(devices[0])))
     response = stub.Identify(identify(devices[100], p))
     assert response.outcome == ATTACHED and len(response.profile.installations) == 100
-    warning, = response.warnings
+    (warning,) = response.warnings
     assert warning.reason == "INSTALLATION_DETACHED" and warning.identifier.installation_id == devices[1]
     assert fails(stub.GetProfile, get(device(devices[1]))).code == grpc.StatusCode.NOT_FOUND
 
@@ -188,7 +201,11 @@ def test_the_later_time_wins_and_stale_names_are_reported(stub):
     p, now = unique("p"), time.time()
     stub.Identify(identify(None, p, patch(plan="new", size=1), occurred_at=at(now - 10)))
     response = stub.Identify(identify(None, p, patch(plan="old", color="red"), occurred_at=at(now - 20)))
-    assert list(response.ignored_stale) == ["plan"] and shown(response.profile) == {"plan": "new", "size": 1, "color": "red"}
+    assert list(response.ignored_stale) == ["plan"] and shown(response.profile) == {
+        "plan": "new",
+        "size": 1,
+        "color": "red",
+    }
     gone = types_pb2.AttributePatch(delete=["plan"])
     assert shown(stub.Identify(identify(None, p, gone, occurred_at=at(now - 5))).profile) == {"size": 1, "color": "red"}
     late = stub.Identify(identify(None, p, patch(plan="late"), occurred_at=at(now - 6)))
@@ -197,9 +214,11 @@ def test_the_later_time_wins_and_stale_names_are_reported(stub):
 
 def test_list_elements_are_added_and_removed_individually(stub):
     p = unique("p")
+
     def change(**parts):
         lists = {name: types_pb2.StringList(items=items) for name, items in parts.items()}
         return lists
+
     add = lambda *items: types_pb2.AttributePatch(add=change(tags=items))
     remove = lambda *items: types_pb2.AttributePatch(remove=change(tags=items))
     assert shown(stub.Identify(identify(None, p, add("b", "a", "b"))).profile) == {"tags": ["b", "a"]}
@@ -212,7 +231,11 @@ def test_list_elements_are_added_and_removed_individually(stub):
     full = types_pb2.AttributePatch(add=change(tags=[f"t{n}" for n in range(25)]))
     assert len(stub.Identify(identify(None, p, full)).profile.attributes["tags"].list.items) == 25
     over = fails(stub.Identify, identify(None, p, add("one more")))
-    assert over.code == grpc.StatusCode.RESOURCE_EXHAUSTED and over.reason == "LIMIT_EXCEEDED" and over.metadata["maximum"] == "25"
+    assert (
+        over.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        and over.reason == "LIMIT_EXCEEDED"
+        and over.metadata["maximum"] == "25"
+    )
 
 
 def test_the_51st_attribute_rejects_the_whole_call(stub):
@@ -230,7 +253,8 @@ def test_the_51st_attribute_rejects_the_whole_call(stub):
 def test_native_attributes(stub):
     p, d = unique("p"), unique("d")
     native = types_pb2.NativeAttributes(
-        email_address=wrappers_pb2.StringValue(value="ann@example.com"), language=wrappers_pb2.StringValue(value="de"))
+        email_address=wrappers_pb2.StringValue(value="ann@example.com"), language=wrappers_pb2.StringValue(value="de")
+    )
     response = stub.Identify(identify(None, p, types_pb2.AttributePatch(native=native)))
     assert response.profile.native == native
     failure = fails(stub.Identify, identify(d, attributes=types_pb2.AttributePatch(native=native)))
@@ -240,23 +264,45 @@ def test_native_attributes(stub):
     assert not gone.profile.native.HasField("email_address") and gone.outcome == UPDATED
 
 
-@pytest.mark.parametrize("attributes, path", [
-    (patch(**{"bad name": 1}), "attributes.set[0]"),
-    (patch(email_address="x@y"), "attributes.set.email_address"),
-    (types_pb2.AttributePatch(set={"a": V(integer=1)}, delete=["A"]), "attributes.delete[0]"),
-    (types_pb2.AttributePatch(delete=["a", "a"]), "attributes.delete[1]"),
-    (types_pb2.AttributePatch(set={"a": V(string=" ")}), "attributes.set.a"),
-    (types_pb2.AttributePatch(set={"a": V(string="x" * 301)}), "attributes.set.a"),
-    (types_pb2.AttributePatch(set={"a": V()}), "attributes.set.a"),
-    (types_pb2.AttributePatch(set={"a": V(number=float("nan"))}), "attributes.set.a"),
-    (types_pb2.AttributePatch(set={"a": V(object=types_pb2.Object())}), "attributes.set.a"),
-    (types_pb2.AttributePatch(add={"a": types_pb2.StringList(items=["x"] * 26)}), "attributes.add.a.items"),
-    *[(types_pb2.AttributePatch(native=types_pb2.NativeAttributes(**{name: wrappers_pb2.StringValue(value=value)})),
-       f"attributes.native.{name}") for name, value in [
-           ("email_address", ""), ("email_address", "a@b@c"), ("email_address", "a b@c"), ("email_address", "a" * 253 + "@b"),
-           ("phone_number", "0123"), ("phone_number", "+0123"), ("phone_number", "+1234567890123456"), ("language", "english"),
-           ("language", "de-aaaaaaaa-bbbbb"), ("region", "XX"), ("region", "de"), ("timezone", "a" * 65), ("timezone", "/x")]],
-], ids=str)
+@pytest.mark.parametrize(
+    "attributes, path",
+    [
+        (patch(**{"bad name": 1}), "attributes.set[0]"),
+        (patch(email_address="x@y"), "attributes.set.email_address"),
+        (types_pb2.AttributePatch(set={"a": V(integer=1)}, delete=["A"]), "attributes.delete[0]"),
+        (types_pb2.AttributePatch(delete=["a", "a"]), "attributes.delete[1]"),
+        (types_pb2.AttributePatch(set={"a": V(string=" ")}), "attributes.set.a"),
+        (types_pb2.AttributePatch(set={"a": V(string="x" * 301)}), "attributes.set.a"),
+        (types_pb2.AttributePatch(set={"a": V()}), "attributes.set.a"),
+        (types_pb2.AttributePatch(set={"a": V(number=float("nan"))}), "attributes.set.a"),
+        (types_pb2.AttributePatch(set={"a": V(object=types_pb2.Object())}), "attributes.set.a"),
+        (types_pb2.AttributePatch(add={"a": types_pb2.StringList(items=["x"] * 26)}), "attributes.add.a.items"),
+        *[
+            (
+                types_pb2.AttributePatch(
+                    native=types_pb2.NativeAttributes(**{name: wrappers_pb2.StringValue(value=value)})
+                ),
+                f"attributes.native.{name}",
+            )
+            for name, value in [
+                ("email_address", ""),
+                ("email_address", "a@b@c"),
+                ("email_address", "a b@c"),
+                ("email_address", "a" * 253 + "@b"),
+                ("phone_number", "0123"),
+                ("phone_number", "+0123"),
+                ("phone_number", "+1234567890123456"),
+                ("language", "english"),
+                ("language", "de-aaaaaaaa-bbbbb"),
+                ("region", "XX"),
+                ("region", "de"),
+                ("timezone", "a" * 65),
+                ("timezone", "/x"),
+            ]
+        ],
+    ],
+    ids=str,
+)
 def test_a_bad_patch_is_rejected_with_its_path(stub, attributes, path):
     failure = fails(stub.Identify, identify(None, unique("p"), attributes))
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and path in failure.violations
@@ -279,7 +325,9 @@ def test_a_replay_returns_the_first_response_with_the_current_profile(stub):
     first = stub.Identify(request)
     stub.Identify(identify(None, p, patch(plan="b")))
     again = stub.Identify(request)
-    assert again.replayed and (again.outcome, again.lsn) == (CREATED, first.lsn) and shown(again.profile) == {"plan": "b"}
+    assert (
+        again.replayed and (again.outcome, again.lsn) == (CREATED, first.lsn) and shown(again.profile) == {"plan": "b"}
+    )
     other = fails(stub.Identify, identify(None, p, patch(plan="c"), request_id=request_id))
     assert other.code == grpc.StatusCode.ALREADY_EXISTS and other.reason == "REQUEST_ID_REUSED"
 
@@ -287,11 +335,18 @@ def test_a_replay_returns_the_first_response_with_the_current_profile(stub):
 def test_everything_survives_a_kill(server):
     import signal
     from conftest import profiles_pb2_grpc
+
     stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
     people = [unique("p") for _ in range(20)]
     for number in range(400):
-        stub.Identify(identify(f"d{number % 13}", people[number * 7 % 20] if number % 3 else None, patch(n=number),
-                               logged_out=None if number % 3 else number % 2 == 0 or None))
+        stub.Identify(
+            identify(
+                f"d{number % 13}",
+                people[number * 7 % 20] if number % 3 else None,
+                patch(n=number),
+                logged_out=None if number % 3 else number % 2 == 0 or None,
+            )
+        )
     before = [stub.GetProfile(get(custom(p))).profile for p in people]
     server.stop(signal.SIGKILL)
     stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())

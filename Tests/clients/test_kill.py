@@ -1,9 +1,10 @@
 """kill -9 under load (F1): no acknowledged write is lost, none is applied partially or twice.
 
-Each writer has a person of its own in each round and numbers its calls; a call is a Track of three events whose ids contain the
-number. A journal in memory knows which calls were sent and which were acknowledged. After each kill the server is started again and
-every call is sent again: all three events are duplicates or all are new, and all are duplicates if the call had been acknowledged.
-After that the counter is exactly three times the calls. People of earlier rounds are checked at the end.
+Each writer has a person of its own in each round and numbers its calls; a call is a Track of three events whose ids
+contain the number. A journal in memory knows which calls were sent and which were acknowledged. After each kill the
+server is started again and every call is sent again: all three events are duplicates or all are new, and all are
+duplicates if the call had been acknowledged. After that the counter is exactly three times the calls. People of earlier
+rounds are checked at the end.
 """
 
 import os
@@ -21,7 +22,9 @@ ROUNDS = int(os.environ.get("PROFILES_KILL_ROUNDS", "50"))
 WRITERS = 8
 
 
-@pytest.mark.parametrize("flags", [(), ("--snapshot-seconds", "1", "--segment-bytes", "1MiB")], ids=["log", "snapshots"])
+@pytest.mark.parametrize(
+    "flags", [(), ("--snapshot-seconds", "1", "--segment-bytes", "1MiB")], ids=["log", "snapshots"]
+)
 def test_kill_under_load_loses_no_acknowledged_write(server, capsys, flags):
     server.flags = flags
     seed = random.randrange(1 << 32)
@@ -53,8 +56,9 @@ def test_kill_under_load_loses_no_acknowledged_write(server, capsys, flags):
     with capsys.disabled():
         snapshots = len(list(server.data_dir.glob("*.snapshot")))
         print(
-            f"F1: seed {seed}, {ROUNDS} kills, {snapshots} snapshots left, {sent} calls, {unacknowledged} unacknowledged of which "
-            f"{kept} were stored; 0 lost, 0 partial, 0 applied twice")
+            f"F1: seed {seed}, {ROUNDS} kills, {snapshots} snapshots left, {sent} calls, "
+            f"{unacknowledged} unacknowledged of which {kept} were stored; 0 lost, 0 partial, 0 applied twice"
+        )
     assert sent > ROUNDS * WRITERS
     # With one snapshot per second, kills hit every step of them; the starts in between use snapshot and log.
     assert snapshots == (2 if flags and ROUNDS >= 20 else snapshots)

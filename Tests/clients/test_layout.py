@@ -17,36 +17,59 @@ ALLOWED = {
     "GRPCTransport": {"IOCore", "Bytes", "CNGHTTP2", "Synchronization"},
     "Storage": {"IOCore", "Bytes", "CCRC32C", "Synchronization"},
     "Messages": {"Profiles", "Bytes", "CMessages", "CProtobufC", "Synchronization"},
-    "ProfileService": {
-        "GRPCTransport", "Storage", "Messages", "Profiles", "IOCore", "Bytes", "Synchronization"},
+    "ProfileService": {"GRPCTransport", "Storage", "Messages", "Profiles", "IOCore", "Bytes", "Synchronization"},
     "ProfileServer": {
-        "ProfileService", "GRPCTransport", "Storage", "Profiles", "IOLinux", "IOCore", "Bytes",
-        "CNGHTTP2", "CProtobufC", "Glibc", "Foundation", "Synchronization"},
+        "ProfileService",
+        "GRPCTransport",
+        "Storage",
+        "Profiles",
+        "IOLinux",
+        "IOCore",
+        "Bytes",
+        "CNGHTTP2",
+        "CProtobufC",
+        "Glibc",
+        "Foundation",
+        "Synchronization",
+    },
     "profiled": {"ProfileServer", "Foundation"},
-    "ProfileClient": {
-        "CNGHTTP2", "CMessages", "CProtobufC", "Glibc"},
-    "ProfileOffline": {
-        "ProfileService", "Storage", "Messages", "Profiles", "IOLinux", "IOCore", "Bytes"},
+    "ProfileClient": {"CNGHTTP2", "CMessages", "CProtobufC", "Glibc"},
+    "ProfileOffline": {"ProfileService", "Storage", "Messages", "Profiles", "IOLinux", "IOCore", "Bytes"},
     "ProfileTool": {"ProfileClient", "ProfileOffline", "Glibc", "Foundation"},
     "profilectl": {"ProfileTool", "Foundation"},
-    "profile-bench": {
-        "ProfileClient", "Glibc", "Foundation", "Dispatch", "Synchronization"},
+    "profile-bench": {"ProfileClient", "Glibc", "Foundation", "Dispatch", "Synchronization"},
+    "TestSupport": {
+        "ProfileService",
+        "ProfileClient",
+        "GRPCTransport",
+        "Storage",
+        "IOSimulation",
+        "IOCore",
+        "CNGHTTP2",
+        "Synchronization",
+    },
 }
+# Where a target is that is not in Sources/NAME.
+FOLDERS = {"TestSupport": "Tests/Support", "CMessages": "Generated"}
 SHIMS = {"CNGHTTP2", "CProtobufC", "CLinux", "CCRC32C"}
+# What only tests may depend on.
+TEST_ONLY = {"TestSupport", "IOSimulation"}
 IMPORT = re.compile(
     r"^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:package|public|internal|private|fileprivate)\s+)?import\s+"
-    r"(?:(?:struct|class|enum|func|protocol|typealias|let|var)\s+)?(\w+)", re.MULTILINE)
+    r"(?:(?:struct|class|enum|func|protocol|typealias|let|var)\s+)?(\w+)",
+    re.MULTILINE,
+)
 
 
 def imports(target):
-    for path in sorted((ROOT / "Sources" / target).rglob("*.swift")):
+    for path in sorted((ROOT / FOLDERS.get(target, f"Sources/{target}")).rglob("*.swift")):
         for module in IMPORT.findall(path.read_text()):
             yield str(path.relative_to(ROOT)), module
 
 
 def test_every_target_has_a_rule():
     folders = {path.name for path in (ROOT / "Sources").iterdir() if path.is_dir()}
-    assert folders == set(ALLOWED) | SHIMS
+    assert folders == (set(ALLOWED) | SHIMS) - set(FOLDERS)
 
 
 @pytest.mark.parametrize("target", ALLOWED)
@@ -59,18 +82,34 @@ def test_pure_targets_import_no_system(target):
     assert {name for _, name in imports(target)} & (SYSTEM - {"Synchronization"}) == set()
 
 
-def test_package_manifest_agrees_with_the_rules():
+def manifest():
+    """{target: its dependencies} of Package.swift, test targets included."""
     text = (ROOT / "Package.swift").read_text()
     pattern = re.compile(
-        r'\.(?:target|executableTarget)\(\s*name: "([^"]+)"(?:,\s*dependencies: \[([^\]]*)\])?')
-    for name, dependencies in pattern.findall(text):
-        found = set(re.findall(r'"([^"]+)"', dependencies))
-        if name in ALLOWED:
-            assert found <= ALLOWED[name], name
+        r'\.(?:target|executableTarget|systemLibrary|testTarget)\(\s*name: "([^"]+)"(?:,\s*dependencies: \[([^\]]*)\])?'
+    )
+    return {name: set(re.findall(r'"([^"]+)"', dependencies)) for name, dependencies in pattern.findall(text)}
+
+
+def test_package_manifest_agrees_with_the_rules():
+    targets = manifest()
+    tests = {path.name for path in (ROOT / "Tests").glob("*Tests")}
+    assert set(targets) == set(ALLOWED) | SHIMS | {"CMessages"} | tests
+    for name in ALLOWED:
+        assert targets[name] <= ALLOWED[name], name
+        # What a file imports must be a dependency too, or the target builds by luck.
+        assert {module for _, module in imports(name)} & set(targets) <= targets[name], name
+
+
+def test_only_tests_depend_on_simulations():
+    for name, dependencies in manifest().items():
+        if not name.endswith("Tests") and name not in TEST_ONLY:
+            assert not dependencies & TEST_ONLY, name
 
 
 def test_every_rule_of_durability_is_held_by_tests_of_its_name():
-    """docs/durability.md names tests that exist, and some for each of L1 to L21; `F5_...` stands for all that begin so."""
+    """docs/durability.md names tests that exist, and some for each of L1 to L21; `F5_...` stands for all that begin
+    so."""
     tests = set()
     for path in [*(ROOT / "Tests").rglob("*.swift"), *(ROOT / "Tests").rglob("*.py")]:
         tests |= set(re.findall(r"(?:func|def) ((?:test_)?[LF]\d+_\w+)", path.read_text()))
@@ -81,3 +120,27 @@ def test_every_rule_of_durability_is_held_by_tests_of_its_name():
         for name in named:
             assert name in tests or name.endswith("...") and any(test.startswith(name[:-3]) for test in tests), name
         assert any(re.search(rf"(^|_){rule}_", name) for name in named), rule
+
+
+def held_by():
+    """{row: its cell "Held by"} of docs/conformance.md."""
+    text = (ROOT / "docs/conformance.md").read_text()
+    return dict(re.findall(r"^\| ([A-Z]\d+) \|.*\| ([^|]+) \|$", text, re.MULTILINE))
+
+
+def names_of_tests():
+    """Functions and suites of both languages, files of Python tests, targets of the Makefile."""
+    names = {f"make {target}" for target in re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)}
+    for path in [*(ROOT / "Tests").rglob("*.swift"), *(ROOT / "Tests").rglob("*.py")]:
+        text = path.read_text()
+        names |= {path.name, *re.findall(r"\b(?:func|def|struct) (\w+)", text)}
+    return names
+
+
+def test_every_row_of_conformance_is_held_by_tests_that_exist():
+    rows, tests = held_by(), names_of_tests()
+    assert len(rows) >= 100 and {"G1", "C13", "H5", "R3", "A15", "S34", "F14"} <= set(rows)
+    for row, cell in rows.items():
+        named = re.findall(r"`([^`]+)`", cell)
+        assert named or re.fullmatch(r"no test of its own|not built|rows [HR]", cell), row
+        assert set(named) <= tests, row

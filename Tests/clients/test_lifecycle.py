@@ -13,7 +13,19 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from conftest import BINARY, Server, custom, event, fails, get, needs_strace, profiles_pb2_grpc, track, unique, wait_until
+from conftest import (
+    BINARY,
+    Server,
+    custom,
+    event,
+    fails,
+    get,
+    needs_strace,
+    profiles_pb2_grpc,
+    track,
+    unique,
+    wait_until,
+)
 
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
@@ -24,8 +36,11 @@ def stub_of(server):
 
 def digest(folder):
     """The digest of every file except the spare segment, which a running server fills in the background."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.iterdir()) if path.name != "next.tmp"}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.name != "next.tmp"
+    }
 
 
 def newest_segment(folder):
@@ -116,16 +131,28 @@ def test_a_second_process_is_rejected_with_4(server):
     assert digest(server.data_dir) == before
 
 
-@pytest.mark.parametrize("flags", [["--nonsense"], ["--loops", "0"], ["--listen", "0.0.0.0:1"], ["--listen", "nowhere"]])
+@pytest.mark.parametrize(
+    "flags", [["--nonsense"], ["--loops", "0"], ["--listen", "0.0.0.0:1"], ["--listen", "nowhere"]]
+)
 def test_bad_flags_exit_with_2(tmp_path, flags):
-    run = subprocess.run([str(BINARY), "--data-dir", str(tmp_path / "d"), *flags], capture_output=True, text=True, timeout=30)
+    run = subprocess.run(
+        [str(BINARY), "--data-dir", str(tmp_path / "d"), *flags], capture_output=True, text=True, timeout=30
+    )
     assert run.returncode == 2 and flags[0].lstrip("-") in run.stderr
     assert not (tmp_path / "d").exists()
 
 
 def test_help_explains_each_flag():
     text = subprocess.run([str(BINARY), "--help"], capture_output=True, text=True, timeout=30).stdout
-    for flag in ("--data-dir", "--listen", "--admin-listen", "--loops", "--segment-bytes", "127.0.0.1:50051", "PROFILES_DATA_DIR"):
+    for flag in (
+        "--data-dir",
+        "--listen",
+        "--admin-listen",
+        "--loops",
+        "--segment-bytes",
+        "127.0.0.1:50051",
+        "PROFILES_DATA_DIR",
+    ):
         assert flag in text
 
 
@@ -157,6 +184,7 @@ def test_a_newer_format_is_rejected_with_3(server):
     server.start()
     assert server.stop() == 0
     import struct
+
     segment = newest_segment(server.data_dir)
     data = bytearray(segment.read_bytes())
     data[8:12] = struct.pack("<I", 2)
@@ -215,16 +243,26 @@ def test_pages_of_the_operators_listener(shared, stub):
         assert shared.get(path)[0] == 200
     assert '"program":"profiled"' in shared.get("/version")[1]
     assert shared.get("/nothing")[0] == 404
-    text = subprocess.run(["curl", "-sS", f"http://{shared.admin}/metrics"], capture_output=True, text=True, timeout=20).stdout
+    text = subprocess.run(
+        ["curl", "-sS", f"http://{shared.admin}/metrics"], capture_output=True, text=True, timeout=20
+    ).stdout
     for name in (
-        'grpc_server_handled_total{method="profiles.v1.Profiles/Track",code="OK"}', "grpc_server_handling_seconds_bucket",
-        "profiles_log_frame_operations_bucket", "profiles_log_frame_bytes_sum", "profiles_log_fdatasync_seconds_count",
-        "profiles_profiles ", "profiles_log_bytes_total ", "profiles_store_bytes ", "profiles_applied_lsn "):
+        'grpc_server_handled_total{method="profiles.v1.Profiles/Track",code="OK"}',
+        "grpc_server_handling_seconds_bucket",
+        "profiles_log_frame_operations_bucket",
+        "profiles_log_frame_bytes_sum",
+        "profiles_log_fdatasync_seconds_count",
+        "profiles_profiles ",
+        "profiles_log_bytes_total ",
+        "profiles_store_bytes ",
+        "profiles_applied_lsn ",
+    ):
         assert name in text
 
 
 def test_tiny_deadlines_end_in_time_and_are_never_applied_twice(shared, stub):
-    """OK may win the race; after DEADLINE_EXCEEDED the outcome is unknown, and a retry with the same event id resolves it."""
+    """OK may win the race; after DEADLINE_EXCEEDED the outcome is unknown, and a retry with the same event id resolves
+    it."""
     who = custom()
     codes = []
     for number in range(50):
@@ -245,9 +283,24 @@ def test_nghttp_gets_a_grpc_response(shared, tmp_path):
     message = track(custom()).SerializeToString()
     body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
     run = subprocess.run(
-        ["nghttp", "-v", "-d", str(body), "-H", ":method: POST", "-H", "content-type: application/grpc", "-H", "te: trailers",
-         f"http://{shared.listen}/profiles.v1.Profiles/Track"],
-        capture_output=True, text=True, errors="replace", timeout=30)
+        [
+            "nghttp",
+            "-v",
+            "-d",
+            str(body),
+            "-H",
+            ":method: POST",
+            "-H",
+            "content-type: application/grpc",
+            "-H",
+            "te: trailers",
+            f"http://{shared.listen}/profiles.v1.Profiles/Track",
+        ],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=30,
+    )
     assert "grpc-status: 0" in run.stdout and "content-type: application/grpc" in run.stdout
 
 
@@ -258,8 +311,26 @@ def test_h2load_20000_tracks(shared, tmp_path):
     body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
     before = shared.metric('profiles_items_total{result="stored"}')
     run = subprocess.run(
-        ["h2load", "-n", "20000", "-c", "8", "-m", "100", "-d", str(body), "-H", "content-type: application/grpc",
-         "-H", "te: trailers", f"http://{shared.listen}/profiles.v1.Profiles/Track"], capture_output=True, text=True, timeout=120)
+        [
+            "h2load",
+            "-n",
+            "20000",
+            "-c",
+            "8",
+            "-m",
+            "100",
+            "-d",
+            str(body),
+            "-H",
+            "content-type: application/grpc",
+            "-H",
+            "te: trailers",
+            f"http://{shared.listen}/profiles.v1.Profiles/Track",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert "20000 succeeded, 0 failed" in run.stdout
     assert shared.metric('profiles_items_total{result="stored"}') - before == 20_000
 
@@ -279,7 +350,17 @@ def test_L8_failed_fdatasync_poisons_the_log_and_reads_go_on(tmp_path):
     stub.Track(track(known))
     assert server.stop() == 0
     # The segment thread calls fdatasync too, so all calls from the n-th on fail, to be sure to hit the log thread.
-    server.wrapper = ("strace", "-f", "-qq", "-o", str(trace), "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=40+")
+    server.wrapper = (
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        str(trace),
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        "inject=fdatasync:error=EIO:when=40+",
+    )
     server.flags = ("--segment-bytes", "1MiB")
     server.start()
     stub = stub_of(server)

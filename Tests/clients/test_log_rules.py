@@ -38,13 +38,27 @@ def said(server, *texts):
 @needs_strace
 @pytest.mark.parametrize("error", ["EIO", "EDQUOT"])
 def test_L8_failed_write_ends_the_log_or_waits_for_space_and_loses_nothing(server, tmp_path, error):
-    """EIO is final. An exhausted quota is treated as a full disk: the frame is rolled back, and writes resume when there is space."""
+    """EIO is final. An exhausted quota is treated as a full disk: the frame is rolled back, and writes resume when
+    there is space."""
     stub = stub_of(server.start())
     known = custom()
     stub.Track(track(known))
     tracer = subprocess.Popen(
-        ["strace", "-f", "-o", str(tmp_path / "trace"), "-p", str(server.pid), "-e", "trace=pwrite64",
-         "-e", f"inject=pwrite64:error={error}:when=1+"], stderr=subprocess.PIPE, text=True)
+        [
+            "strace",
+            "-f",
+            "-o",
+            str(tmp_path / "trace"),
+            "-p",
+            str(server.pid),
+            "-e",
+            "trace=pwrite64",
+            "-e",
+            f"inject=pwrite64:error={error}:when=1+",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert "attached" in tracer.stderr.readline()
     reason = {"EIO": "LOG_UNAVAILABLE", "EDQUOT": "DISK_FULL"}[error]
     # The first call hits the error, the second is rejected because of it.
@@ -128,8 +142,18 @@ def test_L17_failed_read_rejects_the_start_and_is_no_end_of_file(server, tmp_pat
     for number in range(1, 20):
         server.lines.clear()
         server.wrapper = (
-            "strace", "-f", "-qq", "-o", str(tmp_path / "trace"), "-e", "trace=pread64",
-            "-e", f"inject=pread64:error=EIO:when={number}", "-P", str(sorted(server.data_dir.glob("*.log"))[-1]))
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            str(tmp_path / "trace"),
+            "-e",
+            "trace=pread64",
+            "-e",
+            f"inject=pread64:error=EIO:when={number}",
+            "-P",
+            str(sorted(server.data_dir.glob("*.log"))[-1]),
+        )
         server.start(wait=False)
         assert wait_until(lambda: server.listen or server.process.poll() is not None, 60)
         if server.listen:
@@ -145,8 +169,13 @@ def test_L17_failed_read_rejects_the_start_and_is_no_end_of_file(server, tmp_pat
 
 def test_L20_figures_of_the_log_are_metrics(server):
     server.start()
-    names = ("profiles_log_fdatasync_seconds_count", "profiles_log_frame_operations_sum", "profiles_log_frame_operations_count",
-             "profiles_log_frame_bytes_sum", "profiles_log_bytes_total")
+    names = (
+        "profiles_log_fdatasync_seconds_count",
+        "profiles_log_frame_operations_sum",
+        "profiles_log_frame_operations_count",
+        "profiles_log_frame_bytes_sum",
+        "profiles_log_bytes_total",
+    )
     before = {name: server.metric(name) for name in names}
     stub = stub_of(server)
     for _ in range(10):

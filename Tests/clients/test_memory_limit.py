@@ -1,6 +1,7 @@
 """--memory-limit: writes are rejected once the store is full, and everything else continues to work.
 
-One server is filled until it rejects writes; the acknowledged writes are read back before and after a kill, with the same limit and with a higher one.
+One server is filled until it rejects writes; the acknowledged writes are read back before and after a kill, with the
+same limit and with a higher one.
 """
 
 import signal
@@ -8,8 +9,7 @@ import signal
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from conftest import (
-    custom, event, fails, get, profiles_pb2, profiles_pb2_grpc, track, types_pb2, unique, wait_until)
+from conftest import custom, event, fails, get, profiles_pb2, profiles_pb2_grpc, track, types_pb2, unique, wait_until
 from profiles.v1 import admin_pb2, admin_pb2_grpc
 
 EMAIL, USER, SUBSCRIBED, UNSUBSCRIBED = 1, 1, 3, 4
@@ -18,7 +18,9 @@ PEOPLE_MAX = 5_000
 
 
 def identify(person="", installation="", **fields):
-    return profiles_pb2.IdentifyRequest(project="default", custom_id=person or None, installation_id=installation, **fields)
+    return profiles_pb2.IdentifyRequest(
+        project="default", custom_id=person or None, installation_id=installation, **fields
+    )
 
 
 def log_out(installation):
@@ -28,11 +30,15 @@ def log_out(installation):
 def much():
     """As many attributes as a profile accepts."""
     return types_pb2.AttributePatch(
-        set={f"a{number}": types_pb2.Value(string=f"{number}".ljust(300, "x")) for number in range(ATTRIBUTES)})
+        set={f"a{number}": types_pb2.Value(string=f"{number}".ljust(300, "x")) for number in range(ATTRIBUTES)}
+    )
 
 
 def update(who, *states):
-    changes = [profiles_pb2.SubscriptionChange(channel=EMAIL, state=state, topic=f"t{index}") for index, state in enumerate(states)]
+    changes = [
+        profiles_pb2.SubscriptionChange(channel=EMAIL, state=state, topic=f"t{index}")
+        for index, state in enumerate(states)
+    ]
     return profiles_pb2.UpdateSubscriptionRequest(project="default", identifier=who, changes=changes, source=USER)
 
 
@@ -45,7 +51,8 @@ def batch(*updates):
 
 def suppress(address):
     return profiles_pb2.AddSuppressionRequest(
-        project="default", channel=EMAIL, address=address, reason=types_pb2.SUPPRESSION_REASON_MANUAL)
+        project="default", channel=EMAIL, address=address, reason=types_pb2.SUPPRESSION_REASON_MANUAL
+    )
 
 
 def states(stub, who):
@@ -67,7 +74,9 @@ def fill(stub):
 
 
 def all_present(stub, people):
-    return all(len(stub.GetProfile(get(custom(person)), timeout=20).profile.attributes) == ATTRIBUTES for person in people)
+    return all(
+        len(stub.GetProfile(get(custom(person)), timeout=20).profile.attributes) == ATTRIBUTES for person in people
+    )
 
 
 def test_over_the_memory_limit_writes_are_rejected_and_reads_and_opt_outs_continue(server):
@@ -77,15 +86,19 @@ def test_over_the_memory_limit_writes_are_rejected_and_reads_and_opt_outs_contin
     stub.Identify(identify(who.custom_id, device))
     stub.UpdateSubscription(update(who, *[SUBSCRIBED] * 6))
     token = stub.CreateUnsubscribeToken(
-        profiles_pb2.CreateUnsubscribeTokenRequest(project="default", identifier=who, channel=EMAIL, topic="t0")).token
+        profiles_pb2.CreateUnsubscribeTokenRequest(project="default", identifier=who, channel=EMAIL, topic="t0")
+    ).token
     assert server.metric("profiles_memory_exhausted") == 0
     people, rejected = fill(stub)
     assert server.metric("profiles_memory_exhausted") == 1
     assert server.metric("profiles_memory_limit_bytes") == 16 << 20
 
     for call, request in (
-        (stub.Identify, identify(unique())), (stub.Track, track(who)), (stub.UpdateSubscription, update(who, SUBSCRIBED)),
-        (stub.UpdateSubscription, update(who, UNSUBSCRIBED, SUBSCRIBED)), (stub.BatchWrite, batch(update(who, UNSUBSCRIBED), update(who, SUBSCRIBED))),
+        (stub.Identify, identify(unique())),
+        (stub.Track, track(who)),
+        (stub.UpdateSubscription, update(who, SUBSCRIBED)),
+        (stub.UpdateSubscription, update(who, UNSUBSCRIBED, SUBSCRIBED)),
+        (stub.BatchWrite, batch(update(who, UNSUBSCRIBED), update(who, SUBSCRIBED))),
     ):
         failure = fails(call, request)
         assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MEMORY_EXHAUSTED")
@@ -104,8 +117,10 @@ def test_over_the_memory_limit_writes_are_rejected_and_reads_and_opt_outs_contin
     stub.AddSuppression(suppress("someone@example.org"), timeout=20)
     assert stub.Identify(log_out(device), timeout=20).outcome == types_pb2.OUTCOME_LOGGED_OUT
     admin = admin_pb2_grpc.AdminStub(server.channel())
-    admin.UpdateProject(admin_pb2.UpdateProjectRequest(
-        project="default", options=admin_pb2.ProjectOptions(event_retention_days=30)), timeout=20)
+    admin.UpdateProject(
+        admin_pb2.UpdateProjectRequest(project="default", options=admin_pb2.ProjectOptions(event_retention_days=30)),
+        timeout=20,
+    )
     erased = profiles_pb2.EraseProfileRequest(project="default", identifier=custom(people.pop()))
     assert stub.EraseProfile(erased, timeout=20).existed
     assert fails(stub.GetProfile, get(erased.identifier)).code == grpc.StatusCode.NOT_FOUND

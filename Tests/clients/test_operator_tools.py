@@ -1,4 +1,5 @@
-"""Operators' tools that need no server, with the real binaries: check a configuration; verify, dump and restore a directory."""
+"""Operators' tools that need no server, with the real binaries: check a configuration; verify, dump and restore a
+directory."""
 
 import json
 import os
@@ -13,7 +14,19 @@ import pytest
 
 from conftest import Server, custom, event, get, profiles_pb2, profiles_pb2_grpc, track, types_pb2, wait_until
 from operator_tools import (
-    Journal, admin_stub, crc32c, ctl, damages, fill, fingerprint, flip, newest_log, profiled, sealed_again, verified)
+    Journal,
+    admin_stub,
+    crc32c,
+    ctl,
+    damages,
+    fill,
+    fingerprint,
+    flip,
+    newest_log,
+    profiled,
+    sealed_again,
+    verified,
+)
 from profiles.v1 import admin_pb2
 
 # --check-config
@@ -28,13 +41,27 @@ def test_a_valid_configuration_is_shown_with_its_sources_and_nothing_is_opened(t
         taken.listen()
         port = taken.getsockname()[1]
         checked = profiled(
-            "--check-config", "--config", file, "--data-dir", tmp_path / "data", "--listen", f"127.0.0.1:{port}",
-            cwd=tmp_path, PROFILES_DRAIN_SECONDS="9", PROFILES_LOOPS="2")
+            "--check-config",
+            "--config",
+            file,
+            "--data-dir",
+            tmp_path / "data",
+            "--listen",
+            f"127.0.0.1:{port}",
+            cwd=tmp_path,
+            PROFILES_DRAIN_SECONDS="9",
+            PROFILES_LOOPS="2",
+        )
     assert checked.returncode == 0 and checked.stderr == ""
     assert checked.stdout.startswith("# the configuration is valid\n")
-    for line in (f"# command line\ndata-dir = {tmp_path}/data\n", f"# command line\nlisten = 127.0.0.1:{port}\n",
-                 "# environment\nloops = 2\n", "# environment\ndrain-seconds = 9\n", f"# {file}:2\nlog-level = debug\n",
-                 "# default\nsegment-bytes = 64MiB\n"):
+    for line in (
+        f"# command line\ndata-dir = {tmp_path}/data\n",
+        f"# command line\nlisten = 127.0.0.1:{port}\n",
+        "# environment\nloops = 2\n",
+        "# environment\ndrain-seconds = 9\n",
+        f"# {file}:2\nlog-level = debug\n",
+        "# default\nsegment-bytes = 64MiB\n",
+    ):
         assert line in checked.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["profiles.conf"]
     # The output is a configuration file that produces the same configuration.
@@ -45,15 +72,18 @@ def test_a_valid_configuration_is_shown_with_its_sources_and_nothing_is_opened(t
     assert [line for line in shown if not line.startswith("#")] == values
 
 
-@pytest.mark.parametrize("flags,variables,lines,expected", [
-    (["--nonsense", "1"], {}, None, "command line: --nonsense: unknown setting"),
-    ([], {}, "log-levle = info", "p.conf:1: log-levle: unknown setting"),
-    ([], {}, "loops = 1\nloops = 2", "p.conf:2: loops: given twice"),
-    ([], {"PROFILES_LOOPS": "0"}, None, 'environment: PROFILES_LOOPS: found "0"; allowed: 1...64'),
-    (["--loops", "2"], {"PROFILES_LOOPS": "many"}, None, 'environment: PROFILES_LOOPS: found "many"'),
-    (["--listen", "0.0.0.0:1"], {}, None, "command line: --listen: not on loopback"),
-    (["--config", "missing.conf"], {}, None, "missing.conf: config: cannot be read"),
-])
+@pytest.mark.parametrize(
+    "flags,variables,lines,expected",
+    [
+        (["--nonsense", "1"], {}, None, "command line: --nonsense: unknown setting"),
+        ([], {}, "log-levle = info", "p.conf:1: log-levle: unknown setting"),
+        ([], {}, "loops = 1\nloops = 2", "p.conf:2: loops: given twice"),
+        ([], {"PROFILES_LOOPS": "0"}, None, 'environment: PROFILES_LOOPS: found "0"; allowed: 1...64'),
+        (["--loops", "2"], {"PROFILES_LOOPS": "many"}, None, 'environment: PROFILES_LOOPS: found "many"'),
+        (["--listen", "0.0.0.0:1"], {}, None, "command line: --listen: not on loopback"),
+        (["--config", "missing.conf"], {}, None, "missing.conf: config: cannot be read"),
+    ],
+)
 def test_an_invalid_configuration_is_reported_with_its_source(tmp_path, flags, variables, lines, expected):
     if lines is not None:
         (tmp_path / "p.conf").write_text(lines + "\n")
@@ -75,11 +105,20 @@ def test_an_intact_directory_is_good_and_unchanged(server):
     code, found, verdict = verified(server.data_dir)
     assert code == 0 and verdict["verdict"] == "good" and verdict["damages"] == 0
     segments = [line for line in found if line.get("kind") == "segment"]
-    assert len(segments) == 1 and segments[0]["first_lsn"] == 1 and segments[0]["next_lsn"] == verdict["lsn"] + 1 and segments[0]["sealed"]
+    assert (
+        len(segments) == 1
+        and segments[0]["first_lsn"] == 1
+        and segments[0]["next_lsn"] == verdict["lsn"] + 1
+        and segments[0]["sealed"]
+    )
     states = [line for line in found if "digest" in line]
     assert states and all(state["profiles"] == len(names) for state in states)
     text = ctl("verify", server.data_dir)
-    assert text.returncode == 0 and "good: " in text.stdout and f"{len(names)} profiles at lsn {verdict['lsn']}\n" in text.stdout
+    assert (
+        text.returncode == 0
+        and "good: " in text.stdout
+        and f"{len(names)} profiles at lsn {verdict['lsn']}\n" in text.stdout
+    )
 
 
 def test_verify_creates_no_lock_file_and_respects_one(server, tmp_path):
@@ -87,7 +126,9 @@ def test_verify_creates_no_lock_file_and_respects_one(server, tmp_path):
     fill(server, 2)
     for command in (["verify"], ["dump"]):
         rejected = ctl(*command, server.data_dir)
-        assert rejected.returncode == 4 and "a server runs on this directory" in rejected.stderr and rejected.stdout == ""
+        assert (
+            rejected.returncode == 4 and "a server runs on this directory" in rejected.stderr and rejected.stdout == ""
+        )
     assert server.stop() == 0
     (server.data_dir / "LOCK").unlink()
     # `verified` also compares names.
@@ -109,10 +150,15 @@ def test_a_torn_tail_is_reported_and_is_not_damage(server):
     used = [line for line in found if line.get("kind") == "segment"][-1]["used_bytes"]
     content = bytearray(log.read_bytes())
     # As if a power failure had persisted a part of the next frame.
-    content[used:used + 400] = b"PFRM" + os.urandom(396)
+    content[used : used + 400] = b"PFRM" + os.urandom(396)
     log.write_bytes(content)
     code, found, verdict = verified(server.data_dir)
-    assert code == 0 and verdict["verdict"] == "good" and verdict["lsn"] == before["lsn"] and verdict["digest"] == before["digest"]
+    assert (
+        code == 0
+        and verdict["verdict"] == "good"
+        and verdict["lsn"] == before["lsn"]
+        and verdict["digest"] == before["digest"]
+    )
     assert [line["torn_tail_bytes"] for line in found if "torn_tail_bytes" in line][0] >= 390
     assert "never acknowledged, not damage" in ctl("verify", server.data_dir).stdout
 
@@ -122,9 +168,15 @@ def test_each_kind_of_damage_of_the_log_is_found(tmp_path):
     stub = profiles_pb2_grpc.ProfilesStub(server.channel())
     text = {"text": types_pb2.Value(string="x" * 200)}
     for number in range(90):
-        stub.BatchWrite(profiles_pb2.BatchWriteRequest(project="default", operations=[
-            profiles_pb2.WriteOperation(track=track(custom(f"p-{number}"), event("big", attributes=text)))
-            for _ in range(200)]))
+        stub.BatchWrite(
+            profiles_pb2.BatchWriteRequest(
+                project="default",
+                operations=[
+                    profiles_pb2.WriteOperation(track=track(custom(f"p-{number}"), event("big", attributes=text)))
+                    for _ in range(200)
+                ],
+            )
+        )
     assert server.stop() == 0
     good = server.data_dir
     segments = sorted(good.glob("*.log"))
@@ -137,7 +189,9 @@ def test_each_kind_of_damage_of_the_log_is_found(tmp_path):
     flip(flipped / segments[1].name, 500_000)
     code, found, verdict = verified(flipped)
     assert code == 3 and verdict["verdict"] == "damaged"
-    assert any(segments[1].name in text and "damaged at byte" in text and "before lsn" in text for text in damages(found))
+    assert any(
+        segments[1].name in text and "damaged at byte" in text and "before lsn" in text for text in damages(found)
+    )
 
     removed = copy("removed")
     (removed / segments[1].name).unlink()
@@ -207,7 +261,10 @@ def test_a_restored_directory_is_served_and_equal(server, tmp_path):
     assert said["digest"] == verdict["digest"] and said["lsn"] == verdict["lsn"] and said["profiles"] == len(names)
     assert target.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in target.iterdir()} == {0o600}
-    assert ctl("dump", target, "--events", "--ledger").stdout == ctl("dump", server.data_dir, "--events", "--ledger").stdout
+    assert (
+        ctl("dump", target, "--events", "--ledger").stdout
+        == ctl("dump", server.data_dir, "--events", "--ledger").stdout
+    )
     second = Server(target).start()
     stub = profiles_pb2_grpc.ProfilesStub(second.channel())
     assert stub.GetProfile(get(custom(names[3]))).profile.custom_id == names[3]
@@ -229,7 +286,11 @@ def test_a_restore_rejects_what_would_lose_data(server, tmp_path):
     assert ctl("restore", server.data_dir, server.data_dir).returncode == 1 and fingerprint(server.data_dir) == before
     flip(newest_log(server.data_dir), 200)
     damaged = ctl("restore", server.data_dir, tmp_path / "other")
-    assert damaged.returncode == 3 and "is damaged and was not restored" in damaged.stderr and "DAMAGED: " in damaged.stdout
+    assert (
+        damaged.returncode == 3
+        and "is damaged and was not restored" in damaged.stderr
+        and "DAMAGED: " in damaged.stdout
+    )
     assert not (tmp_path / "other").exists()
 
 
@@ -253,7 +314,9 @@ def test_all_recovery_paths_are_verified(with_snapshots):
     assert code == 0 and verdict["verdict"] == "good"
     states = [line for line in found if "from" in line]
     assert len(states) >= 2 and len({state["from"] for state in states}) == len(states)
-    assert {(state["lsn"], state["digest"], state["profiles"]) for state in states} == {(verdict["lsn"], verdict["digest"], 30)}
+    assert {(state["lsn"], state["digest"], state["profiles"]) for state in states} == {
+        (verdict["lsn"], verdict["digest"], 30)
+    }
     older, newer = sorted(path.name for path in with_snapshots.glob("*.snapshot"))
     by_name = {state["from"]: state["frames"] for state in states}
     assert by_name[older] > by_name[newer] > 0
@@ -318,11 +381,15 @@ def test_a_snapshot_with_wrong_contents_is_detected(with_snapshots):
     snapshot = sorted(with_snapshots.glob("*.snapshot"))[-1]
     content = bytearray(snapshot.read_bytes())
     place = content.index(b"plan 7")
-    content[place:place + 6] = b"plan 8"
+    content[place : place + 6] = b"plan 8"
     snapshot.write_bytes(sealed_again(content))
     code, found, verdict = verified(with_snapshots)
     assert code == 3 and verdict["verdict"] == "damaged"
-    assert len(damages(found)) == 1 and "lead to different states" in damages(found)[0] and snapshot.name in damages(found)[0]
+    assert (
+        len(damages(found)) == 1
+        and "lead to different states" in damages(found)[0]
+        and snapshot.name in damages(found)[0]
+    )
 
 
 def test_recomputed_checksums_equal_those_of_the_server(with_snapshots):
@@ -332,13 +399,21 @@ def test_recomputed_checksums_equal_those_of_the_server(with_snapshots):
 
 
 def test_verify_ends_with_a_verdict_for_any_damage(with_snapshots, tmp_path):
-    """Flips, zeros, truncations, additions, swaps and unusual names: good or damaged, never a crash; a flip is always detected."""
+    """Flips, zeros, truncations, additions, swaps and unusual names: good or damaged, never a crash; a flip is always
+    detected."""
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
     files = [path for path in with_snapshots.iterdir() if path.suffix in (".log", ".snapshot")]
-    odd_names = ["0000000000000000.log", "ffffffffffffffff.log", "ffffffffffffffff.snapshot", "0000000000000000.snapshot"]
+    odd_names = [
+        "0000000000000000.log",
+        "ffffffffffffffff.log",
+        "ffffffffffffffff.snapshot",
+        "0000000000000000.snapshot",
+    ]
     for number in range(60):
-        folder = pathlib.Path(shutil.copytree(with_snapshots, tmp_path / f"round-{number}", ignore=shutil.ignore_patterns("*.tmp")))
+        folder = pathlib.Path(
+            shutil.copytree(with_snapshots, tmp_path / f"round-{number}", ignore=shutil.ignore_patterns("*.tmp"))
+        )
         path = folder / chance.choice(files).name
         content = bytearray(path.read_bytes())
         used = len(content.rstrip(b"\0"))
@@ -347,7 +422,7 @@ def test_verify_ends_with_a_verdict_for_any_damage(with_snapshots, tmp_path):
         if kind == 0:
             content[place] ^= 1 << chance.randrange(8)
         elif kind == 1:
-            content[place:place + 512] = bytes(len(content[place:place + 512]))
+            content[place : place + 512] = bytes(len(content[place : place + 512]))
         elif kind == 2:
             del content[place:]
         elif kind == 3:
@@ -382,7 +457,8 @@ def test_remains_of_an_interrupted_removal_are_not_damage(server, tmp_path):
 
 
 def test_verify_agrees_with_every_start_after_a_kill(tmp_path):
-    """Kills under load, with concurrent snapshots and removals: never damage, and the state is the one that the next start serves."""
+    """Kills under load, with concurrent snapshots and removals: never damage, and the state is the one that the next
+    start serves."""
     server = Server(tmp_path / "data", "--segment-bytes", "1MiB")
     for _ in range(8):
         server.start()

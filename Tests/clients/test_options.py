@@ -22,8 +22,9 @@ def own(server):
 
 
 def update(admin, **options):
-    return admin.UpdateProject(admin_pb2.UpdateProjectRequest(
-        project="default", options=admin_pb2.ProjectOptions(**options)))
+    return admin.UpdateProject(
+        admin_pb2.UpdateProjectRequest(project="default", options=admin_pb2.ProjectOptions(**options))
+    )
 
 
 def project(admin):
@@ -41,12 +42,23 @@ def test_one_response_has_the_defaults_and_every_limit(shared):
         assert list(admin.ListProjects(admin_pb2.ListProjectsRequest()).projects) == [response]
     assert response.project == "default"
     assert response.options == admin_pb2.ProjectOptions(
-        merge_policy=SURVIVOR, late_window_seconds=86_400, event_retention_days=90, events_per_profile_max=1_000)
+        merge_policy=SURVIVOR, late_window_seconds=86_400, event_retention_days=90, events_per_profile_max=1_000
+    )
     expected = {
-        "events_per_profile": 1_000, "attributes_per_profile": 50, "installations_per_profile": 100, "events_per_track": 15,
-        "event_retention_seconds": 90 * 86_400, "topics_per_channel": 25, "batch_get_profiles": 200, "elements_per_list": 25,
-        "operations_per_batch": 200, "subscription_changes_per_call": 100, "suppressed_addresses_per_project": 4_000_000,
-        "erased_identifier_seconds": 30 * 86_400, "erased_identifiers_per_project": 4_000_000}
+        "events_per_profile": 1_000,
+        "attributes_per_profile": 50,
+        "installations_per_profile": 100,
+        "events_per_track": 15,
+        "event_retention_seconds": 90 * 86_400,
+        "topics_per_channel": 25,
+        "batch_get_profiles": 200,
+        "elements_per_list": 25,
+        "operations_per_batch": 200,
+        "subscription_changes_per_call": 100,
+        "suppressed_addresses_per_project": 4_000_000,
+        "erased_identifier_seconds": 30 * 86_400,
+        "erased_identifiers_per_project": 4_000_000,
+    }
     assert expected.items() <= dict(response.limits).items()
     assert len(response.limits) == 49 and all(response.limits.values())
 
@@ -54,8 +66,13 @@ def test_one_response_has_the_defaults_and_every_limit(shared):
 def test_options_survive_a_restart(server):
     server.start()
     options = {
-        "merge_policy": LATEST, "double_opt_in": [EMAIL], "topic_default_unsubscribed": True, "late_window_seconds": 60,
-        "event_retention_days": 7, "events_per_profile_max": 10}
+        "merge_policy": LATEST,
+        "double_opt_in": [EMAIL],
+        "topic_default_unsubscribed": True,
+        "late_window_seconds": 60,
+        "event_retention_days": 7,
+        "events_per_profile_max": 10,
+    }
     with server.channel() as channel:
         response = update(admin_pb2_grpc.AdminStub(channel), **options)
     assert response.options == admin_pb2.ProjectOptions(**options)
@@ -106,9 +123,14 @@ def test_the_merge_policy_is_applied(own):
         who, device = custom(), unique("device")
 
         def identify(value, seconds, **identity):
-            stub.Identify(profiles_pb2.IdentifyRequest(
-                project="default", occurred_at=ago(seconds), attributes=types_pb2.AttributePatch(
-                    set={"plan": types_pb2.Value(string=value)} if value else {}), **identity))
+            stub.Identify(
+                profiles_pb2.IdentifyRequest(
+                    project="default",
+                    occurred_at=ago(seconds),
+                    attributes=types_pb2.AttributePatch(set={"plan": types_pb2.Value(string=value)} if value else {}),
+                    **identity,
+                )
+            )
 
         identify("older, on the survivor", 60, custom_id=who.custom_id)
         identify("newer, on the device", 30, installation_id=device)
@@ -123,25 +145,35 @@ def test_the_merge_policy_is_applied(own):
 def test_double_opt_in_is_applied(own):
     stub, admin = own
     update(admin, double_opt_in=[EMAIL])
-    response = stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
-        project="default", identifier=custom(), source=1,
-        changes=[profiles_pb2.SubscriptionChange(channel=EMAIL, state=types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED)]))
+    response = stub.UpdateSubscription(
+        profiles_pb2.UpdateSubscriptionRequest(
+            project="default",
+            identifier=custom(),
+            source=1,
+            changes=[profiles_pb2.SubscriptionChange(channel=EMAIL, state=types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED)],
+        )
+    )
     assert response.results[0].state == types_pb2.SUBSCRIPTION_STATE_PENDING and response.results[0].confirmation_token
 
 
-@pytest.mark.parametrize("options,path", [
-    ({"late_window_seconds": 90 * 86_400 + 1}, "late_window_seconds"),
-    ({"event_retention_days": 2, "late_window_seconds": 2 * 86_400 + 1}, "late_window_seconds"),
-    ({"event_retention_days": 91}, "event_retention_days"),
-    ({"events_per_profile_max": 1_001}, "events_per_profile_max"),
-    ({"merge_policy": 9}, "merge_policy"),
-    ({"double_opt_in": [9]}, "double_opt_in"),
-])
+@pytest.mark.parametrize(
+    "options,path",
+    [
+        ({"late_window_seconds": 90 * 86_400 + 1}, "late_window_seconds"),
+        ({"event_retention_days": 2, "late_window_seconds": 2 * 86_400 + 1}, "late_window_seconds"),
+        ({"event_retention_days": 91}, "event_retention_days"),
+        ({"events_per_profile_max": 1_001}, "events_per_profile_max"),
+        ({"merge_policy": 9}, "merge_policy"),
+        ({"double_opt_in": [9]}, "double_opt_in"),
+    ],
+)
 def test_an_option_outside_of_its_range_is_rejected(shared, options, path):
     with shared.channel() as channel:
         admin = admin_pb2_grpc.AdminStub(channel)
-        failure = fails(admin.UpdateProject, admin_pb2.UpdateProjectRequest(
-            project="default", options=admin_pb2.ProjectOptions(**options)))
+        failure = fails(
+            admin.UpdateProject,
+            admin_pb2.UpdateProjectRequest(project="default", options=admin_pb2.ProjectOptions(**options)),
+        )
         assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and list(failure.violations) == [f"options.{path}"]
         assert project(admin).options.events_per_profile_max == 1_000
 
@@ -149,7 +181,8 @@ def test_an_option_outside_of_its_range_is_rejected(shared, options, path):
 def test_request_ids_and_unknown_projects(own):
     _, admin = own
     request = admin_pb2.UpdateProjectRequest(
-        project="default", request_id="once", options=admin_pb2.ProjectOptions(late_window_seconds=60))
+        project="default", request_id="once", options=admin_pb2.ProjectOptions(late_window_seconds=60)
+    )
     first = admin.UpdateProject(request)
     update(admin, late_window_seconds=90)
     assert admin.UpdateProject(request) == first and project(admin).options.late_window_seconds == 90
@@ -164,16 +197,28 @@ def test_request_ids_and_unknown_projects(own):
 def test_a_changed_address_resets_consent_if_the_project_requires_it(own):
     from google.protobuf import wrappers_pb2
     from test_identify import identify
+
     stub, admin = own
+
     def address(text):
-        return types_pb2.AttributePatch(native=types_pb2.NativeAttributes(email_address=wrappers_pb2.StringValue(value=text)))
+        return types_pb2.AttributePatch(
+            native=types_pb2.NativeAttributes(email_address=wrappers_pb2.StringValue(value=text))
+        )
+
     def state(person):
         items = stub.GetProfile(get(custom(person))).profile.subscriptions.items
         return [(item.state, item.source) for item in items]
+
     def change(person, to):
-        stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
-            project="default", identifier=custom(person), source=types_pb2.CONSENT_SOURCE_USER,
-            changes=[profiles_pb2.SubscriptionChange(channel=types_pb2.CHANNEL_EMAIL, state=to)]))
+        stub.UpdateSubscription(
+            profiles_pb2.UpdateSubscriptionRequest(
+                project="default",
+                identifier=custom(person),
+                source=types_pb2.CONSENT_SOURCE_USER,
+                changes=[profiles_pb2.SubscriptionChange(channel=types_pb2.CHANNEL_EMAIL, state=to)],
+            )
+        )
+
     on, off = types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED, types_pb2.SUBSCRIPTION_STATE_UNSUBSCRIBED
     for person in ("ann", "bob"):
         stub.Identify(identify(None, person, address(f"{person}@one.example")))
@@ -194,12 +239,20 @@ def test_a_double_opt_in_is_confirmed_by_its_token_alone(own):
     stub, admin = own
     update(admin, double_opt_in=[EMAIL])
     on, off = types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED, types_pb2.SUBSCRIPTION_STATE_UNSUBSCRIBED
+
     def change(to):
-        return stub.UpdateSubscription(profiles_pb2.UpdateSubscriptionRequest(
-            project="default", identifier=custom("ann"), source=types_pb2.CONSENT_SOURCE_USER,
-            changes=[profiles_pb2.SubscriptionChange(channel=types_pb2.CHANNEL_EMAIL, state=to)])).results[0]
+        return stub.UpdateSubscription(
+            profiles_pb2.UpdateSubscriptionRequest(
+                project="default",
+                identifier=custom("ann"),
+                source=types_pb2.CONSENT_SOURCE_USER,
+                changes=[profiles_pb2.SubscriptionChange(channel=types_pb2.CHANNEL_EMAIL, state=to)],
+            )
+        ).results[0]
+
     def confirm(token):
         return profiles_pb2.ConfirmSubscriptionRequest(project="default", token=token)
+
     first, second = change(on), change(on)
     assert first.state == second.state == types_pb2.SUBSCRIPTION_STATE_PENDING
     assert first.confirmation_token and first.confirmation_token != second.confirmation_token
@@ -207,7 +260,7 @@ def test_a_double_opt_in_is_confirmed_by_its_token_alone(own):
     for token in (forged, "x", first.confirmation_token[4:]):
         assert fails(stub.ConfirmSubscription, confirm(token)).reason == "TOKEN_INVALID"
     confirmed = stub.ConfirmSubscription(confirm(second.confirmation_token))
-    item, = confirmed.subscriptions.items
+    (item,) = confirmed.subscriptions.items
     assert (item.state, item.source) == (on, types_pb2.CONSENT_SOURCE_USER)
     again = stub.ConfirmSubscription(confirm(second.confirmation_token))
     assert again.revision == confirmed.revision and again.subscriptions == confirmed.subscriptions
@@ -217,5 +270,7 @@ def test_a_double_opt_in_is_confirmed_by_its_token_alone(own):
     third = change(on)
     assert third.state == types_pb2.SUBSCRIPTION_STATE_PENDING
     # A link issued before the opt-out confirms nothing.
-    assert fails(stub.ConfirmSubscription, confirm(first.confirmation_token)).code == grpc.StatusCode.FAILED_PRECONDITION
+    assert (
+        fails(stub.ConfirmSubscription, confirm(first.confirmation_token)).code == grpc.StatusCode.FAILED_PRECONDITION
+    )
     assert stub.ConfirmSubscription(confirm(third.confirmation_token)).subscriptions.items[0].state == on

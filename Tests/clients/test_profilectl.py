@@ -28,8 +28,17 @@ class Result:
 
 def ctl(server, *words, **options):
     environment = {**os.environ, "PROFILES_ADDRESS": server.listen}
-    return Result(subprocess.run(
-        [str(TOOL), *map(str, words)], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, **options))
+    return Result(
+        subprocess.run(
+            [str(TOOL), *map(str, words)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            **options,
+        )
+    )
 
 
 def one_line(result, code, *parts):
@@ -45,7 +54,9 @@ def test_a_first_event_is_stored_and_shown(shared):
     who = unique("anna")
     stored = ctl(shared, "track", who, "purchase", "amount=59.9", "currency=EUR", "--event-id", "order-1")
     assert stored.code == 0 and stored.out.startswith("stored: purchase order-1, profile ")
-    assert ctl(shared, "track", who, "purchase", "amount=59.9", "currency=EUR", "--event-id", "order-1").out.startswith("duplicate: ")
+    assert ctl(shared, "track", who, "purchase", "amount=59.9", "currency=EUR", "--event-id", "order-1").out.startswith(
+        "duplicate: "
+    )
     shown = ctl(shared, "get", who)
     assert shown.code == 0
     assert shown.out.startswith(f"{who} (identified)\n")
@@ -55,13 +66,33 @@ def test_a_first_event_is_stored_and_shown(shared):
 
 def test_values_reach_the_server_with_the_detected_type(shared):
     who = unique("values")
-    ctl(shared, "identify", who, "plan=gold", "count=3", "share=0.5", "vip=true", "since=2026-01-31T12:00:00+02:00",
-        "site=https://shop.example/a", "sizes=[s, m]", 'code:="007"', "email_address=a@example.org", "--device", who + "-phone")
+    ctl(
+        shared,
+        "identify",
+        who,
+        "plan=gold",
+        "count=3",
+        "share=0.5",
+        "vip=true",
+        "since=2026-01-31T12:00:00+02:00",
+        "site=https://shop.example/a",
+        "sizes=[s, m]",
+        'code:="007"',
+        "email_address=a@example.org",
+        "--device",
+        who + "-phone",
+    )
     profile = ctl(shared, "--json", "get", who).json["profile"]
     assert profile["attributes"] == {
-        "code": {"string": "007"}, "count": {"integer": 3}, "plan": {"string": "gold"}, "share": {"number": 0.5},
-        "since": {"time": "2026-01-31T10:00:00Z"}, "site": {"url": "https://shop.example/a"}, "sizes": {"list": {"items": ["s", "m"]}},
-        "vip": {"boolean": True}}
+        "code": {"string": "007"},
+        "count": {"integer": 3},
+        "plan": {"string": "gold"},
+        "share": {"number": 0.5},
+        "since": {"time": "2026-01-31T10:00:00Z"},
+        "site": {"url": "https://shop.example/a"},
+        "sizes": {"list": {"items": ["s", "m"]}},
+        "vip": {"boolean": True},
+    }
     assert profile["native"] == {"email_address": "a@example.org"}
     assert [device["installation_id"] for device in profile["installations"]] == [who + "-phone"]
     assert ctl(shared, "identify", who, "sizes+=[l]", "--delete", "plan").out.startswith("updated: ")
@@ -117,10 +148,14 @@ def test_rejections_name_the_field_and_give_advice(shared):
     assert one_line(ctl(shared, "track", who, "bad name"), 1, "events[0].name: ")
     assert one_line(ctl(shared, "track", who, "late", "--ago", "3d"), 1, "events[0].occurred_at: ", "--historical")
     assert one_line(ctl(shared, "get", who), 1, "PROFILE_NOT_FOUND", "device:ID")
-    assert one_line(ctl(shared, "identify", "--device", who, "email_address=a@example.org"), 1, "PROFILE_ANONYMOUS", "custom ID")
+    assert one_line(
+        ctl(shared, "identify", "--device", who, "email_address=a@example.org"), 1, "PROFILE_ANONYMOUS", "custom ID"
+    )
     ctl(shared, "track", who, "a", "--request-id", who)
     assert one_line(ctl(shared, "track", who, "b", "--request-id", who), 1, "REQUEST_ID_REUSED", "--request-id")
-    assert one_line(ctl(shared, "track", who, "b", "--expected-revision", "9"), 1, "REVISION_MISMATCH", "current_revision 1")
+    assert one_line(
+        ctl(shared, "track", who, "b", "--expected-revision", "9"), 1, "REVISION_MISMATCH", "current_revision 1"
+    )
     assert one_line(ctl(shared, "track", who), 2, "WHO EVENT")
 
 
@@ -135,14 +170,21 @@ def test_health_follows_the_server(server):
 def test_missing_response_ends_with_code_three(shared):
     # The admin listener does not speak gRPC.
     environment = {**os.environ, "PROFILES_ADDRESS": shared.admin}
-    finished = subprocess.run([str(TOOL), "health", "--timeout", "2s"], env=environment, capture_output=True, text=True, timeout=30)
+    finished = subprocess.run(
+        [str(TOOL), "health", "--timeout", "2s"], env=environment, capture_output=True, text=True, timeout=30
+    )
     assert one_line(Result(finished), 3)
 
 
 def operations(count, prefix):
     for number in range(count):
-        yield {"track": {"identifier": {"custom_id": f"{prefix}-{number % 10}"}, "events": [{"name": "step", "ago": "30h", "attributes": {"n": number}}],
-                         "historical": True}}
+        yield {
+            "track": {
+                "identifier": {"custom_id": f"{prefix}-{number % 10}"},
+                "events": [{"name": "step", "ago": "30h", "attributes": {"n": number}}],
+                "historical": True,
+            }
+        }
 
 
 def write_lines(path, lines):
@@ -194,7 +236,9 @@ def test_an_import_survives_a_kill_of_the_server(server, tmp_path):
     write_lines(file, operations(4_000, prefix))
     server.start()
     environment = {**os.environ, "PROFILES_ADDRESS": server.listen}
-    running = subprocess.Popen([str(TOOL), "import", str(file), "--batch", "20"], env=environment, stdout=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        [str(TOOL), "import", str(file), "--batch", "20"], env=environment, stdout=subprocess.PIPE, text=True
+    )
     position = tmp_path / "steps.jsonl.position"
     assert wait_until(lambda: position.exists() and json.loads(position.read_text())["lines"] > 100)
     server.stop(signal.SIGKILL)
@@ -212,7 +256,12 @@ def test_progress_is_shown_on_a_terminal_only(shared, tmp_path):
     controller, terminal = pty.openpty()
     environment = {**os.environ, "PROFILES_ADDRESS": shared.listen}
     finished = subprocess.run(
-        [str(TOOL), "import", str(file), "--resume", str(tmp_path / "other")], env=environment, stdout=subprocess.PIPE, stderr=terminal, timeout=60)
+        [str(TOOL), "import", str(file), "--resume", str(tmp_path / "other")],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        timeout=60,
+    )
     os.close(terminal)
     shown = os.read(controller, 10_000).decode()
     os.close(controller)
@@ -229,10 +278,14 @@ def test_position_of_another_file_is_rejected(shared, tmp_path):
 
 
 def test_shop_is_reproducible():
-    made = subprocess.run([sys.executable, str(ROOT / "Examples/generate_shop.py")], capture_output=True, check=True).stdout
+    made = subprocess.run(
+        [sys.executable, str(ROOT / "Examples/generate_shop.py")], capture_output=True, check=True
+    ).stdout
     assert hashlib.sha256(made).hexdigest() == "e2f20ec0f21812615e008d92a5a6beff93faf797411aa51a77a403914228cc52"
     lines = [json.loads(line) for line in made.splitlines()]
-    people = {number for line in made.decode().splitlines() for number in re.findall(r'"(?:phone|browser)-(\d{3})"', line)}
+    people = {
+        number for line in made.decode().splitlines() for number in re.findall(r'"(?:phone|browser)-(\d{3})"', line)
+    }
     assert len(lines) >= 5_000 and len(people) == 500
     assert {next(iter(line)) for line in lines} == {"identify", "track", "update_subscription"}
 
@@ -240,7 +293,13 @@ def test_shop_is_reproducible():
 def test_demo_shows_that_nothing_is_missing():
     environment = {**os.environ, "PROFILED": str(BINARY), "PROFILECTL": str(TOOL)}
     finished = subprocess.run(
-        [str(ROOT / "scripts/demo.sh")], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+        [str(ROOT / "scripts/demo.sh")],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert finished.returncode == 0, finished.stderr
     assert "operations done, 0 rejected" in finished.stdout and finished.stdout.endswith("nothing is missing\n")
     digests = re.findall(r"^(?:before|after): (.*)$", finished.stdout, re.MULTILINE)
@@ -250,9 +309,13 @@ def test_demo_shows_that_nothing_is_missing():
 @pytest.mark.parametrize("shell", ["bash"])
 def test_completion_script_offers_commands_and_flags(shell):
     script = subprocess.run([str(TOOL), "completion", shell], capture_output=True, text=True, check=True).stdout
-    ask = script + '\nCOMP_WORDS=(profilectl track --la); COMP_CWORD=2; _profilectl; echo "${COMPREPLY[@]}"' \
-        + '\nCOMPREPLY=(); COMP_WORDS=(profilectl uns); COMP_CWORD=1; _profilectl; echo "${COMPREPLY[@]}"' \
-        + '\nCOMPREPLY=(); COMP_WORDS=(profilectl subscribe a email --source pref); COMP_CWORD=5; _profilectl; echo "${COMPREPLY[@]}"'
+    ask = (
+        script
+        + '\nCOMP_WORDS=(profilectl track --la); COMP_CWORD=2; _profilectl; echo "${COMPREPLY[@]}"'
+        + '\nCOMPREPLY=(); COMP_WORDS=(profilectl uns); COMP_CWORD=1; _profilectl; echo "${COMPREPLY[@]}"'
+        + "\nCOMPREPLY=(); COMP_WORDS=(profilectl subscribe a email --source pref); COMP_CWORD=5; "
+        + '_profilectl; echo "${COMPREPLY[@]}"'
+    )
     finished = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
     assert finished.stdout.splitlines() == ["--label", "unsubscribe", "preference_center"]
 
@@ -260,13 +323,32 @@ def test_completion_script_offers_commands_and_flags(shell):
 def test_bench_prints_a_histogram_or_json(shared):
     flags = ["--connections", "2", "--streams", "10", "--ids", "50"]
     text = subprocess.run(
-        [str(BENCH), "--port", shared.listen.rsplit(":", 1)[1], "--requests", "2000", *flags], capture_output=True, text=True, timeout=120)
+        [str(BENCH), "--port", shared.listen.rsplit(":", 1)[1], "--requests", "2000", *flags],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert text.returncode == 0, text.stderr
     assert re.search(r"^2000 requests in [0-9.]+ s, [0-9]+ a second; status 0: 2000$", text.stdout, re.MULTILINE)
     assert re.search(r"^  up to +[0-9.]+ ms \|#+ \d+$", text.stdout, re.MULTILINE)
     mixed = subprocess.run(
-        [str(BENCH), "--address", shared.listen, "--seconds", "2", "--rate", "500", "--mix", "track=80,get=10,identify=10", "--json", *flags],
-        capture_output=True, text=True, timeout=120)
+        [
+            str(BENCH),
+            "--address",
+            shared.listen,
+            "--seconds",
+            "2",
+            "--rate",
+            "500",
+            "--mix",
+            "track=80,get=10,identify=10",
+            "--json",
+            *flags,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert mixed.returncode == 0, mixed.stderr
     report = json.loads(mixed.stdout)
     assert 900 <= report["requests"] <= 1_001 and set(report["methods"]) == {"track", "get", "identify"}

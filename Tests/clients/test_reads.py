@@ -24,9 +24,20 @@ def filled(stub, count, **fields):
     """A person with events e0 (oldest) to e<count - 1>, a minute apart."""
     who = custom()
     for first in range(0, count, 15):
-        stub.Track(track(who, *(
-            event("odd" if number % 2 else "even", event_id=f"e{number}", occurred_at=ago((count - number) * 60), **fields)
-            for number in range(first, min(count, first + 15)))))
+        stub.Track(
+            track(
+                who,
+                *(
+                    event(
+                        "odd" if number % 2 else "even",
+                        event_id=f"e{number}",
+                        occurred_at=ago((count - number) * 60),
+                        **fields,
+                    )
+                    for number in range(first, min(count, first + 15))
+                ),
+            )
+        )
     return who
 
 
@@ -47,7 +58,9 @@ def pages(stub, request):
 def test_an_event_is_listed_as_it_was_sent(stub):
     device = types_pb2.Identifier(installation_id=unique("device"))
     values = {
-        "s": types_pb2.Value(string="é"), "n": types_pb2.Value(number=1.5), "i": types_pb2.Value(integer=-7),
+        "s": types_pb2.Value(string="é"),
+        "n": types_pb2.Value(number=1.5),
+        "i": types_pb2.Value(integer=-7),
         "l": types_pb2.Value(list=types_pb2.StringList(items=["a", "b"])),
         "o": types_pb2.Value(object=types_pb2.Object(fields={"x": types_pb2.Value(boolean=True)})),
     }
@@ -55,7 +68,9 @@ def test_an_event_is_listed_as_it_was_sent(stub):
     source = types_pb2.Source(platform=types_pb2.PLATFORM_WEB, name="shop")
     lsn = stub.Track(track(device, sent, source=source)).lsn
     response = stub.ListEvents(events_of(device, min_lsn=lsn))
-    assert response.lsn >= lsn and not response.truncated and not response.next_page_token and not response.redirected_from
+    assert (
+        response.lsn >= lsn and not response.truncated and not response.next_page_token and not response.redirected_from
+    )
     listed = response.events[0]
     assert (listed.event_id, listed.name, listed.label, list(listed.tags)) == ("one", "purchase", "L", ["t", "u"])
     assert dict(listed.attributes) == values and listed.effective_time == ago(60)
@@ -90,7 +105,9 @@ def test_events_that_arrive_while_paging_neither_repeat_nor_skip_others(stub, or
         assert len(response.events) <= 7
         seen += [item for item in ids(response) if item.startswith("e")]
         # Before the reader's position, after it, and in between.
-        stub.Track(track(who, *(event(event_id=f"late{number}-{age}", occurred_at=ago(age)) for age in (1, 1230, 3000))))
+        stub.Track(
+            track(who, *(event(event_id=f"late{number}-{age}", occurred_at=ago(age)) for age in (1, 1230, 3000)))
+        )
     expected = [f"e{number}" for number in range(40)]
     assert seen == (expected if order == OLDEST else expected[::-1])
 
@@ -124,9 +141,12 @@ def test_a_page_token_is_valid_for_its_own_listing_only(stub):
     assert ids(stub.ListEvents(events_of(who, page_size=3, page_token=token))) == ["e3", "e2", "e1"]
     forged = token[:-1] + ("A" if token[-1] != "A" else "B")
     others = [
-        events_of(custom(), page_token=token), events_of(who, order=OLDEST, page_token=token),
-        events_of(who, names=["odd"], page_token=token), events_of(who, to=ago(1), page_token=token),
-        events_of(who, page_token=forged), events_of(who, page_token="x"),
+        events_of(custom(), page_token=token),
+        events_of(who, order=OLDEST, page_token=token),
+        events_of(who, names=["odd"], page_token=token),
+        events_of(who, to=ago(1), page_token=token),
+        events_of(who, page_token=forged),
+        events_of(who, page_token="x"),
     ]
     for request in others:
         failure = fails(stub.ListEvents, request)
@@ -155,15 +175,16 @@ def test_a_listing_by_the_id_of_a_merged_profile_shows_the_survivors(stub):
     device = unique("device")
     gone = stub.Track(track(types_pb2.Identifier(installation_id=device), event(event_id="before"))).profile_id
     who = custom_with_event(stub)
-    stub.Identify(profiles_pb2.IdentifyRequest(
-        project="default", custom_id=who.custom_id, installation_id=device))
+    stub.Identify(profiles_pb2.IdentifyRequest(project="default", custom_id=who.custom_id, installation_id=device))
     response = stub.ListEvents(events_of(types_pb2.Identifier(profile_id=gone)))
     assert response.redirected_from == gone and len(response.events) == 2 and "before" in ids(response)
 
 
 def test_bad_requests_and_unknown_people(stub):
-    failure = fails(stub.ListEvents, profiles_pb2.ListEventsRequest(
-        project="Default", names=["good", "not a name"], order=9, page_size=2_000))
+    failure = fails(
+        stub.ListEvents,
+        profiles_pb2.ListEventsRequest(project="Default", names=["good", "not a name"], order=9, page_size=2_000),
+    )
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT
     assert set(failure.violations) == {"project", "identifier", "names[1]", "order", "page_size"}
     assert "names" in fails(stub.ListEvents, events_of(custom(), names=["n"] * 101)).violations
@@ -208,13 +229,18 @@ def test_a_batch_accepts_200_identifiers_and_reports_violations(stub):
     bad = [who, types_pb2.Identifier(), types_pb2.Identifier(profile_id="x"), types_pb2.Identifier(custom_id="null")]
     failure = fails(stub.BatchGetProfiles, batch(bad, read_mask={"paths": ["nothing"]}))
     assert set(failure.violations) == {
-        "identifiers[1]", "identifiers[2].profile_id", "identifiers[3].custom_id", "read_mask.paths[0]"}
+        "identifiers[1]",
+        "identifiers[2].profile_id",
+        "identifiers[3].custom_id",
+        "read_mask.paths[0]",
+    }
     assert fails(stub.BatchGetProfiles, batch([who], min_lsn=1 << 60)).reason == "LSN_NOT_REACHED"
 
 
 def test_a_batch_is_read_at_one_lsn_while_others_write(shared, stub):
     """Two people alternately get one event each: no batch may see the second ahead of the first."""
     import threading
+
     first, second = custom(), custom()
     done = threading.Event()
 
@@ -239,14 +265,21 @@ def identify(stub, who, email=None, phone=None, device="", **fields):
         native["email_address"] = {"value": email}
     if phone:
         native["phone_number"] = {"value": phone}
-    return stub.Identify(profiles_pb2.IdentifyRequest(
-        project="default", custom_id=who.custom_id, installation_id=device,
-        attributes=types_pb2.AttributePatch(native=types_pb2.NativeAttributes(**native), **fields)))
+    return stub.Identify(
+        profiles_pb2.IdentifyRequest(
+            project="default",
+            custom_id=who.custom_id,
+            installation_id=device,
+            attributes=types_pb2.AttributePatch(native=types_pb2.NativeAttributes(**native), **fields),
+        )
+    )
 
 
 def lookup(stub, **fields):
-    return [item.custom_id for item in stub.LookupProfiles(
-        profiles_pb2.LookupProfilesRequest(project="default", **fields)).profiles]
+    return [
+        item.custom_id
+        for item in stub.LookupProfiles(profiles_pb2.LookupProfilesRequest(project="default", **fields)).profiles
+    ]
 
 
 def test_a_lookup_finds_everyone_with_an_address(stub):
@@ -277,6 +310,7 @@ def test_a_lookup_follows_what_happens_to_an_address(stub):
 
 def test_a_lookup_survives_a_restart(server):
     from conftest import profiles_pb2_grpc
+
     server.start()
     who = custom()
     with server.channel() as channel:
@@ -298,8 +332,10 @@ def test_a_lookup_of_too_many_is_rejected_and_never_truncated(stub):
     assert failure.metadata == {"limit": "lookup_profiles", "maximum": "100"}
 
 
-@pytest.mark.parametrize("fields,path", [
-    ({}, "address"), ({"email_address": "no"}, "email_address"), ({"phone_number": "0049"}, "phone_number")])
+@pytest.mark.parametrize(
+    "fields,path",
+    [({}, "address"), ({"email_address": "no"}, "email_address"), ({"phone_number": "0049"}, "phone_number")],
+)
 def test_a_lookup_reports_violations_of_an_address(stub, fields, path):
     failure = fails(stub.LookupProfiles, profiles_pb2.LookupProfilesRequest(project="default", **fields))
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and list(failure.violations) == [path]

@@ -1,9 +1,10 @@
 """The service against the reference model: seeded random operations, every response and every profile compared.
 
-PROFILES_MODEL_SEEDS is the number of seeds (1,000 in `make model-test`), PROFILES_MODEL_OPERATIONS the operations per seed,
-PROFILES_MODEL_FIRST the first seed. Every tenth seed has a server of its own, which takes a snapshot and some operations later is
-killed with SIGKILL during a request that is then repeated. A difference is shrunk: operations are removed as long as the results
-still differ. With PROFILES_MODEL_STRICT=1 an RPC that is not built is a failure, otherwise its operations are omitted.
+PROFILES_MODEL_SEEDS is the number of seeds (1,000 in `make model-test`), PROFILES_MODEL_OPERATIONS the operations per
+seed, PROFILES_MODEL_FIRST the first seed. Every tenth seed has a server of its own, which takes a snapshot and some
+operations later is killed with SIGKILL during a request that is then repeated. A difference is shrunk: operations are
+removed as long as the results still differ. With PROFILES_MODEL_STRICT=1 an RPC that is not built is a failure,
+otherwise its operations are omitted.
 """
 
 import collections
@@ -38,7 +39,15 @@ KILL_EVERY = 10
 KILL_SECONDS_MAX = 0.006
 # The seeds, modulo seven, with full profiles and with many erasures.
 SHAPES = {1: ERASURES, 3: MANY_ATTRIBUTES, 5: ERASURES, 6: MANY_DEVICES}
-WRITES = ("Identify", "Track", "UpdateSubscription", "AddSuppression", "RemoveSuppression", "BatchWrite", "EraseProfile")
+WRITES = (
+    "Identify",
+    "Track",
+    "UpdateSubscription",
+    "AddSuppression",
+    "RemoveSuppression",
+    "BatchWrite",
+    "EraseProfile",
+)
 READS = ("GetProfile", "ListEvents", "ListConsentHistory", "CheckSendable")
 
 
@@ -83,7 +92,9 @@ def plan(seed, names):
     operations = generator.operations(OPERATIONS)
     kills, chance = {}, generator.chance
     if seed % KILL_EVERY == KILL_EVERY - 1:
-        kills = {chance.randrange(OPERATIONS): chance.uniform(0, KILL_SECONDS_MAX) for _ in range(chance.choice([1, 2]))}
+        kills = {
+            chance.randrange(OPERATIONS): chance.uniform(0, KILL_SECONDS_MAX) for _ in range(chance.choice([1, 2]))
+        }
     return operations, kills
 
 
@@ -95,7 +106,8 @@ def play(service, seed, operations, kills, names, seen=None):
     attempt = next(_attempts)
     number = (os.getpid() * 100_000 + attempt) * 7 + time.time_ns() // 1_000_000
     run = Run(service, f"{os.getpid()}x{attempt}x{seed}-", number)
-    # A snapshot up to 30 operations before a kill: the start finds those in the log, and everything earlier in the snapshot.
+    # A snapshot up to 30 operations before a kill: the start finds those in the log, and everything earlier in the
+    # snapshot.
     snapshots = {max(0, index - seed % 31) for index in kills}
     for index, operation in enumerate(operations):
         try:
@@ -117,15 +129,15 @@ def play(service, seed, operations, kills, names, seen=None):
 
 def shrink(service, seed, operations, names, found):
     """Removes operations as long as the results still differ; large parts first."""
-    operations, deadline = operations[:found[0] + 1], time.monotonic() + SHRINK_SECONDS
+    operations, deadline = operations[: found[0] + 1], time.monotonic() + SHRINK_SECONDS
     size = max(1, len(operations) // 2)
     while size and time.monotonic() < deadline:
         start, dropped = 0, False
         while start < len(operations) and time.monotonic() < deadline:
-            fewer = operations[:start] + operations[start + size:]
+            fewer = operations[:start] + operations[start + size :]
             again = play(service, seed, fewer, {}, names) if fewer else None
             if again:
-                operations, found, dropped = fewer[:again[0] + 1], again, True
+                operations, found, dropped = fewer[: again[0] + 1], again, True
             else:
                 start += size
         if not (dropped and size == 1):
@@ -138,11 +150,11 @@ def shrink_batches(service, seed, operations, names, found, deadline):
     for index, batch in enumerate(operations):
         inner = 0
         while batch["do"] == "BatchWrite" and inner < len(batch["operations"]) > 1 and time.monotonic() < deadline:
-            fewer = dict(batch, operations=batch["operations"][:inner] + batch["operations"][inner + 1:])
-            again = play(service, seed, operations[:index] + [fewer] + operations[index + 1:], {}, names)
+            fewer = dict(batch, operations=batch["operations"][:inner] + batch["operations"][inner + 1 :])
+            again = play(service, seed, operations[:index] + [fewer] + operations[index + 1 :], {}, names)
             if again:
                 batch, found = fewer, again
-                operations = operations[:index] + [batch] + operations[index + 1:]
+                operations = operations[:index] + [batch] + operations[index + 1 :]
             else:
                 inner += 1
     return operations, found
@@ -171,7 +183,8 @@ def describe_difference(service, seed, operations, kills, names, seen):
             return f"seed {seed}: differs only after a kill\n{found[1]}\nkills after {sorted(kills)}"
         fewer, difference = shrink(service, seed, operations, names, without_kills)
         return f"seed {seed}: {difference[1]}\n  operations, shrunk from {found[0] + 1}:\n" + "\n".join(
-            pprint.pformat(operation, width=140, compact=True) for operation in fewer)
+            pprint.pformat(operation, width=140, compact=True) for operation in fewer
+        )
     finally:
         service.channel.close()
 
@@ -194,8 +207,10 @@ def test_service_responds_like_the_model(shared):
     # Processes, because one interpreter is slower than the service; `spawn`, because gRPC does not support fork.
     context = multiprocessing.get_context("spawn")
     seeds, responses = context.Queue(), context.Queue()
-    workers = [context.Process(target=work, args=(seeds, responses, shared.listen, names), daemon=True)
-               for _ in range(min(WORKERS, SEEDS))]
+    workers = [
+        context.Process(target=work, args=(seeds, responses, shared.listen, names), daemon=True)
+        for _ in range(min(WORKERS, SEEDS))
+    ]
     started = time.monotonic()
     for worker in workers:
         worker.start()

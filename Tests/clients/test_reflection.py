@@ -12,8 +12,13 @@ from conftest import BINARY, Server
 from raw import WINDOW_UPDATE, Raw, frame, message
 
 NOT_FOUND = 5
-SERVICES = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
-            "profiles.v1.Admin", "profiles.v1.Profiles"]
+SERVICES = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+    "profiles.v1.Admin",
+    "profiles.v1.Profiles",
+]
 
 
 def ask(channel, version, *requests):
@@ -21,7 +26,8 @@ def ask(channel, version, *requests):
     call = channel.stream_stream(
         f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
         request_serializer=messages.ServerReflectionRequest.SerializeToString,
-        response_deserializer=messages.ServerReflectionResponse.FromString)
+        response_deserializer=messages.ServerReflectionResponse.FromString,
+    )
     responses = list(call(iter(requests), timeout=20))
     assert [response.original_request for response in responses] == list(requests)
     return responses
@@ -34,7 +40,10 @@ def reflect(request, shared):
 
 
 def files(response):
-    return [descriptor_pb2.FileDescriptorProto.FromString(data) for data in response.file_descriptor_response.file_descriptor_proto]
+    return [
+        descriptor_pb2.FileDescriptorProto.FromString(data)
+        for data in response.file_descriptor_response.file_descriptor_proto
+    ]
 
 
 def test_R1_services_are_listed(reflect):
@@ -43,21 +52,40 @@ def test_R1_services_are_listed(reflect):
     assert response.valid_host == "here"
 
 
-@pytest.mark.parametrize("symbol, file", [
-    ("profiles.v1.Profiles", "profiles/v1/profiles.proto"), ("profiles.v1.TrackRequest", "profiles/v1/profiles.proto"),
-    ("profiles.v1.Profiles.Track", "profiles/v1/profiles.proto"), ("profiles.v1.TrackRequest.events", "profiles/v1/profiles.proto"),
-    ("profiles.v1.EventStatus", "profiles/v1/types.proto"), ("profiles.v1.Identifier.id", "profiles/v1/types.proto"),
-    ("profiles.v1.STATE_IDENTIFIED", "profiles/v1/types.proto"), ("profiles.v1.Object.FieldsEntry", "profiles/v1/types.proto"),
-    ("grpc.health.v1.HealthCheckResponse.ServingStatus", "grpc/health/v1/health.proto"),
-    ("google.protobuf.Timestamp", "google/protobuf/timestamp.proto")])
+@pytest.mark.parametrize(
+    "symbol, file",
+    [
+        ("profiles.v1.Profiles", "profiles/v1/profiles.proto"),
+        ("profiles.v1.TrackRequest", "profiles/v1/profiles.proto"),
+        ("profiles.v1.Profiles.Track", "profiles/v1/profiles.proto"),
+        ("profiles.v1.TrackRequest.events", "profiles/v1/profiles.proto"),
+        ("profiles.v1.EventStatus", "profiles/v1/types.proto"),
+        ("profiles.v1.Identifier.id", "profiles/v1/types.proto"),
+        ("profiles.v1.STATE_IDENTIFIED", "profiles/v1/types.proto"),
+        ("profiles.v1.Object.FieldsEntry", "profiles/v1/types.proto"),
+        ("grpc.health.v1.HealthCheckResponse.ServingStatus", "grpc/health/v1/health.proto"),
+        ("google.protobuf.Timestamp", "google/protobuf/timestamp.proto"),
+    ],
+)
 def test_R2_R4_a_symbol_names_its_file(reflect, symbol, file):
     assert files(reflect(file_containing_symbol=symbol))[0].name == file
 
 
-@pytest.mark.parametrize("fields", [
-    {"file_containing_symbol": "profiles.v1.Nothing"}, {"file_containing_symbol": ""}, {"file_by_filename": "nothing.proto"},
-    {"file_containing_symbol": "profiles.v1"}, {"all_extension_numbers_of_type": "profiles.v1.Nothing"},
-    {"file_containing_extension": messages.ExtensionRequest(containing_type="profiles.v1.TrackRequest", extension_number=1)}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"file_containing_symbol": "profiles.v1.Nothing"},
+        {"file_containing_symbol": ""},
+        {"file_by_filename": "nothing.proto"},
+        {"file_containing_symbol": "profiles.v1"},
+        {"all_extension_numbers_of_type": "profiles.v1.Nothing"},
+        {
+            "file_containing_extension": messages.ExtensionRequest(
+                containing_type="profiles.v1.TrackRequest", extension_number=1
+            )
+        },
+    ],
+)
 def test_R3_unknown_symbol_is_an_error_response(reflect, fields):
     response = reflect(**fields)
     assert response.error_response.error_code == NOT_FOUND and response.error_response.error_message
@@ -89,13 +117,18 @@ def test_R5_R6_a_file_comes_with_everything_it_needs(reflect):
 def test_many_requests_of_one_stream_have_ordered_responses_with_errors_in_between(shared):
     names = ["profiles.v1.Profiles", "profiles.v1.Nothing", "profiles.v1.Admin"] * 200
     with shared.channel() as channel:
-        responses = ask(channel, "v1", *[messages.ServerReflectionRequest(file_containing_symbol=name) for name in names])
+        responses = ask(
+            channel, "v1", *[messages.ServerReflectionRequest(file_containing_symbol=name) for name in names]
+        )
     assert len(responses) == 600
-    assert [response.HasField("error_response") for response in responses] == [name.endswith("Nothing") for name in names]
+    assert [response.HasField("error_response") for response in responses] == [
+        name.endswith("Nothing") for name in names
+    ]
 
 
 def test_a_late_reader_gets_every_response_and_costs_bounded_memory(tmp_path):
-    """30 KB of response for each 40 bytes of request: the server stops reading the stream until its responses are read."""
+    """30 KB of response for each 40 bytes of request: the server stops reading the stream until its responses are
+    read."""
     server = Server(tmp_path / "data").start()
     one = message(messages.ServerReflectionRequest(file_by_filename="profiles/v1/profiles.proto").SerializeToString())
     with Raw(server.listen, settings=b"\0\4\0\0\0\0") as raw:

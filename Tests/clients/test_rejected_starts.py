@@ -20,10 +20,12 @@ SEGMENT_BYTES = 1 << 20
 
 def fingerprint(folder):
     """Names, sizes, modes, times and bytes of all files, and the directory's own time."""
+
     def of(path):
         status = path.stat()
         content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(status.st_mode) else ""
         return status.st_size, status.st_mode, status.st_mtime_ns, content
+
     return {path.name: of(path) for path in [folder, *sorted(folder.rglob("*"))]}
 
 
@@ -54,14 +56,17 @@ def write_and_kill(data, snapshots):
 def templates(tmp_path_factory):
     """Directories to copy: two with only a log, two with snapshots."""
     folder = tmp_path_factory.mktemp("templates")
-    return {name: write_and_kill(folder / name, snapshots=name.startswith("snapshots"))
-            for name in ("log", "log-other", "snapshots", "snapshots-other")}
+    return {
+        name: write_and_kill(folder / name, snapshots=name.startswith("snapshots"))
+        for name in ("log", "log-other", "snapshots", "snapshots-other")
+    }
 
 
 @pytest.fixture
 def copy(templates, tmp_path):
     def of(name):
         return shutil.copytree(templates[name], tmp_path / "data")
+
     return of
 
 

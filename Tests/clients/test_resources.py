@@ -1,7 +1,7 @@
 """Scarce resources and interference by the machine (F14): descriptors, memory, interrupted calls, a stop of seconds.
 
-Registers write and a reader reads all the time. PROFILES_STOP_SECONDS sets how long the process is stopped; from 10 on the time
-until it is back to normal is asserted too.
+Registers write and a reader reads all the time. PROFILES_STOP_SECONDS sets how long the process is stopped; from 10 on
+the time until it is back to normal is asserted too.
 """
 
 import os
@@ -77,7 +77,9 @@ def test_F14_without_descriptors_connections_are_rejected_and_the_log_rolls_on(s
     check_after_kill(server, load)
     with capsys.disabled():
         print(
-            f"F14: {HELD_CONNECTIONS} connections with {DESCRIPTORS} descriptors: {used} used, {load.acknowledged} acknowledged, 0 failed, 0 lost")
+            f"F14: {HELD_CONNECTIONS} connections with {DESCRIPTORS} descriptors: {used} used, "
+            f"{load.acknowledged} acknowledged, 0 failed, 0 lost"
+        )
 
 
 @pytest.mark.skipif(not shutil.which("prlimit"), reason="prlimit is not installed")
@@ -111,7 +113,8 @@ def test_F14_without_memory_the_limit_rejects_first_and_a_crash_loses_nothing(se
     with capsys.disabled():
         print(
             f"F14: memory limit below the address space: {len(people)} people, then rejected, alive; "
-            f"no limit: {len(more)} more, then signal {-code}; 0 lost")
+            f"no limit: {len(more)} more, then signal {-code}; 0 lost"
+        )
 
 
 @needs_strace
@@ -123,8 +126,20 @@ def test_F14_interrupted_calls_are_made_again(server, tmp_path, capsys):
     load = Load(stub_of(server.start()), [Register(45) for _ in range(WRITERS)])
     # Attached after the start, because the dynamic loader fails when it is interrupted.
     strace = subprocess.Popen(
-        ["strace", "-f", "-qq", "-o", str(trace), "-p", str(server.pid), "-e", f"trace={calls}",
-         "-e", f"inject={calls}:error=EINTR:when=3+3"])
+        [
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            str(trace),
+            "-p",
+            str(server.pid),
+            "-e",
+            f"trace={calls}",
+            "-e",
+            f"inject={calls}:error=EINTR:when=3+3",
+        ]
+    )
     with load:
         stop = threading.Event()
 
@@ -146,7 +161,10 @@ def test_F14_interrupted_calls_are_made_again(server, tmp_path, capsys):
     check_after_kill(server, load)
     interrupted = trace.read_text().count("EINTR")
     with capsys.disabled():
-        print(f"F14: {interrupted} calls interrupted and a storm of signals: {load.acknowledged} acknowledged, 0 failed, 0 lost")
+        print(
+            f"F14: {interrupted} calls interrupted and a storm of signals: "
+            f"{load.acknowledged} acknowledged, 0 failed, 0 lost"
+        )
     assert interrupted > 100
 
 
@@ -172,7 +190,9 @@ def test_F14_stopped_process_continues_where_it_was(server, capsys):
     check_after_kill(server, load)
     with capsys.disabled():
         print(
-            f"F14: stopped for {STOP_SECONDS} s: {load.unknown} past their deadline, {load.acknowledged} acknowledged, 0 lost, "
-            f"back to normal after {back:.2f} s")
+            f"F14: stopped for {STOP_SECONDS} s: {load.unknown} past their deadline, "
+            f"{load.acknowledged} acknowledged, 0 lost, "
+            f"back to normal after {back:.2f} s"
+        )
     if STOP_SECONDS >= STOP_OF_THE_ROW:
         assert back < 5

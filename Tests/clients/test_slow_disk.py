@@ -1,14 +1,14 @@
 """A slow disk (F13): strace delays each fdatasync by PROFILES_SYNC_DELAYS milliseconds.
 
-Writes are acknowledged late, or end with DEADLINE_EXCEEDED if their clients do not wait that long; health and reads do not wait for the
-disk; queued writes are bounded. Times are printed, and asserted only for a delay of 5 s, during which health must take under 100 ms.
+Writes are acknowledged late, or end with DEADLINE_EXCEEDED if their clients do not wait that long; health and reads do
+not wait for the disk; queued writes are bounded. Times are printed, and asserted only for a delay of 5 s, during which
+health must take under 100 ms.
 """
 
 import os
 import signal
 import time
 
-import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -29,8 +29,16 @@ pytestmark = needs_strace
 
 def slowed(server, tmp_path, milliseconds):
     server.wrapper = (
-        "strace", "-f", "-qq", "-o", str(tmp_path / "trace"), "-e", "trace=fdatasync",
-        "-e", f"inject=fdatasync:delay_enter={milliseconds}ms")
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        str(tmp_path / "trace"),
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        f"inject=fdatasync:delay_enter={milliseconds}ms",
+    )
     return server.start()
 
 
@@ -42,7 +50,8 @@ def large():
 
 
 def overtaken(server, register, milliseconds):
-    """Calls health and reads while a write waits for the disk; returns how often both returned first, and their longest time."""
+    """Calls health and reads while a write waits for the disk; returns how often both returned first, and their longest
+    time."""
     stub, health = profiles_pb2_grpc.ProfilesStub(server.channel()), health_pb2_grpc.HealthStub(server.channel())
     first, longest = 0, 0.0
     for _ in range(WRITES):
@@ -64,7 +73,8 @@ def overtaken(server, register, milliseconds):
 
 
 def flood(server):
-    """Sends more than may be queued; returns the numbers of acknowledged and rejected calls, and the most that was queued."""
+    """Sends more than may be queued; returns the numbers of acknowledged and rejected calls, and the most that was
+    queued."""
     channels = [server.channel() for _ in range(16)]
     stubs = [profiles_pb2_grpc.ProfilesStub(channel) for channel in channels]
     request = large()
@@ -120,8 +130,11 @@ def test_F13_slow_disk_delays_writes_and_nothing_else(server, tmp_path, capsys, 
     assert fast.stop() == 0
     with capsys.disabled():
         print(
-            f"F13: fdatasync {milliseconds} ms late: {patient.acknowledged} acknowledged late, {hasty.unknown} past their deadline, "
+            f"F13: fdatasync {milliseconds} ms late: {patient.acknowledged} acknowledged late, "
+            f"{hasty.unknown} past their deadline, "
             f"health and reads returned first {first} of {WRITES} times, health at most {longest * 1000:.1f} ms; "
-            f"flood of {FLOOD}: {codes}, at most {most / (1 << 20):.1f} MiB queued, RSS +{grown / (1 << 20):.0f} MiB; 0 lost")
+            f"flood of {FLOOD}: {codes}, at most {most / (1 << 20):.1f} MiB queued, "
+            f"RSS +{grown / (1 << 20):.0f} MiB; 0 lost"
+        )
     if milliseconds >= DELAY_OF_THE_ROW:
         assert longest < 0.1

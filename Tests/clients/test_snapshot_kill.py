@@ -1,7 +1,9 @@
-"""Killed while a snapshot is made (F11): by strace, at the n-th system call of each kind, on whichever thread makes it first.
+"""Killed while a snapshot is made (F11): by strace, at the n-th system call of each kind, on whichever thread makes it
+first.
 
-Each point: some writes, a snapshot with concurrent writes, SIGKILL at one system call, a start, and a check of all acknowledged writes.
-PROFILES_SNAPSHOT_POINTS sets the number of points; the calls are those of the log, snapshot and segment threads.
+Each point: some writes, a snapshot with concurrent writes, SIGKILL at one system call, a start, and a check of all
+acknowledged writes. PROFILES_SNAPSHOT_POINTS sets the number of points; the calls are those of the log, snapshot and
+segment threads.
 """
 
 import collections
@@ -19,7 +21,19 @@ from test_memory_limit import all_present, identify, much
 
 POINTS = int(os.environ.get("PROFILES_SNAPSHOT_POINTS", "16"))
 # The system calls of making, verifying and pruning a snapshot; each kind is counted separately.
-CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "openat", "unlink", "pread64", "statfs", "getdents64", "close", "ftruncate")
+CALLS = (
+    "pwrite64",
+    "fdatasync",
+    "fsync",
+    "rename",
+    "openat",
+    "unlink",
+    "pread64",
+    "statfs",
+    "getdents64",
+    "close",
+    "ftruncate",
+)
 # About 15 KB each, so that a snapshot has several blocks.
 PEOPLE = 300
 
@@ -38,9 +52,22 @@ def ask(server, acknowledged):
 def attach(server, call, number):
     """Starts a strace that kills the server at a call; returns when it traces all threads."""
     strace = subprocess.Popen(
-        ["strace", "-f", "-o", "/dev/null", "-p", str(server.pid), "-e", f"trace={call}",
-         "-e", f"inject={call}:signal=KILL:when={number}"],
-        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        [
+            "strace",
+            "-f",
+            "-o",
+            "/dev/null",
+            "-p",
+            str(server.pid),
+            "-e",
+            f"trace={call}",
+            "-e",
+            f"inject={call}:signal=KILL:when={number}",
+        ],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     for line in strace.stderr:
         if "attached" in line:
             return strace
@@ -78,7 +105,8 @@ def test_F11_kill_at_each_call_of_a_snapshot_loses_nothing(server, capsys):
         stub.Identify(identify(person, attributes=much()), timeout=20)
     registers = [Register() for _ in range(3)]
     done, kept, by_call, everyone = 0, 0, dict.fromkeys(CALLS, 0), []
-    # All kinds of calls in turn: the first, the second, ... until a snapshot ends before that call occurs; then from the first again.
+    # All kinds of calls in turn: the first, the second, ... until a snapshot ends before that call occurs; then from
+    # the first again.
     points = collections.deque()
     while done < POINTS:
         points = points or collections.deque((call, 1) for call in CALLS)
@@ -105,5 +133,7 @@ def test_F11_kill_at_each_call_of_a_snapshot_loses_nothing(server, capsys):
     with capsys.disabled():
         print(
             f"F11: {done} points ({', '.join(f'{call} {count}' for call, count in by_call.items())}), {PEOPLE} people, "
-            f"{sum(register.acknowledged for register in registers)} + {sum(len(writer.acknowledged) for writer in everyone)} acknowledged, "
-            f"{kept} unacknowledged stored, {snapshots} snapshots left; 0 lost, 0 partial, 0 applied twice")
+            f"{sum(register.acknowledged for register in registers)} + "
+            f"{sum(len(writer.acknowledged) for writer in everyone)} acknowledged, "
+            f"{kept} unacknowledged stored, {snapshots} snapshots left; 0 lost, 0 partial, 0 applied twice"
+        )

@@ -10,9 +10,20 @@ import grpc
 import pytest
 from google.protobuf import timestamp_pb2, wrappers_pb2
 
-from conftest import (Failure, Server, custom, event, get, profiles_pb2, profiles_pb2_grpc, status_pb2, track, types_pb2, unique,
-                      wait_until)
-from raw import ACK, DATA, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, Raw, frame, message
+from conftest import (
+    Failure,
+    Server,
+    custom,
+    event,
+    get,
+    profiles_pb2,
+    profiles_pb2_grpc,
+    status_pb2,
+    track,
+    types_pb2,
+    wait_until,
+)
+from raw import ACK, DATA, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, Raw, frame, message
 
 TRACK_STREAM = "/profiles.v1.Profiles/TrackStream"
 STORED, DUPLICATE = 1, 2
@@ -80,12 +91,29 @@ def test_failures_are_in_order_and_the_stream_continues(stub):
     other = item(4)
     other.project = "other"
     requests = [
-        item(1, known), item(2, known, event("bad name")), item(3, custom(), must_exist=True), other,
-        item(5, known, event(occurred_at=old)), item(6, known, expected_revision=wrappers_pb2.UInt64Value(value=99)),
-        profiles_pb2.TrackRequest(sequence=7), item(8, known, *[event() for _ in range(16)]), item(9, known)]
+        item(1, known),
+        item(2, known, event("bad name")),
+        item(3, custom(), must_exist=True),
+        other,
+        item(5, known, event(occurred_at=old)),
+        item(6, known, expected_revision=wrappers_pb2.UInt64Value(value=99)),
+        profiles_pb2.TrackRequest(sequence=7),
+        item(8, known, *[event() for _ in range(16)]),
+        item(9, known),
+    ]
     responses = list(stub.TrackStream(iter(requests), timeout=60))
     assert [response.sequence for response in responses] == list(range(1, 10))
-    assert [response.error.code for response in responses] == [0, INVALID, NOT_FOUND, NOT_FOUND, OUT_OF_RANGE, ABORTED, INVALID, INVALID, 0]
+    assert [response.error.code for response in responses] == [
+        0,
+        INVALID,
+        NOT_FOUND,
+        NOT_FOUND,
+        OUT_OF_RANGE,
+        ABORTED,
+        INVALID,
+        INVALID,
+        0,
+    ]
     for response in (responses[0], responses[8]):
         assert not response.HasField("error") and response.results[0].status == STORED
 
@@ -94,8 +122,11 @@ def test_an_error_in_a_stream_equals_that_of_the_unary_call(stub):
     known = custom()
     stub.Track(track(known))
     for request in (
-        track(known, event("bad name"), event("x", attributes={"a": types_pb2.Value()})), track(custom(), must_exist=True),
-        track(known, expected_revision=wrappers_pb2.UInt64Value(value=99)), track(known, *[event() for _ in range(16)])):
+        track(known, event("bad name"), event("x", attributes={"a": types_pb2.Value()})),
+        track(custom(), must_exist=True),
+        track(known, expected_revision=wrappers_pb2.UInt64Value(value=99)),
+        track(known, *[event() for _ in range(16)]),
+    ):
         with pytest.raises(grpc.RpcError) as caught:
             stub.Track(request, timeout=20)
         details = dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
@@ -121,9 +152,11 @@ def test_undecodable_bytes_end_the_stream_after_the_responses_before_them(shared
     assert profiles_pb2.TrackResponse.FromString(messages(response.data)[0]).results[0].status == STORED
 
 
-@pytest.mark.parametrize("tail, code", [
-    (message(b"", flag=2), 13), (message(b"", flag=1), 13), (b"\0\xff\xff\xff\xff", 8), (b"\0\0\0", 13)],
-    ids=["flag", "compressed", "too-long", "cut"])
+@pytest.mark.parametrize(
+    "tail, code",
+    [(message(b"", flag=2), 13), (message(b"", flag=1), 13), (b"\0\xff\xff\xff\xff", 8), (b"\0\0\0", 13)],
+    ids=["flag", "compressed", "too-long", "cut"],
+)
 def test_broken_framing_in_a_stream_ends_it_with_the_transports_code(shared, tail, code):
     with Raw(shared.listen) as raw:
         stream = raw.headers(path=TRACK_STREAM)
@@ -195,6 +228,7 @@ def test_a_cancelled_stream_keeps_the_connection_and_its_stored_events(shared, s
 
 def test_a_stream_may_be_idle_longer_than_the_body_timeout(stub):
     """Nothing is sent for a while, and the stream stays open."""
+
     def requests():
         yield item(1)
         time.sleep(3)
@@ -204,7 +238,8 @@ def test_a_stream_may_be_idle_longer_than_the_body_timeout(stub):
 
 
 def test_a_client_that_never_reads_costs_bounded_memory_and_stalls_only_itself(server):
-    """The client grants no window for responses and sends as fast as it can: its own window closes, and others are not affected."""
+    """The client grants no window for responses and sends as fast as it can: its own window closes, and others are not
+    affected."""
     server.start()
     people = [item(number) for number in range(1, 200)]
     block = b"".join(message(request.SerializeToString()) for request in people)
@@ -217,7 +252,9 @@ def test_a_client_that_never_reads_costs_bounded_memory_and_stalls_only_itself(s
             if (found := raw.read(0.05)) is not None:
                 kind, flags, of, payload = found
                 if kind == SETTINGS and not flags & ACK:
-                    settings = {payload[i + 1]: int.from_bytes(payload[i + 2 : i + 6], "big") for i in range(0, len(payload), 6)}
+                    settings = {
+                        payload[i + 1]: int.from_bytes(payload[i + 2 : i + 6], "big") for i in range(0, len(payload), 6)
+                    }
                     windows[stream] += settings.get(4, 65535) - 65535
                     raw.send(frame(SETTINGS, ACK))
                 elif kind == WINDOW_UPDATE and of == 0:
@@ -229,7 +266,12 @@ def test_a_client_that_never_reads_costs_bounded_memory_and_stalls_only_itself(s
             if count > 0:
                 offset = sent % len(block)
                 raw.data(stream, block[offset : offset + count], end=False)
-                credit, windows[stream], sent, last = credit - count, windows[stream] - count, sent + count, time.monotonic()
+                credit, windows[stream], sent, last = (
+                    credit - count,
+                    windows[stream] - count,
+                    sent + count,
+                    time.monotonic(),
+                )
         assert time.monotonic() - started < 20, f"never held back: {sent} bytes taken"
         # Responses in the transport (64 KiB), those of 128 requests, and requests of one window (256 KiB).
         assert sent < 4 << 20
@@ -251,14 +293,26 @@ def test_a_client_that_never_reads_costs_bounded_memory_and_stalls_only_itself(s
 def test_a_stream_gets_backpressure_and_no_rejection_while_the_log_is_slow(tmp_path):
     """Each fdatasync takes 20 ms longer: the streams wait, and nothing fails with RESOURCE_EXHAUSTED."""
     server = Server(tmp_path / "data")
-    server.wrapper = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=20ms")
+    server.wrapper = (
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        "inject=fdatasync:delay_enter=20ms",
+    )
     try:
         server.start()
         stub, results = profiles_pb2_grpc.ProfilesStub(server.channel()), []
 
         def run():
             requests = (item(number) for number in range(1, 2_001))
-            results.append([(response.sequence, response.error.code) for response in stub.TrackStream(requests, timeout=120)])
+            results.append(
+                [(response.sequence, response.error.code) for response in stub.TrackStream(requests, timeout=120)]
+            )
 
         threads = [threading.Thread(target=run) for _ in range(4)]
         for thread in threads:
@@ -271,11 +325,24 @@ def test_a_stream_gets_backpressure_and_no_rejection_while_the_log_is_slow(tmp_p
 
 
 def test_large_stream_requests_wait_for_headroom_and_unary_calls_do_not(tmp_path):
-    """Requests of 1 MB exceed in total the bytes that streams may have queued (32 MiB); unary calls are still accepted."""
+    """Requests of 1 MB exceed in total the bytes that streams may have queued (32 MiB); unary calls are still
+    accepted."""
     server = Server(tmp_path / "data")
-    server.wrapper = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=300ms")
-    values = {f"list{number}": types_pb2.Value(list=types_pb2.StringList(items=["x" * 290 + str(item) for item in range(25)]))
-              for number in range(9)}
+    server.wrapper = (
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        "inject=fdatasync:delay_enter=300ms",
+    )
+    values = {
+        f"list{number}": types_pb2.Value(list=types_pb2.StringList(items=["x" * 290 + str(item) for item in range(25)]))
+        for number in range(9)
+    }
     large = [event(attributes=values) for _ in range(15)]
     try:
         server.start()
@@ -371,7 +438,9 @@ class Resumer:
             self.cut.clear()
             channel = self.server.channel()
             try:
-                for response in profiles_pb2_grpc.ProfilesStub(channel).TrackStream(self.requests(self.acknowledged), timeout=300):
+                for response in profiles_pb2_grpc.ProfilesStub(channel).TrackStream(
+                    self.requests(self.acknowledged), timeout=300
+                ):
                     assert response.sequence == self.acknowledged + 1 and not response.HasField("error")
                     self.acknowledged = response.sequence
                     self.stored += response.results[0].status == STORED

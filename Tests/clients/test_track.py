@@ -31,11 +31,14 @@ def test_unknown_installation_creates_an_anonymous_profile(stub):
     response = stub.Track(track(device, source=types_pb2.Source(platform=types_pb2.PLATFORM_WEB, name="shop")))
     profile = stub.GetProfile(get(types_pb2.Identifier(profile_id=response.profile_id))).profile
     assert profile.state == types_pb2.STATE_ANONYMOUS and not profile.custom_id
-    assert [(i.installation_id, i.platform) for i in profile.installations] == [(device.installation_id, types_pb2.PLATFORM_WEB)]
+    assert [(i.installation_id, i.platform) for i in profile.installations] == [
+        (device.installation_id, types_pb2.PLATFORM_WEB)
+    ]
 
 
 def test_a_read_sees_an_acknowledged_write_on_another_connection(shared, stub):
     from conftest import profiles_pb2_grpc
+
     who = custom()
     for count in range(1, 50):
         lsn = stub.Track(track(who)).lsn
@@ -47,8 +50,12 @@ def test_a_read_sees_an_acknowledged_write_on_another_connection(shared, stub):
 def test_all_kinds_of_values_are_stored_and_compared(stub):
     who = custom()
     values = {
-        "s": V(string="é" * 300), "i": V(integer=-(2**63)), "n": V(number=1.5), "b": V(boolean=True),
-        "t": V(time=at(1_700_000_000)), "u": V(url="https://example.org/a?b#c"),
+        "s": V(string="é" * 300),
+        "i": V(integer=-(2**63)),
+        "n": V(number=1.5),
+        "b": V(boolean=True),
+        "t": V(time=at(1_700_000_000)),
+        "u": V(url="https://example.org/a?b#c"),
         "l": V(list=types_pb2.StringList(items=["a", "b"])),
         "o": V(object=types_pb2.Object(fields={"x": V(object=types_pb2.Object(fields={"y": V(integer=1)}))})),
         "os": V(objects=types_pb2.ObjectList(items=[types_pb2.Object(fields={"z": V(string="z")})])),
@@ -106,8 +113,10 @@ def test_expected_revision_is_compared(stub):
 
 
 def test_must_exist_and_unknown_profile_id_are_not_found(stub):
-    for request in (track(custom(), must_exist=True),
-                    track(types_pb2.Identifier(profile_id="01J00000000000000000000000"))):
+    for request in (
+        track(custom(), must_exist=True),
+        track(types_pb2.Identifier(profile_id="01J00000000000000000000000")),
+    ):
         failure = fails(stub.Track, request)
         assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "PROFILE_NOT_FOUND")
 
@@ -144,7 +153,8 @@ def test_sent_at_corrects_a_wrong_clock(stub):
 def test_one_invalid_event_rejects_all_and_every_violation_is_listed(stub):
     who = custom()
     request = track(
-        who, event(), event("bad name"), event(attributes={"x": V()}), event(occurred_at=at(time.time() - 200_000)))
+        who, event(), event("bad name"), event(attributes={"x": V()}), event(occurred_at=at(time.time() - 200_000))
+    )
     failure = fails(stub.Track, request)
     assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
     assert set(failure.violations) == {"events[1].name", "events[2].attributes.x", "events[3].occurred_at"}
@@ -177,25 +187,61 @@ def violations(stub, request):
 
 def test_every_violation_is_listed_with_its_path(stub):
     request = profiles_pb2.TrackRequest(
-        project="Default", request_id="r" * 101, identifier=types_pb2.Identifier(custom_id="null"),
-        events=[event("n" * 31, event_id="e" * 101, label="l" * 201, tags=["ok", " "], attributes={
-            "deep": V(object=types_pb2.Object(fields={"a": V(object=types_pb2.Object(fields={"b": V(object=types_pb2.Object())}))})),
-            "list": V(list=types_pb2.StringList(items=["fine", ""])), "nan": V(number=float("nan")),
-            "url": V(url="no-scheme"), "line": V(string="a\nb"), "time": V(time=timestamp_pb2.Timestamp(seconds=-1))})])
+        project="Default",
+        request_id="r" * 101,
+        identifier=types_pb2.Identifier(custom_id="null"),
+        events=[
+            event(
+                "n" * 31,
+                event_id="e" * 101,
+                label="l" * 201,
+                tags=["ok", " "],
+                attributes={
+                    "deep": V(
+                        object=types_pb2.Object(
+                            fields={"a": V(object=types_pb2.Object(fields={"b": V(object=types_pb2.Object())}))}
+                        )
+                    ),
+                    "list": V(list=types_pb2.StringList(items=["fine", ""])),
+                    "nan": V(number=float("nan")),
+                    "url": V(url="no-scheme"),
+                    "line": V(string="a\nb"),
+                    "time": V(time=timestamp_pb2.Timestamp(seconds=-1)),
+                },
+            )
+        ],
+    )
     assert violations(stub, request) == {
-        "project", "request_id", "identifier.custom_id", "events[0].name", "events[0].event_id", "events[0].label",
-        "events[0].tags[1]", "events[0].attributes.deep.a.b", "events[0].attributes.list.items[1]",
-        "events[0].attributes.nan", "events[0].attributes.url", "events[0].attributes.line", "events[0].attributes.time"}
+        "project",
+        "request_id",
+        "identifier.custom_id",
+        "events[0].name",
+        "events[0].event_id",
+        "events[0].label",
+        "events[0].tags[1]",
+        "events[0].attributes.deep.a.b",
+        "events[0].attributes.list.items[1]",
+        "events[0].attributes.nan",
+        "events[0].attributes.url",
+        "events[0].attributes.line",
+        "events[0].attributes.time",
+    }
 
 
 LIMITS = [
-    ("events[0].name", lambda n: event("n" * n), 30), ("events[0].event_id", lambda n: event(event_id="e" * n), 100),
-    ("events[0].label", lambda n: event(label="l" * n), 200), ("events[0].tags", lambda n: event(tags=["t"] * n), 10),
+    ("events[0].name", lambda n: event("n" * n), 30),
+    ("events[0].event_id", lambda n: event(event_id="e" * n), 100),
+    ("events[0].label", lambda n: event(label="l" * n), 200),
+    ("events[0].tags", lambda n: event(tags=["t"] * n), 10),
     ("events[0].tags[0]", lambda n: event(tags=["t" * n]), 64),
     ("events[0].attributes", lambda n: event(attributes={f"a{i}": V(integer=i) for i in range(n)}), 20),
     ("events[0].attributes.s", lambda n: event(attributes={"s": V(string="é" * n)}), 300),
     ("events[0].attributes.u", lambda n: event(attributes={"u": V(url="http://e.org/" + "x" * (n - 13))}), 2048),
-    ("events[0].attributes.l.items", lambda n: event(attributes={"l": V(list=types_pb2.StringList(items=["x"] * n))}), 25),
+    (
+        "events[0].attributes.l.items",
+        lambda n: event(attributes={"l": V(list=types_pb2.StringList(items=["x"] * n))}),
+        25,
+    ),
 ]
 
 
@@ -212,7 +258,10 @@ def test_fifteen_events_fit_and_sixteen_do_not(stub):
     assert violations(stub, empty) == {"events"}
 
 
-@pytest.mark.parametrize("text", ["", " ", "\u2003", "a\nb", "undefined", "NULL", "[Object object]", "NaN", "-Infinity", "x" * 513, "€" * 400])
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "\u2003", "a\nb", "undefined", "NULL", "[Object object]", "NaN", "-Infinity", "x" * 513, "€" * 400],
+)
 def test_invalid_identifiers_are_rejected(stub, text):
     for field in ("custom_id", "installation_id"):
         assert violations(stub, track(types_pb2.Identifier(**{field: text}))) == {f"identifier.{field}"}
@@ -234,7 +283,9 @@ def test_read_mask_selects_fields(stub):
     assert [field.name for field, _ in profile.ListFields()] == ["custom_id", "revision"]
     failure = fails(stub.GetProfile, get(who, read_mask=mask("custom_id", "nonsense")))
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT and list(failure.violations) == ["read_mask.paths[1]"]
-    assert fails(stub.GetProfile, get(who, read_mask=mask("attribute_metadata"))).code == grpc.StatusCode.INVALID_ARGUMENT
+    assert (
+        fails(stub.GetProfile, get(who, read_mask=mask("attribute_metadata"))).code == grpc.StatusCode.INVALID_ARGUMENT
+    )
 
 
 def test_min_lsn_above_the_server_is_rejected(stub):
@@ -263,5 +314,8 @@ def test_retained_events_are_bounded_and_counters_continue(stub):
 
 def test_items_add_up(shared, stub):
     stub.Track(track(custom(), event("bad name"), event(), allow_partial=True))
-    outcomes = [shared.metric(f'profiles_items_total{{result="{outcome}"}}') for outcome in ("stored", "duplicate", "stale", "rejected")]
+    outcomes = [
+        shared.metric(f'profiles_items_total{{result="{outcome}"}}')
+        for outcome in ("stored", "duplicate", "stale", "rejected")
+    ]
     assert shared.metric("profiles_items_received_total") == sum(outcomes) and outcomes[0] > 0 and outcomes[3] > 0

@@ -18,8 +18,11 @@ def main(arguments):
     wanted = [name for name in arguments if not name.startswith("-")] or [*checks.CHECKS, "format"]
     total = 0
     for name in wanted:
-        findings = shape.unformatted("Sources", "Tests", "Package.swift") if name == "format" else [
-            finding for found in checks.run(name).values() for finding in found]
+        findings = (
+            shape.unformatted("Sources", "Tests", "Package.swift")
+            if name == "format"
+            else [finding for found in checks.run(name).values() for finding in found]
+        )
         total += len(findings)
         if counts:
             folders = collections.Counter("/".join(finding.split(":")[0].split("/")[:2]) for finding in findings)

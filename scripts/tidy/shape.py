@@ -22,6 +22,7 @@ FUNCTION_LINES = 70
 _DECLARATION = re.compile(
     r"\b(?:func\s+(\S+?)\s*[(<]|(init)[?!]?\s*[(<]|(deinit)\b|(subscript)\s*[(<]|var\s+(\w+)\s*:)"
 )
+_BRACE = re.compile(r"[{}]")
 _ENDS = re.compile(
     r"(?:func|var|let|init|deinit|subscript|case|static|mutating|nonmutating|associatedtype|typealias|enum|struct|class|package"
     r"|private|fileprivate|internal|public|extension|protocol|import|@\w+)\b"
@@ -91,10 +92,10 @@ def _body(code, index, is_variable):
 
 def _closing(code, index):
     depth = 0
-    for position in range(index, len(code)):
-        depth += {"{": 1, "}": -1}.get(code[position], 0)
+    for brace in _BRACE.finditer(code, index):
+        depth += 1 if brace.group() == "{" else -1
         if depth == 0:
-            return position
+            return brace.start()
     return len(code) - 1
 
 

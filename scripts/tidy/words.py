@@ -25,7 +25,9 @@ PRIVATE = [
 # Uses in which the word is the field's own.
 ALLOWED = re.compile(
     # Examples of what a company sends and stores; plain English for "in short".
-    r"newsletter|[\"'/]news\b|birth ?(?:day|date)|at a glance", re.IGNORECASE)
+    r"newsletter|[\"'/]news\b|birth ?(?:day|date)|at a glance",
+    re.IGNORECASE,
+)
 
 _SEARCH = re.compile(r"\b(?:" + "|".join(pattern for pattern, _ in PRIVATE) + r")\b", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
@@ -59,7 +61,7 @@ def in_prose(path, text):
     squeezed = "".join(squeezed)
     for match in _SEARCH.finditer(squeezed):
         found = match.group()
-        around = squeezed[max(0, match.start() - 12):match.end() + 12]
+        around = squeezed[max(0, match.start() - 12) : match.end() + 12]
         if not ALLOWED.search(around):
             yield f"{path}:{line_of(text, offsets[match.start()])}: '{found}'; say {instead_of(found)}"
 

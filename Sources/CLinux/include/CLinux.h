@@ -1,4 +1,5 @@
-// Calls that Swift's Glibc module does not export: epoll, eventfd, accept4, prctl's thread name. Thin wrappers without any logic.
+// Calls that Swift's Glibc module does not export: epoll, eventfd, accept4, prctl's thread name.
+// Thin wrappers without any logic.
 #pragma once
 #include <stdint.h>
 

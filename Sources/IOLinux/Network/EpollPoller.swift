@@ -3,9 +3,9 @@ import Glibc
 import IOCore
 
 /// Level-triggered epoll that an eventfd wakes.
+// SAFETY: one thread owns the poller; `wake`, the only call from other threads, just writes to the
+// eventfd, whose descriptor never changes.
 final class EpollPoller: Poller, @unchecked Sendable {
-    // Unchecked: used by one thread, except for `wake`, which only writes to the eventfd.
-
     /// Most descriptors reported by one wait; the next wait reports the rest.
     private static let readyMax = 256
     private static let wakeTag = UInt64.max - 1

@@ -56,6 +56,8 @@ final class LinuxThread: RunningThread {
 }
 
 /// Parks a thread on a condition variable; waking a thread that is awake costs one atomic exchange.
+// SAFETY: `state` is atomic; the mutex and the condition have fixed addresses, are made for use by
+// several threads, and live as long as the object.
 package final class LinuxParker: Parker, @unchecked Sendable {
     private enum State: UInt8 {
         case awake = 0

@@ -140,8 +140,8 @@ struct WireSchema: @unchecked Sendable {
         var fields: [WireField] = []
         private var known: [String: Int] = [:]
 
-        /// Adds a request; its descriptor is found in a message that protobuf-c initialised, because
-        /// Swift imports the descriptors themselves without their addresses.
+        /// Adds a request; its descriptor is found in a message that protobuf-c initialised,
+        /// because Swift imports the descriptors themselves without their addresses.
         mutating func root<Message>(
             _ initialize: (UnsafeMutablePointer<Message>) -> Void
         ) -> WireRoot<Message> {

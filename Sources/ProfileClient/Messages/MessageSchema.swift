@@ -3,8 +3,8 @@ import CProtobufC
 
 /// The schema of one message, from the descriptors that protoc-c generates; it allows conversion
 /// between JSON and the wire format without code per message.
-///
-/// Contains copies of generated constants whose pointers are valid for the life of the process.
+// SAFETY: contains copies of generated constants, which nothing changes and whose pointers are
+// valid for the life of the process.
 package struct MessageSchema: @unchecked Sendable {
     private let descriptor: ProtobufCMessageDescriptor
 

@@ -8,8 +8,11 @@ from profiles.v1 import profiles_pb2 as p, profiles_pb2_grpc, types_pb2 as t
 
 stub = profiles_pb2_grpc.ProfilesStub(grpc.insecure_channel(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:50051"))
 anna = t.Identifier(custom_id="anna")
-purchase = t.Event(event_id="order-1001", name="purchase", attributes={
-    "amount": t.Value(number=59.9), "currency": t.Value(string="EUR")})
+purchase = t.Event(
+    event_id="order-1001",
+    name="purchase",
+    attributes={"amount": t.Value(number=59.9), "currency": t.Value(string="EUR")},
+)
 
 # The event id makes a repeated call a DUPLICATE; `timeout` becomes the deadline that is also sent to the server.
 response = stub.Track(p.TrackRequest(project="default", identifier=anna, events=[purchase]), timeout=5)
@@ -27,4 +30,7 @@ except grpc.RpcError as error:
     for detail in status_pb2.Status.FromString(details).details:
         bad = error_details_pb2.BadRequest()
         if detail.Unpack(bad):
-            print(error.code().name, *(f"{violation.field}: {violation.description}" for violation in bad.field_violations))
+            print(
+                error.code().name,
+                *(f"{violation.field}: {violation.description}" for violation in bad.field_violations),
+            )
