@@ -1,5 +1,6 @@
-// The seam between the transport and what is served: calls go up as `RPCCall`, responses come down by
-// `CallToken`. Both sides run on the loop's thread; only `RPCLoop.wake` may be called from another.
+// The seam between the transport and what is served: calls go up as `RPCCall`, responses come down
+// by `CallToken`. Both sides run on the loop's thread; only `RPCLoop.wake` may be called from
+// another.
 
 /// gRPC status codes, with the numbers of the protocol.
 package enum RPCStatusCode: UInt8, Sendable, CaseIterable {
@@ -22,7 +23,8 @@ package enum RPCStatusCode: UInt8, Sendable, CaseIterable {
     case unauthenticated = 16
 }
 
-/// How a call ends other than with one message and OK. Made on error paths only, so it may allocate.
+/// How a call ends other than with one message and OK. Made on error paths only, so it may
+/// allocate.
 package struct RPCStatus: Equatable, Sendable {
     package var code: RPCStatusCode
     /// UTF-8 for a developer; percent-encoded and cut at 1,024 bytes on the wire.

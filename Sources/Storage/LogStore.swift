@@ -49,6 +49,7 @@ package protocol LogStore: AnyObject {
     func inspect(target: any RecoveryTarget) throws(StorageError) -> RecoveryReport?
     /// Bytes that `open` may have to read; 0 where there is nothing.
     func bytesToRecover() -> UInt64
-    /// Removes the parts of the log that end before a position; may run beside a log that is in use.
+    /// Removes the parts of the log that end before a position; may run beside a log that is in
+    /// use.
     func truncate(before position: LogPosition) throws(StorageError) -> LogTruncation
 }

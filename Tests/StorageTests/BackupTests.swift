@@ -140,7 +140,7 @@ import Testing
     }
 
     @Test(arguments: 0 ..< 5)
-    func backupThatIsGivenUpLeavesNothing(after blocks: Int) throws {
+    func abandonedBackupLeavesNothing(after blocks: Int) throws {
         let (fixture, snapshot) = try Self.source()
         var left = blocks
         let written = try Self.backUp(fixture, snapshot) { _ in

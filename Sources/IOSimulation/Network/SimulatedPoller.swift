@@ -73,8 +73,9 @@ package final class SimulatedPoller: Poller {
 }
 
 /// Where the result of a wait is kept until the next one.
+// SAFETY: used by the one thread that waits. The memory is allocated and freed here; what `fill`
+// returns is valid until the next one.
 private final class ReadinessStorage: @unchecked Sendable {
-    // SAFETY: allocated and freed here; used by the one thread that waits.
     private var storage = UnsafeMutableBufferPointer<IOReadiness>.allocate(capacity: 64)
 
     deinit { self.storage.deallocate() }

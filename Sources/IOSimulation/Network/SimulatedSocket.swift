@@ -19,6 +19,7 @@ package final class SimulatedSocket: StreamSocket {
             })
         else { return .closed }
         guard !bytes.isEmpty else { return .wouldBlock }
+        // SAFETY: the caller owns the target for this call; at most its count was taken.
         target.copyBytes(from: bytes)
         return .bytes(bytes.count)
     }
