@@ -27,6 +27,11 @@ package final class SimulatedPoller: Poller {
         return isWoken || !self.ready(watched).isEmpty
     }
 
+    /// Whether a descriptor is watched.
+    package func isWatching(_ descriptor: Int32) -> Bool {
+        self.state.withLock { $0.watched[descriptor] != nil }
+    }
+
     package func add(_ descriptor: Int32, tag: UInt64, interest: IOInterest) throws(IOError) {
         self.state.withLock { state in
             precondition(state.watched[descriptor] == nil, "a descriptor is watched once")
