@@ -77,7 +77,7 @@ let package = Package(
         .testTarget(name: "IOLinuxTests", dependencies: ["IOLinux", "IOCore"]),
         .testTarget(
             name: "GRPCTransportTests",
-            dependencies: ["GRPCTransport", "IOSimulation", "IOCore", "Bytes"]),
+            dependencies: ["GRPCTransport", "TestSupport", "IOSimulation", "IOCore", "Bytes"]),
         .testTarget(
             name: "StorageTests", dependencies: ["Storage", "IOSimulation", "IOLinux", "CCRC32C"],
             resources: [.copy("Golden")]),
@@ -88,9 +88,8 @@ let package = Package(
         .testTarget(
             name: "ProfileServiceTests",
             dependencies: [
-                "ProfileService", "Messages", "CMessages", "GRPCTransport", "IOSimulation",
-                "IOCore", "Storage", "Profiles",
-                "Bytes",
+                "TestSupport", "ProfileService", "Messages", "CMessages", "GRPCTransport",
+                "IOSimulation", "IOCore", "Storage", "Profiles", "Bytes",
             ],
             resources: [.copy("Golden")]),
         .testTarget(name: "ProfileClientTests", dependencies: ["ProfileClient"]),

@@ -7,6 +7,8 @@ extension Connection {
     private static let encodingText = "this compression is not supported, identity is"
 
     /// One whole frame of the peer.
+    // SAFETY: nghttp2 owns the frame and keeps it for this call only; nothing here keeps the
+    // pointer, and the union is read as its type says.
     func frameReceived(_ frame: UnsafePointer<nghttp2_frame>) {
         self.machine.frameReceived()
         switch UInt32(frame.pointee.hd.type) {

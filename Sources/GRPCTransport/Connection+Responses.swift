@@ -174,6 +174,8 @@ extension Connection {
     }
 
     private func submitResponse(_ stream: RPCStream) {
+        // SAFETY: the loop's table owns the stream for the life of the loop, and nghttp2 drops the
+        // pointer with its HTTP/2 stream. nghttp2 copies the provider and the fields' descriptors.
         var provider = nghttp2_data_provider(
             source: nghttp2_data_source(ptr: Unmanaged.passUnretained(stream).toOpaque()),
             read_callback: SessionSettings.readOutput)

@@ -20,6 +20,8 @@ final class Connection {
     /// Bytes taken from nghttp2 and not yet written.
     var output = ByteQueue(capacity: 4 << 10)
     /// Streams that are open, for the shutdown and the end of the connection.
+    // SAFETY: the loop's table owns every stream for the life of the loop, longer than a
+    // connection; a stream leaves this list before the loop uses it for another connection.
     private(set) var streams: [Unmanaged<RPCStream>] = []
     /// Bytes of responses waiting in the streams of this connection.
     var pendingResponseBytes = 0
@@ -30,6 +32,7 @@ final class Connection {
     let timer = Timer()
     /// The stream that began last. Its header block is never interrupted (RFC 9113, section 4.3),
     /// and its body follows most often.
+    // SAFETY: owned as `streams`; set to `nil` when the stream leaves them.
     private var latestStream: Unmanaged<RPCStream>?
 
     init(loop: RPCLoop, slot: UInt32, generation: UInt32, nowNanoseconds: UInt64) {
@@ -176,6 +179,7 @@ final class Connection {
 
     /// Takes a stream out of `streams`; the last one gets its index.
     private func remove(_ stream: RPCStream) {
+        // SAFETY: only the addresses are compared; `stream` is alive as an argument.
         if self.latestStream?.toOpaque() == Unmanaged.passUnretained(stream).toOpaque() {
             self.latestStream = nil
         }

@@ -1,9 +1,9 @@
 import CNGHTTP2
 
 /// Header fields that are sent with every response, built once per process and never copied.
+// SAFETY: `init` fills the arrays once, and they are never freed; their strings are literals;
+// nothing writes to them afterwards, nghttp2 included.
 struct StaticHeaders: @unchecked Sendable {
-    // SAFETY: the arrays are filled once, their strings are literals, and nothing writes to them
-    // afterwards.
     static let shared = StaticHeaders()
 
     /// `:status 200` and the content type.

@@ -36,6 +36,8 @@ struct MessageDeframer {
         if self.prefixCount == 0, input.count >= Self.prefixBytes {
             // A prefix in one piece, which nearly all are.
             let flag = input[0]
+            // SAFETY: the caller owns the input for this call; at least five bytes are there, and
+            // the load of four begins at the second.
             let length = UInt32(bigEndian: input.loadUnaligned(fromByteOffset: 1, as: UInt32.self))
             input = UnsafeRawBufferPointer(rebasing: input[Self.prefixBytes...])
             self.prefixCount = Self.prefixBytes

@@ -40,6 +40,8 @@ final class MethodTable {
     }
 
     private func isPath(_ index: Int, _ path: UnsafeRawBufferPointer) -> Bool {
+        // SAFETY: both are borrowed for this call, by the array and by the caller; as many bytes
+        // are compared as both have.
         self.paths[index].withUnsafeBytes {
             $0.count == path.count && $0.hasSameBytes(as: path, count: path.count)
         }

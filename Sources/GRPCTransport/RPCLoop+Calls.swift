@@ -104,6 +104,8 @@ extension RPCLoop {
     func takeStream() -> Unmanaged<RPCStream> {
         if let stream = self.freeStreams.popLast() { return stream }
         let stream = RPCStream(slot: UInt32(self.streams.count))
+        // SAFETY: the stream owns its timer, and the loop's table, which is given the one counted
+        // reference here, owns the stream until the loop's deinit: no timer fires after that.
         stream.timer.fire = { [unowned(unsafe) stream] in
             stream.withConnection { $0.timeExpired(stream) }
         }
@@ -112,7 +114,7 @@ extension RPCLoop {
         return kept
     }
 
-    /// Takes back a stream whose HTTP/2 stream is gone.
+    /// Returns a stream to the pool whose HTTP/2 stream is gone.
     func giveBack(_ stream: RPCStream) {
         stream.reset()
         self.freeStreams.append(Unmanaged.passUnretained(stream))

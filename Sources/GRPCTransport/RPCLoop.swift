@@ -20,6 +20,7 @@ package final class RPCLoop: Steppable {
     package let index: Int
     package let metrics: TransportMetrics
     /// Set once, before `start`.
+    // SAFETY: whoever makes the loop owns the handler, and keeps it until the loop has ended.
     package unowned(unsafe) var handler: (any RPCHandler)!
     /// Monotonic time of this tick, in nanoseconds.
     package private(set) var nowNanoseconds: UInt64
@@ -43,6 +44,8 @@ package final class RPCLoop: Steppable {
     var dirty: [Connection] = []
 
     /// Every stream ever made, each with a reference of this loop.
+    // SAFETY: this table owns the streams: each is retained when it is made and released in
+    // deinit. Every other reference to them is uncounted and shorter.
     var streams: [Unmanaged<RPCStream>] = []
     var freeStreams: [Unmanaged<RPCStream>] = []
     /// Bytes of responses waiting in the streams of this loop.
@@ -58,6 +61,8 @@ package final class RPCLoop: Steppable {
     var drain = Drain.none
 
     private let clock: any Clock
+    // SAFETY: allocated in `init`, freed in `deinit`; lent to one read of the loop's thread at a
+    // time.
     private let readBuffer: UnsafeMutableRawBufferPointer
     private let command = Atomic<UInt8>(Command.run.rawValue)
     private let graceNanoseconds = Atomic<UInt64>(0)

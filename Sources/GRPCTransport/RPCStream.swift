@@ -17,6 +17,7 @@ final class RPCStream {
     /// HTTP/2 stream id.
     var id: Int32 = 0
     /// The connection; alive as long as any of its streams.
+    // SAFETY: the loop's list owns the connection and closes its streams before it lets go of it.
     private var connection: Unmanaged<Connection>!
     /// Index in `Connection.streams`, kept by the connection.
     var index = 0

@@ -91,6 +91,7 @@ extension UnsafeRawBufferPointer {
     @inline(__always)
     func starts(with literal: StaticString) -> Bool {
         guard self.count >= literal.utf8CodeUnitCount else { return false }
+        // SAFETY: a literal lives as long as the process, and its own count bounds it.
         let wanted = UnsafeRawBufferPointer(
             start: literal.utf8Start, count: literal.utf8CodeUnitCount)
         return self.hasSameBytes(as: wanted, count: wanted.count)
@@ -102,6 +103,8 @@ extension UnsafeRawBufferPointer {
     func hasSameBytes(as other: UnsafeRawBufferPointer, count: Int) -> Bool {
         precondition(
             self.count >= count && other.count >= count, "both have the bytes that are compared")
+        // SAFETY: the caller owns both for this call; the precondition and the checks of `offset`
+        // keep every load within the first `count` bytes.
         func differ<Word: FixedWidthInteger & BitwiseCopyable>(at offset: Int, _: Word.Type) -> Bool
         {
             self.loadUnaligned(fromByteOffset: offset, as: Word.self)

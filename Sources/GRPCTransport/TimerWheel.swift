@@ -3,6 +3,7 @@ final class Timer {
     /// Monotonic nanoseconds; meaningful while it is scheduled.
     fileprivate(set) var dueNanoseconds: UInt64 = 0
     fileprivate var slot = -1
+    // SAFETY: what a timer times owns it, and cancels it before it ends: a linked timer is alive.
     fileprivate var previous: Unmanaged<Timer>?
     fileprivate var next: Unmanaged<Timer>?
     /// What to do; set by the owner once.
@@ -22,6 +23,7 @@ struct TimerWheel {
     static let slotNanoseconds: UInt64 = 4_000_000
     static let slotCount = 1_024
 
+    // SAFETY: a slot refers to linked timers only, and their owners keep those alive.
     private var slots: [Unmanaged<Timer>?] = Array(repeating: nil, count: slotCount)
     private var tick: UInt64
     private(set) var count = 0
@@ -67,6 +69,7 @@ struct TimerWheel {
         if now > self.tick + UInt64(Self.slotCount) { self.tick = now - UInt64(Self.slotCount) }
         while true {
             var cursor = self.slots[Int(self.tick % UInt64(Self.slotCount))]
+            // SAFETY: a linked timer is alive; the reference counted here ends with the iteration.
             while let timer = cursor?.takeUnretainedValue() {
                 if timer.dueNanoseconds <= nowNanoseconds {
                     self.cancel(timer)

@@ -2,10 +2,8 @@ import IOCore
 import Synchronization
 
 /// Counters of one loop: written by its thread, read by any, all relaxed.
+// SAFETY: the tables are made once and freed with this object; all that changes in them is atomic.
 package final class TransportMetrics: @unchecked Sendable {
-    // SAFETY: the tables are made once and freed with this object; all that changes in them is
-    // atomic.
-
     /// One counter: as its loop alone raises it, that is a load and a store, where an addition
     /// would lock the cache line.
     private struct Counter: ~Copyable {
@@ -25,6 +23,7 @@ package final class TransportMetrics: @unchecked Sendable {
         /// By `RPCStatusCode.rawValue`.
         let handled = InlineArray<17, Counter> { _ in Counter() }
         /// Reached without counting a reference; this holds one.
+        // SAFETY: retained here, released in deinit; borrowed by calls of the object in between.
         let handling = Unmanaged.passRetained(Histogram(bounds: .handlingSeconds))
 
         deinit { self.handling.release() }

@@ -16,7 +16,7 @@ package final class SimulatedDisk: FileSystem {
         var fault: DiskFaultPlan?
         var faultsHit = 0
         var random: SeededRandom
-        /// Sabotage: syncs answer at once and do nothing.
+        /// Sabotage: syncs return at once and do nothing.
         var ignoresSync = false
         var capacityBytes = Int.max
         /// Nodes whose sync has failed and which were synced again afterwards: forbidden by L8.

@@ -39,7 +39,9 @@ package struct BatchSlot {
 /// The commands that one loop gathers in a tick: built by the loop, committed and applied by the
 /// committer, responded to by the loop, and used again.
 ///
-/// Owned by one thread at a time; the hand-over goes through a lock, which orders the memory.
+/// Owned by one thread at a time.
+// SAFETY: queues and mailboxes hand it over under their locks, which order the memory; whoever
+// handed it over does not use it until it comes back.
 package final class LogBatch: @unchecked Sendable {
     /// Storage kept between uses; beyond it a batch gives back what one large message took.
     private static let bytesKept = 1 << 20

@@ -38,9 +38,12 @@ extension RecoveryError: CustomStringConvertible {
         case .genesis: "the first record is not a genesis record that this release understands"
         case .record(let error, let lsn): "the record at lsn \(lsn) cannot be applied: \(error)"
         case .digest(let frame, let lsn):
-            "replaying the records before frame \(frame), lsn \(lsn), gave other results than before"
+            "replaying the records before frame \(frame), lsn \(lsn), "
+                + "gave other results than before"
         case .newerRules(let version, let frame, let lsn, let known):
-            "frame \(frame), lsn \(lsn), was written by rules version \(version), and this release knows versions up to \(known): start the release that wrote it or a newer one"
+            "frame \(frame), lsn \(lsn), was written by rules version \(version), "
+                + "and this release knows versions up to \(known): "
+                + "start the release that wrote it or a newer one"
         case .snapshot(let error):
             "the snapshot is not understood although its checksums are right: \(error)"
         case .malformedRecord(let lsn): "the record at lsn \(lsn) is not whole"

@@ -120,6 +120,7 @@ extension Partition {
         limits: StoreLimits, random: any RandomSource, now: Int64, record: inout ByteBuffer
     ) -> LogGenesis {
         var words: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
+        // SAFETY: the words are borrowed for the call; every pattern of bits is an integer.
         withUnsafeMutableBytes(of: &words) { random.fill($0) }
         let genesis = Genesis(
             directoryID: ProfileID(high: words.0, low: words.1),

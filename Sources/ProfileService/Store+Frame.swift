@@ -31,7 +31,7 @@ extension Store {
             } catch {
                 throw .record(error, lsn: lsn)
             }
-            // The genesis has no digest: no call was answered from it.
+            // The genesis has no digest: no call gets its response from it.
             if record.kind != RecordKind.genesis.rawValue {
                 digest.add(UnsafeRawBufferPointer(rebasing: results.bytes[start...]))
             }

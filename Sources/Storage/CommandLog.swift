@@ -90,8 +90,8 @@ package enum AppendError: Error, Equatable, Sendable {
 package enum LogEvent {
     /// Nothing happened. With frames in flight: when to look again.
     case pending(NextStep)
-    /// Every frame up to this number is committed: no crash and no change of the leader takes it
-    /// back.
+    /// Every frame up to this number is committed: no crash and no change of the leader undoes
+    /// it.
     case committed(through: UInt64)
     /// This node was deposed. Frames from this number on may or may not become part of the log.
     case outcomeUnknown(from: UInt64)

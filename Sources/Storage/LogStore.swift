@@ -52,4 +52,15 @@ package protocol LogStore: AnyObject {
     /// Removes the parts of the log that end before a position; may run beside a log that is in
     /// use.
     func truncate(before position: LogPosition) throws(StorageError) -> LogTruncation
+    /// Makes one reading of everything durable that a start would need: snapshots, and the parts of
+    /// the log that are no longer written to.
+    ///
+    /// - Parameter directoryID: Of the opened log.
+    func makeScrubber(_ directoryID: DirectoryID) -> Scrubber
+    /// Prepares a copy of one verified snapshot in a directory of its own, with a log that
+    /// continues behind it. Nothing is done before the first step; may run beside a log that is in
+    /// use.
+    ///
+    /// - Parameter destination: An empty directory, or one that does not exist yet.
+    func backUp(_ snapshot: SnapshotFile, to destination: String) -> any LogBackup
 }

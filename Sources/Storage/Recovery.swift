@@ -124,7 +124,8 @@ struct Recovery {
             guard self.end.chain.nextFrame == limit else {
                 throw self.corruption(
                     name, self.end.offset,
-                    "frame \(self.end.chain.nextFrame) is incomplete, and a later segment continues the log"
+                    "frame \(self.end.chain.nextFrame) is incomplete, "
+                        + "and a later segment continues the log"
                 )
             }
             return

@@ -29,7 +29,7 @@ package struct RecoveryReport: Equatable, Sendable {
         package var segment: UInt64
         package var offsetBytes: Int
         package var bytes: Int
-        /// A file of the directory; empty where the disk had no room for it, or where it was only
+        /// A file of the directory; empty where the disk had no space for it, or where it was only
         /// looked at.
         package var keptIn = ""
     }

@@ -14,11 +14,13 @@ package final class SegmentPreparer: LogPreparer, Sendable {
     private static let retryNanoseconds: UInt64 = 1_000_000_000
 
     /// A file being filled. Only whoever took it out of the lock touches it.
+    // SAFETY: a file is used by whoever took the spare out of the lock, one thread at a time.
     private struct Spare: @unchecked Sendable {
         var file: any File
         var filledBytes: Int
     }
 
+    // SAFETY: kept and changed under the lock of `state`; see `Spare` for its files.
     private enum State: @unchecked Sendable {
         case none
         case filling(Spare)
@@ -54,8 +56,8 @@ package final class SegmentPreparer: LogPreparer, Sendable {
     }
 
     /// Immutable zeros.
+    // SAFETY: allocated and written in `init`, only read from then on, freed in `deinit`.
     private final class Zeros: @unchecked Sendable {
-        // SAFETY: written once, here, and only read until the end.
         private let memory: UnsafeMutableRawBufferPointer
 
         init(count: Int) {

@@ -24,6 +24,8 @@ struct SegmentReader: ~Copyable {
         if offset < self.windowStart || offset + wanted > self.windowStart + self.window.count {
             self.window.removeAll()
             self.windowStart = offset
+            // SAFETY: the window owns the memory; the file writes at most the target's count, and
+            // what it did not write is cut off before anything reads it.
             let target = self.window.appendUninitialized(
                 min(max(wanted, Self.windowBytes), self.sizeBytes - offset))
             let read = try self.file.read(into: target, at: offset)

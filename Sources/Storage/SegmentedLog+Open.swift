@@ -185,8 +185,8 @@ extension SegmentedLog {
         }
     }
 
-    /// Fills a new file with zeros, or leaves it empty where there is no room for them: a full disk
-    /// must not keep a start from answering reads, and the frames to be copied take less.
+    /// Fills a new file with zeros, or leaves it empty where the disk has no space for them: a full
+    /// disk must not keep a start from serving reads, and the frames to be copied take less.
     private static func fillWithinSpace(_ file: any File, upTo bytes: Int) throws(IOError) {
         do throws(IOError) {
             try Self.fill(file, upTo: bytes)

@@ -97,8 +97,8 @@ extension SegmentedLog {
         do throws(IOError) {
             try Self.keep(bytes, of: end, as: name, in: files, options)
         } catch {
-            // Nothing in it was ever answered: on a full disk a start that answers reads is worth
-            // more than a look at it.
+            // No call got a response from it: on a full disk, a start that serves reads is worth
+            // more than a copy for inspection.
             guard error.kind == .noSpace else { throw .io(error) }
             isKept = false
         }

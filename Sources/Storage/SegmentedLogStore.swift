@@ -36,4 +36,12 @@ package final class SegmentedLogStore: LogStore {
             fileSystem: self.environment.fileSystem, directory: self.environment.directory
         ).truncate(before: position, directoryID: nil)
     }
+
+    package func makeScrubber(_ directoryID: DirectoryID) -> Scrubber {
+        Scrubber(self.environment, directoryID: directoryID)
+    }
+
+    package func backUp(_ snapshot: SnapshotFile, to destination: String) -> any LogBackup {
+        BackupWriter(snapshot, of: self.environment, to: destination)
+    }
 }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import GRPCTransport
@@ -5,7 +6,7 @@ import Testing
 /// Connections of a whole loop, from accept to close.
 @Suite struct ConnectionLifetimeTests {
     private func started(limits: TransportLimits = TransportLimits()) throws -> LoopHarness {
-        let harness = LoopHarness(limits: limits)
+        let harness = try LoopHarness(limits: limits)
         try harness.loop.start()
         return harness
     }
@@ -17,8 +18,8 @@ import Testing
     }
 
     /// Error code and debug text of each GOAWAY.
-    private func goaways(_ socket: ScriptedSocket) -> [String] {
-        Frames.parse(socket.output).filter { $0.kind == Frames.goaway }.map {
+    private func goaways(_ client: FrameClient) -> [String] {
+        client.frames.filter { $0.kind == Frames.goaway }.map {
             let text = String(decoding: $0.payload.dropFirst(8), as: UTF8.self)
             return "\(Frames.number(Array($0.payload.dropFirst(4)))) \(text)"
         }
@@ -43,7 +44,7 @@ import Testing
         harness.loop.stop()
         #expect(harness.step() == .ended)
         harness.loop.finish()
-        #expect(harness.socket.isClosed && harness.listener.isClosed)
+        #expect(harness.client.isClosed && !harness.isListening)
         #expect(harness.handler.events == ["cancelled"])
     }
 
@@ -64,17 +65,17 @@ import Testing
 
     @Test func acceptingPausesWithoutDescriptorsAndComesBack() throws {
         let harness = try self.started()
-        harness.listener.isExhausted = true
+        harness.network.isExhausted = true
         harness.connectSilently()
-        #expect(!harness.poller.watchesListener)
-        harness.listener.isExhausted = false
+        #expect(!harness.isAccepting)
+        harness.network.isExhausted = false
         harness.clock.advance(nanoseconds: 99_000_000)
         harness.step()
-        #expect(!harness.poller.watchesListener)
+        #expect(!harness.isAccepting)
         harness.clock.advance(nanoseconds: 1_000_000)
         harness.step()
         harness.step()
-        #expect(harness.poller.watchesListener && harness.loop.metrics.connections == 1)
+        #expect(harness.isAccepting && harness.loop.metrics.connections == 1)
     }
 
     @Test func aConnectionBeyondTheLimitIsClosedAtOnce() throws {
@@ -83,7 +84,7 @@ import Testing
         let harness = try self.started(limits: limits)
         harness.connect()
         let second = harness.connectSilently()
-        #expect(second.isClosed && second.output.isEmpty && !harness.socket.isClosed)
+        #expect(second.isClosed && second.received.isEmpty && !harness.client.isClosed)
         #expect(self.ends(harness) == ["too_many_connections": 1])
     }
 
@@ -103,9 +104,9 @@ import Testing
         let harness = try self.started()
         harness.connect()
         harness.pass(seconds: 299)
-        #expect(!harness.socket.isClosed)
+        #expect(!harness.client.isClosed)
         harness.pass(seconds: 2)
-        #expect(harness.socket.isClosed && self.goaways(harness.socket) == ["0 max_idle"])
+        #expect(harness.client.isClosed && self.goaways(harness.client) == ["0 max_idle"])
         #expect(self.ends(harness) == ["idle": 1])
     }
 
@@ -114,27 +115,27 @@ import Testing
         harness.connect()
         harness.send(Frames.open(1, "/t.T/Both"))
         harness.pass(seconds: 900)
-        #expect(!harness.socket.isClosed && harness.loop.isOpen(harness.handler.token!))
+        #expect(!harness.client.isClosed && harness.loop.isOpen(harness.handler.token!))
     }
 
     @Test func aClientThatDoesNotReadIsCutOff() throws {
         let harness = try self.started()
         harness.connect()
-        harness.socket.windowBytes = 10
+        harness.client.stopReading(bufferBytes: 10)
         harness.send(Frames.open(1, "/t.T/Unary") + Frames.data(1, Frames.message([1]), end: true))
         harness.step()
         harness.loop.respond(to: harness.handler.token!) { $0.append(UInt64(7)) }
         harness.step()
         harness.pass(seconds: 29)
-        #expect(!harness.socket.isClosed)
+        #expect(!harness.client.isClosed)
         harness.pass(seconds: 2)
-        #expect(harness.socket.isClosed && self.ends(harness) == ["not_reading": 1])
+        #expect(harness.client.isClosed && self.ends(harness) == ["not_reading": 1])
     }
 
     @Test func aClientThatReadsSlowlyGetsEverything() throws {
         let harness = try self.started()
         harness.connect()
-        harness.socket.windowBytes = 0
+        harness.client.stopReading(bufferBytes: 25)
         harness.send(self.openUnary(1))
         harness.step()
         let response = (0 ..< 500).map { UInt8(truncatingIfNeeded: $0) }
@@ -144,11 +145,11 @@ import Testing
         harness.step()
         for _ in 0 ..< 30 {
             harness.pass(seconds: 20)
-            harness.socket.windowBytes = 25
+            harness.client.read()
             harness.step()
         }
         let data = harness.frames.filter { $0.kind == Frames.data }.flatMap(\.payload)
-        #expect(data == Frames.message(response) && !harness.socket.isClosed)
+        #expect(data == Frames.message(response) && !harness.client.isClosed)
     }
 
     // MARK: Faults of the peer
@@ -161,10 +162,10 @@ import Testing
             harness.send(ping)
             harness.step()
         }
-        #expect(!harness.socket.isClosed)
+        #expect(!harness.client.isClosed)
         harness.send(ping)
         harness.step()
-        #expect(harness.socket.isClosed && self.goaways(harness.socket) == ["11 too_many_pings"])
+        #expect(harness.client.isClosed && self.goaways(harness.client) == ["11 too_many_pings"])
         #expect(self.ends(harness) == ["too_many_pings": 1])
     }
 
@@ -174,7 +175,7 @@ import Testing
         harness.send(self.openUnary(1) + Frames.open(3, "/t.T/Both") + self.openUnary(5))
         harness.step()
         harness.loop.respond(to: harness.handler.token!) { $0.append(UInt8(1)) }
-        harness.socket.isClosedByPeer = true
+        harness.client.close()
         harness.step()
         #expect(harness.handler.events == ["cancelled", "cancelled"])
         #expect(self.ends(harness) == ["peer_closed": 1])
@@ -190,7 +191,7 @@ import Testing
         harness.step()
         harness.loop.beginDrain(graceNanoseconds: 60_000_000_000)
         harness.step()
-        #expect(self.goaways(harness.socket) == ["0 "] && !harness.poller.watchesListener)
+        #expect(self.goaways(harness.client) == ["0 "] && !harness.isAccepting)
         // A call that was under way to us is still served.
         harness.send(self.openUnary(3))
         harness.step()
@@ -205,7 +206,7 @@ import Testing
             harness.loop.respond(to: token) { $0.append(UInt8(1)) }
         }
         while harness.step() != .ended {}
-        #expect(harness.socket.isClosed && self.ends(harness) == ["done": 1])
+        #expect(harness.client.isClosed && self.ends(harness) == ["done": 1])
         #expect(harness.dataBytes(of: 1) == 6 && harness.dataBytes(of: 3) == 6)
     }
 
@@ -218,10 +219,10 @@ import Testing
         harness.step()
         harness.clock.advance(nanoseconds: 999_000_000)
         harness.step()
-        #expect(self.goaways(harness.socket).count == 1)
+        #expect(self.goaways(harness.client).count == 1)
         harness.clock.advance(nanoseconds: 1_000_000)
         harness.step()
-        #expect(self.goaways(harness.socket).count == 2)
+        #expect(self.goaways(harness.client).count == 2)
         harness.pass(seconds: 3)
         #expect(harness.next != .ended)
         // The grace is over, the call is not.
@@ -229,6 +230,30 @@ import Testing
         #expect(harness.next == .ended)
         harness.loop.finish()
         #expect(harness.handler.events == ["cancelled"] && self.ends(harness) == ["drained": 1])
+    }
+
+    /// The client says nothing more, so only time leads to the last GOAWAY: a driver that sleeps as
+    /// long as each step says must send it.
+    @Test func aDrainOfASilentClientNamesTheLastStreamAfterASecond() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.send(self.openUnary(1) + Frames.open(3, "/t.T/Both"))
+        harness.step()
+        harness.loop.beginDrain(graceNanoseconds: 60_000_000_000)
+        harness.step()
+        #expect(self.goaways(harness.client).count == 1)
+        let second: UInt64 = 1_000_000_000
+        var waited: UInt64 = 0
+        while waited < second, case .after(let nanoseconds) = harness.next {
+            #expect(self.goaways(harness.client).count == 1)
+            harness.clock.advance(nanoseconds: nanoseconds)
+            waited += nanoseconds
+            harness.step()
+        }
+        #expect(waited < second + TimerWheel.slotNanoseconds)
+        let last = harness.frames.filter { $0.kind == Frames.goaway }
+        #expect(last.map { Frames.number($0.payload) } == [0x7FFF_FFFF, 3])
+        #expect(harness.handler.events == ["drain"])
     }
 
     @Test func aDrainWithoutConnectionsEndsAtOnce() throws {

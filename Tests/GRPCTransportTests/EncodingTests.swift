@@ -18,7 +18,7 @@ import Testing
     @Test(arguments: [
         "", "1", "S", "123456789S", "-1S", "+1S", "1.5S", " 1S", "1 S", "1s", "1h", "٣S",
     ])
-    func G14_malformedTimeoutsAreNone(text: String) {
+    func G14_malformedTimeoutsAreInvalid(text: String) {
         #expect(Array(text.utf8).withUnsafeBytes { GRPCTimeout.nanoseconds($0) } == nil)
     }
 

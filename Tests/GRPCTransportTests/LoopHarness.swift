@@ -1,6 +1,7 @@
 import Bytes
 import IOCore
 import IOSimulation
+import TestSupport
 
 @testable import GRPCTransport
 
@@ -11,16 +12,23 @@ final class LoopHarness {
     static let serverStream = 2
     static let bidirectional = 3
 
+    /// What the network holds of one direction, in bytes: more than any test sends, so that only a
+    /// client that stops reading holds the loop back.
+    private static let bufferBytes = 1 << 30
+
     let clock = SimulatedClock()
     let handler = RecordingHandler()
     let loop: RPCLoop
-    let listener = ScriptedListener()
-    let poller: ScriptedPoller
+    let network = SimulatedNetwork(bufferBytes: LoopHarness.bufferBytes)
+    private let listener: any ListeningSocket
+    private let poller: SimulatedPoller
+    private var clients: [FrameClient] = []
     /// What the last step said.
     private(set) var next = NextStep.now
 
-    init(limits: TransportLimits = TransportLimits()) {
-        self.poller = ScriptedPoller(listener: self.listener)
+    init(limits: TransportLimits = TransportLimits()) throws {
+        self.listener = try self.network.listen(host: "127.0.0.1", port: 0, sharesPort: false)
+        self.poller = self.network.makeSimulatedPoller()
         self.loop = RPCLoop(
             index: 0, listener: self.listener, poller: self.poller, clock: self.clock,
             methods: [
@@ -53,30 +61,38 @@ final class LoopHarness {
     /// Lets a client connect and exchange SETTINGS; the windows that the loop announces hold once
     /// the client has acknowledged them.
     @discardableResult
-    func connect() -> ScriptedSocket {
-        let socket = self.connectSilently()
-        socket.input += Frames.preface
+    func connect() -> FrameClient {
+        let client = self.connectSilently()
+        client.send(Frames.preface)
         self.step()
-        socket.input += Frames.settingsAck
+        client.send(Frames.settingsAck)
         self.step()
-        return socket
+        return client
     }
 
     /// Lets a client connect that sends nothing.
-    func connectSilently() -> ScriptedSocket {
-        let socket = ScriptedSocket(descriptor: Int32(4 + self.poller.sockets.count))
-        self.poller.sockets.append(socket)
-        self.listener.arriving.append(socket)
+    @discardableResult
+    func connectSilently() -> FrameClient {
+        guard let socket = self.network.connect(to: self.listener.address) else {
+            preconditionFailure("the listener has a backlog for more than a test's clients")
+        }
+        let client = FrameClient(socket)
+        self.clients.append(client)
         self.step()
-        return socket
+        return client
     }
 
-    /// Steps the loop once.
+    /// Steps the loop once, then every client.
     @discardableResult
     func step() -> NextStep {
         self.next = self.loop.step()
+        self.clients.forEach { $0.turn() }
         return self.next
     }
+
+    /// Whether the loop accepts connections.
+    var isAccepting: Bool { self.poller.isWatching(self.listener.descriptor) }
+    var isListening: Bool { self.network.isListening(at: self.listener.address) }
 
     /// Lets time pass, with a step after each second, as a driver's timer would.
     func pass(seconds: Int) {
@@ -87,12 +103,12 @@ final class LoopHarness {
     }
 
     /// The first connection.
-    var socket: ScriptedSocket { self.poller.sockets[0] }
+    var client: FrameClient { self.clients[0] }
 
-    func send(_ bytes: [UInt8]) { self.socket.input += bytes }
+    func send(_ bytes: [UInt8]) { self.client.send(bytes) }
 
     /// Frames that the loop has written to the first connection so far.
-    var frames: [Frames.Frame] { Frames.parse(self.socket.output) }
+    var frames: [Frames.Frame] { self.client.frames }
 
     /// Bytes by which the windows of a stream (0: the connection) were opened.
     func windowUpdates(of stream: UInt32) -> Int {

@@ -1,4 +1,5 @@
 import Bytes
+import TestSupport
 import Testing
 
 @testable import GRPCTransport
@@ -8,7 +9,7 @@ import Testing
     private func calling(_ path: String = "/t.T/Unary", limits: TransportLimits = TransportLimits())
         throws -> LoopHarness
     {
-        let harness = LoopHarness(limits: limits)
+        let harness = try LoopHarness(limits: limits)
         try harness.loop.start()
         harness.connect()
         self.call(1, path, on: harness)
@@ -81,10 +82,10 @@ import Testing
         harness.loop.respond(to: harness.handler.token!) { output in
             message.withUnsafeBytes { output.append($0) }
         }
-        harness.socket.resetLargestWrite()
+        harness.client.resetLargestWrite()
         harness.step()
         #expect(self.body(of: 1, harness) == Frames.message(message))
-        #expect(harness.socket.largestWriteBytes < limits.sendBytes + 2 * 16_393)
+        #expect(harness.client.largestWriteBytes < limits.sendBytes + 2 * 16_393)
     }
 
     @Test func aRejectionDropsWhatWasWritten() throws {

@@ -1,4 +1,5 @@
 import Bytes
+import TestSupport
 import Testing
 
 @testable import GRPCTransport
@@ -14,7 +15,7 @@ import Testing
     }
 
     @Test func messagesOfOneFrameAreDeliveredInOrderAndThenTheEnd() throws {
-        let harness = LoopHarness()
+        let harness = try LoopHarness()
         try harness.run([
             { $0.send(Frames.open(1, Self.both) + Frames.data(1, self.numbered(5), end: true)) }
         ])
@@ -23,7 +24,7 @@ import Testing
     }
 
     @Test func aPausedStreamGetsNothingMoreUntilItIsResumed() throws {
-        let harness = LoopHarness()
+        let harness = try LoopHarness()
         harness.handler.onMessage = { harness.loop.pauseRequests(of: $0.token) }
         var seen: [Int] = []
         let resume: (LoopHarness) -> Void = {
@@ -43,7 +44,7 @@ import Testing
     @Test func windowsOpenOnlyByWhatTheHandlerTakes() throws {
         // A whole window of 10-KiB messages: while the stream is paused neither window moves, then
         // both do.
-        let harness = LoopHarness()
+        let harness = try LoopHarness()
         let count = harness.loop.limits.streamWindowBytes / 10_245
         var before: [Int] = []
         harness.handler.onMessage = { call in
@@ -68,7 +69,7 @@ import Testing
 
     @Test func aResetGivesTheHeldBytesBackToTheConnection() throws {
         // Streams are paused and reset again and again: the connection's window must not leak away.
-        let harness = LoopHarness()
+        let harness = try LoopHarness()
         harness.handler.onMessage = { harness.loop.pauseRequests(of: $0.token) }
         let held = self.numbered(20, bytes: 10_240)
         let rounds = 40
@@ -92,7 +93,7 @@ import Testing
     @Test func aReaderThatReadsNothingBoundsItsStreamAndLearnsWhenItIsWritable() throws {
         // Responses of 1 KiB without end: the stream takes one window's worth and one buffer, then
         // says `.full`.
-        let harness = LoopHarness()
+        let harness = try LoopHarness()
         var sent = 0
         let total = 1_000
         let response = [UInt8](repeating: 1, count: 1_024)
@@ -133,7 +134,7 @@ import Testing
     }
 
     @Test func aClientStreamHasOneResponseAfterItsEnd() throws {
-        let harness = LoopHarness()
+        let harness = try LoopHarness()
         try harness.run([
             {
                 $0.send(Frames.open(1, "/t.T/Client") + Frames.data(1, self.numbered(3), end: true))
@@ -153,7 +154,7 @@ import Testing
     }
 
     @Test func aStreamMayRestBetweenMessagesButNotInsideOfOne() throws {
-        let harness = LoopHarness()
+        let harness = try LoopHarness()
         let minute: (LoopHarness) -> Void = { $0.clock.advance(nanoseconds: 70_000_000_000) }
         var open: [Bool] = []
         let look: (LoopHarness) -> Void = { open.append($0.loop.isOpen($0.handler.token!)) }
@@ -168,7 +169,7 @@ import Testing
 
     @Test func aDeadlineOverUnreadResponsesResetsTheStream() throws {
         // The client grants no more window, so trailers would wait for ever (G16).
-        let harness = LoopHarness()
+        let harness = try LoopHarness()
         let response = [UInt8](repeating: 1, count: 50_000)
         harness.handler.onMessage = { call in
             let outcome = response.withUnsafeBytes { harness.loop.send($0, to: call.token) }
@@ -187,7 +188,7 @@ import Testing
     }
 
     @Test func aMalformedMessageTellsTheHandlerOfTheStream() throws {
-        let harness = LoopHarness()
+        let harness = try LoopHarness()
         try harness.run([
             { $0.send(Frames.open(1, Self.both) + Frames.data(1, self.numbered(1) + [2, 0, 0])) }
         ])
@@ -195,7 +196,7 @@ import Testing
     }
 
     @Test func aDrainIsToldToStreamsAndNotToUnaryCalls() throws {
-        let harness = LoopHarness()
+        let harness = try LoopHarness()
         let idle: (LoopHarness) -> Void = { _ in }
         try harness.run([
             {

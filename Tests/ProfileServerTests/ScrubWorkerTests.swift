@@ -63,7 +63,8 @@ import Testing
         var schedule = ScrubSchedule()
         schedule.firstNanoseconds = 0
         let worker = ScrubWorker(
-            environment, directoryID: id, metrics: metrics, schedule: schedule,
+            SegmentedLogStore(environment), clock: environment.clock, directoryID: id,
+            metrics: metrics, schedule: schedule,
             onEvent: { Server.handle($0, status: nil, log: log) })
         for _ in 0 ..< 100_000 where metrics.runs == 0 { _ = worker.step() }
         return lines.text.withLock { $0 }
@@ -99,7 +100,8 @@ import Testing
         try Self.withDirectory { environment, id in
             let metrics = ScrubMetrics()
             let worker = ScrubWorker(
-                environment, directoryID: id, metrics: metrics, schedule: ScrubSchedule(),
+                SegmentedLogStore(environment), clock: environment.clock,
+                directoryID: id, metrics: metrics, schedule: ScrubSchedule(),
                 onEvent: { _ in })
             let component = NodeComponent(
                 name: "scrub", interruptible: worker, parker: LinuxParker())

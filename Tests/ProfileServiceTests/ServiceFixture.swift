@@ -5,6 +5,7 @@ import IOSimulation
 import Profiles
 import Storage
 import Synchronization
+import TestSupport
 
 @testable import ProfileService
 
@@ -19,6 +20,7 @@ final class ServiceFixture {
     private(set) var report: RecoveryReport
     private let mailbox: CompletionMailbox
     let environment: LogEnvironment
+    let logStore: any LogStore
     let recovered: Partition.Recovered
     let feed = SnapshotFeed(logWaker: NoWaker(), waker: NoWaker())
     let wakes = WakeCounter()
@@ -35,18 +37,6 @@ final class ServiceFixture {
         func wake() {}
     }
 
-    final class FixedRandom: RandomSource {
-        private let random = Mutex(SeededRandom(seed: 42))
-
-        func fill(_ bytes: UnsafeMutableRawBufferPointer) {
-            self.random.withLock { random in
-                for index in bytes.indices {
-                    bytes[index] = UInt8(truncatingIfNeeded: random.next())
-                }
-            }
-        }
-    }
-
     init(
         _ disk: SimulatedDisk = SimulatedDisk(), limits: StoreLimits = StoreLimits(),
         pipelineLimits: PipelineLimits = PipelineLimits(),
@@ -60,9 +50,11 @@ final class ServiceFixture {
         options.segmentBytes = 256 << 10
         let environment = LogEnvironment(
             directory: "d", fileSystem: disk, clock: self.clock, options: options)
+        let logStore = logStore ?? SegmentedLogStore(environment)
+        self.logStore = logStore
         let recovered = try Partition.recover(
-            logStore ?? SegmentedLogStore(environment), clock: self.clock, limits: limits,
-            random: FixedRandom(), feed: self.feed, waker: NoWaker(), rulesVersion: rulesVersion
+            logStore, clock: self.clock, limits: limits,
+            random: SimulatedRandomSource(), feed: self.feed, waker: NoWaker(), rulesVersion: rulesVersion
         ) { _ in }
         (self.store, self.report) = (recovered.store, recovered.report)
         self.environment = environment

@@ -18,7 +18,7 @@ final class SnapshotRun {
         self.fixture = fixture
         let events = self.events
         self.snapshotter = Snapshotter(
-            environment: fixture.environment, logStore: SegmentedLogStore(fixture.environment),
+            environment: fixture.environment, logStore: fixture.logStore,
             directoryID: fixture.recovered.opened.directoryID,
             feed: fixture.feed, requests: self.requests, store: fixture.store,
             log: fixture.recovered.opened.metrics, coverage: fixture.recovered.coverage,

@@ -326,7 +326,7 @@ import Testing
     }
 
     /// At every turn of the log thread the machine loses its power; whatever the disk makes of it,
-    /// the next start has exactly what was answered.
+    /// the next start has exactly what was confirmed.
     @Test(arguments: [11, 12] as [UInt64])
     func L12_powerCutsWhileASnapshotIsWrittenLoseNothing(seed: UInt64) throws {
         let fixture = try ServiceFixture()

@@ -29,14 +29,14 @@ import Testing
         _ fixture: LogFixture, _ snapshot: SnapshotFile,
         shouldContinue: (Int) -> Bool = { _ in true }
     ) throws(BackupError) -> SnapshotFile? {
-        try BackupWriter(snapshot, of: fixture.environment, to: Self.directory).write(
+        try SegmentedLogStore(fixture.environment).backUp(snapshot, to: Self.directory).write(
             shouldContinue: shouldContinue)
     }
 
     /// What a start makes of a directory.
     private enum Start: Equatable {
         case nothing
-        case refused
+        case rejected
         case frames(Int)
     }
 
@@ -48,7 +48,7 @@ import Testing
             }
             return .frames(target.frames)
         } catch {
-            return .refused
+            return .rejected
         }
     }
 
@@ -114,11 +114,15 @@ import Testing
         #expect(fixture.disk.snapshot.files.map(\.path) == before)
     }
 
+<<<<<<< HEAD
     @Test func placeInTheSourceIsRejected() throws {
+=======
+    @Test func destinationInTheSourceIsRejected() throws {
+>>>>>>> node
         let (fixture, snapshot) = try Self.source()
         let before = fixture.disk.snapshot.files.map(\.path)
         #expect(throws: BackupError.destination("in the data directory")) {
-            try BackupWriter(snapshot, of: fixture.environment, to: "d/b.tmp").write {
+            try SegmentedLogStore(fixture.environment).backUp(snapshot, to: "d/b.tmp").write {
                 _ in true
             }
         }
@@ -140,7 +144,7 @@ import Testing
     }
 
     @Test(arguments: 0 ..< 5)
-    func backupThatIsGivenUpLeavesNothing(after blocks: Int) throws {
+    func abandonedBackupLeavesNothing(after blocks: Int) throws {
         let (fixture, snapshot) = try Self.source()
         var left = blocks
         let written = try Self.backUp(fixture, snapshot) { _ in
@@ -175,7 +179,7 @@ import Testing
         Issue.record("it never came through")
     }
 
-    /// What a power cut may leave after each call: all of it, or what every start refuses, or
+    /// What a power cut may leave after each call: all of it, or what every start rejects, or
     /// nothing at all.
     @Test func powerCutNeverLeavesAShorterBackup() throws {
         let (fixture, snapshot) = try Self.source()
@@ -192,9 +196,9 @@ import Testing
                 starts.append(Self.start(SimulatedDisk(state.afterPowerCut(&random))))
             }
         }
-        #expect(starts.allSatisfy { [.nothing, .refused, .frames(Self.frames)].contains($0) })
+        #expect(starts.allSatisfy { [.nothing, .rejected, .frames(Self.frames)].contains($0) })
         #expect(
             starts.suffix(20).allSatisfy { $0 == .frames(Self.frames) }, "answered, and so durable")
-        #expect(starts.contains(.refused) && starts.contains(.nothing))
+        #expect(starts.contains(.rejected) && starts.contains(.nothing))
     }
 }

@@ -28,7 +28,7 @@ import Testing
         let bytes = Self.random(14_000, seed: 5)
         let wanted = Self.prefixes(of: bytes, begun: begun)
         for alignment in 0 ..< 8 {
-            // SAFETY: room for the alignment and all bytes; given back at the end of the turn.
+            // SAFETY: has space for the alignment and all bytes; freed at the end of the turn.
             let memory = UnsafeMutableRawBufferPointer.allocate(
                 byteCount: bytes.count + 8, alignment: 16)
             defer { memory.deallocate() }

@@ -4,9 +4,9 @@ import Testing
 
 /// L9: a full disk is seen before a write starts, and nothing but space is needed to go on.
 @Suite struct DiskFullTests {
-    /// Writes frames while the log says that it has room.
+    /// Writes frames while the log says that it has headroom.
     ///
-    /// - Returns: The frame that was not written for want of room.
+    /// - Returns: The frame that was not written for want of space.
     private static func writeWhileHeadroom(_ fixture: LogFixture, limit: Int = 1_000) throws -> Int
     {
         var next = fixture.replayed
@@ -153,8 +153,8 @@ import Testing
         #expect(!cut.files.contains { $0.path.contains("torn-") })
     }
 
-    /// Taking a frame back cuts the prepared zeros off too: later frames extend the file.
-    @Test func L9_frameTakenBackFromAPreparedSegmentLeavesAGoodLog() throws {
+    /// Rolling a frame back cuts the prepared zeros off too: later frames extend the file.
+    @Test func L9_frameRolledBackInAPreparedSegmentLeavesAGoodLog() throws {
         for number in 1 ... 12 {
             let fixture = LogFixture()
             try fixture.open()

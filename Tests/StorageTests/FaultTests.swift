@@ -64,7 +64,7 @@ import Testing
         #expect(hits >= 8)
     }
 
-    @Test func F8_failureOfTheNthCallOfAStartIsAnsweredByTheNextStart() throws {
+    @Test func F8_failureOfTheNthCallOfAStartIsRepairedByTheNextStart() throws {
         // Every call of a recovery that has a tail to copy fails once.
         let origin = try LogFixture.written(frames: 12)
         var number = 1
@@ -89,7 +89,7 @@ import Testing
         #expect(number > 8)
     }
 
-    @Test func F9_noSpaceForTheNthWriteIsTakenBackAndHeals() throws {
+    @Test func F9_noSpaceForTheNthWriteIsRolledBackAndHeals() throws {
         var hits = 0
         for number in 1 ... 200 {
             let fixture = LogFixture()

@@ -21,7 +21,7 @@ import Testing
         return starts
     }
 
-    @Test func L1_headerWithALengthOverTheBoundIsNone() {
+    @Test func L1_headerWithALengthOverTheBoundIsInvalid() {
         for (length, isHeader) in [
             (FrameHeader.payloadBytesMax, true), (FrameHeader.payloadBytesMax + 1, false),
         ] {

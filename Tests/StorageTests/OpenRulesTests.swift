@@ -3,9 +3,9 @@ import IOSimulation
 import Storage
 import Testing
 
-/// What a start accepts, and what it refuses without touching a byte (F12).
+/// What a start accepts, and what it rejects without touching a byte (F12).
 @Suite struct OpenRulesTests {
-    /// Opens changed files; expects a refusal that changes nothing, and returns it.
+    /// Opens changed files; expects a rejection that changes nothing, and returns it.
     private static func rejection(_ files: [(path: String, content: [UInt8])]) throws
         -> StorageError?
     {

@@ -123,7 +123,7 @@ import Testing
     func F7_staleBlockIsSeen(size: Int) throws {
         let files = try Self.written(blocks: Self.blocks)
         let before = files[try #require(LogFixture.snapshot(in: files, beforeNewest: 1))].content
-        // An attempt at the same lsn that was given up, of which the disk still has blocks: the
+        // An attempt at the same lsn that was abandoned, of which the disk still has blocks: the
         // same header, other content behind it.
         let attempt = try Self.written(blocks: Self.blocks + 1)
         let abandoned = attempt[try #require(LogFixture.snapshot(in: attempt))].content

@@ -3,7 +3,7 @@ import Storage
 import Testing
 
 /// F11: the process is killed, or the power goes, at any call while snapshots are written and old
-/// files removed. Nothing that was answered is lost, and a start always succeeds.
+/// files removed. Nothing that was confirmed is lost, and a start always succeeds.
 @Suite struct SnapshotPowerCutTests {
     /// A workload's calls, and what had been promised after how many of them.
     private struct History {
@@ -72,7 +72,7 @@ import Testing
             for index in 0 ..< content.blocks {
                 try self.count { try LogFixture.write(block: index, of: content, to: writer) }
                 try self.writeFrames(self.random.below(3))
-                // Now and then one is given up half way.
+                // Now and then one is abandoned half way.
                 guard self.random.below(25) > 0 else { return self.count { writer.abandon() } }
             }
             try self.count { _ = try self.fixture.prune(after: writer.finish()) }

@@ -21,7 +21,7 @@ import Testing
         return fixture
     }
 
-    /// Opens changed files; expects a refusal that changes nothing, and returns it.
+    /// Opens changed files; expects a rejection that changes nothing, and returns it.
     private static func rejection(_ files: Files) -> StorageError? {
         let disk = SimulatedDisk(DiskState(files: files))
         do throws(StorageError) {

@@ -6,11 +6,9 @@ import ProfileClient
 /// A gRPC client on one simulated connection: real HTTP/2, apart from the server's transport so
 /// that the two cannot share a mistake. It does nothing but in `turn`.
 package final class WireClient {
-    private let socket: SimulatedSocket
+    private let connection: ClientConnection
     private var session: OpaquePointer?
     private var calls: [Int32: WireCall] = [:]
-    private var output: [UInt8] = []
-    private var outputOffset = 0
     /// Wall-clock time that `ago` in requests counts from, in microseconds since 1970.
     private let now: () -> Int64
     /// Whether `turn` reads: a client that does not holds the server back.
@@ -19,7 +17,7 @@ package final class WireClient {
     package private(set) var isClosed = false
 
     init(_ socket: SimulatedSocket, now: @escaping () -> Int64) {
-        self.socket = socket
+        self.connection = ClientConnection(socket)
         self.now = now
         self.openSession()
     }
@@ -174,49 +172,35 @@ package final class WireClient {
     }
 
     private func readOnce() -> Bool {
-        withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 16) { buffer in
-            switch self.socket.read(into: buffer) {
-            case .wouldBlock: return false
-            case .closed:
-                self.end()
-                return false
-            case .bytes(let count):
-                let taken = nghttp2_session_mem_recv(
-                    self.session, buffer.baseAddress!.assumingMemoryBound(to: UInt8.self), count)
-                if taken != count { self.end() }
-                return true
-            }
+        let hasRead = self.connection.readOnce { bytes in
+            // SAFETY: the connection owns the bytes for this call; nghttp2 copies what it keeps.
+            let taken = nghttp2_session_mem_recv(
+                self.session, bytes.baseAddress!.assumingMemoryBound(to: UInt8.self), bytes.count)
+            if taken != bytes.count { self.connection.close() }
         }
+        if self.connection.isClosed { self.end() }
+        return hasRead
     }
 
     private func writeOnce() -> Bool {
         guard !self.isClosed else { return false }
-        if self.outputOffset == self.output.count {
-            self.output.removeAll(keepingCapacity: true)
-            self.outputOffset = 0
+        if self.connection.isFlushed {
             var bytes: UnsafePointer<UInt8>?
             let count = nghttp2_session_mem_send(self.session, &bytes)
             guard count > 0, let bytes else { return false }
             // SAFETY: valid for `count` bytes until the next call of the session.
-            self.output += UnsafeBufferPointer(start: bytes, count: count)
+            self.connection.enqueue(UnsafeBufferPointer(start: bytes, count: count))
         }
-        let outcome = self.output[self.outputOffset...].withUnsafeBytes { self.socket.write($0) }
-        switch outcome {
-        case .bytes(let count):
-            self.outputOffset += count
-            return true
-        case .wouldBlock: return false
-        case .closed:
-            // What the server sent before it closed can still be read.
-            if !self.isReading { self.end() }
-            return false
-        }
+        let hasWritten = self.connection.writeOnce()
+        // What the server sent before it closed can still be read, by a client that reads.
+        if !hasWritten, !self.isReading, self.connection.isPeerGone { self.end() }
+        return hasWritten
     }
 
     private func end() {
         self.isClosed = true
         for call in self.calls.values { call.hasEnded = true }
-        self.socket.close()
+        self.connection.close()
     }
 
     /// Closes the connection.
@@ -226,7 +210,7 @@ package final class WireClient {
 
     /// Cuts the connection: bytes under way are lost.
     package func cut() {
-        self.socket.cut()
+        self.connection.cut()
     }
 }
 

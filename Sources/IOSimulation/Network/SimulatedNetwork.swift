@@ -7,16 +7,17 @@ import IOCore
 ///
 /// All state is behind one lock, so nodes on several threads may use it too.
 package final class SimulatedNetwork: Network {
-    /// Bytes that one direction of a connection holds, as a kernel's socket buffer would: what
-    /// makes a peer that does not read hold the writer back.
+    /// What one direction of a connection holds unless the test says otherwise, in bytes: as a
+    /// kernel's socket buffer, it makes a peer that does not read hold the writer back.
     package static let bufferBytes = 64 << 10
     /// Connections that may wait to be accepted at one listener.
     static let backlogMax = 128
 
     let state: Guarded<State>
 
-    package init() {
-        self.state = Guarded(State())
+    /// - Parameter bufferBytes: What one direction of a connection holds, in bytes.
+    package init(bufferBytes: Int = SimulatedNetwork.bufferBytes) {
+        self.state = Guarded(State(bufferBytes: bufferBytes))
     }
 
     package func makePoller() throws(IOError) -> any Poller {
@@ -60,8 +61,9 @@ package final class SimulatedNetwork: Network {
             state.connectionCount += 1
             let (client, server) = (state.takeDescriptor(), state.takeDescriptor())
             let peer = "127.0.0.1:\(state.takePort())"
-            state.ends[client] = End(peer: address, other: server)
-            state.ends[server] = End(peer: peer, other: client)
+            let capacity = state.bufferBytes
+            state.ends[client] = End(peer: address, other: server, capacityBytes: capacity)
+            state.ends[server] = End(peer: peer, other: client, capacityBytes: capacity)
             state.listeners[listener]!.backlog.append(server)
             return (client, address)
         }
@@ -75,6 +77,17 @@ package final class SimulatedNetwork: Network {
             for descriptor in state.ends.keys { state.cut(descriptor) }
             state.listeners.removeAll()
         }
+    }
+
+    /// Whether the process has no descriptor left: connections arrive and cannot be accepted.
+    package var isExhausted: Bool {
+        get { self.state.withLock { $0.isExhausted } }
+        set { self.state.withLock { $0.isExhausted = newValue } }
+    }
+
+    /// Whether a listener is open at an address.
+    package func isListening(at address: String) -> Bool {
+        self.state.withLock { $0.listeners.values.contains { $0.address == address } }
     }
 
     /// Connections with an end that is still open.
@@ -95,6 +108,10 @@ extension SimulatedNetwork {
         var peer: String
         /// The descriptor of the other end.
         var other: Int32
+        /// What may wait to be read here, in bytes.
+        var capacityBytes: Int
+        /// Most bytes that one write of the other end has brought.
+        var largestArrivalBytes = 0
         var input: [UInt8] = []
         /// Offset of the first unread byte of `input`.
         var inputOffset = 0
@@ -102,6 +119,15 @@ extension SimulatedNetwork {
         var isPeerGone = false
 
         var waiting: Int { self.input.count - self.inputOffset }
+        var spaceBytes: Int { max(0, self.capacityBytes - self.waiting) }
+
+        /// Takes what there is space for; returns how many bytes that were.
+        mutating func take(_ bytes: [UInt8]) -> Int {
+            let count = min(self.spaceBytes, bytes.count)
+            self.input += bytes[..<count]
+            self.largestArrivalBytes = max(self.largestArrivalBytes, count)
+            return count
+        }
     }
 
     /// Everything behind the lock.
@@ -109,8 +135,14 @@ extension SimulatedNetwork {
         var listeners: [Int32: Listener] = [:]
         var ends: [Int32: End] = [:]
         var connectionCount = 0
+        var isExhausted = false
+        let bufferBytes: Int
         private var nextDescriptor: Int32 = 3
         private var nextPort: UInt16 = 40_000
+
+        init(bufferBytes: Int) {
+            self.bufferBytes = bufferBytes
+        }
 
         mutating func takeDescriptor() -> Int32 {
             defer { self.nextDescriptor += 1 }
@@ -129,8 +161,7 @@ extension SimulatedNetwork {
             }
             guard let end = self.ends[descriptor] else { return [] }
             if end.isPeerGone { return [.read, .write] }
-            let isWritable =
-                (self.ends[end.other]?.waiting ?? 0) < SimulatedNetwork.bufferBytes
+            let isWritable = (self.ends[end.other]?.spaceBytes ?? 1) > 0
             return (end.waiting > 0 ? IOInterest.read : []).union(isWritable ? .write : [])
         }
 
@@ -149,12 +180,8 @@ extension SimulatedNetwork {
 
         /// - Returns: Bytes taken; `nil` if the other end is closed.
         mutating func write(_ descriptor: Int32, _ bytes: [UInt8]) -> Int? {
-            guard let end = self.ends[descriptor], !end.isPeerGone,
-                let space = self.ends[end.other].map({ SimulatedNetwork.bufferBytes - $0.waiting })
-            else { return nil }
-            let count = max(0, min(space, bytes.count))
-            self.ends[end.other]?.input += bytes[..<count]
-            return count
+            guard let end = self.ends[descriptor], !end.isPeerGone else { return nil }
+            return self.ends[end.other]?.take(bytes)
         }
 
         mutating func close(_ descriptor: Int32) {

@@ -27,6 +27,11 @@ package final class SimulatedPoller: Poller {
         return isWoken || !self.ready(watched).isEmpty
     }
 
+    /// Whether a descriptor is watched.
+    package func isWatching(_ descriptor: Int32) -> Bool {
+        self.state.withLock { $0.watched[descriptor] != nil }
+    }
+
     package func add(_ descriptor: Int32, tag: UInt64, interest: IOInterest) throws(IOError) {
         self.state.withLock { state in
             precondition(state.watched[descriptor] == nil, "a descriptor is watched once")
@@ -73,8 +78,9 @@ package final class SimulatedPoller: Poller {
 }
 
 /// Where the result of a wait is kept until the next one.
+// SAFETY: used by the one thread that waits. The memory is allocated and freed here; what `fill`
+// returns is valid until the next one.
 private final class ReadinessStorage: @unchecked Sendable {
-    // SAFETY: allocated and freed here; used by the one thread that waits.
     private var storage = UnsafeMutableBufferPointer<IOReadiness>.allocate(capacity: 64)
 
     deinit { self.storage.deallocate() }

@@ -19,6 +19,7 @@ package final class SimulatedSocket: StreamSocket {
             })
         else { return .closed }
         guard !bytes.isEmpty else { return .wouldBlock }
+        // SAFETY: the caller owns the target for this call; at most its count was taken.
         target.copyBytes(from: bytes)
         return .bytes(bytes.count)
     }
@@ -33,6 +34,25 @@ package final class SimulatedSocket: StreamSocket {
 
     package func close() {
         self.network.state.withLock { $0.close(self.descriptor) }
+    }
+
+    /// Bytes that may wait to be read here; what waits already stays.
+    package func limitReceiveBuffer(toBytes count: Int) {
+        self.network.state.withLock { $0.ends[self.descriptor]?.capacityBytes = count }
+    }
+
+    /// Most bytes that one write of the other end has brought since the last reset.
+    package var largestArrivalBytes: Int {
+        self.network.state.withLock { $0.ends[self.descriptor]?.largestArrivalBytes ?? 0 }
+    }
+
+    package func resetLargestArrival() {
+        self.network.state.withLock { $0.ends[self.descriptor]?.largestArrivalBytes = 0 }
+    }
+
+    /// The other end is closed, or this one; bytes may still wait to be read.
+    package var isPeerGone: Bool {
+        self.network.state.withLock { $0.ends[self.descriptor]?.isPeerGone ?? true }
     }
 
     /// Cuts the connection: both ends see it closed, and bytes under way are lost.
@@ -54,18 +74,34 @@ final class SimulatedListener: ListeningSocket {
     }
 
     func accept() -> AcceptOutcome {
-        let accepted = self.network.state.withLock { state -> (descriptor: Int32, peer: String)? in
-            guard state.listeners[self.descriptor]?.backlog.isEmpty == false else { return nil }
-            let descriptor = state.listeners[self.descriptor]!.backlog.removeFirst()
-            return (descriptor, state.ends[descriptor]?.peer ?? "")
-        }
-        guard let accepted else { return .wouldBlock }
-        return .socket(
-            SimulatedSocket(
-                self.network, descriptor: accepted.descriptor, peer: accepted.peer))
+        let network = self.network
+        return network.state.withLock { state -> Accepted in
+            guard let waiting = state.listeners[self.descriptor]?.backlog.first else {
+                return .wouldBlock
+            }
+            guard !state.isExhausted else { return .exhausted }
+            state.listeners[self.descriptor]?.backlog.removeFirst()
+            return .descriptor(waiting, peer: state.ends[waiting]?.peer ?? "")
+        }.outcome(on: network)
     }
 
     func close() {
         self.network.state.withLock { $0.close(self.descriptor) }
+    }
+
+    /// The outcome of an accept, made under the network's lock.
+    private enum Accepted: Sendable {
+        case descriptor(Int32, peer: String)
+        case wouldBlock
+        case exhausted
+
+        func outcome(on network: SimulatedNetwork) -> AcceptOutcome {
+            switch self {
+            case .descriptor(let descriptor, let peer):
+                .socket(SimulatedSocket(network, descriptor: descriptor, peer: peer))
+            case .wouldBlock: .wouldBlock
+            case .exhausted: .exhausted
+            }
+        }
     }
 }

@@ -13,15 +13,31 @@ package final class SimulatedCluster {
     let clock: SimulatedClock
     /// From `append` to the commit, in nanoseconds.
     package var commitNanoseconds: UInt64
-    /// Committed frames, the first of all first.
-    private(set) var history: [ReplicatedFrame] = []
+    /// Committed frames that are kept, the oldest first.
+    private var history: [ReplicatedFrame] = []
+    /// Frames that were dropped before `history`.
+    private var dropped = Dropped()
     /// The leader's frames that are not committed, in their order.
     private var tail: [(frame: ReplicatedFrame, dueAt: UInt64)] = []
     /// `nil`: leadership was lost, and nobody was elected yet.
     private(set) var leader: Int?
     private(set) var epoch: UInt64 = 0
     private(set) var directoryID: DirectoryID?
-    private var wakers: [(any Waker)?] = []
+    private var members: [Member] = []
+
+    /// What is known of the frames that are dropped.
+    private struct Dropped {
+        var frames = 0
+        /// Of the last of them.
+        var lastLSN: UInt64 = 0
+        var lastEpoch: UInt64 = 0
+    }
+
+    private struct Member {
+        var waker: (any Waker)?
+        /// Number of the first frame that it still needs.
+        var firstFrame = 1
+    }
 
     /// The most frames that were in flight at once.
     package private(set) var framesInFlightPeak = 0
@@ -35,17 +51,19 @@ package final class SimulatedCluster {
 
     /// The leader's frames that are not committed.
     package var framesInFlight: Int { self.tail.count }
-    /// Committed frames.
-    package var framesCommitted: Int { self.history.count }
+    /// Committed frames, from the first of all on.
+    package var framesCommitted: Int { self.dropped.frames + self.history.count }
+    /// Committed frames that can still be read.
+    package var framesKept: Int { self.history.count }
 
     /// A new member that does not lead.
     func addMember() -> Int {
-        self.wakers.append(nil)
-        return self.wakers.count - 1
+        self.members.append(Member())
+        return self.members.count - 1
     }
 
     func setWaker(_ waker: any Waker, of member: Int) {
-        self.wakers[member] = waker
+        self.members[member].waker = waker
     }
 
     // MARK: What the test decides
@@ -69,7 +87,7 @@ package final class SimulatedCluster {
     }
 
     private func wakeAll() {
-        for waker in self.wakers { waker?.wake() }
+        for member in self.members { member.waker?.wake() }
     }
 
     // MARK: What members do
@@ -89,11 +107,12 @@ package final class SimulatedCluster {
     /// Takes a frame of the leader.
     func append(_ frame: LogFrame) -> ReplicatedFrame {
         let last = self.tail.last?.frame ?? self.history.last
-        precondition(frame.firstLSN == (last?.lastLSN ?? 0) + 1, "lsns have no gap")
+        precondition(
+            frame.firstLSN == (last?.lastLSN ?? self.dropped.lastLSN) + 1, "lsns have no gap")
         precondition(self.tail.count < Self.framesInFlightMax, "the window is full")
         precondition(frame.results.lsn < frame.firstLSN, "results are those of an earlier frame")
         let copy = ReplicatedFrame(
-            frame, number: UInt64(self.history.count + self.tail.count + 1), epoch: self.epoch)
+            frame, number: UInt64(self.framesCommitted + self.tail.count + 1), epoch: self.epoch)
         self.tail.append((copy, self.clock.monotonicNanoseconds() + self.commitNanoseconds))
         self.framesAppended += 1
         self.framesInFlightPeak = max(self.framesInFlightPeak, self.tail.count)
@@ -114,5 +133,57 @@ package final class SimulatedCluster {
     var nextCommit: NextStep {
         guard self.leader != nil, let first = self.tail.first else { return .whenWoken }
         return .after(nanoseconds: first.dueAt - self.clock.monotonicNanoseconds())
+    }
+
+    // MARK: The history
+
+    /// Number of the first frame that is kept.
+    var firstFrame: Int { self.dropped.frames + 1 }
+    /// Bytes of the payloads that are kept.
+    ///
+    /// - Complexity: O(frames kept).
+    var bytesKept: UInt64 { self.history.reduce(0) { $0 + UInt64($1.payload.count) } }
+
+    /// A committed frame; `nil` if it is dropped or not committed yet.
+    func frame(_ number: Int) -> ReplicatedFrame? {
+        let index = number - self.firstFrame
+        return self.history.indices.contains(index) ? self.history[index] : nil
+    }
+
+    /// The committed frames from a kept one on.
+    func frames(from number: Int) -> ArraySlice<ReplicatedFrame> {
+        self.history[(number - self.firstFrame)...]
+    }
+
+    /// The last lsn of the first `count` frames, of which all but the last may be dropped.
+    func lastLSN(behind count: Int) -> UInt64? {
+        count == self.dropped.frames ? self.dropped.lastLSN : self.frame(count)?.lastLSN
+    }
+
+    /// The position behind the first `count` frames; `nil` if it is before what is kept, or if they
+    /// are not committed.
+    func position(behind count: Int) -> LogPosition? {
+        let epoch =
+            count == self.dropped.frames ? self.dropped.lastEpoch : self.frame(count)?.epoch
+        return epoch.map {
+            LogPosition(index: UInt64(count + 1), check: UInt32(truncatingIfNeeded: $0))
+        }
+    }
+
+    /// A member needs no frame before this one. Frames that no member needs are dropped.
+    ///
+    /// - Returns: Bytes of the payloads dropped.
+    func truncate(before number: Int, for member: Int) -> UInt64 {
+        precondition(number <= self.framesCommitted + 1, "only committed frames are truncated")
+        self.members[member].firstFrame = max(self.members[member].firstFrame, number)
+        let needed = self.members.map(\.firstFrame).min() ?? 1
+        let unneeded = self.history.prefix(max(0, needed - self.firstFrame))
+        guard let last = unneeded.last else { return 0 }
+        let bytes = unneeded.reduce(0) { $0 + UInt64($1.payload.count) }
+        self.dropped.frames += unneeded.count
+        self.dropped.lastLSN = last.lastLSN
+        self.dropped.lastEpoch = last.epoch
+        self.history.removeFirst(unneeded.count)
+        return bytes
     }
 }

@@ -93,8 +93,7 @@ package final class SimulatedReplicatedLog: CommandLog {
     /// Reports the frames of this node that are in the history.
     private func reportCommitted() -> LogEvent? {
         let committed = self.pending.prefix {
-            let index = Int($0.frame.number) - 1
-            return index < self.cluster.history.count && self.cluster.history[index] === $0.frame
+            self.cluster.frame(Int($0.frame.number)) === $0.frame
         }
         guard let last = committed.last else { return nil }
         committed.forEach(Self.expectUnchanged)
@@ -105,10 +104,11 @@ package final class SimulatedReplicatedLog: CommandLog {
 
     /// Hands over the next frame of another leader, or begins to lead when there is none.
     private func follow() -> LogEvent {
-        guard self.seen == self.cluster.history.count else {
+        if let next = self.cluster.frame(self.seen + 1) {
             self.seen += 1
-            return .replicated(self.cluster.history[self.seen - 1].replayed)
+            return .replicated(next.replayed)
         }
+        precondition(self.seen == self.cluster.framesCommitted, "a needed frame was dropped")
         if self.cluster.leader == self.member {
             self.role = .leading(epoch: self.cluster.epoch)
         }
@@ -128,20 +128,13 @@ package final class SimulatedReplicatedLog: CommandLog {
 
     package func checkpoint(results: ResultsMark) throws(AppendError) -> LogPosition {
         precondition(
-            results.lsn == self.cluster.history[self.seen - 1].lastLSN,
+            results.lsn == self.cluster.lastLSN(behind: self.seen),
             "the state is that of the last frame reported")
-        return self.cluster.position(behind: self.seen)
+        guard let position = self.cluster.position(behind: self.seen) else {
+            preconditionFailure("frames that were reported are committed")
+        }
+        return position
     }
 
     package func close(results: ResultsMark) {}
-}
-
-extension SimulatedCluster {
-    /// The position behind the first `count` frames.
-    func position(behind count: Int) -> LogPosition {
-        LogPosition(
-            index: UInt64(count + 1),
-            check: UInt32(truncatingIfNeeded: self.history[count - 1].epoch)
-        )
-    }
 }

@@ -9,8 +9,6 @@ package final class SimulatedReplicatedLogStore: LogStore {
     package let member: Int
     private let cluster: SimulatedCluster
     private let environment: LogEnvironment
-    /// Frames before this were truncated.
-    private var firstFrame: UInt64 = 1
 
     /// - Parameter environment: Where the node keeps its snapshots.
     package init(_ cluster: SimulatedCluster, _ environment: LogEnvironment) {
@@ -26,28 +24,28 @@ package final class SimulatedReplicatedLogStore: LogStore {
     package func open(
         genesis: () -> LogGenesis, target: any RecoveryTarget, waker: any Waker
     ) throws(StorageError) -> OpenedLog {
-        if self.cluster.history.isEmpty { self.cluster.begin(genesis(), by: self.member) }
+        if self.cluster.framesCommitted == 0 { self.cluster.begin(genesis(), by: self.member) }
         guard let report = try self.inspect(target: target),
             let directoryID = self.cluster.directoryID
         else { preconditionFailure("the history has its genesis") }
         self.cluster.setWaker(waker, of: self.member)
         let metrics = LogMetrics()
         let log = SimulatedReplicatedLog(
-            self.cluster, member: self.member, seen: self.cluster.history.count, metrics: metrics)
+            self.cluster, member: self.member, seen: self.cluster.framesCommitted, metrics: metrics)
         return OpenedLog(log: log, report: report, directoryID: directoryID, metrics: metrics)
     }
 
     package func inspect(target: any RecoveryTarget) throws(StorageError) -> RecoveryReport? {
-        guard !self.cluster.history.isEmpty else { return nil }
+        guard self.cluster.framesCommitted > 0 else { return nil }
         var report = RecoveryReport()
         report.snapshot = try self.loadSnapshot(into: target)
-        let first = report.snapshot?.position.log.index ?? 1
-        guard first >= self.firstFrame else {
+        let first = Int(report.snapshot?.position.log.index ?? 1)
+        guard first >= self.cluster.firstFrame else {
             throw .missingLog(
                 after: self.environment.directory, lsn: 0,
-                found: "it begins at frame \(self.firstFrame)")
+                found: "the log begins at frame \(self.cluster.firstFrame)")
         }
-        for frame in self.cluster.history.dropFirst(Int(first) - 1) {
+        for frame in self.cluster.frames(from: first) {
             let replayed = frame.replayed
             guard target.replay(replayed) else { throw .replayRejected(lsn: replayed.firstLSN) }
             report.frames += 1
@@ -57,7 +55,7 @@ package final class SimulatedReplicatedLogStore: LogStore {
         return report
     }
 
-    /// Loads the newest whole snapshot whose position is in the history.
+    /// Loads the newest whole snapshot whose position is in the kept history.
     private func loadSnapshot(into target: any RecoveryTarget) throws(StorageError) -> SnapshotFile?
     {
         guard let directoryID = self.cluster.directoryID,
@@ -68,7 +66,7 @@ package final class SimulatedReplicatedLogStore: LogStore {
                 var reader = try SnapshotReader(
                     self.environment, name: name, directoryID: directoryID)
                 let position = reader.position.log
-                guard position.index > 1, position.index <= self.cluster.history.count + 1,
+                guard position.index > 1,
                     self.cluster.position(behind: Int(position.index) - 1) == position
                 else { continue }
                 target.begin(reader.position)
@@ -86,11 +84,23 @@ package final class SimulatedReplicatedLogStore: LogStore {
     }
 
     package func bytesToRecover() -> UInt64 {
-        self.cluster.history.reduce(0) { $0 + UInt64($1.payload.count) }
+        self.cluster.bytesKept
     }
 
     package func truncate(before position: LogPosition) throws(StorageError) -> LogTruncation {
-        self.firstFrame = max(self.firstFrame, position.index)
-        return LogTruncation()
+        var truncation = LogTruncation()
+        truncation.bytesRemoved = self.cluster.truncate(
+            before: Int(position.index), for: self.member)
+        return truncation
+    }
+
+    /// Makes a directory for the local log: a backup is kept outside of the cluster.
+    package func backUp(_ snapshot: SnapshotFile, to destination: String) -> any LogBackup {
+        SegmentedLogStore(self.environment).backUp(snapshot, to: destination)
+    }
+
+    /// Reads the snapshots of this member; the cluster keeps the log.
+    package func makeScrubber(_ directoryID: DirectoryID) -> Scrubber {
+        Scrubber(self.environment, directoryID: directoryID)
     }
 }

@@ -32,6 +32,7 @@ final class AdminConnection {
         let now: UInt64
         let wallMicroseconds: Int64
         /// Buffer for one read; shared by all connections.
+        // SAFETY: the listener owns it and outlives the turn that this context is made for.
         let scratch: UnsafeMutableRawBufferPointer
     }
 

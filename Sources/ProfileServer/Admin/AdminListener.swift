@@ -6,10 +6,9 @@ import IOCore
 import Synchronization
 
 /// Serves `AdminPages` over HTTP/1.1 on the thread that calls `run`.
+// SAFETY: all mutable state belongs to the thread of `run` (or of the test that calls `turn`);
+// `stop`, the one method for others, touches an atomic and the poller's `wake` only.
 package final class AdminListener: @unchecked Sendable {
-    // Unchecked: all mutable state belongs to the thread of `run` (or of the test that calls
-    // `turn`); `stop`, the one method for others, touches an atomic and the poller's `wake` only.
-
     /// Most simultaneous connections: a few scrapers and probes; 64 times the largest page is 64
     /// MiB.
     package static let connectionsMax = 64

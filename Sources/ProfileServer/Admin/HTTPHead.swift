@@ -20,6 +20,8 @@ enum HTTPHead {
         _ bytes: UnsafeBufferPointer<UInt8>, lines: [Range<Int>]
     ) -> Result<HTTPRequest, Rejection> {
         do {
+            // SAFETY: the parser owns the bytes for this call, and the lines are ranges of them;
+            // slices check their indices.
             var (request, isVersion10) = try Self.requestLine(bytes[lines[0]])
             var fields = Fields()
             for line in lines.dropFirst() { try Self.field(bytes[line], into: &fields) }

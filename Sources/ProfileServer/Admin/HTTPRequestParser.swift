@@ -88,6 +88,7 @@ package struct HTTPRequestParser {
             // not.
             return line.lowerBound == 0 ? nil : self.reject(.badRequest)
         }
+        // SAFETY: the buffer is borrowed for the call, whose result holds copies.
         let outcome = self.buffer.withUnsafeBufferPointer { HTTPHead.read($0, lines: self.lines) }
         switch outcome {
         case .failure(let rejection):

@@ -101,7 +101,7 @@ package struct Setting: Sendable {
         Setting(
             name: "reflection", valueName: "on|off",
             summary:
-                "Whether server reflection lets clients query the messages and RPCs of this server.",
+                "Whether server reflection lets clients query this server's messages and RPCs.",
             unit: "switch", allowed: "on, off",
             write: { Self.store(Self.isOn($0), in: \.reflection, of: &$1) },
             read: { $0.reflection ? "on" : "off" }),

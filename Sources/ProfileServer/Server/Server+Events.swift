@@ -35,7 +35,7 @@ extension Server {
         case .leadership:
             log.warning("another server leads the log: writes are rejected, reads continue")
         case .snapshot(let event): Self.report(event, to: log)
-        case .segmentNotPrepared(let error):
+        case .logSpaceNotPrepared(let error):
             log.warning(
                 "the next segment cannot be prepared",
                 LogField("operation", error.operation.description),

@@ -79,7 +79,8 @@ package final class Server {
         let (log, status) = (self.log, self.status)
         return NodeEnvironment(
             clock: self.clock, network: LinuxNetwork(), random: LinuxRandomSource(),
-            fileSystem: LinuxFileSystem(), makeParker: { LinuxParker() },
+            fileSystem: LinuxFileSystem(), makeLogStore: { SegmentedLogStore($0) },
+            makeParker: { LinuxParker() },
             configuration: self.nodeConfiguration,
             // The node must not retain the status, which retains the node's figures.
             onEvent: { [weak status] in Self.handle($0, status: status, log: log) })

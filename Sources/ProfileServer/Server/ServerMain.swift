@@ -49,6 +49,7 @@ package enum ServerMain {
         defer { file.close() }
         var bytes = [UInt8](repeating: 0, count: min(try file.size(), bytesMax))
         var failure: IOError?
+        // SAFETY: the array owns the memory for this call, and the read is bounded by its count.
         let count = bytes.withUnsafeMutableBytes { target in
             do throws(IOError) { return try file.read(into: target, at: 0) } catch {
                 failure = error

@@ -83,7 +83,8 @@ package final class Node {
     }
 
     private static func stop(_ loop: RPCLoop) -> @Sendable () -> Void {
-        // Only `stop`, which any thread may call, is reached through this reference.
+        // SAFETY: the closure keeps the loop alive, and reaches only `stop`, which any thread may
+        // call.
         nonisolated(unsafe) let loop = loop
         return { loop.stop() }
     }
@@ -124,7 +125,8 @@ package final class Node {
     }
 
     private var loopWaker: @Sendable () -> Void {
-        // Only `wake`, which any thread may call, is reached through these references.
+        // SAFETY: the closure keeps the loops alive, and reaches only `wake`, which any thread may
+        // call.
         nonisolated(unsafe) let loops = self.serving.map(\.loop)
         return { for loop in loops { loop.wake() } }
     }

@@ -21,14 +21,14 @@ struct NodeBuild {
         let log: any Parker
         let snapshots: any Parker
         let backups: any Parker
-        let segments: any Parker
+        let preparer: any Parker
         let scrub: any Parker
 
         init(_ make: () -> any Parker) {
             self.log = make()
             self.snapshots = make()
             self.backups = make()
-            self.segments = make()
+            self.preparer = make()
             self.scrub = make()
         }
     }
@@ -46,7 +46,7 @@ struct NodeBuild {
         self.log = LogEnvironment(
             directory: environment.configuration.dataDirectory, fileSystem: environment.fileSystem,
             clock: environment.clock, options: environment.configuration.log,
-            preparerWaker: self.parkers.segments)
+            preparerWaker: self.parkers.preparer)
         self.logStore = environment.makeLogStore(self.log)
     }
 
@@ -88,7 +88,7 @@ struct NodeBuild {
                 NodeComponent(
                     name: "log", body: recovered.makeCommitter(for: pipeline),
                     idling: .parked(self.parkers.log), onStop: { pipeline.stop() }),
-            ] + self.segments(recovered))
+            ] + self.preparer(recovered))
     }
 
     // MARK: Components
@@ -127,7 +127,8 @@ struct NodeBuild {
         NodeComponent(
             name: "backups",
             body: BackupWorker(
-                coordinator, copier: DirectoryBackup(self.log), clock: self.environment.clock),
+                coordinator, copier: DirectoryBackup(self.logStore),
+                clock: self.environment.clock),
             idling: .parked(self.parkers.backups), onStop: { coordinator.stop() })
     }
 
@@ -135,19 +136,20 @@ struct NodeBuild {
         NodeComponent(
             name: "scrub",
             interruptible: ScrubWorker(
-                self.log, directoryID: recovered.opened.directoryID, metrics: metrics,
+                self.logStore, clock: self.environment.clock,
+                directoryID: recovered.opened.directoryID, metrics: metrics,
                 schedule: self.environment.configuration.scrub, onEvent: self.environment.onEvent),
             parker: self.parkers.scrub)
     }
 
     /// A log that needs no file space ahead of use has no such component.
-    private func segments(_ recovered: Partition.Recovered) -> [NodeComponent] {
+    private func preparer(_ recovered: Partition.Recovered) -> [NodeComponent] {
         guard let preparer = recovered.opened.preparer else { return [] }
         return [
             NodeComponent(
-                name: "segments",
-                interruptible: SegmentWorker(preparer, onEvent: self.environment.onEvent),
-                parker: self.parkers.segments)
+                name: "preparer",
+                interruptible: PreparerWorker(preparer, onEvent: self.environment.onEvent),
+                parker: self.parkers.preparer)
         ]
     }
 

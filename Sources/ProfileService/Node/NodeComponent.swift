@@ -3,9 +3,7 @@ import IOCore
 import Synchronization
 
 /// One part of a node that does its work in steps, on one thread at a time.
-///
-/// `@unchecked Sendable`: it is handed to the thread that drives it; `body` is used by that thread
-/// alone, and `stop` by any.
+// SAFETY: it is handed to the thread that drives it, which alone uses `body`; `onStop` is Sendable.
 package struct NodeComponent: @unchecked Sendable {
     /// How its driver waits between two steps.
     package enum Idling {
@@ -44,8 +42,9 @@ package struct NodeComponent: @unchecked Sendable {
 }
 
 /// Ends a component that has nothing to finish.
+// SAFETY: `body` is used by the thread that steps; `stop` touches the atomic flag and the waker
+// only.
 private final class InterruptibleComponent: Steppable, @unchecked Sendable {
-    // `body` is used by the thread that steps; `stop` touches the flag and the waker only.
     private let body: any Steppable
     private let waker: any Waker
     private let isStopping = Atomic<Bool>(false)

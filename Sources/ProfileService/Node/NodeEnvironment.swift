@@ -22,7 +22,7 @@ package struct NodeEnvironment {
     package init(
         clock: any Clock, network: any Network, random: any RandomSource,
         fileSystem: any FileSystem,
-        makeLogStore: @escaping (LogEnvironment) -> any LogStore = { SegmentedLogStore($0) },
+        makeLogStore: @escaping (LogEnvironment) -> any LogStore,
         makeParker: @escaping () -> any Parker,
         configuration: NodeConfiguration, onEvent: @escaping @Sendable (NodeEvent) -> Void
     ) {
@@ -78,8 +78,8 @@ package enum NodeEvent: Sendable {
     /// Whether this node's log takes writes has changed.
     case leadership(Leadership)
     case snapshot(Snapshotter.Event)
-    /// The next segment cannot be prepared; the first of several failures in a row.
-    case segmentNotPrepared(IOError)
+    /// File space for the log cannot be prepared; the first of several failures in a row.
+    case logSpaceNotPrepared(IOError)
     /// The scrub has read every sealed file.
     case scrubbed(Scrubber.Figures)
     /// The scrub has found damage.

@@ -24,7 +24,8 @@ package final class ScrubWorker: Steppable {
         case reading(Scrubber)
     }
 
-    private let environment: LogEnvironment
+    private let logStore: any LogStore
+    private let clock: any Clock
     private let directoryID: DirectoryID
     private let metrics: ScrubMetrics
     private let schedule: ScrubSchedule
@@ -34,24 +35,25 @@ package final class ScrubWorker: Steppable {
 
     /// - Parameter onEvent: Called in a step.
     package init(
-        _ environment: LogEnvironment, directoryID: DirectoryID, metrics: ScrubMetrics,
-        schedule: ScrubSchedule, onEvent: @escaping (NodeEvent) -> Void
+        _ logStore: any LogStore, clock: any Clock, directoryID: DirectoryID,
+        metrics: ScrubMetrics, schedule: ScrubSchedule, onEvent: @escaping (NodeEvent) -> Void
     ) {
-        self.environment = environment
+        self.logStore = logStore
+        self.clock = clock
         self.directoryID = directoryID
         self.metrics = metrics
         self.schedule = schedule
         self.onEvent = onEvent
         self.state = .waiting(
-            until: environment.clock.monotonicNanoseconds() + schedule.firstNanoseconds)
+            until: clock.monotonicNanoseconds() + schedule.firstNanoseconds)
     }
 
     package func step() -> NextStep {
-        let now = self.environment.clock.monotonicNanoseconds()
+        let now = self.clock.monotonicNanoseconds()
         switch self.state {
         case .waiting(let next):
             guard now >= next else { return .after(nanoseconds: next - now) }
-            self.state = .reading(Scrubber(self.environment, directoryID: self.directoryID))
+            self.state = .reading(self.logStore.makeScrubber(self.directoryID))
             return .now
         case .reading(let scrubber):
             if let rest = self.pacing.remaining(at: now) { return .after(nanoseconds: rest) }
@@ -64,7 +66,7 @@ package final class ScrubWorker: Steppable {
             switch try scrubber.step() {
             case .progress:
                 self.pacing.didWork(
-                    from: started, to: self.environment.clock.monotonicNanoseconds())
+                    from: started, to: self.clock.monotonicNanoseconds())
             case .damaged(let error): self.report(error)
             case .finished(let figures):
                 self.metrics.finishedRun()
@@ -85,7 +87,7 @@ package final class ScrubWorker: Steppable {
 
     private func endRun() {
         self.state = .waiting(
-            until: self.environment.clock.monotonicNanoseconds()
+            until: self.clock.monotonicNanoseconds()
                 + self.schedule.intervalNanoseconds)
     }
 }

@@ -1,38 +1,37 @@
 import Messages
 import Storage
 
-/// Backups of one data directory.
+/// Backups of one data directory, as its log makes them.
 package final class DirectoryBackup: BackupCopier {
-    private let environment: LogEnvironment
+    private let logStore: any LogStore
 
-    /// - Parameter environment: Of the running log.
-    package init(_ environment: LogEnvironment) {
-        self.environment = environment
+    /// - Parameter logStore: Of the running log.
+    package init(_ logStore: any LogStore) {
+        self.logStore = logStore
     }
 
     package func copy(_ snapshot: SnapshotFile, to destination: String) -> any BackupCopy {
-        DirectoryCopy(snapshot, of: self.environment, to: destination)
+        DirectoryCopy(self.logStore.backUp(snapshot, to: destination), of: snapshot)
     }
 }
 
 /// One backup of a data directory.
 private final class DirectoryCopy: BackupCopy {
-    private let writer: BackupWriter
+    private let backup: any LogBackup
     private var progress = BackupProgress()
 
-    init(_ snapshot: SnapshotFile, of environment: LogEnvironment, to destination: String) {
-        self.writer = BackupWriter(snapshot, of: environment, to: destination)
+    init(_ backup: any LogBackup, of snapshot: SnapshotFile) {
+        self.backup = backup
         self.progress.lsn = snapshot.position.lsn
-        self.progress.bytesTotal = UInt64(snapshot.bytes + BackupWriter.segmentBytes)
+        self.progress.bytesTotal = UInt64(backup.bytesTotal)
         self.progress.file = snapshot.name
     }
 
     func step() throws(OperatorFailure) -> BackupStep {
         do throws(BackupError) {
-            switch try self.writer.step() {
+            switch try self.backup.step() {
             case .progress:
-                self.progress.bytesDone = UInt64(
-                    self.writer.bytesCopied + BackupWriter.segmentBytes)
+                self.progress.bytesDone = UInt64(self.backup.bytesCopied)
                 return .progress(self.progress)
             case .finished:
                 self.progress.file = ""
@@ -48,6 +47,6 @@ private final class DirectoryCopy: BackupCopy {
     }
 
     func abandon() {
-        self.writer.abandon()
+        self.backup.abandon()
     }
 }

@@ -17,6 +17,7 @@ extension ServiceLoop {
 /// A CreateSnapshot whose snapshot is being taken.
 final class SnapshotCall: LiveCall {
     let token: CallToken
+    // SAFETY: the loop owns its live calls and outlives them: it is not counted per call.
     private unowned(unsafe) let loop: ServiceLoop
 
     init(_ loop: ServiceLoop, _ token: CallToken) {
@@ -55,6 +56,7 @@ final class BackupSource: PullSource {
     }
 
     private let token: CallToken
+    // SAFETY: the loop owns its live calls and outlives them: it is not counted per call.
     private unowned(unsafe) let loop: ServiceLoop
     private var report = Report.none
 

@@ -8,7 +8,7 @@ import Storage
 
 /// Takes snapshots on request.
 package protocol SnapshotTaker: AnyObject, Sendable {
-    /// Takes a snapshot of everything that was answered before this call, or more.
+    /// Takes a snapshot of at least everything that was responded to before this call.
     ///
     /// - Parameter completion: Called once, on any thread, with the verified snapshot or why there
     ///   is none.
@@ -107,7 +107,7 @@ package final class OperatorCoordinator: Sendable {
         }
     }
 
-    /// Requests a snapshot that has everything answered before the backup was requested.
+    /// Requests a snapshot of everything that was responded to before the backup was requested.
     func requestSnapshot(for token: CallToken) {
         self.source.requestSnapshot { result in
             self.state.withLock { state in

@@ -1,13 +1,6 @@
 import Bytes
 import IOCore
 
-/// Why a backup was not made. Everything of it is removed then.
-package enum BackupError: Error, Equatable, Sendable {
-    case storage(StorageError)
-    /// The directory cannot be used: what was found.
-    case destination(String)
-}
-
 /// Makes a directory that a server can start from: a copy of one snapshot, and a log that continues
 /// behind it, sealed and empty. Copies one block per step.
 ///
@@ -17,7 +10,7 @@ package enum BackupError: Error, Equatable, Sendable {
 ///
 /// Every block is verified as it is read; the open file keeps the snapshot readable when its name
 /// is removed meanwhile.
-package final class BackupWriter {
+final class BackupWriter: LogBackup {
     /// idle ──step──▶ copying ──step──▶ verifying ──step──▶ ended
     ///   └──────────── failure, abandon ────────────────────┘
     private enum State {
@@ -52,7 +45,7 @@ package final class BackupWriter {
     private let files: SegmentFiles
 
     /// Of the segment beside the snapshot: a header and a seal.
-    package static let segmentBytes = SegmentHeader.bytes + FrameHeader.bytes
+    private static let segmentBytes = SegmentHeader.bytes + FrameHeader.bytes
     /// The lowest number of a backup's segment: 1 belongs to a log that holds everything since the
     /// beginning.
     private static let segmentNumberMin: UInt64 = 2
@@ -60,14 +53,17 @@ package final class BackupWriter {
     private let snapshot: SnapshotFile
     private var state = State.idle
     /// Bytes of the snapshot's copy that are written and synced.
-    package private(set) var bytesCopied = 0
+    private var snapshotBytesCopied = 0
+
+    var bytesTotal: Int { self.snapshot.bytes + Self.segmentBytes }
+    var bytesCopied: Int { self.snapshotBytesCopied + Self.segmentBytes }
     /// Removed if the backup is not finished.
     private var segmentFiles: [String] = []
 
     /// - Parameters:
     ///   - snapshot: One of the source, verified.
     ///   - destination: An empty directory, or none yet.
-    package init(
+    init(
         _ snapshot: SnapshotFile, of source: LogEnvironment, to destination: String
     ) {
         self.snapshot = snapshot
@@ -78,13 +74,8 @@ package final class BackupWriter {
         self.files = SegmentFiles(fileSystem: source.fileSystem, directory: destination)
     }
 
-    /// Copies the next block, or reads the next one back; the first step also makes the directory
-    /// and the segment.
-    ///
-    /// - Returns: At the end, the snapshot in the backup; the segment beside it has `segmentBytes`.
-    /// - Throws: `BackupError`; nothing of the backup is left then.
-    /// - Complexity: O(bytes of one block).
-    package func step() throws(BackupError) -> JobStep<SnapshotFile> {
+    /// The first step also makes the directory and the segment.
+    func step() throws(BackupError) -> JobStep<SnapshotFile> {
         do throws(BackupError) {
             switch self.state {
             case .idle: return try self.copyBlock(try self.begin())
@@ -98,8 +89,7 @@ package final class BackupWriter {
         }
     }
 
-    /// Removes everything that was written; nothing once the backup has ended.
-    package func abandon() {
+    func abandon() {
         switch self.state {
         case .copying(let copy): copy.writer.abandon()
         case .verifying(let writer): writer.abandon()
@@ -132,7 +122,7 @@ package final class BackupWriter {
     private func copyBlock(_ copy: Copy) throws(BackupError) -> JobStep<SnapshotFile> {
         do throws(StorageError) {
             if let bytes = try copy.step() {
-                self.bytesCopied = copy.writer.bytes
+                self.snapshotBytesCopied = copy.writer.bytes
                 return .progress(bytes: bytes)
             }
         } catch {

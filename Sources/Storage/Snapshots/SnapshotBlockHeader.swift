@@ -83,6 +83,7 @@ struct SnapshotSeed {
     private let file: UInt32
 
     init(_ header: SnapshotHeader) {
+        // SAFETY: an integer's own bytes, borrowed for the call.
         self.file = withUnsafeBytes(of: header.position.lsn.littleEndian) {
             crc32c($0, continuing: header.directoryID.seed)
         }

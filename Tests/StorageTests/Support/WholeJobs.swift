@@ -39,7 +39,7 @@ extension LogFixture {
     }
 }
 
-extension BackupWriter {
+extension LogBackup {
     /// - Parameter shouldContinue: Gets the bytes copied after each block; false abandons.
     /// - Returns: `nil` if it was abandoned.
     @discardableResult

@@ -2,7 +2,7 @@ import IOCore
 import Storage
 
 /// Steps a log's preparer, and reports when it begins to fail.
-final class SegmentWorker: Steppable {
+final class PreparerWorker: Steppable {
     private let preparer: any LogPreparer
     private let onEvent: (NodeEvent) -> Void
     private var hasFailed = false
@@ -16,7 +16,7 @@ final class SegmentWorker: Steppable {
         let next = self.preparer.step()
         let failure = self.preparer.failure
         // One event for a row of failures: a full disk fails once a second.
-        if let failure, !self.hasFailed { self.onEvent(.segmentNotPrepared(failure)) }
+        if let failure, !self.hasFailed { self.onEvent(.logSpaceNotPrepared(failure)) }
         self.hasFailed = failure != nil
         return next
     }

@@ -1,24 +1,24 @@
 /// HTTP/2 frames by hand, as far as a client of the tests needs them.
-enum Frames {
-    static let data: UInt8 = 0
-    static let headers: UInt8 = 1
-    static let reset: UInt8 = 3
-    static let ping: UInt8 = 6
-    static let goaway: UInt8 = 7
-    static let windowUpdate: UInt8 = 8
+package enum Frames {
+    package static let data: UInt8 = 0
+    package static let headers: UInt8 = 1
+    package static let reset: UInt8 = 3
+    package static let ping: UInt8 = 6
+    package static let goaway: UInt8 = 7
+    package static let windowUpdate: UInt8 = 8
 
-    struct Frame {
-        var kind: UInt8
-        var flags: UInt8
-        var stream: UInt32
-        var payload: [UInt8]
+    package struct Frame {
+        package var kind: UInt8
+        package var flags: UInt8
+        package var stream: UInt32
+        package var payload: [UInt8]
     }
 
-    static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + frame(4, 0, 0, [])
+    package static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + frame(4, 0, 0, [])
 
-    static let settingsAck = frame(4, 1, 0, [])
+    package static let settingsAck = frame(4, 1, 0, [])
 
-    static func frame(_ kind: UInt8, _ flags: UInt8, _ stream: UInt32, _ payload: [UInt8])
+    package static func frame(_ kind: UInt8, _ flags: UInt8, _ stream: UInt32, _ payload: [UInt8])
         -> [UInt8]
     {
         let length = UInt32(payload.count)
@@ -30,7 +30,7 @@ enum Frames {
     }
 
     /// Headers of a call, each field a literal that is not indexed.
-    static func open(_ stream: UInt32, _ path: String, timeout: String? = nil) -> [UInt8] {
+    package static func open(_ stream: UInt32, _ path: String, timeout: String? = nil) -> [UInt8] {
         var fields = [
             (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "t"),
             ("content-type", "application/grpc"), ("te", "trailers"),
@@ -45,12 +45,12 @@ enum Frames {
         return self.frame(self.headers, 4, stream, block)
     }
 
-    static func message(_ payload: [UInt8]) -> [UInt8] {
+    package static func message(_ payload: [UInt8]) -> [UInt8] {
         [0] + self.bytes(UInt32(payload.count)) + payload
     }
 
     /// The bytes as DATA frames of at most 16,000 bytes.
-    static func data(_ stream: UInt32, _ bytes: [UInt8], end: Bool = false) -> [UInt8] {
+    package static func data(_ stream: UInt32, _ bytes: [UInt8], end: Bool = false) -> [UInt8] {
         var frames: [UInt8] = []
         var rest = bytes[...]
         repeat {
@@ -61,11 +61,11 @@ enum Frames {
         return frames
     }
 
-    static func openWindow(_ stream: UInt32, by count: UInt32) -> [UInt8] {
+    package static func openWindow(_ stream: UInt32, by count: UInt32) -> [UInt8] {
         self.frame(self.windowUpdate, 0, stream, self.bytes(count))
     }
 
-    static func parse(_ output: [UInt8]) -> [Frame] {
+    package static func parse(_ output: [UInt8]) -> [Frame] {
         var frames: [Frame] = []
         var rest = output[...]
         while rest.count >= 9 {
@@ -84,11 +84,11 @@ enum Frames {
     }
 
     /// The first four bytes, big-endian.
-    static func number(_ bytes: [UInt8]) -> UInt32 {
+    package static func number(_ bytes: [UInt8]) -> UInt32 {
         bytes.prefix(4).reduce(0) { $0 << 8 | UInt32($1) }
     }
 
-    static func bytes(_ value: UInt32) -> [UInt8] {
+    package static func bytes(_ value: UInt32) -> [UInt8] {
         [
             UInt8(truncatingIfNeeded: value >> 24), UInt8(truncatingIfNeeded: value >> 16),
             UInt8(truncatingIfNeeded: value >> 8), UInt8(truncatingIfNeeded: value),
