@@ -81,7 +81,7 @@ import Testing
     @Test func L9_aFullDiskRefusesWritesAndHealsByItself() throws {
         let fixture = try ServiceFixture()
         var rejected = 0
-        // The log rolls into segments that the disk has no room for.
+        // The log rolls into segments that the disk has no space for.
         fixture.disk.limit(toBytes: 400 << 10)
         for number in 0 ..< 600 {
             let done = fixture.commit([

@@ -44,7 +44,8 @@ import Testing
         }
         let perFrame = callers.calls / world.cluster.framesAppended
         print(
-            "frames in flight: at least \(fewest), \(perFrame) commands each, \(callers.calls) calls"
+            "frames in flight: at least \(fewest), \(perFrame) commands each, "
+                + "\(callers.calls) calls"
         )
         #expect(fewest >= 8)
         #expect(perFrame >= 32, "frames are not made tiny")

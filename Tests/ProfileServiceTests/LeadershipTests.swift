@@ -19,7 +19,7 @@ import Testing
         return fixture
     }
 
-    @Test func deposedNodeRejectsWritesAndAnswersNothingThatIsInFlight() throws {
+    @Test func deposedNodeRejectsWritesAndKeepsBackThoseInFlight() throws {
         let world = LogWorld(.replicated)
         let fixture = try Self.leader(frames: 3, in: world)
         world.cluster.depose()
@@ -37,7 +37,7 @@ import Testing
     }
 
     @Test(arguments: 0 ... 5)
-    func whatTheNextLeaderKeptIsAnsweredAndTheRestIsRejected(kept: Int) throws {
+    func whatTheNextLeaderKeptIsAcknowledgedAndTheRestIsRejected(kept: Int) throws {
         let world = LogWorld(.replicated)
         let fixture = try Self.leader(frames: 5, in: world)
         let (other, member) = try world.startAnother()
@@ -121,7 +121,7 @@ import Testing
     /// Two nodes, of which one leads, the other leads, or none does; every outcome that a call got
     /// must be that of the history.
     @Test(arguments: 1 ... 8 as ClosedRange<UInt64>)
-    func randomElectionsAnswerOnlyWhatWasKept(seed: UInt64) throws {
+    func randomElectionsAcknowledgeOnlyWhatWasKept(seed: UInt64) throws {
         let world = LogWorld(.replicated, commitNanoseconds: 2_000_000)
         let first = try world.start()
         let (second, member) = try world.startAnother()

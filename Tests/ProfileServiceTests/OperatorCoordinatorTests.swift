@@ -14,7 +14,7 @@ import Testing
         func wake() {}
     }
 
-    /// Answers every request at once, with what it was given.
+    /// Completes every request at once, with what it was given.
     private final class Taker: SnapshotTaker {
         let requests = Guarded(0)
         let result: Result<SnapshotFile, OperatorFailure>
@@ -89,14 +89,14 @@ import Testing
             source: Taker(result), mailboxes: [self.mailbox], waker: NoParker())
     }
 
-    /// The last news of each call.
+    /// The last event of each call.
     private func event() -> [OperatorReport] { self.mailbox.takeReports() }
 
     private static func report(_ slot: UInt32, _ event: OperatorReport.Event) -> OperatorReport {
         OperatorReport(token: self.token(slot), event: event)
     }
 
-    @Test func snapshotIsAnsweredWithLSNAndBytes() {
+    @Test func snapshotRespondsWithLSNAndBytes() {
         self.coordinator().snapshot(for: Self.token(4))
         #expect(self.event() == [Self.report(4, .snapshot(lsn: 7, bytes: 700))])
         self.coordinator(.failure(.diskFull)).snapshot(for: Self.token(4))

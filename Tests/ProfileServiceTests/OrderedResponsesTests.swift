@@ -23,7 +23,7 @@ import Testing
 
     @Test(arguments: 1 ... 50)
     func anyOrderOfCompletionGivesTheOrderOfTheRequests(seed: UInt64) {
-        // Requests come and are answered at random; what is sent must be 1, 2, 3 ... and all of it.
+        // Requests come and complete at random; what is sent must be 1, 2, 3 ... and all of it.
         var random = SeededRandom(seed: seed)
         var responses = OrderedResponses()
         var open: [UInt64] = []
@@ -53,7 +53,7 @@ import Testing
         return machine
     }
 
-    @Test func theLastAllowedRequestPausesAndHalfOfThemAnsweredResumes() {
+    @Test func theLastAllowedRequestPausesAndHalfOfTheResponsesResume() {
         var machine = self.machine(requests: 3)
         let three = machine.step()
         #expect(three == .none)

@@ -100,7 +100,7 @@ import Testing
         func needed(_ name: String) -> RPCPermission? {
             RPCTable.all.first { $0.name == name && $0.kind != .reflection }?.permission
         }
-        // Source: spec.md, section 8, "Keys".
+        // Source: Protos/profiles/v1/admin.proto, `Scope`.
         for name in ["GetProfile", "ListEvents", "CheckSendable", "CreateUnsubscribeToken"] {
             #expect(needed(name) == .read)
         }
