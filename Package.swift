@@ -70,7 +70,7 @@ let package = Package(
             name: "NodeTests",
             dependencies: [
                 "TestSupport", "ProfileService", "ProfileClient", "Storage", "Profiles",
-                "IOSimulation", "IOCore",
+                "Messages", "GRPCTransport", "Bytes", "IOSimulation", "IOCore",
             ]),
 
         .testTarget(name: "BytesTests", dependencies: ["Bytes"]),

@@ -39,6 +39,7 @@ package final class MessageDecoder {
     ) -> Decoded<Request> {
         switch self.unpack(message, as: root.index, root.descriptor) {
         case .message(let unpacked):
+            // SAFETY: `root.descriptor` is that of `Message`; the arena keeps it until its reset.
             let request = unpacked.assumingMemoryBound(to: Message.self)
             self.packer.path.removeAll()
             self.packer.violations.removeAll()

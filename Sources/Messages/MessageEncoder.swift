@@ -27,6 +27,7 @@ package final class MessageEncoder {
     }
 
     func profileIDText(_ id: ProfileID) -> UnsafeMutablePointer<CChar> {
+        // SAFETY: the arena gives `textBytes` and one for the NUL, until its reset.
         let text = self.arena.memory(ProfileID.textBytes + 1)
         id.writeText(into: UnsafeMutableRawBufferPointer(start: text, count: ProfileID.textBytes))
         text.storeBytes(of: 0, toByteOffset: ProfileID.textBytes, as: UInt8.self)
@@ -55,6 +56,7 @@ package final class MessageEncoder {
 
     /// Appends the serialised form of a C message.
     static func pack(_ message: UnsafeMutableRawPointer, into output: inout ByteBuffer) {
+        // SAFETY: every C message begins with its `ProtobufCMessage`; the caller's arena keeps it.
         let base = message.assumingMemoryBound(to: ProtobufCMessage.self)
         let target = output.appendUninitialized(protobuf_c_message_get_packed_size(base))
         // SAFETY: the target has exactly the size that protobuf-c asked for; an empty message

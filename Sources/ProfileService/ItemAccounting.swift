@@ -3,7 +3,7 @@ import Synchronization
 /// Counts items (events, attribute writes, subscription changes) so that what came in always equals
 /// what became of it.
 ///
-/// An item is counted in and out in one go, when its fate is known, so the sum holds at every
+/// An item is counted in and out in one go, when its outcome is known, so the sum holds at every
 /// moment but inside that call.
 package final class ItemAccounting: Sendable {
     private let storedCell = Atomic<UInt64>(0)
@@ -19,10 +19,10 @@ package final class ItemAccounting: Sendable {
     package var duplicate: UInt64 { self.duplicateCell.load(ordering: .relaxed) }
     /// Items that lost to a newer one.
     package var stale: UInt64 { self.staleCell.load(ordering: .relaxed) }
-    /// Items that were refused.
+    /// Items that were rejected.
     package var rejected: UInt64 { self.rejectedCell.load(ordering: .relaxed) }
 
-    /// Adds the fates of one call's items.
+    /// Adds the outcomes of one call's items.
     package func add(stored: Int = 0, duplicate: Int = 0, stale: Int = 0, rejected: Int = 0) {
         if stored > 0 { self.storedCell.add(UInt64(stored), ordering: .relaxed) }
         if duplicate > 0 { self.duplicateCell.add(UInt64(duplicate), ordering: .relaxed) }

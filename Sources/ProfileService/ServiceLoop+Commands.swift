@@ -270,12 +270,14 @@ extension ServiceLoop {
     private func readImage(ofResult body: ByteReader) -> ProfileImage? {
         var body = body
         let id = body.read(count: ProfileID.binaryBytes)
-        guard let partition = self.partition else { return nil }
+        guard let reference = self.partitionReference else { return nil }
         self.image.removeAll()
-        _ = partition.store.read(
-            project: partition.store.defaultProject,
-            identifier: IdentifierView(kind: .profileID, bytes: id),
-            now: self.transport.nowWallMicroseconds, into: &self.image)
+        reference._withUnsafeGuaranteedRef { partition in
+            _ = partition.store.read(
+                project: partition.store.defaultProject,
+                identifier: IdentifierView(kind: .profileID, bytes: id),
+                now: self.transport.nowWallMicroseconds, into: &self.image)
+        }
         return ProfileImage(self.image.bytes)
     }
 }

@@ -46,6 +46,7 @@ package final class ServiceLoop: RPCHandler {
     private var finished: [LogBatch] = []
     /// Kept once the partition is recovered.
     private var partitionCell: Partition?
+    // SAFETY: `partitionCell` keeps the partition as long as the loop.
     private var knownPartition: Unmanaged<Partition>?
 
     /// - Parameter table: The rows whose descriptors the transport was given, in the same order, or
@@ -67,6 +68,7 @@ package final class ServiceLoop: RPCHandler {
     }
 
     /// The partition that the calls go to; `nil` while it is being recovered.
+    // SAFETY: as of `knownPartition`.
     var partition: Partition? { self.partitionReference?.takeUnretainedValue() }
 
     /// As above, without counting a reference.

@@ -3,12 +3,11 @@ import Testing
 @testable import Messages
 
 @Suite struct DecodeArenaTests {
-    @Test func whatIsDecodedIsBoundedAndWhatIsAnsweredIsNot() {
+    @Test func decodingIsBoundedAndEncodingIsNot() {
         let arena = DecodeArena()
         #expect(arena.allocate(WireLimits.arenaBytesMax + 1) == nil)
         #expect(arena.hasOverflowed)
-        // An answer that has outgrown the bound goes on, piece by piece, and every byte of it is
-        // there.
+        // A response may outgrow the bound: it takes further blocks, and every byte of it is there.
         let pieces = (0 ..< 12).map { number in
             let piece = arena.memory(1 << 20)
             piece.initializeMemory(as: UInt8.self, repeating: UInt8(number), count: 1 << 20)

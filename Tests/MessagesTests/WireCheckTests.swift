@@ -155,7 +155,7 @@ import Testing
                 == MemoryLayout<FieldEntry>.offset(of: \.value))
     }
 
-    @Test func plainMessagesAreGoodAtAGlance() {
+    @Test func plainMessagesPassTheFastPath() {
         let attributes = [
             ("s", Wire.string("é")), ("l", Wire.list(["a", "b"])),
             ("o", Wire.object([("x", Wire.integer(1))])),
@@ -172,8 +172,8 @@ import Testing
             "a key given twice")
     }
 
-    /// Bytes of a good message changed, taken out and put in; the helper compares both judges.
-    @Test func theGlancePassesNothingThatTheCheckRefuses() {
+    /// Bytes of a good message changed, removed and inserted; the helper compares both checks.
+    @Test func theFastPathPassesNothingThatTheCheckRejects() {
         let attributes = [
             ("size", Wire.integer(-3)), ("colour", Wire.string("red é")),
             ("o", Wire.object([("x", Wire.number(1)), ("y", Wire.integer(2))])),

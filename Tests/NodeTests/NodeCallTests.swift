@@ -147,7 +147,7 @@ import Testing
 
     /// Every wake arrives: no component waits for its timer to notice a call.
     @Test(arguments: 0 ..< 20 as Range<UInt64>)
-    func callsAreAnsweredBeforeAnyTimePasses(order: UInt64) throws {
+    func responsesComeBeforeAnyTimePasses(order: UInt64) throws {
         let harness = try NodeHarness.serving(order: order)
         let client = try harness.connect()
         for number in 0 ..< 10 {

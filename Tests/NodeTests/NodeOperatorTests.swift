@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test(arguments: TestLog.allCases)
-    func startFromASnapshotHasEverythingThatWasAnswered(log: TestLog) throws {
+    func startFromASnapshotHasEveryAcknowledgedWrite(log: TestLog) throws {
         let world = log.world()
         let harness = try world.start()
         try Self.write(harness, 1 ... 30)
@@ -57,10 +57,10 @@ import Testing
 
     /// Writes until the power goes.
     ///
-    /// - Returns: How many calls were answered, and how many of their people a start finds.
+    /// - Returns: How many calls were acknowledged, and how many of their people a start finds.
     private static func cutPower(
         _ world: TestWorld, seed: UInt64, ignoringSyncs: Bool = false
-    ) throws -> (answered: Int, found: Int) {
+    ) throws -> (acknowledged: Int, found: Int) {
         let harness = try world.start(order: seed)
         if ignoringSyncs { harness.disk.ignoreSyncs() }
         var random = SeededRandom(seed: seed)
@@ -74,30 +74,30 @@ import Testing
             for _ in 0 ..< random.below(12) { _ = try harness.stepOne() }
             if number % 20 == 10 { harness.clock.advance(nanoseconds: 200_000_000) }
         }
-        let answered = calls.indices.filter { calls[$0].status == 0 }
+        let acknowledged = calls.indices.filter { calls[$0].status == 0 }
         let again = try world.start(harness.cutPower(seed: seed))
-        let found = try answered.filter { number in
+        let found = try acknowledged.filter { number in
             try again.call(
                 "GetProfile",
                 Requests.person("p\(number)")
             ).status == 0
         }
-        return (answered.count, found.count)
+        return (acknowledged.count, found.count)
     }
 
-    /// Everything that was answered is there after a power cut, whatever the disk kept of the rest.
+    /// Every acknowledged write is there after a power cut, whatever the disk kept of the rest.
     @Test(arguments: TestLog.allCases, 1 ... 20 as ClosedRange<UInt64>)
-    func powerCutKeepsEverythingThatWasAnswered(log: TestLog, seed: UInt64) throws {
-        let (answered, found) = try Self.cutPower(log.world(), seed: seed)
-        #expect(answered > 0 && found == answered)
+    func powerCutKeepsEveryAcknowledgedWrite(log: TestLog, seed: UInt64) throws {
+        let (acknowledged, found) = try Self.cutPower(log.world(), seed: seed)
+        #expect(acknowledged > 0 && found == acknowledged)
     }
 
-    /// The test above can fail: a disk that lies about its syncs loses what was answered.
-    @Test func diskThatIgnoresSyncsLosesWhatWasAnswered() throws {
+    /// The test above can fail: a disk that lies about its syncs loses acknowledged writes.
+    @Test func diskThatIgnoresSyncsLosesAcknowledgedWrites() throws {
         var lost = 0
         for seed in 1 ... 10 as ClosedRange<UInt64> {
             let outcome = try? Self.cutPower(TestLog.local.world(), seed: seed, ignoringSyncs: true)
-            lost += outcome.map { $0.answered - $0.found } ?? 1
+            lost += outcome.map { $0.acknowledged - $0.found } ?? 1
         }
         #expect(lost > 0)
     }

@@ -16,7 +16,7 @@ import Testing
     }
 
     @Test(arguments: TestLog.allCases)
-    func streamIsAnsweredInOrder(log: TestLog) throws {
+    func responsesOfAStreamComeInOrder(log: TestLog) throws {
         let world = log.world()
         let harness = try world.start()
         let client = try harness.connect()
@@ -80,5 +80,27 @@ import Testing
         let again = try world.start(harness.disk)
         #expect(again.node.recovered?.store.digest() == harness.node.recovered?.store.digest())
         #expect(again.node.recovered?.report.framesCopied == 0, "a clean end leaves a seal")
+    }
+
+    @Test func backupOfAClientThatDoesNotReadIsCompleteAndItsEndArrivesOnceItReads() throws {
+        let harness = try NodeHarness.serving(configure: {
+            $0.transport.outputBytesPerStreamMax = 64
+        })
+        for number in 0 ..< 20 {
+            let call = try harness.call("Track", Requests.track("p\(number)", ["e"]))
+            #expect(call.status == 0)
+        }
+        let client = try harness.connect()
+        client.setWindow(0)
+        try harness.settle()
+        let backup = try client.call(
+            .admin("Backup"), try Requests.json(#"{"destination":"/b"}"#))
+        try harness.pass(milliseconds: 5_000)
+        #expect(backup.messages.isEmpty && !backup.hasEnded)
+        client.setWindow(65_535)
+        try harness.wait(for: "the backup's end") { backup.hasEnded }
+        #expect(backup.status == 0, "\(backup.message)")
+        let last = backup.responses.last
+        #expect(last?["bytes_done"] == last?["bytes_total"] && last?["bytes_done"] != nil)
     }
 }

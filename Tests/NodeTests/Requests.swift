@@ -21,10 +21,10 @@ enum Requests {
         #"{"project":"default","custom_id":"\#(name)","attributes":{"set":{\#(attributes)}}}"#
     }
 
-    /// A change of the subscription to the topic `news` by e-mail.
+    /// A change of the subscription to the topic `offers` by e-mail.
     static func subscription(_ name: String, _ state: String, source: String) -> String {
         #"{"project":"default","identifier":{"custom_id":"\#(name)"},"source":"\#(source)","#
-            + #""changes":[{"channel":"email","topic":"news","state":"\#(state)"}]}"#
+            + #""changes":[{"channel":"email","topic":"offers","state":"\#(state)"}]}"#
     }
 
     /// The JSON of a request.

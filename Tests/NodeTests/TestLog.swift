@@ -37,8 +37,8 @@ final class TestWorld {
         let harness = try NodeHarness.serving(
             disk, clock: self.clock, order: order, makeLogStore: { self.makeStore($0) },
             configure: configure)
-        // Whoever begins the history leads; later nodes are elected, without the tail that nobody
-        // was answered for.
+        // The first node begins the history and leads. Later ones are elected, without the tail
+        // that was never acknowledged.
         if !isFirst {
             self.lead()
             try harness.settle()

@@ -54,11 +54,12 @@ package final class WireCall {
     /// The one response of a unary call that has succeeded.
     package var response: JSONValue? { self.status == 0 ? self.responses.first : nil }
 
-    /// Such as `REQUEST_ID_REUSED`; empty if the status carries no reason.
-    package var reason: String {
-        guard let bytes = Base64Text.decode(self.details),
-            let status = MessageJSON.decode(bytes, as: .status)
-        else { return "" }
-        return RPCFailure(status: status).reason
+    /// What the trailers say of a call that failed.
+    package var failure: RPCFailure {
+        let status = Base64Text.decode(self.details).flatMap { MessageJSON.decode($0, as: .status) }
+        return RPCFailure(status: status ?? .object([]))
     }
+
+    /// Such as `REQUEST_ID_REUSED`; empty if the status carries no reason.
+    package var reason: String { self.failure.reason }
 }

@@ -16,8 +16,14 @@ package final class WireClient {
     /// The connection was closed or cut, or spoke something else than HTTP/2.
     package private(set) var isClosed = false
 
+<<<<<<< HEAD
     init(_ socket: SimulatedSocket, now: @escaping () -> Int64) {
         self.connection = ClientConnection(socket)
+=======
+    /// - Parameter now: Wall-clock time in microseconds since 1970.
+    package init(_ socket: SimulatedSocket, now: @escaping () -> Int64) {
+        self.socket = socket
+>>>>>>> door
         self.now = now
         self.openSession()
     }
@@ -112,7 +118,13 @@ package final class WireClient {
 
     /// Sends one more request.
     package func send(_ request: JSONValue, on call: WireCall) throws {
-        let bytes = try MessageEncoder(now: self.now()).encode(request, as: call.method.request)
+        self.send(
+            bytes: try MessageEncoder(now: self.now()).encode(request, as: call.method.request),
+            on: call)
+    }
+
+    /// Sends one more request that is serialised already.
+    package func send(bytes: [UInt8], on call: WireCall) {
         let count = UInt32(bytes.count)
         call.outgoing.append(0)
         for shift in [24, 16, 8, 0] as [UInt32] {
@@ -126,6 +138,14 @@ package final class WireClient {
     package func finishRequests(of call: WireCall) {
         call.isRequestComplete = true
         self.resume(call)
+    }
+
+    /// Announces how many bytes of responses each stream may have under way, also the open ones; 0
+    /// holds every response back.
+    package func setWindow(_ bytes: UInt32) {
+        var entry = nghttp2_settings_entry(
+            settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: bytes)
+        nghttp2_submit_settings(self.session, 0, &entry, 1)
     }
 
     /// Resets a call's stream.

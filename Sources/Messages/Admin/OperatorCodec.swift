@@ -2,6 +2,10 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: requests are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it until the next `decode`; responses are made in the encoder's arena and
+// serialised before its reset. Counts (`n_...`) bound every array.
+
 /// How far a backup is.
 package struct BackupProgress: Equatable, Sendable {
     /// The file being written, by its name; empty once all are.
@@ -17,7 +21,7 @@ package struct BackupProgress: Equatable, Sendable {
 
 // Snapshots and backups.
 extension MessageDecoder {
-    /// Longest path of a backup, in bytes: leaves room for file names below the 4,096 of PATH_MAX.
+    /// Longest path of a backup, in bytes: file names behind it stay below the 4,096 of PATH_MAX.
     private static let destinationBytesMax = 1_024
 
     package func decodeCreateSnapshot(_ message: UnsafeRawBufferPointer) -> Decoded<OperatorRequest>

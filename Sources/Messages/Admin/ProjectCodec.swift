@@ -2,6 +2,10 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: requests are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it until the next `decode`; responses are made in the encoder's arena and
+// serialised before its reset. Counts (`n_...`) bound every array.
+
 /// A valid GetProjectRequest or UpdateProjectRequest; what it borrows lies in the arena.
 package struct DecodedProjectRequest: DecodedRequest {
     package var project: UnsafeRawBufferPointer
@@ -11,7 +15,7 @@ package struct DecodedProjectRequest: DecodedRequest {
     package var options = ProjectOptions()
 }
 
-/// A project as it is answered.
+/// A project as a response shows it.
 package struct ProjectView {
     package var name: StaticString
     package var options: ProjectOptions
@@ -115,7 +119,7 @@ extension MessageDecoder {
 
 extension MessageEncoder {
 
-    /// Appends the Project that answers GetProject and UpdateProject.
+    /// Appends the Project, the response to GetProject and UpdateProject.
     package func encodeProject(_ project: ProjectView, into output: inout ByteBuffer) {
         self.arena.reset()
         Self.pack(UnsafeMutableRawPointer(self.project(project)), into: &output)
@@ -158,6 +162,7 @@ extension MessageEncoder {
         let channels = [Channel.email, .sms, .push].filter {
             view.options.doubleOptIn & 1 << $0.rawValue != 0
         }
+        // SAFETY: the arena gives one element for each channel, until its reset.
         options.pointee.n_double_opt_in = channels.count
         options.pointee.double_opt_in = self.arena.memory(
             max(channels.count, 1) * MemoryLayout<Profiles__V1__Channel>.stride

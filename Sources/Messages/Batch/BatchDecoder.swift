@@ -2,6 +2,10 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: C messages are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it: valid until the next `decode`. Counts (`n_...`) bound every array, and
+// texts end with NUL, which the wire check allows nowhere inside.
+
 extension MessageDecoder {
     /// Decodes and validates a BatchWriteRequest. With `best_effort` an invalid write becomes a
     /// rejected item of the record; any other violation rejects the call.
@@ -12,28 +16,28 @@ extension MessageDecoder {
     ) -> Decoded<DecodedWrite> {
         self.decode(
             message, as: WireSchema.shared.batchWriteRequest,
-            itemCount: { Self.itemCount(of: $0.pointee) }
-        ) { request in
-            self.beginPayload()
-            let project = ValuePacker.text(request.pointee.project)
-            self.packHeader(of: request.pointee)
-            self.batchProject = project
-            defer { self.batchProject = nil }
-            var operations = 0
-            for index in 0 ..< request.pointee.n_operations {
-                guard let operation = request.pointee.operations[index] else { continue }
-                self.packer.path.push("operations")
-                self.packer.path.push(index: index)
-                operations += self.packItem(
-                    operation.pointee, isBestEffort: request.pointee.best_effort != 0
-                ) { windows(project) }
-                self.packer.path.pop()
-                self.packer.path.pop()
-            }
-            return DecodedWrite(
-                project: project, kind: .batch, operations: operations,
-                itemCount: Self.itemCount(of: request.pointee))
-        }
+            itemCount: { Self.itemCount(of: $0.pointee) },
+            validate: { request in
+                self.beginPayload()
+                let project = ValuePacker.text(request.pointee.project)
+                self.packHeader(of: request.pointee)
+                self.batchProject = project
+                defer { self.batchProject = nil }
+                var operations = 0
+                for index in 0 ..< request.pointee.n_operations {
+                    guard let operation = request.pointee.operations[index] else { continue }
+                    self.packer.path.push("operations")
+                    self.packer.path.push(index: index)
+                    operations += self.packItem(
+                        operation.pointee, isBestEffort: request.pointee.best_effort != 0
+                    ) { windows(project) }
+                    self.packer.path.pop()
+                    self.packer.path.pop()
+                }
+                return DecodedWrite(
+                    project: project, kind: .batch, operations: operations,
+                    itemCount: Self.itemCount(of: request.pointee))
+            })
     }
 
     /// Packs everything but the writes; violations are noted.
@@ -52,7 +56,8 @@ extension MessageDecoder {
         let changeCount = Self.changeCount(of: request)
         if changeCount > Self.batchChangesMax {
             self.packer.add(
-                "\(changeCount) subscription changes, at most \(Self.batchChangesMax) are allowed in a batch",
+                "\(changeCount) subscription changes, "
+                    + "at most \(Self.batchChangesMax) are allowed in a batch",
                 at: "operations")
         }
     }

@@ -3,12 +3,15 @@ import CMessages
 import CProtobufC
 import Profiles
 
-// The answer of a batch is written result by result, so that 200 of them need the memory of one.
+// SAFETY: C messages are made in the encoder's arena, with arrays as long as their counts, and are
+// serialised before its next reset.
+
+// The response to a batch is written result by result, so that 200 of them need the memory of one.
 // Protobuf allows it: a repeated field is the sequence of its elements.
 
 extension MessageEncoder {
-    /// Bytes of an answer beyond which further results leave out profiles and ledger entries, which
-    /// can be read: clients take 4 MiB by default, and could not learn that their writes were
+    /// Bytes of a response beyond which further results leave out profiles and ledger entries,
+    /// which can be read: clients take 4 MiB by default, and could not learn that their writes were
     /// carried out.
     package static let batchDetailBytesMax = 2 << 20
 
@@ -54,6 +57,7 @@ extension MessageEncoder {
             }
         default: preconditionFailure("a batch has no such item")
         }
+        // SAFETY: every C message begins with its `ProtobufCMessage`; the arena keeps it.
         let size = protobuf_c_message_get_packed_size(
             UnsafeMutableRawPointer(result).assumingMemoryBound(to: ProtobufCMessage.self))
         // Field 1, length-delimited.

@@ -2,6 +2,10 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: C messages are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it: valid until the next `decode`. Counts (`n_...`) bound every array, and
+// texts end with NUL, which the wire check allows nowhere inside.
+
 // The smaller requests about consent: each is validated whole when it is decoded. What they borrow
 // lies in the arena.
 
@@ -58,29 +62,29 @@ extension MessageDecoder {
         DecodedTokenRequest
     > {
         self.decode(
-            message, as: WireSchema.shared.confirmSubscriptionRequest, itemCount: { _ in 1 }
-        ) { request in
-            self.checkProject(request.pointee.project)
-            return DecodedTokenRequest(
-                project: ValuePacker.text(request.pointee.project),
-                requestID: self.id(request.pointee.request_id, "request_id"),
-                token: self.token(request.pointee.token))
-        }
+            message, as: WireSchema.shared.confirmSubscriptionRequest, itemCount: { _ in 1 },
+            validate: { request in
+                self.checkProject(request.pointee.project)
+                return DecodedTokenRequest(
+                    project: ValuePacker.text(request.pointee.project),
+                    requestID: self.id(request.pointee.request_id, "request_id"),
+                    token: self.token(request.pointee.token))
+            })
     }
 
     package func decodeRedeemUnsubscribeToken(_ message: UnsafeRawBufferPointer) -> Decoded<
         DecodedTokenRequest
     > {
         self.decode(
-            message, as: WireSchema.shared.redeemUnsubscribeTokenRequest, itemCount: { _ in 1 }
-        ) { request in
-            self.checkProject(request.pointee.project)
-            return DecodedTokenRequest(
-                project: ValuePacker.text(request.pointee.project),
-                requestID: self.id(request.pointee.request_id, "request_id"),
-                token: self.token(request.pointee.token),
-                evidence: self.evidence(request.pointee.evidence))
-        }
+            message, as: WireSchema.shared.redeemUnsubscribeTokenRequest, itemCount: { _ in 1 },
+            validate: { request in
+                self.checkProject(request.pointee.project)
+                return DecodedTokenRequest(
+                    project: ValuePacker.text(request.pointee.project),
+                    requestID: self.id(request.pointee.request_id, "request_id"),
+                    token: self.token(request.pointee.token),
+                    evidence: self.evidence(request.pointee.evidence))
+            })
     }
 
     package func decodeAddSuppression(_ message: UnsafeRawBufferPointer) -> Decoded<

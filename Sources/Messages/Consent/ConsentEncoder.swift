@@ -3,6 +3,9 @@ import CMessages
 import CProtobufC
 import Profiles
 
+// SAFETY: C messages are made in the encoder's arena, with arrays as long as their counts, and are
+// serialised before its next reset.
+
 extension MessageEncoder {
     /// Appends the UpdateSubscriptionResponse of a result that was carried out.
     package func encodeUpdateSubscriptionResponse(
@@ -64,6 +67,7 @@ extension MessageEncoder {
     func consentEntry(
         _ entry: UnsafeRawBufferPointer, _ previous: SHA256Digest, _ hash: SHA256Digest
     ) -> UnsafeMutablePointer<Profiles__V1__ConsentEntry> {
+        // SAFETY: protobuf-c reads `entry.count` bytes during the call and copies what it keeps.
         let bytes = entry.baseAddress?.assumingMemoryBound(to: UInt8.self)
         guard
             let message = profiles__v1__consent_entry__unpack(
@@ -82,6 +86,7 @@ extension MessageEncoder {
         bytes.storeBytes(of: digest.words.1.bigEndian, toByteOffset: 8, as: UInt64.self)
         bytes.storeBytes(of: digest.words.2.bigEndian, toByteOffset: 16, as: UInt64.self)
         bytes.storeBytes(of: digest.words.3.bigEndian, toByteOffset: 24, as: UInt64.self)
+        // SAFETY: the arena gave `SHA256Digest.bytes` bytes, until its reset.
         return ProtobufCBinaryData(
             len: SHA256Digest.bytes, data: bytes.assumingMemoryBound(to: UInt8.self))
     }
@@ -176,7 +181,7 @@ extension MessageEncoder {
         return (result, outcomes)
     }
 
-    /// Appends the answer of a suppression that was carried out.
+    /// Appends the response to a suppression that was carried out.
     package func encodeSuppressionResponse(
         _ header: ResultHeader, body: inout ByteReader, into output: inout ByteBuffer
     ) -> ItemOutcomes {
@@ -259,7 +264,7 @@ extension MessageEncoder {
 }
 
 extension ItemOutcomes {
-    /// Counts one change; what a replayed answer tells of was kept before.
+    /// Counts one change; the changes of a replayed response were kept before.
     mutating func count(_ change: SubscriptionResultView, isReplay: Bool) {
         if isReplay {
             self.duplicate += 1

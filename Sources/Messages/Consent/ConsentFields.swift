@@ -3,6 +3,10 @@ import CMessages
 import CProtobufC
 import Profiles
 
+// SAFETY: C messages are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it: valid until the next `decode`. Counts (`n_...`) bound every array, and
+// texts end with NUL, which the wire check allows nowhere inside.
+
 // Fields that several requests about consent have; violations are noted at the packer's path.
 extension MessageDecoder {
     /// `^[a-z0-9_]{1,300}$` after lower-casing, in bytes.

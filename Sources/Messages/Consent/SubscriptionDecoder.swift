@@ -2,6 +2,10 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: C messages are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it: valid until the next `decode`. Counts (`n_...`) bound every array, and
+// texts end with NUL, which the wire check allows nowhere inside.
+
 extension MessageDecoder {
     /// Decodes and validates an UpdateSubscriptionRequest.
     package func decodeUpdateSubscription(
@@ -9,14 +13,14 @@ extension MessageDecoder {
     ) -> Decoded<DecodedWrite> {
         self.decode(
             message, as: WireSchema.shared.updateSubscriptionRequest,
-            itemCount: { $0.pointee.n_changes }
-        ) { request in
-            self.beginPayload()
-            self.pack(request.pointee)
-            return DecodedWrite(
-                project: ValuePacker.text(request.pointee.project), kind: .updateSubscription,
-                operations: request.pointee.n_changes, itemCount: request.pointee.n_changes)
-        }
+            itemCount: { $0.pointee.n_changes },
+            validate: { request in
+                self.beginPayload()
+                self.pack(request.pointee)
+                return DecodedWrite(
+                    project: ValuePacker.text(request.pointee.project), kind: .updateSubscription,
+                    operations: request.pointee.n_changes, itemCount: request.pointee.n_changes)
+            })
     }
 
     /// Packs the payload of an UpdateSubscription; violations are noted below the packer's path.

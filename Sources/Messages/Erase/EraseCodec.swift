@@ -3,6 +3,10 @@ import CMessages
 import CProtobufC
 import Profiles
 
+// SAFETY: requests are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it until the next `decode`; responses are made in the encoder's arena and
+// serialised before its reset. Counts (`n_...`) bound every array.
+
 /// A valid EraseProfileRequest; what it borrows lies in the arena.
 package struct DecodedErase: DecodedRequest {
     package var project: UnsafeRawBufferPointer

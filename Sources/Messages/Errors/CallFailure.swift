@@ -15,7 +15,7 @@ package enum CallFailure {
     case withoutFiles
     /// Clients leave more responses unread than the loop may keep.
     case unreadResponses
-    /// The operation was given up: its call ended.
+    /// The operation was abandoned because its call ended.
     case cancelled
     /// A health check of a service that is not served.
     case unknownService

@@ -67,7 +67,7 @@ package enum StatusMapping {
         case .unreadResponses:
             self.status(
                 .resourceExhausted, "too many responses wait for clients that do not read them")
-        case .cancelled: self.status(.cancelled, "the backup was given up")
+        case .cancelled: self.status(.cancelled, "the backup was abandoned")
         case .unknownService: self.status(.notFound, "unknown service")
         case .notHealthCheck: self.status(.internalError, "not a HealthCheckRequest")
         case .tooManyWatches(let maximum):
@@ -85,7 +85,7 @@ package enum StatusMapping {
         switch rejection {
         case .none: ""
         case .invalidFields: "the request has invalid fields"
-        case .timeWindow: "the effective time lies outside of the allowed window"
+        case .timeWindow: "the effective time is outside the allowed window"
         case .profileNotFound: "no such profile"
         case .projectNotFound: "no such project"
         case .requestIDReused: "this request_id was used for another message"
@@ -102,16 +102,20 @@ package enum StatusMapping {
         case .bothIdentified: "both profiles are identified"
         case .mergeExpired: "the merge can no longer be undone"
         case .logUnavailable:
-            "the log has failed: the outcome is unknown and writes are refused until a restart"
-        case .diskFull: "the disk is full: writes are refused until there is space"
+            "the log has failed: the outcome is unknown, and writes are rejected until a restart"
+        case .diskFull: "the disk is full: writes are rejected until there is free space"
         case .replaying: "the server is reading its log"
         case .draining: "the server is shutting down"
         case .rateExceeded: "too many commands wait for the log"
         case .memoryExhausted: "the memory for this is used up"
         case .positionGone: "this position is not in the feed"
-        case .notLeader: "another server leads: this one takes no writes; nothing was written"
+        case .notLeader:
+            "another server is the leader: this one accepts no writes; nothing was written"
         case .outcomeUnknown:
-            "this server lost its leadership meanwhile: the outcome is unknown; retry with the same request_id"
+            """
+            this server lost its leadership before the write was committed: the outcome is \
+            unknown; retry with the same request_id
+            """
         }
     }
 
@@ -127,7 +131,7 @@ package enum StatusMapping {
             details: Self.packed(UnsafeMutableRawPointer(status)))
     }
 
-    /// The same as a C message, for the error of one item inside an answer.
+    /// The same as a C message, for the error of one item inside a response.
     static func cStatus(
         of rejection: Rejection, _ context: ErrorContext, in arena: DecodeArena
     ) -> UnsafeMutablePointer<Google__Rpc__Status> {
@@ -203,6 +207,7 @@ package enum StatusMapping {
     ) -> UnsafeMutablePointer<Google__Protobuf__Any> {
         let any = arena.make(google__protobuf__any__init)
         any.pointee.type_url = arena.string("type.googleapis.com/" + type)
+        // SAFETY: every C message begins with its `ProtobufCMessage`, and lives in `arena`.
         let base = message.assumingMemoryBound(to: ProtobufCMessage.self)
         let size = protobuf_c_message_get_packed_size(base)
         let bytes = arena.memory(size)
@@ -215,6 +220,7 @@ package enum StatusMapping {
 
     /// Serialises a C message.
     static func packed(_ message: UnsafeMutableRawPointer) -> [UInt8] {
+        // SAFETY: every C message begins with its `ProtobufCMessage`; the caller's arena keeps it.
         let base = message.assumingMemoryBound(to: ProtobufCMessage.self)
         let size = protobuf_c_message_get_packed_size(base)
         return [UInt8](unsafeUninitializedCapacity: size) { bytes, count in

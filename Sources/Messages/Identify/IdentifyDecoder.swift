@@ -2,6 +2,10 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: C messages are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it: valid until the next `decode`. Counts (`n_...`) bound every array, and
+// texts end with NUL, which the wire check allows nowhere inside.
+
 extension MessageDecoder {
     /// Decodes and validates an IdentifyRequest.
     ///
@@ -9,14 +13,15 @@ extension MessageDecoder {
     package func decodeIdentify(_ message: UnsafeRawBufferPointer) -> Decoded<DecodedWrite> {
         self.decode(
             message, as: WireSchema.shared.identifyRequest,
-            itemCount: { Self.itemCount(of: $0.pointee.attributes) }
-        ) { request in
-            self.beginPayload()
-            self.pack(request.pointee, isHistorical: false)
-            return DecodedWrite(
-                project: ValuePacker.text(request.pointee.project), kind: .identify, operations: 1,
-                itemCount: Self.itemCount(of: request.pointee.attributes))
-        }
+            itemCount: { Self.itemCount(of: $0.pointee.attributes) },
+            validate: { request in
+                self.beginPayload()
+                self.pack(request.pointee, isHistorical: false)
+                return DecodedWrite(
+                    project: ValuePacker.text(request.pointee.project), kind: .identify,
+                    operations: 1,
+                    itemCount: Self.itemCount(of: request.pointee.attributes))
+            })
     }
 
     /// Names in a patch: the items of the accounting.

@@ -2,6 +2,10 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: C messages are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it: valid until the next `decode`. Counts (`n_...`) bound every array, and
+// texts end with NUL, which the wire check allows nowhere inside.
+
 /// One item of a decoded patch, before the items are sorted.
 struct PatchSource {
     /// Which part of the patch it stands in.

@@ -2,6 +2,9 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: C messages are made in the encoder's arena, with arrays as long as their counts, and are
+// serialised before its next reset.
+
 extension MessageEncoder {
     /// Reads the image's list of attributes: native ones, custom ones and, if asked for, when and
     /// by what each was written.

@@ -2,6 +2,10 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: requests are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it until the next `decode`; responses are made in the encoder's arena and
+// serialised before its reset. Counts (`n_...`) bound every array.
+
 /// A decoded and valid GetProfileRequest; the identifier lies in the arena until the decoder is
 /// used again.
 package struct DecodedGetProfile: DecodedRequest {
@@ -56,7 +60,7 @@ extension MessageEncoder {
     ///
     /// - Parameters:
     ///   - isRedirected: The identifier asked for is an alias: it is shown in `redirected_from`.
-    ///   - appliedLSN: Up to where the answer knows.
+    ///   - appliedLSN: The response includes every write up to this lsn.
     package func encodeGetProfileResponse(
         _ image: ProfileImage, of request: DecodedGetProfile, isRedirected: Bool,
         appliedLSN: UInt64,

@@ -58,6 +58,8 @@ extension MessageEncoder {
         _ bytesMax: Int, to output: inout ByteBuffer, _ body: (inout FieldWriter) -> Void
     ) {
         let start = output.count
+        // SAFETY: `bytesMax` bytes at the end of `output`, of which the writer uses as many as the
+        // measure above allows; the rest is cut off before `output` is used again.
         let target = output.appendUninitialized(bytesMax).baseAddress!.assumingMemoryBound(
             to: UInt8.self)
         var writer = FieldWriter(target)

@@ -1,4 +1,4 @@
-/// Which parts of a profile an answer shows; the bits are the field numbers of `Profile`.
+/// Which parts of a profile a response shows; the bits are the field numbers of `Profile`.
 package struct ReadMask: OptionSet, Sendable {
     package let rawValue: UInt32
     package init(rawValue: UInt32) { self.rawValue = rawValue }

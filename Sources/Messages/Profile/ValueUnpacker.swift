@@ -2,6 +2,9 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: C messages are made in the encoder's arena, with arrays as long as their counts, and are
+// serialised before its next reset.
+
 /// Turns packed values into messages of the arena. What was packed by this service is well-formed.
 extension MessageEncoder {
     /// Reads one packed value.

@@ -2,6 +2,10 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: requests are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it until the next `decode`; responses are made in the encoder's arena and
+// serialised before its reset. Counts (`n_...`) bound every array.
+
 /// A valid ListEventsRequest; what it borrows lies in the arena.
 package struct DecodedListEvents: DecodedRequest {
     package var project: UnsafeRawBufferPointer
@@ -139,6 +143,7 @@ extension MessageEncoder {
         event.pointee.historical = view.isHistorical ? 1 : 0
         let tagCount = Int(reader.readVarint())
         event.pointee.n_tags = tagCount
+        // SAFETY: the arena gives `tagCount` pointers, until its reset.
         event.pointee.tags = self.arena.memory(
             tagCount * MemoryLayout<UnsafeMutableRawPointer>.stride
         )

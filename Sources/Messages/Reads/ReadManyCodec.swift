@@ -2,6 +2,10 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: requests are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it until the next `decode`; responses are made in the encoder's arena and
+// serialised before its reset. Counts (`n_...`) bound every array.
+
 /// A valid BatchGetProfilesRequest; what it borrows lies in the arena.
 package struct DecodedBatchGetProfiles: DecodedRequest {
     package var project: UnsafeRawBufferPointer
@@ -20,12 +24,12 @@ package struct DecodedLookupProfiles: DecodedRequest {
     package var minLSN: UInt64
 }
 
-// Profiles are serialised one by one, so that an answer needs no more of the arena than its largest
-// profile.
+// Profiles are serialised one by one, so that a response needs no more of the arena than its
+// largest profile.
 extension MessageDecoder {
     /// Profiles of one BatchGetProfiles.
     package static let batchGetProfilesMax = 200
-    /// Bytes of an answer with several profiles; clients take 4 MiB unless told otherwise.
+    /// Bytes of a response with several profiles; clients take 4 MiB unless told otherwise.
     package static let responseBytesMax = 4 << 20
 
     /// Decodes and validates a BatchGetProfilesRequest.
@@ -67,7 +71,7 @@ extension MessageDecoder {
 }
 
 extension MessageEncoder {
-    /// Appends the BatchGetProfilesResponse; false if it is larger than an answer may be.
+    /// Appends the BatchGetProfilesResponse; false if it is larger than a response may be.
     package func encodeBatchGetProfilesResponse(
         _ images: ProfileImages, in buffer: UnsafeRawBufferPointer,
         of request: DecodedBatchGetProfiles,
@@ -141,7 +145,7 @@ extension MessageDecoder {
 }
 
 extension MessageEncoder {
-    /// Appends the LookupProfilesResponse; false if it is larger than an answer may be.
+    /// Appends the LookupProfilesResponse; false if it is larger than a response may be.
     package func encodeLookupProfilesResponse(
         _ images: ProfileImages, in buffer: UnsafeRawBufferPointer, mask: ReadMask,
         into output: inout ByteBuffer

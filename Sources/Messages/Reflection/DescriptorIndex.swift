@@ -5,9 +5,8 @@ import CMessages
 ///
 /// Made once, when the first reflection request comes; 40 KB are walked by hand, as protobuf-c
 /// knows no descriptors of descriptors.
+// SAFETY: filled once, before it is shared; the bytes are a constant of the program.
 package struct DescriptorIndex: @unchecked Sendable {
-    // SAFETY: filled once; the bytes are a constant of the program.
-
     /// One `FileDescriptorProto`.
     struct File {
         var name: String

@@ -1,7 +1,10 @@
 import Bytes
 import CMessages
 
-// grpc.reflection.v1, and v1alpha, whose messages have the same numbers. Answers are written by
+// SAFETY: the request is read in the decoder's arena, before the next `decode`; the descriptors
+// are constants of the program.
+
+// grpc.reflection.v1, and v1alpha, whose messages have the same numbers. Responses are written by
 // hand: they consist of bytes that exist already, the request and the descriptors, and would only
 // be copied into C messages first.
 

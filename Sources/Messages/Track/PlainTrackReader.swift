@@ -15,11 +15,11 @@ struct PlainTrack {
 /// Nearly every Track names a person or a device, has a few events with scalar attributes, and has
 /// nothing wrong. Of such a one nothing needs to be said, so nothing needs to be kept: it is
 /// checked, validated and written where it stands. Whatever else there is (a field or a kind that
-/// is rare, two of what may be one, anything that is not allowed) is not judged here: the reader
-/// gives up, and the message goes the long way by `WireCheck`, protobuf-c and `ValuePacker`, which
-/// alone decide what is wrong and how it is said. What the reader accepts the long way accepts with
-/// the same bytes; `PlainTrackTests` hold the two together. Budget: no allocation once its buffers
-/// have grown (docs/decisions/0103-plain-tracks.md).
+/// is rare, two of what may be one, anything that is not allowed) is not evaluated here: the
+/// reader stops, and the message goes the long way by `WireCheck`, protobuf-c and `ValuePacker`,
+/// which alone decide what is wrong and how it is said. What the reader accepts the long way
+/// accepts with the same bytes; `PlainTrackTests` hold the two together. Budget: no allocation once
+/// its buffers have grown (docs/decisions/0103-plain-tracks.md).
 struct PlainTrackReader: ~Copyable {
     /// Larger messages go the long way: lengths have two bytes at most here.
     private static let bytesMax = 16 << 10
@@ -54,6 +54,8 @@ struct PlainTrackReader: ~Copyable {
     /// Reads a TrackRequest; `nil`: it is not plain, and `payload` means nothing.
     mutating func read(_ message: UnsafeRawBufferPointer) -> PlainTrack? {
         guard message.count <= Self.bytesMax else { return nil }
+        // SAFETY: bytes may be read as `UInt8` wherever they are; the cursor is used during this
+        // call only, and checks every read against the end.
         var cursor = Cursor(message.bindMemory(to: UInt8.self))
         var parts = Parts()
         while let tag = cursor.tag() {

@@ -2,6 +2,10 @@ import Bytes
 import CMessages
 import Profiles
 
+// SAFETY: C messages are read where protobuf-c unpacked them, in the decoder's arena, and what is
+// returned borrows from it: valid until the next `decode`. Counts (`n_...`) bound every array, and
+// texts end with NUL, which the wire check allows nowhere inside.
+
 /// The time windows of a project as its loop knows them: times that the log would reject anyway are
 /// listed beside other violations.
 package struct AdvisoryWindows {
@@ -45,15 +49,15 @@ extension MessageDecoder {
         _ message: UnsafeRawBufferPointer, windows: (UnsafeRawBufferPointer) -> AdvisoryWindows
     ) -> Decoded<DecodedWrite> {
         self.decode(
-            message, as: WireSchema.shared.trackRequest, itemCount: { $0.pointee.n_events }
-        ) { request in
-            let project = ValuePacker.text(request.pointee.project)
-            self.beginPayload()
-            self.pack(request.pointee) { windows(project) }
-            return DecodedWrite(
-                project: project, kind: .track, operations: request.pointee.n_events,
-                itemCount: request.pointee.n_events, sequence: request.pointee.sequence)
-        }
+            message, as: WireSchema.shared.trackRequest, itemCount: { $0.pointee.n_events },
+            validate: { request in
+                let project = ValuePacker.text(request.pointee.project)
+                self.beginPayload()
+                self.pack(request.pointee) { windows(project) }
+                return DecodedWrite(
+                    project: project, kind: .track, operations: request.pointee.n_events,
+                    itemCount: request.pointee.n_events, sequence: request.pointee.sequence)
+            })
     }
 
     /// Packs the payload of a Track; violations are noted below the packer's path.

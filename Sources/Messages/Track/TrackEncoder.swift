@@ -3,6 +3,9 @@ import CMessages
 import CProtobufC
 import Profiles
 
+// SAFETY: C messages are made in the encoder's arena, with arrays as long as their counts, and are
+// serialised before its next reset.
+
 extension MessageEncoder {
     /// Appends the TrackResponse of a result that was carried out.
     ///

@@ -1,10 +1,10 @@
 import Bytes
 import Profiles
 
-// The answer of nearly every Track, written from its result in one go. Through protobuf-c it costs
-// four times as much: each field is copied into a C message, and all of them again out of it. What
-// has errors in it still goes that way (TrackEncoder.swift), and `TrackResponseTests` holds both to
-// the same bytes.
+// The response to nearly every Track, written from its result in one go. Through protobuf-c it
+// costs four times as much: each field is copied into a C message, and all of them again out of it.
+// What has errors in it still goes that way (TrackEncoder.swift), and `TrackResponseTests` holds
+// both to the same bytes.
 
 extension MessageEncoder {
     /// Appends the TrackResponse of a result in which no event was rejected; leaves all as it was
@@ -20,9 +20,11 @@ extension MessageEncoder {
             preconditionFailure("a result of this process is whole")
         }
         let start = output.count
-        // Beside its events an answer takes 94 bytes and an identifier, an event its id and 73,
+        // Beside its events a response takes 94 bytes and an identifier, an event its id and 73,
         // where the result has the id and 45.
         let bytesMax = 128 + 2 * header.totalBytes
+        // SAFETY: `bytesMax` bytes at the end of `output`, measured above for the largest response;
+        // the rest is cut off before `output` is used again.
         let target = output.appendUninitialized(bytesMax).baseAddress!.assumingMemoryBound(
             to: UInt8.self)
         var writer = FieldWriter(target)

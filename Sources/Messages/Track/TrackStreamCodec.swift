@@ -1,5 +1,8 @@
 import Bytes
 
+// SAFETY: borrowed bytes are read through `ByteReader`, which checks every offset, and only during
+// the call.
+
 // What TrackStream adds to Track. The response to a failed request is written by hand: its only
 // message is serialised already.
 

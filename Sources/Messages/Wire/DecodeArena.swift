@@ -3,7 +3,7 @@ import CProtobufC
 /// Where protobuf-c puts what it decodes and what is encoded from: one run of memory per loop,
 /// forgotten whole after each call.
 ///
-/// Bounded: over `WireLimits.arenaBytesMax` an allocation fails, protobuf-c gives up, and
+/// Bounded: over `WireLimits.arenaBytesMax` an allocation fails, protobuf-c stops, and
 /// `hasOverflowed` tells why. Used by one thread. Budget: no system allocation for messages that
 /// fit the kept block.
 package final class DecodeArena {
@@ -19,6 +19,7 @@ package final class DecodeArena {
         var next: UnsafeMutableRawPointer
         /// Bytes behind `next`, a multiple of the alignment.
         var left: Int
+        // SAFETY: the arena owns this `Run` and frees it in `deinit`, so it outlives the reference.
         let arena: Unmanaged<DecodeArena>
 
         /// `bytes` bytes of the present block; `nil` if it has not as many.
@@ -59,6 +60,7 @@ package final class DecodeArena {
                     }
                 },
                 free: { _, _ in }, allocator_data: self.run))
+        // SAFETY: `run` is freed in `deinit`: the reference never outlives the arena.
         self.run.initialize(
             to: Run(next: self.kept, left: Self.keptBytes, arena: Unmanaged.passUnretained(self)))
     }
@@ -109,13 +111,14 @@ package final class DecodeArena {
         return self.allocate(bytes)
     }
 
-    // MARK: For encoding: an answer is bounded by what is stored, not by the arena. Few pass it,
+    // MARK: For encoding: a response is bounded by what is stored, not by the arena. Few pass it,
     // and none may end the process.
 
     /// One C message, initialised by protobuf-c's own initialiser.
     func make<Message>(_ initialize: (UnsafeMutablePointer<Message>) -> Void)
         -> UnsafeMutablePointer<Message>
     {
+        // SAFETY: the run has `stride` bytes for one message, aligned to 16, until `reset`.
         let pointer = self.memory(MemoryLayout<Message>.stride).bindMemory(
             to: Message.self, capacity: 1)
         initialize(pointer)
@@ -124,12 +127,14 @@ package final class DecodeArena {
 
     /// An array of `count` pointers, uninitialised.
     func pointers<Element>(_ count: Int) -> UnsafeMutablePointer<UnsafeMutablePointer<Element>?> {
+        // SAFETY: `count` pointers fit the run's bytes, aligned to 16, until `reset`.
         self.memory(count * MemoryLayout<UnsafeMutableRawPointer>.stride)
             .bindMemory(to: UnsafeMutablePointer<Element>?.self, capacity: count)
     }
 
     /// A NUL-terminated copy of text that holds no NUL.
     func string(_ text: UnsafeRawBufferPointer) -> UnsafeMutablePointer<CChar> {
+        // SAFETY: `text.count` bytes and the NUL fit the target, which lives until `reset`.
         let target = self.memory(text.count + 1)
         if let base = text.baseAddress { target.copyMemory(from: base, byteCount: text.count) }
         target.storeBytes(of: 0, toByteOffset: text.count, as: UInt8.self)

@@ -1,3 +1,4 @@
+// SAFETY: the text is borrowed for the call; a word is loaded only where eight bytes are left.
 /// What text must be, byte by byte.
 enum UTF8Rules {
     /// What text on the wire is.

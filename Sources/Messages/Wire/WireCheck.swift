@@ -1,5 +1,8 @@
 import Bytes
 
+// SAFETY: the message is borrowed for the check; every read is preceded by a comparison of its
+// offset with the end of the message that contains it.
+
 /// One pass over a message's bytes before protobuf-c sees them; see `WireLimits` and decision 0100.
 ///
 /// It refuses what protobuf-c would take: deep nesting, NUL inside a string (protobuf-c would cut

@@ -1,11 +1,14 @@
 import Bytes
 
+// SAFETY: the message is borrowed for the check, and every read is preceded by a comparison with
+// its end; the schema's arrays are never freed, and indexed by what the schema itself says.
+
 /// A quick look at a message: true only where `WireCheck` would find nothing to say.
 ///
 /// Nearly every message is small, plain and good. The check keeps account of where it is, of every
 /// count and of what it does not know, so that it can say what is wrong; the look keeps a few bits,
-/// and gives up where those do not suffice. It costs a third. Budget: no allocation, nothing on the
-/// heap.
+/// and returns false where those do not suffice. It costs a third. Budget: no allocation, nothing
+/// on the heap.
 struct WireFastPath {
     /// Larger messages are left to the check. Below it neither the fields in all nor the bytes of a
     /// length can pass their bounds.
@@ -33,6 +36,7 @@ struct WireFastPath {
     {
         guard let base = input.baseAddress, 1 ... Self.bytesMax ~= input.count else { return false }
         precondition(Self.bytesMax <= WireLimits.fieldsMax, "a field has at least a byte")
+        // SAFETY: bytes may be read as `UInt8`; `start + input.count` is their end.
         let start = base.assumingMemoryBound(to: UInt8.self)
         let fastPath = WireFastPath(messages: schema.messages, fields: schema.fields)
         return fastPath.message(root, start, start + input.count, depth: 1)
@@ -56,7 +60,7 @@ struct WireFastPath {
         }
     }
 
-    /// - Parameter keys: Room for `keysMax` keys, if the message has maps.
+    /// - Parameter keys: Space for `keysMax` keys, if the message has maps.
     private func look(
         _ index: Int, _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ depth: Int,
         _ keys: UnsafeMutablePointer<Key>?

@@ -12,9 +12,8 @@ enum WireFieldKind: UInt8 {
 }
 
 /// A request message: where its check begins, and what protobuf-c unpacks it by.
+// SAFETY: the descriptor is a constant of the program, which nothing writes to.
 struct WireRoot<Message>: @unchecked Sendable {
-    // SAFETY: the descriptor is a constant of the program.
-
     /// Index in `WireSchema.messages`.
     let index: Int
     let descriptor: UnsafePointer<ProtobufCMessageDescriptor>
@@ -60,9 +59,8 @@ struct WireMessage {
 
 /// The table that drives `WireCheck`: made once from the descriptors that protoc-c generated, so it
 /// cannot differ from the contract.
+// SAFETY: filled once, before it is shared; the names point into protobuf-c's static descriptors.
 struct WireSchema: @unchecked Sendable {
-    // SAFETY: filled once; the names point into protobuf-c's static descriptors.
-
     /// Roots of the calls that are built.
     let trackRequest: WireRoot<Profiles__V1__TrackRequest>
     let getProfileRequest: WireRoot<Profiles__V1__GetProfileRequest>

@@ -5,6 +5,7 @@ import Messages
 /// share. Used by its loop's thread only.
 final class OrderedRequests {
     let token: CallToken
+    // SAFETY: the loop owns its live calls, and closes them before it ends.
     private unowned(unsafe) let loop: ServiceLoop
     var machine: OrderedStreamStateMachine
 

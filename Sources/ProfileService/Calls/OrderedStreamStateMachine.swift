@@ -1,12 +1,12 @@
 import GRPCTransport
 
-/// What a stream of requests that are answered in order may do next: its place between the log and
-/// a client that may not read.
+/// What a stream whose requests are responded to in order may do next, between a log that may have
+/// no headroom and a client that may not read.
 ///
 /// ```
-/// reading ──too many unanswered, answers unread, log behind──▶ paused
-///    ▲──────────────half of them answered, room─────────────────┘
-/// reading, paused ──requests end, a status, drain──▶ ending ──all answered──▶ finished
+/// reading ──too many requests in flight, client does not read, log is full──▶ paused
+///    ▲──────────────half of the responses sent, headroom──────────────────────┘
+/// reading, paused ──requests end, a status, drain──▶ ending ──all responses sent──▶ finished
 /// ```
 struct OrderedStreamStateMachine {
     private enum State {
@@ -18,7 +18,7 @@ struct OrderedStreamStateMachine {
 
     private var state = State.reading
     private let requestsInFlightMax: Int
-    /// The last request waits until the log has room; nothing is read meanwhile.
+    /// The last request waits for headroom in the log; nothing is read meanwhile.
     private(set) var isPostponed = false
     var responses = OrderedResponses()
 
@@ -26,14 +26,14 @@ struct OrderedStreamStateMachine {
         self.requestsInFlightMax = requestsInFlightMax
     }
 
-    /// The log has no room for a request that has come.
+    /// The log has no headroom for a request that has come.
     mutating func postpone() { self.isPostponed = true }
 
-    /// The postponed request is with the log, or answered.
+    /// The postponed request is with the log, or has its response.
     mutating func postponedIsTaken() { self.isPostponed = false }
 
-    /// No further request is taken; once those before are answered the call ends so. The first
-    /// reason counts.
+    /// Takes no further request. The call ends with `status` once the responses to the earlier
+    /// requests are sent; the first status counts.
     mutating func end(with status: RPCStatus) {
         switch self.state {
         case .reading, .paused:
@@ -51,7 +51,7 @@ struct OrderedStreamStateMachine {
         case finish(RPCStatus)
     }
 
-    /// What is to be done after a request, an answer, or room.
+    /// What to do after a request, a response, or new headroom.
     mutating func step() -> Step {
         switch self.state {
         case .reading:

@@ -6,7 +6,7 @@ import Messages
 protocol PullSource: AnyObject {
     /// Takes the only request of the call.
     func receive(_ message: UnsafeRawBufferPointer) -> PullStart
-    /// What can be sent now. `.message` is followed by `write`, unless the client has no room yet.
+    /// What can be sent now. `.message` is followed by `write`, unless the client's stream is full.
     var state: PullState { get }
     /// Appends the next message.
     func write(into output: inout ByteBuffer)
@@ -44,6 +44,7 @@ enum PullState {
 /// replace what was not sent by something newer.
 final class PullCall: LiveCall {
     let token: CallToken
+    // SAFETY: the loop owns its live calls, and closes them before it ends.
     private unowned(unsafe) let loop: ServiceLoop
     private let source: any PullSource
 

@@ -3,6 +3,7 @@ import Messages
 
 /// An open stream of server reflection; v1 and v1alpha have the same messages.
 final class ReflectionCall: LiveCall {
+    // SAFETY: the loop owns its live calls, and closes them before it ends.
     private unowned(unsafe) let loop: ServiceLoop
     private let requests: OrderedRequests
 

@@ -27,6 +27,7 @@ enum SliceOutcome {
 final class SlicedCall<Request: DecodedRequest, Cursor: SliceCursor>: LiveCall
 where Cursor.Request == Request {
     let token: CallToken
+    // SAFETY: the loop owns its live calls, and closes them before it ends.
     private unowned(unsafe) let loop: ServiceLoop
     private let message: [UInt8]
     private var cursor: Cursor

@@ -4,6 +4,7 @@ import Messages
 /// An open TrackStream: each request becomes a command, and the responses leave in the order of the
 /// requests.
 final class TrackStreamCall: LiveCall {
+    // SAFETY: the loop owns its live calls, and closes them before it ends.
     private unowned(unsafe) let loop: ServiceLoop
     private let requests: OrderedRequests
     /// The request that waits for headroom in the log, serialised; at most one, as the stream is

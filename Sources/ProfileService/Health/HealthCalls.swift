@@ -50,6 +50,7 @@ extension ServiceLoop {
 /// The states of one service: the newest that its watcher has not been sent.
 final class HealthWatchSource: PullSource {
     private let token: CallToken
+    // SAFETY: the loop owns its live calls, and closes them before it ends.
     private unowned(unsafe) let loop: ServiceLoop
     private var service = ""
     private var sent = HealthStatus.unknown

@@ -5,7 +5,7 @@ import Profiles
 
 /// Who calls. Without configured keys every caller is an operator.
 ///
-/// Source: spec.md, section 1, "Scope and access".
+/// Source: the product's specification, "Scope and access".
 enum Caller {
     case operatorWithoutKey
 }
@@ -119,8 +119,13 @@ extension ServiceLoop {
 
     /// The time windows of a project; those of an unknown one are empty.
     private func windows(ofProject name: UnsafeRawBufferPointer) -> AdvisoryWindows {
-        let store = self.partition?.store
-        let windows = store?.findProject(name).flatMap { store?.timeWindows(of: $0) }
+        var windows: TimeWindows?
+        // Without counting a reference.
+        self.partitionReference?._withUnsafeGuaranteedRef { partition in
+            windows = partition.store.findProject(name).flatMap {
+                partition.store.timeWindows(of: $0)
+            }
+        }
         return AdvisoryWindows(
             nowMicroseconds: self.transport.nowWallMicroseconds,
             lateMicroseconds: Int64(windows?.lateSeconds ?? 0) * 1_000_000,

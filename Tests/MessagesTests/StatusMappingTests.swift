@@ -1,0 +1,48 @@
+import CMessages
+import Profiles
+import Testing
+
+@testable import Messages
+
+/// The gRPC code of every reason, and what a client reads of it.
+@Suite struct StatusMappingTests {
+    private static let codes: [Rejection: StatusCode] = [
+        .none: .ok, .invalidFields: .invalidArgument, .timeWindow: .outOfRange,
+        .profileNotFound: .notFound, .projectNotFound: .notFound,
+        .requestIDReused: .alreadyExists, .revisionMismatch: .aborted,
+        .identifierErased: .failedPrecondition, .profileAnonymous: .failedPrecondition,
+        .attributeTypeMismatch: .failedPrecondition, .limitExceeded: .resourceExhausted,
+        .lsnNotReached: .failedPrecondition, .userUnsubscribed: .failedPrecondition,
+        .tokenInvalid: .failedPrecondition, .tokenExpired: .failedPrecondition,
+        .bothIdentified: .failedPrecondition, .mergeExpired: .failedPrecondition,
+        .logUnavailable: .unavailable, .diskFull: .unavailable, .replaying: .unavailable,
+        .draining: .unavailable, .rateExceeded: .resourceExhausted,
+        .memoryExhausted: .resourceExhausted, .positionGone: .outOfRange,
+        .notLeader: .unavailable, .outcomeUnknown: .unavailable,
+    ]
+
+    @Test(arguments: Rejection.allCases)
+    func reasonHasItsCodeAndASentence(rejection: Rejection) {
+        #expect(StatusMapping.code(of: rejection) == Self.codes[rejection])
+        #expect(StatusMapping.message(of: rejection).isEmpty == (rejection == .none))
+        let status = StatusMapping.status(of: CallFailure.rejected(rejection))
+        #expect(status.code == Self.codes[rejection]?.rawValue)
+        #expect(status.message == StatusMapping.message(of: rejection))
+        let reason = String(describing: rejection.reason)
+        let details = String(decoding: status.details, as: UTF8.self)
+        #expect(details.contains(reason) && details.contains("profiles.v1"))
+    }
+
+    /// Whether a write may be retried without its request id depends on these two sentences.
+    @Test func lostLeadershipSaysWhatBecameOfTheWrite() {
+        #expect(StatusMapping.message(of: .notLeader).contains("nothing was written"))
+        let unknown = StatusMapping.message(of: .outcomeUnknown)
+        #expect(unknown.contains("unknown") && unknown.contains("request_id"))
+    }
+
+    @Test func fieldThatIsNotBuiltIsUnimplementedByItsName() {
+        let status = StatusMapping.status(of: CallFailure.unsupportedField("update_mask"))
+        #expect(status.code == StatusCode.unimplemented.rawValue)
+        #expect(status.message.contains("update_mask"))
+    }
+}
