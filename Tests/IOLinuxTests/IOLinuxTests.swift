@@ -79,8 +79,8 @@ import Testing
         parker.park(forNanoseconds: nil)
     }
 
-    /// Two threads wake each other in turn, and sleep without a timeout: the test would not end after
-    /// a lost wake-up.
+    /// Two threads wake each other in turn, and sleep without a timeout: the test would not end
+    /// after a lost wake-up.
     @Test func wakeOfASleeperIsNotLost() {
         let (left, right) = (LinuxParker(), LinuxParker())
         let ball = Ball()

@@ -19,11 +19,7 @@ import Testing
         return fixture
     }
 
-<<<<<<< HEAD
-    @Test func deposedNodeRejectsWritesAndSettlesNothingThatIsInFlight() throws {
-=======
     @Test func deposedNodeRejectsWritesAndKeepsBackThoseInFlight() throws {
->>>>>>> door
         let world = LogWorld(.replicated)
         let fixture = try Self.leader(frames: 3, in: world)
         world.cluster.depose()
@@ -41,11 +37,7 @@ import Testing
     }
 
     @Test(arguments: 0 ... 5)
-<<<<<<< HEAD
-    func whatTheNextLeaderKeptSucceedsAndTheRestIsRejected(kept: Int) throws {
-=======
     func whatTheNextLeaderKeptIsAcknowledgedAndTheRestIsRejected(kept: Int) throws {
->>>>>>> door
         let world = LogWorld(.replicated)
         let fixture = try Self.leader(frames: 5, in: world)
         let (other, member) = try world.startAnother()
@@ -129,11 +121,7 @@ import Testing
     /// Two nodes, of which one leads, the other leads, or none does; every outcome that a call got
     /// must be that of the history.
     @Test(arguments: 1 ... 8 as ClosedRange<UInt64>)
-<<<<<<< HEAD
-    func randomElectionsConfirmOnlyWhatWasKept(seed: UInt64) throws {
-=======
     func randomElectionsAcknowledgeOnlyWhatWasKept(seed: UInt64) throws {
->>>>>>> door
         let world = LogWorld(.replicated, commitNanoseconds: 2_000_000)
         let first = try world.start()
         let (second, member) = try world.startAnother()

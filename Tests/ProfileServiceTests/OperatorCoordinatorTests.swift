@@ -96,11 +96,7 @@ import Testing
         OperatorReport(token: self.token(slot), event: event)
     }
 
-<<<<<<< HEAD
-    @Test func snapshotResponseHasLSNAndBytes() {
-=======
     @Test func snapshotRespondsWithLSNAndBytes() {
->>>>>>> door
         self.coordinator().snapshot(for: Self.token(4))
         #expect(self.event() == [Self.report(4, .snapshot(lsn: 7, bytes: 700))])
         self.coordinator(.failure(.diskFull)).snapshot(for: Self.token(4))

@@ -23,12 +23,7 @@ import Testing
 
     @Test(arguments: 1 ... 50)
     func anyOrderOfCompletionGivesTheOrderOfTheRequests(seed: UInt64) {
-<<<<<<< HEAD
-        // Requests come and are completed at random; what is sent must be 1, 2, 3 ... and all of
-        // it.
-=======
         // Requests come and complete at random; what is sent must be 1, 2, 3 ... and all of it.
->>>>>>> door
         var random = SeededRandom(seed: seed)
         var responses = OrderedResponses()
         var open: [UInt64] = []

@@ -100,11 +100,7 @@ import Testing
         func needed(_ name: String) -> RPCPermission? {
             RPCTable.all.first { $0.name == name && $0.kind != .reflection }?.permission
         }
-<<<<<<< HEAD
-        // Source: the product contract, section "Keys".
-=======
         // Source: Protos/profiles/v1/admin.proto, `Scope`.
->>>>>>> door
         for name in ["GetProfile", "ListEvents", "CheckSendable", "CreateUnsubscribeToken"] {
             #expect(needed(name) == .read)
         }

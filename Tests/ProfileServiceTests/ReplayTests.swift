@@ -8,11 +8,7 @@ import Testing
 @Suite struct ReplayTests {
     @Test(arguments: [UInt64(7)])
     func L10_replayDigestEqualsLiveDigestAfter100000RandomOperations(seed: UInt64) throws {
-<<<<<<< HEAD
-        // Limits so small that events, deduplication entries and names are dropped all the time.
-=======
         // Limits so small that events, results and names are dropped all the time.
->>>>>>> door
         var limits = StoreLimits()
         limits.eventsPerProfile = 20
         limits.requestIDsPerProject = 500

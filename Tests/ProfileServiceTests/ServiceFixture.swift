@@ -54,7 +54,8 @@ final class ServiceFixture {
         self.logStore = logStore
         let recovered = try Partition.recover(
             logStore, clock: self.clock, limits: limits,
-            random: SimulatedRandomSource(), feed: self.feed, waker: NoWaker(), rulesVersion: rulesVersion
+            random: SimulatedRandomSource(), feed: self.feed, waker: NoWaker(),
+            rulesVersion: rulesVersion
         ) { _ in }
         (self.store, self.report) = (recovered.store, recovered.report)
         self.environment = environment

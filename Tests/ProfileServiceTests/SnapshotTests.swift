@@ -325,13 +325,8 @@ import Testing
         #expect(again.count(texts[0]) == 0, "blocked")
     }
 
-<<<<<<< HEAD
-    /// At every turn of the log thread the machine loses its power; whatever the disk makes of it,
-    /// the next start has exactly what was confirmed.
-=======
     /// The machine loses its power at every step of the committer. Whatever the disk keeps, the
     /// next start has exactly the acknowledged writes.
->>>>>>> door
     @Test(arguments: [11, 12] as [UInt64])
     func L12_powerCutsWhileASnapshotIsWrittenLoseNothing(seed: UInt64) throws {
         let fixture = try ServiceFixture()

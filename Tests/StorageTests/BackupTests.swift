@@ -114,11 +114,7 @@ import Testing
         #expect(fixture.disk.snapshot.files.map(\.path) == before)
     }
 
-<<<<<<< HEAD
-    @Test func placeInTheSourceIsRejected() throws {
-=======
     @Test func destinationInTheSourceIsRejected() throws {
->>>>>>> node
         let (fixture, snapshot) = try Self.source()
         let before = fixture.disk.snapshot.files.map(\.path)
         #expect(throws: BackupError.destination("in the data directory")) {

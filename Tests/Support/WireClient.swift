@@ -16,14 +16,9 @@ package final class WireClient {
     /// The connection was closed or cut, or spoke something else than HTTP/2.
     package private(set) var isClosed = false
 
-<<<<<<< HEAD
-    init(_ socket: SimulatedSocket, now: @escaping () -> Int64) {
-        self.connection = ClientConnection(socket)
-=======
     /// - Parameter now: Wall-clock time in microseconds since 1970.
     package init(_ socket: SimulatedSocket, now: @escaping () -> Int64) {
-        self.socket = socket
->>>>>>> door
+        self.connection = ClientConnection(socket)
         self.now = now
         self.openSession()
     }
