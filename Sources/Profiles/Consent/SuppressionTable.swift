@@ -12,8 +12,8 @@ package struct AddressHash: Equatable, Sendable, BitwiseCopyable {
     }
 }
 
-/// The addresses that are not sent to, with the reasons: 64 open-addressing tables, each with its lock. An
-/// address without a reason has no slot.
+/// The addresses that are not sent to, with the reasons: 64 open-addressing tables, each with its
+/// lock. An address without a reason has no slot.
 ///
 /// Changed by the applier under the shard's lock, read by loops under it.
 struct SuppressionTable {

@@ -326,8 +326,8 @@ struct RequestDeduplication {
         /// Whether the response was erased: a response begins with its length, which is not 0.
         var isErased: Bool { self.response.prefix(4).allSatisfy { $0 == 0 } }
 
-        /// Overwrites id, fingerprint and response. The hash of the id fits, since every response is
-        /// longer.
+        /// Overwrites id, fingerprint and response. The hash of the id fits, since every response
+        /// is longer.
         func erase(id hash: Fingerprint) {
             let idBytes = MemoryLayout<Fingerprint>.size
             precondition(
