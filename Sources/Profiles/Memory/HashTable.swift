@@ -68,7 +68,7 @@ struct HashTable {
     @inline(__always)
     func firstSlot(_ tag: UInt32) -> UInt64 { self.slots[self.start(tag)] }
 
-    /// Adds an entry; there must be capacity for it.
+    /// Adds an entry; there must be a free slot.
     mutating func insert(_ tag: UInt32, _ value: UInt32) {
         precondition(!self.isFull && value != 0, "grow before inserting, and insert something")
         var position = self.start(tag)
