@@ -81,6 +81,8 @@ extension RPCLoop {
     }
 
     /// The stream of a token; `nil` if its call has ended.
+    // SAFETY: the loop's table owns every stream until the loop's deinit; the slot is checked
+    // against the table, and the token against the call that the stream now serves.
     func stream(of token: CallToken) -> Unmanaged<RPCStream>? {
         guard Int(token.streamSlot) < self.streams.count else { return nil }
         let stream = self.streams[Int(token.streamSlot)]
@@ -101,6 +103,7 @@ extension RPCLoop {
     // MARK: Streams
 
     /// A stream that no call uses.
+    // SAFETY: as in `stream(of:)`, the table owns what is in the pool.
     func takeStream() -> Unmanaged<RPCStream> {
         if let stream = self.freeStreams.popLast() { return stream }
         let stream = RPCStream(slot: UInt32(self.streams.count))
@@ -117,6 +120,7 @@ extension RPCLoop {
     /// Returns a stream to the pool whose HTTP/2 stream is gone.
     func giveBack(_ stream: RPCStream) {
         stream.reset()
+        // SAFETY: the table keeps the one counted reference.
         self.freeStreams.append(Unmanaged.passUnretained(stream))
     }
 

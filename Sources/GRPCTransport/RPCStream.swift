@@ -55,6 +55,7 @@ final class RPCStream {
     /// Makes it ready for a new stream.
     func open(id: Int32, on connection: Connection, nowNanoseconds: UInt64) {
         self.id = id
+        // SAFETY: a connection closes all of its streams before the loop releases it.
         self.connection = Unmanaged.passUnretained(connection)
         self.startedNanoseconds = nowNanoseconds
         self.token = CallToken(

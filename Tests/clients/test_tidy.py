@@ -11,44 +11,11 @@ from conftest import ROOT
 sys.path.insert(0, str(ROOT / "scripts"))
 from tidy import checks, names, shape, source, unsafe, words  # noqa: E402
 
-ALLOWANCES = ROOT / "scripts/tidy/allowances.txt"
-
-
-# The temporary exceptions. Once scripts/tidy/allowances.txt is gone, `beyond` and its test go too, and
-# `test_the_tree_is_tidy` asserts that no path has a finding.
-
-
-def allowances(text):
-    """{(check, path): how many findings} of lines such as `columns Sources/A.swift 2`."""
-    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
-    return {(check, path): int(count) for check, path, count in lines}
-
-
-def beyond(name, found, allowed):
-    """The findings of files that have more of them than they may, and allowances larger than what is found: what is
-    repaired cannot come back."""
-    for path, findings in found.items():
-        if len(findings) > allowed.get((name, path), 0):
-            yield from findings
-    for (check, path), count in allowed.items():
-        if check == name and len(found.get(path, ())) < count:
-            yield f"{ALLOWANCES.name}: {check} {path} {count}: {len(found.get(path, ()))} are left"
-
 
 @pytest.mark.parametrize("name", checks.CHECKS)
 def test_the_tree_is_tidy(name):
-    allowed = allowances(ALLOWANCES.read_text()) if ALLOWANCES.exists() else {}
-    assert {check for check, _ in allowed} <= set(checks.CHECKS)
-    assert list(beyond(name, checks.run(name), allowed)) == []
-
-
-def test_allowances_only_shrink():
-    allowed = allowances("# a comment\n\ncolumns A.swift 1\n")
-    assert not list(beyond("columns", {"A.swift": ["one"]}, allowed))
-    assert list(beyond("columns", {"A.swift": ["one", "two"]}, allowed)) == ["one", "two"]
-    assert list(beyond("columns", {"A.swift": ["one"]}, {})) == ["one"]
-    assert list(beyond("columns", {}, allowed)), "an allowance that nothing needs"
-    assert not list(beyond("rows", {}, allowed)), "it is another check's"
+    found = checks.run(name)
+    assert [finding for findings in found.values() for finding in findings] == []
 
 
 @pytest.mark.skipif(not shape.has_formatter(), reason="the Swift toolchain has no swift-format")
