@@ -13,7 +13,8 @@ import Testing
     }
 
     @Test(arguments: [
-        #"{"project":"p","identifier":{"custom_id":"anna"},"events":[{"event_id":"1","name":"n","tags":["a","b"]}],"historical":true}"#,
+        #"{"project":"p","identifier":{"custom_id":"anna"},"#
+            + #""events":[{"event_id":"1","name":"n","tags":["a","b"]}],"historical":true}"#,
         #"{"source":{"platform":"PLATFORM_WEB","name":"shop"},"expected_revision":0,"sequence":7}"#,
         #"{"sent_at":"2026-01-31T12:00:00.5Z"}"#,
     ])
@@ -31,7 +32,8 @@ import Testing
         (#"{"url":"https://a.example"}"#, #"{"url":"https://a.example"}"#),
         (
             #"{"a":1,"b":{"c":"d"}}"#,
-            #"{"object":{"fields":{"a":{"integer":1},"b":{"object":{"fields":{"c":{"string":"d"}}}}}}}"#
+            #"{"object":{"fields":{"a":{"integer":1},"#
+                + #""b":{"object":{"fields":{"c":{"string":"d"}}}}}}}"#
         ),
         (#"[{"a":1}]"#, #"{"objects":{"items":[{"fields":{"a":{"integer":1}}}]}}"#),
         (#"{"number":"NaN"}"#, #"{"number":"NaN"}"#),

@@ -25,8 +25,10 @@ enum TextRules {
 
     /// By an ASCII byte: that byte in lower case if it may stand in a name, else 0.
     static let lowerNameLetters: StaticString = """
-        \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
-        0123456789\0\0\0\0\0\0\0abcdefghijklmnopqrstuvwxyz\0\0\0\0_\0abcdefghijklmnopqrstuvwxyz\0\0\0\0\0
+        \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+        \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+        0123456789\0\0\0\0\0\0\0abcdefghijklmnopqrstuvwxyz\
+        \0\0\0\0_\0abcdefghijklmnopqrstuvwxyz\0\0\0\0\0
         """
 
     /// `^[a-z0-9][a-z0-9_-]{0,62}$`.

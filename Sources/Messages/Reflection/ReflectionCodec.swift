@@ -70,17 +70,17 @@ extension MessageEncoder {
     ) {
         let index = DescriptorIndex.shared
         switch request.message_request_case {
-        case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
+        case fileByNameQuery:
             let name = String(cString: request.file_by_filename)
             self.writeFiles(index.file(named: name).map(index.closure), "file", into: &output)
-        case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
+        case fileOfSymbolQuery:
             let symbol = String(cString: request.file_containing_symbol)
             self.writeFiles(
                 index.file(containing: symbol).map(index.closure), "symbol", into: &output)
-        case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION:
+        case fileOfExtensionQuery:
             // proto3 has none, so there is no file to name.
             self.writeError(.notFound, "no such extension", into: &output)
-        case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_ALL_EXTENSION_NUMBERS_OF_TYPE:
+        case extensionsOfTypeQuery:
             let type = ValuePacker.text(request.all_extension_numbers_of_type)
             guard index.isMessage(String(decoding: type, as: UTF8.self)) else {
                 return self.writeError(.notFound, "no such message type", into: &output)
@@ -90,7 +90,7 @@ extension MessageEncoder {
             self.scratch.appendPrefixed(type)
             output.appendVarint(Tag.extensionNumbers)
             output.appendPrefixed(self.scratch.bytes)
-        case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_LIST_SERVICES:
+        case listServicesQuery:
             self.writeServices(services, into: &output)
         default:
             self.writeError(.invalidArgument, "the request asks for nothing", into: &output)
@@ -136,3 +136,15 @@ extension MessageEncoder {
         output.appendPrefixed(self.scratch.bytes)
     }
 }
+
+// What a reflection request asks for: the names of protoc-c are too long to read.
+private let fileByNameQuery =
+    GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME
+private let fileOfSymbolQuery =
+    GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL
+private let fileOfExtensionQuery =
+    GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION
+private let extensionsOfTypeQuery =
+    GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_ALL_EXTENSION_NUMBERS_OF_TYPE
+private let listServicesQuery =
+    GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_LIST_SERVICES
