@@ -12,19 +12,8 @@ import Testing
 
     /// Makes profiles with lists of every size, values of every kind and texts of every length of
     /// prefix.
-    private struct Generator {
+    private struct Generator: SeededNumbers {
         var state: UInt64
-
-        mutating func below(_ bound: Int) -> Int {
-            self.state = self.state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return Int(self.state >> 33) % bound
-        }
-
-        /// A number of any count of bits.
-        mutating func number() -> UInt64 {
-            let low = UInt64(self.below(1 << 31))
-            return (UInt64(self.below(1 << 31)) << 33 | low << 2) >> UInt64(self.below(64))
-        }
 
         mutating func time() -> Int64 {
             [0, 1, -1, 1_700_000_000_000_000, 253_402_300_799_999_999][self.below(5)]

@@ -8,18 +8,8 @@ import Testing
     private let encoder = MessageEncoder()
 
     /// Numbers of every length, so that each varint has each of its lengths.
-    private struct Numbers {
+    private struct Numbers: SeededNumbers {
         var state: UInt64
-
-        mutating func below(_ bound: Int) -> Int {
-            self.state = self.state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return Int(self.state >> 33) % bound
-        }
-
-        mutating func number() -> UInt64 {
-            let low = UInt64(self.below(1 << 31))
-            return (UInt64(self.below(1 << 31)) << 33 | low << 2) >> UInt64(self.below(64))
-        }
 
         mutating func id() -> ProfileID {
             self.below(4) == 0
