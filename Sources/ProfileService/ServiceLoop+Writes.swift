@@ -34,12 +34,13 @@ extension ServiceLoop {
     func suppress(
         _ request: DecodedSuppression, as record: RecordKind, _ context: RequestContext
     ) {
-        let address = context.partition.store.addressHash(
-            context.project, request.channel, request.address)
+        let store = context.partition.store
+        let address = store.addressHash(context.project, request.channel, request.address)
+        let former = store.formerAddressHash(context.project, request.channel, request.address)
         self.submit(record, items: 0, context) {
             SuppressionCommand(
                 project: context.project, reason: request.reason, address: address,
-                requestID: request.requestID
+                formerAddress: former, requestID: request.requestID
             ).write(into: &$0)
         }
     }

@@ -7,7 +7,6 @@ enum NativeRules {
     static let emailCharactersMax = 254
     static let phoneDigitsMax = 15
     static let languageCharactersMax = 15
-    static let timezoneCharactersMax = 64
 
     static func error(_ native: NativeAttribute, _ text: UnsafeRawBufferPointer) -> String? {
         if text.isEmpty { return "empty" }
@@ -23,20 +22,26 @@ enum NativeRules {
     }
 
     static func emailError(_ text: UnsafeRawBufferPointer) -> String? {
-        let scalars = UTF8Rules.scalarCount(text)
-        if scalars > Self.emailCharactersMax {
-            return "\(scalars) characters, at most \(Self.emailCharactersMax) are allowed"
+        let traits = UTF8Rules.traits(text)
+        if traits.scalars > Self.emailCharactersMax {
+            return "\(traits.scalars) characters, at most \(Self.emailCharactersMax) are allowed"
         }
         let ats = text.count { $0 == UInt8(ascii: "@") }
         guard ats == 1, text.first != UInt8(ascii: "@"), text.last != UInt8(ascii: "@") else {
             return "not an e-mail address, one @ between two parts is needed"
         }
-        guard !UTF8Rules.traits(text).hasWhiteSpace,
-            !text.contains(where: { $0 < 0x20 || $0 == 0x7F })
-        else {
-            return "holds a blank, none is allowed in an e-mail address"
-        }
-        return nil
+        if traits.hasWhiteSpace { return "holds a blank, none is allowed in an e-mail address" }
+        return self.invisibleError(text)
+    }
+
+    /// An address with such a character looks like another one, and mail to it is lost.
+    private static func invisibleError(_ text: UnsafeRawBufferPointer) -> String? {
+        guard text.contains(where: { $0 < 0x20 || $0 >= 0x7F }),
+            let scalar = InvisibleCharacters.first(in: text)
+        else { return nil }
+        let digits = String(scalar, radix: 16, uppercase: true)
+        let codePoint = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+        return "holds the invisible character U+\(codePoint), none is allowed in an e-mail address"
     }
 
     /// `^\+[1-9][0-9]{1,14}$`.
@@ -66,18 +71,10 @@ enum NativeRules {
     }
 
     private static func timezoneError(_ text: UnsafeRawBufferPointer) -> String? {
-        let error = "not an IANA time zone name of at most \(Self.timezoneCharactersMax) characters"
-        guard text.count <= Self.timezoneCharactersMax, let first = text.first, Self.isLetter(first)
-        else { return error }
-        let parts = text.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        let isName = parts.allSatisfy { part in
-            !part.isEmpty
-                && part.allSatisfy {
-                    Self.isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-")
-                        || $0 == UInt8(ascii: "+")
-                }
-        }
-        return isName ? nil : error
+        TimeZoneNames.contains(text)
+            ? nil
+            : "not a time zone of the tz database (\(TimeZoneTable.version)), a name such as "
+                + "Europe/Paris in this case of letters is needed"
     }
 
     private static func isRegion(_ text: UnsafeRawBufferPointer) -> Bool {

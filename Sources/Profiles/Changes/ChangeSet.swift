@@ -36,6 +36,8 @@ struct ChangeSet {
     struct SuppressionChange {
         var address: AddressHash
         var reasons: SuppressionReasons
+        /// Suppressed no longer, since `reasons` contains what it was suppressed for; `nil`: none.
+        var formerAddress: AddressHash?
     }
 
     init() {

@@ -59,6 +59,7 @@ extension Store {
         for change in self.changes.pointee.headers { self.snapshot.willChange(change.profile) }
         if let change = self.changes.pointee.suppression {
             self.suppressions.willChange(change.address)
+            if let former = change.formerAddress { self.suppressions.willChange(former) }
         }
         self.addresses.apply(self.changes.pointee.addresses) {
             self.index.apply(self.changes.pointee.index) {
@@ -108,7 +109,8 @@ extension Store {
 
     private func setSuppression(_ publish: () -> Void) {
         guard let change = self.changes.pointee.suppression else { return publish() }
-        self.suppressions.set(change.address, change.reasons, publish: publish)
+        self.suppressions.set(
+            change.address, change.reasons, replacing: change.formerAddress, publish: publish)
     }
 
     /// Makes one edit; under the profile's lock, with blocks that have capacity for it.

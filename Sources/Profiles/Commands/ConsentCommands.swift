@@ -173,19 +173,23 @@ package struct TokenCommand {
 ///
 /// Layout of the payload, little-endian:
 /// `project: UInt32 | reasons: UInt8 (bits 1 << reason) | address: 2 x UInt64 (low, high of its
-/// keyed hash) | requestID: prefixed (empty: none)`.
+/// keyed hash) | requestID: prefixed (empty: none) | [formerAddress: 2 x UInt64]`, the part in
+/// brackets only if the hash of rules version 1 differs.
 package struct SuppressionCommand {
     package var project: ProjectID
     package var reasons: SuppressionReasons
     package var address: AddressHash
+    /// Under which a release of rules version 1 suppressed the address; `nil`: `address`.
+    package var formerAddress: AddressHash?
     /// Empty: none.
     package var requestID: UnsafeRawBufferPointer
 
     /// - Parameter reason: `nil`: all.
     package init(
         project: ProjectID, reason: SuppressionReason?, address: AddressHash,
-        requestID: UnsafeRawBufferPointer
+        formerAddress: AddressHash? = nil, requestID: UnsafeRawBufferPointer
     ) {
+        self.formerAddress = formerAddress
         self.project = project
         self.reasons =
             reason.map { SuppressionReasons($0) } ?? [.hardBounce, .complaint, .invalid, .manual]
@@ -199,6 +203,9 @@ package struct SuppressionCommand {
         buffer.append(self.address.low)
         buffer.append(self.address.high)
         buffer.appendPrefixed(self.requestID)
+        guard let former = self.formerAddress else { return }
+        buffer.append(former.low)
+        buffer.append(former.high)
     }
 
     package init?(_ payload: UnsafeRawBufferPointer) {
@@ -207,6 +214,9 @@ package struct SuppressionCommand {
         self.reasons = SuppressionReasons(rawValue: reader.read())
         self.address = AddressHash(low: reader.read(), high: reader.read())
         self.requestID = reader.readPrefixed()
+        if reader.remaining > 0 {
+            self.formerAddress = AddressHash(low: reader.read(), high: reader.read())
+        }
         guard reader.isAtCleanEnd, !self.reasons.isEmpty else { return nil }
     }
 }

@@ -223,7 +223,9 @@ extension Store {
             kind: kind, project: command.project, requestID: command.requestID)
         guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
         else { return }
-        let before = self.suppressions.reasons(command.address)
+        // Reasons that a former release kept under another hash move to the one of today.
+        let former = command.formerAddress.map { self.suppressions.reasons($0) } ?? []
+        let before = self.suppressions.reasons(command.address).union(former)
         let after =
             kind == .addSuppression
             ? before.union(command.reasons) : before.subtracting(command.reasons)
@@ -236,7 +238,8 @@ extension Store {
         }
         self.changes.pointee.isStaged = true
         self.changes.pointee.suppression = ChangeSet.SuppressionChange(
-            address: command.address, reasons: after)
+            address: command.address, reasons: after,
+            formerAddress: former.isEmpty ? nil : command.formerAddress)
         if self.isConsumed, after != before {
             self.noteSuppression(of: command.address, after, call)
         }

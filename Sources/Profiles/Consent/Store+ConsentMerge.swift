@@ -43,17 +43,30 @@ extension Store {
             kind: .identify, call: call, project: header.project, part: self.consentPart(header))
         for channel in [Channel.email, .sms] {
             guard let old = self.address(channel, in: before) else { continue }
-            let oldHash = self.addressHash(header.project, channel, old)
             let new = self.address(channel, in: draft)
-            guard new.map({ self.addressHash(header.project, channel, $0) }) != oldHash else {
-                continue
-            }
-            work.reset(channel)
+            let isEqual =
+                new.map { Self.isEqual(old, $0, channel, by: call.rules) } ?? false
+            if !isEqual { work.reset(channel) }
         }
         guard !work.evaluated.isEmpty else { return }
         self.free(header.consent, bytes: Int(header.consentBytes))
         self.setConsent(work.part, in: &header)
         self.appendEntries(work, of: profile, to: &header)
+    }
+
+    /// Whether two spellings are of one address.
+    private static func isEqual(
+        _ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer, _ channel: Channel,
+        by rules: Rules
+    ) -> Bool {
+        guard rules.comparesAddressesByKey else {
+            return AddressKey.withFormer(channel, left) { left in
+                AddressKey.withFormer(channel, right) { left.equals($0) }
+            }
+        }
+        return AddressKey.with(channel, left) { left in
+            AddressKey.with(channel, right) { left.equals($0) }
+        }
     }
 
     /// The address on a channel; `nil`: none.

@@ -1,9 +1,6 @@
 import Bytes
 
 // What loops read of consent: verdicts and tokens. Nothing here waits for the log.
-//
-// SAFETY: the temporary memory has as many bytes as the address, each of which is set before the
-// hash reads it, and does not leave the closure.
 
 extension Store {
     // MARK: CheckSendable
@@ -27,7 +24,7 @@ extension Store {
         }
         if let address = image.address(channel) {
             check.hasAddress = true
-            check.reasons = self.suppressions.reasons(self.addressHash(project, channel, address))
+            check.reasons = self.suppressionReasons(project, channel, address)
         }
         image.forEachSubscription { subscription in
             guard subscription.channel == channel else { return }
@@ -39,18 +36,34 @@ extension Store {
         return check.verdict
     }
 
-    /// The keyed hash of an address; an e-mail address is compared in lower case.
+    /// What an address is suppressed for, also by a release that compared addresses otherwise.
+    private func suppressionReasons(
+        _ project: ProjectID, _ channel: Channel, _ address: UnsafeRawBufferPointer
+    ) -> SuppressionReasons {
+        // The former hash first: a command moves its reasons to the other one, and a reader must
+        // not miss them in between.
+        let former =
+            self.formerAddressHash(project, channel, address).map { self.suppressions.reasons($0) }
+            ?? []
+        return former.union(self.suppressions.reasons(self.addressHash(project, channel, address)))
+    }
+
+    /// The keyed hash of an address as it is compared (`AddressKey`).
     package func addressHash(
         _ project: ProjectID, _ channel: Channel, _ address: UnsafeRawBufferPointer
     ) -> AddressHash {
-        guard channel == .email else { return self.hash.address(project, channel, address) }
-        return withUnsafeTemporaryAllocation(byteCount: address.count, alignment: 1) { lower in
-            for (index, byte) in address.enumerated() {
-                lower[index] =
-                    byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte
-            }
-            return self.hash.address(project, channel, UnsafeRawBufferPointer(lower))
+        AddressKey.with(channel, address) { self.hash.address(project, channel, $0) }
+    }
+
+    /// The hash that rules version 1 gave an address; `nil`: no other than `addressHash`.
+    package func formerAddressHash(
+        _ project: ProjectID, _ channel: Channel, _ address: UnsafeRawBufferPointer
+    ) -> AddressHash? {
+        guard channel == .email, !AddressKey.isASCII(address) else { return nil }
+        let former = AddressKey.withFormer(channel, address) {
+            self.hash.address(project, channel, $0)
         }
+        return former == self.addressHash(project, channel, address) ? nil : former
     }
 
     // MARK: Tokens

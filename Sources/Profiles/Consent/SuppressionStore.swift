@@ -44,10 +44,15 @@ struct SuppressionStore {
 
     /// Replaces the reasons of an address; without reasons it is not suppressed.
     ///
-    /// - Parameter publish: Runs under the lock, so that a reader that sees the change also sees
-    ///   what `publish` stores.
-    func set(_ address: AddressHash, _ reasons: SuppressionReasons, publish: () -> Void) {
-        self.table.set(address, reasons, publish: publish)
+    /// - Parameters:
+    ///   - former: An address that loses its reasons at the same time; `nil`: none.
+    ///   - publish: Runs under the locks, so that a reader that sees the change also sees what
+    ///     `publish` stores.
+    func set(
+        _ address: AddressHash, _ reasons: SuppressionReasons, replacing former: AddressHash? = nil,
+        publish: () -> Void
+    ) {
+        self.table.set(address, reasons, replacing: former, publish: publish)
     }
 
     /// Every address, in no defined order: for the digest.

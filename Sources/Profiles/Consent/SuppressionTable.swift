@@ -72,26 +72,37 @@ struct SuppressionTable {
         }
     }
 
-    /// Replaces the reasons; an empty set removes the address. `publish` runs before a reader can
-    /// see the change.
-    func set(_ address: AddressHash, _ reasons: SuppressionReasons, publish: () -> Void) {
-        let shard = Self.shard(address)
-        self.locks.with(shard) {
-            if !reasons.isEmpty,
-                (self.shards[shard].count + 1) * 4 > (self.shards[shard].mask + 1) * 3
-            {
-                self.grow(shard)
-            }
-            let position = self.position(address, shard)
-            let wasThere = !self.shards[shard].slots[position].reasons.isEmpty
-            switch (wasThere, reasons.isEmpty) {
-            case (_, false):
-                self.shards[shard].slots[position] = Slot(address: address, reasons: reasons)
-                if !wasThere { self.shards[shard].count += 1 }
-            case (true, true): self.remove(at: position, shard)
-            case (false, true): break
-            }
+    /// Replaces the reasons; an empty set removes the address, and so `former` is removed at the
+    /// same time. `publish` runs before a reader can see the change.
+    func set(
+        _ address: AddressHash, _ reasons: SuppressionReasons, replacing former: AddressHash? = nil,
+        publish: () -> Void
+    ) {
+        var shards: UInt64 = 1 << UInt64(Self.shard(address))
+        if let former { shards |= 1 << UInt64(Self.shard(former)) }
+        self.locks.with(mask: shards) {
+            if let former { self.put(former, []) }
+            self.put(address, reasons)
             publish()
+        }
+    }
+
+    /// Replaces the reasons under the lock of the shard.
+    private func put(_ address: AddressHash, _ reasons: SuppressionReasons) {
+        let shard = Self.shard(address)
+        if !reasons.isEmpty,
+            (self.shards[shard].count + 1) * 4 > (self.shards[shard].mask + 1) * 3
+        {
+            self.grow(shard)
+        }
+        let position = self.position(address, shard)
+        let wasThere = !self.shards[shard].slots[position].reasons.isEmpty
+        switch (wasThere, reasons.isEmpty) {
+        case (_, false):
+            self.shards[shard].slots[position] = Slot(address: address, reasons: reasons)
+            if !wasThere { self.shards[shard].count += 1 }
+        case (true, true): self.remove(at: position, shard)
+        case (false, true): break
         }
     }
 

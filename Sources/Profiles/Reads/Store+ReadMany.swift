@@ -105,7 +105,16 @@ extension Store {
         project: ProjectID, channel: Channel, address: UnsafeRawBufferPointer, now: Int64,
         into buffer: inout ByteBuffer
     ) -> ProfileImages? {
-        let hash = self.addressIndexHash(project, channel, address)
+        AddressKey.with(channel, address) {
+            self.lookupProfiles(project: project, channel: channel, key: $0, now: now, into: &buffer)
+        }
+    }
+
+    private func lookupProfiles(
+        project: ProjectID, channel: Channel, key: UnsafeRawBufferPointer, now: Int64,
+        into buffer: inout ByteBuffer
+    ) -> ProfileImages? {
+        let hash = self.hash.address(project, channel, key).low
         // A few more than are returned, as another address may have the same hash.
         let found = self.addresses.candidates(hash, max: Self.lookupProfilesMax * 2) {
             self.appliedLSN
@@ -116,7 +125,7 @@ extension Store {
             let start = copies.count
             let copy = self.profileLocks.with(profile.shard) { () -> ProfileCopy? in
                 let header = self.pool.header(profile).pointee
-                guard header.isLive, header.project == project, self.has(header, channel, address)
+                guard header.isLive, header.project == project, self.has(header, channel, key)
                 else { return nil }
                 return self.copyParts(of: header, now, into: &copies)
             }
@@ -139,9 +148,8 @@ extension Store {
         return images
     }
 
-    /// Whether a profile has an address: e-mail addresses are compared without case. Under its
-    /// lock.
-    private func has(_ header: ProfileHeader, _ channel: Channel, _ address: UnsafeRawBufferPointer)
+    /// Whether a profile has an address with this key. Under its lock.
+    private func has(_ header: ProfileHeader, _ channel: Channel, _ key: UnsafeRawBufferPointer)
         -> Bool
     {
         guard header.attributes != 0 else { return false }
@@ -151,15 +159,8 @@ extension Store {
             totalBytes: Int(header.attributesBytes)
         ) { name, value in
             guard self.project.names.name(name).equals(native.nameBytes) else { return }
-            let text = Self.text(of: value)
-            isThere =
-                text.count == address.count
-                && zip(text, address).allSatisfy { Self.lower($0) == Self.lower($1) }
+            isThere = AddressKey.with(channel, Self.text(of: value)) { $0.equals(key) }
         }
         return isThere
-    }
-
-    private static func lower(_ byte: UInt8) -> UInt8 {
-        byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte
     }
 }

@@ -28,6 +28,9 @@ struct Rules: Equatable {
     let version: UInt32
 
     static let current = Rules(version: Store.rulesVersion)
+
+    /// Addresses are compared in any spelling (`AddressKey`), not only in any case of ASCII.
+    var comparesAddressesByKey: Bool { self.version >= 2 }
 }
 
 /// What the shared checks need to know about a command, read from its payload.
