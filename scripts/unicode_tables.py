@@ -35,7 +35,7 @@ def nfc(text):
 
 
 def lower_case(c):
-    """The simple lower-case mapping. Python's own data is older but stable; newer capitals fold as UTS #46 maps them."""
+    """The simple lower-case mapping. Python's own data is older but stable; newer capitals are mapped by UTS #46."""
     if unicodedata.category(chr(c)) == "Cn":
         mapped = idna_mapping(c)
         return ord(mapped) if unidata.category(chr(c)) == "Lu" and len(mapped) == 1 else c
@@ -44,7 +44,7 @@ def lower_case(c):
 
 
 def idna_mapping(c):
-    """What UTS #46 maps a code point to; itself if it is valid, disallowed, or mapped to what no host name may hold."""
+    """What UTS #46 maps a code point to; itself if it is valid, disallowed, or mapped to what no host name has."""
     index = bisect.bisect_right(uts46.uts46_starts, c) - 1
     status = chr(uts46.uts46_statuses[index])
     if status == "I":
@@ -156,7 +156,8 @@ def tables():
             "Primary composites by their canonical decomposition: `first, second, composite: 3 digits`.",
             {
                 "composites": "".join(
-                    digits(first, 3) + digits(second, 3) + digits(c, 3) for (first, second), c in sorted(composites.items())
+                    digits(first, 3) + digits(second, 3) + digits(c, 3)
+                    for (first, second), c in sorted(composites.items())
                 )
             },
         ),

@@ -273,6 +273,8 @@ final class TrackFixture {
     let store: Store
     var lsn: UInt64 = 0
     var now = start
+    /// Of the frames that follow.
+    var rulesVersion = Store.rulesVersion
     var log: [Entry] = []
 
     init(limits: StoreLimits = StoreLimits(), hashMask: UInt64 = .max) {
@@ -295,20 +297,24 @@ final class TrackFixture {
     @discardableResult
     func apply(_ record: [UInt8]) throws -> [UInt8] {
         let result = try Self.apply(
-            record, to: self.store, firstLSN: self.lsn + 1, receivedAt: self.now)
+            record, to: self.store, firstLSN: self.lsn + 1, receivedAt: self.now,
+            rulesVersion: self.rulesVersion)
         self.log.append(
             Entry(record: record, firstLSN: self.lsn + 1, receivedAt: self.now, result: result))
         self.lsn = self.store.appliedLSN
         return result
     }
 
-    static func apply(_ record: [UInt8], to store: Store, firstLSN: UInt64, receivedAt: Int64)
-        throws -> [UInt8]
-    {
+    static func apply(
+        _ record: [UInt8], to store: Store, firstLSN: UInt64, receivedAt: Int64,
+        rulesVersion: UInt32 = Store.rulesVersion
+    ) throws -> [UInt8] {
         var results = ByteBuffer()
         try record.withUnsafeBytes { bytes in
             guard let view = RecordView(bytes) else { throw ApplyError.malformed(lsn: firstLSN) }
-            try store.apply(view, firstLSN: firstLSN, receivedAt: receivedAt, results: &results)
+            try store.apply(
+                view, firstLSN: firstLSN, receivedAt: receivedAt, rulesVersion: rulesVersion,
+                results: &results)
         }
         return Array(results.bytes)
     }

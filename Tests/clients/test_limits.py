@@ -91,12 +91,6 @@ LIMITS = {
         15,
         "attributes.native.language",
     ),
-    "time zone": (
-        "Identify",
-        lambda n: identify(None, unique("p"), native(timezone="Europe/" + "b" * (n - 7))),
-        64,
-        "attributes.native.timezone",
-    ),
     "events": ("Track", lambda n: track(custom(), *[event() for _ in range(n)]), 15, "events"),
     "event name": ("Track", lambda n: track(custom(), event("a" * n)), 30, "events[0].name"),
     "event id": ("Track", lambda n: track(custom(), event(event_id=padded(n))), 100, "events[0].event_id"),

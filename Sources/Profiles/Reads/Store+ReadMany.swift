@@ -106,7 +106,8 @@ extension Store {
         into buffer: inout ByteBuffer
     ) -> ProfileImages? {
         AddressKey.with(channel, address) {
-            self.lookupProfiles(project: project, channel: channel, key: $0, now: now, into: &buffer)
+            self.lookupProfiles(
+                project: project, channel: channel, key: $0, now: now, into: &buffer)
         }
     }
 

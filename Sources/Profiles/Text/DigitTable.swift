@@ -26,7 +26,7 @@ struct DigitTable {
         return value
     }
 
-    /// The last record whose key, its first `digits` digits, is at most `key`; `nil`: there is none.
+    /// The last record whose first `digits` digits are at most `key`; `nil`: there is none.
     ///
     /// - Complexity: O(log records).
     func last(_ digits: Int, atMost key: UInt32) -> Int? {
