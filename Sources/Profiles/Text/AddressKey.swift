@@ -17,10 +17,12 @@ enum AddressKey {
         _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result {
         guard channel == .email else { return body(address) }
-        guard self.isASCII(address) else {
-            return self.key(of: address).withUnsafeBytes { body($0) }
+        return withUnsafeTemporaryAllocation(byteCount: address.count, alignment: 1) { lower in
+            guard self.lower(address, into: lower) else {
+                return self.key(of: address).withUnsafeBytes { body($0) }
+            }
+            return body(UnsafeRawBufferPointer(lower))
         }
-        return self.withFormer(channel, address, body)
     }
 
     /// As `with`, with the key of rules version 1: only letters of ASCII are in lower case.
@@ -30,18 +32,28 @@ enum AddressKey {
     ) -> Result {
         guard channel == .email else { return body(address) }
         return withUnsafeTemporaryAllocation(byteCount: address.count, alignment: 1) { lower in
-            for (index, byte) in address.enumerated() {
-                lower[index] =
-                    byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte
-            }
+            _ = self.lower(address, into: lower)
             return body(UnsafeRawBufferPointer(lower))
         }
     }
 
-    /// Whether both keys of an address are equal at a glance, as those of nearly all are.
+    /// Whether an address is ASCII, as nearly all are: then both of its keys are equal.
     static func isASCII(_ address: UnsafeRawBufferPointer) -> Bool {
         var bits: UInt8 = 0
-        for byte in address { bits |= byte }
+        for index in 0 ..< address.count { bits |= address[index] }
+        return bits < 0x80
+    }
+
+    /// Copies an address with its ASCII letters in lower case; true if it is ASCII.
+    private static func lower(
+        _ address: UnsafeRawBufferPointer, into lower: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        var bits: UInt8 = 0
+        for index in 0 ..< address.count {
+            let byte = address[index]
+            bits |= byte
+            lower[index] = byte | (byte &- UInt8(ascii: "A") < 26 ? 0x20 : 0)
+        }
         return bits < 0x80
     }
 
