@@ -149,7 +149,6 @@ import Testing
         version: UInt32, state: SubscriptionState
     ) throws {
         let fixture = TrackFixture()
-        fixture.store.newestRules = 2
         fixture.store.state.pointee.options.resetConsentOnAddressChange = true
         try fixture.setEmail("JOSÉ@BÜCHER.example")
         _ = try fixture.consent([(.email, "", .subscribed)], by: .user)

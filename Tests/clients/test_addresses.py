@@ -226,3 +226,23 @@ def test_other_names_are_no_time_zones(stub, name):
     )
     assert failure.code == grpc.StatusCode.INVALID_ARGUMENT
     assert list(failure.violations) == ["attributes.native.timezone"]
+
+
+def test_consent_is_not_reset_by_another_spelling_of_the_same_address(server):
+    from test_consent import USER, states, update
+
+    stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
+    service, messages = admin(server)
+    service.UpdateProject(
+        messages.UpdateProjectRequest(
+            project="default", options=messages.ProjectOptions(reset_consent_on_address_change=True)
+        )
+    )
+    who = identify(stub, email_address="JOSÉ@BÜCHER.example")
+    stub.UpdateSubscription(update(who, source=USER))
+    identify(stub, who, email_address="josé@xn--bcher-kva.example")
+    assert states(stub.GetProfile(get(who)).profile.subscriptions) == {(EMAIL, ""): 3}
+    identify(stub, who, email_address="jose@xn--bcher-kva.example")
+    assert server.stop(signal.SIGKILL) != 0
+    stub = profiles_pb2_grpc.ProfilesStub(server.start().channel())
+    assert states(stub.GetProfile(get(who)).profile.subscriptions) == {(EMAIL, ""): 1}
