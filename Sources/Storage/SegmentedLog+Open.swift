@@ -2,17 +2,13 @@ import Bytes
 import IOCore
 
 extension SegmentedLog {
-    /// Name of the lock file in a data directory.
-    static let lockName = "LOCK"
-
-    /// Makes the directory where missing and takes its lock, which must be held as long as the log
-    /// is used (L14).
+    /// Makes the directory where it is missing and takes its lock, which must be held as long as the
+    /// log is used (L14).
     package static func lock(_ environment: LogEnvironment) throws(StorageError)
         -> any DirectoryLock
     {
         try Recovery.storage { () throws(IOError) in
-            try environment.fileSystem.createDirectory(environment.directory)
-            return try environment.fileSystem.lock("\(environment.directory)/\(Self.lockName)")
+            try environment.fileSystem.lockDirectory(environment.directory)
         }
     }
 
@@ -176,6 +172,15 @@ extension SegmentedLog {
             try body(file)
             try Recovery.storage { () throws(IOError) in
                 try files.finish(file, header: header)
+            }
+        } catch {
+            file.close()
+            // A rejected start leaves nothing behind. What cannot be removed goes at the next one.
+            try? files.fileSystem.remove(files.path(name))
+            throw error
+        }
+        do throws(StorageError) {
+            try Recovery.storage { () throws(IOError) in
                 try files.publish(named: name, as: header.number)
             }
             return file
@@ -217,7 +222,7 @@ extension SegmentedLog {
             metrics: LogMetrics(),
             preparer: SegmentPreparer(
                 files: files, options: environment.options, waker: environment.preparerWaker),
-            segment: segment, chain: chain)
+            lock: environment.lock, segment: segment, chain: chain)
     }
 }
 

@@ -6,6 +6,8 @@ package enum StorageError: Error, Equatable, Sendable {
     case io(IOError)
     /// Another process has the directory.
     case locked(path: String)
+    /// The data directory was removed, replaced, or taken by another process while it was used.
+    case directoryLost(path: String, DirectoryHold)
     /// A bad place with valid data behind it, or before a seal: never repaired silently.
     case corruption(file: String, offsetBytes: Int, lsn: UInt64, found: String)
     /// Written by a newer release.
@@ -35,6 +37,9 @@ extension StorageError: CustomStringConvertible {
         case .io(let error):
             "\(error.operation) of \(error.subject) failed with errno \(error.code)"
         case .locked(let path): "\(path) is held by another process"
+        case .directoryLost(let path, .gone): "\(path) was removed or renamed"
+        case .directoryLost(let path, .replaced): "\(path) leads to another directory now"
+        case .directoryLost(let path, _): "\(path) is used by another process as well"
         case .corruption(let file, let offset, let lsn, let found):
             "\(file) is damaged at byte \(offset), before lsn \(lsn): \(found)"
         case .newerFormat(let file, let version):

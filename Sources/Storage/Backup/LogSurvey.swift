@@ -95,7 +95,7 @@ package struct LogSurvey {
             return .snapshot(
                 try SnapshotReader.verify(self.files, name, directoryID: self.directoryID))
         }
-        if name == SegmentedLog.lockName { return .lock }
+        if name == LockFile.name { return .lock }
         if name.hasPrefix(SegmentFiles.tornPrefix) { return .tornTail }
         return name.hasSuffix(SegmentFiles.temporarySuffix) ? .temporary : .other
     }
