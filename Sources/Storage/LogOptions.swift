@@ -23,6 +23,8 @@ package struct LogOptions: Sendable {
     /// Zeros written between two syncs while a segment is prepared: small enough that a commit
     /// beside it does not wait long.
     package var prepareStepBytes = 256 << 10
+    /// The lsn at which a log is accepted that ends before its noted end; `nil`: it is rejected.
+    package var acceptedEndLSN: UInt64?
     /// Bytes of a torn tail that are kept aside for a person to look at.
     package var tornBytesKept = 1 << 20
     /// Files with torn tails that are kept; the oldest go.

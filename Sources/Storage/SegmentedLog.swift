@@ -13,6 +13,7 @@ package final class SegmentedLog: CommandLog {
     package let framesInFlightMax = 1
     package let metrics: LogMetrics
     package let preparer: SegmentPreparer
+    private var endFile: LogEndFile
     /// Examined before anything is acknowledged; `nil`: the caller keeps others away.
     private let lock: (any DirectoryLock)?
     /// When the lock was last examined; monotonic, in nanoseconds.
@@ -61,9 +62,11 @@ package final class SegmentedLog: CommandLog {
     init(
         files: SegmentFiles, directoryID: DirectoryID, clock: any Clock, options: LogOptions,
         metrics: LogMetrics,
-        preparer: SegmentPreparer, lock: (any DirectoryLock)?, segment: OpenSegment, chain: Chain
+        preparer: SegmentPreparer, lock: (any DirectoryLock)?, endFile: LogEndFile,
+        segment: OpenSegment, chain: Chain
     ) {
         self.lock = lock
+        self.endFile = endFile
         self.files = files
         self.directoryID = directoryID
         self.seed = directoryID.seed
@@ -162,6 +165,7 @@ package final class SegmentedLog: CommandLog {
             return .after(nanoseconds: self.options.idleSealNanoseconds - idleNanoseconds)
         }
         try self.seal(results)
+        try self.noteEnd(isSynced: false)
         return self.atRest
     }
 
@@ -206,11 +210,12 @@ package final class SegmentedLog: CommandLog {
     }
 
     package func close(results: ResultsMark) {
-        if self.failure == nil, !self.isSealed, !self.isSyncDue {
+        if self.failure == nil, !self.isSyncDue {
             do throws(AppendError) {
-                try self.seal(results)
+                if !self.isSealed { try self.seal(results) }
+                try self.noteEnd(isSynced: true)
             } catch {
-                // No response depends on a seal: the next start treats the tail as unsealed.
+                // No response depends on a seal or a note: the next start treats the tail as unsealed.
             }
         }
         self.closeFile()
@@ -320,6 +325,17 @@ package final class SegmentedLog: CommandLog {
         self.offset = SegmentHeader.bytes
         self.isFilled = next.isSpare
         self.metrics.beganSegment()
+        try self.noteEnd(isSynced: true)
+    }
+
+    /// Notes how far the log has come, now that all of it is durable.
+    private func noteEnd(isSynced: Bool) throws(AppendError) {
+        do throws(IOError) {
+            try self.endFile.note(
+                self.directoryID, segment: self.segment, self.chain, isSynced: isSynced)
+        } catch {
+            throw self.fail(error)
+        }
     }
 
     /// A segment with its header, under its temporary name.

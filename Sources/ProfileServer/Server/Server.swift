@@ -96,6 +96,7 @@ package final class Server {
         node.listenPort = self.configuration.listen.port
         node.loops = self.configuration.loops
         node.hasReflection = self.configuration.reflection
+        node.log.acceptedEndLSN = self.configuration.acceptLogLoss
         node.log.segmentBytes = self.configuration.segmentBytes
         node.pipeline.memoryBytesMax = self.configuration.memoryLimit
         node.snapshots.logBytesMax = UInt64(self.configuration.snapshotLogBytes)
@@ -147,6 +148,11 @@ package final class Server {
                 "a snapshot is damaged: the state was recovered without it",
                 LogField("file", skipped.name),
                 LogField("reason", skipped.reason))
+        }
+        if let lost = recovered.report.acceptedLossOf {
+            self.log.error(
+                "the end of the log is missing, which was accepted",
+                LogField("lost_through_lsn", lost), LogField("lsn", recovered.store.appliedLSN))
         }
         if let torn = recovered.report.tornTail {
             self.log.warning(

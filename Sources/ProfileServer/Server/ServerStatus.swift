@@ -160,6 +160,10 @@ final class ServerStatus: AdminPages {
             help: "Number of the last operation that is durable and visible.",
             value: Double(recovered.store.appliedLSN))
         text.gauge(
+            "profiles_clock_behind_seconds",
+            help: "How far the machine's clock is behind the time of the last call in the log.",
+            value: recovered.pipeline.metrics.clockBehindSeconds)
+        text.gauge(
             "profiles_commands_waiting", help: "Commands on their way through the log.",
             value: Double(recovered.pipeline.metrics.commandsWaiting))
         text.gauge(

@@ -123,7 +123,7 @@ struct NodeBuild {
             onShortage: { shortage, isShort in
                 if shortage == .disk { requests.note(isDiskFull: isShort) }
                 onEvent(.shortage(shortage, isShort))
-            }, onLeadership: { onEvent(.leadership($0)) })
+            }, onLeadership: { onEvent(.leadership($0)) }, onClock: { onEvent(.clock($0)) })
     }
 
     private func backups(_ coordinator: OperatorCoordinator) -> NodeComponent {

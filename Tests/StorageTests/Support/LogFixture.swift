@@ -20,6 +20,9 @@ final class LogFixture {
     /// of the directory included.
     private(set) var replayed = 0
     private(set) var target = CheckingTarget()
+    /// Examined by the log.
+    var lock: (any DirectoryLock)?
+    var acceptedEndLSN: UInt64?
 
     init(_ disk: SimulatedDisk = SimulatedDisk(), segmentBytes: Int = 4096) {
         self.disk = disk
@@ -30,8 +33,11 @@ final class LogFixture {
         var options = LogOptions()
         options.segmentBytes = self.segmentBytes
         options.prepareStepBytes = 1024
-        return LogEnvironment(
+        options.acceptedEndLSN = self.acceptedEndLSN
+        var environment = LogEnvironment(
             directory: Self.directory, fileSystem: self.disk, clock: Self.clock, options: options)
+        environment.lock = self.lock
+        return environment
     }
 
     /// The payload of the frame at a place (0: the first of the directory); sizes differ, and some
