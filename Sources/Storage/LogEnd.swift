@@ -6,6 +6,14 @@
 import Bytes
 import IOCore
 
+/// Where a log ends, for messages.
+package struct LogEndPosition: Equatable, Sendable {
+    /// Of the last operation; 0: there is none.
+    package var lsn: UInt64
+    /// The number of the last segment; 0: there is none.
+    package var segment: UInt64
+}
+
 /// How far a log had come, durably, when that was last noted.
 ///
 /// Layout of one slot, little-endian:
@@ -15,7 +23,7 @@ import IOCore
 struct LogEnd: Equatable {
     static let slotBytes = 68
     static let version: UInt32 = 1
-    /// `PRFLEND` and a zero.
+    /// The text PRFLEND and a zero.
     static let magic: UInt64 = 0x0044_4E45_4C46_5250
 
     var directoryID: DirectoryID
@@ -26,6 +34,10 @@ struct LogEnd: Equatable {
     /// Of the first frame behind the noted end.
     var nextFrame: UInt64
     var nextLSN: UInt64
+
+    var position: LogEndPosition {
+        LogEndPosition(lsn: self.nextLSN - 1, segment: self.segment)
+    }
 
     func write(into buffer: inout ByteBuffer) {
         let start = buffer.count
@@ -160,7 +172,9 @@ extension Recovery {
             self.report.acceptedLossOf = noted.nextLSN - 1
             return
         }
-        throw .logLoss(file: path, lsn: lsn, noted: noted.nextLSN - 1)
+        throw .logLoss(
+            file: path, found: LogEndPosition(lsn: lsn, segment: self.end.segment),
+            noted: noted.position)
     }
 
     /// Rejects a directory without any log where a log was.
@@ -168,7 +182,9 @@ extension Recovery {
         _ files: SegmentFiles, accepting accepted: UInt64?
     ) throws(StorageError) {
         guard let noted = try Self.notedEnd(files), accepted != 0 else { return }
-        throw .logLoss(file: files.path(LogEndFile.name), lsn: 0, noted: noted.nextLSN - 1)
+        throw .logLoss(
+            file: files.path(LogEndFile.name), found: LogEndPosition(lsn: 0, segment: 0),
+            noted: noted.position)
     }
 
     private static func notedEnd(_ files: SegmentFiles) throws(StorageError) -> LogEnd? {

@@ -12,10 +12,10 @@ package struct LogOptions: Sendable {
     /// not stop and start with every segment.
     package var headroomBytes: Int { 2 * self.segmentBytes }
     /// Shortest time between two looks at whether the directory is still this process's, in
-    /// nanoseconds: under load three system calls each, so 0.03 % of a core.
-    package var holdNanoseconds: UInt64 = 10_000_000
-    /// The same while nothing is written, in nanoseconds: that is how long health says SERVING after
-    /// the directory was lost.
+    /// nanoseconds: three system calls each, so 0.2 % of a core at most.
+    package var holdNanoseconds: UInt64 = 1_000_000
+    /// The same while nothing is written, in nanoseconds: that is how long health says SERVING
+    /// after the directory was lost.
     package var idleHoldNanoseconds: UInt64 = 1_000_000_000
     /// Idle time after which the log is sealed, in nanoseconds: so short that a kill rarely leaves
     /// a tail to be copied, so long that a seal, which costs a sync, is rare beside frames.

@@ -8,8 +8,8 @@ extension Recovery {
 
     /// Reads everything that a start needs; changes nothing.
     ///
-    /// - Parameter accepted: The lsn at which a log may end that is shorter than it was; `nil`: none
-    ///   may.
+    /// - Parameter accepted: The lsn at which a log may end that is shorter than it was; `nil`:
+    ///   none may.
     /// - Returns: `nil` in a directory without log and snapshots.
     static func read(
         _ files: SegmentFiles, _ names: [String], accepting accepted: UInt64?,

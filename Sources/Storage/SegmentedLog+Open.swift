@@ -2,8 +2,8 @@ import Bytes
 import IOCore
 
 extension SegmentedLog {
-    /// Makes the directory where it is missing and takes its lock, which must be held as long as the
-    /// log is used (L14).
+    /// Makes the directory where it is missing and takes its lock, which must be held as long as
+    /// the log is used (L14).
     package static func lock(_ environment: LogEnvironment) throws(StorageError)
         -> any DirectoryLock
     {

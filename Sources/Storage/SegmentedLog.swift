@@ -107,7 +107,9 @@ package final class SegmentedLog: CommandLog {
 
     package func append(_ frame: LogFrame) throws(AppendError) -> UInt64 {
         // First: after a failed sync neither the offset of the next frame nor its lsn is known.
-        guard self.failure == nil else { throw .failed }
+        guard self.failure == nil, self.isHeld(at: self.clock.monotonicNanoseconds()) else {
+            throw .failed
+        }
         precondition(frame.firstLSN == self.chain.nextLSN, "lsns have no gap")
         try self.write(.records, frame)
         return self.chain.nextFrame - 1
@@ -215,7 +217,8 @@ package final class SegmentedLog: CommandLog {
                 if !self.isSealed { try self.seal(results) }
                 try self.noteEnd(isSynced: true)
             } catch {
-                // No response depends on a seal or a note: the next start treats the tail as unsealed.
+                // No response depends on a seal or a note: the next start treats the tail as
+                // unsealed.
             }
         }
         self.closeFile()

@@ -16,8 +16,8 @@ package enum StorageError: Error, Equatable, Sendable {
     case foreign(file: String)
     /// A segment between others, or between a snapshot and the log, is missing.
     case missingSegment(number: UInt64)
-    /// The log ends at `lsn`, and had reached `noted`: what was between is lost.
-    case logLoss(file: String, lsn: UInt64, noted: UInt64)
+    /// The log ends before the end that a file notes: what was between is lost.
+    case logLoss(file: String, found: LogEndPosition, noted: LogEndPosition)
     /// A snapshot is not whole or not what was written. A start falls back to the one before, if
     /// that and its log are there.
     case snapshotDamaged(file: String, offsetBytes: Int, found: String)
@@ -52,10 +52,11 @@ extension StorageError: CustomStringConvertible {
             "\(file) is damaged at byte \(offset): \(found)"
         case .missingLog(let snapshot, let lsn, let found):
             "the log does not continue behind \(snapshot), which covers lsn \(lsn): \(found)"
-        case .logLoss(let file, let lsn, let noted):
-            "the log ends at lsn \(lsn), but \(file) notes that it had reached lsn \(noted): the "
-                + "last segments were removed or replaced by older ones; put them back, restore a "
-                + "backup, or accept the loss with --accept-log-loss \(lsn)"
+        case .logLoss(let file, let found, let noted):
+            "the log ends at lsn \(found.lsn) in segment \(found.segment), but \(file) notes that "
+                + "it had reached lsn \(noted.lsn) in segment \(noted.segment): the last segments "
+                + "were removed or replaced by older ones; put them back, restore a backup, or accept "
+                + "the loss with --accept-log-loss \(found.lsn)"
         case .snapshotRejected(let file): "\(file) is whole, but this release cannot load it"
         case .noSpace: "no space left for the log"
         case .poisoned: "the log has failed and is closed until a restart"

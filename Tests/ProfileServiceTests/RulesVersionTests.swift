@@ -52,8 +52,8 @@ import Testing
             #expect(lsn == GoldenDirectory.lsn + 1)
             #expect(
                 error.description.contains(
-                    "was written by rules version \(Self.next), and this release knows versions up to "
-                        + "\(Store.rulesVersion)"))
+                    "was written by rules version \(Self.next), and this release knows "
+                        + "versions up to \(Store.rulesVersion)"))
         }
         #expect(disk.snapshot.files.map(\.content) == before, "nothing was changed")
     }

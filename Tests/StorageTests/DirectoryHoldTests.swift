@@ -8,23 +8,36 @@ import Testing
     /// An open log with a lock on its directory, and the means to write frames.
     private static func opened() throws -> LogFixture {
         let fixture = LogFixture()
+        // The fixtures share a clock, which other tests move.
+        fixture.clock = SimulatedClock()
         fixture.lock = try fixture.disk.lockDirectory(LogFixture.directory)
         try fixture.open()
         return fixture
     }
 
     @Test(arguments: [DirectoryHold.gone, .replaced, .shared])
-    func L14_frameWrittenToALostDirectoryIsNotReportedCommitted(hold: DirectoryHold) throws {
+    func L14_lostDirectoryTakesNoFrame(hold: DirectoryHold) throws {
         let fixture = try Self.opened()
         try fixture.write(1)
-        LogFixture.clock.advance(nanoseconds: LogOptions().holdNanoseconds)
+        fixture.clock.advance(nanoseconds: LogOptions().holdNanoseconds)
         fixture.disk.lose(hold)
+        let operations = fixture.disk.operationCount
         #expect(throws: StorageError.directoryLost(path: LogFixture.directory, hold)) {
             try fixture.write(2)
         }
-        let operations = fixture.disk.operationCount
+        #expect(fixture.disk.operationCount == operations, "not even the frame is written")
         #expect(throws: StorageError.poisoned) { try fixture.append(2) }
         #expect(fixture.disk.operationCount == operations, "nothing more is written")
+    }
+
+    @Test func L14_directoryLostBetweenWriteAndReportIsSeen() throws {
+        let fixture = try Self.opened()
+        try fixture.append(1)
+        fixture.clock.advance(nanoseconds: LogOptions().holdNanoseconds)
+        fixture.disk.lose(.gone)
+        #expect(throws: StorageError.directoryLost(path: LogFixture.directory, .gone)) {
+            try fixture.opened.commit()
+        }
     }
 
     @Test func L14_lostDirectoryIsSeenBeforeANewSegmentHowSoonItMayBe() throws {
@@ -52,7 +65,7 @@ import Testing
         #expect(
             try fixture.opened.rest(idleNanoseconds: .max, results: mark)
                 == .after(nanoseconds: idle))
-        LogFixture.clock.advance(nanoseconds: idle)
+        fixture.clock.advance(nanoseconds: idle)
         fixture.disk.lose(.gone)
         #expect(throws: AppendError.failed) {
             _ = try fixture.opened.rest(idleNanoseconds: .max, results: mark)

@@ -32,6 +32,8 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 def stops_writing(server, person):
     """Writes end and say so, reads go on."""
+    # The log looks once per millisecond at most.
+    time.sleep(0.05)
     stub = stub_of(server)
     failure = fails(stub.Track, track(person))
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE")

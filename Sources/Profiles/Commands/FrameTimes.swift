@@ -57,8 +57,8 @@ package struct FrameTimes: Equatable, Sendable {
 /// The machine's clock at the head of a frame's payload, where it is behind the frame's
 /// `receivedAt`.
 ///
-/// Layout, little-endian: a record header (`RecordFormat`) of kind 255 with a payload of 8 bytes and
-/// no operations, then `clock: Int64 µs since 1970`. Source: docs/formats/records.md.
+/// Layout, little-endian: a record header (`RecordFormat`) of kind 255 with a payload of 8 bytes
+/// and no operations, then `clock: Int64 µs since 1970`. Source: docs/formats/records.md.
 package enum FrameClock {
     /// Of no `RecordKind`: it belongs to the frame, and no call is behind it.
     static let kind: UInt8 = 255

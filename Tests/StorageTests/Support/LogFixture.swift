@@ -10,6 +10,8 @@ final class LogFixture {
     static let directory = "d"
     static let lsnsPerFrame: UInt64 = 3
     static let clock = SimulatedClock()
+    /// Of the file that notes the end, which takes part of a small disk.
+    static let noteBytes = 580
     static let directoryID = DirectoryID(high: 0x0011_2233_4455_6677, low: 0x8899_AABB_CCDD_EEFF)
 
     let disk: SimulatedDisk
@@ -23,6 +25,7 @@ final class LogFixture {
     /// Examined by the log.
     var lock: (any DirectoryLock)?
     var acceptedEndLSN: UInt64?
+    var clock = LogFixture.clock
 
     init(_ disk: SimulatedDisk = SimulatedDisk(), segmentBytes: Int = 4096) {
         self.disk = disk
@@ -35,7 +38,7 @@ final class LogFixture {
         options.prepareStepBytes = 1024
         options.acceptedEndLSN = self.acceptedEndLSN
         var environment = LogEnvironment(
-            directory: Self.directory, fileSystem: self.disk, clock: Self.clock, options: options)
+            directory: Self.directory, fileSystem: self.disk, clock: self.clock, options: options)
         environment.lock = self.lock
         return environment
     }
