@@ -102,7 +102,8 @@ package final class LinuxFileSystem: FileSystem {
     }
 
     package func syncDirectory(_ path: String) throws(IOError) {
-        let descriptor = try self.open(path, O_RDONLY | O_DIRECTORY)
+        // Not through a link, unless it is the locked directory: a backup does not follow one.
+        let descriptor = try self.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
         defer { Glibc.close(descriptor) }
         guard fsync(descriptor) == 0 else { throw IOError(operation: "fsync", subject: path) }
     }
