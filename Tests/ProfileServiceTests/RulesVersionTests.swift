@@ -8,36 +8,39 @@ import Testing
 
 /// What a release does with frames of its own rules, of older and of newer ones.
 ///
-/// The next release's store is this one with the number raised, which is what that release will be
-/// for frames of today's rules; a directory that it continues holds frames of several.
+/// A release of newer rules is this one with the number raised, which is what that release will be
+/// for the frames of today. A directory that it continues holds frames of every version.
 @Suite struct RulesVersionTests {
-    private static let next = Store.rulesVersion + 1
+    /// A version that this release does not know.
+    private static let newer = Store.rulesVersion + 1
 
-    /// The golden directory of version 1, continued by the next release.
+    /// The golden directory of version 1, continued by a release of newer rules.
     private static func continued() throws -> (disk: SimulatedDisk, digest: UInt64) {
-        let fixture = try ServiceFixture(GoldenDirectory.disk(), rulesVersion: Self.next)
+        let fixture = try ServiceFixture(GoldenDirectory.disk(), rulesVersion: Self.newer)
         #expect(fixture.store.digest() == GoldenDirectory.digest, "old frames by the old rules")
-        let done = fixture.commit([fixture.batch([("next-version", ["1", "2"], "")])])
+        let done = fixture.commit([fixture.batch([("newer-rules", ["1", "2"], "")])])
         #expect(done[0].slots[0].rejection == .none)
         fixture.end()
         fixture.disk.killProcess()
         return (fixture.disk, fixture.store.digest())
     }
 
-    @Test func goldenLogOfVersion1IsReplayedByTheNextRelease() throws {
-        for hidden in [[], ["0000000000000262.snapshot"]] {
-            let fixture = try ServiceFixture(
-                GoldenDirectory.disk(without: hidden), rulesVersion: Self.next)
-            #expect(fixture.store.digest() == GoldenDirectory.digest)
-            #expect(fixture.store.appliedLSN == GoldenDirectory.lsn)
+    @Test func goldenLogOfVersion1IsReplayedByReleasesOfNewerRules() throws {
+        for version in [Store.rulesVersion, Self.newer] {
+            for hidden in [[], ["0000000000000262.snapshot"]] {
+                let fixture = try ServiceFixture(
+                    GoldenDirectory.disk(without: hidden), rulesVersion: version)
+                #expect(fixture.store.digest() == GoldenDirectory.digest)
+                #expect(fixture.store.appliedLSN == GoldenDirectory.lsn)
+            }
         }
     }
 
     @Test func logOfBothVersionsIsReplayedByTheReleaseThatWroteIt() throws {
         let (disk, digest) = try Self.continued()
-        let again = try ServiceFixture(disk, rulesVersion: Self.next)
+        let again = try ServiceFixture(disk, rulesVersion: Self.newer)
         #expect(again.store.digest() == digest)
-        #expect(again.count("next-version") == 2)
+        #expect(again.count("newer-rules") == 2)
     }
 
     @Test func frameOfNewerRulesIsRejectedWithBothVersionsInTheText() throws {
@@ -45,15 +48,16 @@ import Testing
         let before = disk.snapshot.files.map(\.content)
         do throws(RecoveryError) {
             _ = try ServiceFixture(disk)
-            Issue.record("a frame of newer rules was applied")
+            Issue.record("a frame of newer rules was applied by this release")
         } catch {
-            guard case .newerRules(Self.next, _, let lsn, known: Store.rulesVersion) = error
-            else { throw error }
+            guard case .newerRules(Self.newer, _, let lsn, known: Store.rulesVersion) = error else {
+                throw error
+            }
             #expect(lsn == GoldenDirectory.lsn + 1)
             #expect(
                 error.description.contains(
-                    "was written by rules version \(Self.next), and this release knows "
-                        + "versions up to \(Store.rulesVersion)"))
+                    "was written by rules version \(Self.newer), and this release knows versions "
+                        + "up to \(Store.rulesVersion)"))
         }
         #expect(disk.snapshot.files.map(\.content) == before, "nothing was changed")
     }
@@ -65,7 +69,7 @@ import Testing
         endRecord(at: offset, operations: 1, in: &payload)
         let lsn = fixture.store.appliedLSN + 1
         var results = ByteBuffer()
-        let outcomes = [1, Self.next].map { (version: UInt32) -> RecoveryError? in
+        let outcomes = [Store.rulesVersion, Self.newer].map { (version: UInt32) -> RecoveryError? in
             let frame = LogFrame(
                 firstLSN: lsn, operationCount: 1,
                 receivedAt: fixture.clock.wallMicroseconds(), rulesVersion: version,
@@ -77,8 +81,8 @@ import Testing
             } catch { return error }
         }
         #expect(outcomes[0] == nil)
-        guard case .record(.newerRules(Self.next, _), _) = outcomes[1] else {
-            Issue.record("the store did not see the version")
+        guard case .record(.newerRules(Self.newer, _), _) = outcomes[1] else {
+            Issue.record("the store did not see the version of the frame")
             return
         }
     }
