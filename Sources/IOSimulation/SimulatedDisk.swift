@@ -13,6 +13,8 @@ package final class SimulatedDisk: FileSystem {
         var disk: DiskState
         var operations: [DiskOperation] = []
         var locks: Set<String> = []
+        /// What a lock finds when it examines its directory.
+        var hold = DirectoryHold.held
         var fault: DiskFaultPlan?
         var faultsHit = 0
         var random: SeededRandom
@@ -92,10 +94,12 @@ package final class SimulatedDisk: FileSystem {
         }
     }
 
-    package func lock(_ path: String) throws(IOError) -> any DirectoryLock {
-        let isNew = self.state.withLock { $0.locks.insert(path).inserted }
-        guard isNew else { throw IOError(.locked, operation: "flock", subject: path, code: 11) }
-        return SimulatedLock(disk: self, path: path)
+    package func lockDirectory(_ directory: String) throws(IOError) -> any DirectoryLock {
+        let isNew = self.state.withLock { $0.locks.insert(directory).inserted }
+        guard isNew else {
+            throw IOError(.locked, operation: "flock", subject: directory, code: 11)
+        }
+        return SimulatedLock(disk: self, path: directory)
     }
 
     package func freeBytes(_ directory: String) throws(IOError) -> UInt64 {
@@ -184,6 +188,12 @@ extension SimulatedDisk {
     /// Makes the n-th call of a kind fail; `nil` takes an earlier plan back.
     package func plan(_ fault: DiskFaultPlan?) { self.state.withLock { $0.fault = fault } }
 
+    /// From now on the locked directory is found removed, replaced or shared.
+    package func lose(_ hold: DirectoryHold) { self.state.withLock { $0.hold = hold } }
+
+    /// Whether a process has a lock.
+    package var isLocked: Bool { self.state.withLock { !$0.locks.isEmpty } }
+
     /// Limits what all files together may hold, in bytes: what is over fails with ENOSPC.
     package func limit(toBytes capacity: Int) {
         self.state.withLock { $0.capacityBytes = capacity }
@@ -196,6 +206,7 @@ extension SimulatedDisk {
     package func killProcess() {
         self.state.withLock {
             $0.locks.removeAll()
+            $0.hold = .held
             $0.failedNodes.removeAll()
             $0.openFiles = 0
             $0.fault = nil
@@ -218,6 +229,10 @@ final class SimulatedLock: DirectoryLock {
         self.disk = disk
         self.path = path
     }
+
+    func claim() throws(IOError) {}
+
+    func examine() -> DirectoryHold { self.disk.state.withLock { $0.hold } }
 
     func release() {
         _ = self.disk.state.withLock { $0.locks.remove(self.path) }

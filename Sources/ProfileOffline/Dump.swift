@@ -1,4 +1,5 @@
 import Bytes
+import IOLinux
 import Messages
 import Profiles
 
@@ -38,8 +39,9 @@ package struct Dump {
         let encoder = MessageEncoder()
         let project = self.store.defaultProject
         // The time of the last record rather than the current time, so that a dump of a backup
-        // gives the same result on any day.
-        let now = self.store.lastReceivedAt
+        // gives the same result on any day; unless a clock that ran ahead made that time, by which
+        // events would be past their retention that are not.
+        let now = min(self.store.lastReceivedAt, LinuxClock().wallMicroseconds())
         let appliedLSN = self.store.appliedLSN
         var profile = ByteBuffer(capacity: 64 << 10)
         var events = ByteBuffer()

@@ -7,21 +7,17 @@ import Storage
 
 /// A data directory, or a backup of one, that no server has open. Reading it changes nothing.
 package final class OfflineDirectory {
-    static let lockName = "LOCK"
-
     package let path: String
     private let files = LinuxFileSystem()
     private let clock = LinuxClock()
-    /// Excludes servers while the directory is read; `nil` if the directory has never been served:
-    /// it has no lock file then, and none is created.
+    /// Excludes servers while the directory is read; `nil` if the caller holds it.
     private let lock: (any DirectoryLock)?
 
     /// - Throws: `.locked` if a server runs on it, `.files`.
     package init(_ path: String) throws(OfflineFailure) {
         self.path = path
         do throws(IOError) {
-            _ = try self.files.list(path)
-            self.lock = try self.files.lockShared("\(path)/\(Self.lockName)")
+            self.lock = try self.files.lockShared(path)
         } catch {
             throw error.kind == .locked ? .locked(path: path) : .files(error)
         }

@@ -42,7 +42,7 @@ final class ReadOnlyFiles: FileSystem {
     func syncDirectory(_ path: String) throws(IOError) {
         preconditionFailure("the file system is read-only")
     }
-    func lock(_ path: String) throws(IOError) -> any DirectoryLock {
+    func lockDirectory(_ directory: String) throws(IOError) -> any DirectoryLock {
         preconditionFailure("the file system is read-only")
     }
 }

@@ -34,7 +34,7 @@ package struct Restore {
             if case .file(let name, _, let found) = finding {
                 switch found {
                 case .segment, .snapshot: names.append(name)
-                case .tornTail, .temporary, .lock, .other: break
+                case .tornTail, .temporary, .lock, .logEnd, .other: break
                 }
             }
             report(finding)
@@ -80,32 +80,29 @@ package struct Restore {
                 try? self.files.remove("\(self.target)/\(name)")
                 try? self.files.remove("\(self.target)/\(name)\(Self.temporarySuffix)")
             }
-            try? self.files.remove("\(self.target)/\(OfflineDirectory.lockName)")
             throw error
         }
+        do throws(IOError) { try lock.claim() } catch { throw .files(error) }
         return summary
     }
 
     /// Creates the target and takes its lock, so that no server starts there in the meantime.
     private func prepare() throws(OfflineFailure) -> any DirectoryLock {
-        let isEmpty: Bool
-        do throws(IOError) {
-            try self.files.createDirectory(self.target)
-            isEmpty = try self.files.list(self.target).isEmpty
-        } catch {
-            throw .files(error)
-        }
-        guard isEmpty else {
-            throw .target(
-                "\(self.target) is not empty; restore to a new directory, then start the server "
-                    + "on it or replace this directory with it"
-            )
-        }
-        do throws(IOError) {
-            return try self.files.lock("\(self.target)/\(OfflineDirectory.lockName)")
-        } catch {
+        let lock: any DirectoryLock
+        do throws(IOError) { lock = try self.files.lockDirectory(self.target) } catch {
             throw error.kind == .locked ? .locked(path: self.target) : .files(error)
         }
+        do throws(IOError) {
+            if try self.files.list(self.target).isEmpty { return lock }
+        } catch {
+            lock.release()
+            throw .files(error)
+        }
+        lock.release()
+        throw .target(
+            "\(self.target) is not empty; restore to a new directory, then start the server "
+                + "on it or replace this directory with it"
+        )
     }
 
     /// - Returns: The bytes of the file.

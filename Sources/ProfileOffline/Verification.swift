@@ -82,7 +82,7 @@ package struct Verification {
             let bytes = finding == .other ? 0 : try survey.bytes(of: name)
             switch finding {
             case .snapshot: self.snapshots.insert((name, true), at: 0)
-            case .segment, .tornTail, .temporary, .lock, .other: break
+            case .segment, .tornTail, .temporary, .lock, .logEnd, .other: break
             }
             self.verdict.files += 1
             self.verdict.bytes += bytes

@@ -52,6 +52,7 @@ package final class CommitPipeline: Sendable {
     private let onPoison: @Sendable (StorageError) -> Void
     private let onShortage: @Sendable (Shortage, Bool) -> Void
     private let onLeadership: @Sendable (Leadership) -> Void
+    private let onClock: @Sendable (ClockEvent) -> Void
 
     /// - Parameters:
     ///   - mailboxes: One per loop, by its index.
@@ -61,11 +62,14 @@ package final class CommitPipeline: Sendable {
     ///     something ran out.
     ///   - onLeadership: Called by the committer when leadership changes; not for the first time
     ///     that this node leads.
+    ///   - onClock: Called by the committer while the machine's clock is behind, and when it is
+    ///     right again.
     package init(
         limits: PipelineLimits, mailboxes: [CompletionMailbox], waker: any Waker,
         onPoison: @escaping @Sendable (StorageError) -> Void,
         onShortage: @escaping @Sendable (Shortage, Bool) -> Void = { _, _ in },
-        onLeadership: @escaping @Sendable (Leadership) -> Void = { _ in }
+        onLeadership: @escaping @Sendable (Leadership) -> Void = { _ in },
+        onClock: @escaping @Sendable (ClockEvent) -> Void = { _ in }
     ) {
         self.limits = limits
         self.mailboxes = mailboxes
@@ -73,7 +77,10 @@ package final class CommitPipeline: Sendable {
         self.onPoison = onPoison
         self.onShortage = onShortage
         self.onLeadership = onLeadership
+        self.onClock = onClock
     }
+
+    func report(_ event: ClockEvent) { self.onClock(event) }
 
     private var obstacles: Obstacles {
         Obstacles(rawValue: self.obstaclesCell.load(ordering: .acquiring))

@@ -16,7 +16,7 @@ package final class Committer: Steppable {
     /// Where a committer continues behind a recovery.
     struct Start {
         var results: ResultsChain
-        /// Of the last frame, in microseconds since 1970.
+        /// Of the last call, in microseconds since 1970.
         var receivedAt: Int64
         /// Of the snapshot that was loaded; `nil`: there was none.
         var snapshotLSN: UInt64?
@@ -31,12 +31,13 @@ package final class Committer: Steppable {
 
     /// Of the frames that were applied. Settable by tests, which forge it.
     var results: ResultsChain
-    /// Of the last frame that was applied, in microseconds since 1970.
+    /// Of the last call that was applied, in microseconds since 1970.
     private(set) var appliedAt: Int64
     /// Of the next frame to be appended.
     private var nextLSN: UInt64
-    /// Of the last frame appended; never runs backwards, in microseconds since 1970.
+    /// Of the last call appended; never runs backwards, in microseconds since 1970.
     private(set) var receivedAt: Int64
+    private var clockWatch = ClockWatch()
 
     private var queue = BatchQueue()
     /// Storage that is exchanged with the pipeline.
@@ -53,6 +54,7 @@ package final class Committer: Steppable {
     /// The results of the frame that is being applied.
     private var digest = ResultsDigest()
     private var applyingLSN: UInt64 = 0
+    private var applyingTimes = FrameTimes(receivedAt: 0, clock: nil, rulesVersion: 0)
 
     private(set) var leadership: Leadership
     private(set) var hasFailed = false
@@ -106,6 +108,7 @@ package final class Committer: Steppable {
         if self.hasProgressed {
             self.lastActivity = self.clock.monotonicNanoseconds()
             self.memory.observe(self.store, for: self.pipeline, now: self.lastActivity)
+            self.observeClock(at: self.lastActivity)
             return .now
         }
         if isStopping, self.queue.hasUnframed == false, self.end() { return .ended }
@@ -153,38 +156,49 @@ package final class Committer: Steppable {
     /// - Parameter run: `nil`: a tick.
     /// - Returns: `.none` if it is in flight.
     private func append(_ run: BatchQueue.Run?) -> Rejection {
-        var payload: FramePayload?
-        var bytes = self.tickRecord.bytes
-        if let run {
-            if let contiguous = self.queue.contiguousBytes(of: run) {
-                bytes = contiguous
-            } else {
-                let gathered = self.payloads.popLast() ?? FramePayload()
-                self.queue.forEachPart(of: run) { gathered.append($0.records(of: $1)) }
-                bytes = gathered.bytes
-                payload = gathered
-            }
-        }
-        self.receivedAt = max(self.receivedAt, self.clock.wallMicroseconds())
+        let times = FrameTimes(
+            after: self.receivedAt, clock: self.clock.wallMicroseconds(),
+            rulesVersion: self.store.newestRules)
+        let (bytes, payload) = self.payload(of: run, times)
         let frame = LogFrame(
             firstLSN: self.nextLSN, operationCount: UInt32(run?.operations ?? 1),
-            receivedAt: self.receivedAt, rulesVersion: self.store.newestRules,
+            receivedAt: times.receivedAt, rulesVersion: self.store.newestRules,
             results: self.results.next, payload: bytes)
         do throws(AppendError) {
             let number = try self.log.append(frame)
             self.frames.append(
                 FrameInFlight(
                     number: number, outcome: .appended, firstLSN: frame.firstLSN,
-                    receivedAt: frame.receivedAt, rulesVersion: frame.rulesVersion, run: run,
+                    times: times, rulesVersion: frame.rulesVersion, run: run,
                     named: self.results.name(), payload: payload))
             self.framesInFlight += 1
             self.framesAppended += 1
             self.nextLSN += UInt64(frame.operationCount)
+            self.receivedAt = times.last(of: run?.commands ?? 1)
             return .none
         } catch {
             self.recycle(payload)
             return self.rejection(for: error)
         }
+    }
+
+    /// The payload of a frame, and what holds it if it had to be gathered: from several batches, or
+    /// behind the clock.
+    private func payload(of run: BatchQueue.Run?, _ times: FrameTimes) -> (
+        bytes: UnsafeRawBufferPointer, gathered: FramePayload?
+    ) {
+        if !times.recordsClock {
+            guard let run else { return (self.tickRecord.bytes, nil) }
+            if let contiguous = self.queue.contiguousBytes(of: run) { return (contiguous, nil) }
+        }
+        let gathered = self.payloads.popLast() ?? FramePayload()
+        if times.recordsClock { gathered.append(clock: times.clock) }
+        if let run {
+            self.queue.forEachPart(of: run) { gathered.append($0.records(of: $1)) }
+        } else {
+            gathered.append(self.tickRecord.bytes)
+        }
+        return (gathered.bytes, gathered)
     }
 
     /// Draws the consequences of an append that failed.
@@ -287,8 +301,8 @@ package final class Committer: Steppable {
         }
         self.results.applied(mark)
         self.nextLSN = mark.lsn + 1
-        self.receivedAt = max(self.receivedAt, frame.receivedAt)
-        self.appliedAt = frame.receivedAt
+        self.appliedAt = self.store.lastReceivedAt
+        self.receivedAt = max(self.receivedAt, self.appliedAt)
         self.hasProgressed = true
     }
 
@@ -319,8 +333,9 @@ package final class Committer: Steppable {
         self.queue.take(run)
         self.frames.append(
             FrameInFlight(
-                number: 0, outcome: .rejected(rejection), firstLSN: 0, receivedAt: 0,
-                rulesVersion: 0, run: run))
+                number: 0, outcome: .rejected(rejection), firstLSN: 0,
+                times: FrameTimes(receivedAt: 0, clock: nil, rulesVersion: 0), rulesVersion: 0,
+                run: run))
         self.settle()
     }
 
@@ -358,13 +373,14 @@ package final class Committer: Steppable {
     private func apply(_ frame: FrameInFlight) {
         self.digest = ResultsDigest()
         self.applyingLSN = frame.firstLSN
+        self.applyingTimes = frame.times
         if let run = frame.run {
             self.queue.forEachPart(of: run) { batch, slots in
                 for index in slots {
                     if (index - slots.lowerBound).isMultiple(of: Store.prefetchMax) {
                         self.store.prefetch(
                             batch.records(of: index ..< slots.upperBound),
-                            firstLSN: self.applyingLSN, receivedAt: frame.receivedAt)
+                            firstLSN: self.applyingLSN, times: self.applyingTimes)
                     }
                     batch.slots[index].resultOffset = batch.results.count
                     self.apply(
@@ -377,7 +393,7 @@ package final class Committer: Steppable {
         }
         self.results.applied(
             ResultsMark(lsn: self.applyingLSN - 1, digest: self.digest.value))
-        self.appliedAt = frame.receivedAt
+        self.appliedAt = self.store.lastReceivedAt
     }
 
     /// Applies one committed record and adds its result to the digest.
@@ -390,12 +406,14 @@ package final class Committer: Steppable {
         }
         do throws(ApplyError) {
             try self.store.apply(
-                record, firstLSN: self.applyingLSN, receivedAt: frame.receivedAt,
-                rulesVersion: frame.rulesVersion, results: &results)
+                record, firstLSN: self.applyingLSN, receivedAt: self.applyingTimes.receivedAt,
+                clock: self.applyingTimes.clock, rulesVersion: frame.rulesVersion, results: &results
+            )
         } catch {
             preconditionFailure("a record of this process is not understood: \(error)")
         }
         self.applyingLSN += UInt64(record.operations)
+        self.applyingTimes.advance()
         self.digest.add(UnsafeRawBufferPointer(rebasing: results.bytes[start...]))
     }
 
@@ -406,12 +424,13 @@ package final class Committer: Steppable {
         let now = self.clock.monotonicNanoseconds()
         let limits = self.pipeline.limits
         self.memory.observe(self.store, for: self.pipeline, now: now)
+        self.observeClock(at: now)
         guard !self.hasFailed else { return .after(nanoseconds: limits.tickNanoseconds) }
         let hasHeadroom = self.hasHeadroom()
         let probe = NextStep.after(nanoseconds: limits.spaceProbeNanoseconds)
         let pause = hasHeadroom ? .after(nanoseconds: limits.tickNanoseconds) : probe
         if hasHeadroom, self.isLeading,
-            self.store.tickDue(at: max(self.receivedAt, self.clock.wallMicroseconds()))
+            self.store.tickDue(at: self.clock.wallMicroseconds())
         {
             // A tick that found no space waits for the next probe.
             return self.appendTick() ? .now : probe
@@ -423,6 +442,18 @@ package final class Committer: Steppable {
         } catch {
             _ = self.rejection(for: error)
             return pause
+        }
+    }
+
+    /// Reports how far the machine's clock is behind the last call.
+    ///
+    /// - Parameter now: Monotonic, in nanoseconds.
+    private func observeClock(at now: UInt64) {
+        guard self.clockWatch.isDue(at: now) else { return }
+        let behind = max(0, self.receivedAt - self.clock.wallMicroseconds())
+        self.pipeline.metrics.setClockBehind(microseconds: behind)
+        if let event = self.clockWatch.observe(behindMicroseconds: behind, at: now) {
+            self.pipeline.report(event)
         }
     }
 

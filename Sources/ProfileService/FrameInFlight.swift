@@ -20,8 +20,7 @@ struct FrameInFlight {
     var number: UInt64
     var outcome: Outcome
     var firstLSN: UInt64
-    /// Microseconds since 1970.
-    var receivedAt: Int64
+    var times: FrameTimes
     /// The rules that it carries.
     var rulesVersion: UInt32
     /// Its commands; `nil`: the frame is a tick.
@@ -50,6 +49,11 @@ final class FramePayload {
 
     func append(_ records: UnsafeRawBufferPointer) {
         self.buffer.append(records)
+    }
+
+    /// For the head of a payload.
+    func append(clock: Int64) {
+        FrameClock.write(clock, into: &self.buffer)
     }
 
     func reset() {

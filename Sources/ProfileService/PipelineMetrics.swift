@@ -8,6 +8,7 @@ package final class PipelineMetrics: Sendable {
     private let commandsWaitingCell = Atomic<Int>(0)
     private let bytesWaitingCell = Atomic<Int>(0)
     private let diskFullsCell = Atomic<UInt64>(0)
+    private let clockBehindCell = Atomic<Int64>(0)
     private let memoryCell = Guarded<MemoryStatistics?>(nil)
 
     /// The store's memory as the committer saw it last: only the thread that applies may read the
@@ -21,6 +22,15 @@ package final class PipelineMetrics: Sendable {
 
     /// How often writes began to be rejected because the disk was full.
     package var diskFulls: UInt64 { self.diskFullsCell.load(ordering: .relaxed) }
+
+    /// How far the machine's clock is behind the last call, in seconds; about 0 while it is right.
+    package var clockBehindSeconds: Double {
+        Double(self.clockBehindCell.load(ordering: .relaxed)) / 1e6
+    }
+
+    func setClockBehind(microseconds: Int64) {
+        self.clockBehindCell.store(microseconds, ordering: .relaxed)
+    }
 
     func countDiskFull() {
         self.diskFullsCell.wrappingAdd(1, ordering: .relaxed)

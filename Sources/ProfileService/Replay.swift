@@ -21,10 +21,10 @@ package final class Replay: RecoveryTarget {
     /// `nil` before the first record, and while a snapshot is loaded.
     package private(set) var store: Store?
     private(set) var results = ResultsChain()
-    /// Of the last frame, in microseconds since 1970.
+    /// Of the last call, in microseconds since 1970.
     private(set) var receivedAt: Int64 = 0
-    /// `receivedAt` of the first record that no snapshot covers, in microseconds; `nil`: there is
-    /// none.
+    /// When the first record came that no snapshot covers, by the machine's clock, in microseconds;
+    /// `nil`: there is none.
     private(set) var uncoveredSince: Int64?
     private(set) var progress = RecoveryProgress()
     /// Why something was rejected.
@@ -134,9 +134,10 @@ package final class Replay: RecoveryTarget {
                 known: self.rulesVersion)
         }
         let store = try self.store(for: frame)
-        self.receivedAt = frame.receivedAt
-        self.uncoveredSince = self.uncoveredSince ?? frame.receivedAt
+        self.uncoveredSince =
+            self.uncoveredSince ?? FrameClock.split(frame.payload).clock ?? frame.receivedAt
         self.results.applied(try store.applyFrame(frame, results: &self.resultBytes))
+        self.receivedAt = store.lastReceivedAt
     }
 
     /// The store; the first record of all makes it.

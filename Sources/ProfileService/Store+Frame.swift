@@ -13,20 +13,23 @@ extension Store {
     ) throws(RecoveryError) -> ResultsMark {
         results.removeAll()
         var digest = ResultsDigest()
+        let (clock, records) = FrameClock.split(frame.payload)
+        var times = FrameTimes(
+            receivedAt: frame.receivedAt, clock: clock, rulesVersion: frame.rulesVersion)
         var lsn = frame.firstLSN
         var offset = 0
         var count = 0
-        while offset < frame.payload.count {
-            let rest = UnsafeRawBufferPointer(rebasing: frame.payload[offset...])
+        while offset < records.count {
+            let rest = UnsafeRawBufferPointer(rebasing: records[offset...])
             if count.isMultiple(of: Store.prefetchMax) {
-                self.prefetch(rest, firstLSN: lsn, receivedAt: frame.receivedAt)
+                self.prefetch(rest, firstLSN: lsn, times: times)
             }
             count += 1
             guard let record = RecordView(rest) else { throw .malformedRecord(lsn: lsn) }
             let start = results.count
             do throws(ApplyError) {
                 try self.apply(
-                    record, firstLSN: lsn, receivedAt: frame.receivedAt,
+                    record, firstLSN: lsn, receivedAt: times.receivedAt, clock: times.clock,
                     rulesVersion: frame.rulesVersion, results: &results)
             } catch {
                 throw .record(error, lsn: lsn)
@@ -36,6 +39,7 @@ extension Store {
                 digest.add(UnsafeRawBufferPointer(rebasing: results.bytes[start...]))
             }
             lsn += UInt64(record.operations)
+            times.advance()
             offset += record.totalBytes
         }
         return ResultsMark(lsn: lsn - 1, digest: digest.value)

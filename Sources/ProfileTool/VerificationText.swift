@@ -57,6 +57,9 @@ enum VerificationText {
         case .lock:
             members.append(("kind", .string("lock")))
             text = "the lock file"
+        case .logEnd:
+            members.append(("kind", .string("log_end")))
+            text = "notes how far the log had come"
         case .other:
             members.append(("kind", .string("other")))
             text = "not a file of this program; ignored"

@@ -6,6 +6,9 @@ package struct LogEnvironment {
     package var fileSystem: any FileSystem
     package var clock: any Clock
     package var options: LogOptions
+    /// Held on the directory, and examined while the log is written; `nil`: the caller keeps others
+    /// away.
+    package var lock: (any DirectoryLock)?
     /// Woken when the next segment should be prepared; `nil`: none is.
     package var preparerWaker: (any Waker)?
 

@@ -27,8 +27,8 @@ package struct OpenedLog {
 
 /// Opens one kind of log: the one place that knows which implementation a node runs on.
 package protocol LogStore: AnyObject {
-    /// Makes the directory where missing and takes its lock, which must be held as long as the log
-    /// is used (L14).
+    /// Makes the directory where it is missing and takes its lock, which must be held as long as
+    /// the log is used (L14). Called once, before anything else.
     func lock() throws(StorageError) -> any DirectoryLock
     /// Opens the log of a locked directory, and reads the newest whole snapshot and the log behind
     /// it into `target`. What `target` was given is durable when this returns (L21).

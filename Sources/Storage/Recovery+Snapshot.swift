@@ -8,14 +8,20 @@ extension Recovery {
 
     /// Reads everything that a start needs; changes nothing.
     ///
+    /// - Parameter accepted: The lsn at which a log may end that is shorter than it was; `nil`:
+    ///   none may.
     /// - Returns: `nil` in a directory without log and snapshots.
     static func read(
-        _ files: SegmentFiles, _ names: [String], into target: any RecoveryTarget
+        _ files: SegmentFiles, _ names: [String], accepting accepted: UInt64?,
+        into target: any RecoveryTarget
     ) throws(StorageError) -> Recovery? {
         let snapshots = SnapshotCatalogue.names(in: names)
         let numbers = Self.run(names.compactMap(SegmentFiles.number(of:)))
         guard let first = numbers.first else {
-            guard let newest = snapshots.first else { return nil }
+            guard let newest = snapshots.first else {
+                try Self.checkNothingWasNoted(files, accepting: accepted)
+                return nil
+            }
             throw .missingLog(
                 after: files.path(newest), lsn: SnapshotNames.lsn(of: newest) ?? 0,
                 found: "there is no segment")
@@ -31,6 +37,7 @@ extension Recovery {
             recovery.goOn(behind: snapshot)
         }
         try recovery.replay(into: target)
+        try recovery.checkEnd(accepting: accepted)
         return recovery
     }
 

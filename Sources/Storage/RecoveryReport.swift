@@ -12,6 +12,8 @@ package struct RecoveryReport: Equatable, Sendable {
     package var snapshotsSkipped: [SkippedSnapshot] = []
     /// A frame torn by a crash was set aside.
     package var tornTail: TornTail?
+    /// The last lsn of a log that is shorter now, which was accepted; `nil`: nothing is missing.
+    package var acceptedLossOf: UInt64?
     /// Frames since the last seal that were made durable anew.
     package var framesCopied = 0
     /// Temporary files of a crash that were removed.

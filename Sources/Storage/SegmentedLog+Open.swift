@@ -2,17 +2,13 @@ import Bytes
 import IOCore
 
 extension SegmentedLog {
-    /// Name of the lock file in a data directory.
-    static let lockName = "LOCK"
-
-    /// Makes the directory where missing and takes its lock, which must be held as long as the log
-    /// is used (L14).
+    /// Makes the directory where it is missing and takes its lock, which must be held as long as
+    /// the log is used (L14).
     package static func lock(_ environment: LogEnvironment) throws(StorageError)
         -> any DirectoryLock
     {
         try Recovery.storage { () throws(IOError) in
-            try environment.fileSystem.createDirectory(environment.directory)
-            return try environment.fileSystem.lock("\(environment.directory)/\(Self.lockName)")
+            try environment.fileSystem.lockDirectory(environment.directory)
         }
     }
 
@@ -37,7 +33,10 @@ extension SegmentedLog {
         let names = try Recovery.storage { () throws(IOError) in
             try files.fileSystem.list(files.directory)
         }
-        guard var recovery = try Recovery.read(files, names, into: target) else {
+        guard
+            var recovery = try Recovery.read(
+                files, names, accepting: environment.options.acceptedEndLSN, into: target)
+        else {
             return try Self.create(
                 environment, files, names, genesis: genesis(), target: target)
         }
@@ -48,10 +47,9 @@ extension SegmentedLog {
         }
         recovery.report.temporaryFilesRemoved = try Self.removeTemporaryFiles(files, names)
         let segment = try Self.settle(&recovery, environment)
-        return (
-            Self.make(environment, files, recovery.directoryID, segment, recovery.end.chain),
-            recovery.report
-        )
+        let log = try Self.make(
+            environment, files, recovery.directoryID, segment, recovery.end.chain)
+        return (log, recovery.report)
     }
 
     /// Everything that a start of this directory would read and refuse, and nothing that it would
@@ -69,7 +67,8 @@ extension SegmentedLog {
         let names = try Recovery.storage { () throws(IOError) in
             try files.fileSystem.list(files.directory)
         }
-        return try Recovery.read(files, names, into: target)?.report
+        return try Recovery.read(
+            files, names, accepting: environment.options.acceptedEndLSN, into: target)?.report
     }
 
     private static func create(
@@ -104,7 +103,7 @@ extension SegmentedLog {
         report.frames = 1
         report.operations = UInt64(genesis.frame.operationCount)
         let segment = OpenSegment(file: file, number: 1, offset: SegmentHeader.bytes + frames.count)
-        return (Self.make(environment, files, genesis.directoryID, segment, chain), report)
+        return (try Self.make(environment, files, genesis.directoryID, segment, chain), report)
     }
 
     /// Makes the end of the log durable and clean: continues behind a seal, else copies the tail
@@ -176,6 +175,15 @@ extension SegmentedLog {
             try body(file)
             try Recovery.storage { () throws(IOError) in
                 try files.finish(file, header: header)
+            }
+        } catch {
+            file.close()
+            // A rejected start leaves nothing behind. What cannot be removed goes at the next one.
+            try? files.fileSystem.remove(files.path(name))
+            throw error
+        }
+        do throws(StorageError) {
+            try Recovery.storage { () throws(IOError) in
                 try files.publish(named: name, as: header.number)
             }
             return file
@@ -206,18 +214,31 @@ extension SegmentedLog {
         return temporary.count
     }
 
+    /// Notes the end, which is durable by now, and makes the log.
     private static func make(
         _ environment: LogEnvironment, _ files: SegmentFiles, _ directoryID: DirectoryID,
         _ segment: OpenSegment,
         _ chain: Chain
-    ) -> SegmentedLog {
-        SegmentedLog(
+    ) throws(StorageError) -> SegmentedLog {
+        let endFile: LogEndFile
+        do throws(StorageError) {
+            endFile = try Recovery.storage { () throws(IOError) in
+                var endFile = try LogEndFile(files)
+                try endFile.note(
+                    directoryID, segment: segment.number, chain, isSynced: true)
+                return endFile
+            }
+        } catch {
+            segment.file.close()
+            throw error
+        }
+        return SegmentedLog(
             files: files, directoryID: directoryID, clock: environment.clock,
             options: environment.options,
             metrics: LogMetrics(),
             preparer: SegmentPreparer(
                 files: files, options: environment.options, waker: environment.preparerWaker),
-            segment: segment, chain: chain)
+            lock: environment.lock, endFile: endFile, segment: segment, chain: chain)
     }
 }
 

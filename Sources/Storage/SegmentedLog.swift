@@ -13,6 +13,11 @@ package final class SegmentedLog: CommandLog {
     package let framesInFlightMax = 1
     package let metrics: LogMetrics
     package let preparer: SegmentPreparer
+    private var endFile: LogEndFile
+    /// Examined before anything is acknowledged; `nil`: the caller keeps others away.
+    private let lock: (any DirectoryLock)?
+    /// When the lock was last examined; monotonic, in nanoseconds.
+    private var heldAt: UInt64 = 0
 
     private let files: SegmentFiles
     package let directoryID: DirectoryID
@@ -57,8 +62,11 @@ package final class SegmentedLog: CommandLog {
     init(
         files: SegmentFiles, directoryID: DirectoryID, clock: any Clock, options: LogOptions,
         metrics: LogMetrics,
-        preparer: SegmentPreparer, segment: OpenSegment, chain: Chain
+        preparer: SegmentPreparer, lock: (any DirectoryLock)?, endFile: LogEndFile,
+        segment: OpenSegment, chain: Chain
     ) {
+        self.lock = lock
+        self.endFile = endFile
         self.files = files
         self.directoryID = directoryID
         self.seed = directoryID.seed
@@ -99,7 +107,9 @@ package final class SegmentedLog: CommandLog {
 
     package func append(_ frame: LogFrame) throws(AppendError) -> UInt64 {
         // First: after a failed sync neither the offset of the next frame nor its lsn is known.
-        guard self.failure == nil else { throw .failed }
+        guard self.failure == nil, self.isHeld(at: self.clock.monotonicNanoseconds()) else {
+            throw .failed
+        }
         precondition(frame.firstLSN == self.chain.nextLSN, "lsns have no gap")
         try self.write(.records, frame)
         return self.chain.nextFrame - 1
@@ -122,20 +132,48 @@ package final class SegmentedLog: CommandLog {
             return false
         }
         self.isSyncDue = false
-        self.metrics.syncNanoseconds.record(self.clock.monotonicNanoseconds() - start)
-        return true
+        let now = self.clock.monotonicNanoseconds()
+        self.metrics.syncNanoseconds.record(now - start)
+        // Before the frame is reported: a write to a directory that another server serves now must
+        // not be acknowledged.
+        return self.isHeld(at: now)
+    }
+
+    /// Looks whether the directory is still the one at its path, and only this process's; not more
+    /// often than every `holdNanoseconds`.
+    ///
+    /// - Parameter now: Monotonic, in nanoseconds; `nil`: look at once.
+    /// - Returns: False if it is not. The log has failed then.
+    private func isHeld(at now: UInt64?) -> Bool {
+        guard let lock = self.lock else { return true }
+        if let now {
+            guard now &- self.heldAt >= self.options.holdNanoseconds else { return true }
+            self.heldAt = now
+        }
+        let hold = lock.examine()
+        guard hold != .held else { return true }
+        self.failure = .directoryLost(path: self.files.directory, hold)
+        return false
     }
 
     package func rest(
         idleNanoseconds: UInt64, results: ResultsMark
     ) throws(AppendError) -> NextStep {
-        guard self.failure == nil else { throw .failed }
-        guard !self.isSealed else { return .whenWoken }
+        guard self.failure == nil, self.isHeld(at: self.clock.monotonicNanoseconds()) else {
+            throw .failed
+        }
+        guard !self.isSealed else { return self.atRest }
         guard idleNanoseconds >= self.options.idleSealNanoseconds else {
             return .after(nanoseconds: self.options.idleSealNanoseconds - idleNanoseconds)
         }
         try self.seal(results)
-        return .whenWoken
+        try self.noteEnd(isSynced: false)
+        return self.atRest
+    }
+
+    /// A sealed log has nothing to do but to look after its directory.
+    private var atRest: NextStep {
+        self.lock == nil ? .whenWoken : .after(nanoseconds: self.options.idleHoldNanoseconds)
     }
 
     /// Writes and syncs a seal: everything before it is durable, so that damage there can never be
@@ -174,11 +212,13 @@ package final class SegmentedLog: CommandLog {
     }
 
     package func close(results: ResultsMark) {
-        if self.failure == nil, !self.isSealed, !self.isSyncDue {
+        if self.failure == nil, !self.isSyncDue {
             do throws(AppendError) {
-                try self.seal(results)
+                if !self.isSealed { try self.seal(results) }
+                try self.noteEnd(isSynced: true)
             } catch {
-                // No response depends on a seal: the next start treats the tail as unsealed.
+                // No response depends on a seal or a note: the next start treats the tail as
+                // unsealed.
             }
         }
         self.closeFile()
@@ -261,6 +301,7 @@ package final class SegmentedLog: CommandLog {
     /// Continues in the next segment: the prepared one, or one made now if the disk has at least so
     /// much free space.
     private func roll(freeBytesMin: Int) throws(AppendError) {
+        guard self.isHeld(at: nil) else { throw .failed }
         let header = SegmentHeader(
             directoryID: self.directoryID, number: self.segment + 1,
             firstFrame: self.chain.nextFrame,
@@ -287,6 +328,17 @@ package final class SegmentedLog: CommandLog {
         self.offset = SegmentHeader.bytes
         self.isFilled = next.isSpare
         self.metrics.beganSegment()
+        try self.noteEnd(isSynced: true)
+    }
+
+    /// Notes how far the log has come, now that all of it is durable.
+    private func noteEnd(isSynced: Bool) throws(AppendError) {
+        do throws(IOError) {
+            try self.endFile.note(
+                self.directoryID, segment: self.segment, self.chain, isSynced: isSynced)
+        } catch {
+            throw self.fail(error)
+        }
     }
 
     /// A segment with its header, under its temporary name.

@@ -2,14 +2,17 @@ import IOCore
 
 /// Opens the log of one data directory on this machine.
 package final class SegmentedLogStore: LogStore {
-    private let environment: LogEnvironment
+    /// Its lock is set by `lock`, before any other use.
+    private var environment: LogEnvironment
 
     package init(_ environment: LogEnvironment) {
         self.environment = environment
     }
 
     package func lock() throws(StorageError) -> any DirectoryLock {
-        try SegmentedLog.lock(self.environment)
+        let lock = try SegmentedLog.lock(self.environment)
+        self.environment.lock = lock
+        return lock
     }
 
     /// - Parameter waker: Not used: the local log reports a frame when it is advanced.

@@ -6,6 +6,8 @@ package enum StorageError: Error, Equatable, Sendable {
     case io(IOError)
     /// Another process has the directory.
     case locked(path: String)
+    /// The data directory was removed, replaced, or taken by another process while it was used.
+    case directoryLost(path: String, DirectoryHold)
     /// A bad place with valid data behind it, or before a seal: never repaired silently.
     case corruption(file: String, offsetBytes: Int, lsn: UInt64, found: String)
     /// Written by a newer release.
@@ -14,6 +16,8 @@ package enum StorageError: Error, Equatable, Sendable {
     case foreign(file: String)
     /// A segment between others, or between a snapshot and the log, is missing.
     case missingSegment(number: UInt64)
+    /// The log ends before the end that a file notes: what was between is lost.
+    case logLoss(file: String, found: LogEndPosition, noted: LogEndPosition)
     /// A snapshot is not whole or not what was written. A start falls back to the one before, if
     /// that and its log are there.
     case snapshotDamaged(file: String, offsetBytes: Int, found: String)
@@ -35,6 +39,9 @@ extension StorageError: CustomStringConvertible {
         case .io(let error):
             "\(error.operation) of \(error.subject) failed with errno \(error.code)"
         case .locked(let path): "\(path) is held by another process"
+        case .directoryLost(let path, .gone): "\(path) was removed or renamed"
+        case .directoryLost(let path, .replaced): "\(path) leads to another directory now"
+        case .directoryLost(let path, _): "\(path) is used by another process as well"
         case .corruption(let file, let offset, let lsn, let found):
             "\(file) is damaged at byte \(offset), before lsn \(lsn): \(found)"
         case .newerFormat(let file, let version):
@@ -45,6 +52,11 @@ extension StorageError: CustomStringConvertible {
             "\(file) is damaged at byte \(offset): \(found)"
         case .missingLog(let snapshot, let lsn, let found):
             "the log does not continue behind \(snapshot), which covers lsn \(lsn): \(found)"
+        case .logLoss(let file, let found, let noted):
+            "the log ends at lsn \(found.lsn) in segment \(found.segment), but \(file) notes that "
+                + "it had reached lsn \(noted.lsn) in segment \(noted.segment): the last segments "
+                + "were removed or replaced by older ones; put them back, restore a backup, or accept "
+                + "the loss with --accept-log-loss \(found.lsn)"
         case .snapshotRejected(let file): "\(file) is whole, but this release cannot load it"
         case .noSpace: "no space left for the log"
         case .poisoned: "the log has failed and is closed until a restart"

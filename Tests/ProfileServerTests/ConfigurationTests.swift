@@ -31,6 +31,7 @@ import Testing
         ("admin-listen", "[::]:65535", "[::]:65535"), ("loops", "64", "64"),
         ("segment-bytes", "1024 KiB", "1MiB"), ("memory-limit", "3 GiB", "3GiB"),
         ("snapshot-log-bytes", "1GiB", "1GiB"), ("snapshot-seconds", "60", "60"),
+        ("accept-log-loss", "18446744073709551615", "18446744073709551615"),
         ("drain-seconds", "0", "0"),
         ("reflection", "off", "off"), ("log-level", "debug", "debug"),
     ]
@@ -57,6 +58,8 @@ import Testing
             snapshot-log-bytes = 256MiB
             # default
             snapshot-seconds = 28800
+            # default
+            accept-log-loss = none
             # default
             drain-seconds = 10
             # default
@@ -197,6 +200,7 @@ import Testing
         ),
         ("snapshot-log-bytes", ["", "0", "1048575", "1025GiB"]),
         ("snapshot-seconds", ["0", "28801", "1h"]),
+        ("accept-log-loss", ["", "-1", "+1", "01", "18446744073709551616", "all"]),
         ("drain-seconds", ["", "-1", "3601", "10s"]), ("reflection", ["", "ON", "true"]),
         ("log-level", ["", "INFO", "trace"]),
     ])

@@ -30,7 +30,7 @@ import Testing
             withBytes("response of \(now), long enough for a header") {
                 requests.remember(
                     .track, id, hash: hash, fingerprint: Fingerprint(low: 1, high: 2), response: $0,
-                    now: now)
+                    receivedAt: now, now: now)
             }
         }
     }

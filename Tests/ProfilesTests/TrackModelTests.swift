@@ -159,7 +159,10 @@ import Testing
                 let firstLSN = plain.lsn + 1
                 if index.isMultiple(of: Store.prefetchMax) {
                     Array(records[index...].joined()).withUnsafeBytes {
-                        ahead.prefetch($0, firstLSN: firstLSN, receivedAt: plain.now + shift)
+                        ahead.prefetch(
+                            $0, firstLSN: firstLSN,
+                            times: FrameTimes(
+                                receivedAt: plain.now + shift, clock: nil, rulesVersion: 1))
                     }
                 }
                 let result = try TrackFixture.apply(

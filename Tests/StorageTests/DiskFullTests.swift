@@ -21,7 +21,7 @@ import Testing
     private static func full() throws -> LogFixture {
         let fixture = LogFixture()
         try fixture.open()
-        fixture.disk.limit(toBytes: 4096)
+        fixture.disk.limit(toBytes: LogFixture.noteBytes + 4096)
         return fixture
     }
 
@@ -43,11 +43,11 @@ import Testing
         }
         let operations = fixture.disk.operationCount
         #expect(fixture.opened.headroom(isStopped: true) != .high)
-        fixture.disk.limit(toBytes: 4096 + 2 * 4096 - 1)
+        fixture.disk.limit(toBytes: LogFixture.noteBytes + 4096 + 2 * 4096 - 1)
         #expect(
             fixture.opened.headroom(isStopped: true) == .middle,
             "room for one segment: who has stopped waits, who writes goes on")
-        fixture.disk.limit(toBytes: 4096 + 2 * 4096)
+        fixture.disk.limit(toBytes: LogFixture.noteBytes + 4096 + 2 * 4096)
         #expect(fixture.opened.headroom(isStopped: true) == .high)
         #expect(fixture.disk.operationCount == operations, "asking changes nothing")
         try fixture.write(next)
@@ -55,7 +55,7 @@ import Testing
 
     @Test func L9_aSpareSegmentIsHeadroomWhateverTheDiskHas() throws {
         let fixture = try Self.full()
-        fixture.disk.limit(toBytes: 2 * 4096)
+        fixture.disk.limit(toBytes: LogFixture.noteBytes + 2 * 4096)
         while try fixture.opened.preparer.prepare() {}
         #expect(fixture.opened.headroom(isStopped: true) == .high)
         let next = try Self.writeWhileHeadroom(fixture)
@@ -69,11 +69,11 @@ import Testing
 
     @Test func L9_preparerBeginsNothingWithoutHeadroomForAll() throws {
         let fixture = try Self.full()
-        fixture.disk.limit(toBytes: 2 * 4096 - 1)
+        fixture.disk.limit(toBytes: LogFixture.noteBytes + 2 * 4096 - 1)
         let operations = fixture.disk.operationCount
         #expect(throws: (any Error).self) { _ = try fixture.opened.preparer.prepare() }
         #expect(fixture.disk.operationCount == operations)
-        fixture.disk.limit(toBytes: 2 * 4096)
+        fixture.disk.limit(toBytes: LogFixture.noteBytes + 2 * 4096)
         while try fixture.opened.preparer.prepare() {}
         #expect(fixture.opened.preparer.isReady)
     }
@@ -101,7 +101,7 @@ import Testing
     func L9_sealFitsAFullSegmentSoThatAStartOnAFullDiskCopiesNothing(segmentBytes: Int) throws {
         let fixture = LogFixture(segmentBytes: segmentBytes)
         try fixture.open()
-        fixture.disk.limit(toBytes: segmentBytes)
+        fixture.disk.limit(toBytes: LogFixture.noteBytes + segmentBytes)
         var next = fixture.replayed
         while true {
             do throws(StorageError) {
@@ -141,8 +141,9 @@ import Testing
         let origin = try LogFixture.written(frames: 12, sealedAfter: [11])
         var files = origin.files
         // The end of the last frame is torn.
-        let last = try #require(files.last?.content.lastIndex { $0 != 0 })
-        for offset in last - 40 ... last { files[files.count - 1].content[offset] ^= 0xA5 }
+        let segment = try #require(files.lastIndex { $0.path.hasSuffix(".log") })
+        let last = try #require(files[segment].content.lastIndex { $0 != 0 })
+        for offset in last - 40 ... last { files[segment].content[offset] ^= 0xA5 }
         let cut = LogFixture(SimulatedDisk(DiskState(files: files)))
         let used = cut.files.reduce(0) { $0 + $1.content.count }
         cut.disk.limit(toBytes: used + 100)
@@ -222,17 +223,17 @@ import Testing
         // The snapshot that frees space must be able to begin: it needs a name, not 4096 bytes.
         let fixture = try Self.full()
         let next = try Self.writeUntilFull(fixture)
-        fixture.disk.limit(toBytes: 4096 + 400)
+        fixture.disk.limit(toBytes: LogFixture.noteBytes + 4096 + 400)
         #expect(throws: StorageError.noSpace) { try fixture.write(next) }
         _ = try fixture.cut(after: next)
         #expect(
             fixture.opened.headroom(isStopped: true) == .middle,
             "400 bytes are free and more than a sixteenth of a segment")
-        fixture.disk.limit(toBytes: 4096 + 300)
+        fixture.disk.limit(toBytes: LogFixture.noteBytes + 4096 + 300)
         #expect(
             fixture.opened.headroom(isStopped: true) == .low,
             "what the segment has not yet it would take from what is left")
-        fixture.disk.limit(toBytes: 8 * 4096)
+        fixture.disk.limit(toBytes: LogFixture.noteBytes + 8 * 4096)
         try fixture.write(next)
         fixture.disk.killProcess()
         let again = LogFixture(fixture.disk)

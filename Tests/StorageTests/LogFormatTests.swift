@@ -53,7 +53,8 @@ import Testing
                 }, target: FrameTarget { _ in true })
             try log.seal(digest: 0x0102_0304_0506_0708)
         }
-        #expect(try disk.snapshot.files.map(\.content) == [Self.documentedExample()])
+        let segments = disk.snapshot.files.filter { $0.path.hasSuffix(".log") }
+        #expect(try segments.map(\.content) == [Self.documentedExample()])
     }
 
     @Test func L15_goldenLogOfVersion1IsReplayed() throws {

@@ -120,7 +120,7 @@ import Testing
         }
         #expect(fixture.files.filter { $0.path.hasSuffix(".log") }.count == 2)
         #expect(
-            fixture.files.last?.content.count == 4096,
+            fixture.files.last { $0.path.hasSuffix(".log") }?.content.count == 4096,
             "the new segment is filled with zeros already")
         #expect(try fixture.opened.preparer.prepare())
     }

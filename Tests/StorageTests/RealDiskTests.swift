@@ -46,7 +46,7 @@ import Testing
     @Test func L14_directoryIsPrivateAndLockedOnce() throws {
         try Self.withDirectory { environment in
             let lock = try SegmentedLog.lock(environment)
-            #expect(throws: StorageError.locked(path: environment.directory + "/LOCK")) {
+            #expect(throws: StorageError.locked(path: environment.directory)) {
                 _ = try SegmentedLog.lock(environment)
             }
             let (log, _) = try Self.open(environment)

@@ -116,7 +116,7 @@ def test_F12_L14_second_process_is_rejected(copy):
     # The spare segment is filled in the background.
     spare = data / "next.tmp"
     assert wait_until(lambda: spare.exists() and spare.stat().st_size == SEGMENT_BYTES)
-    rejected(data, LOCKED, "data directory locked", "LOCK is held by another process")
+    rejected(data, LOCKED, "data directory locked", "is held by another process")
     stub_of(first).Track(track(custom()))
     assert first.stop() == 0
 

@@ -34,9 +34,35 @@ package protocol File: AnyObject {
     func close()
 }
 
-/// A lock that is held until `release` or the end of the process.
+/// Whether a locked directory is still the one that its path leads to, and only this process's.
+package enum DirectoryHold: Equatable, Sendable {
+    case held
+    /// The path leads nowhere: the directory was removed or renamed.
+    case gone
+    /// The path leads to another directory.
+    case replaced
+    /// Another process holds the lock file beside the lock of the directory.
+    case shared
+}
+
+/// The exclusive use of a directory, until `release` or the end of the process. Safe to use from
+/// several threads.
 package protocol DirectoryLock: AnyObject, Sendable {
+    /// Makes the lock file where it is missing: from now on the directory is in use, and `release`
+    /// leaves it as it is then.
+    func claim() throws(IOError)
+    /// Looks again at what the path leads to, and takes the lock file again if it was removed.
+    ///
+    /// - Complexity: Three system calls.
+    func examine() -> DirectoryHold
+    /// Gives the directory back; without a `claim` before, it removes what taking the lock created.
     func release()
+}
+
+/// The file in a locked directory by which releases that do not lock the directory itself, and
+/// people, see that it is in use.
+package enum LockFile {
+    package static let name = "LOCK"
 }
 
 /// A file system below one directory tree. Safe to use from several threads.
@@ -53,9 +79,11 @@ package protocol FileSystem: AnyObject, Sendable {
     func remove(_ path: String) throws(IOError)
     /// Makes creations, renames and removals in a directory durable.
     func syncDirectory(_ path: String) throws(IOError)
-    /// Takes the exclusive lock `path` and creates the file if needed; throws `.locked` if another
-    /// process holds it.
-    func lock(_ path: String) throws(IOError) -> any DirectoryLock
+    /// Creates a directory where it is missing and takes the exclusive use of it. From now on every
+    /// path below `directory` means the locked directory, wherever that is moved to.
+    ///
+    /// - Throws: `.locked` if another process uses it; nothing was created then.
+    func lockDirectory(_ directory: String) throws(IOError) -> any DirectoryLock
     /// Bytes that can still be written.
     func freeBytes(_ directory: String) throws(IOError) -> UInt64
     /// The absolute path of an existing file or directory, without links, `.` and `..`.

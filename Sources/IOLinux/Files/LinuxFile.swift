@@ -74,16 +74,3 @@ final class LinuxFile: File {
         Glibc.close(self.descriptor)
     }
 }
-
-/// A lock file held open with flock.
-final class LinuxDirectoryLock: DirectoryLock {
-    private let descriptor: Int32
-
-    init(descriptor: Int32) {
-        self.descriptor = descriptor
-    }
-
-    func release() {
-        Glibc.close(self.descriptor)
-    }
-}

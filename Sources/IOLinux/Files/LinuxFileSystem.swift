@@ -3,28 +3,62 @@ import Glibc
 import IOCore
 
 /// The file system of Linux.
+///
+/// Once a directory is locked, paths below it are opened relative to its descriptor: if another
+/// directory takes its path, this process never touches a file there.
 package final class LinuxFileSystem: FileSystem {
     private static let directoryMode: mode_t = 0o700
-    private static let fileMode: mode_t = 0o600
+    static let fileMode: mode_t = 0o600
+
+    /// The locked directory.
+    private struct Root: Sendable {
+        var path: String
+        var descriptor: Int32
+    }
+
+    private let root = Guarded<Root?>(nil)
 
     package init() {}
 
+    /// What to give to a system call for a path: a directory's descriptor, and a path below it.
+    private func resolve(_ path: String) -> (directory: Int32, path: String) {
+        guard let root = self.root.withLock({ $0 }), path.hasPrefix(root.path) else {
+            return (AT_FDCWD, path)
+        }
+        let rest = path.dropFirst(root.path.count)
+        if rest.isEmpty { return (root.descriptor, ".") }
+        guard rest.first == "/" else { return (AT_FDCWD, path) }
+        return (root.descriptor, String(rest.dropFirst()))
+    }
+
     package func createDirectory(_ path: String) throws(IOError) {
+        _ = try self.createDirectories(path)
+    }
+
+    /// - Returns: The directories that were missing, the outermost first.
+    private func createDirectories(_ path: String) throws(IOError) -> [String] {
+        var created: [String] = []
         var prefix = path.hasPrefix("/") ? "/" : ""
         for part in path.split(separator: "/") {
             let parent = prefix.isEmpty ? "." : prefix
             prefix += part + "/"
             guard mkdir(prefix, Self.directoryMode) != 0 else {
                 // If the entry of a directory is lost, so is everything in it, synced or not.
+                created.append(prefix)
                 try self.syncDirectory(parent)
                 continue
             }
-            guard errno == EEXIST else { throw IOError(operation: "mkdir", subject: prefix) }
+            guard errno == EEXIST else {
+                let error = IOError(operation: "mkdir", subject: prefix)
+                for directory in created.reversed() { rmdir(directory) }
+                throw error
+            }
         }
+        return created
     }
 
     package func list(_ directory: String) throws(IOError) -> [String] {
-        let stream = try Self.openDirectory(directory)
+        let stream = try self.openDirectory(directory)
         defer { closedir(stream) }
         var names: [String] = []
         while true {
@@ -50,60 +84,91 @@ package final class LinuxFileSystem: FileSystem {
             case .update: O_RDWR
             case .create: O_RDWR | O_CREAT | O_EXCL
             }
-        return LinuxFile(path: path, descriptor: try Self.open(path, flags))
+        return LinuxFile(path: path, descriptor: try self.open(path, flags | O_NOFOLLOW))
     }
 
     package func rename(_ source: String, to target: String) throws(IOError) {
-        guard Glibc.rename(source, target) == 0 else {
+        let (old, new) = (self.resolve(source), self.resolve(target))
+        guard renameat(old.directory, old.path, new.directory, new.path) == 0 else {
             throw IOError(operation: "rename", subject: source)
         }
     }
 
     package func remove(_ path: String) throws(IOError) {
-        guard unlink(path) == 0 else { throw IOError(operation: "unlink", subject: path) }
+        let found = self.resolve(path)
+        guard unlinkat(found.directory, found.path, 0) == 0 else {
+            throw IOError(operation: "unlink", subject: path)
+        }
     }
 
     package func syncDirectory(_ path: String) throws(IOError) {
-        let descriptor = try Self.open(path, O_RDONLY | O_DIRECTORY)
+        // Not through a link, unless it is the locked directory: a backup does not follow one.
+        let descriptor = try self.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
         defer { Glibc.close(descriptor) }
         guard fsync(descriptor) == 0 else { throw IOError(operation: "fsync", subject: path) }
     }
 
-    package func lock(_ path: String) throws(IOError) -> any DirectoryLock {
-        try Self.lock(try Self.open(path, O_RDWR | O_CREAT), LOCK_EX, path)
-    }
-
-    private static func lock(_ descriptor: Int32, _ kind: Int32, _ path: String) throws(IOError)
-        -> any DirectoryLock
-    {
-        guard flock(descriptor, kind | LOCK_NB) == 0 else {
-            let code = errno
-            Glibc.close(descriptor)
-            if code == EWOULDBLOCK {
-                throw IOError(.locked, operation: "flock", subject: path, code: code)
-            }
-            throw IOError(operation: "flock", subject: path, errno: code)
-        }
-        return LinuxDirectoryLock(descriptor: descriptor)
-    }
-
-    /// Takes a shared lock on an existing lock file, opened read-only: readers do not exclude each
-    /// other, but they exclude a writer.
-    ///
-    /// - Returns: `nil` if there is no such file.
-    /// - Throws: `.locked` if another process holds the exclusive lock.
-    package func lockShared(_ path: String) throws(IOError) -> (any DirectoryLock)? {
-        let descriptor: Int32
-        do throws(IOError) { descriptor = try Self.open(path, O_RDONLY) } catch {
-            if error.kind == .notFound { return nil }
+    package func lockDirectory(_ directory: String) throws(IOError) -> any DirectoryLock {
+        let created = try self.createDirectories(directory)
+        do throws(IOError) {
+            return try self.lock(directory, created)
+        } catch {
+            for directory in created.reversed() { rmdir(directory) }
             throw error
         }
-        return try Self.lock(descriptor, LOCK_SH, path)
+    }
+
+    private func lock(_ directory: String, _ created: [String]) throws(IOError)
+        -> any DirectoryLock
+    {
+        let descriptor = try self.open(directory, O_RDONLY | O_DIRECTORY)
+        do throws(IOError) {
+            try LinuxDirectoryLock.lockDirectory(descriptor, LOCK_EX, directory)
+            // A directory that cannot be written to is rejected before anything of it is read.
+            guard faccessat(descriptor, ".", W_OK | X_OK, AT_EACCESS) == 0 else {
+                throw IOError(operation: "access", subject: directory)
+            }
+            let root = self.root
+            let lock = try LinuxDirectoryLock(
+                path: directory, descriptor: descriptor, created: created,
+                onRelease: { root.withLock { $0 = nil } })
+            self.root.withLock { $0 = Root(path: directory, descriptor: descriptor) }
+            return lock
+        } catch {
+            Glibc.close(descriptor)
+            throw error
+        }
+    }
+
+    /// Excludes writers from a directory that is read; creates nothing. Several readers may have
+    /// one directory.
+    ///
+    /// - Throws: `.locked` if another process has the exclusive use of it.
+    package func lockShared(_ directory: String) throws(IOError) -> any DirectoryLock {
+        let descriptor = try self.open(directory, O_RDONLY | O_DIRECTORY)
+        do throws(IOError) {
+            try LinuxDirectoryLock.lockDirectory(descriptor, LOCK_SH, directory)
+            let lockFile = try LinuxDirectoryLock.lockFile(
+                in: descriptor, of: directory, flags: O_RDONLY, kind: LOCK_SH)
+            return LinuxSharedLock(descriptors: [descriptor] + (lockFile.map { [$0] } ?? []))
+        } catch {
+            Glibc.close(descriptor)
+            throw error
+        }
     }
 
     package func freeBytes(_ directory: String) throws(IOError) -> UInt64 {
         var status = statvfs()
-        while statvfs(directory, &status) != 0 {
+        let root = self.root.withLock { $0 }
+        while true {
+            // Without opening it: the log asks this also when no descriptor is left.
+            let result =
+                if let root, root.path == directory {
+                    fstatvfs(root.descriptor, &status)
+                } else {
+                    statvfs(directory, &status)
+                }
+            if result == 0 { break }
             guard errno == EINTR else { throw IOError(operation: "statvfs", subject: directory) }
         }
         return UInt64(status.f_bavail) * UInt64(status.f_frsize)
@@ -131,16 +196,21 @@ package final class LinuxFileSystem: FileSystem {
         }
     }
 
-    private static func openDirectory(_ path: String) throws(IOError) -> OpaquePointer {
-        while true {
-            if let stream = opendir(path) { return stream }
-            guard errno == EINTR else { throw IOError(operation: "opendir", subject: path) }
-        }
+    private func openDirectory(_ path: String) throws(IOError) -> OpaquePointer {
+        let descriptor = try self.open(path, O_RDONLY | O_DIRECTORY)
+        // The stream owns the descriptor from here on.
+        if let stream = fdopendir(descriptor) { return stream }
+        let error = IOError(operation: "fdopendir", subject: path)
+        Glibc.close(descriptor)
+        throw error
     }
 
-    private static func open(_ path: String, _ flags: Int32) throws(IOError) -> Int32 {
+    /// Files are opened with `O_NOFOLLOW`; a directory that an operator names may be a link.
+    private func open(_ path: String, _ flags: Int32) throws(IOError) -> Int32 {
+        let found = self.resolve(path)
         while true {
-            let descriptor = Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW, Self.fileMode)
+            let descriptor = openat(
+                found.directory, found.path, flags | O_CLOEXEC, Self.fileMode)
             if descriptor >= 0 { return descriptor }
             guard errno == EINTR else { throw IOError(operation: "open", subject: path) }
         }

@@ -24,6 +24,8 @@ package struct Configuration: Equatable, Sendable {
     package var snapshotLogBytes: Int
     /// Longest time from a record to a snapshot that covers it, in seconds.
     package var snapshotSeconds: Int
+    /// The lsn at which a log is accepted that has lost its end; `nil`: such a log is rejected.
+    package var acceptLogLoss: UInt64?
     /// Longest wait for open calls after SIGTERM, in seconds.
     package var drainSeconds: Int
     /// Whether clients can query the descriptors of the served API.

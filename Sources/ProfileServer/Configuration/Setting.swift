@@ -90,6 +90,17 @@ package struct Setting: Sendable {
             },
             read: { "\($0.snapshotSeconds)" }),
         Setting(
+            name: "accept-log-loss", valueName: "LSN",
+            summary:
+                "Serve a log that has lost its end, if it ends at just this lsn. A start that finds"
+                + " such a loss is rejected with exit code 3 and names the lsn.",
+            unit: "lsn", allowed: "none, or an lsn",
+            write: { value, configuration in
+                configuration.acceptLogLoss = UInt64(value)
+                return value == configuration.acceptLogLoss.map(String.init) ?? "none"
+            },
+            read: { $0.acceptLogLoss.map(String.init) ?? "none" }),
+        Setting(
             name: "drain-seconds", valueName: "N",
             summary: "Longest wait for open calls to end after SIGTERM.",
             unit: "seconds", allowed: Self.text(Configuration.drainSecondsRange),

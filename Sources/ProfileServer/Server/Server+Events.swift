@@ -34,6 +34,13 @@ extension Server {
             log.info("this server leads the log: writes continue", LogField("epoch", epoch))
         case .leadership:
             log.warning("another server leads the log: writes are rejected, reads continue")
+        case .clock(.behind(let seconds)):
+            log.warning(
+                """
+                the clock is behind the log: calls get times just after the last one until it has \
+                caught up
+                """, LogField("seconds", seconds))
+        case .clock(.caughtUp): log.info("the clock has caught up with the log")
         case .snapshot(let event): Self.report(event, to: log)
         case .logSpaceNotPrepared(let error):
             log.warning(

@@ -11,8 +11,8 @@ import Storage
 /// One running `profiled`: a `Node` on Linux, with a thread around each of its components, and the
 /// operators' listener.
 ///
-/// It listens first, so that probes and callers see it replaying, then recovers, then serves until
-/// it is told to end. `run` is called once, on the main thread.
+/// It locks the data directory, listens, so that probes and callers see it replaying, recovers, and
+/// serves until it is told to end. `run` is called once, on the main thread.
 package final class Server {
     /// Descriptors that no connection of gRPC may take: those of the operators' listener, and as
     /// many again for sockets that listen, pollers, segments and snapshots. A log that cannot open
@@ -39,24 +39,28 @@ package final class Server {
     /// - Returns: How the process should exit.
     package func run() -> ExitCode {
         let node: Node
+        do throws(NodeStartError) { node = try Node(environment: self.environment) } catch {
+            switch error {
+            case .directory(let error): return self.reject(.storage(error))
+            case .listening(let error): return self.cannotListen(error)
+            }
+        }
+        self.status.attach(node)
         let admin: AdminListener
         do throws(IOError) {
-            node = try Node(environment: self.environment)
-            self.status.attach(node)
             admin = try AdminListener(
                 network: LinuxNetwork(), endpoint: self.configuration.adminListen,
                 clock: self.clock, pages: self.status)
         } catch {
-            self.log.error(
-                "cannot listen", LogField("address", error.subject),
-                LogField("errno", Int(error.code)))
-            return .unexpected
+            node.close()
+            return self.cannotListen(error)
         }
         let adminThread = self.threads.start(name: "admin") { admin.run() }
         let loops = node.loops.map(self.startThread)
         do throws(RecoveryError) {
             try node.recover()
         } catch {
+            node.close()
             return self.reject(error)
         }
         let workers = node.workers.map(self.startThread)
@@ -92,6 +96,7 @@ package final class Server {
         node.listenPort = self.configuration.listen.port
         node.loops = self.configuration.loops
         node.hasReflection = self.configuration.reflection
+        node.log.acceptedEndLSN = self.configuration.acceptLogLoss
         node.log.segmentBytes = self.configuration.segmentBytes
         node.pipeline.memoryBytesMax = self.configuration.memoryLimit
         node.snapshots.logBytesMax = UInt64(self.configuration.snapshotLogBytes)
@@ -109,6 +114,13 @@ package final class Server {
         return ComponentThread(component, threads: self.threads) { error in
             Self.handle(.loopFailed(error), status: nil, log: log)
         }
+    }
+
+    private func cannotListen(_ error: IOError) -> ExitCode {
+        self.log.error(
+            "cannot listen", LogField("address", error.subject),
+            LogField("errno", Int(error.code)))
+        return .unexpected
     }
 
     private func reject(_ error: RecoveryError) -> ExitCode {
@@ -136,6 +148,11 @@ package final class Server {
                 "a snapshot is damaged: the state was recovered without it",
                 LogField("file", skipped.name),
                 LogField("reason", skipped.reason))
+        }
+        if let lost = recovered.report.acceptedLossOf {
+            self.log.error(
+                "the end of the log is missing, which was accepted",
+                LogField("lost_through_lsn", lost), LogField("lsn", recovered.store.appliedLSN))
         }
         if let torn = recovered.report.tornTail {
             self.log.warning(

@@ -78,6 +78,7 @@ final class ServerStatus: AdminPages {
         if let scrub = figures?.scrub { Self.write(scrub, to: &text) }
         if let recovered {
             Self.write(recovered, to: &text)
+            Self.write(recovered.pipeline.metrics, to: &text)
             Self.write(recovered.snapshots, to: &text)
         }
         return text.text
@@ -177,6 +178,13 @@ final class ServerStatus: AdminPages {
             "profiles_disk_full_total",
             help: "Times that writes began to be rejected because the disk was full.",
             value: recovered.pipeline.metrics.diskFulls)
+    }
+
+    private static func write(_ pipeline: PipelineMetrics, to text: inout MetricsText) {
+        text.gauge(
+            "profiles_clock_behind_seconds",
+            help: "How far the machine's clock is behind the time of the last call in the log.",
+            value: pipeline.clockBehindSeconds)
     }
 
     private static func write(_ snapshots: SnapshotMetrics, to text: inout MetricsText) {

@@ -3,14 +3,23 @@ import IOCore
 import Profiles
 import Storage
 
+/// Why a node cannot start.
+package enum NodeStartError: Error {
+    /// The data directory is in use, or cannot be created or opened.
+    case directory(StorageError)
+    /// The network cannot listen.
+    case listening(IOError)
+}
+
 /// One whole node: network loops, commit pipeline, log, store, snapshots, backups and scrub, wired
 /// together over the seams of a `NodeEnvironment`.
 ///
 /// It owns no thread. Everything happens in the steps of its components, which a driver calls: the
 /// server puts a thread around each, tests and the simulator step them in any order on one thread.
 ///
-/// init ──▶ listening; loops respond REPLAYING ──recover──▶ recovered ──serve──▶ serving
-///      ──beginDrain──▶ draining; loops end ──▶ workers are stopped one by one ──close──▶ closed
+/// init ──▶ locked, then listening; loops respond REPLAYING ──recover──▶ recovered ──serve──▶
+///      serving ──beginDrain──▶ draining; loops end ──▶ workers are stopped one by one ──close──▶
+///      closed. A rejected start ends with `close` too.
 ///
 /// The methods of this type are called by one thread, the driver's; `components` may then be driven
 /// by others.
@@ -48,31 +57,55 @@ package final class Node {
     let state = ServingState()
     private let serving: [ServingLoop]
     private var coordinator: OperatorCoordinator?
-    private var lock: (any DirectoryLock)?
+    private let build: NodeBuild
+    private let lock: any DirectoryLock
 
-    /// Listens, so that probes and callers see it replaying.
+    /// Locks the data directory, then listens, so that probes and callers see it replaying.
     ///
-    /// - Throws: What the network says when it cannot listen.
-    package init(environment: NodeEnvironment) throws(IOError) {
-        self.environment = environment
-        self.health = HealthRegistry(services: Self.healthServices)
-        var serving: [ServingLoop] = []
-        var port = environment.configuration.listenPort
-        for index in 0 ..< environment.configuration.loops {
-            let loop = try ServingLoop(
-                index: index, port: port, environment: environment, state: self.state,
-                accounting: self.accounting, health: self.health)
-            // With port 0 the first listener chooses, the others share its port.
-            port = Self.port(of: loop.address) ?? port
-            serving.append(loop)
+    /// In this order, because a second start on a directory must not accept a connection that the
+    /// server which has the directory should get. Source: docs/decisions/0320-lock-then-listen.md.
+    ///
+    /// - Throws: `NodeStartError`. Nothing is left behind then.
+    package init(environment: NodeEnvironment) throws(NodeStartError) {
+        let build = NodeBuild(environment)
+        let lock: any DirectoryLock
+        do throws(StorageError) { lock = try build.lockDirectory() } catch {
+            throw .directory(error)
         }
-        self.serving = serving
+        self.environment = environment
+        self.build = build
+        self.lock = lock
+        self.health = HealthRegistry(services: Self.healthServices)
+        do throws(IOError) {
+            self.serving = try Self.listen(
+                environment, state: self.state, accounting: self.accounting, health: self.health)
+        } catch {
+            lock.release()
+            throw .listening(error)
+        }
         self.loops = serving.map { serving in
             let loop = serving.loop
             return NodeComponent(
                 name: "loop-\(loop.index)", body: serving, idling: .polling(loop),
                 onStop: Self.stop(loop))
         }
+    }
+
+    private static func listen(
+        _ environment: NodeEnvironment, state: ServingState, accounting: ItemAccounting,
+        health: HealthRegistry
+    ) throws(IOError) -> [ServingLoop] {
+        var serving: [ServingLoop] = []
+        var port = environment.configuration.listenPort
+        for index in 0 ..< environment.configuration.loops {
+            let loop = try ServingLoop(
+                index: index, port: port, environment: environment, state: state,
+                accounting: accounting, health: health)
+            // With port 0 the first listener chooses, the others share its port.
+            port = Self.port(of: loop.address) ?? port
+            serving.append(loop)
+        }
+        return serving
     }
 
     /// All components that there are now.
@@ -91,37 +124,27 @@ package final class Node {
 
     // MARK: Recovery
 
-    /// Locks the data directory, reads it, makes what it says durable, and builds the workers.
+    /// Reads the data directory, makes what it says durable, and builds the workers.
     ///
     /// One long step: it returns when all is read. Loops that are driven by other threads meanwhile
     /// reject calls as REPLAYING.
     ///
-    /// - Throws: `RecoveryError`; the lock is released then.
+    /// - Throws: `RecoveryError`; `close` is all that may follow.
     /// - Complexity: O(bytes of the snapshot and of the log behind it).
     package func recover() throws(RecoveryError) {
-        precondition(self.lock == nil, "a node recovers once")
-        let build = NodeBuild(self.environment, mailboxes: self.serving.map(\.mailbox))
-        let lock: any DirectoryLock
-        do throws(StorageError) { lock = try build.lockDirectory() } catch {
-            throw .storage(error)
-        }
-        do throws(RecoveryError) {
-            let wakeLoops = self.loopWaker
-            let health = self.health
-            let built = try build.recover(
-                scrubMetrics: self.scrubMetrics,
-                onLogFailure: {
-                    health.setAll(.notServing)
-                    wakeLoops()
-                })
-            self.lock = lock
-            self.recovered = built.recovered
-            self.coordinator = built.coordinator
-            self.workers = built.workers
-        } catch {
-            lock.release()
-            throw error
-        }
+        precondition(self.recovered == nil, "a node recovers once")
+        let wakeLoops = self.loopWaker
+        let health = self.health
+        let built = try self.build.recover(
+            mailboxes: self.serving.map(\.mailbox), scrubMetrics: self.scrubMetrics,
+            onLogFailure: {
+                health.setAll(.notServing)
+                wakeLoops()
+            })
+        do throws(IOError) { try self.lock.claim() } catch { throw .storage(.io(error)) }
+        self.recovered = built.recovered
+        self.coordinator = built.coordinator
+        self.workers = built.workers
     }
 
     private var loopWaker: @Sendable () -> Void {
@@ -153,9 +176,9 @@ package final class Node {
         for serving in self.serving { serving.loop.beginDrain(graceNanoseconds: graceNanoseconds) }
     }
 
-    /// Gives the data directory back, once every component has ended.
+    /// Gives the data directory back, once every component has ended or the start was rejected; a
+    /// rejected start leaves it as it was.
     package func close() {
-        self.lock?.release()
-        self.lock = nil
+        self.lock.release()
     }
 }

@@ -34,14 +34,12 @@ struct NodeBuild {
     }
 
     private let environment: NodeEnvironment
-    private let mailboxes: [CompletionMailbox]
     private let parkers: Parkers
     private let log: LogEnvironment
     private let logStore: any LogStore
 
-    init(_ environment: NodeEnvironment, mailboxes: [CompletionMailbox]) {
+    init(_ environment: NodeEnvironment) {
         self.environment = environment
-        self.mailboxes = mailboxes
         self.parkers = Parkers(environment.makeParker)
         self.log = LogEnvironment(
             directory: environment.configuration.dataDirectory, fileSystem: environment.fileSystem,
@@ -56,9 +54,12 @@ struct NodeBuild {
 
     /// Reads the locked directory and builds every worker.
     ///
-    /// - Parameter onLogFailure: Called once, on the log's thread, when the log has failed.
+    /// - Parameters:
+    ///   - mailboxes: Where the responses of the loops' calls go, one per loop.
+    ///   - onLogFailure: Called once, on the log's thread, when the log has failed.
     func recover(
-        scrubMetrics: ScrubMetrics, onLogFailure: @escaping @Sendable () -> Void
+        mailboxes: [CompletionMailbox], scrubMetrics: ScrubMetrics,
+        onLogFailure: @escaping @Sendable () -> Void
     ) throws(RecoveryError) -> Result {
         let started = self.environment.clock.monotonicNanoseconds()
         self.examineFileSystem()
@@ -69,9 +70,10 @@ struct NodeBuild {
             feed: feed, waker: self.parkers.log, onProgress: self.progress(since: started))
         let requests = SnapshotRequests(waker: self.parkers.snapshots)
         let snapshotter = self.makeSnapshotter(recovered, feed: feed, requests: requests)
-        let pipeline = self.makePipeline(requests: requests, onLogFailure: onLogFailure)
+        let pipeline = self.makePipeline(
+            mailboxes: mailboxes, requests: requests, onLogFailure: onLogFailure)
         let coordinator = OperatorCoordinator(
-            source: requests, mailboxes: self.mailboxes, waker: self.parkers.backups)
+            source: requests, mailboxes: mailboxes, waker: self.parkers.backups)
         let elapsed = self.environment.clock.monotonicNanoseconds() - started
         return Result(
             recovered: Node.Recovered(
@@ -106,12 +108,13 @@ struct NodeBuild {
     }
 
     private func makePipeline(
-        requests: SnapshotRequests, onLogFailure: @escaping @Sendable () -> Void
+        mailboxes: [CompletionMailbox], requests: SnapshotRequests,
+        onLogFailure: @escaping @Sendable () -> Void
     ) -> CommitPipeline {
         let onEvent = self.environment.onEvent
         // The pipeline must not retain the node, which retains it.
         return CommitPipeline(
-            limits: self.environment.configuration.pipeline, mailboxes: self.mailboxes,
+            limits: self.environment.configuration.pipeline, mailboxes: mailboxes,
             waker: self.parkers.log,
             onPoison: { error in
                 onLogFailure()
@@ -120,7 +123,7 @@ struct NodeBuild {
             onShortage: { shortage, isShort in
                 if shortage == .disk { requests.note(isDiskFull: isShort) }
                 onEvent(.shortage(shortage, isShort))
-            }, onLeadership: { onEvent(.leadership($0)) })
+            }, onLeadership: { onEvent(.leadership($0)) }, onClock: { onEvent(.clock($0)) })
     }
 
     private func backups(_ coordinator: OperatorCoordinator) -> NodeComponent {

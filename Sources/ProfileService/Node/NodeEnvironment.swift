@@ -77,6 +77,8 @@ package enum NodeEvent: Sendable {
     case shortage(Shortage, Bool)
     /// Whether this node's log takes writes has changed.
     case leadership(Leadership)
+    /// The machine's clock is behind the log, or is right again.
+    case clock(ClockEvent)
     case snapshot(Snapshotter.Event)
     /// File space for the log cannot be prepared; the first of several failures in a row.
     case logSpaceNotPrepared(IOError)

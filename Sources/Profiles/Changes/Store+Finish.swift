@@ -119,11 +119,11 @@ extension Store {
         let header = self.pool.header(edit.pointee.profile)
         if edit.pointee.storedCount > 0 {
             self.install(edit.pointee.parts, in: header)
-            self.dropPastDue(header, now: call.receivedAt)
+            self.dropPastDue(header, now: call.clock)
             self.addEvents(header, edit)
             if edit.pointee.raisesRevision { header.pointee.raiseRevision(call) }
         } else if edit.pointee.dropsPastDue {
-            self.dropPastDue(header, now: call.receivedAt)
+            self.dropPastDue(header, now: call.clock)
         }
         guard edit.pointee.seenAt != 0 else { return }
         header.pointee.lastSeenAt = edit.pointee.seenAt

@@ -137,7 +137,7 @@ extension Store {
             ?? ConsentPart.Key(channel: token.channel, topic: token.topic)
         switch ConfirmationOutcome.evaluate(
             key.stored, pendingSince: key.pendingSince, tokenLSN: token.lsn,
-            age: call.receivedAt - token.issuedAt)
+            age: call.clock - token.issuedAt)
         {
         case .rejected(let rejection):
             return self.appendRejection(rejection, .confirmSubscription, call, into: &results)

@@ -32,7 +32,7 @@ extension Store {
         if self.isConsumed { self.note(survivor, from: old, to: header, draft, work) }
         self.mergeIdentities(loser, lost, survivor, &header, &work)
         self.mergeCounters(lost, &header, &work)
-        merge.events = self.mergeEvents(lost, survivor, &header, now: work.call.receivedAt)
+        merge.events = self.mergeEvents(lost, survivor, &header, now: work.call.clock)
         merge.eventCount = lost.eventCount
         header.createdAt = min(header.createdAt, lost.createdAt)
         header.lastSeenAt = max(header.lastSeenAt, lost.lastSeenAt)

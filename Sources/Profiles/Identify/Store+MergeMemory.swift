@@ -111,7 +111,7 @@ extension Store {
     /// Makes merges final that can no longer be undone, at most `perTick` of them.
     func forgetMerges(_ call: CallContext) {
         var left = MergeList.perTick
-        while left > 0, let due = self.nextMergeDue, due <= call.receivedAt {
+        while left > 0, let due = self.nextMergeDue, due <= call.clock {
             self.forgetOldestMerge()
             left -= 1
         }

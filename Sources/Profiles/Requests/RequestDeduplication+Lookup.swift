@@ -44,9 +44,12 @@ extension RequestDeduplication {
     }
 
     /// Keeps the response to the call of a lookup that found no entry.
-    func remember(_ lookup: DeduplicationLookup, response: UnsafeRawBufferPointer, now: Int64) {
+    func remember(
+        _ lookup: DeduplicationLookup, response: UnsafeRawBufferPointer, receivedAt: Int64,
+        now: Int64
+    ) {
         self.remember(
             lookup.kind, lookup.id, hash: lookup.hash, fingerprint: lookup.fingerprint,
-            response: response, now: now)
+            response: response, receivedAt: receivedAt, now: now)
     }
 }

@@ -102,7 +102,7 @@ struct RequestDeduplication {
     /// Keeps a response, and drops entries that are past due or over the limits.
     func remember(
         _ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, fingerprint: Fingerprint,
-        response: UnsafeRawBufferPointer, now: Int64
+        response: UnsafeRawBufferPointer, receivedAt: Int64, now: Int64
     ) {
         // Two for one, so that steady traffic never leaves the clean-up behind.
         self.dropPastDue(now: now, most: 2)
@@ -111,7 +111,7 @@ struct RequestDeduplication {
         var writer = RawWriter(self.slab.pointer(handle))
         writer.write(Handle(0))
         writer.write(UInt32(totalBytes))
-        writer.write(now)
+        writer.write(receivedAt)
         writer.write(fingerprint.low)
         writer.write(fingerprint.high)
         writer.write(hash)

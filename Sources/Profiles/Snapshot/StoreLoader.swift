@@ -74,7 +74,7 @@ package final class StoreLoader {
         }
         store.publishOptions()
         store.publishProfileCount(store.state.pointee.profileCount)
-        store.publishNextTick(store.nextTick)
+        store.publishNextTick(store.nextTick(at: store.lastReceivedAt))
         store.publish(self.appliedLSN)
         return store
     }

@@ -29,13 +29,14 @@ extension Store {
     /// - Parameters:
     ///   - firstLSN: Of the record's first operation; the call's lsn is
     ///     `firstLSN + operations - 1`.
-    ///   - receivedAt: Of its frame, in microseconds since 1970; never before that of an earlier
+    ///   - receivedAt: Of the call, in microseconds since 1970; never before that of an earlier
     ///     record.
+    ///   - clock: The machine's clock that the frame records; `nil`: it is `receivedAt`.
     ///   - results: Gets one result: a `ResultHeader` and the body of its kind.
     /// - Throws: `ApplyError`; nothing has changed then, and nothing was appended.
     /// - Complexity: O(bytes of the record), but for late events and tables that grow.
     package func apply(
-        _ record: RecordView, firstLSN: UInt64, receivedAt: Int64,
+        _ record: RecordView, firstLSN: UInt64, receivedAt: Int64, clock: Int64? = nil,
         rulesVersion: UInt32 = Store.rulesVersion, results: inout ByteBuffer
     ) throws(ApplyError) {
         guard rulesVersion <= self.newestRules else {
@@ -52,7 +53,7 @@ extension Store {
         }
         let lsn = firstLSN + UInt64(record.operations) - 1
         let call = CallContext(
-            firstLSN: firstLSN, lsn: lsn, receivedAt: receivedAt,
+            firstLSN: firstLSN, lsn: lsn, receivedAt: receivedAt, clock: clock,
             rules: Rules(version: rulesVersion))
         switch kind {
         case .genesis:
@@ -86,7 +87,7 @@ extension Store {
         }
         self.state.pointee.lastReceivedAt = receivedAt
         self.publish(lsn)
-        self.publishNextTick(self.nextTick)
+        self.publishNextTick(self.nextTick(at: call.clock))
     }
 
     private func appendEmptyResult(_ kind: RecordKind, lsn: UInt64, into results: inout ByteBuffer)

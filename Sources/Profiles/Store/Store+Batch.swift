@@ -58,7 +58,7 @@ extension Store {
                     view,
                     CallContext(
                         firstLSN: next, lsn: next + operations - 1, receivedAt: call.receivedAt,
-                        rules: call.rules)
+                        clock: call.clock, rules: call.rules)
                 ))
             next += operations
         }

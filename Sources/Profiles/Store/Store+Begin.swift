@@ -12,9 +12,22 @@ struct CallContext {
     var firstLSN: UInt64
     /// Of the last operation.
     var lsn: UInt64
-    /// Microseconds since 1970.
+    /// Microseconds since 1970; later than that of every call before. What is stored is stamped
+    /// with it.
     var receivedAt: Int64
+    /// The machine's clock in microseconds since 1970, never after `receivedAt`. Windows and ages
+    /// are measured by it.
+    var clock: Int64
     var rules: Rules
+
+    /// - Parameter clock: `nil`: it is `receivedAt`.
+    init(firstLSN: UInt64, lsn: UInt64, receivedAt: Int64, clock: Int64? = nil, rules: Rules) {
+        self.firstLSN = firstLSN
+        self.lsn = lsn
+        self.receivedAt = receivedAt
+        self.clock = clock ?? receivedAt
+        self.rules = rules
+    }
 }
 
 /// The rules that the outcome of one record follows: those of the release that wrote its frame.
@@ -31,6 +44,10 @@ struct Rules: Equatable {
 
     /// Addresses are compared in any spelling (`AddressKey`), not only in any case of ASCII.
     var comparesAddressesByKey: Bool { self.version >= 2 }
+
+    /// Each call of a frame is a microsecond later than the one before; before, all of them had the
+    /// time of the frame.
+    var hasTimePerCall: Bool { self.version >= 2 }
 }
 
 /// What the shared checks need to know about a command, read from its payload.
@@ -106,7 +123,7 @@ extension Store {
         }
         guard command.requestID.count > 0 else { return .proceed(admitted) }
         let lookup = self.project.requests.lookUp(
-            command.kind, command.requestID, in: record.payload, now: call.receivedAt)
+            command.kind, command.requestID, in: record.payload, now: call.clock)
         guard let entry = lookup.entry else {
             admitted.lookup = lookup
             return .proceed(admitted)
@@ -125,7 +142,7 @@ extension Store {
         self.project.requests.remember(
             lookup,
             response: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
-            now: call.receivedAt)
+            receivedAt: call.receivedAt, now: call.clock)
     }
 
     /// Rejects a call whose identifier is blocked; false: it is not. Out of line: nearly every
@@ -136,7 +153,7 @@ extension Store {
         into results: inout ByteBuffer
     ) -> Bool {
         let until = self.erasure.blockedUntil(
-            command.project, subject.identifier, now: call.receivedAt)
+            command.project, subject.identifier, now: call.clock)
         guard let until else { return false }
         self.appendRejection(
             .identifierErased, command.kind, call, detail: UInt64(bitPattern: until),

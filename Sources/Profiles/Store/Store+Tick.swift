@@ -43,26 +43,31 @@ extension AppliedState {
 extension Store {
     /// Drops some of what is past due at `now`.
     func tick(_ call: CallContext) {
-        let now = call.receivedAt
+        let now = call.clock
         self.project.requests.dropPastDue(now: now, most: RetentionSweep.requestIDsPerTick)
         self.forgetMerges(call)
         self.erasure.dropPastDue(now: now)
         self.state.pointee.sweep.lastTickAt = now
-        if !self.state.pointee.sweep.isRunning, let start = self.nextSweepStart, start <= now {
+        if !self.state.pointee.sweep.isRunning, let start = self.nextSweepStart(at: now),
+            start <= now
+        {
             self.state.pointee.sweep = RetentionSweep(
                 isRunning: true, startedAt: now, lastTickAt: now)
         }
         if self.state.pointee.sweep.isRunning { self.sweep(call) }
     }
 
-    /// When the next tick is due, in microseconds; `.max`: nothing will be.
-    var nextTick: Int64 {
+    /// When the next tick is due, in microseconds by the machine's clock; `.max`: nothing will be.
+    ///
+    /// - Parameter clock: What that clock said last. A tick under a clock that ran ahead must not
+    ///   keep the next one off until the clock is there again.
+    func nextTick(at clock: Int64) -> Int64 {
         let sweep = self.state.pointee.sweep
-        let soonest = sweep.lastTickAt + RetentionSweep.tickInterval
+        let soonest = min(sweep.lastTickAt, clock) + RetentionSweep.tickInterval
         var next = Int64.max
         if sweep.isRunning {
             next = soonest
-        } else if let start = self.nextSweepStart {
+        } else if let start = self.nextSweepStart(at: clock) {
             next = max(start, soonest)
         }
         if let due = self.project.requests.nextDue { next = min(next, max(due, soonest)) }
@@ -71,10 +76,11 @@ extension Store {
         return next
     }
 
-    private var nextSweepStart: Int64? {
+    private func nextSweepStart(at clock: Int64) -> Int64? {
         guard self.state.pointee.oldestEvent != .max else { return nil }
         let due = self.state.pointee.oldestEvent + Int64(self.retentionSeconds) * 1_000_000 + 1
-        return max(due, self.state.pointee.sweep.startedAt + RetentionSweep.sweepInterval)
+        let last = min(self.state.pointee.sweep.startedAt, clock)
+        return max(due, last + RetentionSweep.sweepInterval)
     }
 
     private func sweep(_ call: CallContext) {
@@ -102,7 +108,7 @@ extension Store {
         let header = self.pool.header(profile)
         guard let oldest = self.eventStore.oldest(header.pointee) else { return 0 }
         let eventCount = header.pointee.eventCount
-        if oldest < self.retainedSince(call.receivedAt) {
+        if oldest < self.retainedSince(call.clock) {
             self.edit(profile).pointee.dropsPastDue = true
             self.finish(call, isLast: false)
         }

@@ -34,9 +34,9 @@ extension Store {
     ///   - records: Whole records, one after the other; the first `prefetchMax` of them are looked
     ///     at.
     ///   - firstLSN: Of the first one.
-    ///   - receivedAt: Of their frame, in microseconds since 1970.
-    package func prefetch(_ records: UnsafeRawBufferPointer, firstLSN: UInt64, receivedAt: Int64) {
-        let tracks = self.expect(records, firstLSN: firstLSN, receivedAt: receivedAt)
+    ///   - times: Of the first one's call.
+    package func prefetch(_ records: UnsafeRawBufferPointer, firstLSN: UInt64, times: FrameTimes) {
+        let tracks = self.expect(records, firstLSN: firstLSN, times)
         var seen: UInt64 = 0
         for track in tracks {
             seen &+= self.index.table(track.identifierHash).firstSlot(
@@ -84,21 +84,23 @@ extension Store {
 
     /// Notes the Tracks among the next records.
     private func expect(
-        _ records: UnsafeRawBufferPointer, firstLSN: UInt64, receivedAt: Int64
+        _ records: UnsafeRawBufferPointer, firstLSN: UInt64, _ first: FrameTimes
     ) -> UnsafeMutableBufferPointer<ExpectedTrack> {
         var lsn = firstLSN
+        var times = first
         var offset = 0
         var count = 0
         for _ in 0 ..< Self.prefetchMax where offset < records.count {
             guard let record = RecordView(UnsafeRawBufferPointer(rebasing: records[offset...]))
             else { break }
             if record.kind == RecordKind.track.rawValue,
-                let track = self.expect(record, lsn: lsn, receivedAt: receivedAt)
+                let track = self.expect(record, lsn: lsn, receivedAt: times.receivedAt)
             {
                 (self.work.pointee.expected + count).initialize(to: track)
                 count += 1
             }
             lsn += UInt64(record.operations)
+            times.advance()
             offset += record.totalBytes
         }
         self.work.pointee.expectedCount = count

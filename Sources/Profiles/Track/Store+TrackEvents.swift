@@ -91,7 +91,7 @@ extension Store {
         }
         let retained = self.eventStore.find(
             target.header.project, target.header.identifier, id: event.pointee.eventID,
-            hash: event.pointee.hash, since: self.retainedSince(call.receivedAt))
+            hash: event.pointee.hash, since: self.retainedSince(call.clock))
         guard let retained else { return false }
         event.pointee.outcome = .duplicate
         event.pointee.effectiveTime = retained.effectiveTime
@@ -108,27 +108,30 @@ extension Store {
         return true
     }
 
-    /// Sets the effective time; false if it is outside of its window.
+    /// Sets the effective time; false if it is outside of its window, which is measured against the
+    /// machine's clock.
     private func evaluateTime(
         _ event: UnsafeMutablePointer<PendingEvent>, _ header: TrackHeader, _ call: CallContext
     ) -> Bool {
-        let received = call.receivedAt
-        var time = received
+        var time = call.receivedAt
+        // The same by the machine's clock.
+        var seen = call.clock
         if event.pointee.flags.contains(.hasOccurredAt) {
-            time = event.pointee.effectiveTime
+            (time, seen) = (event.pointee.effectiveTime, event.pointee.effectiveTime)
             if header.flags.contains(.hasSentAt), header.sentAt >= time {
-                time = received &- (header.sentAt &- time)
+                let age = header.sentAt &- time
+                (time, seen) = (call.receivedAt &- age, call.clock &- age)
             }
         }
         let late = self.limits.lateSeconds(self.state.pointee.options)
         let window = header.flags.contains(.historical) ? self.retentionSeconds : late
-        let earliest = received - Int64(window) * 1_000_000
-        let latest = received + Int64(self.limits.aheadWindowSeconds) * 1_000_000
-        event.pointee.effectiveTime = min(time, received)
-        guard time < earliest || time > latest else { return true }
-        event.pointee.effectiveTime = time
+        let earliest = call.clock - Int64(window) * 1_000_000
+        let latest = call.clock + Int64(self.limits.aheadWindowSeconds) * 1_000_000
+        event.pointee.effectiveTime = min(time, call.receivedAt)
+        guard seen < earliest || seen > latest else { return true }
+        event.pointee.effectiveTime = seen
         event.pointee.rejection = .timeWindow
-        event.pointee.detail = time < earliest ? earliest : latest
+        event.pointee.detail = seen < earliest ? earliest : latest
         return false
     }
 

@@ -32,6 +32,8 @@ package struct LogSurvey {
         /// Left by a crash; the next start removes it.
         case temporary
         case lock
+        /// Notes how far the log had come.
+        case logEnd
         /// Not of this program; left alone.
         case other
     }
@@ -95,7 +97,8 @@ package struct LogSurvey {
             return .snapshot(
                 try SnapshotReader.verify(self.files, name, directoryID: self.directoryID))
         }
-        if name == SegmentedLog.lockName { return .lock }
+        if name == LockFile.name { return .lock }
+        if name == LogEndFile.name { return .logEnd }
         if name.hasPrefix(SegmentFiles.tornPrefix) { return .tornTail }
         return name.hasSuffix(SegmentFiles.temporarySuffix) ? .temporary : .other
     }

@@ -10,6 +10,8 @@ final class LogFixture {
     static let directory = "d"
     static let lsnsPerFrame: UInt64 = 3
     static let clock = SimulatedClock()
+    /// Of the file that notes the end, which takes part of a small disk.
+    static let noteBytes = 580
     static let directoryID = DirectoryID(high: 0x0011_2233_4455_6677, low: 0x8899_AABB_CCDD_EEFF)
 
     let disk: SimulatedDisk
@@ -20,6 +22,10 @@ final class LogFixture {
     /// of the directory included.
     private(set) var replayed = 0
     private(set) var target = CheckingTarget()
+    /// Examined by the log.
+    var lock: (any DirectoryLock)?
+    var acceptedEndLSN: UInt64?
+    var clock = LogFixture.clock
 
     init(_ disk: SimulatedDisk = SimulatedDisk(), segmentBytes: Int = 4096) {
         self.disk = disk
@@ -30,8 +36,11 @@ final class LogFixture {
         var options = LogOptions()
         options.segmentBytes = self.segmentBytes
         options.prepareStepBytes = 1024
-        return LogEnvironment(
-            directory: Self.directory, fileSystem: self.disk, clock: Self.clock, options: options)
+        options.acceptedEndLSN = self.acceptedEndLSN
+        var environment = LogEnvironment(
+            directory: Self.directory, fileSystem: self.disk, clock: self.clock, options: options)
+        environment.lock = self.lock
+        return environment
     }
 
     /// The payload of the frame at a place (0: the first of the directory); sizes differ, and some
