@@ -142,8 +142,8 @@ final class FakeNetwork: Network, @unchecked Sendable {
     func makePoller() throws(IOError) -> any Poller { self.poller }
 
     func listen(
-        host: String, port: UInt16, sharesPort: Bool
-    ) throws(IOError) -> any ListeningSocket { self.poller.listener }
+        host: String, port: UInt16, count: Int
+    ) throws(IOError) -> [any ListeningSocket] { [self.poller.listener] }
 }
 
 final class FakePages: AdminPages {
