@@ -9,12 +9,12 @@ import subprocess
 import threading
 import time
 
-import grpc
 import pytest
 
 from conftest import BINARY, custom, profiles_pb2_grpc, track, wait_until
 from conftest import Server as ReadServer
 from profiles.v1 import admin_pb2, admin_pb2_grpc
+from raw import Raw
 
 DROPPED = "profiles_log_lines_dropped_total"
 
@@ -74,6 +74,23 @@ def unread(tmp_path, pipe):
         server.stop(signal.SIGKILL)
 
 
+class Reader:
+    """Reads a pipe to its end; each line must be a whole object."""
+
+    def __init__(self, end):
+        self.lines, self.rest, self.end = [], b"", os.dup(end)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        while text := os.read(self.end, 65_536):
+            *whole, self.rest = (self.rest + text).split(b"\n")
+            self.lines += [json.loads(line) for line in whole]
+        os.close(self.end)
+
+    def with_message(self, text):
+        return [line for line in self.lines if text in line["message"]]
+
+
 def make_noise(server, enough):
     """Makes the server log lines (one for each SIGHUP that it receives) until `enough`."""
     deadline = time.monotonic() + 120
@@ -105,52 +122,29 @@ def test_full_pipe_holds_nothing_up(unread):
 
 def test_second_sigterm_ends_at_once_beside_a_full_pipe(unread):
     make_noise(unread, lambda: is_full(unread))
-    stub = profiles_pb2_grpc.ProfilesStub(unread.channel())
-    stub.Track(track(custom()), timeout=20)
-    # A stream that stays open keeps the drain waiting for its grace of 10 s.
-    stop = threading.Event()
-
-    def requests():
-        yield track(custom())
-        stop.wait(60)
-
-    call = stub.TrackStream(requests())
-    next(call)
-    unread.process.send_signal(signal.SIGTERM)
-    assert wait_until(lambda: unread.get("/readyz")[0] == 503)
-    unread.process.send_signal(signal.SIGTERM)
-    assert unread.process.wait(5) == 1
-    stop.set()
-    with pytest.raises(grpc.RpcError):
-        next(call)
+    profiles_pb2_grpc.ProfilesStub(unread.channel()).Track(track(custom()), timeout=20)
+    # A call whose request does not come keeps the drain waiting for its grace of 10 s.
+    with Raw(unread.listen) as client:
+        client.headers()
+        assert wait_until(lambda: unread.metric("profiles_streams") == 1)
+        unread.process.send_signal(signal.SIGTERM)
+        assert wait_until(lambda: unread.get("/readyz")[0] == 503)
+        unread.process.send_signal(signal.SIGTERM)
+        assert unread.process.wait(8) == 1
 
 
 def test_reader_that_comes_back_gets_whole_lines_and_the_number_of_the_lost(unread, pipe):
     make_noise(unread, lambda: is_full(unread))
-    lines, text = [], b""
-    os.set_blocking(pipe[0], False)
-
-    def read():
-        nonlocal text
-        try:
-            text += os.read(pipe[0], 65_536)
-        except BlockingIOError:
-            pass
-        *whole, text = text.split(b"\n")
-        lines.extend(json.loads(line) for line in whole)
-        return any("were lost" in line["message"] for line in lines)
-
-    assert wait_until(read, 30)
-    lost = [line for line in lines if "were lost" in line["message"]]
-    assert sum(line["lines"] for line in lost) == unread.metric(DROPPED) > 0
-    assert {line["level"] for line in lost} == {"error"}
+    reader = Reader(pipe[0])
+    assert wait_until(lambda: reader.with_message("were lost"), 60)
+    assert sum(line["lines"] for line in reader.with_message("were lost")) == unread.metric(DROPPED) > 0
+    assert {line["level"] for line in reader.with_message("were lost")} == {"error"}
     # And the log continues.
+    count = len(reader.lines)
     os.kill(unread.pid, signal.SIGHUP)
-    count = len(lines)
-    assert wait_until(lambda: (read(), len(lines) > count)[1])
+    assert wait_until(lambda: len(reader.lines) > count)
     assert unread.stop() == 0
-    read()
-    assert lines[-1]["message"] == "stopped" and text == b""
+    assert wait_until(lambda: reader.lines[-1]["message"] == "stopped") and reader.rest == b""
 
 
 def test_reader_that_has_gone_is_survived(unread, pipe):
@@ -169,22 +163,10 @@ def test_non_blocking_pipe_gets_every_line(tmp_path, pipe):
         for _ in range(200):
             os.kill(server.pid, signal.SIGHUP)
             time.sleep(0.002)
-        text = b""
-        os.set_blocking(pipe[0], False)
-
-        def read():
-            nonlocal text
-            try:
-                text += os.read(pipe[0], 65_536)
-            except BlockingIOError:
-                pass
-            return b"".join(text.split(b"\n")[-2:-1]).find(b"stopped") >= 0
-
-        server.process.send_signal(signal.SIGTERM)
-        assert wait_until(read)
-        assert server.process.wait(30) == 0
-        lines = [json.loads(line) for line in text.splitlines()]
-        assert len([line for line in lines if "reload" in line["message"]]) > 30
+        reader = Reader(pipe[0])
+        assert server.stop() == 0
+        assert wait_until(lambda: reader.with_message("stopped")) and reader.rest == b""
+        assert len(reader.with_message("nothing to reload")) > 30 and not reader.with_message("were lost")
     finally:
         if server.process.poll() is None:
             server.stop(signal.SIGKILL)

@@ -6,7 +6,8 @@ package struct LinuxOutput: Sendable {
     /// How a write ended.
     package enum Outcome: Equatable, Sendable {
         case written
-        /// Nobody can receive it: the reader has gone, or there is no such descriptor.
+        /// Nobody can receive it: the reader has gone, the disk is full, or there is no such
+        /// descriptor.
         case lost
         /// Nothing could be written within the time.
         case timedOut
@@ -26,14 +27,16 @@ package struct LinuxOutput: Sendable {
         self.descriptor = descriptor
     }
 
-    /// Writes all of `bytes`, and waits for the reader, and for space on a full disk.
+    /// Writes all of `bytes`, and waits for the reader.
     ///
-    /// - Parameter milliseconds: Longest wait without progress; `nil`: for ever.
+    /// - Parameters:
+    ///   - milliseconds: Longest wait for the reader; `nil`: for ever.
+    ///   - waitsForSpace: Whether it also waits, for ever, for space on a full disk.
     package func write(
-        _ bytes: UnsafeRawBufferPointer, waitingAtMost milliseconds: Int32? = nil
+        _ bytes: UnsafeRawBufferPointer, waitingAtMost milliseconds: Int32? = nil,
+        waitsForSpace: Bool = false
     ) -> Outcome {
         var rest = bytes
-        var waited: Int32 = 0
         while let base = rest.baseAddress, !rest.isEmpty {
             guard self.waitForReader(milliseconds: milliseconds) else { return .timedOut }
             // SAFETY: `rest` is part of `bytes`, which the caller keeps alive for this call; pointer
@@ -41,16 +44,14 @@ package struct LinuxOutput: Sendable {
             let count = Glibc.write(self.descriptor, base, rest.count)
             if count > 0 {
                 rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-                waited = 0
                 continue
             }
             switch count == 0 ? EAGAIN : errno {
-            case EINTR: continue
-            case EAGAIN, ENOSPC, EDQUOT, EFBIG:
+            case EINTR, EAGAIN: continue
+            case ENOSPC, EDQUOT, EFBIG:
                 // A disk with space, or a file that was rotated, takes the rest of the line later.
-                if let milliseconds, waited >= milliseconds { return .timedOut }
+                guard waitsForSpace else { return .lost }
                 poll(nil, 0, Self.pauseMilliseconds)
-                waited += Self.pauseMilliseconds
             default: return .lost
             }
         }

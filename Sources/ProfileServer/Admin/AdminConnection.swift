@@ -60,8 +60,9 @@ final class AdminConnection {
     static let lingerNanoseconds: UInt64 = 1_000_000_000
     /// Most bytes that are discarded while lingering.
     static let lingerBytesMax = 64 * 1_024
-    /// Requests served before other connections get their turn.
-    static let responsesPerTurnMax = 16
+    /// Requests served before other connections get their turn. One, because no client of this
+    /// listener sends the next request before it has the response, except to keep it busy.
+    static let responsesPerTurnMax = 1
     /// Output storage kept between responses, in bytes.
     private static let outputBytesKept = 64 * 1_024
 

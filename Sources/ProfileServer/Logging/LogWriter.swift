@@ -33,7 +33,7 @@ package final class LogWriter: Sendable {
     /// A log to standard error.
     package static func standardError(level: LogLevel, clock: any Clock) -> LogWriter {
         LogWriter(level: level, clock: clock, makeParker: { LinuxParker() }) {
-            LinuxOutput.standardError.write($0) == .written
+            LinuxOutput.standardError.write($0, waitsForSpace: true) == .written
         }
     }
 

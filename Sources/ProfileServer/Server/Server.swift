@@ -51,8 +51,7 @@ package final class Server {
         let (writer, termination) = (self.writer, self.termination)
         _ = self.threads.start(name: "log-lines") { writer.run() }
         _ = self.threads.start(name: "signals") { termination.run() }
-        self.reportLimits()
-        let code = self.start()
+        let code = self.examineLimits() ? self.start() : .configuration
         writer.finish(withinNanoseconds: Self.lastLinesNanoseconds)
         return code
     }
@@ -116,7 +115,7 @@ package final class Server {
         node.listenPort = self.configuration.listen.port
         node.loops = self.configuration.loops
         node.hasReflection = self.configuration.reflection
-        node.log.segmentBytes = self.configuration.segmentBytes
+        node.log.segmentBytes = self.segmentBytes
         node.pipeline.memoryBytesMax = self.configuration.memoryLimit
         node.snapshots.logBytesMax = UInt64(self.configuration.snapshotLogBytes)
         node.snapshots.ageNanosecondsMax =
@@ -156,21 +155,32 @@ package final class Server {
     // MARK: Serving and the end
 
     /// Warns of limits of the process that the server may reach.
-    private func reportLimits() {
+    ///
+    /// - Returns: Whether it can serve within them.
+    private func examineLimits() -> Bool {
         if LinuxProcess.descriptorsMax < Self.descriptorsAdvised {
             self.log.warning(
                 "few descriptors: connections beyond them are closed",
                 LogField("descriptors", LinuxProcess.descriptorsMax),
                 LogField("descriptors_advised", Self.descriptorsAdvised))
         }
-        guard let fileBytesMax = LinuxProcess.fileBytesMax else { return }
-        let isEnoughForLog = fileBytesMax >= self.configuration.segmentBytes
+        guard let fileBytesMax = LinuxProcess.fileBytesMax else { return true }
+        guard fileBytesMax >= Configuration.segmentBytesRange.lowerBound else {
+            self.log.error(
+                "the limit of the file size leaves no space for a log segment",
+                LogField("file_bytes_max", fileBytesMax),
+                LogField("segment_bytes_min", Configuration.segmentBytesRange.lowerBound))
+            return false
+        }
         self.log.warning(
-            isEnoughForLog
-                ? "file size is limited: a snapshot that needs more fails"
-                : "file size is limited to less than a segment: writes are rejected as on a full disk",
-            LogField("file_bytes_max", fileBytesMax),
-            LogField("segment_bytes", self.configuration.segmentBytes))
+            "file size is limited: log segments keep within it, a snapshot that needs more fails",
+            LogField("file_bytes_max", fileBytesMax), LogField("segment_bytes", self.segmentBytes))
+        return true
+    }
+
+    /// As configured, but no larger than the process may write a file.
+    private var segmentBytes: Int {
+        min(self.configuration.segmentBytes, LinuxProcess.fileBytesMax ?? .max)
     }
 
     private func serve(_ node: Node, admin: AdminListener) {
