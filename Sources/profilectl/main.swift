@@ -6,4 +6,5 @@ LinuxProcess.holdStandardDescriptors()
 
 exit(
     ToolMain.run(
-        LinuxProcess.arguments, environment: ProcessInfo.processInfo.environment, terminal: .system))
+        LinuxProcess.arguments, environment: ProcessInfo.processInfo.environment, terminal: .system)
+)

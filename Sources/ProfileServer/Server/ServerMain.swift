@@ -18,7 +18,8 @@ package enum ServerMain {
         let invocation: Configuration.Invocation
         do throws(ConfigurationError) {
             invocation = try Configuration.resolve(
-                arguments: LinuxProcess.arguments, environment: environment, cores: LinuxProcess.cores,
+                arguments: LinuxProcess.arguments, environment: environment,
+                cores: LinuxProcess.cores,
                 memoryBytes: LinuxProcess.memoryBytes,
                 readFile: { path, bytesMax throws(IOError) in
                     try LinuxInput.read(path, bytesMax: bytesMax)

@@ -1,12 +1,12 @@
 import IOLinux
 
-/// What a signal does to the server.
+/// What a signal does to the server, at each time of its life.
 ///
 /// ```
 /// starting ──serve──▶ serving ──terminate──▶ draining ──terminate──▶ ended
 ///    └──terminate──▶ ended      any state ──abort──▶ ended
 /// ```
-struct TerminationStateMachine: Sendable {
+package struct TerminationStateMachine: Sendable {
     private enum State {
         case starting
         case serving
@@ -17,18 +17,21 @@ struct TerminationStateMachine: Sendable {
     private var state = State.starting
 
     /// Whether SIGTERM was received while the server served.
-    var isDraining: Bool { self.state == .draining }
+    package var isDraining: Bool { self.state == .draining }
 
     /// The server begins to serve: from now on SIGTERM drains.
     ///
     /// - Returns: `false` if the process is ending already.
-    mutating func serve() -> Bool {
+    package mutating func serve() -> Bool {
         guard self.state == .starting else { return false }
         self.state = .serving
         return true
     }
 
-    enum OnSignal: Equatable {
+    package init() {}
+
+    /// What to do about a signal.
+    package enum OnSignal: Equatable {
         /// End open calls in order, then the process.
         case drain
         /// End the process. Recovery can be interrupted anywhere, like by a crash, and nobody has a
@@ -42,7 +45,8 @@ struct TerminationStateMachine: Sendable {
         case ignore
     }
 
-    mutating func received(_ signal: LinuxSignals.Signal) -> OnSignal {
+    /// Handles a signal.
+    package mutating func received(_ signal: LinuxSignals.Signal) -> OnSignal {
         switch (signal, self.state) {
         case (.reload, .ended): return .ignore
         case (.reload, _): return .reload

@@ -15,7 +15,8 @@ final class ServingLoop: Steppable {
 
     /// - Throws: What the network says when it cannot make a poller.
     init(
-        index: Int, listener: any ListeningSocket, environment: NodeEnvironment, state: ServingState,
+        index: Int, listener: any ListeningSocket, environment: NodeEnvironment,
+        state: ServingState,
         accounting: ItemAccounting, health: HealthRegistry
     ) throws(IOError) {
         let configuration = environment.configuration
