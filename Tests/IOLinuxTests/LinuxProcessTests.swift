@@ -140,7 +140,7 @@ private func write(_ files: [String: String], below root: String) throws {
         }
     }
 
-    @Test func fullPipeIsGivenUpAfterTheTime() {
+    @Test func fullPipeIsAbandonedAfterTheTime() {
         self.withPipe { _, write in
             self.setNonBlocking(write)
             let text = String(repeating: "x", count: 1 << 20)

@@ -92,9 +92,9 @@ import Testing
 
     private func start(_ reader: Reader, level: LogLevel = .info) -> (LogWriter, any RunningThread)
     {
-        let writer = LogWriter(level: level, clock: FakeClock(), makeParker: { LinuxParker() }) {
-            reader.write($0)
-        }
+        let writer = LogWriter(
+            level: level, clock: FakeClock(), makeParker: { LinuxParker() },
+            write: { reader.write($0) })
         return (writer, LinuxThreadStarter().start(name: "log-lines") { writer.run() })
     }
 

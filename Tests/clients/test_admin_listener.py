@@ -1,4 +1,4 @@
-"""Probes are answered whatever else connects to the operators' listener."""
+"""Probes get their responses whatever else connects to the operators' listener."""
 
 import itertools
 import socket

@@ -3,7 +3,7 @@ import Glibc
 import IOCore
 
 // One listening socket serves all loops. SO_REUSEPORT, by which the kernel would spread connections
-// over a socket per loop, lets any process of the same user join, and so two servers answer on one
+// over a socket per loop, lets any process of the same user join, and so two servers serve one
 // port. Source: docs/decisions/0330-one-listening-socket.md.
 
 /// Spreads the connections of one listening socket over several takers, each to the one that has

@@ -55,7 +55,7 @@ package struct ControlGroups {
         return (first + second).filter { $0 > 0 }.min()
     }
 
-    /// A quota of -1 in version 1, as `max` in version 2, is none.
+    /// Version 1 has -1, version 2 `max` for no quota.
     private static func cores(quota: Int, period: Int) -> Int? {
         guard quota > 0, period > 0 else { return nil }
         return (quota - 1) / period + 1

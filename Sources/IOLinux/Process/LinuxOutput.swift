@@ -39,8 +39,8 @@ package struct LinuxOutput: Sendable {
         var rest = bytes
         while let base = rest.baseAddress, !rest.isEmpty {
             guard self.waitForReader(milliseconds: milliseconds) else { return .timedOut }
-            // SAFETY: `rest` is part of `bytes`, which the caller keeps alive for this call; pointer
-            // and count are of the same buffer.
+            // SAFETY: `rest` is part of `bytes`, which the caller keeps alive for this call;
+            // pointer and count are of the same buffer.
             let count = Glibc.write(self.descriptor, base, rest.count)
             if count > 0 {
                 rest = UnsafeRawBufferPointer(rebasing: rest[count...])

@@ -5,8 +5,8 @@ import Glibc
 package enum LinuxProcess {
     /// The arguments of the process, without its name.
     ///
-    /// From C, because Swift's `CommandLine` reads /proc/self/cmdline: where /proc is not mounted it
-    /// is empty, and every flag would be ignored in silence.
+    /// From C, because Swift's `CommandLine` reads /proc/self/cmdline: where /proc is not mounted
+    /// it is empty, and every flag would be ignored in silence.
     package static var arguments: [String] {
         // SAFETY: the strings of main live, unchanged, as long as the process, and are copied; the
         // count is theirs.

@@ -1,5 +1,5 @@
-// Two texts of one address must be one value: which endpoints collide, and which are on loopback, is
-// decided by comparing them.
+// Two texts of one address must be one value: which endpoints collide, and which are on loopback,
+// is decided by comparing them.
 
 /// Where to listen: an IP address and a port.
 package struct Endpoint: Equatable, Sendable, CustomStringConvertible {

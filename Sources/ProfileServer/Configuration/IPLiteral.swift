@@ -33,8 +33,8 @@ enum IPLiteral {
         return left + [UInt16](repeating: 0, count: 8 - left.count - right.count) + right
     }
 
-    /// The canonical text of an IPv6 address: lower case, no leading zeros, the first of the longest
-    /// runs of two or more zero groups as `::`.
+    /// The canonical text of an IPv6 address: lower case, no leading zeros, the first of the
+    /// longest runs of two or more zero groups as `::`.
     ///
     /// - Source: RFC 5952, section 4.
     static func text(version6 groups: [UInt16]) -> String {

@@ -32,9 +32,9 @@ package final class LogWriter: Sendable {
 
     /// A log to standard error.
     package static func standardError(level: LogLevel, clock: any Clock) -> LogWriter {
-        LogWriter(level: level, clock: clock, makeParker: { LinuxParker() }) {
-            LinuxOutput.standardError.write($0, waitsForSpace: true) == .written
-        }
+        LogWriter(
+            level: level, clock: clock, makeParker: { LinuxParker() },
+            write: { LinuxOutput.standardError.write($0, waitsForSpace: true) == .written })
     }
 
     /// Writes lines until `finish`; the body of its thread.

@@ -124,8 +124,8 @@ package struct MetricsText {
     }
 
     /// The names that a family takes in OpenMetrics, where a counter's family has no `_total`: a
-    /// gauge `x` and a counter `x_total` are one family with two types there, which a reader
-    /// rejects together with the whole page.
+    /// gauge and a counter whose names differ by that alone are one family with two types there,
+    /// which a reader rejects together with the whole page.
     ///
     /// - Source: OpenMetrics 1.0, "MetricFamily" and "Suffixes".
     private static func names(_ family: String, type: StaticString) -> [String] {

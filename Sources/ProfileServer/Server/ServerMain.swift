@@ -41,6 +41,7 @@ package enum ServerMain {
     }
 
     private static var version: BuildVersion {
+        // SAFETY: both libraries return static data, which is copied.
         BuildVersion(
             rules: Store.rulesVersion, formats: BuildVersion.writtenFormats,
             nghttp2: String(cString: nghttp2_version(0).pointee.version_str),
