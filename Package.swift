@@ -56,8 +56,8 @@ let package = Package(
         // The client side: apart from the server's state machines.
         .target(name: "ProfileClient", dependencies: ["CNGHTTP2", "CMessages", "CProtobufC"]),
         .target(name: "ProfileTool", dependencies: ["ProfileClient", "ProfileOffline"]),
-        .executableTarget(name: "profilectl", dependencies: ["ProfileTool"]),
-        .executableTarget(name: "profile-bench", dependencies: ["ProfileClient"]),
+        .executableTarget(name: "profilectl", dependencies: ["ProfileTool", "IOLinux"]),
+        .executableTarget(name: "profile-bench", dependencies: ["ProfileClient", "IOLinux"]),
 
         // A whole node on simulated seams, and a client of its wire; used by tests only.
         .target(

@@ -88,7 +88,18 @@ package protocol Poller: AnyObject, Sendable {
 /// Creates sockets and pollers; one per process.
 package protocol Network: AnyObject, Sendable {
     func makePoller() throws(IOError) -> any Poller
-    /// Listens on `host:port` (port 0: any). With `sharesPort` several listeners share it
-    /// (SO_REUSEPORT).
-    func listen(host: String, port: UInt16, sharesPort: Bool) throws(IOError) -> any ListeningSocket
+    /// Listens on `host:port` (port 0: any) for `count` takers, which share its connections.
+    ///
+    /// No other socket of this or another process can listen there meanwhile. The first one may
+    /// accept for the others: once it is closed, they get no more.
+    ///
+    /// - Returns: One per taker, each used by one thread; all with the same address.
+    func listen(host: String, port: UInt16, count: Int) throws(IOError) -> [any ListeningSocket]
+}
+
+extension Network {
+    /// Listens on `host:port` (port 0: any) for one taker.
+    package func listen(host: String, port: UInt16) throws(IOError) -> any ListeningSocket {
+        try self.listen(host: host, port: port, count: 1)[0]
+    }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import IOLinux
 import ProfileClient
 
 // The load generator: closed or open loop, a mix of methods over many people, one line of output
@@ -70,7 +71,7 @@ func histogramText(_ latencies: LatencyHistogram) -> String {
 var load = Load(ServerAddress(port: 50_051))
 var wantsJSON = false
 var requests: Int?
-var arguments = CommandLine.arguments.dropFirst()
+var arguments = LinuxProcess.arguments[...]
 while let flag = arguments.popFirst() {
     if flag == "--help" || flag == "-h" {
         print(usage)

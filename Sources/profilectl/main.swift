@@ -1,7 +1,10 @@
 import Foundation
+import IOLinux
 import ProfileTool
+
+LinuxProcess.holdStandardDescriptors()
 
 exit(
     ToolMain.run(
-        Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment,
-        terminal: .system))
+        LinuxProcess.arguments, environment: ProcessInfo.processInfo.environment, terminal: .system)
+)

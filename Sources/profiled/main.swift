@@ -1,8 +1,4 @@
 import Foundation
 import ProfileServer
 
-exit(
-    ServerMain.run(
-        arguments: Array(CommandLine.arguments.dropFirst()),
-        environment: ProcessInfo.processInfo.environment
-    ).rawValue)
+exit(ServerMain.run(environment: ProcessInfo.processInfo.environment).rawValue)

@@ -27,7 +27,7 @@ final class LoopHarness {
     private(set) var next = NextStep.now
 
     init(limits: TransportLimits = TransportLimits()) throws {
-        self.listener = try self.network.listen(host: "127.0.0.1", port: 0, sharesPort: false)
+        self.listener = try self.network.listen(host: "127.0.0.1", port: 0)
         self.poller = self.network.makeSimulatedPoller()
         self.loop = RPCLoop(
             index: 0, listener: self.listener, poller: self.poller, clock: self.clock,

@@ -168,7 +168,7 @@ private final class LoopFixture {
     private var clients: [WireClient] = []
 
     init(table: [RPCDefinition], limits: TransportLimits = TransportLimits()) throws {
-        let listener = try self.network.listen(host: "127.0.0.1", port: 0, sharesPort: false)
+        let listener = try self.network.listen(host: "127.0.0.1", port: 0)
         let poller = self.network.makeSimulatedPoller()
         self.address = listener.address
         self.poller = poller

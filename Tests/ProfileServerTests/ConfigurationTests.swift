@@ -268,7 +268,7 @@ import Testing
         (["--config", ""], "command line: --config: found"),
         (
             ["--config", "q.conf"],
-            "q.conf: config: cannot be read, found \"open failed, errno 2\";"
+            "q.conf: config: cannot be read, found \"open of q.conf failed: No such file"
         ),
     ])
     func wrongCommandLineNamesTheFlag(arguments: [String], text: String) throws {

@@ -68,7 +68,7 @@ import Testing
     @Test(arguments: [
         "\u{16}\u{3}\u{1}", "\n", "\r\n\r\n", "GET / HTTP/1.1\n", "\rX", "GET /\0 HTTP/1.1\r\n",
         " GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", "GET /\r\nHost: a\r\n\r\n", "GET\r\n\r\n",
+        "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", "POST /\r\n", "GET\r\n\r\n", "GET x\n",
         "G(T / HTTP/1.1\r\nHost: a\r\n\r\n", "GET x HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /é HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1x\r\nHost: a\r\n\r\n",
         "GET / http/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/11\r\nHost: a\r\n\r\n",
@@ -99,6 +99,23 @@ import Testing
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", .versionNotSupported),
     ])
     func bodiesAndOtherVersionsAreRejected(text: String, status: HTTPStatus) {
+        #expect(self.steps(text) == [.reject(status)])
+    }
+
+    /// A probe by hand (`printf 'GET /livez\r\n' | nc`) sends nothing after its line.
+    @Test(arguments: ["GET /livez\r\n", "GET /livez\n", "GET /livez?a=b\r\n", "\r\nGET /livez\r\n"])
+    func lineWithoutVersionIsAWholeRequest(text: String) {
+        let request = HTTPRequest(
+            method: .get, path: "/livez", keepsAlive: false, hasVersion: false)
+        #expect(self.steps(text) == [.request(request)])
+        #expect(self.steps(text, cuts: Array(1 ..< text.utf8.count)) == [.request(request)])
+    }
+
+    @Test(arguments: [
+        ("GET /livez HTTP/0.9\r\n", HTTPStatus.versionNotSupported),
+        ("GET /livez HTTP/3\r\n", .badRequest), ("nonsense\r\n", .badRequest),
+    ])
+    func invalidFirstLineIsRejectedBeforeTheNext(text: String, status: HTTPStatus) {
         #expect(self.steps(text) == [.reject(status)])
     }
 

@@ -205,9 +205,9 @@ private final class RecordingNetwork: Network {
         return poller
     }
 
-    func listen(host: String, port: UInt16, sharesPort: Bool) throws(IOError)
-        -> any ListeningSocket
-    {
-        try self.network.listen(host: host, port: port, sharesPort: sharesPort)
+    func listen(
+        host: String, port: UInt16, count: Int
+    ) throws(IOError) -> [any ListeningSocket] {
+        try self.network.listen(host: host, port: port, count: count)
     }
 }

@@ -36,8 +36,8 @@ ALLOWED = {
     "ProfileClient": {"CNGHTTP2", "CMessages", "CProtobufC", "Glibc"},
     "ProfileOffline": {"ProfileService", "Storage", "Messages", "Profiles", "IOLinux", "IOCore", "Bytes"},
     "ProfileTool": {"ProfileClient", "ProfileOffline", "Glibc", "Foundation"},
-    "profilectl": {"ProfileTool", "Foundation"},
-    "profile-bench": {"ProfileClient", "Glibc", "Foundation", "Dispatch", "Synchronization"},
+    "profilectl": {"ProfileTool", "IOLinux", "Foundation"},
+    "profile-bench": {"ProfileClient", "IOLinux", "Glibc", "Foundation", "Dispatch", "Synchronization"},
     "TestSupport": {
         "ProfileService",
         "ProfileClient",

@@ -247,7 +247,7 @@ def test_pages_of_the_operators_listener(shared, stub):
         ["curl", "-sS", f"http://{shared.admin}/metrics"], capture_output=True, text=True, timeout=20
     ).stdout
     for name in (
-        'grpc_server_handled_total{method="profiles.v1.Profiles/Track",code="OK"}',
+        'grpc_server_handled_total{method="profiles.v1.Profiles/Track",grpc_code="OK"}',
         "grpc_server_handling_seconds_bucket",
         "profiles_log_frame_operations_bucket",
         "profiles_log_frame_bytes_sum",

@@ -188,6 +188,11 @@ def test_L20_figures_of_the_log_are_metrics(server):
     assert server.metric("profiles_recovery_seconds") > 0
     assert server.metric("profiles_disk_free_bytes") > 0
     assert server.metric("profiles_log_torn_tails_total") == 0
-    for name in ("profiles_log_failed", "profiles_disk_full", "profiles_disk_full_total", "profiles_memory_exhausted"):
+    for name in (
+        "profiles_log_failed",
+        "profiles_disk_full",
+        "profiles_disk_full_events_total",
+        "profiles_memory_exhausted",
+    ):
         assert server.metric(name) == 0
     assert server.stop() == 0

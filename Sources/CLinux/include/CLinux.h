@@ -1,4 +1,5 @@
-// Calls that Swift's Glibc module does not export: epoll, eventfd, accept4, prctl's thread name.
+// What Swift's Glibc module does not export: epoll, eventfd, accept4, prctl's thread name, the
+// scheduler's affinity, and the arguments of main.
 // Thin wrappers without any logic.
 #pragma once
 #include <stdint.h>
@@ -18,16 +19,25 @@ int linux_epoll_ctl(int epoll, int operation, int descriptor, uint32_t events, u
 /// Waits at most `milliseconds` (-1: no timeout); fills at most `capacity` (1...256) entries.
 int linux_epoll_wait(int epoll, linux_ready *ready, int capacity, int milliseconds);
 int linux_eventfd(void);
+/// Adds 1 to an eventfd, which makes it readable; one whose counter is full is readable already.
+void linux_eventfd_signal(int event);
+/// Takes an eventfd's counter, so that it is not readable until the next signal.
+void linux_eventfd_clear(int event);
 /// accept4 with SOCK_NONBLOCK and SOCK_CLOEXEC.
 int linux_accept(int listener, void *address, uint32_t *address_bytes);
 /// socket(2) for TCP, non-blocking and close-on-exec.
 int linux_tcp_socket(int family);
 int linux_set_option(int socket, int level, int option, int value);
-extern const int linux_sol_socket, linux_so_reuseaddr, linux_so_reuseport, linux_ipproto_tcp,
-    linux_tcp_nodelay, linux_ipproto_ipv6, linux_ipv6_v6only;
+extern const int linux_sol_socket, linux_so_reuseaddr, linux_ipproto_tcp, linux_tcp_nodelay,
+    linux_ipproto_ipv6, linux_ipv6_v6only;
 /// getrandom(2); returns the bytes filled or -1.
 long linux_getrandom(void *target, uint64_t bytes);
 /// Names the calling thread; the kernel keeps at most 15 bytes.
 void linux_name_thread(const char *name);
 /// The magic number of the file system at `path` (linux/magic.h), or 0 on failure.
 uint64_t linux_file_system_magic(const char *path);
+/// The arguments of main, its name first, as glibc passed them; they live as long as the process.
+int linux_argument_count(void);
+const char *linux_argument(int index);
+/// The cores that the calling thread may run on (sched_getaffinity), or 0 on failure.
+int linux_affinity_count(void);

@@ -64,8 +64,7 @@ final class EpollPoller: Poller, @unchecked Sendable {
             let entry = self.raw[index]
             if entry.tag == Self.wakeTag {
                 woken = true
-                var value: UInt64 = 0
-                _ = Glibc.read(self.event, &value, 8)
+                linux_eventfd_clear(self.event)
                 continue
             }
             let failed = entry.events & (linux_epollerr | linux_epollhup) != 0
@@ -81,9 +80,7 @@ final class EpollPoller: Poller, @unchecked Sendable {
     }
 
     func wake() {
-        var one: UInt64 = 1
-        // A write fails only if the counter is full, and then the thread is already woken.
-        _ = Glibc.write(self.event, &one, 8)
+        linux_eventfd_signal(self.event)
     }
 
     private static func events(_ interest: IOInterest) -> UInt32 {

@@ -13,18 +13,45 @@ package final class LinuxNetwork: Network {
         try EpollPoller()
     }
 
-    package func listen(host: String, port: UInt16, sharesPort: Bool) throws(IOError)
-        -> any ListeningSocket
-    {
+    package func listen(
+        host: String, port: UInt16, count: Int
+    ) throws(IOError) -> [any ListeningSocket] {
+        precondition(count > 0, "somebody accepts")
+        guard count > 1 else { return [try self.listen(host: host, port: port, shares: nil)] }
+        let events = (1 ..< count).map { _ in linux_eventfd() }
+        do throws(IOError) {
+            guard events.allSatisfy({ $0 >= 0 }) else {
+                throw IOError(operation: "eventfd", subject: host)
+            }
+            let shares = ConnectionShares(events: events)
+            let listener = try self.listen(host: host, port: port, shares: shares)
+            return [listener]
+                + events.enumerated().map { index, event in
+                    LinuxInbox(
+                        event: event, index: index + 1, address: listener.address, shares: shares)
+                }
+        } catch {
+            for event in events where event >= 0 { Glibc.close(event) }
+            throw error
+        }
+    }
+
+    private func listen(
+        host: String, port: UInt16, shares: ConnectionShares?
+    ) throws(IOError) -> LinuxListener {
         guard var address = SocketAddress(host: host, port: port) else {
             throw IOError(.other, operation: "listen", subject: host, code: EINVAL)
         }
         let descriptor = linux_tcp_socket(address.family)
         guard descriptor >= 0 else { throw IOError(operation: "socket", subject: "\(address)") }
+        // A restart may bind while connections of its predecessor linger; two listening sockets
+        // exclude each other all the same.
         _ = linux_set_option(descriptor, linux_sol_socket, linux_so_reuseaddr, 1)
-        if sharesPort { _ = linux_set_option(descriptor, linux_sol_socket, linux_so_reuseport, 1) }
         if address.family == AF_INET6 {
-            _ = linux_set_option(descriptor, linux_ipproto_ipv6, linux_ipv6_v6only, 1)
+            // "::" means every address of the machine, IPv4 included, whatever the system's default
+            // is.
+            _ = linux_set_option(
+                descriptor, linux_ipproto_ipv6, linux_ipv6_v6only, address.isAnyVersion6 ? 0 : 1)
         }
         let bytes = address.bytes
         // SAFETY: the storage of a `SocketAddress` is as large as any address; `bytes` is the
@@ -47,6 +74,7 @@ package final class LinuxNetwork: Network {
                 getsockname(descriptor, $0, &actualBytes)
             }
         }
-        return LinuxListener(descriptor: descriptor, address: actual.description)
+        return LinuxListener(
+            descriptor: descriptor, address: actual.description, shares: shares)
     }
 }

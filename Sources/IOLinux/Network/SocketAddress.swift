@@ -37,6 +37,17 @@ struct SocketAddress: CustomStringConvertible {
                 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size)
     }
 
+    /// Whether it is `::`.
+    var isAnyVersion6: Bool {
+        guard self.family == AF_INET6 else { return false }
+        // SAFETY: as above; both are values, compared byte by byte.
+        return withUnsafeBytes(of: self.storage) { raw in
+            withUnsafeBytes(of: raw.load(as: sockaddr_in6.self).sin6_addr) {
+                $0.allSatisfy { $0 == 0 }
+            }
+        }
+    }
+
     /// Formatted as `127.0.0.1:50051` or `[::1]:50051`.
     var description: String {
         var text = [CChar](repeating: 0, count: 64)

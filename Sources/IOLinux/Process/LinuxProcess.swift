@@ -1,32 +1,31 @@
+import CLinux
 import Glibc
 
 /// Properties and limits of the process as a whole.
 package enum LinuxProcess {
-    /// Cores that this process may use.
-    package static var cores: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
-
-    /// Memory that this process may use, in bytes: the machine's, or the limit of its control
-    /// group.
-    package static var memoryBytes: Int {
-        let machine = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
-        let limits = Self.memoryLimitFiles.compactMap(Self.number(inFile:))
-        return limits.reduce(machine, min)
+    /// The arguments of the process, without its name.
+    ///
+    /// From C, because Swift's `CommandLine` reads /proc/self/cmdline: where /proc is not mounted
+    /// it is empty, and every flag would be ignored in silence.
+    package static var arguments: [String] {
+        // SAFETY: the strings of main live, unchanged, as long as the process, and are copied; the
+        // count is theirs.
+        (0 ..< linux_argument_count()).dropFirst().map { String(cString: linux_argument($0)) }
     }
 
-    /// The limit files of control groups, version 2 and 1, at the paths inside a container.
-    private static let memoryLimitFiles = [
-        "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ]
+    /// Cores that this process may use: those of its affinity, and the quota of its control groups,
+    /// rounded up.
+    package static var cores: Int {
+        let affinity = Int(linux_affinity_count())
+        let allowed = affinity > 0 ? affinity : max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        return min(allowed, ControlGroups.ofThisProcess.cores ?? allowed)
+    }
 
-    /// `nil` if there is no such file, or its content is not a number (`max`).
-    private static func number(inFile path: String) -> Int? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: 32)
-        let count = read(descriptor, &bytes, bytes.count)
-        guard count > 0 else { return nil }
-        return Int(String(decoding: bytes.prefix(count).prefix { $0 > 0x20 }, as: UTF8.self))
+    /// Memory that this process may use, in bytes: the machine's, or the limit of its control
+    /// groups.
+    package static var memoryBytes: Int {
+        let machine = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
+        return min(machine, ControlGroups.ofThisProcess.memoryBytes ?? machine)
     }
 
     /// Exits immediately, without running exit handlers.
@@ -36,23 +35,46 @@ package enum LinuxProcess {
 
     /// Most descriptors that this process may have open; after `harden`, the hard limit.
     package static var descriptorsMax: Int {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
-            return Int.max
+        Self.limit(RLIMIT_NOFILE).map { Int(clamping: $0.rlim_cur) } ?? Int.max
+    }
+
+    /// Largest file that this process may write, in bytes; after `harden`, the hard limit. `nil`:
+    /// any.
+    package static var fileBytesMax: Int? {
+        guard let limit = Self.limit(RLIMIT_FSIZE), limit.rlim_cur < UInt64(Int64.max) else {
+            return nil
         }
         return Int(clamping: limit.rlim_cur)
     }
 
-    /// Makes new files accessible to their owner only, raises the descriptor limit to the hard
-    /// limit, and disables core dumps, which would contain people's data (S11).
+    /// Makes new files accessible to their owner only, raises the limits of descriptors and of file
+    /// size to the hard ones, and disables core dumps, which would contain people's data (S11).
     package static func harden() {
         umask(0o077)
-        var limit = rlimit()
-        if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 {
+        for resource in [RLIMIT_NOFILE, RLIMIT_FSIZE] {
+            guard var limit = Self.limit(resource) else { continue }
             limit.rlim_cur = limit.rlim_max
-            setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+            setrlimit(__rlimit_resource_t(resource.rawValue), &limit)
         }
-        limit = rlimit(rlim_cur: 0, rlim_max: 0)
-        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit)
+        var none = rlimit(rlim_cur: 0, rlim_max: 0)
+        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
+    }
+
+    private static func limit(_ resource: __rlimit_resource) -> rlimit? {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(resource.rawValue), &limit) == 0 else { return nil }
+        return limit
+    }
+
+    /// Opens /dev/null for each of the descriptors 0, 1 and 2 that is closed, so that no file or
+    /// socket gets its number and is then written to as standard error. Call it before anything is
+    /// opened.
+    package static func holdStandardDescriptors() {
+        for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] {
+            guard fcntl(descriptor, F_GETFD) < 0, errno == EBADF else { continue }
+            // The lowest free number is this one. Without /dev an eventfd will do: it accepts no
+            // text either.
+            if open("/dev/null", O_RDWR) < 0 { _ = linux_eventfd() }
+        }
     }
 }

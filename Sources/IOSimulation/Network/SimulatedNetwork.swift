@@ -30,21 +30,26 @@ package final class SimulatedNetwork: Network {
     }
 
     package func listen(
-        host: String, port: UInt16, sharesPort: Bool
-    ) throws(IOError) -> any ListeningSocket {
-        let opened = self.state.withLock { state -> (descriptor: Int32, address: String)? in
+        host: String, port: UInt16, count: Int
+    ) throws(IOError) -> [any ListeningSocket] {
+        let opened = self.state.withLock { state -> (descriptors: [Int32], address: String)? in
             let port = port == 0 ? state.takePort() : port
             let address = "\(host):\(port)"
-            let others = state.listeners.values.filter { $0.address == address }
-            guard others.allSatisfy({ $0.sharesPort && sharesPort }) else { return nil }
-            let descriptor = state.takeDescriptor()
-            state.listeners[descriptor] = Listener(address: address, sharesPort: sharesPort)
-            return (descriptor, address)
+            guard !state.listeners.values.contains(where: { $0.address == address }) else {
+                return nil
+            }
+            let descriptors = (0 ..< count).map { _ in state.takeDescriptor() }
+            for descriptor in descriptors {
+                state.listeners[descriptor] = Listener(address: address)
+            }
+            return (descriptors, address)
         }
         guard let opened else {
             throw IOError(.other, operation: "bind", subject: "\(host):\(port)", code: 98)
         }
-        return SimulatedListener(self, descriptor: opened.descriptor, address: opened.address)
+        return opened.descriptors.map {
+            SimulatedListener(self, descriptor: $0, address: opened.address)
+        }
     }
 
     /// Connects a client.
@@ -98,7 +103,6 @@ extension SimulatedNetwork {
     /// A listening socket.
     struct Listener: Sendable {
         var address: String
-        var sharesPort: Bool
         /// Server ends that wait to be accepted, the oldest first.
         var backlog: [Int32] = []
     }

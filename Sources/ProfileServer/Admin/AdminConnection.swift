@@ -19,9 +19,9 @@ final class AdminConnection {
         case responding
         /// Between two requests.
         case idle
-        /// The request was rejected and the response sent. Further input is discarded, since
-        /// closing with unread bytes resets the connection and can destroy the response before the
-        /// peer has read it.
+        /// The request was rejected or had no version, and the response is sent. Further input is
+        /// discarded, since closing with unread bytes resets the connection and can destroy the
+        /// response before the peer has read it.
         case lingering
     }
 
@@ -36,8 +36,20 @@ final class AdminConnection {
         let scratch: UnsafeMutableRawBufferPointer
     }
 
-    /// Time for a request head from its first byte (or from the accept) to its last: a probe sends
-    /// it in one packet.
+    /// How readily a connection is closed in favour of a new one; the lowest first.
+    enum Worth: Int, Comparable {
+        /// It has no request.
+        case idle
+        /// Its request is not complete, or was rejected.
+        case unfinished
+        /// It waits for the rest of a response.
+        case responding
+
+        static func < (left: Worth, right: Worth) -> Bool { left.rawValue < right.rawValue }
+    }
+
+    /// Time for a request head, from the accept or from the first byte after a response, to its
+    /// last byte, however steadily the bytes come: a probe sends it in one packet.
     static let headNanoseconds: UInt64 = 10 * 1_000_000_000
     /// Time between two requests: at least the usual probe periods (10 s) and scrape intervals (15
     /// to 60 s).
@@ -48,12 +60,17 @@ final class AdminConnection {
     static let lingerNanoseconds: UInt64 = 1_000_000_000
     /// Most bytes that are discarded while lingering.
     static let lingerBytesMax = 64 * 1_024
-    /// Requests served before other connections get their turn.
-    static let responsesPerTurnMax = 16
+    /// Requests served before other connections get their turn. One, because no client of this
+    /// listener sends the next request before it has the response, except to keep it busy.
+    static let responsesPerTurnMax = 1
     /// Output storage kept between responses, in bytes.
     private static let outputBytesKept = 64 * 1_024
 
     let socket: any StreamSocket
+    /// The peer's address without its port: what its share of the connections is counted by.
+    let host: Substring
+    /// When the current phase began, in monotonic nanoseconds.
+    private(set) var since: UInt64
     /// When `expire` is due, in monotonic nanoseconds.
     private(set) var deadline: UInt64
 
@@ -63,16 +80,25 @@ final class AdminConnection {
     private var sentBytes = 0
     private var lingeredBytes = 0
     private var closesAfterResponse = false
-    private var isRejected = false
+    /// Whether the peer may still send after the last response.
+    private var lingers = false
     private var inputEnded = false
 
     init(socket: any StreamSocket, now: UInt64) {
         self.socket = socket
+        let peer = socket.peer
+        self.host = peer[..<(peer.lastIndex(of: ":") ?? peer.endIndex)]
+        self.since = now
         self.deadline = now + Self.headNanoseconds
     }
 
-    /// Whether it may be closed in favour of a new connection.
-    var isIdle: Bool { self.phase == .idle }
+    var worth: Worth {
+        switch self.phase {
+        case .idle: .idle
+        case .head, .lingering: .unfinished
+        case .responding: .responding
+        }
+    }
 
     /// Makes as much progress as possible without blocking.
     ///
@@ -89,8 +115,8 @@ final class AdminConnection {
                 }
             }
             if self.phase == .responding, self.closesAfterResponse {
-                guard self.isRejected, !self.inputEnded else { return nil }
-                self.enter(.lingering, until: context.now + Self.lingerNanoseconds)
+                guard self.lingers, !self.inputEnded else { return nil }
+                self.enter(.lingering, context, Self.lingerNanoseconds)
             }
             if self.phase == .lingering { return self.linger(context) }
             // The socket is already writable, so the poller reports it again after the other
@@ -117,9 +143,10 @@ final class AdminConnection {
         _ = self.flush()
     }
 
-    private func enter(_ phase: Phase, until deadline: UInt64) {
+    private func enter(_ phase: Phase, _ context: Context, _ nanoseconds: UInt64) {
         self.phase = phase
-        self.deadline = deadline
+        self.since = context.now
+        self.deadline = context.now + nanoseconds
     }
 
     private func respond(to request: HTTPRequest, _ context: Context) {
@@ -127,15 +154,16 @@ final class AdminConnection {
             responseTo: request, pages: context.pages, wallMicroseconds: context.wallMicroseconds,
             to: &self.output)
         self.closesAfterResponse = !request.keepsAlive
-        self.enter(.responding, until: context.now + Self.responseNanoseconds)
+        self.lingers = !request.hasVersion
+        self.enter(.responding, context, Self.responseNanoseconds)
     }
 
     private func reject(_ status: HTTPStatus, _ context: Context) {
         AdminResponse.append(
             rejection: status, wallMicroseconds: context.wallMicroseconds, to: &self.output)
         self.closesAfterResponse = true
-        self.isRejected = true
-        self.enter(.responding, until: context.now + Self.responseNanoseconds)
+        self.lingers = true
+        self.enter(.responding, context, Self.responseNanoseconds)
     }
 
     /// Sends the pending output; `.bytes` once all of it was sent.
@@ -179,9 +207,9 @@ final class AdminConnection {
     private func await(_ context: Context) {
         switch self.phase {
         case .idle where self.parser.holdsBytes, .responding where self.parser.holdsBytes:
-            self.enter(.head, until: context.now + Self.headNanoseconds)
+            self.enter(.head, context, Self.headNanoseconds)
         case .responding:
-            self.enter(.idle, until: context.now + Self.idleNanoseconds)
+            self.enter(.idle, context, Self.idleNanoseconds)
         case .idle, .head, .lingering:
             break
         }

@@ -12,10 +12,14 @@ package final class AdminListener: @unchecked Sendable {
     /// Most simultaneous connections: a few scrapers and probes; 64 times the largest page is 64
     /// MiB.
     package static let connectionsMax = 64
-    /// Accepts before the existing connections get their turn.
-    private static let acceptsPerTurnMax = 16
-    /// Pause after running out of descriptors or memory, in nanoseconds.
-    static let acceptPauseNanoseconds: UInt64 = 1_000_000_000
+    /// Most connections of one address: half of all, so that no single one displaces the others.
+    package static let connectionsPerAddressMax = 32
+    /// Accepts before the existing connections get their turn: as many as one address may have, so
+    /// that a connection has a turn before the next ones of its address displace it.
+    private static let acceptsPerTurnMax = 32
+    /// Pause after running out of descriptors or memory, in nanoseconds: readiness is
+    /// level-triggered, so without a pause this would spin.
+    static let acceptPauseNanoseconds: UInt64 = 100_000_000
     /// One read, in bytes: the largest head.
     private static let scratchBytes = HTTPRequestParser.headBytesMax
 
@@ -50,8 +54,7 @@ package final class AdminListener: @unchecked Sendable {
         network: any Network, endpoint: Endpoint, clock: any Clock, pages: any AdminPages
     ) throws(IOError) {
         self.poller = try network.makePoller()
-        self.listener = try network.listen(
-            host: endpoint.host, port: endpoint.port, sharesPort: false)
+        self.listener = try network.listen(host: endpoint.host, port: endpoint.port)
         self.address = self.listener.address
         self.clock = clock
         self.pages = pages
@@ -92,7 +95,7 @@ package final class AdminListener: @unchecked Sendable {
         }
         let ready = self.poller.wait(forNanoseconds: waitNanoseconds).ready
         let context = AdminConnection.Context(
-            pages: self.pages, now: self.clock.monotonicNanoseconds(),
+            pages: TurnPages(self.pages), now: self.clock.monotonicNanoseconds(),
             wallMicroseconds: self.clock.wallMicroseconds(), scratch: self.scratch)
         var mayAccept = false
         for one in ready {
@@ -151,55 +154,85 @@ package final class AdminListener: @unchecked Sendable {
 
     // MARK: - Accepting
 
+    /// Takes new connections, each of which gets a turn at once: a probe that has sent its request
+    /// has its response before anything can displace it.
     private func accept(_ context: AdminConnection.Context) {
         for _ in 0 ..< Self.acceptsPerTurnMax {
-            guard let index = self.slotToUse() else { return }
             switch self.listener.accept() {
             case .wouldBlock:
                 return
             case .exhausted:
-                // Readiness is level-triggered: without a pause this would spin.
+                // A connection that does nothing is worth less than one that wants to.
+                if let index = self.leastWorth(of: nil), self.worth(of: index) != .responding {
+                    self.close(index)
+                    continue
+                }
                 self.acceptResumesAt = context.now + Self.acceptPauseNanoseconds
                 return
             case .socket(let socket):
-                self.close(index)
-                self.open(socket, in: index, context)
+                self.open(AdminConnection(socket: socket, now: context.now), context)
             }
         }
     }
 
-    private func open(
-        _ socket: any StreamSocket, in index: Int, _ context: AdminConnection.Context
-    ) {
+    private func open(_ connection: AdminConnection, _ context: AdminConnection.Context) {
+        let index = self.slot(for: connection)
+        self.close(index)
         do {
             try self.poller.add(
-                socket.descriptor, tag: self.tag(of: index), interest: .read)
+                connection.socket.descriptor, tag: self.tag(of: index), interest: .read)
         } catch {
             // The kernel has no memory for another watch: the client sees a close and reconnects.
-            socket.close()
-            return
+            return connection.socket.close()
         }
-        self.slots[index].connection = AdminConnection(socket: socket, now: context.now)
+        self.slots[index].connection = connection
         self.slots[index].interest = .read
+        self.turn(index, context)
     }
 
-    /// A slot without a connection, or the one that has been idle longest, so that keep-alive
-    /// connections cannot lock a probe out. `nil` if all are busy.
-    private func slotToUse() -> Int? {
-        var oldest: (index: Int, deadline: UInt64)?
-        for (index, slot) in self.slots.enumerated() {
-            guard let connection = slot.connection else { return index }
-            if connection.isIdle, connection.deadline < oldest?.deadline ?? .max {
-                oldest = (index, connection.deadline)
-            }
+    /// A free slot, or that of the connection which is worth least: of the same address if it has
+    /// its share, otherwise of all.
+    private func slot(for connection: AdminConnection) -> Int {
+        let sameHost = self.slots.count { $0.connection?.host == connection.host }
+        if sameHost >= Self.connectionsPerAddressMax,
+            let index = self.leastWorth(of: connection.host)
+        {
+            return index
         }
-        return oldest?.index
+        if let free = self.slots.firstIndex(where: { $0.connection == nil }) { return free }
+        guard let index = self.leastWorth(of: nil) else {
+            preconditionFailure("without a free slot there are connections")
+        }
+        return index
     }
 
-    /// Watches the listening socket only while another connection can be accepted; the others wait
-    /// in the kernel's queue.
+    /// The connection to close in favour of a new one: idle before unfinished before responding,
+    /// and of equal ones the oldest.
+    ///
+    /// - Parameter host: Only of this address; `nil`: of all.
+    private func leastWorth(of host: Substring?) -> Int? {
+        var least: (index: Int, connection: AdminConnection)?
+        for (index, slot) in self.slots.enumerated() {
+            guard let connection = slot.connection, host ?? connection.host == connection.host
+            else { continue }
+            if let found = least?.connection,
+                (found.worth.rawValue, found.since)
+                    <= (connection.worth.rawValue, connection.since)
+            {
+                continue
+            }
+            least = (index, connection)
+        }
+        return least?.index
+    }
+
+    private func worth(of index: Int) -> AdminConnection.Worth? {
+        self.slots[index].connection?.worth
+    }
+
+    /// Watches the listening socket unless accepting pauses.
     private func updateAccepting() {
-        let accepting = self.acceptResumesAt == nil && self.slotToUse() != nil
+        let accepting = self.acceptResumesAt == nil
         guard accepting != self.isAccepting else { return }
         self.isAccepting = accepting
         self.poller.modify(

@@ -50,6 +50,35 @@ enum HTTPHead {
 
     // MARK: - Request line
 
+    /// What the first line of a head says by itself.
+    enum FirstLine: Equatable {
+        /// Header fields follow.
+        case begins
+        /// `GET /path` without a version: the whole request.
+        case request(HTTPRequest)
+        case reject(HTTPStatus)
+    }
+
+    /// Examines a first line as soon as it is complete, so that whoever sends nothing after it gets
+    /// a response instead of a timeout.
+    ///
+    /// - Parameter line: Without its line break.
+    static func firstLine(_ line: Slice<UnsafeBufferPointer<UInt8>>) -> FirstLine {
+        let parts = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+        do throws(Rejection) {
+            if parts.count == 2, parts[0].elementsEqual("GET".utf8) {
+                return .request(
+                    HTTPRequest(
+                        method: .get, path: try Self.path(parts[1]), keepsAlive: false,
+                        hasVersion: false))
+            }
+            _ = try Self.requestLine(line)
+            return .begins
+        } catch {
+            return .reject(error.status)
+        }
+    }
+
     private static func requestLine(
         _ line: Slice<UnsafeBufferPointer<UInt8>>
     ) throws(Rejection) -> (HTTPRequest, isVersion10: Bool) {

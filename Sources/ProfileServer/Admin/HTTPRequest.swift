@@ -11,11 +11,15 @@ package struct HTTPRequest: Equatable, Sendable {
     package var path: String
     /// Whether the connection stays open for another request.
     package var keepsAlive: Bool
+    /// False for a line such as `GET /readyz`, which is a whole request (HTTP/0.9). Its response
+    /// has a head nevertheless, so that the status shows.
+    package var hasVersion: Bool
 
-    package init(method: Method, path: String, keepsAlive: Bool) {
+    package init(method: Method, path: String, keepsAlive: Bool, hasVersion: Bool = true) {
         self.method = method
         self.path = path
         self.keepsAlive = keepsAlive
+        self.hasVersion = hasVersion
     }
 }
 

@@ -4,7 +4,7 @@
 /// Splits a byte stream into HTTP/1.x requests without bodies.
 ///
 /// ```
-/// empty ──first byte──▶ head ──blank line──▶ request, then empty again
+/// empty ──first byte──▶ head ──blank line, or a line without version──▶ request, then empty again
 ///                         └──invalid, too long──▶ rejected (final)
 /// ```
 /// - Source: RFC 9112, sections 2, 3, 5, 6 and 9.3.
@@ -74,10 +74,10 @@ package struct HTTPRequestParser {
 
     private mutating func endLine() -> Step? {
         let end = self.scannedCount - 2
-        guard end >= self.lineStart, self.buffer[end] == UInt8(ascii: "\r") else {
-            return self.reject(.badRequest)
-        }
-        let line = self.lineStart ..< end
+        let endsProperly = end >= self.lineStart && self.buffer[end] == UInt8(ascii: "\r")
+        let line = self.lineStart ..< (endsProperly ? end : self.scannedCount - 1)
+        if self.lines.isEmpty, !line.isEmpty, let step = self.firstLine(line) { return step }
+        guard endsProperly else { return self.reject(.badRequest) }
         self.lineStart = self.scannedCount
         if !line.isEmpty {
             self.lines.append(line)
@@ -93,13 +93,26 @@ package struct HTTPRequestParser {
         switch outcome {
         case .failure(let rejection):
             return self.reject(rejection.status)
-        case .success(let request):
-            self.buffer.removeFirst(self.scannedCount)
-            self.scannedCount = 0
-            self.lineStart = 0
-            self.lines.removeAll(keepingCapacity: true)
-            return .request(request)
+        case .success(let request): return self.finish(request)
         }
+    }
+
+    private mutating func firstLine(_ line: Range<Int>) -> Step? {
+        // SAFETY: the buffer is borrowed for the call, whose result holds copies; the slice checks
+        // its indices.
+        switch self.buffer.withUnsafeBufferPointer({ HTTPHead.firstLine($0[line]) }) {
+        case .begins: nil
+        case .request(let request): self.finish(request)
+        case .reject(let status): self.reject(status)
+        }
+    }
+
+    private mutating func finish(_ request: HTTPRequest) -> Step {
+        self.buffer.removeFirst(self.scannedCount)
+        self.scannedCount = 0
+        self.lineStart = 0
+        self.lines.removeAll(keepingCapacity: true)
+        return .request(request)
     }
 
     private mutating func reject(_ status: HTTPStatus) -> Step {

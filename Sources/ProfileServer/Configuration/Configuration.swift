@@ -55,7 +55,7 @@ package struct Configuration: Equatable, Sendable {
     /// The values of settings that no source provides.
     ///
     /// - Parameters:
-    ///   - cores: Cores of this machine; determines the number of loops.
+    ///   - cores: Cores that this process may use; determines the number of loops.
     ///   - memoryBytes: Memory that this process may use; determines the memory limit. 0: unknown,
     ///     no limit.
     package static func defaults(cores: Int, memoryBytes: Int = 0) -> Configuration {
@@ -92,7 +92,7 @@ package struct Configuration: Equatable, Sendable {
         case printVersion
     }
 
-    /// Reads at most the given number of bytes from the start of a file.
+    /// Reads a file to its end, but at most the given number of bytes; a directory is an error.
     package typealias FileReader = (_ path: String, _ bytesMax: Int) throws(IOError) -> [UInt8]
 
     /// Resolves every setting: flag over environment over file over default.
@@ -103,7 +103,7 @@ package struct Configuration: Equatable, Sendable {
     /// - Parameters:
     ///   - arguments: Arguments of the process, without its name.
     ///   - environment: Environment of the process; names that are not settings are ignored.
-    ///   - cores: Cores of this machine.
+    ///   - cores: Cores that this process may use.
     ///   - memoryBytes: Memory that this process may use; 0: unknown.
     ///   - readFile: Reads the file of `--config`; called at most once.
     /// - Throws: The first error, from the source of lowest precedence to that of highest.
@@ -179,11 +179,11 @@ package struct Configuration: Equatable, Sendable {
                 allowed: "a loopback address only, since without keys every caller is an operator"
                     + " (keys are not built yet)")
         }
-        guard self.listen.port == 0 || self.listen != self.adminListen else {
+        guard !self.listen.overlaps(self.adminListen) else {
             throw ConfigurationError(
                 source: source(of: "admin-listen"), setting: "admin-listen",
                 problem: .notAllowed, found: self.adminListen.description,
-                allowed: "an endpoint other than that of listen")
+                allowed: "an endpoint that does not overlap with that of listen")
         }
     }
 }

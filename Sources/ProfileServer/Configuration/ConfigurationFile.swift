@@ -1,4 +1,5 @@
 import IOCore
+import IOLinux
 
 /// The lines of a `--config` file: `key = value`, blank lines, and comments that begin with `#`.
 ///
@@ -60,17 +61,29 @@ struct ConfigurationFile {
                 problem: .unreadableFile, found: found,
                 allowed: "a readable UTF-8 file of at most \(Configuration.fileBytesMax) bytes")
         }
-        let bytes: [UInt8]
+        var bytes: [UInt8]
         do {
             bytes = try readFile(path, Configuration.fileBytesMax + 1)
         } catch {
-            throw unreadable("\(error.operation) failed, errno \(error.code)")
+            throw unreadable(error.explanation)
         }
         guard bytes.count <= Configuration.fileBytesMax else { throw unreadable("a larger file") }
+        if Self.isUTF16(bytes) { throw unreadable("UTF-16 text; save the file as UTF-8") }
+        if bytes.starts(with: Self.byteOrderMark) { bytes.removeFirst(Self.byteOrderMark.count) }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw unreadable("invalid UTF-8")
         }
         return text
+    }
+
+    /// U+FEFF, which editors of Windows put before UTF-8.
+    private static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
+
+    /// Whether the bytes are UTF-16: by its byte order mark, or by a NUL in one of the first two
+    /// characters, which no line of this file has.
+    private static func isUTF16(_ bytes: [UInt8]) -> Bool {
+        bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF])
+            || bytes.prefix(2).contains(0)
     }
 
     /// Removes blanks, tabs and the carriage returns of a Windows file from both ends.

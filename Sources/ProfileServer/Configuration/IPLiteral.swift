@@ -1,7 +1,7 @@
 // Addresses are parsed here, without the resolver, so that a name server cannot decide where the
 // service listens.
 
-/// Readers of IP address literals.
+/// Readers and writers of IP address literals.
 enum IPLiteral {
     /// Reads `127.0.0.1`: four decimal numbers 0...255, no leading zeros (some parsers read those
     /// as octal).
@@ -31,6 +31,30 @@ enum IPLiteral {
         // "::" stands for at least one group.
         guard left.count + right.count <= 7 else { return nil }
         return left + [UInt16](repeating: 0, count: 8 - left.count - right.count) + right
+    }
+
+    /// The canonical text of an IPv6 address: lower case, no leading zeros, the first of the
+    /// longest runs of two or more zero groups as `::`.
+    ///
+    /// - Source: RFC 5952, section 4.
+    static func text(version6 groups: [UInt16]) -> String {
+        var run = 0 ..< 0
+        var index = 0
+        while index < groups.count {
+            let end = groups[index...].firstIndex { $0 != 0 } ?? groups.count
+            if end - index > max(run.count, 1) { run = index ..< end }
+            index = end + 1
+        }
+        func text(_ part: ArraySlice<UInt16>) -> String {
+            part.map { String($0, radix: 16) }.joined(separator: ":")
+        }
+        guard !run.isEmpty else { return text(groups[...]) }
+        return "\(text(groups[..<run.lowerBound]))::\(text(groups[run.upperBound...]))"
+    }
+
+    /// The IPv4 address in the last two groups of an IPv4-mapped one.
+    static func text(mapped groups: [UInt16]) -> String {
+        "\(groups[6] >> 8).\(groups[6] & 0xFF).\(groups[7] >> 8).\(groups[7] & 0xFF)"
     }
 
     private static func groups(_ text: Substring) -> [UInt16]? {

@@ -30,14 +30,15 @@ extension Setting {
 
             Flags:
               --config FILE
-                  File of "key = value" lines and # comments; unknown keys are errors.
+                  File of "key = value" lines and # comments; unknown keys are errors. It may be
+                  a symbolic link, a FIFO or /dev/stdin.
                   Environment \(ConfigurationFile.environmentName).
               --check-config
                   Check flags, environment and file, print the effective configuration, and exit
                   with 0 or 2. Nothing is opened: no directory, no lock, no port.
               --print-config
                   Print the configuration as a file, with the source of each value, and exit.
-              --help
+              --help, -h
                   Print this text and exit.
               --version
                   Print the versions of the program, its formats and its libraries, and exit.

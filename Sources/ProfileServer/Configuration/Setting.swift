@@ -57,7 +57,9 @@ package struct Setting: Sendable {
             read: { $0.adminListen.description }),
         Setting(
             name: "loops", valueName: "N",
-            summary: "Number of threads that serve connections; by default one per core.",
+            summary:
+                "Number of threads that serve connections; by default one per core that the process"
+                + " may use.",
             unit: "threads", allowed: Self.text(Configuration.loopsRange),
             write: { Self.store(Self.number($0, Configuration.loopsRange), in: \.loops, of: &$1) },
             read: { "\($0.loops)" }),

@@ -7,18 +7,23 @@ import IOCore
 /// Writes one JSON object per line: `time`, `level`, `message`, then the fields in the order given.
 ///
 /// Thread-safe: a line is built and passed to the sink under one lock, so lines never mix. For
-/// events of the process (start, drain, failure), not for calls: the sink may block, and a line
-/// costs microseconds.
+/// events of the process (start, drain, failure), not for calls: a line costs microseconds, and the
+/// sink holds only so many.
 package final class Log: Sendable {
     /// Receives one whole line with its line break; the bytes are valid for the call only. Called
-    /// by one thread at a time.
+    /// by one thread at a time, and must not block.
     package typealias Sink = @Sendable (UnsafeRawBufferPointer) -> Void
 
-    /// Longest text value, in UTF-8 bytes before escaping: enough for a path or an error, and it
-    /// bounds the size of a line.
+    /// Longest text value, in UTF-8 bytes before escaping: enough for a path or an error.
     package static let valueBytesMax = 512
     /// Most fields of a line; further ones are omitted and counted in `fields_dropped`.
     package static let fieldsMax = 16
+    /// Longest line, in bytes with its line break: a pipe takes as many as a whole (PIPE_BUF), so
+    /// that neither a full pipe nor another writer tears a line. Fields for which there is no space
+    /// are omitted and counted in `fields_dropped`.
+    package static let lineBytesMax = 4_096
+    /// The end of a line: `,"fields_dropped":16}` and the line break.
+    private static let endBytesMax = 24
 
     package let level: LogLevel
     private let clock: any Clock
@@ -66,10 +71,15 @@ package final class Log: Sendable {
             JSONText.append(level.rawValue, to: &line)
             line.append(",\"message\":")
             JSONText.append(message.description, bytesMax: Self.valueBytesMax, to: &line)
-            for field in fields.prefix(Self.fieldsMax) { Self.append(field, to: &line) }
-            if fields.count > Self.fieldsMax {
-                Self.append(LogField("fields_dropped", fields.count - Self.fieldsMax), to: &line)
+            var omitted = max(0, fields.count - Self.fieldsMax)
+            for field in fields.prefix(Self.fieldsMax) {
+                let begin = line.count
+                Self.append(field, to: &line)
+                guard line.count > Self.lineBytesMax - Self.endBytesMax else { continue }
+                line.truncate(to: begin)
+                omitted += 1
             }
+            if omitted > 0 { Self.append(LogField("fields_dropped", omitted), to: &line) }
             line.append("}\n")
             self.sink(line.bytes)
         }

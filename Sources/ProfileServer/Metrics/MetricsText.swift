@@ -54,6 +54,8 @@ package struct MetricsText {
     /// The text written so far; every line ends in a line feed.
     package private(set) var text = ""
     private var families: Set<String> = []
+    /// Names of families and of their samples as OpenMetrics knows them, to the family's name here.
+    private var reserved: [String: String] = [:]
 
     package init() {}
 
@@ -62,7 +64,7 @@ package struct MetricsText {
         self.counter(name, help: help, samples: [Sample(labels: [], value: value)])
     }
 
-    /// Writes a counter; its name should end in `_total`.
+    /// Writes a counter; its name ends in `_total`.
     package mutating func counter(_ name: StaticString, help: StaticString, samples: [Sample]) {
         self.begin(name, help: help, type: "counter")
         for sample in samples { self.write(name.description, sample.labels, sample.value) }
@@ -113,8 +115,31 @@ package struct MetricsText {
         let family = name.description
         precondition(Self.isName(family, allowsColon: true), "not a metric name")
         precondition(self.families.insert(family).inserted, "a family is written once")
+        for name in Self.names(family, type: type) {
+            let other = self.reserved.updateValue(family, forKey: name)
+            precondition(other == nil, "two families with one name in OpenMetrics")
+        }
         self.text += "# HELP \(family) \(Self.escape(help.description, quotes: false))\n"
         self.text += "# TYPE \(family) \(type)\n"
+    }
+
+    /// The names that a family takes in OpenMetrics, where a counter's family has no `_total`: a
+    /// gauge and a counter whose names differ by that alone are one family with two types there,
+    /// which a reader rejects together with the whole page.
+    ///
+    /// - Source: OpenMetrics 1.0, "MetricFamily" and "Suffixes".
+    private static func names(_ family: String, type: StaticString) -> [String] {
+        switch type.description {
+        case "counter":
+            precondition(family.hasSuffix("_total"), "the name of a counter ends in _total")
+            let stem = family.dropLast(6)
+            return [String(stem), family, "\(stem)_created"]
+        case "histogram":
+            return [family] + ["_bucket", "_sum", "_count", "_created"].map { family + $0 }
+        default:
+            precondition(!family.hasSuffix("_total"), "only the name of a counter ends in _total")
+            return [family]
+        }
     }
 
     private mutating func write(_ name: String, _ labels: [Label], _ value: Double) {

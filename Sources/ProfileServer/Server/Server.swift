@@ -21,23 +21,42 @@ package final class Server {
     /// Connections that a loop takes however few descriptors there are.
     private static let connectionsPerLoopMin = 8
 
+    /// Fewer descriptors than this are worth a warning: those reserved, and a thousand connections.
+    private static let descriptorsAdvised = Server.descriptorsReserved + 1_000
+    /// Longest wait at the end for whoever reads the log, in nanoseconds.
+    private static let lastLinesNanoseconds: UInt64 = 1_000_000_000
+
     private let configuration: Configuration
+    private let writer: LogWriter
     private let log: Log
     private let clock: LinuxClock
     private let threads = LinuxThreadStarter()
+    private let termination: Termination
     private let status: ServerStatus
 
-    package init(configuration: Configuration, log: Log, clock: LinuxClock, version: BuildVersion) {
+    package init(configuration: Configuration, version: BuildVersion) {
         self.configuration = configuration
-        self.log = log
-        self.clock = clock
-        self.status = ServerStatus(version: version, dataDirectory: configuration.dataDirectory)
+        self.clock = LinuxClock()
+        self.writer = .standardError(level: configuration.logLevel, clock: self.clock)
+        self.log = self.writer.log
+        self.termination = Termination(writer: self.writer)
+        self.status = ServerStatus(
+            version: version, dataDirectory: configuration.dataDirectory, logQueue: writer.queue)
     }
 
     /// Serves until SIGTERM or SIGINT.
     ///
     /// - Returns: How the process should exit.
     package func run() -> ExitCode {
+        let (writer, termination) = (self.writer, self.termination)
+        _ = self.threads.start(name: "log-lines") { writer.run() }
+        _ = self.threads.start(name: "signals") { termination.run() }
+        let code = self.examineLimits() ? self.start() : .configuration
+        writer.finish(withinNanoseconds: Self.lastLinesNanoseconds)
+        return code
+    }
+
+    private func start() -> ExitCode {
         let node: Node
         do throws(NodeStartError) { node = try Node(environment: self.environment) } catch {
             switch error {
@@ -65,7 +84,7 @@ package final class Server {
         }
         let workers = node.workers.map(self.startThread)
         self.serve(node, admin: admin)
-        self.waitForEnd()
+        self.termination.waitForDrain()
         self.drain(node)
         for loop in loops { loop.join() }
         // In this order each component still has what it needs while it ends.
@@ -97,7 +116,7 @@ package final class Server {
         node.loops = self.configuration.loops
         node.hasReflection = self.configuration.reflection
         node.log.acceptedEndLSN = self.configuration.acceptLogLoss
-        node.log.segmentBytes = self.configuration.segmentBytes
+        node.log.segmentBytes = self.segmentBytes
         node.pipeline.memoryBytesMax = self.configuration.memoryLimit
         node.snapshots.logBytesMax = UInt64(self.configuration.snapshotLogBytes)
         node.snapshots.ageNanosecondsMax =
@@ -136,7 +155,37 @@ package final class Server {
 
     // MARK: Serving and the end
 
+    /// Warns of limits of the process that the server may reach.
+    ///
+    /// - Returns: Whether it can serve within them.
+    private func examineLimits() -> Bool {
+        if LinuxProcess.descriptorsMax < Self.descriptorsAdvised {
+            self.log.warning(
+                "few descriptors: connections beyond them are closed",
+                LogField("descriptors", LinuxProcess.descriptorsMax),
+                LogField("descriptors_advised", Self.descriptorsAdvised))
+        }
+        guard let fileBytesMax = LinuxProcess.fileBytesMax else { return true }
+        guard fileBytesMax >= Configuration.segmentBytesRange.lowerBound else {
+            self.log.error(
+                "the limit of the file size leaves no space for a log segment",
+                LogField("file_bytes_max", fileBytesMax),
+                LogField("segment_bytes_min", Configuration.segmentBytesRange.lowerBound))
+            return false
+        }
+        self.log.warning(
+            "file size is limited: log segments keep within it, a snapshot that needs more fails",
+            LogField("file_bytes_max", fileBytesMax), LogField("segment_bytes", self.segmentBytes))
+        return true
+    }
+
+    /// As configured, but no larger than the process may write a file.
+    private var segmentBytes: Int {
+        min(self.configuration.segmentBytes, LinuxProcess.fileBytesMax ?? .max)
+    }
+
     private func serve(_ node: Node, admin: AdminListener) {
+        self.termination.serve()
         guard let recovered = node.recovered else {
             preconditionFailure("only a recovered node serves")
         }
@@ -174,24 +223,9 @@ package final class Server {
             LogField("version", BuildVersion.program))
     }
 
-    private func waitForEnd() {
-        while true {
-            switch LinuxSignals.wait() {
-            case .terminate: return
-            case .reload:
-                self.log.info("nothing to reload: keys and certificates are not built yet")
-            }
-        }
-    }
-
     private func drain(_ node: Node) {
         self.log.info("draining", LogField("grace_seconds", self.configuration.drainSeconds))
         self.status.phase = .draining
-        // A second signal ends at once, whatever still runs: every acknowledged write is on disk.
-        _ = self.threads.start(name: "second-signal") {
-            while case .reload = LinuxSignals.wait() {}
-            LinuxProcess.exitNow(ExitCode.unexpected.rawValue)
-        }
         node.beginDrain(graceNanoseconds: UInt64(self.configuration.drainSeconds) * 1_000_000_000)
     }
 }

@@ -1,67 +1,62 @@
 import CNGHTTP2
 import CProtobufC
-import Glibc
 import IOCore
 import IOLinux
 import Profiles
 
 /// What `profiled` does with its arguments.
 package enum ServerMain {
+    /// Longest wait for whoever reads why the process ends, in milliseconds.
+    private static let readerMilliseconds: Int32 = 1_000
+
     /// Runs the process; never returns while it serves.
     ///
+    /// - Parameter environment: Of the process.
     /// - Returns: The exit code.
-    package static func run(arguments: [String], environment: [String: String]) -> ExitCode {
+    package static func run(environment: [String: String]) -> ExitCode {
+        LinuxProcess.holdStandardDescriptors()
         let invocation: Configuration.Invocation
         do throws(ConfigurationError) {
             invocation = try Configuration.resolve(
-                arguments: arguments, environment: environment, cores: LinuxProcess.cores,
-                memoryBytes: LinuxProcess.memoryBytes, readFile: Self.read)
+                arguments: LinuxProcess.arguments, environment: environment,
+                cores: LinuxProcess.cores,
+                memoryBytes: LinuxProcess.memoryBytes,
+                readFile: { path, bytesMax throws(IOError) in
+                    try LinuxInput.read(path, bytesMax: bytesMax)
+                })
         } catch {
-            Self.print("profiled: \(error.description)\n", to: STDERR_FILENO)
-            return .configuration
+            return Self.fail(error.description, .configuration)
         }
         let version = Self.version
         switch invocation {
         case .printHelp(let text), .printConfiguration(let text), .checkConfiguration(let text):
-            Self.print(text, to: STDOUT_FILENO)
-        case .printVersion: Self.print(version.text + "\n", to: STDOUT_FILENO)
+            return Self.print(text)
+        case .printVersion: return Self.print(version.text + "\n")
         case .serve(let configuration):
             LinuxProcess.harden()
             // Before the first thread: all of them inherit it.
             LinuxSignals.block()
-            let clock = LinuxClock()
-            let log = Log(level: configuration.logLevel, clock: clock, sink: Log.standardError)
-            return Server(configuration: configuration, log: log, clock: clock, version: version)
-                .run()
+            return Server(configuration: configuration, version: version).run()
         }
-        return .success
     }
 
     private static var version: BuildVersion {
+        // SAFETY: both libraries return static data, which is copied.
         BuildVersion(
             rules: Store.rulesVersion, formats: BuildVersion.writtenFormats,
             nghttp2: String(cString: nghttp2_version(0).pointee.version_str),
             protobufC: String(cString: protobuf_c_version()))
     }
 
-    private static func read(_ path: String, _ bytesMax: Int) throws(IOError) -> [UInt8] {
-        let file = try LinuxFileSystem().open(path, .read)
-        defer { file.close() }
-        var bytes = [UInt8](repeating: 0, count: min(try file.size(), bytesMax))
-        var failure: IOError?
-        // SAFETY: the array owns the memory for this call, and the read is bounded by its count.
-        let count = bytes.withUnsafeMutableBytes { target in
-            do throws(IOError) { return try file.read(into: target, at: 0) } catch {
-                failure = error
-                return 0
-            }
-        }
-        if let failure { throw failure }
-        return Array(bytes.prefix(count))
+    /// Prints what a flag asked for; a text that nobody got in full is a failure.
+    private static func print(_ text: String) -> ExitCode {
+        guard LinuxOutput.standardOutput.write(text) != .written else { return .success }
+        return Self.fail("standard output cannot be written", .unexpected)
     }
 
-    private static func print(_ text: String, to descriptor: Int32) {
-        var text = text
-        text.withUTF8 { _ = write(descriptor, $0.baseAddress, $0.count) }
+    private static func fail(_ text: String, _ code: ExitCode) -> ExitCode {
+        _ = LinuxOutput.standardError.write(
+            "profiled: \(text)\n", waitingAtMost: Self.readerMilliseconds)
+        return code
     }
 }

@@ -22,10 +22,12 @@ final class ServerStatus: AdminPages {
 
     private let buildVersion: BuildVersion
     private let dataDirectory: String
+    private let logQueue: LogQueue
     private let state = Guarded(State())
 
-    init(version: BuildVersion, dataDirectory: String) {
+    init(version: BuildVersion, dataDirectory: String, logQueue: LogQueue) {
         self.buildVersion = version
+        self.logQueue = logQueue
         self.dataDirectory = dataDirectory
     }
 
@@ -75,6 +77,10 @@ final class ServerStatus: AdminPages {
                 help: "Free space of the file system of the data directory.",
                 value: Double(free))
         }
+        text.counter(
+            "profiles_log_lines_dropped_total",
+            help: "Lines of the server's own log that were lost because nobody read them.",
+            value: self.logQueue.dropped)
         if let scrub = figures?.scrub { Self.write(scrub, to: &text) }
         if let recovered {
             Self.write(recovered, to: &text)
@@ -175,7 +181,7 @@ final class ServerStatus: AdminPages {
             "profiles_disk_full", help: "1 while writes are rejected because the disk is full.",
             value: recovered.pipeline.isDiskFull ? 1 : 0)
         text.counter(
-            "profiles_disk_full_total",
+            "profiles_disk_full_events_total",
             help: "Times that writes began to be rejected because the disk was full.",
             value: recovered.pipeline.metrics.diskFulls)
     }

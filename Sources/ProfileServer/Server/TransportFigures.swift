@@ -21,7 +21,9 @@ struct TransportFigures {
                     let count = method.handled[Int(code.rawValue)]
                     guard count > 0 else { return nil }
                     return .init(
-                        labels: [.init("method", method.name), .init("code", code.metricName)],
+                        labels: [
+                            .init("method", method.name), .init("grpc_code", code.metricName),
+                        ],
                         value: count)
                 }
             })

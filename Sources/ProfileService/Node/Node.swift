@@ -95,25 +95,27 @@ package final class Node {
         _ environment: NodeEnvironment, state: ServingState, accounting: ItemAccounting,
         health: HealthRegistry
     ) throws(IOError) -> [ServingLoop] {
+        let configuration = environment.configuration
+        let listeners = try environment.network.listen(
+            host: configuration.listenHost, port: configuration.listenPort,
+            count: configuration.loops)
         var serving: [ServingLoop] = []
-        var port = environment.configuration.listenPort
-        for index in 0 ..< environment.configuration.loops {
-            let loop = try ServingLoop(
-                index: index, port: port, environment: environment, state: state,
-                accounting: accounting, health: health)
-            // With port 0 the first listener chooses, the others share its port.
-            port = Self.port(of: loop.address) ?? port
-            serving.append(loop)
+        do throws(IOError) {
+            for (index, listener) in listeners.enumerated() {
+                serving.append(
+                    try ServingLoop(
+                        index: index, listener: listener, environment: environment, state: state,
+                        accounting: accounting, health: health))
+            }
+        } catch {
+            for listener in listeners { listener.close() }
+            throw error
         }
         return serving
     }
 
     /// All components that there are now.
     package var components: [NodeComponent] { self.loops + self.workers }
-
-    private static func port(of address: String) -> UInt16? {
-        address.lastIndex(of: ":").flatMap { UInt16(address[address.index(after: $0)...]) }
-    }
 
     private static func stop(_ loop: RPCLoop) -> @Sendable () -> Void {
         // SAFETY: the closure keeps the loop alive, and reaches only `stop`, which any thread may

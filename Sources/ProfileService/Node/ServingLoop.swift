@@ -13,14 +13,13 @@ final class ServingLoop: Steppable {
     private var hasStarted = false
     private var hasEnded = false
 
-    /// - Throws: What the network says when it cannot listen or make a poller.
+    /// - Throws: What the network says when it cannot make a poller.
     init(
-        index: Int, port: UInt16, environment: NodeEnvironment, state: ServingState,
+        index: Int, listener: any ListeningSocket, environment: NodeEnvironment,
+        state: ServingState,
         accounting: ItemAccounting, health: HealthRegistry
     ) throws(IOError) {
         let configuration = environment.configuration
-        let listener = try environment.network.listen(
-            host: configuration.listenHost, port: port, sharesPort: configuration.loops > 1)
         let poller = try environment.network.makePoller()
         self.address = listener.address
         self.onEvent = environment.onEvent

@@ -19,7 +19,7 @@ final class FakeClock: Clock {
 /// A socket whose peer is the test case.
 final class FakeSocket: StreamSocket {
     let descriptor: Int32
-    let peer = "127.0.0.1:1"
+    let peer: String
     /// Bytes sent by the peer and not read yet.
     var incoming: [UInt8] = []
     var incomingEnded = false
@@ -29,7 +29,10 @@ final class FakeSocket: StreamSocket {
     var window = Int.max
     var closes = 0
 
-    init(descriptor: Int32) { self.descriptor = descriptor }
+    init(descriptor: Int32, host: String = "127.0.0.1") {
+        self.descriptor = descriptor
+        self.peer = "\(host):\(descriptor)"
+    }
 
     var text: String { String(decoding: self.received, as: UTF8.self) }
 
@@ -142,13 +145,15 @@ final class FakeNetwork: Network, @unchecked Sendable {
     func makePoller() throws(IOError) -> any Poller { self.poller }
 
     func listen(
-        host: String, port: UInt16, sharesPort: Bool
-    ) throws(IOError) -> any ListeningSocket { self.poller.listener }
+        host: String, port: UInt16, count: Int
+    ) throws(IOError) -> [any ListeningSocket] { [self.poller.listener] }
 }
 
 final class FakePages: AdminPages {
     let phase: ServingPhase
     let metricsText: String
+    /// How often the metrics were rendered.
+    let renderings = Atomic<Int>(0)
 
     init(phase: ServingPhase = .ready, metrics: String = "up 1\n") {
         self.phase = phase
@@ -158,7 +163,10 @@ final class FakePages: AdminPages {
     func livez() -> AdminCheck { self.phase.livez }
     func readyz() -> AdminCheck { self.phase.readyz }
     func startupz() -> AdminCheck { self.phase.startupz }
-    func metrics() -> String { self.metricsText }
+    func metrics() -> String {
+        self.renderings.add(1, ordering: .relaxed)
+        return self.metricsText
+    }
     func version() -> String { "{}" }
 }
 
@@ -178,15 +186,15 @@ final class AdminBench {
     }
 
     /// A client that has connected and been accepted.
-    func connect() -> FakeSocket {
-        let socket = self.enqueue()
+    func connect(host: String = "127.0.0.1") -> FakeSocket {
+        let socket = self.enqueue(host: host)
         self.admin.turn()
         return socket
     }
 
     /// A client in the accept queue.
-    func enqueue() -> FakeSocket {
-        let socket = FakeSocket(descriptor: self.nextDescriptor)
+    func enqueue(host: String = "127.0.0.1") -> FakeSocket {
+        let socket = FakeSocket(descriptor: self.nextDescriptor, host: host)
         self.nextDescriptor += 1
         self.poller.sockets[socket.descriptor] = socket
         self.listener.waiting.append(socket)
