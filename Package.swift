@@ -92,8 +92,12 @@ let package = Package(
                 "IOSimulation", "IOCore", "Storage", "Profiles", "Bytes",
             ],
             resources: [.copy("Golden")]),
-        .testTarget(name: "ProfileClientTests", dependencies: ["ProfileClient"]),
-        .testTarget(name: "ProfileToolTests", dependencies: ["ProfileTool", "ProfileClient"]),
+        .testTarget(
+            name: "ProfileClientTests", dependencies: ["ProfileClient", "IOSimulation"]),
+        .testTarget(
+            name: "ProfileToolTests",
+            dependencies: ["ProfileTool", "ProfileClient", "IOSimulation"]
+        ),
         .testTarget(
             name: "ProfileServerTests",
             dependencies: [

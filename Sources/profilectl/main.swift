@@ -1,7 +1,8 @@
 import Foundation
 import ProfileTool
 
+let environment = ProcessInfo.processInfo.environment
 exit(
     ToolMain.run(
-        Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment,
-        terminal: .system))
+        Array(CommandLine.arguments.dropFirst()), environment: environment,
+        terminal: .system(environment: environment)))
