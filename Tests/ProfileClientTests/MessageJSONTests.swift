@@ -160,15 +160,30 @@ import Testing
             length.varint(UInt64(reversed.count))
             reversed += length.bytes.reversed() + [tag]
         }
-        for _ in 0 ..< levels {
+        func wrapValue() {
             wrap(8 << 3 | 2)
-            wrap(1 << 3 | 2)
             wrap(2 << 3 | 2)
         }
-        // An entry of the attributes of an event; the innermost map entry is the outermost here.
-        wrap(3 << 3 | 2)
+        for _ in 0 ..< levels {
+            wrapValue()
+            wrap(1 << 3 | 2)
+        }
+        wrapValue()
+        wrap(UInt8(Self.event.field(named: "attributes")!.number << 3 | 2))
         let decoded = MessageJSON.decode(Array(reversed.reversed()), as: Self.event)
         #expect((decoded != nil) == isAccepted)
+    }
+
+    @Test func lastOfSeveralMapEntriesWithOneNameIsTaken() {
+        // Attributes of an event: a=true, b=true, a=false.
+        let tag = UInt8(Self.event.field(named: "attributes")!.number << 3 | 2)
+        func entry(_ name: Character, _ value: UInt8) -> [UInt8] {
+            [tag, 7, 0x0A, 1, name.asciiValue!, 0x12, 2, 4 << 3, value]
+        }
+        let message = entry("a", 1) + entry("b", 1) + entry("a", 0)
+        #expect(
+            MessageJSON.decode(message, as: Self.event)?.description
+                == #"{"attributes":{"a":{"boolean":false},"b":{"boolean":true}}}"#)
     }
 
     @Test func controlAndBidirectionalCharactersAreEscaped() {

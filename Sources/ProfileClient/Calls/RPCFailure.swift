@@ -32,7 +32,12 @@ package struct RPCFailure: Error, Equatable {
 
     /// From a received `google.rpc.Status` as JSON, such as the `error` of an item of a batch.
     package init(status: JSONValue) {
-        self.code = Int32(truncatingIfNeeded: status["code"]?.integer ?? 2)
+        let code = status["code"]?.integer.flatMap(Int32.init(exactly:))
+        self.init(status: status, code: code ?? Self.unknown)
+    }
+
+    private init(status: JSONValue, code: Int32) {
+        self.code = code
         self.message = status["message"]?.text ?? ""
         self.hasResponse = true
         for detail in status["details"]?.items ?? [] {
@@ -54,13 +59,10 @@ package struct RPCFailure: Error, Equatable {
         if !bytes.isEmpty, let known = MessageJSON.decode(bytes, as: .status),
             (known["code"]?.integer ?? 0) == Int64(code)
         {
-            self.init(status: known)
+            self.init(status: known, code: code)
         } else {
-            self.init(
-                status: .object(of: [
-                    ("code", .number(String(code))),
-                    ("message", .string(Self.percentDecoded(message))),
-                ]))
+            let text = JSONValue.string(Self.percentDecoded(message))
+            self.init(status: .object(of: [("message", text)]), code: code)
         }
     }
 

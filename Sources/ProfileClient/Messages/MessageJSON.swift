@@ -80,11 +80,27 @@ package enum MessageJSON {
             }
         }
         return known.compactMap { field in
-            let map = maps[field.number].map { JSONValue.object($0.sorted { $0.name < $1.name }) }
+            let map = maps[field.number].map { JSONValue.object(self.sorted($0)) }
             return (singles[field.number] ?? lists[field.number].map(JSONValue.array) ?? map).map {
                 .init(field.name, $0)
             }
         }
+    }
+
+    /// The entries of a map by name; of several with one name the last, as protobuf demands.
+    private static func sorted(_ entries: [JSONValue.JSONMember]) -> [JSONValue.JSONMember] {
+        let ordered = entries.enumerated().sorted {
+            ($0.element.name, $0.offset) < ($1.element.name, $1.offset)
+        }
+        var members: [JSONValue.JSONMember] = []
+        for (_, entry) in ordered {
+            // By bytes, since Swift takes different spellings of one text for equal.
+            if let last = members.last, last.name.utf8.elementsEqual(entry.name.utf8) {
+                members.removeLast()
+            }
+            members.append(entry)
+        }
+        return members
     }
 
     /// The default value of a map entry without a value.

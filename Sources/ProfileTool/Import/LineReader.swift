@@ -22,8 +22,8 @@ package final class LineReader {
     package let regularFileBytes: Int?
     /// Device and inode.
     let identity: (UInt, UInt)
-    /// FNV-1a over the lines returned so far, with a line feed after each; distinguishes files, and
-    /// beginnings of files.
+    /// Over the lines returned so far, with their lengths, in the manner of FNV-1a; distinguishes
+    /// files, and beginnings of files. Independent of how the bytes arrived.
     package private(set) var digest: UInt64 = 0xCBF2_9CE4_8422_2325
     private let descriptor: Int32
     private let ownsDescriptor: Bool
@@ -73,15 +73,12 @@ package final class LineReader {
             }
             let piece: Range<Int>
             (piece, isComplete) = self.takePiece()
+            // A line that is too long is kept up to the limit until its end, for the digest.
+            line += self.chunk[piece.prefix(Self.lineBytesMax - line.count)]
             bytes += piece.count
-            if bytes <= Self.lineBytesMax {
-                line += self.chunk[piece]
-            } else if !line.isEmpty {
-                line = []
-            }
         } while !isComplete
         guard isComplete || bytes > 0 else { return nil }
-        self.updateDigest(UInt8(ascii: "\n"))
+        self.updateDigest(line, bytes: bytes)
         return bytes > Self.lineBytesMax ? .tooLong(bytes: bytes) : .text(line)
     }
 
@@ -95,17 +92,28 @@ package final class LineReader {
             }
         }
         let piece = unread.lowerBound ..< (end ?? unread.upperBound)
-        var digest = self.digest
-        for byte in self.chunk[piece] { digest = (digest ^ UInt64(byte)) &* Self.digestFactor }
-        self.digest = digest
         self.unread = (end.map { $0 + 1 } ?? unread.upperBound) ..< unread.upperBound
         return (piece, end != nil)
     }
 
-    private static let digestFactor: UInt64 = 0x100_0000_01B3
-
-    private func updateDigest(_ byte: UInt8) {
-        self.digest = (self.digest ^ UInt64(byte)) &* Self.digestFactor
+    /// Adds a line, of which `line` may be only the beginning, and its length.
+    private func updateDigest(_ line: [UInt8], bytes: Int) {
+        var digest = self.digest
+        func add(_ word: UInt64) {
+            digest = (digest ^ word) &* 0x100_0000_01B3
+            // Without it the upper bits of a word would not reach the lower ones of the digest.
+            digest ^= digest >> 32
+        }
+        add(UInt64(bytes))
+        let wholeBytes = line.count & ~7
+        line.withUnsafeBytes {
+            for offset in stride(from: 0, to: wholeBytes, by: 8) {
+                // SAFETY: eight bytes below `wholeBytes`, which is within the array.
+                add(UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
+            }
+        }
+        add(line[wholeBytes...].reversed().reduce(0) { $0 << 8 | UInt64($1) })
+        self.digest = digest
     }
 
     /// Appends to the unread part, which must leave space in the chunk, what one read returns.
