@@ -158,6 +158,7 @@ package final class UnaryClient {
             arrived(call)
             let rest = deadline - Self.nowMilliseconds()
             guard !call.hasEnded, rest > 0 else { return }
+            guard !connection.isFinished else { throw .closed }
             var polled = pollfd(
                 fd: connection.descriptor,
                 events: Int16(POLLIN) | (wantsToWrite ? Int16(POLLOUT) : 0), revents: 0)

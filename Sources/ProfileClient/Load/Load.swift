@@ -117,6 +117,7 @@ package struct Load {
                 // Checked before the wait, because after the last response nothing would end it
                 // early.
                 if self.ended == self.started, self.isDone(now) { break }
+                if self.open.contains(where: \.isFinished) { throw .closed }
                 if now >= nextSecond {
                     self.second.seconds = 1 + Double(now - nextSecond) / 1e9
                     eachSecond(self.second)
