@@ -39,7 +39,7 @@ package enum Completion {
         return """
             _profilectl_paths() {
                 local path
-                # Line by line: names contain blanks. The option quotes them, where the shell has it.
+                # Line by line: names contain blanks. The option quotes them where it exists.
                 compopt -o filenames 2> /dev/null || :
                 while IFS= read -r path; do COMPREPLY+=("$path"); done < <(compgen -f -- "$1")
             }
@@ -63,7 +63,8 @@ package enum Completion {
                         help) words="\(self.commands)";;
             \(cases)        esac
                 fi
-                while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -W "$words" -- "$current")
+                while IFS= read -r word; do COMPREPLY+=("$word"); done \
+                    < <(compgen -W "$words" -- "$current")
             }
             complete -F _profilectl profilectl
 

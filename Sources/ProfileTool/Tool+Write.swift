@@ -43,8 +43,8 @@ extension Tool {
                 + " revision \(profile["revision"]?.description ?? "0")\(Self.replayed(response))\n"
             let stale = (response["ignored_stale"]?.items ?? []).compactMap(\.text)
             if !stale.isEmpty {
-                text +=
-                    "not changed, newer values are stored: \(TerminalText.safe(stale.joined(separator: ", ")))\n"
+                let names = TerminalText.safe(stale.joined(separator: ", "))
+                text += "not changed, newer values are stored: \(names)\n"
             }
             for warning in response["warnings"]?.items ?? [] {
                 let about =

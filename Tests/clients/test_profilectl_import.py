@@ -100,7 +100,10 @@ def test_a_read_error_is_an_error(shared, tmp_path):
     result = run(shared, "import", "/proc/self/mem")
     assert result.returncode == 1 and result.stdout == b"" and b"/proc/self/mem: Input/output error" in result.stderr
     closed = subprocess.run(
-        ["bash", "-c", f'"{TOOL}" import - <&-'], env={**os.environ, "PROFILES_ADDRESS": shared.listen}, capture_output=True
+        ["bash", "-c", f'"{TOOL}" import - <&-'],
+        env={**os.environ, "PROFILES_ADDRESS": shared.listen},
+        capture_output=True,
+        timeout=60,
     )
     assert closed.returncode != 0 and closed.stdout == b"" and b"standard input: Bad file descriptor" in closed.stderr
 
@@ -298,7 +301,8 @@ def test_rejects_that_cannot_be_written_end_the_import(shared, tmp_path):
     missing = run(shared, *words, "--rejects", tmp_path / "no" / "rejects")
     assert missing.returncode == 1 and b"No such file" in missing.stderr
     itself = run(shared, *words, "--rejects", file)
-    assert itself.returncode == 1 and b"the file to be imported" in itself.stderr and file.read_bytes().endswith(b"{}\n")
+    assert itself.returncode == 1 and b"the file to be imported" in itself.stderr
+    assert file.read_bytes().endswith(b"{}\n")
     assert run(shared, *words, "--rejects", tmp_path / "rejects").returncode == 5
 
 

@@ -124,7 +124,8 @@ def test_offline_commands_notice_a_full_disk(server, tmp_path):
         assert finish(start(server, "backup", tmp_path / "copy", stdout=full))[0] == LOST
         assert finish(start(server, "--json", "backup", tmp_path / "second", stdout=full))[0] == LOST
         server.stop()
-        for words in (["verify", server.data_dir], ["dump", server.data_dir], ["restore", tmp_path / "copy", tmp_path / "r"]):
+        offline = [["verify", server.data_dir], ["dump", server.data_dir], ["restore", tmp_path / "copy", tmp_path / "r"]]
+        for words in offline:
             code, errors = finish(start(None, *words, stdout=full))
             assert code == LOST and "No space left" in errors, words
     # The restore itself is complete.

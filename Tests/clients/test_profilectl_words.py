@@ -15,7 +15,12 @@ BENCH = TOOL.parent / "profile-bench"
 def ctl(server, *words, code=0, **variables):
     address = {"PROFILES_ADDRESS": server.listen} if server else {}
     finished = subprocess.run(
-        [str(TOOL), *words], env={**os.environ, **address, **variables}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        [str(TOOL), *words],
+        env={**os.environ, **address, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert finished.returncode == code, finished.stderr
     return finished.stdout if code == 0 else finished.stderr
@@ -100,7 +105,8 @@ def complete(tmp_path, *words):
     script = subprocess.run([str(TOOL), "completion", "bash"], capture_output=True, text=True, check=True).stdout
     quoted = " ".join(f"'{word}'" for word in ("profilectl", *words))
     ask = f"{script}\nCOMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _profilectl; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    return subprocess.run(["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+    offered = subprocess.run(["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=True)
+    return offered.stdout.splitlines()
 
 
 def test_completion_keeps_the_blanks_of_file_names(tmp_path):

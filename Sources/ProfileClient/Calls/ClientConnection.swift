@@ -136,8 +136,8 @@ final class ClientConnection {
     /// new connection.
     var acceptsCalls: Bool { nghttp2_session_check_request_allowed(self.session) != 0 }
 
-    /// Whether nothing more can arrive, as after an error of the protocol: calls that have not ended
-    /// never will.
+    /// Whether nothing more can arrive, as after an error of the protocol: calls that have not
+    /// ended never will.
     var isFinished: Bool {
         self.outputOffset == self.output.count && nghttp2_session_want_read(self.session) == 0
             && nghttp2_session_want_write(self.session) == 0

@@ -32,8 +32,8 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
             guard scheme == "http" else {
                 throw Invalid(
                     reason: scheme == "https"
-                        ? "https is not supported, since the service speaks HTTP/2 without TLS; use "
-                            + "HOST:PORT, and a tunnel or a proxy for other machines"
+                        ? "https is not supported, since the service speaks HTTP/2 without TLS; "
+                            + "use HOST:PORT, and a tunnel or a proxy for other machines"
                         : "unknown scheme \(scheme); expected HOST:PORT or http://HOST:PORT")
             }
             rest = text[separator.upperBound...]

@@ -151,8 +151,8 @@ package final class LineReader {
         let start = Array(self.chunk[self.unread].prefix(4))
         if let encoding = TextEncodings.wide(start) {
             throw FileFailure(
-                "\(self.name): the text is \(encoding.description), expected UTF-8; convert it, such "
-                    + "as with iconv -f \(encoding.name) -t UTF-8")
+                "\(self.name): the text is \(encoding.description), expected UTF-8; convert it, "
+                    + "such as with iconv -f \(encoding.name) -t UTF-8")
         }
         if start.starts(with: TextEncodings.byteOrderMark) {
             self.unread = self.unread.dropFirst(TextEncodings.byteOrderMark.count)
