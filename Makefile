@@ -8,10 +8,11 @@ SHELL := /bin/bash
 DATA_DIR ?= ./data
 ROUNDS ?= 50
 SEEDS ?= 1000
+FUZZ_SECONDS ?= 10
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay sanitize kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
+.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay sanitize fuzz fuzz-deps kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -55,6 +56,12 @@ unit: deps ## unit tests alone
 
 clients: deps test-deps build ## real clients against the real binary
 	PROFILED=$(CURDIR)/$(BINARY) $(PYTHON) -m pytest Tests/clients -q
+
+fuzz-deps: deps ## the runtime of libFuzzer is part of the Swift toolchain; it needs the C++ library
+	@scripts/install.sh g++
+
+fuzz: fuzz-deps ## libFuzzer on every reader of foreign bytes, FUZZ_SECONDS each (10)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz.sh
 
 kill-test: deps test-deps build ## kill -9 under load (ROUNDS)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_KILL_ROUNDS=$(ROUNDS) $(PYTHON) -m pytest Tests/clients/test_kill.py -q -s

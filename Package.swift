@@ -81,6 +81,14 @@ let package = Package(
         .testTarget(
             name: "StorageTests", dependencies: ["Storage", "IOSimulation", "IOLinux", "CCRC32C"],
             resources: [.copy("Golden")]),
+        // The fuzz targets and their corpora; scripts/fuzz.sh builds the same files with libFuzzer.
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "ProfileTool", "ProfileServer", "ProfileClient", "GRPCTransport", "Storage",
+                "Messages", "Profiles", "IOSimulation", "IOCore", "Bytes",
+            ],
+            resources: [.copy("Corpus")]),
         .testTarget(name: "ProfilesTests", dependencies: ["Profiles", "Bytes"]),
         .testTarget(
             name: "MessagesTests",
@@ -92,8 +100,12 @@ let package = Package(
                 "IOSimulation", "IOCore", "Storage", "Profiles", "Bytes",
             ],
             resources: [.copy("Golden")]),
-        .testTarget(name: "ProfileClientTests", dependencies: ["ProfileClient"]),
-        .testTarget(name: "ProfileToolTests", dependencies: ["ProfileTool", "ProfileClient"]),
+        .testTarget(
+            name: "ProfileClientTests", dependencies: ["ProfileClient", "IOSimulation"]),
+        .testTarget(
+            name: "ProfileToolTests",
+            dependencies: ["ProfileTool", "ProfileClient", "IOSimulation"]
+        ),
         .testTarget(
             name: "ProfileServerTests",
             dependencies: [
@@ -110,4 +122,19 @@ for target in package.targets where target.type == .regular || target.type == .e
     target.swiftSettings = [
         .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))
     ]
+}
+
+// Only for scripts/fuzz.sh, in a build folder of its own: an executable without a main function,
+// which libFuzzer has, takes the place of the tests that share its files.
+if Context.environment["PROFILES_FUZZ"] != nil {
+    package.targets.removeAll { $0.type == .test }
+    package.targets.append(
+        .executableTarget(
+            name: "profiles-fuzz",
+            dependencies: [
+                "ProfileTool", "ProfileServer", "ProfileClient", "GRPCTransport", "Storage",
+                "Messages", "Profiles", "IOCore", "Bytes",
+            ],
+            path: "Tests/FuzzTests", exclude: ["CorpusTests.swift", "Corpus"],
+            swiftSettings: [.unsafeFlags(["-parse-as-library"])]))
 }

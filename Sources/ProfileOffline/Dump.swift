@@ -34,8 +34,10 @@ package struct Dump {
         self.withLedger = withLedger
     }
 
-    /// - Parameter body: Receives buffers that are valid during the call only.
-    package func forEachProfile(_ body: (DumpedProfile) -> Void) {
+    /// - Parameter body: Receives buffers that are valid during the call only; returns whether it
+    ///   wants more.
+    package func forEachProfile(_ body: (DumpedProfile) -> Bool) {
+        var continues = true
         let encoder = MessageEncoder()
         let project = self.store.defaultProject
         // The time of the last record rather than the current time, so that a dump of a backup
@@ -47,6 +49,8 @@ package struct Dump {
         var events = ByteBuffer()
         var ledger = ByteBuffer()
         self.store.forEachProfile(now: now) { image in
+            // The store's walk has no end but its own; without the encoding it takes no time.
+            guard continues else { return }
             profile.removeAll()
             events.removeAll()
             ledger.removeAll()
@@ -63,7 +67,8 @@ package struct Dump {
                     encoder.encodeConsentEntries($0, into: &ledger)
                 }
             }
-            body(DumpedProfile(profile: profile.bytes, events: events.bytes, ledger: ledger.bytes))
+            continues = body(
+                DumpedProfile(profile: profile.bytes, events: events.bytes, ledger: ledger.bytes))
         }
     }
 }

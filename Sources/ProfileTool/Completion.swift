@@ -18,6 +18,11 @@ package enum Completion {
     /// Commands whose arguments name files or directories.
     private static let withPaths = ["import", "backup", "restore", "verify", "dump"]
 
+    /// Flags whose values are paths.
+    private static var pathFlags: [String] {
+        Set(ToolCommand.all.flatMap(\.options).filter { $0.value == "FILE" }.map(\.name)).sorted()
+    }
+
     /// The command is the first word without dashes; the values of a flag come from its choices.
     private static var bash: String {
         var choices = ""
@@ -32,6 +37,12 @@ package enum Completion {
             "            \($0.name)) words=\"$words \(self.flags($0.options))\";;\n"
         }.joined()
         return """
+            _profilectl_paths() {
+                local path
+                # Line by line: names contain blanks. The option quotes them where it exists.
+                compopt -o filenames 2> /dev/null || :
+                while IFS= read -r path; do COMPREPLY+=("$path"); done < <(compgen -f -- "$1")
+            }
             _profilectl() {
                 local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} \
                 command= word words=
@@ -40,9 +51,11 @@ package enum Completion {
                 done
                 case $previous in
             \(choices)    esac
+                case $previous in \(self.pathFlags.joined(separator: "|")))
+                    _profilectl_paths "$current"; return;; esac
                 if [ -z "$words" ]; then
-                    case $command in \(self.withPaths.joined(separator: "|"))) \
-                    COMPREPLY=($(compgen -f -- "$current"));; esac
+                    case $command in \(self.withPaths.joined(separator: "|")))
+                        case $current in -*) ;; *) _profilectl_paths "$current";; esac;; esac
                     words="\(self.flags(ToolCommand.globalOptions))"
                     case $command in
                         "") words="$words \(self.commands)";;
@@ -50,7 +63,8 @@ package enum Completion {
                         help) words="\(self.commands)";;
             \(cases)        esac
                 fi
-                COMPREPLY+=($(compgen -W "$words" -- "$current"))
+                while IFS= read -r word; do COMPREPLY+=("$word"); done \
+                    < <(compgen -W "$words" -- "$current")
             }
             complete -F _profilectl profilectl
 
@@ -68,7 +82,8 @@ package enum Completion {
                 option.value == nil
                 ? ""
                 : option.choices.isEmpty
-                    ? " -r" : " -x -a \(quoted(option.choices.joined(separator: " ")))"
+                    ? (option.value == "FILE" ? " -r -F" : " -r")
+                    : " -x -a \(quoted(option.choices.joined(separator: " ")))"
             return
                 "complete -c profilectl \(condition)-l \(option.name.dropFirst(2)) -d "
                 + "\(quoted(option.help))\(value)\n"

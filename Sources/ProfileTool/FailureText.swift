@@ -32,9 +32,25 @@ package enum FailureText {
     ]
 
     package static func line(_ failure: RPCFailure) -> String {
+        self.line(failure, field: { $0 })
+    }
+
+    /// The same for one operation of a batch: without its index, which means nothing to those who
+    /// know its line.
+    package static func ofOperation(_ failure: RPCFailure) -> String {
+        self.line(failure) { field in
+            guard field.hasPrefix("operations["), let end = field.firstIndex(of: "]") else {
+                return field
+            }
+            return String(field[end...].dropFirst().drop { $0 == "." })
+        }
+    }
+
+    private static func line(_ failure: RPCFailure, field: (String) -> String) -> String {
         if !failure.hasResponse { return self.withoutResponse(failure) }
-        var what = failure.violations.map {
-            $0.field.isEmpty ? $0.description : "\($0.field): \($0.description)"
+        var what = failure.violations.map { violation in
+            let name = field(violation.field)
+            return name.isEmpty ? violation.description : "\(name): \(violation.description)"
         }.joined(separator: "; ")
         if what.isEmpty { what = failure.message.isEmpty ? "rejected" : failure.message }
         let reason = failure.reason.isEmpty ? RPCFailure.name(of: failure.code) : failure.reason
@@ -69,48 +85,5 @@ package enum FailureText {
         let isSilent =
             failure.code == RPCFailure.unavailable || failure.code == RPCFailure.deadlineExceeded
         return !failure.hasResponse || isSilent ? 3 : 1
-    }
-}
-
-/// Makes untrusted text safe for a terminal.
-package enum TerminalText {
-    /// Replaces control characters, which could move the cursor or fake lines, by their number.
-    package static func safe(_ text: String) -> String {
-        guard text.unicodeScalars.contains(where: self.isControl) else { return text }
-        var shown = ""
-        for scalar in text.unicodeScalars {
-            if self.isControl(scalar) {
-                shown += "\\u{\(String(scalar.value, radix: 16))}"
-            } else {
-                shown.unicodeScalars.append(scalar)
-            }
-        }
-        return shown
-    }
-
-    /// C0, C1 and bidirectional control characters.
-    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
-        scalar.value < 0x20 || (0x7F ... 0x9F).contains(scalar.value)
-            || (0x202A ... 0x202E).contains(scalar.value)
-            || (0x2066 ... 0x2069).contains(scalar.value)
-    }
-
-    /// Formats rows as columns, each as wide as its widest cell; the last column is not padded.
-    package static func table(_ rows: [[String]], indent: String = "  ") -> String {
-        var widths: [Int] = []
-        for row in rows {
-            for (index, cell) in row.enumerated() {
-                if index == widths.count { widths.append(0) }
-                widths[index] = max(widths[index], cell.count)
-            }
-        }
-        return rows.map { row in
-            var line = indent
-            for (index, cell) in row.enumerated() {
-                line += index == row.count - 1 ? cell : ToolCommand.column(cell, widths[index] + 2)
-            }
-            while line.last == " " { line.removeLast() }
-            return line + "\n"
-        }.joined()
     }
 }

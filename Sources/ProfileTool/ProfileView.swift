@@ -137,7 +137,9 @@ package struct ProfileView {
     // MARK: Words
 
     func age(_ time: JSONValue?) -> String {
-        guard let text = time?.text, let microseconds = TimeText.parse(text) else { return "never" }
+        guard let text = time?.text else { return "never" }
+        // What is not a time is shown as it came, such as an invalid timestamp with its numbers.
+        guard let microseconds = TimeText.parse(text) else { return TerminalText.safe(text) }
         return TimeText.age(of: microseconds, now: self.now)
     }
 
@@ -158,7 +160,7 @@ package struct ProfileView {
     /// `CHANNEL_EMAIL` as `email`; absent: `unspecified`.
     static func word(_ value: JSONValue?, _ prefix: String) -> String {
         guard let text = value?.text, text.hasPrefix(prefix) else {
-            return value?.description ?? "unspecified"
+            return value.map { TerminalText.safe($0.text ?? $0.description) } ?? "unspecified"
         }
         return text.dropFirst(prefix.count).lowercased().split(separator: "_").joined(
             separator: " ")
@@ -190,7 +192,9 @@ package struct ProfileView {
 
     private static func object(_ object: JSONValue) -> String {
         "{"
-            + (object["fields"]?.members ?? []).map { "\($0.name): \(self.value($0.value))" }
+            + (object["fields"]?.members ?? []).map {
+                "\(TerminalText.safe($0.name)): \(self.value($0.value))"
+            }
             .joined(separator: ", ") + "}"
     }
 }

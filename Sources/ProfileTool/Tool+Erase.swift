@@ -26,7 +26,7 @@ extension Tool {
             }
             return
                 "erased: \(TerminalText.safe(who)); gone from log and snapshots by "
-                + "\(response["log_purge_due"]?.text ?? "then")\(isReplayed)\n"
+                + "\(TerminalText.safe(response["log_purge_due"]?.text ?? "then"))\(isReplayed)\n"
         }
     }
 }

@@ -47,37 +47,51 @@ extension Tool {
     func dump() throws -> Int32 {
         let directory = try OfflineDirectory(try self.positional(1, 1)[0])
         let store = try directory.read().store
-        let (withEvents, withLedger) = (
-            self.arguments.has("--events"), self.arguments.has("--ledger")
-        )
         var lines = ""
-        Dump(of: store, withEvents: withEvents, withLedger: withLedger).forEachProfile { dumped in
-            var members = Self.json(dumped.profile, .profiles("GetProfile"))
-            if withEvents {
-                members += Self.list(
-                    "events", in: Self.json(dumped.events, .profiles("ListEvents")), as: "events")
+        var undecoded = 0
+        Dump(
+            of: store, withEvents: self.arguments.has("--events"),
+            withLedger: self.arguments.has("--ledger")
+        ).forEachProfile { dumped in
+            guard self.terminal.outputFailure() == nil else { return false }
+            guard let line = self.line(dumped) else {
+                undecoded += 1
+                return true
             }
-            if withLedger {
-                members += Self.list(
-                    "entries", in: Self.json(dumped.ledger, .profiles("ListConsentHistory")),
-                    as: "consent")
-            }
-            lines += "\(JSONValue.object(members))\n"
-            guard lines.utf8.count >= Self.dumpBytesKept else { return }
+            lines += line
+            guard lines.utf8.count >= Self.dumpBytesKept else { return true }
             self.terminal.say(lines)
             lines = ""
+            return true
         }
         self.terminal.say(lines)
+        guard undecoded == 0 else {
+            self.terminal.complain("\(undecoded) profiles cannot be decoded, and are missing")
+            return ToolMain.ExitCode.dataRejected
+        }
         return ToolMain.ExitCode.done
     }
 
-    private static func json(_ message: UnsafeRawBufferPointer, _ method: RPCMethod) -> [JSONValue
-        .JSONMember]
-    {
-        guard let json = MessageJSON.decode(message, as: method.response) else {
-            preconditionFailure("a message encoded by this process must decode")
+    /// One profile as a line of JSON; `nil` if one of its messages cannot be decoded.
+    private func line(_ dumped: DumpedProfile) -> String? {
+        guard var members = Self.json(dumped.profile, .profiles("GetProfile")) else { return nil }
+        if self.arguments.has("--events") {
+            guard let events = Self.json(dumped.events, .profiles("ListEvents")) else { return nil }
+            members += Self.list("events", in: events, as: "events")
         }
-        return json.members
+        if self.arguments.has("--ledger") {
+            guard let ledger = Self.json(dumped.ledger, .profiles("ListConsentHistory")) else {
+                return nil
+            }
+            members += Self.list("entries", in: ledger, as: "consent")
+        }
+        return "\(JSONValue.object(members))\n"
+    }
+
+    private static func json(_ message: UnsafeRawBufferPointer, _ method: RPCMethod)
+        -> [JSONValue.JSONMember]?
+    {
+        MessageJSON.decode(message, as: method.response)?.members
     }
 
     /// One list of a response, even if empty, under its name in a dump.

@@ -38,7 +38,13 @@ extension Tool {
         )
         return
             "\(progress["file"]?.text ?? ""): \(done) of \(total) bytes, "
-            + "\(total == 0 ? 100 : 100 * done / total) %"
+            + "\(self.percent(done, of: total)) %"
+    }
+
+    /// From 0 to 100, whatever a server sends.
+    static func percent(_ done: Int64, of total: Int64) -> Int {
+        guard total > 0 else { return 100 }
+        return Int((100 * min(1, max(0, Double(done) / Double(total)))).rounded(.down))
     }
 
     /// The server has another working directory and accepts absolute paths only.

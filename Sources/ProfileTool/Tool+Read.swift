@@ -60,7 +60,7 @@ extension Tool {
             }
             left -= page.count
             token = page.isEmpty ? "" : response["next_page_token"]?.text ?? ""
-        } while !token.isEmpty && left > 0
+        } while !token.isEmpty && left > 0 && self.terminal.outputFailure() == nil
         guard !self.wantsJSON else { return }
         self.terminal.say(rows.isEmpty ? "no events\n" : TerminalText.table(rows, indent: ""))
     }
@@ -77,15 +77,16 @@ extension Tool {
                     ("project", .string(self.project)), ("identifier", who),
                     ("page_token", token.isEmpty ? nil : .string(token)),
                 ])
-            for entry in response["entries"]?.items ?? [] {
+            let page = response["entries"]?.items ?? []
+            for entry in page {
                 if self.wantsJSON {
                     self.terminal.say("\(entry)\n")
                 } else {
                     rows.append(view.consent(entry))
                 }
             }
-            token = response["next_page_token"]?.text ?? ""
-        } while !token.isEmpty
+            token = page.isEmpty ? "" : response["next_page_token"]?.text ?? ""
+        } while !token.isEmpty && self.terminal.outputFailure() == nil
         if !self.wantsJSON {
             self.terminal.say(rows.isEmpty ? "no entries\n" : TerminalText.table(rows, indent: ""))
         }
@@ -124,7 +125,7 @@ extension Tool {
         let service = try self.positional(0, 1).first ?? ""
         let response = try self.call(.healthCheck, [("service", .string(service))])
         let status = response["status"]?.text ?? "UNKNOWN"
-        self.show(response) { "\(status)\n" }
+        self.show(response) { "\(TerminalText.safe(status))\n" }
         return status == "SERVING" ? ToolMain.ExitCode.done : ToolMain.ExitCode.rejected
     }
 

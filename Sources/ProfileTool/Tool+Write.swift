@@ -1,4 +1,3 @@
-import Glibc
 import ProfileClient
 
 /// The commands that write.
@@ -10,7 +9,10 @@ extension Tool {
 
     func identify() throws {
         var words = try self.positional(0)
-        let customID = words.first.flatMap { $0.contains("=") ? nil : $0 }
+        // An ID with an equals sign would be taken for an attribute: after `--`, or with its
+        // prefix, the first word is always the ID.
+        let isNamed = self.arguments.literalIndex == 0 || words.first?.hasPrefix("custom:") == true
+        let customID = words.first.flatMap { isNamed || !$0.contains("=") ? $0 : nil }
         if customID != nil { words.removeFirst() }
         guard customID != nil || self.arguments.has("--device") else {
             throw UsageError("identify needs a custom ID, or --device ID, or both")
@@ -37,11 +39,12 @@ extension Tool {
             let name = profile["custom_id"]?.text ?? "anonymous"
             var text =
                 "\(ProfileView.word(response["outcome"], "OUTCOME_")): \(TerminalText.safe(name)), "
-                + "profile \(profile["profile_id"]?.text ?? ""),"
+                + "profile \(TerminalText.safe(profile["profile_id"]?.text ?? "")),"
                 + " revision \(profile["revision"]?.description ?? "0")\(Self.replayed(response))\n"
             let stale = (response["ignored_stale"]?.items ?? []).compactMap(\.text)
             if !stale.isEmpty {
-                text += "not changed, newer values are stored: \(stale.joined(separator: ", "))\n"
+                let names = TerminalText.safe(stale.joined(separator: ", "))
+                text += "not changed, newer values are stored: \(names)\n"
             }
             for warning in response["warnings"]?.items ?? [] {
                 let about =
@@ -60,7 +63,7 @@ extension Tool {
         for word in words {
             let assignment = try ValueText.split(word)
             let list = JSONValue.object([
-                .init("items", .array(ValueText.list(assignment.text).map(JSONValue.string)))
+                .init("items", .array(ValueText.list(assignment.text)))
             ])
             switch assignment.operation {
             case .add: parts["add", default: []].append(.init(assignment.name, list))
@@ -117,8 +120,8 @@ extension Tool {
                 ? ", and its content differs from the stored one" : ""
             return
                 "\(ProfileView.word(result["status"], "EVENT_STATUS_")): "
-                + "\(words[1]) \(TerminalText.safe(result["event_id"]?.text ?? ""))\(differs),"
-                + " profile \(response["profile_id"]?.text ?? ""), revision "
+                + TerminalText.safe("\(words[1]) \(result["event_id"]?.text ?? "")") + "\(differs),"
+                + " profile \(TerminalText.safe(response["profile_id"]?.text ?? "")), revision "
                 + "\(response["revision"]?.description ?? "0"),"
                 + " lsn \(response["lsn"]?.description ?? "0")\(Self.replayed(response))\n"
         }
@@ -167,57 +170,5 @@ extension Tool {
 
     private static func replayed(_ response: JSONValue) -> String {
         response["replayed"]?.isTrue == true ? " (response of the first call)" : ""
-    }
-
-    func importFile() throws -> Int32 {
-        let path = try self.positional(1, 1)[0]
-        let batch = try self.arguments.number("--batch", BatchRequest.operationsMax)
-        guard (1 ... BatchRequest.operationsMax).contains(batch) else {
-            throw UsageError("--batch \(batch): expected 1 to \(BatchRequest.operationsMax)")
-        }
-        let file = try ImportFile(path: path)
-        let positionPath = self.arguments["--resume"] ?? path + ".position"
-        var position = ImportPosition(
-            digest: file.digest, project: self.project, batch: batch, begunAt: self.now)
-        if let stored = try ImportPosition.read(positionPath) {
-            guard stored.digest == file.digest, stored.project == self.project else {
-                throw UsageError(
-                    "\(positionPath) belongs to another file or project; delete it, or select "
-                        + "another with --resume"
-                )
-            }
-            position = stored
-        }
-        guard !position.isComplete else {
-            self.terminal.say(
-                "\(path) is already imported: \(position.lines) lines; to import it again, delete "
-                    + "\(positionPath)\n"
-            )
-            return ToolMain.ExitCode.done
-        }
-        let importer = Importer(
-            file, positionPath: positionPath, position: position, client: self.client,
-            terminal: self.terminal)
-        let end = try importer.run()
-        self.report(importer, from: position, to: end)
-        return end.rejected == 0 ? ToolMain.ExitCode.done : ToolMain.ExitCode.rejected
-    }
-
-    private func report(_ importer: Importer, from: ImportPosition, to: ImportPosition) {
-        let tally = importer.tally
-        let json = JSONValue.object(of: [
-            ("lines", .number(String(to.lines))), ("done", .number(String(tally.done))),
-            ("refused", .number(String(tally.rejected))),
-            ("events_stored", .number(String(tally.stored))),
-            ("events_duplicate", .number(String(tally.duplicates))),
-        ])
-        self.show(json) {
-            let resumed = from.lines > 0 ? ", resumed at line \(from.lines + 1)" : ""
-            let rate = Int(Double(to.lines - from.lines) / max(importer.seconds, 0.001))
-            return
-                "\(tally.done) operations done, \(tally.rejected) rejected; \(tally.stored) "
-                + "events stored, \(tally.duplicates) duplicates;"
-                + " \(to.lines - from.lines) lines at \(rate) per second\(resumed)\n"
-        }
     }
 }

@@ -11,10 +11,12 @@ package struct UsageError: Error, Equatable {
 package struct ToolArguments {
     package let command: ToolCommand
     package private(set) var positional: [String] = []
+    /// Index of the first positional argument after `--`; `nil` without `--`.
+    package private(set) var literalIndex: Int?
     private var values: [String: [String]] = [:]
 
     /// - Parameter arguments: Without the program's name. Flags may appear anywhere; `--` ends
-    ///   them; `--flag=value` is equivalent to two words.
+    ///   them; `--flag=value` is equivalent to two words, `-h` to `--help`.
     /// - Throws: `UsageError` for an unknown command or flag, with the most similar known one.
     package init(_ arguments: [String]) throws(UsageError) {
         var rest = ArraySlice(arguments)
@@ -22,8 +24,13 @@ package struct ToolArguments {
         var early: [(String, String)] = []
         while let word = rest.popFirst() {
             if word == "--" {
+                self.literalIndex = self.positional.count
                 self.positional += rest
                 break
+            }
+            if word == "-h" {
+                early.append(("--help", ""))
+                continue
             }
             guard word.hasPrefix("--"), word.count > 2 else {
                 if found == nil {
@@ -58,8 +65,8 @@ package struct ToolArguments {
                 throw UsageError("\(option.name) needs a value: \(option.value!)")
             }
         }
-        let wantsHelp = early.contains { $0.0 == "--help" }
-        guard let command = found ?? (wantsHelp ? ToolCommand.named("help") : nil) else {
+        let isText = early.contains { $0.0 == "--help" || $0.0 == "--version" }
+        guard let command = found ?? (isText ? ToolCommand.named("help") : nil) else {
             throw UsageError("no command; `profilectl help` lists them")
         }
         self.command = command

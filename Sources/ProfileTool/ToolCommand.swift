@@ -52,7 +52,8 @@ package struct ToolCommand: Sendable {
         Option("--key", "KEY", "sent as authorization: Bearer KEY (PROFILES_KEY)"),
         Option("--timeout", "SPAN", "how long to wait for a response, including retries (10s)"),
         Option("--json", nil, "prints responses as JSON, one per line, for scripts"),
-        Option("--help", nil, "help for the command"),
+        Option("--help", nil, "help for the command; also -h"),
+        Option("--version", nil, "prints the version"),
     ]
 
     private static let platforms = ["app_ios", "app_android", "web", "api", "import"]
@@ -94,7 +95,9 @@ package struct ToolCommand: Sendable {
                 + ValueText.help
                 + "\n  name+=[a,b]    adds to a list           name-=[a,b]    removes from a list"
                 + "\n  email_address, phone_number, language, region and timezone are the native "
-                + "attributes.",
+                + "attributes."
+                + "\nA custom ID with an equals sign needs its prefix, custom:a=b, or a -- before "
+                + "it.",
             options: [
                 Option("--device", "ID", "the installation id of the device"),
                 Option("--logged-out", nil, "the person has logged out on the device"),
@@ -180,16 +183,18 @@ package struct ToolCommand: Sendable {
             ],
             examples: ["profilectl erase anna --yes", "profilectl erase device:phone-1 --yes"]),
         ToolCommand(
-            "import", "FILE.jsonl",
+            "import", "FILE.jsonl|-",
             "imports a file of operations, one per line; can be resumed",
-            details: ImportFile.help,
+            details: Tool.importHelp,
             options: [
+                Option("--rejects", "FILE", "collects the rejected lines, with their reasons"),
                 Option("--resume", "FILE", "the position file (FILE.jsonl.position)"),
                 Option("--batch", "N", "operations per call, 1 to 200 (200)"),
             ],
             examples: [
                 "profilectl import shop.jsonl",
                 "profilectl import shop.jsonl --resume /var/tmp/shop.position",
+                "zcat shop.jsonl.gz | profilectl import - --rejects shop.rejects",
             ]),
         ToolCommand(
             "health", "[SERVICE]", "checks whether the service accepts calls",
@@ -264,14 +269,15 @@ extension ToolCommand {
             "profilectl: profiles from the command line\n\nUsage: profilectl [FLAGS] COMMAND "
             + "...\n\nCommands:\n"
         for command in self.all {
-            text += "  \(self.column(command.name, 13)) \(command.summary)\n"
+            text += "  \(TerminalText.padded(command.name, to: 13)) \(command.summary)\n"
         }
         text += "\nFlags of every command:\n" + self.list(self.globalOptions)
         text += """
 
             Exit codes: 0 success; 1 rejected by the server, or a file cannot be read; 2 usage;
             3 no response: cannot connect, timed out, or not serving. Commands that work without a
-            server: 3 damaged data, 4 a server has the directory open.
+            server: 3 damaged data, 4 a server has the directory open. 5: an import reached its end,
+            some lines were rejected. 6: the output could not be written, such as to a full disk.
 
             Getting started:
               profilectl track anna purchase amount=59.9 currency=EUR
@@ -300,11 +306,7 @@ extension ToolCommand {
             let head = option.value.map { "\(option.name) \($0)" } ?? option.name
             let choices =
                 option.choices.isEmpty ? "" : ": \(option.choices.joined(separator: ", "))"
-            return "  \(self.column(head, 24)) \(option.help)\(choices)\n"
+            return "  \(TerminalText.padded(head, to: 24)) \(option.help)\(choices)\n"
         }.joined()
-    }
-
-    static func column(_ text: String, _ width: Int) -> String {
-        text + String(repeating: " ", count: max(0, width - text.count))
     }
 }

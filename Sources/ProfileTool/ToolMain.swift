@@ -13,16 +13,34 @@ package enum ToolMain {
         /// No response, or data that must not be served; the latter is also `profiled`'s code.
         package static let dataRejected: Int32 = 3
         package static let directoryLocked: Int32 = 4
+        /// An import that reached the end of its lines, some of which were rejected.
+        package static let someRejected: Int32 = 5
+        /// Output that could not be written.
+        package static let outputLost = OutputExitCode.lost
     }
 
     /// - Parameter environment: `PROFILES_ADDRESS`, `PROFILES_PROJECT` and `PROFILES_KEY` replace
     ///   absent flags.
-    /// - Returns: The exit code.
+    /// - Returns: The exit code; never 0 if some of the output is missing.
     package static func run(
+        _ arguments: [String], environment: [String: String], terminal: ToolTerminal
+    ) -> Int32 {
+        let code = self.runCommand(arguments, environment: environment, terminal: terminal)
+        terminal.closeOutput()
+        let failure = terminal.outputFailure()
+        if let message = OutputExitCode.message(failure: failure) { terminal.complain(message) }
+        return OutputExitCode.code(code, failure: failure)
+    }
+
+    private static func runCommand(
         _ arguments: [String], environment: [String: String], terminal: ToolTerminal
     ) -> Int32 {
         do {
             let parsed = try ToolArguments(arguments.isEmpty ? ["help"] : arguments)
+            if parsed.has("--version") {
+                terminal.say("profilectl \(ClientVersion.program)\n")
+                return ExitCode.done
+            }
             if parsed.has("--help") {
                 terminal.say(
                     parsed.command.name == "help" ? ToolCommand.overview : parsed.command.help)
@@ -39,8 +57,12 @@ package enum ToolMain {
             terminal.progress("")
             terminal.complain(FailureText.line(error))
             return FailureText.exitCode(error)
+        } catch let error as FileFailure {
+            terminal.progress("")
+            terminal.complain(error.text)
+            return ExitCode.rejected
         } catch let error as OfflineFailure {
-            terminal.complain(TerminalText.safe(error.text))
+            terminal.complain(error.text)
             return self.exitCode(error)
         } catch {
             terminal.complain("\(error)")
@@ -79,8 +101,11 @@ struct Tool {
         self.project = arguments["--project"] ?? environment["PROFILES_PROJECT"] ?? "default"
         self.now = terminal.now()
         let text = arguments["--address"] ?? environment["PROFILES_ADDRESS"] ?? "127.0.0.1:50051"
-        guard let address = ServerAddress(text) else {
-            throw UsageError("--address \(text): expected HOST:PORT")
+        let address: ServerAddress
+        do throws(ServerAddress.Invalid) {
+            address = try ServerAddress.parse(text)
+        } catch {
+            throw UsageError("--address \(text): \(error.reason)")
         }
         var retryPolicy = UnaryClient.RetryPolicy()
         if arguments.command.name == "import" {

@@ -1,34 +1,47 @@
 import Glibc
+import ProfileClient
 
 /// The tool's output, clocks and randomness; tests replace them.
 package struct ToolTerminal {
-    /// Writes to standard output.
+    /// Writes to standard output. What cannot be written is noticed in `outputFailure`.
     package var say: (String) -> Void
     /// Writes one line, given without its line break, to standard error.
     package var complainLine: (String) -> Void
-    /// Whether standard error is a terminal, where a line can be overwritten.
-    package var showsProgress: Bool
+    /// Overwrites the current line of standard error; `nil` unless that is a terminal that can.
+    package var overwriteLine: ((String) -> Void)?
     /// Wall-clock time in microseconds since 1970.
     package var now: () -> Int64
     /// Monotonic time in nanoseconds.
     package var nanoseconds: () -> UInt64
     /// A different text for every call, for random request ids.
     package var unique: () -> String
+    /// The errno of the first write to standard output that failed. A command that prints without
+    /// end stops then.
+    package var outputFailure: () -> Int32? = { nil }
+    /// Closes standard output, which may set `outputFailure`.
+    package var closeOutput: () -> Void = {}
 
     package init(
         say: @escaping (String) -> Void, complainLine: @escaping (String) -> Void,
-        showsProgress: Bool, now: @escaping () -> Int64,
+        overwriteLine: ((String) -> Void)? = nil, now: @escaping () -> Int64,
         nanoseconds: @escaping () -> UInt64, unique: @escaping () -> String
     ) {
-        (self.say, self.complainLine, self.showsProgress) = (say, complainLine, showsProgress)
+        (self.say, self.complainLine, self.overwriteLine) = (say, complainLine, overwriteLine)
         (self.now, self.nanoseconds, self.unique) = (now, nanoseconds, unique)
     }
 
-    /// The terminal of the process.
-    package static var system: ToolTerminal {
-        ToolTerminal(
-            say: { Self.write($0, to: 1) }, complainLine: { Self.write($0 + "\n", to: 2) },
-            showsProgress: isatty(2) == 1,
+    /// The terminal of the process, after its streams and signals are prepared.
+    ///
+    /// - Parameter environment: `TERM` and `NO_COLOR` say whether escape codes are wanted.
+    package static func system(environment: [String: String]) -> ToolTerminal {
+        StandardStreams.prepare()
+        let output = ConsoleOutput(descriptor: 1)
+        // Nothing can be said about errors of standard error itself.
+        let errors = ConsoleOutput(descriptor: 2)
+        let overwrites = isatty(2) == 1 && self.wantsEscapeCodes(environment)
+        var terminal = ToolTerminal(
+            say: { output.write($0) }, complainLine: { errors.write($0 + "\n") },
+            overwriteLine: overwrites ? { errors.write("\r\u{1B}[K\($0)") } : nil,
             now: {
                 var time = timespec()
                 clock_gettime(CLOCK_REALTIME, &time)
@@ -43,28 +56,24 @@ package struct ToolTerminal {
                 String(UInt64.random(in: .min ... .max), radix: 36)
                     + String(UInt64.random(in: .min ... .max), radix: 36)
             })
+        terminal.outputFailure = { output.failure }
+        terminal.closeOutput = { output.close() }
+        return terminal
     }
 
-    /// Prints an error as one line.
+    /// Not for a terminal that calls itself dumb, nor with NO_COLOR (no-color.org).
+    package static func wantsEscapeCodes(_ environment: [String: String]) -> Bool {
+        environment["TERM"] != "dumb" && (environment["NO_COLOR"] ?? "").isEmpty
+    }
+
+    /// Prints an error as one line, whatever texts it contains.
     func complain(_ text: String) {
-        self.complainLine("profilectl: \(text)")
+        self.complainLine(TerminalText.safe("profilectl: \(text)"))
     }
 
     /// Overwrites the progress line; an empty text removes it. Does nothing unless standard error
     /// is a terminal.
     func progress(_ text: String) {
-        guard self.showsProgress else { return }
-        Self.write("\r\u{1B}[K\(text)", to: 2)
-    }
-
-    /// Writes unbuffered; output to a closed pipe is discarded.
-    private static func write(_ text: String, to descriptor: Int32) {
-        var rest = ArraySlice(Array(text.utf8))
-        while !rest.isEmpty {
-            // SAFETY: the bytes are those of `rest` during the call, which copies them.
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            guard count > 0 || errno == EINTR else { return }
-            rest = rest.dropFirst(max(0, count))
-        }
+        self.overwriteLine?(TerminalText.safe(text))
     }
 }

@@ -8,8 +8,9 @@ package enum ValueText {
           plan=gold      string                   count=3        integer
           amount=59.9    number                   vip=true       boolean (true, false)
           since=2026-01-31T12:00:00Z  time        site=https://shop.example  URL
-          sizes=[s,m,l]  list of strings          code:='"007"'  a string that looks like a number
-          items:='[{"sku":"a","amount":9.5}]'     objects (events only)
+          sizes=[s,m,l]  list of strings          code='"007"'   a string that looks like a number
+          sizes='["s","m, l"]'  the same as JSON  items='[{"sku":"a","amount":9.5}]'  objects
+                                                  (events only)
         """
 
     /// The operator between name and value.
@@ -55,7 +56,8 @@ package enum ValueText {
         }
     }
 
-    /// Detects an integer, number, boolean, time, URL or list; anything else is a string.
+    /// Detects an integer, number, boolean, time, URL, list, or a list, object or string in JSON;
+    /// anything else is a string.
     package static func detect(_ text: String) -> JSONValue {
         func kind(_ name: String, _ value: JSONValue) -> JSONValue { .object([.init(name, value)]) }
         if text == "true" || text == "false" { return kind("boolean", .bool(text == "true")) }
@@ -64,22 +66,49 @@ package enum ValueText {
             return kind("time", .string(TimeText.text(microseconds: time)))
         }
         if self.isURL(text) { return kind("url", .string(text)) }
+        if let json = self.quotedJSON(text) { return json }
         if text.hasPrefix("["), text.hasSuffix("]") {
-            return kind(
-                "list", .object([.init("items", .array(self.list(text).map(JSONValue.string)))]))
+            return kind("list", .object([.init("items", .array(self.list(text)))]))
         }
         return kind("string", .string(text))
     }
 
-    /// Splits `[a, b]` or `a,b`; blanks around an element are ignored.
-    package static func list(_ text: String) -> [String] {
+    /// JSON whose first character cannot be that of a plain value: an object, a list of objects, or
+    /// a string in quotes.
+    private static func quotedJSON(_ text: String) -> JSONValue? {
+        guard let first = text.first, "{[\"".contains(first),
+            let json = try? JSONParser.parse(text.utf8)
+        else { return nil }
+        switch json {
+        case .object, .string: return json
+        case .array(let items):
+            return !items.isEmpty
+                && items.allSatisfy { if case .object = $0 { true } else { false } }
+                ? json : nil
+        case .null, .bool, .number: return nil
+        }
+    }
+
+    /// Parses `["a", "b"]` in JSON, or splits `[a, b]` or `a,b`, where blanks around an element are
+    /// ignored.
+    ///
+    /// - Returns: Strings; numbers and words of JSON as they are written.
+    package static func list(_ text: String) -> [JSONValue] {
+        if text.hasPrefix("["), case .array(let items)? = try? JSONParser.parse(text.utf8) {
+            return items.map { $0.text == nil ? .string($0.description) : $0 }
+        }
         var inner = Substring(text)
         if inner.hasPrefix("["), inner.hasSuffix("]") { inner = inner.dropFirst().dropLast() }
         return inner.split(separator: ",").map { part in
             var trimmed = part
             while trimmed.first == " " { trimmed.removeFirst() }
             while trimmed.last == " " { trimmed.removeLast() }
-            return String(trimmed)
+            // A list may mix elements in quotes with others.
+            if trimmed.first == "\"", case .string(let text)? = try? JSONParser.parse(trimmed.utf8)
+            {
+                return .string(text)
+            }
+            return .string(String(trimmed))
         }
     }
 

@@ -33,7 +33,7 @@ enum VerificationText {
             let lsns =
                 segment.nextLSN > segment.firstLSN
                 ? "lsn \(segment.firstLSN) to \(segment.nextLSN - 1)"
-                : "no records after lsn \(segment.firstLSN - 1)"
+                : "no records after lsn \(segment.firstLSN == 0 ? 0 : segment.firstLSN - 1)"
             text =
                 "segment \(segment.number): \(segment.frames) frames, \(lsns), "
                 + "\(segment.usedBytes) of \(bytes) bytes used"

@@ -22,15 +22,29 @@ let usage = """
       --ids N              number of people (100000)
       --project NAME       project (default)
       --json               one JSON object instead of text
+      --help, --version    print this text, or the version
 
     Exit codes: 0 every call returned OK (or NOT_FOUND: a read before the first write),
-    1 some calls failed, 2 usage, 3 cannot connect.
+    1 some calls failed, 2 usage, 3 cannot connect, 6 the output could not be written.
 
     """
 
-func fail(_ text: String) -> Never {
-    FileHandle.standardError.write(Data("profile-bench: \(text)\n".utf8))
-    exit(2)
+StandardStreams.prepare()
+let output = ConsoleOutput(descriptor: 1)
+let errors = ConsoleOutput(descriptor: 2)
+
+@MainActor func fail(_ text: String, code: Int32 = 2) -> Never {
+    errors.write("profile-bench: \(text)\n")
+    exit(code)
+}
+
+/// Ends the process with a code that tells whether all of the output was written.
+@MainActor func finish(_ code: Int32) -> Never {
+    output.close()
+    if let message = OutputExitCode.message(failure: output.failure) {
+        errors.write("profile-bench: \(message)\n")
+    }
+    exit(OutputExitCode.code(code, failure: output.failure))
 }
 
 func milliseconds(_ nanoseconds: UInt64) -> String {
@@ -74,8 +88,12 @@ var requests: Int?
 var arguments = LinuxProcess.arguments[...]
 while let flag = arguments.popFirst() {
     if flag == "--help" || flag == "-h" {
-        print(usage)
-        exit(0)
+        output.write(usage)
+        finish(0)
+    }
+    if flag == "--version" {
+        output.write("profile-bench \(ClientVersion.program)\n")
+        finish(0)
     }
     if flag == "--json" {
         wantsJSON = true
@@ -89,10 +107,11 @@ while let flag = arguments.popFirst() {
     case "--port" where number > 0 && number < 65_536:
         load.address = ServerAddress(port: UInt16(number))
     case "--address":
-        guard let address = ServerAddress(value) else {
-            fail("--address \(value): expected HOST:PORT")
+        do throws(ServerAddress.Invalid) {
+            load.address = try ServerAddress.parse(value)
+        } catch {
+            fail("--address \(value): \(error.reason)")
         }
-        load.address = address
     case "--connections" where number > 0 && number <= 10_000: load.connections = number
     case "--streams" where number > 0 && number <= 10_000: load.streams = number
     case "--requests" where number > 0: requests = number
@@ -123,52 +142,50 @@ do {
                 Double(second.requests) / second.seconds)
             + latencyText(second.latencies)
             + (second.failures > 0 ? "; \(second.failures) failed" : "")
-        FileHandle.standardError.write(Data((line + "\n").utf8))
+        errors.write(line + "\n")
     }
-    let rate = Int(Double(report.requests) / report.seconds)
+    let rate = Int(Double(report.requests) / max(report.seconds, 1e-6))
     let statuses = report.statuses.sorted { $0.key < $1.key }
     if wantsJSON {
-        print(
-            JSONValue.object(of: [
-                ("requests", .number(String(report.requests))),
-                ("seconds", .number(String(format: "%.3f", report.seconds))),
-                ("per_second", .number(String(rate))),
-                (
-                    "statuses",
-                    .object(
-                        of: statuses.map {
-                            (RPCFailure.name(of: $0.key), .number(String($0.value)))
-                        })
-                ),
-                ("latency_ms", latencyJSON(report.latencies)),
-                (
-                    "methods",
-                    .object(
-                        of: report.methods.count < 2
-                            ? []
-                            : report.methods.map { ($0.method.rawValue, latencyJSON($0.latencies)) }
-                    )
-                ),
-            ]))
+        let json = JSONValue.object(of: [
+            ("requests", .number(String(report.requests))),
+            ("seconds", .number(String(format: "%.3f", report.seconds))),
+            ("per_second", .number(String(rate))),
+            (
+                "statuses",
+                .object(
+                    of: statuses.map {
+                        (RPCFailure.name(of: $0.key), .number(String($0.value)))
+                    })
+            ),
+            ("latency_ms", latencyJSON(report.latencies)),
+            (
+                "methods",
+                .object(
+                    of: report.methods.count < 2
+                        ? []
+                        : report.methods.map { ($0.method.rawValue, latencyJSON($0.latencies)) }
+                )
+            ),
+        ])
+        output.write("\(json)\n")
     } else {
-        print(
+        output.write(
             "\(report.requests) requests in \(String(format: "%.2f", report.seconds)) s, \(rate) a "
                 + "second;"
-                + " status \(statuses.map { "\($0.key): \($0.value)" }.joined(separator: ", "))")
-        print("latency in ms: \(latencyText(report.latencies))")
+                + " status \(statuses.map { "\($0.key): \($0.value)" }.joined(separator: ", "))\n")
+        output.write("latency in ms: \(latencyText(report.latencies))\n")
         if report.methods.count > 1 {
             for method in report.methods {
-                print(
+                output.write(
                     "  \(method.method.rawValue): \(method.latencies.count) calls, "
-                        + "\(latencyText(method.latencies))"
+                        + "\(latencyText(method.latencies))\n"
                 )
             }
         }
-        print(histogramText(report.latencies), terminator: "")
+        output.write(histogramText(report.latencies))
     }
-    exit(report.failures == 0 ? 0 : 1)
+    finish(report.failures == 0 ? 0 : 1)
 } catch {
-    FileHandle.standardError.write(
-        Data("profile-bench: cannot reach \(load.address): \(error)\n".utf8))
-    exit(3)
+    fail("cannot reach \(load.address): \(error)", code: 3)
 }

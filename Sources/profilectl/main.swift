@@ -4,7 +4,8 @@ import ProfileTool
 
 LinuxProcess.holdStandardDescriptors()
 
+let environment = ProcessInfo.processInfo.environment
 exit(
     ToolMain.run(
-        LinuxProcess.arguments, environment: ProcessInfo.processInfo.environment, terminal: .system)
-)
+        LinuxProcess.arguments, environment: environment,
+        terminal: .system(environment: environment)))

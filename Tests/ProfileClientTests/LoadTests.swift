@@ -44,9 +44,13 @@ import Testing
 
     @Test func addressesAreParsed() {
         #expect(ServerAddress("[::1]:80") == ServerAddress(host: "::1", port: 80))
+        #expect(ServerAddress("http://localhost:50051/") == ServerAddress("localhost:50051"))
+        #expect(ServerAddress("HTTP://[::1]:80") == ServerAddress(host: "::1", port: 80))
         #expect(ServerAddress(":80") == ServerAddress(port: 80))
         #expect(ServerAddress("localhost:50051")?.description == "localhost:50051")
-        for text in ["", "localhost", "localhost:", "a:0", "a:65536", "a:b"] {
+        for text in [
+            "", "localhost", "localhost:", "a:0", "a:65536", "a:b", "https://a:1", "http://a:1/b",
+        ] {
             #expect(ServerAddress(text) == nil, "\(text)")
         }
     }

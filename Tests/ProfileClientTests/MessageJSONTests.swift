@@ -1,7 +1,9 @@
-import ProfileClient
 import Testing
 
+@testable import ProfileClient
+
 @Suite struct MessageJSONTests {
+    private static let event = RPCMethod.profiles("Track").request.field(named: "events")!.message
     private static let now: Int64 = 1_800_000_000_000_000
 
     private func encoded(_ text: String, _ schema: MessageSchema) throws -> [UInt8] {
@@ -122,6 +124,74 @@ import Testing
             #"{"project":"p","events":[{"name":"n","attributes":{"a":1.5}}]}"#, schema)
         for count in 0 ..< whole.count { _ = MessageJSON.decode(whole.prefix(count), as: schema) }
         #expect(MessageJSON.decode(whole.dropLast(), as: schema) == nil)
+    }
+
+    @Test(arguments: [
+        (Int64.max, Int64(0), "invalid timestamp (seconds=9223372036854775807, nanos=0)"),
+        (.min, 0, "invalid timestamp (seconds=-9223372036854775808, nanos=0)"),
+        (0, 1_000_000_000, "invalid timestamp (seconds=0, nanos=1000000000)"),
+        (0, -1, "invalid timestamp (seconds=0, nanos=-1)"),
+        (253_402_300_800, 0, "invalid timestamp (seconds=253402300800, nanos=0)"),
+        (253_402_300_799, 999_999_999, "9999-12-31T23:59:59.999999Z"),
+        (-62_135_596_800, 0, "0001-01-01T00:00:00Z"),
+        (-62_135_596_801, 0, "invalid timestamp (seconds=-62135596801, nanos=0)"),
+    ])
+    func timestampsOutOfRangeAreNamed(seconds: Int64, nanoseconds: Int64, text: String) {
+        #expect(TimeText.text(seconds: seconds, nanoseconds: nanoseconds) == text)
+    }
+
+    @Test func illegalTimestampInAMessageBecomesText() {
+        // Field 2 is log_purge_due; its seconds are Int64.max.
+        let timestamp: [UInt8] = [0x08] + [UInt8](repeating: 0xFF, count: 8) + [0x7F]
+        let schema = RPCMethod.profiles("EraseProfile").response
+        let message = [UInt8(2 << 3 | 2), UInt8(timestamp.count)] + timestamp
+        #expect(
+            MessageJSON.decode(message, as: schema)?["log_purge_due"]?.text
+                == "invalid timestamp (seconds=9223372036854775807, nanos=0)")
+    }
+
+    @Test(arguments: [(1, true), (20, true), (40, false), (100_000, false)])
+    func deepNestingIsRejectedInsteadOfExhaustingTheStack(levels: Int, isAccepted: Bool) {
+        // Each level is three messages: a Value with an Object with an entry of its map. The
+        // message is assembled from its end, where the innermost value is.
+        var reversed: [UInt8] = []
+        func wrap(_ tag: UInt8) {
+            var length = WireOutput()
+            length.varint(UInt64(reversed.count))
+            reversed += length.bytes.reversed() + [tag]
+        }
+        func wrapValue() {
+            wrap(8 << 3 | 2)
+            wrap(2 << 3 | 2)
+        }
+        for _ in 0 ..< levels {
+            wrapValue()
+            wrap(1 << 3 | 2)
+        }
+        wrapValue()
+        wrap(UInt8(Self.event.field(named: "attributes")!.number << 3 | 2))
+        let decoded = MessageJSON.decode(Array(reversed.reversed()), as: Self.event)
+        #expect((decoded != nil) == isAccepted)
+    }
+
+    @Test func lastOfSeveralMapEntriesWithOneNameIsTaken() {
+        // Attributes of an event: a=true, b=true, a=false.
+        let tag = UInt8(Self.event.field(named: "attributes")!.number << 3 | 2)
+        func entry(_ name: Character, _ value: UInt8) -> [UInt8] {
+            [tag, 7, 0x0A, 1, name.asciiValue!, 0x12, 2, 4 << 3, value]
+        }
+        let message = entry("a", 1) + entry("b", 1) + entry("a", 0)
+        #expect(
+            MessageJSON.decode(message, as: Self.event)?.description
+                == #"{"attributes":{"a":{"boolean":false},"b":{"boolean":true}}}"#)
+    }
+
+    @Test func controlAndBidirectionalCharactersAreEscaped() {
+        let text = "a\u{9B}\u{2028}\u{2029}\u{202E}\u{2066}\u{61C}\u{200F}\u{FEFF}é日\u{200D}👍"
+        let json = JSONValue.string(text).description
+        let escaped = #"a\u009b\u2028\u2029\u202e\u2066\u061c\u200f\ufeff"#
+        #expect(json == "\"\(escaped)é日\u{200D}👍\"")
+        #expect(try! JSONParser.parse(json.utf8) == .string(text))
     }
 
     @Test func bytesAreBase64() throws {

@@ -78,6 +78,39 @@ import Testing
         #expect(ProfileView.value(.object([.init("string", .string("\u{7}"))])) == "\\u{7}")
     }
 
+    @Test(arguments: [
+        ("anna", 4), ("日本", 4), ("ｱ", 1), ("Ａ", 2), ("e\u{301}", 1), ("👍", 2), ("👍🏽", 2),
+        ("👩‍👩‍👧‍👦", 2), ("🇩🇪", 2), ("❤️", 2), ("❤", 1), ("1️⃣", 2), ("한글", 4),
+        ("\u{1112}\u{1161}\u{11AB}", 2), ("a\u{200D}b", 2), ("ท้", 1), ("", 0), ("〜", 2),
+        ("\u{3400}\u{20000}", 4),
+    ])
+    func widthIsThatOfATerminal(text: String, columns: Int) {
+        #expect(TextWidth.columns(of: text) == columns)
+    }
+
+    @Test func columnsAlignBehindWideCharacters() {
+        let table = TerminalText.table(
+            [["日本", "a"], ["anna", "b"], ["e\u{301}", "c"]], indent: "")
+        #expect(table == "日本  a\nanna  b\ne\u{301}     c\n")
+    }
+
+    @Test func cellsAreMadeSafeInTables() {
+        #expect(TerminalText.table([["a\u{1B}[2J", "\n"]], indent: "") == "a\\u{1b}[2J  \\u{a}\n")
+    }
+
+    @Test(arguments: [0x9B, 0x85, 0x200E, 0x61C, 0x2066, 0x202E, 0x2028, 0xFEFF, 0x200B, 0xAD])
+    func charactersThatActOrHideAreShownByNumber(value: UInt32) throws {
+        let scalar = try #require(Unicode.Scalar(value))
+        #expect(TerminalText.safe("a\(Character(scalar))") == "a\\u{\(String(value, radix: 16))}")
+    }
+
+    @Test func timesThatAreNoTimesAreShownAsTheyCame() throws {
+        let response = try self.json(
+            #"{"profile": {"created_at": "invalid timestamp (seconds=9, nanos=-1)"}}"#)
+        let text = Self.view.text(response, events: nil)
+        #expect(text.contains("created invalid timestamp (seconds=9, nanos=-1), changed never"))
+    }
+
     @Test func objectsAreShownInside() throws {
         let value = try self.json(
             #"{"objects": {"items": [{"fields": {"sku": {"string": "a"}, "n": {"integer": 2}}}]}}"#)

@@ -1,3 +1,4 @@
+import Glibc
 import ProfileClient
 import ProfileTool
 import Synchronization
@@ -10,7 +11,7 @@ import Testing
         let errors = Mutex("")
         let terminal = ToolTerminal(
             say: { text in out.withLock { $0 += text } },
-            complainLine: { text in errors.withLock { $0 += text + "\n" } }, showsProgress: false,
+            complainLine: { text in errors.withLock { $0 += text + "\n" } },
             now: { 0 }, nanoseconds: { 0 }, unique: { "1" })
         let code = ToolMain.run(words, environment: [:], terminal: terminal)
         return (code, out.withLock { $0 }, errors.withLock { $0 })
@@ -51,8 +52,7 @@ import Testing
         let errors = Mutex("")
         let terminal = ToolTerminal(
             say: { _ in }, complainLine: { text in errors.withLock { $0 += text + "\n" } },
-            showsProgress: false, now: { 0 }, nanoseconds: { 0 },
-            unique: { "1" })
+            now: { 0 }, nanoseconds: { 0 }, unique: { "1" })
         #expect(ToolMain.run(words, environment: [:], terminal: terminal) == 2)
         let text = errors.withLock { $0 }
         #expect(text.hasPrefix("profilectl: ") && text.split(separator: "\n").count == 1)
@@ -91,11 +91,85 @@ import Testing
 
     @Test func importPositionRoundTrips() {
         var position = ImportPosition(
-            digest: .max, project: "default", batch: 200, begunAt: 1_800_000_000_123_456)
+            subject: .stream, digest: .max, project: "default", batch: 200,
+            begunAt: 1_800_000_000_123_456)
         position.lines = 12
         position.rejected = 1
+        position.rejectsBytes = 77
         position.isComplete = true
         #expect(ImportPosition(json: position.json) == position)
         #expect(ImportPosition(json: .object([])) == nil)
+    }
+
+    @Test(arguments: ["0", "-1", "201", "99999999999999999999"])
+    func importPositionWithAnImpossibleBatchIsInvalid(batch: String) throws {
+        let position = ImportPosition(
+            subject: .file, digest: 1, project: "default", batch: 200, begunAt: 0)
+        let json = JSONValue.object(
+            position.json.members.map { $0.name == "batch" ? .init("batch", .number(batch)) : $0 })
+        #expect(ImportPosition(json: json) == nil)
+    }
+
+    @Test func versionAndHelpHaveShortFormsEverywhere() {
+        #expect(self.run("--version").out == "profilectl \(ClientVersion.program)\n")
+        for command in ToolCommand.all {
+            #expect(self.run(command.name, "-h").out == self.run(command.name, "--help").out)
+            #expect(self.run(command.name, "--version").out.hasPrefix("profilectl "))
+        }
+        #expect(self.run("-h").out == ToolCommand.overview)
+    }
+
+    @Test(arguments: [ENOSPC, EBADF, EIO, EFBIG])
+    func outputThatCannotBeWrittenIsAnError(failure: Int32) {
+        let errors = Mutex("")
+        var terminal = ToolTerminal(
+            say: { _ in }, complainLine: { text in errors.withLock { $0 += text } }, now: { 0 },
+            nanoseconds: { 0 }, unique: { "1" })
+        terminal.outputFailure = { failure }
+        #expect(ToolMain.run(["help"], environment: [:], terminal: terminal) == 6)
+        #expect(errors.withLock { $0 }.contains("the output is incomplete"))
+        // The code of a command that failed is kept.
+        #expect(ToolMain.run(["help", "x"], environment: [:], terminal: terminal) == 2)
+    }
+
+    @Test func readerThatLeftEarlyEndsInSilence() {
+        let errors = Mutex("")
+        var terminal = ToolTerminal(
+            say: { _ in }, complainLine: { text in errors.withLock { $0 += text } }, now: { 0 },
+            nanoseconds: { 0 }, unique: { "1" })
+        terminal.outputFailure = { EPIPE }
+        #expect(ToolMain.run(["help"], environment: [:], terminal: terminal) == 141)
+        #expect(errors.withLock { $0 }.isEmpty)
+    }
+
+    @Test func outputErrorsAreNoticedWhenTheOutputIsClosed() {
+        // An error that only close reports, as of a network file system.
+        var terminal = ToolTerminal(
+            say: { _ in }, complainLine: { _ in }, now: { 0 }, nanoseconds: { 0 }, unique: { "1" })
+        let isClosed = Mutex(false)
+        terminal.closeOutput = { isClosed.withLock { $0 = true } }
+        terminal.outputFailure = { isClosed.withLock { $0 } ? EDQUOT : nil }
+        #expect(ToolMain.run(["help"], environment: [:], terminal: terminal) == 6)
+    }
+
+    @Test(arguments: [
+        ("https://a.example:1", "https is not supported"), ("ftp://a:1", "unknown scheme ftp"),
+        ("http://a:1/b", "without path"), ("http://a", "port is missing"), ("a:0", "1 to 65535"),
+    ])
+    func wrongAddressesAreExplained(address: String, part: String) {
+        let (code, _, errors) = self.run("health", "--address", address)
+        #expect(code == 2 && errors.contains(part) && errors.contains(address))
+    }
+
+    @Test func escapeCodesNeedATerminalThatHasThem() {
+        #expect(ToolTerminal.wantsEscapeCodes(["TERM": "xterm"]))
+        #expect(ToolTerminal.wantsEscapeCodes(["TERM": "xterm", "NO_COLOR": ""]))
+        #expect(!ToolTerminal.wantsEscapeCodes(["TERM": "dumb"]))
+        #expect(!ToolTerminal.wantsEscapeCodes(["TERM": "xterm", "NO_COLOR": "1"]))
+    }
+
+    @Test func wordsOfTheUserCannotFakeLines() {
+        let errors = self.run("get", "a", "b\n\u{1B}[2Jprofilectl: fine").errors
+        #expect(errors.contains("b\\u{a}\\u{1b}[2J") && errors.filter { $0 == "\n" }.count == 1)
     }
 }

@@ -16,6 +16,14 @@ import Testing
         ("[a, b,c]", #"{"list":{"items":["a","b","c"]}}"#),
         ("[]", #"{"list":{"items":[]}}"#), ("", #"{"string":""}"#), ("null", #"{"string":"null"}"#),
         ("1.0e999", #"{"string":"1.0e999"}"#),
+        (#"["s","m"]"#, #"{"list":{"items":["s","m"]}}"#),
+        (#"["s, m", "a\"b"]"#, #"{"list":{"items":["s, m","a\"b"]}}"#),
+        (#"[40,41.50,true]"#, #"{"list":{"items":["40","41.50","true"]}}"#),
+        (#"["s", m]"#, #"{"list":{"items":["s","m"]}}"#),
+        (#"["s]"#, #"{"list":{"items":["\"s"]}}"#),
+        (#""007""#, #""007""#), (#"[{"sku":"a"}]"#, #"[{"sku":"a"}]"#),
+        (#"{"a":1}"#, #"{"a":1}"#), (#"{a}"#, #"{"string":"{a}"}"#),
+        (#""a" and "b""#, #"{"string":"\"a\" and \"b\""}"#),
     ])
     func typeIsDetectedFromTheText(text: String, value: String) {
         #expect(ValueText.detect(text).description == value)

@@ -205,7 +205,7 @@ def test_import_stores_valid_lines_and_reports_invalid_ones(shared, tmp_path):
     write_lines(file, lines)
     file.write_text("# a comment\n\n" + file.read_text() + "{no json\n")
     result = ctl(shared, "import", file)
-    assert result.code == 1 and result.out.startswith("18 operations done, 3 rejected; 18 events stored")
+    assert result.code == 5 and result.out.startswith("18 operations done, 3 rejected; 18 events stored")
     errors = result.errors.splitlines()
     assert len(errors) == 3
     assert any(f"{file}:6: " in line and "events[0].name: " in line for line in errors)

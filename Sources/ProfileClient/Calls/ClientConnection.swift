@@ -33,6 +33,8 @@ final class ClientCall {
     var message = ""
     var details = ""
     var hasEnded = false
+    /// Whether the response was longer than the client keeps.
+    var isOversized = false
 
     init(keepsResponse: Bool) {
         self.keepsResponse = keepsResponse
@@ -51,6 +53,9 @@ final class ClientConnection {
     private var outputOffset = 0
     private let input: UnsafeMutableRawBufferPointer
     private static let inputBytes = 64 << 10
+    /// Largest response that is kept, in bytes: a hundred profiles of the largest size are about
+    /// 20 MiB. A stream that sends more without completing a message is reset.
+    private static let responseBytesMax = 64 << 20
     /// Called when a call has ended; may start the next one.
     var onEnd: ((ClientConnection, ClientCall) -> Void)?
 
@@ -89,6 +94,13 @@ final class ClientConnection {
             guard let call = ClientConnection.call(session, id), call.keepsResponse else {
                 return 0
             }
+            guard call.response.count + count <= ClientConnection.responseBytesMax else {
+                call.isOversized = true
+                // The only failure is a lack of memory, which the next call to nghttp2 reports.
+                nghttp2_submit_rst_stream(
+                    session, 0, id, UInt32(NGHTTP2_CANCEL.rawValue))
+                return 0
+            }
             call.response += UnsafeBufferPointer(start: bytes, count: count)
             return 0
         }
@@ -120,8 +132,21 @@ final class ClientConnection {
         }
     }
 
+    /// Whether another call may be started: not after the server's GOAWAY, with which it asks for a
+    /// new connection.
+    var acceptsCalls: Bool { nghttp2_session_check_request_allowed(self.session) != 0 }
+
+    /// Whether nothing more can arrive, as after an error of the protocol: calls that have not
+    /// ended never will.
+    var isFinished: Bool {
+        self.outputOffset == self.output.count && nghttp2_session_want_read(self.session) == 0
+            && nghttp2_session_want_write(self.session) == 0
+    }
+
     /// Starts a call; its `body` is a framed request.
-    func start(_ call: ClientCall) {
+    ///
+    /// - Throws: `.closed` if the connection accepts no more calls.
+    func start(_ call: ClientCall) throws(ClientError) {
         call.bodyOffset = 0
         call.status = -1
         call.hasEnded = false
@@ -155,7 +180,7 @@ final class ClientConnection {
             })
         var joined: [UInt8] = []
         for field in fields { joined += field.1 }
-        joined.withUnsafeMutableBufferPointer { bytes in
+        let stream = joined.withUnsafeMutableBufferPointer { bytes in
             var offset = 0
             // SAFETY: nghttp2 copies the values during the submit; the names are literals.
             let list = fields.map { name, value in
@@ -166,8 +191,9 @@ final class ClientConnection {
                     namelen: name.utf8CodeUnitCount, valuelen: value.count,
                     flags: UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue))
             }
-            nghttp2_submit_request(self.session, nil, list, list.count, &provider, pointer)
+            return nghttp2_submit_request(self.session, nil, list, list.count, &provider, pointer)
         }
+        guard stream > 0 else { throw .closed }
     }
 
     /// Reads all available input and writes as much as possible.
@@ -226,7 +252,7 @@ extension ClientCall {
     /// Stores the header or trailer if it is one that the client uses.
     fileprivate func receiveField(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
         if name.elementsEqual("grpc-status".utf8) {
-            self.status = Int32(String(decoding: value, as: UTF8.self)) ?? 2
+            self.status = RPCFailure.code(trailer: value)
         } else if self.keepsResponse {
             if name.elementsEqual("grpc-message".utf8) {
                 self.message = String(decoding: value, as: UTF8.self)

@@ -17,6 +17,8 @@ package struct RPCFailure: Error, Equatable {
     /// Whether the server responded at all.
     package let hasResponse: Bool
 
+    package static let unknown: Int32 = 2
+    package static let invalidArgument: Int32 = 3
     package static let deadlineExceeded: Int32 = 4
     package static let unimplemented: Int32 = 12
     package static let unavailable: Int32 = 14
@@ -30,7 +32,12 @@ package struct RPCFailure: Error, Equatable {
 
     /// From a received `google.rpc.Status` as JSON, such as the `error` of an item of a batch.
     package init(status: JSONValue) {
-        self.code = Int32(truncatingIfNeeded: status["code"]?.integer ?? 2)
+        let code = status["code"]?.integer.flatMap(Int32.init(exactly:))
+        self.init(status: status, code: code ?? Self.unknown)
+    }
+
+    private init(status: JSONValue, code: Int32) {
+        self.code = code
         self.message = status["message"]?.text ?? ""
         self.hasResponse = true
         for detail in status["details"]?.items ?? [] {
@@ -41,15 +48,31 @@ package struct RPCFailure: Error, Equatable {
     }
 
     /// From the trailers of a call.
-    init(code: Int32, message: String, details: String) {
+    ///
+    /// - Parameters:
+    ///   - message: `grpc-message` as received.
+    ///   - details: `grpc-status-details-bin` as received. Ignored unless it is a
+    ///     `google.rpc.Status` with the code of the trailers: a server or proxy that sends two
+    ///     different codes has not described this failure.
+    package init(code: Int32, message: String, details: String) {
         let bytes = Base64Text.decode(details) ?? []
-        let known = bytes.isEmpty ? nil : MessageJSON.decode(bytes, as: .status)
-        self.init(
-            status: known
-                ?? .object(of: [
-                    ("code", .number(String(code))),
-                    ("message", .string(Self.percentDecoded(message))),
-                ]))
+        if !bytes.isEmpty, let known = MessageJSON.decode(bytes, as: .status),
+            (known["code"]?.integer ?? 0) == Int64(code)
+        {
+            self.init(status: known, code: code)
+        } else {
+            let text = JSONValue.string(Self.percentDecoded(message))
+            self.init(status: .object(of: [("message", text)]), code: code)
+        }
+    }
+
+    /// A gRPC status code from its trailer: decimal digits only. UNKNOWN (2) for anything else, as
+    /// gRPC's HTTP mapping demands; `Int32` alone would take `+0` for OK.
+    static func code(trailer: UnsafeRawBufferPointer) -> Int32 {
+        guard !trailer.isEmpty, trailer.allSatisfy({ (0x30 ... 0x39).contains($0) }) else {
+            return self.unknown
+        }
+        return Int32(String(decoding: trailer, as: UTF8.self)) ?? self.unknown
     }
 
     private mutating func read(type: String, _ bytes: [UInt8]) {
@@ -70,15 +93,14 @@ package struct RPCFailure: Error, Equatable {
         }
     }
 
-    /// `grpc-message` is percent-encoded UTF-8.
+    /// `grpc-message` is percent-encoded UTF-8; a `%` without two hexadecimal digits is kept.
     private static func percentDecoded(_ text: String) -> String {
         var bytes: [UInt8] = []
         var rest = ArraySlice(Array(text.utf8))
         while let byte = rest.popFirst() {
-            if byte == UInt8(ascii: "%"),
-                let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
-            {
-                bytes.append(value)
+            let digits = rest.prefix(2).compactMap { Character(Unicode.Scalar($0)).hexDigitValue }
+            if byte == UInt8(ascii: "%"), digits.count == 2 {
+                bytes.append(UInt8(digits[0] << 4 | digits[1]))
                 rest = rest.dropFirst(2)
             } else {
                 bytes.append(byte)

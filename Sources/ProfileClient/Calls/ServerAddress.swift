@@ -11,13 +11,46 @@ package struct ServerAddress: Equatable, Sendable, CustomStringConvertible {
         self.port = port
     }
 
+    /// `nil` where `parse` throws.
     package init?(_ text: String) {
-        guard let colon = text.lastIndex(of: ":"),
-            let port = UInt16(text[text.index(after: colon)...]), port > 0
-        else { return nil }
-        var host = String(text[..<colon])
+        guard let found = try? Self.parse(text) else { return nil }
+        self = found
+    }
+
+    /// Why a text is not an address.
+    package struct Invalid: Error, Equatable {
+        package let reason: String
+    }
+
+    /// Parses `HOST:PORT` or `http://HOST:PORT`, as people copy it from other tools.
+    ///
+    /// - Throws: `Invalid` with the reason, such as `https`: the service speaks HTTP/2 without TLS.
+    package static func parse(_ text: String) throws(Invalid) -> ServerAddress {
+        var rest = Substring(text)
+        if let separator = text.firstRange(of: "://") {
+            let scheme = text[..<separator.lowerBound].lowercased()
+            guard scheme == "http" else {
+                throw Invalid(
+                    reason: scheme == "https"
+                        ? "https is not supported, since the service speaks HTTP/2 without TLS; "
+                            + "use HOST:PORT, and a tunnel or a proxy for other machines"
+                        : "unknown scheme \(scheme); expected HOST:PORT or http://HOST:PORT")
+            }
+            rest = text[separator.upperBound...]
+            if rest.hasSuffix("/") { rest.removeLast() }
+            guard !rest.contains(where: { "/?#@".contains($0) }) else {
+                throw Invalid(reason: "expected only http://HOST:PORT, without path and user")
+            }
+        }
+        guard let colon = rest.lastIndex(of: ":") else {
+            throw Invalid(reason: "expected HOST:PORT; the port is missing")
+        }
+        guard let port = UInt16(rest[rest.index(after: colon)...]), port > 0 else {
+            throw Invalid(reason: "expected HOST:PORT, with a port from 1 to 65535")
+        }
+        var host = String(rest[..<colon])
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-        self.init(host: host.isEmpty ? "127.0.0.1" : host, port: port)
+        return ServerAddress(host: host.isEmpty ? "127.0.0.1" : host, port: port)
     }
 
     package var description: String {

@@ -124,7 +124,7 @@ package final class UnaryClient {
         let connection: ClientConnection
         do {
             connection = try self.connected(deadline)
-            connection.start(call)
+            try connection.start(call)
             try self.finish(call, on: connection, deadline, arrived)
         } catch {
             self.connection = nil
@@ -142,7 +142,7 @@ package final class UnaryClient {
     }
 
     private func connected(_ deadline: Int64) throws(ClientError) -> ClientConnection {
-        if let connection = self.connection { return connection }
+        if let connection = self.connection, connection.acceptsCalls { return connection }
         let rest = max(1, min(deadline - Self.nowMilliseconds(), 5_000))
         let connection = try ClientConnection(self.address, timeoutMilliseconds: Int32(rest))
         self.connection = connection
@@ -158,6 +158,7 @@ package final class UnaryClient {
             arrived(call)
             let rest = deadline - Self.nowMilliseconds()
             guard !call.hasEnded, rest > 0 else { return }
+            guard !connection.isFinished else { throw .closed }
             var polled = pollfd(
                 fd: connection.descriptor,
                 events: Int16(POLLIN) | (wantsToWrite ? Int16(POLLOUT) : 0), revents: 0)
@@ -166,6 +167,9 @@ package final class UnaryClient {
     }
 
     private static func checkStatus(of call: ClientCall) throws(RPCFailure) {
+        guard !call.isOversized else {
+            throw RPCFailure(withoutResponse: 13, "the response is too large for this client")
+        }
         guard call.status != 0 else { return }
         // A stream that ended without a status was reset, or was not gRPC: the outcome is unknown.
         let code = call.status < 0 ? RPCFailure.unavailable : call.status

@@ -17,16 +17,25 @@ package struct JSONParser {
     /// Most nested arrays and objects: far more than any message needs, far fewer than would
     /// overflow the stack.
     private static let depthMax = 64
+    /// How many more values may begin.
+    private var valuesLeft: Int
+    private let valuesMax: Int
 
-    private init(_ bytes: [UInt8]) {
+    private init(_ bytes: [UInt8], valuesMax: Int) {
         self.bytes = bytes
+        self.valuesMax = valuesMax
+        self.valuesLeft = valuesMax
     }
 
     /// Parses a whole text.
     ///
+    /// - Parameter valuesMax: Most values, nested ones included. It bounds the memory, which is
+    ///   about 100 bytes per value besides the texts.
     /// - Throws: `JSONSyntaxError` with the offset of the first error.
-    package static func parse(_ text: some Sequence<UInt8>) throws(JSONSyntaxError) -> JSONValue {
-        var parser = JSONParser(Array(text))
+    package static func parse(_ text: some Sequence<UInt8>, valuesMax: Int = .max)
+        throws(JSONSyntaxError) -> JSONValue
+    {
+        var parser = JSONParser(Array(text), valuesMax: valuesMax)
         let value = try parser.value(depth: 0)
         parser.skipBlanks()
         guard parser.offset == parser.bytes.count else {
@@ -50,6 +59,8 @@ package struct JSONParser {
     private mutating func value(depth: Int) throws(JSONSyntaxError) -> JSONValue {
         guard depth < Self.depthMax else { throw self.error("more than \(Self.depthMax) levels") }
         self.skipBlanks()
+        guard self.valuesLeft > 0 else { throw self.error("more than \(self.valuesMax) values") }
+        self.valuesLeft -= 1
         switch self.next {
         case UInt8(ascii: "{"): return try self.object(depth: depth)
         case UInt8(ascii: "["): return try self.array(depth: depth)
@@ -187,7 +198,10 @@ package struct JSONParser {
     }
 
     private mutating func hexadecimal() throws(JSONSyntaxError) -> UInt32 {
-        guard self.offset + 4 <= self.bytes.count, self.bytes[self.offset] != UInt8(ascii: "+"),
+        guard self.offset + 4 <= self.bytes.count,
+            self.bytes[self.offset ..< self.offset + 4].allSatisfy({
+                Character(Unicode.Scalar($0)).isHexDigit
+            }),
             let value = UInt32(
                 String(decoding: self.bytes[self.offset ..< self.offset + 4], as: UTF8.self),
                 radix: 16)

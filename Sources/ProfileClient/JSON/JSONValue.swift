@@ -100,11 +100,7 @@ extension JSONValue: CustomStringConvertible {
     private static func write(_ value: String, to text: inout String) {
         text += "\""
         // Fast path: nearly all texts need no escaping, and a dump writes millions of them.
-        guard
-            value.utf8.contains(where: {
-                $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") || $0 == 0x7F
-            })
-        else {
+        guard value.utf8.contains(where: self.mayNeedEscape) else {
             text += value
             text += "\""
             return
@@ -116,12 +112,35 @@ extension JSONValue: CustomStringConvertible {
             case "\n": text += "\\n"
             case "\r": text += "\\r"
             case "\t": text += "\\t"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
+            case _ where self.isEscaped(scalar):
                 let digits = String(scalar.value, radix: 16)
                 text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
             default: text.unicodeScalars.append(scalar)
             }
         }
         text += "\""
+    }
+
+    /// Whether a byte is, or begins the UTF-8 of, a character that may have to be escaped.
+    private static func mayNeedEscape(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0 ..< 0x20, UInt8(ascii: "\""), UInt8(ascii: "\\"), 0x7F: true
+        // The first bytes of U+0080 to U+00BF, U+0600 to U+063F, U+2000 to U+2FFF, U+F000 to
+        // U+FFFF.
+        case 0xC2, 0xD8, 0xE2, 0xEF: true
+        default: false
+        }
+    }
+
+    /// Beyond what JSON requires: C1 controls, which terminals obey; line and paragraph separators,
+    /// at which some readers of lines split; bidirectional controls and the byte order mark, which
+    /// make text look like another. All are below U+10000.
+    private static func isEscaped(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0 ..< 0x20, 0x7F ... 0x9F, 0x61C, 0x200E, 0x200F, 0x2028 ... 0x202E,
+            0x2066 ... 0x2069, 0xFEFF:
+            true
+        default: false
+        }
     }
 }

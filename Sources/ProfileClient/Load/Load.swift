@@ -73,6 +73,8 @@ package struct Load {
         private var startedByKind: [Int]
         private var ended = 0
         private var begin: UInt64 = 0
+        /// Why a call could not be started from a callback.
+        private var failure: ClientError?
 
         init(_ load: Load) throws(ClientError) {
             self.load = load
@@ -105,15 +107,17 @@ package struct Load {
             var lastStart = self.begin
             while true {
                 let now = Load.now()
-                if self.startDue(now) { lastStart = now }
+                if try self.startDue(now) { lastStart = now }
                 if self.isDone(now), now > lastStart + Load.drainNanoseconds { break }
                 for (index, connection) in self.open.enumerated() {
                     polled[index].events =
                         Int16(POLLIN) | (try connection.turn() ? Int16(POLLOUT) : 0)
                 }
+                if let failure = self.failure { throw failure }
                 // Checked before the wait, because after the last response nothing would end it
                 // early.
                 if self.ended == self.started, self.isDone(now) { break }
+                if self.open.contains(where: \.isFinished) { throw .closed }
                 if now >= nextSecond {
                     self.second.seconds = 1 + Double(now - nextSecond) / 1e9
                     eachSecond(self.second)
@@ -139,16 +143,18 @@ package struct Load {
             self.load.rate.map { self.begin + UInt64(Double(self.started) / $0 * 1e9) } ?? 0
         }
 
-        private func startDue(_ now: UInt64) -> Bool {
+        private func startDue(_ now: UInt64) throws(ClientError) -> Bool {
             var hasStarted = false
             while !self.isDone(now), self.due <= now, let (connection, call) = self.idle.popLast() {
-                self.start(connection, call, self.load.rate == nil ? now : self.due)
+                try self.start(connection, call, self.load.rate == nil ? now : self.due)
                 hasStarted = true
             }
             return hasStarted
         }
 
-        private func start(_ connection: ClientConnection, _ call: ClientCall, _ due: UInt64) {
+        private func start(_ connection: ClientConnection, _ call: ClientCall, _ due: UInt64)
+            throws(ClientError)
+        {
             call.kind = self.order[self.started % self.order.count]
             call.path = self.paths[call.kind]
             call.body = self.templates[call.kind].request(
@@ -156,7 +162,7 @@ package struct Load {
             self.startedByKind[call.kind] += 1
             call.startedNanoseconds = due
             self.started += 1
-            connection.start(call)
+            try connection.start(call)
         }
 
         private func end(_ connection: ClientConnection, _ call: ClientCall) {
@@ -171,10 +177,14 @@ package struct Load {
             if self.report.methods.count > 1 {
                 self.report.methods[call.kind].latencies.record(latency)
             }
-            if self.load.rate == nil, !self.isDone(now) {
-                self.start(connection, call, now)
-            } else {
-                self.idle.append((connection, call))
+            guard self.load.rate == nil, !self.isDone(now) else {
+                return self.idle.append((connection, call))
+            }
+            do throws(ClientError) {
+                try self.start(connection, call, now)
+            } catch {
+                // Called by nghttp2, through which nothing can be thrown.
+                self.failure = error
             }
         }
 

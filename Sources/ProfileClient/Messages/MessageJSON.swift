@@ -4,33 +4,41 @@ import CProtobufC
 /// its schema.
 ///
 /// Integers beyond 2^53, which JSON parsers of scripts may round, are strings; so are NaN and the
-/// infinities.
+/// infinities. A time outside of the range of `google.protobuf.Timestamp` becomes the string
+/// `invalid timestamp (seconds=..., nanos=...)`, so that one bad value does not hide the others.
 package enum MessageJSON {
-    /// - Returns: `nil` if the bytes are not a valid message. Fields that the schema does not know
-    ///   are omitted.
+    /// Deepest nesting of messages, as other implementations of protobuf limit it: a few kilobytes
+    /// could otherwise exhaust the stack.
+    static let depthMax = 100
+
+    /// - Returns: `nil` if the bytes are not a valid message, or are nested deeper than
+    ///   `depthMax`. Fields that the schema does not know are omitted.
     package static func decode(_ bytes: some Collection<UInt8>, as schema: MessageSchema)
         -> JSONValue?
     {
-        self.message(ArraySlice(bytes), schema)
+        self.message(ArraySlice(bytes), schema, depth: 0)
     }
 
-    private static func message(_ bytes: ArraySlice<UInt8>, _ schema: MessageSchema) -> JSONValue? {
-        guard let fields = self.fields(bytes, schema) else { return nil }
+    private static func message(_ bytes: ArraySlice<UInt8>, _ schema: MessageSchema, depth: Int)
+        -> JSONValue?
+    {
+        guard depth < self.depthMax, let fields = self.fields(bytes, schema, depth: depth) else {
+            return nil
+        }
         switch schema.name {
         case "google.protobuf.Timestamp":
-            let nanoseconds = fields.first { $0.name == "nanos" }?.value.integer ?? 0
             return .string(
                 TimeText.text(
-                    microseconds: (fields.first { $0.name == "seconds" }?.value.integer ?? 0)
-                        * 1_000_000 + nanoseconds / 1_000))
+                    seconds: fields.first { $0.name == "seconds" }?.value.integer ?? 0,
+                    nanoseconds: fields.first { $0.name == "nanos" }?.value.integer ?? 0))
         case "google.protobuf.StringValue": return fields.first?.value ?? .string("")
         case "google.protobuf.UInt64Value": return fields.first?.value ?? .number("0")
         default: return .object(fields)
         }
     }
 
-    private static func fields(_ bytes: ArraySlice<UInt8>, _ schema: MessageSchema) -> [JSONValue
-        .JSONMember]?
+    private static func fields(_ bytes: ArraySlice<UInt8>, _ schema: MessageSchema, depth: Int)
+        -> [JSONValue.JSONMember]?
     {
         var input = WireInput(bytes)
         var singles: [UInt32: JSONValue] = [:]
@@ -48,14 +56,19 @@ package enum MessageJSON {
                 guard let packed = input.lengthDelimited() else { return nil }
                 var elements = WireInput(packed)
                 while !elements.isEmpty {
-                    guard let value = self.value(&elements, field, self.wireType(field.type)) else {
+                    guard
+                        let value = self.value(
+                            &elements, field, self.wireType(field.type), depth: depth)
+                    else {
                         return nil
                     }
                     lists[field.number, default: []].append(value)
                 }
                 continue
             }
-            guard let value = self.value(&input, field, wireType) else { return nil }
+            guard let value = self.value(&input, field, wireType, depth: depth) else {
+                return nil
+            }
             if !field.isRepeated {
                 singles[field.number] = value
             } else if field.type == PROTOBUF_C_TYPE_MESSAGE, field.message.isMapEntry {
@@ -67,11 +80,27 @@ package enum MessageJSON {
             }
         }
         return known.compactMap { field in
-            let map = maps[field.number].map { JSONValue.object($0.sorted { $0.name < $1.name }) }
+            let map = maps[field.number].map { JSONValue.object(self.sorted($0)) }
             return (singles[field.number] ?? lists[field.number].map(JSONValue.array) ?? map).map {
                 .init(field.name, $0)
             }
         }
+    }
+
+    /// The entries of a map by name; of several with one name the last, as protobuf demands.
+    private static func sorted(_ entries: [JSONValue.JSONMember]) -> [JSONValue.JSONMember] {
+        let ordered = entries.enumerated().sorted {
+            ($0.element.name, $0.offset) < ($1.element.name, $1.offset)
+        }
+        var members: [JSONValue.JSONMember] = []
+        for (_, entry) in ordered {
+            // By bytes, since Swift takes different spellings of one text for equal.
+            if let last = members.last, last.name.utf8.elementsEqual(entry.name.utf8) {
+                members.removeLast()
+            }
+            members.append(entry)
+        }
+        return members
     }
 
     /// The default value of a map entry without a value.
@@ -97,7 +126,7 @@ package enum MessageJSON {
     }
 
     private static func value(
-        _ input: inout WireInput, _ field: MessageSchema.Field, _ wireType: UInt8
+        _ input: inout WireInput, _ field: MessageSchema.Field, _ wireType: UInt8, depth: Int
     ) -> JSONValue? {
         guard wireType == self.wireType(field.type) else { return nil }
         switch field.type {
@@ -106,7 +135,9 @@ package enum MessageJSON {
         case PROTOBUF_C_TYPE_BYTES:
             return input.lengthDelimited().map { .string(Base64Text.encode($0)) }
         case PROTOBUF_C_TYPE_MESSAGE:
-            return input.lengthDelimited().flatMap { self.message($0, field.message) }
+            return input.lengthDelimited().flatMap {
+                self.message($0, field.message, depth: depth + 1)
+            }
         case PROTOBUF_C_TYPE_DOUBLE:
             return input.fixed(bytes: 8).map { self.number(Double(bitPattern: $0)) }
         case PROTOBUF_C_TYPE_BOOL: return input.varint().map { .bool($0 != 0) }

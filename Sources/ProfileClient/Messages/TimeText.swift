@@ -21,6 +21,16 @@ package enum TimeText {
         return "\(self.pad(year, 4))-\(self.pad(month, 2))-\(self.pad(day, 2))T\(time)\(tail)Z"
     }
 
+    /// Seconds of `google.protobuf.Timestamp`: from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
+    private static let timestampSeconds: ClosedRange<Int64> = -62_135_596_800 ... 253_402_300_799
+
+    /// Formats a received `google.protobuf.Timestamp`, which may be outside of its range.
+    package static func text(seconds: Int64, nanoseconds: Int64) -> String {
+        guard self.timestampSeconds.contains(seconds), (0 ..< 1_000_000_000).contains(nanoseconds)
+        else { return "invalid timestamp (seconds=\(seconds), nanos=\(nanoseconds))" }
+        return self.text(microseconds: seconds * 1_000_000 + nanoseconds / 1_000)
+    }
+
     /// Parses a time with `Z` or an offset; a date alone means midnight UTC.
     package static func parse(_ text: String) -> Int64? {
         let bytes = Array(text.utf8)
@@ -61,7 +71,10 @@ package enum TimeText {
         return midnight + (hour * 3_600 + minute * 60 + second - zone) * 1_000_000 + fraction
     }
 
-    /// Parses `90s`, `5m`, `3h`, `2d`, `1w` or a combination (`1d12h`); at most 100 years.
+    /// Longest span, in seconds: 100 years of 365.25 days.
+    private static let spanSecondsMax: Int64 = 3_155_760_000
+
+    /// Parses `90s`, `5m`, `3h`, `2d`, `1w` or a combination (`1d12h`); at most 100 years in all.
     package static func span(_ text: String) -> Int64? {
         var total: Int64 = 0
         var digits = ""
@@ -73,18 +86,19 @@ package enum TimeText {
             guard
                 let unit = ["s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800][
                     String(character)] as Int64?,
-                let count = Int64(digits), count <= 3_155_760_000 / unit
+                let count = Int64(digits), count <= (self.spanSecondsMax - total) / unit
             else { return nil }
-            total += count * unit * 1_000_000
+            total += count * unit
             digits = ""
         }
-        return digits.isEmpty && !text.isEmpty ? total : nil
+        return digits.isEmpty && !text.isEmpty ? total * 1_000_000 : nil
     }
 
     /// A relative time for people: `just now`, `5 min ago`, `3 h ago`, `12 d ago`, `3 y ago`, or
     /// `in 5 min` for the future.
     package static func age(of microseconds: Int64, now: Int64) -> String {
-        let seconds = (now - microseconds) / 1_000_000
+        let (difference, overflows) = now.subtractingReportingOverflow(microseconds)
+        let seconds = (overflows ? (now < 0 ? -Int64.max : .max) : difference) / 1_000_000
         let span = abs(seconds)
         let text: String
         switch span {
@@ -113,13 +127,16 @@ package enum TimeText {
 
     /// Parses `Z`, `+02:00` or `-05:30` into seconds east of UTC.
     private static func zone(_ bytes: ArraySlice<UInt8>) -> Int64? {
-        let text = String(decoding: bytes, as: UTF8.self)
-        if text == "Z" || text == "z" { return 0 }
-        let parts = text.dropFirst().split(separator: ":")
-        guard text.utf8.count == 6, text.first == "+" || text.first == "-", parts.count == 2,
-            let hours = UInt8(parts[0]), let minutes = UInt8(parts[1]), hours < 24, minutes < 60
+        let text = Array(bytes)
+        if text == [UInt8(ascii: "Z")] || text == [UInt8(ascii: "z")] { return 0 }
+        guard text.count == 6, text[0] == UInt8(ascii: "+") || text[0] == UInt8(ascii: "-"),
+            text[3] == UInt8(ascii: ":"),
+            [1, 2, 4, 5].allSatisfy({ (0x30 ... 0x39).contains(text[$0]) })
         else { return nil }
-        return (text.first == "-" ? -1 : 1) * (Int64(hours) * 3_600 + Int64(minutes) * 60)
+        let digits = text.map { Int64($0) - 0x30 }
+        let (hours, minutes) = (digits[1] * 10 + digits[2], digits[4] * 10 + digits[5])
+        guard hours < 24, minutes < 60 else { return nil }
+        return (text[0] == UInt8(ascii: "-") ? -1 : 1) * (hours * 3_600 + minutes * 60)
     }
 
     private static func daysIn(_ month: Int64, _ year: Int64) -> Int64 {

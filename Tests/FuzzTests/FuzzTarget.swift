@@ -1,0 +1,23 @@
+/// Everything that reads bytes of others: one entry per kind of input.
+///
+/// `make fuzz` calls an entry with the inputs of libFuzzer, `CorpusTests` with those that are kept.
+/// An entry returns for every input; what must not happen is a trap, or a broken promise that the
+/// entry checks by a precondition.
+enum FuzzTarget: String, CaseIterable, Sendable {
+    case framing, wire, requests, metadata, log, snapshot, records, lines, configuration, client
+
+    func run(_ bytes: UnsafeRawBufferPointer) {
+        switch self {
+        case .framing: TransportFuzz.framing(bytes)
+        case .metadata: TransportFuzz.metadata(bytes)
+        case .wire: MessageFuzz.wire(bytes)
+        case .requests: MessageFuzz.requests(bytes)
+        case .log: FileFuzz.log(bytes)
+        case .snapshot: FileFuzz.snapshot(bytes)
+        case .records: FileFuzz.records(bytes)
+        case .lines: TextFuzz.lines(bytes)
+        case .configuration: TextFuzz.configuration(bytes)
+        case .client: TextFuzz.client(bytes)
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import Bytes
+
+@testable import Messages
+
+/// Requests as they arrive.
+enum MessageFuzz {
+    private static let windows = AdvisoryWindows(
+        nowMicroseconds: 1_800_000_000_000_000, lateMicroseconds: 86_400_000_000,
+        historicalMicroseconds: 86_400_000_000 * 3_650, aheadMicroseconds: 300_000_000)
+
+    private static let roots = [
+        WireSchema.shared.trackRequest.index, WireSchema.shared.batchWriteRequest.index,
+        WireSchema.shared.updateSubscriptionRequest.index,
+        WireSchema.shared.updateProjectRequest.index, WireSchema.shared.eraseProfileRequest.index,
+        WireSchema.shared.backupRequest.index,
+    ]
+
+    /// The first byte selects the message. What the fast path takes, the whole check must take.
+    static func wire(_ bytes: UnsafeRawBufferPointer) {
+        guard let first = bytes.first else { return }
+        let message = UnsafeRawBufferPointer(rebasing: bytes[1...])
+        let root = self.roots[Int(first) % self.roots.count]
+        let verdict = WireCheck.check(message, root: root)
+        if WireFastPath.isGood(message, root: root) {
+            precondition(verdict == .good, "the fast path takes what the check rejects")
+        }
+    }
+
+    /// The first byte selects the request.
+    static func requests(_ bytes: UnsafeRawBufferPointer) {
+        guard let first = bytes.first else { return }
+        let message = UnsafeRawBufferPointer(rebasing: bytes[1...])
+        let decoder = MessageDecoder()
+        switch first % 18 {
+        case 0: self.track(message, decoder)
+        case 1: _ = decoder.decodeIdentify(message)
+        case 2: _ = decoder.decodeBatch(message, windows: { _ in self.windows })
+        case 3: _ = decoder.decodeUpdateSubscription(message)
+        case 4: _ = decoder.decodeGetProfile(message)
+        case 5: _ = decoder.decodeListEvents(message)
+        case 6: _ = decoder.decodeBatchGetProfiles(message)
+        case 7: _ = decoder.decodeLookupProfiles(message)
+        case 8: _ = decoder.decodeErase(message)
+        case 9: _ = decoder.decodeConfirmSubscription(message)
+        case 10: _ = decoder.decodeRedeemUnsubscribeToken(message)
+        case 11: _ = decoder.decodeAddSuppression(message)
+        case 12: _ = decoder.decodeRemoveSuppression(message)
+        case 13: _ = decoder.decodeCheckSendable(message)
+        case 14: _ = decoder.decodeListConsentHistory(message)
+        case 15: _ = decoder.decodeReflection(message)
+        case 16: _ = decoder.decodeBackup(message)
+        default: _ = MessageDecoder.decodeHealthCheck(message)
+        }
+    }
+
+    /// A Track that the plain reader takes is valid for protobuf-c, too.
+    private static func track(_ message: UnsafeRawBufferPointer, _ decoder: MessageDecoder) {
+        guard
+            case .message(let plain) = decoder.decodeTrack(message, windows: { _ in self.windows }),
+            plain.isPlain
+        else { return }
+        let operations = plain.operations
+        guard
+            case .message(let whole) = decoder.decodeAnyTrack(
+                message, windows: { _ in self.windows })
+        else { preconditionFailure("the plain reader takes what the decoder rejects") }
+        precondition(whole.operations == operations, "the plain reader counts other events")
+    }
+}
