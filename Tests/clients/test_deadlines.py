@@ -112,7 +112,7 @@ def test_each_late_call_is_counted_once(server):
 
     def counted():
         pages = server.get("/metrics")[1].splitlines()
-        lines = [line for line in pages if 'grpc_method="Track"' in line and "DEADLINE_EXCEEDED" in line]
+        lines = [line for line in pages if 'Profiles/Track"' in line and '"DEADLINE_EXCEEDED"' in line]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
     before = counted()
