@@ -74,6 +74,9 @@ extension Connection {
         if let timeout = stream.head.timeoutNanoseconds {
             let (due, overflow) = loop.nowNanoseconds.addingReportingOverflow(timeout)
             stream.deadlineNanoseconds = overflow ? .max : due
+            guard !loop.hasPassed(stream.deadlineNanoseconds) else {
+                return self.finish(stream, Self.deadlineStatus)
+            }
         }
         // A request stream may rest before and between its messages: `watchBody` bounds the time
         // inside one.
@@ -110,11 +113,8 @@ extension Connection {
         case .tooLarge(let size):
             self.cancel(
                 stream,
-                RPCStatus(
-                    .resourceExhausted,
-                    "a message of \(size) bytes, "
-                        + "at most \(self.loop.limits.messageBytesMax) are allowed"
-                ))
+                self.loop.handler.messageTooLarge(
+                    bytes: size, maximum: self.loop.limits.messageBytesMax))
         case .compressed where stream.head.encoding == .identity:
             self.cancel(
                 stream, RPCStatus(.internalError, "a compressed message without grpc-encoding"))
@@ -130,6 +130,9 @@ extension Connection {
     private func message(of stream: RPCStream) {
         switch stream.machine.message() {
         case .keep: break
+        case .deliver where self.loop.hasPassed(stream.deadlineNanoseconds):
+            self.endAtDeadline(stream)
+            stream.message.removeAll()
         case .deliver:
             self.loop.metrics.messageReceived()
             self.loop.handler.receive(stream.message.bytes, of: self.loop.call(of: stream))
@@ -148,6 +151,8 @@ extension Connection {
             return
         }
         switch stream.machine.endOfRequest(isBetweenMessages: stream.deframer.isBetweenMessages) {
+        case .dispatch where self.loop.hasPassed(stream.deadlineNanoseconds):
+            self.endAtDeadline(stream)
         case .dispatch:
             self.loop.metrics.messageReceived()
             self.loop.schedule(stream, at: stream.deadlineNanoseconds)
@@ -160,14 +165,11 @@ extension Connection {
     /// A stream's time is over: its deadline, or the wait for its body.
     func timeExpired(_ stream: RPCStream) {
         let bodySeconds = self.loop.limits.bodyNanoseconds / 1_000_000_000
-        let status =
+        self.endInTime(
+            stream,
             self.loop.nowNanoseconds >= stream.deadlineNanoseconds
-            ? RPCStatus(.deadlineExceeded, "the deadline has passed")
-            : RPCStatus(.cancelled, "the request was not complete after \(bodySeconds) s")
-        self.cancel(stream, status)
-        // Trailers would wait behind responses that the client does not read, perhaps for ever
-        // (G16).
-        if !stream.output.isEmpty { self.reset(stream, NGHTTP2_CANCEL) }
+                ? Self.deadlineStatus
+                : RPCStatus(.cancelled, "the request was not complete after \(bodySeconds) s"))
     }
 
     // MARK: Floods

@@ -60,7 +60,7 @@ package final class RPCLoop: Steppable {
     var listening = Listening.active
     var drain = Drain.none
 
-    private let clock: any Clock
+    let clock: any Clock
     // SAFETY: allocated in `init`, freed in `deinit`; lent to one read of the loop's thread at a
     // time.
     private let readBuffer: UnsafeMutableRawBufferPointer

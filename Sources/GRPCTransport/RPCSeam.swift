@@ -112,6 +112,8 @@ package protocol RPCHandler: AnyObject {
     func admit(_ call: RPCCall) -> RPCStatus?
     /// One whole message; a unary call gets exactly one. `message` is valid for this call only.
     func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall)
+    /// A message is larger than messages may be: the status that its call ends with.
+    func messageTooLarge(bytes: Int, maximum: Int) -> RPCStatus
     /// The client of a request stream has sent its last message.
     func requestsEnded(of call: RPCCall)
     /// A message of this call was rejected as `.full`, and there is headroom again.
@@ -126,4 +128,11 @@ package protocol RPCHandler: AnyObject {
     /// All ready sockets of this tick are read, nothing has been written yet: hand batches over
     /// now.
     func beforeSleep()
+}
+
+extension RPCHandler {
+    package func messageTooLarge(bytes: Int, maximum: Int) -> RPCStatus {
+        RPCStatus(
+            .resourceExhausted, "a message of \(bytes) bytes, at most \(maximum) are allowed")
+    }
 }

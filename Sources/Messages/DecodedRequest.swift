@@ -12,6 +12,18 @@ package enum Decoded<Request> {
     case tooLarge
     /// It uses a field of the contract that this release does not carry out.
     case unsupported(field: StaticString)
+
+    /// The same with another form of the request.
+    @inline(__always)
+    func map<Other>(_ transform: (Request) -> Other) -> Decoded<Other> {
+        switch self {
+        case .message(let request): .message(transform(request))
+        case .invalid(let violations, let items): .invalid(violations, items: items)
+        case .malformed(let found): .malformed(found)
+        case .tooLarge: .tooLarge
+        case .unsupported(let field): .unsupported(field: field)
+        }
+    }
 }
 
 /// What the door of the service must know of every decoded request.

@@ -3,6 +3,20 @@ import CMessages
 import CProtobufC
 import Profiles
 
+/// An event that the wire check rejected, as it was sent; valid during one `decode…`.
+struct RejectedEvent {
+    var index: Int
+    // SAFETY: borrowed from the message being decoded, and used before the decoder returns.
+    var bytes: UnsafeRawBufferPointer
+    var violations: Violations
+
+    init(_ item: WireItem, of message: UnsafeRawBufferPointer) {
+        self.index = item.index
+        self.bytes = UnsafeRawBufferPointer(rebasing: message[item.content])
+        self.violations = item.violations
+    }
+}
+
 /// The decoder of one loop: wire check, protobuf-c into the arena, validation.
 ///
 /// A request leaves `decode…` valid, or with everything that is wrong with it. The payload of a
@@ -23,6 +37,13 @@ package final class MessageDecoder {
     var unsupportedField: StaticString?
     /// While the writes of a batch are decoded: the batch's project, which they may repeat.
     var batchProject: UnsafeRawBufferPointer?
+    /// A batch, cut into its writes.
+    var splitter = WireSplitter()
+    /// The events of the Track being decoded that the wire check rejected; empty ones are decoded
+    /// in their places.
+    var rejectedEvents: [RejectedEvent] = []
+    /// The part of a message that the wire check did not reject.
+    private var goodPart = ByteBuffer(capacity: 0)
 
     package init() {}
 
@@ -37,10 +58,10 @@ package final class MessageDecoder {
         itemCount: (UnsafeMutablePointer<Message>) -> Int = { _ in 0 },
         validate: (UnsafeMutablePointer<Message>) -> Request
     ) -> Decoded<Request> {
-        switch self.unpack(message, as: root.index, root.descriptor) {
+        self.arena.reset()
+        switch self.unpack(message, as: root) {
         case .message(let unpacked):
-            // SAFETY: `root.descriptor` is that of `Message`; the arena keeps it until its reset.
-            let request = unpacked.assumingMemoryBound(to: Message.self)
+            let request = unpacked
             self.packer.path.removeAll()
             self.packer.violations.removeAll()
             self.unsupportedField = nil
@@ -57,22 +78,40 @@ package final class MessageDecoder {
         }
     }
 
-    /// Checks and unpacks one message into the arena, which is reset first.
+    /// Checks one message and unpacks it into the arena.
+    ///
+    /// - Returns: Of a Track that has invalid events, the rest of it: see `rejectedEvents`.
+    @inline(__always)
+    func unpack<Message>(
+        _ message: UnsafeRawBufferPointer, as root: WireRoot<Message>
+    ) -> Decoded<UnsafeMutablePointer<Message>> {
+        self.unpack(message, as: root.index, root.descriptor).map {
+            // SAFETY: `root.descriptor` is that of `Message`; the arena keeps it until its reset.
+            $0.assumingMemoryBound(to: Message.self)
+        }
+    }
+
     private func unpack(
         _ message: UnsafeRawBufferPointer, as root: Int,
         _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>
     ) -> Decoded<UnsafeMutableRawPointer> {
+        if !self.rejectedEvents.isEmpty { self.rejectedEvents.removeAll() }
+        var message = message
         if !WireFastPath.isGood(message, root: root) {
             switch WireCheck.check(message, root: root) {
             case .good: break
             case .malformed(let found): return .malformed(found)
-            case .violation(let violation):
-                var violations = Violations()
-                violations.add(violation)
-                return .invalid(violations, items: 0)
+            case .invalid(let findings):
+                guard findings.violations.isEmpty else {
+                    return .invalid(
+                        findings.all, items: WireItemCounter.count(in: message, root: root))
+                }
+                self.rejectedEvents = findings.items.map { RejectedEvent($0, of: message) }
+                self.goodPart = ByteBuffer(capacity: message.count)
+                findings.appendGoodPart(of: message, to: &self.goodPart)
+                message = self.goodPart.bytes
             }
         }
-        self.arena.reset()
         // SAFETY: protobuf-c reads `message` during the call only and copies what it keeps into the
         // arena.
         let bytes = message.baseAddress?.assumingMemoryBound(to: UInt8.self)

@@ -188,7 +188,7 @@ extension ServiceLoop {
     /// Encodes the response to a failed request of a stream into `response`.
     func encodeTrackFailure(_ failure: CallFailure, sequence: UInt64) {
         MessageEncoder.encodeTrackFailure(
-            StatusMapping.status(of: failure).details, sequence: sequence, into: &self.response)
+            StatusMapping.itemError(of: failure), sequence: sequence, into: &self.response)
     }
 
     /// Appends the response to a command that was carried out, and returns how its items ended.

@@ -100,6 +100,10 @@ package final class ServiceLoop: RPCHandler {
         }
     }
 
+    package func messageTooLarge(bytes: Int, maximum: Int) -> RPCStatus {
+        RPCStatus(.messageTooLarge(bytes: bytes, maximum: maximum))
+    }
+
     package func requestsEnded(of call: RPCCall) {
         guard case .stream(_, let open) = self.table[call.method].handling else { return }
         self.liveCall(of: call, open).requestsEnded()
@@ -146,7 +150,7 @@ package final class ServiceLoop: RPCHandler {
         else { return }
         let bytesBefore = self.batch.records.count
         let commandsBefore = self.batch.slots.count
-        let abandoned = self.batch.removeAll { !self.transport.isOpen($0) }
+        let abandoned = self.batch.removeAll { !self.transport.isWaiting($0) }
         partition.pipeline.release(
             commands: commandsBefore - self.batch.slots.count,
             bytes: bytesBefore - self.batch.records.count)

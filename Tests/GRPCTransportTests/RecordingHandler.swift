@@ -24,6 +24,11 @@ final class RecordingHandler: RPCHandler {
         self.onMessage(call)
     }
 
+    func messageTooLarge(bytes: Int, maximum: Int) -> RPCStatus {
+        self.events.append("too large: \(bytes) of \(maximum)")
+        return RPCStatus(.resourceExhausted, "")
+    }
+
     func requestsEnded(of call: RPCCall) { self.events.append("ended") }
 
     func becameWritable(_ token: CallToken) {

@@ -13,7 +13,7 @@ import Testing
         .identifierErased: .failedPrecondition, .profileAnonymous: .failedPrecondition,
         .attributeTypeMismatch: .failedPrecondition, .limitExceeded: .resourceExhausted,
         .lsnNotReached: .failedPrecondition, .userUnsubscribed: .failedPrecondition,
-        .tokenInvalid: .failedPrecondition, .tokenExpired: .failedPrecondition,
+        .tokenInvalid: .invalidArgument, .tokenExpired: .failedPrecondition,
         .bothIdentified: .failedPrecondition, .mergeExpired: .failedPrecondition,
         .logUnavailable: .unavailable, .diskFull: .unavailable, .replaying: .unavailable,
         .draining: .unavailable, .rateExceeded: .resourceExhausted,

@@ -1,3 +1,4 @@
+import Bytes
 import CMessages
 import Testing
 
@@ -20,10 +21,12 @@ import Testing
         }
     }
 
-    private func path(_ bytes: [UInt8]) -> String? {
-        guard case .violation(let violation) = self.check(bytes) else { return nil }
-        return violation.path
+    private func violations(_ bytes: [UInt8]) -> [Violation] {
+        guard case .invalid(let findings) = self.check(bytes) else { return [] }
+        return findings.all.list
     }
+
+    private func path(_ bytes: [UInt8]) -> String? { self.violations(bytes).first?.path }
 
     private func isMalformed(_ bytes: [UInt8]) -> Bool {
         if case .malformed = self.check(bytes) { return true }
@@ -78,17 +81,24 @@ import Testing
         #expect(self.path(Wire.field(3, Wire.field(2, text))) == "identifier.custom_id")
     }
 
-    @Test func nestingDeeperThan16LevelsIsAViolation() {
-        func nested(_ levels: Int) -> [UInt8] {
+    @Test func nestingIsBoundedAndReportedInLevelsOfObjects() {
+        func nested(_ objects: Int) -> [UInt8] {
             var value = Wire.integer(1)
-            for _ in 0 ..< levels { value = Wire.object([("a", value)]) }
-            return Wire.track([Wire.event("deep", [("a", value)])])
+            for _ in 0 ..< objects { value = Wire.object([("a", value)]) }
+            return Wire.track([Wire.event(), Wire.event("deep", [("a", value)])])
         }
-        // Request, event, entry and value are four levels; each object adds object, entry and
-        // value.
+        // Request, event, entry and value are four messages in each other; each object adds
+        // object, entry and value.
         #expect(self.check(nested(4)) == .good)
-        #expect(self.path(nested(5)) != nil)
-        #expect(self.path(nested(10_000)) != nil)
+        for objects in [5, 6, 10_000] {
+            #expect(
+                self.violations(nested(objects)) == [
+                    Violation(
+                        path: "events[1]",
+                        description:
+                            "objects on more than 3 levels, of which `attributes` is the first")
+                ])
+        }
     }
 
     @Test func repeatedFieldsHaveLimits() {
@@ -99,12 +109,64 @@ import Testing
         #expect(self.path(Wire.track([Wire.event("a", keys)])) == "events[0].attributes")
     }
 
-    @Test func fieldsInAllAndUnknownOnesHaveLimits() {
-        let unknown = Array(repeating: Wire.field(99, 1), count: 4_096).flatMap { $0 }
-        #expect(self.check(Wire.track(extra: unknown)) == .good)
-        #expect(self.path(Wire.track(extra: unknown + Wire.field(99, 1))) != nil)
-        let items = Wire.field(7, Array(repeating: Wire.field(1, ""), count: 30_000).flatMap { $0 })
-        #expect(self.path(Wire.track([Wire.event("a", [("l", items)])])) != nil)
+    @Test func namedAndUnknownFieldsAreCountedByItem() {
+        // 20 arrays of 25 objects of four fields, and their 20 names.
+        func event(objects: Int, extra: [UInt8] = []) -> [UInt8] {
+            let object = Wire.field(
+                1, (0 ..< 4).flatMap { Wire.field(1, Wire.entry("k\($0)", Wire.integer(1))) })
+            let array = Wire.field(9, Array(repeating: object, count: objects).flatMap { $0 })
+            return Wire.event("a", (0 ..< 20).map { ("a\($0)", array) }, extra: extra)
+        }
+        let most = event(
+            objects: 24, extra: Array(repeating: Wire.field(99, 1), count: 60).flatMap { $0 })
+        #expect(self.check(Wire.track(Array(repeating: most, count: 15))) == .good)
+        let unknown = Array(repeating: Wire.field(99, 1), count: 2_000).flatMap { $0 }
+        #expect(self.check(Wire.track([most], extra: unknown)) == .good)
+        #expect(self.path(Wire.track([most], extra: unknown + Wire.field(99, 1))) == "")
+        let tooMany = Wire.event(
+            "a", (0 ..< 20).map { ("a\($0)", Wire.integer(1)) }, extra: unknown)
+        #expect(
+            self.violations(Wire.track([most, tooMany])) == [
+                Violation(path: "events[1]", description: "more than 2000 fields in all")
+            ])
+    }
+
+    @Test func listsHaveALimitEach() {
+        func list(_ count: Int) -> [UInt8] { Wire.list(Array(repeating: "x", count: count)) }
+        #expect(self.check(Wire.track([Wire.event("a", [("l", list(100))])])) == .good)
+        #expect(
+            self.path(Wire.track([Wire.event("a", [("l", list(101))])]))
+                == "events[0].attributes[0].value.list.items")
+    }
+
+    @Test func everythingThatIsWrongIsFoundInOnePass() {
+        let twice = Wire.event("a\0", [("s", Wire.string("b\0"))], extra: Wire.field(2, "c"))
+        let cut = [UInt8](Wire.event("cut").dropLast())
+        let bytes = Wire.track([twice, Wire.event(), cut], project: "de\0")
+        #expect(
+            self.violations(bytes).map(\.path) == [
+                "project", "events[0].name", "events[0].attributes[0].value.string",
+                "events[0].name", "events[2]",
+            ])
+        guard case .invalid(let findings) = self.check(bytes) else {
+            Issue.record("nothing was found")
+            return
+        }
+        #expect(findings.items.map(\.index) == [0, 2] && findings.all.index == 0)
+    }
+
+    @Test func theGoodPartOfATrackKeepsTheIndexesOfItsEvents() throws {
+        let good = Wire.event("good", id: "g")
+        let bytes = Wire.track(
+            [Wire.event("a\0"), good, [0xFF], good], extra: Wire.field(11, UInt64.max))
+        guard case .invalid(let findings) = self.check(bytes) else {
+            Issue.record("nothing was found")
+            return
+        }
+        var part = ByteBuffer()
+        bytes.withUnsafeBytes { findings.appendGoodPart(of: $0, to: &part) }
+        let expected = Wire.track([[], good, [], good], extra: Wire.field(11, UInt64.max))
+        #expect(Array(part.bytes) == expected)
     }
 
     @Test func aChoiceOrASingularFieldGivenTwiceIsAViolation() {

@@ -260,7 +260,7 @@ def test_one_click_unsubscribes_and_is_idempotent(stub):
         failure = fails(
             stub.RedeemUnsubscribeToken, profiles_pb2.RedeemUnsubscribeTokenRequest(project="default", token=bad)
         )
-        assert (failure.code, failure.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TOKEN_INVALID")
+        assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TOKEN_INVALID")
     failure = fails(stub.ConfirmSubscription, profiles_pb2.ConfirmSubscriptionRequest(project="default", token=token))
     assert failure.reason == "TOKEN_INVALID"
     missing = profiles_pb2.CreateUnsubscribeTokenRequest(project="default", identifier=custom(), channel=EMAIL)

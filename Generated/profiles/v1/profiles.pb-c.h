@@ -191,7 +191,7 @@ struct  Profiles__V1__TrackRequest
   Google__Protobuf__Timestamp *sent_at;
   Profiles__V1__Source *source;
   /*
-   * Valid events are stored although others are rejected.
+   * Valid events are stored although others are rejected, whatever is wrong inside of those.
    */
   protobuf_c_boolean allow_partial;
   /*

@@ -175,11 +175,12 @@ extension MessageEncoder {
         options.pointee.topic_default_unsubscribed = view.options.topicDefaultUnsubscribed ? 1 : 0
         options.pointee.reset_consent_on_address_change =
             view.options.resetConsentOnAddressChange ? 1 : 0
-        options.pointee.late_window_seconds = UInt32(view.limits.lateSeconds(view.options))
+        options.pointee.late_window_seconds = UInt32(
+            clamping: view.limits.lateSeconds(view.options))
         options.pointee.event_retention_days = UInt32(
-            view.limits.retentionSeconds(view.options) / 86_400)
+            clamping: view.limits.retentionSeconds(view.options) / 86_400)
         options.pointee.events_per_profile_max = UInt32(
-            view.options.eventsPerProfileMax == 0
+            clamping: view.options.eventsPerProfileMax == 0
                 ? view.limits.eventsPerProfile : UInt64(view.options.eventsPerProfileMax))
         return options
     }

@@ -55,7 +55,8 @@ extension MessageEncoder {
             ("list_events_page", MessageDecoder.eventPageSizeMax),
             ("list_events_names", MessageDecoder.eventNamesMax),
             ("list_consent_history_page", MessageDecoder.pageSizeMax),
-            ("fields_per_message", WireLimits.fieldsMax),
+            ("fields_per_operation", WireLimits.fieldsMax),
+            ("message_bytes", WireLimits.messageBytesMax),
             ("response_bytes", MessageDecoder.responseBytesMax),
         ].map { ($0.0, UInt64($0.1)) }
 }

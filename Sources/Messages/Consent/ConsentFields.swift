@@ -49,6 +49,15 @@ extension MessageDecoder {
             reference: self.evidence(evidence.reference, "evidence.reference"))
     }
 
+    /// Bytes of the texts of an evidence.
+    static func evidenceBytes(_ evidence: UnsafeMutablePointer<Profiles__V1__Evidence>?) -> Int {
+        guard let evidence = evidence?.pointee else { return 0 }
+        return [
+            evidence.method, evidence.ip, evidence.user_agent, evidence.text_version,
+            evidence.actor, evidence.reference,
+        ].reduce(0) { $0 + ValuePacker.text($1).count }
+    }
+
     private func evidence(_ string: UnsafePointer<CChar>?, _ field: StaticString)
         -> UnsafeRawBufferPointer
     {

@@ -47,11 +47,15 @@ extension MessageDecoder {
             guard let change = request.changes[index] else { continue }
             self.packer.path.push("changes")
             self.packer.path.push(index: index)
+            let before = self.packer.violations.count
             SubscriptionChangeView(
                 channel: self.channel(change.pointee.channel),
                 topic: self.topic(change.pointee.topic),
                 state: self.state(change.pointee.state, source)
             ).write(into: &self.payload)
+            if self.packer.violations.count > before, self.batchProject == nil {
+                self.packer.violations.index = self.packer.violations.index ?? index
+            }
             self.packer.path.pop()
             self.packer.path.pop()
         }

@@ -31,7 +31,11 @@ package enum CallFailure {
     }
 
     package static func invalid(_ violations: Violations) -> CallFailure {
-        .rejected(.invalidFields, ErrorContext(violations: violations))
+        .rejected(
+            .invalidFields,
+            ErrorContext(
+                violations: violations,
+                metadata: violations.index.map { [("index" as StaticString, String($0))] } ?? []))
     }
 
     /// One field is invalid.
@@ -56,6 +60,22 @@ package enum CallFailure {
         .rejected(
             .limitExceeded,
             ErrorContext(metadata: [("limit", limit), ("maximum", String(maximum))]))
+    }
+
+    /// A message that is larger than messages may be.
+    ///
+    /// - Parameters:
+    ///   - bytes: Its size, as announced by its prefix.
+    ///   - maximum: Bytes that are allowed.
+    package static func messageTooLarge(bytes: Int, maximum: Int) -> CallFailure {
+        .rejected(
+            .limitExceeded,
+            ErrorContext(
+                metadata: [
+                    ("limit", "message_bytes"), ("maximum", String(maximum)),
+                    ("actual", String(bytes)),
+                ],
+                message: "a message of \(bytes) bytes, at most \(maximum) are allowed"))
     }
 
     /// The server has applied less than the call asks for.
@@ -137,7 +157,7 @@ extension ErrorContext {
             let bound = body.read(Int64.self)
             self.violations.add(
                 rejection == .timeWindow
-                    ? TrackWindows.violation(index: index, effective: effective, bound: bound)
+                    ? TrackWindows.violation(index: index, isLate: effective < bound)
                     : Violation(
                         path: "events[\(index)]", description: StatusMapping.message(of: rejection))
             )
@@ -171,8 +191,7 @@ extension ErrorContext {
         switch event.rejection {
         case .timeWindow:
             self.violations.add(
-                TrackWindows.violation(
-                    index: index, effective: event.effectiveTime, bound: event.detail))
+                TrackWindows.violation(index: index, isLate: event.effectiveTime < event.detail))
         case .limitExceeded: self.metadata = [("maximum", String(event.detail))]
         default: break
         }

@@ -39,12 +39,12 @@ package enum StatusMapping {
     static func code(of rejection: Rejection) -> StatusCode {
         switch rejection {
         case .none: .ok
-        case .invalidFields: .invalidArgument
+        case .invalidFields, .tokenInvalid: .invalidArgument
         case .profileNotFound, .projectNotFound: .notFound
         case .requestIDReused: .alreadyExists
         case .rateExceeded, .limitExceeded, .memoryExhausted: .resourceExhausted
         case .identifierErased, .profileAnonymous, .attributeTypeMismatch, .lsnNotReached,
-            .userUnsubscribed, .tokenInvalid, .tokenExpired, .bothIdentified, .mergeExpired:
+            .userUnsubscribed, .tokenExpired, .bothIdentified, .mergeExpired:
             .failedPrecondition
         case .revisionMismatch: .aborted
         case .timeWindow, .positionGone: .outOfRange
@@ -66,18 +66,37 @@ package enum StatusMapping {
         case .withoutFiles: self.status(.unimplemented, "this server has no files")
         case .unreadResponses:
             self.status(
-                .resourceExhausted, "too many responses wait for clients that do not read them")
+                of: .rateExceeded,
+                ErrorContext(
+                    message: "too many responses wait for clients that do not read them"))
         case .cancelled: self.status(.cancelled, "the backup was abandoned")
         case .unknownService: self.status(.notFound, "unknown service")
         case .notHealthCheck: self.status(.internalError, "not a HealthCheckRequest")
         case .tooManyWatches(let maximum):
-            self.status(.resourceExhausted, "at most \(maximum) watches on one connection")
+            self.status(
+                of: .limitExceeded,
+                ErrorContext(
+                    metadata: [
+                        ("limit", "health_watches_per_connection"), ("maximum", String(maximum)),
+                    ],
+                    message: "at most \(maximum) watches on one connection"))
         case .unexpected(let found): self.status(.internalError, found)
         }
     }
 
     private static func status(_ code: StatusCode, _ message: String) -> MappedStatus {
         MappedStatus(code: code.rawValue, message: message, details: [])
+    }
+
+    /// A serialised `google.rpc.Status` of a failure, for the `error` of an item; never empty.
+    package static func itemError(of failure: CallFailure) -> [UInt8] {
+        let mapped = self.status(of: failure)
+        guard mapped.details.isEmpty else { return mapped.details }
+        let arena = DecodeArena()
+        let status = arena.make(google__rpc__status__init)
+        status.pointee.code = mapped.code
+        status.pointee.message = arena.string(mapped.message)
+        return Self.packed(UnsafeMutableRawPointer(status))
     }
 
     /// One sentence for a developer.

@@ -5,6 +5,8 @@ enum UTCText {
     ///
     /// Source: RFC 3339, section 5.6.
     static func text(_ microseconds: Int64) -> String {
+        // Years of four digits.
+        let microseconds = min(max(microseconds, 0), TimeRules.timestampMax - 999_999)
         let (whole, rest) = microseconds.quotientAndRemainder(dividingBy: 1_000_000)
         let seconds = rest > 0 ? whole + 1 : whole
         let (year, month, day) = Self.date(daysSince1970: seconds / 86_400)

@@ -28,6 +28,8 @@ package struct Violations: Equatable, Sendable {
     package private(set) var list: [Violation] = []
     /// Found beyond those in the list.
     package private(set) var unlisted = 0
+    /// Of the first item of the call (an event, a write, a change) that is invalid.
+    package var index: Int?
 
     package init() {}
 
@@ -44,18 +46,32 @@ package struct Violations: Equatable, Sendable {
         }
     }
 
+    /// Adds all violations of a part.
+    mutating func add(_ other: Violations) {
+        for violation in other.list { self.add(violation) }
+        self.unlisted += other.unlisted
+    }
+
+    /// The same violations of something inside of something else, such as `operations[3]`.
+    func below(_ path: String) -> Violations {
+        var below = self
+        below.list = self.list.map { $0.below(path) }
+        return below
+    }
+
     package mutating func removeAll() {
         // Nearly always: without a look at the list's storage.
         guard !self.isEmpty else { return }
         self.list.removeAll(keepingCapacity: true)
         self.unlisted = 0
+        self.index = nil
     }
 }
 
 // The form in which the violations of a rejected event or write are kept in records and results.
 extension Violations {
     /// Violations kept with one rejected item or event.
-    private static let packedMax = 8
+    static let packedMax = 8
 
     /// Appends the first ones.
     ///

@@ -53,7 +53,7 @@ extension MessageDecoder {
             validate: { request in
                 let project = ValuePacker.text(request.pointee.project)
                 self.beginPayload()
-                self.pack(request.pointee) { windows(project) }
+                self.pack(request.pointee, listsTimes: true) { windows(project) }
                 return DecodedWrite(
                     project: project, kind: .track, operations: request.pointee.n_events,
                     itemCount: request.pointee.n_events, sequence: request.pointee.sequence)
@@ -61,7 +61,13 @@ extension MessageDecoder {
     }
 
     /// Packs the payload of a Track; violations are noted below the packer's path.
-    func pack(_ request: Profiles__V1__TrackRequest, windows: () -> AdvisoryWindows) {
+    ///
+    /// - Parameter listsTimes: Whether times outside of their windows are listed beside other
+    ///   violations. Violations that are kept in the record may not depend on the clock, and leave
+    ///   such times to the log.
+    func pack(
+        _ request: Profiles__V1__TrackRequest, listsTimes: Bool, windows: () -> AdvisoryWindows
+    ) {
         let violationsBefore = self.packer.violations.count
         let sentAt = self.time(request.sent_at, "sent_at")
         self.markProject()
@@ -71,13 +77,22 @@ extension MessageDecoder {
             guard let event = request.events[index] else { continue }
             self.packer.path.push("events")
             self.packer.path.push(index: index)
-            self.write(event.pointee, allowsPartial: allowsPartial, into: &self.payload)
+            let before = self.packer.violations.count
+            self.write(
+                event.pointee, index: index, allowsPartial: allowsPartial, into: &self.payload)
+            if self.packer.violations.count > before { self.noteInvalidEvent(index) }
             self.packer.path.pop()
             self.packer.path.pop()
         }
-        if self.packer.violations.count > violationsBefore {
+        if listsTimes, self.packer.violations.count > violationsBefore {
             self.listTimes(request, sentAt: sentAt, windows())
         }
+    }
+
+    /// Notes the first invalid event of a Track; in a batch the write counts, not the event.
+    private func noteInvalidEvent(_ index: Int) {
+        guard self.batchProject == nil else { return }
+        self.packer.violations.index = min(self.packer.violations.index ?? index, index)
     }
 
     /// Everything but the events; violations are noted.
@@ -106,8 +121,16 @@ extension MessageDecoder {
 
     /// Appends one event, or its rejection.
     private func write(
-        _ event: Profiles__V1__Event, allowsPartial: Bool, into buffer: inout ByteBuffer
+        _ event: Profiles__V1__Event, index: Int, allowsPartial: Bool, into buffer: inout ByteBuffer
     ) {
+        if !self.rejectedEvents.isEmpty,
+            let rejected = self.rejectedEvents.first(where: { $0.index == index })
+        {
+            // What was decoded is an empty event in its place.
+            guard allowsPartial else { return self.packer.violations.add(rejected.violations) }
+            let eventID = self.eventID(of: rejected)
+            return self.reject(eventID, rejected.violations, from: buffer.count, in: &buffer)
+        }
         guard allowsPartial else { return self.write(event, into: &buffer) }
         let start = buffer.count
         let before = self.packer.violations
@@ -168,6 +191,19 @@ extension MessageDecoder {
         }
     }
 
+    /// The id of an event that the wire check rejected; empty if it has no valid one.
+    private func eventID(of rejected: RejectedEvent) -> UnsafeRawBufferPointer {
+        var fields = WireFieldReader(rejected.bytes)
+        while let field = fields.next() {
+            guard field.tag == 1 << 3 | 2 else { continue }
+            let text = UnsafeRawBufferPointer(rebasing: rejected.bytes[field.content])
+            if text.count <= TextRules.idBytesMax, UTF8Rules.validity(text) == .valid {
+                return text
+            }
+        }
+        return UnsafeRawBufferPointer(start: nil, count: 0)
+    }
+
     /// Replaces what was written of an event by its violations. An id that is itself too long is
     /// left out.
     private func reject(
@@ -200,10 +236,9 @@ extension MessageDecoder {
             let latest = windows.nowMicroseconds + windows.aheadMicroseconds
             guard effective < earliest || effective > latest else { continue }
             self.packer.violations.add(
-                TrackWindows.violation(
-                    index: index, effective: effective,
-                    bound: effective < earliest ? earliest : latest
-                ).below(self.packer.path.text()))
+                TrackWindows.violation(index: index, isLate: effective < earliest)
+                    .below(self.packer.path.text()))
+            self.noteInvalidEvent(index)
         }
     }
 
@@ -211,17 +246,14 @@ extension MessageDecoder {
     static let tagsMax = 10
 }
 
-/// Texts of times outside of a window.
+/// Texts of times outside of a window. They say nothing of how far outside: that depends on the
+/// clock, and the text of a violation depends on the request alone, so that a retry is equal.
 enum TrackWindows {
-    /// - Parameters:
-    ///   - effective: The event's effective time, in microseconds.
-    ///   - bound: The earliest or latest time that is allowed, whichever it passed.
-    static func violation(index: Int, effective: Int64, bound: Int64) -> Violation {
-        let seconds = Double((effective - bound).magnitude / 1_000) / 1_000
-        return Violation(
+    static func violation(index: Int, isLate: Bool) -> Violation {
+        Violation(
             path: "events[\(index)].occurred_at",
-            description: effective < bound
-                ? "an effective time \(seconds) s before the earliest that is allowed"
-                : "an effective time \(seconds) s after the latest that is allowed")
+            description: isLate
+                ? "an effective time before the earliest that is allowed"
+                : "an effective time after the latest that is allowed")
     }
 }

@@ -17,6 +17,8 @@ struct ValuePacker {
     static let fieldsMax = 20
     /// Objects in each other, the `attributes` map included.
     static let levelsMax = 3
+    static let tooManyLevels =
+        "objects on more than \(Self.levelsMax) levels, of which `attributes` is the first"
     /// Elements of one list or array.
     static let elementsMax = 25
 
@@ -38,7 +40,7 @@ struct ValuePacker {
             return self.add("\(count) fields, at most \(Self.fieldsMax) are allowed")
         }
         guard level <= Self.levelsMax else {
-            return self.add("objects on \(level) levels, at most \(Self.levelsMax) are allowed")
+            return self.add(Self.tooManyLevels)
         }
         buffer.appendVarint(UInt64(count))
         guard let fields else { return }

@@ -88,6 +88,33 @@ package final class DecodeArena {
         self.run.pointee.take(bytes) ?? self.allocateInNewBlock(bytes)
     }
 
+    /// What of the arena is in use, to be given to `rewind`.
+    struct Mark {
+        fileprivate var next: UnsafeMutableRawPointer
+        fileprivate var left: Int
+        fileprivate var blockCount: Int
+        fileprivate var totalBytes: Int
+    }
+
+    var mark: Mark {
+        Mark(
+            next: self.run.pointee.next, left: self.run.pointee.left, blockCount: self.extra.count,
+            totalBytes: self.totalBytes)
+    }
+
+    /// Forgets everything that was allocated since the mark; pointers into it are dead.
+    ///
+    /// - Precondition: The arena was not reset or rewound further since then.
+    func rewind(to mark: Mark) {
+        self.run.pointee.next = mark.next
+        self.run.pointee.left = mark.left
+        self.hasOverflowed = false
+        guard self.extra.count > mark.blockCount else { return }
+        for block in self.extra[mark.blockCount...] { block.deallocate() }
+        self.extra.removeLast(self.extra.count - mark.blockCount)
+        self.totalBytes = mark.totalBytes
+    }
+
     private func begin(_ block: UnsafeMutableRawPointer, bytes: Int) {
         self.run.pointee.next = block
         self.run.pointee.left = bytes & ~(Self.alignment - 1)

@@ -5,17 +5,19 @@ import Bytes
 
 /// One pass over a message's bytes before protobuf-c sees them; see `WireLimits` and decision 0100.
 ///
-/// It refuses what protobuf-c would take: deep nesting, NUL inside a string (protobuf-c would cut
-/// it there in silence, and two people would become one), invalid UTF-8, a oneof or a singular
-/// field given twice, a map key twice. Allocates only to describe a violation.
+/// It rejects what protobuf-c would take: deep nesting, NUL inside a string (protobuf-c would
+/// truncate it there, and two people would become one), invalid UTF-8, a oneof or a singular
+/// field given twice, a map key twice. Each event of a Track is checked by itself, with a budget of
+/// its own: what is wrong inside of one is noted and the pass continues behind it (decision 0120).
+/// Allocates only to describe a violation.
 struct WireCheck {
-    /// What the pass says.
+    /// What the pass found.
     enum Verdict: Equatable {
         case good
         /// Not protobuf, or not this message: INTERNAL.
         case malformed(String)
         /// Protobuf, but not allowed: INVALID_ARGUMENT.
-        case violation(Violation)
+        case invalid(WireFindings)
     }
 
     /// Fields of one message that are counted, asserted where the schema is built.
@@ -26,8 +28,8 @@ struct WireCheck {
         var index: Int32
     }
 
-    /// Where the key of a map entry stands, and the place of its map among the fields, in 8 bytes:
-    /// 100 of them stay on the stack.
+    /// Offset and length of the key of a map entry, and the index of its map among the fields, in 8
+    /// bytes: 100 of them stay on the stack.
     private struct Key: Equatable {
         private let packed: UInt64
 
@@ -42,13 +44,17 @@ struct WireCheck {
 
     private let schema: WireSchema
     private let input: UnsafeRawBufferPointer
+    /// Named and unknown fields of the item, or of the message outside of its items.
     private var fieldCount = 0
-    private var unknownCount = 0
     private var depth = 0
-    private var verdict = Verdict.good
-    /// Of the message that was walked last, if it is a map entry: where its key stands.
+    /// Why the message is not protobuf; `nil`: it is.
+    private var malformation: String?
+    private var findings = WireFindings()
+    /// The item that is being walked.
+    private var item: WireItem?
+    /// Of the message that was walked last, if it is a map entry: the offsets of its key.
     private var entryKey = 0 ..< 0
-    /// The way down to where the pass is: for paths.
+    /// The fields that lead down to the present message, for paths; `depthMax` and one.
     private var levels: InlineArray<17, Level> = InlineArray(repeating: Level(field: -1, index: 0))
 
     private init(_ input: UnsafeRawBufferPointer, schema: WireSchema) {
@@ -62,14 +68,16 @@ struct WireCheck {
     {
         var check = WireCheck(input, schema: schema)
         _ = check.message(root, from: 0, to: input.count)
-        return check.verdict
+        if let malformation = check.malformation { return .malformed(malformation) }
+        return check.findings.isEmpty ? .good : .invalid(check.findings)
     }
 
     /// Walks one message; false ends the pass.
     @inline(__always)
     private mutating func message(_ index: Int, from start: Int, to end: Int) -> Bool {
+        // Only objects nest, and on what is allowed of them nothing is this deep.
         guard self.depth < WireLimits.depthMax else {
-            return self.violate("nested deeper than \(WireLimits.depthMax) levels")
+            return self.violateOwner(ValuePacker.tooManyLevels)
         }
         self.depth += 1
         defer { self.depth -= 1 }
@@ -77,6 +85,20 @@ struct WireCheck {
             return self.walk(index, start, end, UnsafeMutableBufferPointer(start: nil, count: 0))
         }
         return self.messageWithMaps(index, start, end)
+    }
+
+    /// Walks one item with a budget of its own; what is wrong inside of it ends the item, not the
+    /// pass.
+    private mutating func walkItem(_ index: Int, from start: Int, to end: Int) -> Bool {
+        let fieldsOutside = self.fieldCount
+        let level = self.levels[self.depth]
+        self.fieldCount = 0
+        self.item = WireItem(index: Int(level.index), content: start ..< end)
+        _ = self.message(index, from: start, to: end)
+        if let item = self.item, !item.violations.isEmpty { self.findings.items.append(item) }
+        self.item = nil
+        self.fieldCount = fieldsOutside
+        return true
     }
 
     private mutating func messageWithMaps(_ index: Int, _ start: Int, _ end: Int) -> Bool {
@@ -101,14 +123,12 @@ struct WireCheck {
         var key = start ..< start
         while offset < end {
             guard let tag = self.varint(&offset, end), tag >> 3 != 0, tag >> 3 <= 536_870_911 else {
-                return self.fail("a field tag that is none")
-            }
-            self.fieldCount &+= 1
-            guard self.fieldCount <= WireLimits.fieldsMax else {
-                return self.violate("more than \(WireLimits.fieldsMax) fields in all")
+                return self.fail("an invalid field tag")
             }
             guard let fieldIndex = self.fieldIndex(of: UInt32(tag >> 3), in: message) else {
-                guard self.skipUnknown(UInt8(tag & 7), &offset, end) else { return false }
+                guard self.countField(), self.skipUnknown(UInt8(tag & 7), &offset, end) else {
+                    return false
+                }
                 continue
             }
             let number = first &+ fieldIndex
@@ -117,12 +137,14 @@ struct WireCheck {
             self.levels[self.depth] = Level(
                 field: Int32(truncatingIfNeeded: number), index: Int32(before))
             guard self.mayCome(field, before: Int(before), &oneofs) else { return false }
-            // `fieldsMax` fits 16 bits.
+            // `repeatedMax` fits 16 bits.
             counts[fieldIndex] = before &+ 1
             let valueStart = offset
             guard self.value(field, UInt8(tag & 7), &offset, end) else { return false }
             if field.pointee.isMap {
-                guard self.keyIsNew(fieldIndex, keys, &keyCount) else { return false }
+                guard self.countField(), self.keyIsNew(fieldIndex, keys, &keyCount) else {
+                    return false
+                }
             } else if field.pointee.number == 1, field.pointee.kind == .string {
                 key = self.content(from: valueStart, to: offset)
             }
@@ -151,14 +173,14 @@ struct WireCheck {
         _ field: UnsafePointer<WireField>, before: Int, _ oneofs: inout UInt32
     ) -> Bool {
         if before > 0 {
-            guard field.pointee.isRepeated else { return self.violate("given twice") }
+            guard field.pointee.isRepeated else { return self.note("given twice") }
             guard before < field.pointee.countMax else {
                 return self.violate("more than \(field.pointee.countMax) values", isOfList: true)
             }
         }
         guard field.pointee.oneof > 0 else { return true }
         let bit = UInt32(1) << UInt32(field.pointee.oneof)
-        guard oneofs & bit == 0 else { return self.violate("two values of one choice") }
+        guard oneofs & bit == 0 else { return self.note("two values of one choice") }
         oneofs |= bit
         return true
     }
@@ -191,6 +213,8 @@ struct WireCheck {
         let start = offset
         offset &+= Int(length)
         switch field.pointee.kind {
+        case .message where field.pointee.isItem:
+            return self.walkItem(field.pointee.message, from: start, to: offset)
         case .message: return self.message(field.pointee.message, from: start, to: offset)
         case .string:
             return self.text(UnsafeRawBufferPointer(rebasing: self.input[start ..< offset]))
@@ -201,22 +225,31 @@ struct WireCheck {
     private mutating func text(_ text: UnsafeRawBufferPointer) -> Bool {
         switch UTF8Rules.validity(text) {
         case .valid: true
-        case .holdsNUL: self.violate("holds a NUL character")
-        case .invalid: self.violate("not valid UTF-8")
+        case .holdsNUL: self.note("holds a NUL character")
+        case .invalid: self.note("not valid UTF-8")
         }
     }
 
-    /// Values of a packed field, each of which counts as a field.
+    /// Counts a named or unknown field; false ends the pass.
+    @inline(__always)
+    private mutating func countField() -> Bool {
+        self.fieldCount &+= 1
+        guard self.fieldCount > WireLimits.fieldsMax else { return true }
+        return self.violateOwner("more than \(WireLimits.fieldsMax) fields in all")
+    }
+
+    /// Values of a packed field.
     private mutating func packed(_ offset: inout Int, _ end: Int) -> Bool {
         guard let length = self.length(&offset, end) else { return false }
         let stop = offset + length
+        var count = 0
         while offset < stop {
             guard self.varint(&offset, stop) != nil else {
                 return self.fail("a varint that does not end")
             }
-            self.fieldCount += 1
-            guard self.fieldCount <= WireLimits.fieldsMax else {
-                return self.violate("more than \(WireLimits.fieldsMax) fields in all")
+            count += 1
+            guard count <= WireLimits.repeatedMax else {
+                return self.violate("more than \(WireLimits.repeatedMax) values", isOfList: true)
             }
         }
         return true
@@ -239,7 +272,7 @@ struct WireCheck {
             while same < key.count, self.input[other.start + same] == self.input[key.start + same] {
                 same += 1
             }
-            if same == key.count { return self.violate("a key given twice") }
+            if same == key.count { return self.note("a key given twice") }
         }
         keys.initializeElement(at: keyCount, to: key)
         keyCount += 1
@@ -258,12 +291,20 @@ struct WireCheck {
     // Static, on the input alone: a method of this large struct would copy all of it for each call.
     @inline(__always)
     private func varint(_ offset: inout Int, _ end: Int) -> UInt64? {
+        Self.varint(self.input, &offset, end)
+    }
+
+    /// A varint of at most ten bytes, and moves behind it; `nil`: it does not end before `end`.
+    @inline(__always)
+    static func varint(
+        _ input: UnsafeRawBufferPointer, _ offset: inout Int, _ end: Int
+    ) -> UInt64? {
         // Nearly all tags and lengths are one byte.
-        if offset < end, self.input[offset] < 0x80 {
+        if offset < end, input[offset] < 0x80 {
             offset += 1
-            return UInt64(self.input[offset - 1])
+            return UInt64(input[offset - 1])
         }
-        return Self.longVarint(self.input, &offset, end)
+        return Self.longVarint(input, &offset, end)
     }
 
     private static func longVarint(
@@ -296,10 +337,6 @@ struct WireCheck {
     }
 
     private mutating func skipUnknown(_ wireType: UInt8, _ offset: inout Int, _ end: Int) -> Bool {
-        self.unknownCount += 1
-        guard self.unknownCount <= WireLimits.unknownFieldsMax else {
-            return self.violate("more than \(WireLimits.unknownFieldsMax) unknown fields")
-        }
         switch wireType {
         case 0: return self.varint(&offset, end) != nil || self.fail("a varint that does not end")
         case 1: return self.skip(8, &offset, end)
@@ -311,24 +348,67 @@ struct WireCheck {
         }
     }
 
-    // MARK: Outcomes
+    // MARK: Findings
 
+    /// The bytes are not protobuf: ends the item if there is one, else the pass.
     private mutating func fail(_ found: String) -> Bool {
-        self.verdict = .malformed(found)
+        guard self.item == nil else { return self.violateOwner("not protobuf: \(found)") }
+        self.malformation = found
         return false
     }
 
+    /// Notes a violation behind which the rest can still be checked.
+    ///
+    /// - Returns: Whether the pass continues; false: enough was found.
+    private mutating func note(_ description: String) -> Bool {
+        _ = self.violate(description)
+        return self.item.map { $0.violations.count < Violations.packedMax }
+            ?? (self.findings.violations.count < Violations.listedMax)
+    }
+
+    /// Notes a violation at the present path; returns false, which ends the item if there is one,
+    /// else the pass.
     private mutating func violate(_ description: String, isOfList: Bool = false) -> Bool {
+        self.add(Violation(path: self.path(isOfList: isOfList), description: description))
+    }
+
+    /// Notes a violation of the item as a whole, or of the message outside of its items.
+    private mutating func violateOwner(_ description: String) -> Bool {
+        self.add(Violation(path: self.ownerPath, description: description))
+    }
+
+    private mutating func add(_ violation: Violation) -> Bool {
+        if self.item != nil {
+            self.item?.violations.add(violation)
+        } else {
+            self.findings.violations.add(violation)
+        }
+        return false
+    }
+
+    /// Such as `events[3].attributes[2].value.string`: keys are known to be well-formed names only
+    /// after validation.
+    private func path(isOfList: Bool, through last: Int? = nil) -> String {
         var path = ""
-        for depth in 1 ... max(self.depth, 1) where depth < 17 {
+        let last = last ?? self.depth
+        for depth in 1 ... max(last, 1) where depth <= WireLimits.depthMax {
             let level = self.levels[depth]
             guard level.field >= 0 else { continue }
             let field = self.schema.fields[Int(level.field)]
-            // The entry of a map is no level of its own: its key and value say enough.
             path += (path.isEmpty ? "" : ".") + String(cString: field.name)
-            if field.isRepeated, !(isOfList && depth == self.depth) { path += "[\(level.index)]" }
+            if field.isRepeated, !(isOfList && depth == last) { path += "[\(level.index)]" }
         }
-        self.verdict = .violation(Violation(path: path, description: description))
-        return false
+        return path
+    }
+
+    /// The path of the item; empty outside of one.
+    private var ownerPath: String {
+        guard self.item != nil else { return "" }
+        for depth in 1 ... self.depth where self.levels[depth].field >= 0 {
+            if self.schema.fields[Int(self.levels[depth].field)].isItem {
+                return self.path(isOfList: false, through: depth)
+            }
+        }
+        return ""
     }
 }

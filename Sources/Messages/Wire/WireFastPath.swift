@@ -13,6 +13,9 @@ struct WireFastPath {
     /// Larger messages are left to the check. Below it neither the fields in all nor the bytes of a
     /// length can pass their bounds.
     static let bytesMax = 16 << 10
+    /// An entry with a name of one letter and a value: three tags, three lengths, the name, and the
+    /// kind and value. Shorter ones are good on the wire, and rejected by the validation.
+    private static let namedFieldBytesMin = 9
     /// Entries of the maps of one message; with more the check decides.
     private static let keysMax = 32
     /// Field 1, length-delimited.
@@ -35,7 +38,9 @@ struct WireFastPath {
         -> Bool
     {
         guard let base = input.baseAddress, 1 ... Self.bytesMax ~= input.count else { return false }
-        precondition(Self.bytesMax <= WireLimits.fieldsMax, "a field has at least a byte")
+        precondition(
+            Self.bytesMax / Self.namedFieldBytesMin <= WireLimits.fieldsMax,
+            "a small message cannot have too many fields")
         // SAFETY: bytes may be read as `UInt8`; `start + input.count` is their end.
         let start = base.assumingMemoryBound(to: UInt8.self)
         let fastPath = WireFastPath(messages: schema.messages, fields: schema.fields)

@@ -31,6 +31,8 @@ struct WireField {
     var isRepeated: Bool
     /// Entries of a map: at most `WireLimits.mapEntriesMax`, each key once.
     var isMap: Bool
+    /// Events of a Track, each of which is checked by itself.
+    var isItem: Bool
     /// Places, as bits, of the fields that it may not follow: itself unless it is repeated, and the
     /// others of its oneof.
     var excluded: UInt32 = 0
@@ -75,6 +77,8 @@ struct WireSchema: @unchecked Sendable {
     let verifyConsentLedgerRequest: WireRoot<Profiles__V1__VerifyConsentLedgerRequest>
     let identifyRequest: WireRoot<Profiles__V1__IdentifyRequest>
     let batchWriteRequest: WireRoot<Profiles__V1__BatchWriteRequest>
+    /// One write of a batch, which is decoded by itself.
+    let writeOperation: WireRoot<Profiles__V1__WriteOperation>
     let reflectionRequest: WireRoot<Grpc__Reflection__V1__ServerReflectionRequest>
     let listEventsRequest: WireRoot<Profiles__V1__ListEventsRequest>
     let batchGetProfilesRequest: WireRoot<Profiles__V1__BatchGetProfilesRequest>
@@ -110,6 +114,7 @@ struct WireSchema: @unchecked Sendable {
         self.verifyConsentLedgerRequest = builder.root(
             profiles__v1__verify_consent_ledger_request__init)
         self.batchWriteRequest = builder.root(profiles__v1__batch_write_request__init)
+        self.writeOperation = builder.root(profiles__v1__write_operation__init)
         self.identifyRequest = builder.root(profiles__v1__identify_request__init)
         self.reflectionRequest = builder.root(grpc__reflection__v1__server_reflection_request__init)
         self.listEventsRequest = builder.root(profiles__v1__list_events_request__init)
@@ -209,8 +214,8 @@ struct WireSchema: @unchecked Sendable {
             let kind = WireSchema.kind(field.type)
             return WireField(
                 number: field.id, kind: kind, wireType: WireSchema.wireType(kind),
-                isRepeated: isRepeated, isMap: isMap, oneof: oneof,
-                message: sub,
+                isRepeated: isRepeated, isMap: isMap, isItem: path == WireLimits.eventsPath,
+                oneof: oneof, message: sub,
                 countMax: isMap ? WireLimits.mapEntriesMax : WireLimits.countMax(of: path),
                 name: field.name)
         }

@@ -71,11 +71,8 @@ final class TrackStreamCall: LiveCall {
                 return true
             }
             self.fail(failure, items: write.itemCount, sequence: write.sequence)
-        case .rejected(.malformed(let found), _):
-            // What follows may be cut wrongly too: the stream ends, after the responses to what
-            // came before.
-            self.loop.transport.pauseRequests(of: self.token)
-            self.requests.machine.end(with: RPCStatus(.malformed(found)))
+        // A request that is not protobuf included: the length before each one, not its content,
+        // says where the next begins.
         case .rejected(let failure, let items):
             self.fail(failure, items: items, sequence: MessageDecoder.sequence(ofTrack: message))
         }

@@ -128,8 +128,11 @@ extension ServiceLoop {
         }
         return AdvisoryWindows(
             nowMicroseconds: self.transport.nowWallMicroseconds,
-            lateMicroseconds: Int64(windows?.lateSeconds ?? 0) * 1_000_000,
-            historicalMicroseconds: Int64(windows?.historicalSeconds ?? 0) * 1_000_000,
-            aheadMicroseconds: Int64(windows?.aheadSeconds ?? 0) * 1_000_000)
+            lateMicroseconds: TimeRules.microseconds(
+                ofSeconds: windows?.lateSeconds ?? 0),
+            historicalMicroseconds: TimeRules.microseconds(
+                ofSeconds: windows?.historicalSeconds ?? 0),
+            aheadMicroseconds: TimeRules.microseconds(
+                ofSeconds: windows?.aheadSeconds ?? 0))
     }
 }
