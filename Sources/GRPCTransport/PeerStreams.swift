@@ -1,6 +1,6 @@
 /// What the peer may still send on each of its latest streams, by its own frames alone.
 ///
-/// nghttp2 keeps no closed streams here (`no_closed_streams`), so it cannot tell a frame that a
+/// nghttp2 keeps no closed streams here (see `SessionSettings`), so it cannot tell a frame that a
 /// client must not send from one that crossed our RST_STREAM. The client's own END_STREAM and
 /// RST_STREAM tell it: whatever follows them on the same stream is an error of the client, whatever
 /// we did meanwhile; and what comes before them is in order, though we have reset the stream.

@@ -10,6 +10,8 @@ extension RPCLoop {
     /// Gives every ready connection its turn, as far as the time of a tick allows.
     ///
     /// Those that are passed over stay ready: the poller is level-triggered.
+    // SAFETY: the poller owns what is ready and keeps it until its next wait, which comes in the
+    // next tick; the indices are those of the buffer.
     func serve(_ ready: UnsafeBufferPointer<IOReadiness>) {
         self.turns.begin()
         guard self.turns.heavyCount > 0 else {

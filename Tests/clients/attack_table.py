@@ -23,10 +23,10 @@ GROWTH_BYTES_MAX = 16 << 20
 # Held responses may take what A14 allows a loop.
 GROWTH_BYTES_MAX_OF = {"A14 responses behind no window": 64 << 20}
 P99_MILLISECONDS_MAX = 100
-# Floods that end by themselves or are bounded by other means: a limit per stream, a wait, or an error response each.
+# Bounded by other means than the end of the connection: a response to each, a wait, or a budget of bytes.
 BOUNDED = {
-    "A6 empty DATA",
     "A6 HEADERS and DATA of rejected calls",
+    "A7 header lists of 60,000 bytes",
     "A10 calls whose responses are not read",
     "A13 half prefaces",
     "A13 half header blocks",

