@@ -79,6 +79,9 @@ extension RPCLoop {
         if connection.end(reason), !connection.output.isEmpty {
             // What does not fit one write is not worth waiting for.
             _ = open.socket.write(connection.output.bytes)
+            // The kernel resets a connection that is closed before its bytes are read, and the peer
+            // may lose what was just written.
+            self.discardInput(of: open.socket)
         }
         self.poller.remove(open.socket.descriptor)
         open.socket.close()

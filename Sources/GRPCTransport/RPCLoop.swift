@@ -231,6 +231,11 @@ package final class RPCLoop: Steppable {
         return min(one, other)
     }
 
+    /// Reads what has come, once, and forgets it.
+    func discardInput(of socket: any StreamSocket) {
+        _ = socket.read(into: self.readBuffer)
+    }
+
     /// The clock itself; everything but the fairness of a tick uses `nowNanoseconds`.
     func readClock() -> UInt64 { self.clock.monotonicNanoseconds() }
 
