@@ -78,6 +78,9 @@ slow-disk-test: deps test-deps build ## each fdatasync 300 ms to 5 s late (F13)
 resource-test: deps test-deps build ## no descriptors, no memory, interrupted calls, a stop of 10 s (F14)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_STOP_SECONDS=10 $(PYTHON) -m pytest Tests/clients/test_resources.py -q -s
 
+attack: deps test-deps build ## floods A1-A15 beside a client that behaves: cut or bounded, memory, latency (ATTACK_DOSE, ATTACK_SECONDS)
+	PROFILED=$(CURDIR)/$(BINARY) $(PYTHON) Tests/clients/attack_table.py
+
 log-damage-test: deps ## blocks of the log zeroed, stale, swapped, written over each other (F6)
 	PROFILES_DAMAGE_FRAMES=1500 PROFILES_DAMAGE_SEGMENT_BYTES=32768 PROFILES_DAMAGE_PAIRS=2500 swift test --filter LogBlockDamageTests 2>&1 | grep -E '^F6|✘|error:|Test run'
 

@@ -38,13 +38,13 @@ extension Connection {
     }
 
     private func submitGoaway(_ code: nghttp2_error_code, _ reason: String) {
+        self.announceLastStream()
         var reason = reason
         reason.withUTF8 {
             // SAFETY: nghttp2 copies the debug data.
             _ = nghttp2_submit_goaway(
-                self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue),
-                nghttp2_session_get_last_proc_stream_id(self.session), code.rawValue,
-                $0.baseAddress, $0.count)
+                self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), self.lastStreamAnnounced,
+                code.rawValue, $0.baseAddress, $0.count)
         }
     }
 
@@ -53,15 +53,41 @@ extension Connection {
     /// - Returns: Whether the peer is to be told why: the last bytes are in `output` then.
     func end(_ reason: ConnectionEnd) -> Bool {
         let goodbye = self.machine.close(reason)
-        if let goodbye {
-            self.submitGoaway(
-                goodbye.isPeerAtFault ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_NO_ERROR,
-                goodbye.reason)
+        switch goodbye {
+        case .some(let goodbye) where goodbye.isPeerAtFault: self.appendGoaway(goodbye.reason)
+        case .some(let goodbye):
+            self.submitGoaway(NGHTTP2_NO_ERROR, goodbye.reason)
             self.collectGoodbye()
+        case nil: break
         }
         self.cancelAll()
         self.destroy()
         return goodbye != nil
+    }
+
+    /// Writes GOAWAY(ENHANCE_YOUR_CALM) behind the frames that have left nghttp2: what a flood has
+    /// queued there, acknowledgements above all, would come first.
+    private func appendGoaway(_ reason: String) {
+        self.announceLastStream()
+        self.output.prepareAppend()
+        let payloadBytes = 4 + 4 + reason.utf8.count
+        // Length and type in four bytes, flags, stream 0; then last stream, code and reason.
+        self.output.buffer.append(
+            (UInt32(payloadBytes) << 8 | UInt32(NGHTTP2_GOAWAY.rawValue)).bigEndian)
+        self.output.buffer.append(UInt8(0))
+        self.output.buffer.append(UInt32(0))
+        self.output.buffer.append(self.lastStreamAnnounced.bigEndian)
+        self.output.buffer.append(NGHTTP2_ENHANCE_YOUR_CALM.rawValue.bigEndian)
+        for byte in reason.utf8 { self.output.buffer.append(byte) }
+    }
+
+    /// Lowers the last stream that a GOAWAY names to the last one that was processed.
+    ///
+    /// nghttp2 compares with what it has sent, not with what it has queued, and the last stream
+    /// must never rise (RFC 9113, section 6.8).
+    private func announceLastStream() {
+        self.lastStreamAnnounced = min(
+            self.lastStreamAnnounced, nghttp2_session_get_last_proc_stream_id(self.session))
     }
 
     /// Takes the last frames from nghttp2: a few at most, because what does not fit one write is

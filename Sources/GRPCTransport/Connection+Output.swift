@@ -78,6 +78,7 @@ extension Connection {
         UnsafeMutableRawBufferPointer(rebasing: frame[header.count...])
             .copyMemory(from: UnsafeRawBufferPointer(rebasing: stream.output.bytes[..<count]))
         stream.output.consume(count)
+        self.gate.budget.spend(WorkBudget.framePoints - count)
         self.pendingResponseBytes -= count
         self.loop.pendingResponseBytes -= count
         self.loop.hasDrained = true

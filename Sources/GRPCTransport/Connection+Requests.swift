@@ -28,8 +28,6 @@ extension Connection {
         case NGHTTP2_RST_STREAM.rawValue:
             self.machine.streamReset(nowNanoseconds: self.loop.nowNanoseconds)
         case NGHTTP2_PING.rawValue: self.pingReceived(frame)
-        case NGHTTP2_SETTINGS.rawValue, NGHTTP2_PRIORITY.rawValue, NGHTTP2_WINDOW_UPDATE.rawValue:
-            self.machine.controlFrameReceived(nowNanoseconds: self.loop.nowNanoseconds)
         default: break
         }
     }
@@ -37,6 +35,10 @@ extension Connection {
     /// Decides on a call from its headers, before any body is buffered.
     private func headersComplete(_ stream: RPCStream) {
         let loop = self.loop
+        guard !stream.head.hasConflictingHost else {
+            // Malformed, which is a stream error (RFC 9113, section 8.3.1).
+            return self.reset(stream, NGHTTP2_PROTOCOL_ERROR)
+        }
         let head = stream.head.method
         loop.metrics.started(method: head)
         guard stream.head.bytes <= loop.limits.headerBytesMax else {
@@ -135,6 +137,7 @@ extension Connection {
             stream.message.removeAll()
         case .deliver:
             self.loop.metrics.messageReceived()
+            self.gate.budget.earnProgress()
             self.loop.handler.receive(stream.message.bytes, of: self.loop.call(of: stream))
             stream.message.removeAll()
             // What one large message took is not kept for the life of a stream.
@@ -155,6 +158,7 @@ extension Connection {
             self.endAtDeadline(stream)
         case .dispatch:
             self.loop.metrics.messageReceived()
+            self.gate.budget.earnProgress()
             self.loop.schedule(stream, at: stream.deadlineNanoseconds)
             self.loop.handler.receive(stream.message.bytes, of: self.loop.call(of: stream))
         case .reject(let status): self.cancel(stream, status)

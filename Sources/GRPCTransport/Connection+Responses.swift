@@ -102,6 +102,7 @@ extension Connection {
         self.pendingResponseBytes += framedBytes
         self.loop.pendingResponseBytes += framedBytes
         self.loop.metrics.messageSent()
+        self.gate.budget.earnProgress()
         switch action {
         case .start: self.submitResponse(stream)
         case .resume: nghttp2_session_resume_data(self.session, stream.id)
@@ -162,6 +163,7 @@ extension Connection {
     /// A call has its status: nothing of it is due any more, and it is counted.
     func callEnded(_ stream: RPCStream, code: RPCStatusCode) {
         self.dropHeld(of: stream)
+        self.gate.budget.earnProgress()
         self.loop.wheel.cancel(stream.timer)
         self.loop.metrics.handled(
             method: stream.head.method, code: code,

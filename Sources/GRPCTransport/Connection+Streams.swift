@@ -21,6 +21,7 @@ extension Connection {
     /// - Returns: How many bytes the windows may open by.
     private func take(_ bytes: UnsafeRawBufferPointer, of stream: RPCStream) -> Int {
         guard stream.machine.isLive else { return bytes.count }
+        self.gate.budget.earn(bytes: bytes.count)
         guard stream.flow.bytes() == .deliver else {
             stream.held.append(bytes)
             return 0

@@ -28,8 +28,12 @@ final class Connection {
     /// It is in the loop's list of connections with output.
     var isDirty = false
     var machine: ConnectionStateMachine
+    /// Sees the peer's frames before nghttp2 does.
+    var gate: FrameGate
     /// For the check of its timeouts.
     let timer = Timer()
+    /// The last stream of the GOAWAY that ends the session; later ones are not processed.
+    var lastStreamAnnounced = Int32.max
     /// The stream that began last. Its header block is never interrupted (RFC 9113, section 4.3),
     /// and its body follows most often.
     // SAFETY: owned as `streams`; set to `nil` when the stream leaves them.
@@ -45,6 +49,7 @@ final class Connection {
         self.generation = generation
         let limits = loop.limits
         self.machine = ConnectionStateMachine(limits: limits, nowNanoseconds: nowNanoseconds)
+        self.gate = FrameGate(limits: limits, nowNanoseconds: nowNanoseconds)
         self.streams.reserveCapacity(limits.streamsPerConnectionMax)
         var session: OpaquePointer?
         // SAFETY: the session gets an unretained pointer to self and is deleted in `destroy`,
@@ -95,15 +100,31 @@ final class Connection {
         case .feedSession: break
         case .ignore: return
         }
+        let verdict = self.gate.inspect(
+            bytes, openStreams: self.streams.count, nowNanoseconds: self.loop.nowNanoseconds)
+        switch verdict {
+        case .feed: self.feed(bytes)
+        case .reject(let offset, let code):
+            self.feed(UnsafeRawBufferPointer(rebasing: bytes[..<offset]))
+            // Does nothing if an earlier frame has ended the session.
+            nghttp2_session_terminate_session(self.session, code.rawValue)
+        }
+        if !self.gate.budget.settle() { self.machine.fail(.frameFlood) }
+        self.markDirty()
+    }
+
+    private func feed(_ bytes: UnsafeRawBufferPointer) {
+        guard !bytes.isEmpty else { return }
         // SAFETY: `bytes` outlives the call; nghttp2 copies what it keeps; the count is passed with
         // the pointer.
         let consumed = nghttp2_session_mem_recv(
             self.session, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
-        if consumed != bytes.count {
-            self.machine.fail(
-                consumed == Int(NGHTTP2_ERR_FLOODED.rawValue) ? .flood : .protocolError)
+        guard consumed != bytes.count else { return }
+        switch Int32(truncatingIfNeeded: consumed) {
+        case NGHTTP2_ERR_FLOODED.rawValue: self.machine.fail(.flood)
+        case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.rawValue: self.machine.fail(.headerFlood)
+        default: self.machine.fail(.protocolError)
         }
-        self.markDirty()
     }
 
     /// Makes the loop flush this connection in this tick.
@@ -138,6 +159,14 @@ final class Connection {
             frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
         else { return }
         let id = frame.pointee.hd.stream_id
+        guard id <= self.lastStreamAnnounced else {
+            // It came before the GOAWAY has left, which says that it was not processed: the client
+            // may send it elsewhere.
+            nghttp2_submit_rst_stream(
+                self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id,
+                NGHTTP2_REFUSED_STREAM.rawValue)
+            return
+        }
         let stream = self.loop.takeStream()
         stream._withUnsafeGuaranteedRef {
             $0.open(id: id, on: self, nowNanoseconds: self.loop.nowNanoseconds)

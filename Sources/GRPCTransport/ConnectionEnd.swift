@@ -6,7 +6,7 @@ enum ConnectionEnd: String, CaseIterable {
     case flood
     case rapidReset = "rapid_reset"
     case headerFlood = "header_flood"
-    case controlFlood = "control_flood"
+    case frameFlood = "frame_flood"
     case pings = "too_many_pings"
     case notReading = "not_reading"
     case prefaceTimeout = "preface_timeout"
@@ -26,8 +26,11 @@ enum ConnectionEnd: String, CaseIterable {
     var goodbye: Goodbye? {
         switch self {
         case .pings: Goodbye(isPeerAtFault: true, reason: "too_many_pings")
-        case .rapidReset, .flood, .controlFlood, .headerFlood, .notReading:
-            Goodbye(isPeerAtFault: true)
+        case .rapidReset: Goodbye(isPeerAtFault: true, reason: "too_many_resets")
+        case .frameFlood: Goodbye(isPeerAtFault: true, reason: "too_many_frames_without_progress")
+        case .flood: Goodbye(isPeerAtFault: true, reason: "too_many_unread_acknowledgements")
+        case .headerFlood: Goodbye(isPeerAtFault: true, reason: "too_large_headers")
+        case .notReading: Goodbye(isPeerAtFault: true, reason: "output_not_read")
         case .idle: Goodbye(isPeerAtFault: false, reason: "max_idle")
         case .drained: Goodbye(isPeerAtFault: false)
         case .protocolError, .done, .peerClosed, .prefaceTimeout, .tooMany: nil

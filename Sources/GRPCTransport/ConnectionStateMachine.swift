@@ -11,7 +11,8 @@
 /// ```
 ///
 /// The first reason to close counts; one exception is a peer that does not read the last output.
-/// Beside the states are the budgets of what a peer may cost: resets, control frames, pings.
+/// Beside the states are the budgets of two rules of their own, resets and pings; what any frame
+/// costs is counted by `FrameGate`.
 struct ConnectionStateMachine {
     private enum State: Equatable {
         /// The client's preface is not complete.
@@ -37,7 +38,6 @@ struct ConnectionStateMachine {
     private var output = Output.flowing
     private var lastActivityNanoseconds: UInt64
     private var resets: TokenBucket
-    private var controlFrames: TokenBucket
     /// When the last PING came, and how many came too early since the last response; `nil`: none
     /// came.
     private var lastPingNanoseconds: UInt64?
@@ -49,9 +49,6 @@ struct ConnectionStateMachine {
         self.lastActivityNanoseconds = nowNanoseconds
         self.resets = TokenBucket(
             burst: limits.resetBurst, perSecond: limits.resetsPerSecond,
-            nowNanoseconds: nowNanoseconds)
-        self.controlFrames = TokenBucket(
-            burst: limits.controlFrameBurst, perSecond: limits.controlFramesPerSecond,
             nowNanoseconds: nowNanoseconds)
     }
 
@@ -91,14 +88,8 @@ struct ConnectionStateMachine {
         if !self.resets.take(nowNanoseconds: nowNanoseconds) { self.fail(.rapidReset) }
     }
 
-    /// A frame came that costs the peer nothing (A5, A8).
-    mutating func controlFrameReceived(nowNanoseconds: UInt64) {
-        if !self.controlFrames.take(nowNanoseconds: nowNanoseconds) { self.fail(.controlFlood) }
-    }
-
     /// A PING came that is not an acknowledgement (C7).
     mutating func pingReceived(nowNanoseconds: UInt64) {
-        self.controlFrameReceived(nowNanoseconds: nowNanoseconds)
         if let last = self.lastPingNanoseconds,
             nowNanoseconds - last < self.limits.pingIntervalNanoseconds
         {
@@ -108,11 +99,9 @@ struct ConnectionStateMachine {
         if self.pingStrikes > self.limits.pingStrikesMax { self.fail(.pings) }
     }
 
-    /// HEADERS or DATA of ours have left: a client that gets responses may send pings and window
-    /// updates beside each.
+    /// HEADERS or DATA of ours have left: a client that gets responses may send pings beside them.
     mutating func responseSent() {
         self.pingStrikes = 0
-        self.controlFrames.refill()
     }
 
     // MARK: Shutdown

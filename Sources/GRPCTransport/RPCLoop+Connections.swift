@@ -62,6 +62,7 @@ extension RPCLoop {
             return socket.close()
         }
         self.connections[Int(slot)] = OpenConnection(connection: connection, socket: socket)
+        self.turns.reset(slot: Int(slot))
         self.connectionCount += 1
         self.scheduleCheck(of: connection)
         connection.markDirty()
@@ -72,11 +73,15 @@ extension RPCLoop {
         guard let open = self.connections[Int(connection.slot)], open.connection === connection
         else { return }
         self.connections[Int(connection.slot)] = nil
+        self.turns.reset(slot: Int(connection.slot))
         self.metrics.ended(reason)
         self.wheel.cancel(connection.timer)
         if connection.end(reason), !connection.output.isEmpty {
             // What does not fit one write is not worth waiting for.
             _ = open.socket.write(connection.output.bytes)
+            // The kernel resets a connection that is closed before its bytes are read, and the peer
+            // may lose what was just written.
+            self.discardInput(of: open.socket)
         }
         self.poller.remove(open.socket.descriptor)
         open.socket.close()

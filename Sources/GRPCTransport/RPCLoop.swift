@@ -42,6 +42,7 @@ package final class RPCLoop: Steppable {
     var connectionCount = 0
     /// Connections with something to send in this tick.
     var dirty: [Connection] = []
+    var turns = ConnectionTurns()
 
     /// Every stream ever made, each with a reference of this loop.
     // SAFETY: this table owns the streams: each is retained when it is made and released in
@@ -192,7 +193,7 @@ package final class RPCLoop: Steppable {
                 return false
             }
         }
-        for readiness in ready { self.handle(readiness) }
+        self.serve(ready)
         while let timer = self.wheel.popDue(nowNanoseconds: self.nowNanoseconds) { timer.fire?() }
         self.resumeAccepting()
         if self.command.load(ordering: .acquiring) == Command.drain.rawValue {
@@ -230,17 +231,28 @@ package final class RPCLoop: Steppable {
         return min(one, other)
     }
 
-    private func handle(_ readiness: IOReadiness) {
+    /// Reads what has come, once, and forgets it.
+    func discardInput(of socket: any StreamSocket) {
+        _ = socket.read(into: self.readBuffer)
+    }
+
+    /// The clock itself; everything but the fairness of a tick uses `nowNanoseconds`.
+    func readClock() -> UInt64 { self.clock.monotonicNanoseconds() }
+
+    func handle(_ readiness: IOReadiness) {
         if readiness.tag == Self.listenerTag { return self.accept() }
-        let slot = Int(readiness.tag & 0xFFFF_FFFF)
+        let slot = Self.slot(of: readiness)
         guard slot < self.connections.count, let open = self.connections[slot],
             open.connection.generation == UInt32(readiness.tag >> 32)
         else { return }
         if readiness.interest.contains(.write) { open.connection.markDirty() }
         guard readiness.interest.contains(.read) else { return }
         // One read per tick: a busy connection waits for its next tick like everyone else.
-        switch open.socket.read(into: self.readBuffer) {
+        let bytesMax =
+            self.turns.isHeavy(slot: slot) ? Self.readBytes : ConnectionTurns.lightBytes
+        switch open.socket.read(into: .init(rebasing: self.readBuffer[..<bytesMax])) {
         case .bytes(let count):
+            self.turns.read(slot: slot, bytes: count)
             open.connection.receive(UnsafeRawBufferPointer(rebasing: self.readBuffer[..<count]))
         case .wouldBlock: break
         case .closed: self.close(open.connection, .peerClosed)

@@ -10,8 +10,8 @@ struct RequestHead: ~Copyable {
         case other
     }
 
-    /// How the request's messages may be compressed.
-    enum Encoding {
+    /// How the request's messages may be compressed; of several values the highest counts.
+    enum Encoding: UInt8 {
         case identity
         /// Known to the protocol, not supported: a message that uses it is rejected.
         case unsupported
@@ -27,10 +27,16 @@ struct RequestHead: ~Copyable {
     /// Nanoseconds; `nil`: none.
     var timeoutNanoseconds: UInt64?
     var hasInvalidTimeout = false
+    /// `host` names another server than `:authority`: whoever forwarded the request may have
+    /// checked either (A15).
+    private(set) var hasConflictingHost = false
+    /// The value of `:authority`; empty: none.
+    private var authority = ByteBuffer()
     /// Counted as SETTINGS_MAX_HEADER_LIST_SIZE counts: name, value and 32 per field.
     var bytes = 0
-    /// The value of `authorization`; empty: none.
-    var authorization = ByteBuffer()
+    /// The value of `authorization`; empty: none, or several.
+    private(set) var authorization = ByteBuffer()
+    private var hasAuthorization = false
 
     mutating func reset() {
         self.isPOST = false
@@ -39,27 +45,50 @@ struct RequestHead: ~Copyable {
         self.method = nil
         self.timeoutNanoseconds = nil
         self.hasInvalidTimeout = false
+        self.hasConflictingHost = false
+        self.authority.removeAll()
         self.bytes = 0
         self.authorization.removeAll()
+        self.hasAuthorization = false
     }
 
     /// Takes one field. Names are compared by length first, then all bytes.
+    ///
+    /// nghttp2 rejects repeated pseudo-header fields and `host`. Of other repeated fields the
+    /// strictest value counts, so that no second one can hide the first.
     mutating func add(
         name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, methods: MethodTable
     ) {
         switch name.count {
         case 5 where name.equals(":path"): self.method = methods.index(of: value)
         case 7 where name.equals(":method"): self.isPOST = value.equals("POST")
-        case 12 where name.equals("content-type"): self.contentType = Self.contentType(value)
-        case 12 where name.equals("grpc-timeout"):
-            self.timeoutNanoseconds = GRPCTimeout.nanoseconds(value)
-            self.hasInvalidTimeout = self.timeoutNanoseconds == nil
-        case 13 where name.equals("grpc-encoding"): self.encoding = Self.encoding(value)
+        case 10 where name.equals(":authority"):
+            self.authority.removeAll()
+            self.authority.append(value)
+        case 4 where name.equals("host"):
+            self.hasConflictingHost =
+                self.authority.count > 0 && !HostName.isSame(self.authority.bytes, value)
+        case 12 where name.equals("content-type"):
+            if self.contentType != .other { self.contentType = Self.contentType(value) }
+        case 12 where name.equals("grpc-timeout"): self.addTimeout(value)
+        case 13 where name.equals("grpc-encoding"):
+            let encoding = Self.encoding(value)
+            if encoding.rawValue > self.encoding.rawValue { self.encoding = encoding }
         case 13 where name.equals("authorization"):
             self.authorization.removeAll()
-            self.authorization.append(value)
+            if !self.hasAuthorization { self.authorization.append(value) }
+            self.hasAuthorization = true
         default: break
         }
+    }
+
+    /// One invalid value makes the call invalid (G14); of several valid ones the shortest counts.
+    private mutating func addTimeout(_ value: UnsafeRawBufferPointer) {
+        guard let timeout = GRPCTimeout.nanoseconds(value) else {
+            self.hasInvalidTimeout = true
+            return
+        }
+        self.timeoutNanoseconds = min(self.timeoutNanoseconds ?? .max, timeout)
     }
 
     /// `application/grpc`, alone, with `+proto`, or before parameters (G3-G6).

@@ -12,11 +12,6 @@ struct TokenBucket {
         self.updatedNanoseconds = nowNanoseconds
     }
 
-    /// Makes it full again.
-    mutating func refill() {
-        self.level = self.burst
-    }
-
     /// Takes one; false when none is left.
     mutating func take(nowNanoseconds: UInt64) -> Bool {
         let elapsed = Double(nowNanoseconds &- self.updatedNanoseconds)

@@ -77,17 +77,6 @@ import Testing
         #expect(machine.flush == .close(.rapidReset))
     }
 
-    @Test func controlFramesBeyondTheBudgetCloseUnlessResponsesLeave() {
-        var machine = self.machine()
-        let burst = Self.limits.controlFrameBurst
-        for _ in 0 ..< burst { machine.controlFrameReceived(nowNanoseconds: Self.start) }
-        machine.responseSent()
-        for _ in 0 ..< burst { machine.controlFrameReceived(nowNanoseconds: Self.start) }
-        #expect(machine.flush == .collect)
-        machine.controlFrameReceived(nowNanoseconds: Self.start)
-        #expect(machine.flush == .close(.controlFlood))
-    }
-
     @Test func earlyPingsAreStrikesAndResponsesForgiveThem() {
         var machine = self.machine()
         // The first is not early, whatever the clock says.
@@ -199,7 +188,9 @@ import Testing
             ConnectionEnd.pings,
             ConnectionEnd.Goodbye?.some(.init(isPeerAtFault: true, reason: "too_many_pings"))
         ),
-        (.rapidReset, .init(isPeerAtFault: true)), (.notReading, .init(isPeerAtFault: true)),
+        (.rapidReset, .init(isPeerAtFault: true, reason: "too_many_resets")),
+        (.notReading, .init(isPeerAtFault: true, reason: "output_not_read")),
+        (.frameFlood, .init(isPeerAtFault: true, reason: "too_many_frames_without_progress")),
         (.idle, .init(isPeerAtFault: false, reason: "max_idle")),
         (.drained, .init(isPeerAtFault: false)), (.peerClosed, nil), (.prefaceTimeout, nil),
     ])
