@@ -2,12 +2,14 @@
 
 /// The exit codes of `profiled`.
 package enum ExitCode: Int32, Sendable, CaseIterable {
-    /// A drain after SIGTERM completed, or an option such as `--help` or `--check-config` printed
-    /// its text.
+    /// A drain after SIGTERM completed, SIGTERM came before anything was served, or an option such
+    /// as `--help` or `--check-config` printed its text.
     case success = 0
-    /// Any failure without a code of its own: a bind that failed, a thread that could not start.
+    /// Any failure without a code of its own: a bind that failed, a thread that could not start, a
+    /// second SIGTERM, SIGQUIT or SIGABRT.
     case unexpected = 1
-    /// A setting is unknown, malformed or not allowed; the error names the setting and its source.
+    /// A setting is unknown, malformed or not allowed, and the error names it and its source; or a
+    /// limit of the process leaves no space for a log segment.
     case configuration = 2
     /// The data directory must not be served: corruption, a newer format, a gap in the log.
     case dataRejected = 3

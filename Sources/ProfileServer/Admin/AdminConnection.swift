@@ -69,8 +69,11 @@ final class AdminConnection {
     let socket: any StreamSocket
     /// The peer's address without its port: what its share of the connections is counted by.
     let host: Substring
+    /// Its number in the order of the accepts: which of two is older if their phases began in one
+    /// turn, and so at the same time.
+    private let number: UInt64
     /// When the current phase began, in monotonic nanoseconds.
-    private(set) var since: UInt64
+    private var since: UInt64
     /// When `expire` is due, in monotonic nanoseconds.
     private(set) var deadline: UInt64
 
@@ -84,8 +87,9 @@ final class AdminConnection {
     private var lingers = false
     private var inputEnded = false
 
-    init(socket: any StreamSocket, now: UInt64) {
+    init(socket: any StreamSocket, number: UInt64, now: UInt64) {
         self.socket = socket
+        self.number = number
         let peer = socket.peer
         self.host = peer[..<(peer.lastIndex(of: ":") ?? peer.endIndex)]
         self.since = now
@@ -98,6 +102,12 @@ final class AdminConnection {
         case .head, .lingering: .unfinished
         case .responding: .responding
         }
+    }
+
+    /// Whether it is closed before `other` in favour of a new connection: idle before unfinished
+    /// before responding, and of equal ones the older.
+    func isWorthLess(than other: AdminConnection) -> Bool {
+        (self.worth, self.since, self.number) < (other.worth, other.since, other.number)
     }
 
     /// Makes as much progress as possible without blocking.

@@ -41,6 +41,7 @@ package final class AdminListener: @unchecked Sendable {
     private let stopping = Atomic<Bool>(false)
 
     private var slots = [Slot](repeating: Slot(), count: AdminListener.connectionsMax)
+    private var acceptedCount: UInt64 = 0
     private var isAccepting = true
     /// When a pause for lack of descriptors ends, in monotonic nanoseconds.
     private var acceptResumesAt: UInt64?
@@ -170,7 +171,10 @@ package final class AdminListener: @unchecked Sendable {
                 self.acceptResumesAt = context.now + Self.acceptPauseNanoseconds
                 return
             case .socket(let socket):
-                self.open(AdminConnection(socket: socket, now: context.now), context)
+                self.acceptedCount += 1
+                let connection = AdminConnection(
+                    socket: socket, number: self.acceptedCount, now: context.now)
+                self.open(connection, context)
             }
         }
     }
@@ -206,8 +210,7 @@ package final class AdminListener: @unchecked Sendable {
         return index
     }
 
-    /// The connection to close in favour of a new one: idle before unfinished before responding,
-    /// and of equal ones the oldest.
+    /// The connection to close in favour of a new one.
     ///
     /// - Parameter host: Only of this address; `nil`: of all.
     private func leastWorth(of host: Substring?) -> Int? {
@@ -215,12 +218,7 @@ package final class AdminListener: @unchecked Sendable {
         for (index, slot) in self.slots.enumerated() {
             guard let connection = slot.connection, host ?? connection.host == connection.host
             else { continue }
-            if let found = least?.connection,
-                (found.worth.rawValue, found.since)
-                    <= (connection.worth.rawValue, connection.since)
-            {
-                continue
-            }
+            if let found = least, !connection.isWorthLess(than: found.connection) { continue }
             least = (index, connection)
         }
         return least?.index
