@@ -82,8 +82,8 @@ package final class LogBatch: @unchecked Sendable {
         UnsafeRawBufferPointer(rebasing: self.results.bytes[slot.resultOffset...])
     }
 
-    /// Removes the commands whose call has ended or passed its deadline meanwhile: an abandoned call
-    /// costs no write, and a late one is not carried out.
+    /// Removes the commands whose call has ended or passed its deadline meanwhile: an abandoned
+    /// call costs no write, and a late one is not carried out.
     ///
     /// - Returns: How many items were removed.
     /// - Complexity: O(slots), and a copy of the records behind the first one removed.

@@ -92,7 +92,11 @@ import Testing
             historicalMicroseconds: longest, aheadMicroseconds: longest)
     }
 
-    private static var decoders: [(root: Int, name: String, decode: Decode)] {
+    private typealias Case = (root: Int, name: String, decode: Decode)
+
+    private static var decoders: [Case] { Self.writes + Self.reads }
+
+    private static var writes: [Case] {
         let schema = WireSchema.shared
         return [
             (
@@ -112,6 +116,12 @@ import Testing
                 schema.updateSubscriptionRequest.index, "UpdateSubscription",
                 Self.write { $0.decodeUpdateSubscription($1) }
             ),
+        ]
+    }
+
+    private static var reads: [Case] {
+        let schema = WireSchema.shared
+        return [
             (schema.getProfileRequest.index, "GetProfile", Self.read { $0.decodeGetProfile($1) }),
             (
                 schema.batchGetProfilesRequest.index, "BatchGetProfiles",

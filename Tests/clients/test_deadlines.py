@@ -87,7 +87,7 @@ def test_a_write_past_its_deadline_is_not_carried_out(server, timeout):
 
 
 @pytest.mark.parametrize("timeout", PAST)
-def test_a_read_past_its_deadline_is_not_answered(server, timeout):
+def test_a_read_past_its_deadline_has_no_response(server, timeout):
     with Raw(server.listen) as raw:
         for name, request in reads(unique("late")).items():
             response = one_segment(raw, SERVICE + name, request.SerializeToString(), timeout=timeout)

@@ -178,7 +178,9 @@ BAD_WRITES = {
         3, field(1, field(4, b"x") + field(6, b"".join(field(1, field(1, b"k%d" % n)) for n in range(101))))
     ),
     "a NUL in a topic": field(3, field(3, field(3, field(2, b"x")) + field(4, b"\x08\1\x18\3" + field(2, b"t\0")))),
-    "an object in a profile": field(3, field(1, field(4, b"x") + field(6, field(1, field(1, b"k") + field(2, nested(9)))))),
+    "an object in a profile": field(
+        3, field(1, field(4, b"x") + field(6, field(1, field(1, b"k") + field(2, nested(9)))))
+    ),
 }
 
 
