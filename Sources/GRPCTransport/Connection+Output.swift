@@ -78,6 +78,8 @@ extension Connection {
         UnsafeMutableRawBufferPointer(rebasing: frame[header.count...])
             .copyMemory(from: UnsafeRawBufferPointer(rebasing: stream.output.bytes[..<count]))
         stream.output.consume(count)
+        stream.progressNanoseconds = self.loop.nowNanoseconds
+        self.progressNanoseconds = self.loop.nowNanoseconds
         self.pendingResponseBytes -= count
         self.loop.pendingResponseBytes -= count
         self.loop.hasDrained = true

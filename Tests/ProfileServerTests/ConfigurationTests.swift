@@ -29,6 +29,7 @@ import Testing
     static let samples: [(name: String, value: String, shown: String)] = [
         ("data-dir", "/srv/a # b", "/srv/a # b"), ("listen", "localhost:1", "127.0.0.1:1"),
         ("admin-listen", "[::]:65535", "[::]:65535"), ("loops", "64", "64"),
+        ("connections-per-address", "1000", "1000"),
         ("segment-bytes", "1024 KiB", "1MiB"), ("memory-limit", "3 GiB", "3GiB"),
         ("snapshot-log-bytes", "1GiB", "1GiB"), ("snapshot-seconds", "60", "60"),
         ("drain-seconds", "0", "0"),
@@ -49,6 +50,8 @@ import Testing
             admin-listen = 127.0.0.1:9464
             # default
             loops = 4
+            # default
+            connections-per-address = 256
             # default
             segment-bytes = 64MiB
             # default
@@ -195,6 +198,7 @@ import Testing
                 "1.5MiB", "-1MiB", "9999999999GiB", "9999999999",
             ]
         ),
+        ("connections-per-address", ["", "0", "65537", "-1"]),
         ("snapshot-log-bytes", ["", "0", "1048575", "1025GiB"]),
         ("snapshot-seconds", ["0", "28801", "1h"]),
         ("drain-seconds", ["", "-1", "3601", "10s"]), ("reflection", ["", "ON", "true"]),

@@ -31,3 +31,6 @@ long linux_getrandom(void *target, uint64_t bytes);
 void linux_name_thread(const char *name);
 /// The magic number of the file system at `path` (linux/magic.h), or 0 on failure.
 uint64_t linux_file_system_magic(const char *path);
+/// Makes the allocator map blocks of 256 KiB and more on their own, so that they are given back to
+/// the system when they are freed. By default glibc stops doing so after the first large block.
+void linux_return_large_blocks(void);

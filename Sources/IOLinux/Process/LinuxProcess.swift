@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Properties and limits of the process as a whole.
@@ -44,7 +45,8 @@ package enum LinuxProcess {
     }
 
     /// Makes new files accessible to their owner only, raises the descriptor limit to the hard
-    /// limit, and disables core dumps, which would contain people's data (S11).
+    /// limit, makes the allocator give large blocks back to the system when they are freed, and
+    /// disables core dumps, which would contain people's data (S11).
     package static func harden() {
         umask(0o077)
         var limit = rlimit()
@@ -52,6 +54,7 @@ package enum LinuxProcess {
             limit.rlim_cur = limit.rlim_max
             setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         }
+        linux_return_large_blocks()
         limit = rlimit(rlim_cur: 0, rlim_max: 0)
         setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit)
     }

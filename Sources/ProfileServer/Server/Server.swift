@@ -64,6 +64,7 @@ package final class Server {
         self.waitForEnd()
         self.drain(node)
         for loop in loops { loop.join() }
+        self.reportCut(node)
         // In this order each component still has what it needs while it ends.
         for worker in workers { worker.stopAndJoin() }
         node.close()
@@ -91,6 +92,7 @@ package final class Server {
         node.listenHost = self.configuration.listen.host
         node.listenPort = self.configuration.listen.port
         node.loops = self.configuration.loops
+        node.transport.connectionsPerPeerMax = self.configuration.connectionsPerAddress
         node.hasReflection = self.configuration.reflection
         node.log.segmentBytes = self.configuration.segmentBytes
         node.pipeline.memoryBytesMax = self.configuration.memoryLimit
@@ -165,6 +167,17 @@ package final class Server {
                 self.log.info("nothing to reload: keys and certificates are not built yet")
             }
         }
+    }
+
+    /// Says what did not end within the grace.
+    private func reportCut(_ node: Node) {
+        let figures = node.transportMetrics
+        let connections = figures.reduce(0) { $0 + $1.connectionsCut }
+        guard connections > 0 else { return }
+        self.log.warning(
+            "the grace has ended: open calls were cut off",
+            LogField("connections", connections),
+            LogField("calls", figures.reduce(0) { $0 + $1.callsCut }))
     }
 
     private func drain(_ node: Node) {
