@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -84,4 +85,9 @@ void linux_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
 uint64_t linux_file_system_magic(const char *path) {
     struct statfs status;
     return statfs(path, &status) == 0 ? (uint64_t)status.f_type & 0xFFFFFFFFu : 0;
+}
+
+void linux_return_large_blocks(void) {
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    mallopt(M_TRIM_THRESHOLD, 2 << 20);
 }

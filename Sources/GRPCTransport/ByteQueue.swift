@@ -51,11 +51,17 @@ struct ByteQueue: ~Copyable {
         self.buffer.append(bytes)
     }
 
+    /// Storage that an empty queue keeps, in bytes; more than this is left by something unusually
+    /// large.
+    private static let emptyBytesKept = 128 << 10
+
     /// Forgets the first `count` bytes.
     mutating func consume(_ count: Int) {
         precondition(count >= 0 && count <= self.count, "only what waits is consumed")
         self.consumedBytes += count
-        if self.consumedBytes == self.buffer.count { self.removeAll() }
+        guard self.consumedBytes == self.buffer.count else { return }
+        self.removeAll()
+        self.buffer.shrink(toCapacity: Self.emptyBytesKept)
     }
 
     /// Forgets everything, keeps the storage.

@@ -8,12 +8,28 @@ extension Connection {
     /// First half of a shutdown: see `ConnectionStateMachine`.
     func announceDrain() {
         switch self.machine.announceDrain() {
-        case .sendNoticeAndPing:
-            nghttp2_submit_shutdown_notice(self.session)
-            nghttp2_submit_ping(self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
-            self.markDirty()
+        case .sendNoticeAndPing: self.sendNoticeAndPing()
         case .ignore: break
         }
+    }
+
+    /// As above, because the connection has reached its age (C13).
+    func announceEndOfAge() {
+        switch self.machine.announceEndOfAge(nowNanoseconds: self.loop.nowNanoseconds) {
+        case .sendNoticeAndPing: self.sendNoticeAndPing()
+        case .ignore: break
+        }
+    }
+
+    private func sendNoticeAndPing() {
+        nghttp2_submit_shutdown_notice(self.session)
+        self.sendPing()
+    }
+
+    /// Asks the peer for an acknowledgement: that of a shutdown, or a sign of life (C14).
+    func sendPing() {
+        nghttp2_submit_ping(self.session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
+        self.markDirty()
     }
 
     /// Second half of a shutdown.
@@ -21,7 +37,7 @@ extension Connection {
         switch self.machine.finishDrain() {
         case .sendGoawayAndDrainStreams:
             self.drainStreams()
-            self.submitGoaway(NGHTTP2_NO_ERROR, "")
+            self.submitGoaway(NGHTTP2_NO_ERROR, self.machine.isEndOfAge ? "max_age" : "")
             self.markDirty()
         case .ignore: break
         }
@@ -108,16 +124,25 @@ extension RPCLoop {
     func scheduleCheck(of connection: Connection) {
         self.wheel.schedule(
             connection.timer,
-            atNanoseconds: max(connection.machine.nextCheckNanoseconds, self.nowNanoseconds + 1))
+            atNanoseconds: max(
+                min(
+                    connection.machine.nextCheckNanoseconds,
+                    connection.responseCheckNanoseconds),
+                self.nowNanoseconds + 1))
     }
 
     /// Closes a connection that has used its time up, else checks again later.
     func check(_ connection: Connection) {
-        switch connection.machine.check(
+        connection.checkResponses()
+        let action = connection.machine.check(
             nowNanoseconds: self.nowNanoseconds, hasStreams: !connection.streams.isEmpty)
-        {
-        case .close: connection.markDirty()
-        case .checkAgain: self.scheduleCheck(of: connection)
+        switch action {
+        case .close: return connection.markDirty()
+        case .checkAgain: break
+        case .announceEndOfAge: connection.announceEndOfAge()
+        case .finishDrain: connection.finishDrain()
+        case .ping: connection.sendPing()
         }
+        self.scheduleCheck(of: connection)
     }
 }

@@ -79,6 +79,8 @@ extension Connection {
             .copyMemory(from: UnsafeRawBufferPointer(rebasing: stream.output.bytes[..<count]))
         stream.output.consume(count)
         self.gate.budget.spend(WorkBudget.framePoints - count)
+        stream.progressNanoseconds = self.loop.nowNanoseconds
+        self.progressNanoseconds = self.loop.nowNanoseconds
         self.pendingResponseBytes -= count
         self.loop.pendingResponseBytes -= count
         self.loop.hasDrained = true

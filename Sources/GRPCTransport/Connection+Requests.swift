@@ -23,6 +23,7 @@ extension Connection {
         case NGHTTP2_DATA.rawValue:
             self.withStream(frame.pointee.hd.stream_id) { stream in
                 self.countEmptyData(stream, frame)
+                self.recharge(stream)
                 self.endRequest(of: stream, flags: frame.pointee.hd.flags)
             }
         case NGHTTP2_RST_STREAM.rawValue:
@@ -157,13 +158,38 @@ extension Connection {
         case .dispatch where self.loop.hasPassed(stream.deadlineNanoseconds):
             self.endAtDeadline(stream)
         case .dispatch:
-            self.loop.metrics.messageReceived()
             self.gate.budget.earnProgress()
             self.loop.schedule(stream, at: stream.deadlineNanoseconds)
-            self.loop.handler.receive(stream.message.bytes, of: self.loop.call(of: stream))
+            guard self.mayBeginCalls else { return self.loop.deferDispatch(of: stream) }
+            self.dispatch(stream)
         case .reject(let status): self.cancel(stream, status)
         case .ended, .ignore: break
         }
+    }
+
+    /// Whether responses, those of the calls under way included, leave headroom for another call.
+    var mayBeginCalls: Bool {
+        self.pendingResponseBytes + self.reservedResponseBytes
+            < self.loop.limits.outputBytesPerConnectionMax
+    }
+
+    /// What a response needs beside what grows with its request, in bytes.
+    private static let responseBytesMin = 256
+
+    /// Gives the message of a unary call to the handler.
+    ///
+    /// Headroom for its response is reserved until the call ends: a write must not enter the log
+    /// and then find none. Responses to writes grow with the writes, so the size of the request is
+    /// the measure: an eighth of it, so that a connection may have as many bytes of requests under
+    /// way as it may have unfinished.
+    func dispatch(_ stream: RPCStream) {
+        stream.reservedResponseBytes = stream.message.count / 8 + Self.responseBytesMin
+        self.reservedResponseBytes += stream.reservedResponseBytes
+        self.loop.metrics.messageReceived()
+        self.loop.handler.receive(stream.message.bytes, of: self.loop.call(of: stream))
+        stream.message.removeAll()
+        stream.message.shrink(toCapacity: Self.messageBytesKept)
+        self.recharge(stream)
     }
 
     /// A stream's time is over: its deadline, or the wait for its body.

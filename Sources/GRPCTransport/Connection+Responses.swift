@@ -25,13 +25,9 @@ extension Connection {
         }
     }
 
+    /// A response is never rejected: what it says of a write is true already. Calls are not begun
+    /// while too much waits, and `RPCLoop.shedResponses` bounds the rest.
     private func completeResponse(from start: Int, on stream: RPCStream) {
-        guard self.hasHeadroom(forBytes: stream.output.buffer.count - start) else {
-            stream.output.buffer.truncate(to: start)
-            return self.finish(
-                stream,
-                RPCStatus(.resourceExhausted, "too many unread responses wait on this connection"))
-        }
         self.endMessage(from: start, on: stream, stream.machine.respond())
         self.callEnded(stream, code: .ok)
     }
@@ -84,6 +80,9 @@ extension Connection {
     /// - Returns: Where the prefix starts in the stream's output.
     @inline(__always)
     private static func beginMessage(on stream: RPCStream) -> Int {
+        if stream.output.isEmpty {
+            stream.progressNanoseconds = stream.withConnection { $0.loop.nowNanoseconds }
+        }
         stream.output.prepareAppend()
         let start = stream.output.buffer.count
         // Not compressed; the length is patched by `endMessage`.
@@ -164,6 +163,11 @@ extension Connection {
     func callEnded(_ stream: RPCStream, code: RPCStatusCode) {
         self.dropHeld(of: stream)
         self.gate.budget.earnProgress()
+        self.reservedResponseBytes -= stream.reservedResponseBytes
+        stream.reservedResponseBytes = 0
+        stream.endedNanoseconds = self.loop.nowNanoseconds
+        // Calls that were not begun may have headroom by it.
+        self.loop.hasDrained = true
         self.loop.wheel.cancel(stream.timer)
         self.loop.metrics.handled(
             method: stream.head.method, code: code,

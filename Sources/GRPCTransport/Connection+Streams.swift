@@ -7,13 +7,20 @@ import CNGHTTP2
 extension Connection {
     /// Bytes of a request's body, in any cut.
     ///
-    /// Both windows, the stream's and the connection's, open only by what was taken: paused streams
-    /// hold at most `connectionWindowBytes` in one connection. The price is that a client which
-    /// leaves many streams unread stalls itself.
+    /// Both windows, the stream's and the connection's, open only by what was taken; the stream's
+    /// not even by that while its message waits for its share of the budget. The connection's
+    /// window is larger than all that its streams can hold, so it never keeps one of them from
+    /// finishing.
     func data(stream id: Int32, _ bytes: UnsafeRawBufferPointer) {
         var taken = bytes.count
-        self.withStream(id) { taken = self.take(bytes, of: $0) }
-        self.consume(taken, of: id)
+        var isWithheld = false
+        self.withStream(id) { stream in
+            taken = self.take(bytes, of: stream)
+            isWithheld = stream.charge.isWaiting && stream.machine.isLive
+            if isWithheld { stream.charge.withhold(taken) }
+        }
+        guard isWithheld else { return self.consume(taken, of: id) }
+        if taken > 0 { nghttp2_session_consume_connection(self.session, taken) }
     }
 
     /// Delivers what may go up and holds the rest.
@@ -41,6 +48,7 @@ extension Connection {
         guard stream.held.count == waiting, stream.machine.isLive else { return }
         stream.held.consume(taken)
         self.consume(taken, of: stream.id)
+        self.recharge(stream)
         self.markDirty()
         if stream.flow.delivered() == .end { self.requestsEnd(of: stream) }
     }
@@ -48,7 +56,11 @@ extension Connection {
     /// Drops what is held of a call that has ended.
     func dropHeld(of stream: RPCStream) {
         self.consume(stream.held.count, of: stream.id)
-        stream.held.removeAll()
+        // A call that has ended may wait long for its response to be read.
+        stream.held.reset(keepingCapacity: RPCStream.bytesKept)
+        stream.message.removeAll()
+        stream.message.shrink(toCapacity: RPCStream.bytesKept)
+        self.recharge(stream)
     }
 
     /// The last message of a request stream was delivered.

@@ -25,11 +25,23 @@ final class Connection {
     private(set) var streams: [Unmanaged<RPCStream>] = []
     /// Bytes of responses waiting in the streams of this connection.
     var pendingResponseBytes = 0
+    /// Headroom that the responses to the calls under way have reserved, in bytes.
+    var reservedResponseBytes = 0
     /// It is in the loop's list of connections with output.
     var isDirty = false
     var machine: ConnectionStateMachine
     /// Sees the peer's frames before nghttp2 does.
     var gate: FrameGate
+    /// What the connections of the same peer hold.
+    let peer: PeerShare
+    /// What its unfinished requests hold.
+    var requests = RequestBytes()
+    /// When the peer last took bytes of a response, in monotonic nanoseconds.
+    var progressNanoseconds: UInt64
+    /// When to look for responses that are not read; `.max`: none wait.
+    var responseCheckNanoseconds = UInt64.max
+    /// It has left its loop.
+    var isClosed: Bool { self.session == nil }
     /// For the check of its timeouts.
     let timer = Timer()
     /// The last stream of the GOAWAY that ends the session; later ones are not processed.
@@ -39,8 +51,12 @@ final class Connection {
     // SAFETY: owned as `streams`; set to `nil` when the stream leaves them.
     private var latestStream: Unmanaged<RPCStream>?
 
-    init(loop: RPCLoop, slot: UInt32, generation: UInt32, nowNanoseconds: UInt64) {
+    init(
+        loop: RPCLoop, slot: UInt32, generation: UInt32, peer: PeerShare, nowNanoseconds: UInt64
+    ) {
         self.loop = loop
+        self.peer = peer
+        self.progressNanoseconds = nowNanoseconds
         self.loopIndex = UInt32(loop.index)
         self.methods = loop.methods
         self.headerBytesMax = loop.limits.headerBytesMax
@@ -48,8 +64,11 @@ final class Connection {
         self.slot = slot
         self.generation = generation
         let limits = loop.limits
-        self.machine = ConnectionStateMachine(limits: limits, nowNanoseconds: nowNanoseconds)
         self.gate = FrameGate(limits: limits, nowNanoseconds: nowNanoseconds)
+        self.machine = ConnectionStateMachine(
+            limits: limits, nowNanoseconds: nowNanoseconds,
+            // Connections of one moment shall not end at one moment.
+            jitter: UInt64(generation) &* 0x9E37_79B9_7F4A_7C15)
         self.streams.reserveCapacity(limits.streamsPerConnectionMax)
         var session: OpaquePointer?
         // SAFETY: the session gets an unretained pointer to self and is deleted in `destroy`,
@@ -125,6 +144,8 @@ final class Connection {
         case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.rawValue: self.machine.fail(.headerFlood)
         default: self.machine.fail(.protocolError)
         }
+        if self.machine.hasOpenHeaderBlock { self.loop.scheduleCheck(of: self) }
+        self.markDirty()
     }
 
     /// Makes the loop flush this connection in this tick.
@@ -155,9 +176,10 @@ final class Connection {
     }
 
     func beginHeaders(_ frame: UnsafePointer<nghttp2_frame>) {
-        guard frame.pointee.hd.type == UInt8(NGHTTP2_HEADERS.rawValue),
-            frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
-        else { return }
+        guard frame.pointee.hd.type == UInt8(NGHTTP2_HEADERS.rawValue) else { return }
+        self.machine.headerBlockBegan(nowNanoseconds: self.loop.nowNanoseconds)
+        guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
+        self.machine.callsChanged(nowNanoseconds: self.loop.nowNanoseconds)
         let id = frame.pointee.hd.stream_id
         guard id <= self.lastStreamAnnounced else {
             // It came before the GOAWAY has left, which says that it was not processed: the client
@@ -212,7 +234,10 @@ final class Connection {
         if self.latestStream?.toOpaque() == Unmanaged.passUnretained(stream).toOpaque() {
             self.latestStream = nil
         }
-        guard let last = self.streams.popLast(), stream.index < self.streams.count else { return }
+        guard let last = self.streams.popLast(), stream.index < self.streams.count else {
+            self.machine.callsChanged(nowNanoseconds: self.loop.nowNanoseconds)
+            return
+        }
         self.streams[stream.index] = last
         last._withUnsafeGuaranteedRef { $0.index = stream.index }
     }
@@ -234,6 +259,7 @@ final class Connection {
             self.notifyCancelled(stream)
         case .ignore: break
         }
+        self.forgetCharge(of: stream)
         self.loop.giveBack(stream)
     }
 }

@@ -10,8 +10,16 @@ enum ConnectionEnd: String, CaseIterable {
     case pings = "too_many_pings"
     case notReading = "not_reading"
     case prefaceTimeout = "preface_timeout"
+    case headerTimeout = "header_timeout"
+    case keepaliveTimeout = "keepalive_timeout"
+    case maxAge = "max_age"
     case idle
+    /// It was the most idle one when a new connection found none free.
+    case yielded
     case tooMany = "too_many_connections"
+    case tooManyOfPeer = "too_many_connections_of_address"
+    /// Its unread responses were the largest when their budget was used up.
+    case outputBudget = "output_budget"
     case drained
 
     /// The last GOAWAY of a connection that is cut off.
@@ -22,7 +30,7 @@ enum ConnectionEnd: String, CaseIterable {
         var reason = ""
     }
 
-    /// What the peer is told; `nil`: nothing, because it knows, or because it is not a client.
+    /// What the peer is told; `nil`: nothing, because it knows, does not respond, or is no client.
     var goodbye: Goodbye? {
         switch self {
         case .pings: Goodbye(isPeerAtFault: true, reason: "too_many_pings")
@@ -31,9 +39,14 @@ enum ConnectionEnd: String, CaseIterable {
         case .flood: Goodbye(isPeerAtFault: true, reason: "too_many_unread_acknowledgements")
         case .headerFlood: Goodbye(isPeerAtFault: true, reason: "too_large_headers")
         case .notReading: Goodbye(isPeerAtFault: true, reason: "output_not_read")
+        case .headerTimeout: Goodbye(isPeerAtFault: true, reason: "header_timeout")
+        case .outputBudget: Goodbye(isPeerAtFault: true, reason: "too_many_unread_responses")
         case .idle: Goodbye(isPeerAtFault: false, reason: "max_idle")
+        case .maxAge: Goodbye(isPeerAtFault: false, reason: "max_age")
+        case .yielded: Goodbye(isPeerAtFault: false, reason: "idle_and_too_many_connections")
         case .drained: Goodbye(isPeerAtFault: false)
-        case .protocolError, .done, .peerClosed, .prefaceTimeout, .tooMany: nil
+        case .tooMany, .tooManyOfPeer: Goodbye(isPeerAtFault: true, reason: self.rawValue)
+        case .protocolError, .done, .peerClosed, .prefaceTimeout, .keepaliveTimeout: nil
         }
     }
 }

@@ -6,9 +6,14 @@
 ///     │                       │        drain from the handshake leads here, too        │
 ///     ▼                       ▼                  ▼                                     ▼
 ///   closing(reason): a timeout, a fault of the peer, or the session has ended (`done`)
-///     └──output written, if the reason is `done`; else at once──▶ closed
+///     │ └──another reason: at once──▶ closed
+///     └──`done`, and all output is written──▶ lingering ──peer closes, or 5 s──▶ closed
 /// lost connection, end of the loop: closed, from any state
 /// ```
+///
+/// A connection that has reached its age goes through a drain of its own. The limits in time count
+/// from the start of what they bound; what a peer drips meanwhile does not move them.
+///
 ///
 /// The first reason to close counts; one exception is a peer that does not read the last output.
 /// Beside the states are the budgets of two rules of their own, resets and pings; what any frame
@@ -20,12 +25,20 @@ struct ConnectionStateMachine {
         /// Calls come. Idle while none is open: see `check`.
         case open
         /// GOAWAY(2^31-1) and a PING are sent: calls still come, the client learns not to send any.
-        case announced
+        case announced(Shutdown)
         /// GOAWAY(last id) is sent: open calls end, none comes.
-        case final
+        case final(Shutdown)
         /// To be closed in this tick; `done`: after its output is written.
         case closing(ConnectionEnd)
+        /// Our side is closed, and all output is with the kernel; what the peer sends is dropped.
+        case lingering(untilNanoseconds: UInt64)
         case closed
+    }
+
+    /// The times of a shutdown; `.max`: the loop keeps them.
+    private struct Shutdown: Equatable {
+        var finalNanoseconds = UInt64.max
+        var graceNanoseconds = UInt64.max
     }
 
     private enum Output: Equatable {
@@ -34,9 +47,27 @@ struct ConnectionStateMachine {
         case stalled(sinceNanoseconds: UInt64)
     }
 
+    /// Whether the peer owes the acknowledgement of a keepalive PING.
+    private enum Keepalive: Equatable {
+        case quiet
+        case awaited(sinceNanoseconds: UInt64)
+    }
+
+    /// How long a client may take to acknowledge the PING of a shutdown, in nanoseconds: a round
+    /// trip over the worst of links, short against the grace.
+    static let drainPingNanoseconds: UInt64 = 1_000_000_000
+
     private var state = State.handshake
     private var output = Output.flowing
-    private var lastActivityNanoseconds: UInt64
+    private var keepalive = Keepalive.quiet
+    private let startedNanoseconds: UInt64
+    /// When the connection had its last call, or was opened.
+    private(set) var idleSinceNanoseconds: UInt64
+    /// When the peer's last byte came, or the last check without calls was made.
+    private var lastByteNanoseconds: UInt64
+    /// When the header block began that is not complete; `.max`: there is none.
+    private var headerBlockNanoseconds = UInt64.max
+    private let ageDueNanoseconds: UInt64
     private var resets: TokenBucket
     /// When the last PING came, and how many came too early since the last response; `nil`: none
     /// came.
@@ -44,9 +75,15 @@ struct ConnectionStateMachine {
     private var pingStrikes = 0
     private let limits: TransportLimits
 
-    init(limits: TransportLimits, nowNanoseconds: UInt64) {
+    /// - Parameter jitter: Any number: it spreads the ages of connections over a fifth.
+    init(limits: TransportLimits, nowNanoseconds: UInt64, jitter: UInt64 = 0) {
         self.limits = limits
-        self.lastActivityNanoseconds = nowNanoseconds
+        self.startedNanoseconds = nowNanoseconds
+        self.idleSinceNanoseconds = nowNanoseconds
+        self.lastByteNanoseconds = nowNanoseconds
+        let tenth = limits.ageNanoseconds / 10
+        self.ageDueNanoseconds =
+            nowNanoseconds + limits.ageNanoseconds - tenth + jitter % (2 * tenth + 1)
         self.resets = TokenBucket(
             burst: limits.resetBurst, perSecond: limits.resetsPerSecond,
             nowNanoseconds: nowNanoseconds)
@@ -64,14 +101,29 @@ struct ConnectionStateMachine {
     mutating func bytesReceived(nowNanoseconds: UInt64) -> OnBytes {
         switch self.state {
         case .handshake, .open, .announced, .final:
-            self.lastActivityNanoseconds = nowNanoseconds
+            self.lastByteNanoseconds = nowNanoseconds
             return .feedSession
-        case .closing, .closed: return .ignore
+        case .closing, .lingering, .closed: return .ignore
         }
+    }
+
+    /// A header block has begun; frames of other kinds cannot come before its end (RFC 9113,
+    /// section 4.3).
+    mutating func headerBlockBegan(nowNanoseconds: UInt64) {
+        self.headerBlockNanoseconds = nowNanoseconds
+    }
+
+    /// Whether the rest of a header block is to come, so that a check is due.
+    var hasOpenHeaderBlock: Bool { self.headerBlockNanoseconds != .max }
+
+    /// A call has begun, or the last one has ended.
+    mutating func callsChanged(nowNanoseconds: UInt64) {
+        self.idleSinceNanoseconds = nowNanoseconds
     }
 
     /// A whole frame has come: the preface was good.
     mutating func frameReceived() {
+        self.headerBlockNanoseconds = .max
         if case .handshake = self.state { self.state = .open }
     }
 
@@ -79,7 +131,7 @@ struct ConnectionStateMachine {
     mutating func fail(_ reason: ConnectionEnd) {
         switch self.state {
         case .handshake, .open, .announced, .final: self.state = .closing(reason)
-        case .closing, .closed: break
+        case .closing, .lingering, .closed: break
         }
     }
 
@@ -116,9 +168,28 @@ struct ConnectionStateMachine {
     mutating func announceDrain() -> OnDrain {
         switch self.state {
         case .handshake, .open:
-            self.state = .announced
+            self.state = .announced(Shutdown())
             return .sendNoticeAndPing
-        case .announced, .final, .closing, .closed: return .ignore
+        case .announced, .final, .closing, .lingering, .closed: return .ignore
+        }
+    }
+
+    /// The same, because the connection has reached its age.
+    mutating func announceEndOfAge(nowNanoseconds: UInt64) -> OnDrain {
+        let action = self.announceDrain()
+        guard case .sendNoticeAndPing = action else { return action }
+        self.state = .announced(
+            Shutdown(
+                finalNanoseconds: nowNanoseconds + Self.drainPingNanoseconds,
+                graceNanoseconds: nowNanoseconds + self.limits.ageGraceNanoseconds))
+        return action
+    }
+
+    /// Whether the shutdown under way is that of the connection alone.
+    var isEndOfAge: Bool {
+        switch self.state {
+        case .announced(let shutdown), .final(let shutdown): shutdown.graceNanoseconds < .max
+        case .handshake, .open, .closing, .lingering, .closed: false
         }
     }
 
@@ -131,8 +202,8 @@ struct ConnectionStateMachine {
 
     /// Second half: the client has acknowledged the PING of the first, or took too long.
     mutating func finishDrain() -> OnFinishDrain {
-        guard case .announced = self.state else { return .ignore }
-        self.state = .final
+        guard case .announced(let shutdown) = self.state else { return .ignore }
+        self.state = .final(shutdown)
         return .sendGoawayAndDrainStreams
     }
 
@@ -141,8 +212,10 @@ struct ConnectionStateMachine {
     enum OnFlush: Equatable {
         /// Take frames from nghttp2, then write.
         case collect
-        /// Write what is there, then close.
+        /// Write what is there, then call `outputFinished`.
         case writeRest
+        /// Nothing more is sent; the peer is waited for.
+        case wait
         case close(ConnectionEnd)
     }
 
@@ -152,7 +225,27 @@ struct ConnectionStateMachine {
         case .handshake, .open, .announced, .final: .collect
         case .closing(.done): .writeRest
         case .closing(let reason): .close(reason)
+        case .lingering: .wait
         case .closed: .close(.done)
+        }
+    }
+
+    /// All output of a session that is done is with the kernel: the socket is half-closed.
+    mutating func outputFinished(lingerUntilNanoseconds until: UInt64) {
+        guard case .closing(.done) = self.state else { return }
+        self.state = .lingering(untilNanoseconds: until)
+    }
+
+    /// Whether everything was sent and only the peer's close is missing.
+    var isLingering: Bool {
+        if case .lingering = self.state { true } else { false }
+    }
+
+    /// Whether the connection could yield to a new one, as far as its state is concerned.
+    var mayYield: Bool {
+        switch self.state {
+        case .handshake, .open, .announced, .final, .lingering: true
+        case .closing, .closed: false
         }
     }
 
@@ -183,14 +276,28 @@ struct ConnectionStateMachine {
 
     /// When to call `check`, in monotonic nanoseconds.
     var nextCheckNanoseconds: UInt64 {
-        var due = self.lastActivityNanoseconds
-        if case .handshake = self.state {
-            due += self.limits.prefaceNanoseconds
-        } else {
-            due += self.limits.idleNanoseconds
+        if case .lingering(let until) = self.state { return until }
+        var due = min(
+            self.idleSinceNanoseconds + self.limits.idleNanoseconds, self.keepaliveDueNanoseconds)
+        switch self.state {
+        case .handshake: due = self.startedNanoseconds + self.limits.prefaceNanoseconds
+        case .open: due = min(due, self.ageDueNanoseconds)
+        case .announced(let shutdown): due = min(due, shutdown.finalNanoseconds)
+        case .final(let shutdown): due = min(due, shutdown.graceNanoseconds)
+        case .closing, .lingering, .closed: break
+        }
+        if self.hasOpenHeaderBlock {
+            due = min(due, self.headerBlockNanoseconds + self.limits.headerBlockNanoseconds)
         }
         guard case .stalled(let since) = self.output else { return due }
         return min(due, since + self.limits.sendStallNanoseconds)
+    }
+
+    private var keepaliveDueNanoseconds: UInt64 {
+        switch self.keepalive {
+        case .quiet: self.lastByteNanoseconds + self.limits.keepaliveNanoseconds
+        case .awaited(let since): since + self.limits.keepaliveTimeoutNanoseconds
+        }
     }
 
     enum OnCheck: Equatable {
@@ -198,38 +305,81 @@ struct ConnectionStateMachine {
         case close
         /// Check again at `nextCheckNanoseconds`.
         case checkAgain
+        /// It has reached its age: call `announceEndOfAge`.
+        case announceEndOfAge
+        /// The client did not acknowledge the announcement in time: call `finishDrain`.
+        case finishDrain
+        /// Send a keepalive PING.
+        case ping
     }
 
     /// Compares the time with what each state allows.
     ///
     /// - Parameter hasStreams: Whether calls are open: such a connection is not idle.
-    mutating func check(nowNanoseconds: UInt64, hasStreams: Bool) -> OnCheck {
-        let silence = nowNanoseconds - self.lastActivityNanoseconds
+    mutating func check(nowNanoseconds now: UInt64, hasStreams: Bool) -> OnCheck {
+        if let action = self.checkEnds(now) { return action }
+        if self.hasOpenHeaderBlock,
+            now - self.headerBlockNanoseconds >= self.limits.headerBlockNanoseconds
+        {
+            return self.end(.headerTimeout)
+        }
+        if case .handshake = self.state {
+            let hasTime = now - self.startedNanoseconds < self.limits.prefaceNanoseconds
+            return hasTime ? .checkAgain : self.end(.prefaceTimeout)
+        }
+        // A response that is read slowly is work, too, though its stream is closed.
+        if hasStreams || self.isStalled {
+            self.idleSinceNanoseconds = now
+        } else if now - self.idleSinceNanoseconds >= self.limits.idleNanoseconds {
+            return self.end(.idle)
+        }
+        switch self.state {
+        case .open where now >= self.ageDueNanoseconds: return .announceEndOfAge
+        case .announced(let shutdown) where now >= shutdown.finalNanoseconds: return .finishDrain
+        case .final(let shutdown) where now >= shutdown.graceNanoseconds: return self.end(.maxAge)
+        default: return self.checkKeepalive(now, hasStreams: hasStreams)
+        }
+    }
+
+    /// What is due in the states that end, or because the peer does not read; `nil`: nothing.
+    private mutating func checkEnds(_ now: UInt64) -> OnCheck? {
         switch self.state {
         case .handshake, .open, .announced, .final, .closing(.done):
             // The last output of a session that is done may never leave either.
             guard case .stalled(let since) = self.output,
-                nowNanoseconds - since >= self.limits.sendStallNanoseconds
+                now - since >= self.limits.sendStallNanoseconds
             else { break }
-            self.state = .closing(.notReading)
-            return .close
+            return self.end(.notReading)
+        case .lingering(let until): return now >= until ? .close : .checkAgain
         case .closing, .closed: return .close
         }
-        switch self.state {
-        case .handshake where silence >= self.limits.prefaceNanoseconds:
-            self.state = .closing(.prefaceTimeout)
-            return .close
-        case .open, .announced, .final:
-            // A response that is read slowly is work, too, though its stream is closed.
-            if hasStreams || self.isStalled {
-                self.lastActivityNanoseconds = nowNanoseconds
-            } else if silence >= self.limits.idleNanoseconds {
-                self.state = .closing(.idle)
-                return .close
+        if case .closing = self.state { return .checkAgain }
+        return nil
+    }
+
+    private mutating func end(_ reason: ConnectionEnd) -> OnCheck {
+        self.state = .closing(reason)
+        return .close
+    }
+
+    /// Asks a peer for a sign of life that has calls and says nothing: its host may be gone.
+    private mutating func checkKeepalive(_ now: UInt64, hasStreams: Bool) -> OnCheck {
+        switch self.keepalive {
+        case .awaited(let since) where self.lastByteNanoseconds >= since: self.keepalive = .quiet
+        case .awaited(let since):
+            guard now - since >= self.limits.keepaliveTimeoutNanoseconds else { break }
+            return self.end(.keepaliveTimeout)
+        case .quiet:
+            guard now - self.lastByteNanoseconds >= self.limits.keepaliveNanoseconds else { break }
+            guard hasStreams else {
+                // Its idle time bounds it.
+                self.lastByteNanoseconds = now
+                break
             }
-            return .checkAgain
-        case .handshake, .closing, .closed: return .checkAgain
+            self.keepalive = .awaited(sinceNanoseconds: now)
+            return .ping
         }
+        return .checkAgain
     }
 
     // MARK: End

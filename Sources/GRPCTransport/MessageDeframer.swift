@@ -28,6 +28,9 @@ struct MessageDeframer {
     /// Whether the bytes so far end at the edge of a message.
     var isBetweenMessages: Bool { self.prefixCount == 0 }
 
+    /// Bytes of the message that has begun which have not come yet.
+    var missingBytes: Int { self.missing }
+
     /// Takes bytes from `input`, which is shortened by them, and appends message bytes to
     /// `message`.
     mutating func next(

@@ -117,9 +117,13 @@ extension RPCLoop {
         return kept
     }
 
+    /// Idle streams that keep their buffers: as many as a busy loop has open at once. Those beyond
+    /// it are left by a burst of connections.
+    private static let streamsWithBuffersMax = 2_048
+
     /// Returns a stream to the pool whose HTTP/2 stream is gone.
     func giveBack(_ stream: RPCStream) {
-        stream.reset()
+        stream.reset(isSpare: self.freeStreams.count >= Self.streamsWithBuffersMax)
         // SAFETY: the table keeps the one counted reference.
         self.freeStreams.append(Unmanaged.passUnretained(stream))
     }

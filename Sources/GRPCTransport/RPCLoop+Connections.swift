@@ -16,6 +16,8 @@ extension RPCLoop {
             case .socket(let socket): self.open(socket)
             case .wouldBlock: return
             case .exhausted:
+                // The most idle connection yields to the one that waits.
+                if self.closeMostIdle() { continue }
                 self.listening = .paused(
                     untilNanoseconds: self.nowNanoseconds + Self.acceptPauseNanoseconds)
                 self.poller.remove(self.listener.descriptor)
@@ -43,21 +45,21 @@ extension RPCLoop {
     }
 
     private func open(_ socket: any StreamSocket) {
-        guard self.connectionCount < self.limits.connectionsMax else {
-            self.metrics.ended(.tooMany)
-            return socket.close()
-        }
+        let address = PeerAddress(socket.peer)
+        if let reason = self.enter(address) { return self.reject(socket, reason) }
+        let peer = self.share(of: address)
         let slot = self.freeSlots.popLast() ?? UInt32(self.connections.count)
         if Int(slot) == self.connections.count { self.connections.append(nil) }
         self.generation &+= 1
         let connection = Connection(
-            loop: self, slot: slot, generation: self.generation, nowNanoseconds: self.nowNanoseconds
-        )
+            loop: self, slot: slot, generation: self.generation, peer: peer,
+            nowNanoseconds: self.nowNanoseconds)
         connection.timer.fire = { [unowned self, unowned connection] in self.check(connection) }
         do throws(IOError) {
             try self.poller.add(socket.descriptor, tag: Self.tag(of: connection), interest: .read)
         } catch {
             connection.destroy()
+            self.leave(peer)
             self.freeSlots.append(slot)
             return socket.close()
         }
@@ -74,6 +76,8 @@ extension RPCLoop {
         else { return }
         self.connections[Int(connection.slot)] = nil
         self.turns.reset(slot: Int(connection.slot))
+        // All was sent, so it does not matter how the peer's close looked.
+        let reason = connection.machine.isLingering ? .done : reason
         self.metrics.ended(reason)
         self.wheel.cancel(connection.timer)
         if connection.end(reason), !connection.output.isEmpty {
@@ -85,6 +89,7 @@ extension RPCLoop {
         }
         self.poller.remove(open.socket.descriptor)
         open.socket.close()
+        self.leave(connection.peer)
         self.freeSlots.append(connection.slot)
         self.connectionCount -= 1
     }

@@ -14,6 +14,7 @@ extension RPCLoop {
             index += 1
         }
         self.dirty.removeAll(keepingCapacity: true)
+        self.shedResponses()
     }
 
     private func flush(_ connection: Connection) {
@@ -38,14 +39,31 @@ extension RPCLoop {
             break
         }
         self.watch(connection, forWrite: false)
-        if case .writeRest = connection.machine.flush { self.close(connection, .done) }
+        if case .writeRest = connection.machine.flush {
+            self.halfClose(connection, open.socket)
+        } else if connection.noteWaitingResponses() {
+            self.scheduleCheck(of: connection)
+        }
+    }
+
+    /// Ends our side of a connection that has sent everything, and waits for the peer's: a close
+    /// would discard what the peer has not read yet, if it still sends, as readers do that open
+    /// their windows (C12).
+    private func halfClose(_ connection: Connection, _ socket: any StreamSocket) {
+        socket.shutdownWrite()
+        connection.machine.outputFinished(
+            lingerUntilNanoseconds: self.drainDeadlineNanoseconds
+                ?? self.nowNanoseconds + self.limits.lingerNanoseconds)
+        self.scheduleCheck(of: connection)
     }
 
     private func watch(_ connection: Connection, forWrite: Bool) {
         let slot = Int(connection.slot)
         if forWrite {
             switch connection.machine.outputBlocked(nowNanoseconds: self.nowNanoseconds) {
-            case .scheduleCheck: self.scheduleCheck(of: connection)
+            case .scheduleCheck:
+                _ = connection.noteWaitingResponses()
+                self.scheduleCheck(of: connection)
             case .ignore: break
             }
         }

@@ -43,6 +43,7 @@ extension RPCLoop {
     func announceWritable() {
         guard self.hasDrained else { return }
         self.hasDrained = false
+        self.dispatchDeferred()
         guard !self.streamsAwaitingWritable.isEmpty else { return }
         let waiting = self.streamsAwaitingWritable
         self.streamsAwaitingWritable.removeAll(keepingCapacity: true)
@@ -61,6 +62,9 @@ extension RPCLoop {
 
     /// Whether this tick left something that need not wait for a socket.
     var hasMoreToDo: Bool {
-        !self.resumed.isEmpty || (self.hasDrained && !self.streamsAwaitingWritable.isEmpty)
+        !self.resumed.isEmpty
+            || (self.hasDrained
+                && !(self.streamsAwaitingWritable.isEmpty && self.deferredDispatches.isEmpty))
+            || (self.hasReleasedRequests && !self.streamsAwaitingRequestBytes.isEmpty)
     }
 }

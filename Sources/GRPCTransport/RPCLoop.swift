@@ -57,6 +57,27 @@ package final class RPCLoop: Steppable {
     var streamsAwaitingWritable: [RPCStream] = []
     /// Calls whose requests may be delivered again.
     var resumed: [CallToken] = []
+    /// Whole requests whose connection has too many unread responses.
+    var deferredDispatches: [CallToken] = []
+    /// When `shedResponses` compares the holders next.
+    var nextShedNanoseconds: UInt64 = 0
+
+    /// What unfinished requests hold.
+    var requests = RequestBytes()
+    /// Some of it was freed since `grantRequests` looked.
+    var hasReleasedRequests = false
+    /// Streams that wait for their share of it.
+    var streamsAwaitingRequestBytes: [CallToken] = []
+    /// When a request that holds others up is looked for next.
+    var nextContentionNanoseconds: UInt64 = 0
+
+    /// Connections of all loops, by peer.
+    let registry: PeerRegistry
+    /// The peers that have connections here.
+    var peers: [PeerAddress: PeerShare] = [:]
+    /// Connections without calls, the most idle last, as of that time.
+    var idleCandidates: [Connection] = []
+    var idleCandidatesNanoseconds = UInt64.max
 
     var listening = Listening.active
     var drain = Drain.none
@@ -105,9 +126,11 @@ package final class RPCLoop: Steppable {
 
     package init(
         index: Int, listener: any ListeningSocket, poller: any Poller, clock: any Clock,
-        methods: [RPCMethodDescriptor], limits: TransportLimits
+        methods: [RPCMethodDescriptor], limits: TransportLimits,
+        registry: PeerRegistry = PeerRegistry()
     ) {
         self.index = index
+        self.registry = registry
         self.listener = listener
         self.poller = poller
         self.clock = clock
@@ -202,6 +225,7 @@ package final class RPCLoop: Steppable {
         let hasEnded = self.isDrained
         self.announceWritable()
         self.deliverHeld()
+        self.grantRequests()
         self.handler.beforeSleep()
         self.flush()
         self.metrics.setOpen(
@@ -211,6 +235,8 @@ package final class RPCLoop: Steppable {
 
     /// Closes the listener and every connection; once, after the last tick.
     package func finish() {
+        if self.drain != .none { self.countCut() }
+        self.idleCandidates.removeAll()
         for case let open? in self.connections { self.close(open.connection, .drained) }
         self.dirty.removeAll()
         self.poller.remove(self.listener.descriptor)

@@ -8,7 +8,7 @@ import Bytes
 /// sixth of the loop's time, 78 atomic operations a call.
 final class RPCStream {
     /// Storage that an idle stream keeps, in bytes: most messages are smaller.
-    private static let bytesKept = 4 << 10
+    static let bytesKept = 4 << 10
 
     /// Index in the loop's table; never changes.
     let slot: UInt32
@@ -28,6 +28,8 @@ final class RPCStream {
     var head = RequestHead()
     var deframer = MessageDeframer()
     var flow = RequestFlow()
+    /// What its unfinished request counts for in the budgets.
+    var charge = RequestCharge()
     /// Bytes of requests that the handler has not asked for yet, at most
     /// `TransportLimits.streamWindowBytes`.
     var held = ByteQueue(capacity: 64)
@@ -41,6 +43,13 @@ final class RPCStream {
     var startedNanoseconds: UInt64 = 0
     var deadlineNanoseconds: UInt64 = .max
     var emptyDataFrames = 0
+    /// Headroom reserved for its response, in bytes; 0: none.
+    var reservedResponseBytes = 0
+    /// When the first waiting byte of the responses was queued, or one was last taken, in monotonic
+    /// nanoseconds.
+    var progressNanoseconds: UInt64 = 0
+    /// When the call got its status, in monotonic nanoseconds.
+    var endedNanoseconds: UInt64 = 0
 
     init(slot: UInt32) {
         self.slot = slot
@@ -65,16 +74,20 @@ final class RPCStream {
     }
 
     /// Forgets the call; its token is dead.
-    func reset() {
+    ///
+    /// - Parameter isSpare: Enough idle streams keep their buffers: this one gives them back.
+    func reset(isSpare: Bool) {
+        let bytesKept = isSpare ? 0 : Self.bytesKept
         self.generation &+= 1
         self.machine = RPCStreamStateMachine()
         self.head.reset()
         self.deframer = MessageDeframer()
         self.flow = RequestFlow()
-        self.held.reset(keepingCapacity: Self.bytesKept)
+        self.charge = RequestCharge()
+        self.held.reset(keepingCapacity: bytesKept)
         self.message.removeAll()
-        self.message.shrink(toCapacity: Self.bytesKept)
-        self.output.reset(keepingCapacity: Self.bytesKept)
+        self.message.shrink(toCapacity: bytesKept)
+        self.output.reset(keepingCapacity: bytesKept)
         self.deadlineNanoseconds = .max
         self.emptyDataFrames = 0
     }

@@ -42,7 +42,10 @@ package final class TransportMetrics: @unchecked Sendable {
     private let names: [String]
     /// As many as names.
     private let methods: UnsafeMutablePointer<Counters>
-    private let ends = InlineArray<13, Counter> { _ in Counter() }
+    /// By the index in `ConnectionEnd.allCases`; no fewer than these.
+    private let ends = InlineArray<32, Counter> { _ in Counter() }
+    private let connectionsCutCell = Atomic<Int>(0)
+    private let callsCutCell = Atomic<Int>(0)
     private let connectionsCell = Atomic<Int>(0)
     private let streamsCell = Atomic<Int>(0)
     private let lateResponsesCell = Counter()
@@ -55,7 +58,7 @@ package final class TransportMetrics: @unchecked Sendable {
         self.methods = .allocate(capacity: self.names.count)
         for index in self.names.indices { (self.methods + index).initialize(to: Counters()) }
         precondition(
-            RPCStatusCode.allCases.count == 17 && ConnectionEnd.allCases.count == self.ends.count,
+            RPCStatusCode.allCases.count == 17 && ConnectionEnd.allCases.count <= self.ends.count,
             "a counter for each")
     }
 
@@ -70,6 +73,9 @@ package final class TransportMetrics: @unchecked Sendable {
     package var streams: Int { self.streamsCell.load(ordering: .relaxed) }
     /// Responses whose call had ended.
     package var lateResponses: UInt64 { self.lateResponsesCell.value }
+    /// Connections and calls that were open when the grace of the drain ended.
+    package var connectionsCut: Int { self.connectionsCutCell.load(ordering: .relaxed) }
+    package var callsCut: Int { self.callsCutCell.load(ordering: .relaxed) }
     /// Messages received whole.
     package var messagesReceived: UInt64 { self.receivedCell.value }
     /// Messages sent.
@@ -105,6 +111,12 @@ package final class TransportMetrics: @unchecked Sendable {
     func ended(_ reason: ConnectionEnd) {
         guard let index = ConnectionEnd.allCases.firstIndex(of: reason) else { return }
         self.ends[index].raise()
+    }
+
+    /// Notes what the end of the grace has cut off.
+    func cut(connections: Int, calls: Int) {
+        self.connectionsCutCell.store(connections, ordering: .relaxed)
+        self.callsCutCell.store(calls, ordering: .relaxed)
     }
 
     func setOpen(connections: Int, streams: Int) {

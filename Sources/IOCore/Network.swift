@@ -21,6 +21,8 @@ package protocol StreamSocket: AnyObject {
     func read(into target: UnsafeMutableRawBufferPointer) -> IOOutcome
     /// Sends up to `source.count` bytes.
     func write(_ source: UnsafeRawBufferPointer) -> IOOutcome
+    /// Ends the sending side: the peer reads what was sent, then the end. Reading goes on.
+    func shutdownWrite()
     /// Closes it; once only.
     func close()
 }

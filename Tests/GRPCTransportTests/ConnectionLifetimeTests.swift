@@ -83,9 +83,46 @@ import Testing
         limits.connectionsMax = 1
         let harness = try self.started(limits: limits)
         harness.connect()
+        harness.send(Frames.open(1, "/t.T/Both"))
+        harness.step()
         let second = harness.connectSilently()
-        #expect(second.isClosed && second.received.isEmpty && !harness.client.isClosed)
+        #expect(second.isClosed && self.goaways(second) == ["11 too_many_connections"])
+        #expect(!harness.client.isClosed)
         #expect(self.ends(harness) == ["too_many_connections": 1])
+    }
+
+    @Test func theMostIdleConnectionYieldsToANewOne() throws {
+        var limits = TransportLimits()
+        limits.connectionsMax = 3
+        let harness = try self.started(limits: limits)
+        let busy = harness.connect()
+        busy.send(Frames.open(1, "/t.T/Both"))
+        harness.pass(seconds: 1)
+        let idle = harness.connect()
+        harness.pass(seconds: 1)
+        let used = harness.connect()
+        let fourth = harness.connect()
+        #expect(idle.isClosed && self.goaways(idle) == ["0 idle_and_too_many_connections"])
+        #expect(!busy.isClosed && !used.isClosed && !fourth.isClosed)
+        #expect(self.ends(harness) == ["yielded": 1] && harness.loop.metrics.connections == 3)
+    }
+
+    @Test func onePeerHasItsShareOfTheConnections() throws {
+        var limits = TransportLimits()
+        limits.connectionsPerPeerMax = 2
+        let harness = try self.started(limits: limits)
+        harness.connect()
+        let second = harness.connect()
+        let third = harness.connectSilently()
+        let reason = "11 too_many_connections_of_address"
+        #expect(third.isClosed && self.goaways(third) == [reason])
+        second.close()
+        harness.step()
+        harness.step()
+        #expect(!harness.connect().isClosed && harness.loop.peers.count == 1)
+        harness.clientsClose()
+        harness.step()
+        #expect(harness.loop.peers.isEmpty)
     }
 
     // MARK: Timeouts
@@ -110,12 +147,79 @@ import Testing
         #expect(self.ends(harness) == ["idle": 1])
     }
 
-    @Test func anOpenCallKeepsItsConnection() throws {
+    @Test func anOpenCallKeepsItsConnectionWhileThePeerLives() throws {
         let harness = try self.started()
         harness.connect()
         harness.send(Frames.open(1, "/t.T/Both"))
-        harness.pass(seconds: 900)
+        harness.step()
+        harness.pass(seconds: 601)
+        #expect(harness.frames.filter { $0.kind == Frames.ping }.count == 1)
+        harness.send(Frames.frame(Frames.ping, 1, 0, [0, 0, 0, 0, 0, 0, 0, 0]))
+        harness.pass(seconds: 300)
         #expect(!harness.client.isClosed && harness.loop.isOpen(harness.handler.token!))
+        // The next PING finds nobody.
+        harness.pass(seconds: 330)
+        #expect(harness.client.isClosed && self.ends(harness) == ["keepalive_timeout": 1])
+    }
+
+    @Test func framesWithoutACallDoNotKeepAConnection() throws {
+        let harness = try self.started()
+        harness.connect()
+        for _ in 0 ..< 3 {
+            harness.pass(seconds: 99)
+            // SETTINGS, and a frame of an unknown type.
+            harness.send(Frames.frame(4, 0, 0, []) + Frames.frame(0xAB, 0, 0, [1]))
+            harness.step()
+        }
+        #expect(!harness.client.isClosed)
+        harness.pass(seconds: 5)
+        #expect(harness.client.isClosed && self.ends(harness) == ["idle": 1])
+    }
+
+    @Test func aDrippedPrefaceIsCutOff() throws {
+        let harness = try self.started()
+        let client = harness.connectSilently()
+        for byte in Frames.preface.prefix(11) {
+            client.send([byte])
+            harness.pass(seconds: 1)
+        }
+        #expect(client.isClosed && self.ends(harness) == ["preface_timeout": 1])
+    }
+
+    @Test(arguments: [0, 4, 20])
+    func aHeaderBlockThatDoesNotEndIsCutOff(bytesOfTheFrame: Int) throws {
+        let harness = try self.started()
+        harness.connect()
+        // Beside an open call: no other timer bounds such a connection.
+        harness.send(Frames.open(1, "/t.T/Both"))
+        harness.step()
+        let headers = Array(Frames.open(3, "/t.T/Both"))
+        if bytesOfTheFrame == 0 {
+            // Whole, and CONTINUATION is to follow.
+            harness.send(Frames.frame(Frames.headers, 0, 3, Array(headers.dropFirst(9))))
+        } else {
+            harness.send(Array(headers.prefix(9 + bytesOfTheFrame)))
+        }
+        harness.step()
+        harness.pass(seconds: 9)
+        #expect(!harness.client.isClosed)
+        harness.pass(seconds: 2)
+        #expect(harness.client.isClosed && self.goaways(harness.client) == ["11 header_timeout"])
+        #expect(self.ends(harness) == ["header_timeout": 1])
+        #expect(harness.handler.events == ["cancelled"])
+    }
+
+    @Test func aConnectionOfAgeEndsItsStreamsAndThenItself() throws {
+        var limits = TransportLimits()
+        limits.ageNanoseconds = 100_000_000_000
+        let harness = try self.started(limits: limits)
+        harness.connect()
+        harness.send(Frames.open(1, "/t.T/Both"))
+        harness.pass(seconds: 112)
+        #expect(self.goaways(harness.client) == ["0 ", "0 max_age"])
+        #expect(harness.handler.events == ["drain"] && !harness.client.isClosed)
+        harness.pass(seconds: 60)
+        #expect(harness.client.isClosed && self.ends(harness) == ["max_age": 1])
     }
 
     @Test func aClientThatDoesNotReadIsCutOff() throws {
@@ -205,7 +309,9 @@ import Testing
         for token in harness.handler.tokens {
             harness.loop.respond(to: token) { $0.append(UInt8(1)) }
         }
-        while harness.step() != .ended {}
+        // Bounded, so that a drain that never ends fails here.
+        for _ in 0 ..< 1_000 where harness.next != .ended { harness.step() }
+        #expect(harness.next == .ended)
         #expect(harness.client.isClosed && self.ends(harness) == ["done": 1])
         #expect(harness.dataBytes(of: 1) == 6 && harness.dataBytes(of: 3) == 6)
     }
@@ -257,6 +363,52 @@ import Testing
         let last = harness.frames.filter { $0.kind == Frames.goaway }
         #expect(last.map { Frames.number($0.payload) } == [0x7FFF_FFFF, 3])
         #expect(harness.handler.events == ["drain"])
+    }
+
+    /// The client reads slowly and opens its windows as it does: closed too early, the connection
+    /// would be reset by these frames, and what it had not read would be lost.
+    @Test func aDrainLetsASlowReaderHaveAllOfItsResponse() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.send(self.openUnary(1))
+        harness.step()
+        harness.loop.respond(to: harness.handler.token!) { buffer in
+            for _ in 0 ..< 100_000 { buffer.append(UInt8(7)) }
+        }
+        harness.step()
+        harness.loop.beginDrain(graceNanoseconds: 10_000_000_000)
+        harness.pass(seconds: 1)
+        #expect(harness.dataBytes(of: 1) == 65_535 && harness.next != .ended)
+        harness.client.isReading = false
+        harness.send(Frames.openWindow(0, by: 50_000) + Frames.openWindow(1, by: 50_000))
+        harness.pass(seconds: 1)
+        // All is with the network; the client has not read it, and still opens its windows.
+        harness.send(Frames.openWindow(0, by: 1_000))
+        harness.pass(seconds: 5)
+        #expect(harness.next != .ended && harness.network.openEnds == 2)
+        harness.client.isReading = true
+        harness.step()
+        #expect(harness.dataBytes(of: 1) == 100_005)
+        harness.step()
+        #expect(harness.next == .ended && self.ends(harness) == ["done": 1])
+        harness.loop.finish()
+        #expect(harness.loop.metrics.callsCut == 0 && harness.loop.metrics.connectionsCut == 0)
+    }
+
+    @Test func theEndOfTheGraceCountsWhatItCuts() throws {
+        let harness = try self.started()
+        harness.connect()
+        harness.send(self.openUnary(1) + self.openUnary(3))
+        harness.step()
+        let second = harness.connect()
+        second.send(self.openUnary(1))
+        harness.connect()
+        harness.step()
+        harness.loop.beginDrain(graceNanoseconds: 3_000_000_000)
+        harness.pass(seconds: 4)
+        #expect(harness.next == .ended)
+        harness.loop.finish()
+        #expect(harness.loop.metrics.callsCut == 3 && harness.loop.metrics.connectionsCut == 2)
     }
 
     @Test func aDrainWithoutConnectionsEndsAtOnce() throws {

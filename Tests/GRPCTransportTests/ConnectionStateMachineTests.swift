@@ -114,13 +114,112 @@ import Testing
         #expect(machine.flush == .close(.idle))
     }
 
-    @Test func callsAndBytesKeepAConnection() {
+    @Test func callsKeepAConnectionAndBytesDoNot() {
         var machine = self.machine()
         #expect(machine.check(nowNanoseconds: self.at(300), hasStreams: true) == .checkAgain)
-        #expect(machine.nextCheckNanoseconds == self.at(600))
-        _ = machine.bytesReceived(nowNanoseconds: self.at(500))
-        #expect(machine.nextCheckNanoseconds == self.at(800))
+        machine.callsChanged(nowNanoseconds: self.at(400))
         #expect(machine.check(nowNanoseconds: self.at(600), hasStreams: false) == .checkAgain)
+        _ = machine.bytesReceived(nowNanoseconds: self.at(690))
+        machine.frameReceived()
+        #expect(machine.check(nowNanoseconds: self.at(700), hasStreams: false) == .close)
+        #expect(machine.flush == .close(.idle))
+    }
+
+    @Test func aDrippedPrefaceIsNotGivenMoreTime() {
+        var machine = self.machine(in: .handshake)
+        for second in 1 ..< 10 {
+            _ = machine.bytesReceived(nowNanoseconds: self.at(UInt64(second)))
+            #expect(machine.nextCheckNanoseconds == self.at(10))
+        }
+        #expect(machine.check(nowNanoseconds: self.at(10), hasStreams: false) == .close)
+    }
+
+    @Test(arguments: [false, true])
+    func aHeaderBlockMustEndInTimeHoweverManyCallsAreOpen(hasStreams: Bool) {
+        var machine = self.machine()
+        machine.headerBlockBegan(nowNanoseconds: self.at(5))
+        #expect(machine.hasOpenHeaderBlock && machine.nextCheckNanoseconds == self.at(15))
+        _ = machine.bytesReceived(nowNanoseconds: self.at(14))
+        let early = machine.check(nowNanoseconds: self.at(15) - 1, hasStreams: hasStreams)
+        #expect(early == .checkAgain)
+        #expect(machine.check(nowNanoseconds: self.at(15), hasStreams: hasStreams) == .close)
+        #expect(machine.flush == .close(.headerTimeout))
+    }
+
+    @Test func aHeaderBlockThatHasEndedIsNotDue() {
+        var machine = self.machine()
+        machine.headerBlockBegan(nowNanoseconds: self.at(5))
+        machine.frameReceived()
+        #expect(!machine.hasOpenHeaderBlock)
+        #expect(machine.check(nowNanoseconds: self.at(15), hasStreams: true) == .checkAgain)
+    }
+
+    @Test func agesDifferByAFifthAtMost() {
+        let ages = (0 ..< 1_000).map { number in
+            let machine = ConnectionStateMachine(
+                limits: Self.limits, nowNanoseconds: 0,
+                jitter: UInt64(number) &* 0x9E37_79B9_7F4A_7C15)
+            return Self.age(of: machine)
+        }
+        let hour = Self.limits.ageNanoseconds
+        #expect(ages.allSatisfy { $0 >= hour / 10 * 9 && $0 <= hour / 10 * 11 })
+        #expect(Set(ages).count > 900)
+    }
+
+    /// The time at which a connection that is never idle is asked to end.
+    private static func age(of machine: ConnectionStateMachine) -> UInt64 {
+        var machine = machine
+        machine.frameReceived()
+        var now: UInt64 = 0
+        while now < 2 * self.limits.ageNanoseconds {
+            now = machine.nextCheckNanoseconds
+            _ = machine.bytesReceived(nowNanoseconds: now)
+            if machine.check(nowNanoseconds: now, hasStreams: true) == .announceEndOfAge {
+                return now
+            }
+        }
+        return now
+    }
+
+    @Test func aConnectionEndsWithItsAgeAndItsGrace() {
+        let limits = Self.limits
+        var machine = self.machine()
+        let age = Self.start + limits.ageNanoseconds / 10 * 9
+        machine.callsChanged(nowNanoseconds: age)
+        _ = machine.bytesReceived(nowNanoseconds: age)
+        #expect(machine.check(nowNanoseconds: age, hasStreams: true) == .announceEndOfAge)
+        #expect(machine.announceEndOfAge(nowNanoseconds: age) == .sendNoticeAndPing)
+        #expect(machine.isEndOfAge && machine.nextCheckNanoseconds == age + Self.second)
+        let final = age + Self.second
+        #expect(machine.check(nowNanoseconds: final, hasStreams: true) == .finishDrain)
+        #expect(machine.finishDrain() == .sendGoawayAndDrainStreams)
+        let grace = age + limits.ageGraceNanoseconds
+        #expect(machine.check(nowNanoseconds: grace, hasStreams: true) == .close)
+        #expect(machine.flush == .close(.maxAge))
+    }
+
+    @Test func aSilentPeerWithCallsIsAskedForASignOfLife() {
+        let limits = Self.limits
+        var machine = self.machine()
+        let silent = Self.start + limits.keepaliveNanoseconds
+        #expect(machine.check(nowNanoseconds: silent, hasStreams: true) == .ping)
+        let timeout = silent + limits.keepaliveTimeoutNanoseconds
+        #expect(machine.nextCheckNanoseconds == timeout)
+        var answered = machine
+        _ = answered.bytesReceived(nowNanoseconds: timeout - 1)
+        #expect(answered.check(nowNanoseconds: timeout, hasStreams: true) == .checkAgain)
+        #expect(machine.check(nowNanoseconds: timeout, hasStreams: true) == .close)
+        #expect(machine.flush == .close(.keepaliveTimeout))
+    }
+
+    @Test func aConnectionThatHasSentEverythingWaitsForItsPeer() {
+        var machine = self.machine(in: .done)
+        machine.outputFinished(lingerUntilNanoseconds: self.at(7))
+        #expect(machine.isLingering && machine.flush == .wait)
+        #expect(machine.bytesReceived(nowNanoseconds: self.at(1)) == .ignore)
+        #expect(machine.nextCheckNanoseconds == self.at(7))
+        #expect(machine.check(nowNanoseconds: self.at(7) - 1, hasStreams: false) == .checkAgain)
+        #expect(machine.check(nowNanoseconds: self.at(7), hasStreams: false) == .close)
     }
 
     @Test func aPeerThatDoesNotReadIsCutOffEvenWithCalls() {

@@ -102,6 +102,9 @@ final class LoopHarness {
         }
     }
 
+    /// Closes every client.
+    func clientsClose() { self.clients.forEach { $0.close() } }
+
     /// The first connection.
     var client: FrameClient { self.clients[0] }
 

@@ -69,9 +69,11 @@ import Testing
 
     @Test func aResetGivesTheHeldBytesBackToTheConnection() throws {
         // Streams are paused and reset again and again: the connection's window must not leak away.
-        let harness = try LoopHarness()
+        var limits = TransportLimits()
+        limits.connectionWindowBytes = 512 << 10
+        let harness = try LoopHarness(limits: limits)
         harness.handler.onMessage = { harness.loop.pauseRequests(of: $0.token) }
-        let held = self.numbered(20, bytes: 10_240)
+        let held = self.numbered(6, bytes: 10_240)
         let rounds = 40
         let steps = (0 ..< rounds).flatMap { round -> [(LoopHarness) -> Void] in
             let stream = UInt32(2 * round + 1)

@@ -29,6 +29,7 @@ import Testing
     static let samples: [(name: String, value: String, shown: String)] = [
         ("data-dir", "/srv/a # b", "/srv/a # b"), ("listen", "localhost:1", "127.0.0.1:1"),
         ("admin-listen", "[::]:65535", "[::]:65535"), ("loops", "64", "64"),
+        ("connections-per-address", "1000", "1000"),
         ("segment-bytes", "1024 KiB", "1MiB"), ("memory-limit", "3 GiB", "3GiB"),
         ("snapshot-log-bytes", "1GiB", "1GiB"), ("snapshot-seconds", "60", "60"),
         ("accept-log-loss", "18446744073709551615", "18446744073709551615"),
@@ -50,6 +51,8 @@ import Testing
             admin-listen = 127.0.0.1:9464
             # default
             loops = 4
+            # default
+            connections-per-address = 256
             # default
             segment-bytes = 64MiB
             # default
@@ -198,6 +201,7 @@ import Testing
                 "1.5MiB", "-1MiB", "9999999999GiB", "9999999999",
             ]
         ),
+        ("connections-per-address", ["", "0", "65537", "-1"]),
         ("snapshot-log-bytes", ["", "0", "1048575", "1025GiB"]),
         ("snapshot-seconds", ["0", "28801", "1h"]),
         ("accept-log-loss", ["", "-1", "+1", "01", "18446744073709551616", "all"]),

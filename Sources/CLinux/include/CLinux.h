@@ -41,3 +41,6 @@ int linux_argument_count(void);
 const char *linux_argument(int index);
 /// The cores that the calling thread may run on (sched_getaffinity), or 0 on failure.
 int linux_affinity_count(void);
+/// Makes the allocator map blocks of 256 KiB and more on their own, so that they are given back to
+/// the system when they are freed. By default glibc stops doing so after the first large block.
+void linux_return_large_blocks(void);

@@ -40,6 +40,11 @@ final class LinuxSocket: StreamSocket {
         }
     }
 
+    func shutdownWrite() {
+        // The error for a connection that is gone is ignored: its end is read.
+        _ = Glibc.shutdown(self.descriptor, Int32(SHUT_WR))
+    }
+
     func close() {
         Glibc.close(self.descriptor)
         if let share { share.of.ended(for: share.index) }

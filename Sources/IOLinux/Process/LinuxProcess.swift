@@ -48,7 +48,8 @@ package enum LinuxProcess {
     }
 
     /// Makes new files accessible to their owner only, raises the limits of descriptors and of file
-    /// size to the hard ones, and disables core dumps, which would contain people's data (S11).
+    /// size to the hard ones, makes the allocator give large blocks back to the system when they
+    /// are freed, and disables core dumps, which would contain people's data (S11).
     package static func harden() {
         umask(0o077)
         for resource in [RLIMIT_NOFILE, RLIMIT_FSIZE] {
@@ -56,6 +57,7 @@ package enum LinuxProcess {
             limit.rlim_cur = limit.rlim_max
             setrlimit(__rlimit_resource_t(resource.rawValue), &limit)
         }
+        linux_return_large_blocks()
         var none = rlimit(rlim_cur: 0, rlim_max: 0)
         setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
     }

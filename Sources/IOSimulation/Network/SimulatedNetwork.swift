@@ -121,6 +121,8 @@ extension SimulatedNetwork {
         var inputOffset = 0
         /// The other end is closed: what waits can still be read.
         var isPeerGone = false
+        /// The other end sends nothing more: what waits can still be read, and written as before.
+        var isInputEnded = false
 
         var waiting: Int { self.input.count - self.inputOffset }
         var spaceBytes: Int { max(0, self.capacityBytes - self.waiting) }
@@ -166,7 +168,8 @@ extension SimulatedNetwork {
             guard let end = self.ends[descriptor] else { return [] }
             if end.isPeerGone { return [.read, .write] }
             let isWritable = (self.ends[end.other]?.spaceBytes ?? 1) > 0
-            return (end.waiting > 0 ? IOInterest.read : []).union(isWritable ? .write : [])
+            return (end.waiting > 0 || end.isInputEnded ? IOInterest.read : []).union(
+                isWritable ? .write : [])
         }
 
         mutating func read(_ descriptor: Int32, atMost count: Int) -> [UInt8]? {
@@ -177,7 +180,7 @@ extension SimulatedNetwork {
                 end.input.removeAll(keepingCapacity: true)
                 end.inputOffset = 0
             }
-            let isClosed = taken.isEmpty && end.isPeerGone
+            let isClosed = taken.isEmpty && (end.isPeerGone || end.isInputEnded)
             self.ends[descriptor] = end
             return isClosed ? nil : taken
         }

@@ -32,6 +32,13 @@ package final class SimulatedSocket: StreamSocket {
         return count == 0 ? .wouldBlock : .bytes(count)
     }
 
+    package func shutdownWrite() {
+        self.network.state.withLock { state in
+            guard let other = state.ends[self.descriptor]?.other else { return }
+            state.ends[other]?.isInputEnded = true
+        }
+    }
+
     package func close() {
         self.network.state.withLock { $0.close(self.descriptor) }
     }

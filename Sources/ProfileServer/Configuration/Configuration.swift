@@ -2,6 +2,7 @@
 // or the process: all input comes as arguments, so that every precedence and every error can be
 // tested as a table.
 
+import GRPCTransport
 import IOCore
 import Profiles
 
@@ -15,6 +16,8 @@ package struct Configuration: Equatable, Sendable {
     package var adminListen: Endpoint
     /// Threads that serve connections.
     package var loops: Int
+    /// Open connections of one address, in all loops.
+    package var connectionsPerAddress: Int
     /// Size of a log segment, in bytes.
     package var segmentBytes: Int
     /// Memory of the store above which writes are rejected, in bytes; 0: only the address range of
@@ -35,6 +38,8 @@ package struct Configuration: Equatable, Sendable {
 
     /// One thread per core, up to a number that still balances the work.
     package static let loopsRange = 1 ... 64
+    /// At least one; 65,536 is more than the loops take.
+    package static let connectionsPerAddressRange = 1 ... 65_536
     /// Smaller segments would be created constantly, larger ones take minutes to check.
     package static let segmentBytesRange = (1 << 20) ... (1 << 30)
     /// An empty store takes 2 MiB; the store can address 56 GiB.
@@ -67,6 +72,7 @@ package struct Configuration: Equatable, Sendable {
         return Configuration(
             dataDirectory: "./data", listen: listen, adminListen: admin,
             loops: min(max(cores, Self.loopsRange.lowerBound), Self.loopsRange.upperBound),
+            connectionsPerAddress: TransportLimits().connectionsPerPeerMax,
             segmentBytes: 64 << 20, memoryLimit: Self.memoryLimit(ofMachine: memoryBytes),
             snapshotLogBytes: 256 << 20,
             snapshotSeconds: 28_800, drainSeconds: 10, reflection: true, logLevel: .info)

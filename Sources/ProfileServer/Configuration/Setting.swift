@@ -63,6 +63,18 @@ package struct Setting: Sendable {
             unit: "threads", allowed: Self.text(Configuration.loopsRange),
             write: { Self.store(Self.number($0, Configuration.loopsRange), in: \.loops, of: &$1) },
             read: { "\($0.loops)" }),
+        Setting(
+            name: "connections-per-address", valueName: "N",
+            summary:
+                "Most open connections of one IPv4 address, or of one /64 of IPv6; raise it behind a"
+                + " proxy that makes one for each of its clients.",
+            unit: "connections", allowed: Self.text(Configuration.connectionsPerAddressRange),
+            write: {
+                Self.store(
+                    Self.number($0, Configuration.connectionsPerAddressRange),
+                    in: \.connectionsPerAddress, of: &$1)
+            },
+            read: { "\($0.connectionsPerAddress)" }),
         .size(
             "segment-bytes",
             summary: "Size of a log segment; applies to segments created from now on.",

@@ -87,6 +87,7 @@ package final class Server {
         self.termination.waitForDrain()
         self.drain(node)
         for loop in loops { loop.join() }
+        self.reportCut(node)
         // In this order each component still has what it needs while it ends.
         for worker in workers { worker.stopAndJoin() }
         node.close()
@@ -114,6 +115,7 @@ package final class Server {
         node.listenHost = self.configuration.listen.host
         node.listenPort = self.configuration.listen.port
         node.loops = self.configuration.loops
+        node.transport.connectionsPerPeerMax = self.configuration.connectionsPerAddress
         node.hasReflection = self.configuration.reflection
         node.log.acceptedEndLSN = self.configuration.acceptLogLoss
         node.log.segmentBytes = self.segmentBytes
@@ -221,6 +223,17 @@ package final class Server {
             LogField("replayed", recovered.report.operations),
             LogField("recovery_seconds", recovered.seconds),
             LogField("version", BuildVersion.program))
+    }
+
+    /// Says what did not end within the grace.
+    private func reportCut(_ node: Node) {
+        let figures = node.transportMetrics
+        let connections = figures.reduce(0) { $0 + $1.connectionsCut }
+        guard connections > 0 else { return }
+        self.log.warning(
+            "the grace has ended: open calls were cut off",
+            LogField("connections", connections),
+            LogField("calls", figures.reduce(0) { $0 + $1.callsCut }))
     }
 
     private func drain(_ node: Node) {

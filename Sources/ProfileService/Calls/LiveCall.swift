@@ -7,6 +7,8 @@ import Messages
 /// Kept by `ServiceLoop.liveCalls` until `ServiceLoop.close`. Used by its loop's thread only.
 protocol LiveCall: AnyObject {
     var token: CallToken { get }
+    /// The requests of a stream that are responded to in their order; `nil`: it has none.
+    var orderedRequests: OrderedRequests? { get }
     /// One whole request of a stream.
     func receive(_ message: UnsafeRawBufferPointer)
     /// The client has sent its last request.
@@ -26,6 +28,7 @@ protocol LiveCall: AnyObject {
 }
 
 extension LiveCall {
+    var orderedRequests: OrderedRequests? { nil }
     // A unary call has one request, which its handler took; a response stream as well.
     func receive(_ message: UnsafeRawBufferPointer) {}
     func requestsEnded() {}

@@ -29,7 +29,7 @@ final class OrderedRequests {
         } else {
             self.machine.responses.keep(message, for: ticket)
             self.loop.streamResponseBytes += message.count
-            self.abandonUnread()
+            self.loop.shedUnreadResponses()
         }
     }
 
@@ -77,14 +77,32 @@ final class OrderedRequests {
         self.loop.streamResponseBytes -= self.machine.responses.readyBytes
     }
 
-    /// Only clients that do not read get here: a stream that is read has at most
-    /// `requestsInFlightMax` responses of its own size waiting.
-    private func abandonUnread() {
-        guard self.loop.streamResponseBytes > self.loop.streamLimits.unreadResponseBytesMax else {
-            return
-        }
+    /// Bytes of responses that wait for an earlier one, or for the client.
+    var unreadBytes: Int { self.machine.responses.readyBytes }
+
+    /// Ends the stream without its responses, which are not read.
+    func abandonUnread() {
         self.loop.reject(self.token, .unreadResponses)
         self.release()
         self.loop.close(self.token)
+    }
+}
+
+extension ServiceLoop {
+    /// Ends the stream that has most responses waiting while all streams together have too many:
+    /// one whose client reads has at most `requestsInFlightMax` of them, and must not pay for those
+    /// whose clients do not.
+    ///
+    /// - Complexity: O(open streams) for each stream that is ended; nothing otherwise.
+    func shedUnreadResponses() {
+        while self.streamResponseBytes > self.streamLimits.unreadResponseBytesMax {
+            var largest: OrderedRequests?
+            self.liveCalls.forEach { call in
+                guard let requests = call.orderedRequests else { return }
+                if requests.unreadBytes > largest?.unreadBytes ?? 0 { largest = requests }
+            }
+            guard let largest else { return }
+            largest.abandonUnread()
+        }
     }
 }

@@ -8,6 +8,7 @@ final class ReflectionCall: LiveCall {
     private let requests: OrderedRequests
 
     var token: CallToken { self.requests.token }
+    var orderedRequests: OrderedRequests? { self.requests }
 
     init(_ loop: ServiceLoop, _ token: CallToken) {
         self.loop = loop

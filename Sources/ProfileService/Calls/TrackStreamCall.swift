@@ -12,6 +12,7 @@ final class TrackStreamCall: LiveCall {
     private var postponed: [UInt8] = []
 
     var token: CallToken { self.requests.token }
+    var orderedRequests: OrderedRequests? { self.requests }
 
     init(_ loop: ServiceLoop, _ token: CallToken) {
         self.loop = loop

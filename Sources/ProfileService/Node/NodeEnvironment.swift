@@ -16,6 +16,8 @@ package struct NodeEnvironment {
     /// Makes the parker of one component; called once for each.
     package var makeParker: () -> any Parker
     package var configuration: NodeConfiguration
+    /// Counts the connections of each peer, for all loops.
+    let peers = PeerRegistry()
     /// Gets what an operator should know. Called in the steps of components, so on any thread.
     package var onEvent: @Sendable (NodeEvent) -> Void
 

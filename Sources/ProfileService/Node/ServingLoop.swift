@@ -26,7 +26,8 @@ final class ServingLoop: Steppable {
         self.loop = RPCLoop(
             index: index, listener: listener, poller: poller, clock: environment.clock,
             methods: RPCTable.served(reflection: configuration.hasReflection).map(\.descriptor),
-            limits: configuration.transport)
+            limits: configuration.transport.share(ofLoops: configuration.loops),
+            registry: environment.peers)
         self.mailbox = CompletionMailbox { poller.wake() }
         self.handler = ServiceLoop(
             index: index, transport: self.loop, state: state, accounting: accounting,

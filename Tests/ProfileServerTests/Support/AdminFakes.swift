@@ -36,6 +36,8 @@ final class FakeSocket: StreamSocket {
 
     var text: String { String(decoding: self.received, as: UTF8.self) }
 
+    func shutdownWrite() {}
+
     func send(_ text: String) { self.incoming += Array(text.utf8) }
 
     func read(into target: UnsafeMutableRawBufferPointer) -> IOOutcome {

@@ -1,0 +1,119 @@
+import CNGHTTP2
+
+// Responses that their reader does not take (A14, C15).
+
+extension Connection {
+    /// Bytes that wait for this peer to read.
+    var unreadBytes: Int { self.pendingResponseBytes + self.output.count }
+
+    /// Notes that responses wait after a write, so that their progress is checked in time.
+    ///
+    /// - Returns: Whether the check is to be scheduled.
+    func noteWaitingResponses() -> Bool {
+        guard self.pendingResponseBytes > 0, self.responseCheckNanoseconds == .max else {
+            return false
+        }
+        self.responseCheckNanoseconds =
+            self.loop.nowNanoseconds + self.loop.limits.sendStallNanoseconds
+        return true
+    }
+
+    /// Resets the streams whose responses make no progress, and closes the connection if none does.
+    func checkResponses() {
+        let now = self.loop.nowNanoseconds
+        guard now >= self.responseCheckNanoseconds else { return }
+        let limits = self.loop.limits
+        var stalled: [RPCStream] = []
+        var oldest = UInt64.max
+        self.forEachStream { stream in
+            guard !stream.output.isEmpty else { return }
+            let isOver =
+                !stream.machine.isLive
+                && now - stream.endedNanoseconds >= limits.responseNanoseconds
+            if isOver || now - stream.progressNanoseconds >= limits.sendStallNanoseconds {
+                stalled.append(stream)
+            } else {
+                oldest = min(oldest, stream.progressNanoseconds)
+            }
+        }
+        guard oldest < .max || stalled.isEmpty else { return self.machine.fail(.notReading) }
+        self.responseCheckNanoseconds =
+            oldest == .max ? .max : max(oldest + limits.sendStallNanoseconds, now + 1)
+        for stream in stalled {
+            self.cancel(stream, RPCStatus(.cancelled, "the responses were not read in time"))
+            self.reset(stream, NGHTTP2_CANCEL)
+        }
+        if !stalled.isEmpty { self.markDirty() }
+    }
+
+    /// Whether responses wait, and none of their bytes has been taken for a while.
+    var isReaderStalled: Bool {
+        self.unreadBytes > 0
+            && self.loop.nowNanoseconds - self.progressNanoseconds
+                >= self.loop.limits.contendedStallNanoseconds
+    }
+}
+
+extension RPCLoop {
+    /// How often the holders of unread responses are compared while they are within the budget of
+    /// the loop, in nanoseconds: the comparison visits every connection.
+    private static let shedIntervalNanoseconds: UInt64 = 500_000_000
+
+    /// Cuts the largest holders of unread responses off: those of a peer that holds more than its
+    /// share and does not read, and whoever holds most while the loop holds more than its budget.
+    ///
+    /// - Complexity: O(connections), at most twice a second below the budget; above it, as many
+    ///   connections are cut as bring it below.
+    func shedResponses() {
+        guard self.pendingResponseBytes > self.limits.outputBytesPerPeerMax else { return }
+        let isOver = self.pendingResponseBytes > self.limits.outputBytesMax
+        guard isOver || self.nowNanoseconds >= self.nextShedNanoseconds else { return }
+        self.nextShedNanoseconds = self.nowNanoseconds + Self.shedIntervalNanoseconds
+        var holders: [Connection] = []
+        var peers: [PeerAddress: Int] = [:]
+        for case let open? in self.connections where open.connection.unreadBytes > 0 {
+            holders.append(open.connection)
+            peers[open.connection.peer.address, default: 0] += open.connection.unreadBytes
+        }
+        holders.sort { $0.unreadBytes > $1.unreadBytes }
+        for holder in holders {
+            let bytes = holder.unreadBytes
+            let address = holder.peer.address
+            let isGreedy =
+                peers[address, default: 0] > self.limits.outputBytesPerPeerMax
+                && holder.isReaderStalled
+            guard isGreedy || self.pendingResponseBytes > self.limits.outputBytesMax else {
+                continue
+            }
+            peers[address, default: 0] -= bytes
+            self.close(holder, .outputBudget)
+        }
+    }
+
+    // MARK: Calls that are not begun
+
+    /// Keeps a whole request until its connection has read responses: nothing is done for a peer
+    /// that does not read, and a write never enters the log before its response has headroom.
+    func deferDispatch(of stream: RPCStream) {
+        self.deferredDispatches.append(stream.token)
+    }
+
+    /// Begins the calls that were kept, first come, first served.
+    func dispatchDeferred() {
+        guard !self.deferredDispatches.isEmpty else { return }
+        let waiting = self.deferredDispatches
+        self.deferredDispatches.removeAll(keepingCapacity: true)
+        for token in waiting {
+            // A call that has ended meanwhile leaves the list here.
+            self.stream(of: token)?._withUnsafeGuaranteedRef { stream in
+                stream.withConnection { connection in
+                    guard connection.mayBeginCalls else {
+                        self.deferredDispatches.append(token)
+                        return
+                    }
+                    connection.dispatch(stream)
+                }
+            }
+        }
+    }
+}
