@@ -53,10 +53,12 @@ extension StorageError: CustomStringConvertible {
         case .missingLog(let snapshot, let lsn, let found):
             "the log does not continue behind \(snapshot), which covers lsn \(lsn): \(found)"
         case .logLoss(let file, let found, let noted):
-            "the log ends at lsn \(found.lsn) in segment \(found.segment), but \(file) notes that "
-                + "it had reached lsn \(noted.lsn) in segment \(noted.segment): the last segments "
-                + "were removed or replaced by older ones; put them back, restore a backup, or accept "
-                + "the loss with --accept-log-loss \(found.lsn)"
+            "the log ends at lsn \(found.lsn) in segment \(found.segment), "
+                + "but \(file) notes that it had reached lsn \(noted.lsn) "
+                + "in segment \(noted.segment): "
+                + "the last segments were removed or replaced by older ones; "
+                + "put them back, restore a backup, "
+                + "or accept the loss with --accept-log-loss \(found.lsn)"
         case .snapshotRejected(let file): "\(file) is whole, but this release cannot load it"
         case .noSpace: "no space left for the log"
         case .poisoned: "the log has failed and is closed until a restart"

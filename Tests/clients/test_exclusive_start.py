@@ -1,4 +1,4 @@
-"""One directory and one port have one server, whatever is done to the files (L14), and a rejected start leaves nothing."""
+"""One directory and one port have one server, whatever is done to the files (L14); a rejected start leaves nothing."""
 
 import fcntl
 import os
