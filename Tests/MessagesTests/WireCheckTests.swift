@@ -122,6 +122,7 @@ import Testing
         #expect(self.check(Wire.track(Array(repeating: most, count: 15))) == .good)
         let unknown = Array(repeating: Wire.field(99, 1), count: 2_000).flatMap { $0 }
         #expect(self.check(Wire.track([most], extra: unknown)) == .good)
+        #expect(self.check(unknown + Wire.track([most])) == .good)
         #expect(self.path(Wire.track([most], extra: unknown + Wire.field(99, 1))) == "")
         let tooMany = Wire.event(
             "a", (0 ..< 20).map { ("a\($0)", Wire.integer(1)) }, extra: unknown)

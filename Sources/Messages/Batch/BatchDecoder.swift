@@ -265,7 +265,7 @@ extension MessageDecoder {
 
     /// Ledger entries of one batch, in bytes: 200 writes of 100 changes without evidence, or 1,000
     /// changes with the longest.
-    static let batchLedgerBytesMax = 12 << 20
+    static let batchLedgerBytesMax = 13 << 20
     /// An entry without its evidence, in bytes, with the longest topic.
     private static let ledgerEntryBytes = 512
 }
