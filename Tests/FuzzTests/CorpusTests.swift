@@ -33,7 +33,7 @@ import Testing
     func mutationsOfKeptInputsAreRead(target: FuzzTarget) throws {
         var random = SeededRandom(seed: 20_260_131)
         for input in try Self.inputs(of: target) where !input.bytes.isEmpty {
-            for _ in 0 ..< 10 {
+            for _ in 0 ..< 5 {
                 var bytes = input.bytes
                 for _ in 0 ... random.below(3) {
                     bytes[random.below(bytes.count)] = UInt8(random.below(256))
