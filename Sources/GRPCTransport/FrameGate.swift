@@ -28,13 +28,15 @@ struct FrameGate {
     ) -> Verdict {
         self.budget.refill(nowNanoseconds: nowNanoseconds)
         var offset = 0
+        var points = 0
+        defer { self.budget.spend(points) }
         while let frame = self.scanner.next(in: bytes, at: &offset) {
             switch self.streams.receive(frame) {
             case .pass: break
             case .streamClosed: return .reject(offset: frame.offset, NGHTTP2_STREAM_CLOSED)
             case .protocolError: return .reject(offset: frame.offset, NGHTTP2_PROTOCOL_ERROR)
             }
-            self.budget.spend(Self.points(of: frame, openStreams: openStreams))
+            points &+= Self.points(of: frame, openStreams: openStreams)
         }
         return .feed
     }

@@ -38,18 +38,21 @@ struct FrameScanner {
     /// - Returns: `nil` when the bytes hold no further whole header.
     @inline(__always)
     mutating func next(in bytes: UnsafeRawBufferPointer, at offset: inout Int) -> Header? {
-        let available = bytes.count - offset
-        guard available > self.skipped else {
-            self.skipped -= available
+        let available = bytes.count &- offset
+        guard available > self.skipped, let base = bytes.baseAddress else {
+            self.skipped &-= available
             offset = bytes.count
             return nil
         }
-        offset += self.skipped
-        self.skipped = 0
-        if self.carriedCount == 0, bytes.count - offset >= Self.priorityBytes {
-            let start = UnsafeRawBufferPointer(rebasing: bytes[offset...])
-            return self.accept(Self.read(start), at: offset, movingTo: &offset)
+        let start = offset &+ self.skipped
+        if self.carriedCount == 0, bytes.count &- start >= Self.priorityBytes {
+            let header = Self.read(base + start, at: start)
+            self.skipped = header.length
+            offset = start &+ Self.headerBytes
+            return header
         }
+        self.skipped = 0
+        offset = start
         return self.nextInParts(bytes, &offset)
     }
 
@@ -64,14 +67,14 @@ struct FrameScanner {
             offset += 1
         }
         guard self.carriedCount == self.wantedBytes else { return nil }
-        let header = withUnsafeBytes(of: self.carried) { Self.read($0) }
+        // SAFETY: the carried bytes are borrowed for the call, and are 13.
+        var header = withUnsafeBytes(of: self.carried) { Self.read($0.baseAddress!, at: start) }
         // The dependency is a part of the payload that was read ahead.
         let taken = self.carriedCount - Self.headerBytes
         self.carriedCount = 0
-        var found = header
-        found.offset = start
         self.skipped = header.length - taken
-        return found
+        if taken == 0 { header.dependency = 0 }
+        return header
     }
 
     /// How many bytes of a carried header are needed.
@@ -82,29 +85,18 @@ struct FrameScanner {
         return Self.priorityBytes
     }
 
+    /// Reads the header at `bytes`, of which there are 13 at least.
     @inline(__always)
-    private mutating func accept(_ header: Header, at start: Int, movingTo offset: inout Int)
-        -> Header
-    {
-        var found = header
-        found.offset = start
-        self.skipped = header.length
-        offset = start + Self.headerBytes
-        return found
-    }
-
-    /// Reads a header; `bytes` are 13 at least.
-    @inline(__always)
-    private static func read(_ bytes: UnsafeRawBufferPointer) -> Header {
+    private static func read(_ bytes: UnsafeRawPointer, at offset: Int) -> Header {
         // SAFETY: the caller owns the bytes for this call and there are 13 of them, which every
-        // load here is within.
+        // load here is within. A buffer would check its bounds for each.
         let first = UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self))
         let stream = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 5, as: UInt32.self))
-        let kind = UInt8(truncatingIfNeeded: first)
         var header = Header(
-            length: Int(first >> 8), kind: kind, flags: bytes[4], stream: stream & 0x7FFF_FFFF,
-            offset: 0)
-        if kind == FrameKind.priority, header.length >= 4 {
+            length: Int(first &>> 8), kind: UInt8(truncatingIfNeeded: first),
+            flags: bytes.load(fromByteOffset: 4, as: UInt8.self), stream: stream & 0x7FFF_FFFF,
+            offset: offset)
+        if header.kind == FrameKind.priority, header.length >= 4 {
             header.dependency =
                 UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 9, as: UInt32.self))
                 & 0x7FFF_FFFF
