@@ -69,7 +69,7 @@ extension RPCLoop {
         for byte in text.utf8 { frames.append(byte) }
         _ = socket.write(frames.bytes)
         socket.shutdownWrite()
-        // A close with unread input would take back what was just written.
+        // A close with unread input would discard what was just written.
         self.discardInput(of: socket)
         socket.close()
     }

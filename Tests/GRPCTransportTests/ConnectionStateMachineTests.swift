@@ -205,9 +205,9 @@ import Testing
         #expect(machine.check(nowNanoseconds: silent, hasStreams: true) == .ping)
         let timeout = silent + limits.keepaliveTimeoutNanoseconds
         #expect(machine.nextCheckNanoseconds == timeout)
-        var answered = machine
-        _ = answered.bytesReceived(nowNanoseconds: timeout - 1)
-        #expect(answered.check(nowNanoseconds: timeout, hasStreams: true) == .checkAgain)
+        var alive = machine
+        _ = alive.bytesReceived(nowNanoseconds: timeout - 1)
+        #expect(alive.check(nowNanoseconds: timeout, hasStreams: true) == .checkAgain)
         #expect(machine.check(nowNanoseconds: timeout, hasStreams: true) == .close)
         #expect(machine.flush == .close(.keepaliveTimeout))
     }

@@ -61,7 +61,7 @@ def test_C12_the_log_says_what_the_end_of_the_grace_has_cut(server):
     assert [(line["connections"], line["calls"]) for line in cut] == [(1, 2)]
 
 
-def test_C12_a_write_is_stored_or_not_answered(server):
+def test_C12_the_end_of_the_grace_sends_no_error(server):
     """A call whose response cannot be sent when the grace ends is not ended with an error."""
     server.flags = ("--drain-seconds", "1")
     server.start()

@@ -66,8 +66,8 @@ package struct Setting: Sendable {
         Setting(
             name: "connections-per-address", valueName: "N",
             summary:
-                "Most open connections of one IPv4 address, or of one /64 of IPv6; raise it behind a"
-                + " proxy that makes one for each of its clients.",
+                "Most open connections of one IPv4 address, or of one /64 of IPv6; raise it behind"
+                + " a proxy that makes one for each of its clients.",
             unit: "connections", allowed: Self.text(Configuration.connectionsPerAddressRange),
             write: {
                 Self.store(
