@@ -74,6 +74,7 @@ package final class StoreLoader {
         }
         store.publishOptions()
         store.publishProfileCount(store.state.pointee.profileCount)
+        store.publishRequestIDHorizon(now: store.state.pointee.lastReceivedAt)
         store.publishNextTick(store.nextTick)
         store.publish(self.appliedLSN)
         return store
