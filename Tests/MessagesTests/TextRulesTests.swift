@@ -83,6 +83,23 @@ private func bytes<Result>(_ text: String, _ body: (UnsafeRawBufferPointer) -> R
         #expect((TimeRules.microseconds(time) != nil) == isValid)
     }
 
+    @Test(
+        arguments: [
+            (Int64(-62_135_596_800), Int32(0), Int64(-62_135_596_800_000_000)),
+            (-62_135_596_801, 999_999_999, nil), (-1, 999_999_999, -1), (-1, -1, nil),
+            (-1, 1_000_000_000, nil), (0, 0, 0), (31_535_999, 0, 31_535_999_000_000),
+            (253_402_300_799, 999_999_999, 253_402_300_799_999_999), (253_402_300_800, 0, nil),
+        ] as [(Int64, Int32, Int64?)])
+    func valuesAreOfTheYears1To9999(seconds: Int64, nanos: Int32, microseconds: Int64?) {
+        var time = Google__Protobuf__Timestamp()
+        (time.seconds, time.nanos) = (seconds, nanos)
+        let found = TimeRules.microseconds(time, from: TimeRules.valueSecondsMin)
+        #expect(found == microseconds)
+        guard let found else { return }
+        let parts = TimeRules.parts(found)
+        #expect(parts.seconds == seconds && parts.nanoseconds == nanos / 1_000 * 1_000)
+    }
+
     @Test func effectiveTimeFollowsTheClockOfTheSender() {
         #expect(TimeRules.effective(occurredAt: nil, sentAt: 5, receivedAt: 100) == 100)
         #expect(TimeRules.effective(occurredAt: 7, sentAt: nil, receivedAt: 100) == 7)

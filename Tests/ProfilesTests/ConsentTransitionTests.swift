@@ -30,8 +30,16 @@ import Testing
             case .kept: self.outcome = .applied(self.stored, needsToken: false)
             case .pending:
                 self.outcome = .applied(
-                    StoredConsent(state: .pending, source: source, effectiveTime: time),
+                    StoredConsent(
+                        state: .pending, source: source, effectiveTime: time,
+                        isByKeyword: keyword, isAfterOptOut: from == .unsubscribed),
                     needsToken: true)
+            case .joined(let source):
+                self.outcome = .applied(
+                    StoredConsent(
+                        state: .unsubscribed, source: source, effectiveTime: max(time, 100),
+                        isByKeyword: keyword),
+                    needsToken: false)
             case .taken:
                 let isByKeyword =
                     to == .unsubscribed && (keyword || channel == .sms && source == .smsKeyword)
@@ -51,6 +59,8 @@ import Testing
         /// Applied, and what was stored stands.
         case kept
         case pending
+        /// Both opt-outs hold: the later time, and this source.
+        case joined(ConsentSource)
         case stale
         case rejected
     }
@@ -77,9 +87,9 @@ import Testing
         Row(.subscribed, .user, to: .unsubscribed, .api, .taken),
         Row(.unset, .user, to: .unsubscribed, .oneClick, .taken),
         Row(.unsubscribed, .api, to: .unsubscribed, .user, .taken),
-        Row(.unsubscribed, .api, to: .unsubscribed, .user, at: 99, .taken),
-        Row(.unsubscribed, .user, to: .unsubscribed, .api, .kept),
-        Row(.unsubscribed, .oneClick, to: .unsubscribed, .imported, .kept),
+        Row(.unsubscribed, .api, to: .unsubscribed, .user, at: 99, .joined(.user)),
+        Row(.unsubscribed, .user, to: .unsubscribed, .api, .joined(.user)),
+        Row(.unsubscribed, .oneClick, to: .unsubscribed, .imported, .joined(.oneClick)),
         Row(.unsubscribed, .user, to: .unsubscribed, .support, .taken),
         Row(.unsubscribed, .api, to: .unsubscribed, .imported, at: 99, .kept),
         Row(.unsubscribed, .user, to: .unsubscribed, .user, at: 99, .kept),
@@ -87,8 +97,8 @@ import Testing
             .unsubscribed, .smsKeyword, to: .unsubscribed, .user, channel: .sms, keyword: true,
             .taken),
         Row(
-            .unsubscribed, .smsKeyword, to: .unsubscribed, .api, channel: .sms, keyword: true, .kept
-        ),
+            .unsubscribed, .smsKeyword, to: .unsubscribed, .api, channel: .sms, keyword: true,
+            .joined(.smsKeyword)),
         Row(.unset, .system, to: .unsubscribed, .smsKeyword, channel: .sms, .taken),
         // SUBSCRIBED → SUBSCRIBED.
         Row(.subscribed, .user, to: .subscribed, .api, .kept),
@@ -134,6 +144,11 @@ import Testing
         Row(.unsubscribed, .api, to: .unset, .support, reference: true, .rejected),
         Row(.unsubscribed, .api, to: .unset, .oneClick, .rejected),
         Row(.unsubscribed, .api, to: .unset, .user, .taken),
+        Row(
+            .unsubscribed, .smsKeyword, to: .unset, .user, channel: .sms, keyword: true, .rejected),
+        Row(
+            .unsubscribed, .smsKeyword, to: .unset, .smsKeyword, channel: .sms, keyword: true,
+            .taken),
         Row(.subscribed, .user, to: .unset, .api, .taken),
         Row(.pending, .user, to: .unset, .api, .taken),
         Row(.unset, .user, to: .unset, .imported, .taken),
@@ -141,14 +156,14 @@ import Testing
 
     @Test(arguments: Self.rows)
     func rowOfTheTableHasItsOutcome(row: Row) {
-        #expect(row.stored.evaluate(row.change) == row.outcome)
+        #expect(row.stored.evaluate(row.change, rules: .current) == row.outcome)
     }
 
     @Test func keyThatWasNeverSetHasNoTime() {
         let change = ConsentChange(
             channel: .push, state: .subscribed, source: .api, effectiveTime: -5)
         #expect(
-            StoredConsent().evaluate(change)
+            StoredConsent().evaluate(change, rules: .current)
                 == .applied(
                     StoredConsent(state: .subscribed, source: .api, effectiveTime: -5),
                     needsToken: false))
@@ -225,29 +240,91 @@ import Testing
         MergeRow((.subscribed, .api, 101), (.unsubscribed, .api, 100), false),
         MergeRow((.unsubscribed, .user, 100), (.subscribed, .user, 101), false),
         MergeRow((.unsubscribed, .user, 100), (.subscribed, .support, 101), true),
-        MergeRow((.unsubscribed, .user, 100), (.unset, .user, 101), true),
-        MergeRow((.pending, .user, 101), (.unsubscribed, .api, 100), false),
+        MergeRow((.unsubscribed, .user, 100), (.unset, .user, 101), false),
+        MergeRow((.unset, .preferenceCenter, 101), (.unsubscribed, .user, 100), true),
+        MergeRow((.unsubscribed, .user, 100), (.unset, .user, 100), true),
+        MergeRow((.unsubscribed, .api, 100), (.unset, .api, 101), true),
+        MergeRow((.unset, .system, 101), (.unsubscribed, .api, 100), false),
+        MergeRow((.unsubscribed, .api, 100), (.pending, .api, 101), true),
         MergeRow((.unsubscribed, .user, 100), (.unsubscribed, .user, 101), false),
-        MergeRow((.unsubscribed, .user, 100), (.unsubscribed, .api, 101), true),
-        MergeRow((.unsubscribed, .api, 101), (.unsubscribed, .user, 100), false),
         MergeRow((.unsubscribed, .user, 100), (.unsubscribed, .user, 100), true),
     ]
 
     @Test(arguments: Self.merges)
     func mergeKeepsTheNewerAndNeverForgetsAnOptOut(row: MergeRow) {
-        #expect(row.survivor.merged(with: row.loser) == (row.isSurvivor ? row.survivor : row.loser))
+        #expect(
+            row.survivor.merged(with: row.loser, rules: .current)
+                == (row.isSurvivor ? row.survivor : row.loser))
+    }
+
+    @Test func mergedOptOutsKeepTheLaterTimeAndThePersonsSource() {
+        let person = StoredConsent(state: .unsubscribed, source: .user, effectiveTime: 100)
+        let machine = StoredConsent(state: .unsubscribed, source: .api, effectiveTime: 101)
+        let joined = StoredConsent(state: .unsubscribed, source: .user, effectiveTime: 101)
+        #expect(person.merged(with: machine, rules: .current) == joined)
+        #expect(machine.merged(with: person, rules: .current) == joined)
+    }
+
+    @Test func pendingRepresentsTheOptOutThatItBeatInAMerge() throws {
+        let optOut = StoredConsent(
+            state: .unsubscribed, source: .smsKeyword, effectiveTime: 100, isByKeyword: true)
+        let pending = StoredConsent(state: .pending, source: .user, effectiveTime: 101)
+        for merged in [
+            optOut.merged(with: pending, rules: .current),
+            pending.merged(with: optOut, rules: .current),
+        ] {
+            #expect(merged.state == .pending && merged.isAfterOptOut && merged.isByKeyword)
+        }
+    }
+
+    @Test(arguments: [ConsentSource.api, .imported, .support, .oneClick])
+    func noMachineWithdrawsTheOptOutThatAPendingRepresents(source: ConsentSource) throws {
+        let optOut = StoredConsent(state: .unsubscribed, source: .user, effectiveTime: 100)
+        var change = ConsentChange(
+            channel: .email, state: .subscribed, source: .user, effectiveTime: 200,
+            needsConfirmation: true)
+        guard
+            case .applied(let pending, needsToken: true) = optOut.evaluate(change, rules: .current)
+        else {
+            Issue.record("the opt-in does not wait for a confirmation")
+            return
+        }
+        (change.state, change.source, change.effectiveTime) = (.unset, source, 300)
+        #expect(pending.evaluate(change, rules: .current) == .rejected)
+        change.source = .preferenceCenter
+        #expect(pending.evaluate(change, rules: .current) != .rejected)
+        #expect(pending.withdrawn(at: 300).state == .unsubscribed)
+        // Without an opt-out before it nothing is lost.
+        let fresh = StoredConsent(state: .pending, source: .user, effectiveTime: 200)
+        change.source = source
+        #expect(fresh.evaluate(change, rules: .current) != .rejected)
+        #expect(fresh.withdrawn(at: 300).state == .unset)
+    }
+
+    @Test func framesOfVersion1KeepTheirOutcome() {
+        let person = StoredConsent(state: .unsubscribed, source: .user, effectiveTime: 100)
+        let machine = StoredConsent(state: .unsubscribed, source: .api, effectiveTime: 101)
+        #expect(person.merged(with: machine, rules: Rules(version: 1)) == person)
+        let unset = StoredConsent(state: .unset, source: .user, effectiveTime: 101)
+        #expect(person.merged(with: unset, rules: Rules(version: 1)) == person)
+        let change = ConsentChange(
+            channel: .email, state: .unsubscribed, source: .api, effectiveTime: 200)
+        let kept = ConsentOutcome.applied(person, needsToken: false)
+        #expect(person.evaluate(change, rules: Rules(version: 1)) == kept)
     }
 
     @Test func keyThatOnlyOneHasIsTaken() {
         let stored = StoredConsent(state: .unset, source: .user, effectiveTime: 5)
-        #expect(StoredConsent().merged(with: stored) == stored)
+        #expect(StoredConsent().merged(with: stored, rules: .current) == stored)
     }
 
     @Test func keywordBindsAfterAMergeWhoeverOptedOutLast() {
         let keyword = StoredConsent(
             state: .unsubscribed, source: .smsKeyword, effectiveTime: 1, isByKeyword: true)
         let later = StoredConsent(state: .unsubscribed, source: .user, effectiveTime: 2)
-        #expect(later.merged(with: keyword).isByKeyword && keyword.merged(with: later).isByKeyword)
+        #expect(
+            later.merged(with: keyword, rules: .current).isByKeyword
+                && keyword.merged(with: later, rules: .current).isByKeyword)
     }
 
     // MARK: Verdicts

@@ -46,6 +46,35 @@ import Testing
         }
     }
 
+    @Test func unsetTopicsTakeNoHeadroomAndAreRememberedUpToABound() {
+        var work = self.work()
+        let topics = (0 ..< 130).map { Array("t\($0 + 100)".utf8) }
+        func evaluate(_ index: Int, _ state: SubscriptionState) -> Rejection {
+            topics[index].withUnsafeBytes {
+                // Topics are borrowed and must live as long as the work.
+                work.evaluate(
+                    self.change(state, at: 10 + Int64(index)), topic: $0, lsn: 9)
+            }
+        }
+        withExtendedLifetime(topics) {
+            for index in 0 ..< 60 { #expect(evaluate(index, .unset) == .none) }
+            for index in 0 ..< 25 { #expect(evaluate(index, .subscribed) == .none) }
+            #expect(evaluate(25, .subscribed) == .limitExceeded)
+            #expect(evaluate(26, .unset) == .none)
+            #expect(evaluate(27, .unsubscribed) == .none, "an opt-out is never rejected")
+            #expect(evaluate(0, .unset) == .none)
+            #expect(evaluate(0, .subscribed) == .limitExceeded, "the opt-out counts")
+            for index in 60 ..< 130 { #expect(evaluate(index, .unset) == .none) }
+        }
+        #expect(work.part.topicCount(.email) == ConsentPart.topicsPerChannelRemembered)
+        let states = work.part.keys.map(\.stored.state)
+        #expect(states.count(where: { $0 == .subscribed }) == 24)
+        #expect(states.count(where: { $0 == .unsubscribed }) == 1)
+        #expect(work.part.keys.contains { $0.stored.effectiveTime == 139 })
+        #expect(
+            !work.part.keys.contains { $0.stored.effectiveTime == 38 }, "the oldest are dropped")
+    }
+
     @Test func resetKeepsOptOuts() {
         var work = self.work()
         withBytes("out") { out in

@@ -38,6 +38,11 @@ class Attribute:
         return self.scalar is None and self.elements is None
 
     @property
+    def is_removes_alone(self):
+        """Elements were removed from a list that was never there: no value, but the removes are remembered."""
+        return self.is_deleted and self.base == NEVER
+
+    @property
     def shown(self):
         return self.scalar if self.elements is None else list(self.elements)
 
@@ -61,7 +66,7 @@ def set_list(old, texts, stamp, source):
     elements |= {text: at for text, at in before.items() if at > stamp and text not in texts}
     if len(elements) > ELEMENTS_MAX:
         raise Rejected("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
-    return Attribute(stamp, None, elements, removed, source), False
+    return Attribute(stamp, None, elements, removed, source), any(text in removed for text in texts)
 
 
 def delete(old, stamp, source):
@@ -174,16 +179,31 @@ def unite(mine, other):
     ), is_over
 
 
+def remember_removes(kept, removes):
+    """The entry of one side with the removes of the other, which has no list; they take nothing out of it."""
+    if kept.scalar is not None:
+        return kept
+    removed = dict(kept.removed)
+    for text, at in removes.removed.items():
+        if text not in (kept.elements or {}):
+            removed[text] = max(at, removed.get(text, NEVER))
+    while len(removed) > REMOVED_MAX:
+        del removed[min(removed, key=removed.get)]
+    return replace(kept, removed=removed)
+
+
 def merge(survivor, loser):
     """The attributes of the survivor of a merge, and warnings as (reason, name)."""
     attributes, warnings = dict(survivor), []
     for name in sorted(loser):
         mine, other = attributes.get(name), loser[name]
-        if mine is None:
+        if mine is None or mine.is_removes_alone:
             if not other.is_deleted and name not in NATIVE and custom_count(attributes) >= CUSTOM_MAX:
                 warnings.append(("ATTRIBUTE_LIMIT", name))
             else:
-                attributes[name] = other
+                attributes[name] = remember_removes(other, mine) if mine else other
+        elif other.is_removes_alone:
+            attributes[name] = remember_removes(mine, other)
         elif mine.elements is not None and other.elements is not None:
             attributes[name], is_over = unite(mine, other)
             if is_over:

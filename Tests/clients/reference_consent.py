@@ -9,7 +9,10 @@ from conftest import types_pb2 as types
 UNSET, PENDING, SUBSCRIBED, UNSUBSCRIBED = 1, 2, 3, 4
 USER, ONE_CLICK, SMS_KEYWORD, PREFERENCE_CENTER, API, IMPORT, SUPPORT, SYSTEM = range(1, 9)
 EMAIL, SMS, PUSH = 1, 2, 3
+# Topics of a channel that are not UNSET; opt-outs and merges may pass it.
 TOPICS_MAX = 25
+# Topics of a channel whose state is remembered; beyond that the UNSET ones with the oldest times are dropped.
+KEYS_MAX = 100
 OPENS = {USER, SMS_KEYWORD, PREFERENCE_CENTER}
 CLOSES = OPENS | {ONE_CLICK, SUPPORT}
 
@@ -22,6 +25,8 @@ class Consent:
     source: int = 0
     time: float = float("-inf")
     is_by_keyword: bool = False
+    # A PENDING that stands for an UNSUBSCRIBED until it is confirmed.
+    stands_for_opt_out: bool = False
 
     @property
     def is_persons_act(self):
@@ -36,12 +41,12 @@ def beats_opt_out(consent, time):
     return consent.state == SUBSCRIBED and consent.time > time and consent.is_persons_act
 
 
-def stronger_opt_out(one, other):
-    """Of two opt-outs of one key, where `other` arrived later: the newer one, but never a machine's instead of a
-    person's."""
+def joined_opt_out(one, other):
+    """Of two opt-outs of one key, where `other` arrived later: the later time, and the source of the newer one, but a
+    person's instead of a machine's."""
     newer, older = (other, one) if other.time >= one.time else (one, other)
-    winner = newer if newer.is_persons_act or not older.is_persons_act else older
-    return replace(winner, is_by_keyword=one.is_by_keyword or other.is_by_keyword)
+    source = newer.source if newer.is_persons_act or not older.is_persons_act else older.source
+    return replace(newer, source=source, is_by_keyword=one.is_by_keyword or other.is_by_keyword)
 
 
 def change_consent(stored, channel, state, source, time, has_reference):
@@ -49,13 +54,13 @@ def change_consent(stored, channel, state, source, time, has_reference):
     new = Consent(state, source, time, state == UNSUBSCRIBED and channel == SMS and source == SMS_KEYWORD)
     if state == UNSUBSCRIBED:
         if stored.state == UNSUBSCRIBED:
-            return stronger_opt_out(stored, new)
+            return joined_opt_out(stored, new)
         return None if beats_opt_out(stored, time) else new
     if time < stored.time or (time == stored.time and stored.state == UNSUBSCRIBED):
         return None
-    if stored.state == UNSUBSCRIBED:
+    if stored.state == UNSUBSCRIBED or (state == UNSET and stored.stands_for_opt_out):
         may = source in OPENS or (state == SUBSCRIBED and source == SUPPORT and has_reference)
-        if state == SUBSCRIBED and stored.is_by_keyword:
+        if stored.is_by_keyword:
             may = source == SMS_KEYWORD
         if not may:
             raise Rejected("FAILED_PRECONDITION", "USER_UNSUBSCRIBED")
@@ -64,14 +69,25 @@ def change_consent(stored, channel, state, source, time, has_reference):
     return new
 
 
+def topic_count(consents, channel):
+    return sum(1 for key, stored in consents.items() if key[0] == channel and key[1] and stored.state != UNSET)
+
+
+def forget_oldest_unset(consents, channel):
+    keys = [key for key in consents if key[0] == channel and key[1]]
+    unset = sorted((consents[key].time, key[1]) for key in keys if consents[key].state == UNSET)
+    for _, topic in unset[: max(0, len(keys) - KEYS_MAX)]:
+        del consents[channel, topic]
+
+
 def merge_consent(mine, other):
     """The consent after a merge: the survivor's or the loser's."""
     if mine.state == UNSUBSCRIBED and other.state == UNSUBSCRIBED:
         # A merge must not weaken a person's choice either; at equal times the survivor's counts as the newer one.
-        return stronger_opt_out(other, mine)
+        return joined_opt_out(other, mine)
     for opt_out, opposite in ((mine, other), (other, mine)):
         if opt_out.state == UNSUBSCRIBED:
-            return opposite if beats_opt_out(opposite, opt_out.time) else opt_out
+            return opposite if opposite.time > opt_out.time and opposite.is_persons_act else opt_out
     return other if other.time > mine.time else mine
 
 

@@ -13,8 +13,8 @@ import reference_consent as consent_of
 import reference_erasure as erasure_of
 from conftest import profiles_pb2 as rpc, types_pb2 as types
 from reference_attributes import Rejected
-from reference_consent import Consent, UNSUBSCRIBED
-from reference_profile import Device, Profile, show, timestamp
+from reference_consent import Consent, UNSET, UNSUBSCRIBED
+from reference_profile import Device, Profile, platform_of, same_message, show, timestamp
 from reference_tracks import Tracks, effective_time
 
 DEVICES_MAX, COUNTERS_MAX = 100, 300
@@ -71,7 +71,9 @@ class Model(Tracks):
             self.name(profile, identifier.custom_id)
         else:
             self.put_device(
-                profile, identifier.installation_id, Device(platform, learned.received, learned.received, profile.id)
+                profile,
+                identifier.installation_id,
+                Device(platform_of(platform), learned.received, learned.received, profile.id),
             )
         return profile
 
@@ -102,7 +104,7 @@ class Model(Tracks):
         if known:
             if known[1] is None:
                 raise Rejected("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
-            if known[0] != request:
+            if not same_message(known[0], request):
                 raise Rejected("ALREADY_EXISTS", "REQUEST_ID_REUSED")
             return self.again(known[1])
         saved = self.save()
@@ -171,6 +173,11 @@ class Model(Tracks):
         }.get(step, person)
         self.check_revision(request, shown)
         # A device that leaves is not activity of the person that it leaves.
+        renamed = False
+        if holder:
+            renamed = platform_of(request.source.platform, device.platform) != device.platform
+            device = replace(device, platform=platform_of(request.source.platform, device.platform))
+            holder.devices[installation] = device
         if holder and step not in ("switch", "log out"):
             holder.seen = learned.received
             holder.devices[installation] = replace(device, seen=learned.received)
@@ -178,6 +185,8 @@ class Model(Tracks):
         if step == "stale log-out":
             response.ignored_stale.extend(name for name, _, _ in attributes_of.items_of(request.attributes))
             response.outcome = types.OUTCOME_IGNORED_STALE_LINK
+            if renamed:
+                holder.raise_revision(learned)
             response.profile.CopyFrom(show(holder))
             return response
 
@@ -190,6 +199,10 @@ class Model(Tracks):
             target.attributes, request.attributes, (time, learned.lsn), request.source, bool(target.custom_id)
         )
         response.ignored_stale.extend(stale)
+        if target is holder:
+            is_visible |= renamed
+        elif renamed and step in ("patch then", "stale link"):
+            holder.raise_revision(learned)
         if not created and (moved or is_visible):
             target.raise_revision(learned)
         if step != "patch then" or target is holder:
@@ -234,12 +247,13 @@ class Model(Tracks):
         installation, received = request.installation_id, learned.received
         left = []
         if step == "create" and installation:
-            device = Device(request.source.platform, received, received, target.id)
+            device = Device(platform_of(request.source.platform), received, received, target.id)
             self.put_device(
                 target, installation, device.moved(time, target.id, target.id) if request.custom_id else device
             )
         elif step == "attach":
-            device = Device(request.source.platform, received, received, target.id).moved(time, target.id, target.id)
+            device = Device(platform_of(request.source.platform), received, received, target.id)
+            device = device.moved(time, target.id, target.id)
             left = self.put_device(target, installation, device)
         elif step == "promote":
             self.name(target, request.custom_id)
@@ -302,6 +316,8 @@ class Model(Tracks):
                 )
                 timestamp(winner.time, entry.effective_time)
                 self.append_entry(survivor, entry, learned)
+        for channel in (consent_of.EMAIL, consent_of.SMS, consent_of.PUSH):
+            consent_of.forget_oldest_unset(survivor.consents, channel)
 
     # MARK: Consent
 
@@ -329,13 +345,12 @@ class Model(Tracks):
                 new = consent_of.change_consent(
                     stored, change.channel, change.state, request.source, time, bool(request.evidence.reference)
                 )
-                topics = sum(1 for channel, topic in profile.consents if channel == change.channel and topic)
                 if (
                     new
                     and key[1]
-                    and key not in profile.consents
-                    and topics >= consent_of.TOPICS_MAX
-                    and new.state != UNSUBSCRIBED
+                    and stored.state == UNSET
+                    and new.state not in (UNSET, UNSUBSCRIBED)
+                    and consent_of.topic_count(profile.consents, change.channel) >= consent_of.TOPICS_MAX
                 ):
                     raise Rejected("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
             except Rejected as rejected:
@@ -344,6 +359,7 @@ class Model(Tracks):
             applied, new = new is not None, new or stored
             if applied:
                 profile.consents[key] = new
+                consent_of.forget_oldest_unset(profile.consents, change.channel)
             is_visible |= new.shown != stored.shown
             response.results.add(channel=change.channel, topic=key[1], state=new.state, applied=applied)
             entry = types.ConsentEntry(

@@ -17,6 +17,8 @@ SCALARS = {
     "s2": lambda chance: {"string": chance.choice("xyz")},
     "s3": lambda chance: {"boolean": chance.random() < 0.5},
     "s4": lambda chance: {"number": chance.choice([0.5, -1.25, 1e300])},
+    # Values may be of any year from 1 to 9999: people are born before 1971.
+    "s6": lambda chance: {"time": {"seconds": chance.choice([-62_135_596_800, -1_000_000_001, 0, 1_700_000_000])}},
     "s5": lambda chance: {"url": f"https://example.org/{chance.randrange(3)}"},
 }
 NATIVES = {
@@ -114,7 +116,9 @@ class Generator:
     def operation(self):
         chance = self.chance
         if self.sent and chance.random() < 0.04:
-            return dict(chance.choice(self.sent), **({"request": "r0"} if chance.random() < 0.1 else {}))
+            again = dict(chance.choice(self.sent), **({"request": "r0"} if chance.random() < 0.1 else {}))
+            # A retry often stamps the time of sending anew.
+            return dict(again, sent=-chance.randrange(600)) if chance.random() < 0.3 and "events" in again else again
         kind = chance.choices([kind for kind, _ in self.weights], [weight for _, weight in self.weights])[0]
         if kind == "EraseProfile" and self.progress < self.shape.erase_from:
             kind = "Identify"
@@ -181,7 +185,7 @@ class Generator:
             at=at,
             sent=self.sent_at(at),
             revision=self.revision(),
-            platform=chance.randrange(1, 5),
+            platform=chance.randrange(0, 6),
             patch=self.maybe(self.shape.patch_share, self.patch),
         )
 
@@ -219,7 +223,7 @@ class Generator:
             who=self.identifier(),
             events=events,
             sent=self.maybe(0.1, lambda: chance.choice(self.times) + 60),
-            platform=chance.randrange(1, 5),
+            platform=chance.randrange(0, 6),
             revision=self.revision(),
             historical=historical or None,
             partial=self.maybe(0.4, lambda: True),
@@ -334,7 +338,8 @@ class Requests:
         request = rpc.IdentifyRequest()
         if "device" in operation:
             request.installation_id = self.prefix + operation["device"]
-            request.source.platform = operation["platform"]
+            if operation["platform"]:
+                request.source.platform = operation["platform"]
         if operation.get("person") == "nobody":
             request.logged_out = True
         elif "person" in operation:
@@ -362,7 +367,8 @@ class Requests:
             historical=operation.get("historical", False),
             must_exist=operation.get("must_exist", False),
         )
-        request.source.platform = operation["platform"]
+        if operation["platform"]:
+            request.source.platform = operation["platform"]
         if "sent" in operation:
             self.stamp(request.sent_at, operation["sent"])
         for its in operation["events"]:

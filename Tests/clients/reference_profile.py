@@ -9,6 +9,14 @@ SECOND = 1_000_000
 MOVES_MAX = 32
 
 
+APP_OR_WEB = (types.PLATFORM_APP_IOS, types.PLATFORM_APP_ANDROID, types.PLATFORM_WEB)
+
+
+def platform_of(named, known=types.PLATFORM_UNSPECIFIED):
+    """The platform of a device after a call of its own: the last app or web platform that it named."""
+    return named if named in APP_OR_WEB else known
+
+
 @dataclass(frozen=True)
 class Device:
     platform: int
@@ -60,6 +68,17 @@ class Profile:
     def raise_revision(self, learned):
         self.revision += 1
         self.updated, self.lsn = learned.received, learned.lsn
+
+
+def same_message(one, other):
+    """Whether two requests are equal but for the times at which they were sent, which a retry stamps anew."""
+    copies = [type(message).FromString(message.SerializeToString()) for message in (one, other)]
+    for message in copies:
+        parts = getattr(message, "operations", [])
+        for part in [message, *(getattr(item, item.WhichOneof("operation")) for item in parts)]:
+            if "sent_at" in part.DESCRIPTOR.fields_by_name:
+                part.ClearField("sent_at")
+    return copies[0] == copies[1]
 
 
 def micros(stamp):

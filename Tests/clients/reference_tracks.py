@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from conftest import profiles_pb2 as rpc, types_pb2 as types
 from reference_attributes import Rejected
-from reference_profile import SECOND, micros, timestamp
+from reference_profile import SECOND, micros, platform_of, timestamp
 
 LATE_WINDOW = 86_400 * SECOND
 RETENTION = 90 * LATE_WINDOW
@@ -83,6 +83,8 @@ class Tracks:
         if bad and not request.allow_partial:
             index, code, reason = bad[0]
             raise Rejected(code, reason, index=index)
+        if profile and device and self.rename(profile, request):
+            changed[profile.id] = changed.get(profile.id, profile)
         for holder in changed.values():
             if holder:
                 holder.raise_revision(learned)
@@ -95,6 +97,15 @@ class Tracks:
             response.profile_id, response.revision = profile.id, profile.revision
         response.redirected_from = self.redirected(request.identifier)
         return response
+
+    @staticmethod
+    def rename(profile, request):
+        """Gives a device the app or web platform that its call names; returns whether that is another one."""
+        name = request.identifier.installation_id
+        device = profile.devices[name]
+        platform = platform_of(request.source.platform, device.platform)
+        profile.devices[name] = replace(device, platform=platform)
+        return platform != device.platform
 
     def stored_event(self, request, event, result, learned):
         stored = types.StoredEvent(

@@ -1,15 +1,23 @@
 import CMessages
 
-/// Times of the contract: years 1971 to 9999, kept to the microsecond.
+/// Times of the contract, kept to the microsecond: those of calls and events are of the years 1971
+/// to 9999, values of kind `time` of the years 1 to 9999, since people are born before 1971.
 package enum TimeRules {
     /// 1971-01-01T00:00:00Z, in seconds since 1970.
     static let secondsMin: Int64 = 31_536_000
+    /// 0001-01-01T00:00:00Z, the first second of a `Timestamp`.
+    static let valueSecondsMin: Int64 = -62_135_596_800
     /// 9999-12-31T23:59:59Z.
     static let secondsMax: Int64 = 253_402_300_799
 
     /// Microseconds since 1970; `nil` if it is not a time that is allowed.
-    static func microseconds(_ time: Google__Protobuf__Timestamp) -> Int64? {
-        guard time.seconds >= Self.secondsMin, time.seconds <= Self.secondsMax, time.nanos >= 0,
+    ///
+    /// - Parameter secondsMin: `secondsMin`, or `valueSecondsMin` for a value.
+    static func microseconds(
+        _ time: Google__Protobuf__Timestamp, from secondsMin: Int64 = Self.secondsMin
+    ) -> Int64? {
+        // Nanoseconds count forward also before 1970.
+        guard time.seconds >= secondsMin, time.seconds <= Self.secondsMax, time.nanos >= 0,
             time.nanos <= 999_999_999
         else { return nil }
         return time.seconds * 1_000_000 + Int64(time.nanos) / 1_000
@@ -36,6 +44,7 @@ package enum TimeRules {
     }
 
     static let allowed = "not a time between the years 1971 and 9999"
+    static let valueAllowed = "not a time between the years 1 and 9999"
 
     /// The effective time of an event, by the rule of section 1, before the windows are applied.
     static func effective(occurredAt: Int64?, sentAt: Int64?, receivedAt: Int64) -> Int64 {

@@ -131,6 +131,9 @@ extension ValuePacker {
             } else {
                 buffer.append(PatchAction.remove.rawValue)
             }
+            // Nothing to add or remove is a mistake of the caller's: it would neither create the
+            // list nor change it.
+            if (list?.pointee.n_items ?? 0) == 0 { self.add("an empty list", at: "items") }
             self.pack(strings: list, into: &buffer)
         case .native(let attribute, let text):
             if let error = NativeRules.error(attribute, text) { self.add(error) }

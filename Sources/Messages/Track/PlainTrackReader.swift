@@ -307,7 +307,9 @@ struct PlainTrackReader: ~Copyable {
             guard let boolean = cursor.boolean() else { return false }
             self.attributes.appendPacked(boolean: boolean)
         case 5 << 3 | 2:
-            guard let span = cursor.span(), let time = Self.time(span) else { return false }
+            guard let span = cursor.span(),
+                let time = Self.time(span, from: TimeRules.valueSecondsMin)
+            else { return false }
             self.attributes.appendPacked(timeMicroseconds: time)
         default: return false
         }
@@ -340,7 +342,9 @@ struct PlainTrackReader: ~Copyable {
     }
 
     /// A timestamp, in microseconds.
-    private static func time(_ span: Span) -> Int64? {
+    private static func time(_ span: Span, from secondsMin: Int64 = TimeRules.secondsMin)
+        -> Int64?
+    {
         var cursor = Cursor(span)
         var time = Google__Protobuf__Timestamp()
         var next = cursor.tag()
@@ -354,7 +358,8 @@ struct PlainTrackReader: ~Copyable {
             time.nanos = Int32(nanos)
             next = cursor.tag()
         }
-        return next == nil && cursor.isAtEnd ? TimeRules.microseconds(time) : nil
+        return next == nil && cursor.isAtEnd
+            ? TimeRules.microseconds(time, from: secondsMin) : nil
     }
 
     /// A place in a message.

@@ -81,8 +81,9 @@ struct ValuePacker {
         case PROFILES__V1__VALUE__KIND_BOOLEAN:
             buffer.appendPacked(boolean: value.pointee.boolean != 0)
         case PROFILES__V1__VALUE__KIND_TIME:
-            let time = TimeRules.microseconds(value.pointee.time.pointee)
-            if time == nil { self.add(TimeRules.allowed) }
+            let time = TimeRules.microseconds(
+                value.pointee.time.pointee, from: TimeRules.valueSecondsMin)
+            if time == nil { self.add(TimeRules.valueAllowed) }
             buffer.appendPacked(timeMicroseconds: time ?? 0)
         case PROFILES__V1__VALUE__KIND_URL:
             let text = Self.text(value.pointee.url)

@@ -146,6 +146,10 @@ final class ServerStatus: AdminPages {
             "profiles_blocked_identifiers",
             help: "Identifiers of erased people that are still blocked.",
             value: Double(recovered.store.blockedIdentifierCount))
+        text.gauge(
+            "profiles_request_id_horizon_seconds",
+            help: "How long a request id is certain to be known.",
+            value: recovered.store.requestIDHorizonSeconds)
         if let memory = recovered.pipeline.metrics.memory {
             text.gauge(
                 "profiles_store_bytes", help: "Memory of the store.",

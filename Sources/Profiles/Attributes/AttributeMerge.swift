@@ -16,7 +16,8 @@ extension AttributeDraft {
     ///
     /// - Parameter latestWins: The newer value counts, not the survivor's.
     mutating func merge(
-        _ loser: AttributeDraft, latestWins: Bool, names: NameTable, limits: AttributeLimits
+        _ loser: AttributeDraft, latestWins: Bool, names: NameTable, limits: AttributeLimits,
+        rules: Rules
     ) -> AttributeMergeLosses {
         var losses = AttributeMergeLosses()
         for entry in loser.entries {
@@ -37,16 +38,25 @@ extension AttributeDraft {
                 }
                 continue
             }
-            guard latestWins, entry.newest.isNewer(than: self.entries[index].newest) else {
+            if rules.ignoresRemovesAlone, entry.isRemovesAlone {
+                self.entries[index].remember(removesOf: entry)
                 continue
             }
+            let isGap = rules.ignoresRemovesAlone && self.entries[index].isRemovesAlone
+            let isNewer =
+                rules.ignoresRemovesAlone
+                ? entry.valueStamp.isNewer(than: self.entries[index].valueStamp)
+                : entry.newest.isNewer(than: self.entries[index].newest)
+            guard isGap || latestWins && isNewer else { continue }
             let addsCustom =
                 self.entries[index].kind == .deleted && entry.kind != .deleted
                 && NativeAttribute(name: text) == nil
             if addsCustom, self.customCount(names) >= limits.customMax {
                 losses.attributes.append(text)
             } else {
+                let mine = self.entries[index]
                 self.entries[index] = entry
+                if isGap { self.entries[index].remember(removesOf: mine) }
             }
         }
         self.dropOldestDeleted()
@@ -55,6 +65,31 @@ extension AttributeDraft {
 }
 
 extension AttributeEntry {
+    /// Elements were removed from a list that was never there: no value, but the removes are
+    /// remembered, so that an older `add` that arrives later still loses.
+    fileprivate var isRemovesAlone: Bool { self.kind == .deleted && self.stamp.isNever }
+
+    /// When the value was written, or deleted; removes from what is deleted do not renew it.
+    fileprivate var valueStamp: AttributeStamp {
+        self.kind == .deleted ? self.stamp : self.newest
+    }
+
+    /// Remembers the removes of a side that has no list; they take nothing out of this one.
+    fileprivate mutating func remember(removesOf other: AttributeEntry) {
+        guard self.kind != .value else { return }
+        for element in other.removed
+        where !self.elements.contains(where: { $0.text.equals(element.text) }) {
+            if let index = self.removed.firstIndex(where: { $0.text.equals(element.text) }) {
+                if element.stamp.isNewer(than: self.removed[index].stamp) {
+                    self.removed[index].stamp = element.stamp
+                }
+            } else {
+                self.removed.append(element)
+            }
+        }
+        self.dropOldestRemoved()
+    }
+
     /// Adds the elements of another list behind its own, at most 25 in total; true if some did
     /// not fit.
     fileprivate mutating func unite(with other: AttributeEntry, latestWins: Bool) -> Bool {

@@ -166,7 +166,7 @@ struct AttributePart {
     }
 
     private static func append(_ stamp: AttributeStamp, to target: inout ByteBuffer) {
-        target.append(stamp.time)
+        target.append(stamp.shownTime)
         target.append(stamp.lsn)
         target.append(stamp.platform)
         target.appendPrefixed(stamp.sourceName)

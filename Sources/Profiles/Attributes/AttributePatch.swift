@@ -55,7 +55,7 @@ extension AttributeDraft {
     mutating func apply(
         _ patch: UnsafeRawBufferPointer, stamp: AttributeStamp, names: NameTable,
         limits: AttributeLimits, isIdentified: Bool,
-        isLenient: Bool
+        isLenient: Bool, rules: Rules
     ) -> PatchOutcome {
         var outcome = PatchOutcome()
         var reader = ByteReader(patch)
@@ -66,7 +66,10 @@ extension AttributeDraft {
                 return outcome
             }
             outcome.itemCount += 1
-            self.apply(item, stamp, names, limits, isIdentified, isLenient, &outcome)
+            // Validation rejects it; a record that holds it all the same must not leave an
+            // attribute that no write has stamped.
+            if rules.ignoresEmptyLists, item.isEmptyElementWrite { continue }
+            self.apply(item, stamp, names, limits, isIdentified, isLenient, rules, &outcome)
             guard outcome.rejection == .none else { return outcome }
         }
         outcome.isMalformed = !reader.isAtCleanEnd
@@ -82,7 +85,7 @@ extension AttributeDraft {
     private mutating func apply(
         _ item: PatchItem, _ stamp: AttributeStamp, _ names: NameTable, _ limits: AttributeLimits,
         _ isIdentified: Bool,
-        _ isLenient: Bool, _ outcome: inout PatchOutcome
+        _ isLenient: Bool, _ rules: Rules, _ outcome: inout PatchOutcome
     ) {
         let native = NativeAttribute(name: item.name)
         if let native, native.needsIdentified, item.action == .set, !isIdentified {
@@ -107,7 +110,7 @@ extension AttributeDraft {
             self.entries.insert(
                 AttributeEntry(name: name, kind: .deleted, stamp: .never), at: index)
         }
-        switch self.entries[index].apply(item, stamp) {
+        switch self.entries[index].apply(item, stamp, rules) {
         case .applied(let isVisible): outcome.isVisible = outcome.isVisible || isVisible
         case .stale(let isVisible):
             outcome.isVisible = outcome.isVisible || isVisible
@@ -155,6 +158,16 @@ extension AttributeDraft {
     }
 }
 
+extension PatchItem {
+    /// An `add` or `remove` without elements.
+    fileprivate var isEmptyElementWrite: Bool {
+        guard self.action == .add || self.action == .remove else { return false }
+        var reader = ByteReader(self.value)
+        _ = reader.read(UInt8.self)
+        return reader.readVarint() == 0
+    }
+}
+
 extension PatchOutcome {
     fileprivate mutating func leave(_ item: PatchItem, _ isLenient: Bool, limit: Int) {
         guard !isLenient else { return self.left.append(item.name) }
@@ -176,11 +189,13 @@ extension AttributeEntry {
         return newest
     }
 
-    fileprivate mutating func apply(_ item: PatchItem, _ stamp: AttributeStamp) -> ItemOutcome {
+    fileprivate mutating func apply(
+        _ item: PatchItem, _ stamp: AttributeStamp, _ rules: Rules
+    ) -> ItemOutcome {
         switch item.action {
         case .set:
             item.value.first == PackedTag.list.rawValue
-                ? self.set(list: Self.texts(item.value), stamp)
+                ? self.set(list: Self.texts(item.value), stamp, rules)
                 : self.set(scalar: item.value, stamp)
         case .delete: self.delete(stamp)
         case .add: self.add(Self.texts(item.value), stamp)
@@ -213,9 +228,9 @@ extension AttributeEntry {
         return .applied(isVisible: isVisible)
     }
 
-    private mutating func set(list texts: [UnsafeRawBufferPointer], _ stamp: AttributeStamp)
-        -> ItemOutcome
-    {
+    private mutating func set(
+        list texts: [UnsafeRawBufferPointer], _ stamp: AttributeStamp, _ rules: Rules
+    ) -> ItemOutcome {
         guard stamp.isNewer(than: self.stamp) else { return .stale(isVisible: false) }
         let before = self.kind == .list ? self.elements : nil
         self.removed.removeAll { !$0.stamp.isNewer(than: stamp) }
@@ -233,7 +248,11 @@ extension AttributeEntry {
         guard elements.count <= AttributeLimits.elementsMax else { return .tooManyElements }
         self = AttributeEntry(
             name: self.name, kind: .list, stamp: stamp, elements: elements, removed: self.removed)
-        return .applied(isVisible: before.map { !Self.showSame($0, elements) } ?? true)
+        let isVisible = before.map { !Self.showSame($0, elements) } ?? true
+        let losesElements =
+            rules.reportsElementsKeptOut
+            && texts.contains { text in self.removed.contains { $0.text.equals(text) } }
+        return losesElements ? .stale(isVisible: isVisible) : .applied(isVisible: isVisible)
     }
 
     private static func showSame(_ one: [ListElement], _ other: [ListElement]) -> Bool {

@@ -18,6 +18,11 @@ struct AttributeStamp {
 
     var isNever: Bool { self.time == .min }
 
+    /// The time that is shown, in microseconds. A list that no write has stamped, which records of
+    /// rules version 1 could leave, is shown with the earliest time of the contract, because
+    /// `.min` is not a time that a message can have.
+    var shownTime: Int64 { self.isNever ? Store.earliestTime : self.time }
+
     /// Whether this write wins over another: by effective time, then by lsn.
     func isNewer(than other: AttributeStamp) -> Bool {
         self.time != other.time ? self.time > other.time : self.lsn > other.lsn

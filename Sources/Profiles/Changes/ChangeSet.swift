@@ -89,9 +89,13 @@ struct ProfileEdit: BitwiseCopyable {
     /// Removes the events that are past the retention; an edit that stores events always does.
     var dropsPastDue = false
     var isHistorical = false
+    /// The platform that the call gives `installationID`; 0: it keeps what it has.
+    var platform: UInt8 = 0
+    /// Another platform raises the revision; false: the staged header has been raised for it.
+    var raisesForPlatform = true
     /// The new `lastSeenAt`, in microseconds; 0: the person was not seen.
     var seenAt: Int64 = 0
-    /// The installation that was seen with them; empty: none.
+    /// The installation of the call, which was seen with them; empty: none.
     var installationID = UnsafeRawBufferPointer.none
 
     init(profile: ProfileRef) {

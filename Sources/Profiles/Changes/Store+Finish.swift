@@ -125,11 +125,17 @@ extension Store {
         } else if edit.pointee.dropsPastDue {
             self.dropPastDue(header, now: call.clock)
         }
-        guard edit.pointee.seenAt != 0 else { return }
-        header.pointee.lastSeenAt = edit.pointee.seenAt
-        guard edit.pointee.installationID.count > 0 else { return }
-        IdentityPart(self.slab.pointer(header.pointee.identity))
-            .installation(edit.pointee.installationID)?.seen(at: edit.pointee.seenAt)
+        if edit.pointee.seenAt != 0 { header.pointee.lastSeenAt = edit.pointee.seenAt }
+        guard edit.pointee.installationID.count > 0,
+            let installation = IdentityPart(self.slab.pointer(header.pointee.identity))
+                .installation(edit.pointee.installationID)
+        else { return }
+        if edit.pointee.seenAt != 0 { installation.seen(at: edit.pointee.seenAt) }
+        let platform = edit.pointee.platform
+        guard platform != 0, platform != installation.platform else { return }
+        installation.change(platform: platform)
+        let isRaised = edit.pointee.storedCount > 0 && edit.pointee.raisesRevision
+        if edit.pointee.raisesForPlatform, !isRaised { header.pointee.raiseRevision(call) }
     }
 
     /// Brings the table of events in line with an edit that was made.

@@ -32,6 +32,14 @@ package struct SubscriptionHeader {
     /// Microseconds since 1970; `nil`: not given.
     package var occurredAt: Int64?
     package var sentAt: Int64?
+    /// Of `sentAt` in the payload; of a header that was read.
+    private var sentAtOffset = 0
+    /// `nil`: the message has no time of sending.
+    var sentAtField: SentAtField? {
+        self.flags.contains(.hasSentAt)
+            ? SentAtField(flag: SubscriptionFlags.hasSentAt.rawValue, offset: self.sentAtOffset)
+            : nil
+    }
     package var expectedRevision: UInt64?
     package var evidence: EvidenceView?
 
@@ -86,6 +94,7 @@ package struct SubscriptionHeader {
         self.identifier = IdentifierView(kind: kind, bytes: reader.readPrefixed())
         self.requestID = reader.readPrefixed()
         self.occurredAt = self.flags.contains(.hasOccurredAt) ? reader.read() : nil
+        self.sentAtOffset = reader.offset
         self.sentAt = self.flags.contains(.hasSentAt) ? reader.read() : nil
         self.expectedRevision = self.flags.contains(.hasExpectedRevision) ? reader.read() : nil
         self.evidence = self.flags.contains(.hasEvidence) ? EvidenceView(from: &reader) : nil

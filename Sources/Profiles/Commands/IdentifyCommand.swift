@@ -38,6 +38,13 @@ package struct IdentifyHeader {
     package var occurredAt: Int64
     /// Microseconds since 1970; read only with `.hasSentAt`.
     package var sentAt: Int64
+    /// Of `sentAt` in the payload; of a header that was read.
+    private var sentAtOffset = 0
+    /// `nil`: the message has no time of sending.
+    var sentAtField: SentAtField? {
+        self.flags.contains(.hasSentAt)
+            ? SentAtField(flag: IdentifyFlags.hasSentAt.rawValue, offset: self.sentAtOffset) : nil
+    }
     /// Read only with `.hasExpectedRevision`.
     package var expectedRevision: UInt64
 
@@ -85,6 +92,7 @@ package struct IdentifyHeader {
         self.requestID = reader.readPrefixed()
         self.sourceName = reader.readPrefixed()
         self.occurredAt = self.flags.contains(.hasOccurredAt) ? reader.read() : 0
+        self.sentAtOffset = reader.offset
         self.sentAt = self.flags.contains(.hasSentAt) ? reader.read() : 0
         self.expectedRevision = self.flags.contains(.hasExpectedRevision) ? reader.read() : 0
         guard !reader.overrun else { return nil }

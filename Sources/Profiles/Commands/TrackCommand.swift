@@ -34,6 +34,13 @@ package struct TrackHeader {
     package var sourceName: UnsafeRawBufferPointer
     /// Microseconds since 1970; read only with `.hasSentAt`.
     package var sentAt: Int64
+    /// Of `sentAt` in the payload; of a header that was read.
+    private var sentAtOffset = 0
+    /// `nil`: the message has no time of sending.
+    var sentAtField: SentAtField? {
+        self.flags.contains(.hasSentAt)
+            ? SentAtField(flag: TrackFlags.hasSentAt.rawValue, offset: self.sentAtOffset) : nil
+    }
     /// Read only with `.hasExpectedRevision`.
     package var expectedRevision: UInt64
 
@@ -83,6 +90,7 @@ package struct TrackHeader {
         self.identifier = IdentifierView(kind: kind, bytes: reader.readPrefixed())
         self.requestID = reader.readPrefixed()
         self.sourceName = reader.readPrefixed()
+        self.sentAtOffset = reader.offset
         self.sentAt = self.flags.contains(.hasSentAt) ? reader.read() : 0
         self.expectedRevision = self.flags.contains(.hasExpectedRevision) ? reader.read() : 0
         guard !reader.overrun else { return nil }

@@ -3,14 +3,20 @@ import Bytes
 /// The subscriptions of a profile; in memory one block, replaced whole.
 ///
 /// Layout: per key, ascending by (channel, topic),
-/// `channel, state, source, flags: UInt8 (1: by keyword) | effectiveTime: Int64 µs | pendingSince:
+/// `channel, state, source, flags: UInt8 (1: by keyword, 2: after an opt-out) | effectiveTime: Int64 µs | pendingSince:
 /// UInt64 (lsn; 0: not pending) | topic:
 /// prefixed`. The whole channel has the empty topic, and so comes first.
 struct ConsentPart {
     private static let keywordFlag: UInt8 = 1
+    private static let afterOptOutFlag: UInt8 = 2
 
-    /// Topics of one channel that a call may come to; a merge, and an opt-out, may pass it.
+    /// Topics of one channel that a call may come to, UNSET ones aside; a merge, and an opt-out, may
+    /// pass it.
     static let topicsPerChannelMax = 25
+
+    /// Topics of one channel that are remembered, UNSET ones included, whose times decide on late
+    /// changes; beyond it the UNSET ones with the oldest times are dropped.
+    static let topicsPerChannelRemembered = 100
 
     /// Topics of one channel that a profile can hold, opt-outs and merged ones included: what an
     /// response of 4 MiB can show.
@@ -59,7 +65,8 @@ struct ConsentPart {
             channel: channel, topic: reader.readPrefixed(),
             stored: StoredConsent(
                 state: state, source: source, effectiveTime: effectiveTime,
-                isByKeyword: flags & Self.keywordFlag != 0),
+                isByKeyword: flags & Self.keywordFlag != 0,
+                isAfterOptOut: flags & Self.afterOptOutFlag != 0),
             pendingSince: pendingSince)
     }
 
@@ -68,7 +75,9 @@ struct ConsentPart {
             buffer.append(key.channel.rawValue)
             buffer.append(key.stored.state.rawValue)
             buffer.append(key.stored.source.rawValue)
-            buffer.append(key.stored.isByKeyword ? Self.keywordFlag : 0)
+            buffer.append(
+                (key.stored.isByKeyword ? Self.keywordFlag : 0)
+                    | (key.stored.isAfterOptOut ? Self.afterOptOutFlag : 0))
             buffer.append(key.stored.effectiveTime)
             buffer.append(key.pendingSince)
             buffer.appendPrefixed(key.topic)
@@ -118,6 +127,32 @@ struct ConsentPart {
             self.keys[position] = key
         } else {
             self.keys.insert(key, at: position)
+        }
+    }
+
+    /// Topics of a channel that are not UNSET.
+    func setTopicCount(_ channel: Channel) -> Int {
+        self.keys.count {
+            $0.channel == channel && $0.topic.count > 0 && $0.stored.state != .unset
+        }
+    }
+
+    /// Drops UNSET topics of a channel, the oldest times first, while more than
+    /// `topicsPerChannelRemembered` topics are stored.
+    mutating func dropOldestUnset(_ channel: Channel) {
+        var count = self.topicCount(channel)
+        while count > Self.topicsPerChannelRemembered {
+            var oldest: Int?
+            for (index, key) in self.keys.enumerated()
+            where key.channel == channel && key.topic.count > 0 && key.stored.state == .unset {
+                let isOlder = oldest.map {
+                    key.stored.effectiveTime < self.keys[$0].stored.effectiveTime
+                }
+                if isOlder ?? true { oldest = index }
+            }
+            guard let oldest else { return }
+            self.keys.remove(at: oldest)
+            count -= 1
         }
     }
 

@@ -9,6 +9,8 @@ struct StoredConsent: Equatable {
     var effectiveTime = Self.neverSet
     /// Opted out by an SMS keyword: only a keyword opens it again.
     var isByKeyword = false
+    /// Of a PENDING: the opt-out before it holds until the opt-in is confirmed.
+    var isAfterOptOut = false
 
     /// Older than any effective time.
     static let neverSet = Int64.min
@@ -46,16 +48,17 @@ enum ConsentOutcome: Equatable {
 
 extension StoredConsent {
     /// What comes of `change`: the time rule first, then the table.
-    func evaluate(_ change: ConsentChange) -> ConsentOutcome {
-        guard change.state != .unsubscribed else { return self.evaluateOptOut(change) }
+    func evaluate(_ change: ConsentChange, rules: Rules) -> ConsentOutcome {
+        guard change.state != .unsubscribed else { return self.evaluateOptOut(change, rules) }
         let isOlder = change.effectiveTime < self.effectiveTime
         let loses = change.effectiveTime == self.effectiveTime && self.state == .unsubscribed
         guard !isOlder, !loses else { return .stale }
-        return change.state == .subscribed ? self.evaluateOptIn(change) : self.evaluateUnset(change)
+        return change.state == .subscribed
+            ? self.evaluateOptIn(change, rules) : self.evaluateUnset(change, rules)
     }
 
     /// Any state → UNSUBSCRIBED: always, unless the person subscribed strictly later.
-    private func evaluateOptOut(_ change: ConsentChange) -> ConsentOutcome {
+    private func evaluateOptOut(_ change: ConsentChange, _ rules: Rules) -> ConsentOutcome {
         var next = StoredConsent(
             state: .unsubscribed, source: change.source, effectiveTime: change.effectiveTime,
             isByKeyword: change.channel == .sms && change.source == .smsKeyword)
@@ -66,24 +69,30 @@ extension StoredConsent {
             return isOverruled ? .stale : .applied(next, needsToken: false)
         }
         let isNewer = change.effectiveTime >= self.effectiveTime
-        next = isNewer ? next.standing(before: self) : self.standing(before: next)
+        next =
+            isNewer ? next.joined(withOlder: self, rules) : self.joined(withOlder: next, rules)
         return .applied(next, needsToken: false)
     }
 
-    /// Which of two opt-outs of one key is kept: the newer, which this one is, unless the older is
-    /// a person's act and this one is a machine's, since a person's choice is never weakened. A
-    /// keyword's opt-out stays one whichever is kept.
-    private func standing(before older: StoredConsent) -> StoredConsent {
-        var winner = self.isPersonsAct || !older.isPersonsAct ? self : older
-        winner.isByKeyword = self.isByKeyword || older.isByKeyword
-        return winner
+    /// What two opt-outs of one key leave, this one being the newer: the later time, so that no
+    /// opt-in between the two undoes them, and the source of the newer one, unless only the older is
+    /// a person's act, since a person's choice is never weakened. A keyword's opt-out remains one.
+    private func joined(withOlder older: StoredConsent, _ rules: Rules) -> StoredConsent {
+        var joined = self.isPersonsAct || !older.isPersonsAct ? self : older
+        if rules.joinsOptOuts { joined.effectiveTime = self.effectiveTime }
+        joined.isByKeyword = self.isByKeyword || older.isByKeyword
+        return joined
     }
 
-    private func evaluateOptIn(_ change: ConsentChange) -> ConsentOutcome {
+    private func evaluateOptIn(_ change: ConsentChange, _ rules: Rules) -> ConsentOutcome {
         let subscribed = StoredConsent(
             state: .subscribed, source: change.source, effectiveTime: change.effectiveTime)
-        let pending = StoredConsent(
+        var pending = StoredConsent(
             state: .pending, source: change.source, effectiveTime: change.effectiveTime)
+        if rules.guardsUnset, self.holdsOptOut {
+            pending.isAfterOptOut = true
+            pending.isByKeyword = self.isByKeyword
+        }
         switch self.state {
         case .subscribed:
             let keeps = self.isPersonsAct && !change.source.opensForPerson
@@ -102,8 +111,15 @@ extension StoredConsent {
         }
     }
 
-    private func evaluateUnset(_ change: ConsentChange) -> ConsentOutcome {
-        guard self.state != .unsubscribed || change.source.opensForPerson else { return .rejected }
+    /// An opt-out, or a PENDING whose opt-out still holds.
+    private var holdsOptOut: Bool { self.state == .unsubscribed || self.isAfterOptOut }
+
+    private func evaluateUnset(_ change: ConsentChange, _ rules: Rules) -> ConsentOutcome {
+        if self.holdsOptOut {
+            guard change.source.opensForPerson else { return .rejected }
+            let needsKeyword = rules.guardsUnset && self.isByKeyword
+            guard !needsKeyword || change.source == .smsKeyword else { return .rejected }
+        }
         return .applied(
             StoredConsent(
                 state: .unset, source: change.source, effectiveTime: change.effectiveTime),
@@ -113,11 +129,12 @@ extension StoredConsent {
     /// Which of two states of one key is kept after a merge.
     ///
     /// - Parameter other: Of the profile that is merged away; this one is the survivor's.
-    func merged(with other: StoredConsent) -> StoredConsent {
+    func merged(with other: StoredConsent, rules: Rules) -> StoredConsent {
         if self.state == .unsubscribed, other.state == .unsubscribed {
             return other.effectiveTime > self.effectiveTime
-                ? other.standing(before: self) : self.standing(before: other)
+                ? other.joined(withOlder: self, rules) : self.joined(withOlder: other, rules)
         }
+        guard !rules.mergesByAct else { return self.mergedByAct(with: other) }
         var winner = self
         if other.effectiveTime > self.effectiveTime { winner = other }
         if other.effectiveTime == self.effectiveTime, other.state == .unsubscribed,
@@ -131,6 +148,32 @@ extension StoredConsent {
             winner.state == .subscribed && winner.effectiveTime > loser.effectiveTime
             && winner.isPersonsAct
         return isOverruled ? winner : loser
+    }
+}
+
+extension StoredConsent {
+    /// The newer of two states, the survivor's if they are equally old; but an opt-out yields only
+    /// to a strictly newer act of the person.
+    private func mergedByAct(with other: StoredConsent) -> StoredConsent {
+        let isOtherNewer = other.effectiveTime > self.effectiveTime
+        var (winner, loser) = isOtherNewer ? (other, self) : (self, other)
+        if loser.state == .unsubscribed {
+            let isStrictlyNewer = winner.effectiveTime > loser.effectiveTime
+            guard isStrictlyNewer, winner.isPersonsAct else { return loser }
+        }
+        if winner.state == .pending, loser.holdsOptOut {
+            winner.isAfterOptOut = true
+            winner.isByKeyword = winner.isByKeyword || loser.isByKeyword
+        }
+        return winner
+    }
+
+    /// What is left of an opt-in that the service withdraws: nothing, or the opt-out that a PENDING
+    /// has not undone yet.
+    func withdrawn(at time: Int64) -> StoredConsent {
+        StoredConsent(
+            state: self.isAfterOptOut ? .unsubscribed : .unset, source: .system,
+            effectiveTime: max(time, self.effectiveTime), isByKeyword: self.isByKeyword)
     }
 }
 

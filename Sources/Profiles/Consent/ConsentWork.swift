@@ -42,23 +42,36 @@ struct ConsentWork {
             channel: change.channel, topic: topic, before: before.stored.state,
             after: before.stored.state, applied: false,
             source: change.source, effectiveTime: change.effectiveTime, lsn: lsn)
-        switch before.stored.evaluate(change) {
+        switch before.stored.evaluate(change, rules: self.call.rules) {
         case .rejected: return .userUnsubscribed
         case .stale: break
         case .applied(let stored, let needsToken):
-            if known == nil, topic.count > 0 {
-                let topicsMax =
-                    stored.state == .unsubscribed
-                    ? ConsentPart.topicsPerChannelHeldMax : ConsentPart.topicsPerChannelMax
-                if self.part.topicCount(change.channel) >= topicsMax { return .limitExceeded }
+            guard topic.count == 0 || self.hasHeadroom(change.channel, for: stored, known) else {
+                return .limitExceeded
             }
             evaluated.after = stored.state
             evaluated.applied = true
             evaluated.needsToken = needsToken
             self.set(stored, before, lsn: lsn)
+            if self.call.rules.countsSetTopicsOnly { self.part.dropOldestUnset(change.channel) }
         }
         self.evaluated.append(evaluated)
         return .none
+    }
+
+    /// Whether a topic's new state is within the limit of its channel.
+    private func hasHeadroom(
+        _ channel: Channel, for stored: StoredConsent, _ known: ConsentPart.Key?
+    ) -> Bool {
+        if stored.state == .unsubscribed {
+            return known != nil
+                || self.part.topicCount(channel) < ConsentPart.topicsPerChannelHeldMax
+        }
+        guard self.call.rules.countsSetTopicsOnly else {
+            return known != nil || self.part.topicCount(channel) < ConsentPart.topicsPerChannelMax
+        }
+        let isAdded = stored.state != .unset && (known?.stored.state ?? .unset) == .unset
+        return !isAdded || self.part.setTopicCount(channel) < ConsentPart.topicsPerChannelMax
     }
 
     /// Replaces the stored consent of a key.
@@ -87,12 +100,14 @@ struct ConsentWork {
                 self.part.find(other.channel, other.topic)
                 ?? ConsentPart.Key(channel: other.channel, topic: other.topic)
             var merged = own
-            merged.stored = own.stored.merged(with: other.stored)
+            merged.stored = own.stored.merged(with: other.stored, rules: self.call.rules)
             merged.pendingSince = Self.pendingSince(merged.stored, own, other)
             self.part.set(merged)
             guard merged.stored != own.stored else { continue }
             self.evaluated.append(self.bySystem(own, merged.stored))
         }
+        guard self.call.rules.countsSetTopicsOnly else { return }
+        for channel in Channel.allCases { self.part.dropOldestUnset(channel) }
     }
 
     /// Where both wait for a confirmation, either's link confirms.
@@ -106,14 +121,13 @@ struct ConsentWork {
         return min(own.pendingSince, other.pendingSince)
     }
 
-    /// Withdraws the opt-ins of a channel, pending ones included; opt-outs stay.
+    /// Withdraws the opt-ins of a channel, pending ones included; opt-outs stay, also those that a
+    /// PENDING has not undone.
     mutating func reset(_ channel: Channel) {
         for key in self.part.keys where key.channel == channel {
             guard key.stored.state == .subscribed || key.stored.state == .pending else { continue }
             var reset = key
-            reset.stored = StoredConsent(
-                state: .unset, source: .system,
-                effectiveTime: max(self.call.receivedAt, key.stored.effectiveTime))
+            reset.stored = key.stored.withdrawn(at: self.call.receivedAt)
             reset.pendingSince = 0
             self.part.set(reset)
             self.evaluated.append(self.bySystem(key, reset.stored))

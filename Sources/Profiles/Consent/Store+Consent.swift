@@ -22,7 +22,8 @@ extension Store {
         let hash = self.hash.identifier(header.project, header.identifier)
         let head = CommandHead(
             kind: .updateSubscription, project: header.project, requestID: header.requestID,
-            first: CommandHead.Subject(identifier: header.identifier, hash: hash))
+            first: CommandHead.Subject(identifier: header.identifier, hash: hash),
+            sentAt: header.sentAtField)
         guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
         else { return }
         let found = admitted.first

@@ -68,7 +68,7 @@ extension Store {
         let person = CommandHead.Subject(.customID, header.customID, header, self.hash)
         let head = CommandHead(
             kind: .identify, project: header.project, requestID: header.requestID, first: device,
-            second: person)
+            second: person, sentAt: header.sentAtField)
         guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
         else { return }
         var work = IdentifyWork(
@@ -124,7 +124,7 @@ extension Store {
     }
 
     /// The earliest time of the contract, 1971-01-01T00:00:00Z, in microseconds.
-    private static let earliestTime: Int64 = 31_536_000 * 1_000_000
+    static let earliestTime: Int64 = 31_536_000 * 1_000_000
 
     /// The effective time of an Identify or a subscription change, in microseconds: never ahead of
     /// `receivedAt`, never before 1971, where clocks that are thousands of years apart would bring
@@ -197,7 +197,7 @@ extension Store {
             let losses = draft.merge(
                 self.attributeDraft(self.pool.header(loser).pointee),
                 latestWins: self.state.pointee.options.latestWins,
-                names: self.project.names, limits: self.attributeLimits)
+                names: self.project.names, limits: self.attributeLimits, rules: work.call.rules)
             for name in losses.attributes { work.warnings.append((.attributeLimit, name)) }
             for name in losses.lists { work.warnings.append((.listOverflow, name)) }
         case .switchOver(_, to: let profile), .staleLink(let profile):
@@ -214,7 +214,7 @@ extension Store {
         let outcome = draft.apply(
             work.patch, stamp: stamp, names: self.project.names, limits: self.attributeLimits,
             isIdentified: isIdentified,
-            isLenient: isLenient)
+            isLenient: isLenient, rules: work.call.rules)
         for name in outcome.left { work.warnings.append((.limitExceeded, name)) }
         return (draft, outcome)
     }

@@ -17,8 +17,8 @@ extension Store {
         switch step {
         case .create: done = self.create(draft, work)
         case .patch(let profile):
-            done = IdentifyDone(shown: profile, outcome: outcome.isVisible ? .updated : .noop)
-            self.patch(profile, draft, outcome, work)
+            let isVisible = self.patch(profile, draft, outcome, work)
+            done = IdentifyDone(shown: profile, outcome: isVisible ? .updated : .noop)
         case .attach(let profile):
             done = IdentifyDone(shown: profile, outcome: .attached)
             self.attach(profile, draft, outcome, &work)
@@ -45,19 +45,35 @@ extension Store {
         return done
     }
 
-    /// Moves the device's `lastSeenAt` where it is now, in place; a move writes it with the
-    /// identity.
+    /// Moves the device's `lastSeenAt` where it is now, and gives it the platform of the call, in
+    /// place; a move writes both with the identity.
     private func deviceSeen(_ work: IdentifyWork, _ shown: ProfileRef) {
-        guard let holder = work.holder, !work.header.flags.contains(.historical) else { return }
+        guard let holder = work.holder else { return }
         let isGathered = self.changes.pointee.headers.contains { $0.profile == holder }
         guard !isGathered else { return }
-        self.editSeen(holder, work)
+        self.editDevice(of: holder, work, raisesForPlatform: true)
     }
 
-    private func editSeen(_ holder: ProfileRef, _ work: IdentifyWork) {
+    private func editDevice(
+        of holder: ProfileRef, _ work: IdentifyWork, raisesForPlatform: Bool
+    ) {
+        let platform = work.call.rules.platform(named: work.header.platform)
+        let isHistorical = work.header.flags.contains(.historical)
+        guard !isHistorical || platform != 0 else { return }
         let edit = self.edit(holder)
-        edit.pointee.seenAt = work.call.receivedAt
+        if !isHistorical { edit.pointee.seenAt = work.call.receivedAt }
         edit.pointee.installationID = work.header.installationID
+        edit.pointee.platform = platform
+        edit.pointee.raisesForPlatform = raisesForPlatform
+    }
+
+    /// Whether the call names another platform than the one that its device has.
+    private func changesPlatform(of header: ProfileHeader, _ work: IdentifyWork) -> Bool {
+        let platform = work.call.rules.platform(named: work.header.platform)
+        guard platform != 0 else { return false }
+        let installation = IdentityPart(self.slab.pointer(header.identity))
+            .installation(work.header.installationID)
+        return installation.map { $0.platform != platform } ?? false
     }
 
     /// A header to be changed: its own blocks, inside a batch.
@@ -74,7 +90,8 @@ extension Store {
 
     private func newInstallation(_ work: IdentifyWork) -> IdentityDraft.Installation {
         IdentityDraft.Installation(
-            id: work.header.installationID, platform: work.header.platform,
+            id: work.header.installationID,
+            platform: work.call.rules.platform(ofNew: work.header.platform),
             attachedAt: work.call.receivedAt,
             lastSeenAt: work.call.receivedAt)
     }
@@ -109,18 +126,21 @@ extension Store {
         return IdentifyDone(shown: profile, outcome: .created)
     }
 
+    /// - Returns: Whether a reader can see a difference.
     private func patch(
         _ profile: ProfileRef, _ draft: AttributeDraft, _ outcome: PatchOutcome,
         _ work: IdentifyWork
-    ) {
+    ) -> Bool {
         var header = self.headerToChange(profile)
+        let isHolder = work.holder == profile
+        let isVisible =
+            outcome.isVisible || isHolder && self.changesPlatform(of: header, work)
         self.change(profile, &header, draft, outcome, work)
-        if outcome.isVisible { header.raiseRevision(work.call) }
-        if work.holder == nil || work.holder == profile { self.seen(&header, work) }
-        if work.holder == profile, !work.header.flags.contains(.historical) {
-            self.editSeen(profile, work)
-        }
+        if isVisible { header.raiseRevision(work.call) }
+        if work.holder == nil || isHolder { self.seen(&header, work) }
+        if isHolder { self.editDevice(of: profile, work, raisesForPlatform: false) }
         self.replace(profile, with: header)
+        return isVisible
     }
 
     /// Gives a profile its new attributes, if the patch has any.
@@ -218,12 +238,14 @@ extension Store {
         self.replace(profile, with: header)
     }
 
-    /// Notes that the installation of the call was seen.
-    private func see(_ installation: inout IdentityDraft.Installation, _ work: IdentifyWork) {
-        guard installation.id.equals(work.header.installationID),
-            !work.header.flags.contains(.historical)
-        else { return }
-        installation.lastSeenAt = work.call.receivedAt
+    /// Notes that the installation of the call was seen, and on which platform.
+    func see(_ installation: inout IdentityDraft.Installation, _ work: IdentifyWork) {
+        guard installation.id.equals(work.header.installationID) else { return }
+        let platform = work.call.rules.platform(named: work.header.platform)
+        if platform != 0 { installation.platform = platform }
+        if !work.header.flags.contains(.historical) {
+            installation.lastSeenAt = work.call.receivedAt
+        }
     }
 
     /// Moves the installation to another profile, which is made if there is none: a switch or a

@@ -80,11 +80,7 @@ extension Store {
                 self.unname(loser, hash)
                 self.name(survivor, hash)
                 installation.move(to: survivor, at: work.effectiveTime, former: loser)
-                if installation.id.equals(work.header.installationID),
-                    !work.header.flags.contains(.historical)
-                {
-                    installation.lastSeenAt = work.call.receivedAt
-                }
+                self.see(&installation, work)
                 identity.installations.append(installation)
             }
             while identity.installations.count > Int(self.limits.installationsPerProfile),

@@ -215,6 +215,11 @@ struct IdentityPart {
             return self.firstHolder
         }
 
+        /// Changes the platform; under the shard's lock.
+        func change(platform: UInt8) {
+            self.base.storeBytes(of: platform, toByteOffset: 16, as: UInt8.self)
+        }
+
         /// Moves `lastSeenAt`; under the shard's lock.
         func seen(at time: Int64) {
             self.base.storeBytes(of: time, toByteOffset: 8, as: Int64.self)

@@ -8,8 +8,11 @@ struct DeduplicationLookup {
     var kind: RecordKind
     var id: UnsafeRawBufferPointer
     var hash: UInt64
-    /// Of the payload without the request id.
+    /// Of the payload without the request id and, since rules version 2, without the times of
+    /// sending.
     var fingerprint: Fingerprint
+    /// Of the payload without the request id alone.
+    var exact: Fingerprint
     /// `nil`: the call is the first with this id, or the entry has expired.
     var entry: RequestDeduplication.DeduplicationEntry?
 }
@@ -23,9 +26,10 @@ extension RequestDeduplication {
     /// - Parameters:
     ///   - id: A slice of `payload`; not empty.
     ///   - now: In microseconds since 1970.
+    ///   - equal: The fingerprint that equal messages share; `nil`: that of the payload.
     func lookUp(
         _ kind: RecordKind, _ id: UnsafeRawBufferPointer, in payload: UnsafeRawBufferPointer,
-        now: Int64
+        now: Int64, equal: Fingerprint? = nil
     ) -> DeduplicationLookup {
         // SAFETY: both pointers are borrowed from the record for this call, and `id` is a slice of
         // the payload, so their difference is an index of it; the slices below are checked.
@@ -34,12 +38,12 @@ extension RequestDeduplication {
         }
         let before = idStart - start
         let after = before + id.count
-        let fingerprint = self.hash.fingerprint(
+        let exact = self.hash.fingerprint(
             UnsafeRawBufferPointer(rebasing: payload[..<(before - 1)]),
             UnsafeRawBufferPointer(rebasing: payload[after...]))
         let hash = self.hash.request(kind, id)
         return DeduplicationLookup(
-            kind: kind, id: id, hash: hash, fingerprint: fingerprint,
+            kind: kind, id: id, hash: hash, fingerprint: equal ?? exact, exact: exact,
             entry: self.find(kind, id, hash: hash, now: now))
     }
 

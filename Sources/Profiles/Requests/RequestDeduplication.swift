@@ -19,6 +19,8 @@ struct RequestDeduplication {
         var bytes: UInt64 = 0
         /// `receivedAt` of the head.
         var oldest: Int64 = 0
+        /// `receivedAt` of the newest entry that was dropped for the limits.
+        var forgotten = Int64.min
     }
 
     // SAFETY: allocated by `init`, freed by `destroy`, one element; the applier's alone. `snapshot`
@@ -60,6 +62,10 @@ struct RequestDeduplication {
     var bytes: Int { Int(self.core.pointee.bytes) }
     /// Bytes of the tables.
     var tableBytes: Int { self.table.bytes + self.profiles.bytes }
+    /// The newest time, in microseconds, whose calls may be forgotten before their age, because the
+    /// limits dropped an entry of that time; `.min`: none was. After a start from a snapshot of full
+    /// entries it is the oldest that is left.
+    var forgotten: Int64 { self.core.pointee.forgotten }
     /// When the oldest entry begins to be past due, in microseconds; `nil` without one.
     var nextDue: Int64? {
         self.core.pointee.head == 0 ? nil : self.core.pointee.oldest + self.ageMax + 1
@@ -123,6 +129,7 @@ struct RequestDeduplication {
         while self.core.pointee.count > self.limits.requestIDsPerProject
             || self.core.pointee.bytes > self.limits.requestIDBytesPerProject
         {
+            self.core.pointee.forgotten = self.core.pointee.oldest
             self.dropOldest()
         }
     }
@@ -243,6 +250,11 @@ struct RequestDeduplication {
         writer.write(bytes)
         guard Entry(self.slab.pointer(handle)).isWhole else { return false }
         self.enter(handle)
+        if self.core.pointee.count >= self.limits.requestIDsPerProject
+            || self.core.pointee.bytes >= self.limits.requestIDBytesPerProject / 100 * 99
+        {
+            self.core.pointee.forgotten = self.core.pointee.oldest
+        }
         return true
     }
 

@@ -74,6 +74,7 @@ package final class StoreLoader {
         }
         store.publishOptions()
         store.publishProfileCount(store.state.pointee.profileCount)
+        store.publishRequestIDHorizon(now: store.lastReceivedAt)
         store.publishNextTick(store.nextTick(at: store.lastReceivedAt))
         store.publish(self.appliedLSN)
         return store

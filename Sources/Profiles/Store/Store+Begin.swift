@@ -48,6 +48,42 @@ struct Rules: Equatable {
     /// Each call of a frame is a microsecond later than the one before; before, all of them had the
     /// time of the frame.
     var hasTimePerCall: Bool { self.version >= 2 }
+    /// Of two opt-outs the later time is kept, with the person's source if one of them is; before,
+    /// all of a person's older one was kept, so that an opt-in between the two undid the later one.
+    var joinsOptOuts: Bool { self.version >= 2 }
+    /// What withdraws an opt-out needs the same act for UNSET as for SUBSCRIBED: the keyword after
+    /// an opt-out by keyword, a person's act while a PENDING represents an opt-out.
+    var guardsUnset: Bool { self.version >= 2 }
+    /// In a merge any newer act of a person beats an opt-out, and nothing else does; before, a
+    /// person's newer UNSET or PENDING lost.
+    var mergesByAct: Bool { self.version >= 2 }
+    /// UNSET topics do not count among the topics of a channel, and are remembered up to a bound.
+    var countsSetTopicsOnly: Bool { self.version >= 2 }
+    /// In a merge the removes of a side that has no list are no value of that side.
+    var ignoresRemovesAlone: Bool { self.version >= 2 }
+    /// A `set` of a list is stale if a newer remove keeps one of its elements out.
+    var reportsElementsKeptOut: Bool { self.version >= 2 }
+    /// An `add` or `remove` of no elements changes nothing; before, an `add` left an attribute that
+    /// was never written.
+    var ignoresEmptyLists: Bool { self.version >= 2 }
+    /// A device has the app or web platform that a call of its own named last; before, whatever
+    /// the call named that made it known.
+    var updatesPlatforms: Bool { self.version >= 2 }
+    /// Messages that differ in the time of sending only are equal for a request id.
+    var ignoresSentAtOfRetries: Bool { self.version >= 2 }
+
+    /// The platform that a call gives a device; 0: it keeps what it has, which at first is none.
+    ///
+    /// - Parameter named: By the call's source.
+    func platform(named: UInt8) -> UInt8 {
+        self.updatesPlatforms && Platform.ofDevices.contains(named)
+            ? named : Platform.unspecified.rawValue
+    }
+
+    /// The platform of a device that a call makes known.
+    func platform(ofNew named: UInt8) -> UInt8 {
+        self.updatesPlatforms ? self.platform(named: named) : named
+    }
 }
 
 /// What the shared checks need to know about a command, read from its payload.
@@ -67,6 +103,8 @@ struct CommandHead {
     /// order in which a block is reported.
     var first: Subject?
     var second: Subject?
+    /// `nil`: the message has no time of sending.
+    var sentAt: SentAtField?
     /// Whether a request id whose response was erased proceeds as if the call had none, instead of
     /// being rejected.
     var proceedsAfterErasure = false
@@ -123,7 +161,8 @@ extension Store {
         }
         guard command.requestID.count > 0 else { return .proceed(admitted) }
         let lookup = self.project.requests.lookUp(
-            command.kind, command.requestID, in: record.payload, now: call.clock)
+            command.kind, command.requestID, in: record.payload, now: call.clock,
+            equal: self.equalFingerprint(command, record, call))
         guard let entry = lookup.entry else {
             admitted.lookup = lookup
             return .proceed(admitted)
@@ -143,6 +182,7 @@ extension Store {
             lookup,
             response: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
             receivedAt: call.receivedAt, now: call.clock)
+        self.publishRequestIDHorizon(now: call.clock)
     }
 
     /// Rejects a call whose identifier is blocked; false: it is not. Out of line: nearly every
@@ -171,7 +211,8 @@ extension Store {
             self.appendRejection(.identifierErased, lookup.kind, call, into: &results)
             return .rejected
         }
-        guard entry.fingerprint == lookup.fingerprint else {
+        // An entry of older rules has the fingerprint of every byte.
+        guard entry.fingerprint == lookup.fingerprint || entry.fingerprint == lookup.exact else {
             self.appendRejection(.requestIDReused, lookup.kind, call, into: &results)
             return .rejected
         }

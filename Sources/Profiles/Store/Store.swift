@@ -48,6 +48,7 @@ package final class Store: @unchecked Sendable {
     private let appliedLSNCell = Atomic<UInt64>(0)
     private let nextTickCell = Atomic<Int64>(.max)
     private let profileCountCell = Atomic<Int>(0)
+    private let requestIDHorizonCell = Atomic<Int64>(.max)
     // SAFETY: written and read under the lock of shard 0, whose order the thread sanitizer
     // understands.
     private let publishedOptions: UnsafeMutablePointer<ProjectOptions>
@@ -132,6 +133,14 @@ package final class Store: @unchecked Sendable {
     /// The number of profiles.
     package var profileCount: Int { self.profileCountCell.load(ordering: .relaxed) }
 
+    /// How long a request id is certain to be known, in seconds: as long as the limit of age says,
+    /// or less if the limits of number and bytes dropped younger ones; as of the last call with a
+    /// request id. Any thread.
+    package var requestIDHorizonSeconds: Double {
+        let horizon = Double(self.requestIDHorizonCell.load(ordering: .relaxed)) / 1_000_000
+        return min(horizon, Double(self.limits.requestIDSeconds))
+    }
+
     /// The lsn of the last erasure that removed something, or of the last call that was rejected
     /// because of one; 0: none.
     package var lastEraseLSN: UInt64 { self.erasure.lastEraseLSN }
@@ -212,6 +221,12 @@ package final class Store: @unchecked Sendable {
 
     func publishProfileCount(_ count: Int) {
         self.profileCountCell.store(count, ordering: .relaxed)
+    }
+
+    func publishRequestIDHorizon(now: Int64) {
+        let forgotten = self.project.requests.forgotten
+        self.requestIDHorizonCell.store(
+            forgotten == .min ? .max : max(now - forgotten, 0), ordering: .relaxed)
     }
 
     func publishNextTick(_ time: Int64) {

@@ -37,7 +37,8 @@ extension Store {
             ?? self.hash.identifier(header.project, header.identifier)
         let head = CommandHead(
             kind: .track, project: header.project, requestID: header.requestID,
-            first: CommandHead.Subject(identifier: header.identifier, hash: identifierHash))
+            first: CommandHead.Subject(identifier: header.identifier, hash: identifierHash),
+            sentAt: header.sentAtField)
         guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
         else { return }
         let target = TrackTarget(

@@ -51,7 +51,8 @@ extension Store {
         let identityBytes = IdentityPart.bytes(of: target.header.identifier)
         let identity = self.allocate(identityBytes)
         IdentityPart.write(
-            target.header.identifier, platform: target.header.platform, at: call.receivedAt,
+            target.header.identifier,
+            platform: call.rules.platform(ofNew: target.header.platform), at: call.receivedAt,
             to: self.slab.pointer(identity))
         let profile = self.createProfile(
             call, project: target.header.project, identity: identity, identityBytes: identityBytes,
@@ -81,10 +82,11 @@ extension Store {
             event.pointee.block = self.makeBlock(event, profile, target.header, call)
         }
         if edit.pointee.storedCount > 0 { self.prepareHeadroom(edit, countersAdded) }
-        guard isPresent, !edit.pointee.isHistorical else { return }
-        edit.pointee.seenAt = call.receivedAt
+        guard isPresent else { return }
+        if !edit.pointee.isHistorical { edit.pointee.seenAt = call.receivedAt }
         if target.header.identifier.kind == .installationID {
             edit.pointee.installationID = target.header.identifier.bytes
+            edit.pointee.platform = call.rules.platform(named: target.header.platform)
         }
     }
 

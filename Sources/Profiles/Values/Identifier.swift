@@ -35,4 +35,7 @@ package enum Platform: UInt8, Sendable {
     case web = 3
     case api = 4
     case imported = 5
+
+    /// Raw values of the platforms that devices have: apps and websites.
+    static let ofDevices: ClosedRange<UInt8> = Platform.appIOS.rawValue ... Platform.web.rawValue
 }
