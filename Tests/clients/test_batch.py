@@ -224,4 +224,6 @@ def test_the_response_to_a_batch_of_much_evidence_fits_the_limits_of_clients(stu
     results = [result.update_subscription for result in response.results]
     assert all(len(result.results) == 100 for result in results)
     assert len(results[0].entries) == 100 and not results[-1].entries
-    assert "operations" in fails(stub.BatchWrite, batch(*[changes(unique("p")) for _ in range(11)])).violations
+    failure = fails(stub.BatchWrite, batch(*[changes(unique("p")) for _ in range(11)]))
+    assert list(failure.violations) == ["operations[10].update_subscription.changes"]
+    assert failure.metadata["index"] == "10"
