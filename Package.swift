@@ -136,5 +136,5 @@ if Context.environment["PROFILES_FUZZ"] != nil {
                 "Messages", "Profiles", "IOCore", "Bytes",
             ],
             path: "Tests/FuzzTests", exclude: ["CorpusTests.swift", "Corpus"],
-            swiftSettings: [.unsafeFlags(["-parse-as-library"])]))
+            swiftSettings: [.define("PROFILES_FUZZ"), .unsafeFlags(["-parse-as-library"])]))
 }

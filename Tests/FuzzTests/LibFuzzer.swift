@@ -16,3 +16,22 @@ func fuzzOneInput(_ bytes: UnsafeRawPointer?, _ count: Int) -> Int32 {
     selected.run(UnsafeRawBufferPointer(start: bytes, count: count))
     return 0
 }
+
+#if PROFILES_FUZZ
+    @_silgen_name("LLVMFuzzerRunDriver")
+    private func runDriver(
+        _ count: UnsafeMutablePointer<Int32>,
+        _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>,
+        _ target: @convention(c) (UnsafeRawPointer?, Int) -> Int32
+    ) -> Int32
+
+    /// The name under which the package manager expects the main function.
+    @_cdecl("profiles_fuzz_main")
+    func fuzzMain(
+        _ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
+    ) -> Int32 {
+        var count = count
+        var arguments = arguments
+        return runDriver(&count, &arguments) { fuzzOneInput($0, $1) }
+    }
+#endif
