@@ -21,14 +21,14 @@ import Testing
 
         func makePoller() throws(IOError) -> any Poller { self.network.makeSimulatedPoller() }
 
-        func listen(host: String, port: UInt16, sharesPort: Bool) throws(IOError)
-            -> any ListeningSocket
-        {
+        func listen(
+            host: String, port: UInt16, count: Int
+        ) throws(IOError) -> [any ListeningSocket] {
             self.listens.withLock { $0 += 1 }
             if self.isTaken {
                 throw IOError(.other, operation: "bind", subject: "\(host):\(port)", code: 98)
             }
-            return try self.network.listen(host: host, port: port, sharesPort: sharesPort)
+            return try self.network.listen(host: host, port: port, count: count)
         }
     }
 
