@@ -45,7 +45,8 @@ final class TrackModel {
     {
         var response = TrackResponse()
         response.lsn = firstLSN + UInt64(spec.events.count) - 1
-        let message = spec.with { $0.requestID = "" }.record
+        // A retry stamps the time of sending anew.
+        let message = spec.with { ($0.requestID, $0.sentAt) = ("", nil) }.record
         if let replay = self.replay(spec.requestID, message, response, now) { return replay }
         let key = Key(kind: spec.kind.rawValue, bytes: spec.identifier)
         let holder = self.byKey[key]
@@ -241,8 +242,9 @@ final class TrackModel {
             profile.response.customID = text
         } else {
             profile.response.state = .anonymous
+            let platform = Self.isOfDevices(spec.platform) ? spec.platform : .unspecified
             profile.response.installations = [
-                .init(id: text, platform: spec.platform.rawValue, attachedAt: now, lastSeenAt: now)
+                .init(id: text, platform: platform.rawValue, attachedAt: now, lastSeenAt: now)
             ]
         }
         self.profiles.append(profile)
@@ -250,6 +252,11 @@ final class TrackModel {
         self.byKey[Key(kind: IdentifierKind.profileID.rawValue, bytes: actual.profileID.binary)] =
             self.profiles.count - 1
         return self.profiles.count - 1
+    }
+
+    /// Apps and websites, the platforms that a device can have.
+    private static func isOfDevices(_ platform: Platform) -> Bool {
+        [.appIOS, .appAndroid, .web].contains(platform)
     }
 
     private func store(
@@ -289,7 +296,12 @@ final class TrackModel {
             profile.response.truncatedBefore = max(
                 profile.response.truncatedBefore, dropped.effectiveTime + 1)
         }
-        if !stored.isEmpty, !isNew {
+        var isRenamed = false
+        if spec.kind == .installationID, Self.isOfDevices(spec.platform) {
+            isRenamed = profile.response.installations[0].platform != spec.platform.rawValue
+            profile.response.installations[0].platform = spec.platform.rawValue
+        }
+        if !stored.isEmpty || isRenamed, !isNew {
             profile.response.revision += 1
             profile.response.lsn = response.lsn
             profile.response.updatedAt = now

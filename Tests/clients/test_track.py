@@ -206,7 +206,7 @@ def test_every_violation_is_listed_with_its_path(stub):
                     "nan": V(number=float("nan")),
                     "url": V(url="no-scheme"),
                     "line": V(string="a\nb"),
-                    "time": V(time=timestamp_pb2.Timestamp(seconds=-1)),
+                    "time": V(time=timestamp_pb2.Timestamp(seconds=-62_135_596_801)),
                 },
             )
         ],

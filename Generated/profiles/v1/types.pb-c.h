@@ -249,7 +249,7 @@ struct  Profiles__V1__Value
     double number;
     protobuf_c_boolean boolean;
     /*
-     * Years 1971 to 9999, kept to the microsecond.
+     * Years 1 to 9999, kept to the microsecond.
      */
     Google__Protobuf__Timestamp *time;
     /*

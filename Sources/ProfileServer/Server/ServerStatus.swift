@@ -85,6 +85,7 @@ final class ServerStatus: AdminPages {
         if let recovered {
             Self.write(recovered, to: &text)
             Self.write(recovered.pipeline.metrics, to: &text)
+            Self.writeRequestIDs(of: recovered, to: &text)
             Self.write(recovered.snapshots, to: &text)
         }
         return text.text
@@ -114,6 +115,15 @@ final class ServerStatus: AdminPages {
             "profiles_items_total",
             help: "Items by what became of them; their sum is profiles_items_received_total.",
             samples: outcomes.map { .init(labels: [.init("result", $0.0)], value: $0.1) })
+    }
+
+    private static func writeRequestIDs(
+        of recovered: Node.Recovered, to text: inout MetricsText
+    ) {
+        text.gauge(
+            "profiles_request_id_horizon_seconds",
+            help: "How long a request id is certain to be known.",
+            value: recovered.store.requestIDHorizonSeconds)
     }
 
     private static func write(_ recovered: Node.Recovered, to text: inout MetricsText) {
@@ -146,10 +156,6 @@ final class ServerStatus: AdminPages {
             "profiles_blocked_identifiers",
             help: "Identifiers of erased people that are still blocked.",
             value: Double(recovered.store.blockedIdentifierCount))
-        text.gauge(
-            "profiles_request_id_horizon_seconds",
-            help: "How long a request id is certain to be known.",
-            value: recovered.store.requestIDHorizonSeconds)
         if let memory = recovered.pipeline.metrics.memory {
             text.gauge(
                 "profiles_store_bytes", help: "Memory of the store.",

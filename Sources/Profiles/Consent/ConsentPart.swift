@@ -3,15 +3,15 @@ import Bytes
 /// The subscriptions of a profile; in memory one block, replaced whole.
 ///
 /// Layout: per key, ascending by (channel, topic),
-/// `channel, state, source, flags: UInt8 (1: by keyword, 2: after an opt-out) | effectiveTime: Int64 µs | pendingSince:
-/// UInt64 (lsn; 0: not pending) | topic:
+/// `channel, state, source, flags: UInt8 (1: by keyword, 2: after an opt-out) | effectiveTime:
+/// Int64 µs | pendingSince: UInt64 (lsn; 0: not pending) | topic:
 /// prefixed`. The whole channel has the empty topic, and so comes first.
 struct ConsentPart {
     private static let keywordFlag: UInt8 = 1
     private static let afterOptOutFlag: UInt8 = 2
 
-    /// Topics of one channel that a call may come to, UNSET ones aside; a merge, and an opt-out, may
-    /// pass it.
+    /// Topics of one channel that a call may come to, UNSET ones aside; a merge, and an opt-out,
+    /// may pass it.
     static let topicsPerChannelMax = 25
 
     /// Topics of one channel that are remembered, UNSET ones included, whose times decide on late

@@ -75,8 +75,9 @@ extension StoredConsent {
     }
 
     /// What two opt-outs of one key leave, this one being the newer: the later time, so that no
-    /// opt-in between the two undoes them, and the source of the newer one, unless only the older is
-    /// a person's act, since a person's choice is never weakened. A keyword's opt-out remains one.
+    /// opt-in between the two undoes them, and the source of the newer one, unless only the older
+    /// is a person's act, since a person's choice is never weakened. A keyword's opt-out remains
+    /// one.
     private func joined(withOlder older: StoredConsent, _ rules: Rules) -> StoredConsent {
         var joined = self.isPersonsAct || !older.isPersonsAct ? self : older
         if rules.joinsOptOuts { joined.effectiveTime = self.effectiveTime }

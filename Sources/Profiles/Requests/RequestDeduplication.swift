@@ -63,8 +63,8 @@ struct RequestDeduplication {
     /// Bytes of the tables.
     var tableBytes: Int { self.table.bytes + self.profiles.bytes }
     /// The newest time, in microseconds, whose calls may be forgotten before their age, because the
-    /// limits dropped an entry of that time; `.min`: none was. After a start from a snapshot of full
-    /// entries it is the oldest that is left.
+    /// limits dropped an entry of that time; `.min`: none was. After a start from a snapshot of
+    /// full entries it is the oldest that is left.
     var forgotten: Int64 { self.core.pointee.forgotten }
     /// When the oldest entry begins to be past due, in microseconds; `nil` without one.
     var nextDue: Int64? {

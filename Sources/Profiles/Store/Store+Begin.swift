@@ -72,7 +72,8 @@ struct Rules: Equatable {
     /// Messages that differ in the time of sending only are equal for a request id.
     var ignoresSentAtOfRetries: Bool { self.version >= 2 }
 
-    /// The platform that a call gives a device; 0: it keeps what it has, which at first is none.
+    /// The platform that a call gives a device; 0: it keeps what it has, which is unspecified at
+    /// first.
     ///
     /// - Parameter named: By the call's source.
     func platform(named: UInt8) -> UInt8 {
