@@ -277,6 +277,25 @@ import Testing
         }
     }
 
+    @Test func noMachinesStateBeatsAPendingThatRepresentsAnOptOut() {
+        let pending = StoredConsent(
+            state: .pending, source: .smsKeyword, effectiveTime: 101, isByKeyword: true,
+            isAfterOptOut: true)
+        for state in [SubscriptionState.unset, .subscribed, .pending] {
+            let machine = StoredConsent(state: state, source: .api, effectiveTime: 200)
+            #expect(pending.merged(with: machine, rules: .current) == pending)
+            #expect(machine.merged(with: pending, rules: .current) == pending)
+        }
+        let person = StoredConsent(state: .subscribed, source: .user, effectiveTime: 200)
+        #expect(pending.merged(with: person, rules: .current) == person)
+        let optOut = StoredConsent(state: .unsubscribed, source: .api, effectiveTime: 200)
+        let kept = optOut.merged(with: pending, rules: .current)
+        #expect(kept.state == .unsubscribed && kept.isByKeyword)
+        let change = ConsentChange(
+            channel: .sms, state: .unsubscribed, source: .api, effectiveTime: 200)
+        #expect(pending.evaluate(change, rules: .current) == .applied(kept, needsToken: false))
+    }
+
     @Test(arguments: [ConsentSource.api, .imported, .support, .oneClick])
     func noMachineWithdrawsTheOptOutThatAPendingRepresents(source: ConsentSource) throws {
         let optOut = StoredConsent(state: .unsubscribed, source: .user, effectiveTime: 100)

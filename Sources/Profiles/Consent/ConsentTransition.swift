@@ -62,6 +62,7 @@ extension StoredConsent {
         var next = StoredConsent(
             state: .unsubscribed, source: change.source, effectiveTime: change.effectiveTime,
             isByKeyword: change.channel == .sms && change.source == .smsKeyword)
+        if self.isAfterOptOut, self.isByKeyword { next.isByKeyword = true }
         guard self.state == .unsubscribed else {
             let isOverruled =
                 self.state == .subscribed && self.effectiveTime > change.effectiveTime
@@ -153,19 +154,22 @@ extension StoredConsent {
 }
 
 extension StoredConsent {
-    /// The newer of two states, the survivor's if they are equally old; but an opt-out yields only
-    /// to a strictly newer act of the person.
+    /// The newer of two states, the survivor's if they are equally old; but an opt-out, and a
+    /// PENDING that represents one, yield only to a strictly newer act of the person, and a
+    /// keyword's opt-out remains one.
     private func mergedByAct(with other: StoredConsent) -> StoredConsent {
         let isOtherNewer = other.effectiveTime > self.effectiveTime
         var (winner, loser) = isOtherNewer ? (other, self) : (self, other)
-        if loser.state == .unsubscribed {
+        let isByKeyword = winner.isByKeyword || loser.isByKeyword
+        if loser.state == .unsubscribed || loser.isAfterOptOut && !winner.holdsOptOut {
             let isStrictlyNewer = winner.effectiveTime > loser.effectiveTime
-            guard isStrictlyNewer, winner.isPersonsAct else { return loser }
+            guard isStrictlyNewer, winner.isPersonsAct else {
+                loser.isByKeyword = isByKeyword
+                return loser
+            }
         }
-        if winner.state == .pending, loser.holdsOptOut {
-            winner.isAfterOptOut = true
-            winner.isByKeyword = winner.isByKeyword || loser.isByKeyword
-        }
+        if winner.state == .pending, loser.holdsOptOut { winner.isAfterOptOut = true }
+        if winner.holdsOptOut { winner.isByKeyword = isByKeyword }
         return winner
     }
 
