@@ -35,23 +35,32 @@ extension RPCLoop {
         if share.connections == 0 { self.peers[share.address] = nil }
     }
 
-    /// Closes the connection that has been without a call for the longest.
+    /// Closes the connection that has been without a call for the longest. One that has just had
+    /// a call yields to nobody, so that a burst of new connections cannot drive out a client that
+    /// is between two calls.
     ///
     /// - Returns: Whether there was one.
-    /// - Complexity: O(connections) for the first of a tick, amortised O(1) for the next ones.
+    /// - Complexity: O(connections) for the first of a tick, and again when all found then have
+    ///   yielded to newer ones; amortised O(1) for the others.
     func closeMostIdle() -> Bool {
-        if self.idleCandidatesNanoseconds != self.nowNanoseconds {
-            self.idleCandidatesNanoseconds = self.nowNanoseconds
-            self.idleCandidates = self.connections.compactMap { $0?.connection }
-                .filter(\.mayYield)
-                .sorted { $0.machine.idleSinceNanoseconds > $1.machine.idleSinceNanoseconds }
+        if self.idleCandidatesNanoseconds != self.nowNanoseconds { self.findIdle() }
+        while true {
+            while let candidate = self.idleCandidates.popLast() {
+                guard candidate.mayYield, !candidate.isClosed else { continue }
+                self.close(candidate, .yielded)
+                return true
+            }
+            guard self.idleCandidatesGeneration != self.generation else { return false }
+            self.findIdle()
         }
-        while let candidate = self.idleCandidates.popLast() {
-            guard candidate.mayYield, !candidate.isClosed else { continue }
-            self.close(candidate, .yielded)
-            return true
-        }
-        return false
+    }
+
+    private func findIdle() {
+        self.idleCandidatesNanoseconds = self.nowNanoseconds
+        self.idleCandidatesGeneration = self.generation
+        self.idleCandidates = self.connections.compactMap { $0?.connection }
+            .filter(\.mayYield)
+            .sorted { $0.machine.idleSinceNanoseconds > $1.machine.idleSinceNanoseconds }
     }
 
     /// Tells a new connection why it is not served, and closes it.
@@ -84,6 +93,15 @@ extension RPCLoop {
 }
 
 extension Connection {
-    /// Whether it has no call and is not about to close.
-    var mayYield: Bool { self.streams.isEmpty && self.output.isEmpty && self.machine.mayYield }
+    /// How long a connection that has had a call does not yield, in nanoseconds: longer than a busy
+    /// client rests between two calls.
+    private static let restNanoseconds: UInt64 = 1_000_000_000
+
+    /// Whether it has no call, has had none lately, and is not about to close.
+    var mayYield: Bool {
+        guard self.streams.isEmpty, self.output.isEmpty, self.machine.mayYield else { return false }
+        let idleNanoseconds = self.loop.nowNanoseconds - self.machine.idleSinceNanoseconds
+        return idleNanoseconds >= Self.restNanoseconds
+            || nghttp2_session_get_last_proc_stream_id(self.session) == 0
+    }
 }

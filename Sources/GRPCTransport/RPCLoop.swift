@@ -75,9 +75,11 @@ package final class RPCLoop: Steppable {
     let registry: PeerRegistry
     /// The peers that have connections here.
     var peers: [PeerAddress: PeerShare] = [:]
-    /// Connections without calls, the most idle last, as of that time.
+    /// Connections that may yield, the most idle last, as of the tick of that time, and of that
+    /// connection, the newest one then.
     var idleCandidates: [Connection] = []
     var idleCandidatesNanoseconds = UInt64.max
+    var idleCandidatesGeneration: UInt32 = 0
 
     var listening = Listening.active
     var drain = Drain.none

@@ -2,8 +2,6 @@ import Foundation
 import IOLinux
 import ProfileTool
 
-LinuxProcess.holdStandardDescriptors()
-
 let environment = ProcessInfo.processInfo.environment
 exit(
     ToolMain.run(

@@ -107,6 +107,20 @@ import Testing
         #expect(self.ends(harness) == ["yielded": 1] && harness.loop.metrics.connections == 3)
     }
 
+    @Test func newConnectionsYieldToEachOtherBeforeAClientBetweenTwoCallsDoes() throws {
+        var limits = TransportLimits()
+        limits.connectionsMax = 3
+        let harness = try self.started(limits: limits)
+        let used = harness.connect()
+        used.send(Frames.open(1, "/t.T/Both") + Frames.frame(Frames.reset, 0, 1, [0, 0, 0, 8]))
+        harness.step()
+        let others = (0 ..< 6).map { _ in harness.connect() }
+        #expect(!used.isClosed && others.count(where: \.isClosed) == 4)
+        harness.pass(seconds: 2)
+        let late = (0 ..< 3).map { _ in harness.connect() }
+        #expect(used.isClosed && late.allSatisfy { !$0.isClosed })
+    }
+
     @Test func onePeerHasItsShareOfTheConnections() throws {
         var limits = TransportLimits()
         limits.connectionsPerPeerMax = 2

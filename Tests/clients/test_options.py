@@ -60,7 +60,7 @@ def test_one_response_has_the_defaults_and_every_limit(shared):
         "erased_identifiers_per_project": 4_000_000,
     }
     assert expected.items() <= dict(response.limits).items()
-    assert len(response.limits) == 49 and all(response.limits.values())
+    assert len(response.limits) == 50 and all(response.limits.values())
 
 
 def test_options_survive_a_restart(server):

@@ -142,14 +142,16 @@ def test_failures_before_the_log_do_not_overtake_what_is_in_the_log(stub):
     assert [response.sequence for response in responses if response.HasField("error")] == list(range(3, 601, 3))
 
 
-def test_undecodable_bytes_end_the_stream_after_the_responses_before_them(shared):
+def test_undecodable_bytes_fail_their_request_and_the_stream_continues(shared):
     with Raw(shared.listen) as raw:
         stream = raw.headers(path=TRACK_STREAM)
         good = item(1).SerializeToString()
-        raw.data(stream, message(good) + message(b"\xff\xff\xff") + message(good), end=False)
+        raw.data(stream, message(good) + message(b"\xff\xff\xff") + message(good), end=True)
         response = raw.response(stream)
-    assert response.grpc == 13 and len(messages(response.data)) == 1
-    assert profiles_pb2.TrackResponse.FromString(messages(response.data)[0]).results[0].status == STORED
+    assert response.grpc == 0
+    first, bad, last = map(profiles_pb2.TrackResponse.FromString, messages(response.data))
+    assert bad.error.code == 13 and not bad.results
+    assert first.results[0].status == last.results[0].status == STORED
 
 
 @pytest.mark.parametrize(
