@@ -20,6 +20,8 @@ DELAY_OF_THE_ROW = 5_000
 WRITES = 8
 # Records of about 90 KB: 800 of them reach the limit of 64 MiB of queued records.
 FLOOD = 1_000
+# A sync during the flood lasts at least this long, so that a client of any speed sends faster than the log stores.
+FLOOD_DELAY_MIN = 1_000
 BYTES_WAITING_MAX = 64 << 20
 # The queued records, the part of them stored in the meantime, and the buffers of sixteen connections.
 RSS_GROWTH_MAX = 512 << 20
@@ -113,12 +115,15 @@ def test_F13_slow_disk_delays_writes_and_nothing_else(server, tmp_path, capsys, 
     assert set().union(*[register.reasons for register in registers]) == set()
     assert set().union(*[register.reasons for register in impatient]) == {"DEADLINE_EXCEEDED"}
     assert patient.reader.failures == hasty.reader.failures == []
+    assert server.stop() == 0
+    slowed(server, tmp_path, max(milliseconds, FLOOD_DELAY_MIN))
     before = server.resident_bytes()
     codes, most = flood(server)
     grown = server.resident_bytes() - before
     assert most <= BYTES_WAITING_MAX + 2 * (1 << 20)
     assert grown < RSS_GROWTH_MAX
     assert set(codes) == {"OK", "RATE_EXCEEDED"}
+    stub = profiles_pb2_grpc.ProfilesStub(server.channel())
     for register in registers + impatient:
         register.check(stub)
     server.stop(signal.SIGKILL)
