@@ -229,6 +229,8 @@ extension ServiceLoop {
         case .updateProject:
             self.encodeUpdateProject(&body, into: &output)
             return ItemOutcomes()
+        case .createProject, .deleteProject, .createKey, .revokeKey:
+            preconditionFailure("no call makes such a record yet")
         case .erase:
             self.encoder.encodeEraseProfileResponse(header, body: &body, into: &output)
             return ItemOutcomes()

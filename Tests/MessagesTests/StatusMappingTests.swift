@@ -19,6 +19,7 @@ import Testing
         .draining: .unavailable, .rateExceeded: .resourceExhausted,
         .memoryExhausted: .resourceExhausted, .positionGone: .outOfRange,
         .notLeader: .unavailable, .outcomeUnknown: .unavailable,
+        .projectExists: .alreadyExists, .projectDeleted: .failedPrecondition,
     ]
 
     @Test(arguments: Rejection.allCases)

@@ -41,10 +41,10 @@ package enum StatusMapping {
         case .none: .ok
         case .invalidFields, .tokenInvalid: .invalidArgument
         case .profileNotFound, .projectNotFound: .notFound
-        case .requestIDReused: .alreadyExists
+        case .requestIDReused, .projectExists: .alreadyExists
         case .rateExceeded, .limitExceeded, .memoryExhausted: .resourceExhausted
         case .identifierErased, .profileAnonymous, .attributeTypeMismatch, .lsnNotReached,
-            .userUnsubscribed, .tokenExpired, .bothIdentified, .mergeExpired:
+            .userUnsubscribed, .tokenExpired, .bothIdentified, .mergeExpired, .projectDeleted:
             .failedPrecondition
         case .revisionMismatch: .aborted
         case .timeWindow, .positionGone: .outOfRange
@@ -130,6 +130,8 @@ package enum StatusMapping {
         case .positionGone: "this position is not in the feed"
         case .notLeader:
             "another server is the leader: this one accepts no writes; nothing was written"
+        case .projectExists: "a project of this name exists with other options"
+        case .projectDeleted: "the project is being deleted"
         case .outcomeUnknown:
             """
             this server lost its leadership before the write was committed: the outcome is \

@@ -84,6 +84,8 @@ extension Store {
             try self.updateProject(record, call, results: &results)
         case .erase:
             try self.erase(record, call, results: &results)
+        case .createProject, .deleteProject, .createKey, .revokeKey:
+            throw .malformed(lsn: firstLSN)
         }
         self.state.pointee.lastReceivedAt = receivedAt
         self.publish(lsn)

@@ -20,7 +20,8 @@ extension Store {
         guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
         else { return }
         self.changes.pointee.isStaged = true
-        self.changes.pointee.options = command.options
+        self.changes.pointee.options = self.state.pointee.options.setting(
+            command.fields, of: command.options)
         self.finish(call)
         let start = ResultHeader(rejection: .none, flags: [], kind: .updateProject, lsn: call.lsn)
             .begin(in: &results)

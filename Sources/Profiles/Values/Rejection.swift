@@ -32,6 +32,10 @@ package enum Rejection: UInt8, Sendable, CaseIterable {
     /// This node lost its leadership while the write was in flight, and ended before it learned
     /// whether the write was kept.
     case outcomeUnknown = 25
+    /// A project of this name exists, with other options.
+    case projectExists = 26
+    /// The project is being deleted.
+    case projectDeleted = 27
 
     /// The reason in `google.rpc.ErrorInfo`.
     package var reason: StaticString {
@@ -62,6 +66,8 @@ package enum Rejection: UInt8, Sendable, CaseIterable {
         case .positionGone: "POSITION_GONE"
         case .notLeader: "NOT_LEADER"
         case .outcomeUnknown: "OUTCOME_UNKNOWN"
+        case .projectExists: "PROJECT_EXISTS"
+        case .projectDeleted: "PROJECT_DELETED"
         }
     }
 }
