@@ -20,6 +20,7 @@ struct CallerTable {
     private struct Call {
         var token: CallToken
         var grant: Grant
+        var isStream: Bool
         /// It counts as open in its key's usage.
         var isCounted: Bool
         /// Its slot is in `streamSlots`.
@@ -100,7 +101,8 @@ struct CallerTable {
         let isWatched = self.calls[slot]?.isWatched ?? false
         if isStream, !isWatched { self.streamSlots.append(slot) }
         self.calls[slot] = Call(
-            token: token, grant: grant, isCounted: isCounted, isWatched: isWatched || isStream)
+            token: token, grant: grant, isStream: isStream, isCounted: isCounted,
+            isWatched: isWatched || isStream)
     }
 
     /// A call that was admitted as counted has ended.
@@ -149,7 +151,8 @@ struct CallerTable {
         var kept = 0
         for slot in self.streamSlots {
             guard let call = self.calls[slot] else { continue }
-            let isOpen = isOpen(call.token)
+            // A unary call may be in the slot meanwhile: it goes on, as it began in time.
+            let isOpen = call.isStream && isOpen(call.token)
             if isOpen, isValid(call.grant) {
                 self.streamSlots[kept] = slot
                 kept += 1
