@@ -168,8 +168,10 @@ struct CallerTable {
 
 /// The value of `authorization` in place, as long as that of a key is.
 struct HeaderBytes: BitwiseCopyable {
-    /// `Bearer `, then the key.
-    static let bytes = 7 + KeyText.bytes
+    /// Bytes of `Bearer `.
+    static let schemeBytes = 7
+    /// Bytes of scheme and key.
+    static let bytes = Self.schemeBytes + KeyText.bytes
 
     private var words = InlineArray<9, UInt64>(repeating: 0)
     private var isSet = false

@@ -84,6 +84,13 @@ struct KeyUsageHandle: BitwiseCopyable, @unchecked Sendable {
         }
     }
 
+    /// Whether a token for one operation is there.
+    func hasToken(perSecond: UInt32, nowNanoseconds now: UInt64) -> Bool {
+        let cost = Self.burstNanoseconds / UInt64(max(perSecond, 1))
+        let full = self.cell.pointee.fullNanoseconds.load(ordering: .relaxed)
+        return max(full, now) - now + cost <= Self.burstNanoseconds || !self.isCurrent
+    }
+
     // MARK: Last use
 
     /// Notes that the key was used; writes only once a minute.
@@ -97,9 +104,7 @@ struct KeyUsageHandle: BitwiseCopyable, @unchecked Sendable {
 /// The counters of every key that was used since the start and still exists.
 ///
 /// Locked when a connection presents a key for the first time, never for a call.
-// SAFETY: the pages are reached under the lock; what a handle reaches without it is atomic. Pages
-// are freed in deinit, which no handle outlives.
-final class KeyUsageTable: @unchecked Sendable {
+final class KeyUsageTable: Sendable {
     /// Keys of one piece of memory.
     private static let pageKeys = 256
     /// Below this nothing is looked for that is gone.
@@ -113,7 +118,8 @@ final class KeyUsageTable: @unchecked Sendable {
         init(_ name: KeyName) { (self.high, self.low) = (name.high, name.low) }
     }
 
-    private struct State {
+    // SAFETY: the pages belong to the table, which frees them in deinit; used under its lock only.
+    private struct State: @unchecked Sendable {
         var pages: [UnsafeMutablePointer<KeyCounters>] = []
         var handles: [Name: KeyUsageHandle] = [:]
         var free: [KeyUsageHandle] = []
