@@ -1,6 +1,6 @@
 /// The network that a connection comes from, as far as its budgets are concerned: an IPv4 address,
 /// or the first 64 bits of an IPv6 address, of which a single host has as many as it likes.
-struct PeerAddress: Hashable, Sendable {
+package struct PeerAddress: Hashable, Sendable {
     private enum Family: Hashable {
         case ipv4, ipv6
     }

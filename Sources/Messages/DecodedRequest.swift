@@ -61,6 +61,8 @@ package struct DecodedWrite: DecodedRequest {
     package let itemCount: Int
     /// Echoed on streams; 0 if it is missing.
     package var sequence: UInt64 = 0
+    /// What the quota of a key counts: 1, or the writes of a batch.
+    package var updates = 1
     /// The payload is that of `PlainTrackReader`.
     var isPlain = false
 }

@@ -9,6 +9,8 @@ enum CommandAdmission {
     case rejected(Rejection)
     /// It names an identifier that is blocked until then, in microseconds since 1970.
     case blocked(until: Int64)
+    /// Its key has used up its operations per second; it may be tried again after so long.
+    case overQuota(maximum: UInt32, waitNanoseconds: UInt64)
 
     /// What the call is told; `nil`: the command was added.
     var failure: CallFailure? {
@@ -16,6 +18,8 @@ enum CommandAdmission {
         case .added: nil
         case .rejected(let rejection): .notAdmitted(rejection)
         case .blocked(let until): .blocked(until: until)
+        case .overQuota(let maximum, let wait):
+            .quotaExceeded("updates_per_second_max", maximum: maximum, waitNanoseconds: wait)
         }
     }
 }
@@ -28,7 +32,7 @@ extension ServiceLoop {
     ) -> CommandAdmission {
         self.append(
             write.kind, operations: write.operations, items: write.itemCount, context,
-            isOfStream: isOfStream
+            isOfStream: isOfStream, updates: write.updates
         ) {
             self.decoder.writePayload(of: write, project: context.project, into: &$0)
         }
@@ -57,12 +61,14 @@ extension ServiceLoop {
     /// - Parameters:
     ///   - items: What the accounting counts.
     ///   - isOfStream: It waits for headroom sooner than a unary call is rejected.
+    ///   - updates: What the quota of its key counts.
     ///   - writing: Appends the payload of the record.
     @inline(__always)
     private func append(
         _ kind: RecordKind, operations: Int, items: Int, _ context: RequestContext,
-        isOfStream: Bool, writing: (inout ByteBuffer) -> Void
+        isOfStream: Bool, updates: Int = 1, writing: (inout ByteBuffer) -> Void
     ) -> CommandAdmission {
+        if let overQuota = self.takeTokens(for: updates, of: context.token) { return overQuota }
         // Read once: each access to a property that can change counts a reference.
         let batch = self.batch
         let start = beginRecord(kind, in: &batch.records)

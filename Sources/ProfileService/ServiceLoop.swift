@@ -18,6 +18,11 @@ package final class ServiceLoop: RPCHandler {
     let transport: RPCLoop
     let state: ServingState
     let accounting: ItemAccounting
+    let access: AccessControl
+    /// Who the calls belong to.
+    var callers = CallerTable()
+    /// Scopes any one of which a method needs, by its number; empty: it needs no key.
+    private let neededScopes: [AccessScopes]
     let decoder = MessageDecoder()
     let encoder = MessageEncoder()
     /// The rows that are served, by the number of the method.
@@ -53,14 +58,17 @@ package final class ServiceLoop: RPCHandler {
     ///   with more at its end.
     package init(
         index: Int, transport: RPCLoop, state: ServingState, accounting: ItemAccounting,
-        mailbox: CompletionMailbox, health: HealthRegistry, table: [RPCDefinition] = RPCTable.all
+        mailbox: CompletionMailbox, health: HealthRegistry,
+        access: AccessControl = AccessControl(), table: [RPCDefinition] = RPCTable.all
     ) {
         self.transport = transport
         self.state = state
         self.accounting = accounting
         self.mailbox = mailbox
         self.health = health
+        self.access = access
         self.table = table
+        self.neededScopes = table.map(\.permission.scopes)
         self.batch = LogBatch(loop: index)
         self.freeBatches.reserveCapacity(Self.batchesInFlightMax)
         for _ in 0 ..< Self.batchesInFlightMax { self.freeBatches.append(LogBatch(loop: index)) }
@@ -82,15 +90,25 @@ package final class ServiceLoop: RPCHandler {
 
     // MARK: What the transport calls
 
-    package func admit(_ call: RPCCall) -> RPCStatus? {
-        if case .notBuilt = self.table[call.method].handling { return RPCStatus(.notBuilt) }
-        if case .health = self.table[call.method].kind { return nil }
+    package func admit(_ call: RPCCall) -> RPCAdmission {
+        if !self.access.isOpen {
+            let scopes = self.neededScopes[call.method]
+            if !scopes.isEmpty { return self.admitWithKey(call, needing: scopes) }
+        }
+        if case .notBuilt = self.table[call.method].handling {
+            return .rejected(RPCStatus(.notBuilt))
+        }
+        if case .health = self.table[call.method].kind { return .accepted }
         switch self.state.phase {
-        case .serving: return nil
-        case .replaying: return RPCStatus(.rejected(.replaying))
-        case .draining: return RPCStatus(.rejected(.draining))
+        case .serving: return .accepted
+        case .replaying: return .rejected(RPCStatus(.rejected(.replaying)))
+        case .draining: return .rejected(RPCStatus(.rejected(.draining)))
         }
     }
+
+    package func callEnded(_ token: CallToken) { self.callers.end(token) }
+
+    package func connectionClosed(slot: Int) { self.callers.forget(connection: slot) }
 
     package func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
         switch self.table[call.method].handling {
@@ -144,6 +162,7 @@ package final class ServiceLoop: RPCHandler {
 
     package func beforeSleep() {
         self.pushHealth()
+        if !self.access.isOpen { self.endRevokedStreams() }
         self.continueCalls()
         guard let partition = self.partitionCell, !self.batch.isEmpty,
             let next = self.freeBatches.popLast()

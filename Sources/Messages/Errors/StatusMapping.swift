@@ -174,7 +174,9 @@ package enum StatusMapping {
             details.append(Self.badRequest(context.violations, in: arena))
         }
         details.append(Self.errorInfo(rejection, context.metadata, in: arena))
-        if let seconds = context.retrySeconds { details.append(Self.retryInfo(seconds, in: arena)) }
+        if let seconds = context.retrySeconds {
+            details.append(Self.retryInfo(seconds, context.retryNanoseconds, in: arena))
+        }
         status.pointee.n_details = details.count
         status.pointee.details = arena.pointers(details.count)
         for (index, detail) in details.enumerated() { status.pointee.details[index] = detail }
@@ -223,12 +225,13 @@ package enum StatusMapping {
         return Self.any("google.rpc.BadRequest", UnsafeMutableRawPointer(request), in: arena)
     }
 
-    private static func retryInfo(_ seconds: Int64, in arena: DecodeArena) -> UnsafeMutablePointer<
-        Google__Protobuf__Any
-    > {
+    private static func retryInfo(
+        _ seconds: Int64, _ nanoseconds: Int32, in arena: DecodeArena
+    ) -> UnsafeMutablePointer<Google__Protobuf__Any> {
         let info = arena.make(google__rpc__retry_info__init)
         let delay = arena.make(google__protobuf__duration__init)
         delay.pointee.seconds = seconds
+        delay.pointee.nanos = nanoseconds
         info.pointee.retry_delay = delay
         return Self.any("google.rpc.RetryInfo", UnsafeMutableRawPointer(info), in: arena)
     }

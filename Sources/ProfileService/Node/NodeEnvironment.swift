@@ -18,6 +18,8 @@ package struct NodeEnvironment {
     package var configuration: NodeConfiguration
     /// Counts the connections of each peer, for all loops.
     let peers = PeerRegistry()
+    /// Who may call; open unless it is replaced.
+    package var access = AccessControl()
     /// Gets what an operator should know. Called in the steps of components, so on any thread.
     package var onEvent: @Sendable (NodeEvent) -> Void
 
