@@ -34,29 +34,32 @@ package final class KeyStore: @unchecked Sendable {
         var project: ProjectID
         /// Numbers of the entries, in the order of their lsns.
         var numbers: [UInt32] = []
-        /// The last snapshot that has written them, or began before they existed.
-        var snapshotNumber: UInt64
     }
 
     private let mutex = Mutex<Void>(())
     /// Shows the thread sanitizer the order that the mutex makes: it waits in a library that the
     /// sanitizer does not see.
     private let order = Atomic<UInt32>(0)
-    private let versionCell = Atomic<UInt64>(1)
-    private let hash: KeyedHash
+    let versionCell = Atomic<UInt64>(1)
+    let hash: KeyedHash
     private let secret: SipHashKey
     /// Numbers of entries plus one, by the hash of the name.
-    private var table = HashTable()
+    var table = HashTable()
     /// Indexes in `projects` plus one, by the project.
-    private var projectTable = HashTable()
+    var projectTable = HashTable()
     /// By number; `nil`: free.
-    private var entries: [Entry?] = []
-    private var freeNumbers: [UInt32] = []
+    var entries: [Entry?] = []
+    var freeNumbers: [UInt32] = []
     /// How many keys had each number.
-    private var generations: [UInt32] = []
+    var generations: [UInt32] = []
     var projects: [ProjectKeys?] = []
-    private var freeProjects: [Int] = []
+    var freeProjects: [Int] = []
+    /// Bytes of all display names.
+    var displayNameBytes = 0
     let snapshot: UnsafeMutablePointer<SnapshotWork>
+    /// For each of `projects` the last snapshot that has written its keys, or that began before
+    /// there were any.
+    var writtenBySnapshot: [UInt64] = []
     /// Names the running or the last snapshot, 1...
     var snapshotNumber: UInt64 = 0
     /// The next of `projects` that the running snapshot writes.
@@ -68,14 +71,14 @@ package final class KeyStore: @unchecked Sendable {
         self.snapshot = snapshot
     }
 
-    /// Ends the store's tables.
+    /// Frees the tables; the store may not be used again.
     func destroy() {
         self.table.destroy()
         self.projectTable.destroy()
     }
 
     /// Runs `body` while holding the lock. It copies bytes, or swaps what was prepared before.
-    private func locked<Result>(_ body: () -> Result) -> Result {
+    func locked<Result>(_ body: () -> Result) -> Result {
         self.mutex.withLock { _ in
             _ = self.order.load(ordering: .acquiring)
             defer { self.order.store(1, ordering: .releasing) }
@@ -156,5 +159,5 @@ package final class KeyStore: @unchecked Sendable {
     }
 
     /// A different one for each project, since the factor is odd; they are spread over the table.
-    private static func tag(_ project: ProjectID) -> UInt32 { project.rawValue &* 0x9E37_79B1 }
+    static func tag(_ project: ProjectID) -> UInt32 { project.rawValue &* 0x9E37_79B1 }
 }
