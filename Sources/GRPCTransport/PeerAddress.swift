@@ -11,7 +11,7 @@ package struct PeerAddress: Hashable, Sendable {
 
     /// Reads what a socket says of its peer, such as `127.0.0.1:50123` or `[2001:db8::1]:443`;
     /// whatever is neither counts as one peer.
-    init(_ peer: String) {
+    package init(_ peer: String) {
         if let four = Self.ipv4(peer.prefix { $0 != ":" }) {
             self.init(.ipv4, four)
         } else {
