@@ -93,7 +93,8 @@ extension ServiceLoop {
         }
         grant.usage.note(
             minute: UInt32(truncatingIfNeeded: self.transport.nowWallMicroseconds / 60_000_000))
-        self.callers.open(call.token, grant, isStream: isStream, isCounted: isCounted)
+        self.callers.open(
+            call.token, method: call.method, grant, isStream: isStream, isCounted: isCounted)
         return isCounted ? .counted : .accepted
     }
 
@@ -115,7 +116,9 @@ extension ServiceLoop {
     /// Rejects a request for another project, as if the key lacked the scope.
     @inline(never)
     func refuseProject(_ token: CallToken, _ grant: Grant) -> CallFailure {
-        self.noteRefusal(.project, of: token, method: nil, key: grant.caller.keyName)
+        self.noteRefusal(
+            .project, of: token, method: self.callers.method(of: token) ?? 0,
+            key: grant.caller.keyName)
         return .rejected(.scopeMissing)
     }
 
@@ -171,7 +174,7 @@ extension ServiceLoop {
 
     /// Counts a refused access, and records it for the operators.
     func noteRefusal(
-        _ failure: AccessFailure, of token: CallToken, method: Int?, key: KeyName?
+        _ failure: AccessFailure, of token: CallToken, method: Int, key: KeyName?
     ) {
         self.access.metrics.add(failure)
     }
