@@ -30,6 +30,8 @@ package enum Decoded<Request> {
 package protocol DecodedRequest {
     /// Whether the request names a project; a few of the operators' do not.
     static var namesProject: Bool { get }
+    /// Whether an operator may leave the project empty, for what belongs to none.
+    static var mayNameNoProject: Bool { get }
     /// The project's name, as sent.
     var project: UnsafeRawBufferPointer { get }
     /// What the response must know at least; 0: anything.
@@ -40,6 +42,7 @@ package protocol DecodedRequest {
 
 extension DecodedRequest {
     package static var namesProject: Bool { true }
+    package static var mayNameNoProject: Bool { false }
     package var minLSN: UInt64 { 0 }
     package var itemCount: Int { 0 }
 }

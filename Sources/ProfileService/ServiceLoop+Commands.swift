@@ -118,6 +118,8 @@ extension ServiceLoop {
                 stored: ended.stored, duplicate: ended.duplicate, stale: ended.stale,
                 rejected: ended.rejected)
         }
+        self.returnedSecrets = batch.secrets
+        defer { self.returnedSecrets = nil }
         for slot in batch.slots {
             if slot.ticket != 0 {
                 self.respondToItem(slot, of: batch, &ended)
@@ -235,7 +237,12 @@ extension ServiceLoop {
         case .updateProject:
             self.encodeUpdateProject(&body, into: &output)
             return ItemOutcomes()
-        case .createProject, .deleteProject, .createKey, .revokeKey:
+        case .createKey:
+            self.encodeCreateKey(header, &body, slot, into: &output)
+            return ItemOutcomes()
+        // The response has no fields.
+        case .revokeKey: return ItemOutcomes()
+        case .createProject, .deleteProject:
             preconditionFailure("no call makes such a record yet")
         case .erase:
             self.encoder.encodeEraseProfileResponse(header, body: &body, into: &output)

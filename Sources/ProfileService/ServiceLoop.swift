@@ -21,6 +21,10 @@ package final class ServiceLoop: RPCHandler {
     let access: AccessControl
     /// Who the calls belong to.
     var callers = CallerTable()
+    /// Makes the secrets of keys.
+    let random: any RandomSource
+    /// The secrets of the batch that is responded to.
+    var returnedSecrets: NewSecrets?
     /// Scopes any one of which a method needs, by its number; empty: it needs no key.
     private let neededScopes: [AccessScopes]
     let decoder = MessageDecoder()
@@ -59,7 +63,8 @@ package final class ServiceLoop: RPCHandler {
     package init(
         index: Int, transport: RPCLoop, state: ServingState, accounting: ItemAccounting,
         mailbox: CompletionMailbox, health: HealthRegistry,
-        access: AccessControl = AccessControl(), table: [RPCDefinition] = RPCTable.all
+        random: any RandomSource, access: AccessControl = AccessControl(),
+        table: [RPCDefinition] = RPCTable.all
     ) {
         self.transport = transport
         self.state = state
@@ -67,6 +72,7 @@ package final class ServiceLoop: RPCHandler {
         self.mailbox = mailbox
         self.health = health
         self.access = access
+        self.random = random
         self.table = table
         self.neededScopes = table.map(\.permission.scopes)
         self.batch = LogBatch(loop: index)

@@ -155,6 +155,9 @@ extension ErrorContext {
             self.init(ofBlockedUntil: Int64(bitPattern: header.detail))
         default: break
         }
+        if header.kind == .createKey, header.rejection == .limitExceeded {
+            self.metadata.insert(("limit", "keys_per_project"), at: 0)
+        }
         if header.kind == .updateSubscription,
             header.rejection == .userUnsubscribed || header.rejection == .limitExceeded
         {

@@ -8,7 +8,7 @@ import Storage
 package struct NodeEnvironment {
     package var clock: any Clock
     package var network: any Network
-    /// Used for the genesis record of an empty directory only.
+    /// For the genesis record of an empty directory, and the secrets of keys.
     package var random: any RandomSource
     package var fileSystem: any FileSystem
     /// Makes the log of a data directory: the one choice of an implementation.

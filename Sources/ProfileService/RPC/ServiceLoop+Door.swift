@@ -56,7 +56,9 @@ extension ServiceLoop {
                         return .rejected(.rejected(.scopeMissing), items: request.itemCount)
                     }
                     project = caller.project
-                } else if Request.namesProject {
+                } else if Request.namesProject,
+                    !Request.mayNameNoProject || request.project.count > 0
+                {
                     guard let found = partition.store.findProject(request.project) else {
                         return .rejected(.rejected(.projectNotFound), items: request.itemCount)
                     }
