@@ -174,7 +174,7 @@ extension Connection {
             nanoseconds: self.loop.nowNanoseconds - stream.startedNanoseconds)
         if stream.reportsEnd {
             stream.reportsEnd = false
-            self.loop.handler.callEnded(stream.token)
+            self.loop.handler.callEnded(stream.token, code)
         }
         self.markDirty()
     }

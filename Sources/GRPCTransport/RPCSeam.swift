@@ -123,7 +123,7 @@ package protocol RPCHandler: AnyObject {
     /// `cancelled`.
     func admit(_ call: RPCCall) -> RPCAdmission
     /// A call that was admitted as `.counted` has its status, whoever ended it. Once a call.
-    func callEnded(_ token: CallToken)
+    func callEnded(_ token: CallToken, _ code: RPCStatusCode)
     /// A connection is gone, its calls before it: what was kept for it may be forgotten.
     func connectionClosed(slot: Int)
     /// One whole message; a unary call gets exactly one. `message` is valid for this call only.
@@ -147,7 +147,7 @@ package protocol RPCHandler: AnyObject {
 }
 
 extension RPCHandler {
-    package func callEnded(_ token: CallToken) {}
+    package func callEnded(_ token: CallToken, _ code: RPCStatusCode) {}
     package func connectionClosed(slot: Int) {}
 
     package func messageTooLarge(bytes: Int, maximum: Int) -> RPCStatus {

@@ -53,6 +53,7 @@ extension ServiceLoop {
     func settle(_ admission: CommandAdmission, of context: RequestContext, items: Int) {
         if case .added = admission { return }
         guard let failure = admission.failure else { return }
+        if case .overQuota = admission { self.access.metrics.addUpdateQuotaRejection() }
         self.reject(context.token, failure, items: items)
     }
 
@@ -205,6 +206,7 @@ extension ServiceLoop {
         _ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot,
         into output: inout ByteBuffer
     ) -> ItemOutcomes {
+        if self.isAuditing { self.audits.update(slot.token) { $0.lsn = header.lsn } }
         if case .track = header.kind {
             return self.encoder.encodeTrackResponse(
                 header, body: &body, sequence: slot.sequence, into: &output)

@@ -26,7 +26,12 @@ package final class ServiceLoop: RPCHandler {
     /// The secrets of the batch that is responded to.
     var returnedSecrets: NewSecrets?
     /// Scopes any one of which a method needs, by its number; empty: it needs no key.
-    private let neededScopes: [AccessScopes]
+    let neededScopes: [AccessScopes]
+    /// Calls that will be recorded at their end.
+    var audits = AuditDrafts()
+    let isAuditing: Bool
+    /// No key is needed and no call recorded.
+    private let isUnguarded: Bool
     let decoder = MessageDecoder()
     let encoder = MessageEncoder()
     /// The rows that are served, by the number of the method.
@@ -74,6 +79,8 @@ package final class ServiceLoop: RPCHandler {
         self.access = access
         self.random = random
         self.table = table
+        self.isAuditing = access.audit != nil
+        self.isUnguarded = access.isOpen && access.audit == nil
         self.neededScopes = table.map(\.permission.scopes)
         self.batch = LogBatch(loop: index)
         self.freeBatches.reserveCapacity(Self.batchesInFlightMax)
@@ -97,10 +104,12 @@ package final class ServiceLoop: RPCHandler {
     // MARK: What the transport calls
 
     package func admit(_ call: RPCCall) -> RPCAdmission {
-        if !self.access.isOpen {
-            let scopes = self.neededScopes[call.method]
-            if !scopes.isEmpty { return self.admitWithKey(call, needing: scopes) }
-        }
+        self.isUnguarded ? self.admitOpen(call) : self.admitGuarded(call)
+    }
+
+    /// Decides on a call that needs no key.
+    @inline(__always)
+    func admitOpen(_ call: RPCCall) -> RPCAdmission {
         if case .notBuilt = self.table[call.method].handling {
             return .rejected(RPCStatus(.notBuilt))
         }
@@ -112,7 +121,10 @@ package final class ServiceLoop: RPCHandler {
         }
     }
 
-    package func callEnded(_ token: CallToken) { self.callers.end(token) }
+    package func callEnded(_ token: CallToken, _ code: RPCStatusCode) {
+        self.callers.end(token)
+        if self.isAuditing { self.recordEnd(of: token, code) }
+    }
 
     package func connectionClosed(slot: Int) { self.callers.forget(connection: slot) }
 
@@ -192,6 +204,9 @@ package final class ServiceLoop: RPCHandler {
     // MARK: Ends of calls that fail. They allocate; nothing here runs for a call that goes well.
 
     func reject(_ token: CallToken, _ failure: CallFailure) {
+        if self.isAuditing, case .rejected(let rejection, _) = failure {
+            self.audits.update(token) { $0.reason = rejection.reason }
+        }
         self.transport.finish(token, with: RPCStatus(failure))
     }
 }

@@ -16,6 +16,7 @@ final class RecordingHandler: RPCHandler {
 
     /// Tokens of calls that have ended, of those that were admitted as `.counted`.
     var endedTokens: [CallToken] = []
+    var endedCodes: [RPCStatusCode] = []
     /// The connections that are gone, by their slots.
     var closedSlots: [Int] = []
     var onAdmit: (RPCCall) -> RPCAdmission = { _ in .accepted }
@@ -25,7 +26,10 @@ final class RecordingHandler: RPCHandler {
         return self.onAdmit(call)
     }
 
-    func callEnded(_ token: CallToken) { self.endedTokens.append(token) }
+    func callEnded(_ token: CallToken, _ code: RPCStatusCode) {
+        self.endedTokens.append(token)
+        self.endedCodes.append(code)
+    }
     func connectionClosed(slot: Int) { self.closedSlots.append(slot) }
 
     func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {

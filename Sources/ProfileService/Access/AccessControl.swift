@@ -36,13 +36,16 @@ package final class AccessControl: Sendable {
     /// Whether no key is needed.
     package let isOpen: Bool
     package let metrics = AccessMetrics()
+    /// Where refused and recorded accesses go; `nil`: nowhere.
+    package let audit: (any AuditSink)?
     let usage = KeyUsageTable()
     let failedLogins = FailedLogins()
     private let operators: Guarded<[OperatorKey]>
     private let operatorVersionCell = Atomic<UInt64>(0)
 
     /// - Parameter operatorKeys: `nil`: none are configured, and no call needs a key.
-    package init(operatorKeys: [OperatorKey]? = nil) {
+    package init(operatorKeys: [OperatorKey]? = nil, audit: (any AuditSink)? = nil) {
+        self.audit = audit
         self.isOpen = operatorKeys == nil
         self.operators = Guarded(operatorKeys ?? [])
     }

@@ -19,6 +19,7 @@ struct CallerTable {
     /// An open call, or one that has ended.
     private struct Call {
         var token: CallToken
+        var method: Int
         var grant: Grant
         var isStream: Bool
         /// It counts as open in its key's usage.
@@ -95,13 +96,15 @@ struct CallerTable {
     // MARK: Calls
 
     /// A call was admitted.
-    mutating func open(_ token: CallToken, _ grant: Grant, isStream: Bool, isCounted: Bool) {
+    mutating func open(
+        _ token: CallToken, method: Int = 0, _ grant: Grant, isStream: Bool, isCounted: Bool
+    ) {
         let slot = token.slot
         while self.calls.count <= slot { self.calls.append(nil) }
         let isWatched = self.calls[slot]?.isWatched ?? false
         if isStream, !isWatched { self.streamSlots.append(slot) }
         self.calls[slot] = Call(
-            token: token, grant: grant, isStream: isStream, isCounted: isCounted,
+            token: token, method: method, grant: grant, isStream: isStream, isCounted: isCounted,
             isWatched: isWatched || isStream)
     }
 
@@ -123,6 +126,15 @@ struct CallerTable {
             return nil
         }
         return call.grant
+    }
+
+    /// The method of an open call; `nil`: it was admitted without a key.
+    func method(of token: CallToken) -> Int? {
+        let slot = token.slot
+        guard slot < self.calls.count, let call = self.calls[slot], call.token == token else {
+            return nil
+        }
+        return call.method
     }
 
     // MARK: Streams

@@ -9,10 +9,24 @@ import Profiles
 // key: it says what health says to everyone. Everything else comes after it.
 
 extension ServiceLoop {
+    /// Decides on a call where keys are needed or calls are recorded.
+    func admitGuarded(_ call: RPCCall) -> RPCAdmission {
+        let scopes = self.neededScopes[call.method]
+        if !self.access.isOpen, !scopes.isEmpty {
+            return self.admitWithKey(call, needing: scopes)
+        }
+        let admission = self.admitOpen(call)
+        guard case .accepted = admission, self.audits(call.method, ofOperator: true) else {
+            return admission
+        }
+        self.audits.begin(call.token, method: call.method, key: nil)
+        return .counted
+    }
+
     /// Decides on a call that needs a key.
     ///
     /// Budget: a repeated header costs one comparison, two loads and no hash.
-    func admitWithKey(_ call: RPCCall, needing scopes: AccessScopes) -> RPCAdmission {
+    private func admitWithKey(_ call: RPCCall, needing scopes: AccessScopes) -> RPCAdmission {
         guard let reference = self.partitionReference else {
             return .rejected(RPCStatus(.rejected(.replaying)))
         }
@@ -93,8 +107,13 @@ extension ServiceLoop {
         }
         grant.usage.note(
             minute: UInt32(truncatingIfNeeded: self.transport.nowWallMicroseconds / 60_000_000))
-        self.callers.open(call.token, grant, isStream: isStream, isCounted: isCounted)
-        return isCounted ? .counted : .accepted
+        self.callers.open(
+            call.token, method: call.method, grant, isStream: isStream, isCounted: isCounted)
+        let isAudited = self.audits(call.method, ofOperator: grant.caller.isOperator)
+        if isAudited {
+            self.audits.begin(call.token, method: call.method, key: grant.caller.keyName)
+        }
+        return isCounted || isAudited ? .counted : .accepted
     }
 
     /// When a call may be tried again whose key has as many open, in nanoseconds: nobody knows when
@@ -115,7 +134,7 @@ extension ServiceLoop {
     /// Rejects a request for another project, as if the key lacked the scope.
     @inline(never)
     func refuseProject(_ token: CallToken, _ grant: Grant) -> CallFailure {
-        self.noteRefusal(.project, of: token, method: nil, key: grant.caller.keyName)
+        self.noteRefusal(.project, of: token, key: grant.caller.keyName)
         return .rejected(.scopeMissing)
     }
 
@@ -165,14 +184,5 @@ extension ServiceLoop {
             self.cancelled(token)
             self.reject(token, .rejected(.keyInvalid))
         }
-    }
-
-    // MARK: Records
-
-    /// Counts a refused access, and records it for the operators.
-    func noteRefusal(
-        _ failure: AccessFailure, of token: CallToken, method: Int?, key: KeyName?
-    ) {
-        self.access.metrics.add(failure)
     }
 }

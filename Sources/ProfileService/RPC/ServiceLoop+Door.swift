@@ -50,6 +50,7 @@ extension ServiceLoop {
         case .message(let request):
             return partition._withUnsafeGuaranteedRef { partition in
                 var project = ProjectID(rawValue: 0)
+                if self.isAuditing { self.noteProject(request.project, of: token) }
                 if Request.namesProject, !caller.isOperator {
                     // Known by the key; compared again, as the decoder's word counts.
                     guard let grant, grant.projectName.equals(request.project) else {
