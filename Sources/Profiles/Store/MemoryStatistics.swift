@@ -16,6 +16,7 @@ package struct MemoryStatistics: Equatable, Sendable {
     package var suppressionBytes: Int
     /// The tables of blocked identifiers; the entries are in the slab.
     package var blockTableBytes: Int
+    /// With the records of projects.
     package var nameBytes: Int
     /// Events retained, in all profiles.
     package var retainedEvents: Int
@@ -50,10 +51,12 @@ extension Store {
             profileHeaderBytes: self.pool.bytes,
             identifierIndexBytes: self.index.bytes + self.addresses.bytes,
             eventIndexBytes: self.events.bytes,
-            requestBytes: self.project.requests.bytes,
-            requestTableBytes: self.project.requests.tableBytes,
+            requestBytes: self.projects.all.reduce(self.projects.instance.requests.bytes) {
+                $0 + $1.requests.bytes
+            },
+            requestTableBytes: self.requests.tableBytes,
             suppressionBytes: self.suppressions.bytes,
             blockTableBytes: self.erasure.tableBytes,
-            nameBytes: self.project.names.bytes, retainedEvents: self.events.count)
+            nameBytes: self.projects.bytes, retainedEvents: self.events.count)
     }
 }
