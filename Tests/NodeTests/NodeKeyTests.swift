@@ -69,8 +69,8 @@ import Testing
             #expect(
                 try harness.call(.admin("RevokeKey"), revoke, key: Self.operatorKey).status == 0)
         }
-        let refused = try harness.call("GetProfile", Requests.person("anna"), key: key.text)
-        #expect(refused.status == 16 && refused.reason == "KEY_INVALID")
+        let rejected = try harness.call("GetProfile", Requests.person("anna"), key: key.text)
+        #expect(rejected.status == 16 && rejected.reason == "KEY_INVALID")
         #expect(try Self.list(harness)[0]["revoked"]?.isTrue == true)
     }
 
@@ -86,7 +86,7 @@ import Testing
         let revoke = #"{"project":"default","key_id":"\#(key.id)"}"#
         #expect(try harness.call(.admin("RevokeKey"), revoke, key: Self.operatorKey).status == 0)
         let second = try client.call(.profiles("GetProfile"), request)
-        try harness.wait(for: "the refusal") { second.hasEnded }
+        try harness.wait(for: "the rejection") { second.hasEnded }
         #expect(second.status == 16)
     }
 

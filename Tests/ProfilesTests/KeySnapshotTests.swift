@@ -30,7 +30,7 @@ import Testing
     private static func listing(_ store: Store) -> [ListedKey] {
         (0 ..< 2).flatMap { store.keys.list(of: ProjectID(rawValue: UInt32($0))) }.map {
             var listed = $0
-            (listed.key.number, listed.key.generation) = (0, 0)
+            listed.key.number = 0
             return listed
         }
     }

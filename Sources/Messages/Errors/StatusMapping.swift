@@ -141,7 +141,10 @@ package enum StatusMapping {
         case .keyNotFound: "no such key"
         case .scopeMissing: "the key does not allow this call"
         case .keysDisabled:
-            "the server has no operators' keys (--operator-key-file), so it needs none and makes none"
+            """
+            the server has no operators' keys (--operator-key-file), so it needs none and makes \
+            none
+            """
         case .outcomeUnknown:
             """
             this server lost its leadership before the write was committed: the outcome is \

@@ -7,6 +7,10 @@ package enum ClientKey {
     package struct Invalid: Error, Equatable {
         /// Names the file or variable, never what it holds.
         package let reason: String
+
+        package init(reason: String) {
+            self.reason = reason
+        }
     }
 
     /// Longest key, in bytes; those of this service have 63.

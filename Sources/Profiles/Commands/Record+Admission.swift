@@ -5,8 +5,8 @@ import Bytes
 
 extension RecordView {
     /// Whether the record is accepted over the memory limit: a lack of memory must not prevent an
-    /// opt-out, an erasure or the revocation of a key, and a project's options (a shorter retention)
-    /// free memory.
+    /// opt-out, an erasure or the revocation of a key, and a project's options (a shorter
+    /// retention) free memory.
     ///
     /// These are an opt-out (an UpdateSubscription of nothing but UNSUBSCRIBED, an unsubscribe
     /// link, a suppression), a log-out, an erasure, and a batch of nothing else.

@@ -21,11 +21,8 @@ package struct AccessKey: Equatable, Sendable, BitwiseCopyable {
     package var updatesPerSecondMax: UInt32 = 0
     /// Calls and streams at a time; 0: no limit.
     package var concurrentCallsMax: UInt32 = 0
-    /// A dense number of this process, 0..., for usage counters; that of a key that is gone is
-    /// given to another one with a higher `generation`. Not part of the state.
-    package var number: UInt32 = 0
-    /// Which of the keys that had `number` this is, 1...
-    package var generation: UInt32 = 0
+    /// Where the store of this process has it, 0...; not part of the state.
+    var number: UInt32 = 0
 
     package init(
         name: KeyName, project: ProjectID, scopes: AccessScopes, hash: SHA256Digest

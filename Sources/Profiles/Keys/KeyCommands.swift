@@ -50,7 +50,7 @@ package struct CreateKeyCommand {
     }
 
     /// Reads a payload; `nil` if it is not one.
-    init?(_ payload: UnsafeRawBufferPointer) {
+    package init?(_ payload: UnsafeRawBufferPointer) {
         var reader = ByteReader(payload)
         self.project = ProjectID(rawValue: reader.read())
         self.requestID = reader.readPrefixed()
@@ -105,7 +105,7 @@ package struct RevokeKeyCommand {
     }
 
     /// Reads a payload; `nil` if it is not one.
-    init?(_ payload: UnsafeRawBufferPointer) {
+    package init?(_ payload: UnsafeRawBufferPointer) {
         var reader = ByteReader(payload)
         self.project = ProjectID(rawValue: reader.read())
         self.requestID = reader.readPrefixed()

@@ -1,3 +1,5 @@
+// SAFETY: words of the name are borrowed as bytes for the closure that reads them.
+
 /// The public part of a key, its id: 16 characters of `[a-z0-9]`. Not a secret.
 ///
 /// Layout: the characters as two big-endian words, so that words and texts have the same order.

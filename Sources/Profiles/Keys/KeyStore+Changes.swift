@@ -54,15 +54,12 @@ extension KeyStore {
         for entry in self.entries { if let entry { body(entry) } }
     }
 
-    /// Adds a key whose name is new; `number` and `generation` are set here.
+    /// Adds a key whose name is new; its `number` is set here.
     func add(_ key: AccessKey, displayName: [UInt8]) {
         var entry = Entry(key: key, displayName: displayName)
         let isReused = !self.freeNumbers.isEmpty
         let number = isReused ? self.freeNumbers.removeLast() : UInt32(self.entries.count)
-        if !isReused { self.generations.append(0) }
-        self.generations[Int(number)] += 1
         entry.key.number = number
-        entry.key.generation = self.generations[Int(number)]
         let larger = self.table.isFull ? self.table.grown() : nil
         let index = self.index(of: key.project) ?? self.addProject(key.project)
         self.displayNameBytes += displayName.count

@@ -50,8 +50,6 @@ package final class KeyStore: @unchecked Sendable {
     /// By number; `nil`: free.
     var entries: [Entry?] = []
     var freeNumbers: [UInt32] = []
-    /// How many keys had each number.
-    var generations: [UInt32] = []
     var projects: [ProjectKeys?] = []
     var freeProjects: [Int] = []
     /// Bytes of all display names.
