@@ -47,7 +47,8 @@ enum ConnectionEnd: String, CaseIterable {
         case .maxAge: Goodbye(isPeerAtFault: false, reason: "max_age")
         case .yielded: Goodbye(isPeerAtFault: false, reason: "idle_and_too_many_connections")
         case .drained: Goodbye(isPeerAtFault: false)
-        case .tooMany, .tooManyOfPeer, .failedLogins: Goodbye(isPeerAtFault: true, reason: self.rawValue)
+        case .tooMany, .tooManyOfPeer, .failedLogins:
+            Goodbye(isPeerAtFault: true, reason: self.rawValue)
         case .protocolError, .done, .peerClosed, .prefaceTimeout, .keepaliveTimeout: nil
         }
     }

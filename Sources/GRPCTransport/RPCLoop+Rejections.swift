@@ -35,7 +35,8 @@ extension RPCLoop {
         for rejection in due {
             self.streams[rejection.token.slot]._withUnsafeGuaranteedRef { stream in
                 // Another generation: the stream was reset, or its connection is gone.
-                guard stream.token == rejection.token, stream.generation == rejection.token.streamGeneration
+                guard stream.token == rejection.token,
+                    stream.generation == rejection.token.streamGeneration
                 else { return }
                 stream.withConnection { $0.finish(stream, rejection.status) }
             }

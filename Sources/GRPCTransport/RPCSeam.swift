@@ -109,7 +109,8 @@ package enum RPCAdmission {
     case counted
     case rejected(RPCStatus)
     /// Rejected after `TransportLimits.rejectionDelayNanoseconds`, so that whoever guesses has to
-    /// wait; its body is not kept meanwhile. Beyond `delayedRejectionsMax` the connection is closed.
+    /// wait; its body is not kept meanwhile. Beyond `delayedRejectionsMax` the connection is
+    /// closed.
     case rejectedLater(RPCStatus)
 }
 

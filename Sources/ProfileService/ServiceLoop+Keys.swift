@@ -18,7 +18,7 @@ extension ServiceLoop {
         }
         let scopes: AccessScopes = request.isOperator ? .operator : request.scopes
         guard context.caller.scopes.allow(scopes) else {
-            self.noteRefusal(
+            self.noteDenial(
                 .scope, of: context.token, method: nil, key: context.caller.keyName)
             return self.reject(context.token, .rejected(.scopeMissing))
         }

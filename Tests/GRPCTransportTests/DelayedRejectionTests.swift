@@ -58,8 +58,9 @@ import Testing
         harness.step()
         #expect(harness.client.isClosed && !other.isClosed)
         let goaway = harness.frames.first { $0.kind == Frames.goaway }
-        #expect(goaway.map { String(decoding: $0.payload[8...], as: UTF8.self) }
-            == "too_many_failed_logins")
+        #expect(
+            goaway.map { String(decoding: $0.payload[8...], as: UTF8.self) }
+                == "too_many_failed_logins")
         harness.pass(seconds: 1)
         #expect(self.ended(other) == [1, 3, 5])
         // There is headroom again.
@@ -68,7 +69,7 @@ import Testing
         #expect(!other.isClosed)
     }
 
-    @Test func aResetDoesNotMakeRoomForTheNext() throws {
+    @Test func aResetLeavesNoHeadroomForTheNext() throws {
         var limits = TransportLimits()
         limits.delayedRejectionsMax = 1
         let harness = try self.rejecting(limits: limits)

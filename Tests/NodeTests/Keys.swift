@@ -1,6 +1,6 @@
 import Bytes
-import Profiles
 import ProfileService
+import Profiles
 
 /// Keys of the tests, known by numbers: the secret is 32 times the number.
 enum Keys {
@@ -20,6 +20,7 @@ enum Keys {
     static func `operator`(_ number: UInt8) -> OperatorKey {
         let secret = [UInt8](repeating: number, count: 32)
         return OperatorKey(
-            name: Self.name(number), hash: secret.withUnsafeBytes { OperatorKey.hash(ofSecret: $0) })
+            name: Self.name(number), hash: secret.withUnsafeBytes { OperatorKey.hash(ofSecret: $0) }
+        )
     }
 }

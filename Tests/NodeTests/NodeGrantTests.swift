@@ -149,7 +149,8 @@ import Testing
         let harness = try self.serving()
         let seconds = harness.clock.wallMicroseconds() / 1_000_000 + 5
         let key = try self.key(
-            harness, ["WRITE"], #","expires_at":"\#(TimeText.text(seconds: seconds, nanoseconds: 0))""#)
+            harness, ["WRITE"],
+            #","expires_at":"\#(TimeText.text(seconds: seconds, nanoseconds: 0))""#)
         let client = try harness.connect(key: key)
         let stream = try client.open(.profiles("TrackStream"))
         try harness.pass(milliseconds: 3_000)
@@ -195,7 +196,8 @@ import Testing
         let harness = try self.serving()
         let client = try harness.connect(
             key: try self.key(harness, ["WRITE"], #","updates_per_second_max":4"#))
-        let item = #"{"track":{"identifier":{"custom_id":"a"},"events":[{"name":"x"},{"name":"y"}]}}"#
+        let item =
+            #"{"track":{"identifier":{"custom_id":"a"},"events":[{"name":"x"},{"name":"y"}]}}"#
         func batch(_ count: Int) throws -> WireCall {
             let items = Array(repeating: item, count: count).joined(separator: ",")
             let call = try client.call(

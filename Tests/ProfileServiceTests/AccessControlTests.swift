@@ -31,7 +31,8 @@ import Testing
 
     @Test func scopesDoNotIncludeOneAnother() {
         let all: [(AccessScopes, RPCPermission)] = [
-            (.read, .read), (.write, .write), (.erase, .erase), (.export, .export), (.admin, .admin),
+            (.read, .read), (.write, .write), (.erase, .erase), (.export, .export),
+            (.admin, .admin),
         ]
         for (scope, _) in all {
             let caller = Caller(
@@ -101,7 +102,7 @@ import Testing
         #expect(self.access.logIn(KeyTable.header(1), self.keys, now: 5_000).failure == .expired)
     }
 
-    @Test func aKeyOfAProjectThatIsGoneIsNone() {
+    @Test func aKeyOfAProjectThatIsGoneIsUnknown() {
         self.keys.add(1, project: 7)
         #expect(self.access.logIn(KeyTable.header(1), self.keys).failure == .unknown)
     }

@@ -25,7 +25,9 @@ final class KeyTable: AccessKeySource {
         return KeySecret.hash(secret, key: Self.secretKey)
     }
 
-    func projectName(of id: ProjectID) -> [UInt8]? { self.projects[id.rawValue].map { Array($0.utf8) } }
+    func projectName(of id: ProjectID) -> [UInt8]? {
+        self.projects[id.rawValue].map { Array($0.utf8) }
+    }
 
     /// Adds a key of project 1; its secret is 32 times the number.
     @discardableResult
@@ -72,7 +74,8 @@ final class KeyTable: AccessKeySource {
     static func operatorKey(_ number: UInt8) -> OperatorKey {
         let secret = [UInt8](repeating: number, count: 32)
         return OperatorKey(
-            name: Self.name(number), hash: secret.withUnsafeBytes { OperatorKey.hash(ofSecret: $0) })
+            name: Self.name(number), hash: secret.withUnsafeBytes { OperatorKey.hash(ofSecret: $0) }
+        )
     }
 }
 

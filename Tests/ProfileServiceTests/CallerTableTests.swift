@@ -11,7 +11,8 @@ import Testing
     private let access = AccessControl(operatorKeys: [])
     private let version = AccessVersion(keys: 1, operators: 1)
 
-    private func token(connection: UInt32 = 0, generation: UInt32 = 1, stream: Int = 0) -> CallToken {
+    private func token(connection: UInt32 = 0, generation: UInt32 = 1, stream: Int = 0) -> CallToken
+    {
         CallToken(
             loop: 0, connectionSlot: connection, connectionGeneration: generation,
             streamSlot: UInt32(stream), streamGeneration: 1)

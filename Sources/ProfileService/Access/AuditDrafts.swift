@@ -24,7 +24,9 @@ struct AuditDrafts {
 
     /// Changes what is known of a call, if it will be recorded.
     mutating func update(_ token: CallToken, _ body: (inout Draft) -> Void) {
-        guard token.slot < self.drafts.count, self.drafts[token.slot]?.token == token else { return }
+        guard token.slot < self.drafts.count, self.drafts[token.slot]?.token == token else {
+            return
+        }
         body(&self.drafts[token.slot]!)
     }
 
@@ -85,7 +87,7 @@ extension ServiceLoop {
     /// Counts a refused access, and records it.
     ///
     /// - Parameter method: `nil`: that of the call, which was admitted.
-    func noteRefusal(
+    func noteDenial(
         _ failure: AccessFailure, of token: CallToken, method: Int? = nil, key: KeyName?
     ) {
         self.access.metrics.add(failure)

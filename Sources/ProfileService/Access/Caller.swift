@@ -30,8 +30,8 @@ package struct Caller: Equatable, Sendable, BitwiseCopyable {
 }
 
 extension RPCPermission {
-    /// Scopes any one of which suffices; empty: no key is needed. Scopes do not include one another,
-    /// but an operator's key has all of them.
+    /// Scopes any one of which suffices; empty: no key is needed. Scopes do not include one
+    /// another, but an operator's key has all of them.
     var scopes: AccessScopes {
         switch self {
         case .none: []

@@ -71,7 +71,7 @@ extension ServiceLoop {
     private func rejectLogin(
         _ call: RPCCall, _ failure: AccessFailure, _ name: KeyName?
     ) -> RPCAdmission {
-        self.noteRefusal(failure, of: call.token, method: call.method, key: name)
+        self.noteDenial(failure, of: call.token, method: call.method, key: name)
         let status = RPCStatus(.rejected(.keyInvalid))
         let isTooOften = self.access.failedLogins.add(
             self.transport.peer(of: call.token), nowNanoseconds: self.transport.nowNanoseconds)
@@ -84,7 +84,7 @@ extension ServiceLoop {
         -> RPCAdmission
     {
         guard grant.caller.allows(anyOf: scopes) else {
-            self.noteRefusal(.scope, of: call.token, method: call.method, key: grant.caller.keyName)
+            self.noteDenial(.scope, of: call.token, method: call.method, key: grant.caller.keyName)
             return .rejected(RPCStatus(.rejected(.scopeMissing)))
         }
         let isStream: Bool
@@ -133,8 +133,8 @@ extension ServiceLoop {
 
     /// Rejects a request for another project, as if the key lacked the scope.
     @inline(never)
-    func refuseProject(_ token: CallToken, _ grant: Grant) -> CallFailure {
-        self.noteRefusal(.project, of: token, key: grant.caller.keyName)
+    func denyProject(_ token: CallToken, _ grant: Grant) -> CallFailure {
+        self.noteDenial(.project, of: token, key: grant.caller.keyName)
         return .rejected(.scopeMissing)
     }
 

@@ -40,7 +40,7 @@ extension ServiceLoop {
             if Request.namesProject, !caller.isOperator, let grant,
                 !self.isAllowed(projectOf: message, by: grant)
             {
-                return .rejected(self.refuseProject(token, grant), items: 0)
+                return .rejected(self.denyProject(token, grant), items: 0)
             }
         }
         guard let partition = self.partitionReference else {
