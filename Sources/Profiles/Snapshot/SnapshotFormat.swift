@@ -27,7 +27,7 @@ enum SnapshotItem: UInt8 {
     /// bound.
     case events = 9
     /// One project: what it was told, its cursors, and its names in the order of their numbers.
-    case project = 10
+    case project = 11
 }
 
 /// Numbers of the item format. Source: docs/formats/snapshot.md, "Items".
