@@ -20,6 +20,8 @@ import Testing
         .memoryExhausted: .resourceExhausted, .positionGone: .outOfRange,
         .notLeader: .unavailable, .outcomeUnknown: .unavailable,
         .projectExists: .alreadyExists, .projectDeleted: .failedPrecondition,
+        .keyInvalid: .unauthenticated, .keyNotFound: .notFound,
+        .scopeMissing: .permissionDenied, .keysDisabled: .failedPrecondition,
     ]
 
     @Test(arguments: Rejection.allCases)

@@ -27,6 +27,7 @@ struct ChangeSet {
     /// Profiles created less those merged away or erased.
     var profilesAdded = 0
     var suppression: SuppressionChange?
+    var key: KeyChange?
 
     var consumer: (any ChangeConsumer)?
     var list = ChangeList()
@@ -70,6 +71,7 @@ struct ChangeSet {
         self.freed.removeAll(keepingCapacity: true)
         self.profilesAdded = 0
         self.suppression = nil
+        self.key = nil
     }
 }
 

@@ -106,6 +106,7 @@ extension Store {
             // the list of dropped events has the size of one profile's.
             if editCount > 1 { self.settle(edit) }
         }
+        if let change = self.changes.pointee.key { self.keys.apply(change, now: call.clock) }
     }
 
     private func setSuppression(_ publish: () -> Void) {

@@ -35,9 +35,9 @@ package enum RecordKind: UInt8, Sendable {
     case createProject = 13
     /// Payload: `DeleteProjectCommand`.
     case deleteProject = 14
-    /// Makes an access key.
+    /// Payload: `CreateKeyCommand`.
     case createKey = 15
-    /// Revokes an access key.
+    /// Payload: `RevokeKeyCommand`.
     case revokeKey = 16
 }
 

@@ -120,6 +120,7 @@ extension Store {
             var dropped = self.forgetMerges(call, most: most, ofAnyAge: true)
             dropped += self.requests.drop(of: project, most: most - dropped)
             dropped += self.erasure.drop(of: project, most: most - dropped)
+            dropped += self.keys.dropAll(of: project.id)
             if dropped > 0 { return dropped * ProjectPurge.unitsPerEntry }
         }
         self.enter(.profiles)

@@ -26,6 +26,8 @@ enum SnapshotItem: UInt8 {
     /// More events of the profile before it: a thousand of them can be gigabytes, and a block has a
     /// bound.
     case events = 9
+    /// The keys of one project, or of the operators.
+    case keys = 10
     /// One project: what it was told, its cursors, and its names in the order of their numbers.
     case project = 11
 }

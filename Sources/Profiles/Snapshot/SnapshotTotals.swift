@@ -4,8 +4,8 @@ import Bytes
 
 /// How many of everything a snapshot's first item announces, and how many were found.
 ///
-/// Layout: `projects: UInt32 (version 1: names) | suppressions, requests, merges, blocks: UInt64`,
-/// then per shard `profiles, identifiers, addresses, events: UInt32 | vacant: UInt32 (not in version
+/// Layout: `projects: UInt32 (version 1: names) | suppressions, requests, merges, blocks: UInt64 |
+/// keys: UInt64 (not in version 1)`, then per shard `profiles, identifiers, addresses, events: UInt32 | vacant: UInt32 (not in version
 /// 1)`.
 struct SnapshotTotals: Equatable {
     var projects = 0
@@ -15,6 +15,7 @@ struct SnapshotTotals: Equatable {
     var requests = 0
     var merges = 0
     var blocks = 0
+    var keys = 0
     var profiles = 0
 
     init() {}
@@ -27,6 +28,7 @@ struct SnapshotTotals: Equatable {
         self.requests = Int(clamping: reader.read(UInt64.self))
         self.merges = Int(clamping: reader.read(UInt64.self))
         self.blocks = Int(clamping: reader.read(UInt64.self))
+        if version > 1 { self.keys = Int(clamping: reader.read(UInt64.self)) }
         guard !reader.overrun else { return nil }
     }
 

@@ -12,6 +12,7 @@ extension Store {
     ///
     /// - Complexity: O(projects + names + profiles / 64).
     package func beginSnapshot() {
+        self.keys.beginSnapshot()
         self.snapshot.begin(
             lsn: self.appliedLSN, projects: [self.projects.instance] + self.projects.all)
         self.writeStateItem()
@@ -49,7 +50,8 @@ extension Store {
         case .suppressions: self.written(self.suppressions.writeNext(), then: .requests)
         case .requests: self.written(self.requests.writeNext(), then: .merges)
         case .merges: self.written(self.snapshot.writeNextMerge(), then: .blocks)
-        case .blocks: self.written(self.erasure.writeNext(), then: .profiles)
+        case .blocks: self.written(self.erasure.writeNext(), then: .keys)
+        case .keys: self.written(self.keys.writeNext(), then: .profiles)
         case .profiles: self.written(self.snapshot.writeNextProfile(), then: .end)
         case .end: self.writeEndItem()
         }
@@ -83,6 +85,7 @@ extension Store {
             buffer.append(projects.reduce(0) { $0 + $1.requests.entries.count })
             buffer.append(projects.reduce(0) { $0 + $1.merges.count })
             buffer.append(projects.reduce(0) { $0 + $1.blocks.count })
+            buffer.append(UInt64(self.keys.count))
             for shard in 0 ..< Shards.count {
                 buffer.append(UInt32(self.pool.count(shard)))
                 buffer.append(UInt32(self.index.count(shard)))

@@ -101,6 +101,7 @@ package final class StoreLoader {
         case .request: return self.loadRequest(body, store)
         case .merge: return self.loadMerge(body, store)
         case .blocks: return self.loadBlocks(body, store)
+        case .keys: return self.loadKeys(body, store)
         case .profile: return self.loadProfile(body, store)
         case .events: return self.loadMoreEvents(body, store)
         case .end:
@@ -180,7 +181,8 @@ package final class StoreLoader {
     ) -> Project? {
         guard self.version > 1 else { return store.project }
         let id = ProjectID(rawValue: reader.read())
-        return id.rawValue == 0 && allowsInstance ? store.projects.instance : store.projects.find(id)
+        return id.rawValue == 0 && allowsInstance
+            ? store.projects.instance : store.projects.find(id)
     }
 
     // MARK: What comes many times
@@ -223,6 +225,15 @@ package final class StoreLoader {
         else { return false }
         self.found.blocks += count
         return self.found.blocks <= self.expected.blocks
+    }
+
+    private func loadKeys(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
+        var reader = ByteReader(body)
+        guard self.project(&reader, store, allowsInstance: true) != nil,
+            let count = store.keys.load(body)
+        else { return false }
+        self.found.keys += count
+        return self.found.keys <= self.expected.keys
     }
 
     private func loadProfile(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {

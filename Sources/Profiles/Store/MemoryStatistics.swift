@@ -18,6 +18,8 @@ package struct MemoryStatistics: Equatable, Sendable {
     package var blockTableBytes: Int
     /// With the records of projects.
     package var nameBytes: Int
+    /// Keys and their tables.
+    package var keyBytes: Int
     /// Events retained, in all profiles.
     package var retainedEvents: Int
 
@@ -26,6 +28,7 @@ package struct MemoryStatistics: Equatable, Sendable {
         self.slabBytesReserved + self.profileHeaderBytes + self.identifierIndexBytes
             + self.eventIndexBytes
             + self.requestTableBytes + self.suppressionBytes + self.blockTableBytes + self.nameBytes
+            + self.keyBytes
     }
 
     /// Bytes in use; the rest are free blocks.
@@ -42,6 +45,7 @@ extension Store {
     /// applier.
     package var memoryMark: Int {
         self.slab.bytesReserved &+ self.state.pointee.profileCount / ProfilePool.chunkSlots
+            &+ self.keys.bytes / Slab.chunkBytes
     }
 
     /// Bytes by their use; for the applier, or while nothing is applied.
@@ -57,6 +61,7 @@ extension Store {
             requestTableBytes: self.requests.tableBytes,
             suppressionBytes: self.suppressions.bytes,
             blockTableBytes: self.erasure.tableBytes,
-            nameBytes: self.projects.bytes, retainedEvents: self.events.count)
+            nameBytes: self.projects.bytes, keyBytes: self.keys.bytes,
+            retainedEvents: self.events.count)
     }
 }

@@ -89,8 +89,10 @@ extension Store {
             try self.createProject(record, call, results: &results)
         case .deleteProject:
             try self.deleteProject(record, call, results: &results)
-        case .createKey, .revokeKey:
-            throw .malformed(lsn: firstLSN)
+        case .createKey:
+            try self.createKey(record, call, results: &results)
+        case .revokeKey:
+            try self.revokeKey(record, call, results: &results)
         }
         self.settleBytes()
         self.state.pointee.lastReceivedAt = receivedAt

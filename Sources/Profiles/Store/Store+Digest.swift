@@ -42,6 +42,12 @@ extension Store {
         self.suppressions.forEach { _, address, reasons in
             sum &+= self.digest(key, 4, address.low, address.high, UInt64(reasons.rawValue))
         }
+        self.keys.forEach { entry in
+            buffer.removeAll()
+            buffer.append(entry.key.project.rawValue)
+            entry.write(into: &buffer)
+            sum &+= SipHash.hash64(buffer.bytes, key: key)
+        }
         // What a store of one project has stands as it did before there were others; each other
         // project is a summand of its own.
         buffer.removeAll()
@@ -61,7 +67,9 @@ extension Store {
     private func digestOfProjectCursors(_ key: SipHashKey) -> UInt64 {
         let purge = self.state.pointee.purge
         var sum: UInt64 = 0
-        if self.projects.nextID != 2 { sum &+= self.digest(key, 6, UInt64(self.projects.nextID), 0, 0) }
+        if self.projects.nextID != 2 {
+            sum &+= self.digest(key, 6, UInt64(self.projects.nextID), 0, 0)
+        }
         if purge.phase != .idle {
             sum &+= self.digest(
                 key, 7, UInt64(purge.phase.rawValue), UInt64(purge.shard), UInt64(purge.slot))

@@ -12,6 +12,7 @@ extension Store {
         ("consent_entries_per_profile", LedgerPart.entriesMax),
         ("suppressed_addresses_per_project", SuppressionStore.addressesMax),
         ("lookup_profiles", Store.lookupProfilesMax),
+        ("keys_per_project", KeyStore.liveKeysMax),
     ]
 
     /// Events that one profile retains.

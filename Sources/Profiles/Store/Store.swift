@@ -43,6 +43,8 @@ package final class Store: @unchecked Sendable {
     let changes: UnsafeMutablePointer<ChangeSet>
     let suppressions: SuppressionStore
     let erasure: ErasureStore
+    /// The keys of all projects and of operators.
+    package let keys: KeyStore
     let tokens: TokenKey
     let undo: UnsafeMutablePointer<UndoLog>
     let snapshot: SnapshotSource
@@ -71,6 +73,8 @@ package final class Store: @unchecked Sendable {
         self.suppressions = SuppressionStore(snapshot: self.snapshot.work)
         self.erasure = ErasureStore(
             slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot.work)
+        self.keys = KeyStore(
+            hash: self.hash, secret: genesis.secret, snapshot: self.snapshot.work)
         self.requests = RequestDeduplication(
             slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot.work)
         self.projects = ProjectTable(hash: self.hash, limits: genesis.limits)
@@ -101,6 +105,7 @@ package final class Store: @unchecked Sendable {
         self.identities.destroy()
         self.suppressions.destroy()
         self.erasure.destroy()
+        self.keys.destroy()
         self.snapshot.destroy()
         self.slab.destroy()
     }
