@@ -89,8 +89,8 @@ package struct ToolArguments {
         return number
     }
 
-    /// `, did you mean X?` if a candidate is similar enough, or the word is its beginning; otherwise
-    /// an empty text.
+    /// `, did you mean X?` if a candidate is similar enough, or the word is its beginning;
+    /// otherwise an empty text.
     static func nearest(_ word: String, _ candidates: [String]) -> String {
         let best = candidates.map { ($0, self.distance(Array(word), Array($0))) }.min {
             $0.1 < $1.1
