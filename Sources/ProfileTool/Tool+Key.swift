@@ -4,6 +4,7 @@ import ProfileClient
 extension Tool {
     static let keyHelp = """
         create prints the new key, once, and nothing else: only this output has its secret.
+          new     prints a line for profiled --operator-key-file; no server is needed
           list    shows the keys of the project, with those that were revoked or have expired
           revoke  ends one; calls that begin after the response are rejected
         SCOPES is a list of read, write, erase, export, admin. An operator's key (--operator) has
@@ -13,16 +14,22 @@ extension Tool {
     func key() throws {
         let words = try self.positional(1, 2)
         switch words[0] {
+        case "new": try self.newKey(try self.positional(1, 1))
         case "create": try self.createKey(try self.positional(1, 1))
         case "list": try self.listKeys(try self.positional(1, 1))
         case "revoke": try self.revokeKey(try self.positional(2, 2)[1])
-        default: throw UsageError("key \(words[0]): expected create, list or revoke")
+        default: throw UsageError("key \(words[0]): expected new, create, list or revoke")
         }
     }
 
     /// Keys of operators belong to no project.
     private var keyProject: JSONValue {
         .string(self.arguments.has("--operator") ? "" : self.project)
+    }
+
+    /// Prints a key that no server knows yet.
+    private func newKey(_ words: [String]) throws {
+        self.terminal.say(NewKey.text(random: self.terminal.random) + "\n")
     }
 
     private func createKey(_ words: [String]) throws {

@@ -223,7 +223,7 @@ package struct ToolCommand: Sendable {
                 + "\na backup on the same disk is lost with the disk.",
             examples: ["profilectl backup /var/backups/profiles-2026-01-31"]),
         ToolCommand(
-            "key", "create|list|revoke [KEY_ID]", "makes, lists and revokes keys",
+            "key", "new|create|list|revoke [KEY_ID]", "makes, lists and revokes keys",
             details: Tool.keyHelp,
             options: [
                 Option("--scopes", "SCOPES", "what the new key allows, such as read,write"),
@@ -234,6 +234,7 @@ package struct ToolCommand: Sendable {
                 Option("--name", "TEXT", "a name for people, up to 100 characters"), requestID,
             ],
             examples: [
+                "(umask 077; profilectl key new > operator.key)",
                 "(umask 077; profilectl key create --scopes read,write --name shop > shop.key)",
                 "profilectl key list",
                 "profilectl key revoke 0a1b2c3d4e5f6g7h",

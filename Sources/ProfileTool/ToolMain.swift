@@ -130,8 +130,10 @@ struct Tool {
     private static func key(_ arguments: ToolArguments, environment: [String: String])
         throws(UsageError) -> String?
     {
-        guard !["restore", "verify", "dump", "completion", "help"].contains(arguments.command.name)
-        else { return nil }
+        let isLocal =
+            ["restore", "verify", "dump", "completion", "help"].contains(arguments.command.name)
+            || arguments.command.name == "key" && arguments.positional.first == "new"
+        guard !isLocal else { return nil }
         do throws(ClientKey.Invalid) {
             return try ClientKey.find(file: arguments["--key-file"], environment: environment)
         } catch {

@@ -1,4 +1,9 @@
 import Foundation
 import ProfileServer
 
-exit(ServerMain.run(environment: ProcessInfo.processInfo.environment).rawValue)
+// Before Foundation copies the environment.
+let operatorKeys = ServerMain.begin()
+exit(
+    ServerMain.run(
+        environment: ProcessInfo.processInfo.environment, operatorKeys: operatorKeys
+    ).rawValue)

@@ -12,6 +12,14 @@ package struct Configuration: Equatable, Sendable {
     package var dataDirectory: String
     /// Where gRPC is served.
     package var listen: Endpoint
+    /// Whether gRPC may be served beyond loopback without TLS.
+    package var insecureListen = false
+    /// The file of the operators' keys; `nil`: none.
+    package var operatorKeyFile: String?
+    /// Whether the environment has operators' keys; they are not part of a configuration.
+    package var hasOperatorKeyVariable = false
+    /// The file of the audit log; `nil`: none.
+    package var auditLog: String?
     /// Where HTTP/1.1 probes and metrics are served.
     package var adminListen: Endpoint
     /// Threads that serve connections.
@@ -108,6 +116,8 @@ package struct Configuration: Equatable, Sendable {
     ///
     /// - Parameters:
     ///   - arguments: Arguments of the process, without its name.
+    ///   - hasOperatorKeyVariable: Whether the environment had operators' keys, which were taken
+    ///     out of it.
     ///   - environment: Environment of the process; names that are not settings are ignored.
     ///   - cores: Cores that this process may use.
     ///   - memoryBytes: Memory that this process may use; 0: unknown.
@@ -115,7 +125,7 @@ package struct Configuration: Equatable, Sendable {
     /// - Throws: The first error, from the source of lowest precedence to that of highest.
     package static func resolve(
         arguments: [String], environment: [String: String], cores: Int, memoryBytes: Int = 0,
-        readFile: FileReader
+        hasOperatorKeyVariable: Bool = false, readFile: FileReader
     ) throws(ConfigurationError) -> Invocation {
         // --help and --version work even with other arguments that are invalid.
         if arguments.contains("--help") || arguments.contains("-h") {
@@ -145,6 +155,7 @@ package struct Configuration: Equatable, Sendable {
             try setting.apply(value, from: .flag, to: &configuration)
             sources[index] = .flag
         }
+        configuration.hasOperatorKeyVariable = hasOperatorKeyVariable
         try configuration.checkTogether(sources: sources)
 
         switch commandLine.action {
@@ -170,6 +181,11 @@ package struct Configuration: Equatable, Sendable {
         return path
     }
 
+    /// Whether calls need a key.
+    package var hasOperatorKeys: Bool {
+        self.operatorKeyFile != nil || self.hasOperatorKeyVariable
+    }
+
     /// Checks rules that involve more than one setting.
     private func checkTogether(
         sources: [ConfigurationError.Source?]
@@ -178,12 +194,26 @@ package struct Configuration: Equatable, Sendable {
             let index = Setting.all.firstIndex { $0.name == name }
             return index.flatMap { sources[$0] } ?? .standard
         }
-        guard self.listen.isLoopback else {
+        guard self.operatorKeyFile == nil || !self.hasOperatorKeyVariable else {
             throw ConfigurationError(
-                source: source(of: "listen"), setting: "listen", problem: .needsKeys,
+                source: source(of: "operator-key-file"), setting: "operator-key-file",
+                problem: .notAllowed, found: self.operatorKeyFile ?? "",
+                allowed: "none as long as the environment has \(OperatorKeyFile.variable): a key"
+                    + " that is removed from the one would still be valid in the other")
+        }
+        guard self.listen.isLoopback || self.hasOperatorKeys else {
+            throw ConfigurationError(
+                source: source(of: "listen"), setting: "listen", problem: .notLoopback,
                 found: self.listen.description,
-                allowed: "a loopback address only, since without keys every caller is an operator"
-                    + " (keys are not built yet)")
+                allowed: "a loopback address only, since without keys every caller is an operator;"
+                    + " with --operator-key-file and --insecure-listen any address")
+        }
+        guard self.listen.isLoopback || self.insecureListen else {
+            throw ConfigurationError(
+                source: source(of: "listen"), setting: "listen", problem: .notLoopback,
+                found: self.listen.description,
+                allowed: "a loopback address only, since there is no TLS; with --insecure-listen"
+                    + " any address, and keys and data cross the network unencrypted")
         }
         guard !self.listen.overlaps(self.adminListen) else {
             throw ConfigurationError(

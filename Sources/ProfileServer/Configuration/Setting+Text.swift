@@ -18,7 +18,7 @@ extension Setting {
             """
         for setting in Self.all {
             text += """
-                  \(setting.flag) \(setting.valueName)
+                  \(setting.flag) \(setting.valueOfBareFlag == nil ? setting.valueName : "[\(setting.valueName)]")
                       \(setting.summary)
                       Default \(setting.read(defaults)); unit: \(setting.unit).
                       Allowed: \(setting.allowed).
@@ -54,7 +54,8 @@ extension Setting {
     static let valid = "# the configuration is valid\n"
 
     /// The text of `--print-config`: a file that produces the same configuration, with each value's
-    /// source above it. No setting is a secret.
+    /// source above it. No setting is a secret; of keys in the environment it says that they are
+    /// there.
     ///
     /// - Parameter sources: In the order of the table; `nil`: the default.
     static func print(
@@ -63,6 +64,9 @@ extension Setting {
         var text = ""
         for (setting, source) in zip(Self.all, sources) {
             text += "# \(source ?? .standard)\n\(setting.name) = \(setting.read(configuration))\n"
+        }
+        if configuration.hasOperatorKeyVariable {
+            text += "# environment: \(OperatorKeyFile.variable) is set; its keys are not shown\n"
         }
         return text
     }

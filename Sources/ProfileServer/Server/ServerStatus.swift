@@ -24,11 +24,17 @@ final class ServerStatus: AdminPages {
     private let buildVersion: BuildVersion
     private let dataDirectory: String
     private let logQueue: LogQueue
+    /// `nil`: there is no audit log.
+    private let auditQueue: LogQueue?
     private let state = Guarded(State())
 
-    init(version: BuildVersion, dataDirectory: String, logQueue: LogQueue) {
+    init(
+        version: BuildVersion, dataDirectory: String, logQueue: LogQueue,
+        auditQueue: LogQueue? = nil
+    ) {
         self.buildVersion = version
         self.logQueue = logQueue
+        self.auditQueue = auditQueue
         self.dataDirectory = dataDirectory
     }
 
@@ -83,6 +89,10 @@ final class ServerStatus: AdminPages {
             "profiles_log_lines_dropped_total",
             help: "Lines of the server's own log that were lost because nobody read them.",
             value: self.logQueue.dropped)
+        text.counter(
+            "profiles_audit_lines_dropped_total",
+            help: "Lines of the audit log that were lost because nobody read them.",
+            value: self.auditQueue?.dropped ?? 0)
         if let scrub = figures?.scrub { Self.write(scrub, to: &text) }
         if let recovered {
             Self.write(recovered, to: &text)

@@ -10,9 +10,12 @@ final class Termination: Sendable {
     private let state = Guarded(TerminationStateMachine())
     private let parker: any Parker = LinuxParker()
     private let writer: LogWriter
+    private let onReload: @Sendable () -> Void
 
-    init(writer: LogWriter) {
+    /// - Parameter onReload: SIGHUP has come; called on the thread of the signals.
+    init(writer: LogWriter, onReload: @escaping @Sendable () -> Void) {
         self.writer = writer
+        self.onReload = onReload
     }
 
     /// Waits for signals for the rest of the process's life; the body of its thread.
@@ -24,8 +27,7 @@ final class Termination: Sendable {
         let log = self.writer.log
         switch self.state.withLock({ $0.received(signal) }) {
         case .ignore: break
-        case .reload:
-            log.info("nothing to reload: keys and certificates are not built yet")
+        case .reload: self.onReload()
         case .drain: self.parker.wake()
         case .endBeforeServing:
             log.info("stopped before anything was served")

@@ -1,0 +1,100 @@
+// Apart from the server's own log: another reader, kept for longer, and never a place for debugging
+// text. Its lines wait in a queue of the same kind, so nobody who does not read it holds a call up.
+
+import Bytes
+import IOCore
+import IOLinux
+import ProfileService
+import Synchronization
+
+/// The audit log: a file of JSON lines, written on a thread of its own and opened again on request.
+final class AuditLog: AuditSink {
+    private let path: String
+    private let clock: any Clock
+    private let log: Log
+    private let lines = LineWriter(makeParker: { LinuxParker() })
+    private let format = AuditLine()
+    /// The line being built; its storage is kept between lines.
+    private let line = Guarded(ByteBuffer(capacity: 512))
+    /// As opened at the start; `run` goes on with it.
+    private let firstFile: LinuxAppendFile
+    private let isReopenDue = Atomic<Bool>(false)
+
+    var queue: LogQueue { self.lines.queue }
+
+    /// Opens or creates the file.
+    ///
+    /// - Parameter log: Gets what operators should know of the audit log itself.
+    /// - Throws: `IOError`.
+    init(path: String, clock: any Clock, log: Log) throws(IOError) {
+        self.path = path
+        self.clock = clock
+        self.log = log
+        self.firstFile = try LinuxAppendFile(path)
+    }
+
+    /// Adds a line, or drops and counts it if the reader is too far behind.
+    func record(_ record: AuditRecord) {
+        self.line.withLock { line in
+            line.removeAll()
+            self.format.append(record, to: &line)
+            self.queue.append(line.bytes)
+        }
+    }
+
+    /// Opens the file again, soon: it was rotated.
+    func reopen() {
+        self.isReopenDue.store(true, ordering: .releasing)
+        self.lines.wake()
+    }
+
+    // MARK: The writer
+
+    /// Writes lines until `finish`; the body of its thread.
+    func run() {
+        var file = self.firstFile
+        self.lines.run(
+            write: { self.write($0, to: &file) },
+            onLoss: { self.reportLoss(of: $0, to: &file) },
+            onWake: { self.reopenIfDue(&file) })
+    }
+
+    /// Writes a line, for as long as nobody reads or the disk is full; a file that is opened again
+    /// meanwhile gets it.
+    private func write(_ line: UnsafeRawBufferPointer, to file: inout LinuxAppendFile) -> Bool {
+        while true {
+            self.reopenIfDue(&file)
+            switch file.append(line) {
+            case .written: return true
+            case .lost: return false
+            case .blocked: if self.lines.isFinishing { return false }
+            }
+        }
+    }
+
+    /// Says in both logs how many lines are missing.
+    private func reportLoss(of count: UInt64, to file: inout LinuxAppendFile) {
+        self.log.error("lines of the audit log were lost", LogField("lines", count))
+        var line = ByteBuffer(capacity: 128)
+        AuditLine.appendLoss(of: count, at: self.clock.wallMicroseconds(), to: &line)
+        _ = self.write(line.bytes, to: &file)
+    }
+
+    private func reopenIfDue(_ file: inout LinuxAppendFile) {
+        guard self.isReopenDue.exchange(false, ordering: .acquiringAndReleasing) else { return }
+        do throws(IOError) {
+            file = try LinuxAppendFile(self.path)
+            self.log.info("audit log opened again")
+        } catch {
+            self.log.error(
+                "audit log not opened again: lines go to the file before",
+                LogField("reason", error.explanation))
+        }
+    }
+
+    /// Waits until every line is written, but not longer than `nanoseconds`. Called once, when no
+    /// call is left.
+    func finish(withinNanoseconds nanoseconds: UInt64) {
+        self.lines.finish(withinNanoseconds: nanoseconds)
+    }
+}
