@@ -74,13 +74,19 @@ extension ServiceLoop {
         else {
             preconditionFailure("a record of this process is whole")
         }
-        let partition = context.partition
-        if let until = partition.store.blockedUntil(record, now: self.transport.nowWallMicroseconds)
-        {
+        // SAFETY: the loop keeps its partition. Counting references to it, its store and its
+        // pipeline took six atomic operations a call.
+        let partition = Unmanaged.passUnretained(context.partition)
+        let until = partition._withUnsafeGuaranteedRef {
+            $0.store.blockedUntil(record, now: self.transport.nowWallMicroseconds)
+        }
+        if let until {
             batch.records.truncate(to: start)
             return .blocked(until: until)
         }
-        let rejection = Self.reserve(record, bytes, isOfStream, in: partition.pipeline)
+        let rejection = partition._withUnsafeGuaranteedRef {
+            Self.reserve(record, bytes, isOfStream, in: $0.pipeline)
+        }
         // Not by `==`, which compares another module's enum through a witness.
         guard case .none = rejection else {
             batch.records.truncate(to: start)
