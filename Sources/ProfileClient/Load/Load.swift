@@ -9,6 +9,8 @@ import Glibc
 package struct Load {
     package var address: ServerAddress
     package var project = "default"
+    /// Sent as `authorization: Bearer KEY`; `nil`: none.
+    package var key: String?
     package var connections = 8
     /// Concurrent calls on each connection.
     package var streams = 100
@@ -92,6 +94,9 @@ package struct Load {
                 self.open.append(connection)
                 for _ in 0 ..< load.streams {
                     let call = ClientCall(keepsResponse: false)
+                    if let key = load.key {
+                        call.metadata.append(("authorization", Array("Bearer \(key)".utf8)))
+                    }
                     self.calls.append(call)
                     self.idle.append((connection, call))
                 }

@@ -3,13 +3,6 @@ import GRPCTransport
 import Messages
 import Profiles
 
-/// Who calls. Without configured keys every caller is an operator.
-///
-/// Source: the product's specification, "Scope and access".
-enum Caller {
-    case operatorWithoutKey
-}
-
 /// What a handler needs beside its request; valid for one call of the handler.
 struct RequestContext {
     let token: CallToken
@@ -39,7 +32,10 @@ extension ServiceLoop {
     ) -> Resolution<Request> {
         // The caller comes first: what a call without access is told must not depend on its
         // content.
-        let caller = Caller.operatorWithoutKey
+        let caller = self.caller(of: token)
+        if Request.namesProject, !caller.isOperator, !self.isAllowed(projectOf: message, token) {
+            return .rejected(self.denyProject(token, caller), items: 0)
+        }
         guard let partition = self.partitionReference else {
             return .rejected(.notAdmitted(.replaying), items: 0)
         }
@@ -47,7 +43,16 @@ extension ServiceLoop {
         case .message(let request):
             return partition._withUnsafeGuaranteedRef { partition in
                 var project = ProjectID(rawValue: 0)
-                if Request.namesProject {
+                if self.isAuditing { self.noteProject(request.project, of: token) }
+                if Request.namesProject, !caller.isOperator {
+                    // Known by the key; compared again, as the decoder's word counts.
+                    guard self.isOwn(request.project, token) else {
+                        return .rejected(.rejected(.scopeMissing), items: request.itemCount)
+                    }
+                    project = caller.project
+                } else if Request.namesProject,
+                    !Request.mayNameNoProject || request.project.count > 0
+                {
                     guard let found = partition.store.findProject(request.project) else {
                         return .rejected(.rejected(.projectNotFound), items: request.itemCount)
                     }
