@@ -22,11 +22,16 @@ def message(payload, flag=0):
 
 
 class Raw:
-    """One connection. `response(stream)` collects what arrives for a stream until it ends."""
+    """One connection. `response(stream)` collects what arrives for a stream until it ends.
 
-    def __init__(self, address, settings=b"", preface=PREFACE):
+    `source` is the address that it comes from, since some budgets of the server are by address.
+    """
+
+    def __init__(self, address, settings=b"", preface=PREFACE, source=None):
         host, port = address.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=20)
+        self.socket = socket.create_connection(
+            (host, int(port)), timeout=20, source_address=(source, 0) if source else None
+        )
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.decoder.max_header_list_size = 1 << 20
         self.buffer, self.frames, self.closed = b"", [], False
