@@ -17,10 +17,13 @@ let usage = """
       --rate N             calls per second at fixed times (default: as fast as possible);
                            latency counts from when a call was due
       --mix LIST           such as track=80,get=20 (track=100), of:
-                           track get identify profile events subscribe sendable
+                           track get identify profile events subscribe sendable project
       --method NAME        only Track or only GetProfile
       --ids N              number of people (100000)
       --project NAME       project (default)
+      --projects N         spread the people over project-00000 and so on, which
+                           --mix project --requests N creates
+      --key-file FILE      keys, one a line: each connection sends one of them (PROFILES_KEY)
       --json               one JSON object instead of text
       --help, --version    print this text, or the version
 
@@ -83,6 +86,8 @@ func histogramText(_ latencies: LatencyHistogram) -> String {
 }
 
 var load = Load(ServerAddress(port: 50_051))
+// From the environment or a file: every user of the machine can read the arguments of a process.
+load.keys = ProcessInfo.processInfo.environment["PROFILES_KEY"].map { [$0] } ?? []
 var wantsJSON = false
 var requests: Int?
 var arguments = LinuxProcess.arguments[...]
@@ -119,6 +124,12 @@ while let flag = arguments.popFirst() {
     case "--rate" where number > 0: load.rate = Double(number)
     case "--ids" where number > 0 && number <= 1_000_000_000: load.ids = number
     case "--project": load.project = value
+    case "--projects" where number > 0 && number <= 1_000_000: load.projects = number
+    case "--key-file":
+        guard let text = try? String(contentsOfFile: value, encoding: .utf8) else {
+            fail("--key-file \(value) cannot be read")
+        }
+        load.keys = text.split(whereSeparator: \.isWhitespace).map(String.init)
     case "--method" where value == "Track": load.mix = [(.track, 1)]
     case "--method" where value == "GetProfile": load.mix = [(.get, 1)]
     case "--mix":

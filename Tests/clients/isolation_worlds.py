@@ -21,7 +21,7 @@ from raw import Raw, message
 
 SCOPES = {"READ": 1, "WRITE": 2, "ERASE": 3, "ADMIN": 4, "EXPORT": 5}
 EMAIL, SMS = 1, 2
-# Failed logins of one address that the server answers without a delay: 20 in 10 s.
+# Failed logins of one address that end without a delay: 20 in 10 s.
 FAILED_LOGINS_PER_ADDRESS = 15
 NAME = re.compile(r"\b(?:own|bet|non)-\d{6}-[a-z]{2}\b")
 PHONE = re.compile(r"\+1(?:555|666|777)\d{7}")

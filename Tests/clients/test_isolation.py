@@ -268,7 +268,7 @@ def denied(sides):
 
 
 def unauthenticated(sides):
-    """The one response to no key and to what is none."""
+    """The one response to no key and to an invalid one."""
     name = "profiles.v1.Profiles.GetProfile"
     request = ROWS[name].request(sides.full.person(name))
     outcome = sides.full.world.call(METHODS[name], [request], None)
@@ -277,7 +277,7 @@ def unauthenticated(sides):
 
 
 def bodies(row, side, name):
-    """Valid requests for several projects, and what is none."""
+    """Valid requests for several projects, and bytes that are no request."""
     for project in ["mine", *OTHERS]:
         request = row.request(side.person(name))
         if "project" in request.DESCRIPTOR.fields_by_name:
@@ -307,7 +307,7 @@ def test_the_scope_alone_suffices(sides, name):
 
 
 @pytest.mark.parametrize("name", GUARDED)
-def test_every_key_that_is_none_is_rejected_alike(sides, name):
+def test_every_invalid_key_is_rejected_alike(sides, name):
     row, expected = ROWS[name], unauthenticated(sides)
     for kind, authorization in sides.bad_keys.items():
         for project in ("mine", "them", "nope"):
@@ -334,7 +334,7 @@ def test_an_operator_is_told_that_a_project_is_unknown(sides, name):
         assert outcome.code not in (DENIED, UNAUTHENTICATED)
 
 
-def test_a_key_of_the_other_server_is_none_here(sides):
+def test_a_key_of_another_server_is_invalid(sides):
     name = "profiles.v1.Profiles.GetProfile"
     foreign = sides.empty.authorization("all")
     request = ROWS[name].request(sides.full.person(name))
