@@ -100,16 +100,7 @@ PROFILES = {
     "BatchGetProfiles": Row(
         "READ", with_id(rpc.BatchGetProfilesRequest, identifiers=lambda person: [person.who], min_lsn=1)
     ),
-    "ListEvents": Row(
-        "READ",
-        with_id(
-            rpc.ListEventsRequest,
-            identifier=lambda person: person.who,
-            page_size=1,
-            page_token=lambda person: person.events_page,
-            min_lsn=1,
-        ),
-    ),
+    "ListEvents": Row("READ", read(rpc.ListEventsRequest, page_size=1)),
     "LookupProfiles": Row(
         "READ", with_id(rpc.LookupProfilesRequest, email_address=lambda person: person.email_address, min_lsn=1)
     ),
@@ -126,15 +117,7 @@ PROFILES = {
     "RedeemUnsubscribeToken": Row(
         "WRITE", with_id(rpc.RedeemUnsubscribeTokenRequest, token=lambda person: person.unsubscription)
     ),
-    "ListConsentHistory": Row(
-        "READ",
-        with_id(
-            rpc.ListConsentHistoryRequest,
-            identifier=lambda person: person.who,
-            page_size=1,
-            page_token=lambda person: person.consent_page,
-        ),
-    ),
+    "ListConsentHistory": Row("READ", read(rpc.ListConsentHistoryRequest, page_size=1)),
     "VerifyConsentLedger": Row("READ", read(rpc.VerifyConsentLedgerRequest)),
     "BatchWrite": Row("WRITE", lambda person: batch(person, request_id=person.request_id)),
     "ImportProfiles": Row(
@@ -281,16 +264,24 @@ class Probe:
     unknown: object
     # What a position means depends on how far the server is, not on whose it is.
     is_position: bool = False
+    # Custom IDs that the request names with the known and with the unknown value: a token or an event is that of a
+    # person, and finds nothing if the request is about somebody else.
+    people: tuple = ()
 
-    def apply(self, request, value):
-        """Sets the field, which is one of those that `places` found."""
-        for target, path, name in places(request):
-            if path == self.path:
-                if target.DESCRIPTOR.full_name == "google.protobuf.StringValue":
-                    name = "value"
-                setattr(target, name, value)
-                return request
-        raise AssertionError(f"no {self.path} in {request}")
+    def apply(self, request, is_known):
+        """Replaces the field, which is one of those that `places` found."""
+        if self.people:
+            above = self.path[: max(self.path.rfind(".events["), 0)]
+            replace(request, f"{above}.identifier.custom_id".lstrip("."), self.people[not is_known])
+        return replace(request, self.path, self.known if is_known else self.unknown)
+
+
+def replace(request, path, value):
+    for target, found, name in places(request):
+        if found == path:
+            setattr(target, "value" if target.DESCRIPTOR.full_name == "google.protobuf.StringValue" else name, value)
+            return request
+    raise AssertionError(f"no {path} in {request}")
 
 
 def places(request, path=""):
@@ -316,7 +307,12 @@ def probes(method, request, known, unknown, positions):
     for _, path, name in list(places(request)):
         token = TOKENS.get(f"{method.name}.{name}")
         if token:
-            yield Probe(path, token(known), altered(token(known)))
+            # A page is asked for with the person of the same name in the caller's own project.
+            people = (known.custom_id, known.custom_id) if name == "page_token" else ()
+            yield Probe(path, token(known), altered(token(known)), people=people)
+        elif name == "event_id":
+            people = (known.custom_id, unknown.custom_id)
+            yield Probe(path, known.event_id, unknown.event_id, people=people)
         elif name in POSITIONS:
             yield Probe(path, positions[0], positions[1], is_position=True)
         elif name in NAMING and not (name == "request_id" and "." in path):

@@ -32,6 +32,8 @@ class Raw:
         self.socket = socket.create_connection(
             (host, int(port)), timeout=20, source_address=(source, 0) if source else None
         )
+        # Headers and body are two writes, the second of which would wait for an acknowledgement of the first.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.decoder.max_header_list_size = 1 << 20
         self.buffer, self.frames, self.closed = b"", [], False
