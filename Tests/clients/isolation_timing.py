@@ -59,7 +59,7 @@ class Comparison:
         self.times, self.statuses = ([], []), set()
 
     def run(self, address, pairs):
-        raw, calls = Raw(address, source=next(SOURCES)), 0
+        raw, calls = self.connect(address), 0
         for _ in range(pairs):
             order = [0, 1]
             random.shuffle(order)
@@ -67,13 +67,18 @@ class Comparison:
                 if self.is_failed_login and calls % FAILED_LOGINS_PER_ADDRESS == 0 and calls:
                     raw.socket.close()
                     # Failed logins of one address are delayed, whatever the key.
-                    raw = Raw(address, source=next(SOURCES))
+                    raw = self.connect(address)
                 calls += 1
                 key, request = self.missing if which else self.existing
                 self.times[which].append(self.measure(raw, key, request))
                 raw.frames.clear()
         raw.socket.close()
         return self
+
+    def connect(self, address):
+        raw = Raw(address, source=next(SOURCES))
+        raw.open_window()
+        return raw
 
     def measure(self, raw, key, request):
         held = []

@@ -62,6 +62,7 @@ class Caller:
         if self.raw is None or self.raw.closed or self.failures >= FAILED_LOGINS_PER_ADDRESS:
             self.close()
             self.raw, self.failures = Raw(self.address, source=next(SOURCES)), 0
+            self.raw.open_window()
         fields = [("authorization", self.authorization)] if self.authorization is not None else []
         stream = self.raw.headers(*fields, *extra, path=path)
         self.raw.data(stream, b"".join(message(payload) for payload in payloads))
