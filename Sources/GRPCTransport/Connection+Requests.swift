@@ -70,10 +70,6 @@ extension Connection {
     /// Gives a call whose headers are good to the handler.
     private func accept(_ stream: RPCStream, _ method: Int) {
         let loop = self.loop
-        let isRequestStream = loop.methods.methods[method].streamsRequests
-        stream.machine.accept(
-            streamsRequests: isRequestStream,
-            streamsResponses: loop.methods.methods[method].streamsResponses)
         if let timeout = stream.head.timeoutNanoseconds {
             let (due, overflow) = loop.nowNanoseconds.addingReportingOverflow(timeout)
             stream.deadlineNanoseconds = overflow ? .max : due
@@ -81,11 +77,20 @@ extension Connection {
                 return self.finish(stream, Self.deadlineStatus)
             }
         }
+        switch loop.handler.admit(loop.call(of: stream)) {
+        case .accepted: break
+        case .counted: stream.reportsEnd = true
+        case .rejected(let status): return self.finish(stream, status)
+        case .rejectedLater(let status): return loop.rejectLater(stream, status)
+        }
+        let isRequestStream = loop.methods.methods[method].streamsRequests
+        stream.machine.accept(
+            streamsRequests: isRequestStream,
+            streamsResponses: loop.methods.methods[method].streamsResponses)
         // A request stream may rest before and between its messages: `watchBody` bounds the time
         // inside one.
         let bodyDue = isRequestStream ? .max : loop.nowNanoseconds + loop.limits.bodyNanoseconds
         loop.schedule(stream, at: min(stream.deadlineNanoseconds, bodyDue))
-        if let status = loop.handler.admit(loop.call(of: stream)) { self.finish(stream, status) }
     }
 
     /// Cuts bytes into messages and delivers them until the handler pauses or the call ends.

@@ -172,6 +172,10 @@ extension Connection {
         self.loop.metrics.handled(
             method: stream.head.method, code: code,
             nanoseconds: self.loop.nowNanoseconds - stream.startedNanoseconds)
+        if stream.reportsEnd {
+            stream.reportsEnd = false
+            self.loop.handler.callEnded(stream.token, code)
+        }
         self.markDirty()
     }
 

@@ -102,14 +102,31 @@ package struct RPCCall {
     }
 }
 
+/// What becomes of a call, decided from its headers.
+package enum RPCAdmission {
+    case accepted
+    /// Accepted, and `RPCHandler.callEnded` is called once, when the call has its status.
+    case counted
+    case rejected(RPCStatus)
+    /// Rejected after `TransportLimits.rejectionDelayNanoseconds`, so that whoever guesses has to
+    /// wait; its body is not kept meanwhile. Beyond `delayedRejectionsMax` the connection is
+    /// closed.
+    case rejectedLater(RPCStatus)
+}
+
 /// What is served on one loop. One instance per loop; called on the loop's thread only.
 ///
 /// Budget of `receive` for a unary call: no allocation in the steady state.
 package protocol RPCHandler: AnyObject {
-    /// Headers are complete: whether the call is accepted (`nil`) or ends with a status. Called for
-    /// every method, before any body is buffered. A call that is accepted ends exactly once: by the
-    /// handler (`respond`, `finish`), or with `cancelled`.
-    func admit(_ call: RPCCall) -> RPCStatus?
+    /// Headers are complete: whether the call is accepted or ends with a status. Called for every
+    /// method, before any body is buffered, and before the handler may use the token otherwise. A
+    /// call that is accepted ends exactly once: by the handler (`respond`, `finish`), or with
+    /// `cancelled`.
+    func admit(_ call: RPCCall) -> RPCAdmission
+    /// A call that was admitted as `.counted` has its status, whoever ended it. Once a call.
+    func callEnded(_ token: CallToken, _ code: RPCStatusCode)
+    /// A connection is gone, its calls before it: what was kept for it may be forgotten.
+    func connectionClosed(slot: Int)
     /// One whole message; a unary call gets exactly one. `message` is valid for this call only.
     func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall)
     /// A message is larger than messages may be: the status that its call ends with.
@@ -131,6 +148,9 @@ package protocol RPCHandler: AnyObject {
 }
 
 extension RPCHandler {
+    package func callEnded(_ token: CallToken, _ code: RPCStatusCode) {}
+    package func connectionClosed(slot: Int) {}
+
     package func messageTooLarge(bytes: Int, maximum: Int) -> RPCStatus {
         RPCStatus(
             .resourceExhausted, "a message of \(bytes) bytes, at most \(maximum) are allowed")

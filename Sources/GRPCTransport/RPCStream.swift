@@ -43,6 +43,8 @@ final class RPCStream {
     var startedNanoseconds: UInt64 = 0
     var deadlineNanoseconds: UInt64 = .max
     var emptyDataFrames = 0
+    /// The handler is told when the call has its status.
+    var reportsEnd = false
     /// Headroom reserved for its response, in bytes; 0: none.
     var reservedResponseBytes = 0
     /// When the first waiting byte of the responses was queued, or one was last taken, in monotonic
@@ -90,5 +92,6 @@ final class RPCStream {
         self.output.reset(keepingCapacity: bytesKept)
         self.deadlineNanoseconds = .max
         self.emptyDataFrames = 0
+        self.reportsEnd = false
     }
 }

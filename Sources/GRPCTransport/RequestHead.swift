@@ -34,7 +34,8 @@ struct RequestHead: ~Copyable {
     private var authority = ByteBuffer()
     /// Counted as SETTINGS_MAX_HEADER_LIST_SIZE counts: name, value and 32 per field.
     var bytes = 0
-    /// The value of `authorization`; empty: none, or several.
+    /// The value of `authorization`, or what it would be for the key in `x-api-key`; empty: none,
+    /// or several.
     private(set) var authorization = ByteBuffer()
     private var hasAuthorization = false
 
@@ -75,11 +76,22 @@ struct RequestHead: ~Copyable {
             let encoding = Self.encoding(value)
             if encoding.rawValue > self.encoding.rawValue { self.encoding = encoding }
         case 13 where name.equals("authorization"):
-            self.authorization.removeAll()
-            if !self.hasAuthorization { self.authorization.append(value) }
-            self.hasAuthorization = true
+            if self.isFirstAuthorization() { self.authorization.append(value) }
+        case 9 where name.equals("x-api-key"):
+            if self.isFirstAuthorization() {
+                self.authorization.append("Bearer " as StaticString)
+                self.authorization.append(value)
+            }
         default: break
         }
+    }
+
+    /// Whether no credentials came before; several are as good as none, so that no second one can
+    /// hide the first.
+    private mutating func isFirstAuthorization() -> Bool {
+        self.authorization.removeAll()
+        defer { self.hasAuthorization = true }
+        return !self.hasAuthorization
     }
 
     /// One invalid value makes the call invalid (G14); of several valid ones the shortest counts.

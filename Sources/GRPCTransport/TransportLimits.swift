@@ -104,6 +104,11 @@ package struct TransportLimits: Sendable {
     /// What lets a connection be called stalled while its peer holds more than its share of waiting
     /// responses, in nanoseconds: several round trips.
     package var contendedStallNanoseconds: UInt64 = 1_000_000_000
+    /// How long a call waits that is rejected later, in nanoseconds: who guesses keys then has as
+    /// many tries per second as may wait.
+    package var rejectionDelayNanoseconds: UInt64 = 1_000_000_000
+    /// Calls of one loop that wait for their rejection; a connection with one more is closed.
+    package var delayedRejectionsMax = 64
 
     package init() {}
 

@@ -53,6 +53,8 @@ package final class LogBatch: @unchecked Sendable {
     /// The results, in the order of the slots.
     package var results = ByteBuffer(capacity: 64 << 10)
     package var slots: [BatchSlot] = []
+    /// Of the keys that it makes; `nil`: it has never made one.
+    var secrets: NewSecrets?
 
     package init(loop: Int) {
         self.loop = loop
@@ -115,6 +117,7 @@ package final class LogBatch: @unchecked Sendable {
     /// Makes it ready for the next tick.
     package func reset() {
         self.slots.removeAll(keepingCapacity: true)
+        self.secrets?.wipe()
         self.records.removeAll()
         self.results.removeAll()
         self.records.shrink(toCapacity: Self.bytesKept)

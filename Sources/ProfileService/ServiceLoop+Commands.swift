@@ -9,6 +9,8 @@ enum CommandAdmission {
     case rejected(Rejection)
     /// It names an identifier that is blocked until then, in microseconds since 1970.
     case blocked(until: Int64)
+    /// Its key has used up its operations per second; it may be tried again after so long.
+    case overQuota(maximum: UInt32, waitNanoseconds: UInt64)
 
     /// What the call is told; `nil`: the command was added.
     var failure: CallFailure? {
@@ -16,6 +18,8 @@ enum CommandAdmission {
         case .added: nil
         case .rejected(let rejection): .notAdmitted(rejection)
         case .blocked(let until): .blocked(until: until)
+        case .overQuota(let maximum, let wait):
+            .quotaExceeded("updates_per_second_max", maximum: maximum, waitNanoseconds: wait)
         }
     }
 }
@@ -28,7 +32,7 @@ extension ServiceLoop {
     ) -> CommandAdmission {
         self.append(
             write.kind, operations: write.operations, items: write.itemCount, context,
-            isOfStream: isOfStream
+            isOfStream: isOfStream, updates: write.updates
         ) {
             self.decoder.writePayload(of: write, project: context.project, into: &$0)
         }
@@ -49,6 +53,7 @@ extension ServiceLoop {
     func settle(_ admission: CommandAdmission, of context: RequestContext, items: Int) {
         if case .added = admission { return }
         guard let failure = admission.failure else { return }
+        if case .overQuota = admission { self.access.metrics.addUpdateQuotaRejection() }
         self.reject(context.token, failure, items: items)
     }
 
@@ -57,12 +62,14 @@ extension ServiceLoop {
     /// - Parameters:
     ///   - items: What the accounting counts.
     ///   - isOfStream: It waits for headroom sooner than a unary call is rejected.
+    ///   - updates: What the quota of its key counts.
     ///   - writing: Appends the payload of the record.
     @inline(__always)
     private func append(
         _ kind: RecordKind, operations: Int, items: Int, _ context: RequestContext,
-        isOfStream: Bool, writing: (inout ByteBuffer) -> Void
+        isOfStream: Bool, updates: Int = 1, writing: (inout ByteBuffer) -> Void
     ) -> CommandAdmission {
+        if let overQuota = self.takeTokens(for: updates, of: context.token) { return overQuota }
         // Read once: each access to a property that can change counts a reference.
         let batch = self.batch
         let start = beginRecord(kind, in: &batch.records)
@@ -112,6 +119,8 @@ extension ServiceLoop {
                 stored: ended.stored, duplicate: ended.duplicate, stale: ended.stale,
                 rejected: ended.rejected)
         }
+        self.returnedSecrets = batch.secrets
+        defer { self.returnedSecrets = nil }
         for slot in batch.slots {
             if slot.ticket != 0 {
                 self.respondToItem(slot, of: batch, &ended)
@@ -197,6 +206,7 @@ extension ServiceLoop {
         _ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot,
         into output: inout ByteBuffer
     ) -> ItemOutcomes {
+        if self.isAuditing { self.audits.update(slot.token) { $0.lsn = header.lsn } }
         if case .track = header.kind {
             return self.encoder.encodeTrackResponse(
                 header, body: &body, sequence: slot.sequence, into: &output)
@@ -229,6 +239,13 @@ extension ServiceLoop {
         case .updateProject:
             self.encodeUpdateProject(&body, into: &output)
             return ItemOutcomes()
+        case .createKey:
+            self.encodeCreateKey(header, &body, slot, into: &output)
+            return ItemOutcomes()
+        // The response has no fields.
+        case .revokeKey: return ItemOutcomes()
+        case .createProject, .deleteProject:
+            preconditionFailure("no call makes such a record yet")
         case .erase:
             self.encoder.encodeEraseProfileResponse(header, body: &body, into: &output)
             return ItemOutcomes()

@@ -18,6 +18,20 @@ package final class ServiceLoop: RPCHandler {
     let transport: RPCLoop
     let state: ServingState
     let accounting: ItemAccounting
+    let access: AccessControl
+    /// Who the calls belong to.
+    var callers = CallerTable()
+    /// Makes the secrets of keys.
+    let random: any RandomSource
+    /// The secrets of the batch that is responded to.
+    var returnedSecrets: NewSecrets?
+    /// Scopes any one of which a method needs, by its number; empty: it needs no key.
+    let neededScopes: [AccessScopes]
+    /// Calls that will be recorded at their end.
+    var audits = AuditDrafts()
+    let isAuditing: Bool
+    /// No key is needed and no call recorded.
+    private let isUnguarded: Bool
     let decoder = MessageDecoder()
     let encoder = MessageEncoder()
     /// The rows that are served, by the number of the method.
@@ -53,14 +67,21 @@ package final class ServiceLoop: RPCHandler {
     ///   with more at its end.
     package init(
         index: Int, transport: RPCLoop, state: ServingState, accounting: ItemAccounting,
-        mailbox: CompletionMailbox, health: HealthRegistry, table: [RPCDefinition] = RPCTable.all
+        mailbox: CompletionMailbox, health: HealthRegistry,
+        random: any RandomSource, access: AccessControl = AccessControl(),
+        table: [RPCDefinition] = RPCTable.all
     ) {
         self.transport = transport
         self.state = state
         self.accounting = accounting
         self.mailbox = mailbox
         self.health = health
+        self.access = access
+        self.random = random
         self.table = table
+        self.isAuditing = access.audit != nil
+        self.isUnguarded = access.isOpen && access.audit == nil
+        self.neededScopes = table.map(\.permission.scopes)
         self.batch = LogBatch(loop: index)
         self.freeBatches.reserveCapacity(Self.batchesInFlightMax)
         for _ in 0 ..< Self.batchesInFlightMax { self.freeBatches.append(LogBatch(loop: index)) }
@@ -82,15 +103,30 @@ package final class ServiceLoop: RPCHandler {
 
     // MARK: What the transport calls
 
-    package func admit(_ call: RPCCall) -> RPCStatus? {
-        if case .notBuilt = self.table[call.method].handling { return RPCStatus(.notBuilt) }
-        if case .health = self.table[call.method].kind { return nil }
+    package func admit(_ call: RPCCall) -> RPCAdmission {
+        self.isUnguarded ? self.admitOpen(call) : self.admitGuarded(call)
+    }
+
+    /// Decides on a call that needs no key.
+    @inline(__always)
+    func admitOpen(_ call: RPCCall) -> RPCAdmission {
+        if case .notBuilt = self.table[call.method].handling {
+            return .rejected(RPCStatus(.notBuilt))
+        }
+        if case .health = self.table[call.method].kind { return .accepted }
         switch self.state.phase {
-        case .serving: return nil
-        case .replaying: return RPCStatus(.rejected(.replaying))
-        case .draining: return RPCStatus(.rejected(.draining))
+        case .serving: return .accepted
+        case .replaying: return .rejected(RPCStatus(.rejected(.replaying)))
+        case .draining: return .rejected(RPCStatus(.rejected(.draining)))
         }
     }
+
+    package func callEnded(_ token: CallToken, _ code: RPCStatusCode) {
+        self.callers.end(token)
+        if self.isAuditing { self.recordEnd(of: token, code) }
+    }
+
+    package func connectionClosed(slot: Int) { self.callers.forget(connection: slot) }
 
     package func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
         switch self.table[call.method].handling {
@@ -144,6 +180,7 @@ package final class ServiceLoop: RPCHandler {
 
     package func beforeSleep() {
         self.pushHealth()
+        if !self.access.isOpen { self.endRevokedStreams() }
         self.continueCalls()
         guard let partition = self.partitionCell, !self.batch.isEmpty,
             let next = self.freeBatches.popLast()
@@ -167,6 +204,9 @@ package final class ServiceLoop: RPCHandler {
     // MARK: Ends of calls that fail. They allocate; nothing here runs for a call that goes well.
 
     func reject(_ token: CallToken, _ failure: CallFailure) {
+        if self.isAuditing, case .rejected(let rejection, _) = failure {
+            self.audits.update(token) { $0.reason = rejection.reason }
+        }
         self.transport.finish(token, with: RPCStatus(failure))
     }
 }

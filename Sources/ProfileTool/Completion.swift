@@ -20,7 +20,11 @@ package enum Completion {
 
     /// Flags whose values are paths.
     private static var pathFlags: [String] {
-        Set(ToolCommand.all.flatMap(\.options).filter { $0.value == "FILE" }.map(\.name)).sorted()
+        Set(
+            (ToolCommand.globalOptions + ToolCommand.all.flatMap(\.options)).filter {
+                $0.value == "FILE"
+            }.map(\.name)
+        ).sorted()
     }
 
     /// The command is the first word without dashes; the values of a flag come from its choices.

@@ -49,7 +49,10 @@ package struct ToolCommand: Sendable {
             "--address", "HOST:PORT",
             "address of the service (127.0.0.1:50051, or PROFILES_ADDRESS)"),
         Option("--project", "NAME", "the project (default, or PROFILES_PROJECT)"),
-        Option("--key", "KEY", "sent as authorization: Bearer KEY (PROFILES_KEY)"),
+        Option(
+            "--key-file", "FILE",
+            "its first line is the key to call with (PROFILES_KEY_FILE, or the key itself in "
+                + "PROFILES_KEY)"),
         Option("--timeout", "SPAN", "how long to wait for a response, including retries (10s)"),
         Option("--json", nil, "prints responses as JSON, one per line, for scripts"),
         Option("--help", nil, "help for the command; also -h"),
@@ -219,6 +222,22 @@ package struct ToolCommand: Sendable {
                 + "another machine:"
                 + "\na backup on the same disk is lost with the disk.",
             examples: ["profilectl backup /var/backups/profiles-2026-01-31"]),
+        ToolCommand(
+            "key", "create|list|revoke [KEY_ID]", "makes, lists and revokes keys",
+            details: Tool.keyHelp,
+            options: [
+                Option("--scopes", "SCOPES", "what the new key allows, such as read,write"),
+                Option("--operator", nil, "an operator's key, which belongs to no project"),
+                Option("--expires", "WHEN", "a span such as 90d, or a time (default: never)"),
+                Option("--rate", "N", "operations a second that the key may make (no limit)"),
+                Option("--concurrency", "N", "calls and streams at a time (no limit)"),
+                Option("--name", "TEXT", "a name for people, up to 100 characters"), requestID,
+            ],
+            examples: [
+                "(umask 077; profilectl key create --scopes read,write --name shop > shop.key)",
+                "profilectl key list",
+                "profilectl key revoke 0a1b2c3d4e5f6g7h",
+            ]),
         ToolCommand(
             "restore", "BACKUP DIR", "verifies a backup and copies it into a new data directory",
             details:

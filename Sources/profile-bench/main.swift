@@ -21,9 +21,14 @@ let usage = """
       --method NAME        only Track or only GetProfile
       --ids N              number of people (100000)
       --project NAME       project (default)
+<<<<<<< HEAD
       --projects N         spread the people over project-00000 and so on, which
                            --mix project --requests N creates
       --key-file FILE      keys, one a line: each connection sends one of them (PROFILES_KEY)
+=======
+      --key-file FILE      its first line is the key to call with (PROFILES_KEY_FILE, or the key
+                           itself in PROFILES_KEY)
+>>>>>>> access
       --json               one JSON object instead of text
       --help, --version    print this text, or the version
 
@@ -90,6 +95,7 @@ var load = Load(ServerAddress(port: 50_051))
 load.keys = ProcessInfo.processInfo.environment["PROFILES_KEY"].map { [$0] } ?? []
 var wantsJSON = false
 var requests: Int?
+var keyFile: String?
 var arguments = LinuxProcess.arguments[...]
 while let flag = arguments.popFirst() {
     if flag == "--help" || flag == "-h" {
@@ -124,12 +130,16 @@ while let flag = arguments.popFirst() {
     case "--rate" where number > 0: load.rate = Double(number)
     case "--ids" where number > 0 && number <= 1_000_000_000: load.ids = number
     case "--project": load.project = value
+<<<<<<< HEAD
     case "--projects" where number > 0 && number <= 1_000_000: load.projects = number
     case "--key-file":
         guard let text = try? String(contentsOfFile: value, encoding: .utf8) else {
             fail("--key-file \(value) cannot be read")
         }
         load.keys = text.split(whereSeparator: \.isWhitespace).map(String.init)
+=======
+    case "--key-file": keyFile = value
+>>>>>>> access
     case "--method" where value == "Track": load.mix = [(.track, 1)]
     case "--method" where value == "GetProfile": load.mix = [(.get, 1)]
     case "--mix":
@@ -139,6 +149,12 @@ while let flag = arguments.popFirst() {
         load.mix = mix
     default: fail("\(flag) \(value) is invalid; --help lists the flags")
     }
+}
+do throws(ClientKey.Invalid) {
+    load.key = try ClientKey.find(
+        file: keyFile, environment: ProcessInfo.processInfo.environment)
+} catch {
+    fail(error.reason)
 }
 load.requests = requests ?? (load.seconds == nil ? 400_000 : nil)
 

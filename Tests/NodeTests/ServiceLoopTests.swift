@@ -177,7 +177,8 @@ private final class LoopFixture {
             methods: table.map(\.descriptor), limits: limits)
         self.service = ServiceLoop(
             index: 0, transport: self.loop, state: ServingState(), accounting: ItemAccounting(),
-            mailbox: CompletionMailbox { poller.wake() }, health: self.health, table: table)
+            mailbox: CompletionMailbox { poller.wake() }, health: self.health,
+            random: SimulatedRandomSource(), table: table)
         self.loop.handler = self.service
         try self.loop.start()
     }

@@ -46,6 +46,12 @@ import Testing
         ["get", "a", "--events", "-1"],
         ["verify"], ["dump"], ["restore", "a"], ["erase"], ["erase", "anna"],
         ["erase", "a", "b", "--yes"], ["backup"], ["snapshot", "a"], ["dump", "a", "b"],
+        ["key"], ["key", "creat"], ["key", "create"], ["key", "create", "--scopes", "reed"],
+        ["key", "create", "--scopes", "read", "--operator"], ["key", "revoke"],
+        ["key", "create", "x", "--scopes", "read"], ["key", "list", "x"],
+        ["key", "create", "--scopes", "read", "--expires", "soon"],
+        ["key", "create", "--scopes", "read", "--rate", "4294967296"],
+        ["key", "list", "--key-file", "/nowhere"], ["get", "anna", "--key", "secret"],
         ["health", "--address", "nowhere"], ["health", "--timeout", "0s"], ["completion", "tcsh"],
     ])
     func usageErrorsEndWithCodeTwoAndOneLine(words: [String]) {

@@ -62,6 +62,19 @@ package enum CallFailure {
             ErrorContext(metadata: [("limit", limit), ("maximum", String(maximum))]))
     }
 
+    /// A key has used up a quota, and may try again after so long.
+    package static func quotaExceeded(
+        _ limit: String, maximum: UInt32, waitNanoseconds: UInt64
+    ) -> CallFailure {
+        .rejected(
+            .rateExceeded,
+            ErrorContext(
+                metadata: [("limit", limit), ("maximum", String(maximum))],
+                retrySeconds: Int64(waitNanoseconds / 1_000_000_000),
+                retryNanoseconds: Int32(waitNanoseconds % 1_000_000_000),
+                message: "the key may do no more at present: \(limit) is \(maximum)"))
+    }
+
     /// A message that is larger than messages may be.
     ///
     /// - Parameters:
@@ -93,16 +106,19 @@ package struct ErrorContext {
     package var metadata: [(key: StaticString, value: String)]
     /// Seconds until a retry is worthwhile; `nil`: no `RetryInfo`.
     package var retrySeconds: Int64?
+    /// As many nanoseconds more, 0...999,999,999.
+    package var retryNanoseconds: Int32
     /// Says more than the reason's own sentence, for a developer; `nil`: that sentence.
     package var message: String?
 
     package init(
         violations: Violations = Violations(), metadata: [(key: StaticString, value: String)] = [],
-        retrySeconds: Int64? = nil, message: String? = nil
+        retrySeconds: Int64? = nil, retryNanoseconds: Int32 = 0, message: String? = nil
     ) {
         self.violations = violations
         self.metadata = metadata
         self.retrySeconds = retrySeconds
+        self.retryNanoseconds = retryNanoseconds
         self.message = message
     }
 
@@ -138,6 +154,9 @@ extension ErrorContext {
         case .identifierErased where header.detail != 0:
             self.init(ofBlockedUntil: Int64(bitPattern: header.detail))
         default: break
+        }
+        if header.kind == .createKey, header.rejection == .limitExceeded {
+            self.metadata.insert(("limit", "keys_per_project"), at: 0)
         }
         if header.kind == .updateSubscription,
             header.rejection == .userUnsubscribed || header.rejection == .limitExceeded

@@ -86,6 +86,9 @@ struct WireSchema: @unchecked Sendable {
     let getProjectRequest: WireRoot<Profiles__V1__GetProjectRequest>
     let listProjectsRequest: WireRoot<Profiles__V1__ListProjectsRequest>
     let updateProjectRequest: WireRoot<Profiles__V1__UpdateProjectRequest>
+    let createKeyRequest: WireRoot<Profiles__V1__CreateKeyRequest>
+    let revokeKeyRequest: WireRoot<Profiles__V1__RevokeKeyRequest>
+    let listKeysRequest: WireRoot<Profiles__V1__ListKeysRequest>
     let createSnapshotRequest: WireRoot<Profiles__V1__CreateSnapshotRequest>
     let backupRequest: WireRoot<Profiles__V1__BackupRequest>
     let eraseProfileRequest: WireRoot<Profiles__V1__EraseProfileRequest>
@@ -123,6 +126,9 @@ struct WireSchema: @unchecked Sendable {
         self.getProjectRequest = builder.root(profiles__v1__get_project_request__init)
         self.listProjectsRequest = builder.root(profiles__v1__list_projects_request__init)
         self.updateProjectRequest = builder.root(profiles__v1__update_project_request__init)
+        self.createKeyRequest = builder.root(profiles__v1__create_key_request__init)
+        self.revokeKeyRequest = builder.root(profiles__v1__revoke_key_request__init)
+        self.listKeysRequest = builder.root(profiles__v1__list_keys_request__init)
         self.createSnapshotRequest = builder.root(profiles__v1__create_snapshot_request__init)
         self.backupRequest = builder.root(profiles__v1__backup_request__init)
         self.eraseProfileRequest = builder.root(profiles__v1__erase_profile_request__init)
@@ -307,9 +313,9 @@ extension RequestMessage {
     package static let listProjects = Self(schema.listProjectsRequest)
     package static let updateProject = Self(schema.updateProjectRequest)
     package static let deleteProject = Self(unbuilt: "DeleteProject")
-    package static let createKey = Self(unbuilt: "CreateKey")
-    package static let revokeKey = Self(unbuilt: "RevokeKey")
-    package static let listKeys = Self(unbuilt: "ListKeys")
+    package static let createKey = Self(schema.createKeyRequest)
+    package static let revokeKey = Self(schema.revokeKeyRequest)
+    package static let listKeys = Self(schema.listKeysRequest)
     package static let getStats = Self(unbuilt: "GetStats")
     package static let createSnapshot = Self(schema.createSnapshotRequest)
     package static let backup = Self(schema.backupRequest)

@@ -17,6 +17,7 @@ final class ServerStatus: AdminPages {
     private struct Figures: Sendable {
         var transports: [TransportMetrics]
         var accounting: ItemAccounting
+        var access: AccessMetrics
         var scrub: ScrubMetrics
     }
 
@@ -49,7 +50,7 @@ final class ServerStatus: AdminPages {
     func attach(_ node: Node) {
         let figures = Figures(
             transports: node.transportMetrics, accounting: node.accounting,
-            scrub: node.scrubMetrics)
+            access: node.accessMetrics, scrub: node.scrubMetrics)
         self.state.withLock { $0.figures = figures }
     }
 
@@ -71,6 +72,7 @@ final class ServerStatus: AdminPages {
         self.buildVersion.write(to: &text)
         TransportFigures(figures?.transports ?? []).write(to: &text)
         if let accounting = figures?.accounting { Self.write(accounting, to: &text) }
+        if let access = figures?.access { Self.write(access, to: &text) }
         if let free = try? LinuxFileSystem().freeBytes(self.dataDirectory) {
             text.gauge(
                 "profiles_disk_free_bytes",
@@ -89,6 +91,30 @@ final class ServerStatus: AdminPages {
             Self.write(recovered.snapshots, to: &text)
         }
         return text.text
+    }
+
+    private static func write(_ access: AccessMetrics, to text: inout MetricsText) {
+        text.counter(
+            "profiles_auth_failures_total",
+            help: "Calls that were refused access, by the reason, which their client is not told.",
+            samples: AccessFailure.allCases.map {
+                .init(labels: [.init("reason", $0.label)], value: access.count(of: $0))
+            })
+        text.counter(
+            "profiles_auth_throttled_total",
+            help: "Failed logins that had to wait, or whose connection was closed.",
+            value: access.delayed)
+        text.counter(
+            "profiles_quota_rejections_total",
+            help: "Calls rejected because their key had used up a quota.",
+            samples: [
+                .init(
+                    labels: [.init("limit", "concurrent_calls_max")],
+                    value: access.callQuotaRejections),
+                .init(
+                    labels: [.init("limit", "updates_per_second_max")],
+                    value: access.updateQuotaRejections),
+            ])
     }
 
     private static func write(_ scrub: ScrubMetrics, to text: inout MetricsText) {

@@ -32,6 +32,7 @@ final class TrackStreamCall: LiveCall {
     func proceed() -> CallProgress {
         // The stream may have been told to end meanwhile, which drops the request.
         guard self.requests.machine.isPostponed else { return .done }
+        guard self.loop.hasToken(self.token) else { return .waiting }
         guard self.postponed.withUnsafeBytes({ self.take($0) }) else { return .waiting }
         self.postponed = []
         self.requests.machine.postponedIsTaken()
@@ -62,7 +63,10 @@ final class TrackStreamCall: LiveCall {
         switch self.loop.resolve(message, of: self.token, decode: { $0.decodeTrack($1) }) {
         case .request(let write, let context):
             let admission = self.loop.append(write, context, isOfStream: true)
-            if case .rejected(.rateExceeded) = admission { return false }
+            switch admission {
+            case .rejected(.rateExceeded), .overQuota: return false
+            case .added, .rejected, .blocked: break
+            }
             guard let failure = admission.failure else {
                 // The ticket is taken together with the headroom: a request that has to wait has
                 // none.
@@ -72,6 +76,10 @@ final class TrackStreamCall: LiveCall {
                 return true
             }
             self.fail(failure, items: write.itemCount, sequence: write.sequence)
+        // A request for another project ends the stream, as it would end a unary call.
+        case .rejected(.rejected(.scopeMissing, let context), let items):
+            self.loop.accounting.add(rejected: items)
+            self.requests.stop(with: RPCStatus(.rejected(.scopeMissing, context)))
         // A request that is not protobuf included: the length before each one, not its content,
         // says where the next begins.
         case .rejected(let failure, let items):

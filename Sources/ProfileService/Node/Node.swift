@@ -41,6 +41,8 @@ package final class Node {
     /// Counts items by what became of them.
     package let accounting = ItemAccounting()
     package let scrubMetrics = ScrubMetrics()
+    /// Counts refused and held-back calls.
+    package var accessMetrics: AccessMetrics { self.environment.access.metrics }
     package let health: HealthRegistry
     /// One per loop.
     package var transportMetrics: [TransportMetrics] { self.serving.map(\.loop.metrics) }

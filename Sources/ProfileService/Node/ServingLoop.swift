@@ -31,7 +31,8 @@ final class ServingLoop: Steppable {
         self.mailbox = CompletionMailbox { poller.wake() }
         self.handler = ServiceLoop(
             index: index, transport: self.loop, state: state, accounting: accounting,
-            mailbox: self.mailbox, health: health)
+            mailbox: self.mailbox, health: health, random: environment.random,
+            access: environment.access)
         self.loop.handler = self.handler
     }
 

@@ -217,11 +217,26 @@ package enum RPCTable {
             adminService, "DeleteProject", .admin, needs: .operatorOnly, takes: .deleteProject,
             .notBuilt(.unary)),
         RPCDefinition(
-            adminService, "CreateKey", .admin, needs: .admin, takes: .createKey, .notBuilt(.unary)),
+            adminService, "CreateKey", .admin, needs: .admin, takes: .createKey,
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decodeCreateKey($1) }) {
+                    $0.createKey($1, $2)
+                }
+            }),
         RPCDefinition(
-            adminService, "RevokeKey", .admin, needs: .admin, takes: .revokeKey, .notBuilt(.unary)),
+            adminService, "RevokeKey", .admin, needs: .admin, takes: .revokeKey,
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeRevokeKey($1) }) {
+                    $0.revokeKey($1, $2)
+                }
+            }),
         RPCDefinition(
-            adminService, "ListKeys", .admin, needs: .admin, takes: .listKeys, .notBuilt(.unary)),
+            adminService, "ListKeys", .admin, needs: .admin, takes: .listKeys,
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeListKeys($1) }) {
+                    $0.listKeys($1, $2)
+                }
+            }),
         RPCDefinition(
             adminService, "GetStats", .admin, needs: .admin, takes: .getStats, .notBuilt(.unary)),
         RPCDefinition(

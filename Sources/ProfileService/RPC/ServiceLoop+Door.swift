@@ -3,13 +3,6 @@ import GRPCTransport
 import Messages
 import Profiles
 
-/// Who calls. Without configured keys every caller is an operator.
-///
-/// Source: the product's specification, "Scope and access".
-enum Caller {
-    case operatorWithoutKey
-}
-
 /// What a handler needs beside its request; valid for one call of the handler.
 struct RequestContext {
     let token: CallToken
@@ -39,7 +32,17 @@ extension ServiceLoop {
     ) -> Resolution<Request> {
         // The caller comes first: what a call without access is told must not depend on its
         // content.
-        let caller = Caller.operatorWithoutKey
+        var caller = Caller.open
+        var grant: Grant?
+        if !self.access.isOpen {
+            grant = self.callers.grant(of: token)
+            caller = grant?.caller ?? .nobody
+            if Request.namesProject, !caller.isOperator, let grant,
+                !self.isAllowed(projectOf: message, by: grant)
+            {
+                return .rejected(self.denyProject(token, grant), items: 0)
+            }
+        }
         guard let partition = self.partitionReference else {
             return .rejected(.notAdmitted(.replaying), items: 0)
         }
@@ -47,7 +50,16 @@ extension ServiceLoop {
         case .message(let request):
             return partition._withUnsafeGuaranteedRef { partition in
                 var project = ProjectID(rawValue: 0)
-                if Request.namesProject {
+                if self.isAuditing { self.noteProject(request.project, of: token) }
+                if Request.namesProject, !caller.isOperator {
+                    // Known by the key; compared again, as the decoder's word counts.
+                    guard let grant, grant.projectName.equals(request.project) else {
+                        return .rejected(.rejected(.scopeMissing), items: request.itemCount)
+                    }
+                    project = caller.project
+                } else if Request.namesProject,
+                    !Request.mayNameNoProject || request.project.count > 0
+                {
                     guard let found = partition.store.findProject(request.project) else {
                         return .rejected(.rejected(.projectNotFound), items: request.itemCount)
                     }

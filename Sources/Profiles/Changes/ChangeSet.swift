@@ -28,6 +28,7 @@ struct ChangeSet {
     var profilesAdded = 0
     var suppression: SuppressionChange?
     var options: ProjectOptions?
+    var key: KeyChange?
 
     var consumer: (any ChangeConsumer)?
     var list = ChangeList()
@@ -72,6 +73,7 @@ struct ChangeSet {
         self.profilesAdded = 0
         self.suppression = nil
         self.options = nil
+        self.key = nil
     }
 }
 

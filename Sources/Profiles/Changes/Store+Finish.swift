@@ -105,6 +105,7 @@ extension Store {
             self.state.pointee.options = options
             self.publishOptions()
         }
+        if let change = self.changes.pointee.key { self.keys.apply(change, now: call.clock) }
     }
 
     private func setSuppression(_ publish: () -> Void) {

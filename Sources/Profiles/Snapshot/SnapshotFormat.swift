@@ -25,6 +25,8 @@ enum SnapshotItem: UInt8 {
     /// More events of the profile before it: a thousand of them can be gigabytes, and a block has a
     /// bound.
     case events = 9
+    /// The keys of one project, or of the operators.
+    case keys = 10
 }
 
 /// Numbers of the item format. Source: docs/formats/snapshot.md, "Items".

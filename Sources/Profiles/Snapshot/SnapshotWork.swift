@@ -13,6 +13,7 @@ struct SnapshotWork: ~Copyable {
         case requests
         case merges
         case blocks
+        case keys
         case profiles
         case end
     }

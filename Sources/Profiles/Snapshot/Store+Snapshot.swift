@@ -12,6 +12,7 @@ extension Store {
     ///
     /// - Complexity: O(names + profiles / 64).
     package func beginSnapshot() {
+        self.keys.beginSnapshot()
         self.snapshot.begin(
             lsn: self.appliedLSN, requests: self.project.requests.snapshotCursor,
             merges: self.state.pointee.merges, blocks: self.erasure.snapshotCursor)
@@ -48,7 +49,8 @@ extension Store {
         case .suppressions: self.written(self.suppressions.writeNext(), then: .requests)
         case .requests: self.written(self.project.requests.writeNext(), then: .merges)
         case .merges: self.written(self.snapshot.writeNextMerge(), then: .blocks)
-        case .blocks: self.written(self.erasure.writeNext(), then: .profiles)
+        case .blocks: self.written(self.erasure.writeNext(), then: .keys)
+        case .keys: self.written(self.keys.writeNext(), then: .profiles)
         case .profiles: self.written(self.snapshot.writeNextProfile(), then: .end)
         case .end: self.writeEndItem()
         }

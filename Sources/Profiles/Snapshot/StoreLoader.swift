@@ -98,6 +98,7 @@ package final class StoreLoader {
                 && store.project.requests.load(body)
         case .merge: return self.loadMerge(body, store)
         case .blocks: return self.loadBlocks(body, store)
+        case .keys: return self.loadKeys(body, store)
         case .profile: return self.loadProfile(body, store)
         case .events: return self.loadMoreEvents(body, store)
         case .end:
@@ -185,6 +186,10 @@ package final class StoreLoader {
         guard let count = store.erasure.load(body) else { return false }
         self.found.blocks += count
         return self.found.blocks <= self.expected.blocks
+    }
+
+    private func loadKeys(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
+        store.keys.load(body) != nil
     }
 
     private func loadProfile(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {

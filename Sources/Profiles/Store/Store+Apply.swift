@@ -84,6 +84,12 @@ extension Store {
             try self.updateProject(record, call, results: &results)
         case .erase:
             try self.erase(record, call, results: &results)
+        case .createKey:
+            try self.createKey(record, call, results: &results)
+        case .revokeKey:
+            try self.revokeKey(record, call, results: &results)
+        case .createProject, .deleteProject:
+            throw .malformed(lsn: firstLSN)
         }
         self.state.pointee.lastReceivedAt = receivedAt
         self.publish(lsn)

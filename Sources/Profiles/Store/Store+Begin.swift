@@ -106,6 +106,10 @@ struct CommandHead {
     var second: Subject?
     /// `nil`: the message has no time of sending.
     var sentAt: SentAtField?
+    /// Whether the command is one of keys, which are the operators' under project 0.
+    var isOfOperators: Bool {
+        self.project.rawValue == 0 && (self.kind == .createKey || self.kind == .revokeKey)
+    }
     /// Whether a request id whose response was erased proceeds as if the call had none, instead of
     /// being rejected.
     var proceedsAfterErasure = false
@@ -141,7 +145,7 @@ extension Store {
         _ command: CommandHead, _ record: RecordView, _ call: CallContext,
         results: inout ByteBuffer
     ) -> BeginOutcome {
-        guard command.project == self.project.id else {
+        guard command.project == self.project.id || command.isOfOperators else {
             self.appendRejection(.projectNotFound, command.kind, call, into: &results)
             return .rejected
         }

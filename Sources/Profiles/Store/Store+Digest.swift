@@ -41,6 +41,12 @@ extension Store {
         self.suppressions.forEach { address, reasons in
             sum &+= self.digest(key, 4, address.low, address.high, UInt64(reasons.rawValue))
         }
+        self.keys.forEach { entry in
+            buffer.removeAll()
+            buffer.append(entry.key.project.rawValue)
+            entry.write(into: &buffer)
+            sum &+= SipHash.hash64(buffer.bytes, key: key)
+        }
         buffer.removeAll()
         self.appendCursors(to: &buffer)
         for number in 0 ..< self.project.names.count {

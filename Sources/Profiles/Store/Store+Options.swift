@@ -20,7 +20,8 @@ extension Store {
         guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
         else { return }
         self.changes.pointee.isStaged = true
-        self.changes.pointee.options = command.options
+        self.changes.pointee.options = self.state.pointee.options.setting(
+            command.fields, of: command.options)
         self.finish(call)
         let start = ResultHeader(rejection: .none, flags: [], kind: .updateProject, lsn: call.lsn)
             .begin(in: &results)
@@ -40,6 +41,7 @@ extension Store {
         ("consent_entries_per_profile", LedgerPart.entriesMax),
         ("suppressed_addresses_per_project", SuppressionStore.addressesMax),
         ("lookup_profiles", Store.lookupProfilesMax),
+        ("keys_per_project", KeyStore.liveKeysMax),
     ]
 
     /// Events that one profile retains.

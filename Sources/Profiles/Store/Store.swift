@@ -42,6 +42,8 @@ package final class Store: @unchecked Sendable {
     let changes: UnsafeMutablePointer<ChangeSet>
     let suppressions: SuppressionStore
     let erasure: ErasureStore
+    /// The keys of all projects and of operators.
+    package let keys: KeyStore
     let tokens: TokenKey
     let undo: UnsafeMutablePointer<UndoLog>
     let snapshot: SnapshotSource
@@ -78,6 +80,8 @@ package final class Store: @unchecked Sendable {
         self.suppressions = SuppressionStore(snapshot: self.snapshot.work)
         self.erasure = ErasureStore(
             slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot.work)
+        self.keys = KeyStore(
+            hash: self.hash, secret: genesis.secret, snapshot: self.snapshot.work)
         self.project = Project(
             id: ProjectID(rawValue: 1), name: "default",
             names: NameTable(hash: KeyedHash(key: genesis.hashKey, mask: hashMask)),
@@ -113,6 +117,7 @@ package final class Store: @unchecked Sendable {
         self.identities.destroy()
         self.suppressions.destroy()
         self.erasure.destroy()
+        self.keys.destroy()
         self.snapshot.destroy()
         self.slab.destroy()
     }

@@ -1,0 +1,46 @@
+import Profiles
+
+/// Who calls: a key and what it allows.
+package struct Caller: Equatable, Sendable, BitwiseCopyable {
+    /// `nil`: no key, because none is configured.
+    package var keyName: KeyName?
+    /// The only project that the key is for; 0: every one.
+    package var project: ProjectID
+    package var scopes: AccessScopes
+
+    package init(keyName: KeyName?, project: ProjectID, scopes: AccessScopes) {
+        self.keyName = keyName
+        self.project = project
+        self.scopes = scopes
+    }
+
+    /// Without configured keys every caller is an operator.
+    ///
+    /// Source: the product's specification, "Scope and access".
+    package static let open = Caller(
+        keyName: nil, project: ProjectID(rawValue: 0), scopes: .operator)
+    /// Nobody: what a call is that was admitted without a key, as those of health are.
+    static let nobody = Caller(keyName: nil, project: ProjectID(rawValue: 0), scopes: [])
+
+    /// Whether every project and scope is allowed.
+    package var isOperator: Bool { self.scopes.contains(.operator) }
+
+    /// Whether the caller may do what needs one of `scopes`, which names operators too.
+    func allows(anyOf scopes: AccessScopes) -> Bool { !self.scopes.isDisjoint(with: scopes) }
+}
+
+extension RPCPermission {
+    /// Scopes any one of which suffices; empty: no key is needed. Scopes do not include one
+    /// another, but an operator's key has all of them.
+    var scopes: AccessScopes {
+        switch self {
+        case .none: []
+        case .read: [.read, .operator]
+        case .write: [.write, .operator]
+        case .erase: [.erase, .operator]
+        case .export: [.export, .operator]
+        case .admin: [.admin, .operator]
+        case .operatorOnly: .operator
+        }
+    }
+}

@@ -1,0 +1,163 @@
+import ProfileClient
+
+/// `profilectl key`: the keys of a project, or of the operators.
+extension Tool {
+    static let keyHelp = """
+        create prints the new key, once, and nothing else: only this output has its secret.
+          list    shows the keys of the project, with those that were revoked or have expired
+          revoke  ends one; calls that begin after the response are rejected
+        SCOPES is a list of read, write, erase, export, admin. An operator's key (--operator) has
+        all of them, in every project.
+        """
+
+    func key() throws {
+        let words = try self.positional(1, 2)
+        switch words[0] {
+        case "create": try self.createKey(try self.positional(1, 1))
+        case "list": try self.listKeys(try self.positional(1, 1))
+        case "revoke": try self.revokeKey(try self.positional(2, 2)[1])
+        default: throw UsageError("key \(words[0]): expected create, list or revoke")
+        }
+    }
+
+    /// Keys of operators belong to no project.
+    private var keyProject: JSONValue {
+        .string(self.arguments.has("--operator") ? "" : self.project)
+    }
+
+    private func createKey(_ words: [String]) throws {
+        let isOperator = self.arguments.has("--operator")
+        let scopes = try self.scopes()
+        guard isOperator != (scopes != nil) else {
+            throw UsageError(
+                isOperator
+                    ? "key create: --operator includes every scope"
+                    : "key create needs --scopes, such as read,write; `profilectl help key` "
+                        + "explains")
+        }
+        let response = try self.call(
+            .admin("CreateKey"),
+            [
+                ("project", self.keyProject), ("scopes", scopes.map(JSONValue.array)),
+                ("operator", isOperator ? .bool(true) : nil), ("request_id", self.requestID()),
+                ("expires_at", try self.expiry()),
+                ("updates_per_second_max", try self.quota("--rate")),
+                ("concurrent_calls_max", try self.quota("--concurrency")),
+                ("display_name", self.arguments["--name"].map(JSONValue.string)),
+            ])
+        if self.wantsJSON { return self.terminal.say("\(response)\n") }
+        guard let key = response["key"]?.text, !key.isEmpty else {
+            let id = response["key_id"]?.text ?? ""
+            throw UsageError(
+                "the key \(id) was made by an earlier call, which alone had its secret; "
+                    + "if that is lost, revoke the key and create another")
+        }
+        self.terminal.say("\(key)\n")
+    }
+
+    private func listKeys(_ words: [String]) throws {
+        let response = try self.call(.admin("ListKeys"), [("project", self.keyProject)])
+        let keys = response["keys"]?.items ?? []
+        if self.wantsJSON {
+            for key in keys { self.terminal.say("\(key)\n") }
+            return
+        }
+        let view = KeyView(now: self.now)
+        self.terminal.say(
+            keys.isEmpty
+                ? "no keys\n" : TerminalText.table([KeyView.head] + keys.map(view.row), indent: ""))
+    }
+
+    private func revokeKey(_ id: String) throws {
+        let response = try self.call(
+            .admin("RevokeKey"),
+            [
+                ("project", self.keyProject), ("key_id", .string(id)),
+                ("request_id", self.requestID()),
+            ])
+        self.show(response) { "revoked: \(TerminalText.safe(id))\n" }
+    }
+
+    // MARK: Flags
+
+    /// `nil` without --scopes.
+    private func scopes() throws(UsageError) -> [JSONValue]? {
+        guard let list = self.arguments["--scopes"] else { return nil }
+        let known = ["read", "write", "erase", "export", "admin"]
+        var scopes: [JSONValue] = []
+        for word in list.split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
+            guard known.contains(word.lowercased()) else {
+                throw UsageError(
+                    "--scopes \(list): \(word) is no scope"
+                        + "\(ToolArguments.nearest(word, known)); there are "
+                        + known.joined(separator: ", "))
+            }
+            scopes.append(.string("SCOPE_\(word.uppercased())"))
+        }
+        return scopes
+    }
+
+    /// A time, or a span from now; `nil` without --expires.
+    private func expiry() throws(UsageError) -> JSONValue? {
+        guard let text = self.arguments["--expires"] else { return nil }
+        if TimeText.parse(text) != nil { return .string(text) }
+        guard let span = TimeText.span(text), span > 0 else {
+            throw UsageError(
+                "--expires \(text): expected a span such as 90d, or a time such as "
+                    + "2027-01-31T12:00:00Z")
+        }
+        return .string(TimeText.text(microseconds: self.now + span))
+    }
+
+    private func quota(_ flag: String) throws(UsageError) -> JSONValue? {
+        guard self.arguments.has(flag) else { return nil }
+        let number = try self.arguments.number(flag, 0)
+        guard number <= Int(UInt32.max) else {
+            throw UsageError("\(flag) \(number): at most \(UInt32.max)")
+        }
+        return .number(String(number))
+    }
+}
+
+/// One row of `profilectl key list`.
+package struct KeyView {
+    package static let head = [
+        "KEY", "STATE", "SCOPES", "CREATED", "EXPIRES", "USED", "LIMITS", "NAME",
+    ]
+
+    /// The time that ages are relative to, in microseconds since 1970.
+    private let now: Int64
+
+    package init(now: Int64) {
+        self.now = now
+    }
+
+    /// - Parameter key: A `Key` of the contract.
+    package func row(_ key: JSONValue) -> [String] {
+        let scopes = (key["scopes"]?.items ?? []).compactMap(\.text).map {
+            $0.hasPrefix("SCOPE_") ? $0.dropFirst(6).lowercased() : $0
+        }
+        let expiry = key["expires_at"]?.text.flatMap { TimeText.parse($0) }
+        let isExpired = expiry.map { $0 <= self.now } ?? false
+        return [
+            key["key_id"]?.text ?? "",
+            key["revoked"]?.isTrue == true ? "revoked" : isExpired ? "expired" : "live",
+            key["operator"]?.isTrue == true ? "operator" : scopes.joined(separator: ","),
+            self.age(key["created_at"], absent: "-"), self.age(key["expires_at"], absent: "never"),
+            self.age(key["last_used_at"], absent: "-"), self.limits(key),
+            key["display_name"]?.text ?? "",
+        ]
+    }
+
+    private func age(_ time: JSONValue?, absent: String) -> String {
+        guard let text = time?.text else { return absent }
+        return TimeText.parse(text).map { TimeText.age(of: $0, now: self.now) } ?? text
+    }
+
+    private func limits(_ key: JSONValue) -> String {
+        let rate = key["updates_per_second_max"]?.integer ?? 0
+        let calls = key["concurrent_calls_max"]?.integer ?? 0
+        let parts = (rate > 0 ? ["\(rate)/s"] : []) + (calls > 0 ? ["\(calls) calls"] : [])
+        return parts.isEmpty ? "-" : parts.joined(separator: ", ")
+    }
+}

@@ -1,0 +1,70 @@
+import Foundation
+import ProfileClient
+import Testing
+
+/// The key that clients send, from files and variables.
+@Suite struct ClientKeyTests {
+    /// Calls `body` with the path of a file of this content and mode.
+    private static func withFile<Result>(
+        _ content: String, mode: Int = 0o600, _ body: (String) throws -> Result
+    ) throws -> Result {
+        let path = NSTemporaryDirectory() + "client-key-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        FileManager.default.createFile(
+            atPath: path, contents: Data(content.utf8), attributes: [.posixPermissions: mode])
+        return try body(path)
+    }
+
+    private static func find(_ file: String?, _ environment: [String: String] = [:])
+        -> Result<String?, ClientKey.Invalid>
+    {
+        do throws(ClientKey.Invalid) {
+            return .success(try ClientKey.find(file: file, environment: environment))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    @Test(arguments: ["pk_a_b\n", "pk_a_b", "  pk_a_b\t\r\nmore\n", "pk_a_b\n\n"])
+    func firstLineOfAFileIsTheKey(content: String) throws {
+        try Self.withFile(content) { #expect(try Self.find($0).get() == "pk_a_b") }
+    }
+
+    @Test(arguments: ["", "\n", " \n", "two words\n", "umlaut ü\n", "\npk_a_b\n", "a\u{1}b"])
+    func otherContentIsRejectedWithoutBeingQuoted(content: String) throws {
+        try Self.withFile(content) { path in
+            #expect(
+                Self.find(path)
+                    == .failure(.init(reason: "\(path): its first line is no key")))
+        }
+        let long = String(repeating: "x", count: 300)
+        try Self.withFile(long) {
+            #expect(throws: ClientKey.Invalid.self) { try Self.find($0).get() }
+        }
+    }
+
+    @Test(arguments: [(0o600, true), (0o400, true), (0o640, true), (0o644, false), (0o602, false)])
+    func fileThatEverybodyMayReadIsRejected(mode: Int, isTaken: Bool) throws {
+        try Self.withFile("pk_a_b\n", mode: mode) { path in
+            guard case .failure(let error) = Self.find(path) else { return #expect(isTaken) }
+            #expect(!isTaken && error.reason.contains("chmod 600"))
+        }
+    }
+
+    @Test func flagComesBeforeTheVariablesAndAFileBeforeTheKeyItself() throws {
+        #expect(try Self.find(nil).get() == nil)
+        #expect(try Self.find(nil, ["PROFILES_KEY": "pk_c_d"]).get() == "pk_c_d")
+        #expect(try Self.find(nil, ["PROFILES_KEY": "", "PROFILES_KEY_FILE": ""]).get() == nil)
+        try Self.withFile("pk_a_b\n") { path in
+            let environment = ["PROFILES_KEY": "pk_c_d", "PROFILES_KEY_FILE": path]
+            #expect(try Self.find(nil, environment).get() == "pk_a_b")
+            #expect(Self.find("/nowhere", environment) != .success("pk_a_b"))
+            #expect(try Self.find(path, ["PROFILES_KEY_FILE": "/nowhere"]).get() == "pk_a_b")
+        }
+        guard case .failure(let error) = Self.find(nil, ["PROFILES_KEY": "a b"]) else {
+            Issue.record("a key with a blank")
+            return
+        }
+        #expect(error.reason == "PROFILES_KEY: not a key")
+    }
+}
