@@ -11,13 +11,14 @@ work=$(mktemp -d)
 source Benchmarks/servers.sh
 names=(open keyed ${1:+other})
 
-(umask 077 && .build/release/profilectl key new > "$work/operators")
+umask 077
+.build/release/profilectl key new > "$work/operators"
 start open .build/release/profiled
 start keyed .build/release/profiled --operator-key-file "$work/operators"
 [ -z "${1:-}" ] || start other "$1"
 # A key of the project, as a service has it, not the operator's.
-PROFILES_KEY=$(cat "$work/operators") .build/release/profilectl --address "127.0.0.1:${ports[keyed]}" --json \
-    key create --scopes WRITE | grep -oE 'pk_[A-Za-z0-9_-]+' | tail -1 > "$work/key"
+.build/release/profilectl --address "127.0.0.1:${ports[keyed]}" --key-file "$work/operators" \
+    key create --scopes write > "$work/key"
 
 round() { # NAME: one load, one line
     local before key=()

@@ -21,14 +21,11 @@ let usage = """
       --method NAME        only Track or only GetProfile
       --ids N              number of people (100000)
       --project NAME       project (default)
-<<<<<<< HEAD
       --projects N         spread the people over project-00000 and so on, which
                            --mix project --requests N creates
-      --key-file FILE      keys, one a line: each connection sends one of them (PROFILES_KEY)
-=======
       --key-file FILE      its first line is the key to call with (PROFILES_KEY_FILE, or the key
                            itself in PROFILES_KEY)
->>>>>>> access
+      --keys-file FILE     keys, one a line: each connection calls with one of them
       --json               one JSON object instead of text
       --help, --version    print this text, or the version
 
@@ -91,8 +88,6 @@ func histogramText(_ latencies: LatencyHistogram) -> String {
 }
 
 var load = Load(ServerAddress(port: 50_051))
-// From the environment or a file: every user of the machine can read the arguments of a process.
-load.keys = ProcessInfo.processInfo.environment["PROFILES_KEY"].map { [$0] } ?? []
 var wantsJSON = false
 var requests: Int?
 var keyFile: String?
@@ -130,16 +125,13 @@ while let flag = arguments.popFirst() {
     case "--rate" where number > 0: load.rate = Double(number)
     case "--ids" where number > 0 && number <= 1_000_000_000: load.ids = number
     case "--project": load.project = value
-<<<<<<< HEAD
     case "--projects" where number > 0 && number <= 1_000_000: load.projects = number
-    case "--key-file":
+    case "--keys-file":
         guard let text = try? String(contentsOfFile: value, encoding: .utf8) else {
-            fail("--key-file \(value) cannot be read")
+            fail("--keys-file \(value) cannot be read")
         }
         load.keys = text.split(whereSeparator: \.isWhitespace).map(String.init)
-=======
     case "--key-file": keyFile = value
->>>>>>> access
     case "--method" where value == "Track": load.mix = [(.track, 1)]
     case "--method" where value == "GetProfile": load.mix = [(.get, 1)]
     case "--mix":

@@ -36,7 +36,7 @@ def load(world, folder):
     keys = folder / "keys"
     keys.write_text("".join(stable.new_key(["WRITE"]).key + "\n" for _ in range(STABLE_KEYS)))
     shape = ["--connections", str(STABLE_KEYS), "--streams", "4", "--seconds", str(int(SECONDS) + 1), "--json"]
-    where = ["--address", world.server.listen, "--project", "stable", "--key-file", str(keys)]
+    where = ["--address", world.server.listen, "--project", "stable", "--keys-file", str(keys)]
     return subprocess.Popen([BINARY.with_name("profile-bench"), *where, *shape], stdout=subprocess.PIPE, text=True)
 
 

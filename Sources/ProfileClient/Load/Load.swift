@@ -9,16 +9,13 @@ import Glibc
 package struct Load {
     package var address: ServerAddress
     package var project = "default"
-<<<<<<< HEAD
     /// Number of projects, from `project-00000` on, that the people are spread over; `nil`: all are
     /// in `project`. Person *n* is in project *n* modulo this number.
     package var projects: Int?
-    /// Connection *n* sends key *n* modulo their number; empty: none is sent.
+    /// Connection *n* sends key *n* modulo their number; empty: each sends `key`.
     package var keys: [String] = []
-=======
     /// Sent as `authorization: Bearer KEY`; `nil`: none.
     package var key: String?
->>>>>>> access
     package var connections = 8
     /// Concurrent calls on each connection.
     package var streams = 100
@@ -103,14 +100,10 @@ package struct Load {
                 self.open.append(connection)
                 for _ in 0 ..< load.streams {
                     let call = ClientCall(keepsResponse: false)
-<<<<<<< HEAD
-                    if !load.keys.isEmpty {
-                        let key = load.keys[index % load.keys.count]
+                    let key =
+                        load.keys.isEmpty ? load.key : load.keys[index % load.keys.count]
+                    if let key {
                         call.metadata = [("authorization", Array("Bearer \(key)".utf8))]
-=======
-                    if let key = load.key {
-                        call.metadata.append(("authorization", Array("Bearer \(key)".utf8)))
->>>>>>> access
                     }
                     self.calls.append(call)
                     self.idle.append((connection, call))
