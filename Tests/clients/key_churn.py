@@ -19,7 +19,7 @@ PATH = "/profiles.v1.Profiles/Track"
 OK, UNAUTHENTICATED = grpc.StatusCode.OK.value[0], grpc.StatusCode.UNAUTHENTICATED.value[0]
 # Between two keys, and between two revocations.
 PERIOD_SECONDS = 0.010
-LIVE_KEYS = 30
+LIVE_KEYS = 10
 # Calls with a revoked key before a connection goes on with the next one.
 REJECTIONS_PER_KEY = 3
 

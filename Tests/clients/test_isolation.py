@@ -115,7 +115,6 @@ class Sides:
             "none": None,
             "empty": "",
             "no key": "Bearer",
-            "blank": "Bearer ",
             "another scheme": f"Basic {good.key}",
             "no scheme": good.key,
             "malformed": "Bearer pk_short_x",
