@@ -39,7 +39,6 @@ package struct Dump {
     package func forEachProfile(_ body: (DumpedProfile) -> Bool) {
         var continues = true
         let encoder = MessageEncoder()
-        let project = self.store.defaultProject
         // The time of the last record rather than the current time, so that a dump of a backup
         // gives the same result on any day; unless a clock that ran ahead made that time, by which
         // events would be past their retention that are not.
@@ -48,7 +47,7 @@ package struct Dump {
         var profile = ByteBuffer(capacity: 64 << 10)
         var events = ByteBuffer()
         var ledger = ByteBuffer()
-        self.store.forEachProfile(now: now) { image in
+        self.store.forEachProfile(now: now) { project, image in
             // The store's walk has no end but its own; without the encoding it takes no time.
             guard continues else { return }
             profile.removeAll()

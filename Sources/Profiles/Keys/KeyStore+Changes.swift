@@ -25,9 +25,10 @@ extension KeyStore {
         }
     }
 
-    /// Drops every key of a project that goes.
-    func dropAll(of project: ProjectID) {
-        guard let index = self.index(of: project), let keys = self.projects[index] else { return }
+    /// Drops every key of a project that goes, and returns how many.
+    @discardableResult
+    func dropAll(of project: ProjectID) -> Int {
+        guard let index = self.index(of: project), let keys = self.projects[index] else { return 0 }
         self.willChange(project)
         for number in keys.numbers { self.drop(number) }
         self.locked {
@@ -36,6 +37,7 @@ extension KeyStore {
             self.projectTable.remove(Self.tag(project), UInt32(index + 1))
             self.changed()
         }
+        return keys.numbers.count
     }
 
     /// The number of keys, with those that have ended.

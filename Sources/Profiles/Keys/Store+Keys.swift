@@ -22,7 +22,8 @@ extension Store {
             throw .malformed(lsn: call.firstLSN)
         }
         let head = CommandHead(
-            kind: .createKey, project: command.project, requestID: command.requestID)
+            kind: .createKey, project: command.project, requestID: command.requestID,
+            isOfInstance: command.project.rawValue == 0)
         let equal = RecordView(
             kind: record.kind, operations: 1,
             payload: CreateKeyCommand.equalPart(of: record.payload))
@@ -60,7 +61,8 @@ extension Store {
             throw .malformed(lsn: call.firstLSN)
         }
         let head = CommandHead(
-            kind: .revokeKey, project: command.project, requestID: command.requestID)
+            kind: .revokeKey, project: command.project, requestID: command.requestID,
+            isOfInstance: command.project.rawValue == 0)
         guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
         else { return }
         guard var key = self.keys.find(command.name), key.project == command.project else {

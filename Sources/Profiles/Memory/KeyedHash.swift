@@ -43,8 +43,11 @@ struct KeyedHash {
         SipHash.hash64(id, key: self.key(.event, identifierHash)) & self.mask
     }
 
-    func request(_ kind: RecordKind, _ id: UnsafeRawBufferPointer) -> UInt64 {
-        SipHash.hash64(id, key: self.key(.request, UInt64(kind.rawValue))) & self.mask
+    /// Of (project, method, request id); that of project 1 is the one from before there were
+    /// others, since it stands in kept entries.
+    func request(_ project: ProjectID, _ kind: RecordKind, _ id: UnsafeRawBufferPointer) -> UInt64 {
+        let detail = UInt64(project.rawValue &- 1) << 8 | UInt64(kind.rawValue)
+        return SipHash.hash64(id, key: self.key(.request, detail)) & self.mask
     }
 
     func name(_ name: UnsafeRawBufferPointer) -> UInt64 {

@@ -155,11 +155,12 @@ extension Store {
     {
         guard header.attributes != 0 else { return false }
         let native = channel == .email ? NativeAttribute.emailAddress : .phoneNumber
+        let names = self.projects.names(of: header.project)
         var isThere = false
         AttributePart(self.slab.pointer(header.attributes)).forEachValue(
             totalBytes: Int(header.attributesBytes)
         ) { name, value in
-            guard self.project.names.name(name).equals(native.nameBytes) else { return }
+            guard names.name(name).equals(native.nameBytes) else { return }
             isThere = AddressKey.with(channel, Self.text(of: value)) { $0.equals(key) }
         }
         return isThere

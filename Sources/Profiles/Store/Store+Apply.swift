@@ -61,6 +61,7 @@ extension Store {
             else {
                 throw .foreignGenesis(lsn: firstLSN)
             }
+            if call.rules.knowsProjects { self.noteCreation(of: self.project, call) }
             self.appendEmptyResult(kind, lsn: lsn, into: &results)
         case .tick:
             guard record.payload.count == 0 else { throw .malformed(lsn: firstLSN) }
@@ -84,13 +85,16 @@ extension Store {
             try self.updateProject(record, call, results: &results)
         case .erase:
             try self.erase(record, call, results: &results)
+        case .createProject:
+            try self.createProject(record, call, results: &results)
+        case .deleteProject:
+            try self.deleteProject(record, call, results: &results)
         case .createKey:
             try self.createKey(record, call, results: &results)
         case .revokeKey:
             try self.revokeKey(record, call, results: &results)
-        case .createProject, .deleteProject:
-            throw .malformed(lsn: firstLSN)
         }
+        self.settleBytes()
         self.state.pointee.lastReceivedAt = receivedAt
         self.publish(lsn)
         self.publishNextTick(self.nextTick(at: call.clock))

@@ -1,35 +1,6 @@
-import Bytes
-
-// A project's options: set by a record, obeyed by the applier from the next one on, and shown to
-// loops.
-//
-// SAFETY: `changes` is one element that `Store` owns; only the applier, which runs this file,
-// follows it.
+// What a project's options come to: limits of the directory where a project has none of its own.
 
 extension Store {
-    /// Carries out one UpdateProject.
-    func updateProject(
-        _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
-    ) throws(ApplyError) {
-        guard let command = ProjectCommand(record.payload), record.operations == 1,
-            command.requestID.count <= RequestDeduplication.idBytesMax,
-            self.limits.allow(command.options)
-        else { throw .malformed(lsn: call.firstLSN) }
-        let head = CommandHead(
-            kind: .updateProject, project: command.project, requestID: command.requestID)
-        guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
-        else { return }
-        self.changes.pointee.isStaged = true
-        self.changes.pointee.options = self.state.pointee.options.setting(
-            command.fields, of: command.options)
-        self.finish(call)
-        let start = ResultHeader(rejection: .none, flags: [], kind: .updateProject, lsn: call.lsn)
-            .begin(in: &results)
-        command.options.write(into: &results)
-        ResultHeader.end(at: start, in: &results)
-        self.end(admitted, results, from: start, call)
-    }
-
     /// Limits of stored state that neither a genesis nor a project changes, by the names that
     /// GetProject shows.
     package static let fixedLimits: [(name: StaticString, value: Int)] = [
@@ -46,7 +17,7 @@ extension Store {
 
     /// Events that one profile retains.
     var eventsPerProfileMax: UInt32 {
-        let own = self.state.pointee.options.eventsPerProfileMax
+        let own = self.project.options.eventsPerProfileMax
         return own == 0 ? UInt32(self.limits.eventsPerProfile) : own
     }
 }
