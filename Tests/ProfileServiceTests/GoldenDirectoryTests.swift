@@ -13,8 +13,12 @@ enum GoldenDirectory {
     static let lsn: UInt64 = 752
 
     static func disk(without missing: [String] = []) throws -> SimulatedDisk {
+        try Self.disk("data-v1", without: missing)
+    }
+
+    static func disk(_ name: String, without missing: [String] = []) throws -> SimulatedDisk {
         let golden = try #require(Bundle.module.url(forResource: "Golden", withExtension: nil))
-        let folder = golden.appendingPathComponent("data-v1")
+        let folder = golden.appendingPathComponent(name)
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
             !missing.contains($0)
         }

@@ -273,6 +273,8 @@ final class TrackFixture {
     let store: Store
     var lsn: UInt64 = 0
     var now = start
+    /// The project of the records that follow, whatever project they were written for.
+    var project: UInt32 = 1
     /// Of the frames that follow.
     var rulesVersion = Store.rulesVersion
     var log: [Entry] = []
@@ -296,6 +298,7 @@ final class TrackFixture {
     /// Applies a record at `now` and returns the bytes of its result.
     @discardableResult
     func apply(_ record: [UInt8]) throws -> [UInt8] {
+        let record = self.project == 1 ? record : moved(record, to: self.project)
         let result = try Self.apply(
             record, to: self.store, firstLSN: self.lsn + 1, receivedAt: self.now,
             rulesVersion: self.rulesVersion)
@@ -344,14 +347,14 @@ final class TrackFixture {
         self.read(.customID, Array(customID.utf8))
     }
 
-    func read(_ kind: IdentifierKind, _ identifier: [UInt8], project: UInt32 = 1)
+    func read(_ kind: IdentifierKind, _ identifier: [UInt8], project: UInt32? = nil)
         -> ProfileResponse?
     {
         var buffer = ByteBuffer()
         buffer.append(UInt8(7))
         let outcome = identifier.withUnsafeBytes {
             self.store.read(
-                project: ProjectID(rawValue: project),
+                project: ProjectID(rawValue: project ?? self.project),
                 identifier: IdentifierView(kind: kind, bytes: $0),
                 now: self.now, into: &buffer)
         }
