@@ -26,6 +26,7 @@ from isolation_catalogue import (
     leaves,
     places,
     probes,
+    replace,
 )
 from isolation_worlds import SCOPES, Base, Caller, Person, World, altered, new_key
 from profiles.v1 import admin_pb2, profiles_pb2
@@ -232,10 +233,7 @@ def test_another_project_inside_of_a_batch_tells_nothing(sides):
         for project in OTHERS:
             for side in sides.all:
                 request = ROWS[name].request(side.person(name))
-                for target, found, field in list(places(request)):
-                    if found == path:
-                        setattr(target, field, project)
-                outcomes.append(side.call(name, request))
+                outcomes.append(side.call(name, replace(request, path, project)))
         assert differing(outcomes) == [] and outcomes[0].code in (INVALID, DENIED), path
 
 
@@ -325,7 +323,8 @@ def test_an_operator_is_told_that_a_project_is_unknown(sides, name):
     row, authorization = ROWS[name], f"Bearer {sides.full.world.operator_key}"
     request = row.request(sides.full.person(name))
     if "project" in request.DESCRIPTOR.fields_by_name and name != "profiles.v1.Admin.CreateProject":
-        request.project = "nope"
+        for path in [path for _, path, field in places(request) if field == "project"]:
+            replace(request, path, "nope")
         outcome = sides.full.world.call(METHODS[name], [request], authorization)
         if name.endswith("TrackStream"):
             assert NOT_FOUND in (outcome.code, *outcome.errors)
