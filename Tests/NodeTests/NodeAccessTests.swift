@@ -66,6 +66,19 @@ import Testing
         #expect(AccessFailure.allCases.allSatisfy { self.access.metrics.count(of: $0) == 0 })
     }
 
+    /// It shows the contract and no data.
+    @Test func reflectionNeedsNoKeyIfItIsOn() throws {
+        let harness = try self.serving()
+        let client = try harness.connect()
+        let call = try client.open(
+            .healthCheck, path: "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+        // list_services
+        client.send(bytes: [7 << 3 | 2, 1] + Array("*".utf8), on: call)
+        client.finishRequests(of: call)
+        try harness.wait(for: "the stream's end") { call.hasEnded }
+        #expect(call.status == 0 && call.messages.count == 1)
+    }
+
     /// No key can be looked up yet, so none is asked for.
     @Test func whileReplayingEveryoneIsToldSo() throws {
         let harness = try NodeHarness(access: self.access)

@@ -22,12 +22,20 @@ import Testing
         try #require(self.access.logIn(KeyTable.header(number), self.keys).grant)
     }
 
+    private func open(
+        _ table: inout CallerTable, _ token: CallToken, _ grant: Grant, isStream: Bool,
+        isCounted: Bool = false
+    ) {
+        KeyTable.header(1).withUnsafeBytes { table.cache(grant, token, $0, self.version) }
+        table.open(token, method: 0, isStream: isStream, isCounted: isCounted)
+    }
+
     private func isCached(
         _ table: CallerTable, _ header: [UInt8], token: CallToken? = nil,
         version: AccessVersion? = nil, now: Int64 = 1
     ) -> Bool {
         header.withUnsafeBytes {
-            table.cached(token ?? self.token(), $0, version ?? self.version, now: now) != nil
+            table.isCached(token ?? self.token(), $0, version ?? self.version, now: now)
         }
     }
 
@@ -69,13 +77,13 @@ import Testing
         self.keys.add(1)
         var table = CallerTable()
         let token = self.token(stream: 3)
-        table.open(token, try self.grant(1), isStream: false, isCounted: false)
-        #expect(table.grant(of: token)?.caller.keyName == KeyTable.name(1))
+        self.open(&table, token, try self.grant(1), isStream: false, isCounted: false)
+        #expect(table.grant(of: token) { $0.caller.keyName } == KeyTable.name(1))
         var other = token
         other.streamGeneration += 1
-        #expect(table.grant(of: other) == nil)
-        #expect(table.grant(of: self.token(stream: 2)) == nil)
-        #expect(table.grant(of: self.token(stream: 99)) == nil)
+        #expect(!table.isKnown(other))
+        #expect(!table.isKnown(self.token(stream: 2)))
+        #expect(!table.isKnown(self.token(stream: 99)))
     }
 
     @Test func aCountedCallEndsOnce() throws {
@@ -83,7 +91,7 @@ import Testing
         var table = CallerTable()
         let grant = try self.grant(1)
         #expect(grant.usage.beginCall(maximum: 2) && grant.usage.beginCall(maximum: 2))
-        table.open(self.token(stream: 0), grant, isStream: false, isCounted: true)
+        self.open(&table, self.token(stream: 0), grant, isStream: false, isCounted: true)
         table.end(self.token(stream: 0))
         table.end(self.token(stream: 0))
         #expect(grant.usage.beginCall(maximum: 2))
@@ -97,10 +105,10 @@ import Testing
         self.keys.add(2)
         var table = CallerTable()
         let (one, two) = (try self.grant(1), try self.grant(2))
-        table.open(self.token(stream: 0), one, isStream: true, isCounted: false)
-        table.open(self.token(stream: 1), two, isStream: true, isCounted: false)
-        table.open(self.token(stream: 2), two, isStream: false, isCounted: false)
-        table.open(self.token(stream: 3), two, isStream: true, isCounted: false)
+        self.open(&table, self.token(stream: 0), one, isStream: true, isCounted: false)
+        self.open(&table, self.token(stream: 1), two, isStream: true, isCounted: false)
+        self.open(&table, self.token(stream: 2), two, isStream: false, isCounted: false)
+        self.open(&table, self.token(stream: 3), two, isStream: true, isCounted: false)
         func isValid(_ grant: Grant) -> Bool { grant.caller.keyName != KeyTable.name(2) }
         // The one in slot 3 has ended by itself.
         let ended = table.takeEnded(isOpen: { $0.slot != 3 }, isValid: isValid)
@@ -114,15 +122,16 @@ import Testing
     @Test func aUnaryCallInTheSlotOfAFormerStreamIsNotWatched() throws {
         self.keys.add(1)
         var table = CallerTable()
-        table.open(self.token(stream: 0), try self.grant(1), isStream: true, isCounted: false)
+        self.open(
+            &table, self.token(stream: 0), try self.grant(1), isStream: true, isCounted: false)
         var next = self.token(stream: 0)
         next.streamGeneration += 1
-        table.open(next, try self.grant(1), isStream: false, isCounted: false)
+        self.open(&table, next, try self.grant(1), isStream: false, isCounted: false)
         let ended = table.takeEnded(isOpen: { _ in true }, isValid: { _ in false })
         #expect(ended.isEmpty)
         // And a stream after it is watched again, once.
         next.streamGeneration += 1
-        table.open(next, try self.grant(1), isStream: true, isCounted: false)
+        self.open(&table, next, try self.grant(1), isStream: true, isCounted: false)
         let later = table.takeEnded(isOpen: { _ in true }, isValid: { _ in false })
         #expect(later == [next])
     }

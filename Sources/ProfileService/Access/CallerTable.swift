@@ -11,27 +11,29 @@ struct CallerTable {
     private struct Cached {
         /// Of the connection; another one: nothing is cached.
         var generation: UInt32 = 0
+        /// Not set: nothing is cached.
         var header = HeaderBytes()
         var version = AccessVersion(keys: 0, operators: 0)
-        var grant: Grant?
+        var grant = Grant.none
     }
 
     /// An open call, or one that has ended.
     private struct Call {
-        var token: CallToken
-        var method: Int
-        var grant: Grant
-        var isStream: Bool
+        /// `nil`: the slot was never used.
+        var token: CallToken?
+        var method = 0
+        var grant = Grant.none
+        var isStream = false
         /// It counts as open in its key's usage.
-        var isCounted: Bool
+        var isCounted = false
         /// Its slot is in `streamSlots`.
-        var isWatched: Bool
+        var isWatched = false
     }
 
     /// By the slot of the connection.
     private var connections: [Cached] = []
     /// By the slot of the stream.
-    private var calls: [Call?] = []
+    private var calls: [Call] = []
     /// Slots of streams: they end with their key. Each is in it once.
     private var streamSlots: [Int] = []
     /// The keys that the streams were compared with last.
@@ -44,22 +46,20 @@ struct CallerTable {
 
     // MARK: Connections
 
-    /// What the header allows, if it is the one that the connection brought last and nothing has
-    /// changed since.
+    /// Whether the header is the one that the connection brought last, and nothing has changed
+    /// since: `latest` holds then.
     ///
     /// Budget: no hash, no lock; the time does not depend on where two headers differ.
     @inline(__always)
-    func cached(
+    func isCached(
         _ token: CallToken, _ header: UnsafeRawBufferPointer, _ version: AccessVersion, now: Int64
-    ) -> Grant? {
+    ) -> Bool {
         let slot = Int(token.connectionSlot)
-        guard slot < self.connections.count,
-            self.connections[slot].generation == token.connectionGeneration,
-            self.connections[slot].header.equals(header),
-            self.connections[slot].version == version
-        else { return nil }
-        guard let grant = self.connections[slot].grant, now < grant.expiresAt else { return nil }
-        return grant
+        return slot < self.connections.count
+            && self.connections[slot].generation == token.connectionGeneration
+            && self.connections[slot].header.equals(header)
+            && self.connections[slot].version == version
+            && now < self.connections[slot].grant.expiresAt
     }
 
     /// What the header was good for when it was checked last, though keys have changed since.
@@ -70,6 +70,12 @@ struct CallerTable {
             self.connections[slot].header.equals(header)
         else { return nil }
         return self.connections[slot].grant
+    }
+
+    /// Reads something of what the connection's last header allows; after `isCached` or `cache`.
+    @inline(__always)
+    func latest<Value>(_ token: CallToken, _ field: (borrowing Grant) -> Value) -> Value {
+        field(self.connections[Int(token.connectionSlot)].grant)
     }
 
     /// Remembers what a header allows.
@@ -95,46 +101,44 @@ struct CallerTable {
 
     // MARK: Calls
 
-    /// A call was admitted.
-    mutating func open(
-        _ token: CallToken, method: Int = 0, _ grant: Grant, isStream: Bool, isCounted: Bool
-    ) {
+    /// A call was admitted by what its connection's last header allows.
+    @inline(__always)
+    mutating func open(_ token: CallToken, method: Int, isStream: Bool, isCounted: Bool) {
         let slot = token.slot
-        while self.calls.count <= slot { self.calls.append(nil) }
-        let isWatched = self.calls[slot]?.isWatched ?? false
-        if isStream, !isWatched { self.streamSlots.append(slot) }
-        self.calls[slot] = Call(
-            token: token, method: method, grant: grant, isStream: isStream, isCounted: isCounted,
-            isWatched: isWatched || isStream)
+        while self.calls.count <= slot { self.calls.append(Call()) }
+        self.calls[slot].token = token
+        self.calls[slot].method = method
+        self.calls[slot].grant = self.connections[Int(token.connectionSlot)].grant
+        self.calls[slot].isStream = isStream
+        self.calls[slot].isCounted = isCounted
+        guard isStream, !self.calls[slot].isWatched else { return }
+        self.calls[slot].isWatched = true
+        self.streamSlots.append(slot)
     }
 
     /// A call that was admitted as counted has ended.
     mutating func end(_ token: CallToken) {
-        let slot = token.slot
-        guard slot < self.calls.count, let call = self.calls[slot], call.token == token,
-            call.isCounted
-        else { return }
-        self.calls[slot]?.isCounted = false
-        call.grant.usage.endCall()
+        guard self.isKnown(token), self.calls[token.slot].isCounted else { return }
+        self.calls[token.slot].isCounted = false
+        self.calls[token.slot].grant.usage.endCall()
     }
 
-    /// What an open call may do; `nil`: it was admitted without a key.
+    /// Whether the call was admitted with a key.
     @inline(__always)
-    func grant(of token: CallToken) -> Grant? {
-        let slot = token.slot
-        guard slot < self.calls.count, let call = self.calls[slot], call.token == token else {
-            return nil
-        }
-        return call.grant
+    func isKnown(_ token: CallToken) -> Bool {
+        token.slot < self.calls.count && self.calls[token.slot].token == token
+    }
+
+    /// Reads something of what an open call may do; `nil`: it was admitted without a key.
+    @inline(__always)
+    func grant<Value>(of token: CallToken, _ field: (borrowing Grant) -> Value) -> Value? {
+        guard self.isKnown(token) else { return nil }
+        return field(self.calls[token.slot].grant)
     }
 
     /// The method of an open call; `nil`: it was admitted without a key.
     func method(of token: CallToken) -> Int? {
-        let slot = token.slot
-        guard slot < self.calls.count, let call = self.calls[slot], call.token == token else {
-            return nil
-        }
-        return call.method
+        self.isKnown(token) ? self.calls[token.slot].method : nil
     }
 
     // MARK: Streams
@@ -162,16 +166,16 @@ struct CallerTable {
         var ended: [CallToken] = []
         var kept = 0
         for slot in self.streamSlots {
-            guard let call = self.calls[slot] else { continue }
+            guard let token = self.calls[slot].token else { continue }
             // A unary call may be in the slot meanwhile: it goes on, as it began in time.
-            let isOpen = call.isStream && isOpen(call.token)
-            if isOpen, isValid(call.grant) {
+            let isOpen = self.calls[slot].isStream && isOpen(token)
+            if isOpen, isValid(self.calls[slot].grant) {
                 self.streamSlots[kept] = slot
                 kept += 1
                 continue
             }
-            self.calls[slot]?.isWatched = false
-            if isOpen { ended.append(call.token) }
+            self.calls[slot].isWatched = false
+            if isOpen { ended.append(token) }
         }
         self.streamSlots.removeLast(self.streamSlots.count - kept)
         return ended
@@ -185,7 +189,9 @@ struct HeaderBytes: BitwiseCopyable {
     /// Bytes of scheme and key.
     static let bytes = Self.schemeBytes + KeyText.bytes
 
-    private var words = InlineArray<9, UInt64>(repeating: 0)
+    private var first = SIMD8<UInt64>()
+    /// The last eight bytes, some of which are in `first` too.
+    private var last: UInt64 = 0
     private var isSet = false
 
     init() {}
@@ -193,7 +199,7 @@ struct HeaderBytes: BitwiseCopyable {
     /// - Precondition: The header has as many bytes as a key's.
     init(_ header: UnsafeRawBufferPointer) {
         precondition(header.count == Self.bytes, "only a key's header is kept")
-        for index in 0 ..< 9 { self.words[index] = Self.word(index, of: header) }
+        (self.first, self.last) = Self.words(of: header)
         self.isSet = true
     }
 
@@ -201,17 +207,20 @@ struct HeaderBytes: BitwiseCopyable {
     @inline(__always)
     func equals(_ header: UnsafeRawBufferPointer) -> Bool {
         guard header.count == Self.bytes, self.isSet else { return false }
-        var difference: UInt64 = 0
-        for index in 0 ..< 9 { difference |= self.words[index] ^ Self.word(index, of: header) }
-        return difference == 0
+        let (first, last) = Self.words(of: header)
+        let difference = self.first ^ first
+        let halves = difference.lowHalf | difference.highHalf
+        let quarters = halves.lowHalf | halves.highHalf
+        return quarters[0] | quarters[1] | (self.last ^ last) == 0
     }
 
-    /// The last word overlaps the one before.
-    // SAFETY: the caller owns the header for this call, and has compared its length; the last word
-    // ends with it.
+    // SAFETY: the caller owns the header for this call, and has compared its length: the first
+    // load ends before it does, the second one with it.
     @inline(__always)
-    private static func word(_ index: Int, of header: UnsafeRawBufferPointer) -> UInt64 {
-        header.loadUnaligned(
-            fromByteOffset: index < 8 ? index * 8 : Self.bytes - 8, as: UInt64.self)
+    private static func words(of header: UnsafeRawBufferPointer) -> (SIMD8<UInt64>, UInt64) {
+        (
+            header.loadUnaligned(as: SIMD8<UInt64>.self),
+            header.loadUnaligned(fromByteOffset: Self.bytes - 8, as: UInt64.self)
+        )
     }
 }

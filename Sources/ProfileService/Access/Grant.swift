@@ -7,7 +7,7 @@ struct ProjectName: BitwiseCopyable {
     /// Longest name, in bytes.
     static let bytesMax = 63
 
-    private var bytes = InlineArray<64, UInt8>(repeating: 0)
+    private var bytes = SIMD64<UInt8>()
     private(set) var count = 0
 
     /// No name: equal to none.
@@ -22,8 +22,9 @@ struct ProjectName: BitwiseCopyable {
     @inline(__always)
     func equals(_ other: UnsafeRawBufferPointer) -> Bool {
         guard other.count == self.count, self.count > 0 else { return false }
-        for index in 0 ..< self.count where self.bytes[index] != other[index] { return false }
-        return true
+        var index = 0
+        while index < self.count, self.bytes[index] == other[index] { index &+= 1 }
+        return index == self.count
     }
 }
 
@@ -41,6 +42,11 @@ struct Grant: BitwiseCopyable {
     /// 0: no limit.
     var concurrentCallsMax: UInt32
     var usage: KeyUsageHandle
+
+    /// Allows nothing.
+    static let none = Grant(
+        caller: .nobody, projectName: ProjectName(), hash: .zero, expiresAt: 0,
+        updatesPerSecondMax: 0, concurrentCallsMax: 0, usage: .nothing)
 }
 
 /// Which keys a grant was looked up among: it holds as long as neither number changes.

@@ -26,6 +26,14 @@ struct KeyUsageHandle: BitwiseCopyable, @unchecked Sendable {
     /// Nanoseconds that the bucket holds: a burst of one second's worth.
     static let burstNanoseconds: UInt64 = 1_000_000_000
 
+    /// Of no key: counts nothing.
+    // SAFETY: allocated once and never freed; what changes in it is atomic.
+    static let nothing: KeyUsageHandle = {
+        let cell = UnsafeMutablePointer<KeyCounters>.allocate(capacity: 1)
+        cell.initialize(to: KeyCounters())
+        return KeyUsageHandle(cell: cell, generation: .max)
+    }()
+
     private var isCurrent: Bool {
         self.cell.pointee.calls.load(ordering: .relaxed) >> 32 == UInt64(self.generation)
     }

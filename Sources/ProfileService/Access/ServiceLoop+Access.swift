@@ -30,39 +30,39 @@ extension ServiceLoop {
         guard let reference = self.partitionReference else {
             return .rejected(RPCStatus(.rejected(.replaying)))
         }
-        return reference._withUnsafeGuaranteedRef { partition in
-            let version = self.accessVersion(of: partition.store)
-            let now = self.transport.nowWallMicroseconds
-            if let grant = self.callers.cached(call.token, call.authorization, version, now: now) {
-                return self.admit(call, grant, needing: scopes)
-            }
-            switch self.logIn(call, version, partition.store) {
-            case .granted(let grant): return self.admit(call, grant, needing: scopes)
-            case .failed(let failure, let name): return self.rejectLogin(call, failure, name)
-            }
-        }
+        // Without counting a reference.
+        let version = reference._withUnsafeGuaranteedRef { self.accessVersion(of: $0.store) }
+        let isCached = self.callers.isCached(
+            call.token, call.authorization, version, now: self.transport.nowWallMicroseconds)
+        if !isCached, let rejection = self.logIn(call, version) { return rejection }
+        return self.admit(call, needing: scopes)
     }
 
+    @inline(__always)
     func accessVersion(of store: Store) -> AccessVersion {
         AccessVersion(keys: store.keys.version, operators: self.access.operatorVersion)
     }
 
     /// Looks a header up and remembers what it allows.
+    ///
+    /// - Returns: What the call is told if that is nothing.
     @inline(never)
-    private func logIn(_ call: RPCCall, _ version: AccessVersion, _ store: Store) -> Login {
+    private func logIn(_ call: RPCCall, _ version: AccessVersion) -> RPCAdmission? {
+        guard let store = self.partition?.store else { return nil }
         let now = self.transport.nowWallMicroseconds
         // Other keys may have changed: this one's secret need not be hashed again.
         if let outdated = self.callers.outdated(call.token, call.authorization),
             let grant = self.access.renew(outdated, in: store, now: now)
         {
             self.callers.cache(grant, call.token, call.authorization, version)
-            return .granted(grant)
+            return nil
         }
-        let login = self.access.logIn(call.authorization, in: store, now: now)
-        if case .granted(let grant) = login {
+        switch self.access.logIn(call.authorization, in: store, now: now) {
+        case .granted(let grant):
             self.callers.cache(grant, call.token, call.authorization, version)
+            return nil
+        case .failed(let failure, let name): return self.rejectLogin(call, failure, name)
         }
-        return login
     }
 
     /// Rejects a call without a valid key: in the same words for all reasons, later if its address
@@ -80,11 +80,11 @@ extension ServiceLoop {
         return .rejectedLater(status)
     }
 
-    private func admit(_ call: RPCCall, _ grant: Grant, needing scopes: AccessScopes)
-        -> RPCAdmission
-    {
-        guard grant.caller.allows(anyOf: scopes) else {
-            self.noteDenial(.scope, of: call.token, method: call.method, key: grant.caller.keyName)
+    /// Decides on a call whose header was accepted.
+    private func admit(_ call: RPCCall, needing scopes: AccessScopes) -> RPCAdmission {
+        let caller = self.callers.latest(call.token) { $0.caller }
+        guard caller.allows(anyOf: scopes) else {
+            self.noteDenial(.scope, of: call.token, method: call.method, key: caller.keyName)
             return .rejected(RPCStatus(.rejected(.scopeMissing)))
         }
         let isStream: Bool
@@ -96,24 +96,25 @@ extension ServiceLoop {
         if case .draining = self.state.phase {
             return .rejected(RPCStatus(.rejected(.draining)))
         }
-        let isCounted = grant.concurrentCallsMax > 0
-        if isCounted, !grant.usage.beginCall(maximum: grant.concurrentCallsMax) {
+        let usage = self.callers.latest(call.token) { $0.usage }
+        let callsMax = self.callers.latest(call.token) { $0.concurrentCallsMax }
+        if callsMax > 0, !usage.beginCall(maximum: callsMax) {
             self.access.metrics.addCallQuotaRejection()
             return .rejected(
                 RPCStatus(
                     .quotaExceeded(
-                        "concurrent_calls_max", maximum: grant.concurrentCallsMax,
+                        "concurrent_calls_max", maximum: callsMax,
                         waitNanoseconds: Self.callRetryNanoseconds)))
         }
-        grant.usage.note(
+        usage.note(
             minute: UInt32(truncatingIfNeeded: self.transport.nowWallMicroseconds / 60_000_000))
         self.callers.open(
-            call.token, method: call.method, grant, isStream: isStream, isCounted: isCounted)
-        let isAudited = self.audits(call.method, ofOperator: grant.caller.isOperator)
+            call.token, method: call.method, isStream: isStream, isCounted: callsMax > 0)
+        let isAudited = self.audits(call.method, ofOperator: caller.isOperator)
         if isAudited {
-            self.audits.begin(call.token, method: call.method, key: grant.caller.keyName)
+            self.audits.begin(call.token, method: call.method, key: caller.keyName)
         }
-        return isCounted || isAudited ? .counted : .accepted
+        return callsMax > 0 || isAudited ? .counted : .accepted
     }
 
     /// When a call may be tried again whose key has as many open, in nanoseconds: nobody knows when
@@ -122,19 +123,32 @@ extension ServiceLoop {
 
     // MARK: At the door
 
+    /// Who makes an open call.
+    @inline(__always)
+    func caller(of token: CallToken) -> Caller {
+        if self.access.isOpen { return .open }
+        return self.callers.grant(of: token) { $0.caller } ?? .nobody
+    }
+
     /// Whether a call's key may be used for the project that a request names. Compared by the name,
     /// which depends on the request and the key alone, never on which projects exist.
     @inline(__always)
-    func isAllowed(projectOf message: UnsafeRawBufferPointer, by grant: Grant) -> Bool {
+    func isAllowed(projectOf message: UnsafeRawBufferPointer, _ token: CallToken) -> Bool {
         // A request whose fields cannot be told apart is rejected by the decoder.
         guard let name = RequestedProject.find(in: message) else { return true }
-        return grant.projectName.equals(name)
+        return self.isOwn(name, token)
+    }
+
+    /// Whether a name is that of the project of a call's key.
+    @inline(__always)
+    func isOwn(_ name: UnsafeRawBufferPointer, _ token: CallToken) -> Bool {
+        self.callers.grant(of: token) { $0.projectName.equals(name) } ?? false
     }
 
     /// Rejects a request for another project, as if the key lacked the scope.
     @inline(never)
-    func denyProject(_ token: CallToken, _ grant: Grant) -> CallFailure {
-        self.noteDenial(.project, of: token, key: grant.caller.keyName)
+    func denyProject(_ token: CallToken, _ caller: Caller) -> CallFailure {
+        self.noteDenial(.project, of: token, key: caller.keyName)
         return .rejected(.scopeMissing)
     }
 
@@ -145,24 +159,34 @@ extension ServiceLoop {
     /// - Returns: Why not; `nil`: they were taken, or its key has no such limit.
     @inline(__always)
     func takeTokens(for operations: Int, of token: CallToken) -> CommandAdmission? {
-        guard !self.access.isOpen, let grant = self.callers.grant(of: token),
-            grant.updatesPerSecondMax > 0
+        guard !self.access.isOpen,
+            let maximum = self.callers.grant(of: token, { $0.updatesPerSecondMax }), maximum > 0
         else { return nil }
-        let wait = grant.usage.take(
-            operations, perSecond: grant.updatesPerSecondMax,
-            nowNanoseconds: self.transport.nowNanoseconds)
-        guard wait > 0 else { return nil }
-        return .overQuota(maximum: grant.updatesPerSecondMax, waitNanoseconds: wait)
+        return self.takeTokens(for: operations, of: token, maximum: maximum)
+    }
+
+    @inline(never)
+    private func takeTokens(
+        for operations: Int, of token: CallToken, maximum: UInt32
+    ) -> CommandAdmission? {
+        let wait =
+            self.callers.grant(of: token) {
+                $0.usage.take(
+                    operations, perSecond: maximum,
+                    nowNanoseconds: self.transport.nowNanoseconds)
+            } ?? 0
+        return wait > 0 ? .overQuota(maximum: maximum, waitNanoseconds: wait) : nil
     }
 
     /// Whether one more operation of a stream would find its token now; looked at before its
     /// request is decoded again.
     func hasToken(_ token: CallToken) -> Bool {
-        guard !self.access.isOpen, let grant = self.callers.grant(of: token),
-            grant.updatesPerSecondMax > 0
-        else { return true }
-        return grant.usage.hasToken(
-            perSecond: grant.updatesPerSecondMax, nowNanoseconds: self.transport.nowNanoseconds)
+        guard !self.access.isOpen else { return true }
+        let now = self.transport.nowNanoseconds
+        return self.callers.grant(of: token) {
+            $0.updatesPerSecondMax == 0
+                || $0.usage.hasToken(perSecond: $0.updatesPerSecondMax, nowNanoseconds: now)
+        } ?? true
     }
 
     // MARK: Streams

@@ -32,16 +32,9 @@ extension ServiceLoop {
     ) -> Resolution<Request> {
         // The caller comes first: what a call without access is told must not depend on its
         // content.
-        var caller = Caller.open
-        var grant: Grant?
-        if !self.access.isOpen {
-            grant = self.callers.grant(of: token)
-            caller = grant?.caller ?? .nobody
-            if Request.namesProject, !caller.isOperator, let grant,
-                !self.isAllowed(projectOf: message, by: grant)
-            {
-                return .rejected(self.denyProject(token, grant), items: 0)
-            }
+        let caller = self.caller(of: token)
+        if Request.namesProject, !caller.isOperator, !self.isAllowed(projectOf: message, token) {
+            return .rejected(self.denyProject(token, caller), items: 0)
         }
         guard let partition = self.partitionReference else {
             return .rejected(.notAdmitted(.replaying), items: 0)
@@ -53,7 +46,7 @@ extension ServiceLoop {
                 if self.isAuditing { self.noteProject(request.project, of: token) }
                 if Request.namesProject, !caller.isOperator {
                     // Known by the key; compared again, as the decoder's word counts.
-                    guard let grant, grant.projectName.equals(request.project) else {
+                    guard self.isOwn(request.project, token) else {
                         return .rejected(.rejected(.scopeMissing), items: request.itemCount)
                     }
                     project = caller.project
