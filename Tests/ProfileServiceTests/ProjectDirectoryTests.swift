@@ -21,7 +21,9 @@ import Testing
         #expect(
             fixture.store.statistics(of: first.id)?.profiles == fixture.store.profileCount)
         #expect(
-            fixture.append([ProjectRecords.create("new"), ProjectRecords.update(1, latestWins: true)])
+            fixture.append([
+                ProjectRecords.create("new"), ProjectRecords.update(1, latestWins: true),
+            ])
                 == [Rejection.none, Rejection.none])
         fixture.fill(2, people: 5)
         let digest = fixture.store.digest()

@@ -40,13 +40,17 @@ import Testing
         self.withList { list, project, _ in
             list.append(self.block(1, at: 0), to: project)
             list.append(self.block(1, at: 9), to: project)
-            #expect(list.blockedUntil(self.first, IdentifierHash(low: 7, high: 1), now: 1) == 10_000_009)
+            #expect(
+                list.blockedUntil(self.first, IdentifierHash(low: 7, high: 1), now: 1) == 10_000_009
+            )
         }
     }
 
     @Test func oldestIsForgottenFirstAndItsMemoryIsFreed() {
         self.withList { list, project, slab in
-            for number in 1 ... 3 { list.append(self.block(UInt64(number), at: Int64(number)), to: project) }
+            for number in 1 ... 3 {
+                list.append(self.block(UInt64(number), at: Int64(number)), to: project)
+            }
             list.dropOldest(of: project)
             #expect(list.blockedUntil(self.first, IdentifierHash(low: 7, high: 1), now: 4) == nil)
             #expect(list.blockedUntil(self.first, IdentifierHash(low: 7, high: 2), now: 4) != nil)

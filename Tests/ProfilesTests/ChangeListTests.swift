@@ -252,7 +252,8 @@ import Testing
         #expect(recorder.take() == [], "there was nothing to erase")
         try fixture.track(TrackSpec("bob"))
         _ = recorder.take()
-        try fixture.tick(after: Int64(fixture.store.project.retentionSeconds + 1) * TrackFixture.second)
+        try fixture.tick(
+            after: Int64(fixture.store.project.retentionSeconds + 1) * TrackFixture.second)
         #expect(fixture.store.memory.retainedEvents == 0)
         #expect(recorder.take() == [], "retention changes no revision")
     }

@@ -194,8 +194,10 @@ import Testing
         }
         for number in 0 ..< UInt64(4_096) {
             #expect(
-                table.reasons(ProjectID(rawValue: 1), AddressHash(low: number % 97, high: number << 62 | number)) == model[
-                    number] ?? [])
+                table.reasons(
+                    ProjectID(rawValue: 1),
+                    AddressHash(low: number % 97, high: number << 62 | number)) == model[
+                        number] ?? [])
         }
         #expect(table.count == model.count)
         var listed = 0

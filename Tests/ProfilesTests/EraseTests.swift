@@ -115,7 +115,9 @@ import Testing
         try fixture.erase("ann")
         #expect(requests.largestProfileBucket == 1, "that of the other person")
         var erased = 0
-        requests.forEachEntry(of: fixture.store.project) { if $0.suffix(16).allSatisfy({ $0 == 0 }) { erased += 1 } }
+        requests.forEachEntry(of: fixture.store.project) {
+            if $0.suffix(16).allSatisfy({ $0 == 0 }) { erased += 1 }
+        }
         #expect(fixture.store.project.requests.count == count + 1 && erased == count)
     }
 
@@ -179,7 +181,9 @@ import Testing
         // The first device of each promotes it, unless the person is known: one merge each.
         func survivors() -> [UInt32] {
             var found: [UInt32] = []
-            fixture.store.forEachMerge(of: fixture.store.project) { found.append($0.survivor.rawValue) }
+            fixture.store.forEachMerge(of: fixture.store.project) {
+                found.append($0.survivor.rawValue)
+            }
             return found
         }
         let before = survivors()

@@ -65,7 +65,9 @@ import Testing
 
     @Test func oldestBlockEndsEarlyOverTheLimit() {
         self.withStore { store, project, _, _ in
-            for number in 0 ..< 6 { self.block("p\(number)", at: Int64(number), of: project, in: store) }
+            for number in 0 ..< 6 {
+                self.block("p\(number)", at: Int64(number), of: project, in: store)
+            }
             #expect(store.blockCount == 4)
             #expect(self.end(of: "p1", in: store) == nil && self.end(of: "p2", in: store) != nil)
         }
@@ -73,7 +75,9 @@ import Testing
 
     @Test func pastDueBlocksAreDroppedAndTheirMemoryIsFreed() {
         self.withStore { store, project, _, slab in
-            for number in 0 ..< 3 { self.block("p\(number)", at: Int64(number), of: project, in: store) }
+            for number in 0 ..< 3 {
+                self.block("p\(number)", at: Int64(number), of: project, in: store)
+            }
             #expect(store.due(project.blocks.oldestTime) == 10_000_000)
             #expect(store.dropPastDue(of: project, now: 10_000_001, most: 9) == 2)
             #expect(store.blockCount == 1 && store.due(project.blocks.oldestTime) == 10_000_002)
@@ -84,7 +88,9 @@ import Testing
 
     @Test func snapshotShowsTheBlocksOfItsBeginning() throws {
         try self.withStore { store, project, source, _ in
-            for number in 0 ..< 4 { self.block("p\(number)", at: Int64(number), of: project, in: store) }
+            for number in 0 ..< 4 {
+                self.block("p\(number)", at: Int64(number), of: project, in: store)
+            }
             beginSnapshot(source, of: project)
             // Over the limit, so that the oldest block, which is not written yet, is dropped.
             self.block("late", at: 4, of: project, in: store)

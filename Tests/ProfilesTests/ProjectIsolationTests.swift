@@ -54,7 +54,8 @@ import Testing
             for _ in 0 ..< count {
                 guard let event = StoredEventView(from: &reader) else { return }
                 shown.events.append(
-                    "\(event.position.effectiveTime) \(String(decoding: event.name, as: UTF8.self))")
+                    "\(event.position.effectiveTime) \(String(decoding: event.name, as: UTF8.self))"
+                )
             }
         }
         return shown

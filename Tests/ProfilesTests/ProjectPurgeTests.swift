@@ -28,7 +28,9 @@ import Testing
     @Test func nothingOfAProjectIsServedWhileItIsBeingDeleted() throws {
         let fixture = TrackFixture()
         try fixture.create("second")
-        try fixture.with(project: 2) { _ = try fixture.track(TrackSpec().with { $0.requestID = "r" }) }
+        try fixture.with(project: 2) {
+            _ = try fixture.track(TrackSpec().with { $0.requestID = "r" })
+        }
         let deleted = try fixture.delete(2)
         #expect(deleted.project?.deleteDue == fixture.now + TrackFixture.day)
         #expect(deleted.project?.revision == 2 && fixture.store.isDeleted(Self.second))
@@ -47,7 +49,8 @@ import Testing
 
         #expect(try fixture.delete(2, isUndo: true).project?.deleteDue == 0)
         #expect(!fixture.store.isDeleted(Self.second))
-        #expect(try fixture.delete(2, isUndo: true).project?.revision == 3, "undone twice is undone")
+        #expect(
+            try fixture.delete(2, isUndo: true).project?.revision == 3, "undone twice is undone")
         try fixture.with(project: 2) { () throws in
             #expect(try fixture.track(TrackSpec().with { $0.requestID = "r" }).isReplayed)
         }
@@ -89,7 +92,8 @@ import Testing
         #expect(store.statistics(of: Self.second) == ProjectStatistics())
         #expect(project.requests.count == 0 && project.merges.count == 0)
         #expect(project.blocks.count == 0 && project.record.pointee.suppressions == 0)
-        #expect(project.names.count == 0 && store.suppressions.reasons(Self.second, address).isEmpty)
+        #expect(
+            project.names.count == 0 && store.suppressions.reasons(Self.second, address).isEmpty)
         #expect(store.memory.retainedEvents == before?.events)
         for shard in 0 ..< Shards.count {
             for slot in 0 ..< store.pool.count(shard) {

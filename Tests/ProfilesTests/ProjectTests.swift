@@ -49,7 +49,8 @@ import Testing
         #expect(again.isReplayed && again.project == first.project)
         #expect(try fixture.create("b", requestID: "r").rejection == .requestIDReused)
         #expect(try fixture.track(TrackSpec().with { $0.requestID = "r" }).isReplayed == false)
-        let loaded = TrackFixture(store: try SnapshotTests.load(SnapshotTests.blocks(of: fixture.store)))
+        let loaded = TrackFixture(
+            store: try SnapshotTests.load(SnapshotTests.blocks(of: fixture.store)))
         loaded.now = fixture.now
         #expect(try loaded.create("a", requestID: "r").isReplayed)
         loaded.now += TrackFixture.day + 1
@@ -161,7 +162,9 @@ import Testing
         for project in [1, 2] as [UInt32] {
             try fixture.with(project: project) { () throws in
                 for name in ["a", "b"] {
-                    let spec = TrackSpec("ann", [EventSpec(name: name)]).with { $0.requestID = name }
+                    let spec = TrackSpec("ann", [EventSpec(name: name)]).with {
+                        $0.requestID = name
+                    }
                     #expect(try fixture.track(spec).rejection == .none)
                 }
                 #expect(
@@ -175,9 +178,12 @@ import Testing
         }
         for project in [1, 2] as [UInt32] {
             try fixture.with(project: project) { () throws in
-                #expect(try fixture.track(TrackSpec("ann", [EventSpec(name: "a")]).with {
-                    $0.requestID = "a"
-                }).isReplayed)
+                #expect(
+                    try fixture.track(
+                        TrackSpec("ann", [EventSpec(name: "a")]).with {
+                            $0.requestID = "a"
+                        }
+                    ).isReplayed)
                 #expect(fixture.store.projects.find(Self.id(project))?.merges.count == 1)
                 let blocked = try fixture.track(TrackSpec("bob", [EventSpec(name: "a")]))
                 #expect(blocked.rejection == .identifierErased)

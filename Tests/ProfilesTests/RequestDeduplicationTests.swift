@@ -63,13 +63,16 @@ import Testing
         var limits = StoreLimits()
         limits.requestIDSeconds = 10
         self.withRequests(limits) { requests, project, slab in
-            for number in 0 ..< 5 { self.remember("r\(number)", at: Int64(number), of: project, in: requests) }
+            for number in 0 ..< 5 {
+                self.remember("r\(number)", at: Int64(number), of: project, in: requests)
+            }
             let due: Int64 = 10 * 1_000_000
             #expect(requests.due(project.requests.entries.oldestTime) == due + 1)
             #expect(self.response("r0", now: due, in: requests) != nil)
             #expect(
                 self.response("r0", now: due + 1, in: requests) == nil, "hidden before the drop")
-            #expect(requests.dropPastDue(of: project, now: due + 100, most: 3) == 3
+            #expect(
+                requests.dropPastDue(of: project, now: due + 100, most: 3) == 3
                     && project.requests.count == 2)
             #expect(requests.dropPastDue(of: project, now: due + 100, most: 3) == 2)
             #expect(project.requests.bytes == 0 && slab.bytesInUse == 0)
@@ -81,7 +84,9 @@ import Testing
         var limits = StoreLimits()
         limits.requestIDsPerProject = 2
         self.withRequests(limits) { requests, project, _ in
-            for number in 0 ..< 3 { self.remember("r\(number)", at: Int64(number), of: project, in: requests) }
+            for number in 0 ..< 3 {
+                self.remember("r\(number)", at: Int64(number), of: project, in: requests)
+            }
             #expect(project.requests.count == 2)
             #expect(self.response("r0", now: 3, in: requests) == nil)
             #expect(self.response("r2", now: 3, in: requests) != nil)
@@ -95,7 +100,8 @@ import Testing
                 self.remember("a", at: 1, of: project, in: requests)
                 #expect(self.response("a", now: 3, of: 2, in: requests) == nil)
                 self.remember("a", at: 2, of: other, in: requests)
-                #expect(self.response("a", now: 3, in: requests)?.hasPrefix("response of 1") == true)
+                #expect(
+                    self.response("a", now: 3, in: requests)?.hasPrefix("response of 1") == true)
                 #expect(
                     self.response("a", now: 3, of: 2, in: requests)?.hasPrefix("response of 2")
                         == true)

@@ -43,7 +43,7 @@ import Testing
     }
 
     @Test func snapshotShowsTheAddressesOfItsBeginning() throws {
-        try self.withStore { store, project, source in
+        self.withStore { store, project, source in
             for number in 0 ..< 64 as Range<UInt64> {
                 store.set(project, self.address(number), SuppressionReasons(rawValue: 1)) {}
             }
@@ -57,7 +57,7 @@ import Testing
             while store.writeNext() > 0 {}
             let items = snapshotItems(of: source)
             #expect(items.count == 64 && items.allSatisfy { $0.kind == .suppressions })
-            try self.withStore { loaded, project, _ in
+            self.withStore { loaded, project, _ in
                 for item in items {
                     let count = item.body.withUnsafeBytes {
                         loaded.load($0, hasProjects: true) { $0 == project.id ? project : nil }
@@ -76,12 +76,14 @@ import Testing
             while store.writeNext() > 0 {}
             let body = snapshotItems(of: source).first { !$0.body.isEmpty }?.body ?? []
             self.withStore { loaded, project, _ in
-                #expect((body + body).withUnsafeBytes {
+                #expect(
+                    (body + body).withUnsafeBytes {
                         loaded.load($0, hasProjects: true) { $0 == project.id ? project : nil }
                     } == nil)
             }
             self.withStore { loaded, project, _ in
-                #expect(body.dropLast().withUnsafeBytes {
+                #expect(
+                    body.dropLast().withUnsafeBytes {
                         loaded.load($0, hasProjects: true) { $0 == project.id ? project : nil }
                     } == nil)
             }

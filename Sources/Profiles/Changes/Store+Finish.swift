@@ -112,7 +112,8 @@ extension Store {
     private func setSuppression(_ publish: () -> Void) {
         guard let change = self.changes.pointee.suppression else { return publish() }
         self.suppressions.set(
-            self.project, change.address, change.reasons, replacing: change.formerAddress, publish: publish)
+            self.project, change.address, change.reasons, replacing: change.formerAddress,
+            publish: publish)
     }
 
     /// Makes one edit; under the profile's lock, with blocks that have capacity for it.

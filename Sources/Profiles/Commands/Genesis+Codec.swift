@@ -20,7 +20,8 @@ extension Genesis {
     ///
     /// - Parameter omitted: Limits that are left out where they have their default, as from the
     ///   digest, which a release that adds a limit must not change.
-    package func encode(into buffer: inout ByteBuffer, omitting omitted: [StoreLimits.Number] = []) {
+    package func encode(into buffer: inout ByteBuffer, omitting omitted: [StoreLimits.Number] = [])
+    {
         buffer.append(self.directoryID.high.bigEndian)
         buffer.append(self.directoryID.low.bigEndian)
         buffer.append(self.hashKey.k0)

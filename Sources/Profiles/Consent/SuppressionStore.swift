@@ -53,7 +53,8 @@ struct SuppressionStore {
     ///   - publish: Runs under the locks, so that a reader that sees the change also sees what
     ///     `publish` stores.
     func set(
-        _ project: Project, _ address: AddressHash, _ reasons: SuppressionReasons, replacing former: AddressHash? = nil,
+        _ project: Project, _ address: AddressHash, _ reasons: SuppressionReasons,
+        replacing former: AddressHash? = nil,
         publish: () -> Void
     ) {
         project.record.pointee.suppressions += self.table.set(

@@ -80,7 +80,8 @@ struct SuppressionTable {
     /// - Returns: By how much the number of addresses changed.
     @discardableResult
     func set(
-        _ project: ProjectID, _ address: AddressHash, _ reasons: SuppressionReasons, replacing former: AddressHash? = nil,
+        _ project: ProjectID, _ address: AddressHash, _ reasons: SuppressionReasons,
+        replacing former: AddressHash? = nil,
         publish: () -> Void
     ) -> Int {
         var shards: UInt64 = 1 << UInt64(Self.shard(address))

@@ -39,8 +39,9 @@ struct ProjectPurge: BitwiseCopyable {
 extension Store {
     /// Does a bounded piece of what there is to remove.
     func purge(_ call: CallContext) {
-        guard self.state.pointee.purge.phase != .idle
-            || self.state.pointee.nextProjectDue <= call.clock
+        guard
+            self.state.pointee.purge.phase != .idle
+                || self.state.pointee.nextProjectDue <= call.clock
         else { return }
         self.freeNames(call)
         if self.state.pointee.purge.phase == .idle { self.beginPurge(call) }
@@ -63,7 +64,8 @@ extension Store {
             guard details.deleteDue != 0, !project.record.pointee.isPurging else { continue }
             next = min(
                 next,
-                details.purgedAt == 0 ? details.deleteDue : details.purgedAt + ProjectPurge.nameTaken)
+                details.purgedAt == 0
+                    ? details.deleteDue : details.purgedAt + ProjectPurge.nameTaken)
         }
         self.state.pointee.nextProjectDue = next
     }
@@ -193,7 +195,8 @@ extension Store {
 
     private func purgeSuppressions(units: Int) -> Int {
         let shard = self.state.pointee.purge.shard
-        guard shard < Shards.count, self.purged.contains(where: { $0.record.pointee.suppressions > 0 })
+        guard shard < Shards.count,
+            self.purged.contains(where: { $0.record.pointee.suppressions > 0 })
         else {
             self.enter(.names)
             return 1
@@ -214,7 +217,6 @@ extension Store {
         else { return false }
         for project in projects {
             self.select(project)
-            self.dropKeys(of: project.id)
             project.names.removeAll()
             self.settleBytes()
             project.record.pointee.isPurging = false
@@ -229,7 +231,4 @@ extension Store {
         self.refreshNextProjectDue()
         return true
     }
-
-    /// Removes the access keys of a project.
-    private func dropKeys(of project: ProjectID) {}
 }

@@ -132,8 +132,9 @@ extension Store {
     private func isTruncated(_ header: ProfileHeader, _ query: EventQuery, _ now: Int64) -> Bool {
         let truncatedBefore = self.truncatedBefore(header, now)
         guard let from = query.from else { return truncatedBefore != 0 }
-        return from < max(
-            truncatedBefore, self.retainedSince(now, in: header.project))
+        return from
+            < max(
+                truncatedBefore, self.retainedSince(now, in: header.project))
     }
 
     /// Calls `body` under the lock of the profile that an identifier names; `nil`: none is called
@@ -263,7 +264,8 @@ extension Store {
     ///
     /// - Returns: Whether these were the last; `nil`: the profile was merged away.
     private func copyPiece(
-        of profile: ProfileRef, in project: ProjectID, _ query: EventQuery, after cursor: EventPosition?, _ now: Int64,
+        of profile: ProfileRef, in project: ProjectID, _ query: EventQuery,
+        after cursor: EventPosition?, _ now: Int64,
         into piece: inout ByteBuffer
     ) -> Bool? {
         self.profileLocks.with(profile.shard) {
@@ -274,7 +276,8 @@ extension Store {
             let events = UnsafeBufferPointer(
                 start: self.eventStore.list(header), count: Int(header.eventCount))
             var lower = self.firstIndex(
-                in: events, notBefore: max(query.from ?? .min, self.retainedSince(now, in: project)),
+                in: events,
+                notBefore: max(query.from ?? .min, self.retainedSince(now, in: project)),
                 lsn: 0)
             var upper =
                 query.to.map { self.firstIndex(in: events, notBefore: $0, lsn: 0) } ?? events.count

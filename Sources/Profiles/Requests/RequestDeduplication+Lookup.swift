@@ -29,7 +29,8 @@ extension RequestDeduplication {
     ///   - now: In microseconds since 1970.
     ///   - equal: The fingerprint that equal messages share; `nil`: that of the payload.
     func lookUp(
-        _ project: Project, _ kind: RecordKind, _ id: UnsafeRawBufferPointer, in payload: UnsafeRawBufferPointer,
+        _ project: Project, _ kind: RecordKind, _ id: UnsafeRawBufferPointer,
+        in payload: UnsafeRawBufferPointer,
         now: Int64, equal: Fingerprint? = nil
     ) -> DeduplicationLookup {
         // SAFETY: both pointers are borrowed from the record for this call, and `id` is a slice of
@@ -54,7 +55,8 @@ extension RequestDeduplication {
         now: Int64
     ) {
         self.remember(
-            lookup.project, lookup.kind, lookup.id, hash: lookup.hash, fingerprint: lookup.fingerprint,
+            lookup.project, lookup.kind, lookup.id, hash: lookup.hash,
+            fingerprint: lookup.fingerprint,
             response: response, receivedAt: receivedAt, now: now)
     }
 }

@@ -72,7 +72,8 @@ struct RequestDeduplication {
             let handle = table.next(tag, from: &position)
             guard handle != 0 else { return nil }
             let entry = Entry(self.slab.pointer(handle))
-            guard entry.project == project, entry.kind == kind.rawValue, now - entry.receivedAt <= self.ageMax,
+            guard entry.project == project, entry.kind == kind.rawValue,
+                now - entry.receivedAt <= self.ageMax,
                 self.isOf(id, entry)
             else { continue }
             return DeduplicationEntry(
@@ -89,7 +90,8 @@ struct RequestDeduplication {
 
     /// Keeps a response, and drops entries that are past due or over the limits.
     func remember(
-        _ project: Project, _ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, fingerprint: Fingerprint,
+        _ project: Project, _ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64,
+        fingerprint: Fingerprint,
         response: UnsafeRawBufferPointer, receivedAt: Int64, now: Int64
     ) {
         // Two for one, so that steady traffic never leaves the clean-up behind.

@@ -209,7 +209,8 @@ extension Store {
         guard let project = self.projects.find(command.project) else { return .projectNotFound }
         self.select(project)
         guard !project.isLive else { return .none }
-        return command.isServedWhileDeleting && call.clock < project.record.pointee.details.deleteDue
+        return command.isServedWhileDeleting
+            && call.clock < project.record.pointee.details.deleteDue
             ? .none : .projectDeleted
     }
 
