@@ -133,6 +133,9 @@ class Outcome:
         for kind in (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo):
             inner = kind()
             if detail.Unpack(inner):
+                if kind is error_details_pb2.ErrorInfo and inner.reason == "LSN_NOT_REACHED":
+                    # How far the server is.
+                    inner.metadata["actual"] = hidden(inner.metadata["actual"])
                 detail.Pack(self.normal(inner))
 
     @property
