@@ -30,6 +30,8 @@ package final class ServiceLoop: RPCHandler {
     /// Calls that will be recorded at their end.
     var audits = AuditDrafts()
     let isAuditing: Bool
+    /// No key is needed.
+    let isOpen: Bool
     /// No key is needed and no call recorded.
     private let isUnguarded: Bool
     let decoder = MessageDecoder()
@@ -80,6 +82,7 @@ package final class ServiceLoop: RPCHandler {
         self.random = random
         self.table = table
         self.isAuditing = access.audit != nil
+        self.isOpen = access.isOpen
         self.isUnguarded = access.isOpen && access.audit == nil
         self.neededScopes = table.map(\.permission.scopes)
         self.batch = LogBatch(loop: index)
@@ -180,7 +183,7 @@ package final class ServiceLoop: RPCHandler {
 
     package func beforeSleep() {
         self.pushHealth()
-        if !self.access.isOpen { self.endRevokedStreams() }
+        if !self.isOpen { self.endRevokedStreams() }
         self.continueCalls()
         guard let partition = self.partitionCell, !self.batch.isEmpty,
             let next = self.freeBatches.popLast()

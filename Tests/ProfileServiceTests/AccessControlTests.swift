@@ -44,15 +44,30 @@ import Testing
         }
     }
 
-    @Test func everyBitOfTheSecretCounts() {
+    /// Of a project's key, and of an operator's.
+    @Test(arguments: [1, 200] as [UInt8])
+    func everyBitOfTheSecretCounts(number: UInt8) {
         self.keys.add(1)
         for bit in 0 ..< 256 {
-            var secret = [UInt8](repeating: 1, count: 32)
+            var secret = [UInt8](repeating: number, count: 32)
             secret[bit / 8] ^= 1 << UInt8(bit % 8)
             var buffer = ByteBuffer()
-            secret.withUnsafeBytes { KeyText.write(KeyTable.name(1), secret: $0, into: &buffer) }
+            secret.withUnsafeBytes {
+                KeyText.write(KeyTable.name(number), secret: $0, into: &buffer)
+            }
             let header = Array("Bearer ".utf8) + Array(buffer.bytes)
             #expect(self.access.logIn(header, self.keys).failure == .mismatch, "\(bit)")
+        }
+        // Hashes of which one word alone differs.
+        for word in 0 ..< 4 {
+            var other = KeyTable.operatorKey(number).hash
+            switch word {
+            case 0: other.words.0 ^= 1
+            case 1: other.words.1 ^= 1
+            case 2: other.words.2 ^= 1
+            default: other.words.3 ^= 1
+            }
+            #expect(!KeyTable.operatorKey(number).matches(other), "\(word)")
         }
     }
 

@@ -27,6 +27,21 @@ import Testing
         #expect(self.logins.add(self.address, nowNanoseconds: now + 1))
     }
 
+    /// Each loop counts with the time at which its tick began, so times of two loops are not in
+    /// order.
+    @Test func timesOfTwoLoopsNeedNotAscend() {
+        for number in 0 ..< 20 as Range<UInt64> {
+            let now = 100 * Self.second - number * Self.second / 100
+            #expect(!self.logins.add(self.address, nowNanoseconds: now))
+        }
+        #expect(self.logins.add(self.address, nowNanoseconds: 99 * Self.second))
+        for number in 0 ..< 10_000 {
+            let address = PeerAddress("10.0.\(number / 256).\(number % 256):1")
+            _ = self.logins.add(address, nowNanoseconds: 50 * Self.second)
+        }
+        #expect(self.logins.add(self.address, nowNanoseconds: 51 * Self.second))
+    }
+
     @Test func otherAddressesAreNotAffected() {
         for _ in 0 ..< 100 { _ = self.logins.add(self.address, nowNanoseconds: Self.second) }
         #expect(!self.logins.add(PeerAddress("192.0.2.2:1"), nowNanoseconds: Self.second))

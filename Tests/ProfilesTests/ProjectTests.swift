@@ -200,6 +200,26 @@ import Testing
         for number in 0 ..< 2_000 { #expect(fixture.find("p\(number)") == UInt32(number + 2)) }
     }
 
+    /// Bytes in use for each profile, with the same profiles in one project and in a hundred.
+    @Test func smallProjectsCostAtMostAThirdMoreForEachProfile() throws {
+        func bytes(projects: Int, people: Int) throws -> Int {
+            let fixture = TrackFixture()
+            for number in 1 ..< projects { try fixture.create("p\(number)") }
+            for project in 1 ... projects {
+                try fixture.with(project: UInt32(project)) { () throws in
+                    for number in 0 ..< people {
+                        let events = (0 ..< 3).map { EventSpec(name: "event_\($0)") }
+                        try fixture.track(TrackSpec("person\(project)-\(number)", events))
+                    }
+                }
+            }
+            return fixture.store.memory.usedBytes
+        }
+        let one = try bytes(projects: 1, people: 6_000)
+        let many = try bytes(projects: 60, people: 100)
+        #expect(many * 10 <= one * 13, "\(one) and \(many) bytes")
+    }
+
     /// Names are found again at every step of the table's growth.
     @Test func namesAreKeptAtEverySizeOfTheTable() {
         withProject { project in

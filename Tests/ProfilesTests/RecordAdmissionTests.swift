@@ -70,7 +70,7 @@ import Testing
 
     @Test(arguments: [
         (RecordKind.redeemUnsubscribe, true), (.addSuppression, true), (.updateProject, true),
-        (.erase, true), (.track, false),
+        (.deleteProject, true), (.createProject, false), (.erase, true), (.track, false),
         (.confirmSubscription, false), (.removeSuppression, false),
     ])
     func kindDecidesOfTheOthers(kind: RecordKind, isTaken: Bool) throws {

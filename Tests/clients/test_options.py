@@ -53,6 +53,7 @@ def test_one_response_has_the_defaults_and_every_limit(shared):
         "topics_per_channel": 25,
         "batch_get_profiles": 200,
         "elements_per_list": 25,
+        "keys_per_project": 100,
         "operations_per_batch": 200,
         "subscription_changes_per_call": 100,
         "suppressed_addresses_per_project": 4_000_000,
@@ -60,7 +61,7 @@ def test_one_response_has_the_defaults_and_every_limit(shared):
         "erased_identifiers_per_project": 4_000_000,
     }
     assert expected.items() <= dict(response.limits).items()
-    assert len(response.limits) == 50 and all(response.limits.values())
+    assert len(response.limits) == 51 and all(response.limits.values())
 
 
 def test_options_survive_a_restart(server):

@@ -104,7 +104,7 @@ struct CallerTable {
     /// A call was admitted by what its connection's last header allows.
     @inline(__always)
     mutating func open(_ token: CallToken, method: Int, isStream: Bool, isCounted: Bool) {
-        let slot = token.slot
+        let slot = Int(token.streamSlot)
         while self.calls.count <= slot { self.calls.append(Call()) }
         self.calls[slot].token = token
         self.calls[slot].method = method
@@ -118,27 +118,27 @@ struct CallerTable {
 
     /// A call that was admitted as counted has ended.
     mutating func end(_ token: CallToken) {
-        guard self.isKnown(token), self.calls[token.slot].isCounted else { return }
-        self.calls[token.slot].isCounted = false
-        self.calls[token.slot].grant.usage.endCall()
+        guard self.isKnown(token), self.calls[Int(token.streamSlot)].isCounted else { return }
+        self.calls[Int(token.streamSlot)].isCounted = false
+        self.calls[Int(token.streamSlot)].grant.usage.endCall()
     }
 
     /// Whether the call was admitted with a key.
     @inline(__always)
     func isKnown(_ token: CallToken) -> Bool {
-        token.slot < self.calls.count && self.calls[token.slot].token == token
+        Int(token.streamSlot) < self.calls.count && self.calls[Int(token.streamSlot)].token == token
     }
 
     /// Reads something of what an open call may do; `nil`: it was admitted without a key.
     @inline(__always)
     func grant<Value>(of token: CallToken, _ field: (borrowing Grant) -> Value) -> Value? {
         guard self.isKnown(token) else { return nil }
-        return field(self.calls[token.slot].grant)
+        return field(self.calls[Int(token.streamSlot)].grant)
     }
 
     /// The method of an open call; `nil`: it was admitted without a key.
     func method(of token: CallToken) -> Int? {
-        self.isKnown(token) ? self.calls[token.slot].method : nil
+        self.isKnown(token) ? self.calls[Int(token.streamSlot)].method : nil
     }
 
     // MARK: Streams

@@ -21,7 +21,11 @@ final class FailedLogins: Sendable {
         var newest: UInt64 = 0
 
         /// Adds a failure; returns whether there were more than `countMax` within the window.
-        mutating func add(at now: UInt64) -> Bool {
+        ///
+        /// Each loop has read the clock at the beginning of its tick, so a failure may come with a
+        /// time before that of the newest one.
+        mutating func add(at time: UInt64) -> Bool {
+            let now = max(time, self.newest)
             let oldest = self.times[self.next]
             let isFull = self.count == FailedLogins.countMax
             self.times[self.next] = now
@@ -70,6 +74,6 @@ final class FailedLogins: Sendable {
     private static func prune(_ state: inout State, _ now: UInt64) {
         guard now >= state.nextPrune else { return }
         state.nextPrune = now + Self.windowNanoseconds / 10
-        state.addresses = state.addresses.filter { now - $1.newest < Self.windowNanoseconds }
+        state.addresses = state.addresses.filter { now < $1.newest + Self.windowNanoseconds }
     }
 }

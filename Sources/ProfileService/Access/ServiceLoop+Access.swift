@@ -12,7 +12,7 @@ extension ServiceLoop {
     /// Decides on a call where keys are needed or calls are recorded.
     func admitGuarded(_ call: RPCCall) -> RPCAdmission {
         let scopes = self.neededScopes[call.method]
-        if !self.access.isOpen, !scopes.isEmpty {
+        if !self.isOpen, !scopes.isEmpty {
             return self.admitWithKey(call, needing: scopes)
         }
         let admission = self.admitOpen(call)
@@ -126,7 +126,7 @@ extension ServiceLoop {
     /// Who makes an open call.
     @inline(__always)
     func caller(of token: CallToken) -> Caller {
-        if self.access.isOpen { return .open }
+        if self.isOpen { return .open }
         return self.callers.grant(of: token) { $0.caller } ?? .nobody
     }
 
@@ -159,7 +159,7 @@ extension ServiceLoop {
     /// - Returns: Why not; `nil`: they were taken, or its key has no such limit.
     @inline(__always)
     func takeTokens(for operations: Int, of token: CallToken) -> CommandAdmission? {
-        guard !self.access.isOpen,
+        guard !self.isOpen,
             let maximum = self.callers.grant(of: token, { $0.updatesPerSecondMax }), maximum > 0
         else { return nil }
         return self.takeTokens(for: operations, of: token, maximum: maximum)
@@ -181,7 +181,7 @@ extension ServiceLoop {
     /// Whether one more operation of a stream would find its token now; looked at before its
     /// request is decoded again.
     func hasToken(_ token: CallToken) -> Bool {
-        guard !self.access.isOpen else { return true }
+        guard !self.isOpen else { return true }
         let now = self.transport.nowNanoseconds
         return self.callers.grant(of: token) {
             $0.updatesPerSecondMax == 0

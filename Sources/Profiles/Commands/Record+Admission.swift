@@ -5,14 +5,16 @@ import Bytes
 
 extension RecordView {
     /// Whether the record is accepted over the memory limit: a lack of memory must not prevent an
-    /// opt-out, an erasure or the revocation of a key, and a project's options (a shorter
-    /// retention) free memory.
+    /// opt-out, an erasure or the revocation of a key; the deletion of a project, and a project's
+    /// options (a shorter retention) free memory.
     ///
     /// These are an opt-out (an UpdateSubscription of nothing but UNSUBSCRIBED, an unsubscribe
     /// link, a suppression), a log-out, an erasure, and a batch of nothing else.
     package var isTakenOverMemoryLimit: Bool {
         switch RecordKind(rawValue: self.kind) {
-        case .redeemUnsubscribe, .addSuppression, .updateProject, .erase, .revokeKey: true
+        case .redeemUnsubscribe, .addSuppression, .updateProject, .deleteProject, .erase,
+            .revokeKey:
+            true
         case .updateSubscription: Self.isOptOut(self.payload)
         case .identify: Self.isLogOut(self.payload)
         case .batch: Self.isOfTaken(self.payload)

@@ -45,8 +45,8 @@ struct ProfilePool {
     /// Profiles in a shard: slots `0 ..< count`.
     func count(_ shard: Int) -> Int { self.shards[shard].count }
 
-    /// The slot of a shard that is used next, as a `ProfileRef`: of a profile whose project is gone;
-    /// 0: a new one.
+    /// The slot of a shard that is used next, as a `ProfileRef`: of a profile whose project is
+    /// gone; 0: a new one.
     func vacant(_ shard: Int) -> UInt32 { self.shards[shard].vacant }
 
     /// Notes that a slot is the next to be used, or with another profile's `nextVacant` that it is

@@ -2,8 +2,8 @@
 ///
 /// Looking at every project would cost each record more than what it does. So a bound goes down
 /// with each entry, and up only when all projects are looked at, which is at most once in
-/// `RetentionSweep.tickInterval` and only if something may be due. A bound that is too early makes a
-/// tick that finds nothing.
+/// `RetentionSweep.tickInterval` and only if something may be due. A bound that is too early makes
+/// a tick that finds nothing.
 struct OldestEntries: BitwiseCopyable {
     var request = Int64.max
     var merge = Int64.max

@@ -5,8 +5,8 @@ import Bytes
 /// How many of everything a snapshot's first item announces, and how many were found.
 ///
 /// Layout: `projects: UInt32 (version 1: names) | suppressions, requests, merges, blocks: UInt64 |
-/// keys: UInt64 (not in version 1)`, then per shard `profiles, identifiers, addresses, events: UInt32 | vacant: UInt32 (not in version
-/// 1)`.
+/// keys: UInt64 (not in version 1)`, then per shard `profiles, identifiers, addresses, events:
+/// UInt32 | vacant: UInt32 (not in version 1)`.
 struct SnapshotTotals: Equatable {
     var projects = 0
     /// In version 1 only.
