@@ -44,15 +44,22 @@ class Churn:
         self.lock, self.stopping, self.threads = threading.Lock(), threading.Event(), []
         self.counts, self.faults = collections.Counter(), []
 
-    def run(self, seconds, sticky=4, roaming=4):
+    def run(self, seconds, least, sticky=4, roaming=4):
+        """Runs for a time, and on until `least` of each has happened: a busy machine revokes few keys in a second."""
         jobs = [self.create, self.revoke, *[self.stick] * sticky, *[self.roam] * roaming]
         self.threads = [threading.Thread(target=self.guarded, args=(job,)) for job in jobs]
         for thread in self.threads:
             thread.start()
-        self.stopping.wait(seconds)
+        begin = time.monotonic()
+        while not self.stopping.wait(0.1) and time.monotonic() < begin + max(60, 2 * seconds):
+            if time.monotonic() > begin + seconds and self.has_met(least):
+                break
         self.stopping.set()
         for thread in self.threads:
             thread.join(60)
+
+    def has_met(self, least):
+        return min(self.counts[what] for what in ("created", "revoked", "passed", "rejected")) >= least
 
     def guarded(self, job):
         try:
