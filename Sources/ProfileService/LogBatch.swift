@@ -6,6 +6,8 @@ import Profiles
 package struct BatchSlot {
     /// The call that gets the response.
     package var token: CallToken
+    /// Of the call; 0: none.
+    package var project: ProjectID
     /// Echoed on streams; 0 for unary calls.
     package var sequence: UInt64 = 0
     /// Index among the pending requests of a stream; 0: a unary call.
@@ -24,10 +26,11 @@ package struct BatchSlot {
     package var rejection: Rejection = .none
 
     package init(
-        token: CallToken, sequence: UInt64 = 0, recordOffset: Int, recordBytes: Int,
-        operations: Int, items: Int
+        token: CallToken, project: ProjectID = ProjectID(rawValue: 0), sequence: UInt64 = 0,
+        recordOffset: Int, recordBytes: Int, operations: Int, items: Int
     ) {
         self.token = token
+        self.project = project
         self.sequence = sequence
         self.recordOffset = recordOffset
         self.recordBytes = recordBytes

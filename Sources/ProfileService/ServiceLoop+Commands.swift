@@ -101,8 +101,8 @@ extension ServiceLoop {
         }
         batch.slots.append(
             BatchSlot(
-                token: context.token, recordOffset: start, recordBytes: bytes,
-                operations: record.operations, items: items))
+                token: context.token, project: context.project, recordOffset: start,
+                recordBytes: bytes, operations: record.operations, items: items))
         return .added
     }
 
@@ -227,7 +227,7 @@ extension ServiceLoop {
         switch header.kind {
         case .track, .genesis, .tick: preconditionFailure("no such result comes here")
         case .identify:
-            let image = self.readImage(ofResult: body)
+            let image = self.readImage(ofResult: body, in: slot.project)
             return self.encoder.encodeIdentifyResponse(
                 header, body: &body, image: image, into: &output)
         case .updateSubscription:
@@ -276,7 +276,7 @@ extension ServiceLoop {
             let showsDetail = output.count - start < MessageEncoder.batchDetailBytesMax
             var image: ProfileImage?
             if showsDetail, inner.kind == .identify, inner.rejection == .none {
-                image = self.readImage(ofResult: result)
+                image = self.readImage(ofResult: result, in: slot.project)
             }
             outcomes.add(
                 self.encoder.appendBatchResult(
@@ -290,14 +290,14 @@ extension ServiceLoop {
     }
 
     /// The profile whose id a result begins with, as it is now; valid until the next read.
-    private func readImage(ofResult body: ByteReader) -> ProfileImage? {
+    private func readImage(ofResult body: ByteReader, in project: ProjectID) -> ProfileImage? {
         var body = body
         let id = body.read(count: ProfileID.binaryBytes)
         guard let reference = self.partitionReference else { return nil }
         self.image.removeAll()
         reference._withUnsafeGuaranteedRef { partition in
             _ = partition.store.read(
-                project: partition.store.defaultProject,
+                project: project,
                 identifier: IdentifierView(kind: .profileID, bytes: id),
                 now: self.transport.nowWallMicroseconds, into: &self.image)
         }
