@@ -90,19 +90,15 @@ package final class LogBatch: @unchecked Sendable {
     /// Removes the commands whose call has ended or passed its deadline meanwhile: an abandoned
     /// call costs no write, and a late one is not carried out.
     ///
-    /// - Returns: How many items were removed.
+    /// - Parameter isAbandoned: Called once for each command.
     /// - Complexity: O(slots), and a copy of the records behind the first one removed.
-    package func removeAll(where isAbandoned: (CallToken) -> Bool) -> Int {
-        guard var kept = self.slots.firstIndex(where: { isAbandoned($0.token) }) else { return 0 }
+    package func removeAll(where isAbandoned: (BatchSlot) -> Bool) {
+        guard var kept = self.slots.firstIndex(where: isAbandoned) else { return }
         var end = self.slots[kept].recordOffset
-        var items = self.slots[kept].items
         let bytes = self.records.mutableBytes
         for index in kept + 1 ..< self.slots.count {
             var slot = self.slots[index]
-            if isAbandoned(slot.token) {
-                items += slot.items
-                continue
-            }
+            if isAbandoned(slot) { continue }
             // SAFETY: `end` is at or before the record's old offset, and both are in the written
             // part of the buffer; `copyMemory` allows overlap.
             (bytes.baseAddress! + end).copyMemory(
@@ -114,7 +110,6 @@ package final class LogBatch: @unchecked Sendable {
         }
         self.slots.removeLast(self.slots.count - kept)
         self.records.truncate(to: end)
-        return items
     }
 
     /// Makes it ready for the next tick.

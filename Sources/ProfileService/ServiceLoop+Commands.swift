@@ -54,7 +54,7 @@ extension ServiceLoop {
         if case .added = admission { return }
         guard let failure = admission.failure else { return }
         if case .overQuota = admission { self.access.metrics.addUpdateQuotaRejection() }
-        self.reject(context.token, failure, items: items)
+        self.reject(context, failure, items: items)
     }
 
     /// Adds a command to the open batch, if it may.
@@ -118,16 +118,18 @@ extension ServiceLoop {
 
     /// Responds to every call of a batch that came back from the log.
     func respondToAll(of batch: LogBatch) {
-        // Counted once for all: the counters are shared, and none of these responses has left yet.
+        // Counted once for each run of a project: the counters are shared, and none of these
+        // responses has left yet.
         var ended = ItemOutcomes()
-        defer {
-            self.accounting.add(
-                stored: ended.stored, duplicate: ended.duplicate, stale: ended.stale,
-                rejected: ended.rejected)
-        }
+        var project = batch.slots.first?.project ?? ProjectID(rawValue: 0)
+        defer { self.count(ended, of: project) }
         self.returnedSecrets = batch.secrets
         defer { self.returnedSecrets = nil }
         for slot in batch.slots {
+            if slot.project != project {
+                self.count(ended, of: project)
+                (ended, project) = (ItemOutcomes(), slot.project)
+            }
             if slot.ticket != 0 {
                 self.respondToItem(slot, of: batch, &ended)
                 continue
@@ -242,16 +244,17 @@ extension ServiceLoop {
         case .addSuppression, .removeSuppression:
             return self.encoder.encodeSuppressionResponse(header, body: &body, into: &output)
         case .batch: return self.encodeBatch(header, &body, slot, into: &output)
-        case .updateProject:
-            self.encodeUpdateProject(&body, into: &output)
+        case .createProject, .updateProject:
+            self.encodeProject(&body, into: &output)
+            return ItemOutcomes()
+        case .deleteProject:
+            self.encodeDeleteProject(&body, into: &output)
             return ItemOutcomes()
         case .createKey:
             self.encodeCreateKey(header, &body, slot, into: &output)
             return ItemOutcomes()
         // The response has no fields.
         case .revokeKey: return ItemOutcomes()
-        case .createProject, .deleteProject:
-            preconditionFailure("no call makes such a record yet")
         case .erase:
             self.encoder.encodeEraseProfileResponse(header, body: &body, into: &output)
             return ItemOutcomes()
