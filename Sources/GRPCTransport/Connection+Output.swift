@@ -81,9 +81,7 @@ extension Connection {
         self.gate.budget.spend(WorkBudget.framePoints - count)
         stream.progressNanoseconds = self.loop.nowNanoseconds
         self.progressNanoseconds = self.loop.nowNanoseconds
-        self.pendingResponseBytes -= count
-        self.loop.pendingResponseBytes -= count
-        self.loop.hasDrained = true
+        self.responsesShrank(by: count)
         return self.output.count < self.loop.limits.sendBytes
             ? 0 : Int32(NGHTTP2_ERR_PAUSE.rawValue)
     }

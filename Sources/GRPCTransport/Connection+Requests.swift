@@ -23,8 +23,9 @@ extension Connection {
         case NGHTTP2_DATA.rawValue:
             self.withStream(frame.pointee.hd.stream_id) { stream in
                 self.countEmptyData(stream, frame)
-                self.recharge(stream)
                 self.endRequest(of: stream, flags: frame.pointee.hd.flags)
+                // Last: a message that was whole, and is dispatched by now, needs no share.
+                self.recharge(stream)
             }
         case NGHTTP2_RST_STREAM.rawValue:
             self.machine.streamReset(nowNanoseconds: self.loop.nowNanoseconds)
@@ -173,9 +174,12 @@ extension Connection {
     }
 
     /// Whether responses, those of the calls under way included, leave headroom for another call.
+    ///
+    /// A connection that reads keeps one call at a time while others of its peer do not.
     var mayBeginCalls: Bool {
-        self.pendingResponseBytes + self.reservedResponseBytes
-            < self.loop.limits.outputBytesPerConnectionMax
+        let own = self.pendingResponseBytes + self.reservedResponseBytes
+        return own < self.loop.limits.outputBytesPerConnectionMax
+            && (own == 0 || self.peer.pendingResponseBytes < self.loop.limits.outputBytesPerPeerMax)
     }
 
     /// What a response needs beside what grows with its request, in bytes.

@@ -98,8 +98,7 @@ extension Connection {
     ) {
         let framedBytes = stream.output.buffer.count - start
         stream.output.buffer.patch(UInt32(framedBytes - Self.prefixBytes).bigEndian, at: start + 1)
-        self.pendingResponseBytes += framedBytes
-        self.loop.pendingResponseBytes += framedBytes
+        self.responsesGrew(by: framedBytes)
         self.loop.metrics.messageSent()
         self.gate.budget.earnProgress()
         switch action {
@@ -161,14 +160,14 @@ extension Connection {
 
     /// A call has its status: nothing of it is due any more, and it is counted.
     func callEnded(_ stream: RPCStream, code: RPCStatusCode) {
-        self.dropHeld(of: stream)
+        if stream.holdsRequest { self.dropHeld(of: stream) }
         self.gate.budget.earnProgress()
         self.reservedResponseBytes -= stream.reservedResponseBytes
         stream.reservedResponseBytes = 0
         stream.endedNanoseconds = self.loop.nowNanoseconds
         // Calls that were not begun may have headroom by it.
         self.loop.hasDrained = true
-        self.loop.wheel.cancel(stream.timer)
+        if stream.timer.isScheduled { self.loop.wheel.cancel(stream.timer) }
         self.loop.metrics.handled(
             method: stream.head.method, code: code,
             nanoseconds: self.loop.nowNanoseconds - stream.startedNanoseconds)

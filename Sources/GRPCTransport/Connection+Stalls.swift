@@ -3,6 +3,23 @@ import CNGHTTP2
 // Responses that their reader does not take (A14, C15).
 
 extension Connection {
+    /// Bytes of responses were queued.
+    @inline(__always)
+    func responsesGrew(by count: Int) {
+        self.pendingResponseBytes += count
+        self.peer.pendingResponseBytes += count
+        self.loop.pendingResponseBytes += count
+    }
+
+    /// Bytes of responses have left, or went with their stream.
+    @inline(__always)
+    func responsesShrank(by count: Int) {
+        self.pendingResponseBytes -= count
+        self.peer.pendingResponseBytes -= count
+        self.loop.pendingResponseBytes -= count
+        self.loop.hasDrained = true
+    }
+
     /// Bytes that wait for this peer to read.
     var unreadBytes: Int { self.pendingResponseBytes + self.output.count }
 
@@ -59,33 +76,28 @@ extension RPCLoop {
     /// the loop, in nanoseconds: the comparison visits every connection.
     private static let shedIntervalNanoseconds: UInt64 = 500_000_000
 
-    /// Cuts the largest holders of unread responses off: those of a peer that holds more than its
-    /// share and does not read, and whoever holds most while the loop holds more than its budget.
+    /// Cuts the largest holders of unread responses off: those of a peer that has used up its share
+    /// and does not read, and whoever holds most while the loop holds more than its budget.
     ///
     /// - Complexity: O(connections), at most twice a second below the budget; above it, as many
     ///   connections are cut as bring it below.
     func shedResponses() {
-        guard self.pendingResponseBytes > self.limits.outputBytesPerPeerMax else { return }
+        guard self.pendingResponseBytes >= self.limits.outputBytesPerPeerMax else { return }
         let isOver = self.pendingResponseBytes > self.limits.outputBytesMax
         guard isOver || self.nowNanoseconds >= self.nextShedNanoseconds else { return }
         self.nextShedNanoseconds = self.nowNanoseconds + Self.shedIntervalNanoseconds
         var holders: [Connection] = []
-        var peers: [PeerAddress: Int] = [:]
         for case let open? in self.connections where open.connection.unreadBytes > 0 {
             holders.append(open.connection)
-            peers[open.connection.peer.address, default: 0] += open.connection.unreadBytes
         }
         holders.sort { $0.unreadBytes > $1.unreadBytes }
         for holder in holders {
-            let bytes = holder.unreadBytes
-            let address = holder.peer.address
             let isGreedy =
-                peers[address, default: 0] > self.limits.outputBytesPerPeerMax
+                holder.peer.pendingResponseBytes >= self.limits.outputBytesPerPeerMax
                 && holder.isReaderStalled
             guard isGreedy || self.pendingResponseBytes > self.limits.outputBytesMax else {
                 continue
             }
-            peers[address, default: 0] -= bytes
             self.close(holder, .outputBudget)
         }
     }

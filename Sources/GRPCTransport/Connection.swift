@@ -250,9 +250,7 @@ final class Connection {
 
     /// Gives a stream that is gone back to the loop; its call, if it is live, is cancelled.
     private func close(_ stream: RPCStream) {
-        self.pendingResponseBytes -= stream.output.count
-        self.loop.pendingResponseBytes -= stream.output.count
-        self.loop.hasDrained = true
+        self.responsesShrank(by: stream.output.count)
         switch stream.machine.close() {
         case .cancel:
             self.callEnded(stream, code: .cancelled)

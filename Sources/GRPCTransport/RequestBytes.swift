@@ -99,6 +99,10 @@ final class PeerShare {
     let address: PeerAddress
     var connections = 0
     var requests = RequestBytes()
+    /// Bytes of responses waiting in the streams of its connections.
+    var pendingResponseBytes = 0
+    /// What its turns of this tick have taken so far.
+    var turns = PeerTurns()
 
     init(_ address: PeerAddress) {
         self.address = address

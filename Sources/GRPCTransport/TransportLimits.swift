@@ -22,7 +22,7 @@ package struct TransportLimits: Sendable {
     /// connection is begun; those under way may exceed it.
     package var outputBytesPerConnectionMax = 1 << 20
     /// Responses waiting in all connections, in bytes; loops divide it (A14). Beyond it the largest
-    /// holders are cut off; a single peer that does not read is cut off beyond half of it.
+    /// holders are cut off; a single peer that does not read is cut off at a quarter of it.
     package var outputBytesMax = 64 << 20
     /// Unfinished requests of one connection, in bytes: two messages of the largest size at once.
     /// Others wait for them, with their windows shut.
@@ -112,10 +112,11 @@ package struct TransportLimits: Sendable {
 
     package init() {}
 
-    /// What one peer may hold of the budgets of a loop: half, so that no single one can use them
-    /// up.
+    /// What one peer may hold of the budget of a loop: half, so that no single one can use it up.
     var requestBytesPerPeerMax: Int { self.requestBytesMax / 2 }
-    var outputBytesPerPeerMax: Int { self.outputBytesMax / 2 }
+    /// As above for responses, and a quarter: at it each connection of the peer has one call at a
+    /// time, and those that do not read are cut off.
+    var outputBytesPerPeerMax: Int { self.outputBytesMax / 4 }
 
     /// The limits of one of several loops: budgets of the process are divided, so that no frame
     /// touches memory that another loop writes.

@@ -32,6 +32,8 @@ package protocol DecodedRequest {
     static var namesProject: Bool { get }
     /// Whether an operator may leave the project empty, for what belongs to none.
     static var mayNameNoProject: Bool { get }
+    /// Whether the request is served while its project is being deleted.
+    static var isServedWhileDeleting: Bool { get }
     /// The project's name, as sent.
     var project: UnsafeRawBufferPointer { get }
     /// What the response must know at least; 0: anything.
@@ -43,6 +45,7 @@ package protocol DecodedRequest {
 extension DecodedRequest {
     package static var namesProject: Bool { true }
     package static var mayNameNoProject: Bool { false }
+    package static var isServedWhileDeleting: Bool { false }
     package var minLSN: UInt64 { 0 }
     package var itemCount: Int { 0 }
 }

@@ -54,7 +54,7 @@ extension ServiceLoop {
         if case .added = admission { return }
         guard let failure = admission.failure else { return }
         if case .overQuota = admission { self.access.metrics.addUpdateQuotaRejection() }
-        self.reject(context.token, failure, items: items)
+        self.reject(context, failure, items: items)
     }
 
     /// Adds a command to the open batch, if it may.
@@ -81,13 +81,19 @@ extension ServiceLoop {
         else {
             preconditionFailure("a record of this process is whole")
         }
-        let partition = context.partition
-        if let until = partition.store.blockedUntil(record, now: self.transport.nowWallMicroseconds)
-        {
+        // SAFETY: the loop keeps its partition. Counting references to it, its store and its
+        // pipeline took six atomic operations a call.
+        let partition = Unmanaged.passUnretained(context.partition)
+        let until = partition._withUnsafeGuaranteedRef {
+            $0.store.blockedUntil(record, now: self.transport.nowWallMicroseconds)
+        }
+        if let until {
             batch.records.truncate(to: start)
             return .blocked(until: until)
         }
-        let rejection = Self.reserve(record, bytes, isOfStream, in: partition.pipeline)
+        let rejection = partition._withUnsafeGuaranteedRef {
+            Self.reserve(record, bytes, isOfStream, in: $0.pipeline)
+        }
         // Not by `==`, which compares another module's enum through a witness.
         guard case .none = rejection else {
             batch.records.truncate(to: start)
@@ -95,8 +101,8 @@ extension ServiceLoop {
         }
         batch.slots.append(
             BatchSlot(
-                token: context.token, recordOffset: start, recordBytes: bytes,
-                operations: record.operations, items: items))
+                token: context.token, project: context.project, recordOffset: start,
+                recordBytes: bytes, operations: record.operations, items: items))
         return .added
     }
 
@@ -112,16 +118,18 @@ extension ServiceLoop {
 
     /// Responds to every call of a batch that came back from the log.
     func respondToAll(of batch: LogBatch) {
-        // Counted once for all: the counters are shared, and none of these responses has left yet.
+        // Counted once for each run of a project: the counters are shared, and none of these
+        // responses has left yet.
         var ended = ItemOutcomes()
-        defer {
-            self.accounting.add(
-                stored: ended.stored, duplicate: ended.duplicate, stale: ended.stale,
-                rejected: ended.rejected)
-        }
+        var project = batch.slots.first?.project ?? ProjectID(rawValue: 0)
+        defer { self.count(ended, of: project) }
         self.returnedSecrets = batch.secrets
         defer { self.returnedSecrets = nil }
         for slot in batch.slots {
+            if slot.project != project {
+                self.count(ended, of: project)
+                (ended, project) = (ItemOutcomes(), slot.project)
+            }
             if slot.ticket != 0 {
                 self.respondToItem(slot, of: batch, &ended)
                 continue
@@ -221,7 +229,7 @@ extension ServiceLoop {
         switch header.kind {
         case .track, .genesis, .tick: preconditionFailure("no such result comes here")
         case .identify:
-            let image = self.readImage(ofResult: body)
+            let image = self.readImage(ofResult: body, in: slot.project)
             return self.encoder.encodeIdentifyResponse(
                 header, body: &body, image: image, into: &output)
         case .updateSubscription:
@@ -236,16 +244,17 @@ extension ServiceLoop {
         case .addSuppression, .removeSuppression:
             return self.encoder.encodeSuppressionResponse(header, body: &body, into: &output)
         case .batch: return self.encodeBatch(header, &body, slot, into: &output)
-        case .updateProject:
-            self.encodeUpdateProject(&body, into: &output)
+        case .createProject, .updateProject:
+            self.encodeProject(&body, into: &output)
+            return ItemOutcomes()
+        case .deleteProject:
+            self.encodeDeleteProject(&body, into: &output)
             return ItemOutcomes()
         case .createKey:
             self.encodeCreateKey(header, &body, slot, into: &output)
             return ItemOutcomes()
         // The response has no fields.
         case .revokeKey: return ItemOutcomes()
-        case .createProject, .deleteProject:
-            preconditionFailure("no call makes such a record yet")
         case .erase:
             self.encoder.encodeEraseProfileResponse(header, body: &body, into: &output)
             return ItemOutcomes()
@@ -270,7 +279,7 @@ extension ServiceLoop {
             let showsDetail = output.count - start < MessageEncoder.batchDetailBytesMax
             var image: ProfileImage?
             if showsDetail, inner.kind == .identify, inner.rejection == .none {
-                image = self.readImage(ofResult: result)
+                image = self.readImage(ofResult: result, in: slot.project)
             }
             outcomes.add(
                 self.encoder.appendBatchResult(
@@ -284,14 +293,14 @@ extension ServiceLoop {
     }
 
     /// The profile whose id a result begins with, as it is now; valid until the next read.
-    private func readImage(ofResult body: ByteReader) -> ProfileImage? {
+    private func readImage(ofResult body: ByteReader, in project: ProjectID) -> ProfileImage? {
         var body = body
         let id = body.read(count: ProfileID.binaryBytes)
         guard let reference = self.partitionReference else { return nil }
         self.image.removeAll()
         reference._withUnsafeGuaranteedRef { partition in
             _ = partition.store.read(
-                project: partition.store.defaultProject,
+                project: project,
                 identifier: IdentifierView(kind: .profileID, bytes: id),
                 now: self.transport.nowWallMicroseconds, into: &self.image)
         }

@@ -17,8 +17,11 @@ package final class ServiceLoop: RPCHandler {
 
     let transport: RPCLoop
     let state: ServingState
-    let accounting: ItemAccounting
     let access: AccessControl
+    /// From a DeleteProject until its project's data goes, in microseconds.
+    let projectDeleteDelay: Int64
+    /// The project of the last request.
+    var projects = ProjectCache()
     /// Who the calls belong to.
     var callers = CallerTable()
     /// Makes the secrets of keys.
@@ -68,18 +71,19 @@ package final class ServiceLoop: RPCHandler {
     /// - Parameter table: The rows whose descriptors the transport was given, in the same order, or
     ///   with more at its end.
     package init(
-        index: Int, transport: RPCLoop, state: ServingState, accounting: ItemAccounting,
+        index: Int, transport: RPCLoop, state: ServingState,
         mailbox: CompletionMailbox, health: HealthRegistry,
         random: any RandomSource, access: AccessControl = AccessControl(),
+        projectDeleteSeconds: Int = NodeConfiguration.projectDeleteSeconds,
         table: [RPCDefinition] = RPCTable.all
     ) {
         self.transport = transport
         self.state = state
-        self.accounting = accounting
         self.mailbox = mailbox
         self.health = health
         self.access = access
         self.random = random
+        self.projectDeleteDelay = Int64(projectDeleteSeconds) * 1_000_000
         self.table = table
         self.isAuditing = access.audit != nil
         self.isOpen = access.isOpen
@@ -190,11 +194,14 @@ package final class ServiceLoop: RPCHandler {
         else { return }
         let bytesBefore = self.batch.records.count
         let commandsBefore = self.batch.slots.count
-        let abandoned = self.batch.removeAll { !self.transport.isWaiting($0) }
+        self.batch.removeAll {
+            guard !self.transport.isWaiting($0.token) else { return false }
+            partition.store.count(ItemCounts(rejected: $0.items), of: $0.project)
+            return true
+        }
         partition.pipeline.release(
             commands: commandsBefore - self.batch.slots.count,
             bytes: bytesBefore - self.batch.records.count)
-        self.accounting.add(rejected: abandoned)
         guard !self.batch.isEmpty else {
             self.batch.reset()
             self.freeBatches.append(next)

@@ -62,6 +62,22 @@ import Testing
         #expect(Set(turns) == Set(0 ..< 10) && turns.count == 10)
     }
 
+    @Test func aCrowdOfNewConnectionsOfOnePeerComesAfterOthers() throws {
+        let harness = try LoopHarness()
+        try harness.loop.start()
+        harness.handler.onMessage = { _ in harness.clock.advance(nanoseconds: Self.millisecond) }
+        let crowd = (0 ..< 50).map { _ in harness.connect(from: "127.0.0.9") }
+        let fresh = harness.connect()
+        // None fills a read, and each costs a millisecond.
+        for client in crowd { client.send(self.call(1, [9])) }
+        fresh.send(self.call(1, [200]))
+        harness.step()
+        let served = harness.handler.messages.map { $0[0] }
+        #expect(served.contains(200) && served.count < 10)
+        for _ in 0 ..< 20 { harness.step() }
+        #expect(harness.handler.messages.count == 51)
+    }
+
     @Test func aSmallReadIsFollowedByLargeOnesOnlyWhileTheyAreFilled() {
         var turns = ConnectionTurns()
         turns.reset(slot: 3)

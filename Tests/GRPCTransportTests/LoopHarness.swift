@@ -61,8 +61,8 @@ final class LoopHarness {
     /// Lets a client connect and exchange SETTINGS; the windows that the loop announces hold once
     /// the client has acknowledged them.
     @discardableResult
-    func connect() -> FrameClient {
-        let client = self.connectSilently()
+    func connect(from host: String = "127.0.0.1") -> FrameClient {
+        let client = self.connectSilently(from: host)
         client.send(Frames.preface)
         self.step()
         client.send(Frames.settingsAck)
@@ -72,8 +72,8 @@ final class LoopHarness {
 
     /// Lets a client connect that sends nothing.
     @discardableResult
-    func connectSilently() -> FrameClient {
-        guard let socket = self.network.connect(to: self.listener.address) else {
+    func connectSilently(from host: String = "127.0.0.1") -> FrameClient {
+        guard let socket = self.network.connect(to: self.listener.address, from: host) else {
             preconditionFailure("the listener has a backlog for more than a test's clients")
         }
         let client = FrameClient(socket)

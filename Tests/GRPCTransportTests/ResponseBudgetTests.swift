@@ -153,10 +153,28 @@ import Testing
         #expect(self.ends(harness).keys.sorted() == ["output_budget"])
     }
 
+    @Test func aPeerThatHasUsedItsShareUpHasOneCallAtATimeOnEachConnection() throws {
+        let harness = try self.responding(bytes: 900_000) { $0.outputBytesMax = 8 << 20 }
+        for _ in 0 ..< 6 {
+            harness.connect(from: "127.0.0.9").send(self.unary(1) + self.unary(3))
+            harness.step()
+        }
+        // The share is 2 MiB: only the first connection has begun both of its calls.
+        #expect(harness.handler.messages.count == 7)
+        let other = harness.connect()
+        other.send(self.unary(1) + self.unary(3))
+        harness.step()
+        #expect(harness.handler.messages.count == 9)
+        // Those that do not read are cut off until the share is free again.
+        harness.pass(seconds: 2)
+        #expect(self.ends(harness)["output_budget", default: 0] >= 4 && !other.isClosed)
+        #expect(self.code(.resourceExhausted, harness) == 0)
+    }
+
     @Test func theLoopNeverHoldsMoreThanItsBudgetBetweenTwoTicks() throws {
         let harness = try self.responding(bytes: 1_100_000) { $0.outputBytesMax = 8 << 20 }
-        for _ in 0 ..< 20 {
-            harness.connect().send(self.unary(1))
+        for number in 0 ..< 20 {
+            harness.connect(from: "127.0.0.\(number)").send(self.unary(1))
             harness.step()
             #expect(harness.loop.pendingResponseBytes <= harness.loop.limits.outputBytesMax)
         }

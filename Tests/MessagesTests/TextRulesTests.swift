@@ -18,10 +18,18 @@ private func bytes<Result>(_ text: String, _ body: (UnsafeRawBufferPointer) -> R
         #expect(bytes(text) { TextRules.isName($0) } == isValid)
     }
 
+    private static func names(ofLength count: Int, with byte: UInt8) -> [[UInt8]] {
+        (0 ..< count).map { index in
+            var name = (0 ..< count).map { UInt8(ascii: "A") + UInt8($0 % 26) }
+            name[index] = byte
+            return name
+        }
+    }
+
     @Test func eachByteIsWrittenInLowerCaseOrRejectedAsAName() {
-        #expect(TextRules.lowerNameLetters.utf8CodeUnitCount == 128)
         for byte in UInt8.min ... .max {
-            for name in [[byte], [0x61, byte, 0x61]] {
+            // In every byte of names of every length: words are read whole, and overlap.
+            for name in (1 ... 30).flatMap({ Self.names(ofLength: $0, with: byte) }) {
                 var buffer = ByteBuffer()
                 let isName = name.withUnsafeBytes { ValuePacker.appendName($0, into: &buffer) }
                 #expect(isName == name.withUnsafeBytes { TextRules.isName($0) })

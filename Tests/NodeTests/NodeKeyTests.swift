@@ -218,10 +218,10 @@ import Testing
         }
         let over = try Self.create(harness)
         #expect(over.status == 8 && over.reason == "LIMIT_EXCEEDED")
-        #expect(over.failure.metadata == ["limit": "keys_per_project", "maximum": "100"])
+        #expect(over.failure.metadata == ["limit": "keys_per_project_max", "maximum": "100"])
         let project = try harness.call(
             .admin("GetProject"), #"{"project":"default"}"#, key: Self.operatorKey)
-        #expect("\(project.response?["limits"] ?? .null)".contains(#""keys_per_project":"100""#))
+        #expect("\(project.response?["limits"] ?? .null)".contains(#""keys_per_project_max":"100""#))
     }
 
     @Test(arguments: ["nobody0000000000", "x", "pk_nobody0000000000_", "UPPER00000000000"])

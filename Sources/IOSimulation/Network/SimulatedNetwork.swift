@@ -57,7 +57,7 @@ package final class SimulatedNetwork: Network {
     /// Several listeners of one address take turns.
     ///
     /// - Returns: The client's end; `nil` if nothing listens there or too many wait already.
-    package func connect(to address: String) -> SimulatedSocket? {
+    package func connect(to address: String, from host: String = "127.0.0.1") -> SimulatedSocket? {
         let ends = self.state.withLock { state -> (descriptor: Int32, peer: String)? in
             let found = state.listeners.filter { $0.value.address == address }.keys.sorted()
             guard !found.isEmpty else { return nil }
@@ -65,7 +65,7 @@ package final class SimulatedNetwork: Network {
             guard state.listeners[listener]!.backlog.count < Self.backlogMax else { return nil }
             state.connectionCount += 1
             let (client, server) = (state.takeDescriptor(), state.takeDescriptor())
-            let peer = "127.0.0.1:\(state.takePort())"
+            let peer = "\(host):\(state.takePort())"
             let capacity = state.bufferBytes
             state.ends[client] = End(peer: address, other: server, capacityBytes: capacity)
             state.ends[server] = End(peer: peer, other: client, capacityBytes: capacity)

@@ -85,7 +85,7 @@ package enum CallFailure {
             .limitExceeded,
             ErrorContext(
                 metadata: [
-                    ("limit", "message_bytes"), ("maximum", String(maximum)),
+                    ("limit", "message_bytes_max"), ("maximum", String(maximum)),
                     ("actual", String(bytes)),
                 ],
                 message: "a message of \(bytes) bytes, at most \(maximum) are allowed"))
@@ -156,7 +156,7 @@ extension ErrorContext {
         default: break
         }
         if header.kind == .createKey, header.rejection == .limitExceeded {
-            self.metadata.insert(("limit", "keys_per_project"), at: 0)
+            self.metadata.insert(("limit", "keys_per_project_max"), at: 0)
         }
         if header.kind == .updateSubscription,
             header.rejection == .userUnsubscribed || header.rejection == .limitExceeded

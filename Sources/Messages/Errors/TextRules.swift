@@ -23,14 +23,6 @@ enum TextRules {
         return text.allSatisfy { Self.isAlphanumeric($0) || $0 == UInt8(ascii: "_") }
     }
 
-    /// By an ASCII byte: that byte in lower case if it may stand in a name, else 0.
-    static let lowerNameLetters: StaticString = """
-        \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
-        \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
-        0123456789\0\0\0\0\0\0\0abcdefghijklmnopqrstuvwxyz\
-        \0\0\0\0_\0abcdefghijklmnopqrstuvwxyz\0\0\0\0\0
-        """
-
     /// `^[a-z0-9][a-z0-9_-]{0,62}$`.
     static func isProject(_ text: UnsafeRawBufferPointer) -> Bool {
         guard text.count >= 1 && text.count <= Self.projectBytesMax else { return false }

@@ -165,22 +165,48 @@ struct ValuePacker {
 
     /// Appends a name in lower case, prefixed.
     ///
+    /// Every attribute and event has one, so it is read eight bytes at a time; the last word of a
+    /// name overlaps the one before it.
+    ///
     /// - Returns: Whether it is one (`TextRules.isName`); if not, what was appended means nothing.
+    // SAFETY: `count` bytes are readable at `source` and writable at `target`, and every load and
+    // store is within them: at 8 bytes or 4 before the end only if there are as many.
     static func appendName(_ name: UnsafeRawBufferPointer, into buffer: inout ByteBuffer) -> Bool {
-        guard 1 ... TextRules.nameBytesMax ~= name.count else { return false }
-        let letters = TextRules.lowerNameLetters.utf8Start
-        let target = buffer.appendUninitialized(1 + name.count)
-        target[0] = UInt8(truncatingIfNeeded: name.count)
-        // The top bit of each byte that may not stand in a name: set in itself, or in the letter of
-        // none less one.
-        var wrong: UInt8 = 0
-        for index in 0 ..< name.count {
-            let byte = name[index]
-            let letter = letters[Int(byte & 0x7F)]
-            wrong |= byte | (letter &- 1)
-            target[index &+ 1] = letter
+        let count = name.count
+        guard 1 ... TextRules.nameBytesMax ~= count, let source = name.baseAddress,
+            let prefix = buffer.appendUninitialized(1 + count).baseAddress
+        else { return false }
+        prefix.storeBytes(of: UInt8(truncatingIfNeeded: count), as: UInt8.self)
+        let target = prefix + 1
+        guard count >= 4 else {
+            var word: UInt64 = 0
+            for index in 0 ..< count { word |= UInt64(name[index]) &<< UInt64(8 &* index) }
+            // The bytes that are not there count as letters.
+            let name = NameWord(word | 0x6161_6161_6161_6161 &<< UInt64(8 &* count))
+            for index in 0 ..< count {
+                target.storeBytes(of: name[index], toByteOffset: index, as: UInt8.self)
+            }
+            return name.isName
         }
-        return wrong < 0x80
+        guard count >= 8 else {
+            let low = source.loadUnaligned(as: UInt32.self)
+            let high = source.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self)
+            let name = NameWord(UInt64(low) | UInt64(high) &<< 32)
+            target.storeBytes(of: UInt32(truncatingIfNeeded: name.lowered), as: UInt32.self)
+            target.storeBytes(
+                of: UInt32(truncatingIfNeeded: name.lowered &>> 32), toByteOffset: count &- 4,
+                as: UInt32.self)
+            return name.isName
+        }
+        var isName = true
+        var offset = 0
+        while true {
+            let name = NameWord(source.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+            target.storeBytes(of: name.lowered, toByteOffset: offset, as: UInt64.self)
+            isName = isName && name.isName
+            guard offset &+ 8 < count else { return isName }
+            offset = min(offset &+ 8, count &- 8)
+        }
     }
 
     /// Sorts at most `fieldsMax` entries by lower-case name; insertion, as most clients send them

@@ -9,6 +9,11 @@ import Glibc
 package struct Load {
     package var address: ServerAddress
     package var project = "default"
+    /// Number of projects, from `project-00000` on, that the people are spread over; `nil`: all are
+    /// in `project`. Person *n* is in project *n* modulo this number.
+    package var projects: Int?
+    /// Connection *n* sends key *n* modulo their number; empty: each sends `key`.
+    package var keys: [String] = []
     /// Sent as `authorization: Bearer KEY`; `nil`: none.
     package var key: String?
     package var connections = 8
@@ -81,21 +86,24 @@ package struct Load {
         init(_ load: Load) throws(ClientError) {
             self.load = load
             self.templates = load.mix.map {
-                LoadTemplate($0.method, project: load.project, ids: load.ids)
+                LoadTemplate(
+                    $0.method, project: load.project, ids: load.ids, projects: load.projects)
             }
             self.paths = load.mix.map { Array($0.method.rpc.path.utf8) }
             self.startedByKind = load.mix.map { _ in 0 }
             self.order = Self.interleaved(load.mix.map(\.share))
             self.report.methods = load.mix.map { ($0.method, LatencyHistogram()) }
-            for _ in 0 ..< load.connections {
+            for index in 0 ..< load.connections {
                 let connection = try ClientConnection(load.address)
                 // The run outlives its connections.
                 connection.onEnd = { [unowned self] in self.end($0, $1) }
                 self.open.append(connection)
                 for _ in 0 ..< load.streams {
                     let call = ClientCall(keepsResponse: false)
-                    if let key = load.key {
-                        call.metadata.append(("authorization", Array("Bearer \(key)".utf8)))
+                    let key =
+                        load.keys.isEmpty ? load.key : load.keys[index % load.keys.count]
+                    if let key {
+                        call.metadata = [("authorization", Array("Bearer \(key)".utf8))]
                     }
                     self.calls.append(call)
                     self.idle.append((connection, call))
@@ -162,8 +170,12 @@ package struct Load {
         {
             call.kind = self.order[self.started % self.order.count]
             call.path = self.paths[call.kind]
+            let number = self.startedByKind[call.kind]
+            let person = (number * Load.step) % self.load.ids
+            // Each project is created by a call of its own, each person is in one of them.
+            let isProject = self.load.mix[call.kind].method == .project
             call.body = self.templates[call.kind].request(
-                person: (self.startedByKind[call.kind] * Load.step) % self.load.ids)
+                person: person, project: (isProject ? number : person) % (self.load.projects ?? 1))
             self.startedByKind[call.kind] += 1
             call.startedNanoseconds = due
             self.started += 1

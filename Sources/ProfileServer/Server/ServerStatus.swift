@@ -77,7 +77,7 @@ final class ServerStatus: AdminPages {
         var text = MetricsText()
         self.buildVersion.write(to: &text)
         TransportFigures(figures?.transports ?? []).write(to: &text)
-        if let accounting = figures?.accounting { Self.write(accounting, to: &text) }
+        if let figures { Self.write(figures.accounting, recovered?.store, to: &text) }
         if let access = figures?.access { Self.write(access, to: &text) }
         if let free = try? LinuxFileSystem().freeBytes(self.dataDirectory) {
             text.gauge(
@@ -138,19 +138,40 @@ final class ServerStatus: AdminPages {
             value: scrub.failures)
     }
 
-    private static func write(_ accounting: ItemAccounting, to text: inout MetricsText) {
-        let outcomes = [
-            ("stored", accounting.stored), ("duplicate", accounting.duplicate),
-            ("stale", accounting.stale), ("rejected", accounting.rejected),
-        ]
+    /// Before the store is there nothing was received.
+    private static func write(
+        _ accounting: ItemAccounting, _ store: Store?, to text: inout MetricsText
+    ) {
+        let figures = store.map { accounting.figures(of: $0) } ?? ItemAccounting.Figures()
         text.counter(
             "profiles_items_received_total",
             help: "Items (events, attribute writes, subscription changes) received.",
-            value: outcomes.reduce(0) { $0 + $1.1 })
+            value: figures.total.received)
         text.counter(
             "profiles_items_total",
             help: "Items by what became of them; their sum is profiles_items_received_total.",
-            samples: outcomes.map { .init(labels: [.init("result", $0.0)], value: $0.1) })
+            samples: Self.outcomes(of: figures.total, labels: []))
+        text.counter(
+            "profiles_project_items_received_total",
+            help: "Items received by project: of the first 100 with any, and of all others.",
+            samples: figures.series.map {
+                .init(labels: [.init("project", $0.project)], value: $0.items.received)
+            })
+        text.counter(
+            "profiles_project_items_total",
+            help: "Items of a project by what became of them; their sum is what it received.",
+            samples: figures.series.flatMap {
+                Self.outcomes(of: $0.items, labels: [.init("project", $0.project)])
+            })
+    }
+
+    private static func outcomes(
+        of items: ItemCounts, labels: [MetricsText.Label]
+    ) -> [MetricsText.Sample] {
+        [
+            ("stored", items.stored), ("duplicate", items.duplicate), ("stale", items.stale),
+            ("rejected", items.rejected),
+        ].map { .init(labels: labels + [.init("result", $0.0)], value: $0.1) }
     }
 
     private static func writeRequestIDs(
@@ -185,6 +206,9 @@ final class ServerStatus: AdminPages {
         text.gauge(
             "profiles_recovery_seconds", help: "Time the last recovery took.",
             value: recovered.seconds)
+        text.gauge(
+            "profiles_projects", help: "Projects, those that are being deleted too.",
+            value: Double(recovered.store.projectCount))
         text.gauge(
             "profiles_profiles", help: "Profiles in the store.",
             value: Double(recovered.store.profileCount))

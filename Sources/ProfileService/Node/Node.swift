@@ -38,7 +38,7 @@ package final class Node {
         package let seconds: Double
     }
 
-    /// Counts items by what became of them.
+    /// Items of projects by what became of them.
     package let accounting = ItemAccounting()
     package let scrubMetrics = ScrubMetrics()
     /// Counts refused and held-back calls.
@@ -80,7 +80,7 @@ package final class Node {
         self.health = HealthRegistry(services: Self.healthServices)
         do throws(IOError) {
             self.serving = try Self.listen(
-                environment, state: self.state, accounting: self.accounting, health: self.health)
+                environment, state: self.state, health: self.health)
         } catch {
             lock.release()
             throw .listening(error)
@@ -94,8 +94,7 @@ package final class Node {
     }
 
     private static func listen(
-        _ environment: NodeEnvironment, state: ServingState, accounting: ItemAccounting,
-        health: HealthRegistry
+        _ environment: NodeEnvironment, state: ServingState, health: HealthRegistry
     ) throws(IOError) -> [ServingLoop] {
         let configuration = environment.configuration
         let listeners = try environment.network.listen(
@@ -107,7 +106,7 @@ package final class Node {
                 serving.append(
                     try ServingLoop(
                         index: index, listener: listener, environment: environment, state: state,
-                        accounting: accounting, health: health))
+                        health: health))
             }
         } catch {
             for listener in listeners { listener.close() }

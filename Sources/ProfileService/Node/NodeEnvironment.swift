@@ -53,10 +53,15 @@ package struct NodeConfiguration: Sendable {
     package var hasReflection = true
     package var transport = TransportLimits()
     package var store = StoreLimits()
+    /// From a DeleteProject until its project's data goes, in seconds.
+    package var projectDeleteSeconds = Self.projectDeleteSeconds
     package var pipeline = PipelineLimits()
     package var log = LogOptions()
     package var snapshots = SnapshotPolicy()
     package var scrub = ScrubSchedule()
+
+    /// A day: long enough to notice a mistake.
+    package static let projectDeleteSeconds = 86_400
 
     package init(dataDirectory: String) {
         self.dataDirectory = dataDirectory

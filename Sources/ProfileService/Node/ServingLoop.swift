@@ -16,8 +16,7 @@ final class ServingLoop: Steppable {
     /// - Throws: What the network says when it cannot make a poller.
     init(
         index: Int, listener: any ListeningSocket, environment: NodeEnvironment,
-        state: ServingState,
-        accounting: ItemAccounting, health: HealthRegistry
+        state: ServingState, health: HealthRegistry
     ) throws(IOError) {
         let configuration = environment.configuration
         let poller = try environment.network.makePoller()
@@ -30,9 +29,9 @@ final class ServingLoop: Steppable {
             registry: environment.peers)
         self.mailbox = CompletionMailbox { poller.wake() }
         self.handler = ServiceLoop(
-            index: index, transport: self.loop, state: state, accounting: accounting,
-            mailbox: self.mailbox, health: health, random: environment.random,
-            access: environment.access)
+            index: index, transport: self.loop, state: state, mailbox: self.mailbox,
+            health: health, random: environment.random, access: environment.access,
+            projectDeleteSeconds: configuration.projectDeleteSeconds)
         self.loop.handler = self.handler
     }
 

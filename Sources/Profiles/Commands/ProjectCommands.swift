@@ -1,5 +1,7 @@
 import Bytes
 
+// SAFETY: the bytes of a name are borrowed for the call that copies them.
+
 /// Options of a project that an update sets; bit `1 << (number - 1)` of the field's number in the
 /// contract's `ProjectOptions`.
 package struct ProjectOptionFields: OptionSet, Sendable {

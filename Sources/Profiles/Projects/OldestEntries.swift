@@ -1,3 +1,6 @@
+// SAFETY: `state` is one element that `Store` owns; only the applier, which runs this file, follows
+// it.
+
 /// Times before which no project has an entry in its lists, in microseconds; `.max`: none has any.
 ///
 /// Looking at every project would cost each record more than what it does. So a bound goes down

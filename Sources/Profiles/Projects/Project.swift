@@ -55,6 +55,7 @@ struct ProjectRecord: ~Copyable {
     let identified = Atomic<Int>(0)
     let events = Atomic<Int>(0)
     let bytes = Atomic<Int>(0)
+    let items = ItemCounters()
 
     // MARK: Under the table's lock; the applier without
 

@@ -6,8 +6,8 @@ import Synchronization
 //
 // SAFETY: `core` and the directory are allocated by `init` and freed by `destroy`. Entries of the
 // directory are words that are stored once the record is complete; a chunk is never freed before.
-// `order`, names and details are changed under lock 0 of `lists`, tables of names under `locks`;
-// the applier reads all of them without.
+// `order`, `all`, names and details are changed under lock 0 of `lists`, tables of names under
+// `locks`; the applier reads all of them without.
 
 /// The projects of a store.
 struct ProjectTable {
@@ -158,6 +158,14 @@ struct ProjectTable {
         return info
     }
 
+    /// The instance, then every project, ascending by number, while none is made and none goes.
+    func forEach(_ body: (Project) -> Void) {
+        self.lists.with(0) {
+            body(self.instance)
+            for project in self.core.pointee.all { body(project) }
+        }
+    }
+
     /// The first position in the order whose name is behind `name`.
     private func position(behind name: UnsafeRawBufferPointer) -> Int {
         var (low, high) = (0, self.core.pointee.order.count)
@@ -205,8 +213,8 @@ struct ProjectTable {
             self.publish(details, of: project)
             self.enter(project, id)
             self.core.pointee.order.insert(project, at: self.position(behind: name))
+            self.core.pointee.all.append(project)
         }
-        self.core.pointee.all.append(project)
         self.core.pointee.nextID = max(self.core.pointee.nextID, id.rawValue + 1)
         let hash = self.hash.name(name)
         self.locks.with(Shards.shard(hash)) {
@@ -265,13 +273,16 @@ struct ProjectTable {
         }
         self.lists.with(0) {
             self.core.pointee.order.removeAll { $0 == project }
+            self.core.pointee.all.removeAll { $0 == project }
             self.chunk(Int(id.rawValue) / Self.chunkIDs)?[Int(id.rawValue) % Self.chunkIDs].store(
                 0, ordering: .releasing)
             project.record.pointee.id.store(0, ordering: .releasing)
+            // A loop that is about to count items of it counts them for its record's next project:
+            // they are counted once all the same.
+            self.instance.record.pointee.items.add(project.record.pointee.items.take())
             project.record.pointee.name.deallocate()
             project.record.pointee.name = UnsafeMutableRawBufferPointer(start: nil, count: 0)
         }
-        self.core.pointee.all.removeAll { $0 == project }
         project.record.pointee.counts = ProjectCounts()
         project.record.pointee.requests = RequestList()
         project.record.pointee.snapshotIndex = .max

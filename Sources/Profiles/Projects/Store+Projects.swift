@@ -12,9 +12,6 @@ extension Store {
         self.projects.find(name)
     }
 
-    /// The name of the project that every store begins with.
-    package var projectName: StaticString { "default" }
-
     /// Changes whenever a project is made, changed or goes: what a loop remembers of projects is
     /// valid as long as this is the same. Any thread; one load.
     package var projectsVersion: UInt64 { self.projects.version }

@@ -4,15 +4,15 @@ extension Store {
     /// Limits of stored state that neither a genesis nor a project changes, by the names that
     /// GetProject shows.
     package static let fixedLimits: [(name: StaticString, value: Int)] = [
-        ("elements_per_list", AttributeLimits.elementsMax),
-        ("deleted_attributes_per_profile", AttributeLimits.deletedMax),
-        ("removed_elements_per_attribute", AttributeLimits.removedMax),
-        ("moves_per_installation", IdentityDraft.Installation.movesMax),
-        ("topics_per_channel", ConsentPart.topicsPerChannelMax),
-        ("consent_entries_per_profile", LedgerPart.entriesMax),
-        ("suppressed_addresses_per_project", SuppressionStore.addressesMax),
-        ("lookup_profiles", Store.lookupProfilesMax),
-        ("keys_per_project", KeyStore.liveKeysMax),
+        ("elements_per_list_max", AttributeLimits.elementsMax),
+        ("deleted_attributes_per_profile_max", AttributeLimits.deletedMax),
+        ("removed_elements_per_attribute_max", AttributeLimits.removedMax),
+        ("moves_per_installation_max", IdentityDraft.Installation.movesMax),
+        ("topics_per_channel_max", ConsentPart.topicsPerChannelMax),
+        ("consent_entries_per_profile_max", LedgerPart.entriesMax),
+        ("suppressed_addresses_per_project_max", SuppressionStore.addressesMax),
+        ("lookup_profiles_max", Store.lookupProfilesMax),
+        ("keys_per_project_max", KeyStore.liveKeysMax),
     ]
 
     /// Events that one profile retains.
@@ -35,6 +35,12 @@ extension StoreLimits {
             options.lateWindowSeconds == 0
                 ? self.lateWindowSeconds : UInt64(options.lateWindowSeconds),
             self.retentionSeconds(options))
+    }
+
+    /// Events that one profile retains under a project's options.
+    package func eventsPerProfile(_ options: ProjectOptions) -> UInt64 {
+        options.eventsPerProfileMax == 0
+            ? self.eventsPerProfile : UInt64(options.eventsPerProfileMax)
     }
 
     /// Whether options stay within what the directory can hold.

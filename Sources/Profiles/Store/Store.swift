@@ -216,9 +216,18 @@ struct AppliedState {
 }
 
 /// How late, ahead and old an event may be, in seconds.
-package struct TimeWindows: Equatable, Sendable {
-    package var lateSeconds: UInt64
-    package var aheadSeconds: UInt64
+package struct TimeWindows: Equatable, Sendable, BitwiseCopyable {
+    package var lateSeconds: UInt64 = 0
+    package var aheadSeconds: UInt64 = 0
     /// With `historical`: the retention.
-    package var historicalSeconds: UInt64
+    package var historicalSeconds: UInt64 = 0
+
+    /// Empty ones.
+    package init() {}
+
+    init(lateSeconds: UInt64, aheadSeconds: UInt64, historicalSeconds: UInt64) {
+        self.lateSeconds = lateSeconds
+        self.aheadSeconds = aheadSeconds
+        self.historicalSeconds = historicalSeconds
+    }
 }
