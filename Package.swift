@@ -109,7 +109,8 @@ let package = Package(
         .testTarget(
             name: "ProfileServerTests",
             dependencies: [
-                "ProfileServer", "ProfileService", "ProfileClient", "Storage", "IOLinux", "IOCore",
+                "ProfileServer", "ProfileService", "ProfileClient", "GRPCTransport", "Storage",
+                "Profiles", "IOLinux", "IOCore", "Bytes",
             ]),
     ],
     swiftLanguageModes: [.v6]

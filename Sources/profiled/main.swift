@@ -1,9 +1,8 @@
 import Foundation
 import ProfileServer
 
-// Before Foundation copies the environment.
-let operatorKeys = ServerMain.begin()
+// In this order: secrets leave the environment before Foundation copies it, and nothing keeps them.
 exit(
     ServerMain.run(
-        environment: ProcessInfo.processInfo.environment, operatorKeys: operatorKeys
+        operatorKeys: ServerMain.begin(), environment: ProcessInfo.processInfo.environment
     ).rawValue)

@@ -15,9 +15,6 @@ package final class LinuxAppendFile: Sendable {
         case lost
     }
 
-    /// Longest wait in one write, in milliseconds.
-    package static let waitMilliseconds: Int32 = 100
-
     private let descriptor: Int32
     private let isRegular: Bool
 
@@ -42,10 +39,15 @@ package final class LinuxAppendFile: Sendable {
 
     /// Writes a line as a whole or not at all.
     ///
-    /// - Parameter line: At most `LinuxOutput.atomicBytes`, which a pipe takes as a whole.
-    package func append(_ line: UnsafeRawBufferPointer) -> Outcome {
+    /// - Parameters:
+    ///   - line: At most `LinuxOutput.atomicBytes`, which a pipe takes as a whole.
+    ///   - milliseconds: Longest wait for a reader; also how long it waits before it says that a
+    ///     disk is full.
+    package func append(
+        _ line: UnsafeRawBufferPointer, waitingAtMost milliseconds: Int32
+    ) -> Outcome {
         var watched = pollfd(fd: self.descriptor, events: Int16(POLLOUT), revents: 0)
-        if poll(&watched, 1, Self.waitMilliseconds) == 0 { return .blocked }
+        if poll(&watched, 1, milliseconds) == 0 { return .blocked }
         // SAFETY: pointer and count are of the caller's buffer, which outlives the call.
         let count = write(self.descriptor, line.baseAddress, line.count)
         guard count != line.count else { return .written }
@@ -54,7 +56,7 @@ package final class LinuxAppendFile: Sendable {
         switch code {
         case EAGAIN, EINTR: return .blocked
         case ENOSPC, EDQUOT, EFBIG:
-            poll(nil, 0, Self.waitMilliseconds)
+            poll(nil, 0, milliseconds)
             return .blocked
         default: return .lost
         }

@@ -9,6 +9,10 @@ import Synchronization
 
 /// The audit log: a file of JSON lines, written on a thread of its own and opened again on request.
 final class AuditLog: AuditSink {
+    /// How often a writer that is blocked looks whether the file is to be opened again, in
+    /// milliseconds.
+    private static let waitMilliseconds: Int32 = 100
+
     private let path: String
     private let clock: any Clock
     private let log: Log
@@ -64,10 +68,11 @@ final class AuditLog: AuditSink {
     private func write(_ line: UnsafeRawBufferPointer, to file: inout LinuxAppendFile) -> Bool {
         while true {
             self.reopenIfDue(&file)
-            switch file.append(line) {
+            let isFinishing = self.lines.isFinishing
+            switch file.append(line, waitingAtMost: isFinishing ? 0 : Self.waitMilliseconds) {
             case .written: return true
             case .lost: return false
-            case .blocked: if self.lines.isFinishing { return false }
+            case .blocked: if isFinishing { return false }
             }
         }
     }

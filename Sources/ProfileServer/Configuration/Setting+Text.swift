@@ -18,7 +18,7 @@ extension Setting {
             """
         for setting in Self.all {
             text += """
-                  \(setting.flag) \(setting.valueOfBareFlag == nil ? setting.valueName : "[\(setting.valueName)]")
+                  \(setting.flag) \(setting.valueName)
                       \(setting.summary)
                       Default \(setting.read(defaults)); unit: \(setting.unit).
                       Allowed: \(setting.allowed).

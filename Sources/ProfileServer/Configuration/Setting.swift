@@ -54,7 +54,7 @@ package struct Setting: Sendable {
             write: { Self.store(Endpoint($0), in: \.listen, of: &$1) },
             read: { $0.listen.description }),
         Setting(
-            name: "insecure-listen", valueName: "on|off",
+            name: "insecure-listen", valueName: "[on|off]",
             summary:
                 "Whether gRPC may be served beyond loopback without TLS: keys and data of people"
                 + " cross the network unencrypted. The flag alone means on.",

@@ -22,11 +22,11 @@ package enum ServerMain {
     }
 
     /// - Parameters:
+    ///   - operatorKeys: What `begin` returned; overwritten.
     ///   - environment: Of the process.
-    ///   - operatorKeys: What `begin` returned.
     /// - Returns: The exit code.
     package static func run(
-        environment: [String: String], operatorKeys: consuming [UInt8]? = nil
+        operatorKeys: consuming [UInt8]?, environment: [String: String]
     ) -> ExitCode {
         LinuxProcess.holdStandardDescriptors()
         var keySource = OperatorKeySource.none

@@ -1,0 +1,170 @@
+import Bytes
+import Foundation
+import GRPCTransport
+import IOCore
+import IOLinux
+import ProfileService
+import Profiles
+import Testing
+
+@testable import ProfileServer
+
+@Suite struct AuditLogTests {
+    private static let second: UInt64 = 1_000_000_000
+    private static let method = RPCTable.all.firstIndex { $0.name == "CreateKey" }!
+
+    private func record(lsn: UInt64 = 7, project: String = "shop", peer: String = "127.0.0.1:5")
+        -> AuditRecord
+    {
+        AuditRecord(
+            timeMicroseconds: 1_772_323_199_000_001, keyName: KeyName(bits: (1, 2)), peer: peer,
+            method: Self.method, project: project, code: .permissionDenied, reason: "scope",
+            lsn: lsn)
+    }
+
+    private func text(_ record: AuditRecord) -> String {
+        var line = ByteBuffer()
+        AuditLine().append(record, to: &line)
+        return String(decoding: line.bytes, as: UTF8.self)
+    }
+
+    @Test func lineHasEveryMember() {
+        #expect(
+            self.text(self.record())
+                == #"{"time":"2026-02-28T23:59:59.000001Z","key":"1000000020000000","#
+                + #""peer":"127.0.0.1:5","method":"profiles.v1.Admin/CreateKey","#
+                + #""project":"shop","code":"PERMISSION_DENIED","reason":"scope","lsn":7}"# + "\n")
+        var unknown = self.record()
+        unknown.keyName = nil
+        #expect(self.text(unknown).contains(#""key":null,"#))
+    }
+
+    /// S12, and the bound of a pipe's atomic write.
+    @Test func anyTextStaysInItsMemberAndTheLineIsBounded() throws {
+        let hostile = String(repeating: "\u{1}\n\u{2028}\"}", count: 100)
+        let text = self.text(self.record(project: hostile, peer: hostile))
+        #expect(text.utf8.filter { $0 == 0x0A }.count == 1 && text.utf8.count <= Log.lineBytesMax)
+        let decoded = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
+        #expect(decoded?.count == 8)
+    }
+
+    // MARK: The file
+
+    private struct Folder: ~Copyable {
+        let url = FileManager.default.temporaryDirectory.appending(
+            path: "audit-\(UUID().uuidString)")
+
+        init() throws {
+            try FileManager.default.createDirectory(at: self.url, withIntermediateDirectories: true)
+        }
+
+        deinit { try? FileManager.default.removeItem(at: self.url) }
+
+        func path(_ name: String) -> String { self.url.appending(path: name).path }
+
+        func lines(_ name: String) -> [Substring] {
+            ((try? String(contentsOfFile: self.path(name), encoding: .utf8)) ?? "")
+                .split(separator: "\n")
+        }
+    }
+
+    private func start(_ path: String) throws -> (AuditLog, any RunningThread) {
+        let log = try AuditLog(
+            path: path, clock: FakeClock(),
+            log: Log(level: .error, clock: FakeClock(), sink: { _ in }))
+        return (log, LinuxThreadStarter().start(name: "audit-lines") { log.run() })
+    }
+
+    private func wait(for condition: () -> Bool) -> Bool {
+        for _ in 0 ..< 2_000 {
+            if condition() { return true }
+            usleep(5_000)
+        }
+        return false
+    }
+
+    @Test func fileIsCreatedForItsOwnerAndAppendedTo() throws {
+        let folder = try Folder()
+        for lsn in UInt64(1) ... 2 {
+            let (log, thread) = try self.start(folder.path("a"))
+            log.record(self.record(lsn: lsn))
+            log.finish(withinNanoseconds: 60 * Self.second)
+            thread.join()
+        }
+        let attributes = try FileManager.default.attributesOfItem(atPath: folder.path("a"))
+        #expect(attributes[.posixPermissions] as? Int == 0o600)
+        #expect(folder.lines("a").count == 2)
+    }
+
+    @Test func linkIsNotFollowed() throws {
+        let folder = try Folder()
+        try FileManager.default.createSymbolicLink(
+            atPath: folder.path("link"), withDestinationPath: folder.path("target"))
+        let error = #expect(throws: IOError.self) { try LinuxAppendFile(folder.path("link")) }
+        #expect(error?.code == ELOOP)
+        #expect(!FileManager.default.fileExists(atPath: folder.path("target")))
+        #expect(throws: IOError.self) { try LinuxAppendFile(folder.url.path) }
+    }
+
+    @Test func rotatedFileIsOpenedAgain() throws {
+        let folder = try Folder()
+        let (log, thread) = try self.start(folder.path("a"))
+        log.record(self.record(lsn: 1))
+        #expect(self.wait { folder.lines("a").count == 1 })
+        try FileManager.default.moveItem(atPath: folder.path("a"), toPath: folder.path("a.1"))
+        log.reopen()
+        #expect(self.wait { FileManager.default.fileExists(atPath: folder.path("a")) })
+        log.record(self.record(lsn: 2))
+        log.finish(withinNanoseconds: 60 * Self.second)
+        thread.join()
+        #expect(folder.lines("a").count == 1 && folder.lines("a.1").count == 1)
+    }
+
+    /// A file that cannot be opened again leaves the one before.
+    @Test func failedReopeningLosesNothing() throws {
+        let folder = try Folder()
+        let (log, thread) = try self.start(folder.path("a"))
+        try FileManager.default.moveItem(atPath: folder.path("a"), toPath: folder.path("b"))
+        try FileManager.default.createDirectory(
+            atPath: folder.path("a"), withIntermediateDirectories: false)
+        log.reopen()
+        log.record(self.record())
+        log.finish(withinNanoseconds: 60 * Self.second)
+        thread.join()
+        #expect(folder.lines("b").count == 1)
+    }
+
+    /// Nobody reads the FIFO, and then somebody does.
+    @Test func unreadFIFOHoldsNothingUpAndTheLossIsReported() throws {
+        let folder = try Folder()
+        #expect(mkfifo(folder.path("fifo"), 0o600) == 0)
+        let (log, thread) = try self.start(folder.path("fifo"))
+        // Returns although nobody reads: that is the promise.
+        while log.queue.dropped < 5 { log.record(self.record()) }
+        let dropped = log.queue.dropped
+        let reader = open(folder.path("fifo"), O_RDONLY | O_NONBLOCK)
+        var text = ""
+        let hasReport = self.wait {
+            var chunk = [UInt8](repeating: 0, count: 65_536)
+            let count = read(reader, &chunk, chunk.count)
+            if count > 0 { text += String(decoding: chunk[..<count], as: UTF8.self) }
+            return text.contains("lines_lost")
+        }
+        close(reader)
+        #expect(hasReport && text.contains("\"lines_lost\":\(dropped)}"))
+        for line in text.split(separator: "\n") {
+            #expect((try? JSONSerialization.jsonObject(with: Data(line.utf8))) != nil)
+        }
+        log.finish(withinNanoseconds: Self.second)
+        thread.join()
+    }
+
+    @Test func fullDiskHoldsNothingUp() throws {
+        let (log, thread) = try self.start("/dev/full")
+        while log.queue.dropped < 5 { log.record(self.record()) }
+        // Nothing was lost yet but what did not fit the queue; the end gives the rest up.
+        log.finish(withinNanoseconds: 60 * Self.second)
+        thread.join()
+        #expect(log.queue.dropped > 500)
+    }
+}
