@@ -52,7 +52,8 @@ import Testing
         let hundred = (1 ... OperatorKeyFile.keysMax).map(self.key).joined(separator: "\n")
         #expect(try self.read(hundred).count == 100)
         #expect(self.error(hundred + "\n" + self.key(101)) == .tooManyKeys)
-        #expect(self.error(String(repeating: "#", count: OperatorKeyFile.bytesMax + 1)) == .tooLarge)
+        #expect(
+            self.error(String(repeating: "#", count: OperatorKeyFile.bytesMax + 1)) == .tooLarge)
     }
 
     @Test func textIsGoneAfterwards() {

@@ -35,7 +35,8 @@ package enum ServerMain {
             do throws(OperatorKeyError) {
                 keySource = .environment(try OperatorKeyFile.takeKeys(from: &text))
             } catch {
-                return Self.fail("environment: \(OperatorKeyFile.variable): \(error)", .configuration)
+                return Self.fail(
+                    "environment: \(OperatorKeyFile.variable): \(error)", .configuration)
             }
         }
         let invocation: Configuration.Invocation
