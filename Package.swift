@@ -64,7 +64,7 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 "ProfileService", "ProfileClient", "GRPCTransport", "Storage", "IOSimulation",
-                "IOCore", "CNGHTTP2",
+                "IOCore", "CNGHTTP2", "Profiles",
             ], path: "Tests/Support"),
         .testTarget(
             name: "NodeTests",

@@ -26,6 +26,8 @@ package final class ItemAccounting: Sendable {
         package var total = ItemCounts()
         /// The last one is that of `others`.
         package var series: [Series] = []
+
+        package init() {}
     }
 
     private struct Label {

@@ -49,7 +49,8 @@ extension ServiceLoop {
             now: self.transport.nowWallMicroseconds, into: &self.image)
         guard let images else {
             return self.reject(
-                context.token, .limitExceeded("lookup_profiles_max", maximum: Store.lookupProfilesMax))
+                context.token,
+                .limitExceeded("lookup_profiles_max", maximum: Store.lookupProfilesMax))
         }
         self.transport.respondOrReject(to: context.token) {
             self.encoder.encodeLookupProfilesResponse(

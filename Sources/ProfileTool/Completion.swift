@@ -38,7 +38,8 @@ package enum Completion {
             choices += "        \(option)\n"
         }
         let cases = ToolCommand.all.map {
-            "            \($0.name)) words=\"$words \(self.flags($0.options))\";;\n"
+            let words = ($0.subcommands + ["\(self.flags($0.options))"]).joined(separator: " ")
+            return "            \($0.name)) words=\"$words \(words)\";;\n"
         }.joined()
         return """
             _profilectl_paths() {
@@ -97,6 +98,11 @@ package enum Completion {
             text +=
                 "complete -c profilectl -n __fish_use_subcommand -a \(command.name) -d "
                 + "\(quoted(command.summary))\n"
+            if !command.subcommands.isEmpty {
+                text +=
+                    "complete -c profilectl -n '__fish_seen_subcommand_from \(command.name)' -a "
+                    + "'\(command.subcommands.joined(separator: " "))'\n"
+            }
             for option in command.options {
                 text += line(option, "-n '__fish_seen_subcommand_from \(command.name)' ")
             }
@@ -105,9 +111,6 @@ package enum Completion {
         text +=
             "complete -c profilectl -n '__fish_seen_subcommand_from "
             + "\(self.withPaths.joined(separator: " "))' -F\n"
-        text +=
-            "complete -c profilectl -n '__fish_seen_subcommand_from completion' -a 'bash zsh "
-            + "fish'\n"
         text +=
             "complete -c profilectl -n '__fish_seen_subcommand_from help' -a '\(self.commands)'\n"
         return text

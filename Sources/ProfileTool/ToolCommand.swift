@@ -39,6 +39,13 @@ package struct ToolCommand: Sendable {
         self.examples = examples
     }
 
+    /// The words of which the first argument is one; none if it is something else.
+    var subcommands: [String] {
+        let words = (self.arguments.split(separator: " ").first ?? "").split(separator: "|")
+        return words.count > 1 && words.allSatisfy { $0.allSatisfy(\.isLowercase) }
+            ? words.map(String.init) : []
+    }
+
     static func named(_ name: String) -> ToolCommand? {
         self.all.first { $0.name == name }
     }
@@ -222,6 +229,20 @@ package struct ToolCommand: Sendable {
                 + "another machine:"
                 + "\na backup on the same disk is lost with the disk.",
             examples: ["profilectl backup /var/backups/profiles-2026-01-31"]),
+        ToolCommand(
+            "project", "create|list|get|set|delete|stats [NAME] [OPTION=VALUE]...",
+            "makes, shows, changes and deletes projects",
+            details: Tool.projectHelp,
+            options: [
+                Option("--undo", nil, "reverts a deletion; possible until the data is removed"),
+                requestID,
+            ],
+            examples: [
+                "profilectl project create shop-eu event_retention_days=30 double_opt_in=email",
+                "profilectl project set shop-eu late_window_seconds=3600 double_opt_in=default",
+                "profilectl project delete shop-eu && profilectl project delete shop-eu --undo",
+                "profilectl --project shop-eu project stats",
+            ]),
         ToolCommand(
             "key", "new|create|list|revoke [KEY_ID]", "makes, lists and revokes keys",
             details: Tool.keyHelp,

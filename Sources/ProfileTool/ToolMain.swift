@@ -156,6 +156,7 @@ struct Tool {
         case "health": return try self.health()
         case "snapshot": try self.snapshot()
         case "backup": try self.backup()
+        case "project": try self.projects()
         case "key": try self.key()
         case "restore": return try self.restore()
         case "verify": return try self.verify()

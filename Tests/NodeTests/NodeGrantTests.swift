@@ -233,7 +233,7 @@ import Testing
         #expect((19 ... 20).contains(stream.messages.count), "\(stream.messages.count)")
         try harness.pass(milliseconds: 2_100)
         #expect(stream.hasEnded && stream.status == 0 && stream.messages.count == 40)
-        #expect(harness.node.accounting.stored == 40 && harness.node.accounting.rejected == 0)
+        #expect(harness.items.stored == 40 && harness.items.rejected == 0)
     }
 
     @Test func noMoreCallsThanAllowedAreOpenAndEachEndFreesOne() throws {

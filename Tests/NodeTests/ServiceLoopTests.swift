@@ -176,7 +176,7 @@ private final class LoopFixture {
             index: 0, listener: listener, poller: poller, clock: self.clock,
             methods: table.map(\.descriptor), limits: limits)
         self.service = ServiceLoop(
-            index: 0, transport: self.loop, state: ServingState(), accounting: ItemAccounting(),
+            index: 0, transport: self.loop, state: ServingState(),
             mailbox: CompletionMailbox { poller.wake() }, health: self.health,
             random: SimulatedRandomSource(), table: table)
         self.loop.handler = self.service

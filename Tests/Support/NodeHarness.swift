@@ -3,6 +3,7 @@ import IOCore
 import IOSimulation
 import ProfileClient
 import ProfileService
+import Profiles
 import Storage
 
 /// A whole node on a simulated disk, clock and network, with its clients, stepped on one thread:
@@ -87,6 +88,11 @@ package final class NodeHarness {
 
     /// What the node has reported so far.
     package var events: [NodeEvent] { self.eventLog.withLock { $0 } }
+
+    /// Items of all projects by what became of them.
+    package var items: ItemCounts {
+        self.node.recovered.map { self.node.accounting.figures(of: $0.store).total } ?? ItemCounts()
+    }
 
     // MARK: Time
 

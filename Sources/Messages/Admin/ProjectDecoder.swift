@@ -208,7 +208,8 @@ extension MessageDecoder {
         var channels: UInt8 = 0
         for index in 0 ..< given.n_double_opt_in {
             guard
-                let channel = Channel(rawValue: UInt8(clamping: given.double_opt_in[index].rawValue))
+                let channel = Channel(
+                    rawValue: UInt8(clamping: given.double_opt_in[index].rawValue))
             else {
                 self.packer.add("holds what is no channel of the contract", at: "double_opt_in")
                 break

@@ -155,8 +155,18 @@ extension ErrorContext {
             self.init(ofBlockedUntil: Int64(bitPattern: header.detail))
         default: break
         }
-        if header.kind == .createKey, header.rejection == .limitExceeded {
+        switch (header.kind, header.rejection) {
+        case (.createKey, .limitExceeded):
             self.metadata.insert(("limit", "keys_per_project_max"), at: 0)
+        case (.createProject, .limitExceeded):
+            self.metadata.insert(("limit", "projects_max"), at: 0)
+        // The one rule between options that only the state can see.
+        case (.updateProject, .invalidFields):
+            self.violations.add(
+                Violation(
+                    path: "options.late_window_seconds",
+                    description: "longer than the retention of the project"))
+        default: break
         }
         if header.kind == .updateSubscription,
             header.rejection == .userUnsubscribed || header.rejection == .limitExceeded

@@ -4,6 +4,7 @@
 
 import GRPCTransport
 import IOCore
+import ProfileService
 import Profiles
 
 /// The settings of one server process; every value is within its limits.
@@ -37,6 +38,10 @@ package struct Configuration: Equatable, Sendable {
     package var snapshotSeconds: Int
     /// The lsn at which a log is accepted that has lost its end; `nil`: such a log is rejected.
     package var acceptLogLoss: UInt64?
+    /// Projects of a new data directory; an existing one keeps its own number.
+    package var projectsMax = Int(StoreLimits().projectsMax)
+    /// From a DeleteProject until its project's data goes, in seconds.
+    package var projectDeleteSeconds = NodeConfiguration.projectDeleteSeconds
     /// Longest wait for open calls after SIGTERM, in seconds.
     package var drainSeconds: Int
     /// Whether clients can query the descriptors of the served API.
@@ -58,6 +63,10 @@ package struct Configuration: Equatable, Sendable {
     /// At most 8 hours: two snapshots remove erased data from the disk, and the contract promises
     /// that within 24 hours.
     package static let snapshotSecondsRange = 1 ... 28_800
+    /// At least `default`; as many as the store can find at once.
+    package static let projectsMaxRange = 1 ... 10_000
+    /// 0: at once. At most 90 days, as who deletes wants the data gone.
+    package static let projectDeleteSecondsRange = 0 ... 90 * 86_400
     /// No supervisor waits for more than an hour.
     package static let drainSecondsRange = 0 ... 3_600
     /// In bytes; leaves space for file names within the 4,096 of PATH_MAX.

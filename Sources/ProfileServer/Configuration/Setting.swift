@@ -154,6 +154,29 @@ package struct Setting: Sendable {
             },
             read: { $0.acceptLogLoss.map(String.init) ?? "none" }),
         Setting(
+            name: "projects-max", valueName: "N",
+            summary:
+                "Most projects of a data directory; applies to a new one only, as the limits of an"
+                + " existing one are part of its log.",
+            unit: "projects", allowed: Self.text(Configuration.projectsMaxRange),
+            write: {
+                Self.store(
+                    Self.number($0, Configuration.projectsMaxRange), in: \.projectsMax, of: &$1)
+            },
+            read: { "\($0.projectsMax)" }),
+        Setting(
+            name: "project-delete-seconds", valueName: "N",
+            summary:
+                "Time from the deletion of a project until its data is removed; until then it can"
+                + " be undone.",
+            unit: "seconds", allowed: Self.text(Configuration.projectDeleteSecondsRange),
+            write: {
+                Self.store(
+                    Self.number($0, Configuration.projectDeleteSecondsRange),
+                    in: \.projectDeleteSeconds, of: &$1)
+            },
+            read: { "\($0.projectDeleteSeconds)" }),
+        Setting(
             name: "drain-seconds", valueName: "N",
             summary: "Longest wait for open calls to end after SIGTERM.",
             unit: "seconds", allowed: Self.text(Configuration.drainSecondsRange),

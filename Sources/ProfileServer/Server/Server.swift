@@ -145,6 +145,8 @@ package final class Server {
         node.hasReflection = self.configuration.reflection
         node.log.acceptedEndLSN = self.configuration.acceptLogLoss
         node.log.segmentBytes = self.segmentBytes
+        node.store.projectsMax = UInt64(self.configuration.projectsMax)
+        node.projectDeleteSeconds = self.configuration.projectDeleteSeconds
         node.pipeline.memoryBytesMax = self.configuration.memoryLimit
         node.snapshots.logBytesMax = UInt64(self.configuration.snapshotLogBytes)
         node.snapshots.ageNanosecondsMax =
