@@ -502,7 +502,7 @@ def test_profilectl_deletes_and_undoes(shared):
     ctl(shared, "project", "create", name)
     assert ctl(shared, "--project", name, "track", "anna", "visit").code == 0
     deleted = ctl(shared, "project", "delete", name)
-    assert deleted.code == 0 and "--undo" in deleted.out and "in 24 h" in deleted.out
+    assert deleted.code == 0 and "--undo" in deleted.out and "removed in 1 d" in deleted.out
     one_line(ctl(shared, "--project", name, "get", "anna"), 1, "PROJECT_DELETED")
     assert "deleted, goes in" in ctl(shared, "project", "list").out
     assert ctl(shared, "project", "delete", name, "--undo").code == 0
