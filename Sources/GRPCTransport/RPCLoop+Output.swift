@@ -21,7 +21,7 @@ extension RPCLoop {
         guard let open = self.connections[Int(connection.slot)], open.connection === connection
         else { return }
         let isLent = self.lendOutput(to: connection)
-        defer { self.takeBackOutput(from: connection, isLent: isLent) }
+        defer { self.reclaimOutput(from: connection, isLent: isLent) }
         while true {
             if case .collect = connection.machine.flush { connection.collectOutput() }
             if case .close(let reason) = connection.machine.flush {
@@ -59,10 +59,10 @@ extension RPCLoop {
         return true
     }
 
-    /// Takes the storage back unless the peer has left something unread: then the connection keeps
+    /// Reclaims the storage unless the peer has left something unread: then the connection keeps
     /// it until all is written.
     @inline(__always)
-    private func takeBackOutput(from connection: Connection, isLent: Bool) {
+    private func reclaimOutput(from connection: Connection, isLent: Bool) {
         guard connection.output.isEmpty else { return }
         if isLent {
             swap(&connection.output, &self.spareOutput)
