@@ -17,8 +17,9 @@ final class Connection {
     let slot: UInt32
     let generation: UInt32
     private(set) var session: OpaquePointer!
-    /// Bytes taken from nghttp2 and not yet written.
-    var output = ByteQueue(capacity: 4 << 10)
+    /// Bytes taken from nghttp2 and not yet written. Its storage is the loop's while all is written
+    /// at once.
+    var output = ByteQueue(capacity: 0)
     /// Streams that are open, for the shutdown and the end of the connection.
     // SAFETY: the loop's table owns every stream for the life of the loop, longer than a
     // connection; a stream leaves this list before the loop uses it for another connection.
@@ -69,7 +70,6 @@ final class Connection {
             limits: limits, nowNanoseconds: nowNanoseconds,
             // Connections of one moment shall not end at one moment.
             jitter: UInt64(generation) &* 0x9E37_79B9_7F4A_7C15)
-        self.streams.reserveCapacity(limits.streamsPerConnectionMax)
         var session: OpaquePointer?
         // SAFETY: the session gets an unretained pointer to self and is deleted in `destroy`,
         // before self ends.

@@ -20,6 +20,8 @@ extension RPCLoop {
     private func flush(_ connection: Connection) {
         guard let open = self.connections[Int(connection.slot)], open.connection === connection
         else { return }
+        let isLent = self.lendOutput(to: connection)
+        defer { self.reclaimOutput(from: connection, isLent: isLent) }
         while true {
             if case .collect = connection.machine.flush { connection.collectOutput() }
             if case .close(let reason) = connection.machine.flush {
@@ -43,6 +45,29 @@ extension RPCLoop {
             self.halfClose(connection, open.socket)
         } else if connection.noteWaitingResponses() {
             self.scheduleCheck(of: connection)
+        }
+    }
+
+    /// Lets a connection that has nothing to send collect its frames in the loop's storage: one
+    /// that is idle holds none, and one that is not finds it in the cache.
+    ///
+    /// - Returns: Whether it did.
+    @inline(__always)
+    private func lendOutput(to connection: Connection) -> Bool {
+        guard connection.output.isEmpty else { return false }
+        swap(&connection.output, &self.spareOutput)
+        return true
+    }
+
+    /// Reclaims the storage unless the peer has left something unread: then the connection keeps
+    /// it until all is written.
+    @inline(__always)
+    private func reclaimOutput(from connection: Connection, isLent: Bool) {
+        guard connection.output.isEmpty else { return }
+        if isLent {
+            swap(&connection.output, &self.spareOutput)
+        } else {
+            connection.output.reset(keepingCapacity: 0)
         }
     }
 

@@ -42,6 +42,8 @@ package final class RPCLoop: Steppable {
     var connectionCount = 0
     /// Connections with something to send in this tick.
     var dirty: [Connection] = []
+    /// What the connection that is flushed collects its frames in; see `flush`.
+    var spareOutput = ByteQueue(capacity: 4 << 10)
     var turns = ConnectionTurns()
 
     /// Every stream ever made, each with a reference of this loop.

@@ -2,7 +2,7 @@
 /// does.
 package struct TransportLimits: Sendable {
     /// Open connections of one loop; at the limit the most idle one yields to a new one. Each costs
-    /// about 20 KiB when idle.
+    /// about 15 KiB when idle.
     package var connectionsMax = 10_000
     /// Open connections of one peer, an IPv4 address or a /64 of IPv6, in the whole process: enough
     /// for a proxy, and 40 peers are needed to fill the server (A13).

@@ -55,7 +55,7 @@ package struct ProjectView {
                 ["created", self.age(project["created_at"], absent: "before it was recorded")],
                 ["revision", Self.number(project, "revision")],
             ]) + "\nOptions\n" + self.options(project) + "\nLimits\n"
-            + TerminalText.table(limits.map { [$0[0], Self.unquoted($0[1])] })
+            + TerminalText.table(limits)
     }
 
     /// The options of a project, one a line.
@@ -109,15 +109,10 @@ package struct ProjectView {
 
     /// Absent members are 0: responses leave them out.
     private static func number(_ object: JSONValue, _ name: String) -> String {
-        self.unquoted(object[name]?.description ?? "0")
+        object[name]?.description ?? "0"
     }
 
     private static func flag(_ object: JSONValue, _ name: String) -> String {
         object[name]?.isTrue == true ? "true" : "false"
-    }
-
-    /// 64-bit numbers are texts in JSON.
-    private static func unquoted(_ text: String) -> String {
-        text.count > 1 && text.hasPrefix("\"") ? String(text.dropFirst().dropLast()) : text
     }
 }

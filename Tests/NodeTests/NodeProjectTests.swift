@@ -80,7 +80,7 @@ import Testing
         let world = log.world()
         let harness = try world.start()
         let made = try harness.call(.admin("CreateProject"), Self.create("shop"))
-        #expect(made.status == 0 && made.response?["revision"]?.text == "1")
+        #expect(made.status == 0 && made.response?["revision"]?.integer == 1)
         #expect(made.response?["created_at"] != nil && made.response?["delete_due"] == nil)
         let again = try harness.call(.admin("CreateProject"), Self.create("shop"))
         #expect(again.response == made.response)
@@ -187,14 +187,14 @@ import Testing
             "Track",
             #"{"project":"two","identifier":{"custom_id":"anna"},"#
                 + #""events":[{"name":"visit"},{"name":"not a name"}]}"#)
-        func figures(_ project: String) throws -> [String] {
+        func figures(_ project: String) throws -> [Int64] {
             let response = try harness.call(.admin("GetStats"), Self.named(project)).response
             return ["received", "stored", "duplicate", "stale", "rejected", "profiles", "events"]
-                .map { response?[$0]?.text ?? "0" }
+                .map { response?[$0]?.integer ?? 0 }
         }
-        #expect(try figures("one") == ["2", "1", "1", "0", "0", "1", "1"])
-        #expect(try figures("two") == ["3", "1", "0", "0", "2", "1", "1"])
-        #expect(try figures("default") == Array(repeating: "0", count: 7))
+        #expect(try figures("one") == [2, 1, 1, 0, 0, 1, 1])
+        #expect(try figures("two") == [3, 1, 0, 0, 2, 1, 1])
+        #expect(try figures("default") == Array(repeating: 0, count: 7))
         let store = try #require(harness.node.recovered?.store)
         let shown = harness.node.accounting.figures(of: store)
         #expect(shown.series.map(\.project) == ["one", "two", ItemAccounting.others])
@@ -215,9 +215,9 @@ import Testing
                 try Requests.json(Self.track(number % 3 == 0 ? "one" : "two", "e\(number)")))
         }
         try harness.wait(for: "all") { calls.allSatisfy(\.hasEnded) }
-        for (name, count) in [("one", "10"), ("two", "20")] {
+        for (name, count) in [("one", 10), ("two", 20)] as [(String, Int64)] {
             let response = try harness.call(.admin("GetStats"), Self.named(name)).response
-            #expect(response?["stored"]?.text == count)
+            #expect(response?["stored"]?.integer == count)
         }
     }
 

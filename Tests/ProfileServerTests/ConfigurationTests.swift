@@ -36,7 +36,7 @@ import Testing
         ("segment-bytes", "1024 KiB", "1MiB"), ("memory-limit", "3 GiB", "3GiB"),
         ("snapshot-log-bytes", "1GiB", "1GiB"), ("snapshot-seconds", "60", "60"),
         ("accept-log-loss", "18446744073709551615", "18446744073709551615"),
-        ("projects-max", "7", "7"), ("project-delete-seconds", "0", "0"),
+        ("projects-max", "1", "1"), ("project-delete-seconds", "0", "0"),
         ("drain-seconds", "0", "0"),
         ("reflection", "off", "off"), ("log-level", "debug", "debug"),
     ]

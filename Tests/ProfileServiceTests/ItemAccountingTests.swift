@@ -51,7 +51,7 @@ import Testing
         var hours = 0
         while fixture.store.project(Self.project(2)) != nil, hours < 60 {
             fixture.clock.advance(nanoseconds: 3_600_000_000_000)
-            fixture.append([ProjectRecords.update(1, latestWins: hours % 2 == 0)])
+            fixture.rest()
             hours += 1
         }
         #expect(fixture.store.project(Self.project(2)) == nil)

@@ -41,13 +41,13 @@ import Testing
 
     @Test func limitsAreSortedAndShownAsNumbers() throws {
         let text = Self.view.text(
-            try Self.json(#"{"project":"p","revision":"3","limits":{"b_max":"20","a_max":"1"}}"#))
+            try Self.json(#"{"project":"p","revision":3,"limits":{"b_max":20,"a_max":1}}"#))
         #expect(text.hasSuffix("Limits\n  a_max  1\n  b_max  20\n"))
         #expect(text.contains("revision  3\n"))
     }
 
     @Test func statisticsShowWhatIsAbsentAsZero() throws {
-        let text = ProjectView.statistics(try Self.json(#"{"profiles":"12","received":"7"}"#))
+        let text = ProjectView.statistics(try Self.json(#"{"profiles":12,"received":7}"#))
         #expect(text.contains("profiles    12\n") && text.contains("received   7\n"))
         #expect(text.contains("rejected   0\n"))
     }
