@@ -52,7 +52,7 @@ package final class LinuxAppendFile: Sendable {
         let count = write(self.descriptor, line.baseAddress, line.count)
         guard count != line.count else { return .written }
         let code = count < 0 ? errno : ENOSPC
-        if count > 0 { self.takeBack(count) }
+        if count > 0 { self.removePart(count) }
         switch code {
         case EAGAIN, EINTR: return .blocked
         case ENOSPC, EDQUOT, EFBIG:
@@ -63,7 +63,7 @@ package final class LinuxAppendFile: Sendable {
     }
 
     /// Removes the part of a line for which a full disk had space.
-    private func takeBack(_ count: Int) {
+    private func removePart(_ count: Int) {
         var status = stat()
         guard self.isRegular, fstat(self.descriptor, &status) == 0 else { return }
         _ = ftruncate(self.descriptor, max(0, status.st_size - off_t(count)))

@@ -95,6 +95,7 @@ final class ServerStatus: AdminPages {
             value: self.auditQueue?.dropped ?? 0)
         if let scrub = figures?.scrub { Self.write(scrub, to: &text) }
         if let recovered {
+            Self.writeLog(of: recovered, to: &text)
             Self.write(recovered, to: &text)
             Self.write(recovered.pipeline.metrics, to: &text)
             Self.writeRequestIDs(of: recovered, to: &text)
@@ -183,7 +184,7 @@ final class ServerStatus: AdminPages {
             value: recovered.store.requestIDHorizonSeconds)
     }
 
-    private static func write(_ recovered: Node.Recovered, to text: inout MetricsText) {
+    private static func writeLog(of recovered: Node.Recovered, to text: inout MetricsText) {
         let log = recovered.log
         text.histogram(
             "profiles_log_frame_operations", help: "Operations of one frame of the log.",
@@ -206,6 +207,9 @@ final class ServerStatus: AdminPages {
         text.gauge(
             "profiles_recovery_seconds", help: "Time the last recovery took.",
             value: recovered.seconds)
+    }
+
+    private static func write(_ recovered: Node.Recovered, to text: inout MetricsText) {
         text.gauge(
             "profiles_projects", help: "Projects, those that are being deleted too.",
             value: Double(recovered.store.projectCount))
