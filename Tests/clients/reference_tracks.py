@@ -58,7 +58,7 @@ class Tracks:
                 result.content_differs = not same_content(known[1], stored)
                 continue
             time = micros(stored.effective_time)
-            window = RETENTION if request.historical else LATE_WINDOW
+            window = self.retention if request.historical else self.late_window
             if not learned.received - window <= time <= learned.received + AHEAD_WINDOW:
                 result.status = types.EVENT_STATUS_REJECTED
                 result.error.code = 11
@@ -83,6 +83,9 @@ class Tracks:
         if bad and not request.allow_partial:
             index, code, reason = bad[0]
             raise Rejected(code, reason, index=index)
+        # Once for the call: an event that is too old to be kept is still known to those behind it.
+        for holder in {id(holder): holder for holder in [profile, *changed.values()] if holder}.values():
+            self.drop_events(holder)
         if profile and device and self.rename(profile, request):
             changed[profile.id] = changed.get(profile.id, profile)
         for holder in changed.values():
@@ -137,10 +140,9 @@ class Tracks:
         count, first, last = profile.counters.get(event.name, (0, time, time))
         profile.counters[event.name] = (count + 1, min(first, time), max(last, time))
         self.events[key] = (profile.id, event)
-        self.drop_events(profile)
 
     def drop_events(self, profile):
-        while len(profile.events) > EVENTS_MAX:
+        while len(profile.events) > self.events_max:
             (time, _), event = profile.events.pop(0)
             profile.truncated = max(profile.truncated, time + 1)
             del self.events[self.event_key(event.identifier, event.event_id)]

@@ -115,6 +115,9 @@ def test_making_it_again_is_ok_with_equal_options_only(stubs):
     name = unique("shop")
     made = stubs.create(name, event_retention_days=7)
     assert stubs.create(name, event_retention_days=7) == made
+    # What was shown is equal to what was given: defaults have their numbers.
+    assert stubs.admin.CreateProject(admin_pb2.CreateProjectRequest(project=name, options=made.options)) == made
+    assert stubs.update(name, "events_per_profile_max", events_per_profile_max=1_000) == made
     for options in {}, {"event_retention_days": 8}, {"event_retention_days": 7, "merge_policy": LATEST}:
         failure = fails(stubs.admin.CreateProject, create(name, **options))
         assert failure.code == ALREADY_EXISTS and failure.reason == "PROJECT_EXISTS"

@@ -105,10 +105,11 @@ extension MessageEncoder {
 
     /// Options as they hold: a default is shown as the number that it stands for.
     private func options(
-        _ given: ProjectOptions, _ directory: StoreLimits
+        _ options: ProjectOptions, _ directory: StoreLimits
     ) -> UnsafeMutablePointer<Profiles__V1__ProjectOptions> {
-        let options = self.arena.make(profiles__v1__project_options__init)
-        options.pointee.merge_policy =
+        let given = directory.inForce(options)
+        let message = self.arena.make(profiles__v1__project_options__init)
+        message.pointee.merge_policy =
             given.latestWins
             ? PROFILES__V1__MERGE_POLICY__MERGE_POLICY_LATEST_WINS
             : PROFILES__V1__MERGE_POLICY__MERGE_POLICY_SURVIVOR_WINS
@@ -116,23 +117,21 @@ extension MessageEncoder {
             given.doubleOptIn & 1 << $0.rawValue != 0
         }
         // SAFETY: the arena gives one element for each channel, until its reset.
-        options.pointee.n_double_opt_in = channels.count
-        options.pointee.double_opt_in = self.arena.memory(
+        message.pointee.n_double_opt_in = channels.count
+        message.pointee.double_opt_in = self.arena.memory(
             max(channels.count, 1) * MemoryLayout<Profiles__V1__Channel>.stride
         )
         .bindMemory(to: Profiles__V1__Channel.self, capacity: max(channels.count, 1))
         for (index, channel) in channels.enumerated() {
-            options.pointee.double_opt_in[index] = Profiles__V1__Channel(
+            message.pointee.double_opt_in[index] = Profiles__V1__Channel(
                 rawValue: UInt32(channel.rawValue))
         }
-        options.pointee.topic_default_unsubscribed = given.topicDefaultUnsubscribed ? 1 : 0
-        options.pointee.reset_consent_on_address_change =
+        message.pointee.topic_default_unsubscribed = given.topicDefaultUnsubscribed ? 1 : 0
+        message.pointee.reset_consent_on_address_change =
             given.resetConsentOnAddressChange ? 1 : 0
-        options.pointee.late_window_seconds = UInt32(clamping: directory.lateSeconds(given))
-        options.pointee.event_retention_days = UInt32(
-            clamping: directory.retentionSeconds(given) / 86_400)
-        options.pointee.events_per_profile_max = UInt32(
-            clamping: directory.eventsPerProfile(given))
-        return options
+        message.pointee.late_window_seconds = given.lateWindowSeconds
+        message.pointee.event_retention_days = given.eventRetentionDays
+        message.pointee.events_per_profile_max = given.eventsPerProfileMax
+        return message
     }
 }

@@ -24,7 +24,9 @@ extension Store {
             guard existing.isLive else {
                 return self.appendRejection(.projectDeleted, .createProject, call, into: &results)
             }
-            guard existing.options == command.options else {
+            // As a response shows them: who sends back what it was shown means no others.
+            guard self.limits.inForce(existing.options) == self.limits.inForce(command.options)
+            else {
                 return self.appendRejection(.projectExists, .createProject, call, into: &results)
             }
             project = existing
@@ -62,7 +64,9 @@ extension Store {
             return self.appendRejection(.invalidFields, .updateProject, call, into: &results)
         }
         if options != self.project.options {
-            self.change(self.project, call) { $0.options = options }
+            let isVisible =
+                self.limits.inForce(options) != self.limits.inForce(self.project.options)
+            self.change(self.project, call, isVisible: isVisible) { $0.options = options }
             self.refreshNextExpiry()
         }
         self.respond(.updateProject, self.project, admitted, call, results: &results)
@@ -98,11 +102,12 @@ extension Store {
     }
 
     private func change(
-        _ project: Project, _ call: CallContext, _ body: (inout ProjectDetails) -> Void
+        _ project: Project, _ call: CallContext, isVisible: Bool = true,
+        _ body: (inout ProjectDetails) -> Void
     ) {
         var details = project.record.pointee.details
         body(&details)
-        if call.rules.knowsProjects { details.revision += 1 }
+        if call.rules.knowsProjects, isVisible { details.revision += 1 }
         self.projects.change(project, to: details)
     }
 

@@ -43,6 +43,16 @@ extension StoreLimits {
             ? self.eventsPerProfile : UInt64(options.eventsPerProfileMax)
     }
 
+    /// Options as they hold: each number that stands for a default of the directory is that one. Two
+    /// projects with equal ones differ in nothing that anybody can see.
+    package func inForce(_ options: ProjectOptions) -> ProjectOptions {
+        var shown = options
+        shown.lateWindowSeconds = UInt32(clamping: self.lateSeconds(options))
+        shown.eventRetentionDays = UInt32(clamping: self.retentionSeconds(options) / 86_400)
+        shown.eventsPerProfileMax = UInt32(clamping: self.eventsPerProfile(options))
+        return shown
+    }
+
     /// Whether options stay within what the directory can hold.
     package func allow(_ options: ProjectOptions) -> Bool {
         self.retentionSeconds(options) <= self.eventRetentionSeconds
