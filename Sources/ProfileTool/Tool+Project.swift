@@ -7,7 +7,7 @@ extension Tool {
           list    shows all projects, by name
           get     shows the options and every limit of one (NAME, or --project)
           set     changes the options that are given, and no others
-          delete  blocks a project at once; its data is removed a day later, unless --undo comes first
+          delete  blocks a project at once; its data is removed a day later, unless it is undone
           stats   shows what a project holds, and what became of what it received
         Options are merge_policy (survivor_wins, latest_wins), double_opt_in (channels, such as
         email,sms), topic_default_unsubscribed, late_window_seconds, event_retention_days,

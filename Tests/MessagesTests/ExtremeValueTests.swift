@@ -94,7 +94,7 @@ import Testing
 
     private typealias Case = (root: Int, name: String, decode: Decode)
 
-    private static var decoders: [Case] { Self.writes + Self.reads }
+    private static var decoders: [Case] { Self.writes + Self.reads + Self.admin }
 
     private static var writes: [Case] {
         let schema = WireSchema.shared
@@ -165,6 +165,12 @@ import Testing
                 Self.read { $0.decodeVerifyConsentLedger($1) }
             ),
             (schema.eraseProfileRequest.index, "EraseProfile", Self.read { $0.decodeErase($1) }),
+        ]
+    }
+
+    private static var admin: [Case] {
+        let schema = WireSchema.shared
+        return [
             (
                 schema.createProjectRequest.index, "CreateProject",
                 Self.read { $0.decodeCreateProject($1, limits: StoreLimits()) }

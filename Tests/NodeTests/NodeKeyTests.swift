@@ -221,7 +221,8 @@ import Testing
         #expect(over.failure.metadata == ["limit": "keys_per_project_max", "maximum": "100"])
         let project = try harness.call(
             .admin("GetProject"), #"{"project":"default"}"#, key: Self.operatorKey)
-        #expect("\(project.response?["limits"] ?? .null)".contains(#""keys_per_project_max":"100""#))
+        let limits = "\(project.response?["limits"] ?? .null)"
+        #expect(limits.contains(#""keys_per_project_max":"100""#))
     }
 
     @Test(arguments: ["nobody0000000000", "x", "pk_nobody0000000000_", "UPPER00000000000"])

@@ -58,8 +58,8 @@ enum GoldenDirectory {
     // MARK: Version 2
 
     /// Two snapshots and the log from the older one on, of six projects: with profiles, merges,
-    /// opt-outs, suppressions, erasures and request ids each, one of them gone, one to be deleted in
-    /// both snapshots and kept by the log. Made once; no test writes it anew.
+    /// opt-outs, suppressions, erasures and request ids each, one of them gone, one to be deleted
+    /// in both snapshots and kept by the log. Made once; no test writes it anew.
     private static let older = "0000000000000130.snapshot"
     private static let newer = "0000000000000163.snapshot"
 

@@ -24,7 +24,7 @@ import Testing
         }
     }
 
-    @Test func noNameEqualsNoneAndLongOnesAreNone() {
+    @Test func missingAndLongNamesEqualNothing() {
         #expect(!Self.equals(ProjectName(), []))
         #expect(ProjectName([]) == nil)
         #expect(ProjectName(Array(repeating: 97, count: 64)) == nil)

@@ -168,7 +168,7 @@ import Testing
         #expect(
             fixture.store.verify(
                 text.bytes, .unsubscribe, in: ProjectID(rawValue: 2), into: &content) == nil)
-        // A record that says otherwise is none of this service.
+        // This service writes no record that says otherwise.
         var buffer = ByteBuffer()
         let start = beginRecord(.redeemUnsubscribe, in: &buffer)
         TokenCommand(

@@ -181,7 +181,7 @@ import Testing
         try Self.expectReplay(of: fixture)
     }
 
-    /// A slot of a profile that is gone is used again, and no reference leads from one to the other.
+    /// The slot of a profile that is gone is used again; no reference leads from one to the other.
     @Test func slotsAreUsedAgainAlsoInABatchThatIsRolledBack() throws {
         let fixture = TrackFixture(limits: SnapshotTests.limits)
         try fixture.create("second")

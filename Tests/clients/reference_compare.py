@@ -243,7 +243,9 @@ class Comparisons:
         found, token = {}, ""
         while True:
             page = self.service.stub.ListConsentHistory(
-                rpc.ListConsentHistoryRequest(project=self.project, identifier=identifier, page_size=23, page_token=token),
+                rpc.ListConsentHistoryRequest(
+                    project=self.project, identifier=identifier, page_size=23, page_token=token
+                ),
                 timeout=TIMEOUT_SECONDS,
             )
             for entry in page.entries:
@@ -274,7 +276,11 @@ class Comparisons:
         ):
             response = self.service.stub.CheckSendable(
                 rpc.CheckSendableRequest(
-                    project=self.project, identifier=identifier, channel=channel, topic=topic, message_class=message_class
+                    project=self.project,
+                    identifier=identifier,
+                    channel=channel,
+                    topic=topic,
+                    message_class=message_class,
                 ),
                 timeout=TIMEOUT_SECONDS,
             )

@@ -1,7 +1,6 @@
 """Many projects of one server: made, listed, changed, deleted, counted; nothing of one is another's."""
 
 import concurrent.futures
-import json
 import signal
 import time
 
@@ -11,7 +10,6 @@ from google.protobuf import field_mask_pb2, timestamp_pb2
 
 from conftest import custom, event, fails, get, profiles_pb2, profiles_pb2_grpc, types_pb2, unique, wait_until
 from profiles.v1 import admin_pb2, admin_pb2_grpc
-from test_profilectl import ctl, one_line
 
 EMAIL = types_pb2.CHANNEL_EMAIL
 LATEST = types_pb2.MERGE_POLICY_LATEST_WINS
@@ -282,7 +280,8 @@ def test_equal_names_in_two_projects_are_two_people(stubs):
         stubs.create(name)
     who, request_id = custom(), unique("request")
     first = stubs.track(one, who, event(event_id="e"), request_id=request_id)
-    assert fails(stubs.profiles.GetProfile, profiles_pb2.GetProfileRequest(project=two, identifier=who)).code == NOT_FOUND
+    unknown = profiles_pb2.GetProfileRequest(project=two, identifier=who)
+    assert fails(stubs.profiles.GetProfile, unknown).code == NOT_FOUND
     second = stubs.track(two, who, event(event_id="e"), event(event_id="f"), request_id=request_id)
     assert first.profile_id != second.profile_id and not second.replayed
     assert {result.status for result in second.results} == {types_pb2.EVENT_STATUS_STORED}
@@ -474,68 +473,3 @@ def test_labels_of_metrics_are_bounded(server):
         assert labels == {f"p{number:03}" for number in range(100)} | {"_other"}
         assert server.metric('profiles_project_items_received_total{project="_other"}') == 21
         assert server.metric("profiles_items_received_total") == 121
-
-
-# MARK: profilectl
-
-
-def test_profilectl_makes_shows_and_changes_projects(shared):
-    name = unique("ctl")
-    made = ctl(shared, "project", "create", name, "event_retention_days=30", "double_opt_in=email,sms")
-    assert made.code == 0 and made.out.startswith(f"{name}: created\n") and "email,sms" in made.out
-    one_line(ctl(shared, "project", "create", name), 1, "PROJECT_EXISTS")
-    listed = ctl(shared, "project", "list").out.splitlines()
-    assert listed[0].split()[:2] == ["PROJECT", "STATE"]
-    [row] = [line for line in listed if line.startswith(f"{name} ")]
-    assert "live" in row and "30 d, 1000" in row and "double_opt_in=email,sms" in row
-    assert ctl(shared, "project", "set", name, "late_window_seconds=60", "double_opt_in=default").code == 0
-    shown = ctl(shared, "--json", "project", "get", name).json
-    assert shown["options"]["late_window_seconds"] == 60 and shown["options"]["event_retention_days"] == 30
-    assert "double_opt_in" not in shown["options"] and shown["revision"] == 2
-    text = ctl(shared, "--project", name, "project", "get").out
-    assert text.startswith(f"{name} (live)\n") and "late_window_seconds" in text and "string_scalars_max" in text
-    assert ctl(shared, "--project", name, "project", "set", "merge_policy=latest_wins").code == 0
-    assert "latest_wins" in ctl(shared, "project", "get", name).out
-    for line in ctl(shared, "--json", "project", "list").out.splitlines():
-        assert json.loads(line)["project"]
-
-
-def test_profilectl_deletes_and_undoes(shared):
-    name = unique("ctl")
-    ctl(shared, "project", "create", name)
-    assert ctl(shared, "--project", name, "track", "anna", "visit").code == 0
-    deleted = ctl(shared, "project", "delete", name)
-    assert deleted.code == 0 and "--undo" in deleted.out and "removed in 1 d" in deleted.out
-    one_line(ctl(shared, "--project", name, "get", "anna"), 1, "PROJECT_DELETED")
-    assert "deleted, goes in" in ctl(shared, "project", "list").out
-    assert ctl(shared, "project", "delete", name, "--undo").code == 0
-    assert ctl(shared, "--project", name, "get", "anna").code == 0
-    statistics = ctl(shared, "--json", "project", "stats", name).json
-    assert statistics["profiles"] == statistics["stored"] == 1
-    assert "received" in ctl(shared, "--project", name, "project", "stats").out
-
-
-def test_each_command_takes_a_project(shared, tmp_path):
-    """A project whose name no other test has, so that a command of another project would find nothing."""
-    name = unique("ctl")
-    ctl(shared, "project", "create", name)
-
-    def run(*words):
-        result = ctl(shared, "--project", name, *words)
-        assert result.code == 0, (words, result.errors)
-        return result.out
-
-    run("identify", "anna", "--device", "phone", "email_address=anna@example.org", "plan=gold")
-    run("track", "anna", "purchase", "amount=1")
-    run("subscribe", "anna", "email", "--source", "user")
-    assert "gold" in run("get", "anna") and "purchase" in run("events", "anna")
-    assert "email" in run("consent", "anna", "--verify") and run("sendable", "anna", "email")
-    run("unsubscribe", "anna", "email", "--source", "user")
-    lines = tmp_path / "people.jsonl"
-    lines.write_text('{"track":{"identifier":{"custom_id":"berta"},"events":[{"name":"visit"}]}}\n')
-    run("import", str(lines))
-    assert "visit" in run("events", "berta")
-    assert json.loads(run("--json", "project", "stats"))["profiles"] == 2
-    run("erase", "anna", "--yes")
-    for who in ("anna", "berta"):
-        one_line(ctl(shared, "get", who), 1, "PROFILE_NOT_FOUND")

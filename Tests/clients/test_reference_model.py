@@ -91,8 +91,9 @@ def built(service):
         *admin_pb2.DESCRIPTOR.services_by_name["Admin"].methods,
     ]:
         if method.name in WRITES + READS:
+            call = getattr(service.stub_of(method.name), method.name)
             try:
-                getattr(service.stub_of(method.name), method.name)(message_factory.GetMessageClass(method.input_type)(), timeout=20)
+                call(message_factory.GetMessageClass(method.input_type)(), timeout=20)
             except grpc.RpcError as error:
                 if error.code() == grpc.StatusCode.UNIMPLEMENTED:
                     continue

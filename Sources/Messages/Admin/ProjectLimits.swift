@@ -1,8 +1,8 @@
 import Profiles
 
 // What GetProject says of limits, so that nobody has to look for them in a manual: every one that a
-// caller can run into, by name. Names end with their unit: `_max` of a number of things,
-// `_bytes_max` and the like of a length, `_seconds` and `_days` of a time.
+// caller can run into, by name. Names end with their unit: max of a number of things, bytes_max and
+// the like of a length, seconds and days of a time.
 extension MessageEncoder {
     /// Limits of stored state and time, as they hold for a project.
     static func stateLimits(

@@ -1,6 +1,9 @@
 import Bytes
 import Profiles
 
+// SAFETY: names that are compared are borrowed for the call; every load ends at or before `count`,
+// the length of both.
+
 /// The name of a project in place: it never changes, so a key's calls compare it without a lookup,
 /// whose time would depend on which projects exist, and a loop remembers the one that it looked up
 /// last.

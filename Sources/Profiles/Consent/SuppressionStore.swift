@@ -93,7 +93,8 @@ struct SuppressionStore {
         return missing == 0 ? 0 : self.writeItem(missing.trailingZeroBitCount)
     }
 
-    /// Layout: `low, high: UInt64 | reasons: UInt8 | project: UInt32` for each address of the shard.
+    /// Layout: `low, high: UInt64 | reasons: UInt8 | project: UInt32` for each address of the
+    /// shard.
     private func writeItem(_ shard: Int) -> Int {
         self.snapshot.pointee.suppressionsWritten |= 1 << UInt64(shard)
         return self.snapshot.pointee.writeItem(.suppressions) { buffer in

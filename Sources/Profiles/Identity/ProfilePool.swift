@@ -9,8 +9,8 @@ struct ProfilePool {
         var chunkCapacity = 4
         var chunkCount = 0
         var count = 0
-        /// The slot that was given up last, as a `ProfileRef`; 0: every slot is in use. Each vacant
-        /// header names the next one.
+        /// The slot that became vacant last, as a `ProfileRef`; 0: every slot is in use. Each
+        /// vacant header names the next one.
         var vacant: UInt32 = 0
     }
 

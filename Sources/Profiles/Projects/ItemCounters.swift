@@ -1,5 +1,8 @@
 import Synchronization
 
+// SAFETY: records of projects stay at their places until the store ends; the counters in them are
+// atomics, which any thread may change.
+
 // The accounting of items (events, attribute writes, subscription changes) per project. It lies in
 // the projects' records because they are found without a lock and are never freed; it is counted
 // since the start of the process and is no part of the state: no record, digest or snapshot has it.

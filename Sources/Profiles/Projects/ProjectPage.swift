@@ -1,5 +1,7 @@
 import Bytes
 
+// SAFETY: texts and contents of tokens are borrowed for the call that copies them.
+
 // Pages of the listing of projects, by name: a project that exists throughout is on exactly one of
 // them, whatever is made and goes meanwhile.
 

@@ -1,4 +1,7 @@
 // What any thread may ask of projects, beside what a record changes.
+//
+// SAFETY: a record stays at its place until the store ends; readers take atomics only, and compare
+// its number with the one they asked for. A start from a snapshot is the applier's.
 
 extension Store {
     /// The number of the project that every store begins with. Its name is `default` until it is

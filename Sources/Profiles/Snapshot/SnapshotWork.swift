@@ -1,5 +1,8 @@
 import Bytes
 
+// SAFETY: records of projects stay at their places until the store ends; `snapshotIndex` is the
+// applier's alone, which makes the blocks.
+
 /// The progress of a running snapshot, and its blocks that await the writer.
 ///
 /// The store keeps changing meanwhile. A profile that is about to change and is not written yet is

@@ -43,8 +43,8 @@ extension StoreLimits {
             ? self.eventsPerProfile : UInt64(options.eventsPerProfileMax)
     }
 
-    /// Options as they hold: each number that stands for a default of the directory is that one. Two
-    /// projects with equal ones differ in nothing that anybody can see.
+    /// Options as they hold: each number that stands for a default of the directory is that one.
+    /// Two projects with equal ones differ in nothing that anybody can see.
     package func inForce(_ options: ProjectOptions) -> ProjectOptions {
         var shown = options
         shown.lateWindowSeconds = UInt32(clamping: self.lateSeconds(options))
