@@ -11,8 +11,8 @@ import IOCore
 /// Every block is verified as it is read; the open file keeps the snapshot readable when its name
 /// is removed meanwhile.
 final class BackupWriter: LogBackup {
-    /// idle ──step──▶ copying ──step──▶ verifying ──step──▶ ended
-    ///   └──────────── failure, abandon ────────────────────┘
+    /// idle --step--> copying --step--> verifying --step--> ended
+    ///   +------------ failure, abandon --------------------+
     private enum State {
         case idle
         case copying(Copy)
