@@ -104,13 +104,6 @@ extension RPCStream {
     @inline(__always)
     var requestBytesWanted: Int { self.requestBytesHeld + self.deframer.missingBytes }
 
-    /// Whether anything of the request is kept here, storage included.
-    @inline(__always)
-    var holdsRequest: Bool {
-        self.message.capacity > Self.bytesKept || self.held.buffer.capacity > Self.bytesKept
-            || self.requestBytesHeld > 0 || self.charge.bytes > 0 || self.charge.isWaiting
-    }
-
     /// Bytes of the request that are kept here.
     @inline(__always)
     var requestBytesHeld: Int { self.message.count + self.held.count }
