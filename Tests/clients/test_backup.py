@@ -107,7 +107,7 @@ def test_a_backup_needs_a_missing_or_empty_destination(server, tmp_path):
     for destination, said in (
         (full, "not an empty directory"),
         (server.data_dir, "not an empty directory"),
-        (file, "failed: File exists (errno 17)"),
+        (file, "failed: Not a directory (errno 20)"),
         (link, "failed: "),
         (server.data_dir / "b.tmp", "in the data directory"),
         (way / "new" / "b", "in the data directory"),
