@@ -91,12 +91,9 @@ extension Connection {
     func abandonRequests() {
         self.forEachStream { stream in
             guard stream.charge.bytes > 0, stream.machine.isLive else { return }
-            self.cancel(stream, Self.requestsTooLarge)
+            self.cancel(stream, self.loop.handler.tooManyUnfinishedRequests())
         }
     }
-
-    static let requestsTooLarge = RPCStatus(
-        .resourceExhausted, "too many bytes of unfinished requests wait; send fewer at once")
 }
 
 extension RPCStream {

@@ -5,6 +5,7 @@
 /// entry checks by a precondition.
 enum FuzzTarget: String, CaseIterable, Sendable {
     case framing, wire, requests, metadata, log, snapshot, records, lines, configuration, client
+    case heads, frames, commands, items
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -18,6 +19,10 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         case .lines: TextFuzz.lines(bytes)
         case .configuration: TextFuzz.configuration(bytes)
         case .client: TextFuzz.client(bytes)
+        case .heads: TransportFuzz.heads(bytes)
+        case .frames: TransportFuzz.frames(bytes)
+        case .commands: StateFuzz.commands(bytes)
+        case .items: StateFuzz.items(bytes)
         }
     }
 }

@@ -160,7 +160,7 @@ final class BackupWriter: LogBackup {
             if error.kind == .exists, error.code == 0 {
                 throw .destination("not an empty directory")
             }
-            throw .destination("\(error.operation) failed with errno \(error.code)")
+            throw .destination("\(error.operation) \(error.failure)")
         }
     }
 
