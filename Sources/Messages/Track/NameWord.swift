@@ -1,8 +1,8 @@
 /// Eight bytes of a name, in lower case, tested all at once.
 ///
-/// A byte is in a range if adding 0x80 less the range's start sets its top bit, and adding 0x7F less
-/// its end does not. A byte from 0x80 on is in no range, whatever is carried into it: where the
-/// second sum overflows, so does the first. What it carries into the next byte does not matter
+/// A byte is in a range if adding 0x80 less the range's start sets its top bit, and adding 0x7F
+/// less its end does not. A byte from 0x80 on is in no range, whatever is carried into it: where
+/// the second sum overflows, so does the first. What it carries into the next byte does not matter
 /// then, as the word is no name.
 struct NameWord {
     private static let ones: UInt64 = 0x0101_0101_0101_0101
