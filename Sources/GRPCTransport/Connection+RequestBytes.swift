@@ -91,25 +91,15 @@ extension Connection {
     func abandonRequests() {
         self.forEachStream { stream in
             guard stream.charge.bytes > 0, stream.machine.isLive else { return }
-            self.cancel(stream, Self.requestsTooLarge)
+            self.cancel(stream, self.loop.handler.tooManyUnfinishedRequests())
         }
     }
-
-    static let requestsTooLarge = RPCStatus(
-        .resourceExhausted, "too many bytes of unfinished requests wait; send fewer at once")
 }
 
 extension RPCStream {
     /// Bytes that the request needs until its message is delivered.
     @inline(__always)
     var requestBytesWanted: Int { self.requestBytesHeld + self.deframer.missingBytes }
-
-    /// Whether anything of the request is kept here, storage included.
-    @inline(__always)
-    var holdsRequest: Bool {
-        self.message.capacity > Self.bytesKept || self.held.buffer.capacity > Self.bytesKept
-            || self.requestBytesHeld > 0 || self.charge.bytes > 0 || self.charge.isWaiting
-    }
 
     /// Bytes of the request that are kept here.
     @inline(__always)

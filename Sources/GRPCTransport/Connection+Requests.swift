@@ -46,11 +46,8 @@ extension Connection {
         guard stream.head.bytes <= loop.limits.headerBytesMax else {
             return self.finish(
                 stream,
-                RPCStatus(
-                    .resourceExhausted,
-                    "request headers of \(stream.head.bytes) bytes, "
-                        + "at most \(loop.limits.headerBytesMax)"
-                ))
+                loop.handler.headersTooLarge(
+                    bytes: stream.head.bytes, maximum: loop.limits.headerBytesMax))
         }
         guard stream.head.isPOST else { return self.rejectHTTP(stream, "405") }
         guard stream.head.contentType == .grpc else { return self.rejectHTTP(stream, "415") }

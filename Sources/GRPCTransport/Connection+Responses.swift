@@ -160,14 +160,14 @@ extension Connection {
 
     /// A call has its status: nothing of it is due any more, and it is counted.
     func callEnded(_ stream: RPCStream, code: RPCStatusCode) {
-        if stream.holdsRequest { self.dropHeld(of: stream) }
+        self.dropHeld(of: stream)
         self.gate.budget.earnProgress()
         self.reservedResponseBytes -= stream.reservedResponseBytes
         stream.reservedResponseBytes = 0
         stream.endedNanoseconds = self.loop.nowNanoseconds
         // Calls that were not begun may have headroom by it.
         self.loop.hasDrained = true
-        if stream.timer.isScheduled { self.loop.wheel.cancel(stream.timer) }
+        self.loop.wheel.cancel(stream.timer)
         self.loop.metrics.handled(
             method: stream.head.method, code: code,
             nanoseconds: self.loop.nowNanoseconds - stream.startedNanoseconds)

@@ -1,13 +1,13 @@
 /// The lifetime of one connection:
 ///
 /// ```
-/// handshake ──first frame──▶ open ──drain──▶ announced ──PING acknowledged, or 1 s──▶ final
-///     │                       │                  │                                     │
-///     │                       │        drain from the handshake leads here, too        │
-///     ▼                       ▼                  ▼                                     ▼
+/// handshake --first frame--> open --drain--> announced --PING acknowledged, or 1 s--> final
+///     |                       |                  |                                     |
+///     |                       |        drain from the handshake leads here, too        |
+///     v                       v                  v                                     v
 ///   closing(reason): a timeout, a fault of the peer, or the session has ended (`done`)
-///     │ └──another reason: at once──▶ closed
-///     └──`done`, and all output is written──▶ lingering ──peer closes, or 5 s──▶ closed
+///     | +--another reason: at once--> closed
+///     +--`done`, and all output is written--> lingering --peer closes, or 5 s--> closed
 /// lost connection, end of the loop: closed, from any state
 /// ```
 ///

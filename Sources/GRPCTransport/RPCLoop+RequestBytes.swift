@@ -60,7 +60,8 @@ extension RPCLoop {
         guard let slowest,
             self.nowNanoseconds - since >= self.limits.contendedMessageNanoseconds
         else { return }
-        slowest.withConnection { $0.cancel(slowest, Connection.requestsTooLarge) }
+        let status = self.handler.tooManyUnfinishedRequests()
+        slowest.withConnection { $0.cancel(slowest, status) }
     }
 
     /// Abandons the requests of the largest holder while a peer, or the whole loop, holds more than

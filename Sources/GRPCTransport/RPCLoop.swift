@@ -105,8 +105,8 @@ package final class RPCLoop: Steppable {
     /// Whether the listener is watched.
     ///
     /// ```
-    /// active ──no descriptor left──▶ paused ──100 ms──▶ active
-    ///    └──────────── drain ────────────┴──▶ ended
+    /// active --no descriptor left--> paused --100 ms--> active
+    ///    +------------ drain ------------+--> ended
     /// ```
     enum Listening: Equatable {
         case active

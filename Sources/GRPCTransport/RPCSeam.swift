@@ -131,6 +131,10 @@ package protocol RPCHandler: AnyObject {
     func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall)
     /// A message is larger than messages may be: the status that its call ends with.
     func messageTooLarge(bytes: Int, maximum: Int) -> RPCStatus
+    /// The headers of a request are larger than headers may be: the status that its call ends with.
+    func headersTooLarge(bytes: Int, maximum: Int) -> RPCStatus
+    /// Unfinished requests have used up what they may hold: the status that this one ends with.
+    func tooManyUnfinishedRequests() -> RPCStatus
     /// The client of a request stream has sent its last message.
     func requestsEnded(of call: RPCCall)
     /// A message of this call was rejected as `.full`, and there is headroom again.
@@ -154,5 +158,14 @@ extension RPCHandler {
     package func messageTooLarge(bytes: Int, maximum: Int) -> RPCStatus {
         RPCStatus(
             .resourceExhausted, "a message of \(bytes) bytes, at most \(maximum) are allowed")
+    }
+
+    package func headersTooLarge(bytes: Int, maximum: Int) -> RPCStatus {
+        RPCStatus(
+            .resourceExhausted, "headers of \(bytes) bytes, at most \(maximum) are allowed")
+    }
+
+    package func tooManyUnfinishedRequests() -> RPCStatus {
+        RPCStatus(.resourceExhausted, "too many bytes of unfinished requests wait")
     }
 }

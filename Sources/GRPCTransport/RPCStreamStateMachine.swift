@@ -1,15 +1,15 @@
 /// What one stream may do next. Its two halves end independently:
 ///
 /// ```
-/// request:   open ──message──▶ open ──END_STREAM──▶ ended
+/// request:   open --message--> open --END_STREAM--> ended
 ///
-/// response:  undecided ──accept──▶ awaited ──first message──▶ sending ──output taken──▶ deferred
-///                │                    │                        │   ▲                    │   │
-///                │                    │                        │   └────next message────┘   │
+/// response:  undecided --accept--> awaited --first message--> sending --output taken--> deferred
+///                |                    |                        |   ^                    |   |
+///                |                    |                        |   +----next message----+   |
 ///            finish without a message: trailers only        finish, respond              finish
-///                │                    │                        ▼                            │
-///                ▼                    ▼                    finishing ◀──────────────────────┘
-///              ended ◀────────────────┴───output taken─────────┘
+///                |                    |                        v                            |
+///                v                    v                    finishing <----------------------+
+///              ended <----------------+---output taken---------+
 ///
 /// reset, lost connection: ended, from any state
 /// ```

@@ -20,9 +20,9 @@ struct RequestBytes: Equatable {
 /// What one stream holds of the budget.
 ///
 /// ```
-/// none ──a message is incomplete──▶ granted ──delivered, or the call has ended──▶ none
-///   └──no headroom──▶ waiting ──headroom──▶┘
-///                        └──the rest came within the window, or the call has ended──▶ none
+/// none --a message is incomplete--> granted --delivered, or the call has ended--> none
+///   +--no headroom--> waiting --headroom-->+
+///                        +--the rest came within the window, or the call has ended--> none
 /// ```
 struct RequestCharge: Equatable {
     private enum State: Equatable {

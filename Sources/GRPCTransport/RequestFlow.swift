@@ -1,8 +1,8 @@
 /// Whether the requests of a stream go up as they come, or wait for the handler.
 ///
 /// ```
-/// flowing ──pause──▶ paused ──resume──▶ draining ──all delivered──▶ flowing
-///                       ▲──────pause───────┘
+/// flowing --pause--> paused --resume--> draining --all delivered--> flowing
+///                       ^------pause-------+
 /// ```
 ///
 /// What waits is not given back to the peer's window, so flow control bounds it: a paused stream

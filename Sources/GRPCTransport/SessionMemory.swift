@@ -68,6 +68,7 @@ private enum BlockClass {
     /// Above all classes: straight from the system.
     static let system = 27
 
+    /// The class of at most `smallBytesMax` bytes; of no bytes, none: such a block is the system's.
     @inline(__always)
     static func small(_ size: Int) -> Int {
         let shift = Int.bitWidth &- ((size &- 1) | 31).leadingZeroBitCount

@@ -36,7 +36,7 @@ package enum OfflineFailure: Error {
             "\(path) is held by another process: a server runs on this directory; stop it, or use "
                 + "a backup instead"
         case .rejected(let found), .target(let found): found
-        case .files(let error): StorageError.io(error).description
+        case .files(let error): error.explanation
         }
     }
 }

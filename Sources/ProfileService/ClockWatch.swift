@@ -10,9 +10,9 @@ package enum ClockEvent: Equatable, Sendable {
 
 /// Decides when a clock that is behind is reported.
 ///
-/// right ──behind by a second──▶ behind ──every 10 minutes──▶ behind
-///   ▲                              │
-///   └────────── caught up ─────────┘
+/// right --behind by a second--> behind --every 10 minutes--> behind
+///   ^                              |
+///   +---------- caught up ---------+
 struct ClockWatch {
     /// What is reported, in microseconds: below it, clocks are corrected in ordinary operation.
     private static let behindMicrosecondsMin: Int64 = 1_000_000

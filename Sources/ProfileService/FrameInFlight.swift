@@ -4,9 +4,9 @@ import Storage
 
 /// A frame between its `append` and the moment when its records are applied or rejected.
 struct FrameInFlight {
-    /// appended ──committed──▶ applied
-    ///    │ └──discarded, log failed──▶ rejected
-    ///    └──leadership lost──▶ unknown ──committed, discarded──▶ …
+    /// appended --committed--> applied
+    ///    | +--discarded, log failed--> rejected
+    ///    +--leadership lost--> unknown --committed, discarded--> …
     enum Outcome {
         /// It may be committed any time.
         case appended

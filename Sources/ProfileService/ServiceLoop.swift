@@ -147,6 +147,14 @@ package final class ServiceLoop: RPCHandler {
         RPCStatus(.messageTooLarge(bytes: bytes, maximum: maximum))
     }
 
+    package func headersTooLarge(bytes: Int, maximum: Int) -> RPCStatus {
+        RPCStatus(.headersTooLarge(bytes: bytes, maximum: maximum))
+    }
+
+    package func tooManyUnfinishedRequests() -> RPCStatus {
+        RPCStatus(.tooManyUnfinishedRequests)
+    }
+
     package func requestsEnded(of call: RPCCall) {
         guard case .stream(_, let open) = self.table[call.method].handling else { return }
         self.liveCall(of: call, open).requestsEnded()

@@ -36,8 +36,7 @@ package enum StorageError: Error, Equatable, Sendable {
 extension StorageError: CustomStringConvertible {
     package var description: String {
         switch self {
-        case .io(let error):
-            "\(error.operation) of \(error.subject) failed with errno \(error.code)"
+        case .io(let error): error.explanation
         case .locked(let path): "\(path) is held by another process"
         case .directoryLost(let path, .gone): "\(path) was removed or renamed"
         case .directoryLost(let path, .replaced): "\(path) leads to another directory now"

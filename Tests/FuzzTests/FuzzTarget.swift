@@ -4,8 +4,8 @@
 /// An entry returns for every input; what must not happen is a trap, or a broken promise that the
 /// entry checks by a precondition.
 enum FuzzTarget: String, CaseIterable, Sendable {
-    case framing, wire, requests, metadata, keys, log, snapshot, records, lines, configuration,
-        client
+    case framing, heads, frames, metadata, wire, requests, keys, commands
+    case log, snapshot, records, items, lines, configuration, client
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -20,6 +20,10 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         case .lines: TextFuzz.lines(bytes)
         case .configuration: TextFuzz.configuration(bytes)
         case .client: TextFuzz.client(bytes)
+        case .heads: TransportFuzz.heads(bytes)
+        case .frames: TransportFuzz.frames(bytes)
+        case .commands: StateFuzz.commands(bytes)
+        case .items: StateFuzz.items(bytes)
         }
     }
 }

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import IOCore
 import IOLinux
+import Synchronization
 import Testing
 
 /// A folder that exists for one test.
@@ -110,6 +111,10 @@ private func write(_ files: [String: String], below root: String) throws {
 }
 
 @Suite struct LinuxOutputTests {
+    /// How long a writer may rest before its test fails, in milliseconds: a thousand times what it
+    /// takes.
+    private static let patienceMilliseconds: Int32 = 10_000
+
     private func withPipe(_ body: (_ read: Int32, _ write: Int32) throws -> Void) rethrows {
         var ends: [Int32] = [0, 0]
         #expect(pipe(&ends) == 0)
@@ -123,8 +128,8 @@ private func write(_ files: [String: String], below root: String) throws {
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
     }
 
-    @Test func slowReaderOfANonBlockingPipeGetsEverything() {
-        self.withPipe { read, write in
+    @Test func slowReaderOfANonBlockingPipeGetsEverything() throws {
+        try self.withPipe { read, write in
             self.setNonBlocking(write)
             let text = String(repeating: "0123456789", count: 50_000)
             let thread = LinuxThreadStarter().start(name: "writer") {
@@ -133,19 +138,56 @@ private func write(_ files: [String: String], below root: String) throws {
             var received: [UInt8] = []
             var chunk = [UInt8](repeating: 0, count: 999)
             while received.count < text.utf8.count {
-                received += chunk[..<max(0, Glibc.read(read, &chunk, chunk.count))]
+                // A writer that abandons the text would leave this waiting for ever.
+                var watched = pollfd(fd: read, events: Int16(POLLIN), revents: 0)
+                guard poll(&watched, 1, Self.patienceMilliseconds) == 1 else { break }
+                let count = Glibc.read(read, &chunk, chunk.count)
+                guard count > 0 else { break }
+                received += chunk[..<count]
             }
+            // A writer that still waits is not waited for; it ends with the pipe.
+            try #require(received.count == text.utf8.count)
             thread.join()
             #expect(String(decoding: received, as: UTF8.self) == text)
         }
     }
 
     @Test func fullPipeIsAbandonedAfterTheTime() {
-        self.withPipe { _, write in
+        self.withPipe { read, write in
             self.setNonBlocking(write)
             let text = String(repeating: "x", count: 1 << 20)
-            let output = LinuxOutput(descriptor: write)
-            #expect(output.write(text, waitingAtMost: 10) == .timedOut)
+            let isDone = Done()
+            let thread = LinuxThreadStarter().start(name: "writer") {
+                let output = LinuxOutput(descriptor: write)
+                #expect(output.write(text, waitingAtMost: 10) == .timedOut)
+                isDone.flag.store(true, ordering: .releasing)
+            }
+            isDone.wait(atMostMilliseconds: Self.patienceMilliseconds) {}
+            // One that does not abandon it gets its text through, which is another outcome.
+            self.setNonBlocking(read)
+            var chunk = [UInt8](repeating: 0, count: 1 << 16)
+            isDone.wait(atMostMilliseconds: Self.patienceMilliseconds) {
+                while Glibc.read(read, &chunk, chunk.count) > 0 {}
+            }
+            // One that still waits is not waited for.
+            guard isDone.isSet else {
+                Issue.record("the writer waits for ever")
+                return
+            }
+            thread.join()
+        }
+    }
+
+    private final class Done: Sendable {
+        let flag = Atomic<Bool>(false)
+        var isSet: Bool { self.flag.load(ordering: .acquiring) }
+
+        /// Calls `body` every 10 ms until it is set.
+        func wait(atMostMilliseconds milliseconds: Int32, _ body: () -> Void) {
+            for _ in 0 ..< milliseconds / 10 where !self.isSet {
+                body()
+                poll(nil, 0, 10)
+            }
         }
     }
 

@@ -28,7 +28,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "josé@bücher.example", "νίκος@παράδειγμα.ελ", "用户@例子.广告", "मेल@उदाहरण.भारत",
+        "josé@bücher.example", "νίκος@παράδειγμα.ελ", "用户@例子.广告",
+        "मेल@उदाहरण.भारत",
         "\"quoted\"@example.com", "a+b@xn--bcher-kva.example", "o'neil@example.com",
         "❤@example.com",
     ])
@@ -41,7 +42,9 @@ import Testing
         #expect(try #require(Self.error(.emailAddress, address)).contains("blank"))
     }
 
-    @Test(arguments: ["+４９３０１", "+49\u{660}1", "+49 30", "+49-30", "４９", "+49\u{200B}30"])
+    @Test(arguments: [
+        "+４９３０１", "+49\u{660}1", "+49 30", "+49-30", "４９", "+49\u{200B}30",
+    ])
     func phoneNumberHasDigitsOfASCIIOnly(number: String) {
         #expect(Self.error(.phoneNumber, number) != nil)
     }

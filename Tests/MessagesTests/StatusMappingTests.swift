@@ -43,6 +43,21 @@ import Testing
         #expect(unknown.contains("unknown") && unknown.contains("request_id"))
     }
 
+    @Test func limitsOfTheTransportHaveTheirReasons() {
+        for (failure, reason, words) in [
+            (
+                CallFailure.headersTooLarge(bytes: 20_000, maximum: 16_384), "LIMIT_EXCEEDED",
+                ["header_bytes", "20000", "16384"]
+            ),
+            (.tooManyUnfinishedRequests, "RATE_EXCEEDED", ["google.rpc.RetryInfo"]),
+        ] {
+            let status = StatusMapping.status(of: failure)
+            #expect(status.code == StatusCode.resourceExhausted.rawValue)
+            let details = String(decoding: status.details, as: UTF8.self)
+            for word in [reason] + words { #expect(details.contains(word), "\(word)") }
+        }
+    }
+
     @Test func fieldThatIsNotBuiltIsUnimplementedByItsName() {
         let status = StatusMapping.status(of: CallFailure.unsupportedField("update_mask"))
         #expect(status.code == StatusCode.unimplemented.rawValue)

@@ -40,6 +40,19 @@ private func bytes<Result>(_ text: String, _ body: (UnsafeRawBufferPointer) -> R
         }
     }
 
+    /// Bytes above ASCII carry into their neighbours where eight are tested at once.
+    @Test func noPairOfBytesOutsideOfNamesIsTakenForOne() {
+        var buffer = ByteBuffer()
+        for first in UInt8.min ... .max {
+            for second in UInt8.min ... .max {
+                let name: [UInt8] = [0x61, first, second, 0x39, 0x5F, 0x7A, 0x41, 0x30]
+                let isName = name.withUnsafeBytes { ValuePacker.appendName($0, into: &buffer) }
+                buffer.removeAll()
+                #expect(isName == name.withUnsafeBytes { TextRules.isName($0) })
+            }
+        }
+    }
+
     @Test(arguments: [
         ("default", true), ("0", true), ("a_-", true), (String(repeating: "a", count: 63), true),
         (String(repeating: "a", count: 64), false), ("", false), ("_a", false), ("-a", false),

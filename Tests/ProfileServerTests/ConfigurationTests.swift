@@ -9,7 +9,8 @@ import Testing
     ) throws(ConfigurationError) -> Configuration.Invocation {
         let reader: Configuration.FileReader = { path, bytesMax throws(IOError) in
             guard let file, path == "p.conf" else {
-                throw IOError(.notFound, operation: "open", subject: path, code: 2)
+                throw IOError(
+                    .notFound, operation: "open", subject: path, code: 2, meaning: "No such file")
             }
             return Array(file.utf8.prefix(bytesMax))
         }

@@ -57,7 +57,8 @@ import Testing
 
     @Test(arguments: [
         ("faß.de", "xn--fa-hia.de"), ("βόλος.com", "xn--nxasmm1c.com"),
-        ("ΒΌΛΟΣ.com", "xn--nxasmq6b.com"), ("Königsgäßchen.de", "xn--knigsgchen-b4a3dun.de"),
+        ("ΒΌΛΟΣ.com", "xn--nxasmq6b.com"),
+        ("Königsgäßchen.de", "xn--knigsgchen-b4a3dun.de"),
         ("правда.рф", "xn--80aafi6cg.xn--p1ai"), ("북한.kr", "xn--pr3b894b.kr"),
         ("☃.net", "xn--n3h.net"), ("مثال.إختبار", "xn--mgbh0fb.xn--kgbechtv"),
         ("ᏣᎳᎩ.example", "xn--f9dt7l.example"), ("１２３.example", "123.example"),
@@ -84,7 +85,8 @@ import Testing
     }
 
     @Test func longestAddressHasAKey() {
-        let longest = String(repeating: "ΐ", count: 120) + "@" + String(repeating: "ﷺ", count: 133)
+        let longest =
+            String(repeating: "ΐ", count: 120) + "@" + String(repeating: "ﷺ", count: 133)
         let key = Self.key(longest)
         #expect(key.hasPrefix("ΐ") && key.contains("@xn--") && Self.key(key) == key)
     }

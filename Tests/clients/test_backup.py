@@ -107,8 +107,8 @@ def test_a_backup_needs_a_missing_or_empty_destination(server, tmp_path):
     for destination, said in (
         (full, "not an empty directory"),
         (server.data_dir, "not an empty directory"),
-        (file, "failed with errno"),
-        (link, "failed with errno"),
+        (file, "failed: Not a directory (errno 20)"),
+        (link, "failed: "),
         (server.data_dir / "b.tmp", "in the data directory"),
         (way / "new" / "b", "in the data directory"),
         ("data/relative", "not an absolute path"),

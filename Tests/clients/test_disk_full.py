@@ -13,6 +13,7 @@ import pytest
 from conftest import profiles_pb2_grpc, wait_until
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from journal import Load, Register
+from profiles.v1 import admin_pb2, admin_pb2_grpc
 from small_disk import SmallDisk
 
 ROUNDS = int(os.environ.get("PROFILES_DISK_ROUNDS", "5"))
@@ -39,8 +40,13 @@ def test_F10_full_disk_rejects_writes_serves_reads_and_heals(tmp_path, capsys):
         load = Load(stub, [Register(PADDING) for _ in range(WRITERS)])
         back, reads_while_full = [], 0
         with load:
-            # A first snapshot, so that the server knows how much space one needs.
-            assert wait_until(lambda: server.metric('profiles_snapshots_total{result="verified"}') >= 2, 60)
+            # Two snapshots, so that the server knows how much space one needs, however slow this client writes.
+            admin = admin_pb2_grpc.AdminStub(server.channel())
+            for _ in range(2):
+                acknowledged = load.acknowledged
+                assert wait_until(lambda: load.acknowledged > acknowledged, 60)
+                admin.CreateSnapshot(admin_pb2.CreateSnapshotRequest(), timeout=60)
+            assert server.metric('profiles_snapshots_total{result="verified"}') >= 2
             for _ in range(ROUNDS):
                 with disk.held_full():
                     assert wait_until(lambda: server.metric("profiles_disk_full") == 1, 60), state(disk, server)

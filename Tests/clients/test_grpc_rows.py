@@ -1,9 +1,11 @@
 """Rows G and C of the conformance list, as far as a client can observe them."""
 
+import base64
 import os
 import signal
 
 import pytest
+from google.rpc import error_details_pb2, status_pb2
 
 from conftest import custom, track
 from raw import (
@@ -143,7 +145,13 @@ def test_G23_headers_over_the_limit_are_rejected_and_the_server_survives(shared,
     for index, part in enumerate(parts[1:], 2):
         raw.send(frame(CONTINUATION, END_HEADERS if index == len(parts) else 0, stream, part))
     response = raw.response(stream)
-    assert response.grpc == RESOURCE or response.http == "431" or response.reset is not None
+    assert response.grpc == RESOURCE
+    details = response.blocks[-1]["grpc-status-details-bin"]
+    status = status_pb2.Status.FromString(base64.b64decode(details + "=" * (-len(details) % 4)))
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info) and (info.reason, info.domain) == ("LIMIT_EXCEEDED", "profiles.v1")
+    assert info.metadata["limit"] == "header_bytes" and int(info.metadata["maximum"]) == 16 << 10
+    assert int(info.metadata["actual"]) > 24_000
     with Raw(shared.listen) as other:
         assert other.call(good()).grpc == OK
 

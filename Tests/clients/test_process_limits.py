@@ -9,7 +9,7 @@ import subprocess
 import grpc
 import pytest
 
-from conftest import BINARY, custom, event, fails, get, profiles_pb2_grpc, track, types_pb2, wait_until
+from conftest import BINARY, Failure, custom, event, get, profiles_pb2_grpc, track, types_pb2, wait_until
 
 CONTROL = BINARY.parent / "profilectl"
 BENCH = BINARY.parent / "profile-bench"
@@ -74,12 +74,19 @@ def test_file_size_that_is_reached_while_serving_rejects_writes_and_loses_nothin
     limit = 64 << 10
     subprocess.run(["prlimit", f"--pid={server.pid}", f"--fsize={limit}:{limit}"], check=True)
     written = 0
-    with pytest.raises(grpc.RpcError) as caught:
-        while written < 1_000:
-            stub.Track(track(custom()), timeout=20)
-            written += 1
-    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE and server.process.poll() is None
-    assert fails(stub.Track, track(custom())).reason in ("DISK_FULL", "LOG_UNAVAILABLE")
+    # What was too large for the rest of the segment need not be too large without it: a frame may
+    # hold a tick beside the call, and the disk has space, so writes are tried again.
+    for _ in range(3):
+        failure = None
+        while not failure and written < 1_000:
+            try:
+                stub.Track(track(custom()), timeout=20)
+                written += 1
+            except grpc.RpcError as error:
+                failure = Failure(error)
+        assert failure.code == grpc.StatusCode.UNAVAILABLE
+        assert failure.reason in ("DISK_FULL", "LOG_UNAVAILABLE")
+    assert server.process.poll() is None
     assert stub.GetProfile(get(who)).profile.revision == 1
     server.stop(signal.SIGKILL)
     assert stub_of(server.start()).GetProfile(get(who)).profile.revision == 1

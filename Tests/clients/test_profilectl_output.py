@@ -143,6 +143,7 @@ def test_restore_to_a_limited_file_size_is_an_error(server, tmp_path):
         timeout=60,
     )
     assert finished.returncode == 1 and finished.stderr.count(b"\n") == 1, finished.stderr
+    assert b"failed: File too large (errno 27)" in finished.stderr, finished.stderr
     assert not (tmp_path / "new").exists()
 
 

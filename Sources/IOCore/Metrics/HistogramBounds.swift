@@ -28,7 +28,7 @@ package struct HistogramBounds: Equatable, Sendable {
             512, 2_048, 8_192, 32_768, 131_072, 524_288, 2_097_152, 4_194_304, 16_777_216,
         ])
 
-    /// Nanoseconds of one fdatasync, shown as seconds: 50 µs (a fast NVMe) to 5 s (a failing disk).
+    /// Nanoseconds of one fdatasync, shown as seconds: 50 µs (fast NVMe) to 5 s (a failing disk).
     package static let fdatasyncSeconds = HistogramBounds(
         upper: [
             50_000, 100_000, 200_000, 400_000, 800_000, 1_600_000, 3_200_000, 6_400_000, 12_800_000,

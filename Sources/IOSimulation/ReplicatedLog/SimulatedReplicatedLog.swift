@@ -3,9 +3,9 @@ import Storage
 
 /// One member's end of a simulated replicated log.
 ///
-/// leading ──another leads, frames in flight──▶ deposed ──all reported──▶ following
-///    ▲ └──────────another leads, none in flight─────────────────────────▶ │
-///    └──────────────elected, and the whole history handed over────────────┘
+/// leading --another leads, frames in flight--> deposed --all reported--> following
+///    ^ +----------another leads, none in flight-------------------------> |
+///    +--------------elected, and the whole history handed over------------+
 ///
 /// Used by one thread.
 package final class SimulatedReplicatedLog: CommandLog {

@@ -91,6 +91,31 @@ package enum CallFailure {
                 message: "a message of \(bytes) bytes, at most \(maximum) are allowed"))
     }
 
+    /// The headers of a request are larger than headers may be.
+    ///
+    /// - Parameters:
+    ///   - bytes: Their size, counted as SETTINGS_MAX_HEADER_LIST_SIZE counts.
+    ///   - maximum: Bytes that are allowed.
+    package static func headersTooLarge(bytes: Int, maximum: Int) -> CallFailure {
+        .rejected(
+            .limitExceeded,
+            ErrorContext(
+                metadata: [
+                    ("limit", "header_bytes"), ("maximum", String(maximum)),
+                    ("actual", String(bytes)),
+                ],
+                message: "request headers of \(bytes) bytes, at most \(maximum) are allowed"))
+    }
+
+    /// Clients have begun more requests than the server keeps bytes of.
+    package static var tooManyUnfinishedRequests: CallFailure {
+        .rejected(
+            .rateExceeded,
+            ErrorContext(
+                retrySeconds: ErrorContext.retrySeconds,
+                message: "too many bytes of unfinished requests wait; send fewer at once"))
+    }
+
     /// The server has applied less than the call asks for.
     package static func lsnNotReached(actual: UInt64) -> CallFailure {
         .rejected(
@@ -124,7 +149,7 @@ package struct ErrorContext {
 
     /// Seconds after which a rejected command may be tried again: the log has taken what waited by
     /// then.
-    private static let retrySeconds: Int64 = 1
+    fileprivate static let retrySeconds: Int64 = 1
 
     /// Of a command that did not get into the log.
     init(ofNotAdmitted rejection: Rejection) {

@@ -1,8 +1,9 @@
 /// Eight bytes of a name, in lower case, tested all at once.
 ///
-/// A byte below 0x80 is in a range if adding 0x80 less the range's start sets its top bit, and
-/// adding 0x7F less its end does not. Neither sum carries into the next byte. A byte from 0x80 on
-/// may carry, and makes the whole word no name.
+/// A byte is in a range if adding 0x80 less the range's start sets its top bit, and adding 0x7F
+/// less its end does not. A byte from 0x80 on is in no range, whatever is carried into it: where
+/// the second sum overflows, so does the first. What it carries into the next byte does not matter
+/// then, as the word is no name.
 struct NameWord {
     private static let ones: UInt64 = 0x0101_0101_0101_0101
     private static let tops: UInt64 = 0x8080_8080_8080_8080
@@ -22,7 +23,7 @@ struct NameWord {
             | Self.range(lowered, UInt8(ascii: "0"), UInt8(ascii: "9"))
             | Self.range(lowered, UInt8(ascii: "_"), UInt8(ascii: "_"))
         self.lowered = lowered
-        self.isName = good & ~bytes & Self.tops == Self.tops
+        self.isName = good == Self.tops
     }
 
     /// The byte at an index, 0...7, the least significant first.
@@ -30,7 +31,7 @@ struct NameWord {
         UInt8(truncatingIfNeeded: self.lowered &>> UInt64(8 &* index))
     }
 
-    /// The top bit of each byte that is in a range; meaningless if any byte is above 0x7F.
+    /// The top bit of each byte that is in a range; above a byte from 0x80 on, it means nothing.
     @inline(__always)
     private static func range(_ bytes: UInt64, _ first: UInt8, _ last: UInt8) -> UInt64 {
         (bytes &+ Self.ones &* UInt64(0x80 &- first))

@@ -233,8 +233,8 @@ struct WireSchema: @unchecked Sendable {
         }
     }
 
-    /// protoc-c keeps no mark of a map: its entries are a nested message `…Entry` of `key = 1` and
-    /// `value = 2`.
+    /// protoc-c keeps no mark of a map: its entries are a nested message, named after the field and
+    /// `Entry`, of `key = 1` and `value = 2`.
     private static func isMapEntry(_ descriptor: ProtobufCMessageDescriptor, of parent: String)
         -> Bool
     {

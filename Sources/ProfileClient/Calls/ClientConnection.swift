@@ -33,6 +33,8 @@ final class ClientCall {
     var message = ""
     var details = ""
     var hasEnded = false
+    /// The server has not looked at it, and says so: it may be started again elsewhere.
+    var isUnprocessed = false
     /// Whether the response was longer than the client keeps.
     var isOversized = false
 
@@ -56,6 +58,8 @@ final class ClientConnection {
     /// Largest response that is kept, in bytes: a hundred profiles of the largest size are about
     /// 20 MiB. A stream that sends more without completing a message is reset.
     private static let responseBytesMax = 64 << 20
+    /// Calls that were started and have not ended.
+    private(set) var openCalls = 0
     /// Called when a call has ended; may start the next one.
     var onEnd: ((ClientConnection, ClientCall) -> Void)?
 
@@ -104,11 +108,14 @@ final class ClientConnection {
             call.response += UnsafeBufferPointer(start: bytes, count: count)
             return 0
         }
-        nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { session, id, _, user in
+        nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) {
+            session, id, code, user in
             guard let call = ClientConnection.call(session, id) else { return 0 }
             call.hasEnded = true
+            call.isUnprocessed = code == NGHTTP2_REFUSED_STREAM.rawValue
             // SAFETY: `user` is the connection that made the session and deletes it before it ends.
             let connection = Unmanaged<ClientConnection>.fromOpaque(user!).takeUnretainedValue()
+            connection.openCalls -= 1
             connection.onEnd?(connection, call)
             return 0
         }
@@ -150,6 +157,7 @@ final class ClientConnection {
         call.bodyOffset = 0
         call.status = -1
         call.hasEnded = false
+        call.isUnprocessed = false
         let fields: [(StaticString, [UInt8])] =
             [
                 (":method", Array("POST".utf8)), (":scheme", Array("http".utf8)),
@@ -194,6 +202,7 @@ final class ClientConnection {
             return nghttp2_submit_request(self.session, nil, list, list.count, &provider, pointer)
         }
         guard stream > 0 else { throw .closed }
+        self.openCalls += 1
     }
 
     /// Reads all available input and writes as much as possible.

@@ -69,9 +69,12 @@ package struct Load {
         private let paths: [[UInt8]]
         /// A sequence of method indices in which each method occurs according to its share.
         private let order: [Int]
-        private var open: [ClientConnection] = []
+        private var connections: LoadConnections
         private var calls: [ClientCall] = []
-        private var idle: [(ClientConnection, ClientCall)] = []
+        /// Calls to be started, with the numbers of their connections.
+        private var idle: [(number: Int, call: ClientCall)] = []
+        /// Calls that a server has sent back with its GOAWAY: started again as they are.
+        private var sentBack: [(number: Int, call: ClientCall)] = []
         private var report = Report()
         private var second = Report()
         private var started = 0
@@ -93,20 +96,19 @@ package struct Load {
             self.startedByKind = load.mix.map { _ in 0 }
             self.order = Self.interleaved(load.mix.map(\.share))
             self.report.methods = load.mix.map { ($0.method, LatencyHistogram()) }
-            for index in 0 ..< load.connections {
-                let connection = try ClientConnection(load.address)
+            self.connections = LoadConnections(load.address)
+            for number in 0 ..< load.connections {
                 // The run outlives its connections.
-                connection.onEnd = { [unowned self] in self.end($0, $1) }
-                self.open.append(connection)
+                try self.connections.add { [unowned self] in self.end($0, number, $1) }
                 for _ in 0 ..< load.streams {
                     let call = ClientCall(keepsResponse: false)
                     let key =
-                        load.keys.isEmpty ? load.key : load.keys[index % load.keys.count]
+                        load.keys.isEmpty ? load.key : load.keys[number % load.keys.count]
                     if let key {
                         call.metadata = [("authorization", Array("Bearer \(key)".utf8))]
                     }
                     self.calls.append(call)
-                    self.idle.append((connection, call))
+                    self.idle.append((number, call))
                 }
             }
         }
@@ -114,30 +116,24 @@ package struct Load {
         func run(eachSecond: (Report) -> Void) throws(ClientError) -> Report {
             self.begin = Load.now()
             var nextSecond = self.begin + 1_000_000_000
-            var polled = self.open.map {
-                pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0)
-            }
             var lastStart = self.begin
             while true {
                 let now = Load.now()
+                try self.connections.replaceThoseThatEnd()
                 if try self.startDue(now) { lastStart = now }
                 if self.isDone(now), now > lastStart + Load.drainNanoseconds { break }
-                for (index, connection) in self.open.enumerated() {
-                    polled[index].events =
-                        Int16(POLLIN) | (try connection.turn() ? Int16(POLLOUT) : 0)
-                }
+                try self.connections.turn()
                 if let failure = self.failure { throw failure }
                 // Checked before the wait, because after the last response nothing would end it
                 // early.
                 if self.ended == self.started, self.isDone(now) { break }
-                if self.open.contains(where: \.isFinished) { throw .closed }
                 if now >= nextSecond {
                     self.second.seconds = 1 + Double(now - nextSecond) / 1e9
                     eachSecond(self.second)
                     self.second = Report()
                     nextSecond = now + 1_000_000_000
                 }
-                self.wait(&polled, until: nextSecond)
+                self.wait(until: nextSecond)
             }
             self.report.seconds = Double(Load.now() - self.begin) / 1e9
             return self.report
@@ -157,9 +153,12 @@ package struct Load {
         }
 
         private func startDue(_ now: UInt64) throws(ClientError) -> Bool {
-            var hasStarted = false
-            while !self.isDone(now), self.due <= now, let (connection, call) = self.idle.popLast() {
-                try self.start(connection, call, self.load.rate == nil ? now : self.due)
+            var hasStarted = !self.sentBack.isEmpty
+            for (number, call) in self.sentBack { try self.connections[number].start(call) }
+            self.sentBack.removeAll()
+            while !self.isDone(now), self.due <= now, let (number, call) = self.idle.popLast() {
+                let due = self.load.rate == nil ? now : self.due
+                try self.start(self.connections[number], call, due)
                 hasStarted = true
             }
             return hasStarted
@@ -182,7 +181,10 @@ package struct Load {
             try connection.start(call)
         }
 
-        private func end(_ connection: ClientConnection, _ call: ClientCall) {
+        private func end(_ connection: ClientConnection, _ number: Int, _ call: ClientCall) {
+            if call.isUnprocessed, !connection.acceptsCalls {
+                return self.sentBack.append((number, call))
+            }
             let now = Load.now()
             let latency = now - call.startedNanoseconds
             self.ended += 1
@@ -194,8 +196,8 @@ package struct Load {
             if self.report.methods.count > 1 {
                 self.report.methods[call.kind].latencies.record(latency)
             }
-            guard self.load.rate == nil, !self.isDone(now) else {
-                return self.idle.append((connection, call))
+            guard self.load.rate == nil, !self.isDone(now), connection.acceptsCalls else {
+                return self.idle.append((number, call))
             }
             do throws(ClientError) {
                 try self.start(connection, call, now)
@@ -206,7 +208,7 @@ package struct Load {
         }
 
         /// Sleeps until a socket is ready, a call is due, or the second is over.
-        private func wait(_ polled: inout [pollfd], until second: UInt64) {
+        private func wait(until second: UInt64) {
             let now = Load.now()
             let next =
                 self.load.rate != nil && !self.idle.isEmpty && !self.isDone(now)
@@ -214,7 +216,7 @@ package struct Load {
             let rest = next > now ? next - now : 0
             // A wait below one millisecond spins: poll has no shorter timeout, and a late start
             // would count as latency.
-            poll(&polled, nfds_t(polled.count), Int32(rest / 1_000_000))
+            self.connections.wait(milliseconds: Int32(rest / 1_000_000))
         }
 
         /// Interleaves the shares evenly: 80 and 20 become a, a, b, a, a repeatedly, not 80 of one

@@ -6,8 +6,8 @@ import IOCore
 /// Serves the requests of one connection, one after the other.
 ///
 /// ```
-/// head ──request──▶ responding ──sent──▶ idle ──first byte──▶ head
-///   └────invalid──▶ responding ──sent──▶ lingering ──peer closed, limit or time──▶ closed
+/// head --request--> responding --sent--> idle --first byte--> head
+///   +----invalid--> responding --sent--> lingering --peer closed, limit or time--> closed
 /// ```
 /// The next request is parsed only after the previous response was sent, so that a client which
 /// sends without reading causes at most one buffered response; its further requests stay in the

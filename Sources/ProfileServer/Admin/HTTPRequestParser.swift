@@ -4,8 +4,8 @@
 /// Splits a byte stream into HTTP/1.x requests without bodies.
 ///
 /// ```
-/// empty ──first byte──▶ head ──blank line, or a line without version──▶ request, then empty again
-///                         └──invalid, too long──▶ rejected (final)
+/// empty --first byte--> head --blank line, or a line without version--> request, then empty again
+///                         +--invalid, too long--> rejected (final)
 /// ```
 /// - Source: RFC 9112, sections 2, 3, 5, 6 and 9.3.
 package struct HTTPRequestParser {

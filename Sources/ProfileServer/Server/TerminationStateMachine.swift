@@ -3,8 +3,8 @@ import IOLinux
 /// What a signal does to the server, at each time of its life.
 ///
 /// ```
-/// starting ──serve──▶ serving ──terminate──▶ draining ──terminate──▶ ended
-///    └──terminate──▶ ended      any state ──abort──▶ ended
+/// starting --serve--> serving --terminate--> draining --terminate--> ended
+///    +--terminate--> ended      any state --abort--> ended
 /// ```
 package struct TerminationStateMachine: Sendable {
     private enum State {

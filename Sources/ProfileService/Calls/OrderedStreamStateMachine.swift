@@ -4,9 +4,9 @@ import GRPCTransport
 /// no headroom and a client that may not read.
 ///
 /// ```
-/// reading ──too many requests in flight, client does not read, log is full──▶ paused
-///    ▲──────────────half of the responses sent, headroom──────────────────────┘
-/// reading, paused ──requests end, a status, drain──▶ ending ──all responses sent──▶ finished
+/// reading --too many requests in flight, client does not read, log is full--> paused
+///    ^--------------half of the responses sent, headroom----------------------+
+/// reading, paused --requests end, a status, drain--> ending --all responses sent--> finished
 /// ```
 struct OrderedStreamStateMachine {
     private enum State {

@@ -17,8 +17,8 @@ package enum NodeStartError: Error {
 /// It owns no thread. Everything happens in the steps of its components, which a driver calls: the
 /// server puts a thread around each, tests and the simulator step them in any order on one thread.
 ///
-/// init ──▶ locked, then listening; loops respond REPLAYING ──recover──▶ recovered ──serve──▶
-///      serving ──beginDrain──▶ draining; loops end ──▶ workers are stopped one by one ──close──▶
+/// init --> locked, then listening; loops respond REPLAYING --recover--> recovered --serve-->
+///      serving --beginDrain--> draining; loops end --> workers are stopped one by one --close-->
 ///      closed. A rejected start ends with `close` too.
 ///
 /// The methods of this type are called by one thread, the driver's; `components` may then be driven

@@ -32,7 +32,7 @@ package protocol BackupCopy: AnyObject {
 /// Used by one thread; the coordinator wakes it.
 package final class BackupWorker: Steppable {
     ///        backUp                      snapshot               end or failure
-    /// idle ────────▶ awaitingSnapshot ──────────▶ copying ──────────────────▶ idle ──stop──▶ ended
+    /// idle --------> awaitingSnapshot ----------> copying ------------------> idle --stop--> ended
     private enum State {
         case idle
         case awaitingSnapshot(CallToken)

@@ -40,7 +40,7 @@ extension SnapshotFailure: CustomStringConvertible {
 /// Hands the blocks of one snapshot at a time from the committer, which makes them, to the
 /// snapshotter, which writes them.
 ///
-/// idle ──want──▶ wanted ──begin──▶ running ──complete, fail, abandon──▶ idle
+/// idle --want--> wanted --begin--> running --complete, fail, abandon--> idle
 ///
 /// Each snapshot that is wanted has a number, so that what the committer still has of one that was
 /// abandoned reaches no later one.

@@ -24,8 +24,8 @@ package final class Snapshotter: Steppable {
     }
 
     ///         due or requested        complete               verified
-    /// idle ───────────────────▶ writing ────────▶ verifying ────────▶ pruning ──▶ idle
-    ///   └──stop──▶ ended           └────── failure ───┴──▶ idle
+    /// idle -------------------> writing --------> verifying --------> pruning --> idle
+    ///   +--stop--> ended           +------ failure ---+--> idle
     private enum State {
         case idle
         /// Waits for blocks and writes them; no writer before the log has chosen the position.

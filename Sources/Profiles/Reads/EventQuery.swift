@@ -46,7 +46,8 @@ package struct EventPosition: Equatable, Comparable, Sendable {
 
 /// Where a page of a listing of events ended.
 ///
-/// Layout: `4: UInt8 | project: UInt32 | filter: 16 bytes | effectiveTime: Int64 µs | lsn: UInt64`.
+/// Layout:
+/// `4: UInt8 | project: UInt32 | filter: 16 bytes | effectiveTime: Int64 µs | lsn: UInt64`.
 struct EventPageToken {
     var project: ProjectID
     /// A hash of the listing's parameters: a token continues only the same listing.

@@ -195,9 +195,9 @@ extension ProfileHeader {
 
 extension MergeEntry {
     /// Layout:
-    /// `loser, survivor: UInt32 | receivedAt: Int64 µs | lsn: UInt64 | eventCount, attributesBytes,
-    /// consentBytes: UInt32 | lsns of the events: UInt64 each | the survivor's attributes | its
-    /// consent`.
+    /// `loser, survivor: UInt32 | receivedAt: Int64 µs | lsn: UInt64 |
+    /// eventCount, attributesBytes, consentBytes: UInt32 | lsns of the events: UInt64 each |
+    /// the survivor's attributes | its consent`.
     func write(into buffer: inout ByteBuffer, slab: Slab) {
         buffer.append(self.loser.rawValue)
         buffer.append(self.survivor.rawValue)

@@ -6,10 +6,15 @@ import Bytes
 
 /// The first byte of a packed value; the raw values stand in the log and may never change.
 ///
-/// Layout after the tag: `string`, `url`: prefixed UTF-8 (varint length, bytes) · `integer`: zigzag
-/// varint · `number`: 8 bytes IEEE 754 · `time`: Int64 microseconds since 1970 · `list`: varint
-/// count, prefixed UTF-8 each · `object`: a field list (below) · `objects`: varint count, a field
-/// list each · `no`, `yes`: nothing.
+/// Layout after the tag:
+/// - `string`, `url`: prefixed UTF-8 (varint length, bytes)
+/// - `integer`: zigzag varint
+/// - `number`: 8 bytes IEEE 754
+/// - `time`: Int64 microseconds since 1970
+/// - `list`: varint count, prefixed UTF-8 each
+/// - `object`: a field list (below)
+/// - `objects`: varint count, a field list each
+/// - `no`, `yes`: nothing
 ///
 /// A field list is: varint count, then per field prefixed name (lower case) and packed value, in
 /// ascending byte order of the names.

@@ -11,8 +11,8 @@ import IOCore
 /// Every block is verified as it is read; the open file keeps the snapshot readable when its name
 /// is removed meanwhile.
 final class BackupWriter: LogBackup {
-    /// idle ──step──▶ copying ──step──▶ verifying ──step──▶ ended
-    ///   └──────────── failure, abandon ────────────────────┘
+    /// idle --step--> copying --step--> verifying --step--> ended
+    ///   +------------ failure, abandon --------------------+
     private enum State {
         case idle
         case copying(Copy)
@@ -160,7 +160,7 @@ final class BackupWriter: LogBackup {
             if error.kind == .exists, error.code == 0 {
                 throw .destination("not an empty directory")
             }
-            throw .destination("\(error.operation) failed with errno \(error.code)")
+            throw .destination("\(error.operation) \(error.failure)")
         }
     }
 

@@ -7,8 +7,8 @@ import IOCore
 /// synced before it got it, so a crash at any moment leaves a whole snapshot, or a temporary file
 /// that a start removes (L11, L13).
 package final class SnapshotWriter {
-    /// writing ──finishStep──▶ verifying ──finishStep──▶ ended
-    ///    └───────────── abandon, failure ─────────────────┘
+    /// writing --finishStep--> verifying --finishStep--> ended
+    ///    +------------- abandon, failure -----------------+
     private enum State {
         case writing(any File)
         /// The file has its final name and is read back.

@@ -1,0 +1,99 @@
+"""profile-bench against a server that ends connections while a load runs, as servers with a limit of age do."""
+
+import json
+import socket
+import struct
+import subprocess
+import threading
+
+import hpack
+import pytest
+
+from raw import ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, SETTINGS, frame, message
+from test_profilectl import BENCH
+
+CALLS_PER_CONNECTION = 50
+
+
+class EndingServer:
+    """Serves so many calls of each connection, then sends GOAWAY, or just closes it."""
+
+    def __init__(self, says_so):
+        self.says_so = says_so
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.connections = self.calls = self.sent_back = 0
+        self.lock = threading.Lock()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                connection = self.listener.accept()[0]
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        encoder, served, last = hpack.Encoder(), 0, 0
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        file = connection.makefile("rb")
+        file.read(len(PREFACE))
+        connection.sendall(frame(SETTINGS))
+        while head := file.read(9):
+            size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
+            (stream,) = struct.unpack(">I", head[5:])
+            file.read(size)
+            if kind == SETTINGS and not flags & ACK:
+                connection.sendall(frame(SETTINGS, ACK))
+            if kind not in (DATA, HEADERS) or not flags & END_STREAM:
+                continue
+            if served == CALLS_PER_CONNECTION:
+                with self.lock:
+                    self.sent_back += 1
+                continue
+            served, last = served + 1, stream
+            with self.lock:
+                self.calls += 1
+            first = encoder.encode([(":status", "200"), ("content-type", "application/grpc")])
+            connection.sendall(
+                frame(HEADERS, END_HEADERS, stream, first)
+                + frame(DATA, 0, stream, message(b""))
+                + frame(HEADERS, END_HEADERS | END_STREAM, stream, encoder.encode([("grpc-status", "0")]))
+            )
+            if served == CALLS_PER_CONNECTION:
+                if not self.says_so:
+                    break
+                connection.sendall(frame(GOAWAY, payload=struct.pack(">II", last, 0)))
+        file.close()
+        connection.close()
+
+
+def bench(server, *flags):
+    return subprocess.run(
+        [str(BENCH), "--address", server.address, "--connections", "2", "--streams", "10", "--json", *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("flags", [("--requests", "1000"), ("--seconds", "2", "--rate", "250")])
+def test_a_load_goes_on_with_new_connections_when_the_server_ends_old_ones(flags):
+    server = EndingServer(says_so=True)
+    finished = bench(server, *flags)
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads(finished.stdout)
+    assert report["statuses"] == {"OK": report["requests"]} and report["requests"] == server.calls >= 400
+    assert server.connections >= report["requests"] / CALLS_PER_CONNECTION
+    # What was on its way is started again.
+    assert server.sent_back > 0 or "--rate" in flags
+    server.listener.close()
+
+
+def test_a_connection_that_is_lost_with_calls_ends_the_load():
+    server = EndingServer(says_so=False)
+    finished = bench(server, "--requests", "1000")
+    assert finished.returncode == 3 and server.address in finished.stderr, finished.stderr
+    server.listener.close()
