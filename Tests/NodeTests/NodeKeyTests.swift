@@ -222,7 +222,7 @@ import Testing
         let project = try harness.call(
             .admin("GetProject"), #"{"project":"default"}"#, key: Self.operatorKey)
         let limits = "\(project.response?["limits"] ?? .null)"
-        #expect(limits.contains(#""keys_per_project_max":"100""#))
+        #expect(limits.contains(#""keys_per_project_max":100,"#))
     }
 
     @Test(arguments: ["nobody0000000000", "x", "pk_nobody0000000000_", "UPPER00000000000"])

@@ -295,7 +295,8 @@ class Model(Tracks):
         survivor.truncated = max(survivor.truncated, loser.truncated)
         for _, event in loser.events:
             self.events[self.event_key(event.identifier, event.event_id)] = (survivor.id, event)
-        self.drop_events(survivor)
+        if loser.events:
+            self.drop_events(survivor)
         survivor.created = min(survivor.created, loser.created)
         survivor.aliases += [loser.id, *loser.aliases]
         survivor.merged_devices += [*loser.devices, *loser.merged_devices]

@@ -45,7 +45,7 @@ class Tracks:
         )
         first_lsn = learned.lsn - len(request.events) + 1
         response = rpc.TrackResponse(lsn=learned.lsn, sequence=request.sequence)
-        changed, bad = {}, []
+        changed, storing, bad = {}, {}, []
         for index, event in enumerate(request.events):
             result = response.results.add(event_id=event.event_id or learned.event_ids[index], lsn=first_lsn + index)
             stored = self.stored_event(request, event, result, learned)
@@ -78,13 +78,14 @@ class Tracks:
             if holder.id not in changed:
                 changed[holder.id] = holder
             self.store_event(holder, key, stored)
+            storing[holder.id] = holder
             result.status, result.profile_id = types.EVENT_STATUS_STORED, holder.id
             result.effective_time.CopyFrom(stored.effective_time)
         if bad and not request.allow_partial:
             index, code, reason = bad[0]
             raise Rejected(code, reason, index=index)
         # Once for the call: an event that is too old to be kept is still known to those behind it.
-        for holder in {id(holder): holder for holder in [profile, *changed.values()] if holder}.values():
+        for holder in storing.values():
             self.drop_events(holder)
         if profile and device and self.rename(profile, request):
             changed[profile.id] = changed.get(profile.id, profile)

@@ -66,9 +66,10 @@ extension KeyStore {
 }
 
 extension KeyStore.Entry {
-    /// Layout: `createdLSN: UInt64 | createdAt, expiresAt, revokedAt: Int64 µs | name: 2 x UInt64 |
-    /// hash: 32 bytes | updatesPerSecondMax, concurrentCallsMax: UInt32 | scopes: UInt8 | revoked:
-    /// UInt8 | displayName: prefixed`. The number is of the process, not of the state.
+    /// Layout: `createdLSN: UInt64 | createdAt, expiresAt, revokedAt: Int64 (microseconds) |
+    /// name: 2 x UInt64 | hash: 32 bytes | updatesPerSecondMax, concurrentCallsMax: UInt32 |
+    /// scopes: UInt8 | revoked: UInt8 | displayName: prefixed`. The number is of the process, not
+    /// of the state.
     func write(into buffer: inout ByteBuffer) {
         buffer.append(self.key.createdLSN)
         buffer.append(self.key.createdAt)
