@@ -49,10 +49,10 @@ package final class Server {
     /// - Returns: How the process should exit.
     package func run() -> ExitCode {
         let (writer, termination) = (self.writer, self.termination)
-        _ = self.threads.start(name: "log-lines") { writer.run() }
+        let lines = self.threads.start(name: "log-lines") { writer.run() }
         _ = self.threads.start(name: "signals") { termination.run() }
         let code = self.examineLimits() ? self.start() : .configuration
-        writer.finish(withinNanoseconds: Self.lastLinesNanoseconds)
+        if writer.finish(withinNanoseconds: Self.lastLinesNanoseconds) { lines.join() }
         return code
     }
 
