@@ -104,7 +104,7 @@ import Testing
         let reader = Reader()
         let (writer, thread) = self.start(reader)
         for _ in 0 ..< 500 { writer.log.info("happened") }
-        writer.finish(withinNanoseconds: Self.minute)
+        #expect(writer.finish(withinNanoseconds: Self.minute))
         #expect(reader.messages.count == 500)
         thread.join()
     }
@@ -115,7 +115,7 @@ import Testing
         let (writer, thread) = self.start(reader)
         // Returns although nobody reads: that is the promise.
         while writer.queue.dropped < 5 { writer.log.info("happened") }
-        writer.finish(withinNanoseconds: 1_000_000)
+        #expect(!writer.finish(withinNanoseconds: 1_000_000))
         reader.isBlocked.store(false, ordering: .releasing)
         thread.join()
         let messages = reader.messages

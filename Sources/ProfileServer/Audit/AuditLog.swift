@@ -99,7 +99,9 @@ final class AuditLog: AuditSink {
 
     /// Waits until every line is written, but not longer than `nanoseconds`. Called once, when no
     /// call is left.
-    func finish(withinNanoseconds nanoseconds: UInt64) {
+    ///
+    /// - Returns: Whether so: `run` returns then, and its thread can be joined.
+    func finish(withinNanoseconds nanoseconds: UInt64) -> Bool {
         self.lines.finish(withinNanoseconds: nanoseconds)
     }
 }

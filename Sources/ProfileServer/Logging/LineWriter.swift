@@ -58,10 +58,14 @@ final class LineWriter: Sendable {
 
     /// Waits until everything added so far is written, but not longer than `nanoseconds`. Called
     /// once, at the end of the process.
-    func finish(withinNanoseconds nanoseconds: UInt64) {
+    ///
+    /// - Returns: Whether all is written: `run` returns then, and its thread can be joined.
+    func finish(withinNanoseconds nanoseconds: UInt64) -> Bool {
         self.isStopping.store(true, ordering: .releasing)
         self.queue.stop()
-        guard !self.hasEnded.load(ordering: .acquiring) else { return }
-        self.ended.park(forNanoseconds: nanoseconds)
+        if !self.hasEnded.load(ordering: .acquiring) {
+            self.ended.park(forNanoseconds: nanoseconds)
+        }
+        return self.hasEnded.load(ordering: .acquiring)
     }
 }

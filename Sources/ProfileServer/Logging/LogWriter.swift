@@ -42,7 +42,10 @@ package final class LogWriter: Sendable {
 
     /// Waits until everything logged so far is written, but not longer than `nanoseconds`. Called
     /// once, at the end of the process.
-    package func finish(withinNanoseconds nanoseconds: UInt64) {
+    ///
+    /// - Returns: Whether all is written: `run` returns then, and its thread can be joined.
+    @discardableResult
+    package func finish(withinNanoseconds nanoseconds: UInt64) -> Bool {
         self.lines.finish(withinNanoseconds: nanoseconds)
     }
 }

@@ -69,14 +69,16 @@ package final class Server {
     /// - Returns: How the process should exit.
     package func run() -> ExitCode {
         let (writer, termination) = (self.writer, self.termination)
-        _ = self.threads.start(name: "log-lines") { writer.run() }
-        if let auditLog = self.auditLog {
-            _ = self.threads.start(name: "audit-lines") { auditLog.run() }
+        let lines = self.threads.start(name: "log-lines") { writer.run() }
+        let auditLines = self.auditLog.map { auditLog in
+            self.threads.start(name: "audit-lines") { auditLog.run() }
         }
         _ = self.threads.start(name: "signals") { termination.run() }
         let code = self.examineLimits() ? self.start() : .configuration
-        self.auditLog?.finish(withinNanoseconds: Self.lastLinesNanoseconds)
-        writer.finish(withinNanoseconds: Self.lastLinesNanoseconds)
+        if self.auditLog?.finish(withinNanoseconds: Self.lastLinesNanoseconds) == true {
+            auditLines?.join()
+        }
+        if writer.finish(withinNanoseconds: Self.lastLinesNanoseconds) { lines.join() }
         return code
     }
 
