@@ -28,8 +28,10 @@ package final class ServiceLoop: RPCHandler {
     let random: any RandomSource
     /// The secrets of the batch that is responded to.
     var returnedSecrets: NewSecrets?
-    /// Scopes any one of which a method needs, by its number; empty: it needs no key.
-    let neededScopes: [AccessScopes]
+    /// The call whose request is being decoded, if it has a project's key.
+    var keyedRequest: CallToken?
+    /// What admission needs to know of the rows, by the number of the method.
+    let methods: SlotTable<MethodAdmission>
     /// Calls that will be recorded at their end.
     var audits = AuditDrafts()
     let isAuditing: Bool
@@ -88,7 +90,12 @@ package final class ServiceLoop: RPCHandler {
         self.isAuditing = access.audit != nil
         self.isOpen = access.isOpen
         self.isUnguarded = access.isOpen && access.audit == nil
-        self.neededScopes = table.map(\.permission.scopes)
+        var methods = SlotTable(empty: MethodAdmission())
+        for (number, row) in table.enumerated() {
+            methods.reach(number)
+            methods[number].pointee = MethodAdmission(row)
+        }
+        self.methods = methods
         self.batch = LogBatch(loop: index)
         self.freeBatches.reserveCapacity(Self.batchesInFlightMax)
         for _ in 0 ..< Self.batchesInFlightMax { self.freeBatches.append(LogBatch(loop: index)) }

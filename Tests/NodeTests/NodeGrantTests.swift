@@ -122,6 +122,9 @@ import Testing
             (project("default") + project("other") + identifier, false),
             (project("other") + identifier + project("default"), true),
             (project("default") + identifier + [0x8A, 0, 5] + Array("other".utf8), false),
+            // Nothing is said of what else is wrong in it: no identifier, an empty one.
+            (project("default") + project("other"), false),
+            (project("default") + project("other") + [18, 2, 18, 0], false),
         ] {
             let call = try client.open(.profiles("GetProfile"))
             client.send(bytes: bytes, on: call)

@@ -90,6 +90,26 @@ import Testing
         #expect(second.status == 16)
     }
 
+    /// Calls begun in advance would make new keys behind the revocation.
+    @Test func revocationHoldsForACallWhoseBodyHasNotCome() throws {
+        let harness = try Self.serving()
+        let key = try Self.key(try Self.create(harness, #""SCOPE_ADMIN""#))
+        let other = try Self.key(try Self.create(harness, #""SCOPE_ADMIN""#))
+        let clients = try [key, other].map { try harness.connect(key: $0.text) }
+        let calls = try clients.map { try $0.open(.admin("CreateKey")) }
+        try harness.settle()
+        let revoke = #"{"project":"default","key_id":"\#(key.id)"}"#
+        #expect(try harness.call(.admin("RevokeKey"), revoke, key: Self.operatorKey).status == 0)
+        let request = try Requests.json(#"{"project":"default","scopes":["SCOPE_ADMIN"]}"#)
+        for (client, call) in zip(clients, calls) {
+            try client.send(request, on: call)
+            client.finishRequests(of: call)
+            try harness.wait(for: "the call") { call.hasEnded }
+        }
+        #expect(calls.map(\.status) == [16, 0])
+        #expect(try Self.list(harness).count == 3)
+    }
+
     @Test func keysSurviveAKillWithTheirRevocation() throws {
         let clock = SimulatedClock()
         let harness = try Self.serving(clock: clock)

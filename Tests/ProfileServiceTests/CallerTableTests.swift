@@ -31,7 +31,7 @@ import Testing
     }
 
     private func isCached(
-        _ table: CallerTable, _ header: [UInt8], token: CallToken? = nil,
+        _ table: borrowing CallerTable, _ header: [UInt8], token: CallToken? = nil,
         version: AccessVersion? = nil, now: Int64 = 1
     ) -> Bool {
         header.withUnsafeBytes {
@@ -39,22 +39,31 @@ import Testing
         }
     }
 
+    private func isKnown(_ table: borrowing CallerTable, _ token: CallToken) -> Bool {
+        table.isKnown(token)
+    }
+
     @Test func aHeaderIsKnownOnItsConnectionUntilSomethingChanges() throws {
         self.keys.add(1) { $0.expiresAt = 2_000_000 }
         var table = CallerTable()
         let header = KeyTable.header(1)
-        #expect(!self.isCached(table, header))
+        let isKnownBefore = self.isCached(table, header)
+        #expect(!isKnownBefore)
         let grant = try self.grant(1)
         header.withUnsafeBytes { table.cache(grant, self.token(), $0, self.version) }
-        #expect(self.isCached(table, header))
-        #expect(!self.isCached(table, header, token: self.token(generation: 2)))
-        #expect(!self.isCached(table, header, token: self.token(connection: 1)))
-        #expect(!self.isCached(table, header, version: AccessVersion(keys: 2, operators: 1)))
-        #expect(!self.isCached(table, header, version: AccessVersion(keys: 1, operators: 2)))
-        #expect(self.isCached(table, header, now: 1_999_999))
-        #expect(!self.isCached(table, header, now: 2_000_000))
+        let known = [
+            self.isCached(table, header),
+            self.isCached(table, header, token: self.token(generation: 2)),
+            self.isCached(table, header, token: self.token(connection: 1)),
+            self.isCached(table, header, version: AccessVersion(keys: 2, operators: 1)),
+            self.isCached(table, header, version: AccessVersion(keys: 1, operators: 2)),
+            self.isCached(table, header, now: 1_999_999),
+            self.isCached(table, header, now: 2_000_000),
+        ]
+        #expect(known == [true, false, false, false, false, true, false])
         table.forget(connection: 0)
-        #expect(!self.isCached(table, header))
+        let isKnownAfter = self.isCached(table, header)
+        #expect(!isKnownAfter)
     }
 
     @Test func everyByteOfTheHeaderCounts() throws {
@@ -66,11 +75,14 @@ import Testing
         for index in header.indices {
             var other = header
             other[index] ^= 1
-            #expect(!self.isCached(table, other), "\(index)")
+            let isKnown = self.isCached(table, other)
+            #expect(!isKnown, "\(index)")
         }
-        #expect(!self.isCached(table, Array(header.dropLast())))
-        #expect(!self.isCached(table, header + [0]))
-        #expect(!self.isCached(table, []))
+        let others = [
+            self.isCached(table, Array(header.dropLast())), self.isCached(table, header + [0]),
+            self.isCached(table, []),
+        ]
+        #expect(others == [false, false, false])
     }
 
     @Test func aCallKeepsItsGrantAndAnotherInItsSlotHasNone() throws {
@@ -78,12 +90,15 @@ import Testing
         var table = CallerTable()
         let token = self.token(stream: 3)
         self.open(&table, token, try self.grant(1), isStream: false, isCounted: false)
-        #expect(table.grant(of: token) { $0.caller.keyName } == KeyTable.name(1))
+        let name = table.grant(of: token) { $0.caller.keyName }
+        #expect(name == KeyTable.name(1))
         var other = token
         other.streamGeneration += 1
-        #expect(!table.isKnown(other))
-        #expect(!table.isKnown(self.token(stream: 2)))
-        #expect(!table.isKnown(self.token(stream: 99)))
+        let others = [
+            self.isKnown(table, other), self.isKnown(table, self.token(stream: 2)),
+            self.isKnown(table, self.token(stream: 99)),
+        ]
+        #expect(others == [false, false, false])
     }
 
     @Test func aCountedCallEndsOnce() throws {
@@ -114,9 +129,11 @@ import Testing
         let ended = table.takeEnded(isOpen: { $0.slot != 3 }, isValid: isValid)
         #expect(ended.map(\.slot) == [1], "unary calls go on")
         let again = table.takeEnded(isOpen: { _ in true }, isValid: isValid)
-        #expect(again.isEmpty && table.hasStreams)
+        var hasStreams = table.hasStreams
+        #expect(again.isEmpty && hasStreams)
         let none = table.takeEnded(isOpen: { _ in false }, isValid: isValid)
-        #expect(none.isEmpty && !table.hasStreams)
+        hasStreams = table.hasStreams
+        #expect(none.isEmpty && !hasStreams)
     }
 
     @Test func aUnaryCallInTheSlotOfAFormerStreamIsNotWatched() throws {
@@ -136,17 +153,31 @@ import Testing
         #expect(later == [next])
     }
 
-    @Test func streamsAreLookedAtAfterEachChangeAndTwiceASecond() {
+    @Test func aCallIsFreshUntilKeysChangeOrItsOwnExpires() throws {
+        self.keys.add(1) { $0.expiresAt = 2_000_000 }
+        var table = CallerTable()
+        let (token, changed) = (self.token(), AccessVersion(keys: 2, operators: 1))
+        self.open(&table, token, try self.grant(1), isStream: false)
+        let before = [1_999_999, 2_000_000].map { table.isFresh(token, self.version, now: $0) }
+        #expect(before == [true, false])
+        let stale = table.isFresh(token, changed, now: 1)
+        table.renew(token, changed)
+        let renewed = table.isFresh(token, changed, now: 1)
+        #expect(!stale && renewed)
+        let stream = self.token(stream: 1)
+        self.open(&table, stream, try self.grant(1), isStream: true)
+        let isStreamFresh = table.isFresh(stream, changed, now: 3_000_000)
+        #expect(isStreamFresh, "streams are watched")
+    }
+
+    @Test func streamsAreLookedAtTwiceASecondAndTenTimesWhileKeysChange() {
         var table = CallerTable()
         let changed = AccessVersion(keys: 2, operators: 1)
-        let due = [(self.version, 1), (self.version, 2), (changed, 3), (changed, 4)].map {
-            table.isWatchDue($0, nowNanoseconds: $1)
-        }
-        #expect(due == [true, false, true, false])
-        let (early, late) = (
-            table.isWatchDue(changed, nowNanoseconds: 500_000_002),
-            table.isWatchDue(changed, nowNanoseconds: 500_000_003)
-        )
-        #expect(!early && late)
+        let looks: [(AccessVersion, UInt64)] = [
+            (self.version, 100), (self.version, 101), (changed, 199), (changed, 200),
+            (changed, 699), (changed, 700),
+        ]
+        let due = looks.map { table.isWatchDue($0, nowNanoseconds: $1 * 1_000_000) }
+        #expect(due == [true, false, false, true, false, true])
     }
 }

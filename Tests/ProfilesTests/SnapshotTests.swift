@@ -22,7 +22,7 @@ import Testing
     }
 
     static func load(_ blocks: [[UInt8]]) throws -> Store {
-        let loader = StoreLoader()
+        let loader = StoreLoader(bytes: blocks.reduce(0) { $0 + $1.count })
         for block in blocks {
             var buffer = ByteBuffer(capacity: block.count)
             block.withUnsafeBytes { buffer.append($0) }

@@ -23,10 +23,10 @@ package struct Caller: Equatable, Sendable, BitwiseCopyable {
     static let nobody = Caller(keyName: nil, project: ProjectID(rawValue: 0), scopes: [])
 
     /// Whether every project and scope is allowed.
-    package var isOperator: Bool { self.scopes.contains(.operator) }
+    package var isOperator: Bool { self.scopes.hasOperator }
 
     /// Whether the caller may do what needs one of `scopes`, which names operators too.
-    func allows(anyOf scopes: AccessScopes) -> Bool { !self.scopes.isDisjoint(with: scopes) }
+    func allows(anyOf scopes: AccessScopes) -> Bool { self.scopes.overlaps(scopes) }
 }
 
 extension RPCPermission {
@@ -41,6 +41,25 @@ extension RPCPermission {
         case .export: [.export, .operator]
         case .admin: [.admin, .operator]
         case .operatorOnly: .operator
+        }
+    }
+}
+
+/// What admission needs to know of a row of `RPCTable`, without counting references to it.
+struct MethodAdmission: BitwiseCopyable {
+    /// Any one of which suffices; empty: no key is needed.
+    var scopes: AccessScopes = []
+    var isBuilt = false
+    var isStream = false
+
+    init() {}
+
+    init(_ row: RPCDefinition) {
+        self.scopes = row.permission.scopes
+        switch row.handling {
+        case .unary: (self.isBuilt, self.isStream) = (true, false)
+        case .stream: (self.isBuilt, self.isStream) = (true, true)
+        case .notBuilt: (self.isBuilt, self.isStream) = (false, false)
         }
     }
 }

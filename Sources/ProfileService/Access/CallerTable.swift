@@ -5,24 +5,32 @@ import Profiles
 /// Who the connections and open calls of one loop belong to.
 ///
 /// Used by its loop's thread only. Empty as long as no keys are configured.
-struct CallerTable {
+struct CallerTable: ~Copyable {
     /// The key that a connection presented last. Calls come with the same header again and again:
     /// it is compared instead of hashed.
-    private struct Cached {
+    private struct Cached: BitwiseCopyable {
         /// Of the connection; another one: nothing is cached.
         var generation: UInt32 = 0
         /// Not set: nothing is cached.
         var header = HeaderBytes()
         var version = AccessVersion(keys: 0, operators: 0)
         var grant = Grant.none
+        /// Which `cache` it came from; no two have the same.
+        var serial: UInt64 = 0
     }
 
     /// An open call, or one that has ended.
-    private struct Call {
-        /// `nil`: the slot was never used.
-        var token: CallToken?
+    private struct Call: BitwiseCopyable {
+        /// Of loop `UInt32.max`, which no node has: the slot was never used.
+        var token = CallToken(
+            loop: .max, connectionSlot: 0, connectionGeneration: 0, streamSlot: 0,
+            streamGeneration: 0)
         var method = 0
         var grant = Grant.none
+        /// That of the grant; 0: none. Most calls in a slot have the grant of the one before.
+        var serial: UInt64 = 0
+        /// As of which the grant is known to hold.
+        var version = AccessVersion(keys: 0, operators: 0)
         var isStream = false
         /// It counts as open in its key's usage.
         var isCounted = false
@@ -31,18 +39,24 @@ struct CallerTable {
     }
 
     /// By the slot of the connection.
-    private var connections: [Cached] = []
+    private var connections = SlotTable(empty: Cached())
     /// By the slot of the stream.
-    private var calls: [Call] = []
+    private var calls = SlotTable(empty: Call())
+    private var lastSerial: UInt64 = 0
     /// Slots of streams: they end with their key. Each is in it once.
     private var streamSlots: [Int] = []
     /// The keys that the streams were compared with last.
     private var watchedVersion = AccessVersion(keys: 0, operators: 0)
-    private var nextWatchNanoseconds: UInt64 = 0
+    private var lastWatchNanoseconds: UInt64 = 0
 
     /// How often the expiries of streams are looked at, in nanoseconds: half of the second within
     /// which they end.
     private static let watchNanoseconds: UInt64 = 500_000_000
+    /// How soon streams are looked at again after a change of keys, in nanoseconds: each look costs
+    /// as much as there are streams, and one project's keys may change all the time.
+    private static let changeNanoseconds: UInt64 = 100_000_000
+
+    init() {}
 
     // MARK: Connections
 
@@ -55,27 +69,27 @@ struct CallerTable {
         _ token: CallToken, _ header: UnsafeRawBufferPointer, _ version: AccessVersion, now: Int64
     ) -> Bool {
         let slot = Int(token.connectionSlot)
-        return slot < self.connections.count
-            && self.connections[slot].generation == token.connectionGeneration
-            && self.connections[slot].header.equals(header)
-            && self.connections[slot].version == version
-            && now < self.connections[slot].grant.expiresAt
+        guard slot < self.connections.count else { return false }
+        let cached = self.connections[slot]
+        return cached.pointee.generation == token.connectionGeneration
+            && cached.pointee.header.equals(header) && cached.pointee.version.equals(version)
+            && now < cached.pointee.grant.expiresAt
     }
 
     /// What the header was good for when it was checked last, though keys have changed since.
     func outdated(_ token: CallToken, _ header: UnsafeRawBufferPointer) -> Grant? {
         let slot = Int(token.connectionSlot)
         guard slot < self.connections.count,
-            self.connections[slot].generation == token.connectionGeneration,
-            self.connections[slot].header.equals(header)
+            self.connections[slot].pointee.generation == token.connectionGeneration,
+            self.connections[slot].pointee.header.equals(header)
         else { return nil }
-        return self.connections[slot].grant
+        return self.connections[slot].pointee.grant
     }
 
     /// Reads something of what the connection's last header allows; after `isCached` or `cache`.
     @inline(__always)
     func latest<Value>(_ token: CallToken, _ field: (borrowing Grant) -> Value) -> Value {
-        field(self.connections[Int(token.connectionSlot)].grant)
+        field(self.connections[Int(token.connectionSlot)].pointee.grant)
     }
 
     /// Remembers what a header allows.
@@ -87,16 +101,17 @@ struct CallerTable {
         _ version: AccessVersion
     ) {
         let slot = Int(token.connectionSlot)
-        while self.connections.count <= slot { self.connections.append(Cached()) }
-        self.connections[slot] = Cached(
+        self.connections.reach(slot)
+        self.lastSerial += 1
+        self.connections[slot].pointee = Cached(
             generation: token.connectionGeneration, header: HeaderBytes(header), version: version,
-            grant: grant)
+            grant: grant, serial: self.lastSerial)
     }
 
     /// A connection is gone: its secret does not stay in memory.
     mutating func forget(connection slot: Int) {
         guard slot < self.connections.count else { return }
-        self.connections[slot] = Cached()
+        self.connections[slot].pointee = Cached()
     }
 
     // MARK: Calls
@@ -105,40 +120,65 @@ struct CallerTable {
     @inline(__always)
     mutating func open(_ token: CallToken, method: Int, isStream: Bool, isCounted: Bool) {
         let slot = Int(token.streamSlot)
-        while self.calls.count <= slot { self.calls.append(Call()) }
-        self.calls[slot].token = token
-        self.calls[slot].method = method
-        self.calls[slot].grant = self.connections[Int(token.connectionSlot)].grant
-        self.calls[slot].isStream = isStream
-        self.calls[slot].isCounted = isCounted
-        guard isStream, !self.calls[slot].isWatched else { return }
-        self.calls[slot].isWatched = true
+        self.calls.reach(slot)
+        let (call, cached) = (self.calls[slot], self.connections[Int(token.connectionSlot)])
+        call.pointee.token = token
+        call.pointee.method = method
+        if call.pointee.serial != cached.pointee.serial {
+            call.pointee.grant = cached.pointee.grant
+            call.pointee.serial = cached.pointee.serial
+        }
+        call.pointee.version = cached.pointee.version
+        call.pointee.isStream = isStream
+        call.pointee.isCounted = isCounted
+        guard isStream, !call.pointee.isWatched else { return }
+        call.pointee.isWatched = true
         self.streamSlots.append(slot)
     }
 
     /// A call that was admitted as counted has ended.
-    mutating func end(_ token: CallToken) {
-        guard self.isKnown(token), self.calls[Int(token.streamSlot)].isCounted else { return }
-        self.calls[Int(token.streamSlot)].isCounted = false
-        self.calls[Int(token.streamSlot)].grant.usage.endCall()
+    func end(_ token: CallToken) {
+        guard let call = self.known(token), call.pointee.isCounted else { return }
+        call.pointee.isCounted = false
+        call.pointee.grant.usage.endCall()
+    }
+
+    /// The call, if it was admitted with a key.
+    @inline(__always)
+    private func known(_ token: CallToken) -> UnsafeMutablePointer<Call>? {
+        let slot = Int(token.streamSlot)
+        guard slot < self.calls.count, self.calls[slot].pointee.token == token else { return nil }
+        return self.calls[slot]
     }
 
     /// Whether the call was admitted with a key.
     @inline(__always)
-    func isKnown(_ token: CallToken) -> Bool {
-        Int(token.streamSlot) < self.calls.count && self.calls[Int(token.streamSlot)].token == token
-    }
+    func isKnown(_ token: CallToken) -> Bool { self.known(token) != nil }
 
     /// Reads something of what an open call may do; `nil`: it was admitted without a key.
     @inline(__always)
     func grant<Value>(of token: CallToken, _ field: (borrowing Grant) -> Value) -> Value? {
-        guard self.isKnown(token) else { return nil }
-        return field(self.calls[Int(token.streamSlot)].grant)
+        guard let call = self.known(token) else { return nil }
+        return field(call.pointee.grant)
+    }
+
+    /// Whether the grant of a call is known to hold: keys have not changed since it was looked up,
+    /// and it has not expired. Asked when the body of a call has come, which may be long after its
+    /// headers. Streams are watched instead.
+    @inline(__always)
+    func isFresh(_ token: CallToken, _ version: AccessVersion, now: Int64) -> Bool {
+        guard let call = self.known(token), !call.pointee.isStream else { return true }
+        return call.pointee.version.equals(version) && now < call.pointee.grant.expiresAt
+    }
+
+    /// The grant of a call was looked up again, and holds.
+    func renew(_ token: CallToken, _ version: AccessVersion) {
+        self.known(token)?.pointee.version = version
     }
 
     /// The method of an open call; `nil`: it was admitted without a key.
     func method(of token: CallToken) -> Int? {
-        self.isKnown(token) ? self.calls[Int(token.streamSlot)].method : nil
+        self.known(token)?.pointee.method
     }
 
     // MARK: Streams
@@ -146,11 +186,11 @@ struct CallerTable {
     /// Whether the streams have to be compared with the keys, because these have changed or time
     /// has passed.
     mutating func isWatchDue(_ version: AccessVersion, nowNanoseconds: UInt64) -> Bool {
-        guard
-            version != self.watchedVersion || nowNanoseconds >= self.nextWatchNanoseconds
-        else { return false }
+        let wait =
+            version.equals(self.watchedVersion) ? Self.watchNanoseconds : Self.changeNanoseconds
+        guard nowNanoseconds >= self.lastWatchNanoseconds + wait else { return false }
         self.watchedVersion = version
-        self.nextWatchNanoseconds = nowNanoseconds + Self.watchNanoseconds
+        self.lastWatchNanoseconds = nowNanoseconds
         return true
     }
 
@@ -166,16 +206,16 @@ struct CallerTable {
         var ended: [CallToken] = []
         var kept = 0
         for slot in self.streamSlots {
-            guard let token = self.calls[slot].token else { continue }
-            // A unary call may be in the slot meanwhile: it goes on, as it began in time.
-            let isOpen = self.calls[slot].isStream && isOpen(token)
-            if isOpen, isValid(self.calls[slot].grant) {
+            let call = self.calls[slot]
+            // A unary call may be in the slot meanwhile: it is looked at when its body has come.
+            let isOpen = call.pointee.isStream && isOpen(call.pointee.token)
+            if isOpen, isValid(call.pointee.grant) {
                 self.streamSlots[kept] = slot
                 kept += 1
                 continue
             }
-            self.calls[slot].isWatched = false
-            if isOpen { ended.append(token) }
+            call.pointee.isWatched = false
+            if isOpen { ended.append(call.pointee.token) }
         }
         self.streamSlots.removeLast(self.streamSlots.count - kept)
         return ended

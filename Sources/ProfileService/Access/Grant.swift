@@ -28,4 +28,10 @@ struct AccessVersion: Equatable, BitwiseCopyable {
     var keys: UInt64
     /// `AccessControl.operatorVersion`.
     var operators: UInt64
+
+    /// As `==`, which would be called through a witness.
+    @inline(__always)
+    func equals(_ other: AccessVersion) -> Bool {
+        self.keys == other.keys && self.operators == other.operators
+    }
 }

@@ -33,6 +33,17 @@ enum RequestedProject {
         return offset == message.count ? UnsafeRawBufferPointer(rebasing: found) : nil
     }
 
+    /// The first field's bytes, if it is a `project` of fewer than 128 bytes.
+    @inline(__always)
+    static func first(in message: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        guard message.count >= 2, UInt64(message[0]) == Self.tag, message[1] < 0x80 else {
+            return nil
+        }
+        let end = 2 + Int(message[1])
+        guard end <= message.count else { return nil }
+        return UnsafeRawBufferPointer(rebasing: message[2 ..< end])
+    }
+
     @inline(__always)
     private static func varint(_ message: UnsafeRawBufferPointer, _ offset: inout Int) -> UInt64? {
         guard offset < message.count else { return nil }

@@ -11,8 +11,8 @@ import Profiles
 extension ServiceLoop {
     /// Decides on a call where keys are needed or calls are recorded.
     func admitGuarded(_ call: RPCCall) -> RPCAdmission {
-        let scopes = self.neededScopes[call.method]
-        if !self.isOpen, !scopes.isEmpty {
+        let scopes = self.methods[call.method].pointee.scopes
+        if !self.isOpen, scopes.rawValue != 0 {
             return self.admitWithKey(call, needing: scopes)
         }
         let admission = self.admitOpen(call)
@@ -30,7 +30,7 @@ extension ServiceLoop {
         guard let reference = self.partitionReference else {
             return .rejected(RPCStatus(.rejected(.replaying)))
         }
-        // Without counting a reference.
+        // SAFETY: the loop keeps its partition; no reference is counted.
         let version = reference._withUnsafeGuaranteedRef { self.accessVersion(of: $0.store) }
         let isCached = self.callers.isCached(
             call.token, call.authorization, version, now: self.transport.nowWallMicroseconds)
@@ -87,12 +87,8 @@ extension ServiceLoop {
             self.noteDenial(.scope, of: call.token, method: call.method, key: caller.keyName)
             return .rejected(RPCStatus(.rejected(.scopeMissing)))
         }
-        let isStream: Bool
-        switch self.table[call.method].handling {
-        case .unary: isStream = false
-        case .stream: isStream = true
-        case .notBuilt: return .rejected(RPCStatus(.notBuilt))
-        }
+        let method = self.methods[call.method].pointee
+        guard method.isBuilt else { return .rejected(RPCStatus(.notBuilt)) }
         if case .draining = self.state.phase {
             return .rejected(RPCStatus(.rejected(.draining)))
         }
@@ -109,7 +105,7 @@ extension ServiceLoop {
         usage.note(
             minute: UInt32(truncatingIfNeeded: self.transport.nowWallMicroseconds / 60_000_000))
         self.callers.open(
-            call.token, method: call.method, isStream: isStream, isCounted: callsMax > 0)
+            call.token, method: call.method, isStream: method.isStream, isCounted: callsMax > 0)
         let isAudited = self.audits(call.method, ofOperator: caller.isOperator)
         if isAudited {
             self.audits.begin(call.token, method: call.method, key: caller.keyName)
@@ -128,6 +124,38 @@ extension ServiceLoop {
     func caller(of token: CallToken) -> Caller {
         if self.isOpen { return .open }
         return self.callers.grant(of: token) { $0.caller } ?? .nobody
+    }
+
+    /// Whether the key of a call still holds now that its body has come, which may be a minute
+    /// after its headers: else calls could be begun in advance of a revocation, to make new keys
+    /// behind it. Streams are watched instead.
+    @inline(__always)
+    func holdsStill(_ token: CallToken) -> Bool {
+        guard let reference = self.partitionReference else { return true }
+        let version = reference._withUnsafeGuaranteedRef { self.accessVersion(of: $0.store) }
+        let now = self.transport.nowWallMicroseconds
+        return self.callers.isFresh(token, version, now: now) || self.renew(token, version, now)
+    }
+
+    @inline(never)
+    private func renew(_ token: CallToken, _ version: AccessVersion, _ now: Int64) -> Bool {
+        guard let store = self.partition?.store, let grant = self.callers.grant(of: token, { $0 })
+        else { return true }
+        guard self.access.renew(grant, in: store, now: now) == nil else {
+            self.callers.renew(token, version)
+            return true
+        }
+        self.noteDenial(
+            now < grant.expiresAt ? .revoked : .expired, of: token, key: grant.caller.keyName)
+        return false
+    }
+
+    /// Whether the first field of a request is the name of its key's project, as clients write it;
+    /// which name counts is known once it is decoded.
+    @inline(__always)
+    func beginsWithOwnProject(_ message: UnsafeRawBufferPointer, _ token: CallToken) -> Bool {
+        guard let name = RequestedProject.first(in: message) else { return false }
+        return self.isOwn(name, token)
     }
 
     /// Whether a call's key may be used for the project that a request names. Compared by the name,

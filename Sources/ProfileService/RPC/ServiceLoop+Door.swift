@@ -34,7 +34,13 @@ extension ServiceLoop {
         // The caller comes first: what a call without access is told must not depend on its
         // content.
         let caller = self.caller(of: token)
-        if Request.namesProject, !caller.isOperator, !self.isAllowed(projectOf: message, token) {
+        if !self.isOpen {
+            guard self.holdsStill(token) else { return .rejected(.rejected(.keyInvalid)) }
+            self.keyedRequest = caller.isOperator ? nil : token
+        }
+        if Request.namesProject, !caller.isOperator, !self.beginsWithOwnProject(message, token),
+            !self.isAllowed(projectOf: message, token)
+        {
             return .rejected(self.denyProject(token, caller))
         }
         guard let partition = self.partitionReference else {
@@ -42,51 +48,77 @@ extension ServiceLoop {
         }
         switch decode(self, message) {
         case .message(let request):
-            return partition._withUnsafeGuaranteedRef { partition in
-                var project = ProjectID(rawValue: 0)
-                if self.isAuditing { self.noteProject(request.project, of: token) }
-                if Request.namesProject, !caller.isOperator {
-                    // Known by the key; compared again, as the decoder's word counts.
-                    guard self.isOwn(request.project, token) else {
-                        return self.rejected(.rejected(.scopeMissing), request.itemCount, project)
-                    }
-                    project = caller.project
-                    if !Request.isServedWhileDeleting, partition.store.isDeleted(project) {
-                        return self.rejected(.rejected(.projectDeleted), request.itemCount, project)
-                    }
-                } else if Request.namesProject,
-                    !Request.mayNameNoProject || request.project.count > 0
-                {
-                    guard let found = self.projects.find(request.project, in: partition.store)
-                    else {
-                        return self.rejected(
-                            .rejected(.projectNotFound), request.itemCount, project)
-                    }
-                    project = found.id
-                    if !Request.isServedWhileDeleting, found.isDeleted {
-                        return self.rejected(.rejected(.projectDeleted), request.itemCount, project)
-                    }
-                }
-                if request.minLSN > 0 {
-                    let applied = partition.store.appliedLSN
-                    guard request.minLSN <= applied else {
-                        return self.rejected(
-                            .lsnNotReached(actual: applied), request.itemCount, project)
-                    }
-                }
-                return .request(
-                    request,
-                    RequestContext(
-                        token: token, caller: caller, project: project, partition: partition,
-                        message: message))
+            // SAFETY: the loop keeps its partition; no reference is counted.
+            return partition._withUnsafeGuaranteedRef {
+                self.admit(request, message, of: token, caller, $0)
             }
         case .invalid(let violations, let items):
             let project = items == 0 ? caller.project : self.project(of: message, caller)
-            return self.rejected(.invalid(violations), items, project)
-        case .malformed(let found): return .rejected(.malformed(found))
-        case .tooLarge: return .rejected(.notAdmitted(.memoryExhausted))
-        case .unsupported(let field): return .rejected(.unsupportedField(field))
+            guard Request.namesProject, self.isForeign(message, token, caller) else {
+                return self.rejected(.invalid(violations), items, project)
+            }
+        case .malformed(let found):
+            guard Request.namesProject, self.isForeign(message, token, caller) else {
+                return .rejected(.malformed(found))
+            }
+        case .tooLarge:
+            guard Request.namesProject, self.isForeign(message, token, caller) else {
+                return .rejected(.notAdmitted(.memoryExhausted))
+            }
+        case .unsupported(let field):
+            guard Request.namesProject, self.isForeign(message, token, caller) else {
+                return .rejected(.unsupportedField(field))
+            }
         }
+        return .rejected(self.denyProject(token, caller))
+    }
+
+    /// Resolves the project of a valid request.
+    @inline(__always)
+    private func admit<Request: DecodedRequest>(
+        _ request: Request, _ message: UnsafeRawBufferPointer, of token: CallToken,
+        _ caller: Caller, _ partition: Partition
+    ) -> Resolution<Request> {
+        var project = ProjectID(rawValue: 0)
+        if self.isAuditing { self.noteProject(request.project, of: token) }
+        if Request.namesProject, !caller.isOperator {
+            // Known by the key; compared again, as the decoder's word counts.
+            guard self.isOwn(request.project, token) else {
+                return .rejected(self.denyProject(token, caller))
+            }
+            project = caller.project
+            if !Request.isServedWhileDeleting, partition.store.isDeleted(project) {
+                return self.rejected(.rejected(.projectDeleted), request.itemCount, project)
+            }
+        } else if Request.namesProject, !Request.mayNameNoProject || request.project.count > 0 {
+            guard let found = self.projects.find(request.project, in: partition.store) else {
+                return self.rejected(.rejected(.projectNotFound), request.itemCount, project)
+            }
+            project = found.id
+            if !Request.isServedWhileDeleting, found.isDeleted {
+                return self.rejected(.rejected(.projectDeleted), request.itemCount, project)
+            }
+        }
+        if request.minLSN > 0 {
+            let applied = partition.store.appliedLSN
+            guard request.minLSN <= applied else {
+                return self.rejected(.lsnNotReached(actual: applied), request.itemCount, project)
+            }
+        }
+        return .request(
+            request,
+            RequestContext(
+                token: token, caller: caller, project: project, partition: partition,
+                message: message))
+    }
+
+    /// Whether a request that could not be decoded names another project than its key's, behind one
+    /// that is the key's.
+    @inline(never)
+    private func isForeign(
+        _ message: UnsafeRawBufferPointer, _ token: CallToken, _ caller: Caller
+    ) -> Bool {
+        !caller.isOperator && !self.isAllowed(projectOf: message, token)
     }
 
     /// Counts the items of a request that is rejected here.
@@ -162,8 +194,11 @@ extension ServiceLoop {
     /// The time windows of a project; those of an unknown one are empty.
     private func windows(ofProject name: UnsafeRawBufferPointer) -> AdvisoryWindows {
         var windows: TimeWindows?
+        // Another project's are not even looked up: the time would tell whether it exists.
+        let isForeign = self.keyedRequest.map { !self.isOwn(name, $0) } ?? false
         // Without counting a reference.
         self.partitionReference?._withUnsafeGuaranteedRef { partition in
+            guard !isForeign else { return }
             windows = self.projects.find(name, in: partition.store)?.windows
         }
         return AdvisoryWindows(

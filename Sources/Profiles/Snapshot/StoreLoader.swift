@@ -38,7 +38,14 @@ package final class StoreLoader {
     /// The profile that has more events, and the number of the next one.
     private var unfinished: (profile: ProfileRef, next: Int)?
 
-    package init() {}
+    /// Bytes of all blocks.
+    private let bytes: Int
+
+    /// - Parameter bytes: Of all blocks: what they announce cannot be more than has space in them,
+    ///   and is rejected before memory is taken for it.
+    package init(bytes: Int) {
+        self.bytes = bytes
+    }
 
     /// Takes the next block.
     package func load(_ block: UnsafeRawBufferPointer) throws(SnapshotError) {
@@ -149,8 +156,10 @@ package final class StoreLoader {
         if version == 1 { self.expected.projects = 1 }
         for shard in 0 ..< Shards.count {
             let counts = SnapshotTotals.ShardCounts(from: &reader, version: version)
-            guard counts.profiles <= ProfileRef.slotsMax else { return false }
             self.expected.add(counts)
+            guard counts.profiles <= ProfileRef.slotsMax,
+                self.expected.profiles <= self.bytes / SnapshotFormat.itemHeaderBytes
+            else { return false }
             store.pool.load(
                 shard, count: counts.profiles, vacant: counts.vacant, locks: store.profileLocks)
             self.seen.append([UInt64](repeating: 0, count: (counts.profiles + 63) / 64))

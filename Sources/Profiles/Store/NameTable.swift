@@ -31,6 +31,8 @@ struct NameTable {
         var recent = InlineArray<64, UInt16>(repeating: 0)
         var table = HashTable()
         var chunks = InlineArray<13, UnsafeMutableRawPointer?>(repeating: nil)
+        /// The same as `chunks[0]`.
+        var firstChunk: UnsafeMutableRawPointer?
     }
 
     private struct Core {
@@ -94,7 +96,12 @@ struct NameTable {
     @inline(__always)
     func name(_ number: Int) -> UnsafeRawBufferPointer {
         guard let slot = self.slot(number) else { return .none }
-        return UnsafeRawBufferPointer(start: slot + 1, count: Int(slot.load(as: UInt8.self)))
+        return Self.text(slot)
+    }
+
+    @inline(__always)
+    private static func text(_ slot: UnsafeMutableRawPointer) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: slot + 1, count: Int(slot.load(as: UInt8.self)))
     }
 
     /// The number of a name; `nil` if it was never added.
@@ -103,7 +110,11 @@ struct NameTable {
         let bucket = Self.bucket(name)
         let recent = Int(storage.pointee.recent[bucket])
         // What was found before may have been rolled back since, or name another text.
-        if recent < self.core.pointee.count, self.name(recent).equals(name) { return recent }
+        if recent < self.core.pointee.count {
+            // SAFETY: a number below `count` has a slot.
+            let slot = Self.slot(recent, storage).unsafelyUnwrapped
+            if Self.text(slot).equals(name) { return recent }
+        }
         guard let found = self.search(name, storage) else { return nil }
         storage.pointee.recent[bucket] = UInt16(found)
         return found
@@ -161,6 +172,7 @@ struct NameTable {
         if chunk == self.core.pointee.chunkCount {
             storage.pointee.chunks[chunk] = .allocate(
                 byteCount: Self.names(inChunk: chunk) * Self.slotBytes, alignment: 16)
+            if chunk == 0 { storage.pointee.firstChunk = storage.pointee.chunks[0] }
             self.core.pointee.chunkCount += 1
         }
         return storage
@@ -194,6 +206,17 @@ struct NameTable {
     @inline(__always)
     private func slot(_ number: Int) -> UnsafeMutableRawPointer? {
         guard let storage = self.core.pointee.storage else { return nil }
+        return Self.slot(number, storage)
+    }
+
+    @inline(__always)
+    private static func slot(
+        _ number: Int, _ storage: UnsafeMutablePointer<Storage>
+    ) -> UnsafeMutableRawPointer? {
+        // Most calls name what came first, and need no position.
+        if number < Self.firstChunkNames {
+            return storage.pointee.firstChunk.map { $0 + number * Self.slotBytes }
+        }
         let (chunk, index) = Self.position(number)
         return storage.pointee.chunks[chunk].map { $0 + index * Self.slotBytes }
     }
