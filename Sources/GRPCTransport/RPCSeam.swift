@@ -65,15 +65,6 @@ package struct CallToken: Equatable, Sendable, BitwiseCopyable {
         self.streamSlot = streamSlot
         self.streamGeneration = streamGeneration
     }
-
-    /// Written out, so that other modules need not call it through a witness.
-    @inline(__always)
-    package static func == (left: CallToken, right: CallToken) -> Bool {
-        left.loop == right.loop && left.connectionSlot == right.connectionSlot
-            && left.connectionGeneration == right.connectionGeneration
-            && left.streamSlot == right.streamSlot
-            && left.streamGeneration == right.streamGeneration
-    }
 }
 
 /// One method that is served: its path and its cardinality. Built once at start.

@@ -107,8 +107,13 @@ package final class ServiceLoop: RPCHandler {
     var partition: Partition? { self.partitionReference?.takeUnretainedValue() }
 
     /// As above, without counting a reference.
+    @inline(__always)
     var partitionReference: Unmanaged<Partition>? {
-        if let partition = self.knownPartition { return partition }
+        self.knownPartition ?? self.recoveredPartition()
+    }
+
+    @inline(never)
+    private func recoveredPartition() -> Unmanaged<Partition>? {
         self.partitionCell = self.state.partition
         // SAFETY: `partitionCell` keeps it and never changes again.
         self.knownPartition = self.partitionCell.map { Unmanaged.passUnretained($0) }

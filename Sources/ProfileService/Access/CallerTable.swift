@@ -147,7 +147,9 @@ struct CallerTable: ~Copyable {
     @inline(__always)
     private func known(_ token: CallToken) -> UnsafeMutablePointer<Call>? {
         let slot = Int(token.streamSlot)
-        guard slot < self.calls.count, self.calls[slot].pointee.token == token else { return nil }
+        guard slot < self.calls.count, self.calls[slot].pointee.token.isSame(as: token) else {
+            return nil
+        }
         return self.calls[slot]
     }
 

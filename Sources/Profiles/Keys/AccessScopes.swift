@@ -22,21 +22,9 @@ package struct AccessScopes: OptionSet, Sendable, BitwiseCopyable {
     /// The scopes that a project's key can have.
     package static let ofProjects: AccessScopes = [.read, .write, .erase, .admin, .export]
 
-    // The operations of option sets are called through witnesses of another module, at some 20
-    // instructions each; these are asked by every call.
-
-    /// Whether this is an operator's.
-    @inline(__always)
-    package var hasOperator: Bool { self.rawValue & 1 << 7 != 0 }
-
-    /// Whether the two have a scope in common.
-    @inline(__always)
-    package func overlaps(_ other: AccessScopes) -> Bool { self.rawValue & other.rawValue != 0 }
-
     /// Whether a key with these scopes may do what needs `needed`; an operator's key may do
     /// everything.
-    @inline(__always)
     package func allow(_ needed: AccessScopes) -> Bool {
-        self.hasOperator || needed.rawValue & ~self.rawValue == 0
+        self.contains(.operator) || self.isSuperset(of: needed)
     }
 }

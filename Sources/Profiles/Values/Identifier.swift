@@ -25,12 +25,6 @@ package struct ProjectID: Equatable, Hashable, Sendable, BitwiseCopyable {
     package init(rawValue: UInt32) {
         self.rawValue = rawValue
     }
-
-    /// Written out, so that other modules need not call it through a witness.
-    @inline(__always)
-    package static func == (left: ProjectID, right: ProjectID) -> Bool {
-        left.rawValue == right.rawValue
-    }
 }
 
 /// Where an update came from; the raw values are the contract's and stand in the log.
