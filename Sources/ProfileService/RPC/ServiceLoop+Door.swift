@@ -81,6 +81,9 @@ extension ServiceLoop {
                         message: message))
             }
         case .invalid(let violations, let items):
+            if self.isAuditing, Request.hasProjectField {
+                self.noteProject(ofInvalid: message, of: token)
+            }
             let project = items == 0 ? caller.project : self.project(of: message, caller)
             return self.rejected(.invalid(violations), items, project)
         case .malformed(let found): return .rejected(.malformed(found))
