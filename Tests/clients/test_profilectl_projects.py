@@ -11,6 +11,8 @@ def test_profilectl_makes_shows_and_changes_projects(shared):
     made = ctl(shared, "project", "create", name, "event_retention_days=30", "double_opt_in=email,sms")
     assert made.code == 0 and made.out.startswith(f"{name}: created\n") and "email,sms" in made.out
     one_line(ctl(shared, "project", "create", name), 1, "PROJECT_EXISTS")
+    again = ctl(shared, "project", "create", name, "event_retention_days=30", "double_opt_in=email,sms")
+    assert again.code == 0 and again.out.startswith(f"{name}: exists\n")
     listed = ctl(shared, "project", "list").out.splitlines()
     assert listed[0].split()[:2] == ["PROJECT", "STATE"]
     [row] = [line for line in listed if line.startswith(f"{name} ")]
@@ -35,7 +37,9 @@ def test_profilectl_deletes_and_undoes(shared):
     assert deleted.code == 0 and "--undo" in deleted.out and "removed in 1 d" in deleted.out
     one_line(ctl(shared, "--project", name, "get", "anna"), 1, "PROJECT_DELETED")
     assert "deleted, goes in" in ctl(shared, "project", "list").out
-    assert ctl(shared, "project", "delete", name, "--undo").code == 0
+    for said in ("no longer deleted", "was not deleted"):
+        undone = ctl(shared, "project", "delete", name, "--undo")
+        assert undone.code == 0 and undone.out == f"{name}: {said}\n"
     assert ctl(shared, "--project", name, "get", "anna").code == 0
     statistics = ctl(shared, "--json", "project", "stats", name).json
     assert statistics["profiles"] == statistics["stored"] == 1
