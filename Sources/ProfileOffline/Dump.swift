@@ -37,7 +37,9 @@ package struct Dump {
     package init?(of store: Store, project name: String?, withEvents: Bool, withLedger: Bool) {
         self.store = store
         self.project = name.flatMap { name in
-            Array(name.utf8).withUnsafeBytes { store.findProject($0) }
+            store.projects(after: [], limit: store.projectCount).first {
+                $0.name.elementsEqual(name.utf8)
+            }?.id
         }
         guard name == nil || self.project != nil else { return nil }
         self.withEvents = withEvents

@@ -122,8 +122,7 @@ extension Tool {
         guard !self.arguments.has("--request-id") else {
             throw UsageError(
                 "--expires \(text): with --request-id it must be a time, such as "
-                    + "\(TimeText.text(microseconds: self.now + span)), which a repeated call gives "
-                    + "again")
+                    + "\(TimeText.text(microseconds: self.now + span)), the same in each call")
         }
         return .string(TimeText.text(microseconds: self.now + span))
     }
@@ -138,7 +137,7 @@ extension Tool {
     }
 }
 
-/// A repeated `key create` was answered with the first response, which is without the secret.
+/// A repeated `key create` got the response of the first one, but without the secret.
 struct SecretMissing: Error, CustomStringConvertible {
     let keyID: String
 

@@ -209,9 +209,9 @@ def test_a_repeated_request_gives_the_id_without_the_secret(guarded, admin):
     again = guarded.ctl("key", "create", "--scopes", "read", "--request-id", name)
     assert again.returncode == 1 and again.stdout == "" and "revoke" in again.stderr
     # A time is the same in both calls.
-    again = ("key", "create", "--scopes", "read", "--request-id", unique("request"), "--expires", "2099-01-31T12:00:00Z")
-    assert guarded.ctl(*again).returncode == 0
-    repeated = guarded.ctl(*again)
+    expiring = ("key", "create", "--scopes", "read", "--expires", "2099-01-31T12:00:00Z", "--request-id", unique())
+    assert guarded.ctl(*expiring).returncode == 0
+    repeated = guarded.ctl(*expiring)
     assert repeated.returncode == 1 and "was made by an earlier call" in repeated.stderr
 
 

@@ -251,31 +251,6 @@ def test_a_dump_equals_the_responses_of_the_server(server):
     assert ctl("dump", server.data_dir).stdout == dumped.stdout
 
 
-def test_a_dump_names_projects_and_can_be_of_one(server):
-    server.start()
-    projects = ["default", "shop-eu", "shop-us"]
-    for name in projects[1:] + ["empty"]:
-        assert ctl("project", "create", name, server=server).returncode == 0
-    for name in projects:
-        # The same person in each.
-        assert ctl("--project", name, "identify", "anna", f"home={name}", server=server).returncode == 0
-    assert server.stop() == 0
-
-    def homes(*words):
-        dumped = ctl("dump", server.data_dir, *words)
-        assert dumped.returncode == 0, dumped.stderr
-        lines = [json.loads(line) for line in dumped.stdout.splitlines()]
-        return [(line["project"], line["profile"]["attributes"]["home"]["string"]) for line in lines]
-
-    assert sorted(homes()) == [(name, name) for name in projects]
-    for name in projects:
-        assert homes("--project", name) == [(name, name)]
-    assert homes("--project", "empty") == []
-    unknown = ctl("dump", server.data_dir, "--project", "shop")
-    assert unknown.returncode == 2 and unknown.stdout == ""
-    assert unknown.stderr == f"profilectl: --project shop: there is none in {server.data_dir}\n"
-
-
 def test_a_restored_directory_is_served_and_equal(server, tmp_path):
     server.start()
     names = fill(server)

@@ -3,6 +3,7 @@
 import json
 
 from conftest import unique
+from operator_tools import ctl as plain_ctl
 from test_profilectl import ctl, one_line
 
 
@@ -70,3 +71,28 @@ def test_each_command_takes_a_project(shared, tmp_path):
     run("erase", "anna", "--yes")
     for who in ("anna", "berta"):
         one_line(ctl(shared, "get", who), 1, "PROFILE_NOT_FOUND")
+
+
+def test_a_dump_names_projects_and_can_be_of_one(server):
+    server.start()
+    projects = ["default", "shop-eu", "shop-us"]
+    for name in projects[1:] + ["empty"]:
+        assert plain_ctl("project", "create", name, server=server).returncode == 0
+    for name in projects:
+        # The same person in each.
+        assert plain_ctl("--project", name, "identify", "anna", f"home={name}", server=server).returncode == 0
+    assert server.stop() == 0
+
+    def homes(*words):
+        dumped = plain_ctl("dump", server.data_dir, *words)
+        assert dumped.returncode == 0, dumped.stderr
+        lines = [json.loads(line) for line in dumped.stdout.splitlines()]
+        return [(line["project"], line["profile"]["attributes"]["home"]["string"]) for line in lines]
+
+    assert sorted(homes()) == [(name, name) for name in projects]
+    for name in projects:
+        assert homes("--project", name) == [(name, name)]
+    assert homes("--project", "empty") == []
+    unknown = plain_ctl("dump", server.data_dir, "--project", "shop")
+    assert unknown.returncode == 2 and unknown.stdout == ""
+    assert unknown.stderr == f"profilectl: --project shop: there is none in {server.data_dir}\n"

@@ -33,7 +33,7 @@ struct ValuePacker {
 
     /// Adds a violation of an element of a repeated field.
     ///
-    /// Nothing bounds the elements but the message: no text is made for those that will not be
+    /// There may be `WireLimits.repeatedMax` of them: no text is made for those that will not be
     /// listed.
     mutating func add(
         _ description: @autoclosure () -> String, at field: StaticString, index: Int

@@ -75,7 +75,9 @@ package enum ClientKey {
         for (index, line) in lines.enumerated() {
             let key = line.drop(while: isBlank).reversed().drop(while: isBlank).reversed()
             guard let first = key.first, first != UInt8(ascii: "#") else { continue }
-            guard self.isKey(key) else { throw Invalid(reason: "\(path): line \(index + 1) is no key") }
+            guard self.isKey(key) else {
+                throw Invalid(reason: "\(path): line \(index + 1) is no key")
+            }
             return String(decoding: key, as: UTF8.self)
         }
         throw Invalid(reason: "\(path): no key in it")
