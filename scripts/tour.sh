@@ -75,8 +75,8 @@ show track anna visit --project shop-eu
 show project list
 show project delete shop-eu
 show project delete shop-eu --undo
-echo 'This server is open: everyone on its machine is its operator. With a file of operators'"'"' keys, and a restart, every'
-echo 'call needs a key:'
+echo 'This server is open: everyone on its machine is its operator. Started with `--operator-key-file`, it wants a key'
+echo 'for every call:'
 echo
 keep "$work/operator.key" key new
 stop
