@@ -30,6 +30,8 @@ package enum Decoded<Request> {
 package protocol DecodedRequest {
     /// Whether the request names a project; a few of the operators' do not.
     static var namesProject: Bool { get }
+    /// Whether field 1 of the request is a project's name, also of one that need not exist yet.
+    static var hasProjectField: Bool { get }
     /// Whether an operator may leave the project empty, for what belongs to none.
     static var mayNameNoProject: Bool { get }
     /// Whether the request is served while its project is being deleted.
@@ -44,6 +46,7 @@ package protocol DecodedRequest {
 
 extension DecodedRequest {
     package static var namesProject: Bool { true }
+    package static var hasProjectField: Bool { self.namesProject }
     package static var mayNameNoProject: Bool { false }
     package static var isServedWhileDeleting: Bool { false }
     package var minLSN: UInt64 { 0 }

@@ -41,6 +41,8 @@ package enum Completion {
             let words = ($0.subcommands + ["\(self.flags($0.options))"]).joined(separator: " ")
             return "            \($0.name)) words=\"$words \(words)\";;\n"
         }.joined()
+        let assignments = ToolCommand.all.filter { !$0.assignments.isEmpty }.map(self.assignments)
+            .joined()
         return """
             _profilectl_paths() {
                 local path
@@ -67,11 +69,27 @@ package enum Completion {
                         completion) words="bash zsh fish";;
                         help) words="\(self.commands)";;
             \(cases)        esac
+                    case " ${COMP_WORDS[*]:1:COMP_CWORD-1} " in
+            \(assignments)        esac
+                    # A value, of which nothing is known.
+                    case "$previous$current" in *=*) words=;; esac
                 fi
                 while IFS= read -r word; do COMPREPLY+=("$word"); done \
                     < <(compgen -W "$words" -- "$current")
+                # The value follows at once.
+                case ${COMPREPLY[0]-} in *=) compopt -o nospace 2> /dev/null || :;; esac
             }
             complete -F _profilectl profilectl
+
+            """
+    }
+
+    /// The case of one command's NAME=VALUE arguments, which follow a name.
+    private static func assignments(_ command: ToolCommand) -> String {
+        let patterns = command.assignees.map { #"*" \#(command.name) \#($0) "[!-]*" ""# }
+        return """
+                        \(patterns.joined(separator: "|")))
+                            words="${words:+$words }\(command.assignments.joined(separator: " "))";;
 
             """
     }
@@ -102,6 +120,12 @@ package enum Completion {
                 text +=
                     "complete -c profilectl -n '__fish_seen_subcommand_from \(command.name)' -a "
                     + "'\(command.subcommands.joined(separator: " "))'\n"
+            }
+            if !command.assignments.isEmpty {
+                text +=
+                    "complete -c profilectl -n '__fish_seen_subcommand_from \(command.name); and "
+                    + "__fish_seen_subcommand_from \(command.assignees.joined(separator: " "))' -a "
+                    + "'\(command.assignments.joined(separator: " "))'\n"
             }
             for option in command.options {
                 text += line(option, "-n '__fish_seen_subcommand_from \(command.name)' ")

@@ -3,12 +3,12 @@ import ProfileClient
 /// `profilectl key`: the keys of a project, or of the operators.
 extension Tool {
     static let keyHelp = """
-        create prints the new key, once, and nothing else: only this output has its secret.
+          create  prints the new key, once, and nothing else: only this output has its secret
           new     prints a line for profiled --operator-key-file; no server is needed
           list    shows the keys of the project, with those that were revoked or have expired
           revoke  ends one; calls that begin after the response are rejected
         SCOPES is a list of read, write, erase, export, admin. An operator's key (--operator) has
-        all of them, in every project.
+        all of them, in every project; list and revoke need --operator for it, too.
         """
 
     func key() throws {
@@ -18,7 +18,11 @@ extension Tool {
         case "create": try self.createKey(try self.positional(1, 1))
         case "list": try self.listKeys(try self.positional(1, 1))
         case "revoke": try self.revokeKey(try self.positional(2, 2)[1])
-        default: throw UsageError("key \(words[0]): expected new, create, list or revoke")
+        default:
+            let known = ["new", "create", "list", "revoke"]
+            throw UsageError(
+                "key \(words[0]): expected new, create, list or revoke"
+                    + "\(ToolArguments.nearest(words[0], known)); `profilectl help key` explains")
         }
     }
 
@@ -55,9 +59,7 @@ extension Tool {
         if self.wantsJSON { return self.terminal.say("\(response)\n") }
         guard let key = response["key"]?.text, !key.isEmpty else {
             let id = response["key_id"]?.text ?? ""
-            throw UsageError(
-                "the key \(id) was made by an earlier call, which alone had its secret; "
-                    + "if that is lost, revoke the key and create another")
+            throw SecretMissing(keyID: id)
         }
         self.terminal.say("\(key)\n")
     }
@@ -87,10 +89,13 @@ extension Tool {
 
     // MARK: Flags
 
+    /// The scopes of the contract, as flags name them.
+    static let scopes = ["read", "write", "erase", "export", "admin"]
+
     /// `nil` without --scopes.
     private func scopes() throws(UsageError) -> [JSONValue]? {
         guard let list = self.arguments["--scopes"] else { return nil }
-        let known = ["read", "write", "erase", "export", "admin"]
+        let known = Self.scopes
         var scopes: [JSONValue] = []
         for word in list.split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
             guard known.contains(word.lowercased()) else {
@@ -113,6 +118,12 @@ extension Tool {
                 "--expires \(text): expected a span such as 90d, or a time such as "
                     + "2027-01-31T12:00:00Z")
         }
+        // The same call a second later would be another message with the same id.
+        guard !self.arguments.has("--request-id") else {
+            throw UsageError(
+                "--expires \(text): with --request-id it must be a time, such as "
+                    + "\(TimeText.text(microseconds: self.now + span)), the same in each call")
+        }
         return .string(TimeText.text(microseconds: self.now + span))
     }
 
@@ -123,6 +134,16 @@ extension Tool {
             throw UsageError("\(flag) \(number): at most \(UInt32.max)")
         }
         return .number(String(number))
+    }
+}
+
+/// A repeated `key create` got the response of the first one, but without the secret.
+struct SecretMissing: Error, CustomStringConvertible {
+    let keyID: String
+
+    var description: String {
+        "the key \(self.keyID) was made by an earlier call, which alone had its secret; "
+            + "if that is lost, revoke the key and create another"
     }
 }
 
@@ -151,7 +172,7 @@ package struct KeyView {
             key["revoked"]?.isTrue == true ? "revoked" : isExpired ? "expired" : "live",
             key["operator"]?.isTrue == true ? "operator" : scopes.joined(separator: ","),
             self.age(key["created_at"], absent: "-"), self.age(key["expires_at"], absent: "never"),
-            self.age(key["last_used_at"], absent: "-"), self.limits(key),
+            self.use(of: key), self.limits(key),
             key["display_name"]?.text ?? "",
         ]
     }
@@ -159,6 +180,17 @@ package struct KeyView {
     private func age(_ time: JSONValue?, absent: String) -> String {
         guard let text = time?.text else { return absent }
         return TimeText.parse(text).map { TimeText.age(of: $0, now: self.now) } ?? text
+    }
+
+    /// How long ago the key was used. A use is known by the beginning of its minute: shown is
+    /// nothing finer, and no use before the key was made.
+    private func use(of key: JSONValue) -> String {
+        guard let minute = key["last_used_at"]?.text.flatMap({ TimeText.parse($0) }) else {
+            return self.age(key["last_used_at"], absent: "-")
+        }
+        guard self.now - minute >= 60_000_000 else { return "this minute" }
+        let creation = key["created_at"]?.text.flatMap { TimeText.parse($0) } ?? minute
+        return TimeText.age(of: max(minute, creation), now: self.now)
     }
 
     private func limits(_ key: JSONValue) -> String {

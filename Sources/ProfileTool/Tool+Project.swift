@@ -3,7 +3,7 @@ import ProfileClient
 /// `profilectl project`: the projects of a server, their options and figures.
 extension Tool {
     static let projectHelp = """
-        create  makes a project; without options it has the defaults
+          create  makes a project; without options it has the defaults
           list    shows all projects, by name
           get     shows the options and every limit of one (NAME, or --project)
           set     changes the options that are given, and no others
@@ -38,7 +38,8 @@ extension Tool {
             let known = ["create", "list", "get", "set", "delete", "stats"]
             throw UsageError(
                 "project \(words[0]): expected \(known.joined(separator: ", "))"
-                    + ToolArguments.nearest(words[0], known))
+                    + "\(ToolArguments.nearest(words[0], known)); `profilectl help project` "
+                    + "explains")
         }
     }
 
@@ -48,14 +49,28 @@ extension Tool {
         return words.count > 1 ? words[1] : self.project
     }
 
+    /// A project as it is; `nil`: there is none.
+    private func find(_ name: String) throws -> JSONValue? {
+        do {
+            return try self.call(.admin("GetProject"), [("project", .string(name))])
+        } catch let failure as RPCFailure where failure.reason == "PROJECT_NOT_FOUND" {
+            return nil
+        }
+    }
+
     private func createProject(_ name: String, _ options: [ProjectOption]) throws {
+        // The response is that of an existing project, too.
+        let exists = try self.find(name) != nil
         let response = try self.call(
             .admin("CreateProject"),
             [
                 ("project", .string(name)), ("request_id", self.requestID()),
                 ("options", options.isEmpty ? nil : .object(of: options.map(\.member))),
             ])
-        self.show(response) { "\(name): created\n" + ProjectView(now: self.now).options(response) }
+        self.show(response) {
+            "\(name): \(exists ? "exists" : "created")\n"
+                + ProjectView(now: self.now).options(response)
+        }
     }
 
     private func listProjects() throws {
@@ -96,6 +111,8 @@ extension Tool {
 
     private func deleteProject(_ name: String) throws {
         let isUndo = self.arguments.has("--undo")
+        // The response says nothing of what was undone.
+        let wasDeleted = isUndo ? try self.find(name)?["delete_due"] != nil : false
         let response = try self.call(
             .admin("DeleteProject"),
             [
@@ -103,7 +120,9 @@ extension Tool {
                 ("undo", isUndo ? .bool(true) : nil),
             ])
         self.show(response) {
-            guard !isUndo else { return "\(name): no longer deleted\n" }
+            guard !isUndo else {
+                return wasDeleted ? "\(name): no longer deleted\n" : "\(name): was not deleted\n"
+            }
             let due = response["delete_due"]?.text ?? ""
             let when = TimeText.parse(due).map { TimeText.age(of: $0, now: self.now) } ?? due
             return "\(name): blocked; its data is removed \(when). Until then it can be undone:\n"
@@ -157,6 +176,9 @@ extension Tool {
         case flag
         case number
     }
+
+    /// What completion offers.
+    static var projectAssignments: [String] { Self.optionKinds.map { $0.name + "=" } }
 
     private static let optionKinds: [(name: String, kind: OptionKind)] = [
         ("merge_policy", .policy), ("double_opt_in", .channels),

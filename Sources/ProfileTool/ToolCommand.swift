@@ -24,13 +24,16 @@ package struct ToolCommand: Sendable {
     let arguments: String
     let summary: String
     let details: String
+    /// NAME=VALUE arguments that completion offers, each up to its equals sign.
+    let assignments: [String]
     package let options: [Option]
     let examples: [String]
 
     private init(
         _ name: String, _ arguments: String, _ summary: String, details: String = "",
-        options: [Option] = [], examples: [String] = []
+        assignments: [String] = [], options: [Option] = [], examples: [String] = []
     ) {
+        self.assignments = assignments
         self.name = name
         self.arguments = arguments
         self.summary = summary
@@ -39,8 +42,13 @@ package struct ToolCommand: Sendable {
         self.examples = examples
     }
 
+    /// Those of the subcommands that take assignments.
+    var assignees: [String] {
+        self.assignments.isEmpty ? [] : self.subcommands.filter { ["create", "set"].contains($0) }
+    }
+
     /// The words of which the first argument is one; none if it is something else.
-    var subcommands: [String] {
+    package var subcommands: [String] {
         let words = (self.arguments.split(separator: " ").first ?? "").split(separator: "|")
         return words.count > 1 && words.allSatisfy { $0.allSatisfy(\.isLowercase) }
             ? words.map(String.init) : []
@@ -58,8 +66,8 @@ package struct ToolCommand: Sendable {
         Option("--project", "NAME", "the project (default, or PROFILES_PROJECT)"),
         Option(
             "--key-file", "FILE",
-            "its first line is the key to call with (PROFILES_KEY_FILE, or the key itself in "
-                + "PROFILES_KEY)"),
+            "its first key is the one to call with; blank lines and # lines are skipped "
+                + "(PROFILES_KEY_FILE, or the key itself in PROFILES_KEY)"),
         Option("--timeout", "SPAN", "how long to wait for a response, including retries (10s)"),
         Option("--json", nil, "prints responses as JSON, one per line, for scripts"),
         Option("--help", nil, "help for the command; also -h"),
@@ -232,7 +240,7 @@ package struct ToolCommand: Sendable {
         ToolCommand(
             "project", "create|list|get|set|delete|stats [NAME] [OPTION=VALUE]...",
             "makes, shows, changes and deletes projects",
-            details: Tool.projectHelp,
+            details: Tool.projectHelp, assignments: Tool.projectAssignments,
             options: [
                 Option("--undo", nil, "reverts a deletion; possible until the data is removed"),
                 requestID,
@@ -247,9 +255,14 @@ package struct ToolCommand: Sendable {
             "key", "new|create|list|revoke [KEY_ID]", "makes, lists and revokes keys",
             details: Tool.keyHelp,
             options: [
-                Option("--scopes", "SCOPES", "what the new key allows, such as read,write"),
+                Option(
+                    "--scopes", "SCOPES", "what the new key allows, such as read,write",
+                    choices: Tool.scopes),
                 Option("--operator", nil, "an operator's key, which belongs to no project"),
-                Option("--expires", "WHEN", "a span such as 90d, or a time (default: never)"),
+                Option(
+                    "--expires", "WHEN",
+                    "a span such as 90d, or a time; with --request-id a time only, since a span "
+                        + "begins anew with each call (default: never)"),
                 Option("--rate", "N", "operations a second that the key may make (no limit)"),
                 Option("--concurrency", "N", "calls and streams at a time (no limit)"),
                 Option("--name", "TEXT", "a name for people, up to 100 characters"), requestID,
@@ -283,7 +296,9 @@ package struct ToolCommand: Sendable {
             "dump", "DIR", "prints every profile of a data directory or backup as JSON lines",
             details:
                 "Works without a server; changes nothing. Each line has the format of"
-                + "\n`profilectl get --json`. The order is always the same.",
+                + "\n`profilectl get --json`, and the name of the \"project\" before it. With "
+                + "--project only"
+                + "\nits profiles; PROFILES_PROJECT does not count. The order is always the same.",
             options: [
                 Option("--events", nil, "with all retained events, oldest first, as \"events\""),
                 Option("--ledger", nil, "with the consent ledger, oldest first, as \"consent\""),

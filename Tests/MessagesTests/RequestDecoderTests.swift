@@ -225,6 +225,26 @@ import Testing
         #expect(violations("event_retention_days") == ["options.event_retention_days"])
     }
 
+    /// All that the error lists, each by its index; no more texts are made than that.
+    @Test func elementsThatTheContractDoesNotHaveAreNamed() {
+        func create(_ channels: [UInt8]) -> [String]? {
+            self.violations(
+                Wire.field(1, "shop") + Wire.field(2, Wire.field(2, channels))
+            ) { $0.decodeCreateProject($1, limits: StoreLimits()) }
+        }
+        #expect(create([1, 2, 3]) == nil)
+        #expect(create([9, 1, 7]) == ["options.double_opt_in[0]", "options.double_opt_in[2]"])
+        func createKey(_ scopes: [UInt8]) -> [String]? {
+            self.violations(Wire.field(1, "shop") + Wire.field(2, scopes)) {
+                $0.decodeCreateKey($1, now: 0)
+            }
+        }
+        #expect(createKey([1, 2]) == nil)
+        #expect(createKey([0, 1, 9]) == ["scopes[0]", "scopes[2]"])
+        let many = createKey([UInt8](repeating: 9, count: 20_000))
+        #expect(many == (0 ..< Violations.listedMax).map { "scopes[\($0)]" })
+    }
+
     @Test func requestsOfProjectsAreValidated() {
         let name = Wire.field(1, "shop-eu")
         let bad = Wire.field(1, "Shop")

@@ -304,6 +304,32 @@ import Testing
             ])
     }
 
+    /// What a client sends in place of a project is recorded only if it is the name of one.
+    @Test func recordsNameTheProjectOfInvalidRequestsAndOfRefusedKeys() throws {
+        let sink = RecordingSink()
+        let harness = try NodeHarness.serving(
+            access: AccessControl(operatorKeys: [Keys.operator(1)], audit: sink))
+        let key = try self.key(harness, ["READ", "ERASE"])
+        _ = sink.take()
+        for (method, request) in [
+            (RPCMethod.profiles("Track"), #"{"project":"shop","events":[{"name":"a b"}]}"#),
+            (.admin("CreateProject"), #"{"project":"new","options":{"merge_policy":9}}"#),
+            (.admin("UpdateProject"), #"{"project":"shop","update_mask":"x"}"#),
+            (.admin("CreateKey"), #"{"project":"shop"}"#),
+            (.profiles("EraseProfile"), #"{"project":"anna@example.org"}"#),
+            (.admin("Backup"), #"{"destination":"monday"}"#),
+        ] {
+            _ = try? harness.call(method, request, key: Self.operator)
+        }
+        #expect(sink.records.allSatisfy { $0.code == .invalidArgument })
+        #expect(sink.records.map(\.project) == ["shop", "new", "shop", "shop", "", ""])
+        _ = sink.take()
+        _ = try harness.call("Track", Requests.track("anna", ["e1"]), key: key)
+        _ = try harness.call("EraseProfile", #"{"project":"other"}"#, key: key)
+        _ = try harness.call("GetProfile", Requests.person("anna"), key: Keys.text(9))
+        #expect(sink.records.map(\.project) == ["default", "default", ""])
+    }
+
     @Test func anOpenNodeRecordsToo() throws {
         let sink = RecordingSink()
         let harness = try NodeHarness.serving(access: AccessControl(audit: sink))

@@ -201,8 +201,8 @@ import Testing
 
     @Test(arguments: [
         (#"{"project":"default"}"#, "scopes"),
-        (#"{"project":"default","scopes":[0]}"#, "scopes"),
-        (#"{"project":"default","scopes":[9]}"#, "scopes"),
+        (#"{"project":"default","scopes":[0]}"#, "scopes[0]"),
+        (#"{"project":"default","scopes":[1,9]}"#, "scopes[1]"),
         (#"{"scopes":["SCOPE_READ"]}"#, "project"),
         (
             #"{"project":"default","scopes":["SCOPE_READ"],"expires_at":"2001-01-01T00:00:00Z"}"#,

@@ -25,17 +25,24 @@ import Testing
         }
     }
 
-    @Test(arguments: ["pk_a_b\n", "pk_a_b", "  pk_a_b\t\r\nmore\n", "pk_a_b\n\n"])
-    func firstLineOfAFileIsTheKey(content: String) throws {
+    @Test(arguments: [
+        "pk_a_b\n", "pk_a_b", "  pk_a_b\t\r\nmore\n", "pk_a_b\n\n", "\npk_a_b\n",
+        "# ours\n \r\n  # second\n\tpk_a_b\r\npk_c_d\n", "\u{FEFF}pk_a_b\n",
+        "\u{FEFF}# ours\r\npk_a_b", "#" + String(repeating: "x", count: 60_000) + "\npk_a_b\n",
+    ])
+    func firstKeyOfAFileIsTheKey(content: String) throws {
         try Self.withFile(content) { path in #expect(Self.find(path) == .success("pk_a_b")) }
     }
 
-    @Test(arguments: ["", "\n", " \n", "two words\n", "umlaut ü\n", "\npk_a_b\n", "a\u{1}b"])
-    func otherContentIsRejectedWithoutBeingQuoted(content: String) throws {
+    @Test(arguments: [
+        ("", "no key in it"), ("\n", "no key in it"), (" \n# pk_a_b\n", "no key in it"),
+        ("two words\n", "line 1 is no key"), ("umlaut ü\n", "line 1 is no key"),
+        ("\n# ours\na\u{1}b\npk_a_b\n", "line 3 is no key"),
+        ("pk_a_b\n" + String(repeating: "\n", count: 65_530), "more than 65536 bytes"),
+    ])
+    func otherContentIsRejectedWithoutBeingQuoted(content: String, reason: String) throws {
         try Self.withFile(content) { path in
-            #expect(
-                Self.find(path)
-                    == .failure(.init(reason: "\(path): its first line is no key")))
+            #expect(Self.find(path) == .failure(.init(reason: "\(path): \(reason)")))
         }
         let long = String(repeating: "x", count: 300)
         try Self.withFile(long) { path in

@@ -102,8 +102,25 @@ import Testing
             atPath: folder.path("link"), withDestinationPath: folder.path("target"))
         let error = #expect(throws: IOError.self) { try LinuxAppendFile(folder.path("link")) }
         #expect(error?.code == ELOOP)
+        let checked = #expect(throws: IOError.self) {
+            try LinuxAppendFile.check(folder.path("link"))
+        }
+        #expect(checked == error)
         #expect(!FileManager.default.fileExists(atPath: folder.path("target")))
         #expect(throws: IOError.self) { try LinuxAppendFile(folder.url.path) }
+        #expect(throws: IOError.self) { try LinuxAppendFile.check(folder.url.path) }
+    }
+
+    @Test func checkCreatesNothing() throws {
+        let folder = try Folder()
+        try LinuxAppendFile.check(folder.path("a"))
+        #expect(!FileManager.default.fileExists(atPath: folder.path("a")))
+        let missing = #expect(throws: IOError.self) {
+            try LinuxAppendFile.check(folder.path("none/a"))
+        }
+        #expect(missing?.kind == .notFound)
+        _ = try LinuxAppendFile(folder.path("a"))
+        try LinuxAppendFile.check(folder.path("a"))
     }
 
     @Test func rotatedFileIsOpenedAgain() throws {

@@ -185,9 +185,16 @@ import Testing
             Issue.record("not printed")
             return
         }
+        guard
+            case .checkConfiguration(let checked, let text) = try self.resolve(
+                arguments + ["--check-config"], environment: environment, file: file)
+        else {
+            Issue.record("not checked")
+            return
+        }
+        #expect(text == "# the configuration is valid\n" + printed)
         #expect(
-            try self.resolve(arguments + ["--check-config"], environment: environment, file: file)
-                == .checkConfiguration("# the configuration is valid\n" + printed))
+            try self.resolve(arguments, environment: environment, file: file) == .serve(checked))
         #expect(
             printed.contains("# command line\nloops = 2\n")
                 && printed.contains("# environment\nsegment-bytes = 2MiB\n"))

@@ -28,6 +28,18 @@ import Testing
         #expect(row.count == KeyView.head.count)
     }
 
+    /// A use is known by the beginning of its minute.
+    @Test(arguments: [
+        (created: Int64(-5), used: Int64(-5), shown: "this minute"), (-10, -59, "this minute"),
+        (-70, -70, "1 min ago"), (-110, -130, "1 min ago"), (-7_200, -3_700, "1 h ago"),
+    ])
+    func useIsNeverBeforeTheCreation(created: Int64, used: Int64, shown: String) throws {
+        let row = try Self.row(
+            #"{"key_id":"a","created_at":"\#(Self.time(created))","#
+                + #""last_used_at":"\#(Self.time(used))"}"#)
+        #expect(row[5] == shown)
+    }
+
     @Test func stateIsThatOfTheKeyNow() throws {
         #expect(try Self.row(#"{"key_id":"a"}"#) == ["a", "live", "", "-", "never", "-", "-", ""])
         let expired = #"{"key_id":"a","expires_at":"\#(Self.time(0))"}"#

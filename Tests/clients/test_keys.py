@@ -207,7 +207,19 @@ def test_a_repeated_request_gives_the_id_without_the_secret(guarded, admin):
     name = unique("request")
     assert guarded.ctl("key", "create", "--scopes", "read", "--request-id", name).returncode == 0
     again = guarded.ctl("key", "create", "--scopes", "read", "--request-id", name)
-    assert again.returncode != 0 and again.stdout == "" and "revoke" in again.stderr
+    assert again.returncode == 1 and again.stdout == "" and "revoke" in again.stderr
+    # A time is the same in both calls.
+    expiring = ("key", "create", "--scopes", "read", "--expires", "2099-01-31T12:00:00Z", "--request-id", unique())
+    assert guarded.ctl(*expiring).returncode == 0
+    repeated = guarded.ctl(*expiring)
+    assert repeated.returncode == 1 and "was made by an earlier call" in repeated.stderr
+
+
+def test_the_operators_file_works_for_the_tool(guarded):
+    path = guarded.folder / unique("commented")
+    path.write_text(f"# on call\n\n{guarded.operator}\n{new_key('another000000000')}\n")
+    path.chmod(0o600)
+    assert guarded.ctl("project", "list", key=path).returncode == 0
 
 
 def test_operators_keys_belong_to_no_project(guarded, admin):

@@ -60,9 +60,12 @@ def test_one_response_has_the_defaults_and_every_limit(shared):
         "suppressed_addresses_per_project_max": 4_000_000,
         "erased_identifier_seconds": 30 * 86_400,
         "erased_identifiers_per_project_max": 4_000_000,
+        "language_characters_max": 15,
+        "timezone_characters_max": 64,
+        "display_name_scalars_max": 100,
     }
     assert expected.items() <= dict(response.limits).items()
-    assert len(response.limits) == 53 and all(response.limits.values())
+    assert len(response.limits) == 56 and all(response.limits.values())
 
 
 def test_options_survive_a_restart(server):
@@ -166,7 +169,7 @@ def test_double_opt_in_is_applied(own):
         ({"event_retention_days": 91}, "event_retention_days"),
         ({"events_per_profile_max": 1_001}, "events_per_profile_max"),
         ({"merge_policy": 9}, "merge_policy"),
-        ({"double_opt_in": [9]}, "double_opt_in"),
+        ({"double_opt_in": [9]}, "double_opt_in[0]"),
     ],
 )
 def test_an_option_outside_of_its_range_is_rejected(shared, options, path):

@@ -3,6 +3,7 @@
 import json
 
 from conftest import unique
+from operator_tools import ctl as plain_ctl
 from test_profilectl import ctl, one_line
 
 
@@ -11,6 +12,8 @@ def test_profilectl_makes_shows_and_changes_projects(shared):
     made = ctl(shared, "project", "create", name, "event_retention_days=30", "double_opt_in=email,sms")
     assert made.code == 0 and made.out.startswith(f"{name}: created\n") and "email,sms" in made.out
     one_line(ctl(shared, "project", "create", name), 1, "PROJECT_EXISTS")
+    again = ctl(shared, "project", "create", name, "event_retention_days=30", "double_opt_in=email,sms")
+    assert again.code == 0 and again.out.startswith(f"{name}: exists\n")
     listed = ctl(shared, "project", "list").out.splitlines()
     assert listed[0].split()[:2] == ["PROJECT", "STATE"]
     [row] = [line for line in listed if line.startswith(f"{name} ")]
@@ -35,7 +38,9 @@ def test_profilectl_deletes_and_undoes(shared):
     assert deleted.code == 0 and "--undo" in deleted.out and "removed in 1 d" in deleted.out
     one_line(ctl(shared, "--project", name, "get", "anna"), 1, "PROJECT_DELETED")
     assert "deleted, goes in" in ctl(shared, "project", "list").out
-    assert ctl(shared, "project", "delete", name, "--undo").code == 0
+    for said in ("no longer deleted", "was not deleted"):
+        undone = ctl(shared, "project", "delete", name, "--undo")
+        assert undone.code == 0 and undone.out == f"{name}: {said}\n"
     assert ctl(shared, "--project", name, "get", "anna").code == 0
     statistics = ctl(shared, "--json", "project", "stats", name).json
     assert statistics["profiles"] == statistics["stored"] == 1
@@ -66,3 +71,28 @@ def test_each_command_takes_a_project(shared, tmp_path):
     run("erase", "anna", "--yes")
     for who in ("anna", "berta"):
         one_line(ctl(shared, "get", who), 1, "PROFILE_NOT_FOUND")
+
+
+def test_a_dump_names_projects_and_can_be_of_one(server):
+    server.start()
+    projects = ["default", "shop-eu", "shop-us"]
+    for name in projects[1:] + ["empty"]:
+        assert plain_ctl("project", "create", name, server=server).returncode == 0
+    for name in projects:
+        # The same person in each.
+        assert plain_ctl("--project", name, "identify", "anna", f"home={name}", server=server).returncode == 0
+    assert server.stop() == 0
+
+    def homes(*words):
+        dumped = plain_ctl("dump", server.data_dir, *words)
+        assert dumped.returncode == 0, dumped.stderr
+        lines = [json.loads(line) for line in dumped.stdout.splitlines()]
+        return [(line["project"], line["profile"]["attributes"]["home"]["string"]) for line in lines]
+
+    assert sorted(homes()) == [(name, name) for name in projects]
+    for name in projects:
+        assert homes("--project", name) == [(name, name)]
+    assert homes("--project", "empty") == []
+    unknown = plain_ctl("dump", server.data_dir, "--project", "shop")
+    assert unknown.returncode == 2 and unknown.stdout == ""
+    assert unknown.stderr == f"profilectl: --project shop: there is none in {server.data_dir}\n"

@@ -153,7 +153,7 @@ def test_names_of_one_to_63_characters_are_found(stubs):
         ({"events_per_profile_max": 1_001}, "events_per_profile_max"),
         ({"event_retention_days": 1, "late_window_seconds": DAY + 1}, "late_window_seconds"),
         ({"merge_policy": 7}, "merge_policy"),
-        ({"double_opt_in": [9]}, "double_opt_in"),
+        ({"double_opt_in": [EMAIL, 9]}, "double_opt_in[1]"),
     ],
 )
 def test_an_option_outside_of_its_range_makes_no_project(stubs, options, path):

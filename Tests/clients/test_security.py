@@ -160,16 +160,22 @@ def test_bad_key_file_rejects_the_start(tmp_path, content, mode, text):
     path = tmp_path / "operators"
     path.write_text(content.format(key=key))
     path.chmod(mode)
-    ended = run("--data-dir", tmp_path / "data", "--operator-key-file", path)
+    flags = ("--data-dir", tmp_path / "data", "--operator-key-file", path)
+    ended = run(*flags)
     assert ended.returncode == 2 and text in ended.stderr and secret(key) not in ended.stderr
     assert not (tmp_path / "data").exists()
+    # A check of the configuration finds the same.
+    checked = run("--check-config", *flags)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (2, "", ended.stderr)
 
 
 def test_what_is_no_file_rejects_the_start(tmp_path):
     os.mkfifo(tmp_path / "fifo", 0o600)
     for path in (tmp_path, tmp_path / "fifo", tmp_path / "missing"):
-        ended = run("--data-dir", tmp_path / "data", "--operator-key-file", path)
-        assert ended.returncode == 2 and str(path) in ended.stderr
+        flags = ("--data-dir", tmp_path / "data", "--operator-key-file", path)
+        ended, checked = run(*flags), run("--check-config", *flags)
+        assert ended.returncode == checked.returncode == 2 and str(path) in ended.stderr
+        assert checked.stderr == ended.stderr
 
 
 def test_listening_beyond_loopback(tmp_path):
@@ -254,9 +260,20 @@ def test_audit_log_that_nobody_reads_holds_nothing_up(keyed, kind):
 
 def test_audit_log_behind_a_link_rejects_the_start(keyed):
     keyed.audit.symlink_to(keyed.audit.with_suffix(".other"))
-    ended = run("--data-dir", keyed.data_dir, *keyed.flags)
-    assert ended.returncode == 2 and "audit" in ended.stderr
+    for flags in (), ("--check-config",):
+        ended = run("--data-dir", keyed.data_dir, *keyed.flags, *flags)
+        assert ended.returncode == 2 and "audit" in ended.stderr and ended.stdout == ""
     assert not keyed.audit.with_suffix(".other").exists() and not keyed.data_dir.exists()
+
+
+def test_a_checked_audit_log_is_not_created(keyed):
+    checked = run("--check-config", "--data-dir", keyed.data_dir, *keyed.flags)
+    assert checked.returncode == 0 and f"audit-log = {keyed.audit}" in checked.stdout
+    assert not keyed.audit.exists() and not keyed.data_dir.exists()
+    for path in keyed.audit.parent, keyed.audit.parent / "missing" / "audit.jsonl":
+        ended = run("--data-dir", keyed.data_dir, "--audit-log", path)
+        checked = run("--check-config", "--data-dir", keyed.data_dir, "--audit-log", path)
+        assert (ended.returncode, checked.returncode) == (2, 2) and checked.stderr == ended.stderr
 
 
 # The process.

@@ -293,6 +293,9 @@ struct  Profiles__V1__DeleteProjectResponse
 struct  Profiles__V1__CreateKeyRequest
 {
   ProtobufCMessage base;
+  /*
+   * Empty for an operator's key, which belongs to no project.
+   */
   char *project;
   /*
    * At least one, and none that the caller lacks.
@@ -305,13 +308,17 @@ struct  Profiles__V1__CreateKeyRequest
    */
   Google__Protobuf__Timestamp *expires_at;
   /*
-   * Operations a second, with a burst of one second's worth; 0: no limit.
+   * Operations a second, with a burst of one second's worth; 0: no limit. Over it calls fail with
+   * RESOURCE_EXHAUSTED (RATE_EXCEEDED) and RetryInfo, and a TrackStream is held back.
    */
   uint32_t updates_per_second_max;
   /*
-   * Calls and streams at a time; 0: no limit.
+   * Calls and streams at a time; 0: no limit. Over it as above, streams included.
    */
   uint32_t concurrent_calls_max;
+  /*
+   * For people: at most 100 scalars, one line.
+   */
   char *display_name;
   /*
    * Every project and every scope, and the RPCs for operators only.
@@ -346,6 +353,9 @@ struct  Profiles__V1__CreateKeyResponse
 struct  Profiles__V1__RevokeKeyRequest
 {
   ProtobufCMessage base;
+  /*
+   * Empty: an operator's key.
+   */
   char *project;
   char *key_id;
   char *request_id;
@@ -438,6 +448,9 @@ struct  Profiles__V1__GetStatsResponse
 struct  Profiles__V1__ListKeysRequest
 {
   ProtobufCMessage base;
+  /*
+   * Empty: the operators' keys that CreateKey made; those of the server's file are not listed.
+   */
   char *project;
 };
 #define PROFILES__V1__LIST_KEYS_REQUEST__INIT \

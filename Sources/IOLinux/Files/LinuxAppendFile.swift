@@ -33,6 +33,35 @@ package final class LinuxAppendFile: Sendable {
         self.isRegular = status.st_mode & S_IFMT == S_IFREG
     }
 
+    /// Whether `init` would succeed, as far as that can be told without creating or opening
+    /// anything.
+    ///
+    /// - Throws: `IOError`, of the kind that `init` throws.
+    package static func check(_ path: String) throws(IOError) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else {
+            guard errno == ENOENT else { throw IOError(operation: "open", subject: path) }
+            return try self.checkFolder(of: path)
+        }
+        let code: Int32? =
+            switch status.st_mode & S_IFMT {
+            case S_IFLNK: ELOOP
+            case S_IFDIR: EISDIR
+            case S_IFSOCK: ENXIO
+            default: access(path, W_OK) == 0 ? nil : errno
+            }
+        if let code { throw IOError(operation: "open", subject: path, errno: code) }
+    }
+
+    /// A file that is not there yet needs a folder in which it can be created.
+    private static func checkFolder(of path: String) throws(IOError) {
+        let slash = path.lastIndex(of: "/")
+        let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        guard access(folder, W_OK | X_OK) == 0 else {
+            throw IOError(operation: "open", subject: path)
+        }
+    }
+
     deinit {
         close(self.descriptor)
     }

@@ -9,6 +9,7 @@ import Profiles
 package struct DecodedCreateProject: DecodedRequest {
     /// The project need not exist yet.
     package static var namesProject: Bool { false }
+    package static var hasProjectField: Bool { true }
     package var project: UnsafeRawBufferPointer
     /// Empty: none.
     package var requestID: UnsafeRawBufferPointer
@@ -207,14 +208,13 @@ extension MessageDecoder {
     private func channels(_ given: Profiles__V1__ProjectOptions) -> UInt8 {
         var channels: UInt8 = 0
         for index in 0 ..< given.n_double_opt_in {
-            guard
-                let channel = Channel(
-                    rawValue: UInt8(clamping: given.double_opt_in[index].rawValue))
-            else {
-                self.packer.add("holds what is no channel of the contract", at: "double_opt_in")
-                break
+            if let channel = Channel(
+                rawValue: UInt8(clamping: given.double_opt_in[index].rawValue))
+            {
+                channels |= 1 << channel.rawValue
+            } else {
+                self.packer.add("not a channel of the contract", at: "double_opt_in", index: index)
             }
-            channels |= 1 << channel.rawValue
         }
         return channels
     }

@@ -79,11 +79,11 @@ extension MessageDecoder {
     private func scopes(_ request: Profiles__V1__CreateKeyRequest) -> AccessScopes {
         var scopes: AccessScopes = []
         for index in 0 ..< request.n_scopes {
-            guard let scope = AccessScopes(contract: request.scopes[index]) else {
-                self.packer.add("holds what is no scope of the contract", at: "scopes")
-                break
+            if let scope = AccessScopes(contract: request.scopes[index]) {
+                scopes.insert(scope)
+            } else {
+                self.packer.add("not a scope of the contract", at: "scopes", index: index)
             }
-            scopes.insert(scope)
         }
         return scopes
     }

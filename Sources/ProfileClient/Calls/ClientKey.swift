@@ -34,7 +34,14 @@ package enum ClientKey {
         return key
     }
 
-    /// The first line of a file, without blanks around it.
+    /// Longest file, in bytes; the server's limit for a file of operators' keys, which serves
+    /// clients too.
+    private static let fileBytesMax = 64 << 10
+    /// U+FEFF, which editors of Windows put before UTF-8.
+    private static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
+
+    /// The first key of a file: blank lines, comments that begin with `#` and blanks around it are
+    /// skipped, as the server skips them.
     private static func read(_ path: String) throws(Invalid) -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw self.failure(path) }
@@ -44,7 +51,7 @@ package enum ClientKey {
         if status.st_mode & S_IFMT == S_IFREG, status.st_mode & 0o007 != 0 {
             throw Invalid(reason: "\(path): everybody can read this key; chmod 600 it")
         }
-        var bytes = [UInt8](repeating: 0, count: self.bytesMax + 2)
+        var bytes = [UInt8](repeating: 0, count: self.fileBytesMax + 1)
         var count = 0
         while count < bytes.count {
             let part = bytes.withUnsafeMutableBytes {
@@ -58,11 +65,22 @@ package enum ClientKey {
                 throw self.failure(path)
             }
         }
-        let line = bytes[..<count].prefix { $0 != UInt8(ascii: "\n") }
+        guard count <= self.fileBytesMax else {
+            throw Invalid(reason: "\(path): more than \(self.fileBytesMax) bytes")
+        }
+        var text = bytes[..<count]
+        if text.starts(with: self.byteOrderMark) { text.removeFirst(self.byteOrderMark.count) }
         let isBlank: (UInt8) -> Bool = { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }
-        let key = line.drop(while: isBlank).reversed().drop(while: isBlank).reversed()
-        guard self.isKey(key) else { throw Invalid(reason: "\(path): its first line is no key") }
-        return String(decoding: key, as: UTF8.self)
+        let lines = text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        for (index, line) in lines.enumerated() {
+            let key = line.drop(while: isBlank).reversed().drop(while: isBlank).reversed()
+            guard let first = key.first, first != UInt8(ascii: "#") else { continue }
+            guard self.isKey(key) else {
+                throw Invalid(reason: "\(path): line \(index + 1) is no key")
+            }
+            return String(decoding: key, as: UTF8.self)
+        }
+        throw Invalid(reason: "\(path): no key in it")
     }
 
     private static func failure(_ path: String) -> Invalid {

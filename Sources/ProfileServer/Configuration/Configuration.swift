@@ -106,8 +106,9 @@ package struct Configuration: Equatable, Sendable {
     /// The action that the command line requests.
     package enum Invocation: Equatable, Sendable {
         case serve(Configuration)
-        /// Print this text, the valid effective configuration, and exit.
-        case checkConfiguration(String)
+        /// Check the files that this configuration names, print the text, which is the
+        /// configuration itself, and exit.
+        case checkConfiguration(Configuration, text: String)
         /// Print this text, itself a configuration file, and exit.
         case printConfiguration(String)
         /// Print this text and exit.
@@ -171,7 +172,8 @@ package struct Configuration: Equatable, Sendable {
         case .serve: return .serve(configuration)
         case .check:
             return .checkConfiguration(
-                Setting.valid + Setting.print(configuration, sources: sources))
+                configuration,
+                text: Setting.valid + Setting.print(configuration, sources: sources))
         case .print: return .printConfiguration(Setting.print(configuration, sources: sources))
         }
     }

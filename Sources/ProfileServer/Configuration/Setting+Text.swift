@@ -35,7 +35,8 @@ extension Setting {
                   Environment \(ConfigurationFile.environmentName).
               --check-config
                   Check flags, environment and file, print the effective configuration, and exit
-                  with 0 or 2. Nothing is opened: no directory, no lock, no port.
+                  with 0 or 2. Of what they name only the operators' key file is read: no
+                  directory, no lock, no port, no audit log is opened.
               --print-config
                   Print the configuration as a file, with the source of each value, and exit.
               --help, -h

@@ -54,13 +54,32 @@ package enum ServerMain {
         }
         let version = Self.version
         switch invocation {
-        case .printHelp(let text), .printConfiguration(let text), .checkConfiguration(let text):
-            return Self.print(text)
+        case .printHelp(let text), .printConfiguration(let text): return Self.print(text)
+        case .checkConfiguration(let configuration, let text):
+            return Self.check(configuration, text)
         case .printVersion: return Self.print(version.text + "\n")
         case .serve(let configuration):
             if let path = configuration.operatorKeyFile { keySource = .file(path: path) }
             return Self.serve(configuration, version, keySource)
         }
+    }
+
+    /// Rejects files that a start would reject: operators change them together with the settings
+    /// that name them. The audit log is not created for that, the keys are read as a start does.
+    private static func check(_ configuration: Configuration, _ text: String) -> ExitCode {
+        if let path = configuration.operatorKeyFile {
+            do throws(OperatorKeySource.Failure) {
+                _ = try OperatorKeySource.file(path: path).read()
+            } catch {
+                return Self.fail(error.description, .configuration)
+            }
+        }
+        if let path = configuration.auditLog {
+            do throws(IOError) { try LinuxAppendFile.check(path) } catch {
+                return Self.fail("audit log \(error.explanation)", .configuration)
+            }
+        }
+        return Self.print(text)
     }
 
     private static func serve(

@@ -73,6 +73,15 @@ extension ServiceLoop {
         self.audits.update(token) { $0.project = String(decoding: name, as: UTF8.self) }
     }
 
+    /// Notes which project an invalid request names, if that is the name of one: any other text is
+    /// the client's, and is not recorded.
+    func noteProject(ofInvalid message: UnsafeRawBufferPointer, of token: CallToken) {
+        guard let name = RequestedProject.find(in: message),
+            CreateProjectCommand.isName(name)
+        else { return }
+        self.noteProject(name, of: token)
+    }
+
     /// Records a call that has ended.
     func recordEnd(of token: CallToken, _ code: RPCStatusCode) {
         guard let draft = self.audits.end(token) else { return }
@@ -84,7 +93,8 @@ extension ServiceLoop {
                 lsn: draft.lsn))
     }
 
-    /// Counts a refused access, and records it.
+    /// Counts a refused access, and records it; with the project of its key, if that is known: the
+    /// one that the request names is the client's text, and need not exist.
     ///
     /// - Parameter method: `nil`: that of the call, which was admitted.
     func noteDenial(
@@ -98,8 +108,17 @@ extension ServiceLoop {
             AuditRecord(
                 timeMicroseconds: self.transport.nowWallMicroseconds, keyName: key,
                 peer: self.transport.peerText(of: token),
-                method: method ?? self.callers.method(of: token) ?? 0, project: "",
+                method: method ?? self.callers.method(of: token) ?? 0,
+                project: failure.isLogin ? "" : self.projectName(ofKey: key),
                 code: failure.isLogin ? .unauthenticated : .permissionDenied,
                 reason: failure.label, lsn: 0))
+    }
+
+    /// Empty: an operator's key, which has no project.
+    private func projectName(ofKey name: KeyName?) -> String {
+        guard let name, let store = self.partition?.store, let key = store.keys.find(name) else {
+            return ""
+        }
+        return String(decoding: store.project(key.project)?.name ?? [], as: UTF8.self)
     }
 }

@@ -53,6 +53,9 @@ extension ServiceLoop {
                 self.admit(request, message, of: token, caller, $0)
             }
         case .invalid(let violations, let items):
+            if self.isAuditing, Request.hasProjectField {
+                self.noteProject(ofInvalid: message, of: token)
+            }
             let project = items == 0 ? caller.project : self.project(of: message, caller)
             guard Request.namesProject, self.isForeign(message, token, caller) else {
                 return self.rejected(.invalid(violations), items, project)
