@@ -77,6 +77,9 @@ package final class ServiceLoop: RPCHandler {
         projectDeleteSeconds: Int = NodeConfiguration.projectDeleteSeconds,
         table: [RPCDefinition] = RPCTable.all
     ) {
+        precondition(
+            HeaderBytes.bytes < TransportLimits.credentialsBytesMax,
+            "credentials that were cut are never those of a key")
         self.transport = transport
         self.state = state
         self.mailbox = mailbox
