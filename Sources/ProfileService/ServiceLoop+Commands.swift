@@ -69,7 +69,6 @@ extension ServiceLoop {
         _ kind: RecordKind, operations: Int, items: Int, _ context: RequestContext,
         isOfStream: Bool, updates: Int = 1, writing: (inout ByteBuffer) -> Void
     ) -> CommandAdmission {
-        if let overQuota = self.takeTokens(for: updates, of: context.token) { return overQuota }
         // Read once: each access to a property that can change counts a reference.
         let batch = self.batch
         let start = beginRecord(kind, in: &batch.records)
@@ -98,6 +97,12 @@ extension ServiceLoop {
         guard case .none = rejection else {
             batch.records.truncate(to: start)
             return .rejected(rejection)
+        }
+        // Last: what is rejected for another reason, or waits for headroom, takes no token.
+        if let overQuota = self.takeTokens(for: updates, of: context.token) {
+            batch.records.truncate(to: start)
+            partition._withUnsafeGuaranteedRef { $0.pipeline.release(commands: 1, bytes: bytes) }
+            return overQuota
         }
         batch.slots.append(
             BatchSlot(

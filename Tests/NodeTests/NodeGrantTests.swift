@@ -236,6 +236,30 @@ import Testing
         #expect(harness.items.stored == 40 && harness.items.rejected == 0)
     }
 
+    /// It tries again in each tick.
+    @Test func aStreamThatWaitsForTheLogTakesNoTokens() throws {
+        let harness = try NodeHarness.serving(
+            access: self.access, configure: { $0.pipeline.streamCommandsWaitingMax = 1 })
+        let key = try self.key(harness, ["READ", "WRITE"], #","updates_per_second_max":5"#)
+        let client = try harness.connect(key: key)
+        let pipeline = try #require(harness.node.recovered?.pipeline)
+        #expect(pipeline.reserve(bytes: 8) == .none)
+        let stream = try client.open(.profiles("TrackStream"))
+        try client.send(try Requests.json(Requests.track("anna", ["e1"])), on: stream)
+        for _ in 0 ..< 10 {
+            _ = try harness.call("GetProfile", Requests.person("anna"), key: key)
+        }
+        #expect(stream.messages.isEmpty)
+        pipeline.release(commands: 1, bytes: 8)
+        for number in 2 ... 5 {
+            let track = Requests.track("anna", ["e\(number)"])
+            #expect(try harness.call("Track", track, key: key).status == 0)
+        }
+        #expect(stream.messages.count == 1)
+        #expect(try harness.call("Track", Requests.track("anna", ["e6"]), key: key).status == 8)
+        #expect(pipeline.metrics.commandsWaiting == 0 && pipeline.metrics.bytesWaiting == 0)
+    }
+
     @Test func noMoreCallsThanAllowedAreOpenAndEachEndFreesOne() throws {
         let harness = try self.serving()
         let client = try harness.connect(
