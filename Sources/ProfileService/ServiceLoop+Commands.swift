@@ -39,13 +39,18 @@ extension ServiceLoop {
     }
 
     /// Adds a command of one operation, or rejects the call.
+    ///
+    /// - Returns: Whether it was added.
+    @discardableResult
     func submit(
         _ kind: RecordKind, items: Int, _ context: RequestContext,
         writing: (inout ByteBuffer) -> Void
-    ) {
+    ) -> Bool {
         let admission = self.append(
             kind, operations: 1, items: items, context, isOfStream: false, writing: writing)
         self.settle(admission, of: context, items: items)
+        if case .added = admission { return true }
+        return false
     }
 
     /// Rejects a unary call whose command did not get into the batch.
@@ -169,7 +174,10 @@ extension ServiceLoop {
             outcomes = self.encode(header, &body, slot, into: &$0)
         }
         guard let outcomes else {
-            // The call has ended: its items count all the same.
+            // The call has ended: its items count all the same, but a secret stays where it is.
+            let secrets = self.returnedSecrets
+            self.returnedSecrets = nil
+            defer { self.returnedSecrets = secrets }
             self.response.removeAll()
             ended.add(self.encode(header, &body, slot, into: &self.response))
             return
