@@ -113,6 +113,7 @@ extension ServiceLoop {
             BatchSlot(
                 token: context.token, project: context.project, recordOffset: start,
                 recordBytes: bytes, operations: record.operations, items: items))
+        if self.isAuditing { self.noteCommandAdded(of: context.token) }
         return .added
     }
 
@@ -140,27 +141,30 @@ extension ServiceLoop {
                 self.count(ended, of: project)
                 (ended, project) = (ItemOutcomes(), slot.project)
             }
-            if slot.ticket != 0 {
-                self.respondToItem(slot, of: batch, &ended)
-                continue
-            }
-            guard case .none = slot.rejection else {
-                ended.rejected += slot.items
-                self.reject(slot.token, .notAdmitted(slot.rejection))
-                continue
-            }
-            var body = ByteReader(batch.result(of: slot))
-            guard let header = ResultHeader(from: &body) else {
-                preconditionFailure("a result of this process is whole")
-            }
-            guard case .none = header.rejection else {
-                ended.rejected += slot.items
-                let context = ErrorContext(ofRejected: header, body: &body)
-                self.reject(slot.token, .rejected(header.rejection, context))
-                continue
-            }
-            self.respond(to: slot, header, &body, &ended)
+            if self.isAuditing { self.noteCommandBack(of: slot.token) }
+            self.respond(to: slot, of: batch, &ended)
+            if self.isAuditing { self.recordSettled(slot.token) }
         }
+    }
+
+    /// Responds to the call of one command.
+    @inline(__always)
+    private func respond(to slot: BatchSlot, of batch: LogBatch, _ ended: inout ItemOutcomes) {
+        if slot.ticket != 0 { return self.respondToItem(slot, of: batch, &ended) }
+        guard case .none = slot.rejection else {
+            ended.rejected += slot.items
+            return self.reject(slot.token, .notAdmitted(slot.rejection))
+        }
+        var body = ByteReader(batch.result(of: slot))
+        guard let header = ResultHeader(from: &body) else {
+            preconditionFailure("a result of this process is whole")
+        }
+        guard case .none = header.rejection else {
+            ended.rejected += slot.items
+            let context = ErrorContext(ofRejected: header, body: &body)
+            return self.reject(slot.token, .rejected(header.rejection, context))
+        }
+        self.respond(to: slot, header, &body, &ended)
     }
 
     /// Writes the response to a unary call into its stream.

@@ -208,6 +208,10 @@ package final class ServiceLoop: RPCHandler {
         self.batch.removeAll {
             guard !self.transport.isWaiting($0.token) else { return false }
             partition.store.count(ItemCounts(rejected: $0.items), of: $0.project)
+            if self.isAuditing {
+                self.noteCommandBack(of: $0.token)
+                self.recordSettled($0.token)
+            }
             return true
         }
         partition.pipeline.release(
