@@ -81,6 +81,7 @@ extension Connection {
         case .rejected(let status): return self.finish(stream, status)
         case .rejectedLater(let status): return loop.rejectLater(stream, status)
         }
+        self.hasAcceptedCalls = true
         let isRequestStream = loop.methods.methods[method].streamsRequests
         stream.machine.accept(
             streamsRequests: isRequestStream,

@@ -41,6 +41,8 @@ final class Connection {
     var progressNanoseconds: UInt64
     /// When to look for responses that are not read; `.max`: none wait.
     var responseCheckNanoseconds = UInt64.max
+    /// A call of it was accepted.
+    var hasAcceptedCalls = false
     /// It has left its loop.
     var isClosed: Bool { self.session == nil }
     /// For the check of its timeouts.

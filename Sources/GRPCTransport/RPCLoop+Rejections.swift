@@ -1,3 +1,5 @@
+import CNGHTTP2
+
 /// A call whose rejection waits.
 struct DelayedRejection {
     /// Of the stream, which is not live: the handler has not accepted its call.
@@ -12,13 +14,13 @@ struct DelayedRejection {
 // counts until its time is over: a reset saves nobody the wait.
 
 extension RPCLoop {
-    /// Ends a call that is not accepted after a while; closes its connection if too many wait.
+    /// Ends a call that is not accepted after a while.
+    ///
+    /// If too many wait it is reset at once, and the connection is closed unless a call of it was
+    /// accepted: a proxy brings calls of others on the same connection, which need not suffer.
     func rejectLater(_ stream: RPCStream, _ status: RPCStatus) {
         guard self.delayedRejections.count < self.limits.delayedRejectionsMax else {
-            return stream.withConnection {
-                $0.machine.fail(.failedLogins)
-                $0.markDirty()
-            }
+            return stream.withConnection { $0.rejectAtOnce(stream, status) }
         }
         self.delayedRejections.append(
             DelayedRejection(
@@ -60,5 +62,18 @@ extension RPCLoop {
             open.connection.generation == token.connectionGeneration
         else { return nil }
         return open
+    }
+}
+
+extension Connection {
+    /// Ends a call for whose rejection there is no headroom.
+    fileprivate func rejectAtOnce(_ stream: RPCStream, _ status: RPCStatus) {
+        guard self.hasAcceptedCalls else {
+            self.machine.fail(.failedLogins)
+            return self.markDirty()
+        }
+        guard stream.machine.finish(status) == .trailersOnly else { return }
+        self.reset(stream, NGHTTP2_ENHANCE_YOUR_CALM)
+        self.callEnded(stream, code: status.code)
     }
 }

@@ -88,7 +88,8 @@ package struct RPCCall {
     package var method: Int
     /// Monotonic nanoseconds after which the response is worthless; `UInt64.max`: no deadline.
     package var deadlineNanoseconds: UInt64
-    /// The `authorization` header's value; empty: none.
+    /// The credentials of the headers as `authorization` has them, cut at
+    /// `TransportLimits.credentialsBytesMax`; empty: none, or several.
     package var authorization: UnsafeRawBufferPointer
 
     package init(
@@ -109,8 +110,8 @@ package enum RPCAdmission {
     case counted
     case rejected(RPCStatus)
     /// Rejected after `TransportLimits.rejectionDelayNanoseconds`, so that whoever guesses has to
-    /// wait; its body is not kept meanwhile. Beyond `delayedRejectionsMax` the connection is
-    /// closed.
+    /// wait; its body is not kept meanwhile. Beyond `delayedRejectionsMax` it is reset, or its
+    /// connection closed if no call of it was accepted.
     case rejectedLater(RPCStatus)
 }
 

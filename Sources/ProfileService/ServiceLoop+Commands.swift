@@ -39,13 +39,18 @@ extension ServiceLoop {
     }
 
     /// Adds a command of one operation, or rejects the call.
+    ///
+    /// - Returns: Whether it was added.
+    @discardableResult
     func submit(
         _ kind: RecordKind, items: Int, _ context: RequestContext,
         writing: (inout ByteBuffer) -> Void
-    ) {
+    ) -> Bool {
         let admission = self.append(
             kind, operations: 1, items: items, context, isOfStream: false, writing: writing)
         self.settle(admission, of: context, items: items)
+        if case .added = admission { return true }
+        return false
     }
 
     /// Rejects a unary call whose command did not get into the batch.
@@ -69,7 +74,6 @@ extension ServiceLoop {
         _ kind: RecordKind, operations: Int, items: Int, _ context: RequestContext,
         isOfStream: Bool, updates: Int = 1, writing: (inout ByteBuffer) -> Void
     ) -> CommandAdmission {
-        if let overQuota = self.takeTokens(for: updates, of: context.token) { return overQuota }
         // Read once: each access to a property that can change counts a reference.
         let batch = self.batch
         let start = beginRecord(kind, in: &batch.records)
@@ -99,10 +103,17 @@ extension ServiceLoop {
             batch.records.truncate(to: start)
             return .rejected(rejection)
         }
+        // Last: what is rejected for another reason, or waits for headroom, takes no token.
+        if let overQuota = self.takeTokens(for: updates, of: context.token) {
+            batch.records.truncate(to: start)
+            partition._withUnsafeGuaranteedRef { $0.pipeline.release(commands: 1, bytes: bytes) }
+            return overQuota
+        }
         batch.slots.append(
             BatchSlot(
                 token: context.token, project: context.project, recordOffset: start,
                 recordBytes: bytes, operations: record.operations, items: items))
+        if self.isAuditing { self.noteCommandAdded(of: context.token) }
         return .added
     }
 
@@ -130,27 +141,30 @@ extension ServiceLoop {
                 self.count(ended, of: project)
                 (ended, project) = (ItemOutcomes(), slot.project)
             }
-            if slot.ticket != 0 {
-                self.respondToItem(slot, of: batch, &ended)
-                continue
-            }
-            guard case .none = slot.rejection else {
-                ended.rejected += slot.items
-                self.reject(slot.token, .notAdmitted(slot.rejection))
-                continue
-            }
-            var body = ByteReader(batch.result(of: slot))
-            guard let header = ResultHeader(from: &body) else {
-                preconditionFailure("a result of this process is whole")
-            }
-            guard case .none = header.rejection else {
-                ended.rejected += slot.items
-                let context = ErrorContext(ofRejected: header, body: &body)
-                self.reject(slot.token, .rejected(header.rejection, context))
-                continue
-            }
-            self.respond(to: slot, header, &body, &ended)
+            if self.isAuditing { self.noteCommandBack(of: slot.token) }
+            self.respond(to: slot, of: batch, &ended)
+            if self.isAuditing { self.recordSettled(slot.token) }
         }
+    }
+
+    /// Responds to the call of one command.
+    @inline(__always)
+    private func respond(to slot: BatchSlot, of batch: LogBatch, _ ended: inout ItemOutcomes) {
+        if slot.ticket != 0 { return self.respondToItem(slot, of: batch, &ended) }
+        guard case .none = slot.rejection else {
+            ended.rejected += slot.items
+            return self.reject(slot.token, .notAdmitted(slot.rejection))
+        }
+        var body = ByteReader(batch.result(of: slot))
+        guard let header = ResultHeader(from: &body) else {
+            preconditionFailure("a result of this process is whole")
+        }
+        guard case .none = header.rejection else {
+            ended.rejected += slot.items
+            let context = ErrorContext(ofRejected: header, body: &body)
+            return self.reject(slot.token, .rejected(header.rejection, context))
+        }
+        self.respond(to: slot, header, &body, &ended)
     }
 
     /// Writes the response to a unary call into its stream.
@@ -164,7 +178,10 @@ extension ServiceLoop {
             outcomes = self.encode(header, &body, slot, into: &$0)
         }
         guard let outcomes else {
-            // The call has ended: its items count all the same.
+            // The call has ended: its items count all the same, but a secret stays where it is.
+            let secrets = self.returnedSecrets
+            self.returnedSecrets = nil
+            defer { self.returnedSecrets = secrets }
             self.response.removeAll()
             ended.add(self.encode(header, &body, slot, into: &self.response))
             return

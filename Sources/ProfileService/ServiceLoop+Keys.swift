@@ -33,7 +33,7 @@ extension ServiceLoop {
             return self.reject(context.token, .notAdmitted(.rateExceeded))
         }
         let hash = context.partition.store.keys.hash(ofSecret: secret)
-        self.submit(.createKey, items: 0, context) {
+        let isAdded = self.submit(.createKey, items: 0, context) {
             CreateKeyCommand(
                 project: context.project, requestID: request.requestID, scopes: scopes,
                 expiresAt: request.expiresAt, updatesPerSecondMax: request.updatesPerSecondMax,
@@ -41,6 +41,8 @@ extension ServiceLoop {
                 hash: hash
             ).write(into: &$0)
         }
+        // A batch that stays empty is not reset: its secrets would stay, and count.
+        if !isAdded { secrets.removeLast() }
     }
 
     func revokeKey(_ request: DecodedRevokeKey, _ context: RequestContext) {

@@ -79,6 +79,9 @@ package final class ServiceLoop: RPCHandler {
         projectDeleteSeconds: Int = NodeConfiguration.projectDeleteSeconds,
         table: [RPCDefinition] = RPCTable.all
     ) {
+        precondition(
+            HeaderBytes.bytes < TransportLimits.credentialsBytesMax,
+            "credentials that were cut are never those of a key")
         self.transport = transport
         self.state = state
         self.mailbox = mailbox
@@ -217,6 +220,10 @@ package final class ServiceLoop: RPCHandler {
         self.batch.removeAll {
             guard !self.transport.isWaiting($0.token) else { return false }
             partition.store.count(ItemCounts(rejected: $0.items), of: $0.project)
+            if self.isAuditing {
+                self.noteCommandBack(of: $0.token)
+                self.recordSettled($0.token)
+            }
             return true
         }
         partition.pipeline.release(

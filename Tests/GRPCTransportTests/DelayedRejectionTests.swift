@@ -69,6 +69,34 @@ import Testing
         #expect(!other.isClosed)
     }
 
+    /// As behind a proxy that brings the calls of many clients on one connection.
+    @Test func oneMoreThanMayWaitIsResetWhereOthersHaveCalls() throws {
+        var limits = TransportLimits()
+        limits.delayedRejectionsMax = 1
+        let harness = try self.rejecting(limits: limits)
+        harness.handler.onAdmit = { _ in .accepted }
+        harness.send(Frames.open(1, Self.unary))
+        harness.step()
+        harness.handler.onAdmit = { _ in .rejectedLater(RPCStatus(.unauthenticated, "no")) }
+        for stream in stride(from: 3, through: 801, by: 2) as StrideThrough<UInt32> {
+            harness.send(Frames.open(stream, Self.unary))
+            harness.step()
+        }
+        harness.step()
+        #expect(!harness.client.isClosed)
+        let resets = harness.frames.filter { $0.kind == Frames.reset }
+        #expect(resets.count == 399)
+        #expect(resets.allSatisfy { $0.payload == [0, 0, 0, 11] }, "ENHANCE_YOUR_CALM")
+        // The call of somebody else is still served.
+        harness.handler.onMessage = { call in
+            [1].withUnsafeBytes { harness.loop.respond(to: call.token, message: $0) }
+        }
+        harness.send(Frames.data(1, Frames.message([1]), end: true))
+        harness.step()
+        harness.step()
+        #expect(self.ended(harness.client).contains(1))
+    }
+
     @Test func aResetLeavesNoHeadroomForTheNext() throws {
         var limits = TransportLimits()
         limits.delayedRejectionsMax = 1
@@ -137,6 +165,28 @@ import Testing
                     start: value.utf8Start, count: value.utf8CodeUnitCount), methods: methods)
         }
         return String(decoding: head.authorization.bytes, as: UTF8.self)
+    }
+
+    /// A stream keeps its head for the next call.
+    @Test func headKeepsLittleOfLongFields() {
+        let methods = MethodTable([])
+        let long = [UInt8](repeating: 65, count: 10_000)
+        for name in [":authority", "authorization", "x-api-key", "host"] {
+            var head = RequestHead()
+            for field in [":authority", name] {
+                Array(field.utf8).withUnsafeBytes { name in
+                    long.withUnsafeBytes { head.add(name: name, value: $0, methods: methods) }
+                }
+            }
+            #expect(head.authorization.capacity <= 2 * TransportLimits.credentialsBytesMax)
+            #expect(head.authority.capacity <= 2 * RequestHead.authorityBytesMax)
+            let hasCredentials = ["authorization", "x-api-key"].contains(name)
+            #expect(
+                head.authorization.count
+                    == (hasCredentials ? TransportLimits.credentialsBytesMax : 0))
+            // What was not kept cannot be compared.
+            #expect(head.hasConflictingHost == (name == "host"))
+        }
     }
 
     @Test func bothHeadersBringAKeyAndSeveralBringNone() {

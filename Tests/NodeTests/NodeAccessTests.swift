@@ -28,6 +28,7 @@ import Testing
         let harness = try self.serving()
         let keys: [String?] = [
             nil, "x", "pk_", Keys.text(9), Keys.text(1, secret: 9), Self.good + "A",
+            Self.good + String(repeating: "A", count: 5_000),
         ]
         var texts: Set<String> = []
         var count = 0

@@ -1,4 +1,3 @@
-import IOCore
 import IOSimulation
 import ProfileClient
 import ProfileService
@@ -7,23 +6,6 @@ import Testing
 
 /// What keys of projects allow, and how much: scopes, quotas, expiry, records for operators.
 @Suite struct NodeGrantTests {
-    /// Keeps what operators could look up.
-    private final class RecordingSink: AuditSink {
-        private let kept = Guarded<[AuditRecord]>([])
-        var records: [AuditRecord] { self.kept.withLock { $0 } }
-        func record(_ record: AuditRecord) { self.kept.withLock { $0.append(record) } }
-
-        /// Method, status and reason of each record, and forgets them.
-        func take() -> [String] {
-            self.kept.withLock { kept in
-                defer { kept = [] }
-                return kept.map {
-                    "\(RPCTable.all[$0.method].name) \($0.code.rawValue) \($0.reason)"
-                }
-            }
-        }
-    }
-
     private static let `operator` = Keys.text(1)
     private static let scopes = ["READ", "WRITE", "ERASE", "ADMIN", "EXPORT"]
     private let access = AccessControl(operatorKeys: [Keys.operator(1)])
@@ -165,7 +147,8 @@ import Testing
         let late = try client.call(
             .profiles("Track"), try Requests.json(Requests.track("anna", ["e2"])))
         #expect(try self.end(late, harness).status == 16)
-        #expect(self.access.metrics.count(of: .expired) == 1)
+        // The stream and the call after it.
+        #expect(self.access.metrics.count(of: .expired) == 2)
     }
 
     // MARK: Quotas
@@ -237,6 +220,30 @@ import Testing
         try harness.pass(milliseconds: 2_100)
         #expect(stream.hasEnded && stream.status == 0 && stream.messages.count == 40)
         #expect(harness.items.stored == 40 && harness.items.rejected == 0)
+    }
+
+    /// It tries again in each tick.
+    @Test func aStreamThatWaitsForTheLogTakesNoTokens() throws {
+        let harness = try NodeHarness.serving(
+            access: self.access, configure: { $0.pipeline.streamCommandsWaitingMax = 1 })
+        let key = try self.key(harness, ["READ", "WRITE"], #","updates_per_second_max":5"#)
+        let client = try harness.connect(key: key)
+        let pipeline = try #require(harness.node.recovered?.pipeline)
+        #expect(pipeline.reserve(bytes: 8) == .none)
+        let stream = try client.open(.profiles("TrackStream"))
+        try client.send(try Requests.json(Requests.track("anna", ["e1"])), on: stream)
+        for _ in 0 ..< 10 {
+            _ = try harness.call("GetProfile", Requests.person("anna"), key: key)
+        }
+        #expect(stream.messages.isEmpty)
+        pipeline.release(commands: 1, bytes: 8)
+        for number in 2 ... 5 {
+            let track = Requests.track("anna", ["e\(number)"])
+            #expect(try harness.call("Track", track, key: key).status == 0)
+        }
+        #expect(stream.messages.count == 1)
+        #expect(try harness.call("Track", Requests.track("anna", ["e6"]), key: key).status == 8)
+        #expect(pipeline.metrics.commandsWaiting == 0 && pipeline.metrics.bytesWaiting == 0)
     }
 
     @Test func noMoreCallsThanAllowedAreOpenAndEachEndFreesOne() throws {

@@ -152,6 +152,20 @@ import Testing
         }
     }
 
+    /// More than one batch can have, each in a tick of its own.
+    @Test func rejectedCallsLeaveNoSecretBehind() throws {
+        let harness = try Self.serving()
+        let admin = try Self.key(
+            try Self.create(
+                harness, #""SCOPE_ADMIN","SCOPE_READ""#, more: #","updates_per_second_max":1"#))
+        #expect(try Self.create(harness, by: admin.text).status == 0)
+        for _ in 0 ..< 70 {
+            let rejected = try Self.create(harness, by: admin.text)
+            #expect(rejected.failure.metadata["limit"] == "updates_per_second_max")
+        }
+        #expect(try Self.create(harness).status == 0)
+    }
+
     @Test func keyGivesNoScopeThatItLacks() throws {
         let harness = try Self.serving()
         let admin = try Self.key(

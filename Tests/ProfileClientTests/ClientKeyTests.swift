@@ -69,6 +69,10 @@ import Testing
             #expect(Self.find("/nowhere", environment) != .success("pk_a_b"))
             #expect(Self.find(path, ["PROFILES_KEY_FILE": "/nowhere"]) == .success("pk_a_b"))
         }
+        // As of a script whose variable is not set: no other key shall be sent instead.
+        #expect(
+            Self.find("", ["PROFILES_KEY": "pk_c_d"])
+                == .failure(.init(reason: "--key-file: the path is empty")))
         guard case .failure(let error) = Self.find(nil, ["PROFILES_KEY": "a b"]) else {
             Issue.record("a key with a blank")
             return

@@ -13,13 +13,14 @@ import Testing
     private static let second: UInt64 = 1_000_000_000
     private static let method = RPCTable.all.firstIndex { $0.name == "CreateKey" }!
 
-    private func record(lsn: UInt64 = 7, project: String = "shop", peer: String = "127.0.0.1:5")
-        -> AuditRecord
-    {
+    private func record(
+        lsn: UInt64 = 7, project: String = "shop", peer: String = "127.0.0.1:5",
+        isDenial: Bool = false
+    ) -> AuditRecord {
         AuditRecord(
             timeMicroseconds: 1_772_323_199_000_001, keyName: KeyName(bits: (1, 2)), peer: peer,
             method: Self.method, project: project, code: .permissionDenied, reason: "scope",
-            lsn: lsn)
+            lsn: lsn, isDenial: isDenial)
     }
 
     private func text(_ record: AuditRecord) -> String {
@@ -68,9 +69,11 @@ import Testing
         }
     }
 
-    private func start(_ path: String) throws -> (AuditLog, any RunningThread) {
+    private func start(
+        _ path: String, clock: any Clock = FakeClock()
+    ) throws -> (AuditLog, any RunningThread) {
         let log = try AuditLog(
-            path: path, clock: FakeClock(),
+            path: path, clock: clock,
             log: Log(level: .error, clock: FakeClock(), sink: { _ in }))
         return (log, LinuxThreadStarter().start(name: "audit-lines") { log.run() })
     }
@@ -174,6 +177,44 @@ import Testing
         }
         _ = log.finish(withinNanoseconds: Self.second)
         thread.join()
+    }
+
+    // MARK: Refused accesses
+
+    @Test func moreRefusedAccessesThanASecondShowsAreCountedInOneLine() throws {
+        let folder = try Folder()
+        let clock = FakeClock()
+        let (log, thread) = try self.start(folder.path("a"), clock: clock)
+        for _ in 0 ..< 150 { log.record(self.record(isDenial: true)) }
+        log.record(self.record(lsn: 8))
+        #expect(self.wait { folder.lines("a").count == 101 })
+        #expect(folder.lines("a").last?.contains(#""lsn":8}"#) == true)
+        clock.advance(seconds: 1)
+        // The writer says so although nothing else comes.
+        #expect(self.wait { folder.lines("a").count == 102 })
+        #expect(folder.lines("a").last?.hasSuffix(#","refused_more":50}"#) == true)
+        for _ in 0 ..< 103 { log.record(self.record(isDenial: true)) }
+        #expect(log.finish(withinNanoseconds: 60 * Self.second))
+        thread.join()
+        #expect(folder.lines("a").count == 203)
+        #expect(folder.lines("a").last?.hasSuffix(#","refused_more":3}"#) == true)
+    }
+
+    /// Nobody writes lines here: what is added stays.
+    @Test func refusedAccessesLeaveHalfOfTheQueueToOthers() throws {
+        let folder = try Folder()
+        let clock = FakeClock()
+        let log = try AuditLog(
+            path: folder.path("a"), clock: clock,
+            log: Log(level: .error, clock: clock, sink: { _ in }))
+        while log.queue.dropped == 0 {
+            log.record(self.record(isDenial: true))
+            clock.advance(nanoseconds: 20_000_000)
+        }
+        let lines = AuditLog.denialBytesMax / self.text(self.record()).utf8.count
+        for _ in 0 ..< lines { log.record(self.record()) }
+        #expect(log.queue.dropped == 1)
+        while log.queue.dropped == 1 { log.record(self.record()) }
     }
 
     @Test func fullDiskHoldsNothingUp() throws {

@@ -1,4 +1,5 @@
 import Foundation
+import IOCore
 import IOLinux
 import ProfileService
 import Profiles
@@ -88,6 +89,33 @@ import Testing
             try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: path)
             try FileManager.default.createSymbolicLink(atPath: outer, withDestinationPath: link)
             #expect(try OperatorKeySource.file(path: outer).read()?.count == 1)
+        }
+    }
+
+    /// Whoever removes the last key wants it to be refused. At the start it is a mistake.
+    @Test func fileWithoutKeysLeavesNoneInForceOnceItIsReadAgain() throws {
+        try self.withFile(0o600) { _, path in
+            let source = OperatorKeySource.file(path: path)
+            let access = AccessControl(operatorKeys: try source.read())
+            let clock = FakeClock()
+            let lines = Guarded<[String]>([])
+            let reload = Reload(
+                keySource: source, access: access, auditLog: nil,
+                log: Log(level: .info, clock: clock) { line in
+                    let text = String(decoding: line, as: UTF8.self)
+                    lines.withLock { $0.append(text) }
+                })
+            try Data("# none\n".utf8).write(to: URL(fileURLWithPath: path))
+            reload.run()
+            #expect(access.operatorKeyCount == 0 && !access.isOpen)
+            #expect(lines.withLock { $0.count == 1 && $0[0].contains("there is none any more") })
+            #expect(throws: OperatorKeySource.Failure.self) { try source.read() }
+            // A file that is wrong is another matter.
+            try Data("\(self.key(2))\n".utf8).write(to: URL(fileURLWithPath: path))
+            reload.run()
+            try Data("pk_\n".utf8).write(to: URL(fileURLWithPath: path))
+            reload.run()
+            #expect(access.operatorKeyCount == 1)
         }
     }
 

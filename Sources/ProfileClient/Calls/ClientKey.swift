@@ -19,13 +19,15 @@ package enum ClientKey {
     /// The key of a client.
     ///
     /// - Parameters:
-    ///   - file: Of `--key-file`; `nil`: the variables `PROFILES_KEY_FILE` and then `PROFILES_KEY`
-    ///     count.
+    ///   - file: Of `--key-file`, where an empty one is an error: a script whose variable is not
+    ///     set shall not send another key. `nil`: the variables `PROFILES_KEY_FILE` and then
+    ///     `PROFILES_KEY` count.
     ///   - environment: Of the process.
     /// - Returns: `nil`: none is configured.
     package static func find(file: String?, environment: [String: String]) throws(Invalid)
         -> String?
     {
+        guard file != "" else { throw Invalid(reason: "--key-file: the path is empty") }
         if let file = file ?? environment["PROFILES_KEY_FILE"], !file.isEmpty {
             return try self.read(file)
         }

@@ -22,16 +22,19 @@ enum OperatorKeySource: Sendable {
 
     /// The keys as they are now; `nil`: none are configured.
     ///
+    /// - Parameter allowsNone: A file without keys is one with zero keys, not an error.
     /// - Throws: `Failure`, whose text has nothing of a key.
-    func read() throws(Failure) -> [OperatorKey]? {
+    func read(allowsNone: Bool = false) throws(Failure) -> [OperatorKey]? {
         switch self {
         case .none: return nil
         case .environment(let keys): return keys
-        case .file(let path): return try Self.read(path)
+        case .file(let path): return try Self.read(path, allowsNone: allowsNone)
         }
     }
 
-    private static func read(_ path: String) throws(Failure) -> [OperatorKey] {
+    private static func read(
+        _ path: String, allowsNone: Bool
+    ) throws(Failure) -> [OperatorKey] {
         var text: [UInt8]
         do throws(LinuxSecretFile.Failure) {
             text = try LinuxSecretFile.read(path, bytesMax: OperatorKeyFile.bytesMax + 1)
@@ -39,6 +42,7 @@ enum OperatorKeySource: Sendable {
             throw Failure(description: "operator key file \(path): \(error)")
         }
         do throws(OperatorKeyError) { return try OperatorKeyFile.takeKeys(from: &text) } catch {
+            if allowsNone, error == .empty { return [] }
             throw Failure(description: "operator key file \(path): \(error)")
         }
     }

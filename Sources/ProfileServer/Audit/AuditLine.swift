@@ -44,6 +44,14 @@ struct AuditLine {
         line.append("}\n")
     }
 
+    /// Appends the line that stands for refused accesses without a line of their own.
+    static func appendDenials(_ count: UInt64, at microseconds: Int64, to line: inout ByteBuffer) {
+        self.begin(microseconds, in: &line)
+        line.append(",\"refused_more\":")
+        for digit in count.description.utf8 { line.append(digit) }
+        line.append("}\n")
+    }
+
     private static func begin(_ microseconds: Int64, in line: inout ByteBuffer) {
         line.append("{\"time\":\"")
         CivilTime(microsecondsSinceEpoch: microseconds).appendRFC3339(to: &line)

@@ -13,16 +13,25 @@ final class AuditLog: AuditSink {
     /// milliseconds.
     private static let waitMilliseconds: Int32 = 100
 
+    /// Most bytes that wait when a line of a refused access is added: half of the queue is left to
+    /// what few can cause.
+    static let denialBytesMax = LogQueue.bytesMax / 2
+
     private let path: String
     private let clock: any Clock
     private let log: Log
     private let lines = LineWriter(makeParker: { LinuxParker() })
     private let format = AuditLine()
-    /// The line being built; its storage is kept between lines.
-    private let line = Guarded(ByteBuffer(capacity: 512))
+    private let next = Guarded(Next())
     /// As opened at the start; `run` goes on with it.
     private let firstFile: LinuxAppendFile
     private let isReopenDue = Atomic<Bool>(false)
+
+    private struct Next: ~Copyable, Sendable {
+        /// The line being built; its storage is kept between lines.
+        var line = ByteBuffer(capacity: 512)
+        var denials = DenialLimit()
+    }
 
     var queue: LogQueue { self.lines.queue }
 
@@ -37,13 +46,34 @@ final class AuditLog: AuditSink {
         self.firstFile = try LinuxAppendFile(path)
     }
 
-    /// Adds a line, or drops and counts it if the reader is too far behind.
+    /// Adds a line, or drops and counts it if the reader is too far behind, or too many accesses
+    /// were refused within a second.
     func record(_ record: AuditRecord) {
-        self.line.withLock { line in
-            line.removeAll()
-            self.format.append(record, to: &line)
-            self.queue.append(line.bytes)
+        self.next.withLock { next in
+            let now = self.clock.monotonicNanoseconds()
+            self.reportDenials(&next, now)
+            if record.isDenial,
+                case .count(let isFirst) = next.denials.refused(nowNanoseconds: now)
+            {
+                // The writer says how many there were when the second is over.
+                if isFirst { self.lines.wake() }
+                return
+            }
+            next.line.removeAll()
+            self.format.append(record, to: &next.line)
+            self.queue.append(
+                next.line.bytes,
+                bytesMax: record.isDenial ? Self.denialBytesMax : LogQueue.bytesMax)
         }
+    }
+
+    /// Adds the line that counts refused accesses of a second that is over.
+    private func reportDenials(_ next: inout Next, _ now: UInt64, isLast: Bool = false) {
+        let more = next.denials.takeMore(nowNanoseconds: now, isLast: isLast)
+        guard more > 0 else { return }
+        next.line.removeAll()
+        AuditLine.appendDenials(more, at: self.clock.wallMicroseconds(), to: &next.line)
+        self.queue.append(next.line.bytes)
     }
 
     /// Opens the file again, soon: it was rotated.
@@ -60,7 +90,21 @@ final class AuditLog: AuditSink {
         self.lines.run(
             write: { self.write($0, to: &file) },
             onLoss: { self.reportLoss(of: $0, to: &file) },
-            onWake: { self.reopenIfDue(&file) })
+            onWake: {
+                self.reopenIfDue(&file)
+                return self.reportDenials()
+            })
+    }
+
+    /// As above.
+    ///
+    /// - Returns: When it is due again, in nanoseconds from now; `nil`: not yet known.
+    private func reportDenials() -> UInt64? {
+        self.next.withLock { next in
+            let now = self.clock.monotonicNanoseconds()
+            self.reportDenials(&next, now)
+            return next.denials.pauseNanoseconds(nowNanoseconds: now)
+        }
     }
 
     /// Writes a line, for as long as nobody reads or the disk is full; a file that is opened again
@@ -97,11 +141,14 @@ final class AuditLog: AuditSink {
         }
     }
 
-    /// Waits until every line is written, but not longer than `nanoseconds`. Called once, when no
-    /// call is left.
+    /// Waits until every line is written, but not longer than `nanoseconds`. Called when no call is
+    /// left, or when the process has to end.
     ///
     /// - Returns: Whether so: `run` returns then, and its thread can be joined.
     func finish(withinNanoseconds nanoseconds: UInt64) -> Bool {
-        self.lines.finish(withinNanoseconds: nanoseconds)
+        self.next.withLock {
+            self.reportDenials(&$0, self.clock.monotonicNanoseconds(), isLast: true)
+        }
+        return self.lines.finish(withinNanoseconds: nanoseconds)
     }
 }

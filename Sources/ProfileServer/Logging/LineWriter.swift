@@ -27,13 +27,16 @@ final class LineWriter: Sendable {
     ///   - write: Writes one line as a whole, for as long as that takes; `false` if nobody can
     ///     receive it.
     ///   - onLoss: So many lines were lost, and the last one was written: the reader follows again.
-    ///   - onWake: Somebody called `wake`, or lines have come.
+    ///   - onWake: Somebody called `wake`, lines have come, or the time that it returned last is
+    ///     over. It returns when it shall be called again at the latest, in nanoseconds from now;
+    ///     `nil`: never.
     func run(
-        write: (UnsafeRawBufferPointer) -> Bool, onLoss: (UInt64) -> Void, onWake: () -> Void = {}
+        write: (UnsafeRawBufferPointer) -> Bool, onLoss: (UInt64) -> Void,
+        onWake: () -> UInt64? = { nil }
     ) {
         var isFlowing = false
         while true {
-            onWake()
+            let pause = onWake()
             switch self.queue.take(isFlowing: isFlowing) {
             case .lines(let lines):
                 for line in lines {
@@ -42,7 +45,7 @@ final class LineWriter: Sendable {
                     self.queue.finished(line, isLost: !isFlowing)
                 }
             case .report(let dropped): onLoss(dropped)
-            case .wait: self.parker.park(forNanoseconds: nil)
+            case .wait: self.parker.park(forNanoseconds: pause)
             case .end:
                 self.hasEnded.store(true, ordering: .releasing)
                 self.ended.wake()

@@ -8,7 +8,8 @@ struct Reload: Sendable {
     let log: Log
 
     /// Keys that cannot be read leave those before in force: a file that is wrong for a moment
-    /// locks nobody out.
+    /// locks nobody out. One without keys is not wrong: whoever removes the last line, because that
+    /// key has leaked, wants it to be refused. It opens nothing.
     func run() {
         if case .file = self.keySource { self.readKeys() }
         self.auditLog?.reopen()
@@ -24,8 +25,11 @@ struct Reload: Sendable {
 
     private func readKeys() {
         do throws(OperatorKeySource.Failure) {
-            let keys = try self.keySource.read() ?? []
+            let keys = try self.keySource.read(allowsNone: true) ?? []
             self.access.replaceOperatorKeys(keys)
+            guard !keys.isEmpty else {
+                return self.log.warning("operators' keys read again: there is none any more")
+            }
             self.log.info("operators' keys read again", LogField("keys", keys.count))
         } catch {
             self.log.error(

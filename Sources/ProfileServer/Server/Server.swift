@@ -58,7 +58,8 @@ package final class Server {
         self.access = AccessControl(operatorKeys: operatorKeys, audit: self.auditLog)
         let reload = Reload(
             keySource: keySource, access: self.access, auditLog: self.auditLog, log: self.log)
-        self.termination = Termination(writer: self.writer, onReload: { reload.run() })
+        self.termination = Termination(
+            writer: self.writer, auditLog: self.auditLog, onReload: { reload.run() })
         self.status = ServerStatus(
             version: version, dataDirectory: configuration.dataDirectory,
             logQueue: self.writer.queue, auditQueue: self.auditLog?.queue)

@@ -57,6 +57,9 @@ package final class AccessControl: Sendable {
         self.operatorVersionCell.add(1, ordering: .releasing)
     }
 
+    /// Operators' keys that are in force, those of the store apart.
+    package var operatorKeyCount: Int { self.operators.withLock { $0.count } }
+
     /// Changes with the operators' keys.
     var operatorVersion: UInt64 { self.operatorVersionCell.load(ordering: .acquiring) }
 

@@ -19,10 +19,13 @@ package struct AuditRecord: Equatable, Sendable {
     package var reason: String
     /// Of the last operation that was carried out; 0: none.
     package var lsn: UInt64
+    /// The call was refused access. Anybody can cause such a record, as often as they like.
+    package var isDenial: Bool
 
     package init(
         timeMicroseconds: Int64, keyName: KeyName?, peer: String, method: Int, project: String,
-        code: RPCStatusCode, reason: String, lsn: UInt64
+        code: RPCStatusCode, reason: String, lsn: UInt64,
+        isDenial: Bool = false
     ) {
         self.timeMicroseconds = timeMicroseconds
         self.keyName = keyName
@@ -32,6 +35,7 @@ package struct AuditRecord: Equatable, Sendable {
         self.code = code
         self.reason = reason
         self.lsn = lsn
+        self.isDenial = isDenial
     }
 }
 

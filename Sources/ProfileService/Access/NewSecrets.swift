@@ -30,6 +30,15 @@ final class NewSecrets {
         return self.secret(self.tokens.count - 1)
     }
 
+    /// Overwrites the secret that was made last: its command was rejected.
+    func removeLast() {
+        let count = self.bytes.count - KeySecret.bytes
+        // SAFETY: the last bytes of the buffer, which is this object's.
+        UnsafeMutableRawBufferPointer(rebasing: self.bytes.mutableBytes[count...]).wipe()
+        self.bytes.truncate(to: count)
+        self.tokens.removeLast()
+    }
+
     /// The secret that was made for a call; `nil`: none was.
     func secret(of token: CallToken) -> UnsafeRawBufferPointer? {
         self.tokens.firstIndex(of: token).map { self.secret($0) }

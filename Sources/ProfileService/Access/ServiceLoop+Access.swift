@@ -19,7 +19,7 @@ extension ServiceLoop {
         guard case .accepted = admission, self.audits(call.method, ofOperator: true) else {
             return admission
         }
-        self.audits.begin(call.token, method: call.method, key: nil)
+        self.beginAudit(call, key: nil)
         return .counted
     }
 
@@ -108,7 +108,7 @@ extension ServiceLoop {
             call.token, method: call.method, isStream: method.isStream, isCounted: callsMax > 0)
         let isAudited = self.audits(call.method, ofOperator: caller.isOperator)
         if isAudited {
-            self.audits.begin(call.token, method: call.method, key: caller.keyName)
+            self.beginAudit(call, key: caller.keyName)
         }
         return callsMax > 0 || isAudited ? .counted : .accepted
     }
@@ -232,6 +232,9 @@ extension ServiceLoop {
             isOpen: { self.transport.isOpen($0) },
             isValid: { self.access.renew($0, in: store, now: now) != nil })
         for token in ended {
+            let grant = self.callers.grant(of: token) { $0 } ?? .none
+            self.noteDenial(
+                grant.expiresAt <= now ? .expired : .revoked, of: token, key: grant.caller.keyName)
             // What it has not responded to yet is dropped: it is nobody's any more.
             self.cancelled(token)
             self.reject(token, .rejected(.keyInvalid))

@@ -57,7 +57,7 @@ package final class Node {
 
     let environment: NodeEnvironment
     let state = ServingState()
-    private let serving: [ServingLoop]
+    let serving: [ServingLoop]
     private var coordinator: OperatorCoordinator?
     private let build: NodeBuild
     private let lock: any DirectoryLock
@@ -182,6 +182,8 @@ package final class Node {
     /// Gives the data directory back, once every component has ended or the start was rejected; a
     /// rejected start leaves it as it was.
     package func close() {
+        // Loops may still run after a start that was rejected; nothing was in the log then.
+        if self.recovered != nil { for serving in self.serving { serving.close() } }
         self.lock.release()
     }
 }

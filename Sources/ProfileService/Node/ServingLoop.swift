@@ -8,7 +8,7 @@ final class ServingLoop: Steppable {
     /// Bound address with its real port.
     let address: String
     /// The loop does not retain its handler.
-    private let handler: ServiceLoop
+    let handler: ServiceLoop
     private let onEvent: @Sendable (NodeEvent) -> Void
     private var hasStarted = false
     private var hasEnded = false
@@ -52,4 +52,7 @@ final class ServingLoop: Steppable {
         }
         return next
     }
+
+    /// Once, when every component of the node has ended.
+    func close() { self.handler.finish() }
 }

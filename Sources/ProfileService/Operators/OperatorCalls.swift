@@ -83,8 +83,8 @@ final class BackupSource: PullSource {
         switch self.report {
         case .none: .waiting
         case .progress, .done: .message
-        case .sentAll: .ended(RPCStatus(.ok, ""))
-        case .failed(let failure): .ended(RPCStatus(CallFailure(failure)))
+        case .sentAll: .ended
+        case .failed(let failure): .failed(CallFailure(failure))
         }
     }
 
