@@ -79,14 +79,12 @@ import Testing
         while left > 0 {
             try fixture.tick(after: RetentionSweep.tickInterval)
             let now = Int(project.merges.count)
-            let most =
-                ProjectPurge.unitsPerTick / ProjectPurge.unitsPerProfile
-                + ProjectPurge.entriesPerPiece
-            #expect(now < left && left - now <= most)
+            // A piece of 256 more than the units allow.
+            #expect(now < left && left - now <= 1_024 + 256)
             left = now
         }
         // The headers that the commits staged at once were few.
-        #expect(fixture.store.changes.pointee.headers.capacity < 2 * ProjectPurge.entriesPerPiece)
+        #expect(fixture.store.changes.pointee.headers.capacity <= 2 * 256)
     }
 
     @Test func manySuppressionsGoInSeveralTicksThatASnapshotMayInterrupt() throws {
@@ -149,7 +147,7 @@ import Testing
         try #require(left == count + 1)
         while store.tickDue(at: fixture.now), left > 1 {
             try fixture.tick()
-            #expect(left - store.projectCount <= ProjectPurge.freedPerTick)
+            #expect(left - store.projectCount <= 256)
             left = store.projectCount
             fixture.now += RetentionSweep.tickInterval
         }
