@@ -96,7 +96,7 @@ extension ServiceLoop {
             return .blocked(until: until)
         }
         let rejection = partition._withUnsafeGuaranteedRef {
-            Self.reserve(record, bytes, isOfStream, in: $0.pipeline)
+            Self.reserve(record, bytes, isOfStream, in: $0)
         }
         // Not by `==`, which compares another module's enum through a witness.
         guard case .none = rejection else {
@@ -119,10 +119,12 @@ extension ServiceLoop {
 
     /// Reserves headroom for a record, unless the store has none for what it holds.
     private static func reserve(
-        _ record: RecordView, _ bytes: Int, _ isOfStream: Bool, in pipeline: CommitPipeline
+        _ record: RecordView, _ bytes: Int, _ isOfStream: Bool, in partition: Partition
     ) -> Rejection {
-        if pipeline.isMemoryFull, !record.isTakenOverMemoryLimit { return .memoryExhausted }
-        return pipeline.reserve(bytes: bytes, isOfStream: isOfStream)
+        if partition.pipeline.isMemoryFull, !partition.store.takesOverMemoryLimit(record) {
+            return .memoryExhausted
+        }
+        return partition.pipeline.reserve(bytes: bytes, isOfStream: isOfStream)
     }
 
     // MARK: Out of the log

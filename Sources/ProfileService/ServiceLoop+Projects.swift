@@ -69,7 +69,7 @@ extension ServiceLoop {
     func getStats(_ request: DecodedGetStats, _ context: RequestContext) {
         let store = context.partition.store
         // Before the counts: they hold what is up to it, and perhaps more.
-        let lsn = store.appliedLSN
+        let lsn = store.countedLSN
         guard let held = store.statistics(of: context.project) else {
             return self.reject(context.token, .rejected(.projectNotFound))
         }

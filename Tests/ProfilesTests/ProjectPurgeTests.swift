@@ -67,8 +67,56 @@ import Testing
         fixture.now += 10
         #expect(fixture.store.tickDue(at: fixture.now))
         #expect(try fixture.delete(2, isUndo: true).rejection == .projectDeleted)
-        #expect(try fixture.delete(2).rejection == .projectDeleted)
         #expect(fixture.store.project(Self.second)?.exists(at: fixture.now) == false)
+    }
+
+    @Test func undoIsRejectedOnceTheRemovalBeganWhateverTheClockSays() throws {
+        let fixture = try Self.filled(steps: 100)
+        try fixture.with(project: 2) { () throws in
+            for number in 0 ..< 3_000 { try fixture.track(TrackSpec("many\(number)")) }
+        }
+        try fixture.delete(2, delay: 10 * TrackFixture.second)
+        try fixture.tick(after: 10 * TrackFixture.second)
+        try #require(fixture.store.state.pointee.purge.phase != .idle)
+        fixture.clockBehind = 5 * TrackFixture.second
+        #expect(try fixture.delete(2, isUndo: true).rejection == .projectDeleted, "half is gone")
+        fixture.clockBehind = 0
+        try fixture.purge()
+        fixture.clockBehind = fixture.now - TrackFixture.start
+        #expect(try fixture.delete(2, isUndo: true).rejection == .projectDeleted, "all is gone")
+        fixture.clockBehind = 0
+        try fixture.tick(after: ProjectPurge.nameTaken)
+        #expect(fixture.find("second") == nil)
+    }
+
+    @Test func deletionCanBeRetriedUntilTheNameIsFree() throws {
+        let fixture = try Self.filled(steps: 50)
+        let first = try fixture.delete(2, delay: 10, requestID: "r")
+        let due = try #require(first.project?.deleteDue)
+        fixture.now += 10
+        // The delay is of the server, not of the message.
+        for delay in [10, 20] as [Int64] {
+            let replayed = try fixture.delete(2, delay: delay, requestID: "r")
+            #expect(replayed.isReplayed && replayed.project == first.project)
+        }
+        #expect(try fixture.delete(2).project?.deleteDue == due)
+        try fixture.tick(after: RetentionSweep.tickInterval)
+        let project = try #require(fixture.store.projects.find(Self.second))
+        try #require(project.record.pointee.isPurging && project.requests.count == 0)
+        for _ in 0 ..< 2 {
+            for requestID in ["r", "s"] {
+                let retried = try fixture.delete(2, delay: 10, requestID: requestID)
+                #expect(retried.rejection == .none && retried.project == first.project)
+            }
+            #expect(project.requests.count == 0, "nothing is left behind")
+            #expect(try fixture.delete(2, isUndo: true).rejection == .projectDeleted)
+            try fixture.purge()
+        }
+        let bytes = project.counts.bytes
+        #expect(bytes == 0)
+        try fixture.tick(after: ProjectPurge.nameTaken)
+        #expect(try fixture.delete(2, delay: 10, requestID: "r").rejection == .projectNotFound)
+        try Self.expectReplay(of: fixture)
     }
 
     @Test func everythingOfTheProjectIsGoneAndNothingOfAnother() throws {

@@ -99,13 +99,60 @@ import Testing
                 store.set(other, self.address(1), SuppressionReasons(rawValue: 2)) {}
                 #expect(store.reasons(self.first, self.address(1)).rawValue == 1)
                 other.record.pointee.isPurging = true
-                let dropped = store.drop(in: 1, most: 9) { $0 == other.id ? other : project }
+                let dropped = store.drop(in: 1, part: 0) { $0 == other.id ? other : project }
                 #expect(dropped == 1 && store.reasons(other.id, self.address(1)).isEmpty)
                 #expect(store.reasons(self.first, self.address(1)).rawValue == 1)
                 #expect(project.record.pointee.suppressions == 1)
                 #expect(other.record.pointee.suppressions == 0)
             }
         }
+    }
+
+    /// Each part is as much of a shard as its addresses say, in whatever order they came, and the
+    /// memory goes with them.
+    @Test func shardOfAPurgedProjectGoesInPartsThatDependOnNoOrder() {
+        let lows = (0 ..< 4_000).map { UInt64($0) &* 0x9E37_79B9_7F4A_7C15 }
+        for addresses in [lows, lows.reversed()] {
+            self.withStore { store, project, _ in
+                let empty = store.bytes
+                for low in addresses {
+                    store.set(project, AddressHash(low: low, high: 1 << 58), [.manual]) {}
+                }
+                project.record.pointee.isPurging = true
+                for part in 0 ..< SuppressionStore.partsPerShard {
+                    let expected = lows.filter { $0 >> 60 == UInt64(part) }
+                    #expect(200 ... 300 ~= expected.count)
+                    #expect(store.drop(in: 1, part: part) { _ in project } == expected.count)
+                    #expect(
+                        expected.allSatisfy {
+                            store.reasons(self.first, AddressHash(low: $0, high: 1 << 58)).isEmpty
+                        })
+                    #expect(store.drop(in: 1, part: part) { _ in project } == 0)
+                }
+                #expect(store.count == 0 && store.lockedCount == 0 && store.bytes == empty)
+            }
+        }
+    }
+
+    @Test func suppressionsAreTakenOverTheMemoryLimitUpToABoundOfTheStore() throws {
+        let fixture = TrackFixture()
+        try fixture.create("other")
+        func isTaken(_ kind: RecordKind, most: Int) -> Bool {
+            var buffer = ByteBuffer()
+            let start = beginRecord(kind, in: &buffer)
+            endRecord(at: start, operations: 1, in: &buffer)
+            return RecordView(buffer.bytes).map {
+                fixture.store.takesOverMemoryLimit($0, suppressionsMax: most)
+            } ?? false
+        }
+        for project in 1 ... 2 as ClosedRange<UInt32> {
+            let found = try #require(
+                fixture.store.projects.find(ProjectID(rawValue: project)))
+            fixture.store.suppressions.set(found, self.address(UInt64(project)), [.manual]) {}
+        }
+        #expect(isTaken(.addSuppression, most: 3) && !isTaken(.addSuppression, most: 2))
+        #expect(isTaken(.erase, most: 0) && isTaken(.redeemUnsubscribe, most: 0))
+        #expect(!isTaken(.track, most: 3))
     }
 
     @Test func limitOfAddressesIsOfEachProject() {

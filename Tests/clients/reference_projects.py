@@ -76,12 +76,12 @@ class Projects:
         self.requests = {}  # request id of a CreateProject -> (request, response)
         self.delay = delay_seconds
 
-    def check_reach(self, name, is_served_while_deleting=False):
+    def check_reach(self, name, is_deletion=False, is_undo=False):
         project = self.all[name]
         if not project.exists:
             raise Rejected("NOT_FOUND", "PROJECT_NOT_FOUND")
-        # Without a delay the deletion is due at once and cannot be undone.
-        if project.due and not (is_served_while_deleting and self.delay):
+        # Without a delay the deletion is due at once and cannot be undone; it can always be repeated.
+        if project.due and not (is_deletion and (self.delay or not is_undo)):
             raise Rejected("FAILED_PRECONDITION", "PROJECT_DELETED")
         return project
 
@@ -94,11 +94,15 @@ class Projects:
             paths = request.update_mask.paths
             if not paths or {"late_window_seconds", "event_retention_days"} <= set(paths):
                 check(request.options)
-        project = self.check_reach(request.project, method == "DeleteProject")
+        is_deletion = method == "DeleteProject"
+        project = self.check_reach(request.project, is_deletion, is_deletion and request.undo)
         if method not in METHODS:
             return project.model.call(method, request, learned)
         change = self.update if method == "UpdateProject" else self.delete
         key = request.request_id and (method, request.request_id)
+        # From the due time on the server forgets the request ids at some time: its response tells.
+        if project.due and not self.delay and learned.due:
+            key = ""
         return self.remembered(project.model.requests, key, request, lambda: change(project, request, learned))
 
     @staticmethod

@@ -82,8 +82,6 @@ class Run(Comparisons):
         names = affected(operation)
         before = {profile.id for name in names if (profile := self.find(name))}
         response, failure = self.send(method, request)
-        if killed and method == "DeleteProject" and self.is_deleted_by_the_first(request, failure):
-            return
         if response and killed:
             self.forget_replayed(response)
         learned = self.learn(method, request, response, names)
@@ -106,18 +104,6 @@ class Run(Comparisons):
             self.compare_profile(self.requests.identifier(name, self.first_ids))
         for profile_id in sorted(before | after):
             self.compare_profile(types.Identifier(profile_id=profile_id))
-
-    def is_deleted_by_the_first(self, request, failure):
-        """Without a delay a deletion is final, and its repetition is told so."""
-        project = self.projects.all[self.project]
-        if self.projects.delay or request.undo or project.due or not project.exists:
-            return False
-        if not failure or failure.reason != "PROJECT_DELETED":
-            return False
-        found = self.service.admin.GetProject(admin.GetProjectRequest(project=self.project), timeout=TIMEOUT_SECONDS)
-        project.due = micros(found.delete_due)
-        project.revision += 1
-        return True
 
     def send(self, method, request):
         stub = self.service.stub_of(method)

@@ -358,8 +358,11 @@ def test_without_a_delay_everything_goes_at_once(server):
             stubs.track("shop", custom(f"anna-{number}"))
         stubs.track("default", custom("anna"))
         assert stubs.stats("shop").profiles == 50
-        stubs.delete("shop")
+        deleted = stubs.delete("shop", request_id="r")
+        assert stubs.delete("shop", request_id="r") == deleted
         assert wait_until(lambda: server.metric("profiles_profiles") == 1)
+        # A retry is told the same, also when nothing is left of the project.
+        assert stubs.delete("shop", request_id="r") == stubs.delete("shop") == deleted
         # Too late, and the name is taken until the disk is clean, too.
         undo = admin_pb2.DeleteProjectRequest(project="shop", undo=True)
         for call, request in ((stubs.admin.DeleteProject, undo), (stubs.admin.CreateProject, create("shop"))):

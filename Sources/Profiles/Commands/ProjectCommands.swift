@@ -105,6 +105,12 @@ package struct DeleteProjectCommand {
     /// From the call until everything of the project goes, in microseconds; 0 of an undo.
     package var delay: Int64
 
+    /// What two equal messages share: all but the delay, which the server was started with and a
+    /// retry after another start may not have.
+    static func equalPart(of payload: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: payload.dropLast(MemoryLayout<Int64>.size))
+    }
+
     /// Longest delay, in microseconds: ten years, as the windows of a genesis.
     package static let delayMax: Int64 = 10 * 366 * 86_400 * 1_000_000
 

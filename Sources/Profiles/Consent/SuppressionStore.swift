@@ -6,7 +6,7 @@ import Bytes
 /// it takes locks, and `set` inside of them.
 struct SuppressionStore {
     /// Addresses of one project: 4 million, at most 256 MiB with the slack of the tables. One more
-    /// is rejected.
+    /// is rejected. As many of all projects together are accepted over the memory limit.
     static let addressesMax = 4_000_000
 
     private let table = SuppressionTable()
@@ -25,6 +25,9 @@ struct SuppressionStore {
     func reasons(_ project: ProjectID, _ address: AddressHash) -> SuppressionReasons {
         self.table.reasons(project, address)
     }
+
+    /// As `count`. Any thread.
+    var lockedCount: Int { self.table.lockedCount }
 
     // MARK: The applier
 
@@ -61,14 +64,24 @@ struct SuppressionStore {
             project.id, address, reasons, replacing: former, publish: publish)
     }
 
-    /// Removes addresses of projects that are purged from one shard, at most `most`, and returns
-    /// how many.
+    /// Parts of a shard that `drop` takes one of: of a project's 4 million addresses each has
+    /// 3,900. A part is told by the address, since positions in a table are no state: a start from
+    /// a snapshot makes others.
+    static let partsPerShard = 16
+
+    /// Suppressed addresses of one shard.
+    func count(in shard: Int) -> Int { self.table.count(in: shard) }
+
+    /// Removes the addresses of projects that are purged from one part of a shard, and returns how
+    /// many.
     ///
-    /// - Complexity: O(addresses of the shard).
-    func drop(in shard: Int, most: Int, find: (ProjectID) -> Project?) -> Int {
+    /// - Complexity: O(addresses of the shard); the first time also O(slots) of a table that had
+    ///   many more.
+    func drop(in shard: Int, part: Int, find: (ProjectID) -> Project?) -> Int {
         var found: [(project: Project, address: AddressHash)] = []
         self.table.forEach(in: shard) { id, address, _ in
-            guard found.count < most, let project = find(id), project.record.pointee.isPurging
+            guard Int(address.low >> 60) == part, let project = find(id),
+                project.record.pointee.isPurging
             else { return }
             found.append((project, address))
         }
@@ -76,6 +89,7 @@ struct SuppressionStore {
             self.willChange(address)
             self.set(project, address, []) {}
         }
+        self.table.shrink(shard)
         return found.count
     }
 

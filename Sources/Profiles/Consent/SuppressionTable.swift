@@ -59,6 +59,14 @@ struct SuppressionTable {
 
     /// Suppressed addresses; for the applier.
     var count: Int { (0 ..< Shards.count).reduce(0) { $0 + self.shards[$1].count } }
+    /// Those of one shard; for the applier.
+    func count(in shard: Int) -> Int { self.shards[shard].count }
+    /// As `count`. Any thread; one lock after the other.
+    var lockedCount: Int {
+        (0 ..< Shards.count).reduce(0) { sum, shard in
+            sum + self.locks.with(shard) { self.shards[shard].count }
+        }
+    }
     /// Bytes of the tables; for the applier.
     var bytes: Int {
         (0 ..< Shards.count).reduce(0) {
@@ -136,8 +144,23 @@ struct SuppressionTable {
     }
 
     private func grow(_ shard: Int) {
+        self.resize(shard, capacity: (self.shards[shard].mask + 1) * 2)
+    }
+
+    /// Frees the memory of a table that has few addresses left, so that looking through it costs
+    /// what they do.
+    func shrink(_ shard: Int) {
+        let count = self.shards[shard].count
+        var capacity = Self.capacityMin
+        while capacity < count * 2 { capacity *= 2 }
+        guard capacity * 4 <= self.shards[shard].mask + 1 else { return }
+        self.locks.with(shard) { self.resize(shard, capacity: capacity) }
+    }
+
+    /// Makes a table of other size with the same addresses; under the lock of the shard.
+    private func resize(_ shard: Int, capacity: Int) {
         let old = self.shards[shard]
-        self.shards[shard] = Self.emptyShard(capacity: (old.mask + 1) * 2)
+        self.shards[shard] = Self.emptyShard(capacity: capacity)
         self.shards[shard].count = old.count
         for index in 0 ... old.mask where !old.slots[index].reasons.isEmpty {
             let slot = old.slots[index]

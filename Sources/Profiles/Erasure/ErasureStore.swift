@@ -184,7 +184,7 @@ struct ErasureStore: ~Copyable {
         var count = 0
         while reader.remaining > 0 {
             let block = BlockList.Block(from: &reader)
-            guard !reader.overrun else { return nil }
+            guard !reader.overrun, SnapshotFormat.times.contains(block.erasedAt) else { return nil }
             self.blocks.append(block, to: project)
             count += 1
         }

@@ -103,7 +103,7 @@ extension Store {
     /// Makes merges of the selected project final that can no longer be undone.
     ///
     /// - Parameters:
-    ///   - most: Of them.
+    ///   - most: Of them; a commit of its own, whose staged headers are searched for each of them.
     ///   - isAnyAge: Also those that could still be undone.
     /// - Returns: How many.
     func forgetMerges(_ call: CallContext, most: Int, ofAnyAge isAnyAge: Bool = false) -> Int {

@@ -135,6 +135,12 @@ struct Project: Equatable {
     @inline(__always)
     var isLive: Bool { self.record.pointee.access == .live }
 
+    /// Some of it is gone already, or all of it: its deletion cannot be undone, and nothing may be
+    /// added to its lists.
+    var isBeingRemoved: Bool {
+        self.record.pointee.isPurging || self.record.pointee.details.purgedAt != 0
+    }
+
     var counts: ProjectCounts {
         get { self.record.pointee.counts }
         nonmutating set { self.record.pointee.counts = newValue }

@@ -182,6 +182,23 @@ struct ProjectTable {
 
     /// Every project, ascending by number.
     var all: [Project] { self.core.pointee.all }
+
+    /// The first project from a number on that the running removal is about; `nil`: there is none.
+    ///
+    /// - Returns: Also how many projects were looked at.
+    /// - Complexity: O(log(projects) + projects looked at).
+    func nextPurged(from number: Int) -> (project: Project?, visited: Int) {
+        let all = self.core.pointee.all
+        var (low, high) = (0, all.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if Int(all[middle].id.rawValue) < number { low = middle + 1 } else { high = middle }
+        }
+        for index in low ..< all.count where all[index].record.pointee.isPurging {
+            return (all[index], index - low + 1)
+        }
+        return (nil, all.count - low)
+    }
     /// The number of the next project.
     var nextID: UInt32 {
         get { self.core.pointee.nextID }
@@ -263,32 +280,47 @@ struct ProjectTable {
         project.record.pointee.deleteDue.store(details.deleteDue, ordering: .relaxed)
     }
 
-    /// Frees the name of a project of which nothing is left; its record is used again.
-    func remove(_ project: Project) {
-        let id = project.id
-        if id == Self.defaultID { self.core.pointee.hasFirst.store(false, ordering: .releasing) }
-        let hash = self.hash.name(UnsafeRawBufferPointer(project.record.pointee.name))
-        self.locks.with(Shards.shard(hash)) {
-            self.tables[Shards.shard(hash)].remove(Shards.tag(hash), id.rawValue)
+    /// Frees the names of projects of which nothing is left; their records are used again.
+    ///
+    /// - Complexity: O(projects), however many go.
+    func remove(_ removed: [Project]) {
+        guard !removed.isEmpty else { return }
+        for project in removed {
+            let id = project.id
+            if id == Self.defaultID {
+                self.core.pointee.hasFirst.store(false, ordering: .releasing)
+            }
+            let hash = self.hash.name(UnsafeRawBufferPointer(project.record.pointee.name))
+            self.locks.with(Shards.shard(hash)) {
+                self.tables[Shards.shard(hash)].remove(Shards.tag(hash), id.rawValue)
+            }
         }
         self.lists.with(0) {
-            self.core.pointee.order.removeAll { $0 == project }
-            self.core.pointee.all.removeAll { $0 == project }
-            self.chunk(Int(id.rawValue) / Self.chunkIDs)?[Int(id.rawValue) % Self.chunkIDs].store(
-                0, ordering: .releasing)
-            project.record.pointee.id.store(0, ordering: .releasing)
-            // A loop that is about to count items of it counts them for its record's next project:
-            // they are counted once all the same.
-            self.instance.record.pointee.items.add(project.record.pointee.items.take())
-            project.record.pointee.name.deallocate()
-            project.record.pointee.name = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+            for project in removed { self.leave(project) }
+            // Those that left have no number any more.
+            self.core.pointee.order.removeAll { $0.id.rawValue == 0 }
+            self.core.pointee.all.removeAll { $0.id.rawValue == 0 }
         }
-        project.record.pointee.counts = ProjectCounts()
-        project.record.pointee.requests = RequestList()
-        project.record.pointee.snapshotIndex = .max
-        project.publishCounts()
-        self.core.pointee.vacant.append(project)
+        for project in removed {
+            project.record.pointee.counts = ProjectCounts()
+            project.record.pointee.requests = RequestList()
+            project.record.pointee.snapshotIndex = .max
+            project.publishCounts()
+        }
+        self.core.pointee.vacant += removed
         self.noteChange()
+    }
+
+    /// Takes number and name from a project; under the lock of the lists, which still have it.
+    private func leave(_ project: Project) {
+        let id = Int(project.id.rawValue)
+        self.chunk(id / Self.chunkIDs)?[id % Self.chunkIDs].store(0, ordering: .releasing)
+        project.record.pointee.id.store(0, ordering: .releasing)
+        // A loop that is about to count items of it counts them for its record's next project:
+        // they are counted once all the same.
+        self.instance.record.pointee.items.add(project.record.pointee.items.take())
+        project.record.pointee.name.deallocate()
+        project.record.pointee.name = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     }
 
     private func noteChange() {

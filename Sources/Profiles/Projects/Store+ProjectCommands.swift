@@ -73,6 +73,9 @@ extension Store {
     }
 
     /// Carries out one DeleteProject, or its undo; what is as asked for already stays as it is.
+    ///
+    /// A deletion can be retried as long as the project has its name: with the response that is
+    /// remembered of it, and later with the same due time. An undo is rejected from that time on.
     func deleteProject(
         _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
     ) throws(ApplyError) {
@@ -81,9 +84,14 @@ extension Store {
         else { throw .malformed(lsn: call.firstLSN) }
         let head = CommandHead(
             kind: .deleteProject, project: command.project, requestID: command.requestID,
-            isServedWhileDeleting: true)
-        guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
+            whileDeleting: command.isUndo ? .untilDue : .served)
+        let equal = RecordView(
+            kind: record.kind, operations: 1,
+            payload: DeleteProjectCommand.equalPart(of: record.payload))
+        guard case .proceed(var admitted) = self.begin(head, equal, call, results: &results)
         else { return }
+        // The removal has been at its responses, or is to come there once.
+        if self.project.isBeingRemoved { admitted.lookup = nil }
         if command.isUndo == (self.project.record.pointee.details.deleteDue != 0) {
             // A due time is measured by the machine's clock, as every age is, and is never 0.
             self.change(self.project, call) {

@@ -10,23 +10,47 @@
 struct ProjectPurge: BitwiseCopyable {
     enum Phase: UInt8 {
         case idle = 0
-        /// Kept responses, merges and blocked identifiers.
+        /// Kept responses, merges, blocked identifiers and keys, project by project; `slot` is the
+        /// number of the next project.
         case lists = 1
         /// Every profile of the store is looked at, up to `shard` and `slot`.
         case profiles = 2
-        /// Suppressed addresses, shard by shard.
+        /// Suppressed addresses, shard by shard; `slot` is the next part of the shard.
         case suppressions = 3
-        /// What a reader that began before the due time may still follow.
+        /// What a reader that began before the due time may still follow, project by project:
+        /// `shard` counts ticks, up to `readersTicks`, `slot` is the number of the next project.
         case names = 4
     }
 
-    /// Units of work of one tick: about 2 ms. A profile that is looked at is one.
+    /// Units of work of one tick: about 2 ms. A profile, or a project, that is looked at is one.
     static let unitsPerTick = 16_384
+    /// Of a profile beside its events, a merge, a project, or a part of a shard of suppressions.
     static let unitsPerProfile = 16
+    /// Of an event, a kept response, a blocked identifier, a suppressed address or a key.
     static let unitsPerEntry = 4
+    /// Bytes of a ledger that cost a unit: they are freed as one block.
+    static let ledgerBytesPerUnit = 4_096
+    /// Bytes of an identity that cost a unit: each of its 100 installations leaves the index.
+    static let identityBytesPerUnit = 16
+    /// Bytes of a response that cost a unit: each profile that it names leaves a table.
+    static let responseBytesPerUnit = 128
+    /// Suppressed addresses that cost a unit by being looked at.
+    static let addressesPerUnit = 16
+    /// Names of a project that cost a unit: they are cleared.
+    static let namesPerUnit = 16
+    /// Entries of a list that go as one piece; the headers of as many merges change in one commit.
+    static let entriesPerPiece = 256
+    /// Names of projects that one tick frees: each change of the list of projects makes readers of
+    /// it wait.
+    static let freedPerTick = 256
     /// A read of a project that began before the due time has ended this long after it, in
     /// microseconds: one piece of a read takes a few milliseconds.
     static let readersEnd: Int64 = 1_000_000
+    /// Ticks that pass before names go: a machine's clock that leaps ahead makes one interval
+    /// between ticks shorter than `RetentionSweep.tickInterval`, not two.
+    static let readersTicksMin = 2
+    /// Ticks after which names go whatever the clock says: it may have been set back by days.
+    static let readersTicks = 12
     /// How long the name stays taken after everything of the project is gone from memory, in
     /// microseconds: the log and the snapshots that had it are gone by then.
     static let nameTaken: Int64 = 86_400 * 1_000_000
@@ -39,15 +63,17 @@ struct ProjectPurge: BitwiseCopyable {
 extension Store {
     /// Does a bounded piece of what there is to remove.
     func purge(_ call: CallContext) {
-        guard
-            self.state.pointee.purge.phase != .idle
-                || self.state.pointee.nextProjectDue <= call.clock
-        else { return }
-        self.freeNames(call)
-        if self.state.pointee.purge.phase == .idle { self.beginPurge(call) }
+        if self.state.pointee.nextProjectDue <= call.clock {
+            self.freeNames(call)
+            if self.state.pointee.purge.phase == .idle { self.beginPurge(call) }
+        }
         guard self.state.pointee.purge.phase != .idle else { return }
         // Snapshots are due until what the log has of the project is gone from the disk.
         self.erasure.noteInLog(call.lsn)
+        if self.state.pointee.purge.phase == .names {
+            let ticks = self.state.pointee.purge.shard + 1
+            self.state.pointee.purge.shard = min(ticks, ProjectPurge.readersTicks)
+        }
         var left = ProjectPurge.unitsPerTick
         while left > 0, self.state.pointee.purge.phase != .idle {
             left -= self.purgeNext(call, units: left)
@@ -70,14 +96,19 @@ extension Store {
         self.state.pointee.nextProjectDue = next
     }
 
-    /// Frees the names of projects of which nothing is left on the disk either.
+    /// Frees the names of projects of which nothing is left on the disk either, some with each
+    /// tick, those of small numbers first.
     private func freeNames(_ call: CallContext) {
-        for project in self.projects.all {
-            let purgedAt = project.record.pointee.details.purgedAt
-            guard purgedAt != 0, purgedAt + ProjectPurge.nameTaken <= call.clock else { continue }
-            if project == self.project { self.select(self.projects.instance) }
-            self.projects.remove(project)
+        var freed: [Project] = []
+        for project in self.projects.all where freed.count < ProjectPurge.freedPerTick {
+            let details = project.record.pointee.details
+            guard details.deleteDue != 0, details.purgedAt != 0,
+                details.purgedAt + ProjectPurge.nameTaken <= call.clock
+            else { continue }
+            freed.append(project)
         }
+        if freed.contains(self.project) { self.select(self.projects.instance) }
+        self.projects.remove(freed)
         self.refreshNextProjectDue()
     }
 
@@ -93,18 +124,14 @@ extension Store {
         self.refreshNextProjectDue()
     }
 
-    private var purged: [Project] {
-        self.projects.all.filter { $0.record.pointee.isPurging }
-    }
-
     /// Does one step of at most about `units`, and returns what it took, at least 1.
     private func purgeNext(_ call: CallContext, units: Int) -> Int {
         switch self.state.pointee.purge.phase {
-        case .idle: return units
-        case .lists: return self.purgeLists(call, units: units)
-        case .profiles: return self.purgeProfiles(call, units: units)
-        case .suppressions: return self.purgeSuppressions(units: units)
-        case .names: return self.purgeNames(call) ? 1 : units
+        case .idle: units
+        case .lists: self.purgeLists(call, units: units)
+        case .profiles: self.purgeProfiles(call, units: units)
+        case .suppressions: self.purgeSuppressions(units: units)
+        case .names: self.purgeNames(call, units: units)
         }
     }
 
@@ -112,30 +139,59 @@ extension Store {
         self.state.pointee.purge = ProjectPurge(phase: phase)
     }
 
+    /// The next project of the phases that go project by project; `nil`: all were there.
+    private func nextPurged(_ used: inout Int) -> Project? {
+        let found = self.projects.nextPurged(from: self.state.pointee.purge.slot)
+        used += found.visited
+        if let project = found.project { self.state.pointee.purge.slot = Int(project.id.rawValue) }
+        return found.project
+    }
+
     // MARK: Steps
 
     private func purgeLists(_ call: CallContext, units: Int) -> Int {
-        let most = units / ProjectPurge.unitsPerEntry + 1
-        for project in self.purged {
+        var used = 1
+        while used < units {
+            guard let project = self.nextPurged(&used) else {
+                self.enter(.profiles)
+                return used
+            }
             self.select(project)
-            // The headers of merged profiles must be final before they go.
-            var dropped = self.forgetMerges(call, most: most, ofAnyAge: true)
-            dropped += self.requests.drop(of: project, most: most - dropped)
-            dropped += self.erasure.drop(of: project, most: most - dropped)
-            dropped += self.keys.dropAll(of: project.id)
-            if dropped > 0 { return dropped * ProjectPurge.unitsPerEntry }
+            let taken = self.purgeLists(of: project, call)
+            used += taken
+            if taken == 0 {
+                used += ProjectPurge.unitsPerProfile
+                self.state.pointee.purge.slot += 1
+            }
         }
-        self.enter(.profiles)
-        return 1
+        return used
+    }
+
+    /// Drops one piece of the lists of a project, and returns the units that it took; 0: they are
+    /// empty.
+    private func purgeLists(of project: Project, _ call: CallContext) -> Int {
+        let most = ProjectPurge.entriesPerPiece
+        // The headers of merged profiles must be final before they go.
+        let merges = self.forgetMerges(call, most: most, ofAnyAge: true)
+        if merges > 0 { return merges * ProjectPurge.unitsPerProfile }
+        let bytes = project.requests.bytes
+        let requests = self.requests.drop(of: project, most: most)
+        if requests > 0 {
+            return requests * ProjectPurge.unitsPerEntry
+                + (bytes - project.requests.bytes) / ProjectPurge.responseBytesPerUnit
+        }
+        let blocks = self.erasure.drop(of: project, most: most)
+        if blocks > 0 { return blocks * ProjectPurge.unitsPerEntry }
+        return self.keys.dropAll(of: project.id) * ProjectPurge.unitsPerEntry
     }
 
     private func purgeProfiles(_ call: CallContext, units: Int) -> Int {
-        var used = 0
+        var used = 1
         while used < units {
             let purge = self.state.pointee.purge
             guard purge.shard < Shards.count else {
                 self.enter(.suppressions)
-                return used + 1
+                return used
             }
             guard purge.slot < self.pool.count(purge.shard) else {
                 self.state.pointee.purge.shard += 1
@@ -150,14 +206,14 @@ extension Store {
                 continue
             }
             if project != self.project { self.select(project) }
-            self.purge(profile, call)
-            used += ProjectPurge.unitsPerProfile
+            used += self.purge(profile, call)
         }
         return used
     }
 
-    /// Removes one profile, whether it lives, was merged away or erased, and frees its slot.
-    private func purge(_ profile: ProfileRef, _ call: CallContext) {
+    /// Removes one profile, whether it lives, was merged away or erased, and frees its slot;
+    /// returns the units that it took.
+    private func purge(_ profile: ProfileRef, _ call: CallContext) -> Int {
         let header = self.pool.header(profile).pointee
         if !header.isTombstone {
             self.unname(profile, self.identities.profileIDHash(header.project, header.id))
@@ -179,6 +235,9 @@ extension Store {
         self.replace(profile, with: .vacant(next: self.pool.vacant(profile.shard)))
         self.finish(call, isLast: false)
         self.pool.setVacant(profile.shard, profile.rawValue)
+        return ProjectPurge.unitsPerProfile + Int(header.eventCount) * ProjectPurge.unitsPerEntry
+            + Int(header.ledgerBytes) / ProjectPurge.ledgerBytesPerUnit
+            + Int(header.identityBytes) / ProjectPurge.identityBytesPerUnit
     }
 
     private func unnameAll(of profile: ProfileRef, _ header: ProfileHeader) {
@@ -194,41 +253,67 @@ extension Store {
     }
 
     private func purgeSuppressions(units: Int) -> Int {
-        let shard = self.state.pointee.purge.shard
-        guard shard < Shards.count,
-            self.purged.contains(where: { $0.record.pointee.suppressions > 0 })
-        else {
-            self.enter(.names)
-            return 1
+        // Most projects suppress nothing: the tables need not be looked through for them.
+        var used = self.projects.count / ProjectPurge.unitsPerProfile + 1
+        let isAnyLeft = self.projects.all.contains {
+            $0.record.pointee.isPurging && $0.record.pointee.suppressions > 0
         }
-        let most = units / ProjectPurge.unitsPerEntry + 1
-        let dropped = self.suppressions.drop(in: shard, most: most) { self.projects.find($0) }
-        if dropped < most { self.state.pointee.purge.shard += 1 }
-        return dropped * ProjectPurge.unitsPerEntry + ProjectPurge.unitsPerProfile
+        guard isAnyLeft else {
+            self.enter(.names)
+            return used
+        }
+        while used < units {
+            let (shard, part) = (self.state.pointee.purge.shard, self.state.pointee.purge.slot)
+            guard shard < Shards.count else {
+                self.enter(.names)
+                return used
+            }
+            let addresses = self.suppressions.count(in: shard)
+            guard addresses > 0, part < SuppressionStore.partsPerShard else {
+                self.state.pointee.purge.shard += 1
+                self.state.pointee.purge.slot = 0
+                used += 1
+                continue
+            }
+            let dropped = self.suppressions.drop(in: shard, part: part) { self.projects.find($0) }
+            used +=
+                ProjectPurge.unitsPerProfile + addresses / ProjectPurge.addressesPerUnit
+                + dropped * ProjectPurge.unitsPerEntry
+            self.state.pointee.purge.slot += 1
+        }
+        return used
     }
 
-    /// Frees the names, and with them the last of the projects; false: readers may still be there.
-    private func purgeNames(_ call: CallContext) -> Bool {
-        let projects = self.purged
-        guard
-            projects.allSatisfy({
-                $0.record.pointee.details.deleteDue + ProjectPurge.readersEnd <= call.clock
-            })
-        else { return false }
-        for project in projects {
+    /// Frees the names of projects, and with them the last that there is of each; takes all units
+    /// while readers may still be there.
+    private func purgeNames(_ call: CallContext, units: Int) -> Int {
+        let ticks = self.state.pointee.purge.shard
+        guard ticks >= ProjectPurge.readersTicksMin else { return units }
+        var used = 1
+        while used < units {
+            guard let project = self.nextPurged(&used) else {
+                self.enter(.idle)
+                self.refreshNextExpiry()
+                self.refreshNextProjectDue()
+                return used
+            }
+            var details = project.record.pointee.details
+            guard
+                ticks >= ProjectPurge.readersTicks
+                    || details.deleteDue + ProjectPurge.readersEnd <= call.clock
+            else { return units }
+            used += ProjectPurge.unitsPerProfile + project.names.count / ProjectPurge.namesPerUnit
             self.select(project)
             project.names.removeAll()
             self.settleBytes()
             project.record.pointee.isPurging = false
             project.counts = ProjectCounts()
             project.publishCounts()
-            var details = project.record.pointee.details
-            details.purgedAt = call.clock
+            details.purgedAt = max(call.clock, 1)
             self.projects.change(project, to: details)
+            self.state.pointee.nextProjectDue = min(
+                self.state.pointee.nextProjectDue, details.purgedAt + ProjectPurge.nameTaken)
         }
-        self.enter(.idle)
-        self.refreshNextExpiry()
-        self.refreshNextProjectDue()
-        return true
+        return used
     }
 }

@@ -85,7 +85,7 @@ extension Store {
     func removeDefaultProject() {
         let first = self.project
         self.select(self.projects.instance)
-        self.projects.remove(first)
+        self.projects.remove([first])
     }
 
     /// Whether each list of vacant slots is one: of slots that no profile has, and with an end.

@@ -79,8 +79,12 @@ extension Store {
     ) -> Copied? {
         let hash = self.hash.identifier(project, identifier)
         guard let found = self.identities.find(project, identifier, hash: hash) else { return nil }
+        let header = self.pool.header(found.profile).pointee
+        // While a project is removed, a profile that was merged away may lead to a slot that
+        // another project has by now.
+        guard header.project == project, header.isLive else { return nil }
         let start = copies.count
-        let copy = self.copyParts(of: self.pool.header(found.profile).pointee, now, into: &copies)
+        let copy = self.copyParts(of: header, now, into: &copies)
         return Copied(copy: copy, bytes: start ..< copies.count, isRedirected: found.isAlias)
     }
 

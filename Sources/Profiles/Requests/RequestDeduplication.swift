@@ -244,7 +244,8 @@ struct RequestDeduplication {
         writer.write(Handle(0))
         writer.write(bytes)
         writer.write(project.id.rawValue)
-        guard Entry(self.slab.pointer(handle)).isWhole else { return false }
+        let entry = Entry(self.slab.pointer(handle))
+        guard entry.isWhole, SnapshotFormat.times.contains(entry.receivedAt) else { return false }
         self.enter(handle, in: project)
         if project.requests.entries.count >= self.limits.requestIDsPerProject
             || project.requests.entryBytes >= self.limits.requestIDBytesPerProject / 100 * 99

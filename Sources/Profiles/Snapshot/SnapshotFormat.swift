@@ -38,6 +38,9 @@ package enum SnapshotFormat {
     package static let version: UInt32 = 2
     /// The oldest version that is read: one project, and no item names a project but profiles.
     static let oldestVersion: UInt32 = 1
+    /// Times that are read, in microseconds since 1970: up to the last one of the year 9999. The
+    /// longest time of the contract can be added to each of them.
+    static let times: ClosedRange<Int64> = 0 ... 253_402_300_799_999_999
     /// Kind, zeros, length of the body.
     static let itemHeaderBytes = 8
     /// Blocked identifiers in one item.

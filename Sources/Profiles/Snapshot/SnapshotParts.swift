@@ -46,6 +46,13 @@ extension AppliedState {
         lastEraseLSN = reader.read()
         nextProject = reader.read()
         return !reader.overrun && nextProject > 0 && self.purge.shard <= Shards.count
+            && self.hasStoredTimes
+    }
+
+    private var hasStoredTimes: Bool {
+        [self.lastReceivedAt, self.sweep.startedAt, self.sweep.lastTickAt].allSatisfy {
+            SnapshotFormat.times.contains($0)
+        }
     }
 
     /// As `read`, of version 1, where the one project stands in between:
@@ -65,7 +72,7 @@ extension AppliedState {
         self.sweep.lastTickAt = reader.read()
         counts.oldestBehind = reader.read()
         lastEraseLSN = reader.read()
-        return ProjectOptions(from: &reader)
+        return self.hasStoredTimes ? ProjectOptions(from: &reader) : nil
     }
 }
 
@@ -99,14 +106,14 @@ extension Project {
 
     /// Makes the project of an item, behind those of smaller numbers; `nil` if it is not one.
     static func load(
-        _ body: UnsafeRawBufferPointer, into projects: ProjectTable
+        _ body: UnsafeRawBufferPointer, into projects: ProjectTable, limits: StoreLimits
     ) -> Project? {
         var reader = ByteReader(body)
         let id = ProjectID(rawValue: reader.read())
         let flags = reader.read(UInt8.self)
         let name = reader.readPrefixed()
         var details = ProjectDetails()
-        guard let options = ProjectOptions(from: &reader) else { return nil }
+        guard let options = ProjectOptions(from: &reader), limits.allow(options) else { return nil }
         details.options = options
         details.createdAt = reader.read()
         details.deleteDue = reader.read()
@@ -117,6 +124,7 @@ extension Project {
         counts.oldestBehind = reader.read()
         guard !reader.overrun, flags & ~Self.isPurgingFlag == 0, id.rawValue > 0,
             id.rawValue > projects.all.last?.id.rawValue ?? 0,
+            details.hasStoredTimes, counts.hasStoredTimes,
             id.rawValue < ProjectTable.idsMax, CreateProjectCommand.isName(name),
             projects.find(name) == nil
         else { return nil }
@@ -138,6 +146,24 @@ extension Project {
             _ = self.names.add(name)
         }
         return reader.isAtCleanEnd
+    }
+}
+
+extension ProjectDetails {
+    /// Whether each time is one, and nothing is gone of what is not being deleted.
+    fileprivate var hasStoredTimes: Bool {
+        [self.createdAt, self.deleteDue, self.purgedAt].allSatisfy {
+            SnapshotFormat.times.contains($0)
+        } && (self.purgedAt == 0 || self.deleteDue != 0)
+    }
+}
+
+extension ProjectCounts {
+    /// Whether both bounds are times, or say that there is no event.
+    var hasStoredTimes: Bool {
+        [self.oldestEvent, self.oldestBehind].allSatisfy {
+            $0 == .max || SnapshotFormat.times.contains($0)
+        }
     }
 }
 

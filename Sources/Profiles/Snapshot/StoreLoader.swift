@@ -87,7 +87,7 @@ package final class StoreLoader {
         }
         store.completeLoad()
         store.publishNextTick(store.nextTick(at: store.lastReceivedAt))
-        store.publish(self.appliedLSN)
+        store.publishCounted(self.appliedLSN)
         return store
     }
 
@@ -134,7 +134,9 @@ package final class StoreLoader {
             var counts = ProjectCounts()
             let options = store.state.pointee.readVersion1(
                 from: &reader, lastEraseLSN: &lastEraseLSN, &counts)
-            guard let options else { return false }
+            guard let options, genesis.limits.allow(options), counts.hasStoredTimes else {
+                return false
+            }
             var details = ProjectDetails()
             details.options = options
             store.projects.change(store.project, to: details)
@@ -177,7 +179,8 @@ package final class StoreLoader {
     ) -> Bool {
         self.found.projects += 1
         guard self.version == 1 else {
-            return item == .project && Project.load(body, into: store.projects) != nil
+            return item == .project
+                && Project.load(body, into: store.projects, limits: store.limits) != nil
         }
         var reader = ByteReader(body)
         self.found.names = self.expected.names
@@ -217,7 +220,8 @@ package final class StoreLoader {
     private func loadMerge(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
         var reader = ByteReader(body)
         guard let project = self.project(&reader, store),
-            let merge = MergeEntry(from: &reader, slab: store.slab), reader.isAtCleanEnd
+            let merge = MergeEntry(from: &reader, slab: store.slab), reader.isAtCleanEnd,
+            SnapshotFormat.times.contains(merge.receivedAt)
         else { return false }
         let block = store.slab.allocate(MergeEntry.blockBytes)
         merge.write(to: store.slab.pointer(block))
@@ -232,6 +236,7 @@ package final class StoreLoader {
         guard let project = self.project(&reader, store),
             let count = store.erasure.load(&reader, of: project)
         else { return false }
+        store.countLoaded(for: project)
         self.found.blocks += count
         return self.found.blocks <= self.expected.blocks
     }

@@ -48,7 +48,7 @@ extension Store {
         guard let kind = RecordKind(rawValue: record.kind) else {
             throw .unknownKind(record.kind, lsn: firstLSN)
         }
-        guard firstLSN > self.appliedLSN, receivedAt >= self.state.pointee.lastReceivedAt else {
+        guard firstLSN > self.countedLSN, receivedAt >= self.state.pointee.lastReceivedAt else {
             throw .outOfOrder(lsn: firstLSN)
         }
         let lsn = firstLSN + UInt64(record.operations) - 1
@@ -96,7 +96,7 @@ extension Store {
         }
         self.settleBytes()
         self.state.pointee.lastReceivedAt = receivedAt
-        self.publish(lsn)
+        self.publishCounted(lsn)
         self.publishNextTick(self.nextTick(at: call.clock))
     }
 

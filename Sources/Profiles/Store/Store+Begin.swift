@@ -112,10 +112,19 @@ struct CommandHead {
     /// The command is of no project: what is remembered of it belongs to the instance.
     var isOfInstance = false
     /// Whether the command is served while its project is being deleted.
-    var isServedWhileDeleting = false
+    var whileDeleting = ServiceWhileDeleting.rejected
     /// Whether a request id whose response was erased proceeds as if the call had none, instead of
     /// being rejected.
     var proceedsAfterErasure = false
+}
+
+/// Whether a command is served while its project is being deleted.
+enum ServiceWhileDeleting: UInt8 {
+    case rejected
+    /// Until the deletion is final.
+    case untilDue
+    /// As long as the project has its name.
+    case served
 }
 
 /// A command that passed the shared checks.
@@ -209,9 +218,15 @@ extension Store {
         guard let project = self.projects.find(command.project) else { return .projectNotFound }
         self.select(project)
         guard !project.isLive else { return .none }
-        return command.isServedWhileDeleting
-            && call.clock < project.record.pointee.details.deleteDue
-            ? .none : .projectDeleted
+        switch command.whileDeleting {
+        case .rejected: return .projectDeleted
+        case .served: return .none
+        case .untilDue:
+            // The clock alone does not tell: it may have been set back since the removal began.
+            let isFinal =
+                project.isBeingRemoved || call.clock >= project.record.pointee.details.deleteDue
+            return isFinal ? .projectDeleted : .none
+        }
     }
 
     /// Makes a project that of the record that is applied.

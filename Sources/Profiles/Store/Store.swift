@@ -48,7 +48,10 @@ package final class Store: @unchecked Sendable {
     let tokens: TokenKey
     let undo: UnsafeMutablePointer<UndoLog>
     let snapshot: SnapshotSource
-    private let appliedLSNCell = Atomic<UInt64>(0)
+    /// Of the newest change that readers can see.
+    private let changedLSNCell = Atomic<UInt64>(0)
+    /// Of the newest record that is applied.
+    private let countedLSNCell = Atomic<UInt64>(0)
     private let nextTickCell = Atomic<Int64>(.max)
     private let profileCountCell = Atomic<Int>(0)
     private let requestIDHorizonCell = Atomic<Int64>(.max)
@@ -124,7 +127,13 @@ package final class Store: @unchecked Sendable {
     // MARK: Any thread
 
     /// The lsn up to which everything is applied; 0 before the first record.
-    package var appliedLSN: UInt64 { self.appliedLSNCell.load(ordering: .acquiring) }
+    package var appliedLSN: UInt64 {
+        max(self.changedLSNCell.load(ordering: .acquiring), self.countedLSN)
+    }
+
+    /// The lsn up to which everything is counted too, in `statistics(of:)`: a record's change is
+    /// visible a moment before.
+    package var countedLSN: UInt64 { self.countedLSNCell.load(ordering: .acquiring) }
 
     /// The number of profiles.
     package var profileCount: Int { self.profileCountCell.load(ordering: .relaxed) }
@@ -164,10 +173,15 @@ package final class Store: @unchecked Sendable {
 
     // MARK: The applier
 
-    /// Shows readers that everything up to `lsn` is applied; inside the last lock that guards the
-    /// change.
+    /// Shows readers that the change of the record at `lsn` is made; inside the last lock that
+    /// guards the change.
     func publish(_ lsn: UInt64) {
-        self.appliedLSNCell.store(lsn, ordering: .releasing)
+        self.changedLSNCell.store(lsn, ordering: .releasing)
+    }
+
+    /// Shows readers that everything up to `lsn` is applied and counted.
+    func publishCounted(_ lsn: UInt64) {
+        self.countedLSNCell.store(lsn, ordering: .releasing)
     }
 
     func publishProfileCount(_ count: Int) {
