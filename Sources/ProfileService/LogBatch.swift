@@ -90,15 +90,23 @@ package final class LogBatch: @unchecked Sendable {
     /// Removes the commands whose call has ended or passed its deadline meanwhile: an abandoned
     /// call costs no write, and a late one is not carried out.
     ///
-    /// - Parameter isAbandoned: Called once for each command.
+    /// - Parameters:
+    ///   - isAbandoned: Called once for each command.
+    ///   - onRemoval: Called for those of which that is true.
     /// - Complexity: O(slots), and a copy of the records behind the first one removed.
-    package func removeAll(where isAbandoned: (BatchSlot) -> Bool) {
-        guard var kept = self.slots.firstIndex(where: isAbandoned) else { return }
+    package func removeAll(
+        where isAbandoned: (CallToken) -> Bool, onRemoval: (BatchSlot) -> Void
+    ) {
+        guard var kept = self.slots.firstIndex(where: { isAbandoned($0.token) }) else { return }
+        onRemoval(self.slots[kept])
         var end = self.slots[kept].recordOffset
         let bytes = self.records.mutableBytes
         for index in kept + 1 ..< self.slots.count {
             var slot = self.slots[index]
-            if isAbandoned(slot) { continue }
+            if isAbandoned(slot.token) {
+                onRemoval(slot)
+                continue
+            }
             // SAFETY: `end` is at or before the record's old offset, and both are in the written
             // part of the buffer; `copyMemory` allows overlap.
             (bytes.baseAddress! + end).copyMemory(

@@ -139,7 +139,7 @@ extension ServiceLoop {
         self.returnedSecrets = batch.secrets
         defer { self.returnedSecrets = nil }
         for slot in batch.slots {
-            if slot.project != project {
+            if slot.project.rawValue != project.rawValue {
                 self.count(ended, of: project)
                 (ended, project) = (ItemOutcomes(), slot.project)
             }

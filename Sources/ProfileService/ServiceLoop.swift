@@ -217,15 +217,14 @@ package final class ServiceLoop: RPCHandler {
         else { return }
         let bytesBefore = self.batch.records.count
         let commandsBefore = self.batch.slots.count
-        self.batch.removeAll {
-            guard !self.transport.isWaiting($0.token) else { return false }
-            partition.store.count(ItemCounts(rejected: $0.items), of: $0.project)
-            if self.isAuditing {
-                self.noteCommandBack(of: $0.token)
-                self.recordSettled($0.token)
-            }
-            return true
-        }
+        self.batch.removeAll(
+            where: { !self.transport.isWaiting($0) },
+            onRemoval: { slot in
+                partition.store.count(ItemCounts(rejected: slot.items), of: slot.project)
+                guard self.isAuditing else { return }
+                self.noteCommandBack(of: slot.token)
+                self.recordSettled(slot.token)
+            })
         partition.pipeline.release(
             commands: commandsBefore - self.batch.slots.count,
             bytes: bytesBefore - self.batch.records.count)

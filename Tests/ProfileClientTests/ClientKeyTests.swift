@@ -10,7 +10,7 @@ import Testing
     ) throws -> Result {
         let path = NSTemporaryDirectory() + "client-key-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: path) }
-        FileManager.default.createFile(
+        _ = FileManager.default.createFile(
             atPath: path, contents: Data(content.utf8), attributes: [.posixPermissions: mode])
         return try body(path)
     }

@@ -167,11 +167,8 @@ import Testing
         let fixture = try LogWorld(kind).start()
         let batch = fixture.batch((0 ..< 9).map { ("p\($0)", ["1", "2"], "") })
         var items = 0
-        batch.removeAll {
-            guard [0, 4, 5, 8].contains(Int($0.token.streamSlot)) else { return false }
-            items += $0.items
-            return true
-        }
+        batch.removeAll(
+            where: { [0, 4, 5, 8].contains($0.streamSlot) }, onRemoval: { items += $0.items })
         #expect(items == 8)
         #expect(batch.slots.map { Int($0.token.streamSlot) } == [1, 2, 3, 6, 7])
         _ = fixture.commit([batch])

@@ -117,7 +117,7 @@ import Testing
         let fixture = TrackFixture(limits: limits)
         for number in 0 ..< count {
             let id = try #require(try fixture.create("p\(number)").project?.id)
-            try fixture.with(project: id.rawValue) { () throws in
+            _ = try fixture.with(project: id.rawValue) { () throws in
                 try fixture.track(TrackSpec().with { $0.requestID = "r" })
             }
         }
