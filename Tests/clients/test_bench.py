@@ -1,5 +1,6 @@
 """profile-bench against a server that ends connections while a load runs, as servers with a limit of age do."""
 
+import contextlib
 import json
 import socket
 import struct
@@ -36,6 +37,10 @@ class EndingServer:
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection):
+        with connection, contextlib.suppress(ConnectionError):
+            self.respond(connection)
+
+    def respond(self, connection):
         encoder, served, last = hpack.Encoder(), 0, 0
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         file = connection.makefile("rb")
@@ -67,7 +72,6 @@ class EndingServer:
                     break
                 connection.sendall(frame(GOAWAY, payload=struct.pack(">II", last, 0)))
         file.close()
-        connection.close()
 
 
 def bench(server, *flags):

@@ -164,6 +164,8 @@ def test_non_blocking_pipe_gets_every_line(tmp_path, pipe):
             os.kill(server.pid, signal.SIGHUP)
             time.sleep(0.002)
         reader = Reader(pipe[0])
+        # The end waits for a reader for 1 s only, which may be short on a busy machine.
+        assert wait_until(lambda: len(reader.with_message("nothing to reload")) > 30)
         assert server.stop() == 0
         assert wait_until(lambda: reader.with_message("stopped")) and reader.rest == b""
         assert len(reader.with_message("nothing to reload")) > 30 and not reader.with_message("were lost")
