@@ -219,8 +219,8 @@ def test_invalid_first_line_gets_a_response_without_waiting_for_more(shared, lin
 
 
 def test_admin_listener_at_the_wildcard_of_ipv6_serves_ipv4_too(server):
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
+    # Free on every address: clients of other tests may have it on one of theirs.
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as found:
         port = found.getsockname()[1]
     process = subprocess.Popen(
         [
