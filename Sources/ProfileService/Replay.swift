@@ -48,10 +48,10 @@ package final class Replay: RecoveryTarget {
 
     // MARK: The snapshot
 
-    package func begin(_ position: SnapshotPosition) {
+    package func begin(_ position: SnapshotPosition, bytes: Int) {
         self.abandonSnapshot()
         self.position = position
-        self.loader = StoreLoader()
+        self.loader = StoreLoader(bytes: bytes)
     }
 
     package func load(_ block: UnsafeRawBufferPointer) -> Bool {

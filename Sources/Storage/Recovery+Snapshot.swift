@@ -107,7 +107,7 @@ extension Recovery {
                 after: path, lsn: reader.position.lsn,
                 found: "it begins at frame \(self.headers[0].firstFrame)")
         }
-        target.begin(reader.position)
+        target.begin(reader.position, bytes: reader.sizeBytes)
         do throws(StorageError) {
             while let block = try reader.next() {
                 guard target.load(block) else { throw .snapshotRejected(file: path) }

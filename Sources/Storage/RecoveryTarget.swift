@@ -1,7 +1,9 @@
 /// What recovery reads the state into. Used by one thread.
 package protocol RecoveryTarget: AnyObject {
     /// A snapshot begins; whatever was loaded before is discarded.
-    func begin(_ position: SnapshotPosition)
+    ///
+    /// - Parameter bytes: Of the whole snapshot.
+    func begin(_ position: SnapshotPosition, bytes: Int)
     /// Takes one block of the snapshot, verified; borrowed for the call.
     ///
     /// - Returns: False if its content is not understood although its checksums are right: that

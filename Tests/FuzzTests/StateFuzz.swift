@@ -38,7 +38,7 @@ enum StateFuzz {
         let digest = store.digest()
         store.beginSnapshot()
         store.advanceSnapshot(bytes: .max)
-        let loader = StoreLoader()
+        let loader = StoreLoader(bytes: .max)
         do throws(SnapshotError) {
             while let block = store.takeSnapshotBlock() { try loader.load(block.bytes) }
             let loaded = try loader.finish()
@@ -79,7 +79,7 @@ enum StateFuzz {
 
     /// The content of a snapshot's blocks, one behind the other.
     static func items(_ bytes: UnsafeRawBufferPointer) {
-        let loader = StoreLoader()
+        let loader = StoreLoader(bytes: bytes.count)
         guard (try? loader.load(bytes)) != nil else { return }
         _ = try? loader.finish()
     }

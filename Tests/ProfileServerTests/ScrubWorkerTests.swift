@@ -11,7 +11,7 @@ import Testing
 /// The component that reads sealed files again (L19): what operators see of it.
 @Suite struct ScrubWorkerTests {
     private final class NoState: RecoveryTarget {
-        func begin(_ position: SnapshotPosition) {}
+        func begin(_ position: SnapshotPosition, bytes: Int) {}
         func load(_ block: UnsafeRawBufferPointer) -> Bool { true }
         func endOfSnapshot() -> Bool { true }
         func abandonSnapshot() {}

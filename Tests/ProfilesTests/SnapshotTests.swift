@@ -22,7 +22,7 @@ import Testing
     }
 
     static func load(_ blocks: [[UInt8]]) throws -> Store {
-        let loader = StoreLoader()
+        let loader = StoreLoader(bytes: blocks.reduce(0) { $0 + $1.count })
         for block in blocks {
             var buffer = ByteBuffer(capacity: block.count)
             block.withUnsafeBytes { buffer.append($0) }
@@ -99,6 +99,23 @@ import Testing
         let owed = [erased, 15].filter { $0 >= written }.count
         #expect(store.snapshot.work.pointee.merges.left == UInt64(20 - written - owed))
         #expect(try Self.load(Self.blocks(of: store, isBegun: true)).digest() == digest)
+    }
+
+    /// Memory is taken for what is announced before it has come.
+    @Test func moreProfilesThanHaveSpaceInTheBytesAreRejected() throws {
+        let fixture = TrackFixture()
+        for number in 0 ..< 40 { try fixture.track(.installation("d\(number)")) }
+        let blocks = try Self.blocks(of: fixture.store)
+        func load(bytes: Int) throws -> Store {
+            let loader = StoreLoader(bytes: bytes)
+            try blocks.forEach { try $0.withUnsafeBytes { try loader.load($0) } }
+            return try loader.finish()
+        }
+        let least = 40 * SnapshotFormat.itemHeaderBytes
+        #expect(try load(bytes: least).digest() == fixture.store.digest())
+        #expect(throws: SnapshotError.malformed(item: SnapshotItem.state.rawValue)) {
+            try load(bytes: least - 1)
+        }
     }
 
     private static func suppression(_ kind: RecordKind, _ address: AddressHash) -> [UInt8] {

@@ -118,7 +118,7 @@ struct StoreMeasurements {
         print("written: \(seconds) s, \(bytes) bytes, \(blocks.count) blocks")
         for _ in 0 ..< 3 {
             start = DispatchTime.now().uptimeNanoseconds
-            let loader = StoreLoader()
+            let loader = StoreLoader(bytes: bytes)
             for block in blocks { try loader.load(block.bytes) }
             let loaded = try loader.finish()
             seconds = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9

@@ -69,7 +69,7 @@ package final class SimulatedReplicatedLogStore: LogStore {
                 guard position.index > 1,
                     self.cluster.position(behind: Int(position.index) - 1) == position
                 else { continue }
-                target.begin(reader.position)
+                target.begin(reader.position, bytes: reader.sizeBytes)
                 while let block = try reader.next() {
                     guard target.load(block) else { throw .snapshotRejected(file: name) }
                 }

@@ -40,7 +40,14 @@ package final class StoreLoader {
     /// The profile that has more events, and the number of the next one.
     private var unfinished: (profile: ProfileRef, next: Int)?
 
-    package init() {}
+    /// Bytes of all blocks.
+    private let bytes: Int
+
+    /// - Parameter bytes: Of all blocks: what they announce cannot be more than has space in them,
+    ///   and is rejected before memory is taken for it.
+    package init(bytes: Int) {
+        self.bytes = bytes
+    }
 
     /// Takes the next block.
     package func load(_ block: UnsafeRawBufferPointer) throws(SnapshotError) {
@@ -129,8 +136,10 @@ package final class StoreLoader {
         self.expected = totals
         for shard in 0 ..< Shards.count {
             let counts = SnapshotTotals.ShardCounts(from: &reader)
-            guard counts.profiles <= ProfileRef.slotsMax else { return false }
             self.expected.add(counts)
+            guard counts.profiles <= ProfileRef.slotsMax,
+                self.expected.profiles <= self.bytes / SnapshotFormat.itemHeaderBytes
+            else { return false }
             store.pool.load(shard, count: counts.profiles, locks: store.profileLocks)
             self.seen.append([UInt64](repeating: 0, count: (counts.profiles + 63) / 64))
             self.index.reserve(shard, counts.identifiers)

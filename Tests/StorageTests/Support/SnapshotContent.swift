@@ -55,7 +55,7 @@ final class CheckingTarget: RecoveryTarget {
     private var content: SnapshotContent?
     private var blocks = 0
 
-    func begin(_ position: SnapshotPosition) {
+    func begin(_ position: SnapshotPosition, bytes: Int) {
         self.forget()
         self.position = position
     }
@@ -105,7 +105,7 @@ final class FrameTarget: RecoveryTarget {
         self.body = body
     }
 
-    func begin(_ position: SnapshotPosition) {}
+    func begin(_ position: SnapshotPosition, bytes: Int) {}
     func load(_ block: UnsafeRawBufferPointer) -> Bool { false }
     func endOfSnapshot() -> Bool { false }
     func abandonSnapshot() {}
