@@ -101,6 +101,23 @@ import Testing
         #expect(try Self.load(Self.blocks(of: store, isBegun: true)).digest() == digest)
     }
 
+    /// Memory is taken for what is announced before it has come.
+    @Test func moreProfilesThanHaveSpaceInTheBytesAreRejected() throws {
+        let fixture = TrackFixture()
+        for number in 0 ..< 40 { try fixture.track(.installation("d\(number)")) }
+        let blocks = try Self.blocks(of: fixture.store)
+        func load(bytes: Int) throws -> Store {
+            let loader = StoreLoader(bytes: bytes)
+            try blocks.forEach { try $0.withUnsafeBytes { try loader.load($0) } }
+            return try loader.finish()
+        }
+        let least = 40 * SnapshotFormat.itemHeaderBytes
+        #expect(try load(bytes: least).digest() == fixture.store.digest())
+        #expect(throws: SnapshotError.malformed(item: SnapshotItem.state.rawValue)) {
+            try load(bytes: least - 1)
+        }
+    }
+
     private static func suppression(_ kind: RecordKind, _ address: AddressHash) -> [UInt8] {
         var buffer = ByteBuffer()
         let start = beginRecord(kind, in: &buffer)
