@@ -19,8 +19,8 @@ CALLS_PER_CONNECTION = 50
 class EndingServer:
     """Serves so many calls of each connection, then sends GOAWAY, or just closes it."""
 
-    def __init__(self, says_so):
-        self.says_so = says_so
+    def __init__(self, says_so, calls=CALLS_PER_CONNECTION):
+        self.says_so, self.calls_per_connection = says_so, calls
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.connections = self.calls = self.sent_back = 0
@@ -46,6 +46,8 @@ class EndingServer:
         file = connection.makefile("rb")
         file.read(len(PREFACE))
         connection.sendall(frame(SETTINGS))
+        if self.calls_per_connection == 0:
+            connection.sendall(frame(GOAWAY, payload=struct.pack(">II", 0, 0)))
         while head := file.read(9):
             size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
             (stream,) = struct.unpack(">I", head[5:])
@@ -54,7 +56,7 @@ class EndingServer:
                 connection.sendall(frame(SETTINGS, ACK))
             if kind not in (DATA, HEADERS) or not flags & END_STREAM:
                 continue
-            if served == CALLS_PER_CONNECTION:
+            if served == self.calls_per_connection:
                 with self.lock:
                     self.sent_back += 1
                 continue
@@ -67,7 +69,7 @@ class EndingServer:
                 + frame(DATA, 0, stream, message(b""))
                 + frame(HEADERS, END_HEADERS | END_STREAM, stream, encoder.encode([("grpc-status", "0")]))
             )
-            if served == CALLS_PER_CONNECTION:
+            if served == self.calls_per_connection:
                 if not self.says_so:
                     break
                 connection.sendall(frame(GOAWAY, payload=struct.pack(">II", last, 0)))
@@ -100,4 +102,13 @@ def test_a_connection_that_is_lost_with_calls_ends_the_load():
     server = EndingServer(says_so=False)
     finished = bench(server, "--requests", "1000")
     assert finished.returncode == 3 and server.address in finished.stderr, finished.stderr
+    server.listener.close()
+
+
+def test_a_server_that_takes_no_call_ends_the_load():
+    """Its GOAWAYs would be followed by new connections for ever."""
+    server = EndingServer(says_so=True, calls=0)
+    finished = bench(server, "--requests", "1000")
+    assert finished.returncode == 3 and server.address in finished.stderr, finished.stderr
+    assert server.connections < 100
     server.listener.close()

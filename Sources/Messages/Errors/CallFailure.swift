@@ -81,14 +81,7 @@ package enum CallFailure {
     ///   - bytes: Its size, as announced by its prefix.
     ///   - maximum: Bytes that are allowed.
     package static func messageTooLarge(bytes: Int, maximum: Int) -> CallFailure {
-        .rejected(
-            .limitExceeded,
-            ErrorContext(
-                metadata: [
-                    ("limit", "message_bytes_max"), ("maximum", String(maximum)),
-                    ("actual", String(bytes)),
-                ],
-                message: "a message of \(bytes) bytes, at most \(maximum) are allowed"))
+        Self.tooLarge("message_bytes_max", bytes, maximum, "a message")
     }
 
     /// The headers of a request are larger than headers may be.
@@ -97,14 +90,19 @@ package enum CallFailure {
     ///   - bytes: Their size, counted as SETTINGS_MAX_HEADER_LIST_SIZE counts.
     ///   - maximum: Bytes that are allowed.
     package static func headersTooLarge(bytes: Int, maximum: Int) -> CallFailure {
+        Self.tooLarge("header_bytes", bytes, maximum, "request headers")
+    }
+
+    private static func tooLarge(
+        _ limit: String, _ bytes: Int, _ maximum: Int, _ what: String
+    ) -> CallFailure {
         .rejected(
             .limitExceeded,
             ErrorContext(
                 metadata: [
-                    ("limit", "header_bytes"), ("maximum", String(maximum)),
-                    ("actual", String(bytes)),
+                    ("limit", limit), ("maximum", String(maximum)), ("actual", String(bytes)),
                 ],
-                message: "request headers of \(bytes) bytes, at most \(maximum) are allowed"))
+                message: "\(what) of \(bytes) bytes, at most \(maximum) are allowed"))
     }
 
     /// Clients have begun more requests than the server keeps bytes of.

@@ -35,6 +35,8 @@ final class ClientCall {
     var hasEnded = false
     /// The server has not looked at it, and says so: it may be started again elsewhere.
     var isUnprocessed = false
+    /// For loads: how often that has happened to this call.
+    var timesSentBack = 0
     /// Whether the response was longer than the client keeps.
     var isOversized = false
 

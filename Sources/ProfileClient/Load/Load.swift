@@ -51,6 +51,9 @@ package struct Load {
 
     /// Longest wait for responses after the last call was started, in nanoseconds.
     private static let drainNanoseconds: UInt64 = 10_000_000_000
+    /// How often one call is started again on another connection: a server that ends connections by
+    /// their age sends a call back once, one that takes no call does so for ever.
+    private static let timesSentBackMax = 10
     /// Coprime to any power of ten, so that every id is visited once before any is repeated.
     private static let step = 7_919
 
@@ -177,12 +180,15 @@ package struct Load {
                 person: person, project: (isProject ? number : person) % (self.load.projects ?? 1))
             self.startedByKind[call.kind] += 1
             call.startedNanoseconds = due
+            call.timesSentBack = 0
             self.started += 1
             try connection.start(call)
         }
 
         private func end(_ connection: ClientConnection, _ number: Int, _ call: ClientCall) {
             if call.isUnprocessed, !connection.acceptsCalls {
+                call.timesSentBack += 1
+                if call.timesSentBack > Load.timesSentBackMax { self.failure = .closed }
                 return self.sentBack.append((number, call))
             }
             let now = Load.now()
