@@ -13,7 +13,10 @@ start() {
     PROFILES_SNAPSHOT_LOG_BYTES=1024GiB "$binary" --data-dir "$work/$name" --listen 127.0.0.1:0 \
         --admin-listen 127.0.0.1:0 --loops 1 "$@" 2> "$work/$name.log" &
     pids[$name]=$!
-    for _ in $(seq 6000); do grep -q '"serving"' "$work/$name.log" && break; sleep 0.05; done
+    until grep -q '"serving"' "$work/$name.log"; do
+        kill -0 "${pids[$name]}" || { cat "$work/$name.log" >&2; return 1; }
+        sleep 0.05
+    done
     ports[$name]=$(grep -oE '"listen":"[^"]+"' "$work/$name.log" | cut -d'"' -f4 | cut -d: -f2)
 }
 stop() { # NAME

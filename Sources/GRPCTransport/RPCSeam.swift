@@ -88,18 +88,11 @@ package struct RPCCall {
     package var method: Int
     /// Monotonic nanoseconds after which the response is worthless; `UInt64.max`: no deadline.
     package var deadlineNanoseconds: UInt64
-    /// The credentials of the headers as `authorization` has them, cut at
-    /// `TransportLimits.credentialsBytesMax`; empty: none, or several.
-    package var authorization: UnsafeRawBufferPointer
 
-    package init(
-        token: CallToken, method: Int, deadlineNanoseconds: UInt64,
-        authorization: UnsafeRawBufferPointer
-    ) {
+    package init(token: CallToken, method: Int, deadlineNanoseconds: UInt64) {
         self.token = token
         self.method = method
         self.deadlineNanoseconds = deadlineNanoseconds
-        self.authorization = authorization
     }
 }
 
@@ -123,7 +116,10 @@ package protocol RPCHandler: AnyObject {
     /// method, before any body is buffered, and before the handler may use the token otherwise. A
     /// call that is accepted ends exactly once: by the handler (`respond`, `finish`), or with
     /// `cancelled`.
-    func admit(_ call: RPCCall) -> RPCAdmission
+    ///
+    /// - Parameter credentials: Those of the headers as `authorization` has them, cut at
+    ///   `TransportLimits.credentialsBytesMax`; empty: none, or several. Valid for this call only.
+    func admit(_ call: RPCCall, credentials: UnsafeRawBufferPointer) -> RPCAdmission
     /// A call that was admitted as `.counted` has its status, whoever ended it. Once a call.
     func callEnded(_ token: CallToken, _ code: RPCStatusCode)
     /// A connection is gone, its calls before it: what was kept for it may be forgotten.

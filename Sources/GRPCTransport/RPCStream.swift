@@ -25,7 +25,10 @@ final class RPCStream {
     private(set) var token = CallToken(
         loop: 0, connectionSlot: 0, connectionGeneration: 0, streamSlot: 0, streamGeneration: 0)
     var machine = RPCStreamStateMachine()
-    var head = RequestHead()
+    /// Index of the method that is called; `nil`: not served.
+    var method: Int?
+    /// How its messages may be compressed.
+    var encoding = RequestHead.Encoding.identity
     var deframer = MessageDeframer()
     var flow = RequestFlow()
     /// What its unfinished request counts for in the budgets.
@@ -82,7 +85,8 @@ final class RPCStream {
         let bytesKept = isSpare ? 0 : Self.bytesKept
         self.generation &+= 1
         self.machine = RPCStreamStateMachine()
-        self.head.reset()
+        self.method = nil
+        self.encoding = .identity
         self.deframer = MessageDeframer()
         self.flow = RequestFlow()
         self.charge = RequestCharge()

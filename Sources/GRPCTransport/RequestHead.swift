@@ -1,7 +1,7 @@
 import Bytes
 
-/// What the headers of a request said, as far as it matters; filled field by field, kept by the
-/// stream.
+/// What the headers of a request said, as far as it matters; filled field by field. A connection
+/// has one, as header blocks follow each other, and streams keep the two fields that matter later.
 struct RequestHead: ~Copyable {
     /// How a content type reads.
     enum ContentType {
@@ -20,7 +20,7 @@ struct RequestHead: ~Copyable {
     }
 
     /// Longest `:authority` that is compared with `host`, in bytes: a host name of 253, and a port.
-    /// Of a longer one only as much is kept, since each stream has one.
+    /// Of a longer one only as much is kept, since each connection has one.
     static let authorityBytesMax = 320
 
     var isPOST = false
@@ -56,6 +56,9 @@ struct RequestHead: ~Copyable {
         self.authorization.removeAll()
         self.hasAuthorization = false
     }
+
+    /// Overwrites the credentials: no block comes any more.
+    mutating func wipe() { self.authorization.wipe() }
 
     /// Takes one field. Names are compared by length first, then all bytes.
     ///

@@ -125,8 +125,8 @@ package final class ServiceLoop: RPCHandler {
 
     // MARK: What the transport calls
 
-    package func admit(_ call: RPCCall) -> RPCAdmission {
-        self.isUnguarded ? self.admitOpen(call) : self.admitGuarded(call)
+    package func admit(_ call: RPCCall, credentials: UnsafeRawBufferPointer) -> RPCAdmission {
+        self.isUnguarded ? self.admitOpen(call) : self.admitGuarded(call, credentials)
     }
 
     /// Decides on a call that needs no key.

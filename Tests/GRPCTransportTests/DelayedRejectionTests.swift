@@ -167,7 +167,7 @@ import Testing
         return String(decoding: head.authorization.bytes, as: UTF8.self)
     }
 
-    /// A stream keeps its head for the next call.
+    /// A connection keeps its head for the next call.
     @Test func headKeepsLittleOfLongFields() {
         let methods = MethodTable([])
         let long = [UInt8](repeating: 65, count: 10_000)

@@ -21,7 +21,7 @@ final class RecordingHandler: RPCHandler {
     var closedSlots: [Int] = []
     var onAdmit: (RPCCall) -> RPCAdmission = { _ in .accepted }
 
-    func admit(_ call: RPCCall) -> RPCAdmission {
+    func admit(_ call: RPCCall, credentials: UnsafeRawBufferPointer) -> RPCAdmission {
         self.tokens.append(call.token)
         return self.onAdmit(call)
     }

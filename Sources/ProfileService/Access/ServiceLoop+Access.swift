@@ -10,10 +10,12 @@ import Profiles
 
 extension ServiceLoop {
     /// Decides on a call where keys are needed or calls are recorded.
-    func admitGuarded(_ call: RPCCall) -> RPCAdmission {
+    func admitGuarded(
+        _ call: RPCCall, _ credentials: UnsafeRawBufferPointer
+    ) -> RPCAdmission {
         let scopes = self.methods[call.method].pointee.scopes
         if !self.isOpen, scopes.rawValue != 0 {
-            return self.admitWithKey(call, needing: scopes)
+            return self.admitWithKey(call, credentials, needing: scopes)
         }
         let admission = self.admitOpen(call)
         guard case .accepted = admission, self.audits(call.method, ofOperator: true) else {
@@ -26,15 +28,17 @@ extension ServiceLoop {
     /// Decides on a call that needs a key.
     ///
     /// Budget: a repeated header costs one comparison, two loads and no hash.
-    private func admitWithKey(_ call: RPCCall, needing scopes: AccessScopes) -> RPCAdmission {
+    private func admitWithKey(
+        _ call: RPCCall, _ credentials: UnsafeRawBufferPointer, needing scopes: AccessScopes
+    ) -> RPCAdmission {
         guard let reference = self.partitionReference else {
             return .rejected(RPCStatus(.rejected(.replaying)))
         }
         // SAFETY: the loop keeps its partition; no reference is counted.
         let version = reference._withUnsafeGuaranteedRef { self.accessVersion(of: $0.store) }
         let isCached = self.callers.isCached(
-            call.token, call.authorization, version, now: self.transport.nowWallMicroseconds)
-        if !isCached, let rejection = self.logIn(call, version) { return rejection }
+            call.token, credentials, version, now: self.transport.nowWallMicroseconds)
+        if !isCached, let rejection = self.logIn(call, credentials, version) { return rejection }
         return self.admit(call, needing: scopes)
     }
 
@@ -47,19 +51,21 @@ extension ServiceLoop {
     ///
     /// - Returns: What the call is told if that is nothing.
     @inline(never)
-    private func logIn(_ call: RPCCall, _ version: AccessVersion) -> RPCAdmission? {
+    private func logIn(
+        _ call: RPCCall, _ credentials: UnsafeRawBufferPointer, _ version: AccessVersion
+    ) -> RPCAdmission? {
         guard let store = self.partition?.store else { return nil }
         let now = self.transport.nowWallMicroseconds
         // Other keys may have changed: this one's secret need not be hashed again.
-        if let outdated = self.callers.outdated(call.token, call.authorization),
+        if let outdated = self.callers.outdated(call.token, credentials),
             let grant = self.access.renew(outdated, in: store, now: now)
         {
-            self.callers.cache(grant, call.token, call.authorization, version)
+            self.callers.cache(grant, call.token, credentials, version)
             return nil
         }
-        switch self.access.logIn(call.authorization, in: store, now: now) {
+        switch self.access.logIn(credentials, in: store, now: now) {
         case .granted(let grant):
-            self.callers.cache(grant, call.token, call.authorization, version)
+            self.callers.cache(grant, call.token, credentials, version)
             return nil
         case .failed(let failure, let name): return self.rejectLogin(call, failure, name)
         }
