@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # CPU time per durable Track with a key and without one, and of another build, interleaved in one run: the load
-# generator over 100,000 people in one project, 8 connections x 100 streams, --loops 1. The floor, which ignores the key,
-# gets both loads too: what the header costs it is the price of receiving and unpacking the header's bytes, which a server
-# on libnghttp2 pays before it has looked at one of them.
+# generator over 100,000 people in one project, 8 connections x 100 streams, --loops 1. The floor, which ignores the
+# key, gets both loads too: what the header costs it is the price of receiving and unpacking the header's bytes, which a
+# server on libnghttp2 pays before it has looked at one of them.
 # Usage: Benchmarks/keys.sh [OTHER_PROFILED]   (another build, without a key, in the same rounds)
 # ROUNDS (9), REQUESTS (400000)
 set -euo pipefail
@@ -43,7 +43,8 @@ share() { # NAME BASE: the median of the differences round by round, in per cent
 }
 # The median over the rounds of what a key costs the service beyond what it costs the floor.
 own() {
-    paste "$work"/{keyed,open,floorKeyed,floor}.costs | awk '{printf "%.3f\n", ($1 - $2 - ($3 - $4)) / $2 * 100}' | median
+    paste "$work"/{keyed,open,floorKeyed,floor}.costs |
+        awk '{printf "%.3f\n", ($1 - $2 - ($3 - $4)) / $2 * 100}' | median
 }
 echo "with a key: $(share keyed open) % more than without"
 echo "beyond what the header costs the floor: $(own) %; the goal is at most 3 %"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # 10,000 projects of 100 profiles beside one project of 1,000,000: bytes per profile, CPU per Track, and the time of a
 # start from a snapshot and from the log. Both servers hold the same people, and the loads visit them in the same order.
-# PROJECTS (9999: with `default`, 10,000, the most), PROFILES (1000000), REQUESTS (400000 Tracks a round), ROUNDS (5), STARTS (3), WORK_DIR (/tmp)
+# PROJECTS (9999: with `default`, 10,000, the most), PROFILES (1000000), REQUESTS (400000 Tracks a round), ROUNDS (5),
+# STARTS (3), WORK_DIR (/tmp)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 projects=${PROJECTS:-9999}

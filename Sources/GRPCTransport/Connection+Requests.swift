@@ -76,7 +76,8 @@ extension Connection {
                 return self.finish(stream, Self.deadlineStatus)
             }
         }
-        switch loop.handler.admit(loop.call(of: stream), credentials: self.head.authorization.bytes) {
+        let credentials = self.head.authorization.bytes
+        switch loop.handler.admit(loop.call(of: stream), credentials: credentials) {
         case .accepted: break
         case .counted: stream.reportsEnd = true
         case .rejected(let status): return self.finish(stream, status)

@@ -13,8 +13,8 @@ package struct TransportLimits: Sendable {
     package var messageBytesMax = 4 << 20
     /// Bytes of one header block that are kept, counted as name + value + 32 per field (G22, A7).
     package var headerBytesMax = 16 << 10
-    /// Longest credentials that are kept whole, in bytes. Of longer ones the beginning is kept at
-    /// this length, in each connection: it must be longer than any credentials that a handler accepts.
+    /// Longest credentials that are kept whole, in bytes. Of longer ones a connection keeps the
+    /// beginning, at this length: it must be longer than any credentials that a handler accepts.
     package static let credentialsBytesMax = 128
     /// Bytes of one header block that close the connection.
     package var headerBytesFatal = 64 << 10
