@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 10
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay sanitize fuzz fuzz-deps kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
+.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -81,6 +81,12 @@ resource-test: deps test-deps build ## no descriptors, no memory, interrupted ca
 attack: deps test-deps build ## floods A1-A15 beside a client that behaves: cut or bounded, memory, latency (ATTACK_DOSE, ATTACK_SECONDS)
 	PROFILED=$(CURDIR)/$(BINARY) $(PYTHON) Tests/clients/attack_table.py
 
+key-churn-test: deps test-deps build ## keys created and revoked each 10 ms under load, for a minute
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_CHURN_SECONDS=60 $(PYTHON) -m pytest Tests/clients/test_key_churn.py -q -s
+
+isolation-timing: deps test-deps build ## whether response times tell what another project has, 10,000 pairs each (ISOLATION_PAIRS)
+	PROFILED=$(CURDIR)/$(BINARY) $(PYTHON) Tests/clients/isolation_timing.py
+
 log-damage-test: deps ## blocks of the log zeroed, stale, swapped, written over each other (F6)
 	PROFILES_DAMAGE_FRAMES=1500 PROFILES_DAMAGE_SEGMENT_BYTES=32768 PROFILES_DAMAGE_PAIRS=2500 swift test --filter LogBlockDamageTests 2>&1 | grep -E '^F6|✘|error:|Test run'
 
@@ -104,6 +110,12 @@ bench-snapshot: deps build ## latency beside a snapshot of a million profiles, a
 
 bench-replay: deps build ## commands a second that a start replays
 	Benchmarks/replay.sh
+
+bench-projects: deps build ## 10,000 projects beside one: bytes per profile, CPU per Track, starts
+	Benchmarks/projects.sh
+
+bench-keys: deps build ## CPU per Track with a key and without
+	Benchmarks/keys.sh
 
 clean: ## removes what builds and tests have made
 	rm -rf .build .build-* .venv

@@ -64,7 +64,7 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 "ProfileService", "ProfileClient", "GRPCTransport", "Storage", "IOSimulation",
-                "IOCore", "CNGHTTP2",
+                "IOCore", "CNGHTTP2", "Profiles",
             ], path: "Tests/Support"),
         .testTarget(
             name: "NodeTests",
@@ -109,7 +109,8 @@ let package = Package(
         .testTarget(
             name: "ProfileServerTests",
             dependencies: [
-                "ProfileServer", "ProfileService", "ProfileClient", "Storage", "IOLinux", "IOCore",
+                "ProfileServer", "ProfileService", "ProfileClient", "GRPCTransport", "Storage",
+                "Profiles", "IOLinux", "IOCore", "Bytes",
             ]),
     ],
     swiftLanguageModes: [.v6]

@@ -10,23 +10,41 @@ work=$(mktemp -d)
 shown=/srv/profiles
 server=
 trap '[ -z "$server" ] || kill -9 "$server" 2> /dev/null || true; rm -rf "$work"' EXIT
-"$profiled" --data-dir "$work/data" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 2> "$work/log" &
-server=$!
-for _ in $(seq 600); do grep -q '"message":"serving"' "$work/log" && break; sleep 0.1; done
-PROFILES_ADDRESS=$(grep '"message":"serving"' "$work/log" | grep -oE '"listen":"[^"]+"' | cut -d'"' -f4)
-export PROFILES_ADDRESS
+serve() { # more flags
+    "$profiled" --data-dir "$work/data" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 "$@" 2> "$work/log" &
+    server=$!
+    for _ in $(seq 600); do grep -q '"message":"serving"' "$work/log" && break; sleep 0.1; done
+    PROFILES_ADDRESS=$(grep '"message":"serving"' "$work/log" | grep -oE '"listen":"[^"]+"' | cut -d'"' -f4)
+    export PROFILES_ADDRESS
+}
+stop() {
+    kill "$server"
+    wait "$server"
+    server=
+}
+serve
 
 section() { printf '\n## %s\n\n' "$1"; }
-show() { # the words of one profilectl call
-    local words=() word status=0
+quoted() { # words, as a shell reads them
+    local words=() word
     for word in "$@"; do
         case $word in *[!a-zA-Z0-9_=.:/@+,-]*) words+=("'$word'") ;; *) words+=("$word") ;; esac
     done
-    printf '```console\n$ profilectl %s\n' "${words[*]//$work/$shown}"
+    printf '%s' "${words[*]//$work/$shown}"
+}
+show() { # the words of one profilectl call
+    local status=0
+    printf '```console\n$ profilectl %s\n' "$(quoted "$@")"
     "$profilectl" "$@" > "$work/output" 2>&1 || status=$?
     sed "s|$work|$shown|g" "$work/output"
     [ "$status" -eq 0 ] || printf '(exit code %s)\n' "$status"
     printf '```\n\n'
+}
+keep() { # FILE, and the words of a call that prints a key
+    local file=$1
+    shift
+    (umask 077; "$profilectl" "$@" > "$file")
+    printf '```console\n$ (umask 077; profilectl %s > %s)\n```\n\n' "$(quoted "$@")" "${file/$work/$shown}"
 }
 
 printf '# A tour\n\n'
@@ -49,6 +67,29 @@ show sendable anna email/offers
 show consent anna --verify
 section 'All of it'
 show get anna
+section 'Projects and keys'
+echo 'A project keeps its people apart from those of every other one:'
+echo
+show project create shop-eu event_retention_days=30 double_opt_in=email
+show track anna visit --project shop-eu
+show project list
+show project delete shop-eu
+show project delete shop-eu --undo
+echo 'This server is open: everyone on its machine is its operator. Started with `--operator-key-file`, it wants a key'
+echo 'for every call:'
+echo
+keep "$work/operator.key" key new
+stop
+serve --operator-key-file "$work/operator.key"
+show get anna
+export PROFILES_KEY_FILE=$work/operator.key
+echo 'From here on `PROFILES_KEY_FILE` names the file of the operator, who makes a key for the shop:'
+echo
+keep "$work/shop.key" key create --project shop-eu --scopes read,write --expires 90d --rate 100 --name web
+show track anna visit --project shop-eu --key-file "$work/shop.key"
+show get anna --key-file "$work/shop.key"
+show key list --project shop-eu
+show key revoke "$(cut -c 4-19 "$work/shop.key")" --project shop-eu
 section 'Mistakes'
 show track anna "bad name" amount=1
 show track anna refund --ago 3d
@@ -56,9 +97,7 @@ show get nobody
 show trakc anna
 section 'A backup, and the way back'
 show backup "$work/monday"
-kill "$server"
-wait "$server"
-server=
+stop
 echo 'Without the server:'
 echo
 show verify "$work/monday"

@@ -15,6 +15,7 @@ public enum HMACSHA256 {
             shortKey.append(key)
         }
         while shortKey.count < SHA256.blockBytes { shortKey.append(UInt8(0)) }
+        defer { shortKey.wipe() }
         var inner = SHA256()
         Self.pad(&shortKey, with: 0x36)
         inner.update(shortKey.bytes)

@@ -97,6 +97,8 @@ public struct SHA256: ~Copyable {
         for _ in 0 ..< zeros { self.pending.append(UInt8(0)) }
         self.pending.append(bits.bigEndian)
         self.compress(self.pending.bytes)
+        // The end of the input may be a secret.
+        self.pending.wipe()
         let state = self.state
         return SHA256Digest(
             words: (

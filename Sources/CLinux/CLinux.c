@@ -82,6 +82,8 @@ long linux_getrandom(void *target, uint64_t bytes) { return getrandom(target, by
 
 void linux_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
 
+void linux_forbid_dumps(void) { prctl(PR_SET_DUMPABLE, 0); }
+
 uint64_t linux_file_system_magic(const char *path) {
     struct statfs status;
     return statfs(path, &status) == 0 ? (uint64_t)status.f_type & 0xFFFFFFFFu : 0;

@@ -91,9 +91,11 @@ extension Connection {
         switch UInt32(frame.pointee.hd.type) {
         case NGHTTP2_RST_STREAM.rawValue:
             // NO_ERROR and CANCEL are ours: a response before the end of its request, a deadline.
-            let code = frame.pointee.rst_stream.error_code
-            if code != NGHTTP2_NO_ERROR.rawValue, code != NGHTTP2_CANCEL.rawValue {
-                self.machine.streamReset(nowNanoseconds: self.loop.nowNanoseconds)
+            // So is ENHANCE_YOUR_CALM: empty DATA frames are counted where it is decided, failed
+            // logins are not, as the connection has calls of others.
+            switch nghttp2_error_code(frame.pointee.rst_stream.error_code) {
+            case NGHTTP2_NO_ERROR, NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM: break
+            default: self.machine.streamReset(nowNanoseconds: self.loop.nowNanoseconds)
             }
         case NGHTTP2_HEADERS.rawValue, NGHTTP2_DATA.rawValue:
             self.machine.responseSent()

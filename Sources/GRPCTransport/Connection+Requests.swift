@@ -37,28 +37,29 @@ extension Connection {
     /// Decides on a call from its headers, before any body is buffered.
     private func headersComplete(_ stream: RPCStream) {
         let loop = self.loop
-        guard !stream.head.hasConflictingHost else {
+        stream.method = self.head.method
+        stream.encoding = self.head.encoding
+        guard !self.head.hasConflictingHost else {
             // Malformed, which is a stream error (RFC 9113, section 8.3.1).
             return self.reset(stream, NGHTTP2_PROTOCOL_ERROR)
         }
-        let head = stream.head.method
-        loop.metrics.started(method: head)
-        guard stream.head.bytes <= loop.limits.headerBytesMax else {
+        loop.metrics.started(method: stream.method)
+        guard self.head.bytes <= loop.limits.headerBytesMax else {
             return self.finish(
                 stream,
                 loop.handler.headersTooLarge(
-                    bytes: stream.head.bytes, maximum: loop.limits.headerBytesMax))
+                    bytes: self.head.bytes, maximum: loop.limits.headerBytesMax))
         }
-        guard stream.head.isPOST else { return self.rejectHTTP(stream, "405") }
-        guard stream.head.contentType == .grpc else { return self.rejectHTTP(stream, "415") }
-        guard let method = stream.head.method else {
+        guard self.head.isPOST else { return self.rejectHTTP(stream, "405") }
+        guard self.head.contentType == .grpc else { return self.rejectHTTP(stream, "415") }
+        guard let method = stream.method else {
             return self.finish(stream, RPCStatus(.unimplemented, "unknown service or method"))
         }
-        guard !stream.head.hasInvalidTimeout else {
+        guard !self.head.hasInvalidTimeout else {
             return self.finish(
                 stream, RPCStatus(.internalError, "grpc-timeout is not 1 to 8 digits and a unit"))
         }
-        guard stream.head.encoding != .unknown else {
+        guard self.head.encoding != .unknown else {
             return self.finish(
                 stream, RPCStatus(.unimplemented, Self.encodingText), listsEncodings: true)
         }
@@ -68,22 +69,29 @@ extension Connection {
     /// Gives a call whose headers are good to the handler.
     private func accept(_ stream: RPCStream, _ method: Int) {
         let loop = self.loop
-        let isRequestStream = loop.methods.methods[method].streamsRequests
-        stream.machine.accept(
-            streamsRequests: isRequestStream,
-            streamsResponses: loop.methods.methods[method].streamsResponses)
-        if let timeout = stream.head.timeoutNanoseconds {
+        if let timeout = self.head.timeoutNanoseconds {
             let (due, overflow) = loop.nowNanoseconds.addingReportingOverflow(timeout)
             stream.deadlineNanoseconds = overflow ? .max : due
             guard !loop.hasPassed(stream.deadlineNanoseconds) else {
                 return self.finish(stream, Self.deadlineStatus)
             }
         }
+        let credentials = self.head.authorization.bytes
+        switch loop.handler.admit(loop.call(of: stream), credentials: credentials) {
+        case .accepted: break
+        case .counted: stream.reportsEnd = true
+        case .rejected(let status): return self.finish(stream, status)
+        case .rejectedLater(let status): return loop.rejectLater(stream, status)
+        }
+        self.hasAcceptedCalls = true
+        let isRequestStream = loop.methods.methods[method].streamsRequests
+        stream.machine.accept(
+            streamsRequests: isRequestStream,
+            streamsResponses: loop.methods.methods[method].streamsResponses)
         // A request stream may rest before and between its messages: `watchBody` bounds the time
         // inside one.
         let bodyDue = isRequestStream ? .max : loop.nowNanoseconds + loop.limits.bodyNanoseconds
         loop.schedule(stream, at: min(stream.deadlineNanoseconds, bodyDue))
-        if let status = loop.handler.admit(loop.call(of: stream)) { self.finish(stream, status) }
     }
 
     /// Cuts bytes into messages and delivers them until the handler pauses or the call ends.
@@ -116,7 +124,7 @@ extension Connection {
                 stream,
                 self.loop.handler.messageTooLarge(
                     bytes: size, maximum: self.loop.limits.messageBytesMax))
-        case .compressed where stream.head.encoding == .identity:
+        case .compressed where stream.encoding == .identity:
             self.cancel(
                 stream, RPCStatus(.internalError, "a compressed message without grpc-encoding"))
         case .compressed:

@@ -169,8 +169,12 @@ extension Connection {
         self.loop.hasDrained = true
         self.loop.wheel.cancel(stream.timer)
         self.loop.metrics.handled(
-            method: stream.head.method, code: code,
+            method: stream.method, code: code,
             nanoseconds: self.loop.nowNanoseconds - stream.startedNanoseconds)
+        if stream.reportsEnd {
+            stream.reportsEnd = false
+            self.loop.handler.callEnded(stream.token, code)
+        }
         self.markDirty()
     }
 

@@ -41,6 +41,8 @@ final class Connection {
     var progressNanoseconds: UInt64
     /// When to look for responses that are not read; `.max`: none wait.
     var responseCheckNanoseconds = UInt64.max
+    /// A call of it was accepted.
+    var hasAcceptedCalls = false
     /// It has left its loop.
     var isClosed: Bool { self.session == nil }
     /// For the check of its timeouts.
@@ -51,6 +53,8 @@ final class Connection {
     /// and its body follows most often.
     // SAFETY: owned as `streams`; set to `nil` when the stream leaves them.
     private var latestStream: Unmanaged<RPCStream>?
+    /// The head of `latestStream`; used again for the next one.
+    private(set) var head = RequestHead()
 
     init(
         loop: RPCLoop, slot: UInt32, generation: UInt32, peer: PeerShare, nowNanoseconds: UInt64
@@ -99,6 +103,7 @@ final class Connection {
     func destroy() {
         nghttp2_session_del(self.session)
         self.session = nil
+        self.head.wipe()
     }
 
     /// Calls `body` with the connection of a callback, without counting a reference: its loop holds
@@ -189,6 +194,7 @@ final class Connection {
                 NGHTTP2_REFUSED_STREAM.rawValue)
             return
         }
+        self.head.reset()
         let stream = self.loop.takeStream()
         stream._withUnsafeGuaranteedRef {
             $0.open(id: id, on: self, nowNanoseconds: self.loop.nowNanoseconds)
@@ -206,18 +212,16 @@ final class Connection {
     func header(stream id: Int32, name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)
         -> Int32
     {
-        guard let stream = self.latestStream else { return 0 }
-        return stream._withUnsafeGuaranteedRef { stream in
-            guard stream.id == id else { return 0 }
-            stream.head.bytes += name.count + value.count + 32
-            if stream.head.bytes > self.headerBytesFatal {
-                self.machine.fail(.headerFlood)
-                return Int32(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
-            }
-            guard stream.head.bytes <= self.headerBytesMax else { return 0 }
-            stream.head.add(name: name, value: value, methods: self.methods)
-            return 0
+        guard let stream = self.latestStream, stream._withUnsafeGuaranteedRef({ $0.id }) == id
+        else { return 0 }
+        self.head.bytes += name.count + value.count + 32
+        if self.head.bytes > self.headerBytesFatal {
+            self.machine.fail(.headerFlood)
+            return Int32(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
         }
+        guard self.head.bytes <= self.headerBytesMax else { return 0 }
+        self.head.add(name: name, value: value, methods: self.methods)
+        return 0
     }
 
     /// nghttp2 has closed a stream: reset, or done.

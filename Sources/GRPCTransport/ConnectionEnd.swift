@@ -20,6 +20,8 @@ enum ConnectionEnd: String, CaseIterable {
     case tooManyOfPeer = "too_many_connections_of_address"
     /// Its unread responses were the largest when their budget was used up.
     case outputBudget = "output_budget"
+    /// It has more rejected calls waiting than may wait.
+    case failedLogins = "too_many_failed_logins"
     case drained
 
     /// The last GOAWAY of a connection that is cut off.
@@ -45,7 +47,8 @@ enum ConnectionEnd: String, CaseIterable {
         case .maxAge: Goodbye(isPeerAtFault: false, reason: "max_age")
         case .yielded: Goodbye(isPeerAtFault: false, reason: "idle_and_too_many_connections")
         case .drained: Goodbye(isPeerAtFault: false)
-        case .tooMany, .tooManyOfPeer: Goodbye(isPeerAtFault: true, reason: self.rawValue)
+        case .tooMany, .tooManyOfPeer, .failedLogins:
+            Goodbye(isPeerAtFault: true, reason: self.rawValue)
         case .protocolError, .done, .peerClosed, .prefaceTimeout, .keepaliveTimeout: nil
         }
     }

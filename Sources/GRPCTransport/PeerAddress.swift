@@ -1,6 +1,6 @@
 /// The network that a connection comes from, as far as its budgets are concerned: an IPv4 address,
 /// or the first 64 bits of an IPv6 address, of which a single host has as many as it likes.
-struct PeerAddress: Hashable, Sendable {
+package struct PeerAddress: Hashable, Sendable {
     private enum Family: Hashable {
         case ipv4, ipv6
     }
@@ -11,7 +11,7 @@ struct PeerAddress: Hashable, Sendable {
 
     /// Reads what a socket says of its peer, such as `127.0.0.1:50123` or `[2001:db8::1]:443`;
     /// whatever is neither counts as one peer.
-    init(_ peer: String) {
+    package init(_ peer: String) {
         if let four = Self.ipv4(peer.prefix { $0 != ":" }) {
             self.init(.ipv4, four)
         } else {

@@ -95,9 +95,8 @@ extension RPCLoop {
     /// What the handler learns of a stream's call.
     func call(of stream: RPCStream) -> RPCCall {
         RPCCall(
-            token: stream.token, method: stream.head.method ?? 0,
-            deadlineNanoseconds: stream.deadlineNanoseconds,
-            authorization: stream.head.authorization.bytes)
+            token: stream.token, method: stream.method ?? 0,
+            deadlineNanoseconds: stream.deadlineNanoseconds)
     }
 
     // MARK: Streams

@@ -90,6 +90,7 @@ extension RPCLoop {
         self.poller.remove(open.socket.descriptor)
         open.socket.close()
         self.leave(connection.peer)
+        self.handler.connectionClosed(slot: Int(connection.slot))
         self.freeSlots.append(connection.slot)
         self.connectionCount -= 1
     }

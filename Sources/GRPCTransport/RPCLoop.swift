@@ -61,6 +61,8 @@ package final class RPCLoop: Steppable {
     var resumed: [CallToken] = []
     /// Whole requests whose connection has too many unread responses.
     var deferredDispatches: [CallToken] = []
+    /// Calls that are rejected later, the next one first.
+    var delayedRejections: [DelayedRejection] = []
     /// When `shedResponses` compares the holders next.
     var nextShedNanoseconds: UInt64 = 0
 
@@ -222,6 +224,7 @@ package final class RPCLoop: Steppable {
         }
         self.serve(ready)
         while let timer = self.wheel.popDue(nowNanoseconds: self.nowNanoseconds) { timer.fire?() }
+        self.endDelayedRejections()
         self.resumeAccepting()
         if self.command.load(ordering: .acquiring) == Command.drain.rawValue {
             self.advanceDrain(graceNanoseconds: self.graceNanoseconds.load(ordering: .relaxed))

@@ -88,28 +88,42 @@ package struct RPCCall {
     package var method: Int
     /// Monotonic nanoseconds after which the response is worthless; `UInt64.max`: no deadline.
     package var deadlineNanoseconds: UInt64
-    /// The `authorization` header's value; empty: none.
-    package var authorization: UnsafeRawBufferPointer
 
-    package init(
-        token: CallToken, method: Int, deadlineNanoseconds: UInt64,
-        authorization: UnsafeRawBufferPointer
-    ) {
+    package init(token: CallToken, method: Int, deadlineNanoseconds: UInt64) {
         self.token = token
         self.method = method
         self.deadlineNanoseconds = deadlineNanoseconds
-        self.authorization = authorization
     }
+}
+
+/// What becomes of a call, decided from its headers.
+package enum RPCAdmission {
+    case accepted
+    /// Accepted, and `RPCHandler.callEnded` is called once, when the call has its status.
+    case counted
+    case rejected(RPCStatus)
+    /// Rejected after `TransportLimits.rejectionDelayNanoseconds`, so that whoever guesses has to
+    /// wait; its body is not kept meanwhile. Beyond `delayedRejectionsMax` it is reset, or its
+    /// connection closed if no call of it was accepted.
+    case rejectedLater(RPCStatus)
 }
 
 /// What is served on one loop. One instance per loop; called on the loop's thread only.
 ///
 /// Budget of `receive` for a unary call: no allocation in the steady state.
 package protocol RPCHandler: AnyObject {
-    /// Headers are complete: whether the call is accepted (`nil`) or ends with a status. Called for
-    /// every method, before any body is buffered. A call that is accepted ends exactly once: by the
-    /// handler (`respond`, `finish`), or with `cancelled`.
-    func admit(_ call: RPCCall) -> RPCStatus?
+    /// Headers are complete: whether the call is accepted or ends with a status. Called for every
+    /// method, before any body is buffered, and before the handler may use the token otherwise. A
+    /// call that is accepted ends exactly once: by the handler (`respond`, `finish`), or with
+    /// `cancelled`.
+    ///
+    /// - Parameter credentials: Those of the headers as `authorization` has them, cut at
+    ///   `TransportLimits.credentialsBytesMax`; empty: none, or several. Valid for this call only.
+    func admit(_ call: RPCCall, credentials: UnsafeRawBufferPointer) -> RPCAdmission
+    /// A call that was admitted as `.counted` has its status, whoever ended it. Once a call.
+    func callEnded(_ token: CallToken, _ code: RPCStatusCode)
+    /// A connection is gone, its calls before it: what was kept for it may be forgotten.
+    func connectionClosed(slot: Int)
     /// One whole message; a unary call gets exactly one. `message` is valid for this call only.
     func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall)
     /// A message is larger than messages may be: the status that its call ends with.
@@ -135,6 +149,9 @@ package protocol RPCHandler: AnyObject {
 }
 
 extension RPCHandler {
+    package func callEnded(_ token: CallToken, _ code: RPCStatusCode) {}
+    package func connectionClosed(slot: Int) {}
+
     package func messageTooLarge(bytes: Int, maximum: Int) -> RPCStatus {
         RPCStatus(
             .resourceExhausted, "a message of \(bytes) bytes, at most \(maximum) are allowed")

@@ -25,7 +25,10 @@ final class RPCStream {
     private(set) var token = CallToken(
         loop: 0, connectionSlot: 0, connectionGeneration: 0, streamSlot: 0, streamGeneration: 0)
     var machine = RPCStreamStateMachine()
-    var head = RequestHead()
+    /// Index of the method that is called; `nil`: not served.
+    var method: Int?
+    /// How its messages may be compressed.
+    var encoding = RequestHead.Encoding.identity
     var deframer = MessageDeframer()
     var flow = RequestFlow()
     /// What its unfinished request counts for in the budgets.
@@ -43,6 +46,8 @@ final class RPCStream {
     var startedNanoseconds: UInt64 = 0
     var deadlineNanoseconds: UInt64 = .max
     var emptyDataFrames = 0
+    /// The handler is told when the call has its status.
+    var reportsEnd = false
     /// Headroom reserved for its response, in bytes; 0: none.
     var reservedResponseBytes = 0
     /// When the first waiting byte of the responses was queued, or one was last taken, in monotonic
@@ -80,7 +85,8 @@ final class RPCStream {
         let bytesKept = isSpare ? 0 : Self.bytesKept
         self.generation &+= 1
         self.machine = RPCStreamStateMachine()
-        self.head.reset()
+        self.method = nil
+        self.encoding = .identity
         self.deframer = MessageDeframer()
         self.flow = RequestFlow()
         self.charge = RequestCharge()
@@ -90,5 +96,6 @@ final class RPCStream {
         self.output.reset(keepingCapacity: bytesKept)
         self.deadlineNanoseconds = .max
         self.emptyDataFrames = 0
+        self.reportsEnd = false
     }
 }

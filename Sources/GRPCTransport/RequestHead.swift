@@ -1,7 +1,7 @@
 import Bytes
 
-/// What the headers of a request said, as far as it matters; filled field by field, kept by the
-/// stream.
+/// What the headers of a request said, as far as it matters; filled field by field. A connection
+/// has one, as header blocks follow each other, and streams keep the two fields that matter later.
 struct RequestHead: ~Copyable {
     /// How a content type reads.
     enum ContentType {
@@ -19,6 +19,10 @@ struct RequestHead: ~Copyable {
         case unknown
     }
 
+    /// Longest `:authority` that is compared with `host`, in bytes: a host name of 253, and a port.
+    /// Of a longer one only as much is kept, since each connection has one.
+    static let authorityBytesMax = 320
+
     var isPOST = false
     var contentType = ContentType.absent
     var encoding = Encoding.identity
@@ -30,11 +34,12 @@ struct RequestHead: ~Copyable {
     /// `host` names another server than `:authority`: whoever forwarded the request may have
     /// checked either (A15).
     private(set) var hasConflictingHost = false
-    /// The value of `:authority`; empty: none.
-    private var authority = ByteBuffer()
+    /// The value of `:authority`, or its first `authorityBytesMax + 1` bytes; empty: none.
+    private(set) var authority = ByteBuffer()
     /// Counted as SETTINGS_MAX_HEADER_LIST_SIZE counts: name, value and 32 per field.
     var bytes = 0
-    /// The value of `authorization`; empty: none, or several.
+    /// The value of `authorization`, or what it would be for the key in `x-api-key`, cut at
+    /// `TransportLimits.credentialsBytesMax`; empty: none, or several.
     private(set) var authorization = ByteBuffer()
     private var hasAuthorization = false
 
@@ -52,6 +57,9 @@ struct RequestHead: ~Copyable {
         self.hasAuthorization = false
     }
 
+    /// Overwrites the credentials: no block comes any more.
+    mutating func wipe() { self.authorization.wipe() }
+
     /// Takes one field. Names are compared by length first, then all bytes.
     ///
     /// nghttp2 rejects repeated pseudo-header fields and `host`. Of other repeated fields the
@@ -64,10 +72,11 @@ struct RequestHead: ~Copyable {
         case 7 where name.equals(":method"): self.isPOST = value.equals("POST")
         case 10 where name.equals(":authority"):
             self.authority.removeAll()
-            self.authority.append(value)
+            self.authority.append(value.first(Self.authorityBytesMax + 1))
         case 4 where name.equals("host"):
             self.hasConflictingHost =
-                self.authority.count > 0 && !HostName.isSame(self.authority.bytes, value)
+                self.authority.count > Self.authorityBytesMax
+                || self.authority.count > 0 && !HostName.isSame(self.authority.bytes, value)
         case 12 where name.equals("content-type"):
             if self.contentType != .other { self.contentType = Self.contentType(value) }
         case 12 where name.equals("grpc-timeout"): self.addTimeout(value)
@@ -75,11 +84,25 @@ struct RequestHead: ~Copyable {
             let encoding = Self.encoding(value)
             if encoding.rawValue > self.encoding.rawValue { self.encoding = encoding }
         case 13 where name.equals("authorization"):
-            self.authorization.removeAll()
-            if !self.hasAuthorization { self.authorization.append(value) }
-            self.hasAuthorization = true
+            if self.isFirstAuthorization() {
+                self.authorization.append(value.first(TransportLimits.credentialsBytesMax))
+            }
+        case 9 where name.equals("x-api-key"):
+            if self.isFirstAuthorization() {
+                self.authorization.append("Bearer " as StaticString)
+                self.authorization.append(
+                    value.first(TransportLimits.credentialsBytesMax - self.authorization.count))
+            }
         default: break
         }
+    }
+
+    /// Whether no credentials came before; several are as good as none, so that no second one can
+    /// hide the first.
+    private mutating func isFirstAuthorization() -> Bool {
+        self.authorization.removeAll()
+        defer { self.hasAuthorization = true }
+        return !self.hasAuthorization
     }
 
     /// One invalid value makes the call invalid (G14); of several valid ones the shortest counts.
@@ -110,6 +133,12 @@ struct RequestHead: ~Copyable {
 }
 
 extension UnsafeRawBufferPointer {
+    /// At most the first `count` bytes.
+    @inline(__always)
+    func first(_ count: Int) -> UnsafeRawBufferPointer {
+        self.count <= count ? self : UnsafeRawBufferPointer(rebasing: self[..<count])
+    }
+
     /// Whether the bytes are exactly those of a literal.
     @inline(__always)
     func equals(_ literal: StaticString) -> Bool {

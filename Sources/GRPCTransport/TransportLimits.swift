@@ -13,6 +13,9 @@ package struct TransportLimits: Sendable {
     package var messageBytesMax = 4 << 20
     /// Bytes of one header block that are kept, counted as name + value + 32 per field (G22, A7).
     package var headerBytesMax = 16 << 10
+    /// Longest credentials that are kept whole, in bytes. Of longer ones a connection keeps the
+    /// beginning, at this length: it must be longer than any credentials that a handler accepts.
+    package static let credentialsBytesMax = 128
     /// Bytes of one header block that close the connection.
     package var headerBytesFatal = 64 << 10
     /// Responses waiting in one stream that its reader does not drain, in bytes; a larger single
@@ -104,6 +107,12 @@ package struct TransportLimits: Sendable {
     /// What lets a connection be called stalled while its peer holds more than its share of waiting
     /// responses, in nanoseconds: several round trips.
     package var contendedStallNanoseconds: UInt64 = 1_000_000_000
+    /// How long a call waits that is rejected later, in nanoseconds: who guesses keys then has as
+    /// many tries per second as may wait.
+    package var rejectionDelayNanoseconds: UInt64 = 1_000_000_000
+    /// Calls of one loop that wait for their rejection; one more is reset, or its connection closed
+    /// if no call of it was accepted.
+    package var delayedRejectionsMax = 64
 
     package init() {}
 

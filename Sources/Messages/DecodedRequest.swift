@@ -30,6 +30,12 @@ package enum Decoded<Request> {
 package protocol DecodedRequest {
     /// Whether the request names a project; a few of the operators' do not.
     static var namesProject: Bool { get }
+    /// Whether field 1 of the request is a project's name, also of one that need not exist yet.
+    static var hasProjectField: Bool { get }
+    /// Whether an operator may leave the project empty, for what belongs to none.
+    static var mayNameNoProject: Bool { get }
+    /// Whether the request is served while its project is being deleted.
+    static var isServedWhileDeleting: Bool { get }
     /// The project's name, as sent.
     var project: UnsafeRawBufferPointer { get }
     /// What the response must know at least; 0: anything.
@@ -40,6 +46,9 @@ package protocol DecodedRequest {
 
 extension DecodedRequest {
     package static var namesProject: Bool { true }
+    package static var hasProjectField: Bool { self.namesProject }
+    package static var mayNameNoProject: Bool { false }
+    package static var isServedWhileDeleting: Bool { false }
     package var minLSN: UInt64 { 0 }
     package var itemCount: Int { 0 }
 }
@@ -61,6 +70,8 @@ package struct DecodedWrite: DecodedRequest {
     package let itemCount: Int
     /// Echoed on streams; 0 if it is missing.
     package var sequence: UInt64 = 0
+    /// What the quota of a key counts: 1, or the writes of a batch.
+    package var updates = 1
     /// The payload is that of `PlainTrackReader`.
     var isPlain = false
 }

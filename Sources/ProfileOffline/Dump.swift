@@ -5,6 +5,8 @@ import Profiles
 
 /// One profile of a dump, as messages of the contract.
 package struct DumpedProfile {
+    /// The name of its project.
+    package var project: String
     /// A serialised GetProfileResponse with the metadata of attributes.
     package var profile: UnsafeRawBufferPointer
     /// A serialised ListEventsResponse of all retained events, oldest first; empty if there are
@@ -27,9 +29,19 @@ package struct Dump {
     private let store: Store
     private let withEvents: Bool
     private let withLedger: Bool
+    /// `nil`: the profiles of all projects.
+    private let project: ProjectID?
 
-    package init(of store: Store, withEvents: Bool, withLedger: Bool) {
+    /// - Parameter project: The name of the only project to dump; `nil`: all of them.
+    /// - Returns: `nil` if there is no project of that name.
+    package init?(of store: Store, project name: String?, withEvents: Bool, withLedger: Bool) {
         self.store = store
+        self.project = name.flatMap { name in
+            store.projects(after: [], limit: store.projectCount).first {
+                $0.name.elementsEqual(name.utf8)
+            }?.id
+        }
+        guard name == nil || self.project != nil else { return nil }
         self.withEvents = withEvents
         self.withLedger = withLedger
     }
@@ -39,7 +51,6 @@ package struct Dump {
     package func forEachProfile(_ body: (DumpedProfile) -> Bool) {
         var continues = true
         let encoder = MessageEncoder()
-        let project = self.store.defaultProject
         // The time of the last record rather than the current time, so that a dump of a backup
         // gives the same result on any day; unless a clock that ran ahead made that time, by which
         // events would be past their retention that are not.
@@ -48,9 +59,12 @@ package struct Dump {
         var profile = ByteBuffer(capacity: 64 << 10)
         var events = ByteBuffer()
         var ledger = ByteBuffer()
-        self.store.forEachProfile(now: now) { image in
+        var names: [ProjectID: String] = [:]
+        self.store.forEachProfile(now: now) { project, image in
             // The store's walk has no end but its own; without the encoding it takes no time.
-            guard continues else { return }
+            guard continues, self.project == nil || self.project == project else { return }
+            let name = names[project] ?? self.name(of: project)
+            names[project] = name
             profile.removeAll()
             events.removeAll()
             ledger.removeAll()
@@ -68,7 +82,13 @@ package struct Dump {
                 }
             }
             continues = body(
-                DumpedProfile(profile: profile.bytes, events: events.bytes, ledger: ledger.bytes))
+                DumpedProfile(
+                    project: name, profile: profile.bytes, events: events.bytes,
+                    ledger: ledger.bytes))
         }
+    }
+
+    private func name(of project: ProjectID) -> String {
+        String(decoding: self.store.project(project)?.name ?? [], as: UTF8.self)
     }
 }

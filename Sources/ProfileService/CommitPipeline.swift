@@ -103,7 +103,7 @@ package final class CommitPipeline: Sendable {
     package var isDiskFull: Bool { self.obstacles.contains(.diskFull) }
 
     /// Whether the store has passed its limit: writes that need memory are rejected on their loop,
-    /// except those that must never be (`RecordView.isTakenOverMemoryLimit`).
+    /// except those that must never be (`Store.takesOverMemoryLimit`).
     package var isMemoryFull: Bool { self.isMemoryFullCell.load(ordering: .relaxed) }
 
     /// Reserves space for one more waiting command of `bytes`.

@@ -6,6 +6,8 @@ import Profiles
 package struct BatchSlot {
     /// The call that gets the response.
     package var token: CallToken
+    /// Of the call; 0: none.
+    package var project: ProjectID
     /// Echoed on streams; 0 for unary calls.
     package var sequence: UInt64 = 0
     /// Index among the pending requests of a stream; 0: a unary call.
@@ -24,10 +26,11 @@ package struct BatchSlot {
     package var rejection: Rejection = .none
 
     package init(
-        token: CallToken, sequence: UInt64 = 0, recordOffset: Int, recordBytes: Int,
-        operations: Int, items: Int
+        token: CallToken, project: ProjectID = ProjectID(rawValue: 0), sequence: UInt64 = 0,
+        recordOffset: Int, recordBytes: Int, operations: Int, items: Int
     ) {
         self.token = token
+        self.project = project
         self.sequence = sequence
         self.recordOffset = recordOffset
         self.recordBytes = recordBytes
@@ -53,6 +56,8 @@ package final class LogBatch: @unchecked Sendable {
     /// The results, in the order of the slots.
     package var results = ByteBuffer(capacity: 64 << 10)
     package var slots: [BatchSlot] = []
+    /// Of the keys that it makes; `nil`: it has never made one.
+    var secrets: NewSecrets?
 
     package init(loop: Int) {
         self.loop = loop
@@ -85,17 +90,21 @@ package final class LogBatch: @unchecked Sendable {
     /// Removes the commands whose call has ended or passed its deadline meanwhile: an abandoned
     /// call costs no write, and a late one is not carried out.
     ///
-    /// - Returns: How many items were removed.
+    /// - Parameters:
+    ///   - isAbandoned: Called once for each command.
+    ///   - onRemoval: Called for those of which that is true.
     /// - Complexity: O(slots), and a copy of the records behind the first one removed.
-    package func removeAll(where isAbandoned: (CallToken) -> Bool) -> Int {
-        guard var kept = self.slots.firstIndex(where: { isAbandoned($0.token) }) else { return 0 }
+    package func removeAll(
+        where isAbandoned: (CallToken) -> Bool, onRemoval: (BatchSlot) -> Void
+    ) {
+        guard var kept = self.slots.firstIndex(where: { isAbandoned($0.token) }) else { return }
+        onRemoval(self.slots[kept])
         var end = self.slots[kept].recordOffset
-        var items = self.slots[kept].items
         let bytes = self.records.mutableBytes
         for index in kept + 1 ..< self.slots.count {
             var slot = self.slots[index]
             if isAbandoned(slot.token) {
-                items += slot.items
+                onRemoval(slot)
                 continue
             }
             // SAFETY: `end` is at or before the record's old offset, and both are in the written
@@ -109,12 +118,12 @@ package final class LogBatch: @unchecked Sendable {
         }
         self.slots.removeLast(self.slots.count - kept)
         self.records.truncate(to: end)
-        return items
     }
 
     /// Makes it ready for the next tick.
     package func reset() {
         self.slots.removeAll(keepingCapacity: true)
+        self.secrets?.wipe()
         self.records.removeAll()
         self.results.removeAll()
         self.records.shrink(toCapacity: Self.bytesKept)

@@ -9,6 +9,8 @@ enum CommandAdmission {
     case rejected(Rejection)
     /// It names an identifier that is blocked until then, in microseconds since 1970.
     case blocked(until: Int64)
+    /// Its key has used up its operations per second; it may be tried again after so long.
+    case overQuota(maximum: UInt32, waitNanoseconds: UInt64)
 
     /// What the call is told; `nil`: the command was added.
     var failure: CallFailure? {
@@ -16,6 +18,8 @@ enum CommandAdmission {
         case .added: nil
         case .rejected(let rejection): .notAdmitted(rejection)
         case .blocked(let until): .blocked(until: until)
+        case .overQuota(let maximum, let wait):
+            .quotaExceeded("updates_per_second_max", maximum: maximum, waitNanoseconds: wait)
         }
     }
 }
@@ -28,20 +32,25 @@ extension ServiceLoop {
     ) -> CommandAdmission {
         self.append(
             write.kind, operations: write.operations, items: write.itemCount, context,
-            isOfStream: isOfStream
+            isOfStream: isOfStream, updates: write.updates
         ) {
             self.decoder.writePayload(of: write, project: context.project, into: &$0)
         }
     }
 
     /// Adds a command of one operation, or rejects the call.
+    ///
+    /// - Returns: Whether it was added.
+    @discardableResult
     func submit(
         _ kind: RecordKind, items: Int, _ context: RequestContext,
         writing: (inout ByteBuffer) -> Void
-    ) {
+    ) -> Bool {
         let admission = self.append(
             kind, operations: 1, items: items, context, isOfStream: false, writing: writing)
         self.settle(admission, of: context, items: items)
+        if case .added = admission { return true }
+        return false
     }
 
     /// Rejects a unary call whose command did not get into the batch.
@@ -49,7 +58,8 @@ extension ServiceLoop {
     func settle(_ admission: CommandAdmission, of context: RequestContext, items: Int) {
         if case .added = admission { return }
         guard let failure = admission.failure else { return }
-        self.reject(context.token, failure, items: items)
+        if case .overQuota = admission { self.access.metrics.addUpdateQuotaRejection() }
+        self.reject(context, failure, items: items)
     }
 
     /// Adds a command to the open batch, if it may.
@@ -57,11 +67,12 @@ extension ServiceLoop {
     /// - Parameters:
     ///   - items: What the accounting counts.
     ///   - isOfStream: It waits for headroom sooner than a unary call is rejected.
+    ///   - updates: What the quota of its key counts.
     ///   - writing: Appends the payload of the record.
     @inline(__always)
     private func append(
         _ kind: RecordKind, operations: Int, items: Int, _ context: RequestContext,
-        isOfStream: Bool, writing: (inout ByteBuffer) -> Void
+        isOfStream: Bool, updates: Int = 1, writing: (inout ByteBuffer) -> Void
     ) -> CommandAdmission {
         // Read once: each access to a property that can change counts a reference.
         let batch = self.batch
@@ -85,61 +96,77 @@ extension ServiceLoop {
             return .blocked(until: until)
         }
         let rejection = partition._withUnsafeGuaranteedRef {
-            Self.reserve(record, bytes, isOfStream, in: $0.pipeline)
+            Self.reserve(record, bytes, isOfStream, in: $0)
         }
         // Not by `==`, which compares another module's enum through a witness.
         guard case .none = rejection else {
             batch.records.truncate(to: start)
             return .rejected(rejection)
         }
+        // Last: what is rejected for another reason, or waits for headroom, takes no token.
+        if let overQuota = self.takeTokens(for: updates, of: context.token) {
+            batch.records.truncate(to: start)
+            partition._withUnsafeGuaranteedRef { $0.pipeline.release(commands: 1, bytes: bytes) }
+            return overQuota
+        }
         batch.slots.append(
             BatchSlot(
-                token: context.token, recordOffset: start, recordBytes: bytes,
-                operations: record.operations, items: items))
+                token: context.token, project: context.project, recordOffset: start,
+                recordBytes: bytes, operations: record.operations, items: items))
+        if self.isAuditing { self.noteCommandAdded(of: context.token) }
         return .added
     }
 
     /// Reserves headroom for a record, unless the store has none for what it holds.
     private static func reserve(
-        _ record: RecordView, _ bytes: Int, _ isOfStream: Bool, in pipeline: CommitPipeline
+        _ record: RecordView, _ bytes: Int, _ isOfStream: Bool, in partition: Partition
     ) -> Rejection {
-        if pipeline.isMemoryFull, !record.isTakenOverMemoryLimit { return .memoryExhausted }
-        return pipeline.reserve(bytes: bytes, isOfStream: isOfStream)
+        if partition.pipeline.isMemoryFull, !partition.store.takesOverMemoryLimit(record) {
+            return .memoryExhausted
+        }
+        return partition.pipeline.reserve(bytes: bytes, isOfStream: isOfStream)
     }
 
     // MARK: Out of the log
 
     /// Responds to every call of a batch that came back from the log.
     func respondToAll(of batch: LogBatch) {
-        // Counted once for all: the counters are shared, and none of these responses has left yet.
+        // Counted once for each run of a project: the counters are shared, and none of these
+        // responses has left yet.
         var ended = ItemOutcomes()
-        defer {
-            self.accounting.add(
-                stored: ended.stored, duplicate: ended.duplicate, stale: ended.stale,
-                rejected: ended.rejected)
-        }
+        var project = batch.slots.first?.project ?? ProjectID(rawValue: 0)
+        defer { self.count(ended, of: project) }
+        self.returnedSecrets = batch.secrets
+        defer { self.returnedSecrets = nil }
         for slot in batch.slots {
-            if slot.ticket != 0 {
-                self.respondToItem(slot, of: batch, &ended)
-                continue
+            if slot.project.rawValue != project.rawValue {
+                self.count(ended, of: project)
+                (ended, project) = (ItemOutcomes(), slot.project)
             }
-            guard case .none = slot.rejection else {
-                ended.rejected += slot.items
-                self.reject(slot.token, .notAdmitted(slot.rejection))
-                continue
-            }
-            var body = ByteReader(batch.result(of: slot))
-            guard let header = ResultHeader(from: &body) else {
-                preconditionFailure("a result of this process is whole")
-            }
-            guard case .none = header.rejection else {
-                ended.rejected += slot.items
-                let context = ErrorContext(ofRejected: header, body: &body)
-                self.reject(slot.token, .rejected(header.rejection, context))
-                continue
-            }
-            self.respond(to: slot, header, &body, &ended)
+            if self.isAuditing { self.noteCommandBack(of: slot.token) }
+            self.respond(to: slot, of: batch, &ended)
+            if self.isAuditing { self.recordSettled(slot.token) }
         }
+    }
+
+    /// Responds to the call of one command.
+    @inline(__always)
+    private func respond(to slot: BatchSlot, of batch: LogBatch, _ ended: inout ItemOutcomes) {
+        if slot.ticket != 0 { return self.respondToItem(slot, of: batch, &ended) }
+        guard case .none = slot.rejection else {
+            ended.rejected += slot.items
+            return self.reject(slot.token, .notAdmitted(slot.rejection))
+        }
+        var body = ByteReader(batch.result(of: slot))
+        guard let header = ResultHeader(from: &body) else {
+            preconditionFailure("a result of this process is whole")
+        }
+        guard case .none = header.rejection else {
+            ended.rejected += slot.items
+            let context = ErrorContext(ofRejected: header, body: &body)
+            return self.reject(slot.token, .rejected(header.rejection, context))
+        }
+        self.respond(to: slot, header, &body, &ended)
     }
 
     /// Writes the response to a unary call into its stream.
@@ -153,7 +180,10 @@ extension ServiceLoop {
             outcomes = self.encode(header, &body, slot, into: &$0)
         }
         guard let outcomes else {
-            // The call has ended: its items count all the same.
+            // The call has ended: its items count all the same, but a secret stays where it is.
+            let secrets = self.returnedSecrets
+            self.returnedSecrets = nil
+            defer { self.returnedSecrets = secrets }
             self.response.removeAll()
             ended.add(self.encode(header, &body, slot, into: &self.response))
             return
@@ -203,6 +233,7 @@ extension ServiceLoop {
         _ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot,
         into output: inout ByteBuffer
     ) -> ItemOutcomes {
+        if self.isAuditing { self.audits.update(slot.token) { $0.lsn = header.lsn } }
         if case .track = header.kind {
             return self.encoder.encodeTrackResponse(
                 header, body: &body, sequence: slot.sequence, into: &output)
@@ -217,7 +248,7 @@ extension ServiceLoop {
         switch header.kind {
         case .track, .genesis, .tick: preconditionFailure("no such result comes here")
         case .identify:
-            let image = self.readImage(ofResult: body)
+            let image = self.readImage(ofResult: body, in: slot.project)
             return self.encoder.encodeIdentifyResponse(
                 header, body: &body, image: image, into: &output)
         case .updateSubscription:
@@ -232,9 +263,17 @@ extension ServiceLoop {
         case .addSuppression, .removeSuppression:
             return self.encoder.encodeSuppressionResponse(header, body: &body, into: &output)
         case .batch: return self.encodeBatch(header, &body, slot, into: &output)
-        case .updateProject:
-            self.encodeUpdateProject(&body, into: &output)
+        case .createProject, .updateProject:
+            self.encodeProject(&body, into: &output)
             return ItemOutcomes()
+        case .deleteProject:
+            self.encodeDeleteProject(&body, into: &output)
+            return ItemOutcomes()
+        case .createKey:
+            self.encodeCreateKey(header, &body, slot, into: &output)
+            return ItemOutcomes()
+        // The response has no fields.
+        case .revokeKey: return ItemOutcomes()
         case .erase:
             self.encoder.encodeEraseProfileResponse(header, body: &body, into: &output)
             return ItemOutcomes()
@@ -259,7 +298,7 @@ extension ServiceLoop {
             let showsDetail = output.count - start < MessageEncoder.batchDetailBytesMax
             var image: ProfileImage?
             if showsDetail, inner.kind == .identify, inner.rejection == .none {
-                image = self.readImage(ofResult: result)
+                image = self.readImage(ofResult: result, in: slot.project)
             }
             outcomes.add(
                 self.encoder.appendBatchResult(
@@ -273,14 +312,14 @@ extension ServiceLoop {
     }
 
     /// The profile whose id a result begins with, as it is now; valid until the next read.
-    private func readImage(ofResult body: ByteReader) -> ProfileImage? {
+    private func readImage(ofResult body: ByteReader, in project: ProjectID) -> ProfileImage? {
         var body = body
         let id = body.read(count: ProfileID.binaryBytes)
         guard let reference = self.partitionReference else { return nil }
         self.image.removeAll()
         reference._withUnsafeGuaranteedRef { partition in
             _ = partition.store.read(
-                project: partition.store.defaultProject,
+                project: project,
                 identifier: IdentifierView(kind: .profileID, bytes: id),
                 now: self.transport.nowWallMicroseconds, into: &self.image)
         }

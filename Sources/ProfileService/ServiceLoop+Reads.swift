@@ -49,7 +49,8 @@ extension ServiceLoop {
             now: self.transport.nowWallMicroseconds, into: &self.image)
         guard let images else {
             return self.reject(
-                context.token, .limitExceeded("lookup_profiles", maximum: Store.lookupProfilesMax))
+                context.token,
+                .limitExceeded("lookup_profiles_max", maximum: Store.lookupProfilesMax))
         }
         self.transport.respondOrReject(to: context.token) {
             self.encoder.encodeLookupProfilesResponse(
@@ -60,7 +61,7 @@ extension ServiceLoop {
 
     /// A response that would be larger than one may be: nothing is cut silently.
     private static var responseTooLarge: CallFailure {
-        .limitExceeded("response_bytes", maximum: MessageDecoder.responseBytesMax)
+        .limitExceeded("response_bytes_max", maximum: MessageDecoder.responseBytesMax)
     }
 
     /// Gives the memory of many images back.

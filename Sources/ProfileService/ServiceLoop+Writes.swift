@@ -4,7 +4,7 @@ import Messages
 import Profiles
 
 // Writes whose record needs something of the store: a verified token, the hash of an address, the
-// hashes of who is erased, the limits of the directory.
+// hashes of who is erased.
 extension ServiceLoop {
     /// Adds a command whose token this directory made; any other is rejected before the log.
     func redeem(
@@ -15,8 +15,7 @@ extension ServiceLoop {
         var content = ByteBuffer(capacity: 128)
         guard var token = store.verify(request.token, kind, in: context.project, into: &content)
         else {
-            return self.reject(
-                context.token, .notAdmitted(.tokenInvalid), items: request.itemCount)
+            return self.reject(context, .notAdmitted(.tokenInvalid), items: request.itemCount)
         }
         // A token outlives its person; what it says of an erased one need not enter the log again.
         if !store.isKnown(token) { token.forgetPerson() }
@@ -53,46 +52,5 @@ extension ServiceLoop {
         ) { command in
             self.submit(.erase, items: 0, context) { command.write(into: &$0) }
         }
-    }
-
-    // MARK: Projects
-
-    func updateProject(_ request: DecodedProjectRequest, _ context: RequestContext) {
-        self.submit(.updateProject, items: 0, context) {
-            ProjectCommand(
-                project: context.project, requestID: request.requestID, options: request.options
-            ).write(into: &$0)
-        }
-    }
-
-    func getProject(_ request: DecodedProjectRequest, _ context: RequestContext) {
-        guard let options = context.partition.store.options(of: context.project) else {
-            return self.reject(context.token, .rejected(.projectNotFound))
-        }
-        let view = Self.view(options, in: context.partition)
-        self.transport.respond(to: context.token) { self.encoder.encodeProject(view, into: &$0) }
-    }
-
-    func listProjects(_ request: OperatorRequest, _ context: RequestContext) {
-        let store = context.partition.store
-        let view = Self.view(
-            store.options(of: store.defaultProject) ?? ProjectOptions(), in: context.partition)
-        self.transport.respond(to: context.token) {
-            self.encoder.encodeListProjectsResponse(view, into: &$0)
-        }
-    }
-
-    /// Appends the response to an UpdateProject that was carried out.
-    func encodeUpdateProject(_ body: inout ByteReader, into output: inout ByteBuffer) {
-        guard let partition = self.partition, let options = ProjectOptions(from: &body) else {
-            preconditionFailure("a result comes from a partition, and is whole")
-        }
-        self.encoder.encodeProject(Self.view(options, in: partition), into: &output)
-    }
-
-    private static func view(_ options: ProjectOptions, in partition: Partition) -> ProjectView {
-        ProjectView(
-            name: partition.store.projectName, options: options,
-            limits: partition.store.genesis.limits)
     }
 }

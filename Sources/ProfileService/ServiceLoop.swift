@@ -17,7 +17,28 @@ package final class ServiceLoop: RPCHandler {
 
     let transport: RPCLoop
     let state: ServingState
-    let accounting: ItemAccounting
+    let access: AccessControl
+    /// From a DeleteProject until its project's data goes, in microseconds.
+    let projectDeleteDelay: Int64
+    /// The project of the last request.
+    var projects = ProjectCache()
+    /// Who the calls belong to.
+    var callers = CallerTable()
+    /// Makes the secrets of keys.
+    let random: any RandomSource
+    /// The secrets of the batch that is responded to.
+    var returnedSecrets: NewSecrets?
+    /// The call whose request is being decoded, if it has a project's key.
+    var keyedRequest: CallToken?
+    /// What admission needs to know of the rows, by the number of the method.
+    let methods: SlotTable<MethodAdmission>
+    /// Calls that will be recorded at their end.
+    var audits = AuditDrafts()
+    let isAuditing: Bool
+    /// No key is needed.
+    let isOpen: Bool
+    /// No key is needed and no call recorded.
+    private let isUnguarded: Bool
     let decoder = MessageDecoder()
     let encoder = MessageEncoder()
     /// The rows that are served, by the number of the method.
@@ -52,15 +73,32 @@ package final class ServiceLoop: RPCHandler {
     /// - Parameter table: The rows whose descriptors the transport was given, in the same order, or
     ///   with more at its end.
     package init(
-        index: Int, transport: RPCLoop, state: ServingState, accounting: ItemAccounting,
-        mailbox: CompletionMailbox, health: HealthRegistry, table: [RPCDefinition] = RPCTable.all
+        index: Int, transport: RPCLoop, state: ServingState,
+        mailbox: CompletionMailbox, health: HealthRegistry,
+        random: any RandomSource, access: AccessControl = AccessControl(),
+        projectDeleteSeconds: Int = NodeConfiguration.projectDeleteSeconds,
+        table: [RPCDefinition] = RPCTable.all
     ) {
+        precondition(
+            HeaderBytes.bytes < TransportLimits.credentialsBytesMax,
+            "credentials that were cut are never those of a key")
         self.transport = transport
         self.state = state
-        self.accounting = accounting
         self.mailbox = mailbox
         self.health = health
+        self.access = access
+        self.random = random
+        self.projectDeleteDelay = Int64(projectDeleteSeconds) * 1_000_000
         self.table = table
+        self.isAuditing = access.audit != nil
+        self.isOpen = access.isOpen
+        self.isUnguarded = access.isOpen && access.audit == nil
+        var methods = SlotTable(empty: MethodAdmission())
+        for (number, row) in table.enumerated() {
+            methods.reach(number)
+            methods[number].pointee = MethodAdmission(row)
+        }
+        self.methods = methods
         self.batch = LogBatch(loop: index)
         self.freeBatches.reserveCapacity(Self.batchesInFlightMax)
         for _ in 0 ..< Self.batchesInFlightMax { self.freeBatches.append(LogBatch(loop: index)) }
@@ -72,8 +110,13 @@ package final class ServiceLoop: RPCHandler {
     var partition: Partition? { self.partitionReference?.takeUnretainedValue() }
 
     /// As above, without counting a reference.
+    @inline(__always)
     var partitionReference: Unmanaged<Partition>? {
-        if let partition = self.knownPartition { return partition }
+        self.knownPartition ?? self.recoveredPartition()
+    }
+
+    @inline(never)
+    private func recoveredPartition() -> Unmanaged<Partition>? {
         self.partitionCell = self.state.partition
         // SAFETY: `partitionCell` keeps it and never changes again.
         self.knownPartition = self.partitionCell.map { Unmanaged.passUnretained($0) }
@@ -82,15 +125,30 @@ package final class ServiceLoop: RPCHandler {
 
     // MARK: What the transport calls
 
-    package func admit(_ call: RPCCall) -> RPCStatus? {
-        if case .notBuilt = self.table[call.method].handling { return RPCStatus(.notBuilt) }
-        if case .health = self.table[call.method].kind { return nil }
+    package func admit(_ call: RPCCall, credentials: UnsafeRawBufferPointer) -> RPCAdmission {
+        self.isUnguarded ? self.admitOpen(call) : self.admitGuarded(call, credentials)
+    }
+
+    /// Decides on a call that needs no key.
+    @inline(__always)
+    func admitOpen(_ call: RPCCall) -> RPCAdmission {
+        if case .notBuilt = self.table[call.method].handling {
+            return .rejected(RPCStatus(.notBuilt))
+        }
+        if case .health = self.table[call.method].kind { return .accepted }
         switch self.state.phase {
-        case .serving: return nil
-        case .replaying: return RPCStatus(.rejected(.replaying))
-        case .draining: return RPCStatus(.rejected(.draining))
+        case .serving: return .accepted
+        case .replaying: return .rejected(RPCStatus(.rejected(.replaying)))
+        case .draining: return .rejected(RPCStatus(.rejected(.draining)))
         }
     }
+
+    package func callEnded(_ token: CallToken, _ code: RPCStatusCode) {
+        self.callers.end(token)
+        if self.isAuditing { self.recordEnd(of: token, code) }
+    }
+
+    package func connectionClosed(slot: Int) { self.callers.forget(connection: slot) }
 
     package func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
         switch self.table[call.method].handling {
@@ -152,17 +210,24 @@ package final class ServiceLoop: RPCHandler {
 
     package func beforeSleep() {
         self.pushHealth()
+        if !self.isOpen { self.endRevokedStreams() }
         self.continueCalls()
         guard let partition = self.partitionCell, !self.batch.isEmpty,
             let next = self.freeBatches.popLast()
         else { return }
         let bytesBefore = self.batch.records.count
         let commandsBefore = self.batch.slots.count
-        let abandoned = self.batch.removeAll { !self.transport.isWaiting($0) }
+        self.batch.removeAll(
+            where: { !self.transport.isWaiting($0) },
+            onRemoval: { slot in
+                partition.store.count(ItemCounts(rejected: slot.items), of: slot.project)
+                guard self.isAuditing else { return }
+                self.noteCommandBack(of: slot.token)
+                self.recordSettled(slot.token)
+            })
         partition.pipeline.release(
             commands: commandsBefore - self.batch.slots.count,
             bytes: bytesBefore - self.batch.records.count)
-        self.accounting.add(rejected: abandoned)
         guard !self.batch.isEmpty else {
             self.batch.reset()
             self.freeBatches.append(next)
@@ -175,6 +240,9 @@ package final class ServiceLoop: RPCHandler {
     // MARK: Ends of calls that fail. They allocate; nothing here runs for a call that goes well.
 
     func reject(_ token: CallToken, _ failure: CallFailure) {
+        if self.isAuditing, case .rejected(let rejection, _) = failure {
+            self.audits.update(token) { $0.reason = rejection.reason }
+        }
         self.transport.finish(token, with: RPCStatus(failure))
     }
 }

@@ -20,7 +20,11 @@ package enum Completion {
 
     /// Flags whose values are paths.
     private static var pathFlags: [String] {
-        Set(ToolCommand.all.flatMap(\.options).filter { $0.value == "FILE" }.map(\.name)).sorted()
+        Set(
+            (ToolCommand.globalOptions + ToolCommand.all.flatMap(\.options)).filter {
+                $0.value == "FILE"
+            }.map(\.name)
+        ).sorted()
     }
 
     /// The command is the first word without dashes; the values of a flag come from its choices.
@@ -34,8 +38,11 @@ package enum Completion {
             choices += "        \(option)\n"
         }
         let cases = ToolCommand.all.map {
-            "            \($0.name)) words=\"$words \(self.flags($0.options))\";;\n"
+            let words = ($0.subcommands + ["\(self.flags($0.options))"]).joined(separator: " ")
+            return "            \($0.name)) words=\"$words \(words)\";;\n"
         }.joined()
+        let assignments = ToolCommand.all.filter { !$0.assignments.isEmpty }.map(self.assignments)
+            .joined()
         return """
             _profilectl_paths() {
                 local path
@@ -62,11 +69,27 @@ package enum Completion {
                         completion) words="bash zsh fish";;
                         help) words="\(self.commands)";;
             \(cases)        esac
+                    case " ${COMP_WORDS[*]:1:COMP_CWORD-1} " in
+            \(assignments)        esac
+                    # A value, of which nothing is known.
+                    case "$previous$current" in *=*) words=;; esac
                 fi
                 while IFS= read -r word; do COMPREPLY+=("$word"); done \
                     < <(compgen -W "$words" -- "$current")
+                # The value follows at once.
+                case ${COMPREPLY[0]-} in *=) compopt -o nospace 2> /dev/null || :;; esac
             }
             complete -F _profilectl profilectl
+
+            """
+    }
+
+    /// The case of one command's NAME=VALUE arguments, which follow a name.
+    private static func assignments(_ command: ToolCommand) -> String {
+        let patterns = command.assignees.map { #"*" \#(command.name) \#($0) "[!-]*" ""# }
+        return """
+                        \(patterns.joined(separator: "|")))
+                            words="${words:+$words }\(command.assignments.joined(separator: " "))";;
 
             """
     }
@@ -93,6 +116,17 @@ package enum Completion {
             text +=
                 "complete -c profilectl -n __fish_use_subcommand -a \(command.name) -d "
                 + "\(quoted(command.summary))\n"
+            if !command.subcommands.isEmpty {
+                text +=
+                    "complete -c profilectl -n '__fish_seen_subcommand_from \(command.name)' -a "
+                    + "'\(command.subcommands.joined(separator: " "))'\n"
+            }
+            if !command.assignments.isEmpty {
+                text +=
+                    "complete -c profilectl -n '__fish_seen_subcommand_from \(command.name); and "
+                    + "__fish_seen_subcommand_from \(command.assignees.joined(separator: " "))' -a "
+                    + "'\(command.assignments.joined(separator: " "))'\n"
+            }
             for option in command.options {
                 text += line(option, "-n '__fish_seen_subcommand_from \(command.name)' ")
             }
@@ -101,9 +135,6 @@ package enum Completion {
         text +=
             "complete -c profilectl -n '__fish_seen_subcommand_from "
             + "\(self.withPaths.joined(separator: " "))' -F\n"
-        text +=
-            "complete -c profilectl -n '__fish_seen_subcommand_from completion' -a 'bash zsh "
-            + "fish'\n"
         text +=
             "complete -c profilectl -n '__fish_seen_subcommand_from help' -a '\(self.commands)'\n"
         return text

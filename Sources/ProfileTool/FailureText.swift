@@ -75,7 +75,7 @@ package enum FailureText {
         switch code {
         case RPCFailure.unimplemented: "this server does not support that yet"
         case RPCFailure.deadlineExceeded: "--timeout sets a longer limit"
-        case 7, 16: "check --key and --project"
+        case 7, 16: "check --key-file and --project"
         default: nil
         }
     }

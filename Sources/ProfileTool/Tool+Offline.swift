@@ -3,7 +3,16 @@ import ProfileOffline
 
 /// The commands that read a directory which no server has open.
 extension Tool {
+    /// Rejects `--project` where all projects are read.
+    private func takesNoProject() throws(UsageError) {
+        guard !self.arguments.has("--project") else {
+            throw UsageError(
+                "\(self.arguments.command.name) reads all projects: it takes no --project")
+        }
+    }
+
     func verify() throws -> Int32 {
+        try self.takesNoProject()
         let directory = try OfflineDirectory(try self.positional(1, 1)[0])
         let verdict = try Verification.run(directory, report: self.say)
         let shown = VerificationText.verdict(verdict, directory.path)
@@ -12,6 +21,7 @@ extension Tool {
     }
 
     func restore() throws -> Int32 {
+        try self.takesNoProject()
         let words = try self.positional(2, 2)
         let summary = try Restore.run(try OfflineDirectory(words[0]), to: words[1]) { finding in
             // A restore shows only the problems of the backup.
@@ -49,10 +59,15 @@ extension Tool {
         let store = try directory.read().store
         var lines = ""
         var undecoded = 0
-        Dump(
-            of: store, withEvents: self.arguments.has("--events"),
-            withLedger: self.arguments.has("--ledger")
-        ).forEachProfile { dumped in
+        // The variable, which means a default, does not count: a dump that looks whole is whole.
+        let project = self.arguments["--project"]
+        let dump = Dump(
+            of: store, project: project, withEvents: self.arguments.has("--events"),
+            withLedger: self.arguments.has("--ledger"))
+        guard let dump else {
+            throw UsageError("--project \(project ?? ""): there is none in \(directory.path)")
+        }
+        dump.forEachProfile { dumped in
             guard self.terminal.outputFailure() == nil else { return false }
             guard let line = self.line(dumped) else {
                 undecoded += 1
@@ -74,7 +89,8 @@ extension Tool {
 
     /// One profile as a line of JSON; `nil` if one of its messages cannot be decoded.
     private func line(_ dumped: DumpedProfile) -> String? {
-        guard var members = Self.json(dumped.profile, .profiles("GetProfile")) else { return nil }
+        guard let profile = Self.json(dumped.profile, .profiles("GetProfile")) else { return nil }
+        var members = [JSONValue.JSONMember("project", .string(dumped.project))] + profile
         if self.arguments.has("--events") {
             guard let events = Self.json(dumped.events, .profiles("ListEvents")) else { return nil }
             members += Self.list("events", in: events, as: "events")

@@ -89,13 +89,17 @@ package struct ToolArguments {
         return number
     }
 
-    /// `, did you mean X?` if a candidate is similar enough, otherwise an empty text.
+    /// `, did you mean X?` if a candidate is similar enough, or the word is its beginning;
+    /// otherwise an empty text.
     static func nearest(_ word: String, _ candidates: [String]) -> String {
         let best = candidates.map { ($0, self.distance(Array(word), Array($0))) }.min {
             $0.1 < $1.1
         }
-        guard let best, best.1 <= max(2, word.count / 3) else { return "" }
-        return ", did you mean \(best.0)?"
+        if let best, best.1 <= max(2, word.count / 3) { return ", did you mean \(best.0)?" }
+        guard word.count > 4, let longer = candidates.first(where: { $0.hasPrefix(word) }) else {
+            return ""
+        }
+        return ", did you mean \(longer)?"
     }
 
     /// The Levenshtein distance.

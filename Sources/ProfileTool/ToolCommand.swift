@@ -24,19 +24,34 @@ package struct ToolCommand: Sendable {
     let arguments: String
     let summary: String
     let details: String
+    /// NAME=VALUE arguments that completion offers, each up to its equals sign.
+    let assignments: [String]
     package let options: [Option]
     let examples: [String]
 
     private init(
         _ name: String, _ arguments: String, _ summary: String, details: String = "",
-        options: [Option] = [], examples: [String] = []
+        assignments: [String] = [], options: [Option] = [], examples: [String] = []
     ) {
+        self.assignments = assignments
         self.name = name
         self.arguments = arguments
         self.summary = summary
         self.details = details
         self.options = options
         self.examples = examples
+    }
+
+    /// Those of the subcommands that take assignments.
+    var assignees: [String] {
+        self.assignments.isEmpty ? [] : self.subcommands.filter { ["create", "set"].contains($0) }
+    }
+
+    /// The words of which the first argument is one; none if it is something else.
+    package var subcommands: [String] {
+        let words = (self.arguments.split(separator: " ").first ?? "").split(separator: "|")
+        return words.count > 1 && words.allSatisfy { $0.allSatisfy(\.isLowercase) }
+            ? words.map(String.init) : []
     }
 
     static func named(_ name: String) -> ToolCommand? {
@@ -49,7 +64,10 @@ package struct ToolCommand: Sendable {
             "--address", "HOST:PORT",
             "address of the service (127.0.0.1:50051, or PROFILES_ADDRESS)"),
         Option("--project", "NAME", "the project (default, or PROFILES_PROJECT)"),
-        Option("--key", "KEY", "sent as authorization: Bearer KEY (PROFILES_KEY)"),
+        Option(
+            "--key-file", "FILE",
+            "its first key is the one to call with; blank lines and # lines are skipped "
+                + "(PROFILES_KEY_FILE, or the key itself in PROFILES_KEY)"),
         Option("--timeout", "SPAN", "how long to wait for a response, including retries (10s)"),
         Option("--json", nil, "prints responses as JSON, one per line, for scripts"),
         Option("--help", nil, "help for the command; also -h"),
@@ -220,6 +238,42 @@ package struct ToolCommand: Sendable {
                 + "\na backup on the same disk is lost with the disk.",
             examples: ["profilectl backup /var/backups/profiles-2026-01-31"]),
         ToolCommand(
+            "project", "create|list|get|set|delete|stats [NAME] [OPTION=VALUE]...",
+            "makes, shows, changes and deletes projects",
+            details: Tool.projectHelp, assignments: Tool.projectAssignments,
+            options: [
+                Option("--undo", nil, "reverts a deletion; possible until the data is removed"),
+                requestID,
+            ],
+            examples: [
+                "profilectl project create shop-eu event_retention_days=30 double_opt_in=email",
+                "profilectl project set shop-eu late_window_seconds=3600 double_opt_in=default",
+                "profilectl project delete shop-eu && profilectl project delete shop-eu --undo",
+                "profilectl --project shop-eu project stats",
+            ]),
+        ToolCommand(
+            "key", "new|create|list|revoke [KEY_ID]", "makes, lists and revokes keys",
+            details: Tool.keyHelp,
+            options: [
+                Option(
+                    "--scopes", "SCOPES", "what the new key allows, such as read,write",
+                    choices: Tool.scopes),
+                Option("--operator", nil, "an operator's key, which belongs to no project"),
+                Option(
+                    "--expires", "WHEN",
+                    "a span such as 90d, or a time; with --request-id a time only, since a span "
+                        + "begins anew with each call (default: never)"),
+                Option("--rate", "N", "operations a second that the key may make (no limit)"),
+                Option("--concurrency", "N", "calls and streams at a time (no limit)"),
+                Option("--name", "TEXT", "a name for people, up to 100 characters"), requestID,
+            ],
+            examples: [
+                "(umask 077; profilectl key new > operator.key)",
+                "(umask 077; profilectl key create --scopes read,write --name shop > shop.key)",
+                "profilectl key list",
+                "profilectl key revoke 0a1b2c3d4e5f6g7h",
+            ]),
+        ToolCommand(
             "restore", "BACKUP DIR", "verifies a backup and copies it into a new data directory",
             details:
                 "Works without a server. DIR is missing or empty; the copy is read back and "
@@ -242,7 +296,9 @@ package struct ToolCommand: Sendable {
             "dump", "DIR", "prints every profile of a data directory or backup as JSON lines",
             details:
                 "Works without a server; changes nothing. Each line has the format of"
-                + "\n`profilectl get --json`. The order is always the same.",
+                + "\n`profilectl get --json`, and the name of the \"project\" before it. With "
+                + "--project only"
+                + "\nits profiles; PROFILES_PROJECT does not count. The order is always the same.",
             options: [
                 Option("--events", nil, "with all retained events, oldest first, as \"events\""),
                 Option("--ledger", nil, "with the consent ledger, oldest first, as \"consent\""),

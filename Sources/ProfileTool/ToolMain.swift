@@ -19,8 +19,8 @@ package enum ToolMain {
         package static let outputLost = OutputExitCode.lost
     }
 
-    /// - Parameter environment: `PROFILES_ADDRESS`, `PROFILES_PROJECT` and `PROFILES_KEY` replace
-    ///   absent flags.
+    /// - Parameter environment: `PROFILES_ADDRESS`, `PROFILES_PROJECT`, and `PROFILES_KEY_FILE` or
+    ///   `PROFILES_KEY` replace absent flags.
     /// - Returns: The exit code; never 0 if some of the output is missing.
     package static func run(
         _ arguments: [String], environment: [String: String], terminal: ToolTerminal
@@ -123,7 +123,22 @@ struct Tool {
         }
         self.client = UnaryClient(
             address, retryPolicy: retryPolicy,
-            key: arguments["--key"] ?? environment["PROFILES_KEY"])
+            key: try Self.key(arguments, environment: environment))
+    }
+
+    /// The key to call with; `nil`: none, as for commands that work without a server.
+    private static func key(_ arguments: ToolArguments, environment: [String: String])
+        throws(UsageError) -> String?
+    {
+        let isLocal =
+            ["restore", "verify", "dump", "completion", "help"].contains(arguments.command.name)
+            || arguments.command.name == "key" && arguments.positional.first == "new"
+        guard !isLocal else { return nil }
+        do throws(ClientKey.Invalid) {
+            return try ClientKey.find(file: arguments["--key-file"], environment: environment)
+        } catch {
+            throw UsageError(error.reason)
+        }
     }
 
     func run() throws -> Int32 {
@@ -141,6 +156,8 @@ struct Tool {
         case "health": return try self.health()
         case "snapshot": try self.snapshot()
         case "backup": try self.backup()
+        case "project": try self.projects()
+        case "key": try self.key()
         case "restore": return try self.restore()
         case "verify": return try self.verify()
         case "dump": return try self.dump()

@@ -15,6 +15,8 @@ package struct ToolTerminal {
     package var nanoseconds: () -> UInt64
     /// A different text for every call, for random request ids.
     package var unique: () -> String
+    /// 64 bits that nobody can guess.
+    package var random: () -> UInt64 = { .random(in: .min ... .max) }
     /// The errno of the first write to standard output that failed. A command that prints without
     /// end stops then.
     package var outputFailure: () -> Int32? = { nil }

@@ -17,10 +17,15 @@ let usage = """
       --rate N             calls per second at fixed times (default: as fast as possible);
                            latency counts from when a call was due
       --mix LIST           such as track=80,get=20 (track=100), of:
-                           track get identify profile events subscribe sendable
+                           track get identify profile events subscribe sendable project
       --method NAME        only Track or only GetProfile
       --ids N              number of people (100000)
       --project NAME       project (default)
+      --projects N         spread the people over project-00000 and so on, which
+                           --mix project --requests N creates
+      --key-file FILE      its first line is the key to call with (PROFILES_KEY_FILE, or the key
+                           itself in PROFILES_KEY)
+      --keys-file FILE     keys, one a line: each connection calls with one of them
       --json               one JSON object instead of text
       --help, --version    print this text, or the version
 
@@ -85,6 +90,7 @@ func histogramText(_ latencies: LatencyHistogram) -> String {
 var load = Load(ServerAddress(port: 50_051))
 var wantsJSON = false
 var requests: Int?
+var keyFile: String?
 var arguments = LinuxProcess.arguments[...]
 while let flag = arguments.popFirst() {
     if flag == "--help" || flag == "-h" {
@@ -119,6 +125,13 @@ while let flag = arguments.popFirst() {
     case "--rate" where number > 0: load.rate = Double(number)
     case "--ids" where number > 0 && number <= 1_000_000_000: load.ids = number
     case "--project": load.project = value
+    case "--projects" where number > 0 && number <= 1_000_000: load.projects = number
+    case "--keys-file":
+        guard let text = try? String(contentsOfFile: value, encoding: .utf8) else {
+            fail("--keys-file \(value) cannot be read")
+        }
+        load.keys = text.split(whereSeparator: \.isWhitespace).map(String.init)
+    case "--key-file": keyFile = value
     case "--method" where value == "Track": load.mix = [(.track, 1)]
     case "--method" where value == "GetProfile": load.mix = [(.get, 1)]
     case "--mix":
@@ -128,6 +141,12 @@ while let flag = arguments.popFirst() {
         load.mix = mix
     default: fail("\(flag) \(value) is invalid; --help lists the flags")
     }
+}
+do throws(ClientKey.Invalid) {
+    load.key = try ClientKey.find(
+        file: keyFile, environment: ProcessInfo.processInfo.environment)
+} catch {
+    fail(error.reason)
 }
 load.requests = requests ?? (load.seconds == nil ? 400_000 : nil)
 

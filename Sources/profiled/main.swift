@@ -1,4 +1,8 @@
 import Foundation
 import ProfileServer
 
-exit(ServerMain.run(environment: ProcessInfo.processInfo.environment).rawValue)
+// In this order: secrets leave the environment before Foundation copies it, and nothing keeps them.
+exit(
+    ServerMain.run(
+        operatorKeys: ServerMain.begin(), environment: ProcessInfo.processInfo.environment
+    ).rawValue)

@@ -4,8 +4,8 @@
 /// An entry returns for every input; what must not happen is a trap, or a broken promise that the
 /// entry checks by a precondition.
 enum FuzzTarget: String, CaseIterable, Sendable {
-    case framing, wire, requests, metadata, log, snapshot, records, lines, configuration, client
-    case heads, frames, commands, items
+    case framing, heads, frames, metadata, wire, requests, keys, commands
+    case log, snapshot, records, items, lines, configuration, client
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -13,6 +13,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         case .metadata: TransportFuzz.metadata(bytes)
         case .wire: MessageFuzz.wire(bytes)
         case .requests: MessageFuzz.requests(bytes)
+        case .keys: KeyFuzz.keys(bytes)
         case .log: FileFuzz.log(bytes)
         case .snapshot: FileFuzz.snapshot(bytes)
         case .records: FileFuzz.records(bytes)

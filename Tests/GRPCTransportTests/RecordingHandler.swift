@@ -14,10 +14,23 @@ final class RecordingHandler: RPCHandler {
     var onMessage: (RPCCall) -> Void = { _ in }
     var onWritable: (CallToken) -> Void = { _ in }
 
-    func admit(_ call: RPCCall) -> RPCStatus? {
+    /// Tokens of calls that have ended, of those that were admitted as `.counted`.
+    var endedTokens: [CallToken] = []
+    var endedCodes: [RPCStatusCode] = []
+    /// The connections that are gone, by their slots.
+    var closedSlots: [Int] = []
+    var onAdmit: (RPCCall) -> RPCAdmission = { _ in .accepted }
+
+    func admit(_ call: RPCCall, credentials: UnsafeRawBufferPointer) -> RPCAdmission {
         self.tokens.append(call.token)
-        return nil
+        return self.onAdmit(call)
     }
+
+    func callEnded(_ token: CallToken, _ code: RPCStatusCode) {
+        self.endedTokens.append(token)
+        self.endedCodes.append(code)
+    }
+    func connectionClosed(slot: Int) { self.closedSlots.append(slot) }
 
     func receive(_ message: UnsafeRawBufferPointer, of call: RPCCall) {
         self.messages.append(Array(message))

@@ -94,7 +94,7 @@ import Testing
 
     private typealias Case = (root: Int, name: String, decode: Decode)
 
-    private static var decoders: [Case] { Self.writes + Self.reads }
+    private static var decoders: [Case] { Self.writes + Self.reads + Self.admin }
 
     private static var writes: [Case] {
         let schema = WireSchema.shared
@@ -165,6 +165,21 @@ import Testing
                 Self.read { $0.decodeVerifyConsentLedger($1) }
             ),
             (schema.eraseProfileRequest.index, "EraseProfile", Self.read { $0.decodeErase($1) }),
+        ]
+    }
+
+    private static var admin: [Case] {
+        let schema = WireSchema.shared
+        return [
+            (
+                schema.createProjectRequest.index, "CreateProject",
+                Self.read { $0.decodeCreateProject($1, limits: StoreLimits()) }
+            ),
+            (
+                schema.deleteProjectRequest.index, "DeleteProject",
+                Self.read { $0.decodeDeleteProject($1) }
+            ),
+            (schema.getStatsRequest.index, "GetStats", Self.read { $0.decodeGetStats($1) }),
             (schema.getProjectRequest.index, "GetProject", Self.read { $0.decodeGetProject($1) }),
             (
                 schema.listProjectsRequest.index, "ListProjects",

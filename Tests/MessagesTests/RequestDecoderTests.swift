@@ -182,17 +182,86 @@ import Testing
                 == true)
     }
 
-    @Test func fieldsThatAreNotBuiltAreNamed() {
+    @Test func anUpdateMaskNamesOptions() {
+        let project = Wire.field(1, "default")
         let options = Wire.field(2, Wire.field(5, 30))
-        let project = Wire.field(1, "default") + options
-        let decode: (MessageDecoder, UnsafeRawBufferPointer) -> Decoded<DecodedProjectRequest> = {
+        let decode: (MessageDecoder, UnsafeRawBufferPointer) -> Decoded<DecodedUpdateProject> = {
             $0.decodeUpdateProject($1, limits: StoreLimits())
         }
-        #expect(self.violations(project, decode) == nil)
-        let mask = Wire.field(4, Wire.field(1, "event_retention_days"))
-        #expect(self.violations(project + mask, decode) == ["unsupported: update_mask"])
-        #expect(self.violations(Wire.field(2, "x")) { $0.decodeListProjects($1) } == ["page_token"])
-        #expect(self.violations(Wire.field(1, 10)) { $0.decodeListProjects($1) } == nil)
+        func mask(_ paths: String...) -> [UInt8] {
+            Wire.field(4, paths.reduce([]) { $0 + Wire.field(1, $1) })
+        }
+        func fields(_ message: [UInt8]) -> ProjectOptionFields? {
+            message.withUnsafeBytes {
+                guard case .message(let request) = decode(MessageDecoder(), $0) else { return nil }
+                return request.fields
+            }
+        }
+        #expect(fields(project + options) == .all)
+        #expect(fields(project + options + mask()) == .all)
+        #expect(fields(project + options + mask("event_retention_days")) == .eventRetention)
+        #expect(fields(project + mask("options.merge_policy")) == .mergePolicy)
+        #expect(
+            fields(project + mask("double_opt_in", "late_window_seconds"))
+                == [.doubleOptIn, .lateWindow])
+        #expect(self.violations(project, decode) == ["options"])
+        #expect(
+            self.violations(
+                project + mask("event_retention_days", "limits", "", "options.", "options"), decode)
+                == (1 ... 4).map { "update_mask.paths[\($0)]" })
+    }
+
+    /// What the mask leaves out is not looked at.
+    @Test func anOptionOutsideOfTheMaskMayBeInvalid() {
+        let options = Wire.field(2, Wire.field(1, 9) + Wire.field(5, 1_000))
+        let message = Wire.field(1, "default") + options
+        func violations(_ path: String) -> [String]? {
+            self.violations(message + Wire.field(4, Wire.field(1, path))) {
+                $0.decodeUpdateProject($1, limits: StoreLimits())
+            }
+        }
+        #expect(violations("topic_default_unsubscribed") == nil)
+        #expect(violations("merge_policy") == ["options.merge_policy"])
+        #expect(violations("event_retention_days") == ["options.event_retention_days"])
+    }
+
+    /// All that the error lists, each by its index; no more texts are made than that.
+    @Test func elementsThatTheContractDoesNotHaveAreNamed() {
+        func create(_ channels: [UInt8]) -> [String]? {
+            self.violations(
+                Wire.field(1, "shop") + Wire.field(2, Wire.field(2, channels))
+            ) { $0.decodeCreateProject($1, limits: StoreLimits()) }
+        }
+        #expect(create([1, 2, 3]) == nil)
+        #expect(create([9, 1, 7]) == ["options.double_opt_in[0]", "options.double_opt_in[2]"])
+        func createKey(_ scopes: [UInt8]) -> [String]? {
+            self.violations(Wire.field(1, "shop") + Wire.field(2, scopes)) {
+                $0.decodeCreateKey($1, now: 0)
+            }
+        }
+        #expect(createKey([1, 2]) == nil)
+        #expect(createKey([0, 1, 9]) == ["scopes[0]", "scopes[2]"])
+        let many = createKey([UInt8](repeating: 9, count: 20_000))
+        #expect(many == (0 ..< Violations.listedMax).map { "scopes[\($0)]" })
+    }
+
+    @Test func requestsOfProjectsAreValidated() {
+        let name = Wire.field(1, "shop-eu")
+        let bad = Wire.field(1, "Shop")
+        let long = Wire.field(3, String(repeating: "r", count: 101))
+        func create(_ message: [UInt8]) -> [String]? {
+            self.violations(message) { $0.decodeCreateProject($1, limits: StoreLimits()) }
+        }
+        #expect(create(name) == nil)
+        #expect(
+            create(bad + long + Wire.field(2, Wire.field(6, 1_001)))
+                == ["project", "request_id", "options.events_per_profile_max"])
+        #expect(self.violations(bad) { $0.decodeDeleteProject($1) } == ["project"])
+        #expect(self.violations(name + Wire.field(3, 1)) { $0.decodeDeleteProject($1) } == nil)
+        #expect(self.violations(bad) { $0.decodeGetStats($1) } == ["project"])
+        #expect(
+            self.violations(Wire.field(1, 1_001)) { $0.decodeListProjects($1) } == ["page_size"])
+        #expect(self.violations(Wire.field(1, 1_000)) { $0.decodeListProjects($1) } == nil)
     }
 
     @Test func aBackupNeedsAnAbsolutePath() {

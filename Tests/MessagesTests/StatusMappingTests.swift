@@ -19,6 +19,9 @@ import Testing
         .draining: .unavailable, .rateExceeded: .resourceExhausted,
         .memoryExhausted: .resourceExhausted, .positionGone: .outOfRange,
         .notLeader: .unavailable, .outcomeUnknown: .unavailable,
+        .projectExists: .alreadyExists, .projectDeleted: .failedPrecondition,
+        .keyInvalid: .unauthenticated, .keyNotFound: .notFound,
+        .scopeMissing: .permissionDenied, .keysDisabled: .failedPrecondition,
     ]
 
     @Test(arguments: Rejection.allCases)

@@ -40,7 +40,7 @@ import Testing
         #expect(second.response?["results"] != first.response?["results"])
         let profile = try harness.call("GetProfile", Requests.person("anna")).response?["profile"]
         #expect(Self.counter("visit", of: profile) == 1)
-        #expect(harness.node.accounting.stored == 1 && harness.node.accounting.duplicate == 1)
+        #expect(harness.items.stored == 1 && harness.items.duplicate == 1)
     }
 
     @Test(arguments: TestLog.allCases)

@@ -173,6 +173,6 @@ import Testing
             #expect(paths.contains(path), "\(paths)")
         }
         #expect(call.failure.violations.allSatisfy { !$0.description.isEmpty })
-        #expect(harness.node.accounting.rejected == 2)
+        #expect(harness.items.rejected == 2)
     }
 }

@@ -41,7 +41,7 @@ import Testing
         try harness.pass(milliseconds: 200)
         let held = call.bytesUnsent
         #expect(held > 0, "the server has taken everything although nobody reads")
-        #expect(harness.node.accounting.stored < UInt64(count))
+        #expect(harness.items.stored < UInt64(count))
         client.isReading = true
         try harness.wait(for: "the stream's end") { call.hasEnded }
         #expect(call.status == 0, "\(call.message)")

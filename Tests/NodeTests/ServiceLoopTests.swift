@@ -176,8 +176,9 @@ private final class LoopFixture {
             index: 0, listener: listener, poller: poller, clock: self.clock,
             methods: table.map(\.descriptor), limits: limits)
         self.service = ServiceLoop(
-            index: 0, transport: self.loop, state: ServingState(), accounting: ItemAccounting(),
-            mailbox: CompletionMailbox { poller.wake() }, health: self.health, table: table)
+            index: 0, transport: self.loop, state: ServingState(),
+            mailbox: CompletionMailbox { poller.wake() }, health: self.health,
+            random: SimulatedRandomSource(), table: table)
         self.loop.handler = self.service
         try self.loop.start()
     }

@@ -1,5 +1,6 @@
-import ProfileClient
 import Testing
+
+@testable import ProfileClient
 
 @Suite struct LoadTests {
     @Test func percentilesAreWithinOneBucketOfTheExactValue() {
@@ -40,6 +41,29 @@ import Testing
         for text in ["", "track=", "track=0", "fetch=1", "track=1,,get=1", "track=x"] {
             #expect(LoadMethod.mix(text) == nil, "\(text)")
         }
+    }
+
+    @Test func requestsNamePersonAndProjectInDigitsOfFixedCount() {
+        let template = LoadTemplate(.track, project: "default", ids: 2_000_000, projects: 10_000)
+        let (first, last) = (
+            template.request(person: 0), template.request(person: 1_999_999, project: 9_999)
+        )
+        #expect(String(decoding: first, as: UTF8.self).contains("user-0000000"))
+        #expect(String(decoding: last, as: UTF8.self).contains("user-1999999"))
+        #expect(String(decoding: last, as: UTF8.self).contains("project-09999"))
+        #expect(first.count == last.count)
+    }
+
+    @Test func projectsAreCreatedByTheirNumber() {
+        let template = LoadTemplate(.project, project: "default", ids: 100, projects: 3)
+        let request = String(decoding: template.request(person: 0, project: 2), as: UTF8.self)
+        #expect(request.contains("project-00002") && !request.contains("user-"))
+    }
+
+    @Test func oneProjectIsNamedAsGiven() {
+        let template = LoadTemplate(.get, project: "default", ids: 100, projects: nil)
+        let request = String(decoding: template.request(person: 7, project: 0), as: UTF8.self)
+        #expect(request.contains("default") && request.contains("user-000007"))
     }
 
     @Test func addressesAreParsed() {

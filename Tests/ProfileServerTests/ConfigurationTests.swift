@@ -5,7 +5,7 @@ import Testing
 @Suite struct ConfigurationTests {
     private func resolve(
         _ arguments: [String] = [], environment: [String: String] = [:], file: String? = nil,
-        cores: Int = 4
+        cores: Int = 4, hasKeyVariable: Bool = false
     ) throws(ConfigurationError) -> Configuration.Invocation {
         let reader: Configuration.FileReader = { path, bytesMax throws(IOError) in
             guard let file, path == "p.conf" else {
@@ -15,7 +15,8 @@ import Testing
             return Array(file.utf8.prefix(bytesMax))
         }
         return try Configuration.resolve(
-            arguments: arguments, environment: environment, cores: cores, readFile: reader)
+            arguments: arguments, environment: environment, cores: cores,
+            hasOperatorKeyVariable: hasKeyVariable, readFile: reader)
     }
 
     private func error(
@@ -29,11 +30,14 @@ import Testing
     /// A value other than the default, as given and as stored, for every setting of the table.
     static let samples: [(name: String, value: String, shown: String)] = [
         ("data-dir", "/srv/a # b", "/srv/a # b"), ("listen", "localhost:1", "127.0.0.1:1"),
+        ("insecure-listen", "on", "on"), ("operator-key-file", "/run/secrets/k", "/run/secrets/k"),
+        ("audit-log", "/var/log/a.jsonl", "/var/log/a.jsonl"),
         ("admin-listen", "[::]:65535", "[::]:65535"), ("loops", "64", "64"),
         ("connections-per-address", "1000", "1000"),
         ("segment-bytes", "1024 KiB", "1MiB"), ("memory-limit", "3 GiB", "3GiB"),
         ("snapshot-log-bytes", "1GiB", "1GiB"), ("snapshot-seconds", "60", "60"),
         ("accept-log-loss", "18446744073709551615", "18446744073709551615"),
+        ("projects-max", "1", "1"), ("project-delete-seconds", "0", "0"),
         ("drain-seconds", "0", "0"),
         ("reflection", "off", "off"), ("log-level", "debug", "debug"),
     ]
@@ -48,6 +52,12 @@ import Testing
             data-dir = ./data
             # default
             listen = 127.0.0.1:50051
+            # default
+            insecure-listen = off
+            # default
+            operator-key-file = none
+            # default
+            audit-log = none
             # default
             admin-listen = 127.0.0.1:9464
             # default
@@ -64,6 +74,10 @@ import Testing
             snapshot-seconds = 28800
             # default
             accept-log-loss = none
+            # default
+            projects-max = 10000
+            # default
+            project-delete-seconds = 86400
             # default
             drain-seconds = 10
             # default
@@ -171,9 +185,16 @@ import Testing
             Issue.record("not printed")
             return
         }
+        guard
+            case .checkConfiguration(let checked, let text) = try self.resolve(
+                arguments + ["--check-config"], environment: environment, file: file)
+        else {
+            Issue.record("not checked")
+            return
+        }
+        #expect(text == "# the configuration is valid\n" + printed)
         #expect(
-            try self.resolve(arguments + ["--check-config"], environment: environment, file: file)
-                == .checkConfiguration("# the configuration is valid\n" + printed))
+            try self.resolve(arguments, environment: environment, file: file) == .serve(checked))
         #expect(
             printed.contains("# command line\nloops = 2\n")
                 && printed.contains("# environment\nsegment-bytes = 2MiB\n"))
@@ -234,17 +255,78 @@ import Testing
 
     @Test func listeningBeyondLoopbackNeedsKeysWhileAdminDoesNot() throws {
         let error = try self.error(environment: ["PROFILES_LISTEN": "0.0.0.0:50051"])
-        #expect(error.problem == .needsKeys && error.source == .environment)
+        #expect(error.problem == .notLoopback && error.source == .environment)
         #expect(
             error.description
                 == #"environment: PROFILES_LISTEN: not on loopback, found "0.0.0.0:50051"; "#
                 + "allowed: "
-                + "a loopback address only, since without keys every caller is an operator"
-                + " (keys are not built yet)")
+                + "a loopback address only, since without keys every caller is an operator;"
+                + " with --operator-key-file and --insecure-listen any address")
         guard case .serve = try self.resolve(["--admin-listen", "0.0.0.0:9464"]) else {
             Issue.record("rejected")
             return
         }
+    }
+
+    /// S3: plain text leaves the machine only if somebody says so, and never without keys.
+    @Test(arguments: [
+        (["--insecure-listen"], false, false), (["--operator-key-file=k"], false, false),
+        ([], true, false), (["--operator-key-file=k", "--insecure-listen", "off"], false, false),
+        (["--operator-key-file=k", "--insecure-listen"], false, true),
+        (["--insecure-listen=on"], true, true),
+    ])
+    func listeningBeyondLoopbackNeedsKeysAndTheFlag(
+        flags: [String], hasKeyVariable: Bool, isAccepted: Bool
+    ) {
+        let flags = ["--listen", "0.0.0.0:1"] + flags
+        let invocation = try? self.resolve(flags, hasKeyVariable: hasKeyVariable)
+        #expect((invocation != nil) == isAccepted)
+    }
+
+    @Test func bareSwitchTakesNoOtherFlagAsItsValue() throws {
+        guard case .serve(let first) = try self.resolve(["--insecure-listen", "--loops", "2"])
+        else {
+            Issue.record("not served")
+            return
+        }
+        #expect(first.insecureListen && first.loops == 2)
+        #expect(try self.error(["--insecure-listen", "maybe"]).problem == .notAllowed)
+        #expect(try self.error(["--reflection"]).problem == .missingValue)
+    }
+
+    @Test func keysFromTwoSourcesAreRejected() throws {
+        let error = try #require(throws: ConfigurationError.self) {
+            try self.resolve(["--operator-key-file", "k"], hasKeyVariable: true)
+        }
+        #expect(error.setting == "operator-key-file" && error.source == .flag)
+    }
+
+    /// S18: whatever is mistaken for a key's file, nothing that is printed has the secret.
+    @Test func keyOnTheCommandLineIsRejectedWithoutItsSecret() throws {
+        let secret = String(repeating: "S", count: 43)
+        let key = "pk_0123456789abcdef_\(secret)"
+        for arguments in [
+            ["--operator-key-file", key], ["--operator-key-file=\(key)"], [key], ["--\(key)"],
+            ["--loops", key], ["--config", key], ["--data-dir", "a", "--data-dir", key],
+        ] {
+            let text = try self.error(arguments).description
+            #expect(!text.contains("SSS") && text.contains("pk_0123456789abcdef_***"))
+        }
+        let text = try self.error(environment: ["PROFILES_OPERATOR_KEY_FILE": key]).description
+        #expect(!text.contains("SSS"))
+    }
+
+    @Test func keysInTheEnvironmentAreMentionedAndNotPrinted() throws {
+        guard
+            case .printConfiguration(let text) = try self.resolve(
+                ["--print-config"], hasKeyVariable: true)
+        else {
+            Issue.record("not printed")
+            return
+        }
+        #expect(
+            text.hasSuffix(
+                "# environment: PROFILES_OPERATOR_KEY is set; its keys are not shown\n"))
     }
 
     @Test func oneEndpointForBothIsRejectedUnlessThePortIsZero() throws {

@@ -166,7 +166,9 @@ import Testing
     func abandonedCallsLeaveTheBatchAndTheOthersStay(kind: LogWorld.Kind) throws {
         let fixture = try LogWorld(kind).start()
         let batch = fixture.batch((0 ..< 9).map { ("p\($0)", ["1", "2"], "") })
-        let items = batch.removeAll { [0, 4, 5, 8].contains(Int($0.streamSlot)) }
+        var items = 0
+        batch.removeAll(
+            where: { [0, 4, 5, 8].contains($0.streamSlot) }, onRemoval: { items += $0.items })
         #expect(items == 8)
         #expect(batch.slots.map { Int($0.token.streamSlot) } == [1, 2, 3, 6, 7])
         _ = fixture.commit([batch])

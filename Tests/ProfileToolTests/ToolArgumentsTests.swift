@@ -46,6 +46,20 @@ import Testing
         ["get", "a", "--events", "-1"],
         ["verify"], ["dump"], ["restore", "a"], ["erase"], ["erase", "anna"],
         ["erase", "a", "b", "--yes"], ["backup"], ["snapshot", "a"], ["dump", "a", "b"],
+        ["project"], ["project", "crate"], ["project", "create"], ["project", "list", "x"],
+        ["project", "get", "a", "b"], ["project", "set", "a"], ["project", "delete"],
+        ["project", "set", "a", "retention=3"], ["project", "set", "a", "merge_policy=both"],
+        ["project", "set", "double_opt_in=fax"], ["project", "set", "late_window_seconds=-1"],
+        ["project", "set", "topic_default_unsubscribed=yes"], ["project", "create", "a", "b"],
+        ["project", "set", "event_retention_days=1", "event_retention_days=2"],
+        ["key"], ["key", "creat"], ["key", "create"], ["key", "create", "--scopes", "reed"],
+        ["key", "create", "--scopes", "read", "--operator"], ["key", "revoke"],
+        ["key", "create", "x", "--scopes", "read"], ["key", "list", "x"],
+        ["key", "create", "--scopes", "read", "--expires", "soon"],
+        ["key", "create", "--scopes", "read", "--rate", "4294967296"],
+        ["key", "create", "--scopes", "read", "--expires", "90d", "--request-id", "r"],
+        ["verify", "a", "--project", "p"], ["restore", "a", "b", "--project", "p"],
+        ["key", "list", "--key-file", "/nowhere"], ["get", "anna", "--key", "secret"],
         ["health", "--address", "nowhere"], ["health", "--timeout", "0s"], ["completion", "tcsh"],
     ])
     func usageErrorsEndWithCodeTwoAndOneLine(words: [String]) {
@@ -56,6 +70,32 @@ import Testing
         #expect(ToolMain.run(words, environment: [:], terminal: terminal) == 2)
         let text = errors.withLock { $0 }
         #expect(text.hasPrefix("profilectl: ") && text.split(separator: "\n").count == 1)
+    }
+
+    @Test(arguments: [
+        (["project", "frob"], "`profilectl help project` explains"),
+        (["key", "revok"], "did you mean revoke?; `profilectl help key` explains"),
+        (
+            ["key", "create", "--scopes", "read", "--expires", "1d", "--request-id", "r"],
+            "it must be a time, such as 1970-01-02T00:00:00Z"
+        ),
+        (["verify", "a", "--project", "p"], "verify reads all projects"),
+    ])
+    func usageErrorsSayWhatToDo(words: [String], part: String) {
+        let errors = Mutex("")
+        let terminal = ToolTerminal(
+            say: { _ in }, complainLine: { text in errors.withLock { $0 += text } }, now: { 0 },
+            nanoseconds: { 0 }, unique: { "1" })
+        #expect(ToolMain.run(words, environment: [:], terminal: terminal) == 2)
+        #expect(errors.withLock { $0 }.contains(part))
+    }
+
+    @Test(arguments: ["key", "project"])
+    func wordsOfACommandAreInOneColumnOfItsHelp(command: String) throws {
+        let help = self.run("help", command).out
+        for word in try #require(ToolCommand.all.first { $0.name == command }).subcommands {
+            #expect(help.contains("\n  \(word) "), "\(word)")
+        }
     }
 
     @Test func unreachableServerEndsWithCodeThree() {

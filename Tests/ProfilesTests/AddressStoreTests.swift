@@ -149,7 +149,7 @@ import Testing
         version: UInt32, state: SubscriptionState
     ) throws {
         let fixture = TrackFixture()
-        fixture.store.state.pointee.options.resetConsentOnAddressChange = true
+        fixture.store.project.options.resetConsentOnAddressChange = true
         try fixture.setEmail("JOSÉ@BÜCHER.example")
         _ = try fixture.consent([(.email, "", .subscribed)], by: .user)
         fixture.rulesVersion = version

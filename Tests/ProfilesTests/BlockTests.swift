@@ -237,7 +237,7 @@ import Testing
 
     @Test func unsubscribeLinkOfTheErasedSucceedsAndAConfirmationDoesNot() throws {
         let fixture = TrackFixture()
-        fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.email.rawValue
+        fixture.store.project.options.doubleOptIn = 1 << Channel.email.rawValue
         let lookup = try fixture.consent([(.email, "", .subscribed)], by: .user)
         let profile = try #require(EraseTests.only(fixture))
         let token = ConsentToken(

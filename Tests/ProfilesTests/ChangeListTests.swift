@@ -252,7 +252,8 @@ import Testing
         #expect(recorder.take() == [], "there was nothing to erase")
         try fixture.track(TrackSpec("bob"))
         _ = recorder.take()
-        try fixture.tick(after: Int64(fixture.store.retentionSeconds + 1) * TrackFixture.second)
+        try fixture.tick(
+            after: Int64(fixture.store.project.retentionSeconds + 1) * TrackFixture.second)
         #expect(fixture.store.memory.retainedEvents == 0)
         #expect(recorder.take() == [], "retention changes no revision")
     }
@@ -391,7 +392,7 @@ import Testing
 
     private static func shown(_ fixture: TrackFixture) -> [ProfileID: Shown] {
         var shown: [ProfileID: Shown] = [:]
-        fixture.store.forEachProfile(now: fixture.now) { image in
+        fixture.store.forEachProfile(now: fixture.now) { _, image in
             var one = Shown(revision: image.revision, attributes: [:])
             image.forEachAttributeValue { one.attributes[$0] = $1 }
             shown[image.profileID] = one

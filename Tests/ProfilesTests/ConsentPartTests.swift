@@ -189,17 +189,19 @@ import Testing
             let number = seed >> 33 & 4_095
             let address = AddressHash(low: number % 97, high: number << 62 | number)
             let reasons = SuppressionReasons(rawValue: UInt8(seed >> 59) & 0b11110)
-            table.set(address, reasons) {}
+            table.set(ProjectID(rawValue: 1), address, reasons) {}
             model[number] = reasons.isEmpty ? nil : reasons
         }
         for number in 0 ..< UInt64(4_096) {
             #expect(
-                table.reasons(AddressHash(low: number % 97, high: number << 62 | number)) == model[
-                    number] ?? [])
+                table.reasons(
+                    ProjectID(rawValue: 1),
+                    AddressHash(low: number % 97, high: number << 62 | number)) == model[
+                        number] ?? [])
         }
         #expect(table.count == model.count)
         var listed = 0
-        table.forEach { _, _ in listed += 1 }
+        table.forEach { _, _, _ in listed += 1 }
         #expect(listed == model.count)
     }
 }

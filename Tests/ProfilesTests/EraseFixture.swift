@@ -38,8 +38,8 @@ extension TrackFixture {
         identifier.withUnsafeBytes { identifier in
             withBytes(requestID) { requestID in
                 self.store.withEraseCommand(
-                    ProjectID(rawValue: 1), IdentifierView(kind: kind, bytes: identifier),
-                    requestID: requestID,
+                    ProjectID(rawValue: self.project),
+                    IdentifierView(kind: kind, bytes: identifier), requestID: requestID,
                     expectedRevision: expectedRevision
                 ) { $0.write(into: &buffer) }
             }

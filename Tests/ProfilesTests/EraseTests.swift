@@ -39,7 +39,7 @@ import Testing
         #expect(try fixture.erase(.profileID, first.binary).existed)
         #expect(fixture.read("ann") == nil && fixture.read(.profileID, first.binary) == nil)
         #expect(fixture.read(.installationID, Array("tablet".utf8)) == nil)
-        #expect(fixture.store.state.pointee.merges.count == 0)
+        #expect(fixture.store.project.merges.count == 0)
         #expect(try fixture.erase(.profileID, first.binary).existed == false)
     }
 
@@ -109,14 +109,16 @@ import Testing
             try fixture.track(TrackSpec("ann").with { $0.requestID = "r\(number)" })
         }
         try fixture.track(TrackSpec("bob").with { $0.requestID = "bob" })
-        let requests = fixture.store.project.requests
+        let requests = fixture.store.requests
         // 10,000 / 256 = 40 on the average.
         #expect(1 ... 100 ~= requests.largestProfileBucket)
         try fixture.erase("ann")
         #expect(requests.largestProfileBucket == 1, "that of the other person")
         var erased = 0
-        requests.forEachEntry { if $0.suffix(16).allSatisfy({ $0 == 0 }) { erased += 1 } }
-        #expect(requests.count == count + 1 && erased == count)
+        requests.forEachEntry(of: fixture.store.project) {
+            if $0.suffix(16).allSatisfy({ $0 == 0 }) { erased += 1 }
+        }
+        #expect(fixture.store.project.requests.count == count + 1 && erased == count)
     }
 
     @Test func tombstoneKeepsTheLedgersHeadAndNothingElse() throws {
@@ -179,7 +181,9 @@ import Testing
         // The first device of each promotes it, unless the person is known: one merge each.
         func survivors() -> [UInt32] {
             var found: [UInt32] = []
-            fixture.store.forEachMerge { found.append($0.survivor.rawValue) }
+            fixture.store.forEachMerge(of: fixture.store.project) {
+                found.append($0.survivor.rawValue)
+            }
             return found
         }
         let before = survivors()
@@ -187,7 +191,7 @@ import Testing
         try fixture.erase("bob")
         #expect(survivors() == [before[0], before[2]])
         try fixture.erase("cid")
-        #expect(survivors() == [before[0]] && fixture.store.state.pointee.merges.count == 1)
+        #expect(survivors() == [before[0]] && fixture.store.project.merges.count == 1)
         // The list goes on at its new end, and is forgotten from its head.
         try fixture.track(.installation("ann3"))
         try fixture.apply(IdentifySpec(device: "ann3", person: "ann").record)
@@ -207,7 +211,7 @@ import Testing
         }
         #expect(try fixture.erase("ann").existed)
         for id in ids { #expect(fixture.read(.profileID, id.binary) == nil) }
-        #expect(fixture.store.state.pointee.merges.count == 0)
+        #expect(fixture.store.project.merges.count == 0)
         // Devices that were pushed out of the full profile are blocked too.
         #expect(fixture.store.blockedIdentifierCount == merges + 1)
     }
@@ -263,7 +267,7 @@ import Testing
         #expect(live.count == fixture.store.profileCount && live.count > 2)
         for id in live { #expect(try fixture.erase(.profileID, id.binary).existed) }
         #expect(fixture.store.profileCount == 0 && fixture.store.memory.retainedEvents == 0)
-        #expect(fixture.store.state.pointee.merges.count == 0)
+        #expect(fixture.store.project.merges.count == 0)
         var named = 0
         fixture.store.index.forEach { _, _, _ in named += 1 }
         #expect(named == 0, "nobody is left to be found")

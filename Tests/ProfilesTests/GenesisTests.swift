@@ -25,12 +25,12 @@ import Testing
 
     @Test func limitThatAnOlderReleaseDidNotWriteHasItsDefault() throws {
         var limits = StoreLimits()
-        (limits.blockSeconds, limits.blocksPerProject) = (5, 5)
+        (limits.blockSeconds, limits.blocksPerProject, limits.projectsMax) = (5, 5, 5)
         var bytes = Self.encoded(TrackFixture.genesis(limits))
-        // The last two limits are taken out again: their count and 10 bytes each.
+        // The last three limits are taken out again: their count and 10 bytes each.
         let countOffset = 16 + 16 + 16
-        bytes[countOffset] -= 2
-        #expect(try Self.decoded(Array(bytes.dropLast(20))).limits == StoreLimits())
+        bytes[countOffset] -= 3
+        #expect(try Self.decoded(Array(bytes.dropLast(30))).limits == StoreLimits())
     }
 
     @Test func everyProperPrefixIsMalformed() throws {

@@ -41,6 +41,17 @@ import Testing
         return try #require(RecordView(buffer.bytes)).isTakenOverMemoryLimit
     }
 
+    /// A stolen key can be revoked, but none is made.
+    @Test func revocationOfAKeyIsTakenAndANewKeyIsNot() throws {
+        let revoke = try Self.isTaken(.revokeKey) {
+            RevokeKeyCommand(
+                project: Self.project, requestID: Self.none, name: KeyName(bits: (1, 2))
+            ).write(into: &$0)
+        }
+        #expect(revoke)
+        #expect(try !Self.isTaken(.createKey) { $0.append(UInt32(1)) })
+    }
+
     @Test(arguments: [
         ([SubscriptionState.unsubscribed], true), ([.unsubscribed, .unsubscribed], true),
         ([.subscribed], false),
@@ -59,7 +70,7 @@ import Testing
 
     @Test(arguments: [
         (RecordKind.redeemUnsubscribe, true), (.addSuppression, true), (.updateProject, true),
-        (.erase, true), (.track, false),
+        (.deleteProject, true), (.createProject, false), (.erase, true), (.track, false),
         (.confirmSubscription, false), (.removeSuppression, false),
     ])
     func kindDecidesOfTheOthers(kind: RecordKind, isTaken: Bool) throws {

@@ -57,7 +57,7 @@ import Testing
 
     @Test func removesOfTheLoserTakeNothingOutOfTheSurvivorsList() throws {
         let fixture = TrackFixture()
-        fixture.store.state.pointee.options.latestWins = true
+        fixture.store.project.options.latestWins = true
         let specs = [
             IdentifySpec(person: "ann", patch: [("l", .set, 0, ["a", "b"])]),
             IdentifySpec(device: "d", patch: [("l", .remove, 0, ["a"])]),

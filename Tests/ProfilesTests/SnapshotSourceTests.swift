@@ -77,7 +77,7 @@ import Testing
     // MARK: Merges
 
     /// A list of merges with the lsns 1 ... count.
-    private func merges(_ count: Int, in slab: Slab) -> (list: MergeList, blocks: [Handle]) {
+    private func merges(_ count: Int, in slab: Slab) -> (list: EntryList, blocks: [Handle]) {
         var blocks: [Handle] = []
         for lsn in 1 ... UInt64(count) {
             let block = slab.allocate(MergeEntry.blockBytes)
@@ -89,14 +89,15 @@ import Testing
             if let last = blocks.last { slab.pointer(last).storeBytes(of: block, as: Handle.self) }
             blocks.append(block)
         }
-        var list = MergeList()
+        var list = EntryList()
         (list.head, list.tail, list.count) = (blocks[0], blocks[count - 1], UInt64(count))
         return (list, blocks)
     }
 
     private func losers(_ source: SnapshotSource) -> [UInt32] {
         snapshotItems(of: source).filter { $0.kind == .merge }.map { item in
-            item.body.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) }
+            // Behind the project.
+            item.body.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 4, as: UInt32.self) }
         }
     }
 
@@ -104,14 +105,40 @@ import Testing
         withSnapshotSource { source, identities in
             let slab = identities.slab
             let (list, blocks) = self.merges(5, in: slab)
-            beginSnapshot(source, merges: list, lsn: 5)
-            #expect(source.writeNextMerge() > 0)
-            source.willForgetOldest(blocks[0])
-            source.willRemove(MergeEntry(slab.pointer(blocks[2])), blocks[2], next: blocks[3])
-            slab.pointer(blocks[1]).storeBytes(of: blocks[3], as: Handle.self)
-            source.willForgetOldest(blocks[1])
-            while source.writeNextMerge() > 0 {}
-            #expect(self.losers(source) == [1, 3, 2, 4, 5])
+            withProject { project in
+                project.merges = list
+                beginSnapshot(source, of: project, lsn: 5)
+                #expect(source.writeNextMerge() > 0)
+                source.willForgetOldest(blocks[0], of: project)
+                source.willRemove(
+                    MergeEntry(slab.pointer(blocks[2])), blocks[2], next: blocks[3], of: project)
+                slab.pointer(blocks[1]).storeBytes(of: blocks[3], as: Handle.self)
+                source.willForgetOldest(blocks[1], of: project)
+                while source.writeNextMerge() > 0 {}
+                #expect(self.losers(source) == [1, 3, 2, 4, 5])
+            }
+        }
+    }
+
+    /// Each project's list has a cursor of its own, and one that came later has none.
+    @Test func mergesOfEachProjectAreWrittenBeforeTheyAreRemoved() {
+        withSnapshotSource { source, identities in
+            let slab = identities.slab
+            withProject(1) { first in
+                withProject(2) { second in
+                    withProject(3) { late in
+                        for project in [first, second] {
+                            project.merges = self.merges(3, in: slab).list
+                        }
+                        source.begin(lsn: 5, projects: [first, second])
+                        late.merges = self.merges(3, in: slab).list
+                        source.willForgetOldest(second.merges.head, of: second)
+                        source.willForgetOldest(late.merges.head, of: late)
+                        while source.writeNextMerge() > 0 {}
+                        #expect(self.losers(source) == [1, 1, 2, 3, 2, 3])
+                    }
+                }
+            }
         }
     }
 }
@@ -130,11 +157,8 @@ func withSnapshotSource(_ body: (SnapshotSource, IdentityStore) throws -> Void) 
     try body(source, identities)
 }
 
-func beginSnapshot(
-    _ source: SnapshotSource, merges: MergeList = MergeList(), lsn: UInt64 = 1,
-    blocks: SnapshotWork.ListCursor = SnapshotWork.ListCursor()
-) {
-    source.begin(lsn: lsn, requests: SnapshotWork.ListCursor(), merges: merges, blocks: blocks)
+func beginSnapshot(_ source: SnapshotSource, of project: Project? = nil, lsn: UInt64 = 1) {
+    source.begin(lsn: lsn, projects: project.map { [$0] } ?? [])
 }
 
 /// The items that were written so far; ends the snapshot.

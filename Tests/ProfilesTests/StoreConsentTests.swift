@@ -9,7 +9,7 @@ import Testing
 
     @Test func doubleOptInIsPendingUntilItsTokenConfirmsIt() throws {
         let fixture = TrackFixture()
-        fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.email.rawValue
+        fixture.store.project.options.doubleOptIn = 1 << Channel.email.rawValue
         let lookup = try fixture.consent(
             [(.email, "", .subscribed), (.sms, "", .subscribed)], by: .api)
         #expect(
@@ -32,7 +32,7 @@ import Testing
 
     @Test func tokenExpiresAfterSevenDaysAndANewRequestGivesANewOne() throws {
         let fixture = TrackFixture()
-        fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.email.rawValue
+        fixture.store.project.options.doubleOptIn = 1 << Channel.email.rawValue
         let first = try fixture.consent([(.email, "news", .subscribed)], by: .user)
         fixture.now += 7 * Self.day + 1
         #expect(try fixture.confirm(first.tokens[0]).rejection == .tokenExpired)
@@ -43,7 +43,7 @@ import Testing
 
     @Test func tokenFromBeforeAnOptOutDoesNotConfirmALaterRequest() throws {
         let fixture = TrackFixture()
-        fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.email.rawValue
+        fixture.store.project.options.doubleOptIn = 1 << Channel.email.rawValue
         let first = try fixture.consent([(.email, "", .subscribed)], by: .user)
         fixture.now += 1
         _ = try fixture.consent([(.email, "", .unsubscribed)], by: .user)
@@ -81,7 +81,7 @@ import Testing
     @Test(arguments: [false, true])
     func changedAddressTakesItsConsentBackWhereTheProjectWantsThat(wants: Bool) throws {
         let fixture = TrackFixture()
-        fixture.store.state.pointee.options.resetConsentOnAddressChange = wants
+        fixture.store.project.options.resetConsentOnAddressChange = wants
         try fixture.setEmail("a@example.org")
         _ = try fixture.consent(
             [(.email, "", .subscribed), (.email, "x", .unsubscribed), (.sms, "", .subscribed)],
@@ -116,7 +116,7 @@ import Testing
 
     @Test func replayComesToTheSameState() throws {
         let fixture = TrackFixture()
-        fixture.store.state.pointee.options.doubleOptIn = 1 << Channel.push.rawValue
+        fixture.store.project.options.doubleOptIn = 1 << Channel.push.rawValue
         for number in 0 ..< 200 {
             let channel = Channel.allCases[number % 3]
             let state: SubscriptionState = number % 5 == 0 ? .unsubscribed : .subscribed
@@ -130,7 +130,7 @@ import Testing
             try fixture.suppress(UInt64(number % 17), number % 3 == 0 ? nil : .manual)
         }
         let replayed = Store(genesis: TrackFixture.genesis())
-        replayed.state.pointee.options.doubleOptIn = 1 << Channel.push.rawValue
+        replayed.project.options.doubleOptIn = 1 << Channel.push.rawValue
         for entry in fixture.log {
             let result = try TrackFixture.apply(
                 entry.record, to: replayed, firstLSN: entry.firstLSN, receivedAt: entry.receivedAt)

@@ -273,6 +273,10 @@ final class TrackFixture {
     let store: Store
     var lsn: UInt64 = 0
     var now = start
+    /// The project of the records that follow, whatever project they were written for.
+    var project: UInt32 = 1
+    /// How far the machine's clock is behind `now`, in microseconds.
+    var clockBehind: Int64 = 0
     /// Of the frames that follow.
     var rulesVersion = Store.rulesVersion
     var log: [Entry] = []
@@ -296,9 +300,10 @@ final class TrackFixture {
     /// Applies a record at `now` and returns the bytes of its result.
     @discardableResult
     func apply(_ record: [UInt8]) throws -> [UInt8] {
+        let record = self.project == 1 ? record : moved(record, to: self.project)
         let result = try Self.apply(
             record, to: self.store, firstLSN: self.lsn + 1, receivedAt: self.now,
-            rulesVersion: self.rulesVersion)
+            clock: self.now - self.clockBehind, rulesVersion: self.rulesVersion)
         self.log.append(
             Entry(record: record, firstLSN: self.lsn + 1, receivedAt: self.now, result: result))
         self.lsn = self.store.appliedLSN
@@ -307,14 +312,14 @@ final class TrackFixture {
 
     static func apply(
         _ record: [UInt8], to store: Store, firstLSN: UInt64, receivedAt: Int64,
-        rulesVersion: UInt32 = Store.rulesVersion
+        clock: Int64? = nil, rulesVersion: UInt32 = Store.rulesVersion
     ) throws -> [UInt8] {
         var results = ByteBuffer()
         try record.withUnsafeBytes { bytes in
             guard let view = RecordView(bytes) else { throw ApplyError.malformed(lsn: firstLSN) }
             try store.apply(
-                view, firstLSN: firstLSN, receivedAt: receivedAt, rulesVersion: rulesVersion,
-                results: &results)
+                view, firstLSN: firstLSN, receivedAt: receivedAt, clock: clock,
+                rulesVersion: rulesVersion, results: &results)
         }
         return Array(results.bytes)
     }
@@ -344,14 +349,14 @@ final class TrackFixture {
         self.read(.customID, Array(customID.utf8))
     }
 
-    func read(_ kind: IdentifierKind, _ identifier: [UInt8], project: UInt32 = 1)
+    func read(_ kind: IdentifierKind, _ identifier: [UInt8], project: UInt32? = nil)
         -> ProfileResponse?
     {
         var buffer = ByteBuffer()
         buffer.append(UInt8(7))
         let outcome = identifier.withUnsafeBytes {
             self.store.read(
-                project: ProjectID(rawValue: project),
+                project: ProjectID(rawValue: project ?? self.project),
                 identifier: IdentifierView(kind: kind, bytes: $0),
                 now: self.now, into: &buffer)
         }

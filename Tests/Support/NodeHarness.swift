@@ -3,6 +3,7 @@ import IOCore
 import IOSimulation
 import ProfileClient
 import ProfileService
+import Profiles
 import Storage
 
 /// A whole node on a simulated disk, clock and network, with its clients, stepped on one thread:
@@ -40,6 +41,7 @@ package final class NodeHarness {
         _ disk: SimulatedDisk = SimulatedDisk(), clock: SimulatedClock = SimulatedClock(),
         order: UInt64? = nil,
         makeLogStore: @escaping (LogEnvironment) -> any LogStore = { SegmentedLogStore($0) },
+        access: AccessControl = AccessControl(),
         configure: (inout NodeConfiguration) -> Void = { _ in }
     ) throws {
         self.disk = disk
@@ -51,12 +53,13 @@ package final class NodeHarness {
         configuration.log.segmentBytes = 256 << 10
         configure(&configuration)
         let eventLog = self.eventLog
-        self.node = try Node(
-            environment: NodeEnvironment(
-                clock: clock, network: network, random: SimulatedRandomSource(), fileSystem: disk,
-                makeLogStore: makeLogStore, makeParker: { SimulatedParker() },
-                configuration: configuration,
-                onEvent: { event in eventLog.withLock { $0.append(event) } }))
+        var environment = NodeEnvironment(
+            clock: clock, network: network, random: SimulatedRandomSource(), fileSystem: disk,
+            makeLogStore: makeLogStore, makeParker: { SimulatedParker() },
+            configuration: configuration,
+            onEvent: { event in eventLog.withLock { $0.append(event) } })
+        environment.access = access
+        self.node = try Node(environment: environment)
         self.drivers = zip(self.node.loops, network.pollers).map { ComponentDriver($0, poller: $1) }
     }
 
@@ -65,10 +68,12 @@ package final class NodeHarness {
         _ disk: SimulatedDisk = SimulatedDisk(), clock: SimulatedClock = SimulatedClock(),
         order: UInt64? = nil,
         makeLogStore: @escaping (LogEnvironment) -> any LogStore = { SegmentedLogStore($0) },
+        access: AccessControl = AccessControl(),
         configure: (inout NodeConfiguration) -> Void = { _ in }
     ) throws -> NodeHarness {
         let harness = try NodeHarness(
-            disk, clock: clock, order: order, makeLogStore: makeLogStore, configure: configure)
+            disk, clock: clock, order: order, makeLogStore: makeLogStore, access: access,
+            configure: configure)
         try harness.recover()
         return harness
     }
@@ -83,6 +88,11 @@ package final class NodeHarness {
 
     /// What the node has reported so far.
     package var events: [NodeEvent] { self.eventLog.withLock { $0 } }
+
+    /// Items of all projects by what became of them.
+    package var items: ItemCounts {
+        self.node.recovered.map { self.node.accounting.figures(of: $0.store).total } ?? ItemCounts()
+    }
 
     // MARK: Time
 
@@ -135,21 +145,24 @@ package final class NodeHarness {
     // MARK: Clients
 
     /// Connects a client.
-    package func connect() throws -> WireClient {
+    ///
+    /// - Parameter key: What its calls send as `authorization: Bearer`; `nil`: nothing.
+    package func connect(key: String? = nil) throws -> WireClient {
         guard let socket = self.network.network.connect(to: self.node.listenAddress) else {
             throw Failure.cannotConnect
         }
         let clock = self.clock
         let client = WireClient(socket, now: { clock.wallMicroseconds() })
+        if let key { client.metadata = [("authorization", "Bearer " + key)] }
         self.clients.append(client)
         return client
     }
 
     /// Makes one call on a connection of its own, and waits for its end.
-    package func call(_ method: RPCMethod, _ request: String, path: String? = nil) throws
-        -> WireCall
-    {
-        let client = try self.connect()
+    package func call(
+        _ method: RPCMethod, _ request: String, path: String? = nil, key: String? = nil
+    ) throws -> WireCall {
+        let client = try self.connect(key: key)
         defer { client.close() }
         let call = try client.call(method, try JSONParser.parse(request.utf8), path: path)
         try self.wait(for: call.path) { call.hasEnded }
@@ -157,8 +170,8 @@ package final class NodeHarness {
     }
 
     /// Makes one call of `profiles.v1.Profiles`.
-    package func call(_ name: String, _ request: String) throws -> WireCall {
-        try self.call(.profiles(name), request)
+    package func call(_ name: String, _ request: String, key: String? = nil) throws -> WireCall {
+        try self.call(.profiles(name), request, key: key)
     }
 
     // MARK: The end

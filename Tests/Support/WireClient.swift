@@ -11,6 +11,8 @@ package final class WireClient {
     private var calls: [Int32: WireCall] = [:]
     /// Wall-clock time that `ago` in requests counts from, in microseconds since 1970.
     private let now: () -> Int64
+    /// Fields that every call sends beside its own, such as a key.
+    package var metadata: [(String, String)] = []
     /// Whether `turn` reads: a client that does not holds the server back.
     package var isReading = true
     /// The connection was closed or cut, or spoke something else than HTTP/2.
@@ -95,7 +97,7 @@ package final class WireClient {
                 (":method", "POST"), (":scheme", "http"), (":path", call.path),
                 (":authority", "simulated"), ("te", "trailers"),
                 ("content-type", "application/grpc"),
-            ] + metadata
+            ] + self.metadata + metadata
         var provider = nghttp2_data_provider(
             source: nghttp2_data_source(ptr: Unmanaged.passUnretained(call).toOpaque()),
             read_callback: { _, _, target, capacity, flags, source, _ in

@@ -22,11 +22,18 @@ def message(payload, flag=0):
 
 
 class Raw:
-    """One connection. `response(stream)` collects what arrives for a stream until it ends."""
+    """One connection. `response(stream)` collects what arrives for a stream until it ends.
 
-    def __init__(self, address, settings=b"", preface=PREFACE):
+    `source` is the address that it comes from, since some budgets of the server are by address.
+    """
+
+    def __init__(self, address, settings=b"", preface=PREFACE, source=None):
         host, port = address.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=20)
+        self.socket = socket.create_connection(
+            (host, int(port)), timeout=20, source_address=(source, 0) if source else None
+        )
+        # Headers and body are two writes, the second of which would wait for an acknowledgement of the first.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.decoder.max_header_list_size = 1 << 20
         self.buffer, self.frames, self.closed = b"", [], False
@@ -41,6 +48,10 @@ class Raw:
 
     def send(self, data):
         self.socket.sendall(data)
+
+    def open_window(self):
+        """Lets the server send as many responses as there will be: 2 GiB on this connection."""
+        self.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0x7FFF_FFFF - 0xFFFF)))
 
     def headers(
         self, *extra, path=TRACK, method="POST", end=False, drop=(), stream=None, content_type="application/grpc"

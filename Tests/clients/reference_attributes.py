@@ -47,6 +47,11 @@ class Attribute:
         return self.scalar if self.elements is None else list(self.elements)
 
     @property
+    def written(self):
+        """When the value was written or deleted; removes from what is deleted do not renew it."""
+        return self.base if self.is_deleted else self.newest
+
+    @property
     def newest(self):
         return max([self.base, *(self.elements or {}).values(), *self.removed.values()])
 
@@ -160,23 +165,25 @@ def apply_patch(attributes, patch, stamp, source, is_identified):
     return attributes, stale, is_visible
 
 
-def unite(mine, other):
+def unite(mine, other, latest_wins):
     """The union of two lists, the survivor's first, and whether it overflowed."""
     elements, removed, is_over = dict(mine.elements), dict(mine.removed), False
     for text, at in other.elements.items():
         if text in elements:
             elements[text] = max(elements[text], at)
-        elif text not in removed:
+        elif text not in removed or (latest_wins and at > removed[text]):
+            removed.pop(text, None)
             if len(elements) < ELEMENTS_MAX:
                 elements[text] = at
             else:
                 is_over = True
     for text, at in other.removed.items():
-        if text not in removed and text not in elements:
-            removed[text] = at
-    return replace(
-        mine, base=other.base if mine.base == NEVER else mine.base, elements=elements, removed=removed
-    ), is_over
+        if text in removed or (text in elements and not (latest_wins and at > elements[text])):
+            continue
+        elements.pop(text, None)
+        removed[text] = at
+    is_others = mine.base == NEVER or (latest_wins and other.base > mine.base)
+    return replace(mine, base=other.base if is_others else mine.base, elements=elements, removed=removed), is_over
 
 
 def remember_removes(kept, removes):
@@ -192,7 +199,7 @@ def remember_removes(kept, removes):
     return replace(kept, removed=removed)
 
 
-def merge(survivor, loser):
+def merge(survivor, loser, latest_wins=False):
     """The attributes of the survivor of a merge, and warnings as (reason, name)."""
     attributes, warnings = dict(survivor), []
     for name in sorted(loser):
@@ -205,8 +212,14 @@ def merge(survivor, loser):
         elif other.is_removes_alone:
             attributes[name] = remember_removes(mine, other)
         elif mine.elements is not None and other.elements is not None:
-            attributes[name], is_over = unite(mine, other)
+            attributes[name], is_over = unite(mine, other, latest_wins)
             if is_over:
                 warnings.append(("LIST_OVERFLOW", name))
+        elif latest_wins and other.written > mine.written:
+            adds = mine.is_deleted and not other.is_deleted and name not in NATIVE
+            if adds and custom_count(attributes) >= CUSTOM_MAX:
+                warnings.append(("ATTRIBUTE_LIMIT", name))
+            else:
+                attributes[name] = other
     forget_oldest_deleted(attributes)
     return attributes, warnings

@@ -100,7 +100,7 @@ def chain(entry, previous):
     return digest
 
 
-def check_sendable(profile, suppressed, channel, topic, message_class):
+def check_sendable(profile, suppressed, channel, topic, message_class, topics_by_default=True):
     """Whether the message may be sent, and the reason."""
     names = {EMAIL: "email_address", SMS: "phone_number"}
     if channel == PUSH:
@@ -130,7 +130,7 @@ def check_sendable(profile, suppressed, channel, topic, message_class):
     if topic:
         state = profile.consents.get((channel, topic.lower()), Consent()).state
         if state == UNSET:
-            return True, types.SENDABLE_REASON_TOPIC_DEFAULT
+            return topics_by_default, types.SENDABLE_REASON_TOPIC_DEFAULT
         if state != SUBSCRIBED:
             return False, types.SENDABLE_REASON_TOPIC_UNSUBSCRIBED
     return True, types.SENDABLE_REASON_OK

@@ -15,7 +15,7 @@ from conftest import profiles_pb2 as rpc, types_pb2 as types
 from reference_attributes import Rejected
 from reference_consent import Consent, UNSET, UNSUBSCRIBED
 from reference_profile import Device, Profile, platform_of, same_message, show, timestamp
-from reference_tracks import Tracks, effective_time
+from reference_tracks import EVENTS_MAX, LATE_WINDOW, RETENTION, Tracks, effective_time
 
 DEVICES_MAX, COUNTERS_MAX = 100, 300
 
@@ -30,10 +30,13 @@ class Learned:
     merge_id: str = ""
     event_ids: tuple = ()
     operations: tuple = ()  # of a batch
+    created: int = 0  # of a project
+    due: int = 0
 
 
 class Model(Tracks):
     def __init__(self):
+        self.options()
         self.profiles, self.customs, self.devices = {}, {}, {}
         self.aliases = {}  # merged-away profile id -> survivor's
         self.events = {}  # (kind, identifier, event id) -> (holder, event)
@@ -41,6 +44,11 @@ class Model(Tracks):
         self.requests = {}  # (method, request id) -> (request, response; None: erased with a person)
         self.blocked = {}  # (kind, identifier) -> until
         self.gone = set()  # profile ids of erased people, and of profiles that were merged into them
+
+    def options(self):
+        """What a project may change (reference_projects.py)."""
+        self.late_window, self.retention, self.events_max = LATE_WINDOW, RETENTION, EVENTS_MAX
+        self.latest_wins, self.topics_by_default = False, True
 
     # MARK: Names
 
@@ -271,7 +279,9 @@ class Model(Tracks):
         return step in ("attach", "promote", "merge", "switch", "log out")
 
     def merge(self, loser, survivor, time, learned, response):
-        survivor.attributes, warnings = attributes_of.merge(survivor.attributes, loser.attributes)
+        survivor.attributes, warnings = attributes_of.merge(
+            survivor.attributes, loser.attributes, self.latest_wins
+        )
         for name in sorted(loser.counters):
             count, first, last = loser.counters[name]
             if name not in survivor.counters and len(survivor.counters) >= COUNTERS_MAX:
@@ -285,7 +295,8 @@ class Model(Tracks):
         survivor.truncated = max(survivor.truncated, loser.truncated)
         for _, event in loser.events:
             self.events[self.event_key(event.identifier, event.event_id)] = (survivor.id, event)
-        self.drop_events(survivor)
+        if loser.events:
+            self.drop_events(survivor)
         survivor.created = min(survivor.created, loser.created)
         survivor.aliases += [loser.id, *loser.aliases]
         survivor.merged_devices += [*loser.devices, *loser.merged_devices]

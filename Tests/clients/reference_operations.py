@@ -9,7 +9,13 @@ import random
 from dataclasses import dataclass
 
 from conftest import profiles_pb2 as rpc, types_pb2 as types
+from google.protobuf import field_mask_pb2
+from profiles.v1 import admin_pb2 as admin
 
+# The first one is `default`, which seeds share; the others are a seed's own.
+PROJECTS = 5
+# The shares of the calls: most of them of one project, so that its profiles become full.
+PROJECT_WEIGHTS = (1, 6, 1, 1, 1)
 UNKNOWN_ID = "01J00000000000000000000000"
 REVISION_WRONG = 1_000_000
 SCALARS = {
@@ -56,6 +62,9 @@ class Shape:
         ("RemoveSuppression", 2),
         ("BatchWrite", 10),
         ("EraseProfile", 1),
+        ("CreateProject", 1),
+        ("UpdateProject", 3),
+        ("DeleteProject", 1),
     )
 
 
@@ -93,6 +102,8 @@ ERASURES = Shape(
         ("RemoveSuppression", 1),
         ("BatchWrite", 12),
         ("EraseProfile", 6),
+        ("UpdateProject", 2),
+        ("DeleteProject", 2),
     ),
 )
 
@@ -100,33 +111,93 @@ ERASURES = Shape(
 class Generator:
     def __init__(self, seed, shape, kinds):
         self.chance, self.shape = random.Random(seed), shape
+        self.kinds = kinds
         self.weights = [(kind, weight) for kind, weight in shape.weights if kind in kinds]
         # Few distinct times, so that equal times are common and many operations arrive late.
         self.times = [-self.chance.randrange(20 * 3_600) for _ in range(25)]
         self.sent = []
         self.progress, self.devices = 0.0, 0
+        # When each project is made, and the deletions that will be undone.
+        self.due = {}
 
     def operations(self, count):
         operations = []
+        if any(kind == "CreateProject" for kind in self.kinds):
+            for project in range(1, PROJECTS):
+                at = 0 if project == 1 else self.chance.randrange(count // 8)
+                self.due.setdefault(at, []).append({"do": "CreateProject", "project": project, **self.told()})
         for number in range(count):
             self.progress = number / count
-            operations.append(self.operation())
+            self.number = number
+            due = self.due.pop(number, [])
+            self.due.setdefault(number + 1, []).extend(due[1:])
+            operations.append(due[0] if due else self.operation())
         return operations
+
+    def project(self):
+        return self.chance.choices(range(PROJECTS), PROJECT_WEIGHTS)[0]
 
     def operation(self):
         chance = self.chance
         if self.sent and chance.random() < 0.04:
             again = dict(chance.choice(self.sent), **({"request": "r0"} if chance.random() < 0.1 else {}))
+            # The same message and request id in another project is another call.
+            if again["project"] and chance.random() < 0.2:
+                again["project"] = chance.randrange(1, PROJECTS)
             # A retry often stamps the time of sending anew.
             return dict(again, sent=-chance.randrange(600)) if chance.random() < 0.3 and "events" in again else again
         kind = chance.choices([kind for kind, _ in self.weights], [weight for _, weight in self.weights])[0]
         if kind == "EraseProfile" and self.progress < self.shape.erase_from:
             kind = "Identify"
-        operation = getattr(self, kind)()
+        operation = {"project": self.project(), **getattr(self, kind)()}
         if chance.random() < 0.12:
             operation["request"] = f"r{len(self.sent)}"
             self.sent.append(operation)
         return operation
+
+    # MARK: Projects
+
+    def own_project(self):
+        """Other seeds use `default` at the same time."""
+        return self.chance.randrange(1, PROJECTS)
+
+    def told(self):
+        """Some options with small limits, so that they are reached."""
+        chance = self.chance
+        return {
+            "options": self.some(
+                merge_policy=self.maybe(0.5, lambda: types.MERGE_POLICY_LATEST_WINS),
+                topic_default_unsubscribed=self.maybe(0.5, lambda: True),
+                late_window_seconds=self.maybe(0.5, lambda: chance.choice([3_600, 86_400, 200_000])),
+                event_retention_days=self.maybe(0.5, lambda: chance.choice([2, 90])),
+                events_per_profile_max=self.maybe(0.5, lambda: chance.choice([1, 3, 1_000])),
+            )
+        }
+
+    def CreateProject(self):
+        return {"do": "CreateProject", "project": self.own_project(), **self.told()}
+
+    def UpdateProject(self):
+        paths = [
+            "merge_policy",
+            "topic_default_unsubscribed",
+            "late_window_seconds",
+            "event_retention_days",
+            "events_per_profile_max",
+        ]
+        mask = self.maybe(0.7, lambda: sorted(self.chance.sample(paths, self.chance.randint(1, 3))))
+        return self.some(do="UpdateProject", project=self.own_project(), mask=mask, **self.told())
+
+    def DeleteProject(self):
+        operation = {"do": "DeleteProject", "project": self.own_project()}
+        if self.chance.random() < 0.2:
+            return {**operation, "undo": True}
+        if self.chance.random() < 0.95:
+            at = self.number + self.chance.randint(1, 8)
+            self.due.setdefault(at, []).append({**operation, "undo": True})
+        return operation
+
+    # MARK: Parts of operations
 
     def maybe(self, probability, make):
         return make() if self.chance.random() < probability else None
@@ -297,6 +368,9 @@ class Requests:
 
     def __init__(self, prefix, number, base):
         self.prefix, self.base = prefix, base
+        # The project of the requests.
+        self.project = "default"
+        self.projects = ["default", *(f"{prefix}m{index}" for index in range(1, PROJECTS))]
         # Phone numbers consist of digits; ten of them distinguish the runs.
         self.phone = f"+49{number % 10_000_000_000:010}"
 
@@ -318,7 +392,7 @@ class Requests:
         method = operation["do"]
         request = getattr(self, method)(operation, first_ids, revision_of)
         if not inside_batch:
-            request.project = "default"
+            request.project = self.project
             if "request" in operation:
                 request.request_id = self.prefix + operation["request"]
         if "revision" in operation:
@@ -390,6 +464,18 @@ class Requests:
             request.evidence.method = "call"
         self.times(request, operation)
         return request
+
+    def CreateProject(self, operation, first_ids, revision_of):
+        return admin.CreateProjectRequest(options=admin.ProjectOptions(**operation["options"]))
+
+    def UpdateProject(self, operation, first_ids, revision_of):
+        return admin.UpdateProjectRequest(
+            options=admin.ProjectOptions(**operation["options"]),
+            update_mask=field_mask_pb2.FieldMask(paths=operation.get("mask", [])),
+        )
+
+    def DeleteProject(self, operation, first_ids, revision_of):
+        return admin.DeleteProjectRequest(undo=operation.get("undo", False))
 
     def EraseProfile(self, operation, first_ids, revision_of):
         return rpc.EraseProfileRequest(identifier=self.identifier(operation["who"], first_ids))

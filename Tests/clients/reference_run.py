@@ -1,116 +1,26 @@
-"""Runs the same operations on the reference model and on the service, and compares everything that a client can see."""
+"""Runs the same operations on the reference model and on the service; reference_compare.py compares the two."""
 
 import collections
 import time
 
 import grpc
 
-import reference_attributes as attributes_of
-import reference_consent as consent_of
 import reference_erasure as erasure_of
 from conftest import Failure, profiles_pb2 as rpc, types_pb2 as types
-from google.protobuf import timestamp_pb2
+from profiles.v1 import admin_pb2 as admin
 from reference_attributes import Rejected
-from reference_model import Learned, Model
+from reference_compare import CLOCK_SLACK, TIMEOUT_SECONDS, Comparisons, expect
+from reference_model import Learned
 from reference_operations import Requests, affected
-from reference_profile import SECOND, micros, show, timestamp
-
-TIMEOUT_SECONDS = 60
-# The server uses the same clock; a tick of a loop may have read it slightly earlier.
-CLOCK_SLACK = 5 * SECOND
-
-
-class Difference(Exception):
-    """The service and the model differ."""
-
-
-def lines(message, path=""):
-    """Every set field as `path = value`; times in seconds."""
-    if isinstance(message, timestamp_pb2.Timestamp):
-        return [f"{path} = {micros(message) / SECOND:.6f}"]
-    found = []
-    for field, value in message.ListFields():
-        name = f"{path}.{field.name}" if path else field.name
-        is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
-        parts = (
-            [(f"{name}[{key}]", value[key]) for key in sorted(value)]
-            if is_map
-            else [(f"{name}[{index}]", item) for index, item in enumerate(value)]
-            if field.is_repeated
-            else [(name, value)]
-        )
-        for where, part in parts:
-            found += (
-                lines(part, where) or [f"{where} = (empty)"] if hasattr(part, "ListFields") else [f"{where} = {part!r}"]
-            )
-    return found
-
-
-def expect(same, what, expected, found):
-    if same:
-        return
-    if hasattr(expected, "DESCRIPTOR") and hasattr(found, "DESCRIPTOR"):
-        mine, theirs = lines(expected), lines(found)
-        expected = [line for line in mine if mine.count(line) > theirs.count(line)]
-        found = [line for line in theirs if theirs.count(line) > mine.count(line)]
-    raise Difference(f"{what}\n    expected {expected}\n    found    {found}")
-
-
-def sort_field(items, key):
-    ordered = sorted(items, key=key)
-    copies = [type(item).FromString(item.SerializeToString()) for item in ordered]
-    del items[:]
-    items.extend(copies)
-
-
-def normal_profile(profile):
-    """Lists whose order the contract leaves open are sorted; element order of attributes is kept."""
-    sort_field(profile.installations, lambda item: item.installation_id)
-    sort_field(profile.subscriptions.items, lambda item: (item.channel, item.topic))
-    if not profile.subscriptions.items:
-        profile.ClearField("subscriptions")
-    if not profile.native.ListFields():
-        profile.ClearField("native")
-    sort_field(profile.event_counters, lambda item: item.name)
-    sort_field(profile.aliases, lambda item: item.SerializeToString())
-    return profile
-
-
-def normal(response):
-    """A copy of a response without anything that the contract leaves open."""
-    response = type(response).FromString(response.SerializeToString())
-    if isinstance(response, rpc.IdentifyResponse):
-        normal_profile(response.profile)
-        sort_field(response.warnings, lambda item: (item.reason, item.name, item.identifier.installation_id))
-    elif isinstance(response, rpc.TrackResponse):
-        for result in response.results:
-            if result.status == types.EVENT_STATUS_REJECTED:
-                code = result.error.code
-                for name in ("error", "effective_time", "profile_id", "event_id"):
-                    result.ClearField(name)
-                result.error.code = code
-    elif isinstance(response, rpc.UpdateSubscriptionResponse):
-        sort_field(response.subscriptions.items, lambda item: (item.channel, item.topic))
-        if not response.subscriptions.items:
-            response.ClearField("subscriptions")
-    elif isinstance(response, rpc.BatchWriteResponse):
-        for result in response.results:
-            kind = result.WhichOneof("result")
-            if kind == "error":
-                failure = Failure.__new__(Failure)
-                failure.violations, failure.reason, failure.metadata = {}, result.error.message, {}
-                failure.read(result.error)
-                code = result.error.code
-                result.ClearField("error")
-                result.error.code, result.error.message = code, failure.reason
-            else:
-                getattr(result, kind).CopyFrom(normal(getattr(result, kind)))
-    return response
+from reference_profile import micros
+from reference_projects import METHODS, Projects
 
 
 def seen_in(response):
     """The outcomes, reasons and warnings in a response, for the statistics."""
-    if response.DESCRIPTOR.fields_by_name.get("replayed") and response.replayed:
+    if isinstance(response, (admin.Project, admin.DeleteProjectResponse)):
+        yield "project"
+    elif response.DESCRIPTOR.fields_by_name.get("replayed") and response.replayed:
         yield "replayed"
     elif isinstance(response, rpc.IdentifyResponse):
         yield types.Outcome.Name(response.outcome)
@@ -130,37 +40,44 @@ def seen_in(response):
             yield from [f"in a batch: {result.error.message}"] if kind == "error" else seen_in(getattr(result, kind))
 
 
-class Run:
+class Run(Comparisons):
     """One seed under one prefix."""
 
     def __init__(self, service, prefix, number, base=None):
         self.service = service
-        self.model = Model()
         self.requests = Requests(prefix, number, base or int(time.time()) - 10)
         self.prefix = prefix
-        # The profile_id of the first holder of each device and person.
-        self.first_ids = {}
-        self.names = []
+        self.projects = Projects(self.requests.projects[1:], service.delete_seconds)
+        # By project: the profile_id of the first holder of each device and person, and all that were named.
+        self.known = {name: ({}, []) for name in self.requests.projects}
+        self.enter("default")
         # Counts of outcomes, reasons and warnings: the coverage of the seeds.
         self.seen = collections.Counter()
         self.last_lsn = self.last_received = 0
+
+    def enter(self, project):
+        """Makes a project that of everything that follows."""
+        self.project = self.requests.project = project
+        self.model = self.projects.all[project].model
+        self.first_ids, self.names = self.known[project]
 
     def find(self, name):
         return self.model.find(self.requests.identifier(name, self.first_ids))
 
     def get(self, name, **fields):
         return rpc.GetProfileRequest(
-            project="default", identifier=self.requests.identifier(name, self.first_ids), **fields
+            project=self.project, identifier=self.requests.identifier(name, self.first_ids), **fields
         )
 
     # MARK: One operation
 
     def step(self, operation, kill_after=None):
         """Applies an operation to both; the server may be killed during it, after `kill_after` seconds."""
+        self.enter(self.requests.projects[operation.get("project", 0)])
         method, request = self.requests.make(operation, self.first_ids, self.revision_of)
         killed = kill_after is not None and not request.request_id
         if killed:
-            request.request_id = f"{self.prefix}kill-{len(self.model.requests)}"
+            request.request_id = f"{self.prefix}kill-{len(self.seen)}-{self.last_lsn}"
             self.send_and_kill(method, request, kill_after)
         names = affected(operation)
         before = {profile.id for name in names if (profile := self.find(name))}
@@ -169,7 +86,7 @@ class Run:
             self.forget_replayed(response)
         learned = self.learn(method, request, response, names)
         try:
-            predicted, rejected = self.model.call(method, request, learned), None
+            predicted, rejected = self.projects.call(method, request, learned), None
         except Rejected as error:
             predicted, rejected = None, error
         self.compare_responses(response, failure, predicted, rejected)
@@ -189,15 +106,17 @@ class Run:
             self.compare_profile(types.Identifier(profile_id=profile_id))
 
     def send(self, method, request):
+        stub = self.service.stub_of(method)
         try:
-            return getattr(self.service.stub, method)(request, timeout=TIMEOUT_SECONDS), None
+            return getattr(stub, method)(request, timeout=TIMEOUT_SECONDS), None
         except grpc.RpcError as error:
             return None, Failure(error)
 
     def send_and_kill(self, method, request, kill_after):
         """Sends a request whose outcome stays unknown; when it is repeated with the same id, it must be applied exactly
         once."""
-        call = getattr(self.service.stub, method).future(request, timeout=TIMEOUT_SECONDS)
+        stub = self.service.stub_of(method)
+        call = getattr(stub, method).future(request, timeout=TIMEOUT_SECONDS)
         time.sleep(kill_after)
         self.service.kill_and_restart()
         call.cancel()
@@ -205,7 +124,8 @@ class Run:
     @staticmethod
     def forget_replayed(response):
         """Clears `replayed`, because it is unknown whether the first attempt was stored."""
-        response.replayed = False
+        if "replayed" in response.DESCRIPTOR.fields_by_name:
+            response.replayed = False
         if isinstance(response, rpc.BatchWriteResponse):
             for result in response.results:
                 if (kind := result.WhichOneof("result")) != "error":
@@ -230,6 +150,8 @@ class Run:
         if response is None:
             # Rejected: any lsn that is greater than all previous ones.
             return self.learned(self.last_lsn + 1_000, now, request)
+        if method in METHODS:
+            return self.learn_of_project(response, now)
         if getattr(response, "replayed", False):
             return self.learned(response.lsn, now, request)
         expect(response.lsn > self.last_lsn, "lsn does not rise", f"> {self.last_lsn}", response.lsn)
@@ -240,6 +162,18 @@ class Run:
         expect(abs(received - now) < CLOCK_SLACK, "received_at", now, received)
         self.last_received = received
         return self.learned(response.lsn, received, request, response)
+
+    def learn_of_project(self, response, now):
+        project, its = self.projects.all[self.project], Learned(self.last_lsn, now)
+        if isinstance(response, admin.Project):
+            its.created = micros(response.created_at)
+            if not project.exists:
+                expect(abs(its.created - now) < CLOCK_SLACK, "created_at", now, its.created)
+        elif response.HasField("delete_due"):
+            its.due = micros(response.delete_due)
+            if not project.due:
+                expect(self.projects.is_time_of_deletion(its.due), "delete_due", now, its.due)
+        return its
 
     def learned(self, lsn, received, request, response=None):
         its = Learned(lsn, received)
@@ -330,145 +264,3 @@ class Run:
         for profile in profiles:
             yield micros(profile.last_seen_at)
             yield micros(profile.updated_at)
-
-    # MARK: Comparing
-
-    def compare_responses(self, response, failure, predicted, rejected):
-        found = f"{failure.code.name} {failure.reason}" if failure else "OK"
-        expected = f"{rejected.code} {rejected.reason}" if rejected else "OK"
-        expect(found == expected, "code and reason", expected, found + (f" {failure.violations}" if failure else ""))
-        if not rejected:
-            mine, theirs = normal(predicted), normal(response)
-            return expect(mine == theirs, type(response).__name__, mine, theirs)
-        for name, value in rejected.metadata.items():
-            expect(failure.metadata.get(name) == value, f"metadata {name}", value, failure.metadata.get(name))
-        if rejected.index is not None and rejected.reason != "TIME_WINDOW":
-            expect(
-                failure.metadata.get("index") == str(rejected.index), "metadata index", rejected.index, failure.metadata
-            )
-
-    def compare_profile(self, identifier, metadata=False):
-        profile = self.model.find(identifier)
-        request = rpc.GetProfileRequest(project="default", identifier=identifier, metadata=metadata)
-        try:
-            response = self.service.stub.GetProfile(request, timeout=TIMEOUT_SECONDS)
-        except grpc.RpcError as error:
-            return expect(
-                error.code() == grpc.StatusCode.NOT_FOUND and not profile,
-                f"GetProfile {identifier}",
-                "OK" if profile else "NOT_FOUND",
-                error.code(),
-            )
-        expect(profile is not None, f"GetProfile {identifier}", "NOT_FOUND", "OK")
-        redirected = self.model.redirected(identifier)
-        expect(response.redirected_from == redirected, "redirected_from", redirected, response.redirected_from)
-        if metadata:
-            self.compare_metadata(profile, response.profile.attribute_metadata)
-            response.profile.ClearField("attribute_metadata")
-        mine, theirs = normal_profile(show(profile)), normal_profile(response.profile)
-        expect(mine == theirs, f"GetProfile {str(identifier).strip()}", mine, theirs)
-
-    def compare_metadata(self, profile, found):
-        for name, attribute in profile.attributes.items():
-            # The contract leaves open whether a list's metadata describes its last `set` or its newest element.
-            if attribute.is_deleted or attribute.elements is not None or name in attributes_of.NATIVE:
-                continue
-            mine = types.AttributeMetadata(lsn=attribute.base[1])
-            if attribute.source.ListFields():
-                mine.source.CopyFrom(attribute.source)
-            timestamp(attribute.base[0], mine.effective_time)
-            theirs = (
-                types.AttributeMetadata.FromString(found[name].SerializeToString())
-                if name in found
-                else types.AttributeMetadata()
-            )
-            if not theirs.source.ListFields():
-                theirs.ClearField("source")
-            expect(mine == theirs, f"attribute_metadata {name}", mine, theirs)
-
-    def compare_all(self, built):
-        """Everything that can be read of every identifier."""
-        for name in self.names:
-            identifier = self.requests.identifier(name, self.first_ids)
-            self.compare_profile(identifier, metadata=True)
-            profile = self.model.find(identifier)
-            if not profile:
-                continue
-            if "ListEvents" in built:
-                self.compare_events(identifier, profile)
-            if "ListConsentHistory" in built:
-                self.compare_ledger(identifier, profile)
-            if "CheckSendable" in built:
-                self.compare_sendable(identifier, profile)
-
-    def compare_events(self, identifier, profile):
-        expected = [event for _, event in profile.events]
-        for order in (types.EVENT_ORDER_NEWEST_FIRST, types.EVENT_ORDER_OLDEST_FIRST):
-            found, token = [], ""
-            while True:
-                page = self.service.stub.ListEvents(
-                    rpc.ListEventsRequest(
-                        project="default", identifier=identifier, order=order, page_size=37, page_token=token
-                    ),
-                    timeout=TIMEOUT_SECONDS,
-                )
-                found += page.events
-                token = page.next_page_token
-                if not token:
-                    break
-            mine = expected if order == types.EVENT_ORDER_OLDEST_FIRST else expected[::-1]
-            expect(
-                [event.event_id for event in mine] == [event.event_id for event in found],
-                f"ListEvents {identifier}",
-                [event.event_id for event in mine],
-                [event.event_id for event in found],
-            )
-            for one, other in zip(mine, found):
-                expect(one == other, f"ListEvents {identifier}", one, other)
-
-    def compare_ledger(self, identifier, profile):
-        found, token = {}, ""
-        while True:
-            page = self.service.stub.ListConsentHistory(
-                rpc.ListConsentHistoryRequest(project="default", identifier=identifier, page_size=23, page_token=token),
-                timeout=TIMEOUT_SECONDS,
-            )
-            for entry in page.entries:
-                found.setdefault(entry.profile_id, []).append(entry)
-            token = page.next_page_token
-            if not token:
-                break
-        expected = {ledger[0].profile_id: ledger for ledger in [profile.ledger, *profile.merged_ledgers] if ledger}
-        expect(set(expected) == set(found), f"ledgers of {identifier}", sorted(expected), sorted(found))
-        for profile_id, ledger in expected.items():
-            expect(len(ledger) == len(found[profile_id]), "entries of a ledger", len(ledger), len(found[profile_id]))
-            head = bytes(32)
-            for mine, theirs in zip(ledger, found[profile_id]):
-                expect(mine == theirs, f"ledger of {identifier}", mine, theirs)
-                again = types.ConsentEntry.FromString(theirs.SerializeToString())
-                head = consent_of.chain(again, head)
-                expect(again == theirs, "chain of a ledger", again, theirs)
-
-    def compare_sendable(self, identifier, profile):
-        for channel, topic, message_class in (
-            (1, "", 1),
-            (2, "", 1),
-            (3, "", 1),
-            (1, "", 2),
-            (2, "t0", 1),
-            (1, "t1", 1),
-            (3, "t2", 1),
-        ):
-            response = self.service.stub.CheckSendable(
-                rpc.CheckSendableRequest(
-                    project="default", identifier=identifier, channel=channel, topic=topic, message_class=message_class
-                ),
-                timeout=TIMEOUT_SECONDS,
-            )
-            mine = consent_of.check_sendable(profile, self.model.suppressed, channel, topic, message_class)
-            expect(
-                (response.sendable, response.reason) == mine,
-                f"CheckSendable {identifier} {channel} {topic} {message_class}",
-                mine,
-                (response.sendable, response.reason),
-            )

@@ -45,7 +45,7 @@ class Tracks:
         )
         first_lsn = learned.lsn - len(request.events) + 1
         response = rpc.TrackResponse(lsn=learned.lsn, sequence=request.sequence)
-        changed, bad = {}, []
+        changed, storing, bad = {}, {}, []
         for index, event in enumerate(request.events):
             result = response.results.add(event_id=event.event_id or learned.event_ids[index], lsn=first_lsn + index)
             stored = self.stored_event(request, event, result, learned)
@@ -58,7 +58,7 @@ class Tracks:
                 result.content_differs = not same_content(known[1], stored)
                 continue
             time = micros(stored.effective_time)
-            window = RETENTION if request.historical else LATE_WINDOW
+            window = self.retention if request.historical else self.late_window
             if not learned.received - window <= time <= learned.received + AHEAD_WINDOW:
                 result.status = types.EVENT_STATUS_REJECTED
                 result.error.code = 11
@@ -78,11 +78,15 @@ class Tracks:
             if holder.id not in changed:
                 changed[holder.id] = holder
             self.store_event(holder, key, stored)
+            storing[holder.id] = holder
             result.status, result.profile_id = types.EVENT_STATUS_STORED, holder.id
             result.effective_time.CopyFrom(stored.effective_time)
         if bad and not request.allow_partial:
             index, code, reason = bad[0]
             raise Rejected(code, reason, index=index)
+        # Once for the call: an event that is too old to be kept is still known to those behind it.
+        for holder in storing.values():
+            self.drop_events(holder)
         if profile and device and self.rename(profile, request):
             changed[profile.id] = changed.get(profile.id, profile)
         for holder in changed.values():
@@ -137,10 +141,9 @@ class Tracks:
         count, first, last = profile.counters.get(event.name, (0, time, time))
         profile.counters[event.name] = (count + 1, min(first, time), max(last, time))
         self.events[key] = (profile.id, event)
-        self.drop_events(profile)
 
     def drop_events(self, profile):
-        while len(profile.events) > EVENTS_MAX:
+        while len(profile.events) > self.events_max:
             (time, _), event = profile.events.pop(0)
             profile.truncated = max(profile.truncated, time + 1)
             del self.events[self.event_key(event.identifier, event.event_id)]

@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from conftest import Failure, get, profiles_pb2 as rpc, types_pb2 as types, unique
-from reference_run import normal_profile
+from reference_compare import normal_profile
 
 ORDERS = int(os.environ.get("PROFILES_CONVERGENCE_ORDERS", "4"))
 SEEDS = int(os.environ.get("PROFILES_CONVERGENCE_SEEDS", "5"))

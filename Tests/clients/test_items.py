@@ -253,7 +253,7 @@ def test_a_message_over_4_MiB_is_told_which_limit_it_passes(shared, method):
         channel.unary_unary(SERVICE + method)(b"\0" * (maximum + 1), timeout=20)
     found = Failure(caught.value)
     assert (found.code, found.reason) == (RESOURCE, "LIMIT_EXCEEDED")
-    assert found.metadata == {"limit": "message_bytes", "maximum": str(maximum), "actual": str(maximum + 1)}
+    assert found.metadata == {"limit": "message_bytes_max", "maximum": str(maximum), "actual": str(maximum + 1)}
 
 
 def test_a_stream_goes_on_behind_a_bad_request(shared):

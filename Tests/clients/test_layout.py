@@ -42,6 +42,7 @@ ALLOWED = {
         "ProfileService",
         "ProfileClient",
         "GRPCTransport",
+        "Profiles",
         "Storage",
         "IOSimulation",
         "IOCore",

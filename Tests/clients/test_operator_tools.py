@@ -241,11 +241,12 @@ def test_a_dump_equals_the_responses_of_the_server(server):
     lines = [json.loads(line) for line in dumped.stdout.splitlines()]
     assert sorted(line["profile"]["custom_id"] for line in lines) == sorted(names)
     for line in lines:
-        assert line == responses[line["profile"]["custom_id"]]
+        assert line.pop("project") == "default" and line == responses[line["profile"]["custom_id"]]
     full = [json.loads(line) for line in ctl("dump", server.data_dir, "--events", "--ledger").stdout.splitlines()]
     for line in full:
         name = line["profile"]["custom_id"]
-        assert line.pop("events") == events[name] and line.pop("consent") == ledgers[name] and line == responses[name]
+        assert line.pop("events") == events[name] and line.pop("consent") == ledgers[name]
+        assert line.pop("project") == "default" and line == responses[name]
     # The order depends on the log alone.
     assert ctl("dump", server.data_dir).stdout == dumped.stdout
 

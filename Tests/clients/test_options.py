@@ -39,28 +39,33 @@ def test_one_response_has_the_defaults_and_every_limit(shared):
     with shared.channel() as channel:
         admin = admin_pb2_grpc.AdminStub(channel)
         response = project(admin)
-        assert list(admin.ListProjects(admin_pb2.ListProjectsRequest()).projects) == [response]
+        assert response in admin.ListProjects(admin_pb2.ListProjectsRequest(page_size=1_000)).projects
     assert response.project == "default"
     assert response.options == admin_pb2.ProjectOptions(
         merge_policy=SURVIVOR, late_window_seconds=86_400, event_retention_days=90, events_per_profile_max=1_000
     )
     expected = {
-        "events_per_profile": 1_000,
-        "attributes_per_profile": 50,
-        "installations_per_profile": 100,
-        "events_per_track": 15,
-        "event_retention_seconds": 90 * 86_400,
-        "topics_per_channel": 25,
-        "batch_get_profiles": 200,
-        "elements_per_list": 25,
-        "operations_per_batch": 200,
-        "subscription_changes_per_call": 100,
-        "suppressed_addresses_per_project": 4_000_000,
+        "events_per_profile_max": 1_000,
+        "attributes_per_profile_max": 50,
+        "installations_per_profile_max": 100,
+        "events_per_track_max": 15,
+        "event_retention_days": 90,
+        "topics_per_channel_max": 25,
+        "batch_get_profiles_max": 200,
+        "elements_per_list_max": 25,
+        "string_scalars_max": 300,
+        "keys_per_project_max": 100,
+        "operations_per_batch_max": 200,
+        "subscription_changes_per_call_max": 100,
+        "suppressed_addresses_per_project_max": 4_000_000,
         "erased_identifier_seconds": 30 * 86_400,
-        "erased_identifiers_per_project": 4_000_000,
+        "erased_identifiers_per_project_max": 4_000_000,
+        "language_characters_max": 15,
+        "timezone_characters_max": 64,
+        "display_name_scalars_max": 100,
     }
     assert expected.items() <= dict(response.limits).items()
-    assert len(response.limits) == 50 and all(response.limits.values())
+    assert len(response.limits) == 56 and all(response.limits.values())
 
 
 def test_options_survive_a_restart(server):
@@ -164,7 +169,7 @@ def test_double_opt_in_is_applied(own):
         ({"event_retention_days": 91}, "event_retention_days"),
         ({"events_per_profile_max": 1_001}, "events_per_profile_max"),
         ({"merge_policy": 9}, "merge_policy"),
-        ({"double_opt_in": [9]}, "double_opt_in"),
+        ({"double_opt_in": [9]}, "double_opt_in[0]"),
     ],
 )
 def test_an_option_outside_of_its_range_is_rejected(shared, options, path):

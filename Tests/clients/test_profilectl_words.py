@@ -118,4 +118,18 @@ def test_completion_keeps_the_blanks_of_file_names(tmp_path):
     assert sorted(complete(tmp_path, "verify", "my")) == offered
     assert sorted(complete(tmp_path, "import", "x", "--rejects", "my")) == offered
     assert complete(tmp_path, "import", "--rej") == ["--rejects"]
+    assert complete(tmp_path, "key", "create", "--scopes", "wr") == ["write"]
+
+
+def test_completion_offers_the_options_of_projects(tmp_path):
+    for word in ("create", "set"):
+        assert complete(tmp_path, "project", word, "shop", "late") == ["late_window_seconds="]
+        assert len(complete(tmp_path, "--json", "project", word, "shop", "--request-id", "r", "")) > 7
+    assert complete(tmp_path, "project", "delete", "shop", "late") == [""]
+    assert complete(tmp_path, "project", "cr") == ["create"]
+    # Values are not completed, and no other word in their place.
+    assert complete(tmp_path, "project", "set", "shop", "merge_policy", "=", "l") == [""]
+
+
+def test_completion_offers_nothing_unknown(tmp_path):
     assert complete(tmp_path, "get", "o") == [""]

@@ -329,7 +329,7 @@ def test_a_lookup_of_too_many_is_rejected_and_never_truncated(stub):
     identify(stub, custom(), email=address)
     failure = fails(stub.LookupProfiles, profiles_pb2.LookupProfilesRequest(project="default", email_address=address))
     assert failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED and failure.reason == "LIMIT_EXCEEDED"
-    assert failure.metadata == {"limit": "lookup_profiles", "maximum": "100"}
+    assert failure.metadata == {"limit": "lookup_profiles_max", "maximum": "100"}
 
 
 @pytest.mark.parametrize(

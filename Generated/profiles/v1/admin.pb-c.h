@@ -141,15 +141,15 @@ struct  Profiles__V1__Project
   size_t n_limits;
   Profiles__V1__Project__LimitsEntry **limits;
   /*
-   * Not filled in yet, nor are the next two.
+   * Absent for a project that is older than this field.
    */
   Google__Protobuf__Timestamp *created_at;
   /*
-   * Set while the project is deleted: until then it can be undone.
+   * Set while the project is being deleted: until then it can be undone.
    */
   Google__Protobuf__Timestamp *delete_due;
   /*
-   * 1 at creation, +1 for each change of its options.
+   * 1 at creation, +1 for each change of its options, deletion and undo.
    */
   uint64_t revision;
 };
@@ -165,7 +165,13 @@ struct  Profiles__V1__CreateProjectRequest
 {
   ProtobufCMessage base;
   char *project;
+  /*
+   * Absent: the defaults.
+   */
   Profiles__V1__ProjectOptions *options;
+  /*
+   * Remembered for the server, not for a project.
+   */
   char *request_id;
 };
 #define PROFILES__V1__CREATE_PROJECT_REQUEST__INIT \
@@ -193,9 +199,12 @@ struct  Profiles__V1__ListProjectsRequest
 {
   ProtobufCMessage base;
   /*
-   * 0 is 100; at most 1,000. Not evaluated yet: there is one project.
+   * 0 is 100; at most 1,000.
    */
   uint32_t page_size;
+  /*
+   * Of the response before; empty: the first page.
+   */
   char *page_token;
 };
 #define PROFILES__V1__LIST_PROJECTS_REQUEST__INIT \
@@ -228,11 +237,14 @@ struct  Profiles__V1__UpdateProjectRequest
 {
   ProtobufCMessage base;
   char *project;
+  /*
+   * An option that is absent here and named by the mask gets its default.
+   */
   Profiles__V1__ProjectOptions *options;
   char *request_id;
   /*
-   * Fields of ProjectOptions; empty: all options given. Not evaluated yet: all options given are
-   * set.
+   * Fields of ProjectOptions that are set, such as `late_window_seconds`, also with the prefix
+   * `options.`; empty: all of them.
    */
   Google__Protobuf__FieldMask *update_mask;
 };
@@ -281,6 +293,9 @@ struct  Profiles__V1__DeleteProjectResponse
 struct  Profiles__V1__CreateKeyRequest
 {
   ProtobufCMessage base;
+  /*
+   * Empty for an operator's key, which belongs to no project.
+   */
   char *project;
   /*
    * At least one, and none that the caller lacks.
@@ -293,13 +308,17 @@ struct  Profiles__V1__CreateKeyRequest
    */
   Google__Protobuf__Timestamp *expires_at;
   /*
-   * Operations a second, with a burst of one second's worth; 0: no limit.
+   * Operations a second, with a burst of one second's worth; 0: no limit. Over it calls fail with
+   * RESOURCE_EXHAUSTED (RATE_EXCEEDED) and RetryInfo, and a TrackStream is held back.
    */
   uint32_t updates_per_second_max;
   /*
-   * Calls and streams at a time; 0: no limit.
+   * Calls and streams at a time; 0: no limit. Over it as above, streams included.
    */
   uint32_t concurrent_calls_max;
+  /*
+   * For people: at most 100 scalars, one line.
+   */
   char *display_name;
   /*
    * Every project and every scope, and the RPCs for operators only.
@@ -334,6 +353,9 @@ struct  Profiles__V1__CreateKeyResponse
 struct  Profiles__V1__RevokeKeyRequest
 {
   ProtobufCMessage base;
+  /*
+   * Empty: an operator's key.
+   */
   char *project;
   char *key_id;
   char *request_id;
@@ -369,11 +391,16 @@ struct  Profiles__V1__GetStatsRequest
 
 
 /*
- * The response of GetStats. Items are attribute writes, events and subscription changes.
+ * The response of GetStats. Items are attribute writes, events and subscription changes; they are
+ * counted from the start of the server, when the outcome is known. Everything else is what the
+ * project holds now.
  */
 struct  Profiles__V1__GetStatsResponse
 {
   ProtobufCMessage base;
+  /*
+   * Without those that were merged into others or erased.
+   */
   uint64_t profiles;
   /*
    * Items: the sum of the next four.
@@ -383,9 +410,12 @@ struct  Profiles__V1__GetStatsResponse
   uint64_t duplicate;
   uint64_t stale;
   uint64_t rejected;
+  /*
+   * Everything up to it is counted.
+   */
   uint64_t lsn;
   /*
-   * Of the profiles.
+   * Profiles with a custom ID.
    */
   uint64_t identified;
   /*
@@ -393,9 +423,13 @@ struct  Profiles__V1__GetStatsResponse
    */
   uint64_t events;
   /*
-   * Memory of the profiles.
+   * Memory of profiles, events, undoable merges and kept responses; without the indices, which all
+   * projects share.
    */
   uint64_t bytes;
+  /*
+   * Neither revoked nor expired.
+   */
   uint64_t keys;
   uint64_t triggers;
   /*
@@ -414,6 +448,9 @@ struct  Profiles__V1__GetStatsResponse
 struct  Profiles__V1__ListKeysRequest
 {
   ProtobufCMessage base;
+  /*
+   * Empty: the operators' keys that CreateKey made; those of the server's file are not listed.
+   */
   char *project;
 };
 #define PROFILES__V1__LIST_KEYS_REQUEST__INIT \

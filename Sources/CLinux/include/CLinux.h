@@ -34,6 +34,8 @@ extern const int linux_sol_socket, linux_so_reuseaddr, linux_ipproto_tcp, linux_
 long linux_getrandom(void *target, uint64_t bytes);
 /// Names the calling thread; the kernel keeps at most 15 bytes.
 void linux_name_thread(const char *name);
+/// PR_SET_DUMPABLE 0: no core dump, and nobody but root may trace this process.
+void linux_forbid_dumps(void);
 /// The magic number of the file system at `path` (linux/magic.h), or 0 on failure.
 uint64_t linux_file_system_magic(const char *path);
 /// The arguments of main, its name first, as glibc passed them; they live as long as the process.

@@ -47,9 +47,18 @@ package enum LinuxProcess {
         return Int(clamping: limit.rlim_cur)
     }
 
+    /// Disables core dumps, which would contain people's data and keys, also those that a pattern
+    /// pipes to a program in spite of the limit; nobody but root can attach a debugger then, or
+    /// read the memory by /proc (S11). Call it before a secret is read.
+    package static func forbidDumps() {
+        var none = rlimit(rlim_cur: 0, rlim_max: 0)
+        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
+        linux_forbid_dumps()
+    }
+
     /// Makes new files accessible to their owner only, raises the limits of descriptors and of file
-    /// size to the hard ones, makes the allocator give large blocks back to the system when they
-    /// are freed, and disables core dumps, which would contain people's data (S11).
+    /// size to the hard ones, and makes the allocator give large blocks back to the system when
+    /// they are freed.
     package static func harden() {
         umask(0o077)
         for resource in [RLIMIT_NOFILE, RLIMIT_FSIZE] {
@@ -58,8 +67,6 @@ package enum LinuxProcess {
             setrlimit(__rlimit_resource_t(resource.rawValue), &limit)
         }
         linux_return_large_blocks()
-        var none = rlimit(rlim_cur: 0, rlim_max: 0)
-        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
     }
 
     private static func limit(_ resource: __rlimit_resource) -> rlimit? {

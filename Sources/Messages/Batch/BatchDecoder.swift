@@ -79,7 +79,7 @@ extension MessageDecoder {
         return .message(
             DecodedWrite(
                 project: project, kind: .batch, operations: tally.operations,
-                itemCount: tally.items))
+                itemCount: tally.items, updates: self.splitter.itemCount))
     }
 
     /// Packs everything but the writes; violations are noted.

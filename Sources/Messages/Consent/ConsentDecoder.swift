@@ -176,16 +176,20 @@ extension MessageDecoder {
     > {
         self.decode(message, as: WireSchema.shared.listConsentHistoryRequest) { request in
             self.checkProject(request.pointee.project)
-            let size = Int(request.pointee.page_size)
-            if size > Self.pageSizeMax {
-                self.packer.add("\(size), at most \(Self.pageSizeMax) is allowed", at: "page_size")
-            }
             return DecodedLedgerRequest(
                 project: ValuePacker.text(request.pointee.project),
                 identifier: self.identifier(request.pointee.identifier),
-                pageSize: size == 0 ? Self.pageSizeDefault : size,
+                pageSize: self.pageSize(request.pointee.page_size),
                 pageToken: ValuePacker.text(request.pointee.page_token))
         }
+    }
+
+    /// A `page_size`; 0 stands for the default.
+    func pageSize(_ size: UInt32) -> Int {
+        if size > Self.pageSizeMax {
+            self.packer.add("\(size), at most \(Self.pageSizeMax) is allowed", at: "page_size")
+        }
+        return size == 0 ? Self.pageSizeDefault : Int(size)
     }
 
     package func decodeVerifyConsentLedger(_ message: UnsafeRawBufferPointer) -> Decoded<

@@ -62,13 +62,26 @@ package enum CallFailure {
             ErrorContext(metadata: [("limit", limit), ("maximum", String(maximum))]))
     }
 
+    /// A key has used up a quota, and may try again after so long.
+    package static func quotaExceeded(
+        _ limit: String, maximum: UInt32, waitNanoseconds: UInt64
+    ) -> CallFailure {
+        .rejected(
+            .rateExceeded,
+            ErrorContext(
+                metadata: [("limit", limit), ("maximum", String(maximum))],
+                retrySeconds: Int64(waitNanoseconds / 1_000_000_000),
+                retryNanoseconds: Int32(waitNanoseconds % 1_000_000_000),
+                message: "the key may do no more at present: \(limit) is \(maximum)"))
+    }
+
     /// A message that is larger than messages may be.
     ///
     /// - Parameters:
     ///   - bytes: Its size, as announced by its prefix.
     ///   - maximum: Bytes that are allowed.
     package static func messageTooLarge(bytes: Int, maximum: Int) -> CallFailure {
-        Self.tooLarge("message_bytes", bytes, maximum, "a message")
+        Self.tooLarge("message_bytes_max", bytes, maximum, "a message")
     }
 
     /// The headers of a request are larger than headers may be.
@@ -116,16 +129,19 @@ package struct ErrorContext {
     package var metadata: [(key: StaticString, value: String)]
     /// Seconds until a retry is worthwhile; `nil`: no `RetryInfo`.
     package var retrySeconds: Int64?
+    /// As many nanoseconds more, 0...999,999,999.
+    package var retryNanoseconds: Int32
     /// Says more than the reason's own sentence, for a developer; `nil`: that sentence.
     package var message: String?
 
     package init(
         violations: Violations = Violations(), metadata: [(key: StaticString, value: String)] = [],
-        retrySeconds: Int64? = nil, message: String? = nil
+        retrySeconds: Int64? = nil, retryNanoseconds: Int32 = 0, message: String? = nil
     ) {
         self.violations = violations
         self.metadata = metadata
         self.retrySeconds = retrySeconds
+        self.retryNanoseconds = retryNanoseconds
         self.message = message
     }
 
@@ -160,6 +176,19 @@ extension ErrorContext {
         case .limitExceeded: self.metadata = [("maximum", String(header.detail))]
         case .identifierErased where header.detail != 0:
             self.init(ofBlockedUntil: Int64(bitPattern: header.detail))
+        default: break
+        }
+        switch (header.kind, header.rejection) {
+        case (.createKey, .limitExceeded):
+            self.metadata.insert(("limit", "keys_per_project_max"), at: 0)
+        case (.createProject, .limitExceeded):
+            self.metadata.insert(("limit", "projects_max"), at: 0)
+        // The one rule between options that only the state can see.
+        case (.updateProject, .invalidFields):
+            self.violations.add(
+                Violation(
+                    path: "options.late_window_seconds",
+                    description: "longer than the retention of the project"))
         default: break
         }
         if header.kind == .updateSubscription,

@@ -19,6 +19,7 @@ enum StatusCode: Int32 {
     case invalidArgument = 3
     case notFound = 5
     case alreadyExists = 6
+    case permissionDenied = 7
     case resourceExhausted = 8
     case failedPrecondition = 9
     case aborted = 10
@@ -26,6 +27,7 @@ enum StatusCode: Int32 {
     case unimplemented = 12
     case internalError = 13
     case unavailable = 14
+    case unauthenticated = 16
 }
 
 /// The one place where gRPC codes are chosen. Error paths only: it allocates.
@@ -40,12 +42,15 @@ package enum StatusMapping {
         switch rejection {
         case .none: .ok
         case .invalidFields, .tokenInvalid: .invalidArgument
-        case .profileNotFound, .projectNotFound: .notFound
-        case .requestIDReused: .alreadyExists
+        case .profileNotFound, .projectNotFound, .keyNotFound: .notFound
+        case .requestIDReused, .projectExists: .alreadyExists
         case .rateExceeded, .limitExceeded, .memoryExhausted: .resourceExhausted
         case .identifierErased, .profileAnonymous, .attributeTypeMismatch, .lsnNotReached,
-            .userUnsubscribed, .tokenExpired, .bothIdentified, .mergeExpired:
+            .userUnsubscribed, .tokenExpired, .bothIdentified, .mergeExpired, .projectDeleted,
+            .keysDisabled:
             .failedPrecondition
+        case .keyInvalid: .unauthenticated
+        case .scopeMissing: .permissionDenied
         case .revisionMismatch: .aborted
         case .timeWindow, .positionGone: .outOfRange
         case .logUnavailable, .diskFull, .replaying, .draining, .notLeader, .outcomeUnknown:
@@ -130,6 +135,16 @@ package enum StatusMapping {
         case .positionGone: "this position is not in the feed"
         case .notLeader:
             "another server is the leader: this one accepts no writes; nothing was written"
+        case .projectExists: "a project of this name exists with other options"
+        case .projectDeleted: "the project is being deleted"
+        case .keyInvalid: "the call needs a valid key: authorization: Bearer KEY"
+        case .keyNotFound: "no such key"
+        case .scopeMissing: "the key does not allow this call"
+        case .keysDisabled:
+            """
+            the server has no operators' keys (--operator-key-file), so it needs none and makes \
+            none
+            """
         case .outcomeUnknown:
             """
             this server lost its leadership before the write was committed: the outcome is \
@@ -162,7 +177,9 @@ package enum StatusMapping {
             details.append(Self.badRequest(context.violations, in: arena))
         }
         details.append(Self.errorInfo(rejection, context.metadata, in: arena))
-        if let seconds = context.retrySeconds { details.append(Self.retryInfo(seconds, in: arena)) }
+        if let seconds = context.retrySeconds {
+            details.append(Self.retryInfo(seconds, context.retryNanoseconds, in: arena))
+        }
         status.pointee.n_details = details.count
         status.pointee.details = arena.pointers(details.count)
         for (index, detail) in details.enumerated() { status.pointee.details[index] = detail }
@@ -211,12 +228,13 @@ package enum StatusMapping {
         return Self.any("google.rpc.BadRequest", UnsafeMutableRawPointer(request), in: arena)
     }
 
-    private static func retryInfo(_ seconds: Int64, in arena: DecodeArena) -> UnsafeMutablePointer<
-        Google__Protobuf__Any
-    > {
+    private static func retryInfo(
+        _ seconds: Int64, _ nanoseconds: Int32, in arena: DecodeArena
+    ) -> UnsafeMutablePointer<Google__Protobuf__Any> {
         let info = arena.make(google__rpc__retry_info__init)
         let delay = arena.make(google__protobuf__duration__init)
         delay.pointee.seconds = seconds
+        delay.pointee.nanos = nanoseconds
         info.pointee.retry_delay = delay
         return Self.any("google.rpc.RetryInfo", UnsafeMutableRawPointer(info), in: arena)
     }

@@ -38,6 +38,12 @@ package struct Violations: Equatable, Sendable {
 
     package var isEmpty: Bool { self.list.isEmpty }
 
+    /// Whether one more would be listed, and not only counted.
+    var listsMore: Bool { self.list.count < Self.listedMax }
+
+    /// Counts a violation when no more are listed.
+    mutating func addUnlisted() { self.unlisted += 1 }
+
     package mutating func add(_ violation: Violation) {
         if self.list.count < Self.listedMax {
             self.list.append(violation)

@@ -4,6 +4,8 @@
 /// links, and the same request would be valid on one machine and invalid on another.
 enum TimeZoneNames {
     private static let separator = UInt8(ascii: " ")
+    /// Longest name, in characters. Those of the database have at most 32.
+    static let charactersMax = 64
 
     /// Whether a text is the name of a zone or of a link, deprecated ones included. Case matters:
     /// what reads a name later often looks for a file of that name.
@@ -11,7 +13,9 @@ enum TimeZoneNames {
     /// - Complexity: O(log names).
     static func contains(_ text: UnsafeRawBufferPointer) -> Bool {
         let names = TimeZoneTable.names
-        guard names.hasPointerRepresentation else { return false }
+        guard names.hasPointerRepresentation, text.count <= self.charactersMax else {
+            return false
+        }
         var (low, high) = (0, names.utf8CodeUnitCount)
         while low < high {
             // The name around the middle, whole.

@@ -31,6 +31,18 @@ struct ValuePacker {
         self.violations.add(Violation(path: self.path.text(field), description: description()))
     }
 
+    /// Adds a violation of an element of a repeated field.
+    ///
+    /// There may be `WireLimits.repeatedMax` of them: no text is made for those that will not be
+    /// listed.
+    mutating func add(
+        _ description: @autoclosure () -> String, at field: StaticString, index: Int
+    ) {
+        guard self.violations.listsMore else { return self.violations.addUnlisted() }
+        self.violations.add(
+            Violation(path: self.path.text(field) + "[\(index)]", description: description()))
+    }
+
     /// Appends a field list.
     mutating func pack(
         fields: UnsafeMutablePointer<UnsafeMutablePointer<FieldEntry>?>?, count: Int, level: Int,

@@ -83,9 +83,15 @@ struct WireSchema: @unchecked Sendable {
     let listEventsRequest: WireRoot<Profiles__V1__ListEventsRequest>
     let batchGetProfilesRequest: WireRoot<Profiles__V1__BatchGetProfilesRequest>
     let lookupProfilesRequest: WireRoot<Profiles__V1__LookupProfilesRequest>
+    let createProjectRequest: WireRoot<Profiles__V1__CreateProjectRequest>
     let getProjectRequest: WireRoot<Profiles__V1__GetProjectRequest>
     let listProjectsRequest: WireRoot<Profiles__V1__ListProjectsRequest>
     let updateProjectRequest: WireRoot<Profiles__V1__UpdateProjectRequest>
+    let deleteProjectRequest: WireRoot<Profiles__V1__DeleteProjectRequest>
+    let getStatsRequest: WireRoot<Profiles__V1__GetStatsRequest>
+    let createKeyRequest: WireRoot<Profiles__V1__CreateKeyRequest>
+    let revokeKeyRequest: WireRoot<Profiles__V1__RevokeKeyRequest>
+    let listKeysRequest: WireRoot<Profiles__V1__ListKeysRequest>
     let createSnapshotRequest: WireRoot<Profiles__V1__CreateSnapshotRequest>
     let backupRequest: WireRoot<Profiles__V1__BackupRequest>
     let eraseProfileRequest: WireRoot<Profiles__V1__EraseProfileRequest>
@@ -120,9 +126,15 @@ struct WireSchema: @unchecked Sendable {
         self.listEventsRequest = builder.root(profiles__v1__list_events_request__init)
         self.batchGetProfilesRequest = builder.root(profiles__v1__batch_get_profiles_request__init)
         self.lookupProfilesRequest = builder.root(profiles__v1__lookup_profiles_request__init)
+        self.createProjectRequest = builder.root(profiles__v1__create_project_request__init)
         self.getProjectRequest = builder.root(profiles__v1__get_project_request__init)
         self.listProjectsRequest = builder.root(profiles__v1__list_projects_request__init)
         self.updateProjectRequest = builder.root(profiles__v1__update_project_request__init)
+        self.deleteProjectRequest = builder.root(profiles__v1__delete_project_request__init)
+        self.getStatsRequest = builder.root(profiles__v1__get_stats_request__init)
+        self.createKeyRequest = builder.root(profiles__v1__create_key_request__init)
+        self.revokeKeyRequest = builder.root(profiles__v1__revoke_key_request__init)
+        self.listKeysRequest = builder.root(profiles__v1__list_keys_request__init)
         self.createSnapshotRequest = builder.root(profiles__v1__create_snapshot_request__init)
         self.backupRequest = builder.root(profiles__v1__backup_request__init)
         self.eraseProfileRequest = builder.root(profiles__v1__erase_profile_request__init)
@@ -302,15 +314,15 @@ extension RequestMessage {
     package static let watchTriggers = Self(unbuilt: "WatchTriggers")
     package static let mergeProfiles = Self(unbuilt: "MergeProfiles")
     package static let unmergeProfile = Self(unbuilt: "UnmergeProfile")
-    package static let createProject = Self(unbuilt: "CreateProject")
+    package static let createProject = Self(schema.createProjectRequest)
     package static let getProject = Self(schema.getProjectRequest)
     package static let listProjects = Self(schema.listProjectsRequest)
     package static let updateProject = Self(schema.updateProjectRequest)
-    package static let deleteProject = Self(unbuilt: "DeleteProject")
-    package static let createKey = Self(unbuilt: "CreateKey")
-    package static let revokeKey = Self(unbuilt: "RevokeKey")
-    package static let listKeys = Self(unbuilt: "ListKeys")
-    package static let getStats = Self(unbuilt: "GetStats")
+    package static let deleteProject = Self(schema.deleteProjectRequest)
+    package static let createKey = Self(schema.createKeyRequest)
+    package static let revokeKey = Self(schema.revokeKeyRequest)
+    package static let listKeys = Self(schema.listKeysRequest)
+    package static let getStats = Self(schema.getStatsRequest)
     package static let createSnapshot = Self(schema.createSnapshotRequest)
     package static let backup = Self(schema.backupRequest)
     package static let healthCheck = Self(name: "grpc.health.v1.HealthCheckRequest")

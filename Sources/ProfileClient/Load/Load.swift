@@ -9,6 +9,13 @@ import Glibc
 package struct Load {
     package var address: ServerAddress
     package var project = "default"
+    /// Number of projects, from `project-00000` on, that the people are spread over; `nil`: all are
+    /// in `project`. Person *n* is in project *n* modulo this number.
+    package var projects: Int?
+    /// Connection *n* sends key *n* modulo their number; empty: each sends `key`.
+    package var keys: [String] = []
+    /// Sent as `authorization: Bearer KEY`; `nil`: none.
+    package var key: String?
     package var connections = 8
     /// Concurrent calls on each connection.
     package var streams = 100
@@ -85,7 +92,8 @@ package struct Load {
         init(_ load: Load) throws(ClientError) {
             self.load = load
             self.templates = load.mix.map {
-                LoadTemplate($0.method, project: load.project, ids: load.ids)
+                LoadTemplate(
+                    $0.method, project: load.project, ids: load.ids, projects: load.projects)
             }
             self.paths = load.mix.map { Array($0.method.rpc.path.utf8) }
             self.startedByKind = load.mix.map { _ in 0 }
@@ -97,6 +105,11 @@ package struct Load {
                 try self.connections.add { [unowned self] in self.end($0, number, $1) }
                 for _ in 0 ..< load.streams {
                     let call = ClientCall(keepsResponse: false)
+                    let key =
+                        load.keys.isEmpty ? load.key : load.keys[number % load.keys.count]
+                    if let key {
+                        call.metadata = [("authorization", Array("Bearer \(key)".utf8))]
+                    }
                     self.calls.append(call)
                     self.idle.append((number, call))
                 }
@@ -159,8 +172,12 @@ package struct Load {
         {
             call.kind = self.order[self.started % self.order.count]
             call.path = self.paths[call.kind]
+            let number = self.startedByKind[call.kind]
+            let person = (number * Load.step) % self.load.ids
+            // Each project is created by a call of its own, each person is in one of them.
+            let isProject = self.load.mix[call.kind].method == .project
             call.body = self.templates[call.kind].request(
-                person: (self.startedByKind[call.kind] * Load.step) % self.load.ids)
+                person: person, project: (isProject ? number : person) % (self.load.projects ?? 1))
             self.startedByKind[call.kind] += 1
             call.startedNanoseconds = due
             call.timesSentBack = 0

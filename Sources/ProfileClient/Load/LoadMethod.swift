@@ -3,6 +3,8 @@ package enum LoadMethod: String, CaseIterable, Sendable {
     case track, get, identify, events, subscribe, sendable
     /// An Identify with ten attributes; used to fill a store.
     case profile
+    /// A CreateProject of each of several projects; used to fill a store.
+    case project
 
     /// Parses `track=80,get=20`. The shares need not add up to 100; a method without a number has
     /// a share of 1.
@@ -26,6 +28,7 @@ package enum LoadMethod: String, CaseIterable, Sendable {
         case .events: .profiles("ListEvents")
         case .subscribe: .profiles("UpdateSubscription")
         case .sendable: .profiles("CheckSendable")
+        case .project: .admin("CreateProject")
         }
     }
 
@@ -71,43 +74,71 @@ package enum LoadMethod: String, CaseIterable, Sendable {
                 ("identifier", who), ("channel", .string("EMAIL")),
                 ("message_class", .string("MARKETING")),
             ]
+        case .project: break
         }
         return .object(of: members)
     }
 }
 
-/// The framed request of one kind, encoded once; only the digits of the person change.
+/// The framed request of one kind, encoded once; only the digits of the person and of the project
+/// change.
 struct LoadTemplate {
     private let bytes: [UInt8]
-    /// Offset of the digits of the person, who is named only once in the request.
-    private let offset: Int
-    private let digits: Int
+    private let person: Digits?
+    private let project: Digits?
 
-    /// - Parameter ids: Number of people. Their numbers all have as many digits as the largest one,
-    ///   and at least six.
-    init(_ method: LoadMethod, project: String, ids: Int) {
-        self.digits = max(6, String(ids - 1).utf8.count)
-        let person = "user-" + String(repeating: "0", count: self.digits)
-        let json = method.request(project: project, customID: person)
+    /// Where a number stands in the request, in decimal digits of a fixed count.
+    private struct Digits {
+        let offset: Int
+        let count: Int
+
+        func write(_ number: Int, into request: inout [UInt8]) {
+            var rest = number
+            for index in stride(from: self.offset + self.count - 1, through: self.offset, by: -1) {
+                request[index] = UInt8(ascii: "0") + UInt8(rest % 10)
+                rest /= 10
+            }
+        }
+    }
+
+    /// - Parameters:
+    ///   - ids: Number of people. Their numbers all have as many digits as the largest one, and at
+    ///     least six.
+    ///   - projects: Number of projects that the people are spread over, each of which is named
+    ///     `project-` and at least five digits; `nil`: all of them are in `project`.
+    init(_ method: LoadMethod, project: String, ids: Int, projects: Int?) {
+        let personDigits = max(6, String(ids - 1).utf8.count)
+        let projectDigits = max(5, String((projects ?? 1) - 1).utf8.count)
+        let person = "user-" + String(repeating: "0", count: personDigits)
+        let several = "project-" + String(repeating: "0", count: projectDigits)
+        let json = method.request(
+            project: projects == nil ? project : several, customID: person)
         guard let message = try? MessageEncoder(now: 0).encode(json, as: method.rpc.request) else {
             preconditionFailure("the load's request does not match \(method.rpc.path)")
         }
         // SAFETY: the bytes of the length are copied before the closure returns.
         let framed =
             [0] + withUnsafeBytes(of: UInt32(message.count).bigEndian) { Array($0) } + message
-        let mark = Array(person.utf8)
-        let offset = framed.indices.first { framed[$0...].starts(with: mark) }
         self.bytes = framed
-        self.offset = offset! + "user-".utf8.count
+        self.person = Self.digits(personDigits, after: "user-", of: person, in: framed)
+        self.project =
+            projects == nil
+            ? nil : Self.digits(projectDigits, after: "project-", of: several, in: framed)
     }
 
-    func request(person: Int) -> [UInt8] {
+    /// The digits of a name, which is in the request at most once.
+    private static func digits(
+        _ count: Int, after prefix: String, of name: String, in framed: [UInt8]
+    ) -> Digits? {
+        let mark = Array(name.utf8)
+        let offset = framed.indices.first { framed[$0...].starts(with: mark) }
+        return offset.map { Digits(offset: $0 + prefix.utf8.count, count: count) }
+    }
+
+    func request(person: Int, project: Int = 0) -> [UInt8] {
         var request = self.bytes
-        var rest = person
-        for index in stride(from: self.offset + self.digits - 1, through: self.offset, by: -1) {
-            request[index] = UInt8(ascii: "0") + UInt8(rest % 10)
-            rest /= 10
-        }
+        self.person?.write(person, into: &request)
+        self.project?.write(project, into: &request)
         return request
     }
 }

@@ -25,7 +25,9 @@ struct CommandLineArguments {
             case _ where Self.takesValue(name):
                 // An argument that looks like a flag means that the value was forgotten.
                 let isFlag = rest.first?.hasPrefix("--") ?? true
-                guard let value = attached ?? (isFlag ? nil : rest.popFirst()) else {
+                guard
+                    let value = attached ?? (isFlag ? Self.bareValue(name) : rest.popFirst())
+                else {
                     throw ConfigurationError(
                         source: .flag, setting: name, problem: .missingValue,
                         found: rest.first ?? "", allowed: "--\(name) VALUE or --\(name)=VALUE")
@@ -48,6 +50,11 @@ struct CommandLineArguments {
                 allowed: "--\(name) alone")
         }
         if self.action != .print { self.action = name == "print-config" ? .print : .check }
+    }
+
+    /// What a flag without a value means; `nil`: nothing.
+    private static func bareValue(_ name: String) -> String? {
+        Setting.all.first { $0.name == name }?.valueOfBareFlag
     }
 
     private static func takesValue(_ name: String) -> Bool {

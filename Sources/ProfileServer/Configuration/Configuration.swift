@@ -4,6 +4,7 @@
 
 import GRPCTransport
 import IOCore
+import ProfileService
 import Profiles
 
 /// The settings of one server process; every value is within its limits.
@@ -12,6 +13,14 @@ package struct Configuration: Equatable, Sendable {
     package var dataDirectory: String
     /// Where gRPC is served.
     package var listen: Endpoint
+    /// Whether gRPC may be served beyond loopback without TLS.
+    package var insecureListen = false
+    /// The file of the operators' keys; `nil`: none.
+    package var operatorKeyFile: String?
+    /// Whether the environment has operators' keys; they are not part of a configuration.
+    package var hasOperatorKeyVariable = false
+    /// The file of the audit log; `nil`: none.
+    package var auditLog: String?
     /// Where HTTP/1.1 probes and metrics are served.
     package var adminListen: Endpoint
     /// Threads that serve connections.
@@ -29,6 +38,10 @@ package struct Configuration: Equatable, Sendable {
     package var snapshotSeconds: Int
     /// The lsn at which a log is accepted that has lost its end; `nil`: such a log is rejected.
     package var acceptLogLoss: UInt64?
+    /// Projects of a new data directory; an existing one keeps its own number.
+    package var projectsMax = Int(StoreLimits().projectsMax)
+    /// From a DeleteProject until its project's data goes, in seconds.
+    package var projectDeleteSeconds = NodeConfiguration.projectDeleteSeconds
     /// Longest wait for open calls after SIGTERM, in seconds.
     package var drainSeconds: Int
     /// Whether clients can query the descriptors of the served API.
@@ -50,6 +63,10 @@ package struct Configuration: Equatable, Sendable {
     /// At most 8 hours: two snapshots remove erased data from the disk, and the contract promises
     /// that within 24 hours.
     package static let snapshotSecondsRange = 1 ... 28_800
+    /// At least `default`; as many as the store can find at once.
+    package static let projectsMaxRange = 1 ... 10_000
+    /// 0: at once. At most 90 days, as who deletes wants the data gone.
+    package static let projectDeleteSecondsRange = 0 ... 90 * 86_400
     /// No supervisor waits for more than an hour.
     package static let drainSecondsRange = 0 ... 3_600
     /// In bytes; leaves space for file names within the 4,096 of PATH_MAX.
@@ -89,8 +106,9 @@ package struct Configuration: Equatable, Sendable {
     /// The action that the command line requests.
     package enum Invocation: Equatable, Sendable {
         case serve(Configuration)
-        /// Print this text, the valid effective configuration, and exit.
-        case checkConfiguration(String)
+        /// Check the files that this configuration names, print the text, which is the
+        /// configuration itself, and exit.
+        case checkConfiguration(Configuration, text: String)
         /// Print this text, itself a configuration file, and exit.
         case printConfiguration(String)
         /// Print this text and exit.
@@ -108,6 +126,8 @@ package struct Configuration: Equatable, Sendable {
     ///
     /// - Parameters:
     ///   - arguments: Arguments of the process, without its name.
+    ///   - hasOperatorKeyVariable: Whether the environment had operators' keys, which were taken
+    ///     out of it.
     ///   - environment: Environment of the process; names that are not settings are ignored.
     ///   - cores: Cores that this process may use.
     ///   - memoryBytes: Memory that this process may use; 0: unknown.
@@ -115,7 +135,7 @@ package struct Configuration: Equatable, Sendable {
     /// - Throws: The first error, from the source of lowest precedence to that of highest.
     package static func resolve(
         arguments: [String], environment: [String: String], cores: Int, memoryBytes: Int = 0,
-        readFile: FileReader
+        hasOperatorKeyVariable: Bool = false, readFile: FileReader
     ) throws(ConfigurationError) -> Invocation {
         // --help and --version work even with other arguments that are invalid.
         if arguments.contains("--help") || arguments.contains("-h") {
@@ -145,13 +165,15 @@ package struct Configuration: Equatable, Sendable {
             try setting.apply(value, from: .flag, to: &configuration)
             sources[index] = .flag
         }
+        configuration.hasOperatorKeyVariable = hasOperatorKeyVariable
         try configuration.checkTogether(sources: sources)
 
         switch commandLine.action {
         case .serve: return .serve(configuration)
         case .check:
             return .checkConfiguration(
-                Setting.valid + Setting.print(configuration, sources: sources))
+                configuration,
+                text: Setting.valid + Setting.print(configuration, sources: sources))
         case .print: return .printConfiguration(Setting.print(configuration, sources: sources))
         }
     }
@@ -170,6 +192,11 @@ package struct Configuration: Equatable, Sendable {
         return path
     }
 
+    /// Whether calls need a key.
+    package var hasOperatorKeys: Bool {
+        self.operatorKeyFile != nil || self.hasOperatorKeyVariable
+    }
+
     /// Checks rules that involve more than one setting.
     private func checkTogether(
         sources: [ConfigurationError.Source?]
@@ -178,12 +205,26 @@ package struct Configuration: Equatable, Sendable {
             let index = Setting.all.firstIndex { $0.name == name }
             return index.flatMap { sources[$0] } ?? .standard
         }
-        guard self.listen.isLoopback else {
+        guard self.operatorKeyFile == nil || !self.hasOperatorKeyVariable else {
             throw ConfigurationError(
-                source: source(of: "listen"), setting: "listen", problem: .needsKeys,
+                source: source(of: "operator-key-file"), setting: "operator-key-file",
+                problem: .notAllowed, found: self.operatorKeyFile ?? "",
+                allowed: "none as long as the environment has \(OperatorKeyFile.variable): a key"
+                    + " that is removed from the one would still be valid in the other")
+        }
+        guard self.listen.isLoopback || self.hasOperatorKeys else {
+            throw ConfigurationError(
+                source: source(of: "listen"), setting: "listen", problem: .notLoopback,
                 found: self.listen.description,
-                allowed: "a loopback address only, since without keys every caller is an operator"
-                    + " (keys are not built yet)")
+                allowed: "a loopback address only, since without keys every caller is an operator;"
+                    + " with --operator-key-file and --insecure-listen any address")
+        }
+        guard self.listen.isLoopback || self.insecureListen else {
+            throw ConfigurationError(
+                source: source(of: "listen"), setting: "listen", problem: .notLoopback,
+                found: self.listen.description,
+                allowed: "a loopback address only, since there is no TLS; with --insecure-listen"
+                    + " any address, and keys and data cross the network unencrypted")
         }
         guard !self.listen.overlaps(self.adminListen) else {
             throw ConfigurationError(

@@ -22,7 +22,8 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
         /// The path with everything escaped that could end the line it is printed in.
         private static func plain(_ path: String) -> String {
             String(
-                JSONText.quoted(path, bytesMax: Configuration.pathBytesMax).dropFirst().dropLast())
+                JSONText.quoted(MaskedText.of(path), bytesMax: Configuration.pathBytesMax)
+                    .dropFirst().dropLast())
         }
     }
 
@@ -41,8 +42,8 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
         case malformedLine
         /// The file cannot be read, is too large or is not UTF-8.
         case unreadableFile
-        /// An address that requires keys.
-        case needsKeys
+        /// An address that others reach, which nothing protects.
+        case notLoopback
     }
 
     /// Longest part of a value that is shown, in UTF-8 bytes.
@@ -60,13 +61,13 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
     /// One line: source, setting, the value found, the values allowed. Control characters are
     /// escaped.
     package var description: String {
-        let found = JSONText.quoted(self.found, bytesMax: Self.foundBytesMax)
+        let found = JSONText.quoted(MaskedText.of(self.found), bytesMax: Self.foundBytesMax)
         return
             "\(self.source): \(self.shownName): \(self.summary) \(found); allowed: \(self.allowed)"
     }
 
     private var shownName: String {
-        let name = JSONText.quoted(self.setting, bytesMax: Self.foundBytesMax)
+        let name = JSONText.quoted(MaskedText.of(self.setting), bytesMax: Self.foundBytesMax)
         let plain = String(name.dropFirst().dropLast())
         guard self.problem != .unknown else { return plain }
         return switch self.source {
@@ -85,7 +86,7 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
         case .repeated: "given twice, found"
         case .malformedLine: "malformed line, found"
         case .unreadableFile: "cannot be read, found"
-        case .needsKeys: "not on loopback, found"
+        case .notLoopback: "not on loopback, found"
         }
     }
 }

@@ -35,7 +35,8 @@ extension Setting {
                   Environment \(ConfigurationFile.environmentName).
               --check-config
                   Check flags, environment and file, print the effective configuration, and exit
-                  with 0 or 2. Nothing is opened: no directory, no lock, no port.
+                  with 0 or 2. Of what they name only the operators' key file is read: no
+                  directory, no lock, no port, no audit log is opened.
               --print-config
                   Print the configuration as a file, with the source of each value, and exit.
               --help, -h
@@ -54,7 +55,8 @@ extension Setting {
     static let valid = "# the configuration is valid\n"
 
     /// The text of `--print-config`: a file that produces the same configuration, with each value's
-    /// source above it. No setting is a secret.
+    /// source above it. No setting is a secret; of keys in the environment it says that they are
+    /// there.
     ///
     /// - Parameter sources: In the order of the table; `nil`: the default.
     static func print(
@@ -63,6 +65,9 @@ extension Setting {
         var text = ""
         for (setting, source) in zip(Self.all, sources) {
             text += "# \(source ?? .standard)\n\(setting.name) = \(setting.read(configuration))\n"
+        }
+        if configuration.hasOperatorKeyVariable {
+            text += "# environment: \(OperatorKeyFile.variable) is set; its keys are not shown\n"
         }
         return text
     }

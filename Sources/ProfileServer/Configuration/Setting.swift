@@ -14,6 +14,8 @@ package struct Setting: Sendable {
     package let unit: String
     /// The allowed values, as text for people.
     package let allowed: String
+    /// What the flag alone means; `nil`: it needs a value.
+    package var valueOfBareFlag: String?
     /// Stores a value; `false` if it is not allowed.
     let write: @Sendable (_ value: String, inout Configuration) -> Bool
     /// The value in the form that `write` accepts.
@@ -45,10 +47,47 @@ package struct Setting: Sendable {
             read: { $0.dataDirectory }),
         Setting(
             name: "listen", valueName: "ADDRESS:PORT",
-            summary: "Where gRPC is served. Without keys it must be a loopback address.",
+            summary:
+                "Where gRPC is served. Beyond loopback it needs operators' keys and"
+                + " --insecure-listen.",
             unit: "endpoint", allowed: Endpoint.allowed,
             write: { Self.store(Endpoint($0), in: \.listen, of: &$1) },
             read: { $0.listen.description }),
+        Setting(
+            name: "insecure-listen", valueName: "[on|off]",
+            summary:
+                "Whether gRPC may be served beyond loopback without TLS: keys and data of people"
+                + " cross the network unencrypted. The flag alone means on.",
+            unit: "switch", allowed: "on, off", valueOfBareFlag: "on",
+            write: { Self.store(Self.isOn($0), in: \.insecureListen, of: &$1) },
+            read: { $0.insecureListen ? "on" : "off" }),
+        Setting(
+            name: "operator-key-file", valueName: "FILE",
+            summary:
+                "Keys of operators, one a line, as `profilectl key new` makes them; read again at"
+                + " SIGHUP. With it every call but health and reflection needs a key. Only its"
+                + " owner may have access to the file. Environment"
+                + " \(OperatorKeyFile.variable) has the keys themselves instead.",
+            unit: "path", allowed: "none, or \(Self.pathAllowed)",
+            write: { value, configuration in
+                // A key that is given in place of its file would be printed as a path.
+                guard Self.isPath(value), !MaskedText.hasKey(value) else { return false }
+                configuration.operatorKeyFile = value == "none" ? nil : value
+                return true
+            },
+            read: { $0.operatorKeyFile ?? "none" }),
+        Setting(
+            name: "audit-log", valueName: "FILE",
+            summary:
+                "Gets a JSON line for each refused access, each write of an operator, and each call"
+                + " that changes projects or keys, erases or exports; opened again at SIGHUP.",
+            unit: "path", allowed: "none, or \(Self.pathAllowed)",
+            write: { value, configuration in
+                guard Self.isPath(value) else { return false }
+                configuration.auditLog = value == "none" ? nil : value
+                return true
+            },
+            read: { $0.auditLog ?? "none" }),
         Setting(
             name: "admin-listen", valueName: "ADDRESS:PORT",
             summary: "Where probes, metrics and version are served over HTTP/1.1, without keys.",
@@ -114,6 +153,29 @@ package struct Setting: Sendable {
                 return value == configuration.acceptLogLoss.map(String.init) ?? "none"
             },
             read: { $0.acceptLogLoss.map(String.init) ?? "none" }),
+        Setting(
+            name: "projects-max", valueName: "N",
+            summary:
+                "Most projects of a data directory; applies to a new one only, as the limits of an"
+                + " existing one are part of its log.",
+            unit: "projects", allowed: Self.text(Configuration.projectsMaxRange),
+            write: {
+                Self.store(
+                    Self.number($0, Configuration.projectsMaxRange), in: \.projectsMax, of: &$1)
+            },
+            read: { "\($0.projectsMax)" }),
+        Setting(
+            name: "project-delete-seconds", valueName: "N",
+            summary:
+                "Time from the deletion of a project until its data is removed; until then it can"
+                + " be undone.",
+            unit: "seconds", allowed: Self.text(Configuration.projectDeleteSecondsRange),
+            write: {
+                Self.store(
+                    Self.number($0, Configuration.projectDeleteSecondsRange),
+                    in: \.projectDeleteSeconds, of: &$1)
+            },
+            read: { "\($0.projectDeleteSeconds)" }),
         Setting(
             name: "drain-seconds", valueName: "N",
             summary: "Longest wait for open calls to end after SIGTERM.",

@@ -43,9 +43,14 @@ package final class LogQueue: Sendable {
     package var dropped: UInt64 { self.droppedCell.load(ordering: .relaxed) }
 
     /// Adds a copy of a line, or drops it if there is no space. Never blocks.
-    package func append(_ line: UnsafeRawBufferPointer) {
+    ///
+    /// - Parameter bytesMax: Most bytes that wait with this line among them: less than the whole
+    ///   for lines that must not displace others.
+    package func append(
+        _ line: UnsafeRawBufferPointer, bytesMax: Int = LogQueue.bytesMax
+    ) {
         let isAdded = self.state.withLock { state -> Bool in
-            guard state.bytes + line.count <= Self.bytesMax else {
+            guard state.bytes + line.count <= bytesMax else {
                 state.droppedUnreported += 1
                 return false
             }

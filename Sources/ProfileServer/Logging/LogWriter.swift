@@ -1,16 +1,12 @@
 import IOCore
 import IOLinux
-import Synchronization
 
-/// Writes the lines of a log on a thread of its own, which is the only one that waits for whoever
-/// reads them.
+/// The server's own log, and the thread that writes it.
 package final class LogWriter: Sendable {
     /// Makes the log whose lines it writes.
     package let log: Log
-    package let queue: LogQueue
-    private let parker: any Parker
-    private let ended: any Parker
-    private let hasEnded = Atomic<Bool>(false)
+    package var queue: LogQueue { self.lines.queue }
+    private let lines: LineWriter
     private let write: @Sendable (UnsafeRawBufferPointer) -> Bool
 
     /// - Parameters:
@@ -21,12 +17,9 @@ package final class LogWriter: Sendable {
         level: LogLevel, clock: any Clock, makeParker: () -> any Parker,
         write: @escaping @Sendable (UnsafeRawBufferPointer) -> Bool
     ) {
-        let parker = makeParker()
-        let queue = LogQueue(waker: parker)
-        self.parker = parker
-        self.ended = makeParker()
-        self.queue = queue
-        self.log = Log(level: level, clock: clock, sink: { queue.append($0) })
+        let lines = LineWriter(makeParker: makeParker)
+        self.lines = lines
+        self.log = Log(level: level, clock: clock, sink: { lines.queue.append($0) })
         self.write = write
     }
 
@@ -39,25 +32,12 @@ package final class LogWriter: Sendable {
 
     /// Writes lines until `finish`; the body of its thread.
     package func run() {
-        var isFlowing = false
-        while true {
-            switch self.queue.take(isFlowing: isFlowing) {
-            case .lines(let lines):
-                for line in lines {
-                    // SAFETY: the array owns the bytes for the call.
-                    isFlowing = line.withUnsafeBytes { self.write($0) }
-                    self.queue.finished(line, isLost: !isFlowing)
-                }
-            case .report(let dropped):
+        self.lines.run(
+            write: self.write,
+            onLoss: { dropped in
                 // An error whatever the lowest level is: lines of that level may be among them.
                 self.log.error("lines of this log were lost", LogField("lines", dropped))
-            case .wait: self.parker.park(forNanoseconds: nil)
-            case .end:
-                self.hasEnded.store(true, ordering: .releasing)
-                self.ended.wake()
-                return
-            }
-        }
+            })
     }
 
     /// Waits until everything logged so far is written, but not longer than `nanoseconds`. Called
@@ -66,10 +46,6 @@ package final class LogWriter: Sendable {
     /// - Returns: Whether all is written: `run` returns then, and its thread can be joined.
     @discardableResult
     package func finish(withinNanoseconds nanoseconds: UInt64) -> Bool {
-        self.queue.stop()
-        if !self.hasEnded.load(ordering: .acquiring) {
-            self.ended.park(forNanoseconds: nanoseconds)
-        }
-        return self.hasEnded.load(ordering: .acquiring)
+        self.lines.finish(withinNanoseconds: nanoseconds)
     }
 }

@@ -33,15 +33,36 @@ package final class Server {
     private let threads = LinuxThreadStarter()
     private let termination: Termination
     private let status: ServerStatus
+    private let access: AccessControl
+    /// `nil`: none is configured.
+    private let auditLog: AuditLog?
 
-    package init(configuration: Configuration, version: BuildVersion) {
+    /// - Parameters:
+    ///   - keySource: Where the operators' keys are read again.
+    ///   - operatorKeys: As they are now; `nil`: no call needs a key.
+    /// - Throws: `IOError` if the audit log cannot be opened.
+    init(
+        configuration: Configuration, version: BuildVersion, keySource: OperatorKeySource,
+        operatorKeys: [OperatorKey]?
+    ) throws(IOError) {
         self.configuration = configuration
         self.clock = LinuxClock()
         self.writer = .standardError(level: configuration.logLevel, clock: self.clock)
         self.log = self.writer.log
-        self.termination = Termination(writer: self.writer)
+        self.auditLog =
+            if let path = configuration.auditLog {
+                try AuditLog(path: path, clock: self.clock, log: self.log)
+            } else {
+                nil
+            }
+        self.access = AccessControl(operatorKeys: operatorKeys, audit: self.auditLog)
+        let reload = Reload(
+            keySource: keySource, access: self.access, auditLog: self.auditLog, log: self.log)
+        self.termination = Termination(
+            writer: self.writer, auditLog: self.auditLog, onReload: { reload.run() })
         self.status = ServerStatus(
-            version: version, dataDirectory: configuration.dataDirectory, logQueue: writer.queue)
+            version: version, dataDirectory: configuration.dataDirectory,
+            logQueue: self.writer.queue, auditQueue: self.auditLog?.queue)
     }
 
     /// Serves until SIGTERM or SIGINT.
@@ -50,8 +71,14 @@ package final class Server {
     package func run() -> ExitCode {
         let (writer, termination) = (self.writer, self.termination)
         let lines = self.threads.start(name: "log-lines") { writer.run() }
+        let auditLines = self.auditLog.map { auditLog in
+            self.threads.start(name: "audit-lines") { auditLog.run() }
+        }
         _ = self.threads.start(name: "signals") { termination.run() }
         let code = self.examineLimits() ? self.start() : .configuration
+        if self.auditLog?.finish(withinNanoseconds: Self.lastLinesNanoseconds) == true {
+            auditLines?.join()
+        }
         if writer.finish(withinNanoseconds: Self.lastLinesNanoseconds) { lines.join() }
         return code
     }
@@ -101,13 +128,15 @@ package final class Server {
 
     private var environment: NodeEnvironment {
         let (log, status) = (self.log, self.status)
-        return NodeEnvironment(
+        var environment = NodeEnvironment(
             clock: self.clock, network: LinuxNetwork(), random: LinuxRandomSource(),
             fileSystem: LinuxFileSystem(), makeLogStore: { SegmentedLogStore($0) },
             makeParker: { LinuxParker() },
             configuration: self.nodeConfiguration,
             // The node must not retain the status, which retains the node's figures.
             onEvent: { [weak status] in Self.handle($0, status: status, log: log) })
+        environment.access = self.access
+        return environment
     }
 
     private var nodeConfiguration: NodeConfiguration {
@@ -119,6 +148,8 @@ package final class Server {
         node.hasReflection = self.configuration.reflection
         node.log.acceptedEndLSN = self.configuration.acceptLogLoss
         node.log.segmentBytes = self.segmentBytes
+        node.store.projectsMax = UInt64(self.configuration.projectsMax)
+        node.projectDeleteSeconds = self.configuration.projectDeleteSeconds
         node.pipeline.memoryBytesMax = self.configuration.memoryLimit
         node.snapshots.logBytesMax = UInt64(self.configuration.snapshotLogBytes)
         node.snapshots.ageNanosecondsMax =
@@ -211,8 +242,7 @@ package final class Server {
                 LogField("offset_bytes", torn.offsetBytes), LogField("bytes", torn.bytes),
                 LogField("kept_in", torn.keptIn))
         }
-        self.log.warning(
-            "access is open: no key is configured, every caller on this machine is an operator")
+        self.warnOfAccess()
         self.log.info(
             "serving", LogField("listen", node.listenAddress),
             LogField("admin", admin.address),
@@ -223,6 +253,20 @@ package final class Server {
             LogField("replayed", recovered.report.operations),
             LogField("recovery_seconds", recovered.seconds),
             LogField("version", BuildVersion.program))
+    }
+
+    private func warnOfAccess() {
+        if self.access.isOpen {
+            self.log.warning(
+                "access is open: no key is configured, every caller on this machine is an operator")
+        }
+        if !self.configuration.listen.isLoopback {
+            self.log.warning(
+                """
+                gRPC is served beyond loopback without TLS: keys and data cross the network \
+                unencrypted
+                """)
+        }
     }
 
     /// Says what did not end within the grace.

@@ -2,6 +2,7 @@ import CNGHTTP2
 import CProtobufC
 import IOCore
 import IOLinux
+import ProfileService
 import Profiles
 
 /// What `profiled` does with its arguments.
@@ -11,16 +12,40 @@ package enum ServerMain {
 
     /// Runs the process; never returns while it serves.
     ///
-    /// - Parameter environment: Of the process.
+    /// Hardens the process and takes secrets out of its environment; the first thing that it does,
+    /// before anything copies the environment.
+    ///
+    /// - Returns: The text of the operators' keys; `nil`: the environment has none.
+    package static func begin() -> [UInt8]? {
+        LinuxProcess.forbidDumps()
+        return LinuxSecretVariable.take(OperatorKeyFile.variable)
+    }
+
+    /// - Parameters:
+    ///   - operatorKeys: What `begin` returned; overwritten.
+    ///   - environment: Of the process.
     /// - Returns: The exit code.
-    package static func run(environment: [String: String]) -> ExitCode {
+    package static func run(
+        operatorKeys: consuming [UInt8]?, environment: [String: String]
+    ) -> ExitCode {
         LinuxProcess.holdStandardDescriptors()
+        var keySource = OperatorKeySource.none
+        if var text = operatorKeys {
+            operatorKeys = nil
+            do throws(OperatorKeyError) {
+                keySource = .environment(try OperatorKeyFile.takeKeys(from: &text))
+            } catch {
+                return Self.fail(
+                    "environment: \(OperatorKeyFile.variable): \(error)", .configuration)
+            }
+        }
         let invocation: Configuration.Invocation
         do throws(ConfigurationError) {
             invocation = try Configuration.resolve(
                 arguments: LinuxProcess.arguments, environment: environment,
                 cores: LinuxProcess.cores,
                 memoryBytes: LinuxProcess.memoryBytes,
+                hasOperatorKeyVariable: keySource.isConfigured,
                 readFile: { path, bytesMax throws(IOError) in
                     try LinuxInput.read(path, bytesMax: bytesMax)
                 })
@@ -29,15 +54,53 @@ package enum ServerMain {
         }
         let version = Self.version
         switch invocation {
-        case .printHelp(let text), .printConfiguration(let text), .checkConfiguration(let text):
-            return Self.print(text)
+        case .printHelp(let text), .printConfiguration(let text): return Self.print(text)
+        case .checkConfiguration(let configuration, let text):
+            return Self.check(configuration, text)
         case .printVersion: return Self.print(version.text + "\n")
         case .serve(let configuration):
-            LinuxProcess.harden()
-            // Before the first thread: all of them inherit it.
-            LinuxSignals.block()
-            return Server(configuration: configuration, version: version).run()
+            if let path = configuration.operatorKeyFile { keySource = .file(path: path) }
+            return Self.serve(configuration, version, keySource)
         }
+    }
+
+    /// Rejects files that a start would reject: operators change them together with the settings
+    /// that name them. The audit log is not created for that, the keys are read as a start does.
+    private static func check(_ configuration: Configuration, _ text: String) -> ExitCode {
+        if let path = configuration.operatorKeyFile {
+            do throws(OperatorKeySource.Failure) {
+                _ = try OperatorKeySource.file(path: path).read()
+            } catch {
+                return Self.fail(error.description, .configuration)
+            }
+        }
+        if let path = configuration.auditLog {
+            do throws(IOError) { try LinuxAppendFile.check(path) } catch {
+                return Self.fail("audit log \(error.explanation)", .configuration)
+            }
+        }
+        return Self.print(text)
+    }
+
+    private static func serve(
+        _ configuration: Configuration, _ version: BuildVersion, _ keySource: OperatorKeySource
+    ) -> ExitCode {
+        LinuxProcess.harden()
+        let keys: [OperatorKey]?
+        do throws(OperatorKeySource.Failure) { keys = try keySource.read() } catch {
+            return Self.fail(error.description, .configuration)
+        }
+        // Before the first thread: all of them inherit it.
+        LinuxSignals.block()
+        let server: Server
+        do throws(IOError) {
+            server = try Server(
+                configuration: configuration, version: version, keySource: keySource,
+                operatorKeys: keys)
+        } catch {
+            return Self.fail("audit log \(error.explanation)", .configuration)
+        }
+        return server.run()
     }
 
     private static var version: BuildVersion {

@@ -17,17 +17,24 @@ final class ServerStatus: AdminPages {
     private struct Figures: Sendable {
         var transports: [TransportMetrics]
         var accounting: ItemAccounting
+        var access: AccessMetrics
         var scrub: ScrubMetrics
     }
 
     private let buildVersion: BuildVersion
     private let dataDirectory: String
     private let logQueue: LogQueue
+    /// `nil`: there is no audit log.
+    private let auditQueue: LogQueue?
     private let state = Guarded(State())
 
-    init(version: BuildVersion, dataDirectory: String, logQueue: LogQueue) {
+    init(
+        version: BuildVersion, dataDirectory: String, logQueue: LogQueue,
+        auditQueue: LogQueue? = nil
+    ) {
         self.buildVersion = version
         self.logQueue = logQueue
+        self.auditQueue = auditQueue
         self.dataDirectory = dataDirectory
     }
 
@@ -49,7 +56,7 @@ final class ServerStatus: AdminPages {
     func attach(_ node: Node) {
         let figures = Figures(
             transports: node.transportMetrics, accounting: node.accounting,
-            scrub: node.scrubMetrics)
+            access: node.accessMetrics, scrub: node.scrubMetrics)
         self.state.withLock { $0.figures = figures }
     }
 
@@ -70,7 +77,8 @@ final class ServerStatus: AdminPages {
         var text = MetricsText()
         self.buildVersion.write(to: &text)
         TransportFigures(figures?.transports ?? []).write(to: &text)
-        if let accounting = figures?.accounting { Self.write(accounting, to: &text) }
+        if let figures { Self.write(figures.accounting, recovered?.store, to: &text) }
+        if let access = figures?.access { Self.write(access, to: &text) }
         if let free = try? LinuxFileSystem().freeBytes(self.dataDirectory) {
             text.gauge(
                 "profiles_disk_free_bytes",
@@ -81,14 +89,43 @@ final class ServerStatus: AdminPages {
             "profiles_log_lines_dropped_total",
             help: "Lines of the server's own log that were lost because nobody read them.",
             value: self.logQueue.dropped)
+        text.counter(
+            "profiles_audit_lines_dropped_total",
+            help: "Lines of the audit log that were lost because nobody read them.",
+            value: self.auditQueue?.dropped ?? 0)
         if let scrub = figures?.scrub { Self.write(scrub, to: &text) }
         if let recovered {
+            Self.writeLog(of: recovered, to: &text)
             Self.write(recovered, to: &text)
             Self.write(recovered.pipeline.metrics, to: &text)
             Self.writeRequestIDs(of: recovered, to: &text)
             Self.write(recovered.snapshots, to: &text)
         }
         return text.text
+    }
+
+    private static func write(_ access: AccessMetrics, to text: inout MetricsText) {
+        text.counter(
+            "profiles_auth_failures_total",
+            help: "Calls that were refused access, by the reason, which their client is not told.",
+            samples: AccessFailure.allCases.map {
+                .init(labels: [.init("reason", $0.label)], value: access.count(of: $0))
+            })
+        text.counter(
+            "profiles_auth_throttled_total",
+            help: "Failed logins that had to wait, or whose connection was closed.",
+            value: access.delayed)
+        text.counter(
+            "profiles_quota_rejections_total",
+            help: "Calls rejected because their key had used up a quota.",
+            samples: [
+                .init(
+                    labels: [.init("limit", "concurrent_calls_max")],
+                    value: access.callQuotaRejections),
+                .init(
+                    labels: [.init("limit", "updates_per_second_max")],
+                    value: access.updateQuotaRejections),
+            ])
     }
 
     private static func write(_ scrub: ScrubMetrics, to text: inout MetricsText) {
@@ -102,19 +139,40 @@ final class ServerStatus: AdminPages {
             value: scrub.failures)
     }
 
-    private static func write(_ accounting: ItemAccounting, to text: inout MetricsText) {
-        let outcomes = [
-            ("stored", accounting.stored), ("duplicate", accounting.duplicate),
-            ("stale", accounting.stale), ("rejected", accounting.rejected),
-        ]
+    /// Before the store is there nothing was received.
+    private static func write(
+        _ accounting: ItemAccounting, _ store: Store?, to text: inout MetricsText
+    ) {
+        let figures = store.map { accounting.figures(of: $0) } ?? ItemAccounting.Figures()
         text.counter(
             "profiles_items_received_total",
             help: "Items (events, attribute writes, subscription changes) received.",
-            value: outcomes.reduce(0) { $0 + $1.1 })
+            value: figures.total.received)
         text.counter(
             "profiles_items_total",
             help: "Items by what became of them; their sum is profiles_items_received_total.",
-            samples: outcomes.map { .init(labels: [.init("result", $0.0)], value: $0.1) })
+            samples: Self.outcomes(of: figures.total, labels: []))
+        text.counter(
+            "profiles_project_items_received_total",
+            help: "Items received by project: of the first 100 with any, and of all others.",
+            samples: figures.series.map {
+                .init(labels: [.init("project", $0.project)], value: $0.items.received)
+            })
+        text.counter(
+            "profiles_project_items_total",
+            help: "Items of a project by what became of them; their sum is what it received.",
+            samples: figures.series.flatMap {
+                Self.outcomes(of: $0.items, labels: [.init("project", $0.project)])
+            })
+    }
+
+    private static func outcomes(
+        of items: ItemCounts, labels: [MetricsText.Label]
+    ) -> [MetricsText.Sample] {
+        [
+            ("stored", items.stored), ("duplicate", items.duplicate), ("stale", items.stale),
+            ("rejected", items.rejected),
+        ].map { .init(labels: labels + [.init("result", $0.0)], value: $0.1) }
     }
 
     private static func writeRequestIDs(
@@ -126,7 +184,7 @@ final class ServerStatus: AdminPages {
             value: recovered.store.requestIDHorizonSeconds)
     }
 
-    private static func write(_ recovered: Node.Recovered, to text: inout MetricsText) {
+    private static func writeLog(of recovered: Node.Recovered, to text: inout MetricsText) {
         let log = recovered.log
         text.histogram(
             "profiles_log_frame_operations", help: "Operations of one frame of the log.",
@@ -149,6 +207,12 @@ final class ServerStatus: AdminPages {
         text.gauge(
             "profiles_recovery_seconds", help: "Time the last recovery took.",
             value: recovered.seconds)
+    }
+
+    private static func write(_ recovered: Node.Recovered, to text: inout MetricsText) {
+        text.gauge(
+            "profiles_projects", help: "Projects, those that are being deleted too.",
+            value: Double(recovered.store.projectCount))
         text.gauge(
             "profiles_profiles", help: "Profiles in the store.",
             value: Double(recovered.store.profileCount))

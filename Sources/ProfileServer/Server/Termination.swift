@@ -4,15 +4,21 @@ import IOLinux
 /// Ends the server on signals, on a thread of its own: whatever the others wait for, a second
 /// SIGTERM is received.
 final class Termination: Sendable {
-    /// Longest wait for the log's last lines before an abrupt end, in nanoseconds.
+    /// Longest wait for the last lines of both logs before an abrupt end, in nanoseconds.
     private static let lastLinesNanoseconds: UInt64 = 200_000_000
 
     private let state = Guarded(TerminationStateMachine())
     private let parker: any Parker = LinuxParker()
     private let writer: LogWriter
+    /// `nil`: none is configured.
+    private let auditLog: AuditLog?
+    private let onReload: @Sendable () -> Void
 
-    init(writer: LogWriter) {
+    /// - Parameter onReload: SIGHUP has come; called on the thread of the signals.
+    init(writer: LogWriter, auditLog: AuditLog?, onReload: @escaping @Sendable () -> Void) {
         self.writer = writer
+        self.auditLog = auditLog
+        self.onReload = onReload
     }
 
     /// Waits for signals for the rest of the process's life; the body of its thread.
@@ -24,8 +30,7 @@ final class Termination: Sendable {
         let log = self.writer.log
         switch self.state.withLock({ $0.received(signal) }) {
         case .ignore: break
-        case .reload:
-            log.info("nothing to reload: keys and certificates are not built yet")
+        case .reload: self.onReload()
         case .drain: self.parker.wake()
         case .endBeforeServing:
             log.info("stopped before anything was served")
@@ -33,13 +38,22 @@ final class Termination: Sendable {
         case .abort(let number):
             log.error("ended by a signal", LogField("signal", number))
             self.end(.unexpected)
-        case .endNow: LinuxProcess.exitNow(ExitCode.unexpected.rawValue)
+        case .endNow: self.end(.unexpected)
         }
     }
 
     private func end(_ code: ExitCode) -> Never {
-        self.writer.finish(withinNanoseconds: Self.lastLinesNanoseconds)
+        self.finishLines()
         LinuxProcess.exitNow(code.rawValue)
+    }
+
+    /// Waits for the last lines: those of the audit log first, as they say who did it.
+    func finishLines() {
+        let clock = LinuxClock()
+        let end = clock.monotonicNanoseconds() + Self.lastLinesNanoseconds
+        _ = self.auditLog?.finish(withinNanoseconds: Self.lastLinesNanoseconds)
+        let now = clock.monotonicNanoseconds()
+        self.writer.finish(withinNanoseconds: max(end, now) - now)
     }
 
     /// The server begins to serve: SIGTERM drains it from now on.

@@ -35,7 +35,9 @@ enum PullState {
     case message
     /// Nothing yet; `PullCall.pump` is called once there is.
     case waiting
-    case ended(RPCStatus)
+    /// OK.
+    case ended
+    case failed(CallFailure)
 }
 
 /// A response stream that takes from its source as much as its client reads.
@@ -57,7 +59,7 @@ final class PullCall: LiveCall {
     func receive(_ message: UnsafeRawBufferPointer) {
         switch self.source.receive(message) {
         case .begun: self.pump()
-        case .rejected(let failure): self.end(with: RPCStatus(failure))
+        case .rejected(let failure): self.end(with: failure)
         }
     }
 
@@ -65,7 +67,7 @@ final class PullCall: LiveCall {
 
     func drain() {
         self.source.abandoned()
-        self.end(with: RPCStatus(.rejected(.draining)))
+        self.end(with: .rejected(.draining))
     }
 
     func cancelled() {
@@ -83,7 +85,8 @@ final class PullCall: LiveCall {
         while true {
             switch self.source.state {
             case .waiting: return
-            case .ended(let status): return self.end(with: status)
+            case .ended: return self.end(with: nil)
+            case .failed(let failure): return self.end(with: failure)
             case .message:
                 let outcome = self.loop.transport.send(to: self.token) {
                     self.source.write(into: &$0)
@@ -93,8 +96,13 @@ final class PullCall: LiveCall {
         }
     }
 
-    private func end(with status: RPCStatus) {
-        self.loop.transport.finish(self.token, with: status)
+    /// - Parameter failure: `nil`: it ends with OK.
+    private func end(with failure: CallFailure?) {
+        if let failure {
+            self.loop.reject(self.token, failure)
+        } else {
+            self.loop.transport.finish(self.token, with: RPCStatus(.ok, ""))
+        }
         self.loop.close(self.token)
         self.source.ended()
     }

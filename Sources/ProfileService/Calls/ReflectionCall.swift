@@ -21,7 +21,7 @@ final class ReflectionCall: LiveCall {
             message, of: self.token, decode: { $0.decoder.decodeReflection($1) })
         {
         case .request(let valid, _): request = valid
-        case .rejected(.malformed(let found), _):
+        case .rejected(.malformed(let found)):
             return self.requests.stop(with: RPCStatus(.malformed(found)))
         // An invalid request is an error inside of the response, and the stream goes on (R3).
         case .rejected: break

@@ -50,8 +50,8 @@ where Cursor.Request == Request {
             case .request(let request, let context):
                 return self.cursor.advance(self.loop, request, context)
             // It was valid when it came; a project may have gone since.
-            case .rejected(let failure, let items):
-                self.loop.reject(self.token, failure, items: items)
+            case .rejected(let failure):
+                self.loop.reject(self.token, failure)
                 return .done
             }
         }
@@ -124,7 +124,7 @@ extension ServiceLoop {
         return isOne
     }
 
-    private func rejectPageToken(_ token: CallToken) {
+    func rejectPageToken(_ token: CallToken) {
         self.reject(token, .invalid("page_token", "not a token of this listing"))
     }
 }

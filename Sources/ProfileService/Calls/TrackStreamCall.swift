@@ -32,6 +32,7 @@ final class TrackStreamCall: LiveCall {
     func proceed() -> CallProgress {
         // The stream may have been told to end meanwhile, which drops the request.
         guard self.requests.machine.isPostponed else { return .done }
+        guard self.loop.hasToken(self.token) else { return .waiting }
         guard self.postponed.withUnsafeBytes({ self.take($0) }) else { return .waiting }
         self.postponed = []
         self.requests.machine.postponedIsTaken()
@@ -62,7 +63,10 @@ final class TrackStreamCall: LiveCall {
         switch self.loop.resolve(message, of: self.token, decode: { $0.decodeTrack($1) }) {
         case .request(let write, let context):
             let admission = self.loop.append(write, context, isOfStream: true)
-            if case .rejected(.rateExceeded) = admission { return false }
+            switch admission {
+            case .rejected(.rateExceeded), .overQuota: return false
+            case .added, .rejected, .blocked: break
+            }
             guard let failure = admission.failure else {
                 // The ticket is taken together with the headroom: a request that has to wait has
                 // none.
@@ -71,19 +75,22 @@ final class TrackStreamCall: LiveCall {
                 self.loop.batch.slots[last].ticket = self.requests.begin()
                 return true
             }
-            self.fail(failure, items: write.itemCount, sequence: write.sequence)
+            self.loop.count(rejected: write.itemCount, of: context.project)
+            self.fail(failure, sequence: write.sequence)
+        // A request for another project ends the stream, as it would end a unary call.
+        case .rejected(.rejected(.scopeMissing, let context)):
+            self.requests.stop(with: RPCStatus(.rejected(.scopeMissing, context)))
         // A request that is not protobuf included: the length before each one, not its content,
         // says where the next begins.
-        case .rejected(let failure, let items):
-            self.fail(failure, items: items, sequence: MessageDecoder.sequence(ofTrack: message))
+        case .rejected(let failure):
+            self.fail(failure, sequence: MessageDecoder.sequence(ofTrack: message))
         }
         return true
     }
 
     /// Responds to a request that did not get to the log; it waits for its turn behind those that
     /// did.
-    private func fail(_ failure: CallFailure, items: Int, sequence: UInt64) {
-        self.loop.accounting.add(rejected: items)
+    private func fail(_ failure: CallFailure, sequence: UInt64) {
         self.loop.response.removeAll()
         self.loop.encodeTrackFailure(failure, sequence: sequence)
         self.requests.reply(to: self.requests.begin(), with: self.loop.response.bytes)

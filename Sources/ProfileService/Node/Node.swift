@@ -38,9 +38,11 @@ package final class Node {
         package let seconds: Double
     }
 
-    /// Counts items by what became of them.
+    /// Items of projects by what became of them.
     package let accounting = ItemAccounting()
     package let scrubMetrics = ScrubMetrics()
+    /// Counts refused and held-back calls.
+    package var accessMetrics: AccessMetrics { self.environment.access.metrics }
     package let health: HealthRegistry
     /// One per loop.
     package var transportMetrics: [TransportMetrics] { self.serving.map(\.loop.metrics) }
@@ -55,7 +57,7 @@ package final class Node {
 
     let environment: NodeEnvironment
     let state = ServingState()
-    private let serving: [ServingLoop]
+    let serving: [ServingLoop]
     private var coordinator: OperatorCoordinator?
     private let build: NodeBuild
     private let lock: any DirectoryLock
@@ -78,7 +80,7 @@ package final class Node {
         self.health = HealthRegistry(services: Self.healthServices)
         do throws(IOError) {
             self.serving = try Self.listen(
-                environment, state: self.state, accounting: self.accounting, health: self.health)
+                environment, state: self.state, health: self.health)
         } catch {
             lock.release()
             throw .listening(error)
@@ -92,8 +94,7 @@ package final class Node {
     }
 
     private static func listen(
-        _ environment: NodeEnvironment, state: ServingState, accounting: ItemAccounting,
-        health: HealthRegistry
+        _ environment: NodeEnvironment, state: ServingState, health: HealthRegistry
     ) throws(IOError) -> [ServingLoop] {
         let configuration = environment.configuration
         let listeners = try environment.network.listen(
@@ -105,7 +106,7 @@ package final class Node {
                 serving.append(
                     try ServingLoop(
                         index: index, listener: listener, environment: environment, state: state,
-                        accounting: accounting, health: health))
+                        health: health))
             }
         } catch {
             for listener in listeners { listener.close() }
@@ -181,6 +182,8 @@ package final class Node {
     /// Gives the data directory back, once every component has ended or the start was rejected; a
     /// rejected start leaves it as it was.
     package func close() {
+        // Loops may still run after a start that was rejected; nothing was in the log then.
+        if self.recovered != nil { for serving in self.serving { serving.close() } }
         self.lock.release()
     }
 }

@@ -8,7 +8,7 @@ import Storage
 package struct NodeEnvironment {
     package var clock: any Clock
     package var network: any Network
-    /// Used for the genesis record of an empty directory only.
+    /// For the genesis record of an empty directory, and the secrets of keys.
     package var random: any RandomSource
     package var fileSystem: any FileSystem
     /// Makes the log of a data directory: the one choice of an implementation.
@@ -18,6 +18,8 @@ package struct NodeEnvironment {
     package var configuration: NodeConfiguration
     /// Counts the connections of each peer, for all loops.
     let peers = PeerRegistry()
+    /// Who may call; open unless it is replaced.
+    package var access = AccessControl()
     /// Gets what an operator should know. Called in the steps of components, so on any thread.
     package var onEvent: @Sendable (NodeEvent) -> Void
 
@@ -51,10 +53,15 @@ package struct NodeConfiguration: Sendable {
     package var hasReflection = true
     package var transport = TransportLimits()
     package var store = StoreLimits()
+    /// From a DeleteProject until its project's data goes, in seconds.
+    package var projectDeleteSeconds = Self.projectDeleteSeconds
     package var pipeline = PipelineLimits()
     package var log = LogOptions()
     package var snapshots = SnapshotPolicy()
     package var scrub = ScrubSchedule()
+
+    /// A day: long enough to notice a mistake.
+    package static let projectDeleteSeconds = 86_400
 
     package init(dataDirectory: String) {
         self.dataDirectory = dataDirectory

@@ -8,7 +8,7 @@ final class ServingLoop: Steppable {
     /// Bound address with its real port.
     let address: String
     /// The loop does not retain its handler.
-    private let handler: ServiceLoop
+    let handler: ServiceLoop
     private let onEvent: @Sendable (NodeEvent) -> Void
     private var hasStarted = false
     private var hasEnded = false
@@ -16,8 +16,7 @@ final class ServingLoop: Steppable {
     /// - Throws: What the network says when it cannot make a poller.
     init(
         index: Int, listener: any ListeningSocket, environment: NodeEnvironment,
-        state: ServingState,
-        accounting: ItemAccounting, health: HealthRegistry
+        state: ServingState, health: HealthRegistry
     ) throws(IOError) {
         let configuration = environment.configuration
         let poller = try environment.network.makePoller()
@@ -30,8 +29,9 @@ final class ServingLoop: Steppable {
             registry: environment.peers)
         self.mailbox = CompletionMailbox { poller.wake() }
         self.handler = ServiceLoop(
-            index: index, transport: self.loop, state: state, accounting: accounting,
-            mailbox: self.mailbox, health: health)
+            index: index, transport: self.loop, state: state, mailbox: self.mailbox,
+            health: health, random: environment.random, access: environment.access,
+            projectDeleteSeconds: configuration.projectDeleteSeconds)
         self.loop.handler = self.handler
     }
 
@@ -52,4 +52,7 @@ final class ServingLoop: Steppable {
         }
         return next
     }
+
+    /// Once, when every component of the node has ended.
+    func close() { self.handler.finish() }
 }

@@ -67,7 +67,7 @@ final class BackupSource: PullSource {
 
     func receive(_ message: UnsafeRawBufferPointer) -> PullStart {
         switch self.loop.resolve(message, of: self.token, decode: { $0.decoder.decodeBackup($1) }) {
-        case .rejected(let failure, _): return .rejected(failure)
+        case .rejected(let failure): return .rejected(failure)
         case .request(let request, let context):
             guard let coordinator = context.partition.coordinator else {
                 return .rejected(.withoutFiles)
@@ -83,8 +83,8 @@ final class BackupSource: PullSource {
         switch self.report {
         case .none: .waiting
         case .progress, .done: .message
-        case .sentAll: .ended(RPCStatus(.ok, ""))
-        case .failed(let failure): .ended(RPCStatus(CallFailure(failure)))
+        case .sentAll: .ended
+        case .failed(let failure): .failed(CallFailure(failure))
         }
     }
 

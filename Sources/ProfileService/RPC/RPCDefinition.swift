@@ -8,7 +8,7 @@ package struct RPCDefinition: Sendable {
     /// Such as `Track`.
     package let name: String
     package let kind: RPCKind
-    /// What a key must allow. Recorded, and not checked as long as there are no keys.
+    /// What a key must allow; not looked at as long as no keys are configured.
     package let permission: RPCPermission
     /// The request, whose schema drives the wire check.
     package let request: RequestMessage

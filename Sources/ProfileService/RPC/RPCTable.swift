@@ -191,7 +191,11 @@ package enum RPCTable {
     private static let admin: [RPCDefinition] = [
         RPCDefinition(
             adminService, "CreateProject", .admin, needs: .operatorOnly, takes: .createProject,
-            .notBuilt(.unary)),
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decodeCreateProject($1) }) {
+                    $0.createProject($1, $2)
+                }
+            }),
         RPCDefinition(
             adminService, "GetProject", .admin, needs: .admin, takes: .getProject,
             .unary {
@@ -215,15 +219,39 @@ package enum RPCTable {
             }),
         RPCDefinition(
             adminService, "DeleteProject", .admin, needs: .operatorOnly, takes: .deleteProject,
-            .notBuilt(.unary)),
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeDeleteProject($1) }) {
+                    $0.deleteProject($1, $2)
+                }
+            }),
         RPCDefinition(
-            adminService, "CreateKey", .admin, needs: .admin, takes: .createKey, .notBuilt(.unary)),
+            adminService, "CreateKey", .admin, needs: .admin, takes: .createKey,
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decodeCreateKey($1) }) {
+                    $0.createKey($1, $2)
+                }
+            }),
         RPCDefinition(
-            adminService, "RevokeKey", .admin, needs: .admin, takes: .revokeKey, .notBuilt(.unary)),
+            adminService, "RevokeKey", .admin, needs: .admin, takes: .revokeKey,
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeRevokeKey($1) }) {
+                    $0.revokeKey($1, $2)
+                }
+            }),
         RPCDefinition(
-            adminService, "ListKeys", .admin, needs: .admin, takes: .listKeys, .notBuilt(.unary)),
+            adminService, "ListKeys", .admin, needs: .admin, takes: .listKeys,
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeListKeys($1) }) {
+                    $0.listKeys($1, $2)
+                }
+            }),
         RPCDefinition(
-            adminService, "GetStats", .admin, needs: .admin, takes: .getStats, .notBuilt(.unary)),
+            adminService, "GetStats", .admin, needs: .admin, takes: .getStats,
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeGetStats($1) }) {
+                    $0.getStats($1, $2)
+                }
+            }),
         RPCDefinition(
             adminService, "CreateSnapshot", .admin, needs: .operatorOnly, takes: .createSnapshot,
             .unary {

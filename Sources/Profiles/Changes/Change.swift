@@ -150,7 +150,8 @@ package struct CommittedChanges {
     package func appendEvent(of change: Change, to buffer: inout ByteBuffer) -> Bool {
         guard case .event(let handle) = change.detail else { return false }
         let block = EventBlock(self.store.slab.pointer(handle))
-        self.store.appendImage(of: block, block.parts, to: &buffer)
+        self.store.appendImage(
+            of: block, block.parts, names: self.store.project.names, to: &buffer)
         return true
     }
 

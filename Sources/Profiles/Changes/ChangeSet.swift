@@ -27,7 +27,7 @@ struct ChangeSet {
     /// Profiles created less those merged away or erased.
     var profilesAdded = 0
     var suppression: SuppressionChange?
-    var options: ProjectOptions?
+    var key: KeyChange?
 
     var consumer: (any ChangeConsumer)?
     var list = ChangeList()
@@ -71,7 +71,7 @@ struct ChangeSet {
         self.freed.removeAll(keepingCapacity: true)
         self.profilesAdded = 0
         self.suppression = nil
-        self.options = nil
+        self.key = nil
     }
 }
 
@@ -207,13 +207,35 @@ extension Store {
             id: id, project: project, lsn: call.lsn, receivedAt: call.receivedAt,
             identity: identity,
             identityBytes: identityBytes)
-        let profile = self.pool.add(header, shard: Shards.shard(hash), locks: self.profileLocks)
-        if self.undo.pointee.isActive { self.undo.pointee.steps.append(.created(profile)) }
+        let profile = self.add(header, shard: Shards.shard(hash))
         self.name(profile, hash)
         self.changes.pointee.profilesAdded += 1
+        if self.isIdentified(header) { self.project.record.pointee.counts.identified += 1 }
         if self.isConsumed {
             self.note(.created, of: profile, lsn: call.firstLSN, isHistorical: isHistorical)
         }
         return profile
+    }
+
+    /// Puts a header into a slot that is free again, or into a new one.
+    private func add(_ header: ProfileHeader, shard: Int) -> ProfileRef {
+        let vacant = self.pool.vacant(shard)
+        guard vacant != 0 else {
+            let profile = self.pool.add(header, shard: shard, locks: self.profileLocks)
+            if self.undo.pointee.isActive { self.undo.pointee.steps.append(.created(profile)) }
+            return profile
+        }
+        let profile = ProfileRef(rawValue: vacant)
+        self.snapshot.willChange(profile)
+        let old = self.pool.header(profile).pointee
+        if self.undo.pointee.isActive { self.undo.pointee.steps.append(.reused(profile, old)) }
+        self.pool.setVacant(shard, old.nextVacant)
+        self.profileLocks.applying(shard) { self.pool.header(profile).pointee = header }
+        return profile
+    }
+
+    /// Whether a header is that of a person with a custom id; its identity is still there.
+    func isIdentified(_ header: ProfileHeader) -> Bool {
+        header.isLive && IdentityPart(self.slab.pointer(header.identity)).customID.count > 0
     }
 }

@@ -122,6 +122,7 @@ extension Store {
     ) {
         let found = self.addresses.candidates(address.low, max: .max) { 0 }.profiles
         let sorted = found.map { ($0, self.pool.header($0).pointee) }
+            .filter { $0.1.project == self.project.id }
             .sorted { ($0.1.id.high, $0.1.id.low) < ($1.1.id.high, $1.1.id.low) }
         for (native, channel) in [
             (NativeAttribute.emailAddress, Channel.email), (.phoneNumber, .sms),

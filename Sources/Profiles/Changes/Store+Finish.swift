@@ -75,6 +75,7 @@ extension Store {
         if self.undo.pointee.isActive { self.undo.pointee.note(self.changes.pointee) }
         guard self.changes.pointee.profilesAdded != 0 else { return }
         self.state.pointee.profileCount += self.changes.pointee.profilesAdded
+        self.project.record.pointee.counts.profiles += self.changes.pointee.profilesAdded
         self.publishProfileCount(self.state.pointee.profileCount)
     }
 
@@ -91,6 +92,10 @@ extension Store {
     private func carryOutAll(_ call: CallContext) {
         for change in self.changes.pointee.headers {
             self.noteForUndo(change.profile)
+            let wasIdentified = self.isIdentified(self.pool.header(change.profile).pointee)
+            let isIdentified = self.isIdentified(change.header)
+            self.project.record.pointee.counts.identified +=
+                (isIdentified ? 1 : 0) - (wasIdentified ? 1 : 0)
             self.pool.header(change.profile).pointee = change.header
         }
         let editCount = self.changes.pointee.editCount
@@ -101,16 +106,14 @@ extension Store {
             // the list of dropped events has the size of one profile's.
             if editCount > 1 { self.settle(edit) }
         }
-        if let options = self.changes.pointee.options {
-            self.state.pointee.options = options
-            self.publishOptions()
-        }
+        if let change = self.changes.pointee.key { self.keys.apply(change, now: call.clock) }
     }
 
     private func setSuppression(_ publish: () -> Void) {
         guard let change = self.changes.pointee.suppression else { return publish() }
         self.suppressions.set(
-            change.address, change.reasons, replacing: change.formerAddress, publish: publish)
+            self.project, change.address, change.reasons, replacing: change.formerAddress,
+            publish: publish)
     }
 
     /// Makes one edit; under the profile's lock, with blocks that have capacity for it.
@@ -146,8 +149,10 @@ extension Store {
                 let event = self.work.pointee.pending + number
                 guard edit.pointee.takes(event) else { continue }
                 self.enterEvent(event.pointee.hash, event.pointee.block)
-                self.state.pointee.eventStored(at: event.pointee.effectiveTime)
+                self.project.eventStored(at: event.pointee.effectiveTime)
             }
+            self.state.pointee.nextExpiry = min(
+                self.state.pointee.nextExpiry, self.project.nextExpiry)
             let parts = edit.pointee.parts
             self.discard(parts.oldEvents, bytes: parts.oldEventBytes)
             self.discard(parts.oldCounters, bytes: parts.oldCounterBytes)

@@ -13,6 +13,8 @@ struct UndoLog {
     enum Step {
         case header(ProfileRef, ProfileHeader)
         case created(ProfileRef)
+        /// A profile was made in a vacant slot, whose header this is.
+        case reused(ProfileRef, ProfileHeader)
         case index(IdentifierIndex.Change)
         case address(IdentifierIndex.Change)
         case eventEntered(UInt64, Handle)
@@ -28,8 +30,10 @@ struct UndoLog {
     var freed: [(block: Handle, bytes: Int)] = []
     /// Profiles whose blocks that change in place are copies of this batch.
     var preserved: Set<UInt32> = []
-    /// The state before the batch.
-    var state = AppliedState()
+    /// The state before the batch; `nil`: none is open.
+    var state: AppliedState?
+    /// What its project held.
+    var counts = ProjectCounts()
     var nameCount = 0
 
     /// Notes the index entries of a commit; its headers were noted before they were replaced.
@@ -87,6 +91,7 @@ extension Store {
     private func commitOrRollBack(_ call: CallContext, _ body: () -> Bool) -> Bool {
         self.undo.pointee.isActive = true
         self.undo.pointee.state = self.state.pointee
+        self.undo.pointee.counts = self.project.counts
         self.undo.pointee.nameCount = self.project.names.count
         let isCommitted = body()
         self.undo.pointee.isActive = false
@@ -109,6 +114,9 @@ extension Store {
             case .header(let profile, let header): self.pool.header(profile).pointee = header
             case .created(let profile):
                 self.pool.removeLast(shard: profile.shard, locks: self.profileLocks)
+            case .reused(let profile, let header):
+                self.pool.header(profile).pointee = header
+                self.pool.setVacant(profile.shard, profile.rawValue)
             case .index(var change):
                 change.isRemoval.toggle()
                 self.index.apply([change]) {}
@@ -122,9 +130,10 @@ extension Store {
             }
         }
         self.project.names.truncate(to: self.undo.pointee.nameCount)
-        self.state.pointee = self.undo.pointee.state
+        if let state = self.undo.pointee.state { self.state.pointee = state }
+        self.project.counts = self.undo.pointee.counts
         // A merge of the batch may have been linked behind the newest one before it.
-        let newest = self.state.pointee.merges.tail
+        let newest = self.project.merges.tail
         if newest != 0 { self.slab.pointer(newest).storeBytes(of: 0, as: Handle.self) }
         self.publishProfileCount(self.state.pointee.profileCount)
     }
@@ -135,11 +144,13 @@ extension Store {
 extension Store {
     func enterEvent(_ hash: UInt64, _ block: Handle) {
         self.events.insert(hash, block)
+        self.project.record.pointee.counts.events += 1
         if self.undo.pointee.isActive { self.undo.pointee.steps.append(.eventEntered(hash, block)) }
     }
 
     func removeEvent(_ hash: UInt64, _ block: Handle) {
         self.events.remove(hash, block)
+        self.project.record.pointee.counts.events -= 1
         if self.undo.pointee.isActive { self.undo.pointee.steps.append(.eventRemoved(hash, block)) }
     }
 

@@ -77,6 +77,12 @@ struct BatchItemView {
     var kind: RecordKind?
     var record: RecordView
 
+    /// Whether it is of a project: every payload of a kind begins with the number.
+    func names(_ project: ProjectID) -> Bool {
+        self.record.payload.count >= 4
+            && self.record.payload.integer(at: 0, UInt32.self) == project.rawValue
+    }
+
     /// Reads the next item; `nil` if it is not one.
     init?(from reader: inout ByteReader) {
         let payloadBytes = Int(reader.read(UInt32.self))

@@ -17,15 +17,23 @@ package enum GenesisError: Error, Equatable {
 extension Genesis {
     /// Appends the payload; every limit is written, so that a later default cannot change this
     /// directory.
-    package func encode(into buffer: inout ByteBuffer) {
+    ///
+    /// - Parameter omitted: Limits that are left out where they have their default, as from the
+    ///   digest, which a release that adds a limit must not change.
+    package func encode(into buffer: inout ByteBuffer, omitting omitted: [StoreLimits.Number] = [])
+    {
         buffer.append(self.directoryID.high.bigEndian)
         buffer.append(self.directoryID.low.bigEndian)
         buffer.append(self.hashKey.k0)
         buffer.append(self.hashKey.k1)
         buffer.append(self.secret.k0)
         buffer.append(self.secret.k1)
-        buffer.append(UInt16(StoreLimits.Number.allCases.count))
-        for number in StoreLimits.Number.allCases {
+        let standard = StoreLimits()
+        let numbers = StoreLimits.Number.allCases.filter {
+            !omitted.contains($0) || self.limits[$0] != standard[$0]
+        }
+        buffer.append(UInt16(numbers.count))
+        for number in numbers {
             buffer.append(number.rawValue)
             buffer.append(self.limits[number])
         }
@@ -75,6 +83,7 @@ extension StoreLimits {
         case mergesPerProject = 13
         case blockSeconds = 14
         case blocksPerProject = 15
+        case projectsMax = 16
 
         /// What this release can hold: counts fit their 16- or 32-bit fields, and ten years in
         /// microseconds fit an Int64 a thousand times over, so no window arithmetic overflows.
@@ -88,6 +97,7 @@ extension StoreLimits {
             case .lateWindowSeconds, .aheadWindowSeconds: 0 ... 10 * 366 * 86_400
             case .requestIDsPerProject, .mergesPerProject, .blocksPerProject: 0 ... 100_000_000
             case .requestIDBytesPerProject: 0 ... 16 << 30
+            case .projectsMax: 1 ... 1_000_000
             }
         }
     }
@@ -120,6 +130,7 @@ extension StoreLimits {
         case .mergesPerProject: \.mergesPerProject
         case .blockSeconds: \.blockSeconds
         case .blocksPerProject: \.blocksPerProject
+        case .projectsMax: \.projectsMax
         }
     }
 }

@@ -60,6 +60,9 @@ package struct StoreLimits: Equatable, Sendable {
     /// Blocked identifiers of one project: with their tables at most 250 MiB. Over it the oldest
     /// can be used again.
     package var blocksPerProject: UInt64 = 4_000_000
+    /// Projects, those that are being deleted too: a record of one is 400 bytes, and a tick may
+    /// look at all of them.
+    package var projectsMax: UInt64 = 10_000
 
     package init() {}
 }

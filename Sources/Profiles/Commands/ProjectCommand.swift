@@ -50,24 +50,31 @@ package struct ProjectOptions: Equatable, Sendable, BitwiseCopyable {
 
 /// The payload of an UpdateProject.
 ///
-/// Layout: `project: UInt32 | requestID: prefixed | ProjectOptions`. Its result's body is the
-/// options.
+/// Layout: `project: UInt32 | requestID: prefixed | ProjectOptions | [fields: UInt8]`; without
+/// `fields` all of them. Its result's body is a `ProjectResultBody`.
 package struct ProjectCommand {
     package var project: ProjectID
     /// Empty: none.
     package var requestID: UnsafeRawBufferPointer
     package var options: ProjectOptions
+    /// The options that are set; the others stay as they are when the record is applied.
+    package var fields: ProjectOptionFields
 
-    package init(project: ProjectID, requestID: UnsafeRawBufferPointer, options: ProjectOptions) {
+    package init(
+        project: ProjectID, requestID: UnsafeRawBufferPointer, options: ProjectOptions,
+        fields: ProjectOptionFields = .all
+    ) {
         self.project = project
         self.requestID = requestID
         self.options = options
+        self.fields = fields
     }
 
     package func write(into buffer: inout ByteBuffer) {
         buffer.append(self.project.rawValue)
         buffer.appendPrefixed(self.requestID)
         self.options.write(into: &buffer)
+        if self.fields != .all { buffer.append(self.fields.rawValue) }
     }
 
     /// Reads a payload; `nil` if it is not one.
@@ -75,7 +82,13 @@ package struct ProjectCommand {
         var reader = ByteReader(payload)
         self.project = ProjectID(rawValue: reader.read())
         self.requestID = reader.readPrefixed()
-        guard let options = ProjectOptions(from: &reader), reader.isAtCleanEnd else { return nil }
+        guard let options = ProjectOptions(from: &reader) else { return nil }
         self.options = options
+        self.fields = .all
+        if reader.remaining > 0 {
+            self.fields = ProjectOptionFields(rawValue: reader.read())
+            guard self.fields != .all, self.fields.isSubset(of: .all) else { return nil }
+        }
+        guard reader.isAtCleanEnd else { return nil }
     }
 }

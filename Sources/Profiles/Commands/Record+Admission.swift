@@ -3,15 +3,34 @@ import Bytes
 // The records that a store over its memory limit still accepts. Only the admission before the log
 // uses it: `apply` does not.
 
+extension Store {
+    /// Whether a record is accepted over the memory limit: one of a kind that always is, but
+    /// suppressions only as long as those of all projects together are no more than one project
+    /// may have. The bound of each project alone would let ten thousand of them fill the machine.
+    /// Any thread.
+    package func takesOverMemoryLimit(_ record: RecordView) -> Bool {
+        self.takesOverMemoryLimit(record, suppressionsMax: SuppressionStore.addressesMax)
+    }
+
+    func takesOverMemoryLimit(_ record: RecordView, suppressionsMax: Int) -> Bool {
+        guard record.isTakenOverMemoryLimit else { return false }
+        return RecordKind(rawValue: record.kind) != .addSuppression
+            || self.suppressions.lockedCount < suppressionsMax
+    }
+}
+
 extension RecordView {
-    /// Whether the record is accepted over the memory limit: a lack of memory must not prevent an
-    /// opt-out or an erasure, and a project's options (a shorter retention) free memory.
+    /// Whether the record is of a kind that is accepted over the memory limit: a lack of memory
+    /// must not prevent an opt-out, an erasure or the revocation of a key; the deletion of a
+    /// project, and a project's options (a shorter retention) free memory.
     ///
     /// These are an opt-out (an UpdateSubscription of nothing but UNSUBSCRIBED, an unsubscribe
     /// link, a suppression), a log-out, an erasure, and a batch of nothing else.
     package var isTakenOverMemoryLimit: Bool {
         switch RecordKind(rawValue: self.kind) {
-        case .redeemUnsubscribe, .addSuppression, .updateProject, .erase: true
+        case .redeemUnsubscribe, .addSuppression, .updateProject, .deleteProject, .erase,
+            .revokeKey:
+            true
         case .updateSubscription: Self.isOptOut(self.payload)
         case .identify: Self.isLogOut(self.payload)
         case .batch: Self.isOfTaken(self.payload)

@@ -31,6 +31,14 @@ package enum RecordKind: UInt8, Sendable {
     case updateProject = 11
     /// Payload: `EraseCommand`.
     case erase = 12
+    /// Payload: `CreateProjectCommand`.
+    case createProject = 13
+    /// Payload: `DeleteProjectCommand`.
+    case deleteProject = 14
+    /// Payload: `CreateKeyCommand`.
+    case createKey = 15
+    /// Payload: `RevokeKeyCommand`.
+    case revokeKey = 16
 }
 
 /// The eight bytes before each payload.

@@ -106,7 +106,7 @@ extension Store {
                 occurredAt: header.occurredAt, sentAt: header.sentAt,
                 receivedAt: work.call.receivedAt),
             hasReference: (header.evidence?.reference.count ?? 0) > 0,
-            needsConfirmation: self.state.pointee.options.doubleOptIn & 1 << view.channel.rawValue
+            needsConfirmation: self.project.options.doubleOptIn & 1 << view.channel.rawValue
                 != 0)
         return work.evaluate(
             change, topic: view.topic, lsn: work.call.firstLSN + UInt64(index))
@@ -119,7 +119,7 @@ extension Store {
         _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
     ) throws(ApplyError) {
         guard let command = TokenCommand(record.payload), record.operations == 1,
-            command.token.kind == .confirmation,
+            command.token.kind == .confirmation, command.token.project == command.project,
             command.requestID.count <= RequestDeduplication.idBytesMax
         else { throw .malformed(lsn: call.firstLSN) }
         let head = CommandHead(
@@ -165,7 +165,7 @@ extension Store {
         _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
     ) throws(ApplyError) {
         guard let command = TokenCommand(record.payload), record.operations == 1,
-            command.token.kind == .unsubscribe,
+            command.token.kind == .unsubscribe, command.token.project == command.project,
             command.requestID.count <= RequestDeduplication.idBytesMax
         else { throw .malformed(lsn: call.firstLSN) }
         // The link of an erased person has done its work and is not an error; its request id stays
@@ -225,13 +225,14 @@ extension Store {
         guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
         else { return }
         // Reasons that a former release kept under another hash move to the one of today.
-        let former = command.formerAddress.map { self.suppressions.reasons($0) } ?? []
-        let before = self.suppressions.reasons(command.address).union(former)
+        let former =
+            command.formerAddress.map { self.suppressions.reasons(command.project, $0) } ?? []
+        let before = self.suppressions.reasons(command.project, command.address).union(former)
         let after =
             kind == .addSuppression
             ? before.union(command.reasons) : before.subtracting(command.reasons)
         guard
-            !before.isEmpty || after.isEmpty || !self.suppressions.isFull
+            !before.isEmpty || after.isEmpty || !self.suppressions.isFull(self.project)
         else {
             return self.appendRejection(
                 .limitExceeded, kind, call, detail: UInt64(SuppressionStore.addressesMax),

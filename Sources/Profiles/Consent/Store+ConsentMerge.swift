@@ -35,7 +35,7 @@ extension Store {
         of profile: ProfileRef, for draft: AttributeDraft, in header: inout ProfileHeader,
         _ call: CallContext
     ) {
-        guard self.state.pointee.options.resetConsentOnAddressChange, header.consent != 0,
+        guard self.project.options.resetConsentOnAddressChange, header.consent != 0,
             header.attributes != 0
         else { return }
         let before = self.attributeDraft(header)

@@ -14,7 +14,7 @@ extension Store {
     ) -> (isSendable: Bool, reason: SendableReason) {
         var check = SendableCheck()
         check.messageClass = messageClass
-        check.isTopicUnsubscribedByDefault = self.isTopicUnsubscribedByDefault
+        check.isTopicUnsubscribedByDefault = self.isTopicUnsubscribedByDefault(in: project)
         if topic.count > 0 { check.topicState = .unset }
         image.forEachInstallation { platform in
             switch Platform(rawValue: platform) {
@@ -43,9 +43,11 @@ extension Store {
         // The former hash first: a command moves its reasons to the other one, and a reader must
         // not miss them in between.
         let former =
-            self.formerAddressHash(project, channel, address).map { self.suppressions.reasons($0) }
-            ?? []
-        return former.union(self.suppressions.reasons(self.addressHash(project, channel, address)))
+            self.formerAddressHash(project, channel, address).map {
+                self.suppressions.reasons(project, $0)
+            } ?? []
+        return former.union(
+            self.suppressions.reasons(project, self.addressHash(project, channel, address)))
     }
 
     /// The keyed hash of an address as it is compared (`AddressKey`).

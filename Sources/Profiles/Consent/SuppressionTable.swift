@@ -22,6 +22,8 @@ struct SuppressionTable {
 
     private struct Slot: BitwiseCopyable {
         var address = AddressHash(low: 0, high: 0)
+        /// Whose it is; in the gap behind the reasons.
+        var project = ProjectID(rawValue: 0)
         /// Empty: a free slot.
         var reasons = SuppressionReasons()
     }
@@ -57,6 +59,14 @@ struct SuppressionTable {
 
     /// Suppressed addresses; for the applier.
     var count: Int { (0 ..< Shards.count).reduce(0) { $0 + self.shards[$1].count } }
+    /// Those of one shard; for the applier.
+    func count(in shard: Int) -> Int { self.shards[shard].count }
+    /// As `count`. Any thread; one lock after the other.
+    var lockedCount: Int {
+        (0 ..< Shards.count).reduce(0) { sum, shard in
+            sum + self.locks.with(shard) { self.shards[shard].count }
+        }
+    }
     /// Bytes of the tables; for the applier.
     var bytes: Int {
         (0 ..< Shards.count).reduce(0) {
@@ -65,53 +75,68 @@ struct SuppressionTable {
     }
 
     /// The reasons that an address is suppressed for. Any thread.
-    func reasons(_ address: AddressHash) -> SuppressionReasons {
+    func reasons(_ project: ProjectID, _ address: AddressHash) -> SuppressionReasons {
         let shard = Self.shard(address)
         return self.locks.with(shard) {
-            self.shards[shard].slots[self.position(address, shard)].reasons
+            self.shards[shard].slots[self.position(project, address, shard)].reasons
         }
     }
 
     /// Replaces the reasons; an empty set removes the address, and so `former` is removed at the
     /// same time. `publish` runs before a reader can see the change.
+    ///
+    /// - Returns: By how much the number of addresses changed.
+    @discardableResult
     func set(
-        _ address: AddressHash, _ reasons: SuppressionReasons, replacing former: AddressHash? = nil,
+        _ project: ProjectID, _ address: AddressHash, _ reasons: SuppressionReasons,
+        replacing former: AddressHash? = nil,
         publish: () -> Void
-    ) {
+    ) -> Int {
         var shards: UInt64 = 1 << UInt64(Self.shard(address))
         if let former { shards |= 1 << UInt64(Self.shard(former)) }
-        self.locks.with(mask: shards) {
-            if let former { self.put(former, []) }
-            self.put(address, reasons)
+        return self.locks.with(mask: shards) {
+            var change = 0
+            if let former { change += self.put(project, former, []) }
+            change += self.put(project, address, reasons)
             publish()
+            return change
         }
     }
 
     /// Replaces the reasons under the lock of the shard.
-    private func put(_ address: AddressHash, _ reasons: SuppressionReasons) {
+    private func put(
+        _ project: ProjectID, _ address: AddressHash, _ reasons: SuppressionReasons
+    ) -> Int {
         let shard = Self.shard(address)
         if !reasons.isEmpty,
             (self.shards[shard].count + 1) * 4 > (self.shards[shard].mask + 1) * 3
         {
             self.grow(shard)
         }
-        let position = self.position(address, shard)
+        let position = self.position(project, address, shard)
         let wasThere = !self.shards[shard].slots[position].reasons.isEmpty
         switch (wasThere, reasons.isEmpty) {
         case (_, false):
-            self.shards[shard].slots[position] = Slot(address: address, reasons: reasons)
+            self.shards[shard].slots[position] = Slot(
+                address: address, project: project, reasons: reasons)
             if !wasThere { self.shards[shard].count += 1 }
-        case (true, true): self.remove(at: position, shard)
-        case (false, true): break
+            return wasThere ? 0 : 1
+        case (true, true):
+            self.remove(at: position, shard)
+            return -1
+        case (false, true): return 0
         }
     }
 
     /// The slot of an address, or the free one that it would take.
-    private func position(_ address: AddressHash, _ shard: Int) -> Int {
+    private func position(
+        _ project: ProjectID, _ address: AddressHash, _ shard: Int
+    ) -> Int {
         let mask = self.shards[shard].mask
         var position = Int(truncatingIfNeeded: address.low) & mask
         while !self.shards[shard].slots[position].reasons.isEmpty,
             self.shards[shard].slots[position].address != address
+                || self.shards[shard].slots[position].project != project
         {
             position = (position + 1) & mask
         }
@@ -119,12 +144,27 @@ struct SuppressionTable {
     }
 
     private func grow(_ shard: Int) {
+        self.resize(shard, capacity: (self.shards[shard].mask + 1) * 2)
+    }
+
+    /// Frees the memory of a table that has few addresses left, so that looking through it costs
+    /// what they do.
+    func shrink(_ shard: Int) {
+        let count = self.shards[shard].count
+        var capacity = Self.capacityMin
+        while capacity < count * 2 { capacity *= 2 }
+        guard capacity * 4 <= self.shards[shard].mask + 1 else { return }
+        self.locks.with(shard) { self.resize(shard, capacity: capacity) }
+    }
+
+    /// Makes a table of other size with the same addresses; under the lock of the shard.
+    private func resize(_ shard: Int, capacity: Int) {
         let old = self.shards[shard]
-        self.shards[shard] = Self.emptyShard(capacity: (old.mask + 1) * 2)
+        self.shards[shard] = Self.emptyShard(capacity: capacity)
         self.shards[shard].count = old.count
         for index in 0 ... old.mask where !old.slots[index].reasons.isEmpty {
-            self.shards[shard].slots[self.position(old.slots[index].address, shard)] =
-                old.slots[index]
+            let slot = old.slots[index]
+            self.shards[shard].slots[self.position(slot.project, slot.address, shard)] = slot
         }
         old.slots.deallocate()
     }
@@ -151,15 +191,16 @@ struct SuppressionTable {
     static func shard(_ address: AddressHash) -> Int { Shards.shard(address.high) }
 
     /// Every address, in no defined order: for the digest.
-    func forEach(_ body: (AddressHash, SuppressionReasons) -> Void) {
+    func forEach(_ body: (ProjectID, AddressHash, SuppressionReasons) -> Void) {
         for shard in 0 ..< Shards.count { self.forEach(in: shard, body) }
     }
 
     /// Every address of one shard.
-    func forEach(in shard: Int, _ body: (AddressHash, SuppressionReasons) -> Void) {
+    func forEach(in shard: Int, _ body: (ProjectID, AddressHash, SuppressionReasons) -> Void) {
         for index in 0 ... self.shards[shard].mask
         where !self.shards[shard].slots[index].reasons.isEmpty {
-            body(self.shards[shard].slots[index].address, self.shards[shard].slots[index].reasons)
+            let slot = self.shards[shard].slots[index]
+            body(slot.project, slot.address, slot.reasons)
         }
     }
 }

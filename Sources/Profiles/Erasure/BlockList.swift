@@ -12,12 +12,12 @@ package struct IdentifierHash: Equatable, Sendable, BitwiseCopyable {
     }
 }
 
-/// The identifiers of erased profiles, which may not be used for a while, oldest first, and found
-/// by their hash.
+/// The identifiers of erased profiles, which may not be used for a while, oldest first for each
+/// project, and found by their hash.
 ///
 /// The applier changes the tables under the lock of a shard, and loops look up under it. An
 /// entry is a block of the slab:
-/// `next: UInt32 | zero: UInt32 | low, high: UInt64 | erasedAt: Int64 µs`.
+/// `next: UInt32 | project: UInt32 | low, high: UInt64 | erasedAt: Int64 µs`.
 struct BlockList {
     /// Entries that one tick drops.
     static let perTick = 4_096
@@ -30,18 +30,9 @@ struct BlockList {
         var erasedAt: Int64
     }
 
-    private struct Core {
-        var head: Handle = 0
-        var tail: Handle = 0
-        var count: UInt64 = 0
-        /// `erasedAt` of the head.
-        var oldest: Int64 = 0
-    }
-
-    // SAFETY: `core` and the links between entries are the applier's alone. A shard's table is
+    // SAFETY: the lists and the links between entries are the applier's alone. A shard's table is
     // changed under its lock, and an entry that a table names does not change and is not freed
     // before it was taken out of there.
-    private let core: UnsafeMutablePointer<Core>
     private let tables: UnsafeMutablePointer<HashTable>
     private let locks = ShardLocks()
     private let slab: Slab
@@ -51,8 +42,6 @@ struct BlockList {
     init(slab: Slab, limits: StoreLimits) {
         self.slab = slab
         self.duration = Int64(limits.blockSeconds) * 1_000_000
-        self.core = .allocate(capacity: 1)
-        self.core.initialize(to: Core())
         self.tables = .allocate(capacity: Shards.count)
         for shard in 0 ..< Shards.count { (self.tables + shard).initialize(to: HashTable()) }
     }
@@ -60,7 +49,6 @@ struct BlockList {
     func destroy() {
         for shard in 0 ..< Shards.count { self.tables[shard].destroy() }
         self.tables.deallocate()
-        self.core.deallocate()
         self.locks.destroy()
     }
 
@@ -68,7 +56,7 @@ struct BlockList {
 
     /// Until when an identifier is blocked, in microseconds; `nil`: it is not, or no longer at
     /// `now`.
-    func blockedUntil(_ identifier: IdentifierHash, now: Int64) -> Int64? {
+    func blockedUntil(_ project: ProjectID, _ identifier: IdentifierHash, now: Int64) -> Int64? {
         let shard = Shards.shard(identifier.low)
         return self.locks.with(shard) {
             var position = self.tables[shard].start(Shards.tag(identifier.low))
@@ -77,6 +65,7 @@ struct BlockList {
                 let handle = self.tables[shard].next(Shards.tag(identifier.low), from: &position)
                 guard handle != 0 else { return until }
                 let block = self.block(handle)
+                guard self.project(handle) == project else { continue }
                 // The identifier may have been used and erased again before a tick dropped an entry
                 // that is past due.
                 guard block.identifier == identifier, now < self.end(of: block) else { continue }
@@ -90,58 +79,63 @@ struct BlockList {
 
     // MARK: The applier
 
-    var count: Int { Int(self.core.pointee.count) }
     /// Bytes of the tables; the entries are in the slab.
     var tableBytes: Int { (0 ..< Shards.count).reduce(0) { $0 + self.tables[$1].bytes } }
-    /// When the oldest entry is past due, in microseconds; `nil` without one.
-    var nextDue: Int64? {
-        self.core.pointee.head == 0 ? nil : self.core.pointee.oldest + self.duration
-    }
+    /// When an entry of this time is past due, in microseconds.
+    func due(_ erasedAt: Int64) -> Int64 { erasedAt == .max ? .max : erasedAt + self.duration }
 
     /// Blocks an identifier, from the time that is not before that of the newest entry.
-    func append(_ block: Block) {
+    func append(_ block: Block, to project: Project) {
         let handle = self.slab.allocate(Self.entryBytes)
         var writer = RawWriter(self.slab.pointer(handle))
         writer.write(Handle(0))
-        writer.write(UInt32(0))
+        writer.write(project.id.rawValue)
         writer.write(block.identifier.low)
         writer.write(block.identifier.high)
         writer.write(block.erasedAt)
-        if self.core.pointee.head == 0 {
-            self.core.pointee.head = handle
-            self.core.pointee.oldest = block.erasedAt
+        var list = project.blocks
+        if list.head == 0 {
+            list.head = handle
+            list.oldest = block.erasedAt
         } else {
-            self.slab.pointer(self.core.pointee.tail).storeBytes(of: handle, as: Handle.self)
+            self.slab.pointer(list.tail).storeBytes(of: handle, as: Handle.self)
         }
-        self.core.pointee.tail = handle
-        self.core.pointee.count += 1
+        list.tail = handle
+        list.count += 1
+        project.blocks = list
         let shard = Shards.shard(block.identifier.low)
         self.locks.with(shard) {
             self.tables[shard].insertGrowing(Shards.tag(block.identifier.low), handle)
         }
     }
 
-    /// Drops the oldest entry; the list must not be empty.
-    func dropOldest() {
-        let handle = self.core.pointee.head
+    /// Drops the oldest entry of a project; its list must not be empty.
+    func dropOldest(of project: Project) {
+        var list = project.blocks
+        let handle = list.head
         let (block, next) = self.entry(handle)
         let shard = Shards.shard(block.identifier.low)
         self.locks.with(shard) {
             self.tables[shard].remove(Shards.tag(block.identifier.low), handle)
         }
-        self.core.pointee.head = next
-        self.core.pointee.count -= 1
+        list.head = next
+        list.count -= 1
         self.slab.deallocate(handle, bytes: Self.entryBytes)
         if next == 0 {
-            self.core.pointee.tail = 0
+            list.tail = 0
         } else {
-            self.core.pointee.oldest = self.entry(next).block.erasedAt
+            list.oldest = self.entry(next).block.erasedAt
         }
+        project.blocks = list
     }
 
     /// An entry and the one behind it; 0: it is the newest.
     func entry(_ handle: Handle) -> (block: Block, next: Handle) {
         (self.block(handle), self.slab.pointer(handle).load(as: Handle.self))
+    }
+
+    private func project(_ handle: Handle) -> ProjectID {
+        ProjectID(rawValue: self.slab.pointer(handle).load(fromByteOffset: 4, as: UInt32.self))
     }
 
     /// The fields of an entry without the link, which changes without a lock.
@@ -154,14 +148,9 @@ struct BlockList {
             identifier: identifier, erasedAt: base.load(fromByteOffset: 24, as: Int64.self))
     }
 
-    /// All entries, for a snapshot that begins now.
-    var snapshotCursor: SnapshotWork.ListCursor {
-        SnapshotWork.ListCursor(next: self.core.pointee.head, left: self.core.pointee.count)
-    }
-
-    /// Every entry, oldest first: for the digest.
-    func forEach(_ body: (Block) -> Void) {
-        var handle = self.core.pointee.head
+    /// Every entry of a project, oldest first: for the digest.
+    func forEach(of project: Project, _ body: (Block) -> Void) {
+        var handle = project.blocks.head
         while handle != 0 {
             let (block, next) = self.entry(handle)
             body(block)

@@ -51,7 +51,8 @@ struct ErasureStore: ~Copyable {
         guard self.blockCount > 0, identifier.kind != .profileID, identifier.bytes.count > 0 else {
             return nil
         }
-        return self.blocks.blockedUntil(self.hash.identifierHash(project, identifier), now: now)
+        return self.blocks.blockedUntil(
+            project, self.hash.identifierHash(project, identifier), now: now)
     }
 
     /// Until when an identifier that a record names is blocked, in microseconds; `nil`: none is.
@@ -83,32 +84,44 @@ struct ErasureStore: ~Copyable {
 
     /// Bytes of the tables of blocks; the entries are in the slab.
     var tableBytes: Int { self.blocks.tableBytes }
-    /// When the oldest block ends, in microseconds; `nil` without one.
-    var nextDue: Int64? { self.blocks.nextDue }
+    /// When a block of this time ends, in microseconds.
+    func due(_ erasedAt: Int64) -> Int64 { self.blocks.due(erasedAt) }
 
-    /// Blocks an identifier from `now` on; over the limit the oldest blocks end early.
+    /// Blocks an identifier from `now` on; over the limit the oldest blocks of the project end
+    /// early.
     ///
     /// - Parameter now: In microseconds since 1970; never before the time of an earlier call.
-    func block(_ project: ProjectID, _ identifier: IdentifierView, now: Int64) {
+    func block(_ project: Project, _ identifier: IdentifierView, now: Int64) {
+        let id = project.id
         let block = BlockList.Block(
-            identifier: self.hash.identifierHash(project, identifier), erasedAt: now)
+            identifier: self.hash.identifierHash(id, identifier), erasedAt: now)
         // Several profiles of one person can list the same former device.
         guard
-            self.blocks.blockedUntil(block.identifier, now: now) != self.blocks.end(of: block)
+            self.blocks.blockedUntil(id, block.identifier, now: now) != self.blocks.end(of: block)
         else { return }
-        self.blocks.append(block)
-        while UInt64(self.blocks.count) > self.blocksMax { self.dropOldest() }
-        self.publishCount()
+        self.blocks.append(block, to: project)
+        self.addCount(1)
+        while project.blocks.count > self.blocksMax { self.dropOldest(of: project) }
     }
 
-    /// Drops blocks that have ended at `now`, at most `BlockList.perTick` of them.
-    func dropPastDue(now: Int64) {
-        var left = BlockList.perTick
-        while left > 0, let due = self.blocks.nextDue, due <= now {
-            self.dropOldest()
-            left -= 1
+    /// Drops blocks of a project that have ended at `now`, at most `most`, and returns how many.
+    func dropPastDue(of project: Project, now: Int64, most: Int) -> Int {
+        var dropped = 0
+        while dropped < most, self.due(project.blocks.oldestTime) <= now {
+            self.dropOldest(of: project)
+            dropped += 1
         }
-        self.publishCount()
+        return dropped
+    }
+
+    /// Drops blocks of whatever age, at most `most`, and returns how many.
+    func drop(of project: Project, most: Int) -> Int {
+        var dropped = 0
+        while dropped < most, project.blocks.head != 0 {
+            self.dropOldest(of: project)
+            dropped += 1
+        }
+        return dropped
     }
 
     /// Notes that the record at `lsn` erased a person, or names an erased one and is in the log.
@@ -116,59 +129,66 @@ struct ErasureStore: ~Copyable {
         self.lastEraseLSNCell.store(lsn, ordering: .releasing)
     }
 
-    /// Every block, oldest first: for the digest.
-    func forEach(_ body: (BlockList.Block) -> Void) {
-        self.blocks.forEach(body)
+    /// Every block of a project, oldest first: for the digest.
+    func forEach(of project: Project, _ body: (BlockList.Block) -> Void) {
+        self.blocks.forEach(of: project, body)
     }
 
-    private func dropOldest() {
+    private func dropOldest(of project: Project) {
         // A running snapshot that has not written the oldest block yet does so now.
-        if self.snapshot.pointee.isActive, self.snapshot.pointee.blocks.left > 0,
-            self.snapshot.pointee.blocks.next == self.blocks.snapshotCursor.next
+        if self.snapshot.pointee.isActive,
+            let cursor = self.snapshot.pointee.blocks[project], cursor.left > 0,
+            cursor.next == project.blocks.head
         {
-            _ = self.writeNext()
+            _ = self.writeNext(of: project)
         }
-        self.blocks.dropOldest()
+        self.blocks.dropOldest(of: project)
+        self.addCount(-1)
     }
 
-    private func publishCount() {
-        self.blockCountCell.store(self.blocks.count, ordering: .relaxed)
+    private func addCount(_ change: Int) {
+        self.blockCountCell.store(
+            self.blockCountCell.load(ordering: .relaxed) + change, ordering: .relaxed)
     }
 
     // MARK: Snapshots
 
-    /// All blocks, for a snapshot that begins now.
-    var snapshotCursor: SnapshotWork.ListCursor { self.blocks.snapshotCursor }
-
     /// Writes the next blocks that a running snapshot still needs as one item, and returns its
     /// bytes; 0: all blocks are written.
     func writeNext() -> Int {
-        var cursor = self.snapshot.pointee.blocks
-        guard cursor.left > 0 else { return 0 }
+        guard let project = self.snapshot.pointee.blocks.next() else { return 0 }
+        return self.writeNext(of: project)
+    }
+
+    private func writeNext(of project: Project) -> Int {
+        guard var cursor = self.snapshot.pointee.blocks[project], cursor.left > 0 else {
+            return 0
+        }
         let written = self.snapshot.pointee.writeItem(.blocks) { buffer in
+            buffer.append(project.id.rawValue)
             for _ in 0 ..< min(cursor.left, UInt64(SnapshotFormat.blocksPerItem)) {
                 let (block, next) = self.blocks.entry(cursor.next)
                 block.write(into: &buffer)
                 cursor = SnapshotWork.ListCursor(next: next, left: cursor.left - 1)
             }
         }
-        self.snapshot.pointee.blocks = cursor
+        self.snapshot.pointee.blocks[project] = cursor
         return written
     }
 
-    /// Adds the blocks of an item behind those so far; `nil` if its bytes are malformed.
+    /// Adds the blocks of an item behind those of the project so far; `nil` if its bytes are
+    /// malformed.
     ///
     /// - Returns: The number of blocks.
-    func load(_ body: UnsafeRawBufferPointer) -> Int? {
-        var reader = ByteReader(body)
+    func load(_ reader: inout ByteReader, of project: Project) -> Int? {
         var count = 0
         while reader.remaining > 0 {
             let block = BlockList.Block(from: &reader)
-            guard !reader.overrun else { return nil }
-            self.blocks.append(block)
+            guard !reader.overrun, SnapshotFormat.times.contains(block.erasedAt) else { return nil }
+            self.blocks.append(block, to: project)
             count += 1
         }
-        self.publishCount()
-        return count
+        self.addCount(count)
+        return project.blocks.count <= self.blocksMax ? count : nil
     }
 }

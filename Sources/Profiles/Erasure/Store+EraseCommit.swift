@@ -14,7 +14,7 @@ extension Store {
         let losers = self.losers(of: profile)
         self.forgetMerges(of: losers)
         for one in [profile] + losers {
-            self.project.requests.erase(self.pool.header(one).pointee.id)
+            self.requests.erase(self.pool.header(one).pointee.id, of: self.project)
             self.blockIdentifiers(of: one, erasing: profile, call)
         }
         self.gatherDropped(self.pool.header(profile).pointee)
@@ -22,6 +22,8 @@ extension Store {
         for one in [profile] + losers { self.makeTombstone(one, call) }
         self.changes.pointee.profilesAdded -= 1
         self.finish(call)
+        self.state.pointee.oldest.block = min(
+            self.state.pointee.oldest.block, self.project.blocks.oldestTime)
         self.erasure.noteInLog(call.lsn)
     }
 
@@ -46,7 +48,9 @@ extension Store {
         for shard in 0 ..< Shards.count {
             for slot in 0 ..< self.pool.count(shard) {
                 let one = ProfileRef(shard: shard, slot: slot)
-                if one != profile, self.identities.survivor(of: one) == profile {
+                if one != profile, self.pool.header(one).pointee.project == header.project,
+                    self.identities.survivor(of: one) == profile
+                {
                     losers.append(one)
                 }
             }
@@ -61,7 +65,7 @@ extension Store {
     private func forgetMerges(of losers: [ProfileRef]) {
         var open = Set(losers.filter { self.pool.header($0).pointee.identity != 0 }.map(\.rawValue))
         guard !open.isEmpty else { return }
-        var merges = self.state.pointee.merges
+        var merges = self.project.merges
         var (previous, block): (Handle, Handle) = (0, merges.head)
         while block != 0, !open.isEmpty {
             let merge = MergeEntry(self.slab.pointer(block))
@@ -70,7 +74,7 @@ extension Store {
                 (previous, block) = (block, next)
                 continue
             }
-            self.snapshot.willRemove(merge, block, next: next)
+            self.snapshot.willRemove(merge, block, next: next, of: self.project)
             self.free(merge, block)
             merges.count -= 1
             if previous == 0 {
@@ -84,7 +88,7 @@ extension Store {
         if merges.head != 0 {
             merges.oldest = MergeEntry(self.slab.pointer(merges.head)).receivedAt
         }
-        self.state.pointee.merges = merges
+        self.project.merges = merges
     }
 
     // MARK: Identifiers
@@ -106,7 +110,7 @@ extension Store {
                 guard one == profile else { return }
                 self.unname(profile, hash)
             }
-            self.erasure.block(header.project, identifier, now: call.receivedAt)
+            self.erasure.block(self.project, identifier, now: call.receivedAt)
         }
         if identity.customID.count > 0 {
             block(IdentifierView(kind: .customID, bytes: identity.customID))
@@ -118,7 +122,7 @@ extension Store {
     // MARK: Headers
 
     /// Stages the removal of all events of a profile.
-    private func gatherDropped(_ header: ProfileHeader) {
+    func gatherDropped(_ header: ProfileHeader) {
         self.work.pointee.droppedCount = Int(header.eventCount)
         guard header.eventCount > 0 else { return }
         let events = self.eventStore.list(header)

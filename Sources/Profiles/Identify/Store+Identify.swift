@@ -196,7 +196,7 @@ extension Store {
             draft = self.attributeDraft(self.pool.header(survivor).pointee)
             let losses = draft.merge(
                 self.attributeDraft(self.pool.header(loser).pointee),
-                latestWins: self.state.pointee.options.latestWins,
+                latestWins: self.project.options.latestWins,
                 names: self.project.names, limits: self.attributeLimits, rules: work.call.rules)
             for name in losses.attributes { work.warnings.append((.attributeLimit, name)) }
             for name in losses.lists { work.warnings.append((.listOverflow, name)) }

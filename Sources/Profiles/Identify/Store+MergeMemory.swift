@@ -63,16 +63,10 @@ struct MergeEntry {
     }
 }
 
-/// The merges that can still be undone, oldest first: a list of blocks.
-struct MergeList: BitwiseCopyable {
+/// Numbers of the lists of merges.
+enum MergeMemory {
     /// Merges that one tick makes final.
     static let perTick = 1_024
-
-    var head: Handle = 0
-    var tail: Handle = 0
-    var count: UInt64 = 0
-    /// `receivedAt` of the head.
-    var oldest: Int64 = 0
 }
 
 extension Store {
@@ -80,16 +74,15 @@ extension Store {
     func remember(_ merge: MergeEntry) -> ProfileID {
         let block = self.allocate(MergeEntry.blockBytes)
         merge.write(to: self.slab.pointer(block))
-        self.enter(block, receivedAt: merge.receivedAt)
-        while self.state.pointee.merges.count > self.limits.mergesPerProject {
-            self.forgetOldestMerge()
-        }
+        self.enter(block, in: self.project, receivedAt: merge.receivedAt)
+        self.state.pointee.oldest.merge = min(self.state.pointee.oldest.merge, merge.receivedAt)
+        while self.project.merges.count > self.limits.mergesPerProject { self.forgetOldestMerge() }
         return self.ids.merge(receivedAt: merge.receivedAt, lsn: merge.lsn)
     }
 
-    /// Puts a merge whose block is written at the end of the list.
-    func enter(_ block: Handle, receivedAt: Int64) {
-        var merges = self.state.pointee.merges
+    /// Puts a merge whose block is written at the end of a project's list.
+    func enter(_ block: Handle, in project: Project, receivedAt: Int64) {
+        var merges = project.merges
         if merges.head == 0 {
             merges.head = block
             merges.oldest = receivedAt
@@ -98,29 +91,36 @@ extension Store {
         }
         merges.tail = block
         merges.count += 1
-        self.state.pointee.merges = merges
+        project.merges = merges
     }
 
-    /// When the oldest merge becomes final, in microseconds; `nil` without one.
-    var nextMergeDue: Int64? {
-        let merges = self.state.pointee.merges
-        return merges.head == 0
-            ? nil : merges.oldest + Int64(self.limits.mergeSeconds) * 1_000_000 + 1
+    /// When a merge of this time becomes final, in microseconds.
+    func mergeDue(_ receivedAt: Int64) -> Int64 {
+        receivedAt == .max
+            ? .max : receivedAt + Int64(self.limits.mergeSeconds) * 1_000_000 + 1
     }
 
-    /// Makes merges final that can no longer be undone, at most `perTick` of them.
-    func forgetMerges(_ call: CallContext) {
-        var left = MergeList.perTick
-        while left > 0, let due = self.nextMergeDue, due <= call.clock {
+    /// Makes merges of the selected project final that can no longer be undone.
+    ///
+    /// - Parameters:
+    ///   - most: Of them; a commit of its own, whose staged headers are searched for each of them.
+    ///   - isAnyAge: Also those that could still be undone.
+    /// - Returns: How many.
+    func forgetMerges(_ call: CallContext, most: Int, ofAnyAge isAnyAge: Bool = false) -> Int {
+        var forgotten = 0
+        while forgotten < most, self.project.merges.head != 0,
+            isAnyAge || self.mergeDue(self.project.merges.oldestTime) <= call.clock
+        {
             self.forgetOldestMerge()
-            left -= 1
+            forgotten += 1
         }
-        if left < MergeList.perTick { self.finish(call, isLast: false) }
+        if forgotten > 0 { self.finish(call, isLast: false) }
+        return forgotten
     }
 
-    /// Every merge, oldest first: for the digest.
-    func forEachMerge(_ body: (MergeEntry) -> Void) {
-        var block = self.state.pointee.merges.head
+    /// Every merge of a project, oldest first: for the digest.
+    func forEachMerge(of project: Project, _ body: (MergeEntry) -> Void) {
+        var block = project.merges.head
         while block != 0 {
             body(MergeEntry(self.slab.pointer(block)))
             block = self.slab.pointer(block).load(as: Handle.self)
@@ -139,10 +139,10 @@ extension Store {
     /// Removes the oldest merge from the list, and stages a header of the loser that keeps only its
     /// id.
     private func forgetOldestMerge() {
-        let block = self.state.pointee.merges.head
+        let block = self.project.merges.head
         let merge = MergeEntry(self.slab.pointer(block))
         let next = self.slab.pointer(block).load(as: Handle.self)
-        self.snapshot.willForgetOldest(block)
+        self.snapshot.willForgetOldest(block, of: self.project)
         // With a limit of 0 a merge becomes final at once, while it is staged itself.
         var header = self.stagedHeader(merge.loser)
         self.free(header.identity, bytes: Int(header.identityBytes))
@@ -156,12 +156,14 @@ extension Store {
         (header.counters, header.counterCount, header.counterCapacity) = (0, 0, 0)
         self.replace(merge.loser, with: header)
         self.free(merge, block)
-        self.state.pointee.merges.head = next
-        self.state.pointee.merges.count -= 1
+        var merges = self.project.merges
+        merges.head = next
+        merges.count -= 1
         if next == 0 {
-            self.state.pointee.merges.tail = 0
+            merges.tail = 0
         } else {
-            self.state.pointee.merges.oldest = MergeEntry(self.slab.pointer(next)).receivedAt
+            merges.oldest = MergeEntry(self.slab.pointer(next)).receivedAt
         }
+        self.project.merges = merges
     }
 }

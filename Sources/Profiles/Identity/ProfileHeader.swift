@@ -85,6 +85,23 @@ extension ProfileHeader {
     /// before. A profile has a revision.
     var isTombstone: Bool { self.revision == 0 }
 
+    /// The header of a slot that is free again, whose project is gone.
+    ///
+    /// - Parameter next: The next vacant slot of its shard, as a `ProfileRef`; 0: none.
+    static func vacant(next: UInt32) -> ProfileHeader {
+        var header = ProfileHeader(
+            id: ProfileID(high: 0, low: 0), project: ProjectID(rawValue: 0), lsn: UInt64(next),
+            receivedAt: 0, identity: 0, identityBytes: 0)
+        header.revision = 0
+        return header
+    }
+
+    /// No profile has the slot; to every reader it is erased.
+    var isVacant: Bool { self.project.rawValue == 0 }
+
+    /// Of a vacant slot: the next one, as a `ProfileRef`; 0: none.
+    var nextVacant: UInt32 { UInt32(truncatingIfNeeded: self.lsn) }
+
     /// Notes a change that a reader can see.
     mutating func raiseRevision(_ call: CallContext) {
         self.revision += 1

@@ -9,6 +9,9 @@ struct ProfilePool {
         var chunkCapacity = 4
         var chunkCount = 0
         var count = 0
+        /// The slot that became vacant last, as a `ProfileRef`; 0: every slot is in use. Each
+        /// vacant header names the next one.
+        var vacant: UInt32 = 0
     }
 
     // SAFETY: readers look at `chunks` under the shard's lock only; the applier replaces it under
@@ -42,6 +45,16 @@ struct ProfilePool {
     /// Profiles in a shard: slots `0 ..< count`.
     func count(_ shard: Int) -> Int { self.shards[shard].count }
 
+    /// The slot of a shard that is used next, as a `ProfileRef`: of a profile whose project is
+    /// gone; 0: a new one.
+    func vacant(_ shard: Int) -> UInt32 { self.shards[shard].vacant }
+
+    /// Notes that a slot is the next to be used, or with another profile's `nextVacant` that it is
+    /// no more; for the applier.
+    func setVacant(_ shard: Int, _ profile: UInt32) {
+        self.shards[shard].vacant = profile
+    }
+
     /// Takes the newest profile of a shard back: nothing refers to it any more.
     func removeLast(shard: Int, locks: ShardLocks) {
         locks.applying(shard) { self.shards[shard].count -= 1 }
@@ -63,13 +76,14 @@ struct ProfilePool {
 
     /// Makes a shard of an empty pool as large as in a snapshot, while there are no readers; the
     /// headers are the caller's to initialise.
-    func load(_ shard: Int, count: Int, locks: ShardLocks) {
+    func load(_ shard: Int, count: Int, vacant: UInt32, locks: ShardLocks) {
         precondition(
             self.shards[shard].count == 0 && count <= ProfileRef.slotsMax, "checked by the caller")
         while self.chunkCount(shard) * Self.chunkSlots < count {
             self.addChunk(shard, locks: locks)
         }
         self.shards[shard].count = count
+        self.shards[shard].vacant = vacant
     }
 
     /// Bytes of headers reserved.

@@ -20,6 +20,7 @@ struct KeyedHash {
         case tombstone = 0x746f_6d62_7374_6f6e
         case forgotten = 0x666f_7267_6f74_7465
         case responseProfile = 0x616e_7377_6572_6564
+        case accessKey = 0x6163_6365_7373_6b65
     }
 
     init(key: SipHashKey, mask: UInt64) {
@@ -42,8 +43,11 @@ struct KeyedHash {
         SipHash.hash64(id, key: self.key(.event, identifierHash)) & self.mask
     }
 
-    func request(_ kind: RecordKind, _ id: UnsafeRawBufferPointer) -> UInt64 {
-        SipHash.hash64(id, key: self.key(.request, UInt64(kind.rawValue))) & self.mask
+    /// Of (project, method, request id); that of project 1 is the one from before there were
+    /// others, since it stands in kept entries.
+    func request(_ project: ProjectID, _ kind: RecordKind, _ id: UnsafeRawBufferPointer) -> UInt64 {
+        let detail = UInt64(project.rawValue &- 1) << 8 | UInt64(kind.rawValue)
+        return SipHash.hash64(id, key: self.key(.request, detail)) & self.mask
     }
 
     func name(_ name: UnsafeRawBufferPointer) -> UInt64 {
@@ -89,6 +93,11 @@ struct KeyedHash {
             & self.mask
     }
 
+    /// Of the name of a key.
+    func accessKey(_ name: KeyName) -> UInt64 {
+        name.withText { SipHash.hash64($0, key: self.key(.accessKey, 0)) } & self.mask
+    }
+
     /// Of a message without its request id: the part before keys the hash of the part after.
     func fingerprint(
         _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer
@@ -113,6 +122,7 @@ struct DerivedIDs {
         case profile = 1
         case event = 2
         case merge = 3
+        case key = 4
     }
 
     init(secret: SipHashKey) {
@@ -132,6 +142,18 @@ struct DerivedIDs {
     /// The id of the merge that the operation `lsn` made.
     func merge(receivedAt: Int64, lsn: UInt64) -> ProfileID {
         self.ulid(.merge, receivedAt: receivedAt, lsn: lsn)
+    }
+
+    /// The name of the key that the operation `lsn` made.
+    ///
+    /// - Parameter attempt: 0, and one more for each name that was taken.
+    func keyName(receivedAt: Int64, lsn: UInt64, attempt: UInt64) -> KeyName {
+        let key = SipHashKey(
+            k0: self.secret.k0 ^ attempt, k1: self.secret.k1 ^ Domain.key.rawValue)
+        let hash = withUnsafeBytes(of: (receivedAt.littleEndian, lsn.littleEndian)) {
+            SipHash.hash128($0, key: key)
+        }
+        return KeyName(bits: (hash.high, hash.low))
     }
 
     /// 48 bits of milliseconds, 16 bits of the lsn (so that ids of one millisecond ascend but for a

@@ -104,7 +104,7 @@ extension Store {
                 scan.profile = profile
                 scan.page = page
             }
-            switch self.fillPage(&scan, query, &left, &piece, &buffer) {
+            switch self.fillPage(&scan, project, query, &left, &piece, &buffer) {
             case .full: return .page(scan.page)
             case .outOfBudget: break
             // It was merged away or erased since: begin again with the survivor, if there is one.
@@ -132,7 +132,9 @@ extension Store {
     private func isTruncated(_ header: ProfileHeader, _ query: EventQuery, _ now: Int64) -> Bool {
         let truncatedBefore = self.truncatedBefore(header, now)
         guard let from = query.from else { return truncatedBefore != 0 }
-        return from < max(truncatedBefore, self.retainedSince(now))
+        return from
+            < max(
+                truncatedBefore, self.retainedSince(now, in: header.project))
     }
 
     /// Calls `body` under the lock of the profile that an identifier names; `nil`: none is called
@@ -180,7 +182,8 @@ extension Store {
             let candidate = next
             let found = self.profileLocks.with(candidate.shard) { () -> Result? in
                 let header = self.pool.header(candidate).pointee
-                guard candidate != profile || self.identities.holds(header, project, identifier)
+                guard header.project == project,
+                    candidate != profile || self.identities.holds(header, project, identifier)
                 else {
                     return nil
                 }
@@ -204,17 +207,19 @@ extension Store {
 
     /// Copies piece by piece until the page is full or the budget is used up.
     private func fillPage(
-        _ scan: inout EventScan, _ query: EventQuery, _ left: inout Int,
+        _ scan: inout EventScan, _ project: ProjectID, _ query: EventQuery, _ left: inout Int,
         _ piece: inout ByteBuffer, _ buffer: inout ByteBuffer
     ) -> Filling {
         guard let profile = scan.profile else { return .gone }
         while left > 0 {
             piece.removeAll()
             let isLast = self.copyPiece(
-                of: profile, query, after: scan.cursor, scan.now, into: &piece)
+                of: profile, in: project, query, after: scan.cursor, scan.now, into: &piece)
             guard let isLast else { return .gone }
             left -= max(piece.count, 1)
-            if self.take(piece.bytes, into: &scan, query, &buffer) || isLast { return .full }
+            let isFull = self.take(
+                piece.bytes, into: &scan, query, names: self.projects.names(of: project), &buffer)
+            if isFull || isLast { return .full }
         }
         return .outOfBudget
     }
@@ -222,7 +227,7 @@ extension Store {
     /// Takes the events of a piece that the query asks for; returns whether the page is full.
     private func take(
         _ piece: UnsafeRawBufferPointer, into scan: inout EventScan, _ query: EventQuery,
-        _ buffer: inout ByteBuffer
+        names: NameTable, _ buffer: inout ByteBuffer
     ) -> Bool {
         guard let base = piece.baseAddress else { return false }
         var offset = 0
@@ -232,7 +237,7 @@ extension Store {
             let position = EventPosition(effectiveTime: block.effectiveTime, lsn: block.lsn)
             scan.cursor = position
             let parts = block.parts
-            guard self.isAsked(parts.content, query) else { continue }
+            guard self.isAsked(parts.content, query, names) else { continue }
             let bytes = buffer.count - scan.start
             guard scan.page.eventCount < query.pageSize,
                 bytes + block.totalBytes <= Self.pageBytesMax || scan.page.eventCount == 0
@@ -240,16 +245,18 @@ extension Store {
                 scan.page.next = scan.last
                 return true
             }
-            self.appendImage(of: block, parts, to: &buffer)
+            self.appendImage(of: block, parts, names: names, to: &buffer)
             scan.page.eventCount += 1
             scan.last = position
         }
         return false
     }
 
-    private func isAsked(_ content: UnsafeRawBufferPointer, _ query: EventQuery) -> Bool {
+    private func isAsked(
+        _ content: UnsafeRawBufferPointer, _ query: EventQuery, _ names: NameTable
+    ) -> Bool {
         guard !query.names.isEmpty else { return true }
-        let name = self.project.names.name(Int(content.loadUnaligned(as: UInt16.self)))
+        let name = names.name(Int(content.loadUnaligned(as: UInt16.self)))
         return query.names.contains { $0.equals(name) }
     }
 
@@ -257,17 +264,21 @@ extension Store {
     ///
     /// - Returns: Whether these were the last; `nil`: the profile was merged away.
     private func copyPiece(
-        of profile: ProfileRef, _ query: EventQuery, after cursor: EventPosition?, _ now: Int64,
+        of profile: ProfileRef, in project: ProjectID, _ query: EventQuery,
+        after cursor: EventPosition?, _ now: Int64,
         into piece: inout ByteBuffer
     ) -> Bool? {
         self.profileLocks.with(profile.shard) {
             let header = self.pool.header(profile).pointee
-            guard header.isLive else { return nil }
+            // The slot may be another project's by now.
+            guard header.isLive, header.project == project else { return nil }
             guard header.eventCount > 0 else { return true }
             let events = UnsafeBufferPointer(
                 start: self.eventStore.list(header), count: Int(header.eventCount))
             var lower = self.firstIndex(
-                in: events, notBefore: max(query.from ?? .min, self.retainedSince(now)), lsn: 0)
+                in: events,
+                notBefore: max(query.from ?? .min, self.retainedSince(now, in: project)),
+                lsn: 0)
             var upper =
                 query.to.map { self.firstIndex(in: events, notBefore: $0, lsn: 0) } ?? events.count
             if let cursor, query.isOldestFirst {
@@ -312,7 +323,8 @@ extension Store {
 
     /// Appends a `StoredEventView`'s bytes, with names for numbers.
     func appendImage(
-        of block: EventBlock, _ parts: EventBlock.Parts, to buffer: inout ByteBuffer
+        of block: EventBlock, _ parts: EventBlock.Parts, names: NameTable,
+        to buffer: inout ByteBuffer
     ) {
         buffer.append(block.effectiveTime)
         buffer.append(block.receivedAt)
@@ -329,7 +341,7 @@ extension Store {
                 .writeText(into: buffer.appendUninitialized(ProfileID.textBytes))
         }
         buffer.appendPrefixed(parts.sourceName)
-        EventContent.appendNamed(parts.content, names: self.project.names, to: &buffer)
+        EventContent.appendNamed(parts.content, names: names, to: &buffer)
     }
 
     // MARK: Page tokens

@@ -13,9 +13,9 @@ extension Store {
     ///
     /// - Parameters:
     ///   - now: In microseconds; events past the retention at this time count as dropped.
-    ///   - body: Gets an image that is valid for its call.
+    ///   - body: Gets the profile's project, and an image that is valid for its call.
     /// - Complexity: O(bytes of the profiles); one lock at a time, memory for the largest profile.
-    package func forEachProfile(now: Int64, _ body: (ProfileImage) -> Void) {
+    package func forEachProfile(now: Int64, _ body: (ProjectID, ProfileImage) -> Void) {
         var buffer = ByteBuffer(capacity: 64 << 10)
         for shard in 0 ..< Shards.count {
             var slot = 0
@@ -35,7 +35,7 @@ extension Store {
                 guard let image = ProfileImage(buffer.bytes) else {
                     preconditionFailure("an image of this process is whole")
                 }
-                body(image)
+                body(copy.header.project, image)
             }
         }
     }

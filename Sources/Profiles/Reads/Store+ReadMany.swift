@@ -79,8 +79,12 @@ extension Store {
     ) -> Copied? {
         let hash = self.hash.identifier(project, identifier)
         guard let found = self.identities.find(project, identifier, hash: hash) else { return nil }
+        let header = self.pool.header(found.profile).pointee
+        // While a project is removed, a profile that was merged away may lead to a slot that
+        // another project has by now.
+        guard header.project == project, header.isLive else { return nil }
         let start = copies.count
-        let copy = self.copyParts(of: self.pool.header(found.profile).pointee, now, into: &copies)
+        let copy = self.copyParts(of: header, now, into: &copies)
         return Copied(copy: copy, bytes: start ..< copies.count, isRedirected: found.isAlias)
     }
 
@@ -155,11 +159,12 @@ extension Store {
     {
         guard header.attributes != 0 else { return false }
         let native = channel == .email ? NativeAttribute.emailAddress : .phoneNumber
+        let names = self.projects.names(of: header.project)
         var isThere = false
         AttributePart(self.slab.pointer(header.attributes)).forEachValue(
             totalBytes: Int(header.attributesBytes)
         ) { name, value in
-            guard self.project.names.name(name).equals(native.nameBytes) else { return }
+            guard names.name(name).equals(native.nameBytes) else { return }
             isThere = AddressKey.with(channel, Self.text(of: value)) { $0.equals(key) }
         }
         return isThere

@@ -5,6 +5,7 @@ import Bytes
 
 /// A call's request id and the deduplication entry that it has.
 struct DeduplicationLookup {
+    var project: Project
     var kind: RecordKind
     var id: UnsafeRawBufferPointer
     var hash: UInt64
@@ -28,7 +29,8 @@ extension RequestDeduplication {
     ///   - now: In microseconds since 1970.
     ///   - equal: The fingerprint that equal messages share; `nil`: that of the payload.
     func lookUp(
-        _ kind: RecordKind, _ id: UnsafeRawBufferPointer, in payload: UnsafeRawBufferPointer,
+        _ project: Project, _ kind: RecordKind, _ id: UnsafeRawBufferPointer,
+        in payload: UnsafeRawBufferPointer,
         now: Int64, equal: Fingerprint? = nil
     ) -> DeduplicationLookup {
         // SAFETY: both pointers are borrowed from the record for this call, and `id` is a slice of
@@ -41,10 +43,10 @@ extension RequestDeduplication {
         let exact = self.hash.fingerprint(
             UnsafeRawBufferPointer(rebasing: payload[..<(before - 1)]),
             UnsafeRawBufferPointer(rebasing: payload[after...]))
-        let hash = self.hash.request(kind, id)
+        let hash = self.hash.request(project.id, kind, id)
         return DeduplicationLookup(
-            kind: kind, id: id, hash: hash, fingerprint: equal ?? exact, exact: exact,
-            entry: self.find(kind, id, hash: hash, now: now))
+            project: project, kind: kind, id: id, hash: hash, fingerprint: equal ?? exact,
+            exact: exact, entry: self.find(project.id, kind, id, hash: hash, now: now))
     }
 
     /// Keeps the response to the call of a lookup that found no entry.
@@ -53,7 +55,8 @@ extension RequestDeduplication {
         now: Int64
     ) {
         self.remember(
-            lookup.kind, lookup.id, hash: lookup.hash, fingerprint: lookup.fingerprint,
+            lookup.project, lookup.kind, lookup.id, hash: lookup.hash,
+            fingerprint: lookup.fingerprint,
             response: response, receivedAt: receivedAt, now: now)
     }
 }

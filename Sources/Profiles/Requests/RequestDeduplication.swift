@@ -1,10 +1,12 @@
 import Bytes
 
-/// The responses of one project's calls that named a request id, oldest first; applier only.
+/// The responses of calls that named a request id, oldest first for each project; applier only.
 ///
-/// An entry is a block:
+/// The tables are those of all projects, the lists are the projects' own (`RequestList`). An entry
+/// is a block:
 /// `next: UInt32 | totalBytes: UInt32 | receivedAt: Int64 µs | fingerprint: 2 x UInt64 | hash:
-/// UInt64 | kind: UInt8 | idBytes: UInt8 | id | response to the end`. In an entry whose response
+/// UInt64 | kind: UInt8 | idBytes: UInt8 | id | response to the end`, and behind `totalBytes` the
+/// project, which the limit of bytes does not count: `UInt32`. In an entry whose response
 /// was erased the id is a keyed hash of 16 bytes, and fingerprint and response are zeros: no
 /// response begins with zeros.
 struct RequestDeduplication {
@@ -12,20 +14,9 @@ struct RequestDeduplication {
     static let idBytesMax = 127
     private static let fixedBytes = 4 + 4 + 8 + 16 + 8 + 1 + 1
 
-    private struct Core {
-        var head: Handle = 0
-        var tail: Handle = 0
-        var count: UInt64 = 0
-        var bytes: UInt64 = 0
-        /// `receivedAt` of the head.
-        var oldest: Int64 = 0
-        /// `receivedAt` of the newest entry that was dropped for the limits.
-        var forgotten = Int64.min
-    }
+    private static let projectBytes = 4
 
-    // SAFETY: allocated by `init`, freed by `destroy`, one element; the applier's alone. `snapshot`
-    // is owned by `Store`, which outlives its parts.
-    private let core: UnsafeMutablePointer<Core>
+    // SAFETY: `snapshot` is owned by `Store`, which outlives its parts.
     private let table: ShardedTable
     /// The entries whose responses name a profile, by its id.
     private let profiles: ShardedTable
@@ -46,29 +37,19 @@ struct RequestDeduplication {
         self.ageMax = Int64(limits.requestIDSeconds) * 1_000_000
         self.table = ShardedTable()
         self.profiles = ShardedTable()
-        self.core = .allocate(capacity: 1)
-        self.core.initialize(to: Core())
     }
 
     func destroy() {
         self.table.destroy()
         self.profiles.destroy()
-        self.core.deallocate()
     }
 
-    /// The number of entries.
-    var count: Int { Int(self.core.pointee.count) }
-    /// Bytes of the entries, which the limit counts.
-    var bytes: Int { Int(self.core.pointee.bytes) }
     /// Bytes of the tables.
     var tableBytes: Int { self.table.bytes + self.profiles.bytes }
-    /// The newest time, in microseconds, whose calls may be forgotten before their age, because the
-    /// limits dropped an entry of that time; `.min`: none was. After a start from a snapshot of
-    /// full entries it is the oldest that is left.
-    var forgotten: Int64 { self.core.pointee.forgotten }
-    /// When the oldest entry begins to be past due, in microseconds; `nil` without one.
-    var nextDue: Int64? {
-        self.core.pointee.head == 0 ? nil : self.core.pointee.oldest + self.ageMax + 1
+
+    /// When an entry of this time begins to be past due, in microseconds.
+    func due(_ receivedAt: Int64) -> Int64 {
+        receivedAt == .max ? .max : receivedAt + self.ageMax + 1
     }
 
     /// The first call of a request id, borrowed until the next change.
@@ -80,9 +61,10 @@ struct RequestDeduplication {
     }
 
     /// Looks a request id up; an entry that is past due is not found.
-    func find(_ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, now: Int64)
-        -> DeduplicationEntry?
-    {
+    func find(
+        _ project: ProjectID, _ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64,
+        now: Int64
+    ) -> DeduplicationEntry? {
         let table = self.table.table(hash)
         let tag = Shards.tag(hash)
         var position = table.start(tag)
@@ -90,7 +72,8 @@ struct RequestDeduplication {
             let handle = table.next(tag, from: &position)
             guard handle != 0 else { return nil }
             let entry = Entry(self.slab.pointer(handle))
-            guard entry.kind == kind.rawValue, now - entry.receivedAt <= self.ageMax,
+            guard entry.project == project, entry.kind == kind.rawValue,
+                now - entry.receivedAt <= self.ageMax,
                 self.isOf(id, entry)
             else { continue }
             return DeduplicationEntry(
@@ -107,13 +90,14 @@ struct RequestDeduplication {
 
     /// Keeps a response, and drops entries that are past due or over the limits.
     func remember(
-        _ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64, fingerprint: Fingerprint,
+        _ project: Project, _ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64,
+        fingerprint: Fingerprint,
         response: UnsafeRawBufferPointer, receivedAt: Int64, now: Int64
     ) {
         // Two for one, so that steady traffic never leaves the clean-up behind.
-        self.dropPastDue(now: now, most: 2)
+        self.dropPastDue(of: project, now: now, most: 2)
         let totalBytes = Self.fixedBytes + id.count + response.count
-        let handle = self.slab.allocate(totalBytes)
+        let handle = self.slab.allocate(totalBytes + Self.projectBytes)
         var writer = RawWriter(self.slab.pointer(handle))
         writer.write(Handle(0))
         writer.write(UInt32(totalBytes))
@@ -125,31 +109,34 @@ struct RequestDeduplication {
         writer.write(UInt8(id.count))
         writer.write(id)
         writer.write(response)
-        self.enter(handle)
-        while self.core.pointee.count > self.limits.requestIDsPerProject
-            || self.core.pointee.bytes > self.limits.requestIDBytesPerProject
+        writer.write(project.id.rawValue)
+        self.enter(handle, in: project)
+        while project.requests.entries.count > self.limits.requestIDsPerProject
+            || project.requests.entryBytes > self.limits.requestIDBytesPerProject
         {
-            self.core.pointee.forgotten = self.core.pointee.oldest
-            self.dropOldest()
+            project.requests.forgotten = project.requests.entries.oldest
+            self.dropOldest(of: project)
         }
     }
 
-    /// Puts an entry that is written whole at the end of the list and into the table.
-    private func enter(_ handle: Handle) {
+    /// Puts an entry that is written whole at the end of its project's list and into the table.
+    private func enter(_ handle: Handle, in project: Project) {
         let entry = Entry(self.slab.pointer(handle))
         self.table.insert(entry.hash, handle)
         ResponseProfiles.forEach(in: entry.response) {
             self.profiles.insert(self.bucket(of: handle, $0), handle)
         }
-        if self.core.pointee.head == 0 {
-            self.core.pointee.head = handle
-            self.core.pointee.oldest = entry.receivedAt
+        var list = project.requests
+        if list.entries.head == 0 {
+            list.entries.head = handle
+            list.entries.oldest = entry.receivedAt
         } else {
-            self.slab.pointer(self.core.pointee.tail).storeBytes(of: handle, as: Handle.self)
+            self.slab.pointer(list.entries.tail).storeBytes(of: handle, as: Handle.self)
         }
-        self.core.pointee.tail = handle
-        self.core.pointee.count += 1
-        self.core.pointee.bytes += UInt64(entry.totalBytes)
+        list.entries.tail = handle
+        list.entries.count += 1
+        list.entryBytes += UInt64(entry.totalBytes)
+        project.requests = list
     }
 
     // MARK: Erasure
@@ -157,11 +144,12 @@ struct RequestDeduplication {
     /// Erases the responses that name a profile, in place; their request ids stay known.
     ///
     /// - Complexity: O(bytes of these responses).
-    func erase(_ profile: ProfileID) {
+    func erase(_ profile: ProfileID, of project: Project) {
         let handles = self.naming(profile)
         // A running snapshot still needs the responses. Which ones it has written is known by
-        // position only, so it writes all that are left: erasures are rare enough for that.
-        if !handles.isEmpty, self.snapshot.pointee.isActive { while self.writeNext() > 0 {} }
+        // position only, so it writes all that are left of the project: erasures are rare enough
+        // for that.
+        if !handles.isEmpty { while self.writeNext(of: project) > 0 {} }
         for handle in handles {
             let entry = Entry(self.slab.pointer(handle))
             ResponseProfiles.forEach(in: entry.response) {
@@ -223,55 +211,74 @@ struct RequestDeduplication {
 
     // MARK: Snapshots
 
-    /// All entries, for a snapshot that begins now.
-    var snapshotCursor: SnapshotWork.ListCursor {
-        SnapshotWork.ListCursor(next: self.core.pointee.head, left: self.core.pointee.count)
-    }
-
     /// Writes the next entry that a running snapshot still needs, and returns its bytes; 0: all are
     /// written.
     func writeNext() -> Int {
-        guard self.snapshot.pointee.requests.left > 0 else { return 0 }
-        let entry = Entry(self.slab.pointer(self.snapshot.pointee.requests.next))
-        self.snapshot.pointee.requests.left -= 1
-        self.snapshot.pointee.requests.next =
-            self.snapshot.pointee.requests.left > 0 ? entry.next : 0
-        return self.snapshot.pointee.writeItem(.request) { $0.append(entry.bytesAfterNext) }
+        guard let project = self.snapshot.pointee.requests.next() else { return 0 }
+        return self.writeNext(of: project)
     }
 
-    /// Enters what `writeNext` wrote, behind the entries so far; false if the bytes are malformed.
-    func load(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    /// Writes the next entry of one project, and returns its bytes; 0: all of it are written.
+    private func writeNext(of project: Project) -> Int {
+        guard self.snapshot.pointee.isActive,
+            var cursor = self.snapshot.pointee.requests[project], cursor.left > 0
+        else { return 0 }
+        let entry = Entry(self.slab.pointer(cursor.next))
+        cursor.left -= 1
+        cursor.next = cursor.left > 0 ? entry.next : 0
+        self.snapshot.pointee.requests[project] = cursor
+        return self.snapshot.pointee.writeItem(.request) {
+            $0.append(entry.project.rawValue)
+            $0.append(entry.bytesAfterNext)
+        }
+    }
+
+    /// Enters what `writeNext` wrote behind the project, behind the entries so far; false if the
+    /// bytes are malformed.
+    func load(_ bytes: UnsafeRawBufferPointer, of project: Project) -> Bool {
         guard bytes.count >= Self.fixedBytes - 4,
             Int(bytes.loadUnaligned(as: UInt32.self)) == bytes.count + 4
         else { return false }
-        let handle = self.slab.allocate(bytes.count + 4)
+        let handle = self.slab.allocate(bytes.count + 4 + Self.projectBytes)
         var writer = RawWriter(self.slab.pointer(handle))
         writer.write(Handle(0))
         writer.write(bytes)
-        guard Entry(self.slab.pointer(handle)).isWhole else { return false }
-        self.enter(handle)
-        if self.core.pointee.count >= self.limits.requestIDsPerProject
-            || self.core.pointee.bytes >= self.limits.requestIDBytesPerProject / 100 * 99
+        writer.write(project.id.rawValue)
+        let entry = Entry(self.slab.pointer(handle))
+        guard entry.isWhole, SnapshotFormat.times.contains(entry.receivedAt) else { return false }
+        self.enter(handle, in: project)
+        if project.requests.entries.count >= self.limits.requestIDsPerProject
+            || project.requests.entryBytes >= self.limits.requestIDBytesPerProject / 100 * 99
         {
-            self.core.pointee.forgotten = self.core.pointee.oldest
+            project.requests.forgotten = project.requests.entries.oldest
         }
-        return true
+        return project.requests.entries.count <= self.limits.requestIDsPerProject
     }
 
     /// Drops at most `most` entries that are past due, and returns how many.
     @discardableResult
-    func dropPastDue(now: Int64, most: Int) -> Int {
+    func dropPastDue(of project: Project, now: Int64, most: Int) -> Int {
         var dropped = 0
-        while dropped < most, let due = self.nextDue, due <= now {
-            self.dropOldest()
+        while dropped < most, self.due(project.requests.entries.oldestTime) <= now {
+            self.dropOldest(of: project)
             dropped += 1
         }
         return dropped
     }
 
-    /// Every entry, oldest first, without its link: for the digest.
-    func forEachEntry(_ body: (UnsafeRawBufferPointer) -> Void) {
-        var handle = self.core.pointee.head
+    /// Drops at most `most` entries of whatever age, and returns how many.
+    func drop(of project: Project, most: Int) -> Int {
+        var dropped = 0
+        while dropped < most, project.requests.entries.head != 0 {
+            self.dropOldest(of: project)
+            dropped += 1
+        }
+        return dropped
+    }
+
+    /// Every entry of a project, oldest first, without its link: for the digest.
+    func forEachEntry(of project: Project, _ body: (UnsafeRawBufferPointer) -> Void) {
+        var handle = project.requests.entries.head
         while handle != 0 {
             let entry = Entry(self.slab.pointer(handle))
             body(entry.bytesAfterNext)
@@ -284,27 +291,30 @@ struct RequestDeduplication {
         self.table.forEach { body($0, $1, Entry(self.slab.pointer($2)).receivedAt) }
     }
 
-    private func dropOldest() {
-        let handle = self.core.pointee.head
+    private func dropOldest(of project: Project) {
+        var list = project.requests
+        let handle = list.entries.head
         // A running snapshot that has not written the entry yet does so now.
-        if self.snapshot.pointee.isActive, self.snapshot.pointee.requests.next == handle {
-            _ = self.writeNext()
+        if self.snapshot.pointee.isActive,
+            self.snapshot.pointee.requests[project]?.next == handle
+        {
+            _ = self.writeNext(of: project)
         }
         let entry = Entry(self.slab.pointer(handle))
         self.table.remove(entry.hash, handle)
         ResponseProfiles.forEach(in: entry.response) {
             self.profiles.remove(self.bucket(of: handle, $0), handle)
         }
-        self.core.pointee.head = entry.next
-        self.core.pointee.count -= 1
-        self.core.pointee.bytes -= UInt64(entry.totalBytes)
-        self.slab.deallocate(handle, bytes: entry.totalBytes)
-        let head = self.core.pointee.head
-        if head == 0 {
-            self.core.pointee.tail = 0
+        list.entries.head = entry.next
+        list.entries.count -= 1
+        list.entryBytes -= UInt64(entry.totalBytes)
+        self.slab.deallocate(handle, bytes: entry.totalBytes + Self.projectBytes)
+        if list.entries.head == 0 {
+            list.entries.tail = 0
         } else {
-            self.core.pointee.oldest = Entry(self.slab.pointer(head)).receivedAt
+            list.entries.oldest = Entry(self.slab.pointer(list.entries.head)).receivedAt
         }
+        project.requests = list
     }
 
     private struct Entry {
@@ -326,6 +336,11 @@ struct RequestDeduplication {
         }
         var hash: UInt64 { self.base.load(fromByteOffset: 32, as: UInt64.self) }
         var kind: UInt8 { self.base.load(fromByteOffset: 40, as: UInt8.self) }
+        var project: ProjectID {
+            ProjectID(
+                rawValue: self.base.loadUnaligned(
+                    fromByteOffset: self.totalBytes, as: UInt32.self))
+        }
         private var idBytes: Int { Int(self.base.load(fromByteOffset: 41, as: UInt8.self)) }
         var id: UnsafeRawBufferPointer {
             UnsafeRawBufferPointer(

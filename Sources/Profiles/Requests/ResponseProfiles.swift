@@ -34,7 +34,9 @@ enum ResponseProfiles {
                 guard let inner = ResultHeader(from: &item) else { return }
                 Self.forEach(in: reader.read(count: inner.totalBytes), body)
             }
-        case .genesis, .tick, .addSuppression, .removeSuppression, .updateProject, .erase: return
+        case .genesis, .tick, .addSuppression, .removeSuppression, .updateProject, .erase,
+            .createProject, .deleteProject, .createKey, .revokeKey:
+            return
         }
     }
 }

@@ -3,12 +3,13 @@ import Bytes
 /// What the blocks of a snapshot hold: items, one after the other; no item spans two blocks.
 ///
 /// An item is `kind: UInt8 | zero: 3 bytes | bytes: UInt32 | body`, little-endian. `state` comes
-/// first, then `names`; the others follow in any order, but requests and erased identifiers oldest
-/// first among themselves; `end` comes last. Source: docs/formats/snapshot.md, "Items".
+/// first, then every `project` (in version 1 `names`); the others follow in any order, but the
+/// requests, merges and erased identifiers of one project oldest first among themselves; `end`
+/// comes last. Source: docs/formats/snapshot.md, "Items".
 enum SnapshotItem: UInt8 {
     /// Genesis, cursors, options, and how many of everything follow.
     case state = 1
-    /// Every attribute and event name, in the order of their numbers.
+    /// Every attribute and event name, in the order of their numbers; in version 1 only.
     case names = 2
     /// The suppressed addresses of one shard.
     case suppressions = 3
@@ -25,12 +26,21 @@ enum SnapshotItem: UInt8 {
     /// More events of the profile before it: a thousand of them can be gigabytes, and a block has a
     /// bound.
     case events = 9
+    /// The keys of one project, or of the operators.
+    case keys = 10
+    /// One project: what it was told, its cursors, and its names in the order of their numbers.
+    case project = 11
 }
 
 /// Numbers of the item format. Source: docs/formats/snapshot.md, "Items".
 package enum SnapshotFormat {
     /// Version of the items, which a snapshot begins with; the container has its own.
-    package static let version: UInt32 = 1
+    package static let version: UInt32 = 2
+    /// The oldest version that is read: one project, and no item names a project but profiles.
+    static let oldestVersion: UInt32 = 1
+    /// Times that are read, in microseconds since 1970: up to the last one of the year 9999. The
+    /// longest time of the contract can be added to each of them.
+    static let times: ClosedRange<Int64> = 0 ... 253_402_300_799_999_999
     /// Kind, zeros, length of the body.
     static let itemHeaderBytes = 8
     /// Blocked identifiers in one item.

@@ -9,38 +9,161 @@ import Bytes
 
 extension AppliedState {
     /// Layout:
-    /// `lastReceivedAt, profileCount, oldestEvent: Int64 | sweep: isRunning: UInt8, shard, slot:
-    /// UInt32, startedAt, lastTickAt, oldestBehind: Int64 | lastEraseLSN: UInt64 |
-    /// ProjectOptions`. The merges are items of their own, and `lastEraseLSN` belongs to
-    /// `ErasureStore`.
-    func write(into buffer: inout ByteBuffer, lastEraseLSN: UInt64) {
+    /// `lastReceivedAt, profileCount: Int64 | sweep: isRunning: UInt8, shard, slot: UInt32,
+    /// startedAt, lastTickAt: Int64 | purge: phase: UInt8, shard, slot: UInt32 | lastEraseLSN:
+    /// UInt64 | nextProject: UInt32`. `lastEraseLSN` belongs to `ErasureStore`, `nextProject` to
+    /// `ProjectTable`.
+    func write(into buffer: inout ByteBuffer, lastEraseLSN: UInt64, nextProject: UInt32) {
         buffer.append(self.lastReceivedAt)
         buffer.append(Int64(self.profileCount))
-        buffer.append(self.oldestEvent)
         buffer.append(self.sweep.isRunning ? UInt8(1) : 0)
         buffer.append(UInt32(self.sweep.shard))
         buffer.append(UInt32(self.sweep.slot))
         buffer.append(self.sweep.startedAt)
         buffer.append(self.sweep.lastTickAt)
-        buffer.append(self.sweep.oldestBehind)
+        buffer.append(self.purge.phase.rawValue)
+        buffer.append(UInt32(self.purge.shard))
+        buffer.append(UInt32(self.purge.slot))
         buffer.append(lastEraseLSN)
-        self.options.write(into: &buffer)
+        buffer.append(nextProject)
     }
 
-    /// `nil`: options that this release does not know, or too few bytes.
-    init?(from reader: inout ByteReader, lastEraseLSN: inout UInt64) {
+    /// Replaces what `write` wrote; false if it is not that.
+    mutating func read(
+        from reader: inout ByteReader, lastEraseLSN: inout UInt64, nextProject: inout UInt32
+    ) -> Bool {
         self.lastReceivedAt = reader.read()
         self.profileCount = Int(reader.read(Int64.self))
-        self.oldestEvent = reader.read()
         self.sweep.isRunning = reader.read(UInt8.self) != 0
         self.sweep.shard = Int(reader.read(UInt32.self))
         self.sweep.slot = Int(reader.read(UInt32.self))
         self.sweep.startedAt = reader.read()
         self.sweep.lastTickAt = reader.read()
-        self.sweep.oldestBehind = reader.read()
+        guard let phase = ProjectPurge.Phase(rawValue: reader.read()) else { return false }
+        self.purge.phase = phase
+        self.purge.shard = Int(reader.read(UInt32.self))
+        self.purge.slot = Int(reader.read(UInt32.self))
         lastEraseLSN = reader.read()
-        guard let options = ProjectOptions(from: &reader) else { return nil }
-        self.options = options
+        nextProject = reader.read()
+        return !reader.overrun && nextProject > 0 && self.purge.shard <= Shards.count
+            && self.hasStoredTimes
+    }
+
+    private var hasStoredTimes: Bool {
+        [self.lastReceivedAt, self.sweep.startedAt, self.sweep.lastTickAt].allSatisfy {
+            SnapshotFormat.times.contains($0)
+        }
+    }
+
+    /// As `read`, of version 1, where the one project stands in between:
+    /// `lastReceivedAt, profileCount, oldestEvent: Int64 | sweep: isRunning: UInt8, shard, slot:
+    /// UInt32, startedAt, lastTickAt, oldestBehind: Int64 | lastEraseLSN: UInt64 |
+    /// ProjectOptions`.
+    mutating func readVersion1(
+        from reader: inout ByteReader, lastEraseLSN: inout UInt64, _ counts: inout ProjectCounts
+    ) -> ProjectOptions? {
+        self.lastReceivedAt = reader.read()
+        self.profileCount = Int(reader.read(Int64.self))
+        counts.oldestEvent = reader.read()
+        self.sweep.isRunning = reader.read(UInt8.self) != 0
+        self.sweep.shard = Int(reader.read(UInt32.self))
+        self.sweep.slot = Int(reader.read(UInt32.self))
+        self.sweep.startedAt = reader.read()
+        self.sweep.lastTickAt = reader.read()
+        counts.oldestBehind = reader.read()
+        lastEraseLSN = reader.read()
+        return self.hasStoredTimes ? ProjectOptions(from: &reader) : nil
+    }
+}
+
+extension Project {
+    private static let isPurgingFlag: UInt8 = 1
+
+    /// Layout:
+    /// `id: UInt32 | flags: UInt8 (1 is being purged) | name: prefixed | ProjectOptions |
+    /// createdAt, deleteDue, purgedAt: Int64 µs | revision: UInt64 | oldestEvent, oldestBehind:
+    /// Int64 µs | names: UInt32 | names: prefixed each`.
+    func write(into buffer: inout ByteBuffer) {
+        self.writeHead(into: &buffer)
+        buffer.append(UInt32(self.names.count))
+        for number in 0 ..< self.names.count { buffer.appendPrefixed(self.names.name(number)) }
+    }
+
+    /// Everything but the names.
+    func writeHead(into buffer: inout ByteBuffer) {
+        let details = self.record.pointee.details
+        buffer.append(self.id.rawValue)
+        buffer.append(self.record.pointee.isPurging ? Self.isPurgingFlag : 0)
+        buffer.appendPrefixed(UnsafeRawBufferPointer(self.record.pointee.name))
+        details.options.write(into: &buffer)
+        buffer.append(details.createdAt)
+        buffer.append(details.deleteDue)
+        buffer.append(details.purgedAt)
+        buffer.append(details.revision)
+        buffer.append(self.counts.oldestEvent)
+        buffer.append(self.counts.oldestBehind)
+    }
+
+    /// Makes the project of an item, behind those of smaller numbers; `nil` if it is not one.
+    static func load(
+        _ body: UnsafeRawBufferPointer, into projects: ProjectTable, limits: StoreLimits
+    ) -> Project? {
+        var reader = ByteReader(body)
+        let id = ProjectID(rawValue: reader.read())
+        let flags = reader.read(UInt8.self)
+        let name = reader.readPrefixed()
+        var details = ProjectDetails()
+        guard let options = ProjectOptions(from: &reader), limits.allow(options) else { return nil }
+        details.options = options
+        details.createdAt = reader.read()
+        details.deleteDue = reader.read()
+        details.purgedAt = reader.read()
+        details.revision = reader.read()
+        var counts = ProjectCounts()
+        counts.oldestEvent = reader.read()
+        counts.oldestBehind = reader.read()
+        guard !reader.overrun, flags & ~Self.isPurgingFlag == 0, id.rawValue > 0,
+            id.rawValue > projects.all.last?.id.rawValue ?? 0,
+            details.hasStoredTimes, counts.hasStoredTimes,
+            id.rawValue < ProjectTable.idsMax, CreateProjectCommand.isName(name),
+            projects.find(name) == nil
+        else { return nil }
+        let project = projects.insert(name, details, id: id)
+        project.record.pointee.isPurging = flags & Self.isPurgingFlag != 0
+        project.counts = counts
+        let nameCount = Int(reader.read(UInt32.self))
+        return project.loadNames(nameCount, from: &reader) ? project : nil
+    }
+
+    /// Reads that many names, up to the end.
+    func loadNames(_ count: Int, from reader: inout ByteReader) -> Bool {
+        guard count <= NameTable.namesMax else { return false }
+        for _ in 0 ..< count {
+            let name = reader.readPrefixed()
+            guard 1 ... NameTable.nameBytesMax ~= name.count, self.names.find(name) == nil else {
+                return false
+            }
+            _ = self.names.add(name)
+        }
+        return reader.isAtCleanEnd
+    }
+}
+
+extension ProjectDetails {
+    /// Whether each time is one, and nothing is gone of what is not being deleted.
+    fileprivate var hasStoredTimes: Bool {
+        [self.createdAt, self.deleteDue, self.purgedAt].allSatisfy {
+            SnapshotFormat.times.contains($0)
+        } && (self.purgedAt == 0 || self.deleteDue != 0)
+    }
+}
+
+extension ProjectCounts {
+    /// Whether both bounds are times, or say that there is no event.
+    var hasStoredTimes: Bool {
+        [self.oldestEvent, self.oldestBehind].allSatisfy {
+            $0 == .max || SnapshotFormat.times.contains($0)
+        }
     }
 }
 

@@ -25,16 +25,12 @@ struct SnapshotSource {
     }
 
     /// Begins a snapshot of the state after `lsn`: every profile that exists now, and the merges
-    /// from `merges.head` on.
+    /// and request ids that each of these projects has.
     ///
-    /// - Complexity: O(profiles / 64).
-    func begin(
-        lsn: UInt64, requests: SnapshotWork.ListCursor, merges: MergeList,
-        blocks: SnapshotWork.ListCursor
-    ) {
+    /// - Complexity: O(projects + profiles / 64).
+    func begin(lsn: UInt64, projects: [Project]) {
         self.work.pointee.begin(
-            lsn: lsn, counts: (0 ..< Shards.count).map { self.pool.count($0) }, requests: requests,
-            merges: SnapshotWork.ListCursor(next: merges.head, left: merges.count), blocks: blocks)
+            lsn: lsn, counts: (0 ..< Shards.count).map { self.pool.count($0) }, projects: projects)
     }
 
     // MARK: Pre-images
@@ -53,39 +49,53 @@ struct SnapshotSource {
         _ = self.writeProfileItem(profile)
     }
 
-    /// Writes the oldest merge, which is about to be removed, if a running snapshot still needs it.
-    func willForgetOldest(_ block: Handle) {
-        guard self.work.pointee.isActive, self.work.pointee.merges.left > 0,
-            self.work.pointee.merges.next == block
+    /// Writes the oldest merge of a project, which is about to be removed, if a running snapshot
+    /// still needs it.
+    func willForgetOldest(_ block: Handle, of project: Project) {
+        guard self.work.pointee.isActive, let owed = self.work.pointee.merges[project],
+            owed.left > 0, owed.next == block
         else { return }
-        _ = self.writeNextMerge()
+        _ = self.writeNextMerge(of: project)
     }
 
-    /// Writes a merge that is about to be removed from any position of the list, if a running
-    /// snapshot still needs it.
+    /// Writes a merge that is about to be removed from any position of its project's list, if a
+    /// running snapshot still needs it.
     ///
     /// - Parameter next: The entry behind it; 0: it is the last one.
-    func willRemove(_ merge: MergeEntry, _ block: Handle, next: Handle) {
-        let owed = self.work.pointee.merges
+    func willRemove(_ merge: MergeEntry, _ block: Handle, next: Handle, of project: Project) {
         // Lsns ascend along the list.
-        guard self.work.pointee.isActive, owed.left > 0, merge.lsn <= self.work.pointee.lsn,
+        guard self.work.pointee.isActive, let owed = self.work.pointee.merges[project],
+            owed.left > 0, merge.lsn <= self.work.pointee.lsn,
             merge.lsn >= MergeEntry(self.slab.pointer(owed.next)).lsn
         else { return }
-        self.work.pointee.merges = SnapshotWork.ListCursor(
+        self.work.pointee.merges[project] = SnapshotWork.ListCursor(
             next: owed.next == block ? next : owed.next, left: owed.left - 1)
-        self.work.pointee.writeItem(.merge) { merge.write(into: &$0, slab: self.slab) }
+        self.writeItem(of: merge, project)
     }
 
     // MARK: Items in their turn
 
     /// Writes the next merge, and returns the bytes of its item; 0: all merges are written.
     func writeNextMerge() -> Int {
-        guard self.work.pointee.merges.left > 0 else { return 0 }
-        let block = self.work.pointee.merges.next
-        let merge = MergeEntry(self.slab.pointer(block))
-        self.work.pointee.merges.next = self.slab.pointer(block).load(as: Handle.self)
-        self.work.pointee.merges.left -= 1
-        return self.work.pointee.writeItem(.merge) { merge.write(into: &$0, slab: self.slab) }
+        guard let project = self.work.pointee.merges.next() else { return 0 }
+        return self.writeNextMerge(of: project)
+    }
+
+    private func writeNextMerge(of project: Project) -> Int {
+        guard var cursor = self.work.pointee.merges[project], cursor.left > 0 else { return 0 }
+        let block = cursor.next
+        cursor.next = self.slab.pointer(block).load(as: Handle.self)
+        cursor.left -= 1
+        self.work.pointee.merges[project] = cursor
+        return self.writeItem(of: MergeEntry(self.slab.pointer(block)), project)
+    }
+
+    @discardableResult
+    private func writeItem(of merge: MergeEntry, _ project: Project) -> Int {
+        self.work.pointee.writeItem(.merge) {
+            $0.append(project.id.rawValue)
+            merge.write(into: &$0, slab: self.slab)
+        }
     }
 
     /// Writes the next profile, and returns the bytes of its items; 0: all profiles are written.

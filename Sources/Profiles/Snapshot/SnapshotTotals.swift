@@ -4,34 +4,38 @@ import Bytes
 
 /// How many of everything a snapshot's first item announces, and how many were found.
 ///
-/// Layout: `names: UInt32 | suppressions, requests, merges, blocks: UInt64`, then per shard
-/// `profiles, identifiers, addresses, events: UInt32`.
+/// Layout: `projects: UInt32 (version 1: names) | suppressions, requests, merges, blocks: UInt64 |
+/// keys: UInt64 (not in version 1)`, then per shard `profiles, identifiers, addresses, events:
+/// UInt32 | vacant: UInt32 (not in version 1)`.
 struct SnapshotTotals: Equatable {
+    var projects = 0
+    /// In version 1 only.
     var names = 0
     var suppressions = 0
     var requests = 0
     var merges = 0
     var blocks = 0
+    var keys = 0
     var profiles = 0
 
     init() {}
 
     /// The part that is not per shard; `nil` past the end.
-    init?(from reader: inout ByteReader) {
-        self.names = Int(reader.read(UInt32.self))
+    init?(from reader: inout ByteReader, version: UInt32) {
+        let first = Int(reader.read(UInt32.self))
+        if version == 1 { self.names = first } else { self.projects = first }
         self.suppressions = Int(clamping: reader.read(UInt64.self))
         self.requests = Int(clamping: reader.read(UInt64.self))
         self.merges = Int(clamping: reader.read(UInt64.self))
         self.blocks = Int(clamping: reader.read(UInt64.self))
+        if version > 1 { self.keys = Int(clamping: reader.read(UInt64.self)) }
         guard !reader.overrun else { return nil }
     }
 
-    /// Whether a store of these limits can hold as many.
+    /// Whether a store of these limits can hold as many; each project's share is checked as it is
+    /// loaded.
     func areSupported(_ limits: StoreLimits) -> Bool {
-        self.names <= NameTable.namesMax && self.suppressions <= SuppressionStore.addressesMax
-            && self.requests <= limits.requestIDsPerProject
-            && self.merges <= limits.mergesPerProject
-            && self.blocks <= limits.blocksPerProject
+        self.names <= NameTable.namesMax && self.projects <= Int(limits.projectsMax)
     }
 
     mutating func add(_ counts: ShardCounts) {
@@ -44,12 +48,15 @@ struct SnapshotTotals: Equatable {
         var identifiers: Int
         var addresses: Int
         var events: Int
+        /// The first slot that is free again, as a `ProfileRef`; 0: none.
+        var vacant: UInt32 = 0
 
-        init(from reader: inout ByteReader) {
+        init(from reader: inout ByteReader, version: UInt32) {
             self.profiles = Int(reader.read(UInt32.self))
             self.identifiers = Int(reader.read(UInt32.self))
             self.addresses = Int(reader.read(UInt32.self))
             self.events = Int(reader.read(UInt32.self))
+            if version > 1 { self.vacant = reader.read() }
         }
     }
 }

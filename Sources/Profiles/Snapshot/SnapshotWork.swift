@@ -1,5 +1,8 @@
 import Bytes
 
+// SAFETY: records of projects stay at their places until the store ends; `snapshotIndex` is the
+// applier's alone, which makes the blocks.
+
 /// The progress of a running snapshot, and its blocks that await the writer.
 ///
 /// The store keeps changing meanwhile. A profile that is about to change and is not written yet is
@@ -13,6 +16,7 @@ struct SnapshotWork: ~Copyable {
         case requests
         case merges
         case blocks
+        case keys
         case profiles
         case end
     }
@@ -29,9 +33,9 @@ struct SnapshotWork: ~Copyable {
     private(set) var fullBytes = 0
     /// Whether the last block is full and everything is in one.
     private(set) var isComplete = false
-    var requests = ListCursor()
-    var merges = ListCursor()
-    var blocks = ListCursor()
+    var requests = ListCursors()
+    var merges = ListCursors()
+    var blocks = ListCursors()
     /// Shards of the suppression table that are written: bit `1 << shard`.
     var suppressionsWritten: UInt64 = 0
     private var profiles = ProfileCursor()
@@ -40,6 +44,47 @@ struct SnapshotWork: ~Copyable {
     struct ListCursor {
         var next: Handle = 0
         var left: UInt64 = 0
+    }
+
+    /// How far one list of each project is written; projects that came later have none.
+    struct ListCursors {
+        /// In the order of `Project.snapshotIndex`, which the snapshot gives.
+        private var projects: [Project] = []
+        private var cursors: [ListCursor] = []
+        /// Those before it are written.
+        private var first = 0
+
+        init() {}
+
+        init(_ projects: [Project], _ list: (Project) -> EntryList) {
+            self.projects = projects
+            self.cursors = projects.map {
+                let list = list($0)
+                return ListCursor(next: list.head, left: list.count)
+            }
+        }
+
+        subscript(project: Project) -> ListCursor? {
+            get {
+                let index = project.record.pointee.snapshotIndex
+                return index < self.cursors.count ? self.cursors[index] : nil
+            }
+            set {
+                guard let newValue else { return }
+                self.cursors[project.record.pointee.snapshotIndex] = newValue
+            }
+        }
+
+        /// A project of whose list something is left to write; `nil`: of none.
+        mutating func next() -> Project? {
+            while self.first < self.cursors.count, self.cursors[self.first].left == 0 {
+                self.first += 1
+            }
+            return self.first < self.cursors.count ? self.projects[self.first] : nil
+        }
+
+        /// Entries that are left, of all projects; for tests.
+        var left: UInt64 { self.cursors.reduce(0) { $0 + $1.left } }
     }
 
     /// Which profiles are written: those before the cursor, and those whose bit is set.
@@ -54,18 +99,19 @@ struct SnapshotWork: ~Copyable {
     }
 
     /// Begins: `counts` are the profiles of each shard.
-    mutating func begin(
-        lsn: UInt64, counts: [Int], requests: ListCursor, merges: ListCursor, blocks: ListCursor
-    ) {
+    mutating func begin(lsn: UInt64, counts: [Int], projects: [Project]) {
         precondition(!self.isActive, "one snapshot at a time")
         self.isActive = true
         self.lsn = lsn
         self.phase = .suppressions
         self.isComplete = false
         self.suppressionsWritten = 0
-        self.requests = requests
-        self.merges = merges
-        self.blocks = blocks
+        for (index, project) in projects.enumerated() {
+            project.record.pointee.snapshotIndex = index
+        }
+        self.requests = ListCursors(projects) { $0.requests.entries }
+        self.merges = ListCursors(projects) { $0.merges }
+        self.blocks = ListCursors(projects) { $0.blocks }
         self.profiles = ProfileCursor()
         self.profiles.counts = counts
         var words = 0
@@ -83,6 +129,7 @@ struct SnapshotWork: ~Copyable {
         self.full.removeAll()
         self.fullBytes = 0
         self.profiles = ProfileCursor()
+        (self.requests, self.merges, self.blocks) = (ListCursors(), ListCursors(), ListCursors())
     }
 
     // MARK: Blocks

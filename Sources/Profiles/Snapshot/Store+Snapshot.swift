@@ -10,13 +10,15 @@ import Bytes
 extension Store {
     /// Begins a snapshot of the state as it is now, after everything that was applied.
     ///
-    /// - Complexity: O(names + profiles / 64).
+    /// - Complexity: O(projects + names + profiles / 64).
     package func beginSnapshot() {
+        self.keys.beginSnapshot()
         self.snapshot.begin(
-            lsn: self.appliedLSN, requests: self.project.requests.snapshotCursor,
-            merges: self.state.pointee.merges, blocks: self.erasure.snapshotCursor)
+            lsn: self.appliedLSN, projects: [self.projects.instance] + self.projects.all)
         self.writeStateItem()
-        self.writeNamesItem()
+        for project in self.projects.all {
+            self.snapshot.work.pointee.writeItem(.project) { project.write(into: &$0) }
+        }
     }
 
     /// Whether a snapshot is being written.
@@ -46,9 +48,10 @@ extension Store {
     private func writeNextItem() -> Int {
         switch self.snapshot.work.pointee.phase {
         case .suppressions: self.written(self.suppressions.writeNext(), then: .requests)
-        case .requests: self.written(self.project.requests.writeNext(), then: .merges)
+        case .requests: self.written(self.requests.writeNext(), then: .merges)
         case .merges: self.written(self.snapshot.writeNextMerge(), then: .blocks)
-        case .blocks: self.written(self.erasure.writeNext(), then: .profiles)
+        case .blocks: self.written(self.erasure.writeNext(), then: .keys)
+        case .keys: self.written(self.keys.writeNext(), then: .profiles)
         case .profiles: self.written(self.snapshot.writeNextProfile(), then: .end)
         case .end: self.writeEndItem()
         }
@@ -73,25 +76,22 @@ extension Store {
             buffer.append(SnapshotFormat.version)
             buffer.appendPrefixed(genesis.bytes)
             buffer.append(self.appliedLSN)
-            state.write(into: &buffer, lastEraseLSN: self.erasure.lastEraseLSN)
-            buffer.append(UInt32(self.project.names.count))
+            state.write(
+                into: &buffer, lastEraseLSN: self.erasure.lastEraseLSN,
+                nextProject: self.projects.nextID)
+            let projects = [self.projects.instance] + self.projects.all
+            buffer.append(UInt32(projects.count - 1))
             buffer.append(UInt64(self.suppressions.count))
-            buffer.append(UInt64(self.project.requests.count))
-            buffer.append(state.merges.count)
-            buffer.append(self.erasure.snapshotCursor.left)
+            buffer.append(projects.reduce(0) { $0 + $1.requests.entries.count })
+            buffer.append(projects.reduce(0) { $0 + $1.merges.count })
+            buffer.append(projects.reduce(0) { $0 + $1.blocks.count })
+            buffer.append(UInt64(self.keys.count))
             for shard in 0 ..< Shards.count {
                 buffer.append(UInt32(self.pool.count(shard)))
                 buffer.append(UInt32(self.index.count(shard)))
                 buffer.append(UInt32(self.addresses.count(shard)))
                 buffer.append(UInt32(self.events.count(shard)))
-            }
-        }
-    }
-
-    private func writeNamesItem() {
-        self.snapshot.work.pointee.writeItem(.names) { buffer in
-            for number in 0 ..< self.project.names.count {
-                buffer.appendPrefixed(self.project.names.name(number))
+                buffer.append(self.pool.vacant(shard))
             }
         }
     }

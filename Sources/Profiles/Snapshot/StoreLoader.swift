@@ -23,7 +23,7 @@ package final class StoreLoader {
     private var store: Store?
     private var expected = SnapshotTotals()
     private var found = SnapshotTotals()
-    private var hasNames = false
+    private var version = SnapshotFormat.version
     private var isEnded = false
     /// Entries of the three tables, staged.
     private var index = GatheredEntries()
@@ -31,11 +31,9 @@ package final class StoreLoader {
     private var events = GatheredEntries()
     /// The blocks of the merges, which come by their lsns but for those that were removed
     /// meanwhile.
-    private var merges: [(lsn: UInt64, block: Handle)] = []
+    private var merges: [(lsn: UInt64, block: Handle, project: Project)] = []
     /// Which profiles have come: one bit each, shard by shard.
     private var seen: [[UInt64]] = []
-    /// Numbers of the names of addresses.
-    private var addressNames: [(number: Int, channel: Channel)] = []
     private var appliedLSN: UInt64 = 0
     /// The profile that has more events, and the number of the next one.
     private var unfinished: (profile: ProfileRef, next: Int)?
@@ -75,15 +73,21 @@ package final class StoreLoader {
             store.addresses.load(shard, self.addresses.table(shard))
             store.events.load(shard, self.events.table(shard))
         }
-        self.merges.sort { $0.lsn < $1.lsn }
-        for (_, block) in self.merges {
-            store.enter(block, receivedAt: MergeEntry(store.slab.pointer(block)).receivedAt)
+        guard store.hasWholeVacantLists else {
+            throw .malformed(item: SnapshotItem.state.rawValue)
         }
-        store.publishOptions()
-        store.publishProfileCount(store.state.pointee.profileCount)
-        store.publishRequestIDHorizon(now: store.lastReceivedAt)
+        self.merges.sort { $0.lsn < $1.lsn }
+        for (_, block, project) in self.merges {
+            store.enter(
+                block, in: project,
+                receivedAt: MergeEntry(store.slab.pointer(block)).receivedAt)
+            guard project.merges.count <= store.limits.mergesPerProject else {
+                throw .malformed(item: SnapshotItem.merge.rawValue)
+            }
+        }
+        store.completeLoad()
         store.publishNextTick(store.nextTick(at: store.lastReceivedAt))
-        store.publish(self.appliedLSN)
+        store.publishCounted(self.appliedLSN)
         return store
     }
 
@@ -94,17 +98,17 @@ package final class StoreLoader {
             guard item == .state else { return false }
             return try self.loadState(body)
         }
-        guard self.hasNames else { return item == .names && self.loadNames(body, store) }
+        guard self.found.projects == self.expected.projects else {
+            return self.loadProject(item, body, store)
+        }
         guard self.unfinished == nil || item == .events else { return false }
         switch item {
-        case .state, .names: return false
+        case .state, .names, .project: return false
         case .suppressions: return self.loadSuppressions(body, store)
-        case .request:
-            self.found.requests += 1
-            return self.found.requests <= self.expected.requests
-                && store.project.requests.load(body)
+        case .request: return self.loadRequest(body, store)
         case .merge: return self.loadMerge(body, store)
         case .blocks: return self.loadBlocks(body, store)
+        case .keys: return self.loadKeys(body, store)
         case .profile: return self.loadProfile(body, store)
         case .events: return self.loadMoreEvents(body, store)
         case .end:
@@ -119,28 +123,47 @@ package final class StoreLoader {
         var reader = ByteReader(body)
         let version = reader.read(UInt32.self)
         guard version <= SnapshotFormat.version else { throw .newerVersion(version) }
-        guard version == SnapshotFormat.version,
+        guard version >= SnapshotFormat.oldestVersion,
             let genesis = try? Genesis(decoding: reader.readPrefixed())
         else { return false }
+        self.version = version
         self.appliedLSN = reader.read()
-        var lastEraseLSN: UInt64 = 0
-        guard let state = AppliedState(from: &reader, lastEraseLSN: &lastEraseLSN) else {
-            return false
-        }
         let store = Store(genesis: genesis)
-        store.erasure.noteInLog(lastEraseLSN)
-        store.state.pointee = state
-        guard let totals = SnapshotTotals(from: &reader), totals.areSupported(genesis.limits) else {
-            return false
+        var lastEraseLSN: UInt64 = 0
+        if version == 1 {
+            var counts = ProjectCounts()
+            let options = store.state.pointee.readVersion1(
+                from: &reader, lastEraseLSN: &lastEraseLSN, &counts)
+            guard let options, genesis.limits.allow(options), counts.hasStoredTimes else {
+                return false
+            }
+            var details = ProjectDetails()
+            details.options = options
+            store.projects.change(store.project, to: details)
+            store.project.counts = counts
+        } else {
+            var nextProject: UInt32 = 0
+            store.removeDefaultProject()
+            guard
+                store.state.pointee.read(
+                    from: &reader, lastEraseLSN: &lastEraseLSN, nextProject: &nextProject)
+            else { return false }
+            store.projects.nextID = nextProject
         }
+        store.erasure.noteInLog(lastEraseLSN)
+        guard let totals = SnapshotTotals(from: &reader, version: version),
+            totals.areSupported(genesis.limits)
+        else { return false }
         self.expected = totals
+        if version == 1 { self.expected.projects = 1 }
         for shard in 0 ..< Shards.count {
-            let counts = SnapshotTotals.ShardCounts(from: &reader)
+            let counts = SnapshotTotals.ShardCounts(from: &reader, version: version)
             self.expected.add(counts)
             guard counts.profiles <= ProfileRef.slotsMax,
                 self.expected.profiles <= self.bytes / SnapshotFormat.itemHeaderBytes
             else { return false }
-            store.pool.load(shard, count: counts.profiles, locks: store.profileLocks)
+            store.pool.load(
+                shard, count: counts.profiles, vacant: counts.vacant, locks: store.profileLocks)
             self.seen.append([UInt64](repeating: 0, count: (counts.profiles + 63) / 64))
             self.index.reserve(shard, counts.identifiers)
             self.addresses.reserve(shard, counts.addresses)
@@ -150,50 +173,81 @@ package final class StoreLoader {
         return reader.isAtCleanEnd
     }
 
-    private func loadNames(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
+    /// Loads the next project: in version 1 the names of the only one.
+    private func loadProject(
+        _ item: SnapshotItem, _ body: UnsafeRawBufferPointer, _ store: Store
+    ) -> Bool {
+        self.found.projects += 1
+        guard self.version == 1 else {
+            return item == .project
+                && Project.load(body, into: store.projects, limits: store.limits) != nil
+        }
         var reader = ByteReader(body)
-        for _ in 0 ..< self.expected.names {
-            let name = reader.readPrefixed()
-            guard 1 ... NameTable.nameBytesMax ~= name.count, store.project.names.find(name) == nil
-            else { return false }
-            _ = store.project.names.add(name)
-        }
         self.found.names = self.expected.names
-        self.hasNames = true
-        for (native, channel) in [
-            (NativeAttribute.emailAddress, Channel.email), (.phoneNumber, .sms),
-        ] {
-            if let number = store.project.names.find(native.nameBytes) {
-                self.addressNames.append((number, channel))
-            }
-        }
-        return reader.isAtCleanEnd
+        return item == .names && store.project.loadNames(self.expected.names, from: &reader)
+    }
+
+    /// The project that an item is about: it begins with its number, but not in version 1.
+    private func project(
+        _ reader: inout ByteReader, _ store: Store, allowsInstance: Bool = false
+    ) -> Project? {
+        guard self.version > 1 else { return store.project }
+        let id = ProjectID(rawValue: reader.read())
+        return id.rawValue == 0 && allowsInstance
+            ? store.projects.instance : store.projects.find(id)
     }
 
     // MARK: What comes many times
 
     private func loadSuppressions(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
-        guard let count = store.suppressions.load(body) else { return false }
+        let count = store.suppressions.load(body, hasProjects: self.version > 1) {
+            store.projects.find($0)
+        }
+        guard let count else { return false }
         self.found.suppressions += count
         return self.found.suppressions <= self.expected.suppressions
     }
 
+    private func loadRequest(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
+        var reader = ByteReader(body)
+        guard let project = self.project(&reader, store, allowsInstance: true) else { return false }
+        self.found.requests += 1
+        let isLoaded = store.requests.load(reader.read(count: reader.remaining), of: project)
+        store.countLoaded(for: project)
+        return isLoaded && self.found.requests <= self.expected.requests
+    }
+
     private func loadMerge(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
         var reader = ByteReader(body)
-        guard let merge = MergeEntry(from: &reader, slab: store.slab), reader.isAtCleanEnd else {
-            return false
-        }
+        guard let project = self.project(&reader, store),
+            let merge = MergeEntry(from: &reader, slab: store.slab), reader.isAtCleanEnd,
+            SnapshotFormat.times.contains(merge.receivedAt)
+        else { return false }
         let block = store.slab.allocate(MergeEntry.blockBytes)
         merge.write(to: store.slab.pointer(block))
-        self.merges.append((merge.lsn, block))
+        store.countLoaded(for: project)
+        self.merges.append((merge.lsn, block, project))
         self.found.merges += 1
         return self.found.merges <= self.expected.merges
     }
 
     private func loadBlocks(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
-        guard let count = store.erasure.load(body) else { return false }
+        var reader = ByteReader(body)
+        guard let project = self.project(&reader, store),
+            let count = store.erasure.load(&reader, of: project)
+        else { return false }
+        store.countLoaded(for: project)
         self.found.blocks += count
         return self.found.blocks <= self.expected.blocks
+    }
+
+    private func loadKeys(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
+        var reader = ByteReader(body)
+        guard self.project(&reader, store, allowsInstance: true) != nil,
+            let count = store.keys.load(body)
+        else { return false }
+        self.found.keys += count
+        return self.found.keys <= self.expected.keys
     }
 
     private func loadProfile(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
@@ -202,6 +256,7 @@ package final class StoreLoader {
         var header = ProfileHeader(from: &reader, reference: &reference)
         guard reference > 0, self.isNew(ProfileRef(rawValue: reference)) else { return false }
         let profile = ProfileRef(rawValue: reference)
+        guard header.isVacant || store.projects.find(header.project) != nil else { return false }
         header.identity = store.slab.allocate(
             copying: reader.read(count: Int(header.identityBytes)))
         header.attributes = store.slab.allocate(
@@ -217,6 +272,7 @@ package final class StoreLoader {
         }
         store.pool.header(profile).initialize(to: header)
         self.gatherIdentifiers(of: profile, header, store)
+        store.countLoaded(header)
         self.found.profiles += 1
         return true
     }
@@ -256,6 +312,7 @@ package final class StoreLoader {
         guard let next = self.loadEvents(from: first, of: profile, header, &reader, store),
             next > first
         else { return false }
+        if let project = store.projects.find(header.project) { store.countLoaded(for: project) }
         self.unfinished = next < Int(header.eventCount) ? (profile, next) : nil
         return true
     }
@@ -301,8 +358,13 @@ package final class StoreLoader {
             self.index.append(store.hash.identifier(header.project, installation), profile.rawValue)
         }
         guard header.attributes != 0 else { return }
-        for (number, channel) in self.addressNames {
-            guard let address = store.address(in: header, number) else { continue }
+        let names = store.projects.names(of: header.project)
+        for (native, channel) in [
+            (NativeAttribute.emailAddress, Channel.email), (.phoneNumber, .sms),
+        ] {
+            guard let number = names.find(native.nameBytes),
+                let address = store.address(in: header, number)
+            else { continue }
             let hash = store.addressIndexHash(header.project, channel, address)
             self.addresses.append(IdentifierIndex.spread(hash, for: profile), profile.rawValue)
         }

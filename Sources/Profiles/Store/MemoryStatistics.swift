@@ -16,7 +16,10 @@ package struct MemoryStatistics: Equatable, Sendable {
     package var suppressionBytes: Int
     /// The tables of blocked identifiers; the entries are in the slab.
     package var blockTableBytes: Int
+    /// With the records of projects.
     package var nameBytes: Int
+    /// Keys and their tables.
+    package var keyBytes: Int
     /// Events retained, in all profiles.
     package var retainedEvents: Int
 
@@ -25,6 +28,7 @@ package struct MemoryStatistics: Equatable, Sendable {
         self.slabBytesReserved + self.profileHeaderBytes + self.identifierIndexBytes
             + self.eventIndexBytes
             + self.requestTableBytes + self.suppressionBytes + self.blockTableBytes + self.nameBytes
+            + self.keyBytes
     }
 
     /// Bytes in use; the rest are free blocks.
@@ -41,6 +45,7 @@ extension Store {
     /// applier.
     package var memoryMark: Int {
         self.slab.bytesReserved &+ self.state.pointee.profileCount / ProfilePool.chunkSlots
+            &+ self.keys.bytes / Slab.chunkBytes
     }
 
     /// Bytes by their use; for the applier, or while nothing is applied.
@@ -50,10 +55,13 @@ extension Store {
             profileHeaderBytes: self.pool.bytes,
             identifierIndexBytes: self.index.bytes + self.addresses.bytes,
             eventIndexBytes: self.events.bytes,
-            requestBytes: self.project.requests.bytes,
-            requestTableBytes: self.project.requests.tableBytes,
+            requestBytes: self.projects.all.reduce(self.projects.instance.requests.bytes) {
+                $0 + $1.requests.bytes
+            },
+            requestTableBytes: self.requests.tableBytes,
             suppressionBytes: self.suppressions.bytes,
             blockTableBytes: self.erasure.tableBytes,
-            nameBytes: self.project.names.bytes, retainedEvents: self.events.count)
+            nameBytes: self.projects.bytes, keyBytes: self.keys.bytes,
+            retainedEvents: self.events.count)
     }
 }

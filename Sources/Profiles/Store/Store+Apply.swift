@@ -48,7 +48,7 @@ extension Store {
         guard let kind = RecordKind(rawValue: record.kind) else {
             throw .unknownKind(record.kind, lsn: firstLSN)
         }
-        guard firstLSN > self.appliedLSN, receivedAt >= self.state.pointee.lastReceivedAt else {
+        guard firstLSN > self.countedLSN, receivedAt >= self.state.pointee.lastReceivedAt else {
             throw .outOfOrder(lsn: firstLSN)
         }
         let lsn = firstLSN + UInt64(record.operations) - 1
@@ -61,6 +61,7 @@ extension Store {
             else {
                 throw .foreignGenesis(lsn: firstLSN)
             }
+            if call.rules.knowsProjects { self.noteCreation(of: self.project, call) }
             self.appendEmptyResult(kind, lsn: lsn, into: &results)
         case .tick:
             guard record.payload.count == 0 else { throw .malformed(lsn: firstLSN) }
@@ -84,9 +85,18 @@ extension Store {
             try self.updateProject(record, call, results: &results)
         case .erase:
             try self.erase(record, call, results: &results)
+        case .createProject:
+            try self.createProject(record, call, results: &results)
+        case .deleteProject:
+            try self.deleteProject(record, call, results: &results)
+        case .createKey:
+            try self.createKey(record, call, results: &results)
+        case .revokeKey:
+            try self.revokeKey(record, call, results: &results)
         }
+        self.settleBytes()
         self.state.pointee.lastReceivedAt = receivedAt
-        self.publish(lsn)
+        self.publishCounted(lsn)
         self.publishNextTick(self.nextTick(at: call.clock))
     }
 

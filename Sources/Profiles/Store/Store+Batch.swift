@@ -49,7 +49,10 @@ extension Store {
         items.reserveCapacity(header.itemCount)
         var next = call.firstLSN
         for _ in 0 ..< header.itemCount {
-            guard let view = BatchItemView(from: &reader) else {
+            // Every write of a batch is of its project: the record begins with the number.
+            guard let view = BatchItemView(from: &reader),
+                view.kind == nil || view.names(header.project)
+            else {
                 throw .malformed(lsn: call.firstLSN)
             }
             let operations = UInt64(view.record.operations)

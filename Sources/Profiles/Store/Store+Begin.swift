@@ -69,6 +69,9 @@ struct Rules: Equatable {
     /// A device has the app or web platform that a call of its own named last; before, whatever
     /// the call named that made it known.
     var updatesPlatforms: Bool { self.version >= 2 }
+    /// Projects have a revision and the time of their creation; before, there was one without
+    /// either.
+    var knowsProjects: Bool { self.version >= 2 }
     /// Messages that differ in the time of sending only are equal for a request id.
     var ignoresSentAtOfRetries: Bool { self.version >= 2 }
 
@@ -106,9 +109,22 @@ struct CommandHead {
     var second: Subject?
     /// `nil`: the message has no time of sending.
     var sentAt: SentAtField?
+    /// The command is of no project: what is remembered of it belongs to the instance.
+    var isOfInstance = false
+    /// Whether the command is served while its project is being deleted.
+    var whileDeleting = ServiceWhileDeleting.rejected
     /// Whether a request id whose response was erased proceeds as if the call had none, instead of
     /// being rejected.
     var proceedsAfterErasure = false
+}
+
+/// Whether a command is served while its project is being deleted.
+enum ServiceWhileDeleting: UInt8 {
+    case rejected
+    /// Until the deletion is final.
+    case untilDue
+    /// As long as the project has its name.
+    case served
 }
 
 /// A command that passed the shared checks.
@@ -141,9 +157,12 @@ extension Store {
         _ command: CommandHead, _ record: RecordView, _ call: CallContext,
         results: inout ByteBuffer
     ) -> BeginOutcome {
-        guard command.project == self.project.id else {
-            self.appendRejection(.projectNotFound, command.kind, call, into: &results)
-            return .rejected
+        if self.project.id != command.project || !self.project.isLive {
+            let rejection = self.selectProject(of: command, call)
+            guard rejection == .none else {
+                self.appendRejection(rejection, command.kind, call, into: &results)
+                return .rejected
+            }
         }
         var admitted = AdmittedCall()
         if let subject = command.first {
@@ -161,8 +180,8 @@ extension Store {
             }
         }
         guard command.requestID.count > 0 else { return .proceed(admitted) }
-        let lookup = self.project.requests.lookUp(
-            command.kind, command.requestID, in: record.payload, now: call.clock,
+        let lookup = self.requests.lookUp(
+            self.project, command.kind, command.requestID, in: record.payload, now: call.clock,
             equal: self.equalFingerprint(command, record, call))
         guard let entry = lookup.entry else {
             admitted.lookup = lookup
@@ -179,11 +198,52 @@ extension Store {
         _ call: CallContext
     ) {
         guard let lookup = admitted.lookup else { return }
-        self.project.requests.remember(
+        self.requests.remember(
             lookup,
             response: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
             receivedAt: call.receivedAt, now: call.clock)
+        self.state.pointee.oldest.request = min(
+            self.state.pointee.oldest.request, call.receivedAt)
         self.publishRequestIDHorizon(now: call.clock)
+    }
+
+    /// Selects the project of a command; out of line: most commands are of the project of the one
+    /// before.
+    @inline(never)
+    private func selectProject(of command: CommandHead, _ call: CallContext) -> Rejection {
+        if command.isOfInstance {
+            self.select(self.projects.instance)
+            return .none
+        }
+        guard let project = self.projects.find(command.project) else { return .projectNotFound }
+        self.select(project)
+        guard !project.isLive else { return .none }
+        switch command.whileDeleting {
+        case .rejected: return .projectDeleted
+        case .served: return .none
+        case .untilDue:
+            // The clock alone does not tell: it may have been set back since the removal began.
+            let isFinal =
+                project.isBeingRemoved || call.clock >= project.record.pointee.details.deleteDue
+            return isFinal ? .projectDeleted : .none
+        }
+    }
+
+    /// Makes a project that of the record that is applied.
+    func select(_ project: Project) {
+        self.settleBytes()
+        self.state.pointee.project = project
+    }
+
+    /// Counts the bytes that the slab was asked for since the last call for the selected project,
+    /// and shows readers what it holds.
+    @inline(__always)
+    func settleBytes() {
+        let bytes = self.slab.bytesInUse
+        let project = self.project
+        project.record.pointee.counts.bytes &+= bytes &- self.state.pointee.accountedBytes
+        self.state.pointee.accountedBytes = bytes
+        project.publishCounts()
     }
 
     /// Rejects a call whose identifier is blocked; false: it is not. Out of line: nearly every

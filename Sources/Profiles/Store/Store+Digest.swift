@@ -34,26 +34,80 @@ extension Store {
             let lsn = EventBlock(self.slab.pointer(handle)).lsn
             sum &+= self.digest(key, 2, UInt64(shard) << 32 | UInt64(tag), lsn, 0)
         }
-        self.project.requests.forEachTableEntry { shard, tag, receivedAt in
+        self.requests.forEachTableEntry { shard, tag, receivedAt in
             sum &+= self.digest(
                 key, 3, UInt64(shard) << 32 | UInt64(tag), UInt64(bitPattern: receivedAt), 0)
         }
-        self.suppressions.forEach { address, reasons in
+        // The hash of an address is one of its project too.
+        self.suppressions.forEach { _, address, reasons in
             sum &+= self.digest(key, 4, address.low, address.high, UInt64(reasons.rawValue))
         }
-        buffer.removeAll()
-        self.appendCursors(to: &buffer)
-        for number in 0 ..< self.project.names.count {
-            buffer.appendPrefixed(self.project.names.name(number))
+        self.keys.forEach { entry in
+            buffer.removeAll()
+            buffer.append(entry.key.project.rawValue)
+            entry.write(into: &buffer)
+            sum &+= SipHash.hash64(buffer.bytes, key: key)
         }
-        self.erasure.forEach { block in
+        // What a store of one project has stands as it did before there were others; each other
+        // project is a summand of its own.
+        buffer.removeAll()
+        let first = self.projects.find(ProjectTable.defaultID)
+        self.appendCursors(first, to: &buffer)
+        if let first { self.appendLists(of: first, key, to: &buffer) }
+        sum &+= SipHash.hash64(buffer.bytes, key: key)
+        for project in [self.projects.instance] + self.projects.all {
+            buffer.removeAll()
+            self.appendProject(project, key, to: &buffer)
+            if buffer.count > 0 { sum &+= SipHash.hash64(buffer.bytes, key: key) }
+        }
+        return sum &+ self.digestOfProjectCursors(key)
+    }
+
+    /// What only stores with more than one project have: 0 for any other.
+    private func digestOfProjectCursors(_ key: SipHashKey) -> UInt64 {
+        let purge = self.state.pointee.purge
+        var sum: UInt64 = 0
+        if self.projects.nextID != 2 {
+            sum &+= self.digest(key, 6, UInt64(self.projects.nextID), 0, 0)
+        }
+        if purge.phase != .idle {
+            sum &+= self.digest(
+                key, 7, UInt64(purge.phase.rawValue), UInt64(purge.shard), UInt64(purge.slot))
+        }
+        for shard in 0 ..< Shards.count where self.pool.vacant(shard) != 0 {
+            sum &+= self.digest(key, 8, UInt64(shard), UInt64(self.pool.vacant(shard)), 0)
+        }
+        return sum
+    }
+
+    private func appendProject(_ project: Project, _ key: SipHashKey, to buffer: inout ByteBuffer) {
+        let details = project.record.pointee.details
+        switch project.id {
+        case ProjectTable.defaultID:
+            guard details.createdAt != 0 || details.deleteDue != 0 || details.revision != 1 else {
+                return
+            }
+            project.writeHead(into: &buffer)
+        case ProjectID(rawValue: 0):
+            self.requests.forEachEntry(of: project) { buffer.append(SipHash.hash64($0, key: key)) }
+        default:
+            project.writeHead(into: &buffer)
+            self.appendLists(of: project, key, to: &buffer)
+        }
+    }
+
+    /// The names and lists of a project, in their order.
+    private func appendLists(of project: Project, _ key: SipHashKey, to buffer: inout ByteBuffer) {
+        for number in 0 ..< project.names.count {
+            buffer.appendPrefixed(project.names.name(number))
+        }
+        self.erasure.forEach(of: project) { block in
             buffer.append(block.identifier.low)
             buffer.append(block.identifier.high)
             buffer.append(block.erasedAt)
         }
-        self.forEachMerge { self.append($0, to: &buffer) }
-        self.project.requests.forEachEntry { buffer.append(SipHash.hash64($0, key: key)) }
-        return sum &+ SipHash.hash64(buffer.bytes, key: key)
+        self.forEachMerge(of: project) { self.append($0, to: &buffer) }
+        self.requests.forEachEntry(of: project) { buffer.append(SipHash.hash64($0, key: key)) }
     }
 
     private func digest(_ key: SipHashKey, _ a: UInt64, _ b: UInt64, _ c: UInt64, _ d: UInt64)
@@ -62,20 +116,20 @@ extension Store {
         withUnsafeBytes(of: (a, b, c, d)) { SipHash.hash64($0, key: key) }
     }
 
-    private func appendCursors(to buffer: inout ByteBuffer) {
+    private func appendCursors(_ first: Project?, to buffer: inout ByteBuffer) {
         let state = self.state.pointee
-        self.genesis.encode(into: &buffer)
+        self.genesis.encode(into: &buffer, omitting: [.projectsMax])
         buffer.append(self.appliedLSN)
         buffer.append(state.lastReceivedAt)
         buffer.append(state.profileCount)
-        withUnsafeBytes(of: state.options) { buffer.append($0) }
-        buffer.append(state.oldestEvent)
+        withUnsafeBytes(of: first?.options ?? ProjectOptions()) { buffer.append($0) }
+        buffer.append(first?.counts.oldestEvent ?? .max)
         buffer.append(state.sweep.isRunning ? UInt8(1) : 0)
         buffer.append(state.sweep.shard)
         buffer.append(state.sweep.slot)
         buffer.append(state.sweep.startedAt)
         buffer.append(state.sweep.lastTickAt)
-        buffer.append(state.sweep.oldestBehind)
+        buffer.append(first?.counts.oldestBehind ?? .max)
         buffer.append(self.erasure.lastEraseLSN)
     }
 

@@ -1,50 +1,23 @@
-import Bytes
-
-// A project's options: set by a record, obeyed by the applier from the next one on, and shown to
-// loops.
-//
-// SAFETY: `changes` is one element that `Store` owns; only the applier, which runs this file,
-// follows it.
+// What a project's options come to: limits of the directory where a project has none of its own.
 
 extension Store {
-    /// Carries out one UpdateProject.
-    func updateProject(
-        _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
-    ) throws(ApplyError) {
-        guard let command = ProjectCommand(record.payload), record.operations == 1,
-            command.requestID.count <= RequestDeduplication.idBytesMax,
-            self.limits.allow(command.options)
-        else { throw .malformed(lsn: call.firstLSN) }
-        let head = CommandHead(
-            kind: .updateProject, project: command.project, requestID: command.requestID)
-        guard case .proceed(let admitted) = self.begin(head, record, call, results: &results)
-        else { return }
-        self.changes.pointee.isStaged = true
-        self.changes.pointee.options = command.options
-        self.finish(call)
-        let start = ResultHeader(rejection: .none, flags: [], kind: .updateProject, lsn: call.lsn)
-            .begin(in: &results)
-        command.options.write(into: &results)
-        ResultHeader.end(at: start, in: &results)
-        self.end(admitted, results, from: start, call)
-    }
-
     /// Limits of stored state that neither a genesis nor a project changes, by the names that
     /// GetProject shows.
     package static let fixedLimits: [(name: StaticString, value: Int)] = [
-        ("elements_per_list", AttributeLimits.elementsMax),
-        ("deleted_attributes_per_profile", AttributeLimits.deletedMax),
-        ("removed_elements_per_attribute", AttributeLimits.removedMax),
-        ("moves_per_installation", IdentityDraft.Installation.movesMax),
-        ("topics_per_channel", ConsentPart.topicsPerChannelMax),
-        ("consent_entries_per_profile", LedgerPart.entriesMax),
-        ("suppressed_addresses_per_project", SuppressionStore.addressesMax),
-        ("lookup_profiles", Store.lookupProfilesMax),
+        ("elements_per_list_max", AttributeLimits.elementsMax),
+        ("deleted_attributes_per_profile_max", AttributeLimits.deletedMax),
+        ("removed_elements_per_attribute_max", AttributeLimits.removedMax),
+        ("moves_per_installation_max", IdentityDraft.Installation.movesMax),
+        ("topics_per_channel_max", ConsentPart.topicsPerChannelMax),
+        ("consent_entries_per_profile_max", LedgerPart.entriesMax),
+        ("suppressed_addresses_per_project_max", SuppressionStore.addressesMax),
+        ("lookup_profiles_max", Store.lookupProfilesMax),
+        ("keys_per_project_max", KeyStore.liveKeysMax),
     ]
 
     /// Events that one profile retains.
     var eventsPerProfileMax: UInt32 {
-        let own = self.state.pointee.options.eventsPerProfileMax
+        let own = self.project.options.eventsPerProfileMax
         return own == 0 ? UInt32(self.limits.eventsPerProfile) : own
     }
 }
@@ -62,6 +35,22 @@ extension StoreLimits {
             options.lateWindowSeconds == 0
                 ? self.lateWindowSeconds : UInt64(options.lateWindowSeconds),
             self.retentionSeconds(options))
+    }
+
+    /// Events that one profile retains under a project's options.
+    package func eventsPerProfile(_ options: ProjectOptions) -> UInt64 {
+        options.eventsPerProfileMax == 0
+            ? self.eventsPerProfile : UInt64(options.eventsPerProfileMax)
+    }
+
+    /// Options as they hold: each number that stands for a default of the directory is that one.
+    /// Two projects with equal ones differ in nothing that anybody can see.
+    package func inForce(_ options: ProjectOptions) -> ProjectOptions {
+        var shown = options
+        shown.lateWindowSeconds = UInt32(clamping: self.lateSeconds(options))
+        shown.eventRetentionDays = UInt32(clamping: self.retentionSeconds(options) / 86_400)
+        shown.eventsPerProfileMax = UInt32(clamping: self.eventsPerProfile(options))
+        return shown
     }
 
     /// Whether options stay within what the directory can hold.

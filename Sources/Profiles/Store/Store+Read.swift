@@ -94,9 +94,10 @@ extension Store {
     ) -> CopyOutcome {
         self.profileLocks.with(profile.shard) {
             let header = self.pool.header(profile).pointee
-            if let identifier, !self.identities.holds(header, project, identifier) {
-                return .notCalledSo
-            }
+            // Behind a merge the slot may be another project's by now.
+            guard header.project == project,
+                identifier.map({ self.identities.holds(header, project, $0) }) ?? true
+            else { return .notCalledSo }
             guard !header.isErased else { return .notCalledSo }
             guard header.isLive else { return .mergedInto(ProfileRef(rawValue: header.mergedInto)) }
             return .copied(self.copyParts(of: header, now, into: &buffer))
@@ -124,7 +125,7 @@ extension Store {
 
     /// One past the newest event that is dropped or past due; 0: none is. Under the profile's lock.
     func truncatedBefore(_ header: ProfileHeader, _ now: Int64) -> Int64 {
-        self.eventStore.truncatedBefore(header, since: self.retainedSince(now))
+        self.eventStore.truncatedBefore(header, since: self.retainedSince(now, in: header.project))
     }
 
     /// Turns the copied bytes behind `start` into an image, without a lock.
@@ -142,6 +143,7 @@ extension Store {
         buffer.reserve(
             256 + copied * 3 + Int(header.counterCount) * (NameTable.nameBytesMax + 2)
                 + (attributes?.imageBytesMax ?? 0))
+        let names = self.projects.names(of: header.project)
         let identity = IdentityPart(buffer.base + start)
         let state: ProfileState = identity.customID.count > 0 ? .identified : .anonymous
         ProfileImage(
@@ -154,7 +156,7 @@ extension Store {
         for index in 0 ..< Int(header.counterCount) {
             let offset = countersOffset + index * MemoryLayout<CounterEntry>.stride
             let counter = buffer.bytes.loadUnaligned(fromByteOffset: offset, as: CounterEntry.self)
-            buffer.appendPrefixed(self.project.names.name(Int(counter.name)))
+            buffer.appendPrefixed(names.name(Int(counter.name)))
             buffer.append(counter.count)
             buffer.append(counter.first)
             buffer.append(counter.last)
@@ -163,7 +165,7 @@ extension Store {
             buffer.appendVarint(0)
         } else {
             AttributePart(UnsafeRawPointer(buffer.base) + attributesOffset).appendImage(
-                self.project.names, totalBytes: Int(header.attributesBytes), to: &buffer)
+                names, totalBytes: Int(header.attributesBytes), to: &buffer)
         }
         self.encodeSubscriptions(
             header, at: attributesOffset + Int(header.attributesBytes), in: &buffer)

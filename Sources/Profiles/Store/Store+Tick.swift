@@ -28,33 +28,39 @@ struct RetentionSweep: BitwiseCopyable {
     /// In microseconds; 0: never.
     var startedAt: Int64 = 0
     var lastTickAt: Int64 = 0
-    /// The oldest event left behind the sweep, or stored since it began.
-    var oldestBehind = Int64.max
-}
-
-extension AppliedState {
-    /// Keeps the bound on the oldest event.
-    mutating func eventStored(at effectiveTime: Int64) {
-        self.oldestEvent = min(self.oldestEvent, effectiveTime)
-        self.sweep.oldestBehind = min(self.sweep.oldestBehind, effectiveTime)
-    }
 }
 
 extension Store {
     /// Drops some of what is past due at `now`.
     func tick(_ call: CallContext) {
         let now = call.clock
-        self.project.requests.dropPastDue(now: now, most: RetentionSweep.requestIDsPerTick)
-        self.forgetMerges(call)
-        self.erasure.dropPastDue(now: now)
+        self.dropEntries(call)
         self.state.pointee.sweep.lastTickAt = now
         if !self.state.pointee.sweep.isRunning, let start = self.nextSweepStart(at: now),
             start <= now
         {
             self.state.pointee.sweep = RetentionSweep(
                 isRunning: true, startedAt: now, lastTickAt: now)
+            for project in self.projects.all { project.record.pointee.counts.oldestBehind = .max }
         }
         if self.state.pointee.sweep.isRunning { self.sweep(call) }
+        self.purge(call)
+        self.refreshOldest(at: now)
+    }
+
+    /// Drops entries of the lists that are past due, in the order of the projects' numbers.
+    private func dropEntries(_ call: CallContext) {
+        let now = call.clock
+        guard self.nextEntryDue <= now else { return }
+        var (requests, merges, blocks) = (
+            RetentionSweep.requestIDsPerTick, MergeMemory.perTick, BlockList.perTick
+        )
+        for project in [self.projects.instance] + self.projects.all {
+            self.select(project)
+            requests -= self.requests.dropPastDue(of: project, now: now, most: requests)
+            merges -= self.forgetMerges(call, most: merges)
+            blocks -= self.erasure.dropPastDue(of: project, now: now, most: blocks)
+        }
     }
 
     /// When the next tick is due, in microseconds by the machine's clock; `.max`: nothing will be.
@@ -65,22 +71,27 @@ extension Store {
         let sweep = self.state.pointee.sweep
         let soonest = min(sweep.lastTickAt, clock) + RetentionSweep.tickInterval
         var next = Int64.max
-        if sweep.isRunning {
+        if sweep.isRunning || self.state.pointee.purge.phase != .idle {
             next = soonest
         } else if let start = self.nextSweepStart(at: clock) {
             next = max(start, soonest)
         }
-        if let due = self.project.requests.nextDue { next = min(next, max(due, soonest)) }
-        if let due = self.erasure.nextDue { next = min(next, max(due, soonest)) }
-        if let due = self.nextMergeDue { next = min(next, max(due, soonest)) }
-        return next
+        let due = min(self.nextEntryDue(at: clock), self.state.pointee.nextProjectDue)
+        return due == .max ? next : min(next, max(due, soonest))
     }
 
     private func nextSweepStart(at clock: Int64) -> Int64? {
-        guard self.state.pointee.oldestEvent != .max else { return nil }
-        let due = self.state.pointee.oldestEvent + Int64(self.retentionSeconds) * 1_000_000 + 1
+        guard self.state.pointee.nextExpiry != .max else { return nil }
+        let due = self.state.pointee.nextExpiry + 1
         let last = min(self.state.pointee.sweep.startedAt, clock)
         return max(due, last + RetentionSweep.sweepInterval)
+    }
+
+    /// Finds the first event of any project that is past its retention anew.
+    ///
+    /// - Complexity: O(projects).
+    func refreshNextExpiry() {
+        self.state.pointee.nextExpiry = self.projects.all.reduce(.max) { min($0, $1.nextExpiry) }
     }
 
     private func sweep(_ call: CallContext) {
@@ -88,7 +99,10 @@ extension Store {
         while visited < RetentionSweep.profilesPerTick, dropped < RetentionSweep.eventsPerTick {
             let sweep = self.state.pointee.sweep
             guard sweep.shard < Shards.count else {
-                self.state.pointee.oldestEvent = sweep.oldestBehind
+                for project in self.projects.all {
+                    project.record.pointee.counts.oldestEvent = project.counts.oldestBehind
+                }
+                self.refreshNextExpiry()
                 self.state.pointee.sweep.isRunning = false
                 return
             }
@@ -106,14 +120,17 @@ extension Store {
     /// Drops a profile's events that are past due, and returns how many.
     private func sweepProfile(_ profile: ProfileRef, _ call: CallContext) -> Int {
         let header = self.pool.header(profile)
-        guard let oldest = self.eventStore.oldest(header.pointee) else { return 0 }
+        guard let oldest = self.eventStore.oldest(header.pointee),
+            let project = self.projects.find(header.pointee.project)
+        else { return 0 }
+        if project != self.project { self.select(project) }
         let eventCount = header.pointee.eventCount
-        if oldest < self.retainedSince(call.clock) {
+        if oldest < self.retainedSince(call.clock, in: project) {
             self.edit(profile).pointee.dropsPastDue = true
             self.finish(call, isLast: false)
         }
         if let left = self.eventStore.oldest(header.pointee) {
-            self.state.pointee.sweep.oldestBehind = min(self.state.pointee.sweep.oldestBehind, left)
+            project.record.pointee.counts.oldestBehind = min(project.counts.oldestBehind, left)
         }
         return Int(eventCount - header.pointee.eventCount)
     }

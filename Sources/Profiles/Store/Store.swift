@@ -36,25 +36,25 @@ package final class Store: @unchecked Sendable {
     let slab = Slab()
     let identities: IdentityStore
     let eventStore: EventStore
-    let project: Project
+    let projects: ProjectTable
+    let requests: RequestDeduplication
     let state: UnsafeMutablePointer<AppliedState>
     let work: UnsafeMutablePointer<TrackWork>
     let changes: UnsafeMutablePointer<ChangeSet>
     let suppressions: SuppressionStore
     let erasure: ErasureStore
+    /// The keys of all projects and of operators.
+    package let keys: KeyStore
     let tokens: TokenKey
     let undo: UnsafeMutablePointer<UndoLog>
     let snapshot: SnapshotSource
-    private let appliedLSNCell = Atomic<UInt64>(0)
+    /// Of the newest change that readers can see.
+    private let changedLSNCell = Atomic<UInt64>(0)
+    /// Of the newest record that is applied.
+    private let countedLSNCell = Atomic<UInt64>(0)
     private let nextTickCell = Atomic<Int64>(.max)
     private let profileCountCell = Atomic<Int>(0)
     private let requestIDHorizonCell = Atomic<Int64>(.max)
-    // SAFETY: written and read under the lock of shard 0, whose order the thread sanitizer
-    // understands.
-    private let publishedOptions: UnsafeMutablePointer<ProjectOptions>
-    private let topicDefaultCell = Atomic<Bool>(false)
-    private let retentionCell: Atomic<UInt64>
-    private let lateCell: Atomic<UInt64>
 
     /// Makes the empty store of a genesis: no profiles, and the project `default`.
     package convenience init(genesis: Genesis) {
@@ -66,8 +66,6 @@ package final class Store: @unchecked Sendable {
         precondition(genesis.limits.isSupported, "Genesis(decoding:) refuses other limits")
         self.genesis = genesis
         self.limits = genesis.limits
-        self.retentionCell = Atomic(genesis.limits.retentionSeconds(ProjectOptions()))
-        self.lateCell = Atomic(genesis.limits.lateSeconds(ProjectOptions()))
         self.hash = KeyedHash(key: genesis.hashKey, mask: hashMask)
         self.ids = DerivedIDs(secret: genesis.secret)
         self.identities = IdentityStore(slab: self.slab, hash: self.hash)
@@ -78,16 +76,14 @@ package final class Store: @unchecked Sendable {
         self.suppressions = SuppressionStore(snapshot: self.snapshot.work)
         self.erasure = ErasureStore(
             slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot.work)
-        self.project = Project(
-            id: ProjectID(rawValue: 1), name: "default",
-            names: NameTable(hash: KeyedHash(key: genesis.hashKey, mask: hashMask)),
-            requests: RequestDeduplication(
-                slab: self.slab, hash: self.hash, limits: genesis.limits,
-                snapshot: self.snapshot.work))
-        self.publishedOptions = .allocate(capacity: 1)
-        self.publishedOptions.initialize(to: ProjectOptions())
+        self.keys = KeyStore(
+            hash: self.hash, secret: genesis.secret, snapshot: self.snapshot.work)
+        self.requests = RequestDeduplication(
+            slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot.work)
+        self.projects = ProjectTable(hash: self.hash, limits: genesis.limits)
+        let first = self.projects.insertDefault()
         self.state = .allocate(capacity: 1)
-        self.state.initialize(to: AppliedState())
+        self.state.initialize(to: AppliedState(project: first))
         self.work = .allocate(capacity: 1)
         self.work.initialize(to: TrackWork(droppedCapacity: Int(genesis.limits.eventsPerProfile)))
         self.changes = .allocate(capacity: 1)
@@ -106,19 +102,22 @@ package final class Store: @unchecked Sendable {
         self.undo.deinitialize(count: 1)
         self.undo.deallocate()
         self.state.deallocate()
-        self.publishedOptions.deallocate()
-        self.project.names.destroy()
-        self.project.requests.destroy()
+        self.projects.destroy()
+        self.requests.destroy()
         self.eventStore.destroy()
         self.identities.destroy()
         self.suppressions.destroy()
         self.erasure.destroy()
+        self.keys.destroy()
         self.snapshot.destroy()
         self.slab.destroy()
     }
 
     // MARK: Parts of parts
 
+    /// The project of the record that is applied, which `begin` selects, or of the profile that a
+    /// tick is at; for the applier.
+    @inline(__always) var project: Project { self.state.pointee.project }
     @inline(__always) var pool: ProfilePool { self.identities.pool }
     @inline(__always) var index: IdentifierIndex { self.identities.index }
     @inline(__always) var addresses: IdentifierIndex { self.identities.addresses }
@@ -128,7 +127,13 @@ package final class Store: @unchecked Sendable {
     // MARK: Any thread
 
     /// The lsn up to which everything is applied; 0 before the first record.
-    package var appliedLSN: UInt64 { self.appliedLSNCell.load(ordering: .acquiring) }
+    package var appliedLSN: UInt64 {
+        max(self.changedLSNCell.load(ordering: .acquiring), self.countedLSN)
+    }
+
+    /// The lsn up to which everything is counted too, in `statistics(of:)`: a record's change is
+    /// visible a moment before.
+    package var countedLSN: UInt64 { self.countedLSNCell.load(ordering: .acquiring) }
 
     /// The number of profiles.
     package var profileCount: Int { self.profileCountCell.load(ordering: .relaxed) }
@@ -166,65 +171,28 @@ package final class Store: @unchecked Sendable {
         self.nextTickCell.load(ordering: .relaxed) <= now
     }
 
-    /// The project `default`, the one that every store has.
-    package var defaultProject: ProjectID { self.project.id }
-
-    /// The project with a name; `nil` if there is none.
-    package func findProject(_ name: UnsafeRawBufferPointer) -> ProjectID? {
-        let known = UnsafeRawBufferPointer(
-            start: self.project.name.utf8Start, count: self.project.name.utf8CodeUnitCount)
-        return known.equals(name) ? self.project.id : nil
-    }
-
-    /// The time windows of a project; `nil` if there is no such project.
-    package func timeWindows(of project: ProjectID) -> TimeWindows? {
-        guard project == self.project.id else { return nil }
-        return TimeWindows(
-            lateSeconds: self.lateCell.load(ordering: .relaxed),
-            aheadSeconds: self.limits.aheadWindowSeconds,
-            historicalSeconds: self.retentionSeconds)
-    }
-
-    /// How long events are retained, in seconds.
-    package var retentionSeconds: UInt64 { self.retentionCell.load(ordering: .relaxed) }
-
-    /// The options of a project; `nil` if there is no such project.
-    package func options(of project: ProjectID) -> ProjectOptions? {
-        project == self.project.id
-            ? self.profileLocks.with(0) { self.publishedOptions.pointee } : nil
-    }
-
-    /// The name of the one project.
-    package var projectName: StaticString { self.project.name }
-
-    /// Whether a topic without a subscription state counts as unsubscribed.
-    package var isTopicUnsubscribedByDefault: Bool {
-        self.topicDefaultCell.load(ordering: .relaxed)
-    }
-
     // MARK: The applier
 
-    /// Shows readers the options that they need; to be called whenever `state.options` changed.
-    func publishOptions() {
-        let options = self.state.pointee.options
-        self.profileLocks.applying(0) { self.publishedOptions.pointee = options }
-        self.topicDefaultCell.store(options.topicDefaultUnsubscribed, ordering: .relaxed)
-        self.retentionCell.store(self.limits.retentionSeconds(options), ordering: .relaxed)
-        self.lateCell.store(self.limits.lateSeconds(options), ordering: .relaxed)
+    /// Shows readers that the change of the record at `lsn` is made; inside the last lock that
+    /// guards the change.
+    func publish(_ lsn: UInt64) {
+        self.changedLSNCell.store(lsn, ordering: .releasing)
     }
 
-    /// Shows readers that everything up to `lsn` is applied; inside the last lock that guards the
-    /// change.
-    func publish(_ lsn: UInt64) {
-        self.appliedLSNCell.store(lsn, ordering: .releasing)
+    /// Shows readers that everything up to `lsn` is applied and counted.
+    func publishCounted(_ lsn: UInt64) {
+        self.countedLSNCell.store(lsn, ordering: .releasing)
     }
 
     func publishProfileCount(_ count: Int) {
         self.profileCountCell.store(count, ordering: .relaxed)
     }
 
+    /// Shows the shortest horizon that any project has.
     func publishRequestIDHorizon(now: Int64) {
-        let forgotten = self.project.requests.forgotten
+        let forgotten = max(
+            self.state.pointee.forgottenRequests, self.project.requests.forgotten)
+        self.state.pointee.forgottenRequests = forgotten
         self.requestIDHorizonCell.store(
             forgotten == .min ? .max : max(now - forgotten, 0), ordering: .relaxed)
     }
@@ -234,30 +202,46 @@ package final class Store: @unchecked Sendable {
     }
 }
 
-/// A project of the store.
-struct Project {
-    let id: ProjectID
-    let name: StaticString
-    let names: NameTable
-    let requests: RequestDeduplication
-}
-
 /// What the state knows of time, and how far it has got.
 struct AppliedState {
     /// `receivedAt` of the last record, in microseconds; it never runs backwards.
     var lastReceivedAt: Int64 = 0
     var profileCount = 0
-    /// No retained event is older than this, in microseconds; `.max` without any.
-    var oldestEvent = Int64.max
     var sweep = RetentionSweep()
-    var options = ProjectOptions()
-    var merges = MergeList()
+    var purge = ProjectPurge()
+
+    // What follows is no state of its own: it is computed from it, or is about one record.
+
+    /// `Store.project`.
+    var project: Project
+    /// Bytes of the slab that are counted for a project.
+    var accountedBytes = 0
+    /// When the first event of any project is past its retention, in microseconds.
+    var nextExpiry = Int64.max
+    /// When the first project is to be purged or its name to be free, in microseconds.
+    var nextProjectDue = Int64.max
+    /// The newest time of which any project may have forgotten request ids, in microseconds.
+    var forgottenRequests = Int64.min
+    var oldest = OldestEntries()
+
+    init(project: Project) {
+        self.project = project
+    }
 }
 
 /// How late, ahead and old an event may be, in seconds.
-package struct TimeWindows: Equatable, Sendable {
-    package var lateSeconds: UInt64
-    package var aheadSeconds: UInt64
+package struct TimeWindows: Equatable, Sendable, BitwiseCopyable {
+    package var lateSeconds: UInt64 = 0
+    package var aheadSeconds: UInt64 = 0
     /// With `historical`: the retention.
-    package var historicalSeconds: UInt64
+    package var historicalSeconds: UInt64 = 0
+
+    /// Empty ones.
+    package init() {}
+
+    init(lateSeconds: UInt64, aheadSeconds: UInt64, historicalSeconds: UInt64) {
+        self.lateSeconds = lateSeconds
+        self.aheadSeconds = aheadSeconds
+        self.historicalSeconds = historicalSeconds
+    }
 }

@@ -164,9 +164,9 @@ extension Store {
 
     /// Takes the events that are past the retention out of a profile's index; under its lock.
     func dropPastDue(_ header: UnsafeMutablePointer<ProfileHeader>, now: Int64) {
-        let since = self.retainedSince(now)
+        let since = self.retainedSince(now, in: self.project)
         // Mostly nothing is that old anywhere, and the profile's first event need not be looked at.
-        guard self.state.pointee.oldestEvent < since else { return }
+        guard self.project.counts.oldestEvent < since else { return }
         while let oldest = self.eventStore.oldest(header.pointee), oldest < since {
             self.dropFirst(header)
         }
@@ -189,9 +189,7 @@ extension Store {
         for index in 0 ..< self.work.pointee.droppedCount {
             let handle = self.work.pointee.dropped[index]
             let block = EventBlock(self.slab.pointer(handle))
-            self.removeEvent(
-                self.eventStore.hash(of: block, self.pool.header(block.holder).pointee.project),
-                handle)
+            self.removeEvent(self.eventStore.hash(of: block, self.project.id), handle)
             self.discard(handle, bytes: block.totalBytes)
         }
         self.work.pointee.droppedCount = 0

@@ -91,7 +91,7 @@ extension Store {
         }
         let retained = self.eventStore.find(
             target.header.project, target.header.identifier, id: event.pointee.eventID,
-            hash: event.pointee.hash, since: self.retainedSince(call.clock))
+            hash: event.pointee.hash, since: self.retainedSince(call.clock, in: self.project))
         guard let retained else { return false }
         event.pointee.outcome = .duplicate
         event.pointee.effectiveTime = retained.effectiveTime
@@ -123,8 +123,9 @@ extension Store {
                 (time, seen) = (call.receivedAt &- age, call.clock &- age)
             }
         }
-        let late = self.limits.lateSeconds(self.state.pointee.options)
-        let window = header.flags.contains(.historical) ? self.retentionSeconds : late
+        let window =
+            header.flags.contains(.historical)
+            ? self.project.retentionSeconds : self.project.lateSeconds
         let earliest = call.clock - Int64(window) * 1_000_000
         let latest = call.clock + Int64(self.limits.aheadWindowSeconds) * 1_000_000
         event.pointee.effectiveTime = min(time, call.receivedAt)
@@ -136,8 +137,14 @@ extension Store {
     }
 
     /// The oldest effective time that is retained at `now`, in microseconds.
-    func retainedSince(_ now: Int64) -> Int64 {
-        now - Int64(self.retentionSeconds) * 1_000_000
+    @inline(__always)
+    func retainedSince(_ now: Int64, in project: Project) -> Int64 {
+        now - Int64(project.retentionSeconds) * 1_000_000
+    }
+
+    /// As above, for any thread; of a project that is gone nothing is retained.
+    func retainedSince(_ now: Int64, in project: ProjectID) -> Int64 {
+        self.projects.find(project).map { self.retainedSince(now, in: $0) } ?? now
     }
 
     private func translate(_ event: UnsafeMutablePointer<PendingEvent>, namesMax: Int)

@@ -32,6 +32,18 @@ package enum Rejection: UInt8, Sendable, CaseIterable {
     /// This node lost its leadership while the write was in flight, and ended before it learned
     /// whether the write was kept.
     case outcomeUnknown = 25
+    /// A project of this name exists, with other options.
+    case projectExists = 26
+    /// The project is being deleted.
+    case projectDeleted = 27
+    /// No key, or one that is malformed, unknown, revoked or expired: one reason for all.
+    case keyInvalid = 28
+    /// No key of this project has this id.
+    case keyNotFound = 29
+    /// The key is valid, and does not allow the call: another project, or a missing scope.
+    case scopeMissing = 30
+    /// The server has no operators' keys, so nothing needs one, and none can be made.
+    case keysDisabled = 31
 
     /// The reason in `google.rpc.ErrorInfo`.
     package var reason: StaticString {
@@ -62,6 +74,12 @@ package enum Rejection: UInt8, Sendable, CaseIterable {
         case .positionGone: "POSITION_GONE"
         case .notLeader: "NOT_LEADER"
         case .outcomeUnknown: "OUTCOME_UNKNOWN"
+        case .projectExists: "PROJECT_EXISTS"
+        case .projectDeleted: "PROJECT_DELETED"
+        case .keyInvalid: "KEY_INVALID"
+        case .keyNotFound: "KEY_NOT_FOUND"
+        case .scopeMissing: "SCOPE_MISSING"
+        case .keysDisabled: "KEYS_DISABLED"
         }
     }
 }

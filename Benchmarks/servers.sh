@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# shellcheck disable=SC2034,SC2154
+# Sourced by benchmarks that start servers: `start`, `stop`, `cpu`, `memory` and `median`. Needs `work`, a folder of the
+# script's own, and ends every server at its exit.
+tick=$(getconf CLK_TCK)
+declare -A pids ports
+trap 'kill "${pids[@]}" 2> /dev/null || true; wait 2> /dev/null || true; rm -rf "$work"' EXIT
+
+# start NAME BINARY FLAGS...: starts a profiled on the directory of that name. Snapshots are made on demand only.
+start() {
+    local name=$1 binary=$2
+    shift 2
+    PROFILES_SNAPSHOT_LOG_BYTES=1024GiB "$binary" --data-dir "$work/$name" --listen 127.0.0.1:0 \
+        --admin-listen 127.0.0.1:0 --loops 1 "$@" 2> "$work/$name.log" &
+    pids[$name]=$!
+    until grep -q '"serving"' "$work/$name.log"; do
+        kill -0 "${pids[$name]}" || { cat "$work/$name.log" >&2; return 1; }
+        sleep 0.05
+    done
+    ports[$name]=$(grep -oE '"listen":"[^"]+"' "$work/$name.log" | cut -d'"' -f4 | cut -d: -f2)
+}
+stop() { # NAME
+    kill "${pids[$1]}"
+    wait "${pids[$1]}" 2> /dev/null || true
+    unset "pids[$1]"
+}
+# CPU time of a server so far, user and system, in µs.
+cpu() { awk -v t="$tick" '{print ($14 + $15) * 1000000 / t}' "/proc/${pids[$1]}/stat"; }
+# Resident memory of a server, in bytes.
+memory() { awk '$1 == "VmRSS:" {print $2 * 1024}' "/proc/${pids[$1]}/status"; }
+# The median, the least and the greatest of the numbers on standard input.
+median() { sort -n | awk '{v[NR] = $1} END {printf "%.3f (%.3f to %.3f)", v[int((NR + 1) / 2)], v[1], v[NR]}'; }
