@@ -26,8 +26,10 @@ package struct FeedOptions: Sendable {
     /// Space that is left to the log and the next snapshot, in bytes, beside what the caller names.
     package var reserveBytes = 0
 
+    /// Largest segment file, in bytes; only a frame that is larger makes a larger one.
+    package var segmentBytesMax = 64 << 20
     /// Of a segment file, in bytes: an eighth of all, so that a small feed forgets in small steps.
-    package var segmentBytes: Int { min(64 << 20, self.bytesMax / 8) }
+    package var segmentBytes: Int { min(self.segmentBytesMax, self.bytesMax / 8) }
     /// Largest frame, in bytes; the feed begins anew behind one that is larger.
     package static let frameBytesMax = 256 << 20
     /// How far the clock of a change may be ahead of the machine's, in microseconds: a change from
