@@ -45,7 +45,7 @@ package final class Committer: Steppable {
     private var taken: [LogBatch] = []
     /// Frames that are not settled, the oldest first.
     private var frames: [FrameInFlight] = []
-    /// How many of `frames` the log has yet to report.
+    /// Of `frames`, those that the log has yet to report.
     private(set) var framesInFlight = 0
     private var committedThrough: UInt64 = 0
     private var payloads: [FramePayload] = []
@@ -73,7 +73,7 @@ package final class Committer: Steppable {
 
     /// - Parameters:
     ///   - feed: Where snapshots go; `nil`: none are made.
-    ///   - recorder: Takes the changes of each applied frame; `nil`: nobody does.
+    ///   - recorder: Takes the changes of each frame; `nil`: nobody does.
     init(
         log: any CommandLog, store: Store, clock: any Clock, pipeline: CommitPipeline,
         start: Start, feed: SnapshotFeed? = nil, recorder: ChangeRecorder? = nil
@@ -141,8 +141,7 @@ package final class Committer: Steppable {
         }
     }
 
-    /// Whether the feed has memory for the changes of another frame. Its writer wakes this thread
-    /// when it has; nothing is ever left out of the feed because it comes too fast.
+    /// Whether the feed has memory for another frame; its writer wakes this thread when it has.
     private var feedHasHeadroom: Bool { self.recorder?.hasHeadroom ?? true }
 
     /// Commands that the next frame takes at most.
@@ -308,8 +307,7 @@ package final class Committer: Steppable {
             return
         }
         self.results.applied(mark)
-        self.recorder?.record(
-            self.store, from: frame.firstLSN, through: mark.lsn, clock: frame.clock)
+        self.recorder?.record(self.store, from: frame.firstLSN, mark, clock: frame.clock)
         self.nextLSN = mark.lsn + 1
         self.appliedAt = self.store.lastReceivedAt
         self.receivedAt = max(self.receivedAt, self.appliedAt)
@@ -401,11 +399,9 @@ package final class Committer: Steppable {
             self.unsentResults.removeAll()
             self.apply(self.tickRecord.bytes, of: frame, results: &self.unsentResults)
         }
-        self.results.applied(
-            ResultsMark(lsn: self.applyingLSN - 1, digest: self.digest.value))
-        self.recorder?.record(
-            self.store, from: frame.firstLSN, through: self.applyingLSN - 1,
-            clock: frame.times.clock)
+        let mark = ResultsMark(lsn: self.applyingLSN - 1, digest: self.digest.value)
+        self.results.applied(mark)
+        self.recorder?.record(self.store, from: frame.firstLSN, mark, clock: frame.times.clock)
         self.appliedAt = self.store.lastReceivedAt
     }
 

@@ -106,7 +106,8 @@ extension Partition {
             newest: opened.report.snapshot, logBytes: replay.progress.logBytes,
             uncoveredSince: replay.uncoveredSince)
         return Recovered(
-            store: store, opened: opened, coverage: coverage, start: start, clock: clock, feed: feed,
+            store: store, opened: opened, coverage: coverage, start: start, clock: clock,
+            feed: feed,
             recorder: recorder)
     }
 

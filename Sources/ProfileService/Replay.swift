@@ -143,8 +143,7 @@ package final class Replay: RecoveryTarget {
         let applied = try store.applyFrame(frame, results: &self.resultBytes)
         self.results.applied(applied)
         self.receivedAt = store.lastReceivedAt
-        self.recorder?.record(
-            store, from: frame.firstLSN, through: applied.lsn, clock: frame.clock)
+        self.recorder?.record(store, from: frame.firstLSN, applied, clock: frame.clock)
         self.recorder?.writeWhileReplaying()
     }
 

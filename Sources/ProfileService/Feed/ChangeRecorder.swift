@@ -30,10 +30,12 @@ package final class ChangeRecorder {
 
     /// Takes the changes of a frame that was applied.
     ///
-    /// - Parameter clock: What the machine's clock said when the frame was made, in microseconds
-    ///   since 1970.
-    func record(_ store: Store, from first: UInt64, through last: UInt64, clock: Int64) {
-        let feed = self.feed
+    /// - Parameters:
+    ///   - mark: Names its last operation.
+    ///   - clock: What the machine's clock said when the frame was made, in microseconds since
+    ///     1970.
+    func record(_ store: Store, from first: UInt64, _ mark: ResultsMark, clock: Int64) {
+        let (feed, last) = (self.feed, mark.lsn)
         store.takeChanges { records, recorded in
             feed.append(
                 firstLSN: first, lastLSN: last,

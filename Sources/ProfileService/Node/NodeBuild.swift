@@ -130,7 +130,8 @@ struct NodeBuild {
             environment: self.log, logStore: self.logStore,
             directoryID: recovered.opened.directoryID, feed: feed,
             requests: requests,
-            barrier: FeedBarrier(changes, waker: self.parkers.snapshots), store: recovered.store, log: recovered.opened.metrics,
+            barrier: FeedBarrier(changes, waker: self.parkers.snapshots), store: recovered.store,
+            log: recovered.opened.metrics,
             coverage: recovered.coverage, policy: self.environment.configuration.snapshots,
             onEvent: { onEvent(.snapshot($0)) })
     }

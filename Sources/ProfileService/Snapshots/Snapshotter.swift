@@ -23,9 +23,9 @@ package final class Snapshotter: Steppable {
         case notPruned(StorageError)
     }
 
-    ///         due or requested        complete              feed synced             verified
-    /// idle -------------------> writing --------> awaitingFeed --------> verifying --------> pruning
-    ///   +--stop--> ended           +------------- failure -------------------+--> idle <--------+
+    ///       due or requested        complete              feed synced           verified
+    /// idle -----------------> writing ------> awaitingFeed ------> verifying ------> pruning
+    ///   +--stop--> ended         +------------- failure ---------------+--> idle <------+
     private enum State {
         case idle
         /// Waits for blocks and writes them; no writer before the log has chosen the position.

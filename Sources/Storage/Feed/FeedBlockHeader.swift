@@ -3,9 +3,9 @@ import Bytes
 /// The 48 bytes before the frames of one block of a segment: the unit that is written and verified.
 ///
 /// Layout, little-endian:
-/// `magic: UInt32 | payloadBytes: UInt32 | firstLSN: UInt64 | throughLSN: UInt64 | oldestAt: Int64
-/// µs | zero: 8 bytes | payloadCRC: UInt32 | headerCRC: UInt32`. Both checksums begin with the seed
-/// of the segment. Source: docs/formats/feed.md, "Blocks".
+/// `magic: UInt32 | payloadBytes: UInt32 | firstLSN: UInt64 | throughLSN: UInt64 |
+/// oldestAt: Int64 µs | zero: 8 bytes | payloadCRC: UInt32 | headerCRC: UInt32`.
+/// Both checksums begin with the seed of the segment. Source: docs/formats/feed.md, "Blocks".
 struct FeedBlockHeader: Equatable {
     static let bytes = 48
     /// `PFDB`.

@@ -29,7 +29,9 @@ package struct FeedFiles: Sendable {
 
     static func name(of lsn: UInt64) -> String { Self.stem(of: lsn) + Self.suffix }
 
-    static func temporaryName(of lsn: UInt64) -> String { Self.stem(of: lsn) + Self.temporarySuffix }
+    static func temporaryName(of lsn: UInt64) -> String {
+        Self.stem(of: lsn) + Self.temporarySuffix
+    }
 
     /// The lsn in a segment's name; `nil` if it is no such name.
     static func lsn(of name: String) -> UInt64? {

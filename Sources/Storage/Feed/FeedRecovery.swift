@@ -39,8 +39,7 @@ struct FeedRecovery: ~Copyable {
         for lsn in names.compactMap(FeedFiles.lsn(of:)) {
             // What is behind the snapshot is made again.
             guard lsn <= snapshotLSN, let header = try self.header(of: lsn),
-                header.oldestAt <= wall.addingReportingOverflow(FeedOptions.aheadMicrosecondsMax)
-                    .partialValue
+                header.oldestAt <= wall + FeedOptions.aheadMicrosecondsMax
             else {
                 if lsn <= snapshotLSN { self.discard("\(FeedFiles.name(of: lsn)) is unusable") }
                 self.leftovers.append(FeedFiles.name(of: lsn))

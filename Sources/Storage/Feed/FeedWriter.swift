@@ -95,7 +95,7 @@ package final class FeedWriter {
                 self.endRequests(false)
                 return .after(nanoseconds: retryAt - now)
             }
-            self.giveUp()
+            self.dropOldest()
         }
         self.retryAt = nil
         do throws(IOError) {
@@ -187,14 +187,14 @@ package final class FeedWriter {
         self.feed.change { $0.revert(syncedBytes: syncedBytes) }
         self.hasNewNames = true
         self.endRequests(false)
-        if self.feed.unsyncedBytes >= self.feed.options.unsyncedBytesMax { self.giveUp() }
+        if self.feed.unsyncedBytes >= self.feed.options.unsyncedBytesMax { self.dropOldest() }
         self.retryAt = now + self.feed.options.retryNanoseconds
         return .after(nanoseconds: self.feed.options.retryNanoseconds)
     }
 
     /// The log does not wait for a disk that fails: the older half of what waits goes, and with it
     /// every file.
-    private func giveUp() {
+    private func dropOldest() {
         self.closeCurrent()
         self.feed.change { state in
             state.beginAnew(keeping: self.feed.options.unsyncedBytesMax / 2)

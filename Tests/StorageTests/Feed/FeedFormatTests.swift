@@ -4,8 +4,8 @@ import Testing
 
 @testable import Storage
 
-/// The format as documented and as an independent program writes it: neither the page nor the golden
-/// files may drift from the code.
+/// The format as documented and as an independent program writes it: neither the page nor the
+/// golden files may drift from the code.
 @Suite struct FeedFormatTests {
     /// The files that `write.py` has written beside itself.
     private static func golden() throws -> [(path: String, content: [UInt8])] {

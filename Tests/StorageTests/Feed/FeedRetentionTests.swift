@@ -1,7 +1,7 @@
-import IOCore
-import IOSimulation
-import IOLinux
 import Foundation
+import IOCore
+import IOLinux
+import IOSimulation
 import Testing
 
 @testable import Storage
