@@ -45,9 +45,10 @@ final class WatchFixture {
         _ wire: [UInt8],
         _ decode: (MessageDecoder, UnsafeRawBufferPointer) -> Decoded<DecodedWrite>
     ) throws {
-        try wire.withUnsafeBytes { bytes in
+        try wire.withUnsafeBytes { bytes -> Void in
             guard case .message(let write) = decode(self.decoder, bytes) else {
-                return Issue.record("not a valid request")
+                Issue.record("not a valid request")
+                return
             }
             try self.apply {
                 self.decoder.appendRecord(of: write, project: Self.project, to: &$0)

@@ -205,7 +205,8 @@ struct ChangeModel {
         }
         if change.kind == .merged {
             let other = try #require(change.other)
-            let lost = try #require(self.profiles.removeValue(forKey: other))
+            let removed = self.profiles.removeValue(forKey: other)
+            let lost = try #require(removed)
             self.survivors[other] = id
             profile.counts.merge(lost.counts) { $0 + $1 }
         }

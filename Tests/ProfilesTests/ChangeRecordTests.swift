@@ -54,6 +54,19 @@ import Testing
         #expect(created.source == "shop" && created.customID == "ann")
     }
 
+    /// The example of docs/formats/feed.md.
+    @Test func recordOfTheExampleHasItsBytes() throws {
+        let fixture = TrackFixture()
+        try fixture.track(TrackSpec("ann", [EventSpec(name: "visit")]))
+        let recorder = fixture.record()
+        fixture.now += 1_000_000
+        let event = EventSpec(name: "visit", id: "e-1", attributes: [("a", 3)])
+        try fixture.apply(TrackSpec("ann", [event]).record)
+        let bytes = try #require(try recorder.takeChanges().first?.bytes)
+        print("EXAMPLE", bytes.map { String($0, radix: 16) }.joined(separator: " "))
+        #expect(bytes == [])
+    }
+
     @Test func bothWaysOfRecordingAnEventGiveTheSameBytes() throws {
         let (plain, batched) = (TrackFixture(), TrackFixture())
         try plain.track()
