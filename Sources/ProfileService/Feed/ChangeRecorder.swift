@@ -35,13 +35,15 @@ package final class ChangeRecorder {
     ///   - clock: What the machine's clock said when the frame was made, in microseconds since
     ///     1970.
     func record(_ store: Store, from first: UInt64, _ mark: ResultsMark, clock: Int64) {
-        let (feed, last) = (self.feed, mark.lsn)
+        let feed = self.feed
+        var hasChanges = false
         store.takeChanges { records, recorded in
+            hasChanges = true
             feed.append(
-                firstLSN: first, lastLSN: last,
+                firstLSN: first, lastLSN: mark.lsn,
                 flags: recorded.changesIdentities ? .identity : [], clock: clock, records: records)
         }
-        feed.advance(to: last)
+        if !hasChanges { feed.advance(to: mark.lsn) }
     }
 
     // MARK: Recovery

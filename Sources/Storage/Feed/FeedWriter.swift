@@ -32,6 +32,8 @@ package final class FeedWriter {
     var leftovers: [String] = []
     /// Whether the directory is there, and is no link.
     private var isPrepared = false
+    /// Whether the files that a start found are unknown, because they could not be listed.
+    private var hasUnknownFiles = false
     /// Whether names have changed since the directory was synced.
     var hasNewNames = false
     /// Monotonic, in nanoseconds.
@@ -76,6 +78,7 @@ package final class FeedWriter {
                 state.lastChange = snapshotLSN
                 state.beginAnew(keeping: 0)
             }
+            self.hasUnknownFiles = true
             self.feed.metrics.beganAnew()
             _ = self.fail(error, now: self.clock.monotonicNanoseconds())
         }
@@ -121,7 +124,7 @@ package final class FeedWriter {
         if try self.writeNext(partial: isLook || all) { return true }
         guard isLook else { return false }
         self.nextLook = now + self.feed.options.lookNanoseconds
-        if !self.leftovers.isEmpty { try self.prepare() }
+        if !self.leftovers.isEmpty || self.hasUnknownFiles { try self.prepare() }
         return try self.removeSuperfluous(now: now)
     }
 
@@ -153,6 +156,13 @@ package final class FeedWriter {
         if !self.isPrepared {
             try self.files.makeDirectory()
             self.isPrepared = true
+        }
+        if self.hasUnknownFiles {
+            let names = try self.files.list()
+            self.leftovers = names.filter {
+                FeedFiles.lsn(of: $0) != nil || FeedFiles.isTemporary($0)
+            }
+            self.hasUnknownFiles = false
         }
         while let name = self.leftovers.last {
             try self.files.remove(name)

@@ -120,6 +120,22 @@ import Testing
         #expect(fixture.feed.metrics.losses == 1)
     }
 
+    /// What cannot be listed at a start must not stay for longer than a day.
+    @Test func filesThatCannotBeListedAtAStartGoLater() {
+        let before = FeedFixture.begun()
+        before.run(0 ..< 40)
+        _ = before.sync()
+        let fixture = FeedFixture(SimulatedDisk(before.disk.snapshot))
+        fixture.disk.plan(DiskFaultPlan(.inputOutput, of: .directorySyncs, number: 1))
+        fixture.open(behind: 120)
+        #expect(fixture.feed.earliestLSN == 121 && fixture.segmentLSNs.count > 2)
+        fixture.run(40 ..< 50)
+        fixture.pass(seconds: 2)
+        #expect(fixture.segmentLSNs == [121])
+        #expect(FeedFixture.complaint(fixture.feed, frames: 50) == nil)
+        #expect(fixture.sync() == true)
+    }
+
     @Test func openFilesAreClosed() {
         let disk = SimulatedDisk()
         do {
