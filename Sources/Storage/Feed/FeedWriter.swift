@@ -123,9 +123,10 @@ package final class FeedWriter {
         let isLook = now >= self.nextLook
         if try self.writeNext(partial: isLook || all) { return true }
         guard isLook else { return false }
-        self.nextLook = now + self.feed.options.lookNanoseconds
         if !self.leftovers.isEmpty || self.hasUnknownFiles { try self.prepare() }
-        return try self.removeSuperfluous(now: now)
+        if try self.removeSuperfluous(now: now) { return true }
+        self.nextLook = now + self.feed.options.lookNanoseconds
+        return false
     }
 
     /// Writes one block, and syncs when enough is written.

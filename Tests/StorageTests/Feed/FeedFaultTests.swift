@@ -43,13 +43,11 @@ import Testing
         var random = SeededRandom(seed: 5)
         for number in 1 ..< 90 {
             let fixture = FeedFixture.begun(SimulatedDisk(seed: UInt64(number)))
-            fixture.disk.plan(DiskFaultPlan(.inputOutput, of: .syncs, number: 1 + number % 14))
+            fixture.disk.plan(DiskFaultPlan(.inputOutput, of: .syncs, number: 1 + number % 9))
             fixture.run(0 ..< 50)
-            fixture.pass(seconds: 2)
-            guard fixture.sync() == true else {
-                Issue.record("\(number): not synced")
-                continue
-            }
+            // The failure may be that of this sync; behind it there is none.
+            if fixture.sync() == false { fixture.pass(seconds: 2) }
+            #expect(fixture.sync() == true && fixture.disk.faultsHit == 1, "\(number)")
             let again = FeedFixture(fixture.disk.afterPowerCut(seed: random.next()))
             again.open(behind: 150)
             #expect(again.feed.earliestLSN == 1, "\(number)")

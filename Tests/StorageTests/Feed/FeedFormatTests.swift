@@ -33,7 +33,10 @@ import Testing
     }
 
     @Test func goldenFeedOfVersion1IsRead() throws {
-        let fixture = FeedFixture(SimulatedDisk(DiskState(files: try Self.golden())))
+        let clock = SimulatedClock()
+        clock.advance(nanoseconds: 7_200_000_000_000)
+        let fixture = FeedFixture(
+            SimulatedDisk(DiskState(files: try Self.golden())), clock: clock)
         fixture.open(behind: 20)
         #expect(fixture.feed.earliestLSN == 1 && fixture.feed.headLSN == 20)
         let cursor = fixture.feed.makeCursor(from: 1)
