@@ -34,7 +34,7 @@ package struct Restore {
             if case .file(let name, _, let found) = finding {
                 switch found {
                 case .segment, .snapshot: names.append(name)
-                case .tornTail, .temporary, .lock, .logEnd, .other: break
+                case .tornTail, .temporary, .lock, .logEnd, .feed, .other: break
                 }
             }
             report(finding)

@@ -79,10 +79,10 @@ package struct Verification {
     private mutating func readFile(_ name: String, _ survey: LogSurvey) throws(StorageError) {
         do throws(StorageError) {
             let finding = try survey.read(name)
-            let bytes = finding == .other ? 0 : try survey.bytes(of: name)
+            let bytes = finding == .other || finding == .feed ? 0 : try survey.bytes(of: name)
             switch finding {
             case .snapshot: self.snapshots.insert((name, true), at: 0)
-            case .segment, .tornTail, .temporary, .lock, .logEnd, .other: break
+            case .segment, .tornTail, .temporary, .lock, .logEnd, .feed, .other: break
             }
             self.verdict.files += 1
             self.verdict.bytes += bytes

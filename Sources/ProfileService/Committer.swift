@@ -27,6 +27,7 @@ package final class Committer: Steppable {
     let clock: any Clock
     let pipeline: CommitPipeline
     let snapshots: SnapshotMaker?
+    private let recorder: ChangeRecorder?
     private let framesInFlightMax: Int
 
     /// Of the frames that were applied. Settable by tests, which forge it.
@@ -44,7 +45,7 @@ package final class Committer: Steppable {
     private var taken: [LogBatch] = []
     /// Frames that are not settled, the oldest first.
     private var frames: [FrameInFlight] = []
-    /// How many of `frames` the log has yet to report.
+    /// Of `frames`, those that the log has yet to report.
     private(set) var framesInFlight = 0
     private var committedThrough: UInt64 = 0
     private var payloads: [FramePayload] = []
@@ -70,15 +71,18 @@ package final class Committer: Steppable {
     private(set) var framesAppended = 0
     private var memory = MemoryObserver()
 
-    /// - Parameter feed: Where snapshots go; `nil`: none are made.
+    /// - Parameters:
+    ///   - feed: Where snapshots go; `nil`: none are made.
+    ///   - recorder: Takes the changes of each frame; `nil`: nobody does.
     init(
         log: any CommandLog, store: Store, clock: any Clock, pipeline: CommitPipeline,
-        start: Start, feed: SnapshotFeed? = nil
+        start: Start, feed: SnapshotFeed? = nil, recorder: ChangeRecorder? = nil
     ) {
         self.log = log
         self.store = store
         self.clock = clock
         self.pipeline = pipeline
+        self.recorder = recorder
         self.snapshots = feed.map { SnapshotMaker(feed: $0, store: store) }
         self.framesInFlightMax = log.framesInFlightMax
         self.results = start.results
@@ -124,7 +128,7 @@ package final class Committer: Steppable {
         while self.queue.hasUnframed {
             guard !self.hasFailed else { return self.rejectWaiting(.logUnavailable) }
             guard self.isLeading else { return self.rejectWaiting(.notLeader) }
-            guard self.framesInFlight < self.framesInFlightMax else { return }
+            guard self.framesInFlight < self.framesInFlightMax, self.feedHasHeadroom else { return }
             let run = self.queue.nextRun(
                 commandsMax: self.frameCommandsMax, limits: self.pipeline.limits)
             var rejection = Rejection.diskFull
@@ -136,6 +140,9 @@ package final class Committer: Steppable {
             self.queue.take(run)
         }
     }
+
+    /// Whether the feed has memory for another frame; its writer wakes this thread when it has.
+    private var feedHasHeadroom: Bool { self.recorder?.hasHeadroom ?? true }
 
     /// Commands that the next frame takes at most.
     ///
@@ -300,6 +307,7 @@ package final class Committer: Steppable {
             return
         }
         self.results.applied(mark)
+        self.recorder?.record(self.store, from: frame.firstLSN, mark, clock: frame.clock)
         self.nextLSN = mark.lsn + 1
         self.appliedAt = self.store.lastReceivedAt
         self.receivedAt = max(self.receivedAt, self.appliedAt)
@@ -391,8 +399,9 @@ package final class Committer: Steppable {
             self.unsentResults.removeAll()
             self.apply(self.tickRecord.bytes, of: frame, results: &self.unsentResults)
         }
-        self.results.applied(
-            ResultsMark(lsn: self.applyingLSN - 1, digest: self.digest.value))
+        let mark = ResultsMark(lsn: self.applyingLSN - 1, digest: self.digest.value)
+        self.results.applied(mark)
+        self.recorder?.record(self.store, from: frame.firstLSN, mark, clock: frame.times.clock)
         self.appliedAt = self.store.lastReceivedAt
     }
 
@@ -429,7 +438,7 @@ package final class Committer: Steppable {
         let hasHeadroom = self.hasHeadroom()
         let probe = NextStep.after(nanoseconds: limits.spaceProbeNanoseconds)
         let pause = hasHeadroom ? .after(nanoseconds: limits.tickNanoseconds) : probe
-        if hasHeadroom, self.isLeading,
+        if hasHeadroom, self.isLeading, self.feedHasHeadroom,
             self.store.tickDue(at: self.clock.wallMicroseconds())
         {
             // A tick that found no space waits for the next probe.

@@ -28,11 +28,17 @@ package final class Partition: Sendable {
     package let pipeline: CommitPipeline
     /// Takes snapshots and makes backups; `nil` where there are no files.
     package let coordinator: OperatorCoordinator?
+    /// The changes of the log's frames; `nil`: none are recorded.
+    package let feed: Feed?
 
-    package init(store: Store, pipeline: CommitPipeline, coordinator: OperatorCoordinator? = nil) {
+    package init(
+        store: Store, pipeline: CommitPipeline, coordinator: OperatorCoordinator? = nil,
+        feed: Feed? = nil
+    ) {
         self.store = store
         self.pipeline = pipeline
         self.coordinator = coordinator
+        self.feed = feed
     }
 }
 
@@ -48,12 +54,13 @@ extension Partition {
         fileprivate var start: Committer.Start
         fileprivate var clock: any Clock
         fileprivate var feed: SnapshotFeed?
+        fileprivate var recorder: ChangeRecorder?
 
         /// Makes the one committer of the log.
         package func makeCommitter(for pipeline: CommitPipeline) -> Committer {
             Committer(
                 log: self.opened.log, store: self.store, clock: self.clock, pipeline: pipeline,
-                start: self.start, feed: self.feed)
+                start: self.start, feed: self.feed, recorder: self.recorder)
         }
     }
 
@@ -62,6 +69,7 @@ extension Partition {
     /// - Parameters:
     ///   - random: Used only for the genesis record of an empty directory.
     ///   - feed: Where snapshots go; `nil`: none are made.
+    ///   - recorder: Takes the changes of what is replayed and committed; `nil`: nobody does.
     ///   - waker: Wakes the committer's driver when the log has something to report.
     ///   - rulesVersion: The newest rules that the store applies by, and that new frames carry.
     ///   - onProgress: Called after each block of the snapshot and each frame of the log.
@@ -69,11 +77,13 @@ extension Partition {
     /// - Complexity: O(bytes of the snapshot and of the log behind it).
     package static func recover(
         _ logStore: any LogStore, clock: any Clock, limits: StoreLimits,
-        random: any RandomSource, feed: SnapshotFeed? = nil, waker: any Waker,
+        random: any RandomSource, feed: SnapshotFeed? = nil, recorder: ChangeRecorder? = nil,
+        waker: any Waker,
         rulesVersion: UInt32 = Store.rulesVersion,
         onProgress: @escaping (RecoveryProgress) -> Void
     ) throws(RecoveryError) -> Recovered {
-        let replay = Replay(rulesVersion: rulesVersion, onProgress: onProgress)
+        let replay = Replay(
+            rulesVersion: rulesVersion, recorder: recorder, onProgress: onProgress)
         var genesis = ByteBuffer()
         let opened: OpenedLog
         do throws(StorageError) {
@@ -88,6 +98,7 @@ extension Partition {
         }
         guard let store = replay.store else { throw .genesis }
         try Self.settle(opened.log, replay.results)
+        recorder?.endRecovery()
         let start = Committer.Start(
             results: replay.results, receivedAt: replay.receivedAt,
             snapshotLSN: opened.report.snapshot?.position.lsn)
@@ -95,8 +106,9 @@ extension Partition {
             newest: opened.report.snapshot, logBytes: replay.progress.logBytes,
             uncoveredSince: replay.uncoveredSince)
         return Recovered(
-            store: store, opened: opened, coverage: coverage, start: start, clock: clock, feed: feed
-        )
+            store: store, opened: opened, coverage: coverage, start: start, clock: clock,
+            feed: feed,
+            recorder: recorder)
     }
 
     /// Lets the log do at once what it would do at rest, so that the next start need not make

@@ -33,16 +33,19 @@ package final class Replay: RecoveryTarget {
     private var position: SnapshotPosition?
     private var resultBytes = ByteBuffer(capacity: 1 << 20)
     private let rulesVersion: UInt32
+    private let recorder: ChangeRecorder?
     private let onProgress: (RecoveryProgress) -> Void
 
     /// - Parameters:
     ///   - rulesVersion: The newest rules that are understood.
+    ///   - recorder: Takes the changes behind the snapshot; `nil`: nobody does.
     ///   - onProgress: Called after each block and frame.
     package init(
-        rulesVersion: UInt32 = Store.rulesVersion,
+        rulesVersion: UInt32 = Store.rulesVersion, recorder: ChangeRecorder? = nil,
         onProgress: @escaping (RecoveryProgress) -> Void = { _ in }
     ) {
         self.rulesVersion = rulesVersion
+        self.recorder = recorder
         self.onProgress = onProgress
     }
 
@@ -75,7 +78,7 @@ package final class Replay: RecoveryTarget {
                 throw .newerVersion(position.rulesVersion)
             }
             guard store.appliedLSN == position.lsn else { throw .incomplete }
-            self.use(store)
+            self.use(store, behind: position.lsn)
         } catch {
             self.failure = .snapshot(error)
             return false
@@ -87,9 +90,10 @@ package final class Replay: RecoveryTarget {
         return true
     }
 
-    private func use(_ store: Store) {
+    private func use(_ store: Store, behind lsn: UInt64) {
         store.newestRules = self.rulesVersion
         self.store = store
+        self.recorder?.begin(store, behind: lsn)
     }
 
     package func abandonSnapshot() {
@@ -136,8 +140,11 @@ package final class Replay: RecoveryTarget {
         let store = try self.store(for: frame)
         self.uncoveredSince =
             self.uncoveredSince ?? FrameClock.split(frame.payload).clock ?? frame.receivedAt
-        self.results.applied(try store.applyFrame(frame, results: &self.resultBytes))
+        let applied = try store.applyFrame(frame, results: &self.resultBytes)
+        self.results.applied(applied)
         self.receivedAt = store.lastReceivedAt
+        self.recorder?.record(store, from: frame.firstLSN, applied, clock: frame.clock)
+        self.recorder?.writeWhileReplaying()
     }
 
     /// The store; the first record of all makes it.
@@ -152,7 +159,7 @@ package final class Replay: RecoveryTarget {
             throw .genesis
         }
         let store = Store(genesis: genesis)
-        self.use(store)
+        self.use(store, behind: frame.firstLSN - 1)
         return store
     }
 }

@@ -45,3 +45,13 @@ extension Store {
         return ResultsMark(lsn: lsn - 1, digest: digest.value)
     }
 }
+
+extension ReplayedFrame {
+    /// What the machine's clock said when it was made, in microseconds since 1970.
+    var clock: Int64 {
+        FrameTimes(
+            receivedAt: self.receivedAt, clock: FrameClock.split(self.payload).clock,
+            rulesVersion: self.rulesVersion
+        ).clock
+    }
+}

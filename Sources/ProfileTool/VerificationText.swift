@@ -60,6 +60,9 @@ enum VerificationText {
         case .logEnd:
             members.append(("kind", .string("log_end")))
             text = "notes how far the log had come"
+        case .feed:
+            members.append(("kind", .string("feed")))
+            text = "the change feed: derived from the log, not verified; a start makes it again"
         case .other:
             members.append(("kind", .string("other")))
             text = "not a file of this program; ignored"

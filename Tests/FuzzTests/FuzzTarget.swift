@@ -5,7 +5,7 @@
 /// entry checks by a precondition.
 enum FuzzTarget: String, CaseIterable, Sendable {
     case framing, heads, frames, metadata, wire, requests, keys, commands
-    case log, snapshot, records, items, lines, configuration, client
+    case log, snapshot, feed, records, items, changes, lines, configuration, client
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -16,6 +16,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         case .keys: KeyFuzz.keys(bytes)
         case .log: FileFuzz.log(bytes)
         case .snapshot: FileFuzz.snapshot(bytes)
+        case .feed: FeedFuzz.feed(bytes)
         case .records: FileFuzz.records(bytes)
         case .lines: TextFuzz.lines(bytes)
         case .configuration: TextFuzz.configuration(bytes)
@@ -24,6 +25,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         case .frames: TransportFuzz.frames(bytes)
         case .commands: StateFuzz.commands(bytes)
         case .items: StateFuzz.items(bytes)
+        case .changes: ChangeFuzz.changes(bytes)
         }
     }
 }

@@ -31,7 +31,7 @@ enum MessageFuzz {
         guard let first = bytes.first else { return }
         let message = UnsafeRawBufferPointer(rebasing: bytes[1...])
         let decoder = MessageDecoder()
-        switch first % 18 {
+        switch first % 19 {
         case 0: self.track(message, decoder)
         case 1: _ = decoder.decodeIdentify(message)
         case 2: _ = decoder.decodeBatch(message, windows: { _ in self.windows })
@@ -49,6 +49,7 @@ enum MessageFuzz {
         case 14: _ = decoder.decodeListConsentHistory(message)
         case 15: _ = decoder.decodeReflection(message)
         case 16: _ = decoder.decodeBackup(message)
+        case 17: _ = decoder.decodeWatch(message)
         default: _ = MessageDecoder.decodeHealthCheck(message)
         }
     }

@@ -128,6 +128,7 @@ import Testing
                 Self.read { $0.decodeBatchGetProfiles($1) }
             ),
             (schema.listEventsRequest.index, "ListEvents", Self.read { $0.decodeListEvents($1) }),
+            (schema.watchRequest.index, "Watch", Self.read { $0.decodeWatch($1) }),
             (
                 schema.lookupProfilesRequest.index, "LookupProfiles",
                 Self.read { $0.decodeLookupProfiles($1) }

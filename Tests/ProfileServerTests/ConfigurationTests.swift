@@ -36,6 +36,7 @@ import Testing
         ("connections-per-address", "1000", "1000"),
         ("segment-bytes", "1024 KiB", "1MiB"), ("memory-limit", "3 GiB", "3GiB"),
         ("snapshot-log-bytes", "1GiB", "1GiB"), ("snapshot-seconds", "60", "60"),
+        ("feed-bytes", "64 MiB", "64MiB"),
         ("accept-log-loss", "18446744073709551615", "18446744073709551615"),
         ("projects-max", "1", "1"), ("project-delete-seconds", "0", "0"),
         ("drain-seconds", "0", "0"),
@@ -72,6 +73,8 @@ import Testing
             snapshot-log-bytes = 256MiB
             # default
             snapshot-seconds = 28800
+            # default
+            feed-bytes = 4GiB
             # default
             accept-log-loss = none
             # default
@@ -226,6 +229,7 @@ import Testing
         ("connections-per-address", ["", "0", "65537", "-1"]),
         ("snapshot-log-bytes", ["", "0", "1048575", "1025GiB"]),
         ("snapshot-seconds", ["0", "28801", "1h"]),
+        ("feed-bytes", ["", "0", "63MiB", "1025GiB"]),
         ("accept-log-loss", ["", "-1", "+1", "01", "18446744073709551616", "all"]),
         ("drain-seconds", ["", "-1", "3601", "10s"]), ("reflection", ["", "ON", "true"]),
         ("log-level", ["", "INFO", "trace"]),

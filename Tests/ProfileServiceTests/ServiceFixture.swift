@@ -23,6 +23,8 @@ final class ServiceFixture {
     let logStore: any LogStore
     let recovered: Partition.Recovered
     let feed = SnapshotFeed(logWaker: NoWaker(), waker: NoWaker())
+    /// Of the change feed, which nobody steps but the test; `nil`: nothing is recorded.
+    let feedWriter: FeedWriter?
     let wakes = WakeCounter()
     let poisonings = WakeCounter()
 
@@ -41,7 +43,8 @@ final class ServiceFixture {
         _ disk: SimulatedDisk = SimulatedDisk(), limits: StoreLimits = StoreLimits(),
         pipelineLimits: PipelineLimits = PipelineLimits(),
         rulesVersion: UInt32 = Store.rulesVersion, on logStore: (any LogStore)? = nil,
-        clock: SimulatedClock = SimulatedClock()
+        clock: SimulatedClock = SimulatedClock(), feedOptions: FeedOptions? = nil,
+        feedDisk: SimulatedDisk? = nil
     ) throws(RecoveryError) {
         self.clock = clock
         self.disk = disk
@@ -52,9 +55,18 @@ final class ServiceFixture {
             directory: "d", fileSystem: disk, clock: self.clock, options: options)
         let logStore = logStore ?? SegmentedLogStore(environment)
         self.logStore = logStore
+        let clock = self.clock
+        self.feedWriter = feedOptions.map { options in
+            FeedWriter(
+                Feed(
+                    FeedFiles(feedDisk ?? disk, in: "d"), options: options, logWaker: NoWaker(),
+                    waker: NoWaker()),
+                clock: clock, onEvent: { _ in })
+        }
         let recovered = try Partition.recover(
             logStore, clock: self.clock, limits: limits,
-            random: SimulatedRandomSource(), feed: self.feed, waker: NoWaker(),
+            random: SimulatedRandomSource(), feed: self.feed,
+            recorder: self.feedWriter.map { ChangeRecorder($0) }, waker: NoWaker(),
             rulesVersion: rulesVersion
         ) { _ in }
         (self.store, self.report) = (recovered.store, recovered.report)
@@ -172,6 +184,12 @@ final class ServiceFixture {
     /// One step of the committer, with nothing submitted.
     @discardableResult
     func rest() -> NextStep { self.committer.step() }
+
+    /// Steps the writer of the feed until it rests.
+    func writeFeed() {
+        guard let writer = self.feedWriter else { return }
+        while writer.step() == .now {}
+    }
 
     /// Lets the committer end.
     func end() {

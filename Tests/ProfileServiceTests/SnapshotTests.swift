@@ -285,7 +285,7 @@ import Testing
     }
 
     /// Everything that is on the disk, whether synced or not.
-    private static func holds(_ text: String, _ disk: SimulatedDisk) -> Bool {
+    static func holds(_ text: String, _ disk: SimulatedDisk) -> Bool {
         let wanted = Array(text.utf8)
         return disk.snapshot.files.contains { file in
             var rest = file.content[...]

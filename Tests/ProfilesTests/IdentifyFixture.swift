@@ -7,6 +7,8 @@ struct IdentifySpec {
     var device = ""
     var person = ""
     var isLogOut = false
+    var isHistorical = false
+    var source = ""
     var occurredAt: Int64?
     /// Name, action and value: an integer is a scalar, texts are a list.
     var patch: [(name: String, action: PatchAction, number: Int64, texts: [String])] = []
@@ -15,15 +17,18 @@ struct IdentifySpec {
     func write(into buffer: inout ByteBuffer) {
         var flags: IdentifyFlags = []
         if self.isLogOut { flags.insert(.loggedOut) }
+        if self.isHistorical { flags.insert(.historical) }
         if self.occurredAt != nil { flags.insert(.hasOccurredAt) }
         withBytes(self.device) { device in
             withBytes(self.person) { person in
-                IdentifyHeader(
-                    project: ProjectID(rawValue: 1), flags: flags, platform: 3,
-                    installationID: device, customID: person,
-                    requestID: .none, sourceName: .none, occurredAt: self.occurredAt ?? 0,
-                    sentAt: 0, expectedRevision: 0
-                ).write(into: &buffer)
+                withBytes(self.source) { source in
+                    IdentifyHeader(
+                        project: ProjectID(rawValue: 1), flags: flags, platform: 3,
+                        installationID: device, customID: person, requestID: .none,
+                        sourceName: source, occurredAt: self.occurredAt ?? 0, sentAt: 0,
+                        expectedRevision: 0
+                    ).write(into: &buffer)
+                }
             }
         }
         buffer.appendVarint(UInt64(self.patch.count))

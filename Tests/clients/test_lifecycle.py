@@ -35,11 +35,11 @@ def stub_of(server):
 
 
 def digest(folder):
-    """The digest of every file except the spare segment, which a running server fills in the background."""
+    """The digest of every file but the spare segment and the feed, which a running server writes in the background."""
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.iterdir())
-        if path.name != "next.tmp"
+        if path.name not in ("next.tmp", "feed")
     }
 
 

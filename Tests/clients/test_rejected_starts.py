@@ -125,7 +125,9 @@ def test_L14_files_are_their_owners_alone(copy):
     data = copy("snapshots")
     assert Server(data).start().stop() == 0
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in data.iterdir()} == {0o600}
+    files = [path for path in data.rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert stat.S_IMODE((data / "feed").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("index", [0, 1, -1])

@@ -41,8 +41,9 @@ package final class LinuxFileSystem: FileSystem {
         var prefix = path.hasPrefix("/") ? "/" : ""
         for part in path.split(separator: "/") {
             let parent = prefix.isEmpty ? "." : prefix
-            prefix += part + "/"
-            guard mkdir(prefix, Self.directoryMode) != 0 else {
+            prefix += prefix.isEmpty || prefix == "/" ? part : "/" + part
+            let found = self.resolve(prefix)
+            guard mkdirat(found.directory, found.path, Self.directoryMode) != 0 else {
                 // If the entry of a directory is lost, so is everything in it, synced or not.
                 created.append(prefix)
                 try self.syncDirectory(parent)

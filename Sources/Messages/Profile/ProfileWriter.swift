@@ -54,7 +54,7 @@ extension MessageEncoder {
 
     /// Appends what `body` writes, at most `bytesMax` bytes.
     @inline(__always)
-    private static func append(
+    static func append(
         _ bytesMax: Int, to output: inout ByteBuffer, _ body: (inout FieldWriter) -> Void
     ) {
         let start = output.count
@@ -65,7 +65,7 @@ extension MessageEncoder {
         var writer = FieldWriter(target)
         body(&writer)
         let bytes = writer.next - target
-        precondition(bytes <= bytesMax, "a profile is longer than it can be")
+        precondition(bytes <= bytesMax, "a message is longer than it can be")
         output.truncate(to: start + bytes)
     }
 
@@ -199,7 +199,7 @@ extension MessageEncoder {
             }
             Self.skipMetadata(&lists)
         }
-        if mask.contains(.native), natives.isAny { natives.write(into: &writer) }
+        if mask.contains(.native), natives.isAny { natives.write(5, into: &writer) }
         if mask.contains(.attributes) { Self.writeCustom(attributes, into: &writer) }
         if mask.contains(.attributeMetadata) { Self.writeMetadata(attributes, into: &writer) }
     }
@@ -248,7 +248,7 @@ extension MessageEncoder {
 
     /// An entry of a map from names to values.
     @inline(__always)
-    private static func writeEntry(
+    static func writeEntry(
         _ name: UnsafeRawBufferPointer, _ reader: inout ByteReader, into writer: inout FieldWriter
     ) {
         writer.write(1, name)
@@ -298,7 +298,7 @@ extension MessageEncoder {
 
 /// The values of a profile's native attributes: they come in the order of all names, and are
 /// written in the order of their fields.
-private struct NativeTexts {
+struct NativeTexts {
     /// By the raw value of the attribute; `nil`: it is not set.
     private var texts = InlineArray<5, UnsafeRawBufferPointer?>(repeating: nil)
     private(set) var isAny = false
@@ -319,9 +319,9 @@ private struct NativeTexts {
         self.isAny = true
     }
 
-    /// Writes `Profile.native`: a `StringValue` for each that is set.
-    func write(into writer: inout FieldWriter) {
-        writer.write(5) { writer in
+    /// Writes a NativeAttributes: a `StringValue` for each that is set.
+    func write(_ field: UInt8, into writer: inout FieldWriter) {
+        writer.write(field) { writer in
             for index in 0 ..< 5 {
                 guard let text = self.texts[index] else { continue }
                 writer.write(UInt8(index + 1)) { $0.write(1, text) }

@@ -34,7 +34,9 @@ extension MessageDecoder {
                     "\(size), at most \(Self.eventPageSizeMax) is allowed", at: "page_size")
             }
             var query = EventQuery(pageSize: size == 0 ? Self.eventPageSizeDefault : size)
-            query.names = self.eventNames(request.pointee.names, count: request.pointee.n_names)
+            query.names = self.loweredNames(
+                request.pointee.names, count: request.pointee.n_names, max: Self.eventNamesMax,
+                "names")
             query.from = self.time(request.pointee.from, "from")
             query.to = self.time(request.pointee.to, "to")
             switch request.pointee.order {
@@ -52,18 +54,18 @@ extension MessageDecoder {
         }
     }
 
-    /// Names in lower case, in the arena.
-    private func eventNames(
-        _ names: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, count: Int
+    /// Names of events or attributes in lower case, in the arena.
+    func loweredNames(
+        _ names: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, count: Int, max: Int,
+        _ field: StaticString
     ) -> [UnsafeRawBufferPointer] {
-        guard count <= Self.eventNamesMax else {
-            self.packer.add(
-                "\(count) names, at most \(Self.eventNamesMax) are allowed", at: "names")
+        guard count <= max else {
+            self.packer.add("\(count) names, at most \(max) are allowed", at: field)
             return []
         }
         guard let names, count > 0 else { return [] }
         var lowered: [UnsafeRawBufferPointer] = []
-        self.packer.path.push("names")
+        self.packer.path.push(field)
         for index in 0 ..< count {
             let name = ValuePacker.text(names[index])
             guard TextRules.isName(name) else {

@@ -1,3 +1,4 @@
+import Bytes
 import Profiles
 
 /// Writes protobuf fields into memory that is known to suffice; as proto3 wants it, zero and empty
@@ -69,6 +70,23 @@ struct FieldWriter {
         id.writeText(
             into: UnsafeMutableRawBufferPointer(start: self.next, count: ProfileID.textBytes))
         self.next += ProfileID.textBytes
+    }
+
+    /// Fields that are serialised already.
+    mutating func raw(_ fields: UnsafeRawBufferPointer) {
+        guard let source = fields.baseAddress else { return }
+        UnsafeMutableRawPointer(self.next).copyMemory(from: source, byteCount: fields.count)
+        self.next += fields.count
+    }
+
+    /// The bytes of a digest.
+    mutating func write(_ field: UInt8, _ digest: SHA256Digest) {
+        let words = digest.words
+        withUnsafeBytes(
+            of: (
+                words.0.bigEndian, words.1.bigEndian, words.2.bigEndian, words.3.bigEndian
+            )
+        ) { self.writeAlways(field, $0) }
     }
 
     /// A `google.protobuf.Timestamp`.

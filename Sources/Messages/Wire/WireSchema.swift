@@ -95,6 +95,7 @@ struct WireSchema: @unchecked Sendable {
     let createSnapshotRequest: WireRoot<Profiles__V1__CreateSnapshotRequest>
     let backupRequest: WireRoot<Profiles__V1__BackupRequest>
     let eraseProfileRequest: WireRoot<Profiles__V1__EraseProfileRequest>
+    let watchRequest: WireRoot<Profiles__V1__WatchRequest>
     let messages: UnsafePointer<WireMessage>
     let fields: UnsafePointer<WireField>
 
@@ -138,6 +139,7 @@ struct WireSchema: @unchecked Sendable {
         self.createSnapshotRequest = builder.root(profiles__v1__create_snapshot_request__init)
         self.backupRequest = builder.root(profiles__v1__backup_request__init)
         self.eraseProfileRequest = builder.root(profiles__v1__erase_profile_request__init)
+        self.watchRequest = builder.root(profiles__v1__watch_request__init)
         // Kept for the life of the process: tables behind plain pointers cost no reference counting
         // on the way of a request.
         self.messages = Self.keep(builder.messages)

@@ -6,6 +6,7 @@ import GRPCTransport
 import IOCore
 import ProfileService
 import Profiles
+import Storage
 
 /// The settings of one server process; every value is within its limits.
 package struct Configuration: Equatable, Sendable {
@@ -36,6 +37,8 @@ package struct Configuration: Equatable, Sendable {
     package var snapshotLogBytes: Int
     /// Longest time from a record to a snapshot that covers it, in seconds.
     package var snapshotSeconds: Int
+    /// Size of the change feed on disk, in bytes; the oldest changes go beyond it.
+    package var feedBytes = FeedOptions().bytesMax
     /// The lsn at which a log is accepted that has lost its end; `nil`: such a log is rejected.
     package var acceptLogLoss: UInt64?
     /// Projects of a new data directory; an existing one keeps its own number.
@@ -63,6 +66,8 @@ package struct Configuration: Equatable, Sendable {
     /// At most 8 hours: two snapshots remove erased data from the disk, and the contract promises
     /// that within 24 hours.
     package static let snapshotSecondsRange = 1 ... 28_800
+    /// Less would be seconds of a busy server's changes; 1 TiB is more than 23 hours of any.
+    package static let feedBytesRange = (64 << 20) ... (1 << 40)
     /// At least `default`; as many as the store can find at once.
     package static let projectsMaxRange = 1 ... 10_000
     /// 0: at once. At most 90 days, as who deletes wants the data gone.

@@ -142,6 +142,12 @@ package struct Setting: Sendable {
                     of: &$1)
             },
             read: { "\($0.snapshotSeconds)" }),
+        .size(
+            "feed-bytes",
+            summary:
+                "Size of the change feed on disk; the oldest changes go beyond it, and all go after"
+                + " 23 hours.",
+            in: \.feedBytes, Configuration.feedBytesRange),
         Setting(
             name: "accept-log-loss", valueName: "LSN",
             summary:

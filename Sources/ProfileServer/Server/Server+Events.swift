@@ -42,6 +42,7 @@ extension Server {
                 """, LogField("seconds", seconds))
         case .clock(.caughtUp): log.info("the clock has caught up with the log")
         case .snapshot(let event): Self.report(event, to: log)
+        case .feed(let event): Self.report(event, to: log)
         case .logSpaceNotPrepared(let error):
             log.warning(
                 "the next segment cannot be prepared",
@@ -69,6 +70,20 @@ extension Server {
                 """
             )
         case (.memory, false): log.info("below the memory limit again: writes continue")
+        }
+    }
+
+    private static func report(_ event: FeedEvent, to log: Log) {
+        switch event {
+        case .failed(let error):
+            log.warning(
+                "the change feed cannot be written: it goes on in memory as long as it fits",
+                LogField("reason", error.explanation))
+        case .recovered: log.info("the change feed is written again")
+        case .lost(let earliestLSN, let reason):
+            log.warning(
+                "the change feed begins later: watchers from before must begin anew",
+                LogField("earliest_lsn", earliestLSN), LogField("reason", reason))
         }
     }
 

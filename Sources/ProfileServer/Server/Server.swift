@@ -152,6 +152,9 @@ package final class Server {
         node.projectDeleteSeconds = self.configuration.projectDeleteSeconds
         node.pipeline.memoryBytesMax = self.configuration.memoryLimit
         node.snapshots.logBytesMax = UInt64(self.configuration.snapshotLogBytes)
+        node.feed.bytesMax = self.configuration.feedBytes
+        node.feed.segmentBytesMax = min(
+            node.feed.segmentBytesMax, LinuxProcess.fileBytesMax ?? .max)
         node.snapshots.ageNanosecondsMax =
             UInt64(self.configuration.snapshotSeconds) * 1_000_000_000
         let share =

@@ -100,6 +100,7 @@ final class ServerStatus: AdminPages {
             Self.write(recovered.pipeline.metrics, to: &text)
             Self.writeRequestIDs(of: recovered, to: &text)
             Self.write(recovered.snapshots, to: &text)
+            Self.write(recovered.feed, to: &text)
         }
         return text.text
     }

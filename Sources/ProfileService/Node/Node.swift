@@ -11,8 +11,8 @@ package enum NodeStartError: Error {
     case listening(IOError)
 }
 
-/// One whole node: network loops, commit pipeline, log, store, snapshots, backups and scrub, wired
-/// together over the seams of a `NodeEnvironment`.
+/// One whole node: network loops, commit pipeline, log, store, feed, snapshots, backups and scrub,
+/// wired together over the seams of a `NodeEnvironment`.
 ///
 /// It owns no thread. Everything happens in the steps of its components, which a driver calls: the
 /// server puts a thread around each, tests and the simulator step them in any order on one thread.
@@ -33,6 +33,7 @@ package final class Node {
         package let pipeline: CommitPipeline
         package let log: LogMetrics
         package let snapshots: SnapshotMetrics
+        package let feed: Feed
         package let report: RecoveryReport
         /// Time that the recovery took.
         package let seconds: Double
@@ -167,7 +168,7 @@ package final class Node {
         self.state.serve(
             Partition(
                 store: recovered.store, pipeline: recovered.pipeline,
-                coordinator: self.coordinator))
+                coordinator: self.coordinator, feed: recovered.feed))
         self.health.setAll(.serving)
         self.loopWaker()
     }

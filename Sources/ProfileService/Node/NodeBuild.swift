@@ -23,6 +23,7 @@ struct NodeBuild {
         let backups: any Parker
         let preparer: any Parker
         let scrub: any Parker
+        let feed: any Parker
 
         init(_ make: () -> any Parker) {
             self.log = make()
@@ -30,6 +31,7 @@ struct NodeBuild {
             self.backups = make()
             self.preparer = make()
             self.scrub = make()
+            self.feed = make()
         }
     }
 
@@ -64,12 +66,17 @@ struct NodeBuild {
         let started = self.environment.clock.monotonicNanoseconds()
         self.examineFileSystem()
         let feed = SnapshotFeed(logWaker: self.parkers.log, waker: self.parkers.snapshots)
+        let feedWriter = self.makeFeedWriter()
         let recovered = try Partition.recover(
             self.logStore, clock: self.environment.clock,
             limits: self.environment.configuration.store, random: self.environment.random,
-            feed: feed, waker: self.parkers.log, onProgress: self.progress(since: started))
+            feed: feed, recorder: ChangeRecorder(feedWriter), waker: self.parkers.log,
+            onProgress: self.progress(since: started))
         let requests = SnapshotRequests(waker: self.parkers.snapshots)
-        let snapshotter = self.makeSnapshotter(recovered, feed: feed, requests: requests)
+        let snapshotter = self.makeSnapshotter(
+            recovered, feed: feed, requests: requests, changes: feedWriter.feed)
+        let snapshotMetrics = snapshotter.metrics
+        feedWriter.keptBytes = { snapshotMetrics.bytes }
         let pipeline = self.makePipeline(
             mailboxes: mailboxes, requests: requests, onLogFailure: onLogFailure)
         let coordinator = OperatorCoordinator(
@@ -78,7 +85,7 @@ struct NodeBuild {
         return Result(
             recovered: Node.Recovered(
                 store: recovered.store, pipeline: pipeline, log: recovered.opened.metrics,
-                snapshots: snapshotter.metrics, report: recovered.report,
+                snapshots: snapshotter.metrics, feed: feedWriter.feed, report: recovered.report,
                 seconds: Double(elapsed) / 1e9),
             coordinator: coordinator,
             workers: [
@@ -90,19 +97,41 @@ struct NodeBuild {
                 NodeComponent(
                     name: "log", body: recovered.makeCommitter(for: pipeline),
                     idling: .parked(self.parkers.log), onStop: { pipeline.stop() }),
+                self.changes(feedWriter),
             ] + self.preparer(recovered))
     }
 
     // MARK: Components
 
+    private func makeFeedWriter() -> FeedWriter {
+        let onEvent = self.environment.onEvent
+        var options = self.environment.configuration.feed
+        options.reserveBytes = self.log.options.headroomBytes
+        return FeedWriter(
+            Feed(
+                FeedFiles(self.log.fileSystem, in: self.log.directory), options: options,
+                logWaker: self.parkers.log, waker: self.parkers.feed),
+            clock: self.environment.clock, onEvent: { onEvent(.feed($0)) })
+    }
+
+    private func changes(_ writer: FeedWriter) -> NodeComponent {
+        let worker = FeedWorker(writer, waker: self.parkers.feed)
+        return NodeComponent(
+            name: "feed", body: worker, idling: .parked(self.parkers.feed),
+            onStop: { worker.stop() })
+    }
+
     private func makeSnapshotter(
-        _ recovered: Partition.Recovered, feed: SnapshotFeed, requests: SnapshotRequests
+        _ recovered: Partition.Recovered, feed: SnapshotFeed, requests: SnapshotRequests,
+        changes: Feed
     ) -> Snapshotter {
         let onEvent = self.environment.onEvent
         return Snapshotter(
             environment: self.log, logStore: self.logStore,
             directoryID: recovered.opened.directoryID, feed: feed,
-            requests: requests, store: recovered.store, log: recovered.opened.metrics,
+            requests: requests,
+            barrier: FeedBarrier(changes, waker: self.parkers.snapshots), store: recovered.store,
+            log: recovered.opened.metrics,
             coverage: recovered.coverage, policy: self.environment.configuration.snapshots,
             onEvent: { onEvent(.snapshot($0)) })
     }

@@ -58,6 +58,7 @@ package struct NodeConfiguration: Sendable {
     package var pipeline = PipelineLimits()
     package var log = LogOptions()
     package var snapshots = SnapshotPolicy()
+    package var feed = FeedOptions()
     package var scrub = ScrubSchedule()
 
     /// A day: long enough to notice a mistake.
@@ -89,6 +90,7 @@ package enum NodeEvent: Sendable {
     /// The machine's clock is behind the log, or is right again.
     case clock(ClockEvent)
     case snapshot(Snapshotter.Event)
+    case feed(FeedEvent)
     /// File space for the log cannot be prepared; the first of several failures in a row.
     case logSpaceNotPrepared(IOError)
     /// The scrub has read every sealed file.

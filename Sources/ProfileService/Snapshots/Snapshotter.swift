@@ -23,13 +23,14 @@ package final class Snapshotter: Steppable {
         case notPruned(StorageError)
     }
 
-    ///         due or requested        complete               verified
-    /// idle -------------------> writing --------> verifying --------> pruning --> idle
-    ///   +--stop--> ended           +------ failure ---+--> idle
+    ///       due or requested        complete              feed synced           verified
+    /// idle -----------------> writing ------> awaitingFeed ------> verifying ------> pruning
+    ///   +--stop--> ended         +------------- failure ---------------+--> idle <------+
     private enum State {
         case idle
         /// Waits for blocks and writes them; no writer before the log has chosen the position.
         case writing(SnapshotWriter?)
+        case awaitingFeed(SnapshotWriter)
         case verifying(SnapshotWriter)
         case pruning(SnapshotPruner, SnapshotFile)
         case ended
@@ -50,6 +51,7 @@ package final class Snapshotter: Steppable {
     private let directoryID: DirectoryID
     private let feed: SnapshotFeed
     private let requests: SnapshotRequests
+    private let barrier: FeedBarrier?
     private let store: Store
     private let log: LogMetrics
     private let onEvent: (Event) -> Void
@@ -63,18 +65,20 @@ package final class Snapshotter: Steppable {
     ///   - logStore: Truncates the log behind the older of two snapshots.
     ///   - feed: Wakes this component.
     ///   - requests: Wakes this component.
+    ///   - barrier: What a snapshot waits for before it counts; `nil`: nothing.
     ///   - onEvent: Called in a step.
-    package init(
+    init(
         environment: LogEnvironment, logStore: any LogStore, directoryID: DirectoryID,
-        feed: SnapshotFeed,
-        requests: SnapshotRequests, store: Store, log: LogMetrics, coverage: SnapshotCoverage,
-        policy: SnapshotPolicy, onEvent: @escaping (Event) -> Void
+        feed: SnapshotFeed, requests: SnapshotRequests, barrier: FeedBarrier? = nil,
+        store: Store, log: LogMetrics, coverage: SnapshotCoverage, policy: SnapshotPolicy,
+        onEvent: @escaping (Event) -> Void
     ) {
         self.environment = environment
         self.logStore = logStore
         self.directoryID = directoryID
         self.feed = feed
         self.requests = requests
+        self.barrier = barrier
         self.store = store
         self.log = log
         self.onEvent = onEvent
@@ -97,6 +101,7 @@ package final class Snapshotter: Steppable {
             switch self.state {
             case .idle: return try self.beginIfDue(now: started)
             case .writing(let writer): return try self.writeNext(to: writer, since: started)
+            case .awaitingFeed(let writer): return self.awaitFeed(writer)
             case .verifying(let writer): return try self.verifyNext(of: writer, since: started)
             case .pruning(let pruner, let file):
                 return self.pruneNext(pruner, after: file, since: started)
@@ -169,9 +174,19 @@ package final class Snapshotter: Steppable {
         case .failed(let failure): throw failure
         case .complete:
             guard let writer else { throw .logFailed }
-            self.state = .verifying(writer)
+            self.state = .awaitingFeed(writer)
             return .now
         }
+    }
+
+    /// The snapshot gets its name only when the feed has come as far (L11): it was begun when the
+    /// feed had its position.
+    private func awaitFeed(_ writer: SnapshotWriter) -> NextStep {
+        guard self.barrier?.isPassed() ?? true else {
+            return .after(nanoseconds: Self.lookNanoseconds)
+        }
+        self.state = .verifying(writer)
+        return .now
     }
 
     private func verifyNext(
@@ -201,7 +216,7 @@ package final class Snapshotter: Steppable {
         self.feed.abandon()
         switch self.state {
         case .writing(let writer): writer?.abandon()
-        case .verifying(let writer): writer.abandon()
+        case .awaitingFeed(let writer), .verifying(let writer): writer.abandon()
         case .idle, .pruning, .ended: break
         }
         self.metrics.ended(.failure(failure), nanoseconds: 0)

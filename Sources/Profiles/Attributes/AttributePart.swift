@@ -143,6 +143,39 @@ struct AttributePart {
         }
     }
 
+    /// Appends the attributes that a reader sees, in name order, as a change record has them: each
+    /// `name: UInt16 | packed value`.
+    func appendNumbered(totalBytes: Int, to target: inout ByteBuffer) {
+        var reader = self.entries(totalBytes: totalBytes)
+        for _ in 0 ..< self.entryCount {
+            let name = reader.read(UInt16.self)
+            switch Kind(rawValue: reader.read()) {
+            case .value:
+                _ = reader.readVarint()
+                let start = reader.offset
+                _ = PackedValue.skip(&reader, depth: 1)
+                target.append(name)
+                target.append(
+                    UnsafeRawBufferPointer(start: self.base + start, count: reader.offset - start))
+            case .list:
+                _ = reader.readVarint()
+                let count = reader.readVarint()
+                target.append(name)
+                target.append(PackedTag.list.rawValue)
+                target.appendVarint(count)
+                for _ in 0 ..< count {
+                    _ = reader.readVarint()
+                    target.appendPrefixed(reader.readPrefixed())
+                }
+                for _ in 0 ..< reader.readVarint() {
+                    _ = reader.readVarint()
+                    _ = reader.readPrefixed()
+                }
+            case .deleted, nil: Self.skipElements(&reader, .deleted)
+            }
+        }
+    }
+
     private func appendList(
         _ reader: inout ByteReader, _ name: UnsafeRawBufferPointer, to target: inout ByteBuffer
     ) {

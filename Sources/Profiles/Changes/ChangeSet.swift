@@ -5,14 +5,14 @@ import Bytes
 // makes all of it visible at once. No reader sees half of a merge.
 
 /// What one commit changes, staged before any lock is taken. Its storage is kept.
-struct ChangeSet {
+struct ChangeSet: ~Copyable {
     /// Edits of one commit: the profile that a Track names, and a former holder for each event.
     static let editsMax = TrackWork.eventsMax + 1
 
     /// Whether anything but edits is staged. A commit looks at this one byte first.
     var isStaged = false
-    /// Whether `consumer` is attached: what the change list costs while it is not.
-    var isConsumed = false
+    /// Blocks that a commit replaces are freed after its change records are written.
+    var defersFrees = false
     private(set) var editCount = 0
     // SAFETY: made with the store and freed with it; the applier's alone; `editCount` edits are
     // initialised.
@@ -29,7 +29,7 @@ struct ChangeSet {
     var suppression: SuppressionChange?
     var key: KeyChange?
 
-    var consumer: (any ChangeConsumer)?
+    var records = ChangeRecords()
     var list = ChangeList()
 
     /// The reasons that an address is suppressed for from now on.
@@ -61,7 +61,7 @@ struct ChangeSet {
     @inline(__always)
     mutating func removeEdits() { self.editCount = 0 }
 
-    /// Removes everything but the change list, which is kept until it is delivered.
+    /// Removes everything that was staged; change records are kept until they are taken.
     mutating func removeAll() {
         self.isStaged = false
         self.editCount = 0
@@ -142,12 +142,12 @@ extension Store {
     }
 
     /// Frees a block that readers cannot reach any more: at once, or when what may still refer to
-    /// it is done, which is the change list or an atomic batch.
+    /// it is done, which is a change record or an atomic batch.
     func discard(_ block: Handle, bytes: Int) {
         guard block != 0 else { return }
         if self.undo.pointee.isActive {
             self.undo.pointee.freed.append((block, bytes))
-        } else if self.isConsumed {
+        } else if self.changes.pointee.defersFrees {
             self.changes.pointee.freed.append((block, bytes))
         } else {
             self.slab.deallocate(block, bytes: bytes)
@@ -199,7 +199,7 @@ extension Store {
     /// its header may be replaced or edited before the commit.
     func createProfile(
         _ call: CallContext, project: ProjectID, identity: Handle, identityBytes: Int,
-        isHistorical: Bool = false
+        origin: ChangeOrigin = ChangeOrigin()
     ) -> ProfileRef {
         let id = self.ids.profile(receivedAt: call.receivedAt, lsn: call.lsn)
         let hash = self.identities.profileIDHash(project, id)
@@ -211,8 +211,9 @@ extension Store {
         self.name(profile, hash)
         self.changes.pointee.profilesAdded += 1
         if self.isIdentified(header) { self.project.record.pointee.counts.identified += 1 }
-        if self.isConsumed {
-            self.note(.created, of: profile, lsn: call.firstLSN, isHistorical: isHistorical)
+        if self.recordsChanges {
+            self.note(
+                .created, of: profile, lsn: call.firstLSN, origin: origin, detail: .created)
         }
         return profile
     }

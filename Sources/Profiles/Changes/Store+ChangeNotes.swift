@@ -1,180 +1,187 @@
 import Bytes
 
-// How the change list is collected: each place that decides a change notes it beside its staging.
-// All of it runs only while a consumer is attached.
+// How the changes of a commit are noted: each place that decides a change notes it beside its
+// staging. All of it runs only while the store records changes.
 //
-// SAFETY: `changes`, `undo` and `work` are one element each that `Store` owns; this file runs on
-// the applier, the only thread that follows them. A `Change` quotes blocks that are freed after its
-// delivery.
+// SAFETY: `changes` and `work` are one element each that `Store` owns; this file runs on the
+// applier, the only thread that follows them. A `Change` quotes blocks that are freed after its
+// record is written.
 
 extension Store {
-    /// Attaches the consumer of changes, or with `nil` detaches it; for the applier, between two
-    /// records.
-    package func attach(_ consumer: (any ChangeConsumer)?) {
-        self.changes.pointee.consumer = consumer
-        self.changes.pointee.isConsumed = consumer != nil
-    }
-
-    /// Whether changes are collected.
-    @inline(__always)
-    var isConsumed: Bool { self.changes.pointee.isConsumed }
-
-    /// Notes a change; the revision is read once it is committed.
+    /// Notes a change; revision and custom id are read once it is committed.
     @inline(never)
     func note(
-        _ kind: Change.Kind, of profile: ProfileRef, other: ProfileRef? = nil, lsn: UInt64,
-        isHistorical: Bool = false, detail: Change.Detail = .none
+        _ kind: ChangeKind, of profile: ProfileRef, other: ProfileRef? = nil, lsn: UInt64,
+        origin: ChangeOrigin = ChangeOrigin(), detail: Change.Detail = .none
     ) {
         var change = Change(
-            kind: kind, lsn: lsn, profileID: self.pool.header(profile).pointee.id,
-            profile: profile)
+            kind: kind, lsn: lsn, profile: profile,
+            profileID: self.pool.header(profile).pointee.id)
         if let other { change.otherID = self.pool.header(other).pointee.id }
-        change.isHistorical = isHistorical
+        change.origin = origin
         change.detail = detail
         self.changes.pointee.list.changes.append(change)
     }
 
-    /// Notes which attributes a reader sees changed.
+    /// Writes what a kind of change adds to its record.
+    func writeDetail(_ body: (inout ByteBuffer) -> Void) -> Change.Detail {
+        let start = self.changes.pointee.list.details.count
+        body(&self.changes.pointee.list.details)
+        return .written(start ..< self.changes.pointee.list.details.count)
+    }
+
+    /// Notes that an installation belongs to a profile now.
+    func noteMove(
+        of installation: UnsafeRawBufferPointer, to profile: ProfileRef, from former: ProfileRef?,
+        _ call: CallContext, origin: ChangeOrigin
+    ) {
+        self.note(
+            .installationMoved, of: profile, other: former, lsn: call.lsn, origin: origin,
+            detail: self.writeDetail { $0.appendPrefixed(installation) })
+    }
+
+    /// Notes which attributes a reader sees changed, with their values.
     ///
     /// - Parameters:
     ///   - old: The header with the attributes so far.
-    ///   - new: The header with the block that `draft` was written to.
+    ///   - draft: The attributes that the profile will have.
     /// - Complexity: O(attributes of both).
     func noteAttributes(
-        of profile: ProfileRef, from old: ProfileHeader, to new: ProfileHeader,
-        _ draft: AttributeDraft, _ call: CallContext, isHistorical: Bool
+        of profile: ProfileRef, from old: ProfileHeader, to draft: AttributeDraft,
+        _ call: CallContext, origin: ChangeOrigin
     ) {
         let before = self.attributeDraft(old).entries
         let names = self.project.names
-        let first = self.changes.pointee.list.attributes.count
-        func add(_ name: Int, isDeleted: Bool) {
-            self.changes.pointee.list.attributes.append(
-                AttributeChange(name: UInt16(name), isDeleted: isDeleted))
-        }
-        // Both lists ascend by the text of their names.
-        var next = 0
-        for after in draft.entries {
-            while next < before.count, before[next].name != after.name,
-                names.name(before[next].name).isOrderedBefore(names.name(after.name))
-            {
-                if before[next].isShown { add(before[next].name, isDeleted: true) }
+        let start = self.changes.pointee.list.details.count
+        let detail = self.writeDetail { buffer in
+            // Both lists ascend by the text of their names.
+            var next = 0
+            for after in draft.entries {
+                while next < before.count, before[next].name != after.name,
+                    names.name(before[next].name).isOrderedBefore(names.name(after.name))
+                {
+                    if before[next].isShown { buffer.append(deleted: before[next]) }
+                    next += 1
+                }
+                let isKnown = next < before.count && before[next].name == after.name
+                let shown = isKnown ? before[next] : nil
+                if isKnown { next += 1 }
+                if after.isShown {
+                    if !(shown?.showsSame(as: after) ?? false) { buffer.append(set: after) }
+                } else if shown?.isShown ?? false {
+                    buffer.append(deleted: after)
+                }
+            }
+            while next < before.count {
+                if before[next].isShown { buffer.append(deleted: before[next]) }
                 next += 1
             }
-            let isKnown = next < before.count && before[next].name == after.name
-            let shown = isKnown ? before[next] : nil
-            if isKnown { next += 1 }
-            if after.isShown {
-                if !(shown?.showsSame(as: after) ?? false) { add(after.name, isDeleted: false) }
-            } else if shown?.isShown ?? false {
-                add(after.name, isDeleted: true)
-            }
         }
-        while next < before.count {
-            if before[next].isShown { add(before[next].name, isDeleted: true) }
-            next += 1
-        }
-        let range = first ..< self.changes.pointee.list.attributes.count
-        guard !range.isEmpty else { return }
+        guard self.changes.pointee.list.details.count > start else { return }
         self.note(
-            .attributesChanged, of: profile, lsn: call.lsn, isHistorical: isHistorical,
-            detail: .attributes(
-                names: range, block: new.attributes, bytes: Int(new.attributesBytes)))
+            .attributesChanged, of: profile, lsn: call.lsn, origin: origin, detail: detail)
     }
 
-    /// Notes the applied entries that were just appended to a ledger: one change for each lsn.
+    /// Notes an applied entry that was just appended to a ledger: the entries of one lsn are one
+    /// change.
     ///
     /// - Parameters:
-    ///   - evaluated: The changes that have an entry, in the order of the ledger.
-    ///   - addedBytes: Bytes of these entries at the end of the header's ledger block.
+    ///   - entry: As it is hashed (`ConsentEntry`).
+    ///   - previous: The hash of the entry before.
+    ///   - hash: Of the entry.
     func noteConsent(
-        of profile: ProfileRef, _ header: ProfileHeader, _ evaluated: [EvaluatedChange],
-        addedBytes: Int
+        of profile: ProfileRef, _ change: EvaluatedChange, _ entry: UnsafeRawBufferPointer,
+        previous: SHA256Digest, hash: SHA256Digest, origin: ChangeOrigin = ChangeOrigin()
     ) {
-        let offset = Int(header.ledgerBytes) - addedBytes
-        var reader = ByteReader(
-            UnsafeRawBufferPointer(
-                start: self.slab.pointer(header.ledger) + offset, count: addedBytes))
-        for change in evaluated {
-            let entry = reader.readPrefixed()
-            guard change.applied else { continue }
-            let index = self.changes.pointee.list.entries.count
-            self.changes.pointee.list.entries.append(
-                ConsentEntryChange(channel: change.channel, topic: change.topic, entry: entry))
-            if let last = self.changes.pointee.list.changes.last, last.profile == profile,
-                last.lsn == change.lsn, case .entries(let range) = last.detail
-            {
-                let position = self.changes.pointee.list.changes.count - 1
-                self.changes.pointee.list.changes[position].detail = .entries(
-                    range.lowerBound ..< index + 1)
-            } else {
-                self.note(
-                    .subscriptionChanged, of: profile, lsn: change.lsn,
-                    detail: .entries(index ..< index + 1))
-            }
+        let detail = self.writeDetail { buffer in
+            buffer.append(change.channel.rawValue)
+            previous.write(into: &buffer)
+            hash.write(into: &buffer)
+            buffer.appendPrefixed(entry)
+        }
+        let last = self.changes.pointee.list.changes.count - 1
+        if last >= 0, case .written(let added) = detail,
+            case .written(let earlier) = self.changes.pointee.list.changes[last].detail,
+            earlier.upperBound == added.lowerBound,
+            self.changes.pointee.list.changes[last].kind == .subscriptionChanged,
+            self.changes.pointee.list.changes[last].profile == profile,
+            self.changes.pointee.list.changes[last].lsn == change.lsn
+        {
+            self.changes.pointee.list.changes[last].detail = .written(
+                earlier.lowerBound ..< added.upperBound)
+        } else {
+            self.note(
+                .subscriptionChanged, of: profile, lsn: change.lsn, origin: origin, detail: detail)
         }
     }
 
     /// Notes a changed suppression for every profile that has the address, ascending by profile id.
     ///
-    /// - Complexity: O(profiles with the address); the list takes about 100 bytes for each.
+    /// - Complexity: O(profiles with the address); the list and the records take about 200 bytes
+    ///   for each.
     func noteSuppression(
         of address: AddressHash, _ reasons: SuppressionReasons, _ call: CallContext
     ) {
         let found = self.addresses.candidates(address.low, max: .max) { 0 }.profiles
-        let sorted = found.map { ($0, self.pool.header($0).pointee) }
-            .filter { $0.1.project == self.project.id }
-            .sorted { ($0.1.id.high, $0.1.id.low) < ($1.1.id.high, $1.1.id.low) }
+        let sorted = found.map { ($0, self.pool.header($0).pointee.id) }
+            .sorted { ($0.1.high, $0.1.low) < ($1.1.high, $1.1.low) }
         for (native, channel) in [
             (NativeAttribute.emailAddress, Channel.email), (.phoneNumber, .sms),
         ] {
             guard let number = self.project.names.find(native.nameBytes) else { continue }
-            for (profile, header) in sorted {
-                guard let text = self.address(in: header, number),
+            let detail = self.writeDetail { buffer in
+                buffer.append(channel.rawValue)
+                buffer.append(reasons.rawValue)
+            }
+            for (profile, _) in sorted {
+                let header = self.pool.header(profile).pointee
+                guard header.project == self.project.id,
+                    let text = self.address(in: header, number),
                     self.addressHash(header.project, channel, text) == address
                 else { continue }
-                self.note(
-                    .suppressionChanged, of: profile, lsn: call.lsn,
-                    detail: .suppression(channel, reasons))
+                self.note(.suppressionChanged, of: profile, lsn: call.lsn, detail: detail)
             }
         }
     }
 
-    /// Notes the events of the edits that were just carried out.
-    func noteEvents(_ edits: UnsafeBufferPointer<ProfileEdit>) {
-        for edit in edits where edit.storedCount > 0 {
-            for number in 0 ..< edit.eventCount {
-                let event = self.work.pointee.pending + number
-                guard edit.takes(event) else { continue }
-                self.note(
-                    .eventStored, of: edit.profile, lsn: event.pointee.lsn,
-                    isHistorical: edit.isHistorical, detail: .event(event.pointee.block))
+    /// Notes the erasure of a person, and which profiles had been merged into it.
+    func noteErasure(of profile: ProfileRef, _ losers: [ProfileRef], _ call: CallContext) {
+        let detail = self.writeDetail { buffer in
+            for loser in losers {
+                ChangeRecords.append(self.pool.header(loser).pointee.id, to: &buffer)
             }
         }
+        self.note(.erased, of: profile, lsn: call.lsn, detail: detail)
     }
 
-    /// Completes the changes that were noted since the last commit: they are in the state now.
-    func noteCommitted() {
-        let count = self.changes.pointee.list.changes.count
-        for index in self.changes.pointee.list.committedCount ..< count {
-            let change = self.changes.pointee.list.changes[index]
-            let header = self.pool.header(change.profile).pointee
-            self.changes.pointee.list.changes[index].revision = header.revision
-            guard change.kind == .created else { continue }
-            self.changes.pointee.list.changes[index].detail = .created(
-                identity: header.identity, attributes: header.attributes,
-                attributesBytes: Int(header.attributesBytes))
+    /// Notes the events of an edit that was just carried out.
+    func noteEvents(_ edit: UnsafeMutablePointer<ProfileEdit>) {
+        guard edit.pointee.storedCount > 0 else { return }
+        let origin = ChangeOrigin(isHistorical: edit.pointee.isHistorical)
+        for number in 0 ..< edit.pointee.eventCount {
+            let event = self.work.pointee.pending + number
+            guard edit.pointee.takes(event) else { continue }
+            self.note(
+                .eventStored, of: edit.pointee.profile, lsn: event.pointee.lsn, origin: origin,
+                detail: .event(event.pointee.block))
         }
-        self.changes.pointee.list.committedCount = count
+    }
+}
+
+extension ByteBuffer {
+    /// Appends an attribute that was set, as a change record has it.
+    fileprivate mutating func append(set entry: AttributeEntry) {
+        self.append(UInt16(entry.name))
+        guard entry.kind == .list else { return self.append(entry.value) }
+        self.append(PackedTag.list.rawValue)
+        self.appendVarint(UInt64(entry.elements.count))
+        for element in entry.elements { self.appendPrefixed(element.text) }
     }
 
-    /// Hands the collected changes to the consumer; before anything that they refer to is freed.
-    func deliverChanges(receivedAt: Int64) {
-        guard !self.changes.pointee.list.changes.isEmpty else { return }
-        self.changes.pointee.list.sort()
-        self.changes.pointee.consumer?.consume(
-            CommittedChanges(
-                store: self, list: self.changes.pointee.list, receivedAt: receivedAt))
-        self.changes.pointee.list.removeAll()
+    /// Appends an attribute that was deleted, as a change record has it.
+    fileprivate mutating func append(deleted entry: AttributeEntry) {
+        self.append(UInt16(entry.name))
+        self.append(ChangeView.deletedTag)
     }
 }
 

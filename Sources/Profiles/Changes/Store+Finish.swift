@@ -2,7 +2,7 @@ import Bytes
 
 // The one way in which a command changes what readers see, a plain Track included. Everything that
 // must happen with a change hangs here: pre-images for a running snapshot, the undo log of an
-// atomic batch, the counts that metrics show, and the change list.
+// atomic batch, the counts that metrics show, and the change records.
 //
 // Housekeeping that no reader sees (deduplication entries and blocks that are past due) needs no
 // commit. The digest is computed from the state, and that of the results by the caller of `apply`.
@@ -14,8 +14,8 @@ import Bytes
 extension Store {
     /// Makes everything that is staged visible at once, and frees what it replaced.
     ///
-    /// Budget: a Track of an existing profile takes one lock, no allocation, and one look at
-    /// `isConsumed`.
+    /// Budget: a Track of an existing profile takes one lock, no allocation, and for its change
+    /// records two copies per event.
     ///
     /// - Parameters:
     ///   - isLast: Readers see the call's lsn with this commit; false for steps of a tick, which
@@ -29,12 +29,18 @@ extension Store {
                 self.carryOut(edit, call)
                 if isLast { self.publish(call.lsn) }
             }
+            // Before the events that it drops are freed: they may be among those that it stored.
+            if self.recordsChanges, edit.pointee.storedCount > 0 {
+                self.recordEvents(edit, receivedAt: call.receivedAt)
+            }
             self.settle(edit)
-            if self.isConsumed { self.noteFinished(call) }
             self.changes.pointee.removeEdits()
         } else {
+            let recordsChanges = self.recordsChanges
+            self.changes.pointee.defersFrees = recordsChanges
             self.finishStaged(call, isLast: isLast)
-            if self.isConsumed { self.noteFinished(call) }
+            self.changes.pointee.defersFrees = false
+            if recordsChanges { self.recordNoted(call) }
             self.changes.pointee.removeEdits()
             if !keepsReplaced { self.freeReplaced() }
         }
@@ -158,17 +164,5 @@ extension Store {
             self.discard(parts.oldCounters, bytes: parts.oldCounterBytes)
         }
         self.forgetDropped()
-    }
-
-    /// Completes the change list, and delivers it unless an atomic batch is still open.
-    @inline(never)
-    private func noteFinished(_ call: CallContext) {
-        self.noteEvents(
-            UnsafeBufferPointer(
-                start: self.changes.pointee.edits, count: self.changes.pointee.editCount))
-        self.noteCommitted()
-        if !self.undo.pointee.isActive { self.deliverChanges(receivedAt: call.receivedAt) }
-        // Of an edit alone; what a staged change replaced is freed by the caller.
-        if !self.changes.pointee.isStaged { self.freeReplaced() }
     }
 }

@@ -80,26 +80,23 @@ extension Store {
 
     /// Runs a batch: all of it is committed if `body` returns true, nothing of it otherwise. No
     /// reader sees anything in between.
-    func atomically(_ call: CallContext, _ body: () -> Bool) -> Bool {
+    func atomically(_ body: () -> Bool) -> Bool {
         self.addresses.holdingAll {
             self.index.holdingAll {
-                self.profileLocks.holding(mask: .max) { self.commitOrRollBack(call, body) }
+                self.profileLocks.holding(mask: .max) { self.commitOrRollBack(body) }
             }
         }
     }
 
-    private func commitOrRollBack(_ call: CallContext, _ body: () -> Bool) -> Bool {
+    private func commitOrRollBack(_ body: () -> Bool) -> Bool {
         self.undo.pointee.isActive = true
         self.undo.pointee.state = self.state.pointee
         self.undo.pointee.counts = self.project.counts
         self.undo.pointee.nameCount = self.project.names.count
+        self.changes.pointee.records.beginBatch()
         let isCommitted = body()
         self.undo.pointee.isActive = false
-        if isCommitted {
-            if self.isConsumed { self.deliverChanges(receivedAt: call.receivedAt) }
-        } else {
-            self.rollBack()
-        }
+        if !isCommitted { self.rollBack() }
         let blocks = isCommitted ? self.undo.pointee.freed : self.undo.pointee.allocated
         for (block, bytes) in blocks { self.slab.deallocate(block, bytes: bytes) }
         self.undo.pointee = UndoLog()
@@ -109,6 +106,7 @@ extension Store {
     private func rollBack() {
         self.changes.pointee.removeAll()
         self.changes.pointee.list.removeAll()
+        self.changes.pointee.records.rollBack()
         for step in self.undo.pointee.steps.reversed() {
             switch step {
             case .header(let profile, let header): self.pool.header(profile).pointee = header

@@ -59,7 +59,7 @@ package struct SuppressionReasons: OptionSet, Sendable, BitwiseCopyable {
     package static let invalid = SuppressionReasons(.invalid)
     package static let manual = SuppressionReasons(.manual)
 
-    init(_ reason: SuppressionReason) { self.rawValue = 1 << reason.rawValue }
+    package init(_ reason: SuppressionReason) { self.rawValue = 1 << reason.rawValue }
 }
 
 /// What kind of message is to be sent.

@@ -242,7 +242,7 @@ extension Store {
         self.changes.pointee.suppression = ChangeSet.SuppressionChange(
             address: command.address, reasons: after,
             formerAddress: former.isEmpty ? nil : command.formerAddress)
-        if self.isConsumed, after != before {
+        if self.recordsChanges, after != before {
             self.noteSuppression(of: command.address, after, call)
         }
         self.finish(call)

@@ -36,10 +36,9 @@ extension Store {
             profileID: header.id, revision: header.revision, redirectedFrom: redirectedFrom,
             changeCount: work.evaluated.count
         ).write(into: &results)
-        let addedBytes = self.appendLedger(work, to: &header, results: &results)
-        if self.isConsumed, work.isVisible || isNew {
-            self.noteConsent(of: profile, header, work.evaluated, addedBytes: addedBytes)
-        }
+        self.appendLedger(
+            work, of: profile, isNoted: self.recordsChanges && (work.isVisible || isNew),
+            to: &header, results: &results)
         work.part.appendImage(to: &results)
         ResultHeader.end(at: start, in: &results)
         // Topics of `work.part` are borrowed from the old block, which lives until the commit.
@@ -58,11 +57,14 @@ extension Store {
     }
 
     /// Gives a header a new ledger block with an entry for each evaluated change, and appends each
-    /// change's result; returns the bytes of the new entries, which end the block.
+    /// change's result.
+    ///
+    /// - Parameter isNoted: The entries that were applied are changes.
     private func appendLedger(
-        _ work: ConsentWork, to header: inout ProfileHeader, results: inout ByteBuffer
-    ) -> Int {
-        guard !work.evaluated.isEmpty else { return 0 }
+        _ work: ConsentWork, of profile: ProfileRef, isNoted: Bool, to header: inout ProfileHeader,
+        results: inout ByteBuffer
+    ) {
+        guard !work.evaluated.isEmpty else { return }
         var chain = LedgerAppend(self.ledgerPart(header))
         var entry = ByteBuffer()
         var token = ByteBuffer()
@@ -71,6 +73,10 @@ extension Store {
             self.entry(change, work, of: header.id).write(into: &entry)
             let previous = chain.head
             chain.append(entry.bytes)
+            if isNoted, change.applied {
+                self.noteConsent(
+                    of: profile, change, entry.bytes, previous: previous, hash: chain.head)
+            }
             token.removeAll()
             if change.needsToken {
                 self.appendText(
@@ -87,7 +93,6 @@ extension Store {
             ).write(into: &results)
         }
         self.setLedger(chain, in: &header)
-        return chain.addedBytes
     }
 
     func entry(_ change: EvaluatedChange, _ work: ConsentWork, of profileID: ProfileID)
@@ -128,9 +133,6 @@ struct LedgerAppend: ~Copyable {
         self.ledger = ledger
         self.head = ledger.head
     }
-
-    /// Bytes of the new entries.
-    var addedBytes: Int { self.added.count }
 
     mutating func append(_ entry: UnsafeRawBufferPointer) {
         self.head = LedgerPart.hash(entry, after: self.head)

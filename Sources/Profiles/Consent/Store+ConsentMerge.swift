@@ -14,7 +14,7 @@ extension Store {
     /// keeps its consent and its ledger.
     func mergeConsent(
         from loser: ProfileRef, into header: inout ProfileHeader, survivor: ProfileRef,
-        call: CallContext
+        call: CallContext, origin: ChangeOrigin
     ) {
         let lost = self.consentPart(self.pool.header(loser).pointee)
         var work = ConsentWork(
@@ -22,7 +22,7 @@ extension Store {
             part: self.consentPart(self.pool.header(survivor).pointee))
         work.merge(lost)
         self.setConsent(work.part, in: &header)
-        self.appendEntries(work, of: survivor, to: &header)
+        self.appendEntries(work, of: survivor, to: &header, origin)
     }
 
     /// Withdraws consent that was given for an address which the attributes no longer have, where
@@ -33,7 +33,7 @@ extension Store {
     ///   - header: Still with the attributes that it had.
     func resetConsent(
         of profile: ProfileRef, for draft: AttributeDraft, in header: inout ProfileHeader,
-        _ call: CallContext
+        _ call: CallContext, origin: ChangeOrigin
     ) {
         guard self.project.options.resetConsentOnAddressChange, header.consent != 0,
             header.attributes != 0
@@ -51,7 +51,7 @@ extension Store {
         guard !work.evaluated.isEmpty else { return }
         self.free(header.consent, bytes: Int(header.consentBytes))
         self.setConsent(work.part, in: &header)
-        self.appendEntries(work, of: profile, to: &header)
+        self.appendEntries(work, of: profile, to: &header, origin)
     }
 
     /// Whether two spellings are of one address.
@@ -84,7 +84,8 @@ extension Store {
 
     /// Gives a header a new ledger block with an entry for each change.
     private func appendEntries(
-        _ work: ConsentWork, of profile: ProfileRef, to header: inout ProfileHeader
+        _ work: ConsentWork, of profile: ProfileRef, to header: inout ProfileHeader,
+        _ origin: ChangeOrigin
     ) {
         guard !work.evaluated.isEmpty else { return }
         var chain = LedgerAppend(self.ledgerPart(header))
@@ -92,11 +93,13 @@ extension Store {
         for change in work.evaluated {
             entry.removeAll()
             self.entry(change, work, of: header.id).write(into: &entry)
+            let previous = chain.head
             chain.append(entry.bytes)
+            guard self.recordsChanges, change.applied else { continue }
+            self.noteConsent(
+                of: profile, change, entry.bytes, previous: previous, hash: chain.head,
+                origin: origin)
         }
         self.setLedger(chain, in: &header)
-        if self.isConsumed {
-            self.noteConsent(of: profile, header, work.evaluated, addedBytes: chain.addedBytes)
-        }
     }
 }

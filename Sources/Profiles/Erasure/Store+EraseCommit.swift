@@ -18,7 +18,7 @@ extension Store {
             self.blockIdentifiers(of: one, erasing: profile, call)
         }
         self.gatherDropped(self.pool.header(profile).pointee)
-        if self.isConsumed { self.note(.erased, of: profile, lsn: call.lsn) }
+        if self.recordsChanges { self.noteErasure(of: profile, losers, call) }
         for one in [profile] + losers { self.makeTombstone(one, call) }
         self.changes.pointee.profilesAdded -= 1
         self.finish(call)

@@ -9,11 +9,38 @@ import Bytes
 /// end`, which is as `EventContent` lays it out. An id that the server made is not kept but derived
 /// again.
 struct EventBlock {
-    /// Bits of `flags`: two of identifier kind, then these.
-    private static let kindMask: UInt8 = 0b11
-    private static let historicalFlag: UInt8 = 1 << 2
-    private static let serverMadeFlag: UInt8 = 1 << 3
+    /// Two bits of identifier kind, then these.
+    struct Flags {
+        private static let kindMask: UInt8 = 0b11
+        private static let historical: UInt8 = 1 << 2
+        private static let serverMade: UInt8 = 1 << 3
+
+        let rawValue: UInt8
+
+        @inline(__always)
+        init(rawValue: UInt8) { self.rawValue = rawValue }
+
+        @inline(__always)
+        init(_ kind: IdentifierKind, isHistorical: Bool, isServerMade: Bool) {
+            self.rawValue =
+                kind.rawValue | (isHistorical ? Self.historical : 0)
+                | (isServerMade ? Self.serverMade : 0)
+        }
+
+        /// `nil`: not an event's.
+        @inline(__always)
+        var identifierKind: IdentifierKind? {
+            IdentifierKind(rawValue: self.rawValue & Self.kindMask)
+        }
+        @inline(__always)
+        var isHistorical: Bool { self.rawValue & Self.historical != 0 }
+        /// The id is not kept.
+        @inline(__always)
+        var isServerMade: Bool { self.rawValue & Self.serverMade != 0 }
+    }
+
     private static let fixedBytes = 8 + 8 + 8 + 4 + 4 + 1 + 1
+    private static let holderOffset = 8 + 8 + 8
 
     // SAFETY: written whole by `write` before its handle is published; only `holder`, which the
     // applier alone reads, changes after.
@@ -48,6 +75,20 @@ struct EventBlock {
         buffer.append(UInt32(0))
         buffer.append(self.bytesAfterHolder)
         buffer.pad(to: 8)
+    }
+
+    /// Appends a copy without `holder`, for a change record.
+    func appendWithEmptyHolder(to buffer: inout ByteBuffer) {
+        // SAFETY: the buffer gives as many bytes as the block has.
+        guard let target = buffer.appendUninitialized(self.totalBytes).baseAddress else { return }
+        self.copyWithoutHolder(to: target)
+    }
+
+    /// Copies the block, with 0 for `holder`, to memory that has its bytes.
+    @inline(__always)
+    func copyWithoutHolder(to target: UnsafeMutableRawPointer) {
+        target.copyMemory(from: self.base, byteCount: self.totalBytes)
+        target.storeBytes(of: 0, toByteOffset: Self.holderOffset, as: UInt32.self)
     }
 
     /// Appends a copy without `holder`, for a snapshot: the holder is the profile that lists it.
@@ -88,16 +129,16 @@ struct EventBlock {
     }
 
     var parts: Parts {
-        let flags = self.base.load(fromByteOffset: 32, as: UInt8.self)
+        let flags = Flags(rawValue: self.base.load(fromByteOffset: 32, as: UInt8.self))
         var reader = ByteReader(UnsafeRawBufferPointer(start: self.base, count: self.totalBytes))
         reader.offset = Self.fixedBytes
-        let kind = IdentifierKind(rawValue: flags & Self.kindMask) ?? .profileID
-        let identifier = IdentifierView(kind: kind, bytes: reader.readPrefixed())
-        let eventID = flags & Self.serverMadeFlag == 0 ? reader.readPrefixed() : nil
+        let identifier = IdentifierView(
+            kind: flags.identifierKind ?? .profileID, bytes: reader.readPrefixed())
+        let eventID = flags.isServerMade ? nil : reader.readPrefixed()
         let source = reader.readPrefixed()
         return Parts(
             identifier: identifier, eventID: eventID,
-            isHistorical: flags & Self.historicalFlag != 0,
+            isHistorical: flags.isHistorical,
             platform: self.base.load(fromByteOffset: 33, as: UInt8.self), sourceName: source,
             content: reader.read(count: reader.remaining))
     }
@@ -128,9 +169,11 @@ struct EventBlock {
         writer.write(source.holder.rawValue)
         writer.write(UInt32(source.totalBytes))
         writer.write(
-            source.header.identifier.kind.rawValue
-                | (source.header.flags.contains(.historical) ? Self.historicalFlag : 0)
-                | (source.eventID == nil ? Self.serverMadeFlag : 0))
+            Flags(
+                source.header.identifier.kind,
+                isHistorical: source.header.flags.contains(.historical),
+                isServerMade: source.eventID == nil
+            ).rawValue)
         writer.write(source.header.platform)
         writer.writePrefixed(source.header.identifier.bytes)
         if let eventID = source.eventID { writer.writePrefixed(eventID) }

@@ -51,6 +51,12 @@ struct IdentifyWork {
     var hasInstallation: Bool { self.header.installationID.count > 0 }
     var hasCustomID: Bool { self.header.customID.count > 0 }
     var isLogOut: Bool { self.header.flags.contains(.loggedOut) }
+    /// Of the changes that the call makes.
+    var origin: ChangeOrigin {
+        ChangeOrigin(
+            isHistorical: self.header.flags.contains(.historical), platform: self.header.platform,
+            sourceName: self.header.sourceName)
+    }
 }
 
 extension Store {

@@ -101,7 +101,7 @@ extension Store {
     {
         let profile = self.createProfile(
             work.call, project: work.header.project, identity: 0, identityBytes: 0,
-            isHistorical: work.header.flags.contains(.historical))
+            origin: work.origin)
         var header = self.pool.header(profile).pointee
         self.setAttributes(draft, in: &header)
         self.addressesChanged(profile, from: nil, to: draft)
@@ -150,30 +150,21 @@ extension Store {
         _ work: IdentifyWork
     ) {
         guard outcome.itemCount > 0 else { return }
-        let old = header
         self.addressesChanged(profile, from: header, to: draft)
-        self.resetConsent(of: profile, for: draft, in: &header, work.call)
+        self.resetConsent(of: profile, for: draft, in: &header, work.call, origin: work.origin)
+        if self.recordsChanges {
+            self.noteAttributes(
+                of: profile, from: header, to: draft, work.call, origin: work.origin)
+        }
         self.setAttributes(draft, in: &header)
-        if self.isConsumed { self.note(profile, from: old, to: header, draft, work) }
-    }
-
-    /// Notes the attributes that a patch or a merge changed.
-    func note(
-        _ profile: ProfileRef, from old: ProfileHeader, to new: ProfileHeader,
-        _ draft: AttributeDraft, _ work: IdentifyWork
-    ) {
-        self.noteAttributes(
-            of: profile, from: old, to: new, draft, work.call,
-            isHistorical: work.header.flags.contains(.historical))
     }
 
     /// Notes that the installation of the call belongs to a profile now.
     private func noteMove(to profile: ProfileRef, from former: ProfileRef?, _ work: IdentifyWork) {
-        guard self.isConsumed else { return }
-        self.note(
-            .installationMoved, of: profile, other: former, lsn: work.call.lsn,
-            isHistorical: work.header.flags.contains(.historical),
-            detail: .installation(work.header.installationID))
+        guard self.recordsChanges else { return }
+        self.noteMove(
+            of: work.header.installationID, to: profile, from: former, work.call,
+            origin: work.origin)
     }
 
     private func attach(
@@ -226,10 +217,8 @@ extension Store {
             self.see(&identity.installations[index], work)
         }
         self.name(profile, work.customHash)
-        if self.isConsumed {
-            self.note(
-                .identified, of: profile, lsn: work.call.lsn,
-                isHistorical: work.header.flags.contains(.historical))
+        if self.recordsChanges {
+            self.note(.identified, of: profile, lsn: work.call.lsn, origin: work.origin)
         }
         self.setIdentity(identity, in: &header)
         self.change(profile, &header, draft, outcome, work)

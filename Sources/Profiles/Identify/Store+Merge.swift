@@ -21,15 +21,18 @@ extension Store {
         var merge = MergeEntry(loser: loser, survivor: survivor, call: work.call)
         merge.survivorAttributes = (header.attributes, header.attributesBytes)
         merge.survivorConsent = (header.consent, header.consentBytes)
-        if self.isConsumed { self.noteMerge(of: loser, lost, into: survivor, work) }
-        self.mergeConsent(from: loser, into: &header, survivor: survivor, call: work.call)
+        if self.recordsChanges { self.noteMerge(of: loser, lost, into: survivor, work) }
+        self.mergeConsent(
+            from: loser, into: &header, survivor: survivor, call: work.call, origin: work.origin)
 
-        self.resetConsent(of: survivor, for: draft, in: &header, work.call)
+        self.resetConsent(of: survivor, for: draft, in: &header, work.call, origin: work.origin)
         self.addressesChanged(survivor, from: header, to: draft)
-        let old = header
+        if self.recordsChanges {
+            self.noteAttributes(
+                of: survivor, from: header, to: draft, work.call, origin: work.origin)
+        }
         header.attributes = 0
         self.setAttributes(draft, in: &header)
-        if self.isConsumed { self.note(survivor, from: old, to: header, draft, work) }
         self.mergeIdentities(loser, lost, survivor, &header, &work)
         self.mergeCounters(lost, &header, &work)
         merge.events = self.mergeEvents(lost, survivor, &header, now: work.call.clock)
@@ -55,13 +58,10 @@ extension Store {
     private func noteMerge(
         of loser: ProfileRef, _ lost: ProfileHeader, into survivor: ProfileRef, _ work: IdentifyWork
     ) {
-        let isHistorical = work.header.flags.contains(.historical)
-        self.note(
-            .merged, of: survivor, other: loser, lsn: work.call.lsn, isHistorical: isHistorical)
+        self.note(.merged, of: survivor, other: loser, lsn: work.call.lsn, origin: work.origin)
         IdentityPart(self.slab.pointer(lost.identity)).forEachInstallation {
-            self.note(
-                .installationMoved, of: survivor, other: loser, lsn: work.call.lsn,
-                isHistorical: isHistorical, detail: .installation($0.id))
+            self.noteMove(
+                of: $0.id, to: survivor, from: loser, work.call, origin: work.origin)
         }
     }
 

@@ -56,7 +56,9 @@ extension Store {
             to: self.slab.pointer(identity))
         let profile = self.createProfile(
             call, project: target.header.project, identity: identity, identityBytes: identityBytes,
-            isHistorical: target.header.flags.contains(.historical))
+            origin: ChangeOrigin(
+                isHistorical: target.header.flags.contains(.historical),
+                platform: target.header.platform, sourceName: target.header.sourceName))
         self.name(profile, target.identifierHash)
         return profile
     }

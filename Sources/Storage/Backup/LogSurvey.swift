@@ -34,6 +34,8 @@ package struct LogSurvey {
         case lock
         /// Notes how far the log had come.
         case logEnd
+        /// The directory of the feed: derived data, which a start makes again from the log.
+        case feed
         /// Not of this program; left alone.
         case other
     }
@@ -99,6 +101,7 @@ package struct LogSurvey {
         }
         if name == LockFile.name { return .lock }
         if name == LogEndFile.name { return .logEnd }
+        if name == FeedFiles.directoryName { return .feed }
         if name.hasPrefix(SegmentFiles.tornPrefix) { return .tornTail }
         return name.hasSuffix(SegmentFiles.temporarySuffix) ? .temporary : .other
     }

@@ -1,0 +1,4 @@
+extension Store {
+    /// Names the data directory, as its genesis does.
+    package var directoryID: ProfileID { self.genesis.directoryID }
+}
