@@ -1,13 +1,15 @@
+import GRPCTransport
 import IOCore
 
-/// Holds a loop's finished batches, posted by the committer, and the reports of operators' calls,
-/// until the loop takes them.
+/// Holds a loop's finished batches, posted by the committer, the reports of operators' calls, and
+/// the calls for which another component has left something, until the loop takes them.
 ///
-/// Bounded by the batches that a loop may have in flight (`ServiceLoop.batchesInFlightMax`), and
-/// one report a call.
+/// Bounded by the batches that a loop may have in flight (`ServiceLoop.batchesInFlightMax`), one
+/// report a call, and one batch of changes a watcher.
 package final class CompletionMailbox: Sendable {
     private let batches = Guarded<[LogBatch]>([])
     private let reports = Guarded<[OperatorReport]>([])
+    private let ready = Guarded<[CallToken]>([])
     private let wake: @Sendable () -> Void
 
     /// - Parameter wake: Wakes the loop; from any thread.
@@ -32,6 +34,24 @@ package final class CompletionMailbox: Sendable {
             reports.append(report)
         }
         self.wake()
+    }
+
+    /// Posts that something waits for a call, and wakes the loop unless it has been woken for
+    /// others.
+    package func post(ready token: CallToken) {
+        let wasEmpty = self.ready.withLock { ready in
+            ready.append(token)
+            return ready.count == 1
+        }
+        if wasEmpty { self.wake() }
+    }
+
+    /// Takes the calls for which something waits.
+    package func takeReady() -> [CallToken] {
+        self.ready.withLock { ready in
+            defer { ready.removeAll() }
+            return ready
+        }
     }
 
     /// Takes the reports, in the order of their last change.

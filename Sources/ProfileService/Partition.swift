@@ -30,11 +30,14 @@ package final class Partition: Sendable {
     package let coordinator: OperatorCoordinator?
     /// The changes of the log's frames; `nil`: none are recorded.
     package let feed: Feed?
+    /// Serves Watch; `nil` without a feed.
+    package let watchers: WatchCoordinator?
 
     package init(
         store: Store, pipeline: CommitPipeline, coordinator: OperatorCoordinator? = nil,
-        feed: Feed? = nil
+        feed: Feed? = nil, watchers: WatchCoordinator? = nil
     ) {
+        self.watchers = watchers
         self.store = store
         self.pipeline = pipeline
         self.coordinator = coordinator

@@ -206,6 +206,7 @@ package final class ServiceLoop: RPCHandler {
         for report in self.mailbox.takeReports() {
             self.liveCalls[report.token]?.complete(report.event)
         }
+        for token in self.mailbox.takeReady() { self.liveCalls[token]?.sourceIsReady() }
     }
 
     package func beforeSleep() {

@@ -62,6 +62,12 @@ package enum CallFailure {
             ErrorContext(metadata: [("limit", limit), ("maximum", String(maximum))]))
     }
 
+    /// A position that the feed does not keep, or has not reached.
+    package static func positionGone(earliestLSN: UInt64) -> CallFailure {
+        .rejected(
+            .positionGone, ErrorContext(metadata: [("earliest_lsn", String(earliestLSN))]))
+    }
+
     /// A key has used up a quota, and may try again after so long.
     package static func quotaExceeded(
         _ limit: String, maximum: UInt32, waitNanoseconds: UInt64

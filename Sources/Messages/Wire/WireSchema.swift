@@ -309,7 +309,7 @@ extension RequestMessage {
     package static let exportProfile = Self(unbuilt: "ExportProfile")
     package static let exportProject = Self(unbuilt: "ExportProject")
     package static let detachInstallation = Self(unbuilt: "DetachInstallation")
-    package static let watch = Self(unbuilt: "Watch")
+    package static let watch = Self(schema.watchRequest)
     package static let createTrigger = Self(unbuilt: "CreateTrigger")
     package static let listTriggers = Self(unbuilt: "ListTriggers")
     package static let deleteTrigger = Self(unbuilt: "DeleteTrigger")

@@ -23,6 +23,8 @@ protocol LiveCall: AnyObject {
     func proceed() -> CallProgress
     /// A command of the call came back from the log; its response is encoded.
     func complete(_ ticket: UInt64, with response: UnsafeRawBufferPointer)
+    /// Another thread has left something for the call.
+    func sourceIsReady()
     /// An operation that another thread carries out for the call has made progress or has ended.
     func complete(_ event: OperatorReport.Event)
 }
@@ -36,6 +38,7 @@ extension LiveCall {
     func cancelled() {}
     func proceed() -> CallProgress { .done }
     func complete(_ ticket: UInt64, with response: UnsafeRawBufferPointer) {}
+    func sourceIsReady() {}
     func complete(_ event: OperatorReport.Event) {}
 }
 

@@ -14,6 +14,10 @@ protocol PullSource: AnyObject {
     func complete(_ event: OperatorReport.Event)
     /// The call ends before the source did.
     func abandoned()
+    /// The server ends.
+    ///
+    /// - Returns: Whether the source ends soon by itself; else the call is ended at once.
+    func drain() -> Bool
     /// The call has ended, whatever the reason.
     func ended()
 }
@@ -21,6 +25,7 @@ protocol PullSource: AnyObject {
 extension PullSource {
     func complete(_ event: OperatorReport.Event) {}
     func abandoned() {}
+    func drain() -> Bool { false }
     func ended() {}
 }
 
@@ -65,7 +70,10 @@ final class PullCall: LiveCall {
 
     func becameWritable() { self.pump() }
 
+    func sourceIsReady() { self.pump() }
+
     func drain() {
+        if self.source.drain() { return }
         self.source.abandoned()
         self.end(with: .rejected(.draining))
     }

@@ -34,6 +34,7 @@ package final class Node {
         package let log: LogMetrics
         package let snapshots: SnapshotMetrics
         package let feed: Feed
+        package let watchers: WatchCoordinator
         package let report: RecoveryReport
         /// Time that the recovery took.
         package let seconds: Double
@@ -168,7 +169,8 @@ package final class Node {
         self.state.serve(
             Partition(
                 store: recovered.store, pipeline: recovered.pipeline,
-                coordinator: self.coordinator, feed: recovered.feed))
+                coordinator: self.coordinator, feed: recovered.feed,
+                watchers: recovered.watchers))
         self.health.setAll(.serving)
         self.loopWaker()
     }

@@ -24,6 +24,7 @@ struct NodeBuild {
         let preparer: any Parker
         let scrub: any Parker
         let feed: any Parker
+        let watch: any Parker
 
         init(_ make: () -> any Parker) {
             self.log = make()
@@ -32,6 +33,7 @@ struct NodeBuild {
             self.preparer = make()
             self.scrub = make()
             self.feed = make()
+            self.watch = make()
         }
     }
 
@@ -81,16 +83,21 @@ struct NodeBuild {
             mailboxes: mailboxes, requests: requests, onLogFailure: onLogFailure)
         let coordinator = OperatorCoordinator(
             source: requests, mailboxes: mailboxes, waker: self.parkers.backups)
+        let watchers = WatchCoordinator(
+            limits: self.environment.configuration.watch, startLSN: recovered.store.appliedLSN,
+            mailboxes: mailboxes, waker: self.parkers.watch)
         let elapsed = self.environment.clock.monotonicNanoseconds() - started
         return Result(
             recovered: Node.Recovered(
                 store: recovered.store, pipeline: pipeline, log: recovered.opened.metrics,
-                snapshots: snapshotter.metrics, feed: feedWriter.feed, report: recovered.report,
+                snapshots: snapshotter.metrics, feed: feedWriter.feed, watchers: watchers,
+                report: recovered.report,
                 seconds: Double(elapsed) / 1e9),
             coordinator: coordinator,
             workers: [
                 self.scrub(recovered, scrubMetrics),
                 self.backups(coordinator),
+                self.watch(watchers, recovered.store, feedWriter.feed),
                 NodeComponent(
                     name: "snapshots", body: snapshotter, idling: .parked(self.parkers.snapshots),
                     onStop: { requests.stop() }),
@@ -119,6 +126,17 @@ struct NodeBuild {
         return NodeComponent(
             name: "feed", body: worker, idling: .parked(self.parkers.feed),
             onStop: { worker.stop() })
+    }
+
+    private func watch(
+        _ coordinator: WatchCoordinator, _ store: Store, _ feed: Feed
+    ) -> NodeComponent {
+        NodeComponent(
+            name: "watch",
+            body: WatchWorker(
+                coordinator, store: store, feed: feed, clock: self.environment.clock,
+                waker: self.parkers.watch),
+            idling: .parked(self.parkers.watch), onStop: { coordinator.stop() })
     }
 
     private func makeSnapshotter(

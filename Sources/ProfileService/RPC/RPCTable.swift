@@ -165,7 +165,7 @@ package enum RPCTable {
             takes: .detachInstallation, .notBuilt(.unary)),
         RPCDefinition(
             profilesService, "Watch", .read, needs: .read, takes: .watch,
-            .notBuilt(.responseStream)),
+            .stream(.responseStream) { $0.watch($1.token) }),
         RPCDefinition(
             profilesService, "CreateTrigger", .write, needs: .admin, takes: .createTrigger,
             .notBuilt(.unary)),

@@ -3,7 +3,7 @@ import Bytes
 // Which changes a watcher asked for. Source: docs/rules.md, section 10, Watch.
 
 /// An identifier that owns its bytes.
-package struct OwnedIdentifier: Equatable, Sendable {
+package struct OwnedIdentifier: Equatable, Hashable, Sendable {
     package var kind: IdentifierKind
     /// A profile id in its 16-byte form.
     package var bytes: [UInt8]

@@ -73,24 +73,32 @@ package final class FeedCursor {
 
     /// Reads on.
     ///
-    /// - Parameter maxBytes: Of the slice; a larger frame is a slice of its own.
+    /// - Parameters:
+    ///   - maxBytes: Of the slice; a larger frame is a slice of its own.
+    ///   - last: Frames that end behind it are not read, as if they had not come yet.
     /// - Complexity: O(maxBytes), and once per segment entered in its middle O(blocks before it).
-    package func next(maxBytes: Int) -> Reading {
+    package func next(maxBytes: Int, through last: UInt64 = .max) -> Reading {
         self.held = nil
         while true {
+            guard self.nextLSN <= last else {
+                self.leaveFiles()
+                return .atHead
+            }
             switch self.feed.locate(self.nextLSN, self.memory) {
             case .gone(let earliest):
                 self.leaveFiles()
                 return .gone(earliestLSN: earliest)
             case .atHead(let head):
                 self.leaveFiles()
-                self.nextLSN = max(self.nextLSN, head + 1)
+                self.nextLSN = max(self.nextLSN, min(head, last) + 1)
                 return .atHead
             case .memory(let part):
                 self.leaveFiles()
-                if let slice = self.read(part, maxBytes) { return .frames(slice) }
+                if let slice = self.read(part, maxBytes, last) { return .frames(slice) }
             case .file(let segment, let limit):
-                if let reading = self.read(segment, limit: limit, maxBytes) { return reading }
+                if let reading = self.read(segment, limit: limit, maxBytes, last) {
+                    return reading
+                }
             }
         }
     }
@@ -101,10 +109,10 @@ package final class FeedCursor {
         self.reader.release()
     }
 
-    private func read(_ part: Feed.MemoryPart, _ maxBytes: Int) -> FeedSlice? {
-        let found = FoundFrames(part.bytes, from: self.nextLSN, maxBytes: maxBytes)
+    private func read(_ part: Feed.MemoryPart, _ maxBytes: Int, _ last: UInt64) -> FeedSlice? {
+        let found = FoundFrames(part.bytes, from: self.nextLSN, through: last, maxBytes: maxBytes)
         self.memory = Feed.MemoryHint(number: part.number, offset: part.offset + found.end)
-        let through = found.isEnd ? part.throughLSN : found.lastLSN
+        let through = found.through(part.throughLSN, last)
         self.nextLSN = through + 1
         guard !found.bytes.isEmpty else { return nil }
         self.held = part.block
@@ -112,7 +120,9 @@ package final class FeedCursor {
     }
 
     /// - Returns: `nil`: the segment has nothing more, or not what it should have.
-    private func read(_ segment: FeedSegment, limit: UInt64, _ maxBytes: Int) -> Reading? {
+    private func read(
+        _ segment: FeedSegment, limit: UInt64, _ maxBytes: Int, _ last: UInt64
+    ) -> Reading? {
         let seed = FeedSegmentHeader(
             directoryID: self.feed.directoryID, firstLSN: segment.firstLSN, oldestAt: 0
         ).seed
@@ -135,13 +145,15 @@ package final class FeedCursor {
             case .block(let header, let payload):
                 place.verified = self.reader.reads
                 let rest = UnsafeRawBufferPointer(rebasing: payload[place.frameOffset...])
-                let found = FoundFrames(rest, from: self.nextLSN, maxBytes: maxBytes)
-                self.nextLSN = (found.isEnd ? header.throughLSN : found.lastLSN) + 1
+                let found = FoundFrames(
+                    rest, from: self.nextLSN, through: last, maxBytes: maxBytes)
+                self.nextLSN = found.through(header.throughLSN, last) + 1
                 if found.isEnd { place.pass(header) } else { place.frameOffset += found.end }
                 guard found.bytes.isEmpty else {
                     return .frames(
                         FeedSlice(bytes: found.bytes, throughLSN: self.nextLSN - 1))
                 }
+                if found.isCut { return nil }
             case .end, .damaged:
                 var behind = limit
                 if case .damaged(let next?) = finding { behind = next }
@@ -165,12 +177,18 @@ private struct FoundFrames {
     var lastLSN: UInt64 = 0
     /// Whether they are the last ones.
     var isEnd: Bool
+    /// Whether the next one is not wanted.
+    var isCut = false
 
-    init(_ bytes: UnsafeRawBufferPointer, from lsn: UInt64, maxBytes: Int) {
+    init(_ bytes: UnsafeRawBufferPointer, from lsn: UInt64, through last: UInt64, maxBytes: Int) {
         var frames = FeedFrames(bytes)
         var start: Int?
         self.end = 0
         while let frame = frames.next() {
+            guard frame.lastLSN <= last else {
+                self.isCut = true
+                break
+            }
             if frame.lastLSN >= lsn {
                 let first = start ?? self.end
                 guard start == nil || frames.offset - first <= maxBytes else { break }
@@ -181,5 +199,15 @@ private struct FoundFrames {
         }
         self.bytes = UnsafeRawBufferPointer(rebasing: bytes[(start ?? self.end) ..< self.end])
         self.isEnd = self.end == bytes.count
+    }
+
+    /// What is read through with them.
+    ///
+    /// - Parameters:
+    ///   - end: What is read through with all of the bytes.
+    ///   - last: What is wanted.
+    func through(_ end: UInt64, _ last: UInt64) -> UInt64 {
+        if self.isEnd { return min(end, last) }
+        return self.isCut && self.bytes.isEmpty ? last : self.lastLSN
     }
 }

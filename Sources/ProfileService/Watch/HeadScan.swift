@@ -1,0 +1,135 @@
+import Profiles
+import Storage
+
+/// Reads the feed at its head once for all parked watchers: those that follow identifiers, and are
+/// concerned by few of its changes.
+///
+/// Used by the worker's thread only.
+final class HeadScan {
+    /// Everything through here is considered for the parked watchers.
+    private(set) var throughLSN: UInt64
+    /// Records considered so far.
+    private(set) var changes: UInt64 = 0
+    private let feed: Feed
+    private let limits: WatchLimits
+    private var cursor: FeedCursor
+    private var parked: [ObjectIdentifier: Entry] = [:]
+    private var byProfile: [ProfileID: [WatchFollower]] = [:]
+    private var byName: [OwnedIdentifier: [WatchFollower]] = [:]
+
+    private struct Entry {
+        var follower: WatchFollower
+        var targets: [ProfileID]
+    }
+
+    init(_ feed: Feed, _ limits: WatchLimits) {
+        self.feed = feed
+        self.limits = limits
+        self.throughLSN = feed.headLSN
+        self.cursor = feed.makeCursor(from: self.throughLSN + 1)
+    }
+
+    // MARK: Parking
+
+    /// Leaves a follower to the scan, which must be where it is.
+    func park(_ follower: WatchFollower) {
+        let targets = follower.tracks?.targets ?? []
+        for target in targets { self.byProfile[target, default: []].append(follower) }
+        for identifier in follower.watcher.filter.identifiers {
+            self.byName[identifier, default: []].append(follower)
+        }
+        self.parked[ObjectIdentifier(follower)] = Entry(follower: follower, targets: targets)
+        follower.enterScan(at: self.changes)
+    }
+
+    /// Makes a follower read on itself from where the scan is; before the scan goes on.
+    func leave(_ follower: WatchFollower) {
+        guard let entry = self.parked.removeValue(forKey: ObjectIdentifier(follower)) else {
+            return
+        }
+        for target in entry.targets { Self.remove(follower, from: &self.byProfile, target) }
+        for identifier in follower.watcher.filter.identifiers {
+            Self.remove(follower, from: &self.byName, identifier)
+        }
+        follower.leaveScan()
+    }
+
+    private static func remove<Key>(
+        _ follower: WatchFollower, from index: inout [Key: [WatchFollower]], _ key: Key
+    ) {
+        index[key]?.removeAll { $0 === follower }
+        if index[key]?.isEmpty ?? false { index[key] = nil }
+    }
+
+    // MARK: Scanning
+
+    /// Goes on to the head, a few slices at most.
+    ///
+    /// - Returns: The followers that a change may concern, which have left the scan; whether there
+    ///   is more.
+    func proceed(nowNanoseconds: UInt64) -> (left: [WatchFollower], hasMore: Bool) {
+        guard !self.parked.isEmpty else {
+            self.throughLSN = self.feed.headLSN
+            self.cursor = self.feed.makeCursor(from: self.throughLSN + 1)
+            return ([], false)
+        }
+        switch self.cursor.next(maxBytes: self.limits.sliceBytes, through: .max) {
+        case .atHead:
+            self.move(to: self.cursor.nextLSN - 1, nowNanoseconds)
+            return ([], false)
+        case .failed: return ([], false)
+        case .gone:
+            // Each finds that out itself.
+            let all = self.parked.values.map(\.follower)
+            for follower in all { self.leave(follower) }
+            return (all, true)
+        case .frames(let slice):
+            var concerned: [ObjectIdentifier: WatchFollower] = [:]
+            for frame in slice.frames { self.look(through: frame, &concerned) }
+            for follower in concerned.values { self.leave(follower) }
+            self.move(to: slice.throughLSN, nowNanoseconds)
+            return (Array(concerned.values), true)
+        }
+    }
+
+    private func look(
+        through frame: FeedFrame, _ concerned: inout [ObjectIdentifier: WatchFollower]
+    ) {
+        var records = ChangeReader(frame.records)
+        while let change = try? records.next() {
+            self.changes += 1
+            self.find(self.byProfile[change.profileID], &concerned)
+            guard change.kind.changesIdentities else { continue }
+            if let other = change.otherID { self.find(self.byProfile[other], &concerned) }
+            if change.customID.count > 0 {
+                let name = IdentifierView(kind: .customID, bytes: change.customID)
+                self.find(self.byName[OwnedIdentifier(name)], &concerned)
+            }
+            if let id = change.installationID {
+                let name = IdentifierView(kind: .installationID, bytes: id)
+                self.find(self.byName[OwnedIdentifier(name)], &concerned)
+            }
+        }
+    }
+
+    private func find(
+        _ followers: [WatchFollower]?, _ concerned: inout [ObjectIdentifier: WatchFollower]
+    ) {
+        for follower in followers ?? [] { concerned[ObjectIdentifier(follower)] = follower }
+    }
+
+    private func move(to lsn: UInt64, _ nowNanoseconds: UInt64) {
+        self.throughLSN = lsn
+        for entry in self.parked.values {
+            entry.follower.skip(
+                to: self.changes, through: lsn, nowNanoseconds: nowNanoseconds)
+        }
+    }
+
+    /// Those that have a last message to say; they have left the scan.
+    func takeEnding() -> [WatchFollower] {
+        let ending = self.parked.values.map(\.follower).filter(\.isEnding)
+        for follower in ending { self.leave(follower) }
+        return ending
+    }
+}
