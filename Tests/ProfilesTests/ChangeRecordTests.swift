@@ -134,6 +134,14 @@ import Testing
             try fixture.changes(recorder, TrackSpec("ann", [early, EventSpec(name: "new")]).record)
                 == ["2 eventStored A r2 early@2", "3 eventStored A r2 new@3"])
         #expect(fixture.store.memory.retainedEvents == 1)
+        // A commit that also creates the profile keeps what it drops until it is recorded.
+        let bytes = fixture.store.memory.slabBytesInUse
+        #expect(
+            try fixture.changes(recorder, TrackSpec("bob", [early, EventSpec(name: "new")]).record)
+                == ["4 created B r1", "4 eventStored B r1 early@4", "5 eventStored B r1 new@5"])
+        #expect(fixture.store.memory.retainedEvents == 2)
+        try fixture.erase("bob")
+        #expect(fixture.store.memory.slabBytesInUse <= bytes + 1_024, "dropped blocks are freed")
     }
 
     @Test func lateEventIsAChangeOfTheProfileThatHeldTheDeviceThen() throws {
