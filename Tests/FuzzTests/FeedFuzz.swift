@@ -20,8 +20,9 @@ enum FeedFuzz {
         }
         // A position that is in the kept segments, and one that no segment reaches.
         let first = header?.firstLSN ?? 1
-        for snapshotLSN in [first, first &+ 11, first &+ 7, .max - 1] {
-            self.start(bytes, header, behind: max(1, snapshotLSN))
+        let positions: [UInt64] = [first, first &+ 11, first &+ 7, UInt64.max - 1]
+        for snapshotLSN in positions {
+            self.start(bytes, header, behind: min(max(1, snapshotLSN), .max - 1))
         }
     }
 

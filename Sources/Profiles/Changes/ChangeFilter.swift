@@ -1,6 +1,8 @@
 import Bytes
 
 // Which changes a watcher asked for. Source: docs/rules.md, section 10, Watch.
+//
+// SAFETY: bytes of names and identifiers are borrowed for one closure.
 
 /// An identifier that owns its bytes.
 package struct OwnedIdentifier: Equatable, Hashable, Sendable {

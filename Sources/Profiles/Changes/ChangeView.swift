@@ -13,7 +13,7 @@ package struct ChangeView {
     package let bytes: UnsafeRawBufferPointer
     package let kind: ChangeKind
 
-    /// The record at the beginning of `bytes`; `nil`: these are none.
+    /// The record at the beginning of `bytes`; `nil`: there is no valid one.
     package init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count >= ChangeRecordHeader.fixedBytes,
             let kind = ChangeKind(rawValue: bytes[ChangeRecordHeader.kindOffset])

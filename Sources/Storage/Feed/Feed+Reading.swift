@@ -53,7 +53,9 @@ extension Feed {
             guard let index = state.segments.lastIndex(where: { $0.firstLSN <= lsn }) else {
                 preconditionFailure("what is kept is in a file or in memory")
             }
-            return .file(state.segments[index], limit: state.limit(ofSegment: index))
+            let limit = state.limit(ofSegment: index)
+            precondition(lsn < limit, "what is not in memory is in a file")
+            return .file(state.segments[index], limit: limit)
         }
     }
 

@@ -73,12 +73,13 @@ extension FeedWriter {
         }
     }
 
-    /// Makes everything that was written durable, names included.
+    /// Makes everything that was written durable, names included. Segments that are closed are.
     func sync() throws(IOError) {
-        guard let current = self.current else { return try self.syncNames() }
-        if current.bytes > current.syncedBytes { try current.file.sync() }
+        if let current = self.current, current.bytes > current.syncedBytes {
+            try current.file.sync()
+            self.current?.syncedBytes = current.bytes
+        }
         try self.syncNames()
-        self.current?.syncedBytes = current.bytes
         self.feed.change { state in
             state.didSync()
             state.evict(to: self.feed.options.memoryBytes)
