@@ -20,8 +20,13 @@ package final class CompiledFilter: Sendable {
     /// - Parameter text: Without NUL.
     /// - Throws: The first thing that is wrong.
     /// - Complexity: O(characters); some allocations for each comparison.
-    package init(_ text: String, _ scope: FilterScope) throws(FilterError) {
-        let expression = try FilterParser.parse(text, scope)
+    package convenience init(_ text: String, _ scope: FilterScope) throws(FilterError) {
+        try self.init(text, scope, charactersMax: FilterLimits.charactersMax)
+    }
+
+    /// As above, of a canonical form too: it may be longer than the text that it was made of.
+    init(_ text: String, _ scope: FilterScope, charactersMax: Int) throws(FilterError) {
+        let expression = try FilterParser.parse(text, scope, charactersMax: charactersMax)
         self.text = text
         self.scope = scope
         self.canonicalText = FilterPrinter.text(expression)
