@@ -11,24 +11,21 @@ rounds=${ROUNDS:-9}
 requests=${REQUESTS:-400000}
 work=$(mktemp -d)
 source Benchmarks/servers.sh
-names=(open keyed ${1:+other} floor floorKeyed)
+names=(open keyed ${1:+other} floor floor_keyed)
 
 umask 077
 .build/release/profilectl key new > "$work/operators"
 start open .build/release/profiled
 start keyed .build/release/profiled --operator-key-file "$work/operators"
 [ -z "${1:-}" ] || start other "$1"
-gcc -O2 -o "$work/floor" Benchmarks/floor/floor.c -lnghttp2
-ports[floor]=${FLOOR_PORT:-50971}
-"$work/floor" "${ports[floor]}" Benchmarks/response.bin &
-pids[floor]=$!
+start_floor
 # A key of the project, as a service has it, not the operator's.
 .build/release/profilectl --address "127.0.0.1:${ports[keyed]}" --key-file "$work/operators" \
     key create --scopes write > "$work/key"
 
 round() { # NAME: one load, one line
-    local before key=() server=${1%Keyed}
-    [[ $1 != *[kK]eyed ]] || key=(--key-file "$work/key")
+    local before key=() server=${1%_keyed}
+    [[ $1 != *keyed ]] || key=(--key-file "$work/key")
     before=$(cpu "$server")
     .build/release/profile-bench --port "${ports[$server]}" --requests "$requests" "${key[@]}" > /dev/null
     awk -v a="$before" -v b="$(cpu "$server")" -v n="$requests" 'BEGIN {printf "%.3f\n", (b - a) / n}' \
@@ -43,7 +40,7 @@ share() { # NAME BASE: the median of the differences round by round, in per cent
 }
 # The median over the rounds of what a key costs the service beyond what it costs the floor.
 own() {
-    paste "$work"/{keyed,open,floorKeyed,floor}.costs |
+    paste "$work"/{keyed,open,floor_keyed,floor}.costs |
         awk '{printf "%.3f\n", ($1 - $2 - ($3 - $4)) / $2 * 100}' | median
 }
 echo "with a key: $(share keyed open) % more than without"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # shellcheck disable=SC2034,SC2154
-# Sourced by benchmarks that start servers: `start`, `stop`, `cpu`, `memory` and `median`. Needs `work`, a folder of the
-# script's own, and ends every server at its exit.
+# Sourced by benchmarks that start servers: `start`, `start_floor`, `stop`, `cpu`, `memory` and `median`. Needs `work`,
+# a folder of the script's own, and ends every server at its exit.
 tick=$(getconf CLK_TCK)
 declare -A pids ports
 trap 'kill "${pids[@]}" 2> /dev/null || true; wait 2> /dev/null || true; rm -rf "$work"' EXIT
@@ -18,6 +18,13 @@ start() {
         sleep 0.05
     done
     ports[$name]=$(grep -oE '"listen":"[^"]+"' "$work/$name.log" | cut -d'"' -f4 | cut -d: -f2)
+}
+# Builds the floor and starts it as the server `floor`.
+start_floor() {
+    gcc -O2 -o "$work/floor-server" Benchmarks/floor/floor.c -lnghttp2
+    ports[floor]=${FLOOR_PORT:-50971}
+    "$work/floor-server" "${ports[floor]}" Benchmarks/response.bin &
+    pids[floor]=$!
 }
 stop() { # NAME
     kill "${pids[$1]}"

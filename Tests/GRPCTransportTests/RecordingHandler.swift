@@ -8,6 +8,8 @@ final class RecordingHandler: RPCHandler {
     var events: [String] = []
     /// Of every call that was admitted, in order.
     var tokens: [CallToken] = []
+    /// Of every call that was admitted, in order; empty: none.
+    var credentials: [[UInt8]] = []
     /// Of the newest call.
     var token: CallToken? { self.tokens.last }
     var onBeforeSleep: () -> Void = {}
@@ -23,6 +25,7 @@ final class RecordingHandler: RPCHandler {
 
     func admit(_ call: RPCCall, credentials: UnsafeRawBufferPointer) -> RPCAdmission {
         self.tokens.append(call.token)
+        self.credentials.append(Array(credentials))
         return self.onAdmit(call)
     }
 

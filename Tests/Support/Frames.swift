@@ -30,14 +30,18 @@ package enum Frames {
     }
 
     /// Headers of a call, each field a literal that is not indexed.
-    package static func open(_ stream: UInt32, _ path: String, timeout: String? = nil) -> [UInt8] {
-        var fields = [
+    ///
+    /// - Parameter fields: Behind those that every call has.
+    package static func open(
+        _ stream: UInt32, _ path: String, timeout: String? = nil, fields: [(String, String)] = []
+    ) -> [UInt8] {
+        var all = [
             (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "t"),
             ("content-type", "application/grpc"), ("te", "trailers"),
         ]
-        if let timeout { fields.append(("grpc-timeout", timeout)) }
+        if let timeout { all.append(("grpc-timeout", timeout)) }
         var block: [UInt8] = []
-        for (name, value) in fields {
+        for (name, value) in all + fields {
             block +=
                 [0, UInt8(name.utf8.count)] + Array(name.utf8) + [UInt8(value.utf8.count)]
                 + Array(value.utf8)

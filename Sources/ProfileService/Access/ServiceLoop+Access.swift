@@ -10,9 +10,7 @@ import Profiles
 
 extension ServiceLoop {
     /// Decides on a call where keys are needed or calls are recorded.
-    func admitGuarded(
-        _ call: RPCCall, _ credentials: UnsafeRawBufferPointer
-    ) -> RPCAdmission {
+    func admitGuarded(_ call: RPCCall, _ credentials: UnsafeRawBufferPointer) -> RPCAdmission {
         let scopes = self.methods[call.method].pointee.scopes
         if !self.isOpen, scopes.rawValue != 0 {
             return self.admitWithKey(call, credentials, needing: scopes)
