@@ -14,6 +14,8 @@ struct EventBlock {
     private static let historicalFlag: UInt8 = 1 << 2
     private static let serverMadeFlag: UInt8 = 1 << 3
     private static let fixedBytes = 8 + 8 + 8 + 4 + 4 + 1 + 1
+    /// No block has fewer bytes.
+    static let bytesMin = Self.fixedBytes
 
     // SAFETY: written whole by `write` before its handle is published; only `holder`, which the
     // applier alone reads, changes after.
@@ -34,6 +36,11 @@ struct EventBlock {
     /// Makes another profile its holder.
     func move(to holder: ProfileRef) {
         self.base.storeBytes(of: holder.rawValue, toByteOffset: 24, as: UInt32.self)
+    }
+
+    /// The block as it lies in memory.
+    var wholeBytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: self.base, count: self.totalBytes)
     }
 
     /// All of it but `holder`, which is a matter of memory: for the digest.

@@ -101,7 +101,7 @@ extension Store {
     ) throws(ApplyError) -> FailedItem? {
         var failed: FailedItem?
         var thrown: ApplyError?
-        _ = self.atomically(call) {
+        let isCommitted = self.atomically(call) {
             for (index, item) in items.enumerated() {
                 let offset = results.count
                 do throws(ApplyError) {
@@ -122,6 +122,11 @@ extension Store {
                 }
             }
             return true
+        }
+        if isCommitted {
+            self.settleTriggers(call)
+        } else {
+            self.triggers.staged.removeAll()
         }
         if let thrown { throw thrown }
         return failed
