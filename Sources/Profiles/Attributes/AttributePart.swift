@@ -98,7 +98,7 @@ struct AttributePart {
         return found
     }
 
-    private static func skipElements(_ reader: inout ByteReader, _ kind: Kind?) {
+    static func skipElements(_ reader: inout ByteReader, _ kind: Kind?) {
         _ = reader.readVarint()
         for _ in 0 ..< (kind == .list ? 2 : 1) {
             for _ in 0 ..< reader.readVarint() {

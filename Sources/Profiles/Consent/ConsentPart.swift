@@ -53,7 +53,7 @@ struct ConsentPart {
         while reader.remaining > 0, let key = Self.readKey(&reader) { self.keys.append(key) }
     }
 
-    private static func readKey(_ reader: inout ByteReader) -> Key? {
+    static func readKey(_ reader: inout ByteReader) -> Key? {
         guard let channel = Channel(rawValue: reader.read()),
             let state = SubscriptionState(rawValue: reader.read()),
             let source = ConsentSource(rawValue: reader.read())

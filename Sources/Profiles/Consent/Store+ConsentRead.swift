@@ -37,7 +37,7 @@ extension Store {
     }
 
     /// What an address is suppressed for, also by a release that compared addresses otherwise.
-    private func suppressionReasons(
+    func suppressionReasons(
         _ project: ProjectID, _ channel: Channel, _ address: UnsafeRawBufferPointer
     ) -> SuppressionReasons {
         // The former hash first: a command moves its reasons to the other one, and a reader must
