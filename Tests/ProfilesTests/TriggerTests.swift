@@ -175,8 +175,9 @@ import Testing
             #expect(fixture.pending(trigger) == nil)
         }
         #expect(fixture.pending(trigger) == [])
-        #expect(try fixture.with(project: 2) { try fixture.deleteTrigger(trigger.id) }.rejection
-            == .triggerNotFound)
+        #expect(
+            try fixture.with(project: 2) { try fixture.deleteTrigger(trigger.id) }.rejection
+                == .triggerNotFound)
     }
 
     @Test func filterIsEvaluatedOnTheProfileRightAfterTheEvent() throws {

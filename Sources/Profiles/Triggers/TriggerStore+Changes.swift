@@ -72,6 +72,8 @@ extension TriggerStore {
             // A trigger without firings is a piece of work too.
             freed += 1 + self.drain(trigger, triggers, most: most - freed)
         }
+        // A tick goes on with what is left, as one after a start from a snapshot would.
+        self.nextDue = .min
         self.locked {
             triggers.refresh()
             self.changed()
@@ -93,7 +95,7 @@ extension TriggerStore {
             for trigger in triggers.all {
                 if trigger.isDeleted {
                     drained -= self.drain(trigger, triggers, most: drained)
-                } else if trigger.hasCap {
+                } else if self.isForgetDue(trigger, clock: clock) {
                     forgotten -= self.forgetPastDue(trigger, clock: clock, most: forgotten)
                 }
             }
@@ -111,10 +113,18 @@ extension TriggerStore {
             }
             guard let first, first.nextDue <= clock else { return }
             select(first.project)
-            let most = min(left, TriggerLimits.perTurn)
-            // A time that was too early is found anew, which is a turn without a firing.
-            left -= max(self.makeDue(first, clock: clock, most: most), 1)
+            left -= self.makeDue(first, clock: clock, most: min(left, TriggerLimits.perTurn))
         }
+    }
+
+    /// Whether times of a trigger have been useless for long enough to go.
+    private func isForgetDue(_ trigger: Trigger, clock: Int64) -> Bool {
+        guard let first = trigger.fired.first else { return false }
+        return self.forgetDue(first.block, of: trigger) <= clock
+    }
+
+    private func forgetDue(_ fired: Handle, of trigger: Trigger) -> Int64 {
+        self.firedTime(fired).receivedAt + trigger.firedAge + TriggerLimits.forgetInterval
     }
 
     /// Finds anew when something is due.
@@ -127,10 +137,7 @@ extension TriggerStore {
             for trigger in triggers.all {
                 if trigger.isDeleted { next = .min }
                 guard let first = trigger.fired.first else { continue }
-                next = min(
-                    next,
-                    self.firedTime(first.block).receivedAt + trigger.firedAge
-                        + TriggerLimits.forgetInterval)
+                next = min(next, self.forgetDue(first.block, of: trigger))
             }
         }
         self.nextDue = next

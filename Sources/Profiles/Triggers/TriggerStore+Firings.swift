@@ -97,25 +97,36 @@ extension TriggerStore {
         return self.firing(entry.block).event.receivedAt + trigger.delay
     }
 
-    /// Makes firings of a project due, the earliest first.
+    /// Makes firings due of that trigger of a project whose first one is due first.
     ///
-    /// - Returns: How many were looked at, at most `most`.
+    /// What is known of a project's next time can be too early, but is never what decides: a store
+    /// out of a snapshot does not know the same. So a time that was too early is corrected, and the
+    /// caller chooses anew.
+    ///
+    /// - Returns: How many, at most `most`; 0: none is due, or the time was corrected.
     func makeDue(_ triggers: ProjectTriggers, clock: Int64, most: Int) -> Int {
+        let known = triggers.nextDue
+        guard let first = self.refreshNextDue(of: triggers), triggers.nextDue <= clock,
+            triggers.nextDue == known
+        else { return 0 }
         var done = 0
-        while done < most {
-            var (first, due): (Trigger?, Int64) = (nil, .max)
-            for trigger in triggers.all where self.due(trigger) < due {
-                (first, due) = (trigger, self.due(trigger))
-            }
-            triggers.nextDue = due
-            guard let first, due <= clock else { return done }
-            let turn = min(most - done, TriggerLimits.perTurn)
-            for _ in 0 ..< turn where self.due(first) <= clock {
-                self.makeNextDue(first, triggers)
-                done += 1
-            }
+        while done < most, self.due(first) <= clock {
+            self.makeNextDue(first, triggers)
+            done += 1
         }
+        _ = self.refreshNextDue(of: triggers)
         return done
+    }
+
+    /// Finds anew when something of a project is due, and the trigger that it is of.
+    private func refreshNextDue(of triggers: ProjectTriggers) -> Trigger? {
+        var (first, due): (Trigger?, Int64) = (nil, .max)
+        for trigger in triggers.all {
+            let own = self.due(trigger)
+            if own < due { (first, due) = (trigger, own) }
+        }
+        triggers.nextDue = due
+        return first
     }
 
     /// The next waiting firing of a trigger, which has one, is due.
