@@ -84,7 +84,7 @@ import Testing
     @Test func storeWithoutTriggersWritesASnapshotAsBefore() throws {
         let fixture = TrackFixture()
         try fixture.track()
-        let blocks = SnapshotTests.blocks(of: fixture.store)
+        let blocks = try SnapshotTests.blocks(of: fixture.store)
         let kinds = Self.items(blocks).map(\.kind)
         #expect(!kinds.contains { 12 ... 14 ~= $0 })
         let loaded = try SnapshotTests.load(blocks)
@@ -114,7 +114,7 @@ import Testing
     /// An item with one change, which must be rejected at once or at the end.
     @Test func damagedItemIsRejected() throws {
         let (fixture, _) = try Self.fixture()
-        let items = Self.items(SnapshotTests.blocks(of: fixture.store))
+        let items = try Self.items(SnapshotTests.blocks(of: fixture.store))
         #expect(Set(items.map(\.kind)).isSuperset(of: [12, 13, 14]))
         func load(_ items: [[UInt8]]) throws { _ = try SnapshotTests.load([items.flatMap { $0 }]) }
         let whole = items.map(\.bytes)

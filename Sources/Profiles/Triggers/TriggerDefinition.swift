@@ -1,5 +1,7 @@
 import Bytes
 
+// SAFETY: bytes of texts are borrowed for the call that copies them.
+
 /// What a trigger was made with; names and topics in lower case.
 ///
 /// Layout: `guardChannel: UInt8 (0: none) | cap: UInt32 (0: none) | capPeriodSeconds,

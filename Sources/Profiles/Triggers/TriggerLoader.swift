@@ -17,7 +17,7 @@ struct TriggerLoader {
     var firingCount: Int { self.firings.count }
     var firedCount: Int { self.fired.count }
 
-    /// Adds the trigger of an item; false if it is none, or is too many.
+    /// Adds the trigger of an item; false if it is malformed, or one too many.
     func loadTrigger(
         _ reader: inout ByteReader, of project: Project, _ store: Store, appliedLSN: UInt64
     ) -> Bool {
@@ -34,7 +34,7 @@ struct TriggerLoader {
         project.record.pointee.triggers?.find(createdLSN: reader.read())
     }
 
-    /// Adds the firing of an item; false if it is none.
+    /// Adds the firing of an item; false if it is malformed.
     mutating func loadFiring(
         _ reader: inout ByteReader, of project: Project, _ store: Store, appliedLSN: UInt64
     ) -> Bool {
@@ -64,7 +64,7 @@ struct TriggerLoader {
         return true
     }
 
-    /// Adds the times of an item; false if they are none.
+    /// Adds the times of an item; false if they are malformed.
     mutating func loadTimes(
         _ reader: inout ByteReader, of project: Project, _ store: Store
     ) -> Bool {

@@ -2,6 +2,9 @@ import Synchronization
 
 // Triggers come and go. What a deleted one still has is freed by ticks, since a record may not take
 // as long as a million firings take.
+//
+// SAFETY: records of projects stay at their places until the store ends, and what this file changes
+// of them is the applier's alone.
 
 extension TriggerStore {
     /// Adds a trigger whose lsn is above those of all others.
@@ -83,7 +86,7 @@ extension TriggerStore {
 
     // MARK: Ticks
 
-    /// Does some of what is due; `select` is called with each project before anything of it changes.
+    /// Does some of what is due; `select` gets each project before anything of it changes.
     ///
     /// - Complexity: O(projects with triggers) and `perTick` of each kind of work.
     func tick(clock: Int64, select: (Project) -> Void) {

@@ -206,7 +206,7 @@ extension Trigger {
     }
 
     /// A trigger of a definition whose names the project has; `nil`: it lacks one, or the filter is
-    /// none.
+    /// invalid.
     convenience init?(
         _ definition: TriggerDefinition, _ project: Project, id: ProfileID, createdLSN: UInt64,
         createdAt: Int64

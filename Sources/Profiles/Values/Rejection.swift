@@ -46,7 +46,7 @@ package enum Rejection: UInt8, Sendable, CaseIterable {
     case keysDisabled = 31
     /// No trigger of this project has this id.
     case triggerNotFound = 32
-    /// The filter is none, and nothing else is wrong.
+    /// The filter is invalid, and nothing else is.
     case filterInvalid = 33
 
     /// The reason in `google.rpc.ErrorInfo`.
