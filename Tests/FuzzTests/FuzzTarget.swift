@@ -5,7 +5,7 @@
 /// entry checks by a precondition.
 enum FuzzTarget: String, CaseIterable, Sendable {
     case framing, heads, frames, metadata, wire, requests, keys, commands
-    case log, snapshot, records, items, lines, configuration, client
+    case log, snapshot, records, items, lines, configuration, client, filter
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -24,6 +24,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         case .frames: TransportFuzz.frames(bytes)
         case .commands: StateFuzz.commands(bytes)
         case .items: StateFuzz.items(bytes)
+        case .filter: FilterFuzz.filter(bytes)
         }
     }
 }

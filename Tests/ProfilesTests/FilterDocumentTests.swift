@@ -46,8 +46,8 @@ import Testing
         let anna = try Self.anna(fixture)
         let rows = try Self.rows("Filter", "Anna")
         #expect(rows.count >= 45)
-        for (filter, answer) in rows {
-            #expect(try fixture.matches(filter, anna) == (answer == "yes"), "\(filter)")
+        for (filter, verdict) in rows {
+            #expect(try fixture.matches(filter, anna) == (verdict == "yes"), "\(filter)")
         }
     }
 
@@ -69,9 +69,9 @@ import Testing
         ).stored(fixture.store.project.names)
         let rows = try Self.rows("Trigger's filter", "Anna")
         #expect(rows.count >= 12)
-        for (filter, answer) in rows {
+        for (filter, verdict) in rows {
             #expect(
-                try fixture.matches(filter, anna, event: event) == (answer == "yes"), "\(filter)")
+                try fixture.matches(filter, anna, event: event) == (verdict == "yes"), "\(filter)")
         }
     }
 

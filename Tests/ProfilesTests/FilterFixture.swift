@@ -69,7 +69,8 @@ struct PlainEvent {
 
     /// As it is stored, with names that are added to the table.
     func stored(_ names: NameTable) -> [UInt8] {
-        var (content, stored) = (ByteBuffer(), ByteBuffer())
+        var content = ByteBuffer()
+        var stored = ByteBuffer()
         self.write(into: &content)
         let outcome = EventContent.translate(
             content.bytes, names: names, namesMax: 1_000, into: &stored)

@@ -2,13 +2,13 @@ import Testing
 
 @testable import Profiles
 
-/// What is a filter, how it is grouped, and what is said of a text that is none.
+/// What is a filter, how it is grouped, and what is said of any other text.
 @Suite struct FilterParserTests {
     private static func canonical(_ text: String) throws -> String {
         try CompiledFilter(text, .trigger).canonicalText
     }
 
-    @Test(arguments: [
+    private static let canonicalForms: [(String, String)] = [
         ("", ""), (" \t\r\n ", ""),
         ("a = 1", "attributes.a = 1"),
         ("a=1", "attributes.a = 1"),
@@ -43,7 +43,9 @@ import Testing
         (#"a < "b*""#, #"attributes.a < "b\*""#),
         ("a = *", #"attributes.a = "*""#), ("a:*", "attributes.a:*"),
         (#"a:"*""#, #"attributes.a:"\*""#),
-    ])
+    ]
+
+    @Test(arguments: Self.canonicalForms)
     func textHasItsCanonicalForm(text: String, canonical: String) throws {
         guard !canonical.isEmpty || text.allSatisfy(\.isWhitespace) else {
             // The other kind of quotes needs an escape.
@@ -54,7 +56,7 @@ import Testing
         #expect(try Self.canonical(canonical) == canonical)
     }
 
-    @Test(arguments: [
+    private static let groups: [(String, String)] = [
         ("x OR y AND z", #"("x" OR "y") AND "z""#),
         ("x AND y OR z", #""x" AND ("y" OR "z")"#),
         ("x y OR z w", #""x" AND ("y" OR "z") AND "w""#),
@@ -67,7 +69,9 @@ import Testing
         ("NOT (x y)", #"NOT ("x" AND "y")"#),
         ("NOT(x)", #"NOT "x""#), ("-(-x)", #"NOT (NOT "x")"#),
         ("(x)(y)", #""x" AND "y""#),
-    ])
+    ]
+
+    @Test(arguments: Self.groups)
     func operatorsBindAsInTheGrammar(text: String, grouped: String) throws {
         #expect(
             try FilterParser.parse(text, .profile) == FilterParser.parse(grouped, .profile))
@@ -81,7 +85,7 @@ import Testing
         "a field such as `state`, `attributes.NAME`, `events.NAME.count` or `subscriptions.EMAIL`"
     private static let time = #"a time such as "2026-01-31T12:00:00Z" or "-30d""#
 
-    @Test(arguments: [
+    private static let rejected: [(String, String)] = [
         ("AND", "column 1: found `AND`, expected \(Self.term)"),
         ("a = 1 AND", "column 10: found the end, expected \(Self.term)"),
         ("a = 1 OR OR b = 1", "column 10: found `OR`, expected \(Self.term)"),
@@ -104,11 +108,13 @@ import Testing
         ("a = \"b", "column 5: found a text without its closing quote"),
         (
             #"a = "\x""#,
-            #"column 6: found an unknown escape, expected `\\`, `\"`, `\'`, `\*`, `\n`, `\r`, `\t` or `\uXXXX`"#
+            #"column 6: found an unknown escape, expected `\\`, `\"`, `\'`, `\*`,"#
+                + #" `\n`, `\r`, `\t` or `\uXXXX`"#
         ),
         (
             #"a = "\ud800""#,
-            #"column 6: found an unknown escape, expected `\\`, `\"`, `\'`, `\*`, `\n`, `\r`, `\t` or `\uXXXX`"#
+            #"column 6: found an unknown escape, expected `\\`, `\"`, `\'`, `\*`,"#
+                + #" `\n`, `\r`, `\t` or `\uXXXX`"#
         ),
         ("a = 1 or b = 2", "column 7: found `or`, expected `OR`, or a text in quotes"),
         (
@@ -118,11 +124,13 @@ import Testing
         ("a > true", "column 5: found `true`, expected a text, a number or a time"),
         (
             "a = 9223372036854775808",
-            "column 5: found a number out of range, expected an integer of 64 bits or a finite number"
+            "column 5: found a number out of range, expected an integer of 64 bits"
+                + " or a finite number"
         ),
         (
             "a = 1e999",
-            "column 5: found a number out of range, expected an integer of 64 bits or a finite number"
+            "column 5: found a number out of range, expected an integer of 64 bits"
+                + " or a finite number"
         ),
         ("foo.bar = 1", "column 1: found the unknown field `foo.bar`, expected \(Self.field)"),
         ("a-b = 1", "column 2: found a character that no field has, expected \(Self.field)"),
@@ -145,11 +153,13 @@ import Testing
         ),
         (
             "subscriptions = UNSET",
-            "column 14: found no further name, expected `subscriptions.CHANNEL` or `subscriptions.CHANNEL.TOPIC`"
+            "column 14: found no further name, expected `subscriptions.CHANNEL` or"
+                + " `subscriptions.CHANNEL.TOPIC`"
         ),
         (
             "subscriptions.email.a.b = UNSET",
-            "column 23: found a further name, expected `subscriptions.CHANNEL` or `subscriptions.CHANNEL.TOPIC`"
+            "column 23: found a further name, expected `subscriptions.CHANNEL` or"
+                + " `subscriptions.CHANNEL.TOPIC`"
         ),
         (
             "suppressed.fax = true",
@@ -176,33 +186,40 @@ import Testing
         ("events.a.count = \"3\"", "column 18: found a text, expected a number"),
         (
             "event.a = 1",
-            "column 1: found a field of an event, expected a field of a profile: only triggers have an event"
+            "column 1: found a field of an event, expected a field of a profile:"
+                + " only triggers have an event"
         ),
         ("custom_id", "column 10: found a field alone, expected a comparator behind it"),
         ("a = 1 state", "column 12: found a field alone, expected a comparator behind it"),
         ("é = 1", "column 1: found a character that no field has, expected \(Self.field)"),
         ("\u{1}", "column 1: found a character that is not allowed, expected \(Self.term)"),
-    ])
+    ]
+
+    @Test(arguments: Self.rejected)
     func errorNamesTheColumnAndWhatIsExpected(text: String, expected: String) {
         let error = #expect(throws: FilterError.self) { try CompiledFilter(text, .profile) }
         #expect(error?.description == expected)
     }
 
-    @Test(arguments: [
+    private static let rejectedInTriggers: [(String, String)] = [
         (
             "event = 1",
             "column 6: found no further name, expected `event.NAME`, `event.label` or `event.tags`"
         ),
         (
             "event.label.x = a",
-            "column 13: found a further name, expected a comparator; an attribute of this name is `event.attributes.label`"
+            "column 13: found a further name, expected a comparator; an attribute"
+                + " of this name is `event.attributes.label`"
         ),
         (
             "event.a.b.c.d = 1",
-            "column 13: found a further name, expected an attribute of the event, and at most 2 names of objects inside of it"
+            "column 13: found a further name, expected an attribute of the event,"
+                + " and at most 2 names of objects inside of it"
         ),
         ("event.tags = a", "column 12: found `=` behind `event.tags`, expected `:`"),
-    ])
+    ]
+
+    @Test(arguments: Self.rejectedInTriggers)
     func errorOfATriggerNamesTheColumnToo(text: String, expected: String) {
         let error = #expect(throws: FilterError.self) { try CompiledFilter(text, .trigger) }
         #expect(error?.description == expected)
@@ -237,22 +254,26 @@ import Testing
 
     // MARK: Times
 
-    @Test(arguments: [
+    private static let times: [(String, Int64)] = [
         ("1970-01-01T00:00:00Z", Int64(0)), ("2026-01-31T12:00:00.5z", 1_769_860_800_500_000),
         ("2026-01-31t13:30:00+01:30", 1_769_860_800_000_000),
         ("2000-02-29T23:59:59.123456789Z", 951_868_799_123_456),
         ("0001-01-01T00:00:00Z", -62_135_596_800_000_000),
         ("9999-12-31T23:59:59.999999Z", 253_402_300_799_999_999),
-    ])
+    ]
+
+    @Test(arguments: Self.times)
     func timeIsMicrosecondsSince1970(text: String, microseconds: Int64) {
         let time = FilterTime(Array(text.utf8))
         #expect(time?.microseconds == microseconds && time?.isRelative == false)
     }
 
-    @Test(arguments: [
+    private static let distances: [(String, Int64)] = [
         ("-30d", Int64(-30 * 86_400)), ("+5m", 300), ("-0s", 0), ("-2w", -14 * 86_400),
         ("-1h", -3_600),
-    ])
+    ]
+
+    @Test(arguments: Self.distances)
     func distanceIsSecondsFromTheCall(text: String, seconds: Int64) {
         let time = FilterTime(Array(text.utf8))
         #expect(time == FilterTime(microseconds: seconds * 1_000_000, isRelative: true))

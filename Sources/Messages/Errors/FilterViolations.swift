@@ -3,7 +3,7 @@ import Profiles
 
 /// What is wrong with the `filter` of a request.
 ///
-/// The contract's reason is `FILTER_INVALID`, where nothing else is wrong with the request.
+/// The contract's reason is FILTER_INVALID, where nothing else is wrong with the request.
 enum FilterViolations {
     enum Outcome {
         case compiled(CompiledFilter)

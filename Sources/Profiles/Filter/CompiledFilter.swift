@@ -1,5 +1,3 @@
-import Bytes
-
 /// A filter, ready to be evaluated.
 ///
 /// The state and its snapshots keep the text, which compiles to the same filter in every release
@@ -20,8 +18,13 @@ package final class CompiledFilter: Sendable {
     /// - Parameter text: Without NUL.
     /// - Throws: The first thing that is wrong.
     /// - Complexity: O(characters); some allocations for each comparison.
-    package init(_ text: String, _ scope: FilterScope) throws(FilterError) {
-        let expression = try FilterParser.parse(text, scope)
+    package convenience init(_ text: String, _ scope: FilterScope) throws(FilterError) {
+        try self.init(text, scope, charactersMax: FilterLimits.charactersMax)
+    }
+
+    /// As above, of a canonical form too: it may be longer than the text that it was made of.
+    init(_ text: String, _ scope: FilterScope, charactersMax: Int) throws(FilterError) {
+        let expression = try FilterParser.parse(text, scope, charactersMax: charactersMax)
         self.text = text
         self.scope = scope
         self.canonicalText = FilterPrinter.text(expression)
@@ -142,11 +145,18 @@ extension CompiledFilter {
             }
             node.nameStart = UInt16(self.constants.count)
             node.nameCount = UInt8(names.count)
-            var prefixed = ByteBuffer()
-            for name in names {
-                Array(name.utf8).withUnsafeBytes { prefixed.appendPrefixed($0) }
+            for name in names { self.appendPrefixed(name) }
+        }
+
+        /// Appends a text as `ByteReader.readPrefixed` reads it.
+        private mutating func appendPrefixed(_ name: String) {
+            var count = name.utf8.count
+            while count >= 0x80 {
+                self.constants.append(UInt8(truncatingIfNeeded: count) | 0x80)
+                count >>= 7
             }
-            self.constants += prefixed.bytes
+            self.constants.append(UInt8(truncatingIfNeeded: count))
+            self.constants += name.utf8
         }
 
         private static func field(_ field: FilterField) -> FilterNode.Field {

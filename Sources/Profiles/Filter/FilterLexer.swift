@@ -138,7 +138,7 @@ struct FilterLexer {
                 value = value << 4 | UInt32(hex)
                 self.position += 1
             }
-            // Neither half of a surrogate pair is a character; NUL is none of any value.
+            // Neither half of a surrogate pair is a character; NUL is in no value.
             if self.position == digits.endIndex, digits.count == 4, value != 0,
                 Unicode.Scalar(value) != nil
             {
