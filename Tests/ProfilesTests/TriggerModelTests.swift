@@ -5,8 +5,8 @@ import Testing
 
 /// Random records against the model: what is pending, lost and settled, through snapshots.
 @Suite struct TriggerModelTests {
-    private static let names = ["a", "b", "c"]
-    private static let project = ProjectID(rawValue: 1)
+    fileprivate static let names = ["a", "b", "c"]
+    fileprivate static let project = ProjectID(rawValue: 1)
 
     /// A store and what must be in it.
     private final class World {
@@ -25,8 +25,20 @@ import Testing
             self.fixture.store.triggers.limits = limits
         }
 
-        func id(_ kind: IdentifierKind, _ identifier: String) -> ProfileID? {
-            self.fixture.read(kind, Array(identifier.utf8))?.id
+        /// The profile of an identifier, and whether it has no custom id. A profile with aliases is
+        /// none that the fixture takes apart.
+        func found(_ kind: IdentifierKind, _ identifier: String)
+            -> (id: ProfileID, isAnonymous: Bool)?
+        {
+            var buffer = ByteBuffer()
+            let outcome = withBytes(identifier) {
+                self.fixture.store.read(
+                    project: TriggerModelTests.project,
+                    identifier: IdentifierView(kind: kind, bytes: $0), now: self.fixture.now,
+                    into: &buffer)
+            }
+            guard outcome.finding != .notFound else { return nil }
+            return ProfileImage(buffer.bytes).map { ($0.profileID, $0.customID.isEmpty) }
         }
 
         // MARK: Records
@@ -101,13 +113,11 @@ import Testing
 
         private func identify() throws {
             let (device, person) = ("d\(self.random.below(4))", "p\(self.random.below(3))")
-            let before = self.id(.installationID, device)
-            let survivor = self.id(.customID, person)
-            let isAnonymous =
-                self.fixture.read(.installationID, Array(device.utf8))?.customID.isEmpty ?? false
+            let before = self.found(.installationID, device)
+            let survivor = self.found(.customID, person)
             try self.fixture.identify(device, as: person)
-            if let before, let survivor, isAnonymous {
-                self.model.merge(before, into: survivor)
+            if let before, let survivor, before.isAnonymous {
+                self.model.merge(before.id, into: survivor.id)
             }
         }
 
@@ -132,7 +142,7 @@ import Testing
         private func erase() throws {
             guard self.random.chance(40) else { return }
             let person = "p\(self.random.below(3))"
-            let id = self.id(.customID, person)
+            let id = self.found(.customID, person)?.id
             try self.fixture.erase(person)
             if let id { self.model.erase(id) }
         }
