@@ -138,11 +138,19 @@ extension TriggerStore {
     }
 
     /// Removes times that no cap looks at any more, and returns how many.
+    ///
+    /// A firing that is due and still waits for its tick, as after a pause of the server, looks back
+    /// from its own time.
     @discardableResult
     func forgetPastDue(_ trigger: Trigger, clock: Int64, most: Int) -> Int {
+        guard !trigger.fired.isEmpty else { return 0 }
+        var since = clock - trigger.delay
+        if let waiting = trigger.firings.first(after: trigger.dueThrough) {
+            since = min(since, self.firing(waiting.block).event.receivedAt)
+        }
         var forgotten = 0
         while forgotten < most, let first = trigger.fired.first,
-            self.firedTime(first.block).receivedAt + trigger.firedAge <= clock
+            self.firedTime(first.block).receivedAt + trigger.capPeriod <= since
         {
             let owner = self.firedTime(first.block).owner
             self.forget(trigger, first.block)
