@@ -22,6 +22,11 @@ def stub(server):
         yield profiles_pb2_grpc.ProfilesStub(channel)
 
 
+def event(name):
+    """A name of an event that no other test has."""
+    return unique(name).replace("-", "_")
+
+
 def create(stub, name, request_id="", **fields):
     trigger = profiles_pb2.Trigger(event_name=name, **fields)
     request = profiles_pb2.CreateTriggerRequest(project="default", request_id=request_id, trigger=trigger)
@@ -50,7 +55,7 @@ def track(stub, who, *names, **attributes):
 
 
 def test_a_trigger_is_listed_as_it_was_made(stub):
-    name = unique("Cart")
+    name = event("Cart")
     made = create(
         stub,
         name,
@@ -74,12 +79,12 @@ def test_a_trigger_is_listed_as_it_was_made(stub):
 
 
 def test_equal_definition_under_the_same_request_id_is_replayed(stub):
-    name, request_id = unique("event"), unique("request")
+    name, request_id = event("event"), unique("request")
     made = create(stub, name, request_id)
     again = create(stub, name, request_id)
     assert again.replayed and (again.trigger, again.lsn) == (made.trigger, made.lsn)
     with pytest.raises(grpc.RpcError) as caught:
-        create(stub, unique("other"), request_id)
+        create(stub, event("other"), request_id)
     assert caught.value.code() == grpc.StatusCode.ALREADY_EXISTS
     gone = delete(stub, made.trigger.trigger_id, request_id)
     assert not gone.replayed
@@ -88,7 +93,7 @@ def test_equal_definition_under_the_same_request_id_is_replayed(stub):
 
 
 def test_pending_firings_are_counted(stub):
-    name = unique("event")
+    name = event("event")
     plain, large = create(stub, name).trigger, create(stub, name, filter="event.amount > 50").trigger
     later = create(stub, name, delay_seconds=3_600).trigger
     track(stub, unique("anna"), name, name, "other", amount=10)
@@ -100,7 +105,7 @@ def test_pending_firings_are_counted(stub):
 
 
 def test_delay_ends_by_itself_and_the_awaited_event_cancels(stub):
-    name, purchase = unique("cart"), unique("purchase")
+    name, purchase = event("cart"), event("purchase")
     trigger = create(stub, name, delay_seconds=1, unless_event_name=purchase).trigger
     track(stub, unique("anna"), name)
     track(stub, unique("ben"), name, purchase)
