@@ -25,8 +25,8 @@ import Testing
             self.fixture.store.triggers.limits = limits
         }
 
-        /// The profile of an identifier, and whether it has no custom id. A profile with aliases is
-        /// none that the fixture takes apart.
+        /// The profile of an identifier, and whether it has no custom id. The fixture takes no
+        /// profile with aliases apart.
         func found(_ kind: IdentifierKind, _ identifier: String)
             -> (id: ProfileID, isAnonymous: Bool)?
         {

@@ -136,7 +136,10 @@ PROFILES = {
     "Watch": Row("READ", with_id(rpc.WatchRequest, from_lsn=1), is_built=False),
     "CreateTrigger": Row("ADMIN", with_id(rpc.CreateTriggerRequest, trigger=rpc.Trigger(event_name="visit"))),
     "ListTriggers": Row("READ", with_id(rpc.ListTriggersRequest)),
-    "DeleteTrigger": Row("ADMIN", with_id(rpc.DeleteTriggerRequest, trigger_id=lambda person: person.trigger_id)),
+    # Without a request id, which would be reused by the probe of another trigger.
+    "DeleteTrigger": Row(
+        "ADMIN", lambda person: rpc.DeleteTriggerRequest(project=person.project, trigger_id=person.trigger_id)
+    ),
     "WatchTriggers": Row("ADMIN", with_id(rpc.WatchTriggersRequest, trigger_id="one"), is_built=False),
     "MergeProfiles": Row(
         "WRITE",

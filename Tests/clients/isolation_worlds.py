@@ -257,9 +257,10 @@ class Person:
 
     @property
     def trigger_id(self):
+        """A new one each time: the probes of DeleteTrigger delete it."""
         trigger = profiles_pb2.Trigger(event_name="visit", delay_seconds=3600, display_name=self.custom_id)
         request = profiles_pb2.CreateTriggerRequest(project=self.project, trigger=trigger)
-        return self.once("trigger", lambda: self.base.profiles.CreateTrigger(request).trigger.trigger_id)
+        return self.base.profiles.CreateTrigger(request).trigger.trigger_id
 
     def exist_completely(self):
         self.suppress()

@@ -10,8 +10,8 @@
 struct ProjectPurge: BitwiseCopyable {
     enum Phase: UInt8 {
         case idle = 0
-        /// Kept responses, merges, blocked identifiers, firings and keys, project by project; `slot`
-        /// is the number of the next project.
+        /// Kept responses, merges, blocked identifiers, firings and keys, project by project;
+        /// `slot` is the number of the next project.
         case lists = 1
         /// Every profile of the store is looked at, up to `shard` and `slot`.
         case profiles = 2

@@ -139,8 +139,8 @@ extension TriggerStore {
 
     /// Removes times that no cap looks at any more, and returns how many.
     ///
-    /// A firing that is due and still waits for its tick, as after a pause of the server, looks back
-    /// from its own time.
+    /// A firing that is due and still waits for its tick, as after a pause of the server, looks
+    /// back from its own time.
     @discardableResult
     func forgetPastDue(_ trigger: Trigger, clock: Int64, most: Int) -> Int {
         guard !trigger.fired.isEmpty else { return 0 }
