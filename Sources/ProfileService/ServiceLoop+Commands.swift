@@ -274,6 +274,14 @@ extension ServiceLoop {
             return ItemOutcomes()
         // The response has no fields.
         case .revokeKey: return ItemOutcomes()
+        case .createTrigger:
+            self.encoder.encodeCreateTriggerResponse(header, body: &body, into: &output)
+            return ItemOutcomes()
+        case .deleteTrigger:
+            self.encoder.encodeDeleteTriggerResponse(header, into: &output)
+            return ItemOutcomes()
+        // A stream settles firings, and no call waits for it.
+        case .settleFirings: return ItemOutcomes()
         case .erase:
             self.encoder.encodeEraseProfileResponse(header, body: &body, into: &output)
             return ItemOutcomes()

@@ -9,7 +9,7 @@ import Testing
             slabBytesInUse: used, slabBytesReserved: taken, profileHeaderBytes: 0,
             identifierIndexBytes: 0, eventIndexBytes: 0,
             requestBytes: 0, requestTableBytes: 0, suppressionBytes: 0, blockTableBytes: 0,
-            nameBytes: 0, keyBytes: 0, retainedEvents: 0)
+            nameBytes: 0, keyBytes: 0, triggerBytes: 0, retainedEvents: 0)
     }
 
     @Test func limitReachedShutsAndStaysShutUntilThereIsHeadroomToSpeakOf() {

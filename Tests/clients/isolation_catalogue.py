@@ -134,11 +134,12 @@ PROFILES = {
         is_built=False,
     ),
     "Watch": Row("READ", with_id(rpc.WatchRequest, from_lsn=1), is_built=False),
-    "CreateTrigger": Row(
-        "ADMIN", with_id(rpc.CreateTriggerRequest, trigger=rpc.Trigger(event_name="visit")), is_built=False
+    "CreateTrigger": Row("ADMIN", with_id(rpc.CreateTriggerRequest, trigger=rpc.Trigger(event_name="visit"))),
+    "ListTriggers": Row("READ", with_id(rpc.ListTriggersRequest)),
+    # Without a request id, which would be reused by the probe of another trigger.
+    "DeleteTrigger": Row(
+        "ADMIN", lambda person: rpc.DeleteTriggerRequest(project=person.project, trigger_id=person.trigger_id)
     ),
-    "ListTriggers": Row("READ", with_id(rpc.ListTriggersRequest), is_built=False),
-    "DeleteTrigger": Row("ADMIN", with_id(rpc.DeleteTriggerRequest, trigger_id="one"), is_built=False),
     "WatchTriggers": Row("ADMIN", with_id(rpc.WatchTriggersRequest, trigger_id="one"), is_built=False),
     "MergeProfiles": Row(
         "WRITE",
@@ -203,10 +204,10 @@ TOKENS = {
     "ListConsentHistory.page_token": lambda person: person.consent_page,
     "ConfirmSubscription.token": lambda person: person.confirmation,
     "RedeemUnsubscribeToken.token": lambda person: person.unsubscription,
+    "DeleteTrigger.trigger_id": lambda person: person.trigger_id,
     # Not built: nothing makes one yet, and no value is looked at.
     "ListProfiles.page_token": None,
     "ExportProject.page_token": None,
-    "DeleteTrigger.trigger_id": None,
     "WatchTriggers.trigger_id": None,
     "WatchTriggers.acknowledged_firing_ids": None,
     "UnmergeProfile.merge_id": None,

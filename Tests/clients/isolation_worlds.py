@@ -255,6 +255,13 @@ class Person:
     def key_id(self):
         return self.once("key", lambda: self.base.new_key(["READ"]).key_id)
 
+    @property
+    def trigger_id(self):
+        """A new one each time: the probes of DeleteTrigger delete it."""
+        trigger = profiles_pb2.Trigger(event_name="visit", delay_seconds=3600, display_name=self.custom_id)
+        request = profiles_pb2.CreateTriggerRequest(project=self.project, trigger=trigger)
+        return self.base.profiles.CreateTrigger(request).trigger.trigger_id
+
     def exist_completely(self):
         self.suppress()
         return [self.confirmation, self.unsubscription, self.events_page, self.consent_page, self.profile_id]

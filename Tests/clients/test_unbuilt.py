@@ -33,6 +33,9 @@ BUILT = {
     "CreateKey",
     "RevokeKey",
     "Backup",
+    "CreateTrigger",
+    "ListTriggers",
+    "DeleteTrigger",
 }
 # Built, and a failed request does not end the call: test_streams.py.
 STREAMS = {"TrackStream"}

@@ -21,12 +21,14 @@ extension MessageDecoder {
     }
 
     /// A topic in lower case, in the arena; empty: the whole channel.
-    func topic(_ topic: UnsafePointer<CChar>?) -> UnsafeRawBufferPointer {
+    func topic(
+        _ topic: UnsafePointer<CChar>?, at field: StaticString = "topic"
+    ) -> UnsafeRawBufferPointer {
         let text = ValuePacker.text(topic)
         guard text.count <= Self.topicBytesMax,
             text.allSatisfy({ TextRules.isAlphanumeric($0) || $0 == UInt8(ascii: "_") })
         else {
-            self.packer.add("a topic that does not match ^[a-z0-9_]{1,300}$", at: "topic")
+            self.packer.add("a topic that does not match ^[a-z0-9_]{1,300}$", at: field)
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
         guard text.count > 0 else { return text }

@@ -32,7 +32,7 @@ package enum CallFailure {
 
     package static func invalid(_ violations: Violations) -> CallFailure {
         .rejected(
-            .invalidFields,
+            violations.areOfFilters ? .filterInvalid : .invalidFields,
             ErrorContext(
                 violations: violations,
                 metadata: violations.index.map { [("index" as StaticString, String($0))] } ?? []))
@@ -187,6 +187,13 @@ extension ErrorContext {
         switch (header.kind, header.rejection) {
         case (.createKey, .limitExceeded):
             self.metadata.insert(("limit", "keys_per_project_max"), at: 0)
+        case (.createTrigger, .limitExceeded):
+            self.metadata.insert(
+                (
+                    "limit",
+                    header.index == Store.namesExhausted
+                        ? "names_per_project_max" : "triggers_per_project_max"
+                ), at: 0)
         case (.createProject, .limitExceeded):
             self.metadata.insert(("limit", "projects_max"), at: 0)
         // The one rule between options that only the state can see.

@@ -41,8 +41,8 @@ package enum StatusMapping {
     static func code(of rejection: Rejection) -> StatusCode {
         switch rejection {
         case .none: .ok
-        case .invalidFields, .tokenInvalid: .invalidArgument
-        case .profileNotFound, .projectNotFound, .keyNotFound: .notFound
+        case .invalidFields, .filterInvalid, .tokenInvalid: .invalidArgument
+        case .profileNotFound, .projectNotFound, .keyNotFound, .triggerNotFound: .notFound
         case .requestIDReused, .projectExists: .alreadyExists
         case .rateExceeded, .limitExceeded, .memoryExhausted: .resourceExhausted
         case .identifierErased, .profileAnonymous, .attributeTypeMismatch, .lsnNotReached,
@@ -139,6 +139,8 @@ package enum StatusMapping {
         case .projectDeleted: "the project is being deleted"
         case .keyInvalid: "the call needs a valid key: authorization: Bearer KEY"
         case .keyNotFound: "no such key"
+        case .triggerNotFound: "no such trigger"
+        case .filterInvalid: "the filter is invalid"
         case .scopeMissing: "the key does not allow this call"
         case .keysDisabled:
             """

@@ -30,8 +30,19 @@ package struct Violations: Equatable, Sendable {
     package private(set) var unlisted = 0
     /// Of the first item of the call (an event, a write, a change) that is invalid.
     package var index: Int?
+    /// Of those found, the ones of filters.
+    private var ofFilters = 0
 
     package init() {}
+
+    /// Whether nothing but filters is wrong.
+    var areOfFilters: Bool { self.ofFilters > 0 && self.ofFilters == self.count }
+
+    /// Adds a violation of a filter.
+    mutating func addOfFilter(_ violation: Violation) {
+        self.ofFilters += 1
+        self.add(violation)
+    }
 
     /// All that were found.
     var count: Int { self.list.count + self.unlisted }
@@ -71,6 +82,7 @@ package struct Violations: Equatable, Sendable {
         self.list.removeAll(keepingCapacity: true)
         self.unlisted = 0
         self.index = nil
+        self.ofFilters = 0
     }
 }
 

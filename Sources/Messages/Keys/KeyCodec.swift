@@ -88,7 +88,7 @@ extension MessageDecoder {
         return scopes
     }
 
-    private func displayName(_ string: UnsafePointer<CChar>?) -> UnsafeRawBufferPointer {
+    func displayName(_ string: UnsafePointer<CChar>?) -> UnsafeRawBufferPointer {
         let text = ValuePacker.text(string)
         if !text.isEmpty,
             let error = TextRules.stringError(

@@ -96,6 +96,9 @@ struct WireSchema: @unchecked Sendable {
     let backupRequest: WireRoot<Profiles__V1__BackupRequest>
     let eraseProfileRequest: WireRoot<Profiles__V1__EraseProfileRequest>
     let watchRequest: WireRoot<Profiles__V1__WatchRequest>
+    let createTriggerRequest: WireRoot<Profiles__V1__CreateTriggerRequest>
+    let listTriggersRequest: WireRoot<Profiles__V1__ListTriggersRequest>
+    let deleteTriggerRequest: WireRoot<Profiles__V1__DeleteTriggerRequest>
     let messages: UnsafePointer<WireMessage>
     let fields: UnsafePointer<WireField>
 
@@ -140,6 +143,9 @@ struct WireSchema: @unchecked Sendable {
         self.backupRequest = builder.root(profiles__v1__backup_request__init)
         self.eraseProfileRequest = builder.root(profiles__v1__erase_profile_request__init)
         self.watchRequest = builder.root(profiles__v1__watch_request__init)
+        self.createTriggerRequest = builder.root(profiles__v1__create_trigger_request__init)
+        self.listTriggersRequest = builder.root(profiles__v1__list_triggers_request__init)
+        self.deleteTriggerRequest = builder.root(profiles__v1__delete_trigger_request__init)
         // Kept for the life of the process: tables behind plain pointers cost no reference counting
         // on the way of a request.
         self.messages = Self.keep(builder.messages)
@@ -310,9 +316,9 @@ extension RequestMessage {
     package static let exportProject = Self(unbuilt: "ExportProject")
     package static let detachInstallation = Self(unbuilt: "DetachInstallation")
     package static let watch = Self(schema.watchRequest)
-    package static let createTrigger = Self(unbuilt: "CreateTrigger")
-    package static let listTriggers = Self(unbuilt: "ListTriggers")
-    package static let deleteTrigger = Self(unbuilt: "DeleteTrigger")
+    package static let createTrigger = Self(schema.createTriggerRequest)
+    package static let listTriggers = Self(schema.listTriggersRequest)
+    package static let deleteTrigger = Self(schema.deleteTriggerRequest)
     package static let watchTriggers = Self(unbuilt: "WatchTriggers")
     package static let mergeProfiles = Self(unbuilt: "MergeProfiles")
     package static let unmergeProfile = Self(unbuilt: "UnmergeProfile")

@@ -210,6 +210,35 @@ final class ServerStatus: AdminPages {
             value: recovered.seconds)
     }
 
+    private static func write(_ counts: TriggerCounts, to text: inout MetricsText) {
+        text.gauge("profiles_triggers", help: "Triggers.", value: Double(counts.triggers))
+        text.gauge(
+            "profiles_trigger_firings_pending",
+            help: "Firings that wait to be acknowledged.", value: Double(counts.pending))
+        text.gauge(
+            "profiles_trigger_firings_waiting",
+            help: "Firings whose delay is not over.", value: Double(counts.waiting))
+        text.counter(
+            "profiles_trigger_firings_total", help: "Firings that became due.",
+            value: counts.fired)
+        text.counter(
+            "profiles_trigger_firings_acknowledged_total",
+            help: "Firings that a consumer acknowledged.", value: counts.acknowledged)
+        text.counter(
+            "profiles_trigger_firings_guarded_total",
+            help: "Firings that the guard settled.", value: counts.guarded)
+        text.counter(
+            "profiles_trigger_firings_lost_total",
+            help: "Firings dropped because too many waited.", value: counts.lost)
+        text.counter(
+            "profiles_trigger_firings_cancelled_total",
+            help: "Firings that an event of their unless_event_name cancelled.",
+            value: counts.cancelled)
+        text.counter(
+            "profiles_trigger_firings_capped_total",
+            help: "Events that matched while a cap allowed no firing.", value: counts.capped)
+    }
+
     private static func write(_ recovered: Node.Recovered, to text: inout MetricsText) {
         text.gauge(
             "profiles_projects", help: "Projects, those that are being deleted too.",
@@ -221,6 +250,7 @@ final class ServerStatus: AdminPages {
             "profiles_blocked_identifiers",
             help: "Identifiers of erased people that are still blocked.",
             value: Double(recovered.store.blockedIdentifierCount))
+        Self.write(recovered.store.triggers.counts, to: &text)
         if let memory = recovered.pipeline.metrics.memory {
             text.gauge(
                 "profiles_store_bytes", help: "Memory of the store.",

@@ -168,13 +168,25 @@ package enum RPCTable {
             .stream(.responseStream) { $0.watch($1.token) }),
         RPCDefinition(
             profilesService, "CreateTrigger", .write, needs: .admin, takes: .createTrigger,
-            .notBuilt(.unary)),
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeCreateTrigger($1) }) {
+                    $0.createTrigger($1, $2)
+                }
+            }),
         RPCDefinition(
             profilesService, "ListTriggers", .read, needs: .read, takes: .listTriggers,
-            .notBuilt(.unary)),
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeListTriggers($1) }) {
+                    $0.listTriggers($1, $2)
+                }
+            }),
         RPCDefinition(
             profilesService, "DeleteTrigger", .write, needs: .admin, takes: .deleteTrigger,
-            .notBuilt(.unary)),
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeDeleteTrigger($1) }) {
+                    $0.deleteTrigger($1, $2)
+                }
+            }),
         RPCDefinition(
             profilesService, "WatchTriggers", .read, needs: .admin, takes: .watchTriggers,
             .notBuilt(.bidirectional)),

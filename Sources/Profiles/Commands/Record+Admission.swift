@@ -22,14 +22,15 @@ extension Store {
 extension RecordView {
     /// Whether the record is of a kind that is accepted over the memory limit: a lack of memory
     /// must not prevent an opt-out, an erasure or the revocation of a key; the deletion of a
-    /// project, and a project's options (a shorter retention) free memory.
+    /// project or trigger, settled firings, and a project's options (a shorter retention) free
+    /// memory.
     ///
     /// These are an opt-out (an UpdateSubscription of nothing but UNSUBSCRIBED, an unsubscribe
     /// link, a suppression), a log-out, an erasure, and a batch of nothing else.
     package var isTakenOverMemoryLimit: Bool {
         switch RecordKind(rawValue: self.kind) {
         case .redeemUnsubscribe, .addSuppression, .updateProject, .deleteProject, .erase,
-            .revokeKey:
+            .revokeKey, .deleteTrigger, .settleFirings:
             true
         case .updateSubscription: Self.isOptOut(self.payload)
         case .identify: Self.isLogOut(self.payload)

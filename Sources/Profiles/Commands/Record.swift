@@ -39,6 +39,12 @@ package enum RecordKind: UInt8, Sendable {
     case createKey = 15
     /// Payload: `RevokeKeyCommand`.
     case revokeKey = 16
+    /// Payload: `CreateTriggerCommand`.
+    case createTrigger = 17
+    /// Payload: `DeleteTriggerCommand`.
+    case deleteTrigger = 18
+    /// Payload: `SettleFiringsCommand`.
+    case settleFirings = 19
 }
 
 /// The eight bytes before each payload.

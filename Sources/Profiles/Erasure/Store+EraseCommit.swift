@@ -21,6 +21,9 @@ extension Store {
         if self.recordsChanges { self.noteErasure(of: profile, losers, call) }
         for one in [profile] + losers { self.makeTombstone(one, call) }
         self.changes.pointee.profilesAdded -= 1
+        if let triggers = self.project.record.pointee.triggers {
+            self.triggers.erase(profile, triggers)
+        }
         self.finish(call)
         self.state.pointee.oldest.block = min(
             self.state.pointee.oldest.block, self.project.blocks.oldestTime)

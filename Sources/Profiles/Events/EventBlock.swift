@@ -41,6 +41,8 @@ struct EventBlock {
 
     private static let fixedBytes = 8 + 8 + 8 + 4 + 4 + 1 + 1
     private static let holderOffset = 8 + 8 + 8
+    /// No block has fewer bytes.
+    static let bytesMin = Self.fixedBytes
 
     // SAFETY: written whole by `write` before its handle is published; only `holder`, which the
     // applier alone reads, changes after.
@@ -61,6 +63,11 @@ struct EventBlock {
     /// Makes another profile its holder.
     func move(to holder: ProfileRef) {
         self.base.storeBytes(of: holder.rawValue, toByteOffset: 24, as: UInt32.self)
+    }
+
+    /// The block as it lies in memory.
+    var wholeBytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: self.base, count: self.totalBytes)
     }
 
     /// All of it but `holder`, which is a matter of memory: for the digest.

@@ -42,6 +42,7 @@ extension Store {
         }
         self.deviceSeen(work, done.shown)
         self.finish(work.call, keepsReplaced: true)
+        if self.project.record.pointee.triggers != nil { self.settleTriggers(work.call) }
         return done
     }
 

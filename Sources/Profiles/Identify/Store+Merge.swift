@@ -16,6 +16,7 @@ extension Store {
     ) -> ProfileID {
         self.preserve(loser)
         self.preserve(survivor)
+        if self.project.record.pointee.triggers != nil { self.stageMerge(loser, survivor) }
         var lost = self.pool.header(loser).pointee
         var header = self.pool.header(survivor).pointee
         var merge = MergeEntry(loser: loser, survivor: survivor, call: work.call)

@@ -123,6 +123,7 @@ struct DerivedIDs {
         case event = 2
         case merge = 3
         case key = 4
+        case trigger = 5
     }
 
     init(secret: SipHashKey) {
@@ -142,6 +143,11 @@ struct DerivedIDs {
     /// The id of the merge that the operation `lsn` made.
     func merge(receivedAt: Int64, lsn: UInt64) -> ProfileID {
         self.ulid(.merge, receivedAt: receivedAt, lsn: lsn)
+    }
+
+    /// The id of the trigger that the operation `lsn` made.
+    func trigger(receivedAt: Int64, lsn: UInt64) -> ProfileID {
+        self.ulid(.trigger, receivedAt: receivedAt, lsn: lsn)
     }
 
     /// The name of the key that the operation `lsn` made.

@@ -68,6 +68,8 @@ struct ProjectRecord: ~Copyable {
     var access = ProjectAccess.live
     /// The running purge removes it.
     var isPurging = false
+    /// `nil`: it has no triggers, which is what a Track looks at.
+    var triggers: ProjectTriggers?
     /// Its position among the cursors of a running snapshot; meaningless without one.
     var snapshotIndex = Int.max
     let names: NameTable

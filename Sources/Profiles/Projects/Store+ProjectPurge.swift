@@ -10,8 +10,8 @@
 struct ProjectPurge: BitwiseCopyable {
     enum Phase: UInt8 {
         case idle = 0
-        /// Kept responses, merges, blocked identifiers and keys, project by project; `slot` is the
-        /// number of the next project.
+        /// Kept responses, merges, blocked identifiers, firings and keys, project by project;
+        /// `slot` is the number of the next project.
         case lists = 1
         /// Every profile of the store is looked at, up to `shard` and `slot`.
         case profiles = 2
@@ -182,6 +182,8 @@ extension Store {
         }
         let blocks = self.erasure.drop(of: project, most: most)
         if blocks > 0 { return blocks * ProjectPurge.unitsPerEntry }
+        let firings = self.triggers.drop(of: project, most: most)
+        if firings > 0 { return firings * ProjectPurge.unitsPerEntry }
         return self.keys.dropAll(of: project.id) * ProjectPurge.unitsPerEntry
     }
 

@@ -35,7 +35,8 @@ enum ResponseProfiles {
                 Self.forEach(in: reader.read(count: inner.totalBytes), body)
             }
         case .genesis, .tick, .addSuppression, .removeSuppression, .updateProject, .erase,
-            .createProject, .deleteProject, .createKey, .revokeKey:
+            .createProject, .deleteProject, .createKey, .revokeKey, .createTrigger,
+            .deleteTrigger, .settleFirings:
             return
         }
     }

@@ -3,9 +3,9 @@ import Bytes
 /// What the blocks of a snapshot hold: items, one after the other; no item spans two blocks.
 ///
 /// An item is `kind: UInt8 | zero: 3 bytes | bytes: UInt32 | body`, little-endian. `state` comes
-/// first, then every `project` (in version 1 `names`); the others follow in any order, but the
-/// requests, merges and erased identifiers of one project oldest first among themselves; `end`
-/// comes last. Source: docs/formats/snapshot.md, "Items".
+/// first, then every `project` (in version 1 `names`), then every `trigger`; the others follow in
+/// any order, but the requests, merges and erased identifiers of one project oldest first among
+/// themselves; `end` comes last. Source: docs/formats/snapshot.md, "Items".
 enum SnapshotItem: UInt8 {
     /// Genesis, cursors, options, and how many of everything follow.
     case state = 1
@@ -30,6 +30,12 @@ enum SnapshotItem: UInt8 {
     case keys = 10
     /// One project: what it was told, its cursors, and its names in the order of their numbers.
     case project = 11
+    /// One trigger; directly behind the projects.
+    case trigger = 12
+    /// One firing that waits or is pending.
+    case firing = 13
+    /// Times at which a trigger with a cap fired.
+    case firedTimes = 14
 }
 
 /// Numbers of the item format. Source: docs/formats/snapshot.md, "Items".

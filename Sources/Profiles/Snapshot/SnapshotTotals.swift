@@ -6,7 +6,8 @@ import Bytes
 ///
 /// Layout: `projects: UInt32 (version 1: names) | suppressions, requests, merges, blocks: UInt64 |
 /// keys: UInt64 (not in version 1)`, then per shard `profiles, identifiers, addresses, events:
-/// UInt32 | vacant: UInt32 (not in version 1)`.
+/// UInt32 | vacant: UInt32 (not in version 1)`, then, with triggers, `triggers, firings, fired:
+/// UInt64`.
 struct SnapshotTotals: Equatable {
     var projects = 0
     /// In version 1 only.
@@ -17,6 +18,10 @@ struct SnapshotTotals: Equatable {
     var blocks = 0
     var keys = 0
     var profiles = 0
+    var triggers = 0
+    var firings = 0
+    /// Times that caps count.
+    var fired = 0
 
     init() {}
 
@@ -30,6 +35,13 @@ struct SnapshotTotals: Equatable {
         self.blocks = Int(clamping: reader.read(UInt64.self))
         if version > 1 { self.keys = Int(clamping: reader.read(UInt64.self)) }
         guard !reader.overrun else { return nil }
+    }
+
+    /// Reads what stands behind the shards if there are triggers.
+    mutating func readTriggers(from reader: inout ByteReader) {
+        self.triggers = Int(clamping: reader.read(UInt64.self))
+        self.firings = Int(clamping: reader.read(UInt64.self))
+        self.fired = Int(clamping: reader.read(UInt64.self))
     }
 
     /// Whether a store of these limits can hold as many; each project's share is checked as it is

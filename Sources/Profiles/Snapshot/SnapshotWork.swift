@@ -17,6 +17,7 @@ struct SnapshotWork: ~Copyable {
         case merges
         case blocks
         case keys
+        case triggers
         case profiles
         case end
     }

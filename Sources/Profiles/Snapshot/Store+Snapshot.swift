@@ -10,7 +10,7 @@ import Bytes
 extension Store {
     /// Begins a snapshot of the state as it is now, after everything that was applied.
     ///
-    /// - Complexity: O(projects + names + profiles / 64).
+    /// - Complexity: O(projects + names + triggers + profiles / 64).
     package func beginSnapshot() {
         self.keys.beginSnapshot()
         self.snapshot.begin(
@@ -19,6 +19,7 @@ extension Store {
         for project in self.projects.all {
             self.snapshot.work.pointee.writeItem(.project) { project.write(into: &$0) }
         }
+        self.triggers.beginSnapshot()
     }
 
     /// Whether a snapshot is being written.
@@ -40,7 +41,10 @@ extension Store {
     package func takeSnapshotBlock() -> SnapshotBlock? { self.snapshot.work.pointee.takeBlock() }
 
     /// Ends the snapshot, whether every block was taken or it is abandoned.
-    package func endSnapshot() { self.snapshot.work.pointee.end() }
+    package func endSnapshot() {
+        self.snapshot.work.pointee.end()
+        self.triggers.endSnapshot()
+    }
 
     // MARK: Items
 
@@ -51,7 +55,8 @@ extension Store {
         case .requests: self.written(self.requests.writeNext(), then: .merges)
         case .merges: self.written(self.snapshot.writeNextMerge(), then: .blocks)
         case .blocks: self.written(self.erasure.writeNext(), then: .keys)
-        case .keys: self.written(self.keys.writeNext(), then: .profiles)
+        case .keys: self.written(self.keys.writeNext(), then: .triggers)
+        case .triggers: self.written(self.triggers.writeNext(), then: .profiles)
         case .profiles: self.written(self.snapshot.writeNextProfile(), then: .end)
         case .end: self.writeEndItem()
         }
@@ -93,6 +98,12 @@ extension Store {
                 buffer.append(UInt32(self.events.count(shard)))
                 buffer.append(self.pool.vacant(shard))
             }
+            // Without triggers nothing: as it was before there were any.
+            let triggers = self.triggers.totals
+            guard triggers.triggers > 0 else { return }
+            buffer.append(triggers.triggers)
+            buffer.append(triggers.firings)
+            buffer.append(triggers.fired)
         }
     }
 }

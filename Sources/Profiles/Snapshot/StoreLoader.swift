@@ -35,6 +35,7 @@ package final class StoreLoader {
     /// Which profiles have come: one bit each, shard by shard.
     private var seen: [[UInt64]] = []
     private var appliedLSN: UInt64 = 0
+    private var triggers = TriggerLoader()
     /// The profile that has more events, and the number of the next one.
     private var unfinished: (profile: ProfileRef, next: Int)?
 
@@ -85,6 +86,9 @@ package final class StoreLoader {
                 throw .malformed(item: SnapshotItem.merge.rawValue)
             }
         }
+        guard self.triggers.finish(store) else {
+            throw .malformed(item: SnapshotItem.firing.rawValue)
+        }
         store.completeLoad()
         store.publishNextTick(store.nextTick(at: store.lastReceivedAt))
         store.publishCounted(self.appliedLSN)
@@ -109,6 +113,7 @@ package final class StoreLoader {
         case .merge: return self.loadMerge(body, store)
         case .blocks: return self.loadBlocks(body, store)
         case .keys: return self.loadKeys(body, store)
+        case .trigger, .firing, .firedTimes: return self.loadTriggers(item, body, store)
         case .profile: return self.loadProfile(body, store)
         case .events: return self.loadMoreEvents(body, store)
         case .end:
@@ -170,6 +175,7 @@ package final class StoreLoader {
             self.events.reserve(shard, counts.events)
         }
         self.store = store
+        if version > 1, reader.remaining > 0 { self.expected.readTriggers(from: &reader) }
         return reader.isAtCleanEnd
     }
 
@@ -248,6 +254,30 @@ package final class StoreLoader {
         else { return false }
         self.found.keys += count
         return self.found.keys <= self.expected.keys
+    }
+
+    private func loadTriggers(
+        _ item: SnapshotItem, _ body: UnsafeRawBufferPointer, _ store: Store
+    ) -> Bool {
+        var reader = ByteReader(body)
+        guard self.version > 1, let project = self.project(&reader, store) else { return false }
+        let isLoaded: Bool
+        switch item {
+        case .trigger:
+            self.found.triggers += 1
+            isLoaded = self.triggers.loadTrigger(
+                &reader, of: project, store, appliedLSN: self.appliedLSN)
+        case .firing:
+            isLoaded = self.triggers.loadFiring(
+                &reader, of: project, store, appliedLSN: self.appliedLSN)
+        default: isLoaded = self.triggers.loadTimes(&reader, of: project, store)
+        }
+        store.countLoaded(for: project)
+        self.found.firings = self.triggers.firingCount
+        self.found.fired = self.triggers.firedCount
+        return isLoaded && self.found.triggers <= self.expected.triggers
+            && self.found.firings <= self.expected.firings
+            && self.found.fired <= self.expected.fired
     }
 
     private func loadProfile(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {

@@ -20,6 +20,8 @@ package struct MemoryStatistics: Equatable, Sendable {
     package var nameBytes: Int
     /// Keys and their tables.
     package var keyBytes: Int
+    /// Triggers, queues and tables of firings; the firings are in the slab.
+    package var triggerBytes: Int
     /// Events retained, in all profiles.
     package var retainedEvents: Int
 
@@ -28,7 +30,7 @@ package struct MemoryStatistics: Equatable, Sendable {
         self.slabBytesReserved + self.profileHeaderBytes + self.identifierIndexBytes
             + self.eventIndexBytes
             + self.requestTableBytes + self.suppressionBytes + self.blockTableBytes + self.nameBytes
-            + self.keyBytes
+            + self.keyBytes + self.triggerBytes
     }
 
     /// Bytes in use; the rest are free blocks.
@@ -45,7 +47,7 @@ extension Store {
     /// applier.
     package var memoryMark: Int {
         self.slab.bytesReserved &+ self.state.pointee.profileCount / ProfilePool.chunkSlots
-            &+ self.keys.bytes / Slab.chunkBytes
+            &+ (self.keys.bytes + self.triggers.queueBytes) / Slab.chunkBytes
     }
 
     /// Bytes by their use; for the applier, or while nothing is applied.
@@ -62,6 +64,7 @@ extension Store {
             suppressionBytes: self.suppressions.bytes,
             blockTableBytes: self.erasure.tableBytes,
             nameBytes: self.projects.bytes, keyBytes: self.keys.bytes,
+            triggerBytes: self.triggers.bytes,
             retainedEvents: self.events.count)
     }
 }

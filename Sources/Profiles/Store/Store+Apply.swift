@@ -93,6 +93,12 @@ extension Store {
             try self.createKey(record, call, results: &results)
         case .revokeKey:
             try self.revokeKey(record, call, results: &results)
+        case .createTrigger:
+            try self.createTrigger(record, call, results: &results)
+        case .deleteTrigger:
+            try self.deleteTrigger(record, call, results: &results)
+        case .settleFirings:
+            try self.settleFirings(record, call, results: &results)
         }
         self.settleBytes()
         self.state.pointee.lastReceivedAt = receivedAt

@@ -33,7 +33,7 @@ extension Store {
         results.append(UInt16(header.itemCount))
         if header.flags.contains(.bestEffort) {
             for item in items { try self.apply(item.view, item.call, results: &results) }
-        } else if let failed = try self.applyAtomically(items, results: &results) {
+        } else if let failed = try self.applyAtomically(items, call, results: &results) {
             return self.appendFailure(of: failed, from: start, call, into: &results)
         }
         ResultHeader.end(at: start, in: &results)
@@ -97,11 +97,11 @@ extension Store {
 
     /// Applies all items, or none of them; returns the first that is rejected.
     private func applyAtomically(
-        _ items: [Item], results: inout ByteBuffer
+        _ items: [Item], _ call: CallContext, results: inout ByteBuffer
     ) throws(ApplyError) -> FailedItem? {
         var failed: FailedItem?
         var thrown: ApplyError?
-        _ = self.atomically {
+        let isCommitted = self.atomically {
             for (index, item) in items.enumerated() {
                 let offset = results.count
                 do throws(ApplyError) {
@@ -122,6 +122,11 @@ extension Store {
                 }
             }
             return true
+        }
+        if isCommitted {
+            self.settleTriggers(call)
+        } else {
+            self.triggers.staged.removeAll()
         }
         if let thrown { throw thrown }
         return failed

@@ -48,6 +48,11 @@ extension Store {
             entry.write(into: &buffer)
             sum &+= SipHash.hash64(buffer.bytes, key: key)
         }
+        for trigger in self.triggers.projects.flatMap(\.all) {
+            buffer.removeAll()
+            self.triggers.append(trigger, to: &buffer)
+            sum &+= SipHash.hash64(buffer.bytes, key: key)
+        }
         // What a store of one project has stands as it did before there were others; each other
         // project is a summand of its own.
         buffer.removeAll()

@@ -44,6 +44,7 @@ extension Store {
             for project in self.projects.all { project.record.pointee.counts.oldestBehind = .max }
         }
         if self.state.pointee.sweep.isRunning { self.sweep(call) }
+        self.triggers.tick(clock: now) { self.select($0) }
         self.purge(call)
         self.refreshOldest(at: now)
     }
@@ -76,7 +77,9 @@ extension Store {
         } else if let start = self.nextSweepStart(at: clock) {
             next = max(start, soonest)
         }
-        let due = min(self.nextEntryDue(at: clock), self.state.pointee.nextProjectDue)
+        let due = min(
+            self.nextEntryDue(at: clock), self.state.pointee.nextProjectDue,
+            self.triggers.nextDue)
         return due == .max ? next : min(next, max(due, soonest))
     }
 

@@ -45,6 +45,8 @@ package final class Store: @unchecked Sendable {
     let erasure: ErasureStore
     /// The keys of all projects and of operators.
     package let keys: KeyStore
+    /// The triggers of all projects and their firings.
+    package let triggers: TriggerStore
     let tokens: TokenKey
     let undo: UnsafeMutablePointer<UndoLog>
     let snapshot: SnapshotSource
@@ -78,6 +80,8 @@ package final class Store: @unchecked Sendable {
             slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot.work)
         self.keys = KeyStore(
             hash: self.hash, secret: genesis.secret, snapshot: self.snapshot.work)
+        self.triggers = TriggerStore(
+            slab: self.slab, pool: self.identities.pool, snapshot: self.snapshot.work)
         self.requests = RequestDeduplication(
             slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot.work)
         self.projects = ProjectTable(hash: self.hash, limits: genesis.limits)
@@ -109,6 +113,7 @@ package final class Store: @unchecked Sendable {
         self.suppressions.destroy()
         self.erasure.destroy()
         self.keys.destroy()
+        self.triggers.destroy()
         self.snapshot.destroy()
         self.slab.destroy()
     }

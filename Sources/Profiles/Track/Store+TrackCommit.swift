@@ -24,13 +24,22 @@ extension Store {
             guard isAnyStored else { return nil }
             let created = self.create(target, call)
             self.stage(created, target, call, isNew: true)
-            self.finish(call)
+            self.finishWithTriggers(call)
             return created
         }
         self.stage(profile, target, call, isNew: false)
         if isAnyFormer { self.stageFormerHolders(target, call) }
-        self.finish(call)
+        self.finishWithTriggers(call)
         return profile
+    }
+
+    /// Budget: one look at the project's record unless it has triggers.
+    @inline(__always)
+    private func finishWithTriggers(_ call: CallContext) {
+        guard self.project.record.pointee.triggers != nil else { return self.finish(call) }
+        self.stageFirings(call)
+        self.finish(call)
+        self.settleTriggers(call)
     }
 
     /// Stages the late events of each former holder: all of the call can be seen at once.

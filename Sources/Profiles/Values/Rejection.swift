@@ -44,6 +44,10 @@ package enum Rejection: UInt8, Sendable, CaseIterable {
     case scopeMissing = 30
     /// The server has no operators' keys, so nothing needs one, and none can be made.
     case keysDisabled = 31
+    /// No trigger of this project has this id.
+    case triggerNotFound = 32
+    /// The filter is invalid, and nothing else is.
+    case filterInvalid = 33
 
     /// The reason in `google.rpc.ErrorInfo`.
     package var reason: StaticString {
@@ -80,6 +84,8 @@ package enum Rejection: UInt8, Sendable, CaseIterable {
         case .keyNotFound: "KEY_NOT_FOUND"
         case .scopeMissing: "SCOPE_MISSING"
         case .keysDisabled: "KEYS_DISABLED"
+        case .triggerNotFound: "TRIGGER_NOT_FOUND"
+        case .filterInvalid: "FILTER_INVALID"
         }
     }
 }
