@@ -91,7 +91,7 @@ import Testing
         let trigger = try harness.makeTrigger(
             #","guard_channel":"email","guard_topic":"offers","ack_deadline_seconds":10"#)
         for person in ["anna", "bob"] {
-            let native = #""native":{"email_address":{"value":"\#(person)@example.com"}}"#
+            let native = #""native":{"email_address":"\#(person)@example.com"}"#
             let call = try harness.call(
                 "Identify",
                 #"{"project":"default","custom_id":"\#(person)","attributes":{\#(native)}}"#)
@@ -211,7 +211,7 @@ import Testing
         })
         let trigger = try harness.makeTrigger(#","guard_channel":"email""#)
         for person in ["anna", "bob"] {
-            let native = #""native":{"email_address":{"value":"\#(person)@example.com"}}"#
+            let native = #""native":{"email_address":"\#(person)@example.com"}"#
             _ = try harness.call(
                 "Identify",
                 #"{"project":"default","custom_id":"\#(person)","attributes":{\#(native)}}"#)
