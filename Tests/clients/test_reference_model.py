@@ -1,4 +1,5 @@
-"""The service against the reference model: seeded random operations, every response and every profile compared.
+"""The service against the reference model: seeded random operations, every response, every profile, the change feed and
+the firings of triggers compared.
 
 Each seed has five projects with options of their own and the same names, ids and request ids in all of them.
 PROFILES_MODEL_SEEDS is the number of seeds (1,000 in `make model-test`), PROFILES_MODEL_OPERATIONS the operations per
@@ -54,8 +55,19 @@ WRITES = (
     "CreateProject",
     "UpdateProject",
     "DeleteProject",
+    "CreateTrigger",
+    "DeleteTrigger",
 )
-READS = ("GetProject", "GetStats", "GetProfile", "ListEvents", "ListConsentHistory", "CheckSendable")
+READS = (
+    "GetProject",
+    "GetStats",
+    "GetProfile",
+    "ListEvents",
+    "ListConsentHistory",
+    "CheckSendable",
+    "ListTriggers",
+    "Watch",
+)
 
 
 class Service:
@@ -93,7 +105,9 @@ def built(service):
         if method.name in WRITES + READS:
             call = getattr(service.stub_of(method.name), method.name)
             try:
-                call(message_factory.GetMessageClass(method.input_type)(), timeout=20)
+                response = call(message_factory.GetMessageClass(method.input_type)(), timeout=20)
+                if method.server_streaming:
+                    next(response)
             except grpc.RpcError as error:
                 if error.code() == grpc.StatusCode.UNIMPLEMENTED:
                     continue

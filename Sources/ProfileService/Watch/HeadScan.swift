@@ -101,6 +101,7 @@ final class HeadScan {
             self.find(self.byProfile[change.profileID], &concerned)
             guard change.kind.changesIdentities else { continue }
             if let other = change.otherID { self.find(self.byProfile[other], &concerned) }
+            change.forEachErasedID { self.find(self.byProfile[$0], &concerned) }
             if change.customID.count > 0 {
                 let name = IdentifierView(kind: .customID, bytes: change.customID)
                 self.find(self.byName[OwnedIdentifier(name)], &concerned)

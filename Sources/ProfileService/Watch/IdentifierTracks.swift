@@ -36,8 +36,10 @@ struct IdentifierTracks {
 
     /// - Parameter chains: Of today (`Store.chain`), one per identifier.
     init(_ identifiers: [OwnedIdentifier], chains: [[ProfileID]]) {
-        self.tracks = zip(identifiers, chains).map {
-            Track(identifier: $0, chain: $1, target: $1.last)
+        self.tracks = zip(identifiers, chains).map { identifier, chain in
+            // A profile that nobody knows may be one that is erased behind the first position.
+            let own = chain.isEmpty ? identifier.profileID.map { [$0] } ?? [] : chain
+            return Track(identifier: identifier, chain: own, target: own.last)
         }
     }
 
@@ -111,6 +113,8 @@ struct IdentifierTracks {
             }
             isMatch = isMatch || self.leads(to: profile, or: other)
         case .erased:
+            // Profiles that were merged into it before the first position lead to it as well.
+            change.forEachErasedID { isMatch = isMatch || self.leads(to: $0, or: nil) }
             for index in self.tracks.indices where self.tracks[index].target == profile {
                 self.tracks[index].target = nil
             }
@@ -124,6 +128,14 @@ struct IdentifierTracks {
             guard let target = track.target else { return false }
             return target == profile || target == other
         }
+    }
+}
+
+extension OwnedIdentifier {
+    /// The profile that it is the id of; `nil`: it is no profile id.
+    fileprivate var profileID: ProfileID? {
+        guard self.kind == .profileID else { return nil }
+        return self.bytes.withUnsafeBytes { ProfileID(binary: $0) }
     }
 }
 
