@@ -1,9 +1,9 @@
 """The reference model: the rules of the contract for Identify, Track, UpdateSubscription, suppressions, batches,
 erasures, triggers and the change feed, as simple as possible.
 
-It predicts each response, each profile and each change completely. Only values that the server chooses are learned from its
-responses (`Learned`): lsns, the time of receipt, generated ids. Times are microseconds since 1970. It uses dictionaries
-and is not optimised.
+It predicts each response, each profile and each change completely. Only values that the server chooses are learned from
+its responses (`Learned`): lsns, the time of receipt, generated ids. Times are microseconds since 1970. It uses
+dictionaries and is not optimised.
 """
 
 from dataclasses import dataclass, replace

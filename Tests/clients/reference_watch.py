@@ -1,9 +1,12 @@
 """Compares the change feed and the firings of triggers with the reference model."""
 
+import queue
 import random
+import time
 
 import grpc
 
+import reference_consent as consent_of
 from conftest import Failure, profiles_pb2 as rpc
 from reference_compare import TIMEOUT_SECONDS, expect, lines
 from reference_feed import ORDER, place, position, visible
@@ -147,3 +150,75 @@ class FeedComparisons:
         expect(len(found) == len(expected), "number of triggers", len(expected), len(found))
         for mine, theirs in zip(expected, found):
             expect(mine == theirs, f"ListTriggers {mine.event_name} {mine.filter}", mine, theirs)
+
+    def compare_all_deliveries(self):
+        for project in self.requests.projects[1:]:
+            self.enter(project)
+            if self.projects.all[project].exists and not self.projects.all[project].due:
+                self.compare_deliveries()
+
+    def compare_deliveries(self):
+        """Takes every pending firing of the project's triggers; the guards settle some of them."""
+        for trigger in self.model.triggers.values():
+            pending = sorted((firing for firing in trigger.firings if firing.is_pending), key=lambda one: one.event.lsn)
+            expected = [self.delivery(trigger.shown, firing) for firing in pending if self.is_sendable(trigger, firing)]
+            self.seen["delivered"] += len(expected)
+            self.seen["guarded"] += len(pending) - len(expected)
+            found = self.take(trigger.shown, len(expected))
+            for mine, theirs in zip(expected, found):
+                expect(len(theirs.firing_id) == 26, "firing_id", "26 characters", theirs.firing_id)
+                theirs.ClearField("firing_id")
+                expect(mine == theirs, f"WatchTriggers {trigger.shown.event_name}", mine, theirs)
+            trigger.firings = [firing for firing in trigger.firings if not firing.is_pending]
+        self.compare_triggers()
+
+    def is_sendable(self, trigger, firing):
+        guard, profile = trigger.shown, self.model.profiles[firing.owner]
+        return (
+            not guard.guard_channel
+            or consent_of.check_sendable(
+                profile, self.model.suppressed, guard.guard_channel, guard.guard_topic, 1, self.model.topics_by_default
+            )[0]
+        )
+
+    def delivery(self, shown, firing):
+        profile = self.model.profiles[firing.owner]
+        return rpc.WatchTriggersResponse(
+            lsn=firing.event.lsn,
+            trigger_id=shown.trigger_id,
+            profile_id=profile.id,
+            custom_id=profile.custom_id,
+            event=firing.event,
+            delivery_attempt=1,
+        )
+
+    def take(self, shown, count):
+        """So many deliveries, each of which is acknowledged; a guard may leave none."""
+        requests, found = queue.SimpleQueue(), []
+        requests.put(rpc.WatchTriggersRequest(project=self.project, trigger_id=shown.trigger_id))
+        call = self.service.stub.WatchTriggers(iter(requests.get, None), timeout=TIMEOUT_SECONDS)
+        try:
+            while len(found) < count:
+                response = next(call)
+                if not response.heartbeat:
+                    found.append(response)
+                    requests.put(rpc.WatchTriggersRequest(acknowledged_firing_ids=[response.firing_id]))
+            self.wait_until_settled(shown.trigger_id)
+        except grpc.RpcError as error:
+            failure = Failure(error)
+            expect(False, f"{count} deliveries of {shown.event_name} {shown.filter}", "OK", f"{failure.code} {len(found)}")
+        finally:
+            requests.put(None)
+            call.cancel()
+        return found
+
+    def wait_until_settled(self, trigger_id):
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            listed = self.service.stub.ListTriggers(
+                rpc.ListTriggersRequest(project=self.project), timeout=TIMEOUT_SECONDS
+            ).triggers
+            if not any(trigger.pending for trigger in listed if trigger.trigger_id == trigger_id):
+                return
+            time.sleep(0.01)
+        expect(False, "pending after all deliveries were acknowledged", 0, str(listed))

@@ -67,6 +67,7 @@ READS = (
     "CheckSendable",
     "ListTriggers",
     "Watch",
+    "WatchTriggers",
 )
 
 
@@ -105,7 +106,8 @@ def built(service):
         if method.name in WRITES + READS:
             call = getattr(service.stub_of(method.name), method.name)
             try:
-                response = call(message_factory.GetMessageClass(method.input_type)(), timeout=20)
+                request = message_factory.GetMessageClass(method.input_type)()
+                response = call(iter([request]) if method.client_streaming else request, timeout=20)
                 if method.server_streaming:
                     next(response)
             except grpc.RpcError as error:
@@ -149,6 +151,8 @@ def play(service, seed, operations, kills, names, seen=None):
             return index, str(difference)
     try:
         run.compare_all(names)
+        if "WatchTriggers" in names:
+            run.compare_all_deliveries()
     except Difference as difference:
         return len(operations) - 1, f"at the end: {difference}"
     if seen is not None:
