@@ -350,6 +350,9 @@ package struct ToolCommand: Sendable {
             options: [
                 Option("--events", nil, "with all retained events, oldest first, as \"events\""),
                 Option("--ledger", nil, "with the consent ledger, oldest first, as \"consent\""),
+                Option(
+                    "--triggers", nil,
+                    "then the triggers, each with its firings that are due or not acknowledged"),
             ],
             examples: [
                 "profilectl dump /var/backups/profiles-2026-01-31 | jq -r .profile.custom_id",
