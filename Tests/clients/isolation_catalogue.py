@@ -140,7 +140,14 @@ PROFILES = {
     "DeleteTrigger": Row(
         "ADMIN", lambda person: rpc.DeleteTriggerRequest(project=person.project, trigger_id=person.trigger_id)
     ),
-    "WatchTriggers": Row("ADMIN", with_id(rpc.WatchTriggersRequest, trigger_id="one"), is_built=False),
+    "WatchTriggers": Row(
+        "ADMIN",
+        with_id(
+            rpc.WatchTriggersRequest,
+            trigger_id=lambda person: person.trigger_id,
+            acknowledged_firing_ids=lambda person: [person.trigger_id],
+        ),
+    ),
     "MergeProfiles": Row(
         "WRITE",
         with_id(
@@ -205,11 +212,12 @@ TOKENS = {
     "ConfirmSubscription.token": lambda person: person.confirmation,
     "RedeemUnsubscribeToken.token": lambda person: person.unsubscription,
     "DeleteTrigger.trigger_id": lambda person: person.trigger_id,
+    "WatchTriggers.trigger_id": lambda person: person.trigger_id,
+    # Repeated, as in the row; tests of WatchTriggers acknowledge what is another's.
+    "WatchTriggers.acknowledged_firing_ids": None,
     # Not built: nothing makes one yet, and no value is looked at.
     "ListProfiles.page_token": None,
     "ExportProject.page_token": None,
-    "WatchTriggers.trigger_id": None,
-    "WatchTriggers.acknowledged_firing_ids": None,
     "UnmergeProfile.merge_id": None,
     # An operator's, who may see every project.
     "ListProjects.page_token": None,
