@@ -163,14 +163,14 @@ private final class LoopFixture {
     private let address: String
     private var clients: [WireClient] = []
 
-    init(table: [RPCDefinition], limits: TransportLimits = TransportLimits()) throws {
+    init(table: [RPCDefinition]) throws {
         let listener = try self.network.listen(host: "127.0.0.1", port: 0)
         let poller = self.network.makeSimulatedPoller()
         self.address = listener.address
         self.poller = poller
         self.loop = RPCLoop(
             index: 0, listener: listener, poller: poller, clock: self.clock,
-            methods: table.map(\.descriptor), limits: limits)
+            methods: table.map(\.descriptor), limits: TransportLimits())
         self.service = ServiceLoop(
             index: 0, transport: self.loop, state: ServingState(),
             mailbox: CompletionMailbox { poller.wake() }, health: self.health,
