@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Mails people who have left a cart: follows a trigger of Profiles, and sends one mail for each firing.
 
-A firing is delivered until it is acknowledged, so it may come twice: after a crash of this program, of the server, or of
-the network. It is acknowledged once its outcome is in a file, and its id is the mail's Message-ID. `sender.py --help`
+A firing is delivered until it is acknowledged, so it may come twice: after a crash of this program, of the server or
+of the network. It is acknowledged once its outcome is in a file, and its id is the mail's Message-ID. `sender.py --help`
 lists the options; README.md says what a shop has to add.
 """
 
@@ -29,6 +29,8 @@ import unsubscribe
 CALL_SECONDS = 10
 # A stream is begun anew each hour, so that one to a server that has vanished does not wait for ever.
 STREAM_SECONDS = 3_600
+# Links are longer than the 78 characters at which headers are folded, and a folded link would be encoded.
+WHOLE_LINES = email.policy.SMTP.clone(max_line_length=998)
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.2, 5
 # What another attempt does not mend, such as a trigger that was deleted. Everything else is worth one.
 FINAL = [
@@ -80,7 +82,8 @@ class Shop:
                 return found.trigger_id
         # Two senders that start together make one trigger: the same request id, the same response.
         request_id = "abandoned-cart-" + hashlib.sha256(wanted.SerializeToString(deterministic=True)).hexdigest()[:32]
-        return self.call("CreateTrigger", p.CreateTriggerRequest(request_id=request_id, trigger=wanted)).trigger.trigger_id
+        request = p.CreateTriggerRequest(request_id=request_id, trigger=wanted)
+        return self.call("CreateTrigger", request).trigger.trigger_id
 
     def why_not(self, who):
         """Why no mail may be sent to the person; empty: it may. The trigger's guard has asked already, but a firing may
@@ -122,7 +125,7 @@ def mail(options, firing, profile, link):
     items = [item.fields for item in firing.event.attributes["items"].objects.items]
     lines = [f"  {fields['sku'].string}" for fields in items if "sku" in fields] or ["  (your cart)"]
     name = profile.attributes["first_name"].string if "first_name" in profile.attributes else ""
-    message = email.message.EmailMessage(email.policy.SMTP)
+    message = email.message.EmailMessage(WHOLE_LINES)
     message["From"] = options.sender
     message["To"] = profile.native.email_address.value
     message["Subject"] = "You left something in your cart"
@@ -171,7 +174,8 @@ class Sender:
         first = p.WatchTriggersRequest(project=self.options.project, trigger_id=trigger_id)
         first.in_flight_max = IN_FLIGHT_MAX
         requests.put(first)
-        call = self.shop.stub.WatchTriggers(iter(requests.get, None), timeout=STREAM_SECONDS, metadata=self.shop.metadata)
+        metadata = self.shop.metadata
+        call = self.shop.stub.WatchTriggers(iter(requests.get, None), timeout=STREAM_SECONDS, metadata=metadata)
         try:
             for delivery in call:
                 if not delivery.heartbeat:

@@ -1,7 +1,7 @@
 """The pages behind the links of the mails: one-click unsubscribe (RFC 8058).
 
-A mail program posts `List-Unsubscribe=One-Click` to the link of the header; a person who opens the link in the text sees
-a button. A GET changes nothing: scanners of mails open every link.
+A mail program posts `List-Unsubscribe=One-Click` to the link of the header; a person who opens the link in the text
+sees a button. A GET changes nothing: scanners of mails open every link.
 """
 
 import html
