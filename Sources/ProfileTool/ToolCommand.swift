@@ -283,7 +283,7 @@ package struct ToolCommand: Sendable {
                     + "--guard email/offers --cap 1/7d",
                 "profilectl trigger create --event purchase --filter 'event.amount > 500'",
                 "profilectl trigger list",
-                "profilectl --json trigger follow 6rkzzzq2m2ck4 --ack | ./send-mails",
+                "profilectl --json trigger follow 01M8M6HK9D0016ZWDFCEP8MYE5 --ack | ./send-mails",
             ]),
         ToolCommand(
             "project", "create|list|get|set|delete|stats [NAME] [OPTION=VALUE]...",
