@@ -136,7 +136,8 @@ import Testing
             try Requests.json(#"{"acknowledged_firing_ids":["\#(stream.firings[0])"]}"#),
             on: stream.call)
         stream.client.finishRequests(of: stream.call)
-        try harness.wait(for: "the end") { stream.call.hasEnded }
+        // Not a step further than to its end.
+        while try !stream.call.hasEnded && harness.stepOne() {}
         #expect(stream.call.status == 0)
         let again = try NodeHarness.serving(harness.kill())
         #expect(try TriggerClient(again, trigger).events == ["e2"])
