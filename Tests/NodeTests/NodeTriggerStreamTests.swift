@@ -127,8 +127,9 @@ import Testing
         #expect(stuck.deliveries.count == 3 && other.deliveries.count == 3)
     }
 
-    @Test func halfClosedStreamEndsOnceItsAcknowledgementsAreDurable() throws {
-        let harness = try NodeHarness.serving()
+    @Test(arguments: 1 ... 20 as ClosedRange<UInt64>)
+    func halfClosedStreamEndsOnceItsAcknowledgementsAreDurable(seed: UInt64) throws {
+        let harness = try NodeHarness.serving(order: seed)
         let trigger = try harness.makeTrigger()
         try harness.visit("anna", "e1", "e2")
         let stream = try TriggerClient(harness, trigger)
