@@ -69,7 +69,8 @@ final class TriggerDispatcher {
         self.environment = environment
     }
 
-    var hasStreams: Bool { !self.followers.isEmpty }
+    /// There is something to do for it, now or later.
+    var isActive: Bool { !self.followers.isEmpty || !self.settlements.isEmpty }
     /// Nothing would be forgotten with it.
     var isEmpty: Bool {
         self.followers.isEmpty && self.leases.isEmpty && self.settlements.isEmpty
@@ -138,7 +139,10 @@ final class TriggerDispatcher {
 
     private func acknowledge(_ lsn: UInt64) {
         // A firing that this process has not delivered is one that it delivered before a restart.
-        guard self.leases.isKnown(lsn) || self.copyPending(lsn) != nil else { return }
+        guard
+            self.leases.isKnown(lsn)
+                || self.store.triggers.isPending(lsn, of: self.trigger, in: self.project)
+        else { return }
         switch self.leases.settle(lsn) {
         case .before: return
         case .now: break

@@ -56,7 +56,8 @@ package final class TriggerWorker: Steppable {
         let hasMore = self.turns()
         self.submit()
         if requests.isStopping { return self.stop() }
-        guard !self.order.isEmpty else {
+        // What is remembered for a trigger without streams needs no time.
+        guard self.order.contains(where: \.isActive) else {
             self.coordinator.set(isAwaited: false)
             return .whenWoken
         }

@@ -116,6 +116,18 @@ package final class TriggerStore: @unchecked Sendable {
         }
     }
 
+    /// Whether the firing of an event waits to be acknowledged.
+    ///
+    /// - Complexity: O(log pending).
+    package func isPending(_ lsn: UInt64, of id: ProfileID, in project: ProjectID) -> Bool {
+        self.locked {
+            guard let trigger = self.find(project)?.find(id), trigger.isPending(lsn) else {
+                return false
+            }
+            return trigger.firings.find(lsn) != 0
+        }
+    }
+
     /// What became of firings since the process started, and how many there are.
     package var counts: TriggerCounts { self.counters.counts }
 
