@@ -133,7 +133,8 @@ PROFILES = {
         with_id(rpc.DetachInstallationRequest, installation_id=lambda person: person.installation_id),
         is_built=False,
     ),
-    "Watch": Row("READ", with_id(rpc.WatchRequest, from_lsn=1), is_built=False),
+    # The first message is the response; what follows it is in test_watch_shows_nothing_of_another_project.
+    "Watch": Row("READ", with_id(rpc.WatchRequest, from_lsn=1, identifiers=lambda person: [person.who])),
     "CreateTrigger": Row("ADMIN", with_id(rpc.CreateTriggerRequest, trigger=rpc.Trigger(event_name="visit"))),
     "ListTriggers": Row("READ", with_id(rpc.ListTriggersRequest)),
     # Without a request id, which would be reused by the probe of another trigger.

@@ -59,7 +59,10 @@ class Caller:
         self.address, self.authorization, self.raw, self.failures = address, authorization, None, 0
 
     def call(self, path, payloads, *extra):
-        """One call; a stream of requests sends several. The connection is kept for the next one."""
+        """One call; a stream of requests sends several. The connection is kept for the next one.
+
+        A Watch has no end: its first message is the response.
+        """
         if self.raw is None or self.raw.closed or self.failures >= FAILED_LOGINS_PER_ADDRESS:
             self.close()
             self.raw, self.failures = Raw(self.address, source=next(SOURCES)), 0
@@ -67,7 +70,8 @@ class Caller:
         fields = [("authorization", self.authorization)] if self.authorization is not None else []
         stream = self.raw.headers(*fields, *extra, path=path)
         self.raw.data(stream, b"".join(message(payload) for payload in payloads))
-        response = self.raw.response(stream)
+        has_end = path != "/profiles.v1.Profiles/Watch"
+        response = self.raw.response(stream, is_enough=lambda data: not has_end and len(split(data)) > 0)
         if response.grpc == grpc.StatusCode.UNAUTHENTICATED.value[0]:
             self.failures += 1
         return response
@@ -78,6 +82,16 @@ class Caller:
         self.raw = None
 
 
+def split(data):
+    """The whole messages of a response."""
+    found = []
+    while len(data) >= 5 and len(data) >= 5 + int.from_bytes(data[1:5], "big"):
+        length = int.from_bytes(data[1:5], "big")
+        found.append(data[5 : 5 + length])
+        data = data[5 + length :]
+    return found
+
+
 class Outcome:
     """What a caller can learn of a response, without what differs between any two calls: names that it gave itself,
     the numbers and times of the order of calls, and generated ids, of which the length counts."""
@@ -86,11 +100,9 @@ class Outcome:
         self.code = response.grpc
         self.errors = []
         self.fields = [[self.field(*item) for item in sorted(block.items())] for block in response.blocks]
-        self.messages, data = [], response.data
-        while data:
-            length = int.from_bytes(data[1:5], "big")
-            self.messages.append(self.normal(output.FromString(data[5 : 5 + length])))
-            data = data[5 + length :]
+        # Of a stream that was canceled, more may have come by chance.
+        found = split(response.data)[:1] if response.canceled else split(response.data)
+        self.messages = [self.normal(output.FromString(payload)) for payload in found]
         self.size = sum(len(name) + len(value) for block in self.fields for name, value in block)
         self.size += sum(5 + found.ByteSize() for found in self.messages)
         self.is_whole = response.ended and response.reset is None

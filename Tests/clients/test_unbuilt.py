@@ -33,6 +33,7 @@ BUILT = {
     "CreateKey",
     "RevokeKey",
     "Backup",
+    "Watch",
     "CreateTrigger",
     "ListTriggers",
     "DeleteTrigger",

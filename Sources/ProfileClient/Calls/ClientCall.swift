@@ -11,6 +11,8 @@ final class ClientCall {
     var isBodyOpen = false
     /// Its number on the connection.
     var stream: Int32 = 0
+    /// For loads that look at what comes and keep nothing; the bytes are valid during the call.
+    var onData: ((UnsafeRawBufferPointer) -> Void)?
     /// For loads: the index of the method, and the time at which the call was due.
     var kind = 0
     var startedNanoseconds: UInt64 = 0

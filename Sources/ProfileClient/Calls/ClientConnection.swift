@@ -63,9 +63,10 @@ final class ClientConnection {
         }
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) {
             session, _, id, bytes, count, _ in
-            guard let call = ClientConnection.call(session, id), call.keepsResponse else {
-                return 0
-            }
+            guard let call = ClientConnection.call(session, id) else { return 0 }
+            // SAFETY: nghttp2 gives the bytes with their count, for this call only.
+            call.onData?(UnsafeRawBufferPointer(start: bytes, count: count))
+            guard call.keepsResponse else { return 0 }
             guard call.response.count + count <= ClientConnection.responseBytesMax else {
                 call.isOversized = true
                 // The only failure is a lack of memory, which the next call to nghttp2 reports.

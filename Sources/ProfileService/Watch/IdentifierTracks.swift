@@ -20,6 +20,8 @@ struct IdentifierTracks {
         fileprivate enum Kind {
             /// The profile absorbed the other one.
             case merged
+            /// The profile gave the other one back.
+            case unmerged
             /// The identifier of a track began to name the profile.
             case named(track: Int)
             /// The installation of a track moved to the profile.
@@ -33,9 +35,16 @@ struct IdentifierTracks {
     }
 
     private var tracks: [Track]
+    /// The profiles that the tracks go through, today or by a merge that was undone since.
+    private(set) var passed: Set<ProfileID>
 
-    /// - Parameter chains: Of today (`Store.chain`), one per identifier.
-    init(_ identifiers: [OwnedIdentifier], chains: [[ProfileID]]) {
+    /// - Parameters:
+    ///   - chains: Of today (`Store.chain`), one per identifier.
+    ///   - passed: Of an earlier reading of the same history.
+    init(
+        _ identifiers: [OwnedIdentifier], chains: [[ProfileID]], passed: Set<ProfileID> = []
+    ) {
+        self.passed = passed.union(chains.joined())
         self.tracks = zip(identifiers, chains).map { identifier, chain in
             // A profile that nobody knows may be one that is erased behind the first position.
             let own = chain.isEmpty ? identifier.profileID.map { [$0] } ?? [] : chain
@@ -49,7 +58,10 @@ struct IdentifierTracks {
     // MARK: History
 
     /// What of a change has to be taken back to know the time before it; nothing for most.
-    func steps(of change: ChangeView) -> [Step] {
+    ///
+    /// If a merge was undone, `passed` grows: the steps are complete once a reading of the whole
+    /// history leaves it as it is.
+    mutating func steps(of change: ChangeView) -> [Step] {
         var steps: [Step] = []
         func add(_ kind: Step.Kind) {
             steps.append(
@@ -58,11 +70,10 @@ struct IdentifierTracks {
                     otherID: change.otherID))
         }
         switch change.kind {
-        case .merged:
-            if let other = change.otherID, self.tracks.contains(where: { $0.chain.contains(other) })
-            {
-                add(.merged)
-            }
+        case .merged, .unmerged:
+            guard let other = change.otherID, self.passed.contains(other) else { break }
+            add(change.kind == .merged ? .merged : .unmerged)
+            if change.kind == .unmerged { self.passed.insert(change.profileID) }
         case .created, .identified, .installationMoved:
             for (index, track) in self.tracks.enumerated() where track.isNamed(by: change) {
                 add(change.kind == .installationMoved ? .moved(track: index) : .named(track: index))
@@ -78,6 +89,10 @@ struct IdentifierTracks {
         case .merged:
             for index in self.tracks.indices where self.tracks[index].target == step.profileID {
                 self.tracks[index].leaveSurvivor(step.otherID)
+            }
+        case .unmerged:
+            for index in self.tracks.indices where self.tracks[index].target == step.otherID {
+                self.tracks[index].enterSurvivor(step.profileID)
             }
         case .named(let index):
             if self.tracks[index].target == step.profileID { self.tracks[index].target = nil }
@@ -160,5 +175,12 @@ extension IdentifierTracks.Track {
         else { return }
         self.target = loser
         self.chain.removeSubrange((position + 1)...)
+    }
+
+    /// Leads to the profile that it was merged into; an installation moves by a change of its own.
+    fileprivate mutating func enterSurvivor(_ survivor: ProfileID) {
+        guard self.identifier.kind != .installationID else { return }
+        self.target = survivor
+        self.chain.append(survivor)
     }
 }

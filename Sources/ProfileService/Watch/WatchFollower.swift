@@ -59,7 +59,10 @@ final class WatchFollower {
     private var sliceThrough: UInt64 = 0
     private var isInSlice = false
     private var batch: WatchBatch
-    private var hasRoom = true
+    /// The storage of one that was sent, for the next one.
+    private var spare: WatchBatch?
+    /// The loop has taken the batch before.
+    private(set) var hasRoom = true
     private var isDraining = false
     private var skipped: UInt64 = 0
     private var lastSentNanoseconds: UInt64 = 0
@@ -100,9 +103,9 @@ final class WatchFollower {
     func hear() -> Bool {
         let demand = self.watcher.takeDemand()
         self.hasRoom = demand.hasRoom
-        if let spare = demand.spare, self.batch.count == 0 {
+        if let spare = demand.spare {
             spare.reset(keepingCapacity: self.limits.batchBytes)
-            self.batch = spare
+            self.spare = spare
         }
         self.isDraining = demand.isDraining
         self.postIfRoom()
@@ -242,11 +245,20 @@ final class WatchFollower {
     }
 
     /// Reads on itself, behind what the scan has considered for it.
-    func leaveScan() {
+    func leaveScan(behind changes: UInt64, through lsn: UInt64) {
+        self.skipped += changes - self.scannedChanges
+        self.nextLSN = lsn + 1
         self.isParked = false
         self.cursor = self.feed.makeCursor(from: self.nextLSN)
         self.cursorLSN = self.nextLSN
     }
+
+    /// How many changes the scan may have considered before this follower is to be told.
+    var scanDue: UInt64 {
+        self.scannedChanges + (self.scannedMax > self.skipped ? self.scannedMax - self.skipped : 0)
+    }
+    /// When it is to be told at the latest, in nanoseconds.
+    var heartbeatDue: UInt64 { self.lastSentNanoseconds + self.limits.heartbeatNanoseconds }
 
     /// The scan looks through a slice at once, which has fewer changes than half of the maximum.
     private var scannedMax: UInt64 {
@@ -282,7 +294,8 @@ final class WatchFollower {
     private func post() {
         self.watcher.post(self.batch)
         self.hasRoom = false
-        self.batch = WatchBatch()
+        self.batch = self.spare ?? WatchBatch()
+        self.spare = nil
         self.coordinator.announce(self.watcher)
     }
 

@@ -8,6 +8,11 @@ package struct WatchLag: Equatable, Sendable {
     package var lsns: UInt64 = 0
     /// Age of that first change.
     package var microseconds: Int64 = 0
+
+    package init(lsns: UInt64 = 0, microseconds: Int64 = 0) {
+        self.lsns = lsns
+        self.microseconds = microseconds
+    }
 }
 
 /// What watchers do; written by the worker, read by any thread.

@@ -25,6 +25,8 @@ package final class WatchWorker: Steppable {
     private let scan: HeadScan
     private let encoder = MessageEncoder()
     private var followers: [ObjectIdentifier: WatchFollower] = [:]
+    /// When parked ones are looked at for a deleted project, in nanoseconds.
+    private var endingDue: UInt64 = 0
     /// Those that are not parked.
     private var active: [WatchFollower] = []
 
@@ -52,7 +54,11 @@ package final class WatchWorker: Steppable {
             return .whenWoken
         }
         let scanned = self.scan.proceed(nowNanoseconds: now)
-        self.active += scanned.left + self.scan.takeEnding()
+        self.active += scanned.left
+        if now >= self.endingDue {
+            self.active += self.scan.takeEnding()
+            self.endingDue = now + Self.restNanoseconds
+        }
         let turns = self.turns(now)
         self.notePosition()
         if scanned.hasMore || turns.hasMore { return .now }
@@ -83,7 +89,14 @@ package final class WatchWorker: Steppable {
 
     private func hear(_ watcher: Watcher) {
         guard let follower = self.followers[ObjectIdentifier(watcher)] else { return }
-        if !follower.hear() { self.forget(follower) }
+        guard follower.hear() else { return self.forget(follower) }
+        guard follower.isParked else { return }
+        if follower.isEnding {
+            self.scan.leave(follower)
+            self.active.append(follower)
+        } else {
+            self.scan.plan(for: follower)
+        }
     }
 
     private func forget(_ follower: WatchFollower) {
