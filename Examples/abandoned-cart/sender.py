@@ -2,8 +2,8 @@
 """Mails people who have left a cart: follows a trigger of Profiles, and sends one mail for each firing.
 
 A firing is delivered until it is acknowledged, so it may come twice: after a crash of this program, of the server or
-of the network. It is acknowledged once its outcome is in a file, and its id is the mail's Message-ID. `sender.py --help`
-lists the options; README.md says what a shop has to add.
+of the network. It is acknowledged once its outcome is in a file, and its id is the mail's Message-ID.
+`sender.py --help` lists the options; README.md says what a shop has to add.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import email.policy
 import email.utils
 import hashlib
 import queue
-import signal
 import smtplib
 import sqlite3
 import sys
@@ -242,12 +241,16 @@ def options_of(arguments):
 
 def main():
     options = options_of(sys.argv[1:])
-    # As at any other moment: what is not acknowledged comes again.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sender = Sender(options)
     pages = unsubscribe.server(options.listen, sender.shop.call)
     threading.Thread(target=pages.serve_forever, daemon=True).start()
-    sender.follow()
+    # It may be ended at any moment: what is not acknowledged comes again.
+    try:
+        sender.follow()
+    except KeyboardInterrupt:
+        pass
+    except grpc.RpcError as error:
+        sys.exit(f"{error.code().name}: {error.details()}")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ struct LastingStream {
     ///
     /// - Parameters:
     ///   - request: The first message of each call.
-    ///   - position: Where a call begins, for the message about a lost connection.
+    ///   - position: Where a call begins, for the message about a lost connection, such as
+    ///     ` from lsn 42`; or empty.
     ///   - received: Takes each message; may send others.
     /// - Throws: `RPCFailure`, and what `request` and `received` throw.
     func run(
@@ -64,7 +65,7 @@ struct LastingStream {
                 if attempts.hasWorked, !attempts.isLost {
                     attempts.isLost = true
                     let text = failure.message.isEmpty ? failure.reason : failure.message
-                    self.terminal.complain("\(text); trying to resume \(position())")
+                    self.terminal.complain("\(text); trying to resume\(position())")
                 }
                 if self.pause(&attempts, endings) { return self.interrupted() }
             }

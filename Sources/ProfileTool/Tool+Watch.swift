@@ -34,7 +34,7 @@ extension Tool {
                 let from = ("from_lsn", JSONValue?.some(.string(String(position.next))))
                 return try encoder.encode(.object(of: filters + [from]), as: method.request)
             },
-            position: { position.next == 0 ? "" : "from lsn \(position.next)" },
+            position: { position.next == 0 ? "" : " from lsn \(position.next)" },
             received: { _, message in
                 let response = try self.decoded(message, of: method)
                 let lsn = response["lsn"].flatMap { UInt64($0.text ?? $0.description) } ?? 0
