@@ -53,7 +53,7 @@ package final class CommitPipeline: Sendable {
     private let onShortage: @Sendable (Shortage, Bool) -> Void
     private let onLeadership: @Sendable (Leadership) -> Void
     private let onClock: @Sendable (ClockEvent) -> Void
-    private let onFirings: @Sendable () -> Void
+    private let onFirings: @Sendable (UInt64) -> Void
 
     /// - Parameters:
     ///   - mailboxes: One per loop, by its index, then those of others who submit batches.
@@ -65,15 +65,14 @@ package final class CommitPipeline: Sendable {
     ///     that this node leads.
     ///   - onClock: Called by the committer while the machine's clock is behind, and when it is
     ///     right again.
-    ///   - onFirings: Called by the committer when a trigger has new pending firings, is made or is
-    ///     deleted.
+    ///   - onFirings: Called by the committer with `TriggerStore.version`, after each frame.
     package init(
         limits: PipelineLimits, mailboxes: [CompletionMailbox], waker: any Waker,
         onPoison: @escaping @Sendable (StorageError) -> Void,
         onShortage: @escaping @Sendable (Shortage, Bool) -> Void = { _, _ in },
         onLeadership: @escaping @Sendable (Leadership) -> Void = { _ in },
         onClock: @escaping @Sendable (ClockEvent) -> Void = { _ in },
-        onFirings: @escaping @Sendable () -> Void = {}
+        onFirings: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) {
         self.limits = limits
         self.mailboxes = mailboxes
@@ -87,7 +86,7 @@ package final class CommitPipeline: Sendable {
 
     func report(_ event: ClockEvent) { self.onClock(event) }
 
-    func announceFirings() { self.onFirings() }
+    func announce(firings version: UInt64) { self.onFirings(version) }
 
     private var obstacles: Obstacles {
         Obstacles(rawValue: self.obstaclesCell.load(ordering: .acquiring))

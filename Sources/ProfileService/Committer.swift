@@ -60,8 +60,6 @@ package final class Committer: Steppable {
     private(set) var leadership: Leadership
     private(set) var hasFailed = false
     private var hasEnded = false
-    /// `TriggerStore.version` when firings were announced last.
-    private var firingsVersion: UInt64 = 0
     /// Whether this step has settled a frame.
     private var hasProgressed = false
     /// Monotonic, in nanoseconds.
@@ -313,7 +311,7 @@ package final class Committer: Steppable {
         self.nextLSN = mark.lsn + 1
         self.appliedAt = self.store.lastReceivedAt
         self.receivedAt = max(self.receivedAt, self.appliedAt)
-        self.announceFirings()
+        self.pipeline.announce(firings: self.store.triggers.version)
         self.hasProgressed = true
     }
 
@@ -406,15 +404,7 @@ package final class Committer: Steppable {
         self.results.applied(mark)
         self.recorder?.record(self.store, from: frame.firstLSN, mark, clock: frame.times.clock)
         self.appliedAt = self.store.lastReceivedAt
-        self.announceFirings()
-    }
-
-    /// Tells those who deliver firings that there may be new ones.
-    private func announceFirings() {
-        let version = self.store.triggers.version
-        guard version != self.firingsVersion else { return }
-        self.firingsVersion = version
-        self.pipeline.announceFirings()
+        self.pipeline.announce(firings: self.store.triggers.version)
     }
 
     /// Applies one committed record and adds its result to the digest.

@@ -17,6 +17,15 @@ import Testing
         return (client, call)
     }
 
+    /// To everything by e-mail.
+    private static func subscribe(_ harness: NodeHarness, _ person: String) throws {
+        let call = try harness.call(
+            "UpdateSubscription",
+            #"{"project":"default","identifier":{"custom_id":"\#(person)"},"source":"user","#
+                + #""changes":[{"channel":"email","state":"subscribed"}]}"#)
+        #expect(call.status == 0, "\(call.message)")
+    }
+
     @Test(arguments: [
         (#""trigger_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV""#, 5, "TRIGGER_NOT_FOUND"),
         (#""trigger_id":"one""#, 5, "TRIGGER_NOT_FOUND"),
@@ -98,6 +107,7 @@ import Testing
             #expect(call.status == 0, "\(call.message)")
             _ = try harness.call(
                 "UpdateSubscription", Requests.subscription(person, "subscribed", source: "user"))
+            try Self.subscribe(harness, person)
         }
         // Nobody knows an address of carl.
         for person in ["anna", "bob", "carl"] { try harness.visit(person, "e-\(person)") }
@@ -215,6 +225,7 @@ import Testing
             _ = try harness.call(
                 "Identify",
                 #"{"project":"default","custom_id":"\#(person)","attributes":{\#(native)}}"#)
+            try Self.subscribe(harness, person)
         }
         let client = try harness.connect()
         client.setWindow(0)

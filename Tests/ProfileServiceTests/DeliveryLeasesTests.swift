@@ -67,7 +67,7 @@ private final class Box<Value> {
     @Test func deliveryThatWasNotSentIsNoAttempt() {
         let leases = Box(DeliveryLeases())
         _ = leases.value.lease(1, to: 1, until: 10)
-        leases.value.takeBack(1)
+        leases.value.undo(1)
         #expect(leases.value.takeWaiting()?.lsn == 1)
         #expect(leases.value.lease(1, to: 2, until: 20) == 1)
         #expect(Self.expired(leases, at: 10).isEmpty, "the first delivery has no deadline any more")
@@ -105,7 +105,9 @@ private final class Box<Value> {
             queue.value.noteSettled(settlement)
         }
         #expect(sizes == [10_000, 1, 1])
-        #expect(queue.value.isEmpty && queue.value.settled == queue.value.added && queue.value.added == 10_002)
+        #expect(
+            queue.value.isEmpty && queue.value.settled == queue.value.added
+                && queue.value.added == 10_002)
     }
 
     @Test func whatIsNotCommittedComesFirstAgain() throws {

@@ -144,8 +144,8 @@ PROFILES = {
         "ADMIN",
         with_id(
             rpc.WatchTriggersRequest,
-            trigger_id=lambda person: person.trigger_id,
-            acknowledged_firing_ids=lambda person: [person.trigger_id],
+            trigger_id=lambda person: person.watched_trigger_id,
+            acknowledged_firing_ids=["01ARZ3NDEKTSV4RRFFQ69G5FAV"],
         ),
     ),
     "MergeProfiles": Row(
@@ -212,8 +212,8 @@ TOKENS = {
     "ConfirmSubscription.token": lambda person: person.confirmation,
     "RedeemUnsubscribeToken.token": lambda person: person.unsubscription,
     "DeleteTrigger.trigger_id": lambda person: person.trigger_id,
-    "WatchTriggers.trigger_id": lambda person: person.trigger_id,
-    # Repeated, as in the row; tests of WatchTriggers acknowledge what is another's.
+    "WatchTriggers.trigger_id": lambda person: person.watched_trigger_id,
+    # Repeated: test_watch_triggers.py acknowledges what is another's.
     "WatchTriggers.acknowledged_firing_ids": None,
     # Not built: nothing makes one yet, and no value is looked at.
     "ListProfiles.page_token": None,

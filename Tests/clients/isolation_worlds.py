@@ -5,6 +5,7 @@ name was asked for are equal.
 """
 
 import base64
+import functools
 import itertools
 import re
 import secrets
@@ -262,6 +263,11 @@ class Person:
         request = profiles_pb2.CreateTriggerRequest(project=self.project, trigger=trigger)
         return self.base.profiles.CreateTrigger(request).trigger.trigger_id
 
+    @property
+    def watched_trigger_id(self):
+        """One for all people of the project."""
+        return self.base.watched_trigger_id
+
     def exist_completely(self):
         self.suppress()
         return [self.confirmation, self.unsubscription, self.events_page, self.consent_page, self.profile_id]
@@ -269,6 +275,12 @@ class Person:
 
 class Base:
     """One project of a world, through the operator's key."""
+
+    @functools.cached_property
+    def watched_trigger_id(self):
+        trigger = profiles_pb2.Trigger(event_name="visit", delay_seconds=3600)
+        request = profiles_pb2.CreateTriggerRequest(project=self.project, trigger=trigger)
+        return self.profiles.CreateTrigger(request).trigger.trigger_id
 
     def __init__(self, world, project):
         self.world, self.project = world, project

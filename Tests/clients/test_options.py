@@ -63,9 +63,12 @@ def test_one_response_has_the_defaults_and_every_limit(shared):
         "language_characters_max": 15,
         "timezone_characters_max": 64,
         "display_name_scalars_max": 100,
+        "triggers_per_project_max": 100,
+        "trigger_pending_firings_max": 100_000,
+        "trigger_pending_bytes_max": 64 << 20,
     }
     assert expected.items() <= dict(response.limits).items()
-    assert len(response.limits) == 56 and all(response.limits.values())
+    assert len(response.limits) == 64 and all(response.limits.values())
 
 
 def test_options_survive_a_restart(server):

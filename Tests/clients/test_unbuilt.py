@@ -36,6 +36,7 @@ BUILT = {
     "CreateTrigger",
     "ListTriggers",
     "DeleteTrigger",
+    "Watch",
     "WatchTriggers",
 }
 # Built, and a failed request does not end the call: test_streams.py.

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from conftest import Server, fails, profiles_pb2, profiles_pb2_grpc, types_pb2, unique, wait_until
+from profiles.v1 import admin_pb2, admin_pb2_grpc
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +82,15 @@ def event_name():
     return unique("event").replace("-", "_")[:30].rstrip("_")
 
 
-def create(stub, name, **fields):
+def create(stub, name, project="default", **fields):
     trigger = profiles_pb2.Trigger(event_name=name, **fields)
-    return stub.CreateTrigger(profiles_pb2.CreateTriggerRequest(project="default", trigger=trigger), timeout=20).trigger
+    return stub.CreateTrigger(profiles_pb2.CreateTriggerRequest(project=project, trigger=trigger), timeout=20).trigger
 
 
-def track(stub, name, *event_ids, who=None, timeout=20):
+def track(stub, name, *event_ids, who=None, timeout=20, project="default"):
     return stub.Track(
         profiles_pb2.TrackRequest(
-            project="default",
+            project=project,
             identifier=types_pb2.Identifier(custom_id=who or unique("person")),
             events=[types_pb2.Event(name=name, event_id=event_id) for event_id in event_ids],
         ),
@@ -97,8 +98,8 @@ def track(stub, name, *event_ids, who=None, timeout=20):
     )
 
 
-def pending(stub, trigger):
-    triggers = stub.ListTriggers(profiles_pb2.ListTriggersRequest(project="default"), timeout=20).triggers
+def pending(stub, trigger, project="default"):
+    triggers = stub.ListTriggers(profiles_pb2.ListTriggersRequest(project=project), timeout=20).triggers
     return next(found.pending for found in triggers if found.trigger_id == trigger.trigger_id)
 
 
@@ -165,6 +166,28 @@ def test_at_most_so_many_are_in_flight(stub):
     consumer.wait(10)
     consumer.finish()
     assert [delivery.event.event_id for delivery in consumer.deliveries] == [f"e{number}" for number in range(10)]
+
+
+def test_what_another_project_was_sent_cannot_be_acknowledged(server, stub):
+    with server.channel() as channel:
+        admin = admin_pb2_grpc.AdminStub(channel)
+        admin.CreateProject(admin_pb2.CreateProjectRequest(project="elsewhere"), timeout=20)
+    mine, name = create(stub, event_name()), event_name()
+    theirs = create(stub, name, project="elsewhere")
+    track(stub, name, "e1", project="elsewhere")
+    owner = Consumer(stub, theirs.trigger_id, project="elsewhere")
+    owner.wait(1)
+    other = Consumer(stub, mine.trigger_id)
+    other.acknowledge(*owner.firings)
+    other.finish()
+    assert pending(stub, theirs, project="elsewhere") == 1
+    # By its id it is as unknown here as one that never was.
+    failures = []
+    for trigger_id in (theirs.trigger_id, theirs.trigger_id[:-1] + ("0" if theirs.trigger_id[-1] != "0" else "1")):
+        request = profiles_pb2.WatchTriggersRequest(project="default", trigger_id=trigger_id)
+        failures.append(fails(lambda request, **options: list(stub.WatchTriggers(iter([request]), **options)), request))
+    assert failures[0].reason == "TRIGGER_NOT_FOUND" and vars(failures[0]) == vars(failures[1])
+    owner.cancel()
 
 
 def test_metrics_tell_of_deliveries(server, stub):

@@ -11,7 +11,8 @@ extension ServerStatus {
             value: metrics.deliveries)
         text.counter(
             "profiles_trigger_redeliveries_total",
-            help: "Firings that were not acknowledged and wait to be delivered again, by the reason.",
+            help:
+                "Firings that were not acknowledged and wait to be delivered again, by the reason.",
             samples: [
                 .init(labels: [.init("reason", "deadline")], value: metrics.expirations),
                 .init(labels: [.init("reason", "stream_end")], value: metrics.releases),

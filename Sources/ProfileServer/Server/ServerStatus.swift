@@ -101,6 +101,7 @@ final class ServerStatus: AdminPages {
             Self.writeRequestIDs(of: recovered, to: &text)
             Self.write(recovered.snapshots, to: &text)
             Self.write(recovered.feed, to: &text)
+            Self.write(recovered.watchers, of: recovered.feed, to: &text)
         }
         return text.text
     }

@@ -189,7 +189,7 @@ struct NodeBuild {
                 if shortage == .disk { requests.note(isDiskFull: isShort) }
                 onEvent(.shortage(shortage, isShort))
             }, onLeadership: { onEvent(.leadership($0)) }, onClock: { onEvent(.clock($0)) },
-            onFirings: { triggers.announce() })
+            onFirings: { triggers.announce(firings: $0) })
     }
 
     private func backups(_ coordinator: OperatorCoordinator) -> NodeComponent {

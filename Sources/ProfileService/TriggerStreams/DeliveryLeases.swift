@@ -143,7 +143,7 @@ struct DeliveryLeases {
     }
 
     /// Ends a delivery that was never sent, so that it was no attempt.
-    mutating func takeBack(_ lsn: UInt64) {
+    mutating func undo(_ lsn: UInt64) {
         self.wait(lsn)
         self.deliveries[lsn]?.attempt -= 1
         self.deliveries[lsn]?.stream = 0

@@ -119,7 +119,7 @@ final class TriggerConsumer: Sendable {
         var isDraining = false
         var isClosed = false
         /// A batch can be posted.
-        var hasRoom = true
+        var hasHeadroom = true
         var spare: DeliveryBatch?
     }
 
@@ -133,7 +133,7 @@ final class TriggerConsumer: Sendable {
             demand.isFinishing = state.isFinishing
             demand.isDraining = state.isDraining
             demand.isClosed = state.isClosed
-            demand.hasRoom = state.posted == nil
+            demand.hasHeadroom = state.posted == nil
             swap(&demand.spare, &state.spare)
             return demand
         }

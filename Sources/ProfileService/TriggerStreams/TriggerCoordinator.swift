@@ -22,6 +22,8 @@ package final class TriggerCoordinator: Sendable {
     private let state = Guarded(State())
     /// Whether a new firing concerns anybody.
     private let isAwaited = Atomic<Bool>(false)
+    /// Of the log's thread.
+    private let announcedVersion = Atomic<UInt64>(0)
     private let mailboxes: [CompletionMailbox]
     private let waker: any Waker
 
@@ -40,7 +42,15 @@ package final class TriggerCoordinator: Sendable {
 
     // MARK: The log's thread
 
-    /// There may be new firings, a trigger may have gone, or the log has failed.
+    /// A frame is applied; wakes the worker if the version of triggers is another one, which says
+    /// that there may be new firings, or that a trigger may have gone.
+    func announce(firings version: UInt64) {
+        guard version != self.announcedVersion.load(ordering: .relaxed) else { return }
+        self.announcedVersion.store(version, ordering: .relaxed)
+        self.announce()
+    }
+
+    /// Wakes the worker if there is anybody to tell.
     func announce() {
         if self.isAwaited.load(ordering: .sequentiallyConsistent) { self.waker.wake() }
     }

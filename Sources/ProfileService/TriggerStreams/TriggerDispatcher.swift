@@ -2,6 +2,9 @@ import Bytes
 import Messages
 import Profiles
 
+// SAFETY: images are read where they lie in the buffers of the environment, which are not changed
+// before the delivery is encoded; the bytes of an id are borrowed for one call.
+
 /// What the dispatchers of a node share; used by the worker's thread only.
 final class DispatcherEnvironment {
     let coordinator: TriggerCoordinator
@@ -42,7 +45,7 @@ final class TriggerDispatcher {
     private let environment: DispatcherEnvironment
     private var followers: [TriggerFollower] = []
     private var nextNumber = 1
-    /// Where the search for a stream with room begins.
+    /// Where the search for a stream with headheadroom begins.
     private var turn = 0
     private var leases = DeliveryLeases()
     /// Pending firings through this one were delivered, or are of people who are gone.
@@ -85,7 +88,7 @@ final class TriggerDispatcher {
         self.followers.append(follower)
         self.lost = self.store.triggers.info(of: self.trigger, in: self.project)?.lost ?? 0
         follower.addHeartbeat(lost: self.lost, self.environment.encoder, self.now)
-        follower.postIfRoom()
+        follower.postIfPossible()
         self.needsTurn = true
     }
 
@@ -101,7 +104,7 @@ final class TriggerDispatcher {
     private func hear(_ follower: TriggerFollower, at index: Int) {
         let takes = self.settlements.count < self.limits.settlementsMax
         let heard = follower.hear(takingAcknowledged: takes)
-        for lsn in heard.unsent { self.leases.takeBack(lsn) }
+        for lsn in heard.unsent { self.leases.undo(lsn) }
         for lsn in heard.acknowledged { self.acknowledge(lsn) }
         if follower.isFinishing, !follower.hasMoreAcknowledged, follower.finishesAt == nil {
             follower.finishesAt = self.settlements.added
@@ -216,19 +219,19 @@ final class TriggerDispatcher {
     private func conclude(_ follower: TriggerFollower) {
         if follower.hasEnded { return }
         if follower.isDraining {
-            guard follower.hasRoom else { return }
+            guard follower.hasHeadroom else { return }
             self.addHeartbeat(to: follower)
-            follower.postIfRoom()
+            follower.postIfPossible()
             return follower.end(.failed(.rejected(.draining)))
         }
         if let finishesAt = follower.finishesAt, finishesAt <= self.settlements.settled {
-            follower.postIfRoom()
+            follower.postIfPossible()
             return follower.end(.finished)
         }
         if let due = follower.heartbeatNanoseconds, due <= self.now {
             self.addHeartbeat(to: follower)
         }
-        follower.postIfRoom()
+        follower.postIfPossible()
         self.nextTurnNanoseconds = min(
             self.nextTurnNanoseconds, follower.heartbeatNanoseconds ?? .max)
     }
@@ -273,7 +276,7 @@ final class TriggerDispatcher {
         return left == 0
     }
 
-    /// The next stream with room, another one than that with a number if there is one.
+    /// The next stream with headroom, another one than that with a number if there is one.
     private func follower(avoiding number: Int) -> TriggerFollower? {
         var second: TriggerFollower?
         for offset in 0 ..< self.followers.count {

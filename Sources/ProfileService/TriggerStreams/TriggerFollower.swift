@@ -9,7 +9,7 @@ final class TriggerFollower {
     /// The firings that are delivered to it and not acknowledged, by the lsns of their events, with
     /// `DeliveryBatch.Firing.sendByNanoseconds`, which tells this delivery from an earlier one.
     var held: [UInt64: UInt64] = [:]
-    private(set) var hasRoom = true
+    private(set) var hasHeadroom = true
     private(set) var isDraining = false
     /// The client has sent its last request.
     private(set) var isFinishing = false
@@ -37,7 +37,7 @@ final class TriggerFollower {
     /// - Returns: What was acknowledged, and what was delivered to it and not sent.
     func hear(takingAcknowledged: Bool) -> (acknowledged: [UInt64], unsent: [UInt64]) {
         let demand = self.consumer.takeDemand(takingAcknowledged: takingAcknowledged)
-        self.hasRoom = demand.hasRoom
+        self.hasHeadroom = demand.hasHeadroom
         self.isDraining = demand.isDraining
         self.isFinishing = demand.isFinishing
         self.isClosed = demand.isClosed
@@ -57,7 +57,8 @@ final class TriggerFollower {
 
     /// Whether another firing may be delivered to it.
     var takesDeliveries: Bool {
-        self.hasRoom && !self.hasEnded && !self.isDraining && !self.isFinishing && !self.isClosed
+        self.hasHeadroom && !self.hasEnded && !self.isDraining && !self.isFinishing
+            && !self.isClosed
             && self.held.count < self.consumer.inFlightMax
             && self.batch.count < self.coordinator.limits.batchBytes
     }
@@ -90,15 +91,15 @@ final class TriggerFollower {
 
     /// When the next heartbeat is due; `nil`: what waits says more.
     var heartbeatNanoseconds: UInt64? {
-        guard self.hasRoom, !self.hasEnded else { return nil }
+        guard self.hasHeadroom, !self.hasEnded else { return nil }
         return self.lastSentNanoseconds + self.coordinator.limits.heartbeatNanoseconds
     }
 
     /// Hands over what is encoded, if the loop has taken the batch before.
-    func postIfRoom() {
-        guard self.hasRoom, self.batch.count > 0 else { return }
+    func postIfPossible() {
+        guard self.hasHeadroom, self.batch.count > 0 else { return }
         self.consumer.post(self.batch)
-        self.hasRoom = false
+        self.hasHeadroom = false
         self.batch = DeliveryBatch()
         self.coordinator.announce(self.consumer)
     }

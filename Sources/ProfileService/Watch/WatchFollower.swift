@@ -180,7 +180,7 @@ final class WatchFollower {
                     self.skipped = 0
                     self.lastSentNanoseconds = nowNanoseconds
                 } else {
-                    self.skipped += 1
+                    self.skip(behind: change.lsn, nowNanoseconds)
                 }
                 self.nextLSN = change.lsn
                 if self.batch.count >= self.limits.batchBytes { return }
@@ -190,6 +190,13 @@ final class WatchFollower {
         }
         self.isInSlice = false
         self.nextLSN = self.sliceThrough + 1
+    }
+
+    private func skip(behind lsn: UInt64, _ nowNanoseconds: UInt64) {
+        self.skipped += 1
+        self.nextLSN = lsn
+        // Also while nobody reads: what is encoded later stands behind it.
+        if self.skipped >= self.limits.skippedMax { self.addHeartbeat(nowNanoseconds) }
     }
 
     private func passes(_ change: ChangeView, _ resolver: ChangeResolver) -> Bool {
@@ -241,13 +248,18 @@ final class WatchFollower {
         self.cursorLSN = self.nextLSN
     }
 
+    /// The scan looks through a slice at once, which has fewer changes than half of the maximum.
+    private var scannedMax: UInt64 {
+        self.isParked ? self.limits.skippedMax / 2 : self.limits.skippedMax
+    }
+
     // MARK: Messages
 
     private func addHeartbeatIfDue(_ nowNanoseconds: UInt64) {
         // What waits already says more.
         guard self.hasRoom else { return }
         let isDue =
-            self.skipped >= self.limits.skippedMax
+            self.skipped >= self.scannedMax
             || nowNanoseconds >= self.lastSentNanoseconds + self.limits.heartbeatNanoseconds
         if isDue { self.addHeartbeat(nowNanoseconds) }
     }
@@ -275,8 +287,10 @@ final class WatchFollower {
     }
 
     private func sayGone(_ earliest: UInt64, _ nowNanoseconds: UInt64) -> Turn {
-        self.coordinator.metrics.noteEnded()
-        return self.say(.positionGone(earliestLSN: earliest), nowNanoseconds)
+        let turn = self.say(.positionGone(earliestLSN: earliest), nowNanoseconds)
+        // It is tried again until there is room for the last message, and counted once.
+        if case .ended = turn { self.coordinator.metrics.notePositionGone() }
+        return turn
     }
 
     /// Ends the call, once the loop has taken what is encoded and a last heartbeat.

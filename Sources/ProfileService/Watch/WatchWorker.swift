@@ -48,13 +48,13 @@ package final class WatchWorker: Steppable {
         for watcher in news.opened { self.begin(watcher, now) }
         for watcher in news.signalled { self.hear(watcher) }
         guard !self.followers.isEmpty else {
-            self.coordinator.metrics.note(watchers: 0, lag: 0)
+            self.coordinator.metrics.note(watchers: 0, position: .max)
             return .whenWoken
         }
         let scanned = self.scan.proceed(nowNanoseconds: now)
         self.active += scanned.left + self.scan.takeEnding()
         let turns = self.turns(now)
-        self.noteLag()
+        self.notePosition()
         if scanned.hasMore || turns.hasMore { return .now }
         if turns.isWaiting { return .after(nanoseconds: Self.retryNanoseconds) }
         // Every watcher is blocked, or has considered everything through here.
@@ -70,7 +70,7 @@ package final class WatchWorker: Steppable {
         guard first <= head + 1, first >= self.feed.earliestLSN else {
             watcher.end(with: .positionGone(earliestLSN: self.feed.earliestLSN))
             self.coordinator.announce(watcher)
-            self.coordinator.metrics.noteEnded()
+            self.coordinator.metrics.notePositionGone()
             return self.coordinator.forget()
         }
         let follower = WatchFollower(
@@ -123,11 +123,9 @@ package final class WatchWorker: Steppable {
         return (hasMore, isWaiting)
     }
 
-    private func noteLag() {
-        let behind = self.active.map(\.nextLSN).min() ?? .max
-        let next = min(behind, self.scan.throughLSN + 1)
-        let head = self.feed.headLSN
-        self.coordinator.metrics.note(
-            watchers: self.followers.count, lag: head >= next ? head + 1 - next : 0)
+    private func notePosition() {
+        var position = self.scan.throughLSN + 1
+        for follower in self.active { position = min(position, follower.nextLSN) }
+        self.coordinator.metrics.note(watchers: self.followers.count, position: position)
     }
 }
