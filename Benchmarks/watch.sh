@@ -38,7 +38,7 @@ end_watchers() { # PID SERVER
 
 catch_up() {
     start feed "$bin/profiled" --feed-bytes 64GiB
-    bench --port "${ports[feed]}" --requests "$changes" > /dev/null
+    bench --port "${ports[feed]}" --requests "$changes" --json > /dev/null
     local head before report
     head=$(metric profiles_feed_head_lsn feed | cut -d. -f1)
     for _ in 1 2 3; do
@@ -64,7 +64,7 @@ follow_round() { # alone|watched
         wait_for profiles_watch_watchers 1 tracks
     fi
     before=$(cpu tracks)
-    bench --port "${ports[tracks]}" --requests "$requests" > /dev/null
+    bench --port "${ports[tracks]}" --requests "$requests" --json > /dev/null
     # What a watcher has not been sent yet is a part of its cost.
     [ -z "$watcher" ] || wait_for profiles_watch_lag_lsns 0 tracks
     awk -v a="$before" -v b="$(cpu tracks)" -v n="$requests" 'BEGIN {printf "%.3f\n", (b - a) / n}' \
@@ -74,7 +74,7 @@ follow_round() { # alone|watched
 
 follow() {
     start tracks "$bin/profiled"
-    bench --port "${ports[tracks]}" --requests "$requests" > /dev/null
+    bench --port "${ports[tracks]}" --requests "$requests" --json > /dev/null
     for _ in $(seq "$rounds"); do follow_round alone; follow_round watched; done
     echo "follow: $(median < "$work/alone.costs") µs a Track alone," \
         "$(median < "$work/watched.costs") with a watcher," \
@@ -97,7 +97,7 @@ many_round() { # LABEL
 
 many() {
     start crowd "$bin/profiled" --watchers-max "$watchers"
-    bench --port "${ports[crowd]}" --requests 200000 > /dev/null
+    bench --port "${ports[crowd]}" --requests 200000 --json > /dev/null
     for _ in 1 2; do
         many_round "nobody watches"
         bench watch --port "${ports[crowd]}" --watchers "$watchers" --follow 100000 --seconds 100000 > "$work/watcher" &
