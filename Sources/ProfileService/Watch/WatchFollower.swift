@@ -267,8 +267,8 @@ final class WatchFollower {
         if self.hasRoom, self.batch.count > 0 { self.post() }
     }
 
-    private func post() {
-        self.watcher.post(self.batch)
+    private func post(endingWith failure: CallFailure? = nil) {
+        self.watcher.post(self.batch, endingWith: failure)
         self.hasRoom = false
         self.batch = WatchBatch()
         self.coordinator.announce(self.watcher)
@@ -284,8 +284,7 @@ final class WatchFollower {
         if case .ended = self.phase { return .ended }
         if !self.hasRoom { return .blocked }
         self.addHeartbeat(nowNanoseconds)
-        self.post()
-        self.watcher.end(with: failure)
+        self.post(endingWith: failure)
         self.phase = .ended
         return .ended
     }
