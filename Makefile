@@ -7,12 +7,13 @@ SHELL := /bin/bash
 
 DATA_DIR ?= ./data
 ROUNDS ?= 50
+WATCH_ROUNDS ?= 200
 SEEDS ?= 1000
 FUZZ_SECONDS ?= 10
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
+.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -96,6 +97,9 @@ snapshot-damage-test: deps ## the same and every bit, on snapshots (F7)
 snapshot-crash-test: deps ## a crash and a power cut at every call of snapshots and removals, on the simulated disk (F11)
 	PROFILES_CRASH_ROUNDS=12 PROFILES_CRASH_SAMPLES=10 swift test --filter SnapshotPowerCutTests 2>&1 | grep -E '^F11|✘|error:|Test run'
 
+watch-kill-test: deps test-deps build ## kill -9 under load with watchers and consumers of triggers (WATCH_ROUNDS)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_WATCH_KILL_ROUNDS=$(WATCH_ROUNDS) $(PYTHON) -m pytest Tests/clients/test_watch_kill.py -q -s
+
 model-test: deps test-deps build ## the reference model against the service (SEEDS)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_MODEL_SEEDS=$(SEEDS) PROFILES_MODEL_STRICT=1 $(PYTHON) -m pytest Tests/clients/test_reference_model.py -q -s
 
@@ -116,6 +120,9 @@ bench-projects: deps build ## 10,000 projects beside one: bytes per profile, CPU
 
 bench-keys: deps build ## CPU per Track with a key and without
 	Benchmarks/keys.sh
+
+bench-watch: deps build ## catch-up of a watcher, CPU per Track with one, 1,000 watchers beside a load
+	Benchmarks/watch.sh
 
 clean: ## removes what builds and tests have made
 	rm -rf .build .build-* .venv

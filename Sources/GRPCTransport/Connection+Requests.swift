@@ -30,6 +30,9 @@ extension Connection {
         case NGHTTP2_RST_STREAM.rawValue:
             self.machine.streamReset(nowNanoseconds: self.loop.nowNanoseconds)
         case NGHTTP2_PING.rawValue: self.pingReceived(frame)
+        case NGHTTP2_WINDOW_UPDATE.rawValue, NGHTTP2_SETTINGS.rawValue:
+            // A window may be open that kept a stream from sending.
+            self.loop.hasDrained = true
         default: break
         }
     }

@@ -51,9 +51,13 @@ extension Connection {
     }
 
     /// Queues one message of a response stream that `body` appends.
+    ///
+    /// Nothing is taken that the peer's windows keep here: what waits in its source can still be
+    /// replaced, or be dropped because its person is erased.
     func send(on stream: RPCStream, writing body: (inout ByteBuffer) -> Void) -> SendOutcome {
         guard self.hasHeadroom(forBytes: 1),
-            stream.output.count < self.loop.limits.outputBytesPerStreamMax
+            stream.output.count
+                < min(self.loop.limits.outputBytesPerStreamMax, self.remoteWindow(of: stream))
         else {
             self.loop.awaitWritable(stream)
             return .full
@@ -70,6 +74,12 @@ extension Connection {
         self.endMessage(from: start, on: stream, action)
         self.markDirty()
         return .sent
+    }
+
+    /// Bytes of a stream that the peer takes now, by the windows of the stream and the connection.
+    func remoteWindow(of stream: RPCStream) -> Int {
+        let ofStream = nghttp2_session_get_stream_remote_window_size(self.session, stream.id)
+        return max(0, Int(min(ofStream, nghttp2_session_get_remote_window_size(self.session))))
     }
 
     /// Bytes of the prefix of a message: not compressed, and a big-endian length.

@@ -93,7 +93,8 @@ extension Connection {
     /// it is not notified for each message.
     func isWritable(for stream: RPCStream) -> Bool {
         let limits = self.loop.limits
-        return stream.output.count <= limits.outputBytesPerStreamMax / 2
+        return stream.output.count < self.remoteWindow(of: stream)
+            && stream.output.count <= limits.outputBytesPerStreamMax / 2
             && self.pendingResponseBytes <= limits.outputBytesPerConnectionMax / 2
             && self.loop.pendingResponseBytes <= limits.outputBytesMax / 2
     }

@@ -17,6 +17,28 @@ package struct DumpedProfile {
     package var ledger: UnsafeRawBufferPointer
 }
 
+/// A firing of a dump.
+package struct DumpedFiring {
+    package var firingID: String
+    package var triggerID: String
+    /// The profile that its event was credited to.
+    package var profileID: String
+    /// A serialised ListEventsResponse of its event alone.
+    package var event: UnsafeRawBufferPointer
+    package var lsn: UInt64
+    /// When it is due, in microseconds since 1970.
+    package var dueAt: Int64
+    /// Whether it has become due: only then is it delivered.
+    package var isPending: Bool
+}
+
+/// One trigger of a dump, or one of its firings.
+package enum DumpedTrigger {
+    /// A serialised ListTriggersResponse of this trigger alone.
+    case trigger(UnsafeRawBufferPointer)
+    case firing(DumpedFiring)
+}
+
 /// Dumps a store profile by profile, with the encoders of GetProfile, ListEvents and
 /// ListConsentHistory responses.
 ///
@@ -86,6 +108,53 @@ package struct Dump {
                     project: name, profile: profile.bytes, events: events.bytes,
                     ledger: ledger.bytes))
         }
+    }
+
+    /// Every trigger, each followed by its firings; by project, then in the order in which triggers
+    /// were made, then in that of the events.
+    ///
+    /// - Parameter body: Receives the name of the project, and buffers that are valid during the
+    ///   call only; returns whether it wants more.
+    package func forEachTrigger(_ body: (String, DumpedTrigger) -> Bool) {
+        let encoder = MessageEncoder()
+        var message = ByteBuffer()
+        var continues = true
+        for project in self.store.projects(after: [], limit: self.store.projectCount)
+        where self.project == nil || self.project == project.id {
+            let name = String(decoding: project.name, as: UTF8.self)
+            for trigger in self.store.triggers.list(of: project.id) where continues {
+                message.removeAll()
+                encoder.encodeListTriggersResponse([trigger], into: &message)
+                continues = body(name, .trigger(message.bytes))
+                self.forEachFiring(of: trigger, in: project.id) {
+                    continues = continues && body(name, .firing($0))
+                }
+            }
+        }
+    }
+
+    private func forEachFiring(
+        of trigger: TriggerInfo, in project: ProjectID, _ body: (DumpedFiring) -> Void
+    ) {
+        let encoder = MessageEncoder()
+        var image = ByteBuffer()
+        var event = ByteBuffer()
+        let triggerID = Self.text(trigger.id)
+        self.store.triggers.forEachFiring(of: trigger.id, in: project) { firing, isPending in
+            image.removeAll()
+            event.removeAll()
+            firing.appendEvent(of: project, self.store, to: &image)
+            encoder.encodeEvents(1, images: image.bytes, into: &event)
+            body(
+                DumpedFiring(
+                    firingID: Self.text(firing.id.bits), triggerID: triggerID,
+                    profileID: Self.text(firing.profileID), event: event.bytes,
+                    lsn: firing.eventLSN, dueAt: firing.dueAt, isPending: isPending))
+        }
+    }
+
+    private static func text(_ id: ProfileID) -> String {
+        id.withText { String(decoding: $0, as: UTF8.self) }
     }
 
     private func name(of project: ProjectID) -> String {

@@ -22,10 +22,16 @@ package struct Verification {
 
     /// The content of one file.
     package typealias FileFinding = LogSurvey.Finding
+    /// The content of one segment of the feed.
+    package typealias FeedFinding = FeedSurvey.Segment
 
     /// One result, reported as soon as it is known.
     package enum Finding: Sendable {
         case file(name: String, bytes: Int, FileFinding)
+        /// A segment of the feed, with what is wrong with it as its note.
+        case feedSegment(FeedFinding)
+        /// Something else that is worth knowing, and no damage.
+        case note(String)
         case replay(Replay)
         /// Data that must not be served, or cannot be trusted.
         case damage(String)
@@ -37,6 +43,8 @@ package struct Verification {
         /// The state; `nil` if the paths do not all produce the same one.
         package var state: Replay?
         package var damages = 0
+        /// What is wrong with the feed, which is derived: a start makes it again.
+        package var notes = 0
 
         package var isGood: Bool { self.damages == 0 && self.state != nil }
     }
@@ -87,11 +95,39 @@ package struct Verification {
             self.verdict.files += 1
             self.verdict.bytes += bytes
             self.report(.file(name: name, bytes: bytes, finding))
+            if finding == .feed { self.readFeed(survey) }
         } catch {
             if case .io = error { throw error }
             if LogSurvey.isSnapshot(name) { self.snapshots.insert((name, false), at: 0) }
             self.damage(error.description)
         }
+    }
+
+    /// Damage here is a note: nothing in the feed ever rejects a start or is served wrongly.
+    private mutating func readFeed(_ survey: LogSurvey) {
+        do throws(StorageError) {
+            let feed = try FeedSurvey(self.directory.environment(), of: survey)
+            for name in feed.others {
+                self.note(
+                    "feed/\(name): "
+                        + (FeedSurvey.isTemporary(name)
+                            ? "unfinished; the next start removes it"
+                            : "not a file of this program; ignored"))
+            }
+            var notes = 0
+            feed.forEachSegment { segment in
+                if segment.note != nil { notes += 1 }
+                self.report(.feedSegment(segment))
+            }
+            self.verdict.notes += notes
+        } catch {
+            self.note("feed: \(error.description)")
+        }
+    }
+
+    private mutating func note(_ found: String) {
+        self.verdict.notes += 1
+        self.report(.note(found))
     }
 
     private mutating func damage(_ found: String) {

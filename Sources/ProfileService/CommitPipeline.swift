@@ -53,9 +53,10 @@ package final class CommitPipeline: Sendable {
     private let onShortage: @Sendable (Shortage, Bool) -> Void
     private let onLeadership: @Sendable (Leadership) -> Void
     private let onClock: @Sendable (ClockEvent) -> Void
+    private let onFirings: @Sendable (UInt64) -> Void
 
     /// - Parameters:
-    ///   - mailboxes: One per loop, by its index.
+    ///   - mailboxes: One per loop, by its index, then those of others who submit batches.
     ///   - waker: Wakes the committer's driver.
     ///   - onPoison: Called once, by the committer, when the log has failed for good.
     ///   - onShortage: Called by the committer when writes begin or cease to be rejected because
@@ -64,12 +65,14 @@ package final class CommitPipeline: Sendable {
     ///     that this node leads.
     ///   - onClock: Called by the committer while the machine's clock is behind, and when it is
     ///     right again.
+    ///   - onFirings: Called by the committer with `TriggerStore.version`, after each frame.
     package init(
         limits: PipelineLimits, mailboxes: [CompletionMailbox], waker: any Waker,
         onPoison: @escaping @Sendable (StorageError) -> Void,
         onShortage: @escaping @Sendable (Shortage, Bool) -> Void = { _, _ in },
         onLeadership: @escaping @Sendable (Leadership) -> Void = { _ in },
-        onClock: @escaping @Sendable (ClockEvent) -> Void = { _ in }
+        onClock: @escaping @Sendable (ClockEvent) -> Void = { _ in },
+        onFirings: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) {
         self.limits = limits
         self.mailboxes = mailboxes
@@ -78,9 +81,12 @@ package final class CommitPipeline: Sendable {
         self.onShortage = onShortage
         self.onLeadership = onLeadership
         self.onClock = onClock
+        self.onFirings = onFirings
     }
 
     func report(_ event: ClockEvent) { self.onClock(event) }
+
+    func announce(firings version: UInt64) { self.onFirings(version) }
 
     private var obstacles: Obstacles {
         Obstacles(rawValue: self.obstaclesCell.load(ordering: .acquiring))

@@ -311,6 +311,7 @@ package final class Committer: Steppable {
         self.nextLSN = mark.lsn + 1
         self.appliedAt = self.store.lastReceivedAt
         self.receivedAt = max(self.receivedAt, self.appliedAt)
+        self.pipeline.announce(firings: self.store.triggers.version)
         self.hasProgressed = true
     }
 
@@ -403,6 +404,7 @@ package final class Committer: Steppable {
         self.results.applied(mark)
         self.recorder?.record(self.store, from: frame.firstLSN, mark, clock: frame.times.clock)
         self.appliedAt = self.store.lastReceivedAt
+        self.pipeline.announce(firings: self.store.triggers.version)
     }
 
     /// Applies one committed record and adds its result to the digest.

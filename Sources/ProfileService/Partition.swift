@@ -32,11 +32,14 @@ package final class Partition: Sendable {
     package let feed: Feed?
     /// Serves Watch; `nil` without a feed.
     package let watchers: WatchCoordinator?
+    /// Serves WatchTriggers; `nil` where nobody delivers firings.
+    package let triggers: TriggerCoordinator?
 
     package init(
         store: Store, pipeline: CommitPipeline, coordinator: OperatorCoordinator? = nil,
-        feed: Feed? = nil, watchers: WatchCoordinator? = nil
+        feed: Feed? = nil, watchers: WatchCoordinator? = nil, triggers: TriggerCoordinator? = nil
     ) {
+        self.triggers = triggers
         self.watchers = watchers
         self.store = store
         self.pipeline = pipeline

@@ -27,6 +27,11 @@ package enum FailureText {
         "DISK_FULL": "the server's disk is full: its operator must free space",
         "REPLAYING": "the server is starting: try again in a moment",
         "DRAINING": "the server is stopping: try again in a moment",
+        "POSITION_GONE":
+            "changes from there on are missing: read again what you need, and watch from now (no "
+            + "--from) or from the earliest lsn",
+        "TRIGGER_NOT_FOUND": "check the id (`profilectl trigger list`) and --project",
+        "FILTER_INVALID": "docs/filters.md has the language",
         "RATE_EXCEEDED": "send less, or wait",
         "MEMORY_EXHAUSTED": "the server is full: its operator must give it more memory",
     ]
@@ -80,8 +85,10 @@ package enum FailureText {
         }
     }
 
-    /// 1: rejected; 3: no response, or one that leaves the outcome unknown.
+    /// 1: rejected; 3: no response, or one that leaves the outcome unknown; 7: a position that is
+    /// gone.
     package static func exitCode(_ failure: RPCFailure) -> Int32 {
+        if failure.reason == "POSITION_GONE" { return ToolMain.ExitCode.positionGone }
         let isSilent =
             failure.code == RPCFailure.unavailable || failure.code == RPCFailure.deadlineExceeded
         return !failure.hasResponse || isSilent ? 3 : 1

@@ -51,14 +51,9 @@ extension Tool {
         self.terminal.say(self.wantsJSON ? "\(shown.json)\n" : shown.text + "\n")
     }
 
-    /// Output is written in pieces of about this size, in bytes.
-    private static let dumpBytesKept = 64 << 10
-
     func dump() throws -> Int32 {
         let directory = try OfflineDirectory(try self.positional(1, 1)[0])
         let store = try directory.read().store
-        var lines = ""
-        var undecoded = 0
         // The variable, which means a default, does not count: a dump that looks whole is whole.
         let project = self.arguments["--project"]
         let dump = Dump(
@@ -67,24 +62,41 @@ extension Tool {
         guard let dump else {
             throw UsageError("--project \(project ?? ""): there is none in \(directory.path)")
         }
-        dump.forEachProfile { dumped in
-            guard self.terminal.outputFailure() == nil else { return false }
-            guard let line = self.line(dumped) else {
-                undecoded += 1
-                return true
-            }
-            lines += line
-            guard lines.utf8.count >= Self.dumpBytesKept else { return true }
-            self.terminal.say(lines)
-            lines = ""
-            return true
+        var lines = DumpedLines(terminal: self.terminal)
+        dump.forEachProfile { lines.add(self.line($0)) }
+        if self.arguments.has("--triggers") {
+            dump.forEachTrigger { lines.add(Self.line(project: $0, $1)) }
         }
-        self.terminal.say(lines)
-        guard undecoded == 0 else {
-            self.terminal.complain("\(undecoded) profiles cannot be decoded, and are missing")
+        lines.flush()
+        guard lines.undecoded == 0 else {
+            self.terminal.complain("\(lines.undecoded) lines cannot be decoded, and are missing")
             return ToolMain.ExitCode.dataRejected
         }
         return ToolMain.ExitCode.done
+    }
+
+    /// One trigger or firing as a line of JSON; `nil` if its message cannot be decoded.
+    private static func line(project: String, _ dumped: DumpedTrigger) -> String? {
+        var members = [JSONValue.JSONMember("project", .string(project))]
+        switch dumped {
+        case .trigger(let message):
+            let list = Self.json(message, .profiles("ListTriggers"))?.first?.value
+            guard let trigger = list?.items.first else { return nil }
+            members.append(.init("trigger", trigger))
+        case .firing(let firing):
+            let list = Self.json(firing.event, .profiles("ListEvents"))?.first?.value
+            guard let event = list?.items.first else { return nil }
+            // The names and the order of a WatchTriggersResponse.
+            let shown = JSONValue.object(of: [
+                ("lsn", .number("\(firing.lsn)")), ("trigger_id", .string(firing.triggerID)),
+                ("profile_id", .string(firing.profileID)), ("event", event),
+                ("firing_id", .string(firing.firingID)),
+            ])
+            members.append(.init("firing", shown))
+            members.append(.init("state", .string(firing.isPending ? "pending" : "waiting")))
+            members.append(.init("due_at", .string(TimeText.text(microseconds: firing.dueAt))))
+        }
+        return "\(JSONValue.object(members))\n"
     }
 
     /// One profile as a line of JSON; `nil` if one of its messages cannot be decoded.
@@ -115,5 +127,33 @@ extension Tool {
         -> [JSONValue.JSONMember]
     {
         [.init(shown, members.first { $0.name == name }?.value ?? .array([]))]
+    }
+}
+
+/// The lines of a dump, written in pieces.
+private struct DumpedLines {
+    /// Of a piece, about, in bytes.
+    private static let bytesKept = 64 << 10
+
+    let terminal: ToolTerminal
+    /// Lines that could not be made.
+    private(set) var undecoded = 0
+    private var text = ""
+
+    init(terminal: ToolTerminal) {
+        self.terminal = terminal
+    }
+
+    /// - Returns: Whether more is wanted.
+    mutating func add(_ line: String?) -> Bool {
+        guard self.terminal.outputFailure() == nil else { return false }
+        if let line { self.text += line } else { self.undecoded += 1 }
+        if self.text.utf8.count >= Self.bytesKept { self.flush() }
+        return true
+    }
+
+    mutating func flush() {
+        self.terminal.say(self.text)
+        self.text = ""
     }
 }

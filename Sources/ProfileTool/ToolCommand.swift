@@ -238,6 +238,54 @@ package struct ToolCommand: Sendable {
                 + "\na backup on the same disk is lost with the disk.",
             examples: ["profilectl backup /var/backups/profiles-2026-01-31"]),
         ToolCommand(
+            "watch", "", "prints the changes of a project as they are committed",
+            details: Tool.watchHelp,
+            options: [
+                Option("--from", "LSN", "begins at this position (0: now)"),
+                Option("--kind", "KIND", "only changes of this kind", choices: Tool.changeKinds),
+                Option("--event", "NAME", "only events of this name"),
+                Option("--attribute", "NAME", "only changes of this attribute"),
+                Option(
+                    "--channel", "CHANNEL", "only subscriptions to and suppressions on it",
+                    choices: ["email", "sms", "push"]),
+                Option("--identifier", "WHO", "only changes of this person; " + who),
+                Option(
+                    "--include-historical", nil, "also what imports and historical events changed"),
+                Option("--heartbeats", nil, "also prints how far everything has been shown"),
+            ],
+            examples: [
+                "profilectl watch",
+                "profilectl watch --event purchase --event refund --identifier anna",
+                "profilectl --json watch --kind attributes_changed --from 1042 | jq .change",
+            ]),
+        ToolCommand(
+            "trigger", "create|list|delete|follow [TRIGGER_ID]",
+            "makes, lists and deletes triggers, and prints their firings",
+            details: Tool.triggerHelp,
+            options: [
+                Option("--event", "NAME", "fires for each event of this name"),
+                Option("--filter", "FILTER", "only if this holds right after the event"),
+                Option("--delay", "SPAN", "fires so long after the event (0)"),
+                Option("--unless", "EVENT", "not if this event was stored during the delay"),
+                Option(
+                    "--guard", "CHANNEL[/TOPIC]",
+                    "drops firings of people who may not be sent to there when they are due"),
+                Option("--cap", "N/SPAN", "at most so many firings of a person in this time"),
+                Option("--ack-deadline", "SPAN", "time to acknowledge a firing (60 s)"),
+                Option("--name", "TEXT", "a name for people"),
+                Option("--ack", nil, "follow: acknowledges what it has printed"),
+                Option("--in-flight", "N", "follow: most firings unacknowledged at a time (100)"),
+                Option("--heartbeats", nil, "follow: also prints heartbeats, with --json"),
+                requestID,
+            ],
+            examples: [
+                "profilectl trigger create --event cart_updated --delay 30m --unless purchase "
+                    + "--guard email/offers --cap 1/7d",
+                "profilectl trigger create --event purchase --filter 'event.amount > 500'",
+                "profilectl trigger list",
+                "profilectl --json trigger follow 01M8M6HK9D0016ZWDFCEP8MYE5 --ack | ./send-mails",
+            ]),
+        ToolCommand(
             "project", "create|list|get|set|delete|stats [NAME] [OPTION=VALUE]...",
             "makes, shows, changes and deletes projects",
             details: Tool.projectHelp, assignments: Tool.projectAssignments,
@@ -302,6 +350,9 @@ package struct ToolCommand: Sendable {
             options: [
                 Option("--events", nil, "with all retained events, oldest first, as \"events\""),
                 Option("--ledger", nil, "with the consent ledger, oldest first, as \"consent\""),
+                Option(
+                    "--triggers", nil,
+                    "then the triggers, each with its firings that are due or not acknowledged"),
             ],
             examples: [
                 "profilectl dump /var/backups/profiles-2026-01-31 | jq -r .profile.custom_id",
@@ -334,6 +385,7 @@ extension ToolCommand {
             3 no response: cannot connect, timed out, or not serving. Commands that work without a
             server: 3 damaged data, 4 a server has the directory open. 5: an import reached its end,
             some lines were rejected. 6: the output could not be written, such as to a full disk.
+            7: a watch whose position is no longer kept, so that changes are missing.
 
             Getting started:
               profilectl track anna purchase amount=59.9 currency=EUR

@@ -15,6 +15,8 @@ package enum ToolMain {
         package static let directoryLocked: Int32 = 4
         /// An import that reached the end of its lines, some of which were rejected.
         package static let someRejected: Int32 = 5
+        /// A watch whose position is no longer kept: changes are missing.
+        package static let positionGone: Int32 = 7
         /// Output that could not be written.
         package static let outputLost = OutputExitCode.lost
     }
@@ -156,6 +158,8 @@ struct Tool {
         case "health": return try self.health()
         case "snapshot": try self.snapshot()
         case "backup": try self.backup()
+        case "watch": try self.watch()
+        case "trigger": try self.trigger()
         case "project": try self.projects()
         case "key": try self.key()
         case "restore": return try self.restore()

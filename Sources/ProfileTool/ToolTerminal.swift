@@ -20,6 +20,11 @@ package struct ToolTerminal {
     /// The errno of the first write to standard output that failed. A command that prints without
     /// end stops then.
     package var outputFailure: () -> Int32? = { nil }
+    /// Descriptors whose readiness ends a command that runs until it is told to. Asking for them
+    /// changes what SIGINT and SIGTERM do, so only such commands ask.
+    package var endings: () -> [pollfd] = { [] }
+    /// Sets `outputFailure` if the reader of standard output has left.
+    package var noticeLostReader: () -> Void = {}
     /// Closes standard output, which may set `outputFailure`.
     package var closeOutput: () -> Void = {}
 
@@ -59,6 +64,15 @@ package struct ToolTerminal {
                     + String(UInt64.random(in: .min ... .max), radix: 36)
             })
         terminal.outputFailure = { output.failure }
+        terminal.endings = {
+            let signals = Interruption.descriptorOfSignals()
+            // Without events there is only POLLERR, by which a pipe says that its reader is gone.
+            return [
+                pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: 1, events: 0, revents: 0),
+            ]
+        }
+        terminal.noticeLostReader = { output.noticeLostReader() }
         terminal.closeOutput = { output.close() }
         return terminal
     }

@@ -6,6 +6,9 @@ enum VerificationText {
     static func finding(_ finding: Verification.Finding) -> (text: String, json: JSONValue) {
         switch finding {
         case .file(let name, let bytes, let found): self.file(name, bytes, found)
+        case .feedSegment(let segment): self.feedSegment(segment)
+        case .note(let found):
+            ("note: \(TerminalText.safe(found))", .object(of: [("note", .string(found))]))
         case .replay(let state): self.replay(state)
         case .damage(let found):
             ("DAMAGED: \(TerminalText.safe(found))", .object(of: [("damage", .string(found))]))
@@ -62,12 +65,37 @@ enum VerificationText {
             text = "notes how far the log had come"
         case .feed:
             members.append(("kind", .string("feed")))
-            text = "the change feed: derived from the log, not verified; a start makes it again"
+            text = "the change feed, derived from the log: what is wrong with it is no damage"
         case .other:
             members.append(("kind", .string("other")))
             text = "not a file of this program; ignored"
         }
         return ("\(TerminalText.safe(name))  \(text)", .object(of: members))
+    }
+
+    private static func feedSegment(_ segment: Verification.FeedFinding) -> (String, JSONValue) {
+        let name = "feed/\(segment.name)"
+        let lsns =
+            segment.throughLSN >= segment.firstLSN
+            ? "lsn \(segment.firstLSN) to \(segment.throughLSN)"
+            : "nothing from lsn \(segment.firstLSN) on"
+        var text =
+            "\(name)  changes: \(segment.blocks) blocks, \(segment.frames) frames, \(lsns), "
+            + "\(segment.bytes) bytes"
+        if let note = segment.note {
+            text += "\n  note: \(TerminalText.safe(note)); changes begin behind it"
+        }
+        return (
+            text,
+            .object(of: [
+                ("file", .string(name)), ("bytes", .number("\(segment.bytes)")),
+                ("kind", .string("feed_segment")), ("blocks", .number("\(segment.blocks)")),
+                ("frames", .number("\(segment.frames)")),
+                ("first_lsn", .number("\(segment.firstLSN)")),
+                ("next_lsn", .number("\(segment.throughLSN + 1)")),
+                ("note", segment.note.map(JSONValue.string)),
+            ])
+        )
     }
 
     private static func replay(_ state: Verification.Replay) -> (String, JSONValue) {
@@ -100,7 +128,7 @@ enum VerificationText {
             ("verdict", .string(verdict.isGood ? "good" : "damaged")),
             ("files", .number("\(verdict.files)")),
             ("bytes", .number("\(verdict.bytes)")),
-            ("damages", .number("\(verdict.damages)")),
+            ("damages", .number("\(verdict.damages)")), ("notes", .number("\(verdict.notes)")),
             ("lsn", verdict.state.map { .number("\($0.lsn)") }),
             ("digest", verdict.state.map { .string(self.digest($0)) }),
         ])

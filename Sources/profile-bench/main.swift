@@ -8,6 +8,16 @@ import ProfileClient
 let usage = """
     profile-bench: load generator for profiled
 
+    profile-bench watch FLAGS: Watch calls that count what comes and check that lsns ascend
+
+      --from LSN           first lsn of each watcher (0: what comes from now on)
+      --until LSN          ends when every watcher has come so far
+      --watchers N         open watchers (1), 100 on a connection
+      --follow IDS         watcher n follows person n of so many (default: everyone)
+      --seconds, --address, --port, --project, --key-file, --json as below
+
+    profile-bench FLAGS: calls
+
       --address HOST:PORT  address of the service (127.0.0.1:50051)
       --port N             short for --address 127.0.0.1:N
       --connections N      connections (8)
@@ -86,6 +96,8 @@ func histogramText(_ latencies: LatencyHistogram) -> String {
     }
     return text
 }
+
+if LinuxProcess.arguments.first == "watch" { runWatch() }
 
 var load = Load(ServerAddress(port: 50_051))
 var wantsJSON = false

@@ -36,7 +36,7 @@ import Testing
         ("connections-per-address", "1000", "1000"),
         ("segment-bytes", "1024 KiB", "1MiB"), ("memory-limit", "3 GiB", "3GiB"),
         ("snapshot-log-bytes", "1GiB", "1GiB"), ("snapshot-seconds", "60", "60"),
-        ("feed-bytes", "64 MiB", "64MiB"),
+        ("feed-bytes", "64 MiB", "64MiB"), ("watchers-max", "10000", "10000"),
         ("accept-log-loss", "18446744073709551615", "18446744073709551615"),
         ("projects-max", "1", "1"), ("project-delete-seconds", "0", "0"),
         ("drain-seconds", "0", "0"),
@@ -75,6 +75,8 @@ import Testing
             snapshot-seconds = 28800
             # default
             feed-bytes = 4GiB
+            # default
+            watchers-max = 1000
             # default
             accept-log-loss = none
             # default
@@ -229,7 +231,7 @@ import Testing
         ("connections-per-address", ["", "0", "65537", "-1"]),
         ("snapshot-log-bytes", ["", "0", "1048575", "1025GiB"]),
         ("snapshot-seconds", ["0", "28801", "1h"]),
-        ("feed-bytes", ["", "0", "63MiB", "1025GiB"]),
+        ("feed-bytes", ["", "0", "63MiB", "1025GiB"]), ("watchers-max", ["", "0", "10001", "-1"]),
         ("accept-log-loss", ["", "-1", "+1", "01", "18446744073709551616", "all"]),
         ("drain-seconds", ["", "-1", "3601", "10s"]), ("reflection", ["", "ON", "true"]),
         ("log-level", ["", "INFO", "trace"]),

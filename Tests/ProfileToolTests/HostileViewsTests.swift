@@ -18,6 +18,9 @@ import Testing
                     + TerminalText.table([
                         view.event(values.value(depth: 0)), view.consent(values.value(depth: 0)),
                     ])
+                    + TerminalText.table([TriggerView(now: now).row(values.value(depth: 0))])
+                    + ChangeView.line(lsn: values.value(depth: 0), values.value(depth: 0))
+                    + ChangeView.firing(values.value(depth: 0))
                     + ProfileView.value(values.value(depth: 0))
                     + FailureText.line(RPCFailure(status: values.value(depth: 0)))
                     + FailureText.ofOperation(RPCFailure(status: values.value(depth: 0)))
@@ -53,6 +56,9 @@ private struct HostileJSON {
         "attribute_metadata", "source", "platform", "name", "state", "channel", "topic", "count",
         "first", "last", "list", "object", "objects", "fields", "evidence", "before", "after",
         "applied", "redirected_from", "custom_id", "profile_id", "events_truncated_before", "code",
+        "kind", "other_profile_id", "installation_id", "event", "set", "deleted", "firing_id",
+        "consent_entries", "suppression_reasons", "historical", "received_at", "delivery_attempt",
+        "cap", "cap_period_seconds", "delay_seconds", "guard_channel", "pending",
         "message", "details", "type_url", "value", "tags", "label", "revision", "lsn",
     ]
     private static let texts = [

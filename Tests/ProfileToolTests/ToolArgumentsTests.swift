@@ -60,6 +60,15 @@ import Testing
         ["key", "create", "--scopes", "read", "--expires", "90d", "--request-id", "r"],
         ["verify", "a", "--project", "p"], ["restore", "a", "b", "--project", "p"],
         ["key", "list", "--key-file", "/nowhere"], ["get", "anna", "--key", "secret"],
+        ["watch", "anna"], ["watch", "--from", "now"], ["watch", "--kind", "event"],
+        ["watch", "--kind", "event_stored,"], ["watch", "--channel", "fax"],
+        ["watch", "--channel", "email/news"], ["trigger"], ["trigger", "make"],
+        ["trigger", "create"], ["trigger", "create", "x", "--event", "y"],
+        ["trigger", "create", "--event", "y", "--delay", "soon"],
+        ["trigger", "create", "--event", "y", "--cap", "3"],
+        ["trigger", "create", "--event", "y", "--guard", "fax"], ["trigger", "delete"],
+        ["trigger", "list", "x"], ["trigger", "follow"],
+        ["trigger", "follow", "x", "--in-flight", "-1"],
         ["health", "--address", "nowhere"], ["health", "--timeout", "0s"], ["completion", "tcsh"],
     ])
     func usageErrorsEndWithCodeTwoAndOneLine(words: [String]) {

@@ -133,14 +133,22 @@ PROFILES = {
         with_id(rpc.DetachInstallationRequest, installation_id=lambda person: person.installation_id),
         is_built=False,
     ),
-    "Watch": Row("READ", with_id(rpc.WatchRequest, from_lsn=1), is_built=False),
+    # The first message is the response; what follows it is in test_watch_shows_nothing_of_another_project.
+    "Watch": Row("READ", with_id(rpc.WatchRequest, from_lsn=1, identifiers=lambda person: [person.who])),
     "CreateTrigger": Row("ADMIN", with_id(rpc.CreateTriggerRequest, trigger=rpc.Trigger(event_name="visit"))),
     "ListTriggers": Row("READ", with_id(rpc.ListTriggersRequest)),
     # Without a request id, which would be reused by the probe of another trigger.
     "DeleteTrigger": Row(
         "ADMIN", lambda person: rpc.DeleteTriggerRequest(project=person.project, trigger_id=person.trigger_id)
     ),
-    "WatchTriggers": Row("ADMIN", with_id(rpc.WatchTriggersRequest, trigger_id="one"), is_built=False),
+    "WatchTriggers": Row(
+        "ADMIN",
+        with_id(
+            rpc.WatchTriggersRequest,
+            trigger_id=lambda person: person.watched_trigger_id,
+            acknowledged_firing_ids=["01ARZ3NDEKTSV4RRFFQ69G5FAV"],
+        ),
+    ),
     "MergeProfiles": Row(
         "WRITE",
         with_id(
@@ -205,11 +213,12 @@ TOKENS = {
     "ConfirmSubscription.token": lambda person: person.confirmation,
     "RedeemUnsubscribeToken.token": lambda person: person.unsubscription,
     "DeleteTrigger.trigger_id": lambda person: person.trigger_id,
+    "WatchTriggers.trigger_id": lambda person: person.watched_trigger_id,
+    # Repeated: test_watch_triggers.py acknowledges what is another's.
+    "WatchTriggers.acknowledged_firing_ids": None,
     # Not built: nothing makes one yet, and no value is looked at.
     "ListProfiles.page_token": None,
     "ExportProject.page_token": None,
-    "WatchTriggers.trigger_id": None,
-    "WatchTriggers.acknowledged_firing_ids": None,
     "UnmergeProfile.merge_id": None,
     # An operator's, who may see every project.
     "ListProjects.page_token": None,

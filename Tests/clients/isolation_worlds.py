@@ -5,6 +5,7 @@ name was asked for are equal.
 """
 
 import base64
+import functools
 import itertools
 import re
 import secrets
@@ -58,7 +59,10 @@ class Caller:
         self.address, self.authorization, self.raw, self.failures = address, authorization, None, 0
 
     def call(self, path, payloads, *extra):
-        """One call; a stream of requests sends several. The connection is kept for the next one."""
+        """One call; a stream of requests sends several. The connection is kept for the next one.
+
+        A Watch has no end: its first message is the response.
+        """
         if self.raw is None or self.raw.closed or self.failures >= FAILED_LOGINS_PER_ADDRESS:
             self.close()
             self.raw, self.failures = Raw(self.address, source=next(SOURCES)), 0
@@ -66,7 +70,8 @@ class Caller:
         fields = [("authorization", self.authorization)] if self.authorization is not None else []
         stream = self.raw.headers(*fields, *extra, path=path)
         self.raw.data(stream, b"".join(message(payload) for payload in payloads))
-        response = self.raw.response(stream)
+        has_end = path != "/profiles.v1.Profiles/Watch"
+        response = self.raw.response(stream, is_enough=lambda data: not has_end and len(split(data)) > 0)
         if response.grpc == grpc.StatusCode.UNAUTHENTICATED.value[0]:
             self.failures += 1
         return response
@@ -77,6 +82,16 @@ class Caller:
         self.raw = None
 
 
+def split(data):
+    """The whole messages of a response."""
+    found = []
+    while len(data) >= 5 and len(data) >= 5 + int.from_bytes(data[1:5], "big"):
+        length = int.from_bytes(data[1:5], "big")
+        found.append(data[5 : 5 + length])
+        data = data[5 + length :]
+    return found
+
+
 class Outcome:
     """What a caller can learn of a response, without what differs between any two calls: names that it gave itself,
     the numbers and times of the order of calls, and generated ids, of which the length counts."""
@@ -85,11 +100,9 @@ class Outcome:
         self.code = response.grpc
         self.errors = []
         self.fields = [[self.field(*item) for item in sorted(block.items())] for block in response.blocks]
-        self.messages, data = [], response.data
-        while data:
-            length = int.from_bytes(data[1:5], "big")
-            self.messages.append(self.normal(output.FromString(data[5 : 5 + length])))
-            data = data[5 + length :]
+        # Of a stream that was canceled, more may have come by chance.
+        found = split(response.data)[:1] if response.canceled else split(response.data)
+        self.messages = [self.normal(output.FromString(payload)) for payload in found]
         self.size = sum(len(name) + len(value) for block in self.fields for name, value in block)
         self.size += sum(5 + found.ByteSize() for found in self.messages)
         self.is_whole = response.ended and response.reset is None
@@ -262,6 +275,11 @@ class Person:
         request = profiles_pb2.CreateTriggerRequest(project=self.project, trigger=trigger)
         return self.base.profiles.CreateTrigger(request).trigger.trigger_id
 
+    @property
+    def watched_trigger_id(self):
+        """One for all people of the project."""
+        return self.base.watched_trigger_id
+
     def exist_completely(self):
         self.suppress()
         return [self.confirmation, self.unsubscription, self.events_page, self.consent_page, self.profile_id]
@@ -269,6 +287,12 @@ class Person:
 
 class Base:
     """One project of a world, through the operator's key."""
+
+    @functools.cached_property
+    def watched_trigger_id(self):
+        trigger = profiles_pb2.Trigger(event_name="visit", delay_seconds=3600)
+        request = profiles_pb2.CreateTriggerRequest(project=self.project, trigger=trigger)
+        return self.profiles.CreateTrigger(request).trigger.trigger_id
 
     def __init__(self, world, project):
         self.world, self.project = world, project

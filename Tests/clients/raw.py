@@ -10,6 +10,8 @@ import hpack
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 7, 8, 9
 END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
+# The payload of RST_STREAM.
+CANCEL = struct.pack(">I", 8)
 TRACK = "/profiles.v1.Profiles/Track"
 
 
@@ -109,10 +111,14 @@ class Raw:
                 return None
             self.buffer += chunk
 
-    def response(self, stream, seconds=20):
-        """The response on a stream."""
+    def response(self, stream, seconds=20, is_enough=lambda data: False):
+        """The response on a stream; one that has no end is canceled once `is_enough` says so of its data."""
         response = Response()
         while not response.ended:
+            if is_enough(response.data):
+                self.send(frame(RST_STREAM, stream=stream, payload=CANCEL))
+                response.canceled = response.ended = True
+                break
             found = self.read(seconds)
             if found is None:
                 break
@@ -146,6 +152,8 @@ class Raw:
 class Response:
     def __init__(self):
         self.blocks, self.data, self.reset, self.goaway, self.ended = [], b"", None, None, False
+        # By this client, after messages: a stream that was served.
+        self.canceled = False
 
     @property
     def http(self):
@@ -153,6 +161,8 @@ class Response:
 
     @property
     def grpc(self):
-        """The gRPC status as a number; None if there is none."""
+        """The gRPC status as a number; None if there is none. A stream that was served until it was canceled: 0."""
+        if self.canceled:
+            return 0
         value = self.blocks[-1].get("grpc-status") if self.blocks else None
         return None if value is None else int(value)

@@ -173,6 +173,10 @@ class Comparisons:
                 self.compare_project()
             if self.projects.all[project].exists and not self.projects.all[project].due:
                 self.compare_base(built)
+                if "ListTriggers" in built:
+                    self.compare_triggers()
+                if "Watch" in built:
+                    self.compare_feed()
 
     def compare_project(self):
         name, project = self.project, self.projects.all[self.project]

@@ -1,10 +1,11 @@
-"""The rules of erasures apart from the model's state: which identifiers a request names, and which profiles a response
-concerns."""
+"""The rules of erasures in the reference model: which identifiers a request names, which profiles a response concerns,
+and what is left."""
 
 import datetime
 
 from conftest import profiles_pb2 as rpc
-from reference_profile import SECOND
+from reference_attributes import Rejected
+from reference_profile import SECOND, timestamp
 
 PURGE_WITHIN = 24 * 3_600 * SECOND
 BLOCKED_FOR = 30 * 24 * 3_600 * SECOND
@@ -39,3 +40,51 @@ def profiles_in(response):
 def until_text(time):
     """The end of a block in the format of the metadata, rounded up to the second."""
     return datetime.datetime.fromtimestamp(-(-time // SECOND), datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Erasures:
+    """The part of the model that erases people."""
+
+    def check_blocked(self, kind, text):
+        if (kind, text) in self.blocked:
+            raise Rejected(
+                "FAILED_PRECONDITION",
+                "IDENTIFIER_ERASED",
+                blocked_until=until_text(self.blocked[kind, text]),
+            )
+
+    def check_gone(self, profile_id):
+        if profile_id in self.gone:
+            raise Rejected("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
+
+    def EraseProfile(self, request, learned):
+        profile = self.find(request.identifier)
+        self.check_revision(request, profile)
+        response = rpc.EraseProfileResponse(existed=profile is not None, lsn=learned.lsn)
+        timestamp(learned.received + PURGE_WITHIN, response.log_purge_due)
+        if profile:
+            self.erase(profile, learned.received + BLOCKED_FOR)
+        return response
+
+    def erase(self, profile, until):
+        ids = {profile.id, *profile.aliases}
+        self.gone |= ids
+        self.erase_firings(profile.id)
+        if profile.custom_id:
+            del self.customs[profile.custom_id]
+            self.blocked["custom_id", profile.custom_id] = until
+        for name in profile.devices:
+            del self.devices[name]
+            self.blocked["installation_id", name] = until
+        for name in profile.merged_devices:
+            # A former device that belongs to somebody else now stays theirs.
+            if name not in self.devices:
+                self.blocked["installation_id", name] = until
+        for _, event in profile.events:
+            del self.events[self.event_key(event.identifier, event.event_id)]
+        for alias in profile.aliases:
+            del self.aliases[alias]
+        del self.profiles[profile.id]
+        for key, (request, response) in self.requests.items():
+            if response is not None and ids & profiles_in(response):
+                self.requests[key] = (request, None)

@@ -1,9 +1,9 @@
-"""The reference model: the rules of the contract for Identify, Track, UpdateSubscription, suppressions, batches and
-erasures, as simple as possible.
+"""The reference model: the rules of the contract for Identify, Track, UpdateSubscription, suppressions, batches,
+erasures, triggers and the change feed, as simple as possible.
 
-It predicts each response and each profile completely. Only values that the server chooses are learned from its
-responses (`Learned`): lsns, the time of receipt, generated ids. Times are microseconds since 1970. It uses dictionaries
-and is not optimised.
+It predicts each response, each profile and each change completely. Only values that the server chooses are learned from
+its responses (`Learned`): lsns, the time of receipt, generated ids. Times are microseconds since 1970. It uses
+dictionaries and is not optimised.
 """
 
 from dataclasses import dataclass, replace
@@ -14,8 +14,11 @@ import reference_erasure as erasure_of
 from conftest import profiles_pb2 as rpc, types_pb2 as types
 from reference_attributes import Rejected
 from reference_consent import Consent, UNSET, UNSUBSCRIBED
+from reference_erasure import Erasures
+from reference_feed import Derivation, Made, base_of
 from reference_profile import Device, Profile, platform_of, same_message, show, timestamp
 from reference_tracks import EVENTS_MAX, LATE_WINDOW, RETENTION, Tracks, effective_time
+from reference_triggers import Triggers
 
 DEVICES_MAX, COUNTERS_MAX = 100, 300
 
@@ -34,7 +37,7 @@ class Learned:
     due: int = 0
 
 
-class Model(Tracks):
+class Model(Tracks, Triggers, Erasures):
     def __init__(self):
         self.options()
         self.profiles, self.customs, self.devices = {}, {}, {}
@@ -44,6 +47,10 @@ class Model(Tracks):
         self.requests = {}  # (method, request id) -> (request, response; None: erased with a person)
         self.blocked = {}  # (kind, identifier) -> until
         self.gone = set()  # profile ids of erased people, and of profiles that were merged into them
+        self.triggers = {}  # by id
+        self.changes = []  # of the feed
+        self.stored = []  # (holder, event) of the present operation
+        self.detached = set()  # installations that left a full profile
 
     def options(self):
         """What a project may change (reference_projects.py)."""
@@ -99,6 +106,7 @@ class Model(Tracks):
                 (name for name in profile.devices if name != installation), key=lambda name: profile.devices[name].seen
             )
             del profile.devices[oldest], self.devices[oldest]
+            self.detached.add(oldest)
             left.append(oldest)
         return left
 
@@ -117,12 +125,23 @@ class Model(Tracks):
             return self.again(known[1])
         saved = self.save()
         try:
-            response = getattr(self, method)(request, learned)
+            response = self.carry_out(method, request, learned)
         except Rejected:
             self.restore(saved)
             raise
         if request.request_id:
             self.requests[method, request.request_id] = (request, response)
+        return response
+
+    def carry_out(self, method, request, learned):
+        """One operation, with the changes that it makes."""
+        if method in ("BatchWrite", "CreateTrigger", "DeleteTrigger"):
+            return getattr(self, method)(request, learned)
+        before, self.stored = base_of(self), []
+        response = getattr(self, method)(request, learned)
+        after = base_of(self).paths
+        for change in Derivation(self, before, request, learned).derive():
+            self.changes.append(Made(change, before.paths, after))
         return response
 
     def again(self, response):
@@ -146,10 +165,13 @@ class Model(Tracks):
             dict(self.devices),
             dict(self.aliases),
             dict(self.events),
+            {key: trigger.copy() for key, trigger in self.triggers.items()},
+            len(self.changes),
         )
 
     def restore(self, saved):
-        self.profiles, self.customs, self.devices, self.aliases, self.events = saved
+        self.profiles, self.customs, self.devices, self.aliases, self.events, self.triggers, changes = saved
+        del self.changes[changes:]
 
     def check_revision(self, request, profile):
         if not request.HasField("expected_revision"):
@@ -279,6 +301,7 @@ class Model(Tracks):
         return step in ("attach", "promote", "merge", "switch", "log out")
 
     def merge(self, loser, survivor, time, learned, response):
+        self.merge_firings(loser, survivor)
         survivor.attributes, warnings = attributes_of.merge(
             survivor.attributes, loser.attributes, self.latest_wins
         )
@@ -415,7 +438,7 @@ class Model(Tracks):
             try:
                 for name in erasure_of.names_of(getattr(operation, kind)):
                     self.check_blocked(*name)
-                getattr(result, kind).CopyFrom(getattr(self, method)(getattr(operation, kind), its))
+                getattr(result, kind).CopyFrom(self.carry_out(method, getattr(operation, kind), its))
             except Rejected as rejected:
                 self.restore(saved)
                 if not request.best_effort:
@@ -428,51 +451,6 @@ class Model(Tracks):
             if result.HasField("identify"):
                 result.identify.profile.CopyFrom(show(self.survivor(result.identify.profile.profile_id)))
         return response
-
-    # MARK: Erasure
-
-    def check_blocked(self, kind, text):
-        if (kind, text) in self.blocked:
-            raise Rejected(
-                "FAILED_PRECONDITION",
-                "IDENTIFIER_ERASED",
-                blocked_until=erasure_of.until_text(self.blocked[kind, text]),
-            )
-
-    def check_gone(self, profile_id):
-        if profile_id in self.gone:
-            raise Rejected("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
-
-    def EraseProfile(self, request, learned):
-        profile = self.find(request.identifier)
-        self.check_revision(request, profile)
-        response = rpc.EraseProfileResponse(existed=profile is not None, lsn=learned.lsn)
-        timestamp(learned.received + erasure_of.PURGE_WITHIN, response.log_purge_due)
-        if profile:
-            self.erase(profile, learned.received + erasure_of.BLOCKED_FOR)
-        return response
-
-    def erase(self, profile, until):
-        ids = {profile.id, *profile.aliases}
-        self.gone |= ids
-        if profile.custom_id:
-            del self.customs[profile.custom_id]
-            self.blocked["custom_id", profile.custom_id] = until
-        for name in profile.devices:
-            del self.devices[name]
-            self.blocked["installation_id", name] = until
-        for name in profile.merged_devices:
-            # A former device that belongs to somebody else now stays theirs.
-            if name not in self.devices:
-                self.blocked["installation_id", name] = until
-        for _, event in profile.events:
-            del self.events[self.event_key(event.identifier, event.event_id)]
-        for alias in profile.aliases:
-            del self.aliases[alias]
-        del self.profiles[profile.id]
-        for key, (request, response) in self.requests.items():
-            if response is not None and ids & erasure_of.profiles_in(response):
-                self.requests[key] = (request, None)
 
 
 CODES = {

@@ -8,16 +8,14 @@ given); a revision is `right`, `wrong` or `new` and is looked up in the model wh
 import random
 from dataclasses import dataclass
 
-from conftest import profiles_pb2 as rpc, types_pb2 as types
-from google.protobuf import field_mask_pb2
-from profiles.v1 import admin_pb2 as admin
+from conftest import types_pb2 as types
+from reference_triggers import DELAY_SECONDS, PERIOD_SECONDS, random_filter
 
 # The first one is `default`, which seeds share; the others are a seed's own.
 PROJECTS = 5
 # The shares of the calls: most of them of one project, so that its profiles become full.
 PROJECT_WEIGHTS = (1, 6, 1, 1, 1)
-UNKNOWN_ID = "01J00000000000000000000000"
-REVISION_WRONG = 1_000_000
+EVENT_NAMES = ["view", "View", "buy", "open"]
 SCALARS = {
     "s1": lambda chance: {"integer": chance.randrange(4)},
     "s2": lambda chance: {"string": chance.choice("xyz")},
@@ -65,6 +63,8 @@ class Shape:
         ("CreateProject", 1),
         ("UpdateProject", 3),
         ("DeleteProject", 1),
+        ("CreateTrigger", 3),
+        ("DeleteTrigger", 1),
     )
 
 
@@ -104,6 +104,8 @@ ERASURES = Shape(
         ("EraseProfile", 6),
         ("UpdateProject", 2),
         ("DeleteProject", 2),
+        ("CreateTrigger", 4),
+        ("DeleteTrigger", 1),
     ),
 )
 
@@ -126,6 +128,8 @@ class Generator:
             for project in range(1, PROJECTS):
                 at = 0 if project == 1 else self.chance.randrange(count // 8)
                 self.due.setdefault(at, []).append({"do": "CreateProject", "project": project, **self.told()})
+        if any(kind == "CreateTrigger" for kind in self.kinds):
+            self.due.setdefault(1, []).extend({**self.CreateTrigger(), "project": 1} for _ in range(4))
         for number in range(count):
             self.progress = number / count
             self.number = number
@@ -196,6 +200,32 @@ class Generator:
             at = self.number + self.chance.randint(1, 8)
             self.due.setdefault(at, []).append({**operation, "undo": True})
         return operation
+
+    # MARK: Triggers
+
+    def CreateTrigger(self):
+        """Of `default` other seeds' events would fire them."""
+        chance = self.chance
+        trigger = self.some(
+            event_name=chance.choice(EVENT_NAMES),
+            filter=self.maybe(0.8, lambda: random_filter(chance)),
+            delay_seconds=self.maybe(0.3, lambda: DELAY_SECONDS),
+            guard_channel=self.maybe(0.3, lambda: chance.choice([1, 2, 3])),
+        )
+        if "delay_seconds" in trigger and chance.random() < 0.6:
+            trigger["unless_event_name"] = chance.choice(EVENT_NAMES)
+        if "guard_channel" in trigger and chance.random() < 0.5:
+            trigger["guard_topic"] = "t1"
+        if chance.random() < 0.3:
+            trigger["cap"], trigger["cap_period_seconds"] = chance.choice([1, 2, 5]), PERIOD_SECONDS
+        return {"do": "CreateTrigger", "project": self.triggered_project(), "trigger": trigger}
+
+    def DeleteTrigger(self):
+        project = self.triggered_project()
+        return {"do": "DeleteTrigger", "project": project, "trigger": self.chance.randrange(8)}
+
+    def triggered_project(self):
+        return self.chance.choices(range(1, PROJECTS), PROJECT_WEIGHTS[1:])[0]
 
     # MARK: Parts of operations
 
@@ -307,7 +337,7 @@ class Generator:
         if chance.random() < 0.04:
             at = chance.choice([-30 * 3_600, -100 * 86_400, 120, 900])
         return self.some(
-            name=chance.choice(["view", "View", "buy", "open"]),
+            name=chance.choice(EVENT_NAMES),
             id=self.maybe(0.8, lambda: f"e{chance.randrange(40)}"),
             at=at,
             value=self.maybe(0.5, lambda: chance.randrange(2)),
@@ -361,140 +391,3 @@ def affected(operation):
     if operation["do"] == "BatchWrite":
         return [name for inner in operation["operations"] for name in affected(inner)]
     return [operation[part] for part in ("device", "person", "who") if operation.get(part, "nobody") != "nobody"]
-
-
-class Requests:
-    """Converts operations to requests, under one prefix."""
-
-    def __init__(self, prefix, number, base):
-        self.prefix, self.base = prefix, base
-        # The project of the requests.
-        self.project = "default"
-        self.projects = ["default", *(f"{prefix}m{index}" for index in range(1, PROJECTS))]
-        # Phone numbers consist of digits; ten of them distinguish the runs.
-        self.phone = f"+49{number % 10_000_000_000:010}"
-
-    def identifier(self, name, first_ids):
-        if name.startswith("id of "):
-            return types.Identifier(profile_id=first_ids.get(name[len("id of ") :], UNKNOWN_ID))
-        if name.startswith("d"):
-            return types.Identifier(installation_id=self.prefix + name)
-        return types.Identifier(custom_id=self.prefix + name)
-
-    def address(self, name):
-        return f"{name}.{self.prefix}@Example.org" if name.startswith("e") else self.phone + name[1:]
-
-    def stamp(self, target, offset):
-        target.seconds = self.base + offset
-
-    def make(self, operation, first_ids, revision_of, inside_batch=False):
-        """The method's name and the request; `revision_of` resolves the value `right`."""
-        method = operation["do"]
-        request = getattr(self, method)(operation, first_ids, revision_of)
-        if not inside_batch:
-            request.project = self.project
-            if "request" in operation:
-                request.request_id = self.prefix + operation["request"]
-        if "revision" in operation:
-            right = revision_of(request)
-            request.expected_revision.value = {"right": right, "wrong": right + REVISION_WRONG, "new": 0}[
-                operation["revision"]
-            ]
-        return method, request
-
-    def times(self, request, operation):
-        if "at" in operation:
-            self.stamp(request.occurred_at, operation["at"])
-        if "sent" in operation:
-            self.stamp(request.sent_at, operation["sent"])
-
-    def Identify(self, operation, first_ids, revision_of):
-        request = rpc.IdentifyRequest()
-        if "device" in operation:
-            request.installation_id = self.prefix + operation["device"]
-            if operation["platform"]:
-                request.source.platform = operation["platform"]
-        if operation.get("person") == "nobody":
-            request.logged_out = True
-        elif "person" in operation:
-            request.custom_id = self.prefix + operation["person"]
-        self.times(request, operation)
-        patch = operation.get("patch", {})
-        for name, value in patch.get("set", {}).items():
-            request.attributes.set[name].CopyFrom(types.Value(**value))
-        for name, texts in patch.get("list", {}).items():
-            request.attributes.set[name].list.SetInParent()
-            request.attributes.set[name].list.items.extend(texts)
-        request.attributes.delete.extend(patch.get("delete", []))
-        for action in ("add", "remove"):
-            for name, texts in patch.get(action, {}).items():
-                getattr(request.attributes, action)[name].items.extend(texts)
-        for name, value in patch.get("native", {}).items():
-            is_address = name in ("email_address", "phone_number")
-            getattr(request.attributes.native, name).value = self.address(value) if is_address else value
-        return request
-
-    def Track(self, operation, first_ids, revision_of):
-        request = rpc.TrackRequest(
-            identifier=self.identifier(operation["who"], first_ids),
-            allow_partial=operation.get("partial", False),
-            historical=operation.get("historical", False),
-            must_exist=operation.get("must_exist", False),
-        )
-        if operation["platform"]:
-            request.source.platform = operation["platform"]
-        if "sent" in operation:
-            self.stamp(request.sent_at, operation["sent"])
-        for its in operation["events"]:
-            event = request.events.add(name=its["name"], event_id=its.get("id", ""), label=its.get("label", ""))
-            if "at" in its:
-                self.stamp(event.occurred_at, its["at"])
-            if "value" in its:
-                event.attributes["Amount"].integer = its["value"]
-        return request
-
-    def UpdateSubscription(self, operation, first_ids, revision_of):
-        request = rpc.UpdateSubscriptionRequest(
-            identifier=self.identifier(operation["who"], first_ids), source=operation["source"]
-        )
-        for channel, topic, state in operation["changes"]:
-            request.changes.add(channel=channel, topic=topic, state=state)
-        if "reference" in operation:
-            request.evidence.reference = operation["reference"]
-            request.evidence.method = "call"
-        self.times(request, operation)
-        return request
-
-    def CreateProject(self, operation, first_ids, revision_of):
-        return admin.CreateProjectRequest(options=admin.ProjectOptions(**operation["options"]))
-
-    def UpdateProject(self, operation, first_ids, revision_of):
-        return admin.UpdateProjectRequest(
-            options=admin.ProjectOptions(**operation["options"]),
-            update_mask=field_mask_pb2.FieldMask(paths=operation.get("mask", [])),
-        )
-
-    def DeleteProject(self, operation, first_ids, revision_of):
-        return admin.DeleteProjectRequest(undo=operation.get("undo", False))
-
-    def EraseProfile(self, operation, first_ids, revision_of):
-        return rpc.EraseProfileRequest(identifier=self.identifier(operation["who"], first_ids))
-
-    def AddSuppression(self, operation, first_ids, revision_of):
-        return rpc.AddSuppressionRequest(
-            channel=operation["channel"], address=self.address(operation["address"]), reason=operation["reason"]
-        )
-
-    def RemoveSuppression(self, operation, first_ids, revision_of):
-        return rpc.RemoveSuppressionRequest(
-            channel=operation["channel"], address=self.address(operation["address"]), reason=operation["reason"]
-        )
-
-    def BatchWrite(self, operation, first_ids, revision_of):
-        request = rpc.BatchWriteRequest(best_effort=operation["best_effort"])
-        kinds = {"Identify": "identify", "Track": "track", "UpdateSubscription": "update_subscription"}
-        for inner in operation["operations"]:
-            inner = {name: value for name, value in inner.items() if name != "request"}
-            method, its = self.make(inner, first_ids, revision_of, inside_batch=True)
-            getattr(request.operations.add(), kinds[method]).CopyFrom(its)
-        return request

@@ -10,10 +10,12 @@ from conftest import Failure, profiles_pb2 as rpc, types_pb2 as types
 from profiles.v1 import admin_pb2 as admin
 from reference_attributes import Rejected
 from reference_compare import CLOCK_SLACK, TIMEOUT_SECONDS, Comparisons, expect
+from reference_watch import FeedComparisons
 from reference_model import Learned
-from reference_operations import Requests, affected
+from reference_operations import affected
 from reference_profile import micros
 from reference_projects import METHODS, Projects
+from reference_requests import Requests
 
 
 def seen_in(response):
@@ -40,7 +42,7 @@ def seen_in(response):
             yield from [f"in a batch: {result.error.message}"] if kind == "error" else seen_in(getattr(result, kind))
 
 
-class Run(Comparisons):
+class Run(Comparisons, FeedComparisons):
     """One seed under one prefix."""
 
     def __init__(self, service, prefix, number, base=None):
@@ -54,12 +56,15 @@ class Run(Comparisons):
         # Counts of outcomes, reasons and warnings: the coverage of the seeds.
         self.seen = collections.Counter()
         self.last_lsn = self.last_received = 0
+        self.markers = 0
+        self.first_lsn = self.head_lsn() + 1
 
     def enter(self, project):
         """Makes a project that of everything that follows."""
         self.project = self.requests.project = project
         self.model = self.projects.all[project].model
         self.first_ids, self.names = self.known[project]
+        self.requests.triggers = list(self.model.triggers)
 
     def find(self, name):
         return self.model.find(self.requests.identifier(name, self.first_ids))
@@ -201,6 +206,8 @@ class Run(Comparisons):
             )
         elif isinstance(request, rpc.UpdateSubscriptionRequest):
             its.profile_id = response.profile_id if response else "?"
+        elif isinstance(request, rpc.CreateTriggerRequest):
+            its.profile_id = response.trigger.trigger_id if response else "?"
         if response and its.profile_id and its.profile_id not in self.model.profiles:
             expect(len(its.profile_id) == 26, "profile_id of a new profile", "26 characters", its.profile_id)
         if its.merge_id:
@@ -249,6 +256,8 @@ class Run(Comparisons):
             ]
         if isinstance(response, rpc.EraseProfileResponse):
             yield micros(response.log_purge_due) - erasure_of.PURGE_WITHIN
+        if isinstance(response, rpc.CreateTriggerResponse):
+            yield micros(response.trigger.created_at)
         for part in parts:
             for entry in getattr(part, "entries", ()):
                 yield micros(entry.received_at)

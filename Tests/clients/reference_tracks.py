@@ -78,6 +78,8 @@ class Tracks:
             if holder.id not in changed:
                 changed[holder.id] = holder
             self.store_event(holder, key, stored)
+            is_seen = holder is profile and not request.historical
+            self.event_stored(holder, stored, learned, learned.received if is_seen else holder.seen)
             storing[holder.id] = holder
             result.status, result.profile_id = types.EVENT_STATUS_STORED, holder.id
             result.effective_time.CopyFrom(stored.effective_time)
@@ -141,6 +143,7 @@ class Tracks:
         count, first, last = profile.counters.get(event.name, (0, time, time))
         profile.counters[event.name] = (count + 1, min(first, time), max(last, time))
         self.events[key] = (profile.id, event)
+        self.stored.append((profile.id, event))
 
     def drop_events(self, profile):
         while len(profile.events) > self.events_max:

@@ -28,8 +28,10 @@ from isolation_catalogue import (
     probes,
     replace,
 )
-from isolation_worlds import SCOPES, Base, Caller, Person, World, altered, new_key
+from conftest import types_pb2
+from isolation_worlds import SCOPES, Base, Caller, Person, World, altered, new_key, split
 from profiles.v1 import admin_pb2, profiles_pb2
+from raw import Raw, message
 
 OK, INVALID, NOT_FOUND, DENIED, FAILED, UNIMPLEMENTED, UNAUTHENTICATED = 0, 3, 5, 7, 9, 12, 16
 BUILT = [name for name, row in ROWS.items() if row.is_built]
@@ -235,6 +237,53 @@ def test_another_project_inside_of_a_batch_tells_nothing(sides):
                 request = ROWS[name].request(side.person(name))
                 outcomes.append(side.call(name, replace(request, path, project)))
         assert differing(outcomes) == [] and outcomes[0].code in (INVALID, DENIED), path
+
+
+def watch_until(side, marker, key, **filters):
+    """Everything that a Watch of the project of a key shows, up to the event of a marker."""
+    request = profiles_pb2.WatchRequest(project=marker.project, from_lsn=1, **filters)
+    caller = Caller(side.world.server.listen, f"Bearer {key}")
+    wanted = marker.event_id.encode()
+    track = profiles_pb2.TrackRequest(
+        project=marker.project, identifier=marker.who, events=[types_pb2.Event(name="end", event_id=marker.event_id)]
+    )
+    side.world.profiles.Track(track)
+    caller.raw = Raw(side.world.server.listen)
+    caller.raw.open_window()
+    stream = caller.raw.headers(("authorization", f"Bearer {key}"), path="/profiles.v1.Profiles/Watch")
+    caller.raw.data(stream, message(request.SerializeToString()))
+    response = caller.raw.response(stream, is_enough=lambda data: wanted in b"".join(split(data)))
+    caller.close()
+    assert response.canceled, response.grpc
+    found = [profiles_pb2.WatchResponse.FromString(payload) for payload in split(response.data)]
+    return [response.change for response in found if response.HasField("change")]
+
+
+def test_watch_shows_nothing_of_another_project(sides):
+    """All of it, and with filters that name people of the other project by each of their names."""
+    name, side = "profiles.v1.Profiles.Watch", sides.full
+    theirs = {person.profile_id for person in sides.known.values()}
+    known = sides.known[name]
+    mine, others = side.mine.new_key(["READ"]).key, side.other.new_key(["READ"]).key
+    filters = [
+        {},
+        {"identifiers": [known.who]},
+        {"identifiers": [types_pb2.Identifier(installation_id=known.installation_id)]},
+        {"identifiers": [types_pb2.Identifier(profile_id=known.profile_id)]},
+    ]
+    for fields in filters:
+        marker = side.person(name)
+        seen = {change.profile_id for change in watch_until(side, marker, mine, **with_marker(fields, marker))}
+        assert seen and not seen & theirs, fields
+        # The control: the same filter shows them to their own project.
+        marker = side.person(name, side.other)
+        seen = {change.profile_id for change in watch_until(side, marker, others, **with_marker(fields, marker))}
+        assert known.profile_id in seen, fields
+
+
+def with_marker(fields, marker):
+    """A filter that lets the marker pass as well."""
+    return {name: [*values, marker.who] for name, values in fields.items()}
 
 
 def test_the_same_probes_tell_with_a_key_of_the_other_project(sides):

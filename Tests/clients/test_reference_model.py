@@ -1,4 +1,5 @@
-"""The service against the reference model: seeded random operations, every response and every profile compared.
+"""The service against the reference model: seeded random operations, every response, every profile, the change feed and
+the firings of triggers compared.
 
 Each seed has five projects with options of their own and the same names, ids and request ids in all of them.
 PROFILES_MODEL_SEEDS is the number of seeds (1,000 in `make model-test`), PROFILES_MODEL_OPERATIONS the operations per
@@ -54,8 +55,20 @@ WRITES = (
     "CreateProject",
     "UpdateProject",
     "DeleteProject",
+    "CreateTrigger",
+    "DeleteTrigger",
 )
-READS = ("GetProject", "GetStats", "GetProfile", "ListEvents", "ListConsentHistory", "CheckSendable")
+READS = (
+    "GetProject",
+    "GetStats",
+    "GetProfile",
+    "ListEvents",
+    "ListConsentHistory",
+    "CheckSendable",
+    "ListTriggers",
+    "Watch",
+    "WatchTriggers",
+)
 
 
 class Service:
@@ -93,7 +106,10 @@ def built(service):
         if method.name in WRITES + READS:
             call = getattr(service.stub_of(method.name), method.name)
             try:
-                call(message_factory.GetMessageClass(method.input_type)(), timeout=20)
+                request = message_factory.GetMessageClass(method.input_type)()
+                response = call(iter([request]) if method.client_streaming else request, timeout=20)
+                if method.server_streaming:
+                    next(response)
             except grpc.RpcError as error:
                 if error.code() == grpc.StatusCode.UNIMPLEMENTED:
                     continue
@@ -135,6 +151,8 @@ def play(service, seed, operations, kills, names, seen=None):
             return index, str(difference)
     try:
         run.compare_all(names)
+        if "WatchTriggers" in names:
+            run.compare_all_deliveries()
     except Difference as difference:
         return len(operations) - 1, f"at the end: {difference}"
     if seen is not None:

@@ -33,10 +33,12 @@ BUILT = {
     "CreateKey",
     "RevokeKey",
     "Backup",
+    "Watch",
     "CreateTrigger",
     "ListTriggers",
     "DeleteTrigger",
     "Watch",
+    "WatchTriggers",
 }
 # Built, and a failed request does not end the call: test_streams.py.
 STREAMS = {"TrackStream"}

@@ -127,7 +127,8 @@ extension MessageEncoder {
         }
     }
 
-    private func storedEvent(_ reader: inout ByteReader) -> UnsafeMutablePointer<
+    /// The event whose image (`StoredEventView`) comes next, in the arena.
+    func storedEvent(_ reader: inout ByteReader) -> UnsafeMutablePointer<
         Profiles__V1__StoredEvent
     > {
         guard let view = StoredEventView(from: &reader) else {

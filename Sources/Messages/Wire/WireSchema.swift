@@ -99,6 +99,7 @@ struct WireSchema: @unchecked Sendable {
     let createTriggerRequest: WireRoot<Profiles__V1__CreateTriggerRequest>
     let listTriggersRequest: WireRoot<Profiles__V1__ListTriggersRequest>
     let deleteTriggerRequest: WireRoot<Profiles__V1__DeleteTriggerRequest>
+    let watchTriggersRequest: WireRoot<Profiles__V1__WatchTriggersRequest>
     let messages: UnsafePointer<WireMessage>
     let fields: UnsafePointer<WireField>
 
@@ -146,6 +147,7 @@ struct WireSchema: @unchecked Sendable {
         self.createTriggerRequest = builder.root(profiles__v1__create_trigger_request__init)
         self.listTriggersRequest = builder.root(profiles__v1__list_triggers_request__init)
         self.deleteTriggerRequest = builder.root(profiles__v1__delete_trigger_request__init)
+        self.watchTriggersRequest = builder.root(profiles__v1__watch_triggers_request__init)
         // Kept for the life of the process: tables behind plain pointers cost no reference counting
         // on the way of a request.
         self.messages = Self.keep(builder.messages)
@@ -319,7 +321,7 @@ extension RequestMessage {
     package static let createTrigger = Self(schema.createTriggerRequest)
     package static let listTriggers = Self(schema.listTriggersRequest)
     package static let deleteTrigger = Self(schema.deleteTriggerRequest)
-    package static let watchTriggers = Self(unbuilt: "WatchTriggers")
+    package static let watchTriggers = Self(schema.watchTriggersRequest)
     package static let mergeProfiles = Self(unbuilt: "MergeProfiles")
     package static let unmergeProfile = Self(unbuilt: "UnmergeProfile")
     package static let createProject = Self(schema.createProjectRequest)

@@ -11,40 +11,6 @@ package enum ClientError: Error {
     case closed
 }
 
-/// One call. A load reuses the object for the next call when it has ended.
-final class ClientCall {
-    /// Such as `/profiles.v1.Profiles/Track`.
-    var path: [UInt8] = []
-    /// `grpc-timeout` and `authorization`, if set.
-    var metadata: [(StaticString, [UInt8])] = []
-    /// The framed request.
-    var body: [UInt8] = []
-    var bodyOffset = 0
-    /// For loads: the index of the method, and the time at which the call was due.
-    var kind = 0
-    var startedNanoseconds: UInt64 = 0
-    /// From the trailers; -1 until they arrive.
-    var status: Int32 = -1
-    /// Whether `response`, `message` and `details` are stored; a load needs the status only.
-    let keepsResponse: Bool
-    /// The framed response.
-    var response: [UInt8] = []
-    /// `grpc-message` and `grpc-status-details-bin`, as sent.
-    var message = ""
-    var details = ""
-    var hasEnded = false
-    /// The server has not looked at it, and says so: it may be started again elsewhere.
-    var isUnprocessed = false
-    /// For loads: how often that has happened to this call.
-    var timesSentBack = 0
-    /// Whether the response was longer than the client keeps.
-    var isOversized = false
-
-    init(keepsResponse: Bool) {
-        self.keepsResponse = keepsResponse
-    }
-}
-
 /// A client's HTTP/2 connection over a non-blocking socket, with any number of concurrent calls.
 ///
 /// Deliberately independent of the server's transport, so that they cannot share a bug. Used by one
@@ -97,9 +63,10 @@ final class ClientConnection {
         }
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) {
             session, _, id, bytes, count, _ in
-            guard let call = ClientConnection.call(session, id), call.keepsResponse else {
-                return 0
-            }
+            guard let call = ClientConnection.call(session, id) else { return 0 }
+            // SAFETY: nghttp2 gives the bytes with their count, for this call only.
+            call.onData?(UnsafeRawBufferPointer(start: bytes, count: count))
+            guard call.keepsResponse else { return 0 }
             guard call.response.count + count <= ClientConnection.responseBytesMax else {
                 call.isOversized = true
                 // The only failure is a lack of memory, which the next call to nghttp2 reports.
@@ -183,6 +150,9 @@ final class ClientConnection {
                         count: count)
                 }
                 call.bodyOffset += count
+                if call.isBodyOpen {
+                    return count > 0 ? count : Int(NGHTTP2_ERR_DEFERRED.rawValue)
+                }
                 if call.bodyOffset == call.body.count {
                     flags!.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
                 }
@@ -204,7 +174,21 @@ final class ClientConnection {
             return nghttp2_submit_request(self.session, nil, list, list.count, &provider, pointer)
         }
         guard stream > 0 else { throw .closed }
+        call.stream = stream
         self.openCalls += 1
+    }
+
+    /// Sends more of the request of a started call whose body is open.
+    ///
+    /// - Parameter isLast: Whether the client's side of the stream ends with it.
+    func extend(_ call: ClientCall, with bytes: [UInt8], isLast: Bool) {
+        guard !call.hasEnded, call.isBodyOpen else { return }
+        call.body.removeSubrange(..<call.bodyOffset)
+        call.bodyOffset = 0
+        call.body += bytes
+        call.isBodyOpen = !isLast
+        // Fails if the stream waits for nothing, and then takes the bytes by itself.
+        nghttp2_session_resume_data(self.session, call.stream)
     }
 
     /// Reads all available input and writes as much as possible.
@@ -254,22 +238,6 @@ final class ClientConnection {
             if self.outputOffset == self.output.count {
                 self.output.removeAll(keepingCapacity: true)
                 self.outputOffset = 0
-            }
-        }
-    }
-}
-
-extension ClientCall {
-    /// Stores the header or trailer if it is one that the client uses.
-    fileprivate func receiveField(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-        if name.elementsEqual("grpc-status".utf8) {
-            self.status = RPCFailure.code(trailer: value)
-        } else if self.keepsResponse {
-            if name.elementsEqual("grpc-message".utf8) {
-                self.message = String(decoding: value, as: UTF8.self)
-            }
-            if name.elementsEqual("grpc-status-details-bin".utf8) {
-                self.details = String(decoding: value, as: UTF8.self)
             }
         }
     }

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Why a call failed.
 package struct RPCFailure: Error, Equatable {
     /// One invalid field of the request.
@@ -20,6 +22,7 @@ package struct RPCFailure: Error, Equatable {
     package static let unknown: Int32 = 2
     package static let invalidArgument: Int32 = 3
     package static let deadlineExceeded: Int32 = 4
+    package static let resourceExhausted: Int32 = 8
     package static let unimplemented: Int32 = 12
     package static let unavailable: Int32 = 14
 
@@ -28,6 +31,20 @@ package struct RPCFailure: Error, Equatable {
         self.code = code
         self.message = message
         self.hasResponse = false
+    }
+
+    /// A connection that cannot be made, or has failed.
+    init(_ error: ClientError, reaching address: ServerAddress) {
+        let text =
+            switch error {
+            case .socket(_, let errno):
+                "cannot reach \(address): \(String(cString: strerror(errno)))"
+            case .unknownHost: "cannot reach \(address): no such host"
+            case .closed:
+                "cannot reach \(address): the connection was closed (is that the service's gRPC "
+                    + "port?)"
+            }
+        self.init(withoutResponse: Self.unavailable, text)
     }
 
     /// From a received `google.rpc.Status` as JSON, such as the `error` of an item of a batch.

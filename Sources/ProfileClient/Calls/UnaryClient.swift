@@ -52,7 +52,7 @@ package final class UnaryClient {
 
     /// Calls with an encoded request; retries until it succeeds, fails permanently, or times out.
     package func call(_ method: RPCMethod, _ request: [UInt8]) throws(RPCFailure) -> [UInt8] {
-        let deadline = Self.nowMilliseconds() + self.retryPolicy.timeoutMilliseconds
+        let deadline = ClientClock.milliseconds() + self.retryPolicy.timeoutMilliseconds
         var pause = Self.pauseMilliseconds
         while true {
             do {
@@ -60,7 +60,7 @@ package final class UnaryClient {
             } catch {
                 let waits = error.hasResponse || self.retryPolicy.waitsForServer
                 guard error.code == RPCFailure.unavailable, waits,
-                    Self.nowMilliseconds() + pause < deadline
+                    ClientClock.milliseconds() + pause < deadline
                 else { throw error }
                 usleep(UInt32(pause * 1_000))
                 pause = min(pause * 2, Self.pauseMillisecondsMax)
@@ -75,10 +75,10 @@ package final class UnaryClient {
     package func stream(_ method: RPCMethod, _ request: [UInt8], _ body: (JSONValue) -> Void)
         throws(RPCFailure)
     {
-        let deadline = Self.nowMilliseconds() + self.retryPolicy.timeoutMilliseconds
+        let deadline = ClientClock.milliseconds() + self.retryPolicy.timeoutMilliseconds
         var malformed = false
         let call = try self.attempt(method, request, deadline) { call in
-            while let message = Self.nextMessage(of: call) {
+            while let message = call.takeMessage() {
                 if let json = MessageJSON.decode(message, as: method.response) {
                     body(json)
                 } else {
@@ -86,8 +86,8 @@ package final class UnaryClient {
                 }
             }
         }
-        try withExtendedLifetime(call) { () throws(RPCFailure) in try Self.checkStatus(of: call) }
-        guard call.response.isEmpty, !malformed else {
+        try withExtendedLifetime(call) { () throws(RPCFailure) in try call.checkStatus() }
+        guard call.isDrained, !malformed else {
             throw RPCFailure(
                 withoutResponse: 13, "the response of \(method.path) has an unexpected format")
         }
@@ -109,13 +109,11 @@ package final class UnaryClient {
     ) throws(RPCFailure) -> ClientCall {
         let call = ClientCall(keepsResponse: true)
         call.path = Array(method.path.utf8)
-        // SAFETY: the bytes of the length are copied before the closure returns.
-        call.body =
-            [0] + withUnsafeBytes(of: UInt32(request.count).bigEndian) { Array($0) } + request
+        call.body = ClientFraming.framed(request)
         call.metadata = [
             (
                 "grpc-timeout",
-                Array("\(max(1, min(deadline - Self.nowMilliseconds(), 99_999_999)))m".utf8)
+                Array("\(max(1, min(deadline - ClientClock.milliseconds(), 99_999_999)))m".utf8)
             )
         ]
         if let key = self.key {
@@ -128,7 +126,7 @@ package final class UnaryClient {
             try self.finish(call, on: connection, deadline, arrived)
         } catch {
             self.connection = nil
-            throw RPCFailure(withoutResponse: RPCFailure.unavailable, self.text(error))
+            throw RPCFailure(error, reaching: self.address)
         }
         guard call.hasEnded else {
             // The connection is dropped together with the call, so that a late response cannot be
@@ -143,7 +141,7 @@ package final class UnaryClient {
 
     private func connected(_ deadline: Int64) throws(ClientError) -> ClientConnection {
         if let connection = self.connection, connection.acceptsCalls { return connection }
-        let rest = max(1, min(deadline - Self.nowMilliseconds(), 5_000))
+        let rest = max(1, min(deadline - ClientClock.milliseconds(), 5_000))
         let connection = try ClientConnection(self.address, timeoutMilliseconds: Int32(rest))
         self.connection = connection
         return connection
@@ -156,7 +154,7 @@ package final class UnaryClient {
         while true {
             let wantsToWrite = try connection.turn()
             arrived(call)
-            let rest = deadline - Self.nowMilliseconds()
+            let rest = deadline - ClientClock.milliseconds()
             guard !call.hasEnded, rest > 0 else { return }
             guard !connection.isFinished else { throw .closed }
             var polled = pollfd(
@@ -166,50 +164,11 @@ package final class UnaryClient {
         }
     }
 
-    private static func checkStatus(of call: ClientCall) throws(RPCFailure) {
-        guard !call.isOversized else {
-            throw RPCFailure(withoutResponse: 13, "the response is too large for this client")
-        }
-        guard call.status != 0 else { return }
-        // A stream that ended without a status was reset, or was not gRPC: the outcome is unknown.
-        let code = call.status < 0 ? RPCFailure.unavailable : call.status
-        throw RPCFailure(
-            code: code,
-            message: call.status < 0 ? "the call ended without a status" : call.message,
-            details: call.details)
-    }
-
-    /// Removes the first message from the received bytes; `nil` if it is incomplete.
-    private static func nextMessage(of call: ClientCall) -> [UInt8]? {
-        guard call.response.count >= 5, call.response[0] == 0 else { return nil }
-        let end = 5 + call.response[1 ..< 5].reduce(0) { $0 << 8 | Int($1) }
-        guard call.response.count >= end else { return nil }
-        defer { call.response.removeSubrange(..<end) }
-        return Array(call.response[5 ..< end])
-    }
-
     private static func response(_ call: ClientCall) throws(RPCFailure) -> [UInt8] {
-        try self.checkStatus(of: call)
-        guard call.response.count >= 5, call.response[0] == 0,
-            call.response[1 ..< 5].reduce(0, { $0 << 8 | Int($1) }) == call.response.count - 5
-        else { throw RPCFailure(withoutResponse: 13, "the response is not exactly one message") }
-        return Array(call.response.dropFirst(5))
-    }
-
-    private func text(_ error: ClientError) -> String {
-        switch error {
-        case .socket(_, let errno):
-            "cannot reach \(self.address): \(String(cString: strerror(errno)))"
-        case .unknownHost: "cannot reach \(self.address): no such host"
-        case .closed:
-            "cannot reach \(self.address): the connection was closed (is that the service's gRPC "
-                + "port?)"
+        try call.checkStatus()
+        guard let message = call.takeMessage(), call.isDrained else {
+            throw RPCFailure(withoutResponse: 13, "the response is not exactly one message")
         }
-    }
-
-    private static func nowMilliseconds() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
+        return message
     }
 }

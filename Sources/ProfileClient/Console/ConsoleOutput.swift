@@ -48,6 +48,14 @@ package final class ConsoleOutput {
         }
     }
 
+    /// Sets `failure` to EPIPE if the reader of a pipe or the terminal has left, without a write.
+    package func noticeLostReader() {
+        var polled = pollfd(fd: self.descriptor, events: 0, revents: 0)
+        poll(&polled, 1, 0)
+        let isLost = Int32(polled.revents) & (POLLERR | POLLHUP) != 0
+        if isLost, self.failure == nil { self.failure = EPIPE }
+    }
+
     /// Closes the descriptor if it was written to: some file systems report only then that the
     /// bytes were lost.
     package func close() {

@@ -107,9 +107,9 @@ struct LoadTemplate {
     ///   - projects: Number of projects that the people are spread over, each of which is named
     ///     `project-` and at least five digits; `nil`: all of them are in `project`.
     init(_ method: LoadMethod, project: String, ids: Int, projects: Int?) {
-        let personDigits = max(6, String(ids - 1).utf8.count)
+        let person = Self.customID(0, of: ids)
+        let personDigits = person.utf8.count - "user-".utf8.count
         let projectDigits = max(5, String((projects ?? 1) - 1).utf8.count)
-        let person = "user-" + String(repeating: "0", count: personDigits)
         let several = "project-" + String(repeating: "0", count: projectDigits)
         let json = method.request(
             project: projects == nil ? project : several, customID: person)
@@ -124,6 +124,13 @@ struct LoadTemplate {
         self.project =
             projects == nil
             ? nil : Self.digits(projectDigits, after: "project-", of: several, in: framed)
+    }
+
+    /// The custom id of one of so many people.
+    static func customID(_ number: Int, of ids: Int) -> String {
+        let digits = String(number)
+        let count = max(6, String(ids - 1).utf8.count)
+        return "user-" + String(repeating: "0", count: count - digits.utf8.count) + digits
     }
 
     /// The digits of a name, which is in the request at most once.

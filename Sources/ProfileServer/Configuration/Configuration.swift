@@ -39,6 +39,8 @@ package struct Configuration: Equatable, Sendable {
     package var snapshotSeconds: Int
     /// Size of the change feed on disk, in bytes; the oldest changes go beyond it.
     package var feedBytes = FeedOptions().bytesMax
+    /// Open Watch calls.
+    package var watchersMax = WatchLimits().watchersMax
     /// The lsn at which a log is accepted that has lost its end; `nil`: such a log is rejected.
     package var acceptLogLoss: UInt64?
     /// Projects of a new data directory; an existing one keeps its own number.
@@ -68,6 +70,8 @@ package struct Configuration: Equatable, Sendable {
     package static let snapshotSecondsRange = 1 ... 28_800
     /// Less would be seconds of a busy server's changes; 1 TiB is more than 23 hours of any.
     package static let feedBytesRange = (64 << 20) ... (1 << 40)
+    /// One thread serves them all, and 10,000 may hold 1 GiB of batches.
+    package static let watchersMaxRange = 1 ... 10_000
     /// At least `default`; as many as the store can find at once.
     package static let projectsMaxRange = 1 ... 10_000
     /// 0: at once. At most 90 days, as who deletes wants the data gone.

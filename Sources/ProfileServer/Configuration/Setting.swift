@@ -149,6 +149,15 @@ package struct Setting: Sendable {
                 + " 23 hours.",
             in: \.feedBytes, Configuration.feedBytesRange),
         Setting(
+            name: "watchers-max", valueName: "N",
+            summary: "Open Watch calls; one more is rejected. Each costs up to 100 KiB.",
+            unit: "watchers", allowed: Self.text(Configuration.watchersMaxRange),
+            write: {
+                Self.store(
+                    Self.number($0, Configuration.watchersMaxRange), in: \.watchersMax, of: &$1)
+            },
+            read: { "\($0.watchersMax)" }),
+        Setting(
             name: "accept-log-loss", valueName: "LSN",
             summary:
                 "Serve a log that has lost its end, if it ends at just this lsn. A start that finds"

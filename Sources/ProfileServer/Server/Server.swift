@@ -153,6 +153,7 @@ package final class Server {
         node.pipeline.memoryBytesMax = self.configuration.memoryLimit
         node.snapshots.logBytesMax = UInt64(self.configuration.snapshotLogBytes)
         node.feed.bytesMax = self.configuration.feedBytes
+        node.watch.watchersMax = self.configuration.watchersMax
         node.feed.segmentBytesMax = min(
             node.feed.segmentBytesMax, LinuxProcess.fileBytesMax ?? .max)
         node.snapshots.ageNanosecondsMax =

@@ -101,6 +101,7 @@ final class ServerStatus: AdminPages {
             Self.writeRequestIDs(of: recovered, to: &text)
             Self.write(recovered.snapshots, to: &text)
             Self.write(recovered.feed, to: &text)
+            Self.write(recovered.watchers, of: recovered.feed, to: &text)
         }
         return text.text
     }
@@ -251,6 +252,7 @@ final class ServerStatus: AdminPages {
             help: "Identifiers of erased people that are still blocked.",
             value: Double(recovered.store.blockedIdentifierCount))
         Self.write(recovered.store.triggers.counts, to: &text)
+        Self.write(recovered.triggers.metrics, to: &text)
         if let memory = recovered.pipeline.metrics.memory {
             text.gauge(
                 "profiles_store_bytes", help: "Memory of the store.",

@@ -4,8 +4,10 @@ import Messages
 
 /// Where the messages of a response stream come from.
 protocol PullSource: AnyObject {
-    /// Takes the only request of the call.
+    /// Takes a request; of a call that has one only, the first.
     func receive(_ message: UnsafeRawBufferPointer) -> PullStart
+    /// The client has sent its last request.
+    func requestsEnded()
     /// What can be sent now. `.message` is followed by `write`, unless the client's stream is full.
     var state: PullState { get }
     /// Appends the next message.
@@ -23,13 +25,15 @@ protocol PullSource: AnyObject {
 }
 
 extension PullSource {
+    // A call that has one request began with it.
+    func requestsEnded() {}
     func complete(_ event: OperatorReport.Event) {}
     func abandoned() {}
     func drain() -> Bool { false }
     func ended() {}
 }
 
-/// Whether the request of a response stream begins it.
+/// Whether a request of a response stream is taken.
 enum PullStart {
     case begun
     case rejected(CallFailure)
@@ -66,6 +70,11 @@ final class PullCall: LiveCall {
         case .begun: self.pump()
         case .rejected(let failure): self.end(with: failure)
         }
+    }
+
+    func requestsEnded() {
+        self.source.requestsEnded()
+        self.pump()
     }
 
     func becameWritable() { self.pump() }

@@ -35,6 +35,7 @@ package final class Node {
         package let snapshots: SnapshotMetrics
         package let feed: Feed
         package let watchers: WatchCoordinator
+        package let triggers: TriggerCoordinator
         package let report: RecoveryReport
         /// Time that the recovery took.
         package let seconds: Double
@@ -170,7 +171,7 @@ package final class Node {
             Partition(
                 store: recovered.store, pipeline: recovered.pipeline,
                 coordinator: self.coordinator, feed: recovered.feed,
-                watchers: recovered.watchers))
+                watchers: recovered.watchers, triggers: recovered.triggers))
         self.health.setAll(.serving)
         self.loopWaker()
     }

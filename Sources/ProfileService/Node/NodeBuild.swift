@@ -25,6 +25,7 @@ struct NodeBuild {
         let scrub: any Parker
         let feed: any Parker
         let watch: any Parker
+        let triggers: any Parker
 
         init(_ make: () -> any Parker) {
             self.log = make()
@@ -34,6 +35,7 @@ struct NodeBuild {
             self.scrub = make()
             self.feed = make()
             self.watch = make()
+            self.triggers = make()
         }
     }
 
@@ -79,8 +81,12 @@ struct NodeBuild {
             recovered, feed: feed, requests: requests, changes: feedWriter.feed)
         let snapshotMetrics = snapshotter.metrics
         feedWriter.keptBytes = { snapshotMetrics.bytes }
+        let triggers = TriggerCoordinator(
+            limits: self.environment.configuration.triggerStreams, mailboxes: mailboxes,
+            waker: self.parkers.triggers)
         let pipeline = self.makePipeline(
-            mailboxes: mailboxes, requests: requests, onLogFailure: onLogFailure)
+            mailboxes: mailboxes, requests: requests, triggers: triggers,
+            onLogFailure: onLogFailure)
         let coordinator = OperatorCoordinator(
             source: requests, mailboxes: mailboxes, waker: self.parkers.backups)
         let watchers = WatchCoordinator(
@@ -91,13 +97,14 @@ struct NodeBuild {
             recovered: Node.Recovered(
                 store: recovered.store, pipeline: pipeline, log: recovered.opened.metrics,
                 snapshots: snapshotter.metrics, feed: feedWriter.feed, watchers: watchers,
-                report: recovered.report,
+                triggers: triggers, report: recovered.report,
                 seconds: Double(elapsed) / 1e9),
             coordinator: coordinator,
             workers: [
                 self.scrub(recovered, scrubMetrics),
                 self.backups(coordinator),
                 self.watch(watchers, recovered.store, feedWriter.feed),
+                self.triggers(triggers, recovered.store, pipeline),
                 NodeComponent(
                     name: "snapshots", body: snapshotter, idling: .parked(self.parkers.snapshots),
                     onStop: { requests.stop() }),
@@ -139,6 +146,16 @@ struct NodeBuild {
             idling: .parked(self.parkers.watch), onStop: { coordinator.stop() })
     }
 
+    private func triggers(
+        _ coordinator: TriggerCoordinator, _ store: Store, _ pipeline: CommitPipeline
+    ) -> NodeComponent {
+        NodeComponent(
+            name: "triggers",
+            body: TriggerWorker(
+                coordinator, store: store, pipeline: pipeline, clock: self.environment.clock),
+            idling: .parked(self.parkers.triggers), onStop: { coordinator.stop() })
+    }
+
     private func makeSnapshotter(
         _ recovered: Partition.Recovered, feed: SnapshotFeed, requests: SnapshotRequests,
         changes: Feed
@@ -155,22 +172,24 @@ struct NodeBuild {
     }
 
     private func makePipeline(
-        mailboxes: [CompletionMailbox], requests: SnapshotRequests,
+        mailboxes: [CompletionMailbox], requests: SnapshotRequests, triggers: TriggerCoordinator,
         onLogFailure: @escaping @Sendable () -> Void
     ) -> CommitPipeline {
         let onEvent = self.environment.onEvent
         // The pipeline must not retain the node, which retains it.
         return CommitPipeline(
-            limits: self.environment.configuration.pipeline, mailboxes: mailboxes,
-            waker: self.parkers.log,
+            limits: self.environment.configuration.pipeline,
+            mailboxes: mailboxes + [triggers.settled], waker: self.parkers.log,
             onPoison: { error in
                 onLogFailure()
+                triggers.announce()
                 onEvent(.logFailed(error))
             },
             onShortage: { shortage, isShort in
                 if shortage == .disk { requests.note(isDiskFull: isShort) }
                 onEvent(.shortage(shortage, isShort))
-            }, onLeadership: { onEvent(.leadership($0)) }, onClock: { onEvent(.clock($0)) })
+            }, onLeadership: { onEvent(.leadership($0)) }, onClock: { onEvent(.clock($0)) },
+            onFirings: { triggers.announce(firings: $0) })
     }
 
     private func backups(_ coordinator: OperatorCoordinator) -> NodeComponent {

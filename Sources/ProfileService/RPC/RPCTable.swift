@@ -189,7 +189,7 @@ package enum RPCTable {
             }),
         RPCDefinition(
             profilesService, "WatchTriggers", .read, needs: .admin, takes: .watchTriggers,
-            .notBuilt(.bidirectional)),
+            .stream(.bidirectional) { $0.watchTriggers($1.token) }),
         RPCDefinition(
             profilesService, "MergeProfiles", .write, needs: .write, takes: .mergeProfiles,
             .notBuilt(.unary)),

@@ -8,8 +8,11 @@ import Storage
 final class HeadScan {
     /// Everything through here is considered for the parked watchers.
     private(set) var throughLSN: UInt64
-    /// Records considered so far.
-    private(set) var changes: UInt64 = 0
+    /// Records considered so far, and of them those through `throughLSN`.
+    private var (changes, changesThrough): (UInt64, UInt64) = (0, 0)
+    /// The number of changes, and the time, at which the next follower may have to be told; what
+    /// stands in between costs a follower nothing.
+    private var (dueChanges, dueNanoseconds): (UInt64, UInt64) = (0, 0)
     private let feed: Feed
     private let limits: WatchLimits
     private var cursor: FeedCursor
@@ -39,7 +42,16 @@ final class HeadScan {
             self.byName[identifier, default: []].append(follower)
         }
         self.parked[ObjectIdentifier(follower)] = Entry(follower: follower, targets: targets)
-        follower.enterScan(at: self.changes)
+        follower.enterScan(at: self.changesThrough)
+        self.plan(for: follower)
+    }
+
+    /// A follower can be told again how far the scan is.
+    func plan(for follower: WatchFollower) {
+        // Who cannot take anything is looked at when it can.
+        guard follower.hasRoom else { return }
+        self.dueChanges = min(self.dueChanges, follower.scanDue)
+        self.dueNanoseconds = min(self.dueNanoseconds, follower.heartbeatDue)
     }
 
     /// Makes a follower read on itself from where the scan is; before the scan goes on.
@@ -51,7 +63,7 @@ final class HeadScan {
         for identifier in follower.watcher.filter.identifiers {
             Self.remove(follower, from: &self.byName, identifier)
         }
-        follower.leaveScan()
+        follower.leaveScan(behind: self.changesThrough, through: self.throughLSN)
     }
 
     private static func remove<Key>(
@@ -100,6 +112,7 @@ final class HeadScan {
             self.find(self.byProfile[change.profileID], &concerned)
             guard change.kind.changesIdentities else { continue }
             if let other = change.otherID { self.find(self.byProfile[other], &concerned) }
+            change.forEachErasedID { self.find(self.byProfile[$0], &concerned) }
             if change.customID.count > 0 {
                 let name = IdentifierView(kind: .customID, bytes: change.customID)
                 self.find(self.byName[OwnedIdentifier(name)], &concerned)
@@ -119,13 +132,21 @@ final class HeadScan {
 
     private func move(to lsn: UInt64, _ nowNanoseconds: UInt64) {
         self.throughLSN = lsn
+        self.changesThrough = self.changes
+        guard self.changes >= self.dueChanges || nowNanoseconds >= self.dueNanoseconds else {
+            return
+        }
+        (self.dueChanges, self.dueNanoseconds) = (.max, .max)
         for entry in self.parked.values {
             entry.follower.skip(
                 to: self.changes, through: lsn, nowNanoseconds: nowNanoseconds)
+            self.plan(for: entry.follower)
         }
     }
 
     /// Those that have a last message to say; they have left the scan.
+    ///
+    /// - Complexity: O(parked).
     func takeEnding() -> [WatchFollower] {
         let ending = self.parked.values.map(\.follower).filter(\.isEnding)
         for follower in ending { self.leave(follower) }

@@ -29,6 +29,8 @@ final class IdentifierHistory {
     /// What the state had gone through before and after `tracks` was read: a step in between may be
     /// in it or not.
     private var (before, after): (UInt64, UInt64) = (0, 0)
+    /// What `tracks` went through when the reading began.
+    private var passedBefore = 0
 
     init(_ watcher: Watcher, from lsn: UInt64, store: Store, feed: Feed, _ limits: WatchLimits) {
         self.identifiers = watcher.filter.identifiers
@@ -48,7 +50,9 @@ final class IdentifierHistory {
             identifier.withView { self.store.chain(self.project, $0) }
         }
         self.after = self.store.appliedLSN
-        self.tracks = IdentifierTracks(self.identifiers, chains: chains)
+        self.tracks = IdentifierTracks(
+            self.identifiers, chains: chains, passed: self.tracks.passed)
+        self.passedBefore = self.tracks.passed.count
         self.steps = []
         self.cursor = self.feed.makeCursor(from: self.firstLSN)
     }
@@ -63,7 +67,8 @@ final class IdentifierHistory {
             for frame in slice.frames where frame.flags.contains(.identity) { self.read(frame) }
             return self.steps.count > self.limits.historyMax ? .tooLong : .more
         case .atHead:
-            if let last = self.steps.last, last.lsn > self.before {
+            let isAmbiguous = self.steps.last.map { $0.lsn > self.before } ?? false
+            if isAmbiguous || self.tracks.passed.count > self.passedBefore {
                 self.begin()
                 return .more
             }

@@ -20,6 +20,8 @@ struct IdentifierTracks {
         fileprivate enum Kind {
             /// The profile absorbed the other one.
             case merged
+            /// The profile gave the other one back.
+            case unmerged
             /// The identifier of a track began to name the profile.
             case named(track: Int)
             /// The installation of a track moved to the profile.
@@ -33,11 +35,20 @@ struct IdentifierTracks {
     }
 
     private var tracks: [Track]
+    /// The profiles that the tracks go through, today or by a merge that was undone since.
+    private(set) var passed: Set<ProfileID>
 
-    /// - Parameter chains: Of today (`Store.chain`), one per identifier.
-    init(_ identifiers: [OwnedIdentifier], chains: [[ProfileID]]) {
-        self.tracks = zip(identifiers, chains).map {
-            Track(identifier: $0, chain: $1, target: $1.last)
+    /// - Parameters:
+    ///   - chains: Of today (`Store.chain`), one per identifier.
+    ///   - passed: Of an earlier reading of the same history.
+    init(
+        _ identifiers: [OwnedIdentifier], chains: [[ProfileID]], passed: Set<ProfileID> = []
+    ) {
+        self.passed = passed.union(chains.joined())
+        self.tracks = zip(identifiers, chains).map { identifier, chain in
+            // A profile that nobody knows may be one that is erased behind the first position.
+            let own = chain.isEmpty ? identifier.profileID.map { [$0] } ?? [] : chain
+            return Track(identifier: identifier, chain: own, target: own.last)
         }
     }
 
@@ -47,7 +58,10 @@ struct IdentifierTracks {
     // MARK: History
 
     /// What of a change has to be taken back to know the time before it; nothing for most.
-    func steps(of change: ChangeView) -> [Step] {
+    ///
+    /// If a merge was undone, `passed` grows: the steps are complete once a reading of the whole
+    /// history leaves it as it is.
+    mutating func steps(of change: ChangeView) -> [Step] {
         var steps: [Step] = []
         func add(_ kind: Step.Kind) {
             steps.append(
@@ -56,11 +70,10 @@ struct IdentifierTracks {
                     otherID: change.otherID))
         }
         switch change.kind {
-        case .merged:
-            if let other = change.otherID, self.tracks.contains(where: { $0.chain.contains(other) })
-            {
-                add(.merged)
-            }
+        case .merged, .unmerged:
+            guard let other = change.otherID, self.passed.contains(other) else { break }
+            add(change.kind == .merged ? .merged : .unmerged)
+            if change.kind == .unmerged { self.passed.insert(change.profileID) }
         case .created, .identified, .installationMoved:
             for (index, track) in self.tracks.enumerated() where track.isNamed(by: change) {
                 add(change.kind == .installationMoved ? .moved(track: index) : .named(track: index))
@@ -76,6 +89,10 @@ struct IdentifierTracks {
         case .merged:
             for index in self.tracks.indices where self.tracks[index].target == step.profileID {
                 self.tracks[index].leaveSurvivor(step.otherID)
+            }
+        case .unmerged:
+            for index in self.tracks.indices where self.tracks[index].target == step.otherID {
+                self.tracks[index].enterSurvivor(step.profileID)
             }
         case .named(let index):
             if self.tracks[index].target == step.profileID { self.tracks[index].target = nil }
@@ -111,6 +128,8 @@ struct IdentifierTracks {
             }
             isMatch = isMatch || self.leads(to: profile, or: other)
         case .erased:
+            // Profiles that were merged into it before the first position lead to it as well.
+            change.forEachErasedID { isMatch = isMatch || self.leads(to: $0, or: nil) }
             for index in self.tracks.indices where self.tracks[index].target == profile {
                 self.tracks[index].target = nil
             }
@@ -124,6 +143,14 @@ struct IdentifierTracks {
             guard let target = track.target else { return false }
             return target == profile || target == other
         }
+    }
+}
+
+extension OwnedIdentifier {
+    /// The profile that it is the id of; `nil`: it is no profile id.
+    fileprivate var profileID: ProfileID? {
+        guard self.kind == .profileID else { return nil }
+        return self.bytes.withUnsafeBytes { ProfileID(binary: $0) }
     }
 }
 
@@ -148,5 +175,12 @@ extension IdentifierTracks.Track {
         else { return }
         self.target = loser
         self.chain.removeSubrange((position + 1)...)
+    }
+
+    /// Leads to the profile that it was merged into; an installation moves by a change of its own.
+    fileprivate mutating func enterSurvivor(_ survivor: ProfileID) {
+        guard self.identifier.kind != .installationID else { return }
+        self.target = survivor
+        self.chain.append(survivor)
     }
 }

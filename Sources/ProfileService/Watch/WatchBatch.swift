@@ -20,7 +20,10 @@ final class WatchBatch: @unchecked Sendable {
     /// `WatchCoordinator.lastErasure` before the first message was encoded: people erased later may be in it.
     var erasure: UInt64 = 0
 
+    /// Of all messages with their headers, in bytes.
     var count: Int { self.buffer.count }
+    /// Storage, in bytes.
+    var capacity: Int { self.buffer.capacity }
     var isEmpty: Bool { self.readOffset == self.buffer.count }
 
     /// Appends the message that `body` encodes.

@@ -59,7 +59,10 @@ final class WatchFollower {
     private var sliceThrough: UInt64 = 0
     private var isInSlice = false
     private var batch: WatchBatch
-    private var hasRoom = true
+    /// The storage of one that was sent, for the next one.
+    private var spare: WatchBatch?
+    /// The loop has taken the batch before.
+    private(set) var hasRoom = true
     private var isDraining = false
     private var skipped: UInt64 = 0
     private var lastSentNanoseconds: UInt64 = 0
@@ -100,9 +103,9 @@ final class WatchFollower {
     func hear() -> Bool {
         let demand = self.watcher.takeDemand()
         self.hasRoom = demand.hasRoom
-        if let spare = demand.spare, self.batch.count == 0 {
+        if let spare = demand.spare {
             spare.reset(keepingCapacity: self.limits.batchBytes)
-            self.batch = spare
+            self.spare = spare
         }
         self.isDraining = demand.isDraining
         self.postIfRoom()
@@ -180,7 +183,7 @@ final class WatchFollower {
                     self.skipped = 0
                     self.lastSentNanoseconds = nowNanoseconds
                 } else {
-                    self.skipped += 1
+                    self.skip(behind: change.lsn, nowNanoseconds)
                 }
                 self.nextLSN = change.lsn
                 if self.batch.count >= self.limits.batchBytes { return }
@@ -190,6 +193,13 @@ final class WatchFollower {
         }
         self.isInSlice = false
         self.nextLSN = self.sliceThrough + 1
+    }
+
+    private func skip(behind lsn: UInt64, _ nowNanoseconds: UInt64) {
+        self.skipped += 1
+        self.nextLSN = lsn
+        // Also while nobody reads: what is encoded later stands behind it.
+        if self.skipped >= self.limits.skippedMax { self.addHeartbeat(nowNanoseconds) }
     }
 
     private func passes(_ change: ChangeView, _ resolver: ChangeResolver) -> Bool {
@@ -235,10 +245,24 @@ final class WatchFollower {
     }
 
     /// Reads on itself, behind what the scan has considered for it.
-    func leaveScan() {
+    func leaveScan(behind changes: UInt64, through lsn: UInt64) {
+        self.skipped += changes - self.scannedChanges
+        self.nextLSN = lsn + 1
         self.isParked = false
         self.cursor = self.feed.makeCursor(from: self.nextLSN)
         self.cursorLSN = self.nextLSN
+    }
+
+    /// How many changes the scan may have considered before this follower is to be told.
+    var scanDue: UInt64 {
+        self.scannedChanges + (self.scannedMax > self.skipped ? self.scannedMax - self.skipped : 0)
+    }
+    /// When it is to be told at the latest, in nanoseconds.
+    var heartbeatDue: UInt64 { self.lastSentNanoseconds + self.limits.heartbeatNanoseconds }
+
+    /// The scan looks through a slice at once, which has fewer changes than half of the maximum.
+    private var scannedMax: UInt64 {
+        self.isParked ? self.limits.skippedMax / 2 : self.limits.skippedMax
     }
 
     // MARK: Messages
@@ -247,7 +271,7 @@ final class WatchFollower {
         // What waits already says more.
         guard self.hasRoom else { return }
         let isDue =
-            self.skipped >= self.limits.skippedMax
+            self.skipped >= self.scannedMax
             || nowNanoseconds >= self.lastSentNanoseconds + self.limits.heartbeatNanoseconds
         if isDue { self.addHeartbeat(nowNanoseconds) }
     }
@@ -270,13 +294,16 @@ final class WatchFollower {
     private func post(endingWith failure: CallFailure? = nil) {
         self.watcher.post(self.batch, endingWith: failure)
         self.hasRoom = false
-        self.batch = WatchBatch()
+        self.batch = self.spare ?? WatchBatch()
+        self.spare = nil
         self.coordinator.announce(self.watcher)
     }
 
     private func sayGone(_ earliest: UInt64, _ nowNanoseconds: UInt64) -> Turn {
-        self.coordinator.metrics.noteEnded()
-        return self.say(.positionGone(earliestLSN: earliest), nowNanoseconds)
+        let turn = self.say(.positionGone(earliestLSN: earliest), nowNanoseconds)
+        // It is tried again until there is room for the last message, and counted once.
+        if case .ended = turn { self.coordinator.metrics.notePositionGone() }
+        return turn
     }
 
     /// Ends the call, once the loop has taken what is encoded and a last heartbeat.

@@ -7,8 +7,9 @@ package struct WatchLimits: Sendable {
     package var batchBytes = 32 << 10
     /// Bytes of the feed that a watcher looks through before the next one gets its turn.
     package var sliceBytes = 256 << 10
-    /// A watcher that was sent nothing for so long hears how far it is, in nanoseconds.
-    package var heartbeatNanoseconds: UInt64 = 5_000_000_000
+    /// A watcher that was sent nothing for so long hears how far it is, in nanoseconds: the worker
+    /// looks each half second, and 5 s are promised.
+    package var heartbeatNanoseconds: UInt64 = 4_500_000_000
     /// A watcher whose filter skips so many changes hears how far it is.
     package var skippedMax: UInt64 = 10_000
     /// Changes of identities between a watcher's first position and the head that concern its

@@ -25,6 +25,8 @@ package final class WatchWorker: Steppable {
     private let scan: HeadScan
     private let encoder = MessageEncoder()
     private var followers: [ObjectIdentifier: WatchFollower] = [:]
+    /// When parked ones are looked at for a deleted project, in nanoseconds.
+    private var endingDue: UInt64 = 0
     /// Those that are not parked.
     private var active: [WatchFollower] = []
 
@@ -48,13 +50,17 @@ package final class WatchWorker: Steppable {
         for watcher in news.opened { self.begin(watcher, now) }
         for watcher in news.signalled { self.hear(watcher) }
         guard !self.followers.isEmpty else {
-            self.coordinator.metrics.note(watchers: 0, lag: 0)
+            self.coordinator.metrics.note(watchers: 0, position: .max)
             return .whenWoken
         }
         let scanned = self.scan.proceed(nowNanoseconds: now)
-        self.active += scanned.left + self.scan.takeEnding()
+        self.active += scanned.left
+        if now >= self.endingDue {
+            self.active += self.scan.takeEnding()
+            self.endingDue = now + Self.restNanoseconds
+        }
         let turns = self.turns(now)
-        self.noteLag()
+        self.notePosition()
         if scanned.hasMore || turns.hasMore { return .now }
         if turns.isWaiting { return .after(nanoseconds: Self.retryNanoseconds) }
         // Every watcher is blocked, or has considered everything through here.
@@ -70,7 +76,7 @@ package final class WatchWorker: Steppable {
         guard first <= head + 1, first >= self.feed.earliestLSN else {
             watcher.end(with: .positionGone(earliestLSN: self.feed.earliestLSN))
             self.coordinator.announce(watcher)
-            self.coordinator.metrics.noteEnded()
+            self.coordinator.metrics.notePositionGone()
             return self.coordinator.forget()
         }
         let follower = WatchFollower(
@@ -83,7 +89,14 @@ package final class WatchWorker: Steppable {
 
     private func hear(_ watcher: Watcher) {
         guard let follower = self.followers[ObjectIdentifier(watcher)] else { return }
-        if !follower.hear() { self.forget(follower) }
+        guard follower.hear() else { return self.forget(follower) }
+        guard follower.isParked else { return }
+        if follower.isEnding {
+            self.scan.leave(follower)
+            self.active.append(follower)
+        } else {
+            self.scan.plan(for: follower)
+        }
     }
 
     private func forget(_ follower: WatchFollower) {
@@ -123,11 +136,9 @@ package final class WatchWorker: Steppable {
         return (hasMore, isWaiting)
     }
 
-    private func noteLag() {
-        let behind = self.active.map(\.nextLSN).min() ?? .max
-        let next = min(behind, self.scan.throughLSN + 1)
-        let head = self.feed.headLSN
-        self.coordinator.metrics.note(
-            watchers: self.followers.count, lag: head >= next ? head + 1 - next : 0)
+    private func notePosition() {
+        var position = self.scan.throughLSN + 1
+        for follower in self.active { position = min(position, follower.nextLSN) }
+        self.coordinator.metrics.note(watchers: self.followers.count, position: position)
     }
 }

@@ -99,6 +99,35 @@ package final class TriggerStore: @unchecked Sendable {
         }
     }
 
+    /// Calls `body` with all firings of a trigger in the order of their events' lsns, also with
+    /// those whose delay is not over. For a store that nothing changes: it holds the lock until the
+    /// last one.
+    package func forEachFiring(
+        of id: ProfileID, in project: ProjectID,
+        _ body: (PendingFiring, _ isPending: Bool) -> Void
+    ) {
+        self.locked {
+            guard let trigger = self.find(project)?.find(id) else { return }
+            for entry in trigger.firings.entries where entry.block != 0 {
+                body(
+                    PendingFiring(Firing(self.slab.pointer(entry.block)), of: trigger),
+                    trigger.isPending(entry.lsn))
+            }
+        }
+    }
+
+    /// Whether the firing of an event waits to be acknowledged.
+    ///
+    /// - Complexity: O(log pending).
+    package func isPending(_ lsn: UInt64, of id: ProfileID, in project: ProjectID) -> Bool {
+        self.locked {
+            guard let trigger = self.find(project)?.find(id), trigger.isPending(lsn) else {
+                return false
+            }
+            return trigger.firings.find(lsn) != 0
+        }
+    }
+
     /// What became of firings since the process started, and how many there are.
     package var counts: TriggerCounts { self.counters.counts }
 

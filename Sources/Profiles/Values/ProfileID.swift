@@ -65,7 +65,7 @@ package struct ProfileID: Equatable, Hashable, Sendable, BitwiseCopyable {
     }
 
     /// Calls `body` with the text form.
-    func withText<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    package func withText<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         withUnsafeTemporaryAllocation(byteCount: Self.textBytes, alignment: 1) { text in
             self.writeText(into: text)
             return body(UnsafeRawBufferPointer(text))

@@ -46,7 +46,7 @@ package struct LogSurvey {
     private let segments: [UInt64]
     /// First frames by segment, of those whose header is whole.
     private var firstFrames: [UInt64: UInt64] = [:]
-    private var directoryID: DirectoryID?
+    private(set) var directoryID: DirectoryID?
 
     package init(_ environment: LogEnvironment) throws(StorageError) {
         let files = SegmentFiles(

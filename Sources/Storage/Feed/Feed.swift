@@ -74,6 +74,9 @@ package final class Feed: Sendable {
     /// The last position that can be read; 0: none yet.
     package var headLSN: UInt64 { self.headCell.load(ordering: .sequentiallyConsistent) }
 
+    /// The last operation of the last frame that has changes; 0: none yet.
+    package var lastChangeLSN: UInt64 { self.look { $0.lastChange } }
+
     /// Bytes in memory that no power failure leaves.
     package var unsyncedBytes: Int { self.unsyncedCell.load(ordering: .relaxed) }
 
