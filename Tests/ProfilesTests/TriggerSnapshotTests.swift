@@ -132,14 +132,28 @@ import Testing
                     with: withUnsafeBytes(of: UInt32(changed[index].count - 8)) { [UInt8]($0) })
                 #expect(throws: SnapshotError.self) { try load(changed) }
             }
-            // Another project, another trigger, another profile.
-            for offset in item.kind == 12 ? [8] : item.kind == 13 ? [8, 12, 20] : [8, 12, 36] {
+            // Another project, more lost firings than events, another trigger, another profile.
+            for offset in item.kind == 12 ? [8, 36] : item.kind == 13 ? [8, 12, 20] : [8, 12, 36] {
                 changed = whole
                 changed[index][offset] = 0xEE
                 #expect(throws: SnapshotError.self, "\(item.kind) \(offset)") {
                     try load(changed)
                 }
             }
+        }
+    }
+
+    @Test func firingThatWaitsForNoDelayIsRejected() throws {
+        let fixture = TrackFixture()
+        _ = try fixture.trigger()
+        try fixture.track()
+        var items = try Self.items(SnapshotTests.blocks(of: fixture.store)).map(\.bytes)
+        _ = try SnapshotTests.load([items.flatMap { $0 }])
+        let trigger = try #require(items.firstIndex { $0[0] == 12 })
+        // Up to which lsn firings are due.
+        items[trigger].replaceSubrange(37 ..< 45, with: [UInt8](repeating: 0, count: 8))
+        #expect(throws: SnapshotError.self) {
+            _ = try SnapshotTests.load([items.flatMap { $0 }])
         }
     }
 }

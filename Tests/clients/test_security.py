@@ -368,5 +368,6 @@ def test_secrets_are_in_no_text_of_the_process(keyed):
     assert "PROFILES_OPERATOR_KEY is set; its keys are not shown" in checked.stdout
     assert keyed.stop() == 0
     texts += [ended.stdout + ended.stderr for ended in (printed, checked, mistaken)] + keyed.lines
-    texts += [path.read_text(errors="replace") for path in keyed.data_dir.iterdir() if path.stat().st_size < 1 << 20]
+    files = [path for path in keyed.data_dir.rglob("*") if path.is_file()]
+    texts += [path.read_text(errors="replace") for path in files if path.stat().st_size < 1 << 20]
     assert not any(secret(keyed.key) in text for text in texts)

@@ -89,9 +89,8 @@ final class HeadScan {
         case .atHead:
             self.move(to: self.cursor.nextLSN - 1, nowNanoseconds)
             return ([], false)
-        case .failed: return ([], false)
-        case .gone:
-            // Each finds that out itself.
+        case .gone, .failed:
+            // Each finds that out itself, and waits for a descriptor if there is none.
             let all = self.parked.values.map(\.follower)
             for follower in all { self.leave(follower) }
             return (all, true)

@@ -291,8 +291,8 @@ final class WatchFollower {
         if self.hasCapacity, self.batch.count > 0 { self.post() }
     }
 
-    private func post() {
-        self.watcher.post(self.batch)
+    private func post(endingWith failure: CallFailure? = nil) {
+        self.watcher.post(self.batch, endingWith: failure)
         self.hasCapacity = false
         self.batch = self.spare ?? WatchBatch()
         self.spare = nil
@@ -311,8 +311,7 @@ final class WatchFollower {
         if case .ended = self.phase { return .ended }
         if !self.hasCapacity { return .blocked }
         self.addHeartbeat(nowNanoseconds)
-        self.post()
-        self.watcher.end(with: failure)
+        self.post(endingWith: failure)
         self.phase = .ended
         return .ended
     }

@@ -83,11 +83,14 @@ final class Watcher: Sendable {
 
     /// Leaves a batch for the loop.
     ///
+    /// - Parameter failure: Why the call ends with this batch; `nil`: it goes on. It is left with
+    ///   the batch, since the loop is told of both once.
     /// - Precondition: None waits.
-    func post(_ batch: WatchBatch) {
+    func post(_ batch: WatchBatch, endingWith failure: CallFailure? = nil) {
         self.state.withLock { state in
             precondition(state.posted == nil, "the loop has taken the batch before")
             state.posted = batch
+            state.end = failure
         }
     }
 

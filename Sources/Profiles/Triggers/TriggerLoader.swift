@@ -23,6 +23,7 @@ struct TriggerLoader {
     ) -> Bool {
         guard let trigger = Trigger.load(&reader, of: project, store.ids),
             trigger.createdLSN <= appliedLSN, trigger.dueThrough <= appliedLSN,
+            trigger.lost <= appliedLSN,
             trigger.createdLSN > project.record.pointee.triggers?.all.last?.createdLSN ?? 0
         else { return false }
         store.triggers.add(trigger, to: project)
@@ -95,7 +96,9 @@ struct TriggerLoader {
             let firing = triggers.firing(block)
             guard lsn > trigger.firings.entries.last?.lsn ?? 0,
                 let project = triggers.find(trigger.project),
-                let survivor = Self.survivor(firing.event.holder, of: trigger, store)
+                let survivor = Self.survivor(firing.event.holder, of: trigger, store),
+                // Without a delay nothing waits.
+                trigger.isPending(lsn) || trigger.delay > 0
             else { return false }
             firing.profileID = store.pool.header(firing.event.holder).pointee.id
             let isPending = trigger.isPending(lsn)

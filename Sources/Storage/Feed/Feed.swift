@@ -122,6 +122,8 @@ package final class Feed: Sendable {
         guard bytes <= FeedOptions.frameBytesMax else {
             return self.skip(through: lastLSN, bytes: bytes)
         }
+        // What has no time that a header may have is kept as long as what is oldest or newest.
+        let clock = min(max(clock, FeedOptions.times.lowerBound), FeedOptions.times.upperBound)
         let isBlockFull = self.change { state in
             precondition(firstLSN == state.head + 1, "frames have no gap")
             let isFull = state.makeSpace(bytes: bytes, at: clock, options: self.options)

@@ -32,6 +32,9 @@ package struct FeedOptions: Sendable {
     package var segmentBytes: Int { min(self.segmentBytesMax, self.bytesMax / 8) }
     /// Largest frame, in bytes; the feed begins anew behind one that is larger.
     package static let frameBytesMax = 256 << 20
+    /// Times that a header may have, in microseconds since 1970: up to the last one of the year
+    /// 9999, to which every age can be added.
+    static let times: ClosedRange<Int64> = 0 ... 253_402_300_799_999_999
     /// How far the clock of a change may be ahead of the machine's, in microseconds: a change from
     /// further ahead has no age, and goes at once.
     static let aheadMicrosecondsMax: Int64 = 3_600_000_000

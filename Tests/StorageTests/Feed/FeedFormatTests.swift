@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import IOSimulation
 import Testing
@@ -77,6 +78,20 @@ import Testing
         let golden = try #require(try Self.golden().first).content
         #expect(example == Array(golden.prefix(example.count)))
         #expect(example.count == 64 + 48 + 60)
+    }
+
+    @Test(arguments: [Int64.min, -1, .max])
+    func headerWithAnInvalidTimeIsNotRead(microseconds: Int64) {
+        let segment = FeedSegmentHeader(
+            directoryID: FeedFixture.directoryID, firstLSN: 1, oldestAt: microseconds)
+        var buffer = ByteBuffer()
+        segment.write(into: &buffer)
+        #expect(FeedSegmentHeader.read(buffer.bytes) == nil)
+        buffer.removeAll()
+        FeedBlockHeader(
+            payloadBytes: 0, firstLSN: 1, throughLSN: 1, oldestAt: microseconds, payloadCRC: 0
+        ).write(into: &buffer, seed: segment.seed)
+        #expect(FeedBlockHeader.read(buffer.bytes, seed: segment.seed) == nil)
     }
 
     @Test func namesSortAsLSNs() {
