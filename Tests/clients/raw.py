@@ -51,9 +51,9 @@ class Raw:
     def send(self, data):
         self.socket.sendall(data)
 
-    def open_window(self):
-        """Lets the server send as many responses as there will be: 2 GiB on this connection."""
-        self.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0x7FFF_FFFF - 0xFFFF)))
+    def open_window(self, stream=0):
+        """Lets the server send as many responses as there will be: 2 GiB on the connection, or on a stream."""
+        self.send(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", 0x7FFF_FFFF - 0xFFFF)))
 
     def headers(
         self, *extra, path=TRACK, method="POST", end=False, drop=(), stream=None, content_type="application/grpc"

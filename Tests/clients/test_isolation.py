@@ -251,6 +251,7 @@ def watch_until(side, marker, key, **filters):
     caller.raw = Raw(side.world.server.listen)
     caller.raw.open_window()
     stream = caller.raw.headers(("authorization", f"Bearer {key}"), path="/profiles.v1.Profiles/Watch")
+    caller.raw.open_window(stream)
     caller.raw.data(stream, message(request.SerializeToString()))
     response = caller.raw.response(stream, is_enough=lambda data: wanted in b"".join(split(data)))
     caller.close()
