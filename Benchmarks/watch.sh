@@ -2,7 +2,8 @@
 # Watch: catch-up of one watcher, CPU per Track with and without a watcher of everything, and calls beside many watchers
 # of one person each. `--loops 1`; people are 100,000; events have a name and three attributes.
 # Usage: Benchmarks/watch.sh [catch-up] [follow] [many]   (all of them, if none is named)
-# CHANGES (10000000), ROUNDS (5), REQUESTS (400000), WATCHERS (1000), RATE (50000), SECONDS_EACH (15), BIN (.build/release)
+# CHANGES (10000000), ROUNDS (5), REQUESTS (400000), WATCHERS (1000), RATE (50000), SECONDS_EACH (15),
+# BIN (.build/release)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 changes=${CHANGES:-10000000}
@@ -29,9 +30,15 @@ wait_for() { # NAME VALUE SERVER
     until [ "$(metric "$1" "$3" | cut -d. -f1)" = "$2" ]; do sleep 0.1; done
 }
 
+end_watchers() { # PID SERVER
+    kill "$1"
+    wait "$1" 2> /dev/null || true
+    wait_for profiles_watch_watchers 0 "$2"
+}
+
 catch_up() {
     start feed "$bin/profiled" --feed-bytes 64GiB
-    bench --port "${ports[feed]}" --requests "$changes" > /dev/null
+    bench --port "${ports[feed]}" --requests "$changes" --json > /dev/null
     local head before report
     head=$(metric profiles_feed_head_lsn feed | cut -d. -f1)
     for _ in 1 2 3; do
@@ -41,7 +48,8 @@ catch_up() {
             -v client="$(field cpu_seconds <<< "$report")" -v a="$before" -v b="$(cpu feed)" 'BEGIN {
                 server = (b - a) / 1000000
                 printf "catch-up: %d changes in %.2f s, %.0f a second; ", n, s, n / s
-                printf "CPU of the server %.2f s (%.0f a second of it), of the client %.2f s\n", server, n / server, client
+                printf "CPU of the server %.2f s (%.0f a second of it), ", server, n / server
+                printf "of the client %.2f s\n", client
             }'
     done
     stop feed
@@ -56,19 +64,22 @@ follow_round() { # alone|watched
         wait_for profiles_watch_watchers 1 tracks
     fi
     before=$(cpu tracks)
-    bench --port "${ports[tracks]}" --requests "$requests" > /dev/null
+    bench --port "${ports[tracks]}" --requests "$requests" --json > /dev/null
     # What a watcher has not been sent yet is a part of its cost.
     [ -z "$watcher" ] || wait_for profiles_watch_lag_lsns 0 tracks
-    awk -v a="$before" -v b="$(cpu tracks)" -v n="$requests" 'BEGIN {printf "%.3f\n", (b - a) / n}' >> "$work/$1.costs"
-    [ -z "$watcher" ] || { kill "$watcher"; wait "$watcher" 2> /dev/null || true; wait_for profiles_watch_watchers 0 tracks; }
+    awk -v a="$before" -v b="$(cpu tracks)" -v n="$requests" 'BEGIN {printf "%.3f\n", (b - a) / n}' \
+        >> "$work/$1.costs"
+    [ -z "$watcher" ] || end_watchers "$watcher" tracks
 }
 
 follow() {
     start tracks "$bin/profiled"
-    bench --port "${ports[tracks]}" --requests "$requests" > /dev/null
+    bench --port "${ports[tracks]}" --requests "$requests" --json > /dev/null
     for _ in $(seq "$rounds"); do follow_round alone; follow_round watched; done
-    echo "follow: $(median < "$work/alone.costs") µs a Track alone, $(median < "$work/watched.costs") with a watcher," \
-        "$(paste "$work/watched.costs" "$work/alone.costs" | awk '{printf "%.3f\n", $1 / $2}' | median) times; the goal is 1.4"
+    echo "follow: $(median < "$work/alone.costs") µs a Track alone," \
+        "$(median < "$work/watched.costs") with a watcher," \
+        "$(paste "$work/watched.costs" "$work/alone.costs" | awk '{printf "%.3f\n", $1 / $2}' | median) times;" \
+        "the goal is 1.4"
     stop tracks
 }
 
@@ -86,7 +97,7 @@ many_round() { # LABEL
 
 many() {
     start crowd "$bin/profiled" --watchers-max "$watchers"
-    bench --port "${ports[crowd]}" --requests 200000 > /dev/null
+    bench --port "${ports[crowd]}" --requests 200000 --json > /dev/null
     for _ in 1 2; do
         many_round "nobody watches"
         bench watch --port "${ports[crowd]}" --watchers "$watchers" --follow 100000 --seconds 100000 > "$work/watcher" &
@@ -94,9 +105,7 @@ many() {
         wait_for profiles_watch_watchers "$watchers" crowd
         many_round "$watchers watchers"
         echo "many: the slowest is $(metric profiles_watch_lag_seconds crowd) s behind"
-        kill "$watcher"
-        wait "$watcher" 2> /dev/null || true
-        wait_for profiles_watch_watchers 0 crowd
+        end_watchers "$watcher" crowd
     done
     stop crowd
 }

@@ -206,7 +206,8 @@ class FeedComparisons:
             self.wait_until_settled(shown.trigger_id)
         except grpc.RpcError as error:
             failure = Failure(error)
-            expect(False, f"{count} deliveries of {shown.event_name} {shown.filter}", "OK", f"{failure.code} {len(found)}")
+            what = f"{count} deliveries of {shown.event_name} {shown.filter}"
+            expect(False, what, "OK", f"{failure.code} after {len(found)}")
         finally:
             requests.put(None)
             call.cancel()

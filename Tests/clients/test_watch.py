@@ -128,7 +128,10 @@ def test_identifier_leads_at_the_lsn_of_the_change(server):
     # From the present and from the past alike.
     for lsn in (before, 0):
         follower = Follower(
-            stub, from_lsn=lsn, kinds=[KIND.CHANGE_KIND_EVENT_STORED], identifiers=[types_pb2.Identifier(custom_id=person)]
+            stub,
+            from_lsn=lsn,
+            kinds=[KIND.CHANGE_KIND_EVENT_STORED],
+            identifiers=[types_pb2.Identifier(custom_id=person)],
         )
         stub.Track(track(types_pb2.Identifier(custom_id=person), event("later")))
         names = [change.change.event.name for change in follower.wait(2 if lsn else 1)]

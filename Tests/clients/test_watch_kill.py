@@ -241,7 +241,8 @@ def summary(seed, everybody):
     writers, watchers = everybody.writers, everybody.watchers
     return (
         f"seed {seed}, {ROUNDS} kills, {sum(writer.calls for writer in writers)} calls, "
-        f"{sum(writer.unanswered for writer in writers)} unanswered of which {sum(w.found for w in writers)} were stored; "
+        f"{sum(writer.unanswered for writer in writers)} unanswered of which "
+        f"{sum(writer.found for writer in writers)} were stored; "
         f"{'/'.join(str(len(watcher.changes)) for watcher in watchers)} changes, "
         f"{sum(watcher.repeated for watcher in watchers)} of them came again, "
         f"{sum(watcher.heartbeats for watcher in watchers)} heartbeats; "

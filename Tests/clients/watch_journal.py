@@ -17,7 +17,17 @@ CALLS_MAX = 250
 DAYS_AGO_SECONDS = 3 * 86_400
 # How a call or a stream ends when its server is killed.
 KILLED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
-CALLS = {"track": 8, "again": 2, "history": 1, "identify": 4, "consent": 2, "device": 1, "login": 1, "batch": 1, "failing": 1}
+CALLS = {
+    "track": 8,
+    "again": 2,
+    "history": 1,
+    "identify": 4,
+    "consent": 2,
+    "device": 1,
+    "login": 1,
+    "batch": 1,
+    "failing": 1,
+}
 
 
 def label(response):

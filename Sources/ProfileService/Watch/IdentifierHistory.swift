@@ -4,7 +4,7 @@ import Storage
 /// Finds whom the identifiers of a watcher led to at its first position.
 ///
 /// It reads whom they lead to now, and the changes of identities from the first position to now,
-/// which it then takes back. Used by the worker's thread only.
+/// which it then undoes. Used by the worker's thread only.
 final class IdentifierHistory {
     /// What a turn has found.
     enum Finding {

@@ -4,7 +4,7 @@ import Profiles
 /// Whom the identifiers of a watcher lead to at its position: the filter of a Watch is evaluated at
 /// the lsn of each change, not today.
 ///
-/// They begin with the state of today and are taken back through the changes of identities between
+/// They begin with the state of today and undo the changes of identities between
 /// the watcher's first position and today; from there on they follow the changes.
 struct IdentifierTracks {
     /// One identifier.
@@ -44,12 +44,12 @@ struct IdentifierTracks {
     init(
         _ identifiers: [OwnedIdentifier], chains: [[ProfileID]], passed: Set<ProfileID> = []
     ) {
-        self.passed = passed.union(chains.joined())
         self.tracks = zip(identifiers, chains).map { identifier, chain in
             // A profile that nobody knows may be one that is erased behind the first position.
             let own = chain.isEmpty ? identifier.profileID.map { [$0] } ?? [] : chain
             return Track(identifier: identifier, chain: own, target: own.last)
         }
+        self.passed = passed.union(self.tracks.flatMap(\.chain))
     }
 
     /// The profiles that are led to.
@@ -57,7 +57,7 @@ struct IdentifierTracks {
 
     // MARK: History
 
-    /// What of a change has to be taken back to know the time before it; nothing for most.
+    /// What of a change has to be undone to know the time before it; nothing for most.
     ///
     /// If a merge was undone, `passed` grows: the steps are complete once a reading of the whole
     /// history leaves it as it is.
@@ -150,6 +150,7 @@ extension OwnedIdentifier {
     /// The profile that it is the id of; `nil`: it is no profile id.
     fileprivate var profileID: ProfileID? {
         guard self.kind == .profileID else { return nil }
+        // SAFETY: the bytes are read during the closure; the id is a value.
         return self.bytes.withUnsafeBytes { ProfileID(binary: $0) }
     }
 }

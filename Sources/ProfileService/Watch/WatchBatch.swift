@@ -17,7 +17,8 @@ final class WatchBatch: @unchecked Sendable {
 
     private var buffer = ByteBuffer(capacity: 1 << 10)
     private var readOffset = 0
-    /// `WatchCoordinator.lastErasure` before the first message was encoded: people erased later may be in it.
+    /// `WatchCoordinator.lastErasure` before the first message was encoded: people erased later may
+    /// be in it.
     var erasure: UInt64 = 0
 
     /// Of all messages with their headers, in bytes.

@@ -58,7 +58,7 @@ package final class WatchCoordinator: Sendable {
         return rejection
     }
 
-    /// The worker shall look at a watcher: there is room for a batch, or it has ended.
+    /// The worker shall look at a watcher: a batch can be posted, or it has ended.
     func signal(_ watcher: Watcher) {
         self.state.withLock { $0.signalled.append(watcher) }
         self.waker.wake()
@@ -73,16 +73,16 @@ package final class WatchCoordinator: Sendable {
     // MARK: The worker
 
     /// What has come since the last call.
-    struct News: Sendable {
+    struct Events: Sendable {
         var opened: [Watcher]
         var signalled: [Watcher]
         var isStopping: Bool
     }
 
-    func takeNews() -> News {
+    func takeEvents() -> Events {
         self.state.withLock { state in
             defer { (state.opened, state.signalled) = ([], []) }
-            return News(
+            return Events(
                 opened: state.opened, signalled: state.signalled, isStopping: state.isStopping)
         }
     }

@@ -62,7 +62,7 @@ final class WatchFollower {
     /// The storage of one that was sent, for the next one.
     private var spare: WatchBatch?
     /// The loop has taken the batch before.
-    private(set) var hasRoom = true
+    private(set) var hasCapacity = true
     private var isDraining = false
     private var skipped: UInt64 = 0
     private var lastSentNanoseconds: UInt64 = 0
@@ -102,13 +102,13 @@ final class WatchFollower {
     /// - Returns: False if the call has ended.
     func hear() -> Bool {
         let demand = self.watcher.takeDemand()
-        self.hasRoom = demand.hasRoom
+        self.hasCapacity = demand.hasCapacity
         if let spare = demand.spare {
             spare.reset(keepingCapacity: self.limits.batchBytes)
             self.spare = spare
         }
         self.isDraining = demand.isDraining
-        self.postIfRoom()
+        self.postIfPossible()
         return !demand.isClosed
     }
 
@@ -149,7 +149,7 @@ final class WatchFollower {
                 self.considerSlice(resolver, nowNanoseconds)
                 if self.isInSlice { break }
                 // One slice a turn.
-                self.postIfRoom()
+                self.postIfPossible()
                 return .more
             }
             guard self.nextLSN <= limit else { break }
@@ -165,7 +165,7 @@ final class WatchFollower {
             }
         }
         self.addHeartbeatIfDue(nowNanoseconds)
-        self.postIfRoom()
+        self.postIfPossible()
         guard self.batch.count < self.limits.batchBytes else { return .blocked }
         return self.nextLSN > limit ? .atHead : .more
     }
@@ -241,7 +241,7 @@ final class WatchFollower {
         self.scannedChanges = changes
         self.nextLSN = lsn + 1
         self.addHeartbeatIfDue(nowNanoseconds)
-        self.postIfRoom()
+        self.postIfPossible()
     }
 
     /// Reads on itself, behind what the scan has considered for it.
@@ -269,7 +269,7 @@ final class WatchFollower {
 
     private func addHeartbeatIfDue(_ nowNanoseconds: UInt64) {
         // What waits already says more.
-        guard self.hasRoom else { return }
+        guard self.hasCapacity else { return }
         let isDue =
             self.skipped >= self.scannedMax
             || nowNanoseconds >= self.lastSentNanoseconds + self.limits.heartbeatNanoseconds
@@ -287,13 +287,13 @@ final class WatchFollower {
         }
     }
 
-    private func postIfRoom() {
-        if self.hasRoom, self.batch.count > 0 { self.post() }
+    private func postIfPossible() {
+        if self.hasCapacity, self.batch.count > 0 { self.post() }
     }
 
     private func post(endingWith failure: CallFailure? = nil) {
         self.watcher.post(self.batch, endingWith: failure)
-        self.hasRoom = false
+        self.hasCapacity = false
         self.batch = self.spare ?? WatchBatch()
         self.spare = nil
         self.coordinator.announce(self.watcher)
@@ -301,7 +301,7 @@ final class WatchFollower {
 
     private func sayGone(_ earliest: UInt64, _ nowNanoseconds: UInt64) -> Turn {
         let turn = self.say(.positionGone(earliestLSN: earliest), nowNanoseconds)
-        // It is tried again until there is room for the last message, and counted once.
+        // It is tried again until the last message can be posted, and counted once.
         if case .ended = turn { self.coordinator.metrics.notePositionGone() }
         return turn
     }
@@ -309,7 +309,7 @@ final class WatchFollower {
     /// Ends the call, once the loop has taken what is encoded and a last heartbeat.
     private func say(_ failure: CallFailure, _ nowNanoseconds: UInt64) -> Turn {
         if case .ended = self.phase { return .ended }
-        if !self.hasRoom { return .blocked }
+        if !self.hasCapacity { return .blocked }
         self.addHeartbeat(nowNanoseconds)
         self.post(endingWith: failure)
         self.phase = .ended

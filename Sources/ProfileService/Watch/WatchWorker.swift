@@ -45,10 +45,10 @@ package final class WatchWorker: Steppable {
 
     package func step() -> NextStep {
         let now = self.clock.monotonicNanoseconds()
-        let news = self.coordinator.takeNews()
-        if news.isStopping { return .ended }
-        for watcher in news.opened { self.begin(watcher, now) }
-        for watcher in news.signalled { self.hear(watcher) }
+        let events = self.coordinator.takeEvents()
+        if events.isStopping { return .ended }
+        for watcher in events.opened { self.begin(watcher, now) }
+        for watcher in events.signalled { self.hear(watcher) }
         guard !self.followers.isEmpty else {
             self.coordinator.metrics.note(watchers: 0, position: .max)
             return .whenWoken

@@ -67,7 +67,7 @@ final class Watcher: Sendable {
         var isClosed: Bool
         var isDraining: Bool
         /// A batch can be posted.
-        var hasRoom: Bool
+        var hasCapacity: Bool
         var spare: WatchBatch?
     }
 
@@ -77,7 +77,7 @@ final class Watcher: Sendable {
             defer { state.spare = nil }
             return Demand(
                 isClosed: state.isClosed, isDraining: state.isDraining,
-                hasRoom: state.posted == nil, spare: state.spare)
+                hasCapacity: state.posted == nil, spare: state.spare)
         }
     }
 

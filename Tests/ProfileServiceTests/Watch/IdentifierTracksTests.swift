@@ -41,7 +41,7 @@ import Testing
         expected == nil && number >= self.namesCount
     }
 
-    /// Steps are collected on the way to the end, and taken back from it.
+    /// Steps are collected on the way to the end, and undone from it.
     private static func goBack(
         _ tracks: inout IdentifierTracks, through records: ArraySlice<[ChangeSpec]>
     ) throws {

@@ -71,10 +71,10 @@ import Testing
     @Test func oneBatchWaitsAtATimeAndItsStorageComesBack() {
         let watcher = WatchWorld().watcher()
         #expect(Self.isNothing(watcher.take(giving: nil)))
-        #expect(watcher.takeDemand().hasRoom)
+        #expect(watcher.takeDemand().hasCapacity)
         let first = Self.batch(["a"])
         watcher.post(first)
-        #expect(!watcher.takeDemand().hasRoom && watcher.takeDemand().spare == nil)
+        #expect(!watcher.takeDemand().hasCapacity && watcher.takeDemand().spare == nil)
         guard case .batch(let taken) = watcher.take(giving: nil) else {
             Issue.record("it waits")
             return
@@ -82,7 +82,7 @@ import Testing
         #expect(taken === first)
         #expect(Self.isNothing(watcher.take(giving: taken)))
         let demand = watcher.takeDemand()
-        #expect(demand.hasRoom && demand.spare === first)
+        #expect(demand.hasCapacity && demand.spare === first)
         #expect(watcher.takeDemand().spare == nil, "it is taken once")
     }
 
