@@ -149,14 +149,9 @@ import Testing
                 row.kind == .reflection ? String(row.service.split(separator: ".")[2]) : row.name
             if row.isBuilt {
                 #expect(built.names.contains(name), "\(name) is built")
-                #expect(!notYet.names.contains(name) || name == "Watch", "\(name) is built")
-            } else if name != "Watch" {
-                // Both the feed and health have a Watch.
-                let isSummed =
-                    row.service.hasSuffix("Admin")
-                    ? notYet.text.contains("the rest of `Admin`")
-                    : name.contains("Trigger") && notYet.text.contains("triggers")
-                #expect(notYet.names.contains(name) || isSummed, "\(name) is not built")
+                #expect(!notYet.names.contains(name), "\(name) is built")
+            } else {
+                #expect(notYet.names.contains(name), "\(name) is not built")
                 #expect(!built.names.contains(name), "\(name) is not built")
             }
         }

@@ -1,4 +1,4 @@
-"""kill -9 under load with watchers and triggers: the feed says exactly what was answered, and every event fires once.
+"""kill -9 under load with watchers and triggers: the feed is exactly what was acknowledged, each event fires once.
 
 Writers know the changes of each of their calls; a call whose response was lost with the server is sent again under its
 request id. Three watchers resume as the contract says: at the lsn of the last change, or behind that of the last
@@ -90,11 +90,11 @@ def pending(stub):
     return {trigger.trigger_id: trigger.pending for trigger in listed}
 
 
-def answer_all(stub, everybody):
-    """Repeats the calls whose responses were lost, so that all are answered."""
+def complete_all(stub, everybody):
+    """Repeats the calls whose responses were lost, so that all are acknowledged."""
     for writer in everybody.writers:
         if writer.waiting:
-            writer.answer(stub)
+            writer.complete(stub)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_kill_under_load_leaves_no_gap_in_the_feed_and_no_event_unfired(server, 
         channel.close()
         server.start()
     stub = profiles_pb2_grpc.ProfilesStub(server.channel())
-    answer_all(stub, everybody)
+    complete_all(stub, everybody)
     person = types.Identifier(custom_id=everybody.marker.custom_id)
     lsn = stub.Track(track(person, event(MARKER, event_id="marker")), timeout=60).lsn
     everybody.writers[0].said(lsn, "PROFILE_CREATED", person.custom_id)
@@ -241,7 +241,7 @@ def summary(seed, everybody):
     writers, watchers = everybody.writers, everybody.watchers
     return (
         f"seed {seed}, {ROUNDS} kills, {sum(writer.calls for writer in writers)} calls, "
-        f"{sum(writer.unanswered for writer in writers)} unanswered of which "
+        f"{sum(writer.unacknowledged for writer in writers)} unacknowledged of which "
         f"{sum(writer.found for writer in writers)} were stored; "
         f"{'/'.join(str(len(watcher.changes)) for watcher in watchers)} changes, "
         f"{sum(watcher.repeated for watcher in watchers)} of them came again, "

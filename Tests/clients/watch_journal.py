@@ -45,7 +45,7 @@ def label(response):
 
 
 class Person:
-    """What one person's answered calls must have left."""
+    """What one person's acknowledged calls must have left."""
 
     def __init__(self):
         self.custom_id = unique("watched")
@@ -55,12 +55,12 @@ class Person:
 
 
 class Writer:
-    """Calls of all kinds of one person after the other; each has a request id and is sent until it is answered."""
+    """Calls of all kinds of one person after the other; each has a request id and is sent until it is acknowledged."""
 
     def __init__(self, seed):
         self.chance = random.Random(seed)
         self.expected, self.historical = [], set()  # labels; lsns
-        self.calls = self.unanswered = self.found = 0
+        self.calls = self.unacknowledged = self.found = 0
         self.waiting = None  # the call whose response has not come
         self.failure = None
         self.people = [Person()]
@@ -72,13 +72,13 @@ class Writer:
     def run(self, stub, stop):
         """Until the server is gone, or `stop` is set."""
         try:
-            while not stop.is_set() and self.answer(stub):
+            while not stop.is_set() and self.complete(stub):
                 pass
         except Exception as error:
             self.failure = error
             raise
 
-    def answer(self, stub):
+    def complete(self, stub):
         """Makes the call that waits, or the next one; returns whether its outcome is known."""
         is_again = self.waiting is not None
         self.waiting = self.waiting or self.next_call()
@@ -88,7 +88,7 @@ class Writer:
             response = getattr(stub, method)(request, timeout=60)
         except grpc.RpcError as error:
             if error.code() in KILLED:
-                self.unanswered += 1
+                self.unacknowledged += 1
                 return False
             assert error.code() == grpc.StatusCode.NOT_FOUND, error
             response = None
@@ -235,7 +235,7 @@ class Writer:
         )
 
         def note(response):
-            assert response is None, "a batch with a failing operation was answered OK"
+            assert response is None, "a batch with a failing operation was acknowledged OK"
 
         return method, request, note
 

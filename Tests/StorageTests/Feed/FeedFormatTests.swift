@@ -81,7 +81,7 @@ import Testing
     }
 
     @Test(arguments: [Int64.min, -1, .max])
-    func headerWhoseTimeIsNoneIsNotRead(microseconds: Int64) {
+    func headerWithAnInvalidTimeIsNotRead(microseconds: Int64) {
         let segment = FeedSegmentHeader(
             directoryID: FeedFixture.directoryID, firstLSN: 1, oldestAt: microseconds)
         var buffer = ByteBuffer()
