@@ -215,7 +215,7 @@ final class TriggerWorld {
         }
     }
 
-    /// A filter that is none is malformed in a record.
+    /// An invalid filter is malformed in a record.
     private func create(_ change: (inout TriggerDefinition) -> Void) {
         var definition = TriggerDefinition(eventName: Array("a".utf8))
         change(&definition)
