@@ -134,7 +134,7 @@ if Context.environment["PROFILES_FUZZ"] != nil {
             name: "profiles-fuzz",
             dependencies: [
                 "ProfileTool", "ProfileServer", "ProfileClient", "GRPCTransport", "Storage",
-                "Messages", "Profiles", "IOCore", "Bytes",
+                "Messages", "Profiles", "IOSimulation", "IOCore", "Bytes",
             ],
             path: "Tests/FuzzTests", exclude: ["CorpusTests.swift", "Corpus"],
             swiftSettings: [.define("PROFILES_FUZZ"), .unsafeFlags(["-parse-as-library"])]))

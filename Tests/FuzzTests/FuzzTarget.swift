@@ -5,7 +5,8 @@
 /// entry checks by a precondition.
 enum FuzzTarget: String, CaseIterable, Sendable {
     case framing, heads, frames, metadata, wire, requests, keys, commands
-    case log, snapshot, feed, records, items, changes, lines, configuration, client, filter
+    case log, snapshot, feed, records, items, changes, triggers, filter
+    case lines, configuration, client
 
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
@@ -26,6 +27,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         case .commands: StateFuzz.commands(bytes)
         case .items: StateFuzz.items(bytes)
         case .changes: ChangeFuzz.changes(bytes)
+        case .triggers: TriggerFuzz.triggers(bytes)
         case .filter: FilterFuzz.filter(bytes)
         }
     }

@@ -12,7 +12,8 @@ enum MessageFuzz {
         WireSchema.shared.trackRequest.index, WireSchema.shared.batchWriteRequest.index,
         WireSchema.shared.updateSubscriptionRequest.index,
         WireSchema.shared.updateProjectRequest.index, WireSchema.shared.eraseProfileRequest.index,
-        WireSchema.shared.backupRequest.index,
+        WireSchema.shared.backupRequest.index, WireSchema.shared.watchRequest.index,
+        WireSchema.shared.createTriggerRequest.index,
     ]
 
     /// The first byte selects the message. What the fast path takes, the whole check must take.
@@ -31,7 +32,7 @@ enum MessageFuzz {
         guard let first = bytes.first else { return }
         let message = UnsafeRawBufferPointer(rebasing: bytes[1...])
         let decoder = MessageDecoder()
-        switch first % 19 {
+        switch first % 22 {
         case 0: self.track(message, decoder)
         case 1: _ = decoder.decodeIdentify(message)
         case 2: _ = decoder.decodeBatch(message, windows: { _ in self.windows })
@@ -50,6 +51,9 @@ enum MessageFuzz {
         case 15: _ = decoder.decodeReflection(message)
         case 16: _ = decoder.decodeBackup(message)
         case 17: _ = decoder.decodeWatch(message)
+        case 18: _ = decoder.decodeCreateTrigger(message)
+        case 19: _ = decoder.decodeListTriggers(message)
+        case 20: _ = decoder.decodeDeleteTrigger(message)
         default: _ = MessageDecoder.decodeHealthCheck(message)
         }
     }

@@ -170,8 +170,11 @@ struct NameTable {
         }
         let chunk = Self.position(number).chunk
         if chunk == self.core.pointee.chunkCount {
-            storage.pointee.chunks[chunk] = .allocate(
-                byteCount: Self.names(inChunk: chunk) * Self.slotBytes, alignment: 16)
+            let bytes = Self.names(inChunk: chunk) * Self.slotBytes
+            let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 16)
+            // A number that was never given names an empty text, and not what memory had before.
+            memory.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+            storage.pointee.chunks[chunk] = memory
             if chunk == 0 { storage.pointee.firstChunk = storage.pointee.chunks[0] }
             self.core.pointee.chunkCount += 1
         }
