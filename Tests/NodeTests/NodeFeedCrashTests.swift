@@ -225,7 +225,8 @@ import Testing
             ),
             (
                 "UpdateSubscription",
-                #"{\#(person),"source":"user","changes":[{"channel":"email","state":"subscribed"}]}"#
+                #"{\#(person),"source":"user","#
+                    + #""changes":[{"channel":"email","state":"subscribed"}]}"#
             ),
             (
                 "BatchWrite",
@@ -246,7 +247,8 @@ import Testing
         let (records, count) = (try Self.records(feed), try pending())
         #expect(count == 3)
         let nobody =
-            #"{"track":{"identifier":{"custom_id":"nobody"},"must_exist":true,"events":[\#(event)]}}"#
+            #"{"track":{"identifier":{"custom_id":"nobody"},"must_exist":true,"#
+            + #""events":[\#(event)]}}"#
         let anna = #"{"track":{"identifier":{"custom_id":"anna"},"events":[\#(event)]}}"#
         let rejected = try write(
             "BatchWrite", #"{"project":"default","operations":[\#(anna),\#(nobody)]}"#)

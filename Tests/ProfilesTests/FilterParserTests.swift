@@ -109,12 +109,12 @@ import Testing
         (
             #"a = "\x""#,
             #"column 6: found an unknown escape, expected `\\`, `\"`, `\'`, `\*`,"#
-                + #" `\n`, `\r`, `\t` or `\uXXXX`"#
+                + #" `\n`, `\r`, `\t`, or `\u` and four hexadecimal digits"#
         ),
         (
             #"a = "\ud800""#,
             #"column 6: found an unknown escape, expected `\\`, `\"`, `\'`, `\*`,"#
-                + #" `\n`, `\r`, `\t` or `\uXXXX`"#
+                + #" `\n`, `\r`, `\t`, or `\u` and four hexadecimal digits"#
         ),
         ("a = 1 or b = 2", "column 7: found `or`, expected `OR`, or a text in quotes"),
         (

@@ -115,7 +115,8 @@ struct FilterLexer {
         throw FilterError(column: column, "found a text without its closing quote")
     }
 
-    private static let escapesExpected = #"`\\`, `\"`, `\'`, `\*`, `\n`, `\r`, `\t` or `\uXXXX`"#
+    private static let escapesExpected =
+        #"`\\`, `\"`, `\'`, `\*`, `\n`, `\r`, `\t`, or `\u` and four hexadecimal digits"#
 
     /// Reads an escape, of which the backslash is next.
     private mutating func readEscape() throws(FilterError) -> UInt32 {
