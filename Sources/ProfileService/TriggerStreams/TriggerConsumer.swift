@@ -25,14 +25,11 @@ final class TriggerConsumer: Sendable {
     let inFlightMax: Int
 
     private struct State: Sendable {
-        var posted: DeliveryBatch?
-        /// The storage of a batch that was sent.
-        var spare: DeliveryBatch?
+        var handover = BatchHandover<DeliveryBatch, Ending>()
         /// Lsns of events whose firings were acknowledged.
         var acknowledged: [UInt64] = []
         /// Deliveries that were not sent.
         var unsent: [DeliveryBatch.Firing] = []
-        var ending: Ending?
         var isFinishing = false
         var isDraining = false
         var isClosed = false
@@ -53,29 +50,15 @@ final class TriggerConsumer: Sendable {
 
     // MARK: The loop
 
-    /// What the loop finds.
-    enum Finding: Sendable {
-        case batch(DeliveryBatch)
-        case nothing
-        case ended(Ending)
-    }
-
     /// Takes the batch that waits, and gives back the storage of the one before.
-    func take(giving spare: DeliveryBatch?) -> Finding {
-        self.state.withLock { state in
-            if let spare { state.spare = spare }
-            if let batch = state.posted {
-                state.posted = nil
-                return .batch(batch)
-            }
-            return state.ending.map { .ended($0) } ?? .nothing
-        }
+    func take(giving spare: DeliveryBatch?) -> BatchHandover<DeliveryBatch, Ending>.Finding {
+        self.state.withLock { $0.handover.take(giving: spare) }
     }
 
     /// Why the call ends at once; `nil`: it does not.
     var abortion: CallFailure? {
         self.state.withLock { state in
-            if case .aborted(let failure) = state.ending { failure } else { nil }
+            if case .aborted(let failure) = state.handover.ending { failure } else { nil }
         }
     }
 
@@ -133,8 +116,8 @@ final class TriggerConsumer: Sendable {
             demand.isFinishing = state.isFinishing
             demand.isDraining = state.isDraining
             demand.isClosed = state.isClosed
-            demand.hasHeadroom = state.posted == nil
-            swap(&demand.spare, &state.spare)
+            demand.hasHeadroom = state.handover.hasHeadroom
+            demand.spare = state.handover.takeSpare()
             return demand
         }
     }
@@ -143,17 +126,17 @@ final class TriggerConsumer: Sendable {
     ///
     /// - Precondition: None waits.
     func post(_ batch: DeliveryBatch) {
-        self.state.withLock { state in
-            precondition(state.posted == nil, "the loop has taken the batch before")
-            state.posted = batch
-        }
+        self.state.withLock { $0.handover.post(batch) }
     }
 
     /// Ends the call.
     func end(_ ending: Ending) {
         self.state.withLock { state in
-            if case .aborted = ending { state.posted = nil }
-            state.ending = ending
+            if case .aborted = ending {
+                state.handover.abort(ending)
+            } else {
+                state.handover.end(ending)
+            }
         }
     }
 }

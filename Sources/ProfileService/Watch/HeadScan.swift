@@ -49,7 +49,7 @@ final class HeadScan {
     /// A follower can be told again how far the scan is.
     func plan(for follower: WatchFollower) {
         // Who cannot take anything is looked at when it can.
-        guard follower.hasCapacity else { return }
+        guard follower.hasHeadroom else { return }
         self.dueChanges = min(self.dueChanges, follower.scanDue)
         self.dueNanoseconds = min(self.dueNanoseconds, follower.heartbeatDue)
     }

@@ -62,7 +62,7 @@ final class WatchFollower {
     /// The storage of one that was sent, for the next one.
     private var spare: WatchBatch?
     /// The loop has taken the batch before.
-    private(set) var hasCapacity = true
+    private(set) var hasHeadroom = true
     private var isDraining = false
     private var skipped: UInt64 = 0
     private var lastSentNanoseconds: UInt64 = 0
@@ -102,7 +102,7 @@ final class WatchFollower {
     /// - Returns: False if the call has ended.
     func hear() -> Bool {
         let demand = self.watcher.takeDemand()
-        self.hasCapacity = demand.hasCapacity
+        self.hasHeadroom = demand.hasHeadroom
         if let spare = demand.spare {
             spare.reset(keepingCapacity: self.limits.batchBytes)
             self.spare = spare
@@ -269,7 +269,7 @@ final class WatchFollower {
 
     private func addHeartbeatIfDue(_ nowNanoseconds: UInt64) {
         // What waits already says more.
-        guard self.hasCapacity else { return }
+        guard self.hasHeadroom else { return }
         let isDue =
             self.skipped >= self.scannedMax
             || nowNanoseconds >= self.lastSentNanoseconds + self.limits.heartbeatNanoseconds
@@ -288,12 +288,12 @@ final class WatchFollower {
     }
 
     private func postIfPossible() {
-        if self.hasCapacity, self.batch.count > 0 { self.post() }
+        if self.hasHeadroom, self.batch.count > 0 { self.post() }
     }
 
     private func post(endingWith failure: CallFailure? = nil) {
         self.watcher.post(self.batch, endingWith: failure)
-        self.hasCapacity = false
+        self.hasHeadroom = false
         self.batch = self.spare ?? WatchBatch()
         self.spare = nil
         self.coordinator.announce(self.watcher)
@@ -309,7 +309,7 @@ final class WatchFollower {
     /// Ends the call, once the loop has taken what is encoded and a last heartbeat.
     private func say(_ failure: CallFailure, _ nowNanoseconds: UInt64) -> Turn {
         if case .ended = self.phase { return .ended }
-        if !self.hasCapacity { return .blocked }
+        if !self.hasHeadroom { return .blocked }
         self.addHeartbeat(nowNanoseconds)
         self.post(endingWith: failure)
         self.phase = .ended

@@ -15,11 +15,7 @@ final class Watcher: Sendable {
     let filter: ChangeFilter
 
     private struct State: Sendable {
-        var posted: WatchBatch?
-        /// The storage of a batch that was sent.
-        var spare: WatchBatch?
-        /// Why the call ends once the batch is sent.
-        var end: CallFailure?
+        var handover = BatchHandover<WatchBatch, CallFailure>()
         var isDraining = false
         var isClosed = false
     }
@@ -35,23 +31,9 @@ final class Watcher: Sendable {
 
     // MARK: The loop
 
-    /// What the loop finds.
-    enum Finding: Sendable {
-        case batch(WatchBatch)
-        case nothing
-        case ended(CallFailure)
-    }
-
     /// Takes the batch that waits, and gives back the storage of the one before.
-    func take(giving spare: WatchBatch?) -> Finding {
-        self.state.withLock { state in
-            if let spare { state.spare = spare }
-            if let batch = state.posted {
-                state.posted = nil
-                return .batch(batch)
-            }
-            return state.end.map { .ended($0) } ?? .nothing
-        }
+    func take(giving spare: WatchBatch?) -> BatchHandover<WatchBatch, CallFailure>.Finding {
+        self.state.withLock { $0.handover.take(giving: spare) }
     }
 
     /// Asks for a last heartbeat and the end.
@@ -67,17 +49,16 @@ final class Watcher: Sendable {
         var isClosed: Bool
         var isDraining: Bool
         /// A batch can be posted.
-        var hasCapacity: Bool
+        var hasHeadroom: Bool
         var spare: WatchBatch?
     }
 
     /// Takes what the loop asks for.
     func takeDemand() -> Demand {
         self.state.withLock { state in
-            defer { state.spare = nil }
-            return Demand(
+            Demand(
                 isClosed: state.isClosed, isDraining: state.isDraining,
-                hasCapacity: state.posted == nil, spare: state.spare)
+                hasHeadroom: state.handover.hasHeadroom, spare: state.handover.takeSpare())
         }
     }
 
@@ -88,12 +69,11 @@ final class Watcher: Sendable {
     /// - Precondition: None waits.
     func post(_ batch: WatchBatch, endingWith failure: CallFailure? = nil) {
         self.state.withLock { state in
-            precondition(state.posted == nil, "the loop has taken the batch before")
-            state.posted = batch
-            state.end = failure
+            state.handover.post(batch)
+            if let failure { state.handover.end(failure) }
         }
     }
 
     /// Ends the call once the loop has sent what waits.
-    func end(with failure: CallFailure) { self.state.withLock { $0.end = failure } }
+    func end(with failure: CallFailure) { self.state.withLock { $0.handover.end(failure) } }
 }

@@ -64,17 +64,18 @@ import Testing
 
     // MARK: Handing over
 
-    private static func isNothing(_ finding: Watcher.Finding) -> Bool {
+    private static func isNothing(_ finding: BatchHandover<WatchBatch, CallFailure>.Finding) -> Bool
+    {
         if case .nothing = finding { true } else { false }
     }
 
     @Test func oneBatchWaitsAtATimeAndItsStorageComesBack() {
         let watcher = WatchWorld().watcher()
         #expect(Self.isNothing(watcher.take(giving: nil)))
-        #expect(watcher.takeDemand().hasCapacity)
+        #expect(watcher.takeDemand().hasHeadroom)
         let first = Self.batch(["a"])
         watcher.post(first)
-        #expect(!watcher.takeDemand().hasCapacity && watcher.takeDemand().spare == nil)
+        #expect(!watcher.takeDemand().hasHeadroom && watcher.takeDemand().spare == nil)
         guard case .batch(let taken) = watcher.take(giving: nil) else {
             Issue.record("it waits")
             return
@@ -82,7 +83,7 @@ import Testing
         #expect(taken === first)
         #expect(Self.isNothing(watcher.take(giving: taken)))
         let demand = watcher.takeDemand()
-        #expect(demand.hasCapacity && demand.spare === first)
+        #expect(demand.hasHeadroom && demand.spare === first)
         #expect(watcher.takeDemand().spare == nil, "it is taken once")
     }
 
