@@ -7,13 +7,20 @@ import ProfileClient
 /// Runs the mode and ends the process.
 @MainActor func runWatch() -> Never {
     var load = WatchLoad(ServerAddress(port: 50_051))
-    let flags = readWatchFlags(into: &load)
-    do throws(ClientKey.Invalid) {
-        load.key = try ClientKey.find(
-            file: flags.keyFile, environment: ProcessInfo.processInfo.environment)
-    } catch {
-        fail(error.reason)
+    let flags = BenchFlags(LinuxProcess.arguments.dropFirst()) { flag, value, number in
+        switch flag {
+        case "--from" where UInt64(value) != nil: load.firstLSN = UInt64(value) ?? 0
+        case "--until" where UInt64(value) != nil: load.lastLSN = UInt64(value)
+        case "--watchers" where number > 0 && number <= 100_000: load.watchers = number
+        case "--follow" where number > 0 && number <= 1_000_000_000: load.ids = number
+        default: return false
+        }
+        return true
     }
+    load.address = flags.address
+    load.project = flags.project
+    load.seconds = flags.seconds
+    load.key = flags.readKey()
     guard load.lastLSN != nil || load.seconds != nil else {
         fail("watch needs --until or --seconds")
     }
@@ -24,46 +31,6 @@ import ProfileClient
     } catch {
         fail("cannot reach \(load.address): \(error)", code: 3)
     }
-}
-
-@MainActor private func readWatchFlags(
-    into load: inout WatchLoad
-) -> (keyFile: String?, wantsJSON: Bool) {
-    var (keyFile, wantsJSON): (String?, Bool) = (nil, false)
-    var arguments = LinuxProcess.arguments.dropFirst()
-    while let flag = arguments.popFirst() {
-        if flag == "--help" || flag == "-h" {
-            output.write(usage)
-            finish(0)
-        }
-        if flag == "--json" {
-            wantsJSON = true
-            continue
-        }
-        guard let value = arguments.popFirst() else {
-            fail("\(flag) needs a value; --help lists the flags")
-        }
-        let number = Int(value) ?? 0
-        switch flag {
-        case "--port" where number > 0 && number < 65_536:
-            load.address = ServerAddress(port: UInt16(number))
-        case "--address":
-            do throws(ServerAddress.Invalid) {
-                load.address = try ServerAddress.parse(value)
-            } catch {
-                fail("--address \(value): \(error.reason)")
-            }
-        case "--from" where UInt64(value) != nil: load.firstLSN = UInt64(value) ?? 0
-        case "--until" where UInt64(value) != nil: load.lastLSN = UInt64(value)
-        case "--watchers" where number > 0 && number <= 100_000: load.watchers = number
-        case "--follow" where number > 0 && number <= 1_000_000_000: load.ids = number
-        case "--seconds" where number > 0: load.seconds = Double(number)
-        case "--project": load.project = value
-        case "--key-file": keyFile = value
-        default: fail("\(flag) \(value) is invalid; --help lists the flags")
-        }
-    }
-    return (keyFile, wantsJSON)
 }
 
 private func perSecond(_ report: WatchLoad.Report) -> Int {

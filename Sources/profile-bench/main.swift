@@ -100,50 +100,20 @@ func histogramText(_ latencies: LatencyHistogram) -> String {
 if LinuxProcess.arguments.first == "watch" { runWatch() }
 
 var load = Load(ServerAddress(port: 50_051))
-var wantsJSON = false
 var requests: Int?
-var keyFile: String?
-var arguments = LinuxProcess.arguments[...]
-while let flag = arguments.popFirst() {
-    if flag == "--help" || flag == "-h" {
-        output.write(usage)
-        finish(0)
-    }
-    if flag == "--version" {
-        output.write("profile-bench \(ClientVersion.program)\n")
-        finish(0)
-    }
-    if flag == "--json" {
-        wantsJSON = true
-        continue
-    }
-    guard let value = arguments.popFirst() else {
-        fail("\(flag) needs a value; --help lists the flags")
-    }
-    let number = Int(value) ?? 0
+let flags = BenchFlags(LinuxProcess.arguments[...]) { flag, value, number in
     switch flag {
-    case "--port" where number > 0 && number < 65_536:
-        load.address = ServerAddress(port: UInt16(number))
-    case "--address":
-        do throws(ServerAddress.Invalid) {
-            load.address = try ServerAddress.parse(value)
-        } catch {
-            fail("--address \(value): \(error.reason)")
-        }
     case "--connections" where number > 0 && number <= 10_000: load.connections = number
     case "--streams" where number > 0 && number <= 10_000: load.streams = number
     case "--requests" where number > 0: requests = number
-    case "--seconds" where number > 0: load.seconds = Double(number)
     case "--rate" where number > 0: load.rate = Double(number)
     case "--ids" where number > 0 && number <= 1_000_000_000: load.ids = number
-    case "--project": load.project = value
     case "--projects" where number > 0 && number <= 1_000_000: load.projects = number
     case "--keys-file":
         guard let text = try? String(contentsOfFile: value, encoding: .utf8) else {
             fail("--keys-file \(value) cannot be read")
         }
         load.keys = text.split(whereSeparator: \.isWhitespace).map(String.init)
-    case "--key-file": keyFile = value
     case "--method" where value == "Track": load.mix = [(.track, 1)]
     case "--method" where value == "GetProfile": load.mix = [(.get, 1)]
     case "--mix":
@@ -151,22 +121,21 @@ while let flag = arguments.popFirst() {
             fail("--mix \(value): expected a list such as track=80,get=20; --help has the names")
         }
         load.mix = mix
-    default: fail("\(flag) \(value) is invalid; --help lists the flags")
+    default: return false
     }
+    return true
 }
-do throws(ClientKey.Invalid) {
-    load.key = try ClientKey.find(
-        file: keyFile, environment: ProcessInfo.processInfo.environment)
-} catch {
-    fail(error.reason)
-}
+load.address = flags.address
+load.project = flags.project
+load.seconds = flags.seconds
+load.key = flags.readKey()
 load.requests = requests ?? (load.seconds == nil ? 400_000 : nil)
 
 do {
     var elapsed = 0.0
     let report = try load.run { second in
         elapsed += second.seconds
-        guard !wantsJSON else { return }
+        guard !flags.wantsJSON else { return }
         let line =
             String(
                 format: "%4.0f s %9.0f per second; ms: ", elapsed,
@@ -177,7 +146,7 @@ do {
     }
     let rate = Int(Double(report.requests) / max(report.seconds, 1e-6))
     let statuses = report.statuses.sorted { $0.key < $1.key }
-    if wantsJSON {
+    if flags.wantsJSON {
         let json = JSONValue.object(of: [
             ("requests", .number(String(report.requests))),
             ("seconds", .number(String(format: "%.3f", report.seconds))),

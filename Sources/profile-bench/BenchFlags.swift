@@ -1,0 +1,70 @@
+import Foundation
+import IOLinux
+import ProfileClient
+
+/// What the flags say that all modes have.
+struct BenchFlags {
+    var address = ServerAddress(port: 50_051)
+    var project = "default"
+    var seconds: Double?
+    var wantsJSON = false
+    private var keyFile: String?
+
+    /// Reads flags; ends the process if one of them is wrong.
+    ///
+    /// - Parameter own: Takes a flag of the mode with its value, and the value as a number (0: it
+    ///   is none); false: it has no such flag, or not with this value.
+    @MainActor init(
+        _ arguments: ArraySlice<String>,
+        own: @MainActor (_ flag: String, _ value: String, _ number: Int) -> Bool
+    ) {
+        var arguments = arguments
+        while let flag = arguments.popFirst() {
+            switch flag {
+            case "--help", "-h":
+                output.write(usage)
+                finish(0)
+            case "--version":
+                output.write("profile-bench \(ClientVersion.program)\n")
+                finish(0)
+            case "--json": self.wantsJSON = true
+            default:
+                guard let value = arguments.popFirst() else {
+                    fail("\(flag) needs a value; --help lists the flags")
+                }
+                let number = Int(value) ?? 0
+                guard self.read(flag, value, number) || own(flag, value, number) else {
+                    fail("\(flag) \(value) is invalid; --help lists the flags")
+                }
+            }
+        }
+    }
+
+    @MainActor private mutating func read(_ flag: String, _ value: String, _ number: Int) -> Bool {
+        switch flag {
+        case "--port" where number > 0 && number < 65_536:
+            self.address = ServerAddress(port: UInt16(number))
+        case "--address":
+            do throws(ServerAddress.Invalid) {
+                self.address = try ServerAddress.parse(value)
+            } catch {
+                fail("--address \(value): \(error.reason)")
+            }
+        case "--seconds" where number > 0: self.seconds = Double(number)
+        case "--project": self.project = value
+        case "--key-file": self.keyFile = value
+        default: return false
+        }
+        return true
+    }
+
+    /// The key to call with, of the file or the environment; ends the process if it cannot be read.
+    @MainActor func readKey() -> String? {
+        do throws(ClientKey.Invalid) {
+            return try ClientKey.find(
+                file: self.keyFile, environment: ProcessInfo.processInfo.environment)
+        } catch {
+            fail(error.reason)
+        }
+    }
+}
