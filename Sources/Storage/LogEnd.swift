@@ -41,11 +41,8 @@ struct LogEnd: Equatable {
 
     func write(into buffer: inout ByteBuffer) {
         let start = buffer.count
-        buffer.append(Self.magic)
-        buffer.append(Self.version)
-        buffer.append(UInt32(0))
-        buffer.append(self.directoryID.high.bigEndian)
-        buffer.append(self.directoryID.low.bigEndian)
+        FilePreamble(version: Self.version, directoryID: self.directoryID)
+            .write(magic: Self.magic, into: &buffer)
         buffer.append(self.sequence)
         buffer.append(self.segment)
         buffer.append(self.nextFrame)
@@ -58,11 +55,10 @@ struct LogEnd: Equatable {
         guard bytes.count >= Self.slotBytes else { return nil }
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.slotBytes - 4)])
         var reader = ByteReader(bytes)
-        guard reader.read(UInt64.self) == Self.magic, reader.read(UInt32.self) == Self.version,
-            reader.read(UInt32.self) == 0
+        guard let preamble = FilePreamble(from: &reader, magic: Self.magic),
+            preamble.isExactly(Self.version)
         else { return nil }
-        self.directoryID = DirectoryID(
-            high: UInt64(bigEndian: reader.read()), low: UInt64(bigEndian: reader.read()))
+        self.directoryID = preamble.directoryID
         self.sequence = reader.read()
         self.segment = reader.read()
         self.nextFrame = reader.read()

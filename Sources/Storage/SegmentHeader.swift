@@ -54,11 +54,8 @@ struct SegmentHeader: Equatable {
 
     func write(into buffer: inout ByteBuffer) {
         let start = buffer.count
-        buffer.append(Self.magic)
-        buffer.append(Self.version)
-        buffer.append(UInt32(0))
-        buffer.append(self.directoryID.high.bigEndian)
-        buffer.append(self.directoryID.low.bigEndian)
+        FilePreamble(version: Self.version, directoryID: self.directoryID)
+            .write(magic: Self.magic, into: &buffer)
         buffer.append(self.number)
         buffer.append(self.firstFrame)
         buffer.append(self.firstLSN)
@@ -77,17 +74,15 @@ struct SegmentHeader: Equatable {
         guard bytes.count >= Self.bytes else { return .damaged }
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.bytes - 4)])
         var reader = ByteReader(bytes)
-        guard reader.read(UInt64.self) == Self.magic else { return .damaged }
-        let version = reader.read(UInt32.self)
-        let zero = reader.read(UInt32.self)
-        let id = DirectoryID(
-            high: UInt64(bigEndian: reader.read()), low: UInt64(bigEndian: reader.read()))
+        guard let preamble = FilePreamble(from: &reader, magic: Self.magic) else {
+            return .damaged
+        }
         let header = SegmentHeader(
-            directoryID: id, number: reader.read(), firstFrame: reader.read(),
+            directoryID: preamble.directoryID, number: reader.read(), firstFrame: reader.read(),
             firstLSN: reader.read(),
             previousHeaderCRC: reader.read())
         guard reader.read(UInt32.self) == crc32c(body) else { return .damaged }
-        if version > Self.version { return .newer(version: version) }
-        return version == Self.version && zero == 0 ? .header(header) : .damaged
+        if preamble.version > Self.version { return .newer(version: preamble.version) }
+        return preamble.isExactly(Self.version) ? .header(header) : .damaged
     }
 }

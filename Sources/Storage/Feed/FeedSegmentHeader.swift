@@ -29,11 +29,8 @@ struct FeedSegmentHeader: Equatable {
 
     func write(into buffer: inout ByteBuffer) {
         let start = buffer.count
-        buffer.append(Self.magic)
-        buffer.append(Self.version)
-        buffer.append(UInt32(0))
-        buffer.append(self.directoryID.high.bigEndian)
-        buffer.append(self.directoryID.low.bigEndian)
+        FilePreamble(version: Self.version, directoryID: self.directoryID)
+            .write(magic: Self.magic, into: &buffer)
         buffer.append(self.firstLSN)
         buffer.append(self.oldestAt)
         buffer.append(UInt64(0))
@@ -47,13 +44,11 @@ struct FeedSegmentHeader: Equatable {
         guard bytes.count >= Self.bytes else { return nil }
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.bytes - 4)])
         var reader = ByteReader(bytes)
-        guard reader.read(UInt64.self) == Self.magic, reader.read(UInt32.self) == Self.version,
-            reader.read(UInt32.self) == 0
+        guard let preamble = FilePreamble(from: &reader, magic: Self.magic),
+            preamble.isExactly(Self.version)
         else { return nil }
-        let id = DirectoryID(
-            high: UInt64(bigEndian: reader.read()), low: UInt64(bigEndian: reader.read()))
         let header = FeedSegmentHeader(
-            directoryID: id, firstLSN: reader.read(), oldestAt: reader.read())
+            directoryID: preamble.directoryID, firstLSN: reader.read(), oldestAt: reader.read())
         let (zero, secondZero): (UInt64, UInt32) = (reader.read(), reader.read())
         guard reader.read(UInt32.self) == crc32c(body), zero == 0, secondZero == 0,
             header.firstLSN > 0, FeedOptions.times.contains(header.oldestAt)

@@ -19,11 +19,8 @@ struct SnapshotHeader: Equatable {
     /// Appends the header; returns its CRC, which the first block carries.
     func write(into buffer: inout ByteBuffer) -> UInt32 {
         let start = buffer.count
-        buffer.append(Self.magic)
-        buffer.append(Self.version)
-        buffer.append(UInt32(0))
-        buffer.append(self.directoryID.high.bigEndian)
-        buffer.append(self.directoryID.low.bigEndian)
+        FilePreamble(version: Self.version, directoryID: self.directoryID)
+            .write(magic: Self.magic, into: &buffer)
         buffer.append(self.position.log.index)
         buffer.append(self.position.nextLSN)
         buffer.append(self.position.receivedAt)
@@ -43,31 +40,29 @@ struct SnapshotHeader: Equatable {
         case damaged
     }
 
-    /// Every version keeps magic, version and checksum where they are: only then can an older
-    /// release tell a newer file from a damaged one.
+    /// Every version keeps the checksum where it is, beside what `FilePreamble` says.
     static func read(_ bytes: UnsafeRawBufferPointer) -> Reading {
         guard bytes.count >= Self.bytes else { return .damaged }
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(Self.bytes - 4)])
         var reader = ByteReader(bytes)
-        guard reader.read(UInt64.self) == Self.magic else { return .damaged }
-        let version = reader.read(UInt32.self)
-        let zero = reader.read(UInt32.self)
-        let id = DirectoryID(
-            high: UInt64(bigEndian: reader.read()), low: UInt64(bigEndian: reader.read()))
+        guard let preamble = FilePreamble(from: &reader, magic: Self.magic) else {
+            return .damaged
+        }
         let (nextFrame, nextLSN): (UInt64, UInt64) = (reader.read(), reader.read())
         let (receivedAt, digest): (Int64, UInt64) = (reader.read(), reader.read())
         let (previousHeaderCRC, rulesVersion): (UInt32, UInt32) = (reader.read(), reader.read())
-        let secondZero = reader.read(UInt32.self)
+        let zero = reader.read(UInt32.self)
         let crc = reader.read(UInt32.self)
         guard crc == crc32c(body) else { return .damaged }
-        if version > Self.version { return .newer(version: version) }
-        guard version == Self.version, zero == 0, secondZero == 0, nextFrame > 0, nextLSN > 0 else {
+        if preamble.version > Self.version { return .newer(version: preamble.version) }
+        guard preamble.isExactly(Self.version), zero == 0, nextFrame > 0, nextLSN > 0 else {
             return .damaged
         }
         let position = SnapshotPosition(
             lsn: nextLSN - 1, receivedAt: receivedAt, rulesVersion: rulesVersion,
             resultsDigest: digest,
             log: LogPosition(index: nextFrame, check: previousHeaderCRC))
-        return .header(SnapshotHeader(directoryID: id, position: position), crc: crc)
+        return .header(
+            SnapshotHeader(directoryID: preamble.directoryID, position: position), crc: crc)
     }
 }
