@@ -30,6 +30,7 @@ wait_for() { # NAME VALUE SERVER
     until [ "$(metric "$1" "$3" | cut -d. -f1)" = "$2" ]; do sleep 0.1; done
 }
 
+# Watchers are started without `bench`, whose process would be a shell.
 end_watchers() { # PID SERVER
     kill "$1"
     wait "$1" 2> /dev/null || true
@@ -59,7 +60,7 @@ catch_up() {
 follow_round() { # alone|watched
     local before watcher=
     if [ "$1" = watched ]; then
-        bench watch --port "${ports[tracks]}" --seconds 100000 > "$work/watcher" &
+        "$bin/profile-bench" watch --port "${ports[tracks]}" --seconds 100000 > "$work/watcher" &
         watcher=$!
         wait_for profiles_watch_watchers 1 tracks
     fi
@@ -100,7 +101,8 @@ many() {
     bench --port "${ports[crowd]}" --requests 200000 --json > /dev/null
     for _ in 1 2; do
         many_round "nobody watches"
-        bench watch --port "${ports[crowd]}" --watchers "$watchers" --follow 100000 --seconds 100000 > "$work/watcher" &
+        "$bin/profile-bench" watch --port "${ports[crowd]}" --watchers "$watchers" --follow 100000 \
+            --seconds 100000 > "$work/watcher" &
         local watcher=$!
         wait_for profiles_watch_watchers "$watchers" crowd
         many_round "$watchers watchers"

@@ -40,6 +40,11 @@ show() { # the words of one profilectl call
     [ "$status" -eq 0 ] || printf '(exit code %s)\n' "$status"
     printf '```\n\n'
 }
+follow() { # the words of a call that prints until it is interrupted: after a second
+    printf '```console\n$ profilectl %s\n' "$(quoted "$@")"
+    timeout --signal=INT 1 "$profilectl" "$@" 2>&1 || true
+    printf '```\n\n'
+}
 keep() { # FILE, and the words of a call that prints a key
     local file=$1
     shift
@@ -67,6 +72,23 @@ show sendable anna email/offers
 show consent anna --verify
 section 'All of it'
 show get anna
+section 'What changes, as it changes'
+echo 'Every change of the project so far, and then each new one, until Ctrl-C:'
+echo
+follow watch --from 1
+echo 'Only what was bought, as JSON:'
+echo
+follow watch --from 1 --event purchase --json
+section 'A cart that was left'
+echo 'Fires a second after a cart was filled, unless something was bought by then, for people who may be sent e-mail. A guard'
+echo 'on a topic, such as `email/offers`, wants the consent to the channel as well as to the topic:'
+echo
+show trigger create --event cart_filled --delay 1 --unless purchase --guard email
+trigger=$(tail -1 "$work/output")
+show track anna cart_filled amount=80
+sleep 2
+show trigger list
+follow trigger follow "$trigger" --ack
 section 'Projects and keys'
 echo 'A project keeps its people apart from those of every other one:'
 echo
