@@ -80,8 +80,8 @@ echo 'Only what was bought, as JSON:'
 echo
 follow watch --from 1 --event purchase --json
 section 'A cart that was left'
-echo 'Fires a second after a cart was filled, unless something was bought by then, for people who may be sent e-mail. A guard'
-echo 'on a topic, such as `email/offers`, wants the consent to the channel as well as to the topic:'
+echo 'Fires a second after a cart was filled, unless something was bought by then, for people who may be sent e-mail. A'
+echo 'guard on a topic, such as `email/offers`, wants the consent to the channel as well as to the topic:'
 echo
 show trigger create --event cart_filled --delay 1 --unless purchase --guard email
 trigger=$(tail -1 "$work/output")

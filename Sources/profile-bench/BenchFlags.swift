@@ -12,8 +12,8 @@ struct BenchFlags {
 
     /// Reads flags; ends the process if one of them is wrong.
     ///
-    /// - Parameter own: Takes a flag of the mode with its value, and the value as a number (0: it
-    ///   is none); false: it has no such flag, or not with this value.
+    /// - Parameter own: Takes a flag of the mode with its value, and the value as a number (0:
+    ///   no number); false: it has no such flag, or not with this value.
     @MainActor init(
         _ arguments: ArraySlice<String>,
         own: @MainActor (_ flag: String, _ value: String, _ number: Int) -> Bool
