@@ -16,6 +16,7 @@ package final class Feed: Sendable {
     package let metrics = FeedMetrics()
     let files: FeedFiles
     private let state = Guarded(FeedState())
+    private let memory: FeedMemory
     /// Who is woken by the next frame.
     private let waiters = Guarded<[any Waker]>([])
     private let isAwaitedCell = Atomic<Bool>(false)
@@ -35,6 +36,7 @@ package final class Feed: Sendable {
     ) {
         self.files = files
         self.options = options
+        self.memory = FeedMemory(blockBytes: options.blockBytes, bytesMax: options.syncBytes)
         self.logWaker = logWaker
         self.waker = waker
         self.syncs = FeedSyncRequests(waker: waker)
@@ -126,7 +128,8 @@ package final class Feed: Sendable {
         let clock = min(max(clock, FeedOptions.times.lowerBound), FeedOptions.times.upperBound)
         let isBlockFull = self.change { state in
             precondition(firstLSN == state.head + 1, "frames have no gap")
-            let isFull = state.makeSpace(bytes: bytes, at: clock, options: self.options)
+            let isFull = state.makeSpace(
+                bytes: bytes, at: clock, options: self.options, memory: self.memory)
             let last = state.blocks[state.blocks.count - 1]
             last.block.append(
                 flags: flags, firstLSN: firstLSN, lastLSN: lastLSN, records: records, at: last.end)

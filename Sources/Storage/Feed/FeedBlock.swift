@@ -7,16 +7,21 @@ import Bytes
 // the feed, which orders the writes before it.
 final class FeedBlock: @unchecked Sendable {
     private let memory: UnsafeMutableRawBufferPointer
+    private let source: FeedMemory?
 
     /// In bytes.
     var capacity: Int { self.memory.count }
 
-    init(capacity: Int) {
-        self.memory = .allocate(byteCount: capacity, alignment: 16)
+    /// - Parameter source: Where its memory comes from, and where it goes; `nil`: the allocator.
+    init(capacity: Int, from source: FeedMemory? = nil) {
+        self.source = source
+        self.memory =
+            source?.take(capacity) ?? .allocate(byteCount: capacity, alignment: 16)
     }
 
     deinit {
-        self.memory.deallocate()
+        guard let source = self.source else { return self.memory.deallocate() }
+        source.give(self.memory)
     }
 
     /// Bytes that are published; valid as long as the block.

@@ -47,14 +47,16 @@ struct FeedState: Sendable {
     /// Makes sure that the last block has space for a frame.
     ///
     /// - Returns: Whether the block before it is full now.
-    mutating func makeSpace(bytes: Int, at: Int64, options: FeedOptions) -> Bool {
+    mutating func makeSpace(
+        bytes: Int, at: Int64, options: FeedOptions, memory: FeedMemory
+    ) -> Bool {
         if let last = self.blocks.last, last.end + bytes <= last.block.capacity,
             abs(at - last.oldestAt) <= options.segmentMicrosecondsMax
         {
             return false
         }
         self.add(
-            FeedBlock(capacity: max(bytes, options.blockBytes)),
+            FeedBlock(capacity: max(bytes, options.blockBytes), from: memory),
             from: self.blocks.isEmpty ? self.writtenThrough + 1 : self.head + 1, at: at)
         return self.blocks.count > 1
     }
