@@ -33,7 +33,7 @@ final class FeedMemory: Sendable {
         return kept?.bytes ?? .allocate(byteCount: count, alignment: 16)
     }
 
-    /// Takes back what `take` gave.
+    /// Keeps what `take` gave, or frees it.
     func give(_ memory: UnsafeMutableRawBufferPointer) {
         let piece = Piece(bytes: memory)
         let isKept =
