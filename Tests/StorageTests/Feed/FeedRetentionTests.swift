@@ -133,6 +133,8 @@ import Testing
             options: FeedFixture.options {
                 $0.bytesMax = 1 << 16
                 $0.segmentBytesMax = 8_192
+                // Removals beside all of the reading, however fast it is.
+                $0.lookNanoseconds = 1_000_000
             }, logWaker: CountingWaker(), waker: CountingWaker())
         let clock = LinuxClock()
         let writer = FeedWriter(feed, clock: clock, onEvent: { _ in })
