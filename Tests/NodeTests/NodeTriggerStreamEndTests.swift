@@ -79,7 +79,7 @@ import Testing
         #expect(!streams[2].call.hasEnded)
         try harness.visit("anna", "e2")
         #expect(streams[2].events == ["e1", "e2"])
-        #expect(try #require(harness.node.recovered).triggers.metrics.streams == 1)
+        #expect(try #require(harness.node.recovered).triggers.streams == 1)
     }
 
     @Test func deletionOfTheProjectEndsItsStreams() throws {

@@ -35,11 +35,11 @@ import Testing
             limits: WatchLimits(), startLSN: 0, mailboxes: [mailbox], waker: NoWaker())
         let worker = WatchWorker(
             coordinator, store: fixture.store, feed: feed, clock: fixture.clock, waker: NoWaker())
-        #expect(coordinator.open(watcher) == nil)
+        #expect(coordinator.calls.open(watcher) == nil)
         _ = worker.step()
         #expect(mailbox.takeReady() == [token])
         watcher.drain()
-        coordinator.signal(watcher)
+        coordinator.calls.signal(watcher)
         _ = worker.step()
         #expect(found.withLock { $0 } == ["batch", "batch", "end"])
     }

@@ -1,10 +1,11 @@
 import ProfileService
 
 extension ServerStatus {
-    static func write(_ metrics: TriggerStreamMetrics, to text: inout MetricsText) {
+    static func write(_ triggers: TriggerCoordinator, to text: inout MetricsText) {
+        let metrics = triggers.metrics
         text.gauge(
             "profiles_trigger_streams", help: "Open WatchTriggers calls.",
-            value: Double(metrics.streams))
+            value: Double(triggers.streams))
         text.counter(
             "profiles_trigger_deliveries_total",
             help: "Deliveries of firings to streams, those that were repeated too.",

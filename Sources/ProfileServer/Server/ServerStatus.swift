@@ -252,7 +252,7 @@ final class ServerStatus: AdminPages {
             help: "Identifiers of erased people that are still blocked.",
             value: Double(recovered.store.blockedIdentifierCount))
         Self.write(recovered.store.triggers.counts, to: &text)
-        Self.write(recovered.triggers.metrics, to: &text)
+        Self.write(recovered.triggers, to: &text)
         if let memory = recovered.pipeline.metrics.memory {
             text.gauge(
                 "profiles_store_bytes", help: "Memory of the store.",

@@ -6,7 +6,7 @@ import Profiles
 /// One open WatchTriggers call, between its loop and the `TriggerWorker`.
 ///
 /// At most one batch waits here: the worker delivers no more before the loop has taken it.
-final class TriggerConsumer: Sendable {
+final class TriggerConsumer: ServedCall {
     /// How a call ends.
     enum Ending: Sendable {
         /// OK: the client has sent its last request, and what it acknowledged is durable.

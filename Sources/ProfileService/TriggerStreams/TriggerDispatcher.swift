@@ -45,7 +45,7 @@ final class TriggerDispatcher {
     private let environment: DispatcherEnvironment
     private var followers: [TriggerFollower] = []
     private var nextNumber = 1
-    /// Where the search for a stream with headheadroom begins.
+    /// Where the search for a stream with headroom begins.
     private var turn = 0
     private var leases = DeliveryLeases()
     /// Pending firings through this one were delivered, or are of people who are gone.
@@ -119,7 +119,7 @@ final class TriggerDispatcher {
         self.environment.coordinator.metrics.add(releases: follower.held.count)
         self.leases.release(follower.held.keys)
         self.followers.remove(at: index)
-        self.environment.coordinator.forget()
+        self.environment.coordinator.calls.forget()
     }
 
     /// The open stream with a number.

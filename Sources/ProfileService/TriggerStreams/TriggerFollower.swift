@@ -48,7 +48,7 @@ final class TriggerFollower {
         }
         // Its loop may have held the client back.
         if demand.acknowledged.count > self.coordinator.limits.acknowledgementsMax {
-            self.coordinator.announce(self.consumer)
+            self.coordinator.calls.announce(self.consumer)
         }
         let unsent = demand.unsent.filter { self.held[$0.lsn] == $0.sendByNanoseconds }.map(\.lsn)
         for lsn in unsent { self.held[lsn] = nil }
@@ -101,7 +101,7 @@ final class TriggerFollower {
         self.consumer.post(self.batch)
         self.hasHeadroom = false
         self.batch = DeliveryBatch()
-        self.coordinator.announce(self.consumer)
+        self.coordinator.calls.announce(self.consumer)
     }
 
     /// Ends the call; nothing is added any more.
@@ -109,6 +109,6 @@ final class TriggerFollower {
         guard !self.hasEnded else { return }
         self.hasEnded = true
         self.consumer.end(ending)
-        self.coordinator.announce(self.consumer)
+        self.coordinator.calls.announce(self.consumer)
     }
 }

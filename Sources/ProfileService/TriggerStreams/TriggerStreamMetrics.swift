@@ -2,13 +2,10 @@ import Synchronization
 
 /// What WatchTriggers calls do; written by the worker, read by any thread.
 package final class TriggerStreamMetrics: Sendable {
-    private let streamsCell = Atomic<Int>(0)
     private let deliveriesCell = Atomic<UInt64>(0)
     private let expirationsCell = Atomic<UInt64>(0)
     private let releasesCell = Atomic<UInt64>(0)
 
-    /// Open calls.
-    package var streams: Int { self.streamsCell.load(ordering: .relaxed) }
     /// Deliveries that were handed to loops.
     package var deliveries: UInt64 { self.deliveriesCell.load(ordering: .relaxed) }
     /// Deliveries that were not acknowledged in time.
@@ -16,7 +13,6 @@ package final class TriggerStreamMetrics: Sendable {
     /// Deliveries whose stream ended before they were acknowledged.
     package var releases: UInt64 { self.releasesCell.load(ordering: .relaxed) }
 
-    func set(streams: Int) { self.streamsCell.store(streams, ordering: .relaxed) }
     func addDelivery() { self.deliveriesCell.wrappingAdd(1, ordering: .relaxed) }
     func add(expirations: Int) {
         self.expirationsCell.wrappingAdd(UInt64(expirations), ordering: .relaxed)

@@ -71,7 +71,7 @@ final class TriggerStreamSource: PullSource {
             let consumer = TriggerConsumer(
                 token: self.token, project: context.project, trigger: id,
                 triggerLSN: trigger.createdLSN, inFlightMax: request.inFlightMax)
-            if let failure = coordinator.open(consumer) { return .rejected(failure) }
+            if let failure = coordinator.calls.open(consumer) { return .rejected(failure) }
             self.coordinator = coordinator
             self.consumer = consumer
             return self.take(request, consumer)
@@ -105,7 +105,7 @@ final class TriggerStreamSource: PullSource {
         self.signal(consumer)
     }
 
-    private func signal(_ consumer: TriggerConsumer) { self.coordinator?.signal(consumer) }
+    private func signal(_ consumer: TriggerConsumer) { self.coordinator?.calls.signal(consumer) }
 
     // MARK: Responses
 

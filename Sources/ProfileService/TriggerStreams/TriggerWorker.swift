@@ -50,7 +50,7 @@ package final class TriggerWorker: Steppable {
         self.environment.nowNanoseconds = self.clock.monotonicNanoseconds()
         self.environment.nowWallMicroseconds = self.clock.wallMicroseconds()
         self.collectSettled()
-        let requests = self.coordinator.takeRequests()
+        let requests = self.coordinator.calls.takeRequests()
         for consumer in requests.opened { self.begin(consumer) }
         for consumer in requests.signalled { self.dispatchers[consumer.triggerLSN]?.hear(consumer) }
         let hasMore = self.turns()

@@ -296,7 +296,7 @@ final class WatchFollower {
         self.hasHeadroom = false
         self.batch = self.spare ?? WatchBatch()
         self.spare = nil
-        self.coordinator.announce(self.watcher)
+        self.coordinator.calls.announce(self.watcher)
     }
 
     private func sayGone(_ earliest: UInt64, _ nowNanoseconds: UInt64) -> Turn {

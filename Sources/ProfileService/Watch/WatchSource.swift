@@ -33,7 +33,7 @@ final class WatchSource: PullSource {
             let watcher = Watcher(
                 token: self.token, project: context.project, fromLSN: request.fromLSN,
                 filter: request.filter)
-            if let failure = watchers.open(watcher) { return .rejected(failure) }
+            if let failure = watchers.calls.open(watcher) { return .rejected(failure) }
             self.watcher = watcher
             return .begun
         }
@@ -54,7 +54,7 @@ final class WatchSource: PullSource {
             case .ended(let failure): self.failure = failure
             case .batch(let batch):
                 self.batch = batch
-                self.loop.partition?.watchers?.signal(watcher)
+                self.loop.partition?.watchers?.calls.signal(watcher)
             }
         }
     }
@@ -81,14 +81,14 @@ final class WatchSource: PullSource {
     func drain() -> Bool {
         guard let watcher = self.watcher else { return false }
         watcher.drain()
-        self.loop.partition?.watchers?.signal(watcher)
+        self.loop.partition?.watchers?.calls.signal(watcher)
         return true
     }
 
     func ended() {
         guard let watcher = self.watcher else { return }
         watcher.close()
-        self.loop.partition?.watchers?.signal(watcher)
+        self.loop.partition?.watchers?.calls.signal(watcher)
         self.watcher = nil
         self.batch = nil
     }

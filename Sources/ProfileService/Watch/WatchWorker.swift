@@ -45,10 +45,10 @@ package final class WatchWorker: Steppable {
 
     package func step() -> NextStep {
         let now = self.clock.monotonicNanoseconds()
-        let events = self.coordinator.takeEvents()
-        if events.isStopping { return .ended }
-        for watcher in events.opened { self.begin(watcher, now) }
-        for watcher in events.signalled { self.hear(watcher) }
+        let requests = self.coordinator.calls.takeRequests()
+        if requests.isStopping { return .ended }
+        for watcher in requests.opened { self.begin(watcher, now) }
+        for watcher in requests.signalled { self.hear(watcher) }
         guard !self.followers.isEmpty else {
             self.coordinator.metrics.note(watchers: 0, position: .max)
             return .whenWoken
@@ -75,9 +75,9 @@ package final class WatchWorker: Steppable {
         let first = watcher.fromLSN == 0 ? head + 1 : watcher.fromLSN
         guard first <= head + 1, first >= self.feed.earliestLSN else {
             watcher.end(with: .positionGone(earliestLSN: self.feed.earliestLSN))
-            self.coordinator.announce(watcher)
+            self.coordinator.calls.announce(watcher)
             self.coordinator.metrics.notePositionGone()
-            return self.coordinator.forget()
+            return self.coordinator.calls.forget()
         }
         let follower = WatchFollower(
             watcher, from: first, self.coordinator, store: self.store, feed: self.feed,
@@ -103,7 +103,7 @@ package final class WatchWorker: Steppable {
         if follower.isParked { self.scan.leave(follower) }
         self.active.removeAll { $0 === follower }
         self.followers[ObjectIdentifier(follower.watcher)] = nil
-        self.coordinator.forget()
+        self.coordinator.calls.forget()
     }
 
     // MARK: Turns
@@ -129,7 +129,7 @@ package final class WatchWorker: Steppable {
                 }
             case .ended:
                 self.followers[ObjectIdentifier(follower.watcher)] = nil
-                self.coordinator.forget()
+                self.coordinator.calls.forget()
             }
         }
         self.active = kept

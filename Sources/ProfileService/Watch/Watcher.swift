@@ -7,7 +7,7 @@ import Profiles
 ///
 /// At most one batch waits here: the worker fills the next one meanwhile, and then leaves the
 /// watcher alone until the loop has taken it.
-final class Watcher: Sendable {
+final class Watcher: ServedCall {
     let token: CallToken
     let project: ProjectID
     /// Inclusive; 0: what comes after the call.
