@@ -31,6 +31,11 @@ package struct ProfileWalk: Equatable, Sendable {
     /// Whether everything was passed.
     package var isAtEnd: Bool { self.position == Self.endPosition }
 
+    /// Where a walk is that passes a profile next.
+    static func position(of profile: ProfileRef) -> UInt64 {
+        UInt64(profile.shard) << 32 | UInt64(profile.slot)
+    }
+
     var shard: Int { Int(self.position >> 32) }
     var slot: Int { Int(self.position & 0xFFFF_FFFF) }
 
