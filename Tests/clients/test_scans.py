@@ -212,7 +212,7 @@ def test_a_deadline_that_has_passed_ends_a_count(base):
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED and time.monotonic() - started < 5
 
 
-def test_a_write_is_counted_and_listed_once_it_is_answered(stub):
+def test_a_write_is_counted_and_listed_from_its_response_on(stub):
     who = custom()
     text = f'custom_id = "{who.custom_id}" events.visit.count >= 1'
     for _ in range(20):
