@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Counts and lists over PROFILES profiles of ten attributes and one event: seconds of a count by an attribute, of one by
-# an index and of a page; then reads and Tracks at a fixed rate, alone and beside one count after the other. `--loops 1`.
+# Counts and lists over PROFILES profiles of ten attributes and one event: seconds of counts by an attribute and by an
+# index, and of a page; then reads and Tracks at a fixed rate, alone and beside one count after the other. `--loops 1`.
 # PROFILES (1000000), COUNTS (9), RATE (5000), SECONDS_EACH (10), BIN (.build/release)
 set -euo pipefail
 cd "$(dirname "$0")/.."

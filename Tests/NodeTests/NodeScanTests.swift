@@ -32,9 +32,13 @@ import Testing
     private static func request(_ filter: String, more: String = "", project: String = "default")
         throws -> JSONValue
     {
-        JSONValue.object(
-            of: [("project", .string(project)), ("filter", .string(filter))]
-                + (try JSONParser.parse("{\(more)}".utf8)).members.map { ($0.name, $0.value) })
+        var members: [(String, JSONValue?)] = [
+            ("project", .string(project)), ("filter", .string(filter)),
+        ]
+        for member in try JSONParser.parse("{\(more)}".utf8).members {
+            members.append((member.name, member.value))
+        }
+        return .object(of: members)
     }
 
     private static func count(_ harness: NodeHarness, _ filter: String) throws -> WireCall {

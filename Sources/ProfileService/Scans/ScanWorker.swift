@@ -58,7 +58,9 @@ package final class ScanWorker: Steppable {
         for call in requests.opened { self.begin(call, now) }
         for call in requests.signalled { self.forget(call) }
         self.promote(now)
-        self.running.removeAll { self.proceed($0, now) }
+        var kept: [Run] = []
+        for run in self.running where !self.proceed(run, now) { kept.append(run) }
+        self.running = kept
         self.copies.shrink(toCapacity: 1 << 20)
         self.images.shrink(toCapacity: 1 << 20)
         return self.running.isEmpty && self.waiting.isEmpty ? .whenWoken : .now
@@ -114,7 +116,7 @@ package final class ScanWorker: Steppable {
         let left = max(call.deadlineNanoseconds, now) - now
         let allowed = min(left, self.limits.countNanosecondsMax)
         return estimate.nanoseconds <= allowed
-            ? nil : .tooDear(estimate, allowedNanoseconds: allowed)
+            ? nil : CallFailure.tooDear(estimate, allowedNanoseconds: allowed)
     }
 
     private func end(_ call: ScanCall, _ outcome: ScanCall.Outcome) {

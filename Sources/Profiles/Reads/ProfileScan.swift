@@ -18,7 +18,7 @@ package enum ScanSlice {
     /// Bytes of the parts of a profile, times comparisons, in a unit of work.
     static let bytesPerUnit = 512
     /// Slots that are passed in a unit of work: most are of other projects then.
-    static let slotsPerUnit = 8
+    package static let slotsPerUnit = 8
     /// A profile of so much work is copied under the lock, and evaluated behind it.
     static let copiedWorkMin = 512
     /// Bytes of copies that end a slice: what is read is encoded before more is.
@@ -187,8 +187,9 @@ extension Store {
             self.look(at: candidates[scan.nextCandidate], of: scan.project, &piece, &copies)
             scan.nextCandidate += 1
         } else {
+            let parts = scan.filter.parts
             let passed = self.advance(
-                &scan.walk, slots: ScanSlice.slotsPerLock, fetching: scan.filter.parts
+                &scan.walk, slots: ScanSlice.slotsPerLock, fetching: parts
             ) { self.visit($1, &piece, &copies) }
             piece.work += passed / ScanSlice.slotsPerUnit
         }
