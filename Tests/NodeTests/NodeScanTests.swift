@@ -216,10 +216,18 @@ import Testing
         try begun.expectEnd(4)
     }
 
+    /// In some of the orders the drain comes before the last slice.
     @Test func drainEndsACount() throws {
-        let begun = try Begun()
-        try begun.harness.drain()
-        #expect(begun.call.status == RPCFailure.unavailable && begun.call.reason == "DRAINING")
+        var drained = 0
+        for seed in 1 ... 8 as ClosedRange<UInt64> {
+            let begun = try Begun(order: seed)
+            try begun.harness.drain()
+            guard begun.call.status != 0 else { continue }
+            #expect(begun.call.status == RPCFailure.unavailable, "\(begun.call.message)")
+            #expect(begun.call.reason == "DRAINING")
+            drained += 1
+        }
+        #expect(drained > 0)
     }
 
     @Test func deletedProjectEndsItsCounts() throws {
@@ -245,6 +253,8 @@ import Testing
         let calls = try (0 ..< 2).map { _ in
             try client.call(.profiles("CountProfiles"), try Self.request(Self.slow))
         }
+        // The loop comes before the next slice.
+        for _ in 0 ..< 5 { _ = (client.turn(), try begun.harness.stepOne()) }
         try begun.harness.wait(for: "all") { calls.allSatisfy(\.hasEnded) }
         #expect(calls.map(\.status).sorted { $0 ?? 0 < $1 ?? 0 } == [0, 8])
         let rejected = try #require(calls.first { $0.status == 8 })
@@ -254,12 +264,14 @@ import Testing
     }
 
     @Test func countThatCannotEndInTimeIsRejectedBeforeItRuns() throws {
-        let harness = try NodeHarness.serving { $0.scans.unitNanoseconds = 1_000_000_000 }
+        let harness = try NodeHarness.serving(configure: {
+            $0.scans.unitNanoseconds = 1_000_000_000
+        })
         try Self.enter(100, harness)
         let scans = try #require(harness.node.recovered).scans
         let call = try Self.count(harness, "even = true")
         #expect(call.status == 8 && call.reason == "LIMIT_EXCEEDED", "\(call.message)")
-        #expect(call.message.contains("100 profiles in 1 comparisons"))
+        #expect(call.message.hasPrefix("comparing 100 profiles in 1 comparisons"))
         #expect(scans.metrics.work == 0 && scans.metrics.tooDear == 1 && scans.scans == 0)
         // An index makes it cheap, and a page ends in time by itself.
         #expect(try Self.count(harness, "custom_id = p3 even = true").status == 0)
@@ -268,7 +280,7 @@ import Testing
 
     /// A page that finds nothing for long ends without being full, and its token goes on.
     @Test func pageEndsAfterItsWorkAndGoesOn() throws {
-        let harness = try NodeHarness.serving { $0.scans.pageWorkMax = 1 }
+        let harness = try NodeHarness.serving(configure: { $0.scans.pageWorkMax = 1 })
         try Self.enter(1_500, harness)
         let found = try Self.pages(harness, "\(Self.everybody(19)) n >= 1499", size: 100)
         #expect(found.names == ["p1499"] && found.count > 1)

@@ -132,7 +132,7 @@ import Testing
     }
 
     @Test func scanIsCutIntoSlicesOfBoundedWork() throws {
-        let fixture = try Self.people(400)
+        let fixture = try Self.people(1_000)
         let comparison = "(n >= 0 OR n < 0)"
         let text = (0 ..< 20).map { _ in comparison }.joined(separator: " ")
         let filter = try CompiledFilter(text, .profile)
@@ -145,7 +145,7 @@ import Testing
             slices += 1
             #expect(scan.work - before <= ScanSlice.workMax + ScanSlice.workPerLock + 100)
         }
-        #expect(count == 400 && slices > 1)
+        #expect(count == 1_000 && slices > 1)
     }
 
     /// A profile whose comparison would keep the lock is evaluated as a copy.

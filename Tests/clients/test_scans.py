@@ -50,13 +50,13 @@ def identify(number, prefix="p"):
     native = types_pb2.NativeAttributes()
     if "language" in values:
         native.language.CopyFrom(wrappers_pb2.StringValue(value=values.pop("language")))
-    return profiles_pb2.IdentifyRequest(
-        custom_id=f"{prefix}{number}" if number % 3 else "",
-        installation_id=f"{prefix}d{number}" if number % 3 == 0 or number % 2 else "",
-        attributes=types_pb2.AttributePatch(
-            native=native, set={name: value_of(value) for name, value in values.items()}
-        ),
-    )
+    patch = types_pb2.AttributePatch(native=native, set={name: value_of(value) for name, value in values.items()})
+    request = profiles_pb2.IdentifyRequest(attributes=patch)
+    if number % 3:
+        request.custom_id = f"{prefix}{number}"
+    if number % 3 == 0 or number % 2:
+        request.installation_id = f"{prefix}d{number}"
+    return request
 
 
 def enter(stub, numbers, project="default", prefix="p"):
@@ -241,10 +241,11 @@ class Writer(threading.Thread):
             try:
                 while not self.is_stopping:
                     number += 1
-                    enter(stub, range(number * 20, number * 20 + 20), prefix="other")
+                    first = number * 30
+                    enter(stub, range(first, first + 30), prefix="other")
                     stub.Identify(
                         profiles_pb2.IdentifyRequest(
-                            project="default", custom_id=f"merged{number}", installation_id=f"otherd{number * 60}"
+                            project="default", custom_id=f"merged{number}", installation_id=f"otherd{first}"
                         )
                     )
                     who = custom(f"merged{number}")
@@ -326,6 +327,6 @@ def test_more_scans_than_may_wait_are_rejected(tmp_path):
                 assert call.result().count == 4_000
             else:
                 assert Failure(call.exception()).metadata == {"limit": "scans_max", "maximum": "64"}
-        assert wait_until(lambda: server.metric("profiles_scans") == 0)
+        assert wait_until(lambda: server.metric("profiles_scans_open") == 0)
         assert count(stub).count == 4_000
     assert server.stop() == 0

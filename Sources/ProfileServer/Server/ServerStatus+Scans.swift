@@ -3,7 +3,7 @@ import ProfileService
 extension ServerStatus {
     static func write(_ scans: ScanCoordinator, to text: inout MetricsText) {
         text.gauge(
-            "profiles_scans", help: "Open CountProfiles and ListProfiles calls.",
+            "profiles_scans_open", help: "Open CountProfiles and ListProfiles calls.",
             value: Double(scans.scans))
         text.counter(
             "profiles_scans_total", help: "Counts and pages of lists that came to their end.",
