@@ -72,6 +72,9 @@ show sendable anna email/offers
 show consent anna --verify
 section 'All of it'
 show get anna
+section 'Everybody who'
+show count 'events.purchase.count >= 1 AND last_seen_at > "-30d"'
+show list 'subscriptions.EMAIL = SUBSCRIBED OR state = ANONYMOUS'
 section 'What changes, as it changes'
 echo 'Every change of the project so far, and then each new one, until Ctrl-C:'
 echo

@@ -34,11 +34,15 @@ package final class Partition: Sendable {
     package let watchers: WatchCoordinator?
     /// Serves WatchTriggers; `nil` where nobody delivers firings.
     package let triggers: TriggerCoordinator?
+    /// Serves CountProfiles and ListProfiles; `nil` where nobody scans.
+    package let scans: ScanCoordinator?
 
     package init(
         store: Store, pipeline: CommitPipeline, coordinator: OperatorCoordinator? = nil,
-        feed: Feed? = nil, watchers: WatchCoordinator? = nil, triggers: TriggerCoordinator? = nil
+        feed: Feed? = nil, watchers: WatchCoordinator? = nil, triggers: TriggerCoordinator? = nil,
+        scans: ScanCoordinator? = nil
     ) {
+        self.scans = scans
         self.triggers = triggers
         self.watchers = watchers
         self.store = store

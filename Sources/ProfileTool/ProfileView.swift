@@ -102,6 +102,20 @@ package struct ProfileView {
         ]
     }
 
+    /// One line of a list of profiles.
+    func row(_ profile: JSONValue) -> [String] {
+        let customID = profile["custom_id"]?.text ?? ""
+        let events = (profile["event_counters"]?.items ?? []).reduce(0) {
+            $0 &+ ($1["count"]?.integer ?? 0)
+        }
+        return [
+            customID.isEmpty ? "-" : TerminalText.safe(customID),
+            TerminalText.safe(profile["profile_id"]?.text ?? ""),
+            "\(profile["installations"]?.items.count ?? 0)", "\(events)",
+            self.age(profile["last_seen_at"]),
+        ]
+    }
+
     /// One line of an event list.
     package func event(_ event: JSONValue) -> [String] {
         let attributes = (event["attributes"]?.members ?? []).map {

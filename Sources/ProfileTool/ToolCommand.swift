@@ -165,6 +165,27 @@ package struct ToolCommand: Sendable {
             ],
             examples: ["profilectl events anna --name purchase --limit 0"]),
         ToolCommand(
+            "list", "[FILTER]", "lists the profiles that a filter takes",
+            details: Tool.listHelp,
+            options: [
+                Option("--limit", "N", "most profiles to list (20; 0: all)"),
+                Option(
+                    "--fields", "NAMES",
+                    "with --json: only these fields, such as custom_id,attributes"),
+            ],
+            examples: [
+                #"profilectl list 'plan = "gold" AND last_seen_at > "-30d"'"#,
+                "profilectl --json list 'subscriptions.EMAIL = SUBSCRIBED' --limit 0 "
+                    + "--fields custom_id | jq -r .custom_id",
+            ]),
+        ToolCommand(
+            "count", "[FILTER]", "counts the profiles that a filter takes",
+            details: Tool.listHelp
+                + "\nA count that could not end within --timeout is rejected at once.",
+            examples: [
+                "profilectl count", "profilectl count 'state = IDENTIFIED' --timeout 1m",
+            ]),
+        ToolCommand(
             "subscribe", "WHO CHANNEL[/TOPIC]...",
             "records that a person wants to receive messages",
             details: who + " CHANNEL is email, sms or push.", options: consentOptions,

@@ -149,6 +149,8 @@ struct Tool {
         case "track": try self.track()
         case "get": try self.get()
         case "events": try self.events()
+        case "list": try self.list()
+        case "count": try self.count()
         case "subscribe": try self.changeSubscription("SUBSCRIBED")
         case "unsubscribe": try self.changeSubscription("UNSUBSCRIBED")
         case "consent": try self.consent()

@@ -187,8 +187,6 @@ import Testing
         let call = try harness.call(
             .healthCheck, "{}", path: "/profiles.v1.Profiles/NoSuchMethod")
         #expect(call.status == RPCFailure.unimplemented)
-        let later = try harness.call(.profiles("ListProfiles"), #"{"project":"default"}"#)
-        #expect(later.status == RPCFailure.unimplemented)
     }
 
     @Test func callsAreRejectedWithAReasonUntilTheLogIsRead() throws {

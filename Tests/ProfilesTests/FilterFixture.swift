@@ -104,7 +104,7 @@ struct PlainPerson {
 extension TrackFixture {
     /// Brings a person into the store by the commands that clients send.
     func enter(_ person: inout PlainPerson) throws -> ProfileRef {
-        try self.apply(Self.identify(person))
+        try self.apply(Self.record(of: person))
         for event in person.events {
             try self.apply(Self.track(person, [event]))
         }
@@ -145,7 +145,7 @@ extension TrackFixture {
         return nil
     }
 
-    private static func identify(_ person: PlainPerson) -> [UInt8] {
+    static func record(of person: PlainPerson) -> [UInt8] {
         var buffer = ByteBuffer()
         let start = beginRecord(.identify, in: &buffer)
         withBytes(person.installation) { device in

@@ -1,3 +1,4 @@
+import Bytes
 import Testing
 
 @testable import Profiles
@@ -231,12 +232,44 @@ import Testing
         #expect(held > evaluated / 10 && held < evaluated * 9 / 10)
     }
 
+    /// A scan finds whom the filter holds for, through an index or not, on profiles or copies.
+    @Test func scansFindWhomRandomFiltersHoldFor() throws {
+        let fixture = TrackFixture()
+        var generator = Generator(random: SeededRandom(state: 99), now: TrackFixture.start)
+        var people: [ProfileID: PlainPerson] = [:]
+        for number in 0 ..< 200 {
+            var person = generator.person(number)
+            let profile = try fixture.enter(&person)
+            people[fixture.store.pool.header(profile).pointee.id] = person
+        }
+        var (found, indexed) = (0, 0)
+        for _ in 0 ..< 500 {
+            let model = generator.filter(isEvent: false, depth: 2)
+            let filter = try CompiledFilter(model.text(&generator.random), .profile)
+            let expected = people.filter {
+                model.holds(ModelSubject(person: $0.value, event: nil, now: fixture.now))
+            }.keys
+            let scan = ProfileScanTests.scan(fixture, filter, pageSize: 7)
+            #expect(Set(scan.ids) == Set(expected) && scan.ids.count == expected.count)
+            #expect(scan.count == expected.count, "\(filter.text)")
+            found += scan.count
+            indexed += scan.usesIndex ? 1 : 0
+        }
+        #expect(found > 0 && indexed > 5)
+    }
+
     private static func matches(
         _ fixture: TrackFixture, _ filter: CompiledFilter, _ profile: ProfileRef, _ event: [UInt8]?
     ) -> Bool {
         guard let event else {
-            return fixture.store.matches(
-                filter, header: fixture.store.pool.header(profile).pointee, now: fixture.now)
+            let header = fixture.store.pool.header(profile).pointee
+            let found = fixture.store.matches(filter, header: header, now: fixture.now)
+            var copies = ByteBuffer()
+            let copy = fixture.store.copyParts(of: header, fixture.now, into: &copies)
+            let ofCopy = fixture.store.matches(
+                filter, copy, parts: UnsafeRawPointer(copies.base), now: fixture.now)
+            #expect(ofCopy == found, "a copy is as good as the profile: \(filter.text)")
+            return found
         }
         return event.withUnsafeBytes {
             fixture.store.matches(filter, profile: profile, event: $0, now: fixture.now)

@@ -11,7 +11,7 @@ from google.protobuf import descriptor
 
 from conftest import profiles_pb2 as rpc
 from conftest import types_pb2 as types
-from isolation_worlds import EMAIL, SMS, altered
+from isolation_worlds import EMAIL, SMS, altered, listing
 from profiles.v1 import admin_pb2 as admin
 
 OPERATOR, NOBODY = "OPERATOR", "NONE"
@@ -88,6 +88,10 @@ def with_id(kind, **fields):
     return make
 
 
+def filter_of(person):
+    return person.exist() and listing(person.custom_id)
+
+
 def suppression(kind):
     return with_id(kind, channel=EMAIL, address=lambda person: person.suppressed, reason=4)
 
@@ -104,8 +108,8 @@ PROFILES = {
     "LookupProfiles": Row(
         "READ", with_id(rpc.LookupProfilesRequest, email_address=lambda person: person.email_address, min_lsn=1)
     ),
-    "CountProfiles": Row("READ", with_id(rpc.CountProfilesRequest, min_lsn=1), is_built=False),
-    "ListProfiles": Row("READ", with_id(rpc.ListProfilesRequest, min_lsn=1), is_built=False),
+    "CountProfiles": Row("READ", with_id(rpc.CountProfilesRequest, filter=filter_of, min_lsn=1)),
+    "ListProfiles": Row("READ", with_id(rpc.ListProfilesRequest, filter=filter_of, min_lsn=1)),
     "UpdateSubscription": Row("WRITE", update),
     "ConfirmSubscription": Row(
         "WRITE", with_id(rpc.ConfirmSubscriptionRequest, token=lambda person: person.confirmation)
@@ -212,17 +216,19 @@ TOKENS = {
     "ListConsentHistory.page_token": lambda person: person.consent_page,
     "ConfirmSubscription.token": lambda person: person.confirmation,
     "RedeemUnsubscribeToken.token": lambda person: person.unsubscription,
+    "ListProfiles.page_token": lambda person: person.profiles_page,
     "DeleteTrigger.trigger_id": lambda person: person.trigger_id,
     "WatchTriggers.trigger_id": lambda person: person.watched_trigger_id,
     # Repeated: test_watch_triggers.py acknowledges what is another's.
     "WatchTriggers.acknowledged_firing_ids": None,
     # Not built: nothing makes one yet, and no value is looked at.
-    "ListProfiles.page_token": None,
     "ExportProject.page_token": None,
     "UnmergeProfile.merge_id": None,
     # An operator's, who may see every project.
     "ListProjects.page_token": None,
 }
+# Filters that find a person by name.
+FILTERS = {"CountProfiles.filter", "ListProfiles.filter"}
 POSITIONS = {"min_lsn", "from_lsn"}
 # Fields that name nothing that is kept: values, and choices of how to respond.
 PLAIN = set(
@@ -280,7 +286,9 @@ class Probe:
 
     def apply(self, request, is_known):
         """Replaces the field, which is one of those that `places` found."""
-        if self.people:
+        if self.people and "filter" in request.DESCRIPTOR.fields_by_name:
+            request.filter = listing(self.people[not is_known])
+        elif self.people:
             above = self.path[: max(self.path.rfind(".events["), 0)]
             replace(request, f"{above}.identifier.custom_id".lstrip("."), self.people[not is_known])
         return replace(request, self.path, self.known if is_known else self.unknown)
@@ -323,6 +331,8 @@ def probes(method, request, known, unknown, positions):
         elif name == "event_id":
             people = (known.custom_id, unknown.custom_id)
             yield Probe(path, known.event_id, unknown.event_id, people=people)
+        elif f"{method.name}.{name}" in FILTERS:
+            yield Probe(path, listing(known.custom_id), listing(unknown.custom_id))
         elif name in POSITIONS:
             yield Probe(path, positions[0], positions[1], is_position=True)
         elif name in NAMING and not (name == "request_id" and "." in path):

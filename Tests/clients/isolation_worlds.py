@@ -173,6 +173,11 @@ def masked(text):
     return ULID.sub(lambda found: "*" * len(found.group()), text)
 
 
+def listing(custom_id):
+    """A filter for a person, and for whoever is called so with more behind it."""
+    return f'custom_id = "{custom_id}*"'
+
+
 class Person:
     """The names of a person, and what is made of them on demand in a project."""
 
@@ -258,6 +263,21 @@ class Person:
         self.once("history", lambda: self.subscribe(EMAIL))
         return self.once("consent_page", lambda: self.base.profiles.ListConsentHistory(request).next_page_token)
 
+    @property
+    def profiles_page(self):
+        """Of the profiles whose custom IDs begin with that of the person: there is another one."""
+
+        def make():
+            self.exist()
+            second = profiles_pb2.IdentifyRequest(project=self.project, custom_id=f"{self.custom_id}2")
+            self.base.profiles.Identify(second)
+            request = profiles_pb2.ListProfilesRequest(
+                project=self.project, filter=listing(self.custom_id), page_size=1
+            )
+            return self.base.profiles.ListProfiles(request).next_page_token
+
+        return self.once("profiles_page", make)
+
     def suppress(self):
         request = profiles_pb2.AddSuppressionRequest(
             project=self.project, channel=EMAIL, address=self.suppressed, reason=4
@@ -282,7 +302,8 @@ class Person:
 
     def exist_completely(self):
         self.suppress()
-        return [self.confirmation, self.unsubscription, self.events_page, self.consent_page, self.profile_id]
+        pages = [self.events_page, self.consent_page, self.profiles_page]
+        return [self.confirmation, self.unsubscription, *pages, self.profile_id]
 
 
 class Base:

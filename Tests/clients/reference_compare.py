@@ -173,6 +173,9 @@ class Comparisons:
                 self.compare_project()
             if self.projects.all[project].exists and not self.projects.all[project].due:
                 self.compare_base(built)
+                # Other seeds put people into `default`.
+                if {"CountProfiles", "ListProfiles"} <= built and project != "default":
+                    self.compare_lists()
                 if "ListTriggers" in built:
                     self.compare_triggers()
                 if "Watch" in built:

@@ -45,6 +45,7 @@ def plain(value):
 
 
 def subject_of(model, profile, event, updated, seen):
+    """A profile as filters see it, and an event if there is one."""
     attributes = {}
     for name, attribute in profile.attributes.items():
         if not attribute.is_deleted:
@@ -67,7 +68,8 @@ def subject_of(model, profile, event, updated, seen):
         },
         suppressed=suppressed,
         installations=list(profile.devices),
-        event={
+        event=event
+        and {
             "label": event.label,
             "tags": list(event.tags),
             "attributes": {name: plain(value) for name, value in event.attributes.items()},

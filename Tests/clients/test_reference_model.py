@@ -1,5 +1,5 @@
-"""The service against the reference model: seeded random operations, every response, every profile, the change feed and
-the firings of triggers compared.
+"""The service against the reference model: seeded random operations, every response, every profile, counts and lists by
+random filters, the change feed and the firings of triggers compared.
 
 Each seed has five projects with options of their own and the same names, ids and request ids in all of them.
 PROFILES_MODEL_SEEDS is the number of seeds (1,000 in `make model-test`), PROFILES_MODEL_OPERATIONS the operations per
@@ -62,6 +62,8 @@ READS = (
     "GetProject",
     "GetStats",
     "GetProfile",
+    "CountProfiles",
+    "ListProfiles",
     "ListEvents",
     "ListConsentHistory",
     "CheckSendable",

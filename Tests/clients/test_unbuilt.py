@@ -24,6 +24,8 @@ BUILT = {
     "BatchGetProfiles",
     "ListEvents",
     "LookupProfiles",
+    "CountProfiles",
+    "ListProfiles",
     "CreateProject",
     "GetProject",
     "UpdateProject",

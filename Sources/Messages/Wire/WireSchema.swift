@@ -83,6 +83,8 @@ struct WireSchema: @unchecked Sendable {
     let listEventsRequest: WireRoot<Profiles__V1__ListEventsRequest>
     let batchGetProfilesRequest: WireRoot<Profiles__V1__BatchGetProfilesRequest>
     let lookupProfilesRequest: WireRoot<Profiles__V1__LookupProfilesRequest>
+    let countProfilesRequest: WireRoot<Profiles__V1__CountProfilesRequest>
+    let listProfilesRequest: WireRoot<Profiles__V1__ListProfilesRequest>
     let createProjectRequest: WireRoot<Profiles__V1__CreateProjectRequest>
     let getProjectRequest: WireRoot<Profiles__V1__GetProjectRequest>
     let listProjectsRequest: WireRoot<Profiles__V1__ListProjectsRequest>
@@ -131,6 +133,8 @@ struct WireSchema: @unchecked Sendable {
         self.listEventsRequest = builder.root(profiles__v1__list_events_request__init)
         self.batchGetProfilesRequest = builder.root(profiles__v1__batch_get_profiles_request__init)
         self.lookupProfilesRequest = builder.root(profiles__v1__lookup_profiles_request__init)
+        self.countProfilesRequest = builder.root(profiles__v1__count_profiles_request__init)
+        self.listProfilesRequest = builder.root(profiles__v1__list_profiles_request__init)
         self.createProjectRequest = builder.root(profiles__v1__create_project_request__init)
         self.getProjectRequest = builder.root(profiles__v1__get_project_request__init)
         self.listProjectsRequest = builder.root(profiles__v1__list_projects_request__init)
@@ -300,8 +304,8 @@ extension RequestMessage {
     package static let batchGetProfiles = Self(schema.batchGetProfilesRequest)
     package static let listEvents = Self(schema.listEventsRequest)
     package static let lookupProfiles = Self(schema.lookupProfilesRequest)
-    package static let countProfiles = Self(unbuilt: "CountProfiles")
-    package static let listProfiles = Self(unbuilt: "ListProfiles")
+    package static let countProfiles = Self(schema.countProfilesRequest)
+    package static let listProfiles = Self(schema.listProfilesRequest)
     package static let updateSubscription = Self(schema.updateSubscriptionRequest)
     package static let confirmSubscription = Self(schema.confirmSubscriptionRequest)
     package static let addSuppression = Self(schema.addSuppressionRequest)

@@ -253,6 +253,7 @@ final class ServerStatus: AdminPages {
             value: Double(recovered.store.blockedIdentifierCount))
         Self.write(recovered.store.triggers.counts, to: &text)
         Self.write(recovered.triggers, to: &text)
+        Self.write(recovered.scans, to: &text)
         if let memory = recovered.pipeline.metrics.memory {
             text.gauge(
                 "profiles_store_bytes", help: "Memory of the store.",

@@ -26,6 +26,7 @@ struct NodeBuild {
         let feed: any Parker
         let watch: any Parker
         let triggers: any Parker
+        let scans: any Parker
 
         init(_ make: () -> any Parker) {
             self.log = make()
@@ -36,6 +37,7 @@ struct NodeBuild {
             self.feed = make()
             self.watch = make()
             self.triggers = make()
+            self.scans = make()
         }
     }
 
@@ -92,18 +94,22 @@ struct NodeBuild {
         let watchers = WatchCoordinator(
             limits: self.environment.configuration.watch, startLSN: recovered.store.appliedLSN,
             mailboxes: mailboxes, waker: self.parkers.watch)
+        let scans = ScanCoordinator(
+            limits: self.environment.configuration.scans, mailboxes: mailboxes,
+            waker: self.parkers.scans)
         let elapsed = self.environment.clock.monotonicNanoseconds() - started
         return Result(
             recovered: Node.Recovered(
                 store: recovered.store, pipeline: pipeline, log: recovered.opened.metrics,
                 snapshots: snapshotter.metrics, feed: feedWriter.feed, watchers: watchers,
-                triggers: triggers, report: recovered.report,
+                triggers: triggers, scans: scans, report: recovered.report,
                 seconds: Double(elapsed) / 1e9),
             coordinator: coordinator,
             workers: [
                 self.scrub(recovered, scrubMetrics),
                 self.backups(coordinator),
                 self.watch(watchers, recovered.store, feedWriter.feed),
+                self.scans(scans, recovered.store),
                 self.triggers(triggers, recovered.store, pipeline),
                 NodeComponent(
                     name: "snapshots", body: snapshotter, idling: .parked(self.parkers.snapshots),
@@ -144,6 +150,13 @@ struct NodeBuild {
                 coordinator, store: store, feed: feed, clock: self.environment.clock,
                 waker: self.parkers.watch),
             idling: .parked(self.parkers.watch), onStop: { coordinator.stop() })
+    }
+
+    private func scans(_ coordinator: ScanCoordinator, _ store: Store) -> NodeComponent {
+        NodeComponent(
+            name: "scans",
+            body: ScanWorker(coordinator, store: store, clock: self.environment.clock),
+            idling: .parked(self.parkers.scans), onStop: { coordinator.stop() })
     }
 
     private func triggers(

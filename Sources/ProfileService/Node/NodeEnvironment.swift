@@ -58,6 +58,7 @@ package struct NodeConfiguration: Sendable {
     package var pipeline = PipelineLimits()
     package var watch = WatchLimits()
     package var triggerStreams = TriggerStreamLimits()
+    package var scans = ScanLimits()
     package var log = LogOptions()
     package var snapshots = SnapshotPolicy()
     package var feed = FeedOptions()

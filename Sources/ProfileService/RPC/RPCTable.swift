@@ -71,10 +71,22 @@ package enum RPCTable {
             }),
         RPCDefinition(
             profilesService, "CountProfiles", .read, needs: .read, takes: .countProfiles,
-            .notBuilt(.unary)),
+            .unary { loop, message, call in
+                loop.withRequest(
+                    message, of: call, decode: { $0.decoder.decodeCountProfiles($1) }
+                ) {
+                    $0.countProfiles($1, $2, deadlineNanoseconds: call.deadlineNanoseconds)
+                }
+            }),
         RPCDefinition(
             profilesService, "ListProfiles", .read, needs: .read, takes: .listProfiles,
-            .notBuilt(.unary)),
+            .unary { loop, message, call in
+                loop.withRequest(
+                    message, of: call, decode: { $0.decoder.decodeListProfiles($1) }
+                ) {
+                    $0.listProfiles($1, $2, deadlineNanoseconds: call.deadlineNanoseconds)
+                }
+            }),
         RPCDefinition(
             profilesService, "UpdateSubscription", .write, needs: .write,
             takes: .updateSubscription,

@@ -12,6 +12,10 @@ package final class CompiledFilter: Sendable {
     let nodes: [FilterNode]
     /// Names and texts that the nodes refer to.
     let constants: [UInt8]
+    /// What every match satisfies and an index knows; `nil`: nothing.
+    package let lookup: FilterLookup?
+    /// The parts of a profile that are looked at.
+    let parts: ProfileParts
 
     /// Compiles the text of a filter; one without anything but blanks matches everything.
     ///
@@ -32,7 +36,19 @@ package final class CompiledFilter: Sendable {
         builder.append(expression, onTrue: FilterNode.accept, onFalse: FilterNode.reject)
         self.nodes = builder.nodes
         self.constants = builder.constants
+        self.lookup = expression.lookup
+        self.parts = builder.nodes.reduce(into: []) { $0.formUnion($1.field.parts) }
     }
+
+    /// Matches every profile.
+    package static let all: CompiledFilter = {
+        do throws(FilterError) { return try CompiledFilter("", .profile) } catch {
+            preconditionFailure("the empty filter is one: \(error.description)")
+        }
+    }()
+
+    /// Comparisons and literals.
+    package var comparisonCount: Int { self.nodes.count }
 
     /// Bytes of memory beside the object itself.
     package var bytes: Int {

@@ -4,8 +4,9 @@ import Bytes
 // the lock of a profile.
 //
 // SAFETY: a subject follows handles of a header that its maker may follow: the applier at any time,
-// a reader under the profile's lock, which it holds during the evaluation. Pending events are
-// elements of `work`, which the applier owns.
+// a reader under the profile's lock, which it holds during the evaluation. Of a copy nothing but
+// the copied bytes is read, at the offsets that the header gives. Pending events are elements of
+// `work`, which the applier owns.
 
 extension Store {
     /// Whether a profile matches, as it is now.
@@ -14,11 +15,30 @@ extension Store {
     ///
     /// - Parameters:
     ///   - filter: Of either scope; without an event every comparison with one is false.
+    ///   - names: Of the profile's project.
     ///   - now: The time of the call that asks, in microseconds since 1970.
     /// - Complexity: As `CompiledFilter.matches`; a lock of the suppressions for `suppressed`.
+    @inline(__always)
+    func matches(
+        _ filter: CompiledFilter, header: ProfileHeader, names: NameTable, now: Int64
+    ) -> Bool {
+        filter.matches(StoredSubject(self, header, names), now: now)
+    }
+
+    /// As above, of any project.
     func matches(_ filter: CompiledFilter, header: ProfileHeader, now: Int64) -> Bool {
-        filter.matches(
-            StoredSubject(self, header, self.projects.names(of: header.project)), now: now)
+        let names = self.projects.names(of: header.project)
+        return self.matches(filter, header: header, names: names, now: now)
+    }
+
+    /// Whether the copy of a profile matches (`copyParts`). Any thread.
+    ///
+    /// - Parameter parts: Where the copied parts begin, at a multiple of 8.
+    func matches(
+        _ filter: CompiledFilter, _ copy: ProfileCopy, parts: UnsafeRawPointer, now: Int64
+    ) -> Bool {
+        let names = self.projects.names(of: copy.header.project)
+        return filter.matches(StoredSubject(self, copy.header, names, copiedTo: parts), now: now)
     }
 
     /// Whether an event and its profile match, as the profile is now.
@@ -61,10 +81,12 @@ extension Store {
     }
 }
 
-/// A profile of the store, and an event.
+/// A profile of the store, or a copy of one, and an event.
 private struct StoredSubject: FilterSubject {
     private let store: Store
     private let header: ProfileHeader
+    /// The parts of a copy, one behind the other; `nil`: they are in the slab.
+    private let copy: UnsafeRawPointer?
     let names: NameTable
     var updatedAt: Int64
     var lastSeenAt: Int64
@@ -74,21 +96,38 @@ private struct StoredSubject: FilterSubject {
     /// How many of its events happened.
     var pendingCount = 0
 
-    init(_ store: Store, _ header: ProfileHeader, _ names: NameTable) {
+    init(
+        _ store: Store, _ header: ProfileHeader, _ names: NameTable,
+        copiedTo copy: UnsafeRawPointer? = nil
+    ) {
         self.store = store
         self.header = header
+        self.copy = copy
         self.names = names
         self.updatedAt = header.updatedAt
         self.lastSeenAt = header.lastSeenAt
     }
 
     private var identity: IdentityPart {
-        IdentityPart(self.store.slab.pointer(self.header.identity))
+        // Only read.
+        IdentityPart(UnsafeMutableRawPointer(mutating: self.part(self.header.identity, at: 0)))
     }
 
     private var attributes: AttributePart? {
         self.header.attributes == 0
-            ? nil : AttributePart(self.store.slab.pointer(self.header.attributes))
+            ? nil
+            : AttributePart(
+                self.part(self.header.attributes, at: self.header.copiedAttributesOffset))
+    }
+
+    /// A part in the slab, or in the copy.
+    @inline(__always)
+    private func part(_ block: Handle, at offset: Int) -> UnsafeRawPointer {
+        if let copy = self.copy {
+            copy + offset
+        } else {
+            UnsafeRawPointer(self.store.slab.pointer(block))
+        }
     }
 
     var customID: UnsafeRawBufferPointer { self.identity.customID }
@@ -114,9 +153,10 @@ private struct StoredSubject: FilterSubject {
     func counter(_ name: UnsafeRawBufferPointer) -> CounterEntry? {
         var found: CounterEntry?
         if self.header.counters != 0 {
-            let counters = self.store.slab.pointer(self.header.counters)
+            let counters = self.part(
+                self.header.counters, at: self.header.copiedCountersOffset)
             for index in 0 ..< Int(self.header.counterCount) {
-                let counter = counters.load(
+                let counter = counters.loadUnaligned(
                     fromByteOffset: index * MemoryLayout<CounterEntry>.stride,
                     as: CounterEntry.self)
                 guard self.names.name(Int(counter.name)).equals(name) else { continue }
@@ -144,7 +184,7 @@ private struct StoredSubject: FilterSubject {
         guard self.header.consent != 0 else { return .unset }
         var reader = ByteReader(
             UnsafeRawBufferPointer(
-                start: self.store.slab.pointer(self.header.consent),
+                start: self.part(self.header.consent, at: self.header.copiedConsentOffset),
                 count: Int(self.header.consentBytes)))
         while reader.remaining > 0, let key = ConsentPart.readKey(&reader) {
             if key.isKey(channel, topic) { return key.stored.state }

@@ -91,15 +91,15 @@ struct IdentifierIndex {
         }
     }
 
-    /// Everything that was spread from a hash, at most `max` entries; takes and releases the
-    /// shard's lock. `appliedLSN` is read inside.
-    func candidates(_ hash: UInt64, max: Int, appliedLSN: () -> UInt64) -> (
+    /// Everything that is under a hash or was spread from it, at most `max` entries; takes and
+    /// releases the shard's lock. `appliedLSN` is read inside.
+    func candidates(_ hash: UInt64, max: Int, isSpread: Bool = true, appliedLSN: () -> UInt64) -> (
         profiles: [ProfileRef], appliedLSN: UInt64
     ) {
         let shard = Shards.shard(hash)
         var profiles: [ProfileRef] = []
         let applied = self.locks.with(shard) { () -> UInt64 in
-            for probe in 0 ..< Self.probesMax {
+            for probe in 0 ..< (isSpread ? Self.probesMax : 1) {
                 let tag = Shards.tag(hash) &+ probe &* Self.probeStep
                 var position = self.shards[shard].table.start(tag)
                 while profiles.count < max {

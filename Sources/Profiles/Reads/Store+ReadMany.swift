@@ -36,7 +36,7 @@ extension Store {
     package static let lookupProfilesMax = 100
 
     /// The copy of one profile, and its position among the copies.
-    private struct Copied {
+    struct Copied {
         var copy: ProfileCopy
         var bytes: Range<Int>
         var isRedirected: Bool
@@ -88,7 +88,7 @@ extension Store {
         return Copied(copy: copy, bytes: start ..< copies.count, isRedirected: found.isAlias)
     }
 
-    private func appendImage(
+    func appendImage(
         of item: Copied, _ copies: UnsafeRawBufferPointer, to buffer: inout ByteBuffer
     ) -> ProfileImages.Found {
         // Parts are read in place, as in the store, where each begins at a multiple of 8.

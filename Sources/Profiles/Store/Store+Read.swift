@@ -132,9 +132,8 @@ extension Store {
     func encode(_ copy: ProfileCopy, from start: Int, in buffer: inout ByteBuffer) {
         let copied = buffer.count - start
         let header = copy.header
-        let countersOffset = start + Int(header.identityBytes)
-        let attributesOffset =
-            countersOffset + Int(header.counterCount) * MemoryLayout<CounterEntry>.stride
+        let countersOffset = start + header.copiedCountersOffset
+        let attributesOffset = start + header.copiedAttributesOffset
         let attributes =
             header.attributes == 0
             ? nil : AttributePart(UnsafeRawPointer(buffer.base) + attributesOffset)
@@ -168,7 +167,7 @@ extension Store {
                 names, totalBytes: Int(header.attributesBytes), to: &buffer)
         }
         self.encodeSubscriptions(
-            header, at: attributesOffset + Int(header.attributesBytes), in: &buffer)
+            header, at: start + header.copiedConsentOffset, in: &buffer)
         let imageBytes = buffer.count - start - copied
         (buffer.base + start).copyMemory(from: buffer.base + start + copied, byteCount: imageBytes)
         buffer.truncate(to: start + imageBytes)
@@ -198,4 +197,18 @@ extension Store {
             start: buffer.base + offset, count: Int(header.consentBytes))
         ConsentPart(bytes).appendImage(to: &buffer)
     }
+}
+
+// Where `copyParts` puts the parts of a profile, in bytes from the first one.
+extension ProfileHeader {
+    var copiedCountersOffset: Int { Int(self.identityBytes) }
+
+    var copiedAttributesOffset: Int {
+        self.copiedCountersOffset + Int(self.counterCount) * MemoryLayout<CounterEntry>.stride
+    }
+
+    var copiedConsentOffset: Int { self.copiedAttributesOffset + Int(self.attributesBytes) }
+
+    /// Bytes of all of them.
+    var copiedBytes: Int { self.copiedConsentOffset + Int(self.consentBytes) }
 }
