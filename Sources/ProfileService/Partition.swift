@@ -32,13 +32,17 @@ package final class Partition: Sendable {
     package let feed: Feed?
     /// Serves Watch; `nil` without a feed.
     package let watchers: WatchCoordinator?
+    /// Serves ExportProfile and ExportProject; `nil` where nobody does.
+    package let exports: ExportCoordinator?
     /// Serves WatchTriggers; `nil` where nobody delivers firings.
     package let triggers: TriggerCoordinator?
 
     package init(
         store: Store, pipeline: CommitPipeline, coordinator: OperatorCoordinator? = nil,
-        feed: Feed? = nil, watchers: WatchCoordinator? = nil, triggers: TriggerCoordinator? = nil
+        feed: Feed? = nil, watchers: WatchCoordinator? = nil, triggers: TriggerCoordinator? = nil,
+        exports: ExportCoordinator? = nil
     ) {
+        self.exports = exports
         self.triggers = triggers
         self.watchers = watchers
         self.store = store

@@ -36,6 +36,7 @@ package final class Node {
         package let feed: Feed
         package let watchers: WatchCoordinator
         package let triggers: TriggerCoordinator
+        package let exports: ExportCoordinator
         package let report: RecoveryReport
         /// Time that the recovery took.
         package let seconds: Double
@@ -171,7 +172,8 @@ package final class Node {
             Partition(
                 store: recovered.store, pipeline: recovered.pipeline,
                 coordinator: self.coordinator, feed: recovered.feed,
-                watchers: recovered.watchers, triggers: recovered.triggers))
+                watchers: recovered.watchers, triggers: recovered.triggers,
+                exports: recovered.exports))
         self.health.setAll(.serving)
         self.loopWaker()
     }

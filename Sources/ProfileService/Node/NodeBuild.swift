@@ -26,6 +26,7 @@ struct NodeBuild {
         let feed: any Parker
         let watch: any Parker
         let triggers: any Parker
+        let exports: any Parker
 
         init(_ make: () -> any Parker) {
             self.log = make()
@@ -36,6 +37,7 @@ struct NodeBuild {
             self.feed = make()
             self.watch = make()
             self.triggers = make()
+            self.exports = make()
         }
     }
 
@@ -92,12 +94,15 @@ struct NodeBuild {
         let watchers = WatchCoordinator(
             limits: self.environment.configuration.watch, startLSN: recovered.store.appliedLSN,
             mailboxes: mailboxes, waker: self.parkers.watch)
+        let exports = ExportCoordinator(
+            limits: self.environment.configuration.exports, mailboxes: mailboxes,
+            waker: self.parkers.exports)
         let elapsed = self.environment.clock.monotonicNanoseconds() - started
         return Result(
             recovered: Node.Recovered(
                 store: recovered.store, pipeline: pipeline, log: recovered.opened.metrics,
                 snapshots: snapshotter.metrics, feed: feedWriter.feed, watchers: watchers,
-                triggers: triggers, report: recovered.report,
+                triggers: triggers, exports: exports, report: recovered.report,
                 seconds: Double(elapsed) / 1e9),
             coordinator: coordinator,
             workers: [
@@ -105,6 +110,7 @@ struct NodeBuild {
                 self.backups(coordinator),
                 self.watch(watchers, recovered.store, feedWriter.feed),
                 self.triggers(triggers, recovered.store, pipeline),
+                self.exports(exports, recovered.store),
                 NodeComponent(
                     name: "snapshots", body: snapshotter, idling: .parked(self.parkers.snapshots),
                     onStop: { requests.stop() }),
@@ -154,6 +160,13 @@ struct NodeBuild {
             body: TriggerWorker(
                 coordinator, store: store, pipeline: pipeline, clock: self.environment.clock),
             idling: .parked(self.parkers.triggers), onStop: { coordinator.stop() })
+    }
+
+    private func exports(_ coordinator: ExportCoordinator, _ store: Store) -> NodeComponent {
+        NodeComponent(
+            name: "exports",
+            body: ExportWorker(coordinator, store: store, clock: self.environment.clock),
+            idling: .parked(self.parkers.exports), onStop: { coordinator.stop() })
     }
 
     private func makeSnapshotter(

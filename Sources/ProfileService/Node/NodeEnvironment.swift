@@ -57,6 +57,7 @@ package struct NodeConfiguration: Sendable {
     package var projectDeleteSeconds = Self.projectDeleteSeconds
     package var pipeline = PipelineLimits()
     package var watch = WatchLimits()
+    package var exports = ExportLimits()
     package var triggerStreams = TriggerStreamLimits()
     package var log = LogOptions()
     package var snapshots = SnapshotPolicy()
