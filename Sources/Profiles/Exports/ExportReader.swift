@@ -51,6 +51,7 @@ package final class ExportReader {
 
     package let project: ProjectID
     private let selection: Selection
+    private let bytesMax: Int
     private var walk: ProfileWalk
     private var phase = Phase.choosing
     /// Something was handed out.
@@ -90,7 +91,13 @@ package final class ExportReader {
     private var eventImage = ByteBuffer()
 
     /// Reads one person.
-    package init(_ project: ProjectID, _ identifier: OwnedIdentifier) {
+    package convenience init(_ project: ProjectID, _ identifier: OwnedIdentifier) {
+        self.init(project, identifier, copiedBytesMax: Self.copiedBytesMax)
+    }
+
+    /// As above; with another bound, for tests.
+    init(_ project: ProjectID, _ identifier: OwnedIdentifier, copiedBytesMax: Int) {
+        self.bytesMax = copiedBytesMax
         self.project = project
         self.selection = .person(identifier)
         self.walk = ProfileWalk(project, from: ProfileWalk.endPosition)
@@ -99,6 +106,7 @@ package final class ExportReader {
 
     /// Reads everyone of a project, from a position on; 0: from the beginning.
     package init(_ project: ProjectID, from position: UInt64) {
+        self.bytesMax = Self.copiedBytesMax
         self.project = project
         self.selection = .everyone(from: position)
         self.walk = ProfileWalk(project, from: position)
@@ -268,7 +276,7 @@ package final class ExportReader {
                 || self.ledgers.hasMergedEntries(behind: person.lsn)
             guard !isChanged else { return self.copyAgain(person) }
         }
-        if self.nextRest < person.rest.count, self.more.count < Self.copiedBytesMax {
+        if self.nextRest < person.rest.count, self.more.count < self.bytesMax {
             guard self.copyMore(of: person, in: store) else { return self.copyAgain(person) }
             return .more
         }
