@@ -68,6 +68,8 @@ READS = (
     "ListTriggers",
     "Watch",
     "WatchTriggers",
+    "ExportProfile",
+    "ExportProject",
 )
 
 

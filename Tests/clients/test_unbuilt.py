@@ -30,6 +30,8 @@ BUILT = {
     "DeleteProject",
     "GetStats",
     "EraseProfile",
+    "ExportProfile",
+    "ExportProject",
     "CreateKey",
     "RevokeKey",
     "Backup",
