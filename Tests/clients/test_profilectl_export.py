@@ -122,7 +122,7 @@ def test_a_limit_of_the_file_size_is_an_error(server, tmp_path):
     server.start()
     fill(server, 100)
     finished = subprocess.run(
-        ["bash", "-c", f'ulimit -f 4; exec "{TOOL}" "$@"', "bash", "--address", server.listen, "export", "--out", "base"],
+        ["bash", "-c", f'ulimit -f 4; exec "{TOOL}" --address {server.listen} export --out base'],
         cwd=tmp_path,
         capture_output=True,
         timeout=60,

@@ -5,8 +5,8 @@ import Profiles
 
 /// One open ExportProfile or ExportProject, between its loop and the `ExportWorker`.
 ///
-/// At most one batch waits here: the worker fills the next one meanwhile, and then leaves the export
-/// alone until the loop has taken it.
+/// At most one batch waits here: the worker fills the next one meanwhile, and then leaves the
+/// export alone until the loop has taken it.
 final class ExportCall: ServedCall {
     /// What is exported.
     enum Scope: Sendable {

@@ -55,7 +55,7 @@ final class ExportSource: PullSource {
         }
     }
 
-    /// - Parameter scope: `nil` if the page token is none of the project.
+    /// - Parameter scope: `nil` if the page token is another project's.
     private func begin<Request>(
         _ resolution: Resolution<Request>,
         _ scope: (Request, RequestContext) -> ExportCall.Scope?

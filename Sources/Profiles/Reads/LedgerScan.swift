@@ -167,8 +167,8 @@ package struct LedgerScan: ~Copyable {
             entry: UnsafeRawBufferPointer(rebasing: self.copies.bytes[entry.range]))
     }
 
-    /// Whether a ledger of a profile that was merged away has an entry behind an lsn: it was written
-    /// again since.
+    /// Whether a ledger of a profile that was merged away has an entry behind an lsn: it was
+    /// written again since.
     borrowing func hasMergedEntries(behind lsn: UInt64) -> Bool {
         self.chained[self.ownCount...].contains { $0.lsn > lsn }
     }

@@ -16,7 +16,9 @@ import Testing
         return batch
     }
 
-    private static func append(_ text: String, to batch: MessageBatch, isGood: Bool = true) -> Bool {
+    private static func append(
+        _ text: String, to batch: MessageBatch, isGood: Bool = true
+    ) -> Bool {
         batch.append(of: text.hasPrefix("-") ? nil : Self.id) { buffer in
             Array(text.utf8).withUnsafeBytes { buffer.append($0) }
             return isGood
@@ -64,7 +66,9 @@ import Testing
 
     // MARK: Handing over
 
-    private static func isNothing(_ finding: BatchHandover<MessageBatch, CallFailure>.Finding) -> Bool
+    private static func isNothing(
+        _ finding: BatchHandover<MessageBatch, CallFailure>.Finding
+    ) -> Bool
     {
         if case .nothing = finding { true } else { false }
     }
