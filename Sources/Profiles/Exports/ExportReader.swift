@@ -236,14 +236,11 @@ package final class ExportReader {
         profile.forEachProfileAlias { _ in hasAliases = true }
         self.hasLedgers =
             hasAliases || !person.ledgerBytes.isEmpty || person.foldedCount != nil
-        if self.hasLedgers {
-            self.ledgers =
-                person.foldedCount == nil
-                ? LedgerScan(
-                    of: profile, project: self.project,
-                    own: UnsafeRawBufferPointer(
-                        rebasing: self.copies.bytes[person.ledgerBytes]))
-                : LedgerScan(of: profile, project: self.project)
+        if self.hasLedgers, person.foldedCount != nil {
+            self.ledgers = LedgerScan(of: profile, project: self.project)
+        } else if self.hasLedgers {
+            let own = UnsafeRawBufferPointer(rebasing: self.copies.bytes[person.ledgerBytes])
+            self.ledgers = LedgerScan(of: profile, project: self.project, own: own)
         }
         self.more.removeAll()
         self.more.shrink(toCapacity: Self.storageBytesKept)
@@ -352,7 +349,7 @@ package final class ExportReader {
         }
         let (channel, reasons) = self.suppressions[self.nextSuppression]
         self.nextSuppression += 1
-        let address = self.profile.address(channel) ?? .none
+        let address = self.profile.address(channel) ?? UnsafeRawBufferPointer.none
         return .part(self.part(.suppression(channel, address: address, reasons), of: person))
     }
 
