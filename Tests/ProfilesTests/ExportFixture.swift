@@ -46,10 +46,15 @@ struct ReadExport {
         self.parts.filter { $0.text.hasPrefix("profile ") }.compactMap(\.profileID)
     }
 
+    /// Reads to the end.
+    init(_ reader: ExportReader, _ fixture: TrackFixture) {
+        self.init(reader, fixture) { _ in }
+    }
+
     /// Reads to the end; `between` runs before each call of the reader, with what was read so far.
     init(
         _ reader: ExportReader, _ fixture: TrackFixture,
-        between: (ReadExport) throws -> Void = { _ in }
+        between: (ReadExport) throws -> Void
     ) rethrows {
         while true {
             try between(self)

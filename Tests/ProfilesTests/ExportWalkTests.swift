@@ -59,7 +59,7 @@ import Testing
         var generator = MixedGenerator(random: SeededRandom(state: 3))
         for _ in 0 ..< 300 { try Self.step(fixture, &generator) }
         let whole = ReadExport(fixture.exporter(), fixture)
-        let blocks = SnapshotTests.blocks(of: fixture.store)
+        let blocks = try SnapshotTests.blocks(of: fixture.store)
         let loaded = TrackFixture(store: try SnapshotTests.load(blocks))
         loaded.now = fixture.now
         for (index, part) in whole.parts.enumerated() {
@@ -132,7 +132,7 @@ import Testing
     @Test func tokenIsOfItsProjectAndDirectory() throws {
         let store = Store(genesis: TrackFixture.genesis())
         let one = ProjectID(rawValue: 1)
-        for position in [0, 1, 7 << 32 | 5, UInt64.max] {
+        for position in [0, 1, 7 << 32 | 5, UInt64.max] as [UInt64] {
             let token = Self.token(store, 1, position)
             token.withUnsafeBytes {
                 #expect(store.verifyExportToken($0, in: one) == position)
