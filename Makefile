@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 10
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-scans isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
+.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-scans bench-export isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -126,6 +126,9 @@ bench-watch: deps build ## catch-up of a watcher, CPU per Track with one, 1,000 
 
 bench-scans: deps build ## counts and pages over 1,000,000 profiles, and a load beside counts
 	Benchmarks/scans.sh
+
+bench-export: deps build ## an export of a million profiles, and Tracks beside it
+	Benchmarks/export.sh
 
 clean: ## removes what builds and tests have made
 	rm -rf .build .build-* .venv

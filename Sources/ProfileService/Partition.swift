@@ -32,6 +32,8 @@ package final class Partition: Sendable {
     package let feed: Feed?
     /// Serves Watch; `nil` without a feed.
     package let watchers: WatchCoordinator?
+    /// Serves ExportProfile and ExportProject; `nil` where nobody does.
+    package let exports: ExportCoordinator?
     /// Serves WatchTriggers; `nil` where nobody delivers firings.
     package let triggers: TriggerCoordinator?
     /// Serves CountProfiles and ListProfiles; `nil` where nobody scans.
@@ -40,9 +42,10 @@ package final class Partition: Sendable {
     package init(
         store: Store, pipeline: CommitPipeline, coordinator: OperatorCoordinator? = nil,
         feed: Feed? = nil, watchers: WatchCoordinator? = nil, triggers: TriggerCoordinator? = nil,
-        scans: ScanCoordinator? = nil
+        scans: ScanCoordinator? = nil, exports: ExportCoordinator? = nil
     ) {
         self.scans = scans
+        self.exports = exports
         self.triggers = triggers
         self.watchers = watchers
         self.store = store

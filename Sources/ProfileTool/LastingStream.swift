@@ -12,6 +12,8 @@ struct LastingStream {
         /// By SIGINT or SIGTERM, or because the reader of the output has left.
         case interrupted
         case outputFailed
+        /// The server has ended a stream that is finite.
+        case completed
     }
 
     /// Between two attempts, in milliseconds; each pause is twice as long as the one before, less
@@ -32,6 +34,8 @@ struct LastingStream {
     let patienceMilliseconds: Int64?
     /// Whether the stream of requests stays open behind the first one.
     let sendsMore: Bool
+    /// Whether the server ends the stream when everything is said.
+    let isFinite: Bool
 
     /// What is known of the attempts.
     private struct Attempts {
@@ -98,6 +102,7 @@ struct LastingStream {
                         ? RPCFailure.unavailable : RPCFailure.deadlineExceeded,
                     "\(self.client.address) did not respond in time")
             case .end:
+                if self.isFinite { return .completed }
                 throw RPCFailure(
                     withoutResponse: RPCFailure.unavailable,
                     "\(self.client.address) has ended the stream")

@@ -60,13 +60,15 @@ extension Tool {
     }
 
     /// A stream that outlives its connections.
-    func lasting(_ method: RPCMethod, sendsMore: Bool) -> LastingStream {
+    func lasting(
+        _ method: RPCMethod, sendsMore: Bool, isFinite: Bool = false
+    ) -> LastingStream {
         let timeout = self.client.retryPolicy.timeoutMilliseconds
         return LastingStream(
             method: method, client: self.client, terminal: self.terminal,
             firstMilliseconds: timeout,
             patienceMilliseconds: self.arguments.has("--timeout") ? timeout : nil,
-            sendsMore: sendsMore)
+            sendsMore: sendsMore, isFinite: isFinite)
     }
 
     /// A message as JSON.

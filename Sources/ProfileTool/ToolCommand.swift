@@ -236,6 +236,20 @@ package struct ToolCommand: Sendable {
                 "zcat shop.jsonl.gz | profilectl import - --rejects shop.rejects",
             ]),
         ToolCommand(
+            "export", "[WHO]", "prints everything of a person, or of everyone; can be resumed",
+            details: Tool.exportHelp,
+            options: [
+                Option("--out", "FILE", "writes to this file, which is there once it is complete"),
+                Option("--resume", "FILE", "the position file (FILE.position)"),
+                Option("--operations", nil, "prints lines for `profilectl import`"),
+            ],
+            examples: [
+                "profilectl export anna | jq .events",
+                "profilectl export --out base.jsonl",
+                "profilectl export --operations --out base.ops && profilectl --project copy import "
+                    + "base.ops",
+            ]),
+        ToolCommand(
             "health", "[SERVICE]", "checks whether the service accepts calls",
             details:
                 "SERVICE is \"\" (all), profiles.v1.Profiles or profiles.v1.Admin."

@@ -157,6 +157,7 @@ struct Tool {
         case "sendable": try self.sendable()
         case "erase": try self.erase()
         case "import": return try self.importFile()
+        case "export": return try self.export()
         case "health": return try self.health()
         case "snapshot": try self.snapshot()
         case "backup": try self.backup()

@@ -16,6 +16,11 @@ let usage = """
       --follow IDS         watcher n follows person n of so many (default: everyone)
       --seconds, --address, --port, --project, --key-file, --json as below
 
+    profile-bench export FLAGS: ExportProject calls that count the parts that come
+
+      --exports N          exports at the same time (1), 100 on a connection
+      --seconds, --address, --port, --project, --key-file, --json as below
+
     profile-bench FLAGS: calls
 
       --address HOST:PORT  address of the service (127.0.0.1:50051)
@@ -27,7 +32,8 @@ let usage = """
       --rate N             calls per second at fixed times (default: as fast as possible);
                            latency counts from when a call was due
       --mix LIST           such as track=80,get=20 (track=100), of:
-                           track get identify profile events subscribe sendable project
+                           track get identify profile small events subscribe sendable
+                           project
       --method NAME        only Track or only GetProfile
       --ids N              number of people (100000)
       --project NAME       project (default)
@@ -98,6 +104,7 @@ func histogramText(_ latencies: LatencyHistogram) -> String {
 }
 
 if LinuxProcess.arguments.first == "watch" { runWatch() }
+if LinuxProcess.arguments.first == "export" { runExport() }
 
 var load = Load(ServerAddress(port: 50_051))
 var requests: Int?

@@ -178,7 +178,7 @@ extension TrackFixture {
     func consent(
         _ changes: [(Channel, String, SubscriptionState)], by source: ConsentSource,
         after: Int64 = 0,
-        occurredAt: Int64? = nil, of customID: String = "ann"
+        occurredAt: Int64? = nil, kind: IdentifierKind = .customID, of customID: String = "ann"
     ) throws -> ConsentResponse {
         self.now += after
         var buffer = ByteBuffer()
@@ -186,7 +186,7 @@ extension TrackFixture {
         withBytes(customID) { identifier in
             SubscriptionHeader(
                 project: ProjectID(rawValue: 1), source: source, changeCount: changes.count,
-                identifier: IdentifierView(kind: .customID, bytes: identifier), requestID: .none,
+                identifier: IdentifierView(kind: kind, bytes: identifier), requestID: .none,
                 occurredAt: occurredAt,
                 sentAt: nil, expectedRevision: nil, evidence: nil
             ).write(into: &buffer)

@@ -130,8 +130,8 @@ PROFILES = {
     "EraseProfile": Row(
         "ERASE", with_id(rpc.EraseProfileRequest, identifier=lambda person: person.exist() and person.who)
     ),
-    "ExportProfile": Row("READ", read(rpc.ExportProfileRequest), is_built=False),
-    "ExportProject": Row("EXPORT", with_id(rpc.ExportProjectRequest), is_built=False),
+    "ExportProfile": Row("READ", read(rpc.ExportProfileRequest)),
+    "ExportProject": Row("EXPORT", with_id(rpc.ExportProjectRequest)),
     "DetachInstallation": Row(
         "WRITE",
         with_id(rpc.DetachInstallationRequest, installation_id=lambda person: person.installation_id),
@@ -214,6 +214,7 @@ NAMING = {
 TOKENS = {
     "ListEvents.page_token": lambda person: person.events_page,
     "ListConsentHistory.page_token": lambda person: person.consent_page,
+    "ExportProject.page_token": lambda person: person.export_page,
     "ConfirmSubscription.token": lambda person: person.confirmation,
     "RedeemUnsubscribeToken.token": lambda person: person.unsubscription,
     "ListProfiles.page_token": lambda person: person.profiles_page,
@@ -222,7 +223,6 @@ TOKENS = {
     # Repeated: test_watch_triggers.py acknowledges what is another's.
     "WatchTriggers.acknowledged_firing_ids": None,
     # Not built: nothing makes one yet, and no value is looked at.
-    "ExportProject.page_token": None,
     "UnmergeProfile.merge_id": None,
     # An operator's, who may see every project.
     "ListProjects.page_token": None,
@@ -326,7 +326,8 @@ def probes(method, request, known, unknown, positions):
         token = TOKENS.get(f"{method.name}.{name}")
         if token:
             # A page is asked for with the person of the same name in the caller's own project.
-            people = (known.custom_id, known.custom_id) if name == "page_token" else ()
+            is_of_person = name == "page_token" and "identifier" in request.DESCRIPTOR.fields_by_name
+            people = (known.custom_id, known.custom_id) if is_of_person else ()
             yield Probe(path, token(known), altered(token(known)), people=people)
         elif name == "event_id":
             people = (known.custom_id, unknown.custom_id)

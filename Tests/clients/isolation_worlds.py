@@ -278,6 +278,13 @@ class Person:
 
         return self.once("profiles_page", make)
 
+    @property
+    def export_page(self):
+        request = profiles_pb2.ExportProjectRequest(project=self.project)
+        self.exist()
+        parts = self.once("export", lambda: list(self.base.profiles.ExportProject(request)))
+        return next(part.page_token for part in parts if part.page_token)
+
     def suppress(self):
         request = profiles_pb2.AddSuppressionRequest(
             project=self.project, channel=EMAIL, address=self.suppressed, reason=4
@@ -332,13 +339,16 @@ class Base:
         self.admin.RevokeKey(admin_pb2.RevokeKeyRequest(project=self.project, key_id=key_id))
 
 
-class WithKey(grpc.UnaryUnaryClientInterceptor):
+class WithKey(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
     """Sends a key with each call of a channel."""
 
     def __init__(self, key):
         self.metadata = [("authorization", f"Bearer {key}")]
 
     def intercept_unary_unary(self, continuation, details, request):
+        return continuation(details._replace(metadata=self.metadata, timeout=20), request)
+
+    def intercept_unary_stream(self, continuation, details, request):
         return continuation(details._replace(metadata=self.metadata, timeout=20), request)
 
 

@@ -220,6 +220,10 @@ class Comparisons:
                 self.compare_ledger(identifier, profile)
             if "CheckSendable" in built:
                 self.compare_sendable(identifier, profile)
+            if "ExportProfile" in built:
+                self.compare_export(identifier, profile)
+        if "ExportProject" in built:
+            self.compare_project_export()
 
     def compare_events(self, identifier, profile):
         expected = [event for _, event in profile.events]

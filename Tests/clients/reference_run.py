@@ -10,6 +10,7 @@ from conftest import Failure, profiles_pb2 as rpc, types_pb2 as types
 from profiles.v1 import admin_pb2 as admin
 from reference_attributes import Rejected
 from reference_compare import CLOCK_SLACK, TIMEOUT_SECONDS, Comparisons, expect
+from reference_export import ExportComparisons
 from reference_lists import ListComparisons
 from reference_watch import FeedComparisons
 from reference_model import Learned
@@ -43,7 +44,7 @@ def seen_in(response):
             yield from [f"in a batch: {result.error.message}"] if kind == "error" else seen_in(getattr(result, kind))
 
 
-class Run(Comparisons, FeedComparisons, ListComparisons):
+class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
     """One seed under one prefix."""
 
     def __init__(self, service, prefix, number, base=None):

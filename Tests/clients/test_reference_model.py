@@ -70,6 +70,8 @@ READS = (
     "ListTriggers",
     "Watch",
     "WatchTriggers",
+    "ExportProfile",
+    "ExportProject",
 )
 
 

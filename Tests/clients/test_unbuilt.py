@@ -32,6 +32,8 @@ BUILT = {
     "DeleteProject",
     "GetStats",
     "EraseProfile",
+    "ExportProfile",
+    "ExportProject",
     "CreateKey",
     "RevokeKey",
     "Backup",

@@ -13,7 +13,7 @@ extension MessageEncoder {
     ///
     /// An integer in an object grows most: 4 bytes of the image (a name of one letter and a value
     /// of two bytes) become 18. The constant covers the fixed part with its four times.
-    private static func profileBytesMax(_ image: ProfileImage) -> Int {
+    static func profileBytesMax(_ image: ProfileImage) -> Int {
         256 + 5 * (image.lists.remaining + image.customID.count)
     }
 
@@ -70,7 +70,7 @@ extension MessageEncoder {
     }
 
     /// The fields of a Profile.
-    private static func write(
+    static func write(
         _ image: ProfileImage, _ mask: ReadMask, into writer: inout FieldWriter
     ) {
         if mask.contains(.profileID) { writer.writeAlways(1, image.profileID) }

@@ -70,24 +70,31 @@ extension MessageEncoder {
         }
         Self.writeAttributes(of: change, resolver, into: &writer)
         var entries = change.entries
-        while let entry = entries.next() { Self.write(entry, into: &writer) }
+        while let entry = entries.next() {
+            Self.writeEntry(9, entry.entry, entry.previousHash, entry.hash, into: &writer)
+        }
         if let other = change.otherID { writer.write(10, other) }
         if let installation = change.installationID { writer.write(11, installation) }
         if let (channel, reasons) = change.suppression {
             writer.write(12, UInt64(channel.rawValue))
-            if !reasons.isEmpty {
-                writer.write(13) { writer in
-                    for reason in SuppressionReason.allCases
-                    where reasons.contains(SuppressionReasons(reason)) {
-                        writer.number(UInt64(reason.rawValue))
-                    }
-                }
-            }
+            Self.write(13, reasons, into: &writer)
         }
         if change.isHistorical { writer.write(14, 1) }
     }
 
-    private static func writeSource(
+    static func write(
+        _ field: UInt8, _ reasons: SuppressionReasons, into writer: inout FieldWriter
+    ) {
+        guard !reasons.isEmpty else { return }
+        writer.write(field) { writer in
+            for reason in SuppressionReason.allCases
+            where reasons.contains(SuppressionReasons(reason)) {
+                writer.number(UInt64(reason.rawValue))
+            }
+        }
+    }
+
+    static func writeSource(
         _ field: UInt8, _ platform: UInt8, _ name: UnsafeRawBufferPointer,
         into writer: inout FieldWriter
     ) {
@@ -152,15 +159,21 @@ extension MessageEncoder {
         var tags = event.tags
         for _ in 0 ..< event.tagCount { writer.writeAlways(7, tags.readPrefixed()) }
         writer.write(8, event.lsn)
-        writer.write(9) {
-            switch event.identifier.kind {
-            case .profileID: $0.writeAlways(1, ProfileID(binary: event.identifier.bytes))
-            case .customID: $0.writeAlways(2, event.identifier.bytes)
-            case .installationID: $0.writeAlways(3, event.identifier.bytes)
-            }
-        }
+        Self.write(9, event.identifier, into: &writer)
         Self.writeSource(10, event.platform, event.sourceName, into: &writer)
         if event.isHistorical { writer.write(11, 1) }
+    }
+
+    static func write(
+        _ field: UInt8, _ identifier: IdentifierView, into writer: inout FieldWriter
+    ) {
+        writer.write(field) {
+            switch identifier.kind {
+            case .profileID: $0.writeAlways(1, ProfileID(binary: identifier.bytes))
+            case .customID: $0.writeAlways(2, identifier.bytes)
+            case .installationID: $0.writeAlways(3, identifier.bytes)
+            }
+        }
     }
 
     // MARK: Consent
@@ -169,16 +182,18 @@ extension MessageEncoder {
     private static let entryEndBytes = 2 + ProfileID.textBytes
 
     /// Writes a ConsentEntry: what was hashed, with the two hashes before its last field.
-    private static func write(_ entry: ChangedEntries.Item, into writer: inout FieldWriter) {
-        writer.writeLong(9) { writer in
-            let hashed = entry.entry
+    static func writeEntry(
+        _ field: UInt8, _ hashed: UnsafeRawBufferPointer, _ previousHash: SHA256Digest,
+        _ hash: SHA256Digest, into writer: inout FieldWriter
+    ) {
+        writer.writeLong(field) { writer in
             var split = hashed.count
             if split >= Self.entryEndBytes, hashed[split - Self.entryEndBytes] == 13 << 3 | 2 {
                 split -= Self.entryEndBytes
             }
             writer.raw(UnsafeRawBufferPointer(rebasing: hashed[..<split]))
-            writer.write(11, entry.previousHash)
-            writer.write(12, entry.hash)
+            writer.write(11, previousHash)
+            writer.write(12, hash)
             writer.raw(UnsafeRawBufferPointer(rebasing: hashed[split...]))
         }
     }

@@ -98,6 +98,8 @@ struct WireSchema: @unchecked Sendable {
     let backupRequest: WireRoot<Profiles__V1__BackupRequest>
     let eraseProfileRequest: WireRoot<Profiles__V1__EraseProfileRequest>
     let watchRequest: WireRoot<Profiles__V1__WatchRequest>
+    let exportProfileRequest: WireRoot<Profiles__V1__ExportProfileRequest>
+    let exportProjectRequest: WireRoot<Profiles__V1__ExportProjectRequest>
     let createTriggerRequest: WireRoot<Profiles__V1__CreateTriggerRequest>
     let listTriggersRequest: WireRoot<Profiles__V1__ListTriggersRequest>
     let deleteTriggerRequest: WireRoot<Profiles__V1__DeleteTriggerRequest>
@@ -148,6 +150,8 @@ struct WireSchema: @unchecked Sendable {
         self.backupRequest = builder.root(profiles__v1__backup_request__init)
         self.eraseProfileRequest = builder.root(profiles__v1__erase_profile_request__init)
         self.watchRequest = builder.root(profiles__v1__watch_request__init)
+        self.exportProfileRequest = builder.root(profiles__v1__export_profile_request__init)
+        self.exportProjectRequest = builder.root(profiles__v1__export_project_request__init)
         self.createTriggerRequest = builder.root(profiles__v1__create_trigger_request__init)
         self.listTriggersRequest = builder.root(profiles__v1__list_triggers_request__init)
         self.deleteTriggerRequest = builder.root(profiles__v1__delete_trigger_request__init)
@@ -318,8 +322,8 @@ extension RequestMessage {
     package static let batchWrite = Self(schema.batchWriteRequest)
     package static let importProfiles = Self(unbuilt: "ImportProfiles")
     package static let eraseProfile = Self(schema.eraseProfileRequest)
-    package static let exportProfile = Self(unbuilt: "ExportProfile")
-    package static let exportProject = Self(unbuilt: "ExportProject")
+    package static let exportProfile = Self(schema.exportProfileRequest)
+    package static let exportProject = Self(schema.exportProjectRequest)
     package static let detachInstallation = Self(unbuilt: "DetachInstallation")
     package static let watch = Self(schema.watchRequest)
     package static let createTrigger = Self(schema.createTriggerRequest)

@@ -3,6 +3,8 @@ package enum LoadMethod: String, CaseIterable, Sendable {
     case track, get, identify, events, subscribe, sendable
     /// An Identify with ten attributes; used to fill a store.
     case profile
+    /// An Identify with three attributes; used to fill a store.
+    case small
     /// A CreateProject of each of several projects; used to fill a store.
     case project
 
@@ -24,7 +26,7 @@ package enum LoadMethod: String, CaseIterable, Sendable {
         switch self {
         case .track: .profiles("Track")
         case .get: .profiles("GetProfile")
-        case .identify, .profile: .profiles("Identify")
+        case .identify, .profile, .small: .profiles("Identify")
         case .events: .profiles("ListEvents")
         case .subscribe: .profiles("UpdateSubscription")
         case .sendable: .profiles("CheckSendable")
@@ -53,6 +55,13 @@ package enum LoadMethod: String, CaseIterable, Sendable {
         case .get, .events: members += [("identifier", who)]
         case .identify:
             let set = JSONValue.object(of: [("plan", .string("gold")), ("visits", .number("3"))])
+            members += [
+                ("custom_id", .string(customID)), ("attributes", .object(of: [("set", set)])),
+            ]
+        case .small:
+            let set = JSONValue.object(of: [
+                ("plan", .string("gold")), ("visits", .number("3")), ("city", .string("Lyon")),
+            ])
             members += [
                 ("custom_id", .string(customID)), ("attributes", .object(of: [("set", set)])),
             ]

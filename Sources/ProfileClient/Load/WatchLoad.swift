@@ -13,6 +13,8 @@ package struct WatchLoad {
     package var lastLSN: UInt64?
     package var seconds: Double?
     package var watchers = 1
+    /// The calls are ExportProject, which end by themselves; their parts are counted as changes.
+    package var isExport = false
     /// Watcher *n* follows person *n* of so many, as `Load` names them; `nil`: everyone.
     package var ids: Int?
 
@@ -51,7 +53,7 @@ package struct WatchLoad {
             if number % Self.streams == 0 { try connections.add { _, _ in } }
             let reader = WatchReader()
             readers.append(reader)
-            reader.call.path = Array(RPCMethod.profiles("Watch").path.utf8)
+            reader.call.path = Array(self.method.path.utf8)
             reader.call.body = self.request(number)
             if let key { reader.call.metadata = [("authorization", Array("Bearer \(key)".utf8))] }
             try connections[connection].start(reader.call)
@@ -83,16 +85,17 @@ package struct WatchLoad {
         return readers.allSatisfy { $0.lastLSN >= lastLSN || $0.call.hasEnded }
     }
 
+    private var method: RPCMethod { .profiles(self.isExport ? "ExportProject" : "Watch") }
+
     private func request(_ number: Int) -> [UInt8] {
-        var members: [(String, JSONValue)] = [
-            ("project", .string(self.project)), ("from_lsn", .string(String(self.firstLSN))),
-        ]
-        if let ids {
+        var members: [(String, JSONValue)] = [("project", .string(self.project))]
+        if !self.isExport { members.append(("from_lsn", .string(String(self.firstLSN)))) }
+        if let ids, !self.isExport {
             let person = LoadTemplate.customID(number % ids, of: ids)
             let identifier = JSONValue.object(of: [("custom_id", .string(person))])
             members.append(("identifiers", .array([identifier])))
         }
-        let method = RPCMethod.profiles("Watch")
+        let method = self.method
         guard
             let message = try? MessageEncoder(now: 0).encode(
                 .object(of: members), as: method.request)

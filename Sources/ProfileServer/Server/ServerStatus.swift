@@ -102,6 +102,7 @@ final class ServerStatus: AdminPages {
             Self.write(recovered.snapshots, to: &text)
             Self.write(recovered.feed, to: &text)
             Self.write(recovered.watchers, of: recovered.feed, to: &text)
+            Self.write(recovered.exports, to: &text)
         }
         return text.text
     }

@@ -37,6 +37,7 @@ package final class Node {
         package let watchers: WatchCoordinator
         package let triggers: TriggerCoordinator
         package let scans: ScanCoordinator
+        package let exports: ExportCoordinator
         package let report: RecoveryReport
         /// Time that the recovery took.
         package let seconds: Double
@@ -173,7 +174,7 @@ package final class Node {
                 store: recovered.store, pipeline: recovered.pipeline,
                 coordinator: self.coordinator, feed: recovered.feed,
                 watchers: recovered.watchers, triggers: recovered.triggers,
-                scans: recovered.scans))
+                scans: recovered.scans, exports: recovered.exports))
         self.health.setAll(.serving)
         self.loopWaker()
     }

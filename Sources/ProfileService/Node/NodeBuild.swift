@@ -27,6 +27,7 @@ struct NodeBuild {
         let watch: any Parker
         let triggers: any Parker
         let scans: any Parker
+        let exports: any Parker
 
         init(_ make: () -> any Parker) {
             self.log = make()
@@ -38,6 +39,7 @@ struct NodeBuild {
             self.watch = make()
             self.triggers = make()
             self.scans = make()
+            self.exports = make()
         }
     }
 
@@ -97,12 +99,15 @@ struct NodeBuild {
         let scans = ScanCoordinator(
             limits: self.environment.configuration.scans, mailboxes: mailboxes,
             waker: self.parkers.scans)
+        let exports = ExportCoordinator(
+            limits: self.environment.configuration.exports, mailboxes: mailboxes,
+            waker: self.parkers.exports)
         let elapsed = self.environment.clock.monotonicNanoseconds() - started
         return Result(
             recovered: Node.Recovered(
                 store: recovered.store, pipeline: pipeline, log: recovered.opened.metrics,
                 snapshots: snapshotter.metrics, feed: feedWriter.feed, watchers: watchers,
-                triggers: triggers, scans: scans, report: recovered.report,
+                triggers: triggers, scans: scans, exports: exports, report: recovered.report,
                 seconds: Double(elapsed) / 1e9),
             coordinator: coordinator,
             workers: [
@@ -111,6 +116,7 @@ struct NodeBuild {
                 self.watch(watchers, recovered.store, feedWriter.feed),
                 self.scans(scans, recovered.store),
                 self.triggers(triggers, recovered.store, pipeline),
+                self.exports(exports, recovered.store),
                 NodeComponent(
                     name: "snapshots", body: snapshotter, idling: .parked(self.parkers.snapshots),
                     onStop: { requests.stop() }),
@@ -167,6 +173,13 @@ struct NodeBuild {
             body: TriggerWorker(
                 coordinator, store: store, pipeline: pipeline, clock: self.environment.clock),
             idling: .parked(self.parkers.triggers), onStop: { coordinator.stop() })
+    }
+
+    private func exports(_ coordinator: ExportCoordinator, _ store: Store) -> NodeComponent {
+        NodeComponent(
+            name: "exports",
+            body: ExportWorker(coordinator, store: store, clock: self.environment.clock),
+            idling: .parked(self.parkers.exports), onStop: { coordinator.stop() })
     }
 
     private func makeSnapshotter(

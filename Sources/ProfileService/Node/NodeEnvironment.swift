@@ -57,6 +57,7 @@ package struct NodeConfiguration: Sendable {
     package var projectDeleteSeconds = Self.projectDeleteSeconds
     package var pipeline = PipelineLimits()
     package var watch = WatchLimits()
+    package var exports = ExportLimits()
     package var triggerStreams = TriggerStreamLimits()
     package var scans = ScanLimits()
     package var log = LogOptions()

@@ -168,10 +168,10 @@ package enum RPCTable {
             }),
         RPCDefinition(
             profilesService, "ExportProfile", .read, needs: .read, takes: .exportProfile,
-            .notBuilt(.responseStream)),
+            .stream(.responseStream) { $0.export($1.token, .profile) }),
         RPCDefinition(
             profilesService, "ExportProject", .read, needs: .export, takes: .exportProject,
-            .notBuilt(.responseStream)),
+            .stream(.responseStream) { $0.export($1.token, .project) }),
         RPCDefinition(
             profilesService, "DetachInstallation", .write, needs: .write,
             takes: .detachInstallation, .notBuilt(.unary)),

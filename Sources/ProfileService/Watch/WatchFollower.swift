@@ -58,9 +58,9 @@ final class WatchFollower {
     /// What the slice goes through, once its frames are read.
     private var sliceThrough: UInt64 = 0
     private var isInSlice = false
-    private var batch: WatchBatch
+    private var batch: MessageBatch
     /// The storage of one that was sent, for the next one.
-    private var spare: WatchBatch?
+    private var spare: MessageBatch?
     /// The loop has taken the batch before.
     private(set) var hasHeadroom = true
     private var isDraining = false
@@ -82,7 +82,7 @@ final class WatchFollower {
         self.feed = feed
         self.cursor = feed.makeCursor(from: lsn)
         self.cursorLSN = lsn
-        self.batch = WatchBatch()
+        self.batch = MessageBatch()
         let hasIdentifiers = !watcher.filter.identifiers.isEmpty
         self.phase =
             hasIdentifiers
@@ -294,7 +294,7 @@ final class WatchFollower {
     private func post(endingWith failure: CallFailure? = nil) {
         self.watcher.post(self.batch, endingWith: failure)
         self.hasHeadroom = false
-        self.batch = self.spare ?? WatchBatch()
+        self.batch = self.spare ?? MessageBatch()
         self.spare = nil
         self.coordinator.calls.announce(self.watcher)
     }

@@ -15,7 +15,7 @@ final class WatchSource: PullSource {
     // SAFETY: the loop owns its live calls, and closes them before it ends.
     private unowned(unsafe) let loop: ServiceLoop
     private var watcher: Watcher?
-    private var batch: WatchBatch?
+    private var batch: MessageBatch?
     private var failure: CallFailure?
 
     init(_ loop: ServiceLoop, _ token: CallToken) {
@@ -61,7 +61,7 @@ final class WatchSource: PullSource {
 
     /// People may have been erased since the messages were encoded: nothing of them is sent from
     /// the moment that it is responded to.
-    private func dropErased(of batch: WatchBatch) {
+    private func dropErased(of batch: MessageBatch) {
         guard let partition = self.loop.partition, let project = self.watcher?.project,
             partition.watchers?.lastErasure(in: partition.store) != batch.erasure
         else { return }

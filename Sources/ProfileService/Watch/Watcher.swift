@@ -15,7 +15,7 @@ final class Watcher: ServedCall {
     let filter: ChangeFilter
 
     private struct State: Sendable {
-        var handover = BatchHandover<WatchBatch, CallFailure>()
+        var handover = BatchHandover<MessageBatch, CallFailure>()
         var isDraining = false
         var isClosed = false
     }
@@ -32,7 +32,7 @@ final class Watcher: ServedCall {
     // MARK: The loop
 
     /// Takes the batch that waits, and gives back the storage of the one before.
-    func take(giving spare: WatchBatch?) -> BatchHandover<WatchBatch, CallFailure>.Finding {
+    func take(giving spare: MessageBatch?) -> BatchHandover<MessageBatch, CallFailure>.Finding {
         self.state.withLock { $0.handover.take(giving: spare) }
     }
 
@@ -50,7 +50,7 @@ final class Watcher: ServedCall {
         var isDraining: Bool
         /// A batch can be posted.
         var hasHeadroom: Bool
-        var spare: WatchBatch?
+        var spare: MessageBatch?
     }
 
     /// Takes what the loop asks for.
@@ -67,7 +67,7 @@ final class Watcher: ServedCall {
     /// - Parameter failure: Why the call ends with this batch; `nil`: it goes on. It is left with
     ///   the batch, since the loop is told of both once.
     /// - Precondition: None waits.
-    func post(_ batch: WatchBatch, endingWith failure: CallFailure? = nil) {
+    func post(_ batch: MessageBatch, endingWith failure: CallFailure? = nil) {
         self.state.withLock { state in
             state.handover.post(batch)
             if let failure { state.handover.end(failure) }

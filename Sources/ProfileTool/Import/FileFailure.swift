@@ -45,6 +45,9 @@ enum SmallFile {
         throw FileFailure("\(path): larger than \(bytesMax) bytes")
     }
 
+    /// Removes a file that is of no use any more; one that stays is no failure.
+    static func remove(_ path: String) { unlink(path) }
+
     /// Replaces a file by writing another one beside it and renaming that, so that an interruption
     /// leaves either version.
     static func write(_ path: String, _ text: String) throws(FileFailure) {

@@ -26,6 +26,13 @@ struct SuppressionStore {
         self.table.reasons(project, address)
     }
 
+    /// The reasons of several addresses, at one moment, in which `body` runs too. Any thread.
+    func reasons(
+        _ project: ProjectID, _ addresses: [AddressHash], _ body: () -> Void
+    ) -> [SuppressionReasons] {
+        self.table.reasons(project, addresses, body)
+    }
+
     /// As `count`. Any thread.
     var lockedCount: Int { self.table.lockedCount }
 

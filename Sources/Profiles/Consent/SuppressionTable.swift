@@ -82,6 +82,20 @@ struct SuppressionTable {
         }
     }
 
+    /// The reasons of several addresses, at one moment, in which `body` runs too. Any thread.
+    func reasons(
+        _ project: ProjectID, _ addresses: [AddressHash], _ body: () -> Void
+    ) -> [SuppressionReasons] {
+        let shards = addresses.reduce(0 as UInt64) { $0 | 1 << UInt64(Self.shard($1)) }
+        return self.locks.with(mask: shards) {
+            body()
+            return addresses.map { address in
+                let shard = Self.shard(address)
+                return self.shards[shard].slots[self.position(project, address, shard)].reasons
+            }
+        }
+    }
+
     /// Replaces the reasons; an empty set removes the address, and so `former` is removed at the
     /// same time. `publish` runs before a reader can see the change.
     ///

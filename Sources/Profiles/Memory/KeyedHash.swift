@@ -21,6 +21,7 @@ struct KeyedHash {
         case forgotten = 0x666f_7267_6f74_7465
         case responseProfile = 0x616e_7377_6572_6564
         case accessKey = 0x6163_6365_7373_6b65
+        case exportPage = 0x6578_706f_7274_7067
     }
 
     init(key: SipHashKey, mask: UInt64) {
@@ -96,6 +97,12 @@ struct KeyedHash {
     /// Of the name of a key.
     func accessKey(_ name: KeyName) -> UInt64 {
         name.withText { SipHash.hash64($0, key: self.key(.accessKey, 0)) } & self.mask
+    }
+
+    /// Of the content of a page token of an export.
+    func exportPage(_ content: UnsafeRawBufferPointer) -> Fingerprint {
+        let hash = SipHash.hash128(content, key: self.key(.exportPage, 0))
+        return Fingerprint(low: hash.low, high: hash.high)
     }
 
     /// Of a message without its request id: the part before keys the hash of the part after.

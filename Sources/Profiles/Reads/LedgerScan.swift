@@ -33,6 +33,10 @@ package struct LedgerScan: ~Copyable {
     private var nextEntry = 0
     private var previousHash = SHA256Digest.zero
     private var chained: [ChainedEntry] = []
+    /// Of `chained`, those of the person's own ledger, which come first.
+    private var ownCount = 0
+    /// Entries of the person's own ledger that are folded away.
+    private(set) var ownFoldedCount: UInt64 = 0
     /// The verification so far.
     package private(set) var verified = VerifiedLedger()
 
@@ -42,6 +46,16 @@ package struct LedgerScan: ~Copyable {
         image.forEachProfileAlias { ids.append($0) }
         self.project = project
         self.ids = ids
+    }
+
+    /// A scan that begins with a copy of the person's own ledger.
+    ///
+    /// - Parameter own: All of its block; empty: there is none.
+    init(of image: ProfileImage, project: ProjectID, own: UnsafeRawBufferPointer) {
+        self.init(of: image, project: project)
+        self.copies.append(own)
+        self.ends.append(own.count)
+        self.copiedIDs = 1
     }
 
     /// A scan whose copies are made already, such as by a test.
@@ -93,7 +107,10 @@ package struct LedgerScan: ~Copyable {
             if self.nextEntry == 0 {
                 self.nextEntry = end - ledger.entries.count
                 self.previousHash = ledger.foldedHash
-                if self.hashedLedgers == 0 { self.verified.head = ledger.head }
+                if self.hashedLedgers == 0 {
+                    self.verified.head = ledger.head
+                    self.ownFoldedCount = ledger.foldedCount
+                }
             }
             while self.nextEntry < end {
                 guard left > 0 else { return false }
@@ -113,6 +130,7 @@ package struct LedgerScan: ~Copyable {
             }
             if self.previousHash != ledger.head { self.verified.isValid = false }
             self.verified.entryCount += ledger.foldedCount
+            if self.hashedLedgers == 0 { self.ownCount = self.chained.count }
             self.hashedLedgers += 1
             self.nextEntry = 0
         }
@@ -125,19 +143,34 @@ package struct LedgerScan: ~Copyable {
     /// - Precondition: The pass is complete.
     /// - Complexity: O(entries · log entries) if there is more than one chain.
     package borrowing func withEntries<Result>(_ body: ([ListedEntry]) -> Result) -> Result {
+        body(self.order(through: .max).map { self.entry($0) })
+    }
+
+    /// The numbers of the kept entries of all chains up to an lsn, in the order of `withEntries`.
+    ///
+    /// - Precondition: The pass is complete.
+    /// - Complexity: O(entries · log entries) if there is more than one chain.
+    borrowing func order(through lsn: UInt64) -> [Int] {
         precondition(self.hashedLedgers == self.ends.count, "the pass is complete")
-        var order = Array(self.chained.indices)
+        var order = self.chained.indices.filter { self.chained[$0].lsn <= lsn }
         if self.ends.count > 1 {
             order.sort { (self.chained[$0].lsn, $0) < (self.chained[$1].lsn, $1) }
         }
-        let bytes = self.copies.bytes
-        return body(
-            order.map { index in
-                let entry = self.chained[index]
-                return ListedEntry(
-                    lsn: entry.lsn, previousHash: entry.previousHash, hash: entry.hash,
-                    entry: UnsafeRawBufferPointer(rebasing: bytes[entry.range]))
-            })
+        return order
+    }
+
+    /// An entry by its number; borrowed from the scan.
+    borrowing func entry(_ number: Int) -> ListedEntry {
+        let entry = self.chained[number]
+        return ListedEntry(
+            lsn: entry.lsn, previousHash: entry.previousHash, hash: entry.hash,
+            entry: UnsafeRawBufferPointer(rebasing: self.copies.bytes[entry.range]))
+    }
+
+    /// Whether a ledger of a profile that was merged away has an entry behind an lsn: it was
+    /// written again since.
+    borrowing func hasMergedEntries(behind lsn: UInt64) -> Bool {
+        self.chained[self.ownCount...].contains { $0.lsn > lsn }
     }
 }
 

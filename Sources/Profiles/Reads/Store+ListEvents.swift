@@ -303,8 +303,8 @@ extension Store {
         }
     }
 
-    /// The first event at a place or behind it.
-    private func firstIndex(
+    /// The first event at a place or behind it. Under the profile's lock.
+    func firstIndex(
         in events: UnsafeBufferPointer<Handle>, notBefore time: Int64, lsn: UInt64
     ) -> Int {
         let cursor = EventPosition(effectiveTime: time, lsn: lsn)

@@ -10,20 +10,22 @@ import Testing
 @Suite struct WatcherTests {
     private static let id = ProfileID(high: 0x0102_0304_0506_0708, low: 9)
 
-    private static func batch(_ texts: [String]) -> WatchBatch {
-        let batch = WatchBatch()
+    private static func batch(_ texts: [String]) -> MessageBatch {
+        let batch = MessageBatch()
         for text in texts { #expect(Self.append(text, to: batch)) }
         return batch
     }
 
-    private static func append(_ text: String, to batch: WatchBatch, isGood: Bool = true) -> Bool {
+    private static func append(
+        _ text: String, to batch: MessageBatch, isGood: Bool = true
+    ) -> Bool {
         batch.append(of: text.hasPrefix("-") ? nil : Self.id) { buffer in
             Array(text.utf8).withUnsafeBytes { buffer.append($0) }
             return isGood
         }
     }
 
-    private static func texts(_ batch: WatchBatch) -> [String] {
+    private static func texts(_ batch: MessageBatch) -> [String] {
         var texts: [String] = []
         while !batch.isEmpty {
             let message = batch.peek()
@@ -41,7 +43,7 @@ import Testing
         let batch = Self.batch(["a", "-", "", long, "-b"])
         #expect(!batch.isEmpty && batch.count > 100_000)
         #expect(Self.texts(batch) == ["a", "-", "", long, "-b"])
-        #expect(batch.isEmpty && WatchBatch().isEmpty)
+        #expect(batch.isEmpty && MessageBatch().isEmpty)
     }
 
     @Test func messageThatCannotBeEncodedLeavesNothing() {
@@ -64,7 +66,9 @@ import Testing
 
     // MARK: Handing over
 
-    private static func isNothing(_ finding: BatchHandover<WatchBatch, CallFailure>.Finding) -> Bool
+    private static func isNothing(
+        _ finding: BatchHandover<MessageBatch, CallFailure>.Finding
+    ) -> Bool
     {
         if case .nothing = finding { true } else { false }
     }

@@ -1,14 +1,14 @@
 import Bytes
 import Profiles
 
-/// Encoded messages of one watcher, handed from the worker to the loop.
+/// Encoded messages of one response stream about people, handed from its worker to its loop.
 ///
 /// Layout, for each message: `bytes UInt32 | hasProfile UInt32 | profile id, 16 bytes | message`.
-// SAFETY: one side has it at a time; it changes hands under the lock of its watcher.
-final class WatchBatch: @unchecked Sendable {
+// SAFETY: one side has it at a time; it changes hands under the lock of its call.
+final class MessageBatch: @unchecked Sendable {
     /// One message, borrowed until the batch is changed.
     struct Message {
-        /// Whose change it is; `nil`: a heartbeat, or an erasure.
+        /// Whom it is about; `nil`: nobody, or an erasure.
         var profileID: ProfileID?
         var bytes: UnsafeRawBufferPointer
     }
@@ -17,8 +17,7 @@ final class WatchBatch: @unchecked Sendable {
 
     private var buffer = ByteBuffer(capacity: 1 << 10)
     private var readOffset = 0
-    /// `WatchCoordinator.lastErasure` before the first message was encoded: people erased later may
-    /// be in it.
+    /// The lsn of the last erasure before what is in it was read: people erased later may be in it.
     var erasure: UInt64 = 0
 
     /// Of all messages with their headers, in bytes.
