@@ -21,6 +21,7 @@ struct KeyedHash {
         case forgotten = 0x666f_7267_6f74_7465
         case responseProfile = 0x616e_7377_6572_6564
         case accessKey = 0x6163_6365_7373_6b65
+        case importContent = 0x696d_706f_7274_6564
     }
 
     init(key: SipHashKey, mask: UInt64) {
@@ -98,6 +99,9 @@ struct KeyedHash {
         name.withText { SipHash.hash64($0, key: self.key(.accessKey, 0)) } & self.mask
     }
 
+    /// Keys the hash of a chunk's first operation.
+    var importContent: SipHashKey { self.key(.importContent, 0) }
+
     /// Of a message without its request id: the part before keys the hash of the part after.
     func fingerprint(
         _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer
@@ -109,9 +113,14 @@ struct KeyedHash {
 }
 
 /// 128 bits that stand for a whole message.
-struct Fingerprint: Equatable, BitwiseCopyable {
-    var low: UInt64
-    var high: UInt64
+package struct Fingerprint: Equatable, Sendable, BitwiseCopyable {
+    package var low: UInt64
+    package var high: UInt64
+
+    package init(low: UInt64, high: UInt64) {
+        self.low = low
+        self.high = high
+    }
 }
 
 /// Ids that the store makes: derived, so that a replay makes the same ones.
@@ -124,6 +133,7 @@ struct DerivedIDs {
         case merge = 3
         case key = 4
         case trigger = 5
+        case importedEvent = 6
     }
 
     init(secret: SipHashKey) {
@@ -148,6 +158,15 @@ struct DerivedIDs {
     /// The id of the trigger that the operation `lsn` made.
     func trigger(receivedAt: Int64, lsn: UInt64) -> ProfileID {
         self.ulid(.trigger, receivedAt: receivedAt, lsn: lsn)
+    }
+
+    /// Keys the ids of the events of a chunk that came without one.
+    func importedEvents(chunkID: UnsafeRawBufferPointer) -> SipHashKey {
+        let hash = SipHash.hash128(
+            chunkID,
+            key: SipHashKey(
+                k0: self.secret.k0, k1: self.secret.k1 ^ Domain.importedEvent.rawValue))
+        return SipHashKey(k0: hash.low, k1: hash.high)
     }
 
     /// The name of the key that the operation `lsn` made.

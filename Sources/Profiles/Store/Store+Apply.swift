@@ -99,6 +99,8 @@ extension Store {
             try self.deleteTrigger(record, call, results: &results)
         case .settleFirings:
             try self.settleFirings(record, call, results: &results)
+        case .importPart:
+            try self.importPart(record, call, results: &results)
         }
         self.settleBytes()
         self.state.pointee.lastReceivedAt = receivedAt
