@@ -209,7 +209,7 @@ package struct ToolCommand: Sendable {
                 Option("--dry-run", nil, "only checks: nothing is imported"),
                 Option("--rejects", "FILE", "collects the rejected lines, with their reasons"),
                 Option("--resume", "FILE", "the position file (FILE.position)"),
-                Option("--batch", "N", "operations per chunk, 2 to 1000 (1000)"),
+                Option("--batch", "N", "operations per chunk, 1 to 1000 (1000)"),
             ],
             examples: [
                 "profilectl import shop.jsonl --dry-run",

@@ -94,13 +94,13 @@ import Testing
         for _ in 0 ..< 200 where harness.items.stored < 4_000 { _ = try harness.stepOne() }
         try harness.drain()
         #expect(call.hasEnded && call.status == 14, "\(call.message)")
-        let answered = call.responses.count
+        let responded = call.responses.count
         let again = try world.start(harness.disk)
         #expect(again.node.recovered?.store.digest() == harness.node.recovered?.store.digest())
         let retried = try Self.send(try (0 ..< 4).map { try Self.chunk("c\($0)", 3_000) }, again)
         #expect(retried.responses.map(Self.counts) == (0 ..< 4).map { _ in [3_000, 0, 0] })
         let replayed = retried.responses.map { $0["replayed"]?.isTrue == true }
-        #expect(replayed.prefix(answered).allSatisfy { $0 })
+        #expect(replayed.prefix(responded).allSatisfy { $0 })
         #expect(again.node.recovered?.store.profileCount == 12_000)
     }
 
@@ -118,7 +118,8 @@ import Testing
         cut.cut()
         let call = try Self.send([try Self.chunk("c", 100)], harness)
         #expect(call.responses.map(Self.counts) == [[100, 0, 0]])
-        let again = try Self.send([try Self.chunk("a", 1_000), try Self.chunk("b", 1_000)], harness)
+        let again = try Self.send(
+            [try Self.chunk("a", 1_000), try Self.chunk("b", 1_000)], harness)
         #expect(again.responses.map(Self.counts) == [[1_000, 0, 0], [1_000, 0, 0]])
         #expect(harness.node.recovered?.store.profileCount == 2_100)
     }

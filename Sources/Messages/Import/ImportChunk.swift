@@ -1,6 +1,9 @@
 import Bytes
 import Profiles
 
+// SAFETY: slices are of the chunk's own buffers, by ranges that were cut from them, and are used
+// before the buffers change.
+
 /// One message of an import on its way into the log: decoded slice by slice, so that other calls
 /// get their turn, then cut into parts of bounded size.
 ///

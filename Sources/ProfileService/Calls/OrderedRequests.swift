@@ -9,7 +9,8 @@ final class OrderedRequests {
     private unowned(unsafe) let loop: ServiceLoop
     var machine: OrderedStreamStateMachine
 
-    /// - Parameter requestsInFlightMax: Requests without a sent response; `nil`: those of any stream.
+    /// - Parameter requestsInFlightMax: Requests without a sent response; `nil`: as many as of any
+    ///   stream.
     init(_ loop: ServiceLoop, _ token: CallToken, requestsInFlightMax: Int? = nil) {
         self.loop = loop
         self.token = token

@@ -10,7 +10,7 @@ final class ImportStream {
     private let client: UnaryClient
     private var call: StreamingCall?
     /// The messages without a response, the oldest first.
-    private var unanswered: [[UInt8]] = []
+    private var waiting: [[UInt8]] = []
     private var hasWorked = false
 
     /// The pause before the first attempt to reconnect, and the longest one, in milliseconds; each
@@ -25,7 +25,7 @@ final class ImportStream {
 
     /// Sends a message; what it comes to is told by `next`.
     func send(_ message: [UInt8]) {
-        self.unanswered.append(message)
+        self.waiting.append(message)
         self.call?.send(message)
     }
 
@@ -39,7 +39,7 @@ final class ImportStream {
         while true {
             do throws(RPCFailure) {
                 let response = try self.attempt(until: deadline)
-                self.unanswered.removeFirst()
+                self.waiting.removeFirst()
                 self.hasWorked = true
                 return response
             } catch {
@@ -84,9 +84,9 @@ final class ImportStream {
         let rest = max(1, deadline - ClientClock.milliseconds())
         let call = try StreamingCall(
             ImportRequest.method, to: self.client.address, key: self.client.key,
-            request: self.unanswered[0], isLast: false,
+            request: self.waiting[0], isLast: false,
             connectMilliseconds: min(Self.connectMilliseconds, rest))
-        for message in self.unanswered.dropFirst() { call.send(message) }
+        for message in self.waiting.dropFirst() { call.send(message) }
         self.call = call
         return call
     }

@@ -212,7 +212,9 @@ final class Importer {
                     FailureText.ofOperation(RPCFailure(status: rejection["error"] ?? .null)))
                 rejections.removeFirst()
             }
-            if !reasons.isEmpty { chunk.records[number].rejection = reasons.joined(separator: "; ") }
+            if !reasons.isEmpty {
+                chunk.records[number].rejection = reasons.joined(separator: "; ")
+            }
             first = end
         }
     }

@@ -46,8 +46,8 @@ extension Tool {
     func importFile() throws -> Int32 {
         let path = try self.positional(1, 1)[0]
         let batch = try self.arguments.number("--batch", ImportRequest.operationsMax)
-        guard (2 ... ImportRequest.operationsMax).contains(batch) else {
-            throw UsageError("--batch \(batch): expected 2 to \(ImportRequest.operationsMax)")
+        guard (1 ... ImportRequest.operationsMax).contains(batch) else {
+            throw UsageError("--batch \(batch): expected 1 to \(ImportRequest.operationsMax)")
         }
         let isDryRun = self.arguments.has("--dry-run")
         let format = try self.importFormat(path)
@@ -174,7 +174,8 @@ extension Tool {
             let rate = Int(Double(to.lines - from.lines) / max(importer.seconds, 0.001))
             return
                 "\(tally.done) operations \(isDryRun ? "would be done" : "done"), "
-                + "\(tally.rejected) rejected; \(tally.applied) changed something, \(tally.unchanged) did not;"
+                + "\(tally.rejected) rejected; \(tally.applied) changed something, "
+                + "\(tally.unchanged) did not;"
                 + " \(to.lines - from.lines) lines at \(rate) per second\(resumed)\n"
         }
     }

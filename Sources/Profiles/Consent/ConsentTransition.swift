@@ -46,8 +46,8 @@ enum ConsentOutcome: Equatable {
     case applied(StoredConsent, needsToken: Bool)
     /// Only the person may do this: the whole call is rejected.
     case rejected
-    /// An import of an opt-in that needs a confirmation, without the reference to one that was given
-    /// elsewhere: the whole call is rejected.
+    /// An import of an opt-in that needs a confirmation, without the reference to one that was
+    /// given elsewhere: the whole call is rejected.
     case unconfirmed
 }
 

@@ -3,6 +3,8 @@ import Bytes
 // What a loop derives from a chunk before its parts enter the log. Both are keyed with secrets of
 // the directory, so that a chunk has the same after every restart, and no client can make two that
 // are taken for each other.
+//
+// SAFETY: words are borrowed for the closure that hashes them; targets have the bytes of an id.
 
 /// The fingerprint of all operations of a chunk: packed, in their order, without times of sending.
 ///

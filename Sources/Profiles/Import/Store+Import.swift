@@ -177,7 +177,7 @@ extension Store {
         }
     }
 
-    /// Evaluates a part on the state as it is, and takes everything back.
+    /// Evaluates a part on the state as it is, and rolls back.
     ///
     /// One commit of all locks, as an atomic batch has it: readers wait meanwhile, some 20 ms for
     /// the largest chunk (docs/decisions/0462-validating-an-import.md).
