@@ -16,6 +16,14 @@ let usage = """
       --follow IDS         watcher n follows person n of so many (default: everyone)
       --seconds, --address, --port, --project, --key-file, --json as below
 
+    profile-bench import FLAGS: one ImportProfiles: people, then events spread over them
+
+      --people N           people with three attributes (100000)
+      --events N           events with three attributes (1000000)
+      --chunk N            operations of a message, at most 10000 (10000)
+      --name NAME          begins the chunk ids (load): the same again does nothing
+      --address, --port, --project, --key-file, --json as below
+
     profile-bench FLAGS: calls
 
       --address HOST:PORT  address of the service (127.0.0.1:50051)
@@ -98,6 +106,7 @@ func histogramText(_ latencies: LatencyHistogram) -> String {
 }
 
 if LinuxProcess.arguments.first == "watch" { runWatch() }
+if LinuxProcess.arguments.first == "import" { runImport() }
 
 var load = Load(ServerAddress(port: 50_051))
 var requests: Int?

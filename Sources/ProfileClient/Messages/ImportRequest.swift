@@ -23,6 +23,9 @@ package struct ImportRequest {
         self.count += 1
     }
 
+    /// The operations as they stand in the message.
+    var encodedOperations: [UInt8] { self.operations.bytes }
+
     /// The whole message.
     package func message(project: String, chunkID: String, isDryRun: Bool) -> [UInt8] {
         let head = JSONValue.object(of: [
