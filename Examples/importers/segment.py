@@ -38,6 +38,9 @@ def value_of(content, level=1):
         return t.Value(string=line[:TEXT_MAX])
     if isinstance(content, list) and content and all(isinstance(item, str) and item.strip() for item in content):
         return t.Value(list=t.StringList(items=[item[:TEXT_MAX] for item in content[:LIST_MAX]]))
+    if isinstance(content, list) and content and level < 3 and all(isinstance(item, dict) for item in content):
+        objects = [t.Object(fields=fields_of(item, level + 1)) for item in content[:LIST_MAX]]
+        return t.Value(objects=t.ObjectList(items=objects))
     if isinstance(content, dict) and level < 3:
         fields = fields_of(content, level + 1)
         return t.Value(object=t.Object(fields=fields)) if fields else None
@@ -66,7 +69,7 @@ def identify(message, anonymous_id):
     for name, content in (message.get("traits") or message.get("context", {}).get("traits") or {}).items():
         if name in NATIVE and isinstance(content, str):
             getattr(request.attributes.native, NATIVE[name]).value = content
-        elif (value := value_of(content)) is not None and value.WhichOneof("kind") != "object" and name_of(name):
+        elif name_of(name) and (value := value_of(content)) and not value.WhichOneof("kind").startswith("object"):
             request.attributes.set[name_of(name)].CopyFrom(value)
     # An address belongs to someone who is known.
     if not request.custom_id:

@@ -89,7 +89,7 @@ def test_a_large_dump_has_each_event_once(shared, stub, tmp_path):
 
 CSV = (
     "custom_id,$email_address,$email_marketing,topics,plan,integer(visits),date(birthday),array(sizes)\n"
-    '{one},{one}@example.org,subscribed,news|offers,"gold, yearly",7,1980-05-01,s|m\n'
+    '{one},{one}@example.org,subscribed,tips|offers,"gold, yearly",7,1980-05-01,s|m\n'
     "{two},,unsubscribed,,,,,\n"
     "{three},not an address,,,silver,,,\n"
     "{four},,,,basic,seven,,\n"
@@ -108,7 +108,7 @@ def test_a_csv_file_becomes_profiles_with_consent(shared, stub, tmp_path):
     assert list(one.attributes["sizes"].list.items) == ["s", "m"]
     states = {(change.channel, change.topic): change.state for change in one.subscriptions}
     email = types_pb2.CHANNEL_EMAIL
-    assert states == {(email, topic): types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED for topic in ("", "news", "offers")}
+    assert states == {(email, topic): types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED for topic in ("", "tips", "offers")}
     for change in one.subscriptions:
         assert change.source == types_pb2.CONSENT_SOURCE_IMPORT
     # Whoever has left since is not subscribed again by the same file in another form.
