@@ -41,6 +41,26 @@ enum ImportItem {
     }
 }
 
+extension ImportItem {
+    /// The same as a call.
+    var record: [UInt8] {
+        var item = ByteBuffer()
+        let operations = self.write(into: &item)
+        let kind: RecordKind =
+            switch self {
+            case .track: .track
+            case .identify: .identify
+            case .consent: .updateSubscription
+            case .invalid: preconditionFailure("no call is like it")
+            }
+        var buffer = ByteBuffer()
+        let start = beginRecord(kind, in: &buffer)
+        buffer.append(UnsafeRawBufferPointer(rebasing: item.bytes[RecordFormat.headerBytes...]))
+        endRecord(at: start, operations: operations, in: &buffer)
+        return Array(buffer.bytes)
+    }
+}
+
 /// One change of consent of an import.
 struct ImportedConsent {
     var customID = "ann"

@@ -267,6 +267,31 @@ import Testing
         #expect(try fixture.importPart(spec, 0 ..< 2).isReplayed)
     }
 
+    /// A store that remembers no request ids, where nothing but the operations can be left.
+    @Test(arguments: [31, 32, 33, 34] as [UInt64])
+    func importDoesWhatItsOperationsDoOneByOne(seed: UInt64) throws {
+        var limits = BatchTests.limits
+        limits.requestIDsPerProject = 0
+        let imports = TrackFixture(limits: limits)
+        let calls = TrackFixture(limits: limits)
+        var generator = MixedGenerator(random: SeededRandom(state: seed))
+        for number in 0 ..< 300 {
+            imports.now += Int64(generator.random.below(20_000_000))
+            calls.now = imports.now
+            var spec = ImportSpec(chunkID: "c\(number)")
+            for _ in 0 ... generator.random.below(40) {
+                spec.items.append(
+                    generator.random.chance(50)
+                        ? .track(generator.track(imports.now))
+                        : .identify(generator.identify(imports.now)))
+            }
+            let response = try imports.importPart(spec, 0 ..< spec.items.count)
+            #expect(response.counts.reduce(0, +) == spec.items.count)
+            for item in spec.items { try calls.apply(item.record) }
+            try #require(imports.store.digest() == calls.store.digest())
+        }
+    }
+
     @Test(arguments: [21, 22, 23, 24] as [UInt64])
     func replayDigestEqualsLiveDigest(seed: UInt64) throws {
         let live = TrackFixture(limits: BatchTests.limits)

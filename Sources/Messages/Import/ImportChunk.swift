@@ -74,8 +74,9 @@ package final class ImportChunk {
         self.limits = request.isValidation ? .ofValidation : limits
         self.eventIDs = eventIDs
         self.content = content
-        self.message = ByteBuffer(capacity: request.message.count)
-        self.message.append(request.message)
+        var message = ByteBuffer(capacity: request.message.count)
+        message.append(request.message)
+        self.message = message
         self.operations = request.operations
         self.operationCount = request.operations.count
         // Headers of items and of Tracks, and ids of events, are longer than on the wire.
