@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 10
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
+.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-import isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -123,6 +123,9 @@ bench-keys: deps build ## CPU per Track with a key and without
 
 bench-watch: deps build ## catch-up of a watcher, CPU per Track with one, 1,000 watchers beside a load
 	Benchmarks/watch.sh
+
+bench-import: deps build ## an import of a million people and ten million events, and Tracks beside one
+	Benchmarks/import.sh
 
 clean: ## removes what builds and tests have made
 	rm -rf .build .build-* .venv

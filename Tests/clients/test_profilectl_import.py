@@ -376,7 +376,8 @@ def test_csv_becomes_people_with_consent(shared, stub, tmp_path):
     assert result.returncode == 0 and result.stdout.startswith(b"2 operations done, 0 rejected; 4 changed"), result
     profile = stub.GetProfile(get(custom(one)), timeout=20).profile
     assert profile.attributes["plan"].string == 'gold, "year"\nly' and profile.attributes["visits"].integer == 7
-    assert [(change.topic, change.state) for change in profile.subscriptions] == [("letters", types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED)]
+    subscribed = types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED
+    assert [(change.topic, change.state) for change in profile.subscriptions] == [("letters", subscribed)]
     assert b"is already imported" in run(shared, "import", file, *MAP).stdout
 
 
