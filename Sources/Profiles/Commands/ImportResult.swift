@@ -196,5 +196,11 @@ struct ImportEntry {
         self.itemCount = Int(reader.read(UInt16.self))
         guard !reader.overrun, let counts = ImportCounts(from: &reader) else { return nil }
         self.counts = counts
+        // Sums of several entries have the width of one.
+        let isPossible =
+            counts.applied + counts.unchanged + counts.rejected == self.itemCount
+            && counts.found <= self.itemCount
+            && counts.rejections.count <= min(counts.found, ImportLimits.rejectionsMax)
+        guard isPossible else { return nil }
     }
 }
