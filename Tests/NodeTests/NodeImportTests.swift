@@ -50,14 +50,14 @@ import Testing
     @Test(arguments: TestLog.allCases)
     func chunksHaveTheirResponsesInOrder(log: TestLog) throws {
         let harness = try log.world().start()
-        let chunks = try (0 ..< 8).map { try Self.chunk("c\($0)", $0 * 700) }
+        let chunks = try (0 ..< 8).map { try Self.chunk("c\($0)", $0 * 300) }
         let call = try Self.send(chunks, harness)
         #expect(call.status == 0, "\(call.message)")
         #expect(call.responses.map { $0["chunk_id"]?.text } == (0 ..< 8).map { "c\($0)" })
-        #expect(call.responses.map(Self.counts) == (0 ..< 8).map { [$0 * 700, 0, 0] })
+        #expect(call.responses.map(Self.counts) == (0 ..< 8).map { [$0 * 300, 0, 0] })
         let lsns = call.responses.compactMap { $0["lsn"]?.integer }
         #expect(lsns == lsns.sorted() && Set(lsns).count == 8)
-        #expect(harness.items.stored == 28 * 700 && harness.items.received == 28 * 700)
+        #expect(harness.items.stored == 28 * 300 && harness.items.received == 28 * 300)
     }
 
     /// The process is killed after each number of steps: the chunk sent again has every event once.
@@ -66,7 +66,7 @@ import Testing
         let harness = try NodeHarness.serving(configure: Self.small)
         let client = try harness.connect()
         let call = try client.open(Self.method)
-        try client.send(try Self.chunk("c", 12), on: call)
+        try client.send(try Self.chunk("c", 20), on: call)
         for _ in 0 ..< 10_000 where harness.items.stored < frames * 2 {
             guard try harness.stepOne() else { break }
         }
@@ -74,14 +74,14 @@ import Testing
         let disk = harness.kill()
         let again = try NodeHarness.serving(disk, configure: Self.small)
         let durable = again.node.recovered?.store.profileCount ?? 0
-        #expect(durable >= frames * 2 && durable < 12)
-        let retried = try Self.send([try Self.chunk("c", 12)], again)
+        #expect(durable >= frames * 2 && durable < 20)
+        let retried = try Self.send([try Self.chunk("c", 20)], again)
         #expect(retried.status == 0, "\(retried.message)")
-        #expect(retried.responses.map(Self.counts) == [[12, 0, 0]])
-        for number in 0 ..< 12 { #expect(try Self.visits(again, "c-\(number)") == 1) }
-        let last = try Self.send([try Self.chunk("c", 12)], again)
+        #expect(retried.responses.map(Self.counts) == [[20, 0, 0]])
+        for number in 0 ..< 20 { #expect(try Self.visits(again, "c-\(number)") == 1) }
+        let last = try Self.send([try Self.chunk("c", 20)], again)
         #expect(last.responses.first?["replayed"]?.isTrue == true)
-        #expect(last.responses.map(Self.counts) == [[12, 0, 0]])
+        #expect(last.responses.map(Self.counts) == [[20, 0, 0]])
     }
 
     @Test(arguments: TestLog.allCases)
@@ -90,18 +90,18 @@ import Testing
         let harness = try world.start()
         let client = try harness.connect()
         let call = try client.open(Self.method)
-        for number in 0 ..< 4 { try client.send(try Self.chunk("c\(number)", 3_000), on: call) }
-        for _ in 0 ..< 200 where harness.items.stored < 4_000 { _ = try harness.stepOne() }
+        for number in 0 ..< 4 { try client.send(try Self.chunk("c\(number)", 1_500), on: call) }
+        for _ in 0 ..< 200 where harness.items.stored < 2_000 { _ = try harness.stepOne() }
         try harness.drain()
         #expect(call.hasEnded && call.status == 14, "\(call.message)")
         let responded = call.responses.count
         let again = try world.start(harness.disk)
         #expect(again.node.recovered?.store.digest() == harness.node.recovered?.store.digest())
-        let retried = try Self.send(try (0 ..< 4).map { try Self.chunk("c\($0)", 3_000) }, again)
-        #expect(retried.responses.map(Self.counts) == (0 ..< 4).map { _ in [3_000, 0, 0] })
+        let retried = try Self.send(try (0 ..< 4).map { try Self.chunk("c\($0)", 1_500) }, again)
+        #expect(retried.responses.map(Self.counts) == (0 ..< 4).map { _ in [1_500, 0, 0] })
         let replayed = retried.responses.map { $0["replayed"]?.isTrue == true }
         #expect(replayed.prefix(responded).allSatisfy { $0 })
-        #expect(again.node.recovered?.store.profileCount == 12_000)
+        #expect(again.node.recovered?.store.profileCount == 6_000)
     }
 
     @Test func cancelledImportLeavesTheQueueToOthers() throws {
@@ -129,7 +129,7 @@ import Testing
         let harness = try NodeHarness.serving(configure: Self.small)
         let client = try harness.connect()
         let long = try client.open(Self.method)
-        try client.send(try Self.chunk("long", 10_000), on: long)
+        try client.send(try Self.chunk("long", 2_000), on: long)
         try harness.wait(for: "the first parts") { harness.items.stored > 0 || long.hasEnded }
         let other = try harness.connect()
         let short = try other.open(Self.method)
@@ -147,13 +147,14 @@ import Testing
         client.setWindow(0)
         try harness.settle()
         let call = try client.open(Self.method)
-        for number in 0 ..< 12 { try client.send(try Self.chunk("c\(number)", 2_000), on: call) }
+        for number in 0 ..< 20 { try client.send(try Self.chunk("c\(number)", 200), on: call) }
         client.finishRequests(of: call)
         try harness.pass(milliseconds: 500)
-        #expect(call.messages.isEmpty && harness.items.stored <= 4_000)
+        // The transport takes a few responses, then two chunks wait, and flow control holds the rest.
+        #expect(call.messages.isEmpty && harness.items.stored <= 1_600)
         client.setWindow(65_535)
         try harness.wait(for: "the import's end") { call.hasEnded }
-        #expect(call.status == 0 && call.responses.count == 12)
+        #expect(call.status == 0 && call.responses.count == 20)
     }
 
     // MARK: What ends a stream
@@ -215,10 +216,15 @@ import Testing
             let rejections = response["rejections"]?.items ?? []
             #expect(rejections.map { $0["index"]?.integer ?? 0 } == [0, 1, 2])
             #expect(rejections.map { $0["error"]?["code"]?.integer } == [3, 11, 3])
-            let texts = rejections.map { "\($0)" }
-            #expect(texts[0].contains("operations[0].track.events[0].name"))
-            #expect(texts[1].contains("operations[1].track.events[0].occurred_at"))
-            #expect(texts[2].contains("operations[2].identify.request_id"))
+            let failures = rejections.map { RPCFailure(status: $0["error"] ?? .null) }
+            #expect(
+                failures.map { $0.violations.map(\.field) } == [
+                    ["operations[0].track.events[0].name"],
+                    ["operations[1].track.events[0].occurred_at"],
+                    ["operations[2].identify.request_id"],
+                ])
+            #expect(
+                failures.map(\.reason) == ["INVALID_FIELDS", "TIME_WINDOW", "INVALID_FIELDS"])
         }
     }
 }

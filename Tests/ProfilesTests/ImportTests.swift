@@ -114,7 +114,7 @@ import Testing
         let fixture = TrackFixture()
         let spec = ImportSpec(items: [.identify(IdentifySpec(person: "ann"))])
         #expect(try fixture.importChunk(spec)?.counts == [1, 0, 0])
-        fixture.now += Int64(fixture.store.limits.requestIDSeconds) * 1_000_000
+        fixture.now += Int64(fixture.store.limits.requestIDSeconds) * 1_000_000 + 1
         #expect(try fixture.importPart(spec, 0 ..< 1).isReplayed == false)
     }
 
@@ -176,7 +176,7 @@ import Testing
     @Test func importIsHistorical() throws {
         let fixture = TrackFixture()
         try fixture.track(TrackSpec("ann"))
-        let seen = try #require(fixture.read("ann")).lastSeenAt
+        let seen = try #require(Self.lastSeen("ann", fixture))
         let late = fixture.now - 30 * 86_400 * TrackFixture.second
         fixture.now += TrackFixture.second
         let spec = ImportSpec(
@@ -186,7 +186,18 @@ import Testing
                 .consent(ImportedConsent()),
             ], itemsPerPart: 3)
         #expect(try fixture.importChunk(spec)?.counts == [3, 0, 0])
-        #expect(try #require(fixture.read("ann")).lastSeenAt == seen)
+        #expect(Self.lastSeen("ann", fixture) == seen)
+    }
+
+    private static func lastSeen(_ customID: String, _ fixture: TrackFixture) -> Int64? {
+        var buffer = ByteBuffer()
+        return withBytes(customID) { id in
+            _ = fixture.store.read(
+                project: ProjectID(rawValue: 1),
+                identifier: IdentifierView(kind: .customID, bytes: id), now: fixture.now,
+                into: &buffer)
+            return ProfileImage(buffer.bytes)?.lastSeenAt
+        }
     }
 
     @Test func importNeverUndoesAnOptOut() throws {

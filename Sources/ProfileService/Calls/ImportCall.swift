@@ -38,8 +38,15 @@ final class ImportCall: LiveCall {
     private var isContinuing = false
     private var isQueued = false
     private var requestsHaveEnded = false
-    /// What the call ends with once its parts are back; `nil`: it goes on.
-    private var ending: RPCStatus?
+    /// How the call ends; `nil`: it goes on.
+    private var ending: Ending?
+
+    private enum Ending {
+        /// Once the chunks that came before have their responses: no further message is taken.
+        case behindChunks(RPCStatus)
+        /// Once its parts are back: no further part is submitted.
+        case behindParts(RPCStatus)
+    }
 
     var token: CallToken { self.requests.token }
     var orderedRequests: OrderedRequests? { self.requests }
@@ -57,18 +64,18 @@ final class ImportCall: LiveCall {
         guard self.ending == nil else { return }
         guard self.place != nil else {
             let maximum = self.loop.streamLimits.importStreamsMax
-            return self.stop(.limitExceeded("import_streams_max", maximum: maximum))
+            return self.end(with: .limitExceeded("import_streams_max", maximum: maximum))
         }
         switch self.loop.resolve(message, of: self.token, decode: { $0.decoder.decodeImport($1) }) {
         case .request(let request, let context):
             guard self.project ?? context.project == context.project else {
                 self.loop.count(rejected: request.itemCount, of: context.project)
-                return self.stop(
-                    .invalid("project", "another project than that of the first message"))
+                return self.end(
+                    with: .invalid("project", "another project than that of the first message"))
             }
             self.project = context.project
             self.take(request, context)
-        case .rejected(let failure): self.stop(failure)
+        case .rejected(let failure): self.end(with: failure)
         }
     }
 
@@ -104,20 +111,35 @@ final class ImportCall: LiveCall {
         self.requests.release()
     }
 
-    private func stop(_ failure: CallFailure) {
+    /// Ends the call for what is wrong with the newest message.
+    private func end(with failure: CallFailure) {
         guard self.ending == nil else { return }
-        self.ending = RPCStatus(failure)
+        self.ending = .behindChunks(RPCStatus(failure))
         self.loop.transport.pauseRequests(of: self.token)
         self.endIfDone()
     }
 
+    /// Ends the call for what befell the oldest chunk, which matters more than what came behind it.
+    private func stop(_ failure: CallFailure) {
+        if case .behindParts = self.ending { return self.endIfDone() }
+        self.ending = .behindParts(RPCStatus(failure))
+        self.loop.transport.pauseRequests(of: self.token)
+        self.endIfDone()
+    }
+
+    /// Whether chunks are still packed and submitted.
+    private var isWorking: Bool { if case .behindParts = self.ending { false } else { true } }
+
     private func endIfDone() {
         guard self.loop.liveCalls[self.token] != nil else { return }
-        if let ending = self.ending, self.partsInFlight == 0 {
+        switch self.ending {
+        case .behindParts(let status) where self.partsInFlight == 0:
             self.abandonWork()
-            self.requests.end(with: ending)
-        } else if self.ending == nil, self.requestsHaveEnded, self.work.isEmpty {
+            self.requests.end(with: status)
+        case .behindChunks(let status) where self.work.isEmpty: self.requests.end(with: status)
+        case nil where self.requestsHaveEnded && self.work.isEmpty:
             self.requests.end(with: RPCStatus(.ok, ""))
+        default: break
         }
     }
 
@@ -139,7 +161,7 @@ final class ImportCall: LiveCall {
     /// Packs a slice of the oldest chunk that is not packed.
     func proceed() -> CallProgress {
         let next = self.work.firstIndex { !$0.chunk.isPacked }
-        guard self.ending == nil, let next else {
+        guard self.isWorking, let next else {
             self.isContinuing = false
             return .done
         }
@@ -167,7 +189,7 @@ final class ImportCall: LiveCall {
     /// - Returns: Whether the call shall have another turn; it is not in the queue meanwhile.
     func submitNextPart() -> ImportQueue.Turn {
         self.isQueued = false
-        guard self.ending == nil, let first = self.work.first, let part = first.nextPart,
+        guard self.isWorking, let first = self.work.first, let part = first.nextPart,
             let partition = self.loop.partition
         else { return .done }
         let context = RequestContext(
@@ -207,25 +229,20 @@ final class ImportCall: LiveCall {
             return self.endIfDone()
         }
         guard case .none = part.rejection else {
-            return self.fail(.notAdmitted(part.rejection))
+            return self.stop(.notAdmitted(part.rejection))
         }
         var reader = ByteReader(batch.result(of: part))
         guard let header = ResultHeader(from: &reader) else {
             preconditionFailure("a result of this process is whole")
         }
         guard case .none = header.rejection else {
-            return self.fail(Self.failure(of: header))
+            return self.stop(Self.failure(of: header))
         }
         guard let body = ImportResultBody(from: &reader) else {
             preconditionFailure("a result of this process is whole")
         }
         self.note(body, header)
         self.enqueue()
-        self.endIfDone()
-    }
-
-    private func fail(_ failure: CallFailure) {
-        self.stop(failure)
         self.endIfDone()
     }
 
