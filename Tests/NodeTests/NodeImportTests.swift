@@ -150,7 +150,7 @@ import Testing
         for number in 0 ..< 20 { try client.send(try Self.chunk("c\(number)", 200), on: call) }
         client.finishRequests(of: call)
         try harness.pass(milliseconds: 500)
-        // The transport takes a few responses, then two chunks wait, and flow control holds the rest.
+        // The transport takes a few responses, then two chunks wait, and the rest is held back.
         #expect(call.messages.isEmpty && harness.items.stored <= 1_600)
         client.setWindow(65_535)
         try harness.wait(for: "the import's end") { call.hasEnded }
