@@ -124,6 +124,19 @@ import Testing
         #expect(harness.node.recovered?.store.profileCount == 2_100)
     }
 
+    /// A chunk that turns out to be done, with parts of it in the queue, while the one behind it is
+    /// still being packed.
+    @Test func doneChunkMakesWayForOneThatIsNotPacked() throws {
+        let harness = try NodeHarness.serving(configure: Self.small)
+        let chunks = [try Self.chunk("a", 40), try Self.chunk("b", 3_000)]
+        for isAgain in [false, true, true] {
+            let call = try Self.send(chunks, harness)
+            #expect(call.status == 0, "\(call.message)")
+            #expect(call.responses.map(Self.counts) == [[40, 0, 0], [3_000, 0, 0]])
+            #expect(call.responses.allSatisfy { ($0["replayed"]?.isTrue == true) == isAgain })
+        }
+    }
+
     /// One that has much to do does not hold another one up.
     @Test func importsTakeTurns() throws {
         let harness = try NodeHarness.serving(configure: Self.small)

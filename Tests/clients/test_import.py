@@ -178,8 +178,8 @@ def test_an_import_never_subscribes_again(stub):
     assert counts(response) == [(1, 0, 1)]
     assert [rejection.index for rejection in response.rejections] == [0]
     one, two = state(stub, person, other)
-    assert one.subscriptions[0].state == UNSUBSCRIBED and two.subscriptions[0].state == SUBSCRIBED
-    assert two.subscriptions[0].source == types_pb2.CONSENT_SOURCE_IMPORT
+    assert one.subscriptions.items[0].state == UNSUBSCRIBED and two.subscriptions.items[0].state == SUBSCRIBED
+    assert two.subscriptions.items[0].source == types_pb2.CONSENT_SOURCE_IMPORT
 
 
 def test_an_import_never_waits_for_a_confirmation(shared, stub):
@@ -212,12 +212,12 @@ def test_imported_events_are_in_the_feed_only_if_asked_for(stub):
     seen = []
     for message in all_changes:
         if message.HasField("change"):
-            seen.append(message.change)
+            seen.append(message)
             if len(seen) == 5:
                 break
-    assert [change.historical for change in seen] == [True, True, True, True, False]
-    first = next(message.change for message in plain if message.HasField("change"))
-    assert first.lsn == seen[-1].lsn and not first.historical
+    assert [message.change.historical for message in seen] == [True, True, True, True, False]
+    first = next(message for message in plain if message.HasField("change"))
+    assert first.lsn == seen[-1].lsn and not first.change.historical
     plain.cancel()
     all_changes.cancel()
 

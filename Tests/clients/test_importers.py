@@ -106,10 +106,10 @@ def test_a_csv_file_becomes_profiles_with_consent(shared, stub, tmp_path):
     one = profile(stub, names["one"])
     assert one.attributes["plan"].string == "gold, yearly" and one.attributes["visits"].integer == 7
     assert list(one.attributes["sizes"].list.items) == ["s", "m"]
-    states = {(change.channel, change.topic): change.state for change in one.subscriptions}
+    states = {(change.channel, change.topic): change.state for change in one.subscriptions.items}
     email = types_pb2.CHANNEL_EMAIL
     assert states == {(email, topic): types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED for topic in ("", "tips", "offers")}
-    for change in one.subscriptions:
+    for change in one.subscriptions.items:
         assert change.source == types_pb2.CONSENT_SOURCE_IMPORT
     # Whoever has left since is not subscribed again by the same file in another form.
     stub.UpdateSubscription(
@@ -124,7 +124,7 @@ def test_a_csv_file_becomes_profiles_with_consent(shared, stub, tmp_path):
     )
     file.write_text(CSV.format(**names) + f"{unique('five')},,,,,,,\n")
     assert run(shared, "profile_csv.py", file).returncode == 5
-    states = {(change.channel, change.topic): change.state for change in profile(stub, names["one"]).subscriptions}
+    states = {(change.channel, change.topic): change.state for change in profile(stub, names["one"]).subscriptions.items}
     assert states[(email, "")] == types_pb2.SUBSCRIPTION_STATE_UNSUBSCRIBED
 
 

@@ -377,7 +377,7 @@ def test_csv_becomes_people_with_consent(shared, stub, tmp_path):
     profile = stub.GetProfile(get(custom(one)), timeout=20).profile
     assert profile.attributes["plan"].string == 'gold, "year"\nly' and profile.attributes["visits"].integer == 7
     subscribed = types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED
-    assert [(change.topic, change.state) for change in profile.subscriptions] == [("letters", subscribed)]
+    assert [(change.topic, change.state) for change in profile.subscriptions.items] == [("letters", subscribed)]
     assert b"is already imported" in run(shared, "import", file, *MAP).stdout
 
 

@@ -189,8 +189,9 @@ final class ImportCall: LiveCall {
     /// - Returns: Whether the call shall have another turn; it is not in the queue meanwhile.
     func submitNextPart() -> ImportQueue.Turn {
         self.isQueued = false
-        guard self.isWorking, let first = self.work.first, let part = first.nextPart,
-            let partition = self.loop.partition
+        // A chunk that was done before makes way for one that may not be packed yet.
+        guard self.isWorking, let first = self.work.first, first.chunk.isPacked,
+            let part = first.nextPart, let partition = self.loop.partition
         else { return .done }
         let context = RequestContext(
             token: self.token, caller: self.loop.caller(of: self.token),
