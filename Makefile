@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 10
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-scans bench-export isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
+.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-scans bench-export bench-import isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -129,6 +129,9 @@ bench-scans: deps build ## counts and pages over 1,000,000 profiles, and a load 
 
 bench-export: deps build ## an export of a million profiles, and Tracks beside it
 	Benchmarks/export.sh
+
+bench-import: deps build ## an import of a million people and ten million events, and Tracks beside one
+	Benchmarks/import.sh
 
 clean: ## removes what builds and tests have made
 	rm -rf .build .build-* .venv

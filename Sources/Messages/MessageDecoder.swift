@@ -37,7 +37,9 @@ package final class MessageDecoder {
     var unsupportedField: StaticString?
     /// While the writes of a batch are decoded: the batch's project, which they may repeat.
     var batchProject: UnsafeRawBufferPointer?
-    /// A batch, cut into its writes.
+    /// The operation of an import that is being decoded; its project is `batchProject` too.
+    var imported: ImportedOperation?
+    /// A batch or a chunk of an import, cut into its writes.
     var splitter = WireSplitter()
     /// The events of the Track being decoded that the wire check rejected; empty ones are decoded
     /// in their places.
@@ -129,7 +131,10 @@ package final class MessageDecoder {
         if let outer = self.batchProject {
             let inner = ValuePacker.text(project)
             if !inner.isEmpty, !inner.elementsEqual(outer) {
-                self.packer.add("another project than the batch's", at: "project")
+                self.packer.add(
+                    self.imported == nil
+                        ? "another project than the batch's" : "another project than the import's",
+                    at: "project")
             }
             return
         }
@@ -141,9 +146,22 @@ package final class MessageDecoder {
     func requestID(_ string: UnsafePointer<CChar>?) -> UnsafeRawBufferPointer {
         let text = self.id(string, "request_id")
         if self.batchProject != nil, !text.isEmpty {
-            self.packer.add("not allowed inside of a batch, which has its own", at: "request_id")
+            self.packer.add(
+                self.imported == nil
+                    ? "not allowed inside of a batch, which has its own"
+                    : "not allowed in an import, whose messages have a chunk_id", at: "request_id")
         }
         return text
+    }
+
+    /// An `expected_revision`; `nil` if it is missing. An operation of an import may have none.
+    func expectedRevision(
+        _ value: UnsafeMutablePointer<Google__Protobuf__UInt64Value>?
+    ) -> UInt64? {
+        if self.imported != nil, value != nil {
+            self.packer.add("not allowed in an import", at: "expected_revision")
+        }
+        return value?.pointee.value
     }
 
     /// A `request_id` or `event_id`; empty if it is missing.

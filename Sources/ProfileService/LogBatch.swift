@@ -12,6 +12,8 @@ package struct BatchSlot {
     package var sequence: UInt64 = 0
     /// Index among the pending requests of a stream; 0: a unary call.
     var ticket: UInt64 = 0
+    /// A part of an import: its call reads the result itself.
+    var isImportPart = false
     /// Offset of the record in `LogBatch.records`.
     package var recordOffset: Int
     /// Header, payload and padding of the record.

@@ -70,7 +70,7 @@ extension ServiceLoop {
     ///   - updates: What the quota of its key counts.
     ///   - writing: Appends the payload of the record.
     @inline(__always)
-    private func append(
+    func append(
         _ kind: RecordKind, operations: Int, items: Int, _ context: RequestContext,
         isOfStream: Bool, updates: Int = 1, writing: (inout ByteBuffer) -> Void
     ) -> CommandAdmission {
@@ -152,7 +152,11 @@ extension ServiceLoop {
     /// Responds to the call of one command.
     @inline(__always)
     private func respond(to slot: BatchSlot, of batch: LogBatch, _ ended: inout ItemOutcomes) {
-        if slot.ticket != 0 { return self.respondToItem(slot, of: batch, &ended) }
+        if slot.ticket != 0 {
+            return slot.isImportPart
+                ? self.respondToImport(slot, of: batch, &ended)
+                : self.respondToItem(slot, of: batch, &ended)
+        }
         guard case .none = slot.rejection else {
             ended.rejected += slot.items
             return self.reject(slot.token, .notAdmitted(slot.rejection))
@@ -246,7 +250,7 @@ extension ServiceLoop {
         into output: inout ByteBuffer
     ) -> ItemOutcomes {
         switch header.kind {
-        case .track, .genesis, .tick: preconditionFailure("no such result comes here")
+        case .track, .genesis, .tick, .importPart: preconditionFailure("no such result comes here")
         case .identify:
             let image = self.readImage(ofResult: body, in: slot.project)
             return self.encoder.encodeIdentifyResponse(

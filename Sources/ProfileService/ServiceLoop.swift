@@ -51,11 +51,13 @@ package final class ServiceLoop: RPCHandler {
     var piece = ByteBuffer(capacity: 64 << 10)
     /// The batch of this tick.
     var batch: LogBatch
-    let streamLimits = StreamLimits()
+    let streamLimits: StreamLimits
     /// Open streams and long operations.
     var liveCalls = LiveCalls()
     /// Those that go on in the next tick.
     var continuing = ContinuingCalls()
+    /// Imports with parts for the log.
+    let imports = ImportQueue()
     /// Bytes of responses that wait for an earlier one of their stream, or for its client.
     var streamResponseBytes = 0
     let mailbox: CompletionMailbox
@@ -77,6 +79,7 @@ package final class ServiceLoop: RPCHandler {
         mailbox: CompletionMailbox, health: HealthRegistry,
         random: any RandomSource, access: AccessControl = AccessControl(),
         projectDeleteSeconds: Int = NodeConfiguration.projectDeleteSeconds,
+        streamLimits: StreamLimits = StreamLimits(),
         table: [RPCDefinition] = RPCTable.all
     ) {
         precondition(
@@ -88,6 +91,7 @@ package final class ServiceLoop: RPCHandler {
         self.health = health
         self.access = access
         self.random = random
+        self.streamLimits = streamLimits
         self.projectDeleteDelay = Int64(projectDeleteSeconds) * 1_000_000
         self.table = table
         self.isAuditing = access.audit != nil
@@ -213,6 +217,7 @@ package final class ServiceLoop: RPCHandler {
         self.pushHealth()
         if !self.isOpen { self.endRevokedStreams() }
         self.continueCalls()
+        self.submitImportParts()
         guard let partition = self.partitionCell, !self.batch.isEmpty,
             let next = self.freeBatches.popLast()
         else { return }
@@ -221,6 +226,7 @@ package final class ServiceLoop: RPCHandler {
         self.batch.removeAll(
             where: { !self.transport.isWaiting($0) },
             onRemoval: { slot in
+                if slot.isImportPart { self.imports.partsInFlight -= 1 }
                 partition.store.count(ItemCounts(rejected: slot.items), of: slot.project)
                 guard self.isAuditing else { return }
                 self.noteCommandBack(of: slot.token)

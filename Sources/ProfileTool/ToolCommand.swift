@@ -222,16 +222,21 @@ package struct ToolCommand: Sendable {
             ],
             examples: ["profilectl erase anna --yes", "profilectl erase device:phone-1 --yes"]),
         ToolCommand(
-            "import", "FILE.jsonl|-",
-            "imports a file of operations, one per line; can be resumed",
+            "import", "FILE|-",
+            "imports a file of operations, one per line, or of CSV; can be resumed",
             details: Tool.importHelp,
             options: [
+                Option("--map", "COLUMN=TARGET", "what a column of a CSV file is; several times"),
+                Option("--dry-run", nil, "only checks: nothing is imported"),
                 Option("--rejects", "FILE", "collects the rejected lines, with their reasons"),
-                Option("--resume", "FILE", "the position file (FILE.jsonl.position)"),
-                Option("--batch", "N", "operations per call, 1 to 200 (200)"),
+                Option("--resume", "FILE", "the position file (FILE.position)"),
+                Option("--batch", "N", "operations per chunk, 1 to 1000 (1000)"),
             ],
             examples: [
+                "profilectl import shop.jsonl --dry-run",
                 "profilectl import shop.jsonl",
+                "profilectl import people.csv --map ID=custom_id --map Mail=email_address "
+                    + "--map Plan=attributes.plan --map Newsletter=subscriptions.email",
                 "profilectl import shop.jsonl --resume /var/tmp/shop.position",
                 "zcat shop.jsonl.gz | profilectl import - --rejects shop.rejects",
             ]),

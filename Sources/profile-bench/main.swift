@@ -21,6 +21,14 @@ let usage = """
       --exports N          exports at the same time (1), 100 on a connection
       --seconds, --address, --port, --project, --key-file, --json as below
 
+    profile-bench import FLAGS: one ImportProfiles: people, then events spread over them
+
+      --people N           people with three attributes (100000)
+      --events N           events with three attributes (1000000)
+      --chunk N            operations of a message, at most 10000 (10000)
+      --name NAME          begins the chunk ids (load): the same again does nothing
+      --address, --port, --project, --key-file, --json as below
+
     profile-bench FLAGS: calls
 
       --address HOST:PORT  address of the service (127.0.0.1:50051)
@@ -105,6 +113,7 @@ func histogramText(_ latencies: LatencyHistogram) -> String {
 
 if LinuxProcess.arguments.first == "watch" { runWatch() }
 if LinuxProcess.arguments.first == "export" { runExport() }
+if LinuxProcess.arguments.first == "import" { runImport() }
 
 var load = Load(ServerAddress(port: 50_051))
 var requests: Int?

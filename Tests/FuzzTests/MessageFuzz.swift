@@ -1,4 +1,5 @@
 import Bytes
+import Profiles
 
 @testable import Messages
 
@@ -32,7 +33,7 @@ enum MessageFuzz {
         guard let first = bytes.first else { return }
         let message = UnsafeRawBufferPointer(rebasing: bytes[1...])
         let decoder = MessageDecoder()
-        switch first % 22 {
+        switch first % 23 {
         case 0: self.track(message, decoder)
         case 1: _ = decoder.decodeIdentify(message)
         case 2: _ = decoder.decodeBatch(message, windows: { _ in self.windows })
@@ -54,8 +55,63 @@ enum MessageFuzz {
         case 18: _ = decoder.decodeCreateTrigger(message)
         case 19: _ = decoder.decodeListTriggers(message)
         case 20: _ = decoder.decodeDeleteTrigger(message)
-        default: _ = MessageDecoder.decodeHealthCheck(message)
+        case 21: _ = MessageDecoder.decodeHealthCheck(message)
+        default: self.imported(message, decoder)
         }
+    }
+
+    /// What a chunk is cut into is understood and adds up; sent again, it is known.
+    private static func imported(_ message: UnsafeRawBufferPointer, _ decoder: MessageDecoder) {
+        let store = Store(
+            genesis: Genesis(
+                directoryID: ProfileID(high: 1, low: 2), hashKey: SipHashKey(k0: 3, k1: 4),
+                secret: SipHashKey(k0: 5, k1: 6), limits: StoreLimits()))
+        for isAgain in [false, true] {
+            guard case .message(let request) = decoder.decodeImport(message) else { return }
+            var limits = ImportChunk.PartLimits()
+            limits.operationsMax = 3
+            let chunk = ImportChunk(
+                request, project: ProjectID(rawValue: 1),
+                eventIDs: store.importEventIDs(chunkID: request.chunkID),
+                content: store.importContent(), limits: limits)
+            while !chunk.packSlice(with: decoder) {}
+            var counts = ImportCounts()
+            for part in 0 ..< chunk.partCount {
+                let body = self.apply(chunk, part, to: store)
+                if let found = body.counts {
+                    if chunk.isValidation { counts.add(found) } else { counts = found }
+                }
+                let skipped = chunk.isValidation || !isAgain ? 0 : chunk.updates(ofPart: part)
+                precondition(body.skipped == skipped, "an operation is done twice, or never")
+            }
+            let sum = counts.applied + counts.unchanged + counts.rejected
+            precondition(sum == chunk.operationCount, "counts do not add up")
+        }
+    }
+
+    private static func apply(
+        _ chunk: ImportChunk, _ part: Int, to store: Store
+    ) -> ImportResultBody {
+        var record = ByteBuffer()
+        let start = beginRecord(.importPart, in: &record)
+        chunk.writePart(part, into: &record)
+        endRecord(at: start, operations: chunk.operations(ofPart: part), in: &record)
+        var results = ByteBuffer()
+        guard let view = RecordView(record.bytes) else {
+            preconditionFailure("a record that was written is not read")
+        }
+        do throws(ApplyError) {
+            try store.apply(
+                view, firstLSN: store.appliedLSN + 1, receivedAt: 1_800_000_000_000_000,
+                results: &results)
+        } catch {
+            preconditionFailure("a part of a decoded chunk is malformed")
+        }
+        var reader = ByteReader(results.bytes)
+        guard let header = ResultHeader(from: &reader), header.rejection == .none,
+            let body = ImportResultBody(from: &reader)
+        else { preconditionFailure("a part of a chunk is rejected") }
+        return body
     }
 
     /// A Track that the plain reader takes is valid for protobuf-c, too.

@@ -144,7 +144,7 @@ import Testing
 }
 
 /// Random Tracks, most of them good.
-private struct SeededGenerator {
+struct SeededGenerator {
     var state: UInt64
 
     mutating func below(_ bound: Int) -> Int {

@@ -150,7 +150,7 @@ import Testing
         #expect(ImportPosition(json: .object([])) == nil)
     }
 
-    @Test(arguments: ["0", "-1", "201", "99999999999999999999"])
+    @Test(arguments: ["0", "-1", "1001", "99999999999999999999"])
     func importPositionWithAnImpossibleBatchIsInvalid(batch: String) throws {
         let position = ImportPosition(
             subject: .file, digest: 1, project: "default", batch: 200, begunAt: 0)

@@ -125,7 +125,7 @@ PROFILES = {
     "VerifyConsentLedger": Row("READ", read(rpc.VerifyConsentLedgerRequest)),
     "BatchWrite": Row("WRITE", lambda person: batch(person, request_id=person.request_id)),
     "ImportProfiles": Row(
-        "WRITE", lambda person: batch(person, rpc.ImportProfilesRequest, chunk_id=person.request_id), is_built=False
+        "WRITE", lambda person: batch(person, rpc.ImportProfilesRequest, chunk_id=person.request_id)
     ),
     "EraseProfile": Row(
         "ERASE", with_id(rpc.EraseProfileRequest, identifier=lambda person: person.exist() and person.who)

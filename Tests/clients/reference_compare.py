@@ -89,6 +89,14 @@ def normal(response):
         sort_field(response.subscriptions.items, lambda item: (item.channel, item.topic))
         if not response.subscriptions.items:
             response.ClearField("subscriptions")
+    elif isinstance(response, rpc.ImportProfilesResponse):
+        for rejection in response.rejections:
+            failure = Failure.__new__(Failure)
+            failure.violations, failure.reason, failure.metadata = {}, rejection.error.message, {}
+            failure.read(rejection.error)
+            code = rejection.error.code
+            rejection.ClearField("error")
+            rejection.error.code, rejection.error.message = code, failure.reason
     elif isinstance(response, rpc.BatchWriteResponse):
         for result in response.results:
             kind = result.WhichOneof("result")

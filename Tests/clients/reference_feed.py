@@ -108,7 +108,7 @@ class Derivation:
         source = getattr(self.request, "source", None)
         if isinstance(source, types.Source) and source.ListFields():
             change.source.CopyFrom(source)
-        change.historical = getattr(self.request, "historical", False)
+        change.historical = getattr(self.request, "historical", False) or self.model.imports
         self.made.append(response)
         return change
 

@@ -17,6 +17,7 @@ from reference_consent import Consent, UNSET, UNSUBSCRIBED
 from reference_erasure import Erasures
 from reference_feed import Derivation, Made, base_of
 from reference_profile import Device, Profile, platform_of, same_message, show, timestamp
+from reference_imports import CODES, Imports
 from reference_tracks import EVENTS_MAX, LATE_WINDOW, RETENTION, Tracks, effective_time
 from reference_triggers import Triggers
 
@@ -37,7 +38,7 @@ class Learned:
     due: int = 0
 
 
-class Model(Tracks, Triggers, Erasures):
+class Model(Tracks, Triggers, Erasures, Imports):
     def __init__(self):
         self.options()
         self.profiles, self.customs, self.devices = {}, {}, {}
@@ -51,6 +52,7 @@ class Model(Tracks, Triggers, Erasures):
         self.changes = []  # of the feed
         self.stored = []  # (holder, event) of the present operation
         self.detached = set()  # installations that left a full profile
+        self.imports = False  # the present operation is one of an import
 
     def options(self):
         """What a project may change (reference_projects.py)."""
@@ -116,7 +118,8 @@ class Model(Tracks, Triggers, Erasures):
         """The response to a call, or Rejected; a rejected call changes nothing."""
         for name in erasure_of.names_of(request):
             self.check_blocked(*name)
-        known = self.requests.get((method, request.request_id)) if request.request_id else None
+        call_id = request.chunk_id if method == "ImportProfiles" else request.request_id
+        known = self.requests.get((method, call_id)) if call_id else None
         if known:
             if known[1] is None:
                 raise Rejected("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
@@ -129,13 +132,13 @@ class Model(Tracks, Triggers, Erasures):
         except Rejected:
             self.restore(saved)
             raise
-        if request.request_id:
-            self.requests[method, request.request_id] = (request, response)
+        if call_id:
+            self.requests[method, call_id] = (request, response)
         return response
 
     def carry_out(self, method, request, learned):
         """One operation, with the changes that it makes."""
-        if method in ("BatchWrite", "CreateTrigger", "DeleteTrigger"):
+        if method in ("BatchWrite", "ImportProfiles", "CreateTrigger", "DeleteTrigger"):
             return getattr(self, method)(request, learned)
         before, self.stored = base_of(self), []
         response = getattr(self, method)(request, learned)
@@ -208,7 +211,7 @@ class Model(Tracks, Triggers, Erasures):
             renamed = platform_of(request.source.platform, device.platform) != device.platform
             device = replace(device, platform=platform_of(request.source.platform, device.platform))
             holder.devices[installation] = device
-        if holder and step not in ("switch", "log out"):
+        if holder and step not in ("switch", "log out") and not self.imports:
             holder.seen = learned.received
             holder.devices[installation] = replace(device, seen=learned.received)
 
@@ -235,7 +238,7 @@ class Model(Tracks, Triggers, Erasures):
             holder.raise_revision(learned)
         if not created and (moved or is_visible):
             target.raise_revision(learned)
-        if step != "patch then" or target is holder:
+        if (step != "patch then" or target is holder) and (created or not self.imports):
             target.seen = learned.received
         response.outcome = {
             "create": types.OUTCOME_CREATED,
@@ -293,7 +296,8 @@ class Model(Tracks, Triggers, Erasures):
             left = self.merge(holder, target, time, learned, response)
             response.merge_id = learned.merge_id
         elif step in ("switch", "log out"):
-            device = replace(holder.devices.pop(installation), seen=received)
+            device = holder.devices.pop(installation)
+            device = device if self.imports else replace(device, seen=received)
             holder.raise_revision(learned)
             left = self.put_device(target, installation, device.moved(time, target.id, holder.id, attached=received))
         for name in left:
@@ -376,8 +380,11 @@ class Model(Tracks, Triggers, Erasures):
             key = (change.channel, change.topic.lower())
             stored = profile.consents.get(key, Consent())
             try:
+                # An import opts nobody in as a person would.
+                as_import = self.imports and change.state != UNSUBSCRIBED
+                source = consent_of.IMPORT if as_import else request.source
                 new = consent_of.change_consent(
-                    stored, change.channel, change.state, request.source, time, bool(request.evidence.reference)
+                    stored, change.channel, change.state, source, time, bool(request.evidence.reference)
                 )
                 if (
                     new
@@ -402,7 +409,7 @@ class Model(Tracks, Triggers, Erasures):
                 before=stored.state,
                 after=new.state,
                 applied=applied,
-                source=request.source,
+                source=source,
                 lsn=first_lsn + index,
             )
             if request.HasField("evidence"):
@@ -451,14 +458,3 @@ class Model(Tracks, Triggers, Erasures):
             if result.HasField("identify"):
                 result.identify.profile.CopyFrom(show(self.survivor(result.identify.profile.profile_id)))
         return response
-
-
-CODES = {
-    "INVALID_ARGUMENT": 3,
-    "NOT_FOUND": 5,
-    "ALREADY_EXISTS": 6,
-    "RESOURCE_EXHAUSTED": 8,
-    "FAILED_PRECONDITION": 9,
-    "ABORTED": 10,
-    "OUT_OF_RANGE": 11,
-}

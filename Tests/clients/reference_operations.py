@@ -59,6 +59,7 @@ class Shape:
         ("AddSuppression", 3),
         ("RemoveSuppression", 2),
         ("BatchWrite", 10),
+        ("ImportProfiles", 8),
         ("EraseProfile", 1),
         ("CreateProject", 1),
         ("UpdateProject", 3),
@@ -386,8 +387,22 @@ class Generator:
         return {"do": "BatchWrite", "best_effort": self.chance.random() < 0.5, "operations": operations}
 
 
+    def ImportProfiles(self):
+        """A chunk of one operation, so that the ids that the server makes can be told; events have ids of their own."""
+        inner = getattr(self, self.chance.choice(["Identify", "Track", "UpdateSubscription"]))()
+        for name in ("revision", "partial", "sent"):
+            inner.pop(name, None)
+        # Nothing depends on the time of receipt, which no response tells.
+        for its in inner.get("events", [inner]):
+            if its.get("at") is None:
+                its["at"] = -660
+        for number, its in enumerate(inner.get("events", [])):
+            its.setdefault("id", f"i{self.chance.randrange(40)}-{number}")
+        return {"do": "ImportProfiles", "chunk": f"k{self.chance.randrange(10_000)}", "operations": [inner]}
+
+
 def affected(operation):
     """The names that an operation affects."""
-    if operation["do"] == "BatchWrite":
+    if operation["do"] in ("BatchWrite", "ImportProfiles"):
         return [name for inner in operation["operations"] for name in affected(inner)]
     return [operation[part] for part in ("device", "person", "who") if operation.get(part, "nobody") != "nobody"]

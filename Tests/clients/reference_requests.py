@@ -41,7 +41,7 @@ class Requests:
         request = getattr(self, method)(operation, first_ids, revision_of)
         if not inside_batch:
             request.project = self.project
-            if "request" in operation:
+            if "request" in operation and method != "ImportProfiles":
                 request.request_id = self.prefix + operation["request"]
         if "revision" in operation:
             right = revision_of(request)
@@ -147,8 +147,15 @@ class Requests:
             channel=operation["channel"], address=self.address(operation["address"]), reason=operation["reason"]
         )
 
+    def ImportProfiles(self, operation, first_ids, revision_of):
+        request = rpc.ImportProfilesRequest(chunk_id=self.prefix + operation["chunk"])
+        return self.with_operations(request, operation, first_ids, revision_of)
+
     def BatchWrite(self, operation, first_ids, revision_of):
         request = rpc.BatchWriteRequest(best_effort=operation["best_effort"])
+        return self.with_operations(request, operation, first_ids, revision_of)
+
+    def with_operations(self, request, operation, first_ids, revision_of):
         kinds = {"Identify": "identify", "Track": "track", "UpdateSubscription": "update_subscription"}
         for inner in operation["operations"]:
             inner = {name: value for name, value in inner.items() if name != "request"}

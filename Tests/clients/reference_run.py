@@ -38,6 +38,9 @@ def seen_in(response):
         yield "erased" if response.existed else "nobody to erase"
     elif isinstance(response, rpc.UpdateSubscriptionResponse):
         yield from ("change applied" if result.applied else "change not applied" for result in response.results)
+    elif isinstance(response, rpc.ImportProfilesResponse):
+        yield from (f"in an import: {rejection.error.message}" for rejection in response.rejections)
+        yield from ["applied by an import"] * response.applied + ["unchanged by an import"] * response.unchanged
     elif isinstance(response, rpc.BatchWriteResponse):
         for result in response.results:
             kind = result.WhichOneof("result")
@@ -82,9 +85,10 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
         """Applies an operation to both; the server may be killed during it, after `kill_after` seconds."""
         self.enter(self.requests.projects[operation.get("project", 0)])
         method, request = self.requests.make(operation, self.first_ids, self.revision_of)
-        killed = kill_after is not None and not request.request_id
+        killed = kill_after is not None and not getattr(request, "request_id", "")
         if killed:
-            request.request_id = f"{self.prefix}kill-{len(self.seen)}-{self.last_lsn}"
+            if method != "ImportProfiles":
+                request.request_id = f"{self.prefix}kill-{len(self.seen)}-{self.last_lsn}"
             self.send_and_kill(method, request, kill_after)
         names = affected(operation)
         before = {profile.id for name in names if (profile := self.find(name))}
@@ -115,6 +119,9 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
     def send(self, method, request):
         stub = self.service.stub_of(method)
         try:
+            if method == "ImportProfiles":
+                (response,) = stub.ImportProfiles(iter([request]), timeout=TIMEOUT_SECONDS)
+                return response, None
             return getattr(stub, method)(request, timeout=TIMEOUT_SECONDS), None
         except grpc.RpcError as error:
             return None, Failure(error)
@@ -123,7 +130,10 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
         """Sends a request whose outcome stays unknown; when it is repeated with the same id, it must be applied exactly
         once."""
         stub = self.service.stub_of(method)
-        call = getattr(stub, method).future(request, timeout=TIMEOUT_SECONDS)
+        if method == "ImportProfiles":
+            call = stub.ImportProfiles(iter([request]), timeout=TIMEOUT_SECONDS)
+        else:
+            call = getattr(stub, method).future(request, timeout=TIMEOUT_SECONDS)
         time.sleep(kill_after)
         self.service.kill_and_restart()
         call.cancel()
@@ -196,6 +206,12 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
                 operation.profile_id = f"?{index}"
             if response:
                 self.learn_ids_of_batch(request, inner, its)
+        elif isinstance(request, rpc.ImportProfilesRequest):
+            (operation,) = request.operations
+            inner = getattr(operation, operation.WhichOneof("operation"))
+            its.operations = [self.learned(lsn, received, inner)]
+            if response:
+                its.operations[0].profile_id = self.holder_of(inner)
         elif isinstance(request, rpc.IdentifyRequest):
             its.profile_id = response.profile.profile_id if response else "?"
             its.merge_id = response.merge_id if response else ""
@@ -215,6 +231,20 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
         if its.merge_id:
             expect(len(its.merge_id) == 26, "merge_id", "26 characters", its.merge_id)
         return its
+
+    def holder_of(self, request):
+        """The id of the profile that a write may have made, which the response of an import does not tell."""
+        if not isinstance(request, rpc.IdentifyRequest):
+            identifier = request.identifier
+        elif request.custom_id:
+            identifier = types.Identifier(custom_id=request.custom_id)
+        else:
+            identifier = types.Identifier(installation_id=request.installation_id)
+        try:
+            request = rpc.GetProfileRequest(project=self.project, identifier=identifier)
+            return self.service.stub.GetProfile(request, timeout=TIMEOUT_SECONDS).profile.profile_id
+        except grpc.RpcError:
+            return "?"
 
     def learn_ids_of_batch(self, request, inner, its):
         """The id of a profile that a batch creates and then merges into another is not in the response of the creating
@@ -249,6 +279,21 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
             operation.profile_id = named[0] if named else shown[survivor.aliases.index(mine)].profile_id
         self.model.restore(saved)
 
+    def ledger(self, name):
+        """The consent ledger of somebody; nothing of somebody unknown."""
+        request = rpc.ListConsentHistoryRequest(
+            project=self.project, identifier=self.requests.identifier(name, self.first_ids), page_size=1_000
+        )
+        try:
+            while True:
+                response = self.service.stub.ListConsentHistory(request, timeout=TIMEOUT_SECONDS)
+                yield from response.entries
+                if not response.next_page_token:
+                    return
+                request.page_token = response.next_page_token
+        except grpc.RpcError:
+            return
+
     def times_seen(self, response, names):
         """Times of receipt that can be observed after a call."""
         parts = [response]
@@ -263,6 +308,8 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
         for part in parts:
             for entry in getattr(part, "entries", ()):
                 yield micros(entry.received_at)
+        if isinstance(response, rpc.ImportProfilesResponse):
+            yield from (micros(entry.received_at) for name in names for entry in self.ledger(name))
         profiles = [part.profile for part in parts if isinstance(part, rpc.IdentifyResponse)]
         if not isinstance(response, (rpc.AddSuppressionResponse, rpc.RemoveSuppressionResponse)):
             for name in names:

@@ -2,12 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import threading
 
 import pytest
 
-from conftest import custom, get, unique
+from conftest import custom, get, profiles_pb2_grpc, types_pb2, unique, wait_until
 from operator_tools import TOOL
 
 LINE_BYTES_MAX = 4 << 20
@@ -117,7 +118,7 @@ def test_a_missing_file_is_an_error(shared):
 def test_a_stream_resumes_with_a_position_file(shared, stub, tmp_path, source):
     who, position = unique("stream"), tmp_path / "position"
     content = line(who) * 600
-    # The stream ends after two batches.
+    # The stream ends early.
     words = ["import", source, "--resume", position]
     first = run(shared, *words, input=content[: len(content) * 2 // 3])
     assert first.returncode == 0 and counted(stub, who) == 400
@@ -229,8 +230,8 @@ def test_mended_rejects_can_be_imported(shared, stub, tmp_path):
     assert counted(stub, who) == 1_000
 
 
-def test_an_item_that_fails_its_batch_does_not_fail_the_others(shared, stub):
-    """One of 200, at every fifth offset: whether the service rejects it by item or with its batch, it is alone."""
+def test_an_item_that_fails_does_not_fail_the_others(shared, stub):
+    """One of 200, at every fifth offset: it is alone."""
     who = unique("isolated")
     bad = {"track": {"identifier": {"custom_id": who}, "events": [{"name": "step"}] * 16}}
     lines = [json.dumps(bad).encode() + b"\n" if number % 50 == 3 else line(who) for number in range(200)]
@@ -255,17 +256,17 @@ def test_events_that_a_partial_track_rejects_are_reported(shared, stub):
     who = unique("partial")
     track = operation(who)
     track["track"]["allow_partial"] = True
-    track["track"]["events"].append({"name": "late", "ago": "48h"})
+    track["track"]["events"].append({"name": "late", "ago": "100d"})
     result = run(shared, "import", "-", input=json.dumps(track).encode() + b"\n" + line(who))
-    assert result.returncode == 5 and result.stdout.startswith(b"1 operations done, 1 rejected; 2 events stored")
-    assert b"standard input:1: events[1]: " in result.stderr and counted(stub, who) == 2
+    assert result.returncode == 5 and result.stdout.startswith(b"1 operations done, 1 rejected; 2 changed something")
+    assert b"standard input:1: track.events[1].occurred_at: " in result.stderr and counted(stub, who) == 2
 
 
 def test_the_result_in_json_says_rejected(shared):
     result = run(shared, "--json", "import", "-", input=line(unique("json")) + b"{}\n")
     assert result.returncode == 5
     assert json.loads(result.stdout) == {
-        "lines": 2, "done": 1, "rejected": 1, "events_stored": 1, "events_duplicate": 0
+        "lines": 2, "done": 1, "rejected": 1, "applied": 1, "unchanged": 0
     }  # fmt: skip
 
 
@@ -351,3 +352,121 @@ def test_a_position_file_is_read_with_bounds(shared, tmp_path, source):
         position.symlink_to(source)
     result = limited(shared, "import", "-", "--resume", position, source="printf ''")
     assert result.returncode == 2 and b"not a regular file" in result.stderr
+
+
+# CSV
+
+
+def people(*rows, header="ID,Mail,Plan,Visits,Letters"):
+    return ("\n".join([header, *rows]) + "\n").encode()
+
+
+MAP = ["--map", "ID=custom_id", "--map", "Mail=email_address", "--map", "Plan=attributes.plan"]
+MAP += ["--map", "Visits=attributes.visits:integer", "--map", "Letters=subscriptions.email.letters"]
+
+
+def test_csv_becomes_people_with_consent(shared, stub, tmp_path):
+    one, two = unique("one"), unique("two")
+    file = tmp_path / "people.csv"
+    file.write_bytes(people(f'{one},{one}@example.org,"gold, ""year""\nly",7,yes', f"{two},,,,no", ""))
+    checked = run(shared, "import", file, "--dry-run", *MAP)
+    assert checked.returncode == 0 and checked.stdout.startswith(b"2 operations would be done, 0 rejected"), checked
+    assert not (tmp_path / "people.csv.position").exists()
+    result = run(shared, "import", file, *MAP)
+    assert result.returncode == 0 and result.stdout.startswith(b"2 operations done, 0 rejected; 4 changed"), result
+    profile = stub.GetProfile(get(custom(one)), timeout=20).profile
+    assert profile.attributes["plan"].string == 'gold, "year"\nly' and profile.attributes["visits"].integer == 7
+    subscribed = types_pb2.SUBSCRIPTION_STATE_SUBSCRIBED
+    assert [(change.topic, change.state) for change in profile.subscriptions.items] == [("letters", subscribed)]
+    assert b"is already imported" in run(shared, "import", file, *MAP).stdout
+
+
+def test_csv_without_a_map_takes_its_header(shared, stub, tmp_path):
+    who = unique("events")
+    rows = [f"{who},step,s{number},2026-11-0{number % 9 + 1}T10:00:00Z,{number}" for number in range(1_500)]
+    content = people(*rows, header="custom_id,event,event_id,occurred_at,attributes.n:integer")
+    file = tmp_path / "events.CSV"
+    file.write_bytes(content)
+    result = run(shared, "import", file)
+    assert result.returncode == 0 and result.stdout.startswith(b"1500 operations done"), result
+    assert counted(stub, who) == 1_500
+
+
+BAD_ROWS = {
+    "fields": (b"a,b", b"2 fields; the header has 5"),
+    "number": (b"a,,,seven,", b"Visits: expected a value of kind integer"),
+    "state": (b"a,,,,maybe", b"Letters: expected SUBSCRIBED, UNSUBSCRIBED or UNSET"),
+    "nobody": (b",,gold,,", b"neither custom_id nor installation_id"),
+    "quote": (b'a,"b"c,,,', b"not CSV"),
+    "server": (b"a,no address,,,", b"email_address: "),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ROWS)
+def test_one_bad_row_is_reported_and_can_be_mended(shared, stub, tmp_path, kind):
+    who, other, (bad, reason) = unique(kind), unique(kind), BAD_ROWS[kind]
+    file, rejects = tmp_path / "people.csv", tmp_path / "rejects.csv"
+    file.write_bytes(people(f"{who},,gold,1,yes") + bad + f"\n{other},,basic,2,no\n".encode())
+    result = run(shared, "import", file, "--rejects", rejects, *MAP)
+    assert result.returncode == 5 and result.stdout.startswith(b"2 operations done, 1 rejected"), result
+    assert result.stderr.startswith(f"profilectl: {file}:3: ".encode()) and reason in result.stderr
+    written = rejects.read_bytes()
+    assert written.startswith(b"ID,Mail,Plan,Visits,Letters\n# ") and written.endswith(b"\n" + bad + b"\n")
+    mended = unique(kind)
+    rejects.write_bytes(written.replace(bad, f"{mended},,gold,1,".encode()))
+    again = run(shared, "import", rejects, *MAP)
+    assert again.returncode == 0 and again.stdout.startswith(b"1 operations done, 0 rejected"), again
+    for person in (who, other, mended):
+        assert stub.GetProfile(get(custom(person)), timeout=20).profile.profile_id
+
+
+def test_a_map_that_cannot_be_is_an_error(shared, tmp_path):
+    file = tmp_path / "people.csv"
+    file.write_bytes(people("a,,,,"))
+    for words, reason in (
+        (["--map", "Nome=custom_id"], b"no such column; there are ID, Mail"),
+        (["--map", "Mail=email_address"], b"no column is mapped to custom_id"),
+        (["--map", "ID=custom"], b"custom: expected custom_id"),
+        (["--map", "ID=attributes.a:text"], b"expected one of string, integer"),
+        (["--map", "ID"], b"expected COLUMN=TARGET"),
+        ([], b"ID: expected custom_id"),
+    ):
+        result = run(shared, "import", file, *words)
+        assert result.returncode == 2 and result.stdout == b"" and reason in result.stderr, result
+
+
+def test_csv_resumes_behind_its_position(shared, stub, tmp_path):
+    names = [unique("row") for _ in range(300)]
+    file, position = tmp_path / "people.csv", tmp_path / "position"
+    file.write_bytes(people(*[f"{name},,gold,1,yes" for name in names]))
+    words = ["import", file, "--resume", position, "--batch", "100", *MAP]
+    assert run(shared, *words).returncode == 0
+    state = json.loads(position.read_text())
+    assert state["lines"] == 301 and state["complete"]
+    position.write_text(json.dumps(state | {"lines": 101, "complete": False}))
+    again = run(shared, *words)
+    assert again.returncode == 0 and again.stdout.startswith(b"200 operations done"), again
+    assert b"resumed at line 102" in again.stdout
+
+
+def test_an_import_waits_for_a_server_that_is_started_again(server, tmp_path):
+    """Killed while an import runs: the same command goes on by itself, and every event is there once."""
+    server.start()
+    server.address = server.listen
+    who, file = unique("kill"), tmp_path / "steps.jsonl"
+    file.write_bytes(line(who) * 60_000)
+    process = subprocess.Popen(
+        [str(TOOL), "import", str(file), "--timeout", "60s"],
+        env={**os.environ, "PROFILES_ADDRESS": server.listen},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    position = tmp_path / "steps.jsonl.position"
+    for kill in range(3):
+        assert wait_until(lambda: position.exists() and json.loads(position.read_text())["lines"] > kill * 10_000)
+        server.stop(signal.SIGKILL)
+        server.start()
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0 and output.startswith(b"60000 operations done, 0 rejected"), errors
+    with server.channel() as channel:
+        assert counted(profiles_pb2_grpc.ProfilesStub(channel), who) == 60_000

@@ -51,6 +51,7 @@ WRITES = (
     "AddSuppression",
     "RemoveSuppression",
     "BatchWrite",
+    "ImportProfiles",
     "EraseProfile",
     "CreateProject",
     "UpdateProject",

@@ -940,7 +940,7 @@ struct  Profiles__V1__ImportProfilesRequest
 {
   ProtobufCMessage base;
   /*
-   * The same in every message of a stream.
+   * The same in every message of a stream. That of an operation is empty or equal.
    */
   char *project;
   /*
@@ -1000,7 +1000,8 @@ struct  Profiles__V1__ImportProfilesResponse
   uint64_t rejected;
   uint64_t lsn;
   /*
-   * The first 1,000, by index.
+   * The first 1,000, by index; also the operations that stored a part of their events
+   * (`allow_partial`), which count as applied.
    */
   size_t n_rejections;
   Profiles__V1__ImportRejection **rejections;

@@ -35,6 +35,7 @@ extension MessageEncoder {
         + [
             ("events_per_track_max", WireLimits.eventsMax),
             ("operations_per_batch_max", WireLimits.batchOperationsMax),
+            ("operations_per_import_message_max", WireLimits.importOperationsMax),
             ("subscription_changes_per_call_max", SubscriptionHeader.changesMax),
             ("attributes_per_patch_max", ValuePacker.patchItemsMax),
             ("fields_per_event_max", ValuePacker.fieldsMax),

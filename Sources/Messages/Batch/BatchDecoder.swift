@@ -25,7 +25,7 @@ enum InvalidWrite {
 }
 
 extension MessageDecoder {
-    /// `BatchWriteRequest.operations`.
+    /// `BatchWriteRequest.operations` and `ImportProfilesRequest.operations`.
     static let operationsField: UInt64 = 3
 
     /// Decodes and validates a BatchWriteRequest, write by write. With `best_effort` an invalid
@@ -138,10 +138,13 @@ extension MessageDecoder {
 
     /// Packs one write; if it is invalid and rejected alone, its rejection, and no violation is
     /// left.
-    private func packItem(
+    ///
+    /// - Returns: What was wrong with a write that is rejected alone; empty: nothing.
+    @discardableResult
+    func packItem(
         _ message: UnsafeRawBufferPointer, _ tally: inout BatchTally, _ invalid: InvalidWrite,
         _ windows: () -> AdvisoryWindows
-    ) {
+    ) -> Violations {
         let start = self.payload.count
         let projectsBefore = self.projectOffsets.count
         var operations = 1
@@ -165,6 +168,7 @@ extension MessageDecoder {
             endBatchItem(at: item, operations: operations, in: &self.payload)
         }
         tally.operations += operations
+        return own
     }
 
     /// Checks and unpacks one write; `nil`: it cannot be unpacked, and its violations are noted.
@@ -215,7 +219,7 @@ extension MessageDecoder {
         case PROFILES__V1__WRITE_OPERATION__OPERATION_IDENTIFY:
             let item = beginBatchItem(.identify, in: &self.payload)
             self.packer.path.push("identify")
-            self.pack(operation.identify.pointee, isHistorical: false)
+            self.pack(operation.identify.pointee)
             endBatchItem(at: item, operations: 1, in: &self.payload)
             self.packer.path.pop()
         case PROFILES__V1__WRITE_OPERATION__OPERATION_TRACK:

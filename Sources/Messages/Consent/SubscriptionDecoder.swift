@@ -40,8 +40,8 @@ extension MessageDecoder {
             requestID: self.requestID(request.request_id),
             occurredAt: self.time(request.occurred_at, "occurred_at"),
             sentAt: self.time(request.sent_at, "sent_at"),
-            expectedRevision: request.expected_revision?.pointee.value,
-            evidence: self.evidence(request.evidence)
+            expectedRevision: self.expectedRevision(request.expected_revision),
+            evidence: self.evidence(request.evidence), isImported: self.imported != nil
         ).write(into: &self.payload)
         for index in 0 ..< count {
             guard let change = request.changes[index] else { continue }

@@ -16,7 +16,7 @@ extension MessageDecoder {
             itemCount: { Self.itemCount(of: $0.pointee.attributes) },
             validate: { request in
                 self.beginPayload()
-                self.pack(request.pointee, isHistorical: false)
+                self.pack(request.pointee)
                 return DecodedWrite(
                     project: ValuePacker.text(request.pointee.project), kind: .identify,
                     operations: 1,
@@ -41,7 +41,7 @@ extension MessageDecoder {
     }
 
     /// Packs the payload of an Identify; violations are noted below the packer's path.
-    func pack(_ request: Profiles__V1__IdentifyRequest, isHistorical: Bool) {
+    func pack(_ request: Profiles__V1__IdentifyRequest) {
         self.checkProject(request.project)
         let requestID = self.requestID(request.request_id)
         let source = self.source(request.source)
@@ -72,15 +72,16 @@ extension MessageDecoder {
         }
         if occurredAt != nil { flags.insert(.hasOccurredAt) }
         if sentAt != nil { flags.insert(.hasSentAt) }
-        if request.expected_revision != nil { flags.insert(.hasExpectedRevision) }
-        if isHistorical { flags.insert(.historical) }
+        let expectedRevision = self.expectedRevision(request.expected_revision)
+        if expectedRevision != nil { flags.insert(.hasExpectedRevision) }
+        if self.imported != nil { flags.insert(.historical) }
         self.markProject()
         IdentifyHeader(
             project: .unresolved, flags: flags, platform: source.platform,
             installationID: installationID, customID: customID,
             requestID: requestID, sourceName: source.name, occurredAt: occurredAt ?? 0,
             sentAt: sentAt ?? 0,
-            expectedRevision: request.expected_revision?.pointee.value ?? 0
+            expectedRevision: expectedRevision ?? 0
         ).write(into: &self.payload)
         self.packer.pack(patch: request.attributes, into: &self.payload)
     }

@@ -38,6 +38,8 @@ struct PlainTrackReader: ~Copyable {
     private(set) var payload = ByteBuffer(capacity: 1 << 10)
     /// The attributes of one event, before their length is known.
     private var attributes = ByteBuffer(capacity: 1 << 10)
+    /// The operation of an import that is being read; `nil`: it is a call.
+    private var imported: ImportedOperation?
     private let events: UnsafeMutablePointer<Span>
     private let fields: UnsafeMutablePointer<Field>
 
@@ -56,16 +58,38 @@ struct PlainTrackReader: ~Copyable {
         guard message.count <= Self.bytesMax else { return nil }
         // SAFETY: bytes may be read as `UInt8` wherever they are; the cursor is used during this
         // call only, and checks every read against the end.
-        var cursor = Cursor(message.bindMemory(to: UInt8.self))
+        return self.readRequest(message.bindMemory(to: UInt8.self))
+    }
+
+    /// Reads a WriteOperation of an import that is a Track; `nil`: it is not plain, and `payload`
+    /// means nothing.
+    mutating func read(
+        _ operation: UnsafeRawBufferPointer, of imported: ImportedOperation
+    ) -> PlainTrack? {
+        guard operation.count <= Self.bytesMax else { return nil }
+        // SAFETY: as above.
+        var cursor = Cursor(operation.bindMemory(to: UInt8.self))
+        guard cursor.tag() == 2 << 3 | 2, let track = cursor.span(), cursor.isAtEnd else {
+            return nil
+        }
+        self.imported = imported
+        defer { self.imported = nil }
+        return self.readRequest(track)
+    }
+
+    private mutating func readRequest(_ message: Span) -> PlainTrack? {
+        var cursor = Cursor(message)
         var parts = Parts()
         while let tag = cursor.tag() {
             guard self.read(tag, &cursor, into: &parts) else { return nil }
         }
-        guard parts.eventCount > 0, TextRules.isProject(UnsafeRawBufferPointer(parts.project)),
-            self.writeHeader(parts)
+        guard parts.eventCount > 0, self.isAllowed(project: parts.project),
+            self.imported == nil || parts.areImportable
         else { return nil }
+        if self.imported != nil { parts.flags.insert(.historical) }
+        guard self.writeHeader(parts) else { return nil }
         for number in 0 ..< parts.eventCount {
-            guard self.writeEvent(self.events[number]) else { return nil }
+            guard self.writeEvent(self.events[number], number) else { return nil }
         }
         return PlainTrack(
             project: UnsafeRawBufferPointer(parts.project), eventCount: parts.eventCount,
@@ -73,6 +97,12 @@ struct PlainTrackReader: ~Copyable {
     }
 
     // MARK: The request
+
+    private func isAllowed(project: Span) -> Bool {
+        let name = UnsafeRawBufferPointer(project)
+        guard let imported = self.imported else { return TextRules.isProject(name) }
+        return name.isEmpty || name.elementsEqual(imported.project)
+    }
 
     /// The fields of a request, as they came.
     private struct Parts {
@@ -87,6 +117,9 @@ struct PlainTrackReader: ~Copyable {
         var eventCount = 0
         /// Singular fields that came: bit `1 << number`.
         var seen: UInt16 = 0
+
+        /// It has nothing that an operation of an import may not have.
+        var areImportable: Bool { self.requestID.isEmpty && self.expectedRevision == nil }
 
         /// Notes a singular field; false if it was there before.
         mutating func isFirst(_ tag: UInt8) -> Bool {
@@ -201,7 +234,7 @@ struct PlainTrackReader: ~Copyable {
 
     // MARK: Events
 
-    private mutating func writeEvent(_ event: Span) -> Bool {
+    private mutating func writeEvent(_ event: Span, _ number: Int) -> Bool {
         var cursor = Cursor(event)
         let none = Span(start: nil, count: 0)
         var (id, name, label) = (none, none, none)
@@ -231,7 +264,11 @@ struct PlainTrackReader: ~Copyable {
             label.isEmpty || Self.isLine(label, scalarsMax: TextRules.labelScalarsMax)
         else { return false }
         self.payload.append(time == nil ? UInt8(0) : TrackEventFlags.hasOccurredAt.rawValue)
-        self.payload.appendPrefixed(UnsafeRawBufferPointer(id))
+        if let imported = self.imported, id.isEmpty {
+            imported.appendEventID(number, to: &self.payload)
+        } else {
+            self.payload.appendPrefixed(UnsafeRawBufferPointer(id))
+        }
         if let time {
             guard let occurredAt = Self.time(time) else { return false }
             self.payload.append(occurredAt)

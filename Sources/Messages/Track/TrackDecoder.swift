@@ -107,16 +107,17 @@ extension MessageDecoder {
         let source = self.source(request.source)
         var flags = TrackFlags(rawValue: 0)
         if request.allow_partial != 0 { flags.insert(.allowPartial) }
-        if request.historical != 0 { flags.insert(.historical) }
+        if request.historical != 0 || self.imported != nil { flags.insert(.historical) }
         if request.must_exist != 0 { flags.insert(.mustExist) }
         if sentAt != nil { flags.insert(.hasSentAt) }
-        if request.expected_revision != nil { flags.insert(.hasExpectedRevision) }
+        let expectedRevision = self.expectedRevision(request.expected_revision)
+        if expectedRevision != nil { flags.insert(.hasExpectedRevision) }
         return TrackHeader(
             project: .unresolved, flags: flags, platform: source.platform,
             eventCount: request.n_events,
             identifier: self.identifier(request.identifier), requestID: requestID,
             sourceName: source.name,
-            sentAt: sentAt ?? 0, expectedRevision: request.expected_revision?.pointee.value ?? 0)
+            sentAt: sentAt ?? 0, expectedRevision: expectedRevision ?? 0)
     }
 
     /// Appends one event, or its rejection.
@@ -131,11 +132,11 @@ extension MessageDecoder {
             let eventID = self.eventID(of: rejected)
             return self.reject(eventID, rejected.violations, from: buffer.count, in: &buffer)
         }
-        guard allowsPartial else { return self.write(event, into: &buffer) }
+        guard allowsPartial else { return self.write(event, index: index, into: &buffer) }
         let start = buffer.count
         let before = self.packer.violations
         self.packer.violations.removeAll()
-        self.write(event, into: &buffer)
+        self.write(event, index: index, into: &buffer)
         let own = self.packer.violations
         self.packer.violations = before
         if !own.isEmpty {
@@ -143,11 +144,17 @@ extension MessageDecoder {
         }
     }
 
-    private func write(_ event: Profiles__V1__Event, into buffer: inout ByteBuffer) {
+    private func write(
+        _ event: Profiles__V1__Event, index: Int, into buffer: inout ByteBuffer
+    ) {
         let eventID = self.id(event.event_id, "event_id")
         let occurredAt = self.time(event.occurred_at, "occurred_at")
         buffer.append(occurredAt == nil ? UInt8(0) : TrackEventFlags.hasOccurredAt.rawValue)
-        buffer.appendPrefixed(eventID)
+        if let imported = self.imported, eventID.isEmpty {
+            imported.appendEventID(index, to: &buffer)
+        } else {
+            buffer.appendPrefixed(eventID)
+        }
         if let occurredAt { buffer.append(occurredAt) }
         let name = ValuePacker.text(event.name)
         if !ValuePacker.appendName(name, into: &buffer) {

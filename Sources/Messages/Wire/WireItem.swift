@@ -189,7 +189,7 @@ enum WireItemCounter {
                 default: 0
                 }
             }
-        case schema.batchWriteRequest.index:
+        case schema.batchWriteRequest.index, schema.importProfilesRequest.index:
             return Self.sum(message) { number, content in
                 number == MessageDecoder.operationsField
                     ? Self.count(in: content, root: schema.writeOperation.index) : 0

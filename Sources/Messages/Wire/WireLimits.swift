@@ -1,3 +1,5 @@
+import Profiles
+
 /// Bounds of what protobuf-c is given to decode: they protect the process. The finer limits of the
 /// contract are checked on the decoded message, where each violation is listed with its path.
 package enum WireLimits {
@@ -24,6 +26,9 @@ package enum WireLimits {
     /// Writes of one batch.
     static let batchOperationsMax = 200
 
+    /// Operations of one message of an import.
+    static let importOperationsMax = ImportLimits.operationsMax
+
     /// Values of one repeated field without a limit of its own.
     static let repeatedMax = 20_000
 
@@ -32,6 +37,7 @@ package enum WireLimits {
         switch path {
         case Self.eventsPath: Self.eventsMax
         case "profiles.v1.BatchWriteRequest.operations": Self.batchOperationsMax
+        case "profiles.v1.ImportProfilesRequest.operations": Self.importOperationsMax
         case "profiles.v1.StringList.items", "profiles.v1.ObjectList.items": Self.elementsMax
         default: Self.repeatedMax
         }

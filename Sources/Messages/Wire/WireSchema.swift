@@ -77,7 +77,8 @@ struct WireSchema: @unchecked Sendable {
     let verifyConsentLedgerRequest: WireRoot<Profiles__V1__VerifyConsentLedgerRequest>
     let identifyRequest: WireRoot<Profiles__V1__IdentifyRequest>
     let batchWriteRequest: WireRoot<Profiles__V1__BatchWriteRequest>
-    /// One write of a batch, which is decoded by itself.
+    let importProfilesRequest: WireRoot<Profiles__V1__ImportProfilesRequest>
+    /// One write of a batch or an import, which is decoded by itself.
     let writeOperation: WireRoot<Profiles__V1__WriteOperation>
     let reflectionRequest: WireRoot<Grpc__Reflection__V1__ServerReflectionRequest>
     let listEventsRequest: WireRoot<Profiles__V1__ListEventsRequest>
@@ -129,6 +130,7 @@ struct WireSchema: @unchecked Sendable {
         self.verifyConsentLedgerRequest = builder.root(
             profiles__v1__verify_consent_ledger_request__init)
         self.batchWriteRequest = builder.root(profiles__v1__batch_write_request__init)
+        self.importProfilesRequest = builder.root(profiles__v1__import_profiles_request__init)
         self.writeOperation = builder.root(profiles__v1__write_operation__init)
         self.identifyRequest = builder.root(profiles__v1__identify_request__init)
         self.reflectionRequest = builder.root(grpc__reflection__v1__server_reflection_request__init)
@@ -320,7 +322,7 @@ extension RequestMessage {
     package static let listConsentHistory = Self(schema.listConsentHistoryRequest)
     package static let verifyConsentLedger = Self(schema.verifyConsentLedgerRequest)
     package static let batchWrite = Self(schema.batchWriteRequest)
-    package static let importProfiles = Self(unbuilt: "ImportProfiles")
+    package static let importProfiles = Self(schema.importProfilesRequest)
     package static let eraseProfile = Self(schema.eraseProfileRequest)
     package static let exportProfile = Self(schema.exportProfileRequest)
     package static let exportProject = Self(schema.exportProjectRequest)

@@ -23,6 +23,8 @@ protocol LiveCall: AnyObject {
     func proceed() -> CallProgress
     /// A command of the call came back from the log; its response is encoded.
     func complete(_ ticket: UInt64, with response: UnsafeRawBufferPointer)
+    /// A part of an import came back from the log.
+    func complete(_ part: BatchSlot, of batch: LogBatch)
     /// Another thread has left something for the call.
     func sourceIsReady()
     /// An operation that another thread carries out for the call has made progress or has ended.
@@ -38,6 +40,7 @@ extension LiveCall {
     func cancelled() {}
     func proceed() -> CallProgress { .done }
     func complete(_ ticket: UInt64, with response: UnsafeRawBufferPointer) {}
+    func complete(_ part: BatchSlot, of batch: LogBatch) {}
     func sourceIsReady() {}
     func complete(_ event: OperatorReport.Event) {}
 }

@@ -1,19 +1,21 @@
 import GRPCTransport
 import Messages
 
-/// A stream whose requests are responded to in their order: what TrackStream and server reflection
-/// share. Used by its loop's thread only.
+/// A stream whose requests are responded to in their order: what TrackStream, ImportProfiles and
+/// server reflection share. Used by its loop's thread only.
 final class OrderedRequests {
     let token: CallToken
     // SAFETY: the loop owns its live calls, and closes them before it ends.
     private unowned(unsafe) let loop: ServiceLoop
     var machine: OrderedStreamStateMachine
 
-    init(_ loop: ServiceLoop, _ token: CallToken) {
+    /// - Parameter requestsInFlightMax: Requests without a sent response; `nil`: as many as of any
+    ///   stream.
+    init(_ loop: ServiceLoop, _ token: CallToken, requestsInFlightMax: Int? = nil) {
         self.loop = loop
         self.token = token
         self.machine = OrderedStreamStateMachine(
-            requestsInFlightMax: loop.streamLimits.requestsInFlightMax)
+            requestsInFlightMax: requestsInFlightMax ?? loop.streamLimits.requestsInFlightMax)
     }
 
     /// Takes a request in; returns its ticket, never 0.

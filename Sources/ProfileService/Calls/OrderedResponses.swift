@@ -50,6 +50,13 @@ struct OrderedResponses {
         self.readyBytes += bytes.count
     }
 
+    /// Drops the newest requests, up to the last one whose response is ready: they get none.
+    mutating func dropAwaited() {
+        while self.count > 0, case .awaited = self.responses[self.responses.count - 1] {
+            self.responses.removeLast()
+        }
+    }
+
     /// The oldest request's response was sent.
     mutating func sent() {
         if case .ready(let bytes) = self.responses[self.head] { self.readyBytes -= bytes.count }

@@ -1,3 +1,5 @@
+import Messages
+
 /// Bounds of streams; they slow a client down, and end only the streams of one that does not read.
 package struct StreamLimits: Sendable {
     /// Requests of one stream without a sent response; beyond it HTTP/2 flow control holds the
@@ -6,6 +8,16 @@ package struct StreamLimits: Sendable {
     /// Responses of all streams of a loop that wait outside of the transport's own buffers, in
     /// bytes.
     package var unreadResponseBytesMax = 16 << 20
+    /// Messages of one import that are kept: one is decoded while the one before is in the log.
+    package var importChunksPerStreamMax = 2
+    /// Open imports of a loop. Each keeps two messages: packed, and one of them as it came, some 20
+    /// MiB at most.
+    package var importStreamsMax = 16
+    /// Parts of imports of a loop that wait for the log: one is applied while the next is cut, and
+    /// other calls wait for no more than these.
+    package var importPartsInFlightMax = 2
+    /// Where imports are cut.
+    package var importParts = ImportChunk.PartLimits()
     /// Health watches of one connection; they live for ever (H9).
     package var watchesPerConnectionMax = 8
 

@@ -56,6 +56,7 @@ package struct NodeConfiguration: Sendable {
     /// From a DeleteProject until its project's data goes, in seconds.
     package var projectDeleteSeconds = Self.projectDeleteSeconds
     package var pipeline = PipelineLimits()
+    package var streams = StreamLimits()
     package var watch = WatchLimits()
     package var exports = ExportLimits()
     package var triggerStreams = TriggerStreamLimits()

@@ -31,7 +31,8 @@ final class ServingLoop: Steppable {
         self.handler = ServiceLoop(
             index: index, transport: self.loop, state: state, mailbox: self.mailbox,
             health: health, random: environment.random, access: environment.access,
-            projectDeleteSeconds: configuration.projectDeleteSeconds)
+            projectDeleteSeconds: configuration.projectDeleteSeconds,
+            streamLimits: configuration.streams)
         self.loop.handler = self.handler
     }
 

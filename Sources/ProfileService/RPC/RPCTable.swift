@@ -158,7 +158,7 @@ package enum RPCTable {
             .unary { $0.write($1, of: $2) { $0.decodeBatch($1) } }),
         RPCDefinition(
             profilesService, "ImportProfiles", .write, needs: .write, takes: .importProfiles,
-            .notBuilt(.bidirectional)),
+            .stream(.bidirectional) { ImportCall($0, $1.token) }),
         RPCDefinition(
             profilesService, "EraseProfile", .write, needs: .erase, takes: .eraseProfile,
             .unary {

@@ -38,7 +38,7 @@ package enum ImportLine {
         }
         let operation: [UInt8]
         do throws(MessageJSONError) {
-            operation = try encoder.encode(json, as: BatchRequest.operation)
+            operation = try encoder.encode(json, as: ImportRequest.operation)
         } catch {
             throw Invalid(reason: "\(error.path): \(error.reason)")
         }

@@ -53,7 +53,7 @@ package struct ImportPosition: Equatable {
             let digest = json["digest"]?.text.flatMap({ UInt64($0, radix: 16) }),
             let project = json["project"]?.text,
             let batch = Self.count(json["batch"]),
-            (1 ... BatchRequest.operationsMax).contains(batch),
+            (1 ... ImportRequest.operationsMax).contains(batch),
             let begunAt = json["begun_at"]?.text.flatMap(TimeText.parse),
             let lines = Self.count(json["lines"]), let rejected = Self.count(json["rejected"]),
             let rejectsBytes = Self.count(json["rejects_bytes"])

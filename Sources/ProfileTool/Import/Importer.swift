@@ -1,15 +1,14 @@
 import ProfileClient
 
-/// Sends operations in batches, each with a request id that depends only on the lines up to the end
-/// of the batch.
+/// Sends operations in chunks over one stream, each with an id that depends only on the lines up to
+/// the end of the chunk; the next chunks are read while earlier ones wait for their responses.
 ///
-/// A line that is not an operation, or whose operation the service rejects, is reported and does
-/// not hold up the others. A batch that is rejected as a whole for what one operation contains is
-/// divided until that operation is alone.
+/// A record that is not an operation, or whose operation the service rejects, is reported and does
+/// not hold up the others.
 final class Importer {
     /// What an import reads and writes besides the service.
     struct Files {
-        var reader: LineReader
+        var source: ImportSource
         /// The number of lines, if they were counted in advance.
         var lines: Int?
         /// `nil`: the position is not stored.
@@ -17,50 +16,52 @@ final class Importer {
         var rejects: RejectsFile?
     }
 
-    /// The outcomes of the operations of this run.
+    /// The outcomes of the records and operations of this run.
     struct Tally {
+        /// Records of which nothing was rejected.
         var done = 0
         var rejected = 0
-        var stored = 0
-        var duplicates = 0
+        /// Operations that changed something, and those that changed nothing.
+        var applied = 0
+        var unchanged = 0
     }
 
-    /// A line of the current batch, with its operation or the reason against it.
-    private struct Entry {
-        var number: Int
-        /// `nil` if the line is too long to be kept.
-        var line: [UInt8]?
-        var operation: [UInt8] = []
-        var rejection: String?
+    /// Records that are sent together.
+    private struct Chunk {
+        var records: [ImportRecord] = []
+        var operationCount = 0
+        /// Bytes of operations and of lines.
+        var operationBytes = 0
+        var lineBytes = 0
+        /// The position behind it: lines, and their digest.
+        var lines = 0
+        var digest: UInt64 = 0
     }
 
     private let files: Files
     private var position: ImportPosition
-    private let client: UnaryClient
-    private let encoder: MessageEncoder
+    private let stream: ImportStream
     private let terminal: ToolTerminal
-    private var entries: [Entry] = []
-    private var operations = 0
-    /// Bytes of operations and of lines in `entries`.
-    private var operationBytes = 0
-    private var lineBytes = 0
-    private var batchFirstLine = 0
-    private var countsFromNow = false
+    private let isDryRun: Bool
+    private var chunk = Chunk()
+    /// Chunks whose records have no outcome yet, the oldest first.
+    private var waiting: [Chunk] = []
     private(set) var tally = Tally()
     private let startedNanoseconds: UInt64
     private let startedLine: Int
     private var shownNanoseconds: UInt64 = 0
     private var shownRejections = 0
 
-    /// A batch ends before the operation that would make it larger: a quarter of the largest
+    /// Chunks without a response: one is imported while the next is on its way.
+    private static let chunksWaitingMax = 3
+    /// A chunk ends before the operation that would make it larger: a quarter of the largest
     /// message.
     private static let operationBytesMax = 1 << 20
-    /// A batch ends before the line that would make its lines larger, in bytes: they are kept until
-    /// the response, for the rejects file.
+    /// A chunk ends before the record that would make its lines larger, in bytes: they are kept
+    /// until the response, for the rejects file.
     private static let lineBytesMax = LineReader.lineBytesMax
-    /// Most lines of a batch with operations or rejections, so that a file of bad lines does not
-    /// fill the memory.
-    private static let entriesMax = 1_000
+    /// Most records of a chunk, so that a file of bad lines does not fill the memory.
+    private static let recordsMax = 1_000
     /// Rejections that are shown individually; further ones are only counted.
     private static let rejectionsShownMax = 20
     /// Longest reason that is shown, in characters: it may quote the line.
@@ -68,13 +69,14 @@ final class Importer {
     private static let progressNanoseconds: UInt64 = 200_000_000
 
     init(
-        _ files: Files, position: ImportPosition, client: UnaryClient, terminal: ToolTerminal
+        _ files: Files, position: ImportPosition, client: UnaryClient, terminal: ToolTerminal,
+        isDryRun: Bool
     ) {
         self.files = files
         self.position = position
-        self.client = client
-        self.encoder = MessageEncoder(now: position.begunAt)
+        self.stream = ImportStream(client)
         self.terminal = terminal
+        self.isDryRun = isDryRun
         self.startedNanoseconds = terminal.nanoseconds()
         self.startedLine = position.lines
     }
@@ -84,24 +86,25 @@ final class Importer {
     /// - Returns: The position at the end.
     func run() throws -> ImportPosition {
         try self.savePosition()
-        var number = self.position.lines
-        var digest = self.files.reader.digest
-        while let line = try self.files.reader.next() {
-            let entry = self.entry(number + 1, line)
-            if let entry, !self.fits(entry) { try self.send(upTo: number, digest) }
-            number += 1
-            digest = self.files.reader.digest
-            if let entry { self.append(entry) }
-            if self.operations >= self.position.batch || self.entries.count >= Self.entriesMax {
-                try self.send(upTo: number, digest)
-            }
+        let source = self.files.source
+        while true {
+            let (lines, digest) = (source.lines, source.reader.digest)
+            guard let record = try source.next() else { break }
+            if !self.fits(record) { try self.endChunk(lines, digest) }
+            if record.rejection != nil || !record.operations.isEmpty { self.append(record) }
+            let isFull =
+                self.chunk.operationCount >= self.position.batch
+                || self.chunk.records.count >= Self.recordsMax
+            if isFull { try self.endChunk(source.lines, source.reader.digest) }
         }
-        try self.send(upTo: number, digest)
+        try self.endChunk(source.lines, source.reader.digest)
+        while !self.waiting.isEmpty { try self.settleOldest() }
+        self.stream.finish()
         self.terminal.progress("")
-        if self.position.subject == .file, digest != self.position.digest {
+        if self.position.subject == .file, source.reader.digest != self.position.digest {
             throw FileFailure(
-                "\(self.files.reader.name) changed while it was imported; \(number) lines were read"
-            )
+                "\(source.reader.name) changed while it was imported; \(source.lines) lines were "
+                    + "read")
         }
         self.position.isComplete = true
         try self.savePosition()
@@ -114,150 +117,120 @@ final class Importer {
         Double(self.terminal.nanoseconds() &- self.startedNanoseconds) / 1e9
     }
 
-    // MARK: Batches
+    // MARK: Chunks
 
-    /// `nil` for a blank line and a comment.
-    private func entry(_ number: Int, _ line: LineReader.Line) -> Entry? {
-        switch line {
-        case .tooLong(let bytes):
-            return Entry(
-                number: number,
-                rejection: "a line of \(bytes) bytes; at most \(LineReader.lineBytesMax) are read")
-        case .text(let text):
-            do throws(ImportLine.Invalid) {
-                return try ImportLine.operation(text, self.encoder).map {
-                    Entry(number: number, line: text, operation: $0)
-                }
-            } catch {
-                return Entry(number: number, line: text, rejection: error.reason)
+    private func fits(_ record: ImportRecord) -> Bool {
+        self.chunk.operationCount + record.operations.count <= self.position.batch
+            && self.chunk.operationBytes + record.operationBytes <= Self.operationBytesMax
+            && self.chunk.lineBytes + (record.text?.count ?? 0) <= Self.lineBytesMax
+    }
+
+    private func append(_ record: ImportRecord) {
+        self.chunk.operationCount += record.operations.count
+        self.chunk.operationBytes += record.operationBytes
+        self.chunk.lineBytes += record.text?.count ?? 0
+        self.chunk.records.append(record)
+    }
+
+    /// Sends the chunk that is being read, and begins another one.
+    ///
+    /// - Parameter digest: Of the lines up to `lines`.
+    private func endChunk(_ lines: Int, _ digest: UInt64) throws {
+        (self.chunk.lines, self.chunk.digest) = (lines, digest)
+        if self.chunk.operationCount > 0 {
+            var request = ImportRequest()
+            for record in self.chunk.records {
+                for operation in record.operations { request.append(operation) }
+            }
+            self.stream.send(
+                request.message(
+                    project: self.position.project, chunkID: self.chunkID, isDryRun: self.isDryRun))
+        }
+        self.waiting.append(self.chunk)
+        self.chunk = Chunk()
+        while self.waiting.count >= Self.chunksWaitingMax { try self.settleOldest() }
+    }
+
+    /// Depends on the lines up to the end of the chunk, the chunk size and, if a time in the chunk
+    /// is relative to the beginning of the import, on that beginning.
+    private var chunkID: String {
+        let counts = self.chunk.records.contains { $0.countsFromNow }
+        let begun = counts ? String(self.position.begunAt, radix: 36) : ""
+        return
+            "import-\(String(self.chunk.digest, radix: 36))-\(begun)-\(self.position.batch)"
+            + "-\(self.chunk.records.first?.number ?? 0)"
+    }
+
+    /// Waits for the response to the oldest chunk, and notes what became of its records.
+    private func settleOldest() throws {
+        var chunk = self.waiting[0]
+        if chunk.operationCount > 0 { try self.note(self.response(), in: &chunk) }
+        self.waiting.removeFirst()
+        for record in chunk.records {
+            if let reason = record.rejection {
+                try self.reject(record, reason)
+            } else {
+                self.tally.done += 1
             }
         }
-    }
-
-    private func fits(_ entry: Entry) -> Bool {
-        self.operationBytes + entry.operation.count <= Self.operationBytesMax
-            && self.lineBytes + (entry.line?.count ?? 0) <= Self.lineBytesMax
-    }
-
-    private func append(_ entry: Entry) {
-        if self.batchFirstLine == 0 { self.batchFirstLine = entry.number }
-        if entry.rejection == nil { self.operations += 1 }
-        self.operationBytes += entry.operation.count
-        self.lineBytes += entry.line?.count ?? 0
-        self.countsFromNow =
-            self.countsFromNow || ImportLine.countsFromNow(entry.line ?? [])
-        self.entries.append(entry)
-    }
-
-    /// - Parameter digest: Of the lines up to `line`.
-    private func send(upTo line: Int, _ digest: UInt64) throws {
-        let sent = self.entries.indices.filter { self.entries[$0].rejection == nil }
-        try self.write(sent[...], self.requestID(digest))
-        for entry in self.entries {
-            if let reason = entry.rejection { try self.reject(entry, reason) }
-        }
-        self.entries.removeAll(keepingCapacity: true)
-        (self.operations, self.operationBytes, self.lineBytes) = (0, 0, 0)
-        self.batchFirstLine = 0
-        self.countsFromNow = false
-        self.position.lines = line
-        if self.position.subject == .stream { self.position.digest = digest }
+        self.position.lines = chunk.lines
+        if self.position.subject == .stream { self.position.digest = chunk.digest }
         self.position.rejectsBytes = self.files.rejects?.bytes ?? self.position.rejectsBytes
         try self.savePosition()
         self.showProgress()
     }
 
-    /// Depends on the lines up to the end of the batch, the batch size and, if a time in the batch
-    /// is relative to the beginning of the import, on that beginning.
-    private func requestID(_ digest: UInt64) -> String {
-        let begun = self.countsFromNow ? String(self.position.begunAt, radix: 36) : ""
-        return
-            "import-\(String(digest, radix: 36))-\(begun)-\(self.position.batch)"
-            + "-\(self.batchFirstLine)"
-    }
-
-    /// Sends the operations of some entries; notes in them what the service rejects.
-    private func write(_ indices: ArraySlice<Int>, _ requestID: String) throws {
-        guard !indices.isEmpty else { return }
-        var batch = BatchRequest()
-        for index in indices { batch.append(self.entries[index].operation) }
-        let results: [JSONValue]
-        do {
-            let message = batch.message(project: self.position.project, requestID: requestID)
-            results = try self.results(of: self.client.call(BatchRequest.method, message))
-        } catch let failure as RPCFailure where Self.concernsOperations(failure) {
-            guard indices.count > 1 else {
-                self.entries[indices.first!].rejection = FailureText.ofOperation(failure)
-                return
-            }
-            // Rejected as a whole, so nothing of it is applied. The halves have ids of their own.
-            let middle = indices.startIndex + indices.count / 2
-            try self.write(indices[..<middle], requestID + "-a")
-            try self.write(indices[middle...], requestID + "-b")
-            return
-        }
-        guard results.count == indices.count else {
+    private func response() throws -> JSONValue {
+        let bytes = try self.stream.next()
+        guard let json = MessageJSON.decode(bytes, as: ImportRequest.method.response) else {
             throw RPCFailure(
-                withoutResponse: 13,
-                "BatchWrite returned \(results.count) results for \(indices.count) operations")
+                withoutResponse: 13, "the response of ImportProfiles has an unexpected format")
         }
-        for (index, result) in zip(indices, results) { self.note(result, at: index) }
-    }
-
-    private func results(of response: [UInt8]) throws -> [JSONValue] {
-        guard let json = MessageJSON.decode(response, as: BatchRequest.method.response) else {
-            throw RPCFailure(
-                withoutResponse: 13, "the response of BatchWrite has an unexpected format")
-        }
-        return json["results"]?.items ?? []
-    }
-
-    /// Whether a batch was rejected for what its operations contain. What is wrong with the project
-    /// or the caller would fail for each operation alone, too.
-    private static func concernsOperations(_ failure: RPCFailure) -> Bool {
-        failure.hasResponse && failure.code == RPCFailure.invalidArgument
-            && (failure.violations.isEmpty
-                || failure.violations.contains { $0.field.hasPrefix("operations") })
+        return json
     }
 
     // MARK: Outcomes
 
-    private func note(_ result: JSONValue, at index: Int) {
-        if let error = result["error"] {
-            self.entries[index].rejection = FailureText.ofOperation(RPCFailure(status: error))
-            return
+    private func note(_ response: JSONValue, in chunk: inout Chunk) throws {
+        func count(_ name: String) -> Int { Int(response[name]?.integer ?? 0) }
+        let all = count("applied") + count("unchanged") + count("rejected")
+        guard all == chunk.operationCount else {
+            throw RPCFailure(
+                withoutResponse: 13,
+                "ImportProfiles counted \(all) operations of \(chunk.operationCount)")
         }
-        let events = result["track"]?["results"]?.items ?? []
-        var reasons: [String] = []
-        for (number, event) in events.enumerated() {
-            switch event["status"]?.text {
-            case "EVENT_STATUS_STORED": self.tally.stored += 1
-            case "EVENT_STATUS_DUPLICATE": self.tally.duplicates += 1
-            case "EVENT_STATUS_REJECTED":
-                let why = FailureText.line(RPCFailure(status: event["error"] ?? .null))
-                reasons.append("events[\(number)]: \(why)")
-            default: break
+        self.tally.applied += count("applied")
+        self.tally.unchanged += count("unchanged")
+        var rejections = (response["rejections"]?.items ?? [])[...]
+        var first = 0
+        for number in chunk.records.indices {
+            let end = first + chunk.records[number].operations.count
+            var reasons: [String] = []
+            // Index 0 may be left out, as any value of 0.
+            while let rejection = rejections.first, (rejection["index"]?.integer ?? 0) < end {
+                reasons.append(
+                    FailureText.ofOperation(RPCFailure(status: rejection["error"] ?? .null)))
+                rejections.removeFirst()
             }
-        }
-        // With allow_partial, the other events of the line are stored.
-        if reasons.isEmpty {
-            self.tally.done += 1
-        } else {
-            self.entries[index].rejection = reasons.joined(separator: "; ")
+            if !reasons.isEmpty {
+                chunk.records[number].rejection = reasons.joined(separator: "; ")
+            }
+            first = end
         }
     }
 
-    private func reject(_ entry: Entry, _ why: String) throws {
+    private func reject(_ record: ImportRecord, _ why: String) throws {
         var reason = String(why.prefix(Self.reasonCharactersMax))
         if reason.count < why.count { reason += "..." }
         self.tally.rejected += 1
         self.position.rejected += 1
-        let source = self.files.reader.name
-        try self.files.rejects?.append(source, entry.number, reason, line: entry.line)
+        let source = self.files.source.reader.name
+        try self.files.rejects?.append(
+            source, record.number, reason, line: record.text, header: self.files.source.header)
         self.shownRejections += 1
         guard self.shownRejections <= Self.rejectionsShownMax else { return }
         self.terminal.progress("")
-        self.terminal.complain("\(source):\(entry.number): \(reason)")
+        self.terminal.complain("\(source):\(record.number): \(reason)")
         if self.shownRejections == Self.rejectionsShownMax {
             self.terminal.complain(
                 "further rejections are only counted"

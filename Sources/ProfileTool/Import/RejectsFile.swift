@@ -34,9 +34,14 @@ final class RejectsFile {
     /// - Parameters:
     ///   - reason: On one line.
     ///   - line: Without its line break; `nil` if it is too long to be kept.
-    func append(_ source: String, _ number: Int, _ reason: String, line: [UInt8]?)
-        throws(FileFailure)
-    {
+    ///   - header: Of a CSV file; stands before the first row.
+    func append(
+        _ source: String, _ number: Int, _ reason: String, line: [UInt8]?, header: [UInt8]?
+    ) throws(FileFailure) {
+        if self.bytes == 0, let header {
+            self.output.write(header + [UInt8(ascii: "\n")])
+            self.bytes += header.count + 1
+        }
         var text = Array(TerminalText.safe("# \(source):\(number): \(reason)").utf8)
         text.append(UInt8(ascii: "\n"))
         if let line {

@@ -11,6 +11,8 @@ package struct SubscriptionFlags: OptionSet, Sendable {
     package static let hasOccurredAt = SubscriptionFlags(rawValue: 1 << 1)
     package static let hasSentAt = SubscriptionFlags(rawValue: 1 << 2)
     package static let hasEvidence = SubscriptionFlags(rawValue: 1 << 3)
+    /// Of an import: SUBSCRIBED and UNSET are evaluated with its source, and never make PENDING.
+    package static let imported = SubscriptionFlags(rawValue: 1 << 4)
 }
 
 /// Everything of an UpdateSubscription but its changes; borrowed bytes.
@@ -50,7 +52,7 @@ package struct SubscriptionHeader {
         project: ProjectID, source: ConsentSource, changeCount: Int, identifier: IdentifierView,
         requestID: UnsafeRawBufferPointer, occurredAt: Int64?, sentAt: Int64?,
         expectedRevision: UInt64?,
-        evidence: EvidenceView?
+        evidence: EvidenceView?, isImported: Bool = false
     ) {
         self.project = project
         self.source = source
@@ -66,6 +68,7 @@ package struct SubscriptionHeader {
         if occurredAt != nil { self.flags.insert(.hasOccurredAt) }
         if sentAt != nil { self.flags.insert(.hasSentAt) }
         if evidence != nil { self.flags.insert(.hasEvidence) }
+        if isImported { self.flags.insert(.imported) }
     }
 
     /// Appends the header; the changes follow by `SubscriptionChange.write`.

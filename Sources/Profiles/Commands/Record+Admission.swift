@@ -26,7 +26,8 @@ extension RecordView {
     /// memory.
     ///
     /// These are an opt-out (an UpdateSubscription of nothing but UNSUBSCRIBED, an unsubscribe
-    /// link, a suppression), a log-out, an erasure, and a batch of nothing else.
+    /// link, a suppression), a log-out, an erasure, and a batch or a part of an import of nothing
+    /// else.
     package var isTakenOverMemoryLimit: Bool {
         switch RecordKind(rawValue: self.kind) {
         case .redeemUnsubscribe, .addSuppression, .updateProject, .deleteProject, .erase,
@@ -34,7 +35,8 @@ extension RecordView {
             true
         case .updateSubscription: Self.isOptOut(self.payload)
         case .identify: Self.isLogOut(self.payload)
-        case .batch: Self.isOfTaken(self.payload)
+        case .batch: Self.isBatchOfTaken(self.payload)
+        case .importPart: Self.isPartOfTaken(self.payload)
         default: false
         }
     }
@@ -54,14 +56,24 @@ extension RecordView {
         return IdentifyHeader(from: &reader)?.flags.contains(.loggedOut) == true
     }
 
-    private static func isOfTaken(_ payload: UnsafeRawBufferPointer) -> Bool {
+    private static func isBatchOfTaken(_ payload: UnsafeRawBufferPointer) -> Bool {
         var reader = ByteReader(payload)
         guard let header = BatchHeader(from: &reader) else { return false }
-        for _ in 0 ..< header.itemCount {
+        return Self.areTaken(header.itemCount, &reader)
+    }
+
+    private static func isPartOfTaken(_ payload: UnsafeRawBufferPointer) -> Bool {
+        var reader = ByteReader(payload)
+        guard let header = ImportPartHeader(from: &reader) else { return false }
+        return Self.areTaken(header.itemCount, &reader)
+    }
+
+    private static func areTaken(_ itemCount: Int, _ reader: inout ByteReader) -> Bool {
+        for _ in 0 ..< itemCount {
             guard let item = BatchItemView(from: &reader), item.record.isTakenOverMemoryLimit else {
                 return false
             }
         }
-        return header.itemCount > 0
+        return itemCount > 0
     }
 }

@@ -45,6 +45,8 @@ package enum RecordKind: UInt8, Sendable {
     case deleteTrigger = 18
     /// Payload: `SettleFiringsCommand`.
     case settleFirings = 19
+    /// Payload: `ImportPartHeader` and its items.
+    case importPart = 20
 }
 
 /// The eight bytes before each payload.

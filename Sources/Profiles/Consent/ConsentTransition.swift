@@ -33,6 +33,8 @@ struct ConsentChange: Equatable {
     var hasReference = false
     /// The project demands double opt-in on the channel.
     var needsConfirmation = false
+    /// By an import, which never makes PENDING; a SUBSCRIBED or UNSET has its source.
+    var isImported = false
 }
 
 /// What comes of a change.
@@ -44,6 +46,9 @@ enum ConsentOutcome: Equatable {
     case applied(StoredConsent, needsToken: Bool)
     /// Only the person may do this: the whole call is rejected.
     case rejected
+    /// An import of an opt-in that needs a confirmation, without the reference to one that was
+    /// given elsewhere: the whole call is rejected.
+    case unconfirmed
 }
 
 extension StoredConsent {
@@ -89,6 +94,7 @@ extension StoredConsent {
     private func evaluateOptIn(_ change: ConsentChange, _ rules: Rules) -> ConsentOutcome {
         let subscribed = StoredConsent(
             state: .subscribed, source: change.source, effectiveTime: change.effectiveTime)
+        if change.isImported { return self.evaluateImport(subscribed, change) }
         var pending = StoredConsent(
             state: .pending, source: change.source, effectiveTime: change.effectiveTime)
         if rules.guardsUnset, self.holdsOptOut {
@@ -111,6 +117,19 @@ extension StoredConsent {
             return change.needsConfirmation
                 ? .applied(pending, needsToken: true) : .applied(subscribed, needsToken: false)
         }
+    }
+
+    /// An opt-in by an import. It cannot ask the person, so where a confirmation is needed, or
+    /// awaited, one that was given elsewhere must be named; no opt-out is undone by any.
+    private func evaluateImport(
+        _ subscribed: StoredConsent, _ change: ConsentChange
+    ) -> ConsentOutcome {
+        guard !self.holdsOptOut else { return .rejected }
+        guard change.hasReference || !(change.needsConfirmation || self.state == .pending) else {
+            return .unconfirmed
+        }
+        let keeps = self.state == .subscribed && self.isPersonsAct
+        return .applied(keeps ? self : subscribed, needsToken: false)
     }
 
     /// An opt-out, or a PENDING whose opt-out still holds.

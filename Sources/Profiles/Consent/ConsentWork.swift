@@ -24,6 +24,8 @@ struct ConsentWork {
     var call: CallContext
     var project: ProjectID
     var evidence: EvidenceView?
+    /// Of the changes that the call makes.
+    var origin = ChangeOrigin()
     /// What will be stored.
     var part = ConsentPart()
     var evaluated: [EvaluatedChange] = []
@@ -44,6 +46,7 @@ struct ConsentWork {
             source: change.source, effectiveTime: change.effectiveTime, lsn: lsn)
         switch before.stored.evaluate(change, rules: self.call.rules) {
         case .rejected: return .userUnsubscribed
+        case .unconfirmed: return .invalidFields
         case .stale: break
         case .applied(let stored, let needsToken):
             guard topic.count == 0 || self.hasHeadroom(change.channel, for: stored, known) else {

@@ -39,6 +39,7 @@ extension Store {
         var work = ConsentWork(
             kind: .updateSubscription, call: call, project: header.project,
             evidence: header.evidence,
+            origin: ChangeOrigin(isHistorical: header.flags.contains(.imported)),
             part: found.map { self.consentPart(self.pool.header($0.profile).pointee) }
                 ?? ConsentPart())
         for (index, change) in changes.enumerated() {
@@ -100,14 +101,17 @@ extension Store {
         _ view: SubscriptionChangeView, _ index: Int, _ header: SubscriptionHeader,
         _ work: inout ConsentWork
     ) -> Rejection {
+        // Whatever the source, an import opens nothing for the person; it may close.
+        let isImported = header.flags.contains(.imported)
         let change = ConsentChange(
-            channel: view.channel, state: view.state, source: header.source,
+            channel: view.channel, state: view.state,
+            source: isImported && view.state != .unsubscribed ? .imported : header.source,
             effectiveTime: Self.effectiveTime(
                 occurredAt: header.occurredAt, sentAt: header.sentAt,
                 receivedAt: work.call.receivedAt),
             hasReference: (header.evidence?.reference.count ?? 0) > 0,
             needsConfirmation: self.project.options.doubleOptIn & 1 << view.channel.rawValue
-                != 0)
+                != 0, isImported: isImported)
         return work.evaluate(
             change, topic: view.topic, lsn: work.call.firstLSN + UInt64(index))
     }

@@ -16,7 +16,8 @@ extension Store {
             identifier, platform: Platform.unspecified.rawValue, at: work.call.receivedAt,
             to: self.slab.pointer(identity))
         let profile = self.createProfile(
-            work.call, project: work.project, identity: identity, identityBytes: bytes)
+            work.call, project: work.project, identity: identity, identityBytes: bytes,
+            origin: work.origin)
         self.name(profile, hash)
         return profile
     }
@@ -75,7 +76,8 @@ extension Store {
             chain.append(entry.bytes)
             if isNoted, change.applied {
                 self.noteConsent(
-                    of: profile, change, entry.bytes, previous: previous, hash: chain.head)
+                    of: profile, change, entry.bytes, previous: previous, hash: chain.head,
+                    origin: work.origin)
             }
             token.removeAll()
             if change.needsToken {

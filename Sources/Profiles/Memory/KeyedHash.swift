@@ -22,6 +22,7 @@ struct KeyedHash {
         case responseProfile = 0x616e_7377_6572_6564
         case accessKey = 0x6163_6365_7373_6b65
         case exportPage = 0x6578_706f_7274_7067
+        case importContent = 0x696d_706f_7274_6564
     }
 
     init(key: SipHashKey, mask: UInt64) {
@@ -105,6 +106,9 @@ struct KeyedHash {
         return Fingerprint(low: hash.low, high: hash.high)
     }
 
+    /// Keys the hash of a chunk's first operation.
+    var importContent: SipHashKey { self.key(.importContent, 0) }
+
     /// Of a message without its request id: the part before keys the hash of the part after.
     func fingerprint(
         _ before: UnsafeRawBufferPointer, _ after: UnsafeRawBufferPointer
@@ -116,9 +120,14 @@ struct KeyedHash {
 }
 
 /// 128 bits that stand for a whole message.
-struct Fingerprint: Equatable, BitwiseCopyable {
-    var low: UInt64
-    var high: UInt64
+package struct Fingerprint: Equatable, Sendable, BitwiseCopyable {
+    package var low: UInt64
+    package var high: UInt64
+
+    package init(low: UInt64, high: UInt64) {
+        self.low = low
+        self.high = high
+    }
 }
 
 /// Ids that the store makes: derived, so that a replay makes the same ones.
@@ -131,6 +140,7 @@ struct DerivedIDs {
         case merge = 3
         case key = 4
         case trigger = 5
+        case importedEvent = 6
     }
 
     init(secret: SipHashKey) {
@@ -155,6 +165,15 @@ struct DerivedIDs {
     /// The id of the trigger that the operation `lsn` made.
     func trigger(receivedAt: Int64, lsn: UInt64) -> ProfileID {
         self.ulid(.trigger, receivedAt: receivedAt, lsn: lsn)
+    }
+
+    /// Keys the ids of the events of a chunk that came without one.
+    func importedEvents(chunkID: UnsafeRawBufferPointer) -> SipHashKey {
+        let hash = SipHash.hash128(
+            chunkID,
+            key: SipHashKey(
+                k0: self.secret.k0, k1: self.secret.k1 ^ Domain.importedEvent.rawValue))
+        return SipHashKey(k0: hash.low, k1: hash.high)
     }
 
     /// The name of the key that the operation `lsn` made.

@@ -81,6 +81,30 @@ struct RequestDeduplication {
         }
     }
 
+    /// Calls `body` with every entry of a request id that is not past due, in any order: a chunk of
+    /// an import has one for each of its parts.
+    func forEach(
+        _ project: ProjectID, _ kind: RecordKind, _ id: UnsafeRawBufferPointer, hash: UInt64,
+        now: Int64, _ body: (DeduplicationEntry) -> Void
+    ) {
+        let table = self.table.table(hash)
+        let tag = Shards.tag(hash)
+        var position = table.start(tag)
+        while true {
+            let handle = table.next(tag, from: &position)
+            guard handle != 0 else { return }
+            let entry = Entry(self.slab.pointer(handle))
+            guard entry.project == project, entry.kind == kind.rawValue,
+                now - entry.receivedAt <= self.ageMax,
+                self.isOf(id, entry)
+            else { continue }
+            body(
+                DeduplicationEntry(
+                    fingerprint: entry.fingerprint, response: entry.response,
+                    isErased: entry.isErased))
+        }
+    }
+
     private func isOf(_ id: UnsafeRawBufferPointer, _ entry: Entry) -> Bool {
         guard entry.isErased else { return entry.id.equals(id) }
         return withUnsafeBytes(of: self.hash.forgottenRequest(entry.kind, id)) {

@@ -36,7 +36,7 @@ enum ResponseProfiles {
             }
         case .genesis, .tick, .addSuppression, .removeSuppression, .updateProject, .erase,
             .createProject, .deleteProject, .createKey, .revokeKey, .createTrigger,
-            .deleteTrigger, .settleFirings:
+            .deleteTrigger, .settleFirings, .importPart:
             return
         }
     }

@@ -37,7 +37,8 @@ extension Store {
     ) -> Fingerprint {
         let id = Self.range(of: command.requestID, in: record.payload)
         self.work.pointee.part.removeAll()
-        self.appendEqual(record.payload, without: field, requestID: id)
+        Self.appendEqual(
+            record.payload, without: field, requestID: id, to: &self.work.pointee.part)
         return self.hashEqual(before: id.lowerBound)
     }
 
@@ -69,7 +70,9 @@ extension Store {
                 continue
             }
             let offset = beginBatchItem(item.kind, in: &self.work.pointee.part)
-            self.appendEqual(item.record.payload, without: field, requestID: 0 ..< 0)
+            Self.appendEqual(
+                item.record.payload, without: field, requestID: 0 ..< 0,
+                to: &self.work.pointee.part)
             endBatchItem(
                 at: offset, operations: item.record.operations, in: &self.work.pointee.part)
         }
@@ -87,19 +90,19 @@ extension Store {
     }
 
     /// Appends a payload without its request id, its time of sending and the flag of that.
-    private func appendEqual(
-        _ payload: UnsafeRawBufferPointer, without field: SentAtField, requestID id: Range<Int>
+    static func appendEqual(
+        _ payload: UnsafeRawBufferPointer, without field: SentAtField, requestID id: Range<Int>,
+        to buffer: inout ByteBuffer
     ) {
         let flags = SentAtField.flagsOffset
-        self.work.pointee.part.append(UnsafeRawBufferPointer(rebasing: payload[..<flags]))
-        self.work.pointee.part.append(payload[flags] & ~field.flag)
+        buffer.append(UnsafeRawBufferPointer(rebasing: payload[..<flags]))
+        buffer.append(payload[flags] & ~field.flag)
         let next = max(flags + 1, id.lowerBound)
-        self.work.pointee.part.append(
-            UnsafeRawBufferPointer(rebasing: payload[flags + 1 ..< next]))
-        self.work.pointee.part.append(
+        buffer.append(UnsafeRawBufferPointer(rebasing: payload[flags + 1 ..< next]))
+        buffer.append(
             UnsafeRawBufferPointer(
                 rebasing: payload[max(next, id.upperBound) ..< field.offset]))
-        self.work.pointee.part.append(
+        buffer.append(
             UnsafeRawBufferPointer(rebasing: payload[(field.offset + SentAtField.bytes)...]))
     }
 
@@ -115,7 +118,7 @@ extension Store {
 
 extension BatchItemView {
     /// The item's time of sending; `nil`: it has none.
-    fileprivate var sentAt: SentAtField? {
+    var sentAt: SentAtField? {
         let payload = self.record.payload
         guard let kind = self.kind, payload.count > SentAtField.flagsOffset else { return nil }
         let flags = payload[SentAtField.flagsOffset]

@@ -57,11 +57,7 @@ extension Store {
             rules: Rules(version: rulesVersion))
         switch kind {
         case .genesis:
-            guard self.appliedLSN == 0, (try? Genesis(decoding: record.payload)) == self.genesis
-            else {
-                throw .foreignGenesis(lsn: firstLSN)
-            }
-            if call.rules.knowsProjects { self.noteCreation(of: self.project, call) }
+            try self.checkGenesis(record, call)
             self.appendEmptyResult(kind, lsn: lsn, into: &results)
         case .tick:
             guard record.payload.count == 0 else { throw .malformed(lsn: firstLSN) }
@@ -99,11 +95,20 @@ extension Store {
             try self.deleteTrigger(record, call, results: &results)
         case .settleFirings:
             try self.settleFirings(record, call, results: &results)
+        case .importPart:
+            try self.importPart(record, call, results: &results)
         }
         self.settleBytes()
         self.state.pointee.lastReceivedAt = receivedAt
         self.publishCounted(lsn)
         self.publishNextTick(self.nextTick(at: call.clock))
+    }
+
+    private func checkGenesis(_ record: RecordView, _ call: CallContext) throws(ApplyError) {
+        guard self.appliedLSN == 0, (try? Genesis(decoding: record.payload)) == self.genesis else {
+            throw .foreignGenesis(lsn: call.firstLSN)
+        }
+        if call.rules.knowsProjects { self.noteCreation(of: self.project, call) }
     }
 
     private func appendEmptyResult(_ kind: RecordKind, lsn: UInt64, into results: inout ByteBuffer)

@@ -71,7 +71,8 @@ extension Store {
         return items
     }
 
-    private func apply(_ item: BatchItemView, _ call: CallContext, results: inout ByteBuffer)
+    /// Carries out one item by the function of its kind, and appends its result.
+    func apply(_ item: BatchItemView, _ call: CallContext, results: inout ByteBuffer)
         throws(ApplyError)
     {
         switch item.kind {

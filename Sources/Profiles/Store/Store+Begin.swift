@@ -202,6 +202,12 @@ extension Store {
             lookup,
             response: UnsafeRawBufferPointer(rebasing: results.bytes[start ..< results.count]),
             receivedAt: call.receivedAt, now: call.clock)
+        self.responseKept(call)
+    }
+
+    /// Notes that a response was kept.
+    @inline(__always)
+    func responseKept(_ call: CallContext) {
         self.state.pointee.oldest.request = min(
             self.state.pointee.oldest.request, call.receivedAt)
         self.publishRequestIDHorizon(now: call.clock)

@@ -36,7 +36,15 @@ extension Store {
     ///   - firstLSN: Of the first one.
     ///   - times: Of the first one's call.
     package func prefetch(_ records: UnsafeRawBufferPointer, firstLSN: UInt64, times: FrameTimes) {
-        let tracks = self.expect(records, firstLSN: firstLSN, times)
+        self.prefetch(self.expect(records, firstLSN: firstLSN, times))
+    }
+
+    /// The same for the next items of a part of an import, which are of one call.
+    func prefetch(items: ByteReader, firstLSN: UInt64, receivedAt: Int64) {
+        self.prefetch(self.expect(items: items, firstLSN: firstLSN, receivedAt: receivedAt))
+    }
+
+    private func prefetch(_ tracks: UnsafeMutableBufferPointer<ExpectedTrack>) {
         var seen: UInt64 = 0
         for track in tracks {
             seen &+= self.index.table(track.identifierHash).firstSlot(
@@ -103,6 +111,30 @@ extension Store {
             times.advance()
             offset += record.totalBytes
         }
+        return self.expected(count: count)
+    }
+
+    /// Notes the Tracks among the next items of a part of an import.
+    private func expect(
+        items: ByteReader, firstLSN: UInt64, receivedAt: Int64
+    ) -> UnsafeMutableBufferPointer<ExpectedTrack> {
+        var reader = items
+        var lsn = firstLSN
+        var count = 0
+        for _ in 0 ..< Self.prefetchMax where reader.remaining > 0 {
+            guard let item = BatchItemView(from: &reader) else { break }
+            if item.kind == .track,
+                let track = self.expect(item.record, lsn: lsn, receivedAt: receivedAt)
+            {
+                (self.work.pointee.expected + count).initialize(to: track)
+                count += 1
+            }
+            lsn += UInt64(item.record.operations)
+        }
+        return self.expected(count: count)
+    }
+
+    private func expected(count: Int) -> UnsafeMutableBufferPointer<ExpectedTrack> {
         self.work.pointee.expectedCount = count
         self.work.pointee.expectedNext = 0
         return UnsafeMutableBufferPointer(start: self.work.pointee.expected, count: count)
@@ -114,12 +146,16 @@ extension Store {
         var track = ExpectedTrack(
             lsn: lsn, receivedAt: receivedAt,
             identifierHash: self.hash.identifier(header.project, header.identifier))
-        // The event's flags and the length of its id, as `TrackEventView` lays them out: rejected
-        // or named events have hashes of their own.
+        // The event's flags and its id, as `TrackEventView` lays them out.
         guard record.operations == 1,
-            reader.read(UInt8.self) & TrackEventFlags.rejected.rawValue == 0,
-            reader.read(UInt8.self) == 0, !reader.overrun
+            reader.read(UInt8.self) & TrackEventFlags.rejected.rawValue == 0
         else { return track }
+        let sent = reader.readPrefixed()
+        guard !reader.overrun else { return track }
+        guard sent.count == 0 else {
+            track.eventHash = self.hash.event(identifierHash: track.identifierHash, id: sent)
+            return track
+        }
         let id = MadeID(self.ids.event(receivedAt: receivedAt, lsn: lsn))
         track.eventID = id
         track.eventHash = id.withText {

@@ -1,11 +1,12 @@
-/// A best-effort `BatchWrite` composed of operations that are encoded one by one, so that an
+/// A message of `ImportProfiles`, composed of operations that are encoded one by one, so that an
 /// invalid one can be reported separately.
-package struct BatchRequest {
-    package static let method = RPCMethod.profiles("BatchWrite")
+package struct ImportRequest {
+    package static let method = RPCMethod.profiles("ImportProfiles")
     /// The schema of one operation.
     package static let operation = method.request.field(named: "operations")!.message
-    /// The contract's limit of operations per call.
-    package static let operationsMax = 200
+    /// The rejections that a response lists: no message has more operations, so that each rejected
+    /// line is named.
+    package static let operationsMax = 1_000
 
     private var operations = WireOutput()
     package private(set) var count = 0
@@ -22,14 +23,17 @@ package struct BatchRequest {
         self.count += 1
     }
 
-    /// The whole request.
-    package func message(project: String, requestID: String) -> [UInt8] {
+    /// The operations as they stand in the message.
+    var encodedOperations: [UInt8] { self.operations.bytes }
+
+    /// The whole message.
+    package func message(project: String, chunkID: String, isDryRun: Bool) -> [UInt8] {
         let head = JSONValue.object(of: [
-            ("project", .string(project)), ("request_id", .string(requestID)),
-            ("best_effort", .bool(true)),
+            ("project", .string(project)), ("chunk_id", .string(chunkID)),
+            ("validate_only", .bool(isDryRun)),
         ])
         guard let bytes = try? MessageEncoder(now: 0).encode(head, as: Self.method.request) else {
-            preconditionFailure("BatchWriteRequest lacks an expected field")
+            preconditionFailure("ImportProfilesRequest lacks an expected field")
         }
         return bytes + self.operations.bytes
     }

@@ -1,0 +1,169 @@
+import Glibc
+
+/// A load of one import: people with three attributes, then events spread over them, as fast as the
+/// server takes them. Used by one thread.
+package struct ImportLoad {
+    package var address: ServerAddress
+    package var project = "default"
+    package var key: String?
+    package var people = 100_000
+    package var events = 1_000_000
+    /// Operations of a chunk.
+    package var chunkOperations = 10_000
+    /// Makes the chunk ids of a run its own.
+    package var name = "load"
+
+    /// What became of one kind of operation.
+    package struct Report {
+        package var applied = 0
+        package var unchanged = 0
+        package var rejected = 0
+        package var seconds = 0.0
+        package var bytes = 0
+
+        package var operations: Int { self.applied + self.unchanged + self.rejected }
+    }
+
+    /// Chunks without a response.
+    private static let chunksInFlight = 3
+    private static let milliseconds: Int64 = 60_000
+
+    package init(_ address: ServerAddress) {
+        self.address = address
+    }
+
+    /// Imports people and events, one after the other.
+    ///
+    /// - Throws: `RPCFailure`.
+    package func run() throws(RPCFailure) -> (people: Report, events: Report) {
+        let identify = ImportTemplate(
+            JSONValue.object(of: [
+                (
+                    "identify",
+                    .object(of: [
+                        ("custom_id", .string(LoadTemplate.customID(0, of: self.people))),
+                        (
+                            "attributes",
+                            .object(of: [
+                                (
+                                    "set",
+                                    .object(of: [
+                                        ("plan", .string("gold")), ("visits", .number("3")),
+                                        ("city", .string("Berlin")),
+                                    ])
+                                )
+                            ])
+                        ),
+                    ])
+                )
+            ]), people: self.people)
+        var track = LoadMethod.track.request(
+            project: "", customID: LoadTemplate.customID(0, of: self.people))
+        if case .object(let members) = track {
+            track = .object(members.filter { $0.name != "project" })
+        }
+        let event = ImportTemplate(.object(of: [("track", track)]), people: self.people)
+        return (
+            try self.run(identify, count: self.people, "p"),
+            try self.run(event, count: self.events, "e")
+        )
+    }
+
+    private func run(
+        _ template: ImportTemplate, count: Int, _ kind: String
+    ) throws(RPCFailure) -> Report {
+        var report = Report()
+        let started = ClientClock.milliseconds()
+        var call: StreamingCall?
+        var (sent, inFlight) = (0, 0)
+        while sent < count || inFlight > 0 {
+            if sent < count, inFlight < Self.chunksInFlight {
+                let message = self.message(template, sent, count, "\(self.name)-\(kind)-\(sent)")
+                sent = min(count, sent + self.chunkOperations)
+                inFlight += 1
+                report.bytes += message.count
+                if let call {
+                    call.send(message)
+                } else {
+                    call = try StreamingCall(
+                        ImportRequest.method, to: self.address, key: self.key, request: message,
+                        isLast: false, connectMilliseconds: Self.milliseconds)
+                }
+                // What can be sent goes out, and a response is taken if it is there.
+                guard inFlight == Self.chunksInFlight || sent == count else { continue }
+            }
+            guard let call else { break }
+            switch try call.next(within: Self.milliseconds) {
+            case .message(let message):
+                inFlight -= 1
+                report.add(message)
+            case .end, .silence, .interruption:
+                throw RPCFailure(withoutResponse: RPCFailure.unavailable, "no response")
+            }
+        }
+        call?.finishSending()
+        _ = try? call?.next(within: Self.milliseconds)
+        report.seconds = Double(ClientClock.milliseconds() - started) / 1_000
+        return report
+    }
+
+    private func message(
+        _ template: ImportTemplate, _ first: Int, _ count: Int, _ chunkID: String
+    ) -> [UInt8] {
+        let end = min(count, first + self.chunkOperations)
+        var message = ImportRequest().message(
+            project: self.project, chunkID: chunkID, isDryRun: false)
+        message.reserveCapacity(message.count + (end - first) * template.bytes)
+        for number in first ..< end {
+            // Neighbours are not next to each other in the store.
+            template.append(person: Int(UInt(number) &* 7_919 % UInt(self.people)), to: &message)
+        }
+        return message
+    }
+}
+
+extension ImportLoad.Report {
+    /// Adds the counts of a response.
+    fileprivate mutating func add(_ message: [UInt8]) {
+        guard let json = MessageJSON.decode(message, as: ImportRequest.method.response) else {
+            return
+        }
+        self.applied += Int(json["applied"]?.integer ?? 0)
+        self.unchanged += Int(json["unchanged"]?.integer ?? 0)
+        self.rejected += Int(json["rejected"]?.integer ?? 0)
+    }
+}
+
+/// An operation of a chunk with its tag and length, encoded once; only the digits of the person
+/// change.
+private struct ImportTemplate {
+    private let encoded: [UInt8]
+    private let digits: Range<Int>
+
+    var bytes: Int { self.encoded.count }
+
+    init(_ json: JSONValue, people: Int) {
+        guard
+            let operation = try? MessageEncoder(now: 0).encode(json, as: ImportRequest.operation)
+        else {
+            preconditionFailure("the load's operation does not match its message")
+        }
+        var request = ImportRequest()
+        request.append(operation)
+        let encoded = request.encodedOperations
+        let person = Array(LoadTemplate.customID(0, of: people).utf8)
+        let offset = encoded.indices.first { encoded[$0...].starts(with: person) } ?? 0
+        self.encoded = encoded
+        self.digits = offset + "user-".utf8.count ..< offset + person.count
+    }
+
+    func append(person: Int, to message: inout [UInt8]) {
+        let start = message.count
+        message += self.encoded
+        var rest = person
+        for index in self.digits.reversed() {
+            message[start + index] = UInt8(ascii: "0") + UInt8(rest % 10)
+            rest /= 10
+        }
+    }
+}
