@@ -148,7 +148,9 @@ func withSnapshotSource(_ body: (SnapshotSource, IdentityStore) throws -> Void) 
     let slab = Slab()
     let identities = IdentityStore(
         slab: slab, hash: KeyedHash(key: SipHashKey(k0: 1, k1: 2), mask: .max))
-    let source = SnapshotSource(slab: slab, pool: identities.pool)
+    let merges = MergeTables(slab: slab, ids: DerivedIDs(secret: SipHashKey(k0: 3, k1: 4)))
+    defer { merges.destroy() }
+    let source = SnapshotSource(slab: slab, pool: identities.pool, merges: merges)
     defer {
         source.destroy()
         identities.destroy()

@@ -45,6 +45,12 @@ package enum RecordKind: UInt8, Sendable {
     case deleteTrigger = 18
     /// Payload: `SettleFiringsCommand`.
     case settleFirings = 19
+    /// Payload: `MergeCommand`.
+    case merge = 24
+    /// Payload: `UnmergeCommand`.
+    case unmerge = 25
+    /// Payload: `DetachCommand`.
+    case detach = 26
 }
 
 /// The eight bytes before each payload.

@@ -99,6 +99,12 @@ extension Store {
             try self.deleteTrigger(record, call, results: &results)
         case .settleFirings:
             try self.settleFirings(record, call, results: &results)
+        case .merge:
+            try self.mergeProfiles(record, call, results: &results)
+        case .unmerge:
+            try self.unmerge(record, call, results: &results)
+        case .detach:
+            try self.detach(record, call, results: &results)
         }
         self.settleBytes()
         self.state.pointee.lastReceivedAt = receivedAt
