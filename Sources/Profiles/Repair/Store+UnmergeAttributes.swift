@@ -45,9 +45,11 @@ extension Store {
         self.bound(&left, identities.survivor, &work)
         let call = work.call
         if self.recordsChanges {
+            // Nobody saw a profile that was merged away: all that it has is new.
+            var unseen = self.pool.header(work.loser).pointee
+            (unseen.attributes, unseen.attributesBytes) = (0, 0)
             self.noteAttributes(
-                of: work.loser, from: self.pool.header(work.loser).pointee, to: restored, call,
-                origin: ChangeOrigin())
+                of: work.loser, from: unseen, to: restored, call, origin: ChangeOrigin())
             self.noteAttributes(
                 of: work.survivor, from: self.pool.header(work.survivor).pointee, to: left, call,
                 origin: ChangeOrigin())
