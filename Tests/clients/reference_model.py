@@ -68,10 +68,15 @@ class Model(Tracks, Triggers, Erasures):
         kind, text = identifier.WhichOneof("id"), getattr(identifier, identifier.WhichOneof("id"))
         if kind == "profile_id":
             return self.survivor(text)
-        return self.profiles.get((self.customs if kind == "custom_id" else self.devices).get(text))
+        return self.person(text) if kind == "custom_id" else self.profiles.get(self.devices.get(text))
+
+    def person(self, custom_id):
+        return self.survivor(self.customs.get(custom_id))
 
     def redirected(self, identifier):
-        return identifier.profile_id if identifier.profile_id in self.aliases else ""
+        kind, text = identifier.WhichOneof("id"), getattr(identifier, identifier.WhichOneof("id"))
+        leads_to = {"profile_id": text, "custom_id": self.customs.get(text)}.get(kind)
+        return text if leads_to in self.aliases else ""
 
     def create(self, learned):
         profile = Profile(
@@ -154,7 +159,7 @@ class Model(Tracks, Triggers, Erasures):
             ]
         for part in parts:
             part.replayed = True
-            if isinstance(part, rpc.IdentifyResponse):
+            if isinstance(part, (rpc.IdentifyResponse, rpc.MergeProfilesResponse)):
                 part.profile.CopyFrom(show(self.survivor(part.profile.profile_id)))
         return response
 
@@ -186,9 +191,11 @@ class Model(Tracks, Triggers, Erasures):
         time = min(effective_time(request, learned.received), learned.received)
         installation, custom = request.installation_id, request.custom_id
         holder = self.profiles.get(self.devices.get(installation))
-        person = self.profiles.get(self.customs.get(custom)) if custom else None
+        person = self.person(custom) if custom else None
         device = holder.devices[installation] if holder else None
         response = rpc.IdentifyResponse(lsn=learned.lsn)
+        if custom:
+            response.redirected_from = self.redirected(types.Identifier(custom_id=custom))
         step = self.identify_step(request, holder, person, device, time)
         if step == "patch then":
             self.check_gone(device.holder_at(time))
@@ -322,6 +329,11 @@ class Model(Tracks, Triggers, Erasures):
             self.drop_events(survivor)
         survivor.created = min(survivor.created, loser.created)
         survivor.aliases += [loser.id, *loser.aliases]
+        survivor.custom_aliases += loser.custom_aliases
+        if loser.custom_id and survivor.custom_id:
+            survivor.custom_aliases.append(loser.custom_id)
+        elif loser.custom_id:
+            self.name(survivor, loser.custom_id)
         survivor.merged_devices += [*loser.devices, *loser.merged_devices]
         self.aliases[loser.id] = survivor.id
         del self.profiles[loser.id]
@@ -330,6 +342,38 @@ class Model(Tracks, Triggers, Erasures):
         for name, device in loser.devices.items():
             left += self.put_device(survivor, name, device.moved(max(time, device.last_move), survivor.id, loser.id))
         return left
+
+    def MergeProfiles(self, request, learned):
+        loser, survivor = self.find(request.loser), self.find(request.survivor)
+        self.check_revision(request, survivor)
+        if not loser or not survivor:
+            raise Rejected("NOT_FOUND", "PROFILE_NOT_FOUND")
+        response = rpc.MergeProfilesResponse(lsn=learned.lsn, outcome=types.OUTCOME_NOOP)
+        if loser is not survivor:
+            if loser.custom_id and survivor.custom_id and not request.allow_identified:
+                raise Rejected("FAILED_PRECONDITION", "BOTH_IDENTIFIED")
+            left = self.merge(loser, survivor, learned.received, learned, response)
+            for name in left:
+                response.warnings.add(reason="INSTALLATION_DETACHED", identifier=types.Identifier(installation_id=name))
+            survivor.seen = max(survivor.seen, loser.seen)
+            survivor.raise_revision(learned)
+            response.outcome, response.merge_id = types.OUTCOME_MERGED, learned.merge_id
+        response.profile.CopyFrom(show(survivor))
+        return response
+
+    def DetachInstallation(self, request, learned):
+        name = request.installation_id
+        holder = self.profiles.get(self.devices.get(name))
+        if not holder:
+            raise Rejected("NOT_FOUND", "PROFILE_NOT_FOUND")
+        target = holder
+        if holder.custom_id or len(holder.devices) > 1:
+            target, device = self.create(learned), holder.devices.pop(name)
+            holder.raise_revision(learned)
+            self.put_device(target, name, device.moved(learned.received, target.id, holder.id, learned.received))
+        return rpc.DetachInstallationResponse(
+            profile_id=target.id, revision=target.revision, lsn=learned.lsn, former_profile_id=holder.id
+        )
 
     def merge_consents(self, loser, survivor, learned):
         survivor.merged_ledgers += [ledger for ledger in [loser.ledger, *loser.merged_ledgers] if ledger]

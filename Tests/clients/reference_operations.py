@@ -60,6 +60,8 @@ class Shape:
         ("RemoveSuppression", 2),
         ("BatchWrite", 10),
         ("EraseProfile", 1),
+        ("MergeProfiles", 2),
+        ("DetachInstallation", 2),
         ("CreateProject", 1),
         ("UpdateProject", 3),
         ("DeleteProject", 1),
@@ -102,6 +104,8 @@ ERASURES = Shape(
         ("RemoveSuppression", 1),
         ("BatchWrite", 12),
         ("EraseProfile", 6),
+        ("MergeProfiles", 3),
+        ("DetachInstallation", 2),
         ("UpdateProject", 2),
         ("DeleteProject", 2),
         ("CreateTrigger", 4),
@@ -368,6 +372,18 @@ class Generator:
     def EraseProfile(self):
         return self.some(do="EraseProfile", who=self.identifier(), revision=self.revision())
 
+    def MergeProfiles(self):
+        return self.some(
+            do="MergeProfiles",
+            loser=self.identifier(),
+            survivor=self.identifier(),
+            allow=self.chance.random() < 0.8,
+            revision=self.revision(),
+        )
+
+    def DetachInstallation(self):
+        return {"do": "DetachInstallation", "device": self.device()}
+
     def AddSuppression(self):
         channel = self.chance.choice([1, 2])
         return {
@@ -390,4 +406,5 @@ def affected(operation):
     """The names that an operation affects."""
     if operation["do"] == "BatchWrite":
         return [name for inner in operation["operations"] for name in affected(inner)]
-    return [operation[part] for part in ("device", "person", "who") if operation.get(part, "nobody") != "nobody"]
+    parts = ("device", "person", "who", "loser", "survivor")
+    return [operation[part] for part in parts if operation.get(part, "nobody") != "nobody"]

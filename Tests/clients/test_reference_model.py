@@ -52,6 +52,8 @@ WRITES = (
     "RemoveSuppression",
     "BatchWrite",
     "EraseProfile",
+    "MergeProfiles",
+    "DetachInstallation",
     "CreateProject",
     "UpdateProject",
     "DeleteProject",

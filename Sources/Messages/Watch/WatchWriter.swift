@@ -71,7 +71,8 @@ extension MessageEncoder {
         Self.writeAttributes(of: change, resolver, into: &writer)
         var entries = change.entries
         while let entry = entries.next() { Self.write(entry, into: &writer) }
-        if let other = change.otherID { writer.write(10, other) }
+        // Of whom a custom id came from the contract says nothing.
+        if change.kind != .identified, let other = change.otherID { writer.write(10, other) }
         if let installation = change.installationID { writer.write(11, installation) }
         if let (channel, reasons) = change.suppression {
             writer.write(12, UInt64(channel.rawValue))
