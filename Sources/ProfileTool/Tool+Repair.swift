@@ -3,15 +3,15 @@ import ProfileClient
 /// The commands that repair who is whom.
 extension Tool {
     static let mergeHelp = """
-        LOSER is merged into SURVIVOR: its devices, attributes, counters, events and consent go there,
-        and its ids become aliases. Two profiles with custom IDs need --allow-identified. The merge id
-        that is printed undoes it within 30 days: `profilectl unmerge MERGE_ID`.
+        LOSER is merged into SURVIVOR: its devices, attributes, counters, events and consent go
+        there, and its ids become aliases. Two profiles with custom IDs need --allow-identified.
+        The merge id that is printed undoes it within 30 days: `profilectl unmerge MERGE_ID`.
         """
 
     static let unmergeHelp = """
-        What came since the merge through the ids of either profile goes to that profile; everything
-        else is as it was before. An unsubscribe since then holds on both. Possible for 30 days, and not
-        after an erasure of either.
+        What came since the merge through the ids of either profile goes to that profile;
+        everything else is as it was before. An unsubscribe since then holds on both. Possible for
+        30 days, and not after an erasure of either.
         """
 
     func merge() throws {

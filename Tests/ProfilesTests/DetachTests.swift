@@ -30,7 +30,8 @@ import Testing
         try fixture.identify("ann", device: "d")
         let then = fixture.now + 10
         try fixture.detach("d")
-        let late = try fixture.track(.installation("d", [EventSpec(occurredAt: then)]), after: 1_000)
+        let late = try fixture.track(
+            .installation("d", [EventSpec(occurredAt: then)]), after: 1_000)
         #expect(late.events[0].holder == fixture.id(.person("ann")))
         let present = try fixture.track(.installation("d"), after: 1_000)
         #expect(present.profileID == fixture.id(.device("d")))

@@ -9,7 +9,8 @@ import Testing
         try fixture.identify("old", device: "d", set: [("a", 1), ("b", 1)])
         try fixture.identify("ann", set: [("b", 2)])
         try fixture.track(TrackSpec("old"), after: 1_000)
-        let refused = try fixture.merge(.person("old"), into: .person("ann"), allowsIdentified: false)
+        let refused = try fixture.merge(
+            .person("old"), into: .person("ann"), allowsIdentified: false)
         #expect(refused.rejection == .bothIdentified)
         let old = try #require(fixture.id(.person("old")))
         let merged = try fixture.merge(.person("old"), into: .person("ann"))
@@ -34,7 +35,7 @@ import Testing
         let merged = try fixture.merge(
             .person("ann"), into: .device("d"), allowsIdentified: false)
         #expect(merged.outcome == .merged)
-        let read = try #require(fixture.read(.device("d").kind, Array("d".utf8), project: nil))
+        let read = try #require(fixture.read(.installationID, Array("d".utf8)))
         #expect(read.id == merged.profileID && read.customID == "ann" && read.state == .identified)
         let identifier = fixture.ref(.person("ann"))
         #expect(identifier.map { fixture.store.pool.header($0).pointee.isLive } == true)
@@ -48,7 +49,8 @@ import Testing
         let missing = try fixture.merge(
             .person("ann"), into: .person("bob"), expectedRevision: 3)
         #expect(missing.rejection == .revisionMismatch && missing.detail == 0)
-        #expect(try fixture.merge(.person("bob"), into: .person("ann")).rejection == .profileNotFound)
+        let unknown = try fixture.merge(.person("bob"), into: .person("ann"))
+        #expect(unknown.rejection == .profileNotFound)
         try fixture.identify("bob")
         #expect(
             try fixture.merge(.person("bob"), into: .person("ann"), expectedRevision: 2).rejection
@@ -72,7 +74,8 @@ import Testing
         try fixture.merge(.person("old"), into: .person("ann"))
         let ann = fixture.id(.person("ann"))
         #expect(fixture.id(.person("old")) == ann)
-        let loaded = TrackFixture(store: try SnapshotTests.load(SnapshotTests.blocks(of: fixture.store)))
+        let blocks = try SnapshotTests.blocks(of: fixture.store)
+        let loaded = TrackFixture(store: try SnapshotTests.load(blocks))
         #expect(loaded.id(.person("old")) == ann && loaded.store.digest() == fixture.store.digest())
         try fixture.erase("old")
         #expect(fixture.read("ann") == nil && fixture.read("old") == nil)

@@ -179,7 +179,9 @@ extension TrackFixture {
         }
     }
 
-    func id(_ who: Who) -> ProfileID? { self.ref(who).map { self.store.pool.header($0).pointee.id } }
+    func id(_ who: Who) -> ProfileID? {
+        self.ref(who).map { self.store.pool.header($0).pointee.id }
+    }
 
     /// What the profile of an identifier has; `nil`: there is none.
     func parts(_ who: Who) -> ProfileParts? {

@@ -48,7 +48,9 @@ import Testing
             let texts = Set((0 ... random.below(3)).map { _ in "x\(random.below(6))" }).sorted()
             write.list = (["l", "m"][random.below(2)], random.chance(60) ? .add : .remove, texts)
         }
-        if random.chance(60) { write.events = (0 ... random.below(2)).map { _ in "e\(random.below(3))" } }
+        if random.chance(60) {
+            write.events = (0 ... random.below(2)).map { _ in "e\(random.below(3))" }
+        }
         return write
     }
 
@@ -124,7 +126,7 @@ import Testing
         return model
     }
 
-    @Test(arguments: 1 ... 40 as ClosedRange<UInt64>, [StoreLimits().eventsPerProfile, 5])
+    @Test(arguments: 1 ... 40 as ClosedRange<UInt64>, [1_000, 5] as [UInt64])
     func eachSideHasWhatTheRuleSays(seed: UInt64, eventsMax: UInt64) throws {
         var limits = StoreLimits()
         limits.eventsPerProfile = eventsMax

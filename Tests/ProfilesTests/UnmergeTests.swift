@@ -14,7 +14,8 @@ import Testing
         try fixture.track(.installation("d", [EventSpec(name: "e")]), after: 1_000)
         try fixture.identify(
             "ann", device: "p", set: [("b", 2), ("c", 2)], lists: [("l", .set, ["z", "y"])])
-        try fixture.track(TrackSpec("ann", [EventSpec(name: "e"), EventSpec(name: "f")]), after: 1_000)
+        try fixture.track(
+            TrackSpec("ann", [EventSpec(name: "e"), EventSpec(name: "f")]), after: 1_000)
         _ = try fixture.consent([(.email, "", .subscribed)], by: .user, after: 1_000, of: "old")
         _ = try fixture.consent([(.sms, "", .subscribed)], by: .user, after: 1_000)
         return fixture
@@ -130,7 +131,7 @@ import Testing
         #expect(fixture.id(.device("a1")) == fixture.id(.person("ann")))
     }
 
-    @Test func customIDThatAnAnonymousSurvivorTookGoesBack() throws {
+    @Test func customIDOfAnAnonymousSurvivorReturnsToTheLoser() throws {
         let fixture = TrackFixture()
         try fixture.track(.installation("d"))
         try fixture.identify("ann", device: "p", set: [("a", 1)])
@@ -158,7 +159,10 @@ import Testing
         _ = try fixture.consent([(.sms, "n", .subscribed)], by: .user, after: 1_000)
         try fixture.unmerge(merge.mergeID)
         #expect(fixture.subscriptions("old").map(\.state) == [.unsubscribed])
-        #expect(fixture.subscriptions("ann").map(\.state) == [.unsubscribed, .subscribed, .subscribed])
+        #expect(
+            fixture.subscriptions("ann").map(\.state) == [
+                .unsubscribed, .subscribed, .subscribed,
+            ])
     }
 
     @Test func opposingOptOutThatChangesNothingStoredStillHoldsOnBoth() throws {
@@ -199,7 +203,8 @@ import Testing
         let late = try fixture.merge(.person("old"), into: .person("ann"))
         #expect(try fixture.unmerge(late.mergeID, after: 30 * Self.day).rejection == .none)
         let later = try fixture.merge(.person("old"), into: .person("ann"))
-        #expect(try fixture.unmerge(later.mergeID, after: 30 * Self.day + 1).rejection == .mergeExpired)
+        let expired = try fixture.unmerge(later.mergeID, after: 30 * Self.day + 1)
+        #expect(expired.rejection == .mergeExpired)
         try fixture.tick()
         #expect(try fixture.unmerge(later.mergeID).rejection == .mergeExpired)
     }

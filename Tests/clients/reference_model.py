@@ -17,6 +17,7 @@ from reference_consent import Consent, UNSET, UNSUBSCRIBED
 from reference_erasure import Erasures
 from reference_feed import Derivation, Made, base_of
 from reference_profile import Device, Profile, platform_of, same_message, show, timestamp
+from reference_repairs import Repairs
 from reference_tracks import EVENTS_MAX, LATE_WINDOW, RETENTION, Tracks, effective_time
 from reference_triggers import Triggers
 
@@ -37,7 +38,7 @@ class Learned:
     due: int = 0
 
 
-class Model(Tracks, Triggers, Erasures):
+class Model(Tracks, Triggers, Erasures, Repairs):
     def __init__(self):
         self.options()
         self.profiles, self.customs, self.devices = {}, {}, {}
@@ -342,38 +343,6 @@ class Model(Tracks, Triggers, Erasures):
         for name, device in loser.devices.items():
             left += self.put_device(survivor, name, device.moved(max(time, device.last_move), survivor.id, loser.id))
         return left
-
-    def MergeProfiles(self, request, learned):
-        loser, survivor = self.find(request.loser), self.find(request.survivor)
-        self.check_revision(request, survivor)
-        if not loser or not survivor:
-            raise Rejected("NOT_FOUND", "PROFILE_NOT_FOUND")
-        response = rpc.MergeProfilesResponse(lsn=learned.lsn, outcome=types.OUTCOME_NOOP)
-        if loser is not survivor:
-            if loser.custom_id and survivor.custom_id and not request.allow_identified:
-                raise Rejected("FAILED_PRECONDITION", "BOTH_IDENTIFIED")
-            left = self.merge(loser, survivor, learned.received, learned, response)
-            for name in left:
-                response.warnings.add(reason="INSTALLATION_DETACHED", identifier=types.Identifier(installation_id=name))
-            survivor.seen = max(survivor.seen, loser.seen)
-            survivor.raise_revision(learned)
-            response.outcome, response.merge_id = types.OUTCOME_MERGED, learned.merge_id
-        response.profile.CopyFrom(show(survivor))
-        return response
-
-    def DetachInstallation(self, request, learned):
-        name = request.installation_id
-        holder = self.profiles.get(self.devices.get(name))
-        if not holder:
-            raise Rejected("NOT_FOUND", "PROFILE_NOT_FOUND")
-        target = holder
-        if holder.custom_id or len(holder.devices) > 1:
-            target, device = self.create(learned), holder.devices.pop(name)
-            holder.raise_revision(learned)
-            self.put_device(target, name, device.moved(learned.received, target.id, holder.id, learned.received))
-        return rpc.DetachInstallationResponse(
-            profile_id=target.id, revision=target.revision, lsn=learned.lsn, former_profile_id=holder.id
-        )
 
     def merge_consents(self, loser, survivor, learned):
         survivor.merged_ledgers += [ledger for ledger in [loser.ledger, *loser.merged_ledgers] if ledger]

@@ -7,7 +7,9 @@ import grpc
 import pytest
 from google.protobuf import wrappers_pb2
 
-from conftest import custom, event, fails, get, profiles_pb2 as rpc, profiles_pb2_grpc, track, types_pb2 as types, unique
+from conftest import custom, event, fails, get, profiles_pb2_grpc, track, unique
+from conftest import profiles_pb2 as rpc
+from conftest import types_pb2 as types
 from operator_tools import ctl
 from profiles.v1 import admin_pb2, admin_pb2_grpc
 from test_consent import EMAIL, SUBSCRIBED, UNSUBSCRIBED, change, update

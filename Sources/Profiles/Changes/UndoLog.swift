@@ -128,8 +128,8 @@ extension Store {
             case .eventRemoved(let hash, let block): self.events.insert(hash, block)
             case .eventMoved(let block, let holder):
                 EventBlock(self.slab.pointer(block)).move(to: holder)
-            case .mergeEntered(let block): self.takeBack(entered: block)
-            case .mergeRemoved(let block): self.takeBack(removed: block)
+            case .mergeEntered(let block): self.rollBack(entered: block)
+            case .mergeRemoved(let block): self.rollBack(removed: block)
             case .mergeChanged(let block, let entry): entry.write(to: self.slab.pointer(block))
             }
         }

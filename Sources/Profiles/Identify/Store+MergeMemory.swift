@@ -74,16 +74,16 @@ extension Store {
 
     // MARK: Rolling back
 
-    /// Takes back that a merge was entered; the head, the tail and the count of the list are
+    /// Rolls back that a merge was entered; the head, the tail and the count of the list are
     /// restored by the caller.
-    func takeBack(entered block: Handle) {
+    func rollBack(entered block: Handle) {
         self.merges.remove(block)
         let previous = self.merges.entry(block).previous
         if previous != 0 { self.merges.change(previous) { $0.next = 0 } }
     }
 
-    /// Takes back that a merge was unlinked, as above.
-    func takeBack(removed block: Handle) {
+    /// Rolls back that a merge was unlinked, as above.
+    func rollBack(removed block: Handle) {
         self.merges.restore(block)
         let entry = self.merges.entry(block)
         if entry.previous != 0 { self.merges.change(entry.previous) { $0.next = block } }

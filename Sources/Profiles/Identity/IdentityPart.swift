@@ -5,11 +5,11 @@ import Bytes
 ///
 /// Layout:
 /// `customIDBytes: UInt16 (0: anonymous) | installationCount: UInt16 | aliasCount: UInt16 (and
-/// 32,768 if a part follows, 16,384 if there are aliases that it does not list) | [part of the custom id: UInt32] | customID`, then per alias `kind:
-/// UInt8 | bytes: UInt16 | alias`, then per installation `attachedAt, lastSeenAt: Int64 µs |
-/// platform: UInt8 | moveCount: UInt8 (and 128 if it has a part) | idBytes: UInt16 | id` and, if it
-/// ever moved, `firstHolder: UInt32 | (time: Int64 µs, holder: UInt32) each`, ascending by time,
-/// then `[part: UInt32]`.
+/// 32,768 if a part follows, 16,384 if there are aliases that it does not list) | [part of the
+/// custom id: UInt32] | customID`, then per alias `kind: UInt8 | bytes: UInt16 |
+/// alias`, then per installation `attachedAt, lastSeenAt: Int64 µs | platform: UInt8 | moveCount:
+/// UInt8 (and 128 if it has a part) | idBytes: UInt16 | id` and, if it ever moved, `firstHolder:
+/// UInt32 | (time: Int64 µs, holder: UInt32) each`, ascending by time, then `[part: UInt32]`.
 ///
 /// An identifier that came in a merge has a *part*: the merged-away profile that it belonged to.
 struct IdentityPart {

@@ -68,7 +68,9 @@ extension AttributeEntry {
         _ isMine: (_ name: Int, AttributeStamp) -> Bool
     ) -> AttributeEntry? {
         guard let merged else { return had }
-        let own = { (stamp: AttributeStamp) in !stamp.isNever && isMine(merged.name, stamp) }
+        func own(_ stamp: AttributeStamp) -> Bool {
+            !stamp.isNever && isMine(merged.name, stamp)
+        }
         guard merged.kind != .value else { return own(merged.stamp) ? merged : had }
         let isSet = own(merged.stamp)
         let ownElements = merged.elements.filter { own($0.stamp) }

@@ -43,7 +43,8 @@ extension Store {
         else { return }
         counters.count(name, at: event.effectiveTime)
         let changed = counters.withUnsafeBytes { self.allocate(copying: $0) }
-        self.changeMerge(block) { ($0.dropped, $0.droppedCount) = (changed, UInt32(counters.count)) }
+        let count = UInt32(counters.count)
+        self.changeMerge(block) { ($0.dropped, $0.droppedCount) = (changed, count) }
         self.discard(merge.dropped, bytes: merge.droppedBytes)
     }
 }

@@ -78,7 +78,8 @@ extension Store {
             self.changeMerge(block) {
                 ($0.survivorAttributes, $0.survivorAttributesBytes) = (kept, bytes)
             }
-            self.merge(self.attributeDraft(self.pool.header(merge.loser).pointee), into: &left, merge)
+            let absorbed = self.attributeDraft(self.pool.header(merge.loser).pointee)
+            self.merge(absorbed, into: &left, merge)
             lsn = merge.lsn
         case .isAbsorbed(let block):
             let merge = self.merges.entry(block)

@@ -115,13 +115,17 @@ extension Store {
             case .absorbs(let block):
                 let lsn = self.merges.entry(block).lsn
                 let count = UInt32(taken.count { $0 < lsn })
-                self.changeMerge(block) { $0.survivorEventCount -= min($0.survivorEventCount, count) }
+                self.changeMerge(block) {
+                    $0.survivorEventCount -= min($0.survivorEventCount, count)
+                }
             case .isAbsorbed(let block):
                 let merge = self.merges.entry(block)
                 let left = self.lsns(of: merge).filter { !taken.contains($0) }
                 self.free(merge.events, bytes: merge.eventsBytes)
                 let events = left.withUnsafeBytes { self.allocate(copying: $0) }
-                self.changeMerge(block) { ($0.events, $0.eventCount) = (events, UInt32(left.count)) }
+                self.changeMerge(block) {
+                    ($0.events, $0.eventCount) = (events, UInt32(left.count))
+                }
             }
         }
     }

@@ -55,18 +55,30 @@ extension Store {
         let call = CallContext(
             firstLSN: firstLSN, lsn: lsn, receivedAt: receivedAt, clock: clock,
             rules: Rules(version: rulesVersion))
+        try self.carryOut(kind, record, call, results: &results)
+        self.settleBytes()
+        self.state.pointee.lastReceivedAt = receivedAt
+        self.publishCounted(lsn)
+        self.publishNextTick(self.nextTick(at: call.clock))
+    }
+
+    /// Gives a record to the function of its kind.
+    @inline(__always)
+    private func carryOut(
+        _ kind: RecordKind, _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
+    ) throws(ApplyError) {
         switch kind {
         case .genesis:
             guard self.appliedLSN == 0, (try? Genesis(decoding: record.payload)) == self.genesis
             else {
-                throw .foreignGenesis(lsn: firstLSN)
+                throw .foreignGenesis(lsn: call.firstLSN)
             }
             if call.rules.knowsProjects { self.noteCreation(of: self.project, call) }
-            self.appendEmptyResult(kind, lsn: lsn, into: &results)
+            self.appendEmptyResult(kind, lsn: call.lsn, into: &results)
         case .tick:
-            guard record.payload.count == 0 else { throw .malformed(lsn: firstLSN) }
+            guard record.payload.count == 0 else { throw .malformed(lsn: call.firstLSN) }
             self.tick(call)
-            self.appendEmptyResult(kind, lsn: lsn, into: &results)
+            self.appendEmptyResult(kind, lsn: call.lsn, into: &results)
         case .track:
             try self.track(record, call, results: &results)
         case .identify:
@@ -106,10 +118,6 @@ extension Store {
         case .detach:
             try self.detach(record, call, results: &results)
         }
-        self.settleBytes()
-        self.state.pointee.lastReceivedAt = receivedAt
-        self.publishCounted(lsn)
-        self.publishNextTick(self.nextTick(at: call.clock))
     }
 
     private func appendEmptyResult(_ kind: RecordKind, lsn: UInt64, into results: inout ByteBuffer)

@@ -1,5 +1,5 @@
-// What an un-merge does to firings: each belongs again to the profile that its event was credited to,
-// or to the one at the end of that one's merges. What fired while the two were one remains the
+// What an un-merge does to firings: each belongs again to the profile that its event was credited
+// to, or to the one at the end of that one's merges. What fired while the two were one remains the
 // survivor's.
 //
 // SAFETY: blocks are followed by the applier only, which made them; a handle in a circle or a list
