@@ -228,9 +228,17 @@ extension TrackFixture {
         return values
     }
 
+    func header(_ who: Who) -> ProfileHeader? {
+        self.ref(who).map { self.store.pool.header($0).pointee }
+    }
+
     /// Counts by the name of the event.
     func counts(_ who: Who) -> [String: UInt64] {
-        let response = self.read(who.kind, who.bytes)
-        return (response?.counters ?? []).reduce(into: [:]) { $0[$1.name] = $1.count }
+        guard let header = self.header(who) else { return [:] }
+        let counters = self.store.counters(header.counters, Int(header.counterCount))
+        return counters.reduce(into: [:]) {
+            let name = self.store.project.names.name(Int($1.name))
+            $0[String(decoding: name, as: UTF8.self)] = $1.count
+        }
     }
 }

@@ -31,7 +31,7 @@ import Testing
         #expect(undone.profileID == fixture.id(.person("ann")))
         #expect(undone.otherID == fixture.id(.person("old")))
         #expect([fixture.parts(.person("old")), fixture.parts(.person("ann"))] == before)
-        #expect(fixture.read("old")?.revision == 3 && fixture.read("ann")?.revision == 5)
+        #expect(fixture.revision("old") == 4 && fixture.revision("ann") == 5)
         #expect(fixture.id(.device("d")) == undone.otherID)
         #expect(fixture.store.profileCount == 2)
     }
@@ -85,7 +85,7 @@ import Testing
         #expect(fixture.counts(.person("old")) == ["e": 10])
         #expect(fixture.counts(.person("ann")) == ["e": 10, "f": 1])
         #expect(fixture.parts(.person("old"))?.events.count == 2)
-        #expect(fixture.read("old")?.truncatedBefore ?? 0 > 0)
+        #expect(fixture.header(.person("old"))?.eventsTruncatedBefore ?? 0 > 0)
     }
 
     @Test func lateEventsFindTheirProfileAgain() throws {

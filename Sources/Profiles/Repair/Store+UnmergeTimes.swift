@@ -31,7 +31,7 @@ extension Store {
                     keptBefore: kept.eventsTruncatedBefore)
                 let before = times
                 times.absorb(self.pool.header(merge.loser).pointee, merge)
-                let after = times.seenAfter
+                let after = times.lastSeenAt
                 self.changeMerge(block) {
                     $0.createdAt = before.createdAt
                     $0.lastSeenAt = before.lastSeenAt
@@ -55,7 +55,7 @@ extension Store {
                 }
                 times = SurvivorTimes(merge)
                 times.absorb(left, merge)
-                let after = times.seenAfter
+                let after = times.lastSeenAt
                 self.changeMerge(block) { $0.seenAfter = after }
             case .present:
                 self.finish(&times, seenTaken: seenTaken, work)
@@ -150,6 +150,6 @@ private struct SurvivorTimes {
         self.lastSeenAt = max(self.lastSeenAt, header.lastSeenAt)
         if isSeen { self.lastSeenAt = max(self.lastSeenAt, merge.receivedAt) }
         self.truncatedBefore = max(self.truncatedBefore, header.eventsTruncatedBefore)
-        self.seenAfter = self.lastSeenAt
+        self.seenAfter = merge.seenAfter
     }
 }
