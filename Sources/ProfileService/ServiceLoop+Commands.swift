@@ -289,7 +289,38 @@ extension ServiceLoop {
         case .erase:
             self.encoder.encodeEraseProfileResponse(header, body: &body, into: &output)
             return ItemOutcomes()
+        case .detach:
+            self.encoder.encodeDetachInstallationResponse(header, body: &body, into: &output)
+            return ItemOutcomes()
+        case .merge:
+            let image = self.readImage(ofResult: body, in: slot.project)
+            self.encoder.encodeMergeProfilesResponse(
+                header, body: &body, image: image, into: &output)
+            return ItemOutcomes()
+        case .unmerge:
+            self.encodeUnmerge(header, &body, slot, into: &output)
+            return ItemOutcomes()
         }
+    }
+
+    /// Appends the response to an un-merge, which shows two profiles.
+    private func encodeUnmerge(
+        _ header: ResultHeader, _ body: inout ByteReader, _ slot: BatchSlot,
+        into output: inout ByteBuffer
+    ) {
+        var restored = body
+        _ = restored.read(count: ProfileID.binaryBytes)
+        let image = self.readImage(ofResult: body, in: slot.project)
+        // Both images are of one buffer, which may move when the second is appended.
+        let firstBytes = self.image.count
+        let isFirst = image != nil
+        self.appendImage(ofResult: restored, in: slot.project)
+        let bytes = self.image.bytes
+        self.encoder.encodeUnmergeProfileResponse(
+            header, body: &body,
+            image: isFirst ? ProfileImage(bytes) : nil,
+            restored: ProfileImage(UnsafeRawBufferPointer(rebasing: bytes[firstBytes...])),
+            into: &output)
     }
 
     /// Appends the response to a batch that was carried out.
@@ -325,16 +356,21 @@ extension ServiceLoop {
 
     /// The profile whose id a result begins with, as it is now; valid until the next read.
     private func readImage(ofResult body: ByteReader, in project: ProjectID) -> ProfileImage? {
+        self.image.removeAll()
+        self.appendImage(ofResult: body, in: project)
+        return ProfileImage(self.image.bytes)
+    }
+
+    /// Appends it behind the images that were read before; nothing if it is gone.
+    private func appendImage(ofResult body: ByteReader, in project: ProjectID) {
         var body = body
         let id = body.read(count: ProfileID.binaryBytes)
-        guard let reference = self.partitionReference else { return nil }
-        self.image.removeAll()
+        guard let reference = self.partitionReference else { return }
         reference._withUnsafeGuaranteedRef { partition in
             _ = partition.store.read(
                 project: project,
                 identifier: IdentifierView(kind: .profileID, bytes: id),
                 now: self.transport.nowWallMicroseconds, into: &self.image)
         }
-        return ProfileImage(self.image.bytes)
     }
 }

@@ -53,4 +53,36 @@ extension ServiceLoop {
             self.submit(.erase, items: 0, context) { command.write(into: &$0) }
         }
     }
+
+    // MARK: Repairs
+
+    func detachInstallation(_ request: DecodedDetach, _ context: RequestContext) {
+        self.submit(.detach, items: 0, context) {
+            DetachCommand(
+                project: context.project, requestID: request.requestID,
+                installationID: request.installationID
+            ).write(into: &$0)
+        }
+    }
+
+    func mergeProfiles(_ request: DecodedMerge, _ context: RequestContext) {
+        self.submit(.merge, items: 0, context) {
+            MergeCommand(
+                project: context.project, allowsIdentified: request.allowsIdentified,
+                loser: request.loser, survivor: request.survivor, requestID: request.requestID,
+                expectedRevision: request.expectedRevision
+            ).write(into: &$0)
+        }
+    }
+
+    func unmergeProfile(_ request: DecodedUnmerge, _ context: RequestContext) {
+        guard let merge = request.merge else {
+            return self.reject(context.token, .rejected(.mergeNotFound))
+        }
+        self.submit(.unmerge, items: 0, context) {
+            UnmergeCommand(
+                project: context.project, requestID: request.requestID, mergeID: merge
+            ).write(into: &$0)
+        }
+    }
 }

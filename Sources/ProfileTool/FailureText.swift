@@ -21,6 +21,9 @@ package enum FailureText {
             "only the person can undo that: --source user, or --source support with --reference",
         "TOKEN_INVALID": "request a new token",
         "TOKEN_EXPIRED": "request a new token",
+        "BOTH_IDENTIFIED": "--allow-identified makes the custom ID of the first an alias",
+        "MERGE_NOT_FOUND": "check the merge id and --project",
+        "MERGE_EXPIRED": "merge ids are good for 30 days, once, and while nobody is erased",
         "LOG_UNAVAILABLE":
             "the server needs its operator: see its log; repeat the call with the same "
             + "--request-id to learn its outcome",

@@ -46,15 +46,21 @@ extension Tool {
                 let names = TerminalText.safe(stale.joined(separator: ", "))
                 text += "not changed, newer values are stored: \(names)\n"
             }
-            for warning in response["warnings"]?.items ?? [] {
-                let about =
-                    warning["name"]?.text ?? warning["identifier"]?.members.first?.value.text ?? ""
-                text +=
-                    "warning: \(ProfileView.word(warning["reason"], "")) "
-                    + "\(TerminalText.safe(about))\n"
-            }
-            return text
+            return text + Self.warnings(response)
         }
+    }
+
+    /// A line for each warning of a response.
+    static func warnings(_ response: JSONValue) -> String {
+        var text = ""
+        for warning in response["warnings"]?.items ?? [] {
+            let about =
+                warning["name"]?.text ?? warning["identifier"]?.members.first?.value.text ?? ""
+            text +=
+                "warning: \(ProfileView.word(warning["reason"], "")) "
+                + "\(TerminalText.safe(about))\n"
+        }
+        return text
     }
 
     /// The `AttributePatch` of `name=value` words and --delete; `nil`: nothing changes.
@@ -168,7 +174,7 @@ extension Tool {
         }
     }
 
-    private static func replayed(_ response: JSONValue) -> String {
+    static func replayed(_ response: JSONValue) -> String {
         response["replayed"]?.isTrue == true ? " (response of the first call)" : ""
     }
 }

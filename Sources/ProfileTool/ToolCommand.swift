@@ -222,6 +222,28 @@ package struct ToolCommand: Sendable {
             ],
             examples: ["profilectl erase anna --yes", "profilectl erase device:phone-1 --yes"]),
         ToolCommand(
+            "merge", "LOSER SURVIVOR", "merges one profile into another",
+            details: who + "\n" + Tool.mergeHelp,
+            options: [
+                Option("--allow-identified", nil, "also if both have a custom ID"), revision,
+                requestID,
+            ],
+            examples: [
+                "profilectl merge device:phone-1 anna",
+                "profilectl merge anna-old anna --allow-identified",
+            ]),
+        ToolCommand(
+            "unmerge", "MERGE_ID", "undoes a merge",
+            details: Tool.unmergeHelp, options: [requestID],
+            examples: ["profilectl unmerge 01M8M6HK9D0016ZWDFCEP8MYE5"]),
+        ToolCommand(
+            "detach", "DEVICE", "moves a device to a new anonymous profile, as a log-out does",
+            details:
+                "DEVICE is the id of an installation. What it did before stays on the profile "
+                + "that it leaves.",
+            options: [requestID],
+            examples: ["profilectl detach phone-1"]),
+        ToolCommand(
             "import", "FILE|-",
             "imports a file of operations, one per line, or of CSV; can be resumed",
             details: Tool.importHelp,

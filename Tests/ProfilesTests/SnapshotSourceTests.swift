@@ -81,10 +81,9 @@ import Testing
         var blocks: [Handle] = []
         for lsn in 1 ... UInt64(count) {
             let block = slab.allocate(MergeEntry.blockBytes)
-            let call = CallContext(firstLSN: lsn, lsn: lsn, receivedAt: 1, rules: .current)
             MergeEntry(
                 loser: ProfileRef(rawValue: UInt32(lsn)), survivor: ProfileRef(rawValue: 99),
-                call: call
+                receivedAt: 1, lsn: lsn
             ).write(to: slab.pointer(block))
             if let last = blocks.last { slab.pointer(last).storeBytes(of: block, as: Handle.self) }
             blocks.append(block)
@@ -109,13 +108,34 @@ import Testing
                 project.merges = list
                 beginSnapshot(source, of: project, lsn: 5)
                 #expect(source.writeNextMerge() > 0)
-                source.willForgetOldest(blocks[0], of: project)
-                source.willRemove(
-                    MergeEntry(slab.pointer(blocks[2])), blocks[2], next: blocks[3], of: project)
+                source.willRemove(blocks[0], of: project)
+                source.willRemove(blocks[2], of: project)
                 slab.pointer(blocks[1]).storeBytes(of: blocks[3], as: Handle.self)
-                source.willForgetOldest(blocks[1], of: project)
+                source.willRemove(blocks[1], of: project)
                 while source.writeNextMerge() > 0 {}
                 #expect(self.losers(source) == [1, 3, 2, 4, 5])
+            }
+        }
+    }
+
+    @Test func changedMergeIsWrittenOnceAsItWas() {
+        withSnapshotSource { source, identities in
+            let slab = identities.slab
+            let (list, blocks) = self.merges(4, in: slab)
+            withProject { project in
+                project.merges = list
+                for _ in 0 ..< 2 {
+                    beginSnapshot(source, of: project, lsn: 3)
+                    for _ in 0 ..< 2 { source.willChange(merge: blocks[2], of: project) }
+                    // One that came later is not of the snapshot.
+                    source.willChange(merge: blocks[3], of: project)
+                    #expect(source.writeNextMerge() > 0)
+                    source.willChange(merge: blocks[0], of: project)
+                    source.willRemove(blocks[2], of: project)
+                    #expect(source.work.pointee.merges.left == 2)
+                    #expect(source.writeNextMerge() > 0)
+                    #expect(self.losers(source) == [3, 1, 2])
+                }
             }
         }
     }
@@ -132,8 +152,8 @@ import Testing
                         }
                         source.begin(lsn: 5, projects: [first, second])
                         late.merges = self.merges(3, in: slab).list
-                        source.willForgetOldest(second.merges.head, of: second)
-                        source.willForgetOldest(late.merges.head, of: late)
+                        source.willRemove(second.merges.head, of: second)
+                        source.willRemove(late.merges.head, of: late)
                         while source.writeNextMerge() > 0 {}
                         #expect(self.losers(source) == [1, 1, 2, 3, 2, 3])
                     }
@@ -148,7 +168,9 @@ func withSnapshotSource(_ body: (SnapshotSource, IdentityStore) throws -> Void) 
     let slab = Slab()
     let identities = IdentityStore(
         slab: slab, hash: KeyedHash(key: SipHashKey(k0: 1, k1: 2), mask: .max))
-    let source = SnapshotSource(slab: slab, pool: identities.pool)
+    let merges = MergeTables(slab: slab, ids: DerivedIDs(secret: SipHashKey(k0: 3, k1: 4)))
+    defer { merges.destroy() }
+    let source = SnapshotSource(slab: slab, pool: identities.pool, merges: merges)
     defer {
         source.destroy()
         identities.destroy()

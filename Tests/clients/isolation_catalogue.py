@@ -134,8 +134,9 @@ PROFILES = {
     "ExportProject": Row("EXPORT", with_id(rpc.ExportProjectRequest)),
     "DetachInstallation": Row(
         "WRITE",
-        with_id(rpc.DetachInstallationRequest, installation_id=lambda person: person.installation_id),
-        is_built=False,
+        with_id(
+            rpc.DetachInstallationRequest, installation_id=lambda person: person.exist() and person.installation_id
+        ),
     ),
     # The first message is the response; what follows it is in test_watch_shows_nothing_of_another_project.
     "Watch": Row("READ", with_id(rpc.WatchRequest, from_lsn=1, identifiers=lambda person: [person.who])),
@@ -157,12 +158,14 @@ PROFILES = {
         "WRITE",
         with_id(
             rpc.MergeProfilesRequest,
-            loser=lambda person: types.Identifier(installation_id=person.installation_id),
+            loser=lambda person: person.exist() and types.Identifier(installation_id=person.installation_id),
             survivor=lambda person: person.who,
         ),
-        is_built=False,
     ),
-    "UnmergeProfile": Row("WRITE", with_id(rpc.UnmergeProfileRequest, merge_id="one"), is_built=False),
+    # Without a request id, which would be reused by the probe of another merge.
+    "UnmergeProfile": Row(
+        "WRITE", lambda person: rpc.UnmergeProfileRequest(project=person.project, merge_id=person.merge_id)
+    ),
 }
 
 ADMIN = {
@@ -220,10 +223,9 @@ TOKENS = {
     "ListProfiles.page_token": lambda person: person.profiles_page,
     "DeleteTrigger.trigger_id": lambda person: person.trigger_id,
     "WatchTriggers.trigger_id": lambda person: person.watched_trigger_id,
+    "UnmergeProfile.merge_id": lambda person: person.merge_id,
     # Repeated: test_watch_triggers.py acknowledges what is another's.
     "WatchTriggers.acknowledged_firing_ids": None,
-    # Not built: nothing makes one yet, and no value is looked at.
-    "UnmergeProfile.merge_id": None,
     # An operator's, who may see every project.
     "ListProjects.page_token": None,
 }

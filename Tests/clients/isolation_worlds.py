@@ -303,6 +303,23 @@ class Person:
         return self.base.profiles.CreateTrigger(request).trigger.trigger_id
 
     @property
+    def merge_id(self):
+        """A new one each time: the probes of UnmergeProfile undo it."""
+        self.exist()
+        other = types_pb2.Identifier(custom_id=self.other_custom_id)
+        events = [types_pb2.Event(name="visit")]
+        self.base.profiles.Track(
+            profiles_pb2.TrackRequest(project=self.project, identifier=other, events=events)
+        )
+        request = profiles_pb2.MergeProfilesRequest(
+            project=self.project, loser=other, survivor=self.who, allow_identified=True
+        )
+        # Nobody has undone the one before: it is the same.
+        merge_id = self.base.profiles.MergeProfiles(request).merge_id or self.made["merge"]
+        self.made["merge"] = merge_id
+        return merge_id
+
+    @property
     def watched_trigger_id(self):
         """One for all people of the project."""
         return self.base.watched_trigger_id

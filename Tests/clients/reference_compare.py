@@ -73,7 +73,7 @@ def normal_profile(profile):
 def normal(response):
     """A copy of a response without anything that the contract leaves open."""
     response = type(response).FromString(response.SerializeToString())
-    if isinstance(response, rpc.IdentifyResponse):
+    if isinstance(response, (rpc.IdentifyResponse, rpc.MergeProfilesResponse)):
         normal_profile(response.profile)
         sort_field(response.warnings, lambda item: (item.reason, item.name, item.identifier.installation_id))
     elif isinstance(response, rpc.TrackResponse):

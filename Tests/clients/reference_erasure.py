@@ -18,13 +18,20 @@ def names_of(request):
     if isinstance(request, (rpc.TrackRequest, rpc.UpdateSubscriptionRequest)):
         kind = request.identifier.WhichOneof("id")
         return [(kind, getattr(request.identifier, kind))] if kind != "profile_id" else []
+    if isinstance(request, rpc.MergeProfilesRequest):
+        kinds = [(identifier, identifier.WhichOneof("id")) for identifier in (request.loser, request.survivor)]
+        return [(kind, getattr(identifier, kind)) for identifier, kind in kinds if kind != "profile_id"]
+    if isinstance(request, rpc.DetachInstallationRequest):
+        return [("installation_id", request.installation_id)]
     return []
 
 
 def profiles_in(response):
     """The profile ids in a response, which link it to people."""
-    if isinstance(response, rpc.IdentifyResponse):
+    if isinstance(response, (rpc.IdentifyResponse, rpc.MergeProfilesResponse)):
         return {response.profile.profile_id}
+    if isinstance(response, rpc.DetachInstallationResponse):
+        return {response.profile_id, response.former_profile_id}
     if isinstance(response, rpc.TrackResponse):
         return {response.profile_id, *(result.profile_id for result in response.results)} - {""}
     if isinstance(response, rpc.UpdateSubscriptionResponse):
@@ -73,6 +80,9 @@ class Erasures:
         if profile.custom_id:
             del self.customs[profile.custom_id]
             self.blocked["custom_id", profile.custom_id] = until
+        for name in profile.custom_aliases:
+            del self.customs[name]
+            self.blocked["custom_id", name] = until
         for name in profile.devices:
             del self.devices[name]
             self.blocked["installation_id", name] = until

@@ -45,7 +45,7 @@ class Paths:
         kind = identifier.WhichOneof("id")
         text = getattr(identifier, kind)
         if kind != "profile_id":
-            return (self.customs if kind == "custom_id" else self.devices).get(text)
+            text = (self.customs if kind == "custom_id" else self.devices).get(text)
         while text in self.aliases:
             text = self.aliases[text]
         return text

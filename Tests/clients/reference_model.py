@@ -18,6 +18,7 @@ from reference_erasure import Erasures
 from reference_feed import Derivation, Made, base_of
 from reference_profile import Device, Profile, platform_of, same_message, show, timestamp
 from reference_imports import CODES, Imports
+from reference_repairs import Repairs
 from reference_tracks import EVENTS_MAX, LATE_WINDOW, RETENTION, Tracks, effective_time
 from reference_triggers import Triggers
 
@@ -38,7 +39,7 @@ class Learned:
     due: int = 0
 
 
-class Model(Tracks, Triggers, Erasures, Imports):
+class Model(Tracks, Triggers, Erasures, Imports, Repairs):
     def __init__(self):
         self.options()
         self.profiles, self.customs, self.devices = {}, {}, {}
@@ -70,10 +71,15 @@ class Model(Tracks, Triggers, Erasures, Imports):
         kind, text = identifier.WhichOneof("id"), getattr(identifier, identifier.WhichOneof("id"))
         if kind == "profile_id":
             return self.survivor(text)
-        return self.profiles.get((self.customs if kind == "custom_id" else self.devices).get(text))
+        return self.person(text) if kind == "custom_id" else self.profiles.get(self.devices.get(text))
+
+    def person(self, custom_id):
+        return self.survivor(self.customs.get(custom_id))
 
     def redirected(self, identifier):
-        return identifier.profile_id if identifier.profile_id in self.aliases else ""
+        kind, text = identifier.WhichOneof("id"), getattr(identifier, identifier.WhichOneof("id"))
+        leads_to = {"profile_id": text, "custom_id": self.customs.get(text)}.get(kind)
+        return text if leads_to in self.aliases else ""
 
     def create(self, learned):
         profile = Profile(
@@ -157,7 +163,7 @@ class Model(Tracks, Triggers, Erasures, Imports):
             ]
         for part in parts:
             part.replayed = True
-            if isinstance(part, rpc.IdentifyResponse):
+            if isinstance(part, (rpc.IdentifyResponse, rpc.MergeProfilesResponse)):
                 part.profile.CopyFrom(show(self.survivor(part.profile.profile_id)))
         return response
 
@@ -189,9 +195,11 @@ class Model(Tracks, Triggers, Erasures, Imports):
         time = min(effective_time(request, learned.received), learned.received)
         installation, custom = request.installation_id, request.custom_id
         holder = self.profiles.get(self.devices.get(installation))
-        person = self.profiles.get(self.customs.get(custom)) if custom else None
+        person = self.person(custom) if custom else None
         device = holder.devices[installation] if holder else None
         response = rpc.IdentifyResponse(lsn=learned.lsn)
+        if custom:
+            response.redirected_from = self.redirected(types.Identifier(custom_id=custom))
         step = self.identify_step(request, holder, person, device, time)
         if step == "patch then":
             self.check_gone(device.holder_at(time))
@@ -326,6 +334,11 @@ class Model(Tracks, Triggers, Erasures, Imports):
             self.drop_events(survivor)
         survivor.created = min(survivor.created, loser.created)
         survivor.aliases += [loser.id, *loser.aliases]
+        survivor.custom_aliases += loser.custom_aliases
+        if loser.custom_id and survivor.custom_id:
+            survivor.custom_aliases.append(loser.custom_id)
+        elif loser.custom_id:
+            self.name(survivor, loser.custom_id)
         survivor.merged_devices += [*loser.devices, *loser.merged_devices]
         self.aliases[loser.id] = survivor.id
         del self.profiles[loser.id]

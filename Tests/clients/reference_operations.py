@@ -61,6 +61,8 @@ class Shape:
         ("BatchWrite", 10),
         ("ImportProfiles", 8),
         ("EraseProfile", 1),
+        ("MergeProfiles", 2),
+        ("DetachInstallation", 2),
         ("CreateProject", 1),
         ("UpdateProject", 3),
         ("DeleteProject", 1),
@@ -103,6 +105,8 @@ ERASURES = Shape(
         ("RemoveSuppression", 1),
         ("BatchWrite", 12),
         ("EraseProfile", 6),
+        ("MergeProfiles", 3),
+        ("DetachInstallation", 2),
         ("UpdateProject", 2),
         ("DeleteProject", 2),
         ("CreateTrigger", 4),
@@ -369,6 +373,18 @@ class Generator:
     def EraseProfile(self):
         return self.some(do="EraseProfile", who=self.identifier(), revision=self.revision())
 
+    def MergeProfiles(self):
+        return self.some(
+            do="MergeProfiles",
+            loser=self.identifier(),
+            survivor=self.identifier(),
+            allow=self.chance.random() < 0.8,
+            revision=self.revision(),
+        )
+
+    def DetachInstallation(self):
+        return {"do": "DetachInstallation", "device": self.device()}
+
     def AddSuppression(self):
         channel = self.chance.choice([1, 2])
         return {
@@ -405,4 +421,5 @@ def affected(operation):
     """The names that an operation affects."""
     if operation["do"] in ("BatchWrite", "ImportProfiles"):
         return [name for inner in operation["operations"] for name in affected(inner)]
-    return [operation[part] for part in ("device", "person", "who") if operation.get(part, "nobody") != "nobody"]
+    parts = ("device", "person", "who", "loser", "survivor")
+    return [operation[part] for part in parts if operation.get(part, "nobody") != "nobody"]

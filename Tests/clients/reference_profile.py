@@ -57,6 +57,7 @@ class Profile:
     head: bytes = bytes(32)
     merged_ledgers: list = field(default_factory=list)
     aliases: list = field(default_factory=list)
+    custom_aliases: list = field(default_factory=list)
     merged_devices: list = field(default_factory=list)  # of profiles that were merged into it, as of the merge
     truncated: int = 0
 
@@ -127,6 +128,8 @@ def show(profile):
     timestamp(profile.seen, shown.last_seen_at)
     for alias in sorted(profile.aliases):
         shown.aliases.add(profile_id=alias)
+    for alias in sorted(profile.custom_aliases):
+        shown.aliases.add(custom_id=alias)
     if profile.truncated:
         timestamp(profile.truncated, shown.events_truncated_before)
     return shown

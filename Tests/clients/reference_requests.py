@@ -137,6 +137,16 @@ class Requests:
     def EraseProfile(self, operation, first_ids, revision_of):
         return rpc.EraseProfileRequest(identifier=self.identifier(operation["who"], first_ids))
 
+    def MergeProfiles(self, operation, first_ids, revision_of):
+        return rpc.MergeProfilesRequest(
+            loser=self.identifier(operation["loser"], first_ids),
+            survivor=self.identifier(operation["survivor"], first_ids),
+            allow_identified=operation["allow"],
+        )
+
+    def DetachInstallation(self, operation, first_ids, revision_of):
+        return rpc.DetachInstallationRequest(installation_id=self.prefix + operation["device"])
+
     def AddSuppression(self, operation, first_ids, revision_of):
         return rpc.AddSuppressionRequest(
             channel=operation["channel"], address=self.address(operation["address"]), reason=operation["reason"]

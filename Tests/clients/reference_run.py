@@ -30,6 +30,10 @@ def seen_in(response):
         yield types.Outcome.Name(response.outcome)
         yield from (warning.reason for warning in response.warnings)
         yield from ["ignored_stale"] * bool(response.ignored_stale)
+    elif isinstance(response, rpc.MergeProfilesResponse):
+        yield "merged" if response.merge_id else "merged with itself"
+    elif isinstance(response, rpc.DetachInstallationResponse):
+        yield "detached" if response.profile_id != response.former_profile_id else "detached already"
     elif isinstance(response, rpc.TrackResponse):
         for result in response.results:
             yield types.EventStatus.Name(result.status)
@@ -150,10 +154,12 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
 
     def revision_of(self, request):
         """The model's revision of the profile that the response will contain."""
-        if not isinstance(request, rpc.IdentifyRequest):
+        if isinstance(request, rpc.MergeProfilesRequest):
+            profile = self.model.find(request.survivor)
+        elif not isinstance(request, rpc.IdentifyRequest):
             profile = self.model.find(request.identifier)
         elif request.custom_id:
-            known = self.model.profiles.get(self.model.customs.get(request.custom_id))
+            known = self.model.person(request.custom_id)
             holder = self.model.profiles.get(self.model.devices.get(request.installation_id))
             profile = known or (holder if holder and not holder.custom_id else None)
         else:
@@ -215,6 +221,10 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
         elif isinstance(request, rpc.IdentifyRequest):
             its.profile_id = response.profile.profile_id if response else "?"
             its.merge_id = response.merge_id if response else ""
+        elif isinstance(request, rpc.MergeProfilesRequest):
+            its.merge_id = response.merge_id if response else ""
+        elif isinstance(request, rpc.DetachInstallationRequest):
+            its.profile_id = response.profile_id if response else "?"
         elif isinstance(request, rpc.TrackRequest):
             its.profile_id = response.profile_id if response else "?"
             its.event_ids = (
@@ -274,7 +284,7 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
                 for one, other in zip(then, inner)
                 if other and not isinstance(other, rpc.IdentifyResponse) and getattr(one, "profile_id", "") == mine
             ]
-            shown = found.profile.aliases
+            shown = [alias for alias in found.profile.aliases if alias.profile_id]
             expect(len(shown) == len(survivor.aliases), "aliases after a batch", survivor.aliases, shown)
             operation.profile_id = named[0] if named else shown[survivor.aliases.index(mine)].profile_id
         self.model.restore(saved)

@@ -53,6 +53,8 @@ WRITES = (
     "BatchWrite",
     "ImportProfiles",
     "EraseProfile",
+    "MergeProfiles",
+    "DetachInstallation",
     "CreateProject",
     "UpdateProject",
     "DeleteProject",

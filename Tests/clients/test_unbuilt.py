@@ -43,6 +43,9 @@ BUILT = {
     "DeleteTrigger",
     "Watch",
     "WatchTriggers",
+    "DetachInstallation",
+    "MergeProfiles",
+    "UnmergeProfile",
 }
 # Built, and a failed request does not end the call: test_streams.py.
 STREAMS = {"TrackStream"}

@@ -42,7 +42,8 @@ package enum StatusMapping {
         switch rejection {
         case .none: .ok
         case .invalidFields, .filterInvalid, .tokenInvalid: .invalidArgument
-        case .profileNotFound, .projectNotFound, .keyNotFound, .triggerNotFound: .notFound
+        case .profileNotFound, .projectNotFound, .keyNotFound, .triggerNotFound, .mergeNotFound:
+            .notFound
         case .requestIDReused, .projectExists: .alreadyExists
         case .rateExceeded, .limitExceeded, .memoryExhausted: .resourceExhausted
         case .identifierErased, .profileAnonymous, .attributeTypeMismatch, .lsnNotReached,
@@ -125,6 +126,7 @@ package enum StatusMapping {
         case .tokenExpired: "the token has expired"
         case .bothIdentified: "both profiles are identified"
         case .mergeExpired: "the merge can no longer be undone"
+        case .mergeNotFound: "no such merge"
         case .logUnavailable:
             "the log has failed: the outcome is unknown, and writes are rejected until a restart"
         case .diskFull: "the disk is full: writes are rejected until there is free space"

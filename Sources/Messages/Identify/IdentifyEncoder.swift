@@ -49,7 +49,8 @@ extension MessageEncoder {
         for index in 0 ..< staleCount {
             response.pointee.ignored_stale[index] = self.arena.string(body.readPrefixed())
         }
-        self.readWarnings(&body, into: response)
+        let warnings = self.warnings(&body)
+        (response.pointee.n_warnings, response.pointee.warnings) = (warnings.count, warnings.list)
         var outcomes = ItemOutcomes()
         if isReplay {
             outcomes.duplicate = result.itemCount
@@ -60,13 +61,13 @@ extension MessageEncoder {
         return (response, outcomes)
     }
 
-    private func readWarnings(
-        _ body: inout ByteReader,
-        into response: UnsafeMutablePointer<Profiles__V1__IdentifyResponse>
+    /// The warnings of a result, as C messages in the arena.
+    func warnings(_ body: inout ByteReader) -> (
+        count: Int, list: UnsafeMutablePointer<UnsafeMutablePointer<Profiles__V1__Warning>?>
     ) {
         let count = Int(body.readVarint())
-        response.pointee.n_warnings = count
-        response.pointee.warnings = self.arena.pointers(count)
+        let list: UnsafeMutablePointer<UnsafeMutablePointer<Profiles__V1__Warning>?> =
+            self.arena.pointers(count)
         for index in 0 ..< count {
             let warning = self.arena.make(profiles__v1__warning__init)
             let reason = WarningReason(rawValue: body.read())
@@ -78,7 +79,8 @@ extension MessageEncoder {
             } else {
                 warning.pointee.name = self.arena.string(text)
             }
-            response.pointee.warnings[index] = warning
+            list[index] = warning
         }
+        return (count, list)
     }
 }

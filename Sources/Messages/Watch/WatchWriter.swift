@@ -73,7 +73,8 @@ extension MessageEncoder {
         while let entry = entries.next() {
             Self.writeEntry(9, entry.entry, entry.previousHash, entry.hash, into: &writer)
         }
-        if let other = change.otherID { writer.write(10, other) }
+        // Of whom a custom id came from the contract says nothing.
+        if change.kind != .identified, let other = change.otherID { writer.write(10, other) }
         if let installation = change.installationID { writer.write(11, installation) }
         if let (channel, reasons) = change.suppression {
             writer.write(12, UInt64(channel.rawValue))

@@ -98,6 +98,9 @@ struct WireSchema: @unchecked Sendable {
     let createSnapshotRequest: WireRoot<Profiles__V1__CreateSnapshotRequest>
     let backupRequest: WireRoot<Profiles__V1__BackupRequest>
     let eraseProfileRequest: WireRoot<Profiles__V1__EraseProfileRequest>
+    let detachInstallationRequest: WireRoot<Profiles__V1__DetachInstallationRequest>
+    let mergeProfilesRequest: WireRoot<Profiles__V1__MergeProfilesRequest>
+    let unmergeProfileRequest: WireRoot<Profiles__V1__UnmergeProfileRequest>
     let watchRequest: WireRoot<Profiles__V1__WatchRequest>
     let exportProfileRequest: WireRoot<Profiles__V1__ExportProfileRequest>
     let exportProjectRequest: WireRoot<Profiles__V1__ExportProjectRequest>
@@ -151,6 +154,10 @@ struct WireSchema: @unchecked Sendable {
         self.createSnapshotRequest = builder.root(profiles__v1__create_snapshot_request__init)
         self.backupRequest = builder.root(profiles__v1__backup_request__init)
         self.eraseProfileRequest = builder.root(profiles__v1__erase_profile_request__init)
+        self.detachInstallationRequest = builder.root(
+            profiles__v1__detach_installation_request__init)
+        self.mergeProfilesRequest = builder.root(profiles__v1__merge_profiles_request__init)
+        self.unmergeProfileRequest = builder.root(profiles__v1__unmerge_profile_request__init)
         self.watchRequest = builder.root(profiles__v1__watch_request__init)
         self.exportProfileRequest = builder.root(profiles__v1__export_profile_request__init)
         self.exportProjectRequest = builder.root(profiles__v1__export_project_request__init)
@@ -326,14 +333,14 @@ extension RequestMessage {
     package static let eraseProfile = Self(schema.eraseProfileRequest)
     package static let exportProfile = Self(schema.exportProfileRequest)
     package static let exportProject = Self(schema.exportProjectRequest)
-    package static let detachInstallation = Self(unbuilt: "DetachInstallation")
+    package static let detachInstallation = Self(schema.detachInstallationRequest)
     package static let watch = Self(schema.watchRequest)
     package static let createTrigger = Self(schema.createTriggerRequest)
     package static let listTriggers = Self(schema.listTriggersRequest)
     package static let deleteTrigger = Self(schema.deleteTriggerRequest)
     package static let watchTriggers = Self(schema.watchTriggersRequest)
-    package static let mergeProfiles = Self(unbuilt: "MergeProfiles")
-    package static let unmergeProfile = Self(unbuilt: "UnmergeProfile")
+    package static let mergeProfiles = Self(schema.mergeProfilesRequest)
+    package static let unmergeProfile = Self(schema.unmergeProfileRequest)
     package static let createProject = Self(schema.createProjectRequest)
     package static let getProject = Self(schema.getProjectRequest)
     package static let listProjects = Self(schema.listProjectsRequest)

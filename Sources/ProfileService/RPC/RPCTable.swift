@@ -174,7 +174,12 @@ package enum RPCTable {
             .stream(.responseStream) { $0.export($1.token, .project) }),
         RPCDefinition(
             profilesService, "DetachInstallation", .write, needs: .write,
-            takes: .detachInstallation, .notBuilt(.unary)),
+            takes: .detachInstallation,
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeDetach($1) }) {
+                    $0.detachInstallation($1, $2)
+                }
+            }),
         RPCDefinition(
             profilesService, "Watch", .read, needs: .read, takes: .watch,
             .stream(.responseStream) { $0.watch($1.token) }),
@@ -204,10 +209,18 @@ package enum RPCTable {
             .stream(.bidirectional) { $0.watchTriggers($1.token) }),
         RPCDefinition(
             profilesService, "MergeProfiles", .write, needs: .write, takes: .mergeProfiles,
-            .notBuilt(.unary)),
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeMerge($1) }) {
+                    $0.mergeProfiles($1, $2)
+                }
+            }),
         RPCDefinition(
             profilesService, "UnmergeProfile", .write, needs: .write, takes: .unmergeProfile,
-            .notBuilt(.unary)),
+            .unary {
+                $0.withRequest($1, of: $2, decode: { $0.decoder.decodeUnmerge($1) }) {
+                    $0.unmergeProfile($1, $2)
+                }
+            }),
     ]
 
     // MARK: profiles.v1.Admin

@@ -95,7 +95,9 @@ struct IdentifierTracks {
                 self.tracks[index].enterSurvivor(step.profileID)
             }
         case .named(let index):
-            if self.tracks[index].target == step.profileID { self.tracks[index].target = nil }
+            // A custom id that came with a merge was another profile's before.
+            guard self.tracks[index].target == step.profileID else { break }
+            self.tracks[index].target = step.otherID
         case .moved(let index):
             self.tracks[index].target = step.otherID
         }

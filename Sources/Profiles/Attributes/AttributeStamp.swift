@@ -5,7 +5,8 @@ struct AttributeStamp {
     /// Microseconds since 1970.
     var time: Int64
     var lsn: UInt64
-    /// The keyed hash of the installation that wrote it; 0: none did. Un-merge asks for it.
+    /// The part of the profile through whose identifier it was written, as a `ProfileRef`; 0: its
+    /// own. By rules before version 3 the keyed hash of the installation. Un-merge asks for it.
     var origin: UInt64
     var platform: UInt8
     /// Empty: none.

@@ -20,6 +20,9 @@ struct UndoLog {
         case eventEntered(UInt64, Handle)
         case eventRemoved(UInt64, Handle)
         case eventMoved(Handle, ProfileRef)
+        case mergeEntered(Handle)
+        case mergeRemoved(Handle)
+        case mergeChanged(Handle, MergeEntry)
     }
 
     var isActive = false
@@ -125,14 +128,14 @@ extension Store {
             case .eventRemoved(let hash, let block): self.events.insert(hash, block)
             case .eventMoved(let block, let holder):
                 EventBlock(self.slab.pointer(block)).move(to: holder)
+            case .mergeEntered(let block): self.rollBack(entered: block)
+            case .mergeRemoved(let block): self.rollBack(removed: block)
+            case .mergeChanged(let block, let entry): entry.write(to: self.slab.pointer(block))
             }
         }
         self.project.names.truncate(to: self.undo.pointee.nameCount)
         if let state = self.undo.pointee.state { self.state.pointee = state }
         self.project.counts = self.undo.pointee.counts
-        // A merge of the batch may have been linked behind the newest one before it.
-        let newest = self.project.merges.tail
-        if newest != 0 { self.slab.pointer(newest).storeBytes(of: 0, as: Handle.self) }
         self.publishProfileCount(self.state.pointee.profileCount)
     }
 }

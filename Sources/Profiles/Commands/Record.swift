@@ -47,6 +47,12 @@ package enum RecordKind: UInt8, Sendable {
     case settleFirings = 19
     /// Payload: `ImportPartHeader` and its items.
     case importPart = 20
+    /// Payload: `MergeCommand`.
+    case merge = 24
+    /// Payload: `UnmergeCommand`.
+    case unmerge = 25
+    /// Payload: `DetachCommand`.
+    case detach = 26
 }
 
 /// The eight bytes before each payload.

@@ -72,7 +72,7 @@ struct ConsentEntry {
     var profileID: ProfileID
 
     /// Field numbers of `profiles.v1.ConsentEntry`; 11 and 12 are the hashes.
-    private enum Field {
+    fileprivate enum Field {
         static let channel: UInt64 = 1
         static let topic: UInt64 = 2
         static let before: UInt64 = 3
@@ -156,5 +156,65 @@ struct ConsentEntry {
             Self.append(number: UInt64(bitPattern: seconds), 1, to: &message)
             Self.append(number: UInt64(rest * 1_000), 2, to: &message)
         }
+    }
+}
+
+/// What an un-merge reads of an entry; the topic is borrowed.
+struct ConsentEntryView {
+    var channel = Channel.email
+    var topic = UnsafeRawBufferPointer.none
+    var after = SubscriptionState.unset
+    var applied = false
+    var source = ConsentSource.system
+    var hasEvidence = false
+    /// Microseconds since 1970.
+    var effectiveTime: Int64 = 0
+    var lsn: UInt64 = 0
+
+    /// Reads the bytes that `ConsentEntry.write` wrote; `nil` if they are not.
+    init?(_ entry: UnsafeRawBufferPointer) {
+        typealias Field = ConsentEntry.Field
+        var reader = ByteReader(entry)
+        while reader.remaining > 0 {
+            let key = reader.readVarint()
+            if key & 7 == 0 {
+                let number = reader.readVarint()
+                let byte = UInt8(truncatingIfNeeded: number)
+                switch key >> 3 {
+                case Field.channel:
+                    guard let channel = Channel(rawValue: byte) else { return nil }
+                    self.channel = channel
+                case Field.after:
+                    guard let after = SubscriptionState(rawValue: byte) else { return nil }
+                    self.after = after
+                case Field.applied: self.applied = number != 0
+                case Field.source:
+                    guard let source = ConsentSource(rawValue: byte) else { return nil }
+                    self.source = source
+                case Field.lsn: self.lsn = number
+                default: break
+                }
+                continue
+            }
+            let bytes = reader.readPrefixed()
+            switch key >> 3 {
+            case Field.topic: self.topic = bytes
+            case Field.evidence: self.hasEvidence = true
+            case Field.effectiveTime: self.effectiveTime = Self.time(bytes)
+            default: break
+            }
+        }
+        guard !reader.overrun else { return nil }
+    }
+
+    private static func time(_ timestamp: UnsafeRawBufferPointer) -> Int64 {
+        var reader = ByteReader(timestamp)
+        var (seconds, nanoseconds): (Int64, Int64) = (0, 0)
+        while reader.remaining > 0 {
+            let key = reader.readVarint()
+            let number = Int64(bitPattern: reader.readVarint())
+            if key >> 3 == 1 { seconds = number } else { nanoseconds = number }
+        }
+        return seconds &* 1_000_000 &+ nanoseconds / 1_000
     }
 }

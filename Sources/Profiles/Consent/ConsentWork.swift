@@ -137,7 +137,8 @@ struct ConsentWork {
         }
     }
 
-    private func bySystem(_ before: ConsentPart.Key, _ after: StoredConsent) -> EvaluatedChange {
+    /// A change by the service.
+    func bySystem(_ before: ConsentPart.Key, _ after: StoredConsent) -> EvaluatedChange {
         EvaluatedChange(
             channel: before.channel, topic: before.topic, before: before.stored.state,
             after: after.state, applied: true,

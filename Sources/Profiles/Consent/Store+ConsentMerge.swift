@@ -83,7 +83,7 @@ extension Store {
     }
 
     /// Gives a header a new ledger block with an entry for each change.
-    private func appendEntries(
+    func appendEntries(
         _ work: ConsentWork, of profile: ProfileRef, to header: inout ProfileHeader,
         _ origin: ChangeOrigin
     ) {

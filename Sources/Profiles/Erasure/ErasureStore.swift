@@ -76,6 +76,14 @@ struct ErasureStore: ~Copyable {
             return SubscriptionHeader(from: &reader).flatMap {
                 self.blockedUntil($0.project, $0.identifier, now: now)
             }
+        case .detach:
+            return DetachCommand(record.payload).flatMap {
+                self.blockedUntil($0.project, $0.identifier, now: now)
+            }
+        case .merge:
+            guard let command = MergeCommand(record.payload) else { return nil }
+            return self.blockedUntil(command.project, command.loser, now: now)
+                ?? self.blockedUntil(command.project, command.survivor, now: now)
         default: return nil
         }
     }

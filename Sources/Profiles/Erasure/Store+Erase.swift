@@ -78,7 +78,8 @@ extension Store {
                 self.isNamed($0, command)
             }
         case .customID:
-            guard header.isLive else { return false }
+            // Of a profile that was merged away it is an alias.
+            guard header.identity != 0 else { return false }
             return self.isNamed(IdentityPart(self.slab.pointer(header.identity)).customID, command)
         case .installationID:
             guard header.isLive else { return false }

@@ -37,7 +37,7 @@ extension Store {
         let header = self.pool.header(profile).pointee
         var losers: [ProfileRef] = []
         let identity = IdentityPart(self.slab.pointer(header.identity))
-        guard identity.aliasCount >= IdentityDraft.aliasesMax else {
+        guard identity.hasUnlistedAliases || identity.aliasCount >= IdentityDraft.aliasesMax else {
             identity.forEachAlias { alias in
                 if alias.kind == .profileID,
                     let loser = self.identities.holder(
@@ -62,36 +62,13 @@ extension Store {
     }
 
     /// Removes the merges of these losers from the list: they can no longer be undone.
-    ///
-    /// - Complexity: O(merges that can be undone), up to the last one of these; nothing if all
-    ///   of them are final.
     private func forgetMerges(of losers: [ProfileRef]) {
-        var open = Set(losers.filter { self.pool.header($0).pointee.identity != 0 }.map(\.rawValue))
-        guard !open.isEmpty else { return }
-        var merges = self.project.merges
-        var (previous, block): (Handle, Handle) = (0, merges.head)
-        while block != 0, !open.isEmpty {
-            let merge = MergeEntry(self.slab.pointer(block))
-            let next = self.slab.pointer(block).load(as: Handle.self)
-            guard open.remove(merge.loser.rawValue) != nil else {
-                (previous, block) = (block, next)
-                continue
-            }
-            self.snapshot.willRemove(merge, block, next: next, of: self.project)
-            self.free(merge, block)
-            merges.count -= 1
-            if previous == 0 {
-                merges.head = next
-            } else {
-                self.slab.pointer(previous).storeBytes(of: next, as: Handle.self)
-            }
-            if next == 0 { merges.tail = previous }
-            block = next
+        for loser in losers {
+            let block = self.merges.find(loser: loser)
+            guard block != 0 else { continue }
+            self.unlink(block)
+            self.freeMerge(block)
         }
-        if merges.head != 0 {
-            merges.oldest = MergeEntry(self.slab.pointer(merges.head)).receivedAt
-        }
-        self.project.merges = merges
     }
 
     // MARK: Identifiers
@@ -107,11 +84,11 @@ extension Store {
         let identity = IdentityPart(self.slab.pointer(header.identity))
         func block(_ identifier: IdentifierView) {
             let hash = self.hash.identifier(header.project, identifier)
-            if let holder = self.identities.find(header.project, identifier, hash: hash)?.profile {
-                guard holder == profile else { return }
-                // A loser's devices are the survivor's by now, and were or will be blocked as such.
-                guard one == profile else { return }
-                self.unname(profile, hash)
+            if let holder = self.identities.holder(header.project, identifier, hash: hash) {
+                // A loser's devices are the survivor's by now, and were or will be blocked as such;
+                // its custom id is its own.
+                guard holder == one else { return }
+                self.unname(one, hash)
             }
             self.erasure.block(self.project, identifier, now: call.receivedAt)
         }

@@ -46,6 +46,8 @@ struct IdentifyWork {
     var person: ProfileRef?
     /// `person` was reached through an alias.
     var isAlias: Bool
+    /// The merged-away profile that the custom id belonged to; `nil`: it is the person's own.
+    var personPart: ProfileRef?
     var warnings: [(reason: WarningReason, text: UnsafeRawBufferPointer)] = []
 
     var hasInstallation: Bool { self.header.installationID.count > 0 }
@@ -87,6 +89,7 @@ extension Store {
             installationHash: device?.hash ?? 0, customHash: person?.hash ?? 0,
             holder: admitted.first?.profile, person: admitted.second?.profile,
             isAlias: admitted.second?.isAlias ?? false)
+        work.personPart = work.person.flatMap { self.part(ofCustom: person, of: $0) }
 
         let step = self.step(work)
         if case .patch(let profile) = step, self.pool.header(profile).pointee.isErased {
@@ -215,7 +218,7 @@ extension Store {
         if case .logOut = step { isLenient = true }
         let stamp = AttributeStamp(
             time: work.effectiveTime, lsn: work.call.lsn,
-            origin: work.hasInstallation ? work.installationHash : 0,
+            origin: self.origin(of: step, work),
             platform: work.header.platform, sourceName: work.header.sourceName)
         let outcome = draft.apply(
             work.patch, stamp: stamp, names: self.project.names, limits: self.attributeLimits,
@@ -225,7 +228,7 @@ extension Store {
         return (draft, outcome)
     }
 
-    private var attributeLimits: AttributeLimits {
+    var attributeLimits: AttributeLimits {
         AttributeLimits(
             customMax: Int(self.limits.attributesPerProfile),
             namesMax: Int(self.limits.namesPerProject))
@@ -267,11 +270,7 @@ extension Store {
         ).write(into: &results)
         results.appendVarint(UInt64(outcome.stale.count))
         for name in outcome.stale { results.appendPrefixed(name) }
-        results.appendVarint(UInt64(work.warnings.count))
-        for warning in work.warnings {
-            results.append(warning.reason.rawValue)
-            results.appendPrefixed(warning.text)
-        }
+        self.append(work.warnings, to: &results)
         ResultHeader.end(at: start, in: &results)
     }
 }

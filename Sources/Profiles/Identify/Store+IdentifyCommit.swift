@@ -26,9 +26,11 @@ extension Store {
             done = IdentifyDone(shown: profile, outcome: .promoted)
             self.promote(profile, draft, outcome, work)
         case .merge(let loser, into: let survivor):
+            var merge = MergeWork(work)
             done = IdentifyDone(
                 shown: survivor, outcome: .merged,
-                mergeID: self.merge(loser, into: survivor, draft, &work))
+                mergeID: self.merge(loser, into: survivor, draft, &merge))
+            work.warnings += merge.warnings
         case .switchOver(let source, to: let target):
             done = IdentifyDone(
                 shown: self.move(from: source, to: target, draft, outcome, &work),
@@ -175,7 +177,9 @@ extension Store {
         var header = self.headerToChange(profile)
         var identity = self.identityDraft(header)
         var installation = self.newInstallation(work)
-        installation.move(to: profile, at: work.effectiveTime, former: profile)
+        let holder = work.personPart ?? profile
+        installation.move(to: holder, at: work.effectiveTime, former: holder)
+        installation.part = work.personPart?.rawValue ?? 0
         self.add(installation, to: profile, &identity, &work)
         self.name(profile, work.installationHash)
         self.noteMove(to: profile, from: nil, work)
@@ -267,7 +271,9 @@ extension Store {
             identity.customID = work.header.customID
             self.name(profile, work.customHash)
         }
-        installation.move(to: profile, at: work.effectiveTime, former: source)
+        installation.part = work.personPart?.rawValue ?? 0
+        installation.move(
+            to: work.personPart ?? profile, at: work.effectiveTime, former: source)
         self.add(installation, to: profile, &identity, &work)
         self.name(profile, work.installationHash)
         self.noteMove(to: profile, from: source, work)

@@ -1,67 +1,10 @@
 import Bytes
 
-// SAFETY: an entry is a block of `blockBytes`, written whole by `write(to:)`, that the list owns
-// until it is unlinked and freed; only the applier touches the list and `state`.
-
-/// A merge that can still be undone.
-///
-/// Layout of its block:
-/// `next: UInt32 | loser, survivor: UInt32 | eventCount: UInt32 | receivedAt: Int64 µs | lsn:
-/// UInt64 | events: UInt32 | survivorAttributes, bytes, survivorConsent, bytes:
-/// UInt32`. The rest of the loser's state stays at its header.
-struct MergeEntry {
-    static let blockBytes = 4 * 4 + 8 + 8 + 5 * 4
-
-    var loser: ProfileRef
-    var survivor: ProfileRef
-    var receivedAt: Int64
-    var lsn: UInt64
-    /// The lsns of the events that moved, a block of `UInt64`.
-    var events: Handle = 0
-    var eventCount: UInt32 = 0
-    /// What the survivor had before.
-    var survivorAttributes: (block: Handle, bytes: UInt32) = (0, 0)
-    var survivorConsent: (block: Handle, bytes: UInt32) = (0, 0)
-
-    init(loser: ProfileRef, survivor: ProfileRef, call: CallContext) {
-        self.loser = loser
-        self.survivor = survivor
-        self.receivedAt = call.receivedAt
-        self.lsn = call.lsn
-    }
-
-    init(_ base: UnsafeMutableRawPointer) {
-        self.loser = ProfileRef(rawValue: base.load(fromByteOffset: 4, as: UInt32.self))
-        self.survivor = ProfileRef(rawValue: base.load(fromByteOffset: 8, as: UInt32.self))
-        self.eventCount = base.load(fromByteOffset: 12, as: UInt32.self)
-        self.receivedAt = base.load(fromByteOffset: 16, as: Int64.self)
-        self.lsn = base.load(fromByteOffset: 24, as: UInt64.self)
-        self.events = base.load(fromByteOffset: 32, as: UInt32.self)
-        self.survivorAttributes = (
-            base.load(fromByteOffset: 36, as: UInt32.self),
-            base.load(fromByteOffset: 40, as: UInt32.self)
-        )
-        self.survivorConsent = (
-            base.load(fromByteOffset: 44, as: UInt32.self),
-            base.load(fromByteOffset: 48, as: UInt32.self)
-        )
-    }
-
-    func write(to target: UnsafeMutableRawPointer) {
-        var writer = RawWriter(target)
-        writer.write(Handle(0))
-        writer.write(self.loser.rawValue)
-        writer.write(self.survivor.rawValue)
-        writer.write(self.eventCount)
-        writer.write(self.receivedAt)
-        writer.write(self.lsn)
-        writer.write(self.events)
-        writer.write(self.survivorAttributes.block)
-        writer.write(self.survivorAttributes.bytes)
-        writer.write(self.survivorConsent.block)
-        writer.write(self.survivorConsent.bytes)
-    }
-}
+// The merges that can still be undone: one list per project, the oldest first, and the tables that
+// find its entries. What is oldest becomes final, after 30 days or over a number.
+//
+// SAFETY: an entry is a block of `blockBytes` that the list owns until it is unlinked and freed;
+// only the applier touches the list and `state`.
 
 /// Numbers of the lists of merges.
 enum MergeMemory {
@@ -75,24 +18,79 @@ extension Store {
         let block = self.allocate(MergeEntry.blockBytes)
         merge.write(to: self.slab.pointer(block))
         self.enter(block, in: self.project, receivedAt: merge.receivedAt)
+        if self.undo.pointee.isActive { self.undo.pointee.steps.append(.mergeEntered(block)) }
         self.state.pointee.oldest.merge = min(self.state.pointee.oldest.merge, merge.receivedAt)
         while self.project.merges.count > self.limits.mergesPerProject { self.forgetOldestMerge() }
-        return self.ids.merge(receivedAt: merge.receivedAt, lsn: merge.lsn)
+        return self.merges.id(of: merge, self.project.id)
     }
 
     /// Puts a merge whose block is written at the end of a project's list.
     func enter(_ block: Handle, in project: Project, receivedAt: Int64) {
-        var merges = project.merges
-        if merges.head == 0 {
-            merges.head = block
-            merges.oldest = receivedAt
+        var list = project.merges
+        if list.head == 0 {
+            list.head = block
+            list.oldest = receivedAt
         } else {
-            self.slab.pointer(merges.tail).storeBytes(of: block, as: Handle.self)
+            self.slab.pointer(list.tail).storeBytes(of: block, as: Handle.self)
         }
-        merges.tail = block
-        merges.count += 1
-        project.merges = merges
+        self.merges.change(block) { ($0.next, $0.previous) = (0, list.tail) }
+        list.tail = block
+        list.count += 1
+        project.merges = list
+        self.merges.insert(block)
     }
+
+    /// Takes a merge of the selected project out of its list and the tables; the block and what it
+    /// refers to are the caller's.
+    func unlink(_ block: Handle) {
+        self.snapshot.willRemove(block, of: self.project)
+        if self.undo.pointee.isActive { self.undo.pointee.steps.append(.mergeRemoved(block)) }
+        self.merges.remove(block)
+        let entry = self.merges.entry(block)
+        var list = self.project.merges
+        list.count -= 1
+        if entry.previous == 0 {
+            list.head = entry.next
+        } else {
+            self.merges.change(entry.previous) { $0.next = entry.next }
+        }
+        if entry.next == 0 {
+            list.tail = entry.previous
+        } else {
+            self.merges.change(entry.next) { $0.previous = entry.previous }
+        }
+        if list.head != 0 { list.oldest = self.merges.entry(list.head).receivedAt }
+        self.project.merges = list
+    }
+
+    /// Changes an entry in place, for good or until an open batch is rolled back.
+    func changeMerge(_ block: Handle, _ body: (inout MergeEntry) -> Void) {
+        self.snapshot.willChange(merge: block, of: self.project)
+        if self.undo.pointee.isActive {
+            self.undo.pointee.steps.append(.mergeChanged(block, self.merges.entry(block)))
+        }
+        self.merges.change(block, body)
+    }
+
+    // MARK: Rolling back
+
+    /// Rolls back that a merge was entered; the head, the tail and the count of the list are
+    /// restored by the caller.
+    func rollBack(entered block: Handle) {
+        self.merges.remove(block)
+        let previous = self.merges.entry(block).previous
+        if previous != 0 { self.merges.change(previous) { $0.next = 0 } }
+    }
+
+    /// Rolls back that a merge was unlinked, as above.
+    func rollBack(removed block: Handle) {
+        self.merges.restore(block)
+        let entry = self.merges.entry(block)
+        if entry.previous != 0 { self.merges.change(entry.previous) { $0.next = block } }
+        if entry.next != 0 { self.merges.change(entry.next) { $0.previous = block } }
+    }
+
+    // MARK: What becomes final
 
     /// When a merge of this time becomes final, in microseconds.
     func mergeDue(_ receivedAt: Int64) -> Int64 {
@@ -122,48 +120,57 @@ extension Store {
     func forEachMerge(of project: Project, _ body: (MergeEntry) -> Void) {
         var block = project.merges.head
         while block != 0 {
-            body(MergeEntry(self.slab.pointer(block)))
-            block = self.slab.pointer(block).load(as: Handle.self)
+            let entry = self.merges.entry(block)
+            body(entry)
+            block = entry.next
         }
     }
 
     /// Frees an entry and the blocks that are its own, once the staged change is made; the blocks
     /// at the loser's header are the caller's.
-    func free(_ merge: MergeEntry, _ block: Handle) {
-        self.free(merge.events, bytes: Int(merge.eventCount) * MemoryLayout<UInt64>.stride)
-        self.free(merge.survivorAttributes.block, bytes: Int(merge.survivorAttributes.bytes))
-        self.free(merge.survivorConsent.block, bytes: Int(merge.survivorConsent.bytes))
+    func freeMerge(_ block: Handle) {
+        let merge = self.merges.entry(block)
+        self.free(merge.events, bytes: merge.eventsBytes)
+        self.free(merge.survivorAttributes, bytes: Int(merge.survivorAttributesBytes))
+        self.free(merge.survivorConsent, bytes: Int(merge.survivorConsentBytes))
+        self.free(merge.counters, bytes: merge.countersBytes)
+        self.free(merge.left, bytes: Int(merge.leftBytes))
+        self.free(merge.dropped, bytes: merge.droppedBytes)
         self.free(block, bytes: MergeEntry.blockBytes)
     }
 
     /// Removes the oldest merge from the list, and stages a header of the loser that keeps only its
-    /// id.
+    /// ids.
     private func forgetOldestMerge() {
         let block = self.project.merges.head
-        let merge = MergeEntry(self.slab.pointer(block))
-        let next = self.slab.pointer(block).load(as: Handle.self)
-        self.snapshot.willForgetOldest(block, of: self.project)
+        let merge = self.merges.entry(block)
+        self.unlink(block)
         // With a limit of 0 a merge becomes final at once, while it is staged itself.
         var header = self.stagedHeader(merge.loser)
-        self.free(header.identity, bytes: Int(header.identityBytes))
+        self.keepCustomID(of: &header)
         self.free(header.attributes, bytes: Int(header.attributesBytes))
         self.free(header.consent, bytes: Int(header.consentBytes))
         self.free(
             header.counters, bytes: Int(header.counterCapacity) * MemoryLayout<CounterEntry>.stride)
-        (header.identity, header.identityBytes) = (0, 0)
         (header.attributes, header.attributesBytes) = (0, 0)
         (header.consent, header.consentBytes) = (0, 0)
         (header.counters, header.counterCount, header.counterCapacity) = (0, 0, 0)
         self.replace(merge.loser, with: header)
-        self.free(merge, block)
-        var merges = self.project.merges
-        merges.head = next
-        merges.count -= 1
-        if next == 0 {
-            merges.tail = 0
-        } else {
-            merges.oldest = MergeEntry(self.slab.pointer(next)).receivedAt
+        self.freeMerge(block)
+    }
+
+    /// Reduces an identity to its custom id, which remains an alias for ever.
+    private func keepCustomID(of header: inout ProfileHeader) {
+        guard header.identity != 0 else { return }
+        var kept = IdentityDraft()
+        let identity = IdentityPart(self.slab.pointer(header.identity))
+        kept.customID = identity.customID
+        kept.customPart = identity.customPart
+        guard kept.customID.count > 0 else {
+            self.free(header.identity, bytes: Int(header.identityBytes))
+            (header.identity, header.identityBytes) = (0, 0)
+            return
         }
-        self.project.merges = merges
+        self.setIdentity(kept, in: &header)
     }
 }

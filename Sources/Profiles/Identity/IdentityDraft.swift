@@ -5,7 +5,11 @@ import Bytes
 struct IdentityDraft {
     /// Empty: anonymous.
     var customID = UnsafeRawBufferPointer.none
+    /// The merged-away profile that the custom id belonged to, as a `ProfileRef`; 0: its own.
+    var customPart: UInt32 = 0
     var aliases: [IdentifierView] = []
+    /// There are older aliases, though fewer are listed than may be, since an un-merge took some.
+    var hasUnlistedAliases = false
     /// Aliases that a profile lists; over it the oldest is no longer listed, but leads to the
     /// survivor all the same. A thousand devices that one person logged in from are listed; without
     /// a bound a robot's merges would fill the response.
@@ -29,6 +33,8 @@ struct IdentityDraft {
         /// Meaningful with moves.
         var firstHolder = ProfileRef(rawValue: 0)
         var moves: [InstallationMove] = []
+        /// The merged-away profile that it belongs to, as a `ProfileRef`; 0: the profile's own.
+        var part: UInt32 = 0
 
         /// Notes a move; `former` held it so far.
         mutating func move(to holder: ProfileRef, at time: Int64, former: ProfileRef) {
@@ -44,6 +50,8 @@ struct IdentityDraft {
 
     init(_ part: IdentityPart) {
         self.customID = part.customID
+        self.customPart = part.customPart
+        self.hasUnlistedAliases = part.hasUnlistedAliases
         part.forEachAlias { self.aliases.append($0) }
         part.forEachInstallation { view in
             var installation = Installation(
@@ -51,6 +59,7 @@ struct IdentityDraft {
                 lastSeenAt: view.lastSeenAt)
             if view.moveCount > 0 { installation.firstHolder = view.firstHolder }
             for index in 0 ..< view.moveCount { installation.moves.append(view.move(index)) }
+            installation.part = view.part
             self.installations.append(installation)
         }
     }

@@ -4,13 +4,21 @@ import Bytes
 /// block.
 ///
 /// Layout:
-/// `customIDBytes: UInt16 (0: anonymous) | installationCount: UInt16 | aliasCount: UInt16 |
-/// customID`, then per alias `kind: UInt8 | bytes: UInt16 |
+/// `customIDBytes: UInt16 (0: anonymous) | installationCount: UInt16 | aliasCount: UInt16 (and
+/// 32,768 if a part follows, 16,384 if there are aliases that it does not list) | [part of the
+/// custom id: UInt32] | customID`, then per alias `kind: UInt8 | bytes: UInt16 |
 /// alias`, then per installation `attachedAt, lastSeenAt: Int64 µs | platform: UInt8 | moveCount:
-/// UInt8 | idBytes: UInt16 | id` and, if it ever moved, `firstHolder: UInt32 | (time: Int64 µs,
-/// holder: UInt32) each`, ascending by time.
+/// UInt8 (and 128 if it has a part) | idBytes: UInt16 | id` and, if it ever moved, `firstHolder:
+/// UInt32 | (time: Int64 µs, holder: UInt32) each`, ascending by time, then `[part: UInt32]`.
+///
+/// An identifier that came in a merge has a *part*: the merged-away profile that it belonged to.
 struct IdentityPart {
     private static let fixedBytes = 2 + 2 + 2
+    private static let partBytes = 4
+    private static let customPartFlag: UInt16 = 1 << 15
+    private static let unlistedFlag: UInt16 = 1 << 14
+    private static let aliasCountMask = Int(Self.unlistedFlag) - 1
+    private static let partFlag: UInt8 = 1 << 7
     private static let aliasFixedBytes = 1 + 2
     private static let installationFixedBytes = 8 + 8 + 1 + 1 + 2
     private static let firstHolderBytes = 4
@@ -24,12 +32,27 @@ struct IdentityPart {
     }
 
     var customID: UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: self.base + Self.fixedBytes, count: self.customIDBytes)
+        UnsafeRawBufferPointer(start: self.base + self.headBytes, count: self.customIDBytes)
+    }
+
+    /// The merged-away profile that the custom id belonged to, as a `ProfileRef`; 0: it is the
+    /// profile's own.
+    var customPart: UInt32 {
+        self.headBytes == Self.fixedBytes
+            ? 0 : self.base.loadUnaligned(fromByteOffset: Self.fixedBytes, as: UInt32.self)
+    }
+
+    /// Bytes before the custom id.
+    private var headBytes: Int {
+        self.count(at: 4) & Int(Self.customPartFlag) == 0
+            ? Self.fixedBytes : Self.fixedBytes + Self.partBytes
     }
 
     private var customIDBytes: Int { self.count(at: 0) }
     var installationCount: Int { self.count(at: 2) }
-    var aliasCount: Int { self.count(at: 4) }
+    var aliasCount: Int { self.count(at: 4) & Self.aliasCountMask }
+    /// More profiles were merged into this one than it lists, though it lists fewer than it may.
+    var hasUnlistedAliases: Bool { self.count(at: 4) & Int(Self.unlistedFlag) != 0 }
 
     private func count(at offset: Int) -> Int {
         Int(self.base.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
@@ -37,7 +60,7 @@ struct IdentityPart {
 
     /// Every alias, in the order in which they came.
     func forEachAlias(_ body: (IdentifierView) -> Void) {
-        var offset = Self.fixedBytes + self.customIDBytes
+        var offset = self.headBytes + self.customIDBytes
         for _ in 0 ..< self.aliasCount {
             let bytes = self.count(at: offset + 1)
             let kind =
@@ -53,7 +76,7 @@ struct IdentityPart {
     }
 
     private var installationsOffset: Int {
-        var offset = Self.fixedBytes + self.customIDBytes
+        var offset = self.headBytes + self.customIDBytes
         for _ in 0 ..< self.aliasCount {
             offset += Self.aliasFixedBytes + self.count(at: offset + 1)
         }
@@ -121,12 +144,14 @@ struct IdentityPart {
     /// Bytes that `write` of `draft` takes.
     static func bytes(of draft: IdentityDraft) -> Int {
         var bytes = Self.fixedBytes + draft.customID.count
+        if draft.customPart != 0 { bytes += Self.partBytes }
         for alias in draft.aliases { bytes += Self.aliasFixedBytes + alias.bytes.count }
         for installation in draft.installations {
             bytes += Self.installationFixedBytes + installation.id.count
             if !installation.moves.isEmpty {
                 bytes += Self.firstHolderBytes + installation.moves.count * Self.moveBytes
             }
+            if installation.part != 0 { bytes += Self.partBytes }
         }
         return bytes
     }
@@ -135,7 +160,10 @@ struct IdentityPart {
         var writer = RawWriter(target)
         writer.write(UInt16(draft.customID.count))
         writer.write(UInt16(draft.installations.count))
-        writer.write(UInt16(draft.aliases.count))
+        let partFlag = draft.customPart == 0 ? 0 : Self.customPartFlag
+        let unlistedFlag = draft.hasUnlistedAliases ? Self.unlistedFlag : 0
+        writer.write(UInt16(draft.aliases.count) | partFlag | unlistedFlag)
+        if draft.customPart != 0 { writer.write(draft.customPart) }
         writer.write(draft.customID)
         for alias in draft.aliases {
             writer.write(alias.kind.rawValue)
@@ -146,15 +174,16 @@ struct IdentityPart {
             writer.write(installation.attachedAt)
             writer.write(installation.lastSeenAt)
             writer.write(installation.platform)
-            writer.write(UInt8(installation.moves.count))
+            let hasPart = installation.part != 0
+            writer.write(UInt8(installation.moves.count) | (hasPart ? Self.partFlag : 0))
             writer.write(UInt16(installation.id.count))
             writer.write(installation.id)
-            guard !installation.moves.isEmpty else { continue }
-            writer.write(installation.firstHolder.rawValue)
+            if !installation.moves.isEmpty { writer.write(installation.firstHolder.rawValue) }
             for move in installation.moves {
                 writer.write(move.time)
                 writer.write(move.holder.rawValue)
             }
+            if hasPart { writer.write(installation.part) }
         }
     }
 
@@ -170,7 +199,9 @@ struct IdentityPart {
         var attachedAt: Int64 { self.base.loadUnaligned(as: Int64.self) }
         var lastSeenAt: Int64 { self.base.loadUnaligned(fromByteOffset: 8, as: Int64.self) }
         var platform: UInt8 { self.base.load(fromByteOffset: 16, as: UInt8.self) }
-        var moveCount: Int { Int(self.base.load(fromByteOffset: 17, as: UInt8.self)) }
+        private var moveByte: UInt8 { self.base.load(fromByteOffset: 17, as: UInt8.self) }
+        var moveCount: Int { Int(self.moveByte & ~IdentityPart.partFlag) }
+        private var hasPart: Bool { self.moveByte & IdentityPart.partFlag != 0 }
         private var idBytes: Int {
             Int(self.base.loadUnaligned(fromByteOffset: 18, as: UInt16.self))
         }
@@ -180,10 +211,21 @@ struct IdentityPart {
         }
 
         private var historyOffset: Int { IdentityPart.installationFixedBytes + self.idBytes }
-        var totalBytes: Int {
+        /// Where the part is, if it has one: behind the moves.
+        private var partOffset: Int {
             guard self.moveCount > 0 else { return self.historyOffset }
             return self.historyOffset + IdentityPart.firstHolderBytes + self.moveCount
                 * IdentityPart.moveBytes
+        }
+        var totalBytes: Int {
+            self.hasPart ? self.partOffset + IdentityPart.partBytes : self.partOffset
+        }
+
+        /// The merged-away profile that it belongs to, as a `ProfileRef`; 0: it is the profile's
+        /// own.
+        var part: UInt32 {
+            self.hasPart
+                ? self.base.loadUnaligned(fromByteOffset: self.partOffset, as: UInt32.self) : 0
         }
 
         /// Meaningful if it ever moved.

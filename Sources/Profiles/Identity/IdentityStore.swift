@@ -71,7 +71,7 @@ struct IdentityStore {
     }
 
     /// Whether an identifier names the profile of a header. A profile that was merged away keeps
-    /// its own id only.
+    /// its own id, and its custom id unless the survivor took that.
     @inline(__always)
     func holds(_ header: ProfileHeader, _ project: ProjectID, _ identifier: IdentifierView) -> Bool
     {
@@ -80,7 +80,10 @@ struct IdentityStore {
             return identifier.bytes.count == ProfileID.binaryBytes
                 && header.id == ProfileID(binary: identifier.bytes)
         }
-        return header.isLive && IdentityPart(self.slab.pointer(header.identity)).holds(identifier)
+        guard header.identity != 0, header.isLive || identifier.kind == .customID else {
+            return false
+        }
+        return IdentityPart(self.slab.pointer(header.identity)).holds(identifier)
     }
 
     /// The hash of a profile id in the index.

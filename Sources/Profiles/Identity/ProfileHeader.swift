@@ -45,7 +45,7 @@ struct ProfileHeader: BitwiseCopyable {
     var ledger: Handle = 0
     var ledgerBytes: UInt32 = 0
     /// Where the profile went in a merge, as a `ProfileRef`; 0: it lives. What it was stays here
-    /// for un-merge.
+    /// for un-merge, and its custom id for ever, as an alias.
     var mergedInto: UInt32 = 0
     /// An array of `CounterEntry`; 0 while there is none.
     var counters: Handle = 0

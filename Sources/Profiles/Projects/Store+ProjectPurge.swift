@@ -220,10 +220,8 @@ extension Store {
         if !header.isTombstone {
             self.unname(profile, self.identities.profileIDHash(header.project, header.id))
         }
-        if header.isLive {
-            self.unnameAll(of: profile, header)
-            self.changes.pointee.profilesAdded -= 1
-        }
+        if header.identity != 0 { self.unnameAll(of: profile, header) }
+        if header.isLive { self.changes.pointee.profilesAdded -= 1 }
         self.addressesChanged(
             profile, from: header.isLive ? header : nil, to: AttributeDraft())
         self.gatherDropped(header)
@@ -248,6 +246,7 @@ extension Store {
             let custom = IdentifierView(kind: .customID, bytes: identity.customID)
             self.unname(profile, self.hash.identifier(header.project, custom))
         }
+        guard header.isLive else { return }
         identity.forEachInstallation {
             let installation = IdentifierView(kind: .installationID, bytes: $0.id)
             self.unname(profile, self.hash.identifier(header.project, installation))

@@ -25,9 +25,17 @@ enum ResponseProfiles {
                 guard let event = EventResultView(from: &reader) else { return }
                 name(event.holder)
             }
-        case .identify, .updateSubscription, .confirmSubscription, .redeemUnsubscribe:
+        case .identify, .updateSubscription, .confirmSubscription, .redeemUnsubscribe, .merge:
             let id = reader.read(count: ProfileID.binaryBytes)
             if !reader.overrun { name(ProfileID(binary: id)) }
+        case .detach:
+            guard let detached = DetachResultBody(from: &reader) else { return }
+            name(detached.profileID)
+            name(detached.formerProfileID)
+        case .unmerge:
+            guard let unmerged = UnmergeResultBody(from: &reader) else { return }
+            name(unmerged.profileID)
+            name(unmerged.restoredID)
         case .batch:
             for _ in 0 ..< reader.read(UInt16.self) {
                 var item = reader

@@ -219,47 +219,6 @@ extension ProfileHeader {
     }
 }
 
-extension MergeEntry {
-    /// Layout:
-    /// `loser, survivor: UInt32 | receivedAt: Int64 µs | lsn: UInt64 |
-    /// eventCount, attributesBytes, consentBytes: UInt32 | lsns of the events: UInt64 each |
-    /// the survivor's attributes | its consent`.
-    func write(into buffer: inout ByteBuffer, slab: Slab) {
-        buffer.append(self.loser.rawValue)
-        buffer.append(self.survivor.rawValue)
-        buffer.append(self.receivedAt)
-        buffer.append(self.lsn)
-        buffer.append(self.eventCount)
-        buffer.append(self.survivorAttributes.bytes)
-        buffer.append(self.survivorConsent.bytes)
-        slab.append(self.events, Int(self.eventCount) * MemoryLayout<UInt64>.stride, to: &buffer)
-        slab.append(self.survivorAttributes.block, Int(self.survivorAttributes.bytes), to: &buffer)
-        slab.append(self.survivorConsent.block, Int(self.survivorConsent.bytes), to: &buffer)
-    }
-
-    /// Reads what `write` wrote into blocks of their own; `nil` if it is no merge.
-    init?(from reader: inout ByteReader, slab: Slab) {
-        let (loser, survivor) = (reader.read(UInt32.self), reader.read(UInt32.self))
-        let receivedAt = reader.read(Int64.self)
-        let lsn = reader.read(UInt64.self)
-        guard loser != 0, survivor != 0, !reader.overrun else { return nil }
-        self.init(
-            loser: ProfileRef(rawValue: loser), survivor: ProfileRef(rawValue: survivor),
-            call: CallContext(
-                firstLSN: lsn, lsn: lsn, receivedAt: receivedAt, rules: .current))
-        self.eventCount = reader.read()
-        let (attributesBytes, consentBytes) = (reader.read(UInt32.self), reader.read(UInt32.self))
-        self.events = slab.allocate(
-            copying: reader.read(count: Int(self.eventCount) * MemoryLayout<UInt64>.stride))
-        self.survivorAttributes = (
-            slab.allocate(copying: reader.read(count: Int(attributesBytes))), attributesBytes
-        )
-        self.survivorConsent = (
-            slab.allocate(copying: reader.read(count: Int(consentBytes))), consentBytes
-        )
-    }
-}
-
 extension BlockList.Block {
     /// Layout: `low, high: UInt64 | erasedAt: Int64 µs`.
     func write(into buffer: inout ByteBuffer) {

@@ -11,10 +11,12 @@ struct SnapshotSource {
     let work: UnsafeMutablePointer<SnapshotWork>
     private let slab: Slab
     private let pool: ProfilePool
+    private let merges: MergeTables
 
-    init(slab: Slab, pool: ProfilePool) {
+    init(slab: Slab, pool: ProfilePool, merges: MergeTables) {
         self.slab = slab
         self.pool = pool
+        self.merges = merges
         self.work = .allocate(capacity: 1)
         self.work.initialize(to: SnapshotWork())
     }
@@ -49,28 +51,29 @@ struct SnapshotSource {
         _ = self.writeProfileItem(profile)
     }
 
-    /// Writes the oldest merge of a project, which is about to be removed, if a running snapshot
-    /// still needs it.
-    func willForgetOldest(_ block: Handle, of project: Project) {
-        guard self.work.pointee.isActive, let owed = self.work.pointee.merges[project],
-            owed.left > 0, owed.next == block
-        else { return }
-        _ = self.writeNextMerge(of: project)
-    }
-
-    /// Writes a merge that is about to be removed from any position of its project's list, if a
-    /// running snapshot still needs it.
-    ///
-    /// - Parameter next: The entry behind it; 0: it is the last one.
-    func willRemove(_ merge: MergeEntry, _ block: Handle, next: Handle, of project: Project) {
+    /// Writes a merge whose entry is about to change, if a running snapshot still needs it.
+    func willChange(merge block: Handle, of project: Project) {
+        let merge = self.merges.entry(block)
         // Lsns ascend along the list.
         guard self.work.pointee.isActive, let owed = self.work.pointee.merges[project],
             owed.left > 0, merge.lsn <= self.work.pointee.lsn,
-            merge.lsn >= MergeEntry(self.slab.pointer(owed.next)).lsn
+            merge.lsn >= self.merges.entry(owed.next).lsn,
+            merge.snapshotNumber != self.work.pointee.number
         else { return }
         self.work.pointee.merges[project] = SnapshotWork.ListCursor(
-            next: owed.next == block ? next : owed.next, left: owed.left - 1)
+            next: owed.next, left: owed.left - 1)
+        self.merges.change(block) { $0.snapshotNumber = self.work.pointee.number }
         self.writeItem(of: merge, project)
+    }
+
+    /// The same for a merge that is about to leave its project's list, whose cursor moves on.
+    func willRemove(_ block: Handle, of project: Project) {
+        self.willChange(merge: block, of: project)
+        guard self.work.pointee.isActive, let owed = self.work.pointee.merges[project],
+            owed.next == block
+        else { return }
+        self.work.pointee.merges[project] = SnapshotWork.ListCursor(
+            next: self.merges.entry(block).next, left: owed.left)
     }
 
     // MARK: Items in their turn
@@ -83,11 +86,15 @@ struct SnapshotSource {
 
     private func writeNextMerge(of project: Project) -> Int {
         guard var cursor = self.work.pointee.merges[project], cursor.left > 0 else { return 0 }
-        let block = cursor.next
-        cursor.next = self.slab.pointer(block).load(as: Handle.self)
+        var merge = self.merges.entry(cursor.next)
+        // What changed meanwhile was written before.
+        while merge.snapshotNumber == self.work.pointee.number {
+            merge = self.merges.entry(merge.next)
+        }
+        cursor.next = merge.next
         cursor.left -= 1
         self.work.pointee.merges[project] = cursor
-        return self.writeItem(of: MergeEntry(self.slab.pointer(block)), project)
+        return self.writeItem(of: merge, project)
     }
 
     @discardableResult

@@ -25,6 +25,9 @@ struct SnapshotWork: ~Copyable {
     private(set) var isActive = false
     /// The lsn of the state that is written.
     private(set) var lsn: UInt64 = 0
+    /// Of this snapshot among those of the process; entries that were written out of their turn
+    /// have it. 0: none was begun.
+    private(set) var number: UInt32 = 0
     var phase = Phase.suppressions
     /// The block that items are appended to.
     private var block = SnapshotBlock()
@@ -104,6 +107,7 @@ struct SnapshotWork: ~Copyable {
         precondition(!self.isActive, "one snapshot at a time")
         self.isActive = true
         self.lsn = lsn
+        self.number &+= 1
         self.phase = .suppressions
         self.isComplete = false
         self.suppressionsWritten = 0

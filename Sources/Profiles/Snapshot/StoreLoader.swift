@@ -81,8 +81,10 @@ package final class StoreLoader {
         for (_, block, project) in self.merges {
             store.enter(
                 block, in: project,
-                receivedAt: MergeEntry(store.slab.pointer(block)).receivedAt)
-            guard project.merges.count <= store.limits.mergesPerProject else {
+                receivedAt: store.merges.entry(block).receivedAt)
+            guard store.isWhole(store.merges.entry(block), of: project),
+                project.merges.count <= store.limits.mergesPerProject
+            else {
                 throw .malformed(item: SnapshotItem.merge.rawValue)
             }
         }
@@ -226,8 +228,7 @@ package final class StoreLoader {
     private func loadMerge(_ body: UnsafeRawBufferPointer, _ store: Store) -> Bool {
         var reader = ByteReader(body)
         guard let project = self.project(&reader, store),
-            let merge = MergeEntry(from: &reader, slab: store.slab), reader.isAtCleanEnd,
-            SnapshotFormat.times.contains(merge.receivedAt)
+            let merge = MergeEntry(from: &reader, slab: store.slab)
         else { return false }
         let block = store.slab.allocate(MergeEntry.blockBytes)
         merge.write(to: store.slab.pointer(block))
@@ -377,12 +378,14 @@ package final class StoreLoader {
         guard !header.isTombstone else { return }
         self.index.append(
             store.identities.profileIDHash(header.project, header.id), profile.rawValue)
-        guard header.isLive, header.identity != 0 else { return }
+        guard header.identity != 0 else { return }
         let identity = IdentityPart(store.slab.pointer(header.identity))
         if identity.customID.count > 0 {
+            // Of a profile that was merged away it is an alias.
             let custom = IdentifierView(kind: .customID, bytes: identity.customID)
             self.index.append(store.hash.identifier(header.project, custom), profile.rawValue)
         }
+        guard header.isLive else { return }
         identity.forEachInstallation {
             let installation = IdentifierView(kind: .installationID, bytes: $0.id)
             self.index.append(store.hash.identifier(header.project, installation), profile.rawValue)

@@ -5,7 +5,7 @@ package struct MemoryStatistics: Equatable, Sendable {
     /// What the slab has taken from the system, free blocks included.
     package var slabBytesReserved: Int
     package var profileHeaderBytes: Int
-    /// With that of addresses.
+    /// With that of addresses, and the tables of merges.
     package var identifierIndexBytes: Int
     /// The table of retained events by id.
     package var eventIndexBytes: Int
@@ -55,7 +55,7 @@ extension Store {
         MemoryStatistics(
             slabBytesInUse: self.slab.bytesInUse, slabBytesReserved: self.slab.bytesReserved,
             profileHeaderBytes: self.pool.bytes,
-            identifierIndexBytes: self.index.bytes + self.addresses.bytes,
+            identifierIndexBytes: self.index.bytes + self.addresses.bytes + self.merges.bytes,
             eventIndexBytes: self.events.bytes,
             requestBytes: self.projects.all.reduce(self.projects.instance.requests.bytes) {
                 $0 + $1.requests.bytes

@@ -55,14 +55,26 @@ extension Store {
         let call = CallContext(
             firstLSN: firstLSN, lsn: lsn, receivedAt: receivedAt, clock: clock,
             rules: Rules(version: rulesVersion))
+        try self.carryOut(kind, record, call, results: &results)
+        self.settleBytes()
+        self.state.pointee.lastReceivedAt = receivedAt
+        self.publishCounted(lsn)
+        self.publishNextTick(self.nextTick(at: call.clock))
+    }
+
+    /// Gives a record to the function of its kind.
+    @inline(__always)
+    private func carryOut(
+        _ kind: RecordKind, _ record: RecordView, _ call: CallContext, results: inout ByteBuffer
+    ) throws(ApplyError) {
         switch kind {
         case .genesis:
             try self.checkGenesis(record, call)
-            self.appendEmptyResult(kind, lsn: lsn, into: &results)
+            self.appendEmptyResult(kind, lsn: call.lsn, into: &results)
         case .tick:
-            guard record.payload.count == 0 else { throw .malformed(lsn: firstLSN) }
+            guard record.payload.count == 0 else { throw .malformed(lsn: call.firstLSN) }
             self.tick(call)
-            self.appendEmptyResult(kind, lsn: lsn, into: &results)
+            self.appendEmptyResult(kind, lsn: call.lsn, into: &results)
         case .track:
             try self.track(record, call, results: &results)
         case .identify:
@@ -97,11 +109,13 @@ extension Store {
             try self.settleFirings(record, call, results: &results)
         case .importPart:
             try self.importPart(record, call, results: &results)
+        case .merge:
+            try self.mergeProfiles(record, call, results: &results)
+        case .unmerge:
+            try self.unmerge(record, call, results: &results)
+        case .detach:
+            try self.detach(record, call, results: &results)
         }
-        self.settleBytes()
-        self.state.pointee.lastReceivedAt = receivedAt
-        self.publishCounted(lsn)
-        self.publishNextTick(self.nextTick(at: call.clock))
     }
 
     private func checkGenesis(_ record: RecordView, _ call: CallContext) throws(ApplyError) {

@@ -75,6 +75,10 @@ struct Rules: Equatable {
     /// Messages that differ in the time of sending only are equal for a request id.
     var ignoresSentAtOfRetries: Bool { self.version >= 2 }
 
+    /// A merge keeps all that undoing it needs, and its id proves itself; attributes name the part
+    /// of the profile through whose identifier they were written, not the device.
+    var keepsMergeUndo: Bool { self.version >= 3 }
+
     /// The platform that a call gives a device; 0: it keeps what it has, which is unspecified at
     /// first.
     ///

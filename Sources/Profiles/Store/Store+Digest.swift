@@ -143,10 +143,10 @@ extension Store {
         buffer.append(merge.survivor.rawValue)
         buffer.append(merge.receivedAt)
         buffer.append(merge.lsn)
-        self.append(merge.events, Int(merge.eventCount) * MemoryLayout<UInt64>.stride, to: &buffer)
-        self.append(
-            merge.survivorAttributes.block, Int(merge.survivorAttributes.bytes), to: &buffer)
-        self.append(merge.survivorConsent.block, Int(merge.survivorConsent.bytes), to: &buffer)
+        self.append(merge.events, merge.eventsBytes, to: &buffer)
+        self.append(merge.survivorAttributes, Int(merge.survivorAttributesBytes), to: &buffer)
+        self.append(merge.survivorConsent, Int(merge.survivorConsentBytes), to: &buffer)
+        merge.writeUndo(into: &buffer, slab: self.slab)
     }
 
     private func appendProfile(_ profile: ProfileRef, to buffer: inout ByteBuffer) {

@@ -23,7 +23,7 @@ import Synchronization
 // allocated by `init` and freed by `deinit`, one element each.
 package final class Store: @unchecked Sendable {
     /// Names the rules that `apply` follows; a release that changes any outcome raises it.
-    package static let rulesVersion: UInt32 = 2
+    package static let rulesVersion: UInt32 = 3
     /// The newest rules that this store applies by; only tests of a next version raise it.
     package var newestRules = Store.rulesVersion
 
@@ -41,6 +41,7 @@ package final class Store: @unchecked Sendable {
     let state: UnsafeMutablePointer<AppliedState>
     let work: UnsafeMutablePointer<TrackWork>
     let changes: UnsafeMutablePointer<ChangeSet>
+    let merges: MergeTables
     let suppressions: SuppressionStore
     let erasure: ErasureStore
     /// The keys of all projects and of operators.
@@ -74,7 +75,9 @@ package final class Store: @unchecked Sendable {
         self.eventStore = EventStore(
             slab: self.slab, hash: self.hash, ids: self.ids, pool: self.identities.pool)
         self.tokens = TokenKey(secret: genesis.secret)
-        self.snapshot = SnapshotSource(slab: self.slab, pool: self.identities.pool)
+        self.merges = MergeTables(slab: self.slab, ids: self.ids)
+        self.snapshot = SnapshotSource(
+            slab: self.slab, pool: self.identities.pool, merges: self.merges)
         self.suppressions = SuppressionStore(snapshot: self.snapshot.work)
         self.erasure = ErasureStore(
             slab: self.slab, hash: self.hash, limits: genesis.limits, snapshot: self.snapshot.work)
@@ -110,6 +113,7 @@ package final class Store: @unchecked Sendable {
         self.requests.destroy()
         self.eventStore.destroy()
         self.identities.destroy()
+        self.merges.destroy()
         self.suppressions.destroy()
         self.erasure.destroy()
         self.keys.destroy()

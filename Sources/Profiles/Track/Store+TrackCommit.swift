@@ -200,6 +200,7 @@ extension Store {
         for index in 0 ..< self.work.pointee.droppedCount {
             let handle = self.work.pointee.dropped[index]
             let block = EventBlock(self.slab.pointer(handle))
+            self.noteDropped(block)
             self.removeEvent(self.eventStore.hash(of: block, self.project.id), handle)
             self.discard(handle, bytes: block.totalBytes)
         }

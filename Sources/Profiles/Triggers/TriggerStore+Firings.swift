@@ -13,6 +13,8 @@ enum TriggerAction {
     /// The profile stored an event that the trigger's firings must not have behind them.
     case cancel(Trigger, ProfileRef)
     case merge(loser: ProfileRef, survivor: ProfileRef, [UnlessEvents])
+    /// The loser lives again.
+    case unmerge(loser: ProfileRef, survivor: ProfileRef)
 }
 
 /// The newest events of one name that two profiles had before they were merged; 0: none.
@@ -33,6 +35,8 @@ extension TriggerStore {
                 self.cancel(trigger, profile, before: .max, triggers)
             case .merge(let loser, let survivor, let events):
                 self.merge(loser, into: survivor, events, triggers)
+            case .unmerge(let loser, let survivor):
+                self.unmerge(loser, from: survivor, triggers)
             }
         }
         self.staged.removeAll(keepingCapacity: true)
@@ -207,7 +211,7 @@ extension TriggerStore {
     }
 
     /// The firings of a circle, from its first on.
-    private func circle(_ circle: FiringOwner.Circle, of owner: Handle) -> [Handle] {
+    func circle(_ circle: FiringOwner.Circle, of owner: Handle) -> [Handle] {
         let first = self.owner(owner)[circle]
         guard first != 0 else { return [] }
         var blocks = [first]

@@ -48,6 +48,8 @@ package enum Rejection: UInt8, Sendable, CaseIterable {
     case triggerNotFound = 32
     /// The filter is invalid, and nothing else is.
     case filterInvalid = 33
+    /// No merge of this project has this id.
+    case mergeNotFound = 34
 
     /// The reason in `google.rpc.ErrorInfo`.
     package var reason: StaticString {
@@ -86,6 +88,7 @@ package enum Rejection: UInt8, Sendable, CaseIterable {
         case .keysDisabled: "KEYS_DISABLED"
         case .triggerNotFound: "TRIGGER_NOT_FOUND"
         case .filterInvalid: "FILTER_INVALID"
+        case .mergeNotFound: "MERGE_NOT_FOUND"
         }
     }
 }
