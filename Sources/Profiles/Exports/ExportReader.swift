@@ -367,11 +367,6 @@ package final class ExportReader {
 }
 
 extension ProfileWalk {
-    /// The position of a profile.
-    static func position(of profile: ProfileRef) -> UInt64 {
-        UInt64(profile.shard) << 32 | UInt64(profile.slot)
-    }
-
     /// Slots of the present shard from here to a position; those of others are not counted.
     func slots(before position: UInt64) -> Int {
         guard Int(position >> 32) == self.shard else { return .max }
