@@ -153,7 +153,8 @@ def groups_of_outcomes(sides, name):
     groups = collections.defaultdict(list)
     for probe, is_known in sides.probes(name):
         for side in sides.all:
-            if probe.path == "page_token":
+            # A filter that finds nobody is as good, and the twin would be found by others.
+            if probe.path == "page_token" and not name.endswith("ListProfiles"):
                 side.twin(sides.known[name])
             request = probe.apply(ROWS[name].request(side.person(name)), is_known)
             # What a position leads to depends on how far a server is.

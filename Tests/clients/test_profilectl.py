@@ -358,3 +358,22 @@ def test_bench_prints_a_histogram_or_json(shared):
 def test_bench_without_a_server_reports_it():
     finished = subprocess.run([str(BENCH), "--port", "1"], capture_output=True, text=True, timeout=30)
     assert finished.returncode == 3 and "cannot reach 127.0.0.1:1" in finished.stderr
+
+
+def test_profiles_are_counted_and_listed_by_a_filter(server):
+    server.start()
+    for number in range(25):
+        assert ctl(server, "identify", f"p{number}", f"n={number}", "plan=gold").code == 0
+    assert ctl(server, "count").out == "25\n"
+    assert ctl(server, "count", "n", "<", "10").out == "10\n"
+    assert ctl(server, "count", "n < 10 AND custom_id = p3", "--json").json == {"count": 1, "lsn": 26}
+    shown = ctl(server, "list", 'plan = "gold"')
+    lines = shown.out.splitlines()
+    assert lines[0].split() == ["CUSTOM", "ID", "PROFILE", "DEVICES", "EVENTS", "SEEN"] and len(lines) == 21
+    assert len(ctl(server, "list", "--limit", "0").out.splitlines()) == 26
+    assert ctl(server, "list", "n > 100").out == "no profiles\n"
+    found = ctl(server, "list", "n < 3", "--json", "--fields", "custom_id").out.splitlines()
+    assert sorted(json.loads(line)["custom_id"] for line in found) == ["p0", "p1", "p2"]
+    one_line(ctl(server, "count", "n <"), 1, "column 4")
+    one_line(ctl(server, "list", "--fields", "custom_id"), 2, "--json")
+    assert server.stop() == 0

@@ -57,13 +57,13 @@ package final class ScanWorker: Steppable {
         let now = self.clock.monotonicNanoseconds()
         for call in requests.opened { self.begin(call, now) }
         for call in requests.signalled { self.forget(call) }
-        self.promote(now)
         var kept: [Run] = []
         for run in self.running where !self.proceed(run, now) { kept.append(run) }
         self.running = kept
+        self.promote(now)
         self.copies.shrink(toCapacity: 1 << 20)
         self.images.shrink(toCapacity: 1 << 20)
-        return self.running.isEmpty && self.waiting.isEmpty ? .whenWoken : .now
+        return self.running.isEmpty ? .whenWoken : .now
     }
 
     // MARK: Scans that come and go
