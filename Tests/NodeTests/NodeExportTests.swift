@@ -55,7 +55,8 @@ import Testing
         for id in ["a", "b"] { try Self.track(harness, "ann", id) }
         let subscribe = Requests.subscription("ann", "SUBSCRIBED", source: "USER")
         #expect(try harness.call("UpdateSubscription", subscribe).status == 0)
-        let suppress = #"{"project":"default","channel":"EMAIL","address":"ann@EXAMPLE.org","#
+        let suppress =
+            #"{"project":"default","channel":"EMAIL","address":"ann@EXAMPLE.org","#
             + #""reason":"MANUAL"}"#
         #expect(try harness.call("AddSuppression", suppress).status == 0)
         let head = try #require(harness.node.recovered).store.appliedLSN
