@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# ExportProject: profiles a second and CPU of the server, and Tracks at a fixed rate with and without exports beside them.
-# `--loops 1`; profiles have a custom ID and three attributes.
+# ExportProject: profiles a second and CPU of the server, and Tracks at a fixed rate with and without exports beside
+# them. `--loops 1`; profiles have a custom ID and three attributes.
 # Usage: Benchmarks/export.sh
 # PEOPLE (1000000), ROUNDS (3), RATE (5000), SECONDS_EACH (10), BIN (.build/release)
 set -euo pipefail
@@ -25,7 +25,8 @@ alone() {
         -v client="$(field cpu_seconds <<< "$report")" -v from="$before" -v to="$(cpu base)" 'BEGIN {
             server = (to - from) / 1000000
             printf "export: %d profiles in %.2f s, %.0f a second, %.0f bytes each; ", n, s, n / s, b / n
-            printf "CPU of the server %.2f s (%.2f µs a profile), of the client %.2f s\n", server, server * 1e6 / n, client
+            printf "CPU of the server %.2f s (%.2f µs a profile), ", server, server * 1e6 / n
+            printf "of the client %.2f s\n", client
         }'
 }
 

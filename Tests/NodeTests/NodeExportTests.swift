@@ -50,12 +50,13 @@ import Testing
         let harness = try NodeHarness.serving()
         let identify =
             #"{"project":"default","custom_id":"ann","attributes":{"native":{"#
-            + #""email_address":{"value":"Ann@example.org"}},"set":{"plan":"gold"}}}"#
+            + #""email_address":"Ann@example.org"},"set":{"plan":"gold"}}}"#
         #expect(try harness.call("Identify", identify).status == 0)
         for id in ["a", "b"] { try Self.track(harness, "ann", id) }
         let subscribe = Requests.subscription("ann", "SUBSCRIBED", source: "USER")
         #expect(try harness.call("UpdateSubscription", subscribe).status == 0)
-        let suppress = #"{"project":"default","channel":"EMAIL","address":"ann@EXAMPLE.org","#
+        let suppress =
+            #"{"project":"default","channel":"EMAIL","address":"ann@EXAMPLE.org","#
             + #""reason":"MANUAL"}"#
         #expect(try harness.call("AddSuppression", suppress).status == 0)
         let head = try #require(harness.node.recovered).store.appliedLSN
@@ -227,7 +228,7 @@ import Testing
     @Test func deletedProjectIsExportedUntilItsDataGoes() throws {
         let harness = try NodeHarness.serving(configure: { configuration in
             Self.small(&configuration)
-            configuration.projectDeleteSeconds = 60
+            configuration.projectDeleteSeconds = 2
         })
         #expect(try harness.call(.admin("CreateProject"), #"{"project":"them"}"#).status == 0)
         for number in 0 ..< 200 {
@@ -239,7 +240,7 @@ import Testing
         #expect(try harness.call(.admin("DeleteProject"), #"{"project":"them"}"#).status == 0)
         #expect(try OpenExport(harness, of: "p1", project: "them").end == (9, "PROJECT_DELETED"))
         #expect(try OpenExport(harness, project: "them").people.count == 200)
-        try harness.pass(milliseconds: 61_000)
+        try harness.pass(milliseconds: 2_500)
         slow.client.isReading = true
         try harness.settle()
         #expect(slow.end == (9, "PROJECT_DELETED") && slow.people.count < 100)

@@ -88,6 +88,18 @@ extension TrackFixture {
         ExportReader(ProjectID(rawValue: self.project), from: position)
     }
 
+    /// The id of a profile of any form.
+    func id(of customID: String) -> ProfileID? {
+        var buffer = ByteBuffer()
+        withBytes(customID) {
+            _ = self.store.read(
+                project: ProjectID(rawValue: self.project),
+                identifier: IdentifierView(kind: .customID, bytes: $0), now: self.now,
+                into: &buffer)
+        }
+        return ProfileImage(buffer.bytes)?.profileID
+    }
+
     /// Everyone who lives, by the image of the store.
     var livingIDs: Set<ProfileID> {
         var ids: Set<ProfileID> = []

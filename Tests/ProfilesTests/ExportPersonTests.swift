@@ -33,7 +33,7 @@ import Testing
             ])
         #expect(export.lsns == [fixture.store.appliedLSN] && export.ending == "end")
         #expect(export.parts.allSatisfy { $0.nextPosition == nil && !$0.isRedirected })
-        #expect(Set(export.parts.map(\.profileID)) == [fixture.read("ann")?.id])
+        #expect(Set(export.parts.map(\.profileID)) == [fixture.id(of: "ann")])
     }
 
     @Test func bothChainsOfAMergedPersonComeInOneOrder() throws {
@@ -169,7 +169,7 @@ import Testing
             (spec.device, spec.person) = ("d", "ann")
             try fixture.apply(spec.record)
         }
-        #expect(export.parts.count == 902 && export.ids == [fixture.read("ann")?.id])
+        #expect(export.parts.count == 902 && export.ids == [fixture.id(of: "ann")])
         #expect(export.parts.first?.isRedirected == true)
     }
 

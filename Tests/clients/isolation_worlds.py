@@ -69,6 +69,9 @@ class Caller:
             self.raw.open_window()
         fields = [("authorization", self.authorization)] if self.authorization is not None else []
         stream = self.raw.headers(*fields, *extra, path=path)
+        if path == "/profiles.v1.Profiles/ExportProject":
+            # Everyone of a project is more than the window of a stream.
+            self.raw.open_window(stream)
         self.raw.data(stream, b"".join(message(payload) for payload in payloads))
         has_end = path != "/profiles.v1.Profiles/Watch"
         response = self.raw.response(stream, is_enough=lambda data: not has_end and len(split(data)) > 0)

@@ -192,6 +192,8 @@ class Writer(threading.Thread):
         self.channel = server.channel()
         self.stub = profiles_pb2_grpc.ProfilesStub(self.channel)
         self.names, self.devices, self.writes = [], 0, 0
+        # Who has a device is not erased: of a device that moved to an erased person the feed tells nothing any more.
+        self.holders = set()
 
     def run(self):
         while not self.stopping.is_set():
@@ -226,9 +228,12 @@ class Writer(threading.Thread):
             self.stub.Track(track(device, event("open", event_id=unique("e"))), timeout=20)
         elif kind == "login" and self.devices:
             device = f"d{self.number}-{self.chance.randrange(1, self.devices + 1)}"
-            identify(self.stub, self.name(), device=device)
-        elif kind == "erase" and self.chance.random() < 0.3:
-            name = self.names.pop(self.chance.randrange(len(self.names)))
+            name = self.name()
+            self.holders.add(name)
+            identify(self.stub, name, device=device)
+        elif kind == "erase" and self.chance.random() < 0.3 and set(self.names) - self.holders:
+            name = self.chance.choice(sorted(set(self.names) - self.holders))
+            self.names.remove(name)
             self.stub.EraseProfile(rpc.EraseProfileRequest(project="default", identifier=custom(name)), timeout=20)
 
 
@@ -243,7 +248,7 @@ def test_an_export_and_the_feed_behind_it_are_the_base(server):
     with server.channel() as channel:
         stub = profiles_pb2_grpc.ProfilesStub(channel)
         deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline or len(replicas) < 3:
             time.sleep(0.3)
             replicas.append(Replica(export(stub)))
         stop.set()
@@ -252,7 +257,7 @@ def test_an_export_and_the_feed_behind_it_are_the_base(server):
             writer.channel.close()
         stub.Track(track(custom("end"), event("end", event_id="end")), timeout=20)
         truth = {group[0].profile.profile_id: replica_of.Person.of(group) for group in groups(export(stub))}
-        assert sum(writer.writes for writer in writers) > 500 and len(replicas) >= 3
+        assert sum(writer.writes for writer in writers) > 500
         for replica in replicas:
             exported = set(replica.people)
             replica.follow(stub, "end")

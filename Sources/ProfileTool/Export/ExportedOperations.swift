@@ -27,9 +27,12 @@ struct ExportedOperations {
         }
         self.profile = profile
         self.events = person.events
+        if devices.isEmpty { self.addPerson() }
         self.addDevices(devices)
         self.addAttributes()
         self.addEvents()
+        // A device has the platform that was named last.
+        self.addDevices(devices.filter(self.isNamedOtherwise))
         self.addSubscriptions()
     }
 
@@ -52,14 +55,24 @@ struct ExportedOperations {
                     ("occurred_at", device["attached_at"]),
                 ])
         }
-        if devices.isEmpty {
-            self.add(
-                "identify",
-                [
-                    ("custom_id", self.profile["custom_id"]),
-                    ("occurred_at", self.profile["created_at"]),
-                ])
+    }
+
+    /// Whether an event of a device names another platform than the device has.
+    private func isNamedOtherwise(_ device: JSONValue) -> Bool {
+        self.events.contains { event in
+            event["identifier"]?["installation_id"] == device["installation_id"]
+                && event["source"]?["platform"] != device["platform"]
         }
+    }
+
+    /// Makes a person who has no device.
+    private mutating func addPerson() {
+        self.add(
+            "identify",
+            [
+                ("custom_id", self.profile["custom_id"]),
+                ("occurred_at", self.profile["created_at"]),
+            ])
     }
 
     /// Attributes that have one time and source.

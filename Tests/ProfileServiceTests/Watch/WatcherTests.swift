@@ -68,8 +68,7 @@ import Testing
 
     private static func isNothing(
         _ finding: BatchHandover<MessageBatch, CallFailure>.Finding
-    ) -> Bool
-    {
+    ) -> Bool {
         if case .nothing = finding { true } else { false }
     }
 
