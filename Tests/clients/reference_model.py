@@ -324,7 +324,7 @@ class Model(Tracks, Triggers, Erasures, Imports):
             self.events[self.event_key(event.identifier, event.event_id)] = (survivor.id, event)
         if loser.events:
             self.drop_events(survivor)
-        survivor.created = min(survivor.created, loser.created)
+        survivor.created, survivor.seen = min(survivor.created, loser.created), max(survivor.seen, loser.seen)
         survivor.aliases += [loser.id, *loser.aliases]
         survivor.merged_devices += [*loser.devices, *loser.merged_devices]
         self.aliases[loser.id] = survivor.id
