@@ -332,7 +332,7 @@ class Model(Tracks, Triggers, Erasures, Imports, Repairs):
             self.events[self.event_key(event.identifier, event.event_id)] = (survivor.id, event)
         if loser.events:
             self.drop_events(survivor)
-        survivor.created = min(survivor.created, loser.created)
+        survivor.created, survivor.seen = min(survivor.created, loser.created), max(survivor.seen, loser.seen)
         survivor.aliases += [loser.id, *loser.aliases]
         survivor.custom_aliases += loser.custom_aliases
         if loser.custom_id and survivor.custom_id:

@@ -319,6 +319,8 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
             for entry in getattr(part, "entries", ()):
                 yield micros(entry.received_at)
         if isinstance(response, rpc.ImportProfilesResponse):
+            # Its response shows nothing, and a patch for a device may go to whoever held it then.
+            names = list(dict.fromkeys([*names, *self.names]))
             yield from (micros(entry.received_at) for name in names for entry in self.ledger(name))
         profiles = [part.profile for part in parts if isinstance(part, rpc.IdentifyResponse)]
         if not isinstance(response, (rpc.AddSuppressionResponse, rpc.RemoveSuppressionResponse)):

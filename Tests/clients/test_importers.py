@@ -124,7 +124,8 @@ def test_a_csv_file_becomes_profiles_with_consent(shared, stub, tmp_path):
     )
     file.write_text(CSV.format(**names) + f"{unique('five')},,,,,,,\n")
     assert run(shared, "profile_csv.py", file).returncode == 5
-    states = {(change.channel, change.topic): change.state for change in profile(stub, names["one"]).subscriptions.items}
+    one = profile(stub, names["one"])
+    states = {(change.channel, change.topic): change.state for change in one.subscriptions.items}
     assert states[(email, "")] == types_pb2.SUBSCRIPTION_STATE_UNSUBSCRIBED
 
 

@@ -205,7 +205,7 @@ def test_import_stores_valid_lines_and_reports_invalid_ones(shared, tmp_path):
     write_lines(file, lines)
     file.write_text("# a comment\n\n" + file.read_text() + "{no json\n")
     result = ctl(shared, "import", file)
-    assert result.code == 5 and result.out.startswith("18 operations done, 3 rejected; 18 events stored")
+    assert result.code == 5 and result.out.startswith("18 operations done, 3 rejected; 18 changed something")
     errors = result.errors.splitlines()
     assert len(errors) == 3
     assert any(f"{file}:6: " in line and "events[0].name: " in line for line in errors)
@@ -216,15 +216,16 @@ def test_import_stores_valid_lines_and_reports_invalid_ones(shared, tmp_path):
 
 @pytest.mark.parametrize("kept", [0, 200, 600])
 def test_an_interrupted_import_resumes_and_applies_nothing_twice(shared, tmp_path, kept):
-    """Events here have no event id: only the request ids of the import keep them from being stored twice."""
+    """Events here have no event id: only the chunk ids of the import keep them from being stored twice."""
     prefix = unique("resume")
     file, position = tmp_path / "steps.jsonl", tmp_path / "position"
     write_lines(file, operations(1_000, prefix))
-    assert ctl(shared, "import", file, "--resume", position).code == 0
+    words = ["import", file, "--resume", position, "--batch", "200"]
+    assert ctl(shared, *words).code == 0
     # As if it had been killed after `kept` lines: later lines are sent again.
     state = json.loads(position.read_text()) | {"lines": kept, "complete": False}
     position.write_text(json.dumps(state))
-    again = ctl(shared, "import", file, "--resume", position)
+    again = ctl(shared, *words)
     assert again.code == 0 and again.out.startswith(f"{1_000 - kept} operations done, 0 rejected")
     assert counts(shared, prefix) == 1_000
     assert "is already imported: 1000 lines" in ctl(shared, "import", file, "--resume", position).out

@@ -179,8 +179,8 @@ extension Store {
 
     /// Evaluates a part on the state as it is, and rolls back.
     ///
-    /// One commit of all locks, as an atomic batch has it: readers wait meanwhile, some 20 ms for
-    /// the largest chunk (docs/decisions/0462-validating-an-import.md).
+    /// Under all locks, as an atomic batch: readers wait meanwhile
+    /// (docs/decisions/0462-validating-an-import.md).
     private func validate(
         _ header: ImportPartHeader, _ items: ByteReader, _ call: CallContext,
         results: inout ByteBuffer
