@@ -25,6 +25,7 @@ package final class SimulatedDisk: FileSystem {
         var syncsAfterFailure = 0
         var failedNodes: Set<Int> = []
         var openFiles = 0
+        var cacheDrops = 0
     }
 
     let state: Mutex<State>
@@ -184,6 +185,9 @@ extension SimulatedDisk {
 
     /// Files opened and not closed.
     package var openFiles: Int { self.state.withLock { $0.openFiles } }
+
+    /// How often a file was taken out of the page cache.
+    package var cacheDrops: Int { self.state.withLock { $0.cacheDrops } }
 
     /// Makes the n-th call of a kind fail; `nil` takes an earlier plan back.
     package func plan(_ fault: DiskFaultPlan?) { self.state.withLock { $0.fault = fault } }

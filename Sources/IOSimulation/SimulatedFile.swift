@@ -66,7 +66,9 @@ final class SimulatedFile: File {
         }
     }
 
-    func dropCache() {}
+    func dropCache() {
+        self.disk.state.withLock { $0.cacheDrops += 1 }
+    }
 
     func truncate(to size: Int) throws(IOError) {
         try self.disk.attempt("ftruncate", self.path) { state throws(IOError) in

@@ -41,6 +41,13 @@ package final class SegmentPreparer: LogPreparer, Sendable {
     /// Wakes the preparer's driver when a spare was taken and the next one is wanted.
     private let waker: (any Waker)?
     private let failureCell = Guarded<IOError?>(nil)
+    /// A segment that the log has left, at most one.
+    private let left = Guarded<Left>(Left(file: nil))
+
+    // SAFETY: used by whoever took it out of the lock of `left`.
+    private struct Left: @unchecked Sendable {
+        var file: (any File)?
+    }
 
     /// Space that no segment may take, in bytes: what the next snapshot needs, or a disk full of
     /// log could not be freed by one.
@@ -53,6 +60,10 @@ package final class SegmentPreparer: LogPreparer, Sendable {
         self.stepBytes = options.prepareStepBytes
         self.zeros = Zeros(count: min(options.prepareStepBytes, options.segmentBytes))
         self.waker = waker
+    }
+
+    deinit {
+        self.left.withLock { $0.file?.close() }
     }
 
     /// Immutable zeros.
@@ -83,6 +94,7 @@ package final class SegmentPreparer: LogPreparer, Sendable {
     package var failure: IOError? { self.failureCell.withLock { $0 } }
 
     package func step() -> NextStep {
+        self.dropLeft()
         do throws(IOError) {
             let hasMore = try self.prepare()
             self.failureCell.withLock { $0 = nil }
@@ -182,6 +194,31 @@ package final class SegmentPreparer: LogPreparer, Sendable {
         }
         guard let spare else { return nil }
         return (spare.file, Self.name)
+    }
+
+    /// Takes a durable segment that the log writes to no more, for the next step to close.
+    ///
+    /// Only a start, a scrub or a backup reads it again. Its pages are given to the segments that
+    /// come next: a fresh page costs more than what is written to it, most of all in a virtual
+    /// machine.
+    func leave(_ file: any File) {
+        let newest = Left(file: file)
+        let before = self.left.withLock { left in
+            defer { left = newest }
+            return left
+        }
+        before.file?.close()
+        self.waker?.wake()
+    }
+
+    /// Takes the segment that the log has left out of the page cache, and closes it.
+    package func dropLeft() {
+        let left = self.left.withLock { left in
+            defer { left = Left(file: nil) }
+            return left
+        }
+        left.file?.dropCache()
+        left.file?.close()
     }
 
     /// The file that `take` gave has its own name now, or never will: the next one may be made.

@@ -322,7 +322,7 @@ package final class SegmentedLog: CommandLog {
             throw self.fail(error)
         }
         if next.isSpare { self.preparer.wakeForNext() }
-        self.file.close()
+        self.preparer.leave(self.file)
         self.file = next.file
         self.segment = header.number
         self.offset = SegmentHeader.bytes

@@ -103,6 +103,7 @@ import Testing
             }
             hits += 1
             try #require(error == .noSpace)
+            fixture.opened.preparer.dropLeft()
             #expect(fixture.disk.openFiles == 1, "a refused append leaves no file open")
             // The same frame goes through as soon as there is space: no gap, no second copy.
             let rest = Self.writeUntilFailure(

@@ -125,6 +125,30 @@ import Testing
         #expect(try fixture.opened.preparer.prepare())
     }
 
+    /// One file is held for the preparer at most, whatever becomes of it.
+    @Test func aSegmentThatTheLogHasLeftIsDroppedFromTheCacheAndClosed() throws {
+        let fixture = LogFixture()
+        try fixture.open()
+        var index = 1
+        func leaveSegments(_ count: Int) throws {
+            func segments() -> Int { fixture.files.count { $0.path.hasSuffix(".log") } }
+            let wanted = segments() + count
+            while segments() < wanted {
+                try fixture.write(index)
+                index += 1
+            }
+        }
+        try leaveSegments(1)
+        #expect(fixture.disk.openFiles == 2 && fixture.disk.cacheDrops == 0)
+        _ = fixture.opened.preparer.step()
+        #expect(fixture.disk.cacheDrops == 1)
+        #expect(fixture.disk.openFiles == 2, "the segment that is written to, and the spare one")
+        try leaveSegments(3)
+        #expect(fixture.disk.openFiles == 3, "the newest of those that were left, too")
+        _ = fixture.opened.preparer.step()
+        #expect(fixture.disk.cacheDrops == 2 && fixture.disk.openFiles == 2)
+    }
+
     @Test func L8_failedPreparationBeginsAnotherFile() throws {
         let fixture = LogFixture()
         try fixture.open()

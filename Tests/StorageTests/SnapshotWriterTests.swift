@@ -200,6 +200,7 @@ import Testing
                 }
             }
             guard fixture.disk.faultsHit > 0 else { break }
+            fixture.opened.preparer.dropLeft()
             #expect(fixture.disk.openFiles == 1, "call \(number)")
             // The log knows nothing of it.
             try fixture.write(60)

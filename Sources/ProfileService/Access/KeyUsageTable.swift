@@ -150,8 +150,10 @@ final class KeyUsageTable: Sendable {
 
     /// When a key was last used, in minutes since 1970; 0: not since the start.
     func lastUsedMinute(_ name: KeyName) -> UInt32 {
-        self.state.withLock {
-            $0.handles[Name(name)]?.cell.pointee.lastUsedMinute.load(ordering: .relaxed) ?? 0
+        self.state.withLock { state in
+            // Optional chaining reads through the null pointer under the thread sanitizer.
+            guard let handle = state.handles[Name(name)] else { return 0 }
+            return handle.cell.pointee.lastUsedMinute.load(ordering: .relaxed)
         }
     }
 

@@ -77,6 +77,9 @@ extension FeedWriter {
     func sync() throws(IOError) {
         if let current = self.current, current.bytes > current.syncedBytes {
             try current.file.sync()
+            // Readers near the head have these blocks in memory. A day of them would push
+            // everything else out of the page cache, and take a fresh page for every 4 KiB.
+            current.file.dropCache()
             self.current?.syncedBytes = current.bytes
         }
         try self.syncNames()

@@ -141,6 +141,9 @@ import Testing
             fixture.run(0 ..< 100)
             #expect(FeedFixture.complaint(fixture.feed, frames: 100) == nil)
             #expect(disk.openFiles == 1, "the segment that is written")
+            let drops = disk.cacheDrops
+            #expect(fixture.sync() == true)
+            #expect(disk.cacheDrops > drops, "what is durable is not kept in the page cache")
         }
         #expect(disk.openFiles == 0)
     }
