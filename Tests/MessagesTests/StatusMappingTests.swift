@@ -21,7 +21,7 @@ import Testing
         .notLeader: .unavailable, .outcomeUnknown: .unavailable,
         .projectExists: .alreadyExists, .projectDeleted: .failedPrecondition,
         .keyInvalid: .unauthenticated, .keyNotFound: .notFound,
-        .triggerNotFound: .notFound, .filterInvalid: .invalidArgument,
+        .mergeNotFound: .notFound, .triggerNotFound: .notFound, .filterInvalid: .invalidArgument,
         .scopeMissing: .permissionDenied, .keysDisabled: .failedPrecondition,
     ]
 

@@ -61,13 +61,15 @@ import Testing
         }
     }
 
-    @Test func mergedProfileLeadsToTheEndOfItsChainUnderItsOwnIdOnly() {
+    @Test func mergedProfileLeadsToTheEndOfItsChainUnderItsOwnIds() {
         self.withStore { store in
             let all = (1 ... 3).map { self.add("p\($0)", id: UInt64($0), to: store) }
             store.pool.header(all[0]).pointee.mergedInto = all[1].rawValue
             store.pool.header(all[1]).pointee.mergedInto = all[2].rawValue
             #expect(store.survivor(of: all[0]) == all[2])
-            #expect(self.find("p1", in: store) == nil, "a custom id is not kept by the loser")
+            #expect(self.find("p1", in: store) == all[2], "a custom id is an alias")
+            store.pool.header(all[0]).pointee.identity = 0
+            #expect(self.find("p1", in: store) == nil, "the survivor took it")
             withUnsafeBytes(of: (UInt64(1).bigEndian, UInt64(1).bigEndian)) {
                 let id = IdentifierView(kind: .profileID, bytes: $0)
                 let hash = store.hash.identifier(self.project, id)

@@ -73,25 +73,27 @@ import Testing
         var limits = StoreLimits()
         limits.mergesPerProject = 0
         let fixture = TrackFixture(limits: limits)
-        try fixture.identify("old", device: "d", set: [("a", 1)])
+        try fixture.identify("name-before-the-merge", device: "d", set: [("a", 1)])
         try fixture.identify("ann")
-        try fixture.merge(.person("old"), into: .person("ann"))
+        try fixture.merge(.person("name-before-the-merge"), into: .person("ann"))
         let ann = fixture.id(.person("ann"))
-        #expect(fixture.id(.person("old")) == ann)
+        #expect(fixture.id(.person("name-before-the-merge")) == ann)
         let blocks = try SnapshotTests.blocks(of: fixture.store)
         let loaded = TrackFixture(store: try SnapshotTests.load(blocks))
-        #expect(loaded.id(.person("old")) == ann && loaded.store.digest() == fixture.store.digest())
-        try fixture.erase("old")
-        #expect(fixture.read("ann") == nil && fixture.read("old") == nil)
+        #expect(
+            loaded.id(.person("name-before-the-merge")) == ann
+                && loaded.store.digest() == fixture.store.digest())
+        try fixture.erase("name-before-the-merge")
+        #expect(fixture.read("ann") == nil && fixture.read("name-before-the-merge") == nil)
         let project = ProjectID(rawValue: 1)
-        for name in ["old", "ann"] {
+        for name in ["name-before-the-merge", "ann"] {
             let until = withBytes(name) {
                 fixture.store.blockedUntil(
                     project, IdentifierView(kind: .customID, bytes: $0), now: fixture.now)
             }
             #expect(until != nil, "\(name)")
         }
-        #expect(!fixture.slabContains("old"))
+        #expect(!fixture.slabContains("name-before-the-merge"))
     }
 
     @Test func nobodyIsSeenByAMerge() throws {

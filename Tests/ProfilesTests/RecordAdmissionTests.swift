@@ -71,7 +71,8 @@ import Testing
     @Test(arguments: [
         (RecordKind.redeemUnsubscribe, true), (.addSuppression, true), (.updateProject, true),
         (.deleteProject, true), (.createProject, false), (.erase, true), (.track, false),
-        (.confirmSubscription, false), (.removeSuppression, false),
+        (.confirmSubscription, false), (.removeSuppression, false), (.detach, true),
+        (.merge, false), (.unmerge, false),
     ])
     func kindDecidesOfTheOthers(kind: RecordKind, isTaken: Bool) throws {
         #expect(try Self.isTaken(kind) { _ in } == isTaken)

@@ -110,7 +110,7 @@ def test_errors_of_merges(stub):
     wrong = wrappers_pb2.UInt64Value(value=77)
     failure = fails(stub.MergeProfiles, merge(custom(old), custom(ann), expected_revision=wrong))
     assert (failure.code, failure.reason) == (grpc.StatusCode.ABORTED, "REVISION_MISMATCH")
-    failure = fails(stub.MergeProfiles, merge(custom(""), types.Identifier()))
+    failure = fails(stub.MergeProfiles, merge(types.Identifier(custom_id=""), types.Identifier()))
     assert set(failure.violations) == {"loser.custom_id", "survivor"}
     same = stub.MergeProfiles(merge(device(f"{ann}-phone"), custom(ann)))
     assert same.outcome == types.OUTCOME_NOOP and same.merge_id == ""
@@ -156,6 +156,7 @@ def test_detached_device_is_on_a_new_anonymous_profile(stub):
 
 @pytest.mark.parametrize("with_snapshot", [False, True])
 def test_merges_are_undone_after_a_kill(server, with_snapshot):
+    server.start()
     with server.channel() as channel:
         stub = profiles_pb2_grpc.ProfilesStub(channel)
         old, ann = couple(stub)
