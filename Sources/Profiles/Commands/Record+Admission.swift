@@ -26,8 +26,8 @@ extension RecordView {
     /// memory.
     ///
     /// These are an opt-out (an UpdateSubscription of nothing but UNSUBSCRIBED, an unsubscribe
-    /// link, a suppression), a log-out, a detachment, an erasure, and a batch or a part of an import
-    /// of nothing else.
+    /// link, a suppression), a log-out, a detachment, an erasure, and a batch or a part of an
+    /// import of nothing else.
     package var isTakenOverMemoryLimit: Bool {
         switch RecordKind(rawValue: self.kind) {
         case .redeemUnsubscribe, .addSuppression, .updateProject, .deleteProject, .erase,
