@@ -147,15 +147,15 @@ import Testing
         let call: WireCall
 
         init(
-            timeout: String? = nil, project: String = "default", order: UInt64? = nil,
-            configure: (inout NodeConfiguration) -> Void = { _ in }
+            timeout: String? = nil, project: String = "default", people: Int = 1_500,
+            order: UInt64? = nil, configure: (inout NodeConfiguration) -> Void = { _ in }
         ) throws {
             self.harness = try NodeHarness.serving(order: order, configure: configure)
             if project != "default" {
                 _ = try self.harness.call(
                     .admin("CreateProject"), #"{"project":"\#(project)"}"#)
             }
-            try NodeScanTests.enter(1_500, self.harness, project: project)
+            try NodeScanTests.enter(people, self.harness, project: project)
             self.client = try self.harness.connect()
             try self.harness.settle()
             self.call = try self.client.open(
@@ -226,7 +226,7 @@ import Testing
     @Test func deletedProjectEndsItsCounts() throws {
         // In one of these orders the log has its turn between two slices.
         for order in UInt64(1) ... 20 {
-            let begun = try Begun(project: "them", order: order)
+            let begun = try Begun(project: "them", people: 6_000, order: order)
             let other = try begun.harness.connect()
             let deletion = try other.call(
                 .admin("DeleteProject"), try Requests.json(#"{"project":"them"}"#))
