@@ -126,8 +126,10 @@ import Testing
 
     /// A chunk that turns out to be done, with parts of it in the queue, while the one behind it is
     /// still being packed.
-    @Test func doneChunkMakesWayForOneThatIsNotPacked() throws {
-        let harness = try NodeHarness.serving(configure: Self.small)
+    /// In one of these orders the log is done with the first chunk while the second is packed.
+    @Test(arguments: UInt64(1) ... 4)
+    func doneChunkMakesWayForOneThatIsNotPacked(order: UInt64) throws {
+        let harness = try NodeHarness.serving(order: order, configure: Self.small)
         let chunks = [try Self.chunk("a", 40), try Self.chunk("b", 3_000)]
         for isAgain in [false, true, true] {
             let call = try Self.send(chunks, harness)

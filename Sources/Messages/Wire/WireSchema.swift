@@ -301,13 +301,10 @@ package struct RequestMessage: Sendable, Equatable {
 
     fileprivate init<Message>(_ root: WireRoot<Message>) { self.name = root.name }
 
-    /// A request that is not decoded yet, and so has no schema for the wire check.
-    fileprivate init(unbuilt name: String) { self.name = "profiles.v1.\(name)Request" }
-
     fileprivate init(name: String) { self.name = name }
 }
 
-// One for each RPC of the contract; those of RPCs that are built name the schema of their check.
+// One for each RPC of the contract.
 extension RequestMessage {
     private static var schema: WireSchema { .shared }
 
