@@ -1,4 +1,4 @@
-"""Every RPC of the contract is built: none answers that it is not."""
+"""Every RPC of the contract is built."""
 
 import grpc
 import pytest
