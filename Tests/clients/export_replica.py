@@ -5,6 +5,7 @@ import time
 import grpc
 
 from conftest import profiles_pb2 as rpc
+from conftest import types_pb2 as types
 
 NATIVE = ("email_address", "phone_number", "language", "region", "timezone")
 
@@ -79,10 +80,27 @@ class Replica:
         for response in call:
             if not response.HasField("change"):
                 continue
+            self.read_whom_the_export_missed(stub, project, response)
             self.apply(response.lsn, response.change)
             if response.change.event.event_id == until:
                 break
         call.cancel()
+
+    def read_whom_the_export_missed(self, stub, project, response):
+        """The survivor of a merge with someone whom neither the export nor the feed has shown."""
+        change = response.change
+        person = self.people.get(change.profile_id)
+        if change.kind != rpc.CHANGE_KIND_PROFILES_MERGED or change.other_profile_id in self.people:
+            return
+        if person and response.lsn <= person.lsn:
+            return
+        identifier = types.Identifier(profile_id=change.profile_id)
+        try:
+            request = rpc.ExportProfileRequest(project=project, identifier=identifier)
+            self.people[change.profile_id] = Person.of(list(stub.ExportProfile(request, timeout=20)))
+        except grpc.RpcError as error:
+            # Erased since: the feed says so later.
+            assert error.code() == grpc.StatusCode.NOT_FOUND, error
 
     def apply(self, lsn, change):
         kind = rpc.ChangeKind.Name(change.kind).removeprefix("CHANGE_KIND_")

@@ -136,13 +136,12 @@ def test_deep_nesting_is_an_unexpected_format(hostile):
     assert result.returncode == 3 and b"unexpected format" in result.stderr
 
 
-def test_fewer_results_than_operations_end_an_import(hostile):
+def test_another_count_than_that_of_the_operations_ends_an_import(hostile):
     """Otherwise a line without a result would count as done."""
-    for results in (0, 1, 3):
-        response = profiles_pb2.BatchWriteResponse(results=[profiles_pb2.WriteResult()] * results)
-        hostile.bytes = response.SerializeToString()
+    for count in (0, 1, 3):
+        hostile.bytes = profiles_pb2.ImportProfilesResponse(applied=count).SerializeToString()
         result = ctl(hostile.address, "import", "-")
-        assert result.returncode == 3 and f"{results} results for 2 operations".encode() in result.stderr
+        assert result.returncode == 3 and f"counted {count} operations of 2".encode() in result.stderr
 
 
 def test_an_endless_list_of_pages_ends(hostile):
