@@ -193,3 +193,20 @@ def test_commands(shared, stub):
     assert re.fullmatch(r"detached: profile \w{26}, before on \w{26}, revision 1\n", left.stdout), left
     alone = ctl("detach", f"{old}-phone", server=shared)
     assert alone.stdout.startswith("alone already: profile ")
+
+
+def test_survivor_of_someone_with_addresses_is_erased(server):
+    """The addresses of who was merged away are the survivor's or nobody's: an erasure removes them once."""
+    server.start()
+    with server.channel() as channel:
+        stub = profiles_pb2_grpc.ProfilesStub(channel)
+        old, ann = couple(stub)
+        for person in (old, ann):
+            request = identify(person)
+            request.attributes.native.email_address.value = f"{person}@example.org"
+            stub.Identify(request)
+        stub.MergeProfiles(merge(custom(old), custom(ann)))
+        assert stub.EraseProfile(erase(custom(ann))).existed
+        assert fails(stub.GetProfile, get(custom(ann))).code == grpc.StatusCode.NOT_FOUND
+    server.stop(signal.SIGKILL)
+    server.start()

@@ -127,7 +127,8 @@ extension Store {
             stone.ledger = self.allocate(copying: block.bytes)
             stone.ledgerBytes = UInt32(block.count)
         }
-        self.addressesChanged(profile, from: old, to: AttributeDraft())
+        // Those of a profile that was merged away are the survivor's, or nobody's.
+        if old.isLive { self.addressesChanged(profile, from: old, to: AttributeDraft()) }
         self.free(old.identity, bytes: Int(old.identityBytes))
         self.free(old.attributes, bytes: Int(old.attributesBytes))
         self.free(old.consent, bytes: Int(old.consentBytes))
