@@ -304,8 +304,7 @@ def test_the_same_probes_tell_with_a_key_of_the_other_project(sides):
             field = path.rsplit(".", 1)[-1]
             if known != unknown:
                 told |= {field, f"{name.rsplit('.', 1)[-1]}.{field}"}
-    # No built RPC takes a `chunk_id`.
-    assert told >= {*NAMING, "min_lsn"} - {"chunk_id"}
+    assert told >= {*NAMING, "min_lsn"}
     assert told >= {token for token, of in TOKENS.items() if of} | FILTERS
 
 
