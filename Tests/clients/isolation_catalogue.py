@@ -328,7 +328,8 @@ def probes(method, request, known, unknown, positions):
         token = TOKENS.get(f"{method.name}.{name}")
         if token:
             # A page is asked for with the person of the same name in the caller's own project.
-            is_of_person = name == "page_token" and bool({"identifier", "filter"} & set(request.DESCRIPTOR.fields_by_name))
+            fields = set(request.DESCRIPTOR.fields_by_name)
+            is_of_person = name == "page_token" and bool({"identifier", "filter"} & fields)
             people = (known.custom_id, known.custom_id) if is_of_person else ()
             yield Probe(path, token(known), altered(token(known)), people=people)
         elif name == "event_id":
