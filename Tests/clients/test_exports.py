@@ -289,7 +289,7 @@ def test_a_deadline_ends_an_export(server):
 
 def test_a_cancelled_export_is_forgotten(server):
     server.start()
-    crowd(server)
+    crowd(server, 20_000)
     with server.channel() as channel:
         stub = profiles_pb2_grpc.ProfilesStub(channel)
         call = stub.ExportProject(rpc.ExportProjectRequest(project="default"), timeout=60)

@@ -68,7 +68,7 @@ def test_one_response_has_the_defaults_and_every_limit(shared):
         "trigger_pending_bytes_max": 64 << 20,
     }
     assert expected.items() <= dict(response.limits).items()
-    assert len(response.limits) == 64 and all(response.limits.values())
+    assert len(response.limits) == 65 and all(response.limits.values())
 
 
 def test_options_survive_a_restart(server):

@@ -257,7 +257,7 @@ def test_progress_is_shown_on_a_terminal_only(shared, tmp_path):
     controller, terminal = pty.openpty()
     environment = {**os.environ, "PROFILES_ADDRESS": shared.listen}
     finished = subprocess.run(
-        [str(TOOL), "import", str(file), "--resume", str(tmp_path / "other")],
+        [str(TOOL), "import", str(file), "--resume", str(tmp_path / "other"), "--batch", "200"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=terminal,
