@@ -84,8 +84,8 @@ def test_F14_without_descriptors_connections_are_rejected_and_the_log_rolls_on(s
 
 @pytest.mark.skipif(not shutil.which("prlimit"), reason="prlimit is not installed")
 def test_F14_without_memory_the_limit_rejects_first_and_a_crash_loses_nothing(server, capsys):
-    # Of address space: the program, its threads' stacks and arenas take about 450 MiB.
-    server.wrapper = ("prlimit", f"--as={1 << 30}")
+    # Of address space: the program, and for each thread a stack and the allocator's 64 MiB, take about 580 MiB.
+    server.wrapper = ("prlimit", f"--as={1152 << 20}")
     server.flags = ("--memory-limit", "32MiB")
     stub = stub_of(server.start())
     people, _ = fill(stub)
@@ -93,7 +93,7 @@ def test_F14_without_memory_the_limit_rejects_first_and_a_crash_loses_nothing(se
     server.stop(signal.SIGKILL)
 
     # Without the limit an allocation will fail, which ends a Swift process; acknowledged writes must survive.
-    server.wrapper = ("prlimit", f"--as={560 << 20}")
+    server.wrapper = ("prlimit", f"--as={688 << 20}")
     server.flags = ("--memory-limit", "0")
     stub = stub_of(server.start())
     more = []
