@@ -8,7 +8,8 @@ import Bytes
 ///
 /// A ledger keeps up to 4,096 entries of up to some 12 KiB, and hashing costs about as much as the
 /// rest of a call per kilobyte: the whole would hold a loop for tens of milliseconds. What a scan
-/// holds does not change with the store; a ledger that changes while it is copied is copied again.
+/// holds does not change with the store; a ledger that changes while it is copied is copied again, in
+/// pieces of twice the size: after ten changes, whole.
 package struct LedgerScan: ~Copyable {
     /// One kept entry: its hashes, and where it is among the copies.
     struct ChainedEntry {
@@ -27,6 +28,11 @@ package struct LedgerScan: ~Copyable {
     private var ends: [Int] = []
     /// The head of the ledger that is being copied; its copy is void once another is found.
     fileprivate var head = SHA256Digest.zero
+    /// Of a copy under one lock.
+    fileprivate var pieceBytes = LedgerScan.pieceBytesMin
+    fileprivate static let pieceBytesMin = 64 << 10
+    /// More than the largest ledger.
+    fileprivate static let pieceBytesMax = pieceBytesMin << 10
 
     private var hashedLedgers = 0
     /// Offset of the next entry of the ledger that is being hashed; 0: it is not begun.
@@ -85,11 +91,17 @@ package struct LedgerScan: ~Copyable {
     private mutating func copyPiece(from store: Store) -> Int {
         let start = self.ends.last ?? 0
         let before = self.copies.count
+        let head = self.head
         let isWhole = store.copyLedgerPiece(
             of: self.ids[self.copiedIDs], in: self.project, from: start, head: &self.head,
-            into: &self.copies)
+            bytesMax: self.pieceBytes, into: &self.copies)
         let bytes = self.copies.count - before
+        if before > start, self.head != head {
+            // Whoever is written all the time would never be read.
+            self.pieceBytes = min(2 * self.pieceBytes, Self.pieceBytesMax)
+        }
         guard isWhole else { return max(bytes, 1) }
+        self.pieceBytes = Self.pieceBytesMin
         // Of the person itself there may be no ledger yet: its chain is the empty one.
         if self.copies.count > start || self.copiedIDs == 0 { self.ends.append(self.copies.count) }
         self.copiedIDs += 1
@@ -187,25 +199,24 @@ extension Store {
         return scan.withEntries(body)
     }
 
-    /// Bytes copied under one lock.
-    private static let ledgerPieceBytesMax = 64 << 10
-
     /// Appends the next piece of the ledger that was written for a profile id, also for one that
     /// was merged away. Any thread.
     ///
     /// - Parameters:
     ///   - start: Where the copy of this ledger begins in `buffer`.
     ///   - head: Of the ledger whose copy was begun; `.zero`: none was.
+    ///   - bytesMax: Bytes copied under the lock.
     /// - Returns: Whether the copy is whole; also true if there is no such ledger.
     fileprivate func copyLedgerPiece(
         of id: ProfileID, in project: ProjectID, from start: Int, head: inout SHA256Digest,
-        into buffer: inout ByteBuffer
+        bytesMax: Int, into buffer: inout ByteBuffer
     ) -> Bool {
         withUnsafeBytes(of: (id.high.bigEndian, id.low.bigEndian)) { bytes in
             let identifier = IdentifierView(kind: .profileID, bytes: bytes)
             return self.firstCandidate(project, identifier) {
                 self.copyLedgerPiece(
-                    of: $0, project, identifier, from: start, head: &head, into: &buffer)
+                    of: $0, project, identifier, from: start, head: &head, bytesMax: bytesMax,
+                    into: &buffer)
             } ?? true
         }
     }
@@ -213,7 +224,7 @@ extension Store {
     /// `nil`: this profile does not have the id.
     private func copyLedgerPiece(
         of profile: ProfileRef, _ project: ProjectID, _ identifier: IdentifierView,
-        from start: Int, head: inout SHA256Digest, into buffer: inout ByteBuffer
+        from start: Int, head: inout SHA256Digest, bytesMax: Int, into buffer: inout ByteBuffer
     ) -> Bool? {
         self.profileLocks.with(profile.shard) { () -> Bool? in
             let header = self.pool.header(profile).pointee
@@ -232,8 +243,7 @@ extension Store {
             let copied = buffer.count - start
             buffer.append(
                 UnsafeRawBufferPointer(
-                    rebasing: all[
-                        copied ..< min(all.count, copied + Self.ledgerPieceBytesMax)]))
+                    rebasing: all[copied ..< min(all.count, copied + bytesMax)]))
             return buffer.count - start == all.count
         }
     }
