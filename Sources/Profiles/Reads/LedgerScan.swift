@@ -8,8 +8,8 @@ import Bytes
 ///
 /// A ledger keeps up to 4,096 entries of up to some 12 KiB, and hashing costs about as much as the
 /// rest of a call per kilobyte: the whole would hold a loop for tens of milliseconds. What a scan
-/// holds does not change with the store; a ledger that changes while it is copied is copied again, in
-/// pieces of twice the size: after ten changes, whole.
+/// holds does not change with the store; a ledger that changes while it is copied is copied again,
+/// in pieces of twice the size: after ten changes, whole.
 package struct LedgerScan: ~Copyable {
     /// One kept entry: its hashes, and where it is among the copies.
     struct ChainedEntry {
