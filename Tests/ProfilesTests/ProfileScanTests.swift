@@ -179,6 +179,16 @@ import Testing
         return Array(text.bytes)
     }
 
+    /// Both are signed with one key: their kinds alone tell them apart.
+    @Test func pageTokenOfProfilesIsNoneOfProjects() throws {
+        let fixture = TrackFixture()
+        let token = Self.token(fixture, .all, ProfilePosition(position: 7, time: 9))
+        #expect(token.withUnsafeBytes { fixture.store.verifyProjectPage($0) } == nil)
+        var projects = ByteBuffer()
+        fixture.store.appendProjectPageToken(after: Array("shop".utf8), to: &projects)
+        #expect(fixture.store.verifyProjectPage(projects.bytes) == Array("shop".utf8))
+    }
+
     @Test func pageTokenServesItsOwnListingOnly() throws {
         let fixture = TrackFixture()
         let filter = try CompiledFilter("plan = gold", .profile)

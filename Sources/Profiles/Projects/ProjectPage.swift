@@ -9,7 +9,7 @@ import Bytes
 ///
 /// Layout: `5: UInt8 | name: the rest`.
 struct ProjectPageToken {
-    /// Beside those of `ConsentToken.Kind`, `HistoryPosition` and `EventPageToken`.
+    /// Beside those of `ConsentToken.Kind`, `HistoryPosition` and `PagePosition`.
     private static let kind: UInt8 = 5
 
     /// Of the last project shown.

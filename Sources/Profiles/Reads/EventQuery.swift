@@ -44,42 +44,17 @@ package struct EventPosition: Equatable, Comparable, Sendable {
     }
 }
 
-/// Where a page of a listing of events ended.
-///
-/// Layout:
-/// `4: UInt8 | project: UInt32 | filter: 16 bytes | effectiveTime: Int64 µs | lsn: UInt64`.
-struct EventPageToken {
-    var project: ProjectID
-    /// A hash of the listing's parameters: a token continues only the same listing.
-    var filter: Fingerprint
-    /// Of the last event shown.
-    var position: EventPosition
+/// In a token: of the last event shown.
+extension EventPosition: PagePosition {
+    static let tokenKind: UInt8 = 4
 
-    /// Beside those of `ConsentToken.Kind` and `HistoryPosition`.
-    private static let kind: UInt8 = 4
-
-    init(project: ProjectID, filter: Fingerprint, position: EventPosition) {
-        self.project = project
-        self.filter = filter
-        self.position = position
+    init(from reader: inout ByteReader) {
+        self.init(effectiveTime: reader.read(), lsn: reader.read())
     }
 
     func write(into buffer: inout ByteBuffer) {
-        buffer.append(Self.kind)
-        buffer.append(self.project.rawValue)
-        buffer.append(self.filter.low)
-        buffer.append(self.filter.high)
-        buffer.append(self.position.effectiveTime)
-        buffer.append(self.position.lsn)
-    }
-
-    init?(content: UnsafeRawBufferPointer) {
-        var reader = ByteReader(content)
-        guard reader.read(UInt8.self) == Self.kind else { return nil }
-        self.project = ProjectID(rawValue: reader.read())
-        self.filter = Fingerprint(low: reader.read(), high: reader.read())
-        self.position = EventPosition(effectiveTime: reader.read(), lsn: reader.read())
-        guard reader.isAtCleanEnd else { return nil }
+        buffer.append(self.effectiveTime)
+        buffer.append(self.lsn)
     }
 }
 

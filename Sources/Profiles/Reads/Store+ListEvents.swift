@@ -351,10 +351,7 @@ extension Store {
         project: ProjectID, identifier: IdentifierView, query: EventQuery, position: EventPosition,
         to buffer: inout ByteBuffer
     ) {
-        var content = ByteBuffer(capacity: 64)
-        EventPageToken(project: project, filter: self.filter(identifier, query), position: position)
-            .write(into: &content)
-        self.tokens.appendText(content.bytes, to: &buffer)
+        self.appendPageToken(project, self.filter(identifier, query), position, to: &buffer)
     }
 
     /// The position of a token; `nil` if this directory did not make it for this listing.
@@ -362,12 +359,7 @@ extension Store {
         _ text: UnsafeRawBufferPointer, project: ProjectID, identifier: IdentifierView,
         query: EventQuery
     ) -> EventPosition? {
-        var content = ByteBuffer(capacity: 64)
-        guard let bytes = self.tokens.verify(text, into: &content),
-            let token = EventPageToken(content: bytes),
-            token.project == project, token.filter == self.filter(identifier, query)
-        else { return nil }
-        return token.position
+        self.verifyPage(text, project, self.filter(identifier, query))
     }
 
     private func filter(_ identifier: IdentifierView, _ query: EventQuery) -> Fingerprint {
