@@ -180,7 +180,7 @@ import Testing
     }
 
     /// Both are signed with one key: their kinds alone tell them apart.
-    @Test func pageTokenOfProfilesIsNoneOfProjects() throws {
+    @Test func pageTokenOfProfilesContinuesNoListOfProjects() throws {
         let fixture = TrackFixture()
         let token = Self.token(fixture, .all, ProfilePosition(position: 7, time: 9))
         #expect(token.withUnsafeBytes { fixture.store.verifyProjectPage($0) } == nil)
