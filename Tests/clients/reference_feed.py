@@ -98,6 +98,8 @@ class Derivation:
     def __init__(self, model, before, request, learned):
         self.model, self.before, self.request, self.learned = model, before, request, learned
         self.made = []
+        # What an un-merge gave back.
+        self.restored = [name for name in model.profiles if name in before.paths.aliases]
 
     def note(self, kind, profile, lsn=None):
         response = rpc.WatchResponse(lsn=lsn or self.learned.lsn)
@@ -115,15 +117,15 @@ class Derivation:
     def derive(self):
         model, before = self.model, self.before.profiles
         for profile in model.profiles.values():
-            if profile.id not in before:
+            if profile.id not in before and profile.id not in self.restored:
                 self.created(profile)
         for profile in model.profiles.values():
             if profile.id in before and profile.custom_id and not before[profile.id].custom_id:
                 self.note(rpc.CHANGE_KIND_PROFILE_IDENTIFIED, profile)
         self.moves()
         for profile in model.profiles.values():
-            if profile.id in before:
-                self.attributes(profile, before[profile.id])
+            if profile.id in before or profile.id in self.restored:
+                self.attributes(profile, before.get(profile.id))
         for holder, event in model.stored:
             change = self.note(rpc.CHANGE_KIND_EVENT_STORED, model.survivor(holder), event.lsn)
             change.event.CopyFrom(event)
@@ -147,6 +149,9 @@ class Derivation:
 
     def moves(self):
         model, devices = self.model, self.before.paths.devices
+        for restored in self.restored:
+            survivor = model.profiles[self.before.paths.lead(types.Identifier(profile_id=restored))]
+            self.note(rpc.CHANGE_KIND_PROFILES_UNMERGED, survivor).other_profile_id = restored
         for loser in sorted(set(model.aliases) - set(self.before.paths.aliases)):
             survivor = model.profiles[model.aliases[loser]]
             self.note(rpc.CHANGE_KIND_PROFILES_MERGED, survivor).other_profile_id = loser
@@ -164,7 +169,7 @@ class Derivation:
         change.installation_id, change.other_profile_id = installation, former or ""
 
     def attributes(self, profile, before):
-        mine, old = shown_attributes(profile), shown_attributes(before)
+        mine, old = shown_attributes(profile), shown_attributes(before) if before else {}
         put = [name for name in mine if name not in old or mine[name].shown != old[name].shown]
         deleted = sorted(set(old) - set(mine))
         if not put and not deleted:
@@ -178,8 +183,10 @@ class Derivation:
         if before and before.revision == profile.revision:
             return
         by_lsn = {}
-        for entry in profile.ledger[len(before.ledger) if before else 0 :]:
-            if entry.applied:
+        known = len(before.ledger) if before else 0
+        for entry in profile.ledger[known:]:
+            # What is restored has a ledger of before.
+            if entry.applied and (entry.lsn == self.learned.lsn or profile.id not in self.restored):
                 by_lsn.setdefault(entry.lsn, []).append(entry)
         for lsn, entries in by_lsn.items():
             self.note(rpc.CHANGE_KIND_SUBSCRIPTION_CHANGED, profile, lsn).consent_entries.extend(entries)

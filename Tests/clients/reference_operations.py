@@ -61,7 +61,8 @@ class Shape:
         ("BatchWrite", 10),
         ("ImportProfiles", 8),
         ("EraseProfile", 1),
-        ("MergeProfiles", 2),
+        ("MergeProfiles", 3),
+        ("UnmergeProfile", 3),
         ("DetachInstallation", 2),
         ("CreateProject", 1),
         ("UpdateProject", 3),
@@ -105,11 +106,33 @@ ERASURES = Shape(
         ("RemoveSuppression", 1),
         ("BatchWrite", 12),
         ("EraseProfile", 6),
-        ("MergeProfiles", 3),
+        ("MergeProfiles", 4),
+        ("UnmergeProfile", 3),
         ("DetachInstallation", 2),
         ("UpdateProject", 2),
         ("DeleteProject", 2),
         ("CreateTrigger", 4),
+        ("DeleteTrigger", 1),
+    ),
+)
+
+# Merges that chain, and are undone in any order with writes between.
+REPAIRS = Shape(
+    people=7,
+    devices=9,
+    weights=(
+        ("Identify", 34),
+        ("Track", 16),
+        ("UpdateSubscription", 14),
+        ("AddSuppression", 1),
+        ("BatchWrite", 5),
+        ("ImportProfiles", 4),
+        ("EraseProfile", 1),
+        ("MergeProfiles", 14),
+        ("UnmergeProfile", 12),
+        ("DetachInstallation", 3),
+        ("UpdateProject", 2),
+        ("CreateTrigger", 3),
         ("DeleteTrigger", 1),
     ),
 )
@@ -381,6 +404,10 @@ class Generator:
             allow=self.chance.random() < 0.8,
             revision=self.revision(),
         )
+
+    def UnmergeProfile(self):
+        """Mostly of a merge that can still be undone; -1 is one that never was."""
+        return {"do": "UnmergeProfile", "merge": self.chance.randrange(-1, 8)}
 
     def DetachInstallation(self):
         return {"do": "DetachInstallation", "device": self.device()}

@@ -24,6 +24,8 @@ class Device:
     seen: int
     first: str = ""  # the first holder
     moves: tuple = ()  # (effective time, holder)
+    part: str = ""  # the profile to whose identifiers it belongs, which may be merged away
+    since: int = 0  # the lsn of the operation that brought it to its holder, merges aside
 
     @property
     def last_move(self):

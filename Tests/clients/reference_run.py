@@ -20,6 +20,10 @@ from reference_projects import METHODS, Projects
 from reference_requests import Requests
 
 
+# The merges of an import have an id that nobody is told.
+MERGE_ID_CHARACTERS = 26
+
+
 def seen_in(response):
     """The outcomes, reasons and warnings in a response, for the statistics."""
     if isinstance(response, (admin.Project, admin.DeleteProjectResponse)):
@@ -32,6 +36,8 @@ def seen_in(response):
         yield from ["ignored_stale"] * bool(response.ignored_stale)
     elif isinstance(response, rpc.MergeProfilesResponse):
         yield "merged" if response.merge_id else "merged with itself"
+    elif isinstance(response, rpc.UnmergeProfileResponse):
+        yield "unmerged"
     elif isinstance(response, rpc.DetachInstallationResponse):
         yield "detached" if response.profile_id != response.former_profile_id else "detached already"
     elif isinstance(response, rpc.TrackResponse):
@@ -74,6 +80,7 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
         self.model = self.projects.all[project].model
         self.first_ids, self.names = self.known[project]
         self.requests.triggers = list(self.model.triggers)
+        self.requests.merges = [name for name in self.model.merges if len(name) == MERGE_ID_CHARACTERS]
 
     def find(self, name):
         return self.model.find(self.requests.identifier(name, self.first_ids))
@@ -115,6 +122,8 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
         after = {profile.id for name in names if (profile := self.find(name))}
         if isinstance(predicted, rpc.TrackResponse):
             after |= {result.profile_id for result in predicted.results if result.profile_id}
+        if isinstance(predicted, rpc.UnmergeProfileResponse):
+            after |= {predicted.profile.profile_id, predicted.restored.profile_id}
         for name in names:
             self.compare_profile(self.requests.identifier(name, self.first_ids))
         for profile_id in sorted(before | after):
@@ -322,7 +331,9 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
             # Its response shows nothing, and a patch for a device may go to whoever held it then.
             names = list(dict.fromkeys([*names, *self.names]))
             yield from (micros(entry.received_at) for name in names for entry in self.ledger(name))
-        profiles = [part.profile for part in parts if isinstance(part, rpc.IdentifyResponse)]
+        profiles = [
+            part.profile for part in parts if isinstance(part, (rpc.IdentifyResponse, rpc.UnmergeProfileResponse))
+        ]
         if not isinstance(response, (rpc.AddSuppressionResponse, rpc.RemoveSuppressionResponse)):
             for name in names:
                 try:

@@ -4,7 +4,7 @@ Delays are an hour, so that what waits never becomes due within a run; periods o
 counts.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conftest import profiles_pb2 as rpc, types_pb2 as types
 from reference_attributes import Rejected
@@ -146,6 +146,28 @@ class Triggers:
             ]
             count = trigger.fired.pop(loser.id, 0) + trigger.fired.get(survivor.id, 0)
             trigger.fired[survivor.id] = min(count, trigger.shown.cap) if trigger.shown.cap else count
+
+    def firings_of(self, owner):
+        """What a merge keeps of the loser's firings: which they are, and how many its caps counted."""
+        return (
+            frozenset(
+                (name, firing.event.lsn)
+                for name, trigger in self.triggers.items()
+                for firing in trigger.firings
+                if firing.owner == owner
+            ),
+            {name: trigger.fired[owner] for name, trigger in self.triggers.items() if owner in trigger.fired},
+        )
+
+    def restore_firings(self, survivor, restored, firings, fired):
+        """Gives firings back that a merge moved."""
+        for name, trigger in self.triggers.items():
+            trigger.firings = [
+                replace(firing, owner=restored)
+                if firing.owner == survivor and (name, firing.event.lsn) in firings
+                else firing
+                for firing in trigger.firings
+            ]
 
     def erase_firings(self, profile_id):
         for trigger in self.triggers.values():

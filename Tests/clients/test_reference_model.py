@@ -26,7 +26,7 @@ from google.protobuf import message_factory
 from conftest import Server, profiles_pb2 as rpc, profiles_pb2_grpc
 from profiles.v1 import admin_pb2, admin_pb2_grpc
 from reference_compare import Difference
-from reference_operations import ERASURES, MANY_ATTRIBUTES, MANY_DEVICES, Generator, Shape
+from reference_operations import ERASURES, MANY_ATTRIBUTES, MANY_DEVICES, REPAIRS, Generator, Shape
 from reference_run import Run
 
 SEEDS = int(os.environ.get("PROFILES_MODEL_SEEDS", "40"))
@@ -42,8 +42,8 @@ KILL_EVERY = 10
 DELETE_SECONDS = 86_400
 # About the duration of a write, so that kills hit before, during and after it.
 KILL_SECONDS_MAX = 0.006
-# The seeds, modulo seven, with full profiles and with many erasures.
-SHAPES = {1: ERASURES, 3: MANY_ATTRIBUTES, 5: ERASURES, 6: MANY_DEVICES}
+# The seeds, modulo seven, with full profiles, with many erasures and with many merges that are undone.
+SHAPES = {1: ERASURES, 2: REPAIRS, 3: MANY_ATTRIBUTES, 4: REPAIRS, 5: ERASURES, 6: MANY_DEVICES}
 WRITES = (
     "Identify",
     "Track",
@@ -54,6 +54,7 @@ WRITES = (
     "ImportProfiles",
     "EraseProfile",
     "MergeProfiles",
+    "UnmergeProfile",
     "DetachInstallation",
     "CreateProject",
     "UpdateProject",
