@@ -131,9 +131,9 @@ def plan(seed, names):
     operations = generator.operations(OPERATIONS)
     kills, chance = {}, generator.chance
     if seed % KILL_EVERY == KILL_EVERY - 1:
-        kills = {
-            chance.randrange(OPERATIONS): chance.uniform(0, KILL_SECONDS_MAX) for _ in range(chance.choice([1, 2]))
-        }
+        imports = [index for index, operation in enumerate(operations) if operation["do"] == "ImportProfiles"]
+        indices = [chance.randrange(OPERATIONS), chance.choice(imports or [0]), chance.randrange(OPERATIONS)]
+        kills = {index: chance.uniform(0, KILL_SECONDS_MAX) for index in indices[: chance.choice([1, 2, 3])]}
     return operations, kills
 
 
@@ -187,10 +187,10 @@ def shrink(service, seed, operations, names, found):
 
 
 def shrink_batches(service, seed, operations, names, found, deadline):
-    """Removes operations from the remaining batches."""
+    """Removes operations from the remaining batches and chunks."""
     for index, batch in enumerate(operations):
         inner = 0
-        while batch["do"] == "BatchWrite" and inner < len(batch["operations"]) > 1 and time.monotonic() < deadline:
+        while batch["do"] in ("BatchWrite", "ImportProfiles") and inner < len(batch["operations"]) > 1 and time.monotonic() < deadline:
             fewer = dict(batch, operations=batch["operations"][:inner] + batch["operations"][inner + 1 :])
             again = play(service, seed, operations[:index] + [fewer] + operations[index + 1 :], {}, names)
             if again:
