@@ -32,7 +32,9 @@ def is_valid(request):
 
 
 def lsns_of(request):
-    """How many lsns an operation takes, also if it is rejected."""
+    """How many lsns an operation takes, also if the state forbids it."""
+    if not is_valid(request):
+        return 0
     return max(1, len(getattr(request, "events", ())) + len(getattr(request, "changes", ())))
 
 
