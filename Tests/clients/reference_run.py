@@ -271,8 +271,10 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons, Iden
             survivor = self.model.survivor(operation.profile_id)
             if not survivor:
                 continue
-            name = {"custom_id": survivor.custom_id} if survivor.custom_id else {"installation_id": min(survivor.devices)}
-            get = rpc.GetProfileRequest(project=self.project, identifier=types.Identifier(**name))
+            name = types.Identifier(custom_id=survivor.custom_id)
+            if not survivor.custom_id:
+                name = types.Identifier(installation_id=min(survivor.devices))
+            get = rpc.GetProfileRequest(project=self.project, identifier=name)
             try:
                 found = self.service.stub.GetProfile(get, timeout=TIMEOUT_SECONDS).profile
             except grpc.RpcError as error:

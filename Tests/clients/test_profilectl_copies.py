@@ -139,8 +139,8 @@ def test_a_random_base_is_copied(server, tmp_path, seed):
     project = run.requests.projects[1]
     run.enter(project)
     options = run.projects.all[project].options
-    retained = options.event_retention_days or 90
-    copy(server, tmp_path, project, event_retention_days=retained, events_per_profile_max=options.events_per_profile_max)
+    kept = {name: getattr(options, name) for name in ("event_retention_days", "events_per_profile_max")}
+    copy(server, tmp_path, project, **kept)
     originals, copies = everyone(service.stub, project), everyone(service.stub, COPY)
     assert len(originals) > 10 and sum(len(events) for _, events in originals.values()) > 20
     for name, (_, events) in copies.items():

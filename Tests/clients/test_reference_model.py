@@ -190,7 +190,9 @@ def shrink_batches(service, seed, operations, names, found, deadline):
     """Removes operations from the remaining batches and chunks."""
     for index, batch in enumerate(operations):
         inner = 0
-        while batch["do"] in ("BatchWrite", "ImportProfiles") and inner < len(batch["operations"]) > 1 and time.monotonic() < deadline:
+        if batch["do"] not in ("BatchWrite", "ImportProfiles"):
+            continue
+        while inner < len(batch["operations"]) > 1 and time.monotonic() < deadline:
             fewer = dict(batch, operations=batch["operations"][:inner] + batch["operations"][inner + 1 :])
             again = play(service, seed, operations[:index] + [fewer] + operations[index + 1 :], {}, names)
             if again:

@@ -170,7 +170,7 @@ struct ExportedOperations {
     }
 
     /// The id of an event. One that is sent under another name than before may find its id taken
-    /// there and would be dropped as a duplicate: it gets its lsn besides, which no other event has.
+    /// there and would be dropped as a duplicate: it gets its lsn besides, which no other one has.
     private func eventID(of event: JSONValue, _ taken: inout Set<String>) -> JSONValue? {
         guard !self.keepsSender(event), !taken.insert(self.key(of: event)).inserted,
             let lsn = event["lsn"]?.integer
