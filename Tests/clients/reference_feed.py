@@ -120,7 +120,7 @@ class Derivation:
             if profile.id not in before and profile.id not in self.restored:
                 self.created(profile)
         for profile in model.profiles.values():
-            if profile.id in before and profile.custom_id and not before[profile.id].custom_id:
+            if self.is_identified(profile):
                 self.note(rpc.CHANGE_KIND_PROFILE_IDENTIFIED, profile)
         self.moves()
         for profile in model.profiles.values():
@@ -138,6 +138,14 @@ class Derivation:
                 # It names only the profile id.
                 change.custom_id, change.revision = "", 0
         return sorted(self.made, key=position)
+
+    def is_identified(self, profile):
+        """Whether a profile has another custom ID than before. What is restored has its own, unless a survivor had taken
+        it."""
+        if profile.id in self.restored:
+            return any(profile.custom_id == other.custom_id != "" for other in self.before.profiles.values())
+        before = self.before.profiles.get(profile.id)
+        return before is not None and profile.custom_id not in ("", before.custom_id)
 
     def created(self, profile):
         count = max(1, len(getattr(self.request, "events", ())) + len(getattr(self.request, "changes", ())))

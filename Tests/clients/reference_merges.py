@@ -19,10 +19,10 @@ class Merge:
     survivor: Profile
     after: Profile
     lsn: int
+    received: int
     latest_wins: bool
     left: dict = field(default_factory=dict)  # devices that it pushed out of a full survivor
-    firings: frozenset = frozenset()  # (trigger id, lsn) of the loser's firings
-    fired: dict = field(default_factory=dict)  # trigger id -> how many the loser's cap counted
+    is_changed: bool = False  # an un-merge has taken somebody out of it
     is_final: bool = False  # undone, or one of the two was erased
 
 
@@ -54,9 +54,9 @@ def join(loser, survivor, latest_wins):
 class Merges:
     """The part of the model that merges."""
 
-    def merge(self, loser, survivor, time, learned, response):
-        former = loser.copy(), survivor.copy()
-        firings = self.firings_of(loser.id)
+    def merge(self, loser, survivor, time, learned, response, former=None):
+        """`former` is the loser as it was before the call."""
+        kept = former or loser.copy(), survivor.copy()
         self.merge_firings(loser, survivor)
         self.add_merge_entries(loser, survivor, learned)
         warnings = join(loser, survivor, self.latest_wins)
@@ -67,8 +67,6 @@ class Merges:
         survivor.events = sorted(survivor.events + loser.events, key=lambda item: item[0])
         for _, event in loser.events:
             self.events[self.event_key(event.identifier, event.event_id)] = (survivor.id, event)
-        if loser.events:
-            self.drop_events(survivor)
         survivor.aliases += [loser.id, *loser.aliases]
         survivor.merged_devices += [*loser.devices, *loser.merged_devices]
         survivor.merged_ledgers += [ledger for ledger in [loser.ledger, *loser.merged_ledgers] if ledger]
@@ -78,9 +76,11 @@ class Merges:
         for name, device in loser.devices.items():
             moved = device.moved(max(time, device.last_move), survivor.id, loser.id)
             left |= self.put_device(survivor, name, moved)
+        if loser.events:
+            self.drop_events(survivor)
         merge_id = learned.merge_id or f"not told {learned.lsn}"
         self.merges[merge_id] = Merge(
-            *former, survivor.copy(), learned.lsn, self.latest_wins, left, *firings
+            *kept, survivor.copy(), learned.lsn, learned.received, self.latest_wins, left
         )
         return left
 

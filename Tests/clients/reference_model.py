@@ -34,6 +34,7 @@ class Learned:
     received: int
     profile_id: str = ""
     merge_id: str = ""
+    shown: object = None  # the response to an un-merge, for what the rules leave to what is known
     event_ids: tuple = ()
     operations: tuple = ()  # of a batch
     created: int = 0  # of a project
@@ -51,7 +52,7 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
         self.blocked = {}  # (kind, identifier) -> until
         self.merges = {}  # by id, in their order
         self.custom_parts = {}  # custom ID -> the profile that it belongs to, which may be merged away
-        self.ways = {}  # lsn of an operation -> the profile through whose identifiers it came
+        self.ways = {}  # lsn of an Identify -> the profile through whose identifiers it came
         self.tracked = []  # of each event that was stored: Credited
         self.dropped = []  # the same, of each that is no longer retained
         self.now = 0  # the lsn of the present operation
@@ -142,6 +143,15 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
         # What is late for a former holder came while the device was that one's.
         return device.part if present is holder else device.holder_at(time)
 
+    def part_of(self, identifier, profile):
+        """The profile to whose identifiers one belongs now; empty: unknown, as a device that has left."""
+        kind, text = identifier.WhichOneof("id"), getattr(identifier, identifier.WhichOneof("id"))
+        if kind == "profile_id":
+            return text
+        if kind == "custom_id":
+            return self.custom_parts[text]
+        return profile.devices[text].part if text in profile.devices else ""
+
     # MARK: Calls
 
     def call(self, method, request, learned):
@@ -228,6 +238,7 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
         holder = self.profiles.get(self.devices.get(installation))
         person = self.person(custom) if custom else None
         device = holder.devices[installation] if holder else None
+        former = holder.copy() if holder else None
         response = rpc.IdentifyResponse(lsn=learned.lsn)
         if custom:
             response.redirected_from = self.redirected(types.Identifier(custom_id=custom))
@@ -266,7 +277,7 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
         target = self.create(learned) if created else shown
         if created and custom:
             self.name(target, custom)
-        moved = self.link(step, request, holder, target, time, learned, response)
+        moved = self.link(step, request, holder, target, time, learned, response, former)
         self.ways[learned.lsn] = self.way(
             types.Identifier(custom_id=custom) if custom else types.Identifier(installation_id=installation),
             target,
@@ -284,6 +295,9 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
             target.raise_revision(learned)
         if (step != "patch then" or target is holder) and (created or not self.imports):
             target.seen = learned.received
+        if step == "merge":
+            # Nothing has come between yet.
+            list(self.merges.values())[-1].after.seen = target.seen
         response.outcome = {
             "create": types.OUTCOME_CREATED,
             "attach": types.OUTCOME_ATTACHED,
@@ -319,7 +333,7 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
             return "switch"
         return "merge" if person else "promote"
 
-    def link(self, step, request, holder, target, time, learned, response):
+    def link(self, step, request, holder, target, time, learned, response, former):
         """Moves devices; returns whether that alone changes the target."""
         installation, received = request.installation_id, learned.received
         left = {}
@@ -337,7 +351,7 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
             for name, device in target.devices.items():
                 target.devices[name] = device.moved(time, target.id, target.id)
         elif step == "merge":
-            left = self.merge(holder, target, time, learned, response)
+            left = self.merge(holder, target, time, learned, response, former)
             response.merge_id = learned.merge_id
         elif step in ("switch", "log out"):
             device = holder.devices.pop(installation)

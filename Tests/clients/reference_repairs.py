@@ -36,8 +36,8 @@ class Repairs(Unmerges):
         if merge.is_final:
             raise Rejected("FAILED_PRECONDITION", "MERGE_EXPIRED")
         self.merges[request.merge_id] = replace(merge, is_final=True)
-        undoing, carriers, living = self.separate(merge, learned)
-        self.settle(undoing, carriers, living, merge, learned)
+        undoing = self.separate(merge, learned.shown)
+        self.settle(undoing, learned)
         response = rpc.UnmergeProfileResponse(lsn=learned.lsn)
         response.profile.CopyFrom(show(undoing.rest))
         response.restored.CopyFrom(show(undoing.restored))

@@ -240,6 +240,8 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons, Iden
         elif isinstance(request, rpc.IdentifyRequest):
             its.profile_id = response.profile.profile_id if response else "?"
             its.merge_id = response.merge_id if response else ""
+        elif isinstance(request, rpc.UnmergeProfileRequest):
+            its.shown = response
         elif isinstance(request, rpc.MergeProfilesRequest):
             its.merge_id = response.merge_id if response else ""
         elif isinstance(request, rpc.DetachInstallationRequest):

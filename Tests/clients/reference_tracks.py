@@ -17,10 +17,9 @@ class Credited:
     """An event that was credited to a profile, or was retained by it and is not any more."""
 
     holder: str
-    name: str
-    time: int
-    lsn: int  # of the event
-    at: int  # of the operation
+    event: types.StoredEvent
+    at: int  # the lsn of the operation
+    part: str = ""  # of an event that is no longer retained: whose identifier it named then
 
 
 def effective_time(request, received):
@@ -89,7 +88,6 @@ class Tracks:
             if holder.id not in changed:
                 changed[holder.id] = holder
             self.store_event(holder, key, stored)
-            self.ways[stored.lsn] = self.way(request.identifier, holder, time)
             is_seen = holder is profile and not request.historical
             self.event_stored(holder, stored, learned, learned.received if is_seen else holder.seen)
             storing[holder.id] = holder
@@ -156,11 +154,11 @@ class Tracks:
         profile.counters[event.name] = (count + 1, min(first, time), max(last, time))
         self.events[key] = (profile.id, event)
         self.stored.append((profile.id, event))
-        self.tracked.append(Credited(profile.id, event.name, time, event.lsn, event.lsn))
+        self.tracked.append(Credited(profile.id, event, event.lsn))
 
     def drop_events(self, profile):
         while len(profile.events) > self.events_max:
             (time, _), event = profile.events.pop(0)
             profile.truncated = max(profile.truncated, time + 1)
-            self.dropped.append(Credited(profile.id, event.name, time, event.lsn, self.now))
+            self.dropped.append(Credited(profile.id, event, self.now, self.part_of(event.identifier, profile)))
             del self.events[self.event_key(event.identifier, event.event_id)]

@@ -5,16 +5,16 @@ computed what the profile would have been without A, and A gets what came throug
 is done again.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import reference_attributes as attributes_of
 import reference_consent as consent_of
 from reference_attributes import NEVER, Attribute
-from reference_consent import Consent, SYSTEM, UNSET, UNSUBSCRIBED
-from reference_merges import join
+from reference_consent import Consent, SMS, SMS_KEYWORD, SYSTEM, UNSUBSCRIBED
+from reference_merges import Merge, join
 from reference_profile import Profile, micros
 
-ADDRESSES = ("email_address", "phone_number")
+ADDRESSES = {"email_address", "phone_number"}
 # The evidence of an opt-out that an un-merge copies, so that the next one copies it further.
 WHILE_MERGED = "unsubscribed while merged"
 
@@ -23,11 +23,14 @@ WHILE_MERGED = "unsubscribed while merged"
 class Undoing:
     """A merge that is being undone."""
 
+    merge: Merge
     parts: set  # the profiles whose identifiers are the loser's
-    events: set  # lsns of the events that moved
+    living: Profile  # who has the loser now
+    carriers: list  # who had it since the merge, one after the other
     restored: Profile
-    rest: Profile  # the survivor, as it would be without the loser
-    opt_outs: set  # what came since and goes to the loser too
+    rest: Profile  # who has it, as it would be without
+    events: set = field(default_factory=set)  # lsns of the events that are the loser's
+    opt_outs: dict = field(default_factory=dict)  # what came since and goes to the loser too
 
 
 def stamps_of(attribute):
@@ -35,154 +38,157 @@ def stamps_of(attribute):
     return {**(attribute.elements or {}), **attribute.removed}
 
 
-def take(mine, before, after, is_mine):
-    """The attribute of one side: as it was, with what was written since through that side's identifiers."""
-    is_new = after.base != before.base
-    if after.scalar is not None or (before.scalar is not None and after.elements is None):
-        return after if is_new and is_mine(after.base) else mine
-    result, old = mine or Attribute(), stamps_of(before)
-    if is_new and is_mine(after.base):
-        elements = {text: at for text, at in (result.elements or {}).items() if at > after.base}
-        removed = {text: at for text, at in result.removed.items() if at > after.base}
-        result = Attribute(after.base, None, elements if after.elements is not None else None, removed, after.source)
-    for text, at in stamps_of(after).items():
-        if old.get(text) == at and not (is_new and at == after.base) or not is_mine(at):
-            continue
-        elements, removed = dict(result.elements or {}), dict(result.removed)
-        if text in (after.elements or {}):
+def take(mine, merged, is_mine):
+    """The attribute of one side: what it had, with what was written since through that side's identifiers."""
+    is_set = is_mine(merged.base)
+    if merged.scalar is not None:
+        return merged if is_set else mine
+    own = {text: at for text, at in stamps_of(merged).items() if is_mine(at)}
+    had = mine or Attribute()
+    added = [text for text in own if text in (merged.elements or {})]
+    if not is_set and (not own or (had.scalar is not None and not added)):
+        return mine
+    elements, removed = dict(had.elements or {}), dict(had.removed)
+    if is_set:
+        # A list that is set as a whole has the order of what was set.
+        first = {text: own[text] for text in added}
+        elements = first | {text: at for text, at in elements.items() if at > merged.base and text not in own}
+        removed = {text: at for text, at in removed.items() if at > merged.base}
+    for text, at in own.items():
+        if text in added:
             removed.pop(text, None)
             elements[text] = at
         else:
             elements.pop(text, None)
             removed[text] = at
-        base = NEVER if result.scalar is not None else result.base
-        is_list = result.elements is not None or text in (after.elements or {})
-        result = Attribute(base, None, elements if is_list else None, removed, after.source)
-    return result if result != Attribute() else mine
+    is_list = bool(elements) or (merged if is_set else had).elements is not None
+    base = merged.base if is_set else had.base if had.scalar is None else NEVER
+    return Attribute(base, None, elements if is_list else None, removed, merged.source)
 
 
 class Unmerges:
     """The part of the model that takes a merged profile out again."""
 
-    def separate(self, merge, learned):
-        """The restored profile and the survivor without it; both replace what there is."""
-        undoing = Undoing(
-            {name for name in [merge.loser.id, *self.aliases] if self.is_part(name, merge.loser.id)},
-            {event.lsn for _, event in merge.loser.events},
-            merge.loser.copy(),
-            merge.survivor.copy(),
-            set(),
-        )
-        carriers, before, start = [merge.survivor.id], merge.after, merge.lsn
+    def separate(self, merge, shown):
+        """The restored profile and the survivor without it, and later merges as if they had been without it."""
+        undoing = self.undoing(merge)
+        before, start, is_exact = merge.after, merge.lsn, not merge.is_changed
         for name, later in self.merges.items():
             if later.lsn <= merge.lsn or later.is_final:
                 continue
-            if later.survivor.id == carriers[-1]:
+            if later.survivor.id == before.id:
                 self.stage(undoing, before, later.survivor, start, later.lsn)
                 survivor, loser = undoing.rest, later.loser
                 later = replace(later, survivor=survivor.copy())
-            elif later.loser.id == carriers[-1]:
+            elif later.loser.id == before.id:
                 self.stage(undoing, before, later.loser, start, later.lsn)
                 survivor, loser = later.survivor.copy(), undoing.rest
                 later = replace(later, loser=loser.copy())
-                carriers.append(survivor.id)
             else:
                 continue
             join(loser, survivor, later.latest_wins)
-            before, start = later.after, later.lsn
-            self.merges[name] = replace(later, after=self.without(undoing, before, survivor))
-            undoing.rest = self.merges[name].after.copy()
+            before, start, is_exact = later.after, later.lsn, False
+            after = self.without(undoing, before, survivor)
+            self.merges[name] = replace(later, after=after, is_changed=True)
+            undoing.rest = after.copy()
+        self.stage(undoing, before, undoing.living, start, float("inf"))
+        self.take_over(undoing)
+        if shown:
+            self.learn_bounds(undoing, is_exact, shown)
+        return undoing
+
+    def undoing(self, merge):
+        carriers = [merge.survivor.id]
+        while carriers[-1] in self.aliases:
+            carriers.append(self.aliases[carriers[-1]])
+        parts = {name for name in self.aliases if self.is_part(name, merge.loser.id)}
         living = self.profiles[carriers[-1]]
-        self.stage(undoing, before, living, start, float("inf"))
-        return undoing, carriers, living
+        undoing = Undoing(merge, parts, living, carriers, merge.loser.copy(), merge.survivor.copy())
+        moved = {event.lsn for _, event in merge.loser.events}
+        for event in [event for _, event in living.events]:
+            if event.lsn in moved or (event.lsn > merge.lsn and self.is_through(undoing, event)):
+                undoing.events.add(event.lsn)
+        for dropped in self.dropped:
+            lsn = dropped.event.lsn
+            if lsn in moved or (lsn > merge.lsn and dropped.part in parts):
+                undoing.events.add(lsn)
+        return undoing
+
+    def is_through(self, undoing, event):
+        part = self.part_of(event.identifier, undoing.living)
+        return part in undoing.parts or (not part and event.identifier.installation_id in undoing.merge.loser.devices)
 
     def is_part(self, name, whole):
         while name != whole and name in self.aliases:
             name = self.aliases[name]
         return name == whole
 
-    def is_of(self, undoing, lsn):
-        return lsn in undoing.events or self.ways.get(lsn) in undoing.parts
-
     # MARK: Stages
 
     def stage(self, undoing, before, after, start, end):
         """Goes from one merge to the next one, or to the present."""
-        restored, rest = undoing.restored, undoing.rest
+        rest = undoing.rest
         if after.custom_id != before.custom_id:
             rest.custom_id = after.custom_id
-        self.stage_attributes(undoing, before, after)
-        for event in self.tracked:
-            if start <= event.at < end and event.holder == after.id:
-                side = restored if self.ways[event.lsn] in undoing.parts else rest
-                count, first, last = side.counters.get(event.name, (0, event.time, event.time))
-                side.counters[event.name] = (count + 1, min(first, event.time), max(last, event.time))
-        for event in self.dropped:
-            if start <= event.at < end and event.holder == after.id:
-                side = restored if self.is_of(undoing, event.lsn) else rest
-                side.truncated = max(side.truncated, event.time + 1)
+        for name in sorted(after.attributes):
+            self.take_attribute(rest, name, after, lambda lsn: lsn >= start and self.ways.get(lsn) not in undoing.parts)
+        attributes_of.forget_oldest_deleted(rest.attributes)
+        for credited in self.tracked:
+            if start <= credited.at < end and credited.holder == after.id:
+                if credited.event.lsn not in undoing.events:
+                    count(rest, credited.event)
+        for dropped in self.dropped:
+            if start <= dropped.at < end and dropped.holder == after.id and dropped.event.lsn not in undoing.events:
+                rest.truncated = max(rest.truncated, micros(dropped.event.effective_time) + 1)
         self.stage_consents(undoing, before, after)
-        self.stage_times(undoing, before, after, start)
+        if after.seen > before.seen:
+            is_theirs = after is undoing.living and after.seen == self.sight_since(undoing, True)
+            rest.seen = max(rest.seen, self.sight_since(undoing, False) if is_theirs else after.seen)
         undoing.rest = self.without(undoing, after, rest)
 
-    def stage_attributes(self, undoing, before, after):
-        restored, rest = undoing.restored, undoing.rest
-        for name in sorted({*before.attributes, *after.attributes}):
-            old, new = before.attributes.get(name, Attribute()), after.attributes.get(name)
-            if new is None or new == old:
-                continue
-            for side, other in ((restored, rest), (rest, restored)):
-                is_address = name in ADDRESSES and new.scalar is not None
-
-                def is_mine(stamp):
-                    if is_address and not (side.custom_id and other.custom_id):
-                        return bool(side.custom_id)
-                    return (self.ways.get(stamp[1]) in undoing.parts) == (side is restored)
-
-                made = take(side.attributes.get(name), old, new, is_mine)
-                if made is not None:
-                    side.attributes[name] = made
-        for side in (restored, rest):
-            attributes_of.forget_oldest_deleted(side.attributes)
-
     @staticmethod
-    def is_change(entry):
-        return entry.applied and (entry.source != SYSTEM or entry.evidence.method == WHILE_MERGED)
+    def take_attribute(side, name, merged, is_mine):
+        made = take(side.attributes.get(name), merged.attributes[name], lambda stamp: is_mine(stamp[1]))
+        if made is not None:
+            side.attributes[name] = made
+
+    def sight_since(self, undoing, of_restored):
+        """When the devices and the senders of events of one side were seen last since the merge."""
+        merge, living = undoing.merge, undoing.living
+        times = [
+            micros(event.received_at)
+            for _, event in living.events
+            if event.lsn > merge.lsn and not event.historical and (event.lsn in undoing.events) == of_restored
+        ]
+        times += [
+            device.seen for device in living.devices.values() if (device.part in undoing.parts) == of_restored
+        ]
+        return max([time for time in times if time > merge.received], default=0)
 
     def stage_consents(self, undoing, before, after):
         """What was changed since stays with the survivor; an opt-out of it that holds goes to the loser too."""
-        restored, rest = undoing.restored, undoing.rest
-        entries = after.ledger[len(before.ledger) :]
-        for key in {(entry.channel, entry.topic) for entry in entries if self.is_change(entry)}:
-            rest.consents.pop(key, None)
-            if key not in after.consents:
+        rest, keys = undoing.rest, set()
+        for entry in after.ledger[len(before.ledger) :]:
+            key = (entry.channel, entry.topic)
+            if not entry.applied or (entry.source == SYSTEM and entry.evidence.method != WHILE_MERGED):
                 continue
+            keys.add(key)
+            if entry.after == UNSUBSCRIBED:
+                is_by_keyword = entry.channel == SMS and entry.source == SMS_KEYWORD
+                opt_out = Consent(UNSUBSCRIBED, entry.source, micros(entry.effective_time), is_by_keyword)
+                known = undoing.opt_outs.get(key)
+                undoing.opt_outs[key] = consent_of.merge_consent(known, opt_out) if known else opt_out
+            else:
+                undoing.opt_outs.pop(key, None)
+        for key in keys & set(after.consents):
             rest.consents[key] = after.consents[key]
-            if after.consents[key].state == UNSUBSCRIBED:
-                undoing.opt_outs.add(key)
-                mine = restored.consents.get(key, Consent())
-                is_joined = mine.state == UNSUBSCRIBED
-                opt_out = after.consents[key]
-                restored.consents[key] = consent_of.joined_opt_out(mine, opt_out) if is_joined else opt_out
-
-    def stage_times(self, undoing, before, after, start):
-        restored, rest = undoing.restored, undoing.rest
-        for device in after.devices.values():
-            side = restored if device.part in undoing.parts else rest
-            side.seen = max(side.seen, device.seen)
-        for _, event in after.events:
-            if event.lsn > start and not event.historical:
-                side = restored if self.is_of(undoing, event.lsn) else rest
-                side.seen = max(side.seen, micros(event.received_at))
-        if after.seen > before.seen and after.seen != restored.seen:
-            rest.seen = after.seen
 
     def without(self, undoing, whole, rest):
         """A profile with the lists of `whole` but for what is the loser's, and the rest of `rest`."""
-        its = undoing.restored
-        ledgers = {ledger[0].profile_id for ledger in [its.ledger, *its.merged_ledgers] if ledger}
+        kept = undoing.merge.loser
+        ledgers = {ledger[0].profile_id for ledger in [kept.ledger, *kept.merged_ledgers] if ledger}
         devices = list(whole.merged_devices)
-        for name in [*its.devices, *its.merged_devices]:
+        for name in [*kept.devices, *kept.merged_devices]:
             if name in devices:
                 devices.remove(name)
         return replace(
@@ -196,28 +202,94 @@ class Unmerges:
             seen=rest.seen,
             truncated=rest.truncated,
             devices={name: device for name, device in whole.devices.items() if device.part not in undoing.parts},
-            events=[item for item in whole.events if not self.is_of(undoing, item[1].lsn)],
+            events=[item for item in whole.events if item[1].lsn not in undoing.events],
             aliases=[name for name in whole.aliases if name not in undoing.parts],
             merged_devices=devices,
             merged_ledgers=[ledger for ledger in whole.merged_ledgers if ledger[0].profile_id not in ledgers],
         )
 
+    # MARK: The loser
+
+    def take_over(self, undoing):
+        """What the loser has, and what came since through its identifiers."""
+        merge, living, restored, rest = undoing.merge, undoing.living, undoing.restored, undoing.rest
+        for name in sorted(living.attributes):
+            self.take_attribute(
+                restored, name, living, lambda lsn: lsn >= merge.lsn and self.ways.get(lsn) in undoing.parts
+            )
+        # Only identified people have addresses: the one of the two that is identified keeps them.
+        if bool(restored.custom_id) != bool(rest.custom_id):
+            for name in sorted(ADDRESSES & set(living.attributes)):
+                self.keep_address(undoing, name)
+        attributes_of.forget_oldest_deleted(restored.attributes)
+        restored.events = [item for item in living.events if item[1].lsn in undoing.events]
+        for credited in self.tracked:
+            if credited.at > merge.lsn and credited.event.lsn in undoing.events:
+                count(restored, credited.event)
+        for dropped in self.dropped:
+            if dropped.at >= merge.lsn and dropped.event.lsn in undoing.events:
+                restored.truncated = max(restored.truncated, micros(dropped.event.effective_time) + 1)
+        for key, opt_out in undoing.opt_outs.items():
+            mine = restored.consents.get(key, Consent())
+            is_joined = mine.state == UNSUBSCRIBED
+            restored.consents[key] = consent_of.merge_consent(mine, opt_out) if is_joined else opt_out
+        restored.seen = max(restored.seen, self.sight_since(undoing, True))
+        restored.devices = {
+            name: self.returned(merge.loser.devices.get(name), device, merge.received)
+            for name, device in living.devices.items()
+            if device.part in undoing.parts
+        }
+
+    def keep_address(self, undoing, name):
+        merge, living, restored, rest = undoing.merge, undoing.living, undoing.restored, undoing.rest
+        side, other = (restored, rest) if restored.custom_id else (rest, restored)
+        had = {restored.id: merge.loser, rest.id: merge.survivor}
+        if living.attributes[name].base[1] < merge.lsn:
+            return
+        side.attributes[name] = living.attributes[name]
+        other.attributes.pop(name, None)
+        if name in had[other.id].attributes:
+            other.attributes[name] = had[other.id].attributes[name]
+
+    @staticmethod
+    def returned(former, device, received):
+        """A device of the loser as it was, unless it was seen since; one that came back since has its own history."""
+        if not former or former.since != device.since:
+            return device
+        if device.seen <= received:
+            return former
+        return replace(former, seen=device.seen, platform=device.platform)
+
+    def learn_bounds(self, undoing, is_exact, shown):
+        """What the rules leave to what is known: bounds of counters and events whose events are no longer retained, and
+        of whom the last sight was, once several merges lie between."""
+        merge, living = undoing.merge, undoing.living
+        lost = {its.event.name for its in self.dropped if its.at >= merge.lsn and its.holder in undoing.carriers}
+        for side, found in ((undoing.rest, shown.profile), (undoing.restored, shown.restored)):
+            if lost or not is_exact:
+                time = micros(found.events_truncated_before)
+                if side.truncated <= time <= living.truncated:
+                    side.truncated = time
+            for counter in found.event_counters:
+                if counter.name not in side.counters or not (counter.name in lost or not is_exact):
+                    continue
+                whole, mine = living.counters[counter.name], side.counters[counter.name]
+                first, last = micros(counter.first), micros(counter.last)
+                if whole[1] <= first <= mine[1] and mine[2] <= last <= whole[2]:
+                    side.counters[counter.name] = (mine[0], first, last)
+        seen = micros(shown.profile.last_seen_at)
+        if not is_exact and merge.survivor.created <= seen <= living.seen:
+            undoing.rest.seen = seen
+
     # MARK: The result
 
-    def settle(self, undoing, carriers, living, merge, learned):
+    def settle(self, undoing, learned):
         """Puts both profiles where the one was."""
-        restored, rest = undoing.restored, undoing.rest
-        kept = merge.loser
-        restored.events = [item for item in living.events if self.is_of(undoing, item[1].lsn)]
-        devices = {name: device for name, device in living.devices.items() if device.part in undoing.parts}
-        restored.devices = {
-            name: self.returned(kept.devices.get(name), device, carriers, restored.id)
-            for name, device in devices.items()
-        }
+        merge, living, restored, rest = undoing.merge, undoing.living, undoing.restored, undoing.rest
         for name, device in merge.left.items():
             if name not in self.devices:
                 side = restored if device.part in undoing.parts else rest
-                side.devices[name] = (kept if side is restored else merge.survivor).devices.get(name, device)
+                side.devices[name] = (merge.loser if side is restored else merge.survivor).devices.get(name, device)
         del self.aliases[restored.id]
         self.profiles[restored.id], self.profiles[living.id] = restored, rest
         for side in (restored, rest):
@@ -227,35 +299,29 @@ class Unmerges:
                 self.customs[side.custom_id] = side.id
         for _, event in restored.events:
             self.events[self.event_key(event.identifier, event.event_id)] = (restored.id, event)
-        for event in [*self.tracked, *self.dropped]:
-            if event.holder in carriers and event.at >= merge.lsn and self.is_of(undoing, event.lsn):
-                event.holder = restored.id
-        self.settle_consents(restored, kept, undoing.opt_outs, learned)
-        self.settle_consents(rest, living, (), learned)
-        self.restore_firings(living.id, restored.id, merge.firings, merge.fired)
+        for credited in [*self.tracked, *self.dropped]:
+            if credited.at >= merge.lsn and credited.event.lsn in undoing.events:
+                credited.holder = restored.id
+        self.settle_consents(restored, merge.loser, WHILE_MERGED, learned)
+        self.settle_consents(rest, living, "", learned)
+        self.restore_firings(living.id, restored.id)
         restored.raise_revision(learned)
         rest.raise_revision(learned)
 
-    @staticmethod
-    def returned(former, device, carriers, owner):
-        """A device of the loser, with the history of before; one that came since came to the loser."""
-        if former and former.since == device.since:
-            return replace(device, first=former.first, moves=former.moves)
-        moves, index = list(device.moves), len(device.moves)
-        while index and moves[index - 1][1] in carriers:
-            index -= 1
-            moves[index] = (moves[index][0], owner)
-        first = owner if not index and device.first in carriers else device.first
-        return replace(device, first=first, moves=tuple(moves))
-
-    def settle_consents(self, profile, before, opt_outs, learned):
-        for key in sorted({*profile.consents, *before.consents}):
-            old, new = before.consents.get(key, Consent()), profile.consents.get(key, Consent())
-            if new == old or (new.state == old.state == UNSET):
+    def settle_consents(self, profile, before, method, learned):
+        """An entry for each key that changes, and then for each that is unknown now."""
+        for key in [*sorted(profile.consents), *sorted(set(before.consents) - set(profile.consents))]:
+            old = before.consents.get(key, Consent())
+            new = profile.consents.get(key, replace(Consent(), time=old.time))
+            if key in profile.consents and new == old:
                 continue
-            if new.time == float("-inf"):
-                new = replace(new, time=learned.received)
             entry = self.system_entry(key, old, new, learned)
-            if key in opt_outs:
-                entry.evidence.method = WHILE_MERGED
+            if method:
+                entry.evidence.method = method
             self.append_entry(profile, entry, learned)
+
+
+def count(profile, event):
+    time = micros(event.effective_time)
+    number, first, last = profile.counters.get(event.name, (0, time, time))
+    profile.counters[event.name] = (number + 1, min(first, time), max(last, time))
