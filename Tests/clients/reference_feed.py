@@ -59,6 +59,11 @@ class Made:
     before: Paths
     after: Paths
 
+    @property
+    def is_unmerge(self):
+        return any(name not in self.after.aliases and self.after.lead(types.Identifier(profile_id=name)) == name
+                   for name in self.before.aliases)
+
 
 @dataclass
 class Base:
@@ -249,6 +254,8 @@ def visible(model, request):
             leaders = {leader for paths in (made.before, made.after) if (leader := paths.lead(identifier))}
             earlier = began.setdefault(key, set())
             is_known = kind == "profile_id" or not (leaders & concerned <= model.gone or key[1] in model.detached)
+            # What leads to a restored profile led to the survivor before.
+            is_known &= not (made.is_unmerge and made.after.lead(identifier) not in concerned)
             must |= bool(leaders & concerned) and is_known
             may |= bool(leaders & concerned) or (not leaders and bool(earlier & concerned))
             earlier |= leaders

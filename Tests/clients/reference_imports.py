@@ -31,10 +31,24 @@ def is_valid(request):
     return not request.HasField("expected_revision") and all(re.fullmatch(r"\w{1,30}", name) for name in names)
 
 
+def without_invalid(chunk):
+    """Reduces the operations of a chunk that are not valid to what is wrong with them: only that is remembered."""
+    for operation in getattr(chunk, "operations", ()):
+        _, request = inner_of(operation)
+        if is_valid(request):
+            continue
+        wrong = type(request)()
+        if request.HasField("expected_revision"):
+            wrong.expected_revision.SetInParent()
+        for event in getattr(request, "events", ()):
+            wrong.events.add(name="" if re.fullmatch(r"\w{1,30}", event.name) else "not a name")
+        request.CopyFrom(wrong)
+
+
 def lsns_of(request):
     """How many lsns an operation takes, also if the state forbids it."""
     if not is_valid(request):
-        return 0
+        return 1
     return max(1, len(getattr(request, "events", ())) + len(getattr(request, "changes", ())))
 
 

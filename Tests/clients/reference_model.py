@@ -16,7 +16,7 @@ from reference_attributes import Rejected
 from reference_consent import Consent, UNSET, UNSUBSCRIBED
 from reference_erasure import Erasures
 from reference_feed import Derivation, Made, base_of
-from reference_imports import CODES, Imports
+from reference_imports import CODES, Imports, without_invalid
 from reference_merges import Merges
 from reference_profile import Device, Profile, platform_of, same_message, show, timestamp
 from reference_repairs import Repairs
@@ -163,7 +163,7 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
         if known:
             if known[1] is None:
                 raise Rejected("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
-            if not same_message(known[0], request):
+            if not same_message(known[0], request, without_invalid if method == "ImportProfiles" else lambda message: None):
                 raise Rejected("ALREADY_EXISTS", "REQUEST_ID_REUSED")
             return self.again(known[1])
         saved = self.save()

@@ -73,10 +73,12 @@ class Profile:
         self.updated, self.lsn = learned.received, learned.lsn
 
 
-def same_message(one, other):
-    """Whether two requests are equal but for the times at which they were sent, which a retry stamps anew."""
+def same_message(one, other, normal=lambda message: None):
+    """Whether two requests are equal but for the times at which they were sent, which a retry stamps anew, and what
+    `normal` takes out."""
     copies = [type(message).FromString(message.SerializeToString()) for message in (one, other)]
     for message in copies:
+        normal(message)
         parts = getattr(message, "operations", [])
         for part in [message, *(getattr(item, item.WhichOneof("operation")) for item in parts)]:
             if "sent_at" in part.DESCRIPTOR.fields_by_name:

@@ -168,6 +168,17 @@ def play(service, seed, operations, kills, names, seen=None):
     return None
 
 
+def kind_of(found):
+    """What differs, without names and numbers: a smaller history must differ in the same."""
+    return found[1].split("\n")[0].removeprefix("at the end: ").split(" ")[:1]
+
+
+def replay(service, seed, operations, names, kind):
+    """The first difference, if it is of that kind."""
+    again = play(service, seed, operations, {}, names) if operations else None
+    return again if again and kind_of(again) == kind else None
+
+
 def shrink(service, seed, operations, names, found):
     """Removes operations as long as the results still differ; large parts first."""
     operations, deadline = operations[: found[0] + 1], time.monotonic() + SHRINK_SECONDS
@@ -176,7 +187,7 @@ def shrink(service, seed, operations, names, found):
         start, dropped = 0, False
         while start < len(operations) and time.monotonic() < deadline:
             fewer = operations[:start] + operations[start + size :]
-            again = play(service, seed, fewer, {}, names) if fewer else None
+            again = replay(service, seed, fewer, names, kind_of(found))
             if again:
                 operations, found, dropped = fewer[: again[0] + 1], again, True
             else:
@@ -194,7 +205,7 @@ def shrink_batches(service, seed, operations, names, found, deadline):
             continue
         while inner < len(batch["operations"]) > 1 and time.monotonic() < deadline:
             fewer = dict(batch, operations=batch["operations"][:inner] + batch["operations"][inner + 1 :])
-            again = play(service, seed, operations[:index] + [fewer] + operations[index + 1 :], {}, names)
+            again = replay(service, seed, operations[:index] + [fewer] + operations[index + 1 :], names, kind_of(found))
             if again:
                 batch, found = fewer, again
                 operations = operations[:index] + [batch] + operations[index + 1 :]
