@@ -148,9 +148,9 @@ def test_an_export_of_nobody_is_its_position(server):
         assert len(replica.people) == 2 and replica.skipped == 0
 
 
-def test_everyone_comes_once_also_through_kills(server):
-    server.start()
-    names = crowd(server)
+def killing(server):
+    """What kills a server, and what makes a stub whose window is small: a client that has everything already is not
+    cut by a kill."""
     channels = []
 
     def kill():
@@ -158,9 +158,17 @@ def test_everyone_comes_once_also_through_kills(server):
         server.start()
 
     def stub_of():
-        channels.append(server.channel())
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)]
+        channels.append(grpc.insecure_channel(server.listen, options=options))
         return profiles_pb2_grpc.ProfilesStub(channels[-1])
 
+    return kill, stub_of, channels
+
+
+def test_everyone_comes_once_also_through_kills(server):
+    server.start()
+    names = crowd(server)
+    kill, stub_of, _ = killing(server)
     _, people, killed = replica_of.export_through_kills(kill, stub_of, cuts=[600] * 4)
     assert killed == 4 and sorted(group[0].profile.custom_id for group in people) == sorted(names)
     assert all(len(group) == 2 and group[1].event.label == "x" * 100 for group in people)
@@ -318,17 +326,9 @@ def test_an_export_cut_at_random_places_and_the_feed_are_the_base(server, seed):
     server.start()
     server.address = server.listen
     names = crowd(server, CROWD_CUT)
-    chance, channels = random.Random(seed), []
+    chance = random.Random(seed)
     writers, end = start_writers(server)
-
-    def kill():
-        server.stop(signal.SIGKILL)
-        server.start()
-
-    def stub_of():
-        channels.append(server.channel())
-        return profiles_pb2_grpc.ProfilesStub(channels[-1])
-
+    kill, stub_of, channels = killing(server)
     cuts = [chance.randrange(1, PARTS_BETWEEN_CUTS_MAX) for _ in range(CUTS)]
     first_lsn, people, killed = replica_of.export_through_kills(kill, stub_of, cuts)
     truth = end(stub_of())
