@@ -99,7 +99,7 @@ echo
 show merge anna.b anna --allow-identified
 merge=$(grep -oE '[0-9A-Z]{26}$' "$work/output")
 show track device:tablet-1 page_view page=https://shop.example/hats
-show get anna.b --json
+show list
 show unmerge "$merge"
 echo 'What came through her other account since the merge is that one'"'"'s:'
 echo
@@ -108,7 +108,6 @@ section 'A copy of the base'
 echo 'A line for each person, or the operations that make equal people in another project ([exports.md](exports.md)):'
 echo
 show export --out "$work/base.jsonl"
-show export anna.b
 show export --operations --out "$work/base.ops"
 show project create staging
 show import "$work/base.ops" --project staging

@@ -91,6 +91,7 @@ OF_A_RUN = (
     (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
     (r"\b[a-z0-9]{16}\b( +live|$| --project)", r"KEY\1"),
     (r"\bjust now\b|\b\d+ (s|min|h) ago\b", "AGO"),
+    (r"\d+ per second", "RATE"),
     (r"\b\d+( of \d+)? bytes\b|digest [0-9a-f]+", "SIZE"),
     (r"  +|-{2,}", "  "),
 )
