@@ -58,11 +58,7 @@ class Made:
     response: rpc.WatchResponse
     before: Paths
     after: Paths
-
-    @property
-    def is_unmerge(self):
-        return any(name not in self.after.aliases and self.after.lead(types.Identifier(profile_id=name)) == name
-                   for name in self.before.aliases)
+    is_unmerge: bool = False
 
 
 @dataclass
@@ -125,8 +121,7 @@ class Derivation:
             if profile.id not in before and profile.id not in self.restored:
                 self.created(profile)
         for profile in model.profiles.values():
-            if self.is_identified(profile):
-                self.note(rpc.CHANGE_KIND_PROFILE_IDENTIFIED, profile)
+            self.identified(profile)
         self.moves()
         for profile in model.profiles.values():
             if profile.id in before or profile.id in self.restored:
@@ -144,13 +139,18 @@ class Derivation:
                 change.custom_id, change.revision = "", 0
         return sorted(self.made, key=position)
 
-    def is_identified(self, profile):
-        """Whether a profile has another custom ID than before. What is restored has its own, unless a survivor had taken
-        it."""
+    def identified(self, profile):
+        """A custom ID that is new, or that a merge or its undoing took from another profile."""
+        had = self.before.paths.customs.get(profile.custom_id)
         if profile.id in self.restored:
-            return any(profile.custom_id == other.custom_id != "" for other in self.before.profiles.values())
+            # As an alias the custom ID never left it.
+            if profile.custom_id and had != profile.id:
+                change = self.note(rpc.CHANGE_KIND_PROFILE_IDENTIFIED, profile)
+                change.other_profile_id = self.before.paths.lead(types.Identifier(profile_id=profile.id))
+            return
         before = self.before.profiles.get(profile.id)
-        return before is not None and profile.custom_id not in ("", before.custom_id)
+        if before and profile.custom_id not in ("", before.custom_id):
+            self.note(rpc.CHANGE_KIND_PROFILE_IDENTIFIED, profile).other_profile_id = had or ""
 
     def created(self, profile):
         count = max(1, len(getattr(self.request, "events", ())) + len(getattr(self.request, "changes", ())))

@@ -185,7 +185,7 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
         response = getattr(self, method)(request, learned)
         after = base_of(self).paths
         for change in Derivation(self, before, request, learned).derive():
-            self.changes.append(Made(change, before.paths, after))
+            self.changes.append(Made(change, before.paths, after, method == "UnmergeProfile"))
         return response
 
     def again(self, response):

@@ -161,9 +161,11 @@ class Unmerges:
             if event.lsn > merge.lsn and not event.historical and (event.lsn in undoing.events) == of_restored
         ]
         times += [
-            device.seen for device in living.devices.values() if (device.part in undoing.parts) == of_restored
+            device.seen
+            for device in living.devices.values()
+            if device.seen > merge.received and (device.part in undoing.parts) == of_restored
         ]
-        return max([time for time in times if time > merge.received], default=0)
+        return max(times, default=0)
 
     def stage_consents(self, undoing, before, after):
         """What was changed since stays with the survivor; an opt-out of it that holds goes to the loser too."""
@@ -268,7 +270,8 @@ class Unmerges:
         for side, found in ((undoing.rest, shown.profile), (undoing.restored, shown.restored)):
             if lost or not is_exact:
                 time = micros(found.events_truncated_before)
-                if side.truncated <= time <= living.truncated:
+                is_known = time >= side.truncated or (not is_exact and bool(time) == bool(side.truncated))
+                if is_known and time <= living.truncated:
                     side.truncated = time
             for counter in found.event_counters:
                 if counter.name not in side.counters or not (counter.name in lost or not is_exact):
