@@ -59,6 +59,7 @@ class Made:
     before: Paths
     after: Paths
     is_unmerge: bool = False
+    other: str = ""  # who had the custom ID of a PROFILE_IDENTIFIED, which is not shown
 
 
 @dataclass
@@ -98,7 +99,7 @@ class Derivation:
 
     def __init__(self, model, before, request, learned):
         self.model, self.before, self.request, self.learned = model, before, request, learned
-        self.made = []
+        self.made, self.others = [], {}
         # What an un-merge gave back.
         self.restored = [name for name in model.profiles if name in before.paths.aliases]
 
@@ -145,12 +146,13 @@ class Derivation:
         if profile.id in self.restored:
             # As an alias the custom ID never left it.
             if profile.custom_id and had != profile.id:
-                change = self.note(rpc.CHANGE_KIND_PROFILE_IDENTIFIED, profile)
-                change.other_profile_id = self.before.paths.lead(types.Identifier(profile_id=profile.id))
+                self.note(rpc.CHANGE_KIND_PROFILE_IDENTIFIED, profile)
+                self.others[profile.id] = self.before.paths.lead(types.Identifier(profile_id=profile.id))
             return
         before = self.before.profiles.get(profile.id)
         if before and profile.custom_id not in ("", before.custom_id):
-            self.note(rpc.CHANGE_KIND_PROFILE_IDENTIFIED, profile).other_profile_id = had or ""
+            self.note(rpc.CHANGE_KIND_PROFILE_IDENTIFIED, profile)
+            self.others[profile.id] = had or ""
 
     def created(self, profile):
         count = max(1, len(getattr(self.request, "events", ())) + len(getattr(self.request, "changes", ())))
@@ -257,7 +259,7 @@ def visible(model, request):
             # What leads to a restored profile led to the survivor before.
             is_known &= not (made.is_unmerge and made.after.lead(identifier) not in concerned)
             must |= bool(leaders & concerned) and is_known
-            may |= bool(leaders & concerned) or (not leaders and bool(earlier & concerned))
+            may |= bool(leaders & {*concerned, made.other}) or (not leaders and bool(earlier & concerned))
             earlier |= leaders
         if change.profile_id in model.gone and change.kind != rpc.CHANGE_KIND_PROFILE_ERASED:
             continue

@@ -184,8 +184,11 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
         before, self.stored = base_of(self), []
         response = getattr(self, method)(request, learned)
         after = base_of(self).paths
-        for change in Derivation(self, before, request, learned).derive():
-            self.changes.append(Made(change, before.paths, after, method == "UnmergeProfile"))
+        derivation = Derivation(self, before, request, learned)
+        for made in derivation.derive():
+            is_identified = made.change.kind == rpc.CHANGE_KIND_PROFILE_IDENTIFIED
+            other = derivation.others[made.change.profile_id] if is_identified else ""
+            self.changes.append(Made(made, before.paths, after, method == "UnmergeProfile", other))
         return response
 
     def again(self, response):
