@@ -276,10 +276,10 @@ class Unmerges:
             for counter in found.event_counters:
                 if counter.name not in side.counters or not (counter.name in lost or not is_exact):
                     continue
-                whole, mine = living.counters[counter.name], side.counters[counter.name]
+                whole = living.counters[counter.name]
                 first, last = micros(counter.first), micros(counter.last)
-                if whole[1] <= first <= mine[1] and mine[2] <= last <= whole[2]:
-                    side.counters[counter.name] = (mine[0], first, last)
+                if whole[1] <= first <= last <= whole[2]:
+                    side.counters[counter.name] = (side.counters[counter.name][0], first, last)
         seen = micros(shown.profile.last_seen_at)
         if not is_exact and merge.survivor.created <= seen <= living.seen:
             undoing.rest.seen = seen
