@@ -33,7 +33,9 @@ def is_valid(request):
 
 def without_invalid(chunk):
     """Reduces the operations of a chunk that are not valid to what is wrong with them: only that is remembered."""
-    for operation in getattr(chunk, "operations", ()):
+    if not isinstance(chunk, rpc.ImportProfilesRequest):
+        return
+    for operation in chunk.operations:
         _, request = inner_of(operation)
         if is_valid(request):
             continue

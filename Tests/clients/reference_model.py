@@ -163,7 +163,7 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
         if known:
             if known[1] is None:
                 raise Rejected("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
-            if not same_message(known[0], request, without_invalid if method == "ImportProfiles" else lambda message: None):
+            if not same_message(known[0], request, without_invalid):
                 raise Rejected("ALREADY_EXISTS", "REQUEST_ID_REUSED")
             return self.again(known[1])
         saved = self.save()

@@ -223,7 +223,10 @@ extension [ConsentSince] {
         guard let index = self.index(of: change.channel, change.topic) else {
             return self.append(change)
         }
-        guard !change.isAnew, let before = self[index].optOut else { return self[index] = change }
+        guard !change.isAnew, let before = self[index].optOut else {
+            self[index] = change
+            return
+        }
         self[index].optOut =
             change.optOut.map { before.merged(with: $0, rules: .current) } ?? before
     }
