@@ -92,6 +92,27 @@ show track anna cart_filled amount=80
 sleep 2
 show trigger list
 follow trigger follow "$trigger" --ack
+section 'One person with two accounts'
+show identify anna.b --device tablet-1 plan=silver --platform web
+echo 'What is merged is kept for 30 days. The id that is printed, here or by a login that merged, undoes it:'
+echo
+show merge anna.b anna --allow-identified
+merge=$(grep -oE '[0-9A-Z]{26}$' "$work/output")
+show track device:tablet-1 page_view page=https://shop.example/hats
+show list
+show unmerge "$merge"
+echo 'What came through her other account since the merge is that one'"'"'s:'
+echo
+show get anna.b
+section 'A copy of the base'
+echo 'A line for each person, or the operations that make equal people in another project ([exports.md](exports.md)):'
+echo
+show export --out "$work/base.jsonl"
+show export --operations --out "$work/base.ops"
+show project create staging
+show import "$work/base.ops" --project staging
+show list --project staging
+show count 'events.purchase.count >= 1' --project staging
 section 'Projects and keys'
 echo 'A project keeps its people apart from those of every other one:'
 echo

@@ -27,12 +27,15 @@ extension Tool {
             ])
         self.show(response) {
             let outcome = ProfileView.word(response["outcome"], "OUTCOME_")
-            var text = "\(outcome): \(Self.name(response["profile"]))"
-            if let merge = response["merge_id"]?.text, !merge.isEmpty {
-                text += ", merge \(TerminalText.safe(merge))"
-            }
-            return text + "\(Self.replayed(response))\n" + Self.warnings(response)
+            return "\(outcome): \(Self.name(response["profile"]))\(Self.mergeID(response))"
+                + "\(Self.replayed(response))\n" + Self.warnings(response)
         }
+    }
+
+    /// The id by which the merge that a call made can be undone; empty if it made none.
+    static func mergeID(_ response: JSONValue) -> String {
+        guard let merge = response["merge_id"]?.text, !merge.isEmpty else { return "" }
+        return ", merge \(TerminalText.safe(merge))"
     }
 
     func unmerge() throws {

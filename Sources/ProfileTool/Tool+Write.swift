@@ -40,7 +40,8 @@ extension Tool {
             var text =
                 "\(ProfileView.word(response["outcome"], "OUTCOME_")): \(TerminalText.safe(name)), "
                 + "profile \(TerminalText.safe(profile["profile_id"]?.text ?? "")),"
-                + " revision \(profile["revision"]?.description ?? "0")\(Self.replayed(response))\n"
+                + " revision \(profile["revision"]?.description ?? "0")"
+                + "\(Self.mergeID(response))\(Self.replayed(response))\n"
             let stale = (response["ignored_stale"]?.items ?? []).compactMap(\.text)
             if !stale.isEmpty {
                 let names = TerminalText.safe(stale.joined(separator: ", "))

@@ -68,11 +68,12 @@ def values(attributes, native):
 
 
 class Replica:
-    def __init__(self, parts):
-        self.first_lsn = parts[0].lsn
+    def __init__(self, parts, first_lsn=None):
+        """`first_lsn`: the position of an export whose first parts were lost."""
+        self.first_lsn = parts[0].lsn if first_lsn is None else first_lsn
         self.people = {group[0].profile.profile_id: Person.of(group) for group in groups(parts)}
         self.exported = len(self.people)
-        self.applied = self.skipped = 0
+        self.applied = self.skipped = self.reads = 0
 
     def follow(self, stub, until, project="default"):
         """Applies the changes up to the event with the id `until`."""
@@ -88,27 +89,42 @@ class Replica:
         call.cancel()
 
     def read_whom_the_export_missed(self, stub, project, response):
-        """The survivor of a merge with someone whom neither the export nor the feed has shown."""
+        """Whom the feed does not tell all of: both people of an un-merge, and the survivor of a merge with someone whom
+        neither the export nor the feed has shown."""
         change = response.change
         person = self.people.get(change.profile_id)
-        if change.kind != rpc.CHANGE_KIND_PROFILES_MERGED or change.other_profile_id in self.people:
-            return
-        if person and response.lsn <= person.lsn:
-            return
-        identifier = types.Identifier(profile_id=change.profile_id)
+        if change.kind == rpc.CHANGE_KIND_PROFILES_UNMERGED:
+            for profile_id in (change.profile_id, change.other_profile_id):
+                known = self.people.get(profile_id)
+                if not known or known.lsn < response.lsn:
+                    self.read(stub, project, profile_id)
+        elif change.kind == rpc.CHANGE_KIND_PROFILES_MERGED and change.other_profile_id not in self.people:
+            if not person or response.lsn > person.lsn:
+                self.read(stub, project, change.profile_id)
+
+    def read(self, stub, project, profile_id):
+        self.reads += 1
+        identifier = types.Identifier(profile_id=profile_id)
         try:
             request = rpc.ExportProfileRequest(project=project, identifier=identifier)
-            self.people[change.profile_id] = Person.of(list(stub.ExportProfile(request, timeout=20)))
+            parts = list(stub.ExportProfile(request, timeout=20))
         except grpc.RpcError as error:
             # Erased since: the feed says so later.
             assert error.code() == grpc.StatusCode.NOT_FOUND, error
+            return
+        # Of one who was merged away since, the survivor comes.
+        self.people[parts[0].profile.profile_id] = Person.of(parts)
 
     def apply(self, lsn, change):
         kind = rpc.ChangeKind.Name(change.kind).removeprefix("CHANGE_KIND_")
         if kind == "PROFILE_ERASED":
             self.people.pop(change.profile_id, None)
             return
-        loser = self.people.pop(change.other_profile_id, None) if kind == "PROFILES_MERGED" else None
+        loser = None
+        if kind == "PROFILES_MERGED" and change.other_profile_id in self.people:
+            # Of a merge that was undone since, the export may have shown the one whom it took away.
+            if lsn > self.people[change.other_profile_id].lsn:
+                loser = self.people.pop(change.other_profile_id)
         if kind == "INSTALLATION_MOVED" and change.other_profile_id in self.people:
             former = self.people[change.other_profile_id]
             if lsn > former.lsn:
@@ -132,6 +148,9 @@ class Replica:
     def profiles_merged(self, person, lsn, change, loser):
         if loser:
             person.events |= loser.events
+
+    def profiles_unmerged(self, person, lsn, change, loser):
+        """Both were read when the change came, unless they are gone by now."""
 
     def installation_moved(self, person, lsn, change, loser):
         person.devices.add(change.installation_id)
@@ -159,18 +178,22 @@ def export(stub, project="default", **options):
     return list(stub.ExportProject(rpc.ExportProjectRequest(project=project), timeout=60, **options))
 
 
-def export_through_kills(server, stub_of, kills, parts_before_kill):
-    """An export that is resumed behind its last token after each kill; parts of people whose token came."""
-    token, people, killed = "", [], 0
+def export_through_kills(kill, stub_of, cuts):
+    """An export that is cut by a kill behind each of the numbers of parts in `cuts`, and goes on behind its last token.
+
+    Returns the position at its start, the parts of the people whose token came, and the number of kills."""
+    token, people, killed, first_lsn = "", [], 0, None
     while True:
         parts, is_over = [], False
+        cut = cuts[killed] if killed < len(cuts) else None
         try:
             call = stub_of().ExportProject(rpc.ExportProjectRequest(project="default", page_token=token), timeout=60)
             for part in call:
+                first_lsn = part.lsn if first_lsn is None else first_lsn
                 parts.append(part)
-                if killed < kills and len(parts) > parts_before_kill:
+                if len(parts) == cut:
                     killed += 1
-                    server()
+                    kill()
             is_over = True
         except grpc.RpcError as error:
             assert error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED), (
@@ -180,5 +203,5 @@ def export_through_kills(server, stub_of, kills, parts_before_kill):
         if people:
             token = people[-1][-1].page_token
         if is_over:
-            return people, killed
+            return first_lsn, people, killed
         time.sleep(0.05)

@@ -76,6 +76,10 @@ def normal(response):
     if isinstance(response, (rpc.IdentifyResponse, rpc.MergeProfilesResponse)):
         normal_profile(response.profile)
         sort_field(response.warnings, lambda item: (item.reason, item.name, item.identifier.installation_id))
+    elif isinstance(response, rpc.UnmergeProfileResponse):
+        normal_profile(response.profile)
+        normal_profile(response.restored)
+        sort_field(response.warnings, lambda item: (item.reason, item.name, item.identifier.installation_id))
     elif isinstance(response, rpc.TrackResponse):
         for result in response.results:
             if result.status == types.EVENT_STATUS_REJECTED:

@@ -2,6 +2,7 @@
 and what is left."""
 
 import datetime
+from dataclasses import replace
 
 from conftest import profiles_pb2 as rpc
 from reference_attributes import Rejected
@@ -30,6 +31,8 @@ def profiles_in(response):
     """The profile ids in a response, which link it to people."""
     if isinstance(response, (rpc.IdentifyResponse, rpc.MergeProfilesResponse)):
         return {response.profile.profile_id}
+    if isinstance(response, rpc.UnmergeProfileResponse):
+        return {response.profile.profile_id, response.restored.profile_id}
     if isinstance(response, rpc.DetachInstallationResponse):
         return {response.profile_id, response.former_profile_id}
     if isinstance(response, rpc.TrackResponse):
@@ -77,6 +80,9 @@ class Erasures:
         ids = {profile.id, *profile.aliases}
         self.gone |= ids
         self.erase_firings(profile.id)
+        for name, merge in self.merges.items():
+            if {merge.loser.id, merge.survivor.id} & ids:
+                self.merges[name] = replace(merge, is_final=True)
         if profile.custom_id:
             del self.customs[profile.custom_id]
             self.blocked["custom_id", profile.custom_id] = until

@@ -58,6 +58,8 @@ class Made:
     response: rpc.WatchResponse
     before: Paths
     after: Paths
+    is_unmerge: bool = False
+    other: str = ""  # who had the custom ID of a PROFILE_IDENTIFIED, which is not shown
 
 
 @dataclass
@@ -97,7 +99,9 @@ class Derivation:
 
     def __init__(self, model, before, request, learned):
         self.model, self.before, self.request, self.learned = model, before, request, learned
-        self.made = []
+        self.made, self.others = [], {}
+        # What an un-merge gave back.
+        self.restored = [name for name in model.profiles if name in before.paths.aliases]
 
     def note(self, kind, profile, lsn=None):
         response = rpc.WatchResponse(lsn=lsn or self.learned.lsn)
@@ -115,15 +119,14 @@ class Derivation:
     def derive(self):
         model, before = self.model, self.before.profiles
         for profile in model.profiles.values():
-            if profile.id not in before:
+            if profile.id not in before and profile.id not in self.restored:
                 self.created(profile)
         for profile in model.profiles.values():
-            if profile.id in before and profile.custom_id and not before[profile.id].custom_id:
-                self.note(rpc.CHANGE_KIND_PROFILE_IDENTIFIED, profile)
+            self.identified(profile)
         self.moves()
         for profile in model.profiles.values():
-            if profile.id in before:
-                self.attributes(profile, before[profile.id])
+            if profile.id in before or profile.id in self.restored:
+                self.attributes(profile, before.get(profile.id))
         for holder, event in model.stored:
             change = self.note(rpc.CHANGE_KIND_EVENT_STORED, model.survivor(holder), event.lsn)
             change.event.CopyFrom(event)
@@ -137,6 +140,20 @@ class Derivation:
                 change.custom_id, change.revision = "", 0
         return sorted(self.made, key=position)
 
+    def identified(self, profile):
+        """A custom ID that is new, or that a merge or its undoing took from another profile."""
+        had = self.before.paths.customs.get(profile.custom_id)
+        if profile.id in self.restored:
+            # As an alias the custom ID never left it.
+            if profile.custom_id and had != profile.id:
+                self.note(rpc.CHANGE_KIND_PROFILE_IDENTIFIED, profile)
+                self.others[profile.id] = self.before.paths.lead(types.Identifier(profile_id=profile.id))
+            return
+        before = self.before.profiles.get(profile.id)
+        if before and profile.custom_id not in ("", before.custom_id):
+            self.note(rpc.CHANGE_KIND_PROFILE_IDENTIFIED, profile)
+            self.others[profile.id] = had or ""
+
     def created(self, profile):
         count = max(1, len(getattr(self.request, "events", ())) + len(getattr(self.request, "changes", ())))
         change = self.note(rpc.CHANGE_KIND_PROFILE_CREATED, profile, self.learned.lsn - count + 1)
@@ -147,6 +164,9 @@ class Derivation:
 
     def moves(self):
         model, devices = self.model, self.before.paths.devices
+        for restored in self.restored:
+            survivor = model.profiles[self.before.paths.lead(types.Identifier(profile_id=restored))]
+            self.note(rpc.CHANGE_KIND_PROFILES_UNMERGED, survivor).other_profile_id = restored
         for loser in sorted(set(model.aliases) - set(self.before.paths.aliases)):
             survivor = model.profiles[model.aliases[loser]]
             self.note(rpc.CHANGE_KIND_PROFILES_MERGED, survivor).other_profile_id = loser
@@ -164,7 +184,7 @@ class Derivation:
         change.installation_id, change.other_profile_id = installation, former or ""
 
     def attributes(self, profile, before):
-        mine, old = shown_attributes(profile), shown_attributes(before)
+        mine, old = shown_attributes(profile), shown_attributes(before) if before else {}
         put = [name for name in mine if name not in old or mine[name].shown != old[name].shown]
         deleted = sorted(set(old) - set(mine))
         if not put and not deleted:
@@ -178,8 +198,10 @@ class Derivation:
         if before and before.revision == profile.revision:
             return
         by_lsn = {}
-        for entry in profile.ledger[len(before.ledger) if before else 0 :]:
-            if entry.applied:
+        known = len(before.ledger) if before else 0
+        for entry in profile.ledger[known:]:
+            # What is restored has a ledger of before.
+            if entry.applied and (entry.lsn == self.learned.lsn or profile.id not in self.restored):
                 by_lsn.setdefault(entry.lsn, []).append(entry)
         for lsn, entries in by_lsn.items():
             self.note(rpc.CHANGE_KIND_SUBSCRIPTION_CHANGED, profile, lsn).consent_entries.extend(entries)
@@ -234,8 +256,10 @@ def visible(model, request):
             leaders = {leader for paths in (made.before, made.after) if (leader := paths.lead(identifier))}
             earlier = began.setdefault(key, set())
             is_known = kind == "profile_id" or not (leaders & concerned <= model.gone or key[1] in model.detached)
+            # What leads to a restored profile led to the survivor before.
+            is_known &= not (made.is_unmerge and made.after.lead(identifier) not in concerned)
             must |= bool(leaders & concerned) and is_known
-            may |= bool(leaders & concerned) or (not leaders and bool(earlier & concerned))
+            may |= bool(leaders & {*concerned, made.other}) or (not leaders and bool(earlier & concerned))
             earlier |= leaders
         if change.profile_id in model.gone and change.kind != rpc.CHANGE_KIND_PROFILE_ERASED:
             continue

@@ -16,13 +16,14 @@ from reference_attributes import Rejected
 from reference_consent import Consent, UNSET, UNSUBSCRIBED
 from reference_erasure import Erasures
 from reference_feed import Derivation, Made, base_of
+from reference_imports import CODES, Imports, without_invalid
+from reference_merges import Merges
 from reference_profile import Device, Profile, platform_of, same_message, show, timestamp
-from reference_imports import CODES, Imports
 from reference_repairs import Repairs
 from reference_tracks import EVENTS_MAX, LATE_WINDOW, RETENTION, Tracks, effective_time
 from reference_triggers import Triggers
 
-DEVICES_MAX, COUNTERS_MAX = 100, 300
+DEVICES_MAX = 100
 
 
 @dataclass
@@ -33,13 +34,14 @@ class Learned:
     received: int
     profile_id: str = ""
     merge_id: str = ""
+    shown: object = None  # the response to an un-merge, for what the rules leave to what is known
     event_ids: tuple = ()
     operations: tuple = ()  # of a batch
     created: int = 0  # of a project
     due: int = 0
 
 
-class Model(Tracks, Triggers, Erasures, Imports, Repairs):
+class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
     def __init__(self):
         self.options()
         self.profiles, self.customs, self.devices = {}, {}, {}
@@ -48,6 +50,12 @@ class Model(Tracks, Triggers, Erasures, Imports, Repairs):
         self.suppressed = {}  # (channel, address) -> reasons
         self.requests = {}  # (method, request id) -> (request, response; None: erased with a person)
         self.blocked = {}  # (kind, identifier) -> until
+        self.merges = {}  # by id, in their order
+        self.custom_parts = {}  # custom ID -> the profile that it belongs to, which may be merged away
+        self.ways = {}  # lsn of an Identify -> the profile through whose identifiers it came
+        self.tracked = []  # of each event that was stored: Credited
+        self.dropped = []  # the same, of each that is no longer retained
+        self.now = 0  # the lsn of the present operation
         self.gone = set()  # profile ids of erased people, and of profiles that were merged into them
         self.triggers = {}  # by id
         self.changes = []  # of the feed
@@ -96,27 +104,53 @@ class Model(Tracks, Triggers, Erasures, Imports, Repairs):
             self.put_device(
                 profile,
                 identifier.installation_id,
-                Device(platform_of(platform), learned.received, learned.received, profile.id),
+                self.new_device(platform, profile, profile.id, learned),
             )
         return profile
 
     def name(self, profile, custom_id):
         profile.custom_id = custom_id
-        self.customs[custom_id] = profile.id
+        self.customs[custom_id] = self.custom_parts[custom_id] = profile.id
+
+    @staticmethod
+    def new_device(platform, holder, part, learned):
+        received = learned.received
+        return Device(platform_of(platform), received, received, holder.id, part=part, since=learned.lsn)
 
     def put_device(self, profile, installation, device):
         """Adds a device; over the limit the least recently seen ones are detached and returned."""
         profile.devices[installation] = device
         self.devices[installation] = profile.id
-        left = []
+        left = {}
         while len(profile.devices) > DEVICES_MAX:
             oldest = min(
                 (name for name in profile.devices if name != installation), key=lambda name: profile.devices[name].seen
             )
-            del profile.devices[oldest], self.devices[oldest]
+            left[oldest] = profile.devices.pop(oldest)
+            del self.devices[oldest]
             self.detached.add(oldest)
-            left.append(oldest)
         return left
+
+    def way(self, identifier, holder, time):
+        """The profile to whose identifiers one belongs that leads to `holder`."""
+        kind, text = identifier.WhichOneof("id"), getattr(identifier, identifier.WhichOneof("id"))
+        if kind == "profile_id":
+            return text
+        if kind == "custom_id":
+            return self.custom_parts[text]
+        present = self.profiles[self.devices[text]]
+        device = present.devices[text]
+        # What is late for a former holder came while the device was that one's.
+        return device.part if present is holder else device.holder_at(time)
+
+    def part_of(self, identifier, profile):
+        """The profile to whose identifiers one belongs now; empty: unknown, as a device that has left."""
+        kind, text = identifier.WhichOneof("id"), getattr(identifier, identifier.WhichOneof("id"))
+        if kind == "profile_id":
+            return text
+        if kind == "custom_id":
+            return self.custom_parts[text]
+        return profile.devices[text].part if text in profile.devices else ""
 
     # MARK: Calls
 
@@ -129,7 +163,7 @@ class Model(Tracks, Triggers, Erasures, Imports, Repairs):
         if known:
             if known[1] is None:
                 raise Rejected("FAILED_PRECONDITION", "IDENTIFIER_ERASED")
-            if not same_message(known[0], request):
+            if not same_message(known[0], request, without_invalid):
                 raise Rejected("ALREADY_EXISTS", "REQUEST_ID_REUSED")
             return self.again(known[1])
         saved = self.save()
@@ -144,13 +178,17 @@ class Model(Tracks, Triggers, Erasures, Imports, Repairs):
 
     def carry_out(self, method, request, learned):
         """One operation, with the changes that it makes."""
+        self.now = learned.lsn
         if method in ("BatchWrite", "ImportProfiles", "CreateTrigger", "DeleteTrigger"):
             return getattr(self, method)(request, learned)
         before, self.stored = base_of(self), []
         response = getattr(self, method)(request, learned)
         after = base_of(self).paths
-        for change in Derivation(self, before, request, learned).derive():
-            self.changes.append(Made(change, before.paths, after))
+        derivation = Derivation(self, before, request, learned)
+        for made in derivation.derive():
+            is_identified = made.change.kind == rpc.CHANGE_KIND_PROFILE_IDENTIFIED
+            other = derivation.others[made.change.profile_id] if is_identified else ""
+            self.changes.append(Made(made, before.paths, after, method == "UnmergeProfile", other))
         return response
 
     def again(self, response):
@@ -163,8 +201,10 @@ class Model(Tracks, Triggers, Erasures, Imports, Repairs):
             ]
         for part in parts:
             part.replayed = True
-            if isinstance(part, (rpc.IdentifyResponse, rpc.MergeProfilesResponse)):
+            if isinstance(part, (rpc.IdentifyResponse, rpc.MergeProfilesResponse, rpc.UnmergeProfileResponse)):
                 part.profile.CopyFrom(show(self.survivor(part.profile.profile_id)))
+            if isinstance(part, rpc.UnmergeProfileResponse):
+                part.restored.CopyFrom(show(self.survivor(part.restored.profile_id)))
         return response
 
     def save(self):
@@ -175,12 +215,16 @@ class Model(Tracks, Triggers, Erasures, Imports, Repairs):
             dict(self.aliases),
             dict(self.events),
             {key: trigger.copy() for key, trigger in self.triggers.items()},
-            len(self.changes),
+            dict(self.merges),
+            dict(self.custom_parts),
+            (len(self.changes), len(self.tracked), len(self.dropped)),
         )
 
     def restore(self, saved):
-        self.profiles, self.customs, self.devices, self.aliases, self.events, self.triggers, changes = saved
-        del self.changes[changes:]
+        self.profiles, self.customs, self.devices, self.aliases, self.events, self.triggers, *more, lengths = saved
+        self.merges, self.custom_parts = more
+        for kept, length in zip((self.changes, self.tracked, self.dropped), lengths):
+            del kept[length:]
 
     def check_revision(self, request, profile):
         if not request.HasField("expected_revision"):
@@ -197,6 +241,7 @@ class Model(Tracks, Triggers, Erasures, Imports, Repairs):
         holder = self.profiles.get(self.devices.get(installation))
         person = self.person(custom) if custom else None
         device = holder.devices[installation] if holder else None
+        former = holder.copy() if holder else None
         response = rpc.IdentifyResponse(lsn=learned.lsn)
         if custom:
             response.redirected_from = self.redirected(types.Identifier(custom_id=custom))
@@ -235,7 +280,12 @@ class Model(Tracks, Triggers, Erasures, Imports, Repairs):
         target = self.create(learned) if created else shown
         if created and custom:
             self.name(target, custom)
-        moved = self.link(step, request, holder, target, time, learned, response)
+        moved = self.link(step, request, holder, target, time, learned, response, former)
+        self.ways[learned.lsn] = self.way(
+            types.Identifier(custom_id=custom) if custom else types.Identifier(installation_id=installation),
+            target,
+            time,
+        )
         target.attributes, stale, is_visible = attributes_of.apply_patch(
             target.attributes, request.attributes, (time, learned.lsn), request.source, bool(target.custom_id)
         )
@@ -248,6 +298,9 @@ class Model(Tracks, Triggers, Erasures, Imports, Repairs):
             target.raise_revision(learned)
         if (step != "patch then" or target is holder) and (created or not self.imports):
             target.seen = learned.received
+        if step == "merge":
+            # Nothing has come between yet.
+            list(self.merges.values())[-1].after.seen = target.seen
         response.outcome = {
             "create": types.OUTCOME_CREATED,
             "attach": types.OUTCOME_ATTACHED,
@@ -283,92 +336,35 @@ class Model(Tracks, Triggers, Erasures, Imports, Repairs):
             return "switch"
         return "merge" if person else "promote"
 
-    def link(self, step, request, holder, target, time, learned, response):
+    def link(self, step, request, holder, target, time, learned, response, former):
         """Moves devices; returns whether that alone changes the target."""
         installation, received = request.installation_id, learned.received
-        left = []
+        left = {}
         if step == "create" and installation:
-            device = Device(platform_of(request.source.platform), received, received, target.id)
+            device = self.new_device(request.source.platform, target, target.id, learned)
             self.put_device(
                 target, installation, device.moved(time, target.id, target.id) if request.custom_id else device
             )
         elif step == "attach":
-            device = Device(platform_of(request.source.platform), received, received, target.id)
-            device = device.moved(time, target.id, target.id)
+            part = self.custom_parts[request.custom_id]
+            device = self.new_device(request.source.platform, target, part, learned).moved(time, target.id, target.id)
             left = self.put_device(target, installation, device)
         elif step == "promote":
             self.name(target, request.custom_id)
             for name, device in target.devices.items():
                 target.devices[name] = device.moved(time, target.id, target.id)
         elif step == "merge":
-            left = self.merge(holder, target, time, learned, response)
+            left = self.merge(holder, target, time, learned, response, former)
             response.merge_id = learned.merge_id
         elif step in ("switch", "log out"):
             device = holder.devices.pop(installation)
             device = device if self.imports else replace(device, seen=received)
             holder.raise_revision(learned)
+            device = replace(device, part=self.custom_parts.get(request.custom_id, target.id), since=learned.lsn)
             left = self.put_device(target, installation, device.moved(time, target.id, holder.id, attached=received))
         for name in left:
             response.warnings.add(reason="INSTALLATION_DETACHED", identifier=types.Identifier(installation_id=name))
         return step in ("attach", "promote", "merge", "switch", "log out")
-
-    def merge(self, loser, survivor, time, learned, response):
-        self.merge_firings(loser, survivor)
-        survivor.attributes, warnings = attributes_of.merge(
-            survivor.attributes, loser.attributes, self.latest_wins
-        )
-        for name in sorted(loser.counters):
-            count, first, last = loser.counters[name]
-            if name not in survivor.counters and len(survivor.counters) >= COUNTERS_MAX:
-                warnings.append(("COUNTER_LIMIT", name))
-                continue
-            mine = survivor.counters.get(name, (0, first, last))
-            survivor.counters[name] = (mine[0] + count, min(mine[1], first), max(mine[2], last))
-        for reason, name in warnings:
-            response.warnings.add(reason=reason, name=name)
-        survivor.events = sorted(survivor.events + loser.events, key=lambda item: item[0])
-        survivor.truncated = max(survivor.truncated, loser.truncated)
-        for _, event in loser.events:
-            self.events[self.event_key(event.identifier, event.event_id)] = (survivor.id, event)
-        if loser.events:
-            self.drop_events(survivor)
-        survivor.created, survivor.seen = min(survivor.created, loser.created), max(survivor.seen, loser.seen)
-        survivor.aliases += [loser.id, *loser.aliases]
-        survivor.custom_aliases += loser.custom_aliases
-        if loser.custom_id and survivor.custom_id:
-            survivor.custom_aliases.append(loser.custom_id)
-        elif loser.custom_id:
-            self.name(survivor, loser.custom_id)
-        survivor.merged_devices += [*loser.devices, *loser.merged_devices]
-        self.aliases[loser.id] = survivor.id
-        del self.profiles[loser.id]
-        self.merge_consents(loser, survivor, learned)
-        left = []
-        for name, device in loser.devices.items():
-            left += self.put_device(survivor, name, device.moved(max(time, device.last_move), survivor.id, loser.id))
-        return left
-
-    def merge_consents(self, loser, survivor, learned):
-        survivor.merged_ledgers += [ledger for ledger in [loser.ledger, *loser.merged_ledgers] if ledger]
-        for key in sorted(loser.consents):
-            mine = survivor.consents.get(key, Consent())
-            winner = consent_of.merge_consent(mine, loser.consents[key])
-            survivor.consents[key] = winner
-            # The SMS keyword mark is a change too, although it is not visible on the profile.
-            if winner != mine:
-                entry = types.ConsentEntry(
-                    channel=key[0],
-                    topic=key[1],
-                    before=mine.state,
-                    after=winner.state,
-                    applied=True,
-                    source=consent_of.SYSTEM,
-                    lsn=learned.lsn,
-                )
-                timestamp(winner.time, entry.effective_time)
-                self.append_entry(survivor, entry, learned)
-        for channel in (consent_of.EMAIL, consent_of.SMS, consent_of.PUSH):
-            consent_of.forget_oldest_unset(survivor.consents, channel)
 
     # MARK: Consent
 

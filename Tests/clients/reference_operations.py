@@ -61,7 +61,8 @@ class Shape:
         ("BatchWrite", 10),
         ("ImportProfiles", 8),
         ("EraseProfile", 1),
-        ("MergeProfiles", 2),
+        ("MergeProfiles", 3),
+        ("UnmergeProfile", 3),
         ("DetachInstallation", 2),
         ("CreateProject", 1),
         ("UpdateProject", 3),
@@ -105,11 +106,33 @@ ERASURES = Shape(
         ("RemoveSuppression", 1),
         ("BatchWrite", 12),
         ("EraseProfile", 6),
-        ("MergeProfiles", 3),
+        ("MergeProfiles", 4),
+        ("UnmergeProfile", 3),
         ("DetachInstallation", 2),
         ("UpdateProject", 2),
         ("DeleteProject", 2),
         ("CreateTrigger", 4),
+        ("DeleteTrigger", 1),
+    ),
+)
+
+# Merges that chain, and are undone in any order with writes between.
+REPAIRS = Shape(
+    people=7,
+    devices=9,
+    weights=(
+        ("Identify", 34),
+        ("Track", 16),
+        ("UpdateSubscription", 14),
+        ("AddSuppression", 1),
+        ("BatchWrite", 5),
+        ("ImportProfiles", 4),
+        ("EraseProfile", 1),
+        ("MergeProfiles", 14),
+        ("UnmergeProfile", 12),
+        ("DetachInstallation", 3),
+        ("UpdateProject", 2),
+        ("CreateTrigger", 3),
         ("DeleteTrigger", 1),
     ),
 )
@@ -122,7 +145,7 @@ class Generator:
         self.weights = [(kind, weight) for kind, weight in shape.weights if kind in kinds]
         # Few distinct times, so that equal times are common and many operations arrive late.
         self.times = [-self.chance.randrange(20 * 3_600) for _ in range(25)]
-        self.sent = []
+        self.sent, self.chunks = [], []
         self.progress, self.devices = 0.0, 0
         # When each project is made, and the deletions that will be undone.
         self.due = {}
@@ -380,7 +403,12 @@ class Generator:
             survivor=self.identifier(),
             allow=self.chance.random() < 0.8,
             revision=self.revision(),
+            undo_merge=self.maybe(0.2, lambda: True),
         )
+
+    def UnmergeProfile(self):
+        """Mostly of a merge that can still be undone; -1 is one that never was."""
+        return {"do": "UnmergeProfile", "merge": self.chance.randrange(-1, 8)}
 
     def DetachInstallation(self):
         return {"do": "DetachInstallation", "device": self.device()}
@@ -402,19 +430,37 @@ class Generator:
         operations = [getattr(self, self.chance.choice(inner))() for _ in range(self.chance.choice([1, 2, 3, 6]))]
         return {"do": "BatchWrite", "best_effort": self.chance.random() < 0.5, "operations": operations}
 
-
     def ImportProfiles(self):
-        """A chunk of one operation, so that the ids that the server makes can be told; events have ids of their own."""
-        inner = getattr(self, self.chance.choice(["Identify", "Track", "UpdateSubscription"]))()
-        for name in ("revision", "partial", "sent"):
+        """A chunk of many operations, some of them wrong; events have ids of their own, and nothing depends on the time
+        of receipt, which no response tells."""
+        chance = self.chance
+        if self.chunks and chance.random() < 0.12:
+            return dict(chance.choice(self.chunks), **({"chunk": "k0"} if chance.random() < 0.2 else {}))
+        operations = [self.imported() for _ in range(chance.choice([1, 2, 4, 7, 12]))]
+        if chance.random() < 0.1:
+            # So many lsns that the chunk enters the log in two parts.
+            nobody = [{"name": "view", "at": -660, "id": f"n{number}"} for number in range(15)]
+            whole = {"do": "Track", "who": "id of nobody", "events": nobody, "platform": 0, "must_exist": True}
+            operations = [whole] * 67 + operations
+        chunk = {"do": "ImportProfiles", "chunk": f"k{len(self.chunks)}", "operations": operations}
+        self.chunks.append(chunk)
+        return chunk
+
+    def imported(self):
+        chance = self.chance
+        inner = getattr(self, chance.choice(["Identify", "Track", "UpdateSubscription"]))()
+        for name in ("partial", "sent"):
             inner.pop(name, None)
-        # Nothing depends on the time of receipt, which no response tells.
+        if chance.random() < 0.5:
+            inner.pop("revision", None)
         for its in inner.get("events", [inner]):
             if its.get("at") is None:
                 its["at"] = -660
         for number, its in enumerate(inner.get("events", [])):
-            its.setdefault("id", f"i{self.chance.randrange(40)}-{number}")
-        return {"do": "ImportProfiles", "chunk": f"k{self.chance.randrange(10_000)}", "operations": [inner]}
+            its.setdefault("id", f"i{chance.randrange(40)}-{number}")
+            if chance.random() < 0.02:
+                its["name"] = "not a name"
+        return inner
 
 
 def affected(operation):

@@ -24,6 +24,8 @@ class Device:
     seen: int
     first: str = ""  # the first holder
     moves: tuple = ()  # (effective time, holder)
+    part: str = ""  # the profile to whose identifiers it belongs, which may be merged away
+    since: int = 0  # the lsn of the operation that brought it to its holder, merges aside
 
     @property
     def last_move(self):
@@ -71,10 +73,12 @@ class Profile:
         self.updated, self.lsn = learned.received, learned.lsn
 
 
-def same_message(one, other):
-    """Whether two requests are equal but for the times at which they were sent, which a retry stamps anew."""
+def same_message(one, other, normal=lambda message: None):
+    """Whether two requests are equal but for the times at which they were sent, which a retry stamps anew, and what
+    `normal` takes out."""
     copies = [type(message).FromString(message.SerializeToString()) for message in (one, other)]
     for message in copies:
+        normal(message)
         parts = getattr(message, "operations", [])
         for part in [message, *(getattr(item, item.WhichOneof("operation")) for item in parts)]:
             if "sent_at" in part.DESCRIPTOR.fields_by_name:

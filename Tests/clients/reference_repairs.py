@@ -1,11 +1,14 @@
-"""Merges that are asked for, and detachments, in the reference model."""
+"""Merges that are asked for, un-merges and detachments in the reference model."""
+
+from dataclasses import replace
 
 from conftest import profiles_pb2 as rpc, types_pb2 as types
 from reference_attributes import Rejected
 from reference_profile import show
+from reference_unmerge import Unmerges
 
 
-class Repairs:
+class Repairs(Unmerges):
     """The part of the model that repairs who is whom."""
 
     def MergeProfiles(self, request, learned):
@@ -26,6 +29,20 @@ class Repairs:
         response.profile.CopyFrom(show(survivor))
         return response
 
+    def UnmergeProfile(self, request, learned):
+        merge = self.merges.get(request.merge_id)
+        if not merge:
+            raise Rejected("NOT_FOUND", "MERGE_NOT_FOUND")
+        if merge.is_final:
+            raise Rejected("FAILED_PRECONDITION", "MERGE_EXPIRED")
+        self.merges[request.merge_id] = replace(merge, is_final=True)
+        undoing = self.separate(merge, learned.shown)
+        self.settle(undoing, learned)
+        response = rpc.UnmergeProfileResponse(lsn=learned.lsn)
+        response.profile.CopyFrom(show(undoing.rest))
+        response.restored.CopyFrom(show(undoing.restored))
+        return response
+
     def DetachInstallation(self, request, learned):
         name = request.installation_id
         holder = self.profiles.get(self.devices.get(name))
@@ -35,6 +52,7 @@ class Repairs:
         if holder.custom_id or len(holder.devices) > 1:
             target, device = self.create(learned), holder.devices.pop(name)
             holder.raise_revision(learned)
+            device = replace(device, part=target.id, since=learned.lsn)
             self.put_device(target, name, device.moved(learned.received, target.id, holder.id, learned.received))
         return rpc.DetachInstallationResponse(
             profile_id=target.id, revision=target.revision, lsn=learned.lsn, former_profile_id=holder.id

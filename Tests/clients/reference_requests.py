@@ -7,6 +7,8 @@ from reference_operations import PROJECTS
 
 UNKNOWN_ID = "01J00000000000000000000000"
 REVISION_WRONG = 1_000_000
+# So many of the newest merges are undone.
+MERGES = 12
 
 
 class Requests:
@@ -19,8 +21,8 @@ class Requests:
         self.projects = ["default", *(f"{prefix}m{index}" for index in range(1, PROJECTS))]
         # Phone numbers consist of digits; ten of them distinguish the runs.
         self.phone = f"+49{number % 10_000_000_000:010}"
-        # The ids of the project's triggers.
-        self.triggers = []
+        # The ids of the project's triggers and merges.
+        self.triggers, self.merges = [], []
 
     def identifier(self, name, first_ids):
         if name.startswith("id of "):
@@ -142,6 +144,13 @@ class Requests:
             loser=self.identifier(operation["loser"], first_ids),
             survivor=self.identifier(operation["survivor"], first_ids),
             allow_identified=operation["allow"],
+        )
+
+    def UnmergeProfile(self, operation, first_ids, revision_of):
+        """Of one of the last merges, counted from the end."""
+        known = self.merges[-MERGES:]
+        return rpc.UnmergeProfileRequest(
+            merge_id=known[-1 - operation["merge"] % len(known)] if known and operation["merge"] >= 0 else UNKNOWN_ID
         )
 
     def DetachInstallation(self, operation, first_ids, revision_of):

@@ -11,6 +11,8 @@ from profiles.v1 import admin_pb2 as admin
 from reference_attributes import Rejected
 from reference_compare import CLOCK_SLACK, TIMEOUT_SECONDS, Comparisons, expect
 from reference_export import ExportComparisons
+from reference_identity import IdentityComparisons
+from reference_imports import inner_of, lsns_of
 from reference_lists import ListComparisons
 from reference_watch import FeedComparisons
 from reference_model import Learned
@@ -18,6 +20,10 @@ from reference_operations import affected
 from reference_profile import micros
 from reference_projects import METHODS, Projects
 from reference_requests import Requests
+
+
+# The merges of an import have an id that nobody is told.
+MERGE_ID_CHARACTERS = 26
 
 
 def seen_in(response):
@@ -32,6 +38,8 @@ def seen_in(response):
         yield from ["ignored_stale"] * bool(response.ignored_stale)
     elif isinstance(response, rpc.MergeProfilesResponse):
         yield "merged" if response.merge_id else "merged with itself"
+    elif isinstance(response, rpc.UnmergeProfileResponse):
+        yield "unmerged"
     elif isinstance(response, rpc.DetachInstallationResponse):
         yield "detached" if response.profile_id != response.former_profile_id else "detached already"
     elif isinstance(response, rpc.TrackResponse):
@@ -51,7 +59,7 @@ def seen_in(response):
             yield from [f"in a batch: {result.error.message}"] if kind == "error" else seen_in(getattr(result, kind))
 
 
-class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
+class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons, IdentityComparisons):
     """One seed under one prefix."""
 
     def __init__(self, service, prefix, number, base=None):
@@ -74,6 +82,7 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
         self.model = self.projects.all[project].model
         self.first_ids, self.names = self.known[project]
         self.requests.triggers = list(self.model.triggers)
+        self.requests.merges = [name for name in self.model.merges if len(name) == MERGE_ID_CHARACTERS]
 
     def find(self, name):
         return self.model.find(self.requests.identifier(name, self.first_ids))
@@ -88,13 +97,19 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
     def step(self, operation, kill_after=None):
         """Applies an operation to both; the server may be killed during it, after `kill_after` seconds."""
         self.enter(self.requests.projects[operation.get("project", 0)])
+        if operation.get("undo_merge"):
+            self.merge_and_undo(operation, lambda: self.apply(operation, kill_after))
+        else:
+            self.apply(operation, kill_after)
+
+    def apply(self, operation, kill_after):
         method, request = self.requests.make(operation, self.first_ids, self.revision_of)
         killed = kill_after is not None and not getattr(request, "request_id", "")
         if killed:
             if method != "ImportProfiles":
                 request.request_id = f"{self.prefix}kill-{len(self.seen)}-{self.last_lsn}"
             self.send_and_kill(method, request, kill_after)
-        names = affected(operation)
+        names = list(dict.fromkeys(affected(operation)))
         before = {profile.id for name in names if (profile := self.find(name))}
         response, failure = self.send(method, request)
         if response and killed:
@@ -115,6 +130,8 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
         after = {profile.id for name in names if (profile := self.find(name))}
         if isinstance(predicted, rpc.TrackResponse):
             after |= {result.profile_id for result in predicted.results if result.profile_id}
+        if isinstance(predicted, rpc.UnmergeProfileResponse):
+            after |= {predicted.profile.profile_id, predicted.restored.profile_id}
         for name in names:
             self.compare_profile(self.requests.identifier(name, self.first_ids))
         for profile_id in sorted(before | after):
@@ -213,14 +230,18 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
             if response:
                 self.learn_ids_of_batch(request, inner, its)
         elif isinstance(request, rpc.ImportProfilesRequest):
-            (operation,) = request.operations
-            inner = getattr(operation, operation.WhichOneof("operation"))
-            its.operations = [self.learned(lsn, received, inner)]
+            its.operations, end = [], lsn
+            for index, (_, inner) in reversed(list(enumerate(map(inner_of, request.operations)))):
+                its.operations.insert(0, self.learned(end, received, inner))
+                its.operations[0].profile_id = f"?{index}"
+                end -= lsns_of(inner)
             if response:
-                its.operations[0].profile_id = self.holder_of(inner)
+                self.learn_ids_of_import(request, its)
         elif isinstance(request, rpc.IdentifyRequest):
             its.profile_id = response.profile.profile_id if response else "?"
             its.merge_id = response.merge_id if response else ""
+        elif isinstance(request, rpc.UnmergeProfileRequest):
+            its.shown = response
         elif isinstance(request, rpc.MergeProfilesRequest):
             its.merge_id = response.merge_id if response else ""
         elif isinstance(request, rpc.DetachInstallationRequest):
@@ -242,19 +263,31 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
             expect(len(its.merge_id) == 26, "merge_id", "26 characters", its.merge_id)
         return its
 
-    def holder_of(self, request):
-        """The id of the profile that a write may have made, which the response of an import does not tell."""
-        if not isinstance(request, rpc.IdentifyRequest):
-            identifier = request.identifier
-        elif request.custom_id:
-            identifier = types.Identifier(custom_id=request.custom_id)
-        else:
-            identifier = types.Identifier(installation_id=request.installation_id)
-        try:
-            request = rpc.GetProfileRequest(project=self.project, identifier=identifier)
-            return self.service.stub.GetProfile(request, timeout=TIMEOUT_SECONDS).profile.profile_id
-        except grpc.RpcError:
-            return "?"
+    def learn_ids_of_import(self, request, its):
+        """The response of an import names no profile; the model applies it once with ids of our own, which shows by
+        which identifier each profile that it makes is found."""
+        saved = self.model.save()
+        self.model.ImportProfiles(request, its)
+        learned = {}
+        for operation in its.operations:
+            survivor = self.model.survivor(operation.profile_id)
+            if not survivor:
+                continue
+            name = types.Identifier(custom_id=survivor.custom_id)
+            if not survivor.custom_id:
+                name = types.Identifier(installation_id=min(survivor.devices))
+            get = rpc.GetProfileRequest(project=self.project, identifier=name)
+            try:
+                found = self.service.stub.GetProfile(get, timeout=TIMEOUT_SECONDS).profile
+            except grpc.RpcError as error:
+                expect(False, f"GetProfile {name} behind an import", "OK", error.code())
+            shown = [alias.profile_id for alias in found.aliases if alias.profile_id]
+            expect(len(shown) == len(survivor.aliases), "aliases behind an import", survivor.aliases, shown)
+            mine = [survivor.id, *survivor.aliases].index(operation.profile_id)
+            learned[operation.profile_id] = [found.profile_id, *shown][mine]
+        for operation in its.operations:
+            operation.profile_id = learned.get(operation.profile_id, operation.profile_id)
+        self.model.restore(saved)
 
     def learn_ids_of_batch(self, request, inner, its):
         """The id of a profile that a batch creates and then merges into another is not in the response of the creating
@@ -322,7 +355,9 @@ class Run(Comparisons, FeedComparisons, ListComparisons, ExportComparisons):
             # Its response shows nothing, and a patch for a device may go to whoever held it then.
             names = list(dict.fromkeys([*names, *self.names]))
             yield from (micros(entry.received_at) for name in names for entry in self.ledger(name))
-        profiles = [part.profile for part in parts if isinstance(part, rpc.IdentifyResponse)]
+        profiles = [
+            part.profile for part in parts if isinstance(part, (rpc.IdentifyResponse, rpc.UnmergeProfileResponse))
+        ]
         if not isinstance(response, (rpc.AddSuppressionResponse, rpc.RemoveSuppressionResponse)):
             for name in names:
                 try:

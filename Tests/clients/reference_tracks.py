@@ -1,6 +1,6 @@
 """Track in the reference model: events, their deduplication, and the counters and retention of a profile."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from conftest import profiles_pb2 as rpc, types_pb2 as types
 from reference_attributes import Rejected
@@ -10,6 +10,16 @@ LATE_WINDOW = 86_400 * SECOND
 RETENTION = 90 * LATE_WINDOW
 AHEAD_WINDOW = 300 * SECOND
 EVENTS_MAX = 1_000
+
+
+@dataclass
+class Credited:
+    """An event that was credited to a profile, or was retained by it and is not any more."""
+
+    holder: str
+    event: types.StoredEvent
+    at: int  # the lsn of the operation
+    part: str = ""  # of an event that is no longer retained: whose identifier it named then
 
 
 def effective_time(request, received):
@@ -144,9 +154,11 @@ class Tracks:
         profile.counters[event.name] = (count + 1, min(first, time), max(last, time))
         self.events[key] = (profile.id, event)
         self.stored.append((profile.id, event))
+        self.tracked.append(Credited(profile.id, event, event.lsn))
 
     def drop_events(self, profile):
         while len(profile.events) > self.events_max:
             (time, _), event = profile.events.pop(0)
             profile.truncated = max(profile.truncated, time + 1)
+            self.dropped.append(Credited(profile.id, event, self.now, self.part_of(event.identifier, profile)))
             del self.events[self.event_key(event.identifier, event.event_id)]

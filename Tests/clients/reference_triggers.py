@@ -4,7 +4,7 @@ Delays are an hour, so that what waits never becomes due within a run; periods o
 counts.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conftest import profiles_pb2 as rpc, types_pb2 as types
 from reference_attributes import Rejected
@@ -22,13 +22,14 @@ class Firing:
     owner: str  # who has it now
     event: types.StoredEvent
     is_pending: bool
+    credited: str  # to whom the event was credited, who may be merged away
 
 
 @dataclass
 class Made:
     shown: rpc.Trigger
     firings: list = field(default_factory=list)
-    fired: dict = field(default_factory=dict)  # profile id -> how many the cap counts
+    fired: dict = field(default_factory=dict)  # profile id -> what the cap counts, as (lsn, credited)
 
     def copy(self):
         return Made(self.shown, list(self.firings), dict(self.fired))
@@ -114,11 +115,11 @@ class Triggers:
     @staticmethod
     def fire(trigger, owner, event):
         if not trigger.shown.delay_seconds:
-            count = trigger.fired.get(owner, 0)
-            if trigger.shown.cap and count >= trigger.shown.cap:
+            fired = trigger.fired.get(owner, [])
+            if trigger.shown.cap and len(fired) >= trigger.shown.cap:
                 return
-            trigger.fired[owner] = count + 1
-        trigger.firings.append(Firing(owner, event, not trigger.shown.delay_seconds))
+            trigger.fired[owner] = [*fired, (event.lsn, owner)]
+        trigger.firings.append(Firing(owner, event, not trigger.shown.delay_seconds, owner))
 
     @staticmethod
     def cancel(trigger, owner, before=float("inf")):
@@ -141,11 +142,24 @@ class Triggers:
             self.cancel(trigger, loser.id, newest[survivor.id])
             self.cancel(trigger, survivor.id, newest[loser.id])
             trigger.firings = [
-                Firing(survivor.id, firing.event, firing.is_pending) if firing.owner == loser.id else firing
+                replace(firing, owner=survivor.id) if firing.owner == loser.id else firing
                 for firing in trigger.firings
             ]
-            count = trigger.fired.pop(loser.id, 0) + trigger.fired.get(survivor.id, 0)
-            trigger.fired[survivor.id] = min(count, trigger.shown.cap) if trigger.shown.cap else count
+            fired = sorted([*trigger.fired.pop(loser.id, []), *trigger.fired.get(survivor.id, [])])
+            trigger.fired[survivor.id] = fired[-trigger.shown.cap :]
+
+    def restore_firings(self, survivor, restored):
+        """Gives a restored profile what fired for it before; what fired since stays with the survivor."""
+        for trigger in self.triggers.values():
+            trigger.firings = [
+                replace(firing, owner=restored)
+                if firing.owner == survivor and self.is_part(firing.credited, restored)
+                else firing
+                for firing in trigger.firings
+            ]
+            fired = trigger.fired.pop(survivor, [])
+            for owner, is_its in ((survivor, False), (restored, True)):
+                trigger.fired[owner] = [one for one in fired if self.is_part(one[1], restored) == is_its]
 
     def erase_firings(self, profile_id):
         for trigger in self.triggers.values():

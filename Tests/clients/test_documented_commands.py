@@ -83,3 +83,33 @@ def test_the_operators_way_to_the_first_key(tmp_path):
     assert "stored: purchase " in ended.stdout
     assert KEY.fullmatch((tmp_path / "shop.key").read_text())
     assert "Admin/CreateKey" in (tmp_path / "audit.jsonl").read_text()
+
+
+# What differs from one run of the tour to the next.
+OF_A_RUN = (
+    (r"\b[0-9A-HJKMNP-TV-Z]{26}\b", "ID"),
+    (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
+    (r"\b[a-z0-9]{16}\b( +live|$| --project)", r"KEY\1"),
+    (r"\bjust now\b|\b\d+ (s|min|h) ago\b", "AGO"),
+    (r"\d+ per second", "RATE"),
+    (r"\b\d+( of \d+)? bytes\b|digest [0-9a-f]+", "SIZE"),
+    (r"  +|-{2,}", "  "),
+)
+
+
+def test_the_tour_is_what_the_commands_print():
+    """docs/tour.md is that of this release: the same commands, with the same output but for times and generated ids."""
+    environment = {**os.environ, "PROFILED": str(BINARY), "PROFILECTL": str(BINARY.parent / "profilectl")}
+    ended = subprocess.run(
+        [str(ROOT / "scripts/tour.sh")],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr
+    found, documented = ended.stdout, (ROOT / "docs/tour.md").read_text()
+    for pattern, name in OF_A_RUN:
+        found, documented = (re.sub(pattern, name, text, flags=re.MULTILINE) for text in (found, documented))
+    assert found.splitlines() == documented.splitlines()

@@ -105,6 +105,9 @@ def test_login_switch_and_logout_print_their_outcome(shared):
     assert ctl(shared, "identify", "--device", device).out.startswith("created: anonymous, profile ")
     assert ctl(shared, "identify", who, "--device", device).out.startswith(f"promoted: {who}, ")
     assert ctl(shared, "identify", "--device", device, "--logged-out").out.startswith("logged out: anonymous, ")
+    said = ctl(shared, "identify", who, "--device", device).out
+    merged = re.search(r"^merged: .*, revision \d+, merge (\w{26})$", said)
+    assert ctl(shared, "unmerge", merged[1]).out.startswith("restored: anonymous, ")
 
 
 def test_erasure_needs_a_confirmation(shared):

@@ -1,4 +1,4 @@
-"""profilectl export: one person and everyone, as lines, into files, through restarts, and back into another project."""
+"""profilectl export: one person and everyone, as lines, into files and through restarts."""
 
 import json
 import signal
@@ -7,9 +7,8 @@ import time
 
 import pytest
 
-from conftest import custom, event, get, profiles_pb2 as rpc, profiles_pb2_grpc, track, types_pb2 as types, unique
+from conftest import custom, event, profiles_pb2 as rpc, profiles_pb2_grpc, track, unique
 from operator_tools import TOOL, ctl
-from profiles.v1 import admin_pb2, admin_pb2_grpc
 
 LOST = 6
 
@@ -129,68 +128,3 @@ def test_a_limit_of_the_file_size_is_an_error(server, tmp_path):
     )
     assert finished.returncode == 1 and b"File too large" in finished.stderr
     assert not (tmp_path / "base").exists()
-
-
-# Back into another project.
-
-KEPT = ("custom_id", "state", "attributes", "native", "event_counters")
-
-
-def shown(stub, project, who):
-    request = get(who, metadata=True)
-    request.project = project
-    profile = stub.GetProfile(request, timeout=20).profile
-    events = stub.ListEvents(rpc.ListEventsRequest(project=project, identifier=who, page_size=1_000), timeout=20).events
-    metadata = {
-        name: (found.effective_time.ToMicroseconds(), found.source.SerializeToString())
-        for name, found in profile.attribute_metadata.items()
-    }
-    return (
-        {name: str(getattr(profile, name)) for name in KEPT},
-        metadata,
-        sorted((device.installation_id, device.platform) for device in profile.installations),
-        sorted(
-            (item.channel, item.topic, item.state, item.effective_time.ToMicroseconds())
-            for item in profile.subscriptions.items
-            if item.state != 1
-        ),
-        [
-            (found.event_id, found.name, str(sorted(found.attributes)), found.effective_time.ToMicroseconds())
-            for found in events
-        ],
-    )
-
-
-def test_operations_of_an_export_make_equal_profiles(server, tmp_path):
-    server.start()
-    with server.channel() as channel:
-        stub = profiles_pb2_grpc.ProfilesStub(channel)
-        admin_pb2_grpc.AdminStub(channel).CreateProject(admin_pb2.CreateProjectRequest(project="copy"), timeout=20)
-        device = types.Identifier(installation_id="phone")
-        stub.Track(track(device, event("open", event_id="o1"), source=types.Source(platform=1)), timeout=20)
-        patch = types.AttributePatch(set={"plan": types.Value(string="gold"), "n": types.Value(integer=1 << 60)})
-        patch.set["tags"].list.items.extend(["a", "b"])
-        patch.native.email_address.value = "Ann@example.org"
-        stub.Identify(
-            rpc.IdentifyRequest(
-                project="default", custom_id="ann", installation_id="phone", attributes=patch,
-                source=types.Source(platform=2, name="app"),
-            ),
-            timeout=20,
-        )  # fmt: skip
-        for number in range(40):
-            stub.Track(track(custom("ann"), event("buy", event_id=f"e{number}", label=f"l{number}")), timeout=20)
-        changes = [
-            rpc.SubscriptionChange(channel=1, state=3), rpc.SubscriptionChange(channel=1, topic="offers", state=4),
-        ]  # fmt: skip
-        stub.UpdateSubscription(
-            rpc.UpdateSubscriptionRequest(project="default", identifier=custom("ann"), source=1, changes=changes),
-            timeout=20,
-        )
-        stub.Track(track(types.Identifier(installation_id="lonely"), event("open", event_id="o2")), timeout=20)
-        target = tmp_path / "base.ops"
-        assert ctl("export", "--operations", "--out", target, server=server).returncode == 0
-        imported = ctl("--project", "copy", "import", target, server=server)
-        assert imported.returncode == 0, imported.stderr
-        for who in (custom("ann"), types.Identifier(installation_id="lonely")):
-            assert shown(stub, "copy", who) == shown(stub, "default", who)

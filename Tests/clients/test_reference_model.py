@@ -26,7 +26,7 @@ from google.protobuf import message_factory
 from conftest import Server, profiles_pb2 as rpc, profiles_pb2_grpc
 from profiles.v1 import admin_pb2, admin_pb2_grpc
 from reference_compare import Difference
-from reference_operations import ERASURES, MANY_ATTRIBUTES, MANY_DEVICES, Generator, Shape
+from reference_operations import ERASURES, MANY_ATTRIBUTES, MANY_DEVICES, REPAIRS, Generator, Shape
 from reference_run import Run
 
 SEEDS = int(os.environ.get("PROFILES_MODEL_SEEDS", "40"))
@@ -42,8 +42,8 @@ KILL_EVERY = 10
 DELETE_SECONDS = 86_400
 # About the duration of a write, so that kills hit before, during and after it.
 KILL_SECONDS_MAX = 0.006
-# The seeds, modulo seven, with full profiles and with many erasures.
-SHAPES = {1: ERASURES, 3: MANY_ATTRIBUTES, 5: ERASURES, 6: MANY_DEVICES}
+# The seeds, modulo seven, with full profiles, with many erasures and with many merges that are undone.
+SHAPES = {1: ERASURES, 2: REPAIRS, 3: MANY_ATTRIBUTES, 4: REPAIRS, 5: ERASURES, 6: MANY_DEVICES}
 WRITES = (
     "Identify",
     "Track",
@@ -54,6 +54,7 @@ WRITES = (
     "ImportProfiles",
     "EraseProfile",
     "MergeProfiles",
+    "UnmergeProfile",
     "DetachInstallation",
     "CreateProject",
     "UpdateProject",
@@ -130,9 +131,9 @@ def plan(seed, names):
     operations = generator.operations(OPERATIONS)
     kills, chance = {}, generator.chance
     if seed % KILL_EVERY == KILL_EVERY - 1:
-        kills = {
-            chance.randrange(OPERATIONS): chance.uniform(0, KILL_SECONDS_MAX) for _ in range(chance.choice([1, 2]))
-        }
+        imports = [index for index, operation in enumerate(operations) if operation["do"] == "ImportProfiles"]
+        indices = [chance.randrange(OPERATIONS), chance.choice(imports or [0]), chance.randrange(OPERATIONS)]
+        kills = {index: chance.uniform(0, KILL_SECONDS_MAX) for index in indices[: chance.choice([1, 2, 3])]}
     return operations, kills
 
 
@@ -167,6 +168,17 @@ def play(service, seed, operations, kills, names, seen=None):
     return None
 
 
+def kind_of(found):
+    """What differs, without names and numbers: a smaller history must differ in the same."""
+    return found[1].split("\n")[0].removeprefix("at the end: ").split(" ")[:1]
+
+
+def replay(service, seed, operations, names, kind):
+    """The first difference, if it is of that kind."""
+    again = play(service, seed, operations, {}, names) if operations else None
+    return again if again and kind_of(again) == kind else None
+
+
 def shrink(service, seed, operations, names, found):
     """Removes operations as long as the results still differ; large parts first."""
     operations, deadline = operations[: found[0] + 1], time.monotonic() + SHRINK_SECONDS
@@ -175,7 +187,7 @@ def shrink(service, seed, operations, names, found):
         start, dropped = 0, False
         while start < len(operations) and time.monotonic() < deadline:
             fewer = operations[:start] + operations[start + size :]
-            again = play(service, seed, fewer, {}, names) if fewer else None
+            again = replay(service, seed, fewer, names, kind_of(found))
             if again:
                 operations, found, dropped = fewer[: again[0] + 1], again, True
             else:
@@ -186,12 +198,14 @@ def shrink(service, seed, operations, names, found):
 
 
 def shrink_batches(service, seed, operations, names, found, deadline):
-    """Removes operations from the remaining batches."""
+    """Removes operations from the remaining batches and chunks."""
     for index, batch in enumerate(operations):
         inner = 0
-        while batch["do"] == "BatchWrite" and inner < len(batch["operations"]) > 1 and time.monotonic() < deadline:
+        if batch["do"] not in ("BatchWrite", "ImportProfiles"):
+            continue
+        while inner < len(batch["operations"]) > 1 and time.monotonic() < deadline:
             fewer = dict(batch, operations=batch["operations"][:inner] + batch["operations"][inner + 1 :])
-            again = play(service, seed, operations[:index] + [fewer] + operations[index + 1 :], {}, names)
+            again = replay(service, seed, operations[:index] + [fewer] + operations[index + 1 :], names, kind_of(found))
             if again:
                 batch, found = fewer, again
                 operations = operations[:index] + [batch] + operations[index + 1 :]

@@ -2,10 +2,11 @@
 
 import re
 import signal
+import time
 
 import grpc
 import pytest
-from google.protobuf import wrappers_pb2
+from google.protobuf import timestamp_pb2, wrappers_pb2
 
 from conftest import custom, event, fails, get, profiles_pb2_grpc, track, unique
 from conftest import profiles_pb2 as rpc
@@ -210,3 +211,67 @@ def test_survivor_of_someone_with_addresses_is_erased(server):
         assert fails(stub.GetProfile, get(custom(ann))).code == grpc.StatusCode.NOT_FOUND
     server.stop(signal.SIGKILL)
     server.start()
+
+
+def test_a_custom_id_that_two_survivors_had_is_no_alias_of_theirs_behind_an_unmerge(stub):
+    """An anonymous survivor takes the loser's custom ID, and is merged into somebody who lists it as an alias then."""
+    old, ann = couple(stub)
+    phone = unique("phone")
+    stub.Track(track(device(phone), event("visit")))
+    merge_id = stub.MergeProfiles(merge(custom(old), device(phone))).merge_id
+    stub.MergeProfiles(merge(device(phone), custom(ann)))
+    response = stub.UnmergeProfile(unmerge(merge_id))
+    assert response.restored.custom_id == old
+    assert not [alias.custom_id for alias in response.profile.aliases if alias.custom_id]
+    stub.EraseProfile(erase(custom(ann)))
+    assert stub.GetProfile(get(custom(old))).profile.custom_id == old
+    stub.Identify(identify(old, n=1))
+
+
+def test_a_lost_event_is_told_of_behind_an_unmerge(shared, stub):
+    """Also if it is older than what the loser had lost: the counter has it, and no list of events."""
+    project, old, ann = unique("few").lower(), custom(unique("old")), custom(unique("ann"))
+    with shared.channel() as channel:
+        admin_pb2_grpc.AdminStub(channel).CreateProject(
+            admin_pb2.CreateProjectRequest(project=project, options=admin_pb2.ProjectOptions(events_per_profile_max=2))
+        )
+    now = int(time.time())
+
+    def visit(person, seconds_ago):
+        at = timestamp_pb2.Timestamp(seconds=now - seconds_ago)
+        request = track(person, event("visit", occurred_at=at))
+        request.project = project
+        return stub.Track(request)
+
+    for seconds_ago in (400, 300, 200):
+        visit(old, seconds_ago)
+    request = identify(ann.custom_id, n=1)
+    request.project = project
+    stub.Identify(request)
+    request = merge(old, ann)
+    request.project = project
+    merge_id = stub.MergeProfiles(request).merge_id
+    visit(ann, 500)
+    response = stub.UnmergeProfile(rpc.UnmergeProfileRequest(project=project, merge_id=merge_id))
+    assert [counter.count for counter in response.profile.event_counters] == [1]
+    assert response.profile.events_truncated_before.seconds >= now - 500
+    assert [counter.count for counter in response.restored.event_counters] == [3]
+
+
+def test_opt_outs_before_and_behind_a_later_merge_join(stub):
+    """The later time stands, and the person's source, whichever came first."""
+    old, ann = couple(stub)
+    merge_id = stub.MergeProfiles(merge(custom(old), custom(ann))).merge_id
+    late = timestamp_pb2.Timestamp(seconds=int(time.time()) - 100)
+    early = timestamp_pb2.Timestamp(seconds=int(time.time()) - 5_000)
+    stub.UpdateSubscription(
+        update(custom(ann), change(2, UNSUBSCRIBED), source=types.CONSENT_SOURCE_USER, occurred_at=late)
+    )
+    other, _ = couple(stub)
+    stub.MergeProfiles(merge(custom(other), custom(ann)))
+    stub.UpdateSubscription(
+        update(custom(ann), change(2, UNSUBSCRIBED), source=types.CONSENT_SOURCE_API, occurred_at=early)
+    )
+    for profile in (stub.UnmergeProfile(unmerge(merge_id)).restored, stub.GetProfile(get(custom(ann))).profile):
+        (item,) = [item for item in profile.subscriptions.items if item.channel == 2]
+        assert (item.state, item.source, item.effective_time) == (UNSUBSCRIBED, types.CONSENT_SOURCE_USER, late)

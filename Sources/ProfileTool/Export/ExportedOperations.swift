@@ -6,9 +6,14 @@ import ProfileClient
 struct ExportedOperations {
     /// Events of one Track.
     private static let eventsMax = 15
+    /// Longest id of an event, in bytes: the contract's limit.
+    private static let eventIDBytesMax = 100
+    private static let pending = "SUBSCRIPTION_STATE_PENDING"
+    private static let unsubscribed = "SUBSCRIPTION_STATE_UNSUBSCRIBED"
 
     private let profile: JSONValue
     private let events: [JSONValue]
+    private let entries: [JSONValue]
     /// How the operations name the person: by the custom ID, or else by a device.
     private let identifier: JSONValue
     private(set) var lines: [String] = []
@@ -27,6 +32,7 @@ struct ExportedOperations {
         }
         self.profile = profile
         self.events = person.events
+        self.entries = person.entries
         if devices.isEmpty { self.addPerson() }
         self.addDevices(devices)
         self.addAttributes()
@@ -125,6 +131,7 @@ struct ExportedOperations {
     private mutating func addEvents() {
         var batch: [JSONValue] = []
         var key: [JSONValue?] = []
+        var taken = Set(self.events.filter(self.keepsSender).map(self.key))
         for event in self.events {
             let next = [self.sender(of: event), event["source"]]
             if next != key || batch.count == Self.eventsMax {
@@ -134,7 +141,7 @@ struct ExportedOperations {
             }
             batch.append(
                 .object(of: [
-                    ("event_id", event["event_id"]), ("name", event["name"]),
+                    ("event_id", self.eventID(of: event, &taken)), ("name", event["name"]),
                     ("attributes", event["attributes"]), ("occurred_at", event["effective_time"]),
                     ("label", event["label"]), ("tags", event["tags"]),
                 ]))
@@ -150,6 +157,28 @@ struct ExportedOperations {
                 ("identifier", key[0]), ("source", key[1]), ("historical", .bool(true)),
                 ("events", .array(events)),
             ])
+    }
+
+    /// Whether an event is sent under the name under which it was sent before.
+    private func keepsSender(_ event: JSONValue) -> Bool {
+        event["identifier"] == self.sender(of: event)
+    }
+
+    /// By what an event is known: whom it names, and its id.
+    private func key(of event: JSONValue) -> String {
+        "\(self.sender(of: event)) \(event["event_id"]?.text ?? "")"
+    }
+
+    /// The id of an event. One that is sent under another name than before may find its id taken
+    /// there and would be dropped as a duplicate: it gets its lsn besides, which no other one has.
+    private func eventID(of event: JSONValue, _ taken: inout Set<String>) -> JSONValue? {
+        guard !self.keepsSender(event), !taken.insert(self.key(of: event)).inserted,
+            let lsn = event["lsn"]?.integer
+        else { return event["event_id"] }
+        let end = "@\(lsn)"
+        var id = event["event_id"]?.text ?? ""
+        while id.utf8.count + end.utf8.count > Self.eventIDBytesMax { id.removeLast() }
+        return .string(id + end)
     }
 
     /// Whom an event named, if that name is still the person's; else the person. A profile id means
@@ -171,9 +200,8 @@ struct ExportedOperations {
 
     /// Each state at its time, with its source.
     private mutating func addSubscriptions() {
-        let items = self.profile["subscriptions"]?["items"]?.items ?? []
+        let items = (self.profile["subscriptions"]?["items"]?.items ?? []).compactMap(self.sendable)
         for item in items.sorted(by: { Self.time($0) < Self.time($1) }) {
-            guard item["state"]?.text != "SUBSCRIPTION_STATE_PENDING" else { continue }
             let change = JSONValue.object(of: [
                 ("channel", item["channel"]), ("topic", item["topic"]), ("state", item["state"]),
             ])
@@ -189,5 +217,23 @@ struct ExportedOperations {
                     ("occurred_at", item["effective_time"]),
                 ])
         }
+    }
+
+    /// A subscription that an import accepts: no PENDING, but the opt-out that it may stand for
+    /// until it is confirmed. Without that anybody could subscribe the copy of the person again.
+    private func sendable(_ item: JSONValue) -> JSONValue? {
+        guard item["state"]?.text == Self.pending else { return item }
+        let before = self.entries.last { entry in
+            entry["channel"] == item["channel"] && entry["topic"] == item["topic"]
+                && entry["applied"]?.isTrue == true && entry["after"]?.text != Self.pending
+        }
+        guard let before, before["after"]?.text == Self.unsubscribed else { return nil }
+        // A merge is no source that a client may give.
+        let isMerge = before["source"]?.text == "CONSENT_SOURCE_SYSTEM"
+        return .object(of: [
+            ("channel", item["channel"]), ("topic", item["topic"]), ("state", before["after"]),
+            ("source", isMerge ? .string("CONSENT_SOURCE_IMPORT") : before["source"]),
+            ("effective_time", before["effective_time"]),
+        ])
     }
 }

@@ -13,6 +13,8 @@ private struct ConsentSince {
     var topic: UnsafeRawBufferPointer
     /// The opt-out that holds; `nil`: none, or the person has subscribed again since.
     var optOut: StoredConsent?
+    /// Whether the person has subscribed or withdrawn, so that no opt-out of before holds.
+    var isAnew = false
 
     func isKey(_ key: ConsentPart.Key) -> Bool { key.isKey(self.channel, self.topic) }
 }
@@ -216,31 +218,38 @@ extension ConsentPart {
 }
 
 extension [ConsentSince] {
-    /// Adds what a later stretch of time says of a key.
+    /// Adds what a later stage says of a key: of two opt-outs neither time nor source weakens.
     fileprivate mutating func join(_ change: ConsentSince) {
-        if let index = self.firstIndex(where: {
-            $0.channel == change.channel && $0.topic.equals(change.topic)
-        }) {
-            self[index].optOut = change.optOut
-        } else {
-            self.append(change)
+        guard let index = self.index(of: change.channel, change.topic) else {
+            return self.append(change)
         }
+        guard !change.isAnew, let before = self[index].optOut else {
+            self[index] = change
+            return
+        }
+        self[index].optOut =
+            change.optOut.map { before.merged(with: $0, rules: .current) } ?? before
+    }
+
+    private func index(of channel: Channel, _ topic: UnsafeRawBufferPointer) -> Int? {
+        self.firstIndex { $0.channel == channel && $0.topic.equals(topic) }
     }
 
     /// Adds an entry of a ledger.
     fileprivate mutating func note(_ entry: ConsentEntryView) {
-        let known = self.first { $0.channel == entry.channel && $0.topic.equals(entry.topic) }
-        var change = ConsentSince(channel: entry.channel, topic: entry.topic, optOut: known?.optOut)
+        let index = self.index(of: entry.channel, entry.topic)
+        var change =
+            index.map { self[$0] } ?? ConsentSince(channel: entry.channel, topic: entry.topic)
         switch entry.after {
         case .unsubscribed:
             let optOut = StoredConsent(
                 state: .unsubscribed, source: entry.source, effectiveTime: entry.effectiveTime,
                 isByKeyword: entry.channel == .sms && entry.source == .smsKeyword)
-            change.optOut = known?.optOut?.merged(with: optOut, rules: .current) ?? optOut
-        case .subscribed, .unset: change.optOut = nil
+            change.optOut = change.optOut?.merged(with: optOut, rules: .current) ?? optOut
+        case .subscribed, .unset: (change.optOut, change.isAnew) = (nil, true)
         // An opt-out holds until the confirmation.
         case .pending: break
         }
-        self.join(change)
+        if let index { self[index] = change } else { self.append(change) }
     }
 }

@@ -196,7 +196,12 @@ extension Store {
                 self.leads($0, to: work.survivor)
             }
         }
-        let left = listed.filter { !self.leads($0, to: work.loser) }
+        // The custom id that an anonymous survivor had taken still leads to that one: it is staged.
+        let taken = split.restored.customID
+        let left = listed.filter {
+            !self.leads($0, to: work.loser)
+                && !($0.kind == .customID && $0.bytes.equals(taken))
+        }
         split.survivor.aliases = []
         split.survivor.add(aliases: older + left)
     }

@@ -80,19 +80,25 @@ extension Store {
             times.lastSeenAt = max(
                 before.lastSeenAt, self.seen(work.left, work, ofRestored: false))
         }
-        if work.stages.count == 1, !self.isAnyLeftLost(work) {
+        // Of an event that is gone nobody knows when it was: the bound of the two holds for it.
+        if self.isAnyLeftLost(work) {
+            times.truncatedBefore = max(times.truncatedBefore, header.eventsTruncatedBefore)
+        } else if work.stages.count == 1 {
             times.truncatedBefore = before.truncatedBefore
         }
     }
 
-    /// Whether an event that would stay is no longer retained, of those before the merge or since.
+    /// Whether an event that would stay is no longer retained, of those before the merge or since;
+    /// behind later merges also of those before the others.
     private func isAnyLeftLost(_ work: UnmergeWork) -> Bool {
+        let counted = self.counters(work.header.counters, Int(work.header.counterCount))
+            .reduce(0) { $0 + $1.count }
+        guard work.stages.count == 1 else { return counted > UInt64(work.left.count) }
         let before = work.left.count { EventBlock(self.slab.pointer($0)).lsn < work.merge.lsn }
         if before < Int(work.merge.survivorEventCount) { return true }
         let had = self.counters(work.merge.counters, Int(work.merge.counterCount))
-        let now = self.counters(work.header.counters, Int(work.header.counterCount))
         let hadCount = had.reduce(0) { $0 + $1.count }
-        return now.reduce(0) { $0 + $1.count } > hadCount + UInt64(work.left.count - before)
+        return counted > hadCount + UInt64(work.left.count - before)
     }
 
     /// When the devices of one side and the senders of its events were seen last since the merge,
