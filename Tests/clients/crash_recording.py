@@ -96,8 +96,7 @@ def parse(lines):
     marks, running = [], {}
     for line in lines:
         matched = _LINE.match(line.rstrip("\n"))
-        if not matched:
-            continue
+        assert matched, f"not understood: {line[:200]}"
         thread, seconds, micros, text = matched.groups()
         moment = int(seconds) * 1_000_000 + int(micros)
         if unfinished := _UNFINISHED.match(text):

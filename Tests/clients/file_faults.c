@@ -1,13 +1,13 @@
-/* Preloaded into a server: one of its file calls fails, and all of them are written down (F8, F9).
+/* Preloaded into a server: one of its file calls fails, and all are written down (F8, F9).
  *
  * FAULT_DIRECTORY   calls on files below it count; the path has no symbolic link in it
  * FAULT_CALL        pwrite, fdatasync or fsync
  * FAULT_NUMBER      which of these calls fails, by whatever thread; from 1
- * FAULT_KIND        EIO or ENOSPC; short: half is written; torn: half is written, and the next write
- *                   finds no space
- * FAULT_LOG         gets a line for each call: name, descriptor, offset, length, result, microseconds
- *                   since 1970, path; that of the fault begins with a star. What a write that failed
- *                   should have written goes to FAULT_LOG.bytes.
+ * FAULT_KIND        EIO or ENOSPC; short: half is written; torn: half is written, and the next
+ *                   write finds no space
+ * FAULT_LOG         gets a line for each call: name, descriptor, offset, length, result,
+ *                   microseconds since 1970, path; that of the fault begins with a star. What a
+ *                   write that failed should have written goes to FAULT_LOG.bytes.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -42,7 +42,9 @@ __attribute__((constructor)) static void read_plan(void) {
         abort();
     }
     plan.number = atol(getenv("FAULT_NUMBER"));
-    plan.kind = !strcmp(kind, "short") ? KIND_SHORT : !strcmp(kind, "torn") ? KIND_TORN : KIND_ERROR;
+    plan.kind = KIND_ERROR;
+    if (!strcmp(kind, "short")) plan.kind = KIND_SHORT;
+    if (!strcmp(kind, "torn")) plan.kind = KIND_TORN;
     plan.code = strcmp(kind, "EIO") ? ENOSPC : EIO;
     plan.log_descriptor = open(plan.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }

@@ -1,4 +1,4 @@
-"""A file call of the real binary that fails (F8, F9): the n-th fdatasync or write, by whatever thread, on whatever file.
+"""A file call of the real binary that fails (F8, F9): the n-th sync or write, by whatever thread, on whatever file.
 
 `file_faults.c`, preloaded into the server, makes the call fail and writes all calls down. Four writers know the outcome
 of each of their calls. Whatever fails: what was in the frame that failed is not acknowledged, no descriptor is synced

@@ -2,8 +2,8 @@
 
 strace records the system calls of a server under load, over two kills and a clean end, with snapshots and new segments
 on the way. From the recording, `crash_disk` makes what a power cut may leave of the files. F2 starts the server on some
-of these states and sends every call again; F3 reads many of them with `profilectl dump`, which recovers as a start does.
-Both compare with what the clients knew at that moment. A recording whose syncs count for nothing must fail.
+of these states and sends every call again; F3 reads many with `profilectl dump`, which recovers as a start does. Both
+compare with what the clients knew at that moment. A recording whose syncs count for nothing must fail.
 
 PROFILES_POWER_CUTS is the number of cuts of F2, PROFILES_CRASH_STATES that of the states of F3.
 """
@@ -205,7 +205,9 @@ def test_F2_a_power_cut_at_any_moment_loses_no_acknowledged_write(recorded, tmp_
     chance = random.Random(seed)
     made, kept, recordings = 0, collections.Counter(), 0
     while made < CUTS:
-        load, recording = recorded if not recordings else record(tmp_path / str(recordings))
+        folder = tmp_path / str(recordings)
+        folder.mkdir()
+        load, recording = record(folder) if recordings else recorded
         recordings += 1
         # The moments: so many random ones, in order, as a recording is replayed once.
         chosen = collections.Counter(
