@@ -134,6 +134,9 @@ def dumped(folder):
     """({custom id: Person}, why the directory is rejected) by the offline tool, which recovers as a start does and
     changes nothing."""
     result = ctl("dump", folder, "--events")
+    if result.returncode == 3 and "contains neither a log nor a snapshot" in result.stderr:
+        # On which a server begins anew.
+        return {}, None
     if result.returncode:
         return None, f"exit code {result.returncode}: {result.stderr.strip()[:300]}"
     lines = [json.loads(line) for line in result.stdout.splitlines()]

@@ -220,7 +220,7 @@ class Disk:
         result = {}
         for path, inode in sorted(entries.items()):
             if inode.is_settled:
-                result[path] = ((inode.serial, inode.generation), inode.durable)
+                result[path] = ((inode.serial, inode.generation), bytes(inode.durable))
             else:
                 content = inode.after_power_cut(survival, chance)
                 result[path] = (content, content)

@@ -25,9 +25,8 @@ STRING_BYTES_MAX = 16 << 20
 
 _LINE = re.compile(r"^(\d+) +(\d+)\.(\d+) (.*)$", re.S)
 _CALL = re.compile(r"^(\w+)\((.*)\) += (-?\d+|\?)(.*)$", re.S)
-_UNFINISHED = re.compile(r"^(\w+)\((.*?),? *<unfinished \.\.\.>$", re.S)
+_UNFINISHED = re.compile(r"^(\w+)\((.*) <unfinished \.\.\.>$", re.S)
 _RESUMED = re.compile(r"^<\.\.\. (\w+) resumed>(.*)$", re.S)
-_STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
 _FOLDERS = re.compile(r"(?:^|, )(?:\d+|AT_FDCWD)<([^>]*)>")
 _DESCRIPTOR = re.compile(r"^(\d+|AT_FDCWD)(?:<([^>]*)>)?")
 
@@ -70,11 +69,10 @@ class Call:
 
     @property
     def strings(self):
-        found = []
-        for text, is_cut in _STRING.findall(self.arguments):
-            assert not is_cut, f"{self.name} is recorded in part only"
-            found.append(bytes.fromhex(text.replace("\\x", "")))
-        return found
+        # Every byte of a string is in hexadecimal, quotes as well.
+        parts = self.arguments.split('"')
+        assert not any(part.startswith("...") for part in parts[2::2]), f"{self.name} is recorded in part only"
+        return [bytes.fromhex(text.replace("\\x", "")) for text in parts[1::2]]
 
     @property
     def numbers(self):
@@ -99,11 +97,14 @@ def parse(lines):
         assert matched, f"not understood: {line[:200]}"
         thread, seconds, micros, text = matched.groups()
         moment = int(seconds) * 1_000_000 + int(micros)
-        if unfinished := _UNFINISHED.match(text):
+        # Lines are up to 4 MiB long, over which patterns that do not match are slow.
+        if text.endswith("<unfinished ...>"):
+            unfinished = _UNFINISHED.match(text)
             running[thread] = Call(unfinished[1], unfinished[2])
             marks.append((moment, running[thread], True))
             continue
-        if resumed := _RESUMED.match(text):
+        if text.startswith("<... "):
+            resumed = _RESUMED.match(text)
             call = running.pop(thread)
             text = f"{call.name}({call.arguments}{resumed[2]}"
         else:

@@ -101,7 +101,8 @@ class Log:
         """Reads it again; returns whether the call has failed."""
         self.entries = []
         if self.path.exists():
-            for line in self.path.read_text().splitlines():
+            # The last line may be in the middle of its write.
+            for line in self.path.read_text().split("\n")[:-1]:
                 name, descriptor, offset, length, result, moment, path = line.split(" ", 6)
                 self.entries.append((name, int(descriptor), int(offset), int(length), int(moment), path))
         return self.fault is not None
