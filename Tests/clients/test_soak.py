@@ -27,7 +27,7 @@ PEOPLE = 100
 # Of all samples: the time in which the state fills and buffers grow to their size.
 WARM_UP = 0.3
 FLOOD_FRAMES = 2_000
-PAUSE_SECONDS = 0.5
+PAUSE_SECONDS = 1
 SAMPLE_SECONDS = 1
 # The lowest sample of so many is what the server needs; the others have a flood's buffers in them.
 SAMPLES_PER_POINT = 30
@@ -110,19 +110,18 @@ def soak(server, capsys):
     before = descriptors(server)
     samples = Samples(server)
     sampler = threading.Thread(target=samples.run)
+    flags = {
+        "--address": server.listen,
+        "--connections": 4,
+        "--streams": 10,
+        "--seconds": SECONDS,
+        "--rate": RATE,
+        "--mix": "track=60,get=20,identify=10,events=10",
+        "--ids": PEOPLE,
+    }
+    words = [str(word) for flag in flags.items() for word in flag]
     bench = subprocess.Popen(
-        [
-            str(BENCH),
-            "--address",
-            server.listen,
-            "--connections=4",
-            "--streams=10",
-            f"--seconds={SECONDS}",
-            f"--rate={RATE}",
-            "--mix=track=60,get=20,identify=10,events=10",
-            f"--ids={PEOPLE}",
-            "--json",
-        ],
+        [str(BENCH), *words, "--json"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -140,11 +139,11 @@ def soak(server, capsys):
     assert bench.returncode == 0, said + problems
     assert wait_until(lambda: server.metric("profiles_connections") == 0, 60)
     assert wait_until(lambda: descriptors(server) <= before, 60), f"{before} before, {descriptors(server)} after"
-    growth, steady = slope(samples.steady), samples.steady
+    growth, steady, result = slope(samples.steady), samples.steady, json.loads(said)
     with capsys.disabled():
         print(
-            f"F20: {SECONDS} s at {RATE} calls a second: {said.strip()}; {frames} frames of {len(attacks.FLOODS)} "
-            f"floods; RSS {steady[0][1] / 2**20:.1f} MiB after the warm-up, {steady[-1][1] / 2**20:.1f} at the end, "
+            f"F20: {SECONDS} s at {RATE} calls a second: {result['statuses']}, p99 {result['latency_ms']['p99']} ms; "
+            f"{frames} frames of {len(attacks.FLOODS)} floods; RSS {steady[0][1] / 2**20:.1f} MiB after the warm-up, {steady[-1][1] / 2**20:.1f} at the end, "
             f"{growth:+.2f} MiB an hour; descriptors {before} before, {descriptors(server)} after"
         )
     assert frames > 0
