@@ -8,12 +8,14 @@ import time
 import grpc
 
 import histories
-from conftest import profiles_pb2_grpc
+from conftest import profiles_pb2_grpc, wait_until
 from histories import SharedRegister
 from journal import CALLS_MAX, EVENTS, Writer
 from operator_tools import ctl
 
 WRITERS = 4
+# Of one life, on a machine of any speed.
+CALLS_MIN = 80
 # Strings of 300 bytes in each write of a shared register: a frame of about twenty sectors.
 PADDING = 32
 
@@ -69,7 +71,7 @@ class TimedLoad:
         self.registers = [SharedRegister(PADDING if index else 0) for index in range(registers)]
 
     def run(self, server, seconds):
-        """Runs for so long; `end` waits for the clients."""
+        """Runs for so long, and until enough calls are acknowledged; `end` waits for the clients."""
         channel = server.channel()
         stub = profiles_pb2_grpc.ProfilesStub(channel)
         self.stop = threading.Event()
@@ -83,6 +85,7 @@ class TimedLoad:
         self.writers += writers
         self.channel = channel
         time.sleep(seconds)
+        assert wait_until(lambda: sum(len(writer.acknowledged) for writer in writers) >= CALLS_MIN, 60)
 
     def end(self):
         self.stop.set()

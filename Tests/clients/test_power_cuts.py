@@ -57,7 +57,6 @@ def record(folder):
         with open(trace) as lines:
             recording.add(lines)
         trace.unlink()
-    assert load.acknowledged > 100
     return load, recording
 
 

@@ -143,7 +143,8 @@ def soak(server, capsys):
     with capsys.disabled():
         print(
             f"F20: {SECONDS} s at {RATE} calls a second: {result['statuses']}, p99 {result['latency_ms']['p99']} ms; "
-            f"{frames} frames of {len(attacks.FLOODS)} floods; RSS {steady[0][1] / 2**20:.1f} MiB after the warm-up, {steady[-1][1] / 2**20:.1f} at the end, "
+            f"{frames} frames of {len(attacks.FLOODS)} floods; RSS {steady[0][1] / 2**20:.1f} MiB after the warm-up, "
+            f"{steady[-1][1] / 2**20:.1f} at the end, "
             f"{growth:+.2f} MiB an hour; descriptors {before} before, {descriptors(server)} after"
         )
     assert frames > 0
