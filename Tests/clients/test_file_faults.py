@@ -32,6 +32,8 @@ WRITERS = 4
 FLAGS = ("--segment-bytes", "1MiB", "--snapshot-seconds", "1", "--snapshot-log-bytes", "1MiB")
 # Acknowledged calls behind a fault that did not end the log.
 CALLS_AFTER = 20
+# Syncs of directories, of which a load of this length makes no more.
+DIRECTORY_SYNCS_MAX = 12
 FAULTS = [
     ("fdatasync", "EIO"),
     ("fsync", "EIO"),
@@ -270,11 +272,12 @@ def test_F8_F9_a_failed_file_call_acknowledges_nothing_and_loses_nothing(fault, 
         except AssertionError as error:
             raise AssertionError(f"{' '.join(fault)}, call {number}: {error}") from error
 
+    numbers = [number for number in NUMBERS if fault[0] != "fsync" or number <= DIRECTORY_SYNCS_MAX]
     with concurrent.futures.ThreadPoolExecutor(SERVERS) as pool:
-        found = collections.Counter(pool.map(run, NUMBERS))
+        found = collections.Counter(pool.map(run, numbers))
     hits = sum(count for (where, _), count in found.items() if where != "not reached")
     with capsys.disabled():
         row = "F8" if "sync" in fault[0] else "F9"
         by_effect = ", ".join(f"{where}: {effect} {count}" for (where, effect), count in sorted(found.items()))
-        print(f"{row}: {' '.join(fault)}, {hits} of {len(NUMBERS)} calls ({by_effect}); 0 lost, 0 acknowledged of it")
-    assert hits >= (len(NUMBERS) if fault[0] != "fsync" else 2)
+        print(f"{row}: {' '.join(fault)}, {hits} of {len(numbers)} calls ({by_effect}); 0 lost, 0 acknowledged of it")
+    assert hits >= (len(numbers) if fault[0] != "fsync" else 2)

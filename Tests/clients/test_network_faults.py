@@ -148,7 +148,6 @@ class Faults:
                 raw.send(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", 1 << 20)))
                 raw.data(stream, message(get(self.large).SerializeToString()))
                 rest = self.read_response(raw, stream, rest)
-                raw.send(frame(SETTINGS, ACK))
 
     def read_response(self, raw, stream, rest):
         """Reads to the trailers of a stream, at 64 kbit/s; returns what came behind them."""
@@ -159,7 +158,9 @@ class Faults:
             rest += part
             while len(rest) >= 9 and len(rest) >= 9 + int.from_bytes(rest[:3], "big"):
                 kind, flags, of = rest[3], rest[4], int.from_bytes(rest[5:9], "big")
-                assert kind not in (RST_STREAM, GOAWAY), "a slow reader was cut off"
+                assert kind not in (RST_STREAM, GOAWAY), f"a slow reader was cut off: {rest[9:100]}"
+                if kind == SETTINGS and not flags & ACK:
+                    raw.send(frame(SETTINGS, ACK))
                 rest = rest[9 + int.from_bytes(rest[:3], "big") :]
                 if kind == HEADERS and flags & END_STREAM and of == stream:
                     self.slow_responses += 1
