@@ -15,7 +15,7 @@ from operator_tools import ctl
 
 WRITERS = 4
 # Of one life, on a machine of any speed.
-CALLS_MIN = 80
+CALLS_MIN = 250
 # Strings of 300 bytes in each write of a shared register: a frame of about twenty sectors.
 PADDING = 32
 
