@@ -10,10 +10,12 @@ ROUNDS ?= 50
 WATCH_ROUNDS ?= 200
 SEEDS ?= 1000
 FUZZ_SECONDS ?= 10
+MINUTES ?= 30
+SOAK_RATE ?= 2000
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-scans bench-export bench-import isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
+.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-scans bench-export bench-import isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test history-test power-cut-test crash-state-test file-fault-test network-fault-test rolling-restart-test race-test soak-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -66,6 +68,30 @@ fuzz: fuzz-deps ## libFuzzer on every reader of foreign bytes, FUZZ_SECONDS each
 
 kill-test: deps test-deps build ## kill -9 under load (ROUNDS)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_KILL_ROUNDS=$(ROUNDS) $(PYTHON) -m pytest Tests/clients/test_kill.py -q -s
+
+history-test: deps test-deps build ## histories of kills under load are linearizable per key, and wrong ones are found (F17, ROUNDS)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_KILL_ROUNDS=$(ROUNDS) $(PYTHON) -m pytest Tests/clients/test_histories.py Tests/clients/test_kill.py -q -s
+
+power-cut-test: deps test-deps build ## 300 power cuts, by replay of recorded system calls (F2)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_POWER_CUTS=300 $(PYTHON) -m pytest Tests/clients/test_power_cuts.py -q -s -k 'F2 or without_syncs'
+
+crash-state-test: deps test-deps build ## every prefix of recorded system calls, and 10,000 states that a power cut may leave (F3)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_CRASH_STATES=10000 $(PYTHON) -m pytest Tests/clients/test_crash_disk.py Tests/clients/test_power_cuts.py -q -s -k F3
+
+file-fault-test: deps test-deps build ## each of the first 200 syncs and writes fails: EIO, no space, short (F8, F9)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_FILE_FAULTS=200 $(PYTHON) -m pytest Tests/clients/test_file_faults.py -q -s
+
+network-fault-test: deps test-deps build ## killed, reset, silent and slow connections for a minute (F15)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_NETWORK_SECONDS=60 $(PYTHON) -m pytest Tests/clients/test_network_faults.py -q -s
+
+rolling-restart-test: deps test-deps build ## 30 restarts by SIGTERM under load (F16)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_RESTARTS=30 $(PYTHON) -m pytest Tests/clients/test_rolling_restart.py -q -s
+
+race-test: deps test-deps ## the thread sanitizer over the unit tests, 20,000 requests and 50 kills under load (F19)
+	KILL_ROUNDS=50 scripts/sanitize.sh thread
+
+soak-test: deps test-deps build ## a load beside floods: level memory and descriptors, no failed call (F20, MINUTES, SOAK_RATE)
+	PROFILED=$(CURDIR)/$(BINARY) PROFILES_SOAK_SECONDS=$$(( $(MINUTES) * 60 )) PROFILES_SOAK_RATE=$(SOAK_RATE) $(PYTHON) -m pytest Tests/clients/test_soak.py -q -s
 
 disk-full-test: deps test-deps build ## a full disk, emptied and filled again, 50 rounds (F10)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_DISK_ROUNDS=50 $(PYTHON) -m pytest Tests/clients/test_disk_full.py -q -s

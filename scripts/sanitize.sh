@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Unit tests and a run of 20,000 requests under the thread and the address sanitizer: no report is allowed.
 # Usage: scripts/sanitize.sh [thread|address]...   (default: both)
+# KILL_ROUNDS: so many kills under load as well (F1), with a sanitized server (F19).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SWIFT_BACKTRACE=enable=no
@@ -46,6 +47,19 @@ for kind in "${kinds[@]}"; do
         tail -60 "$work/server.log"
         echo "the $kind sanitizer has a report" >&2
         exit 1
+    fi
+    if [ "${KILL_ROUNDS:-0}" -gt 0 ]; then
+        echo "== $kind sanitizer: $KILL_ROUNDS kills under load"
+        # A server that is killed has written its reports before: each goes to a file at once.
+        options="log_path=$work/report:detect_leaks=0"
+        [ "$kind" = address ] || options="log_path=$work/report"
+        TSAN_OPTIONS=$options ASAN_OPTIONS=$options PROFILED=$PWD/.build-$kind/debug/profiled \
+            PROFILES_KILL_ROUNDS=$KILL_ROUNDS .venv/bin/python -m pytest Tests/clients/test_kill.py -q -s
+        if compgen -G "$work/report*" > /dev/null; then
+            head -60 "$work"/report*
+            echo "the $kind sanitizer has a report" >&2
+            exit 1
+        fi
     fi
     echo "no report; $(grep -c '"message":"snapshot"' "$work/server.log") snapshots beside the requests"
 done

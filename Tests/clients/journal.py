@@ -27,6 +27,8 @@ class Writer:
         self.who = custom(unique("writer"))
         self.sent = 0
         self.acknowledged = set()
+        # Calls of which it is certain that they were not applied.
+        self.rejected = set()
 
     def call(self, number):
         return track(self.who, *[event("step", event_id=f"{number}-{part}") for part in range(EVENTS)])
@@ -48,6 +50,7 @@ class Writer:
             statuses = {result.status for result in stub.Track(self.call(number), timeout=20).results}
             assert len(statuses) == 1, f"call {number} was applied partially"
             assert statuses == {DUPLICATE} or number not in self.acknowledged, f"acknowledged call {number} was lost"
+            assert statuses != {DUPLICATE} or number not in self.rejected, f"rejected call {number} was applied"
             kept += statuses == {DUPLICATE} and number not in self.acknowledged
         self.check(stub)
         return kept

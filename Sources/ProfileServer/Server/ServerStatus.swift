@@ -329,6 +329,8 @@ final class ServerStatus: AdminPages {
         switch error {
         case .storage(.locked): (.directoryLocked, error.description)
         case .storage(.io(let error)): (.unexpected, error.explanation)
+        // Nothing is known to be wrong with the data: a start may be tried again.
+        case .storage(.noSpace), .storage(.poisoned): (.unexpected, error.description)
         default: (.dataRejected, error.description)
         }
     }
