@@ -125,6 +125,14 @@ for target in package.targets where target.type == .regular || target.type == .e
     ]
 }
 
+// Only for scripts/canaries.sh, in a build folder of its own: the lines of the product and of the
+// simulator that sabotage it, so that simulations prove that they find such faults.
+if Context.environment["PROFILES_CANARIES"] != nil {
+    for target in package.targets where target.type == .regular || target.type == .executable {
+        target.swiftSettings = (target.swiftSettings ?? []) + [.define("CANARIES")]
+    }
+}
+
 // Only for scripts/fuzz.sh, in a build folder of its own: an executable without a main function,
 // which libFuzzer has, takes the place of the tests that share its files.
 if Context.environment["PROFILES_FUZZ"] != nil {
