@@ -10,10 +10,11 @@ ROUNDS ?= 50
 WATCH_ROUNDS ?= 200
 SEEDS ?= 1000
 FUZZ_SECONDS ?= 10
+CANARY_SEEDS ?= 2000
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-scans bench-export bench-import isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
+.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-scans bench-export bench-import isolation-timing key-churn-test sanitize simulate-canaries fuzz fuzz-deps kill-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -99,6 +100,9 @@ snapshot-crash-test: deps ## a crash and a power cut at every call of snapshots 
 
 watch-kill-test: deps test-deps build ## kill -9 under load with watchers and consumers of triggers (WATCH_ROUNDS)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_WATCH_KILL_ROUNDS=$(WATCH_ROUNDS) $(PYTHON) -m pytest Tests/clients/test_watch_kill.py -q -s
+
+simulate-canaries: deps ## each deliberate fault of a build of its own must be found by a simulation (CANARY_SEEDS, 2,000)
+	CANARY_SEEDS=$(CANARY_SEEDS) scripts/canaries.sh
 
 model-test: deps test-deps build ## the reference model against the service (SEEDS)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_MODEL_SEEDS=$(SEEDS) PROFILES_MODEL_STRICT=1 $(PYTHON) -m pytest Tests/clients/test_reference_model.py -q -s
