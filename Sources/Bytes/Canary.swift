@@ -47,8 +47,11 @@
         /// The raw value of the one that is active; 0: none.
         private static let active = Atomic<UInt8>(0)
 
-        /// Makes this the only active one, for the whole process: once, before the first node.
+        /// Makes this the only active one, for the whole process: before a node starts.
         package func activate() { Self.active.store(self.rawValue, ordering: .relaxed) }
+
+        /// From now on none is active.
+        package static func deactivate() { Self.active.store(0, ordering: .relaxed) }
 
         package var isActive: Bool { Self.active.load(ordering: .relaxed) == self.rawValue }
     }

@@ -46,11 +46,14 @@ final class ReplicatedTopology: Topology {
     }
 
     /// The node that leads; `nil`: none does.
-    private var leader: Int? {
+    var leader: Int? {
         self.cluster.leader.flatMap { member in
             self.stores.firstIndex { $0?.member == member }
         }
     }
+
+    /// Larger with each election.
+    var epoch: UInt64 { self.cluster.epoch }
 
     /// The leader most of the time, else anybody, also one that was deposed and does not know.
     var preferredNode: Int {
