@@ -28,10 +28,10 @@
                 self.onSeed(seed)
                 let plan = SimulationPlan.make(seed: seed, self.canary.scenario)
                 self.canary.activate()
-                guard case .failed(let violation, _) = runSimulation(plan) else { continue }
+                guard let violation = Simulation.run(plan).violation else { continue }
                 Canary.deactivate()
-                if case .failed(let violation, _) = runSimulation(plan) {
-                    return .unsound(seed: seed, violation)
+                if let other = Simulation.run(plan).violation {
+                    return .unsound(seed: seed, other)
                 }
                 return .caught(seed: seed, violation)
             }

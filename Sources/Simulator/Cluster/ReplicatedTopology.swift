@@ -65,6 +65,11 @@ final class ReplicatedTopology: Topology {
 
     // MARK: Nodes
 
+    func join(_ world: World) {
+        world.add(FollowerProbe(self))
+        world.add(ClusterChecker(self))
+    }
+
     func nodeStarted(_ node: SimulatedNode, _ world: World) {}
 
     /// What a leader had in flight may be with the others or not.

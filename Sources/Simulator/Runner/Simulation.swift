@@ -12,6 +12,7 @@ package struct Simulation {
     private init(_ plan: SimulationPlan) {
         self.world = World(plan)
         Workload.install(in: self.world)
+        self.world.topology.join(self.world)
         self.world.add(self.probe)
     }
 

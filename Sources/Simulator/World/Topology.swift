@@ -11,6 +11,8 @@ package protocol Topology: AnyObject {
     /// When it has something to do without a call, in monotonic nanoseconds; `nil`: nothing.
     var nextDue: UInt64? { get }
     func makeLogStore(ofNode index: Int, _ environment: LogEnvironment) -> any LogStore
+    /// Adds the actors and checkers that belong to it.
+    func join(_ world: World)
     /// A process of this node serves.
     func nodeStarted(_ node: SimulatedNode, _ world: World)
     /// No process of this node runs any more.
@@ -46,6 +48,7 @@ final class LocalTopology: Topology {
         SegmentedLogStore(environment)
     }
 
+    func join(_ world: World) {}
     func nodeStarted(_ node: SimulatedNode, _ world: World) {}
     func nodeStopped(_ node: SimulatedNode, _ world: World) {}
     func strike(_ fault: PlannedFault, _ world: World) -> Bool { false }
