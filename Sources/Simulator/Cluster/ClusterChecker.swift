@@ -7,13 +7,16 @@ final class ClusterChecker: Checker {
     /// States that are remembered, the newest ones: nodes that are further apart have replayed the
     /// history, which compares digests itself.
     private static let statesMax = 512
+    /// Steps in which the nodes of a healed cluster reach the end of one history, at most: an
+    /// election and a few commits.
+    private static let settleStepsMax = 5_000
 
     let name = "cluster"
     private let topology: ReplicatedTopology
     /// Digests by the lsn of their state, and the node that was seen with it.
     private var states: [UInt64: (digest: UInt64, node: Int)] = [:]
     /// The keys of `states`, in the order in which they came.
-    private var lsns: [UInt64] = []
+    private var seen: [UInt64] = []
     /// Times that two nodes were seen with one lsn.
     private(set) var comparisons = 0
 
@@ -45,17 +48,22 @@ final class ClusterChecker: Checker {
             return
         }
         self.states[lsn] = (digest, node.index)
-        self.lsns.append(lsn)
-        if self.lsns.count > Self.statesMax {
-            self.states[self.lsns.removeFirst()] = nil
+        self.seen.append(lsn)
+        if self.seen.count > Self.statesMax {
+            self.states[self.seen.removeFirst()] = nil
         }
     }
 
     func finish(_ world: World) throws(Violation) {
+        var lsns = self.lsns(world)
+        for _ in 0 ..< Self.settleStepsMax
+        where self.topology.leader == nil || Set(lsns).count > 1 {
+            world.step()
+            lsns = self.lsns(world)
+        }
         guard let leader = self.topology.leader else {
             throw Violation(self.name, "nobody leads a healed cluster")
         }
-        let lsns = world.nodes.map { $0.node?.recovered?.store.appliedLSN ?? 0 }
         for node in world.nodes {
             guard let pipeline = node.node?.recovered?.pipeline else {
                 throw Violation(self.name, "node \(node.index) of a healed cluster is down")
@@ -68,5 +76,9 @@ final class ClusterChecker: Checker {
             }
             try self.compare(node)
         }
+    }
+
+    private func lsns(_ world: World) -> [UInt64] {
+        world.nodes.map { $0.node?.recovered?.store.appliedLSN ?? 0 }
     }
 }
