@@ -1,3 +1,16 @@
-import Simulator
+// Runs whole nodes in a simulated world, seed after seed, and says what promise a seed breaks.
+// docs/testing.md, "Simulation".
 
-print("profile-simulator")
+import Foundation
+
+// The order of Swift's dictionaries differs from process to process. A trace must not, so that a
+// failure found in one process is repeated in another.
+Processes.fixHashing()
+
+setvbuf(stdout, nil, _IOLBF, 0)
+do {
+    exit(try Command.parse(Array(CommandLine.arguments.dropFirst())).run())
+} catch let error as UsageError {
+    FileHandle.standardError.write(Data("\(error.text)\n\n\(Command.usage)\n".utf8))
+    exit(2)
+}

@@ -103,7 +103,7 @@ package final class World {
             let outcome =
                 switch call.outcome {
                 case .open: preconditionFailure("a call that has ended has an outcome")
-                case .answered(let status, _): "status \(status)"
+                case .answered(let status, _): "status-\(status)"
                 case .unknown: "unknown"
                 }
             self.counts.calls[outcome, default: 0] += 1
