@@ -81,10 +81,10 @@ enum Command {
             Worker.run(scenario, seeds: seeds, canary: canary)
             return 0
         case .listFaults:
-            for fault in Fault.examples { print(PlannedFault(step: 0, fault)) }
+            for fault in Fault.examples { Console.print(PlannedFault(step: 0, fault)) }
             return 0
         case .help:
-            print(Self.usage)
+            Console.print(Self.usage)
             return 0
         }
     }

@@ -3,8 +3,8 @@ import Simulator
 
 /// Runs seeds in processes of their own, as many at once as there are processors, and adds up.
 ///
-/// A world is stepped by one thread; processes rather than threads, because a trap of the product is
-/// a finding and must not end the search.
+/// A world is stepped by one thread; processes rather than threads, because a trap of the product
+/// is a finding and must not end the search.
 final class Pool {
     /// Seeds of one process: enough that its start costs little, few enough that what it leaks does
     /// not matter.
@@ -53,8 +53,8 @@ final class Pool {
             self.readOnce()
         }
         let shrunk = self.findings.prefix(Self.shrunkMax).map { Finding.shrunk($0.plan) }
-        for finding in shrunk { print(finding.text) }
-        for finding in self.findings.dropFirst(Self.shrunkMax) { print(finding.text) }
+        for finding in shrunk { Console.print(finding.text) }
+        for finding in self.findings.dropFirst(Self.shrunkMax) { Console.print(finding.text) }
         self.printSum()
         return self.findings.isEmpty ? 0 : 1
     }
@@ -93,7 +93,7 @@ final class Pool {
                 Running(process: process, output: output, scenario: scenario, seeds: range))
             return true
         } catch {
-            print("cannot start a process: \(error)")
+            Console.print("cannot start a process: \(error)")
             return false
         }
     }
@@ -150,7 +150,7 @@ final class Pool {
             plan: .generated(seed: seed, scenario: scenario, canary: self.options.canary),
             violation: violation)
         self.findings.append(finding)
-        print("seed \(seed) \(scenario.rawValue): \(violation.checker): \(violation.text)")
+        Console.print("seed \(seed) \(scenario.rawValue): \(violation.checker): \(violation.text)")
     }
 
     /// A process has closed its output: it is done, or a seed has killed it.
@@ -180,14 +180,14 @@ final class Pool {
                 "seeds": self.seedsRun, "steps": self.counts.steps,
                 "heal_steps": self.counts.healSteps, "seconds": seconds,
                 "simulated_seconds": simulated, "simulated_seconds_per_second": rate,
-                "starts": self.counts.starts, "refusals": self.counts.refusals,
+                "starts": self.counts.starts, "rejections": self.counts.rejections,
                 "calls": self.counts.calls, "faults": self.counts.faults,
                 "findings": self.findings.count,
             ]
             let options: JSONSerialization.WritingOptions = [.sortedKeys]
             do {
                 let data = try JSONSerialization.data(withJSONObject: sum, options: options)
-                print(String(decoding: data, as: UTF8.self))
+                Console.print(String(decoding: data, as: UTF8.self))
             } catch { preconditionFailure("names and numbers are JSON: \(error)") }
             return
         }
@@ -195,11 +195,11 @@ final class Pool {
             "\(self.seedsRun) seeds", "\(self.counts.steps) steps",
             String(format: "%.0f simulated seconds", simulated),
             String(format: "%.0f of them a second", rate), String(format: "%.0f s", seconds),
-            "\(self.counts.starts) starts", "\(self.counts.refusals) refused",
+            "\(self.counts.starts) starts", "\(self.counts.rejections) rejected",
         ]
-        print("simulation: " + figures.joined(separator: ", "))
-        print("  calls: \(RunReport.text(self.counts.calls))")
-        print("  faults: \(RunReport.text(self.counts.faults))")
-        print("  findings: \(self.findings.count)")
+        Console.print("simulation: " + figures.joined(separator: ", "))
+        Console.print("  calls: \(RunReport.text(self.counts.calls))")
+        Console.print("  faults: \(RunReport.text(self.counts.faults))")
+        Console.print("  findings: \(self.findings.count)")
     }
 }

@@ -9,6 +9,8 @@ enum Processes {
     static func fixHashing() {
         guard getenv(self.hashing) == nil else { return }
         setenv(self.hashing, "1", 1)
+        // SAFETY: the texts are never freed: the program that reads them takes this one's place. The
+        // list ends with a null pointer.
         var arguments: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) }
         arguments.append(nil)
         // Comes back only if it fails.

@@ -10,18 +10,18 @@ struct Replay {
     /// - Returns: 0 if every promise is kept.
     func run(isShrinking: Bool) -> Int32 {
         if isShrinking {
-            print(Finding.shrunk(self.plan).text)
+            Console.print(Finding.shrunk(self.plan).text)
             return 1
         }
         let outcome = Simulation.run(self.plan)
-        for line in outcome.summary.tail { print(line) }
-        print(RunReport(outcome, of: self.plan.scenario).line)
-        print("trace \(String(outcome.summary.trace, radix: 16))")
+        for line in outcome.summary.tail { Console.print(line) }
+        Console.print(RunReport(outcome, of: self.plan.scenario).line)
+        Console.print("trace \(String(outcome.summary.trace, radix: 16))")
         guard let violation = outcome.violation else {
-            print("every promise was kept")
+            Console.print("every promise was kept")
             return 0
         }
-        print("\(violation.checker): \(violation.text)")
+        Console.print("\(violation.checker): \(violation.text)")
         return 1
     }
 }

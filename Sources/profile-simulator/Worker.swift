@@ -5,9 +5,9 @@ enum Worker {
     static func run(_ scenario: Scenario, seeds: Range<UInt64>, canary: String?) {
         for seed in seeds {
             // Whoever reads knows by this line which seed has killed the process.
-            print("start \(scenario.rawValue) \(seed)")
+            Console.print("start \(scenario.rawValue) \(seed)")
             let plan = SimulationPlan.generated(seed: seed, scenario: scenario, canary: canary)
-            print(RunReport(Simulation.run(plan), of: scenario).line)
+            Console.print(RunReport(Simulation.run(plan), of: scenario).line)
         }
     }
 }

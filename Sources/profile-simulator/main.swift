@@ -7,10 +7,9 @@ import Foundation
 // failure found in one process is repeated in another.
 Processes.fixHashing()
 
-setvbuf(stdout, nil, _IOLBF, 0)
-do {
+do throws(UsageError) {
     exit(try Command.parse(Array(CommandLine.arguments.dropFirst())).run())
-} catch let error as UsageError {
+} catch {
     FileHandle.standardError.write(Data("\(error.text)\n\n\(Command.usage)\n".utf8))
     exit(2)
 }

@@ -9,7 +9,7 @@ import Testing
         counts.healSteps = 400
         counts.simulatedNanoseconds = 5_000_000_000
         counts.starts = 3
-        counts.refusals = 1
+        counts.rejections = 1
         counts.calls = ["status-0": 12, "unknown": 3]
         counts.faults = ["kill": 2]
         return RunSummary(seed: 77, trace: 0xABCD, counts: counts, tail: [])

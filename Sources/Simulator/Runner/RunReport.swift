@@ -1,5 +1,5 @@
-/// The outcome of one run as a line of text: how a process that runs plans tells the one that counts
-/// them.
+/// The outcome of one run as a line of text: how a process that runs plans tells the one that
+/// counts them.
 package struct RunReport: Equatable, Sendable {
     package var scenario: Scenario
     package var seed: UInt64
@@ -15,8 +15,8 @@ package struct RunReport: Equatable, Sendable {
         self.violation = outcome.violation
     }
 
-    /// `end SCENARIO SEED TRACE STEPS HEAL NANOSECONDS STARTS REFUSALS CALLS FAULTS CHECKER TEXT`;
-    /// `CHECKER` is `-` for a run that has passed.
+    /// Fields: end, scenario, seed, trace, steps, steps of healing, nanoseconds, starts,
+    /// rejections, calls, faults, checker (`-` for a run that has passed), text.
     package var line: String {
         let text = (self.violation?.text ?? "").split(whereSeparator: \.isNewline)
             .joined(separator: " | ")
@@ -24,19 +24,19 @@ package struct RunReport: Equatable, Sendable {
             "end", self.scenario.rawValue, "\(self.seed)", String(self.trace, radix: 16),
             "\(self.counts.steps)", "\(self.counts.healSteps)",
             "\(self.counts.simulatedNanoseconds)", "\(self.counts.starts)",
-            "\(self.counts.refusals)", Self.text(self.counts.calls),
+            "\(self.counts.rejections)", Self.text(self.counts.calls),
             Self.text(self.counts.faults), self.violation?.checker ?? "-", text,
         ].joined(separator: " ")
     }
 
-    /// - Returns: `nil` if the line is none of these.
+    /// - Returns: `nil` if the line is no report.
     package init?(line: some StringProtocol) {
         let fields = line.split(separator: " ", maxSplits: 12, omittingEmptySubsequences: false)
         guard fields.count == 13, fields[0] == "end",
             let scenario = Scenario(rawValue: String(fields[1])), let seed = UInt64(fields[2]),
             let trace = UInt64(fields[3], radix: 16), let steps = Int(fields[4]),
             let healSteps = Int(fields[5]), let nanoseconds = UInt64(fields[6]),
-            let starts = Int(fields[7]), let refusals = Int(fields[8]),
+            let starts = Int(fields[7]), let rejections = Int(fields[8]),
             let calls = Self.counts(fields[9]), let faults = Self.counts(fields[10])
         else { return nil }
         self.scenario = scenario
@@ -47,7 +47,7 @@ package struct RunReport: Equatable, Sendable {
         self.counts.healSteps = healSteps
         self.counts.simulatedNanoseconds = nanoseconds
         self.counts.starts = starts
-        self.counts.refusals = refusals
+        self.counts.rejections = rejections
         self.counts.calls = calls
         self.counts.faults = faults
         self.violation =

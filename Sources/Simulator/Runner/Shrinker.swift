@@ -1,4 +1,5 @@
-/// Makes a failing plan small: fewer faults, then fewer steps, as long as the same promise is broken.
+/// Makes a failing plan small: fewer faults, then fewer steps, as long as the same promise is
+/// broken.
 package struct Shrinker {
     /// Runs that a shrink may cost.
     private let runsMax: Int
