@@ -9,8 +9,8 @@ enum Processes {
     static func fixHashing() {
         guard getenv(self.hashing) == nil else { return }
         setenv(self.hashing, "1", 1)
-        // SAFETY: the texts are never freed: the program that reads them takes this one's place. The
-        // list ends with a null pointer.
+        // SAFETY: the texts are never freed, since their reader takes the place of this program. A
+        // null pointer ends the list.
         var arguments: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) }
         arguments.append(nil)
         // Comes back only if it fails.
