@@ -12,7 +12,7 @@ package final class CallRecord {
     package enum Outcome: Equatable {
         case open
         /// Trailers came: the status, and the reason of its details.
-        case answered(status: Int32, reason: String)
+        case responded(status: Int32, reason: String)
         /// It was cut off, or its status leaves open whether it was done.
         case unknown
     }

@@ -4,13 +4,13 @@ import TestSupport
 
 /// Identifies, tracks and reads a few people, one call at a time.
 final class SimpleClient: SimulatedActor {
-    /// Simulated time after which it gives a call up, in nanoseconds.
+    /// Simulated time after which it abandons a call, in nanoseconds.
     private static let patienceNanoseconds: UInt64 = 5_000_000_000
 
     let name: String
     private var random: SeededRandom
     private var client: WireClient?
-    private var open: (call: WireCall, record: CallRecord, givenUpAt: UInt64)?
+    private var open: (call: WireCall, record: CallRecord, abandonedAt: UInt64)?
 
     init(number: Int, seed: UInt64) {
         self.name = "client-\(number)"
@@ -22,7 +22,7 @@ final class SimpleClient: SimulatedActor {
     func turn(_ world: World) -> Bool {
         if let open = self.open {
             let now = world.clock.monotonicNanoseconds()
-            guard open.call.hasEnded || now >= open.givenUpAt else { return false }
+            guard open.call.hasEnded || now >= open.abandonedAt else { return false }
             self.end(open.call, open.record, world)
             return true
         }
@@ -47,7 +47,7 @@ final class SimpleClient: SimulatedActor {
         record.endedStep = world.stepNumber
         if call.hasEnded, let status = call.status {
             record.responses = call.responses
-            record.outcome = .answered(status: status, reason: call.reason)
+            record.outcome = .responded(status: status, reason: call.reason)
         } else {
             record.outcome = .unknown
             self.client?.close()

@@ -8,7 +8,7 @@ import TestSupport
 /// on them, if one does.
 ///
 /// down --start--> listening --recover--> serving --restart--> draining --> down
-///   ^-------------- kill, power cut, a start that is refused -------------'
+///   ^-------------- kill, power cut, a start that is rejected -------------'
 package final class SimulatedNode {
     /// How its process is.
     package enum Phase: Equatable {
@@ -36,6 +36,9 @@ package final class SimulatedNode {
     private let reports = Guarded<[NodeEvent]>([])
     /// Bits that are turned over on its disk.
     var damage: [BitFlip] = []
+    /// Whether bits of its disk have ever turned over: then a feed may have lost its beginning, and
+    /// a scrub may report it, also after the repair.
+    package internal(set) var hasRotted = false
 
     /// The step at which an operator restarts a process whose log has failed; `nil`: it has not.
     package internal(set) var operatorEndsAt: Int?
@@ -134,7 +137,7 @@ package final class SimulatedNode {
         return true
     }
 
-    /// Gives the directory back after a start that was refused.
+    /// Gives the directory back after a start that was rejected.
     func abandonStart() { self.node?.close() }
 
     /// No process runs any more; connections are cut.
