@@ -66,6 +66,20 @@ let package = Package(
                 "ProfileService", "ProfileClient", "GRPCTransport", "Storage", "IOSimulation",
                 "IOCore", "CNGHTTP2", "Profiles",
             ], path: "Tests/Support"),
+        // Worlds of such nodes that follow from a seed, with faults, clients and checkers.
+        .target(
+            name: "Simulator",
+            dependencies: [
+                "TestSupport", "ProfileService", "ProfileClient", "GRPCTransport", "Storage",
+                "Messages", "Profiles", "IOSimulation", "IOCore", "Bytes",
+            ]),
+        .executableTarget(name: "profile-simulator", dependencies: ["Simulator"]),
+        .testTarget(
+            name: "SimulatorTests",
+            dependencies: [
+                "Simulator", "TestSupport", "ProfileService", "ProfileClient", "Storage",
+                "Profiles", "IOSimulation", "IOCore", "Bytes",
+            ]),
         .testTarget(
             name: "NodeTests",
             dependencies: [
