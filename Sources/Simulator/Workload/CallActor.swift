@@ -4,7 +4,7 @@ import TestSupport
 
 /// A client that makes the calls of a script, one after the other, on one connection that it makes
 /// again when it is gone.
-package final class CallActor: WorkloadActor {
+package final class CallActor: SimulatedActor {
     /// A call under way.
     private struct Attempt {
         let call: WireCall
@@ -28,8 +28,8 @@ package final class CallActor: WorkloadActor {
     /// An attempt of the operation was lost, so that a later rejection does not say that nothing
     /// was done.
     private var isInDoubt = false
-    /// Begins no more operations.
-    package var isEnding = false
+    /// What was begun is brought to its end, and nothing more begins.
+    private var isEnding = false
 
     init(
         _ name: String, _ script: any CallScript, _ history: History, key: String?, seed: UInt64
@@ -45,7 +45,8 @@ package final class CallActor: WorkloadActor {
         self.operation == nil && (!self.isEnding || !self.script.isBusy)
     }
 
-    package func turn(in world: any ClientWorld) -> Bool {
+    package func turn(_ world: World) -> Bool {
+        self.isEnding = world.isHealing
         if self.attempt != nil { return self.proceed(world) }
         guard world.nowNanoseconds >= self.restUntil else { return false }
         guard let planned = self.nextCall(world) else {
@@ -133,17 +134,4 @@ package final class CallActor: WorkloadActor {
         self.script.ended(operation, known, outcome == .ok ? operation.response : nil)
         self.rest(world, UInt64(self.random.below(ClientTimes.restNanosecondsMax)))
     }
-}
-
-/// A client of the workload.
-package protocol WorkloadActor: AnyObject {
-    var name: String { get }
-    /// Set when the run ends: what was begun is brought to its end, and nothing more begins.
-    var isEnding: Bool { get set }
-    /// Whether nothing that must end is open.
-    var isIdle: Bool { get }
-    /// Does one thing.
-    ///
-    /// - Returns: Whether it did anything; `false`: it waits for the server or for time to pass.
-    func turn(in world: any ClientWorld) -> Bool
 }

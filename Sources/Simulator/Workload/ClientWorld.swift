@@ -7,7 +7,7 @@ package protocol ClientWorld: AnyObject {
     /// Wall-clock time, in microseconds since 1970.
     var wallMicroseconds: Int64 { get }
     /// Connects to whom clients believe to serve; `nil`: nobody listens.
-    func connect(key: String?) -> WireClient?
+    func openConnection(key: String?) -> WireClient?
 }
 
 /// A client's connection, made again when it is gone.
@@ -22,7 +22,7 @@ final class ClientLink {
     /// The connection; `nil`: nobody listens.
     func open(_ world: any ClientWorld) -> WireClient? {
         if let client = self.client, !client.isClosed { return client }
-        self.client = world.connect(key: self.key)
+        self.client = world.openConnection(key: self.key)
         return self.client
     }
 
@@ -43,4 +43,29 @@ enum ClientTimes {
     /// How long a client waits for a response before it gives its connection up, in nanoseconds:
     /// longer than any delay of the network, shorter than the run.
     static let patienceNanoseconds: UInt64 = 10_000_000_000
+}
+
+extension World: ClientWorld {
+    package var nowNanoseconds: UInt64 { self.clock.monotonicNanoseconds() }
+    package var wallMicroseconds: Int64 { self.clock.wallMicroseconds() }
+    package func openConnection(key: String?) -> WireClient? { self.connect(key: key) }
+
+    /// Tells everybody what a client did or saw.
+    func record(_ event: HistoryEvent) {
+        switch event.kind {
+        case .invoked: self.note(event.operation.method, event.operation.number)
+        case .responded(_, let bytes): self.trace.mix(bytes: bytes)
+        case .lost: self.note("lost", event.operation.number)
+        case .ended(let outcome):
+            let text =
+                switch outcome {
+                case .ok: "status 0"
+                case .rejected(let status, _): "status \(status)"
+                case .unknown: "unknown"
+                }
+            self.counts.calls[text, default: 0] += 1
+            self.note(text, event.operation.number)
+        }
+        self.check { (checker) throws(Violation) in try checker.observe(event, self) }
+    }
 }

@@ -4,14 +4,14 @@ import TestSupport
 
 /// What the clients with streams have in common: a connection of their own, one stream at a time,
 /// its messages one by one, a rest after its end.
-package class StreamActor: WorkloadActor {
+package class StreamActor: SimulatedActor {
     package let name: String
     let project: Int
     let history: History
     let link: ClientLink
     var random: SeededRandom
-    /// Begins nothing new.
-    package var isEnding = false
+    /// What was begun is brought to its end, and nothing more begins.
+    private(set) var isEnding = false
     private(set) var call: WireCall?
     private(set) var client: WireClient?
     private var messagesSeen = 0
@@ -50,7 +50,8 @@ package class StreamActor: WorkloadActor {
 
     // MARK: Turns
 
-    package func turn(in world: any ClientWorld) -> Bool {
+    package func turn(_ world: World) -> Bool {
+        self.isEnding = world.isHealing
         let now = world.nowNanoseconds
         guard let call = self.call, let client = self.client else {
             guard now >= self.restUntil else { return false }

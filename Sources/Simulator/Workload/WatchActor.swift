@@ -12,21 +12,11 @@ final class WatchActor: StreamActor {
     private var operation: Operation?
     /// Where the next stream begins; 0: at the head, where the first one begins.
     private var position: UInt64 = 0
-    /// Says when the follower has caught up with all that was answered.
-    private let preparation: Preparation
-
-    init(
-        _ name: String, project: Int, _ history: History, _ preparation: Preparation, key: String,
-        seed: UInt64
-    ) {
-        self.preparation = preparation
-        super.init(name, project: project, history, key: key, seed: seed)
+    /// Once the world heals: whether this follower has passed every position that a response has
+    /// named.
+    override var isIdle: Bool {
+        !self.isEnding || self.position > self.history.answeredLSN[self.project]
     }
-
-    override var isIdle: Bool { true }
-
-    /// Whether a response has named no position that this follower has not passed.
-    var hasCaughtUp: Bool { self.position > self.history.answeredLSN[self.project] }
 
     override var patienceNanoseconds: UInt64 { Self.silenceNanoseconds }
 
