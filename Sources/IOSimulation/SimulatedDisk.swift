@@ -201,8 +201,8 @@ extension SimulatedDisk {
     /// What reads see now.
     package var snapshot: DiskState { self.state.withLock { $0.disk } }
 
-    /// The node that a path leads to, and how often its content was changed; `nil` if there is none,
-    /// or if not all of it is synced.
+    /// The node that a path leads to, and how often its content was changed; `nil` if there is
+    /// none, or if not all of it is synced.
     package func syncedNode(at path: String) -> (number: Int, changes: Int)? {
         self.state.withLock { state in
             guard let node = state.disk.node(at: path), state.disk.isSynced(node) else {

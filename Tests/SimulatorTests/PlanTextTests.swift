@@ -20,7 +20,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "kill", "x:kill", "1:kil", "1:kill(1)", "1:diskFull(1)", "1:diskFull(1,2", "1:diskFull(1,a)",
+        "kill", "x:kill", "1:kil", "1:kill(1)", "1:diskFull(1)", "1:diskFull(1,2",
+        "1:diskFull(1,a)",
         "-1:kill", "1:kill@", "1:kill@-1", "1:powerCut()",
     ])
     func textThatIsNoFaultIsRejected(text: String) {

@@ -6,7 +6,8 @@ package final class RecordingNetwork: Network {
     package let network: SimulatedNetwork
     private let made = Guarded<[SimulatedPoller]>([])
 
-    /// - Parameter network: What it is a view of; a process that starts again has a view of its own.
+    /// - Parameter network: What it is a view of; a process that starts again has a view of its
+    ///   own.
     package init(_ network: SimulatedNetwork = SimulatedNetwork()) {
         self.network = network
     }

@@ -155,8 +155,8 @@ extension SimulatedNetwork {
         /// From a write of the other end until it can be read here, in nanoseconds; `.max`: nothing
         /// arrives any more, not even that the other end is gone.
         var delayNanoseconds: UInt64 = 0
-        /// The last bytes of `input`, which are still under way: how many, and when they arrive, the
-        /// oldest first.
+        /// The last bytes of `input`, which are still under way: how many, and when they arrive,
+        /// the oldest first.
         var underway: [(bytes: Int, dueAt: UInt64)] = []
         /// When the end of the other side can be seen here, in nanoseconds.
         var endDueAt: UInt64 = 0

@@ -1,20 +1,20 @@
 import ProfileClient
 import TestSupport
 
-/// Asks a healed world for one fresh write: it must be answered, and a read must show it.
+/// Asks a healed world for one fresh write: it must be responded, and a read must show it.
 final class Probe: SimulatedActor {
     /// Calls before the first success, at most: a node may still say that it is starting.
     private static let attemptsMax = 2_000
 
     let name = "probe"
     private var asked = 1
-    private var answered = 0
+    private var responded = 0
     private var attempts = 0
     private var client: WireClient?
     private var call: WireCall?
 
-    /// It is idle only once every question was answered, so a run ends no sooner.
-    var isIdle: Bool { self.answered == self.asked }
+    /// It is idle only once every question was responded, so a run ends no sooner.
+    var isIdle: Bool { self.responded == self.asked }
 
     /// Asks for one more write.
     func ask() { self.asked += 1 }
@@ -46,7 +46,7 @@ final class Probe: SimulatedActor {
         guard call.hasEnded else { return false }
         self.call = nil
         if call.status == 0 {
-            self.answered += 1
+            self.responded += 1
             self.client?.close()
             self.client = nil
         } else if let status = call.status, ![8, 14].contains(status) {

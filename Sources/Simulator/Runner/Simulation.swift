@@ -1,8 +1,8 @@
-/// One run of a plan: the steps with faults, the steps in which the world heals, a last restart, and
-/// what the checkers say then.
+/// One run of a plan: the steps with faults, the steps in which the world heals, a last restart,
+/// and what the checkers say then.
 package struct Simulation {
     /// Steps within which a healed world must be at rest: each call ended, each node serving, and a
-    /// fresh write answered. A seed needs about a thousand; idle steps pass up to 100 ms each, so
+    /// fresh write responded. A seed needs about a thousand; idle steps pass up to 100 ms each, so
     /// this is at least the time of the longest timeout of the transport.
     package static let healStepsMax = 60_000
 

@@ -39,5 +39,5 @@ package enum ProcessEnd: Equatable, Sendable {
     /// Drained and closed in order.
     case drained
     /// It could not start.
-    case refused
+    case rejected
 }

@@ -87,7 +87,8 @@ extension Fault {
         case .cutConnection(let seed): ("cutConnection", [Int(truncatingIfNeeded: seed)])
         case .halfOpen(let seed): ("halfOpen", [Int(truncatingIfNeeded: seed)])
         case .delayNetwork(let nanoseconds, let steps): ("delayNetwork", [nanoseconds, steps])
-        case .slowReader(let seed, let steps): ("slowReader", [Int(truncatingIfNeeded: seed), steps])
+        case .slowReader(let seed, let steps):
+            ("slowReader", [Int(truncatingIfNeeded: seed), steps])
         case .deposeLeader(let kept): ("deposeLeader", [kept])
         case .twoLeaders(let steps): ("twoLeaders", [steps])
         }

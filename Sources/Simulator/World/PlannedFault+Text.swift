@@ -8,7 +8,7 @@ extension PlannedFault: CustomStringConvertible {
         return "\(self.step):\(name)\(list)\(self.node == 0 ? "" : "@\(self.node)")"
     }
 
-    /// The fault of a text form; `nil` if it is none.
+    /// The fault of a text form; `nil` if it is invalid.
     package init?(_ text: some StringProtocol) {
         guard let colon = text.firstIndex(of: ":"), let step = Int(text[..<colon]), step >= 0 else {
             return nil
@@ -33,7 +33,7 @@ extension PlannedFault: CustomStringConvertible {
         self.init(step: step, node: node, fault)
     }
 
-    /// The faults of a text form, separated by commas; `nil` if one of them is none.
+    /// The faults of a text form, separated by commas; `nil` if one of them is invalid.
     package static func list(_ text: String) -> [PlannedFault]? {
         var faults: [PlannedFault] = []
         for part in Self.split(text) {

@@ -6,8 +6,8 @@ package struct RunCounts: Equatable, Sendable {
     package var simulatedNanoseconds: UInt64 = 0
     /// Processes that served.
     package var starts = 0
-    /// Starts that were refused for damage, errors or want of space.
-    package var refusals = 0
+    /// Starts that were rejected for damage, errors or want of space.
+    package var rejections = 0
     /// Calls by their outcome.
     package var calls: [String: Int] = [:]
     /// Faults that struck, by their names.
@@ -20,7 +20,7 @@ package struct RunCounts: Equatable, Sendable {
         self.healSteps += other.healSteps
         self.simulatedNanoseconds += other.simulatedNanoseconds
         self.starts += other.starts
-        self.refusals += other.refusals
+        self.rejections += other.rejections
         self.calls.merge(other.calls, uniquingKeysWith: +)
         self.faults.merge(other.faults, uniquingKeysWith: +)
     }

@@ -7,6 +7,7 @@ package enum SimulatedKeys {
     private static let name = KeyName(bits: (0x5EED, 0x5EED))
     private static let secret = [UInt8](repeating: 0x5E, count: 32)
 
+    // SAFETY: both closures read the secret, which lives as long as the process, within their call.
     static let operatorKey = OperatorKey(
         name: SimulatedKeys.name,
         hash: SimulatedKeys.secret.withUnsafeBytes { OperatorKey.hash(ofSecret: $0) })

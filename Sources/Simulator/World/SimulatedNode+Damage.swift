@@ -4,8 +4,8 @@ extension SimulatedNode {
     /// Bits that turn over at once, at most.
     private static let flipsMax = 3
 
-    /// Turns bits of one file over that is whole and synced: a snapshot, a sealed segment of the log
-    /// or of the feed.
+    /// Turns bits of one file over that is whole and synced: a snapshot, a sealed segment of the
+    /// log or of the feed.
     ///
     /// The newest segments of the log are left out: damage of what was written last cannot be told
     /// from a write that a power cut has torn.

@@ -8,7 +8,7 @@ import TestSupport
 /// on them, if one does.
 ///
 /// down --start--> listening --recover--> serving --restart--> draining --> down
-///   ^-------------- kill, power cut, a start that is refused -------------'
+///   ^-------------- kill, power cut, a start that is rejected -------------'
 package final class SimulatedNode {
     /// How its process is.
     package enum Phase: Equatable {
@@ -130,7 +130,7 @@ package final class SimulatedNode {
         return true
     }
 
-    /// Gives the directory back after a start that was refused.
+    /// Gives the directory back after a start that was rejected.
     func abandonStart() { self.node?.close() }
 
     /// No process runs any more; connections are cut.

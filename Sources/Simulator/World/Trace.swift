@@ -44,14 +44,12 @@ package struct Trace {
     /// Adds bytes to the hash, eight at a time.
     package mutating func mix(bytes: [UInt8]) {
         self.mix(bytes.count)
-        bytes.withUnsafeBytes { all in
-            var offset = 0
-            while offset + 8 <= all.count {
-                self.mix(Int(all.loadUnaligned(fromByteOffset: offset, as: Int.self)))
-                offset += 8
-            }
-            for byte in all[offset...] { self.mix(Int(byte)) }
+        var word: UInt64 = 0
+        for (index, byte) in bytes.enumerated() {
+            word = word << 8 | UInt64(byte)
+            if index % 8 == 7 { self.mix(Int(truncatingIfNeeded: word)) }
         }
+        self.mix(Int(truncatingIfNeeded: word))
     }
 
     /// The last steps, oldest first, one a line.

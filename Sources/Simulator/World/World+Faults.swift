@@ -178,8 +178,8 @@ extension World {
 
     // MARK: Healing
 
-    /// Nothing goes wrong any more: disks have space and are whole, clocks are steady and not behind
-    /// what they have shown, connections that hear nothing are cut, processes start again.
+    /// Nothing goes wrong any more: disks have space and are whole, clocks are steady and not
+    /// behind what they have shown, connections that hear nothing are cut, processes start again.
     package func heal() {
         self.isHealing = true
         self.note("heal")

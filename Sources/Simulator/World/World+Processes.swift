@@ -58,7 +58,7 @@ extension World {
                 topology.makeLogStore(ofNode: index, $0)
             }
         } catch {
-            self.refused(node, self.storageError(of: error), "\(error)")
+            self.rejected(node, self.storageError(of: error), "\(error)")
         }
     }
 
@@ -71,7 +71,7 @@ extension World {
             guard !node.disk.isStopped else { return }
             var storage: StorageError?
             if case .storage(let found) = error { storage = found }
-            self.refused(node, storage, "\(error)")
+            self.rejected(node, storage, "\(error)")
             return
         }
         // What a stopped process recovers is never served.
@@ -89,16 +89,16 @@ extension World {
         }
     }
 
-    /// A start may be refused for an error that was planned, for a disk that is full, and for damage:
-    /// then the damage is repaired. Anything else is a finding.
-    private func refused(_ node: SimulatedNode, _ error: StorageError?, _ text: String) {
+    /// A start may be rejected for an error that was planned, for a disk that is full, and for
+    /// damage: then the damage is repaired. Anything else is a finding.
+    private func rejected(_ node: SimulatedNode, _ error: StorageError?, _ text: String) {
         guard !node.disk.isStopped else { return }
-        self.counts.refusals += 1
-        self.note("refused: \(text)", node.index)
+        self.counts.rejections += 1
+        self.note("rejected: \(text)", node.index)
         if !self.isAccepted(error, of: node) {
-            self.fail(Violation("start", "a start was refused: \(text)"))
+            self.fail(Violation("start", "a start was rejected: \(text)"))
         }
-        self.end(node, .refused)
+        self.end(node, .rejected)
     }
 
     private func isAccepted(_ error: StorageError?, of node: SimulatedNode) -> Bool {

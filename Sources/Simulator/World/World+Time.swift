@@ -1,6 +1,6 @@
 extension World {
-    /// Longest time that passes in one step, in nanoseconds: actors that wait for a time look at the
-    /// clock this often.
+    /// Longest time that passes in one step, in nanoseconds: actors that wait for a time look at
+    /// the clock this often.
     static let idleNanosecondsMax: UInt64 = 100_000_000
 
     /// Lets time pass although somebody has work: deadlines and timers meet calls under way.
@@ -32,7 +32,7 @@ extension World {
     /// Lets a stretch of time pass in which everybody goes on, such as the time after which erased
     /// data must have left the disks. Faults that are due in its steps strike.
     ///
-    /// - Parameter stepsMax: After so many steps it gives up.
+    /// - Parameter stepsMax: After so many steps it stops.
     /// - Returns: Whether the time has passed.
     package func pass(nanoseconds: UInt64, stepsMax: Int) -> Bool {
         let end = self.clock.monotonicNanoseconds() + nanoseconds

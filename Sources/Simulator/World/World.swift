@@ -3,8 +3,8 @@ import ProfileService
 import Profiles
 import TestSupport
 
-/// A process tree in a box: nodes with their disks, clocks and networks, the clients, and everything
-/// that goes wrong. One thread, and one seeded choice after the other.
+/// A process tree in a box: nodes with their disks, clocks and networks, the clients, and
+/// everything that goes wrong. One thread, and one seeded choice after the other.
 package final class World {
     /// Steps between two looks of the checkers at the nodes.
     package static let watchSteps = 64
@@ -79,7 +79,8 @@ package final class World {
     ///   - host: Where the client is: the node counts connections for each.
     /// - Returns: `nil` while nobody listens.
     package func connect(
-        key: String? = SimulatedKeys.operatorText, to node: Int? = nil, from host: String = "127.0.0.1"
+        key: String? = SimulatedKeys.operatorText, to node: Int? = nil,
+        from host: String = "127.0.0.1"
     ) -> WireClient? {
         self.clients.removeAll(where: \.isClosed)
         let target = self.nodes[node ?? self.topology.preferredNode]

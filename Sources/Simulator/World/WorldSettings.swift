@@ -13,8 +13,8 @@ package struct WorldSettings {
     /// One step in so many lets a little time pass although somebody has work.
     let stepsPerDelay: Int
 
-    /// Time from a write to when nothing of an erased person is left on a disk, in nanoseconds, with
-    /// the ages below: two snapshots, one segment of the feed, and looks at them.
+    /// Time from a write to when nothing of an erased person is left on a disk, in nanoseconds,
+    /// with the ages below: two snapshots, one segment of the feed, and looks at them.
     package static let erasureNanoseconds: UInt64 = 400_000_000_000
 
     package init(seed: UInt64) {
