@@ -38,7 +38,6 @@ package final class World {
     var halfOpen: [(node: Int, connection: Int32)] = []
     /// The latest wall-clock time so far, in microseconds since 1970.
     var latestWallMicroseconds: Int64 = 0
-    var nextCall = 1
 
     package init(_ plan: SimulationPlan) {
         self.plan = plan
@@ -94,29 +93,6 @@ package final class World {
         if let key { client.metadata = [("authorization", "Bearer " + key)] }
         self.clients.append(client)
         return client
-    }
-
-    /// Tells everybody of a call that has begun or ended.
-    package func record(_ event: HistoryEvent) {
-        switch event {
-        case .invoked(let call): self.note(call.method, call.number)
-        case .ended(let call):
-            let outcome =
-                switch call.outcome {
-                case .open: preconditionFailure("a call that has ended has an outcome")
-                case .responded(let status, _): "status-\(status)"
-                case .unknown: "unknown"
-                }
-            self.counts.calls[outcome, default: 0] += 1
-            self.note(outcome, call.number)
-        }
-        self.check { (checker) throws(Violation) in try checker.observe(event, self) }
-    }
-
-    /// The number of the next call, 1-based.
-    package func takeCallNumber() -> Int {
-        defer { self.nextCall += 1 }
-        return self.nextCall
     }
 
     /// Writes down that something has happened.

@@ -1,0 +1,137 @@
+import IOSimulation
+import ProfileClient
+import TestSupport
+
+/// A client that makes the calls of a script, one after the other, on one connection that it makes
+/// again when it is gone.
+package final class CallActor: SimulatedActor {
+    /// A call under way.
+    private struct Attempt {
+        let call: WireCall
+        /// Messages that the history has.
+        var messagesSeen = 0
+        /// Monotonic time at which the client gives up.
+        let giveUpAt: UInt64
+    }
+
+    package let name: String
+    private let script: any CallScript
+    private let history: History
+    private let key: String?
+    /// Keys are sent with each call, so that one connection has several.
+    private let link = ClientLink(key: nil)
+    private var random: SeededRandom
+    private var restUntil: UInt64 = 0
+    private var planned: PlannedCall?
+    private var operation: Operation?
+    private var attempt: Attempt?
+    /// An attempt of the operation was lost, so that a later rejection does not say that nothing
+    /// was done.
+    private var isInDoubt = false
+    /// What was begun is brought to its end, and nothing more begins.
+    private var isEnding = false
+
+    init(
+        _ name: String, _ script: any CallScript, _ history: History, key: String?, seed: UInt64
+    ) {
+        self.name = name
+        self.script = script
+        self.history = history
+        self.key = key
+        self.random = SeededRandom(seed: seed)
+    }
+
+    package var isIdle: Bool {
+        self.operation == nil && (!self.isEnding || !self.script.isBusy)
+    }
+
+    package func turn(_ world: World) -> Bool {
+        self.isEnding = world.isHealing
+        if self.attempt != nil { return self.proceed(world) }
+        guard world.nowNanoseconds >= self.restUntil else { return false }
+        guard let planned = self.nextCall(world) else {
+            self.rest(world, UInt64(ClientTimes.restNanosecondsMax))
+            return false
+        }
+        self.planned = planned
+        guard let client = self.link.open(world), self.begin(planned, client, world) else {
+            self.rest(world, ClientTimes.retryNanoseconds)
+            return false
+        }
+        return true
+    }
+
+    private func nextCall(_ world: any ClientWorld) -> PlannedCall? {
+        if let planned = self.planned { return planned }
+        if self.isEnding, !self.script.isBusy { return nil }
+        return self.script.next(&self.random, world)
+    }
+
+    private func begin(_ planned: PlannedCall, _ client: WireClient, _ world: any ClientWorld)
+        -> Bool
+    {
+        let call: WireCall
+        do {
+            let key = planned.key ?? self.key
+            call = try client.open(
+                .named(planned.method),
+                metadata: key.map { [("authorization", "Bearer " + $0)] } ?? [])
+            try client.send(planned.request, on: call)
+            client.finishRequests(of: call)
+        } catch {
+            preconditionFailure("\(planned.method): \(error) in \(planned.request)")
+        }
+        if self.operation == nil {
+            self.operation = self.history.invoke(
+                self.name, planned.project, planned.method, planned.request, planned.purpose)
+        }
+        self.attempt = Attempt(
+            call: call, giveUpAt: world.nowNanoseconds &+ ClientTimes.patienceNanoseconds)
+        return true
+    }
+
+    private func rest(_ world: any ClientWorld, _ nanoseconds: UInt64) {
+        self.restUntil = world.nowNanoseconds &+ nanoseconds
+    }
+
+    // MARK: The end of a call
+
+    private func proceed(_ world: any ClientWorld) -> Bool {
+        guard let attempt = self.attempt, let operation = self.operation else { return false }
+        var isNews = false
+        while self.attempt!.messagesSeen < attempt.call.messages.count {
+            let bytes = attempt.call.messages[self.attempt!.messagesSeen]
+            self.attempt!.messagesSeen += 1
+            self.history.respond(
+                operation, MessageJSON.decode(bytes, as: attempt.call.method.response) ?? .null,
+                bytes)
+            isNews = true
+        }
+        if attempt.call.hasEnded {
+            self.finish(operation, .of(attempt.call), world)
+            return true
+        }
+        guard world.nowNanoseconds >= attempt.giveUpAt else { return isNews }
+        self.link.drop()
+        self.finish(operation, .unknown, world)
+        return true
+    }
+
+    private func finish(_ operation: Operation, _ outcome: Outcome, _ world: any ClientWorld) {
+        self.attempt = nil
+        if outcome.isTransient, self.planned?.isRepeated == true {
+            if outcome == .unknown { self.isInDoubt = true }
+            self.history.lose(operation)
+            self.rest(world, ClientTimes.retryNanoseconds)
+            return
+        }
+        let isRejected = outcome != .ok && outcome != .unknown
+        let known = isRejected && self.isInDoubt ? Outcome.unknown : outcome
+        self.planned = nil
+        self.operation = nil
+        self.isInDoubt = false
+        self.history.end(operation, known)
+        self.script.ended(operation, known, outcome == .ok ? operation.response : nil)
+        self.rest(world, UInt64(self.random.below(ClientTimes.restNanosecondsMax)))
+    }
+}
