@@ -22,6 +22,7 @@ extension SimulatedNode {
         guard !sealed.isEmpty else { return false }
         let file = sealed[random.below(sealed.count)]
         guard let node = self.disk.syncedNode(at: file.path) else { return false }
+        self.hasRotted = true
         for _ in 0 ... random.below(Self.flipsMax) {
             let flip = BitFlip(
                 node: node.number, offset: random.below(file.content.count),

@@ -36,6 +36,9 @@ package final class SimulatedNode {
     private let reports = Guarded<[NodeEvent]>([])
     /// Bits that are turned over on its disk.
     var damage: [BitFlip] = []
+    /// Whether bits of its disk have ever turned over: then a feed may have lost its beginning, and
+    /// a scrub may report it, also after the repair.
+    package internal(set) var hasRotted = false
 
     /// The step at which an operator restarts a process whose log has failed; `nil`: it has not.
     package internal(set) var operatorEndsAt: Int?

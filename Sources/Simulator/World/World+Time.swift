@@ -5,8 +5,10 @@ extension World {
 
     /// Lets time pass although somebody has work: deadlines and timers meet calls under way.
     func passLittleTime() {
-        // From a microsecond to 2 ms, each order of magnitude as likely as the next.
-        let nanoseconds = UInt64(1_000 << self.order.below(12))
+        // From a microsecond to 2 ms, each order of magnitude as likely as the next; seldom up to
+        // 2 s, so that slow timers meet calls too.
+        let magnitudes = self.order.below(32) == 0 ? 22 : 12
+        let nanoseconds = UInt64(1_000 << self.order.below(magnitudes))
         self.advance(nanoseconds: nanoseconds)
         self.note("time", Int(nanoseconds))
     }
