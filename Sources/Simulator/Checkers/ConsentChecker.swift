@@ -2,7 +2,7 @@ import ProfileClient
 
 /// Once somebody was seen to have opted out, nobody is shown as subscribed again unless a person's
 /// own opt-in was sent since: not by a machine, an import, a merge, a restart or a late confirmation.
-/// And the ledger holds: it is valid, and each answered entry stays in it.
+/// And the ledger holds: it is valid, and each acknowledged entry stays in it.
 package final class ConsentChecker: Checker {
     package let name = "consent"
 
@@ -13,12 +13,12 @@ package final class ConsentChecker: Checker {
         var topic: String
     }
 
-    /// Opt-outs that were shown or answered, and nothing since that may undo them.
+    /// Opt-outs that were shown or acknowledged, and nothing since that may undo them.
     private var optedOut: Set<Key> = []
     /// Those that an open call may undo, by operation.
     private var inDoubt: [Int: Set<Key>] = [:]
-    /// Hashes of answered entries of a person's own ledger, with the times of their responses.
-    private var entries: [PersonKey: [(hash: String, answeredAt: Int)]] = [:]
+    /// Hashes of acknowledged entries of a person's own ledger, with the times of their responses.
+    private var entries: [PersonKey: [(hash: String, acknowledgedAt: Int)]] = [:]
     private var ledgerCounts: [PersonKey: UInt64] = [:]
 
     package init() {}
@@ -129,7 +129,7 @@ package final class ConsentChecker: Checker {
         case "ListConsentHistory" where response["next_page_token"] == nil:
             let shown = Set((response["entries"]?.items ?? []).compactMap { $0["hash"]?.text })
             for entry in self.entries[family] ?? []
-            where entry.answeredAt < operation.invokedAt && !shown.contains(entry.hash) {
+            where entry.acknowledgedAt < operation.invokedAt && !shown.contains(entry.hash) {
                 throw Violation(
                     self.name, "the ledger of \(family) has lost the entry \(entry.hash)")
             }

@@ -1,6 +1,6 @@
 import ProfileClient
 
-/// Every answered write is there, whole and once, from its response on; of what was not answered
+/// Every acknowledged write is there, whole and once, from its response on; of what was not acknowledged
 /// nothing is there in part, and what one reader has seen every later one sees.
 ///
 /// It looks at the events of people with one writer, whose ids are unique in their project.
@@ -11,7 +11,7 @@ package final class DurabilityChecker: Checker {
     private final class Unit {
         let events: [String]
         let invokedAt: Int
-        var answeredAt = Int.max
+        var acknowledgedAt = Int.max
         var seenAt = Int.max
         var isRejected = false
 
@@ -21,7 +21,7 @@ package final class DurabilityChecker: Checker {
         }
 
         /// Whether a read that begins at a time must show it.
-        func isDue(at time: Int) -> Bool { self.answeredAt < time || self.seenAt < time }
+        func isDue(at time: Int) -> Bool { self.acknowledgedAt < time || self.seenAt < time }
     }
 
     /// Of each person, in the order of their first attempts.
@@ -70,7 +70,7 @@ package final class DurabilityChecker: Checker {
         case .ended(let outcome):
             for unit in self.ofOperation.removeValue(forKey: operation.number) ?? [] {
                 switch outcome {
-                case .ok: unit.answeredAt = event.time
+                case .ok: unit.acknowledgedAt = event.time
                 case .rejected: unit.isRejected = true
                 case .unknown: break
                 }

@@ -10,7 +10,7 @@ package final class ErasureChecker: Checker {
     /// Steps within which the promised time passes: an idle step is 100 ms.
     private static let stepsMax = 100_000
 
-    /// When the erasure of each word was answered.
+    /// When the erasure of each word was acknowledged.
     private var erasedAt: [String: Int] = [:]
     /// Whether the files are searched at the end of the run.
     private let isSearchingFiles: Bool
@@ -39,7 +39,7 @@ package final class ErasureChecker: Checker {
         }
     }
 
-    /// The first word of somebody whose erasure was answered before a time.
+    /// The first word of somebody whose erasure was acknowledged before a time.
     private func erasedWord(in bytes: [UInt8], before time: Int) -> String? {
         var found: String?
         ByteSearch.find(Self.prefix, in: bytes) { rest in

@@ -1,6 +1,6 @@
 import ProfileClient
 
-/// The feed has no gap and no duplicate: every answered change is shown once to everyone who
+/// The feed has no gap and no duplicate: every acknowledged change is shown once to everyone who
 /// follows from before it, in order, and each follower is shown the same.
 package final class FeedChecker: Checker {
     package let name = "feed"
@@ -21,8 +21,8 @@ package final class FeedChecker: Checker {
     }
 
     private var followers: [String: Follower] = [:]
-    /// Changes that answered writes have made, by project and lsn: what an entry of each must have.
-    private var answered = [[UInt64: String]](repeating: [:], count: Projects.count)
+    /// Changes that acknowledged writes have made, by project and lsn: what an entry of each must have.
+    private var acknowledged = [[UInt64: String]](repeating: [:], count: Projects.count)
 
     package init() {}
 
@@ -50,12 +50,12 @@ package final class FeedChecker: Checker {
                 self.note(inner, operation)
             } else if part["status"]?.text == "EVENT_STATUS_STORED", let id = part["event_id"]?.text
             {
-                self.answered[operation.project][part["lsn"].count] = id
+                self.acknowledged[operation.project][part["lsn"].count] = id
             }
         }
         // A write of a new value always changes it.
         if response["outcome"] != nil {
-            self.answered[operation.project][response["lsn"].count] = ""
+            self.acknowledged[operation.project][response["lsn"].count] = ""
         }
     }
 
@@ -142,7 +142,7 @@ package final class FeedChecker: Checker {
 
     private func finish(_ follower: Follower, _ name: String) throws(Violation) {
         guard let from = follower.from else { return }
-        for (lsn, event) in self.answered[follower.project]
+        for (lsn, event) in self.acknowledged[follower.project]
         where lsn >= from && lsn < follower.through {
             let shown = follower.changes[lsn] ?? []
             guard shown.contains(where: { event.isEmpty || $0.contains(" \(event) ") }) else {

@@ -11,7 +11,7 @@ package final class FiringChecker: Checker {
     /// When a firing was settled.
     private var settledAt: [String: Int] = [:]
     /// Answered events that fire.
-    private var answered: Set<PersonKey> = []
+    private var acknowledged: Set<PersonKey> = []
     private var invoked: Set<PersonKey> = []
     /// Firings that wait, of the triggers of the workload, as an audit saw them.
     private var triggers: [String: Int] = [:]
@@ -27,7 +27,7 @@ package final class FiringChecker: Checker {
         switch (operation.purpose, event.kind) {
         case (.write(let units), .invoked):
             self.invoked.formUnion(self.events(of: units))
-        case (.write(let units), .ended(.ok)): self.answered.formUnion(self.events(of: units))
+        case (.write(let units), .ended(.ok)): self.acknowledged.formUnion(self.events(of: units))
         case (.settle(_, let firings), .ended(.ok)):
             for firing in firings where self.settledAt[firing] == nil {
                 self.settledAt[firing] = event.time
@@ -87,8 +87,8 @@ package final class FiringChecker: Checker {
     package func finish(_ world: World) throws(Violation) { try self.finish() }
 
     package func finish() throws(Violation) {
-        for event in self.answered.sorted() where self.firings[event] == nil {
-            throw Violation(self.name, "\(event) was answered and has not fired")
+        for event in self.acknowledged.sorted() where self.firings[event] == nil {
+            throw Violation(self.name, "\(event) was acknowledged and has not fired")
         }
     }
 }

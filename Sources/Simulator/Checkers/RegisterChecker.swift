@@ -1,6 +1,6 @@
 import ProfileClient
 
-/// Reads of a person are linearizable: a value that was answered, or that one read has seen, is
+/// Reads of a person are linearizable: a value that was acknowledged, or that one read has seen, is
 /// what later reads see until it is overwritten, through every crash. So no read is ahead of what
 /// is durable. Two values that are written together are seen together, and of several writes that
 /// expect the same revision one succeeds at most.

@@ -17,8 +17,8 @@ package final class ResponseChecker: Checker {
     ]
 
     private let history: History
-    /// The greatest lsn that was answered, by project; and what it was when an open call began.
-    private var answered = [UInt64](repeating: 0, count: Projects.count)
+    /// The greatest lsn that was acknowledged, by project; and what it was when an open call began.
+    private var acknowledged = [UInt64](repeating: 0, count: Projects.count)
     private var atBegin: [Int: UInt64] = [:]
     private var used = [Set<UInt64>](repeating: [], count: Projects.count)
     /// Responses that are promised again, by operation.
@@ -42,11 +42,11 @@ package final class ResponseChecker: Checker {
         let operation = event.operation
         switch event.kind {
         case .invoked where operation.project >= 0:
-            self.atBegin[operation.number] = self.answered[operation.project]
+            self.atBegin[operation.number] = self.acknowledged[operation.project]
         case .responded(let response, _): try self.compare(response, event.operation)
         case .ended(let outcome):
             let least = self.atBegin.removeValue(forKey: operation.number) ?? 0
-            try self.judge(outcome, operation)
+            try self.evaluate(outcome, operation)
             if outcome == .ok, let response = operation.response {
                 try self.noteLSN(response, operation, least)
             }
@@ -60,7 +60,7 @@ package final class ResponseChecker: Checker {
 
     // MARK: Statuses
 
-    private func judge(_ outcome: Outcome, _ operation: Operation) throws(Violation) {
+    private func evaluate(_ outcome: Outcome, _ operation: Operation) throws(Violation) {
         var status: Int32 = 0
         var reason = ""
         switch outcome {
@@ -73,7 +73,7 @@ package final class ResponseChecker: Checker {
         }
         if reason == "LSN_NOT_REACHED" {
             // Readers ask for positions only that a response has named.
-            throw self.violation("an answered lsn is not reached", operation)
+            throw self.violation("an acknowledged lsn is not reached", operation)
         }
         // A limit of the moment says nothing.
         guard status != 8, let allowed = Self.allowed(operation.purpose) else { return }
@@ -108,17 +108,17 @@ package final class ResponseChecker: Checker {
         guard Self.writes.contains(operation.method) else {
             // The lsn of an export's part is that of its person.
             guard operation.method.hasPrefix("Export") || lsn >= least else {
-                throw self.violation("shows lsn \(lsn), \(least) was answered before", operation)
+                throw self.violation("shows lsn \(lsn), \(least) was acknowledged before", operation)
             }
             return
         }
         guard lsn > least else {
-            throw self.violation("has lsn \(lsn), \(least) was answered before", operation)
+            throw self.violation("has lsn \(lsn), \(least) was acknowledged before", operation)
         }
         guard self.used[operation.project].insert(lsn).inserted else {
             throw self.violation("has lsn \(lsn) of another call", operation)
         }
-        self.answered[operation.project] = max(self.answered[operation.project], lsn)
+        self.acknowledged[operation.project] = max(self.acknowledged[operation.project], lsn)
     }
 
     // MARK: Contents

@@ -2,7 +2,7 @@ import ProfileClient
 import TestSupport
 
 /// Reads everything once the healed world is at rest, and again after each start from then on: what
-/// it is shown is what the checkers compare with all that was answered.
+/// it is shown is what the checkers compare with all that was acknowledged.
 final class Auditor: SimulatedActor {
     /// Calls under way at a time, on one connection.
     private static let callsAtOnceMax = 16
@@ -75,9 +75,9 @@ final class Auditor: SimulatedActor {
     }
 
     private func takeResults() -> Bool {
-        var hasNews = false
+        var hasMoved = false
         for index in self.running.indices.reversed() {
-            hasNews = self.takeMessages(index) || hasNews
+            hasMoved = self.takeMessages(index) || hasMoved
             let one = self.running[index]
             if one.isEnough {
                 self.client?.cancel(one.call)
@@ -88,14 +88,14 @@ final class Auditor: SimulatedActor {
                 continue
             }
             self.running.remove(at: index)
-            hasNews = true
+            hasMoved = true
         }
         if self.running.isEmpty, self.left.isEmpty {
             self.livesAudited = self.livesNow
             self.client?.close()
             self.client = nil
         }
-        return hasNews
+        return hasMoved
     }
 
     private func takeMessages(_ index: Int) -> Bool {
@@ -108,7 +108,7 @@ final class Auditor: SimulatedActor {
             let operation = self.running[index].operation
             self.history.respond(operation, message, bytes)
             if operation.method == "Watch", message["change"] == nil,
-                message["lsn"].count >= self.history.answeredLSN[operation.project],
+                message["lsn"].count >= self.history.acknowledgedLSN[operation.project],
                 self.running[index].messagesSeen > 1
             {
                 self.running[index].isEnough = true

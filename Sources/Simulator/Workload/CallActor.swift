@@ -10,8 +10,8 @@ package final class CallActor: SimulatedActor {
         let call: WireCall
         /// Messages that the history has.
         var messagesSeen = 0
-        /// Monotonic time at which the client gives up.
-        let giveUpAt: UInt64
+        /// Monotonic time at which the client abandons it.
+        let abandonAt: UInt64
     }
 
     package let name: String
@@ -86,7 +86,7 @@ package final class CallActor: SimulatedActor {
                 self.name, planned.project, planned.method, planned.request, planned.purpose)
         }
         self.attempt = Attempt(
-            call: call, giveUpAt: world.nowNanoseconds &+ ClientTimes.patienceNanoseconds)
+            call: call, abandonAt: world.nowNanoseconds &+ ClientTimes.patienceNanoseconds)
         return true
     }
 
@@ -98,20 +98,20 @@ package final class CallActor: SimulatedActor {
 
     private func proceed(_ world: any ClientWorld) -> Bool {
         guard let attempt = self.attempt, let operation = self.operation else { return false }
-        var isNews = false
+        var hasMoved = false
         while self.attempt!.messagesSeen < attempt.call.messages.count {
             let bytes = attempt.call.messages[self.attempt!.messagesSeen]
             self.attempt!.messagesSeen += 1
             self.history.respond(
                 operation, MessageJSON.decode(bytes, as: attempt.call.method.response) ?? .null,
                 bytes)
-            isNews = true
+            hasMoved = true
         }
         if attempt.call.hasEnded {
             self.finish(operation, .of(attempt.call), world)
             return true
         }
-        guard world.nowNanoseconds >= attempt.giveUpAt else { return isNews }
+        guard world.nowNanoseconds >= attempt.abandonAt else { return hasMoved }
         self.link.drop()
         self.finish(operation, .unknown, world)
         return true

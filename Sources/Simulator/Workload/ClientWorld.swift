@@ -40,7 +40,7 @@ enum ClientTimes {
     /// Rest before another attempt, in nanoseconds: a server that is down is not asked all the
     /// time, and the world's time goes on meanwhile.
     static let retryNanoseconds: UInt64 = 20_000_000
-    /// How long a client waits for a response before it gives its connection up, in nanoseconds:
+    /// How long a client waits for a response before it abandons its connection, in nanoseconds:
     /// longer than any delay of the network, shorter than the run.
     static let patienceNanoseconds: UInt64 = 10_000_000_000
 }
@@ -59,8 +59,8 @@ extension World: ClientWorld {
         case .ended(let outcome):
             let text =
                 switch outcome {
-                case .ok: "status 0"
-                case .rejected(let status, _): "status \(status)"
+                case .ok: "status-0"
+                case .rejected(let status, _): "status-\(status)"
                 case .unknown: "unknown"
                 }
             self.counts.calls[text, default: 0] += 1

@@ -151,7 +151,7 @@ package final class History {
     /// Operations that have begun and not ended, streams that stay open aside.
     package private(set) var openCount = 0
     /// The greatest lsn of each project that a response to a write named.
-    package private(set) var answeredLSN = [UInt64](repeating: 0, count: Projects.count)
+    package private(set) var acknowledgedLSN = [UInt64](repeating: 0, count: Projects.count)
 
     /// What clients found wrong themselves, such as a response that no request asked for; the
     /// first of it.
@@ -162,7 +162,7 @@ package final class History {
         self.onEvent = onEvent
     }
 
-    func invoke(
+    package func invoke(
         _ client: String, _ project: Int, _ method: String, _ request: JSONValue,
         _ purpose: Purpose
     ) -> Operation {
@@ -176,7 +176,7 @@ package final class History {
         return operation
     }
 
-    func respond(_ operation: Operation, _ response: JSONValue, _ bytes: [UInt8]) {
+    package func respond(_ operation: Operation, _ response: JSONValue, _ bytes: [UInt8]) {
         self.time += 1
         operation.response = response
         self.onEvent(
@@ -185,13 +185,13 @@ package final class History {
     }
 
     /// An attempt has ended without a response.
-    func lose(_ operation: Operation) {
+    package func lose(_ operation: Operation) {
         self.time += 1
         self.counts[operation.method, default: Counts()].lost += 1
         self.onEvent(HistoryEvent(time: self.time, operation: operation, kind: .lost))
     }
 
-    func end(_ operation: Operation, _ outcome: Outcome) {
+    package func end(_ operation: Operation, _ outcome: Outcome) {
         precondition(operation.outcome == nil, "an operation ends once")
         self.time += 1
         operation.endedAt = self.time
@@ -207,14 +207,14 @@ package final class History {
         self.onEvent(HistoryEvent(time: self.time, operation: operation, kind: .ended(outcome)))
     }
 
-    func report(_ complaint: String) {
+    package func report(_ complaint: String) {
         if self.complaint == nil { self.complaint = complaint }
     }
 
     private func noteLSN(of operation: Operation) {
         guard operation.project >= 0, let lsn = operation.response?["lsn"]?.integer else { return }
-        self.answeredLSN[operation.project] = max(
-            self.answeredLSN[operation.project], UInt64(lsn))
+        self.acknowledgedLSN[operation.project] = max(
+            self.acknowledgedLSN[operation.project], UInt64(lsn))
     }
 }
 

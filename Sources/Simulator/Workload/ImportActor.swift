@@ -2,7 +2,7 @@ import IOSimulation
 import ProfileClient
 import TestSupport
 
-/// Imports people chunk by chunk, and sends a chunk again until it was answered.
+/// Imports people chunk by chunk, and sends a chunk again until it was acknowledged.
 final class ImportActor: StreamActor {
     /// Operations of a chunk; more than one part of it.
     private static let operationsMax = 9

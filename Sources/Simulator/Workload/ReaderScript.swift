@@ -29,7 +29,7 @@ final class ReaderScript: CallScript {
     /// Sometimes asks for a position that some response has named: it must be reached, on any
     /// connection and after any restart.
     private func position(_ random: inout SeededRandom) -> [(String, JSONValue?)] {
-        let lsn = self.history.answeredLSN[self.project]
+        let lsn = self.history.acknowledgedLSN[self.project]
         return random.below(2) == 0 && lsn > 0 ? [("min_lsn", .of(lsn))] : []
     }
 

@@ -15,7 +15,7 @@ package class StreamActor: SimulatedActor {
     private(set) var call: WireCall?
     private(set) var client: WireClient?
     private var messagesSeen = 0
-    /// Monotonic time until which nothing happens without news of the server.
+    /// Monotonic time until which nothing happens without a message of the server.
     private var restUntil: UInt64 = 0
     /// When the stream last heard of its server.
     private var heardAt: UInt64 = 0
@@ -66,7 +66,7 @@ package class StreamActor: SimulatedActor {
             return true
         }
         if now >= self.heardAt &+ self.patienceNanoseconds {
-            self.giveUp(world)
+            self.abandon(world)
             return true
         }
         guard now >= self.restUntil else { return false }
@@ -98,7 +98,7 @@ package class StreamActor: SimulatedActor {
     }
 
     /// Leaves a stream that goes nowhere: its end is not known.
-    func giveUp(_ world: any ClientWorld) {
+    func abandon(_ world: any ClientWorld) {
         self.link.drop()
         self.finish(.unknown, world)
     }

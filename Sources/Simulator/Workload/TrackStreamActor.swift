@@ -3,7 +3,7 @@ import ProfileClient
 import TestSupport
 
 /// Sends events through TrackStream, several requests ahead of their responses, and sends what was
-/// not answered again when the stream breaks.
+/// not acknowledged again when the stream breaks.
 final class TrackStreamActor: StreamActor {
     /// Requests under way at most, and how many one stream has.
     private static let inFlightMax = 5
@@ -20,7 +20,7 @@ final class TrackStreamActor: StreamActor {
     private var sentOnStream = 0
     private var isHalfClosed = false
     /// Without a response, in order; the first `resent` of them are on this stream.
-    private var unanswered: [Sent] = []
+    private var outstanding: [Sent] = []
     private var onStream = 0
 
     init(_ name: String, _ number: Int, project: Int, _ history: History, key: String, seed: UInt64)
@@ -29,14 +29,14 @@ final class TrackStreamActor: StreamActor {
         super.init(name, project: project, history, key: key, seed: seed)
     }
 
-    override var isIdle: Bool { self.call == nil && self.unanswered.isEmpty }
+    override var isIdle: Bool { self.call == nil && self.outstanding.isEmpty }
 
     static func person(_ number: Int, _ project: Int) -> PersonKey {
         PersonKey(project, "stream-\(number)")
     }
 
     override func open(_ client: WireClient, _ world: any ClientWorld) -> WireCall? {
-        if self.isEnding, self.unanswered.isEmpty { return nil }
+        if self.isEnding, self.outstanding.isEmpty { return nil }
         self.sentOnStream = 0
         self.onStream = 0
         self.isHalfClosed = false
@@ -46,8 +46,8 @@ final class TrackStreamActor: StreamActor {
     override func act(_ client: WireClient, _ call: WireCall, _ world: any ClientWorld) -> Bool {
         guard !self.isHalfClosed else { return false }
         // What an earlier stream left comes first, in its order.
-        if self.onStream < self.unanswered.count {
-            self.send(self.unanswered[self.onStream].request, client, call)
+        if self.onStream < self.outstanding.count {
+            self.send(self.outstanding[self.onStream].request, client, call)
             return true
         }
         if self.isEnding || self.sentOnStream >= Self.perStreamMax {
@@ -55,9 +55,9 @@ final class TrackStreamActor: StreamActor {
             self.isHalfClosed = true
             return true
         }
-        guard self.unanswered.count < Self.inFlightMax else { return false }
-        self.unanswered.append(self.makeNext())
-        self.send(self.unanswered[self.onStream].request, client, call)
+        guard self.outstanding.count < Self.inFlightMax else { return false }
+        self.outstanding.append(self.makeNext())
+        self.send(self.outstanding[self.onStream].request, client, call)
         return true
     }
 
@@ -84,7 +84,7 @@ final class TrackStreamActor: StreamActor {
     }
 
     override func received(_ message: JSONValue, _ bytes: [UInt8]) {
-        guard let first = self.unanswered.first, self.onStream > 0 else {
+        guard let first = self.outstanding.first, self.onStream > 0 else {
             self.history.report("a TrackStream has a response without a request")
             return
         }
@@ -99,8 +99,8 @@ final class TrackStreamActor: StreamActor {
             // Another attempt follows on the next stream, from this request on.
             if [8, 14].contains(failure.code) {
                 self.history.lose(first.operation)
-                self.unanswered.removeFirst()
-                self.unanswered.append(first)
+                self.outstanding.removeFirst()
+                self.outstanding.append(first)
                 self.onStream -= 1
                 return
             }
@@ -109,7 +109,7 @@ final class TrackStreamActor: StreamActor {
         } else {
             self.history.end(first.operation, .ok)
         }
-        self.unanswered.removeFirst()
+        self.outstanding.removeFirst()
         self.onStream -= 1
     }
 }

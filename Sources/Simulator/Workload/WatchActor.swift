@@ -4,7 +4,7 @@ import TestSupport
 
 /// Follows the feed of a project, over every restart from where it was.
 final class WatchActor: StreamActor {
-    /// A stream is cancelled by its client once in so many turns without news.
+    /// A stream is cancelled by its client once in so many turns without a message.
     private static let cancelsOneOf = 60
     /// Heartbeats come every 5 s at the latest: three of them.
     private static let silenceNanoseconds: UInt64 = 15_000_000_000
@@ -15,7 +15,7 @@ final class WatchActor: StreamActor {
     /// Once the world heals: whether this follower has passed every position that a response has
     /// named.
     override var isIdle: Bool {
-        !self.isEnding || self.position > self.history.answeredLSN[self.project]
+        !self.isEnding || self.position > self.history.acknowledgedLSN[self.project]
     }
 
     override var patienceNanoseconds: UInt64 { Self.silenceNanoseconds }
