@@ -13,12 +13,12 @@ swift build -c release --scratch-path "$folder" --product profile-simulator > "$
     { tail -20 "$folder/build.log"; exit 1; }
 simulator=$folder/release/profile-simulator
 names=("$@")
-[ ${#names[@]} -gt 0 ] || mapfile -t names < <("$simulator" canaries)
+[ ${#names[@]} -gt 0 ] || mapfile -t names < <("$simulator" --list-canaries)
 
 # One process per fault, since the switch is one per process.
 status=0
 printf '%s\n' "${names[@]}" |
-    xargs -P "$(nproc)" -I NAME "$simulator" canary NAME --seeds "$seeds" | tee "$folder/canaries.txt" || status=$?
+    xargs -P "$(nproc)" -I NAME "$simulator" canary --name NAME --seeds "$seeds" | tee "$folder/canaries.txt" || status=$?
 caught=$(grep -c ': caught at seed ' "$folder/canaries.txt" || true)
 echo "canaries: $caught of ${#names[@]} caught within $seeds seeds"
 [ "$status" -eq 0 ] && [ "$caught" -eq "${#names[@]}" ]

@@ -15,6 +15,11 @@ enum Command {
     /// Run seeds in this process, one line of text each: what `run` starts.
     case work(Scenario, seeds: Range<UInt64>, canary: String?)
     case listFaults
+    #if CANARIES
+        case listCanaries
+        /// Look for the first seed that finds a deliberate fault.
+        case canary(CanarySearch)
+    #endif
     case help
 
     static let usage = """
@@ -45,6 +50,10 @@ enum Command {
                 try options.scenario(default: .local), seeds: first ..< first &+ count,
                 canary: options.text("canary"))
         case "--list-faults": command = .listFaults
+        #if CANARIES
+            case "--list-canaries": command = .listCanaries
+            case "canary": command = .canary(try CanarySearch(&options))
+        #endif
         case "--help", "help": command = .help
         default: throw UsageError(text: "unknown command \(verb)")
         }
@@ -80,6 +89,12 @@ enum Command {
         case .work(let scenario, let seeds, let canary):
             Worker.run(scenario, seeds: seeds, canary: canary)
             return 0
+        #if CANARIES
+            case .listCanaries:
+                for canary in CanarySearch.all { Console.print(canary) }
+                return 0
+            case .canary(let search): return search.run()
+        #endif
         case .listFaults:
             for fault in Fault.examples { Console.print(PlannedFault(step: 0, fault)) }
             return 0

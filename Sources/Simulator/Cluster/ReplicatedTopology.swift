@@ -26,6 +26,7 @@ final class ReplicatedTopology: Topology {
     private var electionAt: UInt64?
     /// Frames of the lost leader's tail that the next one keeps.
     private var kept = 0
+    private var isHealing = false
     /// The node that does not know of its successor, and the step before which it does not.
     private var isolated: (node: Int, until: Int)?
 
@@ -57,10 +58,15 @@ final class ReplicatedTopology: Topology {
 
     /// The leader most of the time, else anybody, also one that was deposed and does not know.
     var preferredNode: Int {
-        guard let leader = self.leader, self.random.below(Self.clientsPerIgnorant) > 0 else {
-            return self.random.below(self.nodeCount)
-        }
-        return leader
+        let isIgnorant = self.random.below(Self.clientsPerIgnorant) == 0
+        if let leader = self.leader, self.isHealing || !isIgnorant { return leader }
+        return self.random.below(self.nodeCount)
+    }
+
+    func isSettled(_ world: World) -> Bool {
+        guard self.electionAt == nil, self.isolated == nil, self.leader != nil else { return false }
+        let lsns = world.nodes.map { $0.node?.recovered?.store.appliedLSN ?? 0 }
+        return Set(lsns).count == 1
     }
 
     // MARK: Nodes
@@ -119,6 +125,7 @@ final class ReplicatedTopology: Topology {
     }
 
     func heal(_ world: World) {
+        self.isHealing = true
         if let isolated = self.isolated { self.rejoin(isolated.node) }
     }
 

@@ -19,6 +19,11 @@ package struct Simulation {
     /// Runs a plan. The same plan gives the same outcome and the same trace, in any process whose
     /// dictionaries have the order that the seed of their hashing gives.
     package static func run(_ plan: SimulationPlan) -> RunOutcome {
+        #if CANARIES
+            plan.activateCanary()
+        #else
+            precondition(plan.canary == nil, "this build has no canaries")
+        #endif
         Simulation(plan).run()
     }
 

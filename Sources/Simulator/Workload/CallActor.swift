@@ -12,6 +12,8 @@ package final class CallActor: SimulatedActor {
         var messagesSeen = 0
         /// Monotonic time at which the client abandons it.
         let abandonAt: UInt64
+        /// It began when nothing went wrong any more.
+        let isHealed: Bool
     }
 
     package let name: String
@@ -54,10 +56,17 @@ package final class CallActor: SimulatedActor {
             return false
         }
         self.planned = planned
-        guard let client = self.link.open(world), self.begin(planned, client, world) else {
+        guard let client = self.link.open(world) else {
             self.rest(world, ClientTimes.retryNanoseconds)
             return false
         }
+        // What has no position to ask for is asked of a node that has all.
+        guard planned.hasPosition || world.isCurrent(self.link.node, with: self.history) else {
+            self.link.drop()
+            self.rest(world, ClientTimes.retryNanoseconds)
+            return false
+        }
+        self.begin(planned, client, world)
         return true
     }
 
@@ -67,27 +76,35 @@ package final class CallActor: SimulatedActor {
         return self.script.next(&self.random, world)
     }
 
-    private func begin(_ planned: PlannedCall, _ client: WireClient, _ world: any ClientWorld)
-        -> Bool
-    {
+    private func begin(_ planned: PlannedCall, _ client: WireClient, _ world: World) {
         let call: WireCall
+        let request = self.request(of: planned, world)
         do {
             let key = planned.key ?? self.key
             call = try client.open(
                 .named(planned.method),
                 metadata: key.map { [("authorization", "Bearer " + $0)] } ?? [])
-            try client.send(planned.request, on: call)
+            try client.send(request, on: call)
             client.finishRequests(of: call)
         } catch {
-            preconditionFailure("\(planned.method): \(error) in \(planned.request)")
+            preconditionFailure("\(planned.method): \(error) in \(request)")
         }
         if self.operation == nil {
             self.operation = self.history.invoke(
-                self.name, planned.project, planned.method, planned.request, planned.purpose)
+                self.name, planned.project, planned.method, request, planned.purpose)
         }
         self.attempt = Attempt(
-            call: call, abandonAt: world.nowNanoseconds &+ ClientTimes.patienceNanoseconds)
-        return true
+            call: call, abandonAt: world.nowNanoseconds &+ ClientTimes.patienceNanoseconds,
+            isHealed: world.isHealing)
+    }
+
+    /// Where a node may be behind, each read asks for all that any client has heard of.
+    private func request(of planned: PlannedCall, _ world: World) -> JSONValue {
+        guard world.hasFollowers, planned.hasPosition, self.history.newestLSN > 0 else {
+            return planned.request
+        }
+        let others = planned.request.members.filter { $0.name != "min_lsn" }
+        return JSONValue.object(others).adding([("min_lsn", .of(self.history.newestLSN))])
     }
 
     private func rest(_ world: any ClientWorld, _ nanoseconds: UInt64) {
@@ -96,7 +113,7 @@ package final class CallActor: SimulatedActor {
 
     // MARK: The end of a call
 
-    private func proceed(_ world: any ClientWorld) -> Bool {
+    private func proceed(_ world: World) -> Bool {
         guard let attempt = self.attempt, let operation = self.operation else { return false }
         var hasMoved = false
         while self.attempt!.messagesSeen < attempt.call.messages.count {
@@ -108,10 +125,20 @@ package final class CallActor: SimulatedActor {
             hasMoved = true
         }
         if attempt.call.hasEnded {
-            self.finish(operation, .of(attempt.call), world)
+            var outcome = Outcome.of(attempt.call)
+            if world.hasFollowers {
+                // Another node may lead by now.
+                if outcome == .unknown { self.link.drop() }
+                // A follower that is behind says so, and nothing about the person.
+                if case .rejected(_, "LSN_NOT_REACHED") = outcome { outcome = .unknown }
+            }
+            self.finish(operation, outcome, world)
             return true
         }
         guard world.nowNanoseconds >= attempt.abandonAt else { return hasMoved }
+        if attempt.isHealed {
+            self.history.report("\(operation.method) \(operation.number) has no end")
+        }
         self.link.drop()
         self.finish(operation, .unknown, world)
         return true

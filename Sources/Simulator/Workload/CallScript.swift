@@ -28,6 +28,17 @@ struct PlannedCall {
     }
 }
 
+extension PlannedCall {
+    /// Reads that take `min_lsn`.
+    private static let readsAtPosition: Set<String> = [
+        "GetProfile", "BatchGetProfiles", "ListEvents", "LookupProfiles", "CountProfiles",
+        "ListProfiles", "CheckSendable",
+    ]
+
+    /// Whether it can ask for a position of the log.
+    var hasPosition: Bool { Self.readsAtPosition.contains(self.method) }
+}
+
 /// What one client does, call by call.
 protocol CallScript: AnyObject {
     /// The next call; `nil`: nothing to do now.

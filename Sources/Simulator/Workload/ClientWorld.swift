@@ -6,14 +6,23 @@ package protocol ClientWorld: AnyObject {
     var nowNanoseconds: UInt64 { get }
     /// Wall-clock time, in microseconds since 1970.
     var wallMicroseconds: Int64 { get }
-    /// Connects to whom clients believe to serve; `nil`: nobody listens.
-    func openConnection(key: String?) -> WireClient?
+    /// Whether a node has all that the clients have heard of. Where several nodes have one log, one
+    /// that follows may be behind.
+    func isCurrent(_ node: Int, with history: History) -> Bool
+    /// Whether some node may be behind.
+    var hasFollowers: Bool { get }
+    /// The node whom clients believe to lead.
+    var believedLeader: Int { get }
+    /// Connects to a node; `nil`: nobody listens there.
+    func openConnection(key: String?, to node: Int) -> WireClient?
 }
 
 /// A client's connection, made again when it is gone.
 final class ClientLink {
     let key: String?
     private var client: WireClient?
+    /// Of the connection.
+    private(set) var node = 0
 
     init(key: String?) {
         self.key = key
@@ -22,7 +31,8 @@ final class ClientLink {
     /// The connection; `nil`: nobody listens.
     func open(_ world: any ClientWorld) -> WireClient? {
         if let client = self.client, !client.isClosed { return client }
-        self.client = world.openConnection(key: self.key)
+        self.node = world.believedLeader
+        self.client = world.openConnection(key: self.key, to: self.node)
         return self.client
     }
 
@@ -48,7 +58,17 @@ enum ClientTimes {
 extension World: ClientWorld {
     package var nowNanoseconds: UInt64 { self.clock.monotonicNanoseconds() }
     package var wallMicroseconds: Int64 { self.clock.wallMicroseconds() }
-    package func openConnection(key: String?) -> WireClient? { self.connect(key: key) }
+    package var hasFollowers: Bool { self.nodes.count > 1 }
+    package var believedLeader: Int { self.topology.preferredNode }
+
+    package func openConnection(key: String?, to node: Int) -> WireClient? {
+        self.connect(key: key, to: node)
+    }
+
+    package func isCurrent(_ node: Int, with history: History) -> Bool {
+        let lsn = self.nodes[node].node?.recovered?.store.appliedLSN
+        return !self.hasFollowers || (lsn ?? 0) >= history.newestLSN
+    }
 
     /// Tells everybody what a client did or saw.
     func record(_ event: HistoryEvent) {

@@ -153,6 +153,9 @@ package final class History {
     /// The greatest lsn of each project that a response to a write named.
     package private(set) var acknowledgedLSN = [UInt64](repeating: 0, count: Projects.count)
 
+    /// The greatest lsn that any response has named.
+    package private(set) var newestLSN: UInt64 = 0
+
     /// What clients found wrong themselves, such as a response that no request asked for; the
     /// first of it.
     package private(set) var complaint: String?
@@ -178,6 +181,7 @@ package final class History {
 
     package func respond(_ operation: Operation, _ response: JSONValue, _ bytes: [UInt8]) {
         self.time += 1
+        self.newestLSN = max(self.newestLSN, response["lsn"].count)
         operation.response = response
         self.onEvent(
             HistoryEvent(

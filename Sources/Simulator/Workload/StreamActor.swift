@@ -75,7 +75,16 @@ package class StreamActor: SimulatedActor {
     }
 
     private func begin(_ world: any ClientWorld) -> Bool {
-        guard let client = self.link.open(world), let call = self.open(client, world) else {
+        guard let client = self.link.open(world) else {
+            self.rest(world, ClientTimes.retryNanoseconds)
+            return false
+        }
+        guard world.isCurrent(self.link.node, with: self.history) else {
+            self.link.drop()
+            self.rest(world, ClientTimes.retryNanoseconds)
+            return false
+        }
+        guard let call = self.open(client, world) else {
             self.rest(world, ClientTimes.retryNanoseconds)
             return false
         }

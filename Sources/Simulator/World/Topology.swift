@@ -8,6 +8,8 @@ package protocol Topology: AnyObject {
     var nodeCount: Int { get }
     /// The node that clients without a better knowledge connect to.
     var preferredNode: Int { get }
+    /// Whether all nodes agree and have the same history.
+    func isSettled(_ world: World) -> Bool
     /// When it has something to do without a call, in monotonic nanoseconds; `nil`: nothing.
     var nextDue: UInt64? { get }
     func makeLogStore(ofNode index: Int, _ environment: LogEnvironment) -> any LogStore
@@ -48,6 +50,7 @@ final class LocalTopology: Topology {
         SegmentedLogStore(environment)
     }
 
+    func isSettled(_ world: World) -> Bool { true }
     func join(_ world: World) {}
     func nodeStarted(_ node: SimulatedNode, _ world: World) {}
     func nodeStopped(_ node: SimulatedNode, _ world: World) {}

@@ -10,9 +10,10 @@ extension World {
     /// For open calls in a drain, in nanoseconds.
     private static let drainNanoseconds: UInt64 = 2_000_000_000
 
-    /// Whether every node serves, with a log that takes writes.
+    /// Whether every node serves, with a log that takes writes, and all of them agree.
     package var isWhole: Bool {
         self.nodes.allSatisfy { $0.isServing && $0.operatorEndsAt == nil }
+            && self.topology.isSettled(self)
     }
 
     /// The life of one process: started, recovered, drained, and restarted when its log has failed.
