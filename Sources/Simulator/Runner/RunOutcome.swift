@@ -21,7 +21,7 @@ package struct RunSummary: Equatable, Sendable {
     package var trace: UInt64
     package var counts: RunCounts
     /// Calls by their methods.
-    package var methods: [String: Int]
+    package var methods: [String: Int] = [:]
     /// The last steps, one a line.
     package var tail: [String]
 }

@@ -8,6 +8,9 @@ import ProfileClient
 package enum Workload {
     /// Clients of each project that write to people of their own; as many write to shared ones.
     private static let writers = 2
+    /// Number of the random stream that chooses the clients of the first project; those before it
+    /// are the clients' own.
+    private static let choices = 1_000
     /// One run in so many waits until erased people must have left the files.
     private static let seedsPerSearch: UInt64 = 4
 
@@ -34,8 +37,11 @@ package enum Workload {
                     CallActor(
                         "\(name)-\(project)", script, history, key: SimulatedKeys.operatorText,
                         seed: seed()) as any SimulatedActor
-                } + self.streams(project, history, preparation, seed: seed)
-            var random = RandomStream.clients.random(of: world.plan.seed, -1 - project)
+                }
+                + self.streams(project, history, preparation, seed: seed).map {
+                    $0 as any SimulatedActor
+                }
+            var random = RandomStream.clients.random(of: world.plan.seed, Self.choices + project)
             for actor in all {
                 // Without its consumer no firing would ever be taken.
                 let isNeeded = actor.name.hasPrefix("consumer-0") || actor.name.hasPrefix("watch-0")
