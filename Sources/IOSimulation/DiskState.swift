@@ -21,8 +21,8 @@ package struct DiskState: Sendable {
         var sizes: [Int] = []
         /// How often the content was changed.
         var changes = 0
-        /// Whether a path leads to it.
-        var isLinked = false
+        /// Paths that lead to it: after a power cut between two renames there may be several.
+        var links = 0
     }
 
     private enum EntryChange: Sendable {
@@ -75,7 +75,7 @@ package struct DiskState: Sendable {
     private mutating func countBytes() {
         self.usedBytes = 0
         for node in self.entries.values {
-            self.nodes[node].isLinked = true
+            self.nodes[node].links += 1
             self.usedBytes += self.nodes[node].content.count
         }
     }
@@ -133,10 +133,10 @@ extension DiskState {
 
     private mutating func change(_ change: EntryChange) {
         switch change {
-        case .link(_, let node): self.nodes[node].isLinked = true
+        case .link(_, let node): self.nodes[node].links += 1
         case .unlink(let path): self.unlink(self.entries[path])
-        case .rename(_, let target, let node):
-            if self.entries[target] != node { self.unlink(self.entries[target]) }
+        case .rename(let source, let target, _):
+            if source != target { self.unlink(self.entries[target]) }
         }
         change.apply(to: &self.entries)
         self.changes.append(change)
@@ -145,16 +145,14 @@ extension DiskState {
     /// A node without a path is not counted: only those that have it open still reach it.
     private mutating func unlink(_ node: Int?) {
         guard let node else { return }
-        self.nodes[node].isLinked = false
+        self.nodes[node].links -= 1
         self.usedBytes -= self.nodes[node].content.count
     }
 
     private mutating func resize(_ node: Int, _ body: (inout Node) -> Void) {
         let before = self.nodes[node].content.count
         body(&self.nodes[node])
-        if self.nodes[node].isLinked {
-            self.usedBytes += self.nodes[node].content.count - before
-        }
+        self.usedBytes += self.nodes[node].links * (self.nodes[node].content.count - before)
     }
 
     /// One legal state after a power cut, chosen by `random`: all that was synced, and any part of

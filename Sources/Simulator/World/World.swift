@@ -167,7 +167,10 @@ package final class World {
             self.note("client", index)
             return true
         }
-        let actor = self.actors[index - self.clients.count]
+        index -= self.clients.count
+        // An actor that failed to connect may have left fewer clients than there were.
+        guard index < self.actors.count else { return false }
+        let actor = self.actors[index]
         guard actor.turn(self) else { return false }
         self.note(actor.name)
         return true
