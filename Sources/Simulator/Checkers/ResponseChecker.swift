@@ -127,7 +127,9 @@ package final class ResponseChecker: Checker {
         switch operation.purpose {
         case .again(let first):
             guard response["replayed"]?.isTrue == true,
-                response["lsn"] == first.response?["lsn"],
+                ["lsn", "applied", "unchanged", "rejected"].allSatisfy({
+                    response[$0] == first.response?[$0]
+                }),
                 response["results"] == nil || Self.results(response) == Self.results(first.response)
             else {
                 throw self.violation(
