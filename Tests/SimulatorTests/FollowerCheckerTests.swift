@@ -118,8 +118,8 @@ import Testing
 
     // MARK: Consent
 
-    private static let optOut = #"{"profile_id":"p","results":[{"channel":"CHANNEL_EMAIL","#
-        + #""state":"SUBSCRIPTION_STATE_UNSUBSCRIBED","applied":true}]}"#
+    private static let optOut = #"{"profile_id":"p","subscriptions":{"items":[{"#
+        + #""channel":"CHANNEL_EMAIL","state":"SUBSCRIPTION_STATE_UNSUBSCRIBED"}]}}"#
     private static let subscribed = #"{"profile":{"profile_id":"p","subscriptions":{"items":[{"#
         + #""channel":"CHANNEL_EMAIL","state":"SUBSCRIPTION_STATE_SUBSCRIBED"}]}}}"#
 

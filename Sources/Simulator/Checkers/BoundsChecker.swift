@@ -24,7 +24,7 @@ package final class BoundsChecker: Checker {
     ) -> [(String, Int, Int)] {
         let configuration = settings.configuration
         let pipeline = recovered.pipeline
-        var all = [
+        var all: [(String, Int, Int)] = [
             (
                 "commandsWaiting", pipeline.metrics.commandsWaiting,
                 configuration.pipeline.commandsWaitingMax

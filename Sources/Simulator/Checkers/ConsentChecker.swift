@@ -67,19 +67,17 @@ package final class ConsentChecker: Checker {
     }
 
     /// Whether a call may subscribe, or unset, what was opted out: an act of the person, or of
-    /// support on the person's word.
+    /// support on the person's word. A confirmation is not one: what it confirms was asked for
+    /// before, and an opt-out since then ends it.
     private static func mayUndo(_ operation: Operation, _ key: Key) -> Bool {
-        switch operation.method {
-        case "ConfirmSubscription": return key.channel == "CHANNEL_SMS"
-        case "UpdateSubscription":
-            guard operation.request["source"]?.text != "api" else { return false }
-            return (operation.request["changes"]?.items ?? []).contains { change in
-                let channel = change["channel"]?.text ?? ""
-                return key.channel == "CHANNEL_" + channel.uppercased()
-                    && key.topic == change["topic"]?.text ?? ""
-                    && change["state"]?.text != "unsubscribed"
-            }
-        default: return false
+        guard operation.method == "UpdateSubscription",
+            operation.request["source"]?.text != "api"
+        else { return false }
+        return (operation.request["changes"]?.items ?? []).contains { change in
+            let channel = change["channel"]?.text ?? ""
+            return key.channel == "CHANNEL_" + channel.uppercased()
+                && key.topic == change["topic"]?.text ?? ""
+                && change["state"]?.text != "unsubscribed"
         }
     }
 
@@ -94,9 +92,7 @@ package final class ConsentChecker: Checker {
         for id in [profile["profile_id"], operation.request["identifier"]?["profile_id"]] {
             if let text = id?.text, !profiles.contains(text) { profiles.append(text) }
         }
-        let items =
-            (profile["subscriptions"]?["items"]?.items ?? []) + (response["results"]?.items ?? [])
-        for item in items {
+        for item in profile["subscriptions"]?["items"]?.items ?? [] {
             let state = item["state"]?.text ?? ""
             for id in profiles {
                 let key = Key(

@@ -20,6 +20,8 @@ package struct RunSummary: Equatable, Sendable {
     /// Hash of every step.
     package var trace: UInt64
     package var counts: RunCounts
+    /// Calls by their methods.
+    package var methods: [String: Int] = [:]
     /// The last steps, one a line.
     package var tail: [String]
 }

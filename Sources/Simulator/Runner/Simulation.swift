@@ -75,7 +75,7 @@ package struct Simulation {
         }
         let summary = RunSummary(
             seed: self.world.plan.seed, trace: self.world.trace.hash, counts: self.world.counts,
-            tail: self.world.trace.lines)
+            methods: self.world.methods, tail: self.world.trace.lines)
         if let violation = self.world.violation { return .failed(violation, summary) }
         return .passed(summary)
     }

@@ -73,7 +73,9 @@ extension World: ClientWorld {
     /// Tells everybody what a client did or saw.
     func record(_ event: HistoryEvent) {
         switch event.kind {
-        case .invoked: self.note(event.operation.method, event.operation.number)
+        case .invoked:
+            self.methods[event.operation.method, default: 0] += 1
+            self.note(event.operation.method, event.operation.number)
         case .responded(_, let bytes): self.trace.mix(bytes: bytes)
         case .lost: self.note("lost", event.operation.number)
         case .ended(let outcome):

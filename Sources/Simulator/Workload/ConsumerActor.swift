@@ -8,6 +8,9 @@ final class ConsumerActor: StreamActor {
     private static let inFlightMax = 20
     /// Turns on one stream before its client half-closes or cancels it.
     private static let turnsMax = 12
+    /// Least time of a stream at the end of a run, in nanoseconds. Two of them are longer than the
+    /// time after which a firing that a lost stream had comes again.
+    private static let lastNanoseconds: UInt64 = 6_000_000_000
     /// Heartbeats come every 5 s.
     private static let silenceNanoseconds: UInt64 = 15_000_000_000
 
@@ -18,6 +21,7 @@ final class ConsumerActor: StreamActor {
     private var acknowledged: [String] = []
     private var turns = 0
     private var isOpen = false
+    private var openedAt: UInt64 = 0
     /// Firings that came on the last stream that ended in order while the run ends.
     private var comesToAnEnd = 0
 
@@ -53,6 +57,7 @@ final class ConsumerActor: StreamActor {
         self.acknowledged = []
         self.turns = 0
         self.isOpen = true
+        self.openedAt = world.nowNanoseconds
         return call
     }
 
@@ -66,7 +71,11 @@ final class ConsumerActor: StreamActor {
         guard self.isOpen else { return false }
         self.turns += 1
         let unsettled = self.firings.filter { !self.acknowledged.contains($0) }
-        if self.turns >= Self.turnsMax {
+        let isTime =
+            self.isEnding
+            ? world.nowNanoseconds >= self.openedAt + Self.lastNanoseconds && unsettled.isEmpty
+            : self.turns >= Self.turnsMax
+        if isTime {
             if !self.isEnding, self.random.below(4) == 0 {
                 self.cancel(world)
                 return true

@@ -83,8 +83,10 @@ final class ErasureScript: CallScript {
     }
 
     func ended(_ operation: Operation, _ outcome: Outcome, _ response: JSONValue?) {
+        // Without a response to the erasure nothing is known of this person any more.
+        let isLost = self.step == 5 && outcome != .ok
         self.step += 1
-        guard self.step > Self.steps else { return }
+        guard self.step > Self.steps || isLost else { return }
         self.step = 0
         self.number += 1
     }

@@ -18,25 +18,21 @@ final class ExportActor: StreamActor {
 
     private var export: Export?
     private var messagesLeft: Int?
-    /// Set for the last export of a run, which shows what there is.
-    var isLast = false
-    private(set) var hasFinishedLast = false
 
     override var isIdle: Bool { self.call == nil && self.export == nil }
 
     override func open(_ client: WireClient, _ world: any ClientWorld) -> WireCall? {
-        if self.isLast ? self.hasFinishedLast : self.isEnding && self.export == nil { return nil }
-        if !self.isLast, self.random.below(3) == 0 { return self.openPerson(client) }
+        if self.isEnding, self.export == nil { return nil }
+        if !self.isEnding, self.random.below(3) == 0 { return self.openPerson(client) }
         if self.export == nil {
             let request: JSONValue = ["project": Requests.project(self.project)]
             self.export = Export(
                 operation: self.history.invoke(
-                    self.name, self.project, "ExportProject", request,
-                    self.isLast ? .exportAll : .other))
+                    self.name, self.project, "ExportProject", request, .other))
         }
         guard let export = self.export else { return nil }
         self.messagesLeft =
-            !self.isLast && self.random.below(Self.cancelsOneOf) == 0 ? self.random.below(30) : nil
+            !self.isEnding && self.random.below(Self.cancelsOneOf) == 0 ? self.random.below(30) : nil
         self.export?.current = nil
         let request: JSONValue = [
             "project": Requests.project(self.project), "page_token": .string(export.token),
@@ -93,7 +89,6 @@ final class ExportActor: StreamActor {
         case .ok:
             self.history.end(export.operation, .ok)
             self.export = nil
-            if self.isLast { self.hasFinishedLast = true }
         case .unknown: self.history.lose(export.operation)
         case .rejected:
             if outcome.isTransient {

@@ -135,21 +135,9 @@ package struct HistoryEvent {
 
 /// All calls of a run in one order: what the checkers see of the clients.
 package final class History {
-    /// How many operations of one RPC ended how.
-    package struct Counts: Sendable {
-        package var ok = 0
-        package var rejected = 0
-        package var unknown = 0
-        package var lost = 0
-    }
-
     private var time = 0
     private var operations = 0
     private let onEvent: (HistoryEvent) -> Void
-    /// By method.
-    package private(set) var counts: [String: Counts] = [:]
-    /// Operations that have begun and not ended, streams that stay open aside.
-    package private(set) var openCount = 0
     /// The greatest lsn of each project that a response to a write named.
     package private(set) var acknowledgedLSN = [UInt64](repeating: 0, count: Projects.count)
 
@@ -174,7 +162,6 @@ package final class History {
         let operation = Operation(
             number: self.operations, client: client, project: project, method: method,
             request: request, purpose: purpose, invokedAt: self.time)
-        if !operation.isLasting { self.openCount += 1 }
         self.onEvent(HistoryEvent(time: self.time, operation: operation, kind: .invoked))
         return operation
     }
@@ -191,7 +178,6 @@ package final class History {
     /// An attempt has ended without a response.
     package func lose(_ operation: Operation) {
         self.time += 1
-        self.counts[operation.method, default: Counts()].lost += 1
         self.onEvent(HistoryEvent(time: self.time, operation: operation, kind: .lost))
     }
 
@@ -200,14 +186,7 @@ package final class History {
         self.time += 1
         operation.endedAt = self.time
         operation.outcome = outcome
-        if !operation.isLasting { self.openCount -= 1 }
-        switch outcome {
-        case .ok:
-            self.counts[operation.method, default: Counts()].ok += 1
-            self.noteLSN(of: operation)
-        case .rejected: self.counts[operation.method, default: Counts()].rejected += 1
-        case .unknown: self.counts[operation.method, default: Counts()].unknown += 1
-        }
+        if outcome == .ok { self.noteLSN(of: operation) }
         self.onEvent(HistoryEvent(time: self.time, operation: operation, kind: .ended(outcome)))
     }
 

@@ -100,13 +100,25 @@ final class ImportActor: StreamActor {
         {
             self.history.report("\(current.count) operations, the response is \(message)")
         }
-        // Only the consent may be rejected.
-        if message["rejected"].count > 1 {
-            self.history.report("an import rejects what is right: \(message)")
+        // Each of the others changes something, once: an operation that was done before a crash and
+        // again behind it would count as unchanged. A machine's opt-in may change nothing.
+        if message["rejected"].count + message["unchanged"].count > 1 {
+            self.history.report("an import rejects or repeats what is new: \(message)")
         }
         self.history.end(current.operation, .ok)
-        self.current = nil
+        self.current = self.again(current.operation, current.request, current.count)
         self.isSent = false
+    }
+
+    /// Sometimes the same chunk once more: nothing is done, and the first counts come again.
+    private func again(
+        _ operation: Operation, _ request: JSONValue, _ count: Int
+    ) -> (operation: Operation, request: JSONValue, count: Int)? {
+        if case .again = operation.purpose { return nil }
+        guard !self.isEnding, self.random.below(4) == 0 else { return nil }
+        let again = self.history.invoke(
+            self.name, self.project, "ImportProfiles", request, .again(operation))
+        return (again, request, count)
     }
 
     override func ended(_ outcome: Outcome) {

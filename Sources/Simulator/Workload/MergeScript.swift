@@ -76,7 +76,7 @@ final class MergeScript: CallScript {
         let isReady = self.mergeID != nil || self.own.allSatisfy { !$0.isEmpty }
         switch random.below(8) {
         case 0 ..< 3 where isReady: return .read(side)
-        case 3, 4 where isReady: return self.mergeID == nil ? .merge : .unmerge
+        case 3 where isReady, 4 where isReady: return self.mergeID == nil ? .merge : .unmerge
         default: return .write(side, "p\(random.below(4))", self.number)
         }
     }

@@ -25,9 +25,9 @@ final class ProbeActor: StreamActor {
         let isHealth = method.path.hasSuffix("Watch")
         let request: JSONValue = isHealth ? [:] : ["list_services": "*"]
         self.turns = 0
-        let name = String(method.path.dropFirst().split(separator: "/")[0])
+        let name = String(method.path.dropFirst())
         self.operation = self.history.invoke(
-            self.name, -1, name + "/" + (isHealth ? "Watch" : "Info"), request, .consume(trigger: ""))
+            self.name, -1, name, request, .consume(trigger: ""))
         return try? client.call(method, request)
     }
 

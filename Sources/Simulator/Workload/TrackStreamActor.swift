@@ -61,6 +61,11 @@ final class TrackStreamActor: StreamActor {
         return true
     }
 
+    override func ended(_ outcome: Outcome) {
+        guard case .rejected(let status, let reason) = outcome, !outcome.isTransient else { return }
+        self.history.report("a TrackStream has ended with status \(status) \(reason)")
+    }
+
     private func makeNext() -> Sent {
         self.sequence += 1
         let events = (0 ... self.random.below(3)).map { "t\(self.number)-\(self.sequence)-\($0)" }

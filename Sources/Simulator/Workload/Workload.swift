@@ -1,48 +1,55 @@
 import IOSimulation
+import ProfileClient
 
 /// Who lives in a world: clients that call every RPC, and the checkers of what they see.
 ///
 /// Each client has a random stream of its own, so that a fault that is taken out of a plan does not
 /// shift what the others choose.
-enum Workload {
+package enum Workload {
     /// Clients of each project that write to people of their own; as many write to shared ones.
     private static let writers = 2
+    /// Number of the random stream that chooses the clients of the first project; those before it
+    /// are the clients' own.
+    private static let choices = 1_000
     /// One run in so many waits until erased people must have left the files.
     private static let seedsPerSearch: UInt64 = 4
 
+    /// Puts clients and checkers into a world.
+    ///
+    /// Each seed leaves some clients out, a half on average: those that are left have more of the
+    /// steps, and histories differ more than if everybody were there each time.
     static func install(in world: World) {
         let history = History(onEvent: { [unowned world] in world.record($0) })
         let preparation = Preparation()
-        var number = 0
-        func seed() -> UInt64 {
-            number += 1
-            var random = RandomStream.clients.random(of: world.plan.seed, number)
-            return random.next()
-        }
-        func add(_ name: String, _ script: any CallScript, isFirst: Bool = false) {
-            let actor = CallActor(
-                name, script, history, key: SimulatedKeys.operatorText, seed: seed())
-            world.add(isFirst ? actor : Prepared(actor, preparation))
-        }
-        add("operator", OperatorScript(preparation), isFirst: true)
+        var actors = [
+            CallActor(
+                "operator", OperatorScript(preparation), history,
+                key: SimulatedKeys.operatorText, seed: self.seed(of: world, 0)) as any SimulatedActor
+        ]
         for project in 0 ..< Projects.count {
-            let tag = Projects.name(project)
-            for client in 0 ..< Self.writers {
-                add("solo-\(tag)-\(client)", SoloScript(client: client, project: project))
-                add("shared-\(tag)-\(client)", SharedScript(client: client, project: project))
-                add("crowd-\(tag)-\(client)", CrowdScript(client: client, project: project))
-                add(
-                    "reader-\(tag)-\(client)",
-                    ReaderScript(project: project, writers: Self.writers, history: history))
+            var number = 0
+            func seed() -> UInt64 {
+                number += 1
+                return self.seed(of: world, 1 + number * Projects.count + project)
             }
-            add("merge-\(tag)", MergeScript(client: 0, project: project))
-            add("consent-\(tag)", ConsentScript(client: 0, project: project))
-            add("erasure-\(tag)", ErasureScript(client: 0, project: project))
-            add("keys-\(tag)", KeyScript(project: project))
-            for stream in self.streams(project, history, preparation, seed: seed) {
-                world.add(Prepared(stream, preparation))
+            let all =
+                self.scripts(project, history).map { name, script in
+                    CallActor(
+                        "\(name)-\(project)", script, history, key: SimulatedKeys.operatorText,
+                        seed: seed()) as any SimulatedActor
+                }
+                + self.streams(project, history, preparation, seed: seed).map {
+                    $0 as any SimulatedActor
+                }
+            var random = RandomStream.clients.random(of: world.plan.seed, Self.choices + project)
+            for actor in all {
+                // Without its consumer no firing would ever be taken.
+                let isNeeded = actor.name.hasPrefix("consumer-0") || actor.name.hasPrefix("watch-0")
+                let isIn = random.below(2) == 0
+                if isIn || isNeeded { actors.append(Prepared(actor, preparation)) }
             }
         }
+        for actor in actors { world.add(actor) }
         let reads = (0 ..< Projects.count).flatMap { self.reads($0) }
         world.add(Auditor(world, history, reads: reads))
         let isSearchingFiles = world.plan.seed % Self.seedsPerSearch == 0
@@ -51,25 +58,57 @@ enum Workload {
         }
     }
 
+    private static func seed(of world: World, _ number: Int) -> UInt64 {
+        var random = RandomStream.clients.random(of: world.plan.seed, number)
+        return random.next()
+    }
+
+    /// Path of a method as the history names it.
+    package static func path(of method: String) -> String {
+        method.contains("/") ? "/" + method : RPCMethod.named(method).path
+    }
+
+    private static func scripts(
+        _ project: Int, _ history: History
+    ) -> [(String, any CallScript)] {
+        var all: [(String, any CallScript)] = []
+        for client in 0 ..< Self.writers {
+            all += [
+                ("solo\(client)", SoloScript(client: client, project: project)),
+                ("shared\(client)", SharedScript(client: client, project: project)),
+                ("crowd\(client)", CrowdScript(client: client, project: project)),
+                (
+                    "reader\(client)",
+                    ReaderScript(project: project, writers: Self.writers, history: history)
+                ),
+            ]
+        }
+        return all + [
+            ("merge", MergeScript(client: 0, project: project)),
+            ("consent", ConsentScript(client: 0, project: project)),
+            ("erasure", ErasureScript(client: 0, project: project)),
+            ("keys", KeyScript(project: project)),
+        ]
+    }
+
     private static func streams(
         _ project: Int, _ history: History, _ preparation: Preparation, seed: () -> UInt64
     ) -> [StreamActor] {
-        let tag = Projects.name(project)
         let key = SimulatedKeys.operatorText
         return [
             TrackStreamActor(
-                "stream-\(tag)", 0, project: project, history, key: key, seed: seed()),
-            ImportActor("import-\(tag)", 0, project: project, history, key: key, seed: seed()),
-            ExportActor("export-\(tag)", project: project, history, key: key, seed: seed()),
-            WatchActor("watch-\(tag)-0", project: project, history, key: key, seed: seed()),
-            WatchActor("watch-\(tag)-1", project: project, history, key: key, seed: seed()),
+                "stream-\(project)", 0, project: project, history, key: key, seed: seed()),
+            ImportActor("import-\(project)", 0, project: project, history, key: key, seed: seed()),
+            ExportActor("export-\(project)", project: project, history, key: key, seed: seed()),
+            WatchActor("watch-0-\(project)", project: project, history, key: key, seed: seed()),
+            WatchActor("watch-1-\(project)", project: project, history, key: key, seed: seed()),
             ConsumerActor(
-                "consumer-\(tag)-0", project: project, history, preparation, key: key,
+                "consumer-0-\(project)", project: project, history, preparation, key: key,
                 seed: seed()),
             ConsumerActor(
-                "consumer-\(tag)-1", project: project, history, preparation, key: key,
+                "consumer-1-\(project)", project: project, history, preparation, key: key,
                 seed: seed()),
-            ProbeActor("health-\(tag)", project: project, history, key: key, seed: seed()),
+            ProbeActor("health-\(project)", project: project, history, key: key, seed: seed()),
         ]
     }
 

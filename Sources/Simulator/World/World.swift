@@ -23,6 +23,8 @@ package final class World {
     /// The first promise that was broken.
     package internal(set) var violation: Violation?
     package internal(set) var counts = RunCounts()
+    /// Calls by their methods.
+    package internal(set) var methods: [String: Int] = [:]
 
     let topology: any Topology
     private(set) var actors: [any SimulatedActor] = []
