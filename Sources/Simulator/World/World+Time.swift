@@ -3,6 +3,10 @@ extension World {
     /// the clock this often.
     static let idleNanosecondsMax: UInt64 = 100_000_000
 
+    /// Shortest time that passes while a healed world rests, in nanoseconds: threads that sleep may
+    /// wake late, and there is nothing left to meet between two ticks of a timer.
+    private static let restNanosecondsMin: UInt64 = 20_000_000
+
     /// Lets time pass although somebody has work: deadlines and timers meet calls under way.
     func passLittleTime() {
         // From a microsecond to 2 ms, each order of magnitude as likely as the next; seldom up to
@@ -26,7 +30,8 @@ extension World {
                 if let due = driver.due, due > now { next = min(next, max(due, held)) }
             }
         }
-        let nanoseconds = max(next, now + 1) - now
+        let least = self.isHealing ? Self.restNanosecondsMin : 1
+        let nanoseconds = max(next, now + least) - now
         self.advance(nanoseconds: nanoseconds)
         self.note("idle", Int(nanoseconds))
     }
