@@ -8,9 +8,9 @@ final class ConsumerActor: StreamActor {
     private static let inFlightMax = 20
     /// Turns on one stream before its client half-closes or cancels it.
     private static let turnsMax = 12
-    /// Least time of a stream at the end of a run, in nanoseconds. Two of them are longer than the
-    /// time after which a firing that a lost stream had comes again.
-    private static let lastNanoseconds: UInt64 = 6_000_000_000
+    /// Least time of a stream at the end of a run, in nanoseconds: so long everything that waits is
+    /// delivered. Streams that were lost have ended by then, and their firings wait again.
+    private static let lastNanoseconds: UInt64 = 300_000_000
     /// Heartbeats come every 5 s.
     private static let silenceNanoseconds: UInt64 = 15_000_000_000
 

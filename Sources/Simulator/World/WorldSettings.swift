@@ -38,6 +38,8 @@ package struct WorldSettings {
         configuration.snapshots.logBytesMax = UInt64(8_192 << random.below(4))
         configuration.snapshots.ageNanosecondsMax = 60_000_000_000
         configuration.snapshots.retryNanoseconds = 2_000_000_000
+        // A follower knows from a heartbeat that it has everything, so a run ends with one.
+        configuration.watch.heartbeatNanoseconds = 300_000_000
         configuration.scrub.firstNanoseconds = 5_000_000_000
         configuration.scrub.intervalNanoseconds = 20_000_000_000
         self.configuration = configuration
