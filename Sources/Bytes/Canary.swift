@@ -3,7 +3,7 @@
 
     /// One deliberate fault of the product, or of a seam under it, that simulations must find.
     ///
-    /// Exists in builds with `PROFILES_CANARIES=1` only. Source: docs/testing.md, "Canaries".
+    /// Exists in builds with `PROFILES_CANARIES=1` only. Source: docs/decisions/0493-canaries.md.
     package enum Canary: UInt8, CaseIterable, Sendable {
         /// Files other than snapshots are never synced.
         case logSyncSkipped = 1

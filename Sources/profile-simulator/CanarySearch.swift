@@ -1,5 +1,4 @@
 #if CANARIES
-    import Bytes
     import Foundation
     import Simulator
 
@@ -8,14 +7,12 @@
     /// The runs are in a process of their own, since a sabotaged node may trap; such an end counts
     /// as found.
     struct CanarySearch {
-        static let all = Canary.allCases.map(\.name)
-
-        private let canary: Canary
+        private let canary: CanaryChoice
         private let seeds: UInt64
 
         init(_ options: inout Options) throws(UsageError) {
             let name = options.text("name") ?? ""
-            guard let canary = Canary(named: name) else {
+            guard let canary = CanaryChoice.all.first(where: { $0.name == name }) else {
                 throw UsageError(text: "unknown canary \(name)")
             }
             self.canary = canary

@@ -91,7 +91,7 @@ enum Command {
             return 0
         #if CANARIES
             case .listCanaries:
-                for canary in CanarySearch.all { Console.print(canary) }
+                for canary in CanaryChoice.all { Console.print(canary.name) }
                 return 0
             case .canary(let search): return search.run()
         #endif

@@ -71,6 +71,7 @@
 
         func size() throws(IOError) -> Int { try self.file.size() }
 
+        // SAFETY: the caller's buffers are handed on for this call only, as `File` asks.
         func read(
             into target: UnsafeMutableRawBufferPointer, at offset: Int
         ) throws(IOError) -> Int {

@@ -77,11 +77,9 @@
 
         /// Syncs a frame whose commit was reported. What the log says of it comes too late.
         private func syncReported() {
-            guard case .none = self.sync else {
-                self.sync = .none
-                _ = self.log.advance()
-                return
-            }
+            if case .none = self.sync { return }
+            self.sync = .none
+            _ = self.log.advance()
         }
 
         func rest(
