@@ -6,6 +6,8 @@ extension World {
     /// Shortest time that passes while a healed world rests, in nanoseconds: threads that sleep may
     /// wake late, and there is nothing left to meet between two ticks of a timer.
     private static let restNanosecondsMin: UInt64 = 20_000_000
+    /// The same while a stretch of time is let pass.
+    private static let passNanosecondsMin: UInt64 = 100_000_000
 
     /// Lets time pass although somebody has work: deadlines and timers meet calls under way.
     func passLittleTime() {
@@ -30,7 +32,9 @@ extension World {
                 if let due = driver.due, due > now { next = min(next, max(due, held)) }
             }
         }
-        let least = self.isHealing ? Self.restNanosecondsMin : 1
+        let least =
+            self.isPassing
+            ? Self.passNanosecondsMin : self.isHealing ? Self.restNanosecondsMin : 1
         let nanoseconds = max(next, now + least) - now
         self.advance(nanoseconds: nanoseconds)
         self.note("idle", Int(nanoseconds))
@@ -43,6 +47,8 @@ extension World {
     /// - Returns: Whether the time has passed.
     package func pass(nanoseconds: UInt64, stepsMax: Int) -> Bool {
         let end = self.clock.monotonicNanoseconds() + nanoseconds
+        self.isPassing = true
+        defer { self.isPassing = false }
         for _ in 0 ..< stepsMax {
             guard self.clock.monotonicNanoseconds() < end, self.violation == nil else {
                 return self.violation == nil

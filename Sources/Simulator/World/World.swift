@@ -38,6 +38,8 @@ package final class World {
     var effects: [Effect] = []
     /// Connections that hear nothing any more, by their nodes.
     var halfOpen: [(node: Int, connection: Int32)] = []
+    /// A stretch of time is let pass.
+    var isPassing = false
     /// The latest wall-clock time so far, in microseconds since 1970.
     var latestWallMicroseconds: Int64 = 0
 

@@ -31,7 +31,6 @@ package struct WorldSettings {
         configuration.feed.memoryBytes = 4_096
         configuration.feed.syncBytes = 2_048
         configuration.feed.unsyncedBytesMax = 32_768
-        configuration.watch.heartbeatNanoseconds = 1_000_000_000
         // A day of the defaults is two minutes here.
         configuration.feed.ageMicrosecondsMax = 100_000_000
         configuration.feed.segmentMicrosecondsMax = 10_000_000
