@@ -50,7 +50,7 @@ final class FollowerProbe: SimulatedActor {
         guard self.topology.leader != self.next,
             let client = world.connect(to: self.next),
             let call = try? client.call(
-                .admin("CreateProject"), .object([JSONMember("project", .string("probe"))]))
+                .admin("CreateProject"), ["project": "probe"])
         else { return false }
         self.probe = Probe(
             client: client, call: call, node: self.next, epoch: self.topology.epoch)
