@@ -9,13 +9,16 @@ DATA_DIR ?= ./data
 ROUNDS ?= 50
 WATCH_ROUNDS ?= 200
 SEEDS ?= 1000
+HOURS ?=
+SCENARIO ?= both
 FUZZ_SECONDS ?= 10
 MINUTES ?= 30
 SOAK_RATE ?= 2000
+CANARY_SEEDS ?= 2000
 PYTHON := .venv/bin/python
 BINARY := .build/release/profiled
 
-.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-scans bench-export bench-import isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test history-test power-cut-test crash-state-test file-fault-test network-fault-test rolling-restart-test race-test soak-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test clean
+.PHONY: format lint help run demo test build deps test-deps proto check-generated unit clients bench bench-snapshot bench-replay bench-projects bench-keys bench-watch bench-scans bench-export bench-import isolation-timing key-churn-test sanitize fuzz fuzz-deps kill-test history-test power-cut-test crash-state-test file-fault-test network-fault-test rolling-restart-test race-test soak-test watch-kill-test model-test disk-full-test snapshot-kill-test slow-disk-test resource-test snapshot-damage-test log-damage-test snapshot-crash-test simulate simulate-canaries clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -123,8 +126,14 @@ snapshot-damage-test: deps ## the same and every bit, on snapshots (F7)
 snapshot-crash-test: deps ## a crash and a power cut at every call of snapshots and removals, on the simulated disk (F11)
 	PROFILES_CRASH_ROUNDS=12 PROFILES_CRASH_SAMPLES=10 swift test --filter SnapshotPowerCutTests 2>&1 | grep -E '^F11|✘|error:|Test run'
 
+simulate: deps build ## whole nodes in a simulated world, SEEDS of them or HOURS long (SCENARIO local, replicated, both)
+	.build/release/profile-simulator run --scenario $(SCENARIO) $(if $(HOURS),--hours $(HOURS),--seeds $(SEEDS))
+
 watch-kill-test: deps test-deps build ## kill -9 under load with watchers and consumers of triggers (WATCH_ROUNDS)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_WATCH_KILL_ROUNDS=$(WATCH_ROUNDS) $(PYTHON) -m pytest Tests/clients/test_watch_kill.py -q -s
+
+simulate-canaries: deps ## each deliberate fault of a build of its own must be found by a simulation (CANARY_SEEDS, 2,000)
+	CANARY_SEEDS=$(CANARY_SEEDS) scripts/canaries.sh
 
 model-test: deps test-deps build ## the reference model against the service (SEEDS)
 	PROFILED=$(CURDIR)/$(BINARY) PROFILES_MODEL_SEEDS=$(SEEDS) PROFILES_MODEL_STRICT=1 $(PYTHON) -m pytest Tests/clients/test_reference_model.py -q -s

@@ -68,6 +68,20 @@ let package = Package(
                 "ProfileService", "ProfileClient", "GRPCTransport", "Storage", "IOSimulation",
                 "IOCore", "CNGHTTP2", "Profiles",
             ], path: "Tests/Support"),
+        // Worlds of such nodes that follow from a seed, with faults, clients and checkers.
+        .target(
+            name: "Simulator",
+            dependencies: [
+                "TestSupport", "ProfileService", "ProfileClient", "GRPCTransport", "Storage",
+                "Messages", "Profiles", "IOSimulation", "IOCore", "Bytes",
+            ]),
+        .executableTarget(name: "profile-simulator", dependencies: ["Simulator"]),
+        .testTarget(
+            name: "SimulatorTests",
+            dependencies: [
+                "Simulator", "TestSupport", "ProfileService", "ProfileClient", "Storage",
+                "Profiles", "IOSimulation", "IOCore", "Bytes",
+            ]),
         .testTarget(
             name: "NodeTests",
             dependencies: [
@@ -125,6 +139,14 @@ for target in package.targets where target.type == .regular || target.type == .e
     target.swiftSettings = [
         .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))
     ]
+}
+
+// Only for scripts/canaries.sh, in a build folder of its own: the lines of the product and of the
+// simulator that sabotage it, so that simulations prove that they find such faults.
+if Context.environment["PROFILES_CANARIES"] != nil {
+    for target in package.targets where target.type == .regular || target.type == .executable {
+        target.swiftSettings = (target.swiftSettings ?? []) + [.define("CANARIES")]
+    }
 }
 
 // Only for scripts/fuzz.sh, in a build folder of its own: an executable without a main function,

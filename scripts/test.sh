@@ -19,8 +19,12 @@ grep -E '^✘|error:|warning:|Test run with|Fatal error|^F[0-9]+: |^replay: ' "$
 unit=$(grep -oE 'Test run with [0-9]+ tests?' "$logs/unit.log" | tail -1 | grep -oE '[0-9]+' || true)
 unit_failed=$(grep -cE '^✘ Test .* failed' "$logs/unit.log" || true)
 
-echo "== real clients"
+echo "== simulation"
 swift build -c release
+simulation_status=0
+.build/release/profile-simulator run --seeds 100 --scenario both || simulation_status=$?
+
+echo "== real clients"
 clients_status=0
 PROFILED=$PWD/.build/release/profiled .venv/bin/python -m pytest Tests/clients -q -rsx 2>&1 | tee "$logs/clients.log" ||
     clients_status=$?
@@ -36,6 +40,7 @@ if [ -z "$unit" ] || [ "$passed" -eq 0 ]; then
 fi
 total_failed=$(( unit_failed + failed ))
 [ "$unit_status" -eq 0 ] || [ "$total_failed" -gt 0 ] || total_failed=1
+[ "$simulation_status" -eq 0 ] || total_failed=$(( total_failed + 1 ))
 [ "$clients_status" -eq 0 ] || [ "$total_failed" -gt 0 ] || total_failed=1
 echo "$(( unit - unit_failed + passed )) passed, $total_failed failed, $skipped skipped"
 [ "$total_failed" -eq 0 ]

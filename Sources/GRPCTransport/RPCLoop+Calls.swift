@@ -87,7 +87,10 @@ extension RPCLoop {
         guard Int(token.streamSlot) < self.streams.count else { return nil }
         let stream = self.streams[Int(token.streamSlot)]
         let isCurrent = stream._withUnsafeGuaranteedRef {
-            $0.machine.isLive && $0.token == token
+            #if CANARIES
+                if Canary.generationUnchecked.isActive { return $0.machine.isLive }
+            #endif
+            return $0.machine.isLive && $0.token == token
         }
         return isCurrent ? stream : nil
     }

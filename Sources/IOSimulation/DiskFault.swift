@@ -26,6 +26,11 @@ package struct DiskFaultPlan: Sendable {
     /// The n-th such call from the moment the plan is set; 1-based.
     package var countdown: Int
 
+    /// Whether a call of this kind counts.
+    func counts(_ call: Calls) -> Bool {
+        self.calls == call || (self.calls == .changes && call != .reads)
+    }
+
     package init(_ fault: DiskFault, of calls: Calls, number: Int) {
         self.fault = fault
         self.calls = calls

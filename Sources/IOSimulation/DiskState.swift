@@ -19,6 +19,10 @@ package struct DiskState: Sendable {
         var versions: [Int: [[UInt8]]] = [:]
         /// Sizes since the last sync, oldest first.
         var sizes: [Int] = []
+        /// How often the content was changed.
+        var changes = 0
+        /// Paths that lead to it: after a power cut between two renames there may be several.
+        var links = 0
     }
 
     private enum EntryChange: Sendable {
@@ -45,6 +49,8 @@ package struct DiskState: Sendable {
     }
 
     private(set) var nodes: [Node] = []
+    /// Bytes of the files that reads see.
+    private(set) var usedBytes = 0
     private(set) var entries: [String: Int] = [:]
     private var durableEntries: [String: Int] = [:]
     private var changes: [EntryChange] = []
@@ -63,6 +69,31 @@ package struct DiskState: Sendable {
             self.nodes.append(Node(content: content, durable: content))
         }
         self.durableEntries = self.entries
+        self.countBytes()
+    }
+
+    private mutating func countBytes() {
+        self.usedBytes = 0
+        for node in self.entries.values {
+            self.nodes[node].links += 1
+            self.usedBytes += self.nodes[node].content.count
+        }
+    }
+
+    /// The node that a path leads to.
+    package func node(at path: String) -> Int? { self.entries[path] }
+
+    /// Whether nothing of a node's content is written and not synced.
+    package func isSynced(_ node: Int) -> Bool {
+        self.nodes[node].versions.isEmpty && self.nodes[node].sizes.isEmpty
+    }
+
+    /// How often a node's content was changed.
+    package func changes(of node: Int) -> Int { self.nodes[node].changes }
+
+    /// Turns bits of a byte over, on stable storage and for reads: damage, not a write.
+    package mutating func flip(_ mask: UInt8, at offset: Int, of node: Int) {
+        self.nodes[node].flip(mask, at: offset)
     }
 
     static func directory(of path: String) -> Substring {
@@ -78,9 +109,10 @@ extension DiskState {
             precondition(node == self.nodes.count, "nodes are numbered in order")
             self.nodes.append(Node())
             self.change(.link(path: path, node: node))
-        case .write(let node, let offset, let bytes): self.nodes[node].write(bytes, at: offset)
-        case .truncate(let node, let size): self.nodes[node].resize(to: size)
-        case .sync(let node): self.nodes[node].settle(on: self.nodes[node].lastWritten())
+        case .write(let node, let offset, let bytes):
+            self.resize(node) { $0.write(bytes, at: offset) }
+        case .truncate(let node, let size): self.resize(node) { $0.resize(to: size) }
+        case .sync(let node): self.nodes[node].settleOnLastWritten()
         case .failedSync(let node, let seed):
             var random = SeededRandom(seed: seed)
             self.nodes[node].settle(on: self.nodes[node].afterPowerCut(.mixed, &random))
@@ -100,8 +132,27 @@ extension DiskState {
     }
 
     private mutating func change(_ change: EntryChange) {
+        switch change {
+        case .link(_, let node): self.nodes[node].links += 1
+        case .unlink(let path): self.unlink(self.entries[path])
+        case .rename(let source, let target, _):
+            if source != target { self.unlink(self.entries[target]) }
+        }
         change.apply(to: &self.entries)
         self.changes.append(change)
+    }
+
+    /// A node without a path is not counted: only those that have it open still reach it.
+    private mutating func unlink(_ node: Int?) {
+        guard let node else { return }
+        self.nodes[node].links -= 1
+        self.usedBytes -= self.nodes[node].content.count
+    }
+
+    private mutating func resize(_ node: Int, _ body: (inout Node) -> Void) {
+        let before = self.nodes[node].content.count
+        body(&self.nodes[node])
+        self.usedBytes += self.nodes[node].links * (self.nodes[node].content.count - before)
     }
 
     /// One legal state after a power cut, chosen by `random`: all that was synced, and any part of
@@ -122,8 +173,9 @@ extension DiskState {
         result.entries = result.durableEntries
         result.nodes = self.nodes.map { node in
             let content = node.afterPowerCut(survival, &random)
-            return Node(content: content, durable: content)
+            return Node(content: content, durable: content, changes: node.changes)
         }
+        result.countBytes()
         return result
     }
 
@@ -152,6 +204,7 @@ extension DiskState.Node {
             self.sizes.append(end)
         }
         self.content.replaceSubrange(offset ..< end, with: bytes)
+        self.changes += 1
         self.note(sectorsOf: offset ..< end)
     }
 
@@ -160,7 +213,26 @@ extension DiskState.Node {
         guard size != before else { return }
         self.content = Self.fit(self.content, to: size)
         self.sizes.append(size)
+        self.changes += 1
         self.note(sectorsOf: min(size, before) ..< max(size, before))
+    }
+
+    /// All that was written since the last sync is durable.
+    ///
+    /// - Complexity: O(sectors written since), unless the size has changed.
+    mutating func settleOnLastWritten() {
+        let size = self.sizes.last ?? self.durable.count
+        if size != self.durable.count { self.durable = Self.fit(self.durable, to: size) }
+        for (sector, versions) in self.versions {
+            Self.place(versions[versions.count - 1], sector, in: &self.durable)
+        }
+        self.versions.removeAll()
+        self.sizes.removeAll()
+    }
+
+    mutating func flip(_ mask: UInt8, at offset: Int) {
+        if self.content.indices.contains(offset) { self.content[offset] ^= mask }
+        if self.durable.indices.contains(offset) { self.durable[offset] ^= mask }
     }
 
     /// Everything now is as `durable`, or counts as if it were.

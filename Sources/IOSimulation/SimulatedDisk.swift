@@ -12,11 +12,19 @@ package final class SimulatedDisk: FileSystem {
     struct State: Sendable {
         var disk: DiskState
         var operations: [DiskOperation] = []
+        /// Whether `operations` grows.
+        let isRecording: Bool
         var locks: Set<String> = []
         /// What a lock finds when it examines its directory.
         var hold = DirectoryHold.held
-        var fault: DiskFaultPlan?
+        var faults: [DiskFaultPlan] = []
         var faultsHit = 0
+        /// Calls that were made, those that failed too.
+        var calls = 0
+        /// Calls until the process is stopped; `nil`: it is not planned.
+        var callsUntilStop: Int?
+        /// Nothing that the process does reaches the disk any more.
+        var isStopped = false
         var random: SeededRandom
         /// Sabotage: syncs return at once and do nothing.
         var ignoresSync = false
@@ -33,8 +41,10 @@ package final class SimulatedDisk: FileSystem {
     /// - Parameters:
     ///   - state: What is on it at first.
     ///   - seed: Decides what a failed sync leaves.
-    package init(_ state: DiskState = DiskState(), seed: UInt64 = 1) {
-        self.state = Mutex(State(disk: state, random: SeededRandom(seed: seed)))
+    ///   - isRecording: Whether every change is kept in `operations`, with its bytes.
+    package init(_ state: DiskState = DiskState(), seed: UInt64 = 1, isRecording: Bool = true) {
+        self.state = Mutex(
+            State(disk: state, isRecording: isRecording, random: SeededRandom(seed: seed)))
     }
 
     package func createDirectory(_ path: String) throws(IOError) {}
@@ -49,6 +59,7 @@ package final class SimulatedDisk: FileSystem {
     package func open(_ path: String, _ access: FileAccess) throws(IOError) -> any File {
         let node = try self.attempt("open", path) { state throws(IOError) in
             let found = state.disk.entries[path]
+            try state.count("open", path)
             guard access == .create else {
                 guard let found else {
                     throw IOError(.notFound, operation: "open", subject: path, code: 2)
@@ -70,6 +81,7 @@ package final class SimulatedDisk: FileSystem {
 
     package func rename(_ source: String, to target: String) throws(IOError) {
         try self.attempt("rename", source) { state throws(IOError) in
+            try state.count("rename", source)
             guard state.disk.entries[source] != nil else {
                 throw IOError(.notFound, operation: "rename", subject: source, code: 2)
             }
@@ -80,6 +92,7 @@ package final class SimulatedDisk: FileSystem {
 
     package func remove(_ path: String) throws(IOError) {
         try self.attempt("unlink", path) { state throws(IOError) in
+            try state.count("unlink", path)
             guard state.disk.entries[path] != nil else {
                 throw IOError(.notFound, operation: "unlink", subject: path, code: 2)
             }
@@ -90,6 +103,7 @@ package final class SimulatedDisk: FileSystem {
 
     package func syncDirectory(_ path: String) throws(IOError) {
         try self.attempt("fsync", path) { state throws(IOError) in
+            try state.count("fsync", path)
             try state.meet(.directorySyncs, "fsync", path)
             if !state.ignoresSync { state.perform(.syncDirectory(path)) }
         }
@@ -125,13 +139,23 @@ package final class SimulatedDisk: FileSystem {
 }
 
 extension SimulatedDisk.State {
-    var usedBytes: Int {
-        self.disk.entries.values.reduce(0) { $0 + self.disk.nodes[$1].content.count }
-    }
+    var usedBytes: Int { self.disk.usedBytes }
 
     mutating func perform(_ operation: DiskOperation) {
         self.disk.apply(operation)
-        self.operations.append(operation)
+        if self.isRecording { self.operations.append(operation) }
+    }
+
+    /// Counts one call of the process, which may be the one that it does not survive.
+    ///
+    /// - Throws: EIO once the process is stopped: what it does then is never seen.
+    mutating func count(_ operation: StaticString, _ subject: String) throws(IOError) {
+        self.calls += 1
+        if let left = self.callsUntilStop {
+            self.callsUntilStop = left > 1 ? left - 1 : nil
+            self.isStopped = left <= 1
+        }
+        if self.isStopped { throw Self.error(.inputOutput, operation, subject) }
     }
 
     /// Counts one call against the plan.
@@ -145,16 +169,16 @@ extension SimulatedDisk.State {
     }
 
     mutating func faultDue(for call: DiskFaultPlan.Calls) -> DiskFault? {
-        guard var plan = self.fault,
-            plan.calls == call || (plan.calls == .changes && call != .reads)
-        else {
-            return nil
+        guard !self.faults.isEmpty else { return nil }
+        var due: DiskFault?
+        for index in self.faults.indices.reversed() where self.faults[index].counts(call) {
+            self.faults[index].countdown -= 1
+            guard self.faults[index].countdown == 0 else { continue }
+            // Of two that are due at once, the first planned one happens.
+            due = self.faults.remove(at: index).fault
         }
-        plan.countdown -= 1
-        self.fault = plan.countdown == 0 ? nil : plan
-        guard plan.countdown == 0 else { return nil }
-        self.faultsHit += 1
-        return plan.fault
+        if due != nil { self.faultsHit += 1 }
+        return due
     }
 
     static func error(_ fault: DiskFault, _ operation: StaticString, _ subject: String) -> IOError {
@@ -177,6 +201,25 @@ extension SimulatedDisk {
     /// What reads see now.
     package var snapshot: DiskState { self.state.withLock { $0.disk } }
 
+    /// The node that a path leads to, and how often its content was changed; `nil` if there is
+    /// none, or if not all of it is synced.
+    package func syncedNode(at path: String) -> (number: Int, changes: Int)? {
+        self.state.withLock { state in
+            guard let node = state.disk.node(at: path), state.disk.isSynced(node) else {
+                return nil
+            }
+            return (node, state.disk.changes(of: node))
+        }
+    }
+
+    /// How often a node's content was changed.
+    package func changes(of node: Int) -> Int { self.state.withLock { $0.disk.changes(of: node) } }
+
+    /// Turns bits of a byte over, on stable storage and for reads: damage, not a write.
+    package func flip(_ mask: UInt8, at offset: Int, of node: Int) {
+        self.state.withLock { $0.disk.flip(mask, at: offset, of: node) }
+    }
+
     /// How often a planned fault happened.
     package var faultsHit: Int { self.state.withLock { $0.faultsHit } }
 
@@ -190,7 +233,37 @@ extension SimulatedDisk {
     package var cacheDrops: Int { self.state.withLock { $0.cacheDrops } }
 
     /// Makes the n-th call of a kind fail; `nil` takes an earlier plan back.
-    package func plan(_ fault: DiskFaultPlan?) { self.state.withLock { $0.fault = fault } }
+    package func plan(_ fault: DiskFaultPlan?) {
+        self.state.withLock { $0.faults = fault.map { [$0] } ?? [] }
+    }
+
+    /// Makes one more call fail, beside those that are planned already.
+    package func add(_ fault: DiskFaultPlan) { self.state.withLock { $0.faults.append(fault) } }
+
+    /// Calls of the process so far, those that failed too.
+    package var calls: Int { self.state.withLock { $0.calls } }
+
+    /// Bytes of all files, as reads see them.
+    ///
+    /// - Complexity: O(1).
+    package var usedBytes: Int { self.state.withLock { $0.usedBytes } }
+
+    /// Stops the process at the n-th call from now on, 1-based: that one and all behind it fail,
+    /// and nothing of them reaches the disk. Whoever steps the process must end it then.
+    package func stop(atCall number: Int) {
+        self.state.withLock { $0.callsUntilStop = number }
+    }
+
+    /// Takes every planned error and stop back.
+    package func clearFaults() {
+        self.state.withLock {
+            $0.faults = []
+            $0.callsUntilStop = nil
+        }
+    }
+
+    /// Whether the process has come to the call that it does not survive.
+    package var isStopped: Bool { self.state.withLock { $0.isStopped } }
 
     /// From now on the locked directory is found removed, replaced or shared.
     package func lose(_ hold: DirectoryHold) { self.state.withLock { $0.hold = hold } }
@@ -213,7 +286,19 @@ extension SimulatedDisk {
             $0.hold = .held
             $0.failedNodes.removeAll()
             $0.openFiles = 0
-            $0.fault = nil
+            $0.faults = []
+            $0.callsUntilStop = nil
+            $0.isStopped = false
+        }
+    }
+
+    /// The power goes and comes back: the process has ended, and of what it had not synced the disk
+    /// has one of the legal contents.
+    package func cutPower(seed: UInt64) {
+        self.killProcess()
+        self.state.withLock {
+            var random = SeededRandom(seed: seed)
+            $0.disk = $0.disk.afterPowerCut(&random)
         }
     }
 

@@ -21,6 +21,7 @@ final class SimulatedFile: File {
         // SAFETY: copies into the caller's buffer, at most its count, while the lock is held.
         nonisolated(unsafe) let target = target
         return try self.disk.attempt("pread", self.path) { state throws(IOError) in
+            try state.count("pread", self.path)
             try state.meet(.reads, "pread", self.path)
             let content = state.disk.nodes[self.node].content
             let count = max(0, min(target.count, content.count - offset))
@@ -36,6 +37,7 @@ final class SimulatedFile: File {
     func write(_ source: UnsafeRawBufferPointer, at offset: Int) throws(IOError) {
         let bytes = Array(source)
         try self.disk.attempt("pwrite", self.path) { state throws(IOError) in
+            try state.count("pwrite", self.path)
             var fault = state.faultDue(for: .writes)
             if fault == .lost { return }
             var kept = fault == nil ? bytes.count : bytes.count / 2
@@ -56,6 +58,7 @@ final class SimulatedFile: File {
 
     func sync() throws(IOError) {
         try self.disk.attempt("fdatasync", self.path) { state throws(IOError) in
+            try state.count("fdatasync", self.path)
             if state.failedNodes.contains(self.node) { state.syncsAfterFailure += 1 }
             if let fault = state.faultDue(for: .syncs) {
                 state.failedNodes.insert(self.node)
@@ -72,6 +75,7 @@ final class SimulatedFile: File {
 
     func truncate(to size: Int) throws(IOError) {
         try self.disk.attempt("ftruncate", self.path) { state throws(IOError) in
+            try state.count("ftruncate", self.path)
             try state.meet(.changes, "ftruncate", self.path)
             state.perform(.truncate(node: self.node, size: size))
         }

@@ -182,6 +182,11 @@ package final class Committer: Steppable {
             self.framesAppended += 1
             self.nextLSN += UInt64(frame.operationCount)
             self.receivedAt = times.last(of: run?.commands ?? 1)
+            #if CANARIES
+                if Canary.readAheadOfCommit.isActive, let last = self.frames.last {
+                    self.apply(last)
+                }
+            #endif
             return .none
         } catch {
             self.recycle(payload)
@@ -380,12 +385,20 @@ package final class Committer: Steppable {
 
     /// Applies the records of a committed frame.
     private func apply(_ frame: FrameInFlight) {
+        #if CANARIES
+            let isApplied = frame.firstLSN <= self.results.appliedLSN
+            if Canary.readAheadOfCommit.isActive, isApplied { return }
+        #endif
         self.digest = ResultsDigest()
         self.applyingLSN = frame.firstLSN
         self.applyingTimes = frame.times
         if let run = frame.run {
             self.queue.forEachPart(of: run) { batch, slots in
                 for index in slots {
+                    #if CANARIES
+                        let last = slots.lowerBound + slots.upperBound - 1
+                        let index = Canary.appliedOutOfOrder.isActive ? last - index : index
+                    #endif
                     if (index - slots.lowerBound).isMultiple(of: Store.prefetchMax) {
                         self.store.prefetch(
                             batch.records(of: index ..< slots.upperBound),
@@ -482,19 +495,5 @@ package final class Committer: Steppable {
         self.log.close(results: self.results.newest)
         self.hasEnded = true
         return true
-    }
-}
-
-extension NextStep {
-    /// The earlier of two.
-    func sooner(_ other: NextStep) -> NextStep {
-        switch (self, other) {
-        case (.now, _), (_, .now): .now
-        case (.after(let first), .after(let second)): .after(nanoseconds: min(first, second))
-        case (.after, _): self
-        case (_, .after): other
-        case (.whenWoken, _), (_, .whenWoken): .whenWoken
-        case (.ended, .ended): .ended
-        }
     }
 }

@@ -139,6 +139,9 @@ extension ServiceLoop {
         self.returnedSecrets = batch.secrets
         defer { self.returnedSecrets = nil }
         for slot in batch.slots {
+            #if CANARIES
+                if Canary.responseLost.isActive, slot.resultOffset > 0 { continue }
+            #endif
             if slot.project.rawValue != project.rawValue {
                 self.count(ended, of: project)
                 (ended, project) = (ItemOutcomes(), slot.project)

@@ -56,6 +56,9 @@ struct SegmentReader: ~Copyable {
         guard whole.count == header.totalBytes else { return .nothing }
         let end = FrameHeader.bytes + header.payloadBytes
         let payload = UnsafeRawBufferPointer(rebasing: whole[FrameHeader.bytes ..< end])
+        #if CANARIES
+            if Canary.checksumSkipped.isActive { return .frame(header, crc: crc, payload: payload) }
+        #endif
         guard whole[end...].allSatisfy({ $0 == 0 }), crc32c(payload) == header.payloadCRC else {
             return .nothing
         }

@@ -118,6 +118,29 @@ import Testing
         #expect(other.count("ann") == 1, "the frame that says so was not applied")
     }
 
+    @Test func leaderThatDoesNotHearOfTheNextOneAcknowledgesNothingMore() throws {
+        let world = LogWorld(.replicated)
+        let fixture = try Self.leader(frames: 2, in: world)
+        let (other, member) = try world.startAnother()
+        world.cluster.usurp(member, keeping: 1)
+        while other.committer.step() == .now {}
+        _ = other.commit([other.batch([("other", ["1"], "")])])
+        // Two nodes think that they lead.
+        fixture.pipeline.submit(fixture.batch([("alone", ["1"], "")]))
+        world.clock.advance(nanoseconds: 60_000_000_000)
+        while fixture.committer.step() == .now {}
+        #expect(fixture.committer.leadership == .leading(epoch: 1))
+        #expect(fixture.takeFinished().isEmpty)
+        #expect(fixture.count("p0") == 0 && fixture.count("alone") == 0)
+        world.cluster.rejoin(world.member)
+        while fixture.committer.step() == .now {}
+        let finished = fixture.takeFinished().map(\.slots[0].rejection)
+        #expect(finished == [.none, .notLeader, .notLeader])
+        #expect(fixture.store.digest() == other.store.digest())
+        #expect(fixture.count("p0") == 1 && fixture.count("p1") == 0)
+        #expect(fixture.count("other") == 1 && fixture.count("alone") == 0)
+    }
+
     /// Two nodes, of which one leads, the other leads, or none does; every outcome that a call got
     /// must be that of the history.
     @Test(arguments: 1 ... 8 as ClosedRange<UInt64>)
@@ -134,6 +157,8 @@ import Testing
             switch random.below(20) {
             case 0: world.cluster.depose()
             case 1, 2: world.cluster.elect(nodes[index].1, keeping: random.below(17))
+            case 3: world.cluster.usurp(nodes[index].1, keeping: random.below(17))
+            case 4, 5: world.cluster.rejoin(nodes[index].1)
             default:
                 let name = "p\(people.count)"
                 let batch = nodes[index].0.batch([(name, ["1"], "")])
@@ -147,6 +172,7 @@ import Testing
             }
         }
         // The last leader is sure of its own, and both have read all of it.
+        for (_, member) in nodes { world.cluster.rejoin(member) }
         world.cluster.elect(nodes[0].1)
         for (node, _) in nodes {
             while node.committer.step() == .now {}

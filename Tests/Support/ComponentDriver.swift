@@ -4,17 +4,17 @@ import IOSimulation
 import ProfileService
 
 /// Steps one component of a node when it is due or woken.
-final class ComponentDriver {
-    let component: NodeComponent
+package final class ComponentDriver {
+    package let component: NodeComponent
     private let poller: SimulatedPoller?
     private let parker: SimulatedParker?
     /// Monotonic time of the next step, in nanoseconds; `nil`: when woken.
-    private(set) var due: UInt64? = 0
-    private(set) var hasEnded = false
-    private(set) var steps = 0
+    package private(set) var due: UInt64? = 0
+    package private(set) var hasEnded = false
+    package private(set) var steps = 0
 
     /// - Parameter poller: Where a network loop would wait.
-    init(_ component: NodeComponent, poller: SimulatedPoller?) {
+    package init(_ component: NodeComponent, poller: SimulatedPoller?) {
         self.component = component
         self.poller = poller
         if case .parked(let parker) = component.idling {
@@ -25,7 +25,7 @@ final class ComponentDriver {
     }
 
     /// Whether a driver that sleeps would be awake now.
-    func isRunnable(at now: UInt64) -> Bool {
+    package func isRunnable(at now: UInt64) -> Bool {
         guard !self.hasEnded else { return false }
         if let due = self.due, due <= now { return true }
         if self.parker?.takeWake() == true {
@@ -35,7 +35,7 @@ final class ComponentDriver {
         return self.poller?.hasWork ?? false
     }
 
-    func step(at now: UInt64) {
+    package func step(at now: UInt64) {
         self.steps += 1
         // A wake from here on is for the step after this one.
         _ = self.parker?.takeWake()

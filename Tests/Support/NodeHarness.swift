@@ -204,23 +204,3 @@ package final class NodeHarness {
         return self.disk.afterPowerCut(seed: seed)
     }
 }
-
-/// A simulated network that remembers the pollers it made, which are those of the loops, in order.
-private final class RecordingNetwork: Network {
-    let network = SimulatedNetwork()
-    private let made = Guarded<[SimulatedPoller]>([])
-
-    var pollers: [SimulatedPoller] { self.made.withLock { $0 } }
-
-    func makePoller() throws(IOError) -> any Poller {
-        let poller = self.network.makeSimulatedPoller()
-        self.made.withLock { $0.append(poller) }
-        return poller
-    }
-
-    func listen(
-        host: String, port: UInt16, count: Int
-    ) throws(IOError) -> [any ListeningSocket] {
-        try self.network.listen(host: host, port: port, count: count)
-    }
-}

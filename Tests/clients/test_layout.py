@@ -49,12 +49,26 @@ ALLOWED = {
         "CNGHTTP2",
         "Synchronization",
     },
+    "Simulator": {
+        "TestSupport",
+        "ProfileService",
+        "ProfileClient",
+        "GRPCTransport",
+        "Storage",
+        "Messages",
+        "Profiles",
+        "IOSimulation",
+        "IOCore",
+        "Bytes",
+        "Synchronization",
+    },
+    "profile-simulator": {"Simulator", "Foundation"},
 }
 # Where a target is that is not in Sources/NAME.
 FOLDERS = {"TestSupport": "Tests/Support", "CMessages": "Generated"}
 SHIMS = {"CNGHTTP2", "CProtobufC", "CLinux", "CCRC32C"}
-# What only tests may depend on.
-TEST_ONLY = {"TestSupport", "IOSimulation"}
+# What only tests and the simulator may depend on.
+TEST_ONLY = {"TestSupport", "IOSimulation", "Simulator", "profile-simulator"}
 # The files of FuzzTests, built by scripts/fuzz.sh as an executable and by nothing else.
 FUZZER = "profiles-fuzz"
 IMPORT = re.compile(

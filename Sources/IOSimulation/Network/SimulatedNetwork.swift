@@ -79,7 +79,7 @@ package final class SimulatedNetwork: Network {
     /// lost. Listeners stop.
     package func cutAll() {
         self.state.withLock { state in
-            for descriptor in state.ends.keys { state.cut(descriptor) }
+            for descriptor in state.ends.keys.sorted() { state.cut(descriptor) }
             state.listeners.removeAll()
         }
     }
@@ -94,6 +94,35 @@ package final class SimulatedNetwork: Network {
     package func isListening(at address: String) -> Bool {
         self.state.withLock { $0.listeners.values.contains { $0.address == address } }
     }
+
+    /// Lets time pass for what is under way, up to a monotonic time in nanoseconds.
+    package func advance(to now: UInt64) { self.state.withLock { $0.now = now } }
+
+    /// When the next bytes, or the next end, arrive; `nil`: nothing is under way.
+    package var nextArrival: UInt64? { self.state.withLock { $0.nextArrival } }
+
+    /// Bytes that ends have read and written so far.
+    package var bytesMoved: Int { self.state.withLock { $0.bytesMoved } }
+
+    /// Open connections by their clients' descriptors, in ascending order.
+    package var connections: [Int32] {
+        self.state.withLock { state in
+            state.ends.keys.filter { $0 < state.ends[$0]!.other }.sorted()
+        }
+    }
+
+    /// Delays what both ends of a connection send from now on; `.max`: the connection is half-open,
+    /// neither end hears of the other again.
+    package func delay(_ connection: Int32, nanoseconds: UInt64) {
+        self.state.withLock { state in
+            guard let other = state.ends[connection]?.other else { return }
+            state.ends[connection]?.delayNanoseconds = nanoseconds
+            state.ends[other]?.delayNanoseconds = nanoseconds
+        }
+    }
+
+    /// Cuts a connection: both ends see it closed, and bytes under way are lost.
+    package func cut(_ connection: Int32) { self.state.withLock { $0.cut(connection) } }
 
     /// Connections with an end that is still open.
     package var openEnds: Int { self.state.withLock { $0.ends.count } }
@@ -123,16 +152,51 @@ extension SimulatedNetwork {
         var isPeerGone = false
         /// The other end sends nothing more: what waits can still be read, and written as before.
         var isInputEnded = false
+        /// From a write of the other end until it can be read here, in nanoseconds; `.max`: nothing
+        /// arrives any more, not even that the other end is gone.
+        var delayNanoseconds: UInt64 = 0
+        /// The last bytes of `input`, which are still under way: how many, and when they arrive,
+        /// the oldest first.
+        var underway: [(bytes: Int, dueAt: UInt64)] = []
+        /// When the end of the other side can be seen here, in nanoseconds.
+        var endDueAt: UInt64 = 0
 
         var waiting: Int { self.input.count - self.inputOffset }
         var spaceBytes: Int { max(0, self.capacityBytes - self.waiting) }
 
         /// Takes what there is space for; returns how many bytes that were.
-        mutating func take(_ bytes: [UInt8]) -> Int {
+        mutating func take(_ bytes: [UInt8], at now: UInt64) -> Int {
             let count = min(self.spaceBytes, bytes.count)
             self.input += bytes[..<count]
             self.largestArrivalBytes = max(self.largestArrivalBytes, count)
+            if self.delayNanoseconds > 0 || !self.underway.isEmpty {
+                self.underway.append((count, self.dueAt(now)))
+            }
             return count
+        }
+
+        /// When what is sent now arrives: never before what was sent earlier.
+        func dueAt(_ now: UInt64) -> UInt64 {
+            let (due, isNever) = now.addingReportingOverflow(self.delayNanoseconds)
+            return max(isNever ? .max : due, self.underway.last?.dueAt ?? 0)
+        }
+
+        /// What has arrived by now.
+        mutating func arrive(by now: UInt64) {
+            let count = self.underway.prefix { $0.dueAt <= now }.count
+            if count > 0 { self.underway.removeFirst(count) }
+        }
+
+        /// Bytes that can be read.
+        func readable(at now: UInt64) -> Int {
+            self.waiting
+                - self.underway.reduce(0) { $1.dueAt > now ? $0 + $1.bytes : $0 }
+        }
+
+        /// Whether the reader sees, behind all bytes, that no more will come.
+        func hasEnded(at now: UInt64) -> Bool {
+            (self.isPeerGone || self.isInputEnded) && self.endDueAt <= now
+                && self.readable(at: now) == self.waiting
         }
     }
 
@@ -143,6 +207,10 @@ extension SimulatedNetwork {
         var connectionCount = 0
         var isExhausted = false
         let bufferBytes: Int
+        /// The time by which bytes under way arrive, in nanoseconds.
+        var now: UInt64 = 0
+        /// Bytes that ends have read and written.
+        var bytesMoved = 0
         private var nextDescriptor: Int32 = 3
         private var nextPort: UInt16 = 40_000
 
@@ -166,29 +234,38 @@ extension SimulatedNetwork {
                 return listener.backlog.isEmpty ? [] : .read
             }
             guard let end = self.ends[descriptor] else { return [] }
-            if end.isPeerGone { return [.read, .write] }
+            if end.isPeerGone, end.endDueAt <= self.now { return [.read, .write] }
             let isWritable = (self.ends[end.other]?.spaceBytes ?? 1) > 0
-            return (end.waiting > 0 || end.isInputEnded ? IOInterest.read : []).union(
-                isWritable ? .write : [])
+            let isReadable = end.readable(at: self.now) > 0 || end.hasEnded(at: self.now)
+            return (isReadable ? IOInterest.read : []).union(isWritable ? .write : [])
         }
 
         mutating func read(_ descriptor: Int32, atMost count: Int) -> [UInt8]? {
             guard var end = self.ends.removeValue(forKey: descriptor) else { return nil }
-            let taken = Array(end.input[end.inputOffset...].prefix(count))
+            end.arrive(by: self.now)
+            let readable = min(count, end.readable(at: self.now))
+            let taken = Array(end.input[end.inputOffset...].prefix(readable))
             end.inputOffset += taken.count
             if end.inputOffset == end.input.count {
                 end.input.removeAll(keepingCapacity: true)
                 end.inputOffset = 0
             }
-            let isClosed = taken.isEmpty && (end.isPeerGone || end.isInputEnded)
+            let isClosed = taken.isEmpty && end.hasEnded(at: self.now)
             self.ends[descriptor] = end
+            self.bytesMoved += taken.count
             return isClosed ? nil : taken
         }
 
         /// - Returns: Bytes taken; `nil` if the other end is closed.
         mutating func write(_ descriptor: Int32, _ bytes: [UInt8]) -> Int? {
-            guard let end = self.ends[descriptor], !end.isPeerGone else { return nil }
-            return self.ends[end.other]?.take(bytes)
+            guard let end = self.ends[descriptor] else { return nil }
+            if end.isPeerGone {
+                // Until this end hears of it, it sends to nobody.
+                return end.endDueAt <= self.now ? nil : bytes.count
+            }
+            let count = self.ends[end.other]?.take(bytes, at: self.now)
+            self.bytesMoved += count ?? 0
+            return count
         }
 
         mutating func close(_ descriptor: Int32) {
@@ -196,7 +273,10 @@ extension SimulatedNetwork {
                 for waiting in listener.backlog { self.close(waiting) }
             }
             guard let end = self.ends.removeValue(forKey: descriptor) else { return }
-            self.ends[end.other]?.isPeerGone = true
+            guard var other = self.ends[end.other] else { return }
+            other.isPeerGone = true
+            other.endDueAt = other.dueAt(self.now)
+            self.ends[end.other] = other
         }
 
         /// Both ends see the connection closed, and what was under way is lost.
@@ -205,8 +285,20 @@ extension SimulatedNetwork {
             for end in [descriptor, other] {
                 self.ends[end]?.input = []
                 self.ends[end]?.inputOffset = 0
+                self.ends[end]?.underway = []
+                self.ends[end]?.endDueAt = 0
                 self.ends[end]?.isPeerGone = true
             }
+        }
+
+        /// When the next bytes, or the next end, arrive.
+        var nextArrival: UInt64? {
+            var next: UInt64?
+            for end in self.ends.values {
+                for due in [end.underway.first?.dueAt ?? 0, end.endDueAt]
+                where due > self.now && due != .max { next = min(next ?? due, due) }
+            }
+            return next
         }
     }
 }

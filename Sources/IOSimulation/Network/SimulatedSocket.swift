@@ -34,8 +34,11 @@ package final class SimulatedSocket: StreamSocket {
 
     package func shutdownWrite() {
         self.network.state.withLock { state in
-            guard let other = state.ends[self.descriptor]?.other else { return }
-            state.ends[other]?.isInputEnded = true
+            guard let number = state.ends[self.descriptor]?.other, var other = state.ends[number]
+            else { return }
+            other.isInputEnded = true
+            other.endDueAt = other.dueAt(state.now)
+            state.ends[number] = other
         }
     }
 
@@ -59,7 +62,10 @@ package final class SimulatedSocket: StreamSocket {
 
     /// The other end is closed, or this one; bytes may still wait to be read.
     package var isPeerGone: Bool {
-        self.network.state.withLock { $0.ends[self.descriptor]?.isPeerGone ?? true }
+        self.network.state.withLock { state in
+            guard let end = state.ends[self.descriptor] else { return true }
+            return end.isPeerGone && end.endDueAt <= state.now
+        }
     }
 
     /// Cuts the connection: both ends see it closed, and bytes under way are lost.

@@ -20,8 +20,8 @@ package final class SimulatedCluster {
     /// The leader's frames that are not committed, in their order.
     private var tail: [(frame: ReplicatedFrame, dueAt: UInt64)] = []
     /// `nil`: leadership was lost, and nobody was elected yet.
-    private(set) var leader: Int?
-    private(set) var epoch: UInt64 = 0
+    package private(set) var leader: Int?
+    package private(set) var epoch: UInt64 = 0
     private(set) var directoryID: DirectoryID?
     private var members: [Member] = []
 
@@ -37,6 +37,8 @@ package final class SimulatedCluster {
         var waker: (any Waker)?
         /// Number of the first frame that it still needs.
         var firstFrame = 1
+        /// It hears nothing of the others: who leads, what is committed.
+        var isIsolated = false
     }
 
     /// The most frames that were in flight at once.
@@ -89,6 +91,22 @@ package final class SimulatedCluster {
     private func wakeAll() {
         for member in self.members { member.waker?.wake() }
     }
+
+    /// As `elect`, and the old leader does not hear of it: it takes frames that nobody else gets,
+    /// and none of them can be committed, until it is `rejoin`ed.
+    package func usurp(_ member: Int, keeping count: Int) {
+        if let old = self.leader, old != member { self.members[old].isIsolated = true }
+        self.elect(member, keeping: count)
+    }
+
+    /// A member hears of the others again.
+    package func rejoin(_ member: Int) {
+        self.members[member].isIsolated = false
+        self.members[member].waker?.wake()
+    }
+
+    /// Whether a member hears nothing of the others.
+    package func isIsolated(_ member: Int) -> Bool { self.members[member].isIsolated }
 
     // MARK: What members do
 

@@ -53,9 +53,16 @@ package final class SimulatedReplicatedLog: CommandLog {
     package func headroom(isStopped: Bool) -> LogHeadroom { .high }
 
     package func append(_ frame: LogFrame) throws(AppendError) -> UInt64 {
-        guard case .leading(let epoch) = self.role, self.cluster.leads(self.member, epoch: epoch)
-        else { throw .notLeader }
-        let copy = self.cluster.append(frame)
+        guard case .leading(let epoch) = self.role else { throw .notLeader }
+        let copy: ReplicatedFrame
+        if self.cluster.isIsolated(self.member) {
+            // It still thinks that it leads; nobody else gets this frame.
+            let number = UInt64(self.seen + self.pending.count + 1)
+            copy = ReplicatedFrame(frame, number: number, epoch: epoch)
+        } else {
+            guard self.cluster.leads(self.member, epoch: epoch) else { throw .notLeader }
+            copy = self.cluster.append(frame)
+        }
         self.pending.append(Pending(frame: copy, payload: frame.payload))
         self.metrics.wrote(operations: frame.operationCount, bytes: frame.payload.count)
         return copy.number
@@ -63,6 +70,7 @@ package final class SimulatedReplicatedLog: CommandLog {
 
     package func advance() -> LogEvent {
         self.cluster.commitDue()
+        guard !self.cluster.isIsolated(self.member) else { return .pending(.whenWoken) }
         if case .leading(let epoch) = self.role, !self.cluster.leads(self.member, epoch: epoch) {
             guard let first = self.pending.first else {
                 self.role = .following

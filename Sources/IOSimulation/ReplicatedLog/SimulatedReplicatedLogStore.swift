@@ -29,6 +29,8 @@ package final class SimulatedReplicatedLogStore: LogStore {
             let directoryID = self.cluster.directoryID
         else { preconditionFailure("the history has its genesis") }
         self.cluster.setWaker(waker, of: self.member)
+        // What was read is the history of the others.
+        self.cluster.rejoin(self.member)
         let metrics = LogMetrics()
         let log = SimulatedReplicatedLog(
             self.cluster, member: self.member, seen: self.cluster.framesCommitted, metrics: metrics)

@@ -109,6 +109,19 @@ package struct RPCMethod: Sendable {
         RPCMethod(of: grpc__health__v1__health__descriptor, "Check")
     }
 
+    /// `grpc.health.v1.Health/Watch`.
+    package static var healthWatch: RPCMethod {
+        RPCMethod(of: grpc__health__v1__health__descriptor, "Watch")
+    }
+
+    /// `ServerReflectionInfo` of version `v1`, or of `v1alpha`.
+    package static func reflection(isAlpha: Bool) -> RPCMethod {
+        RPCMethod(
+            of: isAlpha
+                ? grpc__reflection__v1alpha__server_reflection__descriptor
+                : grpc__reflection__v1__server_reflection__descriptor, "ServerReflectionInfo")
+    }
+
     private init(of service: ProtobufCServiceDescriptor, _ name: String) {
         // SAFETY: a generated constant of `n_methods` elements.
         let methods = UnsafeBufferPointer(start: service.methods, count: Int(service.n_methods))

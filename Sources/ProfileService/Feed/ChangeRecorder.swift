@@ -38,6 +38,9 @@ package final class ChangeRecorder {
         let feed = self.feed
         var hasChanges = false
         store.takeChanges { records, recorded in
+            #if CANARIES
+                if Canary.feedEntryLost.isActive, store.isSnapshotting { return }
+            #endif
             hasChanges = true
             feed.append(
                 firstLSN: first, lastLSN: mark.lsn,

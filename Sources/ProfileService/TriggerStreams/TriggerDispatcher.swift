@@ -153,7 +153,14 @@ final class TriggerDispatcher {
     }
 
     /// Settlements for one record.
-    func takeSettlements() -> Settlement? { self.settlements.take() }
+    func takeSettlements() -> Settlement? {
+        #if CANARIES
+            while Canary.acknowledgementLost.isActive, let lost = self.settlements.take() {
+                self.settled(lost)
+            }
+        #endif
+        return self.settlements.take()
+    }
 
     /// A record was not committed.
     func putBack(_ settlement: Settlement) {

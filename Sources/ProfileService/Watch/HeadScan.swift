@@ -17,12 +17,28 @@ final class HeadScan {
     private let limits: WatchLimits
     private var cursor: FeedCursor
     private var parked: [ObjectIdentifier: Entry] = [:]
+    /// Followers parked so far.
+    private var parkings: UInt64 = 0
     private var byProfile: [ProfileID: [WatchFollower]] = [:]
     private var byName: [OwnedIdentifier: [WatchFollower]] = [:]
 
     private struct Entry {
         var follower: WatchFollower
         var targets: [ProfileID]
+        /// In the order of parking: who leaves together leaves in this order, so that a run can be
+        /// repeated. The table's own order follows from addresses.
+        var number: UInt64
+    }
+
+    /// Followers that the changes of one slice concern, in the order of these changes.
+    private struct Concerned {
+        private(set) var followers: [WatchFollower] = []
+        private var found: Set<ObjectIdentifier> = []
+
+        mutating func add(_ follower: WatchFollower) {
+            guard self.found.insert(ObjectIdentifier(follower)).inserted else { return }
+            self.followers.append(follower)
+        }
     }
 
     init(_ feed: Feed, _ limits: WatchLimits) {
@@ -41,7 +57,9 @@ final class HeadScan {
         for identifier in follower.watcher.filter.identifiers {
             self.byName[identifier, default: []].append(follower)
         }
-        self.parked[ObjectIdentifier(follower)] = Entry(follower: follower, targets: targets)
+        self.parkings += 1
+        self.parked[ObjectIdentifier(follower)] = Entry(
+            follower: follower, targets: targets, number: self.parkings)
         follower.enterScan(at: self.changesThrough)
         self.plan(for: follower)
     }
@@ -91,21 +109,24 @@ final class HeadScan {
             return ([], false)
         case .gone, .failed:
             // Each finds that out itself, and waits for a descriptor if there is none.
-            let all = self.parked.values.map(\.follower)
+            let all = self.inOrder.map(\.follower)
             for follower in all { self.leave(follower) }
             return (all, true)
         case .frames(let slice):
-            var concerned: [ObjectIdentifier: WatchFollower] = [:]
+            var concerned = Concerned()
             for frame in slice.frames { self.look(through: frame, &concerned) }
-            for follower in concerned.values { self.leave(follower) }
+            for follower in concerned.followers { self.leave(follower) }
             self.move(to: slice.throughLSN, nowNanoseconds)
-            return (Array(concerned.values), true)
+            return (concerned.followers, true)
         }
     }
 
-    private func look(
-        through frame: FeedFrame, _ concerned: inout [ObjectIdentifier: WatchFollower]
-    ) {
+    /// Those that are parked, in the order of parking.
+    ///
+    /// - Complexity: O(n log n) of them.
+    private var inOrder: [Entry] { self.parked.values.sorted { $0.number < $1.number } }
+
+    private func look(through frame: FeedFrame, _ concerned: inout Concerned) {
         var records = ChangeReader(frame.records)
         while let change = try? records.next() {
             self.changes += 1
@@ -124,10 +145,8 @@ final class HeadScan {
         }
     }
 
-    private func find(
-        _ followers: [WatchFollower]?, _ concerned: inout [ObjectIdentifier: WatchFollower]
-    ) {
-        for follower in followers ?? [] { concerned[ObjectIdentifier(follower)] = follower }
+    private func find(_ followers: [WatchFollower]?, _ concerned: inout Concerned) {
+        for follower in followers ?? [] { concerned.add(follower) }
     }
 
     private func move(to lsn: UInt64, _ nowNanoseconds: UInt64) {
@@ -137,7 +156,7 @@ final class HeadScan {
             return
         }
         (self.dueChanges, self.dueNanoseconds) = (.max, .max)
-        for entry in self.parked.values {
+        for entry in self.inOrder {
             entry.follower.skip(
                 to: self.changes, through: lsn, nowNanoseconds: nowNanoseconds)
             self.plan(for: entry.follower)
@@ -148,7 +167,8 @@ final class HeadScan {
     ///
     /// - Complexity: O(parked).
     func takeEnding() -> [WatchFollower] {
-        let ending = self.parked.values.map(\.follower).filter(\.isEnding)
+        let ending = self.parked.values.filter(\.follower.isEnding)
+            .sorted { $0.number < $1.number }.map(\.follower)
         for follower in ending { self.leave(follower) }
         return ending
     }

@@ -104,6 +104,10 @@ struct ConsentWork {
                 ?? ConsentPart.Key(channel: other.channel, topic: other.topic)
             var merged = own
             merged.stored = own.stored.merged(with: other.stored, rules: self.call.rules)
+            #if CANARIES
+                let isOptIn = other.stored.state == .subscribed
+                if Canary.consentResubscribed.isActive, isOptIn { merged.stored = other.stored }
+            #endif
             merged.pendingSince = Self.pendingSince(merged.stored, own, other)
             self.part.set(merged)
             guard merged.stored != own.stored else { continue }

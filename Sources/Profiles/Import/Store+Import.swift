@@ -93,6 +93,9 @@ extension Store {
             known.counts.add(entry.counts)
             known.lsn = max(known.lsn, entry.lsn)
         }
+        #if CANARIES
+            if Canary.importRepeated.isActive { known.done = min(known.done, header.firstItem) }
+        #endif
         return known
     }
 

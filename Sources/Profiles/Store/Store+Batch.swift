@@ -119,6 +119,9 @@ extension Store {
                         index: index,
                         rejection: Rejection(rawValue: results.bytes[offset + 4]) ?? .none,
                         resultOffset: offset)
+                    #if CANARIES
+                        if Canary.batchInPart.isActive { return true }
+                    #endif
                     return false
                 }
             }

@@ -73,6 +73,20 @@ import Testing
         ChangeSpec(kind: .identified, lsn: lsn, profile: id, customID: "")
     }
 
+    /// Tables keyed by objects have the order of addresses, which no run repeats.
+    @Test func thoseWhoLeaveTogetherDoSoInTheOrderOfTheChanges() throws {
+        let names = (0 ..< 12).map { "p\($0)" }
+        let scene = try Scene(names)
+        scene.world.append(
+            names.indices.map { index in
+                Self.created(1, names[index], ProfileID(high: 2, low: UInt64(index)))
+            })
+        let left = scene.scan.proceed(nowNanoseconds: 0).left
+        #expect(
+            left.map { follower in scene.followers.firstIndex { $0 === follower } }
+                == Array(0 ..< 12))
+    }
+
     @Test func onlyThoseWhomAChangeConcernsLeave() throws {
         let scene = try Scene(["ann", "bob", "eve"])
         scene.world.append([Self.created(1, "ann", Self.ann)])
