@@ -118,9 +118,11 @@ import Testing
 
     // MARK: Consent
 
-    private static let optOut = #"{"profile_id":"p","subscriptions":{"items":[{"#
+    private static let optOut =
+        #"{"profile_id":"p","subscriptions":{"items":[{"#
         + #""channel":"CHANNEL_EMAIL","state":"SUBSCRIPTION_STATE_UNSUBSCRIBED"}]}}"#
-    private static let subscribed = #"{"profile":{"profile_id":"p","subscriptions":{"items":[{"#
+    private static let subscribed =
+        #"{"profile":{"profile_id":"p","subscriptions":{"items":[{"#
         + #""channel":"CHANNEL_EMAIL","state":"SUBSCRIPTION_STATE_SUBSCRIBED"}]}}}"#
 
     private static func request(_ state: String, _ source: String) -> String {

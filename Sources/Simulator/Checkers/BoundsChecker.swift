@@ -59,7 +59,8 @@ package final class BoundsChecker: Checker {
                 recovered.scans.scans == 0, recovered.exports.metrics.open == 0
             else {
                 throw Violation(
-                    self.name, "at rest \(pipeline.commandsWaiting) commands of "
+                    self.name,
+                    "at rest \(pipeline.commandsWaiting) commands of "
                         + "\(pipeline.bytesWaiting) bytes, \(recovered.scans.scans) scans and "
                         + "\(recovered.exports.metrics.open) exports wait")
             }

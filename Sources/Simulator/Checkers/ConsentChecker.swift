@@ -1,8 +1,8 @@
 import ProfileClient
 
 /// Once somebody was seen to have opted out, nobody is shown as subscribed again unless a person's
-/// own opt-in was sent since: not by a machine, an import, a merge, a restart or a late confirmation.
-/// And the ledger holds: it is valid, and each acknowledged entry stays in it.
+/// own opt-in was sent since: not by a machine, an import, a merge, a restart or a late
+/// confirmation. And the ledger holds: it is valid, and each acknowledged entry stays in it.
 package final class ConsentChecker: Checker {
     package let name = "consent"
 
@@ -102,7 +102,8 @@ package final class ConsentChecker: Checker {
                     self.optedOut.insert(key)
                 } else if state == "SUBSCRIPTION_STATE_SUBSCRIBED", self.optedOut.contains(key) {
                     throw Violation(
-                        self.name, "\(family) (\(id)) has opted out of \(key.channel) "
+                        self.name,
+                        "\(family) (\(id)) has opted out of \(key.channel) "
                             + "\(key.topic) and is subscribed again in \(operation.method) "
                             + "\(operation.number)")
                 }
@@ -118,7 +119,8 @@ package final class ConsentChecker: Checker {
             let count = response["entries"].count
             guard response["valid"]?.isTrue == true, count >= self.ledgerCounts[family] ?? 0 else {
                 throw Violation(
-                    self.name, "the ledger of \(family) is \(response), it had "
+                    self.name,
+                    "the ledger of \(family) is \(response), it had "
                         + "\(self.ledgerCounts[family] ?? 0) entries")
             }
             self.ledgerCounts[family] = count

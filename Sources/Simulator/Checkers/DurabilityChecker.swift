@@ -1,7 +1,7 @@
 import ProfileClient
 
-/// Every acknowledged write is there, whole and once, from its response on; of what was not acknowledged
-/// nothing is there in part, and what one reader has seen every later one sees.
+/// Every acknowledged write is there, whole and once, from its response on; of what was not
+/// acknowledged nothing is there in part, and what one reader has seen every later one sees.
 ///
 /// It looks at the events of people with one writer, whose ids are unique in their project.
 package final class DurabilityChecker: Checker {

@@ -59,8 +59,9 @@ package final class ErasureChecker: Checker {
 
     package func finish(_ world: World) throws(Violation) {
         guard self.isSearchingFiles, !self.erasedAt.isEmpty else { return }
-        guard world.pass(
-            nanoseconds: WorldSettings.erasureNanoseconds, stepsMax: Self.stepsMax)
+        guard
+            world.pass(
+                nanoseconds: WorldSettings.erasureNanoseconds, stepsMax: Self.stepsMax)
         else {
             throw Violation(self.name, "the promised time does not pass")
         }

@@ -21,7 +21,8 @@ package final class FeedChecker: Checker {
     }
 
     private var followers: [String: Follower] = [:]
-    /// Changes that acknowledged writes have made, by project and lsn: what an entry of each must have.
+    /// Changes that acknowledged writes have made, by project and lsn: what an entry of each must
+    /// have.
     private var acknowledged = [[UInt64: String]](repeating: [:], count: Projects.count)
 
     package init() {}
@@ -105,7 +106,8 @@ package final class FeedChecker: Checker {
         }
         guard lsn >= follower.current, lsn >= follower.through || follower.current == lsn else {
             throw Violation(
-                self.name, "\(operation.client) is shown lsn \(lsn) behind "
+                self.name,
+                "\(operation.client) is shown lsn \(lsn) behind "
                     + "\(max(follower.current, follower.through))")
         }
         follower.current = lsn
@@ -147,7 +149,8 @@ package final class FeedChecker: Checker {
             let shown = follower.changes[lsn] ?? []
             guard shown.contains(where: { event.isEmpty || $0.contains(" \(event) ") }) else {
                 throw Violation(
-                    self.name, "\(name) follows from \(from) through \(follower.through) and is "
+                    self.name,
+                    "\(name) follows from \(from) through \(follower.through) and is "
                         + "not shown \(event.isEmpty ? "a change" : event) of lsn \(lsn)")
             }
         }

@@ -70,7 +70,8 @@ package final class FiringChecker: Checker {
         self.firings[event] = firing
         if let settled = self.settledAt[firing], settled < operation.invokedAt {
             throw Violation(
-                self.name, "\(firing) of \(event) was settled and comes again on "
+                self.name,
+                "\(firing) of \(event) was settled and comes again on "
                     + "\(operation.client)")
         }
     }

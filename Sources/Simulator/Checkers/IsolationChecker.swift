@@ -20,7 +20,8 @@ package final class IsolationChecker: Checker {
         }
         guard !isForeign else {
             throw Violation(
-                self.name, "\(operation.method) \(operation.number) of "
+                self.name,
+                "\(operation.method) \(operation.number) of "
                     + "\(Projects.name(operation.project)) shows another project: "
                     + "\(operation.response ?? .null)")
         }

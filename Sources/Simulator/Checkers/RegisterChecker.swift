@@ -103,13 +103,15 @@ package final class RegisterChecker: Checker {
             for read in reads {
                 guard history.read(read.value, begin: read.begin, end: read.end) else {
                     throw Violation(
-                        self.name, "read \(read.operation) of \(person) saw \(read.value), which "
+                        self.name,
+                        "read \(read.operation) of \(person) saw \(read.value), which "
                             + "nobody had written")
                 }
             }
             if let (first, second) = history.conflict() {
                 throw Violation(
-                    self.name, "no order of reads and writes of \(person) explains the values "
+                    self.name,
+                    "no order of reads and writes of \(person) explains the values "
                         + "\(first) and \(second): \(self.text(person, [first, second]))")
             }
         }

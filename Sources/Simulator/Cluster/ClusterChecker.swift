@@ -1,8 +1,8 @@
 import ProfileService
 import Profiles
 
-/// All nodes of a cluster have the same state at the same lsn, whichever of them leads, and a healed
-/// cluster has one leader whom all others follow to the end.
+/// All nodes of a cluster have the same state at the same lsn, whichever of them leads, and a
+/// healed cluster has one leader whom all others follow to the end.
 final class ClusterChecker: Checker {
     /// States that are remembered, the newest ones: nodes that are further apart have replayed the
     /// history, which compares digests itself.

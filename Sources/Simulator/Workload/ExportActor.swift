@@ -32,7 +32,8 @@ final class ExportActor: StreamActor {
         }
         guard let export = self.export else { return nil }
         self.messagesLeft =
-            !self.isEnding && self.random.below(Self.cancelsOneOf) == 0 ? self.random.below(30) : nil
+            !self.isEnding && self.random.below(Self.cancelsOneOf) == 0
+            ? self.random.below(30) : nil
         self.export?.current = nil
         let request: JSONValue = [
             "project": Requests.project(self.project), "page_token": .string(export.token),

@@ -30,9 +30,11 @@ extension JSONValue {
 
     /// An object with more members behind its own.
     func adding(_ members: [(String, JSONValue?)]) -> JSONValue {
-        .object(self.members + members.compactMap { name, value in
-            value.map { JSONMember(name, $0) }
-        })
+        .object(
+            self.members
+                + members.compactMap { name, value in
+                    value.map { JSONMember(name, $0) }
+                })
     }
 
     /// The unsigned number that it is, or 0: proto3 JSON leaves zeros out.

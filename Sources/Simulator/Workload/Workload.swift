@@ -24,7 +24,8 @@ package enum Workload {
         var actors = [
             CallActor(
                 "operator", OperatorScript(preparation), history,
-                key: SimulatedKeys.operatorText, seed: self.seed(of: world, 0)) as any SimulatedActor
+                key: SimulatedKeys.operatorText, seed: self.seed(of: world, 0))
+                as any SimulatedActor
         ]
         for project in 0 ..< Projects.count {
             var number = 0
