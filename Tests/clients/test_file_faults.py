@@ -26,7 +26,7 @@ from conftest import Failure, Server, get, profiles_pb2_grpc, wait_until
 from journal import CALLS_MAX, EVENTS, NOT_APPLIED, Writer
 
 POINTS = int(os.environ.get("PROFILES_FILE_FAULTS", "0"))
-NUMBERS = range(1, POINTS + 1) if POINTS else (1, 4, 9, 30, 75)
+NUMBERS = range(1, POINTS + 1) if POINTS else (1, 5, 9, 30, 75)
 SERVERS = 2
 WRITERS = 4
 FLAGS = ("--segment-bytes", "1MiB", "--snapshot-seconds", "1", "--snapshot-log-bytes", "1MiB")
