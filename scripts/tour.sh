@@ -40,9 +40,9 @@ show() { # the words of one profilectl call
     [ "$status" -eq 0 ] || printf '(exit code %s)\n' "$status"
     printf '```\n\n'
 }
-follow() { # the words of a call that prints until it is interrupted: after a second
+follow() { # the words of a call that prints until it is interrupted: after three seconds
     printf '```console\n$ profilectl %s\n' "$(quoted "$@")"
-    timeout --signal=INT 1 "$profilectl" "$@" 2>&1 || true
+    timeout --signal=INT 3 "$profilectl" "$@" 2>&1 || true
     printf '```\n\n'
 }
 keep() { # FILE, and the words of a call that prints a key

@@ -140,8 +140,11 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
             return self.custom_parts[text]
         present = self.profiles[self.devices[text]]
         device = present.devices[text]
-        # What is late for a former holder came while the device was that one's.
-        return device.part if present is holder else device.holder_at(time)
+        # Who had the device then may have been merged away since.
+        then = device.holder_at(time)
+        if then != holder.id and self.survivor(then) is holder:
+            return then
+        return device.part if present is holder else holder.id
 
     def part_of(self, identifier, profile):
         """The profile to whose identifiers one belongs now; empty: unknown, as a device that has left."""
@@ -352,7 +355,8 @@ class Model(Tracks, Triggers, Erasures, Imports, Merges, Repairs):
         elif step == "promote":
             self.name(target, request.custom_id)
             for name, device in target.devices.items():
-                target.devices[name] = device.moved(time, target.id, target.id)
+                # A merge by request may have brought a device since.
+                target.devices[name] = device.moved(max(time, device.last_move), target.id, target.id)
         elif step == "merge":
             left = self.merge(holder, target, time, learned, response, former)
             response.merge_id = learned.merge_id

@@ -237,7 +237,7 @@ class Unmerges:
             restored.consents[key] = consent_of.merge_consent(mine, opt_out) if is_joined else opt_out
         restored.seen = max(restored.seen, self.sight_since(undoing, True))
         restored.devices = {
-            name: self.returned(merge.loser.devices.get(name), device, merge.received)
+            name: self.returned(merge.loser.devices.get(name), device, merge.received, restored.id)
             for name, device in living.devices.items()
             if device.part in undoing.parts
         }
@@ -254,10 +254,12 @@ class Unmerges:
             other.attributes[name] = had[other.id].attributes[name]
 
     @staticmethod
-    def returned(former, device, received):
-        """A device of the loser as it was, unless it was seen since; one that came back since has its own history."""
+    def returned(former, device, received, owner):
+        """A device of the loser as it was, unless it was seen since. One that came since has its own history, whose last
+        move led to its holder."""
         if not former or former.since != device.since:
-            return device
+            (time, _), moves = device.moves[-1], device.moves[:-1]
+            return replace(device, moves=(*moves, (time, owner)))
         if device.seen <= received:
             return former
         return replace(former, seen=device.seen, platform=device.platform)
@@ -297,7 +299,7 @@ class Unmerges:
         self.profiles[restored.id], self.profiles[living.id] = restored, rest
         for side in (restored, rest):
             self.devices |= {name: side.id for name in side.devices}
-            self.customs |= {name: self.custom_parts[name] for name in side.custom_aliases}
+            self.customs |= {name: self.alias_holder(name) for name in side.custom_aliases}
             if side.custom_id:
                 self.customs[side.custom_id] = side.id
         for _, event in restored.events:
@@ -310,6 +312,11 @@ class Unmerges:
         self.restore_firings(living.id, restored.id)
         restored.raise_revision(learned)
         rest.raise_revision(learned)
+
+    def alias_holder(self, custom_id):
+        """Who had a custom ID when it became an alias."""
+        merges = [merge for merge in self.merges.values() if merge.loser.custom_id == custom_id and not merge.is_final]
+        return merges[-1].loser.id
 
     def settle_consents(self, profile, before, method, learned):
         """An entry for each key that changes, and then for each that is unknown now."""
