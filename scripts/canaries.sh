@@ -18,7 +18,8 @@ names=("$@")
 # One process per fault, since the switch is one per process.
 status=0
 printf '%s\n' "${names[@]}" |
-    xargs -P "$(nproc)" -I NAME "$simulator" canary --name NAME --seeds "$seeds" | tee "$folder/canaries.txt" || status=$?
+    xargs -P "$(nproc)" -I NAME "$simulator" canary --name NAME --seeds "$seeds" |
+    tee "$folder/canaries.txt" || status=$?
 caught=$(grep -c ': caught at seed ' "$folder/canaries.txt" || true)
 echo "canaries: $caught of ${#names[@]} caught within $seeds seeds"
 [ "$status" -eq 0 ] && [ "$caught" -eq "${#names[@]}" ]

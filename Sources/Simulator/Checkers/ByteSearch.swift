@@ -6,6 +6,7 @@ enum ByteSearch {
     static func find(
         _ text: StaticString, in bytes: [UInt8], _ body: (ArraySlice<UInt8>) -> Bool
     ) {
+        // SAFETY: both buffers are read within this call, at offsets below their counts.
         text.withUTF8Buffer { wanted in
             bytes.withUnsafeBufferPointer { all in
                 guard all.count >= wanted.count else { return }

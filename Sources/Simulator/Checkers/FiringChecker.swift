@@ -10,7 +10,7 @@ package final class FiringChecker: Checker {
     private var firings: [PersonKey: String] = [:]
     /// When a firing was settled.
     private var settledAt: [String: Int] = [:]
-    /// Answered events that fire.
+    /// Events that fire, and whose responses came.
     private var acknowledged: Set<PersonKey> = []
     private var invoked: Set<PersonKey> = []
     /// Firings that wait, of the triggers of the workload, as an audit saw them.

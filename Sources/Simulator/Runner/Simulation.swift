@@ -24,7 +24,7 @@ package struct Simulation {
         #else
             precondition(plan.canary == nil, "this build has no canaries")
         #endif
-        Simulation(plan).run()
+        return Simulation(plan).run()
     }
 
     private func run() -> RunOutcome {

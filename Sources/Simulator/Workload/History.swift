@@ -86,6 +86,7 @@ package enum Outcome: Equatable, Sendable {
 
 /// One call of the workload, with all of its attempts: a call that is made again until its outcome
 /// is known is one operation.
+// SAFETY: a world and all that lives in it are used by one thread.
 package final class Operation: @unchecked Sendable {
     package let number: Int
     package let client: String

@@ -19,7 +19,7 @@ final class TrackStreamActor: StreamActor {
     private var sequence = 0
     private var sentOnStream = 0
     private var isHalfClosed = false
-    /// Without a response, in order; the first `resent` of them are on this stream.
+    /// Without a response, in order; the first `onStream` of them are on this stream.
     private var outstanding: [Sent] = []
     private var onStream = 0
 
