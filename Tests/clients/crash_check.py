@@ -85,7 +85,7 @@ class TimedLoad:
         self.writers += writers
         self.channel = channel
         time.sleep(seconds)
-        assert wait_until(lambda: sum(len(writer.acknowledged) for writer in writers) >= CALLS_MIN, 60)
+        assert wait_until(lambda: sum(len(writer.acknowledged) for writer in writers) >= CALLS_MIN, 300)
 
     def end(self):
         self.stop.set()
