@@ -255,8 +255,8 @@ class Unmerges:
 
     @staticmethod
     def returned(former, device, received, owner):
-        """A device of the loser as it was, unless it was seen since. One that came since has its own history, whose last
-        move led to its holder."""
+        """A device of the loser as it was, unless it was seen since. One that came since has its own history, whose
+        last move led to its holder."""
         if not former or former.since != device.since:
             (time, _), moves = device.moves[-1], device.moves[:-1]
             return replace(device, moves=(*moves, (time, owner)))
@@ -315,8 +315,8 @@ class Unmerges:
 
     def alias_holder(self, custom_id):
         """Who had a custom ID when it became an alias."""
-        merges = [merge for merge in self.merges.values() if merge.loser.custom_id == custom_id and not merge.is_final]
-        return merges[-1].loser.id
+        losers = [merge.loser for merge in self.merges.values() if not merge.is_final]
+        return [loser.id for loser in losers if loser.custom_id == custom_id][-1]
 
     def settle_consents(self, profile, before, method, learned):
         """An entry for each key that changes, and then for each that is unknown now."""
