@@ -54,7 +54,9 @@ let package = Package(
             ]),
 
         // The client side: apart from the server's state machines.
-        .target(name: "ProfileClient", dependencies: ["CNGHTTP2", "CMessages", "CProtobufC"]),
+        .target(
+            name: "ProfileClient",
+            dependencies: ["CNGHTTP2", "CMessages", "CProtobufC", "CLinux"]),
         .target(name: "ProfileTool", dependencies: ["ProfileClient", "ProfileOffline"]),
         .executableTarget(name: "profilectl", dependencies: ["ProfileTool", "IOLinux"]),
         .executableTarget(name: "profile-bench", dependencies: ["ProfileClient", "IOLinux"]),

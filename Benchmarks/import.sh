@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Imports of people and events over one stream: durable operations per second, CPU of the server per operation, and the
 # latency of 5,000 Tracks a second beside one. `--loops 1`.
-# PEOPLE (1000000), EVENTS (10000000), RATE (5000), CHUNK (10000), BIN (.build/release)
+# PEOPLE (1000000), EVENTS (10000000), RATE (5000), CHUNK (10000), ROUNDS (5), BIN (.build/release)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 people=${PEOPLE:-1000000}
 events=${EVENTS:-10000000}
 rate=${RATE:-5000}
 chunk=${CHUNK:-10000}
+rounds=${ROUNDS:-5}
 bin=${BIN:-.build/release}
 work=$(mktemp -d)
 source Benchmarks/servers.sh
@@ -39,12 +40,17 @@ echo "events: $(field per_second events <<< "$report") a second," \
         'BEGIN {printf "%.3f", (b - a - k) / n}') µs of CPU each; the goals are 400,000 and 0.9"
 echo "memory: $(memory imports | awk '{printf "%.0f", $1 / 1048576}') MiB"
 
-tracks() { "$bin/profile-bench" --port "${ports[imports]}" --rate "$rate" --seconds 10 --json | percentiles; }
-echo "Tracks alone, ms: $(tracks)"
-load third "$people" "$events" > "$work/third" &
-pids[third]=$!
-sleep 1
-echo "beside an import, ms: $(tracks)"
-wait "${pids[third]}" || true
-unset "pids[third]"
+tracks() { "$bin/profile-bench" --port "${ports[imports]}" --rate "$rate" --seconds 5 --json | percentiles; }
+for round in $(seq "$rounds"); do
+    # What the import before has left to be written.
+    sync
+    echo "Tracks alone, ms: $(tracks)"
+    load "beside$round" "$people" "$events" > "$work/beside" &
+    pids[load]=$!
+    sleep 1
+    echo "beside an import, ms: $(tracks)"
+    wait "${pids[load]}" || true
+    unset "pids[load]"
+    echo "events of the import meanwhile: $(field per_second events < "$work/beside") a second"
+done
 stop imports

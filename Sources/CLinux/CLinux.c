@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -58,6 +59,11 @@ int linux_epoll_wait(int epoll, linux_ready *ready, int capacity, int millisecon
     int count = epoll_wait(epoll, events, capacity < 256 ? capacity : 256, milliseconds);
     for (int i = 0; i < count; i++) ready[i] = (linux_ready){events[i].events, events[i].data.u64};
     return count;
+}
+
+int linux_poll(void *entries, uint64_t count, uint64_t nanoseconds) {
+    struct timespec time = {(time_t)(nanoseconds / 1000000000), (long)(nanoseconds % 1000000000)};
+    return ppoll(entries, count, &time, NULL);
 }
 
 int linux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }

@@ -49,6 +49,7 @@ package final class CommitPipeline: Sendable {
     /// Changed by the committer only.
     private let obstaclesCell = Atomic<UInt8>(0)
     private let isMemoryFullCell = Atomic<Bool>(false)
+    private let batchesOfCallsCell = Atomic<UInt64>(0)
     private let onPoison: @Sendable (StorageError) -> Void
     private let onShortage: @Sendable (Shortage, Bool) -> Void
     private let onLeadership: @Sendable (Leadership) -> Void
@@ -137,6 +138,12 @@ package final class CommitPipeline: Sendable {
     package func release(commands: Int, bytes: Int) {
         self.metrics.addWaiting(commands: -commands, bytes: -bytes)
     }
+
+    /// Batches of all loops so far that had a command of another call than an import.
+    var batchesOfCalls: UInt64 { self.batchesOfCallsCell.load(ordering: .relaxed) }
+
+    /// A batch has a command of another call than an import.
+    func noteCalls() { self.batchesOfCallsCell.wrappingAdd(1, ordering: .relaxed) }
 
     /// Hands a sealed batch over; from now on its commands may be committed.
     package func submit(_ batch: LogBatch) {

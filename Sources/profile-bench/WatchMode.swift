@@ -17,52 +17,65 @@ import ProfileClient
         }
         return true
     }
-    load.address = flags.address
-    load.project = flags.project
-    load.seconds = flags.seconds
-    load.key = flags.readKey()
-    guard load.lastLSN != nil || load.seconds != nil else {
+    guard load.lastLSN != nil || flags.seconds != nil else {
         fail("watch needs --until or --seconds")
     }
-    do throws(ClientError) {
-        let report = try load.run()
-        output.write(flags.wantsJSON ? "\(watchJSON(report))\n" : watchText(report))
-        finish(report.descents == 0 && report.statuses.isEmpty ? 0 : 1)
-    } catch {
-        fail("cannot reach \(load.address): \(error)", code: 3)
+    load.run(flags, "changes") { $0.descents == 0 && $0.statuses.isEmpty }
+}
+
+extension WatchLoad {
+    /// Runs the load, writes its report and ends the process.
+    ///
+    /// - Parameters:
+    ///   - unit: What a message with content is called.
+    ///   - isSuccess: Whether the program ends with 0.
+    @MainActor func run(
+        _ flags: BenchFlags, _ unit: String, isSuccess: (Report) -> Bool
+    ) -> Never {
+        var load = self
+        (load.address, load.project, load.seconds) = (flags.address, flags.project, flags.seconds)
+        load.key = flags.readKey()
+        do throws(ClientError) {
+            let report = try load.run()
+            output.write(
+                flags.wantsJSON ? "\(report.json(unit))\n" : report.text(unit))
+            finish(isSuccess(report) ? 0 : 1)
+        } catch {
+            fail("cannot reach \(load.address): \(error)", code: 3)
+        }
     }
 }
 
-private func perSecond(_ report: WatchLoad.Report) -> Int {
-    Int(Double(report.changes) / max(report.seconds, 1e-6))
-}
+extension WatchLoad.Report {
+    fileprivate var perSecond: Int { Int(Double(self.changes) / max(self.seconds, 1e-6)) }
 
-private func watchText(_ report: WatchLoad.Report) -> String {
-    let seconds = String(format: "%.2f s, CPU %.2f s", report.seconds, report.cpuSeconds)
-    let statuses = report.statuses.sorted { $0.key < $1.key }
-        .map { "; \($0.value) ended with \(RPCFailure.name(of: $0.key))" }.joined()
-    return
-        "\(report.changes) changes and \(report.heartbeats) heartbeats, \(report.bytes) bytes, in "
-        + "\(seconds), \(perSecond(report)) a second; through lsn \(report.throughLSN)"
-        + (report.descents > 0 ? "; \(report.descents) out of order" : "") + statuses + "\n"
-}
+    fileprivate func text(_ unit: String) -> String {
+        let seconds = String(format: "%.2f s, CPU %.2f s", self.seconds, self.cpuSeconds)
+        let statuses = self.statuses.sorted { $0.key < $1.key }
+            .map { "; \($0.value) ended with \(RPCFailure.name(of: $0.key))" }.joined()
+        return
+            "\(self.changes) \(unit) and \(self.heartbeats) heartbeats, \(self.bytes) bytes, in "
+            + "\(seconds), \(self.perSecond) a second; through lsn \(self.throughLSN)"
+            + (self.descents > 0 ? "; \(self.descents) out of order" : "") + statuses + "\n"
+    }
 
-private func watchJSON(_ report: WatchLoad.Report) -> JSONValue {
-    .object(of: [
-        ("changes", .number(String(report.changes))),
-        ("heartbeats", .number(String(report.heartbeats))),
-        ("bytes", .number(String(report.bytes))),
-        ("seconds", .number(String(format: "%.3f", report.seconds))),
-        ("cpu_seconds", .number(String(format: "%.3f", report.cpuSeconds))),
-        ("per_second", .number(String(perSecond(report)))),
-        ("through_lsn", .number(String(report.throughLSN))),
-        ("descents", .number(String(report.descents))),
-        (
-            "statuses",
-            .object(
-                of: report.statuses.sorted { $0.key < $1.key }.map {
-                    (RPCFailure.name(of: $0.key), .number(String($0.value)))
-                })
-        ),
-    ])
+    fileprivate func json(_ unit: String) -> JSONValue {
+        .object(of: [
+            (unit, .number(String(self.changes))),
+            ("heartbeats", .number(String(self.heartbeats))),
+            ("bytes", .number(String(self.bytes))),
+            ("seconds", .number(String(format: "%.3f", self.seconds))),
+            ("cpu_seconds", .number(String(format: "%.3f", self.cpuSeconds))),
+            ("per_second", .number(String(self.perSecond))),
+            ("through_lsn", .number(String(self.throughLSN))),
+            ("descents", .number(String(self.descents))),
+            (
+                "statuses",
+                .object(
+                    of: self.statuses.sorted { $0.key < $1.key }.map {
+                        (RPCFailure.name(of: $0.key), .number(String($0.value)))
+                    })
+            ),
+        ])
+    }
 }

@@ -32,14 +32,15 @@ import Testing
 
     /// The chunk of a message, packed; `nil`: it was rejected.
     private func chunk(
-        _ wire: [UInt8], limits: ImportChunk.PartLimits = ImportChunk.PartLimits()
+        _ wire: [UInt8], limits: ImportChunk.PartLimits = ImportChunk.PartLimits(),
+        buffers: ImportBuffers = ImportBuffers()
     ) -> ImportChunk? {
         wire.withUnsafeBytes { bytes in
             guard case .message(let request) = self.decoder.decodeImport(bytes) else { return nil }
             let chunk = ImportChunk(
                 request, project: ProjectID(rawValue: 7),
                 eventIDs: Self.store.importEventIDs(chunkID: request.chunkID),
-                content: Self.store.importContent(), limits: limits)
+                content: Self.store.importContent(), limits: limits, buffers: buffers)
             while !chunk.packSlice(with: self.decoder) {}
             return chunk
         }
@@ -208,6 +209,23 @@ import Testing
         #expect(small.parts.allSatisfy { $0.bytes.count <= 150 })
     }
 
+    /// Larger and smaller ones in turn, and one that is validated.
+    @Test func chunksInTheStorageOfOthersAreTheSame() throws {
+        func bytes(_ wire: [UInt8], _ buffers: ImportBuffers) throws -> [[UInt8]] {
+            let chunk = try #require(self.chunk(wire, buffers: buffers))
+            return (0 ..< chunk.partCount).map {
+                var buffer = ByteBuffer()
+                chunk.writePart($0, into: &buffer)
+                return Array(buffer.bytes)
+            }
+        }
+        let shared = ImportBuffers()
+        for (count, extra) in [(700, [UInt8]()), (3, []), (20_000 / 3, Wire.field(4, 1)), (1, [])] {
+            let wire = Self.message(Array(repeating: Self.track(), count: count), extra: extra)
+            #expect(try bytes(wire, shared) == bytes(wire, ImportBuffers()))
+        }
+    }
+
     @Test func contentIsThatOfTheOperationsAlone() throws {
         func content(_ wire: [UInt8]) throws -> Fingerprint {
             let chunk = try #require(self.chunk(wire))
@@ -229,7 +247,7 @@ import Testing
 
     @Test func validationIsOnePart() throws {
         let operations = Array(repeating: Self.track(), count: 5_000)
-        #expect(try #require(self.chunk(Self.message(operations))).partCount == 5)
+        #expect(try #require(self.chunk(Self.message(operations))).partCount == 20)
         let validation = Self.message(operations, extra: Wire.field(4, 1))
         let chunk = try #require(self.chunk(validation))
         #expect(chunk.partCount == 1 && chunk.isValidation && chunk.items(ofPart: 0) == 0)

@@ -172,6 +172,37 @@ import Testing
         #expect(call.status == 0 && call.responses.count == 20)
     }
 
+    // MARK: Other calls
+
+    /// The most commands that wait for the log at once, while a chunk of as many parts of two
+    /// operations is imported.
+    private static func peak(parts: Int, _ id: String, _ harness: NodeHarness) throws -> Int {
+        let metrics = try #require(harness.node.recovered).pipeline.metrics
+        let client = try harness.connect()
+        let call = try client.open(Self.method)
+        try client.send(try Self.chunk(id, parts * 2), on: call)
+        client.finishRequests(of: call)
+        var peak = 0
+        while try harness.stepOne() { peak = max(peak, metrics.commandsWaiting) }
+        #expect(call.status == 0 && call.responses.map(Self.counts) == [[Int64(parts) * 2, 0, 0]])
+        return peak
+    }
+
+    @Test func importsMakeWayForAWhileAfterEachCallThatWrites() throws {
+        let harness = try NodeHarness.serving(configure: { configuration in
+            Self.small(&configuration)
+            configuration.streams.importYieldBatches = 10
+        })
+        _ = try harness.call("Track", Requests.track("p", ["e0"]))
+        #expect(try Self.peak(parts: 8, "beside", harness) == 2)
+        // The tenth batch with a part is the first that may have more.
+        #expect(try Self.peak(parts: 60, "alone", harness) == 8)
+        _ = try harness.call("GetProfile", Requests.person("p"))
+        #expect(try Self.peak(parts: 20, "again", harness) == 8)
+        _ = try harness.call("Track", Requests.track("p", ["e1"]))
+        #expect(try Self.peak(parts: 8, "beside again", harness) == 2)
+    }
+
     // MARK: What ends a stream
 
     @Test func whatEndsAStreamKeepsWhatCameBefore() throws {

@@ -11,10 +11,11 @@ NATIVE = ("email_address", "phone_number", "language", "region", "timezone")
 
 
 def groups(parts):
-    """The parts of an export, person by person."""
+    """The parts of an export by person; a part with a page token is the last of its person."""
     person = []
     for part in parts:
         if part.HasField("profile"):
+            # Of one who was erased meanwhile the rest does not come.
             person = []
         person.append(part)
         if part.page_token:

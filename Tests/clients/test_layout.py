@@ -33,7 +33,7 @@ ALLOWED = {
         "Synchronization",
     },
     "profiled": {"ProfileServer", "Foundation"},
-    "ProfileClient": {"CNGHTTP2", "CMessages", "CProtobufC", "Glibc"},
+    "ProfileClient": {"CNGHTTP2", "CMessages", "CProtobufC", "CLinux", "Glibc"},
     "ProfileOffline": {"ProfileService", "Storage", "Messages", "Profiles", "IOLinux", "IOCore", "Bytes"},
     "ProfileTool": {"ProfileClient", "ProfileOffline", "Glibc", "Foundation"},
     "profilectl": {"ProfileTool", "IOLinux", "Foundation"},

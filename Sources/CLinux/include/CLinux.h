@@ -18,6 +18,8 @@ int linux_epoll_create(void);
 int linux_epoll_ctl(int epoll, int operation, int descriptor, uint32_t events, uint64_t tag);
 /// Waits at most `milliseconds` (-1: no timeout); fills at most `capacity` (1...256) entries.
 int linux_epoll_wait(int epoll, linux_ready *ready, int capacity, int milliseconds);
+/// ppoll(2): waits at most `nanoseconds` for one of `count` entries of type struct pollfd.
+int linux_poll(void *entries, uint64_t count, uint64_t nanoseconds);
 int linux_eventfd(void);
 /// Adds 1 to an eventfd, which makes it readable; one whose counter is full is readable already.
 void linux_eventfd_signal(int event);

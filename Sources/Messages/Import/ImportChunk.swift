@@ -52,6 +52,7 @@ package final class ImportChunk {
     private var content: ImportContent
     /// The request, until all of it is packed.
     private var message: ByteBuffer
+    private let buffers: ImportBuffers
     private var operations: [Range<Int>]
     /// Operations that are packed.
     private var packed = 0
@@ -65,7 +66,8 @@ package final class ImportChunk {
     /// Keeps a copy of the request.
     package init(
         _ request: DecodedImport, project: ProjectID, eventIDs: ImportEventIDs,
-        content: ImportContent, limits: PartLimits = PartLimits()
+        content: ImportContent, limits: PartLimits = PartLimits(),
+        buffers: ImportBuffers = ImportBuffers()
     ) {
         self.isValidation = request.isValidation
         self.project = project
@@ -74,14 +76,20 @@ package final class ImportChunk {
         self.limits = request.isValidation ? .ofValidation : limits
         self.eventIDs = eventIDs
         self.content = content
-        var message = ByteBuffer(capacity: request.message.count)
-        message.append(request.message)
-        self.message = message
+        self.buffers = buffers
+        self.message = buffers.takeMessage(bytes: request.message.count)
+        self.message.append(request.message)
         self.operations = request.operations
         self.operationCount = request.operations.count
         // Headers of items and of Tracks, and ids of events, are longer than on the wire.
-        self.payload = ByteBuffer(
-            capacity: request.message.count + request.operations.count * Self.overheadBytes)
+        self.payload = buffers.takePayload(
+            bytes: request.message.count + request.operations.count * Self.overheadBytes)
+    }
+
+    deinit {
+        var payload = ByteBuffer()
+        swap(&payload, &self.payload)
+        self.buffers.give(payload: payload)
     }
 
     /// What an item with one event takes more than its message, in bytes.
@@ -113,7 +121,9 @@ package final class ImportChunk {
         guard self.packed == self.operationCount else { return false }
         if self.parts.isEmpty { self.parts.append(Part(firstItem: 0, bytes: 0 ..< 0)) }
         // Up to another message, at most as much again.
-        self.message = ByteBuffer()
+        var message = ByteBuffer()
+        swap(&message, &self.message)
+        self.buffers.give(message: message)
         self.operations = []
         return true
     }

@@ -213,6 +213,10 @@ package struct Load {
             }
         }
 
+        /// The end of each wait spins: the kernel wakes a thread some 50 µs late, and a late start
+        /// would count as latency.
+        private static let spinNanoseconds: UInt64 = 60_000
+
         /// Sleeps until a socket is ready, a call is due, or the second is over.
         private func wait(until second: UInt64) {
             let now = Load.now()
@@ -220,9 +224,8 @@ package struct Load {
                 self.load.rate != nil && !self.idle.isEmpty && !self.isDone(now)
                 ? min(second, self.due) : second
             let rest = next > now ? next - now : 0
-            // A wait below one millisecond spins: poll has no shorter timeout, and a late start
-            // would count as latency.
-            self.connections.wait(milliseconds: Int32(rest / 1_000_000))
+            self.connections.wait(
+                nanoseconds: rest > Self.spinNanoseconds ? rest - Self.spinNanoseconds : 0)
         }
 
         /// Interleaves the shares evenly: 80 and 20 become a, a, b, a, a repeatedly, not 80 of one

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// The connections of a load. One that the server asks to end (GOAWAY) is replaced at once, and
@@ -73,9 +74,10 @@ struct LoadConnections {
     }
 
     /// Sleeps until one of them is ready, or for the time.
-    mutating func wait(milliseconds: Int32) {
+    mutating func wait(nanoseconds: UInt64) {
         // One that has ended is replaced before anything can be waited for.
         let hasEnded = self.current.contains { !$0.connection.acceptsCalls }
-        poll(&self.polled, nfds_t(self.polled.count), hasEnded ? 0 : milliseconds)
+        // SAFETY: the array has as many entries as are given.
+        linux_poll(&self.polled, UInt64(self.polled.count), hasEnded ? 0 : nanoseconds)
     }
 }

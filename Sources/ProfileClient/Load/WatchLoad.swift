@@ -62,7 +62,7 @@ package struct WatchLoad {
         var now = begin
         while !self.isDone(readers, after: now - begin) {
             try connections.turn()
-            connections.wait(milliseconds: 100)
+            connections.wait(nanoseconds: 100_000_000)
             now = Self.now(CLOCK_MONOTONIC)
         }
         var report = Report(

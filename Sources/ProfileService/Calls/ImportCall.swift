@@ -84,7 +84,8 @@ final class ImportCall: LiveCall {
         let chunk = ImportChunk(
             request, project: context.project,
             eventIDs: store.importEventIDs(chunkID: request.chunkID),
-            content: store.importContent(), limits: self.loop.streamLimits.importParts)
+            content: store.importContent(), limits: self.loop.streamLimits.importParts,
+            buffers: self.loop.imports.buffers)
         self.work.append(Work(chunk: chunk, ticket: self.requests.begin()))
         self.requests.advance()
         self.continueLater()
@@ -301,7 +302,10 @@ final class ImportQueue {
             queue.openCount += 1
         }
 
-        deinit { self.queue.openCount -= 1 }
+        deinit {
+            self.queue.openCount -= 1
+            if self.queue.openCount == 0 { self.queue.buffers.removeAll() }
+        }
     }
 
     /// How the turn of an import ended.
@@ -318,6 +322,20 @@ final class ImportQueue {
     /// Parts that wait for the log.
     var partsInFlight = 0
     private(set) var openCount = 0
+    /// Of chunks that are done, while an import is open.
+    let buffers = ImportBuffers()
+    /// What `CommitPipeline.batchesOfCalls` was when parts were last submitted, and how often in a
+    /// row it was that.
+    private var callsSeen: UInt64 = 0
+    private var batchesAlone = 0
+
+    /// Whether another call has written lately. Once a batch.
+    func isBesideCalls(_ pipeline: CommitPipeline, yieldBatches: Int) -> Bool {
+        let calls = pipeline.batchesOfCalls
+        self.batchesAlone = calls == self.callsSeen ? min(self.batchesAlone + 1, yieldBatches) : 0
+        self.callsSeen = calls
+        return self.batchesAlone < yieldBatches
+    }
 
     /// A place for one more import; `nil`: there are as many as may be.
     func makePlace(most: Int) -> Place? {
@@ -326,13 +344,19 @@ final class ImportQueue {
 }
 
 extension ServiceLoop {
-    /// Adds parts of imports to the open batch, as many as may be in flight. Once a tick.
+    /// Adds parts of imports to the open batch, behind the commands of other calls. Once a tick.
+    ///
+    /// A batch takes half of what may be in flight: the next half is cut while it is in the log.
     func submitImportParts() {
-        guard !self.imports.waiting.isEmpty else { return }
+        if !self.batch.isEmpty { self.partition?.pipeline.noteCalls() }
+        guard !self.imports.waiting.isEmpty, let pipeline = self.partition?.pipeline else { return }
+        let limits = self.streamLimits
+        let isBeside = self.imports.isBesideCalls(pipeline, yieldBatches: limits.importYieldBatches)
+        let inFlightMax =
+            isBeside ? limits.importPartsBesideCallsMax : limits.importPartsInFlightMax
+        let end = min(inFlightMax, self.imports.partsInFlight + max(1, inFlightMax / 2))
         var blocked: [CallToken] = []
-        while self.imports.partsInFlight < self.streamLimits.importPartsInFlightMax,
-            !self.imports.waiting.isEmpty
-        {
+        while self.imports.partsInFlight < end, !self.imports.waiting.isEmpty {
             let token = self.imports.waiting.removeFirst()
             guard let call = self.liveCalls[token] as? ImportCall else { continue }
             switch call.submitNextPart() {
@@ -340,6 +364,9 @@ extension ServiceLoop {
             case .more: self.imports.waiting.append(token)
             case .blocked: blocked.append(token)
             }
+        }
+        if !self.imports.waiting.isEmpty, self.imports.partsInFlight < inFlightMax {
+            self.transport.wake()
         }
         self.imports.waiting += blocked
     }

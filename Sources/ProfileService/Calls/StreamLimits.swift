@@ -13,9 +13,14 @@ package struct StreamLimits: Sendable {
     /// Open imports of a loop. Each keeps two messages: packed, and one of them as it came, some 20
     /// MiB at most.
     package var importStreamsMax = 16
-    /// Parts of imports of a loop that wait for the log: one is applied while the next is cut, and
-    /// other calls wait for no more than these.
-    package var importPartsInFlightMax = 2
+    /// Parts of imports of a loop that wait for the log while no other call writes: half of them
+    /// are applied while the other half is cut. More would only make frames longer.
+    package var importPartsInFlightMax = 8
+    /// The same beside other calls, which wait for no more than these.
+    package var importPartsBesideCallsMax = 2
+    /// Batches with parts, since the last call that wrote, in which imports still make way: some 50
+    /// ms.
+    package var importYieldBatches = 64
     /// Where imports are cut.
     package var importParts = ImportChunk.PartLimits()
     /// Health watches of one connection; they live for ever (H9).

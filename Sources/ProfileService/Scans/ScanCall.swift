@@ -28,11 +28,6 @@ final class ScanCall: ServedCall {
         case failed(CallFailure)
     }
 
-    private struct State: Sendable {
-        var outcome: Outcome?
-        var isClosed = false
-    }
-
     let token: CallToken
     let question: Question
     let project: ProjectID
@@ -43,7 +38,7 @@ final class ScanCall: ServedCall {
     let now: Int64
     /// Monotonic; `UInt64.max`: none.
     let deadlineNanoseconds: UInt64
-    private let state = Guarded(State())
+    private let outcome = Guarded<Outcome?>(nil)
 
     init(
         _ question: Question, _ context: RequestContext, _ filter: CompiledFilter,
@@ -62,19 +57,14 @@ final class ScanCall: ServedCall {
 
     /// Takes the outcome; `nil`: there is none yet.
     func takeOutcome() -> Outcome? {
-        self.state.withLock { state in
-            defer { state.outcome = nil }
-            return state.outcome
+        self.outcome.withLock { outcome in
+            defer { outcome = nil }
+            return outcome
         }
     }
 
-    /// The call has ended.
-    func close() { self.state.withLock { $0.isClosed = true } }
-
     // MARK: The worker
 
-    var isClosed: Bool { self.state.withLock { $0.isClosed } }
-
     /// Leaves the outcome for the loop.
-    func end(_ outcome: Outcome) { self.state.withLock { $0.outcome = outcome } }
+    func end(_ outcome: Outcome) { self.outcome.withLock { $0 = outcome } }
 }

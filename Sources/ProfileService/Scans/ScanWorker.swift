@@ -132,7 +132,6 @@ package final class ScanWorker: Steppable {
     /// - Returns: Whether the scan has ended.
     private func proceed(_ run: Run, _ now: UInt64) -> Bool {
         let call = run.call
-        if call.isClosed { return true }
         guard self.isServed(call.project) else {
             self.end(call, .failed(.rejected(.projectDeleted)))
             return true

@@ -77,8 +77,5 @@ final class ScannedCall: LiveCall {
     func cancelled() { self.leave() }
 
     /// The worker shall forget the scan.
-    private func leave() {
-        self.scan.close()
-        self.scans.calls.signal(self.scan)
-    }
+    private func leave() { self.scans.calls.signal(self.scan) }
 }

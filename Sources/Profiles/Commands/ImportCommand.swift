@@ -8,9 +8,9 @@ import Bytes
 package enum ImportLimits {
     /// Operations of one chunk, as the contract has it.
     package static let operationsMax = 10_000
-    /// lsns of one part, unless it has one operation alone: an apply of about a millisecond, which
-    /// is what an import adds to the latency of other calls.
-    package static let partOperationsMax = 1_000
+    /// lsns of one part, unless it has one operation alone: an apply of some 300 µs, of which two
+    /// are what an import adds to the latency of other calls.
+    package static let partOperationsMax = 250
     /// Bytes of the items of one part, unless it has one operation alone.
     package static let partBytesMax = 256 << 10
     /// Bytes of ledger entries that one part may make, unless it has one operation alone: each

@@ -1,5 +1,8 @@
 import Bytes
 
+// SAFETY: what a scan found last belongs to the scan, which compares one profile at a time; the
+// address of a name is compared and never followed.
+
 /// What a filter is evaluated on: a profile, and in triggers an event.
 ///
 /// Evaluation is generic over it, and so is compiled for each: no existential, no allocation. All
@@ -82,17 +85,43 @@ struct FilterValue {
     }
 }
 
+/// The number of the attribute that a scan found last: the profiles behind it are compared by the
+/// number, which a project gives to one name for ever.
+struct FoundName {
+    /// Where the name is that was looked for; `nil`: none was found.
+    private var text: UnsafeRawPointer?
+    private var number = 0
+
+    func number(of name: UnsafeRawBufferPointer) -> Int? {
+        self.text != nil && self.text == name.baseAddress ? self.number : nil
+    }
+
+    mutating func note(_ name: UnsafeRawBufferPointer, number: Int) {
+        self.text = name.baseAddress
+        self.number = number
+    }
+}
+
 extension AttributePart {
     /// The value of an attribute; `nil`: the profile has none of this name.
     ///
     /// Names are compared as texts: a reader's thread may not search the table of names, and may
     /// resolve the numbers of what it sees.
+    ///
+    /// - Parameter last: What the same scan found last; its names are kept at their places.
     func filterValue(
-        _ name: UnsafeRawBufferPointer, _ names: NameTable, totalBytes: Int
+        _ name: UnsafeRawBufferPointer, _ names: NameTable, totalBytes: Int,
+        last: UnsafeMutablePointer<FoundName>?
     ) -> FilterValue? {
         var found: FilterValue?
+        let known = last?.pointee.number(of: name)
         _ = self.hasFilterValue(totalBytes: totalBytes) { number, value in
-            guard names.name(number).equals(name) else { return false }
+            if let known {
+                guard number == known else { return false }
+            } else {
+                guard names.name(number).equals(name) else { return false }
+                last?.pointee.note(name, number: number)
+            }
             found = value
             return true
         }

@@ -17,12 +17,16 @@ extension Store {
     ///   - filter: Of either scope; without an event every comparison with one is false.
     ///   - names: Of the profile's project.
     ///   - now: The time of the call that asks, in microseconds since 1970.
+    ///   - last: What a scan found last with this filter, in this project.
     /// - Complexity: As `CompiledFilter.matches`; a lock of the suppressions for `suppressed`.
     @inline(__always)
     func matches(
-        _ filter: CompiledFilter, header: ProfileHeader, names: NameTable, now: Int64
+        _ filter: CompiledFilter, header: ProfileHeader, names: NameTable, now: Int64,
+        last: UnsafeMutablePointer<FoundName>? = nil
     ) -> Bool {
-        filter.matches(StoredSubject(self, header, names), now: now)
+        var subject = StoredSubject(self, header, names)
+        subject.lastFound = last
+        return filter.matches(subject, now: now)
     }
 
     /// As above, of any project.
@@ -95,6 +99,7 @@ private struct StoredSubject: FilterSubject {
     var edit: UnsafePointer<ProfileEdit>?
     /// How many of its events happened.
     var pendingCount = 0
+    var lastFound: UnsafeMutablePointer<FoundName>?
 
     init(
         _ store: Store, _ header: ProfileHeader, _ names: NameTable,
@@ -141,7 +146,7 @@ private struct StoredSubject: FilterSubject {
 
     func attribute(_ name: UnsafeRawBufferPointer) -> FilterValue? {
         self.attributes?.filterValue(
-            name, self.names, totalBytes: Int(self.header.attributesBytes))
+            name, self.names, totalBytes: Int(self.header.attributesBytes), last: self.lastFound)
     }
 
     func hasAttribute(where body: (FilterValue) -> Bool) -> Bool {

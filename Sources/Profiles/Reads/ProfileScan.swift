@@ -76,6 +76,7 @@ private struct ScanPiece {
     let workMax: Int
     var matches = 0
     var work = 0
+    var lastFound = FoundName()
     var copied: [Store.Copied] = []
     /// One that is still to be evaluated.
     var large: Store.Copied?
@@ -222,9 +223,10 @@ extension Store {
             piece.large = self.copy(header, piece.now ?? piece.time, to: &copies)
             return .stop
         }
-        if self.matches(
-            piece.filter, header: header.pointee, names: piece.names, now: piece.time)
-        {
+        let isMatch = self.matches(
+            piece.filter, header: header.pointee, names: piece.names, now: piece.time,
+            last: &piece.lastFound)
+        if isMatch {
             piece.matches += 1
             if let now = piece.now { piece.copied.append(self.copy(header, now, to: &copies)) }
         }
