@@ -87,4 +87,14 @@ import Testing
         network.cutAll()
         #expect(pairs[0].received() == nil)
     }
+
+    @Test func cutReachesAnEndWhoseOtherIsClosedAlready() throws {
+        let (network, pairs) = try Self.pairs(1)
+        let connection = network.connections[0]
+        network.delay(connection, nanoseconds: .max)
+        pairs[0].client.close()
+        #expect(pairs[0].received()?.isEmpty == true)
+        network.cut(connection)
+        #expect(pairs[0].received() == nil)
+    }
 }

@@ -121,8 +121,16 @@ package final class SimulatedNetwork: Network {
         }
     }
 
-    /// Cuts a connection: both ends see it closed, and bytes under way are lost.
-    package func cut(_ connection: Int32) { self.state.withLock { $0.cut(connection) } }
+    /// Cuts a connection: both ends see it closed, and bytes under way are lost. One end may have
+    /// closed it before, unheard by the other.
+    package func cut(_ connection: Int32) {
+        self.state.withLock { state in
+            if state.ends[connection] != nil { return state.cut(connection) }
+            for left in state.ends.keys.sorted() where state.ends[left]?.other == connection {
+                state.cut(left)
+            }
+        }
+    }
 
     /// Connections with an end that is still open.
     package var openEnds: Int { self.state.withLock { $0.ends.count } }

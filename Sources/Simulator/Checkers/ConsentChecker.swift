@@ -1,6 +1,6 @@
 import ProfileClient
 
-/// Once somebody was seen to have opted out, nobody is shown as subscribed again unless a person's
+/// Once somebody's opt-out was acknowledged, nobody is shown as subscribed again unless a person's
 /// own opt-in was sent since: not by a machine, an import, a merge, a restart or a late
 /// confirmation. And the ledger holds: it is valid, and each acknowledged entry stays in it.
 package final class ConsentChecker: Checker {
@@ -13,7 +13,7 @@ package final class ConsentChecker: Checker {
         var topic: String
     }
 
-    /// Opt-outs that were shown or acknowledged, and nothing since that may undo them.
+    /// Opt-outs that were acknowledged, and nothing since that may undo them.
     private var optedOut: Set<Key> = []
     /// Those that an open call may undo, by operation.
     private var inDoubt: [Int: Set<Key>] = [:]
@@ -51,7 +51,9 @@ package final class ConsentChecker: Checker {
             }
             self.optedOut.subtract(undone)
             self.inDoubt[operation.number] = undone
-        case .responded(let response, _): try self.look(response, operation, family)
+        case .responded(let response, _):
+            try self.look(response, operation, family)
+            self.noteOptOuts(response, operation, family)
         case .ended(let outcome):
             let undone = self.inDoubt.removeValue(forKey: operation.number) ?? []
             if case .rejected = outcome { self.optedOut.formUnion(undone) }
@@ -63,6 +65,26 @@ package final class ConsentChecker: Checker {
                 self.entries[family, default: []].append((hash, event.time))
             }
         case .lost: break
+        }
+    }
+
+    /// What this call has opted out of. What a profile shows besides may be older than an opt-in on
+    /// another profile of the family, to which it yields when the two are merged.
+    private func noteOptOuts(
+        _ response: JSONValue, _ operation: Operation, _ family: PersonKey
+    ) {
+        let changes = operation.request["changes"]?.items ?? []
+        for item in response["subscriptions"]?["items"]?.items ?? []
+        where item["state"]?.text == "SUBSCRIPTION_STATE_UNSUBSCRIBED" {
+            let key = Key(
+                family: family, profile: response["profile_id"]?.text ?? "",
+                channel: item["channel"]?.text ?? "", topic: item["topic"]?.text ?? "")
+            let isOfThisCall = changes.contains { change in
+                key.channel == "CHANNEL_" + (change["channel"]?.text ?? "").uppercased()
+                    && key.topic == change["topic"]?.text ?? ""
+                    && change["state"]?.text == "unsubscribed"
+            }
+            if isOfThisCall { self.optedOut.insert(key) }
         }
     }
 
@@ -98,9 +120,7 @@ package final class ConsentChecker: Checker {
                 let key = Key(
                     family: family, profile: id, channel: item["channel"]?.text ?? "",
                     topic: item["topic"]?.text ?? "")
-                if state == "SUBSCRIPTION_STATE_UNSUBSCRIBED" {
-                    self.optedOut.insert(key)
-                } else if state == "SUBSCRIPTION_STATE_SUBSCRIBED", self.optedOut.contains(key) {
+                if state == "SUBSCRIPTION_STATE_SUBSCRIBED", self.optedOut.contains(key) {
                     throw Violation(
                         self.name,
                         "\(family) (\(id)) has opted out of \(key.channel) "

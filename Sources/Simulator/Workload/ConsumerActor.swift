@@ -24,6 +24,8 @@ final class ConsumerActor: StreamActor {
     private var openedAt: UInt64 = 0
     /// Firings that came on the last stream that ended in order while the run ends.
     private var comesToAnEnd = 0
+    /// Writes that had ended when the last stream was opened.
+    private var writesSeen = 0
 
     init(
         _ name: String, project: Int, _ history: History, _ preparation: Preparation, key: String,
@@ -33,7 +35,12 @@ final class ConsumerActor: StreamActor {
         super.init(name, project: project, history, key: key, seed: seed)
     }
 
-    override var isIdle: Bool { !self.isEnding || self.comesToAnEnd >= 2 }
+    /// Once the world heals: whether nothing has come on two streams, and no write has ended since,
+    /// whose firing could be still to come.
+    override var isIdle: Bool {
+        !self.isEnding
+            || self.comesToAnEnd >= 2 && self.writesSeen == self.history.writesEnded
+    }
 
     override var patienceNanoseconds: UInt64 { Self.silenceNanoseconds }
 
@@ -58,6 +65,8 @@ final class ConsumerActor: StreamActor {
         self.turns = 0
         self.isOpen = true
         self.openedAt = world.nowNanoseconds
+        if self.writesSeen != self.history.writesEnded { self.comesToAnEnd = 0 }
+        self.writesSeen = self.history.writesEnded
         return call
     }
 

@@ -145,6 +145,9 @@ package final class History {
     /// The greatest lsn that any response has named.
     package private(set) var newestLSN: UInt64 = 0
 
+    /// Writes of events and values that have ended. Once a world is at rest it grows no more.
+    private(set) var writesEnded = 0
+
     /// What clients found wrong themselves, such as a response that no request asked for; the
     /// first of it.
     package private(set) var complaint: String?
@@ -188,6 +191,7 @@ package final class History {
         operation.endedAt = self.time
         operation.outcome = outcome
         if outcome == .ok { self.noteLSN(of: operation) }
+        if case .write = operation.purpose { self.writesEnded += 1 }
         self.onEvent(HistoryEvent(time: self.time, operation: operation, kind: .ended(outcome)))
     }
 

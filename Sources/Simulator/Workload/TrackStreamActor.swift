@@ -22,6 +22,8 @@ final class TrackStreamActor: StreamActor {
     /// Without a response, in order; the first `onStream` of them are on this stream.
     private var outstanding: [Sent] = []
     private var onStream = 0
+    /// The server takes no writes now, such as one that does not lead: another may.
+    private var isMisdirected = false
 
     init(_ name: String, _ number: Int, project: Int, _ history: History, key: String, seed: UInt64)
     {
@@ -40,10 +42,15 @@ final class TrackStreamActor: StreamActor {
         self.sentOnStream = 0
         self.onStream = 0
         self.isHalfClosed = false
+        self.isMisdirected = false
         return try? client.open(.profiles("TrackStream"))
     }
 
     override func act(_ client: WireClient, _ call: WireCall, _ world: any ClientWorld) -> Bool {
+        if self.isMisdirected {
+            self.abandon(world)
+            return true
+        }
         guard !self.isHalfClosed else { return false }
         // What an earlier stream left comes first, in its order.
         if self.onStream < self.outstanding.count {
@@ -104,6 +111,7 @@ final class TrackStreamActor: StreamActor {
             // Another attempt follows on the next stream, from this request on.
             if [8, 14].contains(failure.code) {
                 self.history.lose(first.operation)
+                self.isMisdirected = true
                 self.outstanding.removeFirst()
                 self.outstanding.append(first)
                 self.onStream -= 1
