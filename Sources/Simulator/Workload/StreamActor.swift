@@ -122,6 +122,8 @@ package class StreamActor: SimulatedActor {
         self.call = nil
         self.client = nil
         self.ended(outcome)
+        // The node of this stream may follow: the next one finds out anew who leads.
+        if world.hasFollowers { self.link.drop() }
         self.rest(
             world, outcome == .ok ? 0 : ClientTimes.retryNanoseconds)
     }
