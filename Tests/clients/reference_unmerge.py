@@ -255,8 +255,8 @@ class Unmerges:
 
     @staticmethod
     def returned(former, device, received, owner):
-        """A device of the loser as it was, unless it was seen since. One that came since has its own history, whose
-        last move led to its holder."""
+        """A device of the loser as it was, unless it was seen since. One that came since has its own history,
+        whose last move led to its holder."""
         if not former or former.since != device.since:
             (time, _), moves = device.moves[-1], device.moves[:-1]
             return replace(device, moves=(*moves, (time, owner)))

@@ -24,4 +24,15 @@ package struct RunSummary: Equatable, Sendable {
     package var methods: [String: Int] = [:]
     /// The last steps, one a line.
     package var tail: [String]
+
+    package init(
+        seed: UInt64, trace: UInt64, counts: RunCounts, methods: [String: Int] = [:],
+        tail: [String]
+    ) {
+        self.seed = seed
+        self.trace = trace
+        self.counts = counts
+        self.methods = methods
+        self.tail = tail
+    }
 }
