@@ -10,7 +10,7 @@ ROUNDS ?= 50
 WATCH_ROUNDS ?= 200
 SEEDS ?= 1000
 HOURS ?=
-SCENARIO ?= both
+SCENARIO ?= local
 FUZZ_SECONDS ?= 10
 MINUTES ?= 30
 SOAK_RATE ?= 2000
@@ -126,7 +126,7 @@ snapshot-damage-test: deps ## the same and every bit, on snapshots (F7)
 snapshot-crash-test: deps ## a crash and a power cut at every call of snapshots and removals, on the simulated disk (F11)
 	PROFILES_CRASH_ROUNDS=12 PROFILES_CRASH_SAMPLES=10 swift test --filter SnapshotPowerCutTests 2>&1 | grep -E '^F11|✘|error:|Test run'
 
-simulate: deps build ## whole nodes in a simulated world, SEEDS of them or HOURS long (SCENARIO local, replicated, both)
+simulate: deps build ## whole nodes in a simulated world, SEEDS of them or HOURS long (SCENARIO: local, replicated, both)
 	.build/release/profile-simulator run --scenario $(SCENARIO) $(if $(HOURS),--hours $(HOURS),--seeds $(SEEDS))
 
 watch-kill-test: deps test-deps build ## kill -9 under load with watchers and consumers of triggers (WATCH_ROUNDS)

@@ -22,7 +22,7 @@ unit_failed=$(grep -cE '^✘ Test .* failed' "$logs/unit.log" || true)
 echo "== simulation"
 swift build -c release
 simulation_status=0
-.build/release/profile-simulator run --seeds 100 --scenario both || simulation_status=$?
+.build/release/profile-simulator run --seeds 200 --scenario local || simulation_status=$?
 
 echo "== real clients"
 clients_status=0

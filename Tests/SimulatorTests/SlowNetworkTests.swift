@@ -88,6 +88,16 @@ import Testing
         #expect(pairs[0].received() == nil)
     }
 
+    /// The client closes its end before the server looks at its own.
+    @Test func cutOfAHalfOpenConnectionIsSeenAlthoughItsClientCloses() throws {
+        let (network, pairs) = try Self.pairs(1)
+        let connection = network.connections[0]
+        network.delay(connection, nanoseconds: .max)
+        network.cut(connection)
+        pairs[0].client.close()
+        #expect(pairs[0].received() == nil)
+    }
+
     @Test func cutReachesAnEndWhoseOtherIsClosedAlready() throws {
         let (network, pairs) = try Self.pairs(1)
         let connection = network.connections[0]

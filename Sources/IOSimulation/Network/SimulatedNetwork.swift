@@ -281,7 +281,8 @@ extension SimulatedNetwork {
                 for waiting in listener.backlog { self.close(waiting) }
             }
             guard let end = self.ends.removeValue(forKey: descriptor) else { return }
-            guard var other = self.ends[end.other] else { return }
+            // Of a connection that was cut, both ends know already.
+            guard var other = self.ends[end.other], !other.isPeerGone else { return }
             other.isPeerGone = true
             other.endDueAt = other.dueAt(self.now)
             self.ends[end.other] = other

@@ -68,7 +68,11 @@ package final class ErasureChecker: Checker {
         for node in world.nodes {
             for file in node.disk.snapshot.files where !file.path.contains("backup") {
                 if let word = self.erasedWord(in: file.content, before: .max) {
-                    throw Violation(self.name, "\(file.path) still has \(word), who was erased")
+                    let all = node.disk.snapshot.files.map(\.path).joined(separator: " ")
+                    throw Violation(
+                        self.name,
+                        "\(file.path) of node \(node.index) still has \(word), who was erased; "
+                            + "its files are \(all)")
                 }
             }
         }
