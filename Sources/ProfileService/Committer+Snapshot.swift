@@ -23,7 +23,8 @@ extension Committer {
             self.collectEvents()
             guard self.checkpointLSN != self.results.appliedLSN else {
                 if self.hasFailed { snapshots.fail(.logFailed) }
-                return false
+                // The log was asked when to look again before the tick was in flight.
+                return self.framesInFlight > 0
             }
         }
         return self.beginSnapshot(snapshots)

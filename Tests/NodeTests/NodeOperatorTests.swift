@@ -31,6 +31,21 @@ import Testing
         #expect(again.node.recovered?.report.snapshot != nil)
     }
 
+    /// Nothing was written since the one before: a tick brings the record that it is known by.
+    @Test(arguments: TestLog.allCases)
+    func snapshotsOfAServerAtRestHaveLSNsOfTheirOwn(log: TestLog) throws {
+        let harness = try log.world().start()
+        try Self.write(harness, 1 ... 3)
+        let lsns = try (0 ..< 3).map { _ in
+            let call = try harness.call(.admin("CreateSnapshot"), "{}")
+            #expect(call.status == 0, "\(call.message)")
+            // The server is asleep when the next one is wanted.
+            try harness.pass(milliseconds: 3_000)
+            return call.response?["lsn"]?.integer ?? 0
+        }
+        #expect(lsns[0] > 0 && lsns[1] > lsns[0] && lsns[2] > lsns[1])
+    }
+
     @Test func backupIsADirectoryThatANodeStartsFrom() throws {
         let harness = try NodeHarness.serving()
         try Self.write(harness, 1 ... 30)

@@ -153,6 +153,19 @@ import Testing
         #expect(read.status == 0)
     }
 
+    /// A node that follows a log may have to come to the creation of the project yet.
+    @Test func projectThatIsUnknownBehindTheLSNOfAReadIsNotCalledMissing() throws {
+        let harness = try NodeHarness.serving()
+        for (lsn, status, reason) in [
+            (1_000, 9, "LSN_NOT_REACHED"), (1, 5, "PROJECT_NOT_FOUND"),
+        ] as [(Int, Int32, String)] {
+            let call = try harness.call(
+                "GetProfile",
+                #"{"project":"other","identifier":{"custom_id":"anna"},"min_lsn":\#(lsn)}"#)
+            #expect(call.status == status && call.reason == reason, "\(call.message)")
+        }
+    }
+
     @Test(arguments: ["GetProfile", "ListEvents", "EraseProfile", "VerifyConsentLedger"])
     func unknownProjectIsNotFound(method: String) throws {
         let harness = try NodeHarness.serving()

@@ -98,8 +98,13 @@ extension ServiceLoop {
                 return self.rejected(.rejected(.projectDeleted), request.itemCount, project)
             }
         } else if Request.namesProject, !Request.mayNameNoProject || request.project.count > 0 {
+            let applied = partition.store.appliedLSN
             guard let found = self.projects.find(request.project, in: partition.store) else {
-                return self.rejected(.rejected(.projectNotFound), request.itemCount, project)
+                // Behind the position that is asked for, a node may not know the project yet.
+                return self.rejected(
+                    request.minLSN > applied
+                        ? .lsnNotReached(actual: applied) : .rejected(.projectNotFound),
+                    request.itemCount, project)
             }
             project = found.id
             if !Request.isServedWhileDeleting, found.isDeleted {
