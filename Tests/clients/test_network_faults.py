@@ -28,6 +28,8 @@ WRITERS = 3
 # The longest time in which the server finds out that a peer has gone: 60 s for a message, with a margin.
 SILENT_SECONDS_MAX = 90
 GROWTH_MAX = 1.05
+# In bytes, beside it, where the run is shorter than that of the row.
+SHORT_GROWTH_MAX_BYTES = 4 << 20
 # Addresses, as `ss` shall find the load alone, and each has connections of its own budget.
 LOAD, RESETTER, GONE, SLOW = "127.0.0.1", "127.0.0.6", "127.0.0.7", "127.0.0.8"
 SLOW_BYTES_PER_SECOND = 64_000 // 8
@@ -224,5 +226,7 @@ def test_F15_faults_of_the_network_leave_no_descriptor_and_no_memory_behind(serv
             f"RSS {memory_before / 2**20:.1f} and {memory / 2**20:.1f} MiB"
         )
     assert faults.kills and faults.resets and load.unknown
-    assert memory <= memory_before * GROWTH_MAX
+    # A few seconds are no base that the allocator has settled on.
+    slack = 0 if SECONDS >= SECONDS_OF_THE_ROW else SHORT_GROWTH_MAX_BYTES
+    assert memory <= memory_before * GROWTH_MAX + slack
     assert server.stop() == 0

@@ -111,6 +111,9 @@ def test_F20_a_soak_with_faults_leaves_memory_and_descriptors_level(tmp_path, ca
 
 def soak(server, capsys):
     environment = os.environ | requests(server)
+    # The first writes open files that stay open.
+    load = ("--address", server.listen, "--seconds", "2", "--rate", str(RATE), "--ids", str(PEOPLE))
+    subprocess.run([str(BENCH), *load, "--json"], check=True, capture_output=True, timeout=60)
     assert wait_until(lambda: server.metric("profiles_connections") == 0)
     before = descriptors(server)
     samples = Samples(server)
