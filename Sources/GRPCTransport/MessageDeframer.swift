@@ -19,8 +19,6 @@ struct MessageDeframer {
     }
 
     private static let prefixBytes = 5
-    /// Bytes that have come of a message before storage is reserved by its length.
-    private static let reservingBytes = 64 << 10
     private var prefix: (UInt8, UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0, 0)
     private var prefixCount = 0
     private var missing = 0
@@ -63,9 +61,6 @@ struct MessageDeframer {
             }
         }
         let taken = min(self.missing, input.count)
-        // A large one has its whole length at once, when so much of it has come: to double further
-        // would copy it twice.
-        if message.count >= Self.reservingBytes { message.reserve(self.missing) }
         message.append(UnsafeRawBufferPointer(rebasing: input[..<taken]))
         input = UnsafeRawBufferPointer(rebasing: input[taken...])
         self.missing -= taken

@@ -3,7 +3,7 @@ import Bytes
 /// Storage of chunks that are done, for the next ones of the same loop: blocks of this size come
 /// from the system page by page, which costs as much as half of the packing.
 package final class ImportBuffers {
-    /// A larger block goes back, in bytes; with the two kept, the most that a loop has of them.
+    /// A larger block goes back, in bytes. A loop keeps two.
     private static let keptBytesMax = 2 << 20
 
     private var message: ByteBuffer?
@@ -33,10 +33,12 @@ package final class ImportBuffers {
         if payload.capacity <= Self.keptBytesMax { self.payload = consume payload }
     }
 
+    /// One that is too small would grow to twice its size, and then be too large to be kept.
     private static func prepared(_ kept: consuming ByteBuffer?, _ bytes: Int) -> ByteBuffer {
-        guard var buffer = kept else { return ByteBuffer(capacity: bytes) }
+        guard var buffer = kept, buffer.capacity >= bytes else {
+            return ByteBuffer(capacity: bytes)
+        }
         buffer.removeAll()
-        buffer.reserve(bytes)
         return buffer
     }
 }

@@ -324,18 +324,19 @@ final class ImportQueue {
     private(set) var openCount = 0
     /// Of chunks that are done, while an import is open.
     let buffers = ImportBuffers()
-    /// What `CommitPipeline.batchesOfCalls` was when parts were last submitted, and how often in a
-    /// row it was that.
+    /// `CommitPipeline.batchesOfCalls` as seen last, and batches with parts since.
     private var callsSeen: UInt64 = 0
     private var batchesAlone = 0
 
-    /// Whether another call has written lately. Once a batch.
+    /// Whether another call has written since so many batches with parts.
     func isBesideCalls(_ pipeline: CommitPipeline, yieldBatches: Int) -> Bool {
         let calls = pipeline.batchesOfCalls
-        self.batchesAlone = calls == self.callsSeen ? min(self.batchesAlone + 1, yieldBatches) : 0
-        self.callsSeen = calls
+        if calls != self.callsSeen { (self.callsSeen, self.batchesAlone) = (calls, 0) }
         return self.batchesAlone < yieldBatches
     }
+
+    /// A batch has parts.
+    func noteBatch() { self.batchesAlone += 1 }
 
     /// A place for one more import; `nil`: there are as many as may be.
     func makePlace(most: Int) -> Place? {
@@ -354,7 +355,8 @@ extension ServiceLoop {
         let isBeside = self.imports.isBesideCalls(pipeline, yieldBatches: limits.importYieldBatches)
         let inFlightMax =
             isBeside ? limits.importPartsBesideCallsMax : limits.importPartsInFlightMax
-        let end = min(inFlightMax, self.imports.partsInFlight + max(1, inFlightMax / 2))
+        let before = self.imports.partsInFlight
+        let end = min(inFlightMax, before + max(1, inFlightMax / 2))
         var blocked: [CallToken] = []
         while self.imports.partsInFlight < end, !self.imports.waiting.isEmpty {
             let token = self.imports.waiting.removeFirst()
@@ -365,6 +367,7 @@ extension ServiceLoop {
             case .blocked: blocked.append(token)
             }
         }
+        if self.imports.partsInFlight > before { self.imports.noteBatch() }
         if !self.imports.waiting.isEmpty, self.imports.partsInFlight < inFlightMax {
             self.transport.wake()
         }

@@ -88,6 +88,9 @@ extension ServiceLoop {
     ) -> Resolution<Request> {
         var project = ProjectID(rawValue: 0)
         if self.isAuditing { self.noteProject(request.project, of: token) }
+        // Before the project is looked up: a node that is behind may not have come to it yet.
+        let applied = request.minLSN > 0 ? partition.store.appliedLSN : 0
+        let isBehind = request.minLSN > applied
         if Request.namesProject, !caller.isOperator {
             // Known by the key; compared again, as the decoder's word counts.
             guard self.isOwn(request.project, token) else {
@@ -98,12 +101,9 @@ extension ServiceLoop {
                 return self.rejected(.rejected(.projectDeleted), request.itemCount, project)
             }
         } else if Request.namesProject, !Request.mayNameNoProject || request.project.count > 0 {
-            let applied = partition.store.appliedLSN
             guard let found = self.projects.find(request.project, in: partition.store) else {
-                // Behind the position that is asked for, a node may not know the project yet.
                 return self.rejected(
-                    request.minLSN > applied
-                        ? .lsnNotReached(actual: applied) : .rejected(.projectNotFound),
+                    isBehind ? .lsnNotReached(actual: applied) : .rejected(.projectNotFound),
                     request.itemCount, project)
             }
             project = found.id
@@ -111,11 +111,8 @@ extension ServiceLoop {
                 return self.rejected(.rejected(.projectDeleted), request.itemCount, project)
             }
         }
-        if request.minLSN > 0 {
-            let applied = partition.store.appliedLSN
-            guard request.minLSN <= applied else {
-                return self.rejected(.lsnNotReached(actual: applied), request.itemCount, project)
-            }
+        guard !isBehind else {
+            return self.rejected(.lsnNotReached(actual: applied), request.itemCount, project)
         }
         return .request(
             request,
