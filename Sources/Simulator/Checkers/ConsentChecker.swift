@@ -23,10 +23,6 @@ package final class ConsentChecker: Checker {
 
     package init() {}
 
-    package func observe(_ event: HistoryEvent, _ world: World) throws(Violation) {
-        try self.observe(event)
-    }
-
     package func observe(_ event: HistoryEvent) throws(Violation) {
         let operation = event.operation
         switch operation.purpose {

@@ -20,10 +20,6 @@ package final class ErasureChecker: Checker {
         self.isSearchingFiles = isSearchingFiles
     }
 
-    package func observe(_ event: HistoryEvent, _ world: World) throws(Violation) {
-        try self.observe(event)
-    }
-
     package func observe(_ event: HistoryEvent) throws(Violation) {
         let operation = event.operation
         switch event.kind {

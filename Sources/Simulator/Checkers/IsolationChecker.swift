@@ -4,10 +4,6 @@ package final class IsolationChecker: Checker {
 
     package init() {}
 
-    package func observe(_ event: HistoryEvent, _ world: World) throws(Violation) {
-        try self.observe(event)
-    }
-
     package func observe(_ event: HistoryEvent) throws(Violation) {
         let operation = event.operation
         guard case .responded(_, let bytes) = event.kind, operation.project >= 0 else { return }

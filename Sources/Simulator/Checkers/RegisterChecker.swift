@@ -28,10 +28,6 @@ package final class RegisterChecker: Checker {
 
     package init() {}
 
-    package func observe(_ event: HistoryEvent, _ world: World) throws(Violation) {
-        try self.observe(event)
-    }
-
     package func observe(_ event: HistoryEvent) throws(Violation) {
         switch event.operation.purpose {
         case .write(let units), .writeEach(let units):

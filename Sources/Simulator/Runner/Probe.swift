@@ -3,7 +3,8 @@ import TestSupport
 
 /// Asks a healed world for one fresh write: it must be responded, and a read must show it.
 final class Probe: SimulatedActor {
-    /// Calls before the first success, at most: a node may still say that it is starting.
+    /// Calls before the first success, at most: a node may still say that it is starting, or that
+    /// its disk is full, which it looks at once a second. With the rest between them 40 s.
     private static let attemptsMax = 2_000
 
     let name = "probe"
@@ -12,6 +13,8 @@ final class Probe: SimulatedActor {
     private var attempts = 0
     private var client: WireClient?
     private var call: WireCall?
+    /// No call before this time, in monotonic nanoseconds.
+    private var restUntil: UInt64 = 0
 
     /// It is idle only once every question was responded, so a run ends no sooner.
     var isIdle: Bool { self.responded == self.asked }
@@ -22,7 +25,7 @@ final class Probe: SimulatedActor {
     func turn(_ world: World) -> Bool {
         guard world.isHealing, !self.isIdle else { return false }
         if let call = self.call { return self.look(at: call, world) }
-        guard world.isWhole else { return false }
+        guard world.isWhole, world.nowNanoseconds >= self.restUntil else { return false }
         if self.client?.isClosed ?? true { self.client = world.connect() }
         guard let client = self.client else { return false }
         self.attempts += 1
@@ -45,6 +48,7 @@ final class Probe: SimulatedActor {
     private func look(at call: WireCall, _ world: World) -> Bool {
         guard call.hasEnded else { return false }
         self.call = nil
+        self.restUntil = world.nowNanoseconds + ClientTimes.retryNanoseconds
         if call.status == 0 {
             self.responded += 1
             self.client?.close()

@@ -5,6 +5,8 @@ package protocol Checker: AnyObject {
     var name: String { get }
     /// A client has begun or ended a call.
     func observe(_ event: HistoryEvent, _ world: World) throws(Violation)
+    /// The same, for those that need no more of the world than its history.
+    func observe(_ event: HistoryEvent) throws(Violation)
     /// A node serves calls: its state is what its disk has given.
     func nodeStarted(_ node: SimulatedNode, _ world: World) throws(Violation)
     /// A node is about to end; its state can still be read, unless it never recovered.
@@ -20,7 +22,11 @@ package protocol Checker: AnyObject {
 }
 
 extension Checker {
-    package func observe(_ event: HistoryEvent, _ world: World) throws(Violation) {}
+    package func observe(_ event: HistoryEvent, _ world: World) throws(Violation) {
+        try self.observe(event)
+    }
+
+    package func observe(_ event: HistoryEvent) throws(Violation) {}
     package func nodeStarted(_ node: SimulatedNode, _ world: World) throws(Violation) {}
     package func nodeStops(
         _ node: SimulatedNode, _ end: ProcessEnd, _ world: World
