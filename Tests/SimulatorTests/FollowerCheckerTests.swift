@@ -154,6 +154,17 @@ import Testing
                 recorder.call(
                     "UpdateSubscription", .consent(Self.ann), Self.request("subscribed", "api"))
             } != nil)
+        // A confirmation of what another profile of the person asked for, before both were merged.
+        for (profile, isAllowed) in [("q", true), ("p", false)] {
+            let violation = Self.consent { recorder in
+                recorder.call(
+                    "UpdateSubscription", .consent(Self.ann), Self.request("subscribed", "api"),
+                    response: #"{"profile_id":"\#(profile)","#
+                        + #""results":[{"confirmation_token":"t"}]}"#)
+                recorder.call("ConfirmSubscription", .consent(Self.ann), #"{"token":"t"}"#)
+            }
+            #expect((violation == nil) == isAllowed, "\(profile)")
+        }
         // One that was rejected has undone nothing.
         #expect(
             Self.consent { recorder in

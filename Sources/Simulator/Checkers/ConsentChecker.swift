@@ -17,6 +17,8 @@ package final class ConsentChecker: Checker {
     private var optedOut: Set<Key> = []
     /// Those that an open call may undo, by operation.
     private var inDoubt: [Int: Set<Key>] = [:]
+    /// What a token confirms: the key that was asked for.
+    private var asked: [String: Key] = [:]
     /// Hashes of acknowledged entries of a person's own ledger, with the times of their responses.
     private var entries: [PersonKey: [(hash: String, acknowledgedAt: Int)]] = [:]
     private var ledgerCounts: [PersonKey: UInt64] = [:]
@@ -43,13 +45,14 @@ package final class ConsentChecker: Checker {
         switch event.kind {
         case .invoked:
             let undone = self.optedOut.filter {
-                $0.family == family && Self.mayUndo(operation, $0)
+                $0.family == family && self.mayUndo(operation, $0)
             }
             self.optedOut.subtract(undone)
             self.inDoubt[operation.number] = undone
         case .responded(let response, _):
             try self.look(response, operation, family)
             self.noteOptOuts(response, operation, family)
+            self.noteTokens(response, operation, family)
         case .ended(let outcome):
             let undone = self.inDoubt.removeValue(forKey: operation.number) ?? []
             if case .rejected = outcome { self.optedOut.formUnion(undone) }
@@ -84,10 +87,31 @@ package final class ConsentChecker: Checker {
         }
     }
 
+    private func noteTokens(
+        _ response: JSONValue, _ operation: Operation, _ family: PersonKey
+    ) {
+        let changes = operation.request["changes"]?.items ?? []
+        for (change, result) in zip(changes, response["results"]?.items ?? []) {
+            guard let token = result["confirmation_token"]?.text, !token.isEmpty else { continue }
+            self.asked[token] = Key(
+                family: family, profile: response["profile_id"]?.text ?? "",
+                channel: "CHANNEL_" + (change["channel"]?.text ?? "").uppercased(),
+                topic: change["topic"]?.text ?? "")
+        }
+    }
+
     /// Whether a call may subscribe, or unset, what was opted out: an act of the person, or of
-    /// support on the person's word. A confirmation is not one: what it confirms was asked for
-    /// before, and an opt-out since then ends it.
-    private static func mayUndo(_ operation: Operation, _ key: Key) -> Bool {
+    /// support on the person's word. A confirmation is one on another profile only, which shows
+    /// once the two are merged: what it confirms was asked for before, and an opt-out on the same
+    /// profile since then ends it.
+    private func mayUndo(_ operation: Operation, _ key: Key) -> Bool {
+        if operation.method == "ConfirmSubscription" {
+            guard let asked = self.asked[operation.request["token"]?.text ?? ""] else {
+                return false
+            }
+            return asked.channel == key.channel && asked.topic == key.topic
+                && asked.profile != key.profile
+        }
         guard operation.method == "UpdateSubscription",
             operation.request["source"]?.text != "api"
         else { return false }
