@@ -153,18 +153,12 @@ class Reader:
             time.sleep(0.002)
 
 
-class Load:
-    """Runs registers and a reader, each on a thread of its own, for the duration of the block."""
-
-    def __init__(self, stub, registers, timeout=20):
-        self.stub, self.registers, self.timeout = stub, registers, timeout
-        self.reader = Reader(registers)
+class Background:
+    """Runs what `runs` lists, each on a thread of its own, for the duration of the block; all of it ends at `stop`."""
 
     def __enter__(self):
         self.stop = threading.Event()
-        runs = [(register.run, (self.stub, self.stop, 0.01, self.timeout)) for register in self.registers]
-        runs.append((self.reader.run, (self.stub, self.stop)))
-        self.threads = [threading.Thread(target=run, args=arguments) for run, arguments in runs]
+        self.threads = [threading.Thread(target=run, args=arguments) for run, *arguments in self.runs()]
         for thread in self.threads:
             thread.start()
         return self
@@ -173,6 +167,18 @@ class Load:
         self.stop.set()
         for thread in self.threads:
             thread.join(60)
+
+
+class Load(Background):
+    """Registers and a reader."""
+
+    def __init__(self, stub, registers, timeout=20):
+        self.stub, self.registers, self.timeout = stub, registers, timeout
+        self.reader = Reader(registers)
+
+    def runs(self):
+        writers = [(register.run, self.stub, self.stop, 0.01, self.timeout) for register in self.registers]
+        return [*writers, (self.reader.run, self.stub, self.stop)]
 
     @property
     def acknowledged(self):

@@ -11,13 +11,12 @@ import shutil
 import socket
 import struct
 import subprocess
-import threading
 import time
 
 import pytest
 
 from conftest import custom, get, profiles_pb2, profiles_pb2_grpc, track, types_pb2, wait_until
-from journal import Load, Register
+from journal import Background, Load, Register
 from raw import ACK, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, Raw, frame, message
 
 SECONDS = float(os.environ.get("PROFILES_NETWORK_SECONDS", "3"))
@@ -88,8 +87,8 @@ def reset(connection):
     connection.socket.close()
 
 
-class Faults:
-    """All faults at once, each on a thread of its own, for the duration of the block."""
+class Faults(Background):
+    """All faults at once."""
 
     def __init__(self, server, large):
         self.server, self.large = server, large
@@ -98,18 +97,9 @@ class Faults:
         self.slow_bytes = self.slow_responses = 0
         self.problems = []
 
-    def __enter__(self):
-        self.stop = threading.Event()
+    def runs(self):
         loops = [self.kill, self.reset_in_messages, self.read_slowly] + [self.vanish_silently] * can_vanish()
-        self.threads = [threading.Thread(target=self.guard, args=(loop,)) for loop in loops]
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join(60)
+        return [(self.guard, loop) for loop in loops]
 
     def guard(self, loop):
         try:
